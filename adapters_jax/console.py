@@ -1,0 +1,101 @@
+"""What a run prints: the device, what trains, and how it goes."""
+
+from collections.abc import Mapping
+import sys
+from typing import Any
+
+import jax
+import rich.console
+import rich.table
+import tqdm
+
+from adapters_jax import trees
+
+
+def device_line(versions: Mapping[str, str]) -> str:
+  """Returns one line that names the device and the versions."""
+  named = ', '.join(f'{name} {version}' for name, version in versions.items())
+  return f'{describe_devices()}; {named}'
+
+
+def describe_devices() -> str:
+  """Returns e.g. '1 x cpu (cpu)'."""
+  devices = jax.devices()
+  return f'{len(devices)} x {devices[0].platform} ({devices[0].device_kind})'
+
+
+def role_counts(tree: trees.Tree) -> dict[str, int]:
+  """Returns {role: parameters} of the roles that occur in a tree."""
+  counts = {}
+  for path, leaf in trees.flatten(tree).items():
+    role = trees.role(path)
+    counts[role] = counts.get(role, 0) + trees.count({'leaf': leaf})
+  return counts
+
+
+def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
+  """Prints what trains: roles, parameters, shares of encoder and of all.
+
+  'of encoder' divides by the pretrained Transformer layers, as the paper's
+  2.1 % does; 'of all' by every parameter of the model, embeddings included.
+  """
+  encoder = sum(
+      trees.count({'leaf': leaf}) for path, leaf in trees.flatten(params).items()
+      if path.startswith('encoder/') and trees.role(path) != 'adapter')
+  total = trees.count(params)
+  table = rich.table.Table(title='what trains', title_justify='left')
+  for name in ('role', 'parameters', 'of encoder', 'of all'):
+    table.add_column(name, justify='left' if name == 'role' else 'right')
+  counts = role_counts(tuned)
+  for role, count in (*counts.items(), ('trained', sum(counts.values())),
+                      ('model', total)):
+    table.add_row(role, f'{count:,}', f'{count / encoder:.2%}',
+                  f'{count / total:.2%}')
+  rich.console.Console(file=sys.stdout, width=72).print(table)
+
+
+def percent(metrics: Mapping[str, float]) -> str:
+  """Returns 'accuracy 82.31, f1 81.90': metrics in hundredths."""
+  return ', '.join(f'{name} {100 * v:.2f}' for name, v in metrics.items())
+
+
+class ProgressBar:
+  """A progress bar on a terminal, and nothing elsewhere."""
+
+  def __init__(self, steps: int, done: int, batch_size: int):
+    self._bar = tqdm.tqdm(
+        total=steps, initial=done, unit='step', leave=False,
+        disable=None, dynamic_ncols=True)  # None: off when not a terminal.
+    self._batch_size = batch_size
+
+  def update(self, loss: float, rate: float) -> None:
+    """Counts a step and shows its loss, rate and the speed."""
+    speed = self._bar.format_dict.get('rate') or 0.0
+    self._bar.set_postfix_str(
+        f'loss {loss:.3f}, rate {rate:.2e}, '
+        f'{speed * self._batch_size:.0f} examples/s', refresh=False)
+    self._bar.update()
+
+  def write(self, line: str) -> None:
+    """Prints a line above the bar."""
+    self._bar.write(line, file=sys.stdout)
+    sys.stdout.flush()
+
+  def close(self) -> None:
+    """Removes the bar."""
+    self._bar.close()
+
+
+def run_summary(record: Any, folder: str) -> str:
+  """Returns the closing lines of a run."""
+  lines = [
+      f'{split}: {percent(metrics)}'
+      for split, metrics in record.metrics.items()]
+  share = record.trained_params / record.total_params
+  lines.append(
+      f'trained {record.trained_params:,} of {record.total_params:,} '
+      f'parameters ({share:.2%}), {record.steps} steps, '
+      f'{record.seconds:.0f} s')
+  lines += [f'note: {note}' for note in record.notes]
+  lines.append(f'saved in {folder}: record.json, adapter/')
+  return '\n'.join(lines)

@@ -1,0 +1,1 @@
+"""Texts to batches: numpy only, no JAX."""

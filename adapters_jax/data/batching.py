@@ -1,0 +1,197 @@
+"""Length-bucketed batches, a pure function of (seed, epoch, index).
+
+Sentences differ in length, and padding is wasted work. Examples are shuffled,
+sorted into a few lengths that fit the data, and cut into batches of exactly
+`batch_size`; what is left over in a bucket moves on to the next longer one. So
+a task has a handful of shapes (compiles) and little padding, and how many
+batches each bucket gives does not depend on the seed.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """A tokenised split.
+
+  Attributes:
+    tokens: For each example its word pieces, [length] int32.
+    segments: For each example 0 or 1 for each piece, [length] int32.
+    labels: [examples] int32 classes or float32 scores.
+  """
+  tokens: Sequence[np.ndarray]
+  segments: Sequence[np.ndarray]
+  labels: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.tokens)
+
+  @functools.cached_property
+  def lengths(self) -> np.ndarray:
+    """[examples] int64, pieces of each example."""
+    return np.array([len(tokens) for tokens in self.tokens], np.int64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """One batch: which examples, padded to which length."""
+  rows: np.ndarray  # [at most batch_size] int
+  length: int
+
+
+def bucket_lengths(
+    lengths: np.ndarray, buckets: int, multiple: int = 8
+) -> tuple[int, ...]:
+  """Returns at most `buckets` lengths that minimise the padded tokens.
+
+  Args:
+    lengths: [examples] int
+    buckets: How many lengths may be used.
+    multiple: Every length is a multiple of this.
+
+  Returns:
+    Lengths in ascending order, the last one no shorter than any example.
+  """
+  rounded = -(-np.asarray(lengths) // multiple) * multiple
+  values, counts = np.unique(rounded, return_counts=True)
+  total = np.concatenate([[0], np.cumsum(counts)])
+  # best[i] = (padded tokens, cuts) of the shortest i values, over n buckets.
+  best = [(0.0, ())] + [(np.inf, ())] * len(values)
+  for _ in range(min(buckets, len(values))):
+    step = list(best)
+    for end in range(1, len(values) + 1):
+      for start in range(end):
+        cost = best[start][0] + values[end - 1] * (total[end] - total[start])
+        if cost < step[end][0]:
+          step[end] = (cost, best[start][1] + (int(values[end - 1]),))
+    best = step
+  return best[-1][1]
+
+
+def plan(
+    lengths: np.ndarray, buckets: Sequence[int], batch_size: int,
+    rng: np.random.Generator | None = None,
+    order: np.random.Generator | None = None,
+) -> list[Plan]:
+  """Returns the batches of one pass over the examples.
+
+  Args:
+    lengths: [examples] int
+    buckets: Of `bucket_lengths`.
+    batch_size: Examples a batch; only the last, longest one may have fewer.
+    rng: Shuffles the examples; None keeps their order.
+    order: Shuffles the batches; `rng` when None. Runs that share it have the
+      same sequence of lengths.
+  """
+  shuffled = (np.arange(len(lengths)) if rng is None
+              else rng.permutation(len(lengths)))
+  bucket_of = np.searchsorted(buckets, lengths[shuffled])
+  plans, left = [], np.zeros(0, shuffled.dtype)
+  for bucket, length in enumerate(buckets):
+    rows = np.concatenate([left, shuffled[bucket_of == bucket]])
+    whole = len(rows) // batch_size * batch_size
+    plans += [Plan(rows[start:start + batch_size], length)
+              for start in range(0, whole, batch_size)]
+    left = rows[whole:]
+  if len(left):
+    longest = int(lengths[left].max())
+    plans.append(Plan(left, min(b for b in buckets if b >= longest)))
+  if rng is None:
+    return plans
+  return [plans[i] for i in (order or rng).permutation(len(plans))]
+
+
+def make_batch(
+    examples: Examples, batch: Plan, batch_size: int
+) -> dict[str, np.ndarray]:
+  """Returns the arrays of a batch.
+
+  Args:
+    examples: The split.
+    batch: Which of its examples.
+    batch_size: Rows of the arrays; those beyond the plan repeat its first
+      example with weight 0.
+
+  Returns:
+    tokens and segments [batch, length] int32, mask [batch, length] bool, labels
+    [batch], weights [batch] float32.
+  """
+  filler = batch_size - len(batch.rows)
+  rows = np.concatenate([batch.rows, np.repeat(batch.rows[:1], filler)])
+  tokens = np.zeros((batch_size, batch.length), np.int32)
+  segments = np.zeros((batch_size, batch.length), np.int32)
+  for i, row in enumerate(rows):
+    tokens[i, :len(examples.tokens[row])] = examples.tokens[row]
+    segments[i, :len(examples.segments[row])] = examples.segments[row]
+  return {
+      'tokens': tokens,
+      'segments': segments,
+      'mask': np.arange(batch.length) < examples.lengths[rows][:, None],
+      'labels': examples.labels[rows],
+      'weights': (np.arange(batch_size) < len(batch.rows)).astype(np.float32),
+  }
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """The training batches of a run, by step number.
+
+  Attributes:
+    examples: The training split.
+    buckets: Of `bucket_lengths`.
+    batch_size: Examples a batch.
+    seed: Of the data order.
+    order_seed: Of the sequence of bucket lengths, None for `seed`.
+  """
+  examples: Examples
+  buckets: tuple[int, ...]
+  batch_size: int
+  seed: int
+  order_seed: int | None = None
+
+  @functools.cached_property
+  def steps_per_epoch(self) -> int:
+    """Batches in one pass."""
+    return len(plan(self.examples.lengths, self.buckets, self.batch_size))
+
+  @functools.lru_cache(maxsize=2)
+  def epoch(self, epoch: int) -> list[Plan]:
+    """Returns the batches of an epoch."""
+    order = None
+    if self.order_seed is not None:
+      order = np.random.default_rng([self.order_seed, epoch, 1])
+    return plan(self.examples.lengths, self.buckets, self.batch_size,
+                np.random.default_rng([self.seed, epoch]), order)
+
+  def at(self, step: int) -> Plan:
+    """Returns the plan of a step."""
+    epoch, index = divmod(step, self.steps_per_epoch)
+    return self.epoch(epoch)[index]
+
+  def batch(self, step: int) -> dict[str, np.ndarray]:
+    """Returns the arrays of a step; see `make_batch`."""
+    return make_batch(self.examples, self.at(step), self.batch_size)
+
+  def tokens(self, first: int, last: int) -> tuple[int, int]:
+    """Returns (padded, real) tokens of the steps in [first, last)."""
+    plans = [self.at(step) for step in range(first, last)]
+    return (sum(p.length * self.batch_size for p in plans),
+            sum(int(self.examples.lengths[p.rows].sum()) for p in plans))
+
+  def __hash__(self) -> int:
+    return id(self)
+
+
+def eval_batches(
+    examples: Examples, buckets: Sequence[int], batch_size: int
+) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+  """Returns (rows, batch) pairs that hold every example exactly once."""
+  longest = int(examples.lengths.max(initial=0))
+  if longest > buckets[-1]:
+    buckets = (*buckets, -(-longest // 8) * 8)
+  return [(p.rows, make_batch(examples, p, batch_size))
+          for p in plan(examples.lengths, buckets, batch_size)]

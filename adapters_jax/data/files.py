@@ -1,0 +1,161 @@
+"""Examples from one's own TSV, CSV and JSONL files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+import csv
+import json
+import math
+import os
+
+import numpy as np
+
+from adapters_jax import options
+from adapters_jax.data import tasks
+
+FORMATS = ('.tsv', '.csv', '.jsonl')
+
+
+def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+  """Yields (line number, {column: value}); TSV has no quoting, CSV RFC 4180."""
+  form = os.path.splitext(path)[1].lower()
+  if form not in FORMATS:
+    raise options.UserError(
+        f'{path}: the name must end in {", ".join(FORMATS)}')
+  try:
+    with open(path, encoding='utf-8-sig', newline='') as file:
+      if form == '.jsonl':
+        yield from _json_rows(path, file)
+      elif form == '.tsv':
+        yield from _tab_rows(path, file)
+      else:
+        reader = csv.DictReader(file, strict=True)
+        for row in reader:
+          if None in row or None in row.values():
+            raise options.UserError(
+                f'{path}, line {reader.line_num}: the row does not have the '
+                f'{len(reader.fieldnames)} columns of the header')
+          yield reader.line_num, row
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise options.UserError(f'{path}: cannot be read ({error})') from error
+
+
+def _json_rows(
+    path: str, lines: Iterator[str]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+  for number, line in enumerate(lines, 1):
+    if line.strip():
+      try:
+        row = json.loads(line)
+      except ValueError as error:
+        raise options.UserError(
+            f'{path}, line {number}: not JSON ({error})') from error
+      if not isinstance(row, dict):
+        raise options.UserError(
+            f'{path}, line {number}: a JSON object is needed')
+      yield number, row
+
+
+def _tab_rows(
+    path: str, lines: Iterator[str]
+) -> Iterator[tuple[int, Mapping[str, object]]]:
+  header = None
+  for number, line in enumerate(lines, 1):
+    values = line.rstrip('\r\n').split('\t')
+    if header is None:
+      header = values
+    elif line.strip():
+      if len(values) != len(header):
+        raise options.UserError(
+            f'{path}, line {number}: {len(values)} columns, but the header '
+            f'has {len(header)}')
+      yield number, dict(zip(header, values))
+
+
+def read(
+    path: str, text_columns: Sequence[str], label_column: str | None
+) -> tuple[list[tuple[str, ...]], list[str], list[int]]:
+  """Returns (texts, labels as strings, line numbers) of a file.
+
+  Args:
+    path: A .tsv, .csv (each with a header) or .jsonl file.
+    text_columns: The column of the text, or of the two texts.
+    label_column: Of the label or the score; None reads no labels.
+
+  Raises:
+    options.UserError: names the file, the row and what is wrong with it.
+  """
+  texts, labels, numbers = [], [], []
+  for number, row in _rows(path):
+    for column in (*text_columns, *((label_column,) if label_column else ())):
+      if column not in row:
+        flag = 'label_column' if column == label_column else 'text_columns'
+        raise options.UserError(
+            f'{path}, line {number}: no column {column!r}, only '
+            f'{", ".join(map(str, row))}; name yours with --{flag}')
+    texts.append(tuple(str(row[column]) for column in text_columns))
+    if label_column:
+      label = row[label_column]
+      if label is None or str(label).strip() == '':
+        raise options.UserError(f'{path}, line {number}: the label is empty')
+      labels.append(str(label).strip())
+    numbers.append(number)
+  if not texts:
+    raise options.UserError(f'{path}: no examples in it')
+  return texts, labels, numbers
+
+
+def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
+  scores = []
+  for label, number in zip(labels, numbers):
+    try:
+      score = float(label)
+    except ValueError:
+      score = math.nan
+    if not math.isfinite(score):
+      raise options.UserError(
+          f'{path}, line {number}: {label!r} is not a number; for classes use '
+          '--file_task=classification')
+    scores.append(score)
+  return np.array(scores, np.float32)
+
+
+def load(
+    paths: Mapping[str, str], text_columns: Sequence[str], label_column: str,
+    regression: bool,
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Returns the task of one's own files and its splits.
+
+  Args:
+    paths: {'train', 'dev' and possibly 'test': path}.
+    text_columns: The column of the text, or of the two texts.
+    label_column: Of the label or the score.
+    regression: Whether labels are scores; else the classes are those of the
+      training file, sorted.
+
+  Raises:
+    options.UserError: unreadable or empty file, missing column, a label that is
+      not a number, a label unseen in training, fewer than two classes.
+  """
+  read_files = {name: read(path, text_columns, label_column)
+                for name, path in paths.items()}
+  classes = () if regression else tuple(sorted(set(read_files['train'][1])))
+  if not regression and len(classes) < 2:
+    raise options.UserError(
+        f'{paths["train"]}: all rows have the label {classes[0]!r}; two '
+        'classes are needed, or --file_task=regression')
+  splits = {}
+  for name, (texts, labels, numbers) in read_files.items():
+    if regression:
+      targets = _scores(paths[name], labels, numbers)
+    else:
+      for label, number in zip(labels, numbers):
+        if label not in classes:
+          raise options.UserError(
+              f'{paths[name]}, line {number}: the label {label!r} does not '
+              f'occur in {paths["train"]}, which has {", ".join(classes[:20])}')
+      targets = np.array([classes.index(label) for label in labels], np.int32)
+    splits[name] = tasks.Split(texts, targets)
+  metrics = ('spearman', 'pearson') if regression else ('accuracy', 'macro_f1')
+  task = tasks.Task(
+      name='files', source='', texts=tuple(text_columns), labels=classes,
+      metrics=metrics, target=label_column)
+  return task, splits

@@ -1,0 +1,233 @@
+"""The jitted steps, and the loop that keeps the best of a run."""
+
+from collections.abc import Callable, Mapping
+import functools
+import math
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adapters_jax import options
+from adapters_jax import trees
+
+Batch = Mapping[str, np.ndarray]
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What a training step changes.
+
+  Attributes:
+    step: int32, steps taken.
+    tuned: The partial tree that is trained.
+    opt_state: Of the optimizer, over `tuned` alone.
+    rng: Random key of the run; a step folds its number into it.
+  """
+  step: jax.Array
+  tuned: trees.Tree
+  opt_state: optax.OptState
+  rng: jax.Array
+
+
+@flax.struct.dataclass
+class Progress:
+  """Everything a run needs to go on: saved for resuming.
+
+  Attributes:
+    state: The training state.
+    best: Copy of the tuned tree with the best dev score so far.
+    best_score: float32, its score; -inf before the first evaluation.
+    best_step: int32, the steps it had taken.
+  """
+  state: TrainState
+  best: trees.Tree
+  best_score: jax.Array
+  best_step: jax.Array
+
+
+class Interrupted(Exception):
+  """A run was asked to stop and has saved what it had."""
+
+
+def init_state(
+    tuned: trees.Tree, tx: optax.GradientTransformation, rng: jax.Array
+) -> TrainState:
+  """Returns the state before the first step; copies `tuned`."""
+  tuned = jax.tree.map(jnp.copy, tuned)  # The step donates its state.
+  return TrainState(
+      step=jnp.zeros((), jnp.int32), tuned=tuned, opt_state=tx.init(tuned),
+      rng=jnp.copy(rng))
+
+
+def init_progress(state: TrainState) -> Progress:
+  """Returns the progress of a run that has not begun."""
+  return Progress(
+      state=state, best=jax.tree.map(jnp.copy, state.tuned),
+      best_score=jnp.asarray(-jnp.inf, jnp.float32),
+      best_step=jnp.zeros((), jnp.int32))
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns [batch] losses of logits [batch, classes], labels [batch] int."""
+  return optax.softmax_cross_entropy_with_integer_labels(
+      logits, labels.astype(jnp.int32))
+
+
+def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns [batch] losses of scores [batch, 1], labels [batch] float."""
+  return jnp.square(logits[:, 0] - labels)
+
+
+def make_train_step(
+    model: nn.Module, tx: optax.GradientTransformation,
+    loss_fn: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+  """Returns train_step(state, base, batch) -> (state, metrics), jitted.
+
+  The state is donated. `base` is neither differentiated nor changed. The batch
+  has tokens and segments [batch, length] int32, mask [batch, length] bool,
+  labels [batch], and weights [batch] float32, zero for filler examples.
+
+  Args:
+    model: Its `apply` returns [batch, outputs] logits.
+    tx: The optimizer of the state.
+    loss_fn: (logits [batch, outputs], labels [batch]) -> losses [batch].
+  """
+
+  @functools.partial(jax.jit, donate_argnames='state')
+  def train_step(state, base, batch):
+    rngs = {'dropout': jax.random.fold_in(state.rng, state.step)}
+
+    def compute_loss(tuned):
+      logits = model.apply(
+          {'params': trees.overlay(base, tuned)}, batch['tokens'],
+          batch['segments'], batch['mask'], train=True, rngs=rngs)
+      losses = loss_fn(logits, batch['labels'])  # [batch]
+      weights = batch['weights']  # [batch]
+      return jnp.sum(weights * losses) / jnp.sum(weights)
+
+    loss, grads = jax.value_and_grad(compute_loss)(state.tuned)
+    updates, opt_state = tx.update(grads, state.opt_state, state.tuned)
+    state = state.replace(
+        step=state.step + 1, opt_state=opt_state,
+        tuned=optax.apply_updates(state.tuned, updates))
+    return state, {'loss': loss, 'grad_norm': optax.global_norm(grads)}
+
+  return train_step
+
+
+def make_eval_step(model: nn.Module) -> Callable[..., jax.Array]:
+  """Returns eval_step(base, tuned, batch) -> [batch, outputs], jitted."""
+
+  @jax.jit
+  def eval_step(base, tuned, batch):
+    return model.apply(
+        {'params': trees.overlay(base, tuned)}, batch['tokens'],
+        batch['segments'], batch['mask'])
+
+  return eval_step
+
+
+def predict(
+    eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
+    batches: list[tuple[np.ndarray, Batch]], examples: int,
+) -> np.ndarray:
+  """Returns the logits of a split, every example exactly once, in its order.
+
+  Args:
+    eval_step: Of `make_eval_step`.
+    base: The frozen tree.
+    tuned: The tuned tree.
+    batches: (rows, batch): batch row i is example rows[i]; rows beyond
+      len(rows) are filler.
+    examples: How many examples the split has.
+
+  Returns:
+    [examples, outputs] float32.
+  """
+  logits, seen = None, np.zeros(examples, np.int32)
+  for rows, batch in batches:
+    out = np.asarray(eval_step(base, tuned, batch))
+    if logits is None:
+      logits = np.zeros((examples, out.shape[-1]), np.float32)
+    logits[rows] = out[:len(rows)]
+    seen[rows] += 1
+  if logits is None or not np.all(seen == 1):
+    raise ValueError('the batches do not hold every example exactly once')
+  return logits
+
+
+def fit(
+    train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
+    batch_at: Callable[[int], Batch], *,
+    steps: int,
+    eval_every: int,
+    evaluate: Callable[[trees.Tree, int], float],
+    save: Callable[[Progress], None],
+    report: Callable[[int, dict[str, float]], None] = lambda step, metrics: None,
+    stop: Callable[[], bool] = lambda: False,
+    rate_at: Callable[[int], float] = lambda step: float('nan'),
+) -> Progress:
+  """Trains to `steps`, evaluates on the way, keeps the best tuned tree.
+
+  Args:
+    train_step: Of `make_train_step`.
+    progress: Where to go on from; its buffers are donated.
+    base: The frozen tree.
+    batch_at: The batch of each step, a pure function of its number.
+    steps: The step to end at.
+    eval_every: Evaluate after every so many steps, and at the end.
+    evaluate: (tuned, step) -> the dev score, larger is better.
+    save: Called with the progress after an evaluation and when stopped.
+    report: Called with (step, {'loss', 'grad_norm'}) one step behind.
+    stop: Asked before every step.
+    rate_at: The learning rate of a step, for the message.
+
+  Returns:
+    The progress at the end.
+
+  Raises:
+    Interrupted: `stop` said so; the progress is saved.
+    options.UserError: the loss is not finite; nothing later is saved.
+  """
+  pending = None  # Metrics of the step before, so that the device stays busy.
+
+  def settle():
+    if pending is None:
+      return
+    step, metrics = pending
+    metrics = {name: float(value) for name, value in metrics.items()}
+    if not all(math.isfinite(value) for value in metrics.values()):
+      raise options.UserError(
+          f'the loss is {metrics["loss"]:.4g} and the gradient norm '
+          f'{metrics["grad_norm"]:.4g} at step {step}, with learning rate '
+          f'{rate_at(step):.3g}: try a lower --learning_rate, a lower '
+          '--init_scale, or a longer --warmup')
+    report(step, metrics)
+
+  for step in range(int(progress.state.step), steps):
+    if stop():
+      settle()
+      save(progress)
+      raise Interrupted(f'stopped after {step} of {steps} steps')
+    state, metrics = train_step(progress.state, base, batch_at(step))
+    progress = progress.replace(state=state)
+    settle()
+    pending = step, metrics
+    done = step + 1
+    if done % eval_every == 0 or done == steps:
+      settle()
+      pending = None
+      score = evaluate(state.tuned, done)
+      if score > float(progress.best_score):
+        progress = progress.replace(
+            best=jax.tree.map(jnp.copy, state.tuned),
+            best_score=jnp.asarray(score, jnp.float32),
+            best_step=jnp.asarray(done, jnp.int32))
+      save(progress)
+  return progress

@@ -1,0 +1,1 @@
+"""Experiment scripts, started as `python -m experiments.NAME`."""

@@ -1,0 +1,45 @@
+"""Installs the package; see README.md."""
+
+import pathlib
+import re
+
+import setuptools
+
+_HERE = pathlib.Path(__file__).parent
+_VERSION = re.search(
+    r"__version__ = '(.+)'",
+    (_HERE / 'adapters_jax' / '__init__.py').read_text()).group(1)
+
+setuptools.setup(
+    name='adapters_jax',
+    version=_VERSION,
+    description='Adapter-based transfer learning in JAX and Flax.',
+    long_description=(_HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=setuptools.find_packages(include=['adapters_jax*', 'experiments']),
+    install_requires=[
+        'absl-py',
+        'array_record',
+        'filelock',
+        'flax>=0.10',
+        'importlib_resources',  # TFDS needs it and does not say so.
+        'jax>=0.4.35',
+        'numpy',
+        'optax>=0.2.4',
+        'orbax-checkpoint',
+        'requests',
+        'rich',
+        'safetensors',
+        'scikit-learn',
+        'scipy',
+        'tensorflow-datasets>=4.9.7',
+        'tokenizers',
+        'tqdm',
+    ],
+    extras_require={
+        'test': ['pytest'],
+        'interop': ['torch', 'transformers>=4.50,<5'],
+    },
+)
