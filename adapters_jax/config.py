@@ -52,7 +52,7 @@ class Config:
   epochs: float = option(3.0, 'Passes over the training data.')
   max_steps: int = option(0, 'Steps to train; 0 for as many as epochs say.')
   max_length: int = option(128, 'Word pieces kept of an example.')
-  buckets: int = option(6, 'Lengths that batches may be padded to.')
+  buckets: int = option(7, 'Lengths that batches may be padded to.')
   train_examples: int = option(
       0, 'Train on so many examples, drawn with a fixed seed; 0 for all.')
   eval_every: int = option(

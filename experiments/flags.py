@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import app
 from absl import flags
+from absl import logging
 
 from adapters_jax import options
 
@@ -62,4 +63,5 @@ def start(config_class: type, main: Callable[[Any], None]) -> None:
     except KeyboardInterrupt as error:
       raise SystemExit(130) from error
 
+  logging.set_verbosity(logging.WARNING)  # JAX tells of absent TPUs at INFO.
   app.run(run, flags_parser=_parse)

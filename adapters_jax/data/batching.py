@@ -44,7 +44,7 @@ class Plan:
 
 
 def bucket_lengths(
-    lengths: np.ndarray, buckets: int, multiple: int = 8
+    lengths: np.ndarray, buckets: int, multiple: int = 4
 ) -> tuple[int, ...]:
   """Returns at most `buckets` lengths that minimise the padded tokens.
 
@@ -192,6 +192,6 @@ def eval_batches(
   """Returns (rows, batch) pairs that hold every example exactly once."""
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
-    buckets = (*buckets, -(-longest // 8) * 8)
+    buckets = (*buckets, -(-longest // 4) * 4)
   return [(p.rows, make_batch(examples, p, batch_size))
           for p in plan(examples.lengths, buckets, batch_size)]
