@@ -47,10 +47,10 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
   for name in ('role', 'parameters', 'of encoder', 'of all'):
     table.add_column(name, justify='left' if name == 'role' else 'right')
   counts = role_counts(tuned)
-  for role, count in (*counts.items(), ('trained', sum(counts.values())),
-                      ('model', total)):
+  for role, count in (*counts.items(), ('trained', sum(counts.values()))):
     table.add_row(role, f'{count:,}', f'{count / encoder:.2%}',
                   f'{count / total:.2%}')
+  table.add_row('model', f'{total:,}', '', '')
   rich.console.Console(file=sys.stdout, width=72).print(table)
 
 

@@ -1,0 +1,197 @@
+"""From settings to what a run is made of: data, model, trees."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapters_jax import bert
+from adapters_jax import config as config_lib
+from adapters_jax import options
+from adapters_jax import optimizers
+from adapters_jax import pretrained
+from adapters_jax import trees
+from adapters_jax import workdirs
+from adapters_jax.data import batching
+from adapters_jax.data import files
+from adapters_jax.data import tasks
+from adapters_jax.data import tokenization
+from adapters_jax.methods import bottleneck
+
+_SUBSET_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """What a run is made of, before it takes a step.
+
+  Attributes:
+    task: The task.
+    splits: {split: tokenised examples}; unlabelled splits have labels -1.
+    model: The classifier.
+    base: The pretrained tree, on the device.
+    tuned: The tuned tree at its initialisation.
+    params: The whole tree at its initialisation, shapes only.
+    select: Which paths are tuned.
+    schedule: The training batches.
+    steps: Steps to train.
+    eval_every: Steps between evaluations.
+    notes: What a reader of the record should know.
+  """
+  task: tasks.Task
+  splits: dict[str, batching.Examples]
+  model: bert.Classifier
+  base: trees.Tree
+  tuned: trees.Tree
+  params: trees.Tree
+  select: optimizers.Select
+  schedule: batching.Schedule
+  steps: int
+  eval_every: int
+  notes: tuple[str, ...]
+
+
+def adapter_configs(
+    config: config_lib.Config, layers: int
+) -> tuple[bottleneck.Bottleneck, ...]:
+  """Returns the adapter methods that the flags describe."""
+  if config.tune != 'adapters':
+    return ()
+  chosen = options.parse_layers(
+      config.adapter_layers, layers, '--adapter_layers')
+  sites = tuple(s.strip() for s in config.adapter_sites.split(',') if s.strip())
+  return (bottleneck.Bottleneck(
+      size=config.adapter_size, init_scale=config.init_scale,
+      activation=config.activation, sites=sites, layers=chosen),)
+
+
+def make_model(
+    config: config_lib.Config, shape: bert.BertConfig, outputs: int
+) -> bert.Classifier:
+  """Returns the classifier of the settings on an encoder of this shape."""
+  rates = {} if config.dropout < 0 else {
+      'dropout': config.dropout, 'attention_dropout': config.dropout}
+  shape = dataclasses.replace(
+      shape, adapters=adapter_configs(config, shape.layers),
+      dtype='bfloat16' if config.precision == 'bfloat16' else 'float32',
+      **rates)
+  return bert.Classifier(shape, outputs, config.head_input)
+
+
+def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
+  """Returns which paths the settings tune."""
+  norm_layers = None
+  if config.norm_layers == 'same':
+    norm_layers = options.parse_layers(
+        config.adapter_layers, layers, '--adapter_layers')
+  return optimizers.TUNE[config.tune](
+      layers, tune_norms=config.tune_norms, norm_layers=norm_layers,
+      top_k=config.top_k)
+
+
+def check(config: config_lib.Config, experiment: str) -> None:
+  """Raises UserError for a wrong setting, before any download or compile."""
+  config_lib.check_numbers(config)
+  config_lib.check_choices(config)
+  if config.tune not in optimizers.TUNE:
+    raise options.unknown('--tune', config.tune, optimizers.TUNE)
+  if not config.files:
+    tasks.find(config.task)
+  shape = pretrained.config_of(config.checkpoint)
+  adapter_configs(config, shape.layers)
+  if config.max_length > shape.positions:
+    raise options.UserError(
+        f'--max_length={config.max_length}: the model has '
+        f'{shape.positions} positions')
+  if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
+    raise options.UserError(
+        f'--top_k={config.top_k}: the model has {shape.layers} layers')
+  workdirs.check(config, experiment)
+
+
+def load_data(
+    config: config_lib.Config,
+) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
+  """Returns (task, splits, notes on what was left out)."""
+  if config.files:
+    columns = tuple(c for c in config.text_columns.split(',') if c)
+    task, splits = files.load(config.files, columns, config.label_column,
+                              config.file_task == 'regression')
+  else:
+    task = tasks.find(config.task)
+    splits = tasks.load(task, config.data_dir)
+  notes = []
+  train = splits['train']
+  if 0 < config.train_examples < len(train):
+    rows = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(
+        len(train))[:config.train_examples])
+    splits['train'] = tasks.Split(
+        [train.texts[row] for row in rows], train.labels[rows])
+    notes.append(f'trained on {len(rows)} of {len(train)} examples')
+  return task, splits, notes
+
+
+def prepare(config: config_lib.Config) -> Setup:
+  """Loads data and checkpoint, and initialises what is new."""
+  task, splits, notes = load_data(config)
+  folder = pretrained.resolve(config.checkpoint)
+  tokenizer = tokenization.load(folder, config.max_length)
+  encoded = {
+      name: batching.Examples(*tokenization.encode(tokenizer, split.texts),
+                              split.labels)
+      for name, split in splits.items()}
+  shape = pretrained.config_of(config.checkpoint)
+  model = make_model(config, shape, task.outputs)
+  base = jax.device_put(cast_base(config, pretrained.load_base(
+      folder, pooler=config.head_input == 'pooler')))
+  select = make_select(config, shape.layers)
+  tuned, params = init_tuned(model, base, select, config.seed)
+  train = encoded['train']
+  schedule = batching.Schedule(
+      train, batching.bucket_lengths(train.lengths, config.buckets),
+      config.batch_size, config.seed)
+  per_epoch = schedule.steps_per_epoch
+  return Setup(
+      task, encoded, model, base, tuned, params, select, schedule,
+      steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
+      eval_every=config.eval_every or per_epoch, notes=tuple(notes))
+
+
+def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
+  """Returns the base in the precision of the settings."""
+  if config.precision != 'bfloat16':
+    return base
+  return jax.tree.map(lambda leaf: leaf.astype('bfloat16'), base)
+
+
+def init_tuned(
+    model: bert.Classifier, base: trees.Tree, select: optimizers.Select,
+    seed: int,
+) -> tuple[trees.Tree, trees.Tree]:
+  """Returns (tuned tree in float32, shapes of the whole tree) at the start.
+
+  Only what the base lacks is initialised; the rest of `init` is never computed.
+  """
+  old = set(trees.flatten(base))
+
+  @jax.jit
+  def fresh(key):
+    return trees.split(bert.init(model, key), lambda path: path not in old)[0]
+
+  params = trees.overlay(
+      base, fresh(jax.random.fold_in(jax.random.key(seed), 0)))
+  tuned, _ = trees.split(params, select)
+  tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
+  return tuned, jax.eval_shape(lambda tree: tree, params)
+
+
+def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
+  """Returns [examples] classes or scores of logits [examples, outputs]."""
+  return logits.argmax(-1) if task.labels else logits[:, 0]
+
+
+def artefact(portable: dict[str, Any], task: tasks.Task) -> dict[str, Any]:
+  """Returns the settings saved with a tuned tree: all that using it needs."""
+  return {'task': task.name, 'labels': list(task.labels),
+          'texts': list(task.texts), 'config': portable}
