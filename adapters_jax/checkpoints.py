@@ -25,13 +25,14 @@ def save_tuned(folder: str, tuned: trees.Tree, settings: dict[str, Any]) -> None
   Args:
     folder: Made if absent.
     tuned: The partial tree; saved whole, so head and norms are never lost.
-    settings: What a reader needs to build the model; see `run.artefact`.
+    settings: What a reader needs to build the model; see `prepare.artefact`.
   """
   os.makedirs(folder, exist_ok=True)
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
   path = os.path.join(folder, WEIGHTS)
-  safetensors_numpy.save_file(flat, f'{path}.part')
+  with open(f'{path}.part', 'wb') as file:  # With the user's own permissions.
+    file.write(safetensors_numpy.save(flat))
   os.replace(f'{path}.part', path)
   results.write_json(
       os.path.join(folder, SETTINGS), {'format': FORMAT, **settings})

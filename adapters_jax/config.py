@@ -111,9 +111,20 @@ def portable(config: Config) -> dict[str, object]:
   return values
 
 
+def completed(values: dict[str, object]) -> dict[str, object]:
+  """Returns saved settings with the defaults of flags that came later."""
+  defaults = dataclasses.asdict(Config())
+  return {**{k: v for k, v in defaults.items() if k not in PATHS}, **values}
+
+
 def digest(values: dict[str, object]) -> str:
-  """Returns 12 hex digits that name the settings."""
-  text = json.dumps(values, sort_keys=True)
+  """Returns 12 hex digits that name the settings.
+
+  Settings at their default do not enter, so that a new flag renames no run.
+  """
+  defaults = dataclasses.asdict(Config())
+  changed = {k: v for k, v in values.items() if v != defaults.get(k)}
+  text = json.dumps(changed, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -186,6 +186,11 @@ def init_tuned(
   return tuned, jax.eval_shape(lambda tree: tree, params)
 
 
+def shapes(model: bert.Classifier) -> trees.Tree:
+  """Returns the shapes of a model's whole tree."""
+  return jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
+
+
 def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
   """Returns [examples] classes or scores of logits [examples, outputs]."""
   return logits.argmax(-1) if task.labels else logits[:, 0]

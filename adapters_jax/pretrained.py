@@ -157,8 +157,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   if not pooler:
     tree.pop('pooler', None)
   model = bert.Classifier(config, 1, 'pooler' if pooler else 'cls')
-  wanted: Any = jax.eval_shape(
-      lambda: bert.init(model, jax.random.key(0)))
+  wanted: Any = jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
   wanted.pop('head')
   try:
     trees.check_same(tree, wanted, f'checkpoint: {path}')

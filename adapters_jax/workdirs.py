@@ -50,6 +50,7 @@ def check(config: config_lib.Config, experiment: str) -> None:
   if _SETTINGS in entries:
     with open(os.path.join(folder, _SETTINGS), encoding='utf-8') as file:
       there = json.load(file)
+    there = config_lib.completed(there)
     here = {'experiment': experiment, **config_lib.portable(config)}
     if there != here:
       raise options.UserError(

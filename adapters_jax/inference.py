@@ -1,0 +1,110 @@
+"""A saved adapter put to use: texts in, probabilities or scores out."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from scipy import special
+
+from adapters_jax import checkpoints
+from adapters_jax import config as config_lib
+from adapters_jax import options
+from adapters_jax import prepare
+from adapters_jax import pretrained
+from adapters_jax import training
+from adapters_jax import trees
+from adapters_jax.data import batching
+from adapters_jax.data import tokenization
+
+BUCKETS = (16, 32, 64, 128, 256, 512)  # Few shapes, whatever the texts.
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+  """An adapter on its base.
+
+  Attributes:
+    labels: Names of the classes, empty for regression.
+    texts: Names of the one or two texts of an input.
+    base: The pretrained tree.
+    tuned: The adapter's tree; another of the same shapes may replace it.
+    tokenizer: Of the checkpoint, cutting at the trained length.
+    eval_step: (base, tuned, batch) -> [batch, outputs] logits.
+    settings: What was saved with the adapter.
+  """
+  labels: tuple[str, ...]
+  texts: tuple[str, ...]
+  base: trees.Tree
+  tuned: trees.Tree
+  tokenizer: Any
+  eval_step: Callable[..., jax.Array]
+  settings: dict[str, Any]
+
+
+def load(folder: str, checkpoint: str = '') -> Loaded:
+  """Loads an adapter, and the checkpoint it was trained on.
+
+  Args:
+    folder: A run's workdir, or the folder of an adapter.
+    checkpoint: Name or folder of the base; by default the name that the adapter
+      was trained with.
+
+  Raises:
+    options.UserError: no adapter there, another base, or it does not fit.
+  """
+  inner = os.path.join(folder, 'adapter')
+  folder = inner if os.path.isdir(inner) else folder
+  tuned, settings = checkpoints.load_tuned(folder)
+  values = settings['config']
+  trained_on = values['checkpoint']
+  if not checkpoint and '@' in trained_on:
+    raise options.UserError(
+        f'--checkpoint: the adapter in {folder} was trained on the folder '
+        f'{trained_on.split("@")[0]}; name it')
+  known = {f.name for f in dataclasses.fields(config_lib.Config)}
+  config = config_lib.Config(**{
+      **{k: v for k, v in values.items() if k in known},
+      'checkpoint': checkpoint or trained_on})
+  shape = pretrained.config_of(config.checkpoint)
+  now = config_lib.portable(dataclasses.replace(
+      config, train_file='', dev_file='', test_file=''))['checkpoint']
+  if now.split('@')[-1] != trained_on.split('@')[-1]:
+    raise options.UserError(
+        f'--checkpoint: {config.checkpoint} is not the base that the adapter '
+        f'in {folder} was trained on ({trained_on})')
+  base_folder = pretrained.resolve(config.checkpoint)
+  labels = tuple(settings['labels'])
+  model = prepare.make_model(config, shape, len(labels) or 1)
+  base = prepare.cast_base(config, pretrained.load_base(
+      base_folder, pooler=config.head_input == 'pooler'))
+  wanted = prepare.shapes(model)
+  try:
+    trees.check_same(
+        trees.overlay(base, tuned), wanted, f'the adapter in {folder}')
+  except ValueError as error:
+    raise options.UserError(str(error)) from error
+  return Loaded(
+      labels, tuple(settings['texts']), jax.device_put(base),
+      jax.device_put(tuned),
+      tokenization.load(base_folder, config.max_length),
+      training.make_eval_step(model), settings)
+
+
+def logits(
+    loaded: Loaded, texts: Sequence[tuple[str, ...]], batch_size: int = 32
+) -> np.ndarray:
+  """Returns [examples, outputs] float32 for texts of one or two parts each."""
+  tokens, segments = tokenization.encode(loaded.tokenizer, texts)
+  examples = batching.Examples(
+      tokens, segments, np.zeros(len(tokens), np.int32))
+  batches = batching.eval_batches(examples, BUCKETS, batch_size)
+  return training.predict(
+      loaded.eval_step, loaded.base, loaded.tuned, batches, len(examples))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+  """Returns the softmax over classes of [examples, classes]."""
+  return special.softmax(logits, axis=-1)
