@@ -27,7 +27,7 @@ setuptools.setup(
         'importlib_resources',  # TFDS needs it and does not say so.
         'jax>=0.4.35',
         'numpy',
-        'optax>=0.2.4',
+        'optax>=0.2.5',
         'orbax-checkpoint',
         'requests',
         'rich',

@@ -31,7 +31,8 @@ class Loaded:
     texts: Names of the one or two texts of an input.
     base: The pretrained tree.
     tuned: The adapter's tree; another of the same shapes may replace it.
-    tokenizer: Of the checkpoint, cutting at the trained length.
+    tokenizer: Of the checkpoint.
+    max_length: Word pieces kept of an input, as in training.
     eval_step: (base, tuned, batch) -> [batch, outputs] logits.
     settings: What was saved with the adapter.
   """
@@ -40,6 +41,7 @@ class Loaded:
   base: trees.Tree
   tuned: trees.Tree
   tokenizer: Any
+  max_length: int
   eval_step: Callable[..., jax.Array]
   settings: dict[str, Any]
 
@@ -89,7 +91,7 @@ def load(folder: str, checkpoint: str = '') -> Loaded:
   return Loaded(
       labels, tuple(settings['texts']), jax.device_put(base),
       jax.device_put(tuned),
-      tokenization.load(base_folder, config.max_length),
+      tokenization.load(base_folder), config.max_length,
       training.make_eval_step(model), settings)
 
 
@@ -97,7 +99,8 @@ def logits(
     loaded: Loaded, texts: Sequence[tuple[str, ...]], batch_size: int = 32
 ) -> np.ndarray:
   """Returns [examples, outputs] float32 for texts of one or two parts each."""
-  tokens, segments = tokenization.encode(loaded.tokenizer, texts)
+  tokens, segments = tokenization.encode(
+      loaded.tokenizer, texts, loaded.max_length)
   examples = batching.Examples(
       tokens, segments, np.zeros(len(tokens), np.int32))
   batches = batching.eval_batches(examples, BUCKETS, batch_size)

@@ -136,10 +136,11 @@ def prepare(config: config_lib.Config) -> Setup:
   """Loads data and checkpoint, and initialises what is new."""
   task, splits, notes = load_data(config)
   folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(folder, config.max_length)
+  tokenizer = tokenization.load(folder)
   encoded = {
-      name: batching.Examples(*tokenization.encode(tokenizer, split.texts),
-                              split.labels)
+      name: batching.Examples(
+          *tokenization.encode(tokenizer, split.texts, config.max_length),
+          split.labels)
       for name, split in splits.items()}
   shape = pretrained.config_of(config.checkpoint)
   model = make_model(config, shape, task.outputs)

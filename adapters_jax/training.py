@@ -116,7 +116,7 @@ def make_train_step(
     state = state.replace(
         step=state.step + 1, opt_state=opt_state,
         tuned=optax.apply_updates(state.tuned, updates))
-    return state, {'loss': loss, 'grad_norm': optax.global_norm(grads)}
+    return state, {'loss': loss, 'grad_norm': optax.tree.norm(grads)}
 
   return train_step
 
@@ -156,7 +156,7 @@ def predict(
     if logits is None:
       logits = np.zeros((examples, out.shape[-1]), np.float32)
     logits[rows] = out[:len(rows)]
-    seen[rows] += 1
+    np.add.at(seen, rows, 1)
   if logits is None or not np.all(seen == 1):
     raise ValueError('the batches do not hold every example exactly once')
   return logits

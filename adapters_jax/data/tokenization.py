@@ -9,7 +9,6 @@ import tokenizers
 from tokenizers import models
 from tokenizers import normalizers
 from tokenizers import pre_tokenizers
-from tokenizers import processors
 
 from adapters_jax import options
 
@@ -32,20 +31,14 @@ def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
       clean_text=True, handle_chinese_chars=True, strip_accents=None,
       lowercase=lowercase)
   tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-  tokenizer.post_processor = processors.TemplateProcessing(
-      single='[CLS] $A [SEP]',
-      pair='[CLS] $A [SEP] $B:1 [SEP]:1',
-      special_tokens=[(t, vocabulary[t]) for t in ('[CLS]', '[SEP]')])
   return tokenizer
 
 
-def load(folder: str, max_length: int) -> tokenizers.Tokenizer:
-  """Returns the tokenizer of a checkpoint folder.
+def load(folder: str) -> tokenizers.Tokenizer:
+  """Returns the tokenizer of a checkpoint folder, without padding or cutting.
 
   Args:
     folder: Has tokenizer.json, or vocab.txt (and tokenizer_config.json).
-    max_length: Longer inputs are cut to so many pieces, [CLS] and [SEP]
-      included; of a pair the longer text is cut first.
 
   Raises:
     options.UserError: the folder has neither file.
@@ -59,20 +52,52 @@ def load(folder: str, max_length: int) -> tokenizers.Tokenizer:
     raise options.UserError(
         f'checkpoint: {folder} has neither tokenizer.json nor vocab.txt')
   tokenizer.no_padding()  # Files bring settings of their own.
-  tokenizer.enable_truncation(max_length, strategy='longest_first')
+  tokenizer.no_truncation()
   return tokenizer
 
 
+def _kept(first: int, second: int, room: int) -> tuple[int, int]:
+  """Returns how many pieces of each text stay: the longer one is cut first.
+
+  Of two that are equally long the second loses a piece, as in BERT's own code.
+  (The library's 'longest_first' cuts the first one there.)
+  """
+  surplus = max(0, first + second - room)
+  level = min(surplus, abs(first - second))
+  if first > second:
+    first -= level
+  else:
+    second -= level
+  rest = surplus - level
+  return first - rest // 2, second - (rest - rest // 2)
+
+
 def encode(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]]
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
+    max_length: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
   """Returns (tokens, segments), each a list of [length] int32.
 
   Args:
     tokenizer: Of `load`.
     texts: One or two texts for each example.
+    max_length: Longest result in pieces, [CLS] and [SEP] included.
   """
-  inputs = [text[0] if len(text) == 1 else tuple(text) for text in texts]
-  encodings = tokenizer.encode_batch(inputs)
-  return ([np.array(e.ids, np.int32) for e in encodings],
-          [np.array(e.type_ids, np.int32) for e in encodings])
+  parts = [
+      [e.ids for e in tokenizer.encode_batch(
+          list(column), add_special_tokens=False)]
+      for column in zip(*texts)]
+  start, end = (tokenizer.token_to_id(name) for name in ('[CLS]', '[SEP]'))
+  tokens, segments = [], []
+  for pieces in zip(*parts):
+    if len(pieces) == 1:
+      kept = (max_length - 2,)
+    else:
+      kept = _kept(len(pieces[0]), len(pieces[1]), max_length - 3)
+    ids, kinds = [start], [0]
+    for kind, (part, size) in enumerate(zip(pieces, kept)):
+      ids += [*part[:size], end]
+      kinds += [kind] * (len(part[:size]) + 1)
+    tokens.append(np.array(ids, np.int32))
+    segments.append(np.array(kinds, np.int32))
+  return tokens, segments

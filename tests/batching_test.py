@@ -1,0 +1,97 @@
+from absl.testing import parameterized
+import numpy as np
+
+from adapters_jax.data import batching
+
+
+def make_examples(count=103, seed=0):
+  rng = np.random.default_rng(seed)
+  lengths = rng.integers(3, 42, count)
+  tokens = [np.full(n, i + 1, np.int32) for i, n in enumerate(lengths)]
+  segments = [np.arange(n, dtype=np.int32) % 2 for n in lengths]
+  return batching.Examples(tokens, segments, np.arange(count) % 3)
+
+
+class BatchingTest(parameterized.TestCase):
+
+  def test_bucket_lengths_are_the_best(self):
+    lengths = np.array([3, 4, 4, 9, 10, 30])
+    # By hand, in multiples of 2: {4, 10, 30} pads 3 * 4 + 2 * 10 + 30 tokens.
+    self.assertEqual(batching.bucket_lengths(lengths, 3, 2), (4, 10, 30))
+    self.assertEqual(batching.bucket_lengths(lengths, 2, 2), (10, 30))
+    self.assertEqual(batching.bucket_lengths(lengths, 1, 4), (32,))
+    self.assertEqual(batching.bucket_lengths(lengths, 99, 1), (3, 4, 9, 10, 30))
+
+  @parameterized.parameters((8, 3), (16, 1), (200, 4))
+  def test_every_example_once_an_epoch(self, batch_size, buckets):
+    examples = make_examples()
+    lengths = batching.bucket_lengths(examples.lengths, buckets)
+    schedule = batching.Schedule(examples, lengths, batch_size, seed=5)
+    for epoch in (0, 3):
+      plans = schedule.epoch(epoch)
+      rows = np.concatenate([plan.rows for plan in plans])
+      np.testing.assert_array_equal(np.sort(rows), np.arange(len(examples)))
+      partial = [plan for plan in plans if len(plan.rows) < batch_size]
+      self.assertLessEqual(len(partial), 1)
+      for plan in plans:
+        self.assertLessEqual(examples.lengths[plan.rows].max(), plan.length)
+        self.assertIn(plan.length, lengths)
+
+  def test_pure_function_of_seed_epoch_and_index(self):
+    examples = make_examples()
+    lengths = batching.bucket_lengths(examples.lengths, 3)
+    a = batching.Schedule(examples, lengths, 8, seed=5)
+    b = batching.Schedule(examples, lengths, 8, seed=5)
+    steps = list(range(2 * a.steps_per_epoch))
+    backwards = {step: b.batch(step) for step in reversed(steps)}
+    for step in steps:
+      for name, value in a.batch(step).items():
+        np.testing.assert_array_equal(value, backwards[step][name])
+    other = batching.Schedule(examples, lengths, 8, seed=6)
+    self.assertFalse(np.array_equal(a.at(0).rows, other.at(0).rows))
+    self.assertFalse(
+        np.array_equal(a.at(0).rows, a.at(a.steps_per_epoch).rows))
+
+  def test_a_group_of_runs_shares_the_lengths_but_not_the_examples(self):
+    examples = make_examples()
+    lengths = batching.bucket_lengths(examples.lengths, 4)
+    a, b = (batching.Schedule(examples, lengths, 8, seed=s, order_seed=9)
+            for s in (1, 2))
+    steps = range(a.steps_per_epoch)
+    self.assertEqual([a.at(i).length for i in steps],
+                     [b.at(i).length for i in steps])
+    self.assertFalse(all(
+        np.array_equal(a.at(i).rows, b.at(i).rows) for i in steps))
+
+  def test_batch_arrays(self):
+    examples = make_examples()
+    plan = batching.Plan(np.array([4, 9]), 44)
+    batch = batching.make_batch(examples, plan, 5)
+    self.assertEqual(
+        {name: (value.shape, value.dtype.name) for name, value in batch.items()},
+        {'tokens': ((5, 44), 'int32'), 'segments': ((5, 44), 'int32'),
+         'mask': ((5, 44), 'bool'), 'labels': ((5,), 'int64'),
+         'weights': ((5,), 'float32')})
+    np.testing.assert_array_equal(batch['weights'], [1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(batch['tokens'][1][batch['mask'][1]], 10)
+    np.testing.assert_array_equal(batch['tokens'][1][~batch['mask'][1]], 0)
+    np.testing.assert_array_equal(batch['tokens'][3], batch['tokens'][0])
+
+  def test_eval_takes_longer_inputs_than_training_had(self):
+    examples = make_examples()
+    pairs = batching.eval_batches(examples, (8, 20), 16)
+    rows = np.concatenate([rows for rows, _ in pairs])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(len(examples)))
+    for rows, batch in pairs:
+      self.assertEqual(batch['tokens'].shape[0], 16)
+      np.testing.assert_array_equal(
+          batch['mask'].sum(1)[:len(rows)], examples.lengths[rows])
+
+  def test_tokens_count_padding_and_filler(self):
+    examples = make_examples(count=20)
+    schedule = batching.Schedule(examples, (24, 44), 16, seed=0)
+    padded, real = schedule.tokens(0, schedule.steps_per_epoch)
+    shapes = [schedule.batch(i)['tokens'].size
+              for i in range(schedule.steps_per_epoch)]
+    self.assertEqual(padded, sum(shapes))
+    self.assertEqual(real, examples.lengths.sum())

@@ -1,0 +1,120 @@
+"""A tiny BERT checkpoint and data files, made on the spot for the tests."""
+
+import json
+import os
+
+import jax
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import bert
+
+WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
+         'the', 'plot', '##s')
+VOCABULARY = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS)
+CONFIG = bert.BertConfig(
+    vocab_size=len(VOCABULARY), dim=12, layers=3, heads=2, ffn_dim=20,
+    positions=40)
+_VALUES = {
+    'model_type': 'bert', 'vocab_size': CONFIG.vocab_size, 'hidden_size': 12,
+    'num_hidden_layers': 3, 'num_attention_heads': 2, 'intermediate_size': 20,
+    'max_position_embeddings': 40, 'type_vocab_size': 2, 'hidden_act': 'gelu'}
+
+
+def hugging_face_shapes(
+    dim: int, layers: int, ffn_dim: int, vocab_size: int, positions: int
+) -> dict[str, tuple[int, ...]]:
+  """Returns {name: shape} of a Hugging Face BertModel."""
+  shapes = {
+      'embeddings.word_embeddings.weight': (vocab_size, dim),
+      'embeddings.position_embeddings.weight': (positions, dim),
+      'embeddings.token_type_embeddings.weight': (2, dim),
+      'embeddings.LayerNorm.weight': (dim,),
+      'embeddings.LayerNorm.bias': (dim,),
+      'pooler.dense.weight': (dim, dim),
+      'pooler.dense.bias': (dim,),
+  }
+  for layer in range(layers):
+    for name, out, inner in (
+        ('attention.self.query', dim, dim), ('attention.self.key', dim, dim),
+        ('attention.self.value', dim, dim),
+        ('attention.output.dense', dim, dim),
+        ('intermediate.dense', ffn_dim, dim), ('output.dense', dim, ffn_dim)):
+      shapes[f'encoder.layer.{layer}.{name}.weight'] = (out, inner)
+      shapes[f'encoder.layer.{layer}.{name}.bias'] = (out,)
+    for name in ('attention.output', 'output'):
+      for leaf in ('weight', 'bias'):
+        shapes[f'encoder.layer.{layer}.{name}.LayerNorm.{leaf}'] = (dim,)
+  return shapes
+
+
+def random_tensors(
+    shapes: dict[str, tuple[int, ...]], seed: int = 0, scale: float = 0.02
+) -> dict[str, np.ndarray]:
+  """Returns float32 tensors of these shapes; norms' scales are about 1."""
+  rng = np.random.default_rng(seed)
+  return {
+      name: (scale * rng.standard_normal(shape, np.float32)
+             + np.float32(name.endswith('LayerNorm.weight')))
+      for name, shape in sorted(shapes.items())}
+
+
+def write_checkpoint(folder: str, prefix: str = '', seed: int = 0) -> str:
+  """Writes a tiny BERT as a Hugging Face folder and returns the folder."""
+  os.makedirs(folder, exist_ok=True)
+  tensors = random_tensors(
+      hugging_face_shapes(12, 3, 20, len(VOCABULARY), 40), seed, 0.3)
+  safetensors_numpy.save_file(
+      {prefix + name: value for name, value in tensors.items()},
+      os.path.join(folder, 'model.safetensors'))
+  with open(os.path.join(folder, 'config.json'), 'w') as file:
+    json.dump(_VALUES, file)
+  with open(os.path.join(folder, 'vocab.txt'), 'w') as file:
+    file.write('\n'.join(VOCABULARY) + '\n')
+  return folder
+
+
+def write_data(folder: str, examples: int = 60, seed: int = 0) -> dict[str, str]:
+  """Writes train, dev and test TSVs that a tiny model can learn.
+
+  Returns:
+    {'train_file', 'dev_file', 'test_file': path}
+  """
+  os.makedirs(folder, exist_ok=True)
+  rng = np.random.default_rng(seed)
+  paths = {}
+  for split, count in (
+      ('train', examples), ('dev', examples // 2), ('test', examples // 3)):
+    path = os.path.join(folder, f'{split}.tsv')
+    with open(path, 'w') as file:
+      file.write('sentence\tlabel\n')
+      for _ in range(count):
+        label = int(rng.integers(2))
+        words = list(rng.choice(WORDS[6:11], rng.integers(2, 9)))
+        words.insert(0, str(rng.choice(WORDS[3:6] if label else WORDS[:3])))
+        file.write(f'{" ".join(words)}\t{("yes", "no")[label]}\n')
+    paths[f'{split}_file'] = path
+  return paths
+
+
+def random_batch(
+    config: bert.BertConfig = CONFIG, batch: int = 4, length: int = 5,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+  """Returns a batch whose last rows are padded and whose last is filler."""
+  rng = np.random.default_rng(seed)
+  lengths = np.maximum(2, length - np.arange(batch))
+  weights = np.ones(batch, np.float32)
+  weights[-1] = 0.0
+  return {
+      'tokens': rng.integers(5, config.vocab_size, (batch, length), np.int32),
+      'segments': rng.integers(0, 2, (batch, length), np.int32),
+      'mask': np.arange(length) < lengths[:, None],
+      'labels': rng.integers(0, 2, batch, np.int32),
+      'weights': weights,
+  }
+
+
+def init(model: bert.Classifier, seed: int = 0) -> dict:
+  """Returns initialised parameters of a model."""
+  return jax.jit(lambda key: bert.init(model, key))(jax.random.key(seed))
