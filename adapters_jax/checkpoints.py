@@ -19,7 +19,9 @@ WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 
 
-def save_tuned(folder: str, tuned: trees.Tree, settings: dict[str, Any]) -> None:
+def save_tuned(
+    folder: str, tuned: trees.Tree, settings: dict[str, Any]
+) -> None:
   """Writes tuned.safetensors and config.json, loadable on any device.
 
   Args:

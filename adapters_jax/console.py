@@ -39,9 +39,9 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
   'of encoder' divides by the pretrained Transformer layers, as the paper's
   2.1 % does; 'of all' by every parameter of the model, embeddings included.
   """
-  encoder = sum(
-      trees.count({'leaf': leaf}) for path, leaf in trees.flatten(params).items()
-      if path.startswith('encoder/') and trees.role(path) != 'adapter')
+  encoder = trees.count(trees.split(
+      params, lambda path: path.startswith('encoder/')
+      and trees.role(path) != 'adapter')[0])
   total = trees.count(params)
   table = rich.table.Table(title='what trains', title_justify='left')
   for name in ('role', 'parameters', 'of encoder', 'of all'):

@@ -169,7 +169,7 @@ def fit(
     eval_every: int,
     evaluate: Callable[[trees.Tree, int], float],
     save: Callable[[Progress], None],
-    report: Callable[[int, dict[str, float]], None] = lambda step, metrics: None,
+    report: Callable[[int, dict[str, float]], None] = lambda step, values: None,
     stop: Callable[[], bool] = lambda: False,
     rate_at: Callable[[int], float] = lambda step: float('nan'),
 ) -> Progress:

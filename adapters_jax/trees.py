@@ -70,7 +70,8 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
     below = merged.get(key)
     if below is not None and (
         isinstance(below, Mapping) != isinstance(value, Mapping)):
-      raise ValueError(f'{key} is a leaf in one tree and a subtree in the other')
+      raise ValueError(
+          f'{key} is a leaf in one tree and a subtree in the other')
     if isinstance(value, Mapping):
       merged[key] = overlay(below or {}, value)
     else:
@@ -146,10 +147,9 @@ def check_same(
   missing = [path for path in wanted if path not in found]
   unknown = [path for path in found if path not in wanted]
   misshapen = [
-      f'{path} is {tuple(found[path].shape)}, not {tuple(wanted[path].shape)}'
-      for path in found
-      if path in wanted and tuple(found[path].shape) != tuple(wanted[path].shape)
-  ]
+      f'{path} is {tuple(leaf.shape)}, not {tuple(wanted[path].shape)}'
+      for path, leaf in found.items()
+      if path in wanted and tuple(leaf.shape) != tuple(wanted[path].shape)]
   for title, paths in (
       ('missing', missing), ('unknown', unknown), ('misshapen', misshapen)):
     if paths:

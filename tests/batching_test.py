@@ -68,7 +68,7 @@ class BatchingTest(parameterized.TestCase):
     plan = batching.Plan(np.array([4, 9]), 44)
     batch = batching.make_batch(examples, plan, 5)
     self.assertEqual(
-        {name: (value.shape, value.dtype.name) for name, value in batch.items()},
+        {k: (v.shape, v.dtype.name) for k, v in batch.items()},
         {'tokens': ((5, 44), 'int32'), 'segments': ((5, 44), 'int32'),
          'mask': ((5, 44), 'bool'), 'labels': ((5,), 'int64'),
          'weights': ((5,), 'float32')})

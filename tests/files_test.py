@@ -27,7 +27,8 @@ class FilesTest(parameterized.TestCase):
     self.assertEqual(numbers, [2, 3])
 
   def test_csv_is_quoted_and_may_span_lines(self):
-    path = self.write('a.csv', '\ufeffid,text,label\n1,"two, ""lines""\nhere",x\n')
+    path = self.write(
+        'a.csv', '\ufeffid,text,label\n1,"two, ""lines""\nhere",x\n')
     texts, labels, _ = files.read(path, ('text',), 'label')
     self.assertEqual(texts, [('two, "lines"\nhere',)])
     self.assertEqual(labels, ['x'])
@@ -50,7 +51,7 @@ class FilesTest(parameterized.TestCase):
       ('a.tsv', 'text\tlabel\na\tb\n', "no column 'sentence'.*--text_columns"),
       ('a.tsv', 'sentence\ty\na\tb\n', "no column 'label'.*--label_column"),
       ('a.tsv', 'sentence\tlabel\na\t \n', 'line 2: the label is empty'),
-      ('a.jsonl', '{"sentence": "a", "label": "b"}\n{oops\n', 'line 2: not JSO'),
+      ('a.jsonl', '{"sentence": "a", "label": "b"}\n{oops\n', 'line 2: not JS'),
       ('a.jsonl', '[1]\n', 'line 1: a JSON object'))
   def test_errors_name_file_and_row(self, name, text, message):
     path = self.write(name, text)

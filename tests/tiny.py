@@ -74,7 +74,9 @@ def write_checkpoint(folder: str, prefix: str = '', seed: int = 0) -> str:
   return folder
 
 
-def write_data(folder: str, examples: int = 60, seed: int = 0) -> dict[str, str]:
+def write_data(
+    folder: str, examples: int = 60, seed: int = 0
+) -> dict[str, str]:
   """Writes train, dev and test TSVs that a tiny model can learn.
 
   Returns:

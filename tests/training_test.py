@@ -167,7 +167,7 @@ class TrainingTest(parameterized.TestCase):
     bad = {**tiny.random_batch(), 'weights': np.full(4, np.nan, np.float32)}
     saved = []
     with self.assertRaisesRegex(
-        options.UserError, r'nan.*step 2, with learning rate 0\.2.*--learning_'):
+        options.UserError, r'nan.*step 2, with learning rate 0\.2.*--learn'):
       training.fit(
           step_fn,
           training.init_progress(
