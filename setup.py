@@ -40,6 +40,7 @@ setuptools.setup(
     ],
     extras_require={
         'test': ['pytest'],
+        'bench': ['torch==2.13.0', 'adapters==1.3.0'],
         'interop': ['torch', 'transformers>=4.50,<5'],
     },
 )

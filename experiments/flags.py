@@ -24,7 +24,8 @@ def define(config_class: type, **defaults: Any) -> None:
   for field in dataclasses.fields(config_class):
     _DEFINE[field.type](
         field.name, defaults.get(field.name, field.default),
-        field.metadata['help'])
+        field.metadata['help'],
+        module_name=sys.argv[0])  # absl's --help lists the script's own flags.
 
 
 def read(config_class: type) -> Any:

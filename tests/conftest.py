@@ -1,13 +1,24 @@
-"""Settings of the test run: its own cache of compiled programs, no prompts."""
+"""Shared by the tests: a tiny checkpoint, data, and compiled programs."""
 
-import os
-
+import jax
 import pytest
 
+from adapters_jax import run
 from tests import tiny
 
-# Tests compile many tiny programs; what they share is compiled once a machine.
-os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+@pytest.fixture(scope='session', autouse=True)
+def compiled_programs(tmp_path_factory):
+  """Keeps the tests' many equal programs in a cache of the session's own."""
+  folder = str(tmp_path_factory.mktemp('compiled'))
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(autouse=True)
+def no_user_cache(monkeypatch):
+  """Leaves the user's cache of compiled programs alone."""
+  monkeypatch.setattr(run, 'enable_compilation_cache', lambda: None)
 
 
 @pytest.fixture(scope='session')

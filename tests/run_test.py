@@ -24,12 +24,6 @@ from adapters_jax import trees
 from adapters_jax.data import batching
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-  """Compiled programs of these tests stay out of the user's cache."""
-  monkeypatch.setattr(run, 'enable_compilation_cache', lambda: None)
-
-
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   """Twelve steps on own data, evaluated after 4, 8 and 12."""
