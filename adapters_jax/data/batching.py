@@ -136,7 +136,7 @@ def make_batch(
   }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Schedule:
   """The training batches of a run, by step number.
 
@@ -181,9 +181,6 @@ class Schedule:
     plans = [self.at(step) for step in range(first, last)]
     return (sum(p.length * self.batch_size for p in plans),
             sum(int(self.examples.lengths[p.rows].sum()) for p in plans))
-
-  def __hash__(self) -> int:
-    return id(self)
 
 
 def eval_batches(
