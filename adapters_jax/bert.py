@@ -35,6 +35,13 @@ class BertConfig:
     norm_epsilon: Of the layer norms.
     adapters: Method configs, applied in order at each site.
     dtype: Of the computation; parameters keep their own.
+    attention: How attention is computed where no dropout of its weights is
+      asked for: 'einsum', or an implementation of jax.nn.dot_product_attention.
+    remat: Whether a layer's inner values are computed again for the gradient
+      instead of kept; saves memory, costs a forward pass.
+    scan: Whether all layers but the last are one, looped over parameters
+      stacked at 'encoder/layers' [layers - 1, ...]. The program is as small as
+      that of two layers; the checkpoints here have a path for each layer.
   """
   vocab_size: int = 30522
   dim: int = 768
@@ -49,6 +56,9 @@ class BertConfig:
   norm_epsilon: float = 1e-12
   adapters: tuple[Any, ...] = ()
   dtype: str = 'float32'
+  attention: str = 'einsum'
+  remat: bool = False
+  scan: bool = False
 
 
 def _dense(config: BertConfig, features: int, name: str) -> nn.Dense:
@@ -92,10 +102,18 @@ class Attention(nn.Module):
     query = project(x[:, :rows], 'query') * head_dim**-0.5
     key = project(x, 'key')
     value = project(x, 'value')
-    scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
-    weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
-    weights = dropout.Dropout(config.attention_dropout)(weights, train=train)
-    mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
+    drop = dropout.Dropout(config.attention_dropout)
+    fused = config.attention != 'einsum' and rows is None
+    if fused and not (train and config.attention_dropout):
+      square = (*bias.shape[:2], query.shape[1], key.shape[1])
+      mixed = jax.nn.dot_product_attention(
+          query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
+          implementation=config.attention)
+    else:
+      scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
+      weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
+      weights = drop(weights, train=train)
+      mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
     mixed = mixed.reshape(*mixed.shape[:2], config.dim)
     return _dense(config, config.dim, 'output')(mixed)
 
@@ -157,14 +175,27 @@ class Encoder(nn.Module):
     """Returns every layer's output, the last with its first `rows` rows only.
 
     What no head reads of the last layer is not computed: exact, and a twelfth
-    to a sixth of the work.
+    to a sixth of the work. A scanned encoder returns the last layer's alone.
     """
+    config = self.config
+    last = config.layers - 1
     outputs = []
-    for index in range(self.config.layers):
-      last = index == self.config.layers - 1
-      x = Layer(self.config, index, name=f'layer_{index}')(
-          x, bias, rows=rows if last else None, train=train)
-      outputs.append(x)
+
+    def apply(layer, x, rows=None):
+      call = lambda layer, x, bias: layer(x, bias, rows=rows, train=train)
+      return (nn.remat(call) if config.remat else call)(layer, x, bias)
+
+    if config.scan:
+      loop = nn.scan(
+          lambda layer, x, _: (apply(layer, x), None), length=last,
+          variable_axes={'params': 0},
+          split_rngs={'params': True, 'dropout': True})
+      x, _ = loop(Layer(config, 0, name='layers'), x, None)
+    else:
+      for index in range(last):
+        x = apply(Layer(config, index, name=f'layer_{index}'), x)
+        outputs.append(x)
+    outputs.append(apply(Layer(config, last, name=f'layer_{last}'), x, rows))
     return tuple(outputs)
 
 

@@ -108,7 +108,7 @@ class Resume:
     """Returns (progress, the JSON value) of the latest step, None if none.
 
     Args:
-      like: Progress of the same shapes and types.
+      like: Progress of the same shapes and types, and on the devices wanted.
 
     Raises:
       options.UserError: what is saved has other shapes or types.
@@ -116,7 +116,9 @@ class Resume:
     step = self._manager.latest_step()
     if step is None:
       return None
-    shapes = jax.eval_shape(lambda tree: tree, like)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
     restored = self._manager.restore(step, args=self._ocp.args.Composite(
         progress=self._ocp.args.StandardRestore(shapes),
         extra=self._ocp.args.JsonRestore()))

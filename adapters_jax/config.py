@@ -11,7 +11,8 @@ from adapters_jax.options import option
 PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
 
 # Where a run happens, not what it is: neither in its hash nor in its record.
-PATHS = ('workdir', 'data_dir', 'resume')
+PATHS = ('workdir', 'data_dir', 'resume', 'mesh', 'remat', 'coordinator',
+         'processes', 'process')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,20 @@ class Config:
   precision: str = option(
       'float32', "Of the computation: 'float32', 'tensorfloat32' (the "
       "device's fast matmuls) or 'bfloat16' (the base is cast too).")
+  mesh: str = option(
+      'data', "How devices share the work: 'data' splits the batch over all, "
+      "'data:4,fsdp:2' also keeps large leaves in 2 slices.")
+  accumulate: int = option(
+      1, 'Parts a batch is computed in, one after another, to save memory.')
+  remat: bool = option(
+      False, "Compute each layer's inner values again for the gradient rather "
+      'than keep them, to save memory.')
+  coordinator: str = option(
+      '', "Several hosts: 'auto' on Cloud TPU, SLURM, Open MPI or Kubernetes, "
+      'else host:port of the first process; empty for one process.')
+  processes: int = option(0, 'Processes in all, with --coordinator=host:port.')
+  process: int = option(
+      -1, 'Which process this is, from 0, with --coordinator=host:port.')
   train_file: str = option('', 'Own training data: .tsv, .csv or .jsonl.')
   dev_file: str = option('', 'Own dev data, with --train_file.')
   test_file: str = option('', 'Own test data, with --train_file.')
@@ -143,6 +158,8 @@ def check_numbers(config: Config) -> None:
   demand(config.clip_norm > 0, 'clip_norm', 'a norm above 0')
   demand(config.dropout < 1, 'dropout', 'a rate below 1')
   demand(config.batch_size >= 1, 'batch_size', '1 or more')
+  demand(config.accumulate >= 1 and config.batch_size % config.accumulate == 0,
+         'accumulate', f'a divisor of --batch_size={config.batch_size}')
   demand(config.epochs > 0 or config.max_steps > 0, 'epochs',
          'more than 0, or --max_steps')
   demand(config.max_steps >= 0, 'max_steps', '0 or more')

@@ -8,9 +8,11 @@ import numpy as np
 
 from adapters_jax import bert
 from adapters_jax import config as config_lib
+from adapters_jax import devices
 from adapters_jax import options
 from adapters_jax import optimizers
 from adapters_jax import pretrained
+from adapters_jax import sharding
 from adapters_jax import trees
 from adapters_jax import workdirs
 from adapters_jax.data import batching
@@ -30,7 +32,8 @@ class Setup:
     task: The task.
     splits: {split: tokenised examples}; unlabelled splits have labels -1.
     model: The classifier.
-    base: The pretrained tree, on the device.
+    mesh: The devices.
+    base: The pretrained leaves that are not tuned, on the devices.
     tuned: The tuned tree at its initialisation.
     params: The whole tree at its initialisation, shapes only.
     select: Which paths are tuned.
@@ -42,6 +45,7 @@ class Setup:
   task: tasks.Task
   splits: dict[str, batching.Examples]
   model: bert.Classifier
+  mesh: jax.sharding.Mesh
   base: trees.Tree
   tuned: trees.Tree
   params: trees.Tree
@@ -67,14 +71,23 @@ def adapter_configs(
 
 
 def make_model(
-    config: config_lib.Config, shape: bert.BertConfig, outputs: int
+    config: config_lib.Config, shape: bert.BertConfig, outputs: int,
+    device: Any = None,
 ) -> bert.Classifier:
-  """Returns the classifier of the settings on an encoder of this shape."""
+  """Returns the classifier of the settings on an encoder of this shape.
+
+  Args:
+    config: The settings.
+    shape: Of the encoder, without adapters.
+    outputs: Classes, or 1 for regression.
+    device: What it is to run on, the first device here when None.
+  """
+  chosen = devices.choose(config.precision, shape.dim // shape.heads, device)
   rates = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
   shape = dataclasses.replace(
       shape, adapters=adapter_configs(config, shape.layers),
-      dtype='bfloat16' if config.precision == 'bfloat16' else 'float32',
+      dtype=chosen.dtype, attention=chosen.attention, remat=config.remat,
       **rates)
   return bert.Classifier(shape, outputs, config.head_input)
 
@@ -132,7 +145,7 @@ def load_data(
   return task, splits, notes
 
 
-def prepare(config: config_lib.Config) -> Setup:
+def prepare(config: config_lib.Config, mesh: jax.sharding.Mesh) -> Setup:
   """Loads data and checkpoint, and initialises what is new."""
   task, splits, notes = load_data(config)
   folder = pretrained.resolve(config.checkpoint)
@@ -144,17 +157,20 @@ def prepare(config: config_lib.Config) -> Setup:
       for name, split in splits.items()}
   shape = pretrained.config_of(config.checkpoint)
   model = make_model(config, shape, task.outputs)
-  base = jax.device_put(cast_base(config, pretrained.load_base(
-      folder, pooler=config.head_input == 'pooler')))
+  base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
   tuned, params = init_tuned(model, base, select, config.seed)
+  _, frozen = trees.split(base, select)
   train = encoded['train']
   schedule = batching.Schedule(
       train, batching.bucket_lengths(train.lengths, config.buckets),
-      config.batch_size, config.seed)
+      config.batch_size, config.seed,
+      local_rows=sharding.local_rows(mesh, config.batch_size))
   per_epoch = schedule.steps_per_epoch
   return Setup(
-      task, encoded, model, base, tuned, params, select, schedule,
+      task, encoded, model, mesh,
+      sharding.place(mesh, cast_base(config, frozen)),
+      sharding.place(mesh, tuned), params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes))
 

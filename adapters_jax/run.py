@@ -17,10 +17,13 @@ from adapters_jax import assets
 from adapters_jax import checkpoints
 from adapters_jax import config as config_lib
 from adapters_jax import console
+from adapters_jax import devices
 from adapters_jax import metrics
 from adapters_jax import optimizers
 from adapters_jax import prepare
+from adapters_jax import pretrained
 from adapters_jax import results
+from adapters_jax import sharding
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax import workdirs
@@ -48,6 +51,9 @@ def enable_compilation_cache() -> None:
 @contextlib.contextmanager
 def caught_signals() -> Iterator[Callable[[], bool]]:
   """Yields asked(): whether SIGTERM or Ctrl-C has come since."""
+  if jax.process_count() > 1:
+    yield sharding.stopped_together()
+    return
   came = []
   before = {}
   try:
@@ -77,7 +83,11 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
     training.Interrupted: a signal came; the state is saved.
   """
   prepare.check(config, experiment)
-  with workdirs.claimed(config, experiment) as folder:
+  sharding.start(config.coordinator, config.processes, config.process)
+  mesh = sharding.make_mesh(
+      config.mesh, config.batch_size, accumulate=config.accumulate)
+  folder = workdirs.path_of(config, experiment)
+  with sharding.on_first_host(workdirs.claimed(config, experiment)):
     record = workdirs.finished(folder)
     if record is not None:
       print(f'this run has finished before: {folder}')
@@ -85,9 +95,12 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
       return record
     enable_compilation_cache()
     print(console.device_line(versions()))
-    precision = 'highest' if config.precision == 'float32' else 'default'
-    with jax.default_matmul_precision(precision), caught_signals() as stop:
-      setup = prepare.prepare(config)
+    shape = pretrained.config_of(config.checkpoint)
+    chosen = devices.choose(config.precision, shape.dim // shape.heads)
+    print(f'{chosen}; {sharding.describe(mesh)}')
+    matmul = jax.default_matmul_precision(chosen.matmul)
+    with matmul, caught_signals() as stop:
+      setup = prepare.prepare(config, mesh)
       console.print_trained(setup.tuned, setup.params)
       score = make_score(setup, config.batch_size)
       progress, log = train(config, setup, score, folder, stop)
@@ -99,14 +112,19 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
 
 def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   """Returns score(tuned, split) -> (metrics, predictions [examples])."""
-  eval_step = training.make_eval_step(setup.model)
-  batches = {}
+  mesh, batches = setup.mesh, {}
+  compiled = training.make_eval_step(
+      setup.model, shardings=sharding.replicated(mesh))
+
+  def eval_step(base, tuned, batch):
+    return compiled(base, tuned, sharding.place_batch(mesh, batch, batch_size))
 
   def score(tuned, split):
     examples = setup.splits[split]
     if split not in batches:
       batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, batch_size)
+          examples, setup.schedule.buckets, batch_size,
+          setup.schedule.local_rows)
     logits = training.predict(
         eval_step, setup.base, tuned, batches[split], len(examples))
     predictions = prepare.to_predictions(setup.task, logits)
@@ -137,8 +155,12 @@ def train(
       setup.select, learning_rate=config.learning_rate, steps=setup.steps,
       warmup=config.warmup, weight_decay=config.weight_decay,
       clip_norm=config.clip_norm)
-  rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-  progress = training.init_progress(training.init_state(setup.tuned, tx, rng))
+
+  def begin(tuned):
+    rng = jax.random.fold_in(jax.random.key(config.seed), 1)
+    return training.init_progress(training.init_state(tuned, tx, rng))
+
+  progress = sharding.create(setup.mesh, begin, setup.tuned)
   log = {'history': [], 'losses': [], 'seconds': 0.0, 'cpu_seconds': 0.0}
   resume = checkpoints.Resume(os.path.join(folder, 'resume'))
   if config.resume:
@@ -174,12 +196,19 @@ def train(
     log.update({name: offsets[name] + now() for name, now in clocks.items()})
     resume.save(progress, log)
 
-  loss_fn = (
-      training.cross_entropy if setup.task.labels else training.squared_error)
+  def batch_at(step):
+    return sharding.place_batch(
+        setup.mesh, setup.schedule.batch(step), config.batch_size)
+
+  train_step = training.make_train_step(
+      setup.model, tx,
+      training.cross_entropy if setup.task.labels else training.squared_error,
+      accumulate=config.accumulate,
+      shardings=(sharding.shardings(setup.mesh, progress.state),
+                 sharding.replicated(setup.mesh)))
   try:
     progress = training.fit(
-        training.make_train_step(setup.model, tx, loss_fn), progress,
-        setup.base, setup.schedule.batch, steps=setup.steps,
+        train_step, progress, setup.base, batch_at, steps=setup.steps,
         eval_every=setup.eval_every, evaluate=evaluate, save=save_progress,
         report=report, stop=stop, rate_at=rate_at)
   finally:
@@ -221,8 +250,11 @@ def save(
     record: results.Record,
 ) -> None:
   """Writes the adapter, then the record; the state for resuming goes."""
+  best = sharding.gather(setup.mesh, progress.best)
+  if not sharding.first_host():
+    return
   checkpoints.save_tuned(
-      os.path.join(folder, 'adapter'), progress.best,
+      os.path.join(folder, 'adapter'), best,
       prepare.artefact(record.config, setup.task))
   results.write(os.path.join(folder, results.RECORD), record)
   shutil.rmtree(os.path.join(folder, 'resume'), ignore_errors=True)

@@ -86,6 +86,9 @@ def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def make_train_step(
     model: nn.Module, tx: optax.GradientTransformation,
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    accumulate: int = 1,
+    shardings: Any = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Returns train_step(state, base, batch) -> (state, metrics), jitted.
 
@@ -97,21 +100,37 @@ def make_train_step(
     model: Its `apply` returns [batch, outputs] logits.
     tx: The optimizer of the state.
     loss_fn: (logits [batch, outputs], labels [batch]) -> losses [batch].
+    accumulate: Parts that a batch is computed in, one after the other. The
+      gradient is that of the whole batch, but for the bits of the dropout.
+    shardings: (of the state, of the metrics) on several devices, else None.
   """
 
-  @functools.partial(jax.jit, donate_argnames='state')
+  @jax.value_and_grad
+  def grad_of(tuned, base, batch, rng, total):
+    logits = model.apply(
+        {'params': trees.overlay(base, tuned)}, batch['tokens'],
+        batch['segments'], batch['mask'], train=True, rngs={'dropout': rng})
+    losses = loss_fn(logits, batch['labels'])  # [batch]
+    return jnp.sum(batch['weights'] * losses) / total
+
+  @functools.partial(jax.jit, donate_argnames='state', out_shardings=shardings)
   def train_step(state, base, batch):
-    rngs = {'dropout': jax.random.fold_in(state.rng, state.step)}
+    rng = jax.random.fold_in(state.rng, state.step)
+    # The weight of the whole batch: its parts may differ in filler examples.
+    total = jnp.sum(batch['weights'])
 
-    def compute_loss(tuned):
-      logits = model.apply(
-          {'params': trees.overlay(base, tuned)}, batch['tokens'],
-          batch['segments'], batch['mask'], train=True, rngs=rngs)
-      losses = loss_fn(logits, batch['labels'])  # [batch]
-      weights = batch['weights']  # [batch]
-      return jnp.sum(weights * losses) / jnp.sum(weights)
+    def add_part(sums, part):
+      number, batch = part
+      new = grad_of(
+          state.tuned, base, batch, jax.random.fold_in(rng, number), total)
+      return jax.tree.map(jnp.add, sums, new), None
 
-    loss, grads = jax.value_and_grad(compute_loss)(state.tuned)
+    if accumulate == 1:
+      loss, grads = grad_of(state.tuned, base, batch, rng, total)
+    else:
+      (loss, grads), _ = jax.lax.scan(
+          add_part, jax.tree.map(jnp.zeros_like, (total, state.tuned)),
+          (jnp.arange(accumulate), _in_parts(batch, accumulate)))
     updates, opt_state = tx.update(grads, state.opt_state, state.tuned)
     state = state.replace(
         step=state.step + 1, opt_state=opt_state,
@@ -121,10 +140,27 @@ def make_train_step(
   return train_step
 
 
-def make_eval_step(model: nn.Module) -> Callable[..., jax.Array]:
-  """Returns eval_step(base, tuned, batch) -> [batch, outputs], jitted."""
+def _in_parts(batch: Batch, parts: int) -> dict[str, jax.Array]:
+  """Returns arrays [parts, batch / parts, ...], part i of rows i, i + parts, ..
 
-  @jax.jit
+  So every device finds its share of each part among its own rows.
+  """
+  return {
+      name: value.reshape(-1, parts, *value.shape[1:]).swapaxes(0, 1)
+      for name, value in batch.items()}
+
+
+def make_eval_step(
+    model: nn.Module, *, shardings: Any = None
+) -> Callable[..., jax.Array]:
+  """Returns eval_step(base, tuned, batch) -> [batch, outputs], jitted.
+
+  Args:
+    model: Its `apply` returns [batch, outputs] logits.
+    shardings: Of the result on several devices, else None.
+  """
+
+  @functools.partial(jax.jit, out_shardings=shardings)
   def eval_step(base, tuned, batch):
     return model.apply(
         {'params': trees.overlay(base, tuned)}, batch['tokens'],
@@ -227,7 +263,7 @@ def fit(
       if score > float(progress.best_score):
         progress = progress.replace(
             best=jax.tree.map(jnp.copy, state.tuned),
-            best_score=jnp.asarray(score, jnp.float32),
-            best_step=jnp.asarray(done, jnp.int32))
+            best_score=jnp.full_like(progress.best_score, score),
+            best_step=jnp.full_like(progress.best_step, done))
       save(progress)
   return progress

@@ -106,15 +106,17 @@ def plan(
 
 
 def make_batch(
-    examples: Examples, batch: Plan, batch_size: int
+    examples: Examples, batch: Plan, batch_size: int,
+    local_rows: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Returns the arrays of a batch.
+  """Returns the arrays of a batch, or of a host's part of it.
 
   Args:
     examples: The split.
     batch: Which of its examples.
     batch_size: Rows of the arrays; those beyond the plan repeat its first
       example with weight 0.
+    local_rows: The rows to make, None for all; `batch` below is their number.
 
   Returns:
     tokens and segments [batch, length] int32, mask [batch, length] bool, labels
@@ -122,8 +124,12 @@ def make_batch(
   """
   filler = batch_size - len(batch.rows)
   rows = np.concatenate([batch.rows, np.repeat(batch.rows[:1], filler)])
-  tokens = np.zeros((batch_size, batch.length), np.int32)
-  segments = np.zeros((batch_size, batch.length), np.int32)
+  weights = (np.arange(batch_size) < len(batch.rows)).astype(np.float32)
+  if local_rows is not None:
+    local_rows = np.asarray(local_rows)
+    rows, weights = rows[local_rows], weights[local_rows]
+  tokens = np.zeros((len(rows), batch.length), np.int32)
+  segments = np.zeros((len(rows), batch.length), np.int32)
   for i, row in enumerate(rows):
     tokens[i, :len(examples.tokens[row])] = examples.tokens[row]
     segments[i, :len(examples.segments[row])] = examples.segments[row]
@@ -132,7 +138,7 @@ def make_batch(
       'segments': segments,
       'mask': np.arange(batch.length) < examples.lengths[rows][:, None],
       'labels': examples.labels[rows],
-      'weights': (np.arange(batch_size) < len(batch.rows)).astype(np.float32),
+      'weights': weights,
   }
 
 
@@ -146,12 +152,14 @@ class Schedule:
     batch_size: Examples a batch.
     seed: Of the data order.
     order_seed: Of the sequence of bucket lengths, None for `seed`.
+    local_rows: The rows of each batch to make, None for all.
   """
   examples: Examples
   buckets: tuple[int, ...]
   batch_size: int
   seed: int
   order_seed: int | None = None
+  local_rows: tuple[int, ...] | None = None
 
   @functools.cached_property
   def steps_per_epoch(self) -> int:
@@ -174,7 +182,8 @@ class Schedule:
 
   def batch(self, step: int) -> dict[str, np.ndarray]:
     """Returns the arrays of a step; see `make_batch`."""
-    return make_batch(self.examples, self.at(step), self.batch_size)
+    return make_batch(
+        self.examples, self.at(step), self.batch_size, self.local_rows)
 
   def tokens(self, first: int, last: int) -> tuple[int, int]:
     """Returns (padded, real) tokens of the steps in [first, last)."""
@@ -184,11 +193,15 @@ class Schedule:
 
 
 def eval_batches(
-    examples: Examples, buckets: Sequence[int], batch_size: int
+    examples: Examples, buckets: Sequence[int], batch_size: int,
+    local_rows: Sequence[int] | None = None,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-  """Returns (rows, batch) pairs that hold every example exactly once."""
+  """Returns (rows, batch) pairs that hold every example exactly once.
+
+  With `local_rows` each batch has a host's rows only; see `make_batch`.
+  """
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
     buckets = (*buckets, -(-longest // 4) * 4)
-  return [(p.rows, make_batch(examples, p, batch_size))
+  return [(p.rows, make_batch(examples, p, batch_size, local_rows))
           for p in plan(examples.lengths, buckets, batch_size)]
