@@ -42,6 +42,9 @@ class BertConfig:
     scan: Whether all layers but the last are one, looped over parameters
       stacked at 'encoder/layers' [layers - 1, ...]. The program is as small as
       that of two layers; the checkpoints here have a path for each layer.
+    batch_sharding: How hidden states [batch, ...] lie on several devices. Told
+      where weights are stored in slices, so that those are gathered and not
+      the hidden states; None to leave it to the compiler.
   """
   vocab_size: int = 30522
   dim: int = 768
@@ -59,6 +62,7 @@ class BertConfig:
   attention: str = 'einsum'
   remat: bool = False
   scan: bool = False
+  batch_sharding: jax.sharding.Sharding | None = None
 
 
 def _dense(config: BertConfig, features: int, name: str) -> nn.Dense:
@@ -181,9 +185,15 @@ class Encoder(nn.Module):
     last = config.layers - 1
     outputs = []
 
+    def keep(x):
+      if config.batch_sharding is None:
+        return x
+      return jax.lax.with_sharding_constraint(x, config.batch_sharding)
+
     def apply(layer, x, rows=None):
       call = lambda layer, x, bias: layer(x, bias, rows=rows, train=train)
-      return (nn.remat(call) if config.remat else call)(layer, x, bias)
+      call = nn.remat(call) if config.remat else call
+      return keep(call(layer, keep(x), bias))
 
     if config.scan:
       loop = nn.scan(

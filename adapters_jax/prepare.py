@@ -92,6 +92,16 @@ def make_model(
   return bert.Classifier(shape, outputs, config.head_input)
 
 
+def on_mesh(
+    model: bert.Classifier, mesh: jax.sharding.Mesh
+) -> bert.Classifier:
+  """Returns the model that keeps to its rows where weights are sliced."""
+  if 'fsdp' not in mesh.axis_names:
+    return model
+  return model.clone(config=dataclasses.replace(
+      model.config, batch_sharding=sharding.of_batch(mesh)))
+
+
 def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
   """Returns which paths the settings tune."""
   norm_layers = None
@@ -156,7 +166,7 @@ def prepare(config: config_lib.Config, mesh: jax.sharding.Mesh) -> Setup:
           split.labels)
       for name, split in splits.items()}
   shape = pretrained.config_of(config.checkpoint)
-  model = make_model(config, shape, task.outputs)
+  model = on_mesh(make_model(config, shape, task.outputs), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
   tuned, params = init_tuned(model, base, select, config.seed)

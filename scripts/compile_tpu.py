@@ -1,0 +1,218 @@
+"""Compiles the train step for a TPU slice, on a machine without a TPU.
+
+  python -m scripts.compile_tpu --topology=v5e:2x4 --checkpoint_config=bert-large
+
+Prints what the TPU compiler tells of the step: memory and FLOPs of a device,
+and the time it took. Needs libtpu: pip install 'adapters_jax[tpu]'.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+import time
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax import bert
+from adapters_jax import config as config_lib
+from adapters_jax import devices
+from adapters_jax import optimizers
+from adapters_jax import options
+from adapters_jax import prepare
+from adapters_jax import pretrained
+from adapters_jax import sharding
+from adapters_jax import training
+from adapters_jax import trees
+from adapters_jax.options import option
+from experiments import flags
+
+SHAPES = {
+    'bert-base': bert.BertConfig(),
+    'bert-large': bert.BertConfig(dim=1024, layers=24, heads=16, ffn_dim=4096),
+    **pretrained.CHECKPOINTS,
+}
+# Unlike the rest, it tells layers apart, which a loop over layers cannot.
+_BY_LAYER = ('top_k',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """What to compile; names shared with training mean the same there."""
+  topology: str = option(
+      'v5e:2x4', "TPU generation and slice, e.g. 'v4:2x2x1', 'v5e:4x4'.")
+  checkpoint_config: str = option(
+      'bert-base', "Shape of the model: 'bert-base', 'bert-large', "
+      "'minilm-l6' or a folder with config.json.")
+  tune: str = option(
+      'adapters', 'What is trained: adapters, full, top_k, norms, bias, head.')
+  adapter_size: int = option(64, "Width of the adapters' bottleneck.")
+  mesh: str = option('data', "How devices share the work, e.g. 'data:4,fsdp:2'.")
+  batch_size: int = option(256, 'Examples a step, over all devices.')
+  max_length: int = option(128, 'Word pieces of an example.')
+  precision: str = option(
+      'bfloat16', "Of the computation: 'float32', 'tensorfloat32' or "
+      "'bfloat16'.")
+  accumulate: int = option(1, 'Parts a batch is computed in.')
+  remat: bool = option(
+      False, "Compute each layer's inner values again for the gradient.")
+  scan: bool = option(
+      True, 'Loop over the layers, so that compile time is flat in depth; '
+      'FLOPs are then those of models of 2 and 3 layers, extrapolated.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What the compiler tells.
+
+  Attributes:
+    arguments: Bytes a device holds between steps: state, base and batch.
+    temporary: Bytes a device needs beside them during a step.
+    flops: Of a device and a step.
+    seconds: To compile, for the program of full depth.
+    trained: Parameters that are trained.
+    parameters: Of the whole model.
+  """
+  arguments: int
+  temporary: int
+  flops: float
+  seconds: float
+  trained: int
+  parameters: int
+
+
+def topology_devices(name: str) -> Sequence[Any]:
+  """Returns the devices of a TPU slice that need not exist.
+
+  Raises:
+    options.UserError: libtpu is not installed or does not know the slice.
+  """
+  # Without these libtpu asks the cloud's metadata server where it is.
+  os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
+  os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
+  os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-8')
+  from jax.experimental import topologies
+  try:
+    return topologies.get_topology_desc(
+        platform='tpu', topology_name=name).devices
+  except Exception as error:  # XLA raises its own errors.
+    raise options.UserError(
+        f'--topology={name}: {error}; it needs libtpu (pip install '
+        "'adapters_jax[tpu]') and a slice such as 'v5e:2x4'") from error
+
+
+def make_model(
+    config: Config, settings: config_lib.Config, device: Any,
+    layers: int | None, scan: bool,
+) -> nn.Module:
+  """Returns the classifier, of another number of layers if one is given."""
+  shape = SHAPES.get(config.checkpoint_config) or pretrained.read_config(
+      config.checkpoint_config)
+  shape = dataclasses.replace(shape, layers=layers or shape.layers)
+  model = prepare.make_model(settings, shape, 2, device)
+  return model.clone(config=dataclasses.replace(model.config, scan=scan))
+
+
+def lower(
+    config: Config, tpus: Sequence[Any], layers: int | None, scan: bool
+) -> tuple[jax.stages.Lowered, int, int]:
+  """Returns (the train step lowered, trained parameters, all parameters).
+
+  Args:
+    config: The settings.
+    tpus: The devices.
+    layers: Instead of the model's own, if not None.
+    scan: Whether to loop over the layers.
+  """
+  settings = config_lib.Config(
+      tune=config.tune, adapter_size=config.adapter_size,
+      batch_size=config.batch_size, accumulate=config.accumulate,
+      precision=config.precision, remat=config.remat, mesh=config.mesh)
+  mesh = sharding.make_mesh(
+      config.mesh, config.batch_size, tpus, accumulate=config.accumulate)
+  model = prepare.on_mesh(
+      make_model(config, settings, tpus[0], layers, scan), mesh)
+  params = jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
+  select = prepare.make_select(settings, model.config.layers)
+  tuned, base = trees.split(params, select)
+  if config.precision == 'bfloat16':
+    base = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), base)
+  tx = optimizers.make_optimizer(select, learning_rate=1e-3, steps=1000)
+  state = jax.eval_shape(
+      lambda tuned: training.init_state(tuned, tx, jax.random.key(0)), tuned)
+
+  def placed(tree, shardings):
+    return jax.tree.map(
+        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
+        tree, shardings)
+
+  rows, square = (config.batch_size,), (config.batch_size, config.max_length)
+  batch = {
+      name: jax.ShapeDtypeStruct(
+          shape, dtype, sharding=sharding.of_batch(mesh))
+      for name, shape, dtype in (
+          ('tokens', square, jnp.int32), ('segments', square, jnp.int32),
+          ('mask', square, jnp.bool), ('labels', rows, jnp.int32),
+          ('weights', rows, jnp.float32))}
+  state_shardings = sharding.shardings(mesh, state)
+  step = training.make_train_step(
+      model, tx, training.cross_entropy, accumulate=config.accumulate,
+      shardings=(state_shardings, sharding.replicated(mesh)))
+  chosen = devices.choose(
+      config.precision, model.config.dim // model.config.heads, tpus[0])
+  with jax.default_matmul_precision(chosen.matmul):
+    lowered = step.lower(
+        placed(state, state_shardings),
+        placed(base, sharding.shardings(mesh, base)), batch)
+  return lowered, trees.count(tuned), trees.count(params)
+
+
+def measure(config: Config, tpus: Sequence[Any]) -> Report:
+  """Compiles, and returns what the compiler tells."""
+  lowered, trained, parameters = lower(config, tpus, None, config.scan)
+  start = time.perf_counter()
+  compiled = lowered.compile()
+  seconds = time.perf_counter() - start
+  memory = compiled.memory_analysis()
+  if config.scan:
+    # The compiler counts the body of a loop once, however often it runs.
+    two, three = (
+        lower(config, tpus, layers, False)[0].compile().cost_analysis()['flops']
+        for layers in (2, 3))
+    layers = make_model(
+        config, config_lib.Config(), tpus[0], None, True).config.layers
+    flops = two + (layers - 2) * (three - two)
+  else:
+    flops = compiled.cost_analysis()['flops']
+  return Report(
+      memory.argument_size_in_bytes,
+      memory.temp_size_in_bytes + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes, flops, seconds, trained, parameters)
+
+
+def main(config: Config) -> None:
+  """Prints the report; UserError for a wrong flag."""
+  if config.tune not in optimizers.TUNE:
+    raise options.unknown('--tune', config.tune, optimizers.TUNE)
+  if config.scan and config.tune in _BY_LAYER:
+    raise options.UserError(f'--tune={config.tune}: give --noscan with it')
+  jax.config.update('jax_platforms', 'cpu')
+  tpus = topology_devices(config.topology)
+  report = measure(config, tpus)
+  gigabytes = 1e9
+  print(f'{config.checkpoint_config}, --tune={config.tune}: '
+        f'{report.trained:,} of {report.parameters:,} parameters trained')
+  print(f'{len(tpus)} x {tpus[0].device_kind}, --mesh={config.mesh}, '
+        f'{config.precision}, batch {config.batch_size} x {config.max_length}')
+  print(f'memory of a device: {report.arguments / gigabytes:.2f} GB held, '
+        f'{report.temporary / gigabytes:.2f} GB temporary')
+  print(f'FLOPs of a device and step: {report.flops:.3e}')
+  print(f'compiled in {report.seconds:.0f} s')
+
+
+if __name__ == '__main__':
+  flags.define(Config)
+  flags.start(Config, main)
