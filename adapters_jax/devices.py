@@ -3,8 +3,8 @@
 | device | float32 | tensorfloat32 | bfloat16 |
 | --- | --- | --- | --- |
 | CPU | float32 | float32 | bfloat16, slower than float32 |
-| NVIDIA | float32 | TF32 tensor cores | bfloat16 tensor cores; cuDNN attention |
-| TPU | float32 by six bfloat16 passes | one bfloat16 pass | bfloat16 throughout |
+| NVIDIA | float32 | TF32 tensor cores | bfloat16 cores; cuDNN attention |
+| TPU | float32 by six bfloat16 passes | one bfloat16 pass | bfloat16 |
 
 JAX's own default for float32 products is TF32 on NVIDIA and bfloat16 on a TPU;
 `--precision=float32` asks for real float32 everywhere, so that a number is the

@@ -1,9 +1,10 @@
 """Where arrays live: the mesh, shardings by rules on paths, and the hosts.
 
 One program runs on every device (jit with named shardings): a batch is split
-over all of them, the trees are replicated, or, with an `fsdp` axis, large leaves
-are stored in slices and gathered where they are used. Every host runs the same
-script, makes its own rows of each batch, and the first host writes the files.
+over all of them; the trees are replicated, or, with an `fsdp` axis, large
+leaves are stored in slices and gathered where they are used. Every host runs
+the same script, makes its own rows of each batch, and the first host writes the
+files.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -258,7 +259,9 @@ def place_batch(
   return {name: put(np.asarray(local)) for name, local in batch.items()}
 
 
-def create(mesh: jax.sharding.Mesh, make: Callable[..., Any], *args: Any) -> Any:
+def create(
+    mesh: jax.sharding.Mesh, make: Callable[..., Any], *args: Any
+) -> Any:
   """Returns make(*args), its leaves created where RULES want them."""
   shapes = jax.eval_shape(make, *args)
   return jax.jit(make, out_shardings=shardings(mesh, shapes))(*args)

@@ -1,6 +1,7 @@
 """Compiles the train step for a TPU slice, on a machine without a TPU.
 
-  python -m scripts.compile_tpu --topology=v5e:2x4 --checkpoint_config=bert-large
+  python -m scripts.compile_tpu --topology=v5e:2x4 \\
+      --checkpoint_config=bert-large
 
 Prints what the TPU compiler tells of the step: memory and FLOPs of a device,
 and the time it took. Needs libtpu: pip install 'adapters_jax[tpu]'.
@@ -49,7 +50,8 @@ class Config:
   tune: str = option(
       'adapters', 'What is trained: adapters, full, top_k, norms, bias, head.')
   adapter_size: int = option(64, "Width of the adapters' bottleneck.")
-  mesh: str = option('data', "How devices share the work, e.g. 'data:4,fsdp:2'.")
+  mesh: str = option(
+      'data', "How devices share the work, e.g. 'data:4,fsdp:2'.")
   batch_size: int = option(256, 'Examples a step, over all devices.')
   max_length: int = option(128, 'Word pieces of an example.')
   precision: str = option(
@@ -146,8 +148,8 @@ def lower(
 
   def placed(tree, shardings):
     return jax.tree.map(
-        lambda leaf, s: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=s),
-        tree, shardings)
+        lambda leaf, where: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=where), tree, shardings)
 
   rows, square = (config.batch_size,), (config.batch_size, config.max_length)
   batch = {

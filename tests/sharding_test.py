@@ -2,6 +2,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import parameterized
 import jax
@@ -93,11 +94,18 @@ class StartTest(parameterized.TestCase):
       ('localhost', 2, 0, '--coordinator=localhost: give host:port'),
       ('localhost:12', 2, 2, '--process=2 --processes=2'),
       ('localhost:12', 0, -1, '--process=-1 --processes=0'),
-      ('auto', 0, -1, '--coordinator=auto: found no cluster'),
   )
   def test_contradicting_flags(self, coordinator, processes, process, message):
     with self.assertRaisesRegex(options.UserError, message):
       sharding.start(coordinator, processes, process)
+
+  def test_auto_without_a_cluster(self):
+    initialize = mock.Mock(side_effect=ValueError('no address'))
+    with mock.patch.object(jax.distributed, 'initialize', initialize):
+      with self.assertRaisesRegex(
+          options.UserError, '--coordinator=auto: found no cluster'):
+        sharding.start('auto', 0, -1)
+    initialize.assert_called_once_with()
 
   def test_one_process_needs_nothing(self):
     sharding.start('', 0, -1)

@@ -1,0 +1,79 @@
+import dataclasses
+import types
+from unittest import mock
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+
+from adapters_jax import bert
+from adapters_jax import devices
+from tests import tiny
+
+
+def fake(platform, capability=None):
+  device = types.SimpleNamespace(platform=platform)
+  if capability is not None:
+    device.compute_capability = capability
+  return device
+
+
+class ChooseTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (fake('cpu'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('cpu'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('tpu'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('tpu'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '9.0'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('gpu', '8.0'), 'tensorfloat32', 64,
+       ('default', 'float32', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 64, ('default', 'bfloat16', 'cudnn')),
+      (fake('gpu', '10.3'), 'bfloat16', 128, ('default', 'bfloat16', 'cudnn')),
+      (fake('gpu', '7.5'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 12, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 256, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', 'gfx90a'), 'bfloat16', 64,
+       ('default', 'bfloat16', 'einsum')),
+  )
+  def test_choices(self, device, precision, head_dim, wanted):
+    self.assertEqual(
+        devices.choose(precision, head_dim, device), devices.Choices(*wanted))
+
+  def test_the_line_and_the_device_here(self):
+    self.assertEqual(
+        str(devices.choose('float32', 64)),
+        'computes in float32, matmul precision highest, attention by einsum')
+
+
+class AttentionTest(parameterized.TestCase):
+
+  def test_fused_attention_equals_einsum_and_is_used_without_dropout(self):
+    # 'xla' stands in for 'cudnn', which takes the same arguments.
+    model = bert.Classifier(tiny.CONFIG, 2)
+    fused = bert.Classifier(
+        dataclasses.replace(tiny.CONFIG, attention='xla'), 2)
+    params = {'params': tiny.init(model)}
+    batch = tiny.random_batch(length=6)
+    inputs = batch['tokens'], batch['segments'], batch['mask']
+    called = mock.Mock(side_effect=jax.nn.dot_product_attention)
+    with mock.patch.object(jax.nn, 'dot_product_attention', called):
+      found = fused.apply(params, *inputs)
+      # The last layer attends from one position only.
+      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+      fused.apply(params, *inputs, train=True,
+                  rngs={'dropout': jax.random.key(0)})
+      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+    np.testing.assert_allclose(found, model.apply(params, *inputs), atol=1e-6)
+
+  def test_bfloat16_is_close_to_float32(self):
+    model = bert.Classifier(tiny.CONFIG, 2)
+    half = bert.Classifier(
+        dataclasses.replace(tiny.CONFIG, dtype='bfloat16'), 2)
+    params = {'params': tiny.init(model)}
+    batch = tiny.random_batch()
+    inputs = batch['tokens'], batch['segments'], batch['mask']
+    found, wanted = half.apply(params, *inputs), model.apply(params, *inputs)
+    self.assertEqual(found.dtype, 'float32')
+    self.assertFalse(np.array_equal(found, wanted))
+    np.testing.assert_allclose(found, wanted, atol=0.05)
