@@ -155,8 +155,17 @@ def load_data(
   return task, splits, notes
 
 
-def prepare(config: config_lib.Config, mesh: jax.sharding.Mesh) -> Setup:
-  """Loads data and checkpoint, and initialises what is new."""
+def prepare(
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+) -> Setup:
+  """Loads data and checkpoint, and initialises what is new.
+
+  Args:
+    config: The settings.
+    mesh: The devices, the first one alone when None.
+  """
+  if mesh is None:
+    mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   task, splits, notes = load_data(config)
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(folder)

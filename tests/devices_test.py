@@ -46,34 +46,37 @@ class ChooseTest(parameterized.TestCase):
         'computes in float32, matmul precision highest, attention by einsum')
 
 
+def logits(config, params, batch):
+  apply = jax.jit(bert.Classifier(config, 2).apply)
+  return apply(params, batch['tokens'], batch['segments'], batch['mask'])
+
+
 class AttentionTest(parameterized.TestCase):
 
   def test_fused_attention_equals_einsum_and_is_used_without_dropout(self):
     # 'xla' stands in for 'cudnn', which takes the same arguments.
-    model = bert.Classifier(tiny.CONFIG, 2)
-    fused = bert.Classifier(
-        dataclasses.replace(tiny.CONFIG, attention='xla'), 2)
+    fused = dataclasses.replace(tiny.CONFIG, attention='xla')
+    model = bert.Classifier(fused, 2)
     params = {'params': tiny.init(model)}
     batch = tiny.random_batch(length=6)
-    inputs = batch['tokens'], batch['segments'], batch['mask']
     called = mock.Mock(side_effect=jax.nn.dot_product_attention)
     with mock.patch.object(jax.nn, 'dot_product_attention', called):
-      found = fused.apply(params, *inputs)
+      found = logits(fused, params, batch)
       # The last layer attends from one position only.
       self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
-      fused.apply(params, *inputs, train=True,
-                  rngs={'dropout': jax.random.key(0)})
+      jax.eval_shape(lambda: model.apply(
+          params, batch['tokens'], batch['segments'], batch['mask'],
+          train=True, rngs={'dropout': jax.random.key(0)}))
       self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
-    np.testing.assert_allclose(found, model.apply(params, *inputs), atol=1e-6)
+    np.testing.assert_allclose(
+        found, logits(tiny.CONFIG, params, batch), atol=1e-6)
 
   def test_bfloat16_is_close_to_float32(self):
-    model = bert.Classifier(tiny.CONFIG, 2)
-    half = bert.Classifier(
-        dataclasses.replace(tiny.CONFIG, dtype='bfloat16'), 2)
-    params = {'params': tiny.init(model)}
+    params = {'params': tiny.init(bert.Classifier(tiny.CONFIG, 2))}
     batch = tiny.random_batch()
-    inputs = batch['tokens'], batch['segments'], batch['mask']
-    found, wanted = half.apply(params, *inputs), model.apply(params, *inputs)
+    found, wanted = (
+        logits(dataclasses.replace(tiny.CONFIG, dtype=dtype), params, batch)
+        for dtype in ('bfloat16', 'float32'))
     self.assertEqual(found.dtype, 'float32')
     self.assertFalse(np.array_equal(found, wanted))
     np.testing.assert_allclose(found, wanted, atol=0.05)

@@ -67,11 +67,12 @@ class ScanTest(parameterized.TestCase):
         trees.unflatten(stacked),
         jax.eval_shape(lambda: bert.init(scanned, jax.random.key(0))), 'stack')
     batch = tiny.random_batch()
-    inputs = batch['tokens'], batch['segments'], batch['mask']
-    np.testing.assert_allclose(
-        scanned.apply({'params': trees.unflatten(stacked)}, *inputs),
-        bert.Classifier(CONFIG, 2).apply({'params': params}, *inputs),
-        atol=1e-6)
+    found, wanted = (
+        jax.jit(model.apply)({'params': tree}, batch['tokens'],
+                             batch['segments'], batch['mask'])
+        for model, tree in ((scanned, trees.unflatten(stacked)),
+                            (bert.Classifier(CONFIG, 2), params)))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 class AccumulateTest(parameterized.TestCase):
