@@ -191,7 +191,9 @@ class Encoder(nn.Module):
       return jax.lax.with_sharding_constraint(x, config.batch_sharding)
 
     def apply(layer, x, rows=None):
-      call = lambda layer, x, bias: layer(x, bias, rows=rows, train=train)
+      def call(layer, x, bias):
+        return layer(x, bias, rows=rows, train=train)
+
       call = nn.remat(call) if config.remat else call
       return keep(call(layer, keep(x), bias))
 

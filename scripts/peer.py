@@ -1,7 +1,8 @@
 """The library a user would pick instead: `adapters` on torch, for comparison.
 
-The same weights, data, sizes and optimizer settings as here: bottleneck adapters
-at both sublayers, layer norms and head trained, AdamW, clip at 1, dropout on.
+The same weights, data, sizes and optimizer settings as here: bottleneck
+adapters at both sublayers, layer norms and head trained, AdamW, clip at 1,
+dropout on.
 """
 
 from collections.abc import Callable, Iterator
