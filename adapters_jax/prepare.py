@@ -121,7 +121,7 @@ def load_data(
   else:
     task = tasks.find(config.task)
     splits = tasks.load(task, config.data_dir)
-  notes = []
+  notes = [] if config.files else tasks.notes(task, config.data_dir)
   train = splits['train']
   if 0 < config.train_examples < len(train):
     rows = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(

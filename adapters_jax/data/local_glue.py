@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 import csv
 import dataclasses
 import hashlib
-import json
 import os
 import tempfile
 
@@ -20,13 +19,14 @@ from tensorflow_datasets.text import glue
 
 from adapters_jax import assets
 from adapters_jax import options
+from adapters_jax import results
+from adapters_jax.data import tasks
 
 # The raw folder of each builder config, named as in GLUE's own archive.
 FOLDERS = {
     'cola': 'CoLA', 'sst2': 'SST-2', 'mrpc': 'MRPC', 'qqp': 'QQP',
     'stsb': 'STS-B', 'mnli': 'MNLI', 'qnli': 'QNLI', 'rte': 'RTE',
     'wnli': 'WNLI'}
-NOTES = 'adapters_jax_notes.json'  # Beside the dataset: what is unusual in it.
 
 _MRPC_TRAIN = 'msr_paraphrase_train.txt'
 _MRPC_TEST = 'msr_paraphrase_test.txt'
@@ -231,9 +231,8 @@ def prepare(
     for note in notes:
       say(f'{config}: {note}')
     if notes:
-      with open(os.path.join(builder.data_dir, NOTES), 'w',
-                encoding='utf-8') as file:
-        json.dump(notes, file)
+      results.write_json(
+          os.path.join(builder.data_dir, tasks.NOTES), notes)
   return True
 
 
