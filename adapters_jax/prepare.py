@@ -8,6 +8,7 @@ import numpy as np
 
 from adapters_jax import bert
 from adapters_jax import config as config_lib
+from adapters_jax import methods
 from adapters_jax import options
 from adapters_jax import optimizers
 from adapters_jax import pretrained
@@ -70,12 +71,14 @@ def make_model(
     config: config_lib.Config, shape: bert.BertConfig, outputs: int
 ) -> bert.Classifier:
   """Returns the classifier of the settings on an encoder of this shape."""
-  rates = {} if config.dropout < 0 else {
+  changed = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
+  if config.hidden_activation:
+    changed['activation'] = config.hidden_activation
   shape = dataclasses.replace(
       shape, adapters=adapter_configs(config, shape.layers),
       dtype='bfloat16' if config.precision == 'bfloat16' else 'float32',
-      **rates)
+      **changed)
   return bert.Classifier(shape, outputs, config.head_input)
 
 
@@ -96,6 +99,12 @@ def check(config: config_lib.Config, experiment: str) -> None:
   config_lib.check_choices(config)
   if config.tune not in optimizers.TUNE:
     raise options.unknown('--tune', config.tune, optimizers.TUNE)
+  if config.optimizer not in optimizers.OPTIMIZERS:
+    raise options.unknown(
+        '--optimizer', config.optimizer, optimizers.OPTIMIZERS)
+  if config.hidden_activation not in ('', *methods.ACTIVATIONS):
+    raise options.unknown('--hidden_activation', config.hidden_activation,
+                          methods.ACTIVATIONS)
   if not config.files:
     tasks.find(config.task)
   shape = pretrained.config_of(config.checkpoint)

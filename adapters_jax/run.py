@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from adapters_jax import assets
 from adapters_jax import checkpoints
@@ -123,6 +124,19 @@ def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
   return task.labels[predictions[0]]
 
 
+def make_step(
+    config: config_lib.Config, setup: prepare.Setup
+) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
+  """Returns the optimizer and the training step of a run."""
+  tx = optimizers.make_optimizer(
+      setup.select, learning_rate=config.learning_rate, steps=setup.steps,
+      warmup=config.warmup, weight_decay=config.weight_decay,
+      clip_norm=config.clip_norm, optimizer=config.optimizer)
+  loss_fn = (
+      training.cross_entropy if setup.task.labels else training.squared_error)
+  return tx, training.make_train_step(setup.model, tx, loss_fn)
+
+
 def train(
     config: config_lib.Config, setup: prepare.Setup, score: Score, folder: str,
     stop: Callable[[], bool],
@@ -133,10 +147,7 @@ def train(
     The progress, and the log that travels with it: 'history', 'seconds' (wall)
     and 'cpu_seconds' of all sittings, 'losses' since the last evaluation.
   """
-  tx = optimizers.make_optimizer(
-      setup.select, learning_rate=config.learning_rate, steps=setup.steps,
-      warmup=config.warmup, weight_decay=config.weight_decay,
-      clip_norm=config.clip_norm)
+  tx, train_step = make_step(config, setup)
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
   progress = training.init_progress(training.init_state(setup.tuned, tx, rng))
   log = {'history': [], 'losses': [], 'seconds': 0.0, 'cpu_seconds': 0.0}
@@ -148,7 +159,8 @@ def train(
       print(f'going on from step {int(progress.state.step)}')
   bar = console.ProgressBar(
       setup.steps, int(progress.state.step), config.batch_size)
-  shape = optimizers.warmup_linear(setup.steps, config.warmup)
+  _, schedule = optimizers.OPTIMIZERS[config.optimizer]
+  shape = schedule(setup.steps, config.warmup)
   clocks = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
   offsets = {name: log[name] - now() for name, now in clocks.items()}
 
@@ -174,12 +186,10 @@ def train(
     log.update({name: offsets[name] + now() for name, now in clocks.items()})
     resume.save(progress, log)
 
-  loss_fn = (
-      training.cross_entropy if setup.task.labels else training.squared_error)
   try:
     progress = training.fit(
-        training.make_train_step(setup.model, tx, loss_fn), progress,
-        setup.base, setup.schedule.batch, steps=setup.steps,
+        train_step, progress, setup.base, setup.schedule.batch,
+        steps=setup.steps,
         eval_every=setup.eval_every, evaluate=evaluate, save=save_progress,
         report=report, stop=stop, rate_at=rate_at)
   finally:

@@ -205,6 +205,27 @@ def _absent(source: str, data_dir: str, reason: str) -> options.UserError:
       f'or {other}')
 
 
+def require(names: Sequence[str], data_dir: str = '') -> None:
+  """Prepares the datasets of tasks before any of them is trained on.
+
+  Raises:
+    options.UserError: names all that cannot be had, and those at hand.
+  """
+  absent = {}
+  for name in dict.fromkeys(names):
+    try:
+      prepared(find(name).source, data_dir or default_data_dir())
+    except options.UserError as error:
+      absent[name] = error
+  if len(absent) == 1 or (absent and len(absent) == len(names)):
+    raise next(iter(absent.values()))
+  if absent:
+    there = ','.join(name for name in names if name not in absent)
+    raise options.UserError(
+        f'{next(iter(absent.values()))}; so too {", ".join(list(absent)[1:])}. '
+        f'At hand is --task={there}')
+
+
 def notes(task: Task, data_dir: str = '') -> list[str]:
   """Returns what `scripts.prepare_glue` noted about a dataset."""
   path = os.path.join(data_dir or default_data_dir(), task.source)
