@@ -21,8 +21,9 @@ class Config:
   task: str = option(
       'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS.')
   checkpoint: str = option(
-      'minilm-l6', "Pretrained BERT: 'minilm-l6' or a folder with config.json "
-      'and model.safetensors.')
+      'minilm-l6', "Pretrained BERT: 'minilm-l6', a folder with config.json "
+      'and model.safetensors, or a name on the Hugging Face hub like '
+      "'bert-base-uncased'.")
   tune: str = option(
       'adapters', 'What is trained: adapters, full, top_k, norms, bias, head.')
   tune_norms: bool = option(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from adapters_jax import assets
 from adapters_jax import options
 from adapters_jax.data import local_glue
 from adapters_jax.data import tasks
@@ -168,14 +169,14 @@ class MrpcAndStsbTest(absltest.TestCase):
 
 
 def test_absent_data_without_a_network_is_one_message(tmp_path, monkeypatch):
-  monkeypatch.setattr(tasks, '_reachable', lambda url: False)
+  monkeypatch.setattr(assets, 'status', lambda url: 403)
   with pytest.raises(options.UserError, match='once with a network, or make it '
                      'from raw files with .*prepare_glue'):
     tasks.load(tasks.find('mrpc'), str(tmp_path))
 
 
-def test_a_closed_port_is_unreachable():
-  assert not tasks._reachable('http://127.0.0.1:9/file')
+def test_a_closed_port_gives_no_status():
+  assert assets.status('http://127.0.0.1:9/file') == 0
 
 
 def test_data_in_another_format_is_refused(tmp_path):

@@ -133,19 +133,6 @@ def default_data_dir() -> str:
   return os.path.join(assets.cache_dir(), 'tfds')
 
 
-def _reachable(url: str) -> bool:
-  """Returns whether a file can be had, after 5 seconds at most.
-
-  TFDS itself retries for two minutes before it says so.
-  """
-  import requests
-  try:
-    with requests.get(url, timeout=5, stream=True) as response:
-      return response.ok
-  except requests.RequestException:
-    return False
-
-
 def _probe(builder, source: str) -> str:
   """Returns a file that preparing a dataset downloads; '' for none."""
   if source.startswith('glue/'):
@@ -180,7 +167,7 @@ def prepared(source: str, data_dir: str) -> Any:
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
       return builder
     probe = _probe(builder, source)
-    if probe and not _reachable(probe):
+    if probe and assets.status(probe) != 200:
       raise _absent(source, data_dir, f'{probe} cannot be reached')
     try:
       with contextlib.redirect_stdout(io.StringIO()):
