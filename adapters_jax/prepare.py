@@ -1,5 +1,6 @@
 """From settings to what a run is made of: data, model, trees."""
 
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -93,8 +94,17 @@ def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
       top_k=config.top_k)
 
 
-def check(config: config_lib.Config, experiment: str) -> None:
-  """Raises UserError for a wrong setting, before any download or compile."""
+def check(
+    config: config_lib.Config, experiment: str,
+    find: Callable[[str], tasks.Task] = tasks.find,
+) -> None:
+  """Raises UserError for a wrong setting, before any download or compile.
+
+  Args:
+    config: The settings.
+    experiment: The name that the run's folder carries.
+    find: Knows the experiment's tasks by name.
+  """
   config_lib.check_numbers(config)
   config_lib.check_choices(config)
   if config.tune not in optimizers.TUNE:
@@ -106,7 +116,7 @@ def check(config: config_lib.Config, experiment: str) -> None:
     raise options.unknown('--hidden_activation', config.hidden_activation,
                           methods.ACTIVATIONS)
   if not config.files:
-    tasks.find(config.task)
+    find(config.task)
   shape = pretrained.config_of(config.checkpoint)
   adapter_configs(config, shape.layers)
   if config.max_length > shape.positions:
@@ -132,13 +142,19 @@ def load_data(
     splits = tasks.load(task, config.data_dir)
   notes = [] if config.files else tasks.notes(task, config.data_dir)
   train = splits['train']
-  if 0 < config.train_examples < len(train):
-    rows = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(
-        len(train))[:config.train_examples])
+  if rows := subset(config, len(train)):
     splits['train'] = tasks.Split(
         [train.texts[row] for row in rows], train.labels[rows])
     notes.append(f'trained on {len(rows)} of {len(train)} examples')
   return task, splits, notes
+
+
+def subset(config: config_lib.Config, examples: int) -> list[int]:
+  """Returns the rows to train on, [] for all: the same in every run."""
+  if not 0 < config.train_examples < examples:
+    return []
+  order = np.random.default_rng(_SUBSET_SEED).permutation(examples)
+  return sorted(order[:config.train_examples].tolist())
 
 
 def prepare(config: config_lib.Config) -> Setup:
@@ -151,8 +167,27 @@ def prepare(config: config_lib.Config) -> Setup:
           *tokenization.encode(tokenizer, split.texts, config.max_length),
           split.labels)
       for name, split in splits.items()}
+  return assemble(config, folder, task, encoded, notes,
+                  lambda shape: make_model(config, shape, task.outputs))
+
+
+def assemble(
+    config: config_lib.Config, folder: str, task: tasks.Task,
+    encoded: dict[str, batching.Examples], notes: Sequence[str],
+    model_of: Callable[[bert.BertConfig], Any],
+) -> Setup:
+  """Returns what a run on tokenised examples is made of.
+
+  Args:
+    config: The settings.
+    folder: Of the checkpoint.
+    task: The task.
+    encoded: {split: examples}.
+    notes: What a reader of the record should know.
+    model_of: Makes the model on an encoder of the checkpoint's shape.
+  """
   shape = pretrained.config_of(config.checkpoint)
-  model = make_model(config, shape, task.outputs)
+  model = model_of(shape)
   base = jax.device_put(cast_base(config, pretrained.load_base(
       folder, pooler=config.head_input == 'pooler')))
   select = make_select(config, shape.layers)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -30,6 +31,22 @@ from adapters_jax.data import tasks
 
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What runs differ in beside their settings.
+
+  Attributes:
+    find: (name) -> the task, UserError if it is not one of these.
+    prepare: (config) -> what a run is made of.
+    make_score: (setup, batch size) -> Score.
+    loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
+  """
+  find: Callable[[str], tasks.Task]
+  prepare: Callable[[config_lib.Config], prepare.Setup]
+  make_score: Callable[[prepare.Setup, int], Score]
+  loss_of: Callable[[prepare.Setup], Callable[[jax.Array, jax.Array], jax.Array]]
 
 
 def versions() -> dict[str, str]:
@@ -63,12 +80,15 @@ def caught_signals() -> Iterator[Callable[[], bool]]:
       signal.signal(number, handler)
 
 
-def run(config: config_lib.Config, experiment: str) -> results.Record:
+def run(
+    config: config_lib.Config, experiment: str, kind: Kind | None = None
+) -> results.Record:
   """Trains, evaluates and saves one run; or returns its finished record.
 
   Args:
     config: The settings.
     experiment: The name its folder and record carry.
+    kind: What the run is about; CLASSIFICATION when None.
 
   Returns:
     The record, which is also in the workdir.
@@ -77,7 +97,8 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
     options.UserError: something in the settings, the data or the folder.
     training.Interrupted: a signal came; the state is saved.
   """
-  prepare.check(config, experiment)
+  kind = kind or CLASSIFICATION
+  prepare.check(config, experiment, kind.find)
   with workdirs.claimed(config, experiment) as folder:
     record = workdirs.finished(folder)
     if record is not None:
@@ -88,10 +109,10 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
     print(console.device_line(versions()))
     precision = 'highest' if config.precision == 'float32' else 'default'
     with jax.default_matmul_precision(precision), caught_signals() as stop:
-      setup = prepare.prepare(config)
+      setup = kind.prepare(config)
       console.print_trained(setup.tuned, setup.params)
-      score = make_score(setup, config.batch_size)
-      progress, log = train(config, setup, score, folder, stop)
+      score = kind.make_score(setup, config.batch_size)
+      progress, log = train(config, setup, kind, score, folder, stop)
       record = make_record(config, experiment, setup, score, progress, log)
     save(folder, setup, progress, record)
     print(console.run_summary(record, folder))
@@ -117,6 +138,17 @@ def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   return score
 
 
+def loss_of(
+    setup: prepare.Setup
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Returns the loss of a task: of classes or of a score."""
+  return training.cross_entropy if setup.task.labels else training.squared_error
+
+
+CLASSIFICATION = Kind(
+    tasks.find, lambda config: prepare.prepare(config), make_score, loss_of)
+
+
 def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
   """Returns the class that all predictions are, None if they differ."""
   if not task.labels or np.ptp(predictions):
@@ -125,21 +157,19 @@ def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
 
 
 def make_step(
-    config: config_lib.Config, setup: prepare.Setup
+    config: config_lib.Config, setup: prepare.Setup, kind: Kind
 ) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
   """Returns the optimizer and the training step of a run."""
   tx = optimizers.make_optimizer(
       setup.select, learning_rate=config.learning_rate, steps=setup.steps,
       warmup=config.warmup, weight_decay=config.weight_decay,
       clip_norm=config.clip_norm, optimizer=config.optimizer)
-  loss_fn = (
-      training.cross_entropy if setup.task.labels else training.squared_error)
-  return tx, training.make_train_step(setup.model, tx, loss_fn)
+  return tx, training.make_train_step(setup.model, tx, kind.loss_of(setup))
 
 
 def train(
-    config: config_lib.Config, setup: prepare.Setup, score: Score, folder: str,
-    stop: Callable[[], bool],
+    config: config_lib.Config, setup: prepare.Setup, kind: Kind, score: Score,
+    folder: str, stop: Callable[[], bool],
 ) -> tuple[training.Progress, dict[str, Any]]:
   """Trains to the end, from the saved state if the settings say so.
 
@@ -147,7 +177,7 @@ def train(
     The progress, and the log that travels with it: 'history', 'seconds' (wall)
     and 'cpu_seconds' of all sittings, 'losses' since the last evaluation.
   """
-  tx, train_step = make_step(config, setup)
+  tx, train_step = make_step(config, setup, kind)
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
   progress = training.init_progress(training.init_state(setup.tuned, tx, rng))
   log = {'history': [], 'losses': [], 'seconds': 0.0, 'cpu_seconds': 0.0}

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 
 from adapters_jax import config as config_lib
-from adapters_jax import prepare
 from adapters_jax import run
 from adapters_jax import training
 from adapters_jax.data import batching
@@ -23,23 +22,26 @@ def _seconds_a_token(step, batch) -> float:
   return (time.perf_counter() - start) / _STEPS / batch['tokens'].size
 
 
-def measure(config: config_lib.Config) -> tuple[float, float]:
+def measure(
+    config: config_lib.Config, kind: run.Kind | None = None
+) -> tuple[float, float]:
   """Returns (seconds a step, steps an epoch); dev evaluations are in it.
 
   Times a training and an evaluation step at the median length and scales by
   the padded tokens of an epoch.
   """
+  kind = kind or run.CLASSIFICATION
   run.enable_compilation_cache()  # The run itself then finds it compiled.
   precision = 'highest' if config.precision == 'float32' else 'default'
   with jax.default_matmul_precision(precision):
-    setup = prepare.prepare(config)
+    setup = kind.prepare(config)
     schedule, dev = setup.schedule, setup.splits['dev']
     per_epoch = schedule.steps_per_epoch
     plans = sorted((schedule.at(step) for step in range(per_epoch)),
                    key=lambda plan: plan.length)
     batch = batching.make_batch(
         schedule.examples, plans[len(plans) // 2], config.batch_size)
-    tx, train_step = run.make_step(config, setup)
+    tx, train_step = run.make_step(config, setup, kind)
     state = training.init_state(setup.tuned, tx, jax.random.key(0))
     eval_step = training.make_eval_step(setup.model)
 

@@ -62,7 +62,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def launch(configs: Sequence[config_lib.Config], experiment: str,
-           many: grid.Options) -> grid.Outcome:
+           many: grid.Options, kind: Any = None) -> grid.Outcome:
   """Makes the runs of an experiment and prints the table of more than one.
 
   An interrupted run has saved its state and exits with status 130; a run that
@@ -72,6 +72,7 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
     configs: One for each task.
     experiment: The name that folders and records carry.
     many: What each of them is crossed with.
+    kind: A run.Kind; classification when None.
   """
   from adapters_jax import console  # Slow to import: after --help and parsing.
   from adapters_jax import prepare
@@ -79,13 +80,18 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
   from adapters_jax import timing
   from adapters_jax import training
   from adapters_jax.data import tasks
+  kind = kind or run.CLASSIFICATION
   runs = grid.expand_all(configs, many)
   for config in runs if len(runs) > 1 else ():  # All before the first starts.
-    prepare.check(dataclasses.replace(config, resume=True), experiment)
+    prepare.check(dataclasses.replace(config, resume=True), experiment,
+                  kind.find)
   if len(configs) > 1:
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
   try:
-    outcome = grid.go(configs, experiment, many, run.run, timing.measure)
+    outcome = grid.go(
+        configs, experiment, many,
+        lambda config, name: run.run(config, name, kind),
+        lambda config: timing.measure(config, kind))
   except training.Interrupted as stopped:
     print(f'{stopped}; the state is saved, go on with --resume')
     sys.exit(130)
