@@ -148,7 +148,7 @@ def scale_by_uncorrected_adam(
   return optax.GradientTransformation(init, update)
 
 
-# `--optimizer` names one of these: (how gradients are scaled, the rate's shape).
+# `--optimizer` names one of these: (scales gradients, the rate's shape).
 OPTIMIZERS = {
     'adam': (optax.scale_by_adam, warmup_linear),
     'adapter_bert': (scale_by_uncorrected_adam, warmup_drop),

@@ -10,8 +10,8 @@ import zipfile
 
 import numpy as np
 
+from adapters_jax import campaign
 from adapters_jax import config as config_lib
-from adapters_jax import grid
 from adapters_jax import inference
 from adapters_jax import options
 from adapters_jax import results
@@ -78,7 +78,7 @@ def write(
 
 
 def write_best(
-    outcome: grid.Outcome, config: config_lib.Config, target: str
+    outcome: campaign.Outcome, config: config_lib.Config, target: str
 ) -> list[str]:
   """Writes the predictions of each task's run best on dev, and zips them.
 

@@ -31,6 +31,8 @@ from adapters_jax.data import tasks
 
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
+# loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Kind:
   find: Callable[[str], tasks.Task]
   prepare: Callable[[config_lib.Config], prepare.Setup]
   make_score: Callable[[prepare.Setup, int], Score]
-  loss_of: Callable[[prepare.Setup], Callable[[jax.Array, jax.Array], jax.Array]]
+  loss_of: Callable[[prepare.Setup], Loss]
 
 
 def versions() -> dict[str, str]:
@@ -138,9 +140,7 @@ def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   return score
 
 
-def loss_of(
-    setup: prepare.Setup
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def loss_of(setup: prepare.Setup) -> Loss:
   """Returns the loss of a task: of classes or of a score."""
   return training.cross_entropy if setup.task.labels else training.squared_error
 

@@ -1,6 +1,5 @@
 """Answers as spans of the input: the head, the loss, and a run's pieces."""
 
-from collections.abc import Callable
 import dataclasses
 
 import flax.linen as nn
@@ -95,9 +94,12 @@ def prepare(config: config_lib.Config) -> SpanSetup:
   for name, asked in questions.items():
     splits[name], windows[name] = squad.cut(
         tokenizer, asked, config.max_length)
+
+  def model_of(shape):
+    return SpanSelector(prepare_lib.make_model(config, shape, 2).config)
+
   setup = prepare_lib.assemble(
-      config, folder, squad.TASK, splits, notes,
-      lambda shape: SpanSelector(prepare_lib.make_model(config, shape, 2).config))
+      config, folder, squad.TASK, splits, notes, model_of)
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
 
@@ -120,7 +122,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
   return score
 
 
-def loss_of(setup: SpanSetup) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def loss_of(setup: SpanSetup) -> run.Loss:
   """Returns the loss of a run."""
   del setup
   return span_loss

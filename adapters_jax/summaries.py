@@ -64,6 +64,11 @@ class Point:
     return results.mean_sem(self.scores('dev'))[0]
 
   @property
+  def minutes(self) -> float:
+    """Mean wall time of a run."""
+    return results.mean_sem(r.seconds / 60 for r in self.records)[0]
+
+  @property
   def best(self) -> results.Record:
     """The run with the highest dev score."""
     return results.best(self.records)
@@ -121,7 +126,7 @@ def rows(found: Iterable[Point]) -> list[dict[str, str]]:
         'best on dev': ' / '.join(
             f'{v:.1f}' for v in (100 * results.primary(best), *test)),
         'trained': f'{first.trained_params / first.total_params:.2%}',
-        'minutes': f'{results.mean_sem(r.seconds / 60 for r in point.records)[0]:.1f}',
+        'minutes': f'{point.minutes:.1f}',
     })
   return table
 
@@ -171,8 +176,8 @@ def glue_mean(found: Iterable[Point]) -> str:
   without = f', without {", ".join(missing)}' if missing else ''
   return (
       f'GLUE-style mean on dev: {100 * sum(means) / len(means):.1f} over '
-      f'{len(best)} of {len(GLUE_TASKS)} tasks{without}. Each task counts once, '
-      'with the mean of its metrics (CoLA: Matthews; MRPC, QQP: F1 and '
+      f'{len(best)} of {len(GLUE_TASKS)} tasks{without}. Each task counts '
+      'once, with the mean of its metrics (CoLA: Matthews; MRPC, QQP: F1 and '
       'accuracy; STS-B: Pearson and Spearman; MNLI: matched and mismatched), '
       'averaged over seeds, at the settings best on dev. The Total of the '
       "paper's table is the test server's.")

@@ -9,6 +9,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from adapters_jax import campaign
 from adapters_jax import config as config_lib
 from adapters_jax import grid
 from adapters_jax import options
@@ -62,7 +63,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def launch(configs: Sequence[config_lib.Config], experiment: str,
-           many: grid.Options, kind: Any = None) -> grid.Outcome:
+           many: grid.Options, kind: Any = None) -> campaign.Outcome:
   """Makes the runs of an experiment and prints the table of more than one.
 
   An interrupted run has saved its state and exits with status 130; a run that
@@ -88,7 +89,7 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
   if len(configs) > 1:
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
   try:
-    outcome = grid.go(
+    outcome = campaign.go(
         configs, experiment, many,
         lambda config, name: run.run(config, name, kind),
         lambda config: timing.measure(config, kind))

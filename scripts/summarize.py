@@ -35,8 +35,8 @@ def table(records: list[results.Record]) -> str:
   lines = [summaries.markdown(summaries.rows(chosen)), '']
   lines += [
       'Scores in hundredths: mean ± standard error of the mean over seeds, '
-      'then dev / test of the run best on dev. Of several rates the one best on '
-      'dev is shown.']
+      'then dev / test of the run best on dev. Of several rates the one best '
+      'on dev is shown.']
   notes = {}
   for point in chosen:
     for record in point.records:

@@ -10,6 +10,7 @@ from absl import flags as absl_flags
 import numpy as np
 import pytest
 
+from adapters_jax import campaign
 from adapters_jax import config as config_lib
 from adapters_jax import grid
 from adapters_jax import options
@@ -88,7 +89,7 @@ def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
       'glue', config_lib.portable(dataclasses.replace(config, task='rte')),
       {'dev': {'accuracy': 0.5}}, 1, 1, {}, 1, 1, 1, 1, 1, 1, [], [], '', {},
       '')
-  outcome = grid.Outcome((record,), (str(tmp_path / 'none'),))
+  outcome = campaign.Outcome((record,), (str(tmp_path / 'none'),))
   with pytest.raises(options.UserError, match='left no adapter'):
     predictions.write_best(outcome, config, str(tmp_path / 'a.zip'))
 
@@ -107,7 +108,8 @@ def test_absent_tasks_are_named_before_anything_runs(config, monkeypatch):
 def test_a_wrong_point_of_a_grid_stops_the_first(config):
   config = dataclasses.replace(config, task='rte')
   with pytest.raises(options.UserError, match='--adapter_size=0'):
-    glue.main(config, grid.Options(grid='adapter_size=3,0 tune=adapters'), glue.Glue())
+    many = grid.Options(grid='adapter_size=3,0 tune=adapters')
+    glue.main(config, many, glue.Glue())
   assert not os.path.exists('runs')
 
 

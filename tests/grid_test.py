@@ -6,6 +6,7 @@ import os
 from absl.testing import parameterized
 import pytest
 
+from adapters_jax import campaign
 from adapters_jax import config as config_lib
 from adapters_jax import grid
 from adapters_jax import options
@@ -49,7 +50,7 @@ def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
        config=CONFIG, measure=lambda config: (1.0, 10.0)):
   runs = runs or FakeRuns()
   many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records)
-  return grid.go([config], 'glue', many, runs, measure,
+  return campaign.go([config], 'glue', many, runs, measure,
                  (said if said is not None else []).append), runs
 
 
@@ -80,7 +81,8 @@ class ExpandTest(parameterized.TestCase):
         {'tune': 'full', 'tune_norms': True}])
 
   @parameterized.parameters(
-      ('adapter_sise=8', 'did you mean adapter_size'), ('epochs', 'of the form'),
+      ('adapter_sise=8', 'did you mean adapter_size'),
+      ('epochs', 'of the form'),
       ('adapter_size=eight', 'not a int'), ('tune_norms=maybe', 'not a bool'),
       ('workdir=a', 'unknown'))
   def test_wrong_grids(self, text, message):
@@ -132,7 +134,7 @@ class GoTest(parameterized.TestCase):
     for record in list(results.read_all('kept')):
       config = dict(record.config)
       del config['optimizer']
-      path = grid.record_path('kept', 'glue', dataclasses.replace(
+      path = campaign.record_path('kept', 'glue', dataclasses.replace(
           CONFIG, learning_rate=record.config['learning_rate']))
       results.write(path, dataclasses.replace(record, config=config))
     os.rename('runs', 'gone')
@@ -182,9 +184,9 @@ class CostTest(parameterized.TestCase):
   def test_finished_runs_alike_tell_the_time(self):
     # 20 steps in 2 epochs took 40 s.
     record = make_record(dataclasses.replace(CONFIG, seed=5, adapter_size=8))
-    self.assertEqual(grid.cost(CONFIG, [record]), (2.0, 10.0))
-    hours = grid.estimate([dataclasses.replace(CONFIG, epochs=9.0)], [record],
-                          measure=None)
+    self.assertEqual(campaign.cost(CONFIG, [record]), (2.0, 10.0))
+    longer = dataclasses.replace(CONFIG, epochs=9.0)
+    hours = campaign.estimate([longer], [record], measure=None)
     self.assertAlmostEqual(hours, 9 * 10 * 2 / 3600)
 
   @parameterized.parameters(
@@ -192,4 +194,4 @@ class CostTest(parameterized.TestCase):
       {'batch_size': 8})
   def test_others_do_not(self, **changed):
     record = make_record(dataclasses.replace(CONFIG, **changed))
-    self.assertIsNone(grid.cost(CONFIG, [record]))
+    self.assertIsNone(campaign.cost(CONFIG, [record]))

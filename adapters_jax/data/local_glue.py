@@ -7,7 +7,7 @@ the one the builder knows: MRPC as Microsoft's two files, STS-B as the task's
 own sts-*.csv.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import csv
 import dataclasses
 import hashlib
@@ -55,8 +55,12 @@ class LocalGlue(glue.Glue, skip_registration=True):
 
   def _split_generators(self, dl_manager):
     del dl_manager
-    return [generator for generator in super()._split_generators(self._files)
+    return [generator for generator in self.all_split_generators()
             if _rows(_source(generator))]
+
+  def all_split_generators(self):
+    """Returns the generators of the task's splits, absent ones too."""
+    return super()._split_generators(self._files)
 
 
 def _source(generator) -> str:
@@ -175,8 +179,7 @@ def _check_counts(
     builder: LocalGlue, config: str, say: Callable[[str], None]
 ) -> None:
   """Says of every split how many rows it has, or that it is absent."""
-  generators = glue.Glue._split_generators(builder, builder._files)  # pylint: disable=protected-access
-  for generator in generators:
+  for generator in builder.all_split_generators():
     name, path = str(generator.name), _source(generator)
     if name not in builder.info.splits:
       say(f'{config}: no {name} split, {os.path.basename(path)} is absent or '
@@ -217,7 +220,7 @@ def prepare(
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
       say(f'{config}: is in {builder.data_dir} already')
       return True
-    if not builder._split_generators(None):  # pylint: disable=protected-access
+    if not any(_rows(_source(g)) for g in builder.all_split_generators()):
       say(f'{config}: skipped, {os.path.join(raw, FOLDERS[config])} has none '
           'of its files')
       return False

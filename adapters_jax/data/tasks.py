@@ -137,7 +137,8 @@ def _probe(builder, source: str) -> str:
   """Returns a file that preparing a dataset downloads; '' for none."""
   if source.startswith('glue/'):
     from tensorflow_datasets.text import glue
-    return builder.builder_config.data_url or glue._MRPC_TRAIN  # pylint: disable=protected-access
+    mrpc = glue._MRPC_TRAIN  # The one task that GLUE does not host.
+    return builder.builder_config.data_url or mrpc
   return _SQUAD if source == 'squad' else ''
 
 
