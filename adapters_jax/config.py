@@ -19,7 +19,8 @@ PATHS = ('workdir', 'data_dir', 'resume')
 class Config:
   """A training run; every field is a flag of the same name."""
   task: str = option(
-      'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS.')
+      'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS; for '
+      "experiments.glue several with commas, or 'all' for GLUE's nine.")
   checkpoint: str = option(
       'minilm-l6', "Pretrained BERT: 'minilm-l6', a folder with config.json "
       'and model.safetensors, or a name on the Hugging Face hub like '

@@ -152,7 +152,8 @@ def test_explicit_flags_override_a_preset(monkeypatch):
     monkeypatch.setitem(
         flags._DEFINE, {'float': float, 'integer': int, 'string': str,
                         'boolean': bool}[name],
-        lambda *args, define=define: define(*args, flag_values=values))
+        lambda *args, define=define, **more: define(
+            *args, flag_values=values, **more))
   flags.define(config_lib.Config)
   values(['x', '--init_scale=0.5'])
   config = flags.read(config_lib.Config, presets.find('adapter_bert'))
