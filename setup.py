@@ -24,6 +24,7 @@ setuptools.setup(
         'array_record',
         'filelock',
         'flax>=0.10',
+        'huggingface_hub>=0.25',
         'importlib_resources',  # TFDS needs it and does not say so.
         'jax>=0.4.35',
         'numpy',
@@ -42,6 +43,7 @@ setuptools.setup(
         'test': ['pytest'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
         'tpu': ['jax[tpu]'],
+        'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.
         'interop': ['torch', 'transformers>=4.50,<5'],
     },
 )

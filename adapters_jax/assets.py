@@ -114,6 +114,19 @@ def locked(path: str) -> Iterator[None]:
     yield
 
 
+def status(url: str) -> int:
+  """Returns the HTTP status of a file, 0 if there is no answer in 5 seconds.
+
+  Libraries retry for minutes before they say that there is no network.
+  """
+  import requests
+  try:
+    with requests.get(url, timeout=5, stream=True) as response:
+      return response.status_code
+  except requests.RequestException:
+    return 0
+
+
 def _check(folder: str, name: str) -> None:
   """Raises UserError if a cached file is absent or not the pinned one."""
   for member, digest in ASSETS[name].members.items():

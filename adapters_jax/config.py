@@ -1,6 +1,7 @@
 """The settings of a training run: each is written once, here."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,10 +20,12 @@ PATHS = ('workdir', 'data_dir', 'resume', 'mesh', 'remat', 'coordinator',
 class Config:
   """A training run; every field is a flag of the same name."""
   task: str = option(
-      'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS.')
+      'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS; for '
+      "experiments.glue several with commas, or 'all' for GLUE's nine.")
   checkpoint: str = option(
-      'minilm-l6', "Pretrained BERT: 'minilm-l6' or a folder with config.json "
-      'and model.safetensors.')
+      'minilm-l6', "Pretrained BERT: 'minilm-l6', a folder with config.json "
+      'and model.safetensors, or a name on the Hugging Face hub like '
+      "'bert-base-uncased'.")
   tune: str = option(
       'adapters', 'What is trained: adapters, full, top_k, norms, bias, head.')
   tune_norms: bool = option(
@@ -42,7 +45,13 @@ class Config:
   head_input: str = option(
       'cls', "What the head reads: 'cls', the last hidden state of [CLS], or "
       "'pooler', the pretrained tanh layer over it.")
+  hidden_activation: str = option(
+      '', "Of the pretrained feed-forward sublayers; the checkpoint's own when "
+      'empty.')
   learning_rate: float = option(1e-3, 'Peak learning rate.')
+  optimizer: str = option(
+      'adam', "'adam', or 'adapter_bert' for that of the authors' code: no "
+      'bias correction, epsilon 1e-6, a rate that drops after warm-up.')
   warmup: float = option(0.1, 'Share of the steps with a rising rate.')
   weight_decay: float = option(0.01, "AdamW's decay, not on norms or biases.")
   clip_norm: float = option(
@@ -100,14 +109,32 @@ class Config:
   @property
   def task_name(self) -> str:
     """What to call the task in folders and tables."""
-    if not self.files:
-      return self.task
-    return os.path.splitext(os.path.basename(self.train_file))[0]
+    return task_of(dataclasses.asdict(self))
+
+
+def task_of(values: dict[str, object]) -> str:
+  """Returns what to call the task of some settings, portable or not.
+
+  A task given beside own files is a name for them.
+  """
+  default = next(f.default for f in dataclasses.fields(Config)
+                 if f.name == 'task')
+  if not values['train_file'] or values['task'] != default:
+    return values['task']
+  path = values['train_file'].split('@')[0]
+  return os.path.splitext(os.path.basename(path))[0]
+
+
+@functools.cache
+def _hash_of(path: str, size: int, changed: int) -> str:
+  del size, changed  # They tell whether the file is still the same.
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
 
 
 def _content_hash(path: str) -> str:
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+  stat = os.stat(path)
+  return _hash_of(path, stat.st_size, stat.st_mtime_ns)
 
 
 def portable(config: Config) -> dict[str, object]:

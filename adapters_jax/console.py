@@ -1,6 +1,6 @@
 """What a run prints: the device, what trains, and how it goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import sys
 from typing import Any
 
@@ -52,6 +52,18 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
                   f'{count / total:.2%}')
   table.add_row('model', f'{total:,}', '', '')
   rich.console.Console(file=sys.stdout, width=72).print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, str]], title: str) -> None:
+  """Prints rows of text with the same columns as a table."""
+  table = rich.table.Table(title=title, title_justify='left')
+  for name in rows[0]:
+    words = name in ('task', 'method', 'metric')
+    table.add_column(name, justify='left' if words else 'right')
+  for row in rows:
+    table.add_row(*row.values())
+  wide = None if sys.stdout.isatty() else 150
+  rich.console.Console(file=sys.stdout, width=wide).print(table)
 
 
 def percent(metrics: Mapping[str, float]) -> str:

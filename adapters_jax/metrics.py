@@ -4,7 +4,10 @@ Every metric takes (labels [n], predictions [n]) and returns a float; those of
 classification read class numbers, those of regression read scores.
 """
 
+import collections
 from collections.abc import Sequence
+import re
+import string
 
 import numpy as np
 
@@ -67,3 +70,32 @@ def compute(
 ) -> dict[str, float]:
   """Returns {name: value} of the named metrics."""
   return {name: METRICS[name](labels, predictions) for name in names}
+
+
+def normalize_answer(text: str) -> str:
+  """Returns an answer without case, punctuation, articles and extra spaces."""
+  text = ''.join(c for c in text.lower() if c not in string.punctuation)
+  return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
+
+
+def answer_f1(right: str, found: str) -> float:
+  """Returns the F1 of the words of an answer, as SQuAD's script has it."""
+  right, found = (normalize_answer(t).split() for t in (right, found))
+  same = sum((collections.Counter(right) & collections.Counter(found)).values())
+  return 2 * same / (len(right) + len(found)) if same else 0.0
+
+
+def squad(
+    right: Sequence[Sequence[str]], found: Sequence[str]
+) -> dict[str, float]:
+  """Returns {'f1', 'exact_match'} in [0, 1] (Rajpurkar et al., 2016, 6.1).
+
+  Args:
+    right: The right answers to each question; the one nearest counts.
+    found: An answer to each question.
+  """
+  f1 = [max(answer_f1(r, one) for r in texts)
+        for texts, one in zip(right, found, strict=True)]
+  exact = [any(normalize_answer(r) == normalize_answer(one) for r in texts)
+           for texts, one in zip(right, found, strict=True)]
+  return {'f1': float(np.mean(f1)), 'exact_match': float(np.mean(exact))}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,57 @@ def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
   return shape
 
 
+def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
+  """Returns the shape of the rate in BERT's released code.
+
+  It rises from 0 at the first step, and at the end of warm-up drops onto the
+  line that falls from 1 at the first step to 0 at the last.
+
+  Args:
+    steps: Of the whole training.
+    warmup: The share of `steps` that warms up, rounded down.
+  """
+  rising = int(steps * warmup)
+
+  def shape(step):
+    down = jnp.clip(1 - step / steps, 0.0, 1.0)
+    return jnp.where(step < rising, step / max(1, rising), down)
+
+  return shape
+
+
+class MomentsState(NamedTuple):
+  """Running means of the gradient and of its square."""
+  mu: Any
+  nu: Any
+
+
+def scale_by_uncorrected_adam(
+    b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-6
+) -> optax.GradientTransformation:
+  """Returns Adam without bias correction, as in BERT's released code."""
+
+  def init(params):
+    return MomentsState(*(jax.tree.map(jnp.zeros_like, params)
+                          for _ in range(2)))
+
+  def update(grads, state, params=None):
+    del params
+    mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
+    nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, grads)
+    updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + epsilon), mu, nu)
+    return updates, MomentsState(mu, nu)
+
+  return optax.GradientTransformation(init, update)
+
+
+# `--optimizer` names one of these: (scales gradients, the rate's shape).
+OPTIMIZERS = {
+    'adam': (optax.scale_by_adam, warmup_linear),
+    'adapter_bert': (scale_by_uncorrected_adam, warmup_drop),
+}
+
+
 def make_optimizer(
     select: Select,
     *,
@@ -111,6 +163,7 @@ def make_optimizer(
     warmup: float = 0.1,
     weight_decay: float = 0.01,
     clip_norm: float = 1.0,
+    optimizer: str = 'adam',
 ) -> optax.GradientTransformation:
   """Returns AdamW on the selected leaves and nothing on all others.
 
@@ -128,18 +181,20 @@ def make_optimizer(
     warmup: The share of the steps with a rising rate.
     weight_decay: Per step, relative to the rate.
     clip_norm: The largest global norm of the trained leaves' gradient.
+    optimizer: Of OPTIMIZERS.
   """
+  scale, schedule = OPTIMIZERS[optimizer]
 
   @optax.inject_hyperparams
   def make(learning_rate):
     trained = optax.chain(
         optax.clip_by_global_norm(clip_norm),
-        optax.scale_by_adam(),
+        scale(),
         optax.add_decayed_weights(
             weight_decay,
             mask=lambda tree: trees.map_with_path(
                 lambda path, _: decays(path), tree)),
-        optax.scale_by_schedule(warmup_linear(steps, warmup)),
+        optax.scale_by_schedule(schedule(steps, warmup)),
         optax.scale_by_learning_rate(learning_rate),
     )
     return optax.partition(

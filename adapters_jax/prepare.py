@@ -1,5 +1,6 @@
 """From settings to what a run is made of: data, model, trees."""
 
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from adapters_jax import bert
 from adapters_jax import config as config_lib
 from adapters_jax import devices
+from adapters_jax import methods
 from adapters_jax import options
 from adapters_jax import optimizers
 from adapters_jax import pretrained
@@ -83,12 +85,14 @@ def make_model(
     device: What it is to run on, the first device here when None.
   """
   chosen = devices.choose(config.precision, shape.dim // shape.heads, device)
-  rates = {} if config.dropout < 0 else {
+  changed = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
+  if config.hidden_activation:
+    changed['activation'] = config.hidden_activation
   shape = dataclasses.replace(
       shape, adapters=adapter_configs(config, shape.layers),
       dtype=chosen.dtype, attention=chosen.attention, remat=config.remat,
-      **rates)
+      **changed)
   return bert.Classifier(shape, outputs, config.head_input)
 
 
@@ -113,14 +117,29 @@ def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
       top_k=config.top_k)
 
 
-def check(config: config_lib.Config, experiment: str) -> None:
-  """Raises UserError for a wrong setting, before any download or compile."""
+def check(
+    config: config_lib.Config, experiment: str,
+    find: Callable[[str], tasks.Task] = tasks.find,
+) -> None:
+  """Raises UserError for a wrong setting, before any download or compile.
+
+  Args:
+    config: The settings.
+    experiment: The name that the run's folder carries.
+    find: Knows the experiment's tasks by name.
+  """
   config_lib.check_numbers(config)
   config_lib.check_choices(config)
   if config.tune not in optimizers.TUNE:
     raise options.unknown('--tune', config.tune, optimizers.TUNE)
+  if config.optimizer not in optimizers.OPTIMIZERS:
+    raise options.unknown(
+        '--optimizer', config.optimizer, optimizers.OPTIMIZERS)
+  if config.hidden_activation not in ('', *methods.ACTIVATIONS):
+    raise options.unknown('--hidden_activation', config.hidden_activation,
+                          methods.ACTIVATIONS)
   if not config.files:
-    tasks.find(config.task)
+    find(config.task)
   shape = pretrained.config_of(config.checkpoint)
   adapter_configs(config, shape.layers)
   if config.max_length > shape.positions:
@@ -144,15 +163,21 @@ def load_data(
   else:
     task = tasks.find(config.task)
     splits = tasks.load(task, config.data_dir)
-  notes = []
+  notes = [] if config.files else tasks.notes(task, config.data_dir)
   train = splits['train']
-  if 0 < config.train_examples < len(train):
-    rows = np.sort(np.random.default_rng(_SUBSET_SEED).permutation(
-        len(train))[:config.train_examples])
+  if rows := subset(config, len(train)):
     splits['train'] = tasks.Split(
         [train.texts[row] for row in rows], train.labels[rows])
     notes.append(f'trained on {len(rows)} of {len(train)} examples')
   return task, splits, notes
+
+
+def subset(config: config_lib.Config, examples: int) -> list[int]:
+  """Returns the rows to train on, [] for all: the same in every run."""
+  if not 0 < config.train_examples < examples:
+    return []
+  order = np.random.default_rng(_SUBSET_SEED).permutation(examples)
+  return sorted(order[:config.train_examples].tolist())
 
 
 def prepare(
@@ -164,8 +189,6 @@ def prepare(
     config: The settings.
     mesh: The devices, the first one alone when None.
   """
-  if mesh is None:
-    mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   task, splits, notes = load_data(config)
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(folder)
@@ -174,8 +197,31 @@ def prepare(
           *tokenization.encode(tokenizer, split.texts, config.max_length),
           split.labels)
       for name, split in splits.items()}
+  return assemble(config, folder, task, encoded, notes,
+                  lambda shape: make_model(config, shape, task.outputs), mesh)
+
+
+def assemble(
+    config: config_lib.Config, folder: str, task: tasks.Task,
+    encoded: dict[str, batching.Examples], notes: Sequence[str],
+    model_of: Callable[[bert.BertConfig], Any],
+    mesh: jax.sharding.Mesh | None = None,
+) -> Setup:
+  """Returns what a run on tokenised examples is made of.
+
+  Args:
+    config: The settings.
+    folder: Of the checkpoint.
+    task: The task.
+    encoded: {split: examples}.
+    notes: What a reader of the record should know.
+    model_of: Makes the model on an encoder of the checkpoint's shape.
+    mesh: The devices, the first one alone when None.
+  """
   shape = pretrained.config_of(config.checkpoint)
-  model = on_mesh(make_model(config, shape, task.outputs), mesh)
+  if mesh is None:
+    mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
+  model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
   tuned, params = init_tuned(model, base, select, config.seed)

@@ -1,6 +1,7 @@
 """Pretrained checkpoints in, strictly."""
 
 from collections.abc import Mapping
+import difflib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import assets
 from adapters_jax import bert
+from adapters_jax import hub
 from adapters_jax import options
 from adapters_jax import trees
 
@@ -97,21 +99,27 @@ def read_config(folder: str) -> bert.BertConfig:
 def config_of(checkpoint: str) -> bert.BertConfig:
   """Returns the shape of a checkpoint by name or folder, without its weights.
 
+  Of a name on the Hugging Face hub, config.json alone is downloaded.
+
   Raises:
-    options.UserError: unknown name, or not a BERT folder.
+    options.UserError: unknown name, or not a BERT.
   """
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
   if os.path.isdir(checkpoint):
     return read_config(checkpoint)
-  raise options.unknown('checkpoint', checkpoint, CHECKPOINTS)
+  if difflib.get_close_matches(checkpoint, CHECKPOINTS, cutoff=0.7):
+    raise options.unknown('checkpoint', checkpoint, CHECKPOINTS)
+  return read_config(os.path.dirname(hub.config(checkpoint)))
 
 
 def resolve(checkpoint: str) -> str:
   """Returns the folder of a checkpoint, downloading what has a name."""
   if checkpoint in CHECKPOINTS:
     return assets.fetch(checkpoint)
-  return checkpoint
+  if os.path.isdir(checkpoint):
+    return checkpoint
+  return hub.folder(checkpoint)
 
 
 def our_name(name: str) -> str:

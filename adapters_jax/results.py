@@ -58,7 +58,7 @@ def write_json(path: str, value: Any) -> None:
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   scratch = f'{path}.{os.getpid()}.part'
   with open(scratch, 'w', encoding='utf-8') as file:
-    json.dump(value, file, indent=1, sort_keys=True)
+    json.dump(value, file, indent=1)  # In order: the first metric is primary.
     file.write('\n')
   os.replace(scratch, path)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -12,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from adapters_jax import assets
 from adapters_jax import checkpoints
@@ -32,6 +34,24 @@ from adapters_jax.data import tasks
 
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
+# loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What runs differ in beside their settings.
+
+  Attributes:
+    find: (name) -> the task, UserError if it is not one of these.
+    prepare: (config, mesh or None) -> what a run is made of.
+    make_score: (setup, batch size) -> Score.
+    loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
+  """
+  find: Callable[[str], tasks.Task]
+  prepare: Callable[..., prepare.Setup]
+  make_score: Callable[[prepare.Setup, int], Score]
+  loss_of: Callable[[prepare.Setup], Loss]
 
 
 def versions() -> dict[str, str]:
@@ -68,12 +88,15 @@ def caught_signals() -> Iterator[Callable[[], bool]]:
       signal.signal(number, handler)
 
 
-def run(config: config_lib.Config, experiment: str) -> results.Record:
+def run(
+    config: config_lib.Config, experiment: str, kind: Kind | None = None
+) -> results.Record:
   """Trains, evaluates and saves one run; or returns its finished record.
 
   Args:
     config: The settings.
     experiment: The name its folder and record carry.
+    kind: What the run is about; CLASSIFICATION when None.
 
   Returns:
     The record, which is also in the workdir.
@@ -82,7 +105,8 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
     options.UserError: something in the settings, the data or the folder.
     training.Interrupted: a signal came; the state is saved.
   """
-  prepare.check(config, experiment)
+  kind = kind or CLASSIFICATION
+  prepare.check(config, experiment, kind.find)
   sharding.start(config.coordinator, config.processes, config.process)
   mesh = sharding.make_mesh(
       config.mesh, config.batch_size, accumulate=config.accumulate)
@@ -100,24 +124,30 @@ def run(config: config_lib.Config, experiment: str) -> results.Record:
     print(f'{chosen}; {sharding.describe(mesh)}')
     matmul = jax.default_matmul_precision(chosen.matmul)
     with matmul, caught_signals() as stop:
-      setup = prepare.prepare(config, mesh)
+      setup = kind.prepare(config, mesh)
       console.print_trained(setup.tuned, setup.params)
-      score = make_score(setup, config.batch_size)
-      progress, log = train(config, setup, score, folder, stop)
+      score = kind.make_score(setup, config.batch_size)
+      progress, log = train(config, setup, kind, score, folder, stop)
       record = make_record(config, experiment, setup, score, progress, log)
     save(folder, setup, progress, record)
     print(console.run_summary(record, folder))
     return record
 
 
-def make_score(setup: prepare.Setup, batch_size: int) -> Score:
-  """Returns score(tuned, split) -> (metrics, predictions [examples])."""
-  mesh, batches = setup.mesh, {}
+def make_eval(
+    setup: prepare.Setup, batch_size: int
+) -> Callable[..., jax.Array]:
+  """Returns eval_step(base, tuned, batch) -> logits, on the run's devices."""
+  mesh = setup.mesh
   compiled = training.make_eval_step(
       setup.model, shardings=sharding.replicated(mesh))
+  return lambda base, tuned, batch: compiled(
+      base, tuned, sharding.place_batch(mesh, batch, batch_size))
 
-  def eval_step(base, tuned, batch):
-    return compiled(base, tuned, sharding.place_batch(mesh, batch, batch_size))
+
+def make_score(setup: prepare.Setup, batch_size: int) -> Score:
+  """Returns score(tuned, split) -> (metrics, predictions [examples])."""
+  eval_step, batches = make_eval(setup, batch_size), {}
 
   def score(tuned, split):
     examples = setup.splits[split]
@@ -134,6 +164,14 @@ def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   return score
 
 
+def loss_of(setup: prepare.Setup) -> Loss:
+  """Returns the loss of a task: of classes or of a score."""
+  return training.cross_entropy if setup.task.labels else training.squared_error
+
+
+CLASSIFICATION = Kind(tasks.find, prepare.prepare, make_score, loss_of)
+
+
 def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
   """Returns the class that all predictions are, None if they differ."""
   if not task.labels or np.ptp(predictions):
@@ -141,9 +179,33 @@ def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
   return task.labels[predictions[0]]
 
 
+def make_step(
+    config: config_lib.Config, setup: prepare.Setup, kind: Kind
+) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
+  """Returns the optimizer and the training step of a run."""
+  tx = optimizers.make_optimizer(
+      setup.select, learning_rate=config.learning_rate, steps=setup.steps,
+      warmup=config.warmup, weight_decay=config.weight_decay,
+      clip_norm=config.clip_norm, optimizer=config.optimizer)
+  state = jax.eval_shape(
+      lambda tuned: _init_state(config, tx, tuned), setup.tuned)
+  return tx, training.make_train_step(
+      setup.model, tx, kind.loss_of(setup), accumulate=config.accumulate,
+      shardings=(sharding.shardings(setup.mesh, state),
+                 sharding.replicated(setup.mesh)))
+
+
+def _init_state(
+    config: config_lib.Config, tx: optax.GradientTransformation,
+    tuned: trees.Tree,
+) -> training.TrainState:
+  rng = jax.random.fold_in(jax.random.key(config.seed), 1)
+  return training.init_state(tuned, tx, rng)
+
+
 def train(
-    config: config_lib.Config, setup: prepare.Setup, score: Score, folder: str,
-    stop: Callable[[], bool],
+    config: config_lib.Config, setup: prepare.Setup, kind: Kind, score: Score,
+    folder: str, stop: Callable[[], bool],
 ) -> tuple[training.Progress, dict[str, Any]]:
   """Trains to the end, from the saved state if the settings say so.
 
@@ -151,16 +213,11 @@ def train(
     The progress, and the log that travels with it: 'history', 'seconds' (wall)
     and 'cpu_seconds' of all sittings, 'losses' since the last evaluation.
   """
-  tx = optimizers.make_optimizer(
-      setup.select, learning_rate=config.learning_rate, steps=setup.steps,
-      warmup=config.warmup, weight_decay=config.weight_decay,
-      clip_norm=config.clip_norm)
-
-  def begin(tuned):
-    rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-    return training.init_progress(training.init_state(tuned, tx, rng))
-
-  progress = sharding.create(setup.mesh, begin, setup.tuned)
+  tx, train_step = make_step(config, setup, kind)
+  progress = sharding.create(
+      setup.mesh,
+      lambda tuned: training.init_progress(_init_state(config, tx, tuned)),
+      setup.tuned)
   log = {'history': [], 'losses': [], 'seconds': 0.0, 'cpu_seconds': 0.0}
   resume = checkpoints.Resume(os.path.join(folder, 'resume'))
   if config.resume:
@@ -170,7 +227,8 @@ def train(
       print(f'going on from step {int(progress.state.step)}')
   bar = console.ProgressBar(
       setup.steps, int(progress.state.step), config.batch_size)
-  shape = optimizers.warmup_linear(setup.steps, config.warmup)
+  _, schedule = optimizers.OPTIMIZERS[config.optimizer]
+  shape = schedule(setup.steps, config.warmup)
   clocks = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
   offsets = {name: log[name] - now() for name, now in clocks.items()}
 
@@ -196,16 +254,11 @@ def train(
     log.update({name: offsets[name] + now() for name, now in clocks.items()})
     resume.save(progress, log)
 
+
   def batch_at(step):
     return sharding.place_batch(
         setup.mesh, setup.schedule.batch(step), config.batch_size)
 
-  train_step = training.make_train_step(
-      setup.model, tx,
-      training.cross_entropy if setup.task.labels else training.squared_error,
-      accumulate=config.accumulate,
-      shardings=(sharding.shardings(setup.mesh, progress.state),
-                 sharding.replicated(setup.mesh)))
   try:
     progress = training.fit(
         train_step, progress, setup.base, batch_at, steps=setup.steps,

@@ -1,6 +1,6 @@
 """One absl flag for each field of a config dataclass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import sys
 from typing import Any
@@ -9,7 +9,12 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from adapters_jax import campaign
+from adapters_jax import config as config_lib
+from adapters_jax import grid
 from adapters_jax import options
+from adapters_jax import presets
+from adapters_jax import summaries
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -28,10 +33,18 @@ def define(config_class: type, **defaults: Any) -> None:
         module_name=sys.argv[0])  # absl's --help lists the script's own flags.
 
 
-def read(config_class: type) -> Any:
-  """Returns the dataclass that the parsed flags describe."""
+def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
+  """Returns the dataclass that the parsed flags describe.
+
+  Args:
+    config_class: Whose fields are flags.
+    preset: Values that hold where the command line gives none.
+  """
+  preset = preset or {}
   return config_class(**{
-      field.name: flags.FLAGS[field.name].value
+      field.name: preset[field.name]
+      if field.name in preset and not flags.FLAGS[field.name].present
+      else flags.FLAGS[field.name].value
       for field in dataclasses.fields(config_class)})
 
 
@@ -49,15 +62,65 @@ def _parse(argv: Sequence[str]) -> list[str]:
   return rest
 
 
-def start(config_class: type, main: Callable[[Any], None]) -> None:
-  """Runs main(config) with the flags; user errors are one line, status 2.
+def launch(configs: Sequence[config_lib.Config], experiment: str,
+           many: grid.Options, kind: Any = None) -> campaign.Outcome:
+  """Makes the runs of an experiment and prints the table of more than one.
 
-  An interrupted run has saved its state and exits with status 130.
+  An interrupted run has saved its state and exits with status 130; a run that
+  failed among others makes the status 1.
+
+  Args:
+    configs: One for each task.
+    experiment: The name that folders and records carry.
+    many: What each of them is crossed with.
+    kind: A run.Kind; classification when None.
+  """
+  from adapters_jax import console  # Slow to import: after --help and parsing.
+  from adapters_jax import prepare
+  from adapters_jax import run
+  from adapters_jax import timing
+  from adapters_jax import training
+  from adapters_jax.data import tasks
+  kind = kind or run.CLASSIFICATION
+  runs = grid.expand_all(configs, many)
+  for config in runs if len(runs) > 1 else ():  # All before the first starts.
+    prepare.check(dataclasses.replace(config, resume=True), experiment,
+                  kind.find)
+  if len(configs) > 1:
+    tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
+  try:
+    outcome = campaign.go(
+        configs, experiment, many,
+        lambda config, name: run.run(config, name, kind),
+        lambda config: timing.measure(config, kind))
+  except training.Interrupted as stopped:
+    print(f'{stopped}; the state is saved, go on with --resume')
+    sys.exit(130)
+  if len(outcome.records) > 1:
+    found = summaries.points(outcome.records)
+    console.print_rows(summaries.rows(found), 'all settings')
+    best = summaries.picked(found)
+    if len(best) < len(found):
+      console.print_rows(summaries.rows(best), 'best on dev')
+  for description, message in outcome.failures:
+    print(f'failed: {description}: {message}', file=sys.stderr)
+  return outcome
+
+
+def start(config_class: type, main: Callable[..., None], *more: type) -> None:
+  """Runs main(config, ...) with the flags; user errors are one line, status 2.
+
+  Args:
+    config_class: Of the settings, on which `--preset` acts if there is one.
+    main: Called with an object of each class.
+    *more: Further classes of flags.
   """
 
   def run(_):
     try:
-      main(read(config_class))
+      preset = getattr(flags.FLAGS, 'preset', '')
+      main(read(config_class, presets.find(preset) if preset else None),
+           *(read(other) for other in more))
     except options.UserError as error:
       print(f'error: {error}', file=sys.stderr)
       raise SystemExit(2) from error

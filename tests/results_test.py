@@ -46,6 +46,13 @@ class ResultsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, 'other.json is not a record'):
       results.read(os.path.join(self.folder, 'other.json'))
 
+  def test_the_first_metric_stays_first_on_disk(self):
+    record = dataclasses.replace(
+        make_record(), metrics={'dev': {'spearman': 0.5, 'pearson': 0.9}})
+    path = os.path.join(self.folder, 'record.json')
+    results.write(path, record)
+    self.assertEqual(results.primary(results.read(path)), 0.5)
+
   def test_mean_and_standard_error(self):
     mean, sem = results.mean_sem([1.0, 2.0, 3.0])
     self.assertAlmostEqual(mean, 2.0)

@@ -7,14 +7,29 @@ plain Python sources.
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import glob
+import importlib
 import io
+import json
 import logging
 import os
+from typing import Any
 
 import numpy as np
 
 from adapters_jax import assets
 from adapters_jax import options
+
+# Beside a dataset made from raw files: what is unusual in it, a JSON list.
+NOTES = 'adapters_jax_notes.json'
+
+# The module that registers each builder.
+_BUILDERS = {
+    'glue': 'tensorflow_datasets.text.glue',
+    'squad': 'tensorflow_datasets',
+    'vader_sentiment': 'adapters_jax.data.sentiment',
+}
+_SQUAD = 'https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,41 +133,95 @@ def default_data_dir() -> str:
   return os.path.join(assets.cache_dir(), 'tfds')
 
 
-def _reachable() -> bool:
-  """Returns whether the hosts of public datasets answer, in 5 seconds."""
-  import requests
-  try:
-    requests.head('https://dl.fbaipublicfiles.com/', timeout=5)
-  except requests.RequestException:
-    return False
-  return True
+def _probe(builder, source: str) -> str:
+  """Returns a file that preparing a dataset downloads; '' for none."""
+  if source.startswith('glue/'):
+    from tensorflow_datasets.text import glue
+    mrpc = glue._MRPC_TRAIN  # The one task that GLUE does not host.
+    return builder.builder_config.data_url or mrpc
+  return _SQUAD if source == 'squad' else ''
 
 
-def _builder(task: Task, data_dir: str):
-  """Returns the TFDS builder of a task, its files prepared."""
+def prepared(source: str, data_dir: str) -> Any:
+  """Returns a TFDS builder whose files are there, preparing them once.
+
+  Args:
+    source: 'builder' or 'builder/config'.
+    data_dir: Where TFDS keeps its files.
+
+  Raises:
+    options.UserError: the data is absent and cannot be had, or is stored in
+      another format; says what to do.
+  """
   logging.getLogger('absl').setLevel(logging.ERROR)
   import tensorflow_datasets as tfds
   tfds.disable_progress_bar()
-  if task.source.startswith('vader_sentiment/'):
-    from adapters_jax.data import sentiment  # Registers the builder.
-    del sentiment
-  else:
-    from tensorflow_datasets.text import glue
-    del glue
-  builder = tfds.builder(
-      task.source, data_dir=data_dir, file_format='array_record')
-  if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
-    return builder
-  if task.source.startswith('glue/') and not _reachable():
+  importlib.import_module(_BUILDERS[source.split('/')[0]])  # Registers it.
+  try:
+    builder = tfds.builder(
+        source, data_dir=data_dir, file_format='array_record')
+  except ValueError as error:
     raise options.UserError(
-        f'task: {task.source} is not in {data_dir} and its host cannot be '
-        'reached; run once with a network, or make it from raw files with '
-        '`python -m scripts.prepare_glue --raw=DIR --data_dir=DIR` and pass '
-        'that --data_dir')
-  with assets.locked(os.path.join(data_dir, task.source.replace('/', '-'))):
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.download_and_prepare(file_format='array_record')
+        f'--data_dir: {source} in {data_dir} is not stored as array_record, '
+        'which is read without TensorFlow; give another folder') from error
+  with assets.locked(os.path.join(data_dir, source.replace('/', '-'))):
+    if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
+      return builder
+    probe = _probe(builder, source)
+    if probe and assets.status(probe) != 200:
+      raise _absent(source, data_dir, f'{probe} cannot be reached')
+    try:
+      with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(file_format='array_record')
+    except Exception as error:  # TFDS has many kinds.
+      if not probe:
+        raise
+      reason = str(error).strip().splitlines()[0][:200]
+      raise _absent(source, data_dir, f'preparing it failed: {reason}'
+                    ) from error
   return builder
+
+
+def _absent(source: str, data_dir: str, reason: str) -> options.UserError:
+  """Returns the error for a dataset that is not there, with the ways out."""
+  other = (
+      'pass --train_file and --dev_file' if source == 'squad' else
+      'make it from raw files with `python -m scripts.prepare_glue --raw=DIR '
+      '--data_dir=DIR` and pass that --data_dir')
+  return options.UserError(
+      f'{source} is not in {data_dir} and {reason}; run once with a network, '
+      f'or {other}')
+
+
+def require(names: Sequence[str], data_dir: str = '') -> None:
+  """Prepares the datasets of tasks before any of them is trained on.
+
+  Raises:
+    options.UserError: names all that cannot be had, and those at hand.
+  """
+  absent = {}
+  for name in dict.fromkeys(names):
+    try:
+      prepared(find(name).source, data_dir or default_data_dir())
+    except options.UserError as error:
+      absent[name] = error
+  if len(absent) == 1 or (absent and len(absent) == len(names)):
+    raise next(iter(absent.values()))
+  if absent:
+    there = ','.join(name for name in names if name not in absent)
+    raise options.UserError(
+        f'{next(iter(absent.values()))}; so too {", ".join(list(absent)[1:])}. '
+        f'At hand is --task={there}')
+
+
+def notes(task: Task, data_dir: str = '') -> list[str]:
+  """Returns what `scripts.prepare_glue` noted about a dataset."""
+  path = os.path.join(data_dir or default_data_dir(), task.source)
+  found = glob.glob(os.path.join(path, '*', NOTES))
+  if not found:
+    return []
+  with open(max(found), encoding='utf-8') as file:
+    return json.load(file)
 
 
 def load(task: Task, data_dir: str = '') -> dict[str, Split]:
@@ -165,7 +234,7 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
   Raises:
     options.UserError: the data is absent and cannot be had; says what to do.
   """
-  builder = _builder(task, data_dir or default_data_dir())
+  builder = prepared(task.source, data_dir or default_data_dir())
   return {
       name: _read(builder.as_data_source(source), task)
       for name, source in task.splits if source in builder.info.splits}

@@ -1,0 +1,133 @@
+"""Answers as spans of the input: the head, the loss, and a run's pieces."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adapters_jax import bert
+from adapters_jax import config as config_lib
+from adapters_jax import metrics
+from adapters_jax import options
+from adapters_jax import prepare as prepare_lib
+from adapters_jax import pretrained
+from adapters_jax import run
+from adapters_jax.data import batching
+from adapters_jax.data import squad
+from adapters_jax.data import tokenization
+
+
+class SpanSelector(nn.Module):
+  """BERT with a linear head on every position (Devlin et al., 2019, 4.2)."""
+  config: bert.BertConfig
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array,
+      segments: jax.Array,
+      mask: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """Scores where an answer starts and ends.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 in the question, 1 in the paragraph.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, length, 2] float32 logits, very negative at padding.
+    """
+    encoder = bert.Bert(self.config)
+    nn.share_scope(self, encoder)
+    hidden = encoder(tokens, segments, mask, train=train)[-1]
+    logits = nn.Dense(
+        2, name='head', dtype=self.config.dtype,
+        kernel_init=nn.initializers.truncated_normal(0.02))(hidden)
+    return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
+
+
+def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns [batch] losses of logits [batch, length, 2], labels [batch, 2]."""
+  losses = optax.softmax_cross_entropy_with_integer_labels(
+      logits, labels, axis=1)  # [batch, 2]
+  return losses.mean(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanSetup(prepare_lib.Setup):
+  """A run's pieces, and what answers are read out with.
+
+  Attributes:
+    questions: {split: questions}.
+    windows: {split: the windows that its examples are}.
+  """
+  questions: dict[str, list[squad.Question]]
+  windows: dict[str, list[squad.Window]]
+
+
+def prepare(
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+) -> SpanSetup:
+  """Loads the questions and the checkpoint, and initialises what is new."""
+  if config.head_input != 'cls':
+    raise options.UserError(
+        '--head_input: spans have a head on every position; leave it out')
+  notes = []
+  if config.files:
+    questions = {name: squad.read_json(path)
+                 for name, path in config.files.items()}
+  else:
+    questions = squad.read_tfds(config.data_dir)
+  train = questions['train']
+  if rows := prepare_lib.subset(config, len(train)):
+    questions['train'] = [train[row] for row in rows]
+    notes.append(f'trained on {len(rows)} of {len(train)} examples')
+  folder = pretrained.resolve(config.checkpoint)
+  tokenizer = tokenization.load(folder)
+  splits, windows = {}, {}
+  for name, asked in questions.items():
+    splits[name], windows[name] = squad.cut(
+        tokenizer, asked, config.max_length)
+
+  def model_of(shape):
+    return SpanSelector(prepare_lib.make_model(config, shape, 2).config)
+
+  setup = prepare_lib.assemble(
+      config, folder, squad.TASK, splits, notes, model_of, mesh)
+  return SpanSetup(**vars(setup), questions=questions, windows=windows)
+
+
+def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
+  """Returns score(tuned, split) -> (F1 and exact match, answers)."""
+  eval_step = run.make_eval(setup, batch_size)
+
+  def score(tuned, split):
+    examples, asked = setup.splits[split], setup.questions[split]
+    logits = [None] * len(examples)
+    for rows, batch in batching.eval_batches(
+        examples, setup.schedule.buckets, batch_size,
+        setup.schedule.local_rows):
+      out = np.asarray(eval_step(setup.base, tuned, batch))
+      for row, one in zip(rows, out):
+        logits[row] = one
+    found = squad.answers(logits, setup.windows[split], asked)
+    right = [[text for text, _ in question.answers] for question in asked]
+    return metrics.squad(right, found), np.array(found, object)
+
+  return score
+
+
+def loss_of(setup: SpanSetup) -> run.Loss:
+  """Returns the loss of a run."""
+  del setup
+  return span_loss
+
+
+KIND = run.Kind(squad.find, prepare, make_score, loss_of)

@@ -1,0 +1,183 @@
+"""Records to tables: means over seeds, the best settings, GLUE's mean."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import math
+from typing import Any
+
+from adapters_jax import config as config_lib
+from adapters_jax import results
+
+# Settings that are not part of a method: the task, its data, and what a grid
+# varies within a method.
+_NOT_METHOD = (
+    'task', 'tune', 'train_file', 'dev_file', 'test_file', 'text_columns',
+    'label_column', 'file_task', 'checkpoint', 'train_examples', 'max_length',
+    'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets', 'seed',
+    'learning_rate', 'adapter_size', 'top_k')
+
+GLUE_TASKS = (
+    'cola', 'sst2', 'mrpc', 'qqp', 'stsb', 'mnli', 'qnli', 'rte', 'wnli')
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """Runs that differ in their seed alone.
+
+  Attributes:
+    settings: Their settings, without the seed.
+    records: Theirs, by seed.
+  """
+  settings: dict[str, Any]
+  records: tuple[results.Record, ...]
+
+  @property
+  def task(self) -> str:
+    """Name of the task."""
+    return config_lib.task_of(self.settings)
+
+  @property
+  def method(self) -> str:
+    """What is tuned, and the settings that are not the defaults."""
+    values = self.settings
+    name = {
+        'adapters': f'adapters, size {values["adapter_size"]}',
+        'full': 'full fine-tuning',
+        'top_k': f'top {values["top_k"]} layers',
+        'norms': 'layer norms',
+        'bias': 'biases',
+        'head': 'head alone',
+    }.get(values['tune'], values['tune'])
+    default = dataclasses.asdict(config_lib.Config())
+    changed = [f'{k}={v}' for k, v in sorted(values.items())
+               if k not in _NOT_METHOD and v != default.get(k)]
+    return ', '.join([name, *changed])
+
+  def scores(self, split: str) -> list[float]:
+    """Returns the runs' first metric on a split, [] where it has no labels."""
+    return [results.primary(record, split) for record in self.records
+            if split in record.metrics]
+
+  @property
+  def dev(self) -> float:
+    """Mean of the first metric on dev, by which points are compared."""
+    return results.mean_sem(self.scores('dev'))[0]
+
+  @property
+  def minutes(self) -> float:
+    """Mean wall time of a run."""
+    return results.mean_sem(r.seconds / 60 for r in self.records)[0]
+
+  @property
+  def best(self) -> results.Record:
+    """The run with the highest dev score."""
+    return results.best(self.records)
+
+
+def points(records: Iterable[results.Record]) -> list[Point]:
+  """Returns the records grouped by everything but their seed, in order."""
+  groups = {}
+  for record in records:
+    values = config_lib.completed(record.config)
+    seed = values.pop('seed')
+    groups.setdefault(config_lib.digest(values), (values, {}))[1][seed] = record
+  return [Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
+          for values, by_seed in groups.values()]
+
+
+def picked(found: Iterable[Point]) -> list[Point]:
+  """Returns of each task and method the point to report.
+
+  That is the one with the most seeds and, among those, the best on dev.
+  """
+  chosen = {}
+  for point in found:
+    key = point.task, point.settings['checkpoint'], point.method
+    if key not in chosen or (len(point.records), point.dev) > (
+        len(chosen[key].records), chosen[key].dev):
+      chosen[key] = point
+  return list(chosen.values())
+
+
+def _mean_text(scores: Sequence[float]) -> str:
+  if not scores:
+    return '-'
+  mean, sem = results.mean_sem(scores)
+  error = '' if math.isnan(sem) else f' ± {100 * sem:.1f}'
+  return f'{100 * mean:.1f}{error}'
+
+
+def rows(found: Iterable[Point]) -> list[dict[str, str]]:
+  """Returns a row of text for each point, with the same columns in all."""
+  table = []
+  for point in found:
+    first, best = point.records[0], point.best
+    test = ([100 * results.primary(best, 'test')] if 'test' in best.metrics
+            else [])
+    table.append({
+        'task': point.task,
+        'method': point.method,
+        'rate': f'{point.settings["learning_rate"]:g}',
+        'epochs': f'{point.settings["epochs"]:g}',
+        'seeds': str(len(point.records)),
+        'metric': next(iter(first.metrics['dev'])),
+        'dev': _mean_text(point.scores('dev')),
+        'test': _mean_text(point.scores('test')),
+        'best on dev': ' / '.join(
+            f'{v:.1f}' for v in (100 * results.primary(best), *test)),
+        'trained': f'{first.trained_params / first.total_params:.2%}',
+        'minutes': f'{point.minutes:.1f}',
+    })
+  return table
+
+
+def markdown(table: Sequence[dict[str, str]]) -> str:
+  """Returns rows as a table in Markdown; scores and numbers to the right."""
+  if not table:
+    return ''
+  lines = ['| ' + ' | '.join(table[0]) + ' |',
+           '|' + '|'.join('---' if name in ('task', 'method', 'metric')
+                          else '---:' for name in table[0]) + '|']
+  lines += ['| ' + ' | '.join(row.values()) + ' |' for row in table]
+  return '\n'.join(lines)
+
+
+def task_score(record: results.Record) -> float:
+  """Returns a task's score on dev as GLUE counts it: the mean of its metrics.
+
+  MNLI's is the mean over matched and mismatched.
+  """
+  splits = [split for split in ('dev', 'dev_mismatched')
+            if split in record.metrics]
+  values = [value for split in splits
+            for value in record.metrics[split].values()]
+  metrics = {'cola': ('matthews',)}.get(record.config['task'])
+  if metrics:  # Accuracy is reported beside it and does not count.
+    values = [record.metrics['dev'][name] for name in metrics]
+  return sum(values) / len(values)
+
+
+def glue_mean(found: Iterable[Point]) -> str:
+  """Returns a line with the GLUE-style mean on dev, and how it was formed.
+
+  Args:
+    found: Points; of each task the best on dev counts.
+  """
+  best = {}
+  for point in found:
+    if point.task in GLUE_TASKS and (
+        point.task not in best or point.dev > best[point.task].dev):
+      best[point.task] = point
+  if not best:
+    return ''
+  means = [results.mean_sem(map(task_score, point.records))[0]
+           for point in best.values()]
+  missing = [task for task in GLUE_TASKS if task not in best]
+  without = f', without {", ".join(missing)}' if missing else ''
+  return (
+      f'GLUE-style mean on dev: {100 * sum(means) / len(means):.1f} over '
+      f'{len(best)} of {len(GLUE_TASKS)} tasks{without}. Each task counts '
+      'once, with the mean of its metrics (CoLA: Matthews; MRPC, QQP: F1 and '
+      'accuracy; STS-B: Pearson and Spearman; MNLI: matched and mismatched), '
+      'averaged over seeds, at the settings best on dev. The Total of the '
+      "paper's table is the test server's.")

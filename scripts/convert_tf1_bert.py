@@ -1,0 +1,122 @@
+"""Converts Google's TensorFlow 1 BERT checkpoints to a Hugging Face folder.
+
+  pip install 'adapters_jax[tf1]'
+  python -m scripts.convert_tf1_bert --source=uncased_L-12_H-768_A-12 --out=DIR
+
+The source is the unpacked archive: bert_config.json, vocab.txt and
+bert_model.ckpt.*. What is written, `--checkpoint=DIR` reads without TensorFlow.
+"""
+
+from collections.abc import Callable, Iterable
+import dataclasses
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import options
+from adapters_jax import pretrained
+from adapters_jax import results
+from experiments import flags
+
+# Pretraining heads and the optimizer's variables.
+_DROPPED = re.compile(r'^(cls/|global_step$|bad_steps|good_steps|loss_scale)|'
+                      r'/(adam_[mv]|lamb_[mv])$')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """From where to where."""
+  source: str = options.option('', 'Folder of the unpacked archive.')
+  out: str = options.option('', 'Folder to write.')
+  cased: bool = options.option(False, 'Whether the vocabulary is cased.')
+
+
+def hugging_face_name(name: str) -> str | None:
+  """Returns what Hugging Face's BERT calls a variable, None if it has none."""
+  if _DROPPED.search(name):
+    return None
+  name = name.replace('/', '.')
+  name = re.sub(r'\.layer_(\d+)\.', r'.layer.\1.', name)
+  name = re.sub(r'\.gamma$', '.weight', name)
+  name = re.sub(r'\.beta$', '.bias', name)
+  name = re.sub(r'\.kernel$', '.weight', name)
+  return re.sub(r'_embeddings$', '_embeddings.weight', name)
+
+
+def convert(
+    names: Iterable[str], read: Callable[[str], np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Returns {Hugging Face name: float32 tensor} of a checkpoint's variables.
+
+  Args:
+    names: Of the variables.
+    read: Returns the value of one.
+  """
+  tensors = {}
+  for name in names:
+    new = hugging_face_name(name)
+    if new is not None:
+      value = np.asarray(read(name), np.float32)
+      # Kernels are [in, out] there and [out, in] here.
+      tensors[new] = np.ascontiguousarray(
+          value.T if name.endswith('/kernel') else value)
+  return tensors
+
+
+def write(
+    tensors: dict[str, np.ndarray], source: str, out: str, cased: bool
+) -> None:
+  """Writes the folder and loads it once, so that a wrong one is not left.
+
+  Raises:
+    options.UserError: a file is missing, or the tensors are not a BERT's.
+  """
+  paths = {name: os.path.join(source, name)
+           for name in ('bert_config.json', 'vocab.txt')}
+  for path in paths.values():
+    if not os.path.isfile(path):
+      raise options.UserError(f'--source: there is no file {path}')
+  with open(paths['bert_config.json'], encoding='utf-8') as file:
+    values = json.load(file)
+  os.makedirs(out, exist_ok=True)
+  # The released graph computes GELU by its tanh formula.
+  if values.get('hidden_act') == 'gelu':
+    values['hidden_act'] = 'gelu_new'
+  results.write_json(
+      os.path.join(out, 'config.json'), {'model_type': 'bert', **values})
+  results.write_json(os.path.join(out, 'tokenizer_config.json'),
+                     {'do_lower_case': not cased})
+  shutil.copyfile(paths['vocab.txt'], os.path.join(out, 'vocab.txt'))
+  with open(os.path.join(out, 'model.safetensors'), 'wb') as file:
+    file.write(safetensors_numpy.save(tensors))
+  pretrained.load_base(out)
+
+
+def main(config: Config) -> None:
+  """Converts one checkpoint."""
+  if not config.source or not config.out:
+    raise options.UserError('--source and --out: name both folders')
+  try:
+    import tensorflow as tf
+  except ImportError as error:
+    raise options.UserError(
+        "TensorFlow is needed to read its checkpoints: pip install "
+        "'adapters_jax[tf1]'") from error
+  prefix = os.path.join(config.source, 'bert_model.ckpt')
+  try:
+    reader = tf.train.load_checkpoint(prefix)
+  except (ValueError, tf.errors.OpError) as error:
+    raise options.UserError(f'--source: cannot read {prefix}.*') from error
+  names = sorted(reader.get_variable_to_shape_map())
+  write(convert(names, reader.get_tensor), config.source, config.out,
+        config.cased)
+  print(f'--checkpoint={config.out}')
+
+
+if __name__ == '__main__':
+  flags.define(Config)
+  flags.start(Config, main)

@@ -1,0 +1,46 @@
+"""Writes GLUE for TFDS from raw folders, without a network.
+
+  python -m scripts.prepare_glue --raw=DIR --data_dir=DIR
+
+DIR of `--raw` holds GLUE's own folders (CoLA, SST-2, MRPC, QQP, STS-B, MNLI,
+QNLI, RTE, WNLI) or some of them. The datasets are read with the same
+`--data_dir`, by every experiment and by any other TFDS reader.
+"""
+
+import contextlib
+import dataclasses
+import io
+import sys
+
+from adapters_jax import options
+from experiments import flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Where from and where to."""
+  raw: str = options.option('', "Folder with GLUE's raw folders.")
+  data_dir: str = options.option(
+      '', 'Where to write; the cache folder when empty.')
+
+
+def main(config: Config) -> None:
+  """Prepares what is there and says what is not."""
+  if not config.raw:
+    raise options.UserError('--raw: name the folder with CoLA, SST-2, ...')
+  from adapters_jax.data import local_glue  # Slow to import.
+  from adapters_jax.data import tasks
+  data_dir = config.data_dir or tasks.default_data_dir()
+
+  def say(line):
+    print(line, file=sys.stderr, flush=True)
+
+  with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints at length.
+    done = local_glue.prepare_all(config.raw, data_dir, say)
+  print(f'{", ".join(done)}: ready in {data_dir}')
+  print(f'python -m experiments.glue --task={done[0]} --data_dir={data_dir}')
+
+
+if __name__ == '__main__':
+  flags.define(Config)
+  flags.start(Config, main)
