@@ -66,16 +66,19 @@ def _norm(config: BertConfig, name: str) -> nn.LayerNorm:
 class Attention(nn.Module):
   """Multi-head self-attention with its output projection."""
   config: BertConfig
+  index: int
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, shared: adapt.Shared, *,
+      rows: int | None, train: bool,
   ) -> jax.Array:
     """Attends.
 
     Args:
       x: [batch, length, dim]
-      bias: [batch, 1, 1, length] Added to the scores; very negative at padding.
+      mask: [batch, length] bool, False at padding.
+      shared: Of `adapt.make_shared`.
       rows: Compute the first so many positions only, None for all.
       train: Whether to drop attention weights.
 
@@ -83,46 +86,54 @@ class Attention(nn.Module):
       [batch, rows, dim]
     """
     config = self.config
+    sites = adapt.Sites(config.adapters, self.index, mask, shared, train)
     head_dim = config.dim // config.heads
 
     def project(inputs, name):  # [batch, length, heads, head_dim]
-      projected = _dense(config, config.dim, name)(inputs)
+      dense = _dense(config, config.dim, name)
+      projected = sites.linear(name, dense, inputs)
       return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
 
     query = project(x[:, :rows], 'query') * head_dim**-0.5
-    key = project(x, 'key')
-    value = project(x, 'value')
+    key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
+    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
+    prefix = key.shape[1] - x.shape[1]  # Learned positions, for all to see.
+    bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
     scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
     weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
     weights = dropout.Dropout(config.attention_dropout)(weights, train=train)
     mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
     mixed = mixed.reshape(*mixed.shape[:2], config.dim)
-    return _dense(config, config.dim, 'output')(mixed)
+    return sites.linear(
+        'attention_output', _dense(config, config.dim, 'output'), mixed)
 
 
 class Layer(nn.Module):
-  """A post-norm Transformer layer, adapted at both sublayer outputs."""
+  """A post-norm Transformer layer, adapted at its sites."""
   config: BertConfig
   index: int
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, shared: adapt.Shared, *,
+      rows: int | None, train: bool,
   ) -> jax.Array:
     """Applies the layer; arguments and result are those of Attention."""
     config = self.config
+    sites = adapt.Sites(config.adapters, self.index, mask, shared, train)
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
-    close = functools.partial(
-        adapt.sublayer_output, config.adapters, layer=self.index)
-    update = Attention(config, name='attention')(
-        x, bias, rows=rows, train=train)
-    x = close('attention_output', residual=x[:, :rows], update=drop(update),
-              norm=_norm(config, 'attention_norm'))
-    hidden = _dense(config, config.ffn_dim, 'ffn_intermediate')(x)
+    update = Attention(config, self.index, name='attention')(
+        x, mask, shared, rows=rows, train=train)
+    x = sites.sublayer('attention_output', x[:, :rows], drop(update),
+                       _norm(config, 'attention_norm'))
+    hidden = sites.linear(
+        'intermediate', _dense(config, config.ffn_dim, 'ffn_intermediate'), x)
     hidden = methods.ACTIVATIONS[config.activation](hidden)
-    update = _dense(config, config.dim, 'ffn_output')(hidden)
-    return close('ffn_output', residual=x, update=drop(update),
-                 norm=_norm(config, 'ffn_norm'))
+    update = sites.linear(
+        'ffn_output', _dense(config, config.dim, 'ffn_output'), hidden)
+    x = sites.sublayer(
+        'ffn_output', x, drop(update), _norm(config, 'ffn_norm'))
+    return sites.layer_output(x)
 
 
 class Embeddings(nn.Module):
@@ -152,19 +163,21 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, *, rows: int | None, train: bool
   ) -> tuple[jax.Array, ...]:
     """Returns every layer's output, the last with its first `rows` rows only.
 
-    What no head reads of the last layer is not computed: exact, and a twelfth
-    to a sixth of the work.
+    What no head reads of the last layer is not computed (unless an adapter
+    needs it): exact, and a twelfth to a sixth of the work.
     """
-    outputs = []
-    for index in range(self.config.layers):
-      last = index == self.config.layers - 1
-      x = Layer(self.config, index, name=f'layer_{index}')(
-          x, bias, rows=rows if last else None, train=train)
-      outputs.append(x)
+    config, outputs = self.config, []
+    shared = adapt.make_shared(config, train=train)
+    computed = None if adapt.needs_all_rows(config.adapters) else rows
+    for index in range(config.layers):
+      last = index == config.layers - 1
+      x = Layer(config, index, name=f'layer_{index}')(
+          x, mask, shared, rows=computed if last else None, train=train)
+      outputs.append(x[:, :rows] if last else x)
     return tuple(outputs)
 
 
@@ -172,10 +185,7 @@ class Bert(nn.Module):
   """Embeddings and encoder."""
   config: BertConfig
 
-  def setup(self):
-    self.embeddings = Embeddings(self.config)
-    self.encoder = Encoder(self.config)
-
+  @nn.compact
   def __call__(
       self,
       tokens: jax.Array,
@@ -196,11 +206,13 @@ class Bert(nn.Module):
 
     Returns:
       layers + 1 hidden states [batch, length, dim], the embeddings first; the
-      last is [batch, rows, dim].
+      last is [batch, rows, dim]. A prompt adds to their length.
     """
-    x = self.embeddings(tokens, segments, train=train)
-    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
-    return (x, *self.encoder(x, bias, rows=rows, train=train))
+    config = self.config
+    x = Embeddings(config, name='embeddings')(tokens, segments, train=train)
+    x, mask = adapt.embedding(config.adapters, x, mask)
+    encoder = Encoder(config, name='encoder')
+    return (x, *encoder(x, mask, rows=rows, train=train))
 
 
 class Classifier(nn.Module):
@@ -247,7 +259,19 @@ class Classifier(nn.Module):
     return logits.astype(jnp.float32)
 
 
-def init(model: nn.Module, key: jax.Array) -> dict[str, Any]:
-  """Returns freshly initialised parameters of a model of this file."""
+def init(
+    model: nn.Module, key: jax.Array, base: dict[str, Any] | None = None
+) -> dict[str, Any]:
+  """Returns the parameters of a model of this file.
+
+  Args:
+    model: The model.
+    key: Of the random numbers.
+    base: Parameters that exist; the others are made freshly. (An adapter's
+      initial value may depend on what it adapts.)
+  """
   tokens = jnp.zeros((1, 2), jnp.int32)
-  return model.init(key, tokens, tokens, tokens == 0)['params']
+  _, variables = model.apply(
+      {'params': base or {}}, tokens, tokens, tokens == 0,
+      rngs={'params': key}, mutable=['params'])
+  return variables['params']
