@@ -18,6 +18,8 @@ class PromptTuning(parts.Method):
 
   With 'prefix' the vectors come first, so that a head on the first position
   reads what became of the first vector (as in the `adapters` library and PEFT).
+  No vector attends to padding (in the `adapters` library the prompt's do, so
+  that there the result depends on the batch).
 
   Attributes:
     prompt_length: Vectors.
