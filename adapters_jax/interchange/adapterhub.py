@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adapters_jax import bank
 from adapters_jax import bert
 from adapters_jax import options
 from adapters_jax import results
@@ -27,30 +28,6 @@ HEAD_WEIGHTS = 'model_head.safetensors'
 NORMS = 'layer_norms.safetensors'  # Ours: their files have no layer norms.
 
 
-@dataclasses.dataclass(frozen=True)
-class Adapter:
-  """An adapter apart from its base.
-
-  Attributes:
-    name: What it is called.
-    configs: Its methods.
-    tuned: Its partial tree; the head and tuned norms included, if any.
-    head_input: 'cls' or 'pooler', as `bert.Classifier` has it.
-    labels: Names of the head's classes, empty if unknown.
-  """
-  name: str
-  configs: tuple[Any, ...]
-  tuned: trees.Tree
-  head_input: str = 'cls'
-  labels: tuple[str, ...] = ()
-
-  @property
-  def outputs(self) -> int | None:
-    """How many outputs the head has, None without one."""
-    head = self.tuned.get('head')
-    return None if head is None else head['bias'].shape[0]
-
-
 def adapter_shapes(
     configs: tuple[Any, ...], shape: bert.BertConfig
 ) -> dict[str, Any]:
@@ -64,7 +41,7 @@ def adapter_shapes(
 def from_tensors(
     values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
     shape: bert.BertConfig,
-) -> Adapter:
+) -> bank.Adapter:
   """Returns the adapter of an adapter_config.json and its tensors.
 
   Args:
@@ -99,16 +76,16 @@ def from_tensors(
                      f'adapter {name}')
   except ValueError as error:
     raise options.UserError(str(error)) from error
-  return Adapter(name, configs, trees.unflatten(flat))
+  return bank.Adapter(configs, trees.unflatten(flat))
 
 
-def to_tensors(adapter: Adapter) -> weights.Tensors:
+def to_tensors(name: str, adapter: bank.Adapter) -> weights.Tensors:
   """Returns the adapter's tensors under the library's keys, with 'bert.'."""
   tensors = {}
   for path, leaf in trees.flatten(adapter.tuned).items():
     if trees.role(path) not in ('adapter', 'fixed'):
       continue
-    key = 'bert.' + names.key_of(path, adapter.configs, adapter.name)
+    key = 'bert.' + names.key_of(path, adapter.configs, name)
     value = np.asarray(leaf, np.float32)
     config = adapter.configs[int(names.PATH.fullmatch(path)['index'])]
     if getattr(config, 'orthogonality', False) and path.endswith('projection'):
@@ -154,8 +131,8 @@ def head_tensors(
   return {'pooler': dense(f'{stem}.1'), 'head': dense(f'{stem}.4')}, 'pooler'
 
 
-def read(folder: str, shape: bert.BertConfig) -> Adapter:
-  """Returns the adapter of a folder, with its head and norms if there.
+def read(folder: str, shape: bert.BertConfig) -> tuple[str, bank.Adapter]:
+  """Returns (name, adapter) of a folder, with its head and norms if there.
 
   A .bin file is read without executing what is in it.
 
@@ -182,17 +159,19 @@ def read(folder: str, shape: bert.BertConfig) -> Adapter:
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
         tuned, trees.unflatten(weights.read(folder, NORMS)))
-  return dataclasses.replace(
+  return values['name'], dataclasses.replace(
       adapter, tuned=tuned, head_input=head_input, labels=labels)
 
 
 def write(
-    folder: str, adapter: Adapter, base: trees.Tree, shape: bert.BertConfig
+    folder: str, name: str, adapter: bank.Adapter, base: trees.Tree,
+    shape: bert.BertConfig,
 ) -> list[str]:
   """Writes an adapter as a folder for `load_adapter(..., use_safetensors=True)`.
 
   Args:
     folder: Made if absent.
+    name: What to call it there.
     adapter: What to write; its labels may be empty.
     base: The pretrained tree, for the pooler where the head reads it.
     shape: Of the base.
@@ -204,15 +183,15 @@ def write(
   os.makedirs(folder, exist_ok=True)
   common = {
       'hidden_size': shape.dim, 'model_class': 'BertAdapterModel',
-      'model_name': '', 'model_type': 'bert', 'name': adapter.name,
+      'model_name': '', 'model_type': 'bert', 'name': name,
       'version': VERSION}
   config = settings.to_adapterhub(adapter.configs, shape.dim, shape.layers)
   notes = []
   results.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
-  weights.write(os.path.join(folder, WEIGHTS), to_tensors(adapter))
+  weights.write(os.path.join(folder, WEIGHTS), to_tensors(name, adapter))
   if 'head' in adapter.tuned:
-    head_config, tensors = _head_of(adapter, base)
+    head_config, tensors = _head_of(name, adapter, base)
     results.write_json(os.path.join(folder, HEAD_CONFIG),
                        {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
@@ -233,10 +212,10 @@ def write(
 
 
 def _head_of(
-    adapter: Adapter, base: trees.Tree
+    name: str, adapter: bank.Adapter, base: trees.Tree
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns the head's config and tensors: all that is above the encoder."""
-  stem = f'heads.{adapter.name}'
+  stem = f'heads.{name}'
 
   def tensors(number, dense):
     return {f'{stem}.{number}.weight': np.asarray(dense['kernel']).T,

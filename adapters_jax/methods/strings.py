@@ -44,6 +44,27 @@ def parse(text: str, flag: str = 'adapter config') -> tuple[Any, ...]:
   return tuple(configs)
 
 
+def render(configs: tuple[Any, ...]) -> str:
+  """Returns a short text that `parse` makes the configs of."""
+  return '|'.join(_render(config) for config in configs)
+
+
+def _render(config: Any) -> str:
+  """Returns the shortest text of one config, from the nearest named one."""
+  texts = []
+  for name, (start, *more) in methods.CONFIGS.items():
+    if more or type(start) is not type(config):
+      continue
+    changed = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config)
+        if getattr(config, f.name) != getattr(start, f.name)}
+    if 'reduction_factor' in changed:
+      changed.setdefault('size', config.size)
+    values = ', '.join(f'{k}={v!r}' for k, v in changed.items())
+    texts.append(f'{name}[{values}]' if values else name)
+  return min(texts, key=len)
+
+
 def check_layers(configs: tuple[Any, ...], layers: int, flag: str) -> None:
   """Raises UserError for a layer that a model of so many does not have."""
   for config in configs:
