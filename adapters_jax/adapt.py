@@ -4,7 +4,8 @@ Everything here is called inside a compact module, whose parameters then hold
 `adapter_<site>_<index of the config>`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from collections.abc import Iterator
 import dataclasses
 from typing import Any
 
@@ -34,12 +35,18 @@ def make_shared(shape: Any, *, train: bool) -> Shared:
   return tuple(shared)
 
 
+def first_position(configs: tuple[Any, ...]) -> int:
+  """Returns the number of a text's first position."""
+  return sum(config.position_shift for config in configs)
+
+
 def embedding(
-    configs: tuple[Any, ...], x: jax.Array, mask: jax.Array
+    site: str, configs: tuple[Any, ...], x: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
   """Adapts what enters the encoder; prompts lengthen it.
 
   Args:
+    site: 'words', before positions are added, or 'embedding', after the norm.
     configs: The model's adapter methods, in order.
     x: [batch, length, dim] The embedded text.
     mask: [batch, length] bool, False at padding.
@@ -48,8 +55,8 @@ def embedding(
     Both, perhaps longer.
   """
   for index, config in enumerate(configs):
-    if config.kind == 'embedding':
-      x, mask = config.make(f'adapter_embedding_{index}', 0)(x, mask)
+    if config.kind == 'embedding' and config.applies(site, 0):
+      x, mask = config.make(f'adapter_{site}_{index}', 0)(x, mask)
   return x, mask
 
 

@@ -4,7 +4,8 @@ A bank is `{name: Adapter}`. Every function returns a new value and leaves its
 arguments as they are, so a mistake changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Mapping
 import dataclasses
 import io
 from typing import Any

@@ -142,19 +142,29 @@ class Embeddings(nn.Module):
 
   @nn.compact
   def __call__(
-      self, tokens: jax.Array, segments: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """Embeds tokens and segments [batch, length] as [batch, length, dim]."""
+      self, tokens: jax.Array, segments: jax.Array, mask: jax.Array, *,
+      train: bool,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Embeds tokens and segments [batch, length] as [batch, length, dim].
+
+    Returns:
+      The embeddings and the mask, which adapters may have lengthened.
+    """
     config = self.config
     embed = functools.partial(
         nn.Embed, features=config.dim, dtype=config.dtype,
         embedding_init=nn.initializers.truncated_normal(0.02))
-    positions = jnp.arange(tokens.shape[1])[None]
-    x = (embed(config.vocab_size, name='words')(tokens)
+    words = embed(config.vocab_size, name='words')(tokens)
+    words, mask = adapt.embedding('words', config.adapters, words, mask)
+    prompt = words.shape[1] - tokens.shape[1]  # Of the first segment.
+    segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
+    positions = jnp.arange(words.shape[1])[None] + adapt.first_position(
+        config.adapters)
+    x = (words
          + embed(config.positions, name='positions')(positions)
          + embed(config.segments, name='segments')(segments))
     x = _norm(config, 'norm')(x)
-    return dropout.Dropout(config.dropout)(x, train=train)
+    return dropout.Dropout(config.dropout)(x, train=train), mask
 
 
 class Encoder(nn.Module):
@@ -209,8 +219,9 @@ class Bert(nn.Module):
       last is [batch, rows, dim]. A prompt adds to their length.
     """
     config = self.config
-    x = Embeddings(config, name='embeddings')(tokens, segments, train=train)
-    x, mask = adapt.embedding(config.adapters, x, mask)
+    embeddings = Embeddings(config, name='embeddings')
+    x, mask = embeddings(tokens, segments, mask, train=train)
+    x, mask = adapt.embedding('embedding', config.adapters, x, mask)
     encoder = Encoder(config, name='encoder')
     return (x, *encoder(x, mask, rows=rows, train=train))
 

@@ -20,9 +20,11 @@ from tests import method_cases
 
 _OUT = flags.DEFINE_string('out', 'tests/fixtures/methods', 'Folder to write.')
 
+_ONLY = flags.DEFINE_string('only', '', 'Cases whose name has this in it.')
+
 
 def make_bert(model_class: Any, **extra: Any) -> Any:
-  """Returns a transformers (or adapters) BERT with the shared random weights."""
+  """Returns a BERT of transformers or adapters with the random weights."""
   import torch
   import transformers
   shape = method_cases.SHAPE
@@ -94,6 +96,29 @@ def adapterhub_case(case: str, config: str) -> dict[str, np.ndarray]:
           **run(model, case, lambda out: out.hidden_states[-1])}
 
 
+def peft_case(case: str, values: dict[str, Any]) -> dict[str, np.ndarray]:
+  """Returns the arrays of a case of PEFT."""
+  import peft
+  import torch
+  import transformers
+  model = make_bert(
+      transformers.BertForSequenceClassification,
+      num_labels=method_cases.OUTPUTS)
+  with torch.no_grad():
+    for name, value in method_cases.head_tensors().items():
+      getattr(model.classifier, name).copy_(torch.from_numpy(value))
+  config = peft.get_peft_config({**values, 'task_type': 'SEQ_CLS'})
+  model = peft.get_peft_model(model, config)
+  randomize([(name, parameter) for name, parameter in model.named_parameters()
+             if any(part in name for part in (
+                 'lora_', 'ia3_', 'vera_lambda', 'prompt_encoder'))], seed=5)
+  model.eval()
+  return {**{f'tensor:{k}': v.numpy() for k, v in
+             peft.get_peft_model_state_dict(model).items()},
+          'config': np.array(json.dumps(config.to_dict(), default=list)),
+          **run(model, f'peft_{case}', lambda out: out.hidden_states[-1])}
+
+
 def json_config(config: Any) -> dict[str, Any]:
   """Returns a config of `adapters` as its files have it."""
   values = config.to_dict()
@@ -107,8 +132,16 @@ def json_config(config: Any) -> dict[str, Any]:
 def main(_) -> None:
   os.makedirs(_OUT.value, exist_ok=True)
   for case, config in method_cases.ADAPTERHUB.items():
+    if _ONLY.value not in f'adapterhub-{case}':
+      continue
     path = os.path.join(_OUT.value, f'adapterhub-{case}.npz')
     np.savez_compressed(path, **adapterhub_case(case, config))
+    print(path, os.path.getsize(path))
+  for case, values in method_cases.PEFT.items():
+    if _ONLY.value not in f'peft-{case}':
+      continue
+    path = os.path.join(_OUT.value, f'peft-{case}.npz')
+    np.savez_compressed(path, **peft_case(case, values))
     print(path, os.path.getsize(path))
 
 

@@ -70,6 +70,25 @@ ADAPTERHUB = {
                'lora[r=2,alpha=2,use_gating=True]',
 }
 
+_LINEAR = ['query', 'value']
+# {case: config of PEFT}
+PEFT = {
+    'lora': dict(peft_type='LORA', r=4, lora_alpha=16, target_modules=_LINEAR),
+    'rslora': dict(
+        peft_type='LORA', r=4, lora_alpha=8, use_rslora=True,
+        target_modules=['query', 'intermediate.dense'],
+        layers_to_transform=[1]),
+    'dora': dict(
+        peft_type='LORA', r=4, lora_alpha=8, use_dora=True,
+        target_modules=['value', 'output.dense']),
+    'ia3': dict(
+        peft_type='IA3', target_modules=['key', 'value', 'output.dense'],
+        feedforward_modules=['output.dense']),
+    'vera': dict(peft_type='VERA', r=4, target_modules=_LINEAR),
+    'prompt': dict(peft_type='PROMPT_TUNING', num_virtual_tokens=4),
+    'prefix': dict(peft_type='PREFIX_TUNING', num_virtual_tokens=4),
+}
+
 _BASE = dict(dim=32, layers=2, ffn_dim=64, vocab_size=30, positions=16)
 
 

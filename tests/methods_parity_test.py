@@ -12,6 +12,7 @@ from adapters_jax import bert
 from adapters_jax import pretrained
 from adapters_jax import trees
 from adapters_jax.interchange import adapterhub
+from adapters_jax.interchange import peft
 from tests import method_cases
 
 _FOLDER = os.path.join(os.path.dirname(__file__), 'fixtures', 'methods')
@@ -60,5 +61,18 @@ class AdapterHubTest(parameterized.TestCase):
     found_hidden, found_logits = outputs(
         adapter.configs, trees.overlay(adapter.tuned, linear_head()),
         method_cases.batch(case))
+    assert_close(found_hidden, hidden)
+    assert_close(found_logits, logits)
+
+
+class PeftTest(parameterized.TestCase):
+
+  @parameterized.parameters(*method_cases.PEFT)
+  def test_outputs_are_those_of_peft(self, case):
+    values, tensors, hidden, logits = load(f'peft-{case}')
+    adapter = peft.from_tensors(values, tensors, method_cases.SHAPE)
+    found_hidden, found_logits = outputs(
+        adapter.configs, adapter.tuned, method_cases.batch(f'peft_{case}'),
+        adapter.head_input)
     assert_close(found_hidden, hidden)
     assert_close(found_logits, logits)

@@ -19,6 +19,7 @@ from adapters_jax.interchange import names
 from adapters_jax.interchange import orthogonal
 from adapters_jax.interchange import settings
 from adapters_jax.interchange import weights
+from adapters_jax.methods import strings
 
 VERSION = 'adapters.1.3.0'  # Whose files these are.
 CONFIG = 'adapter_config.json'
@@ -58,9 +59,10 @@ def from_tensors(
   tensors = {key.removeprefix('bert.'): np.asarray(value)
              for key, value in tensors.items()}
   wanted = adapter_shapes(configs, shape)
-  flat, missing = {}, []
+  flat, missing, read_keys = {}, [], set()
   for path, leaf in wanted.items():
     key = names.key_of(path, configs, name)
+    read_keys |= {key, *orthogonal.keys(key)}
     if key in tensors:
       flat[path] = names.to_here(path, tensors[key], leaf.shape)
     elif orthogonal.has(tensors, key):
@@ -71,12 +73,28 @@ def from_tensors(
     raise options.UserError(
         f'adapter {name}: {len(missing)} tensors are missing, such as '
         f'{missing[0]}')
+  left = [key for key in tensors
+          if key not in read_keys and not _repeated(key, configs)]
+  if left:
+    raise options.UserError(
+        f'adapter {name}: {left[0]} has no place in '
+        f'{strings.render(configs)}')
   try:
     trees.check_same(trees.unflatten(flat), trees.unflatten(wanted),
                      f'adapter {name}')
   except ValueError as error:
     raise options.UserError(str(error)) from error
   return bank.Adapter(configs, trees.unflatten(flat))
+
+
+def _repeated(key: str, configs: tuple[Any, ...]) -> bool:
+  """Returns whether a tensor is a copy of another, or is never used there."""
+  return (
+      '.prefix_tuning.pool.' in key
+      or (re.search(r'\.adapter_down\.0\.', key) is not None
+          and any(getattr(c, 'ln_before', False) for c in configs))
+      or ('.units.1.' in key
+          and not any(getattr(c, 'suffix_positions', 0) for c in configs)))
 
 
 def to_tensors(name: str, adapter: bank.Adapter) -> weights.Tensors:
@@ -167,7 +185,7 @@ def write(
     folder: str, name: str, adapter: bank.Adapter, base: trees.Tree,
     shape: bert.BertConfig,
 ) -> list[str]:
-  """Writes an adapter as a folder for `load_adapter(..., use_safetensors=True)`.
+  """Writes a folder for `load_adapter(..., use_safetensors=True)`.
 
   Args:
     folder: Made if absent.

@@ -9,19 +9,20 @@ from collections.abc import Mapping
 import numpy as np
 
 
-def _keys(key: str) -> tuple[str, str]:
+def keys(key: str) -> tuple[str, str]:
+  """Returns the keys of the Householder vectors and of the base."""
   stem = key.removesuffix('weight') + 'parametrizations.weight.'
   return f'{stem}original', f'{stem}0.base'
 
 
 def has(tensors: Mapping[str, np.ndarray], key: str) -> bool:
   """Returns whether the tensors hold a key's parametrization."""
-  return all(name in tensors for name in _keys(key))
+  return all(name in tensors for name in keys(key))
 
 
 def read(tensors: Mapping[str, np.ndarray], key: str) -> np.ndarray:
   """Returns [dim, r] with orthonormal columns, from its parametrization."""
-  original, base = (tensors[name].astype(np.float64) for name in _keys(key))
+  original, base = (tensors[name].astype(np.float64) for name in keys(key))
   vectors = original.T  # [dim, r]; the diagonal holds signs.
   lower = np.tril(vectors, -1)
   product = np.eye(len(vectors))
@@ -49,6 +50,6 @@ def written(key: str, projection: np.ndarray) -> dict[str, np.ndarray]:
   q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
   base, found = np.linalg.qr(np.concatenate([q, np.eye(dim)], axis=1))
   base = base * np.where(np.diagonal(found) < 0, -1.0, 1.0)
-  original, offset = _keys(key)
+  original, offset = keys(key)
   return {original: -np.eye(rank, dim, dtype=np.float32),
           offset: base.astype(np.float32)}

@@ -49,8 +49,8 @@ _SAME = {
         'tied_weights', 'dropout'),
 }
 _PHM = tuple(
-    f.name for f in dataclasses.fields(compacter.Compacter)
-    if f.name not in {g.name for g in dataclasses.fields(bottleneck.Bottleneck)})
+    field.name for field in dataclasses.fields(compacter.Compacter)
+    if not hasattr(bottleneck.Bottleneck, field.name))
 
 
 def from_adapterhub(
@@ -279,8 +279,7 @@ def _write_other(config, layers):
 
 
 def _write_linear(config, layers):
-  kinds = {'scale': isinstance(config, ia3.IA3),
-           'vera': isinstance(config, vera.VeRA)}
+  scales = isinstance(config, ia3.IA3)
   alpha = config.alpha
   if getattr(config, 'rank_stabilized', False):
     alpha = config.scale * config.r
@@ -289,16 +288,17 @@ def _write_linear(config, layers):
     raise options.UserError(
         "dora='peft': the adapters library computes another DoRA; "
         'train with dora=adapters for it')
-  init = 'ia3' if kinds['scale'] else 'vera' if kinds['vera'] else config.init
+  init = ('ia3' if scales else 'vera' if isinstance(config, vera.VeRA)
+          else config.init)
   return {
       'architecture': 'lora', 'alpha': alpha,
-      'r': 1 if kinds['scale'] else config.r,
+      'r': 1 if scales else config.r,
       'attn_matrices': [m for m, site in _MATRICES.items()
                         if site in config.sites],
       'selfattn_lora': bool(set(_MATRICES.values()) & set(config.sites)),
       'intermediate_lora': 'intermediate' in config.sites,
       'output_lora': 'ffn_output' in config.sites,
-      'composition_mode': 'scale' if kinds['scale'] else 'add',
+      'composition_mode': 'scale' if scales else 'add',
       'dropout': getattr(config, 'dropout', 0.0), 'init_weights': init,
       'use_gating': getattr(config, 'use_gating', False),
       'use_dora': bool(dora),

@@ -1,7 +1,7 @@
 """Tensors in files: safetensors, and torch's zip files read without torch."""
 
-from collections.abc import Mapping
 import collections
+from collections.abc import Mapping
 import io
 import os
 import pickle

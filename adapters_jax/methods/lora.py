@@ -1,4 +1,7 @@
-"""LoRA (Hu et al., 2022), rsLoRA (Kalajdzievski, 2023), DoRA (Liu et al., 2024)."""
+"""Low-rank updates: LoRA (Hu et al., 2022), rsLoRA and DoRA.
+
+rsLoRA is of Kalajdzievski (2023), DoRA of Liu et al. (2024).
+"""
 
 from collections.abc import Mapping
 import dataclasses

@@ -1,4 +1,4 @@
-"""Prefix tuning (Li and Liang, 2021): learned keys and values before a text's."""
+"""Prefix tuning (Li and Liang, 2021): learned keys and values."""
 
 import dataclasses
 from typing import Any
@@ -17,9 +17,6 @@ from adapters_jax.methods import parts
 class PrefixTuning(parts.Method):
   """Keys and values of learned positions, which every token attends to.
 
-  The positions of the tokens are not shifted (PEFT shifts BERT's by the length
-  of the prefix; `interchange` accounts for it).
-
   Attributes:
     prefix_length: Learned positions.
     bottleneck_size: Width of the network that makes them.
@@ -29,6 +26,8 @@ class PrefixTuning(parts.Method):
     dropout: Rate at the keys and values.
     use_gating: Whether each example weighs them with a learned gate.
     shared_gating: Whether keys and values have one gate.
+    shift_positions: Whether the text's positions begin after the prefix, as in
+      PEFT; in the `adapters` library they begin at zero.
   """
   prefix_length: int = 30
   bottleneck_size: int = 512
@@ -38,6 +37,7 @@ class PrefixTuning(parts.Method):
   dropout: float = 0.0
   use_gating: bool = False
   shared_gating: bool = True
+  shift_positions: bool = False
 
   kind: ClassVar[str] = 'key_value'
 
@@ -50,6 +50,10 @@ class PrefixTuning(parts.Method):
         '1 or more')
     parts.demand_choice('activation', self.activation, parts.ACTIVATIONS)
     parts.demand_rate('dropout', self.dropout)
+
+  @property
+  def position_shift(self) -> int:
+    return self.prefix_length if self.shift_positions else 0
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""

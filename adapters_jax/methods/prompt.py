@@ -9,12 +9,15 @@ import jax.numpy as jnp
 
 from adapters_jax.methods import parts
 
-COMBINE = ('prefix', 'prefix_after_bos')
+COMBINE = ('prefix', 'prefix_after_bos', 'words')
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptTuning(parts.Method):
-  """Vectors inserted after the embeddings, which no position is added to.
+  """Vectors inserted among the embedded tokens.
+
+  After the embedding block (the `adapters` library), no position is added to
+  them; before it ('words', PEFT), they are the first words of the text.
 
   With 'prefix' the vectors come first, so that a head on the first position
   reads what became of the first vector (as in the `adapters` library and PEFT).
@@ -23,7 +26,8 @@ class PromptTuning(parts.Method):
 
   Attributes:
     prompt_length: Vectors.
-    combine: 'prefix', before the text, or 'prefix_after_bos', after [CLS].
+    combine: 'prefix', before the text; 'prefix_after_bos', after [CLS]; or
+      'words', before the text's words, ahead of positions and norm.
     scale: Initial values are uniform in [-scale, scale].
   """
   prompt_length: int = 10
@@ -41,7 +45,7 @@ class PromptTuning(parts.Method):
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
-    return site == 'embedding'
+    return site == ('words' if self.combine == 'words' else 'embedding')
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module at the embeddings."""

@@ -1,4 +1,4 @@
-"""VeRA: learned scales of one frozen random projection (Kopiczko et al., 2024)."""
+"""VeRA: scales of a frozen random projection (Kopiczko et al., 2024)."""
 
 from collections.abc import Mapping
 import dataclasses
