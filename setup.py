@@ -41,6 +41,7 @@ setuptools.setup(
     extras_require={
         'test': ['pytest'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
-        'interop': ['torch', 'transformers>=4.50,<5'],
+        'interop': [
+            'torch', 'transformers>=4.50,<5', 'adapters==1.3.0', 'peft==0.21.2'],
     },
 )

@@ -103,6 +103,7 @@ def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
 
 
 def main(_: Sequence[str]) -> None:
+  """Reads, converts and writes, as the flags say."""
   if _FORMAT.value not in FORMATS:
     raise options.unknown('--format', _FORMAT.value, FORMATS)
   if not _FROM.value or not _TO.value:
@@ -126,7 +127,8 @@ def main(_: Sequence[str]) -> None:
     print(f'note: {note}')
 
 
-def _run(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
+  """Runs main; a user's error is one line and exit status 2."""
   try:
     main(argv)
   except options.UserError as error:
@@ -135,4 +137,4 @@ def _run(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(_run)
+  app.run(run)

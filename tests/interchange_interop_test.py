@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 
 from absl.testing import parameterized
 import numpy as np
@@ -60,7 +61,7 @@ class AdapterHubTest(parameterized.TestCase):
   @parameterized.parameters(*OURS)
   def test_ours_there(self, text):
     adapter = common.make(text)
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     adapterhub.write(folder, 'film', adapter, BASE, SHAPE)
     model = fixtures.make_bert(adapters.BertAdapterModel)
     model.load_adapter(folder, use_safetensors=True, set_active=True)
@@ -82,7 +83,7 @@ class AdapterHubTest(parameterized.TestCase):
                         in model.named_parameters() if name not in before], 4)
     model.add_classification_head('n', num_labels=3, layers=2)
     model.set_active_adapters('n')
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_adapter(folder, 'n', use_safetensors=safe)
     name, adapter = adapterhub.read(folder, SHAPE)
     self.assertEqual(name, 'n')
@@ -102,7 +103,7 @@ class PeftTest(parameterized.TestCase):
     if norms and text.startswith('pr'):
       self.skipTest('PEFT saves no norms with a prompt or a prefix')
     adapter = common.make(text, norms=norms)
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     peft_writing.write(folder, adapter, SHAPE)
     np.testing.assert_allclose(
         logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
@@ -114,7 +115,7 @@ class PeftTest(parameterized.TestCase):
         transformers.BertForSequenceClassification, num_labels=3)
     model = peft.get_peft_model(model, peft.get_peft_config(
         {**method_cases.PEFT[case], 'task_type': 'SEQ_CLS'}))
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_pretrained(folder)
     with open(os.path.join(folder, our_peft.CONFIG)) as file:
       self.assertIn('peft_type', json.load(file))

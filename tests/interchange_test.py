@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import tempfile
 import zipfile
 
 from absl.testing import parameterized
@@ -74,7 +75,7 @@ class AdapterHubTest(parameterized.TestCase):
       self.assertLessEqual(differ, {'init_weights', 'vera_d', 'non_linearity'})
 
   def test_a_folder_with_head_and_norms(self):
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     adapter = make('seq_bn[reduction_factor=4]', norms=True)
     adapter = dataclasses.replace(adapter, labels=('bad', 'fine', 'good'))
     base = {'pooler': {'kernel': np.ones((32, 32)), 'bias': np.ones(32)}}
@@ -135,7 +136,7 @@ class PeftTest(parameterized.TestCase):
         peft.from_tensors(written, found, SHAPE).configs, adapter.configs)
 
   def test_a_folder_with_head_and_norms(self):
-    folder = self.create_tempdir().full_path
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     adapter = make('lora[r=3, leave_out=[0]]', norms=True)
     peft_writing.write(folder, adapter, SHAPE)
     found = peft.read(folder, SHAPE)
@@ -200,14 +201,15 @@ class AdapterBertTest(parameterized.TestCase):
 
 class WeightsTest(parameterized.TestCase):
 
-  def _zip(self, pickled, name='archive/data.pkl'):
-    path = os.path.join(self.create_tempdir().full_path, 'x.bin')
-    with zipfile.ZipFile(path, 'w') as archive:
-      archive.writestr(name, pickled)
-    return os.path.dirname(path)
+  def _zip(self, pickled):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    with zipfile.ZipFile(os.path.join(folder, 'x.bin'), 'w') as archive:
+      archive.writestr('archive/data.pkl', pickled)
+    return folder
 
   def test_a_pickle_that_calls_something_is_refused(self):
-    marker = os.path.join(self.create_tempdir().full_path, 'ran')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    marker = os.path.join(folder, 'ran')
 
     class Evil:
 
@@ -215,9 +217,9 @@ class WeightsTest(parameterized.TestCase):
         return os.system, (f'touch {marker}',)
 
     for value in (Evil(), {'a': Evil()}):
-      folder = self._zip(pickle.dumps(value))
+      pickled = self._zip(pickle.dumps(value))
       with self.assertRaisesRegex(options.UserError, 'not part of a tensor'):
-        weights.read(folder, 'x.bin')
+        weights.read(pickled, 'x.bin')
     self.assertFalse(os.path.exists(marker))
 
   def test_a_damaged_file_and_none(self):
