@@ -106,11 +106,12 @@ def check(config: config_lib.Config, experiment: str) -> None:
   if not config.files:
     tasks.find(config.task)
   shape = pretrained.config_of(config.checkpoint)
-  adapter_configs(config, shape.layers)
-  if config.max_length > shape.positions:
+  configs = adapter_configs(config, shape.layers)
+  room = shape.positions - sum(c.positions_taken for c in configs)
+  if config.max_length > room:
     raise options.UserError(
-        f'--max_length={config.max_length}: the model has '
-        f'{shape.positions} positions')
+        f'--max_length={config.max_length}: the model has {room} positions '
+        'for text')
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise options.UserError(
         f'--top_k={config.top_k}: the model has {shape.layers} layers')

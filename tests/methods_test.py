@@ -10,9 +10,11 @@ import numpy as np
 
 from adapters_jax import bert
 from adapters_jax import checkpoints
+from adapters_jax import config as config_lib
 from adapters_jax import methods
 from adapters_jax import optimizers
 from adapters_jax import options
+from adapters_jax import prepare
 from adapters_jax import pretrained
 from adapters_jax import training
 from adapters_jax import trees
@@ -125,7 +127,7 @@ class MethodsTest(parameterized.TestCase):
         logits(again, loaded, batch), logits(model, state.tuned, batch))
 
   @parameterized.parameters(
-      *(set(TRAINED) - {'par_bn', 'direft', 'ia3_inputs', 'mam'}))
+      *sorted(set(TRAINED) - {'par_bn', 'direft', 'ia3_inputs', 'mam'}))
   def test_padding_and_uncomputed_rows_change_nothing(self, name):
     text = TEXTS[name]
     if name == 'loreft':
@@ -248,6 +250,25 @@ class StringsTest(parameterized.TestCase):
       strings.parse(text, '--adapter_config')
     self.assertStartsWith(str(caught.exception), '--adapter_config')
     self.assertNotIn('\n', str(caught.exception))
+
+  @parameterized.parameters(
+      ({'adapter_config': 'huolsby'}, 'mean houlsby'),
+      ({'adapter_config': 'lora', 'adapter_size': 8}, '--adapter_size'),
+      ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
+      ({'adapter_config': 'prompt_tuning[combine=words]',
+        'max_length': 505}, '502 positions'),
+  )
+  def test_flags_are_checked_before_anything_is_loaded(self, flags, message):
+    with self.assertRaisesRegex(options.UserError, message):
+      prepare.check(config_lib.Config(**flags), 'test')
+
+  def test_the_flag_describes_the_methods(self):
+    config = config_lib.Config(adapter_config='mam[prefix_length=3]')
+    self.assertEqual(prepare.adapter_configs(config, 6),
+                     strings.parse('mam[prefix_length=3]'))
+    self.assertEqual(
+        prepare.adapter_configs(config_lib.Config(), 2),
+        (bottleneck.Bottleneck(layers=(0, 1)),))
 
   def test_layers_beyond_the_model(self):
     with self.assertRaisesRegex(options.UserError, 'no layer 2.*2 layers'):

@@ -42,10 +42,12 @@ class Method:
     needs_all_rows: Whether what it does to one position depends on positions
       that a head does not read, so that the last layer must compute all.
     position_shift: By how much it moves the positions of a text.
+    positions_taken: How many of the model's positions it leaves less for texts.
   """
   kind: ClassVar[str]
   needs_all_rows = False
   position_shift = 0
+  positions_taken = 0
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at that place."""

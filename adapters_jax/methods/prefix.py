@@ -55,6 +55,10 @@ class PrefixTuning(parts.Method):
   def position_shift(self) -> int:
     return self.prefix_length if self.shift_positions else 0
 
+  @property
+  def positions_taken(self) -> int:
+    return self.position_shift
+
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
     return site == 'key_value' and layer not in self.leave_out

@@ -43,6 +43,10 @@ class PromptTuning(parts.Method):
     parts.demand_choice('combine', self.combine, COMBINE)
     parts.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
 
+  @property
+  def positions_taken(self) -> int:
+    return self.prompt_length if self.combine == 'words' else 0
+
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
     return site == ('words' if self.combine == 'words' else 'embedding')
