@@ -27,7 +27,8 @@ SHAPE = method_cases.SHAPE
 BASE = parity.pretrained.from_hugging_face(method_cases.base_tensors())
 FULL = 'prompt: nothing is padded'
 
-# What we write for `adapters`, by our own texts.
+# What we write for `adapters`, by our own texts. (It reads no DiReft from
+# files, not even its own.)
 OURS = (
     'bottleneck[size=6]', 'seq_bn[reduction_factor=4]',
     'par_bn[reduction_factor=4]', 'adapter_plus[stochastic_depth=0.0]',
@@ -35,7 +36,7 @@ OURS = (
     'double_seq_bn_inv[reduction_factor=8]', 'compacter[reduction_factor=4]',
     'prefix_tuning[prefix_length=3, bottleneck_size=8]', 'prefix_tuning_flat',
     'prompt_tuning', 'lora[r=3, alpha=6]', 'rslora', 'dora', 'ia3',
-    'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft', 'direft',
+    'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft',
     'mam[bottleneck_size=8]', 'unipelt[bottleneck_size=8]')
 OURS_PEFT = (
     'lora[r=3, alpha=6]', 'rslora[leave_out=[0]]', 'dora[dora=peft]',

@@ -88,6 +88,15 @@ class AdapterHubTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found.tuned,
                  trees.overlay(adapter.tuned, base))
 
+  def test_a_direft_comes_with_a_warning(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    adapter = make('direft')
+    notes = adapterhub.write(
+        folder, 'n', dataclasses.replace(adapter, head_input='cls'), {}, SHAPE)
+    self.assertIn('NoReft', ' '.join(notes))
+    self.assertEqual(
+        adapterhub.read(folder, SHAPE)[1].configs, adapter.configs)
+
   def test_what_is_missing_or_unknown_is_named(self):
     values, tensors, _, _ = parity.load('adapterhub-lora')
     key = 'bert.encoder.layer.1.attention.self.value.loras.n.lora_B'

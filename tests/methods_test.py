@@ -62,11 +62,11 @@ def base():
           shapes, scale=0.3).items() if 'pooler' not in name})
 
 
-def make(text):
+def make(text, layers=SHAPE.layers):
   """Returns (model, tuned tree, all but the norms) of a config."""
   configs = strings.parse(text)
   model = bert.Classifier(
-      dataclasses.replace(SHAPE, adapters=configs, dropout=0.0,
+      dataclasses.replace(SHAPE, adapters=configs, dropout=0.0, layers=layers,
                           attention_dropout=0.0), 2)
   params = bert.init(model, jax.random.key(1), base())
   tuned, _ = trees.split(
@@ -90,12 +90,19 @@ def perturbed(tuned, seed=0):
 
 class MethodsTest(parameterized.TestCase):
 
+  def setUp(self):
+    super().setUp()
+    # A program for each method: compiling well would take most of the time.
+    jax.config.update('jax_disable_most_optimizations', True)
+    self.addCleanup(
+        jax.config.update, 'jax_disable_most_optimizations', False)
+
   def test_every_name_has_a_text(self):
     self.assertEqual(set(TEXTS), set(methods.CONFIGS))
 
   @parameterized.parameters(*TRAINED)
   def test_training_moves_the_adapter_alone_and_saves(self, name):
-    model, tuned = make(TEXTS[name])
+    model, tuned = make(TEXTS[name], layers=1)
     select = optimizers.select_adapters(SHAPE.layers, tune_norms=False)
     tx = optimizers.make_optimizer(
         select, learning_rate=0.02, steps=100, weight_decay=0.1)
@@ -120,9 +127,7 @@ class MethodsTest(parameterized.TestCase):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     checkpoints.save_tuned(folder, state.tuned, {'method': TEXTS[name]})
     loaded, settings = checkpoints.load_tuned(folder)
-    again = bert.Classifier(
-        dataclasses.replace(
-            SHAPE, adapters=strings.parse(settings['method'])), 2)
+    again, _ = make(settings['method'], layers=1)
     np.testing.assert_array_equal(
         logits(again, loaded, batch), logits(model, state.tuned, batch))
 

@@ -215,8 +215,8 @@ def write(
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
   if 'subtract_projection' in config and not config['subtract_projection']:
     notes.append(
-        'DiReft: set `subtract_projection=False` on the config in `adapters`, '
-        'which does not read it from files')
+        '`adapters` reads a DiReft from files as a NoReft, its own too, and '
+        'computes something else')
   norms, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) == 'norm')
   if norms:
