@@ -44,6 +44,8 @@ setuptools.setup(
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
         'tpu': ['jax[tpu]'],
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.
-        'interop': ['torch', 'transformers>=4.50,<5'],
+        'interop': [
+            'torch', 'transformers>=4.50,<5', 'adapters==1.3.0',
+            'peft==0.21.2'],
     },
 )

@@ -80,16 +80,19 @@ def _norm(config: BertConfig, name: str) -> nn.LayerNorm:
 class Attention(nn.Module):
   """Multi-head self-attention with its output projection."""
   config: BertConfig
+  index: int
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, shared: adapt.Shared, *,
+      rows: int | None, train: bool,
   ) -> jax.Array:
     """Attends.
 
     Args:
       x: [batch, length, dim]
-      bias: [batch, 1, 1, length] Added to the scores; very negative at padding.
+      mask: [batch, length] bool, False at padding.
+      shared: Of `adapt.make_shared`.
       rows: Compute the first so many positions only, None for all.
       train: Whether to drop attention weights.
 
@@ -97,15 +100,19 @@ class Attention(nn.Module):
       [batch, rows, dim]
     """
     config = self.config
+    sites = adapt.Sites(config.adapters, self.index, mask, shared, train)
     head_dim = config.dim // config.heads
 
     def project(inputs, name):  # [batch, length, heads, head_dim]
-      projected = _dense(config, config.dim, name)(inputs)
+      dense = _dense(config, config.dim, name)
+      projected = sites.linear(name, dense, inputs)
       return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
 
     query = project(x[:, :rows], 'query') * head_dim**-0.5
-    key = project(x, 'key')
-    value = project(x, 'value')
+    key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
+    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
+    prefix = key.shape[1] - x.shape[1]  # Learned positions, for all to see.
+    bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
     drop = dropout.Dropout(config.attention_dropout)
     fused = config.attention != 'einsum' and rows is None
     if fused and not (train and config.attention_dropout):
@@ -119,32 +126,36 @@ class Attention(nn.Module):
       weights = drop(weights, train=train)
       mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
     mixed = mixed.reshape(*mixed.shape[:2], config.dim)
-    return _dense(config, config.dim, 'output')(mixed)
+    return sites.linear(
+        'attention_output', _dense(config, config.dim, 'output'), mixed)
 
 
 class Layer(nn.Module):
-  """A post-norm Transformer layer, adapted at both sublayer outputs."""
+  """A post-norm Transformer layer, adapted at its sites."""
   config: BertConfig
   index: int
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, shared: adapt.Shared, *,
+      rows: int | None, train: bool,
   ) -> jax.Array:
     """Applies the layer; arguments and result are those of Attention."""
     config = self.config
+    sites = adapt.Sites(config.adapters, self.index, mask, shared, train)
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
-    close = functools.partial(
-        adapt.sublayer_output, config.adapters, layer=self.index)
-    update = Attention(config, name='attention')(
-        x, bias, rows=rows, train=train)
-    x = close('attention_output', residual=x[:, :rows], update=drop(update),
-              norm=_norm(config, 'attention_norm'))
-    hidden = _dense(config, config.ffn_dim, 'ffn_intermediate')(x)
+    update = Attention(config, self.index, name='attention')(
+        x, mask, shared, rows=rows, train=train)
+    x = sites.sublayer('attention_output', x[:, :rows], drop(update),
+                       _norm(config, 'attention_norm'))
+    hidden = sites.linear(
+        'intermediate', _dense(config, config.ffn_dim, 'ffn_intermediate'), x)
     hidden = methods.ACTIVATIONS[config.activation](hidden)
-    update = _dense(config, config.dim, 'ffn_output')(hidden)
-    return close('ffn_output', residual=x, update=drop(update),
-                 norm=_norm(config, 'ffn_norm'))
+    update = sites.linear(
+        'ffn_output', _dense(config, config.dim, 'ffn_output'), hidden)
+    x = sites.sublayer(
+        'ffn_output', x, drop(update), _norm(config, 'ffn_norm'))
+    return sites.layer_output(x)
 
 
 class Embeddings(nn.Module):
@@ -153,19 +164,29 @@ class Embeddings(nn.Module):
 
   @nn.compact
   def __call__(
-      self, tokens: jax.Array, segments: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """Embeds tokens and segments [batch, length] as [batch, length, dim]."""
+      self, tokens: jax.Array, segments: jax.Array, mask: jax.Array, *,
+      train: bool,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Embeds tokens and segments [batch, length] as [batch, length, dim].
+
+    Returns:
+      The embeddings and the mask, which adapters may have lengthened.
+    """
     config = self.config
     embed = functools.partial(
         nn.Embed, features=config.dim, dtype=config.dtype,
         embedding_init=nn.initializers.truncated_normal(0.02))
-    positions = jnp.arange(tokens.shape[1])[None]
-    x = (embed(config.vocab_size, name='words')(tokens)
+    words = embed(config.vocab_size, name='words')(tokens)
+    words, mask = adapt.embedding('words', config.adapters, words, mask)
+    prompt = words.shape[1] - tokens.shape[1]  # Of the first segment.
+    segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
+    positions = jnp.arange(words.shape[1])[None] + adapt.first_position(
+        config.adapters)
+    x = (words
          + embed(config.positions, name='positions')(positions)
          + embed(config.segments, name='segments')(segments))
     x = _norm(config, 'norm')(x)
-    return dropout.Dropout(config.dropout)(x, train=train)
+    return dropout.Dropout(config.dropout)(x, train=train), mask
 
 
 class Encoder(nn.Module):
@@ -174,16 +195,19 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, bias: jax.Array, *, rows: int | None, train: bool
+      self, x: jax.Array, mask: jax.Array, *, rows: int | None, train: bool
   ) -> tuple[jax.Array, ...]:
     """Returns every layer's output, the last with its first `rows` rows only.
 
-    What no head reads of the last layer is not computed: exact, and a twelfth
-    to a sixth of the work. A scanned encoder returns the last layer's alone.
+    What no head reads of the last layer is not computed (unless an adapter
+    needs it): exact, and a twelfth to a sixth of the work. A scanned encoder
+    returns the last layer's alone.
     """
     config = self.config
     last = config.layers - 1
     outputs = []
+    shared = adapt.make_shared(config, train=train)
+    computed = None if adapt.needs_all_rows(config.adapters) else rows
 
     def keep(x):
       if config.batch_sharding is None:
@@ -191,11 +215,11 @@ class Encoder(nn.Module):
       return jax.lax.with_sharding_constraint(x, config.batch_sharding)
 
     def apply(layer, x, rows=None):
-      def call(layer, x, bias):
-        return layer(x, bias, rows=rows, train=train)
+      def call(layer, x, mask, shared):
+        return layer(x, mask, shared, rows=rows, train=train)
 
       call = nn.remat(call) if config.remat else call
-      return keep(call(layer, keep(x), bias))
+      return keep(call(layer, keep(x), mask, shared))
 
     if config.scan:
       loop = nn.scan(
@@ -207,7 +231,8 @@ class Encoder(nn.Module):
       for index in range(last):
         x = apply(Layer(config, index, name=f'layer_{index}'), x)
         outputs.append(x)
-    outputs.append(apply(Layer(config, last, name=f'layer_{last}'), x, rows))
+    x = apply(Layer(config, last, name=f'layer_{last}'), x, computed)
+    outputs.append(x[:, :rows])
     return tuple(outputs)
 
 
@@ -215,10 +240,7 @@ class Bert(nn.Module):
   """Embeddings and encoder."""
   config: BertConfig
 
-  def setup(self):
-    self.embeddings = Embeddings(self.config)
-    self.encoder = Encoder(self.config)
-
+  @nn.compact
   def __call__(
       self,
       tokens: jax.Array,
@@ -239,11 +261,14 @@ class Bert(nn.Module):
 
     Returns:
       layers + 1 hidden states [batch, length, dim], the embeddings first; the
-      last is [batch, rows, dim].
+      last is [batch, rows, dim]. A prompt adds to their length.
     """
-    x = self.embeddings(tokens, segments, train=train)
-    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
-    return (x, *self.encoder(x, bias, rows=rows, train=train))
+    config = self.config
+    embeddings = Embeddings(config, name='embeddings')
+    x, mask = embeddings(tokens, segments, mask, train=train)
+    x, mask = adapt.embedding('embedding', config.adapters, x, mask)
+    encoder = Encoder(config, name='encoder')
+    return (x, *encoder(x, mask, rows=rows, train=train))
 
 
 class Classifier(nn.Module):
@@ -290,7 +315,19 @@ class Classifier(nn.Module):
     return logits.astype(jnp.float32)
 
 
-def init(model: nn.Module, key: jax.Array) -> dict[str, Any]:
-  """Returns freshly initialised parameters of a model of this file."""
+def init(
+    model: nn.Module, key: jax.Array, base: dict[str, Any] | None = None
+) -> dict[str, Any]:
+  """Returns the parameters of a model of this file.
+
+  Args:
+    model: The model.
+    key: Of the random numbers.
+    base: Parameters that exist; the others are made freshly. (An adapter's
+      initial value may depend on what it adapts.)
+  """
   tokens = jnp.zeros((1, 2), jnp.int32)
-  return model.init(key, tokens, tokens, tokens == 0)['params']
+  _, variables = model.apply(
+      {'params': base or {}}, tokens, tokens, tokens == 0,
+      rngs={'params': key}, mutable=['params'])
+  return variables['params']

@@ -33,6 +33,9 @@ class Config:
   norm_layers: str = option(
       'all', "Which layer norms go with adapters: 'all', or 'same' as "
       'adapter_layers.')
+  adapter_config: str = option(
+      '', "Adapter method, e.g. 'lora[r=8]' or 'par_bn|prefix_tuning'; when "
+      'empty, the bottleneck that the other adapter flags describe.')
   adapter_size: int = option(64, "Width of the adapters' bottleneck.")
   adapter_layers: str = option(
       'all', "Layers with adapters: 'all', 'none' or like '0-5,8'.")
@@ -168,6 +171,18 @@ def digest(values: dict[str, object]) -> str:
   changed = {k: v for k, v in values.items() if v != defaults.get(k)}
   text = json.dumps(changed, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def check_adapter_config(config: Config) -> None:
+  """Raises UserError if flags of the default adapter come with another."""
+  defaults = Config()
+  for name in ('adapter_size', 'adapter_layers', 'adapter_sites', 'init_scale',
+               'activation'):
+    if getattr(config, name) != getattr(defaults, name):
+      raise options.UserError(
+          f'--{name} is for the default adapter; write it into '
+          f'--adapter_config, as in {config.adapter_config.split("[")[0]}'
+          '[FIELD=VALUE]')
 
 
 def check_numbers(config: Config) -> None:

@@ -41,13 +41,13 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
   """
   encoder = trees.count(trees.split(
       params, lambda path: path.startswith('encoder/')
-      and trees.role(path) != 'adapter')[0])
+      and trees.role(path) not in ('adapter', 'fixed'))[0])
   total = trees.count(params)
   table = rich.table.Table(title='what trains', title_justify='left')
   for name in ('role', 'parameters', 'of encoder', 'of all'):
     table.add_column(name, justify='left' if name == 'role' else 'right')
   counts = role_counts(tuned)
-  for role, count in (*counts.items(), ('trained', sum(counts.values()))):
+  for role, count in (*counts.items(), ('trained', trees.count_trained(tuned))):
     table.add_row(role, f'{count:,}', f'{count / encoder:.2%}',
                   f'{count / total:.2%}')
   table.add_row('model', f'{total:,}', '', '')

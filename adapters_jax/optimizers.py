@@ -28,7 +28,7 @@ def select_adapters(
   def select(path):
     role = trees.role(path)
     if role != 'norm':
-      return role in ('adapter', 'head')
+      return role in ('adapter', 'fixed', 'head')
     return tune_norms and (
         norm_layers is None or trees.layer_of(path) in norm_layers)
 
@@ -83,8 +83,14 @@ TUNE = {
 
 
 def decays(path: str) -> bool:
-  """Returns whether weight decay applies: not to norms, not to biases."""
-  return trees.role(path) != 'norm' and not path.endswith('/bias')
+  """Returns whether weight decay applies: not to norms, biases and scales."""
+  return trees.role(path) != 'norm' and not path.endswith(
+      ('/bias', '/scale', '/scaling', '/magnitude'))
+
+
+def trains(select: Select, path: str) -> bool:
+  """Returns whether a path's leaf changes: it is tuned, and not fixed."""
+  return select(path) and trees.role(path) != 'fixed'
 
 
 def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
@@ -200,7 +206,8 @@ def make_optimizer(
     return optax.partition(
         {'trained': trained, 'frozen': optax.set_to_zero()},
         lambda tree: trees.map_with_path(
-            lambda path, _: 'trained' if select(path) else 'frozen', tree))
+            lambda path, _: 'trained' if trains(select, path) else 'frozen',
+            tree))
 
   return make(learning_rate=learning_rate)
 

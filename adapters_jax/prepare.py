@@ -22,6 +22,7 @@ from adapters_jax.data import files
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import strings
 
 _SUBSET_SEED = 0
 
@@ -60,10 +61,15 @@ class Setup:
 
 def adapter_configs(
     config: config_lib.Config, layers: int
-) -> tuple[bottleneck.Bottleneck, ...]:
+) -> tuple[methods.Method, ...]:
   """Returns the adapter methods that the flags describe."""
   if config.tune != 'adapters':
     return ()
+  if config.adapter_config:
+    config_lib.check_adapter_config(config)
+    configs = strings.parse(config.adapter_config, '--adapter_config')
+    strings.check_layers(configs, layers, '--adapter_config')
+    return configs
   chosen = options.parse_layers(
       config.adapter_layers, layers, '--adapter_layers')
   sites = tuple(s.strip() for s in config.adapter_sites.split(',') if s.strip())
@@ -141,11 +147,12 @@ def check(
   if not config.files:
     find(config.task)
   shape = pretrained.config_of(config.checkpoint)
-  adapter_configs(config, shape.layers)
-  if config.max_length > shape.positions:
+  configs = adapter_configs(config, shape.layers)
+  room = shape.positions - sum(c.positions_taken for c in configs)
+  if config.max_length > room:
     raise options.UserError(
-        f'--max_length={config.max_length}: the model has '
-        f'{shape.positions} positions')
+        f'--max_length={config.max_length}: the model has {room} positions '
+        'for text')
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise options.UserError(
         f'--top_k={config.top_k}: the model has {shape.layers} layers')
@@ -258,11 +265,12 @@ def init_tuned(
   old = set(trees.flatten(base))
 
   @jax.jit
-  def fresh(key):
-    return trees.split(bert.init(model, key), lambda path: path not in old)[0]
+  def fresh(key, base):
+    params = bert.init(model, key, base)
+    return trees.split(params, lambda path: path not in old)[0]
 
   params = trees.overlay(
-      base, fresh(jax.random.fold_in(jax.random.key(seed), 0)))
+      base, fresh(jax.random.fold_in(jax.random.key(seed), 0), base))
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
   return tuned, jax.eval_shape(lambda tree: tree, params)

@@ -287,7 +287,7 @@ def make_record(
   padded, real = setup.schedule.tokens(0, setup.steps)
   return results.Record(
       experiment=experiment, config=config_lib.portable(config),
-      metrics=scores, trained_params=trees.count(setup.tuned),
+      metrics=scores, trained_params=trees.count_trained(setup.tuned),
       total_params=trees.count(setup.params),
       roles=console.role_counts(setup.tuned),
       seconds=round(log['seconds'], 1),

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 Tree = dict[str, Any]  # Nested dicts with arrays (or shapes) as leaves.
 
-ROLES = ('adapter', 'norm', 'head', 'encoder')
+# 'fixed' is what a method draws at random once and never trains.
+ROLES = ('adapter', 'fixed', 'norm', 'head', 'encoder')
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -108,11 +109,16 @@ def count(tree: Mapping[str, Any]) -> int:
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
+def count_trained(tuned: Mapping[str, Any]) -> int:
+  """Returns the number of parameters of a tuned tree that training changes."""
+  return count(split(tuned, lambda path: role(path) != 'fixed')[0])
+
+
 def role(path: str) -> str:
   """Returns which of ROLES a leaf has, by its path alone."""
   names = path.split('/')
   if any(name.startswith('adapter') for name in names):
-    return 'adapter'
+    return 'fixed' if names[-1].startswith('fixed_') else 'adapter'
   if names[0] == 'head':
     return 'head'
   if any(name == 'norm' or name.endswith('_norm') for name in names):

@@ -14,6 +14,10 @@ from adapters_jax.methods import bottleneck
 from tests import parity
 from tests import tiny
 
+# Of a sublayer's adapter, which a serial bottleneck does not read.
+SURROUNDINGS = dict(
+    residual=None, norm=None, mask=None, shared=None, train=False)
+
 ADAPTED = dataclasses.replace(
     tiny.CONFIG, adapters=(bottleneck.Bottleneck(3),))
 
@@ -159,16 +163,15 @@ class ModelTest(parameterized.TestCase):
 
   def test_init_is_a_normal_cut_at_two_deviations(self):
     method = bottleneck.Bottleneck(200, init_scale=0.05)
-    module = method.make('adapter')
-    kernel = module.init(
-        jax.random.key(0), np.zeros((2, 5, 300), np.float32)
+    kernel = method.make('adapter', 0).init(
+        jax.random.key(0), np.zeros((2, 5, 300), np.float32), **SURROUNDINGS
     )['params']['down']['kernel']
     self.assertLessEqual(np.abs(kernel).max(), 0.1)
     # A normal cut at two deviations keeps 0.8796 of its deviation.
     self.assertAlmostEqual(float(kernel.std()), 0.05 * 0.8796, delta=3e-4)
 
   def test_bottleneck_by_hand(self):
-    module = bottleneck.Bottleneck(2, activation='relu').make('adapter')
+    module = bottleneck.Bottleneck(2, activation='relu').make('adapter', 0)
     y = np.array([[[1.0, 2.0, 3.0]]], np.float32)
     tree = {'down': {'kernel': np.array([[1.0, -1], [1, 0], [0, 0]]),
                      'bias': np.array([0.5, 0.5])},
@@ -176,7 +179,8 @@ class ModelTest(parameterized.TestCase):
                    'bias': np.array([0.0, 0.1, 0.0])}}
     # down: (3.5, -0.5), relu: (3.5, 0), up: (7, 0.1, 3.5).
     np.testing.assert_allclose(
-        module.apply({'params': tree}, y), [[[8.0, 2.1, 6.5]]], rtol=1e-6)
+        module.apply({'params': tree}, y, **SURROUNDINGS),
+        [[[8.0, 2.1, 6.5]]], rtol=1e-6)
 
   def test_bfloat16_is_close_and_gives_float32_logits(self):
     batch = tiny.random_batch()

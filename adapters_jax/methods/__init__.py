@@ -1,11 +1,62 @@
-"""Adapter methods: a frozen config that makes its own module, a file each."""
+"""Adapter methods: a frozen config that makes its own module, a file each.
+
+To add one, write a config class (`parts.Method`) with its module, and name it
+in CONFIGS.
+"""
 
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import compacter
+from adapters_jax.methods import ia3
+from adapters_jax.methods import invertible
+from adapters_jax.methods import lora
+from adapters_jax.methods import parts
+from adapters_jax.methods import prefix
+from adapters_jax.methods import prompt
+from adapters_jax.methods import reft
+from adapters_jax.methods import vera
 
-# Every named method. A name is what `--adapter_config` and saved files say.
+# The methods by the names that `--adapter_config` understands, each a tuple of
+# configs. The names and defaults are those of the `adapters` library, but for
+# 'bottleneck' (the paper's adapter), 'rslora', 'adapter_plus' and 'ia3_inputs',
+# which have no name there.
 CONFIGS = {
-    'bottleneck': bottleneck.Bottleneck,
+    'bottleneck': (bottleneck.Bottleneck(),),
+    'seq_bn': (bottleneck.SEQ_BN,),
+    'pfeiffer': (bottleneck.SEQ_BN,),
+    'double_seq_bn': (bottleneck.DOUBLE_SEQ_BN,),
+    'houlsby': (bottleneck.DOUBLE_SEQ_BN,),
+    'par_bn': (bottleneck.PAR_BN,),
+    'parallel': (bottleneck.PAR_BN,),
+    'scaled_par_bn': (bottleneck.PAR_BN.with_fields(scaling='learned'),),
+    'scaled_parallel': (bottleneck.PAR_BN.with_fields(scaling='learned'),),
+    'adapter_plus': (bottleneck.ADAPTER_PLUS,),
+    'seq_bn_inv': (bottleneck.SEQ_BN, invertible.Invertible()),
+    'pfeiffer+inv': (bottleneck.SEQ_BN, invertible.Invertible()),
+    'double_seq_bn_inv': (
+        bottleneck.DOUBLE_SEQ_BN, invertible.Invertible(activation='swish')),
+    'houlsby+inv': (
+        bottleneck.DOUBLE_SEQ_BN, invertible.Invertible(activation='swish')),
+    'invertible': (invertible.Invertible(),),
+    'compacter': (compacter.COMPACTER,),
+    'compacter++': (compacter.COMPACTER_PLUS,),
+    'prefix_tuning': (prefix.PrefixTuning(),),
+    'prefix_tuning_flat': (prefix.PrefixTuning(flat=True),),
+    'prompt_tuning': (prompt.PromptTuning(),),
+    'lora': (lora.LoRA(),),
+    'rslora': (lora.LoRA(rank_stabilized=True),),
+    'dora': (lora.LoRA(dora='adapters'),),
+    'ia3': (ia3.IA3(),),
+    'ia3_inputs': (ia3.IA3Inputs(),),
+    'vera': (vera.VeRA(),),
+    'loreft': (reft.LOREFT,),
+    'noreft': (reft.NOREFT,),
+    'direft': (reft.DIREFT,),
+    'mam': (prefix.PrefixTuning(bottleneck_size=800), bottleneck.PAR_BN),
+    'unipelt': (
+        prefix.PrefixTuning(prefix_length=10, use_gating=True),
+        bottleneck.SEQ_BN.with_fields(use_gating=True),
+        lora.LoRA(alpha=2, use_gating=True)),
 }
 
-# The activations a config may name.
-ACTIVATIONS = bottleneck.ACTIVATIONS
+ACTIVATIONS = parts.ACTIVATIONS
+Method = parts.Method

@@ -1,0 +1,207 @@
+"""Named adapters on one base: a plain dict, and pure functions on it.
+
+A bank is `{name: Adapter}`. Every function returns a new value and leaves its
+arguments as they are, so a mistake changes nothing.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+import dataclasses
+import io
+from typing import Any
+
+import jax
+import rich.console
+import rich.markup
+import rich.table
+
+from adapters_jax import bert
+from adapters_jax import options
+from adapters_jax import trees
+from adapters_jax.methods import strings
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+  """An adapter apart from its base.
+
+  Attributes:
+    configs: Its methods.
+    tuned: Its partial tree; a head and tuned norms included, if any.
+    head_input: 'cls' or 'pooler', as `bert.Classifier` has it.
+    labels: Names of the head's classes, empty if unknown.
+  """
+  configs: tuple[Any, ...]
+  tuned: trees.Tree
+  head_input: str = 'cls'
+  labels: tuple[str, ...] = ()
+
+  @property
+  def outputs(self) -> int | None:
+    """How many outputs the head has, None without one."""
+    head = self.tuned.get('head')
+    return None if head is None else head['bias'].shape[0]
+
+
+Bank = dict[str, Adapter]
+
+
+def find(bank: Mapping[str, Adapter], name: str) -> Adapter:
+  """Returns the adapter of a name.
+
+  Raises:
+    options.UserError: there is none; names near ones.
+  """
+  if name not in bank:
+    if not bank:
+      raise options.UserError(f'adapter: unknown {name!r}; the bank is empty')
+    raise options.unknown('adapter', name, bank)
+  return bank[name]
+
+
+def add(
+    bank: Mapping[str, Adapter], name: str, adapter: Adapter, *,
+    overwrite: bool = False,
+) -> Bank:
+  """Returns the bank with one more adapter.
+
+  Raises:
+    options.UserError: the name is taken, and `overwrite` is false.
+  """
+  if name in bank and not overwrite:
+    raise options.UserError(
+        f'adapter: there is a {name!r} already; give another name or '
+        'overwrite=True')
+  return {**bank, name: adapter}
+
+
+def delete(bank: Mapping[str, Adapter], name: str) -> Bank:
+  """Returns the bank without an adapter; an unknown name is a UserError."""
+  find(bank, name)
+  return {key: value for key, value in bank.items() if key != name}
+
+
+def rename(
+    bank: Mapping[str, Adapter], old: str, new: str, *, overwrite: bool = False
+) -> Bank:
+  """Returns the bank with an adapter under a new name, in its old place.
+
+  Raises:
+    options.UserError: `old` is unknown, or `new` is taken and `overwrite` is
+      false.
+  """
+  adapter = find(bank, old)
+  add(bank, new, adapter, overwrite=overwrite or new == old)
+  return {new if key == old else key: value for key, value in bank.items()
+          if key == old or key != new}
+
+
+def activate(
+    bank: Mapping[str, Adapter], name: str, shape: bert.BertConfig,
+    base: trees.Tree,
+) -> tuple[bert.Classifier, trees.Tree]:
+  """Returns (model, params) of the base with an adapter and its head.
+
+  Args:
+    bank: The adapters.
+    name: Of the one to use.
+    shape: Of the base.
+    base: The pretrained tree.
+
+  Raises:
+    options.UserError: unknown name, or an adapter without a head.
+  """
+  adapter = find(bank, name)
+  if adapter.outputs is None:
+    raise options.UserError(f'adapter: {name!r} has no head')
+  model = bert.Classifier(
+      dataclasses.replace(shape, adapters=adapter.configs), adapter.outputs,
+      adapter.head_input)
+  return model, trees.overlay(base, adapter.tuned)
+
+
+def stack(
+    bank: Mapping[str, Adapter], names: Iterable[str]
+) -> tuple[Adapter, trees.Tree]:
+  """Returns (the first adapter, leaves [n, ...]) of n adapters of one shape.
+
+  Raises:
+    options.UserError: an unknown name, or adapters of different methods or
+      shapes.
+  """
+  names = list(names)
+  adapters = [find(bank, name) for name in names]
+  first = adapters[0]
+  for name, adapter in zip(names, adapters, strict=True):
+    if (adapter.configs, adapter.head_input) != (
+        first.configs, first.head_input):
+      raise options.UserError(
+          f'adapter: {name!r} is of another method than {names[0]!r}; a batch '
+          'mixes adapters of one')
+    try:
+      trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
+    except ValueError as error:
+      raise options.UserError(str(error)) from error
+  return first, trees.stack(adapter.tuned for adapter in adapters)
+
+
+def apply_mixed(
+    model: bert.Classifier, base: trees.Tree, stacked: trees.Tree,
+    ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
+) -> jax.Array:
+  """Classifies a batch with an adapter of its own for each example.
+
+  Args:
+    model: The classifier of one of the adapters.
+    base: The pretrained tree.
+    stacked: Of `stack`.
+    ids: [batch] int32, which of the stacked adapters each example takes.
+    tokens: [batch, length] int32.
+    segments: [batch, length] int32.
+    mask: [batch, length] bool.
+
+  Returns:
+    [batch, outputs] logits.
+  """
+
+  def one(tuned, *example):
+    inputs = (array[None] for array in example)
+    params = trees.overlay(base, tuned)
+    return model.apply({'params': params}, *inputs)[0]
+
+  return jax.vmap(one)(trees.take(stacked, ids), tokens, segments, mask)
+
+
+def summary(
+    bank: Mapping[str, Adapter], base: trees.Tree, active: str | None = None
+) -> str:
+  """Returns a table: name, method, parameters, % of the base, active.
+
+  Parameters are those that training changes, head and norms included.
+
+  Args:
+    bank: The adapters.
+    base: The pretrained tree.
+    active: The name of the one in use, None for none.
+
+  Raises:
+    options.UserError: `active` is unknown.
+  """
+  if active is not None:
+    find(bank, active)
+  table = rich.table.Table()
+  for column in ('name', 'method', 'parameters', '% of base', 'active'):
+    table.add_column(
+        column, justify='right' if column[0] in 'p%' else 'left')
+  escape = rich.markup.escape  # '[r=4]' is not an order to the console.
+  total = trees.count(base)
+  for name, adapter in bank.items():
+    count = trees.count_trained(adapter.tuned)
+    table.add_row(
+        escape(name), escape(strings.render(adapter.configs)), f'{count:,}',
+        f'{100 * count / total:.2f}', 'yes' if name == active else '')
+  table.add_section()
+  table.add_row('base', '', f'{total:,}', '100.00', '')
+  text = io.StringIO()
+  rich.console.Console(file=text, width=100).print(table)
+  return text.getvalue()

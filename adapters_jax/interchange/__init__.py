@@ -1,0 +1,1 @@
+"""Adapters of other libraries: their files read and written."""

@@ -1,0 +1,199 @@
+"""Adapter folders of PEFT, read."""
+
+from collections.abc import Mapping
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import bank
+from adapters_jax import bert
+from adapters_jax import options
+from adapters_jax import pretrained
+from adapters_jax import trees
+from adapters_jax.interchange import adapterhub
+from adapters_jax.interchange import names
+from adapters_jax.interchange import weights
+from adapters_jax.methods import ia3
+from adapters_jax.methods import lora
+from adapters_jax.methods import prefix
+from adapters_jax.methods import prompt
+from adapters_jax.methods import vera
+
+CONFIG = 'adapter_config.json'
+WEIGHTS = 'adapter_model.safetensors'
+
+_SITES = {module: site for site, module in names.LINEARS.items()}
+_LEAF = re.compile(
+    r'encoder\.layer\.(\d+)\.(' + '|'.join(map(re.escape, _SITES))
+    + r')\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector|ia3_l'
+    r'|vera_lambda_d|vera_lambda_b)')
+# {leaf there: leaf here}
+_LEAVES = {
+    'lora_A.weight': 'a', 'lora_B.weight': 'b',
+    'lora_magnitude_vector': 'magnitude', 'ia3_l': 'scale',
+    'vera_lambda_d': 'd', 'vera_lambda_b': 'b'}
+
+
+def read(folder: str, shape: bert.BertConfig) -> bank.Adapter:
+  """Returns the adapter of a folder, with its head and saved modules.
+
+  Args:
+    folder: With adapter_config.json and adapter_model.safetensors or .bin.
+    shape: Of the base.
+
+  Raises:
+    options.UserError: something is missing, damaged or not supported.
+  """
+  path = os.path.join(folder, CONFIG)
+  try:
+    with open(path, encoding='utf-8') as file:
+      values = json.load(file)
+  except (OSError, ValueError) as error:
+    raise options.UserError(f'{path} cannot be read ({error})') from error
+  return from_tensors(
+      values, weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape)
+
+
+def from_tensors(
+    values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
+    shape: bert.BertConfig,
+) -> bank.Adapter:
+  """Returns the adapter of an adapter_config.json and its tensors.
+
+  Which layers have it is read from the tensors, so that patterns in
+  `target_modules` need no interpretation.
+
+  Args:
+    values: The JSON value.
+    tensors: Of the adapter's file.
+    shape: Of the base.
+
+  Raises:
+    options.UserError: it does not fit the base, or cannot be read here.
+  """
+  _refuse(values)
+  tensors = {_short(key): np.asarray(value, np.float32)
+             for key, value in tensors.items()}
+  head, saved, own = {}, {}, {}
+  for key, value in tensors.items():
+    if key.startswith('classifier.'):
+      head[key.removeprefix('classifier.')] = value
+    elif key.startswith('pooler.') or '.LayerNorm.' in key:
+      saved[key] = value
+    else:
+      own[key] = value
+  kind = values['peft_type']
+  readers = {
+      'LORA': _read_linear, 'IA3': _read_linear, 'VERA': _read_linear,
+      'PROMPT_TUNING': _read_prompt, 'P_TUNING': _read_prompt,
+      'PREFIX_TUNING': _read_prefix}
+  if kind not in readers:
+    raise options.unknown('peft_type', kind, readers)
+  configs, flat = readers[kind](values, own, shape)
+  tuned = trees.unflatten(flat)
+  wanted = trees.unflatten(adapterhub.adapter_shapes(configs, shape))
+  try:
+    trees.check_same(tuned, wanted, f'{kind} adapter')
+  except ValueError as error:
+    raise options.UserError(str(error)) from error
+  if saved:
+    tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved))
+  if head:
+    tuned['head'] = {'kernel': head['weight'].T, 'bias': head['bias']}
+  return bank.Adapter(configs, tuned, 'pooler' if head else 'cls')
+
+
+def _short(key: str) -> str:
+  """Returns a key without what PEFT and transformers put before it."""
+  for start in ('base_model.', 'model.', 'bert.'):
+    key = key.removeprefix(start)
+  return key
+
+
+def _refuse(values: Mapping[str, Any]) -> None:
+  """Raises UserError for options that change what an adapter computes."""
+  for name, plain in (
+      ('bias', 'none'), ('lora_bias', False), ('fan_in_fan_out', False),
+      ('rank_pattern', {}), ('alpha_pattern', {}), ('alora_invocation_tokens',
+                                                    None)):
+    if values.get(name) not in (plain, None):
+      raise options.UserError(
+          f'{name}={values[name]!r} of a PEFT adapter is not supported')
+  init = values.get('init_lora_weights', True)
+  if init not in (True, False, 'gaussian', 'orthogonal', 'eva'):
+    raise options.UserError(
+        f'init_lora_weights={init!r} changes the base; save the adapter with '
+        'path_initial_model_for_weight_conversion to make it plain LoRA')
+
+
+def _read_linear(values, tensors, shape):
+  """Returns (configs, {path: leaf}) of LoRA, IA3 or VeRA."""
+  kind, found, flat = values['peft_type'], {}, {}
+  for key, value in tensors.items():
+    match = _LEAF.fullmatch(key)
+    if match:
+      found[int(match[1]), _SITES[match[2]], match[3]] = value
+    elif key not in ('vera_A', 'vera_B'):
+      raise options.UserError(f'{key} of a {kind} adapter has no place here')
+  inputs = {site for (_, site, leaf), value in found.items()
+            if leaf == 'ia3_l' and value.shape[0] == 1}
+  order = list(names.LINEARS)
+  layers = {layer for layer, _, _ in found}
+  common = {
+      'leave_out': tuple(n for n in range(shape.layers) if n not in layers)}
+
+  def among(wanted):
+    return tuple(s for s in order if any(
+        site == s and wanted(site) for _, site, _ in found))
+
+  outer = among(lambda site: site not in inputs)
+  if kind == 'LORA':
+    configs = (lora.LoRA(
+        r=values['r'], alpha=values['lora_alpha'], sites=outer,
+        dropout=values.get('lora_dropout', 0.0),
+        rank_stabilized=values.get('use_rslora', False),
+        dora='peft' if values.get('use_dora') else '', **common),)
+  elif kind == 'VERA':
+    configs = (vera.VeRA(
+        r=values['r'], alpha=values['r'], sites=outer,
+        dropout=values.get('vera_dropout', 0.0), **common),)
+    if 'vera_A' not in tensors:
+      raise options.UserError(
+          'the VeRA adapter lacks its projections; save it with '
+          'save_projection=True')
+    flat['encoder/adapter_shared_0/fixed_a'] = tensors['vera_A'].T
+    flat['encoder/adapter_shared_0/fixed_b'] = tensors['vera_B'].T
+  else:
+    inner = among(lambda site: site in inputs)
+    configs = tuple(
+        make(sites=sites, **common)
+        for make, sites in ((ia3.IA3, outer), (ia3.IA3Inputs, inner)) if sites)
+  for (layer, site, leaf), value in found.items():
+    index = 1 if site in inputs and outer else 0
+    flat[_path(layer, site, index, _LEAVES[leaf])] = (
+        value.T if leaf.endswith('.weight') else value.reshape(-1))
+  return configs, flat
+
+
+def _path(layer: int, site: str, index: int, leaf: str) -> str:
+  """Returns the path of a leaf at a linear layer."""
+  inner = '' if site in ('intermediate', 'ffn_output') else 'attention/'
+  return f'encoder/layer_{layer}/{inner}adapter_{site}_{index}/{leaf}'
+
+
+def _read_prompt(values, tensors, shape):
+  del shape
+  config = prompt.PromptTuning(values['num_virtual_tokens'], 'words')
+  return (config,), {
+      'embeddings/adapter_words_0/prompt': tensors['prompt_embeddings']}
+
+
+def _read_prefix(values, tensors, shape):
+  del shape
+  config = prefix.PrefixTuning(
+      values['num_virtual_tokens'], flat=True, shift_positions=True)
+  return (config,), {
+      'encoder/adapter_shared_0/prefix': tensors['prompt_embeddings']}

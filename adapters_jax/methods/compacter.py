@@ -1,0 +1,147 @@
+"""Compacter: bottlenecks of Kronecker products (Mahabadi et al., 2021).
+
+A kernel is sum_i kron(A_i, W_i) over `phm_dim` terms; the rule A may be one for
+all layers and both projections, W may be of low rank.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax.methods import bottleneck
+from adapters_jax.methods import parts
+
+# Each [in, out] slice of a [terms, in, out] parameter by Glorot's rule. (The
+# `adapters` library takes this one whatever its `hypercomplex_nonlinearity`.)
+_glorot_slices = nn.initializers.variance_scaling(
+    1, 'fan_avg', 'normal', batch_axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compacter(bottleneck.Bottleneck):
+  """A bottleneck with parameterised hypercomplex kernels.
+
+  Attributes:
+    phm_dim: Terms of the sum, n; divides the widths.
+    phm_rank: Rank of W_i when it is factorised.
+    factorized_phm_W: Whether W_i is a product of two thin matrices.
+    shared_W_phm: Whether all layers share W.
+    shared_phm_rule: Whether all layers share A.
+    factorized_phm_rule: Whether A_i is a column times a row.
+    phm_c_init: Of A: 'normal' or 'uniform'.
+    phm_init_range: Standard deviation of a shared normal A.
+    learn_phm: Whether A is trained.
+    phm_bias: Whether the projections have biases.
+  """
+  phm_dim: int = 4
+  phm_rank: int = 1
+  factorized_phm_W: bool = True  # pylint: disable=invalid-name
+  shared_W_phm: bool = False  # pylint: disable=invalid-name
+  shared_phm_rule: bool = True
+  factorized_phm_rule: bool = False
+  phm_c_init: str = 'normal'
+  phm_init_range: float = 1e-4
+  learn_phm: bool = True
+  phm_bias: bool = True
+
+  def __post_init__(self):
+    super().__post_init__()
+    parts.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
+    parts.demand(self.phm_rank >= 1, 'phm_rank', self.phm_rank, '1 or more')
+    parts.demand_choice('phm_c_init', self.phm_c_init, ('normal', 'uniform'))
+
+  def make_shared(self, name: str) -> nn.Module | None:
+    """Returns the module of the shared rule and kernels, if any."""
+    if self.shared_phm_rule or self.shared_W_phm:
+      return Shared(self, name=name)
+    return None
+
+  def rule(self, module: nn.Module, shared: bool) -> jax.Array:
+    """Returns A [n, n, n], with its parameters in the module."""
+    n = self.phm_dim
+    if self.phm_c_init == 'normal':
+      init = nn.initializers.normal(self.phm_init_range if shared else 0.01)
+    else:
+      init = _uniform(1.0 if shared else 0.01)
+    fixed = '' if self.learn_phm else 'fixed_'
+    make = functools.partial(module.param, init_fn=init)
+    if not self.factorized_phm_rule:
+      return make(f'{fixed}rule', shape=(n, n, n))
+    left = make(f'{fixed}rule_left', shape=(n, n, 1))
+    return left @ make(f'{fixed}rule_right', shape=(n, 1, n))
+
+  def weight(
+      self, module: nn.Module, inputs: int, features: int, prefix: str = ''
+  ) -> jax.Array:
+    """Returns W [n, inputs / n, features / n], its parameters in the module."""
+    n = self.phm_dim
+    for width in (inputs, features):
+      parts.demand(width % n == 0, 'phm_dim', n, f'a divisor of {width}')
+    shape = (n, inputs // n, features // n)
+    if not self.factorized_phm_W:
+      return module.param(f'{prefix}weight', _glorot_slices, shape)
+    left = module.param(
+        f'{prefix}left', _glorot_slices, (*shape[:2], self.phm_rank))
+    return left @ module.param(
+        f'{prefix}right', _glorot_slices, (n, self.phm_rank, shape[2]))
+
+  def project(
+      self, x: jax.Array, features: int, name: str, shared: Any
+  ) -> jax.Array:
+    """Returns `down` or `up` of x [..., dim], a layer of the module at hand."""
+    return Dense(self, features, name=name)(x, shared or {})
+
+
+class Dense(nn.Module):
+  """A linear layer whose kernel is a sum of Kronecker products."""
+  config: Compacter
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array, shared: dict[str, jax.Array]) -> jax.Array:
+    """Returns [..., features] of x [..., dim]."""
+    config = self.config
+    rule = shared['rule'] if 'rule' in shared else config.rule(self, False)
+    weight = (shared[self.name] if self.name in shared else
+              config.weight(self, x.shape[-1], self.features))
+    kernel = jnp.einsum('nab,nio->aibo', rule, weight)
+    kernel = kernel.reshape(x.shape[-1], self.features).astype(x.dtype)
+    y = x @ kernel
+    if config.phm_bias:
+      y = y + self.param(
+          'bias', nn.initializers.zeros, (self.features,)).astype(x.dtype)
+    return y
+
+
+class Shared(nn.Module):
+  """What the layers of a Compacter have in common."""
+  config: Compacter
+
+  @nn.compact
+  def __call__(self, shape: Any, *, train: bool) -> dict[str, jax.Array]:
+    """Returns 'rule' and the weights 'down' and 'up', those that are shared."""
+    del train
+    config, shared = self.config, {}
+    if config.shared_phm_rule:
+      shared['rule'] = config.rule(self, True)
+    if config.shared_W_phm:
+      width = config.width(shape.dim, 0)
+      shared['down'] = config.weight(self, shape.dim, width, 'down_')
+      shared['up'] = config.weight(self, width, shape.dim, 'up_')
+    return shared
+
+
+def _uniform(scale):
+  """Returns an initialiser of U(-scale, scale)."""
+  return lambda key, shape: jax.random.uniform(
+      key, shape, minval=-scale, maxval=scale)
+
+
+_FIELDS = dict(size=None, reduction_factor=32, activation='gelu')
+COMPACTER = Compacter(**_FIELDS)
+COMPACTER_PLUS = Compacter(
+    **_FIELDS, sites=('ffn_output',), original_ln_before=True)

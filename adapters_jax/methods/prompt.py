@@ -1,0 +1,88 @@
+"""Prompt tuning (Lester et al., 2021): learned vectors beside the tokens'."""
+
+import dataclasses
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax.methods import parts
+
+COMBINE = ('prefix', 'prefix_after_bos', 'words')
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptTuning(parts.Method):
+  """Vectors inserted among the embedded tokens.
+
+  After the embedding block (the `adapters` library), no position is added to
+  them; before it ('words', PEFT), they are the first words of the text.
+
+  With 'prefix' the vectors come first, so that a head on the first position
+  reads what became of the first vector (as in the `adapters` library and PEFT).
+  No vector attends to padding (in the `adapters` library the prompt's do, so
+  that there the result depends on the batch).
+
+  Attributes:
+    prompt_length: Vectors.
+    combine: 'prefix', before the text; 'prefix_after_bos', after [CLS]; or
+      'words', before the text's words, ahead of positions and norm.
+    scale: Initial values are uniform in [-scale, scale].
+  """
+  prompt_length: int = 10
+  combine: str = 'prefix'
+  scale: float = 0.5
+
+  kind: ClassVar[str] = 'embedding'
+
+  def __post_init__(self):
+    parts.demand(
+        self.prompt_length >= 1, 'prompt_length', self.prompt_length,
+        '1 or more')
+    parts.demand_choice('combine', self.combine, COMBINE)
+    parts.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
+
+  @property
+  def positions_taken(self) -> int:
+    return self.prompt_length if self.combine == 'words' else 0
+
+  def applies(self, site: str, layer: int) -> bool:
+    """Returns whether this method has a module at that place."""
+    return site == ('words' if self.combine == 'words' else 'embedding')
+
+  def make(self, name: str, layer: int) -> nn.Module:
+    """Returns the module at the embeddings."""
+    return Insert(self, name=name)
+
+
+class Insert(nn.Module):
+  """Inserts the prompt into embedded texts."""
+  config: PromptTuning
+
+  @nn.compact
+  def __call__(
+      self, x: jax.Array, mask: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Inserts the prompt.
+
+    Args:
+      x: [batch, length, dim] The embedded texts.
+      mask: [batch, length] bool, False at padding.
+
+    Returns:
+      Both with prompt_length + length in place of length.
+    """
+    config = self.config
+    length, batch = config.prompt_length, x.shape[0]
+
+    def init(key, shape):
+      return jax.random.uniform(
+          key, shape, minval=-config.scale, maxval=config.scale)
+
+    prompt = self.param('prompt', init, (length, x.shape[-1]))
+    prompt = jnp.broadcast_to(prompt.astype(x.dtype), (batch, *prompt.shape))
+    first = int(config.combine == 'prefix_after_bos')
+    x = jnp.concatenate([x[:, :first], prompt, x[:, first:]], axis=1)
+    shown = jnp.ones((batch, length), mask.dtype)
+    return x, jnp.concatenate([mask[:, :first], shown, mask[:, first:]], axis=1)

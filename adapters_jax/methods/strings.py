@@ -1,0 +1,175 @@
+"""Method configs written as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
+
+import ast
+import dataclasses
+import re
+import types
+import typing
+from typing import Any
+
+from adapters_jax import methods
+from adapters_jax import options
+
+# Other libraries' words for fields, understood in text too.
+SYNONYMS = {'non_linearity': 'activation', 'init_weights': 'init',
+            'inv_adapter_reduction_factor': 'factor'}
+
+_PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
+
+
+def parse(text: str, flag: str = 'adapter config') -> tuple[Any, ...]:
+  """Returns the method configs of a text.
+
+  The grammar is `name[field=value, ...]`, joined by '|' for a union. A field
+  of a name that stands for several methods goes to all that have it.
+
+  Args:
+    text: E.g. 'houlsby', 'seq_bn[reduction_factor=8]' or 'mam'.
+    flag: How to call the text in messages.
+
+  Raises:
+    options.UserError: an unknown name, field or value.
+  """
+  configs = []
+  for part in _split(text, '|'):
+    found = _PART.fullmatch(part)
+    if not found:
+      raise options.UserError(
+          f'{flag}: {part.strip()!r} is not of the form NAME[FIELD=VALUE, ...]')
+    name, fields = found.groups()
+    if name not in methods.CONFIGS:
+      raise options.unknown(flag, name, methods.CONFIGS)
+    values = _parse_fields(fields or '', name, flag)
+    configs.extend(_with_fields(methods.CONFIGS[name], values, name, flag))
+  return tuple(configs)
+
+
+def render(configs: tuple[Any, ...]) -> str:
+  """Returns a short text that `parse` makes the configs of."""
+  return '|'.join(_render(config) for config in configs)
+
+
+def _render(config: Any) -> str:
+  """Returns the shortest text of one config, from the nearest named one."""
+  texts = []
+  for name, (start, *more) in methods.CONFIGS.items():
+    if more or type(start) is not type(config):
+      continue
+    changed = {
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config)
+        if getattr(config, f.name) != getattr(start, f.name)}
+    if 'reduction_factor' in changed:
+      changed.setdefault('size', config.size)
+    values = ', '.join(f'{k}={v!r}' for k, v in changed.items())
+    texts.append(f'{name}[{values}]' if values else name)
+  return min(texts, key=len)
+
+
+def check_layers(configs: tuple[Any, ...], layers: int, flag: str) -> None:
+  """Raises UserError for a layer that a model of so many does not have."""
+  for config in configs:
+    for field in ('layers', 'leave_out'):
+      for layer in getattr(config, field, None) or ():
+        if not 0 <= layer < layers:
+          raise options.UserError(
+              f'{flag}: {field}: there is no layer {layer}; the model has '
+              f'{layers} layers, numbered 0 to {layers - 1}')
+
+
+def _split(text: str, separator: str) -> list[str]:
+  """Returns the parts of a text between separators outside brackets."""
+  parts, depth, start = [], 0, 0
+  for position, letter in enumerate(text):
+    depth += (letter in '[({') - (letter in '])}')
+    if letter == separator and depth == 0:
+      parts.append(text[start:position])
+      start = position + 1
+  return [*parts, text[start:]]
+
+
+def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
+  """Returns {field: value} of 'field=value, ...'; bare words are strings."""
+  values = {}
+  for part in _split(text, ','):
+    if not part.strip():
+      continue
+    field, equals, value = (s.strip() for s in part.partition('='))
+    if not equals or not field.isidentifier():
+      raise options.UserError(
+          f'{flag}: {part.strip()!r} in {name}[...] is not of the form '
+          'FIELD=VALUE')
+    if field in values:
+      raise options.UserError(f'{flag}: {name} is given {field} twice')
+    try:
+      values[field] = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+      values[field] = value
+  return values
+
+
+def _with_fields(
+    configs: tuple[Any, ...], values: dict[str, Any], name: str, flag: str
+) -> list[Any]:
+  """Returns the configs with the values in all that have the fields."""
+  fields = [{f.name for f in dataclasses.fields(c)} for c in configs]
+  changes = [{} for _ in configs]
+  for word, value in values.items():
+    field = SYNONYMS.get(word, word)
+    takers = [i for i, known in enumerate(fields) if field in known]
+    if not takers:
+      raise options.unknown(
+          f'{flag}: field of {name}', word, sorted(set().union(*fields)))
+    for index in takers:
+      changes[index][field] = convert(
+          value, typing.get_type_hints(type(configs[index]))[field],
+          f'{flag}: {name}[{word}={value}]')
+  try:
+    return [c.with_fields(**change) if change else c
+            for c, change in zip(configs, changes, strict=True)]
+  except options.UserError as error:
+    raise options.UserError(f'{flag}: {name}: {error}') from error
+
+
+def convert(value: Any, wanted: Any, what: str) -> Any:
+  """Returns a value as the annotated type, lists and dicts as tuples.
+
+  Args:
+    value: Of JSON or a Python literal.
+    wanted: The annotation of the field.
+    what: How to name it in the message.
+
+  Raises:
+    options.UserError: it is of another type.
+  """
+  choices = (typing.get_args(wanted)
+             if isinstance(wanted, types.UnionType) else (wanted,))
+  if isinstance(value, dict):
+    value = tuple((str(key), entry) for key, entry in value.items())
+  if isinstance(value, (list, tuple)):
+    value = tuple(value)
+  for choice in choices:
+    if _is(value, choice):
+      return value
+  if float in choices and _is(value, int):
+    return value
+  names = ' or '.join(
+      'None' if c is type(None) else getattr(c, '__name__', str(c))
+      if not typing.get_args(c) else str(c) for c in choices)
+  raise options.UserError(f'{what}: give {names}')
+
+
+def _is(value: Any, kind: Any) -> bool:
+  """Returns whether a value is of a plain or a tuple type."""
+  arguments = typing.get_args(kind)
+  if not arguments:
+    if kind in (int, float) and isinstance(value, bool):
+      return False
+    return isinstance(value, kind)
+  if not isinstance(value, tuple):
+    return False
+  if arguments[-1] is Ellipsis:
+    return all(_is(entry, arguments[0]) or (
+        arguments[0] is float and _is(entry, int)) for entry in value)
+  return len(value) == len(arguments) and all(
+      _is(entry, argument) or argument is float and _is(entry, int)
+      for entry, argument in zip(value, arguments, strict=True))

@@ -1,0 +1,140 @@
+"""Converts an adapter between this package's folders and other libraries'.
+
+  python -m scripts.convert_adapter --from=runs/glue/.../adapter \
+      --to=exported --format=adapterhub
+  python -m scripts.convert_adapter --from=theirs --to=ours \
+      --checkpoint=bert-base-folder
+
+The format of `--from` is found out; `--format` is that of `--to`: 'own' (the
+default; `experiments.predict` reads it), 'adapterhub', 'peft', or
+'adapter_bert' (a .npz of the authors' TensorFlow variables).
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import os
+import sys
+
+from absl import app
+from absl import flags
+import numpy as np
+
+from adapters_jax import bank
+from adapters_jax import bert
+from adapters_jax import checkpoints
+from adapters_jax import config as config_lib
+from adapters_jax import options
+from adapters_jax import prepare
+from adapters_jax import pretrained
+from adapters_jax.interchange import adapter_bert
+from adapters_jax.interchange import adapterhub
+from adapters_jax.interchange import peft
+from adapters_jax.interchange import peft_writing
+from adapters_jax.methods import strings
+
+FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
+
+_FROM = flags.DEFINE_string('from', '', 'Folder (or .npz file) to read.')
+_TO = flags.DEFINE_string('to', '', 'Folder (or .npz file) to write.')
+_FORMAT = flags.DEFINE_string('format', 'own', f'One of {", ".join(FORMATS)}.')
+_CHECKPOINT = flags.DEFINE_string(
+    'checkpoint', 'minilm-l6', 'Pretrained BERT that the adapter is for.')
+_NAME = flags.DEFINE_string('name', 'adapter', 'What to call it in the files.')
+_LABELS = flags.DEFINE_list(
+    'labels', [], 'Names of the classes, where the files have none.')
+
+
+def find_format(path: str) -> str:
+  """Returns which of FORMATS a folder or file is of.
+
+  Raises:
+    options.UserError: none of them.
+  """
+  if path.endswith('.npz') and os.path.isfile(path):
+    return 'adapter_bert'
+  if os.path.isfile(os.path.join(path, checkpoints.WEIGHTS)):
+    return 'own'
+  config = os.path.join(path, adapterhub.CONFIG)
+  if not os.path.isfile(config):
+    raise options.UserError(
+        f'--from={path}: there is no {checkpoints.WEIGHTS}, no '
+        f'{adapterhub.CONFIG}, and it is no .npz')
+  with open(config, encoding='utf-8') as file:
+    return 'peft' if 'peft_type' in json.load(file) else 'adapterhub'
+
+
+def read(path: str, shape: bert.BertConfig) -> bank.Adapter:
+  """Returns the adapter of a folder or file of any of FORMATS."""
+  form = find_format(path)
+  if form == 'own':
+    return read_own(path, shape)
+  if form == 'adapterhub':
+    return adapterhub.read(path, shape)[1]
+  if form == 'peft':
+    return peft.read(path, shape)
+  with np.load(path) as variables:
+    return adapter_bert.from_variables(dict(variables), shape)
+
+
+def read_own(folder: str, shape: bert.BertConfig) -> bank.Adapter:
+  """Returns the adapter of a folder that a run has saved."""
+  tuned, settings = checkpoints.load_tuned(folder)
+  known = {field.name for field in dataclasses.fields(config_lib.Config)}
+  config = config_lib.Config(**{
+      k: v for k, v in settings['config'].items() if k in known})
+  return bank.Adapter(
+      prepare.adapter_configs(config, shape.layers), tuned, config.head_input,
+      tuple(settings['labels']))
+
+
+def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
+  """Writes a folder like that of a run, for `experiments.predict`."""
+  if adapter.outputs is None:
+    raise options.UserError('the adapter has no head, which a folder here has')
+  labels = adapter.labels or tuple(
+      str(n) for n in range(adapter.outputs) if adapter.outputs > 1)
+  config = config_lib.Config(
+      adapter_config=strings.render(adapter.configs), checkpoint=checkpoint,
+      head_input=adapter.head_input)
+  checkpoints.save_tuned(folder, adapter.tuned, {
+      'task': 'converted', 'labels': list(labels), 'texts': ['text'],
+      'config': config_lib.portable(config)})
+
+
+def main(_: Sequence[str]) -> None:
+  """Reads, converts and writes, as the flags say."""
+  if _FORMAT.value not in FORMATS:
+    raise options.unknown('--format', _FORMAT.value, FORMATS)
+  if not _FROM.value or not _TO.value:
+    raise options.UserError('give both --from and --to')
+  shape = pretrained.config_of(_CHECKPOINT.value)
+  adapter = read(_FROM.value, shape)
+  if _LABELS.value:
+    adapter = dataclasses.replace(adapter, labels=tuple(_LABELS.value))
+  notes = []
+  if _FORMAT.value == 'own':
+    write_own(_TO.value, adapter, _CHECKPOINT.value)
+  elif _FORMAT.value == 'adapterhub':
+    base = pretrained.load_base(pretrained.resolve(_CHECKPOINT.value))
+    notes = adapterhub.write(_TO.value, _NAME.value, adapter, base, shape)
+  elif _FORMAT.value == 'peft':
+    notes = peft_writing.write(_TO.value, adapter, shape)
+  else:
+    np.savez(_TO.value, **adapter_bert.to_variables(adapter))
+  print(f'{strings.render(adapter.configs)} -> {_TO.value}')
+  for note in notes:
+    print(f'note: {note}')
+
+
+def run(argv: Sequence[str]) -> None:
+  """Runs main; a user's error is one line and exit status 2."""
+  try:
+    main(argv)
+  except options.UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == '__main__':
+  app.run(run)

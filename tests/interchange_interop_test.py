@@ -1,0 +1,125 @@
+"""Folders exchanged with the real `adapters` and `peft`, with equal logits."""
+
+import json
+import os
+import tempfile
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+
+from adapters_jax.interchange import adapterhub
+from adapters_jax.interchange import peft as our_peft
+from adapters_jax.interchange import peft_writing
+from scripts import make_method_fixtures as fixtures
+from tests import interchange_test as common
+from tests import method_cases
+from tests import methods_parity_test as parity
+
+torch = pytest.importorskip('torch')
+adapters = pytest.importorskip('adapters')
+peft = pytest.importorskip('peft')
+transformers = pytest.importorskip('transformers')
+
+pytestmark = pytest.mark.interop
+
+SHAPE = method_cases.SHAPE
+BASE = parity.pretrained.from_hugging_face(method_cases.base_tensors())
+FULL = 'prompt: nothing is padded'
+
+# What we write for `adapters`, by our own texts. (It reads no DiReft from
+# files, not even its own.)
+OURS = (
+    'bottleneck[size=6]', 'seq_bn[reduction_factor=4]',
+    'par_bn[reduction_factor=4]', 'adapter_plus[stochastic_depth=0.0]',
+    'seq_bn[reduction_factor=8, ln_before=True, ln_after=True]',
+    'double_seq_bn_inv[reduction_factor=8]', 'compacter[reduction_factor=4]',
+    'prefix_tuning[prefix_length=3, bottleneck_size=8]', 'prefix_tuning_flat',
+    'prompt_tuning', 'lora[r=3, alpha=6]', 'rslora', 'dora', 'ia3',
+    'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft',
+    'mam[bottleneck_size=8]', 'unipelt[bottleneck_size=8]')
+OURS_PEFT = (
+    'lora[r=3, alpha=6]', 'rslora[leave_out=[0]]', 'dora[dora=peft]',
+    'lora[sites=["ffn_output"]]', 'ia3[sites=["key", "intermediate"]]',
+    'ia3[alpha=2, sites=["value"]]|ia3_inputs', 'vera[r=4, alpha=2]',
+    'prompt_tuning[combine=words, prompt_length=4]',
+    'prefix_tuning_flat[shift_positions=True, prefix_length=3]')
+
+
+def logits_here(adapter):
+  return parity.outputs(
+      adapter.configs, adapter.tuned, method_cases.batch(FULL),
+      adapter.head_input)[1]
+
+
+def logits_there(model):
+  return fixtures.run(model.eval(), FULL, lambda out: out.hidden_states[-1])[
+      'logits']
+
+
+class AdapterHubTest(parameterized.TestCase):
+
+  @parameterized.parameters(*OURS)
+  def test_ours_there(self, text):
+    adapter = common.make(text)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    adapterhub.write(folder, 'film', adapter, BASE, SHAPE)
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    model.load_adapter(folder, use_safetensors=True, set_active=True)
+    np.testing.assert_allclose(
+        logits_there(model), logits_here(adapter), atol=1e-5, rtol=1e-5)
+
+  @parameterized.product(
+      config=['double_seq_bn[reduction_factor=4]', 'lora[r=4]',
+              'compacter[reduction_factor=4]', 'prefix_tuning_flat',
+              'loreft[r=2]'],
+      safe=[True, False])
+  def test_theirs_here(self, config, safe):
+    if safe and 'prefix' in config:
+      self.skipTest('the library cannot write shared tensors so')
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    before = {name for name, _ in model.named_parameters()}
+    model.add_adapter('n', config=config)
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters() if name not in before], 4)
+    model.add_classification_head('n', num_labels=3, layers=2)
+    model.set_active_adapters('n')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(folder, 'n', use_safetensors=safe)
+    name, adapter = adapterhub.read(folder, SHAPE)
+    self.assertEqual(name, 'n')
+    np.testing.assert_allclose(
+        logits_here(adapter), logits_there(model), atol=1e-5, rtol=1e-5)
+
+
+class PeftTest(parameterized.TestCase):
+
+  def load(self, folder):
+    model = fixtures.make_bert(
+        transformers.BertForSequenceClassification, num_labels=3)
+    return peft.PeftModel.from_pretrained(model, folder)
+
+  @parameterized.product(text=OURS_PEFT, norms=[True, False])
+  def test_ours_there(self, text, norms):
+    if norms and text.startswith('pr'):
+      self.skipTest('PEFT saves no norms with a prompt or a prefix')
+    adapter = common.make(text, norms=norms)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    peft_writing.write(folder, adapter, SHAPE)
+    np.testing.assert_allclose(
+        logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
+        rtol=1e-5)
+
+  @parameterized.parameters(*method_cases.PEFT)
+  def test_theirs_here(self, case):
+    model = fixtures.make_bert(
+        transformers.BertForSequenceClassification, num_labels=3)
+    model = peft.get_peft_model(model, peft.get_peft_config(
+        {**method_cases.PEFT[case], 'task_type': 'SEQ_CLS'}))
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_pretrained(folder)
+    with open(os.path.join(folder, our_peft.CONFIG)) as file:
+      self.assertIn('peft_type', json.load(file))
+    adapter = our_peft.read(folder, SHAPE)
+    np.testing.assert_allclose(
+        logits_here(adapter), logits_there(model), atol=1e-5, rtol=1e-5)
