@@ -15,10 +15,24 @@ import jax
 # What the sites of each method share, None for methods that share nothing.
 Shared = tuple[Any, ...]
 
+SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
+         'intermediate', 'ffn_output', 'layer_output')
+
 
 def needs_all_rows(configs: tuple[Any, ...]) -> bool:
   """Returns whether the last layer must compute what no head reads."""
   return any(config.needs_all_rows for config in configs)
+
+
+def check_alike(configs: tuple[Any, ...], layers: int) -> None:
+  """Raises ValueError unless a loop over the layers can hold the methods."""
+  for config in configs:
+    same = all(
+        config.applies(site, layer) == config.applies(site, 0)
+        for site in SITES for layer in range(layers))
+    if not same or config.kind == 'key_value':
+      raise ValueError(
+          f'scan: {type(config).__name__} is not the same in all layers')
 
 
 def make_shared(shape: Any, *, train: bool) -> Shared:

@@ -222,6 +222,7 @@ class Encoder(nn.Module):
       return keep(call(layer, keep(x), mask, shared))
 
     if config.scan:
+      adapt.check_alike(config.adapters, config.layers)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,
           variable_axes={'params': 0},

@@ -239,7 +239,9 @@ def _write_bottleneck(config, dim, layers):
   return {
       **_same(bottleneck.Bottleneck, config),
       'scaling': scaling if isinstance(scaling, str) else float(scaling),
-      'reduction_factor': factor, 'init_weights': config.init,
+      'reduction_factor': factor,
+      # Theirs cannot build a PHM layer with another; loading replaces it.
+      'init_weights': 'bert' if phm else config.init,
       'mh_adapter': 'attention_output' in config.sites,
       'output_adapter': 'ffn_output' in config.sites,
       'non_linearity': _THEIR_ACTIVATIONS[config.activation],
