@@ -16,6 +16,7 @@ import rich.markup
 import rich.table
 
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import options
 from adapters_jax import trees
 from adapters_jax.methods import strings
@@ -28,7 +29,7 @@ class Adapter:
   Attributes:
     configs: Its methods.
     tuned: Its partial tree; a head and tuned norms included, if any.
-    head_input: 'cls' or 'pooler', as `bert.Classifier` has it.
+    head_input: 'cls' or 'pooler', as `heads.Classifier` has it.
     labels: Names of the head's classes, empty if unknown.
   """
   configs: tuple[Any, ...]
@@ -99,7 +100,7 @@ def rename(
 def activate(
     bank: Mapping[str, Adapter], name: str, shape: bert.BertConfig,
     base: trees.Tree,
-) -> tuple[bert.Classifier, trees.Tree]:
+) -> tuple[heads.Classifier, trees.Tree]:
   """Returns (model, params) of the base with an adapter and its head.
 
   Args:
@@ -114,7 +115,7 @@ def activate(
   adapter = find(bank, name)
   if adapter.outputs is None:
     raise options.UserError(f'adapter: {name!r} has no head')
-  model = bert.Classifier(
+  model = heads.Classifier(
       dataclasses.replace(shape, adapters=adapter.configs), adapter.outputs,
       adapter.head_input)
   return model, trees.overlay(base, adapter.tuned)
@@ -146,7 +147,7 @@ def stack(
 
 
 def apply_mixed(
-    model: bert.Classifier, base: trees.Tree, stacked: trees.Tree,
+    model: heads.Classifier, base: trees.Tree, stacked: trees.Tree,
     ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
 ) -> jax.Array:
   """Classifies a batch with an adapter of its own for each example.

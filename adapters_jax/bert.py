@@ -65,7 +65,8 @@ class BertConfig:
   batch_sharding: jax.sharding.Sharding | None = None
 
 
-def _dense(config: BertConfig, features: int, name: str) -> nn.Dense:
+def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
+  """Returns a linear layer, to [..., features], initialised as BERT's."""
   return nn.Dense(
       features, name=name, dtype=config.dtype,
       kernel_init=nn.initializers.truncated_normal(0.02))
@@ -104,8 +105,7 @@ class Attention(nn.Module):
     head_dim = config.dim // config.heads
 
     def project(inputs, name):  # [batch, length, heads, head_dim]
-      dense = _dense(config, config.dim, name)
-      projected = sites.linear(name, dense, inputs)
+      projected = sites.linear(name, dense(config, config.dim, name), inputs)
       return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
 
     query = project(x[:, :rows], 'query') * head_dim**-0.5
@@ -127,7 +127,7 @@ class Attention(nn.Module):
       mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
     mixed = mixed.reshape(*mixed.shape[:2], config.dim)
     return sites.linear(
-        'attention_output', _dense(config, config.dim, 'output'), mixed)
+        'attention_output', dense(config, config.dim, 'output'), mixed)
 
 
 class Layer(nn.Module):
@@ -149,10 +149,10 @@ class Layer(nn.Module):
     x = sites.sublayer('attention_output', x[:, :rows], drop(update),
                        _norm(config, 'attention_norm'))
     hidden = sites.linear(
-        'intermediate', _dense(config, config.ffn_dim, 'ffn_intermediate'), x)
+        'intermediate', dense(config, config.ffn_dim, 'ffn_intermediate'), x)
     hidden = methods.ACTIVATIONS[config.activation](hidden)
     update = sites.linear(
-        'ffn_output', _dense(config, config.dim, 'ffn_output'), hidden)
+        'ffn_output', dense(config, config.dim, 'ffn_output'), hidden)
     x = sites.sublayer(
         'ffn_output', x, drop(update), _norm(config, 'ffn_norm'))
     return sites.layer_output(x)
@@ -270,50 +270,6 @@ class Bert(nn.Module):
     x, mask = adapt.embedding('embedding', config.adapters, x, mask)
     encoder = Encoder(config, name='encoder')
     return (x, *encoder(x, mask, rows=rows, train=train))
-
-
-class Classifier(nn.Module):
-  """BERT with a linear head on [CLS], for classes or for one score.
-
-  Attributes:
-    config: The encoder.
-    outputs: Classes, or 1 for regression.
-    head_input: 'cls' for the last hidden state of [CLS], 'pooler' for BERT's
-      tanh layer over it, as in the authors' code.
-  """
-  config: BertConfig
-  outputs: int
-  head_input: str = 'cls'
-
-  @nn.compact
-  def __call__(
-      self,
-      tokens: jax.Array,
-      segments: jax.Array,
-      mask: jax.Array,
-      *,
-      train: bool = False,
-  ) -> jax.Array:
-    """Classifies a batch.
-
-    Args:
-      tokens: [batch, length] int32 word pieces, [CLS] first.
-      segments: [batch, length] int32, 0 or 1.
-      mask: [batch, length] bool, False at padding.
-      train: Whether to drop out; needs the 'dropout' rng.
-
-    Returns:
-      [batch, outputs] float32 logits (or scores).
-    """
-    bert = Bert(self.config)
-    nn.share_scope(self, bert)  # The head's paths stand beside the encoder's.
-    hidden = bert(tokens, segments, mask, rows=1, train=train)[-1]
-    summary = hidden[:, 0]  # [batch, dim]
-    if self.head_input == 'pooler':
-      summary = nn.tanh(_dense(self.config, self.config.dim, 'pooler')(summary))
-    summary = dropout.Dropout(self.config.dropout)(summary, train=train)
-    logits = _dense(self.config, self.outputs, 'head')(summary)
-    return logits.astype(jnp.float32)
 
 
 def init(

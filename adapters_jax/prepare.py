@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from adapters_jax import bert
-from adapters_jax import config as config_lib
 from adapters_jax import devices
+from adapters_jax import config as config_lib
+from adapters_jax import heads
 from adapters_jax import methods
-from adapters_jax import options
 from adapters_jax import optimizers
+from adapters_jax import options
 from adapters_jax import pretrained
 from adapters_jax import sharding
 from adapters_jax import trees
@@ -47,7 +48,7 @@ class Setup:
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
-  model: bert.Classifier
+  model: heads.Classifier
   mesh: jax.sharding.Mesh
   base: trees.Tree
   tuned: trees.Tree
@@ -81,7 +82,7 @@ def adapter_configs(
 def make_model(
     config: config_lib.Config, shape: bert.BertConfig, outputs: int,
     device: Any = None,
-) -> bert.Classifier:
+) -> heads.Classifier:
   """Returns the classifier of the settings on an encoder of this shape.
 
   Args:
@@ -99,12 +100,12 @@ def make_model(
       shape, adapters=adapter_configs(config, shape.layers),
       dtype=chosen.dtype, attention=chosen.attention, remat=config.remat,
       **changed)
-  return bert.Classifier(shape, outputs, config.head_input)
+  return heads.Classifier(shape, outputs, config.head_input)
 
 
 def on_mesh(
-    model: bert.Classifier, mesh: jax.sharding.Mesh
-) -> bert.Classifier:
+    model: heads.Classifier, mesh: jax.sharding.Mesh
+) -> heads.Classifier:
   """Returns the model that keeps to its rows where weights are sliced."""
   if 'fsdp' not in mesh.axis_names:
     return model
@@ -255,7 +256,7 @@ def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
 
 
 def init_tuned(
-    model: bert.Classifier, base: trees.Tree, select: optimizers.Select,
+    model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
     seed: int,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Returns (tuned tree in float32, shapes of the whole tree) at the start.
@@ -276,7 +277,7 @@ def init_tuned(
   return tuned, jax.eval_shape(lambda tree: tree, params)
 
 
-def shapes(model: bert.Classifier) -> trees.Tree:
+def shapes(model: heads.Classifier) -> trees.Tree:
   """Returns the shapes of a model's whole tree."""
   return jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
 

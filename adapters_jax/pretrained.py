@@ -13,6 +13,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import assets
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import hub
 from adapters_jax import options
 from adapters_jax import trees
@@ -149,7 +150,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
     pooler: Whether the model reads the pooler; else it is left out.
 
   Returns:
-    float32 numpy arrays at the paths of `bert.Classifier`, without a head.
+    float32 numpy arrays at the paths of `heads.Classifier`, without a head.
 
   Raises:
     options.UserError: lists the missing, unknown and misshapen names.
@@ -164,7 +165,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   tree = from_hugging_face(tensors)
   if not pooler:
     tree.pop('pooler', None)
-  model = bert.Classifier(config, 1, 'pooler' if pooler else 'cls')
+  model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
   wanted: Any = jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
   wanted.pop('head')
   try:

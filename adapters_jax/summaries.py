@@ -125,7 +125,7 @@ def rows(found: Iterable[Point]) -> list[dict[str, str]]:
         'test': _mean_text(point.scores('test')),
         'best on dev': ' / '.join(
             f'{v:.1f}' for v in (100 * results.primary(best), *test)),
-        'trained': f'{first.trained_params / first.total_params:.2%}',
+        'trained': f'{100 * first.trained_params / first.total_params:.3g} %',
         'CPU minutes': f'{point.minutes:.1f}',
     })
   return table

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters_jax import bank as bank_lib
 from adapters_jax import bert
+from adapters_jax import bank as bank_lib
+from adapters_jax import heads
 from adapters_jax import options
 from adapters_jax import pretrained
 from adapters_jax import trees
@@ -20,7 +21,7 @@ def make(text='bottleneck[size=3]', seed=0):
   configs = strings.parse(text)
   shape = dataclasses.replace(tiny.CONFIG, adapters=configs)
   shapes = jax.eval_shape(
-      lambda: bert.init(bert.Classifier(shape, 2), jax.random.key(0)))
+      lambda: bert.init(heads.Classifier(shape, 2), jax.random.key(0)))
   tuned, _ = trees.split(shapes, lambda path: trees.role(path) != 'encoder')
   rng = np.random.default_rng(seed)
   return bank_lib.Adapter(configs, jax.tree.map(

@@ -8,6 +8,7 @@ import pytest
 
 from adapters_jax import assets
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import pretrained
 from adapters_jax import trees
 from adapters_jax.methods import bottleneck
@@ -24,16 +25,16 @@ ADAPTED = dataclasses.replace(
 
 @functools.cache
 def params(head_input='cls'):
-  return tiny.init(bert.Classifier(ADAPTED, 2, head_input))
+  return tiny.init(heads.Classifier(ADAPTED, 2, head_input))
 
 
 def logits(params, batch, config=ADAPTED, head_input='cls'):
-  return bert.Classifier(config, 2, head_input).apply(
+  return heads.Classifier(config, 2, head_input).apply(
       {'params': params}, batch['tokens'], batch['segments'], batch['mask'])
 
 
 def shapes(config, head_input='cls', outputs=2):
-  model = bert.Classifier(config, outputs, head_input)
+  model = heads.Classifier(config, outputs, head_input)
   return jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
 
 
@@ -140,7 +141,7 @@ class ModelTest(parameterized.TestCase):
     large = dataclasses.replace(
         tiny.CONFIG, adapters=(bottleneck.Bottleneck(3, init_scale=1.0),))
     moved = trees.overlay(
-        tiny.init(bert.Classifier(large, 2)), trees.unflatten(plain))
+        tiny.init(heads.Classifier(large, 2)), trees.unflatten(plain))
     self.assertGreater(
         np.abs(before - logits(moved, batch, large)).max(), 50 * near)
 

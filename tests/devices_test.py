@@ -6,8 +6,8 @@ from absl.testing import parameterized
 import jax
 import numpy as np
 
-from adapters_jax import bert
 from adapters_jax import devices
+from adapters_jax import heads
 from tests import tiny
 
 
@@ -47,7 +47,7 @@ class ChooseTest(parameterized.TestCase):
 
 
 def logits(config, params, batch):
-  apply = jax.jit(bert.Classifier(config, 2).apply)
+  apply = jax.jit(heads.Classifier(config, 2).apply)
   return apply(params, batch['tokens'], batch['segments'], batch['mask'])
 
 
@@ -56,7 +56,7 @@ class AttentionTest(parameterized.TestCase):
   def test_fused_attention_equals_einsum_and_is_used_without_dropout(self):
     # 'xla' stands in for 'cudnn', which takes the same arguments.
     fused = dataclasses.replace(tiny.CONFIG, attention='xla')
-    model = bert.Classifier(fused, 2)
+    model = heads.Classifier(fused, 2)
     params = {'params': tiny.init(model)}
     batch = tiny.random_batch(length=6)
     called = mock.Mock(side_effect=jax.nn.dot_product_attention)
@@ -72,7 +72,7 @@ class AttentionTest(parameterized.TestCase):
         found, logits(tiny.CONFIG, params, batch), atol=1e-6)
 
   def test_bfloat16_is_close_to_float32(self):
-    params = {'params': tiny.init(bert.Classifier(tiny.CONFIG, 2))}
+    params = {'params': tiny.init(heads.Classifier(tiny.CONFIG, 2))}
     batch = tiny.random_batch()
     found, wanted = (
         logits(dataclasses.replace(tiny.CONFIG, dtype=dtype), params, batch)

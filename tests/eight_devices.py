@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters_jax import bert
 from adapters_jax import checkpoints
 from adapters_jax import dropout
+from adapters_jax import heads
 from adapters_jax import optimizers
 from adapters_jax import prepare
 from adapters_jax import sharding
@@ -36,7 +36,7 @@ def whole_batch():
 
 @functools.cache
 def parameters():
-  return jax.device_get(tiny.init(bert.Classifier(SHAPE, 2)))
+  return jax.device_get(tiny.init(heads.Classifier(SHAPE, 2)))
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def prepared(text, tune):
         training.init_state(tuned, tx, jax.random.key(3)))
 
   progress = sharding.create(mesh, begin, sharding.place(mesh, tuned))
-  model = prepare.on_mesh(bert.Classifier(SHAPE, 2), mesh)
+  model = prepare.on_mesh(heads.Classifier(SHAPE, 2), mesh)
   step = training.make_train_step(
       model, tx, training.cross_entropy,
       shardings=(sharding.shardings(mesh, progress.state),

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.methods import bottleneck
@@ -22,7 +23,7 @@ DRY = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=0.0)
 
 def gradient(config, params, batch):
   """Returns (loss, gradient, residuals' bytes) with dropout on."""
-  model = bert.Classifier(config, 2)
+  model = heads.Classifier(config, 2)
 
   def loss(params):
     logits = model.apply(
@@ -39,7 +40,7 @@ def gradient(config, params, batch):
 class RematTest(parameterized.TestCase):
 
   def test_same_gradient_with_less_kept(self):
-    params = tiny.init(bert.Classifier(CONFIG, 2))
+    params = tiny.init(heads.Classifier(CONFIG, 2))
     batch = tiny.random_batch(CONFIG, 4, 11)
     loss, wanted, kept = gradient(CONFIG, params, batch)
     again = dataclasses.replace(CONFIG, remat=True)
@@ -53,7 +54,7 @@ class RematTest(parameterized.TestCase):
 class ScanTest(parameterized.TestCase):
 
   def test_scanned_layers_compute_the_same(self):
-    params = tiny.init(bert.Classifier(CONFIG, 2))
+    params = tiny.init(heads.Classifier(CONFIG, 2))
     flat = trees.flatten(params)
     stacked = {path: leaf for path, leaf in flat.items()
                if trees.layer_of(path) in (None, 2)}
@@ -61,7 +62,7 @@ class ScanTest(parameterized.TestCase):
       if '/layer_0/' in path:
         stacked[path.replace('/layer_0/', '/layers/')] = jnp.stack(
             [flat[path], flat[path.replace('/layer_0/', '/layer_1/')]])
-    scanned = bert.Classifier(
+    scanned = heads.Classifier(
         dataclasses.replace(CONFIG, scan=True, remat=True), 2)
     trees.check_same(
         trees.unflatten(stacked),
@@ -71,7 +72,7 @@ class ScanTest(parameterized.TestCase):
         jax.jit(model.apply)({'params': tree}, batch['tokens'],
                              batch['segments'], batch['mask'])
         for model, tree in ((scanned, trees.unflatten(stacked)),
-                            (bert.Classifier(CONFIG, 2), params)))
+                            (heads.Classifier(CONFIG, 2), params)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
@@ -80,7 +81,7 @@ class AccumulateTest(parameterized.TestCase):
   @functools.cache
   def step(self, accumulate):
     """Returns (tuned, loss) after a plain gradient step on the whole tree."""
-    model, tx = bert.Classifier(DRY, 2), optax.sgd(1.0)
+    model, tx = heads.Classifier(DRY, 2), optax.sgd(1.0)
     params = tiny.init(model)
     batch = tiny.random_batch(DRY, 6, 5)
     # Parts of 3 rows each take every second row: 3 and 1 of them count.
@@ -104,7 +105,7 @@ class AccumulateTest(parameterized.TestCase):
     self.assertGreater(max(jax.tree.leaves(moved)), 0.01)
 
   def test_parts_drop_out_differently(self):
-    model, tx = bert.Classifier(CONFIG, 2), optax.sgd(0.0)
+    model, tx = heads.Classifier(CONFIG, 2), optax.sgd(0.0)
     batch = tiny.random_batch(CONFIG, 1, 5)
     batch['weights'][:] = 1
     twice = {name: np.repeat(value, 2, axis=0) for name, value in batch.items()}

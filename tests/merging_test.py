@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import bank as bank_lib
-from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import merging
 from adapters_jax import options
 from adapters_jax import trees
@@ -40,9 +40,9 @@ class FoldTest(parameterized.TestCase):
   def test_a_folded_base_gives_the_same_logits(self, text):
     made = adapter(text)
     batch = tiny.random_batch(common.SHAPE, 3, 5)
-    model = bert.Classifier(
+    model = heads.Classifier(
         dataclasses.replace(common.SHAPE, adapters=made.configs), 2)
-    plain = bert.Classifier(common.SHAPE, 2)
+    plain = heads.Classifier(common.SHAPE, 2)
     before = jax.device_get(common.base())
     folded, replaced = merging.fold(common.base(), made)
     self.assertEmpty(

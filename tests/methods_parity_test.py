@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import pretrained
 from adapters_jax import trees
 from adapters_jax.interchange import adapterhub
@@ -31,7 +32,7 @@ def load(case: str):
 def outputs(configs, tuned, batch, head_input='cls'):
   """Returns (hidden states, logits) of our model."""
   shape = dataclasses.replace(method_cases.SHAPE, adapters=configs)
-  model = bert.Classifier(shape, method_cases.OUTPUTS, head_input)
+  model = heads.Classifier(shape, method_cases.OUTPUTS, head_input)
   params = trees.overlay(
       pretrained.from_hugging_face(method_cases.base_tensors()), tuned)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from adapters_jax import bert
 from adapters_jax import checkpoints
+from adapters_jax import heads
 from adapters_jax import config as config_lib
 from adapters_jax import methods
 from adapters_jax import optimizers
@@ -65,7 +66,7 @@ def base():
 def make(text, layers=SHAPE.layers):
   """Returns (model, tuned tree, all but the norms) of a config."""
   configs = strings.parse(text)
-  model = bert.Classifier(
+  model = heads.Classifier(
       dataclasses.replace(SHAPE, adapters=configs, dropout=0.0, layers=layers,
                           attention_dropout=0.0), 2)
   params = bert.init(model, jax.random.key(1), base())
@@ -157,7 +158,7 @@ class MethodsTest(parameterized.TestCase):
   @parameterized.parameters('lora', 'rslora', 'dora', 'ia3', 'vera')
   def test_a_fresh_update_of_weights_is_none(self, name):
     model, tuned = make(TEXTS[name])
-    plain = bert.Classifier(SHAPE, 2)
+    plain = heads.Classifier(SHAPE, 2)
     batch = tiny.random_batch(SHAPE, 3, 5)
     np.testing.assert_allclose(
         logits(model, tuned, batch),
@@ -187,7 +188,7 @@ class MethodsTest(parameterized.TestCase):
         model.config.adapters[0], tuned, SHAPE.dim, SHAPE.layers,
         'adapter_shared_0')
     self.assertTrue(config.flat)
-    ejected = bert.Classifier(
+    ejected = heads.Classifier(
         dataclasses.replace(model.config, adapters=(config,)), 2)
     batch = tiny.random_batch(SHAPE, 3, 5)
     np.testing.assert_allclose(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import optimizers
 from adapters_jax import training
 from adapters_jax import trees
@@ -16,7 +17,7 @@ from tests import tiny
 
 LAYERS = 3
 SHAPES = trees.flatten(jax.eval_shape(lambda: bert.init(
-    bert.Classifier(dataclasses.replace(
+    heads.Classifier(dataclasses.replace(
         tiny.CONFIG, adapters=(bottleneck.Bottleneck(4),)), 2, 'pooler'),
     jax.random.key(0))))
 
@@ -133,7 +134,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
   config = dataclasses.replace(
       tiny.CONFIG, layers=layers, dim=48, ffn_dim=96, dropout=0.0,
       attention_dropout=0.0, adapters=adapters)
-  model = bert.Classifier(config, 2)
+  model = heads.Classifier(config, 2)
   select = optimizers.TUNE[tune](layers, **changed)
   tx = optimizers.make_optimizer(select, learning_rate=0.1, steps=5)
   batch = tiny.random_batch(config, batch=8, length=12)

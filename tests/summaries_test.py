@@ -37,7 +37,7 @@ class SummariesTest(parameterized.TestCase):
         'epochs': '3', 'seeds': '3', 'metric': 'matthews',
         'dev': '40.0 ± 5.8',  # 0.1 / sqrt(3)
         'test': '40.0 ± 11.5',  # 0.2 / sqrt(3)
-        'best on dev': '50.0 / 60.0', 'trained': '7.00%', 'minutes': '1.5'})
+        'best on dev': '50.0 / 60.0', 'trained': '7 %', 'CPU minutes': '0.0'})
     self.assertEqual(rows[1]['dev'], '90.0')
     self.assertEqual(rows[1]['test'], '-')
 

@@ -8,6 +8,7 @@ import numpy as np
 from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import bert
+from adapters_jax import heads
 
 WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
          'the', 'plot', '##s')
@@ -117,6 +118,6 @@ def random_batch(
   }
 
 
-def init(model: bert.Classifier, seed: int = 0) -> dict:
+def init(model: heads.Classifier, seed: int = 0) -> dict:
   """Returns initialised parameters of a model."""
   return jax.jit(lambda key: bert.init(model, key))(jax.random.key(seed))

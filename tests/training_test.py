@@ -7,6 +7,7 @@ import numpy as np
 import optax
 
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import optimizers
 from adapters_jax import options
 from adapters_jax import training
@@ -16,7 +17,7 @@ from tests import tiny
 
 CONFIG = bert.BertConfig(**{
     **tiny.CONFIG.__dict__, 'adapters': (bottleneck.Bottleneck(3),)})
-MODEL = bert.Classifier(CONFIG, 2, 'pooler')
+MODEL = heads.Classifier(CONFIG, 2, 'pooler')
 SELECT = optimizers.select_adapters(3)
 
 

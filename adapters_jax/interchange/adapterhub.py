@@ -12,6 +12,7 @@ import numpy as np
 
 from adapters_jax import bank
 from adapters_jax import bert
+from adapters_jax import heads
 from adapters_jax import options
 from adapters_jax import results
 from adapters_jax import trees
@@ -33,7 +34,7 @@ def adapter_shapes(
     configs: tuple[Any, ...], shape: bert.BertConfig
 ) -> dict[str, Any]:
   """Returns {path: shape} of the leaves that methods add to an encoder."""
-  model = bert.Classifier(dataclasses.replace(shape, adapters=configs), 1)
+  model = heads.Classifier(dataclasses.replace(shape, adapters=configs), 1)
   tree = jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
@@ -126,7 +127,7 @@ def head_tensors(
     tensors: Of the head's file.
 
   Raises:
-    options.UserError: a head that `bert.Classifier` does not compute.
+    options.UserError: a head that `heads.Classifier` does not compute.
   """
   def dense(stem):
     return {'kernel': np.asarray(tensors[f'{stem}.weight'], np.float32).T,
