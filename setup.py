@@ -40,7 +40,7 @@ setuptools.setup(
         'tqdm',
     ],
     extras_require={
-        'test': ['pytest'],
+        'test': ['pytest', 'pytest-xdist'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
         'tpu': ['jax[tpu]'],
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.

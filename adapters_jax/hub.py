@@ -38,7 +38,7 @@ def file(name: str, path: str, revision: str | None = None) -> str:
         name, path, revision=revision, local_files_only=not _reachable())
   except errors.LocalEntryNotFoundError as error:
     raise options.UserError(
-        f'checkpoint: {name!r} is neither a name that comes with the project '
+        f'--checkpoint: {name!r} is neither a name that comes with the project '
         f'(minilm-l6) nor a folder, and the Hugging Face hub cannot be reached '
         'for it; check the name and the network, or give a folder with '
         'config.json, model.safetensors and tokenizer.json') from error
@@ -46,7 +46,7 @@ def file(name: str, path: str, revision: str | None = None) -> str:
     raise FileNotFoundError(f'{name} has no {path}') from error
   except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
     raise options.UserError(
-        f'checkpoint: {name!r} is neither a name that comes with the project '
+        f'--checkpoint: {name!r} is neither a name that comes with the project '
         '(minilm-l6), nor a folder, nor a repository of the Hugging Face hub '
         f'({type(error).__name__})') from error
 
@@ -56,8 +56,8 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
     return file(name, path, revision)
   except FileNotFoundError as error:
     raise options.UserError(
-        f'checkpoint: {error} on the Hugging Face hub; a BERT repository with '
-        'config.json and model.safetensors is needed') from error
+        f'--checkpoint: {error} on the Hugging Face hub; a BERT repository '
+        'with config.json and model.safetensors is needed') from error
 
 
 def config(name: str) -> str:

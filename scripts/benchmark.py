@@ -12,11 +12,9 @@ made; for epochs also making the batches.
 """
 
 from collections.abc import Callable
+import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from typing import Any
 
@@ -27,14 +25,15 @@ import numpy as np
 
 from adapters_jax import assets
 from adapters_jax import config as config_lib
-from adapters_jax import optimizers
 from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import results
 from adapters_jax import run
+from adapters_jax import sharding
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.data import batching
+from scripts import fresh
 
 PARTS = ('gemm', 'step', 'epoch', 'inference', 'memory', 'start')
 
@@ -89,15 +88,17 @@ class Ours:
     self.config = config_lib.Config(
         task=task, tune=tune, data_dir=_DATA_DIR.value, learning_rate=rate)
     self.setup = prepare.prepare(self.config)
-    tx = optimizers.make_optimizer(
-        self.setup.select, learning_rate=rate, steps=10_000)
-    self.state = training.init_state(self.setup.tuned, tx, jax.random.key(0))
-    self.train_step = training.make_train_step(
-        self.setup.model, tx, training.cross_entropy)
+    tx, self.train_step = run.make_step(
+        self.config, self.setup, run.CLASSIFICATION)
+    self.state = sharding.create(
+        self.setup.mesh,
+        lambda tuned: training.init_state(tuned, tx, jax.random.key(0)),
+        self.setup.tuned)
     self.eval_step = training.make_eval_step(self.setup.model)
 
   def step(self, batch: dict[str, np.ndarray]) -> float:
     """Takes one step and waits for its loss."""
+    batch = sharding.place_batch(self.setup.mesh, batch, BATCH)
     self.state, metrics = self.train_step(self.state, self.setup.base, batch)
     return float(metrics['loss'])
 
@@ -168,7 +169,7 @@ def measure_epoch(slices: int, peer: Any, task: str) -> dict[str, Any]:
     ours.step(random_batch(BATCH, length))
   padded, real = schedule.tokens(0, steps)
   found = {'real_tokens': real, 'ours_padded_tokens': padded, 'steps': steps,
-           'forward_and_backward_flops': necessary_flops(ours, steps)}
+           'necessary_flops': necessary_flops(ours)}
   for name, length in (('dynamic', None), ('to 128', 128)):
     model = peer.make_model(assets.fetch('minilm-l6'), 'adapters', 64)
     step, _ = peer.make_step(model)
@@ -207,7 +208,7 @@ def measure_epoch(slices: int, peer: Any, task: str) -> dict[str, Any]:
   return found
 
 
-def necessary_flops(ours: Ours, steps: int) -> float:
+def necessary_flops(ours: Ours) -> float:
   """Returns the FLOPs of the matrix products an epoch cannot do without.
 
   For every real token: the projections and feed-forward layers forward and
@@ -216,7 +217,6 @@ def necessary_flops(ours: Ours, steps: int) -> float:
   length; in the last layer keys and values for all tokens and the rest for
   [CLS] alone. No padding, no embeddings, norms or softmax.
   """
-  del steps
   config = ours.setup.model.config
   d, f, m = config.dim, config.ffn_dim, config.adapters[0].size
   lengths = ours.setup.splits['train'].lengths.astype(float)
@@ -265,80 +265,6 @@ def measure_inference(turns: int, peer: Any) -> dict[str, Any]:
   return found
 
 
-_CHILD = {
-    'ours': """
-import jax
-from scripts import benchmark
-benchmark.flags.FLAGS(['benchmark'])
-benchmark.run.enable_compilation_cache()
-ours = benchmark.Ours('movie_sentiment', 'adapters')
-for length in {lengths}:
-  ours.step(benchmark.random_batch(32, length))
-tuned = benchmark.jax.tree.leaves(ours.state.tuned)
-moments = [x for x in jax.tree.leaves(ours.state.opt_state) if x.ndim]
-""",
-    'peer': """
-from adapters_jax import assets
-from scripts import benchmark, peer
-model = peer.make_model(assets.fetch('minilm-l6'), 'adapters', 64)
-step, optimizer = peer.make_step(model)
-for length in {lengths}:
-  step(peer.to_torch(benchmark.random_batch(32, length)))
-tuned = [p for p in model.parameters() if p.requires_grad]
-moments = [v for s in optimizer.state.values() for v in s.values() if v.ndim]
-""",
-}
-_REPORT = """
-import json, resource
-print(json.dumps({
-    'peak_bytes': 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-    'tuned_bytes': 4 * sum(int(x.size if isinstance(x.size, int) else x.numel())
-                           for x in tuned),
-    'optimizer_bytes': 4 * sum(
-        int(x.size if isinstance(x.size, int) else x.numel())
-        for x in moments)}))
-"""
-
-
-def child(side: str, lengths: tuple[int, ...], cache: str) -> dict[str, Any]:
-  """Returns the report and the wall seconds of a fresh process."""
-  import json
-  environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': cache}
-  code = _CHILD[side].format(lengths=lengths)
-  code = code.replace(
-      'benchmark.run.enable_compilation_cache()',
-      f"jax.config.update('jax_compilation_cache_dir', {cache!r})")
-  start = time.perf_counter()
-  out = subprocess.run(
-      [sys.executable, '-c', code + _REPORT], check=True, text=True,
-      capture_output=True, env=environment)
-  return {**json.loads(out.stdout.splitlines()[-1]),
-          'seconds': time.perf_counter() - start}
-
-
-def measure_memory() -> dict[str, Any]:
-  """Returns peak resident bytes of a process that trained at 32 x 128."""
-  with tempfile.TemporaryDirectory() as cache:
-    found = {side: child(side, (128, 128), cache) for side in ('ours', 'peer')}
-  print({side: f'{row["peak_bytes"] / 2**20:.0f} MiB'
-         for side, row in found.items()})
-  return found
-
-
-def measure_start(turns: int) -> dict[str, Any]:
-  """Returns seconds from starting Python to the first step's loss."""
-  found = {'ours cold': [], 'ours warm': [], 'peer': []}
-  for _ in range(turns):
-    with tempfile.TemporaryDirectory() as cache:
-      found['ours cold'].append(child('ours', (32,), cache)['seconds'])
-      found['ours warm'].append(child('ours', (32,), cache)['seconds'])
-    found['peer'].append(child('peer', (32,), '')['seconds'])
-  row = {name: {'min': min(v), 'median': statistics.median(v)}
-         for name, v in found.items()}
-  print('start to first step:', row)
-  return row
-
-
 def show(name: str, row: dict[str, Any]) -> None:
   """Prints a comparison."""
   print(f'{name}: ours {1000 * row["ours_seconds"]["min"]:.0f} ms, peer '
@@ -355,7 +281,6 @@ def main(_) -> None:
   run.enable_compilation_cache()
   found: dict[str, Any] = {}
   if _OUT.value and os.path.exists(_OUT.value):
-    import json
     with open(_OUT.value, encoding='utf-8') as file:
       found = json.load(file)
   found['versions'] = {
@@ -367,8 +292,8 @@ def main(_) -> None:
       'epoch': lambda: {task: measure_epoch(_SLICES.value, peer, task)
                         for task in _TASKS.value},
       'inference': lambda: measure_inference(_TURNS.value, peer),
-      'memory': measure_memory,
-      'start': lambda: measure_start(max(3, _TURNS.value // 3)),
+      'memory': fresh.measure_memory,
+      'start': lambda: fresh.measure_start(max(3, _TURNS.value // 3)),
   }
   for part in _PARTS.value:
     found[part] = measures[part]()

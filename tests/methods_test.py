@@ -46,7 +46,8 @@ TEXTS = {
         'lora', 'rslora', 'dora', 'vera', 'loreft', 'noreft', 'direft')},
     **{name: name for name in ('ia3', 'ia3_inputs', 'invertible')},
     'mam': 'mam[prefix_length=3, bottleneck_size=5]',
-    'unipelt': 'unipelt[prefix_length=3, bottleneck_size=5, r=2]',
+    'unipelt': 'unipelt[prefix_length=3, bottleneck_size=5, r=2, '
+               'reduction_factor=3]',
 }
 # One of each kind; the others differ in what the parity tests look at.
 TRAINED = (

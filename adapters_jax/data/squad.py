@@ -56,7 +56,7 @@ class Window:
 def find(name: str) -> tasks.Task:
   """Returns the task; UserError for any other name."""
   if name != TASK.name:
-    raise options.unknown('task', name, (TASK.name,))
+    raise options.unknown('--task', name, (TASK.name,))
   return TASK
 
 

@@ -124,7 +124,7 @@ TASKS = {task.name: task for task in (
 def find(name: str) -> Task:
   """Returns the task of a name; UserError with near matches if unknown."""
   if name not in TASKS:
-    raise options.unknown('task', name, TASKS)
+    raise options.unknown('--task', name, TASKS)
   return TASKS[name]
 
 

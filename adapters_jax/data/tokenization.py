@@ -50,7 +50,7 @@ def load(folder: str) -> tokenizers.Tokenizer:
     tokenizer = _from_vocabulary(folder)
   else:
     raise options.UserError(
-        f'checkpoint: {folder} has neither tokenizer.json nor vocab.txt')
+        f'--checkpoint: {folder} has neither tokenizer.json nor vocab.txt')
   tokenizer.no_padding()  # Files bring settings of their own.
   tokenizer.no_truncation()
   return tokenizer
