@@ -49,11 +49,11 @@ TEXTS = {
     'unipelt': 'unipelt[prefix_length=3, bottleneck_size=5, r=2, '
                'reduction_factor=3]',
 }
-# One of each kind; the others differ in what the parity tests look at.
-TRAINED = (
-    'bottleneck', 'seq_bn_inv', 'par_bn', 'adapter_plus', 'compacter',
-    'prefix_tuning', 'prompt_tuning', 'lora', 'dora', 'ia3', 'ia3_inputs',
-    'vera', 'loreft', 'direft', 'mam', 'unipelt')
+TRAINED = tuple(TEXTS)
+# One of each kind, for what costs two more compiles.
+PADDED = (
+    'bottleneck', 'seq_bn_inv', 'adapter_plus', 'compacter', 'prefix_tuning',
+    'prompt_tuning', 'lora', 'dora', 'ia3', 'vera', 'loreft', 'unipelt')
 
 
 @functools.cache
@@ -133,8 +133,7 @@ class MethodsTest(parameterized.TestCase):
     np.testing.assert_array_equal(
         logits(again, loaded, batch), logits(model, state.tuned, batch))
 
-  @parameterized.parameters(
-      *sorted(set(TRAINED) - {'par_bn', 'direft', 'ia3_inputs', 'mam'}))
+  @parameterized.parameters(*PADDED)
   def test_padding_and_uncomputed_rows_change_nothing(self, name):
     text = TEXTS[name]
     if name == 'loreft':
