@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from adapters_jax import adapt
 from adapters_jax import dropout
 from adapters_jax import methods
+from adapters_jax import products
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,7 @@ def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
   """Returns a linear layer, to [..., features], initialised as BERT's."""
   return nn.Dense(
       features, name=name, dtype=config.dtype,
+      dot_general=products.dot_general,
       kernel_init=nn.initializers.truncated_normal(0.02))
 
 

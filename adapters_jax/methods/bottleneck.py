@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from adapters_jax import dropout
 from adapters_jax import options
+from adapters_jax import products
 from adapters_jax.methods import parts
 
 SITES = ('attention_output', 'ffn_output')
@@ -153,7 +154,9 @@ class Bottleneck(parts.Method):
         'mam_adapter': (nn.initializers.zeros if name == 'up'
                         else parts.uniform_fan_in),
     }[self.init]
-    return nn.Dense(features, kernel_init=init, dtype=x.dtype, name=name)(x)
+    return nn.Dense(
+        features, kernel_init=init, dtype=x.dtype, name=name,
+        dot_general=products.dot_general)(x)
 
 
 class BottleneckAdapter(nn.Module):
