@@ -13,6 +13,7 @@ from adapters_jax import campaign
 from adapters_jax import config as config_lib
 from adapters_jax import grid
 from adapters_jax import options
+from adapters_jax import pages
 from adapters_jax import presets
 from adapters_jax import summaries
 
@@ -127,5 +128,6 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
     except KeyboardInterrupt as error:
       raise SystemExit(130) from error
 
+  pages.start_anew()
   logging.set_verbosity(logging.WARNING)  # JAX tells of absent TPUs at INFO.
   app.run(run, flags_parser=_parse)
