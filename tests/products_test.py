@@ -39,7 +39,10 @@ class ProductsTest(parameterized.TestCase):
 
   def test_gelu_and_its_derivative_are_exact(self):
     x = jnp.linspace(-12, 12, 4001)
-    exact = lambda x: jax.nn.gelu(x, approximate=False)
+
+    def exact(x):
+      return jax.nn.gelu(x, approximate=False)
+
     np.testing.assert_allclose(parts.gelu(x), exact(x), atol=1e-6)
     np.testing.assert_allclose(
         jax.vmap(jax.grad(parts.gelu))(x), jax.vmap(jax.grad(exact))(x),
