@@ -175,10 +175,8 @@ def go(
   later = []
   if names:
     runs = [run for run in runs if run.seed == seeds[0]]
-    groups = {grid.unpicked(run, names): run for run in runs}.values()
-    later = [dataclasses.replace(run, seed=s)
-             for run in groups for s in seeds[1:]]
-  later = grid.placed(later, root)
+    later = grid.placed(
+        _later_seeds(runs, names, seeds[1:], experiment, many.records), root)
   _foretell(runs, later, experiment, many.records, measure, say)
   outcome = run_all(runs, experiment, many.records, run, say)
   if not later:
@@ -189,16 +187,33 @@ def go(
   return outcome + run_all(best, experiment, many.records, run, say)
 
 
+def _later_seeds(runs, names, seeds, experiment, folder):
+  """Returns the runs of later seeds as far as they are known.
+
+  Of a group whose runs have all finished it is the best that will be run, of
+  the others one will stand for it.
+  """
+  groups, later = {}, []
+  for run in runs:
+    groups.setdefault(grid.unpicked(run, names), []).append(run)
+  for members in groups.values():
+    records = [finished(run, experiment, folder) for run in members]
+    best = members[:1] if None in records else grid.pick_best(
+        members, records, names)
+    later += [dataclasses.replace(best[0], seed=seed) for seed in seeds]
+  return later
+
+
 def _foretell(runs, later, experiment, folder, measure, say) -> None:
   """Says how many runs there are and how long the unfinished will take."""
+  runs = runs + later
   todo = [run for run in runs if finished(run, experiment, folder) is None]
-  say(f'{len(runs) + len(later)} runs, {len(runs) - len(todo)} of them '
-      'finished')
-  if todo + later:
+  say(f'{len(runs)} runs, {len(runs) - len(todo)} of them finished')
+  if todo:
     folders = {os.path.dirname(workdirs.path_of(run, experiment))
                for run in runs}
     mine = [record for path in sorted(folders)
             for record in results.read_all(path)]
-    hours = estimate(todo + later, mine, measure)
-    say(f'about {hours:.2f} hours for the other {len(todo + later)}, without '
+    hours = estimate(todo, mine, measure)
+    say(f'about {hours:.2f} hours for the other {len(todo)}, without '
         'compiling')

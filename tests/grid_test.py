@@ -178,6 +178,13 @@ class GoTest(parameterized.TestCase):
        measure=lambda config: (36.0, 10.0))
     self.assertStartsWith(said[1], 'about 0.80 hours for the other 4')
 
+  def test_finished_later_seeds_of_a_pick_are_not_in_the_estimate(self):
+    go('learning_rate=1e-4,1e-2', '0-1', pick='learning_rate')
+    said = []
+    go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate', said=said)
+    self.assertEqual(said[0], '4 runs, 3 of them finished')
+    self.assertIn('hours for the other 1,', said[1])
+
 
 class CostTest(parameterized.TestCase):
 
