@@ -99,6 +99,54 @@ def picked(found: Iterable[Point]) -> list[Point]:
   return list(chosen.values())
 
 
+def headline(
+    found: Iterable[Point], sizes: Sequence[int], top_k: Sequence[int]
+) -> list[Point]:
+  """Returns the points of a results table.
+
+  Those are the ones at default settings but for rates and epochs and, of each
+  task, trained on the most examples.
+
+  Args:
+    found: Points.
+    sizes: Adapter sizes to keep.
+    top_k: Numbers of fine-tuned layers to keep.
+  """
+  def examples(point):
+    return point.settings['train_examples'] or math.inf
+
+  kept = [
+      p for p in found if ', ' not in p.method.replace(', size', '')
+      and (p.settings['tune'] != 'adapters'
+           or p.settings['adapter_size'] in sizes)
+      and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
+  most = {}
+  for point in kept:
+    most[point.task] = max(most.get(point.task, 0), examples(point))
+  return [p for p in kept if examples(p) == most[p.task]]
+
+
+def by_task(found: Iterable[Point], split: str) -> list[dict[str, str]]:
+  """Returns a row for each method with a column for each task.
+
+  Args:
+    found: Points, one for each task and method.
+    split: Whose scores to show; tasks without its labels have no column.
+  """
+  found = [point for point in found if point.scores(split)]
+  titles = {p.task: f'{p.task}, {next(iter(p.records[0].metrics[split]))}'
+            for p in found}
+  table = {}
+  for point in found:
+    first = point.records[0]
+    row = table.setdefault(point.method, {
+        'method': point.method,
+        'trained': f'{100 * first.trained_params / first.total_params:.3g} %',
+        **dict.fromkeys(titles.values(), '-')})
+    row[titles[point.task]] = _mean_text(point.scores(split))
+  return list(table.values())
+
+
 def _mean_text(scores: Sequence[float]) -> str:
   if not scores:
     return '-'

@@ -1,11 +1,13 @@
-"""Makes the results table out of records.
+"""Makes the results tables out of records.
 
   python -m scripts.summarize --records=experiments/results --readme=README.md
 
-One row for each task and method, at the settings with the most seeds and, among
-those, the best mean on dev. In the README it goes between two marker lines.
+A table for dev and one for test: a row for each method, a column for each task,
+at the settings with the most seeds and, among those, the best mean on dev. In
+the README they go between two marker lines.
 """
 
+from collections.abc import Sequence
 import dataclasses
 import os
 
@@ -24,19 +26,36 @@ class Config:
       'experiments/results', 'Folder of records, with those below it.')
   readme: str = options.option(
       '', 'File whose lines between the markers are replaced; empty prints.')
+  sizes: str = options.option('8,64', 'Adapter sizes that have a row.')
+  top_k: str = options.option('2', 'Values of --top_k that have a row.')
 
 
-def table(records: list[results.Record]) -> str:
-  """Returns the table in Markdown, and what the records note about the data."""
+def numbers(text: str, flag: str) -> list[int]:
+  """Returns the numbers of '8,64'; UserError if it is not of that form."""
+  try:
+    return [int(part) for part in text.split(',')]
+  except ValueError as error:
+    raise options.UserError(
+        f"{flag}={text}: give numbers, like '8,64'") from error
+
+
+def table(
+    records: list[results.Record], sizes: Sequence[int], top_k: Sequence[int]
+) -> str:
+  """Returns the tables in Markdown, and what the records note."""
   chosen = sorted(
-      summaries.picked(summaries.points(records)),
-      key=lambda p: (p.task, p.settings['checkpoint'],
-                     -p.records[0].trained_params))
-  lines = [summaries.markdown(summaries.rows(chosen)), '']
+      summaries.picked(
+          summaries.headline(summaries.points(records), sizes, top_k)),
+      key=lambda p: (-p.records[0].trained_params, p.task))
+  lines = []
+  for split in ('dev', 'test'):
+    if rows := summaries.by_task(chosen, split):
+      lines += [f'On {split}:', '', summaries.markdown(rows), '']
+  seeds = sorted({len(point.records) for point in chosen})
   lines += [
-      'Scores in hundredths: mean ± standard error of the mean over seeds, '
-      'then dev / test of the run best on dev. Of several rates the one best '
-      'on dev is shown.']
+      'Scores in hundredths: mean ± standard error of the mean over '
+      f'{" or ".join(map(str, seeds))} seeds. Of several rates the one best on '
+      'dev is shown.']
   notes = {}
   for point in chosen:
     for record in point.records:
@@ -66,13 +85,15 @@ def main(config: Config) -> None:
   records = list(results.read_all(config.records))
   if not records:
     raise options.UserError(f'--records: no record in {config.records}')
+  text = table(records, numbers(config.sizes, '--sizes'),
+               numbers(config.top_k, '--top_k'))
   if not config.readme:
-    print(table(records))
+    print(text)
     return
   if not os.path.isfile(config.readme):
     raise options.UserError(f'--readme: there is no file {config.readme}')
   with open(config.readme, encoding='utf-8') as file:
-    text = put(file.read(), table(records))
+    text = put(file.read(), text)
   with open(config.readme, 'w', encoding='utf-8') as file:
     file.write(text)
 

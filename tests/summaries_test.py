@@ -56,6 +56,31 @@ class SummariesTest(parameterized.TestCase):
     self.assertEqual(
         rates, {'adapters, size 64': 1e-3, 'full fine-tuning': 3e-4})
 
+  def test_headline_has_the_default_settings_on_the_most_examples(self):
+    points = summaries.points([
+        record(0.1), record(0.2, train_examples=9), record(0.3, adapter_size=4),
+        record(0.4, tune='top_k', top_k=2), record(0.5, tune='top_k', top_k=3),
+        record(0.6, init_scale=1.0), record(0.7, learning_rate=1e-4),
+        record(0.8, task='rte', train_examples=9),
+        record(0.9, task='rte', train_examples=5)])
+    kept = summaries.headline(points, sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
+
+  def test_a_column_for_each_task_with_labels(self):
+    rows = summaries.by_task(summaries.points([
+        record(0.1, 0.3), record(0.2, tune='full'),
+        record(0.4, task='rte', tune='full')]), 'dev')
+    self.assertEqual(rows, [
+        {'method': 'adapters, size 64', 'trained': '7 %',
+         'cola, matthews': '10.0', 'rte, matthews': '-'},
+        {'method': 'full fine-tuning', 'trained': '7 %',
+         'cola, matthews': '20.0', 'rte, matthews': '40.0'}])
+    rows = summaries.by_task(summaries.points([
+        record(0.1, 0.3), record(0.2, task='rte')]), 'test')
+    self.assertLen(rows, 1)
+    self.assertEqual(rows[0]['cola, matthews'], '30.0')
+    self.assertNotIn('rte, matthews', rows[0])
+
   @parameterized.parameters(
       ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),
       ({'tune_norms': False}, 'adapters, size 64, tune_norms=False'),
@@ -97,8 +122,9 @@ def test_table_goes_between_the_markers(tmp_path):
   text = readme.read_text()
   assert text.startswith('before\n') and text.endswith('after\n')
   assert 'old' not in text
-  row = '| cola | adapters, size 64 | 0.001 | 3 | 1 | matthews | 50.0 | 25.0 |'
-  assert row in text
+  assert 'method | trained | cola, matthews |' in text
+  assert text.count('| adapters, size 64 | 7 % |') == 2
+  assert '7 % | 50.0 |' in text and '7 % | 25.0 |' in text
   assert '- cola: trained on 4 of 9' in text
   summarize.main(summarize.Config(str(tmp_path / 'records'), str(readme)))
   assert readme.read_text() == text
