@@ -23,6 +23,7 @@ from adapters_jax.data import files
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import prompt
 from adapters_jax.methods import strings
 
 _SUBSET_SEED = 0
@@ -232,7 +233,10 @@ def assemble(
   model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
-  tuned, params = init_tuned(model, base, select, config.seed)
+  tuned, params = init_tuned(
+      model, base, select, config.seed,
+      lambda text: tokenization.encode(
+          tokenization.load(folder), [(text,)], shape.positions)[0][0])
   _, frozen = trees.split(base, select)
   train = encoded['train']
   schedule = batching.Schedule(
@@ -257,11 +261,12 @@ def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
 
 def init_tuned(
     model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
-    seed: int,
+    seed: int, tokenize: Callable[[str], Sequence[int]],
 ) -> tuple[trees.Tree, trees.Tree]:
   """Returns (tuned tree in float32, shapes of the whole tree) at the start.
 
   Only what the base lacks is initialised; the rest of `init` is never computed.
+  Prompts may begin as the words of a text, hence `tokenize`.
   """
   old = set(trees.flatten(base))
 
@@ -272,6 +277,7 @@ def init_tuned(
 
   params = trees.overlay(
       base, fresh(jax.random.fold_in(jax.random.key(seed), 0), base))
+  params = prompt.embed(model.config.adapters, params, tokenize)
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
   return tuned, jax.eval_shape(lambda tree: tree, params)

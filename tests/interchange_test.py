@@ -62,7 +62,7 @@ class AdapterHubTest(parameterized.TestCase):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
         again.tuned, adapter.tuned)
-    written = adapterhub.settings.to_adapterhub(adapter.configs, 32, 2)
+    written = adapterhub.settings_writing.to_adapterhub(adapter.configs, 32, 2)
     self.assertEqual(
         adapterhub.settings.from_adapterhub(written), adapter.configs)
     theirs = values['config']
@@ -126,7 +126,7 @@ class AdapterHubTest(parameterized.TestCase):
   def test_a_width_that_divides_nothing_survives(self):
     for size in range(1, 41):
       configs = strings.parse(f'bottleneck[size={size}]')
-      written = adapterhub.settings.to_adapterhub(configs, 32, 2)
+      written = adapterhub.settings_writing.to_adapterhub(configs, 32, 2)
       self.assertEqual(max(1, int(32 // written['reduction_factor'])), size)
 
 

@@ -19,6 +19,7 @@ from adapters_jax import trees
 from adapters_jax.interchange import names
 from adapters_jax.interchange import orthogonal
 from adapters_jax.interchange import settings
+from adapters_jax.interchange import settings_writing
 from adapters_jax.interchange import weights
 from adapters_jax.methods import strings
 
@@ -204,7 +205,7 @@ def write(
       'hidden_size': shape.dim, 'model_class': 'BertAdapterModel',
       'model_name': '', 'model_type': 'bert', 'name': name,
       'version': VERSION}
-  config = settings.to_adapterhub(adapter.configs, shape.dim, shape.layers)
+  config = settings_writing.to_adapterhub(adapter.configs, shape.dim, shape.layers)
   notes = []
   results.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})

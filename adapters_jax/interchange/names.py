@@ -47,7 +47,7 @@ _PHM = (
     (r'^(down|up)_(left|right)$', r'W_\1_\2'),
     (r'(^|\.)(?:fixed_)?rule', r'\1phm_rule'),
     (r'(^|\.)(left|right)$', r'\1W_\2'),
-    (r'(^|\.)weight$', r'\1W'),
+    (r'(adapter_(?:down\.\d|up))\.weight$', r'\1.W'),
     (r'(adapter_(?:down\.\d|up))\.bias$', r'\1.b'),
 )
 _REST = (
@@ -62,9 +62,9 @@ _REST = (
     (lora.LoRA, (
         *_GATE, (r'^a$', 'lora_A'), (r'^b$', 'lora_B'),
         (r'^magnitude$', 'm.weight'))),
-    (ia3.IA3, ((r'^scale$', 'lora_B'),)),
+    (ia3.IA3, (*_GATE, (r'^scale$', 'lora_B'))),
     (vera.VeRA, (
-        (r'^d$', 'vera_D'), (r'^b$', 'vera_B'),
+        *_GATE, (r'^d$', 'vera_D'), (r'^b$', 'vera_B'),
         (r'^fixed_a$', 'lora_A'), (r'^fixed_b$', 'lora_B'))),
     (reft.ReFT, (
         (r'^prefix/', 'units.0.'), (r'^suffix/', 'units.1.'),

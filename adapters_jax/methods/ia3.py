@@ -23,15 +23,21 @@ class IA3(parts.Method):
     sites: Linear layers to scale, of parts.LINEARS.
     alpha: A constant factor.
     leave_out: Layers not to adapt.
+    use_gating: Whether a learned gate takes the place of alpha.
   """
   sites: tuple[str, ...] = ('key', 'value', 'intermediate')
   alpha: float = 1
   leave_out: tuple[int, ...] = ()
+  use_gating: bool = False
 
   kind: ClassVar[str] = 'linear'
 
   def __post_init__(self):
     parts.demand_sites(self.sites, parts.LINEARS)
+
+  @property
+  def needs_all_rows(self) -> bool:
+    return self.use_gating
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
@@ -54,30 +60,50 @@ class IA3Inputs(IA3):
 
   kind: ClassVar[str] = 'input'
 
+  def __post_init__(self):
+    super().__post_init__()
+    parts.demand(
+        not self.use_gating, 'use_gating', True, 'ia3 a gate, not ia3_inputs')
+
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
     del layer
-    return Scale(self, name=name)
+    return ScaleInput(self, name=name)
 
 
-class Scale(nn.Module):
+class ScaleInput(nn.Module):
   """Multiplies each feature with a learned number, 1 at first."""
   config: IA3
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Returns x [batch, length, dim] scaled."""
+    """Returns x [batch, length, in] scaled."""
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
     return x * (self.config.alpha * scale).astype(x.dtype)
 
 
-class ScaleOutput(Scale):
+class ScaleOutput(nn.Module):
   """The same at the output of a linear layer."""
+  config: IA3
 
+  @nn.compact
   def __call__(
       self, x: jax.Array, y: jax.Array, *, weights: Mapping[str, jax.Array],
       mask: jax.Array, shared: Any, train: bool,
   ) -> jax.Array:
-    """Returns y [batch, length, out] scaled; the rest is not looked at."""
-    del x, weights, mask, shared, train
-    return super().__call__(y)
+    """Returns y [batch, length, out] scaled.
+
+    Args:
+      x: [batch, length, in] What the layer reads; a gate does too.
+      y: [batch, length, out] What it made of it.
+      weights: Not looked at.
+      mask: [batch, length] bool, False at padding.
+      shared: Nothing.
+      train: Not looked at.
+    """
+    del weights, shared, train
+    scale = self.param('scale', nn.initializers.ones, y.shape[-1:])
+    if self.config.use_gating:
+      gate = parts.Gate(name='gating')(x, mask)
+      return y * scale.astype(y.dtype) * gate
+    return y * (self.config.alpha * scale).astype(y.dtype)

@@ -1,15 +1,22 @@
 """Prompt tuning (Lester et al., 2021): learned vectors beside the tokens'."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
+from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from adapters_jax import options
+from adapters_jax import trees
 from adapters_jax.methods import parts
 
 COMBINE = ('prefix', 'prefix_after_bos', 'words')
+INITS = ('random_uniform', 'from_string')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +36,15 @@ class PromptTuning(parts.Method):
     combine: 'prefix', before the text; 'prefix_after_bos', after [CLS]; or
       'words', before the text's words, ahead of positions and norm.
     scale: Initial values are uniform in [-scale, scale].
+    prompt_init: 'random_uniform', or 'from_string' for the embedded words of
+      `prompt_init_text`, again and again until the prompt is full; `embed`.
+    prompt_init_text: That text.
   """
   prompt_length: int = 10
   combine: str = 'prefix'
   scale: float = 0.5
+  prompt_init: str = 'random_uniform'
+  prompt_init_text: str | None = None
 
   kind: ClassVar[str] = 'embedding'
 
@@ -42,6 +54,11 @@ class PromptTuning(parts.Method):
         '1 or more')
     parts.demand_choice('combine', self.combine, COMBINE)
     parts.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
+    parts.demand_choice('prompt_init', self.prompt_init, INITS)
+    if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
+      raise options.UserError(
+          "prompt_init: give both prompt_init=from_string and prompt_init_text="
+          "'...', or neither")
 
   @property
   def positions_taken(self) -> int:
@@ -86,3 +103,27 @@ class Insert(nn.Module):
     x = jnp.concatenate([x[:, :first], prompt, x[:, first:]], axis=1)
     shown = jnp.ones((batch, length), mask.dtype)
     return x, jnp.concatenate([mask[:, :first], shown, mask[:, first:]], axis=1)
+
+
+def embed(
+    configs: Iterable[Any], params: trees.Tree,
+    tokenize: Callable[[str], Iterable[int]],
+) -> trees.Tree:
+  """Returns the tree with the prompts that begin as a text's words.
+
+  Args:
+    configs: A model's methods, in order.
+    params: The whole tree, initialised.
+    tokenize: Gives a text's word pieces, [CLS] and [SEP] included.
+  """
+  for index, config in enumerate(configs):
+    if getattr(config, 'prompt_init', '') != 'from_string':
+      continue
+    pieces = np.resize(
+        list(tokenize(config.prompt_init_text)), config.prompt_length)
+    prompt = {'prompt': jnp.asarray(
+        params['embeddings']['words']['embedding'])[pieces]}
+    path = (f'embeddings/adapter_words_{index}'
+            if config.combine == 'words' else f'adapter_embedding_{index}')
+    params = trees.overlay(params, trees.unflatten({path: prompt}))
+  return params

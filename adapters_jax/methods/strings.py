@@ -9,10 +9,7 @@ from typing import Any
 
 from adapters_jax import methods
 from adapters_jax import options
-
-# Other libraries' words for fields, understood in text too.
-SYNONYMS = {'non_linearity': 'activation', 'init_weights': 'init',
-            'inv_adapter_reduction_factor': 'factor'}
+from adapters_jax.methods import words
 
 _PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
@@ -77,13 +74,18 @@ def check_layers(configs: tuple[Any, ...], layers: int, flag: str) -> None:
 
 
 def _split(text: str, separator: str) -> list[str]:
-  """Returns the parts of a text between separators outside brackets."""
-  parts, depth, start = [], 0, 0
+  """Returns the parts of a text between separators outside brackets, quotes."""
+  parts, depth, start, quote = [], 0, 0, ''
   for position, letter in enumerate(text):
-    depth += (letter in '[({') - (letter in '])}')
-    if letter == separator and depth == 0:
-      parts.append(text[start:position])
-      start = position + 1
+    if quote:
+      quote = '' if letter == quote else quote
+    elif letter in '\'"':
+      quote = letter
+    else:
+      depth += (letter in '[({') - (letter in '])}')
+      if letter == separator and depth == 0:
+        parts.append(text[start:position])
+        start = position + 1
   return [*parts, text[start:]]
 
 
@@ -111,23 +113,32 @@ def _with_fields(
     configs: tuple[Any, ...], values: dict[str, Any], name: str, flag: str
 ) -> list[Any]:
   """Returns the configs with the values in all that have the fields."""
-  fields = [{f.name for f in dataclasses.fields(c)} for c in configs]
-  changes = [{} for _ in configs]
+  known = [words.of(config) for config in configs]
+  fixed = words.fixed(configs)
+  given = [{} for _ in configs]
   for word, value in values.items():
-    field = SYNONYMS.get(word, word)
-    takers = [i for i, known in enumerate(fields) if field in known]
-    if not takers:
+    takers = [i for i, names in enumerate(known) if word in names]
+    if not takers and word not in fixed:
       raise options.unknown(
-          f'{flag}: field of {name}', word, sorted(set().union(*fields)))
+          f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
     for index in takers:
-      changes[index][field] = convert(
-          value, typing.get_type_hints(type(configs[index]))[field],
-          f'{flag}: {name}[{word}={value}]')
+      given[index][word] = value
   try:
-    return [c.with_fields(**change) if change else c
-            for c, change in zip(configs, changes, strict=True)]
+    for word in set(values) - set().union(*known):
+      words.check_fixed(word, values[word], fixed[word])
+    return [_changed(config, changes)
+            for config, changes in zip(configs, given, strict=True)]
   except options.UserError as error:
     raise options.UserError(f'{flag}: {name}: {error}') from error
+
+
+def _changed(config: Any, values: dict[str, Any]) -> Any:
+  """Returns a config with the values of some words."""
+  hints = typing.get_type_hints(type(config))
+  fields = {
+      field: convert(value, hints[field], f'{field}={value!r}')
+      for field, value in words.to_fields(config, values).items()}
+  return config.with_fields(**fields) if fields else config
 
 
 def convert(value: Any, wanted: Any, what: str) -> Any:

@@ -28,6 +28,7 @@ class VeRA(parts.Method):
     dropout: Rate at x.
     vera_d: What the entries of d start at.
     vera_b: What the entries of b start at.
+    use_gating: Whether a learned gate takes the place of scale.
     dense: Whether d and b are whole matrices, of which those are the diagonals:
       what the `adapters` library computes; for its files.
   """
@@ -38,6 +39,7 @@ class VeRA(parts.Method):
   dropout: float = 0.0
   vera_d: float = 0.1
   vera_b: float = 0.0
+  use_gating: bool = False
   dense: bool = False
 
   kind: ClassVar[str] = 'linear'
@@ -46,6 +48,10 @@ class VeRA(parts.Method):
     parts.demand(self.r >= 1, 'r', self.r, '1 or more')
     parts.demand_sites(self.sites, parts.LINEARS)
     parts.demand_rate('dropout', self.dropout)
+
+  @property
+  def needs_all_rows(self) -> bool:
+    return self.use_gating
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
@@ -93,17 +99,19 @@ class VeRAUpdate(nn.Module):
       x: [batch, length, in] What the layer reads.
       y: [batch, length, out] What it made of it.
       weights: Not looked at.
-      mask: Not looked at.
+      mask: [batch, length] bool, False at padding.
       shared: The random projections.
       train: Whether to drop out.
     """
-    del weights, mask
+    del weights
     config = self.config
     inputs, outputs = x.shape[-1], y.shape[-1]
     shared = jax.tree.map(lambda leaf: leaf.astype(x.dtype), shared)
     dropped = dropout.Dropout(config.dropout)(x, train=train)
     hidden = self._weigh('d', dropped @ shared['a'][:inputs], config.vera_d)
     delta = self._weigh('b', hidden @ shared['b'][:, :outputs], config.vera_b)
+    if config.use_gating:
+      return y + delta * parts.Gate(name='gating')(x, mask)
     return y + delta * (config.alpha / config.r)
 
   def _weigh(self, name, values, start):
