@@ -27,6 +27,7 @@ from adapters_jax import config as config_lib
 from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import pretrained
+from adapters_jax import trees
 from adapters_jax.interchange import adapter_bert
 from adapters_jax.interchange import adapterhub
 from adapters_jax.interchange import peft
@@ -60,32 +61,67 @@ def find_format(path: str) -> str:
     raise options.UserError(
         f'--from={path}: there is no {checkpoints.WEIGHTS}, no '
         f'{adapterhub.CONFIG}, and it is no .npz')
-  with open(config, encoding='utf-8') as file:
-    return 'peft' if 'peft_type' in json.load(file) else 'adapterhub'
+  try:
+    with open(config, encoding='utf-8') as file:
+      values = json.load(file)
+  except ValueError as error:
+    raise options.UserError(
+        f'--from: {config} cannot be read ({error})') from error
+  known = isinstance(values, dict) and 'peft_type' in values
+  return 'peft' if known else 'adapterhub'
 
 
 def read(path: str, shape: bert.BertConfig) -> bank.Adapter:
   """Returns the adapter of a folder or file of any of FORMATS."""
   form = find_format(path)
-  if form == 'own':
-    return read_own(path, shape)
-  if form == 'adapterhub':
-    return adapterhub.read(path, shape)[1]
-  if form == 'peft':
-    return peft.read(path, shape)
-  with np.load(path) as variables:
-    return adapter_bert.from_variables(dict(variables), shape)
+  try:
+    if form == 'own':
+      return read_own(path, shape)
+    if form == 'adapterhub':
+      return adapterhub.read(path, shape)[1]
+    if form == 'peft':
+      return peft.read(path, shape)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise options.UserError(
+        f'--from={path}: its JSON is not as it should be ({error!r})'
+    ) from error
+  try:
+    with np.load(path) as archive:
+      variables = dict(archive)
+  except Exception as error:  # The library raises several kinds.
+    raise options.UserError(
+        f'--from: {path} cannot be read ({error})') from error
+  return adapter_bert.from_variables(variables, shape)
 
 
 def read_own(folder: str, shape: bert.BertConfig) -> bank.Adapter:
-  """Returns the adapter of a folder that a run has saved."""
+  """Returns the adapter of a folder that a run has saved.
+
+  Raises:
+    options.UserError: it is not there, has no adapter or fits another base.
+  """
   tuned, settings = checkpoints.load_tuned(folder)
   known = {field.name for field in dataclasses.fields(config_lib.Config)}
   config = config_lib.Config(**{
       k: v for k, v in settings['config'].items() if k in known})
-  return bank.Adapter(
+  adapter = bank.Adapter(
       prepare.adapter_configs(config, shape.layers), tuned, config.head_input,
       tuple(settings['labels']))
+  if not adapter.configs:
+    raise options.UserError(
+        f'--from={folder}: a run with --tune={config.tune} has no adapter')
+  if adapter.outputs != max(1, len(adapter.labels)):
+    raise options.UserError(
+        f'--from={folder}: its head is not for classes or a score, as those of '
+        'other libraries here are')
+  wanted = adapterhub.adapter_shapes(adapter.configs, shape)
+  own, _ = trees.split(
+      tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
+  try:
+    trees.check_same(own, trees.unflatten(wanted), f'--from={folder}')
+  except ValueError as error:
+    raise options.UserError(str(error)) from error
+  return adapter
 
 
 def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
@@ -94,6 +130,9 @@ def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
     raise options.UserError('the adapter has no head, which a folder here has')
   labels = adapter.labels or tuple(
       str(n) for n in range(adapter.outputs) if adapter.outputs > 1)
+  if len(labels) != adapter.outputs and (labels or adapter.outputs > 1):
+    raise options.UserError(
+        f'--labels: the head has {adapter.outputs} outputs, not {len(labels)}')
   config = config_lib.Config(
       adapter_config=strings.render(adapter.configs), checkpoint=checkpoint,
       head_input=adapter.head_input)
@@ -131,7 +170,7 @@ def run(argv: Sequence[str]) -> None:
   """Runs main; a user's error is one line and exit status 2."""
   try:
     main(argv)
-  except options.UserError as error:
+  except (options.UserError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
 

@@ -63,6 +63,43 @@ ADAPTERHUB = {
                    'tied_weights=True,layers=[1]]',
     'noreft': "noreft[suffix_positions=1,non_linearity='relu']",
     'direft': 'direft[r=2]',
+    'silu_map': "double_seq_bn[reduction_factor={'0': 4, '1': 8},"
+                "non_linearity='silu']",
+    'linear_scaled': "seq_bn[reduction_factor=8,non_linearity='linear',"
+                     'scaling=0.5,dropout=0.2]',
+    'tanh_no_ln_after': "double_seq_bn[reduction_factor=8,"
+                        "original_ln_after=False,non_linearity='tanh']",
+    'par_ignores': 'par_bn[reduction_factor=8,ln_before=True,ln_after=True,'
+                   'adapter_residual_before_ln=True,original_ln_before=True,'
+                   "residual_before_ln=False,scaling='channel']",
+    'par_no_ln_after': 'par_bn[reduction_factor=8,original_ln_after=False]',
+    'gated_learned': "seq_bn[reduction_factor=8,use_gating=True,"
+                     "scaling='learned',ln_before=True]",
+    'compacter_gated': 'compacter++[reduction_factor=4,use_gating=True,'
+                       'phm_bias=False,ln_before=True]',
+    'compacter_fixed': 'compacter[reduction_factor=4,learn_phm=False,'
+                       "shared_phm_rule=False,phm_c_init='uniform',"
+                       "hypercomplex_nonlinearity='normal']",
+    'compacter_own_rule': 'compacter++[reduction_factor=4,shared_W_phm=True,'
+                          'shared_phm_rule=False,factorized_phm_rule=True]',
+    'prefix_gated_shared': 'prefix_tuning[prefix_length=3,bottleneck_size=8,'
+                           "use_gating=True,non_linearity='relu',"
+                           'leave_out=[1],dropout=0.1]',
+    'prefix_flat_gated': 'prefix_tuning[prefix_length=3,flat=True,'
+                         'use_gating=True]',
+    'lora_ffn': 'lora[r=2,selfattn_lora=False,output_lora=True,dropout=0.1,'
+                "init_weights='bert',leave_out=[0]]",
+    'dora_gated': 'dora[r=2,use_gating=True,output_lora=True]',
+    'ia3_gated': 'ia3[use_gating=True]',
+    'ia3_leave_out': "ia3[leave_out=[1],attn_matrices=['q','k','v']]",
+    'vera_gated': 'vera[r=4,use_gating=True]',
+    'vera_ffn': 'vera[r=4,selfattn_lora=False,intermediate_lora=True,'
+                'vera_d=0.2,vera_b=0.5,dropout=0.1]',
+    'loreft_suffix': 'loreft[r=2,prefix_positions=0,suffix_positions=2,'
+                     "layers=[0],dropout=0.0,non_linearity='gelu_new']",
+    'noreft_overlap': 'noreft[r=2,prefix_positions=5,suffix_positions=5]',
+    'union_bn': 'seq_bn[leave_out=[0],reduction_factor=8]|'
+                'par_bn[leave_out=[1],reduction_factor=4]',
     'mam': 'prefix_tuning[bottleneck_size=16,prefix_length=3]|'
            'par_bn[reduction_factor=8]',
     'unipelt': 'prefix_tuning[prefix_length=3,bottleneck_size=8,'
@@ -85,6 +122,19 @@ PEFT = {
         peft_type='IA3', target_modules=['key', 'value', 'output.dense'],
         feedforward_modules=['output.dense']),
     'vera': dict(peft_type='VERA', r=4, target_modules=_LINEAR),
+    'lora_patches': dict(
+        peft_type='LORA', r=3, target_modules=[
+            'layer.0.attention.self.query', 'layer.1.attention.self.value',
+            'layer.1.output.dense']),
+    'rs_dora': dict(
+        peft_type='LORA', r=3, lora_alpha=4, use_rslora=True, use_dora=True,
+        target_modules=_LINEAR, lora_dropout=0.1),
+    'ia3_inputs': dict(
+        peft_type='IA3', target_modules=['intermediate.dense', 'key'],
+        feedforward_modules=['intermediate.dense']),
+    'vera_widths': dict(
+        peft_type='VERA', r=4, target_modules=['query', 'output.dense'],
+        vera_dropout=0.1),
     'prompt': dict(peft_type='PROMPT_TUNING', num_virtual_tokens=4),
     'prefix': dict(peft_type='PREFIX_TUNING', num_virtual_tokens=4),
 }

@@ -55,9 +55,10 @@ def from_tensors(
   Raises:
     options.UserError: it does not fit the base, or cannot be read here.
   """
-  name = values['name']
+  name = settings.needed(values, 'name')
   configs = settings.from_adapterhub(
-      values['config'], values.get('version', ''))
+      settings.needed(values, 'config'), values.get('version') or '')
+  strings.check_layers(configs, shape.layers, f'adapter {name}')
   tensors = {key.removeprefix('bert.'): np.asarray(value)
              for key, value in tensors.items()}
   wanted = adapter_shapes(configs, shape)
@@ -106,6 +107,10 @@ def to_tensors(name: str, adapter: bank.Adapter) -> weights.Tensors:
     if trees.role(path) not in ('adapter', 'fixed'):
       continue
     key = 'bert.' + names.key_of(path, adapter.configs, name)
+    if key in tensors:
+      raise options.UserError(
+          f'{key}: two methods of the union are in one place, which the '
+          'adapters library cannot hold')
     value = np.asarray(leaf, np.float32)
     config = adapter.configs[int(names.PATH.fullmatch(path)['index'])]
     if getattr(config, 'orthogonality', False) and path.endswith('projection'):
@@ -131,21 +136,24 @@ def head_tensors(
     options.UserError: a head that `heads.Classifier` does not compute.
   """
   def dense(stem):
-    return {'kernel': np.asarray(tensors[f'{stem}.weight'], np.float32).T,
-            'bias': np.asarray(tensors[f'{stem}.bias'], np.float32)}
+    kernel = settings.needed(dict(tensors), f'{stem}.weight').T
+    bias = tensors.get(f'{stem}.bias', np.zeros(kernel.shape[1]))
+    return {'kernel': np.asarray(kernel, np.float32),
+            'bias': np.asarray(bias, np.float32)}
 
   if values is None:
     return {'head': dense('classifier')}, 'pooler'
-  layers, pooled = values['layers'], values.get('use_pooler', False)
-  if values['head_type'] != 'classification' or (layers, pooled) not in (
+  layers, pooled = values.get('layers', 1), values.get('use_pooler', False)
+  if values.get('head_type') != 'classification' or (layers, pooled) not in (
       (1, False), (1, True), (2, False)) or (
-          layers == 2 and values['activation_function'] != 'tanh'):
+          layers == 2 and values.get('activation_function') != 'tanh'):
     raise options.UserError(
-        f'head: a {values["head_type"]} head of {layers} layers '
-        f'({values.get("activation_function")}) is not supported; one linear '
-        'layer is, or two with tanh')
-  found = re.match(r'(heads\..+)\.\d+\.weight$', sorted(tensors)[-1])
-  stem = found.group(1)
+        f'head: a {values.get("head_type")} head of {layers} layers '
+        f'({values.get("activation_function")}) {"over" if pooled else "without"}'
+        ' the pooler is not supported; for classification one linear layer is, '
+        'or two with tanh without the pooler')
+  stem = next((key.rpartition('.1.weight')[0] for key in tensors
+               if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
   if layers == 1:
     return {'head': dense(f'{stem}.1')}, 'pooler' if pooled else 'cls'
   return {'pooler': dense(f'{stem}.1'), 'head': dense(f'{stem}.4')}, 'pooler'
@@ -170,12 +178,14 @@ def read(folder: str, shape: bert.BertConfig) -> tuple[str, bank.Adapter]:
   tuned, head_input, labels = adapter.tuned, 'cls', ()
   if os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
     head = _read_json(os.path.join(folder, HEAD_CONFIG))
-    tree, head_input = head_tensors(head['config'], weights.read(
-        folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'))
+    tree, head_input = head_tensors(
+        settings.needed(head, 'config'), weights.read(
+            folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'))
     tuned = trees.overlay(tuned, tree)
     numbered = ((head['config'] or {}).get('label2id')
                 or head.get('label2id') or {})
-    labels = tuple(sorted(numbered, key=numbered.get))
+    if tree['head']['bias'].size > 1:  # One output is a score.
+      labels = tuple(sorted(numbered, key=numbered.get))
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
         tuned, trees.unflatten(weights.read(folder, NORMS)))
@@ -200,16 +210,19 @@ def write(
     Notes for the user, such as that tuned layer norms went to a file that the
     library does not read.
   """
-  os.makedirs(folder, exist_ok=True)
+  if not name or '.' in name:  # Torch's names of modules have no dots.
+    raise options.UserError(f'--name={name}: give a name without dots')
   common = {
       'hidden_size': shape.dim, 'model_class': 'BertAdapterModel',
       'model_name': '', 'model_type': 'bert', 'name': name,
       'version': VERSION}
   config = settings_writing.to_adapterhub(adapter.configs, shape.dim, shape.layers)
   notes = []
+  tensors = to_tensors(name, adapter)
+  os.makedirs(folder, exist_ok=True)
   results.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
-  weights.write(os.path.join(folder, WEIGHTS), to_tensors(name, adapter))
+  weights.write(os.path.join(folder, WEIGHTS), tensors)
   if 'head' in adapter.tuned:
     head_config, tensors = _head_of(name, adapter, base)
     results.write_json(os.path.join(folder, HEAD_CONFIG),

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from adapters_jax import options
+
 
 def keys(key: str) -> tuple[str, str]:
   """Returns the keys of the Householder vectors and of the base."""
@@ -33,8 +35,9 @@ def read(tensors: Mapping[str, np.ndarray], key: str) -> np.ndarray:
     product -= factor * np.outer(product @ reflector, reflector)
   signs = np.diagonal(vectors).astype(int)
   if not signs.all():
-    raise ValueError(
-        f'{key}: weight decay has made the projection zero there')
+    raise options.UserError(
+        f'{key}: weight decay has made the projection zero, as it does in the '
+        'adapters library; train it again without')
   columns = product[:, :vectors.shape[1]] * signs
   return (base @ columns).astype(np.float32)
 

@@ -15,6 +15,7 @@ from adapters_jax import pretrained
 from adapters_jax import trees
 from adapters_jax.interchange import adapterhub
 from adapters_jax.interchange import names
+from adapters_jax.interchange import settings
 from adapters_jax.interchange import weights
 from adapters_jax.methods import ia3
 from adapters_jax.methods import lora
@@ -30,6 +31,9 @@ _LEAF = re.compile(
     r'encoder\.layer\.(\d+)\.(' + '|'.join(map(re.escape, _SITES))
     + r')\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector|ia3_l'
     r'|vera_lambda_d|vera_lambda_b)')
+# Modules to save; an update of the pooler is none, and has no place here.
+_SAVED = re.compile(
+    r'(?:^pooler\.dense|\.LayerNorm)\.(?:weight|bias)$')
 # {leaf there: leaf here}
 _LEAVES = {
     'lora_A.weight': 'a', 'lora_B.weight': 'b',
@@ -79,13 +83,13 @@ def from_tensors(
              for key, value in tensors.items()}
   head, saved, own = {}, {}, {}
   for key, value in tensors.items():
-    if key.startswith('classifier.'):
+    if key in ('classifier.weight', 'classifier.bias'):
       head[key.removeprefix('classifier.')] = value
-    elif key.startswith('pooler.') or '.LayerNorm.' in key:
+    elif _SAVED.search(key):
       saved[key] = value
     else:
       own[key] = value
-  kind = values['peft_type']
+  kind = settings.needed(values, 'peft_type')
   readers = {
       'LORA': _read_linear, 'IA3': _read_linear, 'VERA': _read_linear,
       'PROMPT_TUNING': _read_prompt, 'P_TUNING': _read_prompt,
@@ -102,7 +106,9 @@ def from_tensors(
   if saved:
     tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved))
   if head:
-    tuned['head'] = {'kernel': head['weight'].T, 'bias': head['bias']}
+    kernel = settings.needed(head, 'weight').T
+    tuned['head'] = {
+        'kernel': kernel, 'bias': head.get('bias', np.zeros(kernel.shape[1]))}
   return bank.Adapter(configs, tuned, 'pooler' if head else 'cls')
 
 
@@ -140,42 +146,42 @@ def _read_linear(values, tensors, shape):
       raise options.UserError(f'{key} of a {kind} adapter has no place here')
   inputs = {site for (_, site, leaf), value in found.items()
             if leaf == 'ia3_l' and value.shape[0] == 1}
-  order = list(names.LINEARS)
-  layers = {layer for layer, _, _ in found}
-  common = {
-      'leave_out': tuple(n for n in range(shape.layers) if n not in layers)}
-
-  def among(wanted):
-    return tuple(s for s in order if any(
-        site == s and wanted(site) for _, site, _ in found))
-
-  outer = among(lambda site: site not in inputs)
+  if not found:
+    raise options.UserError(f'the {kind} adapter has no tensors')
+  places = {}  # {(whether inputs are scaled, layers): sites}, a config each
+  for site in names.LINEARS:
+    layers = tuple(n for n in range(shape.layers)
+                   if any((n, site) == key[:2] for key in found))
+    if layers:
+      places.setdefault((site in inputs, layers), []).append(site)
+  ranks = values.get('r', 8)
   if kind == 'LORA':
-    configs = (lora.LoRA(
-        r=values['r'], alpha=values['lora_alpha'], sites=outer,
+    config = lora.LoRA(
+        r=ranks, alpha=values.get('lora_alpha', 8),
         dropout=values.get('lora_dropout', 0.0),
         rank_stabilized=values.get('use_rslora', False),
-        dora='peft' if values.get('use_dora') else '', **common),)
+        dora='peft' if values.get('use_dora') else '')
   elif kind == 'VERA':
-    configs = (vera.VeRA(
-        r=values['r'], alpha=values['r'], sites=outer,
-        dropout=values.get('vera_dropout', 0.0), **common),)
-    if 'vera_A' not in tensors:
+    config = vera.VeRA(
+        r=ranks, alpha=ranks, dropout=values.get('vera_dropout', 0.0))
+    if not {'vera_A', 'vera_B'} <= set(tensors) or len(places) > 1:
       raise options.UserError(
-          'the VeRA adapter lacks its projections; save it with '
-          'save_projection=True')
+          'a VeRA adapter is read with its projections (save_projection=True) '
+          'and with the same linear layers wherever it is')
     flat['encoder/adapter_shared_0/fixed_a'] = tensors['vera_A'].T
     flat['encoder/adapter_shared_0/fixed_b'] = tensors['vera_B'].T
   else:
-    inner = among(lambda site: site in inputs)
-    configs = tuple(
-        make(sites=sites, **common)
-        for make, sites in ((ia3.IA3, outer), (ia3.IA3Inputs, inner)) if sites)
+    config = ia3.IA3()
+  configs, index = [], {}
+  for (scales_inputs, layers), sites in sorted(places.items()):
+    index |= {site: len(configs) for site in sites}
+    start = ia3.IA3Inputs() if scales_inputs else config
+    configs.append(start.with_fields(sites=tuple(sites), leave_out=tuple(
+        n for n in range(shape.layers) if n not in layers)))
   for (layer, site, leaf), value in found.items():
-    index = 1 if site in inputs and outer else 0
-    flat[_path(layer, site, index, _LEAVES[leaf])] = (
+    flat[_path(layer, site, index[site], _LEAVES[leaf])] = (
         value.T if leaf.endswith('.weight') else value.reshape(-1))
-  return configs, flat
+  return tuple(configs), flat
 
 
 def _path(layer: int, site: str, index: int, leaf: str) -> str:
@@ -186,14 +192,22 @@ def _path(layer: int, site: str, index: int, leaf: str) -> str:
 
 def _read_prompt(values, tensors, shape):
   del shape
-  config = prompt.PromptTuning(values['num_virtual_tokens'], 'words')
+  config = prompt.PromptTuning(
+      settings.needed(values, 'num_virtual_tokens'), 'words')
+  text = values.get('prompt_tuning_init_text')
+  if values.get('prompt_tuning_init') == 'TEXT' and text:
+    config = config.with_fields(
+        prompt_init='from_string', prompt_init_text=text)
   return (config,), {
-      'embeddings/adapter_words_0/prompt': tensors['prompt_embeddings']}
+      'embeddings/adapter_words_0/prompt': settings.needed(
+          tensors, 'prompt_embeddings')}
 
 
 def _read_prefix(values, tensors, shape):
   del shape
   config = prefix.PrefixTuning(
-      values['num_virtual_tokens'], flat=True, shift_positions=True)
+      settings.needed(values, 'num_virtual_tokens'), flat=True,
+      shift_positions=True)
   return (config,), {
-      'encoder/adapter_shared_0/prefix': tensors['prompt_embeddings']}
+      'encoder/adapter_shared_0/prefix': settings.needed(
+          tensors, 'prompt_embeddings')}

@@ -1,5 +1,6 @@
 """Adapter folders of PEFT, written."""
 
+import dataclasses
 import os
 import re
 from typing import Any
@@ -72,6 +73,8 @@ def to_tensors(
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
             'task_type': 'SEQ_CLS' if 'head' in adapter.tuned else None}
+  if not adapter.configs:
+    raise options.UserError('there is no adapter to write')
   first = adapter.configs[0]
   if first.kind in ('linear', 'input'):
     values |= _linear_values(adapter.configs, shape)
@@ -115,14 +118,16 @@ def _their_name(path: str) -> str:
 def _linear_values(configs, shape):
   """Returns what adapter_config.json says of LoRA, IA3 or VeRA."""
   first = configs[0]
-  if isinstance(first, lora.LoRA) and len(configs) == 1:
-    if first.use_gating or first.dora == 'adapters':
-      raise options.UserError(
-          "PEFT's LoRA has no gate, and its DoRA is dora=peft here")
+  if any(config.use_gating for config in configs):
+    raise options.UserError('use_gating: PEFT has no gates')
+  if len({dataclasses.replace(config, sites=(), leave_out=())
+          for config in configs}) == 1 and isinstance(first, lora.LoRA):
+    if first.dora == 'adapters':
+      raise options.UserError("dora: PEFT's DoRA is dora=peft here")
     return {'peft_type': 'LORA', 'r': first.r, 'lora_alpha': first.alpha,
             'lora_dropout': first.dropout, 'use_rslora': first.rank_stabilized,
             'use_dora': bool(first.dora), 'bias': 'none',
-            'target_modules': _pattern([first], shape)}
+            'target_modules': _pattern(configs, shape)}
   if isinstance(first, vera.VeRA) and len(configs) == 1 and not first.dense:
     return {'peft_type': 'VERA', 'r': first.r, 'vera_dropout': first.dropout,
             'bias': 'none', 'save_projection': True, 'projection_prng_key': 0,
@@ -169,8 +174,12 @@ def _linear_tensors(configs, own):
       leaf = config.alpha * leaf
       leaf = leaf[None] if config.kind == 'input' else leaf[:, None]
     module = names.LINEARS[found['site']]
-    tensors[f'base_model.model.bert.encoder.layer.{found["layer"]}.'
-            f'{module}.{key}'] = leaf
+    key = (f'base_model.model.bert.encoder.layer.{found["layer"]}.'
+           f'{module}.{key}')
+    if key in tensors:
+      raise options.UserError(
+          f'{module}: PEFT has no two methods in one place')
+    tensors[key] = leaf
   return tensors
 
 
@@ -189,6 +198,7 @@ def _prompt_values(config, shape):
             'encoder_hidden_size': shape.dim,
             'num_virtual_tokens': config.prefix_length}
   raise options.UserError(
-      'PEFT has prompt_tuning[combine=words] and '
+      f'{type(config).__name__}: PEFT has none like it; it has LoRA, DoRA, '
+      'VeRA, IA3, prompt_tuning[combine=words] and '
       'prefix_tuning_flat[shift_positions=True], in all layers and without '
       'gates')

@@ -78,9 +78,9 @@ def _copied(kind: Any, values: dict[str, Any], start: Any) -> Any:
 
 
 def needed(values: Any, name: str) -> Any:
-  """Returns a value of JSON by name; UserError if there is none."""
+  """Returns a value or a tensor of a file by name; UserError if none."""
   if not isinstance(values, dict) or name not in values:
-    raise options.UserError(f'adapter_config.json has no {name!r}')
+    raise options.UserError(f"the adapter's files have no {name!r}")
   return values[name]
 
 

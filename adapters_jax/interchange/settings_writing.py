@@ -51,9 +51,17 @@ def to_adapterhub(
       written.append(_write_other(config, layers))
   if inverse:
     raise options.UserError(
-        'invertible: there it comes with a serial bottleneck only')
+        'invertible: there it comes with a bottleneck only')
+  if not written:
+    raise options.UserError('there is no adapter to write')
   if len(written) == 1:
     return written[0]
+  kinds = [values.get('architecture') for values in written]
+  for kind in {*kinds} - {None}:
+    if kinds.count(kind) > 1:
+      raise options.UserError(
+          f'{kind}: there a union has no two of them (LoRA, DoRA, VeRA and IA3 '
+          'are one kind)')
   return {'architecture': 'union', 'configs': written}
 
 
@@ -124,6 +132,11 @@ def _write_other(config, layers):
 
 def _write_linear(config, layers):
   scales = isinstance(config, ia3.IA3)
+  if isinstance(config, vera.VeRA) and len(
+      {('ffn_output' == s, 'intermediate' == s) for s in config.sites}) > 1:
+    raise options.UserError(
+        'sites: there a VeRA has linear layers of one shape; leave out '
+        'intermediate and ffn_output, or take one of them alone')
   alpha = config.alpha
   if getattr(config, 'rank_stabilized', False):
     alpha = config.scale * config.r
