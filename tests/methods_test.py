@@ -21,8 +21,8 @@ from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import invertible
-from adapters_jax.methods import lora
 from adapters_jax.methods import prefix
+from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
 from adapters_jax.methods import strings
 from tests import tiny
@@ -194,6 +194,26 @@ class MethodsTest(parameterized.TestCase):
     np.testing.assert_allclose(
         logits(ejected, flat, batch), logits(model, tuned, batch), atol=1e-6)
 
+  @parameterized.parameters(
+      ('prefix', 'adapter_embedding_0'),
+      ('words', 'embeddings/adapter_words_0'))
+  def test_a_prompt_begins_as_a_text(self, combine, place):
+    configs = strings.parse(
+        f'prompt_tuning[prompt_length=4, combine={combine}, prompt_init='
+        "from_string, prompt_init_text='Is it good, or bad?']|lora")
+    seen = []
+
+    def tokenize(text):
+      seen.append(text)
+      return [2, 7, 3]
+
+    found = prompt.embed(configs, base(), tokenize)
+    self.assertEqual(seen, ['Is it good, or bad?'])
+    words = base()['embeddings']['words']['embedding']
+    np.testing.assert_array_equal(
+        trees.flatten(found)[f'{place}/prompt'], words[[2, 7, 3, 2]])
+    self.assertEqual(len(trees.flatten(found)), len(trees.flatten(base())) + 1)
+
   def test_a_loreft_projection_is_orthonormal_whatever_decays(self):
     matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
     rows = reft.orthonormal(0.001 * matrix)
@@ -208,75 +228,13 @@ class MethodsTest(parameterized.TestCase):
       config.with_fields(reduction_factor=(('1', 2),)).width(32, 0)
 
 
-class StringsTest(parameterized.TestCase):
-
-  def test_fields_and_unions(self):
-    configs = strings.parse(
-        "par_bn[reduction_factor={'0': 8, 'default': 16}]|"
-        'prefix_tuning[flat=True]')
-    self.assertEqual(configs, (
-        dataclasses.replace(
-            bottleneck.PAR_BN, reduction_factor=(('0', 8), ('default', 16))),
-        prefix.PrefixTuning(flat=True)))
-    self.assertEqual(
-        strings.parse('lora[r=4, sites=["query", "key"], leave_out=[0]]'),
-        (lora.LoRA(r=4, sites=('query', 'key'), leave_out=(0,)),))
-    self.assertEqual(
-        strings.parse('seq_bn[non_linearity=gelu]')[0].activation, 'gelu')
-    self.assertEqual(
-        strings.parse('bottleneck[reduction_factor=2]')[0].width(8, 0), 4)
-    self.assertEqual(strings.parse('houlsby[size=3]')[0].width(8, 0), 3)
-
-  @parameterized.parameters(*methods.CONFIGS)
-  def test_rendered_texts_parse_to_the_same(self, name):
-    configs = strings.parse(TEXTS[name])
-    self.assertEqual(strings.parse(strings.render(configs)), configs)
-    self.assertEqual(
-        strings.parse(strings.render(methods.CONFIGS[name])),
-        methods.CONFIGS[name])
-
-  @parameterized.parameters(
-      ('huolsby', 'mean houlsby'),
-      ('', "'' is not of the form"),
-      ('lora|', "'' is not of the form"),
-      ('lora[r]', "'r' in lora.*FIELD=VALUE"),
-      ('lora[q=8]', "field of lora: unknown 'q'"),
-      ('seq_bn[reduction_facto=8]', 'mean reduction_factor'),
-      ('lora[r=eight]', 'give int'),
-      ('lora[r=True]', 'give int'),
-      ('lora[r=0]', 'r=0: give 1 or more'),
-      ('lora[r=8, r=9]', 'r twice'),
-      ('lora[sites=["qeury"]]', 'mean query'),
-      ('seq_bn[activation=geluu]', 'mean gelu'),
-      ('double_seq_bn[residual_before_ln=post_add]', 'original_ln_before=True'),
-      ('par_bn[scaling=learnt]', 'mean learned'),
-  )
-  def test_what_is_wrong_is_named(self, text, message):
-    with self.assertRaisesRegex(options.UserError, message) as caught:
-      strings.parse(text, '--adapter_config')
-    self.assertStartsWith(str(caught.exception), '--adapter_config')
-    self.assertNotIn('\n', str(caught.exception))
-
-  @parameterized.parameters(
-      ({'adapter_config': 'huolsby'}, 'mean houlsby'),
-      ({'adapter_config': 'lora', 'adapter_size': 8}, '--adapter_size'),
-      ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
-      ({'adapter_config': 'prompt_tuning[combine=words]',
-        'max_length': 505}, '502 positions'),
-  )
-  def test_flags_are_checked_before_anything_is_loaded(self, flags, message):
-    with self.assertRaisesRegex(options.UserError, message):
-      prepare.check(config_lib.Config(**flags), 'test')
-
-  def test_the_flag_describes_the_methods(self):
-    config = config_lib.Config(adapter_config='mam[prefix_length=3]')
-    self.assertEqual(prepare.adapter_configs(config, 6),
-                     strings.parse('mam[prefix_length=3]'))
-    self.assertEqual(
-        prepare.adapter_configs(config_lib.Config(), 2),
-        (bottleneck.Bottleneck(layers=(0, 1)),))
-
-  def test_layers_beyond_the_model(self):
-    with self.assertRaisesRegex(options.UserError, 'no layer 2.*2 layers'):
-      strings.check_layers(strings.parse('lora[leave_out=[2]]'), 2, '--x')
-    strings.check_layers(strings.parse('bottleneck[layers=[0, 1]]'), 2, '--x')
+def test_a_run_begins_with_the_words_of_a_prompt(checkpoint, own_files):
+  setup = prepare.prepare(config_lib.Config(
+      checkpoint=checkpoint, batch_size=8, **own_files, adapter_config=(
+          'prompt_tuning[prompt_length=5, prompt_init=from_string, '
+          "prompt_init_text='good film']")))
+  words = setup.base['embeddings']['words']['embedding']
+  names = ('[CLS]', 'good', 'film', '[SEP]', '[CLS]')
+  np.testing.assert_array_equal(
+      setup.tuned['adapter_embedding_0']['prompt'],
+      words[np.array([tiny.VOCABULARY.index(name) for name in names])])

@@ -99,7 +99,6 @@ def _write_bottleneck(config, dim, layers):
       'leave_out': _absent(config, layers), 'cross_adapter': False,
       'inv_adapter': None, 'inv_adapter_reduction_factor': None,
       'init_weights_seed': None, 'phm_layer': phm,
-      'hypercomplex_nonlinearity': 'glorot-uniform',
       **{name: getattr(source, name) for name in settings.PHM}}
 
 

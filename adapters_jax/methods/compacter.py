@@ -15,15 +15,22 @@ import jax.numpy as jnp
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import parts
 
-# Each [in, out] slice of a [terms, in, out] parameter by Glorot's rule. (The
-# `adapters` library takes this one whatever its `hypercomplex_nonlinearity`.)
-_glorot_slices = nn.initializers.variance_scaling(
-    1, 'fan_avg', 'normal', batch_axis=0)
+# Of each [in, out] slice of a [terms, in, out] parameter of W. (The `adapters`
+# library takes 'glorot-normal' whatever its `hypercomplex_nonlinearity` says.)
+_INITS = {
+    'glorot-uniform': nn.initializers.variance_scaling(
+        1, 'fan_avg', 'uniform', batch_axis=0),
+    'glorot-normal': nn.initializers.variance_scaling(
+        1, 'fan_avg', 'normal', batch_axis=0),
+    'normal': nn.initializers.normal(0.01),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Compacter(bottleneck.Bottleneck):
   """A bottleneck with parameterised hypercomplex kernels.
+
+  `init` is not of these kernels; `hypercomplex_nonlinearity` is.
 
   Attributes:
     phm_dim: Terms of the sum, n; divides the widths.
@@ -36,6 +43,8 @@ class Compacter(bottleneck.Bottleneck):
     phm_init_range: Standard deviation of a shared normal A.
     learn_phm: Whether A is trained.
     phm_bias: Whether the projections have biases.
+    hypercomplex_nonlinearity: How W starts: 'glorot-uniform', 'glorot-normal'
+      or 'normal' with 0.01. (The word is that of the paper's code.)
   """
   phm_dim: int = 4
   phm_rank: int = 1
@@ -47,12 +56,15 @@ class Compacter(bottleneck.Bottleneck):
   phm_init_range: float = 1e-4
   learn_phm: bool = True
   phm_bias: bool = True
+  hypercomplex_nonlinearity: str = 'glorot-uniform'
 
   def __post_init__(self):
     super().__post_init__()
     parts.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
     parts.demand(self.phm_rank >= 1, 'phm_rank', self.phm_rank, '1 or more')
     parts.demand_choice('phm_c_init', self.phm_c_init, ('normal', 'uniform'))
+    parts.demand_choice(
+        'hypercomplex_nonlinearity', self.hypercomplex_nonlinearity, _INITS)
 
   def make_shared(self, name: str) -> nn.Module | None:
     """Returns the module of the shared rule and kernels, if any."""
@@ -82,12 +94,12 @@ class Compacter(bottleneck.Bottleneck):
     for width in (inputs, features):
       parts.demand(width % n == 0, 'phm_dim', n, f'a divisor of {width}')
     shape = (n, inputs // n, features // n)
+    init = _INITS[self.hypercomplex_nonlinearity]
     if not self.factorized_phm_W:
-      return module.param(f'{prefix}weight', _glorot_slices, shape)
-    left = module.param(
-        f'{prefix}left', _glorot_slices, (*shape[:2], self.phm_rank))
+      return module.param(f'{prefix}weight', init, shape)
+    left = module.param(f'{prefix}left', init, (*shape[:2], self.phm_rank))
     return left @ module.param(
-        f'{prefix}right', _glorot_slices, (n, self.phm_rank, shape[2]))
+        f'{prefix}right', init, (n, self.phm_rank, shape[2]))
 
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
@@ -141,7 +153,8 @@ def _uniform(scale):
       key, shape, minval=-scale, maxval=scale)
 
 
-_FIELDS = dict(size=None, reduction_factor=32, activation='gelu')
+_FIELDS = dict(
+    size=None, reduction_factor=32, activation='gelu', init='bert')
 COMPACTER = Compacter(**_FIELDS)
 COMPACTER_PLUS = Compacter(
     **_FIELDS, sites=('ffn_output',), original_ln_before=True)

@@ -123,7 +123,10 @@ def to_fields(config: Any, values: dict[str, Any]) -> dict[str, Any]:
   sites = set(fields.get('sites', config.sites))
   if 'attn_matrices' in fields:
     sites -= set(MATRICES.values())
-    for letter in fields.pop('attn_matrices'):
+    letters = fields.pop('attn_matrices')
+    parts.demand(isinstance(letters, (list, tuple)), 'attn_matrices', letters,
+                 'a list')
+    for letter in letters:
       parts.demand_choice('attn_matrices', letter, MATRICES)
       sites.add(MATRICES[letter])
   for word, places in flags.items():
