@@ -1,5 +1,8 @@
 """Adapters on their way through the formats, as a user converts them."""
 
+import json
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -10,21 +13,23 @@ from adapters_jax import options
 from adapters_jax import pretrained
 from adapters_jax import trees
 from adapters_jax.interchange import adapterhub
+from adapters_jax.interchange import peft_writing
 from adapters_jax.methods import strings
 from scripts import convert_adapter
 from tests import tiny
 
 
-def make(text):
+def make(text, outputs=2):
   """Returns an adapter for the tiny checkpoint, with a pooled head."""
   configs = strings.parse(text)
   rng = np.random.default_rng(0)
   shapes = {path: leaf.shape for path, leaf in adapterhub.adapter_shapes(
       configs, tiny.CONFIG).items()}
-  shapes |= {'head/kernel': (12, 2), 'head/bias': (2,)}
+  shapes |= {'head/kernel': (12, outputs), 'head/bias': (outputs,)}
   return bank.Adapter(configs, trees.unflatten({
       path: rng.standard_normal(shape, np.float32)
-      for path, shape in shapes.items()}), 'pooler', ('yes', 'no'))
+      for path, shape in shapes.items()}),
+                      'pooler', ('yes', 'no') if outputs == 2 else ())
 
 
 def convert(*flags):
@@ -65,6 +70,94 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
   assert text.split('[')[0] in capsys.readouterr().out
   jax.tree.map(np.testing.assert_array_equal, before.tuned, {
       key: value for key, value in after.tuned.items() if key in before.tuned})
+
+
+def test_a_score_stays_one(checkpoint, tmp_path):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  convert_adapter.write_own(ours, make('lora[r=2]', outputs=1), checkpoint)
+  where = f'--checkpoint={checkpoint}'
+  for source, target, form in (
+      (ours, theirs, 'adapterhub'), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={form}',
+                   where, '--labels=') == 0
+  assert inference.load(back, checkpoint).labels == ()
+
+
+def edit(path, **values):
+  """Changes the values of a JSON file and of its 'config'."""
+  with open(path) as file:
+    whole = json.load(file)
+  inner = whole.get('config', whole)
+  inner.update(values)
+  with open(path, 'w') as file:
+    json.dump(whole, file)
+
+
+@pytest.mark.parametrize('form, name, values, message', [
+    ('adapterhub', 'adapter_config.json', {'r': 'x'}, 'r: give int'),
+    ('adapterhub', 'adapter_config.json', {'architecture': 'lorra'},
+     'mean lora'),
+    ('adapterhub', 'adapter_config.json', {'architecture': 3}, 'JSON'),
+    ('adapterhub', 'adapter_config.json', {'attn_matrices': ['z']},
+     "unknown 'z'"),
+    ('adapterhub', 'adapter_config.json', {'leave_out': [9]}, 'no layer 9'),
+    ('adapterhub', 'adapter_config.json', {'r': 3}, 'does not fit'),
+    ('adapterhub', 'adapter_config.json', {'architecture': None},
+     "no 'reduction_factor'"),
+    ('adapterhub', 'adapter_config.json', None, 'cannot be read'),
+    ('adapterhub', 'adapter.safetensors', None, 'cannot be read'),
+    ('adapterhub', 'head_config.json', {'head_type': 'tagging'}, 'tagging'),
+    ('peft', 'adapter_config.json', {'peft_type': 'LOHA'}, 'mean LORA'),
+    ('peft', 'adapter_config.json', {'r': 'a'}, 'JSON'),
+    ('peft', 'adapter_config.json', {'peft_type': 'PREFIX_TUNING'},
+     'num_virtual_tokens'),
+    ('peft', 'adapter_model.safetensors', None, 'cannot be read'),
+    ('own', 'config.json', {'adapter_config': 'nope'}, 'did you mean'),
+    ('own', 'config.json', {'tune': 'norms'}, 'has no adapter'),
+    ('own', 'config.json', {'adapter_config': 'lora[r=3]'}, 'does not fit'),
+])
+def test_a_damaged_folder_is_one_line(
+    form, name, values, message, checkpoint, tmp_path, capsys):
+  folder, adapter = str(tmp_path / 'theirs'), make('lora[r=2]')
+  if form == 'own':
+    convert_adapter.write_own(folder, adapter, checkpoint)
+  elif form == 'peft':
+    peft_writing.write(folder, adapter, tiny.CONFIG)
+  else:
+    base = {'pooler': {'kernel': np.ones((12, 12)), 'bias': np.ones(12)}}
+    adapterhub.write(folder, 'film', adapter, base, tiny.CONFIG)
+  path = os.path.join(folder, name)
+  if values is None:
+    with open(path, 'w') as file:
+      file.write('{')
+  else:
+    edit(path, **values)
+  assert convert(f'--from={folder}', f'--to={tmp_path}/to', '--labels=',
+                 '--format=own', f'--checkpoint={checkpoint}') == 2
+  error = capsys.readouterr().err
+  assert message in error and error.count('\n') == 1, error
+
+
+@pytest.mark.parametrize('text, form, message', [
+    ('houlsby', 'peft', 'PEFT has none like it'),
+    ('lora|ia3', 'adapterhub', 'one kind'),
+    ('lora[r=2]|lora[r=3]', 'peft', 'no such method or union'),
+    ('lora|lora', 'peft', 'one place'), ('ia3|ia3', 'peft', 'one place'),
+    ('seq_bn|seq_bn', 'adapterhub', 'one place'),
+    ('vera[sites=["query", "intermediate"]]', 'adapterhub', 'one shape'),
+    ('vera[use_gating=True]', 'peft', 'no gates'),
+    ('invertible', 'adapterhub', 'a bottleneck'),
+    ('', 'adapterhub', 'no adapter'), ('', 'peft', 'no adapter'),
+    ('lora', 'adapterhub', 'without dots')])
+def test_what_a_format_cannot_hold(text, form, message, tmp_path):
+  adapter = make(text) if text else bank.Adapter((), {})
+  with pytest.raises(options.UserError, match=message):
+    if form == 'peft':
+      peft_writing.write(str(tmp_path / 'x'), adapter, tiny.CONFIG)
+    else:
+      name = 'a.b' if 'dots' in message else 'n'
+      adapterhub.write(str(tmp_path / 'x'), name, adapter, {}, tiny.CONFIG)
+  assert not (tmp_path / 'x').exists()
 
 
 def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):

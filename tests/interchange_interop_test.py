@@ -3,11 +3,13 @@
 import json
 import os
 import tempfile
+import unittest.mock
 
 from absl.testing import parameterized
 import numpy as np
 import pytest
 
+from adapters_jax import options
 from adapters_jax.interchange import adapterhub
 from adapters_jax.interchange import peft as our_peft
 from adapters_jax.interchange import peft_writing
@@ -68,6 +70,42 @@ class AdapterHubTest(parameterized.TestCase):
     model.load_adapter(folder, use_safetensors=True, set_active=True)
     np.testing.assert_allclose(
         logits_there(model), logits_here(adapter), atol=1e-5, rtol=1e-5)
+
+  @parameterized.parameters(
+      (dict(layers=1), 3), (dict(layers=1, use_pooler=True), 3),
+      (dict(layers=2), 1), (dict(layers=1), 1))
+  def test_their_heads_here_and_back(self, head, outputs):
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    model.add_adapter('n', config='lora[r=2]')
+    model.add_classification_head('n', num_labels=outputs, **head)
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters() if '.n.' in name], 4)
+    model.set_active_adapters('n')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(folder, 'n')
+    adapter = adapterhub.read(folder, SHAPE)[1]
+    self.assertEqual(adapter.outputs, outputs)
+    self.enter_context(
+        unittest.mock.patch.object(method_cases, 'OUTPUTS', outputs))
+    wanted = logits_there(model)
+    np.testing.assert_allclose(
+        logits_here(adapter), wanted, atol=1e-5, rtol=1e-5)
+    adapterhub.write(folder, 'm', adapter, BASE, SHAPE)
+    again = fixtures.make_bert(adapters.BertAdapterModel)
+    again.load_adapter(folder, use_safetensors=True, set_active=True)
+    np.testing.assert_allclose(
+        logits_there(again), wanted, atol=1e-5, rtol=1e-5)
+
+  @parameterized.parameters('relu', None)
+  def test_their_heads_that_are_not_here(self, activation):
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    model.add_adapter('n', config='lora[r=2]')
+    model.add_classification_head(
+        'n', num_labels=3, layers=2, activation_function=activation)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(folder, 'n')
+    with self.assertRaisesRegex(options.UserError, 'two with tanh'):
+      adapterhub.read(folder, SHAPE)
 
   @parameterized.product(
       config=['double_seq_bn[reduction_factor=4]', 'lora[r=4]',

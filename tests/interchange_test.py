@@ -182,6 +182,13 @@ class PeftTest(parameterized.TestCase):
                         ('init_lora_weights', 'pissa')):
       with self.assertRaisesRegex(options.UserError, name):
         peft.from_tensors({**values, name: value}, tensors, SHAPE)
+    # What 'all-linear' adapts too, and no site here is at.
+    key = 'base_model.model.bert.pooler.dense.lora_A.weight'
+    with self.assertRaisesRegex(options.UserError, 'pooler.*no place'):
+      peft.from_tensors(
+          values, {**tensors, key: np.ones((4, 32))}, SHAPE)
+    with self.assertRaisesRegex(options.UserError, 'no tensors'):
+      peft.from_tensors(values, {}, SHAPE)
     with self.assertRaisesRegex(options.UserError, 'head_input=pooler'):
       peft_writing.to_tensors(
           dataclasses.replace(make('lora'), head_input='cls'), SHAPE)

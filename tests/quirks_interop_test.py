@@ -58,9 +58,10 @@ class QuirksTest(parameterized.TestCase):
 
   def test_compacters_that_crash_there(self):
     with self.assertRaises(UnboundLocalError):
-      build('compacter[shared_W_phm=True,factorized_phm_W=False]')
+      build('compacter[reduction_factor=4,shared_W_phm=True,'
+            'factorized_phm_W=False]')
     with self.assertRaises(AttributeError):
-      build("compacter[init_weights='mam_adapter']")
+      build("compacter[reduction_factor=4,init_weights='mam_adapter']")
     config, = strings.parse(
         'compacter[reduction_factor=8, shared_W_phm=True, '
         'factorized_phm_W=False, init_weights=mam_adapter]')
@@ -135,7 +136,8 @@ class QuirksTest(parameterized.TestCase):
     off = np.abs(interop.logits_there(model) - active).max()
     model.reset_adapter()
     left = float((value_of(
-        model, 'layer.0.attention.self.value.weight') - plain).abs().max())
+        model, 'layer.0.attention.self.value.weight') - plain
+        ).detach().abs().max())
     if wrong:
       self.assertGreater(off, wrong)
     else:
@@ -157,7 +159,7 @@ class QuirksTest(parameterized.TestCase):
     active = interop.logits_there(model)
     again = build('seq_bn', 'other')
     again.load_adapter(self.saved(model), set_active=True)
-    self.assertGreater(np.abs(interop.logits_there(again) - active).max(), 0.5)
+    self.assertGreater(np.abs(interop.logits_there(again) - active).max(), 0.1)
     made = dataclasses.replace(
         self.read(model), configs=strings.parse('direft[r=2]'))
     folder = self.enter_context(tempfile.TemporaryDirectory())

@@ -149,9 +149,9 @@ def head_tensors(
           layers == 2 and values.get('activation_function') != 'tanh'):
     raise options.UserError(
         f'head: a {values.get("head_type")} head of {layers} layers '
-        f'({values.get("activation_function")}) {"over" if pooled else "without"}'
-        ' the pooler is not supported; for classification one linear layer is, '
-        'or two with tanh without the pooler')
+        f'({values.get("activation_function")}, use_pooler={pooled}) is not '
+        'supported; for classification one linear layer is, or two with tanh '
+        'without the pooler')
   stem = next((key.rpartition('.1.weight')[0] for key in tensors
                if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
   if layers == 1:
@@ -216,7 +216,8 @@ def write(
       'hidden_size': shape.dim, 'model_class': 'BertAdapterModel',
       'model_name': '', 'model_type': 'bert', 'name': name,
       'version': VERSION}
-  config = settings_writing.to_adapterhub(adapter.configs, shape.dim, shape.layers)
+  config = settings_writing.to_adapterhub(
+      adapter.configs, shape.dim, shape.layers)
   notes = []
   tensors = to_tensors(name, adapter)
   os.makedirs(folder, exist_ok=True)
