@@ -127,10 +127,12 @@ def stack(
   """Returns (the first adapter, leaves [n, ...]) of n adapters of one shape.
 
   Raises:
-    options.UserError: an unknown name, or adapters of different methods or
-      shapes.
+    options.UserError: no name, an unknown one, or adapters of different
+      methods or shapes.
   """
   names = list(names)
+  if not names:
+    raise options.UserError('adapter: name one or more')
   adapters = [find(bank, name) for name in names]
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):

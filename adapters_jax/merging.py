@@ -72,6 +72,7 @@ def unfold(folded: trees.Tree, replaced: trees.Tree) -> trees.Tree:
 
 def _adapted(kernel, bias, configs, tuned, layer, site):
   """Returns (kernel, bias) of one linear layer with all methods in them."""
+  start = kernel, bias
   inner = _MODULES[site].rpartition('/')[0]
   place = f'encoder/layer_{layer}/{inner}/'.replace('//', '/')
   # What scales inputs goes last: updates read the scaled inputs too.
@@ -79,7 +80,7 @@ def _adapted(kernel, bias, configs, tuned, layer, site):
     for index, config in enumerate(configs):
       if config.kind == kind and config.applies(site, layer):
         kernel, bias = _folded(
-            config, kernel, bias,
+            config, kernel, bias, start,
             _below(tuned, f'{place}adapter_{site}_{index}/'),
             _below(tuned, f'encoder/adapter_shared_{index}/'))
   return kernel, bias
@@ -91,8 +92,12 @@ def _below(flat, start):
           if path.startswith(start)}
 
 
-def _folded(config, kernel, bias, own, shared):
-  """Returns (kernel, bias) of one linear layer with one method in them."""
+def _folded(config, kernel, bias, start, own, shared):
+  """Returns (kernel, bias) of one linear layer with one method in them.
+
+  A DoRA takes the norms, and the bias that it leaves alone, of the base: the
+  `start`, whatever other methods have been put into kernel and bias.
+  """
   if isinstance(config, ia3.IA3):
     scale = config.alpha * own['scale']
     if config.kind == 'input':
@@ -108,8 +113,9 @@ def _folded(config, kernel, bias, own, shared):
   if not config.dora:
     return updated, bias
   ratio = own['magnitude'] / lora.updated_norm(
-      config, kernel, own['a'], own['b'])
-  return updated * ratio, bias * ratio if config.dora == 'adapters' else bias
+      config, start[0], own['a'], own['b'])
+  kept = 0.0 if config.dora == 'adapters' else start[1]
+  return updated * ratio, (bias - kept) * ratio + kept
 
 
 def linear(weights: Iterable[float]) -> Combine:
@@ -223,12 +229,17 @@ def merge_products(
     rank: Of the result.
 
   Raises:
-    options.UserError: an unknown name, or one that is not plain LoRA.
+    options.UserError: an unknown name, one that is not plain LoRA, or a rank
+      that no kernel has.
   """
   plain = {name: _as_products(bank_lib.find(bank, name)) for name in names}
   first, stacked = bank_lib.stack(plain, plain)
   flat = trees.flatten(_combined(stacked, combine, base))
   for path in [path for path in flat if path.endswith('/product')]:
+    if not 1 <= rank <= min(flat[path].shape):
+      raise options.UserError(
+          f'rank={rank}: give 1 to {min(flat[path].shape)}, the rank that a '
+          'kernel can have')
     u, s, v = jnp.linalg.svd(flat.pop(path), full_matrices=False)
     stem = path.removesuffix('product')
     root = jnp.sqrt(s[:rank])

@@ -36,6 +36,8 @@ class FoldTest(parameterized.TestCase):
       f'vera[r=2, alpha=3, {_SITES}]',
       'vera[r=2, dense=True]',
       'lora[r=2]|ia3_inputs[sites=["query"]]',
+      'lora[r=2]|dora[r=2]',
+      'ia3[sites=["query"]]|dora[r=2, dora=peft]',
   )
   def test_a_folded_base_gives_the_same_logits(self, text):
     made = adapter(text)
@@ -130,5 +132,10 @@ class MergeTest(parameterized.TestCase):
       merging.merge(bank, 'ab', mean, base)
     with self.assertRaisesRegex(options.UserError, 'without a gate'):
       merging.merge_products(bank, 'ad', mean, base, 2)
+    for rank in (0, 9):
+      with self.assertRaisesRegex(options.UserError, 'give 1 to 8'):
+        merging.merge_products(bank, 'a', merging.average(1), base, rank)
+    with self.assertRaisesRegex(options.UserError, 'name one or more'):
+      merging.merge(bank, [], mean, base)
     with self.assertRaisesRegex(options.UserError, "unknown 'c'"):
       merging.merge(bank, 'ac', mean, base)

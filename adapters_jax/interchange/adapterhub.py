@@ -229,6 +229,8 @@ def write(
     results.write_json(os.path.join(folder, HEAD_CONFIG),
                        {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
+  if any(getattr(c, 'stochastic_depth', 0) for c in adapter.configs):
+    notes.append('`adapters` needs torchvision for stochastic_depth')
   if 'subtract_projection' in config and not config['subtract_projection']:
     notes.append(
         '`adapters` reads a DiReft from files as a NoReft, its own too, and '
