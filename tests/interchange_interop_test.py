@@ -39,10 +39,14 @@ OURS = (
     'prefix_tuning[prefix_length=3, bottleneck_size=8]', 'prefix_tuning_flat',
     'prompt_tuning', 'lora[r=3, alpha=6]', 'rslora', 'dora', 'ia3',
     'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft',
-    'mam[bottleneck_size=8]', 'unipelt[bottleneck_size=8]')
+    'mam[bottleneck_size=8]', 'unipelt[bottleneck_size=8]',
+    'ia3[use_gating=True]', 'vera[r=4, use_gating=True]',
+    'compacter[reduction_factor=4, use_gating=True, ln_before=True]')
 OURS_PEFT = (
     'lora[r=3, alpha=6]', 'rslora[leave_out=[0]]', 'dora[dora=peft]',
-    'lora[sites=["ffn_output"]]', 'ia3[sites=["key", "intermediate"]]',
+    'lora[sites=["ffn_output"]]',
+    'lora[sites=["query"], leave_out=[0]]|lora[sites=["value"]]',
+    'ia3[sites=["key", "intermediate"]]',
     'ia3[alpha=2, sites=["value"]]|ia3_inputs', 'vera[r=4, alpha=2]',
     'prompt_tuning[combine=words, prompt_length=4]',
     'prefix_tuning_flat[shift_positions=True, prefix_length=3]')
