@@ -1,15 +1,16 @@
 """The frozen lower layers, computed once for a data set.
 
 Where nothing is trained below some layer, what enters it is the same in every
-epoch, but for dropout. `--cache_frozen` computes it without dropout, keeps it on
-the host as float32 (an example at its own length), and trains and evaluates the
-rest of the model on it. The parameters and their paths are those of the whole
-model, so that the saved adapter is an ordinary one.
+epoch, but for dropout. `--cache_frozen` computes it without dropout, keeps it
+on the host as float32 (an example at its own length), and trains and evaluates
+the rest of the model on it. The parameters and their paths are those of the
+whole model, so that the saved adapter is an ordinary one.
 """
 
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import time
 from typing import Any
 
 import jax
@@ -103,8 +104,9 @@ def cached(
         f'--cache_frozen: {size / 1e9:.1f} GB of hidden states do not fit the '
         f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
         'fewer --train_examples or a lower --max_length')
-  print(f'below layer {first} of {config.layers} nothing is trained: computed '
-        f'once, without dropout; {rows:,} hidden states, {size / 1e9:.2f} GB')
+  print(f'below layer {first} of {config.layers} nothing is trained: computing '
+        f'{rows:,} hidden states once, without dropout; {size / 1e9:.2f} GB')
+  start = time.perf_counter()
   encoder = bert.Bert(config)
 
   @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
@@ -123,5 +125,7 @@ def cached(
         hidden[row] = np.array(states[:examples.lengths[row]], np.float32)
     return hidden
 
-  return {name: dataclasses.replace(examples, hidden=hidden_of(examples))
-          for name, examples in splits.items()}
+  splits = {name: dataclasses.replace(examples, hidden=hidden_of(examples))
+            for name, examples in splits.items()}
+  print(f'computed in {time.perf_counter() - start:.1f} s')
+  return splits

@@ -27,7 +27,7 @@ from scripts import workers
 
 OURS, PEER = ('-m', 'scripts.ours'), ('-m', 'scripts.peer')
 LENGTHS = (16, 32, 64, 128)
-_SENTENCES = 512  # Of the dev split, for inference.
+_SENTENCES = {1: 128, 8: 512, 64: 512}  # Of dev, by batch size of inference.
 
 # What is timed on each side, for the reader of the numbers.
 TIMED = {
@@ -62,7 +62,7 @@ class Config:
   """What to measure, and where to write it."""
   parts: str = options.option(
       ','.join(TIMED), 'What to measure, with commas.')
-  turns: int = options.option(9, 'Alternations of each pair.')
+  turns: int = options.option(7, 'Alternations of each pair.')
   slices: int = options.option(8, 'Turns that an epoch is cut into.')
   tasks: str = options.option(
       'cola,movie_sentiment', 'Tasks of the epochs, with commas.')
@@ -211,8 +211,8 @@ def measure_inference(config: Config) -> dict[str, Any]:
   """Returns examples a second on dev sentences at several batch sizes."""
   found = {}
   with begun(config, OURS) as ours, begun(config, PEER) as peer:
-    for size in (1, 8, 64):
-      some = {'batch_size': size, 'examples': _SENTENCES}
+    for size, examples in _SENTENCES.items():
+      some = {'batch_size': size, 'examples': examples}
       answers = workers.in_turns(
           {'ours': ours, 'peer': peer, 'peer_sorted': peer}, config.turns,
           {'ours': ('predict', some),
@@ -228,7 +228,7 @@ def measure_inference(config: Config) -> dict[str, Any]:
 def measure_start(config: Config) -> dict[str, Any]:
   """Returns seconds from starting Python to the loss of the first step."""
   found = {'cold': [], 'warm': [], 'peer': []}
-  for _ in range(max(1, config.turns // 3)):
+  for _ in range(-(-config.turns // 3)):
     with tempfile.TemporaryDirectory() as compiled:
       for name, command, arguments in (
           ('cold', OURS, {'compiled': compiled}),
@@ -259,7 +259,8 @@ def measure_memory(config: Config) -> dict[str, Any]:
 def about() -> dict[str, Any]:
   """Returns the machine, and the versions on both sides."""
   with workers.Worker(OURS) as ours, workers.Worker(PEER) as peer:
-    versions = {'ours': ours.ask('about').value, 'peer': peer.ask('about').value}
+    versions = {'ours': ours.ask('about').value,
+                'peer': peer.ask('about').value}
   cpu = ''
   if os.path.exists('/proc/cpuinfo'):
     with open('/proc/cpuinfo', encoding='utf-8') as file:
@@ -275,7 +276,7 @@ MEASURE = {
 
 
 def main(config: Config) -> None:
-  """Measures the parts asked for and writes them, or prints what was written."""
+  """Measures the parts asked for and writes them, or prints a file of them."""
   found: dict[str, Any] = {}
   if config.out and os.path.exists(config.out):
     with open(config.out, encoding='utf-8') as file:
