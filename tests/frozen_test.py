@@ -121,7 +121,7 @@ def losses_of(config, steps=3):
 
 
 def test_steps_without_dropout_are_those_of_the_whole_model(config):
-  config = dataclasses.replace(config, **TOP_ADAPTERS, accumulate=2)
+  config = dataclasses.replace(config, **TOP_ADAPTERS)
   losses, tuned = losses_of(config)
   expected_losses, expected = losses_of(whole(config))
   np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
