@@ -30,6 +30,7 @@ setuptools.setup(
         'numpy',
         'optax>=0.2.5',
         'orbax-checkpoint',
+        'psutil',
         'requests',
         'rich',
         'safetensors',

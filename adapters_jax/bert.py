@@ -46,6 +46,8 @@ class BertConfig:
     batch_sharding: How hidden states [batch, ...] lie on several devices. Told
       where weights are stored in slices, so that those are gathered and not
       the hidden states; None to leave it to the compiler.
+    first_layer: The lowest layer to compute; above 0 the model reads the
+      hidden states that enter it. Not with `scan`.
   """
   vocab_size: int = 30522
   dim: int = 768
@@ -64,6 +66,7 @@ class BertConfig:
   remat: bool = False
   scan: bool = False
   batch_sharding: jax.sharding.Sharding | None = None
+  first_layer: int = 0
 
 
 def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
@@ -199,7 +202,7 @@ class Encoder(nn.Module):
   def __call__(
       self, x: jax.Array, mask: jax.Array, *, rows: int | None, train: bool
   ) -> tuple[jax.Array, ...]:
-    """Returns every layer's output, the last with its first `rows` rows only.
+    """Returns each layer's output, the last with its first `rows` rows only.
 
     What no head reads of the last layer is not computed (unless an adapter
     needs it): exact, and a twelfth to a sixth of the work. A scanned encoder
@@ -231,11 +234,12 @@ class Encoder(nn.Module):
           split_rngs={'params': True, 'dropout': True})
       x, _ = loop(Layer(config, 0, name='layers'), x, None)
     else:
-      for index in range(last):
+      for index in range(config.first_layer, last):
         x = apply(Layer(config, index, name=f'layer_{index}'), x)
         outputs.append(x)
-    x = apply(Layer(config, last, name=f'layer_{last}'), x, computed)
-    outputs.append(x[:, :rows])
+    if config.first_layer <= last:
+      x = apply(Layer(config, last, name=f'layer_{last}'), x, computed)
+      outputs.append(x[:, :rows])
     return tuple(outputs)
 
 
@@ -246,10 +250,11 @@ class Bert(nn.Module):
   @nn.compact
   def __call__(
       self,
-      tokens: jax.Array,
-      segments: jax.Array,
-      mask: jax.Array,
+      tokens: jax.Array | None = None,
+      segments: jax.Array | None = None,
+      mask: jax.Array | None = None,
       *,
+      hidden: jax.Array | None = None,
       rows: int | None = None,
       train: bool = False,
   ) -> tuple[jax.Array, ...]:
@@ -259,17 +264,23 @@ class Bert(nn.Module):
       tokens: [batch, length] int32 word pieces.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
+      hidden: [batch, length, dim] What enters `config.first_layer`, in place of
+        tokens and segments where that is above 0.
       rows: Positions of the last layer to compute, None for all.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      layers + 1 hidden states [batch, length, dim], the embeddings first; the
-      last is [batch, rows, dim]. A prompt adds to their length.
+      Hidden states [batch, length, dim]: what enters the first layer, and the
+      output of each; the last layer's is [batch, rows, dim]. A prompt adds to
+      their length.
     """
     config = self.config
-    embeddings = Embeddings(config, name='embeddings')
-    x, mask = embeddings(tokens, segments, mask, train=train)
-    x, mask = adapt.embedding('embedding', config.adapters, x, mask)
+    if config.first_layer:
+      x = hidden.astype(config.dtype)
+    else:
+      embeddings = Embeddings(config, name='embeddings')
+      x, mask = embeddings(tokens, segments, mask, train=train)
+      x, mask = adapt.embedding('embedding', config.adapters, x, mask)
     encoder = Encoder(config, name='encoder')
     return (x, *encoder(x, mask, rows=rows, train=train))
 

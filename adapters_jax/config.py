@@ -82,6 +82,9 @@ class Config:
   remat: bool = option(
       False, "Compute each layer's inner values again for the gradient rather "
       'than keep them, to save memory.')
+  cache_frozen: bool = option(
+      False, 'Compute the layers below the lowest trained one once, without '
+      'dropout, and keep what they give in memory.')
   coordinator: str = option(
       '', "Several hosts: 'auto' on Cloud TPU, SLURM, Open MPI or Kubernetes, "
       'else host:port of the first process; empty for one process.')

@@ -24,10 +24,11 @@ class Classifier(nn.Module):
   @nn.compact
   def __call__(
       self,
-      tokens: jax.Array,
-      segments: jax.Array,
-      mask: jax.Array,
+      tokens: jax.Array | None = None,
+      segments: jax.Array | None = None,
+      mask: jax.Array | None = None,
       *,
+      hidden: jax.Array | None = None,
       train: bool = False,
   ) -> jax.Array:
     """Classifies a batch.
@@ -36,6 +37,7 @@ class Classifier(nn.Module):
       tokens: [batch, length] int32 word pieces, [CLS] first.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
+      hidden: [batch, length, dim] In place of tokens and segments; see Bert.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
@@ -43,8 +45,9 @@ class Classifier(nn.Module):
     """
     encoder = bert.Bert(self.config)
     nn.share_scope(self, encoder)  # The head's paths beside the encoder's.
-    hidden = encoder(tokens, segments, mask, rows=1, train=train)[-1]
-    summary = hidden[:, 0]  # [batch, dim]
+    last = encoder(
+        tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
+    summary = last[:, 0]  # [batch, dim]
     if self.head_input == 'pooler':
       pooler = bert.dense(self.config, self.config.dim, 'pooler')
       summary = nn.tanh(pooler(summary))

@@ -9,6 +9,7 @@ import numpy as np
 
 from adapters_jax import bert
 from adapters_jax import devices
+from adapters_jax import frozen
 from adapters_jax import config as config_lib
 from adapters_jax import heads
 from adapters_jax import methods
@@ -158,6 +159,8 @@ def check(
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise options.UserError(
         f'--top_k={config.top_k}: the model has {shape.layers} layers')
+  if config.cache_frozen:
+    frozen.check(make_select(config, shape.layers), configs, shape.layers)
   workdirs.check(config, experiment)
 
 
@@ -237,17 +240,22 @@ def assemble(
       model, base, select, config.seed,
       lambda text: tokenization.encode(
           tokenization.load(folder), [(text,)], shape.positions)[0][0])
-  _, frozen = trees.split(base, select)
-  train = encoded['train']
+  _, base = trees.split(base, select)
+  base = sharding.place(mesh, cast_base(config, base))
+  tuned = sharding.place(mesh, tuned)
+  buckets = batching.bucket_lengths(encoded['train'].lengths, config.buckets)
+  if config.cache_frozen:
+    first = frozen.first_layer(select, model.config.adapters, shape.layers)
+    encoded = frozen.cached(
+        model, base, tuned, encoded, first, mesh=mesh, buckets=buckets,
+        batch_size=config.batch_size)
+    model = frozen.above(model, first)
   schedule = batching.Schedule(
-      train, batching.bucket_lengths(train.lengths, config.buckets),
-      config.batch_size, config.seed,
+      encoded['train'], buckets, config.batch_size, config.seed,
       local_rows=sharding.local_rows(mesh, config.batch_size))
   per_epoch = schedule.steps_per_epoch
   return Setup(
-      task, encoded, model, mesh,
-      sharding.place(mesh, cast_base(config, frozen)),
-      sharding.place(mesh, tuned), params, select, schedule,
+      task, encoded, model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes))
 

@@ -79,6 +79,9 @@ def prepare(
   if config.head_input != 'cls':
     raise options.UserError(
         '--head_input: spans have a head on every position; leave it out')
+  if config.cache_frozen:
+    raise options.UserError(
+        '--cache_frozen: is for tasks with a head on [CLS]; leave it out')
   notes = []
   if config.files:
     questions = {name: squad.read_json(path)

@@ -21,7 +21,7 @@ def _seconds_a_token(step, batch) -> float:
   start = time.perf_counter()
   for _ in range(_STEPS):
     jax.block_until_ready(step(batch))
-  return (time.perf_counter() - start) / _STEPS / batch['tokens'].size
+  return (time.perf_counter() - start) / _STEPS / batch['mask'].size
 
 
 def measure(
@@ -56,7 +56,7 @@ def measure(
     training_cost = _seconds_a_token(step, batch)
     eval_cost = _seconds_a_token(
         lambda batch: eval_step(setup.base, setup.tuned, batch), batch)
-  dev_tokens = sum(b['tokens'].size for _, b in batching.eval_batches(
+  dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
       dev, schedule.buckets, config.batch_size))
   evaluations = max(1.0, per_epoch / setup.eval_every)
   seconds = (training_cost * schedule.tokens(0, per_epoch)[0]

@@ -83,6 +83,12 @@ def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jnp.square(logits[:, 0] - labels)
 
 
+def inputs(batch: Batch) -> dict[str, Any]:
+  """Returns what of a batch a model reads."""
+  return {name: value for name, value in batch.items()
+          if name not in ('labels', 'weights')}
+
+
 def make_train_step(
     model: nn.Module, tx: optax.GradientTransformation,
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array],
@@ -93,8 +99,9 @@ def make_train_step(
   """Returns train_step(state, base, batch) -> (state, metrics), jitted.
 
   The state is donated. `base` is neither differentiated nor changed. The batch
-  has tokens and segments [batch, length] int32, mask [batch, length] bool,
-  labels [batch], and weights [batch] float32, zero for filler examples.
+  has tokens and segments [batch, length] int32 (or hidden [batch, length, dim],
+  see `frozen`), mask [batch, length] bool, labels [batch], and weights [batch]
+  float32, zero for filler examples.
 
   Args:
     model: Its `apply` returns [batch, outputs] logits.
@@ -108,8 +115,8 @@ def make_train_step(
   @jax.value_and_grad
   def grad_of(tuned, base, batch, rng, total):
     logits = model.apply(
-        {'params': trees.overlay(base, tuned)}, batch['tokens'],
-        batch['segments'], batch['mask'], train=True, rngs={'dropout': rng})
+        {'params': trees.overlay(base, tuned)}, **inputs(batch), train=True,
+        rngs={'dropout': rng})
     losses = loss_fn(logits, batch['labels'])  # [batch]
     return jnp.sum(batch['weights'] * losses) / total
 
@@ -162,9 +169,7 @@ def make_eval_step(
 
   @functools.partial(jax.jit, out_shardings=shardings)
   def eval_step(base, tuned, batch):
-    return model.apply(
-        {'params': trees.overlay(base, tuned)}, batch['tokens'],
-        batch['segments'], batch['mask'])
+    return model.apply({'params': trees.overlay(base, tuned)}, **inputs(batch))
 
   return eval_step
 

@@ -22,10 +22,13 @@ class Examples:
     tokens: For each example its word pieces, [length] int32.
     segments: For each example 0 or 1 for each piece, [length] int32.
     labels: [examples] int32 classes or float32 scores.
+    hidden: For each example [at most length, dim] float32, hidden states that
+      batches hold in place of the pieces; None for none.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
   labels: np.ndarray
+  hidden: Sequence[np.ndarray] | None = None
 
   def __len__(self) -> int:
     return len(self.tokens)
@@ -105,6 +108,17 @@ def plan(
   return [plans[i] for i in (order or rng).permutation(len(plans))]
 
 
+def _padded(
+    values: Sequence[np.ndarray], rows: np.ndarray, length: int
+) -> np.ndarray:
+  """Returns values[row] [at most length, ...] for each row, zeros after."""
+  shape = len(rows), length, *values[rows[0]].shape[1:]
+  out = np.zeros(shape, values[rows[0]].dtype)
+  for i, row in enumerate(rows):
+    out[i, :len(values[row])] = values[row]
+  return out
+
+
 def make_batch(
     examples: Examples, batch: Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
@@ -119,8 +133,9 @@ def make_batch(
     local_rows: The rows to make, None for all; `batch` below is their number.
 
   Returns:
-    tokens and segments [batch, length] int32, mask [batch, length] bool, labels
-    [batch], weights [batch] float32.
+    tokens and segments [batch, length] int32 (or hidden [batch, length, dim]
+    float32), mask [batch, length] bool, labels [batch], weights [batch]
+    float32.
   """
   filler = batch_size - len(batch.rows)
   rows = np.concatenate([batch.rows, np.repeat(batch.rows[:1], filler)])
@@ -128,14 +143,13 @@ def make_batch(
   if local_rows is not None:
     local_rows = np.asarray(local_rows)
     rows, weights = rows[local_rows], weights[local_rows]
-  tokens = np.zeros((len(rows), batch.length), np.int32)
-  segments = np.zeros((len(rows), batch.length), np.int32)
-  for i, row in enumerate(rows):
-    tokens[i, :len(examples.tokens[row])] = examples.tokens[row]
-    segments[i, :len(examples.segments[row])] = examples.segments[row]
+  if examples.hidden is None:
+    inputs = {'tokens': examples.tokens, 'segments': examples.segments}
+  else:
+    inputs = {'hidden': examples.hidden}
   return {
-      'tokens': tokens,
-      'segments': segments,
+      **{name: _padded(values, rows, batch.length)
+         for name, values in inputs.items()},
       'mask': np.arange(batch.length) < examples.lengths[rows][:, None],
       'labels': examples.labels[rows],
       'weights': weights,
