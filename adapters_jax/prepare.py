@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -276,19 +277,20 @@ def init_tuned(
   Only what the base lacks is initialised; the rest of `init` is never computed.
   Prompts may begin as the words of a text, hence `tokenize`.
   """
-  old = set(trees.flatten(base))
-
-  @jax.jit
-  def fresh(key, base):
-    params = bert.init(model, key, base)
-    return trees.split(params, lambda path: path not in old)[0]
-
   params = trees.overlay(
-      base, fresh(jax.random.fold_in(jax.random.key(seed), 0), base))
+      base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
   return tuned, jax.eval_shape(lambda tree: tree, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _fresh(model, key, base):
+  """Returns the initialised leaves that the base lacks."""
+  old = set(trees.flatten(base))
+  params = bert.init(model, key, base)
+  return trees.split(params, lambda path: path not in old)[0]
 
 
 def shapes(model: heads.Classifier) -> trees.Tree:
