@@ -1,0 +1,41 @@
+"""Tests of adapters_jax.cluster that need no cluster."""
+
+import sys
+from unittest import mock
+
+from absl.testing import parameterized
+
+from adapters_jax import cluster
+from adapters_jax import options
+from adapters_jax import sweeps
+
+
+class ClusterTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ({}, [{'CPU': 6}], (1, 6, 0)),
+      ({'workers': 2}, [{'CPU': 7}], (2, 3, 0)),
+      ({'workers': 3}, [{'CPU': 8}, {'CPU': 5}], (3, 2, 0)),
+      ({}, [{'CPU': 32, 'GPU': 4}, {'CPU': 40, 'GPU': 4}], (8, 8, 1)),
+      ({'gpus_per_worker': 2}, [{'CPU': 32, 'GPU': 4}], (2, 16, 2)),
+      ({'gpus_per_worker': 0, 'cpus_per_worker': 5},
+       [{'CPU': 32, 'GPU': 4}], (1, 5, 0)),
+      ({'workers': 9}, [{'CPU': 4}], (9, 1, 0)))
+  def test_shares(self, flags, machines, wanted):
+    how = sweeps.Options(launcher='ray', **flags)
+    self.assertEqual(cluster.share(how, machines), wanted)
+
+  @parameterized.parameters(
+      ({'cpus_per_worker': 9}, '--cpus_per_worker=9: .*more than 8'),
+      ({'gpus_per_worker': 1}, '--gpus_per_worker=1: .*more than 0'))
+  def test_more_than_a_machine_has(self, flags, message):
+    with self.assertRaisesRegex(options.UserError, message):
+      cluster.share(sweeps.Options(launcher='ray', **flags),
+                    [{'CPU': 8.0}, {'CPU': 4.0}])
+
+  def test_ray_is_not_installed(self):
+    with mock.patch.dict(sys.modules, {'ray': None}):
+      with self.assertRaisesRegex(
+          options.UserError, r"--launcher=ray: .* pip install -e '.\[sweep\]'"):
+        with cluster.started(sweeps.Options(launcher='ray')):
+          pass
