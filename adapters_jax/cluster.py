@@ -10,6 +10,7 @@ import contextlib
 import functools
 import math
 import os
+import socket
 from typing import Any
 
 from adapters_jax import options
@@ -17,6 +18,8 @@ from adapters_jax import sweeps
 
 # Settings of this process that its workers take over.
 _PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME')
+
+_SECONDS_TO_ANSWER = 5.0
 
 
 def _import_ray() -> Any:
@@ -69,8 +72,11 @@ def started(how: sweeps.Options) -> Iterator[tuple[sweeps.Launch, int]]:
   """
   ray = _import_ray()
   try:
+    if ':' in how.address:  # Ray tries for minutes, and then exits.
+      host, _, port = how.address.rpartition(':')
+      socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
     ray.init(address=how.address or 'local', logging_level='warning')
-  except (ConnectionError, ValueError) as error:
+  except OSError as error:
     raise options.UserError(
         f'--address={how.address}: no Ray cluster there ({error}); start one '
         "with 'ray start --head', or leave the flag out") from error

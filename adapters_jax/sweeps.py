@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import re
 import time
 from typing import Any
 
@@ -67,6 +68,9 @@ def check(how: Options, many: grid.Options) -> None:
     for name in ('address', 'workers', 'cpus_per_worker', 'gpus_per_worker'):
       if getattr(how, name) != getattr(Options(), name):
         raise options.UserError(f'--{name} goes with --launcher=ray')
+  if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
+    raise options.UserError(
+        f"--address={how.address}: give 'auto' or host:port")
   if many.pick:
     raise options.UserError(
         '--pick: a sweep runs the whole grid at once; leave it out, or pick '

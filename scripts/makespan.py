@@ -3,9 +3,9 @@
   python -m scripts.makespan --out=experiments/results/makespan.json
 
 Each way is `experiments.sweep` in a process of its own, timed from its start to
-its table, with its workdir in a fresh folder. Measure on a quiet machine. Before
-each way as many runs as train at a time are made and thrown away, so that every
-program is in the cache of compiled programs (`--nowarm` leaves that out).
+its table, with its workdir in a fresh folder. Measure on a quiet machine.
+Before each way as many runs as train at a time are made and thrown away, so
+that every program is in the cache of compiled programs (not with `--nowarm`).
 """
 
 from collections.abc import Sequence
