@@ -17,7 +17,8 @@ from adapters_jax import options
 from adapters_jax import sweeps
 
 # Settings of this process that its workers take over.
-_PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME')
+_PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME',
+              'GLIBC_TUNABLES')
 
 _SECONDS_TO_ANSWER = 5.0
 
@@ -75,6 +76,8 @@ def started(how: sweeps.Options) -> Iterator[tuple[sweeps.Launch, int]]:
     if ':' in how.address:  # Ray tries for minutes, and then exits.
       host, _, port = how.address.rpartition(':')
       socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
+    # A cluster started here reports to nobody unless its user wants that.
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     ray.init(address=how.address or 'local', logging_level='warning')
   except OSError as error:
     raise options.UserError(
