@@ -1,5 +1,7 @@
 """A sweep on a real local Ray cluster, one of its workers killed."""
 
+import glob
+import json
 import os
 import re
 import signal
@@ -53,13 +55,15 @@ def kill_in_the_middle(folder, seconds=900.0):
   """Kills -9 the worker of the first group that has saved an evaluation."""
   end = time.monotonic() + seconds
   while time.monotonic() < end:
-    for parent, folders, _ in os.walk(f'{folder}/.groups'):
-      if parent.endswith('/resume') and any(map(str.isdecimal, folders)):
-        for name in sorted(os.listdir(folder)):
-          victim = holder(f'{folder}/{name}/.lock')
-          if victim:
-            os.kill(victim, signal.SIGKILL)
-            return victim
+    for path in glob.glob(f'{folder}/.groups/*/resume/[0-9]*'):
+      if not os.path.basename(path).isdecimal():
+        continue  # It is being written.
+      with open(os.path.join(path, '../../group.json')) as file:
+        member = json.load(file)['members'][0]
+      victim = holder(f'{folder}/{member}/.lock')
+      if victim:
+        os.kill(victim, signal.SIGKILL)
+        return
     time.sleep(0.01)
   raise AssertionError('no worker has saved anything')
 
