@@ -86,17 +86,19 @@ def assemble(
   """Loads data and checkpoint once, and initialises every run at its size."""
   setup = kind.prepare(max(configs, key=lambda c: c.adapter_size), mesh)
   shape = setup.model.config
+  folder = pretrained.resolve(configs[0].checkpoint)
   base = pretrained.load_base(
-      pretrained.resolve(configs[0].checkpoint),
-      pooler=configs[0].head_input == 'pooler')
+      folder, pooler=configs[0].head_input == 'pooler')
   note = (f'trained as one of {len(configs)} runs of one program: times are '
           'its share, and its batches\' lengths come in the order of seed '
           f'{ORDER_SEED}')
   members = []
   for config in configs:
     model = setup.model.clone(config=dataclasses.replace(
-        shape, adapters=prepare.adapter_configs(config, shape.layers)))
-    tuned, params = prepare.init_tuned(model, base, setup.select, config.seed)
+        shape, adapters=prepare.adapter_configs(config, shape.layers),
+        first_layer=0))  # The whole model, even if its lower layers are kept.
+    tuned, params = prepare.init_tuned(
+        model, base, setup.select, config.seed, folder)
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,
         schedule=dataclasses.replace(

@@ -237,10 +237,7 @@ def assemble(
   model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
-  tuned, params = init_tuned(
-      model, base, select, config.seed,
-      lambda text: tokenization.encode(
-          tokenization.load(folder), [(text,)], shape.positions)[0][0])
+  tuned, params = init_tuned(model, base, select, config.seed, folder)
   _, base = trees.split(base, select)
   base = sharding.place(mesh, cast_base(config, base))
   tuned = sharding.place(mesh, tuned)
@@ -270,13 +267,19 @@ def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
 
 def init_tuned(
     model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
-    seed: int, tokenize: Callable[[str], Sequence[int]],
+    seed: int, folder: str,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Returns (tuned tree in float32, shapes of the whole tree) at the start.
 
   Only what the base lacks is initialised; the rest of `init` is never computed.
-  Prompts may begin as the words of a text, hence `tokenize`.
+  Prompts may begin as the words of a text, which the checkpoint's folder tells
+  how to tokenise.
   """
+
+  def tokenize(text):
+    return tokenization.encode(
+        tokenization.load(folder), [(text,)], model.config.positions)[0][0]
+
   params = trees.overlay(
       base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)

@@ -133,6 +133,19 @@ def test_a_narrow_run_starts_as_it_would_alone(trained):
   jax.tree.map(np.testing.assert_array_equal, start, padded)
 
 
+def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
+  configs = [
+      dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
+                          norm_layers='same', buckets=1)
+      for config in configs_in(tmp_path, checkpoint, own_files)]
+  group = groups.assemble(configs[:2], run.CLASSIFICATION)
+  alone = run.CLASSIFICATION.prepare(configs[1])
+  jax.tree.map(
+      np.testing.assert_array_equal, group.members[1].tuned, alone.tuned)
+  assert groups.make_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
+  assert jax.tree.structure(group.setup.base) == jax.tree.structure(alone.base)
+
+
 def test_a_diverged_run_fails_alone(trained):
   found = trained.found
   assert 'try a lower --learning_rate' in found[2] and '1e+30' in found[2]
