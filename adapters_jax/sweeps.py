@@ -129,7 +129,7 @@ class Progress:
   def __init__(self, todo: int, say: Callable[[str], None]):
     self._todo, self._say = todo, say
     self._done, self._start = 0, time.monotonic()
-    self._best = None
+    self._best = {}  # By task.
 
   def add(self, name: str, found: results.Record | str) -> None:
     """Counts a run that has finished or failed."""
@@ -138,8 +138,9 @@ class Progress:
       text = f'failed: {found}'
     else:
       score = 100 * results.primary(found)
-      self._best = max(score, self._best or score)
-      text = f'dev {score:.2f} (best so far {self._best:.2f})'
+      task = config_lib.task_of(found.config)
+      best = self._best[task] = max(score, self._best.get(task, score))
+      text = f'dev {score:.2f} (best so far {best:.2f})'
     left = self._todo - self._done
     passed = time.monotonic() - self._start
     rest = (f'; about {passed / self._done * left / 60:.1f} min for the other '
