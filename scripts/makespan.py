@@ -102,8 +102,10 @@ def main(config: Config) -> None:
   grid.parse_grid(grid_of(config, config.seeds + 1))  # Are the rates rates?
   found = measure(config)
   if config.out:
+    settings = dataclasses.asdict(config)
+    del settings['out']
     results.write_json(config.out, {
-        **dataclasses.asdict(config), 'makespan_seconds': found,
+        **settings, 'makespan_seconds': found,
         'cores': len(os.sched_getaffinity(0)), 'machine': platform.machine(),
         'commit': results.commit_of(_HERE)})
 
