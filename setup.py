@@ -43,6 +43,7 @@ setuptools.setup(
     extras_require={
         'test': ['pytest', 'pytest-xdist'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
+        'sweep': ['ray>=2.40'],
         'tpu': ['jax[tpu]'],
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.
         'interop': [

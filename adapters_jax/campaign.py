@@ -65,7 +65,7 @@ def finished(
   return None
 
 
-def _cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+def cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
   """Returns the settings that decide the time of a step."""
   return tuple(sorted(
       (k, v) for k, v in config_lib.completed(values).items()
@@ -76,8 +76,8 @@ def cost(
     config: config_lib.Config, records: Iterable[results.Record]
 ) -> Cost | None:
   """Returns (seconds a step, steps an epoch), as finished runs alike had."""
-  key = _cost_key(config_lib.portable(config))
-  alike = [r for r in records if r.steps and _cost_key(r.config) == key
+  key = cost_key(config_lib.portable(config))
+  alike = [r for r in records if r.steps and cost_key(r.config) == key
            and not r.config['max_steps']]
   if not alike:
     return None
@@ -98,7 +98,7 @@ def estimate(
   """
   records, known, seconds = list(records), {}, 0.0
   for config in configs:
-    key = _cost_key(config_lib.portable(config))
+    key = cost_key(config_lib.portable(config))
     if key not in known:
       known[key] = cost(config, records) or measure(config)
     a_step, an_epoch = known[key]

@@ -94,7 +94,7 @@ class Resume:
       self, progress: training.Progress, extra: dict[str, Any]
   ) -> None:
     """Saves the progress and a JSON value, unless its step is there."""
-    step = int(progress.state.step)
+    step = training.steps_taken(progress)
     if step == self._manager.latest_step():
       return
     self._manager.save(step, args=self._ocp.args.Composite(

@@ -36,7 +36,8 @@ class Options:
   seeds: str = option('', "Seeds, like '0-4' or '0,3'; --seed when empty.")
   grid: str = option(
       '', "Settings to cross: 'adapter_size=8,64 learning_rate=1e-4,3e-4'; "
-      "'|' separates values with commas, ';' several grids; or "
+      "'|' separates values with commas, ';' several grids; seed=0-4 is five "
+      'seeds; or '
       f'{", ".join(GRIDS)}.')
   pick: str = option(
       '', "Flags of the grid, like 'learning_rate', whose value is picked on "
@@ -45,7 +46,7 @@ class Options:
       '', 'Folder of records: finished runs are looked up and put there.')
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
+def parse_seeds(text: str, flag: str = '--seeds') -> tuple[int, ...]:
   """Returns the numbers of '0-4,7', in order; UserError if not of that form."""
   seeds = set()
   for part in text.split(','):
@@ -53,7 +54,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not first.isdecimal() or (dash and not last.isdecimal()) or (
         dash and int(last) < int(first)):
       raise options.UserError(
-          f"--seeds: {text!r} is not of the form '0-4' or '0,3'")
+          f"{flag}: {text!r} is not of the form '0-4' or '0,3'")
     seeds.update(range(int(first), int(last if dash else first) + 1))
   return tuple(sorted(seeds))
 
@@ -89,6 +90,10 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
       if not equals or not values:
         raise options.UserError(
             f'--grid: {axis!r} is not of the form name=value,value')
+      if name == 'seed':
+        axes.append([(name, seed) for seed in parse_seeds(
+            values.replace('|', ','), '--grid: seed')])
+        continue
       split = values.split('|' if '|' in values else ',')
       axes.append([(name, _parse_value(name, kinds[name], v)) for v in split])
     points += [dict(point) for point in itertools.product(*axes)]

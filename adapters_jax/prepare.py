@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -236,10 +237,7 @@ def assemble(
   model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = make_select(config, shape.layers)
-  tuned, params = init_tuned(
-      model, base, select, config.seed,
-      lambda text: tokenization.encode(
-          tokenization.load(folder), [(text,)], shape.positions)[0][0])
+  tuned, params = init_tuned(model, base, select, config.seed, folder)
   _, base = trees.split(base, select)
   base = sharding.place(mesh, cast_base(config, base))
   tuned = sharding.place(mesh, tuned)
@@ -269,26 +267,33 @@ def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
 
 def init_tuned(
     model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
-    seed: int, tokenize: Callable[[str], Sequence[int]],
+    seed: int, folder: str,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Returns (tuned tree in float32, shapes of the whole tree) at the start.
 
   Only what the base lacks is initialised; the rest of `init` is never computed.
-  Prompts may begin as the words of a text, hence `tokenize`.
+  Prompts may begin as the words of a text, which the checkpoint's folder tells
+  how to tokenise.
   """
-  old = set(trees.flatten(base))
 
-  @jax.jit
-  def fresh(key, base):
-    params = bert.init(model, key, base)
-    return trees.split(params, lambda path: path not in old)[0]
+  def tokenize(text):
+    return tokenization.encode(
+        tokenization.load(folder), [(text,)], model.config.positions)[0][0]
 
   params = trees.overlay(
-      base, fresh(jax.random.fold_in(jax.random.key(seed), 0), base))
+      base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
   return tuned, jax.eval_shape(lambda tree: tree, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _fresh(model, key, base):
+  """Returns the initialised leaves that the base lacks."""
+  old = set(trees.flatten(base))
+  params = bert.init(model, key, base)
+  return trees.split(params, lambda path: path not in old)[0]
 
 
 def shapes(model: heads.Classifier) -> trees.Tree:

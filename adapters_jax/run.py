@@ -1,14 +1,11 @@
 """One training run, from settings to record: what every experiment calls."""
 
-from collections.abc import Callable, Iterator
-import contextlib
+from collections.abc import Callable
 import dataclasses
 import importlib.metadata
 import os
 import platform
 import shutil
-import signal
-import time
 from typing import Any
 
 import jax
@@ -20,12 +17,14 @@ from adapters_jax import checkpoints
 from adapters_jax import config as config_lib
 from adapters_jax import console
 from adapters_jax import devices
+from adapters_jax import journal
 from adapters_jax import metrics
 from adapters_jax import optimizers
 from adapters_jax import prepare
 from adapters_jax import pretrained
 from adapters_jax import results
 from adapters_jax import sharding
+from adapters_jax import signals
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax import workdirs
@@ -68,26 +67,6 @@ def enable_compilation_cache() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
-@contextlib.contextmanager
-def caught_signals() -> Iterator[Callable[[], bool]]:
-  """Yields asked(): whether SIGTERM or Ctrl-C has come since."""
-  if jax.process_count() > 1:
-    yield sharding.stopped_together()
-    return
-  came = []
-  before = {}
-  try:
-    for number in (signal.SIGTERM, signal.SIGINT):
-      before[number] = signal.signal(number, lambda n, _: came.append(n))
-  except ValueError:
-    pass  # Not the main thread: whoever started us deals with signals.
-  try:
-    yield lambda: bool(came)
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
-
-
 def run(
     config: config_lib.Config, experiment: str, kind: Kind | None = None
 ) -> results.Record:
@@ -123,7 +102,7 @@ def run(
     chosen = devices.choose(config.precision, shape.dim // shape.heads)
     print(f'{chosen}; {sharding.describe(mesh)}')
     matmul = jax.default_matmul_precision(chosen.matmul)
-    with matmul, caught_signals() as stop:
+    with matmul, signals.caught() as stop:
       setup = kind.prepare(config, mesh)
       console.print_trained(setup.tuned, setup.params)
       score = kind.make_score(setup, config.batch_size)
@@ -172,35 +151,57 @@ def loss_of(setup: prepare.Setup) -> Loss:
 CLASSIFICATION = Kind(tasks.find, prepare.prepare, make_score, loss_of)
 
 
-def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
-  """Returns the class that all predictions are, None if they differ."""
-  if not task.labels or np.ptp(predictions):
-    return None
-  return task.labels[predictions[0]]
-
-
-def make_step(
-    config: config_lib.Config, setup: prepare.Setup, kind: Kind
-) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
-  """Returns the optimizer and the training step of a run."""
-  tx = optimizers.make_optimizer(
+def make_optimizer(
+    config: config_lib.Config, setup: prepare.Setup
+) -> optax.GradientTransformation:
+  """Returns the optimizer of a run."""
+  return optimizers.make_optimizer(
       setup.select, learning_rate=config.learning_rate, steps=setup.steps,
       warmup=config.warmup, weight_decay=config.weight_decay,
       clip_norm=config.clip_norm, optimizer=config.optimizer)
+
+
+def make_step(
+    config: config_lib.Config, setup: prepare.Setup, kind: Kind, runs: int = 0
+) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
+  """Returns the optimizer and the training step of a run.
+
+  Args:
+    config: The settings.
+    setup: What the run is made of.
+    kind: What it is about.
+    runs: If not 0, the step is that of a group of so many runs.
+  """
+  tx = make_optimizer(config, setup)
   state = jax.eval_shape(
-      lambda tuned: _init_state(config, tx, tuned), setup.tuned)
+      lambda tuned: init_state(config, tx, tuned), setup.tuned)
+  if runs:
+    state = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape), leaf.dtype),
+        state)
   return tx, training.make_train_step(
       setup.model, tx, kind.loss_of(setup), accumulate=config.accumulate,
+      grouped=bool(runs),
       shardings=(sharding.shardings(setup.mesh, state),
                  sharding.replicated(setup.mesh)))
 
 
-def _init_state(
+def init_state(
     config: config_lib.Config, tx: optax.GradientTransformation,
     tuned: trees.Tree,
 ) -> training.TrainState:
+  """Returns the state of a run before its first step."""
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
   return training.init_state(tuned, tx, rng)
+
+
+def make_rate(
+    config: config_lib.Config, steps: int
+) -> Callable[[int], float]:
+  """Returns rate_at(step): the learning rate of a step."""
+  _, schedule = optimizers.OPTIMIZERS[config.optimizer]
+  shape = schedule(steps, config.warmup)
+  return lambda step: config.learning_rate * float(shape(step))
 
 
 def train(
@@ -210,50 +211,39 @@ def train(
   """Trains to the end, from the saved state if the settings say so.
 
   Returns:
-    The progress, and the log that travels with it: 'history', 'seconds' (wall)
-    and 'cpu_seconds' of all sittings, 'losses' since the last evaluation.
+    The progress, and the log that travels with it; see `journal.new`.
   """
   tx, train_step = make_step(config, setup, kind)
   progress = sharding.create(
       setup.mesh,
-      lambda tuned: training.init_progress(_init_state(config, tx, tuned)),
+      lambda tuned: training.init_progress(init_state(config, tx, tuned)),
       setup.tuned)
-  log = {'history': [], 'losses': [], 'seconds': 0.0, 'cpu_seconds': 0.0}
+  log = journal.new()
   resume = checkpoints.Resume(os.path.join(folder, 'resume'))
   if config.resume:
     saved = resume.restore(progress)
     if saved:
       progress, log = saved
-      print(f'going on from step {int(progress.state.step)}')
+      print(f'going on from step {training.steps_taken(progress)}')
   bar = console.ProgressBar(
-      setup.steps, int(progress.state.step), config.batch_size)
-  _, schedule = optimizers.OPTIMIZERS[config.optimizer]
-  shape = schedule(setup.steps, config.warmup)
-  clocks = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
-  offsets = {name: log[name] - now() for name, now in clocks.items()}
-
-  def rate_at(step):
-    return config.learning_rate * float(shape(step))
+      setup.steps, training.steps_taken(progress), config.batch_size)
+  rate_at = make_rate(config, setup.steps)
+  clocks = journal.Clocks(log)
 
   def report(step, values):
-    log['losses'].append(values['loss'])
-    bar.update(values['loss'], rate_at(step))
+    log['losses'].append(float(values['loss']))
+    bar.update(float(values['loss']), rate_at(step))
 
   def evaluate(tuned, step):
     dev, predictions = score(tuned, 'dev')
-    entry = {'step': step, 'loss': float(np.mean(log['losses'])), 'dev': dev}
-    if (label := collapsed_to(setup.task, predictions)) is not None:
-      entry['collapsed_to'] = label
-    log['history'].append(entry)
-    log['losses'] = []
+    entry = journal.add_evaluation(log, step, dev, predictions, setup.task)
     bar.write(f'step {step}: loss {entry["loss"]:.4f}; dev '
               f'{console.percent(dev)}')
     return dev[setup.task.metrics[0]]
 
   def save_progress(progress):
-    log.update({name: offsets[name] + now() for name, now in clocks.items()})
+    clocks.update(log)
     resume.save(progress, log)
-
 
   def batch_at(step):
     return sharding.place_batch(
@@ -279,7 +269,7 @@ def make_record(
   for split, examples in setup.splits.items():
     if split != 'train' and np.any(examples.labels != -1):
       scores[split], predictions = score(progress.best, split)
-      label = collapsed_to(setup.task, predictions)
+      label = journal.collapsed_to(setup.task, predictions)
       if split == 'dev' and label is not None:
         notes.append(
             f'collapse: every dev example is called {label!r}; try a lower '

@@ -7,7 +7,7 @@ the same script, makes its own rows of each batch, and the first host writes the
 files.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import functools
 import io
@@ -257,6 +257,19 @@ def place_batch(
         (batch_size, *local.shape[1:]), of_batch(mesh), shard)
 
   return {name: put(np.asarray(local)) for name, local in batch.items()}
+
+
+def place_group(
+    mesh: jax.sharding.Mesh, batches: Sequence[Mapping[str, np.ndarray]]
+) -> dict[str, jax.Array]:
+  """Returns the batches of a group of runs as arrays [runs, batch, ...].
+
+  Every device holds its share of each run's batch. For one process.
+  """
+  shards = jax.sharding.NamedSharding(mesh, P(None, mesh.axis_names))
+  return {
+      name: jax.device_put(np.stack([b[name] for b in batches]), shards)
+      for name in batches[0]}
 
 
 def create(

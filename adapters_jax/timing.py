@@ -1,5 +1,6 @@
 """How long a run's steps take, by trying a few."""
 
+from collections.abc import Sequence
 import time
 
 import jax
@@ -7,21 +8,37 @@ import numpy as np
 
 from adapters_jax import config as config_lib
 from adapters_jax import devices
+from adapters_jax import groups
 from adapters_jax import pretrained
 from adapters_jax import run
+from adapters_jax import sharding
 from adapters_jax import training
 from adapters_jax.data import batching
 
 _STEPS = 3
 
 
+def _times(step, batch) -> list[float]:
+  """Returns the seconds of a few step(batch), compiled before."""
+  jax.block_until_ready(step(batch))
+  times = []
+  for _ in range(_STEPS):
+    start = time.perf_counter()
+    jax.block_until_ready(step(batch))
+    times.append(time.perf_counter() - start)
+  return times
+
+
 def _seconds_a_token(step, batch) -> float:
   """Returns the time of step(batch) for each padded token, compiled before."""
-  jax.block_until_ready(step(batch))
-  start = time.perf_counter()
-  for _ in range(_STEPS):
-    jax.block_until_ready(step(batch))
-  return (time.perf_counter() - start) / _STEPS / batch['mask'].size
+  return sum(_times(step, batch)) / _STEPS / batch['mask'].size
+
+
+def _median_step(schedule: batching.Schedule) -> int:
+  """Returns a step of the first epoch whose batch has the median length."""
+  steps = sorted(range(schedule.steps_per_epoch),
+                 key=lambda step: schedule.at(step).length)
+  return steps[len(steps) // 2]
 
 
 def measure(
@@ -40,10 +57,7 @@ def measure(
     setup = kind.prepare(config)
     schedule, dev = setup.schedule, setup.splits['dev']
     per_epoch = schedule.steps_per_epoch
-    plans = sorted((schedule.at(step) for step in range(per_epoch)),
-                   key=lambda plan: plan.length)
-    batch = batching.make_batch(
-        schedule.examples, plans[len(plans) // 2], config.batch_size)
+    batch = schedule.batch(_median_step(schedule))
     tx, train_step = run.make_step(config, setup, kind)
     state = training.init_state(setup.tuned, tx, jax.random.key(0))
     eval_step = training.make_eval_step(setup.model)
@@ -62,3 +76,60 @@ def measure(
   seconds = (training_cost * schedule.tokens(0, per_epoch)[0]
              + eval_cost * evaluations * dev_tokens)
   return float(np.float64(seconds) / per_epoch), float(per_epoch)
+
+
+def measure_groups(
+    configs: Sequence[config_lib.Config], kind: run.Kind,
+    sizes: Sequence[int],
+) -> dict[int, float]:
+  """Returns {runs a group: the seconds that a step takes each run}.
+
+  Trains a few steps at the median length with each size; nothing is kept. A
+  size that does not fit the device's memory is left out, and so are those
+  above it.
+
+  Args:
+    configs: Runs of one `units.key`, widest adapters first.
+    kind: What they are about.
+    sizes: To try, in ascending order, none above the number of runs.
+  """
+  run.enable_compilation_cache()  # The run itself then finds it compiled.
+  shared = configs[0]
+  shape = pretrained.config_of(shared.checkpoint)
+  chosen = devices.choose(shared.precision, shape.dim // shape.heads)
+  mesh = sharding.make_mesh(
+      shared.mesh, shared.batch_size, accumulate=shared.accumulate)
+  found = {}
+  with jax.default_matmul_precision(chosen.matmul):
+    group = groups.assemble(configs[:sizes[-1]], kind, mesh)
+    for size in sizes:
+      try:
+        found[size] = min(_group_times(group.first(size), kind)) / size
+      except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' not in str(error):
+          raise
+        break
+  return found
+
+
+def _group_times(group: groups.Group, kind: run.Kind) -> list[float]:
+  """Returns the seconds of a few steps of a group, or of a single run."""
+  setup, config, runs = group.setup, group.configs[0], len(group.configs)
+  median = _median_step(group.members[0].schedule)
+  tx, train_step = run.make_step(
+      config, setup, kind, runs if runs > 1 else 0)
+  if runs > 1:
+    state = groups.initial(group).state
+    batch = groups.make_batch(group, median)
+  else:
+    state = run.init_state(config, tx, setup.tuned)
+    batch = sharding.place_batch(
+        setup.mesh, group.members[0].schedule.batch(median),
+        config.batch_size)
+
+  def step(batch):
+    nonlocal state  # It is donated.
+    state, metrics = train_step(state, setup.base, batch)
+    return metrics
+
+  return _times(step, batch)

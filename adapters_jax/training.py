@@ -95,6 +95,7 @@ def make_train_step(
     *,
     accumulate: int = 1,
     shardings: Any = None,
+    grouped: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Returns train_step(state, base, batch) -> (state, metrics), jitted.
 
@@ -110,6 +111,8 @@ def make_train_step(
     accumulate: Parts that a batch is computed in, one after the other. The
       gradient is that of the whole batch, but for the bits of the dropout.
     shardings: (of the state, of the metrics) on several devices, else None.
+    grouped: Whether the step is that of a group of runs on one base: state,
+      batch and metrics then have a leading axis [runs, ...].
   """
 
   @jax.value_and_grad
@@ -120,7 +123,6 @@ def make_train_step(
     losses = loss_fn(logits, batch['labels'])  # [batch]
     return jnp.sum(batch['weights'] * losses) / total
 
-  @functools.partial(jax.jit, donate_argnames='state', out_shardings=shardings)
   def train_step(state, base, batch):
     rng = jax.random.fold_in(state.rng, state.step)
     # The weight of the whole batch: its parts may differ in filler examples.
@@ -144,7 +146,9 @@ def make_train_step(
         tuned=optax.apply_updates(state.tuned, updates))
     return state, {'loss': loss, 'grad_norm': optax.tree.norm(grads)}
 
-  return train_step
+  if grouped:
+    train_step = jax.vmap(train_step, in_axes=(0, None, 0))
+  return jax.jit(train_step, donate_argnums=0, out_shardings=shardings)
 
 
 def _in_parts(batch: Batch, parts: int) -> dict[str, jax.Array]:
@@ -203,31 +207,75 @@ def predict(
   return logits
 
 
+def steps_taken(progress: Progress) -> int:
+  """Returns the steps of a run, or of every run of a group."""
+  return int(np.asarray(progress.state.step).flat[0])
+
+
+def demand_finite(step: int, values: dict[str, Any], rate: float) -> None:
+  """Raises UserError if a step's loss or gradient norm is not finite."""
+  if not all(math.isfinite(value) for value in values.values()):
+    raise options.UserError(
+        f'the loss is {values["loss"]:.4g} and the gradient norm '
+        f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
+        f'{rate:.3g}: try a lower --learning_rate, a lower '
+        '--init_scale, or a longer --warmup')
+
+
+def keep_best(progress: Progress, score: Any, step: int) -> Progress:
+  """Returns the progress with its tuned tree as the best where it is better.
+
+  Args:
+    progress: Of a run, or of a group with leading axes [runs, ...].
+    score: The dev score, or [runs] scores.
+    step: The steps taken.
+  """
+  before = np.asarray(progress.best_score).astype(np.float64)
+  better = np.asarray(score, np.float64) > before
+  if not better.any():
+    return progress
+
+  def choose(new, old):
+    shape = better.shape + (1,) * (jnp.ndim(new) - better.ndim)
+    return jnp.where(better.reshape(shape), new, old)  # Never `new` itself.
+
+  return progress.replace(
+      best=jax.tree.map(choose, progress.state.tuned, progress.best),
+      best_score=choose(
+          np.asarray(score, np.float32), progress.best_score),
+      best_step=choose(np.full(better.shape, step, np.int32),
+                       progress.best_step))
+
+
 def fit(
     train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
     batch_at: Callable[[int], Batch], *,
     steps: int,
     eval_every: int,
-    evaluate: Callable[[trees.Tree, int], float],
+    evaluate: Callable[[trees.Tree, int], Any],
     save: Callable[[Progress], None],
-    report: Callable[[int, dict[str, float]], None] = lambda step, values: None,
+    report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     stop: Callable[[], bool] = lambda: False,
     rate_at: Callable[[int], float] = lambda step: float('nan'),
+    check: Callable[[int, dict[str, Any], float], None] = demand_finite,
 ) -> Progress:
   """Trains to `steps`, evaluates on the way, keeps the best tuned tree.
 
   Args:
-    train_step: Of `make_train_step`.
+    train_step: Of `make_train_step`, and for a group if it is one.
     progress: Where to go on from; its buffers are donated.
     base: The frozen tree.
     batch_at: The batch of each step, a pure function of its number.
     steps: The step to end at.
     eval_every: Evaluate after every so many steps, and at the end.
-    evaluate: (tuned, step) -> the dev score, larger is better.
+    evaluate: (tuned, step) -> the dev score (of each run), larger is better.
     save: Called with the progress after an evaluation and when stopped.
-    report: Called with (step, {'loss', 'grad_norm'}) one step behind.
+    report: Called with (step, {'loss', 'grad_norm'}) one step behind; the
+      values are numpy scalars, or [runs] arrays.
     stop: Asked before every step.
     rate_at: The learning rate of a step, for the message.
+    check: Called with (step, values, rate) before `report`; what it raises
+      ends the training.
 
   Returns:
     The progress at the end.
@@ -242,16 +290,11 @@ def fit(
     if pending is None:
       return
     step, metrics = pending
-    metrics = {name: float(value) for name, value in metrics.items()}
-    if not all(math.isfinite(value) for value in metrics.values()):
-      raise options.UserError(
-          f'the loss is {metrics["loss"]:.4g} and the gradient norm '
-          f'{metrics["grad_norm"]:.4g} at step {step}, with learning rate '
-          f'{rate_at(step):.3g}: try a lower --learning_rate, a lower '
-          '--init_scale, or a longer --warmup')
-    report(step, metrics)
+    values = {name: np.asarray(value)[()] for name, value in metrics.items()}
+    check(step, values, rate_at(step))
+    report(step, values)
 
-  for step in range(int(progress.state.step), steps):
+  for step in range(steps_taken(progress), steps):
     if stop():
       settle()
       save(progress)
@@ -264,11 +307,6 @@ def fit(
     if done % eval_every == 0 or done == steps:
       settle()
       pending = None
-      score = evaluate(state.tuned, done)
-      if score > float(progress.best_score):
-        progress = progress.replace(
-            best=jax.tree.map(jnp.copy, state.tuned),
-            best_score=jnp.full_like(progress.best_score, score),
-            best_step=jnp.full_like(progress.best_step, done))
+      progress = keep_best(progress, evaluate(state.tuned, done), done)
       save(progress)
   return progress

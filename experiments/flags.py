@@ -63,6 +63,40 @@ def _parse(argv: Sequence[str]) -> list[str]:
   return rest
 
 
+def check_all(
+    runs: Sequence[config_lib.Config], configs: Sequence[config_lib.Config],
+    experiment: str, kind: Any,
+) -> None:
+  """Raises UserError for a wrong setting, before the first of many runs.
+
+  Args:
+    runs: All of them.
+    configs: One for each task.
+    experiment: The name that their folders carry.
+    kind: Their run.Kind.
+  """
+  from adapters_jax import prepare  # Slow to import.
+  from adapters_jax.data import tasks
+  for config in runs if len(runs) > 1 else ():
+    prepare.check(dataclasses.replace(config, resume=True), experiment,
+                  kind.find)
+  if len(configs) > 1:
+    tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
+
+
+def report(outcome: campaign.Outcome) -> None:
+  """Prints the tables of more than one run, and what failed."""
+  from adapters_jax import console  # Slow to import.
+  if len(outcome.records) > 1:
+    found = summaries.points(outcome.records)
+    console.print_rows(summaries.rows(found), 'all settings')
+    best = summaries.picked(found)
+    if len(best) < len(found):
+      console.print_rows(summaries.rows(best), 'best on dev')
+  for description, message in outcome.failures:
+    print(f'failed: {description}: {message}', file=sys.stderr)
+
+
 def launch(configs: Sequence[config_lib.Config], experiment: str,
            many: grid.Options, kind: Any = None) -> campaign.Outcome:
   """Makes the runs of an experiment and prints the table of more than one.
@@ -76,19 +110,11 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
     many: What each of them is crossed with.
     kind: A run.Kind; classification when None.
   """
-  from adapters_jax import console  # Slow to import: after --help and parsing.
-  from adapters_jax import prepare
-  from adapters_jax import run
+  from adapters_jax import run  # Slow to import: after --help and parsing.
   from adapters_jax import timing
   from adapters_jax import training
-  from adapters_jax.data import tasks
   kind = kind or run.CLASSIFICATION
-  runs = grid.expand_all(configs, many)
-  for config in runs if len(runs) > 1 else ():  # All before the first starts.
-    prepare.check(dataclasses.replace(config, resume=True), experiment,
-                  kind.find)
-  if len(configs) > 1:
-    tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
+  check_all(grid.expand_all(configs, many), configs, experiment, kind)
   try:
     outcome = campaign.go(
         configs, experiment, many,
@@ -97,14 +123,7 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
   except training.Interrupted as stopped:
     print(f'{stopped}; the state is saved, go on with --resume')
     sys.exit(130)
-  if len(outcome.records) > 1:
-    found = summaries.points(outcome.records)
-    console.print_rows(summaries.rows(found), 'all settings')
-    best = summaries.picked(found)
-    if len(best) < len(found):
-      console.print_rows(summaries.rows(best), 'best on dev')
-  for description, message in outcome.failures:
-    print(f'failed: {description}: {message}', file=sys.stderr)
+  report(outcome)
   return outcome
 
 

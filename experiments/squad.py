@@ -10,6 +10,8 @@ from adapters_jax import config as config_lib
 from adapters_jax import grid
 from experiments import flags
 
+DEFAULTS = {'task': 'squad', 'max_length': 384}
+
 
 def main(config: config_lib.Config, many: grid.Options) -> None:
   """Makes the runs."""
@@ -19,6 +21,6 @@ def main(config: config_lib.Config, many: grid.Options) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(config_lib.Config, task='squad', max_length=384)
+  flags.define(config_lib.Config, **DEFAULTS)
   flags.define(grid.Options)
   flags.start(config_lib.Config, main, grid.Options)

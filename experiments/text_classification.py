@@ -46,14 +46,21 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
   return dataclasses.replace(config, task=name, **found)
 
 
+def expand_folders(
+    config: config_lib.Config, folders: Folders
+) -> list[config_lib.Config]:
+  """Returns the settings of each folder that `--folder` names."""
+  names = [name.strip() for name in folders.folder.split(',') if name.strip()]
+  if not names:
+    raise options.UserError('--folder: name a folder with train.tsv, dev.tsv')
+  return [in_folder(config, name) for name in names]
+
+
 def main(
     config: config_lib.Config, many: grid.Options, folders: Folders
 ) -> None:
   """Makes the runs of every folder."""
-  names = [name.strip() for name in folders.folder.split(',') if name.strip()]
-  if not names:
-    raise options.UserError('--folder: name a folder with train.tsv, dev.tsv')
-  configs = [in_folder(config, name) for name in names]
+  configs = expand_folders(config, folders)
   if flags.launch(configs, 'text_classification', many).failures:
     raise SystemExit(1)
 

@@ -25,6 +25,7 @@ BATCH = 16
 SHAPE = dataclasses.replace(
     tiny.CONFIG, dim=16, ffn_dim=24, layers=2,
     adapters=(bottleneck.Bottleneck(3),))
+SELECT = optimizers.select_adapters(2)
 COLLECTIVES = re.compile(
     r'\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\b')
 
@@ -100,6 +101,32 @@ class EightDevicesTest(parameterized.TestCase):
       np.testing.assert_allclose(leaf, wanted[path], atol=3e-5, err_msg=path)
       if path.endswith('/kernel'):  # What is equal was trained, too.
         self.assertGreater(np.abs(leaf - start[path]).max(), 1e-3, path)
+
+  def test_a_group_of_runs_equals_one_device(self):
+    tuned, base = trees.split(parameters(), SELECT)
+    tx = optimizers.make_optimizer(SELECT, learning_rate=1e-2, steps=9)
+    batches = [whole_batch(), tiny.random_batch(SHAPE, BATCH, 6, seed=1)]
+
+    def begin(tuned):
+      return trees.stack(training.init_state(tuned, tx, jax.random.key(seed))
+                         for seed in (3, 4))
+
+    found = []
+    for text in ('data:1', 'data:8'):
+      mesh = mesh_of(text)
+      state = sharding.create(mesh, begin, tuned)
+      step = training.make_train_step(
+          heads.Classifier(SHAPE, 2), tx, training.cross_entropy, grouped=True,
+          shardings=(sharding.shardings(mesh, state),
+                     sharding.replicated(mesh)))
+      batch = sharding.place_group(mesh, batches)
+      self.assertEqual(
+          batch['tokens'].addressable_shards[0].data.shape,
+          (2, BATCH // mesh.size, 6))
+      state, _ = step(state, sharding.place(mesh, base), batch)
+      found.append(sharding.gather(mesh, state.tuned))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)
 
   def test_fsdp_slices_what_is_large_and_nothing_else(self):
     mesh = 'data:4,fsdp:2'

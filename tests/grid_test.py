@@ -81,6 +81,12 @@ class ExpandTest(parameterized.TestCase):
         {'tune': 'full', 'tune_norms': True}])
 
   @parameterized.parameters(
+      ('seed=0-2', [0, 1, 2]), ('seed=0,2-3', [0, 2, 3]), ('seed=4|1', [1, 4]))
+  def test_ranges_of_seeds(self, text, wanted):
+    self.assertEqual([p['seed'] for p in grid.parse_grid(text)], wanted)
+
+  @parameterized.parameters(
+      ('seed=2-0', 'seed.*of the form'),
       ('adapter_sise=8', 'did you mean adapter_size'),
       ('epochs', 'of the form'),
       ('adapter_size=eight', 'not a int'), ('tune_norms=maybe', 'not a bool'),

@@ -88,7 +88,7 @@ def plan(
     batch_size: Examples a batch; only the last, longest one may have fewer.
     rng: Shuffles the examples; None keeps their order.
     order: Shuffles the batches; `rng` when None. Runs that share it have the
-      same sequence of lengths.
+      same sequence of lengths, and the last batch has the longest for that.
   """
   shuffled = (np.arange(len(lengths)) if rng is None
               else rng.permutation(len(lengths)))
@@ -101,7 +101,7 @@ def plan(
               for start in range(0, whole, batch_size)]
     left = rows[whole:]
   if len(left):
-    longest = int(lengths[left].max())
+    longest = int((lengths if order else lengths[left]).max())
     plans.append(Plan(left, min(b for b in buckets if b >= longest)))
   if rng is None:
     return plans
