@@ -105,7 +105,7 @@ def cached(
         f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
         'fewer --train_examples or a lower --max_length')
   print(f'below layer {first} of {config.layers} nothing is trained: computing '
-        f'{rows:,} hidden states once, without dropout; {size / 1e9:.2f} GB')
+        f'{rows:,} hidden states once, without dropout; {size / 1e6:,.1f} MB')
   start = time.perf_counter()
   encoder = bert.Bert(config)
 

@@ -29,39 +29,12 @@ OURS, PEER = ('-m', 'scripts.ours'), ('-m', 'scripts.peer')
 LENGTHS = (16, 32, 64, 128)
 _SENTENCES = {1: 128, 8: 512, 64: 512}  # Of dev, by batch size of inference.
 
-# What is timed on each side, for the reader of the numbers.
-TIMED = {
-    'gemm': 'the best of float32 matrix products of a step at batch 32: '
-            'jnp `a @ b` jitted; torch `linear`',
-    'step': 'training seconds: forward, backward, clip, AdamW, until the loss '
-            'is read; batch 32 of random words without padding, dropout on. '
-            'Fixed shapes, batch made and program compiled before',
-    'epoch': 'training seconds: making the batches and the steps of one epoch '
-             'of real sentences, batch 32; no evaluation. Ours: length '
-             'buckets. Peer: random batches padded to their longest (dynamic), '
-             'and to 128, where the median step of one in each turn stands for '
-             'all since their shape is the same. Whole process: from starting '
-             'Python, with imports, data, weights and, here, compiling every '
-             'bucket (nothing compiled before; `warm`: all compiled before)',
-    'inference': 'tokens of dev sentences to logits in numpy, batches made; '
-                 'ours in length buckets; peer padded to the longest of each '
-                 'batch, in the order of the data or sorted by length',
-    'start': 'whole process: from starting Python to the loss of the first '
-             'step at 32 x 32, with imports, data, tokens and weights; cold: '
-             'nothing compiled before, warm: compiled by an earlier process',
-    'memory': 'peak resident bytes of a process that loads the data and trains '
-              'three steps at 32 x 128, compiling included; bytes of the '
-              "optimizer's moments; bytes of the saved adapter with its head "
-              '(ours holds the trained layer norms too, the peer leaves them '
-              'out)',
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Config:
   """What to measure, and where to write it."""
   parts: str = options.option(
-      ','.join(TIMED), 'What to measure, with commas.')
+      ','.join(benchmark_table.TIMED), 'What to measure, with commas.')
   turns: int = options.option(7, 'Alternations of each pair.')
   slices: int = options.option(8, 'Turns that an epoch is cut into.')
   tasks: str = options.option(
@@ -179,11 +152,12 @@ def _epoch_of(config: Config, task: str, compiled: str) -> dict[str, Any]:
       first, last = ({side: count * j // config.slices
                       for side, count in steps.items()} for j in (i, i + 1))
       answers['ours'].append(
-          ours.ask('epoch', first=first['ours'], last=last['ours']))
+          workers.turn(ours, 'epoch', first=first['ours'], last=last['ours']))
       answers['peer'].append(
-          peer.ask('epoch', first=first['peer'], last=last['peer']))
-      answers['to_128'].append(peer.ask(
-          'epoch', first=first['peer'], last=first['peer'] + 1, length=128))
+          workers.turn(peer, 'epoch', first=first['peer'], last=last['peer']))
+      answers['to_128'].append(workers.turn(
+          peer, 'epoch', first=first['peer'], last=first['peer'] + 1,
+          length=128))
   totals = {side: {name: sum(getattr(answer, name) for answer in some)
                    for name in ('seconds', 'cpu_seconds')}
             for side, some in answers.items()}
@@ -288,13 +262,13 @@ def main(config: Config) -> None:
     return
   parts = config.parts.split(',')
   for part in parts:
-    if part not in TIMED:
-      raise options.unknown('--parts', part, TIMED)
+    if part not in benchmark_table.TIMED:
+      raise options.unknown('--parts', part, benchmark_table.TIMED)
   found['about'] = about()
   for part in parts:
     start = time.perf_counter()
     row = MEASURE[part](config)
-    found = {**found, part: {'timed': TIMED[part], **row}}
+    found = {**found, part: {'timed': benchmark_table.TIMED[part], **row}}
     print(f'{part}: took {time.perf_counter() - start:.0f} s\n'
           f'{benchmark_table.tables(found, [part])}\n', flush=True)
     if config.out:

@@ -7,6 +7,33 @@ from adapters_jax import summaries
 
 Row = dict[str, str]
 
+# What is timed on each side, for the reader of the numbers.
+TIMED = {
+    'gemm': 'the best of float32 matrix products of a step at batch 32: '
+            'jnp `a @ b` jitted; torch `linear`',
+    'step': 'training seconds: forward, backward, clip, AdamW, until the loss '
+            'is read; batch 32 of random words without padding, dropout on. '
+            'Fixed shapes, batch made and program compiled before',
+    'epoch': 'training seconds: making the batches and the steps of one epoch '
+             'of real sentences, batch 32; no evaluation. Ours: length '
+             'buckets. Peer: random batches padded to their longest (dynamic), '
+             'and to 128, where the median step of one in each turn stands for '
+             'all since their shape is the same. Whole process: from starting '
+             'Python, with imports, data, weights and, here, compiling every '
+             'bucket (nothing compiled before; `warm`: all compiled before)',
+    'inference': 'tokens of dev sentences to logits in numpy, batches made; '
+                 'ours in length buckets; peer padded to the longest of each '
+                 'batch, in the order of the data or sorted by length',
+    'start': 'whole process: from starting Python to the loss of the first '
+             'step at 32 x 32, with imports, data, tokens and weights; cold: '
+             'nothing compiled before, warm: compiled by an earlier process',
+    'memory': 'peak resident bytes of a process that loads the data and trains '
+              'three steps at 32 x 128, compiling included; bytes of the '
+              "optimizer's moments; bytes of the saved adapter with its head "
+              '(ours holds the trained layer norms too, the peer leaves them '
+              'out)',
+}
+
 
 def _ms(column: dict[str, float]) -> str:
   """Returns e.g. '144 (150)': the minimum and the median in milliseconds."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from adapters_jax import options
 
-# Before every call: threads of the side that worked last have gone to sleep.
+# Before a turn: threads of the side that worked last have gone to sleep.
 _PAUSE = 0.1  # seconds
 
 
@@ -51,11 +51,14 @@ class Worker:
   def ask(self, call: str, **arguments: Any) -> Answer:
     """Calls a method of the worker's object and waits for what it returns.
 
+    Args:
+      call: Name of the method.
+      **arguments: For it, as JSON has them.
+
     Raises:
       options.UserError: the call raised one.
       RuntimeError: the call failed otherwise, or the worker ended.
     """
-    time.sleep(_PAUSE)
     try:
       self._process.stdin.write(json.dumps([call, arguments]) + '\n')
       self._process.stdin.flush()
@@ -118,6 +121,12 @@ def best_seconds(call: Callable[[], Any], repeats: int) -> float:
   return fastest
 
 
+def turn(worker: Worker, call: str, **arguments: Any) -> Answer:
+  """Returns the answer of a worker once the other has come to rest."""
+  time.sleep(_PAUSE)
+  return worker.ask(call, **arguments)
+
+
 def in_turns(
     sides: Mapping[str, Worker], turns: int,
     calls: Mapping[str, tuple[str, dict[str, Any]]],
@@ -130,10 +139,10 @@ def in_turns(
     calls: {side: (call, arguments)}.
   """
   answers = {name: [] for name in sides}
-  for turn in range(-1, turns):
+  for number in range(-1, turns):
     for name, worker in sides.items():
       call, arguments = calls[name]
-      answer = worker.ask(call, **arguments)
-      if turn >= 0:
+      answer = turn(worker, call, **arguments)
+      if number >= 0:
         answers[name].append(answer)
   return answers

@@ -156,7 +156,7 @@ def test_all_parts_are_measured_merged_and_printed(stubs, tmp_path, capsys):
   run(parts='epoch,start,memory', out=out)
   with open(out) as file:
     found = json.load(file)
-  assert set(found) == {'about', *benchmark.TIMED}
+  assert set(found) == {'about', *benchmark_table.TIMED}
   for tune in ('adapters', 'full'):
     for length in ('16', '32', '64', '128'):
       assert found['step'][tune]['lengths'][length]['ratio_min'] == 2.0
@@ -170,7 +170,7 @@ def test_all_parts_are_measured_merged_and_printed(stubs, tmp_path, capsys):
   capsys.readouterr()
   run(table=True, out=out)
   printed = capsys.readouterr().out
-  for timed in benchmark.TIMED.values():
+  for timed in benchmark_table.TIMED.values():
     assert timed in printed
   rows = [line for line in printed.splitlines() if 'to 128 |' in line]
   assert len(rows) == 1 and '60.0 *' in rows[0] and '6.00x' in rows[0]
