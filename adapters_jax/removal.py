@@ -11,16 +11,19 @@ import os
 from typing import Any
 
 import jax
+import numpy as np
 
 from adapters_jax import checkpoints
 from adapters_jax import config as config_lib
 from adapters_jax import devices
+from adapters_jax import metrics
 from adapters_jax import options
 from adapters_jax import pretrained
 from adapters_jax import prepare
 from adapters_jax import results
 from adapters_jax import run
 from adapters_jax import trees
+from adapters_jax.data import tasks
 
 
 def spans(layers: int) -> Iterator[tuple[int, int]]:
@@ -93,8 +96,9 @@ def span_scores(
     path: Of the JSON file with the result.
 
   Returns:
-    'config': the run's; 'restore_norms'; 'layers': of the model; 'whole':
-    {metric: score} with all adapters; 'without': {'i-j': {metric: score}}.
+    'config': the run's; 'restore_norms'; 'layers': of the model; 'majority':
+    {metric: score} of always the most frequent class, empty for regression;
+    'whole': that with all adapters; 'without': {'i-j': {metric: score}}.
 
   Raises:
     options.UserError: the run's adapter is not on this machine.
@@ -125,10 +129,18 @@ def span_scores(
     found = {
         'config': record.config, 'restore_norms': restore_norms,
         'layers': shape.layers,
+        'majority': _majority(setup.task, setup.splits['dev'].labels),
         **_scores(lambda tree: score(tree, 'dev')[0], tuned, shape.layers,
                   base)}
   results.write_json(path, found)
   return found
+
+
+def _majority(task: tasks.Task, labels: np.ndarray) -> dict[str, float]:
+  if not task.labels:
+    return {}
+  most = np.bincount(labels).argmax()
+  return metrics.compute(task.metrics, labels, np.full_like(labels, most))
 
 
 def _scores(
