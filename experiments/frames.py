@@ -20,7 +20,8 @@ RECORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
 
 # Settings in which all runs of a task in one figure agree, whatever they are.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
-        'epochs', 'max_steps', 'head_input')
+        'epochs', 'max_steps', 'head_input', 'train_file', 'dev_file',
+        'test_file', 'text_columns', 'label_column', 'file_task')
 _DEFAULTS = {
     name: value for name, value in dataclasses.asdict(
         config_lib.Config()).items() if name not in config_lib.PATHS}

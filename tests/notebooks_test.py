@@ -19,10 +19,11 @@ SETTINGS = 'parameters'  # The tag of the cell that says what is run.
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch):
+def surroundings(monkeypatch, tmp_path):
   """Has the kernels import this checkout, and compute on the CPU."""
   monkeypatch.setenv('PYTHONPATH', ROOT)
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
 
 
 def read(name):
