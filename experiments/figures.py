@@ -77,7 +77,7 @@ def metric_name(task: str) -> str:
   metric = row.metrics[0] if row else 'score'
   return {
       'accuracy': 'accuracy (%)',
-      'matthews': "Matthews' correlation (×100)",
+      'matthews': "Matthews' corr. (×100)",
   }.get(metric, f'{metric} (×100)')
 
 

@@ -176,7 +176,7 @@ class FiguresTest(parameterized.TestCase):
       drawn.canvas.draw()
 
   @parameterized.parameters(
-      ('rte', 'accuracy (%)'), ('cola', "Matthews' correlation (×100)"),
+      ('rte', 'accuracy (%)'), ('cola', "Matthews' corr. (×100)"),
       ('stsb', 'spearman (×100)'), ('my_file', 'score (×100)'))
   def test_metrics_with_units(self, task, wanted):
     self.assertEqual(figures.metric_name(task), wanted)
