@@ -76,8 +76,8 @@ def test_walkthrough_on_a_tiny_base(checkpoint, own_files, tmp_path):
       f'DEFAULTS = dict(checkpoint={checkpoint!r}, **{own_files!r},\n'
       '                buckets=1, adapter_size=3, batch_size=16,\n'
       '                max_steps=30, learning_rate=3e-2)\n'
-      "MOVIES = config.Config(task='one', **DEFAULTS)\n"
-      "PRODUCTS = config.Config(task='two', seed=1, **DEFAULTS)\n")
+      "PRODUCTS = config.Config(task='one', **DEFAULTS)\n"
+      "TWEETS = config.Config(task='two', seed=1, **DEFAULTS)\n")
   execute(notebook, str(tmp_path))
   printed = ''.join(output.get('text', '') for c in notebook.cells
                     for output in c.get('outputs', ()))

@@ -19,7 +19,7 @@ from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import training
 from adapters_jax import trees
-from adapters_jax.interchange import settings
+from adapters_jax.interchange import settings_writing
 from adapters_jax.methods import batch_norm
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import parts
@@ -138,7 +138,8 @@ class VariantsTest(parameterized.TestCase):
                             'is_parallel=true, multiplicative=true')
   def test_the_adapters_library_has_none_of_them(self, fields):
     with self.assertRaisesRegex(options.UserError, 'no such bottleneck'):
-      settings.to_adapterhub(strings.parse(f'bottleneck[{fields}]'), DIM, 2)
+      settings_writing.to_adapterhub(
+          strings.parse(f'bottleneck[{fields}]'), DIM, LAYERS)
 
   def test_batch_norm_does_not_take_a_batch_in_parts(self):
     config = config_lib.Config(
