@@ -178,12 +178,13 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
   for task, rows in frames.learning_rates(runs).groupby('task'):
     for method, part in rows.groupby('method'):
       good = part[part['score'] >= part['score'].max() - within]
+      low, high = good['learning_rate'].min(), good['learning_rate'].max()
+      near = f'at {low:g}' if low == high else f'from {low:g} to {high:g}'
       tried = sorted(part['learning_rate'])
       lines.append(
           f'{figures.task_name(task)}, {method}: within {within:g} points of '
-          f'the best from {good["learning_rate"].min():g} to '
-          f'{good["learning_rate"].max():g}, of {len(tried)} rates from '
-          f'{tried[0]:g} to {tried[-1]:g}')
+          f'the best {near}, of {len(tried)} rates from {tried[0]:g} to '
+          f'{tried[-1]:g}')
   return lines
 
 

@@ -31,11 +31,16 @@ Drawn = figure_lib.Figure | str
 
 
 def _or_say(script: str) -> Callable[..., Callable[..., Drawn]]:
-  """Makes a function of points return a sentence where there are none."""
+  """Makes a function of points return a sentence where there are none.
+
+  A task with one point alone, which compares nothing, is left out.
+  """
 
   def decorate(draw):
     @functools.wraps(draw)
     def wrapped(found: pd.DataFrame) -> Drawn:
+      several = found['task'].map(found['task'].value_counts()) > 1
+      found = found[several.astype(bool)]
       if found.empty:
         return ('No records of this yet; make some with: python -m '
                 f'experiments.{script} --records=experiments/results')

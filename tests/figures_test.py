@@ -153,7 +153,9 @@ class FiguresTest(parameterized.TestCase):
         'spans': figures.spans(frames.load_spans(str(self.folder))),
     }
 
-  def test_without_records_each_says_how_to_make_some(self):
+  @parameterized.parameters(0, 1)
+  def test_without_records_each_says_how_to_make_some(self, count):
+    put(self.folder, count * [0.5])  # One point compares nothing.
     for name, drawn in self.draw().items():
       self.assertStartsWith(drawn, 'No records of this yet', name)
 
