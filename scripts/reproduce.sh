@@ -30,9 +30,12 @@ METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3;
 
 failed=()
 
-run() {  # A module of this project with flags; the others go on if it fails.
+run() {  # A module of this project with flags; if it fails, the others go on.
+  local status=0
   echo "== python -m $*"
-  "$PYTHON" -m "$@" --records="$RECORDS" || failed+=("$*")
+  "$PYTHON" -m "$@" --records="$RECORDS" || status=$?
+  if [ $status -eq 130 ]; then exit 130; fi  # It was told to stop.
+  if [ $status -ne 0 ]; then failed+=("$*"); fi
 }
 
 "$PYTHON" - "$RECORDS" <<'END'
