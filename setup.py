@@ -42,6 +42,9 @@ setuptools.setup(
     ],
     extras_require={
         'test': ['pytest', 'pytest-xdist'],
+        'notebooks': [
+            'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',
+            'pandas'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
         'sweep': ['ray>=2.40'],
         'tpu': ['jax[tpu]'],

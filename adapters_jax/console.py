@@ -41,7 +41,7 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
   """
   encoder = trees.count(trees.split(
       params, lambda path: path.startswith('encoder/')
-      and trees.role(path) not in ('adapter', 'fixed'))[0])
+      and trees.role(path) not in ('adapter', *trees.UNTRAINED))[0])
   total = trees.count(params)
   table = rich.table.Table(title='what trains', title_justify='left')
   for name in ('role', 'parameters', 'of encoder', 'of all'):

@@ -204,6 +204,8 @@ def _combined(stacked, combine, base):
   for number, (path, leaf) in enumerate(trees.flatten(stacked).items()):
     if trees.role(path) == 'fixed':
       merged[path] = leaf[0]
+    elif trees.role(path) == 'statistics':
+      merged[path] = leaf.mean(0)  # A variance that stays positive.
     elif path in start:
       merged[path] = start[path] + combine(leaf - start[path], number)
     else:

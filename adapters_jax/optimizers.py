@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adapters_jax import trees
+from adapters_jax.methods import batch_norm
 
 Select = Callable[[str], bool]
 
@@ -28,7 +29,7 @@ def select_adapters(
   def select(path):
     role = trees.role(path)
     if role != 'norm':
-      return role in ('adapter', 'fixed', 'head')
+      return role in ('adapter', 'head', *trees.UNTRAINED)
     return tune_norms and (
         norm_layers is None or trees.layer_of(path) in norm_layers)
 
@@ -89,8 +90,16 @@ def decays(path: str) -> bool:
 
 
 def trains(select: Select, path: str) -> bool:
-  """Returns whether a path's leaf changes: it is tuned, and not fixed."""
-  return select(path) and trees.role(path) != 'fixed'
+  """Returns whether a path's leaf is tuned, and by its gradient."""
+  return select(path) and trees.role(path) not in trees.UNTRAINED
+
+
+def label(select: Select, path: str) -> str:
+  """Returns which transformation a leaf gets in `make_optimizer`."""
+  if trains(select, path):
+    return 'trained'
+  follows = select(path) and trees.role(path) == 'statistics'
+  return 'statistics' if follows else 'frozen'
 
 
 def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
@@ -204,10 +213,11 @@ def make_optimizer(
         optax.scale_by_learning_rate(learning_rate),
     )
     return optax.partition(
-        {'trained': trained, 'frozen': optax.set_to_zero()},
+        {'trained': trained, 'frozen': optax.set_to_zero(),
+         # Their 'gradient' is what they are too large by: a moving average.
+         'statistics': optax.sgd(1 - batch_norm.MOMENTUM)},
         lambda tree: trees.map_with_path(
-            lambda path, _: 'trained' if trains(select, path) else 'frozen',
-            tree))
+            lambda path, _: label(select, path), tree))
 
   return make(learning_rate=learning_rate)
 

@@ -152,6 +152,10 @@ def check(
     find(config.task)
   shape = pretrained.config_of(config.checkpoint)
   configs = adapter_configs(config, shape.layers)
+  if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
+    raise options.UserError(
+        f'--accumulate={config.accumulate}: batch norm takes its statistics '
+        'from a whole batch; give --accumulate=1 or inner_norm=layer')
   room = shape.positions - sum(c.positions_taken for c in configs)
   if config.max_length > room:
     raise options.UserError(

@@ -17,8 +17,10 @@ import jax.numpy as jnp
 
 Tree = dict[str, Any]  # Nested dicts with arrays (or shapes) as leaves.
 
-# 'fixed' is what a method draws at random once and never trains.
-ROLES = ('adapter', 'fixed', 'norm', 'head', 'encoder')
+# 'fixed' is what a method draws at random once and never trains, 'statistics'
+# what it measures of the training batches (methods.batch_norm).
+ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
+UNTRAINED = ('fixed', 'statistics')
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -111,13 +113,15 @@ def count(tree: Mapping[str, Any]) -> int:
 
 def count_trained(tuned: Mapping[str, Any]) -> int:
   """Returns the number of parameters of a tuned tree that training changes."""
-  return count(split(tuned, lambda path: role(path) != 'fixed')[0])
+  return count(split(tuned, lambda path: role(path) not in UNTRAINED)[0])
 
 
 def role(path: str) -> str:
   """Returns which of ROLES a leaf has, by its path alone."""
   names = path.split('/')
   if any(name.startswith('adapter') for name in names):
+    if names[-1].startswith('running_'):
+      return 'statistics'
     return 'fixed' if names[-1].startswith('fixed_') else 'adapter'
   if names[0] == 'head':
     return 'head'

@@ -73,6 +73,7 @@ class BatchingTest(parameterized.TestCase):
          'mask': ((5, 44), 'bool'), 'labels': ((5,), 'int64'),
          'weights': ((5,), 'float32')})
     np.testing.assert_array_equal(batch['weights'], [1, 1, 0, 0, 0])
+    self.assertFalse(batch['mask'][2:].any())
     np.testing.assert_array_equal(batch['tokens'][1][batch['mask'][1]], 10)
     np.testing.assert_array_equal(batch['tokens'][1][~batch['mask'][1]], 0)
     np.testing.assert_array_equal(batch['tokens'][3], batch['tokens'][0])

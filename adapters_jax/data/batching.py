@@ -129,7 +129,7 @@ def make_batch(
     examples: The split.
     batch: Which of its examples.
     batch_size: Rows of the arrays; those beyond the plan repeat its first
-      example with weight 0.
+      example with weight 0 and an empty mask.
     local_rows: The rows to make, None for all; `batch` below is their number.
 
   Returns:
@@ -150,7 +150,8 @@ def make_batch(
   return {
       **{name: _padded(values, rows, batch.length)
          for name, values in inputs.items()},
-      'mask': np.arange(batch.length) < examples.lengths[rows][:, None],
+      'mask': np.arange(batch.length) < np.where(
+          weights > 0, examples.lengths[rows], 0)[:, None],
       'labels': examples.labels[rows],
       'weights': weights,
   }

@@ -77,6 +77,10 @@ def _absent(config: Any, layers: int) -> list[int]:
 
 
 def _write_bottleneck(config, dim, layers):
+  if config.depth > 1 or config.inner_norm or config.multiplicative:
+    raise options.UserError(
+        'depth, inner_norm and multiplicative: the adapters library has no '
+        'such bottleneck')
   factor = config.reduction_factor
   if config.size is not None:
     # The library rounds dim / factor down; half a unit keeps clear of that.

@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from adapters_jax import dropout
 from adapters_jax import options
 from adapters_jax import products
+from adapters_jax.methods import batch_norm
 from adapters_jax.methods import parts
 
 SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
+NORMS = ('', 'layer', 'batch')
 
 _NORM_EPSILON = 1e-5  # Of the norms inside an adapter.
 
@@ -59,6 +61,15 @@ class Bottleneck(parts.Method):
     use_gating: Whether each example weighs u with a learned gate.
     dropout: Rate at u.
     stochastic_depth: Rate at which examples skip u in training.
+    depth: Layers of `size` units, each activated: `down` is the first, each
+      other one reads the one before. They begin as small as `down`.
+    inner_norm: Of NORMS, what normalises the units of each such layer before
+      its activation: nothing, their mean and variance in one position
+      ('layer'), or those of each unit over a batch ('batch').
+    multiplicative: Whether u, of a parallel adapter, weighs h: out = h + u * h.
+
+  The last three are variants of the paper's section 3.6, which names them
+  without saying where in the adapter they are; these are our readings.
   """
   size: int | None = 64
   init_scale: float = 1e-2
@@ -79,6 +90,9 @@ class Bottleneck(parts.Method):
   use_gating: bool = False
   dropout: float = 0.0
   stochastic_depth: float = 0.0
+  depth: int = 1
+  inner_norm: str = ''
+  multiplicative: bool = False
 
   kind: ClassVar[str] = 'sublayer'
 
@@ -106,6 +120,10 @@ class Bottleneck(parts.Method):
           'original_ln_before=True with it')
     parts.demand_rate('dropout', self.dropout)
     parts.demand_rate('stochastic_depth', self.stochastic_depth)
+    parts.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
+    parts.demand_choice('inner_norm', self.inner_norm, NORMS)
+    parts.demand(self.is_parallel or not self.multiplicative,
+                 'multiplicative', True, 'is_parallel=True with it')
 
   @property
   def _factors(self) -> tuple[tuple[str, float], ...]:
@@ -115,7 +133,11 @@ class Bottleneck(parts.Method):
 
   @property
   def needs_all_rows(self) -> bool:
-    return self.use_gating
+    return self.use_gating or self.needs_whole_batch
+
+  @property
+  def needs_whole_batch(self) -> bool:
+    return self.inner_norm == 'batch'
 
   def with_fields(self, **fields: Any) -> 'Bottleneck':
     """Returns the config with some fields changed; a new factor sets size."""
@@ -146,7 +168,7 @@ class Bottleneck(parts.Method):
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
   ) -> jax.Array:
-    """Returns `down` or `up` of x [..., dim], a layer of the module at hand."""
+    """Returns one layer, of the module at hand, of x [..., dim]."""
     del shared
     init = {
         'houlsby': nn.initializers.truncated_normal(self.init_scale),
@@ -192,13 +214,18 @@ class BottleneckAdapter(nn.Module):
     if config.ln_before:
       hidden = self._norm('norm_before', hidden.dtype)(hidden)
     dim = inputs.shape[-1]
-    hidden = config.project(
-        hidden, config.width(dim, self.layer), 'down', shared)
-    hidden = parts.ACTIVATIONS[config.activation](hidden)
+    for index in range(config.depth):
+      suffix = f'_{index}' if index else ''
+      hidden = config.project(
+          hidden, config.width(dim, self.layer), f'down{suffix}', shared)
+      hidden = self._inner_norm(hidden, f'inner_norm{suffix}', mask, train)
+      hidden = parts.ACTIVATIONS[config.activation](hidden)
     out = config.project(hidden, dim, 'up', shared)
     out = self._scale(out, train)
     if config.use_gating:
       out = out * parts.Gate(name='gating')(inputs, mask)
+    if config.multiplicative:
+      out = out * update
     if not config.ln_after:
       return skip + out
     close = self._norm('norm_after', out.dtype)
@@ -232,6 +259,16 @@ class BottleneckAdapter(nn.Module):
       rows = jnp.ones((out.shape[0], 1, 1), out.dtype)
       out = out * dropout.Dropout(config.stochastic_depth)(rows, train=train)
     return dropout.Dropout(config.dropout)(out, train=train)
+
+  def _inner_norm(self, hidden, name, mask, train):
+    """Normalises the units of one layer, [batch, length, size]."""
+    kind = self.config.inner_norm
+    if kind == 'layer':
+      return self._norm(name, hidden.dtype)(hidden)
+    if kind == 'batch':
+      module = batch_norm.BatchNorm(_NORM_EPSILON, name=name)
+      return module(hidden, mask[:, :hidden.shape[1]], train=train)
+    return hidden
 
   def _norm(self, name, dtype):
     return nn.LayerNorm(

@@ -104,7 +104,7 @@ class Compacter(bottleneck.Bottleneck):
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
   ) -> jax.Array:
-    """Returns `down` or `up` of x [..., dim], a layer of the module at hand."""
+    """Returns one layer, of the module at hand, of x [..., dim]."""
     return Dense(self, features, name=name)(x, shared or {})
 
 

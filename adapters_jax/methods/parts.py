@@ -63,11 +63,14 @@ class Method:
       that a head does not read, so that the last layer must compute all.
     position_shift: By how much it moves the positions of a text.
     positions_taken: How many of the model's positions it leaves less for texts.
+    needs_whole_batch: Whether what it does to one example in training depends
+      on the batch's others, so that a batch cannot be computed in parts.
   """
   kind: ClassVar[str]
   needs_all_rows = False
   position_shift = 0
   positions_taken = 0
+  needs_whole_batch = False
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at that place."""

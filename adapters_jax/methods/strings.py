@@ -11,6 +11,7 @@ from adapters_jax import methods
 from adapters_jax import options
 from adapters_jax.methods import words
 
+_BOOLEANS = {'true': 'True', 'false': 'False'}  # As a flag has them.
 _PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
@@ -103,7 +104,7 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
     if field in values:
       raise options.UserError(f'{flag}: {name} is given {field} twice')
     try:
-      values[field] = ast.literal_eval(value)
+      values[field] = ast.literal_eval(_BOOLEANS.get(value, value))
     except (ValueError, SyntaxError):
       values[field] = value
   return values

@@ -1,0 +1,61 @@
+"""Which layers' adapters matter (section 3.6; figure 6, left and centre).
+
+  python -m experiments.ablation_layers
+
+Trains adapters in all layers, in each third of them, and at one sublayer only.
+Then, of each run with adapters in all layers, the adapters of layers i to j are
+taken out for every span i..j, and dev is scored anew without training. Layer
+norms and head stay as they were trained, unless `--restore_norms`.
+"""
+
+import dataclasses
+import os
+
+from adapters_jax import config as config_lib
+from adapters_jax import grid
+from adapters_jax import options
+from experiments import ablations
+
+
+@dataclasses.dataclass(frozen=True)
+class Spans:
+  """What this ablation alone has."""
+  restore_norms: bool = options.option(
+      False, "Put the pretrained layer norms of a span's layers back as well.")
+
+
+def placements(layers: int) -> str:
+  """Returns the grid: all layers, a third of them, one sublayer."""
+  third = max(1, layers // 3)
+  spans = ((0, third - 1), (third, layers - third - 1),
+           (layers - third, layers - 1))
+  thirds = '|'.join(f'{first}-{last}' for first, last in spans if first <= last)
+  return (f'adapter_layers=all|{thirds}; '
+          'adapter_sites=attention_output|ffn_output')
+
+
+def main(
+    config: config_lib.Config, many: grid.Options, spans: Spans
+) -> None:
+  """Makes the runs, and scores the spans of those with all adapters."""
+  from adapters_jax import pretrained  # Slow to import: after --help.
+  from adapters_jax import removal
+  if not many.grid:
+    layers = pretrained.config_of(config.checkpoint).layers
+    many = dataclasses.replace(many, grid=placements(layers))
+  outcome = ablations.make_runs(config, many)
+  for record, folder in zip(outcome.records, outcome.folders):
+    if not removal.complete(record):
+      continue
+    found = removal.span_scores(
+        record, folder, config, restore_norms=spans.restore_norms,
+        path=removal.path_of(
+            os.path.join(many.records or 'runs', 'spans'), record,
+            spans.restore_norms))
+    print(removal.table(found))
+  if outcome.failures:
+    raise SystemExit(1)
+
+
+if __name__ == '__main__':
+  ablations.start('', main, Spans)

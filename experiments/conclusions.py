@@ -1,0 +1,202 @@
+"""Whether the paper's conclusions hold in the records at hand, a line each.
+
+A conclusion becomes a number and a limit that it must not exceed. It 'holds'
+or 'does not hold' by the mean; 'narrowly' where the limit is within two
+standard errors of it, or where one seed leaves them unknown.
+"""
+
+from collections.abc import Callable
+import math
+
+import pandas as pd
+
+from experiments import figures
+from experiments import frames
+
+CLAIMS = (
+    'Adapters come within a point of full fine-tuning, with a few per cent of '
+    'its parameters',
+    'They score higher than tuning the top layer, with fewer parameters, and '
+    'than tuning layer norms alone',
+    'Removing the adapters of one layer costs no more than two points, of all '
+    'layers much, of lower layers less than of upper ones',
+    'The score changes by no more than a point over sizes from 8 to 256, and '
+    'for initial deviations up to 1e-2',
+    'No variant of the adapter is better than the default by more than a point',
+)
+
+def difference(a: pd.Series, b: pd.Series) -> tuple[float, float]:
+  """Returns (a - b, its standard error) of two independent points."""
+  return a['score'] - b['score'], math.hypot(a['sem'], b['sem'])
+
+
+def judge(value: float, sem: float, limit: float) -> str:
+  """Returns whether a value is at most its limit, and if narrowly."""
+  word = 'holds' if value <= limit else 'does not hold'
+  sure = abs(value - limit) > 2 * sem  # Never so for nan.
+  return word if sure else f'{word} (narrowly)'
+
+
+def both(*verdicts: str) -> str:
+  """Returns one verdict of several parts."""
+  words = {verdict.split(' (')[0] for verdict in verdicts}
+  narrow = any(verdict.endswith('(narrowly)') for verdict in verdicts)
+  word = words.pop() if len(words) == 1 else 'holds in part'
+  return f'{word} (narrowly)' if narrow else word
+
+
+def show(value: float, sem: float) -> str:
+  """Returns e.g. '1.2 ± 0.3', of one seed '1.2 (one seed)'."""
+  error = '(one seed)' if math.isnan(sem) else f'± {sem:.1f}'
+  return f'{value:.1f} {error}'
+
+
+def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
+  for name, value in values.items():
+    if name not in rows:
+      return None
+    rows = rows[rows[name] == value]
+  return rows.iloc[0] if len(rows) else None
+
+
+def parity(runs: pd.DataFrame) -> dict[str, str]:
+  """Returns {task: verdict and numbers} of the first claim."""
+  two = [frames.best_rate(frames.points(runs, tune=tune)).assign(method=tune)
+         for tune in ('adapters', 'full')]
+  found = {}
+  for task, rows in frames.fullest(pd.concat(two)).groupby('task'):
+    adapters = _first(rows, method='adapters')
+    full = _first(rows, method='full')
+    if adapters is not None and full is not None:
+      gap = difference(full, adapters)
+      share = adapters['trained'] / adapters['total']
+      found[task] = (
+          f'{judge(*gap, 1)}: {show(*gap)} points below with {share:.1%} of '
+          'the parameters')
+  return found
+
+
+def cheaper(runs: pd.DataFrame) -> dict[str, str]:
+  """Returns {task: verdict and numbers} of the second claim."""
+  found = {}
+  for task, rows in frames.tradeoff(runs).groupby('task'):
+    adapters = _first(rows, method='adapters', adapter_size=64)
+    top = _first(rows, method='top layers', top_k=1)
+    norms = _first(rows, method='layer norms')
+    if adapters is None or top is None or norms is None:
+      continue
+    ahead = difference(adapters, top)
+    above = difference(adapters, norms)
+    more = top['trained'] / adapters['trained']
+    verdict = both(*(judge(-value, sem, 0) for value, sem in (ahead, above)))
+    found[task] = (
+        f'{verdict}: {show(*ahead)} points above the top layer ({more:.1f} '
+        f'times the parameters), {show(*above)} above layer norms')
+  return found
+
+
+def layers(spans: pd.DataFrame) -> dict[str, str]:
+  """Returns {task: verdict and numbers} of the third claim."""
+  found = {}
+  for task, rows in spans.groupby('task'):
+    drops = rows.groupby(['first', 'last'])['drop'].agg(['mean', 'sem'])
+    last = rows['layers'].iloc[0] - 1
+    third = max(1, (last + 1) // 3)
+    single = drops[drops.index.get_level_values(0)
+                   == drops.index.get_level_values(1)]
+    worst, _ = single['mean'].idxmax()
+    one, lower, upper, whole = (
+        tuple(drops.loc[span]) for span in (
+            (worst, worst), (0, third - 1), (last - third + 1, last),
+            (0, last)))
+    gap = lower[0] - upper[0], math.hypot(lower[1], upper[1])
+    left = rows[(rows['first'] == 0) & (rows['last'] == last)]
+    verdict = both(judge(*one, 2), judge(*gap, 0))
+    found[task] = (
+        f'{verdict}: one layer costs at most {show(*one)} points of accuracy '
+        f'(layer {worst}), the lower third {show(*lower)}, the upper third '
+        f'{show(*upper)}, all {show(*whole)} (to {left["score"].mean():.1f}; '
+        f'the most frequent class alone has {left["majority"].mean():.1f})')
+  return found
+
+
+def robust(runs: pd.DataFrame) -> dict[str, str]:
+  """Returns {task: verdict and numbers} of the fourth claim."""
+  verdicts, texts = {}, {}
+
+  def add(task, points, name, text):
+    low, high = points['score'].idxmin(), points['score'].idxmax()
+    spread = difference(points.loc[high], points.loc[low])
+    verdicts.setdefault(task, []).append(judge(*spread, 1))
+    values = sorted(points[name])
+    texts.setdefault(task, []).append(
+        f'{show(*spread)} points over {text} {values[0]:g} to {values[-1]:g}')
+
+  sizes = frames.tradeoff(runs)
+  sizes = sizes[sizes['method'] == 'adapters']
+  for task, rows in sizes.groupby('task'):
+    rows = rows[rows['adapter_size'].between(8, 256)]
+    if len(rows) > 1:
+      add(task, rows, 'adapter_size', 'sizes')
+  scales = frames.at_one_rate(runs, ['init_scale'])
+  for task, rows in scales.groupby('task'):
+    small = rows[rows['init_scale'] <= 0.01]
+    if len(small) > 1:
+      add(task, small, 'init_scale', 'deviations')
+      for _, row in rows[rows['init_scale'] > 0.01].iterrows():
+        change = difference(row, small.loc[small['init_scale'].idxmax()])
+        texts[task].append(f'{show(*change)} at {row["init_scale"]:g}')
+  return {task: f'{both(*verdicts[task])}: {", ".join(texts[task])}'
+          for task in verdicts}
+
+
+def variants(runs: pd.DataFrame) -> dict[str, str]:
+  """Returns {task: verdict and numbers} of the fifth claim."""
+  found = {}
+  for task, rows in frames.variants(runs).groupby('task'):
+    default = _first(rows, variant=frames.DEFAULT)
+    others = rows[rows['variant'] != frames.DEFAULT]
+    if default is None or others.empty:
+      continue
+    gains = [(difference(row, default), row['variant'])
+             for _, row in others.iterrows()]
+    gain, name = max(gains, key=lambda gain: gain[0][0])
+    found[task] = (
+        f'{judge(*gain, 1)}: of {len(others)}, the best is {name!r}, by '
+        f'{show(*gain)} points')
+  return found
+
+
+def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
+  """Returns for each task and method the rates near its best, a line each.
+
+  Args:
+    runs: Of `frames.load`.
+    within: How many points below the best of them a score may be.
+  """
+  lines = []
+  for task, rows in frames.learning_rates(runs).groupby('task'):
+    for method, part in rows.groupby('method'):
+      good = part[part['score'] >= part['score'].max() - within]
+      low, high = good['learning_rate'].min(), good['learning_rate'].max()
+      near = f'at {low:g}' if low == high else f'from {low:g} to {high:g}'
+      tried = sorted(part['learning_rate'])
+      lines.append(
+          f'{figures.task_name(task)}, {method}: within {within:g} points of '
+          f'the best {near}, of {len(tried)} rates from {tried[0]:g} to '
+          f'{tried[-1]:g}')
+  return lines
+
+
+def lines(runs: pd.DataFrame, spans: pd.DataFrame) -> list[str]:
+  """Returns a line for each of CLAIMS: what it is, and per task if it holds."""
+  tests: tuple[Callable[[], dict[str, str]], ...] = (
+      lambda: parity(runs), lambda: cheaper(runs), lambda: layers(spans),
+      lambda: robust(runs), lambda: variants(runs))
+  text = []
+  for number, (claim, test) in enumerate(zip(CLAIMS, tests, strict=True), 1):
+    found = [f'{figures.task_name(task)}: {words}'
+             for task, words in test().items()]
+    text.append(f'{number}. {claim}. **{"; ".join(found)}**.' if found else
+                f'{number}. {claim}. No records of this yet.')
+  return text

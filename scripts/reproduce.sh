@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Makes all records of the README and the notebooks, and then both anew.
+#
+#   scripts/reproduce.sh
+#
+# Finished runs are looked up in RECORDS and skipped, unfinished ones resumed, so
+# it can be stopped and started again at any time. To make all from nothing, name
+# an empty folder: RECORDS=mine scripts/reproduce.sh. It first says how long the
+# records at hand took; every grid says how long its unfinished runs will take.
+# Needs the extra 'notebooks', and GLUE: a network, or DATA (see README.md).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-.venv/bin/python}
+RECORDS=${RECORDS:-experiments/results}
+DATA=${DATA:-}        # Where TFDS keeps its files; the cache folder when empty.
+SEEDS=${SEEDS:-0-2}
+# Tasks and how many examples to train on, 0 for all.
+TASKS=${TASKS:-movie_sentiment:0 cola:4000 rte:1000}
+ABLATED=${ABLATED:-movie_sentiment:0 cola:4000}
+# Folders with train.tsv and dev.tsv, of one's own, in the same way.
+FOLDERS=${FOLDERS:-}
+
+METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3;
+  adapter_size=8 learning_rate=1e-3,3e-3;
+  tune=full learning_rate=5e-5,1e-4,3e-4;
+  tune=top_k top_k=2 learning_rate=1e-4,3e-4;
+  tune=norms learning_rate=3e-3,1e-2;
+  tune=head learning_rate=1e-2,3e-2,1e-1'
+
+failed=()
+
+run() {  # A module of this project with flags; if it fails, the others go on.
+  local status=0
+  echo "== python -m $*"
+  "$PYTHON" -m "$@" --records="$RECORDS" || status=$?
+  if [ $status -eq 130 ]; then exit 130; fi  # It was told to stop.
+  if [ $status -ne 0 ]; then failed+=("$*"); fi
+}
+
+"$PYTHON" - "$RECORDS" <<'END'
+import sys
+from adapters_jax import results
+records = list(results.read_all(sys.argv[1]))
+hours = sum(record.seconds for record in records) / 3600
+print(f'{len(records)} runs are recorded; they took {hours:.1f} hours')
+END
+
+for pair in $TASKS; do
+  run experiments.glue --task="${pair%:*}" --train_examples="${pair##*:}" \
+    --data_dir="$DATA" --seeds="$SEEDS" --pick=learning_rate --grid="$METHODS"
+done
+for pair in $FOLDERS; do
+  run experiments.text_classification --folder="${pair%:*}" \
+    --train_examples="${pair##*:}" --seeds="$SEEDS" --pick=learning_rate \
+    --grid="$METHODS"
+done
+for pair in $ABLATED; do
+  for name in size init learning_rate variants layers; do
+    run "experiments.ablation_$name" --task="${pair%:*}" \
+      --train_examples="${pair##*:}" --data_dir="$DATA" --seeds="$SEEDS"
+  done
+  run experiments.ablation_layers --task="${pair%:*}" --restore_norms \
+    --train_examples="${pair##*:}" --data_dir="$DATA" --seeds="$SEEDS" \
+    --grid=adapter_layers=all
+done
+
+if [ "$RECORDS" = experiments/results ]; then
+  "$PYTHON" -m scripts.summarize --records="$RECORDS" --readme=README.md
+  "$PYTHON" -m jupyter execute --inplace experiments/notebooks/*.ipynb
+else
+  "$PYTHON" -m scripts.summarize --records="$RECORDS"
+fi
+echo "took $((SECONDS / 3600)) h $((SECONDS % 3600 / 60)) min"
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}"
+  exit 1
+fi

@@ -1,0 +1,163 @@
+"""Tests of the ablation scripts and of adapters_jax.removal."""
+
+import dataclasses
+import json
+import signal
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax import bert
+from adapters_jax import checkpoints
+from adapters_jax import config as config_lib
+from adapters_jax import grid
+from adapters_jax import heads
+from adapters_jax import optimizers
+from adapters_jax import options
+from adapters_jax import prepare
+from adapters_jax import removal
+from adapters_jax import results
+from adapters_jax import run
+from adapters_jax import training
+from adapters_jax import trees
+from adapters_jax.data import batching
+from adapters_jax.methods import bottleneck
+from experiments import ablation_init
+from experiments import ablation_layers
+from experiments import ablation_learning_rate
+from experiments import ablation_size
+from experiments import ablation_variants
+from tests import tiny
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, task='toy', adapter_size=3,
+      batch_size=16, learning_rate=3e-2, buckets=2, max_length=12, max_steps=6)
+
+
+@pytest.mark.parametrize('points', [
+    ablation_init.GRID, ablation_learning_rate.GRID, ablation_size.GRID,
+    ablation_variants.GRID, ablation_layers.placements(6)])
+def test_every_point_of_a_grid_is_a_run(points):
+  runs = grid.expand(config_lib.Config(), points)
+  assert len({grid.name_of(run) for run in runs}) == len(runs) > 4
+  for one in runs:
+    prepare.check(one, 'test')
+
+
+@pytest.mark.parametrize('layers, thirds', [
+    (12, '0-3|4-7|8-11'), (6, '0-1|2-3|4-5'), (4, '0-0|1-2|3-3'),
+    (2, '0-0|1-1')])
+def test_thirds_of_the_layers(layers, thirds):
+  assert ablation_layers.placements(layers).startswith(
+      f'adapter_layers=all|{thirds};')
+
+
+def test_without_its_adapters_a_model_is_one_without_adapters():
+  adapted = dataclasses.replace(
+      tiny.CONFIG, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))
+  model = heads.Classifier(adapted, 2)
+  base = bert.init(heads.Classifier(tiny.CONFIG, 2), jax.random.key(0))
+  params = bert.init(model, jax.random.key(1), base)
+  rng = np.random.default_rng(0)
+  tuned, _ = trees.split(params, optimizers.select_adapters(3))
+  tuned = jax.tree.map(
+      lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape, np.float32),
+      tuned)
+  batch = tiny.random_batch()
+  inputs = batch['tokens'], batch['segments'], batch['mask']
+
+  def logits(tree, config):
+    return np.asarray(heads.Classifier(config, 2).apply(
+        {'params': trees.overlay(base, tree)}, *inputs))
+
+  norms, _ = trees.split(tuned, lambda path: trees.role(path) != 'adapter')
+  bare = removal.remove(tuned, 0, 2)
+  np.testing.assert_array_equal(
+      logits(bare, adapted), logits(norms, tiny.CONFIG))
+  # Of some layers: as if the others alone had been given adapters.
+  kept = (bottleneck.Bottleneck(4, layers=(0,)),)
+  np.testing.assert_array_equal(
+      logits(removal.remove(tuned, 1, 2), adapted),
+      logits(tuned, dataclasses.replace(tiny.CONFIG, adapters=kept)))
+  restored = trees.flatten(removal.remove(tuned, 1, 2, base))
+  for path, leaf in trees.flatten(norms).items():
+    inside = trees.role(path) == 'norm' and trees.layer_of(path) in (1, 2)
+    np.testing.assert_array_equal(
+        restored[path], trees.flatten(base if inside else norms)[path], path)
+
+
+def test_all_spans_of_a_run_share_their_compiled_programs(
+    config, monkeypatch, capsys):
+  steps = []
+  make = training.make_eval_step
+
+  def watched(*args, **kwargs):
+    steps.append(make(*args, **kwargs))
+    return steps[-1]
+
+  monkeypatch.setattr(training, 'make_eval_step', watched)
+  many = grid.Options(grid='adapter_layers=all', records='kept')
+  ablation_layers.main(config, many, ablation_layers.Spans())
+  training_run, spans = steps
+  assert spans._cache_size() == training_run._cache_size() <= 2
+
+  record, = results.read_all('kept/glue')
+  path = removal.path_of('kept/spans', record, False)
+  with open(path, encoding='utf-8') as file:
+    found = json.load(file)
+  assert found['config'] == record.config and found['layers'] == 3
+  assert found['whole'] == record.metrics['dev']
+  assert 0.5 <= found['majority']['accuracy'] < 1
+  assert list(found['without']) == ['0-0', '0-1', '0-2', '1-1', '1-2', '2-2']
+  assert '/' not in json.dumps(found)
+  assert 'without the adapters of layers' in capsys.readouterr().out
+  assert list(results.read_all('kept/spans')) == []  # They are no records.
+
+  with mock.patch.object(run, 'make_score', side_effect=AssertionError):
+    ablation_layers.main(config, many, ablation_layers.Spans())  # All is done.
+  with pytest.raises(options.UserError, match='left no adapter'):
+    removal.span_scores(record, 'elsewhere', config, restore_norms=True,
+                        path='kept/spans/new.json')
+
+
+@pytest.mark.parametrize('changed', [
+    {'tune': 'full'}, {'adapter_layers': '0-1'}, {'adapter_config': 'lora'},
+    {'adapter_sites': 'ffn_output'}])
+def test_spans_are_of_runs_with_all_adapters(changed):
+  def complete(**changed):
+    config = dataclasses.replace(config_lib.Config(), **changed)
+    return removal.complete(
+        mock.Mock(config=config_lib.portable(config)))
+  assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
+
+
+def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
+  config = dataclasses.replace(
+      config, adapter_size=64, workdir=str(tmp_path / 'whole'),
+      adapter_config='bottleneck[size=3, inner_norm=batch]')
+  whole = run.run(config, 'glue')
+  parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
+  make_batch = batching.Schedule.batch
+
+  def interrupting(self, step):
+    if step == 2:
+      signal.raise_signal(signal.SIGTERM)
+    return make_batch(self, step)
+
+  with mock.patch.object(batching.Schedule, 'batch', interrupting):
+    with pytest.raises(training.Interrupted):
+      run.run(parts, 'glue')
+  resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')
+  assert resumed.metrics == whole.metrics
+  assert whole.roles['statistics'] == 6 * 2 * 3
+  assert whole.trained_params == sum(whole.roles.values()) - 36
+  a, b = (trees.flatten(checkpoints.load_tuned(f'{folder}/adapter')[0])
+          for folder in (config.workdir, parts.workdir))
+  for path, leaf in a.items():
+    np.testing.assert_array_equal(leaf, b[path], path)

@@ -1,0 +1,255 @@
+"""Tests of experiments.frames, figures and conclusions on made-up records."""
+
+import dataclasses
+import math
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+
+from adapters_jax import campaign
+from adapters_jax import config as config_lib
+from adapters_jax import removal
+from adapters_jax import results
+from tests import grid_test
+
+pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+
+# pylint: disable=wrong-import-position
+from experiments import conclusions  # noqa: E402
+from experiments import figures  # noqa: E402
+from experiments import frames  # noqa: E402
+
+CONFIG = config_lib.Config(task='rte', train_examples=500)
+
+
+def put(folder, scores, trained=7, **changed):
+  """Writes a record for each score, of seeds 0, 1, ..."""
+  for seed, score in enumerate(scores):
+    config = dataclasses.replace(CONFIG, **{'seed': seed, **changed})
+    results.write(
+        campaign.record_path(str(folder), 'glue', config),
+        grid_test.make_record(
+            config, metrics={'dev': {'accuracy': score}},
+            trained_params=trained, total_params=1000))
+
+
+def put_spans(folder, drops, seed=0):
+  """Writes the spans of a run of three layers; the whole scores 0.9."""
+  config = dataclasses.replace(CONFIG, seed=seed)
+  record = grid_test.make_record(config)
+  results.write_json(
+      removal.path_of(str(folder / 'spans'), record, False),
+      {'config': record.config, 'restore_norms': False, 'layers': 3,
+       'majority': {'accuracy': 0.55}, 'whole': {'accuracy': 0.9},
+       'without': {span: {'accuracy': 0.9 - drop}
+                   for span, drop in drops.items()}})
+
+
+DROPS = {'0-0': 0.0, '0-1': 0.01, '0-2': 0.3, '1-1': 0.01, '1-2': 0.1,
+         '2-2': 0.015}
+
+
+class FramesTest(parameterized.TestCase):
+
+  @pytest.fixture(autouse=True)
+  def folder(self, tmp_path):
+    self.folder = tmp_path
+
+  def load(self):
+    return frames.load(str(self.folder))
+
+  def test_means_over_seeds(self):
+    put(self.folder, [0.5, 0.7, 0.6])
+    put(self.folder, [0.9], adapter_layers='0-1')  # Not a default adapter.
+    row, = frames.points(self.load()).to_dict('records')
+    self.assertAlmostEqual(row['score'], 60)
+    self.assertAlmostEqual(row['sem'], 10 / math.sqrt(3))
+    self.assertEqual((row['seeds'], row['trained'], row['total']),
+                     (3, 7, 1000))
+
+  def test_the_rate_with_most_seeds_then_the_best(self):
+    put(self.folder, [0.9], learning_rate=1e-2)
+    put(self.folder, [0.5, 0.5], learning_rate=1e-3)
+    put(self.folder, [0.6, 0.6], learning_rate=1e-4)
+    found = frames.best_rate(frames.points(self.load()))
+    self.assertEqual(list(found['learning_rate']), [1e-4])
+
+  def test_the_settings_with_most_points_then_most_data(self):
+    for examples in (0, 500):
+      put(self.folder, [0.6], train_examples=examples)
+    put(self.folder, [0.7], train_examples=500, adapter_size=4)
+    put(self.folder, [0.7], task='wnli', train_examples=500)
+    put(self.folder, [0.7], task='wnli', train_examples=0)
+    sizes = frames.tradeoff(self.load())
+    self.assertEqual(
+        [(row['task'], row['train_examples'], row['adapter_size'])
+         for _, row in sizes.iterrows()],
+        [('rte', 500, 4), ('rte', 500, 64), ('wnli', 0, 64)])
+
+  def test_tradeoff_names_methods_and_relative_subtracts(self):
+    for task, full in (('rte', 0.8), ('wnli', 0.6)):
+      put(self.folder, [full], 900, task=task, tune='full')
+      put(self.folder, [full - 0.02], 30, task=task)
+      put(self.folder, [full - 0.1], 300, task=task, tune='top_k', top_k=2)
+    put(self.folder, [0.5], tune='norms')  # One task alone has it.
+    found = frames.tradeoff(self.load())
+    self.assertEqual(sorted(found['method'].unique()), [
+        'adapters', 'full fine-tuning', 'layer norms', 'top layers'])
+    wide = figures.relative(found)
+    np.testing.assert_allclose(wide, [[-2, -2], [-10, -10]])
+    self.assertEqual(list(wide.index.get_level_values('trained')), [0.03, 0.3])
+
+  def test_variants_and_places_by_name(self):
+    put(self.folder, [0.5])
+    put(self.folder, [0.6], activation='tanh')
+    put(self.folder, [0.7], activation='tanh', adapter_sites='ffn_output')
+    put(self.folder, [0.8], adapter_config='bottleneck[depth=2]')
+    put(self.folder, [0.8], adapter_config='lora')
+    put(self.folder, [0.9], adapter_sites='attention_output')
+    put(self.folder, [0.4], adapter_layers='0-1')
+    self.assertEqual(
+        dict(zip(*frames.variants(self.load())[['variant', 'score']].to_numpy(
+        ).T)), {'default': 50, 'tanh': 60, 'two layers': 80,
+                'after attention only': 90})
+    self.assertEqual(
+        set(frames.placements(self.load())['place']),
+        {'everywhere', 'layers 0-1', 'after attention only'})
+
+  def test_every_variant_of_the_script_has_a_name(self):
+    from adapters_jax import grid
+    from experiments import ablation_variants
+    for point in grid.parse_grid(ablation_variants.GRID):
+      item, = point.items()
+      self.assertTrue(item in frames.VARIANTS or item == ('activation', 'gelu'))
+
+  def test_spans(self):
+    put_spans(self.folder, DROPS)
+    put_spans(self.folder, DROPS, seed=1)
+    found = frames.load_spans(str(self.folder))
+    self.assertLen(found, 12)
+    np.testing.assert_allclose(
+        found[found['last'] == 0]['drop'], 0, atol=1e-9)
+    np.testing.assert_allclose(found['majority'], 55)
+    self.assertEmpty(frames.load_spans(str(self.folder), restore_norms=True))
+
+
+class FiguresTest(parameterized.TestCase):
+
+  @pytest.fixture(autouse=True)
+  def folder(self, tmp_path):
+    self.folder = tmp_path
+
+  def draw(self):
+    runs = frames.load(str(self.folder))
+    return {
+        'tradeoff': figures.tradeoff(frames.tradeoff(runs)),
+        'percentiles': figures.percentiles(frames.tradeoff(runs)),
+        'init': figures.init_scales(frames.at_one_rate(runs, ['init_scale'])),
+        'rates': figures.learning_rates(frames.learning_rates(runs)),
+        'variants': figures.bars(
+            frames.variants(runs), 'variant', 'default', 'ablation_variants'),
+        'spans': figures.spans(frames.load_spans(str(self.folder))),
+    }
+
+  @parameterized.parameters(0, 1)
+  def test_without_records_each_says_how_to_make_some(self, count):
+    put(self.folder, count * [0.5])  # One point compares nothing.
+    for name, drawn in self.draw().items():
+      self.assertStartsWith(drawn, 'No records of this yet', name)
+
+  def test_every_figure_is_labelled_and_as_wide_as_a_column(self):
+    for task in ('rte', 'wnli'):
+      put(self.folder, [0.5, 0.6], task=task)
+      put(self.folder, [0.7], task=task, init_scale=0.1)
+      put(self.folder, [0.7], task=task, tune='full')
+      put(self.folder, [0.6], task=task, activation='relu')
+    put_spans(self.folder, DROPS)
+    for name, drawn in self.draw().items():
+      self.assertEqual(drawn.get_size_inches()[0], figures.WIDTH, name)
+      panels = [axis for axis in drawn.axes if axis.get_label() != '<colorbar>']
+      self.assertLen(panels, 1 if name in ('percentiles', 'spans') else 2)
+      self.assertNotEmpty(panels[-1].get_xlabel(), name)
+      for axis in panels:
+        self.assertNotEmpty(axis.get_title('left') + axis.get_title('right'))
+        if name != 'variants':
+          self.assertNotEmpty(axis.get_ylabel(), name)
+      drawn.canvas.draw()
+
+  @parameterized.parameters(
+      ('rte', 'accuracy (%)'), ('cola', "Matthews' corr. (×100)"),
+      ('stsb', 'spearman (×100)'), ('my_file', 'score (×100)'))
+  def test_metrics_with_units(self, task, wanted):
+    self.assertEqual(figures.metric_name(task), wanted)
+
+
+class ConclusionsTest(parameterized.TestCase):
+
+  @pytest.fixture(autouse=True)
+  def folder(self, tmp_path):
+    self.folder = tmp_path
+
+  def lines(self):
+    return conclusions.lines(
+        frames.load(str(self.folder)), frames.load_spans(str(self.folder)))
+
+  @parameterized.parameters(
+      (0.2, 0.3, 1, 'holds'), (0.9, 0.3, 1, 'holds (narrowly)'),
+      (1.5, 0.3, 1, 'does not hold (narrowly)'), (2, 0.3, 1, 'does not hold'),
+      (0, math.nan, 1, 'holds (narrowly)'))
+  def test_verdicts(self, value, sem, limit, wanted):
+    self.assertEqual(conclusions.judge(value, sem, limit), wanted)
+
+  @parameterized.parameters(
+      (('holds', 'holds'), 'holds'),
+      (('holds', 'does not hold (narrowly)'), 'holds in part (narrowly)'),
+      (('does not hold', 'does not hold'), 'does not hold'))
+  def test_parts_together(self, verdicts, wanted):
+    self.assertEqual(conclusions.both(*verdicts), wanted)
+
+  def test_nothing_is_said_without_records(self):
+    found = self.lines()
+    self.assertLen(found, 5)
+    for line in found:
+      self.assertEndsWith(line, 'No records of this yet.')
+
+  def test_numbers_by_hand(self):
+    # Standard errors of two seeds are half of their difference.
+    put(self.folder, [0.80, 0.81], 20)
+    put(self.folder, [0.82, 0.82], 1000, tune='full')
+    put(self.folder, [0.70, 0.70], 60, tune='top_k', top_k=1)
+    put(self.folder, [0.90, 0.90], 5, tune='norms')
+    put(self.folder, [0.70, 0.70], 9, adapter_size=8)
+    put(self.folder, [0.10, 0.10], 2, adapter_size=4)
+    put(self.folder, [0.80, 0.80], init_scale=1e-3)
+    put(self.folder, [0.50, 0.50], init_scale=1.0)
+    put(self.folder, [0.81, 0.83], activation='relu')
+    put(self.folder, [0.60, 0.62], activation='tanh')
+    put_spans(self.folder, DROPS)
+    put_spans(self.folder, {**DROPS, '2-2': 0.025}, seed=1)
+    texts = [line.partition('**')[2].rstrip('.*') for line in self.lines()]
+    self.assertEqual(texts[0], (
+        'RTE: does not hold (narrowly): 1.5 ± 0.5 points below with 2.0% of '
+        'the parameters'))
+    self.assertEqual(texts[1], (
+        'RTE: holds in part: 10.5 ± 0.5 points above the top layer (3.0 times '
+        'the parameters), -9.5 ± 0.5 above layer norms'))
+    self.assertEqual(texts[2], (
+        'RTE: holds (narrowly): one layer costs at most 2.0 ± 0.5 points of '
+        'accuracy (layer 2), the lower third 0.0 ± 0.0, the upper third '
+        '2.0 ± 0.5, all 30.0 ± 0.0 (to 60.0; the most frequent class alone has '
+        '55.0)'))
+    self.assertEqual(texts[3], (
+        'RTE: holds in part (narrowly): 10.5 ± 0.5 points over sizes 8 to 64, '
+        '0.5 ± 0.5 points over deviations 0.001 to 0.01, -30.5 ± 0.5 at 1'))
+    self.assertEqual(texts[4], (
+        "RTE: does not hold (narrowly): of 2, the best is 'ReLU', by "
+        '1.5 ± 1.1 points'))
+
+  def test_rates_near_the_best(self):
+    for rate, score in ((1e-4, 0.5), (3e-4, 0.79), (1e-3, 0.8), (3e-3, 0.7)):
+      put(self.folder, [score], learning_rate=rate)
+    self.assertEqual(conclusions.rates(frames.load(str(self.folder))), [
+        'RTE, adapters: within 2 points of the best from 0.0003 to 0.001, of 4 '
+        'rates from 0.0001 to 0.003'])
