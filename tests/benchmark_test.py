@@ -12,6 +12,7 @@ from adapters_jax import bert
 from adapters_jax import options
 from adapters_jax.methods import bottleneck
 from scripts import benchmark
+from scripts import benchmark_table
 from scripts import ours
 from scripts import workers
 
