@@ -235,16 +235,18 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
   if not better.any():
     return progress
 
-  def choose(new, old):
+  def choose(new, old):  # Never `new` itself, whose buffer is donated.
+    if better.all():
+      return jnp.copy(new)
     shape = better.shape + (1,) * (jnp.ndim(new) - better.ndim)
-    return jnp.where(better.reshape(shape), new, old)  # Never `new` itself.
+    return jnp.where(better.reshape(shape), new, old)
 
   return progress.replace(
       best=jax.tree.map(choose, progress.state.tuned, progress.best),
       best_score=choose(
-          np.asarray(score, np.float32), progress.best_score),
-      best_step=choose(np.full(better.shape, step, np.int32),
-                       progress.best_step))
+          jnp.full_like(progress.best_score, score), progress.best_score),
+      best_step=choose(
+          jnp.full_like(progress.best_step, step), progress.best_step))
 
 
 def fit(

@@ -1,5 +1,6 @@
 """Training on kept hidden states is training on the whole model."""
 
+import contextlib
 import dataclasses
 import types
 
@@ -17,6 +18,7 @@ from adapters_jax import optimizers
 from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import run
+from adapters_jax import signals
 from adapters_jax import spans
 from adapters_jax import training
 from adapters_jax import trees
@@ -155,7 +157,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   again = dataclasses.replace(config, workdir=config.workdir + '2')
   asked = iter([False] * 6 + [True])
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(run, 'caught_signals', lambda: run.contextlib.nullcontext(
+    patch.setattr(signals, 'caught', lambda: contextlib.nullcontext(
         lambda: next(asked)))
     with pytest.raises(training.Interrupted):
       run.run(again, 'glue')
