@@ -113,7 +113,7 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
     left = rows[(rows['first'] == 0) & (rows['last'] == last)]
     verdict = both(judge(*one, 2), judge(*gap, 0))
     found[task] = (
-        f'{verdict}: one layer costs at most {show(*one)} points of accuracy '
+        f'{verdict}: one layer costs at most {show(*one)} points '
         f'(layer {worst}), the lower third {show(*lower)}, the upper third '
         f'{show(*upper)}, all {show(*whole)} (to {left["score"].mean():.1f}; '
         f'the most frequent class alone has {left["majority"].mean():.1f})')

@@ -265,18 +265,19 @@ def spans(found: pd.DataFrame) -> Drawn:
     image = axis.imshow(-table, cmap='cividis', vmax=max(0, -table.min().min()))
     middle = -table.max().max() / 2
     for (first, last), drop in table.stack().dropna().items():
-      axis.text(last, first, f'{-drop:.1f}'.replace('-', '−'), ha='center',
+      change = round(-drop, 1) + 0.0  # No -0.0.
+      axis.text(last, first, f'{change:.1f}'.replace('-', '−'), ha='center',
                 va='center', fontsize=_SIZE - (1 if layers < 8 else 3),
                 color='white' if -drop < middle else 'black')
     axis.set_xticks(range(layers))
     axis.set_yticks(range(layers))
     bar = figure.colorbar(image, ax=axis, shrink=0.8)
-    bar.set_label('change of dev accuracy (points)', fontsize=_SIZE)
+    bar.set_label('change of the dev score (points)', fontsize=_SIZE)
     bar.ax.tick_params(labelsize=_SIZE)
     seeds = rows['seed'].nunique()
     few = (f'{rows["train_examples"].iloc[0]:,}'
            if rows['train_examples'].iloc[0] else 'all')
-    _label(axis, f'{task_name(task)}, {few} examples, {seeds} seed'
-           f'{"s" * (seeds > 1)}', 'last layer without adapters',
+    _label(axis, f'{task_name(task)}, {metric_name(task)}, {few} examples,\n'
+           f'{seeds} seed{"s" * (seeds > 1)}', 'last layer without adapters',
            'first layer without adapters')
   return figure

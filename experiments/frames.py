@@ -187,7 +187,9 @@ def placements(runs: pd.DataFrame) -> pd.DataFrame:
 def load_spans(
     folder: str = RECORDS, restore_norms: bool = False
 ) -> pd.DataFrame:
-  """Returns the accuracies without the adapters of every span of layers.
+  """Returns the scores without the adapters of every span of layers.
+
+  (The paper's are accuracies, of CoLA too.)
 
   Args:
     folder: Of records; they are in its folder 'spans'.
@@ -196,9 +198,9 @@ def load_spans(
   Returns:
     A row for each run and span, of each task those of the settings with most
     runs, of default adapters: DATA, 'seed', 'layers' of the model, 'first' and
-    'last' of the span; 'score' without (accuracy, or the first metric),
-    'whole' with all adapters, 'drop' between them, and 'majority', the score
-    of always the most frequent class.
+    'last' of the span; 'score' without, 'whole' with all adapters, 'drop' from
+    the one to the other, and 'majority', the score of always the most frequent
+    class.
   """
   rows = []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
@@ -210,8 +212,7 @@ def load_spans(
                   if name not in free)
     if found['restore_norms'] != restore_norms or not default:
       continue
-    metric = ('accuracy' if 'accuracy' in found['whole']
-              else next(iter(found['whole'])))
+    metric = next(iter(found['whole']))
     whole = 100 * found['whole'][metric]
     for span, scores in found['without'].items():
       first, last = map(int, span.split('-'))

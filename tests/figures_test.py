@@ -236,8 +236,8 @@ class ConclusionsTest(parameterized.TestCase):
         'RTE: holds in part: 10.5 ± 0.5 points above the top layer (3.0 times '
         'the parameters), -9.5 ± 0.5 above layer norms'))
     self.assertEqual(texts[2], (
-        'RTE: holds (narrowly): one layer costs at most 2.0 ± 0.5 points of '
-        'accuracy (layer 2), the lower third 0.0 ± 0.0, the upper third '
+        'RTE: holds (narrowly): one layer costs at most 2.0 ± 0.5 points '
+        '(layer 2), the lower third 0.0 ± 0.0, the upper third '
         '2.0 ± 0.5, all 30.0 ± 0.0 (to 60.0; the most frequent class alone has '
         '55.0)'))
     self.assertEqual(texts[3], (
