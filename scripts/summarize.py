@@ -39,6 +39,22 @@ def numbers(text: str, flag: str) -> list[int]:
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
+def note_lines(chosen: Sequence[summaries.Point]) -> list[str]:
+  """Returns a line for each note of a task, with methods if not all have it."""
+  methods = {}
+  for point in chosen:
+    methods.setdefault(point.task, set()).add(point.method)
+  notes = {}
+  for point in chosen:
+    for note in {note for record in point.records for note in record.notes}:
+      notes.setdefault((point.task, note), []).append(point.method)
+  lines = []
+  for (task, note), having in sorted(notes.items()):
+    whose = [] if set(having) == methods[task] else [' and '.join(having)]
+    lines.append(f'- {", ".join([task, *whose])}: {note}')
+  return lines
+
+
 def table(
     records: list[results.Record], sizes: Sequence[int], top_k: Sequence[int]
 ) -> str:
@@ -56,14 +72,7 @@ def table(
       'Scores in hundredths: mean ± standard error of the mean over '
       f'{" or ".join(map(str, seeds))} seeds. Of several rates the one best on '
       'dev is shown.']
-  notes = {}
-  for point in chosen:
-    for record in point.records:
-      for note in record.notes:
-        notes.setdefault(note, set()).add(point.task)
-  lines += [f'- {", ".join(sorted(tasks))}: {note}'
-            for note, tasks in sorted(notes.items())]
-  return '\n'.join(lines)
+  return '\n'.join(lines + note_lines(chosen))
 
 
 def put(text: str, new: str) -> str:
