@@ -27,6 +27,7 @@ from scripts import workers
 
 OURS, PEER = ('-m', 'scripts.ours'), ('-m', 'scripts.peer')
 LENGTHS = (16, 32, 64, 128)
+_STEPS = 3  # In a row, a turn of the part 'step'.
 _SENTENCES = {1: 128, 8: 512, 64: 512}  # Of dev, by batch size of inference.
 
 
@@ -108,11 +109,14 @@ def measure_step(config: Config) -> dict[str, Any]:
                       'peer': peer.ask('trained').value},
           'lengths': lengths}
       for length in LENGTHS:
-        call = 'step', {'length': length}
+        call = 'step', {'length': length, 'steps': _STEPS}
         answers = workers.in_turns(
             {'ours': ours, 'peer': peer}, config.turns,
-            {'ours': call, 'peer': call})
-        lengths[str(length)] = compare(answers['ours'], answers['peer'])
+            {'ours': call, 'peer': call}, awaken=('step', {'length': length}))
+        lengths[str(length)] = compare(*(
+            [dataclasses.replace(a, seconds=a.seconds / _STEPS,
+                                 cpu_seconds=a.cpu_seconds / _STEPS)
+             for a in answers[side]] for side in ('ours', 'peer')))
   return found
 
 

@@ -13,7 +13,8 @@ TIMED = {
             'jnp `a @ b` jitted; torch `linear`',
     'step': 'training seconds: forward, backward, clip, AdamW, until the loss '
             'is read; batch 32 of random words without padding, dropout on. '
-            'Fixed shapes, batch made and program compiled before',
+            'Fixed shapes, program compiled before. A turn is the mean of '
+            'three steps in a row, after one that does not count',
     'epoch': 'training seconds: making the batches and the steps of one epoch '
              'of real sentences, batch 32; no evaluation. Ours: length '
              'buckets. Peer: random batches padded to their longest (dynamic), '

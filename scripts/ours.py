@@ -77,12 +77,15 @@ class Side:
     """Returns the best seconds of a product [rows, inner] [inner, columns]."""
     return workers.best_seconds(_product(rows, inner, columns), repeats)
 
-  def step(self, length: int) -> float:
-    """Takes a step on random words and waits for its loss."""
-    state, metrics = self.train_step(
-        self.progress.state, self.setup.base, self._place(random_batch(length)))
-    self.progress = self.progress.replace(state=state)
-    return float(metrics['loss'])
+  def step(self, length: int, steps: int = 1) -> float:
+    """Takes steps on random words and waits for the loss of each."""
+    batch = self._place(random_batch(length))
+    for _ in range(steps):
+      state, metrics = self.train_step(
+          self.progress.state, self.setup.base, batch)
+      self.progress = self.progress.replace(state=state)
+      loss = float(metrics['loss'])
+    return loss
 
   def warm_up(self) -> None:
     """Compiles the steps of every bucket and begins the training anew."""

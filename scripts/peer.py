@@ -125,9 +125,12 @@ class Side:
     with torch.inference_mode():
       return workers.best_seconds(product, repeats)
 
-  def step(self, length: int) -> float:
-    """Takes a step on random words and waits for its loss."""
-    return self._train(random_batch(length))
+  def step(self, length: int, steps: int = 1) -> float:
+    """Takes steps on random words and waits for the loss of each."""
+    batch = random_batch(length)
+    for _ in range(steps):
+      loss = self._train(batch)
+    return loss
 
   def facts(self) -> dict[str, Any]:
     """Returns what one epoch is made of."""

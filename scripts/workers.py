@@ -130,6 +130,7 @@ def turn(worker: Worker, call: str, **arguments: Any) -> Answer:
 def in_turns(
     sides: Mapping[str, Worker], turns: int,
     calls: Mapping[str, tuple[str, dict[str, Any]]],
+    awaken: tuple[str, dict[str, Any]] | None = None,
 ) -> dict[str, list[Answer]]:
   """Returns {side: answers} of calls made A B A B, one at a time.
 
@@ -137,12 +138,17 @@ def in_turns(
     sides: {side: worker}.
     turns: Calls of each side that count; one before them warms up.
     calls: {side: (call, arguments)}.
+    awaken: A call made before each of them that does not count: the other side
+      has had the caches meanwhile.
   """
   answers = {name: [] for name in sides}
   for number in range(-1, turns):
     for name, worker in sides.items():
       call, arguments = calls[name]
-      answer = turn(worker, call, **arguments)
+      time.sleep(_PAUSE)  # The other comes to rest.
+      if awaken:
+        worker.ask(awaken[0], **awaken[1])
+      answer = worker.ask(call, **arguments)
       if number >= 0:
         answers[name].append(answer)
   return answers

@@ -92,6 +92,11 @@ def test_sides_work_in_turns():
   assert log == 3 * [('a', 'step', {'length': 8}), ('b', 'walk', {})]
   assert [a.seconds for a in answers['a']] == [3, 5]  # After the warm-up.
   assert [a.seconds for a in answers['b']] == [4, 6]
+  log.clear()
+  answers = workers.in_turns(
+      {'a': Fake('a')}, 1, {'a': ('step', {})}, awaken=('stretch', {}))
+  assert [call for _, call, _ in log] == 2 * ['stretch', 'step']
+  assert [a.seconds for a in answers['a']] == [4]  # Without the stretching.
 
 
 def test_ratios_are_those_of_each_turn():
