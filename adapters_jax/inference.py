@@ -19,7 +19,8 @@ from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import tokenization
 
-BUCKETS = (16, 32, 64, 128, 256, 512)  # Few shapes, whatever the texts.
+# Lengths of which each is compiled once, whatever the texts.
+BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
 
 
 @dataclasses.dataclass(frozen=True)
