@@ -81,8 +81,9 @@ def started(how: sweeps.Options) -> Iterator[tuple[sweeps.Launch, int]]:
     ray.init(address=how.address or 'local', logging_level='warning')
   except OSError as error:
     raise options.UserError(
-        f'--address={how.address}: no Ray cluster there ({error}); start one '
-        "with 'ray start --head', or leave the flag out") from error
+        f'--address={how.address}: cannot join a Ray cluster there ({error}); '
+        "start one with 'ray start --head', set RAY_AUTH_MODE=token if it asks "
+        'for a token, or leave the flag out') from error
   try:
     machines = [node['Resources'] for node in ray.nodes() if node['Alive']]
     workers, cores, gpus = share(how, machines)

@@ -46,6 +46,7 @@ from adapters_jax import workdirs
 
 ORDER_SEED = 0
 
+
 @dataclasses.dataclass(frozen=True)
 class Group:
   """Runs to train together.

@@ -25,6 +25,7 @@ CLAIMS = (
     'No variant of the adapter is better than the default by more than a point',
 )
 
+
 def difference(a: pd.Series, b: pd.Series) -> tuple[float, float]:
   """Returns (a - b, its standard error) of two independent points."""
   return a['score'] - b['score'], math.hypot(a['sem'], b['sem'])

@@ -115,7 +115,7 @@ def test_a_killed_worker_loses_nothing(checkpoint, own_files, tmp_path):
 
 
 def test_no_cluster_at_the_address():
-  with pytest.raises(options.UserError, match='--address=127.0.0.1:1: no Ray'):
+  with pytest.raises(options.UserError, match='127.0.0.1:1: cannot join'):
     with cluster.started(
         sweeps.Options(launcher='ray', address='127.0.0.1:1')):
       pass
