@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -30,6 +31,8 @@ from adapters_jax import trees
 from adapters_jax import workdirs
 from adapters_jax.data import batching
 from adapters_jax.data import tasks
+
+_STEPS_KEPT = 8  # Compiled steps that later runs of a process may use again.
 
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
@@ -118,10 +121,14 @@ def make_eval(
 ) -> Callable[..., jax.Array]:
   """Returns eval_step(base, tuned, batch) -> logits, on the run's devices."""
   mesh = setup.mesh
-  compiled = training.make_eval_step(
-      setup.model, shardings=sharding.replicated(mesh))
+  compiled = _eval_step(setup.model, mesh)
   return lambda base, tuned, batch: compiled(
       base, tuned, sharding.place_batch(mesh, batch, batch_size))
+
+
+@functools.lru_cache(maxsize=_STEPS_KEPT)
+def _eval_step(model, mesh):
+  return training.make_eval_step(model, shardings=sharding.replicated(mesh))
 
 
 def make_score(setup: prepare.Setup, batch_size: int) -> Score:
@@ -151,20 +158,32 @@ def loss_of(setup: prepare.Setup) -> Loss:
 CLASSIFICATION = Kind(tasks.find, prepare.prepare, make_score, loss_of)
 
 
+def _optimizer_settings(
+    config: config_lib.Config, setup: prepare.Setup
+) -> dict[str, Any]:
+  """Returns what decides an optimizer's program: all but the rate."""
+  return {
+      'select': setup.select, 'steps': setup.steps, 'warmup': config.warmup,
+      'weight_decay': config.weight_decay, 'clip_norm': config.clip_norm,
+      'optimizer': config.optimizer}
+
+
 def make_optimizer(
     config: config_lib.Config, setup: prepare.Setup
 ) -> optax.GradientTransformation:
   """Returns the optimizer of a run."""
   return optimizers.make_optimizer(
-      setup.select, learning_rate=config.learning_rate, steps=setup.steps,
-      warmup=config.warmup, weight_decay=config.weight_decay,
-      clip_norm=config.clip_norm, optimizer=config.optimizer)
+      learning_rate=config.learning_rate,
+      **_optimizer_settings(config, setup))
 
 
 def make_step(
     config: config_lib.Config, setup: prepare.Setup, kind: Kind, runs: int = 0
 ) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
   """Returns the optimizer and the training step of a run.
+
+  Runs that differ in seed and rate alone get the same step, which is traced and
+  compiled once: the rate is data (`optimizers.make_optimizer`).
 
   Args:
     config: The settings.
@@ -179,11 +198,21 @@ def make_step(
     state = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape), leaf.dtype),
         state)
-  return tx, training.make_train_step(
-      setup.model, tx, kind.loss_of(setup), accumulate=config.accumulate,
-      grouped=bool(runs),
-      shardings=(sharding.shardings(setup.mesh, state),
-                 sharding.replicated(setup.mesh)))
+  leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
+  return tx, _train_step(
+      setup.model, tuple(_optimizer_settings(config, setup).items()),
+      kind.loss_of(setup), config.accumulate, bool(runs), setup.mesh,
+      tuple(leaves), structure)
+
+
+@functools.lru_cache(maxsize=_STEPS_KEPT)
+def _train_step(
+    model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
+  tx = optimizers.make_optimizer(learning_rate=0.0, **dict(optimizer))
+  return training.make_train_step(
+      model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
+      shardings=(jax.tree.unflatten(structure, leaves),
+                 sharding.replicated(mesh)))
 
 
 def init_state(
