@@ -11,6 +11,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 # What the sites of each method share, None for methods that share nothing.
 Shared = tuple[Any, ...]
@@ -72,6 +73,16 @@ def embedding(
     if config.kind == 'embedding' and config.applies(site, 0):
       x, mask = config.make(f'adapter_{site}_{index}', 0)(x, mask)
   return x, mask
+
+
+def text_rows(configs: tuple[Any, ...], length: int) -> np.ndarray:
+  """Returns [length] where a text's positions are among those of a prompt."""
+  rows = np.arange(length)
+  for site in ('words', 'embedding'):
+    for config in configs:
+      if config.kind == 'embedding' and config.applies(site, 0):
+        rows = config.moved(rows)
+  return rows
 
 
 @dataclasses.dataclass(frozen=True)

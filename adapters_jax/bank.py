@@ -29,7 +29,7 @@ class Adapter:
   Attributes:
     configs: Its methods.
     tuned: Its partial tree; a head and tuned norms included, if any.
-    head_input: 'cls' or 'pooler', as `heads.Classifier` has it.
+    head_input: 'cls', 'pooler' or 'tokens', as `heads.make` has it.
     labels: Names of the head's classes, empty if unknown.
   """
   configs: tuple[Any, ...]
@@ -100,7 +100,7 @@ def rename(
 def activate(
     bank: Mapping[str, Adapter], name: str, shape: bert.BertConfig,
     base: trees.Tree,
-) -> tuple[heads.Classifier, trees.Tree]:
+) -> tuple[heads.Classifier | heads.SpanSelector, trees.Tree]:
   """Returns (model, params) of the base with an adapter and its head.
 
   Args:
@@ -115,9 +115,8 @@ def activate(
   adapter = find(bank, name)
   if adapter.outputs is None:
     raise options.UserError(f'adapter: {name!r} has no head')
-  model = heads.Classifier(
-      dataclasses.replace(shape, adapters=adapter.configs), adapter.outputs,
-      adapter.head_input)
+  model = heads.make(
+      shape, adapter.configs, adapter.outputs, adapter.head_input)
   return model, trees.overlay(base, adapter.tuned)
 
 

@@ -1,9 +1,13 @@
 """Models for tasks: the encoder and what reads it."""
 
+import dataclasses
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import adapt
 from adapters_jax import bert
 from adapters_jax import dropout
 
@@ -54,3 +58,57 @@ class Classifier(nn.Module):
     summary = dropout.Dropout(self.config.dropout)(summary, train=train)
     logits = bert.dense(self.config, self.outputs, 'head')(summary)
     return logits.astype(jnp.float32)
+
+
+class SpanSelector(nn.Module):
+  """BERT with a linear head on every position (Devlin et al., 2019, 4.2)."""
+  config: bert.BertConfig
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array,
+      segments: jax.Array,
+      mask: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """Scores where an answer starts and ends.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 in the question, 1 in the paragraph.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, length, 2] float32 logits, very negative at padding. A prompt's
+      positions have none.
+    """
+    encoder = bert.Bert(self.config)
+    nn.share_scope(self, encoder)
+    hidden = encoder(tokens, segments, mask, train=train)[-1]
+    if hidden.shape[1] != tokens.shape[1]:
+      hidden = hidden[:, adapt.text_rows(
+          self.config.adapters, tokens.shape[1])]
+    logits = bert.dense(self.config, 2, 'head')(hidden)
+    return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
+
+
+def make(
+    shape: bert.BertConfig, configs: tuple[Any, ...], outputs: int,
+    head_input: str,
+) -> Classifier | SpanSelector:
+  """Returns the model of an adapter with a head.
+
+  Args:
+    shape: Of the base.
+    configs: The adapter's methods.
+    outputs: Of the head.
+    head_input: 'cls' or 'pooler' for a classifier, 'tokens' for a head of two
+      outputs on every position.
+  """
+  config = dataclasses.replace(shape, adapters=configs)
+  if head_input == 'tokens':
+    return SpanSelector(config)
+  return Classifier(config, outputs, head_input)

@@ -1,4 +1,4 @@
-"""A saved adapter put to use: texts in, probabilities or scores out."""
+"""A saved adapter put to use: texts in; classes, scores or answers out."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -11,12 +11,15 @@ from scipy import special
 
 from adapters_jax import checkpoints
 from adapters_jax import config as config_lib
+from adapters_jax import heads
 from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import pretrained
+from adapters_jax import spans
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.data import batching
+from adapters_jax.data import squad
 from adapters_jax.data import tokenization
 
 # Lengths of which each is compiled once, whatever the texts.
@@ -30,15 +33,19 @@ class Loaded:
   Attributes:
     labels: Names of the classes, empty for regression.
     texts: Names of the one or two texts of an input.
+    finds_spans: Whether it answers the first text with a part of the second;
+      see `answers`.
     base: The pretrained tree.
     tuned: The adapter's tree; another of the same shapes may replace it.
     tokenizer: Of the checkpoint.
     max_length: Word pieces kept of an input, as in training.
-    eval_step: (base, tuned, batch) -> [batch, outputs] logits.
+    eval_step: (base, tuned, batch) -> [batch, outputs] logits, or for spans
+      [batch, length, 2].
     settings: What was saved with the adapter.
   """
   labels: tuple[str, ...]
   texts: tuple[str, ...]
+  finds_spans: bool
   base: trees.Tree
   tuned: trees.Tree
   tokenizer: Any
@@ -81,6 +88,9 @@ def load(folder: str, checkpoint: str = '') -> Loaded:
   base_folder = pretrained.resolve(config.checkpoint)
   labels = tuple(settings['labels'])
   model = prepare.make_model(config, shape, len(labels) or 1)
+  finds_spans = settings['task'] == squad.TASK.name
+  if finds_spans:
+    model = heads.SpanSelector(model.config)
   base = prepare.cast_base(config, pretrained.load_base(
       base_folder, pooler=config.head_input == 'pooler'))
   wanted = prepare.shapes(model)
@@ -90,7 +100,7 @@ def load(folder: str, checkpoint: str = '') -> Loaded:
   except ValueError as error:
     raise options.UserError(str(error)) from error
   return Loaded(
-      labels, tuple(settings['texts']), jax.device_put(base),
+      labels, tuple(settings['texts']), finds_spans, jax.device_put(base),
       jax.device_put(tuned),
       tokenization.load(base_folder), config.max_length,
       training.make_eval_step(model), settings)
@@ -107,6 +117,23 @@ def logits(
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
   return training.predict(
       loaded.eval_step, loaded.base, loaded.tuned, batches, len(examples))
+
+
+def answers(
+    loaded: Loaded, texts: Sequence[tuple[str, str]], batch_size: int = 32
+) -> list[str]:
+  """Returns the best span of each paragraph, for (question, paragraph) pairs.
+
+  Long paragraphs are read in windows, as in training.
+  """
+  asked = [squad.Question(str(row), question, paragraph, (('', 0),))
+           for row, (question, paragraph) in enumerate(texts)]
+  examples, windows = squad.cut(loaded.tokenizer, asked, loaded.max_length)
+  batches = batching.eval_batches(examples, BUCKETS, batch_size)
+  return squad.answers(
+      spans.window_logits(
+          loaded.eval_step, loaded.base, loaded.tuned, batches, len(examples)),
+      windows, asked)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -1,56 +1,24 @@
-"""Answers as spans of the input: the head, the loss, and a run's pieces."""
+"""Answers as spans of the input: the loss, and a run's pieces."""
 
+from collections.abc import Callable, Iterable
 import dataclasses
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adapters_jax import bert
 from adapters_jax import config as config_lib
+from adapters_jax import heads
 from adapters_jax import metrics
 from adapters_jax import options
 from adapters_jax import prepare as prepare_lib
 from adapters_jax import pretrained
 from adapters_jax import run
+from adapters_jax import training
+from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
-
-
-class SpanSelector(nn.Module):
-  """BERT with a linear head on every position (Devlin et al., 2019, 4.2)."""
-  config: bert.BertConfig
-
-  @nn.compact
-  def __call__(
-      self,
-      tokens: jax.Array,
-      segments: jax.Array,
-      mask: jax.Array,
-      *,
-      train: bool = False,
-  ) -> jax.Array:
-    """Scores where an answer starts and ends.
-
-    Args:
-      tokens: [batch, length] int32 word pieces.
-      segments: [batch, length] int32, 0 in the question, 1 in the paragraph.
-      mask: [batch, length] bool, False at padding.
-      train: Whether to drop out; needs the 'dropout' rng.
-
-    Returns:
-      [batch, length, 2] float32 logits, very negative at padding.
-    """
-    encoder = bert.Bert(self.config)
-    nn.share_scope(self, encoder)
-    hidden = encoder(tokens, segments, mask, train=train)[-1]
-    logits = nn.Dense(
-        2, name='head', dtype=self.config.dtype,
-        kernel_init=nn.initializers.truncated_normal(0.02))(hidden)
-    return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
 
 
 def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -100,11 +68,23 @@ def prepare(
         tokenizer, asked, config.max_length)
 
   def model_of(shape):
-    return SpanSelector(prepare_lib.make_model(config, shape, 2).config)
+    return heads.SpanSelector(prepare_lib.make_model(config, shape, 2).config)
 
   setup = prepare_lib.assemble(
       config, folder, squad.TASK, splits, notes, model_of, mesh)
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
+
+
+def window_logits(
+    eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
+    batches: Iterable[tuple[np.ndarray, training.Batch]], windows: int,
+) -> list[np.ndarray]:
+  """Returns [length, 2] logits of each window; arguments as `predict`'s."""
+  logits = [None] * windows
+  for rows, batch in batches:
+    for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
+      logits[row] = one
+  return logits
 
 
 def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
@@ -113,13 +93,10 @@ def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
 
   def score(tuned, split):
     examples, asked = setup.splits[split], setup.questions[split]
-    logits = [None] * len(examples)
-    for rows, batch in batching.eval_batches(
-        examples, setup.schedule.buckets, batch_size,
-        setup.schedule.local_rows):
-      out = np.asarray(eval_step(setup.base, tuned, batch))
-      for row, one in zip(rows, out):
-        logits[row] = one
+    logits = window_logits(
+        eval_step, setup.base, tuned, batching.eval_batches(
+            examples, setup.schedule.buckets, batch_size,
+            setup.schedule.local_rows), len(examples))
     found = squad.answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     return metrics.squad(right, found), np.array(found, object)

@@ -1,8 +1,9 @@
-"""Labels sentences with a trained adapter.
+"""Labels sentences with a trained adapter, or answers questions.
 
   echo 'A joy from start to end.' | python -m experiments.predict --adapter=DIR
 
-One input a line; the two texts of a pair are separated by a tab.
+One input a line; the two texts of a pair (of an adapter for SQuAD: a question
+and a paragraph) are separated by a tab.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ import dataclasses
 import itertools
 import json
 import sys
+from typing import Any
 
 from adapters_jax import options
 from adapters_jax.options import option
@@ -59,6 +61,39 @@ def format_row(
   return '\t'.join([*head, *map(str, numbers), *texts])
 
 
+def format_answer(form: str, texts: tuple[str, ...], answer: str) -> str:
+  """Returns one output line for the answer to a question on a paragraph."""
+  if form == 'jsonl':
+    return json.dumps(
+        {'texts': list(texts), 'answer': answer}, ensure_ascii=False)
+  return '\t'.join([answer, *texts])
+
+
+def predict(
+    loaded: Any, texts: list[tuple[str, ...]], config: Config
+) -> Iterator[str]:
+  """Yields the output line of each input."""
+  from adapters_jax import inference
+  if loaded.finds_spans:
+    found = inference.answers(loaded, texts, config.batch_size)
+    for row, answer in zip(texts, found):
+      yield format_answer(config.format, row, answer)
+    return
+  values = inference.logits(loaded, texts, config.batch_size)
+  if loaded.labels:
+    values = inference.probabilities(values)
+  for row, value in zip(texts, values):
+    yield format_row(config.format, loaded.labels, row, value)
+
+
+def column_names(loaded: Any) -> list[str]:
+  """Returns the names of the columns of a table."""
+  if loaded.finds_spans:
+    return ['answer', *loaded.texts]
+  names = [f'p({label})' for label in loaded.labels] or ['score']
+  return [*(['label'] if loaded.labels else []), *names, *loaded.texts]
+
+
 def main(config: Config) -> None:
   """Labels every line of the input."""
   if not config.adapter:
@@ -78,16 +113,11 @@ def main(config: Config) -> None:
   loaded = inference.load(config.adapter, config.checkpoint)
   with file:
     if config.format == 'tsv':
-      names = [f'p({label})' for label in loaded.labels] or ['score']
-      head = ['label'] if loaded.labels else []
-      print('\t'.join([*head, *names, *loaded.texts]))
+      print('\t'.join(column_names(loaded)))
     rows = read_texts(file, len(loaded.texts))
     while chunk := list(itertools.islice(rows, _CHUNK)):
-      values = inference.logits(loaded, chunk, config.batch_size)
-      if loaded.labels:
-        values = inference.probabilities(values)
-      for texts, row in zip(chunk, values):
-        print(format_row(config.format, loaded.labels, texts, row))
+      for line in predict(loaded, chunk, config):
+        print(line)
 
 
 if __name__ == '__main__':

@@ -28,6 +28,8 @@ from adapters_jax import options
 from adapters_jax import prepare
 from adapters_jax import pretrained
 from adapters_jax import trees
+from adapters_jax.data import squad
+from adapters_jax.data import tasks
 from adapters_jax.interchange import adapter_bert
 from adapters_jax.interchange import adapterhub
 from adapters_jax.interchange import peft
@@ -105,15 +107,12 @@ def read_own(folder: str, shape: bert.BertConfig) -> bank.Adapter:
   config = config_lib.Config(**{
       k: v for k, v in settings['config'].items() if k in known})
   adapter = bank.Adapter(
-      prepare.adapter_configs(config, shape.layers), tuned, config.head_input,
+      prepare.adapter_configs(config, shape.layers), tuned,
+      'tokens' if settings['task'] == squad.TASK.name else config.head_input,
       tuple(settings['labels']))
-  if not adapter.configs:
+  if not adapter.configs and config.tune != 'norms':
     raise options.UserError(
         f'--from={folder}: a run with --tune={config.tune} has no adapter')
-  if adapter.outputs != max(1, len(adapter.labels)):
-    raise options.UserError(
-        f'--from={folder}: its head is not for classes or a score, as those of '
-        'other libraries here are')
   wanted = adapterhub.adapter_shapes(adapter.configs, shape)
   own, _ = trees.split(
       tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
@@ -128,17 +127,25 @@ def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
   """Writes a folder like that of a run, for `experiments.predict`."""
   if adapter.outputs is None:
     raise options.UserError('the adapter has no head, which a folder here has')
-  labels = adapter.labels or tuple(
+  answers = adapter.head_input == 'tokens'
+  labels = () if answers else adapter.labels or tuple(
       str(n) for n in range(adapter.outputs) if adapter.outputs > 1)
-  if len(labels) != adapter.outputs and (labels or adapter.outputs > 1):
+  if not answers and max(1, len(labels)) != adapter.outputs:
     raise options.UserError(
         f'--labels: the head has {adapter.outputs} outputs, not {len(labels)}')
   config = config_lib.Config(
+      tune='adapters' if adapter.configs else 'norms',
       adapter_config=strings.render(adapter.configs), checkpoint=checkpoint,
-      head_input=adapter.head_input)
-  checkpoints.save_tuned(folder, adapter.tuned, {
-      'task': 'converted', 'labels': list(labels), 'texts': ['text'],
-      'config': config_lib.portable(config)})
+      head_input='cls' if answers else adapter.head_input)
+  task = tasks.Task(
+      name='converted', source='', texts=('text',), labels=labels, metrics=())
+  if answers:
+    positions = pretrained.config_of(checkpoint).positions
+    task, config = squad.TASK, dataclasses.replace(
+        config, max_length=min(384, positions))
+  checkpoints.save_tuned(
+      folder, adapter.tuned,
+      prepare.artefact(config_lib.portable(config), task))
 
 
 def main(_: Sequence[str]) -> None:
@@ -161,7 +168,8 @@ def main(_: Sequence[str]) -> None:
     notes = peft_writing.write(_TO.value, adapter, shape)
   else:
     np.savez(_TO.value, **adapter_bert.to_variables(adapter))
-  print(f'{strings.render(adapter.configs)} -> {_TO.value}')
+  method = strings.render(adapter.configs) or 'layer norms'
+  print(f'{method} -> {_TO.value}')
   for note in notes:
     print(f'note: {note}')
 

@@ -35,7 +35,8 @@ def make_bert(model_class: Any, **extra: Any) -> Any:
       intermediate_size=shape.ffn_dim, max_position_embeddings=shape.positions,
       **extra))
   tensors = {f'bert.{name}': torch.from_numpy(value)
-             for name, value in method_cases.base_tensors().items()}
+             for name, value in method_cases.base_tensors().items()
+             if model.bert.pooler or not name.startswith('pooler')}
   left = model.load_state_dict(tensors, strict=False)
   assert not left.unexpected_keys, left
   return model.eval()
@@ -111,7 +112,8 @@ def peft_case(case: str, values: dict[str, Any]) -> dict[str, np.ndarray]:
   model = peft.get_peft_model(model, config)
   randomize([(name, parameter) for name, parameter in model.named_parameters()
              if any(part in name for part in (
-                 'lora_', 'ia3_', 'vera_lambda', 'prompt_encoder'))], seed=5)
+                 'lora_', 'ia3_', 'vera_lambda', 'prompt_encoder',
+                 'ln_tuning'))], seed=5)
   model.eval()
   return {**{f'tensor:{k}': v.numpy() for k, v in
              peft.get_peft_model_state_dict(model).items()},

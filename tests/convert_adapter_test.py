@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from adapters_jax import bank
+from adapters_jax import config as config_lib
 from adapters_jax import inference
 from adapters_jax import options
 from adapters_jax import pretrained
+from adapters_jax import run
 from adapters_jax import trees
 from adapters_jax.interchange import adapterhub
 from adapters_jax.interchange import peft_writing
@@ -19,9 +21,9 @@ from scripts import convert_adapter
 from tests import tiny
 
 
-def make(text, outputs=2):
-  """Returns an adapter for the tiny checkpoint, with a pooled head."""
-  configs = strings.parse(text)
+def make(text, outputs=2, head_input='pooler'):
+  """Returns an adapter for the tiny checkpoint, with a head."""
+  configs = strings.parse(text) if text else ()
   rng = np.random.default_rng(0)
   shapes = {path: leaf.shape for path, leaf in adapterhub.adapter_shapes(
       configs, tiny.CONFIG).items()}
@@ -29,7 +31,7 @@ def make(text, outputs=2):
   return bank.Adapter(configs, trees.unflatten({
       path: rng.standard_normal(shape, np.float32)
       for path, shape in shapes.items()}),
-                      'pooler', ('yes', 'no') if outputs == 2 else ())
+                      head_input, ('yes', 'no') if outputs == 2 else ())
 
 
 def convert(*flags):
@@ -70,6 +72,49 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
   assert text.split('[')[0] in capsys.readouterr().out
   jax.tree.map(np.testing.assert_array_equal, before.tuned, {
       key: value for key, value in after.tuned.items() if key in before.tuned})
+
+
+@pytest.mark.parametrize('form', ['adapterhub', 'peft'])
+def test_answers_stay_the_same(form, checkpoint, tmp_path):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  adapter = make('lora[r=2]', head_input='tokens')
+  convert_adapter.write_own(ours, adapter, checkpoint)
+  where = f'--checkpoint={checkpoint}'
+  for source, target, to in ((ours, theirs, form), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
+                   where, '--labels=') == 0
+  texts = [('a plot', 'a good film the very dull plot'), ('good', 'a bad film')]
+  before, after = (
+      inference.load(folder, checkpoint) for folder in (ours, back))
+  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
+  assert after.max_length == tiny.CONFIG.positions
+  found = inference.answers(after, texts)
+  assert found == inference.answers(before, texts)
+  assert all(answer and answer in paragraph
+             for answer, (_, paragraph) in zip(found, texts))
+
+
+def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  run.run(config_lib.Config(
+      checkpoint=checkpoint, **own_files, tune='norms', head_input='pooler',
+      batch_size=16, learning_rate=1e-2, buckets=1, max_length=12, max_steps=2,
+      workdir=ours), 'glue')
+  where = f'--checkpoint={checkpoint}'
+  for source, target, to in (
+      (f'{ours}/adapter', theirs, 'peft'), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
+                   where, '--labels=bad,good') == 0
+  assert f'layer norms -> {theirs}' in capsys.readouterr().out
+  before, after = (
+      inference.load(folder, checkpoint) for folder in (ours, back))
+  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
+  texts = [('a good film',), ('very dull',)]
+  np.testing.assert_array_equal(
+      inference.logits(after, texts), inference.logits(before, texts))
+  assert convert(f'--from={ours}/adapter', f'--to={theirs}2', where,
+                 '--format=adapterhub', '--labels=') == 2
+  assert 'LN_TUNING' in capsys.readouterr().err
 
 
 def test_a_score_stays_one(checkpoint, tmp_path):
@@ -113,7 +158,8 @@ def edit(path, **values):
      'num_virtual_tokens'),
     ('peft', 'adapter_model.safetensors', None, 'cannot be read'),
     ('own', 'config.json', {'adapter_config': 'nope'}, 'did you mean'),
-    ('own', 'config.json', {'tune': 'norms'}, 'has no adapter'),
+    ('own', 'config.json', {'tune': 'head'}, 'has no adapter'),
+    ('own', 'config.json', {'tune': 'norms'}, 'does not fit'),
     ('own', 'config.json', {'adapter_config': 'lora[r=3]'}, 'does not fit'),
 ])
 def test_a_damaged_folder_is_one_line(

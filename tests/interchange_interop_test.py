@@ -58,6 +58,18 @@ def logits_here(adapter):
       adapter.head_input)[1]
 
 
+def spans_there(model, text_at=0):
+  """Returns [batch, length, 2] logits of starts and ends."""
+  inputs = method_cases.batch(FULL)
+  with torch.no_grad():
+    out = model.eval()(
+        input_ids=torch.from_numpy(inputs['tokens']).long(),
+        token_type_ids=torch.from_numpy(inputs['segments']).long(),
+        attention_mask=torch.from_numpy(inputs['mask']).long())
+  both = torch.stack([out.start_logits, out.end_logits], -1)
+  return both.numpy()[:, text_at:]
+
+
 def logits_there(model):
   return fixtures.run(model.eval(), FULL, lambda out: out.hidden_states[-1])[
       'logits']
@@ -99,6 +111,36 @@ class AdapterHubTest(parameterized.TestCase):
     again.load_adapter(folder, use_safetensors=True, set_active=True)
     np.testing.assert_allclose(
         logits_there(again), wanted, atol=1e-5, rtol=1e-5)
+
+  @parameterized.parameters(
+      ('seq_bn[reduction_factor=4]', 0), ('lora[r=3]', 0),
+      ('prompt_tuning[prompt_length=3]', 3))
+  def test_heads_that_find_spans(self, text, text_at):
+    adapter = common.make(text, head_input='tokens')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    adapterhub.write(folder, 'qa', adapter, BASE, SHAPE)
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    model.load_adapter(folder, use_safetensors=True, set_active=True)
+    np.testing.assert_allclose(
+        spans_there(model, text_at), logits_here(adapter), atol=1e-5,
+        rtol=1e-5)
+    again = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(again, 'qa')
+    np.testing.assert_array_equal(
+        logits_here(adapterhub.read(again, SHAPE)[1]), logits_here(adapter))
+
+  def test_a_head_of_transformers_that_finds_spans(self):
+    model = fixtures.make_bert(transformers.BertForQuestionAnswering)
+    adapters.init(model)
+    model.add_adapter('n', config='lora[r=2]', set_active=True)
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters()
+                        if '.n.' in name or 'qa_outputs' in name], 4)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(folder, 'n')
+    np.testing.assert_allclose(
+        logits_here(adapterhub.read(folder, SHAPE)[1]), spans_there(model),
+        atol=1e-5, rtol=1e-5)
 
   @parameterized.parameters('relu', None)
   def test_their_heads_that_are_not_here(self, activation):
@@ -146,6 +188,36 @@ class PeftTest(parameterized.TestCase):
     if norms and text.startswith('pr'):
       self.skipTest('PEFT saves no norms with a prompt or a prefix')
     adapter = common.make(text, norms=norms)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    peft_writing.write(folder, adapter, SHAPE)
+    np.testing.assert_allclose(
+        logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
+        rtol=1e-5)
+
+  @parameterized.product(text=['', *OURS_PEFT], norms=[True, False])
+  def test_heads_that_find_spans(self, text, norms):
+    if (norms and text.startswith('pr')) or (not norms and not text):
+      self.skipTest('PEFT has nothing like it')
+    adapter = common.make(text, norms=norms, head_input='tokens')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    peft_writing.write(folder, adapter, SHAPE)
+    model = fixtures.make_bert(transformers.BertForQuestionAnswering)
+    model = peft.PeftModel.from_pretrained(model, folder)
+    at = 4 if text.startswith('prompt') else 0
+    batch = method_cases.batch(FULL)  # Whose segments PEFT forgets, so:
+    batch['segments'] = np.zeros_like(batch['segments'])
+    self.enter_context(unittest.mock.patch.object(
+        method_cases, 'batch', lambda case: batch))
+    np.testing.assert_allclose(
+        spans_there(model, at), logits_here(adapter), atol=1e-5, rtol=1e-5)
+    again = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_pretrained(again)
+    np.testing.assert_allclose(
+        logits_here(our_peft.read(again, SHAPE)), logits_here(adapter),
+        atol=1e-6)
+
+  def test_layer_norms_alone(self):
+    adapter = common.make('', norms=True)
     folder = self.enter_context(tempfile.TemporaryDirectory())
     peft_writing.write(folder, adapter, SHAPE)
     np.testing.assert_allclose(

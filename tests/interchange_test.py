@@ -26,9 +26,9 @@ from tests import methods_parity_test as parity
 SHAPE = method_cases.SHAPE
 
 
-def make(text, norms=False, head=True, seed=0):
-  """Returns an adapter with random leaves, and a pooled head perhaps."""
-  configs = strings.parse(text)
+def make(text, norms=False, head_input='pooler', seed=0):
+  """Returns an adapter with random leaves and a head."""
+  configs = strings.parse(text) if text else ()
   shapes = adapterhub.adapter_shapes(configs, SHAPE)
   rng = np.random.default_rng(seed)
 
@@ -36,12 +36,12 @@ def make(text, norms=False, head=True, seed=0):
     return 0.3 * rng.standard_normal(shape, np.float32)
 
   flat = {path: draw(leaf.shape) for path, leaf in shapes.items()}
-  if head:
-    flat |= {'head/kernel': draw((32, 3)), 'head/bias': draw(3)}
+  outputs = 2 if head_input == 'tokens' else 3
+  flat |= {'head/kernel': draw((32, outputs)), 'head/bias': draw(outputs)}
   if norms:
     for path in adapter_bert.norm_paths(SHAPE):
       flat[path] = 1 + draw(32)
-  return bank.Adapter(configs, trees.unflatten(flat), 'pooler')
+  return bank.Adapter(configs, trees.unflatten(flat), head_input)
 
 
 class AdapterHubTest(parameterized.TestCase):
@@ -99,6 +99,25 @@ class AdapterHubTest(parameterized.TestCase):
                      (adapter.configs, adapter.labels, 'pooler'))
     jax.tree.map(np.testing.assert_array_equal, found.tuned,
                  trees.overlay(adapter.tuned, base))
+
+  def test_a_head_that_finds_spans(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    adapter = make('lora[r=3]', head_input='tokens')
+    adapterhub.write(folder, 'qa', adapter, {}, SHAPE)
+    with open(os.path.join(folder, adapterhub.HEAD_CONFIG)) as file:
+      head = json.load(file)['config']
+    self.assertEqual((head['head_type'], head['layers'], head['num_labels']),
+                     ('question_answering', 1, 2))
+    found = adapterhub.read(folder, SHAPE)[1]
+    self.assertEqual((found.head_input, found.labels), ('tokens', ()))
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+    tensors = {'qa_outputs.weight': np.ones((2, 32)),
+               'qa_outputs.bias': np.ones(2)}
+    tree, head_input = adapterhub.head_tensors(None, tensors)
+    self.assertEqual((tree['head']['kernel'].shape, head_input),
+                     ((32, 2), 'tokens'))
+    with self.assertRaisesRegex(options.UserError, 'question_answering head'):
+      adapterhub.head_tensors({**head, 'layers': 2}, tensors)
 
   def test_a_direft_comes_with_a_warning(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
@@ -167,6 +186,37 @@ class PeftTest(parameterized.TestCase):
       self.assertIn('bert.encoder.layer.1.output.LayerNorm',
                     ' '.join('bert.' + m.removeprefix('bert.')
                              for m in json.load(file)['modules_to_save']))
+
+  @parameterized.parameters('lora[r=3]', '')
+  def test_a_head_that_finds_spans(self, text):
+    adapter = make(text, norms=True, head_input='tokens')
+    values, tensors = peft_writing.to_tensors(adapter, SHAPE)
+    self.assertEqual(values['task_type'], 'QUESTION_ANS')
+    self.assertEqual(
+        tensors['base_model.model.qa_outputs.weight'].shape, (2, 32))
+    found = peft.from_tensors(values, tensors, SHAPE)
+    self.assertEqual(found.head_input, 'tokens')
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+    tensors['base_model.model.qa_outputs.weight'] = np.ones((3, 32))
+    with self.assertRaisesRegex(options.UserError, '3 outputs for each'):
+      peft.from_tensors(values, tensors, SHAPE)
+
+  def test_layer_norms_alone(self):
+    adapter = make('', norms=True)
+    del adapter.tuned['embeddings']
+    values, tensors = peft_writing.to_tensors(adapter, SHAPE)
+    self.assertEqual(values['peft_type'], 'LN_TUNING')
+    self.assertEqual(values['modules_to_save'], ['classifier'])
+    self.assertLen(tensors, 2 * 2 * 2 + 2)  # Layers, norms, leaves; the head.
+    found = peft.from_tensors(values, tensors, SHAPE)
+    self.assertEqual(found.configs, ())
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+    key = 'base_model.model.bert.encoder.layer.0.output.dense.lora_A.weight'
+    with self.assertRaisesRegex(options.UserError, 'no place'):
+      peft.from_tensors(values, {**tensors, key: np.ones(3)}, SHAPE)
+    adapter.tuned['pooler'] = {'bias': np.ones(32)}
+    with self.assertRaisesRegex(options.UserError, 'tune=norms'):
+      peft_writing.to_tensors(adapter, SHAPE)
 
   @parameterized.parameters(
       ('seq_bn', 'no such method|PEFT has'), ('dora', 'dora=peft'),

@@ -129,6 +129,10 @@ PEFT = {
     'rs_dora': dict(
         peft_type='LORA', r=3, lora_alpha=4, use_rslora=True, use_dora=True,
         target_modules=_LINEAR, lora_dropout=0.1),
+    'ln_tuning': dict(
+        peft_type='LN_TUNING', target_modules=['LayerNorm']),
+    'ln_tuning_upper': dict(
+        peft_type='LN_TUNING', target_modules=r'.*layer\.1\..*LayerNorm'),
     'ia3_inputs': dict(
         peft_type='IA3', target_modules=['intermediate.dense', 'key'],
         feedforward_modules=['intermediate.dense']),

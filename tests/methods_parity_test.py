@@ -32,7 +32,8 @@ def load(case: str):
 def outputs(configs, tuned, batch, head_input='cls'):
   """Returns (hidden states, logits) of our model."""
   shape = dataclasses.replace(method_cases.SHAPE, adapters=configs)
-  model = heads.Classifier(shape, method_cases.OUTPUTS, head_input)
+  model = heads.make(
+      method_cases.SHAPE, configs, method_cases.OUTPUTS, head_input)
   params = trees.overlay(
       pretrained.from_hugging_face(method_cases.base_tensors()), tuned)
 

@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 import tokenizers
 
+from adapters_jax import adapt
 from adapters_jax import config as config_lib
 from adapters_jax import grid
+from adapters_jax import heads
+from adapters_jax import inference
 from adapters_jax import metrics
 from adapters_jax import options
 from adapters_jax import results
+from adapters_jax import run
 from adapters_jax import spans
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
+from adapters_jax.methods import strings
+from experiments import predict
 from experiments import squad as experiment
 from tests import tiny
 
@@ -125,7 +131,7 @@ def test_span_loss_by_hand():
 
 
 def test_padding_is_never_an_answer_and_changes_nothing():
-  model = spans.SpanSelector(tiny.CONFIG)
+  model = heads.SpanSelector(tiny.CONFIG)
   batch = tiny.random_batch(batch=2, length=5)
   params = tiny.init(model)
 
@@ -194,6 +200,38 @@ def test_a_run_through_the_one_training_loop(config):
   assert losses[-1] < losses[0]
   folder, = os.listdir('runs/squad/squad')
   assert os.path.exists(f'runs/squad/squad/{folder}/adapter/tuned.safetensors')
+
+
+def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
+  config = dataclasses.replace(
+      config, tune='adapters', workdir='run',
+      adapter_config='prompt_tuning[combine=prefix_after_bos,prompt_length=3]')
+  run.run(config, 'squad', spans.KIND)
+  setup = spans.prepare(config)
+  asked = setup.questions['dev']
+  loaded = inference.load('run', config.checkpoint)
+  assert loaded.finds_spans
+  _, wanted = spans.make_score(setup, 6)(loaded.tuned, 'dev')
+  found = inference.answers(loaded, [(q.question, q.context) for q in asked])
+  assert found == list(wanted)
+  with open('asked.tsv', 'w', encoding='utf-8') as file:
+    file.writelines(f'{q.question}\t{q.context}\n' for q in asked)
+  capsys.readouterr()
+  predict.main(predict.Config(
+      'run', checkpoint=config.checkpoint, input='asked.tsv'))
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0] == 'answer\tquestion\tcontext'
+  assert [line.split('\t')[0] for line in lines[1:]] == found
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('lora', [0, 1, 2, 3]), ('prompt_tuning[prompt_length=2]', [2, 3, 4, 5]),
+    ('prompt_tuning[prompt_length=2,combine=prefix_after_bos]', [0, 3, 4, 5]),
+    ('prompt_tuning[prompt_length=2]|prompt_tuning[prompt_length=5,'
+     'combine=prefix_after_bos]', [7, 8, 9, 10])])
+def test_where_a_text_is_beside_a_prompt(text, wanted):
+  np.testing.assert_array_equal(
+      adapt.text_rows(strings.parse(text), 4), wanted)
 
 
 @pytest.mark.parametrize('changed, message', [

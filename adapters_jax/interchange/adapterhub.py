@@ -126,14 +126,14 @@ def to_tensors(name: str, adapter: bank.Adapter) -> weights.Tensors:
 def head_tensors(
     values: Mapping[str, Any] | None, tensors: Mapping[str, np.ndarray]
 ) -> tuple[trees.Tree, str]:
-  """Returns (partial tree of a classification head, head_input).
+  """Returns (partial tree of a head, head_input).
 
   Args:
     values: The 'config' of head_config.json; None for transformers' own head.
     tensors: Of the head's file.
 
   Raises:
-    options.UserError: a head that `heads.Classifier` does not compute.
+    options.UserError: a head that `heads` does not compute.
   """
   def dense(stem):
     kernel = settings.needed(dict(tensors), f'{stem}.weight').T
@@ -142,8 +142,14 @@ def head_tensors(
             'bias': np.asarray(bias, np.float32)}
 
   if values is None:
+    if 'qa_outputs.weight' in tensors:
+      return {'head': dense('qa_outputs')}, 'tokens'
     return {'head': dense('classifier')}, 'pooler'
   layers, pooled = values.get('layers', 1), values.get('use_pooler', False)
+  stem = next((key.rpartition('.1.weight')[0] for key in tensors
+               if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
+  if (values.get('head_type'), layers) == ('question_answering', 1):
+    return {'head': dense(f'{stem}.1')}, 'tokens'
   if values.get('head_type') != 'classification' or (layers, pooled) not in (
       (1, False), (1, True), (2, False)) or (
           layers == 2 and values.get('activation_function') != 'tanh'):
@@ -151,12 +157,18 @@ def head_tensors(
         f'head: a {values.get("head_type")} head of {layers} layers '
         f'({values.get("activation_function")}, use_pooler={pooled}) is not '
         'supported; for classification one linear layer is, or two with tanh '
-        'without the pooler')
-  stem = next((key.rpartition('.1.weight')[0] for key in tensors
-               if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
+        'without the pooler, and for question answering one')
   if layers == 1:
     return {'head': dense(f'{stem}.1')}, 'pooler' if pooled else 'cls'
   return {'pooler': dense(f'{stem}.1'), 'head': dense(f'{stem}.4')}, 'pooler'
+
+
+def check_head(head_input: str, outputs: int) -> None:
+  """Raises UserError for a head on every position that finds no spans."""
+  if head_input == 'tokens' and outputs != 2:
+    raise options.UserError(
+        f'head: {outputs} outputs for each position, not one for the start '
+        'and one for the end of an answer')
 
 
 def read(folder: str, shape: bert.BertConfig) -> tuple[str, bank.Adapter]:
@@ -184,7 +196,8 @@ def read(folder: str, shape: bert.BertConfig) -> tuple[str, bank.Adapter]:
     tuned = trees.overlay(tuned, tree)
     numbered = ((head['config'] or {}).get('label2id')
                 or head.get('label2id') or {})
-    if tree['head']['bias'].size > 1:  # One output is a score.
+    check_head(head_input, tree['head']['bias'].size)
+    if head_input != 'tokens' and tree['head']['bias'].size > 1:
       labels = tuple(sorted(numbered, key=numbered.get))
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
@@ -258,14 +271,16 @@ def _head_of(
             f'{stem}.{number}.bias': np.asarray(dense['bias'])}
 
   head, pooled = adapter.tuned['head'], adapter.head_input == 'pooler'
+  answers = adapter.head_input == 'tokens'
   found = tensors(4 if pooled else 1, head)
   if pooled:
     found |= tensors(1, adapter.tuned.get('pooler') or base['pooler'])
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
+  kind = ({'head_type': 'question_answering'} if answers else
+          {'head_type': 'classification', 'bias': True, 'use_pooler': False})
   return {
-      'head_type': 'classification', 'num_labels': adapter.outputs,
-      'layers': 2 if pooled else 1, 'bias': True, 'use_pooler': False,
+      **kind, 'num_labels': adapter.outputs, 'layers': 2 if pooled else 1,
       'activation_function': 'tanh', 'dropout_prob': None,
       'label2id': {label: n for n, label in enumerate(labels)}}, found
 

@@ -31,6 +31,9 @@ _LEAF = re.compile(
     r'encoder\.layer\.(\d+)\.(' + '|'.join(map(re.escape, _SITES))
     + r')\.(lora_A\.weight|lora_B\.weight|lora_magnitude_vector|ia3_l'
     r'|vera_lambda_d|vera_lambda_b)')
+# What it calls the heads, and what of the encoder they read.
+HEADS = {'classifier': 'pooler', 'qa_outputs': 'tokens'}
+_HEAD = re.compile(rf'({"|".join(HEADS)})\.(weight|bias)')
 # Modules to save; an update of the pooler is none, and has no place here.
 _SAVED = re.compile(
     r'(?:^pooler\.dense|\.LayerNorm)\.(?:weight|bias)$')
@@ -81,10 +84,11 @@ def from_tensors(
   _refuse(values)
   tensors = {_short(key): np.asarray(value, np.float32)
              for key, value in tensors.items()}
-  head, saved, own = {}, {}, {}
+  head, saved, own, head_input = {}, {}, {}, 'cls'
   for key, value in tensors.items():
-    if key in ('classifier.weight', 'classifier.bias'):
-      head[key.removeprefix('classifier.')] = value
+    found = _HEAD.fullmatch(key)
+    if found:
+      head[found[2]], head_input = value, HEADS[found[1]]
     elif _SAVED.search(key):
       saved[key] = value
     else:
@@ -93,7 +97,7 @@ def from_tensors(
   readers = {
       'LORA': _read_linear, 'IA3': _read_linear, 'VERA': _read_linear,
       'PROMPT_TUNING': _read_prompt, 'P_TUNING': _read_prompt,
-      'PREFIX_TUNING': _read_prefix}
+      'PREFIX_TUNING': _read_prefix, 'LN_TUNING': _read_norms}
   if kind not in readers:
     raise options.unknown('peft_type', kind, readers)
   configs, flat = readers[kind](values, own, shape)
@@ -109,14 +113,15 @@ def from_tensors(
     kernel = settings.needed(head, 'weight').T
     tuned['head'] = {
         'kernel': kernel, 'bias': head.get('bias', np.zeros(kernel.shape[1]))}
-  return bank.Adapter(configs, tuned, 'pooler' if head else 'cls')
+    adapterhub.check_head(head_input, kernel.shape[1])
+  return bank.Adapter(configs, tuned, head_input)
 
 
 def _short(key: str) -> str:
   """Returns a key without what PEFT and transformers put before it."""
   for start in ('base_model.', 'model.', 'bert.'):
     key = key.removeprefix(start)
-  return key
+  return key.replace('.ln_tuning_layers.', '.')
 
 
 def _refuse(values: Mapping[str, Any]) -> None:
@@ -201,6 +206,15 @@ def _read_prompt(values, tensors, shape):
   return (config,), {
       'embeddings/adapter_words_0/prompt': settings.needed(
           tensors, 'prompt_embeddings')}
+
+
+def _read_norms(values, tensors, shape):
+  """Returns no methods: the layer norms are among the saved modules."""
+  del values, shape
+  if tensors:
+    raise options.UserError(
+        f'{next(iter(tensors))} of a LN_TUNING adapter has no place here')
+  return (), {}
 
 
 def _read_prefix(values, tensors, shape):

@@ -1,5 +1,6 @@
 """Adapter folders of PEFT, written."""
 
+from collections.abc import Iterable
 import dataclasses
 import os
 import re
@@ -21,6 +22,10 @@ from adapters_jax.methods import prefix
 from adapters_jax.methods import prompt
 from adapters_jax.methods import vera
 
+_STEM = 'base_model.model.'
+# {what a head reads: (the class of transformers that has it, PEFT's task)}
+_MODELS = {'pooler': ('BertForSequenceClassification', 'SEQ_CLS'),
+           'tokens': ('BertForQuestionAnswering', 'QUESTION_ANS')}
 _NORMS = (
     (r'^embeddings/norm/', 'embeddings.LayerNorm.'),
     (r'^encoder/layer_(\d+)/attention_norm/',
@@ -37,8 +42,8 @@ def write(
 
   Args:
     folder: Made if absent.
-    adapter: What to write. A head must read the pooler, as that of
-      BertForSequenceClassification does.
+    adapter: What to write; layer norms alone go as LN_TUNING. A head must be
+      on every position or read the pooler, as those of transformers do.
     shape: Of the base.
 
   Returns:
@@ -51,17 +56,22 @@ def write(
   os.makedirs(folder, exist_ok=True)
   results.write_json(os.path.join(folder, peft.CONFIG), values)
   weights.write(os.path.join(folder, peft.WEIGHTS), tensors)
-  if 'head' in adapter.tuned:
-    return [f'load it on BertForSequenceClassification with num_labels='
-            f'{adapter.outputs}']
-  return []
+  if adapter.outputs is None:
+    return []
+  model, _ = _MODELS[adapter.head_input]
+  notes = [f'load it on {model} with num_labels={adapter.outputs}']
+  if adapter.head_input == 'tokens':
+    notes.append(
+        'PeftModelForQuestionAnswering hands no token_type_ids on (peft '
+        '0.21.2); but for prompts and prefixes, call its get_base_model()')
+  return notes
 
 
 def to_tensors(
     adapter: bank.Adapter, shape: bert.BertConfig
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (values of adapter_config.json, tensors) of an adapter."""
-  if 'head' in adapter.tuned and adapter.head_input != 'pooler':
+  if adapter.outputs is not None and adapter.head_input not in _MODELS:
     raise options.UserError(
         "head: BertForSequenceClassification's reads the pooler; train with "
         '--head_input=pooler for PEFT')
@@ -70,11 +80,15 @@ def to_tensors(
   own = {path: leaf for path, leaf in flat.items()
          if trees.role(path) in ('adapter', 'fixed')}
   other = {path: leaf for path, leaf in flat.items() if path not in own}
+  named = {_their_name(path, adapter.head_input):
+               leaf.T if leaf.ndim == 2 else leaf
+           for path, leaf in other.items()}
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
-            'task_type': 'SEQ_CLS' if 'head' in adapter.tuned else None}
+            'task_type': None if adapter.outputs is None
+                         else _MODELS[adapter.head_input][1]}
   if not adapter.configs:
-    raise options.UserError('there is no adapter to write')
+    return _norms_alone(values, named)
   first = adapter.configs[0]
   if first.kind in ('linear', 'input'):
     values |= _linear_values(adapter.configs, shape)
@@ -86,27 +100,46 @@ def to_tensors(
   else:
     raise options.UserError('PEFT has no unions of methods')
   if first.kind in ('linear', 'input'):
-    stem, modules = 'base_model.model.', set()
-    for path, leaf in other.items():
-      key = _their_name(path)
-      tensors[stem + key] = leaf.T if leaf.ndim == 2 else leaf
-      modules.add(key.removeprefix('bert.').rsplit('.', 1)[0])
-    values['modules_to_save'] = sorted(modules) or None
+    tensors |= {_STEM + key: leaf for key, leaf in named.items()}
+    values['modules_to_save'] = _modules(named) or None
     return values, tensors
   if set(other) - {'head/kernel', 'head/bias'}:
     raise options.UserError(
         'PEFT saves no layer norms with a prompt or a prefix; train with '
         '--tune_norms=false for it')
-  for path, leaf in other.items():
-    key = 'base_model.' + _their_name(path)
-    tensors[key] = leaf.T if leaf.ndim == 2 else leaf
+  tensors |= {'base_model.' + key: leaf for key, leaf in named.items()}
   return values, tensors
 
 
-def _their_name(path: str) -> str:
+def _modules(keys: Iterable[str]) -> list[str]:
+  """Returns the names of the modules whose leaves these are."""
+  return sorted({key.removeprefix('bert.').rsplit('.', 1)[0] for key in keys})
+
+
+def _norms_alone(
+    values: dict[str, Any], named: weights.Tensors
+) -> tuple[dict[str, Any], weights.Tensors]:
+  """Returns (values, tensors) of layer norms, and a head perhaps."""
+  norms = [key for key in named if 'LayerNorm' in key]
+  if not norms or any(key.startswith('bert.') for key in set(named) - {*norms}):
+    raise options.UserError(
+        'there is no adapter to write; without one PEFT has layer norms and '
+        'a head (--tune=norms)')
+  tensors = {
+      _STEM + (key.replace('LayerNorm.', 'LayerNorm.ln_tuning_layers.')
+               if key in norms else key): leaf
+      for key, leaf in named.items()}
+  places = '|'.join(map(re.escape, _modules(norms)))
+  return {
+      **values, 'peft_type': 'LN_TUNING', 'target_modules': f'.*({places})',
+      'modules_to_save': _modules(set(named) - {*norms}) or None}, tensors
+
+
+def _their_name(path: str, head_input: str) -> str:
   """Returns what transformers calls a norm, the pooler or the head."""
   if path.startswith('head/'):
-    return 'classifier.' + ('weight' if path.endswith('kernel') else 'bias')
+    head = next(name for name, read in peft.HEADS.items() if read == head_input)
+    return f'{head}.' + ('weight' if path.endswith('kernel') else 'bias')
   name = path
   for pattern, replacement in _NORMS:
     name = re.sub(pattern, replacement, name)

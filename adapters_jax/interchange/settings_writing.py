@@ -53,7 +53,9 @@ def to_adapterhub(
     raise options.UserError(
         'invertible: there it comes with a bottleneck only')
   if not written:
-    raise options.UserError('there is no adapter to write')
+    raise options.UserError(
+        'there is no adapter to write; layer norms alone (--tune=norms) go to '
+        'PEFT, as LN_TUNING')
   if len(written) == 1:
     return written[0]
   kinds = [values.get('architecture') for values in written]

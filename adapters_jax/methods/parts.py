@@ -9,6 +9,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapters_jax import options
 
@@ -88,6 +89,10 @@ class Method:
     """
     del name
     return None
+
+  def moved(self, rows: np.ndarray) -> np.ndarray:
+    """Returns where positions are once the method has inserted its own."""
+    return rows
 
   def with_fields(self, **fields: Any) -> 'Method':
     """Returns the config with some fields changed."""

@@ -64,6 +64,15 @@ class PromptTuning(parts.Method):
   def positions_taken(self) -> int:
     return self.prompt_length if self.combine == 'words' else 0
 
+  @property
+  def first(self) -> int:
+    """The position of the first vector."""
+    return int(self.combine == 'prefix_after_bos')
+
+  def moved(self, rows: np.ndarray) -> np.ndarray:
+    """Returns where positions are once the vectors stand among them."""
+    return np.where(rows < self.first, rows, rows + self.prompt_length)
+
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
     return site == ('words' if self.combine == 'words' else 'embedding')
@@ -99,7 +108,7 @@ class Insert(nn.Module):
 
     prompt = self.param('prompt', init, (length, x.shape[-1]))
     prompt = jnp.broadcast_to(prompt.astype(x.dtype), (batch, *prompt.shape))
-    first = int(config.combine == 'prefix_after_bos')
+    first = config.first
     x = jnp.concatenate([x[:, :first], prompt, x[:, first:]], axis=1)
     shown = jnp.ones((batch, length), mask.dtype)
     return x, jnp.concatenate([mask[:, :first], shown, mask[:, first:]], axis=1)
