@@ -39,6 +39,7 @@ from adapters_jax import results
 from adapters_jax import run
 from adapters_jax import sharding
 from adapters_jax import signals
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax import units
@@ -113,8 +114,8 @@ def initial(group: Group) -> training.Progress:
 
   def make(tuned):
     return trees.stack(
-        training.init_progress(run.init_state(
-            config, run.make_optimizer(config, group.setup), one))
+        training.init_progress(steps.init_state(
+            config, steps.make_optimizer(config, group.setup), one))
         for config, one in zip(group.configs, tuned, strict=True))
 
   return sharding.create(group.setup.mesh, make, [
@@ -227,7 +228,8 @@ def _train(
     'losses' and 'failed' (why, or ''), and the times of the whole.
   """
   setup, configs = group.setup, group.configs
-  _, train_step = run.make_step(configs[0], setup, kind, len(configs))
+  _, train_step = steps.make_step(
+      configs[0], setup, kind.loss_of(setup), len(configs))
   progress = initial(group)
   log = {**journal.new(),
          'members': [{**journal.new(), 'failed': ''} for _ in configs]}
@@ -240,7 +242,7 @@ def _train(
       setup.steps, training.steps_taken(progress),
       len(configs) * configs[0].batch_size)
   names = [grid.describe(config, configs) for config in configs]
-  rates = [run.make_rate(config, setup.steps) for config in configs]
+  rates = [steps.make_rate(config, setup.steps) for config in configs]
   clocks = journal.Clocks(log)
 
   def alive():

@@ -1,6 +1,7 @@
 """What is tuned, and how: path selections, schedules, the optax mask."""
 
 from collections.abc import Callable
+import functools
 from typing import Any
 from typing import NamedTuple
 
@@ -81,6 +82,19 @@ TUNE = {
     'bias': select_bias,
     'head': select_head,
 }
+
+
+@functools.lru_cache
+def make_select(
+    tune: str, layers: int, tune_norms: bool,
+    norm_layers: tuple[int, ...] | None, top_k: int,
+) -> Select:
+  """Returns the selection of TUNE; the same function for the same arguments.
+
+  So that what is compiled for it is found again (`steps.make_step`).
+  """
+  return TUNE[tune](
+      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k)
 
 
 def decays(path: str) -> bool:

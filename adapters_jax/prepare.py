@@ -122,15 +122,8 @@ def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
   if config.norm_layers == 'same':
     norm_layers = options.parse_layers(
         config.adapter_layers, layers, '--adapter_layers')
-  return _select(
+  return optimizers.make_select(
       config.tune, layers, config.tune_norms, norm_layers, config.top_k)
-
-
-@functools.lru_cache
-def _select(tune, layers, tune_norms, norm_layers, top_k):
-  """Returns the same function for the same arguments: steps are kept by it."""
-  return optimizers.TUNE[tune](
-      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k)
 
 
 def check(

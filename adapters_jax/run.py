@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import dataclasses
-import functools
 import importlib.metadata
 import os
 import platform
@@ -11,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from adapters_jax import assets
 from adapters_jax import checkpoints
@@ -20,24 +18,20 @@ from adapters_jax import console
 from adapters_jax import devices
 from adapters_jax import journal
 from adapters_jax import metrics
-from adapters_jax import optimizers
 from adapters_jax import prepare
 from adapters_jax import pretrained
 from adapters_jax import results
 from adapters_jax import sharding
 from adapters_jax import signals
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax import workdirs
 from adapters_jax.data import batching
 from adapters_jax.data import tasks
 
-_STEPS_KEPT = 8  # Compiled steps that later runs of a process may use again.
-
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
-# loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +47,7 @@ class Kind:
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., prepare.Setup]
   make_score: Callable[[prepare.Setup, int], Score]
-  loss_of: Callable[[prepare.Setup], Loss]
+  loss_of: Callable[[prepare.Setup], steps.Loss]
 
 
 def versions() -> dict[str, str]:
@@ -116,24 +110,9 @@ def run(
     return record
 
 
-def make_eval(
-    setup: prepare.Setup, batch_size: int
-) -> Callable[..., jax.Array]:
-  """Returns eval_step(base, tuned, batch) -> logits, on the run's devices."""
-  mesh = setup.mesh
-  compiled = _eval_step(setup.model, mesh)
-  return lambda base, tuned, batch: compiled(
-      base, tuned, sharding.place_batch(mesh, batch, batch_size))
-
-
-@functools.lru_cache(maxsize=_STEPS_KEPT)
-def _eval_step(model, mesh):
-  return training.make_eval_step(model, shardings=sharding.replicated(mesh))
-
-
 def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   """Returns score(tuned, split) -> (metrics, predictions [examples])."""
-  eval_step, batches = make_eval(setup, batch_size), {}
+  eval_step, batches = steps.make_eval(setup, batch_size), {}
 
   def score(tuned, split):
     examples = setup.splits[split]
@@ -150,87 +129,12 @@ def make_score(setup: prepare.Setup, batch_size: int) -> Score:
   return score
 
 
-def loss_of(setup: prepare.Setup) -> Loss:
+def loss_of(setup: prepare.Setup) -> steps.Loss:
   """Returns the loss of a task: of classes or of a score."""
   return training.cross_entropy if setup.task.labels else training.squared_error
 
 
 CLASSIFICATION = Kind(tasks.find, prepare.prepare, make_score, loss_of)
-
-
-def _optimizer_settings(
-    config: config_lib.Config, setup: prepare.Setup
-) -> dict[str, Any]:
-  """Returns what decides an optimizer's program: all but the rate."""
-  return {
-      'select': setup.select, 'steps': setup.steps, 'warmup': config.warmup,
-      'weight_decay': config.weight_decay, 'clip_norm': config.clip_norm,
-      'optimizer': config.optimizer}
-
-
-def make_optimizer(
-    config: config_lib.Config, setup: prepare.Setup
-) -> optax.GradientTransformation:
-  """Returns the optimizer of a run."""
-  return optimizers.make_optimizer(
-      learning_rate=config.learning_rate,
-      **_optimizer_settings(config, setup))
-
-
-def make_step(
-    config: config_lib.Config, setup: prepare.Setup, kind: Kind, runs: int = 0
-) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
-  """Returns the optimizer and the training step of a run.
-
-  Runs that differ in seed and rate alone get the same step, which is traced and
-  compiled once: the rate is data (`optimizers.make_optimizer`).
-
-  Args:
-    config: The settings.
-    setup: What the run is made of.
-    kind: What it is about.
-    runs: If not 0, the step is that of a group of so many runs.
-  """
-  tx = make_optimizer(config, setup)
-  state = jax.eval_shape(
-      lambda tuned: init_state(config, tx, tuned), setup.tuned)
-  if runs:
-    state = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape), leaf.dtype),
-        state)
-  leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
-  return tx, _train_step(
-      setup.model, tuple(_optimizer_settings(config, setup).items()),
-      kind.loss_of(setup), config.accumulate, bool(runs), setup.mesh,
-      tuple(leaves), structure)
-
-
-@functools.lru_cache(maxsize=_STEPS_KEPT)
-def _train_step(
-    model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
-  tx = optimizers.make_optimizer(learning_rate=0.0, **dict(optimizer))
-  return training.make_train_step(
-      model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
-      shardings=(jax.tree.unflatten(structure, leaves),
-                 sharding.replicated(mesh)))
-
-
-def init_state(
-    config: config_lib.Config, tx: optax.GradientTransformation,
-    tuned: trees.Tree,
-) -> training.TrainState:
-  """Returns the state of a run before its first step."""
-  rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-  return training.init_state(tuned, tx, rng)
-
-
-def make_rate(
-    config: config_lib.Config, steps: int
-) -> Callable[[int], float]:
-  """Returns rate_at(step): the learning rate of a step."""
-  _, schedule = optimizers.OPTIMIZERS[config.optimizer]
-  shape = schedule(steps, config.warmup)
-  return lambda step: config.learning_rate * float(shape(step))
 
 
 def train(
@@ -242,10 +146,11 @@ def train(
   Returns:
     The progress, and the log that travels with it; see `journal.new`.
   """
-  tx, train_step = make_step(config, setup, kind)
+  tx, train_step = steps.make_step(config, setup, kind.loss_of(setup))
   progress = sharding.create(
       setup.mesh,
-      lambda tuned: training.init_progress(init_state(config, tx, tuned)),
+      lambda tuned: training.init_progress(
+          steps.init_state(config, tx, tuned)),
       setup.tuned)
   log = journal.new()
   resume = checkpoints.Resume(os.path.join(folder, 'resume'))
@@ -256,7 +161,7 @@ def train(
       print(f'going on from step {training.steps_taken(progress)}')
   bar = console.ProgressBar(
       setup.steps, training.steps_taken(progress), config.batch_size)
-  rate_at = make_rate(config, setup.steps)
+  rate_at = steps.make_rate(config, setup.steps)
   clocks = journal.Clocks(log)
 
   def report(step, values):

@@ -14,6 +14,7 @@ from adapters_jax import options
 from adapters_jax import prepare as prepare_lib
 from adapters_jax import pretrained
 from adapters_jax import run
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.data import batching
@@ -89,7 +90,7 @@ def window_logits(
 
 def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
   """Returns score(tuned, split) -> (F1 and exact match, answers)."""
-  eval_step = run.make_eval(setup, batch_size)
+  eval_step = steps.make_eval(setup, batch_size)
 
   def score(tuned, split):
     examples, asked = setup.splits[split], setup.questions[split]
@@ -104,7 +105,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
   return score
 
 
-def loss_of(setup: SpanSetup) -> run.Loss:
+def loss_of(setup: SpanSetup) -> steps.Loss:
   """Returns the loss of a run."""
   del setup
   return span_loss

@@ -12,6 +12,7 @@ from adapters_jax import groups
 from adapters_jax import pretrained
 from adapters_jax import run
 from adapters_jax import sharding
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax.data import batching
 
@@ -58,7 +59,7 @@ def measure(
     schedule, dev = setup.schedule, setup.splits['dev']
     per_epoch = schedule.steps_per_epoch
     batch = schedule.batch(_median_step(schedule))
-    tx, train_step = run.make_step(config, setup, kind)
+    tx, train_step = steps.make_step(config, setup, kind.loss_of(setup))
     state = training.init_state(setup.tuned, tx, jax.random.key(0))
     eval_step = training.make_eval_step(setup.model)
 
@@ -116,13 +117,13 @@ def _group_times(group: groups.Group, kind: run.Kind) -> list[float]:
   """Returns the seconds of a few steps of a group, or of a single run."""
   setup, config, runs = group.setup, group.configs[0], len(group.configs)
   median = _median_step(group.members[0].schedule)
-  tx, train_step = run.make_step(
-      config, setup, kind, runs if runs > 1 else 0)
+  tx, train_step = steps.make_step(
+      config, setup, kind.loss_of(setup), runs if runs > 1 else 0)
   if runs > 1:
     state = groups.initial(group).state
     batch = groups.make_batch(group, median)
   else:
-    state = run.init_state(config, tx, setup.tuned)
+    state = steps.init_state(config, tx, setup.tuned)
     batch = sharding.place_batch(
         setup.mesh, group.members[0].schedule.batch(median),
         config.batch_size)

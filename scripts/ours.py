@@ -16,6 +16,7 @@ from adapters_jax import inference
 from adapters_jax import prepare
 from adapters_jax import run
 from adapters_jax import sharding
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.data import batching
@@ -56,8 +57,8 @@ class Side:
     self.config = config_lib.Config(
         task=task, tune=tune, data_dir=data_dir, learning_rate=rate)
     self.setup = prepare.prepare(self.config)
-    tx, self.train_step = run.make_step(
-        self.config, self.setup, run.CLASSIFICATION)
+    tx, self.train_step = steps.make_step(
+        self.config, self.setup, run.loss_of(self.setup))
     self.make_progress = lambda: sharding.create(
         self.setup.mesh, lambda tuned: training.init_progress(
             training.init_state(tuned, tx, jax.random.key(0))),

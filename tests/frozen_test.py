@@ -20,6 +20,7 @@ from adapters_jax import prepare
 from adapters_jax import run
 from adapters_jax import signals
 from adapters_jax import spans
+from adapters_jax import steps
 from adapters_jax import training
 from adapters_jax import trees
 from adapters_jax.methods import bottleneck
@@ -91,7 +92,7 @@ def tuned_of(folder):
 
 
 def logits_of(setup):
-  step = run.make_eval(setup, 16)
+  step = steps.make_eval(setup, 16)
   batches = run.batching.eval_batches(
       setup.splits['dev'], setup.schedule.buckets, 16)
   return training.predict(
@@ -112,11 +113,11 @@ def test_logits_are_those_of_the_whole_model(config, settings):
   assert set(batches[0][1]) == {'hidden', 'mask', 'labels', 'weights'}
 
 
-def losses_of(config, steps=3):
+def losses_of(config, count=3):
   setup = prepare.prepare(config)
-  tx, step = run.make_step(config, setup, run.CLASSIFICATION)
+  tx, step = steps.make_step(config, setup, training.cross_entropy)
   state, losses = training.init_state(setup.tuned, tx, jax.random.key(1)), []
-  for number in range(steps):
+  for number in range(count):
     state, metrics = step(state, setup.base, setup.schedule.batch(number))
     losses.append(float(metrics['loss']))
   return losses, trees.flatten(jax.device_get(state.tuned))
