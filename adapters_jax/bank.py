@@ -38,6 +38,11 @@ class Adapter:
   labels: tuple[str, ...] = ()
 
   @property
+  def method(self) -> str:
+    """Its methods as `strings.parse` reads them; 'layer norms' without any."""
+    return strings.render(self.configs) or 'layer norms'
+
+  @property
   def outputs(self) -> int | None:
     """How many outputs the head has, None without one."""
     head = self.tuned.get('head')
@@ -200,7 +205,7 @@ def summary(
   for name, adapter in bank.items():
     count = trees.count_trained(adapter.tuned)
     table.add_row(
-        escape(name), escape(strings.render(adapter.configs)), f'{count:,}',
+        escape(name), escape(adapter.method), f'{count:,}',
         f'{100 * count / total:.2f}', 'yes' if name == active else '')
   table.add_section()
   table.add_row('base', '', f'{total:,}', '100.00', '')

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from adapters_jax import adapt
 from adapters_jax import dropout
 from adapters_jax import methods
+from adapters_jax import norms
 from adapters_jax import products
 
 
@@ -77,10 +78,8 @@ def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
       kernel_init=nn.initializers.truncated_normal(0.02))
 
 
-def _norm(config: BertConfig, name: str) -> nn.LayerNorm:
-  return nn.LayerNorm(
-      epsilon=config.norm_epsilon, dtype=config.dtype, name=name,
-      use_fast_variance=False)
+def _norm(config: BertConfig, name: str) -> norms.LayerNorm:
+  return norms.LayerNorm(config.norm_epsilon, name=name)
 
 
 class Attention(nn.Module):

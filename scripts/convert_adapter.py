@@ -168,8 +168,7 @@ def main(_: Sequence[str]) -> None:
     notes = peft_writing.write(_TO.value, adapter, shape)
   else:
     np.savez(_TO.value, **adapter_bert.to_variables(adapter))
-  method = strings.render(adapter.configs) or 'layer norms'
-  print(f'{method} -> {_TO.value}')
+  print(f'{adapter.method} -> {_TO.value}')
   for note in notes:
     print(f'note: {note}')
 

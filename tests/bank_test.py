@@ -108,3 +108,18 @@ class BankTest(parameterized.TestCase):
     self.assertGreater(np.abs(mixed[1] - mixed[4]).max(), 0)
     with self.assertRaisesRegex(options.UserError, 'another method'):
       bank_lib.stack({**bank, 'l': make('lora')}, ['a', 'l'])
+
+  def test_layer_norms_alone_that_find_spans(self):
+    tuned, _ = trees.split(
+        make().tuned, lambda path: trees.role(path) in ('norm', 'head'))
+    bank = {'qa': bank_lib.Adapter((), tuned, 'tokens')}
+    model, params = bank_lib.activate(bank, 'qa', tiny.CONFIG, base())
+    batch = tiny.random_batch(batch=2, length=5)
+    inputs = [jnp.asarray(batch[k]) for k in ('tokens', 'segments', 'mask')]
+    logits = model.apply({'params': params}, *inputs)
+    self.assertEqual(logits.shape, (2, 5, 2))
+    _, stacked = bank_lib.stack(bank, ['qa', 'qa'])
+    mixed = bank_lib.apply_mixed(
+        model, base(), stacked, jnp.asarray([0, 1]), *inputs)
+    np.testing.assert_allclose(mixed, logits, atol=2e-6, rtol=1e-5)
+    self.assertIn('layer norms', bank_lib.summary(bank, base()))
