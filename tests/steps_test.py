@@ -11,6 +11,13 @@ from adapters_jax import steps
 from adapters_jax import training
 
 
+@pytest.fixture(autouse=True)
+def nothing_kept():
+  """Lets each test begin without the steps of others."""
+  steps._train_step.cache_clear()
+  steps._eval_step.cache_clear()
+
+
 @pytest.fixture
 def config(checkpoint, own_files) -> config_lib.Config:
   return config_lib.Config(
