@@ -12,8 +12,6 @@ from matplotlib import ticker
 import numpy as np
 import pandas as pd
 
-from adapters_jax.data import tasks as tasks_lib
-
 WIDTH = 3.3  # Inches.
 _SIZE = 7.5  # Of the letters, in points.
 # Okabe and Ito's colours, told apart by the colour-blind; with markers.
@@ -76,10 +74,9 @@ def task_name(task: str) -> str:
       task, task.replace('_', ' '))
 
 
-def metric_name(task: str) -> str:
-  """Returns a task's first metric with its unit, for an axis."""
-  row = tasks_lib.TASKS.get(task)
-  metric = row.metrics[0] if row else 'score'
+def metric_name(rows: pd.DataFrame) -> str:
+  """Returns the metric of a task's points with its unit, for an axis."""
+  metric = rows['metric'].iloc[0]
   return {
       'accuracy': 'accuracy (%)',
       'matthews': "Matthews' corr. (×100)",
@@ -117,7 +114,7 @@ def tradeoff(found: pd.DataFrame) -> Drawn:
         _errors(axis, part['trained'], part, style, label=method)
     axis.set_xscale('log')
     _label(axis, title_of(rows), 'trained parameters (number)',
-           f'dev {metric_name(task)}')
+           f'dev {metric_name(rows)}')
   axes[0].legend(fontsize=_SIZE - 1, frameon=False)
   return figure
 
@@ -193,7 +190,7 @@ def init_scales(found: pd.DataFrame) -> Drawn:
     _errors(axis, rows['init_scale'], rows, style)
     axis.set_xscale('log')
     axis.axvline(0.01, color='black', linewidth=0.8, linestyle=':')
-    _label(axis, title_of(rows), '', f'dev {metric_name(task)}')
+    _label(axis, title_of(rows), '', f'dev {metric_name(rows)}')
   axes[-1].set_xlabel(
       'initial standard deviation σ (dotted: default)',
       fontsize=_SIZE)
@@ -210,7 +207,7 @@ def learning_rates(found: pd.DataFrame) -> Drawn:
       part = rows[rows['method'] == method].sort_values('learning_rate')
       _errors(axis, part['learning_rate'], part, STYLES[method], label=method)
     axis.set_xscale('log')
-    _label(axis, title_of(rows), '', f'dev {metric_name(task)}')
+    _label(axis, title_of(rows), '', f'dev {metric_name(rows)}')
   axes[-1].set_xlabel('peak learning rate', fontsize=_SIZE)
   axes[0].legend(fontsize=_SIZE - 1, frameon=False)
   return figure
@@ -242,7 +239,7 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
       axis.set_yticks(rows.index, rows[column])
       for score in rows[rows[column] == first]['score']:
         axis.axvline(score, color='black', linewidth=0.8, linestyle=':')
-      _label(axis, title_of(rows), f'dev {metric_name(task)}', loc='right')
+      _label(axis, title_of(rows), f'dev {metric_name(rows)}', loc='right')
     return figure
 
   return draw(found)
@@ -277,7 +274,7 @@ def spans(found: pd.DataFrame) -> Drawn:
     seeds = rows['seed'].nunique()
     few = (f'{rows["train_examples"].iloc[0]:,}'
            if rows['train_examples'].iloc[0] else 'all')
-    _label(axis, f'{task_name(task)}, {metric_name(task)}, {few} examples,\n'
+    _label(axis, f'{task_name(task)}, {metric_name(rows)}, {few} examples,\n'
            f'{seeds} seed{"s" * (seeds > 1)}', 'last layer without adapters',
            'first layer without adapters')
   return figure

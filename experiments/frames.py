@@ -25,7 +25,8 @@ DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
 _DEFAULTS = {
     name: value for name, value in dataclasses.asdict(
         config_lib.Config()).items() if name not in config_lib.PATHS}
-_COLUMNS = (*_DEFAULTS, 'score', 'test', 'trained', 'total', 'minutes')
+_COLUMNS = (
+    *_DEFAULTS, 'metric', 'score', 'test', 'trained', 'total', 'minutes')
 
 
 def load(folder: str = RECORDS) -> pd.DataFrame:
@@ -35,8 +36,9 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
     folder: Of records, and of folders with such.
 
   Returns:
-    A column for each setting; 'score' on dev and 'test' in hundredths;
-    'trained' and 'total' parameters; 'minutes' of processor time.
+    A column for each setting; the name of the first 'metric'; its 'score' on
+    dev and 'test' in hundredths; 'trained' and 'total' parameters; 'minutes' of
+    processor time.
   """
   rows = []
   for record in results.read_all(folder):
@@ -45,6 +47,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
             else float('nan'))
     rows.append({
         **values, 'task': config_lib.task_of(values),
+        'metric': next(iter(record.metrics['dev'])),
         'score': 100 * results.primary(record), 'test': test,
         'trained': record.trained_params, 'total': record.total_params,
         'minutes': record.cpu_seconds / 60})
@@ -64,7 +67,7 @@ def points(
 
   Returns:
     A row for each combination of DATA, learning rate and `by`, with columns
-    'score', 'sem' (nan of one seed), 'seeds', 'trained', 'total'.
+    'metric', 'score', 'sem' (nan of one seed), 'seeds', 'trained', 'total'.
   """
   free = {*DATA, *by, 'learning_rate', 'seed', 'score', *fixed}
   keep = pd.Series(True, runs.index)
@@ -73,8 +76,9 @@ def points(
       keep &= runs[name] == value
   keys = [*dict.fromkeys([*DATA, 'learning_rate', *by])]
   return runs[keep].groupby(keys).agg(
-      score=('score', 'mean'), sem=('score', 'sem'), seeds=('score', 'size'),
-      trained=('trained', 'first'), total=('total', 'first')).reset_index()
+      metric=('metric', 'first'), score=('score', 'mean'), sem=('score', 'sem'),
+      seeds=('score', 'size'), trained=('trained', 'first'),
+      total=('total', 'first')).reset_index()
 
 
 def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -198,9 +202,9 @@ def load_spans(
   Returns:
     A row for each run and span, of each task those of the settings with most
     runs, of default adapters: DATA, 'seed', 'layers' of the model, 'first' and
-    'last' of the span; 'score' without, 'whole' with all adapters, 'drop' from
-    the one to the other, and 'majority', the score of always the most frequent
-    class.
+    'last' of the span; the 'metric' of all scores; 'score' without, 'whole'
+    with all adapters, 'drop' from the one to the other, and 'majority', the
+    score of always the most frequent class.
   """
   rows = []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
@@ -219,11 +223,11 @@ def load_spans(
       rows.append({
           **{name: values[name] for name in free},
           'task': config_lib.task_of(values), 'layers': found['layers'],
-          'first': first, 'last': last, 'whole': whole,
+          'first': first, 'last': last, 'metric': metric, 'whole': whole,
           'score': 100 * scores[metric],
           'drop': whole - 100 * scores[metric],
           'majority': 100 * found['majority'].get(metric, float('nan'))})
-  columns = (*DATA, 'learning_rate', 'seed', 'layers', 'first', 'last', 'score',
-             'whole', 'drop', 'majority')
+  columns = (*DATA, 'learning_rate', 'seed', 'layers', 'first', 'last',
+             'metric', 'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)
   return fullest(frame.assign(seeds=1), (*DATA, 'learning_rate'))

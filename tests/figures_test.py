@@ -17,6 +17,8 @@ pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 
 # pylint: disable=wrong-import-position
+import pandas as pd  # noqa: E402
+
 from experiments import conclusions  # noqa: E402
 from experiments import figures  # noqa: E402
 from experiments import frames  # noqa: E402
@@ -178,10 +180,11 @@ class FiguresTest(parameterized.TestCase):
       drawn.canvas.draw()
 
   @parameterized.parameters(
-      ('rte', 'accuracy (%)'), ('cola', "Matthews' corr. (×100)"),
-      ('stsb', 'spearman (×100)'), ('my_file', 'score (×100)'))
-  def test_metrics_with_units(self, task, wanted):
-    self.assertEqual(figures.metric_name(task), wanted)
+      ('accuracy', 'accuracy (%)'), ('matthews', "Matthews' corr. (×100)"),
+      ('spearman', 'spearman (×100)'))
+  def test_metrics_with_units(self, metric, wanted):
+    rows = pd.DataFrame({'metric': [metric] * 2})
+    self.assertEqual(figures.metric_name(rows), wanted)
 
 
 class ConclusionsTest(parameterized.TestCase):
