@@ -47,7 +47,7 @@ class Plan:
 
 
 def bucket_lengths(
-    lengths: np.ndarray, buckets: int, multiple: int = 4
+    lengths: np.ndarray, buckets: int, multiple: int = 2
 ) -> tuple[int, ...]:
   """Returns at most `buckets` lengths that minimise the padded tokens.
 
