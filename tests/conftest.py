@@ -1,10 +1,17 @@
 """Shared by the tests: a tiny checkpoint, data, and compiled programs."""
 
-import jax
-import pytest
+import os
 
-from adapters_jax import run
-from tests import tiny
+# Tiny models run for moments and compile for minutes: LLVM need not optimise.
+# Set before jax is imported, and for the processes that tests start.
+os.environ['XLA_FLAGS'] = (
+    f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0')
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from adapters_jax import run  # noqa: E402
+from tests import tiny  # noqa: E402
 
 
 @pytest.fixture(scope='session', autouse=True)
