@@ -6,6 +6,7 @@ are no records yet, a sentence on how to make some.
 
 from collections.abc import Callable
 import functools
+import textwrap
 
 from matplotlib import figure as figure_lib
 from matplotlib import ticker
@@ -150,7 +151,8 @@ def percentiles(found: pd.DataFrame) -> Drawn:
   axis.axhline(0, color='black', linewidth=0.8, linestyle=':')
   axis.set_xscale('log')
   axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-  names = ', '.join(task_name(task) for task in wide.columns)
+  names = textwrap.fill(
+      ', '.join(task_name(task) for task in wide.columns), width=44)
   _label(axis, f'20th, 50th, 80th percentile over tasks:\n{names}',
          'trained parameters (% of the model)',
          'dev score − full fine-tuning\n(points)')
