@@ -66,7 +66,7 @@ def _parse_value(name: str, kind: type, text: str) -> Any:
     return kind(text)
   except (KeyError, ValueError) as error:
     raise options.UserError(
-        f'--grid: {name}={text} is not a {kind.__name__}') from error
+        f'--grid: {name}={text} is not of type {kind.__name__}') from error
 
 
 def parse_grid(text: str) -> list[dict[str, Any]]:
