@@ -239,6 +239,7 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
                     color=color, marker=marker, markersize=3.5, capsize=2,
                     linewidth=1, linestyle='')
       axis.set_yticks(rows.index, rows[column])
+      axis.set_ylim(-0.5, len(rows) - 0.5)
       for score in rows[rows[column] == first]['score']:
         axis.axvline(score, color='black', linewidth=0.8, linestyle=':')
       _label(axis, title_of(rows), f'dev {metric_name(rows)}', loc='right')
