@@ -89,7 +89,8 @@ class ExpandTest(parameterized.TestCase):
       ('seed=2-0', 'seed.*of the form'),
       ('adapter_sise=8', 'did you mean adapter_size'),
       ('epochs', 'of the form'),
-      ('adapter_size=eight', 'not of type int'), ('tune_norms=maybe', 'not of type bool'),
+      ('adapter_size=eight', 'not of type int'),
+      ('tune_norms=maybe', 'not of type bool'),
       ('workdir=a', 'unknown'))
   def test_wrong_grids(self, text, message):
     with self.assertRaisesRegex(options.UserError, f'--grid.*{message}'):
