@@ -65,7 +65,8 @@ class Config:
   epochs: float = option(3.0, 'Passes over the training data.')
   max_steps: int = option(0, 'Steps to train; 0 for as many as epochs say.')
   max_length: int = option(128, 'Word pieces kept of an example.')
-  buckets: int = option(7, 'Lengths that batches may be padded to.')
+  buckets: int = option(
+      7, 'Lengths that batches may be padded to, beside the longest.')
   train_examples: int = option(
       0, 'Train on so many examples, drawn with a fixed seed; 0 for all.')
   eval_every: int = option(
@@ -209,7 +210,7 @@ def check_numbers(config: Config) -> None:
          'more than 0, or --max_steps')
   demand(config.max_steps >= 0, 'max_steps', '0 or more')
   demand(config.max_length >= 3, 'max_length', '3 or more')
-  demand(config.buckets >= 1, 'buckets', '1 or more')
+  demand(config.buckets >= 0, 'buckets', '0 or more')
   demand(config.train_examples >= 0, 'train_examples', '0 or more')
   demand(config.eval_every >= 0, 'eval_every', '0 or more')
   demand(config.seed >= 0, 'seed', '0 or more')

@@ -244,7 +244,8 @@ def assemble(
   _, base = trees.split(base, select)
   base = sharding.place(mesh, cast_base(config, base))
   tuned = sharding.place(mesh, tuned)
-  buckets = batching.bucket_lengths(encoded['train'].lengths, config.buckets)
+  buckets = batching.bucket_lengths(
+      encoded['train'].lengths, 1 + config.buckets)
   if config.cache_frozen:
     first = frozen.first_layer(select, model.config.adapters, shape.layers)
     encoded = frozen.cached(

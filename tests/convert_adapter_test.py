@@ -98,7 +98,7 @@ def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
   ours, theirs, back = (str(tmp_path / name) for name in 'abc')
   run.run(config_lib.Config(
       checkpoint=checkpoint, **own_files, tune='norms', head_input='pooler',
-      batch_size=16, learning_rate=1e-2, buckets=1, max_length=12, max_steps=2,
+      batch_size=16, learning_rate=1e-2, buckets=0, max_length=12, max_steps=2,
       workdir=ours), 'glue')
   where = f'--checkpoint={checkpoint}'
   for source, target, to in (

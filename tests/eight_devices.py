@@ -196,7 +196,7 @@ class EightDevicesTest(parameterized.TestCase):
   def test_a_saved_state_goes_on_with_other_devices(self, before, after):
     _, state, progress, base, batch = prepared(before, 'full')
     state, _ = compiled_step(before, 'full')(state, base, batch)
-    folder = tempfile.mkdtemp()
+    folder = self.enter_context(tempfile.TemporaryDirectory())
     resume = checkpoints.Resume(folder)
     progress = progress.replace(
         state=state, best_score=jnp.full_like(progress.best_score, 0.5))

@@ -78,7 +78,7 @@ class FirstLayerTest(parameterized.TestCase):
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   return config_lib.Config(
       checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=1, max_length=12, max_steps=8, eval_every=4,
+      learning_rate=1e-2, buckets=0, max_length=12, max_steps=8, eval_every=4,
       dropout=0.0, init_scale=0.1, cache_frozen=True,
       workdir=str(tmp_path / 'work'))
 

@@ -32,7 +32,7 @@ CHANGES = (
 def configs_in(root, checkpoint, own_files, changes=CHANGES):
   """Returns runs of eight steps over two lengths, with folders in `root`."""
   shared = config_lib.Config(
-      checkpoint=checkpoint, **own_files, batch_size=16, buckets=2,
+      checkpoint=checkpoint, **own_files, batch_size=16, buckets=1,
       max_length=12, max_steps=8, eval_every=4)
   return grid.placed(
       [dataclasses.replace(shared, **change) for change in changes], str(root))
@@ -136,7 +136,7 @@ def test_a_narrow_run_starts_as_it_would_alone(trained):
 def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
   configs = [
       dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
-                          norm_layers='same', buckets=1)
+                          norm_layers='same', buckets=0)
       for config in configs_in(tmp_path, checkpoint, own_files)]
   group = groups.assemble(configs[:2], run.CLASSIFICATION)
   alone = run.CLASSIFICATION.prepare(configs[1])

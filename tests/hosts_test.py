@@ -27,7 +27,7 @@ def start(workdir, checkpoint, files, *, process=None, port=0, **changed):
   """Starts a run, alone or as one of two processes."""
   settings = {
       'checkpoint': checkpoint, **files, 'workdir': workdir, 'batch_size': 8,
-      'max_steps': 6, 'eval_every': 3, 'buckets': 1, 'adapter_size': 3,
+      'max_steps': 6, 'eval_every': 3, 'buckets': 0, 'adapter_size': 3,
       'max_length': 16,
       'learning_rate': 0.01, **changed}
   environment = {

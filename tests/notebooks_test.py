@@ -74,7 +74,7 @@ def test_walkthrough_on_a_tiny_base(checkpoint, own_files, tmp_path):
   cell['source'] = (
       'from adapters_jax import config\n'
       f'DEFAULTS = dict(checkpoint={checkpoint!r}, **{own_files!r},\n'
-      '                buckets=1, adapter_size=3, batch_size=16,\n'
+      '                buckets=0, adapter_size=3, batch_size=16,\n'
       '                max_steps=30, learning_rate=3e-2)\n'
       "PRODUCTS = config.Config(task='one', **DEFAULTS)\n"
       "TWEETS = config.Config(task='two', seed=1, **DEFAULTS)\n")

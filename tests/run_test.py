@@ -29,7 +29,7 @@ def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   """Twelve steps on own data, evaluated after 4, 8 and 12."""
   return config_lib.Config(
       checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=1, max_length=12, max_steps=12, eval_every=4,
+      learning_rate=1e-2, buckets=0, max_length=12, max_steps=12, eval_every=4,
       workdir=str(tmp_path / 'work'))
 
 

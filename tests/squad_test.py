@@ -185,7 +185,7 @@ def config(checkpoint, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   return config_lib.Config(
       task='squad', checkpoint=checkpoint, tune='full', learning_rate=0.01,
-      batch_size=6, epochs=2.0, max_length=30, buckets=1, dropout=0.0,
+      batch_size=6, epochs=2.0, max_length=30, buckets=0, dropout=0.0,
       train_file=write_json(tmp_path / 'train.json', make_questions(12, 15)),
       dev_file=write_json(tmp_path / 'dev.json', make_questions(4, 15, 1)))
 

@@ -22,7 +22,7 @@ def nothing_kept():
 def config(checkpoint, own_files) -> config_lib.Config:
   return config_lib.Config(
       checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      buckets=1, max_length=12, max_steps=6)
+      buckets=0, max_length=12, max_steps=6)
 
 
 def make(config):

@@ -30,7 +30,7 @@ def start(checkpoint, own_files, workdir, *flags):
   return subprocess.Popen(
       [sys.executable, '-m', 'experiments.sweep', *files,
        f'--checkpoint={checkpoint}', '--adapter_size=3', '--batch_size=16',
-       '--buckets=1', '--max_length=12', '--max_steps=400',
+       '--buckets=0', '--max_length=12', '--max_steps=400',
        '--eval_every=50', '--group=2', f'--workdir={workdir}',
        f'--records={workdir}/records',
        '--grid=seed=0-1 learning_rate=1e-3,3e-3', *flags],
