@@ -22,10 +22,10 @@ ABLATED=${ABLATED:-movie_sentiment:0 cola:4000}
 FOLDERS=${FOLDERS:-}
 
 METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3;
-  adapter_size=8 learning_rate=1e-3,3e-3;
+  adapter_size=8 learning_rate=1e-3,3e-3,1e-2;
   tune=full learning_rate=5e-5,1e-4,3e-4;
-  tune=top_k top_k=2 learning_rate=1e-4,3e-4;
-  tune=norms learning_rate=3e-3,1e-2;
+  tune=top_k top_k=2 learning_rate=1e-4,3e-4,1e-3;
+  tune=norms learning_rate=1e-3,3e-3,1e-2;
   tune=head learning_rate=1e-2,3e-2,1e-1'
 
 failed=()
