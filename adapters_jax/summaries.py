@@ -43,7 +43,8 @@ class Point:
     name = {
         'adapters': f'adapters, size {values["adapter_size"]}',
         'full': 'full fine-tuning',
-        'top_k': f'top {values["top_k"]} layers',
+        'top_k': ('top layer' if values['top_k'] == 1 else
+                  f'top {values["top_k"]} layers'),
         'norms': 'layer norms',
         'bias': 'biases',
         'head': 'head alone',

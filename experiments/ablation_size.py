@@ -15,7 +15,7 @@ from experiments import ablations
 
 GRID = (
     'adapter_size=1,4,16,64,256; '
-    'tune=top_k top_k=1,2,4,6 learning_rate=1e-4; '
+    'tune=top_k top_k=1,2,4,6 learning_rate=3e-4; '
     'tune=norms learning_rate=3e-3; '
     'tune=full learning_rate=1e-4')
 

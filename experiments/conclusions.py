@@ -178,6 +178,8 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
   lines = []
   for task, rows in frames.learning_rates(runs).groupby('task'):
     for method, part in rows.groupby('method'):
+      if len(part) == 1:
+        continue  # One rate is near nothing but itself.
       good = part[part['score'] >= part['score'].max() - within]
       low, high = good['learning_rate'].min(), good['learning_rate'].max()
       near = f'at {low:g}' if low == high else f'from {low:g} to {high:g}'

@@ -71,8 +71,9 @@ def _errors(axis, x, found, style, **more) -> None:
 
 def task_name(task: str) -> str:
   """Returns a task's name for people."""
-  return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI'}.get(
-      task, task.replace('_', ' '))
+  return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
+          'sms_spam': 'SMS spam', 'squad': 'SQuAD'}.get(
+              task, task.replace('_', ' '))
 
 
 def metric_name(rows: pd.DataFrame) -> str:

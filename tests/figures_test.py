@@ -253,6 +253,7 @@ class ConclusionsTest(parameterized.TestCase):
   def test_rates_near_the_best(self):
     for rate, score in ((1e-4, 0.5), (3e-4, 0.79), (1e-3, 0.8), (3e-3, 0.7)):
       put(self.folder, [score], learning_rate=rate)
+    put(self.folder, [0.9], tune='full')  # One rate: nothing to compare.
     self.assertEqual(conclusions.rates(frames.load(str(self.folder))), [
         'RTE, adapters: within 2 points of the best from 0.0003 to 0.001, of 4 '
         'rates from 0.0001 to 0.003'])
