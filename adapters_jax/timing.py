@@ -1,7 +1,9 @@
 """How long a run's steps take, by trying a few."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -79,6 +81,21 @@ def measure(
   return float(np.float64(seconds) / per_epoch), float(per_epoch)
 
 
+@contextlib.contextmanager
+def assembled(
+    configs: Sequence[config_lib.Config], kind: run.Kind
+) -> Iterator[groups.Group]:
+  """Yields the group of these runs, to be timed as they would be trained."""
+  run.enable_compilation_cache()  # The run itself then finds it compiled.
+  shared = configs[0]
+  shape = pretrained.config_of(shared.checkpoint)
+  chosen = devices.choose(shared.precision, shape.dim // shape.heads)
+  mesh = sharding.make_mesh(
+      shared.mesh, shared.batch_size, accumulate=shared.accumulate)
+  with jax.default_matmul_precision(chosen.matmul):
+    yield groups.assemble(configs, kind, mesh)
+
+
 def measure_groups(
     configs: Sequence[config_lib.Config], kind: run.Kind,
     sizes: Sequence[int],
@@ -94,18 +111,13 @@ def measure_groups(
     kind: What they are about.
     sizes: To try, in ascending order, none above the number of runs.
   """
-  run.enable_compilation_cache()  # The run itself then finds it compiled.
-  shared = configs[0]
-  shape = pretrained.config_of(shared.checkpoint)
-  chosen = devices.choose(shared.precision, shape.dim // shape.heads)
-  mesh = sharding.make_mesh(
-      shared.mesh, shared.batch_size, accumulate=shared.accumulate)
   found = {}
-  with jax.default_matmul_precision(chosen.matmul):
-    group = groups.assemble(configs[:sizes[-1]], kind, mesh)
+  with assembled(configs[:sizes[-1]], kind) as group:
+    median = _median_step(group.members[0].schedule)
     for size in sizes:
       try:
-        found[size] = min(_group_times(group.first(size), kind)) / size
+        step, batch = make_group_step(group.first(size), kind, median)
+        found[size] = min(_times(step, batch)) / size
       except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
           raise
@@ -113,19 +125,29 @@ def measure_groups(
   return found
 
 
-def _group_times(group: groups.Group, kind: run.Kind) -> list[float]:
-  """Returns the seconds of a few steps of a group, or of a single run."""
+def make_group_step(
+    group: groups.Group, kind: run.Kind, index: int
+) -> tuple[Callable[[training.Batch], Any], training.Batch]:
+  """Returns a training step of a group, or of a single run, and its batch.
+
+  Args:
+    group: The runs.
+    kind: What they are about.
+    index: Which step's batch.
+
+  Returns:
+    step(batch) -> metrics, which goes on from what it left, and the arrays.
+  """
   setup, config, runs = group.setup, group.configs[0], len(group.configs)
-  median = _median_step(group.members[0].schedule)
   tx, train_step = steps.make_step(
       config, setup, kind.loss_of(setup), runs if runs > 1 else 0)
   if runs > 1:
     state = groups.initial(group).state
-    batch = groups.make_batch(group, median)
+    batch = groups.make_batch(group, index)
   else:
     state = steps.init_state(config, tx, setup.tuned)
     batch = sharding.place_batch(
-        setup.mesh, group.members[0].schedule.batch(median),
+        setup.mesh, group.members[0].schedule.batch(index),
         config.batch_size)
 
   def step(batch):
@@ -133,4 +155,4 @@ def _group_times(group: groups.Group, kind: run.Kind) -> list[float]:
     state, metrics = train_step(state, setup.base, batch)
     return metrics
 
-  return _times(step, batch)
+  return step, batch

@@ -61,26 +61,26 @@ def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
 
 
 def parity(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {task: verdict and numbers} of the first claim."""
+  """Returns {data: verdict and numbers} of the first claim."""
   two = [frames.best_rate(frames.points(runs, tune=tune)).assign(method=tune)
          for tune in ('adapters', 'full')]
   found = {}
-  for task, rows in frames.fullest(pd.concat(two)).groupby('task'):
+  for _, rows in frames.fullest(pd.concat(two)).groupby('task'):
     adapters = _first(rows, method='adapters')
     full = _first(rows, method='full')
     if adapters is not None and full is not None:
       gap = difference(full, adapters)
       share = adapters['trained'] / adapters['total']
-      found[task] = (
+      found[figures.data_name(rows)] = (
           f'{judge(*gap, 1)}: {show(*gap)} points below with {share:.1%} of '
           'the parameters')
   return found
 
 
 def cheaper(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {task: verdict and numbers} of the second claim."""
+  """Returns {data: verdict and numbers} of the second claim."""
   found = {}
-  for task, rows in frames.tradeoff(runs).groupby('task'):
+  for _, rows in frames.tradeoff(runs).groupby('task'):
     adapters = _first(rows, method='adapters', adapter_size=64)
     top = _first(rows, method='top layers', top_k=1)
     norms = _first(rows, method='layer norms')
@@ -90,16 +90,16 @@ def cheaper(runs: pd.DataFrame) -> dict[str, str]:
     above = difference(adapters, norms)
     more = top['trained'] / adapters['trained']
     verdict = both(*(judge(-value, sem, 0) for value, sem in (ahead, above)))
-    found[task] = (
+    found[figures.data_name(rows)] = (
         f'{verdict}: {show(*ahead)} points above the top layer ({more:.1f} '
         f'times the parameters), {show(*above)} above layer norms')
   return found
 
 
 def layers(spans: pd.DataFrame) -> dict[str, str]:
-  """Returns {task: verdict and numbers} of the third claim."""
+  """Returns {data: verdict and numbers} of the third claim."""
   found = {}
-  for task, rows in spans.groupby('task'):
+  for _, rows in spans.groupby('task'):
     drops = rows.groupby(['first', 'last'])['drop'].agg(['mean', 'sem'])
     last = rows['layers'].iloc[0] - 1
     third = max(1, (last + 1) // 3)
@@ -113,7 +113,7 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
     gap = lower[0] - upper[0], math.hypot(lower[1], upper[1])
     left = rows[(rows['first'] == 0) & (rows['last'] == last)]
     verdict = both(judge(*one, 2), judge(*gap, 0))
-    found[task] = (
+    found[figures.data_name(rows)] = (
         f'{verdict}: one layer costs at most {show(*one)} points '
         f'(layer {worst}), the lower third {show(*lower)}, the upper third '
         f'{show(*upper)}, all {show(*whole)} (to {left["score"].mean():.1f}; '
@@ -122,39 +122,41 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
 
 
 def robust(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {task: verdict and numbers} of the fourth claim."""
+  """Returns {data: verdict and numbers} of the fourth claim."""
   verdicts, texts = {}, {}
 
-  def add(task, points, name, text):
+  def add(points, name, text):
+    data = figures.data_name(points)
     low, high = points['score'].idxmin(), points['score'].idxmax()
     spread = difference(points.loc[high], points.loc[low])
-    verdicts.setdefault(task, []).append(judge(*spread, 1))
+    verdicts.setdefault(data, []).append(judge(*spread, 1))
     values = sorted(points[name])
-    texts.setdefault(task, []).append(
+    texts.setdefault(data, []).append(
         f'{show(*spread)} points over {text} {values[0]:g} to {values[-1]:g}')
 
   sizes = frames.tradeoff(runs)
   sizes = sizes[sizes['method'] == 'adapters']
-  for task, rows in sizes.groupby('task'):
+  for _, rows in sizes.groupby('task'):
     rows = rows[rows['adapter_size'].between(8, 256)]
     if len(rows) > 1:
-      add(task, rows, 'adapter_size', 'sizes')
+      add(rows, 'adapter_size', 'sizes')
   scales = frames.at_one_rate(runs, ['init_scale'])
-  for task, rows in scales.groupby('task'):
+  for _, rows in scales.groupby('task'):
     small = rows[rows['init_scale'] <= 0.01]
     if len(small) > 1:
-      add(task, small, 'init_scale', 'deviations')
+      add(small, 'init_scale', 'deviations')
       for _, row in rows[rows['init_scale'] > 0.01].iterrows():
         change = difference(row, small.loc[small['init_scale'].idxmax()])
-        texts[task].append(f'{show(*change)} at {row["init_scale"]:g}')
-  return {task: f'{both(*verdicts[task])}: {", ".join(texts[task])}'
-          for task in verdicts}
+        texts[figures.data_name(rows)].append(
+            f'{show(*change)} at {row["init_scale"]:g}')
+  return {data: f'{both(*verdicts[data])}: {", ".join(texts[data])}'
+          for data in verdicts}
 
 
 def variants(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {task: verdict and numbers} of the fifth claim."""
+  """Returns {data: verdict and numbers} of the fifth claim."""
   found = {}
-  for task, rows in frames.variants(runs).groupby('task'):
+  for _, rows in frames.variants(runs).groupby('task'):
     default = _first(rows, variant=frames.DEFAULT)
     others = rows[rows['variant'] != frames.DEFAULT]
     if default is None or others.empty:
@@ -162,7 +164,7 @@ def variants(runs: pd.DataFrame) -> dict[str, str]:
     gains = [(difference(row, default), row['variant'])
              for _, row in others.iterrows()]
     gain, name = max(gains, key=lambda gain: gain[0][0])
-    found[task] = (
+    found[figures.data_name(rows)] = (
         f'{judge(*gain, 1)}: of {len(others)}, the best is {name!r}, by '
         f'{show(*gain)} points')
   return found
@@ -176,7 +178,7 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
     within: How many points below the best of them a score may be.
   """
   lines = []
-  for task, rows in frames.learning_rates(runs).groupby('task'):
+  for _, rows in frames.learning_rates(runs).groupby('task'):
     for method, part in rows.groupby('method'):
       if len(part) == 1:
         continue  # One rate is near nothing but itself.
@@ -185,7 +187,7 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
       near = f'at {low:g}' if low == high else f'from {low:g} to {high:g}'
       tried = sorted(part['learning_rate'])
       lines.append(
-          f'{figures.task_name(task)}, {method}: within {within:g} points of '
+          f'{figures.data_name(part)}, {method}: within {within:g} points of '
           f'the best {near}, of {len(tried)} rates from {tried[0]:g} to '
           f'{tried[-1]:g}')
   return lines
@@ -198,8 +200,7 @@ def lines(runs: pd.DataFrame, spans: pd.DataFrame) -> list[str]:
       lambda: robust(runs), lambda: variants(runs))
   text = []
   for number, (claim, test) in enumerate(zip(CLAIMS, tests, strict=True), 1):
-    found = [f'{figures.task_name(task)}: {words}'
-             for task, words in test().items()]
+    found = [f'{data}: {words}' for data, words in test().items()]
     text.append(f'{number}. {claim}. **{"; ".join(found)}**.' if found else
                 f'{number}. {claim}. No records of this yet.')
   return text

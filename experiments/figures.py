@@ -85,15 +85,20 @@ def metric_name(rows: pd.DataFrame) -> str:
   }.get(metric, f'{metric} (×100)')
 
 
-def title_of(rows: pd.DataFrame) -> str:
-  """Returns the task, its training examples and seeds, for above a panel."""
+def data_name(rows: pd.DataFrame) -> str:
+  """Returns the task and training examples that points have in common."""
   row = rows.iloc[0]
   examples = row['train_examples']
-  few = f', {examples:,} examples' if examples else ', all examples'
+  few = f'{examples:,} examples' if examples else 'all examples'
+  return f'{task_name(row["task"])}, {few}'
+
+
+def title_of(rows: pd.DataFrame) -> str:
+  """Returns the task, its training examples and seeds, for above a panel."""
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  return f'{task_name(row["task"])}{few}, {spread} seed{plural}'
+  return f'{data_name(rows)}, {spread} seed{plural}'
 
 
 def _label(
@@ -126,8 +131,8 @@ def percentiles(found: pd.DataFrame) -> Drawn:
   """Draws scores minus those of full fine-tuning over tasks (fig. 3).
 
   Args:
-    found: Of `frames.tradeoff`. Tasks without full fine-tuning are left out,
-      and points that not all others have.
+    found: Of `frames.shared`. Tasks without full fine-tuning are left out, and
+      points that not all others have.
   """
   wide = relative(found)
   if wide.empty:
@@ -276,9 +281,7 @@ def spans(found: pd.DataFrame) -> Drawn:
     bar.set_label('change of the dev score (points)', fontsize=_SIZE)
     bar.ax.tick_params(labelsize=_SIZE)
     seeds = rows['seed'].nunique()
-    few = (f'{rows["train_examples"].iloc[0]:,}'
-           if rows['train_examples'].iloc[0] else 'all')
-    _label(axis, f'{task_name(task)}, {metric_name(rows)}, {few} examples,\n'
-           f'{seeds} seed{"s" * (seeds > 1)}', 'last layer without adapters',
+    _label(axis, f'{data_name(rows)}, {seeds} seed{"s" * (seeds > 1)},\n'
+           f'{metric_name(rows)}', 'last layer without adapters',
            'first layer without adapters')
   return figure

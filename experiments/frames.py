@@ -114,13 +114,11 @@ def at_one_rate(
   return fullest(points(runs, by, **fixed), (*DATA, 'learning_rate'))
 
 
-def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
-  """Returns points of every amount of trained parameters, each at its rate.
+_AMOUNT = ['method', 'adapter_size', 'top_k']  # What a point trains.
 
-  Returns:
-    As `points`, with a column 'method': 'adapters' (of 'adapter_size'), 'top
-    layers' (of 'top_k'), 'layer norms', 'head alone' or 'full fine-tuning'.
-  """
+
+def _amounts(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points of every amount of trained parameters, each at its rate."""
   parts = []
   for method, tune, by in (
       ('adapters', 'adapters', ['adapter_size']),
@@ -128,7 +126,33 @@ def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
       ('head alone', 'head', []), ('full fine-tuning', 'full', [])):
     part = best_rate(points(runs, by, tune=tune), by)
     parts.append(part.assign(method=method))
-  return fullest(pd.concat([part for part in parts if len(part)] or parts[:1]))
+  found = pd.concat([part for part in parts if len(part)] or parts[:1])
+  return found.reindex(columns=[*dict.fromkeys([*found.columns, *_AMOUNT])])
+
+
+def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points of every amount of trained parameters, each at its rate.
+
+  Returns:
+    As `points`, with a column 'method': 'adapters' (of 'adapter_size'), 'top
+    layers' (of 'top_k'), 'layer norms', 'head alone' or 'full fine-tuning'.
+  """
+  return fullest(_amounts(runs))
+
+
+def shared(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns those points of `tradeoff` that all tasks have, to compare tasks.
+
+  Tasks without full fine-tuning, or with nothing beside it, do not count. A
+  task's settings (DATA) are those that have most of the shared points.
+  """
+  found = _amounts(runs)
+  methods = found.groupby('task')['method'].agg(set)
+  compared = [task for task, names in methods.items()
+              if len(names) > 1 and 'full fine-tuning' in names]
+  found = found[found['task'].isin(compared)]
+  having = found.groupby(_AMOUNT, dropna=False)['task'].transform('nunique')
+  return fullest(found[having == len(compared)])
 
 
 def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:
@@ -201,7 +225,8 @@ def load_spans(
 
   Returns:
     A row for each run and span, of each task those of the settings with most
-    runs, of default adapters: DATA, 'seed', 'layers' of the model, 'first' and
+    runs, both with and without norms, so that these can be compared; of default
+    adapters: DATA, 'seed', 'layers' of the model, 'first' and
     'last' of the span; the 'metric' of all scores; 'score' without, 'whole'
     with all adapters, 'drop' from the one to the other, and 'majority', the
     score of always the most frequent class.
@@ -214,7 +239,7 @@ def load_spans(
     free = (*DATA, 'learning_rate', 'seed')
     default = all(values[name] == value for name, value in _DEFAULTS.items()
                   if name not in free)
-    if found['restore_norms'] != restore_norms or not default:
+    if not default:
       continue
     metric = next(iter(found['whole']))
     whole = 100 * found['whole'][metric]
@@ -223,11 +248,13 @@ def load_spans(
       rows.append({
           **{name: values[name] for name in free},
           'task': config_lib.task_of(values), 'layers': found['layers'],
+          'restore_norms': found['restore_norms'],
           'first': first, 'last': last, 'metric': metric, 'whole': whole,
           'score': 100 * scores[metric],
           'drop': whole - 100 * scores[metric],
           'majority': 100 * found['majority'].get(metric, float('nan'))})
-  columns = (*DATA, 'learning_rate', 'seed', 'layers', 'first', 'last',
-             'metric', 'score', 'whole', 'drop', 'majority')
+  columns = (*DATA, 'learning_rate', 'seed', 'layers', 'restore_norms', 'first',
+             'last', 'metric', 'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)
-  return fullest(frame.assign(seeds=1), (*DATA, 'learning_rate'))
+  best = fullest(frame.assign(seeds=1), (*DATA, 'learning_rate'))
+  return best[best['restore_norms'] == restore_norms]

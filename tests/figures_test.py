@@ -37,13 +37,12 @@ def put(folder, scores, trained=7, **changed):
             trained_params=trained, total_params=1000))
 
 
-def put_spans(folder, drops, seed=0):
+def put_spans(folder, drops, restore_norms=False, **changed):
   """Writes the spans of a run of three layers; the whole scores 0.9."""
-  config = dataclasses.replace(CONFIG, seed=seed)
-  record = grid_test.make_record(config)
+  record = grid_test.make_record(dataclasses.replace(CONFIG, **changed))
   results.write_json(
-      removal.path_of(str(folder / 'spans'), record, False),
-      {'config': record.config, 'restore_norms': False, 'layers': 3,
+      removal.path_of(str(folder / 'spans'), record, restore_norms),
+      {'config': record.config, 'restore_norms': restore_norms, 'layers': 3,
        'majority': {'accuracy': 0.55}, 'whole': {'accuracy': 0.9},
        'without': {span: {'accuracy': 0.9 - drop}
                    for span, drop in drops.items()}})
@@ -136,6 +135,36 @@ class FramesTest(parameterized.TestCase):
     np.testing.assert_allclose(found['majority'], 55)
     self.assertEmpty(frames.load_spans(str(self.folder), restore_norms=True))
 
+  def test_spans_with_and_without_norms_are_of_the_same_runs(self):
+    for seed in (0, 1):
+      put_spans(self.folder, DROPS, seed=seed, train_examples=0)
+    put_spans(self.folder, {**DROPS, '0-0': 0.1})
+    for restore_norms in (False, True):
+      put_spans(self.folder, DROPS, restore_norms, seed=1)
+      put_spans(self.folder, DROPS, restore_norms, seed=2)
+    for restore_norms, runs in ((False, 3), (True, 2)):
+      found = frames.load_spans(str(self.folder), restore_norms)
+      self.assertEqual(set(found['train_examples']), {500})
+      self.assertLen(found, 6 * runs)
+
+  def test_points_that_all_tasks_share(self):
+    for size in (8, 64):  # All that is shared is of all examples.
+      for task in ('rte', 'wnli'):
+        put(self.folder, [0.7], task=task, train_examples=0, adapter_size=size)
+    for task in ('rte', 'wnli', 'qnli'):
+      put(self.folder, [0.8], task=task, train_examples=0, tune='full')
+    put(self.folder, [0.7, 0.7], task='cola', train_examples=0)
+    for size in (1, 4, 64, 256):
+      put(self.folder, [0.6, 0.6], adapter_size=size)
+    put(self.folder, [0.7, 0.7], tune='full')
+    found = frames.shared(self.load())
+    self.assertEqual(set(found['task']), {'rte', 'wnli'})
+    self.assertEqual(set(found['train_examples']), {0})
+    self.assertEqual(
+        sorted(found['adapter_size'].dropna()), [8, 8, 64, 64])
+    self.assertLen(figures.relative(found), 2)
+    self.assertEmpty(frames.shared(self.load()[:0]))
+
 
 class FiguresTest(parameterized.TestCase):
 
@@ -147,7 +176,7 @@ class FiguresTest(parameterized.TestCase):
     runs = frames.load(str(self.folder))
     return {
         'tradeoff': figures.tradeoff(frames.tradeoff(runs)),
-        'percentiles': figures.percentiles(frames.tradeoff(runs)),
+        'percentiles': figures.percentiles(frames.shared(runs)),
         'init': figures.init_scales(frames.at_one_rate(runs, ['init_scale'])),
         'rates': figures.learning_rates(frames.learning_rates(runs)),
         'variants': figures.bars(
@@ -232,28 +261,26 @@ class ConclusionsTest(parameterized.TestCase):
     put_spans(self.folder, DROPS)
     put_spans(self.folder, {**DROPS, '2-2': 0.025}, seed=1)
     texts = [line.partition('**')[2].rstrip('.*') for line in self.lines()]
-    self.assertEqual(texts[0], (
-        'RTE: does not hold (narrowly): 1.5 ± 0.5 points below with 2.0% of '
-        'the parameters'))
-    self.assertEqual(texts[1], (
-        'RTE: holds in part: 10.5 ± 0.5 points above the top layer (3.0 times '
-        'the parameters), -9.5 ± 0.5 above layer norms'))
-    self.assertEqual(texts[2], (
-        'RTE: holds (narrowly): one layer costs at most 2.0 ± 0.5 points '
+    self.assertEqual([text.partition(': ')[2] for text in texts], [
+        'does not hold (narrowly): 1.5 ± 0.5 points below with 2.0% of the '
+        'parameters',
+        'holds in part: 10.5 ± 0.5 points above the top layer (3.0 times the '
+        'parameters), -9.5 ± 0.5 above layer norms',
+        'holds (narrowly): one layer costs at most 2.0 ± 0.5 points '
         '(layer 2), the lower third 0.0 ± 0.0, the upper third '
         '2.0 ± 0.5, all 30.0 ± 0.0 (to 60.0; the most frequent class alone has '
-        '55.0)'))
-    self.assertEqual(texts[3], (
-        'RTE: holds in part (narrowly): 10.5 ± 0.5 points over sizes 8 to 64, '
-        '0.5 ± 0.5 points over deviations 0.001 to 0.01, -30.5 ± 0.5 at 1'))
-    self.assertEqual(texts[4], (
-        "RTE: does not hold (narrowly): of 2, the best is 'ReLU', by "
-        '1.5 ± 1.1 points'))
+        '55.0)',
+        'holds in part (narrowly): 10.5 ± 0.5 points over sizes 8 to 64, '
+        '0.5 ± 0.5 points over deviations 0.001 to 0.01, -30.5 ± 0.5 at 1',
+        "does not hold (narrowly): of 2, the best is 'ReLU', by 1.5 ± 1.1 "
+        'points'])
+    self.assertEqual(
+        {text.partition(': ')[0] for text in texts}, {'RTE, 500 examples'})
 
   def test_rates_near_the_best(self):
     for rate, score in ((1e-4, 0.5), (3e-4, 0.79), (1e-3, 0.8), (3e-3, 0.7)):
       put(self.folder, [score], learning_rate=rate)
     put(self.folder, [0.9], tune='full')  # One rate: nothing to compare.
     self.assertEqual(conclusions.rates(frames.load(str(self.folder))), [
-        'RTE, adapters: within 2 points of the best from 0.0003 to 0.001, of 4 '
-        'rates from 0.0001 to 0.003'])
+        'RTE, 500 examples, adapters: within 2 points of the best from 0.0003 '
+        'to 0.001, of 4 rates from 0.0001 to 0.003'])
