@@ -5,19 +5,44 @@ fine-tuning:
 
   python -m experiments.ablation_size
 
-The paper's sizes go from 2^0 to 2^9 and its k from 1 to 12:
+Adapters and top layers try two rates with the first seed, and go on with the
+one best on dev. The paper's sizes go from 2^0 to 2^9 and its k from 1 to 12:
 
   --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=full;
   tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'
 """
 
+import dataclasses
+
+from adapters_jax import config as config_lib
+from adapters_jax import grid
 from experiments import ablations
 
-GRID = (
-    'adapter_size=1,4,16,64,256; '
-    'tune=top_k top_k=1,2,4,6 learning_rate=3e-4; '
-    'tune=norms learning_rate=3e-3; '
-    'tune=full learning_rate=1e-4')
+_SIZES = (1, 4, 16, 64, 256)
+_TOP = (1, 2, 4, 6, 9, 12, 18, 24)
+
+
+def points(layers: int, dim: int) -> str:
+  """Returns the grid for a model of so many layers and such a width."""
+  sizes = ','.join(str(size) for size in _SIZES if size <= dim)
+  top = ','.join(str(k) for k in (*(k for k in _TOP if k < layers), layers))
+  return (
+      f'adapter_size={sizes} learning_rate=1e-3,3e-3; '
+      f'tune=top_k top_k={top} learning_rate=1e-4,3e-4; '
+      'tune=norms learning_rate=3e-3; '
+      'tune=full learning_rate=1e-4')
+
+
+def main(config: config_lib.Config, many: grid.Options) -> None:
+  """Makes the runs."""
+  from adapters_jax import pretrained  # Slow to import: after --help.
+  if not many.grid:
+    shape = pretrained.config_of(config.checkpoint)
+    many = dataclasses.replace(
+        many, grid=points(shape.layers, shape.dim),
+        pick=many.pick or 'learning_rate')
+  ablations.main(config, many)
+
 
 if __name__ == '__main__':
-  ablations.start(GRID)
+  ablations.start('', main)

@@ -43,7 +43,7 @@ def start(
     *more: Further classes of flags.
   """
   flags.define(config_lib.Config, train_examples=1000)
-  flags.define(grid.Options, grid=points, seeds='0')
+  flags.define(grid.Options, grid=points)
   for flag_class in more:
     flags.define(flag_class)
   flags.start(config_lib.Config, main, grid.Options, *more)

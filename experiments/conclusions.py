@@ -19,7 +19,7 @@ CLAIMS = (
     'They score higher than tuning the top layer, with fewer parameters, and '
     'than tuning layer norms alone',
     'Removing the adapters of one layer costs no more than two points, of all '
-    'layers much, of lower layers less than of upper ones',
+    'layers more, of lower layers less than of upper ones',
     'The score changes by no more than a point over sizes from 8 to 256, and '
     'for initial deviations up to 1e-2',
     'No variant of the adapter is better than the default by more than a point',
@@ -39,11 +39,21 @@ def judge(value: float, sem: float, limit: float) -> str:
 
 
 def both(*verdicts: str) -> str:
-  """Returns one verdict of several parts."""
-  words = {verdict.split(' (')[0] for verdict in verdicts}
-  narrow = any(verdict.endswith('(narrowly)') for verdict in verdicts)
-  word = words.pop() if len(words) == 1 else 'holds in part'
-  return f'{word} (narrowly)' if narrow else word
+  """Returns one verdict of several parts; 'narrowly' if it may be another."""
+  held = [verdict for verdict in verdicts if verdict.startswith('holds')]
+  failed = [verdict for verdict in verdicts if verdict not in held]
+
+  def narrow(parts):
+    return [part.endswith('(narrowly)') for part in parts]
+
+  if not failed:
+    word, unsure = 'holds', any(narrow(held))
+  elif not held:
+    word, unsure = 'does not hold', all(narrow(failed))
+  else:
+    word = 'holds in part'
+    unsure = all(narrow(failed)) or all(narrow(held))
+  return f'{word} (narrowly)' if unsure else word
 
 
 def show(value: float, sem: float) -> str:
@@ -100,24 +110,29 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
   """Returns {data: verdict and numbers} of the third claim."""
   found = {}
   for _, rows in spans.groupby('task'):
-    drops = rows.groupby(['first', 'last'])['drop'].agg(['mean', 'sem'])
+    drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
+    means = drops.mean(axis=1)
     last = rows['layers'].iloc[0] - 1
     third = max(1, (last + 1) // 3)
-    single = drops[drops.index.get_level_values(0)
-                   == drops.index.get_level_values(1)]
-    worst, _ = single['mean'].idxmax()
+    worst = max(range(last + 1), key=lambda layer: means[layer, layer])
     one, lower, upper, whole = (
-        tuple(drops.loc[span]) for span in (
+        drops.loc[span] for span in (
             (worst, worst), (0, third - 1), (last - third + 1, last),
             (0, last)))
-    gap = lower[0] - upper[0], math.hypot(lower[1], upper[1])
-    left = rows[(rows['first'] == 0) & (rows['last'] == last)]
-    verdict = both(judge(*one, 2), judge(*gap, 0))
+    one, lower, upper, whole, gap = (  # Lower and upper are of the same runs.
+        (part.mean(), part.sem())
+        for part in (one, lower, upper, whole, lower - upper))
+    verdict = both(judge(*one, 2), judge(-whole[0], whole[1], -2),
+                   judge(*gap, 0))
+    ends = rows[(rows['first'] == 0) & (rows['last'] == last)]
+    left, majority = ends['score'].mean(), ends['majority'].mean()
+    alone = ('' if math.isnan(majority) else
+             f'; the most frequent class alone has {majority:.1f}')
     found[figures.data_name(rows)] = (
         f'{verdict}: one layer costs at most {show(*one)} points '
         f'(layer {worst}), the lower third {show(*lower)}, the upper third '
-        f'{show(*upper)}, all {show(*whole)} (to {left["score"].mean():.1f}; '
-        f'the most frequent class alone has {left["majority"].mean():.1f})')
+        f'{show(*upper)}, all {show(*whole)} (to {left:.1f}{alone}; '
+        f'{figures.metric_name(rows)})')
   return found
 
 
@@ -182,14 +197,13 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
     for method, part in rows.groupby('method'):
       if len(part) == 1:
         continue  # One rate is near nothing but itself.
+      part = part.sort_values('learning_rate')
       good = part[part['score'] >= part['score'].max() - within]
-      low, high = good['learning_rate'].min(), good['learning_rate'].max()
-      near = f'at {low:g}' if low == high else f'from {low:g} to {high:g}'
-      tried = sorted(part['learning_rate'])
+      near = ', '.join(f'{rate:g}' for rate in good['learning_rate'])
+      tried = ', '.join(f'{rate:g}' for rate in part['learning_rate'])
       lines.append(
           f'{figures.data_name(part)}, {method}: within {within:g} points of '
-          f'the best {near}, of {len(tried)} rates from {tried[0]:g} to '
-          f'{tried[-1]:g}')
+          f'the best at {near}, of {tried}')
   return lines
 
 

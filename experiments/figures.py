@@ -6,12 +6,16 @@ are no records yet, a sentence on how to make some.
 
 from collections.abc import Callable
 import functools
+import itertools
 import textwrap
 
 from matplotlib import figure as figure_lib
 from matplotlib import ticker
 import numpy as np
 import pandas as pd
+
+from adapters_jax import config as config_lib
+from experiments import frames
 
 WIDTH = 3.3  # Inches.
 _SIZE = 7.5  # Of the letters, in points.
@@ -23,8 +27,8 @@ STYLES = {
     'head alone': ('#CC79A7', 'v'),
     'full fine-tuning': ('#000000', 'D'),
 }
-_PANELS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'),
-           ('#CC79A7', 'v'), ('#E69F00', 'D'))
+_MARKS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'),
+          ('#CC79A7', 'v'), ('#E69F00', 'D'))  # Of tasks, in turns.
 
 Drawn = figure_lib.Figure | str
 
@@ -38,8 +42,7 @@ def _or_say(script: str) -> Callable[..., Callable[..., Drawn]]:
   def decorate(draw):
     @functools.wraps(draw)
     def wrapped(found: pd.DataFrame) -> Drawn:
-      several = found['task'].map(found['task'].value_counts()) > 1
-      found = found[several.astype(bool)]
+      found = frames.several(found)
       if found.empty:
         return ('No records of this yet; make some with: python -m '
                 f'experiments.{script} --records=experiments/results')
@@ -86,11 +89,16 @@ def metric_name(rows: pd.DataFrame) -> str:
 
 
 def data_name(rows: pd.DataFrame) -> str:
-  """Returns the task and training examples that points have in common."""
+  """Returns the task, checkpoint and training examples of points.
+
+  The checkpoint is left out if it is the default one.
+  """
   row = rows.iloc[0]
   examples = row['train_examples']
   few = f'{examples:,} examples' if examples else 'all examples'
-  return f'{task_name(row["task"])}, {few}'
+  base = row['checkpoint'].rstrip('/').rpartition('/')[2]
+  where = '' if base == config_lib.Config.checkpoint else f' with {base}'
+  return f'{task_name(row["task"])}{where}, {few}'
 
 
 def title_of(rows: pd.DataFrame) -> str:
@@ -98,7 +106,7 @@ def title_of(rows: pd.DataFrame) -> str:
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  return f'{data_name(rows)}, {spread} seed{plural}'
+  return textwrap.fill(f'{data_name(rows)}, {spread} seed{plural}', 46)
 
 
 def _label(
@@ -193,7 +201,7 @@ def init_scales(found: pd.DataFrame) -> Drawn:
   """Draws scores against the initial deviation, a line a task (fig. 6)."""
   groups = list(found.groupby('task'))
   figure, axes = _panels(len(groups), 1.8, sharex=True)
-  for axis, style, (task, rows) in zip(axes, _PANELS, groups):
+  for axis, style, (task, rows) in zip(axes, itertools.cycle(_MARKS), groups):
     rows = rows.sort_values('init_scale')
     _errors(axis, rows['init_scale'], rows, style)
     axis.set_xscale('log')
@@ -236,7 +244,7 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
     groups = list(found.groupby('task'))
     figure, axes = _panels(
         len(groups), 0.55 + 0.16 * found.groupby('task').size().max())
-    for axis, style, (task, rows) in zip(axes, _PANELS, groups):
+    for axis, style, (_, rows) in zip(axes, itertools.cycle(_MARKS), groups):
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]
                         ]).reset_index()
@@ -268,12 +276,15 @@ def spans(found: pd.DataFrame) -> Drawn:
     table = rows.pivot_table('drop', 'first', 'last').reindex(
         index=range(layers), columns=range(layers))
     axis.grid(False)
-    image = axis.imshow(-table, cmap='cividis', vmax=max(0, -table.min().min()))
-    middle = -table.max().max() / 2
+    best = max(0, -table.min().min())
+    image = axis.imshow(-table, cmap='cividis', vmax=best)
+    middle = (best - table.max().max()) / 2
     for (first, last), drop in table.stack().dropna().items():
-      change = round(-drop, 1) + 0.0  # No -0.0.
-      axis.text(last, first, f'{change:.1f}'.replace('-', '−'), ha='center',
-                va='center', fontsize=_SIZE - (1 if layers < 8 else 3),
+      digits = 1 if layers < 8 else 0
+      change = round(-drop, digits) + 0.0  # No -0.0.
+      axis.text(last, first, f'{change:.{digits}f}'.replace('-', '−'),
+                ha='center', va='center',
+                fontsize=_SIZE - (1 if layers < 8 else 2.5),
                 color='white' if -drop < middle else 'black')
     axis.set_xticks(range(layers))
     axis.set_yticks(range(layers))
@@ -281,7 +292,8 @@ def spans(found: pd.DataFrame) -> Drawn:
     bar.set_label('change of the dev score (points)', fontsize=_SIZE)
     bar.ax.tick_params(labelsize=_SIZE)
     seeds = rows['seed'].nunique()
-    _label(axis, f'{data_name(rows)}, {seeds} seed{"s" * (seeds > 1)},\n'
-           f'{metric_name(rows)}', 'last layer without adapters',
+    title = (f'{data_name(rows)}, {seeds} seed{"s" * (seeds > 1)}, '
+             f'{metric_name(rows)}')
+    _label(axis, textwrap.fill(title, 40), 'last layer without adapters',
            'first layer without adapters')
   return figure

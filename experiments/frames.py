@@ -107,6 +107,11 @@ def fullest(
   return found.merge(best[list(keys)], on=list(keys))
 
 
+def several(found: pd.DataFrame) -> pd.DataFrame:
+  """Returns the points of tasks with more than one, which compare something."""
+  return found[found['task'].map(found['task'].value_counts()).gt(1)]
+
+
 def at_one_rate(
     runs: pd.DataFrame, by: Sequence[str], **fixed: Any
 ) -> pd.DataFrame:
@@ -213,15 +218,15 @@ def placements(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def load_spans(
-    folder: str = RECORDS, restore_norms: bool = False
+    folder: str = RECORDS, restore_norms: bool = False, metric: str = 'accuracy'
 ) -> pd.DataFrame:
   """Returns the scores without the adapters of every span of layers.
-
-  (The paper's are accuracies, of CoLA too.)
 
   Args:
     folder: Of records; they are in its folder 'spans'.
     restore_norms: Whether those with a span's pretrained layer norms.
+    metric: Of the scores, the paper's for CoLA too; a task's first metric where
+      it has none of this name.
 
   Returns:
     A row for each run and span, of each task those of the settings with most
@@ -241,20 +246,35 @@ def load_spans(
                   if name not in free)
     if not default:
       continue
-    metric = next(iter(found['whole']))
-    whole = 100 * found['whole'][metric]
+    named = metric if metric in found['whole'] else next(iter(found['whole']))
+    whole = 100 * found['whole'][named]
     for span, scores in found['without'].items():
       first, last = map(int, span.split('-'))
       rows.append({
           **{name: values[name] for name in free},
           'task': config_lib.task_of(values), 'layers': found['layers'],
           'restore_norms': found['restore_norms'],
-          'first': first, 'last': last, 'metric': metric, 'whole': whole,
-          'score': 100 * scores[metric],
-          'drop': whole - 100 * scores[metric],
-          'majority': 100 * found['majority'].get(metric, float('nan'))})
+          'first': first, 'last': last, 'metric': named, 'whole': whole,
+          'score': 100 * scores[named],
+          'drop': whole - 100 * scores[named],
+          'majority': 100 * found['majority'].get(named, float('nan'))})
   columns = (*DATA, 'learning_rate', 'seed', 'layers', 'restore_norms', 'first',
              'last', 'metric', 'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)
-  best = fullest(frame.assign(seeds=1), (*DATA, 'learning_rate'))
-  return best[best['restore_norms'] == restore_norms]
+  keys = [*DATA, 'learning_rate']
+  maps = frame.drop_duplicates([*keys, 'seed', 'restore_norms'])
+  best = fullest(maps.assign(seeds=1), keys)[keys].drop_duplicates()
+  frame = frame.merge(best, on=keys)
+  return frame[frame['restore_norms'] == restore_norms]
+
+
+def span_means(spans: pd.DataFrame) -> pd.DataFrame:
+  """Returns the 'drop' of `load_spans` as 'mean' and 'sem' over seeds.
+
+  Returns:
+    A row for each task and each span of one layer or of all.
+  """
+  whole = (spans['first'] == 0) & (spans['last'] == spans['layers'] - 1)
+  part = spans[whole | (spans['first'] == spans['last'])]
+  return part.groupby(['task', 'metric', 'first', 'last'])['drop'].agg(
+      ['mean', 'sem']).reset_index()

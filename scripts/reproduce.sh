@@ -17,7 +17,7 @@ DATA=${DATA:-}        # Where TFDS keeps its files; the cache folder when empty.
 SEEDS=${SEEDS:-0-2}
 # Tasks and how many examples to train on, 0 for all.
 TASKS=${TASKS:-movie_sentiment:0 cola:4000 rte:1000}
-ABLATED=${ABLATED:-movie_sentiment:1000 cola:4000}
+ABLATED=${ABLATED:-movie_sentiment:2000 cola:4000}
 # Folders with train.tsv and dev.tsv, of one's own, in the same way.
 FOLDERS=${FOLDERS:-}
 

@@ -30,6 +30,8 @@ from experiments import ablation_layers
 from experiments import ablation_learning_rate
 from experiments import ablation_size
 from experiments import ablation_variants
+from experiments import ablations
+from experiments import flags
 from tests import tiny
 
 
@@ -42,8 +44,8 @@ def config(checkpoint, own_files, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('points', [
-    ablation_init.GRID, ablation_learning_rate.GRID, ablation_size.GRID,
-    ablation_variants.GRID, ablation_layers.placements(6)])
+    ablation_init.GRID, ablation_learning_rate.GRID, ablation_variants.GRID,
+    ablation_size.points(6, 384), ablation_layers.placements(6)])
 def test_every_point_of_a_grid_is_a_run(points):
   runs = grid.expand(config_lib.Config(), points)
   assert len({grid.name_of(run) for run in runs}) == len(runs) > 4
@@ -57,6 +59,36 @@ def test_every_point_of_a_grid_is_a_run(points):
 def test_thirds_of_the_layers(layers, thirds):
   assert ablation_layers.placements(layers).startswith(
       f'adapter_layers=all|{thirds};')
+
+
+@pytest.mark.parametrize('layers, dim, sizes, top', [
+    (6, 384, '1,4,16,64,256', '1,2,4,6'),
+    (12, 768, '1,4,16,64,256', '1,2,4,6,9,12'),
+    (4, 128, '1,4,16,64', '1,2,4'), (1, 8, '1,4', '1')])
+def test_sizes_and_top_layers_are_those_of_the_model(layers, dim, sizes, top):
+  points = ablation_size.points(layers, dim)
+  assert f'adapter_size={sizes} ' in points and f'top_k={top} ' in points
+
+
+def test_sizes_are_picked_at_a_rate_unless_a_grid_is_given(config):
+  with mock.patch.object(ablations, 'main') as made:
+    ablation_size.main(config, grid.Options())
+    ablation_size.main(config, grid.Options(grid='adapter_size=2'))
+  (_, many), (_, own) = (call.args for call in made.call_args_list)
+  assert many.pick == 'learning_rate'
+  assert many.grid == ablation_size.points(3, 12)
+  assert own == grid.Options(grid='adapter_size=2')
+
+
+def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
+  defaults = {}
+  monkeypatch.setattr(
+      flags, 'define', lambda kind, **changed: defaults.update({kind: changed}))
+  monkeypatch.setattr(flags, 'start', lambda *_: None)
+  ablations.start(ablation_init.GRID)
+  runs = grid.expand_all(
+      [config_lib.Config(seed=3)], grid.Options(**defaults[grid.Options]))
+  assert len(runs) == 5 and {run.seed for run in runs} == {3}
 
 
 def test_without_its_adapters_a_model_is_one_without_adapters():

@@ -37,14 +37,18 @@ def put(folder, scores, trained=7, **changed):
             trained_params=trained, total_params=1000))
 
 
-def put_spans(folder, drops, restore_norms=False, **changed):
-  """Writes the spans of a run of three layers; the whole scores 0.9."""
+def put_spans(
+    folder, drops, restore_norms=False, majority=None, layers=3, **changed
+):
+  """Writes the spans of a run, of three layers; the whole scores 0.9."""
   record = grid_test.make_record(dataclasses.replace(CONFIG, **changed))
   results.write_json(
       removal.path_of(str(folder / 'spans'), record, restore_norms),
-      {'config': record.config, 'restore_norms': restore_norms, 'layers': 3,
-       'majority': {'accuracy': 0.55}, 'whole': {'accuracy': 0.9},
-       'without': {span: {'accuracy': 0.9 - drop}
+      {'config': record.config, 'restore_norms': restore_norms,
+       'layers': layers,
+       'majority': {'accuracy': 0.55} if majority is None else majority,
+       'whole': {'matthews': 0.5, 'accuracy': 0.9},
+       'without': {span: {'matthews': 0.1, 'accuracy': 0.9 - drop}
                    for span, drop in drops.items()}})
 
 
@@ -133,6 +137,12 @@ class FramesTest(parameterized.TestCase):
     np.testing.assert_allclose(
         found[found['last'] == 0]['drop'], 0, atol=1e-9)
     np.testing.assert_allclose(found['majority'], 55)
+    self.assertEqual(set(found['metric']), {'accuracy'})  # As in the paper.
+    own = frames.load_spans(str(self.folder), metric='matthews')
+    np.testing.assert_allclose(own['drop'], 40)
+    means = frames.span_means(found)
+    np.testing.assert_allclose(means['mean'], [0, 30, 1, 1.5], atol=1e-9)
+    np.testing.assert_allclose(means['sem'], 0, atol=1e-9)
     self.assertEmpty(frames.load_spans(str(self.folder), restore_norms=True))
 
   def test_spans_with_and_without_norms_are_of_the_same_runs(self):
@@ -208,6 +218,30 @@ class FiguresTest(parameterized.TestCase):
           self.assertNotEmpty(axis.get_ylabel(), name)
       drawn.canvas.draw()
 
+  def test_more_tasks_than_markers(self):
+    for task in ('cola', 'sst2', 'mrpc', 'qqp', 'qnli', 'rte', 'wnli'):
+      put(self.folder, [0.5], task=task)
+      put(self.folder, [0.7], task=task, init_scale=0.1)
+      put(self.folder, [0.6], task=task, activation='relu')
+    drawn = self.draw()
+    for name in ('init', 'variants'):
+      self.assertLen(drawn[name].axes, 7)
+      for axis in drawn[name].axes:
+        self.assertNotEmpty(axis.lines, name)
+
+  def test_heat_maps_of_deep_models_have_short_numbers(self):
+    put_spans(self.folder, {
+        f'{first}-{last}': 0.471 for first in range(12)
+        for last in range(first, 12)}, layers=12)
+    texts = {text.get_text() for text in self.draw()['spans'].axes[0].texts}
+    self.assertEqual(texts, {'−47'})
+
+  def test_another_checkpoint_is_named(self):
+    put(self.folder, [0.5], checkpoint='/models/bert-base/')
+    put(self.folder, [0.7], checkpoint='/models/bert-base/', init_scale=0.1)
+    self.assertEqual(self.draw()['init'].axes[0].get_title('left'),
+                     'RTE with bert-base, 500 examples, 1 seed')
+
   @parameterized.parameters(
       ('accuracy', 'accuracy (%)'), ('matthews', "Matthews' corr. (×100)"),
       ('spearman', 'spearman (×100)'))
@@ -236,7 +270,10 @@ class ConclusionsTest(parameterized.TestCase):
   @parameterized.parameters(
       (('holds', 'holds'), 'holds'),
       (('holds', 'does not hold (narrowly)'), 'holds in part (narrowly)'),
-      (('does not hold', 'does not hold'), 'does not hold'))
+      (('holds', 'holds (narrowly)'), 'holds (narrowly)'),
+      (('does not hold', 'does not hold (narrowly)'), 'does not hold'),
+      (('does not hold (narrowly)',) * 2, 'does not hold (narrowly)'),
+      (('holds', 'holds (narrowly)', 'does not hold'), 'holds in part'))
   def test_parts_together(self, verdicts, wanted):
     self.assertEqual(conclusions.both(*verdicts), wanted)
 
@@ -258,8 +295,9 @@ class ConclusionsTest(parameterized.TestCase):
     put(self.folder, [0.50, 0.50], init_scale=1.0)
     put(self.folder, [0.81, 0.83], activation='relu')
     put(self.folder, [0.60, 0.62], activation='tanh')
-    put_spans(self.folder, DROPS)
-    put_spans(self.folder, {**DROPS, '2-2': 0.025}, seed=1)
+    # The thirds differ by 0.5 ± 0.0: they are compared run by run.
+    put_spans(self.folder, {**DROPS, '0-0': 0.01}, seed=0)
+    put_spans(self.folder, {**DROPS, '0-0': 0.02, '2-2': 0.025}, seed=1)
     texts = [line.partition('**')[2].rstrip('.*') for line in self.lines()]
     self.assertEqual([text.partition(': ')[2] for text in texts], [
         'does not hold (narrowly): 1.5 ± 0.5 points below with 2.0% of the '
@@ -267,9 +305,9 @@ class ConclusionsTest(parameterized.TestCase):
         'holds in part: 10.5 ± 0.5 points above the top layer (3.0 times the '
         'parameters), -9.5 ± 0.5 above layer norms',
         'holds (narrowly): one layer costs at most 2.0 ± 0.5 points '
-        '(layer 2), the lower third 0.0 ± 0.0, the upper third '
+        '(layer 2), the lower third 1.5 ± 0.5, the upper third '
         '2.0 ± 0.5, all 30.0 ± 0.0 (to 60.0; the most frequent class alone has '
-        '55.0)',
+        '55.0; accuracy (%))',
         'holds in part (narrowly): 10.5 ± 0.5 points over sizes 8 to 64, '
         '0.5 ± 0.5 points over deviations 0.001 to 0.01, -30.5 ± 0.5 at 1',
         "does not hold (narrowly): of 2, the best is 'ReLU', by 1.5 ± 1.1 "
@@ -277,10 +315,18 @@ class ConclusionsTest(parameterized.TestCase):
     self.assertEqual(
         {text.partition(': ')[0] for text in texts}, {'RTE, 500 examples'})
 
+  def test_layers_of_no_worth_and_without_a_most_frequent_class(self):
+    for seed in (0, 1):
+      put_spans(self.folder, {span: 0.0 for span in DROPS}, seed=seed,
+                majority={})
+    text = self.lines()[2]
+    self.assertIn('RTE, 500 examples: holds in part: one layer', text)
+    self.assertIn('all 0.0 ± 0.0 (to 90.0; accuracy (%))', text)
+
   def test_rates_near_the_best(self):
     for rate, score in ((1e-4, 0.5), (3e-4, 0.79), (1e-3, 0.8), (3e-3, 0.7)):
       put(self.folder, [score], learning_rate=rate)
     put(self.folder, [0.9], tune='full')  # One rate: nothing to compare.
     self.assertEqual(conclusions.rates(frames.load(str(self.folder))), [
-        'RTE, 500 examples, adapters: within 2 points of the best from 0.0003 '
-        'to 0.001, of 4 rates from 0.0001 to 0.003'])
+        'RTE, 500 examples, adapters: within 2 points of the best at 0.0003, '
+        '0.001, of 0.0001, 0.0003, 0.001, 0.003'])

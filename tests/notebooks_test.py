@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 
 import pytest
 
@@ -37,11 +38,13 @@ def execute(notebook, folder=FOLDER):
   return notebook
 
 
-def sentences(notebook):
+def words(notebook):
   """Returns what a notebook says of the records in words and tables."""
-  return [output['data']['text/markdown'] for cell in notebook.cells
-          for output in cell.get('outputs', ())
-          if 'text/markdown' in output.get('data', {})]
+  found = [output['data'][kind] for cell in notebook.cells
+           for output in cell.get('outputs', ())
+           for kind in ('text/markdown', 'text/html')
+           if kind in output.get('data', {})]
+  return [re.sub('<[^>]+>', ' ', text).split() for text in found]
 
 
 def test_there_are_six():
@@ -61,8 +64,8 @@ def test_committed_as_executed_from_top_to_bottom(name):
 @pytest.mark.parametrize('name', [n for n in NAMES if 'walk' not in n])
 def test_says_now_what_it_said(name):
   committed = read(name)
-  before = sentences(committed)
-  assert sentences(execute(committed)) == before, (
+  before = words(committed)
+  assert before and words(execute(committed)) == before, (
       'the records have changed; run: jupyter execute --inplace '
       'experiments/notebooks/*.ipynb')
 
