@@ -59,7 +59,7 @@ def both(*verdicts: str) -> str:
 def show(value: float, sem: float) -> str:
   """Returns e.g. '1.2 ± 0.3', of one seed '1.2 (one seed)'."""
   error = '(one seed)' if math.isnan(sem) else f'± {sem:.1f}'
-  return f'{value:.1f} {error}'
+  return f'{round(value, 1) + 0.0:.1f} {error}'  # No -0.0.
 
 
 def _first(rows: pd.DataFrame, **values) -> pd.Series | None:

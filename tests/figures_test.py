@@ -277,6 +277,12 @@ class ConclusionsTest(parameterized.TestCase):
   def test_parts_together(self, verdicts, wanted):
     self.assertEqual(conclusions.both(*verdicts), wanted)
 
+  @parameterized.parameters(
+      (1.25, 0.31, '1.2 ± 0.3'), (-0.04, 0.2, '0.0 ± 0.2'),
+      (2, math.nan, '2.0 (one seed)'))
+  def test_numbers_with_their_errors(self, value, sem, wanted):
+    self.assertEqual(conclusions.show(value, sem), wanted)
+
   def test_nothing_is_said_without_records(self):
     found = self.lines()
     self.assertLen(found, 5)
