@@ -292,8 +292,8 @@ def spans(found: pd.DataFrame) -> Drawn:
     bar.set_label('change of the dev score (points)', fontsize=_SIZE)
     bar.ax.tick_params(labelsize=_SIZE)
     seeds = rows['seed'].nunique()
-    title = (f'{data_name(rows)}, {seeds} seed{"s" * (seeds > 1)}, '
-             f'{metric_name(rows)}')
-    _label(axis, textwrap.fill(title, 40), 'last layer without adapters',
+    title = (f'{textwrap.fill(data_name(rows), 40)}\n{seeds} '
+             f'seed{"s" * (seeds > 1)}, {metric_name(rows)}')
+    _label(axis, title, 'last layer without adapters',
            'first layer without adapters')
   return figure
