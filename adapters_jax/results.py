@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import subprocess
 from typing import Any
 
@@ -61,6 +62,22 @@ def write_json(path: str, value: Any) -> None:
     json.dump(value, file, indent=1)  # In order: the first metric is primary.
     file.write('\n')
   os.replace(scratch, path)
+
+
+def write_measured(config: Any, **found: Any) -> None:
+  """Writes what a script measured to the file `config.out`, unless ''.
+
+  Args:
+    config: The script's settings, a dataclass.
+    **found: The numbers; cores, machine and commit are written beside them.
+  """
+  settings = dataclasses.asdict(config)
+  path = settings.pop('out')
+  if path:
+    write_json(path, {
+        **settings, **found, 'cores': len(os.sched_getaffinity(0)),
+        'machine': platform.machine(),
+        'commit': commit_of(os.path.dirname(os.path.abspath(__file__)))})
 
 
 def write(path: str, record: Record) -> None:

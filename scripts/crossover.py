@@ -9,8 +9,6 @@ time a step takes each run. Measure on a quiet machine.
 """
 
 import dataclasses
-import os
-import platform
 import statistics
 import time
 from typing import Any
@@ -20,8 +18,6 @@ from adapters_jax import options
 from adapters_jax import results
 from adapters_jax.options import option
 from experiments import flags
-
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +130,7 @@ def check(config: Config) -> None:
 def main(config: Config) -> None:
   """Measures, prints and writes."""
   check(config)
-  rows = measure(config)
-  if config.out:
-    settings = dataclasses.asdict(config)
-    del settings['out']
-    results.write_json(config.out, {
-        **settings, 'steps': rows,
-        'cores': len(os.sched_getaffinity(0)), 'machine': platform.machine(),
-        'commit': results.commit_of(_HERE)})
+  results.write_measured(config, steps=measure(config))
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ that every program is in the cache of compiled programs (not with `--nowarm`).
 from collections.abc import Sequence
 import dataclasses
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -100,14 +99,7 @@ def main(config: Config) -> None:
   if config.seeds < 1:
     raise options.UserError('--seeds: give 1 or more')
   grid.parse_grid(grid_of(config, config.seeds + 1))  # Are the rates rates?
-  found = measure(config)
-  if config.out:
-    settings = dataclasses.asdict(config)
-    del settings['out']
-    results.write_json(config.out, {
-        **settings, 'makespan_seconds': found,
-        'cores': len(os.sched_getaffinity(0)), 'machine': platform.machine(),
-        'commit': results.commit_of(_HERE)})
+  results.write_measured(config, makespan_seconds=measure(config))
 
 
 if __name__ == '__main__':
