@@ -62,7 +62,9 @@ def measure(
     per_epoch = schedule.steps_per_epoch
     batch = schedule.batch(_median_step(schedule))
     tx, train_step = steps.make_step(config, setup, kind.loss_of(setup))
-    state = training.init_state(setup.tuned, tx, jax.random.key(0))
+    state = sharding.create(  # As in a run: else its second step compiles too.
+        setup.mesh, lambda tuned: steps.init_state(config, tx, tuned),
+        setup.tuned)
     eval_step = training.make_eval_step(setup.model)
 
     def step(batch):
@@ -145,7 +147,9 @@ def make_group_step(
     state = groups.initial(group).state
     batch = groups.make_batch(group, index)
   else:
-    state = steps.init_state(config, tx, setup.tuned)
+    state = sharding.create(  # As in a run: else its second step compiles too.
+        setup.mesh, lambda tuned: steps.init_state(config, tx, tuned),
+        setup.tuned)
     batch = sharding.place_batch(
         setup.mesh, group.members[0].schedule.batch(index),
         config.batch_size)

@@ -16,6 +16,7 @@ from adapters_jax import groups
 from adapters_jax import options
 from adapters_jax import results
 from adapters_jax import run
+from adapters_jax import steps
 from adapters_jax import timing
 from adapters_jax import training
 from adapters_jax import trees
@@ -206,6 +207,19 @@ def test_group_sizes_are_measured(checkpoint, own_files, tmp_path):
   found = timing.measure_groups(configs[1:2], run.CLASSIFICATION, [1])
   assert list(found) == [1] and found[1] > 0
   assert not os.listdir(tmp_path)  # Nothing is kept.
+
+
+def test_a_single_run_is_timed_with_one_program(
+    checkpoint, own_files, tmp_path):
+  config, = configs_in(tmp_path, checkpoint, own_files, CHANGES[1:2])
+  steps._train_step.cache_clear()  # Other tests may have left one.
+  with timing.assembled([config], run.CLASSIFICATION) as group:
+    step, batch = timing.make_group_step(group, run.CLASSIFICATION, 0)
+    step(batch)
+    step(batch)
+    _, compiled = steps.make_step(
+        config, group.setup, run.CLASSIFICATION.loss_of(group.setup))
+  assert compiled._cache_size() == 1
 
 
 def test_the_crossover_is_measured_in_turns(checkpoint, own_files, tmp_path):
