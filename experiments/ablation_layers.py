@@ -11,9 +11,9 @@ norms and head stay as they were trained, unless `--restore_norms`.
 import dataclasses
 import os
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
-from adapters_jax import options
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.sweeps import grid
 from experiments import ablations
 
 
@@ -39,20 +39,20 @@ def main(
 ) -> None:
   """Makes the runs, and scores the spans of those with all adapters."""
   from adapters_jax import pretrained  # Slow to import: after --help.
-  from adapters_jax import removal
+  from adapters_jax.analysis import layer_removal
   if not many.grid:
     layers = pretrained.config_of(config.checkpoint).layers
     many = dataclasses.replace(many, grid=placements(layers))
   outcome = ablations.make_runs(config, many)
   for record, folder in zip(outcome.records, outcome.folders):
-    if not removal.complete(record):
+    if not layer_removal.complete(record):
       continue
-    found = removal.span_scores(
+    found = layer_removal.span_scores(
         record, folder, config, restore_norms=spans.restore_norms,
-        path=removal.path_of(
+        path=layer_removal.path_of(
             os.path.join(many.records or 'runs', 'spans'), record,
             spans.restore_norms))
-    print(removal.table(found))
+    print(layer_removal.table(found))
   if outcome.failures:
     raise SystemExit(1)
 

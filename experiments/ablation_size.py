@@ -14,8 +14,8 @@ one best on dev. The paper's sizes go from 2^0 to 2^9 and its k from 1 to 12:
 
 import dataclasses
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
+from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import grid
 from experiments import ablations
 
 _SIZES = (1, 4, 16, 64, 256)

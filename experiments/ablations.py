@@ -9,9 +9,9 @@ all, and `--checkpoint=bert-base-uncased --task=mnli,cola` are the paper's.
 from collections.abc import Callable
 import dataclasses
 
-from adapters_jax import campaign
-from adapters_jax import config as config_lib
-from adapters_jax import grid
+from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import grid
 from experiments import flags
 
 EXPERIMENT = 'glue'

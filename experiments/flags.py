@@ -9,13 +9,13 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from adapters_jax import campaign
-from adapters_jax import config as config_lib
-from adapters_jax import grid
-from adapters_jax import options
-from adapters_jax import pages
-from adapters_jax import presets
-from adapters_jax import summaries
+from adapters_jax.analysis import tables
+from adapters_jax import errors
+from adapters_jax.runs import allocator
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
+from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import grid
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -88,11 +88,11 @@ def report(outcome: campaign.Outcome) -> None:
   """Prints the tables of more than one run, and what failed."""
   from adapters_jax import console  # Slow to import.
   if len(outcome.records) > 1:
-    found = summaries.points(outcome.records)
-    console.print_rows(summaries.rows(found), 'all settings')
-    best = summaries.picked(found)
+    found = tables.points(outcome.records)
+    console.print_rows(tables.rows(found), 'all settings')
+    best = tables.picked(found)
     if len(best) < len(found):
-      console.print_rows(summaries.rows(best), 'best on dev')
+      console.print_rows(tables.rows(best), 'best on dev')
   for description, message in outcome.failures:
     print(f'failed: {description}: {message}', file=sys.stderr)
 
@@ -111,16 +111,16 @@ def launch(configs: Sequence[config_lib.Config], experiment: str,
     kind: A run.Kind; classification when None.
   """
   from adapters_jax import run  # Slow to import: after --help and parsing.
-  from adapters_jax import timing
-  from adapters_jax import training
+  from adapters_jax.sweeps import forecast
+  from adapters_jax.training import loop
   kind = kind or run.CLASSIFICATION
   check_all(grid.expand_all(configs, many), configs, experiment, kind)
   try:
     outcome = campaign.go(
         configs, experiment, many,
         lambda config, name: run.run(config, name, kind),
-        lambda config: timing.measure(config, kind))
-  except training.Interrupted as stopped:
+        lambda config: forecast.measure(config, kind))
+  except loop.Interrupted as stopped:
     print(f'{stopped}; the state is saved, go on with --resume')
     sys.exit(130)
   report(outcome)
@@ -141,12 +141,12 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       preset = getattr(flags.FLAGS, 'preset', '')
       main(read(config_class, presets.find(preset) if preset else None),
            *(read(other) for other in more))
-    except options.UserError as error:
+    except errors.UserError as error:
       print(f'error: {error}', file=sys.stderr)
       raise SystemExit(2) from error
     except KeyboardInterrupt as error:
       raise SystemExit(130) from error
 
-  pages.start_anew()
+  allocator.start_anew()
   logging.set_verbosity(logging.WARNING)  # JAX tells of absent TPUs at INFO.
   app.run(run, flags_parser=_parse)

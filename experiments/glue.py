@@ -9,10 +9,10 @@
 import dataclasses
 import os
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
-from adapters_jax import options
-from adapters_jax import summaries
+from adapters_jax.analysis import tables
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.sweeps import grid
 from experiments import flags
 
 
@@ -27,7 +27,7 @@ def expand_tasks(config: config_lib.Config) -> list[config_lib.Config]:
   """Returns the settings of each task that `--task` names."""
   if config.files:
     return [config]
-  names = (summaries.GLUE_TASKS if config.task == 'all'
+  names = (tables.GLUE_TASKS if config.task == 'all'
            else [name.strip() for name in config.task.split(',')])
   return [dataclasses.replace(config, task=name) for name in names]
 
@@ -39,11 +39,11 @@ def main(
   configs = expand_tasks(config)
   outcome = flags.launch(configs, 'glue', many)
   if len(configs) > 1:
-    print(summaries.glue_mean(summaries.points(outcome.records)))
+    print(tables.glue_mean(tables.points(outcome.records)))
   if glue.write_predictions:
-    from adapters_jax import predictions
+    from adapters_jax.analysis import glue_submission
     root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
-    for path in predictions.write_best(
+    for path in glue_submission.write_best(
         outcome, config, os.path.join(root, 'submission.zip')):
       print(f'predictions: {path}')
   if outcome.failures:

@@ -13,8 +13,8 @@ import json
 import sys
 from typing import Any
 
-from adapters_jax import options
-from adapters_jax.options import option
+from adapters_jax import errors
+from adapters_jax.runs.options import option
 from experiments import flags
 
 _CHUNK = 1024  # Lines read before an answer; bounds the memory.
@@ -40,7 +40,7 @@ def read_texts(
     if parts == 1:
       texts = (' '.join(texts),)
     if len(texts) != parts:
-      raise options.UserError(
+      raise errors.UserError(
           f'line {number}: {parts} texts separated by a tab are needed')
     yield texts
 
@@ -73,15 +73,15 @@ def predict(
     loaded: Any, texts: list[tuple[str, ...]], config: Config
 ) -> Iterator[str]:
   """Yields the output line of each input."""
-  from adapters_jax import inference
+  from adapters_jax.adapters import prediction
   if loaded.finds_spans:
-    found = inference.answers(loaded, texts, config.batch_size)
+    found = prediction.answers(loaded, texts, config.batch_size)
     for row, answer in zip(texts, found):
       yield format_answer(config.format, row, answer)
     return
-  values = inference.logits(loaded, texts, config.batch_size)
+  values = prediction.logits(loaded, texts, config.batch_size)
   if loaded.labels:
-    values = inference.probabilities(values)
+    values = prediction.probabilities(values)
   for row, value in zip(texts, values):
     yield format_row(config.format, loaded.labels, row, value)
 
@@ -97,20 +97,20 @@ def column_names(loaded: Any) -> list[str]:
 def main(config: Config) -> None:
   """Labels every line of the input."""
   if not config.adapter:
-    raise options.UserError('--adapter: name the workdir of a finished run')
+    raise errors.UserError('--adapter: name the workdir of a finished run')
   if config.format not in ('tsv', 'jsonl'):
-    raise options.unknown('--format', config.format, ('tsv', 'jsonl'))
+    raise errors.unknown('--format', config.format, ('tsv', 'jsonl'))
   if config.batch_size < 1:
-    raise options.UserError('--batch_size: give 1 or more')
+    raise errors.UserError('--batch_size: give 1 or more')
   try:
     file = (sys.stdin if config.input == '-'
             else open(config.input, encoding='utf-8'))
   except OSError as error:
-    raise options.UserError(f'--input: {error}') from error
-  from adapters_jax import inference  # Slow to import: after the checks.
-  from adapters_jax import run
+    raise errors.UserError(f'--input: {error}') from error
+  from adapters_jax.adapters import prediction
+  from adapters_jax.runs import run
   run.enable_compilation_cache()
-  loaded = inference.load(config.adapter, config.checkpoint)
+  loaded = prediction.load(config.adapter, config.checkpoint)
   with file:
     if config.format == 'tsv':
       print('\t'.join(column_names(loaded)))

@@ -6,8 +6,8 @@
 Without files TFDS' `squad` is downloaded.
 """
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
+from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import grid
 from experiments import flags
 
 DEFAULTS = {'task': 'squad', 'max_length': 384}

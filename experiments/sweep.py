@@ -11,11 +11,12 @@ all machines share.
 
 import dataclasses
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
-from adapters_jax import options
-from adapters_jax import presets
-from adapters_jax import sweeps
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.runs import presets
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
 from experiments import flags
 from experiments import glue
 from experiments import squad
@@ -37,7 +38,7 @@ def configs_of(
 ) -> list[config_lib.Config]:
   """Returns the settings of each task of an experiment."""
   if (experiment == 'text_classification') != bool(folders.folder):
-    raise options.UserError(
+    raise errors.UserError(
         '--folder goes with --experiment=text_classification, which needs it')
   if experiment == 'glue':
     return glue.expand_tasks(config)
@@ -47,28 +48,28 @@ def configs_of(
 
 
 def main(
-    config: config_lib.Config, many: grid.Options, how: sweeps.Options,
+    config: config_lib.Config, many: grid.Options, how: engine.Options,
     sweep: Sweep, folders: text_classification.Folders,
 ) -> None:
   """Makes the runs, and prints the tables."""
   name = sweep.experiment
   if name not in EXPERIMENTS:
-    raise options.unknown('--experiment', name, EXPERIMENTS)
-  sweeps.check(how, many)
+    raise errors.unknown('--experiment', name, EXPERIMENTS)
+  engine.check(how, many)
   if name == 'squad':
     config = flags.read(config_lib.Config, {
         **squad.DEFAULTS,
         **(presets.find(many.preset) if many.preset else {})})
   configs = configs_of(name, config, folders)
-  runs = sweeps.expand(configs, name, many)
+  runs = engine.expand(configs, name, many)
   from adapters_jax import run  # Slow to import: after --help and parsing.
-  from adapters_jax import spans
-  from adapters_jax import training
-  kind = spans.KIND if name == 'squad' else run.CLASSIFICATION
+  from adapters_jax.runs.kinds import question_answering
+  from adapters_jax.training import loop
+  kind = question_answering.KIND if name == 'squad' else run.CLASSIFICATION
   flags.check_all(runs, configs, name, kind)
   try:
-    outcome = sweeps.go(runs, name, many.records, how, kind)
-  except training.Interrupted as stopped:
+    outcome = engine.go(runs, name, many.records, how, kind)
+  except loop.Interrupted as stopped:
     print(f'{stopped}; the state is saved, the same command goes on')
     raise SystemExit(130) from stopped
   flags.report(outcome)
@@ -77,8 +78,8 @@ def main(
 
 
 if __name__ == '__main__':
-  for flag_class in (config_lib.Config, grid.Options, sweeps.Options, Sweep,
+  for flag_class in (config_lib.Config, grid.Options, engine.Options, Sweep,
                      text_classification.Folders):
     flags.define(flag_class)
-  flags.start(config_lib.Config, main, grid.Options, sweeps.Options, Sweep,
+  flags.start(config_lib.Config, main, grid.Options, engine.Options, Sweep,
               text_classification.Folders)

@@ -11,9 +11,10 @@ commas between them.
 import dataclasses
 import os
 
-from adapters_jax import config as config_lib
-from adapters_jax import grid
-from adapters_jax import options
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.sweeps import grid
 from experiments import flags
 
 _FORMATS = ('.tsv', '.csv', '.jsonl')
@@ -38,7 +39,7 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
     paths = [path for path in paths if os.path.isfile(path)]
     if len(paths) > 1 or (not paths and split != 'test'):
       there = ' and '.join(paths) if paths else 'none'
-      raise options.UserError(
+      raise errors.UserError(
           f'--folder: one {split} file ({", ".join(_FORMATS)}) is needed in '
           f'{folder}, there is {there}')
     found[f'{split}_file'] = paths[0] if paths else ''
@@ -52,7 +53,7 @@ def expand_folders(
   """Returns the settings of each folder that `--folder` names."""
   names = [name.strip() for name in folders.folder.split(',') if name.strip()]
   if not names:
-    raise options.UserError('--folder: name a folder with train.tsv, dev.tsv')
+    raise errors.UserError('--folder: name a folder with train.tsv, dev.tsv')
   return [in_folder(config, name) for name in names]
 
 

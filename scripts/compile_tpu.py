@@ -17,22 +17,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import bert
-from adapters_jax import config as config_lib
-from adapters_jax import devices
-from adapters_jax import optimizers
-from adapters_jax import options
-from adapters_jax import prepare
-from adapters_jax import pretrained
-from adapters_jax import sharding
-from adapters_jax import training
+from adapters_jax import errors
+from adapters_jax.model import encoder
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.options import option
+from adapters_jax.runs import setup
+from adapters_jax.training import losses
+from adapters_jax.training import optimizers
+from adapters_jax.training import precision as precision_lib
+from adapters_jax.training import sharding
+from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
-from adapters_jax.options import option
 from experiments import flags
 
 SHAPES = {
-    'bert-base': bert.BertConfig(),
-    'bert-large': bert.BertConfig(dim=1024, layers=24, heads=16, ffn_dim=4096),
+    'bert-base': encoder.BertConfig(),
+    'bert-large': encoder.BertConfig(
+        dim=1024, layers=24, heads=16, ffn_dim=4096),
     **pretrained.CHECKPOINTS,
 }
 # Unlike the rest, it tells layers apart, which a loop over layers cannot.
@@ -100,7 +102,7 @@ def topology_devices(name: str) -> Sequence[Any]:
     return topologies.get_topology_desc(
         platform='tpu', topology_name=name).devices
   except Exception as error:  # XLA raises its own errors.
-    raise options.UserError(
+    raise errors.UserError(
         f'--topology={name}: {error}; it needs libtpu (pip install '
         "'adapters_jax[tpu]') and a slice such as 'v5e:2x4'") from error
 
@@ -113,7 +115,7 @@ def make_model(
   shape = SHAPES.get(config.checkpoint_config) or pretrained.read_config(
       config.checkpoint_config)
   shape = dataclasses.replace(shape, layers=layers or shape.layers)
-  model = prepare.make_model(settings, shape, 2, device)
+  model = setup.make_model(settings, shape, 2, device)
   return model.clone(config=dataclasses.replace(model.config, scan=scan))
 
 
@@ -134,17 +136,17 @@ def lower(
       precision=config.precision, remat=config.remat, mesh=config.mesh)
   mesh = sharding.make_mesh(
       config.mesh, config.batch_size, tpus, accumulate=config.accumulate)
-  model = prepare.on_mesh(
+  model = setup.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
-  params = jax.eval_shape(lambda: bert.init(model, jax.random.key(0)))
-  select = prepare.make_select(settings, model.config.layers)
+  params = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  select = setup.make_select(settings, model.config.layers)
   tuned, base = trees.split(params, select)
   if config.precision == 'bfloat16':
     base = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), base)
   tx = optimizers.make_optimizer(select, learning_rate=1e-3, steps=1000)
   state = jax.eval_shape(
-      lambda tuned: training.init_state(tuned, tx, jax.random.key(0)), tuned)
+      lambda tuned: steps_lib.init_state(tuned, tx, jax.random.key(0)), tuned)
 
   def placed(tree, shardings):
     return jax.tree.map(
@@ -160,10 +162,10 @@ def lower(
           ('mask', square, jnp.bool), ('labels', rows, jnp.int32),
           ('weights', rows, jnp.float32))}
   state_shardings = sharding.shardings(mesh, state)
-  step = training.make_train_step(
-      model, tx, training.cross_entropy, accumulate=config.accumulate,
+  step = steps_lib.make_train_step(
+      model, tx, losses.cross_entropy, accumulate=config.accumulate,
       shardings=(state_shardings, sharding.replicated(mesh)))
-  chosen = devices.choose(
+  chosen = precision_lib.choose(
       config.precision, model.config.dim // model.config.heads, tpus[0])
   with jax.default_matmul_precision(chosen.matmul):
     lowered = step.lower(
@@ -198,9 +200,9 @@ def measure(config: Config, tpus: Sequence[Any]) -> Report:
 def main(config: Config) -> None:
   """Prints the report; UserError for a wrong flag."""
   if config.tune not in optimizers.TUNE:
-    raise options.unknown('--tune', config.tune, optimizers.TUNE)
+    raise errors.unknown('--tune', config.tune, optimizers.TUNE)
   if config.scan and config.tune in _BY_LAYER:
-    raise options.UserError(f'--tune={config.tune}: give --noscan with it')
+    raise errors.UserError(f'--tune={config.tune}: give --noscan with it')
   jax.config.update('jax_platforms', 'cpu')
   tpus = topology_devices(config.topology)
   report = measure(config, tpus)

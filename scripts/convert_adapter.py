@@ -20,21 +20,21 @@ from absl import app
 from absl import flags
 import numpy as np
 
-from adapters_jax import bank
-from adapters_jax import bert
-from adapters_jax import checkpoints
-from adapters_jax import config as config_lib
-from adapters_jax import options
-from adapters_jax import prepare
-from adapters_jax import pretrained
-from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import adapter_bert
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.adapters import storage
 from adapters_jax.data import squad
 from adapters_jax.data import tasks
-from adapters_jax.interchange import adapter_bert
-from adapters_jax.interchange import adapterhub
-from adapters_jax.interchange import peft
-from adapters_jax.interchange import peft_writing
+from adapters_jax import errors
 from adapters_jax.methods import strings
+from adapters_jax.model import encoder
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import setup
+from adapters_jax import trees
 
 FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
 
@@ -56,24 +56,24 @@ def find_format(path: str) -> str:
   """
   if path.endswith('.npz') and os.path.isfile(path):
     return 'adapter_bert'
-  if os.path.isfile(os.path.join(path, checkpoints.WEIGHTS)):
+  if os.path.isfile(os.path.join(path, storage.WEIGHTS)):
     return 'own'
   config = os.path.join(path, adapterhub.CONFIG)
   if not os.path.isfile(config):
-    raise options.UserError(
-        f'--from={path}: there is no {checkpoints.WEIGHTS}, no '
+    raise errors.UserError(
+        f'--from={path}: there is no {storage.WEIGHTS}, no '
         f'{adapterhub.CONFIG}, and it is no .npz')
   try:
     with open(config, encoding='utf-8') as file:
       values = json.load(file)
   except ValueError as error:
-    raise options.UserError(
+    raise errors.UserError(
         f'--from: {config} cannot be read ({error})') from error
   known = isinstance(values, dict) and 'peft_type' in values
   return 'peft' if known else 'adapterhub'
 
 
-def read(path: str, shape: bert.BertConfig) -> bank.Adapter:
+def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   """Returns the adapter of a folder or file of any of FORMATS."""
   form = find_format(path)
   try:
@@ -84,58 +84,60 @@ def read(path: str, shape: bert.BertConfig) -> bank.Adapter:
     if form == 'peft':
       return peft.read(path, shape)
   except (AttributeError, KeyError, TypeError) as error:
-    raise options.UserError(
+    raise errors.UserError(
         f'--from={path}: its JSON is not as it should be ({error!r})'
     ) from error
   try:
     with np.load(path) as archive:
       variables = dict(archive)
   except Exception as error:  # The library raises several kinds.
-    raise options.UserError(
+    raise errors.UserError(
         f'--from: {path} cannot be read ({error})') from error
   return adapter_bert.from_variables(variables, shape)
 
 
-def read_own(folder: str, shape: bert.BertConfig) -> bank.Adapter:
+def read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   """Returns the adapter of a folder that a run has saved.
 
   Raises:
     options.UserError: it is not there, has no adapter or fits another base.
   """
-  tuned, settings = checkpoints.load_tuned(folder)
+  tuned, settings = storage.load_tuned(folder)
   known = {field.name for field in dataclasses.fields(config_lib.Config)}
   config = config_lib.Config(**{
       k: v for k, v in settings['config'].items() if k in known})
-  adapter = bank.Adapter(
-      prepare.adapter_configs(config, shape.layers), tuned,
+  adapter = adapter_lib.Adapter(
+      setup.adapter_configs(config, shape.layers), tuned,
       'tokens' if settings['task'] == squad.TASK.name else config.head_input,
       tuple(settings['labels']))
-  if not adapter.configs and config.tune != 'norms':
-    raise options.UserError(
+  if not adapter.methods and config.tune != 'norms':
+    raise errors.UserError(
         f'--from={folder}: a run with --tune={config.tune} has no adapter')
-  wanted = adapterhub.adapter_shapes(adapter.configs, shape)
+  wanted = adapterhub.adapter_shapes(adapter.methods, shape)
   own, _ = trees.split(
       tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
   try:
     trees.check_same(own, trees.unflatten(wanted), f'--from={folder}')
   except ValueError as error:
-    raise options.UserError(str(error)) from error
+    raise errors.UserError(str(error)) from error
   return adapter
 
 
-def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
+def write_own(
+    folder: str, adapter: adapter_lib.Adapter, checkpoint: str
+) -> None:
   """Writes a folder like that of a run, for `experiments.predict`."""
   if adapter.outputs is None:
-    raise options.UserError('the adapter has no head, which a folder here has')
+    raise errors.UserError('the adapter has no head, which a folder here has')
   answers = adapter.head_input == 'tokens'
   labels = () if answers else adapter.labels or tuple(
       str(n) for n in range(adapter.outputs) if adapter.outputs > 1)
   if not answers and max(1, len(labels)) != adapter.outputs:
-    raise options.UserError(
+    raise errors.UserError(
         f'--labels: the head has {adapter.outputs} outputs, not {len(labels)}')
   config = config_lib.Config(
-      tune='adapters' if adapter.configs else 'norms',
-      adapter_config=strings.render(adapter.configs), checkpoint=checkpoint,
+      tune='adapters' if adapter.methods else 'norms',
+      adapter_config=strings.render(adapter.methods), checkpoint=checkpoint,
       head_input='cls' if answers else adapter.head_input)
   task = tasks.Task(
       name='converted', source='', texts=('text',), labels=labels, metrics=())
@@ -143,17 +145,17 @@ def write_own(folder: str, adapter: bank.Adapter, checkpoint: str) -> None:
     positions = pretrained.config_of(checkpoint).positions
     task, config = squad.TASK, dataclasses.replace(
         config, max_length=min(384, positions))
-  checkpoints.save_tuned(
+  storage.save_tuned(
       folder, adapter.tuned,
-      prepare.artefact(config_lib.portable(config), task))
+      setup.artefact(config_lib.portable(config), task))
 
 
 def main(_: Sequence[str]) -> None:
   """Reads, converts and writes, as the flags say."""
   if _FORMAT.value not in FORMATS:
-    raise options.unknown('--format', _FORMAT.value, FORMATS)
+    raise errors.unknown('--format', _FORMAT.value, FORMATS)
   if not _FROM.value or not _TO.value:
-    raise options.UserError('give both --from and --to')
+    raise errors.UserError('give both --from and --to')
   shape = pretrained.config_of(_CHECKPOINT.value)
   adapter = read(_FROM.value, shape)
   if _LABELS.value:
@@ -177,7 +179,7 @@ def run(argv: Sequence[str]) -> None:
   """Runs main; a user's error is one line and exit status 2."""
   try:
     main(argv)
-  except (options.UserError, OSError) as error:
+  except (errors.UserError, OSError) as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
 

@@ -17,9 +17,11 @@ import shutil
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
-from adapters_jax import options
-from adapters_jax import pretrained
-from adapters_jax import results
+from adapters_jax import errors
+
+from adapters_jax.downloads import atomic
+from adapters_jax.model import pretrained
+from adapters_jax.runs import options
 from experiments import flags
 
 # Pretraining heads and the optimizer's variables.
@@ -79,16 +81,16 @@ def write(
            for name in ('bert_config.json', 'vocab.txt')}
   for path in paths.values():
     if not os.path.isfile(path):
-      raise options.UserError(f'--source: there is no file {path}')
+      raise errors.UserError(f'--source: there is no file {path}')
   with open(paths['bert_config.json'], encoding='utf-8') as file:
     values = json.load(file)
   os.makedirs(out, exist_ok=True)
   # The released graph computes GELU by its tanh formula.
   if values.get('hidden_act') == 'gelu':
     values['hidden_act'] = 'gelu_new'
-  results.write_json(
+  atomic.write_json(
       os.path.join(out, 'config.json'), {'model_type': 'bert', **values})
-  results.write_json(os.path.join(out, 'tokenizer_config.json'),
+  atomic.write_json(os.path.join(out, 'tokenizer_config.json'),
                      {'do_lower_case': not cased})
   shutil.copyfile(paths['vocab.txt'], os.path.join(out, 'vocab.txt'))
   with open(os.path.join(out, 'model.safetensors'), 'wb') as file:
@@ -99,18 +101,18 @@ def write(
 def main(config: Config) -> None:
   """Converts one checkpoint."""
   if not config.source or not config.out:
-    raise options.UserError('--source and --out: name both folders')
+    raise errors.UserError('--source and --out: name both folders')
   try:
     import tensorflow as tf
   except ImportError as error:
-    raise options.UserError(
+    raise errors.UserError(
         "TensorFlow is needed to read its checkpoints: pip install "
         "'adapters_jax[tf1]'") from error
   prefix = os.path.join(config.source, 'bert_model.ckpt')
   try:
     reader = tf.train.load_checkpoint(prefix)
   except (ValueError, tf.errors.OpError) as error:
-    raise options.UserError(f'--source: cannot read {prefix}.*') from error
+    raise errors.UserError(f'--source: cannot read {prefix}.*') from error
   names = sorted(reader.get_variable_to_shape_map())
   write(convert(names, reader.get_tensor), config.source, config.out,
         config.cased)

@@ -12,7 +12,9 @@ import dataclasses
 import io
 import sys
 
-from adapters_jax import options
+from adapters_jax import errors
+
+from adapters_jax.runs import options
 from experiments import flags
 
 
@@ -27,7 +29,7 @@ class Config:
 def main(config: Config) -> None:
   """Prepares what is there and says what is not."""
   if not config.raw:
-    raise options.UserError('--raw: name the folder with CoLA, SST-2, ...')
+    raise errors.UserError('--raw: name the folder with CoLA, SST-2, ...')
   from adapters_jax.data import local_glue  # Slow to import.
   from adapters_jax.data import tasks
   data_dir = config.data_dir or tasks.default_data_dir()

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import dataclasses
 import os
 
-from adapters_jax import options
-from adapters_jax import results
-from adapters_jax import summaries
+from adapters_jax import errors
+
+from adapters_jax.analysis import tables
+from adapters_jax.runs import options
+from adapters_jax.runs import records as records_lib
 from experiments import flags
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
@@ -35,11 +37,11 @@ def numbers(text: str, flag: str) -> list[int]:
   try:
     return [int(part) for part in text.split(',')]
   except ValueError as error:
-    raise options.UserError(
+    raise errors.UserError(
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
-def note_lines(chosen: Sequence[summaries.Point]) -> list[str]:
+def note_lines(chosen: Sequence[tables.Point]) -> list[str]:
   """Returns a line for each note of a task, with methods if not all have it."""
   methods = {}
   for point in chosen:
@@ -56,17 +58,18 @@ def note_lines(chosen: Sequence[summaries.Point]) -> list[str]:
 
 
 def table(
-    records: list[results.Record], sizes: Sequence[int], top_k: Sequence[int]
+    records: list[records_lib.Record], sizes: Sequence[int],
+    top_k: Sequence[int],
 ) -> str:
   """Returns the tables in Markdown, and what the records note."""
   chosen = sorted(
-      summaries.picked(
-          summaries.headline(summaries.points(records), sizes, top_k)),
+      tables.picked(
+          tables.headline(tables.points(records), sizes, top_k)),
       key=lambda p: (-p.records[0].trained_params, p.task))
   lines = []
   for split in ('dev', 'test'):
-    if rows := summaries.by_task(chosen, split):
-      lines += [f'On {split}:', '', summaries.markdown(rows), '']
+    if rows := tables.by_task(chosen, split):
+      lines += [f'On {split}:', '', tables.markdown(rows), '']
   seeds = sorted({len(point.records) for point in chosen})
   lines += [
       'Scores in hundredths: mean ± standard error of the mean over '
@@ -84,23 +87,23 @@ def put(text: str, new: str) -> str:
   before, begin, rest = text.partition(BEGIN)
   _, end, after = rest.partition(END)
   if not begin or not end:
-    raise options.UserError(
+    raise errors.UserError(
         f'--readme: the lines {BEGIN!r} and {END!r} are needed in it')
   return f'{before}{BEGIN}\n{new}\n{END}{after}'
 
 
 def main(config: Config) -> None:
   """Prints the table or writes it into the README."""
-  records = list(results.read_all(config.records))
+  records = list(records_lib.read_all(config.records))
   if not records:
-    raise options.UserError(f'--records: no record in {config.records}')
+    raise errors.UserError(f'--records: no record in {config.records}')
   text = table(records, numbers(config.sizes, '--sizes'),
                numbers(config.top_k, '--top_k'))
   if not config.readme:
     print(text)
     return
   if not os.path.isfile(config.readme):
-    raise options.UserError(f'--readme: there is no file {config.readme}')
+    raise errors.UserError(f'--readme: there is no file {config.readme}')
   with open(config.readme, encoding='utf-8') as file:
     text = put(file.read(), text)
   with open(config.readme, 'w', encoding='utf-8') as file:

@@ -10,7 +10,7 @@ os.environ['XLA_FLAGS'] = (
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from adapters_jax import run  # noqa: E402
+from adapters_jax.runs import run  # noqa: E402
 from tests import tiny  # noqa: E402
 
 

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
-from adapters_jax import bert
-from adapters_jax import heads
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
 
 WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
          'the', 'plot', '##s')
 VOCABULARY = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS)
-CONFIG = bert.BertConfig(
+CONFIG = encoder.BertConfig(
     vocab_size=len(VOCABULARY), dim=12, layers=3, heads=2, ffn_dim=20,
     positions=40)
 _VALUES = {
@@ -101,7 +101,7 @@ def write_data(
 
 
 def random_batch(
-    config: bert.BertConfig = CONFIG, batch: int = 4, length: int = 5,
+    config: encoder.BertConfig = CONFIG, batch: int = 4, length: int = 5,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
   """Returns a batch whose last rows are padded and whose last is filler."""
@@ -120,4 +120,4 @@ def random_batch(
 
 def init(model: heads.Classifier, seed: int = 0) -> dict:
   """Returns initialised parameters of a model."""
-  return jax.jit(lambda key: bert.init(model, key))(jax.random.key(seed))
+  return jax.jit(lambda key: encoder.init(model, key))(jax.random.key(seed))

@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 
-from adapters_jax import options
 from adapters_jax.data import tasks
+from adapters_jax import errors
 
 FORMATS = ('.tsv', '.csv', '.jsonl')
 
@@ -18,7 +18,7 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
   """Yields (line number, {column: value}); TSV has no quoting, CSV RFC 4180."""
   form = os.path.splitext(path)[1].lower()
   if form not in FORMATS:
-    raise options.UserError(
+    raise errors.UserError(
         f'{path}: the name must end in {", ".join(FORMATS)}')
   try:
     with open(path, encoding='utf-8-sig', newline='') as file:
@@ -30,12 +30,12 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
         reader = csv.DictReader(file, strict=True)
         for row in reader:
           if None in row or None in row.values():
-            raise options.UserError(
+            raise errors.UserError(
                 f'{path}, line {reader.line_num}: the row does not have the '
                 f'{len(reader.fieldnames)} columns of the header')
           yield reader.line_num, row
   except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise options.UserError(f'{path}: cannot be read ({error})') from error
+    raise errors.UserError(f'{path}: cannot be read ({error})') from error
 
 
 def _json_rows(
@@ -46,10 +46,10 @@ def _json_rows(
       try:
         row = json.loads(line)
       except ValueError as error:
-        raise options.UserError(
+        raise errors.UserError(
             f'{path}, line {number}: not JSON ({error})') from error
       if not isinstance(row, dict):
-        raise options.UserError(
+        raise errors.UserError(
             f'{path}, line {number}: a JSON object is needed')
       yield number, row
 
@@ -64,7 +64,7 @@ def _tab_rows(
       header = values
     elif line.strip():
       if len(values) != len(header):
-        raise options.UserError(
+        raise errors.UserError(
             f'{path}, line {number}: {len(values)} columns, but the header '
             f'has {len(header)}')
       yield number, dict(zip(header, values))
@@ -88,18 +88,18 @@ def read(
     for column in (*text_columns, *((label_column,) if label_column else ())):
       if column not in row:
         flag = 'label_column' if column == label_column else 'text_columns'
-        raise options.UserError(
+        raise errors.UserError(
             f'{path}, line {number}: no column {column!r}, only '
             f'{", ".join(map(str, row))}; name yours with --{flag}')
     texts.append(tuple(str(row[column]) for column in text_columns))
     if label_column:
       label = row[label_column]
       if label is None or str(label).strip() == '':
-        raise options.UserError(f'{path}, line {number}: the label is empty')
+        raise errors.UserError(f'{path}, line {number}: the label is empty')
       labels.append(str(label).strip())
     numbers.append(number)
   if not texts:
-    raise options.UserError(f'{path}: no examples in it')
+    raise errors.UserError(f'{path}: no examples in it')
   return texts, labels, numbers
 
 
@@ -111,7 +111,7 @@ def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
     except ValueError:
       score = math.nan
     if not math.isfinite(score):
-      raise options.UserError(
+      raise errors.UserError(
           f'{path}, line {number}: {label!r} is not a number; for classes use '
           '--file_task=classification')
     scores.append(score)
@@ -139,7 +139,7 @@ def load(
                 for name, path in paths.items()}
   classes = () if regression else tuple(sorted(set(read_files['train'][1])))
   if not regression and len(classes) < 2:
-    raise options.UserError(
+    raise errors.UserError(
         f'{paths["train"]}: all rows have the label {classes[0]!r}; two '
         'classes are needed, or --file_task=regression')
   splits = {}
@@ -149,7 +149,7 @@ def load(
     else:
       for label, number in zip(labels, numbers):
         if label not in classes:
-          raise options.UserError(
+          raise errors.UserError(
               f'{paths[name]}, line {number}: the label {label!r} does not '
               f'occur in {paths["train"]}, which has {", ".join(classes[:20])}')
       targets = np.array([classes.index(label) for label in labels], np.int32)

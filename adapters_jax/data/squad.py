@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from adapters_jax import options
 from adapters_jax.data import batching
 from adapters_jax.data import tasks
+from adapters_jax import errors
 
 # As in BERT's code for SQuAD, in word pieces.
 _STRIDE = 128
@@ -56,7 +56,7 @@ class Window:
 def find(name: str) -> tasks.Task:
   """Returns the task; UserError for any other name."""
   if name != TASK.name:
-    raise options.unknown('--task', name, (TASK.name,))
+    raise errors.unknown('--task', name, (TASK.name,))
   return TASK
 
 
@@ -76,18 +76,18 @@ def read_json(path: str) -> list[Question]:
         for article in articles for paragraph in article['paragraphs']
         for qa in paragraph['qas']]
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise options.UserError(
+    raise errors.UserError(
         f'{path}: not SQuAD v1.1 in JSON ({type(error).__name__}: {error})'
     ) from error
   if not questions:
-    raise options.UserError(f'{path}: no questions in it')
+    raise errors.UserError(f'{path}: no questions in it')
   for question in questions:
     if not question.answers:
-      raise options.UserError(
+      raise errors.UserError(
           f'{path}: question {question.name} has no answer, as v1.1 demands')
     for text, start in question.answers:
       if question.context[start:start + len(text)] != text:
-        raise options.UserError(
+        raise errors.UserError(
             f'{path}: an answer of question {question.name} is not at '
             f'character {start} of its paragraph')
   return questions

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from adapters_jax import assets
-from adapters_jax import options
+from adapters_jax.downloads import pinned
+from adapters_jax import errors
 
 # Beside a dataset made from raw files: what is unusual in it, a JSON list.
 NOTES = 'adapters_jax_notes.json'
@@ -27,7 +27,7 @@ NOTES = 'adapters_jax_notes.json'
 _BUILDERS = {
     'glue': 'tensorflow_datasets.text.glue',
     'squad': 'tensorflow_datasets',
-    'vader_sentiment': 'adapters_jax.data.sentiment',
+    'vader_sentiment': 'adapters_jax.data.vader',
 }
 _SQUAD = 'https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json'
 
@@ -124,13 +124,13 @@ TASKS = {task.name: task for task in (
 def find(name: str) -> Task:
   """Returns the task of a name; UserError with near matches if unknown."""
   if name not in TASKS:
-    raise options.unknown('--task', name, TASKS)
+    raise errors.unknown('--task', name, TASKS)
   return TASKS[name]
 
 
 def default_data_dir() -> str:
   """Returns where prepared datasets are kept without `--data_dir`."""
-  return os.path.join(assets.cache_dir(), 'tfds')
+  return os.path.join(pinned.cache_dir(), 'tfds')
 
 
 def _probe(builder, source: str) -> str:
@@ -161,14 +161,14 @@ def prepared(source: str, data_dir: str) -> Any:
     builder = tfds.builder(
         source, data_dir=data_dir, file_format='array_record')
   except ValueError as error:
-    raise options.UserError(
+    raise errors.UserError(
         f'--data_dir: {source} in {data_dir} is not stored as array_record, '
         'which is read without TensorFlow; give another folder') from error
-  with assets.locked(os.path.join(data_dir, source.replace('/', '-'))):
+  with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
       return builder
     probe = _probe(builder, source)
-    if probe and assets.status(probe) != 200:
+    if probe and pinned.status(probe) != 200:
       raise _absent(source, data_dir, f'{probe} cannot be reached')
     try:
       with contextlib.redirect_stdout(io.StringIO()):
@@ -182,13 +182,13 @@ def prepared(source: str, data_dir: str) -> Any:
   return builder
 
 
-def _absent(source: str, data_dir: str, reason: str) -> options.UserError:
+def _absent(source: str, data_dir: str, reason: str) -> errors.UserError:
   """Returns the error for a dataset that is not there, with the ways out."""
   other = (
       'pass --train_file and --dev_file' if source == 'squad' else
       'make it from raw files with `python -m scripts.prepare_glue --raw=DIR '
       '--data_dir=DIR` and pass that --data_dir')
-  return options.UserError(
+  return errors.UserError(
       f'{source} is not in {data_dir} and {reason}; run once with a network, '
       f'or {other}')
 
@@ -203,13 +203,13 @@ def require(names: Sequence[str], data_dir: str = '') -> None:
   for name in dict.fromkeys(names):
     try:
       prepared(find(name).source, data_dir or default_data_dir())
-    except options.UserError as error:
+    except errors.UserError as error:
       absent[name] = error
   if len(absent) == 1 or (absent and len(absent) == len(names)):
     raise next(iter(absent.values()))
   if absent:
     there = ','.join(name for name in names if name not in absent)
-    raise options.UserError(
+    raise errors.UserError(
         f'{next(iter(absent.values()))}; so too {", ".join(list(absent)[1:])}. '
         f'At hand is --task={there}')
 

@@ -10,7 +10,7 @@ from tokenizers import models
 from tokenizers import normalizers
 from tokenizers import pre_tokenizers
 
-from adapters_jax import options
+from adapters_jax import errors
 
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
@@ -49,7 +49,7 @@ def load(folder: str) -> tokenizers.Tokenizer:
   elif os.path.exists(os.path.join(folder, 'vocab.txt')):
     tokenizer = _from_vocabulary(folder)
   else:
-    raise options.UserError(
+    raise errors.UserError(
         f'--checkpoint: {folder} has neither tokenizer.json nor vocab.txt')
   tokenizer.no_padding()  # Files bring settings of their own.
   tokenizer.no_truncation()

@@ -4,12 +4,13 @@ To add one, write a config class (`parts.Method`) with its module, and name it
 in CONFIGS.
 """
 
+from adapters_jax.layers import activations
+from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import compacter
 from adapters_jax.methods import ia3
 from adapters_jax.methods import invertible
 from adapters_jax.methods import lora
-from adapters_jax.methods import parts
 from adapters_jax.methods import prefix
 from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
@@ -58,5 +59,5 @@ CONFIGS = {
         lora.LoRA(alpha=2, use_gating=True)),
 }
 
-ACTIVATIONS = parts.ACTIVATIONS
-Method = parts.Method
+ACTIVATIONS = activations.ACTIVATIONS
+Method = base.Method

@@ -13,11 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import dropout
-from adapters_jax import options
-from adapters_jax import products
-from adapters_jax.methods import batch_norm
-from adapters_jax.methods import parts
+from adapters_jax import errors
+from adapters_jax.layers import activations
+from adapters_jax.layers import batch_norm
+from adapters_jax.layers import dense
+from adapters_jax.layers import dropout
+from adapters_jax.methods import base
 
 SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
@@ -27,7 +28,7 @@ _NORM_EPSILON = 1e-5  # Of the norms inside an adapter.
 
 
 @dataclasses.dataclass(frozen=True)
-class Bottleneck(parts.Method):
+class Bottleneck(base.Method):
   """What a bottleneck adapter is and where it sits.
 
   x is what entered the sublayer, h what the sublayer made of it, LN its own
@@ -98,31 +99,31 @@ class Bottleneck(parts.Method):
 
   def __post_init__(self):
     if self.size is not None and self.size < 1:
-      raise options.UserError(
+      raise errors.UserError(
           f'adapter_size: {self.size} is not a size; give 1 or more')
     if self.init_scale < 0:
-      raise options.UserError(
+      raise errors.UserError(
           f'init_scale: {self.init_scale} is negative; it is a standard '
           'deviation')
-    parts.demand_choice('activation', self.activation, parts.ACTIVATIONS)
+    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
     for site in self.sites:
-      parts.demand_choice('adapter_sites', site, SITES)
-    parts.demand_choice('init', self.init, INITS)
+      base.demand_choice('adapter_sites', site, SITES)
+    base.demand_choice('init', self.init, INITS)
     for factor in dict(self._factors).values():
-      parts.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
+      base.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
     if isinstance(self.scaling, str):
-      parts.demand_choice('scaling', self.scaling, ('learned', 'channel'))
+      base.demand_choice('scaling', self.scaling, ('learned', 'channel'))
     if isinstance(self.residual_before_ln, str):
-      parts.demand_choice(
+      base.demand_choice(
           'residual_before_ln', self.residual_before_ln, ('post_add',))
-      parts.demand(
+      base.demand(
           self.original_ln_before, 'residual_before_ln', 'post_add',
           'original_ln_before=True with it')
-    parts.demand_rate('dropout', self.dropout)
-    parts.demand_rate('stochastic_depth', self.stochastic_depth)
-    parts.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
-    parts.demand_choice('inner_norm', self.inner_norm, NORMS)
-    parts.demand(self.is_parallel or not self.multiplicative,
+    base.demand_rate('dropout', self.dropout)
+    base.demand_rate('stochastic_depth', self.stochastic_depth)
+    base.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
+    base.demand_choice('inner_norm', self.inner_norm, NORMS)
+    base.demand(self.is_parallel or not self.multiplicative,
                  'multiplicative', True, 'is_parallel=True with it')
 
   @property
@@ -152,7 +153,7 @@ class Bottleneck(parts.Method):
     factors = dict(self._factors)
     factor = factors.get(str(layer), factors.get('default'))
     if factor is None:
-      raise options.UserError(
+      raise errors.UserError(
           f"reduction_factor: there is none for layer {layer}, nor a 'default'")
     return max(1, int(dim // factor))
 
@@ -174,11 +175,11 @@ class Bottleneck(parts.Method):
         'houlsby': nn.initializers.truncated_normal(self.init_scale),
         'bert': nn.initializers.normal(0.02),
         'mam_adapter': (nn.initializers.zeros if name == 'up'
-                        else parts.uniform_fan_in),
+                        else base.uniform_fan_in),
     }[self.init]
     return nn.Dense(
         features, kernel_init=init, dtype=x.dtype, name=name,
-        dot_general=products.dot_general)(x)
+        dot_general=dense.dot_general)(x)
 
 
 class BottleneckAdapter(nn.Module):
@@ -219,11 +220,11 @@ class BottleneckAdapter(nn.Module):
       hidden = config.project(
           hidden, config.width(dim, self.layer), f'down{suffix}', shared)
       hidden = self._inner_norm(hidden, f'inner_norm{suffix}', mask, train)
-      hidden = parts.ACTIVATIONS[config.activation](hidden)
+      hidden = activations.ACTIVATIONS[config.activation](hidden)
     out = config.project(hidden, dim, 'up', shared)
     out = self._scale(out, train)
     if config.use_gating:
-      out = out * parts.Gate(name='gating')(inputs, mask)
+      out = out * base.Gate(name='gating')(inputs, mask)
     if config.multiplicative:
       out = out * update
     if not config.ln_after:

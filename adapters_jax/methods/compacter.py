@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
-from adapters_jax.methods import parts
 
 # Of each [in, out] slice of a [terms, in, out] parameter of W. (The `adapters`
 # library takes 'glorot-normal' whatever its `hypercomplex_nonlinearity` says.)
@@ -60,10 +60,10 @@ class Compacter(bottleneck.Bottleneck):
 
   def __post_init__(self):
     super().__post_init__()
-    parts.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
-    parts.demand(self.phm_rank >= 1, 'phm_rank', self.phm_rank, '1 or more')
-    parts.demand_choice('phm_c_init', self.phm_c_init, ('normal', 'uniform'))
-    parts.demand_choice(
+    base.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
+    base.demand(self.phm_rank >= 1, 'phm_rank', self.phm_rank, '1 or more')
+    base.demand_choice('phm_c_init', self.phm_c_init, ('normal', 'uniform'))
+    base.demand_choice(
         'hypercomplex_nonlinearity', self.hypercomplex_nonlinearity, _INITS)
 
   def make_shared(self, name: str) -> nn.Module | None:
@@ -92,7 +92,7 @@ class Compacter(bottleneck.Bottleneck):
     """Returns W [n, inputs / n, features / n], its parameters in the module."""
     n = self.phm_dim
     for width in (inputs, features):
-      parts.demand(width % n == 0, 'phm_dim', n, f'a divisor of {width}')
+      base.demand(width % n == 0, 'phm_dim', n, f'a divisor of {width}')
     shape = (n, inputs // n, features // n)
     init = _INITS[self.hypercomplex_nonlinearity]
     if not self.factorized_phm_W:

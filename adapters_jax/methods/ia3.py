@@ -8,11 +8,11 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 
-from adapters_jax.methods import parts
+from adapters_jax.methods import base
 
 
 @dataclasses.dataclass(frozen=True)
-class IA3(parts.Method):
+class IA3(base.Method):
   """alpha * scale * y, for the output y of a linear layer, its bias included.
 
   At 'intermediate' it scales what enters the feed-forward activation, as the
@@ -33,7 +33,7 @@ class IA3(parts.Method):
   kind: ClassVar[str] = 'linear'
 
   def __post_init__(self):
-    parts.demand_sites(self.sites, parts.LINEARS)
+    base.demand_sites(self.sites, base.LINEARS)
 
   @property
   def needs_all_rows(self) -> bool:
@@ -62,7 +62,7 @@ class IA3Inputs(IA3):
 
   def __post_init__(self):
     super().__post_init__()
-    parts.demand(
+    base.demand(
         not self.use_gating, 'use_gating', True, 'ia3 a gate, not ia3_inputs')
 
   def make(self, name: str, layer: int) -> nn.Module:
@@ -104,6 +104,6 @@ class ScaleOutput(nn.Module):
     del weights, shared, train
     scale = self.param('scale', nn.initializers.ones, y.shape[-1:])
     if self.config.use_gating:
-      gate = parts.Gate(name='gating')(x, mask)
+      gate = base.Gate(name='gating')(x, mask)
       return y * scale.astype(y.dtype) * gate
     return y * (self.config.alpha * scale).astype(y.dtype)

@@ -7,11 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax.methods import parts
+from adapters_jax.layers import activations
+
+from adapters_jax.methods import base
 
 
 @dataclasses.dataclass(frozen=True)
-class Invertible(parts.Method):
+class Invertible(base.Method):
   """NICE's coupling (Dinh et al., 2015) of the halves of an embedding.
 
   y1 = x1 + f(x2); y2 = x2 + g(y1), with two-layer networks f and g.
@@ -26,8 +28,8 @@ class Invertible(parts.Method):
   kind: ClassVar[str] = 'embedding'
 
   def __post_init__(self):
-    parts.demand(self.factor > 0, 'factor', self.factor, 'more than 0')
-    parts.demand_choice('activation', self.activation, parts.ACTIVATIONS)
+    base.demand(self.factor > 0, 'factor', self.factor, 'more than 0')
+    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
@@ -50,7 +52,7 @@ class Network(nn.Module):
     hidden = nn.Dense(
         max(1, int(half // self.config.factor)), name='down',
         kernel_init=init, dtype=x.dtype)(x)
-    hidden = parts.ACTIVATIONS[self.config.activation](hidden)
+    hidden = activations.ACTIVATIONS[self.config.activation](hidden)
     return nn.Dense(half, name='up', kernel_init=init, dtype=x.dtype)(hidden)
 
 
@@ -66,7 +68,7 @@ class Coupling(nn.Module):
       self, x: jax.Array, mask: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     """Returns (y, mask) of embeddings x [batch, length, dim], dim even."""
-    parts.demand(
+    base.demand(
         x.shape[-1] % 2 == 0, 'invertible', x.shape[-1], 'an even width')
     first, second = jnp.split(x, 2, axis=-1)
     first = first + self.f(second)

@@ -12,15 +12,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import dropout
-from adapters_jax.methods import parts
+from adapters_jax.layers import dropout
+from adapters_jax.methods import base
 
 INITS = ('lora', 'bert')
 DORA = ('', 'adapters', 'peft')
 
 
 @dataclasses.dataclass(frozen=True)
-class LoRA(parts.Method):
+class LoRA(base.Method):
   """y + scale * (x @ a @ b): a low-rank update of a linear layer.
 
   DoRA further rescales the columns of the updated kernel to a learned
@@ -53,11 +53,11 @@ class LoRA(parts.Method):
   kind: ClassVar[str] = 'linear'
 
   def __post_init__(self):
-    parts.demand(self.r >= 1, 'r', self.r, '1 or more')
-    parts.demand_sites(self.sites, parts.LINEARS)
-    parts.demand_rate('dropout', self.dropout)
-    parts.demand_choice('init', self.init, INITS)
-    parts.demand_choice('dora', self.dora, DORA)
+    base.demand(self.r >= 1, 'r', self.r, '1 or more')
+    base.demand_sites(self.sites, base.LINEARS)
+    base.demand_rate('dropout', self.dropout)
+    base.demand_choice('init', self.init, INITS)
+    base.demand_choice('dora', self.dora, DORA)
 
   @property
   def scale(self) -> float:
@@ -107,7 +107,7 @@ class LoRAUpdate(nn.Module):
     """
     del shared
     config = self.config
-    a_init, b_init = parts.uniform_fan_in, nn.initializers.zeros
+    a_init, b_init = base.uniform_fan_in, nn.initializers.zeros
     if config.init == 'bert':
       a_init = b_init = nn.initializers.normal(0.02)
     a = self.param('a', a_init, (x.shape[-1], config.r))
@@ -115,7 +115,7 @@ class LoRAUpdate(nn.Module):
     dropped = dropout.Dropout(config.dropout)(x, train=train)
     delta = (dropped @ a.astype(x.dtype)) @ b.astype(x.dtype)
     if config.use_gating:
-      delta = delta * parts.Gate(name='gating')(x, mask)
+      delta = delta * base.Gate(name='gating')(x, mask)
     else:
       delta = delta * config.scale
     if not config.dora:

@@ -8,13 +8,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import dropout
+from adapters_jax.layers import activations
+from adapters_jax.layers import dropout
+from adapters_jax.methods import base
 from adapters_jax import trees
-from adapters_jax.methods import parts
 
 
 @dataclasses.dataclass(frozen=True)
-class PrefixTuning(parts.Method):
+class PrefixTuning(base.Method):
   """Keys and values of learned positions, which every token attends to.
 
   Attributes:
@@ -42,14 +43,14 @@ class PrefixTuning(parts.Method):
   kind: ClassVar[str] = 'key_value'
 
   def __post_init__(self):
-    parts.demand(
+    base.demand(
         self.prefix_length >= 1, 'prefix_length', self.prefix_length,
         '1 or more')
-    parts.demand(
+    base.demand(
         self.bottleneck_size >= 1, 'bottleneck_size', self.bottleneck_size,
         '1 or more')
-    parts.demand_choice('activation', self.activation, parts.ACTIVATIONS)
-    parts.demand_rate('dropout', self.dropout)
+    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
+    base.demand_rate('dropout', self.dropout)
 
   @property
   def position_shift(self) -> int:
@@ -94,11 +95,11 @@ class Pool(nn.Module):
       embedding = self.param(
           'embedding', nn.initializers.normal(1.0), (length, dim))
       hidden = nn.Dense(
-          config.bottleneck_size, kernel_init=parts.uniform_fan_in,
+          config.bottleneck_size, kernel_init=base.uniform_fan_in,
           name='down')(embedding)
-      hidden = parts.ACTIVATIONS[config.activation](hidden)
+      hidden = activations.ACTIVATIONS[config.activation](hidden)
       flat = nn.Dense(
-          width, kernel_init=parts.uniform_fan_in, name='up')(hidden)
+          width, kernel_init=base.uniform_fan_in, name='up')(hidden)
     flat = dropout.Dropout(config.dropout)(flat, train=train)
     return flat.reshape(length, count, 2, dim).transpose(1, 2, 0, 3)
 
@@ -135,7 +136,7 @@ class Prepend(nn.Module):
     both = jnp.broadcast_to(both, (2, batch, *both.shape[2:]))
     if config.use_gating:
       outputs = 1 if config.shared_gating else 2
-      gates = parts.Gate(outputs, name='gating')(x, mask)
+      gates = base.Gate(outputs, name='gating')(x, mask)
       gates = gates[:, :, None, :, None]  # [batch, 1, 1, outputs, 1]
       both = jnp.stack(
           [both[0] * gates[:, :, :, 0], both[1] * gates[:, :, :, -1]])

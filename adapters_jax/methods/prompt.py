@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters_jax import options
+from adapters_jax import errors
+from adapters_jax.methods import base
 from adapters_jax import trees
-from adapters_jax.methods import parts
 
 COMBINE = ('prefix', 'prefix_after_bos', 'words')
 INITS = ('random_uniform', 'from_string')
 
 
 @dataclasses.dataclass(frozen=True)
-class PromptTuning(parts.Method):
+class PromptTuning(base.Method):
   """Vectors inserted among the embedded tokens.
 
   After the embedding block (the `adapters` library), no position is added to
@@ -49,14 +49,14 @@ class PromptTuning(parts.Method):
   kind: ClassVar[str] = 'embedding'
 
   def __post_init__(self):
-    parts.demand(
+    base.demand(
         self.prompt_length >= 1, 'prompt_length', self.prompt_length,
         '1 or more')
-    parts.demand_choice('combine', self.combine, COMBINE)
-    parts.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
-    parts.demand_choice('prompt_init', self.prompt_init, INITS)
+    base.demand_choice('combine', self.combine, COMBINE)
+    base.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
+    base.demand_choice('prompt_init', self.prompt_init, INITS)
     if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
-      raise options.UserError(
+      raise errors.UserError(
           "prompt_init: give both prompt_init=from_string and prompt_init_text="
           "'...', or neither")
 

@@ -7,12 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import dropout
-from adapters_jax.methods import parts
+from adapters_jax.layers import activations
+from adapters_jax.layers import dropout
+from adapters_jax.methods import base
 
 
 @dataclasses.dataclass(frozen=True)
-class ReFT(parts.Method):
+class ReFT(base.Method):
   """z + (activation(W z + b) - R z) R at a text's first and last tokens.
 
   R [r, dim] has orthonormal rows for LoReft: its parameter is orthonormalised
@@ -45,12 +46,12 @@ class ReFT(parts.Method):
   kind: ClassVar[str] = 'layer'
 
   def __post_init__(self):
-    parts.demand(self.r >= 1, 'r', self.r, '1 or more')
+    base.demand(self.r >= 1, 'r', self.r, '1 or more')
     for name in ('prefix_positions', 'suffix_positions'):
-      parts.demand(getattr(self, name) >= 0, name, getattr(self, name),
+      base.demand(getattr(self, name) >= 0, name, getattr(self, name),
                    '0 or more')
-    parts.demand_choice('activation', self.activation, parts.ACTIVATIONS)
-    parts.demand_rate('dropout', self.dropout)
+    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
+    base.demand_rate('dropout', self.dropout)
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether this method has a module at that place."""
@@ -71,11 +72,11 @@ class Edit(nn.Module):
     """Returns the edited z [batch, rows, dim]."""
     config, dim = self.config, z.shape[-1]
     source = nn.Dense(
-        config.r, kernel_init=parts.uniform_fan_in, dtype=z.dtype,
+        config.r, kernel_init=base.uniform_fan_in, dtype=z.dtype,
         name='source')(z)
-    source = parts.ACTIVATIONS[config.activation](source)
+    source = activations.ACTIVATIONS[config.activation](source)
     init = (nn.initializers.orthogonal() if config.orthogonality
-            else parts.uniform_fan_in)
+            else base.uniform_fan_in)
     projection = self.param('projection', init, (dim, config.r))
     if config.orthogonality:
       projection = orthonormal(projection)

@@ -7,8 +7,8 @@ import types
 import typing
 from typing import Any
 
+from adapters_jax import errors
 from adapters_jax import methods
-from adapters_jax import options
 from adapters_jax.methods import words
 
 _BOOLEANS = {'true': 'True', 'false': 'False'}  # As a flag has them.
@@ -32,11 +32,11 @@ def parse(text: str, flag: str = 'adapter config') -> tuple[Any, ...]:
   for part in _split(text, '|'):
     found = _PART.fullmatch(part)
     if not found:
-      raise options.UserError(
+      raise errors.UserError(
           f'{flag}: {part.strip()!r} is not of the form NAME[FIELD=VALUE, ...]')
     name, fields = found.groups()
     if name not in methods.CONFIGS:
-      raise options.unknown(flag, name, methods.CONFIGS)
+      raise errors.unknown(flag, name, methods.CONFIGS)
     values = _parse_fields(fields or '', name, flag)
     configs.extend(_with_fields(methods.CONFIGS[name], values, name, flag))
   return tuple(configs)
@@ -69,7 +69,7 @@ def check_layers(configs: tuple[Any, ...], layers: int, flag: str) -> None:
     for field in ('layers', 'leave_out'):
       for layer in getattr(config, field, None) or ():
         if not 0 <= layer < layers:
-          raise options.UserError(
+          raise errors.UserError(
               f'{flag}: {field}: there is no layer {layer}; the model has '
               f'{layers} layers, numbered 0 to {layers - 1}')
 
@@ -98,11 +98,11 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
       continue
     field, equals, value = (s.strip() for s in part.partition('='))
     if not equals or not field.isidentifier():
-      raise options.UserError(
+      raise errors.UserError(
           f'{flag}: {part.strip()!r} in {name}[...] is not of the form '
           'FIELD=VALUE')
     if field in values:
-      raise options.UserError(f'{flag}: {name} is given {field} twice')
+      raise errors.UserError(f'{flag}: {name} is given {field} twice')
     try:
       values[field] = ast.literal_eval(_BOOLEANS.get(value, value))
     except (ValueError, SyntaxError):
@@ -120,7 +120,7 @@ def _with_fields(
   for word, value in values.items():
     takers = [i for i, names in enumerate(known) if word in names]
     if not takers and word not in fixed:
-      raise options.unknown(
+      raise errors.unknown(
           f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
     for index in takers:
       given[index][word] = value
@@ -129,8 +129,8 @@ def _with_fields(
       words.check_fixed(word, values[word], fixed[word])
     return [_changed(config, changes)
             for config, changes in zip(configs, given, strict=True)]
-  except options.UserError as error:
-    raise options.UserError(f'{flag}: {name}: {error}') from error
+  except errors.UserError as error:
+    raise errors.UserError(f'{flag}: {name}: {error}') from error
 
 
 def _changed(config: Any, values: dict[str, Any]) -> Any:
@@ -167,7 +167,7 @@ def convert(value: Any, wanted: Any, what: str) -> Any:
   names = ' or '.join(
       'None' if c is type(None) else getattr(c, '__name__', str(c))
       if not typing.get_args(c) else str(c) for c in choices)
-  raise options.UserError(f'{what}: give {names}')
+  raise errors.UserError(f'{what}: give {names}')
 
 
 def _is(value: Any, kind: Any) -> bool:

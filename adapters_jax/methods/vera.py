@@ -9,12 +9,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax import dropout
-from adapters_jax.methods import parts
+from adapters_jax.layers import dropout
+from adapters_jax.methods import base
 
 
 @dataclasses.dataclass(frozen=True)
-class VeRA(parts.Method):
+class VeRA(base.Method):
   """y + scale * b * ((d * (x @ A)) @ B), A and B random and never trained.
 
   All sites share A and B; a site narrower than the widest reads its first rows
@@ -45,9 +45,9 @@ class VeRA(parts.Method):
   kind: ClassVar[str] = 'linear'
 
   def __post_init__(self):
-    parts.demand(self.r >= 1, 'r', self.r, '1 or more')
-    parts.demand_sites(self.sites, parts.LINEARS)
-    parts.demand_rate('dropout', self.dropout)
+    base.demand(self.r >= 1, 'r', self.r, '1 or more')
+    base.demand_sites(self.sites, base.LINEARS)
+    base.demand_rate('dropout', self.dropout)
 
   @property
   def needs_all_rows(self) -> bool:
@@ -79,8 +79,8 @@ class Projections(nn.Module):
     reads = [shape.ffn_dim if s == 'ffn_output' else shape.dim for s in sites]
     writes = [
         shape.ffn_dim if s == 'intermediate' else shape.dim for s in sites]
-    a = self.param('fixed_a', parts.uniform_he, (max(reads), rank))
-    b = self.param('fixed_b', parts.uniform_he, (rank, max(writes)))
+    a = self.param('fixed_a', base.uniform_he, (max(reads), rank))
+    b = self.param('fixed_b', base.uniform_he, (rank, max(writes)))
     return jax.lax.stop_gradient({'a': a, 'b': b})
 
 
@@ -111,7 +111,7 @@ class VeRAUpdate(nn.Module):
     hidden = self._weigh('d', dropped @ shared['a'][:inputs], config.vera_d)
     delta = self._weigh('b', hidden @ shared['b'][:, :outputs], config.vera_b)
     if config.use_gating:
-      return y + delta * parts.Gate(name='gating')(x, mask)
+      return y + delta * base.Gate(name='gating')(x, mask)
     return y + delta * (config.alpha / config.r)
 
   def _weigh(self, name, values, start):

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
-from adapters_jax import options
+from adapters_jax import errors
+from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import compacter
 from adapters_jax.methods import ia3
 from adapters_jax.methods import invertible
 from adapters_jax.methods import lora
-from adapters_jax.methods import parts
 from adapters_jax.methods import prefix
 from adapters_jax.methods import reft
 from adapters_jax.methods import vera
@@ -80,7 +80,7 @@ def fixed(configs: Sequence[Any]) -> dict[str, Any]:
 def check_fixed(word: str, value: Any, wanted: Any) -> None:
   """Raises UserError unless a word of `fixed` has its one value."""
   if value != wanted:
-    raise options.UserError(
+    raise errors.UserError(
         f'{word}={value!r}: here it is {wanted!r}; {_ADVICE[word]}')
 
 
@@ -110,10 +110,10 @@ def to_fields(config: Any, values: dict[str, Any]) -> dict[str, Any]:
     if word in fields and word in of(config):
       fields[field] = fields.pop(word)
       if word == 'use_dora':
-        parts.demand_choice(word, fields[field], (True, False))
+        base.demand_choice(word, fields[field], (True, False))
         fields[field] = 'adapters' if fields[field] else ''
       elif word == 'non_linearity':
-        parts.demand_choice(word, fields[field], ACTIVATIONS)
+        base.demand_choice(word, fields[field], ACTIVATIONS)
         fields[field] = ACTIVATIONS[fields[field]]
   if fields.get('layers') == 'all':
     fields['layers'] = None
@@ -124,18 +124,18 @@ def to_fields(config: Any, values: dict[str, Any]) -> dict[str, Any]:
   if 'attn_matrices' in fields:
     sites -= set(MATRICES.values())
     letters = fields.pop('attn_matrices')
-    parts.demand(isinstance(letters, (list, tuple)), 'attn_matrices', letters,
+    base.demand(isinstance(letters, (list, tuple)), 'attn_matrices', letters,
                  'a list')
     for letter in letters:
-      parts.demand_choice('attn_matrices', letter, MATRICES)
+      base.demand_choice('attn_matrices', letter, MATRICES)
       sites.add(MATRICES[letter])
   for word, places in flags.items():
     if word in fields:
       on = fields.pop(word)
-      parts.demand_choice(word, on, (True, False))
+      base.demand_choice(word, on, (True, False))
       if not on:
         sites -= set(places)
       elif not sites & set(places):
         sites |= set(places)
-  fields['sites'] = tuple(s for s in parts.LINEARS if s in sites)
+  fields['sites'] = tuple(s for s in base.LINEARS if s in sites)
   return fields

@@ -1,0 +1,191 @@
+"""Named adapters on one base: a plain dict, and pure functions on it.
+
+A bank is `{name: Adapter}`. Every function returns a new value and leaves its
+arguments as they are, so a mistake changes nothing.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+import io
+
+import jax
+import rich.console
+import rich.markup
+import rich.table
+
+from adapters_jax import errors
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+
+
+Bank = dict[str, adapter_lib.Adapter]
+
+
+def find(
+    bank: Mapping[str, adapter_lib.Adapter], name: str
+) -> adapter_lib.Adapter:
+  """Returns the adapter of a name.
+
+  Raises:
+    options.UserError: there is none; names near ones.
+  """
+  if name not in bank:
+    if not bank:
+      raise errors.UserError(f'adapter: unknown {name!r}; the bank is empty')
+    raise errors.unknown('adapter', name, bank)
+  return bank[name]
+
+
+def add(
+    bank: Mapping[str, adapter_lib.Adapter], name: str,
+    adapter: adapter_lib.Adapter, *,
+    overwrite: bool = False,
+) -> Bank:
+  """Returns the bank with one more adapter.
+
+  Raises:
+    options.UserError: the name is taken, and `overwrite` is false.
+  """
+  if name in bank and not overwrite:
+    raise errors.UserError(
+        f'adapter: there is a {name!r} already; give another name or '
+        'overwrite=True')
+  return {**bank, name: adapter}
+
+
+def delete(bank: Mapping[str, adapter_lib.Adapter], name: str) -> Bank:
+  """Returns the bank without an adapter; an unknown name is a UserError."""
+  find(bank, name)
+  return {key: value for key, value in bank.items() if key != name}
+
+
+def rename(
+    bank: Mapping[str, adapter_lib.Adapter], old: str, new: str, *,
+    overwrite: bool = False,
+) -> Bank:
+  """Returns the bank with an adapter under a new name, in its old place.
+
+  Raises:
+    options.UserError: `old` is unknown, or `new` is taken and `overwrite` is
+      false.
+  """
+  adapter = find(bank, old)
+  add(bank, new, adapter, overwrite=overwrite or new == old)
+  return {new if key == old else key: value for key, value in bank.items()
+          if key == old or key != new}
+
+
+def activate(
+    bank: Mapping[str, adapter_lib.Adapter], name: str,
+    shape: encoder.BertConfig,
+    base: trees.Tree,
+) -> tuple[heads.Classifier | heads.SpanSelector, trees.Tree]:
+  """Returns (model, params) of the base with an adapter and its head.
+
+  Args:
+    bank: The adapters.
+    name: Of the one to use.
+    shape: Of the base.
+    base: The pretrained tree.
+
+  Raises:
+    options.UserError: unknown name, or an adapter without a head.
+  """
+  adapter = find(bank, name)
+  if adapter.outputs is None:
+    raise errors.UserError(f'adapter: {name!r} has no head')
+  model = heads.make(
+      shape, adapter.methods, adapter.outputs, adapter.head_input)
+  return model, trees.overlay(base, adapter.tuned)
+
+
+def stack(
+    bank: Mapping[str, adapter_lib.Adapter], names: Iterable[str]
+) -> tuple[adapter_lib.Adapter, trees.Tree]:
+  """Returns (the first adapter, leaves [n, ...]) of n adapters of one shape.
+
+  Raises:
+    options.UserError: no name, an unknown one, or adapters of different
+      methods or shapes.
+  """
+  names = list(names)
+  if not names:
+    raise errors.UserError('adapter: name one or more')
+  adapters = [find(bank, name) for name in names]
+  first = adapters[0]
+  for name, adapter in zip(names, adapters, strict=True):
+    if (adapter.methods, adapter.head_input) != (
+        first.methods, first.head_input):
+      raise errors.UserError(
+          f'adapter: {name!r} is of another method than {names[0]!r}; a batch '
+          'mixes adapters of one')
+    try:
+      trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
+    except ValueError as error:
+      raise errors.UserError(str(error)) from error
+  return first, trees.stack(adapter.tuned for adapter in adapters)
+
+
+def apply_mixed(
+    model: heads.Classifier, base: trees.Tree, stacked: trees.Tree,
+    ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
+) -> jax.Array:
+  """Classifies a batch with an adapter of its own for each example.
+
+  Args:
+    model: The classifier of one of the adapters.
+    base: The pretrained tree.
+    stacked: Of `stack`.
+    ids: [batch] int32, which of the stacked adapters each example takes.
+    tokens: [batch, length] int32.
+    segments: [batch, length] int32.
+    mask: [batch, length] bool.
+
+  Returns:
+    [batch, outputs] logits.
+  """
+
+  def one(tuned, *example):
+    inputs = (array[None] for array in example)
+    params = trees.overlay(base, tuned)
+    return model.apply({'params': params}, *inputs)[0]
+
+  return jax.vmap(one)(trees.take(stacked, ids), tokens, segments, mask)
+
+
+def summary(
+    bank: Mapping[str, adapter_lib.Adapter], base: trees.Tree,
+    active: str | None = None,
+) -> str:
+  """Returns a table: name, method, parameters, % of the base, active.
+
+  Parameters are those that training changes, head and norms included.
+
+  Args:
+    bank: The adapters.
+    base: The pretrained tree.
+    active: The name of the one in use, None for none.
+
+  Raises:
+    options.UserError: `active` is unknown.
+  """
+  if active is not None:
+    find(bank, active)
+  table = rich.table.Table()
+  for column in ('name', 'method', 'parameters', '% of base', 'active'):
+    table.add_column(
+        column, justify='right' if column[0] in 'p%' else 'left')
+  escape = rich.markup.escape  # '[r=4]' is not an order to the console.
+  total = trees.count(base)
+  for name, adapter in bank.items():
+    count = trees.count_trained(adapter.tuned)
+    table.add_row(
+        escape(name), escape(adapter.method), f'{count:,}',
+        f'{100 * count / total:.2f}', 'yes' if name == active else '')
+  table.add_section()
+  table.add_row('base', '', f'{total:,}', '100.00', '')
+  text = io.StringIO()
+  rich.console.Console(file=text, width=100).print(table)
+  return text.getvalue()

@@ -1,0 +1,73 @@
+"""A saved adapter: `tuned.safetensors` and `config.json` in a folder."""
+
+import json
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.downloads import atomic
+
+FORMAT = 1
+WEIGHTS = 'tuned.safetensors'
+SETTINGS = 'config.json'
+
+
+def save_tuned(
+    folder: str, tuned: trees.Tree, settings: dict[str, Any]
+) -> None:
+  """Writes tuned.safetensors and config.json, loadable on any device.
+
+  Args:
+    folder: Made if absent.
+    tuned: The partial tree; saved whole, so head and norms are never lost.
+    settings: What a reader needs to build the model; see `prepare.artefact`.
+  """
+  os.makedirs(folder, exist_ok=True)
+  flat = {path: np.ascontiguousarray(leaf)
+          for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
+  path = os.path.join(folder, WEIGHTS)
+  with open(f'{path}.part', 'wb') as file:  # With the user's own permissions.
+    file.write(safetensors_numpy.save(flat))
+  os.replace(f'{path}.part', path)
+  atomic.write_json(
+      os.path.join(folder, SETTINGS), {'format': FORMAT, **settings})
+
+
+def load_settings(folder: str) -> dict[str, Any]:
+  """Returns what was saved beside a tuned tree.
+
+  Raises:
+    options.UserError: there is no saved adapter in the folder.
+  """
+  path = os.path.join(folder, SETTINGS)
+  try:
+    with open(path, encoding='utf-8') as file:
+      settings = json.load(file)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+        f'{folder} holds no saved adapter: {path} cannot be read ({error})'
+    ) from error
+  if not isinstance(settings, dict) or settings.get('format') != FORMAT:
+    raise errors.UserError(
+        f'{path} is not of format {FORMAT}, which this version reads')
+  return settings
+
+
+def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
+  """Returns (tuned tree of numpy arrays, settings) of a folder.
+
+  Raises:
+    options.UserError: there is no saved adapter, or it is damaged.
+  """
+  settings = load_settings(folder)
+  path = os.path.join(folder, WEIGHTS)
+  try:
+    flat = safetensors_numpy.load_file(path)
+  except Exception as error:  # The library raises its own and OSErrors.
+    raise errors.UserError(f'{path} cannot be read ({error})') from error
+  return trees.unflatten(flat), settings

@@ -1,0 +1,119 @@
+"""Test predictions as files for the GLUE server (gluebenchmark.com).
+
+One TSV a test set with the columns index and prediction; the server takes them
+zipped. Classes are numbers or names, as the task's own data has them.
+"""
+
+from collections.abc import Sequence
+import os
+import zipfile
+
+import numpy as np
+
+from adapters_jax.adapters import prediction as prediction_lib
+from adapters_jax.data import tasks
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.sweeps import campaign
+
+# The server's file for each (task, split).
+FILES = {
+    ('cola', 'test'): 'CoLA.tsv',
+    ('sst2', 'test'): 'SST-2.tsv',
+    ('mrpc', 'test'): 'MRPC.tsv',
+    ('qqp', 'test'): 'QQP.tsv',
+    ('stsb', 'test'): 'STS-B.tsv',
+    ('mnli', 'test'): 'MNLI-m.tsv',
+    ('mnli', 'test_mismatched'): 'MNLI-mm.tsv',
+    ('qnli', 'test'): 'QNLI.tsv',
+    ('rte', 'test'): 'RTE.tsv',
+    ('wnli', 'test'): 'WNLI.tsv',
+}
+_NAMED = ('mnli', 'qnli', 'rte')  # Their classes go by name.
+
+
+def format_predictions(task: tasks.Task, logits: np.ndarray) -> list[str]:
+  """Returns the prediction column for logits [examples, outputs]."""
+  if not task.labels:  # STS-B's scale ends at 0 and 5.
+    return [f'{score:.3f}' for score in np.clip(logits[:, 0], 0, 5)]
+  classes = logits.argmax(-1)
+  if task.name in _NAMED:
+    return [task.labels[c] for c in classes]
+  return [str(c) for c in classes]
+
+
+def write_tsv(path: str, predictions: Sequence[str]) -> None:
+  """Writes the columns index and prediction."""
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with open(path, 'w', encoding='utf-8', newline='\n') as file:
+    file.write('index\tprediction\n')
+    for index, prediction in enumerate(predictions):
+      file.write(f'{index}\t{prediction}\n')
+
+
+def write(
+    task: tasks.Task, workdir: str, data_dir: str, checkpoint: str
+) -> list[str]:
+  """Writes the test predictions of a finished run beside its record.
+
+  Args:
+    task: One of GLUE's.
+    workdir: Of the run.
+    data_dir: Where TFDS keeps its files.
+    checkpoint: Name or folder of the base.
+
+  Returns:
+    The paths, none if the data has no test split.
+  """
+  loaded = prediction_lib.load(workdir, checkpoint)
+  splits = tasks.load(task, data_dir)
+  paths = []
+  for (name, split), file in FILES.items():
+    if name == task.name and split in splits:
+      logits = prediction_lib.logits(loaded, splits[split].texts)
+      paths.append(os.path.join(workdir, 'predictions', file))
+      write_tsv(paths[-1], format_predictions(task, logits))
+  return paths
+
+
+def write_best(
+    outcome: campaign.Outcome, config: config_lib.Config, target: str
+) -> list[str]:
+  """Writes the predictions of each task's run best on dev, and zips them.
+
+  Args:
+    outcome: Finished runs of any tasks; those not of GLUE are passed over.
+    config: The settings that were crossed, for paths and the checkpoint.
+    target: The zip file to write.
+
+  Returns:
+    The paths of the TSVs, and of the zip at the end if there are any.
+
+  Raises:
+    options.UserError: a best run's adapter is not on this machine.
+  """
+  best = {}
+  for record, folder in zip(outcome.records, outcome.folders):
+    task = record.config['task']
+    if (task, 'test') not in FILES or record.config['train_file']:
+      continue
+    if task not in best or (
+        records.primary(record) > records.primary(best[task][0])):
+      best[task] = record, folder
+  paths = []
+  for task, (record, folder) in best.items():
+    if not os.path.isdir(os.path.join(folder, 'adapter')):
+      raise errors.UserError(
+          f'--write_predictions: the best run of {task} left no adapter in '
+          f'{folder}, only a record; run it anew without --records')
+    trained_on = record.config['checkpoint']
+    paths += write(
+        tasks.find(task), folder, config.data_dir,
+        config.checkpoint if '@' in trained_on else trained_on)
+  if paths:
+    with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:
+      for path in paths:
+        archive.write(path, os.path.basename(path))
+    paths.append(target)
+  return paths

@@ -1,1 +1,0 @@
-"""Adapters of other libraries: their files read and written."""

@@ -1,0 +1,114 @@
+"""Models for tasks: the encoder and what reads it."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax.layers import dropout
+from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import sites
+
+
+class Classifier(nn.Module):
+  """BERT with a linear head on [CLS], for classes or for one score.
+
+  Attributes:
+    config: The encoder.
+    outputs: Classes, or 1 for regression.
+    head_input: 'cls' for the last hidden state of [CLS], 'pooler' for BERT's
+      tanh layer over it, as in the authors' code.
+  """
+  config: encoder_lib.BertConfig
+  outputs: int
+  head_input: str = 'cls'
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array | None = None,
+      segments: jax.Array | None = None,
+      mask: jax.Array | None = None,
+      *,
+      hidden: jax.Array | None = None,
+      train: bool = False,
+  ) -> jax.Array:
+    """Classifies a batch.
+
+    Args:
+      tokens: [batch, length] int32 word pieces, [CLS] first.
+      segments: [batch, length] int32, 0 or 1.
+      mask: [batch, length] bool, False at padding.
+      hidden: [batch, length, dim] In place of tokens and segments; see Bert.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, outputs] float32 logits (or scores).
+    """
+    encoder = encoder_lib.Bert(self.config)
+    nn.share_scope(self, encoder)  # The head's paths beside the encoder's.
+    last = encoder(
+        tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
+    summary = last[:, 0]  # [batch, dim]
+    if self.head_input == 'pooler':
+      pooler = encoder_lib.dense(self.config, self.config.dim, 'pooler')
+      summary = nn.tanh(pooler(summary))
+    summary = dropout.Dropout(self.config.dropout)(summary, train=train)
+    logits = encoder_lib.dense(self.config, self.outputs, 'head')(summary)
+    return logits.astype(jnp.float32)
+
+
+class SpanSelector(nn.Module):
+  """BERT with a linear head on every position (Devlin et al., 2019, 4.2)."""
+  config: encoder_lib.BertConfig
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array,
+      segments: jax.Array,
+      mask: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """Scores where an answer starts and ends.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 in the question, 1 in the paragraph.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, length, 2] float32 logits, very negative at padding. A prompt's
+      positions have none.
+    """
+    encoder = encoder_lib.Bert(self.config)
+    nn.share_scope(self, encoder)
+    hidden = encoder(tokens, segments, mask, train=train)[-1]
+    if hidden.shape[1] != tokens.shape[1]:
+      hidden = hidden[:, sites.text_rows(
+          self.config.adapters, tokens.shape[1])]
+    logits = encoder_lib.dense(self.config, 2, 'head')(hidden)
+    return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
+
+
+def make(
+    shape: encoder_lib.BertConfig, configs: tuple[Any, ...], outputs: int,
+    head_input: str,
+) -> Classifier | SpanSelector:
+  """Returns the model of an adapter with a head.
+
+  Args:
+    shape: Of the base.
+    configs: The adapter's methods.
+    outputs: Of the head.
+    head_input: 'cls' or 'pooler' for a classifier, 'tokens' for a head of two
+      outputs on every position.
+  """
+  config = dataclasses.replace(shape, adapters=configs)
+  if head_input == 'tokens':
+    return SpanSelector(config)
+  return Classifier(config, outputs, head_input)

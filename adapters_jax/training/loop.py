@@ -1,0 +1,149 @@
+"""The training loop, which keeps the best tuned tree of a run."""
+
+from collections.abc import Callable
+import math
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.training import steps as steps_lib
+
+
+@flax.struct.dataclass
+class Progress:
+  """Everything a run needs to go on: saved for resuming.
+
+  Attributes:
+    state: The training state.
+    best: Copy of the tuned tree with the best dev score so far.
+    best_score: float32, its score; -inf before the first evaluation.
+    best_step: int32, the steps it had taken.
+  """
+  state: steps_lib.TrainState
+  best: trees.Tree
+  best_score: jax.Array
+  best_step: jax.Array
+
+
+class Interrupted(Exception):
+  """A run was asked to stop and has saved what it had."""
+
+
+def init_progress(state: steps_lib.TrainState) -> Progress:
+  """Returns the progress of a run that has not begun."""
+  return Progress(
+      state=state, best=jax.tree.map(jnp.copy, state.tuned),
+      best_score=jnp.asarray(-jnp.inf, jnp.float32),
+      best_step=jnp.zeros((), jnp.int32))
+
+
+def steps_taken(progress: Progress) -> int:
+  """Returns the steps of a run, or of every run of a group."""
+  return int(np.asarray(progress.state.step).flat[0])
+
+
+def demand_finite(step: int, values: dict[str, Any], rate: float) -> None:
+  """Raises UserError if a step's loss or gradient norm is not finite."""
+  if not all(math.isfinite(value) for value in values.values()):
+    raise errors.UserError(
+        f'the loss is {values["loss"]:.4g} and the gradient norm '
+        f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
+        f'{rate:.3g}: try a lower --learning_rate, a lower '
+        '--init_scale, or a longer --warmup')
+
+
+def keep_best(progress: Progress, score: Any, step: int) -> Progress:
+  """Returns the progress with its tuned tree as the best where it is better.
+
+  Args:
+    progress: Of a run, or of a group with leading axes [runs, ...].
+    score: The dev score, or [runs] scores.
+    step: The steps taken.
+  """
+  before = np.asarray(progress.best_score).astype(np.float64)
+  better = np.asarray(score, np.float64) > before
+  if not better.any():
+    return progress
+
+  def choose(new, old):  # Never `new` itself, whose buffer is donated.
+    if better.all():
+      return jnp.copy(new)
+    shape = better.shape + (1,) * (jnp.ndim(new) - better.ndim)
+    return jnp.where(better.reshape(shape), new, old)
+
+  return progress.replace(
+      best=jax.tree.map(choose, progress.state.tuned, progress.best),
+      best_score=choose(
+          jnp.full_like(progress.best_score, score), progress.best_score),
+      best_step=choose(
+          jnp.full_like(progress.best_step, step), progress.best_step))
+
+
+def fit(
+    train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
+    batch_at: Callable[[int], steps_lib.Batch], *,
+    steps: int,
+    eval_every: int,
+    evaluate: Callable[[trees.Tree, int], Any],
+    save: Callable[[Progress], None],
+    report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
+    stop: Callable[[], bool] = lambda: False,
+    rate_at: Callable[[int], float] = lambda step: float('nan'),
+    check: Callable[[int, dict[str, Any], float], None] = demand_finite,
+) -> Progress:
+  """Trains to `steps`, evaluates on the way, keeps the best tuned tree.
+
+  Args:
+    train_step: Of `make_train_step`, and for a group if it is one.
+    progress: Where to go on from; its buffers are donated.
+    base: The frozen tree.
+    batch_at: The batch of each step, a pure function of its number.
+    steps: The step to end at.
+    eval_every: Evaluate after every so many steps, and at the end.
+    evaluate: (tuned, step) -> the dev score (of each run), larger is better.
+    save: Called with the progress after an evaluation and when stopped.
+    report: Called with (step, {'loss', 'grad_norm'}) one step behind; the
+      values are numpy scalars, or [runs] arrays.
+    stop: Asked before every step.
+    rate_at: The learning rate of a step, for the message.
+    check: Called with (step, values, rate) before `report`; what it raises
+      ends the training.
+
+  Returns:
+    The progress at the end.
+
+  Raises:
+    Interrupted: `stop` said so; the progress is saved.
+    options.UserError: the loss is not finite; nothing later is saved.
+  """
+  pending = None  # Metrics of the step before, so that the device stays busy.
+
+  def settle():
+    if pending is None:
+      return
+    step, metrics = pending
+    values = {name: np.asarray(value)[()] for name, value in metrics.items()}
+    check(step, values, rate_at(step))
+    report(step, values)
+
+  for step in range(steps_taken(progress), steps):
+    if stop():
+      settle()
+      save(progress)
+      raise Interrupted(f'stopped after {step} of {steps} steps')
+    state, metrics = train_step(progress.state, base, batch_at(step))
+    progress = progress.replace(state=state)
+    settle()
+    pending = step, metrics
+    done = step + 1
+    if done % eval_every == 0 or done == steps:
+      settle()
+      pending = None
+      progress = keep_best(progress, evaluate(state.tuned, done), done)
+      save(progress)
+  return progress

@@ -1,0 +1,244 @@
+"""What is tuned, and how: path selections, schedules, the optax mask."""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adapters_jax.layers import batch_norm
+from adapters_jax import trees
+
+Select = Callable[[str], bool]
+
+
+def select_adapters(
+    layers: int, *, tune_norms: bool = True, norm_layers: Any = None, **_: Any
+) -> Select:
+  """Adapters, layer norms and head: the paper's method.
+
+  Args:
+    layers: The model's layers (unused here).
+    tune_norms: Whether the pretrained layer norms are tuned too.
+    norm_layers: Layers whose norms are, None for all and the embeddings'.
+  """
+  del layers
+
+  def select(path):
+    role = trees.role(path)
+    if role != 'norm':
+      return role in ('adapter', 'head', *trees.UNTRAINED)
+    return tune_norms and (
+        norm_layers is None or trees.layer_of(path) in norm_layers)
+
+  return select
+
+
+def select_full(layers: int, **_: Any) -> Select:
+  """Everything: full fine-tuning."""
+  del layers
+  return lambda path: True
+
+
+def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
+  """The top k layers, the pooler and the head: variable fine-tuning."""
+
+  def select(path):
+    layer = trees.layer_of(path)
+    if layer is None:
+      return not path.startswith('embeddings/')
+    return layer >= layers - top_k
+
+  return select
+
+
+def select_norms(layers: int, **_: Any) -> Select:
+  """Layer norms and head (section 3.4)."""
+  del layers
+  return lambda path: trees.role(path) in ('norm', 'head')
+
+
+def select_bias(layers: int, **_: Any) -> Select:
+  """Bias vectors and head: BitFit (Ben Zaken et al., 2022)."""
+  del layers
+  return lambda path: path.endswith('/bias') or trees.role(path) == 'head'
+
+
+def select_head(layers: int, **_: Any) -> Select:
+  """The head alone."""
+  del layers
+  return lambda path: trees.role(path) == 'head'
+
+
+# `--tune` names one of these: select(path) of a model with so many layers.
+TUNE = {
+    'adapters': select_adapters,
+    'full': select_full,
+    'top_k': select_top_k,
+    'norms': select_norms,
+    'bias': select_bias,
+    'head': select_head,
+}
+
+
+@functools.lru_cache
+def make_select(
+    tune: str, layers: int, tune_norms: bool,
+    norm_layers: tuple[int, ...] | None, top_k: int,
+) -> Select:
+  """Returns the selection of TUNE; the same function for the same arguments.
+
+  So that what is compiled for it is found again (`steps.make_step`).
+  """
+  return TUNE[tune](
+      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k)
+
+
+def decays(path: str) -> bool:
+  """Returns whether weight decay applies: not to norms, biases and scales."""
+  return trees.role(path) != 'norm' and not path.endswith(
+      ('/bias', '/scale', '/scaling', '/magnitude'))
+
+
+def trains(select: Select, path: str) -> bool:
+  """Returns whether a path's leaf is tuned, and by its gradient."""
+  return select(path) and trees.role(path) not in trees.UNTRAINED
+
+
+def label(select: Select, path: str) -> str:
+  """Returns which transformation a leaf gets in `make_optimizer`."""
+  if trains(select, path):
+    return 'trained'
+  follows = select(path) and trees.role(path) == 'statistics'
+  return 'statistics' if follows else 'frozen'
+
+
+def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
+  """Returns the shape of the rate: 0 to 1 over warm-up, then linearly to 0.
+
+  Args:
+    steps: Of the whole training.
+    warmup: The share of `steps` that warms up; the paper's is 0.1.
+  """
+  rising = max(1, round(steps * warmup))
+
+  def shape(step):
+    up = (step + 1) / rising
+    down = (steps - step) / max(1, steps - rising)
+    return jnp.clip(jnp.minimum(up, down), 0.0, 1.0)
+
+  return shape
+
+
+def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
+  """Returns the shape of the rate in BERT's released code.
+
+  It rises from 0 at the first step, and at the end of warm-up drops onto the
+  line that falls from 1 at the first step to 0 at the last.
+
+  Args:
+    steps: Of the whole training.
+    warmup: The share of `steps` that warms up, rounded down.
+  """
+  rising = int(steps * warmup)
+
+  def shape(step):
+    down = jnp.clip(1 - step / steps, 0.0, 1.0)
+    return jnp.where(step < rising, step / max(1, rising), down)
+
+  return shape
+
+
+class MomentsState(NamedTuple):
+  """Running means of the gradient and of its square."""
+  mu: Any
+  nu: Any
+
+
+def scale_by_uncorrected_adam(
+    b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-6
+) -> optax.GradientTransformation:
+  """Returns Adam without bias correction, as in BERT's released code."""
+
+  def init(params):
+    return MomentsState(*(jax.tree.map(jnp.zeros_like, params)
+                          for _ in range(2)))
+
+  def update(grads, state, params=None):
+    del params
+    mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
+    nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, grads)
+    updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + epsilon), mu, nu)
+    return updates, MomentsState(mu, nu)
+
+  return optax.GradientTransformation(init, update)
+
+
+# `--optimizer` names one of these: (scales gradients, the rate's shape).
+OPTIMIZERS = {
+    'adam': (optax.scale_by_adam, warmup_linear),
+    'adapter_bert': (scale_by_uncorrected_adam, warmup_drop),
+}
+
+
+def make_optimizer(
+    select: Select,
+    *,
+    learning_rate: float,
+    steps: int,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    clip_norm: float = 1.0,
+    optimizer: str = 'adam',
+) -> optax.GradientTransformation:
+  """Returns AdamW on the selected leaves and nothing on all others.
+
+  It may be handed the tuned tree or a whole parameter tree: leaves that are not
+  selected get a zero update, whatever their gradient. (`optax.masked` alone
+  would pass their raw gradient on.) The clip stands inside the partition, so
+  that frozen gradients do not enter the norm. The peak rate is data
+  (`opt_state.hyperparams['learning_rate']`), so runs that differ in it share a
+  program.
+
+  Args:
+    select: Which paths are trained.
+    learning_rate: The peak rate.
+    steps: Of the whole training.
+    warmup: The share of the steps with a rising rate.
+    weight_decay: Per step, relative to the rate.
+    clip_norm: The largest global norm of the trained leaves' gradient.
+    optimizer: Of OPTIMIZERS.
+  """
+  scale, schedule = OPTIMIZERS[optimizer]
+
+  @optax.inject_hyperparams
+  def make(learning_rate):
+    trained = optax.chain(
+        optax.clip_by_global_norm(clip_norm),
+        scale(),
+        optax.add_decayed_weights(
+            weight_decay,
+            mask=lambda tree: trees.map_with_path(
+                lambda path, _: decays(path), tree)),
+        optax.scale_by_schedule(schedule(steps, warmup)),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+    return optax.partition(
+        {'trained': trained, 'frozen': optax.set_to_zero(),
+         # Their 'gradient' is what they are too large by: a moving average.
+         'statistics': optax.sgd(1 - batch_norm.MOMENTUM)},
+        lambda tree: trees.map_with_path(
+            lambda path, _: label(select, path), tree))
+
+  return make(learning_rate=learning_rate)
+
+
+def current_rate(
+    opt_state: Any, step: int, steps: int, warmup: float
+) -> jax.Array:
+  """Returns the learning rate of a step, for display and messages."""
+  peak = opt_state.hyperparams['learning_rate']
+  return peak * warmup_linear(steps, warmup)(step)

@@ -1,0 +1,286 @@
+"""Where arrays live: the mesh, shardings by rules on paths, and the hosts.
+
+One program runs on every device (jit with named shardings): a batch is split
+over all of them; the trees are replicated, or, with an `fsdp` axis, large
+leaves are stored in slices and gathered where they are used. Every host runs
+the same script, makes its own rows of each batch, and the first host writes the
+files.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import functools
+import io
+import itertools
+import re
+from typing import Any
+
+import jax
+from jax.experimental import mesh_utils
+from jax.experimental import multihost_utils
+import numpy as np
+
+from adapters_jax import errors
+
+P = jax.sharding.PartitionSpec
+
+# Both axes split the batch; 'fsdp' slices the large leaves as well.
+AXES = ('data', 'fsdp')
+
+# The last axes of leaves whose path matches, first match first; leaves without
+# a match are replicated. Adapters and head are small: to gather them would cost
+# more than it saves. Embeddings are read by rows, so that slices of them would
+# move hidden states between devices.
+RULES = (
+    (r'(^|/)(adapter\w*|head)/', ()),
+    (r'/kernel$', ('fsdp', None)),
+)
+
+
+def start(coordinator: str, processes: int, process: int) -> None:
+  """Joins the hosts of a run; before anything asks JAX for its devices.
+
+  Args:
+    coordinator: '' for one process, 'auto' where the surroundings tell (Cloud
+      TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
+    processes: How many there are.
+    process: Which one this is, from 0.
+
+  Raises:
+    options.UserError: the flags contradict each other or 'auto' finds nothing.
+  """
+  if not coordinator:
+    if processes or process >= 0:
+      raise errors.UserError(
+          '--processes and --process go with --coordinator=host:port')
+    return
+  if coordinator == 'auto':
+    try:
+      jax.distributed.initialize()
+    except ValueError as error:
+      raise errors.UserError(
+          f'--coordinator=auto: found no cluster here ({error}); give '
+          '--coordinator=host:port, --processes and --process') from error
+    return
+  if not re.fullmatch(r'.+:\d+', coordinator):
+    raise errors.UserError(
+        f"--coordinator={coordinator}: give host:port, or 'auto'")
+  if not 0 <= process < processes:
+    raise errors.UserError(
+        f'--process={process} --processes={processes}: number the processes '
+        'from 0 and say how many there are')
+  jax.distributed.initialize(coordinator, processes, process)
+
+
+def first_host() -> bool:
+  """Whether this process writes the files and talks to the user."""
+  return jax.process_index() == 0
+
+
+def wait_for_all(name: str) -> None:
+  """Returns when every host has come to the place of that name."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def on_first_host(
+    resource: contextlib.AbstractContextManager[Any],
+) -> Iterator[None]:
+  """Holds a resource on the first host; the others wait, and print nothing."""
+  wait_for_all('before the first host')
+  with contextlib.ExitStack() as stack:
+    if first_host():
+      stack.enter_context(resource)
+    else:
+      stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    wait_for_all('after the first host')
+    yield
+
+
+def stopped_together() -> Callable[[], bool]:
+  """Returns asked(): whether to stop now, at the same call on every host.
+
+  Any host's SIGTERM stops all. Every host must call it once a step.
+  """
+  calls = itertools.count()
+  return lambda: multihost_utils.reached_preemption_sync_point(next(calls))
+
+
+def parse_mesh(text: str, devices: int) -> dict[str, int]:
+  """Returns {axis: size} of 'data:4,fsdp:2'.
+
+  Args:
+    text: Axes of AXES with sizes; one axis without a size takes what is left.
+    devices: How many there are.
+
+  Raises:
+    options.UserError: another form, or another number of devices.
+  """
+  sizes = {}
+  for part in text.split(','):
+    name, colon, size = part.strip().partition(':')
+    if (name not in AXES or name in sizes
+        or (colon and not (size.isdecimal() and int(size)))):
+      raise errors.UserError(
+          f"--mesh={text}: not of the form 'data', 'data:8' or "
+          "'data:4,fsdp:2'")
+    sizes[name] = int(size) if colon else 0
+  open_axes = [name for name, size in sizes.items() if not size]
+  taken = int(np.prod([size for size in sizes.values() if size]))
+  if len(open_axes) == 1 and devices % taken == 0:
+    sizes[open_axes[0]] = devices // taken
+  elif open_axes or taken != devices:
+    raise errors.UserError(
+        f'--mesh={text}: does not fit {devices} device'
+        f'{"s" * (devices != 1)}; the sizes must multiply to that number, and '
+        'one axis may go without a size')
+  return sizes
+
+
+def make_mesh(
+    text: str, batch_size: int, devices: Any = None, *, accumulate: int = 1
+) -> jax.sharding.Mesh:
+  """Returns the mesh of all devices.
+
+  Args:
+    text: As in `parse_mesh`.
+    batch_size: Examples of a batch, over all devices.
+    devices: Those of all hosts when None.
+    accumulate: Parts that a batch is computed in.
+
+  Raises:
+    options.UserError: the mesh fits neither the devices nor the batch.
+  """
+  devices = list(jax.devices() if devices is None else devices)
+  sizes = parse_mesh(text, len(devices))
+  if batch_size % (len(devices) * accumulate):
+    parts = f' in {accumulate} parts (--accumulate)' if accumulate > 1 else ''
+    raise errors.UserError(
+        f'--mesh={text}: a batch of {batch_size} (--batch_size){parts} does '
+        f'not split over {len(devices)} devices; give a multiple of '
+        f'{len(devices) * accumulate}')
+  return jax.sharding.Mesh(
+      mesh_utils.create_device_mesh(tuple(sizes.values()), devices),
+      tuple(sizes))
+
+
+def describe(mesh: jax.sharding.Mesh) -> str:
+  """Returns e.g. 'mesh data:4,fsdp:2 over 2 processes'."""
+  axes = ','.join(f'{name}:{size}' for name, size in mesh.shape.items())
+  hosts = jax.process_count()
+  return f'mesh {axes}' + (f' over {hosts} processes' if hosts > 1 else '')
+
+
+def spec_of(
+    path: str, shape: tuple[int, ...], axes: Mapping[str, int]
+) -> jax.sharding.PartitionSpec:
+  """Returns how a leaf is split, by RULES.
+
+  An axis that the mesh has not, or that does not divide the leaf's, is left
+  out: the leaf is whole along it.
+
+  Args:
+    path: Of the leaf; an optimizer state's paths end like the parameters'.
+    shape: Of the leaf.
+    axes: {axis: size} of the mesh.
+  """
+  rule = next((rule for pattern, rule in RULES if re.search(pattern, path)), ())
+  names = (None,) * (len(shape) - len(rule)) + rule
+  return P(*(
+      name if name in axes and size % axes[name] == 0 else None
+      for name, size in zip(names, shape, strict=True)))
+
+
+def shardings(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+  """Returns the sharding of every leaf of a tree of arrays or shapes."""
+
+  def of(keys, leaf):
+    path = jax.tree_util.keystr(keys, simple=True, separator='/')
+    return jax.sharding.NamedSharding(
+        mesh, spec_of(path, leaf.shape, mesh.shape))
+
+  return jax.tree_util.tree_map_with_path(of, tree)
+
+
+def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  """Returns the sharding of what every device has whole."""
+  return jax.sharding.NamedSharding(mesh, P())
+
+
+def of_batch(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  """Returns the sharding of arrays [batch, ...]: over all devices."""
+  return jax.sharding.NamedSharding(mesh, P(mesh.axis_names))
+
+
+@functools.lru_cache
+def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...]:
+  """Returns which rows of a batch this host's devices hold, in order."""
+  indices = of_batch(mesh).addressable_devices_indices_map((batch_size,))
+  rows = np.arange(batch_size)
+  return tuple(
+      sorted({int(row) for i, in indices.values() for row in rows[i]}))
+
+
+def place(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+  """Returns a tree that every host has whole, on the devices by RULES."""
+
+  def put(leaf, sharding):
+    leaf = np.asarray(leaf)
+    return jax.make_array_from_callback(
+        leaf.shape, sharding, lambda index: leaf[index])
+
+  return jax.tree.map(put, tree, shardings(mesh, tree))
+
+
+def place_batch(
+    mesh: jax.sharding.Mesh, batch: Mapping[str, np.ndarray], batch_size: int
+) -> dict[str, jax.Array]:
+  """Returns the arrays of all hosts' rows together.
+
+  Args:
+    mesh: The devices.
+    batch: Arrays [rows, ...] of this host's rows, those of `local_rows`.
+    batch_size: Rows over all hosts.
+
+  Returns:
+    Arrays [batch_size, ...], each device holding its share.
+  """
+  here = np.array(local_rows(mesh, batch_size))
+
+  def put(local):
+    def shard(index):
+      wanted = np.arange(batch_size)[index[0]]
+      return local[np.searchsorted(here, wanted)]
+
+    return jax.make_array_from_callback(
+        (batch_size, *local.shape[1:]), of_batch(mesh), shard)
+
+  return {name: put(np.asarray(local)) for name, local in batch.items()}
+
+
+def place_group(
+    mesh: jax.sharding.Mesh, batches: Sequence[Mapping[str, np.ndarray]]
+) -> dict[str, jax.Array]:
+  """Returns the batches of a group of runs as arrays [runs, batch, ...].
+
+  Every device holds its share of each run's batch. For one process.
+  """
+  shards = jax.sharding.NamedSharding(mesh, P(None, mesh.axis_names))
+  return {
+      name: jax.device_put(np.stack([b[name] for b in batches]), shards)
+      for name in batches[0]}
+
+
+def create(
+    mesh: jax.sharding.Mesh, make: Callable[..., Any], *args: Any
+) -> Any:
+  """Returns make(*args), its leaves created where RULES want them."""
+  shapes = jax.eval_shape(make, *args)
+  return jax.jit(make, out_shardings=shardings(mesh, shapes))(*args)
+
+
+def gather(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+  """Returns a tree as numpy arrays, whole on every host."""
+  whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
+  return jax.device_get(whole)

@@ -1,0 +1,1 @@
+"""Data frames, figures and conclusions from records, for the notebooks."""

@@ -1,0 +1,280 @@
+"""Records as data frames: the points that figures and conclusions are made of.
+
+A score is a task's first metric on dev, in hundredths; its error is the
+standard error of the mean over seeds.
+"""
+
+import dataclasses
+import glob
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+
+RECORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
+
+# Settings in which all runs of a task in one figure agree, whatever they are.
+DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
+        'epochs', 'max_steps', 'head_input', 'train_file', 'dev_file',
+        'test_file', 'text_columns', 'label_column', 'file_task')
+_DEFAULTS = {
+    name: value for name, value in dataclasses.asdict(
+        config_lib.Config()).items() if name not in config_lib.PATHS}
+_COLUMNS = (
+    *_DEFAULTS, 'metric', 'score', 'test', 'trained', 'total', 'minutes')
+
+
+def load(folder: str = RECORDS) -> pd.DataFrame:
+  """Returns a row a record.
+
+  Args:
+    folder: Of records, and of folders with such.
+
+  Returns:
+    A column for each setting; the name of the first 'metric'; its 'score' on
+    dev and 'test' in hundredths; 'trained' and 'total' parameters; 'minutes' of
+    processor time.
+  """
+  rows = []
+  for record in records.read_all(folder):
+    values = config_lib.completed(record.config)
+    test = (100 * records.primary(record, 'test') if 'test' in record.metrics
+            else float('nan'))
+    rows.append({
+        **values, 'task': config_lib.task_of(values),
+        'metric': next(iter(record.metrics['dev'])),
+        'score': 100 * records.primary(record), 'test': test,
+        'trained': record.trained_params, 'total': record.total_params,
+        'minutes': record.cpu_seconds / 60})
+  return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def points(
+    runs: pd.DataFrame, by: Sequence[str] = (), **fixed: Any
+) -> pd.DataFrame:
+  """Returns the means over seeds of the runs that differ in `by` alone.
+
+  Args:
+    runs: Of `load`.
+    by: Settings to tell apart. All others have their defaults, but for DATA
+      and the learning rate.
+    **fixed: Settings with another value.
+
+  Returns:
+    A row for each combination of DATA, learning rate and `by`, with columns
+    'metric', 'score', 'sem' (nan of one seed), 'seeds', 'trained', 'total'.
+  """
+  free = {*DATA, *by, 'learning_rate', 'seed', 'score', *fixed}
+  keep = pd.Series(True, runs.index)
+  for name, value in {**_DEFAULTS, **fixed}.items():
+    if name not in free or name in fixed:
+      keep &= runs[name] == value
+  keys = [*dict.fromkeys([*DATA, 'learning_rate', *by])]
+  return runs[keep].groupby(keys).agg(
+      metric=('metric', 'first'), score=('score', 'mean'), sem=('score', 'sem'),
+      seeds=('score', 'size'), trained=('trained', 'first'),
+      total=('total', 'first')).reset_index()
+
+
+def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+  """Returns of each combination the rate with most seeds, then best on dev."""
+  ordered = found.sort_values(['seeds', 'score'])
+  return ordered.groupby([*DATA, *by]).tail(1).sort_values([*DATA, *by])
+
+
+def fullest(
+    found: pd.DataFrame, keys: Sequence[str] = DATA
+) -> pd.DataFrame:
+  """Returns of each task the points of the settings with most of them.
+
+  Args:
+    found: Of `points`.
+    keys: The settings that its points shall have in common. Of two that have
+      as many points, that with more seeds is taken, then that with more data.
+  """
+  if found.empty:
+    return found
+  groups = found.groupby(list(keys)).agg(
+      count=('score', 'size'), runs=('seeds', 'sum')).reset_index()
+  examples = groups['train_examples']
+  groups['size'] = examples.where(examples > 0, float('inf'))  # 0: all.
+  best = groups.sort_values(['count', 'runs', 'size']).groupby('task').tail(1)
+  return found.merge(best[list(keys)], on=list(keys))
+
+
+def several(found: pd.DataFrame) -> pd.DataFrame:
+  """Returns the points of tasks with more than one, which compare something."""
+  return found[found['task'].map(found['task'].value_counts()).gt(1)]
+
+
+def at_one_rate(
+    runs: pd.DataFrame, by: Sequence[str], **fixed: Any
+) -> pd.DataFrame:
+  """Returns `points` that share the learning rate which most of them have."""
+  return fullest(points(runs, by, **fixed), (*DATA, 'learning_rate'))
+
+
+_AMOUNT = ['method', 'adapter_size', 'top_k']  # What a point trains.
+
+
+def _amounts(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points of every amount of trained parameters, each at its rate."""
+  parts = []
+  for method, tune, by in (
+      ('adapters', 'adapters', ['adapter_size']),
+      ('top layers', 'top_k', ['top_k']), ('layer norms', 'norms', []),
+      ('head alone', 'head', []), ('full fine-tuning', 'full', [])):
+    part = best_rate(points(runs, by, tune=tune), by)
+    parts.append(part.assign(method=method))
+  found = pd.concat([part for part in parts if len(part)] or parts[:1])
+  return found.reindex(columns=[*dict.fromkeys([*found.columns, *_AMOUNT])])
+
+
+def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points of every amount of trained parameters, each at its rate.
+
+  Returns:
+    As `points`, with a column 'method': 'adapters' (of 'adapter_size'), 'top
+    layers' (of 'top_k'), 'layer norms', 'head alone' or 'full fine-tuning'.
+  """
+  return fullest(_amounts(runs))
+
+
+def shared(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns those points of `tradeoff` that all tasks have, to compare tasks.
+
+  Tasks without full fine-tuning, or with nothing beside it, do not count. A
+  task's settings (DATA) are those that have most of the shared points.
+  """
+  found = _amounts(runs)
+  methods = found.groupby('task')['method'].agg(set)
+  compared = [task for task, names in methods.items()
+              if len(names) > 1 and 'full fine-tuning' in names]
+  found = found[found['task'].isin(compared)]
+  having = found.groupby(_AMOUNT, dropna=False)['task'].transform('nunique')
+  return fullest(found[having == len(compared)])
+
+
+def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points of every rate, with 'method' as in `tradeoff`."""
+  return fullest(pd.concat([
+      points(runs, tune='adapters').assign(method='adapters'),
+      points(runs, tune='full').assign(method='full fine-tuning')]))
+
+
+VARIANTS = {  # What differs from the default adapter: (setting, value, name).
+    ('activation', 'relu'): 'ReLU',
+    ('activation', 'tanh'): 'tanh',
+    ('activation', 'swish'): 'swish',
+    ('activation', 'identity'): 'no activation',
+    ('adapter_sites', 'attention_output'): 'after attention only',
+    ('adapter_sites', 'ffn_output'): 'after feed-forward only',
+    ('adapter_config', 'bottleneck[inner_norm=layer]'): 'layer norm inside',
+    ('adapter_config', 'bottleneck[inner_norm=batch]'): 'batch norm inside',
+    ('adapter_config', 'bottleneck[depth=2]'): 'two layers',
+    ('adapter_config', 'bottleneck[depth=3]'): 'three layers',
+    ('adapter_config', 'bottleneck[is_parallel=true]'): 'parallel',
+    ('adapter_config', 'bottleneck[is_parallel=true,multiplicative=true]'):
+        'parallel, multiplying',
+}
+DEFAULT = 'default'
+
+
+def variants(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points with the column 'variant': DEFAULT, or of VARIANTS."""
+  names = ['activation', 'adapter_sites', 'adapter_config']
+  found = points(runs, names)
+
+  def name_of(row):
+    changed = [(name, row[name]) for name in names
+               if row[name] != _DEFAULTS[name]]
+    if not changed:
+      return DEFAULT
+    return VARIANTS.get(changed[0]) if len(changed) == 1 else None
+
+  found['variant'] = [name_of(row) for _, row in found.iterrows()]
+  return fullest(found.dropna(subset='variant'), (*DATA, 'learning_rate'))
+
+
+def placements(runs: pd.DataFrame) -> pd.DataFrame:
+  """Returns points with the column 'place': layers or a sublayer by name."""
+  found = points(runs, ['adapter_layers', 'adapter_sites'])
+  sites = {'attention_output': 'after attention only',
+           'ffn_output': 'after feed-forward only'}
+
+  def name_of(row):
+    everywhere = row['adapter_sites'] == _DEFAULTS['adapter_sites']
+    if row['adapter_layers'] == 'all':
+      return 'everywhere' if everywhere else sites.get(row['adapter_sites'])
+    return f'layers {row["adapter_layers"]}' if everywhere else None
+
+  found['place'] = [name_of(row) for _, row in found.iterrows()]
+  return fullest(found.dropna(subset='place'), (*DATA, 'learning_rate'))
+
+
+def load_spans(
+    folder: str = RECORDS, restore_norms: bool = False, metric: str = 'accuracy'
+) -> pd.DataFrame:
+  """Returns the scores without the adapters of every span of layers.
+
+  Args:
+    folder: Of records; they are in its folder 'spans'.
+    restore_norms: Whether those with a span's pretrained layer norms.
+    metric: Of the scores, the paper's for CoLA too; a task's first metric where
+      it has none of this name.
+
+  Returns:
+    A row for each run and span, of each task those of the settings with most
+    runs, both with and without norms, so that these can be compared; of default
+    adapters: DATA, 'seed', 'layers' of the model, 'first' and
+    'last' of the span; the 'metric' of all scores; 'score' without, 'whole'
+    with all adapters, 'drop' from the one to the other, and 'majority', the
+    score of always the most frequent class.
+  """
+  rows = []
+  for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
+    with open(path, encoding='utf-8') as file:
+      found = json.load(file)
+    values = config_lib.completed(found['config'])
+    free = (*DATA, 'learning_rate', 'seed')
+    default = all(values[name] == value for name, value in _DEFAULTS.items()
+                  if name not in free)
+    if not default:
+      continue
+    named = metric if metric in found['whole'] else next(iter(found['whole']))
+    whole = 100 * found['whole'][named]
+    for span, scores in found['without'].items():
+      first, last = map(int, span.split('-'))
+      rows.append({
+          **{name: values[name] for name in free},
+          'task': config_lib.task_of(values), 'layers': found['layers'],
+          'restore_norms': found['restore_norms'],
+          'first': first, 'last': last, 'metric': named, 'whole': whole,
+          'score': 100 * scores[named],
+          'drop': whole - 100 * scores[named],
+          'majority': 100 * found['majority'].get(named, float('nan'))})
+  columns = (*DATA, 'learning_rate', 'seed', 'layers', 'restore_norms', 'first',
+             'last', 'metric', 'score', 'whole', 'drop', 'majority')
+  frame = pd.DataFrame(rows, columns=columns)
+  keys = [*DATA, 'learning_rate']
+  maps = frame.drop_duplicates([*keys, 'seed', 'restore_norms'])
+  best = fullest(maps.assign(seeds=1), keys)[keys].drop_duplicates()
+  frame = frame.merge(best, on=keys)
+  return frame[frame['restore_norms'] == restore_norms]
+
+
+def span_means(spans: pd.DataFrame) -> pd.DataFrame:
+  """Returns the 'drop' of `load_spans` as 'mean' and 'sem' over seeds.
+
+  Returns:
+    A row for each task and each span of one layer or of all.
+  """
+  whole = (spans['first'] == 0) & (spans['last'] == spans['layers'] - 1)
+  part = spans[whole | (spans['first'] == spans['last'])]
+  return part.groupby(['task', 'metric', 'first', 'last'])['drop'].agg(
+      ['mean', 'sem']).reset_index()

@@ -1,0 +1,1 @@
+"""Speed measurements; `python -m scripts.benchmark` runs all of them."""

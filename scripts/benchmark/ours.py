@@ -1,0 +1,183 @@
+"""This project's side of scripts.benchmark; the module is a worker."""
+
+import functools
+import os
+import resource
+import tempfile
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import storage
+from adapters_jax.data import batching
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import console
+from adapters_jax.runs import run
+from adapters_jax.runs import setup
+from adapters_jax.runs import steps
+from adapters_jax.training import loop
+from adapters_jax.training import sharding
+from adapters_jax.training import steps as steps_lib
+from adapters_jax import trees
+from scripts.benchmark import workers
+
+BATCH = 32
+
+
+@functools.cache
+def random_batch(length: int) -> dict[str, np.ndarray]:
+  """Returns a full batch of random words, no padding."""
+  rng = np.random.default_rng(0)
+  shape = BATCH, length
+  return {'tokens': rng.integers(1000, 30000, shape, np.int32),
+          'segments': np.zeros(shape, np.int32), 'mask': np.ones(shape, bool),
+          'labels': rng.integers(0, 2, BATCH, np.int32),
+          'weights': np.ones(BATCH, np.float32)}
+
+
+class Side:
+  """A run of this project, a call at a time."""
+
+  def begin(
+      self, task: str, tune: str, data_dir: str, compiled: str = ''
+  ) -> None:
+    """Loads and tokenises the data, and makes everything that a run has.
+
+    Args:
+      task: A row of data.tasks.TASKS.
+      tune: 'adapters' or 'full'.
+      data_dir: Where TFDS keeps its files.
+      compiled: Folder of compiled programs; the cache folder's when empty.
+    """
+    run.enable_compilation_cache()
+    if compiled:
+      jax.config.update('jax_compilation_cache_dir', compiled)
+    rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
+    self.config = config_lib.Config(
+        task=task, tune=tune, data_dir=data_dir, learning_rate=rate)
+    self.setup = setup.prepare(self.config)
+    tx, self.train_step = steps.make_step(
+        self.config, self.setup, run.loss_of(self.setup))
+    self.make_progress = lambda: sharding.create(
+        self.setup.mesh, lambda tuned: loop.init_progress(
+            steps_lib.init_state(tuned, tx, jax.random.key(0))),
+        self.setup.tuned)
+    self.progress = self.make_progress()
+    self.eval_step = steps_lib.make_eval_step(self.setup.model)
+
+  def trained(self) -> int:
+    """Returns how many parameters are trained."""
+    return trees.count_trained(self.setup.tuned)
+
+  def about(self) -> dict[str, Any]:
+    """Returns versions and device."""
+    return {**run.versions(), 'device': console.describe_devices()}
+
+  def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
+    """Returns the best seconds of a product [rows, inner] [inner, columns]."""
+    return workers.best_seconds(_product(rows, inner, columns), repeats)
+
+  def step(self, length: int, steps: int = 1) -> float:
+    """Takes steps on random words and waits for the loss of each."""
+    batch = self._place(random_batch(length))
+    for _ in range(steps):
+      state, metrics = self.train_step(
+          self.progress.state, self.setup.base, batch)
+      self.progress = self.progress.replace(state=state)
+      loss = float(metrics['loss'])
+    return loss
+
+  def warm_up(self) -> None:
+    """Compiles the steps of every bucket and begins the training anew."""
+    for length in self.setup.schedule.buckets:
+      self.step(length)
+    self.progress = self.make_progress()
+
+  def facts(self) -> dict[str, Any]:
+    """Returns what one epoch is made of."""
+    schedule = self.setup.schedule
+    padded, real = schedule.tokens(0, schedule.steps_per_epoch)
+    return {'steps': schedule.steps_per_epoch, 'real_tokens': real,
+            'padded_tokens': padded, 'buckets': list(schedule.buckets),
+            'necessary_flops': necessary_flops(
+                self.setup.model.config, self.setup.splits['train'].lengths)}
+
+  def epoch(self, first: int, last: int) -> None:
+    """Trains the steps [first, last) of an epoch by the loop of every run."""
+    if int(self.progress.state.step) != first:
+      raise ValueError(f'this is step {int(self.progress.state.step)}')
+    self.progress = loop.fit(
+        self.train_step, self.progress, self.setup.base,
+        lambda step: self._place(self.setup.schedule.batch(step)),
+        steps=last, eval_every=last, evaluate=lambda tuned, step: 0.0,
+        save=lambda progress: None)
+
+  def predict(self, batch_size: int, examples: int) -> int:
+    """Classifies the first dev sentences; returns how many there were."""
+    dev = self.setup.splits['dev']
+    some = batching.Examples(dev.tokens[:examples], dev.segments[:examples],
+                             dev.labels[:examples])
+    logits = steps_lib.predict(
+        self.eval_step, self.setup.base, self.progress.state.tuned,
+        batching.eval_batches(some, prediction.BUCKETS, batch_size), len(some))
+    return len(logits)
+
+  def memory(self) -> dict[str, int]:
+    """Returns bytes: the process's peak, the optimizer's, the saved file's."""
+    with tempfile.TemporaryDirectory() as folder:
+      storage.save_tuned(
+          folder, self.progress.state.tuned, setup.artefact(
+              config_lib.portable(self.config), self.setup.task))
+      saved = sum(os.path.getsize(os.path.join(folder, name))
+                  for name in os.listdir(folder))
+    return {
+        'peak_bytes': 1024 * resource.getrusage(
+            resource.RUSAGE_SELF).ru_maxrss,
+        'optimizer_bytes': sum(
+            leaf.nbytes for leaf in jax.tree.leaves(
+                self.progress.state.opt_state) if leaf.ndim),
+        'saved_bytes': saved}
+
+  def _place(self, batch):
+    return sharding.place_batch(self.setup.mesh, batch, BATCH)
+
+
+@functools.cache
+def _product(rows: int, inner: int, columns: int) -> Any:
+  """Returns a compiled matrix product, to be called without arguments."""
+  a = jax.numpy.ones((rows, inner))
+  b = jax.numpy.ones((inner, columns))
+  product = jax.jit(lambda a, b: a @ b)
+  product(a, b).block_until_ready()
+  return lambda: product(a, b).block_until_ready()
+
+
+def necessary_flops(config: Any, lengths: np.ndarray) -> float:
+  """Returns the FLOPs of the matrix products an epoch cannot do without.
+
+  For every real token: the projections and feed-forward layers forward and
+  backward to the inputs (no gradients of frozen kernels), the adapters' kernels
+  included with their own gradients, and attention over the example's own
+  length; in the last layer keys and values for all tokens and the rest for
+  [CLS] alone. No padding, no embeddings, norms or softmax.
+
+  Args:
+    config: A BertConfig with one bottleneck at both sublayers of every layer.
+    lengths: [examples] Tokens of the training examples.
+  """
+  d, f, m = config.dim, config.ffn_dim, config.adapters[0].size
+  lengths = lengths.astype(float)
+  dense = 2.0 * (4 * d * d + 2 * d * f)  # A token, a layer, one direction.
+  adapter = 2.0 * 2 * (2 * d * m)
+  attention = 2.0 * 2 * d  # For each pair of positions.
+  whole = (2 * dense + 3 * adapter) * lengths + 3 * attention * lengths**2
+  last = (2 * 2.0 * 2 * d * d * lengths
+          + 2 * 2.0 * (2 * d * d + 2 * d * f) + 3 * adapter
+          + 3 * attention * lengths)
+  return float(np.sum((config.layers - 1) * whole + last))
+
+
+if __name__ == '__main__':
+  workers.serve(Side())

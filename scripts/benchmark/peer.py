@@ -1,0 +1,215 @@
+"""The peer's side of scripts.benchmark; the module is a worker.
+
+It is the library a user would pick instead, `adapters` on torch, with the same
+weights, data, sizes and optimizer settings as here: bottleneck adapters at both
+sublayers, layer norms and head trained, AdamW (fused), clip at 1, dropout on.
+Threads and waiting are as torch sets them.
+"""
+
+import functools
+import importlib.metadata
+import os
+import resource
+import tempfile
+from typing import Any
+
+import adapters
+import numpy as np
+import torch
+
+from adapters_jax.data import batching
+from adapters_jax.data import tasks
+from adapters_jax.data import tokenization
+from adapters_jax.downloads import pinned
+from scripts.benchmark import workers
+
+BATCH = 32
+_MAX_LENGTH = 128
+
+Batch = dict[str, torch.Tensor]
+
+
+def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
+  """Returns the peer's BERT with a linear head on [CLS].
+
+  Args:
+    folder: Of a Hugging Face checkpoint.
+    tune: 'adapters' or 'full'.
+    size: Of the adapters.
+  """
+  model = adapters.AutoAdapterModel.from_pretrained(folder)
+  model.add_classification_head('task', num_labels=2, layers=1)
+  if tune == 'adapters':
+    model.add_adapter('task', config=adapters.DoubleSeqBnConfig(
+        reduction_factor=model.config.hidden_size / size,
+        non_linearity='gelu', init_weights='houlsby'))
+    model.train_adapter('task')
+    for name, parameter in model.named_parameters():
+      if 'LayerNorm' in name:
+        parameter.requires_grad_(True)
+  model.active_head = 'task'
+  return model
+
+
+def to_torch(batch: dict[str, np.ndarray]) -> Batch:
+  """Returns a batch of ours as the peer's tensors."""
+  return {name: torch.from_numpy(np.asarray(value, np.int64))
+          for name, value in batch.items() if name != 'weights'}
+
+
+@functools.cache
+def random_batch(length: int) -> Batch:
+  """Returns a full batch of random words, no padding."""
+  rng = np.random.default_rng(0)
+  shape = BATCH, length
+  return to_torch({
+      'tokens': rng.integers(1000, 30000, shape),
+      'segments': np.zeros(shape), 'mask': np.ones(shape),
+      'labels': rng.integers(0, 2, BATCH)})
+
+
+def padded(
+    examples: batching.Examples, rows: np.ndarray, length: int | None = None
+) -> Batch:
+  """Returns the batch of some examples.
+
+  Args:
+    examples: The split.
+    rows: Which of them.
+    length: To pad to; that of the longest when None.
+  """
+  plan = batching.Plan(rows, length or int(examples.lengths[rows].max()))
+  return to_torch(batching.make_batch(examples, plan, len(rows)))
+
+
+class Side:
+  """A training of the peer's, a call at a time."""
+
+  def begin(self, task: str, tune: str, data_dir: str) -> None:
+    """Loads and tokenises the data, makes the model and its optimizer.
+
+    Args:
+      task: A row of data.tasks.TASKS.
+      tune: 'adapters' or 'full'.
+      data_dir: Where TFDS keeps its files.
+    """
+    folder = pinned.fetch('minilm-l6')
+    tokenizer = tokenization.load(folder)
+    self.splits = {
+        name: batching.Examples(
+            *tokenization.encode(tokenizer, split.texts, _MAX_LENGTH),
+            split.labels)
+        for name, split in tasks.load(tasks.find(task), data_dir).items()}
+    order = np.random.default_rng(0).permutation(len(self.splits['train']))
+    self.batches = [order[start:start + BATCH]
+                    for start in range(0, len(order), BATCH)]
+    self.model = make_model(folder, tune, 64)
+    self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+    rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
+    self.optimizer = torch.optim.AdamW(
+        self.parameters, lr=rate, weight_decay=0.01, fused=True)
+
+  def trained(self) -> int:
+    """Returns how many parameters are trained."""
+    return sum(p.numel() for p in self.parameters)
+
+  def about(self) -> dict[str, Any]:
+    """Returns versions and what torch is set to."""
+    return {**{name: importlib.metadata.version(name)
+               for name in ('torch', 'adapters', 'transformers')},
+            'threads': torch.get_num_threads()}
+
+  def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
+    """Returns the best seconds of a linear layer [rows, inner] -> columns."""
+    product = _product(rows, inner, columns)
+    with torch.inference_mode():
+      return workers.best_seconds(product, repeats)
+
+  def step(self, length: int, steps: int = 1) -> float:
+    """Takes steps on random words and waits for the loss of each."""
+    batch = random_batch(length)
+    for _ in range(steps):
+      loss = self._train(batch)
+    return loss
+
+  def facts(self) -> dict[str, Any]:
+    """Returns what one epoch is made of."""
+    lengths = self.splits['train'].lengths
+    return {
+        'steps': len(self.batches), 'real_tokens': int(lengths.sum()),
+        'padded_tokens': sum(
+            len(rows) * int(lengths[rows].max()) for rows in self.batches),
+        'padded_tokens_to_128': _MAX_LENGTH * len(lengths)}
+
+  def epoch(self, first: int, last: int, length: int | None = None) -> None:
+    """Trains on the batches [first, last) of an epoch in random order.
+
+    Args:
+      first: Number of a batch.
+      last: Number of a batch.
+      length: To pad to; that of the longest in each batch when None.
+    """
+    for rows in self.batches[first:last]:
+      self._train(padded(self.splits['train'], rows, length))
+
+  def predict(self, batch_size: int, examples: int, ordered: bool) -> int:
+    """Classifies the first dev sentences; returns how many there were.
+
+    Args:
+      batch_size: Sentences a batch, padded to the longest of them.
+      examples: How many sentences.
+      ordered: Whether they are sorted by length first.
+    """
+    dev = self.splits['dev']
+    rows = np.arange(min(examples, len(dev)))
+    if ordered:
+      rows = np.argsort(dev.lengths[rows], kind='stable')
+    self.model.eval()
+    with torch.inference_mode():
+      logits = [self._logits(padded(dev, part)).numpy() for part in np.split(
+          rows, range(batch_size, len(rows), batch_size))]
+    return len(np.concatenate(logits))
+
+  def memory(self) -> dict[str, int]:
+    """Returns bytes: the process's peak, the optimizer's, the saved files'."""
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as folder:
+      if self.model.has_adapters():
+        self.model.save_adapter(folder, 'task', with_head=True)
+      else:
+        self.model.save_pretrained(folder)
+      saved = sum(os.path.getsize(os.path.join(folder, name))
+                  for name in os.listdir(folder))
+    return {
+        'peak_bytes': peak,
+        'optimizer_bytes': sum(
+            value.nbytes for state in self.optimizer.state.values()
+            for value in state.values() if value.ndim),
+        'saved_bytes': saved}
+
+  def _logits(self, batch: Batch) -> torch.Tensor:
+    return self.model(
+        input_ids=batch['tokens'], token_type_ids=batch['segments'],
+        attention_mask=batch['mask']).logits
+
+  def _train(self, batch: Batch) -> float:
+    self.model.train()
+    loss = torch.nn.functional.cross_entropy(
+        self._logits(batch), batch['labels'])
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+    self.optimizer.step()
+    self.optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+@functools.cache
+def _product(rows: int, inner: int, columns: int) -> Any:
+  """Returns a linear layer, to be called without arguments."""
+  x = torch.ones(rows, inner)
+  kernel = torch.ones(columns, inner)
+  return lambda: torch.nn.functional.linear(x, kernel)
+
+
+if __name__ == '__main__':
+  workers.serve(Side())

@@ -1,0 +1,142 @@
+import dataclasses
+
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import merging
+from adapters_jax import errors
+from adapters_jax.model import heads
+from adapters_jax import trees
+from tests.methods import methods_test as common
+from tests import tiny
+
+_SITES = 'sites=["query", "value", "intermediate", "ffn_output"]'
+
+
+def adapter(text, seed=0):
+  model, tuned = common.make(text)
+  return adapter_lib.Adapter(model.config.adapters,
+                             common.perturbed(tuned, seed))
+
+
+def at(tree, name='query'):
+  return tree['encoder']['layer_1']['attention'][f'adapter_{name}_0']
+
+
+class FoldTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      f'lora[r=2, alpha=3, {_SITES}]',
+      f'rslora[r=2, {_SITES}, leave_out=[0]]',
+      f'dora[r=2, alpha=3, {_SITES}]',
+      f'dora[r=2, alpha=3, dora=peft, {_SITES}]',
+      'ia3[alpha=2]|ia3_inputs[sites=["attention_output", "ffn_output"]]',
+      f'vera[r=2, alpha=3, {_SITES}]',
+      'vera[r=2, dense=True]',
+      'lora[r=2]|ia3_inputs[sites=["query"]]',
+      'lora[r=2]|dora[r=2]',
+      'ia3[sites=["query"]]|dora[r=2, dora=peft]',
+  )
+  def test_a_folded_base_gives_the_same_logits(self, text):
+    made = adapter(text)
+    batch = tiny.random_batch(common.SHAPE, 3, 5)
+    model = heads.Classifier(
+        dataclasses.replace(common.SHAPE, adapters=made.methods), 2)
+    plain = heads.Classifier(common.SHAPE, 2)
+    before = jax.device_get(common.base())
+    folded, replaced = merging.fold(common.base(), made)
+    self.assertEmpty(
+        [p for p in trees.flatten(folded) if trees.role(p) == 'adapter'])
+    np.testing.assert_allclose(
+        common.logits(plain, folded, batch),
+        common.logits(model, made.tuned, batch), atol=2e-5, rtol=1e-5)
+    jax.tree.map(np.testing.assert_array_equal, before, common.base())
+    back = merging.unfold(folded, replaced)
+    back.pop('head')
+    jax.tree.map(np.testing.assert_array_equal, before, back)
+
+  @parameterized.parameters('bottleneck[size=3]', 'lora[use_gating=True]')
+  def test_what_is_no_change_of_weights_is_refused(self, text):
+    with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
+      merging.fold(common.base(), adapter(text))
+
+
+class MergeTest(parameterized.TestCase):
+
+  def test_average_and_task_arithmetic(self):
+    bank = {'a': adapter('lora[r=2]'), 'b': adapter('lora[r=2]', 1)}
+    norm = {'encoder': {'layer_1': {'ffn_norm': {'scale': jnp.full(8, 3.0)}}}}
+    base = trees.overlay(common.base(), jax.tree.map(lambda x: x - 2, norm))
+    bank = {name: dataclasses.replace(
+        made, tuned=trees.overlay(made.tuned, norm))
+        for name, made in bank.items()}
+    mean = merging.merge(bank, 'ab', merging.average(2), base)
+    np.testing.assert_allclose(
+        at(mean.tuned)['a'],
+        (at(bank['a'].tuned)['a'] + at(bank['b'].tuned)['a']) / 2, rtol=1e-5)
+    total = merging.merge(bank, 'ab', merging.linear([1.0, -0.5]), base)
+    np.testing.assert_allclose(
+        at(total.tuned)['b'],
+        at(bank['a'].tuned)['b'] - 0.5 * at(bank['b'].tuned)['b'], rtol=1e-5)
+    # A norm is the base's 1 plus half of the difference of 2.
+    np.testing.assert_allclose(
+        total.tuned['encoder']['layer_1']['ffn_norm']['scale'], 2.0)
+
+  def test_ties_by_hand(self):
+    stacked = jnp.asarray([[4.0, -3.0, 0.1, 2.0], [-1.0, -5.0, 3.0, 0.2]])
+    # Half is kept: [4, -3, 0, 0] and [0, -5, 3, 0]; all signs agree.
+    np.testing.assert_allclose(
+        merging.ties([1, 1], 0.5)(stacked, 0), [4, -4, 3, 0])
+    # All is kept: the signs elected are +, -, +, +.
+    np.testing.assert_allclose(
+        merging.ties([1, 1], 1.0)(stacked, 0), [4, -4, 1.55, 1.1], rtol=1e-6)
+    np.testing.assert_allclose(
+        merging.ties([2, 1], 0.5)(stacked, 0), [8, -5.5, 3, 0])
+
+  def test_dare_keeps_the_mean(self):
+    combine = merging.dare([1.0, 2.0], 0.25, jax.random.key(0))
+    stacked = jnp.ones((2, 20000))
+    merged = combine(stacked, 3)
+    self.assertEqual(set(np.unique(merged)), {0.0, 4.0, 8.0, 12.0})
+    self.assertAlmostEqual(float(merged.mean()), 3.0, delta=0.1)
+    self.assertFalse(np.array_equal(merged, combine(stacked, 4)))
+    with self.assertRaisesRegex(errors.UserError, 'density'):
+      merging.dare([1.0], 0.0, jax.random.key(0))
+
+  def test_merged_products_are_those_of_the_updates(self):
+    bank = {'a': adapter('lora[r=2, alpha=6]'), 'b': adapter('rslora[r=3]', 1)}
+    merged = merging.merge_products(
+        bank, 'ab', merging.linear([0.5, 2.0]), common.base(), rank=5)
+    wanted = sum(
+        weight * bank[name].methods[0].scale * np.asarray(
+            at(bank[name].tuned)['a'] @ at(bank[name].tuned)['b'])
+        for name, weight in (('a', 0.5), ('b', 2.0)))
+    self.assertEqual(merged.methods[0].scale, 1)
+    found = at(merged.tuned)
+    np.testing.assert_allclose(found['a'] @ found['b'], wanted, atol=1e-5)
+    small = merging.merge_products(
+        bank, 'ab', merging.linear([0.5, 2.0]), common.base(), rank=2)
+    best = np.linalg.svd(wanted, compute_uv=False)[2:]
+    found = at(small.tuned)
+    self.assertAlmostEqual(
+        float(np.linalg.norm(found['a'] @ found['b'] - wanted)),
+        float(np.linalg.norm(best)), places=4)
+
+  def test_what_does_not_merge(self):
+    bank = {'a': adapter('lora[r=2]'), 'b': adapter('lora[r=3]'),
+            'd': adapter('dora[r=2]')}
+    base, mean = common.base(), merging.average(2)
+    with self.assertRaisesRegex(errors.UserError, 'another method'):
+      merging.merge(bank, 'ab', mean, base)
+    with self.assertRaisesRegex(errors.UserError, 'without a gate'):
+      merging.merge_products(bank, 'ad', mean, base, 2)
+    for rank in (0, 9):
+      with self.assertRaisesRegex(errors.UserError, 'give 1 to 8'):
+        merging.merge_products(bank, 'a', merging.average(1), base, rank)
+    with self.assertRaisesRegex(errors.UserError, 'name one or more'):
+      merging.merge(bank, [], mean, base)
+    with self.assertRaisesRegex(errors.UserError, "unknown 'c'"):
+      merging.merge(bank, 'ac', mean, base)

@@ -1,0 +1,63 @@
+import json
+import os
+import tempfile
+
+from absl.testing import parameterized
+import pytest
+
+from adapters_jax.data import tokenization
+from adapters_jax.downloads import pinned
+from adapters_jax import errors
+from tests.methods import parity
+from tests import tiny
+
+
+def encode_nasty(tokenizer):
+  rows = []
+  for first, second, longest in parity.NASTY:
+    texts = (first,) if second is None else (first, second)
+    tokens, segments = tokenization.encode(tokenizer, [texts], longest)
+    rows.append({'ids': tokens[0].tolist(), 'segments': segments[0].tolist()})
+  return rows
+
+
+class TokenizationTest(parameterized.TestCase):
+
+  def check(self, wanted):
+    folder = pinned.fetch('minilm-l6')
+    with tempfile.TemporaryDirectory() as plain:
+      os.symlink(f'{folder}/vocab.txt', f'{plain}/vocab.txt')
+      for tokenizer in (tokenization.load(folder), tokenization.load(plain)):
+        for row, found, expected in zip(
+            parity.NASTY, encode_nasty(tokenizer), wanted, strict=True):
+          self.assertEqual(found, expected, row)
+
+  def test_equal_to_berttokenizer_on_nasty_inputs(self):
+    with open('tests/fixtures/tokenization.json') as file:
+      self.check(json.load(file))
+
+  @pytest.mark.interop
+  def test_equal_to_berttokenizer_live(self):
+    self.check(parity.tokenize_with_transformers(pinned.fetch('minilm-l6')))
+
+  def test_long_text_is_cut_to_the_length(self):
+    tokenizer = tokenization.load(pinned.fetch('minilm-l6'))
+    tokens, _ = tokenization.encode(tokenizer, [('word ' * 600,)], 128)
+    self.assertLen(tokens[0], 128)
+    self.assertEqual(
+        [tokenizer.id_to_token(tokens[0][i]) for i in (0, -1)],
+        ['[CLS]', '[SEP]'])
+
+  def test_cased_vocabulary(self):
+    with tempfile.TemporaryDirectory() as folder:
+      with open(f'{folder}/vocab.txt', 'w') as file:
+        file.write('\n'.join((*tiny.VOCABULARY, 'Good')) + '\n')
+      with open(f'{folder}/tokenizer_config.json', 'w') as file:
+        json.dump({'do_lower_case': False}, file)
+      tokenizer = tokenization.load(folder)
+      self.assertEqual(tokenizer.encode('Good good').tokens, ['Good', 'good'])
+
+  def test_no_vocabulary(self):
+    with tempfile.TemporaryDirectory() as folder:
+      with self.assertRaisesRegex(errors.UserError, 'neither tokenizer.json'):
+        tokenization.load(folder)

@@ -1,0 +1,136 @@
+"""Tests of adapters_jax.hub against a hub on this machine's loopback."""
+
+import hashlib
+import http.server
+import os
+import threading
+
+from huggingface_hub import constants
+import pytest
+
+from adapters_jax.data import tokenization
+from adapters_jax.downloads import hub
+from adapters_jax import errors
+from adapters_jax.model import encoder
+from adapters_jax.model import pretrained
+from tests import tiny
+
+COMMIT = 'c0ffee' + 34 * '0'
+
+
+class _Hub(http.server.BaseHTTPRequestHandler):
+  """Serves /NAME/resolve/REVISION/FILE from folders, as the hub does."""
+  folders = {}
+  asked = []
+
+  def do_HEAD(self):
+    self._answer(False)
+
+  def do_GET(self):
+    self._answer(True)
+
+  def _answer(self, with_body):
+    name, _, rest = self.path.lstrip('/').partition('/resolve/')
+    path = rest.partition('/')[2]
+    if not rest:
+      self.send_response(200)
+      self.send_header('Content-Length', '0')
+      self.end_headers()
+      return
+    _Hub.asked.append(path)
+    file = os.path.join(self.folders.get(name, '/none'), path)
+    found = os.path.exists(file)
+    self.send_response(200 if found else 404)
+    body = b''
+    if found:
+      with open(file, 'rb') as opened:
+        body = opened.read()
+      self.send_header('X-Repo-Commit', COMMIT)
+      self.send_header('ETag', f'"{hashlib.sha1(body).hexdigest()}"')
+    else:
+      self.send_header('X-Error-Code', 'EntryNotFound' if name in self.folders
+                       else 'RepoNotFound')
+    self.send_header('Content-Length', str(len(body)))
+    self.end_headers()
+    if with_body:
+      self.wfile.write(body)
+
+  def log_message(self, *_):
+    pass
+
+
+@pytest.fixture
+def local_hub(tmp_path, monkeypatch):
+  """Serves a tiny BERT as 'tiny-bert', one without weights as 'some/one'."""
+  good = tiny.write_checkpoint(str(tmp_path / 'good'))
+  bare = tiny.write_checkpoint(str(tmp_path / 'bare'))
+  os.remove(os.path.join(bare, 'model.safetensors'))
+  with open(os.path.join(good, 'pytorch_model.bin'), 'w') as file:
+    file.write('not wanted')
+  _Hub.folders = {'tiny-bert': good, 'some/one': bare}
+  _Hub.asked = []
+  server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Hub)
+  threading.Thread(target=server.serve_forever, daemon=True).start()
+  url = f'http://127.0.0.1:{server.server_port}'
+  monkeypatch.setattr(constants, 'ENDPOINT', url)
+  monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE',
+                      url + '/{repo_id}/resolve/{revision}/{filename}')
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'cache'))
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+  yield server
+  server.shutdown()
+  server.server_close()
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+
+
+def test_config_alone_is_fetched_for_the_shape(local_hub):
+  shape = pretrained.config_of('tiny-bert')
+  assert shape == tiny.CONFIG
+  assert set(_Hub.asked) == {'config.json'}
+
+
+def test_weights_and_tokenizer_load(local_hub):
+  folder = pretrained.resolve('tiny-bert')
+  assert os.path.basename(folder) == COMMIT
+  assert 'pytorch_model.bin' not in os.listdir(folder)
+  tree = pretrained.load_base(folder)
+  assert tree['embeddings']['words']['embedding'].shape == (
+      tiny.CONFIG.vocab_size, tiny.CONFIG.dim)
+  assert tokenization.load(folder).token_to_id('good') == 5
+  assert isinstance(pretrained.config_of('tiny-bert'), encoder.BertConfig)
+
+
+def test_cached_files_do_without_the_hub(local_hub):
+  pretrained.resolve('tiny-bert')
+  local_hub.shutdown()
+  local_hub.server_close()
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+  assert pretrained.config_of('tiny-bert') == tiny.CONFIG
+
+
+def test_a_repository_without_safetensors(local_hub):
+  with pytest.raises(errors.UserError, match='some/one has no model.safe'):
+    pretrained.resolve('some/one')
+
+
+def test_no_such_repository(local_hub):
+  with pytest.raises(errors.UserError, match="'no/such' is neither"):
+    pretrained.config_of('no/such')
+
+
+def test_without_a_network(local_hub):
+  local_hub.shutdown()
+  local_hub.server_close()
+  with pytest.raises(errors.UserError, match='cannot be reached'):
+    pretrained.config_of('tiny-bert')
+
+
+@pytest.mark.parametrize('name, text', [
+    ('minilm-16', 'did you mean minilm-l6'), ('./nowhere', 'nor a folder')])
+def test_wrong_names_need_no_network(name, text, monkeypatch):
+  monkeypatch.setattr(hub, '_reachable', lambda: False)
+  with pytest.raises(errors.UserError, match=text):
+    pretrained.config_of(name)

@@ -1,0 +1,198 @@
+"""Tests of the ablation scripts and of adapters_jax.removal."""
+
+import dataclasses
+import json
+import signal
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import storage
+from adapters_jax.analysis import layer_removal
+from adapters_jax.data import batching
+from adapters_jax import errors
+from adapters_jax.methods import bottleneck
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import run
+from adapters_jax.runs import setup
+from adapters_jax.runs import steps
+from adapters_jax.sweeps import grid
+from adapters_jax.training import loop
+from adapters_jax.training import optimizers
+from adapters_jax.training import steps as steps_lib
+from adapters_jax import trees
+from experiments import ablation_init
+from experiments import ablation_layers
+from experiments import ablation_learning_rate
+from experiments import ablation_size
+from experiments import ablation_variants
+from experiments import ablations
+from experiments import flags
+from tests import tiny
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, task='toy', adapter_size=3,
+      batch_size=16, learning_rate=3e-2, buckets=1, max_length=12, max_steps=6)
+
+
+@pytest.mark.parametrize('points', [
+    ablation_init.GRID, ablation_learning_rate.GRID, ablation_variants.GRID,
+    ablation_size.points(6, 384), ablation_layers.placements(6)])
+def test_every_point_of_a_grid_is_a_run(points):
+  runs = grid.expand(config_lib.Config(), points)
+  assert len({grid.name_of(run) for run in runs}) == len(runs) > 4
+  for one in runs:
+    setup.check(one, 'test')
+
+
+@pytest.mark.parametrize('layers, thirds', [
+    (12, '0-3|4-7|8-11'), (6, '0-1|2-3|4-5'), (4, '0-0|1-2|3-3'),
+    (2, '0-0|1-1')])
+def test_thirds_of_the_layers(layers, thirds):
+  assert ablation_layers.placements(layers).startswith(
+      f'adapter_layers=all|{thirds};')
+
+
+@pytest.mark.parametrize('layers, dim, sizes, top', [
+    (6, 384, '1,4,16,64,256', '1,2,4,6'),
+    (12, 768, '1,4,16,64,256', '1,2,4,6,9,12'),
+    (4, 128, '1,4,16,64', '1,2,4'), (1, 8, '1,4', '1')])
+def test_sizes_and_top_layers_are_those_of_the_model(layers, dim, sizes, top):
+  points = ablation_size.points(layers, dim)
+  assert f'adapter_size={sizes} ' in points and f'top_k={top} ' in points
+
+
+def test_sizes_are_picked_at_a_rate_unless_a_grid_is_given(config):
+  with mock.patch.object(ablations, 'main') as made:
+    ablation_size.main(config, grid.Options())
+    ablation_size.main(config, grid.Options(grid='adapter_size=2'))
+  (_, many), (_, own) = (call.args for call in made.call_args_list)
+  assert many.pick == 'learning_rate'
+  assert many.grid == ablation_size.points(3, 12)
+  assert own == grid.Options(grid='adapter_size=2')
+
+
+def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
+  defaults = {}
+  monkeypatch.setattr(
+      flags, 'define', lambda kind, **changed: defaults.update({kind: changed}))
+  monkeypatch.setattr(flags, 'start', lambda *_: None)
+  ablations.start(ablation_init.GRID)
+  runs = grid.expand_all(
+      [config_lib.Config(seed=3)], grid.Options(**defaults[grid.Options]))
+  assert len(runs) == 5 and {run.seed for run in runs} == {3}
+
+
+def test_without_its_adapters_a_model_is_one_without_adapters():
+  adapted = dataclasses.replace(
+      tiny.CONFIG, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))
+  model = heads.Classifier(adapted, 2)
+  base = encoder.init(heads.Classifier(tiny.CONFIG, 2), jax.random.key(0))
+  params = encoder.init(model, jax.random.key(1), base)
+  rng = np.random.default_rng(0)
+  tuned, _ = trees.split(params, optimizers.select_adapters(3))
+  tuned = jax.tree.map(
+      lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape, np.float32),
+      tuned)
+  batch = tiny.random_batch()
+  inputs = batch['tokens'], batch['segments'], batch['mask']
+
+  def logits(tree, config):
+    return np.asarray(heads.Classifier(config, 2).apply(
+        {'params': trees.overlay(base, tree)}, *inputs))
+
+  norms, _ = trees.split(tuned, lambda path: trees.role(path) != 'adapter')
+  bare = layer_removal.remove(tuned, 0, 2)
+  np.testing.assert_array_equal(
+      logits(bare, adapted), logits(norms, tiny.CONFIG))
+  # Of some layers: as if the others alone had been given adapters.
+  kept = (bottleneck.Bottleneck(4, layers=(0,)),)
+  np.testing.assert_array_equal(
+      logits(layer_removal.remove(tuned, 1, 2), adapted),
+      logits(tuned, dataclasses.replace(tiny.CONFIG, adapters=kept)))
+  restored = trees.flatten(layer_removal.remove(tuned, 1, 2, base))
+  for path, leaf in trees.flatten(norms).items():
+    inside = trees.role(path) == 'norm' and trees.layer_of(path) in (1, 2)
+    np.testing.assert_array_equal(
+        restored[path], trees.flatten(base if inside else norms)[path], path)
+
+
+def test_all_spans_of_a_run_share_their_compiled_programs(
+    config, monkeypatch, capsys):
+  made = []
+  make = steps_lib.make_eval_step
+
+  def watched(*args, **kwargs):
+    made.append(make(*args, **kwargs))
+    return made[-1]
+
+  monkeypatch.setattr(steps_lib, 'make_eval_step', watched)
+  steps._eval_step.cache_clear()  # Other tests may have left one.
+  many = grid.Options(grid='adapter_layers=all', records='kept')
+  ablation_layers.main(config, many, ablation_layers.Spans())
+  shared, = made  # By the training run and all six spans.
+  assert shared._cache_size() <= 2 * 2  # Two lengths; on devices, in memory.
+
+  record, = records_lib.read_all('kept/glue')
+  path = layer_removal.path_of('kept/spans', record, False)
+  with open(path, encoding='utf-8') as file:
+    found = json.load(file)
+  assert found['config'] == record.config and found['layers'] == 3
+  assert found['whole'] == record.metrics['dev']
+  assert 0.5 <= found['majority']['accuracy'] < 1
+  assert list(found['without']) == ['0-0', '0-1', '0-2', '1-1', '1-2', '2-2']
+  assert '/' not in json.dumps(found)
+  assert 'without the adapters of layers' in capsys.readouterr().out
+  assert list(records_lib.read_all('kept/spans')) == []  # They are no records.
+
+  with mock.patch.object(run, 'make_score', side_effect=AssertionError):
+    ablation_layers.main(config, many, ablation_layers.Spans())  # All is done.
+  with pytest.raises(errors.UserError, match='left no adapter'):
+    layer_removal.span_scores(record, 'elsewhere', config, restore_norms=True,
+                        path='kept/spans/new.json')
+
+
+@pytest.mark.parametrize('changed', [
+    {'tune': 'full'}, {'adapter_layers': '0-1'}, {'adapter_config': 'lora'},
+    {'adapter_sites': 'ffn_output'}])
+def test_spans_are_of_runs_with_all_adapters(changed):
+  def complete(**changed):
+    config = dataclasses.replace(config_lib.Config(), **changed)
+    return layer_removal.complete(
+        mock.Mock(config=config_lib.portable(config)))
+  assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
+
+
+def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
+  config = dataclasses.replace(
+      config, adapter_size=64, workdir=str(tmp_path / 'whole'),
+      adapter_config='bottleneck[size=3, inner_norm=batch]')
+  whole = run.run(config, 'glue')
+  parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
+  make_batch = batching.Schedule.batch
+
+  def interrupting(self, step):
+    if step == 2:
+      signal.raise_signal(signal.SIGTERM)
+    return make_batch(self, step)
+
+  with mock.patch.object(batching.Schedule, 'batch', interrupting):
+    with pytest.raises(loop.Interrupted):
+      run.run(parts, 'glue')
+  resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')
+  assert resumed.metrics == whole.metrics
+  assert whole.roles['statistics'] == 6 * 2 * 3
+  assert whole.trained_params == sum(whole.roles.values()) - 36
+  a, b = (trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+          for folder in (config.workdir, parts.workdir))
+  for path, leaf in a.items():
+    np.testing.assert_array_equal(leaf, b[path], path)

@@ -1,0 +1,89 @@
+"""Executes every committed notebook again."""
+
+import glob
+import os
+import re
+
+import pytest
+
+nbclient = pytest.importorskip(
+    'nbclient', reason="needs the extra 'notebooks'")
+nbformat = pytest.importorskip('nbformat')
+for needed in ('ipykernel', 'matplotlib', 'pandas'):
+  pytest.importorskip(needed)
+
+ROOT = os.path.abspath(os.path.join(
+    os.path.dirname(__file__), os.pardir, os.pardir))
+FOLDER = os.path.join(ROOT, 'experiments', 'notebooks')
+NAMES = sorted(os.path.basename(path)
+               for path in glob.glob(os.path.join(FOLDER, '*.ipynb')))
+SETTINGS = 'parameters'  # The tag of the cell that says what is run.
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+  """Has the kernels import this checkout, and compute on the CPU."""
+  monkeypatch.setenv('PYTHONPATH', ROOT)
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
+
+
+def read(name):
+  return nbformat.read(os.path.join(FOLDER, name), nbformat.NO_CONVERT)
+
+
+def execute(notebook, folder=FOLDER):
+  nbclient.NotebookClient(
+      notebook, timeout=300, resources={'metadata': {'path': folder}}
+  ).execute()
+  return notebook
+
+
+def words(notebook):
+  """Returns what a notebook says of the records in words and tables."""
+  found = [output['data'][kind] for cell in notebook.cells
+           for output in cell.get('outputs', ())
+           for kind in ('text/markdown', 'text/html')
+           if kind in output.get('data', {})]
+  return [re.sub('<[^>]+>', ' ', text).split() for text in found]
+
+
+def test_there_are_six():
+  assert len(NAMES) == 6
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_committed_as_executed_from_top_to_bottom(name):
+  code = [cell for cell in read(name).cells if cell['cell_type'] == 'code']
+  counts = [cell['execution_count'] for cell in code]
+  assert counts == list(range(1, len(code) + 1))
+  assert not any(output['output_type'] == 'error'
+                 for cell in code for output in cell['outputs'])
+  assert '/home/' not in str(code) and '/root/' not in str(code)
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if 'walk' not in n])
+def test_says_now_what_it_said(name):
+  committed = read(name)
+  before = words(committed)
+  assert before and words(execute(committed)) == before, (
+      'the records have changed; run: jupyter execute --inplace '
+      'experiments/notebooks/*.ipynb')
+
+
+def test_walkthrough_on_a_tiny_base(checkpoint, own_files, tmp_path):
+  notebook = read('walkthrough.ipynb')
+  cell, = (c for c in notebook.cells
+           if SETTINGS in c['metadata'].get('tags', ()))
+  cell['source'] = (
+      'from adapters_jax.runs import config\n'
+      f'DEFAULTS = dict(checkpoint={checkpoint!r}, **{own_files!r},\n'
+      '                buckets=0, adapter_size=3, batch_size=16,\n'
+      '                max_steps=30, learning_rate=3e-2)\n'
+      "PRODUCTS = config.Config(task='one', **DEFAULTS)\n"
+      "TWEETS = config.Config(task='two', seed=1, **DEFAULTS)\n")
+  execute(notebook, str(tmp_path))
+  printed = ''.join(output.get('text', '') for c in notebook.cells
+                    for output in c.get('outputs', ()))
+  assert 'the base is what it was, bit for bit' in printed
+  assert "one              {'one':" in printed

@@ -1,0 +1,252 @@
+"""What holds of every method: training, saving, padding, rows, texts."""
+
+import dataclasses
+import functools
+import tempfile
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+
+from adapters_jax.adapters import storage
+from adapters_jax import errors
+from adapters_jax import methods
+from adapters_jax.methods import bottleneck
+from adapters_jax.methods import invertible
+from adapters_jax.methods import prefix
+from adapters_jax.methods import prompt
+from adapters_jax.methods import reft
+from adapters_jax.methods import strings
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.training import losses as losses_lib
+from adapters_jax.training import optimizers
+from adapters_jax.training import steps as steps_lib
+from adapters_jax import trees
+from tests import tiny
+
+SHAPE = encoder.BertConfig(
+    vocab_size=13, dim=8, layers=2, heads=2, ffn_dim=20, positions=30)
+
+# A small text for every name in CONFIGS.
+TEXTS = {
+    'bottleneck': 'bottleneck[size=3]',
+    **{name: f'{name}[reduction_factor=4]' for name in (
+        'seq_bn', 'pfeiffer', 'double_seq_bn', 'houlsby', 'par_bn', 'parallel',
+        'scaled_par_bn', 'scaled_parallel', 'adapter_plus', 'seq_bn_inv',
+        'pfeiffer+inv', 'double_seq_bn_inv', 'houlsby+inv')},
+    **{name: f'{name}[reduction_factor=2, phm_dim=2]'
+       for name in ('compacter', 'compacter++')},
+    **{name: f'{name}[prefix_length=3, bottleneck_size=5]'
+       for name in ('prefix_tuning', 'prefix_tuning_flat')},
+    'prompt_tuning': 'prompt_tuning[prompt_length=3]',
+    **{name: f'{name}[r=2]' for name in (
+        'lora', 'rslora', 'dora', 'vera', 'loreft', 'noreft', 'direft')},
+    **{name: name for name in ('ia3', 'ia3_inputs', 'invertible')},
+    'mam': 'mam[prefix_length=3, bottleneck_size=5]',
+    'unipelt': 'unipelt[prefix_length=3, bottleneck_size=5, r=2, '
+               'reduction_factor=3]',
+}
+# The bottlenecks of the paper's section 3.6 that have no name of their own.
+VARIANTS = {
+    'depth': 'bottleneck[size=3, depth=3]',
+    'inner layer norm': 'bottleneck[size=3, inner_norm=layer]',
+    'inner batch norm': 'bottleneck[size=3, inner_norm=batch]',
+    'multiplicative':
+        'bottleneck[size=3, is_parallel=true, multiplicative=true]',
+}
+ALL = TEXTS | VARIANTS
+# One of each kind, for what costs two more compiles.
+PADDED = (
+    'bottleneck', 'seq_bn_inv', 'adapter_plus', 'compacter', 'prefix_tuning',
+    'prompt_tuning', 'lora', 'dora', 'ia3', 'vera', 'loreft', 'unipelt',
+    'inner batch norm')
+
+
+@functools.cache
+def base():
+  shapes = tiny.hugging_face_shapes(8, 2, 20, 13, 30)
+  return pretrained.from_hugging_face(
+      {name: value for name, value in tiny.random_tensors(
+          shapes, scale=0.3).items() if 'pooler' not in name})
+
+
+def make(text, layers=SHAPE.layers):
+  """Returns (model, tuned tree, all but the norms) of a config."""
+  configs = strings.parse(text)
+  model = heads.Classifier(
+      dataclasses.replace(SHAPE, adapters=configs, dropout=0.0, layers=layers,
+                          attention_dropout=0.0), 2)
+  params = encoder.init(model, jax.random.key(1), base())
+  tuned, _ = trees.split(
+      params, optimizers.select_adapters(SHAPE.layers, tune_norms=False))
+  return model, tuned
+
+
+def logits(model, tuned, batch, **changed):
+  batch = {**batch, **changed}
+  return np.asarray(model.apply(
+      {'params': trees.overlay(base(), tuned)}, batch['tokens'],
+      batch['segments'], batch['mask']))
+
+
+def perturbed(tuned, seed=0):
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+      lambda leaf: leaf + 0.3 * rng.standard_normal(leaf.shape, np.float32),
+      tuned)
+
+
+class MethodsTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    # A program for each method: compiling well would take most of the time.
+    jax.config.update('jax_disable_most_optimizations', True)
+    self.addCleanup(
+        jax.config.update, 'jax_disable_most_optimizations', False)
+
+  def test_every_name_has_a_text(self):
+    self.assertEqual(set(TEXTS), set(methods.CONFIGS))
+
+  @parameterized.parameters(*ALL)
+  def test_training_moves_the_adapter_alone_and_saves(self, name):
+    model, tuned = make(ALL[name], layers=1)
+    select = optimizers.select_adapters(SHAPE.layers, tune_norms=False)
+    tx = optimizers.make_optimizer(
+        select, learning_rate=0.02, steps=100, weight_decay=0.1)
+    batch = tiny.random_batch(SHAPE, 4, 5)
+    before = jax.device_get(tuned)
+    frozen = jax.device_get(base())
+    step = steps_lib.make_train_step(model, tx, losses_lib.cross_entropy)
+    state = steps_lib.init_state(tuned, tx, jax.random.key(2))
+    losses = []
+    for _ in range(8):
+      state, metrics = step(state, base(), batch)
+      losses.append(float(metrics['loss']))
+    self.assertLess(losses[-1], losses[0])
+    jax.tree.map(np.testing.assert_array_equal, frozen, base())
+    moved = trees.flatten(jax.tree.map(
+        lambda a, b: not np.array_equal(a, b), before, state.tuned))
+    for path, value in moved.items():
+      # The second unit of a product whose first is zero moves one step later,
+      # the third later still; what is drawn once never does.
+      self.assertEqual(value, trees.role(path) != 'fixed', path)
+
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    storage.save_tuned(folder, state.tuned, {'method': ALL[name]})
+    loaded, settings = storage.load_tuned(folder)
+    again, _ = make(settings['method'], layers=1)
+    np.testing.assert_array_equal(
+        logits(again, loaded, batch), logits(model, state.tuned, batch))
+
+  @parameterized.parameters(*PADDED)
+  def test_padding_and_uncomputed_rows_change_nothing(self, name):
+    text = ALL[name]
+    if name == 'loreft':
+      text = 'loreft[r=2, prefix_positions=1, suffix_positions=2]'
+    model, tuned = make(text)
+    tuned = trees.map_with_path(  # Variances stay positive.
+        lambda path, leaf: jax.numpy.abs(leaf) if 'running' in path else leaf,
+        perturbed(tuned))
+    batch = tiny.random_batch(SHAPE, 3, 5)
+    found = logits(model, tuned, batch)
+    padded = {
+        key: np.pad(batch[key], ((0, 0), (0, 4)), constant_values=fill)
+        for key, fill in (('tokens', 7), ('segments', 1), ('mask', False))}
+    np.testing.assert_allclose(
+        logits(model, tuned, padded), found, atol=3e-6, rtol=1e-5)
+    whole = encoder.Bert(model.config).apply(
+        {'params': trees.overlay(base(), tuned)}, batch['tokens'],
+        batch['segments'], batch['mask'])[-1]
+    head = tuned['head']
+    np.testing.assert_allclose(
+        whole[:, 0] @ head['kernel'] + head['bias'], found, atol=3e-6,
+        rtol=1e-5)
+
+  @parameterized.parameters('lora', 'rslora', 'dora', 'ia3', 'vera')
+  def test_a_fresh_update_of_weights_is_none(self, name):
+    model, tuned = make(TEXTS[name])
+    plain = heads.Classifier(SHAPE, 2)
+    batch = tiny.random_batch(SHAPE, 3, 5)
+    np.testing.assert_allclose(
+        logits(model, tuned, batch),
+        logits(plain, {'head': tuned['head']}, batch), atol=2e-6)
+
+  def test_dora_starts_at_the_norms_of_the_base(self):
+    model, tuned = make('dora[r=2]')
+    attention = base()['encoder']['layer_1']['attention']
+    learned = tuned['encoder']['layer_1']['attention']['adapter_value_0']
+    np.testing.assert_allclose(
+        learned['magnitude'],
+        np.linalg.norm(attention['value']['kernel'], axis=0), rtol=1e-6)
+    del model
+
+  def test_the_inverse_of_the_coupling(self):
+    module = invertible.Coupling(invertible.Invertible())
+    x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
+    params = perturbed(module.init(jax.random.key(0), x, None)['params'])
+    y, _ = module.apply({'params': params}, x, None)
+    self.assertGreater(np.abs(y - x).max(), 0.1)
+    np.testing.assert_allclose(
+        module.apply({'params': params}, y, method='inverse'), x, atol=1e-6)
+
+  def test_an_ejected_prefix_gives_the_same_logits(self):
+    model, tuned = make(TEXTS['prefix_tuning'])
+    config, flat = prefix.eject(
+        model.config.adapters[0], tuned, SHAPE.dim, SHAPE.layers,
+        'adapter_shared_0')
+    self.assertTrue(config.flat)
+    ejected = heads.Classifier(
+        dataclasses.replace(model.config, adapters=(config,)), 2)
+    batch = tiny.random_batch(SHAPE, 3, 5)
+    np.testing.assert_allclose(
+        logits(ejected, flat, batch), logits(model, tuned, batch), atol=1e-6)
+
+  @parameterized.parameters(
+      ('prefix', 'adapter_embedding_0'),
+      ('words', 'embeddings/adapter_words_0'))
+  def test_a_prompt_begins_as_a_text(self, combine, place):
+    configs = strings.parse(
+        f'prompt_tuning[prompt_length=4, combine={combine}, prompt_init='
+        "from_string, prompt_init_text='Is it good, or bad?']|lora")
+    seen = []
+
+    def tokenize(text):
+      seen.append(text)
+      return [2, 7, 3]
+
+    found = prompt.embed(configs, base(), tokenize)
+    self.assertEqual(seen, ['Is it good, or bad?'])
+    words = base()['embeddings']['words']['embedding']
+    np.testing.assert_array_equal(
+        trees.flatten(found)[f'{place}/prompt'], words[[2, 7, 3, 2]])
+    self.assertEqual(len(trees.flatten(found)), len(trees.flatten(base())) + 1)
+
+  def test_a_loreft_projection_is_orthonormal_whatever_decays(self):
+    matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
+    rows = reft.orthonormal(0.001 * matrix)
+    np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(reft.orthonormal(rows), rows, atol=1e-6)
+
+  def test_widths_of_layers(self):
+    config = bottleneck.Bottleneck().with_fields(
+        reduction_factor=(('1', 0.5), ('default', 16)))
+    self.assertEqual([config.width(32, n) for n in range(3)], [2, 64, 2])
+    with self.assertRaisesRegex(errors.UserError, 'layer 0'):
+      config.with_fields(reduction_factor=(('1', 2),)).width(32, 0)
+
+
+def test_a_run_begins_with_the_words_of_a_prompt(checkpoint, own_files):
+  setup = setup_lib.prepare(config_lib.Config(
+      checkpoint=checkpoint, batch_size=8, **own_files, adapter_config=(
+          'prompt_tuning[prompt_length=5, prompt_init=from_string, '
+          "prompt_init_text='good film']")))
+  words = setup.base['embeddings']['words']['embedding']
+  names = ('[CLS]', 'good', 'film', '[SEP]', '[CLS]')
+  np.testing.assert_array_equal(
+      setup.tuned['adapter_embedding_0']['prompt'],
+      words[np.array([tiny.VOCABULARY.index(name) for name in names])])

@@ -1,0 +1,124 @@
+"""Methods written as text, and the messages about what is wrong in it."""
+
+import dataclasses
+
+from absl.testing import parameterized
+
+from adapters_jax import errors
+from adapters_jax import methods
+from adapters_jax.methods import bottleneck
+from adapters_jax.methods import lora
+from adapters_jax.methods import prefix
+from adapters_jax.methods import strings
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import setup
+from tests.methods import methods_test as common
+
+
+class StringsTest(parameterized.TestCase):
+
+  def test_fields_and_unions(self):
+    configs = strings.parse(
+        "par_bn[reduction_factor={'0': 8, 'default': 16}]|"
+        'prefix_tuning[flat=True]')
+    self.assertEqual(configs, (
+        dataclasses.replace(
+            bottleneck.PAR_BN, reduction_factor=(('0', 8), ('default', 16))),
+        prefix.PrefixTuning(flat=True)))
+    self.assertEqual(
+        strings.parse('lora[r=4, sites=["query", "key"], leave_out=[0]]'),
+        (lora.LoRA(r=4, sites=('query', 'key'), leave_out=(0,)),))
+    self.assertEqual(
+        strings.parse('seq_bn[non_linearity=gelu]')[0].activation, 'gelu')
+    self.assertEqual(
+        strings.parse('bottleneck[reduction_factor=2]')[0].width(8, 0), 4)
+    self.assertEqual(strings.parse('houlsby[size=3]')[0].width(8, 0), 3)
+
+  @parameterized.parameters(
+      ('lora[use_dora=True]', 'dora'),
+      ('lora[attn_matrices=["k", "q"]]', 'lora[sites=["query", "key"]]'),
+      ("lora[attn_matrices=['v'], output_lora=True]",
+       'lora[sites=["value", "ffn_output"]]'),
+      ('ia3[selfattn_lora=False, r=1, composition_mode=scale]',
+       'ia3[sites=["intermediate"]]'),
+      ('vera[init_weights=vera, init_weights_seed=None]', 'vera'),
+      ('houlsby[mh_adapter=False]', 'houlsby[sites=["ffn_output"]]'),
+      ('seq_bn[mh_adapter=True]', 'seq_bn[sites=["attention_output", '
+       '"ffn_output"]]'),
+      ('seq_bn_inv[inv_adapter=nice, inv_adapter_reduction_factor=4]',
+       'seq_bn|invertible[factor=4]'),
+      ('compacter[phm_layer=True, non_linearity=gelu_new]',
+       'compacter[activation=gelu_tanh]'),
+      ('loreft[layers=all, dtype=None, output_reft=True]', 'loreft'),
+      ('mam[encoder_prefix=True, cross_adapter=False]', 'mam'),
+      ('prompt_tuning[random_uniform_scale=0.1]', 'prompt_tuning[scale=0.1]'),
+  )
+  def test_words_of_the_adapters_library(self, theirs, ours):
+    self.assertEqual(strings.parse(theirs), strings.parse(ours))
+
+  @parameterized.parameters(*methods.CONFIGS)
+  def test_rendered_texts_parse_to_the_same(self, name):
+    configs = strings.parse(common.TEXTS[name])
+    self.assertEqual(strings.parse(strings.render(configs)), configs)
+    self.assertEqual(
+        strings.parse(strings.render(methods.CONFIGS[name])),
+        methods.CONFIGS[name])
+
+  @parameterized.parameters(
+      ('huolsby', 'mean houlsby'),
+      ('', "'' is not of the form"),
+      ('lora|', "'' is not of the form"),
+      ('lora[r]', "'r' in lora.*FIELD=VALUE"),
+      ('lora[init_weights_seed=3]', '--seed'),
+      ('seq_bn[phm_layer=True]', 'compacter and'),
+      ('seq_bn[inv_adapter=nice]', 'NAME.invertible'),
+      ('ia3[dropout=0.1]', 'no dropout'),
+      ('lora[vera_d=0.1]', 'write vera'),
+      ('lora[attn_matrices=["o"]]', "attn_matrices: unknown 'o'"),
+      ('lora[attn_matrices=3]', 'attn_matrices'),
+      ('houlsby[mh_adapter=maybe]', "mh_adapter: unknown 'maybe'"),
+      ('houlsby[non_linearity=softsign]', "unknown 'softsign'"),
+      ('ia3_inputs[use_gating=True]', 'use_gating'),
+      ('prompt_tuning[prompt_init=from_string]', 'give both'),
+      ("prompt_tuning[prompt_init_text='a, b']", 'give both'),
+      ('mtl_lora', 'mean lora'), ('dvora', 'mean dora'),
+      ('lora[q=8]', "field of lora: unknown 'q'"),
+      ('seq_bn[reduction_facto=8]', 'mean reduction_factor'),
+      ('lora[r=eight]', 'give int'),
+      ('lora[r=True]', 'give int'),
+      ('lora[r=0]', 'r=0: give 1 or more'),
+      ('lora[r=8, r=9]', 'r twice'),
+      ('lora[sites=["qeury"]]', 'mean query'),
+      ('seq_bn[activation=geluu]', 'mean gelu'),
+      ('double_seq_bn[residual_before_ln=post_add]', 'original_ln_before=True'),
+      ('par_bn[scaling=learnt]', 'mean learned'),
+  )
+  def test_what_is_wrong_is_named(self, text, message):
+    with self.assertRaisesRegex(errors.UserError, message) as caught:
+      strings.parse(text, '--adapter_config')
+    self.assertStartsWith(str(caught.exception), '--adapter_config')
+    self.assertNotIn('\n', str(caught.exception))
+
+  @parameterized.parameters(
+      ({'adapter_config': 'huolsby'}, 'mean houlsby'),
+      ({'adapter_config': 'lora', 'adapter_size': 8}, '--adapter_size'),
+      ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
+      ({'adapter_config': 'prompt_tuning[combine=words]',
+        'max_length': 505}, '502 positions'),
+  )
+  def test_flags_are_checked_before_anything_is_loaded(self, flags, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      setup.check(config_lib.Config(**flags), 'test')
+
+  def test_the_flag_describes_the_methods(self):
+    config = config_lib.Config(adapter_config='mam[prefix_length=3]')
+    self.assertEqual(setup.adapter_configs(config, 6),
+                     strings.parse('mam[prefix_length=3]'))
+    self.assertEqual(
+        setup.adapter_configs(config_lib.Config(), 2),
+        (bottleneck.Bottleneck(layers=(0, 1)),))
+
+  def test_layers_beyond_the_model(self):
+    with self.assertRaisesRegex(errors.UserError, 'no layer 2.*2 layers'):
+      strings.check_layers(strings.parse('lora[leave_out=[2]]'), 2, '--x')
+    strings.check_layers(strings.parse('bottleneck[layers=[0, 1]]'), 2, '--x')

@@ -1,0 +1,145 @@
+import dataclasses
+import math
+import os
+import subprocess
+import tempfile
+
+from absl.testing import parameterized
+
+from adapters_jax.downloads import atomic
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs import workdirs
+
+
+def make_record(dev=0.5, **config):
+  return records.Record(
+      experiment='glue',
+      config={**config_lib.portable(config_lib.Config()), **config},
+      metrics={'dev': {'accuracy': dev, 'f1': 0.1}}, trained_params=3,
+      total_params=7, roles={'head': 3}, seconds=1.5, cpu_seconds=2.5, steps=9,
+      best_step=6, padded_tokens=20, real_tokens=15,
+      history=[{'step': 6, 'loss': 0.1, 'dev': {'accuracy': dev}}], notes=[],
+      device='1 x cpu', versions={'jax': '0'}, commit='abc')
+
+
+class ResultsTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.folder = folder.name
+
+  def test_round_trip_and_store(self):
+    a, b = make_record(0.5, seed=1), make_record(0.7, seed=2)
+    records.write(os.path.join(self.folder, 'x', 'a.json'), a)
+    records.write(os.path.join(self.folder, 'x', 'b.json'), b)
+    atomic.write_json(os.path.join(self.folder, 'other.json'), {'not': 'one'})
+    found = list(records.read_all(self.folder))
+    self.assertEqual(found, [a, b])
+    self.assertEqual(records.best(found), b)
+    self.assertEqual(records.find(found, a.config), a)
+    self.assertIsNone(records.find(found, {**a.config, 'seed': 9}))
+    self.assertLen(os.listdir(os.path.join(self.folder, 'x')), 2)
+    with self.assertRaisesRegex(ValueError, 'other.json is not a record'):
+      records.read(os.path.join(self.folder, 'other.json'))
+
+  def test_the_first_metric_stays_first_on_disk(self):
+    record = dataclasses.replace(
+        make_record(), metrics={'dev': {'spearman': 0.5, 'pearson': 0.9}})
+    path = os.path.join(self.folder, 'record.json')
+    records.write(path, record)
+    self.assertEqual(records.primary(records.read(path)), 0.5)
+
+  def test_mean_and_standard_error(self):
+    mean, sem = records.mean_sem([1.0, 2.0, 3.0])
+    self.assertAlmostEqual(mean, 2.0)
+    self.assertAlmostEqual(sem, 1 / math.sqrt(3))
+    self.assertTrue(math.isnan(records.mean_sem([1.0])[1]))
+
+  def test_commit(self):
+    def git(*arguments):
+      subprocess.run(
+          ['git', '-c', 'user.name=a', '-c', 'user.email=b@c', '-C',
+           self.folder, *arguments], check=True, capture_output=True)
+    self.assertEqual(records.commit_of(self.folder), '')
+    path = os.path.join(self.folder, 'file')
+    for text in ('one', 'two'):
+      with open(path, 'w') as file:
+        file.write(text)
+      if text == 'one':
+        git('init')
+        git('add', 'file')
+        git('commit', '-m', 'm')
+        self.assertRegex(records.commit_of(self.folder), '^[0-9a-f]{12}$')
+    self.assertRegex(records.commit_of(self.folder), r'^[0-9a-f]{12}\+$')
+
+
+class WorkdirsTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    folder = tempfile.TemporaryDirectory()
+    self.addCleanup(folder.cleanup)
+    self.config = config_lib.Config(workdir=os.path.join(folder.name, 'w'))
+
+  def replace(self, **changed):
+    return dataclasses.replace(self.config, **changed)
+
+  def test_default_is_named_after_the_settings(self):
+    here = workdirs.path_of(config_lib.Config(seed=3), 'glue')
+    self.assertRegex(here, r'/runs/glue/movie_sentiment/[0-9a-f]{12}$')
+    self.assertEqual(
+        here, workdirs.path_of(config_lib.Config(seed=3, resume=True), 'glue'))
+    self.assertNotEqual(
+        here, workdirs.path_of(config_lib.Config(seed=4), 'glue'))
+
+  def test_unfinished_needs_resume(self):
+    with workdirs.claimed(self.config, 'glue') as folder:
+      self.assertIsNone(workdirs.finished(folder))
+    with self.assertRaisesRegex(errors.UserError, 'unfinished.*--resume'):
+      workdirs.check(self.config, 'glue')
+    workdirs.check(self.replace(resume=True), 'glue')
+
+  def test_finished_is_found(self):
+    with workdirs.claimed(self.config, 'glue') as folder:
+      records.write(os.path.join(folder, records.RECORD), make_record())
+    with workdirs.claimed(self.config, 'glue') as folder:
+      self.assertEqual(workdirs.finished(folder), make_record())
+
+  def test_other_settings_are_named(self):
+    with workdirs.claimed(self.config, 'glue'):
+      pass
+    with self.assertRaisesRegex(
+        errors.UserError, 'other settings .adapter_size 64 there, 8 here'):
+      workdirs.check(self.replace(adapter_size=8, resume=True), 'glue')
+    with self.assertRaisesRegex(errors.UserError, "experiment 'glue' there"):
+      workdirs.check(self.replace(resume=True), 'squad')
+
+  def test_a_folder_of_something_else(self):
+    os.makedirs(self.config.workdir)
+    with open(os.path.join(self.config.workdir, 'thesis.tex'), 'w'):
+      pass
+    with self.assertRaisesRegex(errors.UserError, 'not empty'):
+      workdirs.check(self.config, 'glue')
+    with self.assertRaisesRegex(errors.UserError, 'not a folder'):
+      workdirs.check(self.replace(
+          workdir=os.path.join(self.config.workdir, 'thesis.tex')), 'glue')
+
+  def test_in_use(self):
+    with workdirs.claimed(self.config, 'glue'):
+      with self.assertRaisesRegex(errors.UserError, 'another process'):
+        with workdirs.claimed(self.replace(resume=True), 'glue'):
+          pass
+
+  def test_settings_saved_before_a_flag_existed(self):
+    old = config_lib.portable(config_lib.Config(seed=5))
+    del old['norm_layers']
+    self.assertEqual(
+        config_lib.completed(old),
+        config_lib.portable(config_lib.Config(seed=5)))
+    self.assertEqual(
+        config_lib.digest(old),
+        config_lib.digest(config_lib.portable(config_lib.Config(seed=5))))

@@ -1,0 +1,269 @@
+"""Whole runs on a tiny checkpoint, as a user starts them."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import storage
+from adapters_jax.data import batching
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs import run
+from adapters_jax.training import loop
+from adapters_jax import trees
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
+  """Twelve steps on own data, evaluated after 4, 8 and 12."""
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
+      learning_rate=1e-2, buckets=0, max_length=12, max_steps=12, eval_every=4,
+      workdir=str(tmp_path / 'work'))
+
+
+def tuned_of(folder):
+  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+
+
+def assert_same_trees(a, b):
+  assert list(a) == list(b)
+  for path in a:
+    np.testing.assert_array_equal(a[path], b[path], path)
+
+
+def test_a_run_writes_record_and_adapter(config, capsys):
+  record = run.run(config, 'glue')
+  assert record == records.read(f'{config.workdir}/record.json')
+  assert set(record.metrics) == {'dev', 'test'}
+  assert list(record.metrics['dev']) == ['accuracy', 'macro_f1']
+  assert [entry['step'] for entry in record.history] == [4, 8, 12]
+  # 3 layers, 2 sites, d = 12, m = 3; 7 norms; a head of 2 classes.
+  assert record.roles == {
+      'adapter': 6 * (2 * 36 + 15), 'norm': 7 * 24, 'head': 26}
+  assert record.trained_params == sum(record.roles.values())
+  assert record.real_tokens < record.padded_tokens == 12 * 16 * 12
+  assert record.steps == 12
+  assert record.config['train_file'].startswith('train.tsv@')
+  assert '/' not in json.dumps(record.config)  # No machine's paths.
+  assert sorted(os.listdir(config.workdir)) == [
+      '.lock', 'adapter', 'record.json', 'run.json']
+  out = capsys.readouterr().out
+  assert 'what trains' in out and 'step 12' in out and 'test: accuracy' in out
+
+  assert run.run(config, 'glue') == record  # Finished: no second training.
+  assert 'finished before' in capsys.readouterr().out
+
+
+def test_the_best_step_is_the_saved_one(config):
+  record = run.run(config, 'glue')
+  scores = {e['step']: e['dev']['accuracy'] for e in record.history}
+  assert record.metrics['dev']['accuracy'] == max(scores.values())
+  assert scores[record.best_step] == max(scores.values())
+  loaded = prediction.load(config.workdir, config.checkpoint)
+  task, splits, _ = run.prepare.load_data(config)
+  logits = prediction.logits(loaded, splits['dev'].texts)
+  answers = logits.argmax(-1)
+  assert np.mean(answers == splits['dev'].labels) == pytest.approx(
+      record.metrics['dev']['accuracy'])
+  assert loaded.labels == task.labels
+
+
+def test_killed_and_resumed_is_bit_equal(config, tmp_path):
+  whole = run.run(config, 'glue')
+  parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
+  make_batch = batching.Schedule.batch
+
+  def interrupt_at(last):
+    def batch(self, step):
+      if step == last:
+        signal.raise_signal(signal.SIGTERM)
+      return make_batch(self, step)
+    return mock.patch.object(batching.Schedule, 'batch', batch)
+
+  # Once after the first evaluation, once in the middle of an interval.
+  with interrupt_at(3), pytest.raises(loop.Interrupted):
+    run.run(parts, 'glue')
+  with pytest.raises(errors.UserError, match='--resume'):
+    run.run(parts, 'glue')
+  parts = dataclasses.replace(parts, resume=True)
+  with interrupt_at(9), pytest.raises(
+      loop.Interrupted, match='10 of 12 steps'):
+    run.run(parts, 'glue')
+  resumed = run.run(parts, 'glue')
+  assert resumed.history == whole.history
+  assert resumed.metrics == whole.metrics
+  assert_same_trees(tuned_of(parts.workdir), tuned_of(config.workdir))
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_seeds_differ_and_repeat(config, tmp_path):
+  short = dataclasses.replace(config, max_steps=2)
+  folders = []
+  for name, seed in (('a', 0), ('b', 0), ('c', 1)):
+    folders.append(str(tmp_path / name))
+    run.run(dataclasses.replace(
+        short, workdir=folders[-1], seed=seed), 'glue')
+  assert_same_trees(tuned_of(folders[0]), tuned_of(folders[1]))
+  path = 'encoder/layer_0/adapter_ffn_output_0/down/kernel'
+  assert not np.array_equal(
+      tuned_of(folders[0])[path], tuned_of(folders[2])[path])
+
+
+@pytest.mark.parametrize('tune', ['full', 'top_k', 'norms', 'bias', 'head'])
+def test_baselines_run_and_reload(config, tune):
+  config = dataclasses.replace(
+      config, tune=tune, max_steps=2, eval_every=0, head_input='pooler')
+  record = run.run(config, 'glue')
+  assert 'adapter' not in record.roles
+  loaded = prediction.load(config.workdir, config.checkpoint)
+  assert prediction.logits(loaded, [('good film',)]).shape == (1, 2)
+
+
+def test_regression(config, tmp_path):
+  rows = ['sentence\tlabel']
+  for i in range(40):
+    rows.append(f'{("good", "bad")[i % 2]} film{" very" * (i % 3)}\t'
+                f'{(2.0, -2.0)[i % 2] + i / 40}')
+  path = tmp_path / 'scores.tsv'
+  path.write_text('\n'.join(rows) + '\n')
+  config = dataclasses.replace(
+      config, train_file=str(path), dev_file=str(path), test_file='',
+      file_task='regression', max_steps=60, eval_every=60)
+  record = run.run(config, 'glue')
+  assert list(record.metrics) == ['dev']
+  assert record.metrics['dev']['spearman'] > 0.6
+  assert record.notes == []
+
+
+def test_collapse_is_reported(config):
+  frozen = dataclasses.replace(
+      config, tune='head', learning_rate=1e-9, max_steps=1, eval_every=1)
+  record = run.run(frozen, 'glue')
+  assert 'collapsed_to' in record.history[0]
+  assert 'collapse: every dev example is called' in record.notes[0]
+
+
+def test_a_subset_is_fixed_and_named(config, tmp_path):
+  subset = dataclasses.replace(config, train_examples=20, max_steps=1)
+  _, first, notes = run.prepare.load_data(subset)
+  _, second, _ = run.prepare.load_data(
+      dataclasses.replace(subset, seed=7))
+  assert notes == ['trained on 20 of 60 examples']
+  assert first['train'].texts == second['train'].texts
+  assert len(first['train']) == 20
+
+
+def test_bfloat16_base_and_float32_tuned(config):
+  half = dataclasses.replace(config, precision='bfloat16', max_steps=2)
+  setup = run.prepare.prepare(half)
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(setup.base)} == {
+      'bfloat16'}
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(setup.tuned)} == {
+      'float32'}
+  assert np.isfinite(run.run(half, 'glue').history[0]['loss'])
+
+
+def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
+  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+  with pytest.raises(errors.UserError, match='trained on the folder tiny'):
+    prediction.load(config.workdir)
+  other = tmp_path / 'other'
+  from tests import tiny
+  tiny.write_checkpoint(str(other), seed=1)
+  with pytest.raises(errors.UserError, match='is not the base'):
+    prediction.load(config.workdir, str(other))
+  moved = shutil.copytree(checkpoint, tmp_path / 'elsewhere')
+  prediction.load(config.workdir, str(moved))  # The content counts.
+  with pytest.raises(errors.UserError, match='no saved adapter'):
+    prediction.load(str(tmp_path))
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'task': 'colla', 'train_file': '', 'dev_file': '', 'test_file': ''},
+     'task: .*did you mean cola'),
+    ({'checkpoint': 'minilm'}, 'checkpoint: .*minilm-l6'),
+    ({'tune': 'adapter'}, '--tune: .*adapters'),
+    ({'adapter_size': 0}, '--adapter_size=0'),
+    ({'adapter_layers': '0-3'}, '--adapter_layers: there is no layer 3'),
+    ({'adapter_sites': 'ffn'}, 'adapter_sites: .*ffn_output'),
+    ({'activation': 'rely'}, 'activation: .*relu'),
+    ({'init_scale': -1.0}, '--init_scale=-1.0'),
+    ({'max_length': 41}, '--max_length=41: the model has 40 positions'),
+    ({'tune': 'top_k', 'top_k': 4}, '--top_k=4: the model has 3 layers'),
+    ({'learning_rate': 0.0}, '--learning_rate=0.0'),
+    ({'precision': 'float16'}, '--precision'),
+    ({'head_input': 'mean'}, '--head_input'),
+    ({'epochs': 0.0, 'max_steps': 0}, '--epochs'),
+    ({'dev_file': ''}, '--train_file and --dev_file'),
+    ({'dev_file': 'nowhere.tsv'}, '--dev_file: there is no file nowhere.tsv'),
+    ({'text_columns': 'a,b,c'}, '--text_columns'),
+])
+def test_wrong_settings_name_the_flag_and_load_nothing(
+    config, changed, message):
+  wrong = dataclasses.replace(config, **changed)
+  loaded = AssertionError('loaded something')
+  with mock.patch.object(run.prepare, 'prepare', side_effect=loaded):
+    with pytest.raises(errors.UserError, match=message) as error:
+      run.run(wrong, 'glue')
+  assert '\n' not in str(error.value)
+  assert not os.path.exists(config.workdir)
+
+
+def command(*flags, **kwargs):
+  return subprocess.run(
+      [sys.executable, '-m', 'experiments.glue', *flags], capture_output=True,
+      text=True, check=False, **kwargs)
+
+
+def test_command_line(config, tmp_path):
+  flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
+      config).items() if value != getattr(config_lib.Config(), name)]
+  done = command(*flags)
+  assert done.returncode == 0, done.stderr
+  assert 'saved in' in done.stdout
+  wrong = command('--adapter_layers=0-9', '--checkpoint', config.checkpoint)
+  assert wrong.returncode == 2
+  assert wrong.stderr.strip().splitlines()[-1].startswith(
+      'error: --adapter_layers: there is no layer 9')
+  assert 'Traceback' not in wrong.stderr
+  predicted = subprocess.run(
+      [sys.executable, '-m', 'experiments.predict', '--adapter',
+       config.workdir, '--checkpoint', config.checkpoint, '--format=jsonl'],
+      input='good film\nbad plot\n', capture_output=True, text=True, check=True)
+  rows = [json.loads(line) for line in predicted.stdout.splitlines()]
+  assert [row['texts'] for row in rows] == [['good film'], ['bad plot']]
+  for row in rows:
+    assert sum(row['probabilities'].values()) == pytest.approx(1, abs=1e-4)
+    assert row['label'] == max(
+        row['probabilities'], key=row['probabilities'].get)
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--adapter_sizes=8'], 'adapter_sizes'),
+    (['--adapter_size=big'], 'adapter_size'),
+    (['adapter_size=8'], 'not a flag'),
+])
+def test_flags_that_do_not_parse(flags, message):
+  wrong = command(*flags)
+  assert wrong.returncode == 2
+  assert message in wrong.stderr and 'Traceback' not in wrong.stderr
+
+
+def test_every_setting_is_a_flag():
+  help_text = command('--help').stdout
+  for field in dataclasses.fields(config_lib.Config):
+    assert f'--{field.name}' in help_text or f'--[no]{field.name}' in help_text
+
+

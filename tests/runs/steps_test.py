@@ -1,0 +1,72 @@
+"""Tests of steps: what runs of one process share."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import steps
+from adapters_jax.training import losses as losses_lib
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+  """Lets each test begin without the steps of others."""
+  steps._train_step.cache_clear()
+  steps._eval_step.cache_clear()
+
+
+@pytest.fixture
+def config(checkpoint, own_files) -> config_lib.Config:
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
+      buckets=0, max_length=12, max_steps=6)
+
+
+def make(config):
+  setup = setup_lib.prepare(config)
+  tx, step = steps.make_step(config, setup, losses_lib.cross_entropy)
+  return setup, steps.init_state(config, tx, setup.tuned), step
+
+
+def test_runs_of_other_seeds_and_rates_share_one_compiled_step(config):
+  losses, compiled = {}, set()
+  for seed, rate in ((0, 1e-3), (1, 1e-3), (0, 1e-1)):
+    setup, state, step = make(
+        dataclasses.replace(config, seed=seed, learning_rate=rate))
+    for number in range(3):
+      state, metrics = step(state, setup.base, setup.schedule.batch(number))
+    losses[seed, rate] = float(metrics['loss'])
+    compiled.add((id(step), step._cache_size()))
+  assert len(compiled) == 1  # What the first run compiled, and no more.
+  assert len(set(losses.values())) == 3  # The rate is not that of the first.
+
+
+@pytest.mark.parametrize('changed', [
+    dict(warmup=0.5), dict(weight_decay=0.5), dict(clip_norm=0.1),
+    dict(max_steps=7), dict(optimizer='adapter_bert'), dict(tune='norms'),
+    dict(tune_norms=False), dict(adapter_size=4), dict(dropout=0.0),
+    dict(adapter_layers='1', norm_layers='same'), dict(accumulate=2)], ids=str)
+def test_what_changes_the_program_has_a_step_of_its_own(config, changed):
+  assert make(config)[2] is make(config)[2]
+  assert make(dataclasses.replace(config, **changed))[2] is not make(config)[2]
+
+
+def test_the_rate_is_that_of_the_state(config):
+  _, state, _ = make(dataclasses.replace(config, learning_rate=0.5))
+  setup, _, step = make(dataclasses.replace(config, learning_rate=0.25))
+  state, _ = step(state, setup.base, setup.schedule.batch(0))
+  assert state.opt_state.hyperparams['learning_rate'] == jax.numpy.float32(0.5)
+
+
+def test_models_that_are_equal_share_an_evaluation_step(config):
+  first, second = (setup_lib.prepare(
+      dataclasses.replace(config, seed=seed)) for seed in (0, 1))
+  batch = first.schedule.batch(0)
+  for setup in (first, second):
+    steps.make_eval(setup, 16)(setup.base, setup.tuned, batch)
+  compiled = steps._eval_step(first.model, first.mesh)
+  assert compiled is steps._eval_step(second.model, second.mesh)
+  assert compiled._cache_size() == 1

@@ -1,0 +1,220 @@
+"""Adapters on their way through the formats, as a user converts them."""
+
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.adapters import prediction
+from adapters_jax import errors
+from adapters_jax.methods import strings
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import run
+from adapters_jax import trees
+from scripts import convert_adapter
+from tests import tiny
+
+
+def make(text, outputs=2, head_input='pooler'):
+  """Returns an adapter for the tiny checkpoint, with a head."""
+  configs = strings.parse(text) if text else ()
+  rng = np.random.default_rng(0)
+  shapes = {path: leaf.shape for path, leaf in adapterhub.adapter_shapes(
+      configs, tiny.CONFIG).items()}
+  shapes |= {'head/kernel': (12, outputs), 'head/bias': (outputs,)}
+  return adapter_lib.Adapter(configs, trees.unflatten({
+      path: rng.standard_normal(shape, np.float32)
+      for path, shape in shapes.items()}),
+                      head_input, ('yes', 'no') if outputs == 2 else ())
+
+
+def convert(*flags):
+  """Runs the script in this process; returns its exit status."""
+  convert_adapter.flags.FLAGS.unparse_flags()
+  convert_adapter.flags.FLAGS(['convert_adapter', *flags])
+  try:
+    convert_adapter.run(['convert_adapter'])
+  except SystemExit as stopped:
+    return stopped.code
+  return 0
+
+
+@pytest.mark.parametrize('form, text, ending', [
+    ('adapterhub', 'lora[r=2]', ''), ('peft', 'lora[r=2]', ''),
+    ('adapter_bert', 'bottleneck[size=3, activation=gelu_tanh]', '.npz')])
+def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  theirs += ending
+  adapter = make(text)
+  if form == 'adapter_bert':  # Whose checkpoints always have the norms.
+    base = pretrained.load_base(checkpoint)
+    norms, _ = trees.split(base, lambda path: trees.role(path) == 'norm')
+    adapter.tuned.update(trees.overlay(adapter.tuned, norms))
+  convert_adapter.write_own(ours, adapter, checkpoint)
+  where = f'--checkpoint={checkpoint}'
+  assert convert(f'--from={ours}', f'--to={theirs}', f'--format={form}',
+                 where, '--labels=') == 0
+  assert convert(f'--from={theirs}', f'--to={back}', '--format=own', where,
+                 '--labels=yes,no') == 0
+  before, after = (
+      prediction.load(folder, checkpoint) for folder in (ours, back))
+  assert after.labels == ('yes', 'no')
+  texts = [('a good film',), ('very dull',)]
+  np.testing.assert_allclose(
+      prediction.logits(after, texts), prediction.logits(before, texts),
+      atol=1e-6)
+  assert text.split('[')[0] in capsys.readouterr().out
+  jax.tree.map(np.testing.assert_array_equal, before.tuned, {
+      key: value for key, value in after.tuned.items() if key in before.tuned})
+
+
+@pytest.mark.parametrize('form', ['adapterhub', 'peft'])
+def test_answers_stay_the_same(form, checkpoint, tmp_path):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  adapter = make('lora[r=2]', head_input='tokens')
+  convert_adapter.write_own(ours, adapter, checkpoint)
+  where = f'--checkpoint={checkpoint}'
+  for source, target, to in ((ours, theirs, form), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
+                   where, '--labels=') == 0
+  texts = [('a plot', 'a good film the very dull plot'), ('good', 'a bad film')]
+  before, after = (
+      prediction.load(folder, checkpoint) for folder in (ours, back))
+  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
+  assert after.max_length == tiny.CONFIG.positions
+  found = prediction.answers(after, texts)
+  assert found == prediction.answers(before, texts)
+  assert all(answer and answer in paragraph
+             for answer, (_, paragraph) in zip(found, texts))
+
+
+def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  run.run(config_lib.Config(
+      checkpoint=checkpoint, **own_files, tune='norms', head_input='pooler',
+      batch_size=16, learning_rate=1e-2, buckets=0, max_length=12, max_steps=2,
+      workdir=ours), 'glue')
+  where = f'--checkpoint={checkpoint}'
+  for source, target, to in (
+      (f'{ours}/adapter', theirs, 'peft'), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
+                   where, '--labels=bad,good') == 0
+  assert f'layer norms -> {theirs}' in capsys.readouterr().out
+  before, after = (
+      prediction.load(folder, checkpoint) for folder in (ours, back))
+  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
+  texts = [('a good film',), ('very dull',)]
+  np.testing.assert_array_equal(
+      prediction.logits(after, texts), prediction.logits(before, texts))
+  assert convert(f'--from={ours}/adapter', f'--to={theirs}2', where,
+                 '--format=adapterhub', '--labels=') == 2
+  assert 'LN_TUNING' in capsys.readouterr().err
+
+
+def test_a_score_stays_one(checkpoint, tmp_path):
+  ours, theirs, back = (str(tmp_path / name) for name in 'abc')
+  convert_adapter.write_own(ours, make('lora[r=2]', outputs=1), checkpoint)
+  where = f'--checkpoint={checkpoint}'
+  for source, target, form in (
+      (ours, theirs, 'adapterhub'), (theirs, back, 'own')):
+    assert convert(f'--from={source}', f'--to={target}', f'--format={form}',
+                   where, '--labels=') == 0
+  assert prediction.load(back, checkpoint).labels == ()
+
+
+def edit(path, **values):
+  """Changes the values of a JSON file and of its 'config'."""
+  with open(path) as file:
+    whole = json.load(file)
+  inner = whole.get('config', whole)
+  inner.update(values)
+  with open(path, 'w') as file:
+    json.dump(whole, file)
+
+
+@pytest.mark.parametrize('form, name, values, message', [
+    ('adapterhub', 'adapter_config.json', {'r': 'x'}, 'r: give int'),
+    ('adapterhub', 'adapter_config.json', {'architecture': 'lorra'},
+     'mean lora'),
+    ('adapterhub', 'adapter_config.json', {'architecture': 3}, 'JSON'),
+    ('adapterhub', 'adapter_config.json', {'attn_matrices': ['z']},
+     "unknown 'z'"),
+    ('adapterhub', 'adapter_config.json', {'leave_out': [9]}, 'no layer 9'),
+    ('adapterhub', 'adapter_config.json', {'r': 3}, 'does not fit'),
+    ('adapterhub', 'adapter_config.json', {'architecture': None},
+     "no 'reduction_factor'"),
+    ('adapterhub', 'adapter_config.json', None, 'cannot be read'),
+    ('adapterhub', 'adapter.safetensors', None, 'cannot be read'),
+    ('adapterhub', 'head_config.json', {'head_type': 'tagging'}, 'tagging'),
+    ('peft', 'adapter_config.json', {'peft_type': 'LOHA'}, 'mean LORA'),
+    ('peft', 'adapter_config.json', {'r': 'a'}, 'JSON'),
+    ('peft', 'adapter_config.json', {'peft_type': 'PREFIX_TUNING'},
+     'num_virtual_tokens'),
+    ('peft', 'adapter_model.safetensors', None, 'cannot be read'),
+    ('own', 'config.json', {'adapter_config': 'nope'}, 'did you mean'),
+    ('own', 'config.json', {'tune': 'head'}, 'has no adapter'),
+    ('own', 'config.json', {'tune': 'norms'}, 'does not fit'),
+    ('own', 'config.json', {'adapter_config': 'lora[r=3]'}, 'does not fit'),
+])
+def test_a_damaged_folder_is_one_line(
+    form, name, values, message, checkpoint, tmp_path, capsys):
+  folder, adapter = str(tmp_path / 'theirs'), make('lora[r=2]')
+  if form == 'own':
+    convert_adapter.write_own(folder, adapter, checkpoint)
+  elif form == 'peft':
+    peft_writing.write(folder, adapter, tiny.CONFIG)
+  else:
+    base = {'pooler': {'kernel': np.ones((12, 12)), 'bias': np.ones(12)}}
+    adapterhub.write(folder, 'film', adapter, base, tiny.CONFIG)
+  path = os.path.join(folder, name)
+  if values is None:
+    with open(path, 'w') as file:
+      file.write('{')
+  else:
+    edit(path, **values)
+  assert convert(f'--from={folder}', f'--to={tmp_path}/to', '--labels=',
+                 '--format=own', f'--checkpoint={checkpoint}') == 2
+  error = capsys.readouterr().err
+  assert message in error and error.count('\n') == 1, error
+
+
+@pytest.mark.parametrize('text, form, message', [
+    ('houlsby', 'peft', 'PEFT has none like it'),
+    ('lora|ia3', 'adapterhub', 'one kind'),
+    ('lora[r=2]|lora[r=3]', 'peft', 'no such method or union'),
+    ('lora|lora', 'peft', 'one place'), ('ia3|ia3', 'peft', 'one place'),
+    ('seq_bn|seq_bn', 'adapterhub', 'one place'),
+    ('vera[sites=["query", "intermediate"]]', 'adapterhub', 'one shape'),
+    ('vera[use_gating=True]', 'peft', 'no gates'),
+    ('invertible', 'adapterhub', 'a bottleneck'),
+    ('', 'adapterhub', 'no adapter'), ('', 'peft', 'no adapter'),
+    ('lora', 'adapterhub', 'without dots')])
+def test_what_a_format_cannot_hold(text, form, message, tmp_path):
+  adapter = make(text) if text else adapter_lib.Adapter((), {})
+  with pytest.raises(errors.UserError, match=message):
+    if form == 'peft':
+      peft_writing.write(str(tmp_path / 'x'), adapter, tiny.CONFIG)
+    else:
+      name = 'a.b' if 'dots' in message else 'n'
+      adapterhub.write(str(tmp_path / 'x'), name, adapter, {}, tiny.CONFIG)
+  assert not (tmp_path / 'x').exists()
+
+
+def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):
+  where = f'--checkpoint={checkpoint}'
+  for flags, message in (
+      (('--from=', '--to=x', '--format=own'), 'give both'),
+      ((f'--from={tmp_path}', '--to=x', '--format=own'), 'there is no'),
+      (('--from=x', '--to=x', '--format=pefd'), 'mean peft')):
+    assert convert(*flags, where) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1, error
+  with pytest.raises(errors.UserError, match='no head'):
+    convert_adapter.write_own(
+        str(tmp_path), adapter_lib.Adapter((), {}), checkpoint)

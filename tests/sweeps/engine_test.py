@@ -1,0 +1,138 @@
+"""Tests of units and sweeps, with units that train nothing."""
+
+import os
+from unittest import mock
+
+from absl.testing import parameterized
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import forecast
+from adapters_jax.sweeps import units
+from adapters_jax.sweeps import vmapped
+from tests.sweeps import grid_test
+
+
+class FakeUnits:
+  """Stands in for groups.run_unit: leaves records, trains nothing."""
+
+  def __init__(self, fail_at=()):
+    self.made, self.fail_at = [], fail_at
+
+  def __call__(self, configs, experiment, kind):
+    self.made.append([grid.describe(c, configs) for c in configs])
+    found = []
+    for config in configs:
+      if config.learning_rate in self.fail_at:
+        found.append('the loss is nan')
+        continue
+      found.append(grid_test.make_record(config, dev=config.learning_rate))
+      records_lib.write(f'{config.workdir}/record.json', found[-1])
+    return found
+
+
+class SweepTest(parameterized.TestCase):
+
+  @pytest.fixture(autouse=True)
+  def in_a_folder_of_its_own(self, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+  def go(self, text, group='2', records='', fake=None):
+    many = grid.Options(grid=text, records=records)
+    runs = engine.expand([config_lib.Config(task='cola')], 'glue', many)
+    said, fake = [], fake or FakeUnits()
+    with mock.patch.object(vmapped, 'run_unit', fake):
+      outcome = engine.go(runs, 'glue', records,
+                          engine.Options(group=group), None, said.append)
+    return outcome, fake, said
+
+  def test_groups_are_of_equal_shapes_and_about_one_size(self):
+    outcome, fake, said = self.go(
+        'adapter_size=8,64,8 epochs=1,2 learning_rate=0.1,0.2')
+    self.assertEqual(fake.made, [
+        ['cola --learning_rate=0.1', 'cola --learning_rate=0.2']] * 4)
+    self.assertLen(outcome.records, 8)
+    self.assertEqual(said[:2], [
+        '8 runs, 0 of them finished', '4 units for 8 runs, 1 at a time'])
+    self.assertIn('8 of 8 runs', said[-1])
+    self.assertIn('dev 20.00 (best so far 20.00)', said[-1])
+
+  def test_finished_runs_are_skipped_and_records_kept_once(self):
+    self.go('learning_rate=0.1,0.2', records='kept')
+    outcome, fake, said = self.go(
+        'learning_rate=0.1,0.2,0.3', records='kept')
+    self.assertEqual(fake.made, [['cola']])
+    self.assertEqual(said[0], '3 runs, 2 of them finished')
+    self.assertEqual([r.config['learning_rate'] for r in outcome.records],
+                     [0.1, 0.2, 0.3])
+    self.assertLen(list(records_lib.read_all('kept')), 3)
+    self.assertEqual(self.go('learning_rate=0.1')[1].made, [])
+
+  def test_a_failed_run_is_told_of_and_does_not_end_the_others(self):
+    outcome, _, said = self.go(
+        'learning_rate=0.1,0.2 seed=0-1', fake=FakeUnits(fail_at=(0.1,)))
+    self.assertLen(outcome.records, 2)
+    self.assertEqual(outcome.failures[0], (
+        'cola --learning_rate=0.1 --seed=0', 'the loss is nan'))
+    self.assertIn('failed: the loss is nan', '\n'.join(said))
+
+  def test_auto_takes_the_fastest_a_run(self):
+    with mock.patch.object(
+        forecast, 'measure_groups',
+        lambda runs, kind, sizes: {1: 0.5, 2: 0.25, 4: 0.3}) as _:
+      _, fake, said = self.go('seed=0-4', group='auto')
+    self.assertEqual([len(made) for made in fake.made], [2, 2, 1])
+    self.assertIn('1: 500 ms, 2: 250 ms, 4: 300 ms; groups of 2', said[1])
+
+  def test_a_run_begun_alone_goes_on_alone(self):
+    runs = engine.expand([config_lib.Config(task='cola')], 'glue',
+                         grid.Options(grid='seed=0-2'))
+    os.makedirs(f'{runs[1].workdir}/resume')
+    self.assertEqual(
+        units.plan(runs, runs, 'glue', len),
+        [(runs[1],), (runs[0], runs[2])])
+
+  def test_groups_begun_of_other_sweeps_and_finished_ones(self):
+    runs = engine.expand([config_lib.Config(task='cola')], 'glue',
+                         grid.Options(grid='seed=0-3'))
+    other = units.begin(runs[:2], 'glue')
+    self.assertEqual(
+        units.plan(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
+    self.assertTrue(os.path.exists(other))
+    self.assertEqual(units.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
+    self.assertFalse(os.path.exists(other))
+
+  @parameterized.parameters(
+      ({'launcher': 'slurm'}, {}, '--launcher: unknown'),
+      ({'group': '0'}, {}, '--group=0'), ({'group': 'two'}, {}, '--group=two'),
+      ({'launcher': 'ray', 'workers': -1}, {}, '--workers=-1'),
+      ({'launcher': 'ray', 'address': 'ray://here'}, {}, '--address=ray://here'),
+      ({'workers': 2}, {}, '--workers goes with --launcher=ray'),
+      ({}, {'pick': 'learning_rate'}, '--pick'))
+  def test_wrong_flags(self, how, many, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      engine.check(engine.Options(**how), grid.Options(**many))
+
+  def test_paths_hold_in_another_process(self):
+    config = config_lib.Config(train_file='a.tsv', workdir='w')
+    with mock.patch.object(config_lib, '_content_hash', lambda path: 'x'):
+      placed = engine.placed(config, 'glue')
+    self.assertTrue(os.path.isabs(placed.train_file))
+    self.assertTrue(os.path.isabs(placed.workdir))
+    self.assertEqual(placed.dev_file, '')
+
+  def test_several_hosts_are_not_for_sweeps(self):
+    with self.assertRaisesRegex(errors.UserError, '--coordinator'):
+      engine.expand([config_lib.Config(coordinator='auto')], 'glue',
+                    grid.Options())
+
+  def test_a_record_of_a_group_counts_for_its_settings(self):
+    outcome, _, _ = self.go('seed=0-1')
+    config = config_lib.Config(task='cola', seed=1)
+    self.assertEqual(
+        campaign.finished(config, 'glue'), outcome.records[1])

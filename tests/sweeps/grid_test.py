@@ -1,0 +1,211 @@
+"""Tests of adapters_jax.grid with a run that trains nothing."""
+
+import dataclasses
+import os
+
+from absl.testing import parameterized
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import grid
+
+CONFIG = config_lib.Config(task='cola', epochs=2.0)
+
+
+def make_record(config, dev=0.5, seconds=40.0, steps=20, **changed):
+  return records_lib.Record(**{**dict(
+      experiment='glue', config=config_lib.portable(config),
+      metrics={'dev': {'matthews': dev, 'accuracy': 0.9}}, trained_params=7,
+      total_params=100, roles={'head': 7}, seconds=seconds, cpu_seconds=1.0,
+      steps=steps, best_step=1, padded_tokens=9, real_tokens=8, history=[],
+      notes=[], device='', versions={}, commit=''), **changed})
+
+
+class FakeRuns:
+  """Stands in for run.run: leaves a record, scores by the learning rate."""
+
+  def __init__(self, fail_at=()):
+    self.done, self.fail_at = [], fail_at
+
+  def __call__(self, config, experiment):
+    if config.learning_rate in self.fail_at:
+      raise errors.UserError('the loss is nan')
+    self.done.append(config)
+    record = make_record(config, dev=1 - abs(config.learning_rate - 0.01))
+    folder = workdirs.path_of(config, experiment)
+    records_lib.write(os.path.join(folder, records_lib.RECORD), record)
+    return record
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+
+
+def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
+       config=CONFIG, measure=lambda config: (1.0, 10.0)):
+  runs = runs or FakeRuns()
+  many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records)
+  return campaign.go([config], 'glue', many, runs, measure,
+                 (said if said is not None else []).append), runs
+
+
+class ExpandTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ('0-4', (0, 1, 2, 3, 4)), ('3', (3,)), ('0,7-8,0', (0, 7, 8)))
+  def test_seeds(self, text, wanted):
+    self.assertEqual(grid.parse_seeds(text), wanted)
+
+  @parameterized.parameters('4-0', 'a', '1-', '-1', '1,,2')
+  def test_wrong_seeds(self, text):
+    with self.assertRaisesRegex(errors.UserError, '--seeds'):
+      grid.parse_seeds(text)
+
+  def test_product_in_order(self):
+    points = grid.parse_grid('adapter_size=8,64 learning_rate=1e-4,3e-4')
+    self.assertEqual(
+        [(p['adapter_size'], p['learning_rate']) for p in points],
+        [(8, 1e-4), (8, 3e-4), (64, 1e-4), (64, 3e-4)])
+
+  def test_bars_booleans_and_several_grids(self):
+    points = grid.parse_grid(
+        '--adapter_layers=0-1,3|all; tune=full tune_norms=false,true')
+    self.assertEqual(points, [
+        {'adapter_layers': '0-1,3'}, {'adapter_layers': 'all'},
+        {'tune': 'full', 'tune_norms': False},
+        {'tune': 'full', 'tune_norms': True}])
+
+  @parameterized.parameters(
+      ('seed=0-2', [0, 1, 2]), ('seed=0,2-3', [0, 2, 3]), ('seed=4|1', [1, 4]))
+  def test_ranges_of_seeds(self, text, wanted):
+    self.assertEqual([p['seed'] for p in grid.parse_grid(text)], wanted)
+
+  @parameterized.parameters(
+      ('seed=2-0', 'seed.*of the form'),
+      ('adapter_sise=8', 'did you mean adapter_size'),
+      ('epochs', 'of the form'),
+      ('adapter_size=eight', 'not of type int'),
+      ('tune_norms=maybe', 'not of type bool'),
+      ('workdir=a', 'unknown'))
+  def test_wrong_grids(self, text, message):
+    with self.assertRaisesRegex(errors.UserError, f'--grid.*{message}'):
+      grid.parse_grid(text)
+
+  def test_the_papers_grids(self):
+    self.assertLen(grid.expand(CONFIG, 'paper', '0-4'), 3 * 2 * 3 * 5)
+    self.assertLen(grid.parse_grid('paper_additional'), 12 * (6 + 1 + 8))
+    self.assertLen(grid.parse_grid('paper_squad'), 4 * 3 * 2 + 3 * 3)
+
+  def test_a_run_is_there_once(self):
+    self.assertLen(grid.expand(CONFIG, 'seed=0,0; seed=0'), 1)
+
+  def test_a_workdir_holds_many_runs(self):
+    config = dataclasses.replace(CONFIG, workdir='here')
+    runs = grid.expand_all([config], grid.Options(seeds='0-1'))
+    self.assertLen({run.workdir for run in runs}, 2)
+    self.assertTrue(all(run.workdir.startswith('here/cola/') for run in runs))
+
+
+class GoTest(parameterized.TestCase):
+
+  def test_one_run_is_made_as_it_stands(self):
+    outcome, runs = go()
+    self.assertEqual(runs.done, [CONFIG])
+    self.assertLen(outcome.records, 1)
+
+  def test_finished_runs_are_skipped_and_others_resumed(self):
+    go('learning_rate=1e-4,1e-2')
+    said = []
+    outcome, runs = go('learning_rate=1e-4,1e-2,1e-1', said=said)
+    self.assertEqual([r.learning_rate for r in runs.done], [1e-1])
+    self.assertTrue(runs.done[0].resume)
+    self.assertEqual([r.config['learning_rate'] for r in outcome.records],
+                     [1e-4, 1e-2, 1e-1])
+    self.assertEqual(said[0], '3 runs, 2 of them finished')
+
+  def test_records_stand_for_runs_made_elsewhere(self):
+    go('learning_rate=1e-4,1e-2', records='kept')
+    os.rename('runs', 'gone')
+    outcome, runs = go('learning_rate=1e-4,1e-2', records='kept')
+    self.assertEmpty(runs.done)
+    self.assertLen(outcome.records, 2)
+    self.assertLen(list(records_lib.read_all('kept')), 2)
+
+  def test_a_record_from_before_a_new_flag_still_counts(self):
+    go('learning_rate=1e-4,1e-2', records='kept')
+    for record in list(records_lib.read_all('kept')):
+      config = dict(record.config)
+      del config['optimizer']
+      path = campaign.record_path('kept', 'glue', dataclasses.replace(
+          CONFIG, learning_rate=record.config['learning_rate']))
+      records_lib.write(path, dataclasses.replace(record, config=config))
+    os.rename('runs', 'gone')
+    _, runs = go('learning_rate=1e-4,1e-2', records='kept')
+    self.assertEmpty(runs.done)
+
+  def test_pick_runs_other_seeds_at_the_best_alone(self):
+    outcome, runs = go('adapter_size=8,64 learning_rate=1e-4,1e-2,1e-1', '0-2',
+                       pick='learning_rate')
+    self.assertLen(outcome.records, 6 + 2 * 2)
+    later = runs.done[6:]
+    self.assertEqual({r.learning_rate for r in later}, {1e-2})
+    self.assertEqual([(r.adapter_size, r.seed) for r in later],
+                     [(8, 1), (8, 2), (64, 1), (64, 2)])
+
+  def test_pick_must_be_in_the_grid(self):
+    with self.assertRaisesRegex(errors.UserError, '--pick: epochs is not in'):
+      go('learning_rate=1e-4,1e-2', pick='epochs')
+
+  def test_a_failure_does_not_end_the_others(self):
+    outcome, runs = go('learning_rate=1e-4,1e-2,1e-1',
+                       runs=FakeRuns(fail_at=(1e-2,)))
+    self.assertLen(runs.done, 2)
+    self.assertEqual(outcome.failures,
+                     (('cola --learning_rate=0.01', 'the loss is nan'),))
+
+  def test_hours_are_said_before_the_first_run(self):
+    asked, said = [], []
+    def measure(config):
+      asked.append(config.tune)
+      return 36.0, 10.0
+    go('tune=full,head adapter_size=8,64', '0-2', said=said, measure=measure)
+    self.assertEqual(asked, ['full', 'head'])  # Once for each kind of run.
+    # 12 runs of 2 epochs of 10 steps of 36 seconds.
+    self.assertEqual(said[1], 'about 2.40 hours for the other 12, without '
+                     'compiling')
+
+  def test_later_seeds_of_a_pick_are_in_the_estimate(self):
+    said = []
+    go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate', said=said,
+       measure=lambda config: (36.0, 10.0))
+    self.assertStartsWith(said[1], 'about 0.80 hours for the other 4')
+
+  def test_finished_later_seeds_of_a_pick_are_not_in_the_estimate(self):
+    go('learning_rate=1e-4,1e-2', '0-1', pick='learning_rate')
+    said = []
+    go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate', said=said)
+    self.assertEqual(said[0], '4 runs, 3 of them finished')
+    self.assertIn('hours for the other 1,', said[1])
+
+
+class CostTest(parameterized.TestCase):
+
+  def test_finished_runs_alike_tell_the_time(self):
+    # 20 steps in 2 epochs took 40 s.
+    record = make_record(dataclasses.replace(CONFIG, seed=5, adapter_size=8))
+    self.assertEqual(campaign.cost(CONFIG, [record]), (2.0, 10.0))
+    longer = dataclasses.replace(CONFIG, epochs=9.0)
+    hours = campaign.estimate([longer], [record], measure=None)
+    self.assertAlmostEqual(hours, 9 * 10 * 2 / 3600)
+
+  @parameterized.parameters(
+      {'task': 'rte'}, {'tune': 'full'}, {'train_examples': 5},
+      {'batch_size': 8})
+  def test_others_do_not(self, **changed):
+    record = make_record(dataclasses.replace(CONFIG, **changed))
+    self.assertIsNone(campaign.cost(CONFIG, [record]))

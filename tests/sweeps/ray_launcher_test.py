@@ -1,0 +1,90 @@
+"""Tests of adapters_jax.cluster that need no cluster."""
+
+import sys
+import types
+from unittest import mock
+
+from absl.testing import parameterized
+
+from adapters_jax import errors
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import ray_launcher
+from adapters_jax.training import loop
+
+
+class FakeRay:
+  """Runs calls when they are asked for; counts those under way."""
+
+  class exceptions:
+    class RayError(Exception):
+      pass
+
+  def __init__(self):
+    self.running, self.most, self.options = 0, 0, None
+
+  def remote(self, function):
+
+    def options(**values):
+      self.options = values
+      return types.SimpleNamespace(remote=submit)
+
+    def submit(*arguments):
+      self.running += 1
+      self.most = max(self.most, self.running)
+      return lambda: function(*arguments)
+
+    return types.SimpleNamespace(options=options)
+
+  def wait(self, tasks):
+    return tasks[-1:], tasks[:-1]
+
+  def get(self, task):
+    self.running -= 1
+    return task()
+
+
+class ClusterTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ({}, [{'CPU': 6}], (1, 6, 0)),
+      ({'workers': 2}, [{'CPU': 7}], (2, 3, 0)),
+      ({'workers': 3}, [{'CPU': 8}, {'CPU': 5}], (3, 2, 0)),
+      ({}, [{'CPU': 32, 'GPU': 4}, {'CPU': 40, 'GPU': 4}], (8, 8, 1)),
+      ({'gpus_per_worker': 2}, [{'CPU': 32, 'GPU': 4}], (2, 16, 2)),
+      ({'gpus_per_worker': 0, 'cpus_per_worker': 5},
+       [{'CPU': 32, 'GPU': 4}], (1, 5, 0)),
+      ({'workers': 9}, [{'CPU': 4}], (9, 1, 0)))
+  def test_shares(self, flags, machines, wanted):
+    how = engine.Options(launcher='ray', **flags)
+    self.assertEqual(ray_launcher.share(how, machines), wanted)
+
+  @parameterized.parameters(
+      ({'cpus_per_worker': 9}, '--cpus_per_worker=9: .*more than 8'),
+      ({'gpus_per_worker': 1}, '--gpus_per_worker=1: .*more than 0'))
+  def test_more_than_a_machine_has(self, flags, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      ray_launcher.share(engine.Options(launcher='ray', **flags),
+                    [{'CPU': 8.0}, {'CPU': 4.0}])
+
+  def test_ray_is_not_installed(self):
+    with mock.patch.dict(sys.modules, {'ray': None}):
+      with self.assertRaisesRegex(
+          errors.UserError, r"--launcher=ray: .* pip install -e '.\[sweep\]'"):
+        with ray_launcher.started(engine.Options(launcher='ray')):
+          pass
+
+  def test_units_run_a_few_at_a_time_and_fail_alone(self):
+    ray = FakeRay()
+
+    def double(x):
+      if x == 3:
+        raise ray.exceptions.RayError('the worker died\nand more')
+      return 2 * x
+
+    found = dict(ray_launcher._launch(
+        ray, {'num_cpus': 1}, 2, double, [(x,) for x in range(5)]))
+    self.assertEqual(
+        found, {0: 0, 1: 2, 2: 4, 3: 'RayError: the worker died', 4: 8})
+    self.assertEqual(ray.most, 2)
+    self.assertEqual(
+        ray.options['retry_exceptions'], [loop.Interrupted])

@@ -1,0 +1,263 @@
+"""Tests of groups of runs, trained for real on a tiny checkpoint."""
+
+import dataclasses
+import os
+import signal
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import storage
+from adapters_jax.data import batching
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs import run
+from adapters_jax.runs import steps
+from adapters_jax.sweeps import forecast
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import units
+from adapters_jax.sweeps import vmapped
+from adapters_jax.training import loop
+from adapters_jax import trees
+from scripts.benchmark import crossover
+
+# Of different seeds, rates, init scales and sizes; the third diverges.
+CHANGES = (
+    {'seed': 0, 'adapter_size': 5, 'learning_rate': 2e-2, 'init_scale': 0.1},
+    {'seed': 1, 'adapter_size': 3, 'learning_rate': 4e-2},
+    {'seed': 2, 'adapter_size': 3, 'learning_rate': 1e30},
+)
+
+
+def configs_in(root, checkpoint, own_files, changes=CHANGES):
+  """Returns runs of eight steps over two lengths, with folders in `root`."""
+  shared = config_lib.Config(
+      checkpoint=checkpoint, **own_files, batch_size=16, buckets=1,
+      max_length=12, max_steps=8, eval_every=4)
+  return grid.placed(
+      [dataclasses.replace(shared, **change) for change in changes], str(root))
+
+
+def tuned_of(config):
+  return storage.load_tuned(f'{config.workdir}/adapter')[0]
+
+
+def assert_same_runs(found, wanted, there, here):
+  """Checks that two groups' records and adapters are bit-equal."""
+  for a, b, config_a, config_b in zip(found, wanted, there, here):
+    if isinstance(b, str):
+      assert a == b
+      continue
+    assert (a.history, a.metrics, a.best_step) == (
+        b.history, b.metrics, b.best_step)
+    jax.tree.map(
+        np.testing.assert_array_equal, tuned_of(config_a), tuned_of(config_b))
+
+
+@dataclasses.dataclass
+class Trained:
+  """A group that ran undisturbed, and what its training ended with."""
+  configs: list[config_lib.Config]
+  found: list[records.Record | str]
+  group: vmapped.Group
+  progress: loop.Progress
+
+
+@pytest.fixture(scope='module')
+def trained(checkpoint, own_files, tmp_path_factory):
+  """Trains a group of CHANGES."""
+  configs = configs_in(
+      tmp_path_factory.mktemp('group'), checkpoint, own_files)
+  train, seen = vmapped._train, []
+
+  def watched(group, *rest):
+    progress, log = train(group, *rest)
+    seen.extend((group, progress))
+    return progress, log
+
+  with mock.patch.object(run, 'enable_compilation_cache', lambda: None):
+    with mock.patch.object(vmapped, '_train', watched):
+      found = vmapped.run_group(configs, 'glue')
+  return Trained(configs, found, *seen)
+
+
+def in_the_order_of_groups(config, mesh):
+  """Prepares a single run whose lengths come as a group's do."""
+  setup = run.CLASSIFICATION.prepare(config, mesh)
+  return dataclasses.replace(setup, schedule=dataclasses.replace(
+      setup.schedule, order_seed=vmapped.ORDER_SEED))
+
+
+def test_a_group_equals_single_runs_of_its_order(trained, tmp_path):
+  # The second: its seed, rate and size are not those of the group's first.
+  config, record = trained.configs[1], trained.found[1]
+  alone = dataclasses.replace(config, workdir=str(tmp_path / 'alone'))
+  single = run.run(alone, 'glue', dataclasses.replace(
+      run.CLASSIFICATION, prepare=in_the_order_of_groups))
+  assert record.config == single.config
+  assert record.metrics == single.metrics
+  assert (record.best_step, record.roles, record.total_params) == (
+      single.best_step, single.roles, single.total_params)
+  assert (record.padded_tokens, record.real_tokens) == (
+      single.padded_tokens, single.real_tokens)
+  np.testing.assert_allclose(
+      [entry['loss'] for entry in record.history],
+      [entry['loss'] for entry in single.history], rtol=1e-4)
+  jax.tree.map(  # Of the true size: narrow adapters are cut back.
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+      tuned_of(config), tuned_of(alone))
+  assert 'one of 3 runs of one program' in record.notes[0]
+  assert record.notes[1:] == single.notes
+  other = trained.found[0]
+  assert record.history != other.history
+
+
+def test_what_pads_an_adapter_stays_zero(trained):
+  wide, narrow = (trees.flatten(trees.take(trained.progress.state.tuned, i))
+                  for i in (0, 1))
+  name = 'encoder/layer_0/adapter_ffn_output_0'
+  for path, axis in ((f'{name}/down/kernel', 1), (f'{name}/down/bias', 0),
+                     (f'{name}/up/kernel', 0)):
+    assert narrow[path].shape[axis] == 5
+    np.testing.assert_array_equal(np.take(narrow[path], [3, 4], axis), 0)
+    assert np.any(np.take(narrow[path], range(3), axis))
+    assert np.all(np.take(wide[path], [3, 4], axis))
+
+
+def test_a_narrow_run_starts_as_it_would_alone(trained):
+  alone = run.CLASSIFICATION.prepare(trained.configs[1]).tuned
+  padded = vmapped.widen(alone, trained.group.setup.tuned)
+  for tree in (trained.group.members[1].tuned, vmapped.narrow(padded, alone)):
+    jax.tree.map(np.testing.assert_array_equal, tree, alone)
+  start = trees.take(vmapped.initial(trained.group).state.tuned, 1)
+  jax.tree.map(np.testing.assert_array_equal, start, padded)
+
+
+def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
+  configs = [
+      dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
+                          norm_layers='same', buckets=0)
+      for config in configs_in(tmp_path, checkpoint, own_files)]
+  group = vmapped.assemble(configs[:2], run.CLASSIFICATION)
+  alone = run.CLASSIFICATION.prepare(configs[1])
+  jax.tree.map(
+      np.testing.assert_array_equal, group.members[1].tuned, alone.tuned)
+  assert vmapped.make_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
+  assert jax.tree.structure(group.setup.base) == jax.tree.structure(alone.base)
+
+
+def test_a_diverged_run_fails_alone(trained):
+  found = trained.found
+  assert 'try a lower --learning_rate' in found[2] and '1e+30' in found[2]
+  assert not os.path.exists(f'{trained.configs[2].workdir}/record.json')
+  for config, record in zip(trained.configs[:2], found):
+    assert records.read(f'{config.workdir}/record.json') == record
+    assert len(record.history) == 2
+    assert sorted(os.listdir(config.workdir)) == [
+        '.lock', 'adapter', 'record.json', 'run.json']
+  assert not os.path.exists(units.folder_of(trained.configs, 'glue'))
+
+
+def test_killed_groups_go_on_to_bit_equal_results(
+    trained, checkpoint, own_files, tmp_path):
+  configs = configs_in(tmp_path, checkpoint, own_files)
+  make_batch, save = batching.Schedule.batch, run.save
+
+  def at_step_6(act):
+    def batch(self, step):
+      if step == 6:
+        act()
+      return make_batch(self, step)
+    return mock.patch.object(batching.Schedule, 'batch', batch)
+
+  def die():
+    raise RuntimeError('killed')
+
+  with at_step_6(die), pytest.raises(RuntimeError, match='killed'):
+    vmapped.run_group(configs, 'glue')
+  planned = units.plan(configs, configs, 'glue', lambda runs: 1)
+  assert planned == [tuple(configs)]  # As the group that it was.
+  with at_step_6(lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
+      loop.Interrupted, match='7 of 8'):
+    vmapped.run_group(configs, 'glue')
+
+  def save_one(folder, *rest):
+    if folder == configs[1].workdir:
+      die()
+    save(folder, *rest)
+
+  with mock.patch.object(run, 'save', save_one), pytest.raises(RuntimeError):
+    vmapped.run_group(configs, 'glue')
+  written = os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns
+  planned = units.plan(configs, configs[1:], 'glue', lambda runs: 1)
+  assert planned == [tuple(configs)]
+  found = vmapped.run_group(configs, 'glue')
+  assert os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns == written
+  assert_same_runs(found, trained.found, configs, trained.configs)
+
+
+def test_group_sizes_are_measured(checkpoint, own_files, tmp_path):
+  # The programs of the tests above, which need not be compiled again.
+  configs = configs_in(tmp_path, checkpoint, own_files)
+  found = forecast.measure_groups(configs, run.CLASSIFICATION, [3])
+  assert list(found) == [3] and found[3] > 0
+  found = forecast.measure_groups(configs[1:2], run.CLASSIFICATION, [1])
+  assert list(found) == [1] and found[1] > 0
+  assert not os.listdir(tmp_path)  # Nothing is kept.
+
+
+def test_a_single_run_is_timed_with_one_program(
+    checkpoint, own_files, tmp_path):
+  config, = configs_in(tmp_path, checkpoint, own_files, CHANGES[1:2])
+  steps._train_step.cache_clear()  # Other tests may have left one.
+  with forecast.assembled([config], run.CLASSIFICATION) as group:
+    step, batch = forecast.make_group_step(group, run.CLASSIFICATION, 0)
+    step(batch)
+    step(batch)
+    _, compiled = steps.make_step(
+        config, group.setup, run.CLASSIFICATION.loss_of(group.setup))
+  assert compiled._cache_size() == 1
+
+
+def test_the_crossover_is_measured_in_turns(checkpoint, own_files, tmp_path):
+  configs = configs_in(tmp_path, checkpoint, own_files)
+  with forecast.assembled(configs, run.CLASSIFICATION) as group:
+    schedule = group.members[0].schedule
+    chosen = crossover.some_steps(schedule)
+    found = crossover.in_turns({
+        size: forecast.make_group_step(
+            group.first(size), run.CLASSIFICATION, chosen[-1])
+        for size in (1, 3)}, 2)
+  lengths = [schedule.at(step).length for step in range(4)]
+  assert [schedule.at(step).length for step in chosen] == sorted(set(lengths))
+  assert list(found) == ['1', '3']
+  assert all(0 < times['min'] <= times['median'] for times in found.values())
+
+
+def test_the_crossover_in_a_line():
+  assert crossover.describe({
+      'batch_size': 4, 'length': 16, 'seconds_a_run': {
+          '1': {'min': 0.02, 'median': 0.03},
+          '2': {'min': 0.01, 'median': 0.0125}}}) == (
+              '4 x 16: a step takes each run, by the size of its group: '
+              '1: 20.0 ms (30.0); 2: 10.0 ms (12.5, 2.00x)')
+
+
+@pytest.mark.parametrize(('changed', 'message'), (
+    ({'groups': '2,4'}, '--groups=2,4: begin with 1'),
+    ({'groups': '1,4,2'}, '--groups=1,4,2: give ascending'),
+    ({'batch_sizes': '8,x'}, '--batch_sizes=8,x: give ascending'),
+    ({'turns': 0}, '--turns=0: give 1 or more')))
+def test_wrong_flags_of_the_crossover(changed, message):
+  with pytest.raises(errors.UserError, match=message):
+    crossover.check(crossover.Config(**changed))
+
+
+def test_only_runs_of_one_shape_are_a_group(checkpoint, own_files, tmp_path):
+  configs = configs_in(
+      tmp_path, checkpoint, own_files, ({'seed': 1}, {'batch_size': 8}))
+  with pytest.raises(ValueError, match='may differ in seed'):
+    vmapped.run_group(configs, 'glue')

@@ -1,0 +1,201 @@
+"""Training on kept hidden states is training on the whole model."""
+
+import contextlib
+import dataclasses
+import types
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import storage
+from adapters_jax import errors
+from adapters_jax.methods import bottleneck
+from adapters_jax.methods import strings
+from adapters_jax.model import heads
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import question_answering
+from adapters_jax.runs import run
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import signals
+from adapters_jax.runs import steps
+from adapters_jax.training import frozen_cache
+from adapters_jax.training import loop
+from adapters_jax.training import losses as losses_lib
+from adapters_jax.training import optimizers
+from adapters_jax.training import steps as steps_lib
+from adapters_jax import trees
+from tests import tiny
+
+TOP_ADAPTERS = {'adapter_layers': '2', 'norm_layers': 'same'}
+
+
+class FirstLayerTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ('adapters', {'norm_layers': (3, 4)}, (3, 4), 3),
+      ('adapters', {'norm_layers': (3, 4)}, (1, 4), 1),
+      ('adapters', {'norm_layers': (2,)}, (3, 4), 2),
+      ('adapters', {'tune_norms': False}, (4,), 4),
+      ('adapters', {'norm_layers': ()}, (), 5),
+      ('adapters', {}, (3, 4), 0),
+      ('top_k', {'top_k': 2}, (), 3),
+      ('top_k', {'top_k': 5}, (), 0),
+      ('head', {}, (), 5),
+      ('norms', {}, (), 0),
+      ('bias', {}, (), 0),
+      ('full', {}, (), 0),
+  )
+  def test_first_layer(self, tune, settings, adapter_layers, expected):
+    methods = ((bottleneck.Bottleneck(size=3, layers=adapter_layers),)
+               if adapter_layers else ())
+    select = optimizers.TUNE[tune](5, **settings)
+    self.assertEqual(frozen_cache.first_layer(select, methods, 5), expected)
+
+  @parameterized.parameters(
+      ('prefix_tuning', 0), ('prompt_tuning', 0), ('seq_bn_inv', 0),
+      ('lora', 0), ('compacter', 0), ('loreft[layers=(3,)]', 3))
+  def test_methods_act_where_they_apply(self, text, expected):
+    select = optimizers.select_adapters(5, tune_norms=False)
+    self.assertEqual(
+        frozen_cache.first_layer(select, strings.parse(text), 5), expected)
+
+  def test_it_is_the_lowest_layer_with_a_trained_leaf(self):
+    """Every leaf of real trees, not a few by their kind."""
+    for tune in optimizers.TUNE:
+      select = optimizers.TUNE[tune](3, top_k=1)
+      model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
+      paths = trees.flatten(setup_lib.shapes(model))
+      trained = [path for path in paths if select(path)]
+      lowest = min((trees.layer_of(path) for path in trained
+                    if trees.layer_of(path) is not None), default=3)
+      if any(path.startswith('embeddings/') for path in trained):
+        lowest = 0
+      self.assertEqual(frozen_cache.first_layer(select, (), 3), lowest, tune)
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
+      learning_rate=1e-2, buckets=0, max_length=12, max_steps=8, eval_every=4,
+      dropout=0.0, init_scale=0.1, cache_frozen=True,
+      workdir=str(tmp_path / 'work'))
+
+
+def whole(config):
+  return dataclasses.replace(config, cache_frozen=False)
+
+
+def tuned_of(folder):
+  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+
+
+def logits_of(setup):
+  step = steps.make_eval(setup, 16)
+  batches = run.batching.eval_batches(
+      setup.splits['dev'], setup.schedule.buckets, 16)
+  return steps_lib.predict(
+      step, setup.base, setup.tuned, batches, len(setup.splits['dev'])), batches
+
+
+@pytest.mark.parametrize('settings', [
+    TOP_ADAPTERS,
+    {'tune': 'top_k', 'top_k': 2},
+    {'tune': 'head', 'head_input': 'pooler'},
+], ids=str)
+def test_logits_are_those_of_the_whole_model(config, settings):
+  config = dataclasses.replace(config, **settings)
+  kept, batches = logits_of(setup_lib.prepare(config))
+  expected, _ = logits_of(setup_lib.prepare(whole(config)))
+  assert np.ptp(expected, axis=0).min() > 1e-3
+  np.testing.assert_allclose(kept, expected, atol=1e-6)
+  assert set(batches[0][1]) == {'hidden', 'mask', 'labels', 'weights'}
+
+
+def losses_of(config, count=3):
+  setup = setup_lib.prepare(config)
+  tx, step = steps.make_step(config, setup, losses_lib.cross_entropy)
+  state, losses = steps_lib.init_state(setup.tuned, tx, jax.random.key(1)), []
+  for number in range(count):
+    state, metrics = step(state, setup.base, setup.schedule.batch(number))
+    losses.append(float(metrics['loss']))
+  return losses, trees.flatten(jax.device_get(state.tuned))
+
+
+def test_steps_without_dropout_are_those_of_the_whole_model(config):
+  config = dataclasses.replace(config, **TOP_ADAPTERS)
+  losses, tuned = losses_of(config)
+  expected_losses, expected = losses_of(whole(config))
+  np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+  assert list(tuned) == list(expected)
+  for path, leaf in tuned.items():
+    np.testing.assert_allclose(leaf, expected[path], atol=1e-4, err_msg=path)
+
+
+def test_dropout_stays_on_above_and_off_below(config):
+  config = dataclasses.replace(config, dropout=0.3, tune='head')
+  setup = setup_lib.prepare(config)
+  plain = setup_lib.prepare(dataclasses.replace(config, dropout=0.0))
+  for a, b in zip(setup.splits['dev'].hidden, plain.splits['dev'].hidden):
+    assert a.shape == (1, 12)  # [CLS] alone, as nothing reads the others.
+    np.testing.assert_array_equal(a, b)
+  assert losses_of(config)[0] != losses_of(
+      dataclasses.replace(config, dropout=0.0))[0]
+
+
+def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
+  config = dataclasses.replace(config, **TOP_ADAPTERS, dropout=0.1)
+  record = run.run(config, 'glue')
+  assert record.config['cache_frozen'] is True
+  assert 'below layer 2 of 3 nothing is trained' in capsys.readouterr().out
+  loaded = prediction.load(config.workdir, config.checkpoint)
+  _, splits, _ = setup_lib.load_data(config)
+  answers = prediction.logits(loaded, splits['dev'].texts).argmax(-1)
+  assert np.mean(answers == splits['dev'].labels) == pytest.approx(
+      record.metrics['dev']['accuracy'])
+
+  again = dataclasses.replace(config, workdir=config.workdir + '2')
+  asked = iter([False] * 6 + [True])
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(signals, 'caught', lambda: contextlib.nullcontext(
+        lambda: next(asked)))
+    with pytest.raises(loop.Interrupted):
+      run.run(again, 'glue')
+  run.run(dataclasses.replace(again, resume=True), 'glue')
+  expected = tuned_of(config.workdir)
+  for path, leaf in tuned_of(again.workdir).items():
+    np.testing.assert_array_equal(leaf, expected[path], path)
+
+
+@pytest.mark.parametrize('settings', [
+    {}, {'adapter_layers': '2'}, {'tune': 'full'}, {'tune': 'norms'},
+    {'tune': 'top_k', 'top_k': 3},
+    {'adapter_config': 'prompt_tuning', 'tune_norms': False},
+], ids=str)
+def test_nothing_to_keep_is_a_user_error(config, settings):
+  settings = {'init_scale': 0.01, 'adapter_size': 64, **settings}
+  with pytest.raises(errors.UserError, match='--cache_frozen: the embeddings'):
+    setup_lib.check(dataclasses.replace(config, **settings), 'glue')
+
+
+def test_spans_are_refused(config):
+  with pytest.raises(errors.UserError, match='--cache_frozen: .* head on'):
+    question_answering.prepare(config)
+
+
+def test_too_much_for_the_memory_is_a_user_error(config, monkeypatch):
+  monkeypatch.setattr(frozen_cache.psutil, 'virtual_memory',
+                      lambda: types.SimpleNamespace(available=1000))
+  with pytest.raises(errors.UserError, match='do not fit the 0.0 GB'):
+    setup_lib.prepare(dataclasses.replace(config, tune='head'))
+
+
+def test_the_flag_renames_no_run(config):
+  values = config_lib.portable(whole(config))
+  before = {k: v for k, v in values.items() if k != 'cache_frozen'}
+  assert config_lib.digest(values) == config_lib.digest(before)
+  assert config_lib.digest(values) != config_lib.digest(
+      config_lib.portable(config))

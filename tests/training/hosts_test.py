@@ -1,0 +1,109 @@
+"""Two real processes on this machine against one: the whole run."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax.runs import records
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def free_port() -> int:
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    return s.getsockname()[1]
+
+
+def start(workdir, checkpoint, files, *, process=None, port=0, **changed):
+  """Starts a run, alone or as one of two processes."""
+  settings = {
+      'checkpoint': checkpoint, **files, 'workdir': workdir, 'batch_size': 8,
+      'max_steps': 6, 'eval_every': 3, 'buckets': 0, 'adapter_size': 3,
+      'max_length': 16,
+      'learning_rate': 0.01, **changed}
+  environment = {
+      **os.environ, 'JAX_PLATFORMS': 'cpu',
+      'XLA_FLAGS': '--xla_backend_optimization_level=0',
+      'ADAPTERS_JAX_CACHE': f'{checkpoint}-cache'}
+  if process is not None:
+    settings.update(
+        coordinator=f'127.0.0.1:{port}', processes=2, process=process)
+    environment['JAX_COORDINATOR_BIND_ADDRESS'] = f'127.0.0.1:{port}'
+  return subprocess.Popen(
+      [sys.executable, '-m', 'experiments.glue',
+       *(f'--{name}={value}' for name, value in settings.items())],
+      cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes, status=0):
+  """Returns what the processes printed; all must end with this status."""
+  outputs = [process.communicate(timeout=300) for process in processes]
+  for process, (out, err) in zip(processes, outputs, strict=True):
+    assert process.returncode == status, (out, err[-3000:])
+  return [out for out, _ in outputs]
+
+
+def read(workdir):
+  """Returns (record, {path: array}) of a finished run."""
+  return (records.read(f'{workdir}/record.json'),
+          safetensors_numpy.load_file(f'{workdir}/adapter/tuned.safetensors'))
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory, checkpoint, own_files):
+  """(record, arrays) of the run in one process."""
+  workdir = str(tmp_path_factory.mktemp('alone') / 'run')
+  finish(start(workdir, checkpoint, own_files))
+  return read(workdir)
+
+
+def check_equal(found, wanted):
+  record, arrays = found
+  wanted_record, wanted_arrays = wanted
+  for entry, other in zip(record.history, wanted_record.history, strict=True):
+    np.testing.assert_allclose(entry['loss'], other['loss'], rtol=1e-5)
+    assert entry['dev'] == other['dev']
+  assert record.metrics == wanted_record.metrics
+  assert record.config == wanted_record.config
+  assert sorted(arrays) == sorted(wanted_arrays)
+  for path, array in arrays.items():
+    np.testing.assert_allclose(array, wanted_arrays[path], atol=2e-5)
+
+
+def test_two_processes_equal_one(tmp_path, checkpoint, own_files, alone):
+  workdir, port = str(tmp_path / 'run'), free_port()
+  first, second = finish(*(
+      start(workdir, checkpoint, own_files, process=process, port=port,
+            mesh='data,fsdp:2') for process in range(2)))
+  assert 'mesh data:1,fsdp:2 over 2 processes' in first
+  assert 'dev accuracy' in first and 'accuracy' not in second
+  record, _ = read(workdir)
+  assert record.device.startswith('2 x cpu')
+  check_equal(read(workdir), alone)
+
+
+def test_a_signal_to_one_stops_both_and_one_process_goes_on(
+    tmp_path, checkpoint, own_files, alone):
+  workdir, port = str(tmp_path / 'run'), free_port()
+  first, second = (
+      start(workdir, checkpoint, own_files, process=process, port=port)
+      for process in range(2))
+  for line in first.stdout:
+    if 'trained' in line:  # What follows first is seconds of compiling.
+      break
+  second.send_signal(signal.SIGTERM)
+  out, _ = finish(first, second, status=130)
+  assert re.search(r'stopped after [0-5] of 6 steps; the state is saved', out)
+  out, = finish(start(workdir, checkpoint, own_files, resume=True))
+  assert 'going on from step' in out
+  check_equal(read(workdir), alone)

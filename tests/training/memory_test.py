@@ -1,0 +1,120 @@
+"""What saves memory or compile time changes no number."""
+
+import dataclasses
+import functools
+
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adapters_jax.methods import bottleneck
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.training import losses as losses_lib
+from adapters_jax.training import steps
+from adapters_jax import trees
+from tests import tiny
+
+CONFIG = dataclasses.replace(
+    tiny.CONFIG, adapters=(bottleneck.Bottleneck(3, init_scale=0.3),))
+DRY = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=0.0)
+
+
+def gradient(config, params, batch):
+  """Returns (loss, gradient, residuals' bytes) with dropout on."""
+  model = heads.Classifier(config, 2)
+
+  def loss(params):
+    logits = model.apply(
+        {'params': params}, batch['tokens'], batch['segments'], batch['mask'],
+        train=True, rngs={'dropout': jax.random.key(5)})
+    return jnp.mean(losses_lib.cross_entropy(logits, batch['labels']))
+
+  _, backward = jax.eval_shape(lambda p: jax.vjp(loss, p), params)
+  kept = sum(leaf.size * leaf.dtype.itemsize
+             for leaf in jax.tree.leaves(backward))
+  return *jax.jit(jax.value_and_grad(loss))(params), kept
+
+
+class RematTest(parameterized.TestCase):
+
+  def test_same_gradient_with_less_kept(self):
+    params = tiny.init(heads.Classifier(CONFIG, 2))
+    batch = tiny.random_batch(CONFIG, 4, 11)
+    loss, wanted, kept = gradient(CONFIG, params, batch)
+    again = dataclasses.replace(CONFIG, remat=True)
+    loss_again, found, kept_again = gradient(again, params, batch)
+    np.testing.assert_allclose(loss_again, loss, rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), found, wanted)
+    self.assertLess(kept_again, kept / 2)
+
+
+class ScanTest(parameterized.TestCase):
+
+  def test_scanned_layers_compute_the_same(self):
+    params = tiny.init(heads.Classifier(CONFIG, 2))
+    flat = trees.flatten(params)
+    stacked = {path: leaf for path, leaf in flat.items()
+               if trees.layer_of(path) in (None, 2)}
+    for path in flat:
+      if '/layer_0/' in path:
+        stacked[path.replace('/layer_0/', '/layers/')] = jnp.stack(
+            [flat[path], flat[path.replace('/layer_0/', '/layer_1/')]])
+    scanned = heads.Classifier(
+        dataclasses.replace(CONFIG, scan=True, remat=True), 2)
+    trees.check_same(
+        trees.unflatten(stacked),
+        jax.eval_shape(lambda: encoder.init(scanned, jax.random.key(0))),
+        'stack')
+    batch = tiny.random_batch()
+    found, wanted = (
+        jax.jit(model.apply)({'params': tree}, batch['tokens'],
+                             batch['segments'], batch['mask'])
+        for model, tree in ((scanned, trees.unflatten(stacked)),
+                            (heads.Classifier(CONFIG, 2), params)))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+class AccumulateTest(parameterized.TestCase):
+
+  @functools.cache
+  def step(self, accumulate):
+    """Returns (tuned, loss) after a plain gradient step on the whole tree."""
+    model, tx = heads.Classifier(DRY, 2), optax.sgd(1.0)
+    params = tiny.init(model)
+    batch = tiny.random_batch(DRY, 6, 5)
+    # Parts of 3 rows each take every second row: 3 and 1 of them count.
+    batch['weights'] = np.array([1, 0, 1, 0, 1, 0.5], np.float32)
+    step = steps.make_train_step(
+        model, tx, losses_lib.cross_entropy, accumulate=accumulate)
+    state = steps.init_state(params, tx, jax.random.key(0))
+    state, metrics = step(state, {}, batch)
+    return params, state.tuned, metrics
+
+  def test_parts_equal_the_whole_batch(self):
+    start, wanted, metrics = self.step(1)
+    _, found, metrics_2 = self.step(2)
+    for name in ('loss', 'grad_norm'):
+      np.testing.assert_allclose(metrics_2[name], metrics[name], rtol=1e-5)
+    flat = trees.flatten(found)
+    for path, leaf in trees.flatten(wanted).items():
+      np.testing.assert_allclose(flat[path], leaf, atol=2e-6, err_msg=path)
+    moved = jax.tree.map(
+        lambda a, b: float(jnp.abs(a - b).max()), start, wanted)
+    self.assertGreater(max(jax.tree.leaves(moved)), 0.01)
+
+  def test_parts_drop_out_differently(self):
+    model, tx = heads.Classifier(CONFIG, 2), optax.sgd(0.0)
+    batch = tiny.random_batch(CONFIG, 1, 5)
+    batch['weights'][:] = 1
+    twice = {name: np.repeat(value, 2, axis=0) for name, value in batch.items()}
+    losses = []
+    for accumulate, rows in ((1, batch), (2, twice)):
+      step = steps.make_train_step(
+          model, tx, losses_lib.cross_entropy, accumulate=accumulate)
+      state = steps.init_state(tiny.init(model), tx, jax.random.key(0))
+      losses.append(float(step(state, {}, rows)[1]['loss']))
+    self.assertNotAlmostEqual(*losses, places=4)

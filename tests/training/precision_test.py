@@ -1,0 +1,83 @@
+import dataclasses
+import types
+from unittest import mock
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+
+from adapters_jax.model import heads
+from adapters_jax.training import precision as precision_lib
+from tests import tiny
+
+
+def fake(platform, capability=None):
+  device = types.SimpleNamespace(platform=platform)
+  if capability is not None:
+    device.compute_capability = capability
+  return device
+
+
+class ChooseTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (fake('cpu'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('cpu'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('tpu'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('tpu'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '9.0'), 'float32', 64, ('highest', 'float32', 'einsum')),
+      (fake('gpu', '8.0'), 'tensorfloat32', 64,
+       ('default', 'float32', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 64, ('default', 'bfloat16', 'cudnn')),
+      (fake('gpu', '10.3'), 'bfloat16', 128, ('default', 'bfloat16', 'cudnn')),
+      (fake('gpu', '7.5'), 'bfloat16', 64, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 12, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', '8.0'), 'bfloat16', 256, ('default', 'bfloat16', 'einsum')),
+      (fake('gpu', 'gfx90a'), 'bfloat16', 64,
+       ('default', 'bfloat16', 'einsum')),
+  )
+  def test_choices(self, device, precision, head_dim, wanted):
+    self.assertEqual(
+        precision_lib.choose(precision, head_dim, device),
+        precision_lib.Choices(*wanted))
+
+  def test_the_line_and_the_device_here(self):
+    self.assertEqual(
+        str(precision_lib.choose('float32', 64)),
+        'computes in float32, matmul precision highest, attention by einsum')
+
+
+def logits(config, params, batch):
+  apply = jax.jit(heads.Classifier(config, 2).apply)
+  return apply(params, batch['tokens'], batch['segments'], batch['mask'])
+
+
+class AttentionTest(parameterized.TestCase):
+
+  def test_fused_attention_equals_einsum_and_is_used_without_dropout(self):
+    # 'xla' stands in for 'cudnn', which takes the same arguments.
+    fused = dataclasses.replace(tiny.CONFIG, attention='xla')
+    model = heads.Classifier(fused, 2)
+    params = {'params': tiny.init(model)}
+    batch = tiny.random_batch(length=6)
+    called = mock.Mock(side_effect=jax.nn.dot_product_attention)
+    with mock.patch.object(jax.nn, 'dot_product_attention', called):
+      found = logits(fused, params, batch)
+      # The last layer attends from one position only.
+      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+      jax.eval_shape(lambda: model.apply(
+          params, batch['tokens'], batch['segments'], batch['mask'],
+          train=True, rngs={'dropout': jax.random.key(0)}))
+      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+    np.testing.assert_allclose(
+        found, logits(tiny.CONFIG, params, batch), atol=1e-6)
+
+  def test_bfloat16_is_close_to_float32(self):
+    params = {'params': tiny.init(heads.Classifier(tiny.CONFIG, 2))}
+    batch = tiny.random_batch()
+    found, wanted = (
+        logits(dataclasses.replace(tiny.CONFIG, dtype=dtype), params, batch)
+        for dtype in ('bfloat16', 'float32'))
+    self.assertEqual(found.dtype, 'float32')
+    self.assertFalse(np.array_equal(found, wanted))
+    np.testing.assert_allclose(found, wanted, atol=0.05)

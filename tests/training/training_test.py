@@ -1,0 +1,261 @@
+import functools
+
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adapters_jax import errors
+from adapters_jax.methods import bottleneck
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.training import loop
+from adapters_jax.training import losses as losses_lib
+from adapters_jax.training import optimizers
+from adapters_jax.training import steps as steps_lib
+from adapters_jax import trees
+from tests import tiny
+
+CONFIG = encoder.BertConfig(**{
+    **tiny.CONFIG.__dict__, 'adapters': (bottleneck.Bottleneck(3),)})
+MODEL = heads.Classifier(CONFIG, 2, 'pooler')
+SELECT = optimizers.select_adapters(3)
+
+
+def optimizer(rate=0.01, **changed):
+  return optimizers.make_optimizer(
+      SELECT, learning_rate=rate, steps=50, **changed)
+
+
+@functools.cache
+def params():
+  return tiny.init(MODEL)
+
+
+@functools.cache
+def default_step():
+  tx = optimizer(weight_decay=0.1)
+  return tx, steps_lib.make_train_step(MODEL, tx, losses_lib.cross_entropy)
+
+
+def train(tuned, base, steps, tx=None):
+  default_tx, step_fn = default_step()
+  if tx is not None:
+    step_fn = steps_lib.make_train_step(MODEL, tx, losses_lib.cross_entropy)
+  state = steps_lib.init_state(tuned, tx or default_tx, jax.random.key(3))
+  losses = []
+  for seed in range(steps):
+    state, metrics = step_fn(state, base, tiny.random_batch(seed=seed % 3))
+    losses.append(float(metrics['loss']))
+  return state, losses
+
+
+class TrainingTest(parameterized.TestCase):
+
+  def test_handed_the_whole_tree_only_the_tuned_leaves_move(self):
+    before = trees.flatten(jax.device_get(params()))
+    state, _ = train(params(), {}, 50)
+    after = trees.flatten(jax.device_get(state.tuned))
+    self.assertEqual(list(after), list(before))
+    for path, leaf in after.items():
+      moved = not np.array_equal(leaf, before[path])
+      self.assertEqual(moved, trees.role(path) != 'encoder', path)
+
+  def test_whole_tree_and_split_tree_take_the_same_path(self):
+    tuned, base = trees.split(params(), SELECT)
+    whole, losses_whole = train(params(), {}, 5)
+    partial, losses_partial = train(tuned, base, 5)
+    np.testing.assert_allclose(losses_whole, losses_partial, rtol=1e-6)
+    for path, leaf in trees.flatten(partial.tuned).items():
+      np.testing.assert_allclose(
+          leaf, trees.flatten(whole.tuned)[path], atol=1e-6)
+
+  def test_optimizer_state_covers_the_tuned_leaves_only(self):
+    tuned, _ = trees.split(params(), SELECT)
+    tx = optimizer()
+    sizes = [leaf.size for leaf in jax.tree.leaves(tx.init(params()))
+             if leaf.ndim]
+    self.assertEqual(sum(sizes), 2 * trees.count(tuned))  # Two Adam moments.
+
+  def test_loss_falls_and_one_compile_a_shape(self):
+    tuned, base = trees.split(params(), SELECT)
+    _, step_fn = default_step()
+    before = step_fn._cache_size()
+    _, losses = train(tuned, base, 40)
+    self.assertLess(np.mean(losses[-6:]), np.mean(losses[:6]) - 0.1)
+    self.assertLessEqual(step_fn._cache_size() - before, 1)
+
+  def test_filler_examples_do_not_count(self):
+    tuned, base = trees.split(params(), SELECT)
+    tx, step_fn = default_step()
+    batch = tiny.random_batch()
+    changed = {**batch, 'tokens': batch['tokens'].copy(),
+               'labels': batch['labels'].copy()}
+    changed['tokens'][-1] = 7
+    changed['labels'][-1] = 1 - batch['labels'][-1]
+    results = []
+    for b in (batch, changed):
+      state = steps_lib.init_state(tuned, tx, jax.random.key(0))
+      results.append(step_fn(state, base, b))
+    (a, a_metrics), (b, b_metrics) = results
+    self.assertEqual(float(a_metrics['loss']), float(b_metrics['loss']))
+    jax.tree.map(np.testing.assert_array_equal, a.tuned, b.tuned)
+
+  def test_dropout_differs_between_steps(self):
+    tuned, base = trees.split(params(), SELECT)
+    frozen = optimizers.make_optimizer(SELECT, learning_rate=0.0, steps=9)
+    step_fn = steps_lib.make_train_step(MODEL, frozen, losses_lib.cross_entropy)
+    state = steps_lib.init_state(tuned, frozen, jax.random.key(0))
+    losses = set()
+    for _ in range(4):
+      state, metrics = step_fn(state, base, tiny.random_batch())
+      losses.add(float(metrics['loss']))
+    self.assertLen(losses, 4)
+
+  def test_vmapped_runs_equal_single_runs(self):
+    tuned, base = trees.split(params(), SELECT)
+    tx, step_fn = default_step()
+    states = []
+    for seed, rate in ((0, 1e-2), (1, 3e-3)):
+      state = steps_lib.init_state(tuned, tx, jax.random.key(seed))
+      state.opt_state.hyperparams['learning_rate'] = jnp.asarray(rate)
+      states.append(state)
+    batches = [tiny.random_batch(seed=s) for s in (5, 6)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *states)
+    many, _ = jax.jit(jax.vmap(step_fn, in_axes=(0, None, 0)))(
+        stacked, base, jax.tree.map(lambda *x: np.stack(x), *batches))
+    for i, (state, batch) in enumerate(zip(states, batches)):
+      single, _ = step_fn(state, base, batch)
+      jax.tree.map(
+          lambda a, b: np.testing.assert_allclose(a[i], b, atol=2e-6),
+          many.tuned, single.tuned)
+
+  def test_predict_demands_every_example_once(self):
+    tuned, base = trees.split(params(), SELECT)
+    batch = tiny.random_batch()
+    eval_step = steps_lib.make_eval_step(MODEL)
+    logits = steps_lib.predict(
+        eval_step, base, tuned, [(np.array([2, 0, 1]), batch)], 3)
+    direct = eval_step(base, tuned, batch)
+    np.testing.assert_array_equal(logits[[2, 0, 1]], direct[:3])
+    for rows, examples in (([0, 1], 3), ([0, 0, 1], 2)):
+      with self.assertRaisesRegex(ValueError, 'exactly once'):
+        steps_lib.predict(
+            eval_step, base, tuned, [(np.array(rows), batch)], examples)
+
+  def test_fit_keeps_the_best_and_survives_donation(self):
+    tuned, base = trees.split(params(), SELECT)
+    tx, step_fn = default_step()
+    seen, scores = [], iter([0.2, 0.9, 0.4])
+
+    def evaluate(tree, step):
+      seen.append((step, jax.device_get(tree)))
+      return next(scores)
+
+    progress = loop.fit(
+        step_fn,
+        loop.init_progress(
+            steps_lib.init_state(tuned, tx, jax.random.key(0))),
+        base, lambda step: tiny.random_batch(seed=step), steps=8, eval_every=3,
+        evaluate=evaluate, save=lambda progress: None)
+    self.assertEqual([step for step, _ in seen], [3, 6, 8])
+    self.assertEqual(int(progress.best_step), 6)
+    self.assertAlmostEqual(float(progress.best_score), 0.9, places=6)
+    jax.tree.map(np.testing.assert_array_equal, progress.best, seen[1][1])
+
+  def test_a_loss_that_is_not_finite_stops_with_step_and_rate(self):
+    tuned, base = trees.split(params(), SELECT)
+    tx, step_fn = default_step()
+    bad = {**tiny.random_batch(), 'weights': np.full(4, np.nan, np.float32)}
+    saved = []
+    with self.assertRaisesRegex(
+        errors.UserError, r'nan.*step 2, with learning rate 0\.2.*--learn'):
+      loop.fit(
+          step_fn,
+          loop.init_progress(
+              steps_lib.init_state(tuned, tx, jax.random.key(0))),
+          base, lambda step: bad if step == 2 else tiny.random_batch(),
+          steps=9, eval_every=9, evaluate=lambda tree, step: 0.0,
+          save=saved.append, rate_at=lambda step: step / 10)
+    self.assertEmpty(saved)
+
+  def test_training_another_task_leaves_the_first_ones_logits(self):
+    tuned, base = trees.split(params(), SELECT)
+    eval_step = steps_lib.make_eval_step(MODEL)
+    batch = tiny.random_batch(seed=8)
+    first, _ = train(tuned, base, 3)
+    before = np.asarray(eval_step(base, first.tuned, batch))
+    second, _ = train(tuned, base, 6)
+    after = np.asarray(eval_step(base, first.tuned, batch))
+    np.testing.assert_array_equal(before, after)
+    self.assertFalse(np.array_equal(
+        after, eval_step(base, second.tuned, batch)))
+
+
+class OptimizersTest(parameterized.TestCase):
+
+  def test_optax_masked_alone_would_move_frozen_leaves(self):
+    # Why the partition: this is what it protects from.
+    tree = {'frozen': jnp.ones(2), 'tuned': jnp.ones(2)}
+    tx = optax.masked(optax.sgd(0.1), {'frozen': False, 'tuned': True})
+    updates, _ = tx.update(tree, tx.init(tree), tree)
+    np.testing.assert_array_equal(updates['frozen'], 1.0)
+
+  def test_schedule(self):
+    shape = optimizers.warmup_linear(100, 0.1)
+    values = [float(shape(step)) for step in range(101)]
+    self.assertAlmostEqual(values[0], 0.1, places=6)
+    self.assertAlmostEqual(max(values), 1.0, places=6)
+    self.assertEqual(int(np.argmax(values)), 9)
+    self.assertAlmostEqual(values[55], 0.5, places=6)
+    self.assertEqual(values[100], 0.0)
+    self.assertEqual(float(optimizers.warmup_linear(4, 0.0)(0)), 1.0)
+
+  def test_clip_sees_trained_leaves_only(self):
+    tree = {'encoder': {'layer_0': {'ffn_output': {'kernel': jnp.ones(4)}}},
+            'head': {'bias': jnp.ones(3)}}
+    small = jax.tree.map(lambda leaf: 0.1 * leaf, tree)
+    huge = trees.overlay(
+        small, {'encoder': {'layer_0': {'ffn_output': {
+            'kernel': jnp.full(4, 1e6)}}}})
+    tx = optimizers.make_optimizer(
+        optimizers.select_head(1), learning_rate=1.0, steps=10)
+    first, _ = tx.update(small, tx.init(tree), tree)
+    second, _ = tx.update(huge, tx.init(tree), tree)
+    np.testing.assert_array_equal(first['head']['bias'], second['head']['bias'])
+    np.testing.assert_array_equal(
+        second['encoder']['layer_0']['ffn_output']['kernel'], 0.0)
+
+  @parameterized.parameters(
+      ('encoder/layer_0/ffn_output/kernel', True),
+      ('encoder/layer_0/adapter_ffn_output_0/up/kernel', True),
+      ('encoder/layer_0/adapter_ffn_output_0/up/bias', False),
+      ('encoder/layer_0/ffn_norm/scale', False),
+      ('head/bias', False))
+  def test_decay_spares_biases_and_norms(self, path, wanted):
+    self.assertEqual(optimizers.decays(path), wanted)
+
+  @parameterized.parameters(
+      ('adapters', {}, {'adapter', 'norm', 'head'}),
+      ('adapters', {'tune_norms': False}, {'adapter', 'head'}),
+      ('full', {}, {'adapter', 'norm', 'head', 'encoder'}),
+      ('norms', {}, {'norm', 'head'}),
+      ('head', {}, {'head'}))
+  def test_roles_of_a_preset(self, tune, options_, wanted):
+    select = optimizers.TUNE[tune](3, **options_)
+    selected, _ = trees.split(params(), select)
+    roles = {trees.role(path) for path in trees.flatten(selected)}
+    self.assertEqual(roles, wanted)
+
+  def test_layers_of_a_preset(self):
+    def layers(select):
+      return {trees.layer_of(path) for path in trees.flatten(params())
+              if select(path)}
+    self.assertEqual(layers(optimizers.select_top_k(3, top_k=2)), {1, 2, None})
+    top = trees.split(params(), optimizers.select_top_k(3, top_k=1))[0]
+    self.assertEqual(set(top), {'encoder', 'pooler', 'head'})
+    same = optimizers.select_adapters(3, norm_layers=(2,))
+    norms = {path for path in trees.flatten(params())
+             if same(path) and trees.role(path) == 'norm'}
+    self.assertEqual({trees.layer_of(path) for path in norms}, {2})
