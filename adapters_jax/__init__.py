@@ -1,7 +1,40 @@
 """Adapter-based transfer learning in JAX and Flax (Houlsby et al., 2019).
 
-Nothing is imported here, so that a script pays only for the modules it uses:
-`from adapters_jax import bert, run`.
+  import adapters_jax as aj
+
+The names of `aj` are those of `adapters_jax.api`, which is imported at the
+first use: `import adapters_jax` loads neither JAX nor data libraries, so that
+scripts pay only for the modules they use.
 """
 
+import importlib
+from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from adapters_jax.api import Adapter as Adapter
+  from adapters_jax.api import Base as Base
+  from adapters_jax.api import Examples as Examples
+  from adapters_jax.api import export as export
+  from adapters_jax.api import load_adapter as load_adapter
+  from adapters_jax.api import load_base as load_base
+  from adapters_jax.api import merge as merge
+  from adapters_jax.api import predict as predict
+  from adapters_jax.api import Prediction as Prediction
+  from adapters_jax.api import train as train
+  from adapters_jax.api import UserError as UserError
+
 __version__ = '0.1.0'
+__all__ = (
+    'Adapter', 'Base', 'Examples', 'Prediction', 'UserError', 'export',
+    'load_adapter', 'load_base', 'merge', 'predict', 'train')
+
+
+def __getattr__(name: str) -> Any:
+  if name not in __all__:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  return getattr(importlib.import_module('adapters_jax.api'), name)
+
+
+def __dir__() -> list[str]:
+  return sorted([*globals(), *__all__])

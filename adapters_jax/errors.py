@@ -1,19 +1,57 @@
-"""Settings: one frozen dataclass field each, and the errors about them."""
+"""Errors that the user can correct, and the flag names in their messages."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 import difflib
+import re
+
+# `name` or `name=value`; a value may contain blanks.
+_ARGUMENT = re.compile(r'`(\w+)(=[^`]*)?`')
+# Any other quotation without blanks. Commands such as `pip download` contain
+# blanks and keep their backticks.
+_WORD = re.compile(r'`([^`\s]+)`')
 
 
 class UserError(ValueError):
-  """Something the user can put right; the message is one line and says how."""
+  """An error that the user can correct, in one line that says how.
+
+  The message names arguments as Python does, in backticks and with the value
+  where it matters: "`max_length=600`: the model has 512 positions for text".
+  It never spells a command line flag: a library has callers without flags.
+  Command lines pass the message through `as_flags` before they print it.
+  """
+
+
+def as_flags(message: str, names: Collection[str]) -> str:
+  """Rewrites a message of the library for a reader on a command line.
+
+  Args:
+    message: Message of a UserError, with arguments in backticks.
+    names: Names of the command line's flags.
+
+  Returns:
+    The message with "`name`" and "`name=value`" as "--name" and "--name=value"
+    for flags. Other single words lose their backticks; quoted commands, which
+    contain blanks, keep them.
+  """
+
+  def flag(match):
+    name, value = match.group(1), match.group(2) or ''
+    return f'--{name}{value}' if name in names else f'{name}{value}'
+
+  return _WORD.sub(r'\1', _ARGUMENT.sub(flag, message))
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
-  """Returns the error for a name that is not in a table, with near matches."""
+  """Returns the error for a name that is not in a table.
+
+  Args:
+    what: Argument or field that holds the name, first in the message.
+    word: The unknown name.
+    known: Names in the table. The message suggests those that are spelled
+      alike, or lists all.
+  """
   known = list(known)
   near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
   hint = (f'did you mean {" or ".join(near)}?' if near
           else f'it is one of {", ".join(known)}')
   return UserError(f'{what}: unknown {word!r}; {hint}')
-
-

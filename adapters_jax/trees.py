@@ -1,10 +1,11 @@
 """Parameter trees as plain nested dicts, and the operations on them.
 
-A leaf's path is its keys joined by '/', e.g. 'encoder/layer_0/ffn_norm/scale'.
-A `tuned` tree is a partial tree with the same paths as the whole one, so that
-adding an adapter, fine-tuning a layer and loading a checkpoint are one
-operation, `overlay`. Everything here is dict work at trace time but for `stack`
-and `take`, which move data.
+The path of a leaf joins its keys by '/', as in
+'encoder/layer_0/ffn_norm/scale'. A `tuned` tree is a partial tree with the
+paths of the whole one, so that adding an adapter, replacing fine-tuned leaves
+and loading a checkpoint are one operation, `overlay`. All functions except
+`stack` and `take` only rearrange dicts: inside a jitted function they run when
+it is traced and cost nothing later.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,16 +16,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import errors
+
 Tree = dict[str, Any]  # Nested dicts with arrays (or shapes) as leaves.
 
-# 'fixed' is what a method draws at random once and never trains, 'statistics'
-# what it measures of the training batches (methods.batch_norm).
 ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
+# Part of an adapter, but without a gradient: 'fixed' leaves are drawn at random
+# once (VeRA's projections), 'statistics' are running moments of the training
+# batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
+
+_LISTED = 8  # Paths of a kind in an error message; the others are counted.
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-  """Returns {path: leaf}, sorted by path."""
+  """Flattens a tree into a dict of paths.
+
+  Args:
+    tree: Nested dicts.
+    prefix: Path of `tree` in a larger tree; '' for a whole one.
+
+  Returns:
+    {path: leaf}, sorted by the keys of each level.
+  """
   flat = {}
   for key in sorted(tree):
     path = f'{prefix}/{key}' if prefix else key
@@ -37,7 +51,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> Tree:
-  """Returns the nested dicts of {path: leaf}."""
+  """Returns nested dicts from {path: leaf}; the inverse of `flatten`."""
   tree = {}
   for path, leaf in flat.items():
     *parents, name = path.split('/')
@@ -51,7 +65,15 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
 def split(
     tree: Mapping[str, Any], select: Callable[[str], bool]
 ) -> tuple[Tree, Tree]:
-  """Returns (the leaves whose path is selected, the rest)."""
+  """Splits a tree in two partial trees.
+
+  Args:
+    tree: The whole tree.
+    select: (path) -> whether the leaf goes into the first tree.
+
+  Returns:
+    (selected leaves, other leaves), each with the paths of `tree`.
+  """
   flat = flatten(tree)
   selected = {path: leaf for path, leaf in flat.items() if select(path)}
   rest = {path: leaf for path, leaf in flat.items() if path not in selected}
@@ -59,14 +81,17 @@ def split(
 
 
 def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
-  """Returns `base` with the leaves of `tuned` added or put in their place.
+  """Adds the leaves of one tree to another, replacing those of equal path.
 
   Args:
-    base: The tree below.
+    base: The tree below; not changed.
     tuned: The partial tree on top.
 
+  Returns:
+    A tree of new dicts that shares the leaves of its arguments.
+
   Raises:
-    ValueError: a leaf of one is a subtree of the other.
+    ValueError: a path is a leaf in one tree and a subtree in the other.
   """
   merged = dict(base)
   for key, value in tuned.items():
@@ -83,42 +108,55 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
 
 
 def stack(trees: Iterable[Tree]) -> Tree:
-  """Returns one tree with leaves [n, ...] of n trees of equal shapes."""
+  """Stacks n trees of equal shapes into one with leaves [n, ...]."""
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def take(stacked: Tree, index: jax.Array) -> Tree:
-  """Returns the entries of a stacked tree: leaves [*index.shape, ...]."""
+  """Picks entries of a stacked tree.
+
+  Args:
+    stacked: Leaves [n, ...], as `stack` returns them.
+    index: Integers in [0, n), of any shape.
+
+  Returns:
+    Leaves [*index.shape, ...].
+  """
   return jax.tree.map(lambda leaf: leaf[index], stacked)
 
 
 def rename(tree: Mapping[str, Any], name: Callable[[str], str]) -> Tree:
-  """Returns the tree with every path changed by `name`."""
-  renamed = {name(path): leaf for path, leaf in flatten(tree).items()}
-  if len(renamed) != len(flatten(tree)):
+  """Renames the paths of a tree.
+
+  Args:
+    tree: The tree; not changed.
+    name: (path) -> new path.
+
+  Raises:
+    ValueError: two leaves would have the same path.
+  """
+  flat = flatten(tree)
+  renamed = {name(path): leaf for path, leaf in flat.items()}
+  if len(renamed) != len(flat):
     raise ValueError('two paths were given the same name')
   return unflatten(renamed)
 
 
-def matching(*patterns: str) -> Callable[[str], bool]:
-  """Returns select(path): whether a regular expression occurs in the path."""
-  compiled = [re.compile(pattern) for pattern in patterns]
-  return lambda path: any(pattern.search(path) for pattern in compiled)
-
-
 def count(tree: Mapping[str, Any]) -> int:
-  """Returns the number of parameters; leaves need a shape only."""
+  """Returns the number of parameters; leaves need nothing but a shape."""
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def count_trained(tuned: Mapping[str, Any]) -> int:
-  """Returns the number of parameters of a tuned tree that training changes."""
+  """Returns the number of parameters of a tuned tree that have a gradient."""
   return count(split(tuned, lambda path: role(path) not in UNTRAINED)[0])
 
 
 def role(path: str) -> str:
-  """Returns which of ROLES a leaf has, by its path alone."""
+  """Returns the role of a leaf, one of ROLES, which its path determines."""
   names = path.split('/')
+  # Adapters come first: those with a layer norm of their own have a 'norm' in
+  # their paths as well.
   if any(name.startswith('adapter') for name in names):
     if names[-1].startswith('running_'):
       return 'statistics'
@@ -131,13 +169,20 @@ def role(path: str) -> str:
 
 
 def layer_of(path: str) -> int | None:
-  """Returns the Transformer layer a leaf is in, None outside the layers."""
+  """Returns the number of a leaf's Transformer layer, None outside of them."""
   found = re.search(r'(?:^|/)layer_(\d+)/', path)
   return int(found.group(1)) if found else None
 
 
 def map_with_path(fn: Callable[[str, Any], Any], tree: Any) -> Any:
-  """Returns the tree with every leaf replaced by fn(path, leaf)."""
+  """Replaces every leaf of a tree.
+
+  Unlike `flatten`, it passes over the placeholders in optax's masked trees.
+
+  Args:
+    fn: (path, leaf) -> new leaf.
+    tree: The tree; not changed.
+  """
   return jax.tree_util.tree_map_with_path(
       lambda keys, leaf: fn('/'.join(str(key.key) for key in keys), leaf), tree)
 
@@ -145,12 +190,15 @@ def map_with_path(fn: Callable[[str, Any], Any], tree: Any) -> Any:
 def check_same(
     found: Mapping[str, Any], wanted: Mapping[str, Any], what: str
 ) -> None:
-  """Raises ValueError that lists missing, unknown and misshapen paths.
+  """Checks that two trees have the same paths and shapes.
 
   Args:
-    found: The tree at hand.
-    wanted: The tree of arrays or shapes that is needed.
-    what: How to name `found` in the message.
+    found: The tree to check, of arrays or shapes.
+    wanted: A tree of the paths and shapes that the model needs.
+    what: Name of `found`, first in the message.
+
+  Raises:
+    errors.UserError: lists missing, unknown and misshapen paths.
   """
   found, wanted = flatten(found), flatten(wanted)
   problems = []
@@ -163,7 +211,9 @@ def check_same(
   for title, paths in (
       ('missing', missing), ('unknown', unknown), ('misshapen', misshapen)):
     if paths:
-      more = f' and {len(paths) - 8} more' if len(paths) > 8 else ''
-      problems.append(f'{title}: {", ".join(paths[:8])}{more}')
+      rest = len(paths) - _LISTED
+      more = f' and {rest} more' if rest > 0 else ''
+      problems.append(f'{title}: {", ".join(paths[:_LISTED])}{more}')
   if problems:
-    raise ValueError(f'{what} does not fit the model; ' + '; '.join(problems))
+    raise errors.UserError(
+        f'{what} does not fit the model; ' + '; '.join(problems))

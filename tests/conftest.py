@@ -10,7 +10,8 @@ os.environ['XLA_FLAGS'] = (
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from adapters_jax.runs import run  # noqa: E402
+from adapters_jax.runs import console  # noqa: E402
+from adapters_jax.runs import session  # noqa: E402
 from tests import tiny  # noqa: E402
 
 
@@ -25,7 +26,15 @@ def compiled_programs(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_user_cache(monkeypatch):
   """Leaves the user's cache of compiled programs alone."""
-  monkeypatch.setattr(run, 'enable_compilation_cache', lambda: None)
+  monkeypatch.setattr(session, 'enable_compilation_cache', lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def shown_messages():
+  """Prints the library's messages, as the experiments do."""
+  console.show()
+  yield
+  console.hide()
 
 
 @pytest.fixture(scope='session')

@@ -9,7 +9,8 @@ import adapters_jax
 ROOT = pathlib.Path(adapters_jax.__file__).parent
 # Rank of each room; a module imports from its own room or a lower rank.
 RANKS = {
-    'errors': 0, 'trees': 0,
+    'errors': 0,
+    'trees': 1,
     'layers': 1,
     'downloads': 2, 'methods': 2,
     'model': 3, 'data': 3,

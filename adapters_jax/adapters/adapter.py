@@ -4,7 +4,11 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import settings as settings_lib
+from adapters_jax.adapters import storage
+from adapters_jax.data import squad
 from adapters_jax.methods import strings
 
 
@@ -19,13 +23,16 @@ class Adapter:
     labels: Class names in the order of the head's outputs; empty if unknown.
     texts: Names of the one or two texts of an input.
     max_length: Longest input in tokens.
-    base: Identity of the base: name, or 'folder@hash' of its weights.
+    base: Identity of the base: name, or 'folder@hash' of its weights; '' if
+      unknown.
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
-    settings: Training settings, for the reader; nothing depends on them.
+    settings: Training settings, for the reader.
+    hidden_activation: Activation of the base's feed-forward sublayers; that of
+      the checkpoint when empty.
   """
   methods: tuple[Any, ...]
-  tuned: trees.Tree
+  tuned: trees.Tree = dataclasses.field(repr=False)
   head_input: str = 'cls'
   labels: tuple[str, ...] = ()
   texts: tuple[str, ...] = ('text',)
@@ -34,12 +41,19 @@ class Adapter:
   task: str = ''
   scores: Mapping[str, Mapping[str, float]] = dataclasses.field(
       default_factory=dict)
-  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  settings: Mapping[str, Any] = dataclasses.field(
+      default_factory=dict, repr=False)
+  hidden_activation: str = ''
 
   @property
   def method(self) -> str:
-    """Method string as `strings.parse` reads it; 'layer norms' without any."""
-    return strings.render(self.methods) or 'layer norms'
+    """Method string as `strings.parse` reads it; without methods, words."""
+    if self.methods:
+      return strings.render(self.methods)
+    roles = {trees.role(path) for path in trees.flatten(self.tuned)}
+    if 'encoder' in roles:
+      return 'fine-tuned weights'
+    return 'head' if roles == {'head'} else 'layer norms'
 
   @property
   def outputs(self) -> int | None:
@@ -48,6 +62,88 @@ class Adapter:
     return None if head is None else head['bias'].shape[0]
 
   @property
+  def classes(self) -> tuple[str, ...]:
+    """Class names, numbers where unknown; empty for a score or an answer.
+
+    Raises:
+      errors.UserError: as many labels as the head has outputs are needed.
+    """
+    outputs = self.outputs or 0
+    if self.head_input == 'tokens':
+      return ()
+    if self.labels and len(self.labels) != outputs:
+      raise errors.UserError(
+          f'`labels`: the head has {outputs} outputs, not {len(self.labels)}')
+    return self.labels or tuple(str(n) for n in range(outputs) if outputs > 1)
+
+  @property
   def trained_params(self) -> int:
     """Parameters that training changes, head and norms included."""
     return trees.count_trained(self.tuned)
+
+  def save(self, folder: str) -> None:
+    """Writes tuned.safetensors and config.json, which `load` reads.
+
+    Args:
+      folder: Folder of the adapter, made if absent.
+    """
+    storage.save_tuned(folder, self.tuned, {
+        'task': self.task, 'labels': list(self.labels),
+        'texts': list(self.texts),
+        'config': dict(self.settings) or self._as_settings(),
+        'adapter': {
+            'method': strings.render(self.methods),
+            'head_input': self.head_input, 'max_length': self.max_length,
+            'base': self.base, 'hidden_activation': self.hidden_activation,
+            'scores': self.scores}})
+
+  def _as_settings(self) -> dict[str, Any]:
+    """Returns the settings of a run that would train such an adapter."""
+    tune = {'fine-tuned weights': 'full', 'head': 'head',
+            'layer norms': 'norms'}.get(self.method, 'adapters')
+    return {
+        'tune': tune, 'adapter_config': strings.render(self.methods),
+        'checkpoint': self.base, 'max_length': self.max_length,
+        'hidden_activation': self.hidden_activation,
+        'head_input': 'cls' if self.head_input == 'tokens'
+                      else self.head_input}
+
+
+def load(folder: str) -> Adapter:
+  """Loads a saved adapter.
+
+  Args:
+    folder: Folder of the adapter, or the workdir of the run that trained it.
+
+  Raises:
+    errors.UserError: no adapter in the folder, or a damaged one.
+  """
+  folder = storage.folder_of(folder)
+  tuned, saved = storage.load_tuned(folder)
+  try:
+    return _described(tuned, saved)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise errors.UserError(
+        f'{folder}: {storage.SETTINGS} does not describe an adapter '
+        f'({error!r})') from error
+
+
+def _described(tuned: trees.Tree, saved: Mapping[str, Any]) -> Adapter:
+  """Returns the adapter of a tree and the JSON value saved with it."""
+  values = saved.get('config', {})
+  if 'adapter' in saved:
+    own = saved['adapter']
+    methods = (
+        strings.parse(own['method'], '`method`') if own['method'] else ())
+  else:  # Saved by a version that described adapters by settings alone.
+    own = {**settings_lib.DEFAULTS, **values}
+    own['base'] = own['checkpoint']
+    if saved['task'] == squad.TASK.name:
+      own['head_input'] = 'tokens'
+    methods = settings_lib.methods_of(values, None)
+  return Adapter(
+      methods, tuned, head_input=own['head_input'],
+      labels=tuple(saved['labels']), texts=tuple(saved['texts']),
+      max_length=own['max_length'], base=own['base'], task=saved['task'],
+      scores=own.get('scores', {}), settings=values,
+      hidden_activation=own['hidden_activation'])

@@ -1,11 +1,10 @@
 """Named adapters on one base: a plain dict, and pure functions on it.
 
 A bank is `{name: Adapter}`. Every function returns a new value and leaves its
-arguments as they are, so a mistake changes nothing.
+arguments unchanged, so a failed call changes nothing.
 """
 
-from collections.abc import Iterable
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 import io
 
 import jax
@@ -14,11 +13,10 @@ import rich.markup
 import rich.table
 
 from adapters_jax import errors
-from adapters_jax.model import encoder
-from adapters_jax.model import heads
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
-
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
 
 Bank = dict[str, adapter_lib.Adapter]
 
@@ -28,8 +26,12 @@ def find(
 ) -> adapter_lib.Adapter:
   """Returns the adapter of a name.
 
+  Args:
+    bank: Adapters.
+    name: Name of one of them.
+
   Raises:
-    options.UserError: there is none; names near ones.
+    errors.UserError: an unknown name; the message has near ones.
   """
   if name not in bank:
     if not bank:
@@ -45,8 +47,14 @@ def add(
 ) -> Bank:
   """Returns the bank with one more adapter.
 
+  Args:
+    bank: Adapters.
+    name: Name of the new adapter.
+    adapter: New adapter.
+    overwrite: Whether it may replace one of the same name.
+
   Raises:
-    options.UserError: the name is taken, and `overwrite` is false.
+    errors.UserError: the name is taken, and `overwrite` is false.
   """
   if name in bank and not overwrite:
     raise errors.UserError(
@@ -56,7 +64,15 @@ def add(
 
 
 def delete(bank: Mapping[str, adapter_lib.Adapter], name: str) -> Bank:
-  """Returns the bank without an adapter; an unknown name is a UserError."""
+  """Returns the bank without an adapter.
+
+  Args:
+    bank: Adapters.
+    name: Name of the one to delete.
+
+  Raises:
+    errors.UserError: an unknown name.
+  """
   find(bank, name)
   return {key: value for key, value in bank.items() if key != name}
 
@@ -67,8 +83,14 @@ def rename(
 ) -> Bank:
   """Returns the bank with an adapter under a new name, in its old place.
 
+  Args:
+    bank: Adapters.
+    old: Name of the adapter.
+    new: New name.
+    overwrite: Whether it may replace an adapter of the new name.
+
   Raises:
-    options.UserError: `old` is unknown, or `new` is taken and `overwrite` is
+    errors.UserError: `old` is unknown, or `new` is taken and `overwrite` is
       false.
   """
   adapter = find(bank, old)
@@ -85,13 +107,13 @@ def activate(
   """Returns (model, params) of the base with an adapter and its head.
 
   Args:
-    bank: The adapters.
-    name: Of the one to use.
-    shape: Of the base.
-    base: The pretrained tree.
+    bank: Adapters.
+    name: Name of the adapter to use.
+    shape: Shape of the base.
+    base: Pretrained tree.
 
   Raises:
-    options.UserError: unknown name, or an adapter without a head.
+    errors.UserError: an unknown name, or an adapter without a head.
   """
   adapter = find(bank, name)
   if adapter.outputs is None:
@@ -101,13 +123,28 @@ def activate(
   return model, trees.overlay(base, adapter.tuned)
 
 
+def signature(adapter: adapter_lib.Adapter) -> Hashable:
+  """Returns a key that is equal for adapters which `stack` can stack."""
+  shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
+                 for path, leaf in trees.flatten(adapter.tuned).items())
+  return (adapter.methods, adapter.head_input, adapter.hidden_activation,
+          shapes)
+
+
 def stack(
     bank: Mapping[str, adapter_lib.Adapter], names: Iterable[str]
 ) -> tuple[adapter_lib.Adapter, trees.Tree]:
-  """Returns (the first adapter, leaves [n, ...]) of n adapters of one shape.
+  """Stacks adapters of one method and shape, e.g. for `apply_mixed`.
+
+  Args:
+    bank: Adapters.
+    names: Names of those to stack, in order.
+
+  Returns:
+    (first adapter, tree with leaves [n, ...] of the n adapters).
 
   Raises:
-    options.UserError: no name, an unknown one, or adapters of different
+    errors.UserError: no name, an unknown one, or adapters of different
       methods or shapes.
   """
   names = list(names)
@@ -116,15 +153,11 @@ def stack(
   adapters = [find(bank, name) for name in names]
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):
-    if (adapter.methods, adapter.head_input) != (
-        first.methods, first.head_input):
+    if signature(adapter)[:3] != signature(first)[:3]:
       raise errors.UserError(
           f'adapter: {name!r} is of another method than {names[0]!r}; a batch '
           'mixes adapters of one')
-    try:
-      trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
-    except ValueError as error:
-      raise errors.UserError(str(error)) from error
+    trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
   return first, trees.stack(adapter.tuned for adapter in adapters)
 
 
@@ -134,11 +167,14 @@ def apply_mixed(
 ) -> jax.Array:
   """Classifies a batch with an adapter of its own for each example.
 
+  Every example gets a copy of its adapter's leaves: the memory grows with
+  batch times adapter.
+
   Args:
-    model: The classifier of one of the adapters.
-    base: The pretrained tree.
-    stacked: Of `stack`.
-    ids: [batch] int32, which of the stacked adapters each example takes.
+    model: Classifier of one of the adapters.
+    base: Pretrained tree.
+    stacked: Stacked trees of `stack`.
+    ids: [batch] int32, the stacked adapter of each example.
     tokens: [batch, length] int32.
     segments: [batch, length] int32.
     mask: [batch, length] bool.
@@ -164,12 +200,12 @@ def summary(
   Parameters are those that training changes, head and norms included.
 
   Args:
-    bank: The adapters.
-    base: The pretrained tree.
-    active: The name of the one in use, None for none.
+    bank: Adapters.
+    base: Pretrained tree.
+    active: Name of the adapter in use, None for none.
 
   Raises:
-    options.UserError: `active` is unknown.
+    errors.UserError: `active` is unknown.
   """
   if active is not None:
     find(bank, active)
@@ -177,7 +213,7 @@ def summary(
   for column in ('name', 'method', 'parameters', '% of base', 'active'):
     table.add_column(
         column, justify='right' if column[0] in 'p%' else 'left')
-  escape = rich.markup.escape  # '[r=4]' is not an order to the console.
+  escape = rich.markup.escape  # Rich reads '[r=4]' as a style otherwise.
   total = trees.count(base)
   for name, adapter in bank.items():
     count = trees.count_trained(adapter.tuned)

@@ -1,141 +1,309 @@
-"""A saved adapter put to use: texts in; classes, scores or answers out."""
+"""Adapters put to use: texts in; classes, scores or answers out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
-import os
 from typing import Any
 
 import jax
 import numpy as np
 from scipy import special
 
-from adapters_jax.adapters import storage
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import compiled
 from adapters_jax.data import batching
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
-from adapters_jax import errors
-from adapters_jax.model import heads
+from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
-from adapters_jax.runs import config as config_lib
-from adapters_jax.runs.kinds import question_answering
-from adapters_jax.runs import setup
 from adapters_jax.training import steps
-from adapters_jax import trees
 
-# Lengths of which each is compiled once, whatever the texts.
+# Lengths to pad batches to: few, so that few programs are compiled.
 BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
+
+Text = str | tuple[str, ...]  # One text, or a pair.
+
+# Memory for the leaves of a mixed batch, a copy for each example. Adapters take
+# a few hundred MB at most; fully fine-tuned models would take tens of GB.
+_MIXED_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class Loaded:
-  """An adapter on its base.
+class Prediction:
+  """Output for one input; the fields of other kinds of task are None.
 
   Attributes:
-    labels: Names of the classes, empty for regression.
-    texts: Names of the one or two texts of an input.
-    finds_spans: Whether it answers the first text with a part of the second;
-      see `answers`.
-    base: The pretrained tree.
-    tuned: The adapter's tree; another of the same shapes may replace it.
-    tokenizer: Of the checkpoint.
-    max_length: Word pieces kept of an input, as in training.
-    eval_step: (base, tuned, batch) -> [batch, outputs] logits, or for spans
-      [batch, length, 2].
-    settings: What was saved with the adapter.
+    label: Most probable class.
+    probabilities: {class: probability}
+    score: Score of a regression.
+    answer: Answer to a question, a part of the paragraph.
   """
-  labels: tuple[str, ...]
-  texts: tuple[str, ...]
-  finds_spans: bool
-  base: trees.Tree
-  tuned: trees.Tree
-  tokenizer: Any
-  max_length: int
-  eval_step: Callable[..., jax.Array]
-  settings: dict[str, Any]
+  label: str | None = None
+  probabilities: Mapping[str, float] | None = None
+  score: float | None = None
+  answer: str | None = None
+
+  def __repr__(self) -> str:
+    given = (f'{field.name}={value!r}' for field in dataclasses.fields(self)
+             if (value := getattr(self, field.name)) is not None)
+    return f'Prediction({", ".join(given)})'
 
 
-def load(folder: str, checkpoint: str = '') -> Loaded:
-  """Loads an adapter, and the checkpoint it was trained on.
+def load(
+    folder: str, checkpoint: str = ''
+) -> tuple[base_lib.Base, adapter_lib.Adapter]:
+  """Loads an adapter and the base that it was trained on.
 
   Args:
-    folder: A run's workdir, or the folder of an adapter.
+    folder: Workdir of a run, or folder of an adapter.
     checkpoint: Name or folder of the base; by default the name that the adapter
       was trained with.
 
+  Returns:
+    (base in the precision of the training, adapter)
+
   Raises:
-    options.UserError: no adapter there, another base, or it does not fit.
+    errors.UserError: no adapter in the folder, another base, or an adapter that
+      does not fit it.
   """
-  inner = os.path.join(folder, 'adapter')
-  folder = inner if os.path.isdir(inner) else folder
-  tuned, settings = storage.load_tuned(folder)
-  values = settings['config']
-  trained_on = values['checkpoint']
-  if not checkpoint and '@' in trained_on:
+  adapter = adapter_lib.load(folder)
+  if not checkpoint and '@' in adapter.base:
     raise errors.UserError(
-        f'--checkpoint: the adapter in {folder} was trained on the folder '
-        f'{trained_on.split("@")[0]}; name it')
-  known = {f.name for f in dataclasses.fields(config_lib.Config)}
-  config = config_lib.Config(**{
-      **{k: v for k, v in values.items() if k in known},
-      'checkpoint': checkpoint or trained_on})
-  shape = pretrained.config_of(config.checkpoint)
-  now = config_lib.portable(dataclasses.replace(
-      config, train_file='', dev_file='', test_file=''))['checkpoint']
-  if now.split('@')[-1] != trained_on.split('@')[-1]:
+        f'`checkpoint`: the adapter in {folder} was trained on the folder '
+        f'{adapter.base.split("@")[0]}; name it')
+  checkpoint = checkpoint or adapter.base
+  if not checkpoint:
     raise errors.UserError(
-        f'--checkpoint: {config.checkpoint} is not the base that the adapter '
-        f'in {folder} was trained on ({trained_on})')
-  base_folder = pretrained.resolve(config.checkpoint)
-  labels = tuple(settings['labels'])
-  model = setup.make_model(config, shape, len(labels) or 1)
-  finds_spans = settings['task'] == squad.TASK.name
-  if finds_spans:
-    model = heads.SpanSelector(model.config)
-  base = setup.cast_base(config, pretrained.load_base(
-      base_folder, pooler=config.head_input == 'pooler'))
-  wanted = setup.shapes(model)
-  try:
-    trees.check_same(
-        trees.overlay(base, tuned), wanted, f'the adapter in {folder}')
-  except ValueError as error:
-    raise errors.UserError(str(error)) from error
-  return Loaded(
-      labels, tuple(settings['texts']), finds_spans, jax.device_put(base),
-      jax.device_put(tuned),
-      tokenization.load(base_folder), config.max_length,
-      steps.make_eval_step(model), settings)
+        f'`checkpoint`: the adapter in {folder} does not name its base; name '
+        'it')
+  pretrained.config_of(checkpoint)  # Raises for an unknown name.
+  compiled.check_base(
+      base_lib.identity(checkpoint), adapter, f'the adapter in {folder}')
+  base = base_lib.load(
+      checkpoint, adapter.settings.get('precision', 'float32'))
+  compiled.check(base, adapter, f'the adapter in {folder}')
+  return base, adapter
+
+
+def predict(
+    base: base_lib.Base,
+    adapter: adapter_lib.Adapter | Mapping[str, adapter_lib.Adapter],
+    texts: Sequence[Text], adapters: Sequence[str] | None = None,
+    batch_size: int = 32,
+) -> list[Prediction]:
+  """Applies an adapter, or one of a bank for each text.
+
+  Adapters of one method and shape share their batches; others are computed one
+  after another. Compiled programs are kept for the next call.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter, or a bank {name: adapter} of any methods.
+    texts: List of texts, or of pairs for adapters that read two.
+    adapters: With a bank, the name of the adapter for each text.
+    batch_size: Inputs a step.
+
+  Returns:
+    A prediction for each text, in order.
+
+  Raises:
+    errors.UserError: an adapter of another base, without a head, or not in the
+      bank; texts of another form.
+  """
+  rows = _as_rows(texts)
+  bank, names = _named(adapter, adapters, len(rows))
+  for number, (name, row) in enumerate(zip(names, rows, strict=True)):
+    _checked(bank[name], number, row)
+  found: list[Any] = [None] * len(rows)
+  for group in _groups(bank, names, batch_size):
+    chosen = [row for row, name in enumerate(names) if name in group]
+    some = [rows[row] for row in chosen]
+    if bank[group[0]].head_input == 'tokens':
+      answered = answers(base, bank[group[0]], some, batch_size)
+      predictions = [Prediction(answer=answer) for answer in answered]
+    else:
+      values = mixed_logits(
+          base, bank, [names[row] for row in chosen], some, batch_size)
+      predictions = [_prediction(bank[names[row]], value)
+                     for row, value in zip(chosen, values, strict=True)]
+    for row, prediction in zip(chosen, predictions, strict=True):
+      found[row] = prediction
+  return found
+
+
+def _as_rows(texts: Sequence[Text]) -> list[tuple[str, ...]]:
+  """Returns each input as a tuple of its one or two texts."""
+  if isinstance(texts, str):
+    raise errors.UserError(
+        '`texts`: give a list of texts, as in [text], not a single string')
+  return [(row,) if isinstance(row, str) else tuple(row) for row in texts]
+
+
+def _named(adapter, names, count):
+  """Returns (bank, name for each text) of the arguments of `predict`."""
+  if isinstance(adapter, adapter_lib.Adapter):
+    if names is not None:
+      raise errors.UserError(
+          '`adapters`: names are for a bank; give {name: adapter}')
+    return {'': adapter}, [''] * count
+  if names is None and len(adapter) == 1:
+    return adapter, [*adapter] * count
+  if names is None or isinstance(names, str) or len(names) != count:
+    raise errors.UserError(
+        f'`adapters`: give a list with the name of an adapter for each of the '
+        f'{count} texts')
+  for name in names:
+    bank_lib.find(adapter, name)
+  return adapter, list(names)
+
+
+def _groups(
+    bank: Mapping[str, adapter_lib.Adapter], names: Iterable[str], batch: int
+) -> Iterator[list[str]]:
+  """Yields the names of adapters that share a batch, each name once."""
+  groups = {}
+  for name in dict.fromkeys(names):
+    adapter = bank[name]
+    leaves = jax.tree.leaves(adapter.tuned)
+    memory = batch * sum(leaf.nbytes for leaf in leaves)
+    alone = adapter.head_input == 'tokens' or memory > _MIXED_BYTES
+    key = name if alone else bank_lib.signature(adapter)
+    groups.setdefault(key, []).append(name)
+  yield from groups.values()
+
+
+def _prediction(adapter: adapter_lib.Adapter, values: np.ndarray) -> Prediction:
+  """Returns the prediction of the logits [outputs] of one input."""
+  classes = adapter.classes
+  if not classes:
+    return Prediction(score=float(values[0]))
+  shares = probabilities(values)
+  return Prediction(
+      classes[int(shares.argmax())],
+      {name: float(share) for name, share in zip(classes, shares, strict=True)})
 
 
 def logits(
-    loaded: Loaded, texts: Sequence[tuple[str, ...]], batch_size: int = 32
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    texts: Sequence[Text], batch_size: int = 32,
 ) -> np.ndarray:
-  """Returns [examples, outputs] float32 for texts of one or two parts each."""
-  tokens, segments = tokenization.encode(
-      loaded.tokenizer, texts, loaded.max_length)
-  examples = batching.Examples(
-      tokens, segments, np.zeros(len(tokens), np.int32))
+  """Computes the outputs of an adapter's head on [CLS].
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter of classes or a score.
+    texts: Texts, or pairs.
+    batch_size: Inputs a step.
+
+  Returns:
+    [texts, outputs] float32
+
+  Raises:
+    errors.UserError: an adapter of another base or without a head; texts of
+      another form.
+  """
+  return mixed_logits(
+      base, {'': adapter}, [''] * len(texts), texts, batch_size)
+
+
+def mixed_logits(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    names: Sequence[str], texts: Sequence[Text], batch_size: int = 32,
+) -> np.ndarray:
+  """Computes the outputs of a named adapter's head for each text.
+
+  Args:
+    base: Pretrained encoder.
+    bank: Adapters; the named ones are of one method and shape.
+    names: Name of the adapter for each text.
+    texts: Texts, or pairs.
+    batch_size: Inputs a step.
+
+  Returns:
+    [texts, outputs] float32
+
+  Raises:
+    errors.UserError: as in `logits`, or adapters that do not stack.
+  """
+  used = list(dict.fromkeys(names))
+  examples = _encoded(base, bank, names, _as_rows(texts))
+  for name in used:
+    compiled.check(base, bank[name])
+  first = bank[used[0]]
+  model = compiled.make_model(base, first)
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
-  return steps.predict(
-      loaded.eval_step, loaded.base, loaded.tuned, batches, len(examples))
+  if len(used) == 1:
+    step, tuned = compiled.eval_step(model), first.tuned
+  else:
+    _, tuned = bank_lib.stack(bank, used)
+    step = compiled.mixed_step(model)
+    ids = np.array([used.index(name) for name in names], np.int32)
+    batches = [(rows, {**batch, 'ids': np.resize(ids[rows], batch_size)})
+               for rows, batch in batches]
+  with compiled.matmul_precision(base):
+    return steps.predict(
+        step, compiled.params_of(base, first), jax.device_put(tuned), batches,
+        len(examples))
 
 
 def answers(
-    loaded: Loaded, texts: Sequence[tuple[str, str]], batch_size: int = 32
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    texts: Sequence[tuple[str, str]], batch_size: int = 32,
 ) -> list[str]:
-  """Returns the best span of each paragraph, for (question, paragraph) pairs.
+  """Finds the best answer in each paragraph.
 
   Long paragraphs are read in windows, as in training.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter for question answering.
+    texts: (question, paragraph) pairs.
+    batch_size: Windows a step.
+
+  Returns:
+    The answer to each question, a part of its paragraph.
   """
-  asked = [squad.Question(str(row), question, paragraph, (('', 0),))
-           for row, (question, paragraph) in enumerate(texts)]
-  examples, windows = squad.cut(loaded.tokenizer, asked, loaded.max_length)
+  compiled.check(base, adapter)
+  asked = [squad.Question(str(row), *_checked(adapter, row, pair), (('', 0),))
+           for row, pair in enumerate(texts)]
+  examples, windows = squad.cut(
+      compiled.tokenizer_of(base), asked, compiled.max_length(base, adapter))
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
-  return squad.answers(
-      question_answering.window_logits(
-          loaded.eval_step, loaded.base, loaded.tuned, batches, len(examples)),
-      windows, asked)
+  with compiled.matmul_precision(base):
+    found = steps.predict_ragged(
+        compiled.eval_step(compiled.make_model(base, adapter)),
+        compiled.params_of(base, adapter), jax.device_put(adapter.tuned),
+        batches, len(examples))
+  return squad.answers(found, windows, asked)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-  """Returns the softmax over classes of [examples, classes]."""
+  """Returns the softmax over the last axis of [..., classes]."""
   return special.softmax(logits, axis=-1)
+
+
+def _checked(adapter, number, row):
+  """Returns the texts of an input; raises UserError for a wrong number."""
+  wanted = adapter.texts
+  if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
+    raise errors.UserError(
+        f'`texts[{number}]`: give {len(wanted)} '
+        f'text{"s" * (len(wanted) > 1)} ({", ".join(wanted)}), as strings')
+  return row
+
+
+def _encoded(base, bank, names, rows) -> batching.Examples:
+  """Returns the inputs, each cut to the length limit of its adapter."""
+  tokenizer = compiled.tokenizer_of(base)
+  tokens: list[Any] = [None] * len(rows)
+  segments: list[Any] = [None] * len(rows)
+  for name in dict.fromkeys(names):
+    adapter = bank[name]
+    chosen = [row for row, other in enumerate(names) if other == name]
+    encoded = tokenization.encode(
+        tokenizer, [_checked(adapter, row, rows[row]) for row in chosen],
+        compiled.max_length(base, adapter))
+    for row, ids, kinds in zip(chosen, *encoded, strict=True):
+      tokens[row], segments[row] = ids, kinds
+  return batching.Examples(tokens, segments, np.zeros(len(rows), np.int32))

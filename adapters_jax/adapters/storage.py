@@ -1,4 +1,4 @@
-"""A saved adapter: `tuned.safetensors` and `config.json` in a folder."""
+"""Saved adapters: `tuned.safetensors` and `config.json` in a folder."""
 
 import json
 import os
@@ -17,15 +17,21 @@ WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 
 
+def folder_of(path: str) -> str:
+  """Returns the folder of an adapter; a run's workdir has it inside."""
+  inner = os.path.join(path, 'adapter')
+  return inner if os.path.isdir(inner) else path
+
+
 def save_tuned(
     folder: str, tuned: trees.Tree, settings: dict[str, Any]
 ) -> None:
   """Writes tuned.safetensors and config.json, loadable on any device.
 
   Args:
-    folder: Made if absent.
-    tuned: The partial tree; saved whole, so head and norms are never lost.
-    settings: What a reader needs to build the model; see `prepare.artefact`.
+    folder: Folder of the adapter, made if absent.
+    tuned: Partial tree; saved whole, so that head and norms are never lost.
+    settings: JSON value that describes it; see `Adapter.save`.
   """
   os.makedirs(folder, exist_ok=True)
   flat = {path: np.ascontiguousarray(leaf)
@@ -39,10 +45,13 @@ def save_tuned(
 
 
 def load_settings(folder: str) -> dict[str, Any]:
-  """Returns what was saved beside a tuned tree.
+  """Returns the JSON value saved with a tuned tree.
+
+  Args:
+    folder: Folder of the adapter.
 
   Raises:
-    options.UserError: there is no saved adapter in the folder.
+    errors.UserError: no saved adapter in the folder.
   """
   path = os.path.join(folder, SETTINGS)
   try:
@@ -61,8 +70,11 @@ def load_settings(folder: str) -> dict[str, Any]:
 def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
   """Returns (tuned tree of numpy arrays, settings) of a folder.
 
+  Args:
+    folder: Folder of the adapter.
+
   Raises:
-    options.UserError: there is no saved adapter, or it is damaged.
+    errors.UserError: no saved adapter, or a damaged one.
   """
   settings = load_settings(folder)
   path = os.path.join(folder, WEIGHTS)

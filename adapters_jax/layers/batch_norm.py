@@ -1,27 +1,32 @@
-"""Batch norm (Ioffe and Szegedy, 2015) whose state is part of the tuned tree.
+"""Batch norm (Ioffe and Szegedy, 2015) with its state in the tuned tree.
 
-The running statistics are leaves beside the scale and the bias. Their gradient
-is defined to be (running - of the batch), so that a step of plain gradient
-descent with the rate 1 - MOMENTUM is the usual moving average: the optimizer
-keeps them, and training steps, vmapped runs, saving and resuming know nothing
-of it. `trees.role` tells them by their names.
+The running statistics are leaves like the scale and the bias. Their gradient is
+defined as (running - batch), so that plain gradient descent with the rate
+1 - MOMENTUM computes the usual moving average. The optimizer therefore keeps
+them up to date, and training steps, vmapped runs, saving and resuming need no
+code for mutable state. `trees.role` recognises these leaves by their names.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-MOMENTUM = 0.9  # What a running statistic keeps of itself in a step.
+MOMENTUM = 0.9  # Share of a running statistic that a step keeps.
 
 
 @jax.custom_vjp
 def follow(y: jax.Array, running: jax.Array, measured: jax.Array) -> jax.Array:
-  """Returns y, and gives `running` the gradient running - measured.
+  """Is the identity of y, with a gradient that moves the running statistics.
 
   Args:
-    y: [...] Anything that the loss depends on.
-    running: [2, size] float32
-    measured: [2, size] float32
+    y: [...] An array that the loss depends on, or the gradient is dropped.
+    running: [2, size] float32, mean and variance; its gradient is
+      running - measured, whatever the loss.
+    measured: [2, size] float32, mean and variance of the batch; its gradient
+      is 0.
+
+  Returns:
+    [...] y
   """
   del running, measured
   return y
@@ -39,14 +44,14 @@ follow.defvjp(_follow_forward, _follow_backward)
 
 
 def moments(x: jax.Array, mask: jax.Array) -> jax.Array:
-  """Returns the mean and the (biased) variance of each unit over tokens.
+  """Computes mean and (biased) variance of each unit over the tokens.
 
   Args:
     x: [batch, length, size]
-    mask: [batch, length] bool, False at what does not count.
+    mask: [batch, length] bool, False at padding.
 
   Returns:
-    [2, size] float32
+    [2, size] float32, means and variances.
   """
   x = x.astype(jnp.float32)
   weights = mask[:, :, None].astype(jnp.float32)
@@ -57,20 +62,24 @@ def moments(x: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 class BatchNorm(nn.Module):
-  """Normalises each unit over the tokens of a batch, all but padding."""
+  """Normalises each unit over the tokens of a batch, padding excluded.
+
+  Attributes:
+    epsilon: Addend to the variance.
+  """
   epsilon: float
 
   @nn.compact
   def __call__(
       self, x: jax.Array, mask: jax.Array, *, train: bool
   ) -> jax.Array:
-    """Normalises.
+    """Normalises x, then scales and shifts it (algorithm 1 of the paper).
 
     Args:
       x: [batch, length, size]
-      mask: [batch, length] bool, False at what does not count.
-      train: Whether by the batch's own statistics, which the running ones then
-        follow; else by the running ones.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to use the batch's statistics, which the running ones then
+        follow; otherwise the running ones are used.
 
     Returns:
       [batch, length, size]
@@ -86,5 +95,7 @@ class BatchNorm(nn.Module):
     factor = scale * jax.lax.rsqrt(used[1] + self.epsilon)
     y = (x.astype(jnp.float32) - used[0]) * factor + bias
     if train:
+      # The batch's statistics do have a gradient in y, but as the target of
+      # the moving average they are constants.
       y = follow(y, running, jax.lax.stop_gradient(used))
     return y.astype(x.dtype)

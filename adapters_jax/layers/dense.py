@@ -1,4 +1,4 @@
-"""Matrix products whose gradient is laid out for the processor."""
+"""Matrix products with a gradient that XLA's CPU backend computes faster."""
 
 from typing import Any
 
@@ -8,7 +8,15 @@ import jax.numpy as jnp
 
 @jax.custom_vjp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Returns x @ kernel, [..., out] of [..., in] and [in, out]."""
+  """Multiplies rows by a kernel, with a faster gradient of the kernel.
+
+  Args:
+    x: [..., in]
+    kernel: [in, out]
+
+  Returns:
+    [..., out]
+  """
   return jnp.dot(x, kernel)
 
 
@@ -17,14 +25,13 @@ def _forward(x, kernel):
 
 
 def _backward(saved, cotangent):
-  """Returns the gradients; that of the kernel transposes the narrower side.
-
-  A product over rows needs one of its operands transposed in memory, and XLA
-  takes the first.
-  """
+  """Returns the gradients of x and kernel."""
   x, kernel = saved
   rows = x.reshape(-1, x.shape[-1])
   errors = cotangent.reshape(-1, cotangent.shape[-1])
+  # A product over rows has to transpose one operand in memory, and XLA
+  # transposes the first. So the narrower operand goes first: in an adapter it
+  # is a fraction of the wider one.
   if rows.shape[1] <= errors.shape[1]:
     grad = jax.lax.dot_general(rows, errors, (((0,), (0,)), ((), ())))
   else:
@@ -38,6 +45,16 @@ product.defvjp(_forward, _backward)
 def dot_general(
     x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any
 ) -> jax.Array:
-  """Is `product` in the form that `nn.Dense` asks for."""
+  """Is `product` with the signature that `nn.Dense` calls.
+
+  Args:
+    x: [..., in]
+    kernel: [in, out]
+    dimension_numbers: Ignored: `nn.Dense` contracts the last axis of x.
+    precision: Ignored: `jax.default_matmul_precision` decides.
+
+  Returns:
+    [..., out]
+  """
   del dimension_numbers, precision
   return product(x, kernel)

@@ -1,6 +1,12 @@
-"""What a run prints: the device, what trains, and how it goes."""
+"""Messages of a run: device, trained parameters, progress, summary.
 
-from collections.abc import Mapping, Sequence
+The library only logs, to the logger `adapters_jax`; a script calls `show` to
+print the messages and to draw progress bars.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import io
+import logging
 import sys
 from typing import Any
 
@@ -10,6 +16,41 @@ import rich.table
 import tqdm
 
 from adapters_jax import trees
+
+_LOGGER = logging.getLogger('adapters_jax')
+
+
+class _Printer(logging.Handler):
+  """Prints messages above progress bars, to the stdout of the moment."""
+
+  text_of: Callable[[str], str] = staticmethod(str)
+
+  def emit(self, record: logging.LogRecord) -> None:
+    """Prints one message."""
+    tqdm.tqdm.write(self.text_of(self.format(record)), file=sys.stdout)
+    sys.stdout.flush()
+
+
+_HANDLER = _Printer(logging.INFO)
+
+
+def show(text_of: Callable[[str], str] = str) -> None:
+  """Prints the library's messages and draws its progress bars from now on.
+
+  Args:
+    text_of: Rewrites a message, such as names of arguments into flags.
+  """
+  _HANDLER.text_of = text_of
+  _LOGGER.addHandler(_HANDLER)
+  _LOGGER.setLevel(logging.INFO)
+  _LOGGER.propagate = False
+
+
+def hide() -> None:
+  """Undoes `show`."""
+  _LOGGER.removeHandler(_HANDLER)
+  _LOGGER.setLevel(logging.NOTSET)
+  _LOGGER.propagate = True
 
 
 def device_line(versions: Mapping[str, str]) -> str:
@@ -33,17 +74,21 @@ def role_counts(tree: trees.Tree) -> dict[str, int]:
   return counts
 
 
-def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
-  """Prints what trains: roles, parameters, shares of encoder and of all.
+def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
+  """Returns a table of trained roles, parameters and their shares.
 
   'of encoder' divides by the pretrained Transformer layers, as the paper's
   2.1 % does; 'of all' by every parameter of the model, embeddings included.
+
+  Args:
+    tuned: Tuned tree.
+    params: Whole tree; shapes are enough.
   """
   encoder = trees.count(trees.split(
       params, lambda path: path.startswith('encoder/')
       and trees.role(path) not in ('adapter', *trees.UNTRAINED))[0])
   total = trees.count(params)
-  table = rich.table.Table(title='what trains', title_justify='left')
+  table = rich.table.Table(title='trained parameters', title_justify='left')
   for name in ('role', 'parameters', 'of encoder', 'of all'):
     table.add_column(name, justify='left' if name == 'role' else 'right')
   counts = role_counts(tuned)
@@ -51,11 +96,23 @@ def print_trained(tuned: trees.Tree, params: trees.Tree) -> None:
     table.add_row(role, f'{count:,}', f'{count / encoder:.2%}',
                   f'{count / total:.2%}')
   table.add_row('model', f'{total:,}', '', '')
-  rich.console.Console(file=sys.stdout, width=72).print(table)
+  return _text(table, 72)
 
 
-def print_rows(rows: Sequence[Mapping[str, str]], title: str) -> None:
-  """Prints rows of text with the same columns as a table."""
+def _text(table: rich.table.Table, width: int | None) -> str:
+  """Returns a table as plain text."""
+  text = io.StringIO()
+  rich.console.Console(file=text, width=width).print(table)
+  return text.getvalue().rstrip('\n')
+
+
+def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
+  """Returns a table of rows of text.
+
+  Args:
+    rows: {column: text}, with the same columns in all.
+    title: Title of the table.
+  """
   table = rich.table.Table(title=title, title_justify='left')
   for name in rows[0]:
     words = name in ('task', 'method', 'metric')
@@ -63,7 +120,7 @@ def print_rows(rows: Sequence[Mapping[str, str]], title: str) -> None:
   for row in rows:
     table.add_row(*row.values())
   wide = None if sys.stdout.isatty() else 150
-  rich.console.Console(file=sys.stdout, width=wide).print(table)
+  return _text(table, wide)
 
 
 def percent(metrics: Mapping[str, float]) -> str:
@@ -72,26 +129,25 @@ def percent(metrics: Mapping[str, float]) -> str:
 
 
 class ProgressBar:
-  """A progress bar on a terminal, and nothing elsewhere."""
+  """A progress bar on a terminal, if `show` was called; else nothing."""
 
   def __init__(self, steps: int, done: int, batch_size: int):
     self._bar = tqdm.tqdm(
         total=steps, initial=done, unit='step', leave=False,
-        disable=None, dynamic_ncols=True)  # None: off when not a terminal.
+        # None draws on a terminal only.
+        disable=None if _HANDLER in _LOGGER.handlers else True,
+        dynamic_ncols=True)
     self._batch_size = batch_size
 
   def update(self, loss: float, rate: float) -> None:
-    """Counts a step and shows its loss, rate and the speed."""
+    """Counts a step and shows its loss, its rate and examples a second."""
+    if self._bar.disable:
+      return
     speed = self._bar.format_dict.get('rate') or 0.0
     self._bar.set_postfix_str(
         f'loss {loss:.3f}, rate {rate:.2e}, '
         f'{speed * self._batch_size:.0f} examples/s', refresh=False)
     self._bar.update()
-
-  def write(self, line: str) -> None:
-    """Prints a line above the bar."""
-    self._bar.write(line, file=sys.stdout)
-    sys.stdout.flush()
 
   def close(self) -> None:
     """Removes the bar."""

@@ -1,5 +1,7 @@
-"""What travels with a run's progress as JSON: history, losses and times."""
+"""Log of the runs that train together; it travels with their progress."""
 
+from collections.abc import Sequence
+import dataclasses
 import time
 from typing import Any
 
@@ -7,47 +9,98 @@ import numpy as np
 
 from adapters_jax.data import tasks
 
-# What is measured of a run, and by which clock.
+# Measured times of a run, each with its clock.
 CLOCKS = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
 
 
-def new() -> dict[str, Any]:
-  """Returns the log of a run that has not begun.
+@dataclasses.dataclass
+class RunLog:
+  """Log of one run.
 
-  Returns:
-    'history': the evaluations; 'losses' since the last one; 'seconds' (wall)
-    and 'cpu_seconds' of all sittings.
+  Attributes:
+    history: One entry an evaluation: step, mean loss, dev metrics.
+    losses: Losses of the steps since the last evaluation.
+    failed: Reason of its end before the last step, '' while it trains.
   """
-  return {'history': [], 'losses': [], **dict.fromkeys(CLOCKS, 0.0)}
+  history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  losses: list[float] = dataclasses.field(default_factory=list)
+  failed: str = ''
+
+  def add_evaluation(
+      self, step: int, dev: dict[str, float], predictions: np.ndarray,
+      task: tasks.Task,
+  ) -> dict[str, Any]:
+    """Appends an evaluation on dev to the history.
+
+    Args:
+      step: Steps taken.
+      dev: {metric: value}
+      predictions: [examples] Classes or scores.
+      task: Task.
+
+    Returns:
+      The new entry.
+    """
+    entry = {'step': step, 'loss': float(np.mean(self.losses)), 'dev': dev}
+    if (label := collapsed_to(task, predictions)) is not None:
+      entry['collapsed_to'] = label
+    self.history.append(entry)
+    self.losses = []
+    return entry
 
 
-def collapsed_to(task: tasks.Task, predictions: np.ndarray) -> str | None:
-  """Returns the class that all predictions are, None if they differ."""
+@dataclasses.dataclass
+class Log:
+  """Log of a group of runs.
+
+  Attributes:
+    runs: One log a run.
+    seconds: Wall time over all sittings of the group.
+    cpu_seconds: Processor time of the same, over all threads.
+  """
+  runs: list[RunLog]
+  seconds: float = 0.0
+  cpu_seconds: float = 0.0
+
+  def alive(self) -> list[tuple[int, RunLog]]:
+    """Returns (index, log) of the runs that have not failed."""
+    return [(i, run) for i, run in enumerate(self.runs) if not run.failed]
+
+  def to_json(self) -> dict[str, Any]:
+    """Returns the log as plain values."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_json(cls, values: dict[str, Any]) -> 'Log':
+    """Returns the log of `to_json`'s values."""
+    return cls(**{**values, 'runs': [RunLog(**run) for run in values['runs']]})
+
+
+def new(runs: int) -> Log:
+  """Returns the log of a group of runs before its first step."""
+  return Log([RunLog() for _ in range(runs)])
+
+
+def collapsed_to(task: tasks.Task, predictions: Sequence[Any]) -> str | None:
+  """Returns the single predicted class, None if several are predicted.
+
+  Args:
+    task: Task; a regression task never collapses.
+    predictions: [examples] Classes or scores.
+  """
   if not task.labels or np.ptp(predictions):
     return None
   return task.labels[predictions[0]]
 
 
-def add_evaluation(
-    log: dict[str, Any], step: int, dev: dict[str, float],
-    predictions: np.ndarray, task: tasks.Task,
-) -> dict[str, Any]:
-  """Puts an evaluation on dev into the history, and returns its entry."""
-  entry = {'step': step, 'loss': float(np.mean(log['losses'])), 'dev': dev}
-  if (label := collapsed_to(task, predictions)) is not None:
-    entry['collapsed_to'] = label
-  log['history'].append(entry)
-  log['losses'] = []
-  return entry
-
-
 class Clocks:
   """Adds the times of this sitting to those of a log."""
 
-  def __init__(self, log: dict[str, Any]):
-    self._offsets = {name: log[name] - now() for name, now in CLOCKS.items()}
+  def __init__(self, log: Log):
+    self._offsets = {
+        name: getattr(log, name) - now() for name, now in CLOCKS.items()}
 
-  def update(self, log: dict[str, Any]) -> None:
-    """Sets the times of all sittings."""
-    log.update({name: self._offsets[name] + now()
-                for name, now in CLOCKS.items()})
+  def update(self, log: Log) -> None:
+    """Sets the times over all sittings."""
+    for name, now in CLOCKS.items():
+      setattr(log, name, self._offsets[name] + now())

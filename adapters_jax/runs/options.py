@@ -1,44 +1,26 @@
-"""Settings: one frozen dataclass field each."""
+"""Fields of a settings dataclass, each of which becomes a flag."""
 
 import dataclasses
 from typing import Any
 
-from adapters_jax import errors
 
-
-def option(default: Any, help_text: str, **metadata: Any) -> Any:
-  """Returns a dataclass field that becomes a flag with this help."""
-  return dataclasses.field(
-      default=default, metadata={'help': help_text, **metadata})
-
-
-def parse_layers(text: str, layers: int, flag: str) -> tuple[int, ...]:
-  """Returns the layer numbers of 'all', 'none' or '0-5,8', in order.
+def option(
+    default: Any, help_text: str, role: str = '', *marks: str
+) -> Any:
+  """Returns a dataclass field that becomes a flag.
 
   Args:
-    text: The flag's value.
-    layers: How many layers the model has.
-    flag: The flag's name, for the message.
-
-  Raises:
-    UserError: not of that form, or outside the model.
+    default: Value without the flag.
+    help_text: One sentence for `--help`.
+    role: Role of the field in a run, one of `config.ROLES`; '' elsewhere.
+    *marks: Further properties, of `config.MARKS`.
   """
-  if text == 'all':
-    return tuple(range(layers))
-  if text == 'none':
-    return ()
-  chosen = set()
-  for part in text.split(','):
-    first, dash, last = part.strip().partition('-')
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-      raise errors.UserError(
-          f"{flag}: {text!r} is not of the form 'all', 'none' or '0-5,8'")
-    first, last = int(first), int(last if dash else first)
-    if first > last:
-      raise errors.UserError(f'{flag}: the range {part.strip()} runs backwards')
-    if last >= layers:
-      raise errors.UserError(
-          f'{flag}: there is no layer {last}; the model has {layers} layers, '
-          f'numbered 0 to {layers - 1}')
-    chosen.update(range(first, last + 1))
-  return tuple(sorted(chosen))
+  return dataclasses.field(default=default, metadata={
+      'help': help_text, 'role': role, 'marks': frozenset(marks)})
+
+
+def marked(config_class: Any, mark: str) -> tuple[str, ...]:
+  """Returns the names of a dataclass's fields that have a role or a mark."""
+  return tuple(
+      field.name for field in dataclasses.fields(config_class)
+      if field.metadata['role'] == mark or mark in field.metadata['marks'])

@@ -99,11 +99,6 @@ def read_all(folder: str) -> Iterator[Record]:
           continue  # Other JSON may stand beside the records.
 
 
-def find(records: Iterable[Record], config: dict[str, Any]) -> Record | None:
-  """Returns the record of exactly these settings, if there is one."""
-  return next((r for r in records if r.config == config), None)
-
-
 def primary(record: Record, split: str = 'dev') -> float:
   """Returns the task's first metric on a split."""
   return next(iter(record.metrics[split].values()))

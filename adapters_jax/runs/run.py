@@ -1,8 +1,9 @@
-"""One training run, from settings to record: what every experiment calls."""
+"""Runs from settings to record and adapter: the entry of every experiment."""
 
-from collections.abc import Callable
-import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import importlib.metadata
+import logging
 import os
 import platform
 import shutil
@@ -11,230 +12,243 @@ from typing import Any
 import jax
 import numpy as np
 
-from adapters_jax.adapters import storage
-from adapters_jax.data import batching
-from adapters_jax.data import metrics
-from adapters_jax.data import tasks
-from adapters_jax.downloads import pinned
-from adapters_jax.model import pretrained
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
+from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import records
+from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.runs import signals
-from adapters_jax.runs import steps
 from adapters_jax.runs import workdirs
+from adapters_jax.runs.kinds import classification
+from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
-from adapters_jax.training import losses
-from adapters_jax.training import precision
-from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
-from adapters_jax.training import steps as steps_lib
-from adapters_jax import trees
 
-# score(tuned, split) -> (metrics, predictions [examples])
-Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-  """What runs differ in beside their settings.
-
-  Attributes:
-    find: (name) -> the task, UserError if it is not one of these.
-    prepare: (config, mesh or None) -> what a run is made of.
-    make_score: (setup, batch size) -> Score.
-    loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
-  """
-  find: Callable[[str], tasks.Task]
-  prepare: Callable[..., setup_lib.Setup]
-  make_score: Callable[[setup_lib.Setup, int], Score]
-  loss_of: Callable[[setup_lib.Setup], steps.Loss]
+_log = logging.getLogger(__name__)
 
 
 def versions() -> dict[str, str]:
-  """Returns {package: version} of what decides a run's numbers."""
+  """Returns {package: version} of all that decides a run's numbers."""
   names = ('jax', 'flax', 'optax', 'numpy', 'tokenizers', 'tensorflow-datasets')
   return {'python': platform.python_version(),
           **{name: importlib.metadata.version(name) for name in names}}
 
 
-def enable_compilation_cache() -> None:
-  """Keeps compiled programs in the cache folder, for the next start."""
-  folder = os.path.join(pinned.cache_dir(), 'compiled')
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
-
-
 def run(
-    config: config_lib.Config, experiment: str, kind: Kind | None = None
+    config: config_lib.Config, experiment: str,
+    kind: kind_lib.Kind = classification.KIND,
 ) -> records.Record:
   """Trains, evaluates and saves one run; or returns its finished record.
 
   Args:
-    config: The settings.
-    experiment: The name its folder and record carry.
-    kind: What the run is about; CLASSIFICATION when None.
+    config: Settings.
+    experiment: Name of the experiment, part of folder and record.
+    kind: Kind of the task.
 
   Returns:
     The record, which is also in the workdir.
 
   Raises:
-    options.UserError: something in the settings, the data or the folder.
-    training.Interrupted: a signal came; the state is saved.
+    errors.UserError: a fault of the settings, the data or the folder.
+    loop.Interrupted: a signal arrived; the state is saved.
   """
-  kind = kind or CLASSIFICATION
-  setup_lib.check(config, experiment, kind.find)
-  sharding.start(config.coordinator, config.processes, config.process)
+  found, = run_group([config], experiment, kind)
+  assert isinstance(found, records.Record)  # A single run raises instead.
+  return found
+
+
+def run_group(
+    configs: Sequence[config_lib.Config], experiment: str,
+    kind: kind_lib.Kind = classification.KIND, *,
+    names: Sequence[str] = (), state_folder: str = '',
+) -> list[records.Record | str]:
+  """Trains, evaluates and saves runs together; see `group`.
+
+  Several runs of which one diverges go on without it; a single one raises.
+
+  Args:
+    configs: Settings of each run.
+    experiment: Name of the experiment, part of folders and records.
+    kind: Kind of the task.
+    names: Name of each run in messages.
+    state_folder: Folder of the resumable state; that of the only run when ''.
+
+  Returns:
+    Each run's record, also in its workdir, or the reason of its failure.
+
+  Raises:
+    errors.UserError: a fault of the settings, the data or the folders.
+    loop.Interrupted: a signal arrived; the state is saved.
+  """
+  first = configs[0]
+  for config in configs:
+    setup_lib.check(config, experiment, kind.find)
+  sharding.start(first.coordinator, first.processes, first.process)
   mesh = sharding.make_mesh(
-      config.mesh, config.batch_size, accumulate=config.accumulate)
-  folder = workdirs.path_of(config, experiment)
-  with sharding.on_first_host(workdirs.claimed(config, experiment)):
-    record = workdirs.finished(folder)
-    if record is not None:
-      print(f'this run has finished before: {folder}')
-      print(console.run_summary(record, folder))
-      return record
-    enable_compilation_cache()
-    print(console.device_line(versions()))
-    shape = pretrained.config_of(config.checkpoint)
-    chosen = precision.choose(config.precision, shape.dim // shape.heads)
-    print(f'{chosen}; {sharding.describe(mesh)}')
-    matmul = jax.default_matmul_precision(chosen.matmul)
-    with matmul, signals.caught() as stop:
-      setup = kind.prepare(config, mesh)
-      console.print_trained(setup.tuned, setup.params)
-      score = kind.make_score(setup, config.batch_size)
-      progress, log = train(config, setup, kind, score, folder, stop)
-      record = make_record(config, experiment, setup, score, progress, log)
-    save(folder, setup, progress, record)
-    print(console.run_summary(record, folder))
-    return record
+      first.mesh, first.batch_size, accumulate=first.accumulate)
+  folders = [workdirs.path_of(config, experiment) for config in configs]
+  state_folder = state_folder or os.path.join(folders[0], 'resume')
+  with sharding.on_first_host(_claimed(configs, experiment)):
+    before = [workdirs.finished(folder) for folder in folders]
+    if None not in before:
+      for record, folder in zip(before, folders, strict=True):
+        _log.info('this run has finished before: %s\n%s', folder,
+                  console.run_summary(record, folder))
+      return before
+    with session.computing(first) as chosen, session.stop_requests() as stop:
+      together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
+      _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,
+                sharding.describe(mesh), together)
+      group = group_lib.assemble(configs, kind, mesh, names)
+      if len(group) == 1:
+        _log.info(console.trained_table(group.setup.tuned, group.setup.params))
+      score = kind.make_score(group.setup, first.batch_size)
+      progress, log = group_lib.train(
+          group, kind, score, state_folder=state_folder, restore=first.resume,
+          stop=stop)
+      found = [_finish(group, i, experiment, kind, score, progress, log, folder)
+               for i, folder in enumerate(folders)]
+    if sharding.first_host():
+      shutil.rmtree(state_folder, ignore_errors=True)
+    if len(group) == 1:
+      _log.info(console.run_summary(found[0], folders[0]))
+    return found
 
 
-def make_score(setup: setup_lib.Setup, batch_size: int) -> Score:
-  """Returns score(tuned, split) -> (metrics, predictions [examples])."""
-  eval_step, batches = steps.make_eval(setup, batch_size), {}
-
-  def score(tuned, split):
-    examples = setup.splits[split]
-    if split not in batches:
-      batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, batch_size,
-          setup.schedule.local_rows)
-    logits = steps_lib.predict(
-        eval_step, setup.base, tuned, batches[split], len(examples))
-    predictions = setup_lib.to_predictions(setup.task, logits)
-    return metrics.compute(
-        setup.task.metrics, examples.labels, predictions), predictions
-
-  return score
-
-
-def loss_of(setup: setup_lib.Setup) -> steps.Loss:
-  """Returns the loss of a task: of classes or of a score."""
-  return losses.cross_entropy if setup.task.labels else losses.squared_error
-
-
-CLASSIFICATION = Kind(tasks.find, setup_lib.prepare, make_score, loss_of)
+@contextlib.contextmanager
+def _claimed(
+    configs: Sequence[config_lib.Config], experiment: str
+) -> Iterator[None]:
+  """Holds the workdirs of all runs for this process."""
+  with contextlib.ExitStack() as stack:
+    for config in configs:
+      stack.enter_context(workdirs.claimed(config, experiment))
+    yield
 
 
 def train(
-    config: config_lib.Config, setup: setup_lib.Setup, kind: Kind, score: Score,
-    folder: str, stop: Callable[[], bool],
-) -> tuple[loop.Progress, dict[str, Any]]:
-  """Trains to the end, from the saved state if the settings say so.
+    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND, *,
+    stop: Callable[[], bool] = lambda: False,
+) -> adapter_lib.Adapter:
+  """Trains an adapter in memory: no workdir, no record, no global settings.
+
+  Args:
+    config: Settings; their places (workdir, resume, ...) are not used.
+    kind: Kind of the task.
+    stop: Asked before every step.
 
   Returns:
-    The progress, and the log that travels with it; see `journal.new`.
+    The adapter of the best step, with its scores.
+
+  Raises:
+    errors.UserError: a fault of the settings or the data.
+    loop.Interrupted: `stop` said so.
   """
-  tx, train_step = steps.make_step(config, setup, kind.loss_of(setup))
-  progress = sharding.create(
-      setup.mesh,
-      lambda tuned: loop.init_progress(
-          steps.init_state(config, tx, tuned)),
-      setup.tuned)
-  log = log_lib.new()
-  resume = resume_lib.Resume(os.path.join(folder, 'resume'))
-  if config.resume:
-    saved = resume.restore(progress)
-    if saved:
-      progress, log = saved
-      print(f'going on from step {loop.steps_taken(progress)}')
-  bar = console.ProgressBar(
-      setup.steps, loop.steps_taken(progress), config.batch_size)
-  rate_at = steps.make_rate(config, setup.steps)
-  clocks = log_lib.Clocks(log)
-
-  def report(step, values):
-    log['losses'].append(float(values['loss']))
-    bar.update(float(values['loss']), rate_at(step))
-
-  def evaluate(tuned, step):
-    dev, predictions = score(tuned, 'dev')
-    entry = log_lib.add_evaluation(log, step, dev, predictions, setup.task)
-    bar.write(f'step {step}: loss {entry["loss"]:.4f}; dev '
-              f'{console.percent(dev)}')
-    return dev[setup.task.metrics[0]]
-
-  def save_progress(progress):
-    clocks.update(log)
-    resume.save(progress, log)
-
-  def batch_at(step):
-    return sharding.place_batch(
-        setup.mesh, setup.schedule.batch(step), config.batch_size)
-
-  try:
-    progress = loop.fit(
-        train_step, progress, setup.base, batch_at, steps=setup.steps,
-        eval_every=setup.eval_every, evaluate=evaluate, save=save_progress,
-        report=report, stop=stop, rate_at=rate_at)
-  finally:
-    bar.close()
-    resume.close()
-  return progress, log
+  with session.computing(config, keep_programs=False):
+    group = group_lib.assemble([config], kind)
+    score = kind.make_score(group.setup, config.batch_size)
+    progress, _ = group_lib.train(group, kind, score, stop=stop)
+    scores, _ = _scores(group.setup, score, progress.best)
+    return make_adapter(
+        config, group.setup, kind, jax.device_get(progress.best), scores)
 
 
-def make_record(
-    config: config_lib.Config, experiment: str, setup: setup_lib.Setup,
-    score: Score, progress: loop.Progress, log: dict[str, Any],
-) -> records.Record:
-  """Returns the record of a finished run, its best tuned tree scored anew."""
-  scores, notes = {}, list(setup.notes)
+def make_adapter(
+    config: config_lib.Config, setup: setup_lib.Setup, kind: kind_lib.Kind,
+    tuned: trees.Tree, scores: dict[str, dict[str, float]],
+) -> adapter_lib.Adapter:
+  """Returns the adapter of a finished run.
+
+  Args:
+    config: Settings.
+    setup: Setup of the run.
+    kind: Kind of the task.
+    tuned: Tuned tree of the best step.
+    scores: {split: {metric: value}}
+  """
+  settings = config_lib.portable(config)
+  return adapter_lib.Adapter(
+      methods=setup.model.config.adapters, tuned=tuned,
+      head_input=kind.head_input or config.head_input,
+      labels=tuple(setup.task.labels), texts=tuple(setup.task.texts),
+      max_length=config.max_length, base=settings['checkpoint'],
+      task=setup.task.name, scores=scores, settings=settings,
+      hidden_activation=config.hidden_activation)
+
+
+def _scores(
+    setup: setup_lib.Setup, score: kind_lib.Score, best: trees.Tree
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+  """Returns ({split: {metric: value}} of labelled splits, remarks)."""
+  scores, notes = {}, []
   for split, examples in setup.splits.items():
     if split != 'train' and np.any(examples.labels != -1):
-      scores[split], predictions = score(progress.best, split)
+      scores[split], predictions = score(best, split)
       label = log_lib.collapsed_to(setup.task, predictions)
       if split == 'dev' and label is not None:
         notes.append(
             f'collapse: every dev example is called {label!r}; try a lower '
             '--learning_rate or another --seed')
+  return scores, notes
+
+
+def _finish(
+    group: group_lib.Group, index: int, experiment: str, kind: kind_lib.Kind,
+    score: kind_lib.Score, progress: loop.Progress, log: log_lib.Log,
+    folder: str,
+) -> records.Record | str:
+  """Saves one run of a group; returns its record, or why it failed."""
+  if log.runs[index].failed:
+    return log.runs[index].failed
+  if (record := workdirs.finished(folder)) is not None:
+    return record  # A kill came between the first record and the last.
+  config, setup = group.configs[index], group.members[index]
+  progress = group.take(progress, index)
+  scores, notes = _scores(setup, score, progress.best)
+  record = _make_record(
+      config, experiment, setup, progress, log, index,
+      metrics=scores, notes=[*setup.notes, *notes])
+  best = sharding.gather(setup.mesh, progress.best)
+  if len(group) > 1:
+    best = group_lib.narrow(best, setup.tuned)
+  if sharding.first_host():
+    save(folder, make_adapter(config, setup, kind, best, scores), record)
+  return record
+
+
+def _make_record(
+    config: config_lib.Config, experiment: str, setup: setup_lib.Setup,
+    progress: loop.Progress, log: log_lib.Log, index: int, **found: Any,
+) -> records.Record:
+  """Returns the record of a finished run; a group's times are shared."""
   padded, real = setup.schedule.tokens(0, setup.steps)
   return records.Record(
       experiment=experiment, config=config_lib.portable(config),
-      metrics=scores, trained_params=trees.count_trained(setup.tuned),
+      trained_params=trees.count_trained(setup.tuned),
       total_params=trees.count(setup.params),
       roles=console.role_counts(setup.tuned),
-      seconds=round(log['seconds'], 1),
-      cpu_seconds=round(log['cpu_seconds'], 1),
+      seconds=round(log.seconds / len(log.runs), 1),
+      cpu_seconds=round(log.cpu_seconds / len(log.runs), 1),
       steps=setup.steps, best_step=int(progress.best_step),
-      padded_tokens=padded, real_tokens=real, history=log['history'],
-      notes=notes, device=console.describe_devices(), versions=versions(),
-      commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))))
+      padded_tokens=padded, real_tokens=real,
+      history=log.runs[index].history, device=console.describe_devices(),
+      versions=versions(),
+      commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))),
+      **found)
 
 
 def save(
-    folder: str, setup: setup_lib.Setup, progress: loop.Progress,
-    record: records.Record,
+    folder: str, adapter: adapter_lib.Adapter, record: records.Record
 ) -> None:
-  """Writes the adapter, then the record; the state for resuming goes."""
-  best = sharding.gather(setup.mesh, progress.best)
-  if not sharding.first_host():
-    return
-  storage.save_tuned(
-      os.path.join(folder, 'adapter'), best,
-      setup_lib.artefact(record.config, setup.task))
+  """Writes the adapter, then the record, which marks the run as finished.
+
+  Args:
+    folder: Workdir of the run.
+    adapter: Its adapter.
+    record: Its record.
+  """
+  adapter.save(os.path.join(folder, 'adapter'))
   records.write(os.path.join(folder, records.RECORD), record)
-  shutil.rmtree(os.path.join(folder, 'resume'), ignore_errors=True)

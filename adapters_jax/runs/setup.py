@@ -1,55 +1,54 @@
-"""From settings to what a run is made of: data, model, trees."""
+"""Task, data, model and trees of a run, before its first step."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
 import numpy as np
 
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import settings
 from adapters_jax.data import batching
 from adapters_jax.data import files
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
-from adapters_jax import errors
 from adapters_jax.layers import activations
-from adapters_jax.methods import base as base_lib
-from adapters_jax.methods import bottleneck
+from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import prompt
-from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import options
 from adapters_jax.runs import workdirs
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import optimizers
 from adapters_jax.training import precision
 from adapters_jax.training import sharding
-from adapters_jax import trees
 
 _SUBSET_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-  """What a run is made of, before it takes a step.
+  """Everything of a run but its settings and its progress.
 
   Attributes:
-    task: The task.
+    task: Task.
     splits: {split: tokenised examples}; unlabelled splits have labels -1.
-    model: The classifier.
-    mesh: The devices.
-    base: The pretrained leaves that are not tuned, on the devices.
-    tuned: The tuned tree at its initialisation.
-    params: The whole tree at its initialisation, shapes only.
-    select: Which paths are tuned.
-    schedule: The training batches.
+    model: Model with its head.
+    mesh: Devices.
+    base: Pretrained leaves that are not tuned, on the devices.
+    tuned: Tuned tree at its initialisation.
+    params: Shapes of the whole tree.
+    select: Predicate of the tuned paths.
+    schedule: Training batches.
     steps: Steps to train.
     eval_every: Steps between evaluations.
-    notes: What a reader of the record should know.
+    notes: Remarks for the reader of the record.
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
@@ -67,36 +66,33 @@ class Setup:
 
 def adapter_configs(
     config: config_lib.Config, layers: int
-) -> tuple[base_lib.Method, ...]:
-  """Returns the adapter methods that the flags describe."""
-  if config.tune != 'adapters':
-    return ()
-  if config.adapter_config:
-    config_lib.check_adapter_config(config)
-    configs = strings.parse(config.adapter_config, '--adapter_config')
-    strings.check_layers(configs, layers, '--adapter_config')
-    return configs
-  chosen = options.parse_layers(
-      config.adapter_layers, layers, '--adapter_layers')
-  sites = tuple(s.strip() for s in config.adapter_sites.split(',') if s.strip())
-  return (bottleneck.Bottleneck(
-      size=config.adapter_size, init_scale=config.init_scale,
-      activation=config.activation, sites=sites, layers=chosen),)
+) -> tuple[methods_base.Method, ...]:
+  """Returns the adapter methods of the settings, () without adapters.
+
+  Args:
+    config: Settings.
+    layers: Number of layers of the model.
+
+  Raises:
+    errors.UserError: an unknown method, field or layer.
+  """
+  return settings.methods_of(dataclasses.asdict(config), layers)
 
 
 def make_model(
     config: config_lib.Config, shape: encoder.BertConfig, outputs: int,
     device: Any = None,
 ) -> heads.Classifier:
-  """Returns the classifier of the settings on an encoder of this shape.
+  """Returns the classifier of the settings.
 
   Args:
-    config: The settings.
-    shape: Of the encoder, without adapters.
-    outputs: Classes, or 1 for regression.
-    device: What it is to run on, the first device here when None.
+    config: Settings.
+    shape: Shape of the encoder, without adapters.
+    outputs: Number of classes, or 1 for regression.
+    device: Target device; the first one of this process when None.
   """
-  chosen = precision.choose(config.precision, shape.dim // shape.heads, device)
+  chosen = precision.choose(
+      config.precision, shape.dim // shape.heads, device)
   changed = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
   if config.hidden_activation:
@@ -111,7 +107,11 @@ def make_model(
 def on_mesh(
     model: heads.Classifier, mesh: jax.sharding.Mesh
 ) -> heads.Classifier:
-  """Returns the model that keeps to its rows where weights are sliced."""
+  """Returns the model with its hidden states pinned to the batch's devices.
+
+  Only meshes with an `fsdp` axis need it: without the constraint XLA would
+  move hidden states to the sliced weights instead of gathering the weights.
+  """
   if 'fsdp' not in mesh.axis_names:
     return model
   return model.clone(config=dataclasses.replace(
@@ -119,11 +119,11 @@ def on_mesh(
 
 
 def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
-  """Returns which paths the settings tune."""
+  """Returns the predicate of the paths that the settings tune."""
   norm_layers = None
   if config.norm_layers == 'same':
-    norm_layers = options.parse_layers(
-        config.adapter_layers, layers, '--adapter_layers')
+    norm_layers = settings.parse_layers(
+        config.adapter_layers, layers, 'adapter_layers')
   return optimizers.make_select(
       config.tune, layers, config.tune_norms, norm_layers, config.top_k)
 
@@ -132,39 +132,38 @@ def check(
     config: config_lib.Config, experiment: str,
     find: Callable[[str], tasks.Task] = tasks.find,
 ) -> None:
-  """Raises UserError for a wrong setting, before any download or compile.
+  """Checks settings against task, base and folder, before any download.
 
   Args:
-    config: The settings.
-    experiment: The name that the run's folder carries.
-    find: Knows the experiment's tasks by name.
+    config: Settings; those that are wrong by themselves raised when made.
+    experiment: Name of the experiment, part of the folder.
+    find: Look-up of the experiment's tasks by name.
+
+  Raises:
+    errors.UserError: a setting that cannot work.
   """
-  config_lib.check_numbers(config)
-  config_lib.check_choices(config)
-  if config.tune not in optimizers.TUNE:
-    raise errors.unknown('--tune', config.tune, optimizers.TUNE)
-  if config.optimizer not in optimizers.OPTIMIZERS:
-    raise errors.unknown(
-        '--optimizer', config.optimizer, optimizers.OPTIMIZERS)
   if config.hidden_activation not in ('', *activations.ACTIVATIONS):
-    raise errors.unknown('--hidden_activation', config.hidden_activation,
-                          activations.ACTIVATIONS)
+    raise errors.unknown('`hidden_activation`', config.hidden_activation,
+                         activations.ACTIVATIONS)
+  for split, path in config.files.items():
+    if not os.path.isfile(path):
+      raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
     find(config.task)
   shape = pretrained.config_of(config.checkpoint)
   configs = adapter_configs(config, shape.layers)
   if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
     raise errors.UserError(
-        f'--accumulate={config.accumulate}: batch norm takes its statistics '
-        'from a whole batch; give --accumulate=1 or inner_norm=layer')
+        f'`accumulate={config.accumulate}`: batch norm takes its statistics '
+        'from a whole batch; give `accumulate=1` or inner_norm=layer')
   room = shape.positions - sum(c.positions_taken for c in configs)
   if config.max_length > room:
     raise errors.UserError(
-        f'--max_length={config.max_length}: the model has {room} positions '
+        f'`max_length={config.max_length}`: the model has {room} positions '
         'for text')
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise errors.UserError(
-        f'--top_k={config.top_k}: the model has {shape.layers} layers')
+        f'`top_k={config.top_k}`: the model has {shape.layers} layers')
   if config.cache_frozen:
     frozen_cache.check(make_select(config, shape.layers), configs, shape.layers)
   workdirs.check(config, experiment)
@@ -173,25 +172,19 @@ def check(
 def load_data(
     config: config_lib.Config,
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
-  """Returns (task, splits, notes on what was left out)."""
+  """Returns (task, splits, remarks for the record)."""
   if config.files:
     columns = tuple(c for c in config.text_columns.split(',') if c)
     task, splits = files.load(config.files, columns, config.label_column,
                               config.file_task == 'regression')
-  else:
-    task = tasks.find(config.task)
-    splits = tasks.load(task, config.data_dir)
-  notes = [] if config.files else tasks.notes(task, config.data_dir)
-  train = splits['train']
-  if rows := subset(config, len(train)):
-    splits['train'] = tasks.Split(
-        [train.texts[row] for row in rows], train.labels[rows])
-    notes.append(f'trained on {len(rows)} of {len(train)} examples')
-  return task, splits, notes
+    return task, splits, []
+  task = tasks.find(config.task)
+  return (task, tasks.load(task, config.data_dir),
+          tasks.notes(task, config.data_dir))
 
 
 def subset(config: config_lib.Config, examples: int) -> list[int]:
-  """Returns the rows to train on, [] for all: the same in every run."""
+  """Returns the rows to train on, equal in every run; [] for all."""
   if not 0 < config.train_examples < examples:
     return []
   order = np.random.default_rng(_SUBSET_SEED).permutation(examples)
@@ -199,15 +192,22 @@ def subset(config: config_lib.Config, examples: int) -> list[int]:
 
 
 def prepare(
-    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
+    data: Any = None,
 ) -> Setup:
-  """Loads data and checkpoint, and initialises what is new.
+  """Loads data and base, and initialises the new leaves.
 
   Args:
-    config: The settings.
-    mesh: The devices, the first one alone when None.
+    config: Settings.
+    mesh: Devices; the first one alone when None.
+    data: (task, splits, notes) as of `load_data`, which is called when None.
   """
-  task, splits, notes = load_data(config)
+  task, splits, notes = data or load_data(config)
+  train = splits['train']
+  if rows := subset(config, len(train)):
+    splits = {**splits, 'train': tasks.Split(
+        [train.texts[row] for row in rows], train.labels[rows])}
+    notes = [*notes, f'trained on {len(rows)} of {len(train)} examples']
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(folder)
   encoded = {
@@ -225,16 +225,16 @@ def assemble(
     model_of: Callable[[encoder.BertConfig], Any],
     mesh: jax.sharding.Mesh | None = None,
 ) -> Setup:
-  """Returns what a run on tokenised examples is made of.
+  """Returns the setup of a run on tokenised examples.
 
   Args:
-    config: The settings.
-    folder: Of the checkpoint.
-    task: The task.
+    config: Settings.
+    folder: Folder of the checkpoint.
+    task: Task.
     encoded: {split: examples}.
-    notes: What a reader of the record should know.
-    model_of: Makes the model on an encoder of the checkpoint's shape.
-    mesh: The devices, the first one alone when None.
+    notes: Remarks for the reader of the record.
+    model_of: (shape of the encoder) -> model.
+    mesh: Devices; the first one alone when None.
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
@@ -276,11 +276,18 @@ def init_tuned(
     model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
     seed: int, folder: str,
 ) -> tuple[trees.Tree, trees.Tree]:
-  """Returns (tuned tree in float32, shapes of the whole tree) at the start.
+  """Initialises the leaves that the base lacks, and no others.
 
-  Only what the base lacks is initialised; the rest of `init` is never computed.
-  Prompts may begin as the words of a text, which the checkpoint's folder tells
-  how to tokenise.
+  Args:
+    model: Model with its head.
+    base: Pretrained tree.
+    select: Predicate of the tuned paths.
+    seed: Seed of the run.
+    folder: Folder of the checkpoint, whose tokenizer a prompt may need to
+      begin as the words of a text.
+
+  Returns:
+    (tuned tree in float32, shapes of the whole tree).
   """
 
   def tokenize(text):
@@ -300,20 +307,10 @@ def _fresh(model, key, base):
   """Returns the initialised leaves that the base lacks."""
   old = set(trees.flatten(base))
   params = encoder.init(model, key, base)
+  # XLA drops the computation of every leaf that is not returned.
   return trees.split(params, lambda path: path not in old)[0]
 
 
 def shapes(model: heads.Classifier) -> trees.Tree:
   """Returns the shapes of a model's whole tree."""
   return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
-
-
-def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
-  """Returns [examples] classes or scores of logits [examples, outputs]."""
-  return logits.argmax(-1) if task.labels else logits[:, 0]
-
-
-def artefact(portable: dict[str, Any], task: tasks.Task) -> dict[str, Any]:
-  """Returns the settings saved with a tuned tree: all that using it needs."""
-  return {'task': task.name, 'labels': list(task.labels),
-          'texts': list(task.texts), 'config': portable}

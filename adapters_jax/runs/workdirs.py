@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and whether it is finished."""
+"""Workdirs: the folder of a run, its owner and whether it has finished."""
 
 from collections.abc import Iterator
 import contextlib
@@ -18,7 +18,7 @@ _LOCK = '.lock'
 
 
 def path_of(config: config_lib.Config, experiment: str) -> str:
-  """Returns the workdir, named after the settings unless a flag names it."""
+  """Returns the workdir of a run, by default named after its settings."""
   if config.workdir:
     return os.path.abspath(os.path.expanduser(config.workdir))
   name = config_lib.digest(config_lib.portable(config))
@@ -38,14 +38,19 @@ def finished(folder: str) -> records.Record | None:
 
 
 def check(config: config_lib.Config, experiment: str) -> None:
-  """Raises UserError if the workdir is not for this run.
+  """Checks that the workdir is free for this run.
 
-  That is: it holds a run of other settings, other files, or an unfinished run
-  without `--resume`; or it cannot be written.
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+
+  Raises:
+    errors.UserError: the folder holds a run of other settings, other files, or
+      an unfinished run without `resume`; or it cannot be written.
   """
   folder = path_of(config, experiment)
   if os.path.exists(folder) and not os.path.isdir(folder):
-    raise errors.UserError(f'--workdir: {folder} is not a folder')
+    raise errors.UserError(f'`workdir`: {folder} is not a folder')
   entries = set(os.listdir(folder)) if os.path.isdir(folder) else set()
   entries.discard(_LOCK)
   if _SETTINGS in entries:
@@ -55,20 +60,20 @@ def check(config: config_lib.Config, experiment: str) -> None:
     here = {'experiment': experiment, **config_lib.portable(config)}
     if there != here:
       raise errors.UserError(
-          f'--workdir: {folder} holds a run of other settings '
+          f'`workdir`: {folder} holds a run of other settings '
           f'({_differing(there, here)}); give another folder')
     if records.RECORD not in entries and not config.resume:
       raise errors.UserError(
-          f'--workdir: {folder} holds an unfinished run of these settings; '
-          'pass --resume to go on with it, or delete the folder')
+          f'`workdir`: {folder} holds an unfinished run of these settings; '
+          'pass `resume` to continue it, or delete the folder')
   elif entries:
     raise errors.UserError(
-        f'--workdir: {folder} is not empty and holds no run; give another')
+        f'`workdir`: {folder} is not empty and holds no run; give another')
   parent = folder
   while not os.path.exists(parent):
     parent = os.path.dirname(parent)
   if not os.access(parent, os.W_OK):
-    raise errors.UserError(f'--workdir: {folder} cannot be written')
+    raise errors.UserError(f'`workdir`: {folder} cannot be written')
 
 
 @contextlib.contextmanager
@@ -76,21 +81,21 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
   """Holds a checked workdir for this process, and yields its path.
 
   Raises:
-    options.UserError: another process has it, or it cannot be written.
+    errors.UserError: another process has it, or it cannot be written.
   """
   folder = path_of(config, experiment)
   try:
     os.makedirs(folder, exist_ok=True)
     lock = filelock.FileLock(os.path.join(folder, _LOCK))
     with lock.acquire(timeout=0):
-      check(config, experiment)  # Again, now that nobody else can change it.
+      check(config, experiment)  # Once more, under the lock.
       atomic.write_json(
           os.path.join(folder, _SETTINGS),
           {'experiment': experiment, **config_lib.portable(config)})
       yield folder
   except filelock.Timeout as error:
     raise errors.UserError(
-        f'--workdir: another process is running in {folder}') from error
+        f'`workdir`: another process is running in {folder}') from error
   except PermissionError as error:
     raise errors.UserError(
-        f'--workdir: {folder} cannot be written ({error})') from error
+        f'`workdir`: {folder} cannot be written ({error})') from error

@@ -1,13 +1,12 @@
-"""A sweep: a grid of runs in units, through a launcher. No JAX here.
+"""The sweep engine: finished runs are skipped, the others launched in units.
 
-The grid is that of `grid`, the records are those of `campaign`; what a sweep
-adds is that runs train in groups where that is faster (`units`, `groups`), and
-on many machines (`cluster`).
+No JAX at import: a sweep may be planned on a machine without a device.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
+import logging
 import math
 import os
 import re
@@ -16,73 +15,81 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs.options import option
+from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
-from adapters_jax.sweeps import campaign
+from adapters_jax.runs.options import option
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import units
+from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import vmapped
+
+_log = logging.getLogger(__name__)
 
 LAUNCHERS = ('local', 'ray')
-SIZES = (1, 2, 4, 8)  # What --group=auto tries.
+SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 
-# launch(function, calls) -> (number of the call, what it returned or the
-# message of its failure), in the order in which they finish.
+# launch(function, calls) -> (number of the call, its result or the message of
+# its failure), in the order in which the calls finish.
 Launch = Callable[
     [Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """How a sweep runs; every field is a flag."""
+  """Execution of a sweep; every field is a flag."""
   launcher: str = option(
-      'local', "'local': here, one unit after the other; 'ray': on a cluster.")
+      'local', "'local': one unit after the other; 'ray': on a cluster.")
   group: str = option(
       'auto', 'Runs of equal shapes that train as one program: a number, or '
       "'auto' to measure 1, 2, 4 and 8 and take the fastest.")
   address: str = option(
-      '', "Of an existing Ray cluster, 'auto' or host:port; a local one is "
-      'started when empty.')
+      '', "Address of a Ray cluster, 'auto' or host:port; a local one is "
+      'started when empty.', '', 'ray')
   workers: int = option(
-      0, 'Units at a time on Ray; 0 for one a GPU, or one a machine.')
+      0, 'Units at a time on Ray; 0 for one a GPU, or one a machine.', '',
+      'ray')
   cpus_per_worker: int = option(
-      0, "Cores of a Ray worker; 0 for an equal share of its machine's.")
+      0, "Cores of a Ray worker; 0 for an equal share of its machine's.", '',
+      'ray')
   gpus_per_worker: int = option(
-      -1, 'GPUs of a Ray worker; -1 for 1 if the cluster has any, else 0.')
+      -1, 'GPUs of a Ray worker; -1 for 1 if the cluster has any, else 0.', '',
+      'ray')
   retries: int = option(
-      3, 'How often a unit is started again when its Ray worker dies.')
+      3, 'Restarts of a unit whose Ray worker dies.')
 
 
-def check(how: Options, many: grid.Options) -> None:
-  """Raises UserError, naming the flag, for a wrong one."""
+ALONE = Options(group='1')  # Single runs, one after the other.
+
+
+def check(how: Options) -> None:
+  """Raises UserError, naming the field, for a wrong option."""
   if how.launcher not in LAUNCHERS:
-    raise errors.unknown('--launcher', how.launcher, LAUNCHERS)
+    raise errors.unknown('`launcher`', how.launcher, LAUNCHERS)
   if how.group != 'auto' and not (how.group.isdecimal() and int(how.group)):
-    raise errors.UserError(f"--group={how.group}: give 'auto' or 1 or more")
+    raise errors.UserError(f"`group={how.group}`: give 'auto' or 1 or more")
   for name, least in (('workers', 0), ('cpus_per_worker', 0),
                       ('gpus_per_worker', -1), ('retries', 0)):
     if getattr(how, name) < least:
       raise errors.UserError(
-          f'--{name}={getattr(how, name)}: give {least} or more')
+          f'`{name}={getattr(how, name)}`: give {least} or more')
   if how.launcher == 'local':
-    for name in ('address', 'workers', 'cpus_per_worker', 'gpus_per_worker'):
-      if getattr(how, name) != getattr(Options(), name):
-        raise errors.UserError(f'--{name} goes with --launcher=ray')
+    for name in options.marked(Options, 'ray'):
+      if getattr(how, name) != getattr(Options, name):
+        raise errors.UserError(f'`{name}` goes with `launcher=ray`')
   if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
     raise errors.UserError(
-        f"--address={how.address}: give 'auto' or host:port")
-  if many.pick:
-    raise errors.UserError(
-        '--pick: a sweep runs the whole grid at once; leave it out, or pick '
-        'with experiments.glue')
+        f"`address={how.address}`: give 'auto' or host:port")
 
 
-def placed(
-    config: config_lib.Config, experiment: str
-) -> config_lib.Config:
-  """Returns the run with absolute paths, which hold in another process too."""
+def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
+  """Returns the settings with absolute paths, valid in other processes.
+
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+  """
   changed = {'workdir': workdirs.path_of(config, experiment), 'resume': True}
-  for name in ('train_file', 'dev_file', 'test_file', 'data_dir'):
+  for name in options.marked(config_lib.Config, 'path'):
     if getattr(config, name):
       changed[name] = os.path.abspath(
           os.path.expanduser(getattr(config, name)))
@@ -91,45 +98,154 @@ def placed(
   return dataclasses.replace(config, **changed)
 
 
-def expand(
-    configs: Sequence[config_lib.Config], experiment: str, many: grid.Options
-) -> list[config_lib.Config]:
-  """Returns the runs of a sweep, each with a folder of its own."""
-  if any(config.coordinator for config in configs):
-    raise errors.UserError(
-        '--coordinator: a unit of a sweep is one process; leave it out, or '
-        'run the grid with experiments.glue')
-  runs = grid.expand_all(configs, many)
-  return [placed(run, experiment)
-          for run in grid.placed(runs, configs[0].workdir)]
-
-
 def in_turns(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[int, Any]]:
-  """Launches here: one call after the other."""
+  """Launches locally: one call after the other."""
   for number, arguments in enumerate(calls):
     yield number, function(*arguments)
 
 
 @contextlib.contextmanager
 def launcher(how: Options) -> Iterator[tuple[Launch, int]]:
-  """Yields (launch, how many units run at a time)."""
+  """Yields (launch, number of units at a time)."""
   if how.launcher == 'local':
     yield in_turns, 1
     return
   from adapters_jax.sweeps import ray_launcher
-  with ray_launcher.started(how) as started:
+  with ray_launcher.started(**{
+      name: getattr(how, name)
+      for name in (*options.marked(Options, 'ray'), 'retries')}) as started:
     yield started
 
 
-class Progress:
-  """Says what is done, and foretells the rest by what it took."""
+def go(
+    configs: Sequence[config_lib.Config], experiment: str,
+    many: grid.Options, how: Options = ALONE, kind: Any = None,
+    measure: Callable[[config_lib.Config], Any] | None = None,
+) -> outcome_lib.Outcome:
+  """Makes all runs of a description; a single one as it stands.
 
-  def __init__(self, todo: int, say: Callable[[str], None]):
-    self._todo, self._say = todo, say
-    self._done, self._start = 0, time.monotonic()
-    self._best = {}  # By task.
+  Args:
+    configs: Settings, one for each task.
+    experiment: Name of the experiment, part of folders and records.
+    many: Grid, seeds and pick around each of them.
+    how: Execution.
+    kind: Kind of the tasks.
+    measure: (config) -> cost, to forecast the hours; see `forecast`.
+
+  Returns:
+    Records and failures, in the order of the runs.
+
+  Raises:
+    errors.UserError: a fault of the description, or of the only run.
+    loop.Interrupted: a signal arrived; the state is saved.
+  """
+  pick = grid.parse_pick(many)
+  runs = grid.expand(configs, many)
+  if len(runs) == 1 and how is ALONE:
+    from adapters_jax.runs import run  # Imports JAX.
+    record = run.run(runs[0], experiment, kind)
+    if many.records:
+      outcome_lib.keep(many.records, experiment, runs[0], record)
+    return outcome_lib.Outcome(
+        (record,), (workdirs.path_of(runs[0], experiment),))
+  root = configs[0].workdir
+  runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
+  if not pick:
+    return _stage(runs, [], experiment, many.records, how, kind, measure)
+  seeds = list(dict.fromkeys(run.seed for run in runs))
+  runs = [run for run in runs if run.seed == seeds[0]]
+
+  def later(stand_in):
+    records = [outcome_lib.finished(run, experiment, many.records)
+               for run in runs]
+    best = grid.pick_best(runs, records, pick, stand_in=stand_in)
+    return [absolute(run, experiment) for run in grid.placed(
+        [dataclasses.replace(run, seed=seed)
+         for run in best for seed in seeds[1:]], root)]
+
+  first = _stage(
+      runs, later(True), experiment, many.records, how, kind, measure)
+  second = _stage(
+      later(False), [], experiment, many.records, how, kind, None)
+  return outcome_lib.Outcome(
+      first.records + second.records, first.folders + second.folders,
+      first.failures + second.failures)
+
+
+def _stage(
+    runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
+    experiment: str, folder: str, how: Options, kind: Any,
+    measure: Callable[[config_lib.Config], Any] | None,
+) -> outcome_lib.Outcome:
+  """Makes the unfinished of some runs; `later` ones are only forecast."""
+  found = {}
+  for run in (*runs, *later):
+    record = outcome_lib.finished(run, experiment, folder)
+    if record is not None:
+      found[grid.name_of(run)] = record
+  todo = [run for run in (*runs, *later) if grid.name_of(run) not in found]
+  _log.info('%d runs, %d of them finished', len(runs) + len(later), len(found))
+  if todo and measure:
+    from adapters_jax.sweeps import forecast  # Imports JAX.
+    hours = forecast.hours(todo, _known(runs, experiment), measure)
+    _log.info('about %.2f hours for the other %d, without compiling', hours,
+              len(todo))
+  todo = [run for run in todo if run not in later]
+  for run in runs:
+    if folder and grid.name_of(run) in found:
+      outcome_lib.keep(folder, experiment, run, found[grid.name_of(run)])
+  for run, answer in _make(runs, todo, experiment, how, kind):
+    found[grid.name_of(run)] = answer
+    if folder and not isinstance(answer, str):
+      outcome_lib.keep(folder, experiment, run, answer)
+  results = [(run, found[grid.name_of(run)]) for run in runs]
+  good = [pair for pair in results if not isinstance(pair[1], str)]
+  return outcome_lib.Outcome(
+      tuple(record for _, record in good),
+      tuple(run.workdir for run, _ in good),
+      tuple((grid.describe(run, runs), message) for run, message in results
+            if isinstance(message, str)))
+
+
+def _known(
+    runs: Sequence[config_lib.Config], experiment: str
+) -> list[records_lib.Record]:
+  """Returns the records next to the runs' workdirs: made on this machine."""
+  folders = {os.path.dirname(workdirs.path_of(run, experiment))
+             for run in runs}
+  return [record for folder in sorted(folders)
+          for record in records_lib.read_all(folder)]
+
+
+def _make(runs, todo, experiment, how, kind):
+  """Yields (run, record or message) of each unfinished run."""
+  if not todo:
+    return
+  unfinished = {grid.name_of(run) for run in todo}
+  with launcher(how) as (launch, at_a_time):
+    units = vmapped.plan(runs, todo, experiment, _make_size_of(
+        how, launch, at_a_time, len(todo), kind))
+    _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
+              at_a_time)
+    progress = _Progress(len(todo))
+    for number, answers in launch(
+        vmapped.run_unit, [(unit, experiment, kind) for unit in units]):
+      if isinstance(answers, str):  # The unit as a whole failed.
+        answers = [answers] * len(units[number])
+      for run, answer in zip(units[number], answers, strict=True):
+        if grid.name_of(run) in unfinished:
+          progress.add(grid.describe(run, runs), answer)
+          yield run, answer
+
+
+class _Progress:
+  """Reports finished runs, and forecasts the rest by their mean time."""
+
+  def __init__(self, todo: int):
+    self._todo, self._done, self._start = todo, 0, time.monotonic()
+    self._best: dict[str, float] = {}  # By task.
 
   def add(self, name: str, found: records_lib.Record | str) -> None:
     """Counts a run that has finished or failed."""
@@ -145,96 +261,37 @@ class Progress:
     passed = time.monotonic() - self._start
     rest = (f'; about {passed / self._done * left / 60:.1f} min for the other '
             f'{left}' if left else '')
-    self._say(f'{self._done} of {self._todo} runs: {name}: {text}{rest}')
+    _log.info('%d of %d runs: %s: %s%s', self._done, self._todo, name, text,
+              rest)
 
 
 def _make_size_of(
-    how: Options, launch: Launch, at_a_time: int, todo: int, kind: Any,
-    say: Callable[[str], None],
+    how: Options, launch: Launch, at_a_time: int, todo: int, kind: Any
 ) -> Callable[[Sequence[config_lib.Config]], int]:
-  """Returns size_of(runs): how many of them to train as one program."""
+  """Returns size_of(runs): the number of runs to train as one program."""
   if how.group != 'auto':
     return lambda runs: int(how.group)
-  from adapters_jax.sweeps import forecast
+  from adapters_jax.sweeps import forecast  # Imports JAX.
   known = {}
 
   def size_of(runs):
-    # No larger than leaves every worker something to do.
+    # Larger groups would leave workers without a unit.
     most = min(len(runs), math.ceil(todo / at_a_time))
     sizes = [size for size in SIZES if size <= most]
     if len(sizes) == 1:
       return 1
-    key = campaign.cost_key(config_lib.portable(runs[0])), sizes[-1]
+    key = forecast.cost_key(config_lib.portable(runs[0])), sizes[-1]
     if key not in known:
       _, found = next(launch(
           forecast.measure_groups, [(runs[:most], kind, sizes)]))
       if isinstance(found, str):
         raise errors.UserError(
-            f'--group=auto: the sizes could not be measured ({found})')
+            f'`group=auto`: the sizes could not be measured ({found})')
       known[key] = min(found, key=found.get)
-      times = ', '.join(f'{size}: {1000 * seconds:.0f} ms'
-                        for size, seconds in found.items())
-      say(f'a step takes each run, by the size of its group: {times}; groups '
-          f'of {known[key]}')
+      _log.info('seconds a step and run, by the size of the group: %s; groups '
+                'of %d', ', '.join(f'{size}: {1000 * seconds:.0f} ms'
+                                   for size, seconds in found.items()),
+                known[key])
     return known[key]
 
   return size_of
-
-
-def go(
-    runs: Sequence[config_lib.Config], experiment: str, folder: str,
-    how: Options, kind: Any, say: Callable[[str], None] = print,
-) -> campaign.Outcome:
-  """Makes the runs that are not finished, and keeps the records of all.
-
-  Args:
-    runs: Of `expand`.
-    experiment: The name that folders and records carry.
-    folder: Of records; '' keeps them in the workdirs alone.
-    how: The flags.
-    kind: The run.Kind of the experiment.
-    say: Told what is done.
-
-  Returns:
-    The records in the order of the runs, and what failed.
-  """
-  found = {}
-  for run in runs:
-    record = campaign.finished(run, experiment, folder)
-    if record is not None:
-      found[grid.name_of(run)] = record
-  todo = [run for run in runs if grid.name_of(run) not in found]
-  say(f'{len(runs)} runs, {len(found)} of them finished')
-  if todo:
-    found.update(_make(runs, todo, experiment, how, kind, say))
-  records, folders, failures = [], [], []
-  for run in runs:
-    result = found[grid.name_of(run)]
-    if isinstance(result, str):
-      failures.append((grid.describe(run, runs), result))
-      continue
-    records.append(result)
-    folders.append(run.workdir)
-    if folder:
-      records_lib.write(campaign.record_path(folder, experiment, run), result)
-  return campaign.Outcome(tuple(records), tuple(folders), tuple(failures))
-
-
-def _make(runs, todo, experiment, how, kind, say):
-  """Yields (name of the run, record or message) of each unfinished run."""
-  from adapters_jax import groups  # Slow to import: after what may be wrong.
-  names = {grid.name_of(run) for run in todo}
-  with launcher(how) as (launch, at_a_time):
-    made = units.plan(runs, todo, experiment, _make_size_of(
-        how, launch, at_a_time, len(todo), kind, say))
-    say(f'{len(made)} units for {len(todo)} runs, {at_a_time} at a time')
-    progress = Progress(len(todo), say)
-    for number, answers in launch(
-        groups.run_unit, [(unit, experiment, kind) for unit in made]):
-      unit = made[number]
-      if isinstance(answers, str):
-        answers = [answers] * len(unit)
-      for config, answer in zip(unit, answers, strict=True):
-        if grid.name_of(config) in names:
-          progress.add(grid.describe(config, runs), answer)
-          yield grid.name_of(config), answer

@@ -1,6 +1,6 @@
-"""How long a run's steps take, by trying a few."""
+"""Forecast of a sweep's hours, and of the fastest group size, by timing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import time
 from typing import Any
@@ -9,16 +9,68 @@ import jax
 import numpy as np
 
 from adapters_jax.data import batching
-from adapters_jax.model import pretrained
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import run
-from adapters_jax.runs import steps
-from adapters_jax.sweeps import vmapped
-from adapters_jax.training import precision
+from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import options
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import session
+from adapters_jax.runs.kinds import classification
+from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import sharding
-from adapters_jax.training import steps as steps_lib
+from adapters_jax.training import steps
 
 _STEPS = 3
+
+Cost = tuple[float, float]  # (seconds a step, steps an epoch)
+
+
+def cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+  """Returns the settings that decide the time of a step."""
+  free = {*options.marked(config_lib.Config, 'schedule'),
+          *options.marked(config_lib.Config, 'free')}
+  return tuple(sorted((k, v) for k, v in config_lib.completed(values).items()
+                      if k not in free))
+
+
+def cost(
+    config: config_lib.Config, records: Iterable[records_lib.Record]
+) -> Cost | None:
+  """Returns the mean cost of finished runs with steps like this run's.
+
+  Args:
+    config: Settings.
+    records: Records of this machine.
+  """
+  key = cost_key(config_lib.portable(config))
+  alike = [r for r in records if r.steps and cost_key(r.config) == key
+           and not r.config['max_steps']]
+  if not alike:
+    return None
+  return (sum(r.seconds / r.steps for r in alike) / len(alike),
+          sum(r.steps / r.config['epochs'] for r in alike) / len(alike))
+
+
+def hours(
+    configs: Sequence[config_lib.Config],
+    records: Iterable[records_lib.Record],
+    measure: Callable[[config_lib.Config], Cost],
+) -> float:
+  """Returns the hours of runs, one after the other.
+
+  Args:
+    configs: Settings of the runs.
+    records: Records of this machine.
+    measure: Called once for each kind of step that no record has.
+  """
+  records, known, seconds = list(records), {}, 0.0
+  for config in configs:
+    key = cost_key(config_lib.portable(config))
+    if key not in known:
+      known[key] = cost(config, records) or measure(config)
+    a_step, an_epoch = known[key]
+    seconds += a_step * (config.max_steps or config.epochs * an_epoch)
+  return seconds / 3600
 
 
 def _times(step, batch) -> list[float]:
@@ -32,86 +84,74 @@ def _times(step, batch) -> list[float]:
   return times
 
 
-def _seconds_a_token(step, batch) -> float:
-  """Returns the time of step(batch) for each padded token, compiled before."""
-  return sum(_times(step, batch)) / _STEPS / batch['mask'].size
-
-
 def _median_step(schedule: batching.Schedule) -> int:
   """Returns a step of the first epoch whose batch has the median length."""
-  steps = sorted(range(schedule.steps_per_epoch),
+  order = sorted(range(schedule.steps_per_epoch),
                  key=lambda step: schedule.at(step).length)
-  return steps[len(steps) // 2]
+  return order[len(order) // 2]
 
 
 def measure(
-    config: config_lib.Config, kind: run.Kind | None = None
-) -> tuple[float, float]:
-  """Returns (seconds a step, steps an epoch); dev evaluations are in it.
+    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
+) -> Cost:
+  """Returns the cost of a run, dev evaluations included.
 
-  Times a training and an evaluation step at the median length and scales by
-  the padded tokens of an epoch.
+  Times a training and an evaluation step at the median length, and scales them
+  by the padded tokens of an epoch.
+
+  Args:
+    config: Settings.
+    kind: Kind of the task.
   """
-  kind = kind or run.CLASSIFICATION
-  run.enable_compilation_cache()  # The run itself then finds it compiled.
-  shape = pretrained.config_of(config.checkpoint)
-  chosen = precision.choose(config.precision, shape.dim // shape.heads)
-  with jax.default_matmul_precision(chosen.matmul):
-    setup = kind.prepare(config)
+  with session.computing(config):
+    group = group_lib.assemble([config], kind)
+    setup = group.setup
     schedule, dev = setup.schedule, setup.splits['dev']
-    per_epoch = schedule.steps_per_epoch
-    batch = schedule.batch(_median_step(schedule))
-    tx, train_step = steps.make_step(config, setup, kind.loss_of(setup))
-    state = sharding.create(  # As in a run: else its second step compiles too.
-        setup.mesh, lambda tuned: steps.init_state(config, tx, tuned),
-        setup.tuned)
-    eval_step = steps_lib.make_eval_step(setup.model)
-
-    def step(batch):
-      nonlocal state  # It is donated.
-      state, metrics = train_step(state, setup.base, batch)
-      return metrics
-
-    training_cost = _seconds_a_token(step, batch)
-    eval_cost = _seconds_a_token(
-        lambda batch: eval_step(setup.base, setup.tuned, batch), batch)
+    step, batch = make_group_step(group, kind, _median_step(schedule))
+    a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
+    eval_step = steps.make_eval_step(setup.model)
+    eval_token = sum(_times(
+        lambda batch: eval_step(setup.base, setup.tuned, batch),
+        batch)) / _STEPS / batch['mask'].size
   dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
       dev, schedule.buckets, config.batch_size))
+  per_epoch = schedule.steps_per_epoch
   evaluations = max(1.0, per_epoch / setup.eval_every)
-  seconds = (training_cost * schedule.tokens(0, per_epoch)[0]
-             + eval_cost * evaluations * dev_tokens)
+  seconds = (a_token * schedule.tokens(0, per_epoch)[0]
+             + eval_token * evaluations * dev_tokens)
   return float(np.float64(seconds) / per_epoch), float(per_epoch)
 
 
 @contextlib.contextmanager
 def assembled(
-    configs: Sequence[config_lib.Config], kind: run.Kind
-) -> Iterator[vmapped.Group]:
-  """Yields the group of these runs, to be timed as they would be trained."""
-  run.enable_compilation_cache()  # The run itself then finds it compiled.
-  shared = configs[0]
-  shape = pretrained.config_of(shared.checkpoint)
-  chosen = precision.choose(shared.precision, shape.dim // shape.heads)
+    configs: Sequence[config_lib.Config], kind: kind_lib.Kind
+) -> Iterator[group_lib.Group]:
+  """Yields the group of some runs, in the environment of their training.
+
+  Args:
+    configs: Settings of the runs.
+    kind: Kind of the task.
+  """
+  first = configs[0]
   mesh = sharding.make_mesh(
-      shared.mesh, shared.batch_size, accumulate=shared.accumulate)
-  with jax.default_matmul_precision(chosen.matmul):
-    yield vmapped.assemble(configs, kind, mesh)
+      first.mesh, first.batch_size, accumulate=first.accumulate)
+  with session.computing(first):
+    yield group_lib.assemble(configs, kind, mesh)
 
 
 def measure_groups(
-    configs: Sequence[config_lib.Config], kind: run.Kind,
+    configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
     sizes: Sequence[int],
 ) -> dict[int, float]:
-  """Returns {runs a group: the seconds that a step takes each run}.
+  """Returns {runs a group: seconds of a step for each run}.
 
-  Trains a few steps at the median length with each size; nothing is kept. A
-  size that does not fit the device's memory is left out, and so are those
-  above it.
+  Trains a few steps at the median length with each size, and keeps nothing.
+  Sizes that do not fit the device's memory are left out.
 
   Args:
-    configs: Runs of one `units.key`, widest adapters first.
-    kind: What they are about.
-    sizes: To try, in ascending order, none above the number of runs.
+    configs: Settings of runs of one `vmapped.key`, widest adapters first.
+    kind: Kind of the task.
+    sizes: Sizes to try, ascending, none above the number of runs.
   """
   found = {}
   with assembled(configs[:sizes[-1]], kind) as group:
@@ -123,40 +163,32 @@ def measure_groups(
       except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' not in str(error):
           raise
-        break
+        break  # Larger sizes need more memory still.
   return found
 
 
 def make_group_step(
-    group: vmapped.Group, kind: run.Kind, index: int
-) -> tuple[Callable[[steps_lib.Batch], Any], steps_lib.Batch]:
-  """Returns a training step of a group, or of a single run, and its batch.
+    group: group_lib.Group, kind: kind_lib.Kind, index: int
+) -> tuple[Callable[[steps.Batch], Any], steps.Batch]:
+  """Returns a training step of a group, with its state inside, and a batch.
 
   Args:
-    group: The runs.
-    kind: What they are about.
-    index: Which step's batch.
+    group: Runs.
+    kind: Kind of the task.
+    index: Number of the step whose batch to make.
 
   Returns:
-    step(batch) -> metrics, which goes on from what it left, and the arrays.
+    step(batch) -> metrics, which continues from its last state; and the batch.
   """
-  setup, config, runs = group.setup, group.configs[0], len(group.configs)
-  tx, train_step = steps.make_step(
-      config, setup, kind.loss_of(setup), runs if runs > 1 else 0)
-  if runs > 1:
-    state = vmapped.initial(group).state
-    batch = vmapped.make_batch(group, index)
-  else:
-    state = sharding.create(  # As in a run: else its second step compiles too.
-        setup.mesh, lambda tuned: steps.init_state(config, tx, tuned),
-        setup.tuned)
-    batch = sharding.place_batch(
-        setup.mesh, group.members[0].schedule.batch(index),
-        config.batch_size)
+  setup = group.setup
+  _, train_step = compiled.make_step(
+      group.configs[0], setup, kind.loss_of(setup), len(group))
+  # Created on the devices, as in a run: else the second step compiles too.
+  state = group_lib.initial(group).state
 
   def step(batch):
-    nonlocal state  # It is donated.
+    nonlocal state  # The step donates it.
     state, metrics = train_step(state, setup.base, batch)
     return metrics
 
-  return step, batch
+  return step, group_lib.make_batch(group, index)

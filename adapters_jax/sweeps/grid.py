@@ -1,4 +1,4 @@
-"""Many runs out of one description: seeds and grids. No JAX here."""
+"""Many runs from one description: seeds, grids and picks. No JAX here."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -8,10 +8,11 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs.options import option
+from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs.options import option
 
-# Grids of the paper, by name: sections 3.2, 3.3 and 3.5.
+# Grids of Houlsby et al. (2019), sections 3.2, 3.3 and 3.5, by name.
 GRIDS = {
     'paper': ('learning_rate=3e-5,3e-4,3e-3 epochs=3,20 adapter_size=8,64,256'),
     'paper_additional': (
@@ -29,10 +30,10 @@ GRIDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Which runs to make out of one description; every field is a flag."""
+  """Runs to make out of one description; every field is a flag."""
   preset: str = option(
-      '', "Settings to start from, 'paper' or 'adapter_bert'; flags given "
-      'beside it win.')
+      '', "Settings to start from, 'paper' or 'adapter_bert'; explicit flags "
+      'win.')
   seeds: str = option('', "Seeds, like '0-4' or '0,3'; --seed when empty.")
   grid: str = option(
       '', "Settings to cross: 'adapter_size=8,64 learning_rate=1e-4,3e-4'; "
@@ -46,15 +47,23 @@ class Options:
       '', 'Folder of records: finished runs are looked up and put there.')
 
 
-def parse_seeds(text: str, flag: str = '--seeds') -> tuple[int, ...]:
-  """Returns the numbers of '0-4,7', in order; UserError if not of that form."""
+def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
+  """Returns the numbers of '0-4,7', in order.
+
+  Args:
+    text: Seeds and ranges of seeds.
+    name: Name of the setting, for the message.
+
+  Raises:
+    errors.UserError: `text` is not of that form.
+  """
   seeds = set()
   for part in text.split(','):
     first, dash, last = part.strip().partition('-')
     if not first.isdecimal() or (dash and not last.isdecimal()) or (
         dash and int(last) < int(first)):
       raise errors.UserError(
-          f"{flag}: {text!r} is not of the form '0-4' or '0,3'")
+          f"{name}: {text!r} is not of the form '0-4' or '0,3'")
     seeds.update(range(int(first), int(last if dash else first) + 1))
   return tuple(sorted(seeds))
 
@@ -66,33 +75,34 @@ def _parse_value(name: str, kind: type, text: str) -> Any:
     return kind(text)
   except (KeyError, ValueError) as error:
     raise errors.UserError(
-        f'--grid: {name}={text} is not of type {kind.__name__}') from error
+        f'`grid`: {name}={text} is not of type {kind.__name__}') from error
 
 
 def parse_grid(text: str) -> list[dict[str, Any]]:
   """Returns the points of a grid: {field of Config: value} each.
 
   Args:
-    text: As the flag `--grid`; '' has one point without settings.
+    text: A grid as in the flag; '' has one point without settings.
 
   Raises:
-    options.UserError: an unknown setting or a value of another type.
+    errors.UserError: an unknown setting or a value of another type.
   """
+  places = options.marked(config_lib.Config, 'where')
   kinds = {f.name: f.type for f in dataclasses.fields(config_lib.Config)
-           if f.name not in config_lib.PATHS}
+           if f.name not in places}
   points = []
   for one in GRIDS.get(text.strip(), text).split(';'):
     axes = []
     for axis in one.split():
       name, equals, values = axis.removeprefix('--').partition('=')
       if name not in kinds:
-        raise errors.unknown('--grid', name, kinds)
+        raise errors.unknown('`grid`', name, kinds)
       if not equals or not values:
         raise errors.UserError(
-            f'--grid: {axis!r} is not of the form name=value,value')
+            f'`grid`: {axis!r} is not of the form name=value,value')
       if name == 'seed':
         axes.append([(name, seed) for seed in parse_seeds(
-            values.replace('|', ','), '--grid: seed')])
+            values.replace('|', ','), '`grid`: seed')])
         continue
       split = values.split('|' if '|' in values else ',')
       axes.append([(name, _parse_value(name, kinds[name], v)) for v in split])
@@ -101,30 +111,37 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
 
 
 def expand(
-    config: config_lib.Config, grid: str = '', seeds: str = ''
-) -> list[config_lib.Config]:
-  """Returns the runs of a grid and seeds around the settings, each once."""
-  numbers = parse_seeds(seeds) if seeds else (config.seed,)
-  runs = [
-      dataclasses.replace(config, **{'seed': seed, **point})
-      for point in parse_grid(grid) for seed in numbers]
-  return list(dict.fromkeys(runs))
-
-
-def expand_all(
     configs: Iterable[config_lib.Config], many: Options
 ) -> list[config_lib.Config]:
-  """Returns the runs of several settings, each with a folder of its own."""
+  """Returns the runs of grid and seeds around each of some settings.
+
+  Args:
+    configs: One for each task.
+    many: Grid and seeds.
+
+  Returns:
+    Every run once; of several runs each has a workdir of its own.
+  """
+  runs = []
   configs = list(configs)
-  runs = [run for config in configs
-          for run in expand(config, many.grid, many.seeds)]
+  points = parse_grid(many.grid)
+  for config in configs:
+    seeds = parse_seeds(many.seeds) if many.seeds else (config.seed,)
+    runs += [dataclasses.replace(config, **{'seed': seed, **point})
+             for point in points for seed in seeds]
+  runs = list(dict.fromkeys(runs))
   return placed(runs, configs[0].workdir) if len(runs) > 1 else runs
 
 
 def placed(
     configs: Iterable[config_lib.Config], root: str
 ) -> list[config_lib.Config]:
-  """Returns the runs with a folder each below `root`, their own if ''."""
+  """Returns the runs with a workdir each below `root`, their own if ''.
+
+  Args:
+    configs: Settings of the runs.
+    root: Folder of all workdirs.
+  """
   return [dataclasses.replace(config, workdir=root and os.path.join(
       root, config.task_name, name_of(config))) for config in configs]
 
@@ -137,46 +154,54 @@ def name_of(config: config_lib.Config) -> str:
 def describe(
     config: config_lib.Config, among: Iterable[config_lib.Config]
 ) -> str:
-  """Returns the task of a run and its settings that vary among some runs."""
+  """Returns the task of a run and its settings that vary among some runs.
+
+  Args:
+    config: Settings of the run.
+    among: Settings of all runs.
+  """
   among = list(among)
-  names = [
-      f.name for f in dataclasses.fields(config)
-      if f.name not in (*config_lib.PATHS, 'task', 'train_file', 'dev_file',
-                        'test_file')
-      and len({getattr(other, f.name) for other in among}) > 1]
+  hidden = {'task', *options.marked(config_lib.Config, 'where'),
+            *options.marked(config_lib.Config, 'path')}
+  names = [f.name for f in dataclasses.fields(config) if f.name not in hidden
+           and len({getattr(other, f.name) for other in among}) > 1]
   return ' '.join([config.task_name,
                    *(f'--{name}={getattr(config, name)}' for name in names)])
 
 
-def unpicked(config: config_lib.Config, pick: Sequence[str]) -> tuple[Any, ...]:
-  return tuple(
-      getattr(config, f.name) for f in dataclasses.fields(config)
-      if f.name not in (*pick, 'seed', *config_lib.PATHS))
-
-
-def parse_pick(text: str, grid: str) -> tuple[str, ...]:
-  """Returns the names of `--pick`, which the grid must have."""
-  names = tuple(name.strip() for name in text.split(',') if name.strip())
-  crossed = {name for point in parse_grid(grid) for name in point}
+def parse_pick(many: Options) -> tuple[str, ...]:
+  """Returns the names of `pick`; UserError for one that no grid crosses."""
+  names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
+  crossed = {name for point in parse_grid(many.grid) for name in point}
   for name in names:
     if name not in crossed:
-      raise errors.UserError(f'--pick: {name} is not in --grid={grid!r}')
+      raise errors.UserError(
+          f'`pick`: {name} is not in `grid={many.grid!r}`')
   return names
 
 
 def pick_best(
-    configs: Sequence[config_lib.Config], records: Sequence[records_lib.Record],
-    pick: Sequence[str],
+    runs: Sequence[config_lib.Config],
+    records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
+    stand_in: bool = False,
 ) -> list[config_lib.Config]:
-  """Returns of each group, equal but for `pick`, the run best on dev."""
-  by_name = {config_lib.digest(r.config): r for r in records}
+  """Returns the run best on dev of each set of runs equal but for `pick`.
+
+  Args:
+    runs: Settings of the runs.
+    records: Their records; None for a run without one.
+    pick: Names of the fields to pick.
+    stand_in: Whether a set without records is represented by its first run,
+      as for a forecast, or left out.
+  """
+  left_out = {*pick, 'seed', *options.marked(config_lib.Config, 'where')}
   best = {}
-  for config in configs:
-    record = by_name.get(name_of(config))
-    if record is None:
+  for run, record in zip(runs, records, strict=True):
+    if record is None and not stand_in:
       continue
-    group = unpicked(config, pick)
-    if group not in best or (
-        records_lib.primary(record) > records_lib.primary(best[group][1])):
-      best[group] = config, record
-  return [config for config, _ in best.values()]
+    score = float('-inf') if record is None else records_lib.primary(record)
+    key = tuple(getattr(run, f.name) for f in dataclasses.fields(run)
+                if f.name not in left_out)
+    if key not in best or score > best[key][1]:
+      best[key] = run, score
+  return [run for run, _ in best.values()]

@@ -1,22 +1,22 @@
-"""Units of a sweep on a Ray cluster (extra 'sweep').
+"""Launcher of a sweep's units on a Ray cluster (extra 'sweep').
 
-Every machine needs this package installed and must see the same files under the
-same paths: workdirs, own data, checkpoint folders. A worker that dies has its
-unit started again, which goes on from its last evaluation.
+Every machine needs this package, and the same files under the same paths:
+workdirs, own data, checkpoint folders. A unit whose worker dies is started
+once more and continues from its last evaluation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import functools
+import logging
 import math
 import os
 import socket
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.sweeps import engine
 
-# Settings of this process that its workers take over.
+# Environment variables that workers inherit from this process.
 _PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME',
               'GLIBC_TUNABLES')
 
@@ -28,94 +28,113 @@ def _import_ray() -> Any:
     import ray
   except ImportError as error:
     raise errors.UserError(
-        "--launcher=ray: Ray is not installed; pip install -e '.[sweep]'"
+        "`launcher=ray`: Ray is not installed; pip install -e '.[sweep]'"
     ) from error
   return ray
 
 
 def share(
-    how: engine.Options, machines: Sequence[dict[str, float]]
+    machines: Sequence[dict[str, float]], *, workers: int = 0,
+    cpus_per_worker: int = 0, gpus_per_worker: int = -1,
 ) -> tuple[int, int, int]:
   """Returns (workers, cores of each, GPUs of each).
 
   Args:
-    how: The flags; what they leave open is chosen.
-    machines: The resources of each, as Ray counts them.
+    machines: Resources of each machine, as Ray counts them.
+    workers: Units at a time; 0 for one a GPU, or one a machine.
+    cpus_per_worker: Cores; 0 for an equal share of a machine's.
+    gpus_per_worker: GPUs; -1 for 1 if the cluster has any, else 0.
 
   Raises:
-    options.UserError: no machine has what a worker is to have.
+    errors.UserError: no machine is large enough for a worker.
   """
-  gpus_there = int(sum(m.get('GPU', 0) for m in machines))
-  gpus = how.gpus_per_worker
+  all_gpus = int(sum(m.get('GPU', 0) for m in machines))
+  gpus = gpus_per_worker
   if gpus < 0:
-    gpus = 1 if gpus_there else 0
-  workers = how.workers or (
-      max(1, gpus_there // gpus) if gpus else len(machines))
-  cores = how.cpus_per_worker
+    gpus = 1 if all_gpus else 0
+  workers = workers or (
+      max(1, all_gpus // gpus) if gpus else len(machines))
+  cores = cpus_per_worker
   if not cores:
     a_machine = math.ceil(workers / len(machines))
     cores = max(1, int(min(m.get('CPU', 1) for m in machines)) // a_machine)
-  for flag, name, wanted in (
+  for field, name, wanted in (
       ('cpus_per_worker', 'CPU', cores), ('gpus_per_worker', 'GPU', gpus)):
     most = int(max(m.get(name, 0) for m in machines))
     if wanted > most:
       raise errors.UserError(
-          f'--{flag}={wanted}: no machine of the cluster has more than {most}')
+          f'`{field}={wanted}`: no machine of the cluster has more than {most}')
   return workers, cores, gpus
 
 
 @contextlib.contextmanager
-def started(how: engine.Options) -> Iterator[tuple[engine.Launch, int]]:
-  """Joins or starts a cluster; yields (launch, how many units at a time).
+def started(
+    *, address: str = '', retries: int = 3, **resources: int
+) -> Iterator[tuple[Callable[..., Iterator[tuple[int, Any]]], int]]:
+  """Joins or starts a cluster; yields (launch, number of units at a time).
+
+  Args:
+    address: 'auto' or host:port; a local cluster is started when ''.
+    retries: Restarts of a unit whose worker dies.
+    **resources: Arguments of `share`.
 
   Raises:
-    options.UserError: Ray is not installed, or the cluster not there.
+    errors.UserError: Ray is not installed, or the cluster does not answer.
   """
   ray = _import_ray()
   try:
-    if ':' in how.address:  # Ray tries for minutes, and then exits.
-      host, _, port = how.address.rpartition(':')
+    if ':' in address:  # Ray itself retries for minutes, and then exits.
+      host, _, port = address.rpartition(':')
       socket.create_connection((host, int(port)), _SECONDS_TO_ANSWER).close()
-    # A cluster started here reports to nobody unless its user wants that.
+    # No usage reports from a local cluster, unless its user wants them.
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-    ray.init(address=how.address or 'local', logging_level='warning')
+    ray.init(address=address or 'local', logging_level='warning')
   except OSError as error:
     raise errors.UserError(
-        f'--address={how.address}: cannot join a Ray cluster there ({error}); '
+        f'`address={address}`: cannot join a Ray cluster there ({error}); '
         "start one with 'ray start --head', set RAY_AUTH_MODE=token if it asks "
         'for a token, or leave the flag out') from error
   try:
     machines = [node['Resources'] for node in ray.nodes() if node['Alive']]
-    workers, cores, gpus = share(how, machines)
+    workers, cores, gpus = share(machines, **resources)
     environment = {name: os.environ[name] for name in _PASSED_ON
                    if name in os.environ}
-    # XLA makes a thread for each core that it sees, and reads this instead.
+    # XLA would make a thread for each core of the machine, and reads this.
     environment['NPROC'] = str(cores)
     task_options = dict(
-        num_cpus=cores, num_gpus=gpus, max_retries=how.retries,
+        num_cpus=cores, num_gpus=gpus, max_retries=retries,
         runtime_env={'env_vars': environment})
     yield functools.partial(_launch, ray, task_options, workers), workers
   finally:
     ray.shutdown()
 
 
+def _call(function: Callable[..., Any], shown: bool, *arguments: Any) -> Any:
+  """Calls a function in a worker, which prints messages if its driver does."""
+  if shown:
+    from adapters_jax.runs import console
+    console.show()
+  return function(*arguments)
+
+
 def _launch(
     ray: Any, task_options: dict[str, Any], workers: int,
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]],
 ) -> Iterator[tuple[int, Any]]:
-  """A sweeps.Launch with at most so many calls at a time."""
+  """An `engine.Launch` with at most so many calls at a time."""
   from adapters_jax.training import loop
-  remote = ray.remote(function).options(
+  remote = ray.remote(_call).options(
       **task_options, retry_exceptions=[loop.Interrupted])
+  shown = logging.getLogger('adapters_jax').isEnabledFor(logging.INFO)
   waiting, running = list(enumerate(calls)), {}
   while waiting or running:
     while waiting and len(running) < workers:
       number, arguments = waiting.pop(0)
-      running[remote.remote(*arguments)] = number
+      running[remote.remote(function, shown, *arguments)] = number
     for done in ray.wait(list(running))[0]:
       number = running.pop(done)
       try:
         yield number, ray.get(done)
-      except ray.exceptions.RayError as error:  # Of this unit; others go on.
+      except ray.exceptions.RayError as error:  # One unit; others continue.
         cause = getattr(error, 'cause', None) or error
         yield number, f'{type(cause).__name__}: {str(cause).splitlines()[0]}'

@@ -31,7 +31,7 @@ class Progress:
 
 
 class Interrupted(Exception):
-  """A run was asked to stop and has saved what it had."""
+  """End of a training that was stopped; its state is saved."""
 
 
 def init_progress(state: steps_lib.TrainState) -> Progress:
@@ -47,14 +47,22 @@ def steps_taken(progress: Progress) -> int:
   return int(np.asarray(progress.state.step).flat[0])
 
 
-def demand_finite(step: int, values: dict[str, Any], rate: float) -> None:
-  """Raises UserError if a step's loss or gradient norm is not finite."""
+def demand_finite(
+    step: int, values: dict[str, Any], rate: float = math.nan
+) -> None:
+  """Raises UserError if a step's loss or gradient norm is not finite.
+
+  Args:
+    step: Number of the step.
+    values: {'loss', 'grad_norm'}
+    rate: Learning rate of the step, for the message.
+  """
   if not all(math.isfinite(value) for value in values.values()):
     raise errors.UserError(
         f'the loss is {values["loss"]:.4g} and the gradient norm '
         f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
-        f'{rate:.3g}: try a lower --learning_rate, a lower '
-        '--init_scale, or a longer --warmup')
+        f'{rate:.3g}: try a lower `learning_rate`, a lower `init_scale`, or '
+        'a longer `warmup`')
 
 
 def keep_best(progress: Progress, score: Any, step: int) -> Progress:
@@ -90,36 +98,33 @@ def fit(
     steps: int,
     eval_every: int,
     evaluate: Callable[[trees.Tree, int], Any],
-    save: Callable[[Progress], None],
+    save: Callable[[Progress], None] = lambda progress: None,
+    check: Callable[[int, dict[str, Any]], None] = demand_finite,
     report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     stop: Callable[[], bool] = lambda: False,
-    rate_at: Callable[[int], float] = lambda step: float('nan'),
-    check: Callable[[int, dict[str, Any], float], None] = demand_finite,
 ) -> Progress:
   """Trains to `steps`, evaluates on the way, keeps the best tuned tree.
 
   Args:
-    train_step: Of `make_train_step`, and for a group if it is one.
-    progress: Where to go on from; its buffers are donated.
-    base: The frozen tree.
-    batch_at: The batch of each step, a pure function of its number.
-    steps: The step to end at.
-    eval_every: Evaluate after every so many steps, and at the end.
-    evaluate: (tuned, step) -> the dev score (of each run), larger is better.
-    save: Called with the progress after an evaluation and when stopped.
-    report: Called with (step, {'loss', 'grad_norm'}) one step behind; the
-      values are numpy scalars, or [runs] arrays.
+    train_step: Step of `steps.make_train_step`, for one run or for a group.
+    progress: Start, whose buffers are donated.
+    base: Frozen tree.
+    batch_at: (step) -> batch, a pure function.
+    steps: Number of the last step.
+    eval_every: Steps between evaluations; the last step is always evaluated.
+    evaluate: (tuned, step) -> dev score, or [runs] scores; larger is better.
+    save: Called with the progress after an evaluation and before a stop.
+    check: Called with (step, {'loss', 'grad_norm'}) one step late, before
+      `report`; an error of it ends the training.
+    report: Called with the same; the values are numpy scalars, or [runs].
     stop: Asked before every step.
-    rate_at: The learning rate of a step, for the message.
-    check: Called with (step, values, rate) before `report`; what it raises
-      ends the training.
 
   Returns:
-    The progress at the end.
+    Progress after the last step.
 
   Raises:
     Interrupted: `stop` said so; the progress is saved.
-    options.UserError: the loss is not finite; nothing later is saved.
+    errors.UserError: the loss is not finite; nothing later is saved.
   """
   pending = None  # Metrics of the step before, so that the device stays busy.
 
@@ -128,7 +133,7 @@ def fit(
       return
     step, metrics = pending
     values = {name: np.asarray(value)[()] for name, value in metrics.items()}
-    check(step, values, rate_at(step))
+    check(step, values)
     report(step, values)
 
   for step in range(steps_taken(progress), steps):

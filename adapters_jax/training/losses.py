@@ -14,3 +14,18 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Returns [batch] losses of scores [batch, 1], labels [batch] float."""
   return jnp.square(logits[:, 0] - labels)
+
+
+def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the cross-entropy of the first and last token of an answer.
+
+  Args:
+    logits: [batch, length, 2] Logits of first and last tokens.
+    labels: [batch, 2] int, positions of the answer's ends.
+
+  Returns:
+    [batch] Means over the two ends (Devlin et al., 2019, section 4.2).
+  """
+  ends = optax.softmax_cross_entropy_with_integer_labels(
+      logits, labels, axis=1)  # [batch, 2]
+  return ends.mean(-1)

@@ -1,6 +1,6 @@
-"""The jitted training and evaluation steps."""
+"""The jitted training and evaluation steps, and predictions by them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import functools
 from typing import Any
 
@@ -18,13 +18,13 @@ Batch = Mapping[str, np.ndarray]
 
 @flax.struct.dataclass
 class TrainState:
-  """What a training step changes.
+  """The values that a training step updates.
 
   Attributes:
-    step: int32, steps taken.
-    tuned: The partial tree that is trained.
-    opt_state: Of the optimizer, over `tuned` alone.
-    rng: Random key of the run; a step folds its number into it.
+    step: int32, number of steps taken.
+    tuned: Partial tree that is trained.
+    opt_state: State of the optimizer, for `tuned` alone.
+    rng: Random key of the run; each step folds its number into it.
   """
   step: jax.Array
   tuned: trees.Tree
@@ -35,17 +35,38 @@ class TrainState:
 def init_state(
     tuned: trees.Tree, tx: optax.GradientTransformation, rng: jax.Array
 ) -> TrainState:
-  """Returns the state before the first step; copies `tuned`."""
-  tuned = jax.tree.map(jnp.copy, tuned)  # The step donates its state.
+  """Makes the state before the first step.
+
+  Args:
+    tuned: Partial tree to train; copied.
+    tx: Optimizer.
+    rng: Scalar random key of the run; copied.
+  """
+  # The step donates its state. Without copies the first step would delete the
+  # caller's buffers, which may also be those of `base`. `jnp.asarray` and
+  # `astype` to the same type do not copy.
+  tuned = jax.tree.map(jnp.copy, tuned)
   return TrainState(
       step=jnp.zeros((), jnp.int32), tuned=tuned, opt_state=tx.init(tuned),
       rng=jnp.copy(rng))
 
 
 def inputs(batch: Batch) -> dict[str, Any]:
-  """Returns what of a batch a model reads."""
+  """Returns the arrays of a batch that are arguments of the model."""
   return {name: value for name, value in batch.items()
           if name not in ('labels', 'weights')}
+
+
+def gradient_norm(grads: trees.Tree) -> jax.Array:
+  """Returns the global L2 norm of the gradient of the trained leaves.
+
+  Leaves of the roles in `trees.UNTRAINED` are left out: the 'gradient' of
+  running statistics is a difference of moments, and drawn projections do not
+  train. So it is the norm that the optimizer clips.
+  """
+  trained, _ = trees.split(
+      grads, lambda path: trees.role(path) not in trees.UNTRAINED)
+  return optax.tree.norm(trained)
 
 
 def make_train_step(
@@ -56,22 +77,27 @@ def make_train_step(
     shardings: Any = None,
     grouped: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
-  """Returns train_step(state, base, batch) -> (state, metrics), jitted.
-
-  The state is donated. `base` is neither differentiated nor changed. The batch
-  has tokens and segments [batch, length] int32 (or hidden [batch, length, dim],
-  see `frozen`), mask [batch, length] bool, labels [batch], and weights [batch]
-  float32, zero for filler examples.
+  """Makes the jitted step that trains the tuned tree on one batch.
 
   Args:
-    model: Its `apply` returns [batch, outputs] logits.
-    tx: The optimizer of the state.
+    model: Module whose `apply` returns [batch, outputs] logits.
+    tx: Optimizer of the state.
     loss_fn: (logits [batch, outputs], labels [batch]) -> losses [batch].
-    accumulate: Parts that a batch is computed in, one after the other. The
-      gradient is that of the whole batch, but for the bits of the dropout.
-    shardings: (of the state, of the metrics) on several devices, else None.
-    grouped: Whether the step is that of a group of runs on one base: state,
-      batch and metrics then have a leading axis [runs, ...].
+    accumulate: Number of equal parts to compute a batch in, one after the
+      other. The gradient is that of the whole batch, except for the bits of
+      the dropout.
+    shardings: (shardings of the state, sharding of the metrics) on several
+      devices; None on one.
+    grouped: Whether to train a group of runs on one base. State, batch and
+      metrics then have a leading axis [runs, ...].
+
+  Returns:
+    train_step(state, base, batch) -> (state, metrics). It donates `state`, and
+    neither differentiates nor changes `base`. `batch` has tokens and segments
+    [batch, length] int32 (or hidden [batch, length, dim] float32, see
+    `frozen_cache`), mask [batch, length] bool, labels [batch], and weights
+    [batch] float32, which are 0 for filler rows. `metrics` has the float32
+    scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
 
   @jax.value_and_grad
@@ -83,8 +109,9 @@ def make_train_step(
     return jnp.sum(batch['weights'] * losses) / total
 
   def train_step(state, base, batch):
+    # Folded, not split, so that a resumed run draws the same bits.
     rng = jax.random.fold_in(state.rng, state.step)
-    # The weight of the whole batch: its parts may differ in filler examples.
+    # The weight of the whole batch: its parts may differ in filler rows.
     total = jnp.sum(batch['weights'])
 
     def add_part(sums, part):
@@ -103,17 +130,25 @@ def make_train_step(
     state = state.replace(
         step=state.step + 1, opt_state=opt_state,
         tuned=optax.apply_updates(state.tuned, updates))
-    return state, {'loss': loss, 'grad_norm': optax.tree.norm(grads)}
+    return state, {'loss': loss, 'grad_norm': gradient_norm(grads)}
 
   if grouped:
     train_step = jax.vmap(train_step, in_axes=(0, None, 0))
+  # Donation works in the outermost jit only: within another jit it is lost.
   return jax.jit(train_step, donate_argnums=0, out_shardings=shardings)
 
 
 def _in_parts(batch: Batch, parts: int) -> dict[str, jax.Array]:
-  """Returns arrays [parts, batch / parts, ...], part i of rows i, i + parts, ..
+  """Cuts a batch in parts of rows i, i + parts, i + 2 * parts, ...
 
-  So every device finds its share of each part among its own rows.
+  Strided, so that each device has its share of every part among its own rows.
+
+  Args:
+    batch: Arrays [batch, ...].
+    parts: Number of parts, a divisor of the batch.
+
+  Returns:
+    Arrays [parts, batch / parts, ...].
   """
   return {
       name: value.reshape(-1, parts, *value.shape[1:]).swapaxes(0, 1)
@@ -123,11 +158,14 @@ def _in_parts(batch: Batch, parts: int) -> dict[str, jax.Array]:
 def make_eval_step(
     model: nn.Module, *, shardings: Any = None
 ) -> Callable[..., jax.Array]:
-  """Returns eval_step(base, tuned, batch) -> [batch, outputs], jitted.
+  """Makes the jitted forward pass.
 
   Args:
-    model: Its `apply` returns [batch, outputs] logits.
-    shardings: Of the result on several devices, else None.
+    model: Module whose `apply` returns [batch, outputs] logits.
+    shardings: Sharding of the logits on several devices; None on one.
+
+  Returns:
+    eval_step(base, tuned, batch) -> [batch, outputs] logits.
   """
 
   @functools.partial(jax.jit, out_shardings=shardings)
@@ -139,20 +177,23 @@ def make_eval_step(
 
 def predict(
     eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
-    batches: list[tuple[np.ndarray, Batch]], examples: int,
+    batches: Iterable[tuple[np.ndarray, Batch]], examples: int,
 ) -> np.ndarray:
-  """Returns the logits of a split, every example exactly once, in its order.
+  """Computes the logits of a split, in the order of its examples.
 
   Args:
-    eval_step: Of `make_eval_step`.
-    base: The frozen tree.
-    tuned: The tuned tree.
-    batches: (rows, batch): batch row i is example rows[i]; rows beyond
-      len(rows) are filler.
-    examples: How many examples the split has.
+    eval_step: Step from `make_eval_step`.
+    base: Frozen tree.
+    tuned: Tuned tree.
+    batches: (rows, batch) pairs that hold every example exactly once. Batch
+      row i is example rows[i]; further batch rows are filler.
+    examples: Number of examples of the split.
 
   Returns:
     [examples, outputs] float32.
+
+  Raises:
+    ValueError: the batches lack or repeat an example.
   """
   logits, seen = None, np.zeros(examples, np.int32)
   for rows, batch in batches:
@@ -166,3 +207,24 @@ def predict(
   return logits
 
 
+def predict_ragged(
+    eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
+    batches: Iterable[tuple[np.ndarray, Batch]], examples: int,
+) -> list[np.ndarray]:
+  """Computes the logits of a split with one output for every token.
+
+  Args:
+    eval_step: Step from `make_eval_step`.
+    base: Frozen tree.
+    tuned: Tuned tree.
+    batches: (rows, batch) pairs, as for `predict`.
+    examples: Number of examples of the split.
+
+  Returns:
+    [length, outputs] for each example, padding included.
+  """
+  logits = [None] * examples
+  for rows, batch in batches:
+    for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
+      logits[row] = one
+  return logits

@@ -40,8 +40,6 @@ class ResultsTest(parameterized.TestCase):
     found = list(records.read_all(self.folder))
     self.assertEqual(found, [a, b])
     self.assertEqual(records.best(found), b)
-    self.assertEqual(records.find(found, a.config), a)
-    self.assertIsNone(records.find(found, {**a.config, 'seed': 9}))
     self.assertLen(os.listdir(os.path.join(self.folder, 'x')), 2)
     with self.assertRaisesRegex(ValueError, 'other.json is not a record'):
       records.read(os.path.join(self.folder, 'other.json'))

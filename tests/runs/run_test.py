@@ -20,6 +20,7 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
+from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import loop
 from adapters_jax import trees
 
@@ -60,7 +61,7 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert sorted(os.listdir(config.workdir)) == [
       '.lock', 'adapter', 'record.json', 'run.json']
   out = capsys.readouterr().out
-  assert 'what trains' in out and 'step 12' in out and 'test: accuracy' in out
+  assert 'trained parameters' in out and 'step 12' in out and 'test: accuracy' in out
 
   assert run.run(config, 'glue') == record  # Finished: no second training.
   assert 'finished before' in capsys.readouterr().out
@@ -72,12 +73,12 @@ def test_the_best_step_is_the_saved_one(config):
   assert record.metrics['dev']['accuracy'] == max(scores.values())
   assert scores[record.best_step] == max(scores.values())
   loaded = prediction.load(config.workdir, config.checkpoint)
-  task, splits, _ = run.prepare.load_data(config)
-  logits = prediction.logits(loaded, splits['dev'].texts)
+  task, splits, _ = setup_lib.load_data(config)
+  logits = prediction.logits(*loaded, splits['dev'].texts)
   answers = logits.argmax(-1)
   assert np.mean(answers == splits['dev'].labels) == pytest.approx(
       record.metrics['dev']['accuracy'])
-  assert loaded.labels == task.labels
+  assert loaded[1].labels == task.labels
 
 
 def test_killed_and_resumed_is_bit_equal(config, tmp_path):
@@ -95,7 +96,7 @@ def test_killed_and_resumed_is_bit_equal(config, tmp_path):
   # Once after the first evaluation, once in the middle of an interval.
   with interrupt_at(3), pytest.raises(loop.Interrupted):
     run.run(parts, 'glue')
-  with pytest.raises(errors.UserError, match='--resume'):
+  with pytest.raises(errors.UserError, match='`resume`'):
     run.run(parts, 'glue')
   parts = dataclasses.replace(parts, resume=True)
   with interrupt_at(9), pytest.raises(
@@ -128,7 +129,7 @@ def test_baselines_run_and_reload(config, tune):
   record = run.run(config, 'glue')
   assert 'adapter' not in record.roles
   loaded = prediction.load(config.workdir, config.checkpoint)
-  assert prediction.logits(loaded, [('good film',)]).shape == (1, 2)
+  assert prediction.logits(*loaded, [('good film',)]).shape == (1, 2)
 
 
 def test_regression(config, tmp_path):
@@ -157,17 +158,18 @@ def test_collapse_is_reported(config):
 
 def test_a_subset_is_fixed_and_named(config, tmp_path):
   subset = dataclasses.replace(config, train_examples=20, max_steps=1)
-  _, first, notes = run.prepare.load_data(subset)
-  _, second, _ = run.prepare.load_data(
-      dataclasses.replace(subset, seed=7))
-  assert notes == ['trained on 20 of 60 examples']
-  assert first['train'].texts == second['train'].texts
-  assert len(first['train']) == 20
+  first = setup_lib.prepare(subset)
+  second = setup_lib.prepare(dataclasses.replace(subset, seed=7))
+  assert first.notes == ('trained on 20 of 60 examples',)
+  assert len(first.splits['train']) == 20
+  for a, b in zip(first.splits['train'].tokens, second.splits['train'].tokens,
+                  strict=True):
+    np.testing.assert_array_equal(a, b)
 
 
 def test_bfloat16_base_and_float32_tuned(config):
   half = dataclasses.replace(config, precision='bfloat16', max_steps=2)
-  setup = run.prepare.prepare(half)
+  setup = setup_lib.prepare(half)
   assert {leaf.dtype.name for leaf in jax.tree.leaves(setup.base)} == {
       'bfloat16'}
   assert {leaf.dtype.name for leaf in jax.tree.leaves(setup.tuned)} == {
@@ -192,31 +194,30 @@ def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
 
 @pytest.mark.parametrize('changed, message', [
     ({'task': 'colla', 'train_file': '', 'dev_file': '', 'test_file': ''},
-     'task: .*did you mean cola'),
-    ({'checkpoint': 'minilm'}, 'checkpoint: .*minilm-l6'),
-    ({'tune': 'adapter'}, '--tune: .*adapters'),
-    ({'adapter_size': 0}, '--adapter_size=0'),
-    ({'adapter_layers': '0-3'}, '--adapter_layers: there is no layer 3'),
-    ({'adapter_sites': 'ffn'}, 'adapter_sites: .*ffn_output'),
-    ({'activation': 'rely'}, 'activation: .*relu'),
-    ({'init_scale': -1.0}, '--init_scale=-1.0'),
-    ({'max_length': 41}, '--max_length=41: the model has 40 positions'),
-    ({'tune': 'top_k', 'top_k': 4}, '--top_k=4: the model has 3 layers'),
-    ({'learning_rate': 0.0}, '--learning_rate=0.0'),
-    ({'precision': 'float16'}, '--precision'),
-    ({'head_input': 'mean'}, '--head_input'),
-    ({'epochs': 0.0, 'max_steps': 0}, '--epochs'),
-    ({'dev_file': ''}, '--train_file and --dev_file'),
-    ({'dev_file': 'nowhere.tsv'}, '--dev_file: there is no file nowhere.tsv'),
-    ({'text_columns': 'a,b,c'}, '--text_columns'),
+     'task`: .*did you mean cola'),
+    ({'checkpoint': 'minilm'}, 'checkpoint`: .*minilm-l6'),
+    ({'tune': 'adapter'}, '`tune`: .*adapters'),
+    ({'adapter_size': 0}, '`adapter_size=0'),
+    ({'adapter_layers': '0-3'}, '`adapter_layers`: there is no layer 3'),
+    ({'adapter_sites': 'ffn'}, 'adapter_sites`?: .*ffn_output'),
+    ({'activation': 'rely'}, 'activation`?: .*relu'),
+    ({'init_scale': -1.0}, '`init_scale=-1.0'),
+    ({'max_length': 41}, '`max_length=41`: the model has 40 positions'),
+    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 3 layers'),
+    ({'learning_rate': 0.0}, '`learning_rate=0.0'),
+    ({'precision': 'float16'}, '`precision'),
+    ({'head_input': 'mean'}, '`head_input'),
+    ({'epochs': 0.0, 'max_steps': 0}, '`epochs'),
+    ({'dev_file': ''}, '`train_file` and `dev_file`'),
+    ({'dev_file': 'nowhere.tsv'}, '`dev_file`: there is no file nowhere.tsv'),
+    ({'text_columns': 'a,b,c'}, '`text_columns'),
 ])
 def test_wrong_settings_name_the_flag_and_load_nothing(
     config, changed, message):
-  wrong = dataclasses.replace(config, **changed)
   loaded = AssertionError('loaded something')
-  with mock.patch.object(run.prepare, 'prepare', side_effect=loaded):
+  with mock.patch.object(setup_lib, 'load_data', side_effect=loaded):
     with pytest.raises(errors.UserError, match=message) as error:
-      run.run(wrong, 'glue')
+      run.run(dataclasses.replace(config, **changed), 'glue')
   assert '\n' not in str(error.value)
   assert not os.path.exists(config.workdir)
 
@@ -262,7 +263,7 @@ def test_flags_that_do_not_parse(flags, message):
 
 
 def test_every_setting_is_a_flag():
-  help_text = command('--help').stdout
+  help_text = command('`help').stdout
   for field in dataclasses.fields(config_lib.Config):
     assert f'--{field.name}' in help_text or f'--[no]{field.name}' in help_text
 

@@ -1,5 +1,7 @@
 """Tests of units and sweeps, with units that train nothing."""
 
+import contextlib
+import io
 import os
 from unittest import mock
 
@@ -9,17 +11,16 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
-from adapters_jax.sweeps import campaign
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import forecast
-from adapters_jax.sweeps import units
+from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
 
 
 class FakeUnits:
-  """Stands in for groups.run_unit: leaves records, trains nothing."""
+  """Stands in for vmapped.run_unit: leaves records, trains nothing."""
 
   def __init__(self, fail_at=()):
     self.made, self.fail_at = [], fail_at
@@ -42,14 +43,19 @@ class SweepTest(parameterized.TestCase):
   def in_a_folder_of_its_own(self, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
+  def runs(self, text):
+    runs = grid.expand([config_lib.Config(task='cola')],
+                       grid.Options(grid=text))
+    return [engine.absolute(run, 'glue') for run in runs]
+
   def go(self, text, group='2', records='', fake=None):
     many = grid.Options(grid=text, records=records)
-    runs = engine.expand([config_lib.Config(task='cola')], 'glue', many)
-    said, fake = [], fake or FakeUnits()
+    text, fake = io.StringIO(), fake or FakeUnits()
     with mock.patch.object(vmapped, 'run_unit', fake):
-      outcome = engine.go(runs, 'glue', records,
-                          engine.Options(group=group), None, said.append)
-    return outcome, fake, said
+      with contextlib.redirect_stdout(text):
+        outcome = engine.go([config_lib.Config(task='cola')], 'glue', many,
+                            engine.Options(group=group))
+    return outcome, fake, text.getvalue().splitlines()
 
   def test_groups_are_of_equal_shapes_and_about_one_size(self):
     outcome, fake, said = self.go(
@@ -90,49 +96,43 @@ class SweepTest(parameterized.TestCase):
     self.assertIn('1: 500 ms, 2: 250 ms, 4: 300 ms; groups of 2', said[1])
 
   def test_a_run_begun_alone_goes_on_alone(self):
-    runs = engine.expand([config_lib.Config(task='cola')], 'glue',
-                         grid.Options(grid='seed=0-2'))
+    runs = self.runs('seed=0-2')
     os.makedirs(f'{runs[1].workdir}/resume')
     self.assertEqual(
-        units.plan(runs, runs, 'glue', len),
+        vmapped.plan(runs, runs, 'glue', len),
         [(runs[1],), (runs[0], runs[2])])
 
   def test_groups_begun_of_other_sweeps_and_finished_ones(self):
-    runs = engine.expand([config_lib.Config(task='cola')], 'glue',
-                         grid.Options(grid='seed=0-3'))
-    other = units.begin(runs[:2], 'glue')
+    runs = self.runs('seed=0-3')
+    other = vmapped.begin(runs[:2], 'glue')
     self.assertEqual(
-        units.plan(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
+        vmapped.plan(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
-    self.assertEqual(units.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
+    self.assertEqual(vmapped.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
     self.assertFalse(os.path.exists(other))
 
   @parameterized.parameters(
-      ({'launcher': 'slurm'}, {}, '--launcher: unknown'),
-      ({'group': '0'}, {}, '--group=0'), ({'group': 'two'}, {}, '--group=two'),
-      ({'launcher': 'ray', 'workers': -1}, {}, '--workers=-1'),
-      ({'launcher': 'ray', 'address': 'ray://here'}, {}, '--address=ray://here'),
-      ({'workers': 2}, {}, '--workers goes with --launcher=ray'),
-      ({}, {'pick': 'learning_rate'}, '--pick'))
-  def test_wrong_flags(self, how, many, message):
+      ({'launcher': 'slurm'}, '`launcher`: unknown'),
+      ({'group': '0'}, '`group=0'), ({'group': 'two'}, '`group=two'),
+      ({'launcher': 'ray', 'workers': -1}, '`workers=-1'),
+      ({'launcher': 'ray', 'address': 'ray://here'},
+       '`address=ray://here'),
+      ({'workers': 2}, '`workers` goes with `launcher=ray`'))
+  def test_wrong_options(self, how, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      engine.check(engine.Options(**how), grid.Options(**many))
+      engine.check(engine.Options(**how))
 
   def test_paths_hold_in_another_process(self):
-    config = config_lib.Config(train_file='a.tsv', workdir='w')
+    config = config_lib.Config(
+        train_file='a.tsv', dev_file='b.tsv', workdir='w')
     with mock.patch.object(config_lib, '_content_hash', lambda path: 'x'):
-      placed = engine.placed(config, 'glue')
+      placed = engine.absolute(config, 'glue')
     self.assertTrue(os.path.isabs(placed.train_file))
     self.assertTrue(os.path.isabs(placed.workdir))
-    self.assertEqual(placed.dev_file, '')
-
-  def test_several_hosts_are_not_for_sweeps(self):
-    with self.assertRaisesRegex(errors.UserError, '--coordinator'):
-      engine.expand([config_lib.Config(coordinator='auto')], 'glue',
-                    grid.Options())
+    self.assertEqual(placed.test_file, '')
 
   def test_a_record_of_a_group_counts_for_its_settings(self):
     outcome, _, _ = self.go('seed=0-1')
     config = config_lib.Config(task='cola', seed=1)
     self.assertEqual(
-        campaign.finished(config, 'glue'), outcome.records[1])
+        outcome_lib.finished(config, 'glue'), outcome.records[1])

@@ -1,7 +1,10 @@
 """Tests of adapters_jax.grid with a run that trains nothing."""
 
+import contextlib
 import dataclasses
+import io
 import os
+from unittest import mock
 
 from absl.testing import parameterized
 import pytest
@@ -10,8 +13,12 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
-from adapters_jax.sweeps import campaign
+from adapters_jax.runs import run as run_lib
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import vmapped
 
 CONFIG = config_lib.Config(task='cola', epochs=2.0)
 
@@ -26,12 +33,15 @@ def make_record(config, dev=0.5, seconds=40.0, steps=20, **changed):
 
 
 class FakeRuns:
-  """Stands in for run.run: leaves a record, scores by the learning rate."""
+  """Stands in for vmapped.run_unit and run.run: scores by the learning rate.
+
+  Leaves records, trains nothing.
+  """
 
   def __init__(self, fail_at=()):
     self.done, self.fail_at = [], fail_at
 
-  def __call__(self, config, experiment):
+  def run(self, config, experiment, kind):
     if config.learning_rate in self.fail_at:
       raise errors.UserError('the loss is nan')
     self.done.append(config)
@@ -39,6 +49,13 @@ class FakeRuns:
     folder = workdirs.path_of(config, experiment)
     records_lib.write(os.path.join(folder, records_lib.RECORD), record)
     return record
+
+  def run_unit(self, configs, experiment, kind):
+    config, = configs
+    try:
+      return [self.run(config, experiment, kind)]
+    except errors.UserError as error:
+      return [str(error)]
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +67,13 @@ def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
        config=CONFIG, measure=lambda config: (1.0, 10.0)):
   runs = runs or FakeRuns()
   many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records)
-  return campaign.go([config], 'glue', many, runs, measure,
-                 (said if said is not None else []).append), runs
+  text = io.StringIO()
+  with mock.patch.object(vmapped, 'run_unit', runs.run_unit), mock.patch.object(
+      run_lib, 'run', runs.run), contextlib.redirect_stdout(text):
+    outcome = engine.go([config], 'glue', many, measure=measure)
+  if said is not None:
+    said += text.getvalue().splitlines()
+  return outcome, runs
 
 
 class ExpandTest(parameterized.TestCase):
@@ -63,7 +85,7 @@ class ExpandTest(parameterized.TestCase):
 
   @parameterized.parameters('4-0', 'a', '1-', '-1', '1,,2')
   def test_wrong_seeds(self, text):
-    with self.assertRaisesRegex(errors.UserError, '--seeds'):
+    with self.assertRaisesRegex(errors.UserError, '`seeds`'):
       grid.parse_seeds(text)
 
   def test_product_in_order(self):
@@ -93,20 +115,22 @@ class ExpandTest(parameterized.TestCase):
       ('tune_norms=maybe', 'not of type bool'),
       ('workdir=a', 'unknown'))
   def test_wrong_grids(self, text, message):
-    with self.assertRaisesRegex(errors.UserError, f'--grid.*{message}'):
+    with self.assertRaisesRegex(errors.UserError, f'`grid`.*{message}'):
       grid.parse_grid(text)
 
   def test_the_papers_grids(self):
-    self.assertLen(grid.expand(CONFIG, 'paper', '0-4'), 3 * 2 * 3 * 5)
+    self.assertLen(grid.expand(
+        [CONFIG], grid.Options(grid='paper', seeds='0-4')), 3 * 2 * 3 * 5)
     self.assertLen(grid.parse_grid('paper_additional'), 12 * (6 + 1 + 8))
     self.assertLen(grid.parse_grid('paper_squad'), 4 * 3 * 2 + 3 * 3)
 
   def test_a_run_is_there_once(self):
-    self.assertLen(grid.expand(CONFIG, 'seed=0,0; seed=0'), 1)
+    self.assertLen(grid.expand(
+        [CONFIG], grid.Options(grid='seed=0,0; seed=0')), 1)
 
   def test_a_workdir_holds_many_runs(self):
     config = dataclasses.replace(CONFIG, workdir='here')
-    runs = grid.expand_all([config], grid.Options(seeds='0-1'))
+    runs = grid.expand([config], grid.Options(seeds='0-1'))
     self.assertLen({run.workdir for run in runs}, 2)
     self.assertTrue(all(run.workdir.startswith('here/cola/') for run in runs))
 
@@ -141,7 +165,7 @@ class GoTest(parameterized.TestCase):
     for record in list(records_lib.read_all('kept')):
       config = dict(record.config)
       del config['optimizer']
-      path = campaign.record_path('kept', 'glue', dataclasses.replace(
+      path = outcome_lib.record_path('kept', 'glue', dataclasses.replace(
           CONFIG, learning_rate=record.config['learning_rate']))
       records_lib.write(path, dataclasses.replace(record, config=config))
     os.rename('runs', 'gone')
@@ -158,7 +182,7 @@ class GoTest(parameterized.TestCase):
                      [(8, 1), (8, 2), (64, 1), (64, 2)])
 
   def test_pick_must_be_in_the_grid(self):
-    with self.assertRaisesRegex(errors.UserError, '--pick: epochs is not in'):
+    with self.assertRaisesRegex(errors.UserError, '`pick`: epochs is not in'):
       go('learning_rate=1e-4,1e-2', pick='epochs')
 
   def test_a_failure_does_not_end_the_others(self):
@@ -198,9 +222,9 @@ class CostTest(parameterized.TestCase):
   def test_finished_runs_alike_tell_the_time(self):
     # 20 steps in 2 epochs took 40 s.
     record = make_record(dataclasses.replace(CONFIG, seed=5, adapter_size=8))
-    self.assertEqual(campaign.cost(CONFIG, [record]), (2.0, 10.0))
+    self.assertEqual(forecast.cost(CONFIG, [record]), (2.0, 10.0))
     longer = dataclasses.replace(CONFIG, epochs=9.0)
-    hours = campaign.estimate([longer], [record], measure=None)
+    hours = forecast.hours([longer], [record], measure=None)
     self.assertAlmostEqual(hours, 9 * 10 * 2 / 3600)
 
   @parameterized.parameters(
@@ -208,4 +232,4 @@ class CostTest(parameterized.TestCase):
       {'batch_size': 8})
   def test_others_do_not(self, **changed):
     record = make_record(dataclasses.replace(CONFIG, **changed))
-    self.assertIsNone(campaign.cost(CONFIG, [record]))
+    self.assertIsNone(forecast.cost(CONFIG, [record]))

@@ -15,10 +15,12 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
-from adapters_jax.runs import steps
+from adapters_jax.runs import session
+from adapters_jax.runs.kinds import classification
+from adapters_jax.runs import compiled
+from adapters_jax.runs import group as group_lib
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import units
 from adapters_jax.sweeps import vmapped
 from adapters_jax.training import loop
 from adapters_jax import trees
@@ -62,7 +64,7 @@ class Trained:
   """A group that ran undisturbed, and what its training ended with."""
   configs: list[config_lib.Config]
   found: list[records.Record | str]
-  group: vmapped.Group
+  group: group_lib.Group
   progress: loop.Progress
 
 
@@ -71,24 +73,24 @@ def trained(checkpoint, own_files, tmp_path_factory):
   """Trains a group of CHANGES."""
   configs = configs_in(
       tmp_path_factory.mktemp('group'), checkpoint, own_files)
-  train, seen = vmapped._train, []
+  train, seen = group_lib.train, []
 
-  def watched(group, *rest):
-    progress, log = train(group, *rest)
+  def watched(group, *rest, **more):
+    progress, log = train(group, *rest, **more)
     seen.extend((group, progress))
     return progress, log
 
-  with mock.patch.object(run, 'enable_compilation_cache', lambda: None):
-    with mock.patch.object(vmapped, '_train', watched):
-      found = vmapped.run_group(configs, 'glue')
+  with mock.patch.object(session, 'enable_compilation_cache', lambda: None):
+    with mock.patch.object(group_lib, 'train', watched):
+      found = vmapped.run_unit(configs, 'glue', classification.KIND)
   return Trained(configs, found, *seen)
 
 
 def in_the_order_of_groups(config, mesh):
   """Prepares a single run whose lengths come as a group's do."""
-  setup = run.CLASSIFICATION.prepare(config, mesh)
+  setup = classification.KIND.prepare(config, mesh)
   return dataclasses.replace(setup, schedule=dataclasses.replace(
-      setup.schedule, order_seed=vmapped.ORDER_SEED))
+      setup.schedule, order_seed=group_lib.ORDER_SEED))
 
 
 def test_a_group_equals_single_runs_of_its_order(trained, tmp_path):
@@ -96,7 +98,7 @@ def test_a_group_equals_single_runs_of_its_order(trained, tmp_path):
   config, record = trained.configs[1], trained.found[1]
   alone = dataclasses.replace(config, workdir=str(tmp_path / 'alone'))
   single = run.run(alone, 'glue', dataclasses.replace(
-      run.CLASSIFICATION, prepare=in_the_order_of_groups))
+      classification.KIND, prepare=in_the_order_of_groups))
   assert record.config == single.config
   assert record.metrics == single.metrics
   assert (record.best_step, record.roles, record.total_params) == (
@@ -128,11 +130,11 @@ def test_what_pads_an_adapter_stays_zero(trained):
 
 
 def test_a_narrow_run_starts_as_it_would_alone(trained):
-  alone = run.CLASSIFICATION.prepare(trained.configs[1]).tuned
-  padded = vmapped.widen(alone, trained.group.setup.tuned)
-  for tree in (trained.group.members[1].tuned, vmapped.narrow(padded, alone)):
+  alone = classification.KIND.prepare(trained.configs[1]).tuned
+  padded = group_lib.widen(alone, trained.group.setup.tuned)
+  for tree in (trained.group.members[1].tuned, group_lib.narrow(padded, alone)):
     jax.tree.map(np.testing.assert_array_equal, tree, alone)
-  start = trees.take(vmapped.initial(trained.group).state.tuned, 1)
+  start = trees.take(group_lib.initial(trained.group).state.tuned, 1)
   jax.tree.map(np.testing.assert_array_equal, start, padded)
 
 
@@ -141,24 +143,24 @@ def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
       dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
                           norm_layers='same', buckets=0)
       for config in configs_in(tmp_path, checkpoint, own_files)]
-  group = vmapped.assemble(configs[:2], run.CLASSIFICATION)
-  alone = run.CLASSIFICATION.prepare(configs[1])
+  group = group_lib.assemble(configs[:2], classification.KIND)
+  alone = classification.KIND.prepare(configs[1])
   jax.tree.map(
       np.testing.assert_array_equal, group.members[1].tuned, alone.tuned)
-  assert vmapped.make_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
+  assert group_lib.make_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
   assert jax.tree.structure(group.setup.base) == jax.tree.structure(alone.base)
 
 
 def test_a_diverged_run_fails_alone(trained):
   found = trained.found
-  assert 'try a lower --learning_rate' in found[2] and '1e+30' in found[2]
+  assert 'try a lower `learning_rate`' in found[2] and '1e+30' in found[2]
   assert not os.path.exists(f'{trained.configs[2].workdir}/record.json')
   for config, record in zip(trained.configs[:2], found):
     assert records.read(f'{config.workdir}/record.json') == record
     assert len(record.history) == 2
     assert sorted(os.listdir(config.workdir)) == [
         '.lock', 'adapter', 'record.json', 'run.json']
-  assert not os.path.exists(units.folder_of(trained.configs, 'glue'))
+  assert not os.path.exists(vmapped.folder_of(trained.configs, 'glue'))
 
 
 def test_killed_groups_go_on_to_bit_equal_results(
@@ -177,12 +179,12 @@ def test_killed_groups_go_on_to_bit_equal_results(
     raise RuntimeError('killed')
 
   with at_step_6(die), pytest.raises(RuntimeError, match='killed'):
-    vmapped.run_group(configs, 'glue')
-  planned = units.plan(configs, configs, 'glue', lambda runs: 1)
+    vmapped.run_unit(configs, 'glue', classification.KIND)
+  planned = vmapped.plan(configs, configs, 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]  # As the group that it was.
   with at_step_6(lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
       loop.Interrupted, match='7 of 8'):
-    vmapped.run_group(configs, 'glue')
+    vmapped.run_unit(configs, 'glue', classification.KIND)
 
   def save_one(folder, *rest):
     if folder == configs[1].workdir:
@@ -190,11 +192,11 @@ def test_killed_groups_go_on_to_bit_equal_results(
     save(folder, *rest)
 
   with mock.patch.object(run, 'save', save_one), pytest.raises(RuntimeError):
-    vmapped.run_group(configs, 'glue')
+    vmapped.run_unit(configs, 'glue', classification.KIND)
   written = os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns
-  planned = units.plan(configs, configs[1:], 'glue', lambda runs: 1)
+  planned = vmapped.plan(configs, configs[1:], 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]
-  found = vmapped.run_group(configs, 'glue')
+  found = vmapped.run_unit(configs, 'glue', classification.KIND)
   assert os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns == written
   assert_same_runs(found, trained.found, configs, trained.configs)
 
@@ -202,9 +204,9 @@ def test_killed_groups_go_on_to_bit_equal_results(
 def test_group_sizes_are_measured(checkpoint, own_files, tmp_path):
   # The programs of the tests above, which need not be compiled again.
   configs = configs_in(tmp_path, checkpoint, own_files)
-  found = forecast.measure_groups(configs, run.CLASSIFICATION, [3])
+  found = forecast.measure_groups(configs, classification.KIND, [3])
   assert list(found) == [3] and found[3] > 0
-  found = forecast.measure_groups(configs[1:2], run.CLASSIFICATION, [1])
+  found = forecast.measure_groups(configs[1:2], classification.KIND, [1])
   assert list(found) == [1] and found[1] > 0
   assert not os.listdir(tmp_path)  # Nothing is kept.
 
@@ -212,24 +214,24 @@ def test_group_sizes_are_measured(checkpoint, own_files, tmp_path):
 def test_a_single_run_is_timed_with_one_program(
     checkpoint, own_files, tmp_path):
   config, = configs_in(tmp_path, checkpoint, own_files, CHANGES[1:2])
-  steps._train_step.cache_clear()  # Other tests may have left one.
-  with forecast.assembled([config], run.CLASSIFICATION) as group:
-    step, batch = forecast.make_group_step(group, run.CLASSIFICATION, 0)
+  compiled._train_step.cache_clear()  # Other tests may have left one.
+  with forecast.assembled([config], classification.KIND) as group:
+    step, batch = forecast.make_group_step(group, classification.KIND, 0)
     step(batch)
     step(batch)
-    _, compiled = steps.make_step(
-        config, group.setup, run.CLASSIFICATION.loss_of(group.setup))
-  assert compiled._cache_size() == 1
+    _, step = compiled.make_step(
+        config, group.setup, classification.KIND.loss_of(group.setup))
+  assert step._cache_size() == 1
 
 
 def test_the_crossover_is_measured_in_turns(checkpoint, own_files, tmp_path):
   configs = configs_in(tmp_path, checkpoint, own_files)
-  with forecast.assembled(configs, run.CLASSIFICATION) as group:
+  with forecast.assembled(configs, classification.KIND) as group:
     schedule = group.members[0].schedule
     chosen = crossover.some_steps(schedule)
     found = crossover.in_turns({
         size: forecast.make_group_step(
-            group.first(size), run.CLASSIFICATION, chosen[-1])
+            group.first(size), classification.KIND, chosen[-1])
         for size in (1, 3)}, 2)
   lengths = [schedule.at(step).length for step in range(4)]
   assert [schedule.at(step).length for step in chosen] == sorted(set(lengths))
@@ -260,4 +262,4 @@ def test_only_runs_of_one_shape_are_a_group(checkpoint, own_files, tmp_path):
   configs = configs_in(
       tmp_path, checkpoint, own_files, ({'seed': 1}, {'batch_size': 8}))
   with pytest.raises(ValueError, match='may differ in seed'):
-    vmapped.run_group(configs, 'glue')
+    vmapped.run_unit(configs, 'glue', classification.KIND)

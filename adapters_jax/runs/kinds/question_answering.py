@@ -1,41 +1,32 @@
-"""Answers as spans of the input: the loss, and a run's pieces."""
+"""Question answering: the answer is a span of the paragraph (SQuAD v1.1)."""
 
-from collections.abc import Callable, Iterable
 import dataclasses
 
 import jax
 import numpy as np
-import optax
 
+from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
-from adapters_jax import errors
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.runs import steps
-from adapters_jax.training import steps as steps_lib
-from adapters_jax import trees
-
-
-def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns [batch] losses of logits [batch, length, 2], labels [batch, 2]."""
-  losses = optax.softmax_cross_entropy_with_integer_labels(
-      logits, labels, axis=1)  # [batch, 2]
-  return losses.mean(-1)
+from adapters_jax.runs.kinds import kind
+from adapters_jax.training import losses
+from adapters_jax.training import steps
 
 
 @dataclasses.dataclass(frozen=True)
 class SpanSetup(setup_lib.Setup):
-  """A run's pieces, and what answers are read out with.
+  """Setup of a run, with the texts from which answers are read.
 
   Attributes:
     questions: {split: questions}.
-    windows: {split: the windows that its examples are}.
+    windows: {split: windows of the paragraphs, one for each example}.
   """
   questions: dict[str, list[squad.Question]]
   windows: dict[str, list[squad.Window]]
@@ -44,13 +35,21 @@ class SpanSetup(setup_lib.Setup):
 def prepare(
     config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
 ) -> SpanSetup:
-  """Loads the questions and the checkpoint, and initialises what is new."""
+  """Loads questions and base, and initialises the new leaves.
+
+  Args:
+    config: Settings.
+    mesh: Devices; the first one alone when None.
+
+  Raises:
+    errors.UserError: a setting for heads on [CLS].
+  """
   if config.head_input != 'cls':
     raise errors.UserError(
-        '--head_input: spans have a head on every position; leave it out')
+        '`head_input`: spans have a head on every position; leave it out')
   if config.cache_frozen:
     raise errors.UserError(
-        '--cache_frozen: is for tasks with a head on [CLS]; leave it out')
+        '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
   notes = []
   if config.files:
     questions = {name: squad.read_json(path)
@@ -76,25 +75,18 @@ def prepare(
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
 
-def window_logits(
-    eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
-    batches: Iterable[tuple[np.ndarray, steps_lib.Batch]], windows: int,
-) -> list[np.ndarray]:
-  """Returns [length, 2] logits of each window; arguments as `predict`'s."""
-  logits = [None] * windows
-  for rows, batch in batches:
-    for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
-      logits[row] = one
-  return logits
+def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
+  """Returns score(tuned, split) -> (F1 and exact match, answers).
 
-
-def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
-  """Returns score(tuned, split) -> (F1 and exact match, answers)."""
-  eval_step = steps.make_eval(setup, batch_size)
+  Args:
+    setup: Setup of the run.
+    batch_size: Windows a batch.
+  """
+  eval_step = compiled.make_eval(setup, batch_size)
 
   def score(tuned, split):
     examples, asked = setup.splits[split], setup.questions[split]
-    logits = window_logits(
+    logits = steps.predict_ragged(
         eval_step, setup.base, tuned, batching.eval_batches(
             examples, setup.schedule.buckets, batch_size,
             setup.schedule.local_rows), len(examples))
@@ -105,10 +97,10 @@ def make_score(setup: SpanSetup, batch_size: int) -> run.Score:
   return score
 
 
-def loss_of(setup: SpanSetup) -> steps.Loss:
+def loss_of(setup: SpanSetup) -> compiled.Loss:
   """Returns the loss of a run."""
   del setup
-  return span_loss
+  return losses.span_loss
 
 
-KIND = run.Kind(squad.find, prepare, make_score, loss_of)
+KIND = kind.Kind(squad.find, prepare, make_score, loss_of, 'tokens')

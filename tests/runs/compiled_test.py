@@ -1,4 +1,4 @@
-"""Tests of steps: what runs of one process share."""
+"""Tests of compiled steps: what runs of one process share."""
 
 import dataclasses
 
@@ -7,15 +7,15 @@ import pytest
 
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.runs import steps
+from adapters_jax.runs import compiled
 from adapters_jax.training import losses as losses_lib
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
   """Lets each test begin without the steps of others."""
-  steps._train_step.cache_clear()
-  steps._eval_step.cache_clear()
+  compiled._train_step.cache_clear()
+  compiled._eval_step.cache_clear()
 
 
 @pytest.fixture
@@ -27,20 +27,20 @@ def config(checkpoint, own_files) -> config_lib.Config:
 
 def make(config):
   setup = setup_lib.prepare(config)
-  tx, step = steps.make_step(config, setup, losses_lib.cross_entropy)
-  return setup, steps.init_state(config, tx, setup.tuned), step
+  tx, step = compiled.make_step(config, setup, losses_lib.cross_entropy)
+  return setup, compiled.init_state(config, tx, setup.tuned), step
 
 
 def test_runs_of_other_seeds_and_rates_share_one_compiled_step(config):
-  losses, compiled = {}, set()
+  losses, seen = {}, set()
   for seed, rate in ((0, 1e-3), (1, 1e-3), (0, 1e-1)):
     setup, state, step = make(
         dataclasses.replace(config, seed=seed, learning_rate=rate))
     for number in range(3):
       state, metrics = step(state, setup.base, setup.schedule.batch(number))
     losses[seed, rate] = float(metrics['loss'])
-    compiled.add((id(step), step._cache_size()))
-  assert len(compiled) == 1  # What the first run compiled, and no more.
+    seen.add((id(step), step._cache_size()))
+  assert len(seen) == 1  # What the first run compiled, and no more.
   assert len(set(losses.values())) == 3  # The rate is not that of the first.
 
 
@@ -66,7 +66,7 @@ def test_models_that_are_equal_share_an_evaluation_step(config):
       dataclasses.replace(config, seed=seed)) for seed in (0, 1))
   batch = first.schedule.batch(0)
   for setup in (first, second):
-    steps.make_eval(setup, 16)(setup.base, setup.tuned, batch)
-  compiled = steps._eval_step(first.model, first.mesh)
-  assert compiled is steps._eval_step(second.model, second.mesh)
-  assert compiled._cache_size() == 1
+    compiled.make_eval(setup, 16)(setup.base, setup.tuned, batch)
+  step = compiled._eval_step(first.model, first.mesh)
+  assert step is compiled._eval_step(second.model, second.mesh)
+  assert step._cache_size() == 1

@@ -1,4 +1,4 @@
-"""The compiled steps of a run, shared by the runs of a process."""
+"""Compiled steps, shared by the runs of a process."""
 
 from collections.abc import Callable
 import functools
@@ -7,23 +7,28 @@ from typing import Any
 import jax
 import optax
 
+from adapters_jax import trees
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
-from adapters_jax.training import steps as steps_lib
-from adapters_jax import trees
+from adapters_jax.training import steps
 
 # loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
-_KEPT = 8  # Compiled steps that later runs may use again, of each kind.
+_KEPT = 8  # Compiled steps of each kind, for later runs of the process.
 
 
 def make_eval(
     setup: setup_lib.Setup, batch_size: int
 ) -> Callable[..., jax.Array]:
-  """Returns eval_step(base, tuned, batch) -> logits, on the run's devices."""
+  """Returns eval_step(base, tuned, batch) -> logits, on the run's devices.
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Examples a batch, over all hosts.
+  """
   mesh = setup.mesh
   compiled = _eval_step(setup.model, mesh)
   return lambda base, tuned, batch: compiled(
@@ -32,13 +37,13 @@ def make_eval(
 
 @functools.lru_cache(maxsize=_KEPT)
 def _eval_step(model, mesh):
-  return steps_lib.make_eval_step(model, shardings=sharding.replicated(mesh))
+  return steps.make_eval_step(model, shardings=sharding.replicated(mesh))
 
 
 def _optimizer_settings(
     config: config_lib.Config, setup: setup_lib.Setup
 ) -> dict[str, Any]:
-  """Returns what decides an optimizer's program: all but the rate."""
+  """Returns the arguments that an optimizer is compiled for: not the rate."""
   return {
       'select': setup.select, 'steps': setup.steps, 'warmup': config.warmup,
       'weight_decay': config.weight_decay, 'clip_norm': config.clip_norm,
@@ -56,38 +61,38 @@ def make_optimizer(
 
 def make_step(
     config: config_lib.Config, setup: setup_lib.Setup, loss_fn: Loss,
-    runs: int = 0,
+    runs: int = 1,
 ) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
-  """Returns the optimizer and the training step of a run.
+  """Returns the optimizer and the training step of a group of runs.
 
-  Runs that differ in seed and rate alone get the same step, which is traced and
+  Groups that differ in seeds and rates alone get the same step, traced and
   compiled once: the rate is data (`optimizers.make_optimizer`).
 
   Args:
-    config: The settings.
-    setup: What the run is made of.
-    loss_fn: Of its kind, `run.Kind.loss_of`.
-    runs: If not 0, the step is that of a group of so many runs.
+    config: Settings of the group's first run.
+    setup: Setup of the group.
+    loss_fn: Loss of the kind of task.
+    runs: Number of runs; above 1 the step is vmapped over them.
   """
   tx = make_optimizer(config, setup)
   state = jax.eval_shape(
       lambda tuned: init_state(config, tx, tuned), setup.tuned)
-  if runs:
+  if runs > 1:
     state = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape), leaf.dtype),
         state)
   leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
   return tx, _train_step(
       setup.model, tuple(_optimizer_settings(config, setup).items()),
-      loss_fn, config.accumulate, bool(runs), setup.mesh,
-      tuple(leaves), structure)
+      loss_fn, config.accumulate, runs > 1, setup.mesh, tuple(leaves),
+      structure)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
   tx = optimizers.make_optimizer(learning_rate=0.0, **dict(optimizer))
-  return steps_lib.make_train_step(
+  return steps.make_train_step(
       model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
@@ -96,16 +101,27 @@ def _train_step(
 def init_state(
     config: config_lib.Config, tx: optax.GradientTransformation,
     tuned: trees.Tree,
-) -> steps_lib.TrainState:
-  """Returns the state of a run before its first step."""
+) -> steps.TrainState:
+  """Returns the state of a run before its first step.
+
+  Args:
+    config: Settings.
+    tx: Optimizer.
+    tuned: Tuned tree at its initialisation.
+  """
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-  return steps_lib.init_state(tuned, tx, rng)
+  return steps.init_state(tuned, tx, rng)
 
 
 def make_rate(
-    config: config_lib.Config, steps: int
+    config: config_lib.Config, total: int
 ) -> Callable[[int], float]:
-  """Returns rate_at(step): the learning rate of a step."""
+  """Returns rate_at(step): the learning rate of a step.
+
+  Args:
+    config: Settings.
+    total: Steps of the whole training.
+  """
   _, schedule = optimizers.OPTIMIZERS[config.optimizer]
-  shape = schedule(steps, config.warmup)
+  shape = schedule(total, config.warmup)
   return lambda step: config.learning_rate * float(shape(step))

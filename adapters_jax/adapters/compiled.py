@@ -1,0 +1,147 @@
+"""Models of adapters on a base, and their compiled steps."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import tokenizers
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.data import tokenization
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.training import precision
+from adapters_jax.training import steps
+
+Model = heads.Classifier | heads.SpanSelector
+
+
+def make_model(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
+  """Returns the model of an adapter on a base; equal ones compare equal.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter with a head.
+
+  Raises:
+    errors.UserError: an adapter without a head.
+  """
+  if adapter.outputs is None:
+    raise errors.UserError('`adapter`: it has no head to predict with')
+  shape = base.config
+  chosen = precision.choose(base.precision, shape.dim // shape.heads)
+  shape = dataclasses.replace(
+      shape, dtype=chosen.dtype, attention=chosen.attention,
+      activation=adapter.hidden_activation or shape.activation)
+  return heads.make(
+      shape, adapter.methods, adapter.outputs, adapter.head_input)
+
+
+def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
+  """Returns the leaves of the base that the adapter's model reads.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter, whose head may leave the pooler out.
+  """
+  return {name: leaves for name, leaves in base.params.items()
+          if name != 'pooler' or adapter.head_input == 'pooler'}
+
+
+def check(
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    what: str = 'the adapter',
+) -> None:
+  """Raises UserError for an adapter that the base cannot run.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    what: Name of the adapter in the message.
+  """
+  check_base(base.identity, adapter, what)
+  trees.check_same(
+      trees.overlay(params_of(base, adapter), adapter.tuned),
+      _shapes(make_model(base, adapter)), what)
+
+
+def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
+  """Raises UserError for an adapter that was trained on another base.
+
+  Args:
+    identity: Identity of the base.
+    adapter: Adapter; one of unknown origin passes.
+    what: Name of the adapter in the message.
+  """
+  if adapter.base and not base_lib.same(adapter.base, identity):
+    raise errors.UserError(
+        f'`checkpoint`: {identity} is not the base that {what} was trained on '
+        f'({adapter.base})')
+
+
+def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
+  """Returns the longest input in tokens; prompts take positions of the base.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter with a limit of its own.
+  """
+  taken = sum(config.positions_taken for config in adapter.methods)
+  return min(adapter.max_length, base.config.positions - taken)
+
+
+def matmul_precision(base: base_lib.Base) -> Any:
+  """Returns a context with the base's matmul precision, for this thread."""
+  shape = base.config
+  return jax.default_matmul_precision(
+      precision.choose(base.precision, shape.dim // shape.heads).matmul)
+
+
+# Models hash and compare by their configs, so that these caches hold from call
+# to call: a second call with the same shapes compiles nothing.
+@functools.lru_cache(maxsize=128)
+def eval_step(model: Model) -> Any:
+  """Returns the jitted step (base, tuned, batch) -> logits of a model."""
+  return steps.make_eval_step(model)
+
+
+@functools.lru_cache(maxsize=128)
+def mixed_step(model: heads.Classifier) -> Any:
+  """Returns the jitted step of a batch with an adapter for each example.
+
+  Args:
+    model: Classifier of one of the adapters.
+
+  Returns:
+    step(base, stacked, batch) -> [batch, outputs] logits. The batch has 'ids'
+    [batch] int32, the stacked adapter of each example.
+  """
+
+  @jax.jit
+  def step(base, stacked, batch):
+    return bank_lib.apply_mixed(
+        model, base, stacked, batch['ids'], batch['tokens'],
+        batch['segments'], batch['mask'])
+
+  return step
+
+
+@functools.lru_cache(maxsize=128)
+def _shapes(model: Model) -> trees.Tree:
+  return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+
+
+def tokenizer_of(base: base_lib.Base) -> tokenizers.Tokenizer:
+  """Returns the tokenizer of a base, read once."""
+  return _tokenizer(base.folder, base.identity)
+
+
+@functools.lru_cache(maxsize=8)
+def _tokenizer(folder: str, identity: str) -> tokenizers.Tokenizer:
+  del identity  # Part of the cache's key: a folder's content may change.
+  return tokenization.load(folder)

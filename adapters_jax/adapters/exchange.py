@@ -1,0 +1,230 @@
+"""Adapters between this package's folders and the files of other libraries."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import storage
+from adapters_jax.adapters.formats import adapter_bert
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.data import squad
+from adapters_jax.downloads import hub
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import encoder
+from adapters_jax.model import pretrained
+
+FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
+
+# Longest input of an imported adapter; its files do not say.
+_LENGTHS = {'tokens': 384, 'cls': 128, 'pooler': 128}
+# Files of a repository on the hub, each there or not.
+_HUB_FILES = (
+    adapterhub.WEIGHTS, 'pytorch_adapter.bin', adapterhub.HEAD_CONFIG,
+    adapterhub.HEAD_WEIGHTS, 'pytorch_model_head.bin', adapterhub.NORMS,
+    peft.WEIGHTS, 'adapter_model.bin')
+
+
+def find_format(path: str) -> str:
+  """Returns the format, one of FORMATS, of a folder or file.
+
+  Args:
+    path: Folder, or .npz file.
+
+  Raises:
+    errors.UserError: none of FORMATS.
+  """
+  if path.endswith('.npz') and os.path.isfile(path):
+    return 'adapter_bert'
+  if os.path.isfile(os.path.join(storage.folder_of(path), storage.WEIGHTS)):
+    return 'own'
+  config = os.path.join(path, adapterhub.CONFIG)
+  if not os.path.isfile(config):
+    raise errors.UserError(
+        f'`path={path}`: there is no {storage.WEIGHTS}, no '
+        f'{adapterhub.CONFIG}, and it is no .npz')
+  try:
+    with open(config, encoding='utf-8') as file:
+      values = json.load(file)
+  except ValueError as error:
+    raise errors.UserError(
+        f'`path`: {config} cannot be read ({error})') from error
+  known = isinstance(values, dict) and 'peft_type' in values
+  return 'peft' if known else 'adapterhub'
+
+
+def download(name: str) -> str:
+  """Returns the folder of an adapter repository of the Hugging Face hub.
+
+  Args:
+    name: Name of the repository, 'owner/name'.
+
+  Raises:
+    errors.UserError: no such repository, no adapter in it, or no network.
+  """
+  try:
+    folder = os.path.dirname(hub.file(name, adapterhub.CONFIG))
+  except (errors.UserError, FileNotFoundError) as error:
+    raise errors.UserError(
+        f'`path={name}`: it is neither a folder nor a .npz file, and no '
+        f'{adapterhub.CONFIG} of that name can be had from the Hugging Face '
+        'hub; check the name and the network') from error
+  revision = os.path.basename(folder)
+  for path in _HUB_FILES:
+    try:
+      hub.file(name, path, revision)
+    except FileNotFoundError:
+      continue  # The reader reports a missing file that it needs.
+  return folder
+
+
+def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
+  """Reads an adapter of any of FORMATS.
+
+  Args:
+    path: Folder, or .npz file of adapter-bert's variables.
+    shape: Shape of the base.
+
+  Returns:
+    The adapter. One of another library reads one text, up to the length usual
+    for its kind of head, as its files do not say.
+
+  Raises:
+    errors.UserError: no adapter, a damaged one, or one of another base.
+  """
+  form = find_format(path)
+  if form == 'own':
+    return _read_own(path, shape)
+  try:
+    if form == 'adapterhub':
+      adapter = adapterhub.read(path, shape)[1]
+    elif form == 'peft':
+      adapter = peft.read(path, shape)
+    else:
+      adapter = adapter_bert.from_variables(_read_npz(path), shape)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise errors.UserError(
+        f'`path={path}`: its JSON is not as it should be ({error!r})'
+    ) from error
+  answers = adapter.head_input == 'tokens'
+  return dataclasses.replace(
+      adapter, task=squad.TASK.name if answers else 'converted',
+      texts=squad.TASK.texts if answers else ('text',),
+      max_length=min(_LENGTHS[adapter.head_input], shape.positions))
+
+
+def _read_npz(path: str) -> dict[str, np.ndarray]:
+  try:
+    with np.load(path) as archive:
+      return dict(archive)
+  except Exception as error:  # The library raises several kinds.
+    raise errors.UserError(
+        f'`path`: {path} cannot be read ({error})') from error
+
+
+def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
+  adapter = adapter_lib.load(folder)
+  if not adapter.methods and adapter.method != 'layer norms':
+    raise errors.UserError(
+        f'`path={folder}`: {adapter.method} alone; the run has no adapter')
+  wanted = adapterhub.adapter_shapes(adapter.methods, shape)
+  own, _ = trees.split(
+      adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
+  trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')
+  return adapter
+
+
+def write(
+    path: str, adapter: adapter_lib.Adapter, form: str, *,
+    name: str = 'adapter', checkpoint: str = '',
+) -> list[str]:
+  """Writes an adapter in one of FORMATS.
+
+  Args:
+    path: Folder, made if absent; a .npz file for 'adapter_bert'.
+    adapter: Adapter.
+    form: One of FORMATS.
+    name: Name of the adapter in AdapterHub's files.
+    checkpoint: Name or folder of the base; that of the adapter when empty.
+
+  Returns:
+    Notes for the user.
+
+  Raises:
+    errors.UserError: an unknown format, or one that cannot hold the adapter.
+  """
+  if form not in FORMATS:
+    raise errors.unknown('`format`', form, FORMATS)
+  if form == 'own':
+    _write_own(path, adapter, checkpoint)
+    return []
+  if form == 'adapter_bert':
+    np.savez(path, **adapter_bert.to_variables(adapter))
+    return []
+  if '@' not in adapter.base:
+    checkpoint = checkpoint or adapter.base
+  shape = (pretrained.config_of(checkpoint) if checkpoint
+           else shape_of(adapter))
+  if form == 'peft':
+    if not checkpoint and any(
+        config.kind in ('embedding', 'key_value')
+        for config in adapter.methods):
+      raise _base_needed('PEFT wants the attention heads of the base')
+    return peft_writing.write(path, adapter, shape)
+  pooler = {}
+  if adapter.head_input == 'pooler' and 'pooler' not in adapter.tuned:
+    if not checkpoint:
+      raise _base_needed('the head reads the pooler of the base')
+    pooler = pretrained.load_base(pretrained.resolve(checkpoint))
+  return adapterhub.write(path, name, adapter, pooler, shape)
+
+
+def _write_own(
+    folder: str, adapter: adapter_lib.Adapter, checkpoint: str
+) -> None:
+  """Writes a folder like that of a run, for `experiments.predict`."""
+  if adapter.outputs is None:
+    raise errors.UserError(
+        '`adapter`: it has no head, which the format own needs')
+  adapter = dataclasses.replace(adapter, labels=adapter.classes)
+  if checkpoint:
+    identity = base_lib.identity(checkpoint)
+    if not base_lib.same(identity, adapter.base):  # Of another training.
+      adapter = dataclasses.replace(adapter, base=identity, settings={})
+  adapter.save(folder)
+
+
+def _base_needed(reason: str) -> errors.UserError:
+  return errors.UserError(
+      f'`base`: {reason}; give it, as in base=load_base(...)')
+
+
+def shape_of(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
+  """Returns the width and the number of layers of an adapter's base.
+
+  Only `dim` and `layers` of the result hold.
+
+  Args:
+    adapter: Adapter with a head or tuned norms, from which the width is read.
+      Its methods, or its norms, are in the last layer.
+
+  Raises:
+    errors.UserError: the tree does not show them.
+  """
+  flat = trees.flatten(adapter.tuned)
+  widths = {leaf.shape[0] for path, leaf in flat.items()
+            if path == 'head/kernel' or trees.role(path) == 'norm'}
+  everywhere = any(
+      getattr(config, 'layers', None) is None
+      and not getattr(config, 'leave_out', ()) for config in adapter.methods)
+  layers = {trees.layer_of(path) for path in flat if everywhere
+            or trees.role(path) == 'norm'} - {None}
+  if len(widths) != 1 or not layers:
+    raise _base_needed('the adapter does not show the shape of its base')
+  return encoder.BertConfig(dim=widths.pop(), layers=max(layers) + 1)

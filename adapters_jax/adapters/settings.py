@@ -1,0 +1,86 @@
+"""Adapter methods from the settings of a training run.
+
+The settings are a plain dict, so that an adapter saved with them can be read
+without the code that trained it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.methods import bottleneck
+from adapters_jax.methods import strings
+
+# Values of settings that are absent; equal to those of runs.config.Config.
+DEFAULTS = {
+    'tune': 'adapters', 'adapter_config': '', 'adapter_size': 64,
+    'adapter_layers': 'all', 'adapter_sites': 'attention_output,ffn_output',
+    'init_scale': 1e-2, 'activation': 'gelu', 'head_input': 'cls',
+    'hidden_activation': '', 'max_length': 128, 'checkpoint': 'minilm-l6'}
+
+
+def methods_of(
+    values: Mapping[str, Any], layers: int | None
+) -> tuple[Any, ...]:
+  """Returns the adapter methods of the settings, () without adapters.
+
+  Args:
+    values: {name: value}; DEFAULTS hold for absent names.
+    layers: Number of layers of the model; None if unknown, which leaves layer
+      numbers unchecked.
+
+  Raises:
+    errors.UserError: an unknown method, field or layer.
+  """
+  values = {**DEFAULTS, **values}
+  if values['tune'] != 'adapters':
+    return ()
+  if values['adapter_config']:
+    configs = strings.parse(values['adapter_config'], '`adapter_config`')
+    if layers is not None:
+      strings.check_layers(configs, layers, '`adapter_config`')
+    return configs
+  chosen = None
+  if values['adapter_layers'] != 'all':
+    chosen = parse_layers(values['adapter_layers'], layers, 'adapter_layers')
+    if layers is not None and len(chosen) == layers:
+      chosen = None  # One name for one method, however its layers are written.
+  sites = tuple(
+      site.strip() for site in values['adapter_sites'].split(',')
+      if site.strip())
+  return (bottleneck.Bottleneck(
+      size=values['adapter_size'], init_scale=values['init_scale'],
+      activation=values['activation'], sites=sites, layers=chosen),)
+
+
+def parse_layers(text: str, layers: int | None, name: str) -> tuple[int, ...]:
+  """Returns the layer numbers of 'all', 'none' or '0-5,8', in order.
+
+  Args:
+    text: Layers as a user writes them.
+    layers: Number of layers of the model; None if unknown ('all' needs it).
+    name: Name of the field, for the message.
+
+  Raises:
+    errors.UserError: `text` has another form, or leaves the model.
+  """
+  if text == 'all' and layers is not None:
+    return tuple(range(layers))
+  if text == 'none':
+    return ()
+  chosen = set()
+  for part in text.split(','):
+    first, dash, last = part.strip().partition('-')
+    if not first.isdecimal() or (dash and not last.isdecimal()):
+      raise errors.UserError(
+          f"`{name}`: {text!r} is not of the form 'all', 'none' or '0-5,8'")
+    first, last = int(first), int(last if dash else first)
+    if first > last:
+      raise errors.UserError(
+          f'`{name}`: the range {part.strip()} runs backwards')
+    if layers is not None and last >= layers:
+      raise errors.UserError(
+          f'`{name}`: there is no layer {last}; the model has {layers} layers, '
+          f'numbered 0 to {layers - 1}')
+    chosen.update(range(first, last + 1))
+  return tuple(sorted(chosen))

@@ -1,0 +1,80 @@
+"""Settings of one task each, out of flags that name several."""
+
+from collections.abc import Sequence
+import dataclasses
+import os
+
+from adapters_jax import errors
+from adapters_jax.analysis import tables
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+
+# Defaults of question answering, in place of those of Config.
+SQUAD = {'task': 'squad', 'max_length': 384}
+
+_FORMATS = ('.tsv', '.csv', '.jsonl')
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+  """Data folders of text classification."""
+  folder: str = options.option(
+      '', 'Folder with train, dev and test files, or several with commas.')
+
+
+def tasks(
+    config: config_lib.Config, every: Sequence[str] = tables.GLUE_TASKS
+) -> list[config_lib.Config]:
+  """Returns the settings of each task that `task` names.
+
+  Args:
+    config: Settings; `task` holds names with commas, or 'all'.
+    every: The tasks of 'all'.
+  """
+  if config.files:
+    return [config]
+  names = (every if config.task == 'all'
+           else [name.strip() for name in config.task.split(',')])
+  return [dataclasses.replace(config, task=name) for name in names]
+
+
+def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
+  """Returns the settings with a folder's files, and its name as the task.
+
+  Args:
+    config: Settings.
+    folder: Folder with one file a split; a test file may be missing.
+
+  Raises:
+    errors.UserError: no train or dev file, or two of one split.
+  """
+  found = {}
+  for split in ('train', 'dev', 'test'):
+    paths = [os.path.join(folder, split + form) for form in _FORMATS]
+    paths = [path for path in paths if os.path.isfile(path)]
+    if len(paths) > 1 or (not paths and split != 'test'):
+      there = ' and '.join(paths) if paths else 'none'
+      raise errors.UserError(
+          f'`folder`: one {split} file ({", ".join(_FORMATS)}) is needed in '
+          f'{folder}, there is {there}')
+    found[f'{split}_file'] = paths[0] if paths else ''
+  name = os.path.basename(os.path.abspath(folder))
+  return dataclasses.replace(config, task=name, **found)
+
+
+def folders(
+    config: config_lib.Config, named: Folders
+) -> list[config_lib.Config]:
+  """Returns the settings of each folder that `folder` names.
+
+  Args:
+    config: Settings.
+    named: Folders.
+
+  Raises:
+    errors.UserError: no folder, or one without its files.
+  """
+  names = [name.strip() for name in named.folder.split(',') if name.strip()]
+  if not names:
+    raise errors.UserError('`folder`: name a folder with train.tsv, dev.tsv')
+  return [in_folder(config, name) for name in names]

@@ -1,0 +1,175 @@
+"""Command-line flags from settings dataclasses, and the entry of scripts."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import sys
+from typing import Any
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from adapters_jax import errors
+from adapters_jax.analysis import tables
+from adapters_jax.runs import allocator
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import outcome as outcome_lib
+
+_DEFINE = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+
+
+def define(config_class: type, **defaults: Any) -> None:
+  """Defines a flag for each field of a dataclass.
+
+  Args:
+    config_class: Settings dataclass, with fields made by `options.option`.
+    **defaults: Defaults that replace those of the fields.
+  """
+  for field in dataclasses.fields(config_class):
+    _DEFINE[field.type](
+        field.name, defaults.get(field.name, field.default),
+        field.metadata['help'],
+        module_name=sys.argv[0])  # absl's --help lists the script's own flags.
+
+
+def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
+  """Returns the dataclass of the parsed flags.
+
+  Args:
+    config_class: Settings dataclass.
+    preset: Values of fields without an explicit flag.
+  """
+  preset = preset or {}
+  return config_class(**{
+      field.name: preset[field.name]
+      if field.name in preset and not flags.FLAGS[field.name].present
+      else flags.FLAGS[field.name].value
+      for field in dataclasses.fields(config_class)})
+
+
+def as_text(error: Exception | str) -> str:
+  """Returns a message of the library with its arguments named as flags."""
+  return errors.as_flags(str(error), set(flags.FLAGS))
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  """Parses the flags; a wrong one gives one line and exit status 2."""
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f'error: {error}', file=sys.stderr)
+    raise SystemExit(2) from error
+  if len(rest) > 1:
+    print(f'error: {rest[1]!r} is not a flag; flags begin with --',
+          file=sys.stderr)
+    raise SystemExit(2)
+  return rest
+
+
+def check_all(
+    runs: Sequence[config_lib.Config], configs: Sequence[config_lib.Config],
+    experiment: str, kind: Any,
+) -> None:
+  """Checks every run before the first of many starts.
+
+  Args:
+    runs: Settings of all runs.
+    configs: Settings, one for each task.
+    experiment: Name of the experiment.
+    kind: Kind of the tasks.
+
+  Raises:
+    errors.UserError: a setting that cannot work.
+  """
+  from adapters_jax.data import tasks  # Slow imports: after flag errors.
+  from adapters_jax.runs import setup
+  for config in runs if len(runs) > 1 else ():
+    setup.check(dataclasses.replace(config, resume=True), experiment,
+                kind.find)
+  if len(configs) > 1:
+    tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
+
+
+def report(outcome: outcome_lib.Outcome) -> None:
+  """Prints the tables of more than one run, and the failures."""
+  from adapters_jax.runs import console  # Imports JAX.
+  if len(outcome.records) > 1:
+    found = tables.points(outcome.records)
+    print(console.rows_table(tables.rows(found), 'all settings'))
+    best = tables.picked(found)
+    if len(best) < len(found):
+      print(console.rows_table(tables.rows(best), 'best on dev'))
+  for description, message in outcome.failures:
+    print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
+
+
+def launch(
+    configs: Sequence[config_lib.Config], experiment: str, many: grid.Options,
+    kind: Any = None, how: engine.Options = engine.ALONE,
+) -> outcome_lib.Outcome:
+  """Makes the runs of an experiment and prints the table of more than one.
+
+  An interrupted run has saved its state; the exit status is then 130.
+
+  Args:
+    configs: Settings, one for each task.
+    experiment: Name of the experiment, part of folders and records.
+    many: Grid, seeds and pick around each of them.
+    kind: Kind of the tasks; classification when None.
+    how: Execution of several runs.
+  """
+  from adapters_jax.runs import console  # Slow imports: after flag errors.
+  from adapters_jax.runs.kinds import classification
+  from adapters_jax.sweeps import forecast
+  from adapters_jax.training import loop
+  kind = kind or classification.KIND
+  console.show(as_text)
+  if how is not engine.ALONE and any(c.coordinator for c in configs):
+    raise errors.UserError(
+        '`coordinator`: a unit of a sweep is one process; leave it out, or '
+        'run the grid with experiments.glue')
+  check_all(grid.expand(configs, many), configs, experiment, kind)
+  measure = (lambda config: forecast.measure(config, kind)) if (
+      how is engine.ALONE) else None
+  try:
+    outcome = engine.go(configs, experiment, many, how, kind, measure)
+  except loop.Interrupted as stopped:
+    print(f'{stopped}; the state is saved, continue with --resume'
+          if how is engine.ALONE else
+          f'{stopped}; the state is saved, the same command continues')
+    raise SystemExit(130) from stopped
+  report(outcome)
+  return outcome
+
+
+def start(config_class: type, main: Callable[..., None], *more: type) -> None:
+  """Runs main(config, ...) with the flags; user errors are one line, status 2.
+
+  Args:
+    config_class: Settings dataclass, to which `--preset` applies.
+    main: Called with an object of each class.
+    *more: Further classes of flags.
+  """
+
+  def run(_):
+    try:
+      preset = getattr(flags.FLAGS, 'preset', '')
+      main(read(config_class, presets.find(preset) if preset else None),
+           *(read(other) for other in more))
+    except errors.UserError as error:
+      print(f'error: {as_text(error)}', file=sys.stderr)
+      raise SystemExit(2) from error
+    except KeyboardInterrupt as error:
+      raise SystemExit(130) from error
+
+  allocator.start_anew()
+  logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
+  app.run(run, flags_parser=_parse)

@@ -1,0 +1,143 @@
+"""Examples in memory, made into a task."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import numbers
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import tasks
+
+_HELD_OUT = 0.1
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """Labelled texts.
+
+  Attributes:
+    texts: Texts, or pairs of texts.
+    labels: Class of each, as a string, an integer or a bool; or scores, all of
+      them floats.
+  """
+  texts: Sequence[str | tuple[str, str]]
+  labels: Sequence[Any]
+
+  def __post_init__(self):
+    if isinstance(self.texts, str):
+      raise errors.UserError('`texts`: give a list of texts, not one string')
+    if len(self.texts) != len(self.labels):
+      raise errors.UserError(
+          f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
+    if not len(self.texts):
+      raise errors.UserError('`texts`: there is no example')
+    rows = self.rows
+    for number, row in enumerate(rows):
+      if len(row) != len(rows[0]) or len(row) not in (1, 2) or not all(
+          isinstance(text, str) for text in row):
+        raise errors.UserError(
+            f'`texts[{number}]`: give one string each, or a pair each')
+
+  def __len__(self) -> int:
+    return len(self.texts)
+
+  @property
+  def rows(self) -> list[tuple[str, ...]]:
+    """Each input as a tuple of its one or two texts."""
+    return [(row,) if isinstance(row, str) else tuple(row)
+            for row in self.texts]
+
+  def take(self, rows: Sequence[int]) -> 'Examples':
+    """Returns some of the examples, by their numbers."""
+    return Examples([self.texts[row] for row in rows],
+                    [self.labels[row] for row in rows])
+
+
+def to_task(
+    examples: Examples, dev: Examples | None = None,
+    test: Examples | None = None,
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Returns the task of examples in memory, and its splits.
+
+  Args:
+    examples: Training examples; without `dev` a tenth of them, drawn with a
+      fixed seed, is held out for it.
+    dev: Examples that choose the best step.
+    test: Further examples to score.
+
+  Returns:
+    (task, {'train', 'dev', perhaps 'test': split}). Classes are sorted.
+
+  Raises:
+    errors.UserError: fewer than two examples or classes, or splits that differ
+      in their kind of texts or labels.
+  """
+  if dev is None:
+    if len(examples) < 2:
+      raise errors.UserError('`texts`: two examples or more are needed')
+    order = np.random.default_rng(_SEED).permutation(len(examples))
+    held_out = max(1, round(_HELD_OUT * len(examples)))
+    dev = examples.take(sorted(order[:held_out].tolist()))
+    train = examples.take(sorted(order[held_out:].tolist()))
+  else:
+    train = examples
+  given = {'train': train, 'dev': dev}
+  if test is not None:
+    given['test'] = test
+  regression = all(map(_is_score, examples.labels))
+  classes = [] if regression else sorted(_classes(examples.labels))
+  if not regression and len(classes) < 2:
+    raise errors.UserError(
+        f'`labels`: all are {classes[0]!r}; two classes are needed, or floats '
+        'as scores')
+  task = tasks.Task(
+      name='examples', source='',
+      texts=('text', 'pair')[:len(examples.rows[0])],
+      labels=tuple(map(str, classes)),
+      metrics=(('spearman', 'pearson') if regression
+               else ('accuracy', 'macro_f1')))
+  return task, {name: _split(name, split, task, classes)
+                for name, split in given.items()}
+
+
+def _is_score(label: Any) -> bool:
+  return isinstance(label, numbers.Real) and not isinstance(
+      label, (numbers.Integral, np.bool_))
+
+
+def _classes(labels: Sequence[Any]) -> set[Any]:
+  """Returns the distinct labels; raises UserError if they do not compare."""
+  kinds = {str if isinstance(label, str) else numbers.Integral
+           if isinstance(label, (numbers.Integral, np.bool_)) else None
+           for label in labels}
+  if len(kinds) != 1 or None in kinds:
+    raise errors.UserError(
+        '`labels`: give strings for all, integers for all, or floats for all')
+  return set(labels)
+
+
+def _split(
+    name: str, examples: Examples, task: tasks.Task, classes: Sequence[Any]
+) -> tasks.Split:
+  """Returns a split; raises UserError for one unlike the training examples."""
+  rows = examples.rows
+  if len(rows[0]) != len(task.texts):
+    raise errors.UserError(
+        f'`{name}`: its inputs have {len(rows[0])} texts, those for training '
+        f'{len(task.texts)}')
+  if not classes:
+    if not all(map(_is_score, examples.labels)):
+      raise errors.UserError(f'`{name}`: scores must be floats')
+    return tasks.Split(rows, np.array(examples.labels, np.float32))
+  numbered: Mapping[Any, int] = {
+      label: number for number, label in enumerate(classes)}
+  for label in examples.labels:
+    if label not in numbered:
+      raise errors.UserError(
+          f'`{name}`: the label {label!r} does not occur in training, which '
+          f'has {", ".join(task.labels[:20])}')
+  return tasks.Split(
+      rows, np.array([numbered[label] for label in examples.labels], np.int32))

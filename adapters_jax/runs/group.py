@@ -1,0 +1,266 @@
+"""Runs that train together; a single run is a group of one.
+
+One program trains several runs on one base: their states are stacked to
+[runs, ...], the base is not. Runs of a group may differ in the fields of
+`config.Config` marked 'vmapped'. Narrow adapters are padded with zeros, which
+stay zeros since every activation has f(0) = 0, and are cut back when saved.
+
+Every run keeps its own data order, dropout and best step. A group of several
+shares only the sequence of batch lengths, that of ORDER_SEED, because the
+batches of one step must have one shape. A grouped run therefore equals, up to
+rounding, the same run in any other group, and differs from the run trained
+alone as another order of the batches would make it differ; its record has a
+note.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.model import pretrained
+from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import console
+from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.training import loop
+from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import sharding
+
+_log = logging.getLogger(__name__)
+
+ORDER_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Runs to train together.
+
+  Attributes:
+    configs: Settings of each run.
+    setup: Shared setup, with the model of the widest run.
+    members: Setup of each run, at its own size.
+    names: Name of each run in messages.
+  """
+  configs: tuple[config_lib.Config, ...]
+  setup: setup_lib.Setup
+  members: tuple[setup_lib.Setup, ...]
+  names: tuple[str, ...] = ()
+
+  def __len__(self) -> int:
+    return len(self.configs)
+
+  def first(self, runs: int) -> 'Group':
+    """Returns the group of the first runs alone."""
+    return dataclasses.replace(
+        self, configs=self.configs[:runs], members=self.members[:runs],
+        names=self.names[:runs])
+
+  def take(self, tree: Any, index: int) -> Any:
+    """Returns one run's part of a tree, which has [runs, ...] for several."""
+    if len(self) == 1:
+      return tree
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def widen(tree: trees.Tree, like: trees.Tree) -> trees.Tree:
+  """Returns a tree padded with zeros at the end of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to reach.
+  """
+  return jax.tree.map(
+      lambda leaf, wide: np.pad(leaf, [
+          (0, b - a) for a, b in zip(leaf.shape, wide.shape, strict=True)]),
+      tree, like)
+
+
+def narrow(tree: trees.Tree, like: trees.Tree) -> trees.Tree:
+  """Undoes `widen`: keeps the first entries of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to keep.
+  """
+  return jax.tree.map(
+      lambda leaf, small: leaf[tuple(map(slice, small.shape))], tree, like)
+
+
+def assemble(
+    configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
+    mesh: jax.sharding.Mesh | None = None, names: Sequence[str] = (),
+) -> Group:
+  """Loads data and base once, and initialises every run at its own size.
+
+  Args:
+    configs: Settings of each run.
+    kind: Kind of their task.
+    mesh: Devices; the first one alone when None.
+    names: Name of each run in messages.
+  """
+  configs = tuple(configs)
+  setup = kind.prepare(max(configs, key=lambda c: c.adapter_size), mesh)
+  if len(configs) == 1:
+    return Group(configs, setup, (setup,), tuple(names))
+  shape = setup.model.config
+  folder = pretrained.resolve(configs[0].checkpoint)
+  base = pretrained.load_base(
+      folder, pooler=configs[0].head_input == 'pooler')
+  note = (f'trained as one of {len(configs)} runs of one program: times are '
+          'its share, and its batches\' lengths come in the order of seed '
+          f'{ORDER_SEED}')
+  members = []
+  for config in configs:
+    model = setup.model.clone(config=dataclasses.replace(
+        shape, adapters=setup_lib.adapter_configs(config, shape.layers),
+        first_layer=0))  # Adapters of a cached layer are initialised too.
+    tuned, params = setup_lib.init_tuned(
+        model, base, setup.select, config.seed, folder)
+    members.append(dataclasses.replace(
+        setup, model=model, tuned=tuned, params=params,
+        schedule=dataclasses.replace(
+            setup.schedule, seed=config.seed, order_seed=ORDER_SEED),
+        notes=(*setup.notes, note)))
+  return Group(configs, setup, tuple(members), tuple(names))
+
+
+def initial(group: Group) -> loop.Progress:
+  """Returns the progress before the first step, [runs, ...] for several."""
+  setup = group.setup
+
+  def one(config, tuned):
+    return loop.init_progress(compiled.init_state(
+        config, compiled.make_optimizer(config, setup), tuned))
+
+  if len(group) == 1:
+    return sharding.create(
+        setup.mesh, lambda tuned: one(group.configs[0], tuned), setup.tuned)
+  return sharding.create(
+      setup.mesh,
+      lambda tuned: trees.stack(map(one, group.configs, tuned)),
+      [widen(member.tuned, setup.tuned) for member in group.members])
+
+
+def make_batch(group: Group, step: int) -> dict[str, jax.Array]:
+  """Returns the arrays [batch, ...] of a step, [runs, batch, ...] for several.
+
+  Args:
+    group: Runs.
+    step: Number of the step.
+  """
+  batches = [member.schedule.batch(step) for member in group.members]
+  if len(batches) == 1:
+    return sharding.place_batch(
+        group.setup.mesh, batches[0], group.configs[0].batch_size)
+  return sharding.place_group(group.setup.mesh, batches)
+
+
+class _Watch:
+  """The loop's view of a group: losses in, scores out, failures noted."""
+
+  def __init__(
+      self, group: Group, score: kind_lib.Score, log: log_lib.Log, done: int):
+    self._group, self._score, self._runs_log = group, score, log
+    self._rates = [compiled.make_rate(config, group.setup.steps)
+                   for config in group.configs]
+    self.bar = console.ProgressBar(
+        group.setup.steps, done, len(group) * group.configs[0].batch_size)
+
+  def check(self, step: int, values: dict[str, Any]) -> None:
+    """Notes runs whose loss is not finite; raises when none is left."""
+    for i, run in self._runs_log.alive():
+      try:
+        loop.demand_finite(
+            step, {name: np.atleast_1d(value)[i]
+                   for name, value in values.items()}, self._rates[i](step))
+      except errors.UserError as error:
+        run.failed = str(error)
+        if len(self._group) > 1:
+          _log.info('failed: %s: %s', self._group.names[i], error)
+        if not self._runs_log.alive():
+          raise
+
+  def report(self, step: int, values: dict[str, Any]) -> None:
+    """Keeps the losses of a step and moves the bar."""
+    losses = np.atleast_1d(values['loss'])
+    for i, run in self._runs_log.alive():
+      run.losses.append(float(losses[i]))
+    self.bar.update(
+        float(np.mean([losses[i] for i, _ in self._runs_log.alive()])),
+        max(rate(step) for rate in self._rates))
+
+  def evaluate(self, tuned: trees.Tree, step: int) -> Any:
+    """Returns the dev score of a run, or [runs] scores; -inf if it failed."""
+    task = self._group.setup.task
+    scores = np.full(len(self._group), -np.inf)
+    for i, run in self._runs_log.alive():
+      dev, predictions = self._score(self._group.take(tuned, i), 'dev')
+      entry = run.add_evaluation(step, dev, predictions, task)
+      name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
+      _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],
+                console.percent(dev))
+      scores[i] = dev[task.metrics[0]]
+    return scores if len(self._group) > 1 else scores[0]
+
+
+def train(
+    group: Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
+    state_folder: str = '', restore: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[loop.Progress, log_lib.Log]:
+  """Trains a group to its last step.
+
+  Args:
+    group: Runs.
+    kind: Kind of their task.
+    score: Score of `kind.make_score`.
+    state_folder: Folder of the resumable state; '' saves none.
+    restore: Whether to continue from a saved state, if there is one.
+    stop: Asked before every step.
+
+  Returns:
+    Progress, with leaves [runs, ...] for several runs, and the log.
+
+  Raises:
+    loop.Interrupted: `stop` said so; the state is saved.
+    errors.UserError: the loss of the only run is not finite.
+  """
+  setup = group.setup
+  _, train_step = compiled.make_step(
+      group.configs[0], setup, kind.loss_of(setup), len(group))
+  progress, log = initial(group), log_lib.new(len(group))
+  resume = resume_lib.Resume(state_folder) if state_folder else None
+  saved = resume.restore(progress) if restore and resume else None
+  if saved:
+    progress, log = saved[0], log_lib.Log.from_json(saved[1])
+    _log.info('continuing from step %d', loop.steps_taken(progress))
+  clocks = log_lib.Clocks(log)
+  watch = _Watch(group, score, log, loop.steps_taken(progress))
+
+  def save(progress):
+    clocks.update(log)
+    if resume:
+      resume.save(progress, log.to_json())
+
+  try:
+    progress = loop.fit(
+        train_step, progress, setup.base, lambda step: make_batch(group, step),
+        steps=setup.steps, eval_every=setup.eval_every,
+        evaluate=watch.evaluate, save=save, check=watch.check,
+        report=watch.report, stop=stop)
+  except errors.UserError:
+    if log.alive() or len(group) == 1:
+      raise  # A group reports its failures run by run.
+  finally:
+    watch.bar.close()
+    if resume:
+      resume.close()
+  return progress, log

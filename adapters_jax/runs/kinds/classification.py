@@ -1,0 +1,71 @@
+"""Classification and regression: one label for a text or a pair of texts."""
+
+from collections.abc import Mapping
+import functools
+
+import numpy as np
+
+from adapters_jax.data import batching
+from adapters_jax.data import metrics
+from adapters_jax.data import tasks
+from adapters_jax.runs import compiled
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs.kinds import kind
+from adapters_jax.training import losses
+from adapters_jax.training import steps
+
+
+def make_score(setup: setup_lib.Setup, batch_size: int) -> kind.Score:
+  """Returns score(tuned, split) -> (metrics, predictions [examples]).
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Examples a batch.
+  """
+  eval_step, batches = compiled.make_eval(setup, batch_size), {}
+
+  def score(tuned, split):
+    examples = setup.splits[split]
+    if split not in batches:  # The same at every evaluation.
+      batches[split] = batching.eval_batches(
+          examples, setup.schedule.buckets, batch_size,
+          setup.schedule.local_rows)
+    logits = steps.predict(
+        eval_step, setup.base, tuned, batches[split], len(examples))
+    predictions = to_predictions(setup.task, logits)
+    return metrics.compute(
+        setup.task.metrics, examples.labels, predictions), predictions
+
+  return score
+
+
+def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
+  """Returns [examples] classes or scores.
+
+  Args:
+    task: Task.
+    logits: [examples, outputs]
+  """
+  return logits.argmax(-1) if task.labels else logits[:, 0]
+
+
+def loss_of(setup: setup_lib.Setup) -> compiled.Loss:
+  """Returns cross-entropy for classes, the squared error for scores."""
+  return losses.cross_entropy if setup.task.labels else losses.squared_error
+
+
+KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of)
+
+
+def of_examples(
+    task: tasks.Task, splits: Mapping[str, tasks.Split]
+) -> kind.Kind:
+  """Returns the kind of a task whose examples are in memory.
+
+  Args:
+    task: Task.
+    splits: {'train', 'dev' and perhaps others: examples}.
+  """
+  prepare = functools.partial(
+      setup_lib.prepare, data=(task, dict(splits), []))
+  return kind.Kind(lambda name: task, prepare, make_score, loss_of)

@@ -1,0 +1,34 @@
+"""Kind of task: the hooks by which a run differs from runs of other tasks."""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import trees
+from adapters_jax.data import tasks
+from adapters_jax.runs import compiled
+from adapters_jax.runs import setup as setup_lib
+
+# score(tuned, split) -> (metrics, predictions [examples])
+Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """Task-specific hooks of a run.
+
+  Attributes:
+    find: (name) -> task; UserError for a task of another kind.
+    prepare: (config, mesh or None) -> setup.
+    make_score: (setup, batch size) -> Score.
+    loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
+    head_input: Input of the head: 'tokens' for one on every token, '' to take
+      it from the settings.
+  """
+  find: Callable[[str], tasks.Task]
+  prepare: Callable[..., setup_lib.Setup]
+  make_score: Callable[[Any, int], Score]
+  loss_of: Callable[[Any], compiled.Loss]
+  head_input: str = ''

@@ -1,0 +1,65 @@
+"""Process-wide state of a run: compile cache, precision, signals."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import signal
+
+import jax
+
+from adapters_jax.downloads import pinned
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.training import precision
+from adapters_jax.training import sharding
+
+
+def enable_compilation_cache() -> None:
+  """Keeps compiled programs in the cache folder, for the next start."""
+  folder = os.path.join(pinned.cache_dir(), 'compiled')
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+
+
+@contextlib.contextmanager
+def computing(
+    config: config_lib.Config, *, keep_programs: bool = True
+) -> Iterator[precision.Choices]:
+  """Applies the matmul precision of the settings to all inside.
+
+  Args:
+    config: Settings.
+    keep_programs: Whether to enable the compile cache, which is global.
+
+  Yields:
+    The choices for this device.
+  """
+  if keep_programs:
+    enable_compilation_cache()
+  shape = pretrained.config_of(config.checkpoint)
+  chosen = precision.choose(config.precision, shape.dim // shape.heads)
+  with jax.default_matmul_precision(chosen.matmul):
+    yield chosen
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+  """Yields stop(): whether SIGTERM or Ctrl-C has arrived since.
+
+  On several hosts any host's SIGTERM stops all of them at the same step.
+  """
+  if jax.process_count() > 1:
+    yield sharding.stopped_together()
+    return
+  arrived = []
+  before = {}
+  try:
+    for number in (signal.SIGTERM, signal.SIGINT):
+      before[number] = signal.signal(number, lambda n, _: arrived.append(n))
+  except ValueError:
+    pass  # Outside the main thread, signals belong to the caller.
+  try:
+    yield lambda: bool(arrived)
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)

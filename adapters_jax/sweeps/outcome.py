@@ -1,0 +1,74 @@
+"""Results of many runs, and the look-up of those made before. No JAX here."""
+
+import dataclasses
+import os
+
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """Results of many runs.
+
+  Attributes:
+    records: Records of the finished ones, in the order of the runs.
+    folders: Workdir of each.
+    failures: (description, message) of the others.
+  """
+  records: tuple[records_lib.Record, ...] = ()
+  folders: tuple[str, ...] = ()
+  failures: tuple[tuple[str, str], ...] = ()
+
+
+def finished(
+    config: config_lib.Config, experiment: str, folder: str = ''
+) -> records_lib.Record | None:
+  """Returns a run's record, None if it has not finished.
+
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+    folder: Folder of records, looked up after the workdir.
+  """
+  paths = [os.path.join(
+      workdirs.path_of(config, experiment), records_lib.RECORD)]
+  if folder:
+    paths.append(record_path(folder, experiment, config))
+  for path in paths:
+    if os.path.exists(path):
+      record = records_lib.read(path)
+      if config_lib.completed(record.config) == config_lib.portable(config):
+        return record
+  return None
+
+
+def record_path(
+    folder: str, experiment: str, config: config_lib.Config
+) -> str:
+  """Returns the path of a run's record in a folder of records.
+
+  Args:
+    folder: Folder of records.
+    experiment: Name of the experiment.
+    config: Settings.
+  """
+  return os.path.join(
+      folder, experiment, config.task_name, f'{grid.name_of(config)}.json')
+
+
+def keep(
+    folder: str, experiment: str, config: config_lib.Config,
+    record: records_lib.Record,
+) -> None:
+  """Writes a run's record into a folder of records.
+
+  Args:
+    folder: Folder of records.
+    experiment: Name of the experiment.
+    config: Settings.
+    record: Record of the run.
+  """
+  records_lib.write(record_path(folder, experiment, config), record)

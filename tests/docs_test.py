@@ -1,0 +1,403 @@
+"""Tests of README and docs: commands, links, programs, tables."""
+
+import ast
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+import adapters_jax
+from adapters_jax import methods
+from adapters_jax import trees
+from adapters_jax.data import tasks
+from adapters_jax.methods import bottleneck
+from adapters_jax.runs import records
+from scripts import summarize
+from tests import import_graph_test
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DOCS = ROOT / 'docs'
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding='utf-8')
+         for path in (ROOT / 'README.md', ROOT / 'CONTRIBUTING.md',
+                      *sorted(DOCS.glob('*.md')))}
+# Defines the flags of modules as their scripts do, and parses commands with
+# them, all in one process: to start one for each command takes seconds.
+CHECKER = r"""
+import argparse, dataclasses, json, runpy, sys
+from absl import app, flags, logging
+
+class Defined(Exception):
+  pass
+
+def stop(*_, **__):
+  raise Defined
+
+parse_args, app.run = argparse.ArgumentParser.parse_args, stop
+
+def stop_parser(parser, *_, **__):
+  global found
+  found = parser
+  raise Defined
+
+argparse.ArgumentParser.parse_args = stop_parser
+common, problems = set(flags.FLAGS), []
+for module, args in json.load(sys.stdin):
+  for name in set(flags.FLAGS) - common:
+    delattr(flags.FLAGS, name)
+  flags.FLAGS.unparse_flags()
+  found, sys.argv = None, [module]
+  try:
+    runpy.run_module(module, run_name='__main__', alter_sys=True)
+    problems.append(f'{module}: parses no flags')
+  except Defined:
+    pass
+  try:
+    if found:
+      parse_args(found, args)
+      continue
+    rest = flags.FLAGS([module, *args])
+    assert len(rest) == 1, f'{rest[1:]} are not flags'
+    values = {name: flags.FLAGS[name].value for name in flags.FLAGS}
+    from adapters_jax.methods import strings
+    from adapters_jax.runs import config
+    from adapters_jax.sweeps import grid
+    if values.get('adapter_config'):
+      strings.parse(values['adapter_config'])
+    if values.get('grid'):
+      grid.parse_grid(values['grid'])
+    names = [field.name for field in dataclasses.fields(config.Config)]
+    if set(names) <= set(values):
+      config.Config(**{name: values[name] for name in names})
+  except (Exception, SystemExit) as error:
+    problems.append(f'{module} {" ".join(args)}: {error!r}')
+print(json.dumps(problems))
+"""
+
+
+def blocks(text: str, language: str) -> list[str]:
+  """Returns the fenced blocks of a language."""
+  return re.findall(rf'^```{language}\n(.*?)^```$', text, re.M | re.S)
+
+
+def logical_lines(text: str) -> list[str]:
+  """Returns lines of shell, joined where a quote or a backslash continues."""
+  lines, open_line = [], ''
+  for line in text.replace('\\\n', ' ').splitlines():
+    open_line += line
+    try:
+      shlex.split(open_line, comments=True)
+    except ValueError:
+      open_line += '\n'
+      continue
+    lines.append(open_line)
+    open_line = ''
+  assert not open_line, open_line
+  return lines
+
+
+def commands(line: str) -> list[tuple[str, list[str]]]:
+  """Returns (module, arguments) of every `python -m` of a shell line."""
+  lexer = shlex.shlex(line.replace('\n', ' '), posix=True,
+                      punctuation_chars='&|;')
+  lexer.whitespace_split = True
+  found, words = [], []
+  for token in [*lexer, ';']:
+    if set(token) <= set('&|;'):
+      names = [os.path.basename(word) for word in words]
+      for start in range(len(words) - 2):
+        if names[start] in ('python', 'python3') and words[start + 1] == '-m':
+          found.append((words[start + 2], words[start + 3:]))
+          break
+      words = []
+    else:
+      if ' -m ' in token:  # A command inside an argument of another one.
+        found += commands(token.partition('=')[2])
+      words.append(token)
+  return found
+
+
+def documented() -> list[tuple[str, str, list[str]]]:
+  """Returns (page, module, arguments) of all our commands, also inline ones."""
+  found = []
+  for page, text in PAGES.items():
+    lines = [line for block in blocks(text, 'sh')
+             for line in logical_lines(block)]
+    lines += re.findall(r'`(python -m [^`\n]+)`', text)
+    found += [(page, *command) for line in lines for command in commands(line)
+              if command[0].split('.')[0] in ('experiments', 'scripts', 'docs')]
+  return found
+
+
+def slug(heading: str) -> str:
+  """Returns the anchor that mkdocs gives a heading."""
+  text = re.sub(r'[^\w\s-]', '', heading).strip().lower()
+  return re.sub(r'[-\s]+', '-', text)
+
+
+def between(text: str, begin: str, end: str) -> str:
+  """Returns the text between two markers, without its outer newlines."""
+  return text.partition(begin)[2].partition(end)[0].strip('\n')
+
+
+def table_rows(text: str) -> list[list[str]]:
+  """Returns the cells of each row of the Markdown tables of a text."""
+  return [[cell.strip() for cell in line.strip('|').split('|')]
+          for line in text.splitlines()
+          if line.startswith('|') and not line.startswith('|-')]
+
+
+def run_blocks(
+    page: str, checkpoint: str, namespace: dict | None = None
+) -> dict:
+  """Executes the Python blocks of a page on another checkpoint.
+
+  Args:
+    page: Path of the page.
+    checkpoint: Folder in place of 'minilm-l6'.
+    namespace: Names at the start.
+
+  Returns:
+    Names at the end.
+  """
+  namespace = namespace if namespace is not None else {}
+  for block in blocks(PAGES[page], 'python'):
+    code = block.replace("'minilm-l6'", repr(checkpoint))
+    exec(compile(code, page, 'exec'), namespace)  # pylint: disable=exec-used
+  return namespace
+
+
+@pytest.fixture(scope='module')
+def base_folder(tmp_path_factory, checkpoint) -> str:
+  """The tiny checkpoint with as many positions as inputs are long by default.
+  """
+  folder = tmp_path_factory.mktemp('base')
+  for path in pathlib.Path(checkpoint).iterdir():
+    (folder / path.name).write_bytes(path.read_bytes())
+  settings = json.loads((folder / 'config.json').read_text())
+  settings['max_position_embeddings'] = 128
+  (folder / 'config.json').write_text(json.dumps(settings))
+  weights = str(folder / 'model.safetensors')
+  tensors = safetensors_numpy.load_file(weights)
+  name = 'embeddings.position_embeddings.weight'
+  tensors[name] = np.resize(tensors[name], (128, tensors[name].shape[1]))
+  safetensors_numpy.save_file(tensors, weights)
+  return str(folder)
+
+
+@pytest.fixture
+def small_world(monkeypatch, tmp_path):
+  """Replaces the tasks' data by a few sentences, and the working folder."""
+
+  def split(count):
+    rng = np.random.default_rng(count)
+    texts = [(' '.join(rng.choice(tiny.WORDS[:11], rng.integers(2, 7))),)
+             for _ in range(count)]
+    return tasks.Split(texts, (np.arange(count) % 2).astype(np.int32))
+
+  monkeypatch.setattr(tasks, 'load', lambda task, data_dir='': {
+      'train': split(40), 'dev': split(12), 'test': split(10)})
+  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
+  monkeypatch.chdir(tmp_path)
+
+
+class TextTest(parameterized.TestCase):
+
+  def test_the_readme_is_short(self):
+    text = PAGES['README.md']
+    self.assertLessEqual(len(text.splitlines()), 200)
+    self.assertLessEqual(len(text.split()), 1200)
+
+  def test_the_readme_has_the_test_command_on_a_line(self):
+    found = re.findall(r'^python3 -m venv .*python -m pytest$',
+                       PAGES['README.md'], re.M)
+    self.assertLen(found, 1)
+
+  @parameterized.parameters(*PAGES)
+  def test_links_resolve(self, page):
+    folder = (ROOT / page).parent
+    text = re.sub(r'^```.*?^```$', '', PAGES[page], flags=re.M | re.S)
+    for target in re.findall(r'\]\(([^)\s]+)\)', text):
+      if target.startswith('https://'):
+        continue
+      path, _, anchor = target.partition('#')
+      place = (folder / path).resolve() if path else ROOT / page
+      self.assertTrue(place.exists(), target)
+      if anchor:
+        headings = re.findall(r'^#+ (.*)$', place.read_text(), re.M)
+        self.assertIn(anchor, [slug(heading) for heading in headings], target)
+
+  def test_the_site_has_every_page(self):
+    settings = (ROOT / 'mkdocs.yml').read_text()
+    listed = re.findall(r'^ +- [\w ]+: (\w+\.md)$', settings, re.M)
+    self.assertCountEqual(listed, [path.name for path in DOCS.glob('*.md')])
+
+  def test_the_reference_names_modules(self):
+    names = re.findall(r'^::: (\S+)$', PAGES['docs/api.md'], re.M)
+    self.assertNotEmpty(names)
+    for name in names:
+      self.assertIsNotNone(importlib.util.find_spec(name), name)
+
+  def test_the_citation_has_the_version(self):
+    text = (ROOT / 'CITATION.cff').read_text()
+    self.assertIn(f'\nversion: {adapters_jax.__version__}\n', text)
+
+
+class CommandsTest(parameterized.TestCase):
+
+  def test_a_line_of_shell_is_taken_apart(self):
+    line = ("cd a && echo 'x | y' | .venv/bin/python -m experiments.predict "
+            "--adapter=A; ssh --command='cd b && python -m scripts.c --d=1'")
+    self.assertEqual(commands(line), [
+        ('experiments.predict', ['--adapter=A']), ('scripts.c', ['--d=1'])])
+
+  def test_all_flags_parse(self):
+    found = documented()
+    self.assertGreater(len(found), 30)
+    with_flags = []
+    for page, module, args in found:
+      try:
+        there = importlib.util.find_spec(module)
+      except ModuleNotFoundError:
+        there = None
+      self.assertIsNotNone(there, f'{page}: {module}')
+      if module.startswith('docs.'):
+        self.assertEmpty(args, page)  # Has no flags.
+      elif (module, args) not in with_flags:
+        with_flags.append((module, args))
+    environment = {**os.environ, 'GLIBC_TUNABLES': '', 'JAX_PLATFORMS': 'cpu'}
+    done = subprocess.run(
+        [sys.executable, '-c', CHECKER], input=json.dumps(with_flags),
+        capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+    self.assertEqual(json.loads(done.stdout.splitlines()[-1]), [])
+
+
+class TablesTest(parameterized.TestCase):
+
+  @parameterized.parameters('README.md', 'docs/results.md')
+  def test_results_are_those_of_the_records(self, page):
+    found = list(records.read_all(str(ROOT / 'experiments' / 'results')))
+    table = between(PAGES[page], summarize.BEGIN, summarize.END)
+    self.assertEqual(table, summarize.table(found, (8, 64), (2,)))
+
+  def test_conclusions_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    self.assertEqual(
+        between(PAGES['docs/results.md'], generate.BEGIN, generate.END),
+        generate.conclusion_lines())
+
+  def test_every_method_has_its_names_listed(self):
+    text = PAGES['docs/methods.md'].partition('\n## Fields\n')[0]
+    names = [name for first, *_ in table_rows(text)[1:]
+             for name in re.findall('`([^`]+)`', first)]
+    self.assertCountEqual(names, methods.CONFIGS)
+
+  def test_fields_and_defaults_of_methods(self):
+    text = PAGES['docs/methods.md'].partition('\n## Fields\n')[2]
+    text = text.partition('\n## ')[0]
+    seen = set()
+    for section in text.split('\n### ')[1:]:
+      name = re.match('`(.*)`', section)[1]
+      config = type(methods.CONFIGS[name][0])
+      seen.add(config)
+      inherited = (bottleneck.Bottleneck if config is not bottleneck.Bottleneck
+                   and issubclass(config, bottleneck.Bottleneck) else None)
+      skipped = ({field.name for field in dataclasses.fields(inherited)}
+                 if inherited else set())
+      self.assertEqual(
+          [[cell.strip('`') for cell in row[:2]]
+           for row in table_rows(section)[1:]],
+          [[field.name, repr(field.default)]
+           for field in dataclasses.fields(config)
+           if field.name not in skipped], name)
+    known = {type(config) for union in methods.CONFIGS.values()
+             for config in union}
+    self.assertEqual({config.__name__ for config in known - seen},
+                     {'IA3Inputs'})  # An IA3 with other sites.
+
+  def test_every_task_is_listed(self):
+    rows = table_rows(PAGES['docs/data.md'].partition('\n## GLUE\n')[0])
+    names = [name for row in rows[1:]
+             for name in re.findall('`([^`]+)`', row[0])]
+    self.assertCountEqual(names, [*tasks.TASKS, 'squad'])
+
+  def test_packages_have_their_ranks(self):
+    rows = table_rows(PAGES['docs/architecture.md'])
+    listed = {name: int(row[0]) for row in rows if row[0].isdecimal()
+              for name in re.findall('`([^`]+)`', row[1])}
+    self.assertEqual(listed, import_graph_test.RANKS)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_python_is_python(page):
+  for block in blocks(PAGES[page], 'python'):
+    ast.parse(block)
+
+
+def test_every_program_is_run_below():
+  having = {page for page, text in PAGES.items() if blocks(text, 'python')}
+  assert having == {
+      'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
+      'docs/composition.md', 'docs/data.md'}
+
+
+def test_the_readme_runs(base_folder, small_world):
+  names = run_blocks('README.md', base_folder)
+  aj, base, film = names['aj'], names['base'], names['film']
+  assert set(film.scores) >= {'dev', 'test'}
+  assert film.trained_params == trees.count_trained(film.tuned)
+  assert set(names['mine'].labels) == {'good', 'bad'}
+  assert os.path.isfile('adapters/film/tuned.safetensors')
+  assert os.path.isfile('out/adapter_config.json')
+  mixed = aj.predict(
+      base, names['bank'], names['reviews'], adapters=['food', 'film'])
+  for text, name, found in zip(names['reviews'], ('food', 'film'), mixed):
+    alone, = aj.predict(base, names['bank'][name], [text])
+    assert found.label == alone.label
+    for label, value in alone.probabilities.items():
+      np.testing.assert_allclose(found.probabilities[label], value, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md'])
+def test_pages_run(page, base_folder, small_world):
+  assert 'base' in run_blocks(page, base_folder)
+
+
+def test_the_training_loop_runs(base_folder, small_world):
+  names = {}
+  first, second = blocks(PAGES['docs/how_it_works.md'], 'python')
+  before = {}
+
+  def execute(code):
+    code = code.replace("'minilm-l6'", repr(base_folder))
+    exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
+
+  execute(first)
+  before = names['loss']
+  whole, tx = names['params'], names['tx']
+  ones = jax.tree.map(jnp.ones_like, whole)
+  updates, _ = tx.update(ones, tx.init(whole), whole)
+  for path, leaf in trees.flatten(updates).items():
+    frozen = trees.role(path) == 'encoder'
+    assert frozen == (not np.any(leaf)), path
+  execute(second)
+  assert np.isfinite(before) and np.isfinite(names['metrics']['loss'])
+  moved = trees.flatten(names['state'].tuned)
+  start = trees.flatten(names['params'])
+  assert all(np.any(moved[path] != start[path]) for path in moved)

@@ -1,0 +1,66 @@
+"""Tests of the settings: roles, marks, validation, identity."""
+
+import dataclasses
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from adapters_jax import errors
+from adapters_jax.adapters import settings
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.training import optimizers
+
+
+class ConfigTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      *(field.name for field in dataclasses.fields(config_lib.Config)))
+  def test_every_field_has_a_role(self, name):
+    field = config_lib.Config.__dataclass_fields__[name]
+    self.assertIn(field.metadata['role'], config_lib.ROLES)
+    self.assertContainsSubset(field.metadata['marks'], config_lib.MARKS)
+    self.assertTrue(field.metadata['help'].endswith('.'))
+
+  def test_marked_fields(self):
+    self.assertEqual(options.marked(config_lib.Config, 'vmapped'), (
+        'adapter_size', 'init_scale', 'learning_rate', 'seed', 'workdir',
+        'resume'))
+    self.assertEqual(options.marked(config_lib.Config, 'path'), (
+        'train_file', 'dev_file', 'test_file', 'data_dir'))
+
+  def test_choices_are_those_of_the_tables(self):
+    self.assertEqual(config_lib.CHOICES['tune'], tuple(optimizers.TUNE))
+    self.assertEqual(
+        config_lib.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
+
+  def test_defaults_of_saved_adapters_are_those_of_runs(self):
+    for name, value in settings.DEFAULTS.items():
+      self.assertEqual(value, getattr(config_lib.Config, name), name)
+
+  @parameterized.parameters(
+      ({'adapter_size': 0}, '`adapter_size=0`: give 1 or more'),
+      ({'batch_size': 6, 'accumulate': 4}, '`accumulate=4`: give a divisor of'),
+      ({'precision': 'bfloat'}, "`precision`: unknown 'bfloat'; did you mean"),
+      ({'train_file': 'a.tsv'}, 'both `train_file` and `dev_file`'),
+      ({'adapter_config': 'lora[r=4]', 'adapter_size': 8},
+       '`adapter_size` is for the default adapter.*as in lora'))
+  def test_wrong_settings_raise_when_made(self, changed, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      config_lib.Config(**changed)
+
+  def test_flags_of_the_default_adapter_go_with_other_tunes(self):
+    config_lib.Config(
+        tune='full', adapter_config='lora[r=4]', adapter_size=8)
+
+  def test_a_default_does_not_rename_a_run(self):
+    values = config_lib.portable(config_lib.Config(seed=3))
+    shorter = {k: v for k, v in values.items() if k != 'optimizer'}
+    self.assertEqual(config_lib.digest(values), config_lib.digest(shorter))
+    self.assertEqual(config_lib.completed(shorter), values)
+    self.assertEqual(config_lib.digest({}), config_lib.digest(
+        config_lib.portable(config_lib.Config())))
+
+
+if __name__ == '__main__':
+  absltest.main()
