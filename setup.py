@@ -18,14 +18,18 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11',
-    packages=setuptools.find_packages(include=['adapters_jax*', 'experiments']),
+    # Not `experiments` and `scripts`: other projects have packages of the name.
+    packages=setuptools.find_packages(include=['adapters_jax*']),
+    package_data={'adapters_jax': ['py.typed']},
+    entry_points={'console_scripts': [
+        'adapters-jax = adapters_jax.api.commands.program:main']},
     install_requires=[
         'absl-py',
         'array_record',
         'filelock',
         'flax>=0.10',
         'huggingface_hub>=0.25',
-        'importlib_resources',  # TFDS needs it and does not say so.
+        'importlib_resources',  # TFDS needs it without declaring it.
         'jax>=0.4.35',
         'numpy',
         'optax>=0.2.5',
@@ -42,6 +46,7 @@ setuptools.setup(
     ],
     extras_require={
         'test': ['pytest', 'pytest-xdist'],
+        'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'notebooks': [
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',
             'pandas'],

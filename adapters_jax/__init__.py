@@ -2,8 +2,8 @@
 
   import adapters_jax as aj
 
-The names of `aj` are those of `adapters_jax.api`, which is imported at the
-first use: `import adapters_jax` loads neither JAX nor data libraries, so that
+The names of `aj` are those of `adapters_jax.api.face`, which is imported at
+the first use: `import adapters_jax` loads neither JAX nor data libraries, so that
 scripts pay only for the modules they use.
 """
 
@@ -12,17 +12,17 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from adapters_jax.api import Adapter as Adapter
-  from adapters_jax.api import Base as Base
-  from adapters_jax.api import Examples as Examples
-  from adapters_jax.api import export as export
-  from adapters_jax.api import load_adapter as load_adapter
-  from adapters_jax.api import load_base as load_base
-  from adapters_jax.api import merge as merge
-  from adapters_jax.api import predict as predict
-  from adapters_jax.api import Prediction as Prediction
-  from adapters_jax.api import train as train
-  from adapters_jax.api import UserError as UserError
+  from adapters_jax.api.face import Adapter as Adapter
+  from adapters_jax.api.face import Base as Base
+  from adapters_jax.api.face import Examples as Examples
+  from adapters_jax.api.face import export as export
+  from adapters_jax.api.face import load_adapter as load_adapter
+  from adapters_jax.api.face import load_base as load_base
+  from adapters_jax.api.face import merge as merge
+  from adapters_jax.api.face import predict as predict
+  from adapters_jax.api.face import Prediction as Prediction
+  from adapters_jax.api.face import train as train
+  from adapters_jax.api.face import UserError as UserError
 
 __version__ = '0.1.0'
 __all__ = (
@@ -33,7 +33,7 @@ __all__ = (
 def __getattr__(name: str) -> Any:
   if name not in __all__:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  return getattr(importlib.import_module('adapters_jax.api'), name)
+  return getattr(importlib.import_module('adapters_jax.api.face'), name)
 
 
 def __dir__() -> list[str]:

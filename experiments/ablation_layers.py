@@ -38,7 +38,7 @@ def main(
     config: config_lib.Config, many: grid.Options, spans: Spans
 ) -> None:
   """Makes the runs, and scores the spans of those with all adapters."""
-  from adapters_jax import pretrained  # Slow to import: after --help.
+  from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import layer_removal
   if not many.grid:
     layers = pretrained.config_of(config.checkpoint).layers

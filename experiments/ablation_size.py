@@ -35,7 +35,7 @@ def points(layers: int, dim: int) -> str:
 
 def main(config: config_lib.Config, many: grid.Options) -> None:
   """Makes the runs."""
-  from adapters_jax import pretrained  # Slow to import: after --help.
+  from adapters_jax.model import pretrained  # Imports JAX.
   if not many.grid:
     shape = pretrained.config_of(config.checkpoint)
     many = dataclasses.replace(

@@ -9,17 +9,17 @@ all, and `--checkpoint=bert-base-uncased --task=mnli,cola` are the paper's.
 from collections.abc import Callable
 import dataclasses
 
+from adapters_jax.api import flags
 from adapters_jax.runs import config as config_lib
-from adapters_jax.sweeps import campaign
 from adapters_jax.sweeps import grid
-from experiments import flags
+from adapters_jax.sweeps import outcome as outcome_lib
 
 EXPERIMENT = 'glue'
 
 
 def make_runs(
     config: config_lib.Config, many: grid.Options
-) -> campaign.Outcome:
+) -> outcome_lib.Outcome:
   """Makes the runs of each task that `--task` names, with commas."""
   names = [name.strip() for name in config.task.split(',')]
   configs = [dataclasses.replace(config, task=name) for name in names]

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
@@ -29,7 +30,6 @@ from adapters_jax.training import precision as precision_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
-from experiments import flags
 
 SHAPES = {
     'bert-base': encoder.BertConfig(),

@@ -17,12 +17,12 @@ import shutil
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 
 from adapters_jax.downloads import atomic
 from adapters_jax.model import pretrained
 from adapters_jax.runs import options
-from experiments import flags
 
 # Pretraining heads and the optimizer's variables.
 _DROPPED = re.compile(r'^(cls/|global_step$|bad_steps|good_steps|loss_scale)|'

@@ -12,10 +12,10 @@ import dataclasses
 import io
 import sys
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 
 from adapters_jax.runs import options
-from experiments import flags
 
 
 @dataclasses.dataclass(frozen=True)

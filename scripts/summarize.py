@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import dataclasses
 import os
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 
 from adapters_jax.analysis import tables
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
-from experiments import flags
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 

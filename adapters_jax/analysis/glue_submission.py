@@ -15,7 +15,7 @@ from adapters_jax.data import tasks
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
-from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import outcome as outcome_lib
 
 # The server's file for each (task, split).
 FILES = {
@@ -55,12 +55,12 @@ def write_tsv(path: str, predictions: Sequence[str]) -> None:
 def write(
     task: tasks.Task, workdir: str, data_dir: str, checkpoint: str
 ) -> list[str]:
-  """Writes the test predictions of a finished run beside its record.
+  """Writes the test predictions of a finished run into its workdir.
 
   Args:
-    task: One of GLUE's.
-    workdir: Of the run.
-    data_dir: Where TFDS keeps its files.
+    task: A task of GLUE.
+    workdir: Workdir of the run.
+    data_dir: Folder of the TFDS files.
     checkpoint: Name or folder of the base.
 
   Returns:
@@ -71,14 +71,15 @@ def write(
   paths = []
   for (name, split), file in FILES.items():
     if name == task.name and split in splits:
-      logits = prediction_lib.logits(loaded, splits[split].texts)
+      logits = prediction_lib.logits(
+          *loaded, splits[split].texts)
       paths.append(os.path.join(workdir, 'predictions', file))
       write_tsv(paths[-1], format_predictions(task, logits))
   return paths
 
 
 def write_best(
-    outcome: campaign.Outcome, config: config_lib.Config, target: str
+    outcome: outcome_lib.Outcome, config: config_lib.Config, target: str
 ) -> list[str]:
   """Writes the predictions of each task's run best on dev, and zips them.
 
@@ -91,7 +92,7 @@ def write_best(
     The paths of the TSVs, and of the zip at the end if there are any.
 
   Raises:
-    options.UserError: a best run's adapter is not on this machine.
+    errors.UserError: a best run's adapter is not on this machine.
   """
   best = {}
   for record, folder in zip(outcome.records, outcome.folders):
@@ -105,8 +106,8 @@ def write_best(
   for task, (record, folder) in best.items():
     if not os.path.isdir(os.path.join(folder, 'adapter')):
       raise errors.UserError(
-          f'--write_predictions: the best run of {task} left no adapter in '
-          f'{folder}, only a record; run it anew without --records')
+          f'`write_predictions`: the best run of {task} left no adapter in '
+          f'{folder}, only a record; run it again without `records`')
     trained_on = record.config['checkpoint']
     paths += write(
         tasks.find(task), folder, config.data_dir,

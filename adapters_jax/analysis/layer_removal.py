@@ -10,20 +10,22 @@ import json
 import os
 from typing import Any
 
-import jax
 import numpy as np
 
+from adapters_jax.adapters import settings
 from adapters_jax.adapters import storage
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
 from adapters_jax import errors
+from adapters_jax.methods import bottleneck
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
-from adapters_jax.runs import run
+from adapters_jax.runs import options
+from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.training import precision
+from adapters_jax.runs.kinds import classification
 from adapters_jax import trees
 
 
@@ -69,9 +71,10 @@ def remove(
 def complete(record: records.Record) -> bool:
   """Returns whether a run has adapters in all layers, at both sublayers."""
   values = config_lib.completed(record.config)
-  names = ('adapter_layers', 'adapter_sites', 'adapter_config')
-  return values['tune'] == 'adapters' and all(
-      values[name] == getattr(config_lib.Config, name) for name in names)
+  if values['tune'] != 'adapters' or values['adapter_config']:
+    return False
+  method, = settings.methods_of(values, None)
+  return method.layers is None and method.sites == bottleneck.SITES
 
 
 def path_of(
@@ -87,22 +90,23 @@ def span_scores(
     record: records.Record, folder: str, config: config_lib.Config, *,
     restore_norms: bool, path: str,
 ) -> dict[str, Any]:
-  """Scores a run on dev without the adapters of each span, or finds it done.
+  """Scores a run on dev without the adapters of each span of layers.
 
   Args:
-    record: Of the run.
-    folder: Its workdir, with the adapter.
-    config: Where its data and checkpoint are; `record` has the other settings.
+    record: Record of the run.
+    folder: Workdir of the run, with the adapter.
+    config: Settings with the places of data and base; `record` has the others.
     restore_norms: Whether a span's layer norms are the pretrained ones.
-    path: Of the JSON file with the result.
+    path: JSON file of the result; if it exists, it is read.
 
   Returns:
-    'config': the run's; 'restore_norms'; 'layers': of the model; 'majority':
-    {metric: score} of always the most frequent class, empty for regression;
-    'whole': that with all adapters; 'without': {'i-j': {metric: score}}.
+    {'config': settings, 'restore_norms', 'layers': number of layers,
+    'majority': {metric: score} of the most frequent class, empty for
+    regression, 'whole': {metric: score} with all adapters, 'without': {'i-j':
+    {metric: score}}}
 
   Raises:
-    options.UserError: the run's adapter is not on this machine.
+    errors.UserError: the run's adapter is not on this machine.
   """
   if os.path.exists(path):
     with open(path, encoding='utf-8') as file:
@@ -110,28 +114,27 @@ def span_scores(
   adapter = os.path.join(folder, 'adapter')
   if not os.path.isdir(adapter):
     raise errors.UserError(
-        f'--records: the run of {folder} left no adapter there, only a record; '
-        'run it anew without --records')
+        f'`records`: the run of {folder} left no adapter there, only a record; '
+        'run it again without `records`')
   paths = {name: getattr(config, name)
-           for name in (*config_lib.PATHS, 'checkpoint', 'train_file',
-                        'dev_file', 'test_file')}
+           for name in (*options.marked(config_lib.Config, 'where'),
+                        *options.marked(config_lib.Config, 'path'),
+                        'checkpoint')}
   config = config_lib.Config(**{
       **config_lib.completed(record.config), **paths, 'workdir': folder})
   tuned, _ = storage.load_tuned(adapter)
-  shape = pretrained.config_of(config.checkpoint)
-  chosen = precision.choose(config.precision, shape.dim // shape.heads)
-  run.enable_compilation_cache()
-  with jax.default_matmul_precision(chosen.matmul):
+  with session.computing(config):
     setup = setup_lib.prepare(config)
-    score = run.make_score(setup, config.batch_size)
+    layers = setup.model.config.layers
+    score = classification.make_score(setup, config.batch_size)
     base = pretrained.load_base(
         pretrained.resolve(config.checkpoint),
         pooler=config.head_input == 'pooler') if restore_norms else None
     found = {
         'config': record.config, 'restore_norms': restore_norms,
-        'layers': shape.layers,
+        'layers': layers,
         'majority': _majority(setup.task, setup.splits['dev'].labels),
-        **_scores(lambda tree: score(tree, 'dev')[0], tuned, shape.layers,
+        **_scores(lambda tree: score(tree, 'dev')[0], tuned, layers,
                   base)}
   atomic.write_json(path, found)
   return found

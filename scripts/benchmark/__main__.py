@@ -19,12 +19,12 @@ import tempfile
 import time
 from typing import Any
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import options
-from experiments import flags
 from scripts.benchmark import table as benchmark_table
 from scripts.benchmark import workers
 

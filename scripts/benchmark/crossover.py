@@ -13,11 +13,11 @@ import statistics
 import time
 from typing import Any
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.options import option
 from adapters_jax.runs import records
-from experiments import flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def in_turns(
   """Returns {runs: seconds of a step for each run, 'min' and 'median'}.
 
   Args:
-    timed: {runs: (step, batch)} of `timing.make_group_step`.
+    timed: {runs: (step, batch)} of `forecast.make_group_step`.
     turns: How often each is timed; before it comes a step that is not.
   """
   import jax
@@ -78,7 +78,7 @@ def in_turns(
 
 def measure(config: Config) -> list[dict[str, Any]]:
   """Returns for each batch size and length the times of all group sizes."""
-  from adapters_jax import run  # Slow to import.
+  from adapters_jax.runs.kinds import classification  # Imports JAX.
   from adapters_jax.sweeps import forecast
   sizes = numbers(config.groups, '--groups')
   rows = []
@@ -89,13 +89,13 @@ def measure(config: Config) -> list[dict[str, Any]]:
             adapter_size=config.adapter_size, batch_size=batch_size,
             train_examples=config.train_examples)
         for seed in range(sizes[-1])]
-    with forecast.assembled(configs, run.CLASSIFICATION) as group:
+    with forecast.assembled(configs, classification.KIND) as group:
       schedule = group.members[0].schedule
       for index in some_steps(schedule):
         length = schedule.at(index).length
         found = in_turns({
             size: forecast.make_group_step(
-                group.first(size), run.CLASSIFICATION, index)
+                group.first(size), classification.KIND, index)
             for size in sizes}, config.turns)
         rows.append({'batch_size': batch_size, 'length': length,
                      'seconds_a_run': found})

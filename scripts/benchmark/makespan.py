@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 
+from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs.options import option
 from adapters_jax.runs import records
 from adapters_jax.sweeps import grid
-from experiments import flags
 
 _HERE = os.path.abspath(os.path.join(
     os.path.dirname(__file__), os.pardir, os.pardir))

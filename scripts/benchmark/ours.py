@@ -10,13 +10,14 @@ import jax
 import numpy as np
 
 from adapters_jax.adapters import prediction
-from adapters_jax.adapters import storage
 from adapters_jax.data import batching
+from adapters_jax.runs import compiled as compiled_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import run
+from adapters_jax.runs import session
 from adapters_jax.runs import setup
-from adapters_jax.runs import steps
+from adapters_jax.runs.kinds import classification
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
@@ -51,15 +52,15 @@ class Side:
       data_dir: Where TFDS keeps its files.
       compiled: Folder of compiled programs; the cache folder's when empty.
     """
-    run.enable_compilation_cache()
+    session.enable_compilation_cache()
     if compiled:
       jax.config.update('jax_compilation_cache_dir', compiled)
     rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
     self.config = config_lib.Config(
         task=task, tune=tune, data_dir=data_dir, learning_rate=rate)
     self.setup = setup.prepare(self.config)
-    tx, self.train_step = steps.make_step(
-        self.config, self.setup, run.loss_of(self.setup))
+    tx, self.train_step = compiled_lib.make_step(
+        self.config, self.setup, classification.loss_of(self.setup))
     self.make_progress = lambda: sharding.create(
         self.setup.mesh, lambda tuned: loop.init_progress(
             steps_lib.init_state(tuned, tx, jax.random.key(0))),
@@ -127,9 +128,9 @@ class Side:
   def memory(self) -> dict[str, int]:
     """Returns bytes: the process's peak, the optimizer's, the saved file's."""
     with tempfile.TemporaryDirectory() as folder:
-      storage.save_tuned(
-          folder, self.progress.state.tuned, setup.artefact(
-              config_lib.portable(self.config), self.setup.task))
+      run.make_adapter(
+          self.config, self.setup, classification.KIND,
+          jax.device_get(self.progress.state.tuned), {}).save(folder)
       saved = sum(os.path.getsize(os.path.join(folder, name))
                   for name in os.listdir(folder))
     return {

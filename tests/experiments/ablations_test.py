@@ -11,16 +11,18 @@ import pytest
 
 from adapters_jax.adapters import storage
 from adapters_jax.analysis import layer_removal
+from adapters_jax.api import flags
 from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import setup
-from adapters_jax.runs import steps
+from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import grid
 from adapters_jax.training import loop
 from adapters_jax.training import optimizers
@@ -32,7 +34,6 @@ from experiments import ablation_learning_rate
 from experiments import ablation_size
 from experiments import ablation_variants
 from experiments import ablations
-from experiments import flags
 from tests import tiny
 
 
@@ -48,7 +49,8 @@ def config(checkpoint, own_files, tmp_path, monkeypatch):
     ablation_init.GRID, ablation_learning_rate.GRID, ablation_variants.GRID,
     ablation_size.points(6, 384), ablation_layers.placements(6)])
 def test_every_point_of_a_grid_is_a_run(points):
-  runs = grid.expand(config_lib.Config(), points)
+  runs = grid.expand(
+      [config_lib.Config()], grid.Options(grid=points))
   assert len({grid.name_of(run) for run in runs}) == len(runs) > 4
   for one in runs:
     setup.check(one, 'test')
@@ -87,7 +89,7 @@ def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
       flags, 'define', lambda kind, **changed: defaults.update({kind: changed}))
   monkeypatch.setattr(flags, 'start', lambda *_: None)
   ablations.start(ablation_init.GRID)
-  runs = grid.expand_all(
+  runs = grid.expand(
       [config_lib.Config(seed=3)], grid.Options(**defaults[grid.Options]))
   assert len(runs) == 5 and {run.seed for run in runs} == {3}
 
@@ -136,7 +138,7 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
     return made[-1]
 
   monkeypatch.setattr(steps_lib, 'make_eval_step', watched)
-  steps._eval_step.cache_clear()  # Other tests may have left one.
+  compiled._eval_step.cache_clear()  # Other tests may have left one.
   many = grid.Options(grid='adapter_layers=all', records='kept')
   ablation_layers.main(config, many, ablation_layers.Spans())
   shared, = made  # By the training run and all six spans.
@@ -154,7 +156,8 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
   assert 'without the adapters of layers' in capsys.readouterr().out
   assert list(records_lib.read_all('kept/spans')) == []  # They are no records.
 
-  with mock.patch.object(run, 'make_score', side_effect=AssertionError):
+  with mock.patch.object(
+      classification, 'make_score', side_effect=AssertionError):
     ablation_layers.main(config, many, ablation_layers.Spans())  # All is done.
   with pytest.raises(errors.UserError, match='left no adapter'):
     layer_removal.span_scores(record, 'elsewhere', config, restore_norms=True,

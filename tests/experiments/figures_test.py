@@ -11,7 +11,7 @@ from adapters_jax.analysis import layer_removal
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
-from adapters_jax.sweeps import campaign
+from adapters_jax.sweeps import outcome
 from tests.sweeps import grid_test
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -31,7 +31,7 @@ def put(folder, scores, trained=7, **changed):
   for seed, score in enumerate(scores):
     config = dataclasses.replace(CONFIG, **{'seed': seed, **changed})
     records.write(
-        campaign.record_path(str(folder), 'glue', config),
+        outcome.record_path(str(folder), 'glue', config),
         grid_test.make_record(
             config, metrics={'dev': {'accuracy': score}},
             trained_params=trained, total_params=1000))

@@ -12,6 +12,7 @@ import pytest
 import tokenizers
 
 from adapters_jax.adapters import prediction
+from adapters_jax.api.commands import predict
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
@@ -21,10 +22,10 @@ from adapters_jax.model import heads
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
+from adapters_jax.training import losses as losses_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.sweeps import grid
-from experiments import predict
 from experiments import squad as experiment
 from tests import tiny
 
@@ -125,7 +126,7 @@ def test_best_span_is_the_best_pair_in_order():
 
 def test_span_loss_by_hand():
   logits = jnp.zeros((2, 5, 2)).at[1, 3, 0].set(2.0)
-  losses = question_answering.span_loss(logits, jnp.array([[0, 4], [3, 3]]))
+  losses = losses_lib.span_loss(logits, jnp.array([[0, 4], [3, 3]]))
   wanted = (np.log(4 + np.exp(2.0)) - 2.0 + np.log(5)) / 2
   np.testing.assert_allclose(losses, [np.log(5), wanted], rtol=1e-5)
 
@@ -210,9 +211,9 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
   setup = question_answering.prepare(config)
   asked = setup.questions['dev']
   loaded = prediction.load('run', config.checkpoint)
-  assert loaded.finds_spans
-  _, wanted = question_answering.make_score(setup, 6)(loaded.tuned, 'dev')
-  found = prediction.answers(loaded, [(q.question, q.context) for q in asked])
+  _, wanted = question_answering.make_score(setup, 6)(
+      loaded[1].tuned, 'dev')
+  found = prediction.answers(*loaded, [(q.question, q.context) for q in asked])
   assert found == list(wanted)
   with open('asked.tsv', 'w', encoding='utf-8') as file:
     file.writelines(f'{q.question}\t{q.context}\n' for q in asked)
@@ -236,8 +237,8 @@ def test_where_a_text_is_beside_a_prompt(text, wanted):
 
 @pytest.mark.parametrize('changed, message', [
     ({'task': 'cola', 'train_file': '', 'dev_file': ''}, "unknown 'cola'"),
-    ({'head_input': 'pooler'}, '--head_input'),
-    ({'max_length': 41}, '--max_length=41')])
+    ({'head_input': 'pooler'}, '`head_input`'),
+    ({'max_length': 41}, '`max_length=41`')])
 def test_wrong_settings(config, changed, message):
   with pytest.raises(errors.UserError, match=message):
     experiment.main(dataclasses.replace(config, **changed), grid.Options())

@@ -61,7 +61,8 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert sorted(os.listdir(config.workdir)) == [
       '.lock', 'adapter', 'record.json', 'run.json']
   out = capsys.readouterr().out
-  assert 'trained parameters' in out and 'step 12' in out and 'test: accuracy' in out
+  for words in ('trained parameters', 'step 12', 'test: accuracy'):
+    assert words in out
 
   assert run.run(config, 'glue') == record  # Finished: no second training.
   assert 'finished before' in capsys.readouterr().out

@@ -7,17 +7,19 @@ import jax
 import numpy as np
 import pytest
 
+from absl import flags as absl_flags
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft_writing
 from adapters_jax.adapters import prediction
 from adapters_jax import errors
+from adapters_jax.api.commands import convert as command
 from adapters_jax.methods import strings
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax import trees
-from scripts import convert_adapter
 from tests import tiny
 
 
@@ -28,18 +30,24 @@ def make(text, outputs=2, head_input='pooler'):
   shapes = {path: leaf.shape for path, leaf in adapterhub.adapter_shapes(
       configs, tiny.CONFIG).items()}
   shapes |= {'head/kernel': (12, outputs), 'head/bias': (outputs,)}
-  return adapter_lib.Adapter(configs, trees.unflatten({
+  tuned = trees.unflatten({
       path: rng.standard_normal(shape, np.float32)
-      for path, shape in shapes.items()}),
-                      head_input, ('yes', 'no') if outputs == 2 else ())
+      for path, shape in shapes.items()})
+  if head_input == 'tokens':
+    return adapter_lib.Adapter(
+        configs, tuned, head_input, texts=('question', 'context'),
+        max_length=tiny.CONFIG.positions)
+  return adapter_lib.Adapter(
+      configs, tuned, head_input, ('yes', 'no') if outputs == 2 else ())
 
 
 def convert(*flags):
-  """Runs the script in this process; returns its exit status."""
-  convert_adapter.flags.FLAGS.unparse_flags()
-  convert_adapter.flags.FLAGS(['convert_adapter', *flags])
+  """Runs the command in this process; returns its exit status."""
+  values = absl_flags.FlagValues()
+  command.define(values)
+  values(['convert', *flags])
   try:
-    convert_adapter.run(['convert_adapter'])
+    command.run(values)
   except SystemExit as stopped:
     return stopped.code
   return 0
@@ -56,7 +64,7 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
     base = pretrained.load_base(checkpoint)
     norms, _ = trees.split(base, lambda path: trees.role(path) == 'norm')
     adapter.tuned.update(trees.overlay(adapter.tuned, norms))
-  convert_adapter.write_own(ours, adapter, checkpoint)
+  exchange.write(ours, adapter, 'own', checkpoint=checkpoint)
   where = f'--checkpoint={checkpoint}'
   assert convert(f'--from={ours}', f'--to={theirs}', f'--format={form}',
                  where, '--labels=') == 0
@@ -64,21 +72,22 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
                  '--labels=yes,no') == 0
   before, after = (
       prediction.load(folder, checkpoint) for folder in (ours, back))
-  assert after.labels == ('yes', 'no')
+  assert after[1].labels == ('yes', 'no')
   texts = [('a good film',), ('very dull',)]
   np.testing.assert_allclose(
-      prediction.logits(after, texts), prediction.logits(before, texts),
+      prediction.logits(*after, texts), prediction.logits(*before, texts),
       atol=1e-6)
   assert text.split('[')[0] in capsys.readouterr().out
-  jax.tree.map(np.testing.assert_array_equal, before.tuned, {
-      key: value for key, value in after.tuned.items() if key in before.tuned})
+  jax.tree.map(np.testing.assert_array_equal, before[1].tuned, {
+      key: value for key, value in after[1].tuned.items()
+      if key in before[1].tuned})
 
 
 @pytest.mark.parametrize('form', ['adapterhub', 'peft'])
 def test_answers_stay_the_same(form, checkpoint, tmp_path):
   ours, theirs, back = (str(tmp_path / name) for name in 'abc')
   adapter = make('lora[r=2]', head_input='tokens')
-  convert_adapter.write_own(ours, adapter, checkpoint)
+  exchange.write(ours, adapter, 'own', checkpoint=checkpoint)
   where = f'--checkpoint={checkpoint}'
   for source, target, to in ((ours, theirs, form), (theirs, back, 'own')):
     assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
@@ -86,10 +95,10 @@ def test_answers_stay_the_same(form, checkpoint, tmp_path):
   texts = [('a plot', 'a good film the very dull plot'), ('good', 'a bad film')]
   before, after = (
       prediction.load(folder, checkpoint) for folder in (ours, back))
-  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
-  assert after.max_length == tiny.CONFIG.positions
-  found = prediction.answers(after, texts)
-  assert found == prediction.answers(before, texts)
+  jax.tree.map(np.testing.assert_array_equal, before[1].tuned, after[1].tuned)
+  assert after[1].max_length == tiny.CONFIG.positions
+  found = prediction.answers(*after, texts)
+  assert found == prediction.answers(*before, texts)
   assert all(answer and answer in paragraph
              for answer, (_, paragraph) in zip(found, texts))
 
@@ -108,10 +117,10 @@ def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
   assert f'layer norms -> {theirs}' in capsys.readouterr().out
   before, after = (
       prediction.load(folder, checkpoint) for folder in (ours, back))
-  jax.tree.map(np.testing.assert_array_equal, before.tuned, after.tuned)
+  jax.tree.map(np.testing.assert_array_equal, before[1].tuned, after[1].tuned)
   texts = [('a good film',), ('very dull',)]
   np.testing.assert_array_equal(
-      prediction.logits(after, texts), prediction.logits(before, texts))
+      prediction.logits(*after, texts), prediction.logits(*before, texts))
   assert convert(f'--from={ours}/adapter', f'--to={theirs}2', where,
                  '--format=adapterhub', '--labels=') == 2
   assert 'LN_TUNING' in capsys.readouterr().err
@@ -119,19 +128,21 @@ def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
 
 def test_a_score_stays_one(checkpoint, tmp_path):
   ours, theirs, back = (str(tmp_path / name) for name in 'abc')
-  convert_adapter.write_own(ours, make('lora[r=2]', outputs=1), checkpoint)
+  exchange.write(
+      ours, make('lora[r=2]', outputs=1), 'own', checkpoint=checkpoint)
   where = f'--checkpoint={checkpoint}'
   for source, target, form in (
       (ours, theirs, 'adapterhub'), (theirs, back, 'own')):
     assert convert(f'--from={source}', f'--to={target}', f'--format={form}',
                    where, '--labels=') == 0
-  assert prediction.load(back, checkpoint).labels == ()
+  assert prediction.load(back, checkpoint)[1].labels == ()
 
 
 def edit(path, **values):
   """Changes the values of a JSON file and of its 'config'."""
   with open(path) as file:
     whole = json.load(file)
+  whole.pop('adapter', None)  # As saved before adapters described themselves.
   inner = whole.get('config', whole)
   inner.update(values)
   with open(path, 'w') as file:
@@ -158,7 +169,7 @@ def edit(path, **values):
      'num_virtual_tokens'),
     ('peft', 'adapter_model.safetensors', None, 'cannot be read'),
     ('own', 'config.json', {'adapter_config': 'nope'}, 'did you mean'),
-    ('own', 'config.json', {'tune': 'head'}, 'has no adapter'),
+    ('own', 'config.json', {'tune': 'head'}, 'does not fit'),
     ('own', 'config.json', {'tune': 'norms'}, 'does not fit'),
     ('own', 'config.json', {'adapter_config': 'lora[r=3]'}, 'does not fit'),
 ])
@@ -166,7 +177,7 @@ def test_a_damaged_folder_is_one_line(
     form, name, values, message, checkpoint, tmp_path, capsys):
   folder, adapter = str(tmp_path / 'theirs'), make('lora[r=2]')
   if form == 'own':
-    convert_adapter.write_own(folder, adapter, checkpoint)
+    exchange.write(folder, adapter, 'own', checkpoint=checkpoint)
   elif form == 'peft':
     peft_writing.write(folder, adapter, tiny.CONFIG)
   else:
@@ -216,5 +227,5 @@ def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1, error
   with pytest.raises(errors.UserError, match='no head'):
-    convert_adapter.write_own(
-        str(tmp_path), adapter_lib.Adapter((), {}), checkpoint)
+    exchange.write(str(tmp_path), adapter_lib.Adapter((), {}), 'own',
+                   checkpoint=checkpoint)

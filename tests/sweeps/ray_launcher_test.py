@@ -7,7 +7,6 @@ from unittest import mock
 from absl.testing import parameterized
 
 from adapters_jax import errors
-from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import ray_launcher
 from adapters_jax.training import loop
 
@@ -55,22 +54,20 @@ class ClusterTest(parameterized.TestCase):
        [{'CPU': 32, 'GPU': 4}], (1, 5, 0)),
       ({'workers': 9}, [{'CPU': 4}], (9, 1, 0)))
   def test_shares(self, flags, machines, wanted):
-    how = engine.Options(launcher='ray', **flags)
-    self.assertEqual(ray_launcher.share(how, machines), wanted)
+    self.assertEqual(ray_launcher.share(machines, **flags), wanted)
 
   @parameterized.parameters(
-      ({'cpus_per_worker': 9}, '--cpus_per_worker=9: .*more than 8'),
-      ({'gpus_per_worker': 1}, '--gpus_per_worker=1: .*more than 0'))
+      ({'cpus_per_worker': 9}, '`cpus_per_worker=9`: .*more than 8'),
+      ({'gpus_per_worker': 1}, '`gpus_per_worker=1`: .*more than 0'))
   def test_more_than_a_machine_has(self, flags, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      ray_launcher.share(engine.Options(launcher='ray', **flags),
-                    [{'CPU': 8.0}, {'CPU': 4.0}])
+      ray_launcher.share([{'CPU': 8.0}, {'CPU': 4.0}], **flags)
 
   def test_ray_is_not_installed(self):
     with mock.patch.dict(sys.modules, {'ray': None}):
       with self.assertRaisesRegex(
-          errors.UserError, r"--launcher=ray: .* pip install -e '.\[sweep\]'"):
-        with ray_launcher.started(engine.Options(launcher='ray')):
+          errors.UserError, r"`launcher=ray`: .* pip install -e '.\[sweep\]'"):
+        with ray_launcher.started():
           pass
 
   def test_units_run_a_few_at_a_time_and_fail_alone(self):

@@ -19,8 +19,8 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.runs import signals
-from adapters_jax.runs import steps
+from adapters_jax.runs import session
+from adapters_jax.runs import compiled
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import loop
 from adapters_jax.training import losses as losses_lib
@@ -94,7 +94,7 @@ def tuned_of(folder):
 
 
 def logits_of(setup):
-  step = steps.make_eval(setup, 16)
+  step = compiled.make_eval(setup, 16)
   batches = run.batching.eval_batches(
       setup.splits['dev'], setup.schedule.buckets, 16)
   return steps_lib.predict(
@@ -117,7 +117,7 @@ def test_logits_are_those_of_the_whole_model(config, settings):
 
 def losses_of(config, count=3):
   setup = setup_lib.prepare(config)
-  tx, step = steps.make_step(config, setup, losses_lib.cross_entropy)
+  tx, step = compiled.make_step(config, setup, losses_lib.cross_entropy)
   state, losses = steps_lib.init_state(setup.tuned, tx, jax.random.key(1)), []
   for number in range(count):
     state, metrics = step(state, setup.base, setup.schedule.batch(number))
@@ -153,14 +153,14 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   assert 'below layer 2 of 3 nothing is trained' in capsys.readouterr().out
   loaded = prediction.load(config.workdir, config.checkpoint)
   _, splits, _ = setup_lib.load_data(config)
-  answers = prediction.logits(loaded, splits['dev'].texts).argmax(-1)
+  answers = prediction.logits(*loaded, splits['dev'].texts).argmax(-1)
   assert np.mean(answers == splits['dev'].labels) == pytest.approx(
       record.metrics['dev']['accuracy'])
 
   again = dataclasses.replace(config, workdir=config.workdir + '2')
   asked = iter([False] * 6 + [True])
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(signals, 'caught', lambda: contextlib.nullcontext(
+    patch.setattr(session, 'stop_requests', lambda: contextlib.nullcontext(
         lambda: next(asked)))
     with pytest.raises(loop.Interrupted):
       run.run(again, 'glue')

@@ -1,1 +1,0 @@
-api/__init__.py

@@ -1,0 +1,85 @@
+"""Converts adapters between this package's folders and other libraries'.
+
+The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
+default; `predict` reads it), 'adapterhub', 'peft', or 'adapter_bert' (a .npz of
+the authors' TensorFlow variables).
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import sys
+
+from absl import app
+from absl import flags
+
+from adapters_jax import errors
+
+FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
+
+
+def convert(
+    source: str, target: str, form: str, *, checkpoint: str, name: str,
+    labels: Sequence[str] = (),
+) -> list[str]:
+  """Reads an adapter of any format and writes it in another.
+
+  Args:
+    source: Folder, or .npz file.
+    target: Folder, or .npz file.
+    form: Format of the target, one of FORMATS.
+    checkpoint: Name or folder of the base.
+    name: Name of the adapter in AdapterHub's files.
+    labels: Class names, where the files have none.
+
+  Returns:
+    Lines for the user: the method and the target, then notes.
+
+  Raises:
+    errors.UserError: a wrong format, or an adapter that it cannot hold.
+  """
+  if form not in FORMATS:
+    raise errors.unknown('`format`', form, FORMATS)
+  if not source or not target:
+    raise errors.UserError('give both --from and --to')
+  from adapters_jax.adapters import exchange  # Slow imports: after the checks.
+  from adapters_jax.model import pretrained
+  adapter = exchange.read(source, pretrained.config_of(checkpoint))
+  if labels:
+    adapter = dataclasses.replace(adapter, labels=tuple(labels))
+  notes = exchange.write(
+      target, adapter, form, name=name, checkpoint=checkpoint)
+  return [f'{adapter.method} -> {target}', *(f'note: {n}' for n in notes)]
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+  """Defines the flags of the command."""
+  def string(name, default, help_text):
+    flags.DEFINE_string(name, default, help_text, flag_values=values)
+
+  string('from', '', 'Folder (or .npz file) to read.')
+  string('to', '', 'Folder (or .npz file) to write.')
+  string('format', 'own', f'One of {", ".join(FORMATS)}.')
+  string('checkpoint', 'minilm-l6', 'Pretrained BERT that the adapter is for.')
+  string('name', 'adapter', 'Name of the adapter in the files.')
+  flags.DEFINE_list(
+      'labels', [], 'Names of the classes, where the files have none.',
+      flag_values=values)
+
+
+def run(values: flags.FlagValues = flags.FLAGS) -> None:
+  """Converts as the flags say; a user's error is one line, exit status 2."""
+  try:
+    print('\n'.join(convert(
+        values['from'].value, values['to'].value, values['format'].value,
+        checkpoint=values['checkpoint'].value, name=values['name'].value,
+        labels=values['labels'].value)))
+  except (errors.UserError, OSError) as error:
+    print(f'error: {errors.as_flags(str(error), set(values))}',
+          file=sys.stderr)
+    sys.exit(2)
+
+
+def start() -> None:
+  """Runs the command with the flags of the command line."""
+  define()
+  app.run(lambda _: run())

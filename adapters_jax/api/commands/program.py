@@ -1,0 +1,30 @@
+"""The commands as one program: `adapters-jax train --adapter_size=64`."""
+
+import sys
+
+NAMES = ('train', 'predict', 'sweep', 'convert')
+
+
+def main() -> None:
+  """Runs the command that the first argument names.
+
+  The command's own flags follow: `adapters-jax train --help` lists them.
+  """
+  name = sys.argv[1] if len(sys.argv) > 1 else ''
+  if name not in NAMES:
+    usage = f'usage: adapters-jax {{{"|".join(NAMES)}}} [flags]'
+    asked = name in ('--help', '-h')
+    print(usage, file=sys.stdout if asked else sys.stderr)
+    raise SystemExit(0 if asked else 2)
+  # absl takes the program's name, the owner of its flags, from here.
+  sys.argv[:2] = [f'{sys.argv[0]} {name}']
+  if name == 'train':
+    from adapters_jax.api.commands import train as command
+  elif name == 'predict':
+    from adapters_jax.api.commands import predict as command
+  elif name == 'sweep':
+    from adapters_jax.api.commands import sweep as command
+  else:
+    from adapters_jax.api.commands import convert as command
+  sys.modules['__main__'].__doc__ = command.__doc__  # The head of --help.
+  command.start()

@@ -1,0 +1,239 @@
+"""The library's face: load a base, train adapters on it, use and share them.
+
+  import adapters_jax as aj
+
+  base = aj.load_base('minilm-l6')
+  film = aj.train(base, 'movie_sentiment', method='lora[r=8]', epochs=1)
+  aj.predict(base, film, ['A joy from start to end.'])
+
+Nothing is printed and no global setting of JAX is changed; progress goes to
+the logger 'adapters_jax'.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import os
+from typing import Any
+
+import jax
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import exchange
+from adapters_jax.adapters import merging
+from adapters_jax.adapters import prediction
+from adapters_jax.data import memory
+from adapters_jax.data import squad
+from adapters_jax.methods import strings
+from adapters_jax.model import base as base_lib
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import run
+from adapters_jax.runs.kinds import classification
+from adapters_jax.runs.kinds import question_answering
+
+Adapter = adapter_lib.Adapter
+Base = base_lib.Base
+Examples = memory.Examples
+Prediction = prediction.Prediction
+UserError = errors.UserError
+load_base = base_lib.load
+predict = prediction.predict
+
+# Settings that `train` takes from its own arguments, or that mean a folder.
+_NOT_SETTINGS = (
+    'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
+    'test_file', 'text_columns', 'label_column', 'file_task', 'workdir',
+    'resume', 'coordinator', 'processes', 'process', 'mesh')
+
+
+def train(
+    base: Base, data: str | Examples, method: str = 'houlsby', *,
+    dev: Examples | None = None, test: Examples | None = None,
+    **settings: Any,
+) -> Adapter:
+  """Trains an adapter, and keeps the step that is best on dev.
+
+  Args:
+    base: Pretrained encoder; it stays as it is.
+    data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
+      examples in memory.
+    method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
+      'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base.
+    dev: Examples that choose the best step; without them a tenth of `data`,
+      drawn with a fixed seed, is held out. Tasks by name bring their own.
+    test: Examples to score in addition.
+    **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
+      batch_size, seed, max_length.
+
+  Returns:
+    The adapter, with its scores on dev and test.
+
+  Raises:
+    errors.UserError: an unknown task, method or setting, or a value that cannot
+      work.
+  """
+  allowed = [field.name for field in dataclasses.fields(config_lib.Config)
+             if field.name not in _NOT_SETTINGS]
+  for name in settings:
+    if name not in allowed:
+      raise errors.unknown('setting', name, allowed)
+  tuned = method in config_lib.CHOICES['tune'] and method != 'adapters'
+  taken = 0 if tuned else sum(
+      config.positions_taken for config in strings.parse(method, '`method`'))
+  longest = 384 if data == squad.TASK.name else config_lib.Config.max_length
+  settings = {
+      'precision': base.precision,
+      'max_length': min(longest, base.config.positions - taken),
+      'tune' if tuned else 'adapter_config': method, **settings}
+  if isinstance(data, memory.Examples):
+    task, splits = memory.to_task(data, dev, test)
+    kind = classification.of_examples(task, splits)
+    settings['task'] = task.name
+  else:
+    if dev is not None or test is not None:
+      raise errors.UserError(
+          '`dev`, `test`: a task by name brings its own; give `data` as '
+          'Examples with them')
+    kind = (question_answering.KIND if data == squad.TASK.name
+            else classification.KIND)
+    settings['task'] = kind.find(data).name
+  return run.train(
+      config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
+
+
+def load_adapter(path: str, base: Base | None = None) -> Adapter:
+  """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
+
+  Args:
+    path: Folder of an adapter or workdir of a run; a folder of another library;
+      a .npz file of adapter-bert's variables; or a name on the Hugging Face
+      hub.
+    base: Pretrained encoder. Needed for the files of other libraries, which do
+      not say its shape; otherwise checked against the adapter.
+
+  Returns:
+    The adapter. One of another library reads one text: change `texts` with
+    dataclasses.replace for pairs, as `labels` where the files have none.
+
+  Raises:
+    errors.UserError: no adapter, a damaged one, or one of another base.
+  """
+  if not os.path.exists(path):
+    path = exchange.download(path)
+  if exchange.find_format(path) == 'own':
+    adapter = adapter_lib.load(path)
+    if base is not None:
+      compiled.check_base(base.identity, adapter, f'the adapter in {path}')
+    return adapter
+  if base is None:
+    raise errors.UserError(
+        f'`base`: {path} does not say the shape of its base; give it, as in '
+        'base=load_base(...)')
+  return dataclasses.replace(
+      exchange.read(path, base.config), base=base.identity)
+
+
+def merge(
+    bank: Mapping[str, Adapter], how: str = 'average', *,
+    base: Base | None = None, weights: Sequence[float] | None = None,
+    density: float = 0.5, seed: int = 0, rank: int = 0,
+) -> Adapter:
+  """Merges adapters of one method into one.
+
+  Args:
+    bank: {name: adapter}, two or more.
+    how: 'average', 'linear' (a weighted sum), 'ties' (Yadav et al., 2023) or
+      'dare' (Yu et al., 2024). Layer norms are combined as differences from the
+      base.
+    base: Pretrained encoder, which all but 'average' need.
+    weights: Weight of each adapter; equal ones with a sum of 1 when None.
+    density: Share of the numbers that 'ties' and 'dare' keep.
+    seed: Seed of the draw of 'dare'.
+    rank: For LoRA, merges the products of the factors and cuts them to this
+      rank; 0 merges the factors, which must have equal ranks.
+
+  Returns:
+    The merged adapter, without scores.
+
+  Raises:
+    errors.UserError: an unknown way, or adapters of different methods, bases or
+      classes.
+  """
+  names = list(bank)
+  if not names:
+    raise errors.UserError('`bank`: there is no adapter to merge')
+  first = bank[names[0]]
+  for name, adapter in bank.items():
+    if adapter.labels != first.labels:
+      raise errors.UserError(
+          f'adapter {name!r} has the classes {adapter.labels}, '
+          f'{names[0]!r} has {first.labels}')
+    if not base_lib.same(adapter.base, first.base):
+      raise errors.UserError(
+          f'adapter {name!r} was trained on {adapter.base}, {names[0]!r} on '
+          f'{first.base}')
+  combine = _combination(how, len(names), weights, density, seed)
+  if base is None and how != 'average':
+    raise errors.UserError(
+        f'`base`: how={how!r} needs the pretrained layer norms; give base')
+  if base is not None:
+    compiled.check_base(base.identity, first, f'adapter {names[0]!r}')
+  # The weights of an average sum to 1, so that the base cancels out.
+  params = {} if base is None else base.params
+  if rank:
+    merged = merging.merge_products(bank, names, combine, params, rank)
+  else:
+    merged = merging.merge(bank, names, combine, params)
+  tasks = dict.fromkeys(adapter.task for adapter in bank.values())
+  return dataclasses.replace(
+      merged, task='+'.join(tasks), scores={}, settings={})
+
+
+def _combination(
+    how: str, count: int, weights: Sequence[float] | None, density: float,
+    seed: int,
+) -> merging.Combine:
+  """Returns the combination of leaves of a name."""
+  if how == 'average' and weights is not None:
+    raise errors.UserError("`weights`: an average has none; how='linear' does")
+  weights = [1 / count] * count if weights is None else list(weights)
+  if len(weights) != count:
+    raise errors.UserError(
+        f'`weights`: there are {len(weights)} for {count} adapters')
+  ways = {
+      'average': lambda: merging.average(count),
+      'linear': lambda: merging.linear(weights),
+      'ties': lambda: merging.ties(weights, density),
+      'dare': lambda: merging.dare(weights, density, jax.random.key(seed))}
+  if how not in ways:
+    raise errors.unknown('`how`', how, ways)
+  return ways[how]()
+
+
+def export(
+    adapter: Adapter, path: str, format: str = 'own', *,
+    name: str = 'adapter', base: Base | None = None,
+) -> list[str]:
+  """Writes an adapter for this package or another library.
+
+  Args:
+    adapter: Adapter.
+    path: Folder, made if absent; a .npz file for 'adapter_bert'.
+    format: 'own', 'adapterhub', 'peft' (a head must read the pooler) or
+      'adapter_bert', the authors' TensorFlow variables.
+    name: Name of the adapter in AdapterHub's files.
+    base: Pretrained encoder; needed where neither the adapter nor the name of
+      its base shows all that the format wants.
+
+  Returns:
+    Notes on what the other library does not read.
+
+  Raises:
+    errors.UserError: an unknown format, or one that cannot hold the adapter.
+  """
+  if base is not None:
+    compiled.check_base(base.identity, adapter, 'the adapter')
+  return exchange.write(
+      path, adapter, format, name=name,
+      checkpoint=base.checkpoint if base is not None else '')
