@@ -3,8 +3,8 @@
   import adapters_jax as aj
 
 The names of `aj` are those of `adapters_jax.api.face`, which is imported at
-the first use: `import adapters_jax` loads neither JAX nor data libraries, so that
-scripts pay only for the modules they use.
+the first use. `import adapters_jax` loads neither JAX nor data libraries, so
+that scripts pay only for the modules they use.
 """
 
 import importlib

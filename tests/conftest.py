@@ -10,6 +10,9 @@ _FLAGS = ['--xla_backend_optimization_level=0']
 if tuple(map(int, metadata.version('jaxlib').split('.')[:2])) >= (0, 8):
   _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
+# Bytes. Only with a limit does JAX lock the folder of compiled programs, which
+# two workers write to.
+os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -20,11 +23,19 @@ from tests import tiny  # noqa: E402
 
 
 @pytest.fixture(scope='session', autouse=True)
-def compiled_programs(tmp_path_factory):
-  """Keeps the tests' many equal programs in a cache of the session's own."""
-  folder = str(tmp_path_factory.mktemp('compiled'))
+def compiled_programs(tmp_path_factory) -> str:
+  """Folder of the programs that the session's tests have compiled.
+
+  All of pytest's workers share it. A process that a test starts does too, with
+  ADAPTERS_JAX_CACHE set to the folder above.
+  """
+  root = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    root = root.parent  # Of this session; without workers, of all sessions.
+  folder = str(root / 'adapters_jax' / 'compiled')
   jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+  return folder
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,6 @@
-"""Texts to batches: numpy only, no JAX."""
+"""Data from texts to batches, in numpy.
+
+Imports `errors` and downloads; no JAX, so that tables and scripts which only
+read data start fast. Public: `tasks`, `files`, `squad`, `vader` and `raw_glue`
+(sources of examples), `tokenization`, `batching` and `metrics`.
+"""

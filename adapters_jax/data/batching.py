@@ -1,13 +1,12 @@
 """Length-bucketed batches, a pure function of (seed, epoch, index).
 
-Sentences differ in length, and padding is wasted work. Examples are shuffled,
-sorted into a few lengths that fit the data, and cut into batches of exactly
-`batch_size`; what is left over in a bucket moves on to the next longer one. So
-a task has a handful of shapes (compiles) and little padding, and how many
-batches each bucket gives does not depend on the seed.
+Padding is wasted work, and every new shape is compiled. So examples are
+shuffled, distributed over a few lengths that fit the data, and cut into batches
+of exactly `batch_size`; the remainder of a bucket goes to the next longer one.
+The number of batches of each length does not depend on the seed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 
@@ -19,11 +18,12 @@ class Examples:
   """A tokenised split.
 
   Attributes:
-    tokens: For each example its word pieces, [length] int32.
-    segments: For each example 0 or 1 for each piece, [length] int32.
+    tokens: [length] int32 for each example, its word pieces.
+    segments: [length] int32 for each example, 0 or 1 for each piece.
     labels: [examples] int32 classes or float32 scores.
-    hidden: For each example [at most length, dim] float32, hidden states that
-      batches hold in place of the pieces; None for none.
+    hidden: [at most length, dim] float32 for each example, the input of the
+      first trained layer in place of the pieces (`training.frozen_cache`);
+      None to batch the pieces.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
@@ -35,13 +35,13 @@ class Examples:
 
   @functools.cached_property
   def lengths(self) -> np.ndarray:
-    """[examples] int64, pieces of each example."""
+    """[examples] int64, number of pieces of each example."""
     return np.array([len(tokens) for tokens in self.tokens], np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """One batch: which examples, padded to which length."""
+  """The examples of one batch and the length to pad them to."""
   rows: np.ndarray  # [at most batch_size] int
   length: int
 
@@ -49,20 +49,21 @@ class Plan:
 def bucket_lengths(
     lengths: np.ndarray, buckets: int, multiple: int = 2
 ) -> tuple[int, ...]:
-  """Returns at most `buckets` lengths that minimise the padded tokens.
+  """Chooses the lengths with the fewest tokens after padding.
 
   Args:
-    lengths: [examples] int
-    buckets: How many lengths may be used.
-    multiple: Every length is a multiple of this.
+    lengths: [examples] int, in tokens.
+    buckets: Largest number of lengths.
+    multiple: Common divisor of all lengths, in tokens.
 
   Returns:
-    Lengths in ascending order, the last one no shorter than any example.
+    Lengths in ascending order, the last no shorter than any example.
   """
   rounded = -(-np.asarray(lengths) // multiple) * multiple
   values, counts = np.unique(rounded, return_counts=True)
   total = np.concatenate([[0], np.cumsum(counts)])
-  # best[i] = (padded tokens, cuts) of the shortest i values, over n buckets.
+  # Dynamic programming: after n rounds, best[i] is (tokens after padding,
+  # lengths) of the shortest i values in at most n buckets.
   best = [(0.0, ())] + [(np.inf, ())] * len(values)
   for _ in range(min(buckets, len(values))):
     step = list(best)
@@ -80,15 +81,19 @@ def plan(
     rng: np.random.Generator | None = None,
     order: np.random.Generator | None = None,
 ) -> list[Plan]:
-  """Returns the batches of one pass over the examples.
+  """Plans one pass over the examples.
 
   Args:
-    lengths: [examples] int
-    buckets: Of `bucket_lengths`.
-    batch_size: Examples a batch; only the last, longest one may have fewer.
-    rng: Shuffles the examples; None keeps their order.
-    order: Shuffles the batches; `rng` when None. Runs that share it have the
-      same sequence of lengths, and the last batch has the longest for that.
+    lengths: [examples] int, in tokens.
+    buckets: Lengths from `bucket_lengths`.
+    batch_size: Examples of a batch; one batch may have fewer.
+    rng: Generator that shuffles examples and batches; None keeps the order of
+      the examples and sorts the batches by length.
+    order: Generator that shuffles the batches in place of `rng`. Runs that
+      share its seed have the same sequence of lengths.
+
+  Returns:
+    Plans that hold every example exactly once.
   """
   shuffled = (np.arange(len(lengths)) if rng is None
               else rng.permutation(len(lengths)))
@@ -101,6 +106,8 @@ def plan(
               for start in range(0, whole, batch_size)]
     left = rows[whole:]
   if len(left):
+    # With a shared `order` the partial batch has the longest of all lengths:
+    # that of its own examples would depend on the seed.
     longest = int((lengths if order else lengths[left]).max())
     plans.append(Plan(left, min(b for b in buckets if b >= longest)))
   if rng is None:
@@ -111,7 +118,16 @@ def plan(
 def _padded(
     values: Sequence[np.ndarray], rows: np.ndarray, length: int
 ) -> np.ndarray:
-  """Returns values[row] [at most length, ...] for each row, zeros after."""
+  """Stacks arrays of different lengths, with zeros after each.
+
+  Args:
+    values: [at most length, ...] for each example.
+    rows: [rows] int, the examples to stack.
+    length: Common length.
+
+  Returns:
+    [rows, length, ...]
+  """
   shape = len(rows), length, *values[rows[0]].shape[1:]
   out = np.zeros(shape, values[rows[0]].dtype)
   for i, row in enumerate(rows):
@@ -123,20 +139,21 @@ def make_batch(
     examples: Examples, batch: Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Returns the arrays of a batch, or of a host's part of it.
+  """Makes the arrays of a batch, or of one host's rows of it.
 
   Args:
     examples: The split.
-    batch: Which of its examples.
-    batch_size: Rows of the arrays; those beyond the plan repeat its first
-      example with weight 0 and an empty mask.
-    local_rows: The rows to make, None for all; `batch` below is their number.
+    batch: Plan of the batch.
+    batch_size: Number of rows. Those beyond the plan are filler: they repeat
+      its first example with weight 0 and an empty mask.
+    local_rows: Rows to make, in this order; None for all.
 
   Returns:
-    tokens and segments [batch, length] int32 (or hidden [batch, length, dim]
-    float32), mask [batch, length] bool, labels [batch], weights [batch]
-    float32.
+    tokens and segments [rows, length] int32 (or hidden [rows, length, dim]
+    float32), mask [rows, length] bool, labels [rows], weights [rows] float32.
   """
+  # Filler keeps the shape of every batch of a length, so that the last one of
+  # an epoch does not compile a program of its own.
   filler = batch_size - len(batch.rows)
   rows = np.concatenate([batch.rows, np.repeat(batch.rows[:1], filler)])
   weights = (np.arange(batch_size) < len(batch.rows)).astype(np.float32)
@@ -161,13 +178,17 @@ def make_batch(
 class Schedule:
   """The training batches of a run, by step number.
 
+  Any step can be asked for in any order, so a resumed run needs no state of the
+  data.
+
   Attributes:
     examples: The training split.
-    buckets: Of `bucket_lengths`.
-    batch_size: Examples a batch.
-    seed: Of the data order.
-    order_seed: Of the sequence of bucket lengths, None for `seed`.
-    local_rows: The rows of each batch to make, None for all.
+    buckets: Lengths from `bucket_lengths`.
+    batch_size: Examples of a batch.
+    seed: Seed of the data order.
+    order_seed: Seed of the sequence of lengths; None for `seed`. A vmapped
+      group shares it, as one program trains all of its runs at a step.
+    local_rows: Rows of each batch to make; None for all.
   """
   examples: Examples
   buckets: tuple[int, ...]
@@ -178,12 +199,20 @@ class Schedule:
 
   @functools.cached_property
   def steps_per_epoch(self) -> int:
-    """Batches in one pass."""
+    """Number of batches of one pass over the examples."""
     return len(plan(self.examples.lengths, self.buckets, self.batch_size))
 
-  @functools.lru_cache(maxsize=2)
-  def epoch(self, epoch: int) -> list[Plan]:
-    """Returns the batches of an epoch."""
+  @functools.cached_property
+  def epoch(self) -> Callable[[int], list[Plan]]:
+    """Function from the number of an epoch to the plans of its batches."""
+    # A cache for each schedule: the runs of a group take turns, and would evict
+    # each other's plans from a common one. To plan every step anew took 5.1 ms
+    # a step for 8 runs, where measured. Two epochs, since `tokens` looks back
+    # over the end of one.
+    return functools.lru_cache(maxsize=2)(self._plan_epoch)
+
+  def _plan_epoch(self, epoch: int) -> list[Plan]:
+    """Plans an epoch."""
     order = None
     if self.order_seed is not None:
       order = np.random.default_rng([self.order_seed, epoch, 1])
@@ -191,7 +220,7 @@ class Schedule:
                 np.random.default_rng([self.seed, epoch]), order)
 
   def at(self, step: int) -> Plan:
-    """Returns the plan of a step."""
+    """Returns the plan of a step, counted from 0 over all epochs."""
     epoch, index = divmod(step, self.steps_per_epoch)
     return self.epoch(epoch)[index]
 
@@ -201,7 +230,15 @@ class Schedule:
         self.examples, self.at(step), self.batch_size, self.local_rows)
 
   def tokens(self, first: int, last: int) -> tuple[int, int]:
-    """Returns (padded, real) tokens of the steps in [first, last)."""
+    """Counts the tokens of a range of steps.
+
+    Args:
+      first: First step.
+      last: Step after the last.
+
+    Returns:
+      (tokens with padding and filler, tokens of the examples)
+    """
     plans = [self.at(step) for step in range(first, last)]
     return (sum(p.length * self.batch_size for p in plans),
             sum(int(self.examples.lengths[p.rows].sum()) for p in plans))
@@ -211,9 +248,18 @@ def eval_batches(
     examples: Examples, buckets: Sequence[int], batch_size: int,
     local_rows: Sequence[int] | None = None,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-  """Returns (rows, batch) pairs that hold every example exactly once.
+  """Makes the batches that predict a whole split.
 
-  With `local_rows` each batch has a host's rows only; see `make_batch`.
+  Args:
+    examples: The split.
+    buckets: Lengths from `bucket_lengths`, of the training split: evaluation
+      then compiles few shapes. One more is added for longer examples.
+    batch_size: Number of rows of a batch.
+    local_rows: Rows of each batch to make; None for all.
+
+  Returns:
+    (rows, batch) pairs that hold every example exactly once: row i of a batch
+    is example rows[i], and further rows are filler.
   """
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:

@@ -1,4 +1,4 @@
-"""Examples from one's own TSV, CSV and JSONL files."""
+"""Examples from the user's own TSV, CSV and JSONL files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import csv
@@ -15,7 +15,10 @@ FORMATS = ('.tsv', '.csv', '.jsonl')
 
 
 def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-  """Yields (line number, {column: value}); TSV has no quoting, CSV RFC 4180."""
+  """Yields (line number, {column: value}) of each row.
+
+  TSV has no quoting, as in GLUE; CSV is quoted as in RFC 4180.
+  """
   form = os.path.splitext(path)[1].lower()
   if form not in FORMATS:
     raise errors.UserError(
@@ -29,6 +32,8 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
       else:
         reader = csv.DictReader(file, strict=True)
         for row in reader:
+          # DictReader marks surplus cells by the key None, missing ones by the
+          # value None.
           if None in row or None in row.values():
             raise errors.UserError(
                 f'{path}, line {reader.line_num}: the row does not have the '
@@ -41,6 +46,7 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
 def _json_rows(
     path: str, lines: Iterator[str]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
+  """Yields the rows of a JSONL file; see `_rows`."""
   for number, line in enumerate(lines, 1):
     if line.strip():
       try:
@@ -57,8 +63,11 @@ def _json_rows(
 def _tab_rows(
     path: str, lines: Iterator[str]
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
+  """Yields the rows of a TSV file; see `_rows`."""
   header = None
   for number, line in enumerate(lines, 1):
+    # Not csv.reader: without quoting, an empty last cell needs no care, and a
+    # lone carriage return in a text ends no row.
     values = line.rstrip('\r\n').split('\t')
     if header is None:
       header = values
@@ -73,24 +82,27 @@ def _tab_rows(
 def read(
     path: str, text_columns: Sequence[str], label_column: str | None
 ) -> tuple[list[tuple[str, ...]], list[str], list[int]]:
-  """Returns (texts, labels as strings, line numbers) of a file.
+  """Reads a file of texts, with or without labels.
 
   Args:
-    path: A .tsv, .csv (each with a header) or .jsonl file.
-    text_columns: The column of the text, or of the two texts.
-    label_column: Of the label or the score; None reads no labels.
+    path: A .tsv or .csv file with a header, or a .jsonl file.
+    text_columns: Column of the text, or columns of the two texts.
+    label_column: Column of the label or score; None reads no labels.
+
+  Returns:
+    (texts, labels as strings, line numbers)
 
   Raises:
-    options.UserError: names the file, the row and what is wrong with it.
+    errors.UserError: names the file, the line and the mistake.
   """
   texts, labels, numbers = [], [], []
   for number, row in _rows(path):
     for column in (*text_columns, *((label_column,) if label_column else ())):
       if column not in row:
-        flag = 'label_column' if column == label_column else 'text_columns'
+        name = 'label_column' if column == label_column else 'text_columns'
         raise errors.UserError(
             f'{path}, line {number}: no column {column!r}, only '
-            f'{", ".join(map(str, row))}; name yours with --{flag}')
+            f'{", ".join(map(str, row))}; name yours with `{name}`')
     texts.append(tuple(str(row[column]) for column in text_columns))
     if label_column:
       label = row[label_column]
@@ -104,6 +116,13 @@ def read(
 
 
 def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
+  """Returns [examples] float32 scores; UserError for other words.
+
+  Args:
+    path: Path of the file, for the message.
+    labels: Labels as strings.
+    numbers: Line number of each, for the message.
+  """
   scores = []
   for label, number in zip(labels, numbers):
     try:
@@ -113,7 +132,7 @@ def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
     if not math.isfinite(score):
       raise errors.UserError(
           f'{path}, line {number}: {label!r} is not a number; for classes use '
-          '--file_task=classification')
+          '`file_task=classification`')
     scores.append(score)
   return np.array(scores, np.float32)
 
@@ -122,17 +141,20 @@ def load(
     paths: Mapping[str, str], text_columns: Sequence[str], label_column: str,
     regression: bool,
 ) -> tuple[tasks.Task, dict[str, tasks.Split]]:
-  """Returns the task of one's own files and its splits.
+  """Reads the user's own files as a task.
 
   Args:
-    paths: {'train', 'dev' and possibly 'test': path}.
-    text_columns: The column of the text, or of the two texts.
-    label_column: Of the label or the score.
-    regression: Whether labels are scores; else the classes are those of the
-      training file, sorted.
+    paths: {'train', 'dev' and possibly 'test': path}
+    text_columns: Column of the text, or columns of the two texts.
+    label_column: Column of the label or score.
+    regression: Whether labels are scores. Otherwise the classes are the labels
+      of the training file, sorted.
+
+  Returns:
+    (task, {split: examples})
 
   Raises:
-    options.UserError: unreadable or empty file, missing column, a label that is
+    errors.UserError: unreadable or empty file, missing column, a score that is
       not a number, a label unseen in training, fewer than two classes.
   """
   read_files = {name: read(path, text_columns, label_column)
@@ -141,7 +163,7 @@ def load(
   if not regression and len(classes) < 2:
     raise errors.UserError(
         f'{paths["train"]}: all rows have the label {classes[0]!r}; two '
-        'classes are needed, or --file_task=regression')
+        'classes are needed, or `file_task=regression`')
   splits = {}
   for name, (texts, labels, numbers) in read_files.items():
     if regression:

