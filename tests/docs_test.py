@@ -15,6 +15,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from safetensors import numpy as safetensors_numpy
 
@@ -181,16 +182,17 @@ def run_blocks(
 
 @pytest.fixture(scope='module')
 def base_folder(tmp_path_factory, checkpoint) -> str:
-  """The tiny checkpoint with as many positions as inputs are long by default.
-  """
+  """The tiny checkpoint with one layer, and 128 positions as programs need."""
   folder = tmp_path_factory.mktemp('base')
   for path in pathlib.Path(checkpoint).iterdir():
     (folder / path.name).write_bytes(path.read_bytes())
   settings = json.loads((folder / 'config.json').read_text())
-  settings['max_position_embeddings'] = 128
+  settings |= {'num_hidden_layers': 1, 'max_position_embeddings': 128}
   (folder / 'config.json').write_text(json.dumps(settings))
   weights = str(folder / 'model.safetensors')
-  tensors = safetensors_numpy.load_file(weights)
+  tensors = {name: value for name, value
+             in safetensors_numpy.load_file(weights).items()
+             if not re.match(r'encoder\.layer\.[1-9]', name)}
   name = 'embeddings.position_embeddings.weight'
   tensors[name] = np.resize(tensors[name], (128, tensors[name].shape[1]))
   safetensors_numpy.save_file(tensors, weights)
@@ -203,7 +205,7 @@ def small_world(monkeypatch, tmp_path):
 
   def split(count):
     rng = np.random.default_rng(count)
-    texts = [(' '.join(rng.choice(tiny.WORDS[:11], rng.integers(2, 7))),)
+    texts = [(' '.join(rng.choice(tiny.WORDS[:11], 4)),)  # One shape.
              for _ in range(count)]
     return tasks.Split(texts, (np.arange(count) % 2).astype(np.int32))
 
@@ -235,7 +237,7 @@ class TextTest(parameterized.TestCase):
       path, _, anchor = target.partition('#')
       place = (folder / path).resolve() if path else ROOT / page
       self.assertTrue(place.exists(), target)
-      if anchor:
+      if anchor and not anchor.startswith('adapters_jax.'):  # mkdocs' own.
         headings = re.findall(r'^#+ (.*)$', place.read_text(), re.M)
         self.assertIn(anchor, [slug(heading) for heading in headings], target)
 
@@ -381,23 +383,30 @@ def test_pages_run(page, base_folder, small_world):
 
 def test_the_training_loop_runs(base_folder, small_world):
   names = {}
-  first, second = blocks(PAGES['docs/how_it_works.md'], 'python')
-  before = {}
 
   def execute(code):
     code = code.replace("'minilm-l6'", repr(base_folder))
     exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
 
+  def loss(params):
+    batch = names['batch']
+    logits = names['model'].apply(
+        {'params': params}, batch['tokens'], batch['segments'], batch['mask'])
+    return optax.softmax_cross_entropy_with_integer_labels(
+        logits, batch['labels']).mean()
+
+  first, second = blocks(PAGES['docs/how_it_works.md'], 'python')
   execute(first)
-  before = names['loss']
-  whole, tx = names['params'], names['tx']
-  ones = jax.tree.map(jnp.ones_like, whole)
-  updates, _ = tx.update(ones, tx.init(whole), whole)
-  for path, leaf in trees.flatten(updates).items():
+  tx, whole = names['tx'], names['params']
+  at_first = loss(whole)
+  assert loss(trees.overlay(whole, names['tuned'])) < at_first
+
+  @jax.jit
+  def update(tree):
+    return tx.update(jax.tree.map(jnp.ones_like, tree), tx.init(tree), tree)[0]
+
+  for path, leaf in trees.flatten(update(whole)).items():
     frozen = trees.role(path) == 'encoder'
     assert frozen == (not np.any(leaf)), path
   execute(second)
-  assert np.isfinite(before) and np.isfinite(names['metrics']['loss'])
-  moved = trees.flatten(names['state'].tuned)
-  start = trees.flatten(names['params'])
-  assert all(np.any(moved[path] != start[path]) for path in moved)
+  assert loss(trees.overlay(whole, names['state'].tuned)) < at_first

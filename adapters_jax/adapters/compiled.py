@@ -1,16 +1,19 @@
-"""Models of adapters on a base, and their compiled steps."""
+"""Models of adapters on a base, their inputs and their compiled steps."""
 
+from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any
 
 import jax
+import numpy as np
 import tokenizers
 
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.data import batching
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
@@ -93,6 +96,55 @@ def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
   """
   taken = sum(config.positions_taken for config in adapter.methods)
   return min(adapter.max_length, base.config.positions - taken)
+
+
+def check_texts(
+    adapter: adapter_lib.Adapter, number: int, row: Sequence[str]
+) -> Sequence[str]:
+  """Returns the texts of an input, which are as many as the adapter reads.
+
+  Args:
+    adapter: Adapter.
+    number: Index of the input, for the message.
+    row: Its texts.
+
+  Raises:
+    errors.UserError: another number of texts, or no strings.
+  """
+  wanted = adapter.texts
+  if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
+    raise errors.UserError(
+        f'`texts[{number}]`: give {len(wanted)} '
+        f'text{"s" * (len(wanted) > 1)} ({", ".join(wanted)}), as strings')
+  return row
+
+
+def encode(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    names: Sequence[str], rows: Sequence[Sequence[str]],
+) -> batching.Examples:
+  """Tokenises inputs, each cut to the length limit of its adapter.
+
+  Args:
+    base: Pretrained encoder.
+    bank: Adapters.
+    names: Name of the adapter for each input.
+    rows: One or two texts of each input.
+
+  Returns:
+    Unlabelled examples, in the order of the inputs.
+  """
+  tokens: list[Any] = [None] * len(rows)
+  segments: list[Any] = [None] * len(rows)
+  for name in dict.fromkeys(names):
+    adapter = bank[name]
+    chosen = [row for row, other in enumerate(names) if other == name]
+    texts = [tuple(check_texts(adapter, row, rows[row])) for row in chosen]
+    encoded = tokenization.encode(
+        tokenizer_of(base), texts, max_length(base, adapter))
+    for row, ids, kinds in zip(chosen, *encoded, strict=True):
+      tokens[row], segments[row] = ids, kinds
+  return batching.Examples(tokens, segments, np.zeros(len(rows), np.int32))
 
 
 def matmul_precision(base: base_lib.Base) -> Any:

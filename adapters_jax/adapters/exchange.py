@@ -13,7 +13,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft
-from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.adapters.formats import places
 from adapters_jax.data import squad
 from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
@@ -133,7 +133,7 @@ def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   if not adapter.methods and adapter.method != 'layer norms':
     raise errors.UserError(
         f'`path={folder}`: {adapter.method} alone; the run has no adapter')
-  wanted = adapterhub.adapter_shapes(adapter.methods, shape)
+  wanted = places.shapes(adapter.methods, shape)
   own, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
   trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')
@@ -176,7 +176,7 @@ def write(
         config.kind in ('embedding', 'key_value')
         for config in adapter.methods):
       raise _base_needed('PEFT wants the attention heads of the base')
-    return peft_writing.write(path, adapter, shape)
+    return peft.write(path, adapter, shape)
   pooler = {}
   if adapter.head_input == 'pooler' and 'pooler' not in adapter.tuned:
     if not checkpoint:

@@ -14,7 +14,6 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.data import batching
 from adapters_jax.data import squad
-from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.training import steps
@@ -97,6 +96,12 @@ def predict(
   Adapters of one method and shape share their batches; others are computed one
   after another. Compiled programs are kept for the next call.
 
+  >>> aj.predict(base, film, ['A joy from start to end.'])
+  [Prediction(label=..., probabilities={'negative': ..., 'positive': ...})]
+  >>> bank = {'film': film, 'food': food}
+  >>> len(aj.predict(base, bank, ['A joy.', 'Dull.'], ['film', 'food']))
+  2
+
   Args:
     base: Pretrained encoder.
     adapter: Adapter, or a bank {name: adapter} of any methods.
@@ -114,7 +119,7 @@ def predict(
   rows = _as_rows(texts)
   bank, names = _named(adapter, adapters, len(rows))
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-    _checked(bank[name], number, row)
+    compiled.check_texts(bank[name], number, row)
   found: list[Any] = [None] * len(rows)
   for group in _groups(bank, names, batch_size):
     chosen = [row for row, name in enumerate(names) if name in group]
@@ -137,7 +142,8 @@ def _as_rows(texts: Sequence[Text]) -> list[tuple[str, ...]]:
   if isinstance(texts, str):
     raise errors.UserError(
         '`texts`: give a list of texts, as in [text], not a single string')
-  return [(row,) if isinstance(row, str) else tuple(row) for row in texts]
+  return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
+          for row in texts]
 
 
 def _named(adapter, names, count):
@@ -227,7 +233,7 @@ def mixed_logits(
     errors.UserError: as in `logits`, or adapters that do not stack.
   """
   used = list(dict.fromkeys(names))
-  examples = _encoded(base, bank, names, _as_rows(texts))
+  examples = compiled.encode(base, bank, names, _as_rows(texts))
   for name in used:
     compiled.check(base, bank[name])
   first = bank[used[0]]
@@ -265,8 +271,10 @@ def answers(
     The answer to each question, a part of its paragraph.
   """
   compiled.check(base, adapter)
-  asked = [squad.Question(str(row), *_checked(adapter, row, pair), (('', 0),))
-           for row, pair in enumerate(texts)]
+  asked = []
+  for row, pair in enumerate(texts):
+    question, paragraph = compiled.check_texts(adapter, row, pair)
+    asked.append(squad.Question(str(row), question, paragraph, (('', 0),)))
   examples, windows = squad.cut(
       compiled.tokenizer_of(base), asked, compiled.max_length(base, adapter))
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
@@ -281,29 +289,3 @@ def answers(
 def probabilities(logits: np.ndarray) -> np.ndarray:
   """Returns the softmax over the last axis of [..., classes]."""
   return special.softmax(logits, axis=-1)
-
-
-def _checked(adapter, number, row):
-  """Returns the texts of an input; raises UserError for a wrong number."""
-  wanted = adapter.texts
-  if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
-    raise errors.UserError(
-        f'`texts[{number}]`: give {len(wanted)} '
-        f'text{"s" * (len(wanted) > 1)} ({", ".join(wanted)}), as strings')
-  return row
-
-
-def _encoded(base, bank, names, rows) -> batching.Examples:
-  """Returns the inputs, each cut to the length limit of its adapter."""
-  tokenizer = compiled.tokenizer_of(base)
-  tokens: list[Any] = [None] * len(rows)
-  segments: list[Any] = [None] * len(rows)
-  for name in dict.fromkeys(names):
-    adapter = bank[name]
-    chosen = [row for row, other in enumerate(names) if other == name]
-    encoded = tokenization.encode(
-        tokenizer, [_checked(adapter, row, rows[row]) for row in chosen],
-        compiled.max_length(base, adapter))
-    for row, ids, kinds in zip(chosen, *encoded, strict=True):
-      tokens[row], segments[row] = ids, kinds
-  return batching.Examples(tokens, segments, np.zeros(len(rows), np.int32))

@@ -48,6 +48,9 @@ def methods_of(
   sites = tuple(
       site.strip() for site in values['adapter_sites'].split(',')
       if site.strip())
+  for site in sites:
+    if site not in bottleneck.SITES:
+      raise errors.unknown('`adapter_sites`', site, bottleneck.SITES)
   return (bottleneck.Bottleneck(
       size=values['adapter_size'], init_scale=values['init_scale'],
       activation=values['activation'], sites=sites, layers=chosen),)

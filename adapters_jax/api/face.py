@@ -54,6 +54,15 @@ def train(
 ) -> Adapter:
   """Trains an adapter, and keeps the step that is best on dev.
 
+  A training step is compiled once for each of a few input lengths and method,
+  which takes most of the time of a small training; the setting `buckets` has
+  the number of lengths. JAX keeps the programs for later processes where its
+  own jax_compilation_cache_dir is set.
+
+  >>> examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
+  >>> aj.train(base, examples, method='norms', max_steps=2).method
+  'layer norms'
+
   Args:
     base: Pretrained encoder; it stays as it is.
     data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
@@ -105,6 +114,10 @@ def train(
 def load_adapter(path: str, base: Base | None = None) -> Adapter:
   """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
 
+  >>> film.save('adapters/film')
+  >>> aj.load_adapter('adapters/film').method == film.method
+  True
+
   Args:
     path: Folder of an adapter or workdir of a run; a folder of another library;
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
@@ -140,6 +153,9 @@ def merge(
     density: float = 0.5, seed: int = 0, rank: int = 0,
 ) -> Adapter:
   """Merges adapters of one method into one.
+
+  >>> aj.merge({'food': food, 'news': news}, how='average').method
+  'lora[r=2]'
 
   Args:
     bank: {name: adapter}, two or more.
@@ -216,6 +232,10 @@ def export(
     name: str = 'adapter', base: Base | None = None,
 ) -> list[str]:
   """Writes an adapter for this package or another library.
+
+  >>> notes = aj.export(food, 'exported', format='adapterhub')
+  >>> aj.load_adapter('exported', base).labels
+  ('negative', 'positive')
 
   Args:
     adapter: Adapter.

@@ -57,7 +57,8 @@ def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
 
 def as_text(error: Exception | str) -> str:
   """Returns a message of the library with its arguments named as flags."""
-  return errors.as_flags(str(error), set(flags.FLAGS))
+  # `raw` is a flag of scripts.prepare_glue, to which some messages refer.
+  return errors.as_flags(str(error), {*flags.FLAGS, 'raw'})
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -66,8 +66,6 @@ def _tab_rows(
   """Yields the rows of a TSV file; see `_rows`."""
   header = None
   for number, line in enumerate(lines, 1):
-    # Not csv.reader: without quoting, an empty last cell needs no care, and a
-    # lone carriage return in a text ends no row.
     values = line.rstrip('\r\n').split('\t')
     if header is None:
       header = values

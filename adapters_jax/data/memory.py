@@ -18,6 +18,9 @@ _SEED = 0
 class Examples:
   """Labelled texts.
 
+  >>> len(aj.Examples(texts=['A joy.', 'Dull.'], labels=['good', 'bad']))
+  2
+
   Attributes:
     texts: Texts, or pairs of texts.
     labels: Class of each, as a string, an integer or a bool; or scores, all of
@@ -47,7 +50,7 @@ class Examples:
   @property
   def rows(self) -> list[tuple[str, ...]]:
     """Each input as a tuple of its one or two texts."""
-    return [(row,) if isinstance(row, str) else tuple(row)
+    return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
             for row in self.texts]
 
   def take(self, rows: Sequence[int]) -> 'Examples':

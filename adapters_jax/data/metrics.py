@@ -19,7 +19,7 @@ def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
   """Returns F1 of class 1, GLUE's score for MRPC and QQP."""
-  from sklearn import metrics  # Takes seconds; importing this file must not.
+  from sklearn import metrics  # Slow to import, as below.
   return float(metrics.f1_score(labels, predictions, zero_division=0))
 
 

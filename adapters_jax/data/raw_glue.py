@@ -1,16 +1,16 @@
 """GLUE's TFDS datasets from raw files, for machines without a network.
 
-TFDS' own `glue` builder does the work: it is handed the raw folder in place of
-its downloads, so that what it writes is what it would have written, and any
-TFDS reader reads it. Two tasks come in other layouts too and are brought into
-the one the builder knows: MRPC as Microsoft's two files, STS-B as the task's
-own sts-*.csv.
+The `glue` builder of TFDS itself writes the datasets, with the raw folder in
+place of its downloads, so any reader of TFDS can use them. Two tasks exist in
+other layouts too and are converted first: MRPC as Microsoft's two files, STS-B
+as the benchmark's sts-*.csv.
 """
 
 from collections.abc import Callable
 import csv
 import dataclasses
 import hashlib
+import logging
 import os
 import tempfile
 
@@ -22,7 +22,9 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 
-# The raw folder of each builder config, named as in GLUE's own archive.
+_log = logging.getLogger(__name__)
+
+# {config of the builder: raw folder}, named as in GLUE's own archive.
 FOLDERS = {
     'cola': 'CoLA', 'sst2': 'SST-2', 'mrpc': 'MRPC', 'qqp': 'QQP',
     'stsb': 'STS-B', 'mnli': 'MNLI', 'qnli': 'QNLI', 'rte': 'RTE',
@@ -31,12 +33,16 @@ FOLDERS = {
 _MRPC_TRAIN = 'msr_paraphrase_train.txt'
 _MRPC_TEST = 'msr_paraphrase_test.txt'
 _MRPC_IDS = ('dev_ids.tsv', 'mrpc_dev_ids.tsv')
-_MRPC_DEV_PAIRS = 408  # As many as GLUE's.
+_MRPC_DEV_PAIRS = 408  # Size of GLUE's dev set.
 
 
 @dataclasses.dataclass(frozen=True)
 class _Files:
-  """A download manager that has the files already."""
+  """A download manager that returns local files.
+
+  Attributes:
+    paths: Path or paths, in the form that the builder's own download has.
+  """
   paths: object
 
   def download(self, _):
@@ -46,7 +52,7 @@ class _Files:
 
 
 class LocalGlue(glue.Glue, skip_registration=True):
-  """The `glue` builder over a raw folder; absent splits are left out."""
+  """The `glue` builder on a raw folder, without the splits that lack files."""
   name = 'glue'
 
   def __init__(self, *, files: object, **kwargs):
@@ -59,12 +65,12 @@ class LocalGlue(glue.Glue, skip_registration=True):
             if _rows(_source(generator))]
 
   def all_split_generators(self):
-    """Returns the generators of the task's splits, absent ones too."""
+    """Returns the generators of all splits, including those without files."""
     return super()._split_generators(self._files)
 
 
 def _source(generator) -> str:
-  """Returns the file that a split is read from."""
+  """Returns the path of the file that a split is read from."""
   kwargs = generator.gen_kwargs
   if kwargs['mrpc_files']:
     return kwargs['mrpc_files'][
@@ -73,7 +79,12 @@ def _source(generator) -> str:
 
 
 def _rows(path: str, header: bool = True) -> int:
-  """Returns the rows of a file, 0 if there is none."""
+  """Counts the rows of a file.
+
+  Args:
+    path: Path of the file, which may be absent: that counts as 0.
+    header: Whether the first line is not a row.
+  """
   if not os.path.exists(path):
     return 0
   with open(path, encoding='utf-8') as file:
@@ -81,7 +92,7 @@ def _rows(path: str, header: bool = True) -> int:
 
 
 def _read(path: str) -> list[list[str]]:
-  """Returns the cells of a tab-separated file, which has no quoting."""
+  """Returns the rows of a tab-separated file without quoting, as cells."""
   try:
     with open(path, encoding='utf-8-sig') as file:
       return list(csv.reader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
@@ -90,16 +101,21 @@ def _read(path: str) -> list[list[str]]:
 
 
 def _write(path: str, rows: list[list[str]], encoding: str = 'utf-8') -> None:
+  """Writes rows of cells, separated by tabs."""
   with open(path, 'w', encoding=encoding, newline='\n') as file:
     for row in rows:
       file.write('\t'.join(row) + '\n')
 
 
 def hash_split(ids: list[tuple[str, str]]) -> set[tuple[str, str]]:
-  """Returns the pairs of ids that are for validation: those of lowest hash.
+  """Selects a dev set of MRPC where GLUE's own list of ids is missing.
 
-  It stands in for GLUE's own list where that is not at hand: as many pairs (a
-  fifth where there are few), whatever their order in the file.
+  Args:
+    ids: (id, id) of all training pairs, in any order.
+
+  Returns:
+    The pairs with the lowest hashes: as many as GLUE's dev set has, but at most
+    a fifth.
   """
   pairs = max(1, min(_MRPC_DEV_PAIRS, len(ids) // 5))
   return set(sorted(ids, key=lambda pair: hashlib.sha256(
@@ -107,7 +123,18 @@ def hash_split(ids: list[tuple[str, str]]) -> set[tuple[str, str]]:
 
 
 def _mrpc(folder: str, scratch: str) -> tuple[dict[str, str], list[str]]:
-  """Returns (the builder's three files, notes) of a raw MRPC folder."""
+  """Converts a raw MRPC folder.
+
+  Args:
+    folder: Folder with Microsoft's two files, perhaps with GLUE's dev ids.
+    scratch: Folder to write converted files to.
+
+  Returns:
+    ({file of the builder: path}, remarks for the user)
+
+  Raises:
+    errors.UserError: a file is not in its publisher's layout.
+  """
   notes = []
   files = {name: os.path.join(scratch, f'{name}.txt')
            for name in ('train', 'dev_ids')}
@@ -140,7 +167,18 @@ def _mrpc(folder: str, scratch: str) -> tuple[dict[str, str], list[str]]:
 
 
 def _stsb(folder: str, scratch: str) -> tuple[str, list[str]]:
-  """Returns (a folder with STS-B's TSV files, notes) of a raw folder."""
+  """Converts a raw STS-B folder.
+
+  Args:
+    folder: Folder with GLUE's TSV files or the benchmark's CSV files.
+    scratch: Folder to link or write the TSV files to.
+
+  Returns:
+    (scratch, remarks for the user)
+
+  Raises:
+    errors.UserError: a file is not in the benchmark's layout.
+  """
   notes = []
   for split in ('train', 'dev', 'test'):
     own = os.path.join(folder, f'sts-{split}.csv')
@@ -149,7 +187,8 @@ def _stsb(folder: str, scratch: str) -> tuple[str, list[str]]:
       os.symlink(os.path.abspath(
           os.path.join(folder, f'{split}.tsv')), target)
     elif os.path.exists(own):
-      # Columns: genre, file, year, id, score, two sentences, and perhaps more.
+      # Columns: genre, file, year, id, score, two sentences; in some rows the
+      # sources of the sentences too.
       rows = _read(own)
       if any(len(row) < 7 for row in rows):
         raise errors.UserError(
@@ -165,7 +204,16 @@ def _stsb(folder: str, scratch: str) -> tuple[str, list[str]]:
 def _files_of(
     config: str, raw: str, scratch: str
 ) -> tuple[object, list[str]]:
-  """Returns (what the builder's download would give, notes)."""
+  """Returns local files in the form of the builder's downloads.
+
+  Args:
+    config: Key of FOLDERS.
+    raw: Folder of the raw folders.
+    scratch: Folder to write converted files to.
+
+  Returns:
+    (path or paths, remarks for the user)
+  """
   folder = os.path.join(raw, FOLDERS[config])
   if config == 'mrpc':
     return _mrpc(folder, scratch)
@@ -178,35 +226,46 @@ def _files_of(
 def _check_counts(
     builder: LocalGlue, config: str, say: Callable[[str], None]
 ) -> None:
-  """Says of every split how many rows it has, or that it is absent."""
+  """Reports the rows of every split, dropped ones too, or its absence.
+
+  Args:
+    builder: Builder that has written its dataset.
+    config: Key of FOLDERS.
+    say: Receives the lines of the report.
+  """
   for generator in builder.all_split_generators():
     name, path = str(generator.name), _source(generator)
     if name not in builder.info.splits:
       say(f'{config}: no {name} split, {os.path.basename(path)} is absent or '
           'empty')
       continue
+    # CoLA's files have no header, but for the test split.
     headless = config == 'cola' and generator.gen_kwargs['split'] != 'test'
-    there, kept = _rows(path, not headless), builder.info.splits[
+    found, kept = _rows(path, not headless), builder.info.splits[
         name].num_examples
     if config == 'mrpc' and name != 'test':
-      there = kept  # Train and validation share a file.
-    dropped = f', {there - kept} incomplete rows dropped' * (there > kept)
+      found = kept  # Train and validation share a file.
+    dropped = f', {found - kept} incomplete rows dropped' * (found > kept)
     say(f'{config}: {name} {kept:,}{dropped}')
 
 
 def prepare(
-    config: str, raw: str, data_dir: str, say: Callable[[str], None] = print
+    config: str, raw: str, data_dir: str, say: Callable[[str], None] = _log.info
 ) -> bool:
-  """Writes one GLUE task from raw files; returns whether there were any.
+  """Writes one GLUE task from its raw files.
 
   Args:
-    config: Of FOLDERS.
-    raw: The folder of the raw folders.
-    data_dir: Where TFDS keeps its files.
-    say: Told what was written and what was absent.
+    config: Key of FOLDERS.
+    raw: Folder of the raw folders.
+    data_dir: Folder of TFDS datasets to write to.
+    say: Receives lines about written and absent splits; they are logged by
+      default.
+
+  Returns:
+    Whether the dataset is there now; False if all raw files are absent.
 
   Raises:
-    options.UserError: a file is not in GLUE's layout.
+    errors.UserError: a file is not in GLUE's layout.
   """
   if not os.path.isdir(os.path.join(raw, FOLDERS[config])):
     say(f'{config}: skipped, there is no folder '
@@ -240,18 +299,26 @@ def prepare(
 
 
 def prepare_all(
-    raw: str, data_dir: str, say: Callable[[str], None] = print
+    raw: str, data_dir: str, say: Callable[[str], None] = _log.info
 ) -> list[str]:
-  """Writes every task whose raw folder is there; returns their names.
+  """Writes all GLUE tasks that have a raw folder.
+
+  Args:
+    raw: Folder of the raw folders.
+    data_dir: Folder of TFDS datasets to write to.
+    say: As for `prepare`.
+
+  Returns:
+    Names of the tasks that are there now.
 
   Raises:
-    options.UserError: there is none, or a file is not in GLUE's layout.
+    errors.UserError: no task has raw files, or a file is not in GLUE's layout.
   """
   if not os.path.isdir(raw):
-    raise errors.UserError(f'--raw: {raw} is not a folder')
+    raise errors.UserError(f'`raw`: {raw} is not a folder')
   tfds.disable_progress_bar()
   done = [name for name in FOLDERS if prepare(name, raw, data_dir, say)]
   if not done:
     raise errors.UserError(
-        f'--raw: {raw} has none of the folders {", ".join(FOLDERS.values())}')
+        f'`raw`: {raw} has none of the folders {", ".join(FOLDERS.values())}')
   return done

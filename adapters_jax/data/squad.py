@@ -1,4 +1,4 @@
-"""SQuAD v1.1: questions in, windows of word pieces out, and answers back."""
+"""SQuAD v1.1: questions to windows of word pieces, and logits to answers."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -12,7 +12,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import tasks
 from adapters_jax import errors
 
-# As in BERT's code for SQuAD, in word pieces.
+# In word pieces; the defaults of run_squad.py in BERT's released code.
 _STRIDE = 128
 _LONGEST_QUESTION = 64
 _LONGEST_ANSWER = 30
@@ -25,13 +25,14 @@ TASK = tasks.Task(
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-  """A question on a paragraph.
+  """A question about a paragraph.
 
   Attributes:
-    name: Its id.
-    question: Its text.
-    context: The paragraph.
-    answers: (text, first character in the paragraph) of the right ones.
+    name: Id of the question.
+    question: Text of the question.
+    context: Text of the paragraph.
+    answers: (text, position of its first character in the paragraph) of each
+      correct answer.
   """
   name: str
   question: str
@@ -41,12 +42,13 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-  """A question with a piece of its paragraph.
+  """Origin of an input that holds a question and a part of its paragraph.
 
   Attributes:
     row: Number of the question.
-    prefix: Position of the paragraph's first piece in the input.
-    offsets: [pieces, 2] int, the characters of each of its pieces.
+    prefix: Position in the input where the part of the paragraph begins.
+    offsets: [pieces, 2] int, for each piece of that part its first character
+      in the paragraph and the one after its last.
   """
   row: int
   prefix: int
@@ -54,18 +56,18 @@ class Window:
 
 
 def find(name: str) -> tasks.Task:
-  """Returns the task; UserError for any other name."""
+  """Returns the task of the name 'squad'; UserError for any other name."""
   if name != TASK.name:
-    raise errors.unknown('--task', name, (TASK.name,))
+    raise errors.unknown('`task`', name, (TASK.name,))
   return TASK
 
 
 def read_json(path: str) -> list[Question]:
-  """Returns the questions of a file in SQuAD's JSON.
+  """Returns the questions of a file in SQuAD's JSON format.
 
   Raises:
-    options.UserError: it cannot be read, is of another layout, or an answer is
-      not where it says.
+    errors.UserError: the file cannot be read or has another format, or an
+      answer does not stand at its position.
   """
   try:
     with open(path, encoding='utf-8') as file:
@@ -94,7 +96,10 @@ def read_json(path: str) -> list[Question]:
 
 
 def read_tfds(data_dir: str) -> dict[str, list[Question]]:
-  """Returns {'train', 'dev': questions} of TFDS' dataset, in order of id."""
+  """Returns {'train', 'dev': questions} from TFDS, sorted by id.
+
+  Sorted, as the order on disk depends on how TFDS has written its shards.
+  """
   builder = tasks.prepared(TASK.source, data_dir or tasks.default_data_dir())
   splits = {}
   for name, split in TASK.splits:
@@ -111,7 +116,16 @@ def read_tfds(data_dir: str) -> dict[str, list[Question]]:
 
 
 def _span(offsets: np.ndarray, answer: tuple[str, int]) -> tuple[int, int]:
-  """Returns the first and last piece of an answer, (-1, -1) if none is."""
+  """Finds the word pieces of an answer.
+
+  Args:
+    offsets: [pieces, 2] int, characters of each piece of the paragraph.
+    answer: (text, position of its first character).
+
+  Returns:
+    (first piece, last piece), or (-1, -1) where the tokenizer has dropped all
+    of the answer's characters.
+  """
   text, start = answer
   inside = np.flatnonzero(
       (offsets[:, 1] > start) & (offsets[:, 0] < start + len(text)))
@@ -122,22 +136,24 @@ def cut(
     tokenizer: tokenizers.Tokenizer, questions: Sequence[Question],
     max_length: int,
 ) -> tuple[batching.Examples, list[Window]]:
-  """Returns every question with windows that slide over its paragraph.
+  """Makes inputs from questions, with windows that slide over the paragraphs.
 
   Args:
-    tokenizer: Of `tokenization.load`.
-    questions: Of `read_json`.
-    max_length: Pieces of an input, [CLS] and [SEP] included; a question gets
-      at most half of it.
+    tokenizer: Tokenizer from `tokenization.load`.
+    questions: Questions with at least one answer each.
+    max_length: Pieces of an input, [CLS] and [SEP] included; a question takes
+      at most half of them.
 
   Returns:
-    Inputs '[CLS] question [SEP] window [SEP]' whose labels [inputs, 2] int32
-    are the positions of the first answer's ends, both 0 (of [CLS]) where it is
-    not wholly in the window; and where each input comes from.
+    (inputs, origin of each). An input is '[CLS] question [SEP] window [SEP]'.
+    Its labels, [inputs, 2] int32, are the positions of the first answer's first
+    and last piece, or both 0, the position of [CLS], where the window does not
+    hold the whole answer.
   """
   start, end = (tokenizer.token_to_id(name) for name in ('[CLS]', '[SEP]'))
   asked = tokenizer.encode_batch(
       [q.question for q in questions], add_special_tokens=False)
+  # Several questions share a paragraph, which is tokenised once.
   contexts = list(dict.fromkeys(q.context for q in questions))
   read = dict(zip(contexts, tokenizer.encode_batch(
       contexts, add_special_tokens=False)))
@@ -162,7 +178,12 @@ def cut(
 
 
 def _begins(pieces: int, room: int) -> Iterable[int]:
-  """Yields where windows of `room` pieces begin, so that they overlap."""
+  """Yields the first piece of each of a paragraph's overlapping windows.
+
+  Args:
+    pieces: Pieces of the paragraph.
+    room: Pieces of a window.
+  """
   stride = max(1, min(_STRIDE, room // 2))
   begin = 0
   yield begin
@@ -174,16 +195,21 @@ def _begins(pieces: int, room: int) -> Iterable[int]:
 def best_span(
     logits: np.ndarray, window: Window, longest: int = _LONGEST_ANSWER
 ) -> tuple[float, tuple[int, int]]:
-  """Returns (score, characters) of a window's best answer.
+  """Finds the answer with the highest sum of logits in a window.
 
   Args:
-    logits: [length, 2] Of starts and ends.
-    window: Where its pieces come from.
-    longest: Pieces of an answer at most.
+    logits: [length, 2] Logits of first and last pieces.
+    window: Origin of the input.
+    longest: Largest number of pieces of an answer.
+
+  Returns:
+    (sum of the two logits, (first character, character after the last))
   """
   pieces = len(window.offsets)
   starts, ends = logits[window.prefix:window.prefix + pieces].T
   best = (-np.inf, (0, 0))
+  # One vectorised pass for each length of an answer, instead of a matrix of all
+  # pairs of ends.
   for more in range(min(longest, pieces)):
     scores = starts[:pieces - more] + ends[more:]
     at = int(scores.argmax())
@@ -197,13 +223,16 @@ def answers(
     logits: Iterable[np.ndarray], windows: Sequence[Window],
     questions: Sequence[Question], longest: int = _LONGEST_ANSWER,
 ) -> list[str]:
-  """Returns the best answer to each question over all of its windows.
+  """Answers questions by the best window of each.
 
   Args:
-    logits: [length, 2] for each window, its padding cut off or not.
-    windows: Of `cut`.
-    questions: Those that were cut.
-    longest: Pieces of an answer at most.
+    logits: [length, 2] for each window, with or without padding.
+    windows: Origins of the inputs, from `cut`.
+    questions: Questions that `cut` was called with.
+    longest: Largest number of pieces of an answer.
+
+  Returns:
+    Text of the answer to each question.
   """
   best: list[Any] = [(-np.inf, (0, 0))] * len(questions)
   for one, window in zip(logits, windows, strict=True):

@@ -1,7 +1,7 @@
-"""The tasks: one row each, read through TensorFlow Datasets.
+"""The tasks, a row of a table each, read through TensorFlow Datasets.
 
-TFDS is used without TensorFlow: datasets are stored as array_record and read as
-plain Python sources.
+TensorFlow itself is not needed: datasets are stored as array_record, which TFDS
+reads as plain Python sequences.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ import numpy as np
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 
-# Beside a dataset made from raw files: what is unusual in it, a JSON list.
+# JSON list of remarks on a dataset that was made from raw files, in its folder.
 NOTES = 'adapters_jax_notes.json'
 
-# The module that registers each builder.
+# {builder: module that registers it when it is imported}
 _BUILDERS = {
     'glue': 'tensorflow_datasets.text.glue',
     'squad': 'tensorflow_datasets',
@@ -34,18 +34,18 @@ _SQUAD = 'https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json'
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """What a task is.
+  """A task of one or two texts, with a class or a score to predict.
 
   Attributes:
-    name: As in `--task`.
-    source: 'builder/config' of TFDS.
-    texts: The feature of the text, or of the two texts.
+    name: Name of the task, as in the setting `task`.
+    source: Dataset of TFDS, as 'builder/config'.
+    texts: Feature of the text, or features of the two texts.
     labels: Names of the classes, in order; empty for regression.
-    metrics: Of metrics.METRICS; the first picks the best step.
-    target: The feature with the label or the score.
-    positive_above: Where the target is a rating: its class is 1 above this
-      number, 0 at or below it.
-    splits: {our name: the name in TFDS}.
+    metrics: Keys of metrics.METRICS; the first one picks the best step.
+    target: Feature of the label or score.
+    positive_above: Largest rating of class 0, where the target is a rating and
+      the task has two classes.
+    splits: (name of the split, its name in TFDS) pairs.
   """
   name: str
   source: str
@@ -59,7 +59,7 @@ class Task:
 
   @property
   def outputs(self) -> int:
-    """Classes, or 1 for regression."""
+    """Number of classes, or 1 for regression."""
     return len(self.labels) or 1
 
 
@@ -69,7 +69,8 @@ class Split:
 
   Attributes:
     texts: One or two texts for each example.
-    labels: [examples] int32 classes or float32 scores; -1 where unknown.
+    labels: [examples] int32 classes or float32 scores; -1 where unknown, as in
+      GLUE's test splits.
   """
   texts: Sequence[tuple[str, ...]]
   labels: np.ndarray
@@ -77,13 +78,9 @@ class Split:
   def __len__(self) -> int:
     return len(self.texts)
 
-  @property
-  def labelled(self) -> bool:
-    """Whether the labels are known (GLUE's test splits have none)."""
-    return len(self) > 0 and bool(np.any(self.labels != -1))
-
 
 def _sentiment(config: str) -> tuple[Task, Task]:
+  """Returns the classification and the regression task of a VADER set."""
   source, texts = f'vader_sentiment/{config}', ('sentence',)
   return (
       Task(f'{config}_sentiment', source, texts, ('negative', 'positive'),
@@ -122,58 +119,67 @@ TASKS = {task.name: task for task in (
 
 
 def find(name: str) -> Task:
-  """Returns the task of a name; UserError with near matches if unknown."""
+  """Returns the task of a name; UserError for names that are not in TASKS."""
   if name not in TASKS:
-    raise errors.unknown('--task', name, TASKS)
+    raise errors.unknown('`task`', name, TASKS)
   return TASKS[name]
 
 
 def default_data_dir() -> str:
-  """Returns where prepared datasets are kept without `--data_dir`."""
+  """Returns the folder of TFDS datasets where `data_dir` is not set."""
   return os.path.join(pinned.cache_dir(), 'tfds')
 
 
 def _probe(builder, source: str) -> str:
-  """Returns a file that preparing a dataset downloads; '' for none."""
+  """Returns the URL of a file of a dataset, '' for pinned ones.
+
+  Args:
+    builder: TFDS builder of the dataset.
+    source: 'builder' or 'builder/config'.
+  """
   if source.startswith('glue/'):
     from tensorflow_datasets.text import glue
-    mrpc = glue._MRPC_TRAIN  # The one task that GLUE does not host.
+    mrpc = glue._MRPC_TRAIN  # GLUE does not host MRPC itself.
     return builder.builder_config.data_url or mrpc
   return _SQUAD if source == 'squad' else ''
 
 
 def prepared(source: str, data_dir: str) -> Any:
-  """Returns a TFDS builder whose files are there, preparing them once.
+  """Prepares a dataset where that has not been done.
 
   Args:
     source: 'builder' or 'builder/config'.
-    data_dir: Where TFDS keeps its files.
+    data_dir: Folder of TFDS datasets.
+
+  Returns:
+    TFDS builder of the prepared dataset.
 
   Raises:
-    options.UserError: the data is absent and cannot be had, or is stored in
-      another format; says what to do.
+    errors.UserError: the data cannot be downloaded, or is stored in another
+      format. The message says how to go on.
   """
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
   import tensorflow_datasets as tfds
   tfds.disable_progress_bar()
-  importlib.import_module(_BUILDERS[source.split('/')[0]])  # Registers it.
+  importlib.import_module(_BUILDERS[source.split('/')[0]])
   try:
     builder = tfds.builder(
         source, data_dir=data_dir, file_format='array_record')
   except ValueError as error:
     raise errors.UserError(
-        f'--data_dir: {source} in {data_dir} is not stored as array_record, '
+        f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
         'which is read without TensorFlow; give another folder') from error
   with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
       return builder
+    # Without a network TFDS retries for minutes.
     probe = _probe(builder, source)
     if probe and pinned.status(probe) != 200:
       raise _absent(source, data_dir, f'{probe} cannot be reached')
     try:
       with contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(file_format='array_record')
-    except Exception as error:  # TFDS has many kinds.
+    except Exception as error:  # TFDS raises errors of many types.
       if not probe:
         raise
       reason = str(error).strip().splitlines()[0][:200]
@@ -183,21 +189,32 @@ def prepared(source: str, data_dir: str) -> Any:
 
 
 def _absent(source: str, data_dir: str, reason: str) -> errors.UserError:
-  """Returns the error for a dataset that is not there, with the ways out."""
+  """Returns the error for a dataset that cannot be prepared.
+
+  Args:
+    source: 'builder' or 'builder/config'.
+    data_dir: Folder of TFDS datasets.
+    reason: Why not, as a clause.
+  """
   other = (
-      'pass --train_file and --dev_file' if source == 'squad' else
-      'make it from raw files with `python -m scripts.prepare_glue --raw=DIR '
-      '--data_dir=DIR` and pass that --data_dir')
+      'pass `train_file` and `dev_file`' if source == 'squad' else
+      'make it from raw files with `python -m scripts.prepare_glue` `raw=DIR` '
+      '`data_dir=DIR` and pass that `data_dir`')
   return errors.UserError(
       f'{source} is not in {data_dir} and {reason}; run once with a network, '
       f'or {other}')
 
 
 def require(names: Sequence[str], data_dir: str = '') -> None:
-  """Prepares the datasets of tasks before any of them is trained on.
+  """Prepares the datasets of several tasks, before the first run of many.
+
+  Args:
+    names: Names of the tasks.
+    data_dir: Folder of TFDS datasets; the cache folder when empty.
 
   Raises:
-    options.UserError: names all that cannot be had, and those at hand.
+    errors.UserError: names all datasets that cannot be prepared, and all that
+      can.
   """
   absent = {}
   for name in dict.fromkeys(names):
@@ -208,14 +225,19 @@ def require(names: Sequence[str], data_dir: str = '') -> None:
   if len(absent) == 1 or (absent and len(absent) == len(names)):
     raise next(iter(absent.values()))
   if absent:
-    there = ','.join(name for name in names if name not in absent)
+    present = ','.join(name for name in names if name not in absent)
     raise errors.UserError(
         f'{next(iter(absent.values()))}; so too {", ".join(list(absent)[1:])}. '
-        f'At hand is --task={there}')
+        f'At hand is `task={present}`')
 
 
 def notes(task: Task, data_dir: str = '') -> list[str]:
-  """Returns what `scripts.prepare_glue` noted about a dataset."""
+  """Returns the remarks of `scripts.prepare_glue` on a dataset.
+
+  Args:
+    task: Task of the dataset.
+    data_dir: Folder of TFDS datasets; the cache folder when empty.
+  """
   path = os.path.join(data_dir or default_data_dir(), task.source)
   found = glob.glob(os.path.join(path, '*', NOTES))
   if not found:
@@ -225,14 +247,18 @@ def notes(task: Task, data_dir: str = '') -> list[str]:
 
 
 def load(task: Task, data_dir: str = '') -> dict[str, Split]:
-  """Returns {'train', 'dev', 'test', ...: Split}, preparing them once.
+  """Loads the splits of a task, after preparing its dataset if necessary.
 
   Args:
-    task: Of TASKS.
-    data_dir: Where TFDS keeps its files; the cache folder when empty.
+    task: Task from TASKS.
+    data_dir: Folder of TFDS datasets; the cache folder when empty.
+
+  Returns:
+    {'train', 'dev', 'test', ...: examples}
 
   Raises:
-    options.UserError: the data is absent and cannot be had; says what to do.
+    errors.UserError: the data cannot be downloaded. The message says how to go
+      on.
   """
   builder = prepared(task.source, data_dir or default_data_dir())
   return {
@@ -241,7 +267,13 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
 
 
 def _read(source: Sequence[dict[str, object]], task: Task) -> Split:
-  """Returns the examples of a source sorted by their index."""
+  """Reads the examples of a split, sorted by their index.
+
+  Args:
+    source: Rows of the TFDS dataset.
+    task: Task of the dataset.
+  """
+  # Sorted, as TFDS shuffles examples when it writes its shards.
   rows = sorted((source[i] for i in range(len(source))),
                 key=lambda row: int(row['idx']))
   texts = [tuple(row[name].decode() for name in task.texts) for row in rows]

@@ -1,4 +1,4 @@
-"""WordPiece as BERT does it, by the `tokenizers` library."""
+"""BERT's WordPiece, by the `tokenizers` library."""
 
 from collections.abc import Sequence
 import json
@@ -16,8 +16,8 @@ _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
 def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
-  """Builds the tokenizer of a folder that has vocab.txt alone."""
-  lowercase = True
+  """Builds the tokenizer of a folder without tokenizer.json."""
+  lowercase = True  # BERT's released files have no tokenizer_config.json.
   settings = os.path.join(folder, 'tokenizer_config.json')
   if os.path.exists(settings):
     with open(settings, encoding='utf-8') as file:
@@ -35,13 +35,14 @@ def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
 
 
 def load(folder: str) -> tokenizers.Tokenizer:
-  """Returns the tokenizer of a checkpoint folder, without padding or cutting.
+  """Loads the tokenizer of a checkpoint, without padding or truncation.
 
   Args:
-    folder: Has tokenizer.json, or vocab.txt (and tokenizer_config.json).
+    folder: Folder with tokenizer.json, or with vocab.txt and perhaps
+      tokenizer_config.json.
 
   Raises:
-    options.UserError: the folder has neither file.
+    errors.UserError: the folder has neither file.
   """
   if os.path.exists(os.path.join(folder, 'tokenizer.json')):
     tokenizer = tokenizers.Tokenizer.from_file(
@@ -50,17 +51,27 @@ def load(folder: str) -> tokenizers.Tokenizer:
     tokenizer = _from_vocabulary(folder)
   else:
     raise errors.UserError(
-        f'--checkpoint: {folder} has neither tokenizer.json nor vocab.txt')
-  tokenizer.no_padding()  # Files bring settings of their own.
+        f'`checkpoint`: {folder} has neither tokenizer.json nor vocab.txt')
+  # tokenizer.json may contain both; lengths are set by `encode` and batching.
+  tokenizer.no_padding()
   tokenizer.no_truncation()
   return tokenizer
 
 
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:
-  """Returns how many pieces of each text stay: the longer one is cut first.
+  """Divides the room for pieces between two texts.
 
-  Of two that are equally long the second loses a piece, as in BERT's own code.
-  (The library's 'longest_first' cuts the first one there.)
+  The longer text is cut first, piece by piece; of two equally long ones the
+  second loses a piece. That is the rule of BERT's released code. (The library's
+  'longest_first' cuts the first of two equally long texts.)
+
+  Args:
+    first: Pieces of the first text.
+    second: Pieces of the second text.
+    room: Pieces that both may have together.
+
+  Returns:
+    Pieces that stay of each text.
   """
   surplus = max(0, first + second - room)
   level = min(surplus, abs(first - second))
@@ -76,12 +87,15 @@ def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-  """Returns (tokens, segments), each a list of [length] int32.
+  """Tokenises examples as '[CLS] text [SEP]' or '[CLS] text [SEP] text [SEP]'.
 
   Args:
-    tokenizer: Of `load`.
+    tokenizer: Tokenizer from `load`.
     texts: One or two texts for each example.
-    max_length: Longest result in pieces, [CLS] and [SEP] included.
+    max_length: Largest number of pieces, [CLS] and [SEP] included.
+
+  Returns:
+    (tokens, segments), each with [length] int32 for every example.
   """
   parts = [
       [e.ids for e in tokenizer.encode_batch(

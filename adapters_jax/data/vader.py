@@ -1,10 +1,10 @@
-"""The human-rated sentences behind VADER, as a TensorFlow Datasets builder.
+"""The human-rated sentences of VADER, as a TensorFlow Datasets builder.
 
-Hutto & Gilbert (2014) had 20 people rate each sentence of four sets from -4
-(most negative) to 4 (most positive); the files carry the mean. Split 80/10/10
-by a hash of the sentence's group: its document in the Amazon and NYT sets, the
-sentence itself in the others, and groups that share a text joined, so that
-neither a document nor a repeated text stands on two sides.
+For Hutto & Gilbert (2014) 20 people rated each sentence of four sets from -4
+(most negative) to 4 (most positive); the files have the mean. The project's
+splits, 80/10/10, go by a hash of the sentence's group. A group is a document in
+the Amazon and NYT sets, a sentence in the others; groups with a text in common
+are one. So neither a document nor a repeated text occurs in two splits.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _ARCHIVE = 'additional_resources/hutto_ICWSM_2014.tar.gz'
 
 
 def read_rows(text: str) -> list[tuple[str, float, str]]:
-  """Returns (id, mean rating, sentence) of a file's lines."""
+  """Returns (id, mean rating, sentence) of each line of a file."""
   rows = []
   for line in text.splitlines():
     if line.strip():
@@ -39,8 +39,16 @@ def read_rows(text: str) -> list[tuple[str, float, str]]:
 
 
 def groups(rows: list[tuple[str, float, str]]) -> list[str]:
-  """Returns for each row the name of the group that stays on one side."""
-  parent = {}
+  """Returns the group of each row, of which no two splits have rows.
+
+  Args:
+    rows: (id, mean rating, sentence) of each sentence. Ids of sentences of a
+      document begin with its number: '12_3'.
+
+  Returns:
+    Name of the group for each row.
+  """
+  parent = {}  # A union-find forest over documents.
 
   def find(name):
     parent.setdefault(name, name)
@@ -55,12 +63,20 @@ def groups(rows: list[tuple[str, float, str]]) -> list[str]:
     text = re.sub(r'\W+', ' ', sentence.lower()).strip()
     joined = sorted((find(document), find(first_with.setdefault(
         text, document))))
+    # The lesser name is the root, so that names, and with them the splits, do
+    # not depend on the order of the rows.
     parent[joined[1]] = joined[0]
   return [find(name.split('_')[0]) for name, _, _ in rows]
 
 
 def side(config: str, group: str) -> str:
-  """Returns 'train', 'validation' or 'test' for a group, 80/10/10."""
+  """Returns the split of a group: 'train', 'validation' or 'test'.
+
+  Args:
+    config: Name of the set.
+    group: Name of the group.
+  """
+  # Not `hash`, which differs between processes.
   digest = hashlib.sha256(f'{config}:{group}'.encode()).digest()
   tenth = int.from_bytes(digest[:8], 'big') % 10
   return {0: 'validation', 1: 'test'}.get(tenth, 'train')
@@ -91,7 +107,7 @@ class VaderSentiment(tfds.core.GeneratorBasedBuilder):
   def _split_generators(
       self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[int, dict[str, object]]]]:
-    del dl_manager  # The package index is the source; see assets.
+    del dl_manager  # The package index is the source; see downloads.pinned.
     folder = pinned.fetch('vader')
     member = f'hutto_ICWSM_2014/{_FILES[self.builder_config.name]}'
     with tarfile.open(os.path.join(folder, _ARCHIVE)) as archive:

@@ -86,5 +86,5 @@ def folder(name: str) -> str:
     try:
       file(name, path, revision)
     except FileNotFoundError:
-      continue  # Repositories have one or the other; `tokenization.load` checks.
+      continue  # `tokenization.load` checks that one of them is there.
   return where

@@ -1,10 +1,11 @@
-"""Adapter methods: a frozen config that makes its own module, a file each.
+"""Adapter methods, one file each: config, module and foreign names.
 
-To add one, write a config class (`parts.Method`) with its module, and name it
-in CONFIGS.
+To add one, write a config class (`base.Method`) with its module and its codec
+(`codec.Codec`), and name it in CONFIGS.
+Imports layers, trees and errors only.
+Public: CONFIGS, classes, Method, and `strings.parse` and `strings.render`.
 """
 
-from adapters_jax.layers import activations
 from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import compacter
@@ -16,10 +17,9 @@ from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
 from adapters_jax.methods import vera
 
-# The methods by the names that `--adapter_config` understands, each a tuple of
-# configs. The names and defaults are those of the `adapters` library, but for
-# 'bottleneck' (the paper's adapter), 'rslora', 'adapter_plus' and 'ia3_inputs',
-# which have no name there.
+# {name: methods}, the names of `strings.parse`. Names and defaults are those of
+# AdapterHub, except for 'bottleneck' (the paper's adapter), 'rslora',
+# 'adapter_plus' and 'ia3_inputs', which it does not name.
 CONFIGS = {
     'bottleneck': (bottleneck.Bottleneck(),),
     'seq_bn': (bottleneck.SEQ_BN,),
@@ -59,5 +59,10 @@ CONFIGS = {
         lora.LoRA(alpha=2, use_gating=True)),
 }
 
-ACTIVATIONS = activations.ACTIVATIONS
 Method = base.Method
+
+
+def classes() -> tuple[type[Method], ...]:
+  """Returns the class of each method in CONFIGS, in order."""
+  return tuple(dict.fromkeys(
+      type(config) for configs in CONFIGS.values() for config in configs))

@@ -4,7 +4,7 @@ The variants differ in where they read, and in where the residual sum and the
 layer norm go (Pfeiffer et al., 2021; He et al., 2022; Steitz and Roth, 2024).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 from typing import Any
 from typing import ClassVar
@@ -12,6 +12,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
@@ -19,39 +20,48 @@ from adapters_jax.layers import batch_norm
 from adapters_jax.layers import dense
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
+from adapters_jax.methods import places
+from adapters_jax.methods import values as values_lib
 
 SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
 NORMS = ('', 'layer', 'batch')
 
-_NORM_EPSILON = 1e-5  # Of the norms inside an adapter.
+_NORM_EPSILON = 1e-5  # For norms inside an adapter.
+# AdapterHub's entries for a bottleneck that is no Compacter.
+_NO_PHM = {
+    'phm_layer': False, 'phm_dim': 4, 'phm_rank': 1, 'factorized_phm_W': True,
+    'shared_W_phm': False, 'shared_phm_rule': True,
+    'factorized_phm_rule': False, 'phm_c_init': 'normal',
+    'phm_init_range': 1e-4, 'learn_phm': True, 'phm_bias': True,
+    'hypercomplex_nonlinearity': 'glorot-uniform'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Bottleneck(base.Method):
-  """What a bottleneck adapter is and where it sits.
+  """A bottleneck adapter and its place in a sublayer.
 
-  x is what entered the sublayer, h what the sublayer made of it, LN its own
-  layer norm. Serial: `h = LN(h + x)` first if `original_ln_before`;
+  x is the input of the sublayer, h its output, LN its own layer norm. Serial:
+  `h = LN(h + x)` first if `original_ln_before`;
   `u = scaling * up(activation(down(h)))`; `out = u + r` with the residual r;
   `LN(out + x)` last if `original_ln_after`. Parallel: u is computed from x, and
   r is h.
 
   Attributes:
-    size: The bottleneck's width, m in the paper; None for dim /
+    size: Width of the bottleneck, m in the paper; None for dim /
       reduction_factor.
     init_scale: Standard deviation of the 'houlsby' initialisation; the paper's
       sigma.
-    activation: One of parts.ACTIVATIONS.
-    sites: Sublayers to adapt, of SITES.
-    layers: Layers to adapt, None for all.
-    leave_out: Layers not to adapt.
+    activation: A name in layers.activations.
+    sites: Sublayers to adapt, from SITES.
+    layers: Layers with the method, None for all.
+    leave_out: Layers without the method.
     reduction_factor: dim / size, or ((layer, factor), ...) with the layer a
       string, 'default' for the others.
     init: 'houlsby', a truncated normal cut at two deviations for both kernels;
       'bert', normal with 0.02; 'mam_adapter', uniform down, zero up.
     is_parallel: Whether x is read instead of h.
-    scaling: A number, 'learned' (one) or 'channel' (one a feature).
+    scaling: A number, 'learned' (one) or 'channel' (one per feature).
     original_ln_before: Whether LN(h + x) is read instead of h.
     original_ln_after: Whether the layer norm is applied at the end.
     residual_before_ln: Whether r is h before LN (true), LN(h + x) (false) or
@@ -60,17 +70,17 @@ class Bottleneck(base.Method):
     ln_before: Whether a new layer norm precedes `down`.
     ln_after: Whether a new layer norm follows `up`.
     use_gating: Whether each example weighs u with a learned gate.
-    dropout: Rate at u.
+    dropout: Dropout rate of u.
     stochastic_depth: Rate at which examples skip u in training.
-    depth: Layers of `size` units, each activated: `down` is the first, each
-      other one reads the one before. They begin as small as `down`.
-    inner_norm: Of NORMS, what normalises the units of each such layer before
-      its activation: nothing, their mean and variance in one position
-      ('layer'), or those of each unit over a batch ('batch').
+    depth: Number of layers of `size` units, each activated: `down` is the
+      first, each further one reads its predecessor and starts as small.
+    inner_norm: Normalisation of each such layer before its activation, from
+      NORMS: none, over the units of one position ('layer'), or of each unit
+      over a batch ('batch').
     multiplicative: Whether u, of a parallel adapter, weighs h: out = h + u * h.
 
-  The last three are variants of the paper's section 3.6, which names them
-  without saying where in the adapter they are; these are our readings.
+  The last three are variants of the paper's section 3.6, which does not say
+  where in the adapter they belong; the places are our choice.
   """
   size: int | None = 64
   init_scale: float = 1e-2
@@ -96,18 +106,33 @@ class Bottleneck(base.Method):
   multiplicative: bool = False
 
   kind: ClassVar[str] = 'sublayer'
+  adapterhub_architecture = None
+  adapterhub_words = {'non_linearity': 'activation', 'init_weights': 'init'}
+  adapterhub_fixed = {
+      'phm_layer': (False, 'compacter and compacter++ alone have such layers'),
+      'cross_adapter': (False, 'BERT has no cross-attention'),
+      'inv_adapter': (
+          None, 'write NAME|invertible for NICE, the only one supported')}
+  adapterhub_fields = (
+      'is_parallel', 'scaling', 'original_ln_before', 'original_ln_after',
+      'residual_before_ln', 'adapter_residual_before_ln', 'ln_before',
+      'ln_after', 'use_gating', 'dropout', 'stochastic_depth',
+      'reduction_factor')
+  adapterhub_switches = {
+      'mh_adapter': ('attention_output',), 'output_adapter': ('ffn_output',)}
+  adapterhub_start = {'size': None, 'sites': (), 'init': 'bert'}
+  adapterhub_stem = '{module}.adapters.{name}'
+  adapterhub_names = (
+      (r'^norm_(before|after)/', r'adapter_norm_\1.'),
+      (r'^down/', 'adapter_down.0.'), (r'^up/', 'adapter_up.'))
 
   def __post_init__(self):
-    if self.size is not None and self.size < 1:
-      raise errors.UserError(
-          f'adapter_size: {self.size} is not a size; give 1 or more')
-    if self.init_scale < 0:
-      raise errors.UserError(
-          f'init_scale: {self.init_scale} is negative; it is a standard '
-          'deviation')
+    base.demand(self.size is None or self.size >= 1, 'size', self.size,
+                '1 or more')
+    base.demand(self.init_scale >= 0, 'init_scale', self.init_scale,
+                'a standard deviation, 0 or more')
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
-    for site in self.sites:
-      base.demand_choice('adapter_sites', site, SITES)
+    base.demand_sites(self.sites, SITES)
     base.demand_choice('init', self.init, INITS)
     for factor in dict(self._factors).values():
       base.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
@@ -124,7 +149,7 @@ class Bottleneck(base.Method):
     base.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
     base.demand_choice('inner_norm', self.inner_norm, NORMS)
     base.demand(self.is_parallel or not self.multiplicative,
-                 'multiplicative', True, 'is_parallel=True with it')
+                'multiplicative', True, 'is_parallel=True with it')
 
   @property
   def _factors(self) -> tuple[tuple[str, float], ...]:
@@ -146,21 +171,29 @@ class Bottleneck(base.Method):
       fields = {'size': None, **fields}
     return dataclasses.replace(self, **fields)
 
+  def changes(self, start: base.Method) -> dict[str, Any]:
+    """Returns the arguments of `start.with_fields` that give this config."""
+    changed = super().changes(start)
+    if 'reduction_factor' in changed:  # Which alone would reset the size.
+      changed.setdefault('size', self.size)
+    return changed
+
   def width(self, dim: int, layer: int) -> int:
-    """Returns the width of a layer's bottleneck."""
+    """Returns the width of a layer's bottleneck.
+
+    Args:
+      dim: Width of the hidden states.
+      layer: Index of the layer.
+    """
     if self.size is not None:
       return self.size
     factors = dict(self._factors)
     factor = factors.get(str(layer), factors.get('default'))
     if factor is None:
       raise errors.UserError(
-          f"reduction_factor: there is none for layer {layer}, nor a 'default'")
+          f'`reduction_factor`: there is none for layer {layer}, nor a '
+          "'default'")
     return max(1, int(dim // factor))
-
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return (site in self.sites and layer not in self.leave_out
-            and (self.layers is None or layer in self.layers))
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
@@ -169,7 +202,17 @@ class Bottleneck(base.Method):
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
   ) -> jax.Array:
-    """Returns one layer, of the module at hand, of x [..., dim]."""
+    """Applies one linear layer inside the calling module.
+
+    Args:
+      x: [..., dim] Input.
+      features: Width of the output.
+      name: Name of the layer, 'down', 'down_1', ... or 'up'.
+      shared: Unused.
+
+    Returns:
+      [..., features]
+    """
     del shared
     init = {
         'houlsby': nn.initializers.truncated_normal(self.init_scale),
@@ -180,6 +223,68 @@ class Bottleneck(base.Method):
     return nn.Dense(
         features, kernel_init=init, dtype=x.dtype, name=name,
         dot_general=dense.dot_general)(x)
+
+  @classmethod
+  def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub is a plain bottleneck."""
+    return super().reads_adapterhub(values) and not values.get('phm_layer')
+
+  @classmethod
+  def from_adapterhub(
+      cls, values: Mapping[str, Any], version: str
+  ) -> 'Bottleneck':
+    """Returns the method of a config of AdapterHub."""
+    for name in ('reduction_factor', *cls.adapterhub_switches, 'non_linearity'):
+      values_lib.needed(values, name)
+    return dataclasses.replace(
+        super().from_adapterhub(values, version),
+        sites=tuple(site for word, (site,) in cls.adapterhub_switches.items()
+                    if values[word]),
+        init=values.get('init_weights', 'bert'))
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    if self.depth > 1 or self.inner_norm or self.multiplicative:
+      raise errors.UserError(
+          '`depth`, `inner_norm` and `multiplicative`: the adapters library '
+          'has no such bottleneck')
+    factor = self.reduction_factor
+    if self.size is not None:
+      # The library rounds dim / factor down; half a unit keeps clear of that.
+      factor = (shape.dim // self.size if shape.dim % self.size == 0
+                else shape.dim / (self.size + 0.5))
+    elif isinstance(factor, tuple):
+      factor = dict(factor)
+    scaling = (self.scaling if isinstance(self.scaling, str)
+               else float(self.scaling))  # The library refuses an int.
+    return {
+        **super().to_adapterhub(shape), **_NO_PHM, 'reduction_factor': factor,
+        'scaling': scaling, 'init_weights': self.init, 'cross_adapter': False,
+        'inv_adapter': None, 'inv_adapter_reduction_factor': None}
+
+  def adapterhub_key(self, where: places.Place, name: str) -> str:
+    """Returns the name of a leaf's tensor."""
+    key = super().adapterhub_key(where, name)
+    if self.ln_before:  # Its norm is the first of the same list.
+      key = key.replace('.adapter_down.0.', '.adapter_down.1.')
+    return key
+
+  def adapterhub_copies(self, key: str) -> bool:
+    """Returns whether a tensor is the second copy of `ln_before`."""
+    return self.ln_before and '.adapter_down.0.' in key
+
+  def to_adapterhub_tensors(
+      self, where: places.Place, key: str, value: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """Returns the tensors of a leaf; the library stores `ln_before` twice."""
+    tensors = super().to_adapterhub_tensors(where, key, value)
+    return {copy: tensor for key, tensor in tensors.items() for copy in (
+        key, key.replace('adapter_norm_before', 'adapter_down.0'))}
+
+  def adapterhub_notes(self) -> list[str]:
+    """Returns warnings for users who load the file with AdapterHub."""
+    return ['`adapters` needs torchvision for stochastic_depth'
+            ] if self.stochastic_depth else []
 
 
 class BottleneckAdapter(nn.Module):
@@ -196,16 +301,16 @@ class BottleneckAdapter(nn.Module):
     """Adapts a sublayer's output.
 
     Args:
-      update: [batch, length, dim] The output, before the residual sum and the
-        norm; h above.
-      residual: [batch, length, dim] What entered the sublayer; x above.
+      update: [batch, length, dim] Output of the sublayer before the residual
+        sum and the norm; h above.
+      residual: [batch, length, dim] Input of the sublayer; x above.
       norm: The sublayer's own layer norm.
       mask: [batch, length] bool, False at padding.
-      shared: What `make_shared` gave.
-      train: Whether to drop out.
+      shared: Arrays of `make_shared`, None without any.
+      train: Whether to apply dropout.
 
     Returns:
-      [batch, length, dim] The output to use in place of `update`.
+      [batch, length, dim] The output that replaces `update`.
     """
     config = self.config
     inputs, skip = residual, update
@@ -235,7 +340,7 @@ class BottleneckAdapter(nn.Module):
     return skip + close(out)
 
   def _serial_input(self, update, residual, norm):
-    """Returns what a serial adapter reads, and its residual."""
+    """Returns (input, residual) of a serial adapter."""
     config = self.config
     skip = update
     if config.original_ln_before:
@@ -248,7 +353,7 @@ class BottleneckAdapter(nn.Module):
     return update, skip
 
   def _scale(self, out, train):
-    """Applies scaling, stochastic depth and dropout, each if asked for."""
+    """Applies scaling, stochastic depth and dropout, each if configured."""
     config = self.config
     if isinstance(config.scaling, str):
       shape = (1,) if config.scaling == 'learned' else out.shape[-1:]

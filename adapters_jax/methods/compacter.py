@@ -1,9 +1,10 @@
 """Compacter: bottlenecks of Kronecker products (Mahabadi et al., 2021).
 
-A kernel is sum_i kron(A_i, W_i) over `phm_dim` terms; the rule A may be one for
-all layers and both projections, W may be of low rank.
+A kernel is sum_i kron(A_i, W_i) over `phm_dim` terms (equation 5). All layers
+and both projections may share the rule A; W may have a low rank.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import functools
 from typing import Any
@@ -15,8 +16,8 @@ import jax.numpy as jnp
 from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 
-# Of each [in, out] slice of a [terms, in, out] parameter of W. (The `adapters`
-# library takes 'glorot-normal' whatever its `hypercomplex_nonlinearity` says.)
+# For each [in, out] slice of a [terms, in, out] parameter of W. AdapterHub
+# ignores `hypercomplex_nonlinearity` and always takes 'glorot-normal'.
 _INITS = {
     'glorot-uniform': nn.initializers.variance_scaling(
         1, 'fan_avg', 'uniform', batch_axis=0),
@@ -24,27 +25,32 @@ _INITS = {
         1, 'fan_avg', 'normal', batch_axis=0),
     'normal': nn.initializers.normal(0.01),
 }
+_PHM = (
+    'phm_dim', 'phm_rank', 'factorized_phm_W', 'shared_W_phm',
+    'shared_phm_rule', 'factorized_phm_rule', 'phm_c_init', 'phm_init_range',
+    'learn_phm', 'phm_bias', 'hypercomplex_nonlinearity')
 
 
 @dataclasses.dataclass(frozen=True)
 class Compacter(bottleneck.Bottleneck):
   """A bottleneck with parameterised hypercomplex kernels.
 
-  `init` is not of these kernels; `hypercomplex_nonlinearity` is.
+  The kernels start as `hypercomplex_nonlinearity` says, not as `init`.
 
   Attributes:
-    phm_dim: Terms of the sum, n; divides the widths.
+    phm_dim: Number of terms of the sum, n; divides the widths.
     phm_rank: Rank of W_i when it is factorised.
     factorized_phm_W: Whether W_i is a product of two thin matrices.
     shared_W_phm: Whether all layers share W.
     shared_phm_rule: Whether all layers share A.
     factorized_phm_rule: Whether A_i is a column times a row.
-    phm_c_init: Of A: 'normal' or 'uniform'.
+    phm_c_init: Initialisation of A, 'normal' or 'uniform'.
     phm_init_range: Standard deviation of a shared normal A.
     learn_phm: Whether A is trained.
     phm_bias: Whether the projections have biases.
-    hypercomplex_nonlinearity: How W starts: 'glorot-uniform', 'glorot-normal'
-      or 'normal' with 0.01. (The word is that of the paper's code.)
+    hypercomplex_nonlinearity: Initialisation of W: 'glorot-uniform',
+      'glorot-normal' or 'normal' with 0.01. (The name is that of the paper's
+      code.)
   """
   phm_dim: int = 4
   phm_rank: int = 1
@@ -58,6 +64,19 @@ class Compacter(bottleneck.Bottleneck):
   phm_bias: bool = True
   hypercomplex_nonlinearity: str = 'glorot-uniform'
 
+  adapterhub_fixed = {
+      **bottleneck.Bottleneck.adapterhub_fixed,
+      'phm_layer': (True, 'a bottleneck without such layers is no compacter')}
+  adapterhub_fields = (*bottleneck.Bottleneck.adapterhub_fields, *_PHM)
+  adapterhub_names = (
+      *bottleneck.Bottleneck.adapterhub_names,
+      (r'^(down|up)_weight$', r'W_\1'),
+      (r'^(down|up)_(left|right)$', r'W_\1_\2'),
+      (r'(^|\.)(?:fixed_)?rule', r'\1phm_rule'),
+      (r'(^|\.)(left|right)$', r'\1W_\2'),
+      (r'(adapter_(?:down\.\d|up))\.weight$', r'\1.W'),
+      (r'(adapter_(?:down\.\d|up))\.bias$', r'\1.b'))
+
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
@@ -66,6 +85,20 @@ class Compacter(bottleneck.Bottleneck):
     base.demand_choice(
         'hypercomplex_nonlinearity', self.hypercomplex_nonlinearity, _INITS)
 
+  @classmethod
+  def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub has PHM layers."""
+    return (values.get('architecture') is None
+            and bool(values.get('phm_layer')))
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    own = {name: getattr(self, name) for name in _PHM}
+    # AdapterHub cannot build a PHM layer with another `init_weights`; loading
+    # the file replaces the weights.
+    return {**super().to_adapterhub(shape), **own, 'phm_layer': True,
+            'init_weights': 'bert'}
+
   def make_shared(self, name: str) -> nn.Module | None:
     """Returns the module of the shared rule and kernels, if any."""
     if self.shared_phm_rule or self.shared_W_phm:
@@ -73,7 +106,15 @@ class Compacter(bottleneck.Bottleneck):
     return None
 
   def rule(self, module: nn.Module, shared: bool) -> jax.Array:
-    """Returns A [n, n, n], with its parameters in the module."""
+    """Returns the rule A.
+
+    Args:
+      module: Module that holds its parameters.
+      shared: Whether the module is that of all sites.
+
+    Returns:
+      [n, n, n]
+    """
     n = self.phm_dim
     if self.phm_c_init == 'normal':
       init = nn.initializers.normal(self.phm_init_range if shared else 0.01)
@@ -89,7 +130,17 @@ class Compacter(bottleneck.Bottleneck):
   def weight(
       self, module: nn.Module, inputs: int, features: int, prefix: str = ''
   ) -> jax.Array:
-    """Returns W [n, inputs / n, features / n], its parameters in the module."""
+    """Returns the weights W.
+
+    Args:
+      module: Module that holds their parameters.
+      inputs: Width of the input.
+      features: Width of the output.
+      prefix: Start of the parameters' names.
+
+    Returns:
+      [n, inputs / n, features / n]
+    """
     n = self.phm_dim
     for width in (inputs, features):
       base.demand(width % n == 0, 'phm_dim', n, f'a divisor of {width}')
@@ -104,7 +155,17 @@ class Compacter(bottleneck.Bottleneck):
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
   ) -> jax.Array:
-    """Returns one layer, of the module at hand, of x [..., dim]."""
+    """Applies one PHM layer inside the calling module.
+
+    Args:
+      x: [..., dim] Input.
+      features: Width of the output.
+      name: Name of the layer.
+      shared: Arrays of `Shared`, None without any.
+
+    Returns:
+      [..., features]
+    """
     return Dense(self, features, name=name)(x, shared or {})
 
 
@@ -115,7 +176,15 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, shared: dict[str, jax.Array]) -> jax.Array:
-    """Returns [..., features] of x [..., dim]."""
+    """Applies the layer.
+
+    Args:
+      x: [..., dim] Input.
+      shared: 'rule' and the weights 'down' and 'up', those that are shared.
+
+    Returns:
+      [..., features]
+    """
     config = self.config
     rule = shared['rule'] if 'rule' in shared else config.rule(self, False)
     weight = (shared[self.name] if self.name in shared else
@@ -130,12 +199,20 @@ class Dense(nn.Module):
 
 
 class Shared(nn.Module):
-  """What the layers of a Compacter have in common."""
+  """Rule and weights that the layers of a Compacter share."""
   config: Compacter
 
   @nn.compact
   def __call__(self, shape: Any, *, train: bool) -> dict[str, jax.Array]:
-    """Returns 'rule' and the weights 'down' and 'up', those that are shared."""
+    """Returns the shared arrays.
+
+    Args:
+      shape: The encoder's BertConfig.
+      train: Unused.
+
+    Returns:
+      'rule' and the weights 'down' and 'up', those that are shared.
+    """
     del train
     config, shared = self.config, {}
     if config.shared_phm_rule:

@@ -7,58 +7,108 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from adapters_jax.methods import base
+from adapters_jax.methods import places
+from adapters_jax.methods import linear
 
 
 @dataclasses.dataclass(frozen=True)
-class IA3(base.Method):
+class IA3(linear.LinearMethod):
   """alpha * scale * y, for the output y of a linear layer, its bias included.
 
-  At 'intermediate' it scales what enters the feed-forward activation, as the
-  `adapters` library does. The paper (and PEFT) scale what leaves it: that is
-  `IA3Inputs` at 'ffn_output'.
+  At 'intermediate' it scales the input of the feed-forward activation, as
+  AdapterHub does. The paper (section 3.3) and PEFT scale the activation's
+  output: that is `IA3Inputs` at 'ffn_output'.
 
   Attributes:
-    sites: Linear layers to scale, of parts.LINEARS.
-    alpha: A constant factor.
-    leave_out: Layers not to adapt.
-    use_gating: Whether a learned gate takes the place of alpha.
+    sites: Linear layers to scale, from base.LINEARS.
+    alpha: Constant factor.
+    leave_out: Layers without the method.
+    use_gating: Whether a learned gate replaces alpha.
   """
   sites: tuple[str, ...] = ('key', 'value', 'intermediate')
   alpha: float = 1
   leave_out: tuple[int, ...] = ()
   use_gating: bool = False
 
-  kind: ClassVar[str] = 'linear'
+  adapterhub_fields = ('alpha', 'use_gating')
+  adapterhub_fixed = {
+      'composition_mode': ('scale', "lora is for 'add', ia3 for 'scale'"),
+      'use_dora': (False, 'write dora'), 'vera_d': (None, 'write vera'),
+      'vera_b': (None, 'write vera'), 'init_weights': ('ia3', 'leave it out'),
+      'r': (1, 'an IA3 has no rank'), 'dropout': (0.0, 'an IA3 has no dropout')}
+  adapterhub_names = ((r'^scale$', 'lora_B'),)
+  adapterhub_layouts = {'scale': 'column'}
+  peft_types = ('IA3',)
+  peft_names = {'scale': 'ia3_l'}
+  peft_layouts = {'scale': 'column'}
 
   def __post_init__(self):
     base.demand_sites(self.sites, base.LINEARS)
-
-  @property
-  def needs_all_rows(self) -> bool:
-    return self.use_gating
-
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site in self.sites and layer not in self.leave_out
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
     del layer
     return ScaleOutput(self, name=name)
 
+  @classmethod
+  def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub is an IA3."""
+    return (super().reads_adapterhub(values)
+            and values.get('composition_mode') == 'scale')
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    return {**super().to_adapterhub(shape), 'composition_mode': 'scale',
+            'init_weights': 'ia3'}
+
+  @classmethod
+  def peft_options(cls, values: Mapping[str, Any]) -> 'IA3':
+    """Returns the method of PEFT's options, of which there are none."""
+    del values
+    return cls()
+
+  @classmethod
+  def in_peft(cls, site: str, sites: Any) -> bool:
+    """Returns whether PEFT scales the outputs of a site, stored as (n, 1)."""
+    return not _scales_inputs(site, sites)
+
+  def to_peft(self, shape: Any) -> dict[str, Any]:
+    """Returns PEFT's options."""
+    return {**super().to_peft(shape), 'feedforward_modules': []}
+
+  def to_peft_tensor(
+      self, where: places.Place, value: np.ndarray
+  ) -> np.ndarray:
+    """Returns the scale with alpha in it, which PEFT does not have."""
+    return super().to_peft_tensor(where, self.alpha * value)
+
+  def fold(
+      self, kernel: jax.Array, bias: jax.Array, start: Any,
+      own: Mapping[str, jax.Array], shared: Any,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns kernel and bias with scaled columns."""
+    del start, shared
+    scale = self.alpha * own['scale']
+    return kernel * scale, bias * scale
+
 
 @dataclasses.dataclass(frozen=True)
 class IA3Inputs(IA3):
-  """scale * x, for the input x of a linear layer.
+  """alpha * scale * x, for the input x of a linear layer.
 
   Attributes:
-    sites: Linear layers whose input is scaled, of parts.LINEARS.
+    sites: Linear layers whose input is scaled, from base.LINEARS.
   """
   sites: tuple[str, ...] = ('ffn_output',)
 
   kind: ClassVar[str] = 'input'
+  adapterhub_architecture = ''  # It scales outputs only.
+  adapterhub_switches = {}
+  peft_layouts = {'scale': 'row'}
+  peft_targets = ('target_modules', 'feedforward_modules')
 
   def __post_init__(self):
     super().__post_init__()
@@ -70,9 +120,28 @@ class IA3Inputs(IA3):
     del layer
     return ScaleInput(self, name=name)
 
+  @classmethod
+  def in_peft(cls, site: str, sites: Any) -> bool:
+    """Returns whether PEFT scales the inputs of a site, stored as (1, n)."""
+    return _scales_inputs(site, sites)
+
+  def fold(
+      self, kernel: jax.Array, bias: jax.Array, start: Any,
+      own: Mapping[str, jax.Array], shared: Any,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernel with scaled rows, and the bias."""
+    del start, shared
+    return kernel * (self.alpha * own['scale'])[:, None], bias
+
+
+def _scales_inputs(site, sites):
+  """Returns whether any layer's scale at a site has PEFT's shape (1, n)."""
+  return any(tensor.shape[0] == 1 for (_, other), tensors in sites.items()
+             if other == site for tensor in tensors.values())
+
 
 class ScaleInput(nn.Module):
-  """Multiplies each feature with a learned number, 1 at first."""
+  """Multiplies each feature by a learned number that starts at 1."""
   config: IA3
 
   @nn.compact
@@ -91,15 +160,18 @@ class ScaleOutput(nn.Module):
       self, x: jax.Array, y: jax.Array, *, weights: Mapping[str, jax.Array],
       mask: jax.Array, shared: Any, train: bool,
   ) -> jax.Array:
-    """Returns y [batch, length, out] scaled.
+    """Scales the output of a linear layer.
 
     Args:
-      x: [batch, length, in] What the layer reads; a gate does too.
-      y: [batch, length, out] What it made of it.
-      weights: Not looked at.
+      x: [batch, length, in] Input of the layer; the gate reads it.
+      y: [batch, length, out] Output of the layer.
+      weights: Unused.
       mask: [batch, length] bool, False at padding.
-      shared: Nothing.
-      train: Not looked at.
+      shared: Unused.
+      train: Unused.
+
+    Returns:
+      [batch, length, out]
     """
     del weights, shared, train
     scale = self.param('scale', nn.initializers.ones, y.shape[-1:])

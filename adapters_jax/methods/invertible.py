@@ -1,47 +1,103 @@
 """Invertible adapters at the embeddings (MAD-X, Pfeiffer et al., 2020)."""
 
+from collections.abc import Iterable
 import dataclasses
+from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import errors
 from adapters_jax.layers import activations
-
 from adapters_jax.methods import base
+from adapters_jax.methods import values as values_lib
 
 
 @dataclasses.dataclass(frozen=True)
 class Invertible(base.Method):
   """NICE's coupling (Dinh et al., 2015) of the halves of an embedding.
 
-  y1 = x1 + f(x2); y2 = x2 + g(y1), with two-layer networks f and g.
+  y1 = x1 + f(x2); y2 = x2 + g(y1), with two-layer networks f and g. AdapterHub
+  has no config for it: two entries of a bottleneck's stand for it, and its
+  activation is the bottleneck's.
 
   Attributes:
-    factor: Half the dim / width of the networks.
-    activation: Of the networks, one of parts.ACTIVATIONS.
+    factor: Half the embedding's width / width of the networks.
+    activation: Activation of the networks, a name in layers.activations.
   """
   factor: float = 2
   activation: str = 'relu'
 
   kind: ClassVar[str] = 'embedding'
+  sites = ('embedding',)
+  adapterhub_words = {'non_linearity': 'activation',
+                      'inv_adapter_reduction_factor': 'factor'}
+  adapterhub_fixed = {
+      'inv_adapter': ('nice', 'NICE is the only one supported')}
+  adapterhub_shared = adapterhub_stem = 'invertible_adapters.{name}'
+  adapterhub_names = (
+      (r'^f/', 'F.'), (r'^g/', 'G.'), (r'\bdown/', '0.'), (r'\bup/', '2.'))
 
   def __post_init__(self):
     base.demand(self.factor > 0, 'factor', self.factor, 'more than 0')
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
 
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site == 'embedding'
-
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module at the embeddings."""
+    del layer
     return Coupling(self, name=name)
+
+  @classmethod
+  def reads_adapterhub(cls, values: dict[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub has an invertible adapter."""
+    return (values.get('architecture') is None
+            and values.get('inv_adapter') is not None)
+
+  @classmethod
+  def from_adapterhub(
+      cls, values: dict[str, Any], version: str
+  ) -> 'Invertible':
+    """Returns the method of a bottleneck's config of AdapterHub."""
+    if values['inv_adapter'] != 'nice':
+      # The library's own GLOW fails in its forward pass.
+      raise errors.unknown('`inv_adapter`', values['inv_adapter'], ('nice',))
+    return cls(
+        values_lib.needed(values, 'inv_adapter_reduction_factor'),
+        values_lib.activation(
+            values_lib.needed(values, 'non_linearity'), version))
+
+  def to_adapterhub(self, shape: Any) -> None:
+    """Returns None: the config is that of a bottleneck."""
+    del shape
+
+  def complete_adapterhub(self, written: Iterable[dict[str, Any]]) -> None:
+    """Adds the entries to the first bottleneck without an invertible adapter.
+
+    Args:
+      written: Configs of AdapterHub of the other methods.
+
+    Raises:
+      errors.UserError: there is no bottleneck, or its activation differs.
+    """
+    for values in written:
+      if values.get('inv_adapter', '') is None:
+        word = values_lib.activation_word(self.activation)
+        if values['non_linearity'] != word:
+          raise errors.UserError(
+              '`activation`: an invertible adapter of the adapters library has '
+              'the activation of its bottleneck')
+        values.update(inv_adapter='nice',
+                      inv_adapter_reduction_factor=self.factor)
+        return
+    raise errors.UserError(
+        'invertible: the adapters library has it together with a bottleneck '
+        'only')
 
 
 class Network(nn.Module):
-  """A bottleneck of as many outputs as inputs, without a residual."""
+  """Two linear layers with a bottleneck between them, without a residual."""
   config: Invertible
 
   @nn.compact
@@ -67,7 +123,15 @@ class Coupling(nn.Module):
   def __call__(
       self, x: jax.Array, mask: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns (y, mask) of embeddings x [batch, length, dim], dim even."""
+    """Applies both couplings.
+
+    Args:
+      x: [batch, length, dim] Embeddings, of an even width.
+      mask: [batch, length] bool, False at padding.
+
+    Returns:
+      ([batch, length, dim], mask)
+    """
     base.demand(
         x.shape[-1] % 2 == 0, 'invertible', x.shape[-1], 'an even width')
     first, second = jnp.split(x, 2, axis=-1)
@@ -76,7 +140,7 @@ class Coupling(nn.Module):
     return jnp.concatenate([first, second], axis=-1), mask
 
   def inverse(self, y: jax.Array) -> jax.Array:
-    """Returns the x that `__call__` made y of, both [batch, length, dim]."""
+    """Returns the x for which `__call__` gives y, both [batch, length, dim]."""
     first, second = jnp.split(y, 2, axis=-1)
     second = second - self.g(first)
     first = first - self.f(second)

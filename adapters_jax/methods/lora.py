@@ -1,44 +1,45 @@
-"""Low-rank updates: LoRA (Hu et al., 2022), rsLoRA and DoRA.
+"""Low-rank updates: LoRA, rsLoRA and DoRA.
 
-rsLoRA is of Kalajdzievski (2023), DoRA of Liu et al. (2024).
+LoRA: Hu et al. (2022). rsLoRA: Kalajdzievski (2023). DoRA: Liu et al. (2024).
 """
 
 from collections.abc import Mapping
 import dataclasses
 from typing import Any
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import errors
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
+from adapters_jax.methods import linear
 
 INITS = ('lora', 'bert')
 DORA = ('', 'adapters', 'peft')
 
 
 @dataclasses.dataclass(frozen=True)
-class LoRA(base.Method):
+class LoRA(linear.LinearMethod):
   """y + scale * (x @ a @ b): a low-rank update of a linear layer.
 
   DoRA further rescales the columns of the updated kernel to a learned
-  magnitude. Its two implementations differ: 'peft' follows the paper (the norm
-  is of kernel + scale * a @ b, is a constant of the backward pass, and the bias
-  is left alone), 'adapters' takes the norm of kernel + a @ b, differentiates
-  it, and rescales the bias too.
+  magnitude. Its two implementations differ. 'peft' follows the paper (section
+  4): the norm is that of kernel + scale * a @ b, counts as a constant in the
+  backward pass, and the bias is left alone. 'adapters' takes the norm of
+  kernel + a @ b, differentiates it, and rescales the bias too.
 
   Attributes:
     r: Rank.
-    alpha: scale is alpha / r.
-    sites: Linear layers to adapt, of parts.LINEARS.
-    leave_out: Layers not to adapt.
-    dropout: Rate at x.
+    alpha: Numerator of scale = alpha / r.
+    sites: Linear layers to adapt, from base.LINEARS.
+    leave_out: Layers without the method.
+    dropout: Dropout rate of x.
     init: 'lora', uniform a and zero b; 'bert', both normal with 0.02.
     rank_stabilized: Whether scale is alpha / sqrt(r).
     dora: '' for LoRA, 'adapters' or 'peft' for a DoRA.
-    use_gating: Whether a learned gate takes the place of scale.
+    use_gating: Whether a learned gate replaces scale.
   """
   r: int = 8
   alpha: float = 8
@@ -50,7 +51,19 @@ class LoRA(base.Method):
   dora: str = ''
   use_gating: bool = False
 
-  kind: ClassVar[str] = 'linear'
+  adapterhub_words = {'use_dora': 'dora', 'init_weights': 'init'}
+  adapterhub_fixed = {
+      'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
+      'vera_d': (None, 'write vera'), 'vera_b': (None, 'write vera')}
+  adapterhub_fields = ('r', 'alpha', 'dropout', 'use_gating')
+  adapterhub_names = (
+      (r'^a$', 'lora_A'), (r'^b$', 'lora_B'), (r'^magnitude$', 'm.weight'))
+  adapterhub_layouts = {
+      'a': 'transposed', 'b': 'transposed', 'magnitude': 'column'}
+  peft_types = ('LORA',)
+  peft_names = {'a': 'lora_A.weight', 'b': 'lora_B.weight',
+                'magnitude': 'lora_magnitude_vector'}
+  peft_layouts = {'a': 'transposed', 'b': 'transposed'}
 
   def __post_init__(self):
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
@@ -61,21 +74,132 @@ class LoRA(base.Method):
 
   @property
   def scale(self) -> float:
-    """The factor of the update."""
+    """Factor of the update."""
     return self.alpha / (self.r**0.5 if self.rank_stabilized else self.r)
-
-  @property
-  def needs_all_rows(self) -> bool:
-    return self.use_gating
-
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site in self.sites and layer not in self.leave_out
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
     del layer
     return LoRAUpdate(self, name=name)
+
+  def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns {field: value} of {word: value}."""
+    if 'use_dora' in values:
+      base.demand_choice('use_dora', values['use_dora'], (True, False))
+      values = {**values, 'use_dora': 'adapters' if values['use_dora'] else ''}
+    return super().from_words(values)
+
+  @classmethod
+  def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub is neither an IA3 nor a VeRA."""
+    return (super().reads_adapterhub(values)
+            and values.get('composition_mode', 'add') != 'scale'
+            and values.get('vera_d') is None)
+
+  @classmethod
+  def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'LoRA':
+    """Returns the method of a config of AdapterHub."""
+    return dataclasses.replace(
+        super().from_adapterhub(values, version),
+        dora='adapters' if values.get('use_dora') else '',
+        init='bert' if values.get('init_weights') == 'bert' else 'lora')
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub, whose scale is always alpha / r."""
+    if self.dora == 'peft':
+      raise errors.UserError(
+          "`dora='peft'`: the adapters library computes another DoRA; train "
+          'with dora=adapters for it')
+    alpha = self.scale * self.r if self.rank_stabilized else self.alpha
+    return {**super().to_adapterhub(shape), 'alpha': alpha,
+            'init_weights': self.init, 'use_dora': bool(self.dora)}
+
+  @classmethod
+  def peft_options(cls, values: Mapping[str, Any]) -> 'LoRA':
+    """Returns the method of PEFT's options."""
+    return cls(
+        r=values.get('r', 8), alpha=values.get('lora_alpha', 8),
+        dropout=values.get('lora_dropout', 0.0),
+        rank_stabilized=values.get('use_rslora', False),
+        dora='peft' if values.get('use_dora') else '')
+
+  def to_peft(self, shape: Any) -> dict[str, Any]:
+    """Returns PEFT's options."""
+    if self.dora == 'adapters':
+      raise errors.UserError(
+          "`dora='adapters'`: PEFT computes another DoRA; train with dora=peft "
+          'for it')
+    return {**super().to_peft(shape), 'r': self.r, 'lora_alpha': self.alpha,
+            'lora_dropout': self.dropout, 'use_rslora': self.rank_stabilized,
+            'use_dora': bool(self.dora), 'bias': 'none'}
+
+  def fold(
+      self, kernel: jax.Array, bias: jax.Array,
+      start: tuple[jax.Array, jax.Array], own: Mapping[str, jax.Array],
+      shared: Any,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns kernel and bias with the update in them.
+
+    A DoRA takes norms, and the bias that it leaves alone, from the base, even
+    after other methods have changed kernel and bias.
+
+    Args:
+      kernel: [in, out] Kernel, with earlier methods of the adapter in it.
+      bias: [out] Bias, the same.
+      start: Kernel and bias of the base.
+      own: Leaves of the method at this site.
+      shared: Unused.
+    """
+    del shared
+    updated = kernel + self.scale * (own['a'] @ own['b'])
+    if not self.dora:
+      return updated, bias
+    ratio = own['magnitude'] / updated_norm(
+        self, start[0], own['a'], own['b'])
+    kept = 0.0 if self.dora == 'adapters' else start[1]
+    return updated * ratio, (bias - kept) * ratio + kept
+
+  def to_products(
+      self, leaves: Mapping[str, jax.Array]
+  ) -> tuple[base.Method, dict[str, jax.Array]]:
+    """Returns (method, leaves) with scale * a @ b instead of a and b.
+
+    The method no longer depends on the rank, so that adapters of any ranks
+    stack.
+    """
+    if self.dora or self.use_gating:
+      return super().to_products(leaves)  # Which raises the error.
+    leaves = dict(leaves)
+    for path in [path for path in leaves if path.endswith('/a')]:
+      stem = path.removesuffix('a')
+      leaves[f'{stem}product'] = self.scale * (
+          leaves.pop(path) @ leaves.pop(f'{stem}b'))
+    return dataclasses.replace(
+        self, r=1, alpha=1, rank_stabilized=False), leaves
+
+  def from_products(
+      self, leaves: Mapping[str, jax.Array], rank: int
+  ) -> tuple[base.Method, dict[str, jax.Array]]:
+    """Returns (method, leaves) with the best factors of some rank.
+
+    Args:
+      leaves: {path: leaf} as `to_products` gives them.
+      rank: Rank of the factors.
+
+    Raises:
+      errors.UserError: no kernel has that rank.
+    """
+    leaves = dict(leaves)
+    for path in [path for path in leaves if path.endswith('/product')]:
+      limit = min(leaves[path].shape)
+      base.demand(1 <= rank <= limit, 'rank', rank,
+                  f'1 to {limit}, the rank that a kernel can have')
+      u, s, v = jnp.linalg.svd(leaves.pop(path), full_matrices=False)
+      stem, root = path.removesuffix('product'), jnp.sqrt(s[:rank])
+      leaves[f'{stem}a'] = u[:, :rank] * root
+      leaves[f'{stem}b'] = root[:, None] * v[:rank]
+    return dataclasses.replace(
+        self, r=rank, alpha=rank, rank_stabilized=False), leaves
 
 
 def magnitude(kernel: jax.Array) -> jax.Array:
@@ -95,12 +219,12 @@ class LoRAUpdate(nn.Module):
     """Adapts the output of a linear layer.
 
     Args:
-      x: [batch, length, in] What the layer reads.
-      y: [batch, length, out] What it made of it.
-      weights: Its 'kernel' [in, out] and 'bias' [out].
+      x: [batch, length, in] Input of the layer.
+      y: [batch, length, out] Output of the layer.
+      weights: 'kernel' [in, out] and 'bias' [out] of the layer.
       mask: [batch, length] bool, False at padding.
-      shared: Nothing.
-      train: Whether to drop out.
+      shared: Unused.
+      train: Whether to apply dropout.
 
     Returns:
       [batch, length, out]
@@ -120,6 +244,7 @@ class LoRAUpdate(nn.Module):
       delta = delta * config.scale
     if not config.dora:
       return y + delta
+    # Starts at the base's norms, so that the fresh update is none.
     learned = self.param('magnitude', lambda _: magnitude(weights['kernel']))
     ratio = learned / updated_norm(config, weights['kernel'], a, b)
     ratio = ratio.astype(y.dtype)
@@ -132,7 +257,17 @@ class LoRAUpdate(nn.Module):
 def updated_norm(
     config: LoRA, kernel: jax.Array, a: jax.Array, b: jax.Array
 ) -> jax.Array:
-  """Returns [out], the norms by which DoRA divides."""
+  """Returns the norms by which DoRA divides.
+
+  Args:
+    config: The method; its `dora` chooses the implementation.
+    kernel: [in, out] Kernel of the base.
+    a: [in, r] First factor.
+    b: [r, out] Second factor.
+
+  Returns:
+    [out]
+  """
   kernel = jax.lax.stop_gradient(kernel)
   if config.dora == 'adapters':
     return magnitude(kernel + a @ b)

@@ -1,5 +1,6 @@
 """Prefix tuning (Li and Liang, 2021): learned keys and values."""
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 from typing import ClassVar
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
-from adapters_jax import trees
+from adapters_jax.methods import codec
+from adapters_jax.methods import values as values_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,16 +21,16 @@ class PrefixTuning(base.Method):
   """Keys and values of learned positions, which every token attends to.
 
   Attributes:
-    prefix_length: Learned positions.
-    bottleneck_size: Width of the network that makes them.
-    activation: Of that network, one of parts.ACTIVATIONS.
-    flat: Whether they are parameters themselves, without a network.
+    prefix_length: Number of learned positions.
+    bottleneck_size: Width of the network that computes keys and values.
+    activation: Activation of that network, a name in layers.activations.
+    flat: Whether keys and values are parameters, without a network.
     leave_out: Layers without a prefix.
-    dropout: Rate at the keys and values.
+    dropout: Dropout rate of keys and values.
     use_gating: Whether each example weighs them with a learned gate.
     shared_gating: Whether keys and values have one gate.
     shift_positions: Whether the text's positions begin after the prefix, as in
-      PEFT; in the `adapters` library they begin at zero.
+      PEFT; in AdapterHub they begin at zero.
   """
   prefix_length: int = 30
   bottleneck_size: int = 512
@@ -41,6 +43,24 @@ class PrefixTuning(base.Method):
   shift_positions: bool = False
 
   kind: ClassVar[str] = 'key_value'
+  sites = ('key_value',)
+  adapterhub_architecture = 'prefix_tuning'
+  adapterhub_fields = (
+      'prefix_length', 'bottleneck_size', 'flat', 'dropout', 'use_gating',
+      'shared_gating')
+  adapterhub_words = {'non_linearity': 'activation'}
+  adapterhub_fixed = {
+      'encoder_prefix': (True, 'BERT is an encoder'),
+      'cross_prefix': (True, 'BERT has no cross-attention')}
+  adapterhub_stem = '{module}.prefix_tuning.prefix_gates.{name}'
+  adapterhub_shared = 'prefix_tuning.prefix_tunings.{name}.self_prefix'
+  adapterhub_names = (
+      (r'^gating/gate/', ''), (r'^embedding$', 'wte.weight'),
+      (r'^prefix$', 'control_trans'), (r'^down/', 'control_trans.0.'),
+      (r'^up/', 'control_trans.2.'))
+  adapterhub_layouts = {'prefix': 'flat'}
+  peft_types = ('PREFIX_TUNING',)
+  peft_names = {'prefix': 'prompt_embeddings'}
 
   def __post_init__(self):
     base.demand(
@@ -60,21 +80,40 @@ class PrefixTuning(base.Method):
   def positions_taken(self) -> int:
     return self.position_shift
 
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site == 'key_value' and layer not in self.leave_out
-
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
     return Prepend(self, layer, name=name)
 
   def make_shared(self, name: str) -> nn.Module:
-    """Returns the module that makes the prefixes of all layers."""
+    """Returns the module that computes the prefixes of all layers."""
     return Pool(self, name=name)
 
-  def prefixed(self, layers: int) -> list[int]:
-    """Returns the layers that have a prefix, of so many."""
-    return [n for n in range(layers) if n not in self.leave_out]
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    return {**super().to_adapterhub(shape), 'encoder_prefix': True,
+            'cross_prefix': True}
+
+  def adapterhub_copies(self, key: str) -> bool:
+    """Returns whether a tensor is the copy that each layer has of the pool."""
+    return '.prefix_tuning.pool.' in key
+
+  @classmethod
+  def from_peft(
+      cls, values: Mapping[str, Any], sites: Any, layers: int
+  ) -> list['PrefixTuning']:
+    """Returns the method of PEFT's config, which stores the result alone."""
+    del sites, layers
+    return [cls(values_lib.needed(values, 'num_virtual_tokens'), flat=True,
+                shift_positions=True)]
+
+  def to_peft(self, shape: Any) -> dict[str, Any]:
+    """Returns PEFT's options."""
+    if (not self.flat or not self.shift_positions or self.use_gating
+        or self.leave_out):
+      return super().to_peft(shape)  # Which raises the error.
+    return {**codec.prompt_entries(shape), 'peft_type': 'PREFIX_TUNING',
+            'num_virtual_tokens': self.prefix_length,
+            'prefix_projection': False, 'encoder_hidden_size': shape.dim}
 
 
 class Pool(nn.Module):
@@ -83,15 +122,23 @@ class Pool(nn.Module):
 
   @nn.compact
   def __call__(self, shape: Any, *, train: bool) -> jax.Array:
-    """Returns [prefixed layers, 2, prefix_length, dim], keys then values."""
+    """Computes the prefixes.
+
+    Args:
+      shape: The encoder's BertConfig.
+      train: Whether to apply dropout.
+
+    Returns:
+      [prefixed layers, 2, prefix_length, dim] Keys, then values.
+    """
     config = self.config
-    count = len(config.prefixed(shape.layers))
+    count = shape.layers - len(config.absent(shape.layers))
     length, dim = config.prefix_length, shape.dim
     width = count * 2 * dim
     if config.flat:
       flat = self.param('prefix', nn.initializers.normal(1.0), (length, width))
     else:
-      # Torch's initial values, of which the published results are made.
+      # Torch's initial values, those of the published results.
       embedding = self.param(
           'embedding', nn.initializers.normal(1.0), (length, dim))
       hidden = nn.Dense(
@@ -117,19 +164,20 @@ class Prepend(nn.Module):
     """Prepends the prefix.
 
     Args:
-      x: [batch, length, dim] What the attention reads.
+      x: [batch, length, dim] Input of the attention.
       key: [batch, positions, heads, head_dim]
       value: [batch, positions, heads, head_dim]
       mask: [batch, length] bool, False at padding.
-      shared: What `Pool` made.
-      train: Not looked at: the pool has dropped out.
+      shared: [prefixed layers, 2, prefix_length, dim] Output of `Pool`.
+      train: Unused: the pool applies dropout.
 
     Returns:
-      key and value with prefix_length + positions in place of positions.
+      key and value with prefix_length + positions instead of positions.
     """
     del train
     config = self.config
-    row = sum(n not in config.leave_out for n in range(self.layer))
+    # The pool has rows for the layers with a prefix only.
+    row = self.layer - len(config.absent(self.layer))
     both = shared[row].astype(key.dtype)  # [2, prefix_length, dim]
     batch, _, heads, head_dim = key.shape
     both = both.reshape(2, 1, config.prefix_length, heads, head_dim)
@@ -142,35 +190,3 @@ class Prepend(nn.Module):
           [both[0] * gates[:, :, :, 0], both[1] * gates[:, :, :, -1]])
     return (jnp.concatenate([both[0], key], axis=1),
             jnp.concatenate([both[1], value], axis=1))
-
-
-def eject(
-    config: PrefixTuning, tree: trees.Tree, dim: int, layers: int, name: str
-) -> tuple[PrefixTuning, trees.Tree]:
-  """Returns (config, tree) with the network replaced by what it makes.
-
-  Args:
-    config: Of a prefix with a network.
-    tree: A tuned or a whole tree.
-    dim: Width of the hidden states.
-    layers: Transformer layers.
-    name: Of the pool in the tree's encoder, e.g. 'adapter_shared_0'.
-  """
-  if config.flat:
-    return config, tree
-  pool = Pool(config, name=None)
-  shape = _Shape(dim, layers)
-  made = pool.apply({'params': tree['encoder'][name]}, shape, train=False)
-  count = made.shape[0]
-  flat = made.transpose(2, 0, 1, 3).reshape(
-      config.prefix_length, count * 2 * dim)
-  encoder = {**tree['encoder'], name: {'prefix': flat}}
-  return (dataclasses.replace(config, flat=True),
-          {**tree, 'encoder': encoder})
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shape:
-  """What a pool reads of an encoder's config."""
-  dim: int
-  layers: int

@@ -1,7 +1,8 @@
-"""Prompt tuning (Lester et al., 2021): learned vectors beside the tokens'."""
+"""Prompt tuning (Lester et al., 2021): learned vectors among the tokens'."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 from typing import ClassVar
@@ -12,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax.methods import base
 from adapters_jax import trees
+from adapters_jax.methods import base
+from adapters_jax.methods import codec
+from adapters_jax.methods import values as values_lib
 
 COMBINE = ('prefix', 'prefix_after_bos', 'words')
 INITS = ('random_uniform', 'from_string')
@@ -23,21 +26,21 @@ INITS = ('random_uniform', 'from_string')
 class PromptTuning(base.Method):
   """Vectors inserted among the embedded tokens.
 
-  After the embedding block (the `adapters` library), no position is added to
-  them; before it ('words', PEFT), they are the first words of the text.
+  After the embedding block (AdapterHub), no position is added to them; before
+  it ('words', PEFT), they are the first words of the text.
 
   With 'prefix' the vectors come first, so that a head on the first position
-  reads what became of the first vector (as in the `adapters` library and PEFT).
-  No vector attends to padding (in the `adapters` library the prompt's do, so
-  that there the result depends on the batch).
+  reads the state of the first vector (as in AdapterHub and PEFT). No vector
+  attends to padding; in AdapterHub they do, and the result depends on the
+  batch.
 
   Attributes:
-    prompt_length: Vectors.
+    prompt_length: Number of vectors.
     combine: 'prefix', before the text; 'prefix_after_bos', after [CLS]; or
       'words', before the text's words, ahead of positions and norm.
     scale: Initial values are uniform in [-scale, scale].
     prompt_init: 'random_uniform', or 'from_string' for the embedded words of
-      `prompt_init_text`, again and again until the prompt is full; `embed`.
+      `prompt_init_text`, repeated until the prompt is full.
     prompt_init_text: That text.
   """
   prompt_length: int = 10
@@ -47,6 +50,15 @@ class PromptTuning(base.Method):
   prompt_init_text: str | None = None
 
   kind: ClassVar[str] = 'embedding'
+  adapterhub_architecture = 'prompt_tuning'
+  adapterhub_fields = (
+      'prompt_length', 'combine', 'prompt_init', 'prompt_init_text')
+  # AdapterHub has the scale as an attribute of the class: not in its files.
+  adapterhub_words = {'random_uniform_scale': 'scale'}
+  adapterhub_stem = 'prompt_tuning.prompt_tunings.{name}'
+  adapterhub_names = ((r'^prompt$', 'prompt_embedding.weight'),)
+  peft_types = ('PROMPT_TUNING', 'P_TUNING')
+  peft_names = {'prompt': 'prompt_embeddings'}
 
   def __post_init__(self):
     base.demand(
@@ -57,8 +69,12 @@ class PromptTuning(base.Method):
     base.demand_choice('prompt_init', self.prompt_init, INITS)
     if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
       raise errors.UserError(
-          "prompt_init: give both prompt_init=from_string and prompt_init_text="
-          "'...', or neither")
+          "`prompt_init`: give both prompt_init=from_string and "
+          "prompt_init_text='...', or neither")
+
+  @property
+  def sites(self) -> tuple[str, ...]:
+    return ('words' if self.combine == 'words' else 'embedding',)
 
   @property
   def positions_taken(self) -> int:
@@ -66,20 +82,65 @@ class PromptTuning(base.Method):
 
   @property
   def first(self) -> int:
-    """The position of the first vector."""
+    """Position of the first vector."""
     return int(self.combine == 'prefix_after_bos')
 
   def moved(self, rows: np.ndarray) -> np.ndarray:
-    """Returns where positions are once the vectors stand among them."""
+    """Returns the new indices of positions after the vectors are inserted."""
     return np.where(rows < self.first, rows, rows + self.prompt_length)
-
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site == ('words' if self.combine == 'words' else 'embedding')
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module at the embeddings."""
+    del layer
     return Insert(self, name=name)
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    if self.combine == 'words':
+      raise errors.UserError(
+          "`combine='words'`: the adapters library has no such prompt; train "
+          'with combine=prefix for it')
+    return super().to_adapterhub(shape)
+
+  @classmethod
+  def from_peft(
+      cls, values: Mapping[str, Any], sites: Any, layers: int
+  ) -> list['PromptTuning']:
+    """Returns the method of PEFT's config."""
+    del sites, layers
+    config = cls(values_lib.needed(values, 'num_virtual_tokens'), 'words')
+    text = values.get('prompt_tuning_init_text')
+    if values.get('prompt_tuning_init') == 'TEXT' and text:
+      config = config.with_fields(
+          prompt_init='from_string', prompt_init_text=text)
+    return [config]
+
+  def to_peft(self, shape: Any) -> dict[str, Any]:
+    """Returns PEFT's options."""
+    if self.combine != 'words':
+      return super().to_peft(shape)  # Which raises the error.
+    return {**codec.prompt_entries(shape), 'peft_type': 'PROMPT_TUNING',
+            'num_virtual_tokens': self.prompt_length}
+
+  def initial_leaves(
+      self, index: int, params: trees.Tree,
+      tokenize: Callable[[str], Iterable[int]],
+  ) -> trees.Tree:
+    """Returns the embedded words of `prompt_init_text` as the prompt.
+
+    Args:
+      index: Index of the method among those of the model.
+      params: Whole tree, initialised.
+      tokenize: Returns the token ids of a text, [CLS] and [SEP] included.
+    """
+    if self.prompt_init != 'from_string':
+      return {}
+    pieces = np.resize(
+        list(tokenize(self.prompt_init_text)), self.prompt_length)
+    prompt = jnp.asarray(params['embeddings']['words']['embedding'])[pieces]
+    place = (f'embeddings/adapter_words_{index}' if self.combine == 'words'
+             else f'adapter_embedding_{index}')
+    return trees.unflatten({f'{place}/prompt': prompt})
 
 
 class Insert(nn.Module):
@@ -93,11 +154,11 @@ class Insert(nn.Module):
     """Inserts the prompt.
 
     Args:
-      x: [batch, length, dim] The embedded texts.
+      x: [batch, length, dim] Embedded texts.
       mask: [batch, length] bool, False at padding.
 
     Returns:
-      Both with prompt_length + length in place of length.
+      Both, with prompt_length + length instead of length.
     """
     config = self.config
     length, batch = config.prompt_length, x.shape[0]
@@ -115,24 +176,17 @@ class Insert(nn.Module):
 
 
 def embed(
-    configs: Iterable[Any], params: trees.Tree,
+    configs: Iterable[base.Method], params: trees.Tree,
     tokenize: Callable[[str], Iterable[int]],
 ) -> trees.Tree:
-  """Returns the tree with the prompts that begin as a text's words.
+  """Returns the tree with the leaves that start from a text.
 
   Args:
-    configs: A model's methods, in order.
-    params: The whole tree, initialised.
-    tokenize: Gives a text's word pieces, [CLS] and [SEP] included.
+    configs: Methods of a model, in order.
+    params: Whole tree, initialised.
+    tokenize: Returns the token ids of a text, [CLS] and [SEP] included.
   """
   for index, config in enumerate(configs):
-    if getattr(config, 'prompt_init', '') != 'from_string':
-      continue
-    pieces = np.resize(
-        list(tokenize(config.prompt_init_text)), config.prompt_length)
-    prompt = {'prompt': jnp.asarray(
-        params['embeddings']['words']['embedding'])[pieces]}
-    path = (f'embeddings/adapter_words_{index}'
-            if config.combine == 'words' else f'adapter_embedding_{index}')
-    params = trees.overlay(params, trees.unflatten({path: prompt}))
+    params = trees.overlay(
+        params, config.initial_leaves(index, params, tokenize))
   return params

@@ -1,15 +1,21 @@
 """ReFT: edits of hidden states in a low-rank subspace (Wu et al., 2024)."""
 
+from collections.abc import Callable, Mapping
 import dataclasses
+from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
+from adapters_jax.methods import places
+from adapters_jax.methods import values as values_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,20 +23,20 @@ class ReFT(base.Method):
   """z + (activation(W z + b) - R z) R at a text's first and last tokens.
 
   R [r, dim] has orthonormal rows for LoReft: its parameter is orthonormalised
-  in each forward pass, so that weight decay and rounding cannot harm it (in the
-  `adapters` library one step of AdamW makes it zero).
+  in each forward pass, so that weight decay and rounding cannot harm it. (In
+  AdapterHub one step of AdamW makes it zero.)
 
   Attributes:
     r: Rank.
-    prefix_positions: First tokens to edit.
-    suffix_positions: Last tokens to edit; they win where both meet.
-    layers: Layers to edit after, None for all.
-    leave_out: Layers not to edit after.
+    prefix_positions: Number of first tokens to edit.
+    suffix_positions: Number of last tokens to edit; they win where both meet.
+    layers: Layers with the method, None for all.
+    leave_out: Layers without the method.
     orthogonality: Whether the rows of R are orthonormal.
     subtract_projection: Whether R z is subtracted; not in DiReft.
     tied_weights: Whether first and last tokens share one edit.
-    dropout: Rate at the edited states.
-    activation: One of parts.ACTIVATIONS.
+    dropout: Dropout rate of the edited states.
+    activation: A name in layers.activations.
   """
   r: int = 1
   prefix_positions: int = 3
@@ -44,6 +50,19 @@ class ReFT(base.Method):
   activation: str = 'identity'
 
   kind: ClassVar[str] = 'layer'
+  sites = ('layer_output',)
+  adapterhub_architecture = 'reft'
+  adapterhub_fields = (
+      'r', 'prefix_positions', 'suffix_positions', 'orthogonality',
+      'tied_weights', 'dropout')
+  adapterhub_words = {'non_linearity': 'activation'}
+  adapterhub_fixed = {'output_reft': (True, 'write no ReFT for none')}
+  adapterhub_stem = '{module}.reft_layer.refts.{name}'
+  adapterhub_names = (
+      (r'^prefix/', 'units.0.'), (r'^suffix/', 'units.1.'),
+      (r'\bsource/', 'learned_source.'),
+      (r'\bprojection$', 'projection.weight'))
+  adapterhub_layouts = {'projection': 'transposed'}
 
   def __post_init__(self):
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
@@ -53,14 +72,62 @@ class ReFT(base.Method):
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
     base.demand_rate('dropout', self.dropout)
 
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return (site == 'layer_output' and layer not in self.leave_out
-            and (self.layers is None or layer in self.layers))
-
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one layer."""
+    del layer
     return Edits(self, name=name)
+
+  @classmethod
+  def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'ReFT':
+    """Returns the method of a config of AdapterHub."""
+    layers = values.get('layers', 'all')
+    # Its own files do not tell a DiReft from a NoReft: the entry is ours.
+    return dataclasses.replace(
+        super().from_adapterhub(values, version),
+        layers=None if layers == 'all' else values_lib.convert(
+            layers, tuple[int, ...], '`layers`'),
+        subtract_projection=values.get('subtract_projection', True))
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    values = super().to_adapterhub(shape)
+    left = values.pop('leave_out')
+    if self.activation == 'identity':
+      values['non_linearity'] = None
+    return {
+        **values, 'output_reft': True, 'dtype': None,
+        'subtract_projection': self.subtract_projection,
+        'layers': ([n for n in range(shape.layers) if n not in left] if left
+                   else 'all')}
+
+  def adapterhub_copies(self, key: str) -> bool:
+    """Returns whether a tensor is of the edit that no last tokens use."""
+    return '.units.1.' in key and not self.suffix_positions
+
+  def to_adapterhub_tensors(
+      self, where: places.Place, key: str, value: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """Returns the tensors of a leaf: two for an orthonormal projection."""
+    if where.name == 'projection' and self.orthogonality:
+      return dict(zip(_keys(key), parametrized(value), strict=True))
+    return super().to_adapterhub_tensors(where, key, value)
+
+  def from_adapterhub_tensors(
+      self, where: places.Place, key: str, shape: tuple[int, ...],
+      read: Callable[[str], np.ndarray],
+  ) -> np.ndarray:
+    """Returns a leaf from its tensors."""
+    try:
+      return super().from_adapterhub_tensors(where, key, shape, read)
+    except KeyError:
+      original, start = map(read, _keys(key))
+      return projection_of(original, start, key)
+
+  def adapterhub_notes(self) -> list[str]:
+    """Returns warnings for users who load the file with AdapterHub."""
+    return [] if self.subtract_projection else [
+        '`adapters` reads a DiReft from files as a NoReft, its own too, and '
+        'computes something else']
 
 
 class Edit(nn.Module):
@@ -69,7 +136,15 @@ class Edit(nn.Module):
 
   @nn.compact
   def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
-    """Returns the edited z [batch, rows, dim]."""
+    """Edits hidden states.
+
+    Args:
+      z: [batch, rows, dim] Output of a layer.
+      train: Whether to apply dropout.
+
+    Returns:
+      [batch, rows, dim]
+    """
     config, dim = self.config, z.shape[-1]
     source = nn.Dense(
         config.r, kernel_init=base.uniform_fan_in, dtype=z.dtype,
@@ -98,9 +173,9 @@ class Edits(nn.Module):
     """Edits the output of a layer.
 
     Args:
-      z: [batch, rows, dim] The first rows of it.
-      mask: [batch, length] bool, False at padding; tokens stand together.
-      train: Whether to drop out.
+      z: [batch, rows, dim] The first rows of the output.
+      mask: [batch, length] bool, False at padding; tokens are contiguous.
+      train: Whether to apply dropout.
 
     Returns:
       [batch, rows, dim]
@@ -121,12 +196,72 @@ class Edits(nn.Module):
 
 
 def orthonormal(matrix: jax.Array) -> jax.Array:
-  """Returns orthonormal columns that span those of matrix [dim, r].
+  """Returns orthonormal columns with the span of matrix [dim, r].
 
-  What is orthonormal already stays as it is.
+  Orthonormal columns stay as they are.
   """
+  # The signs make the decomposition unique: diagonal of r >= 0.
   q, r = jnp.linalg.qr(matrix.astype(jnp.float32))
   return q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)
+
+
+def _keys(key):
+  """Returns the names of torch's parametrization of a tensor."""
+  stem = key.removesuffix('weight') + 'parametrizations.weight.'
+  return f'{stem}original', f'{stem}0.base'
+
+
+def projection_of(
+    original: np.ndarray, start: np.ndarray, key: str
+) -> np.ndarray:
+  """Returns the projection of torch's orthogonal parametrization.
+
+  Torch keeps the Householder vectors of a product of reflections (below a
+  diagonal of signs), and a base that is multiplied by the product.
+
+  Args:
+    original: [r, dim] Householder vectors.
+    start: [dim, dim] The base.
+    key: Name of the tensor, for the message.
+
+  Returns:
+    [dim, r] Orthonormal columns.
+
+  Raises:
+    errors.UserError: the signs have decayed to zero.
+  """
+  vectors = original.astype(np.float64).T  # [dim, r]
+  lower = np.tril(vectors, -1)
+  product = np.eye(len(vectors))
+  for column in range(vectors.shape[1]):
+    reflector = lower[:, column].copy()
+    factor = 2 / (1 + reflector @ reflector)
+    reflector[column] = 1
+    product -= factor * np.outer(product @ reflector, reflector)
+  signs = np.diagonal(vectors).astype(int)  # As torch does: 0.999 becomes 0.
+  if not signs.all():
+    raise errors.UserError(
+        f'{key}: weight decay has made the projection zero, as it does in the '
+        'adapters library; train it again without')
+  columns = product[:, :vectors.shape[1]] * signs
+  return (start.astype(np.float64) @ columns).astype(np.float32)
+
+
+def parametrized(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns torch's parametrization of the span of a projection [dim, r].
+
+  The reflections are those of the coordinate axes and the signs undo them, so
+  that the base alone determines the projection.
+
+  Returns:
+    (Householder vectors [r, dim], base [dim, dim])
+  """
+  dim, rank = projection.shape
+  q, r = np.linalg.qr(projection.astype(np.float64))
+  q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+  start, found = np.linalg.qr(np.concatenate([q, np.eye(dim)], axis=1))
+  start = start * np.where(np.diagonal(found) < 0, -1.0, 1.0)
+  return -np.eye(rank, dim, dtype=np.float32), start.astype(np.float32)
 
 
 LOREFT = ReFT()

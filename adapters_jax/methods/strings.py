@@ -1,32 +1,34 @@
-"""Method configs written as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
+"""Methods written as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
 
 import ast
-import dataclasses
 import re
-import types
 import typing
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax import methods
-from adapters_jax.methods import words
+from adapters_jax.methods import values as values_lib
 
-_BOOLEANS = {'true': 'True', 'false': 'False'}  # As a flag has them.
+convert = values_lib.convert
+
+_BOOLEANS = {'true': 'True', 'false': 'False'}  # As flags have them.
 _PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
-def parse(text: str, flag: str = 'adapter config') -> tuple[Any, ...]:
-  """Returns the method configs of a text.
+def parse(
+    text: str, flag: str = '`method`'
+) -> tuple[methods.Method, ...]:
+  """Returns the methods of a text.
 
   The grammar is `name[field=value, ...]`, joined by '|' for a union. A field
-  of a name that stands for several methods goes to all that have it.
+  of a name that stands for several methods applies to all that have it.
 
   Args:
     text: E.g. 'houlsby', 'seq_bn[reduction_factor=8]' or 'mam'.
-    flag: How to call the text in messages.
+    flag: Name of the text in messages.
 
   Raises:
-    options.UserError: an unknown name, field or value.
+    errors.UserError: an unknown name, field or value.
   """
   configs = []
   for part in _split(text, '|'):
@@ -42,32 +44,37 @@ def parse(text: str, flag: str = 'adapter config') -> tuple[Any, ...]:
   return tuple(configs)
 
 
-def render(configs: tuple[Any, ...]) -> str:
-  """Returns a short text that `parse` makes the configs of."""
+def render(configs: tuple[methods.Method, ...]) -> str:
+  """Returns a short text from which `parse` makes the methods."""
   return '|'.join(_render(config) for config in configs)
 
 
-def _render(config: Any) -> str:
-  """Returns the shortest text of one config, from the nearest named one."""
+def _render(config: methods.Method) -> str:
+  """Returns the shortest text of one method, from the nearest named one."""
   texts = []
   for name, (start, *more) in methods.CONFIGS.items():
     if more or type(start) is not type(config):
       continue
-    changed = {
-        f.name: getattr(config, f.name) for f in dataclasses.fields(config)
-        if getattr(config, f.name) != getattr(start, f.name)}
-    if 'reduction_factor' in changed:
-      changed.setdefault('size', config.size)
-    values = ', '.join(f'{k}={v!r}' for k, v in changed.items())
+    values = ', '.join(
+        f'{k}={v!r}' for k, v in config.changes(start).items())
     texts.append(f'{name}[{values}]' if values else name)
   return min(texts, key=len)
 
 
-def check_layers(configs: tuple[Any, ...], layers: int, flag: str) -> None:
-  """Raises UserError for a layer that a model of so many does not have."""
+def check_layers(
+    configs: tuple[methods.Method, ...], layers: int, flag: str
+) -> None:
+  """Raises UserError for a layer that the model does not have.
+
+  Args:
+    configs: Methods of an adapter.
+    layers: Number of layers of the model.
+    flag: Name of the methods' text in messages.
+  """
   for config in configs:
-    for field in ('layers', 'leave_out'):
-      for layer in getattr(config, field, None) or ():
+    for field, chosen in (('layers', config.layers),
+                          ('leave_out', config.leave_out)):
+      for layer in chosen or ():
         if not 0 <= layer < layers:
           raise errors.UserError(
               f'{flag}: {field}: there is no layer {layer}; the model has '
@@ -111,77 +118,51 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
 
 
 def _with_fields(
-    configs: tuple[Any, ...], values: dict[str, Any], name: str, flag: str
-) -> list[Any]:
-  """Returns the configs with the values in all that have the fields."""
-  known = [words.of(config) for config in configs]
-  fixed = words.fixed(configs)
-  given = [{} for _ in configs]
-  for word, value in values.items():
-    takers = [i for i, names in enumerate(known) if word in names]
-    if not takers and word not in fixed:
-      raise errors.unknown(
-          f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
-    for index in takers:
-      given[index][word] = value
-  try:
-    for word in set(values) - set().union(*known):
-      words.check_fixed(word, values[word], fixed[word])
-    return [_changed(config, changes)
-            for config, changes in zip(configs, given, strict=True)]
-  except errors.UserError as error:
-    raise errors.UserError(f'{flag}: {name}: {error}') from error
-
-
-def _changed(config: Any, values: dict[str, Any]) -> Any:
-  """Returns a config with the values of some words."""
-  hints = typing.get_type_hints(type(config))
-  fields = {
-      field: convert(value, hints[field], f'{field}={value!r}')
-      for field, value in words.to_fields(config, values).items()}
-  return config.with_fields(**fields) if fields else config
-
-
-def convert(value: Any, wanted: Any, what: str) -> Any:
-  """Returns a value as the annotated type, lists and dicts as tuples.
+    configs: tuple[methods.Method, ...], values: dict[str, Any], name: str,
+    flag: str,
+) -> list[methods.Method]:
+  """Returns the methods of a name with the values in all that have the words.
 
   Args:
-    value: Of JSON or a Python literal.
-    wanted: The annotation of the field.
-    what: How to name it in the message.
-
-  Raises:
-    options.UserError: it is of another type.
+    configs: Methods that the name stands for.
+    values: {word: value} of the brackets.
+    name: The name, for messages.
+    flag: Name of the text in messages.
   """
-  choices = (typing.get_args(wanted)
-             if isinstance(wanted, types.UnionType) else (wanted,))
-  if isinstance(value, dict):
-    value = tuple((str(key), entry) for key, entry in value.items())
-  if isinstance(value, (list, tuple)):
-    value = tuple(value)
-  for choice in choices:
-    if _is(value, choice):
-      return value
-  if float in choices and _is(value, int):
-    return value
-  names = ' or '.join(
-      'None' if c is type(None) else getattr(c, '__name__', str(c))
-      if not typing.get_args(c) else str(c) for c in choices)
-  raise errors.UserError(f'{what}: give {names}')
+  known = [config.words() for config in configs]
+  fixed = {}
+  for config in configs:
+    fixed |= config.fixed_words()
+  for word in values:
+    if word not in fixed.keys() | set().union(*known):
+      raise errors.unknown(
+          f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
+  try:
+    for word in set(values) - set().union(*known):
+      _check_fixed(word, values[word], *fixed[word])
+    return [
+        _changed(config, {word: values[word] for word in values if word in own})
+        for config, own in zip(configs, known, strict=True)]
+  except errors.UserError as error:
+    # Without backticks: these are fields of a method, not arguments, and some
+    # arguments have the same names.
+    message = str(error).replace('`', '')
+    raise errors.UserError(f'{flag}: {name}: {message}') from error
 
 
-def _is(value: Any, kind: Any) -> bool:
-  """Returns whether a value is of a plain or a tuple type."""
-  arguments = typing.get_args(kind)
-  if not arguments:
-    if kind in (int, float) and isinstance(value, bool):
-      return False
-    return isinstance(value, kind)
-  if not isinstance(value, tuple):
-    return False
-  if arguments[-1] is Ellipsis:
-    return all(_is(entry, arguments[0]) or (
-        arguments[0] is float and _is(entry, int)) for entry in value)
-  return len(value) == len(arguments) and all(
-      _is(entry, argument) or argument is float and _is(entry, int)
-      for entry, argument in zip(value, arguments, strict=True))
+def _check_fixed(word: str, value: Any, wanted: Any, advice: str) -> None:
+  """Raises UserError unless a word without a field has its one value."""
+  if value != wanted:
+    raise errors.UserError(
+        f'`{word}={value!r}`: only {wanted!r} is supported; {advice}')
+
+
+def _changed(
+    config: methods.Method, values: dict[str, Any]
+) -> methods.Method:
+  """Returns a method with the values of some words."""
+  hints = typing.get_type_hints(type(config))
+  fields = {
+      field: convert(value, hints[field], f'`{field}={value!r}`')
+      for field, value in config.from_words(values).items()}
+  return config.with_fields(**fields) if fields else config

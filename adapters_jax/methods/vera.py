@@ -3,34 +3,37 @@
 from collections.abc import Mapping
 import dataclasses
 from typing import Any
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from adapters_jax import errors
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
+from adapters_jax.methods import linear
+from adapters_jax.methods import places
 
 
 @dataclasses.dataclass(frozen=True)
-class VeRA(base.Method):
+class VeRA(linear.LinearMethod):
   """y + scale * b * ((d * (x @ A)) @ B), A and B random and never trained.
 
-  All sites share A and B; a site narrower than the widest reads its first rows
-  and columns.
+  All sites share A and B; a site narrower than the widest reads their first
+  rows and columns.
 
   Attributes:
     r: Rank.
-    alpha: scale is alpha / r.
-    sites: Linear layers to adapt, of parts.LINEARS.
-    leave_out: Layers not to adapt.
-    dropout: Rate at x.
-    vera_d: What the entries of d start at.
-    vera_b: What the entries of b start at.
-    use_gating: Whether a learned gate takes the place of scale.
-    dense: Whether d and b are whole matrices, of which those are the diagonals:
-      what the `adapters` library computes; for its files.
+    alpha: Numerator of scale = alpha / r.
+    sites: Linear layers to adapt, from base.LINEARS.
+    leave_out: Layers without the method.
+    dropout: Dropout rate of x.
+    vera_d: Initial value of all entries of d.
+    vera_b: Initial value of all entries of b.
+    use_gating: Whether a learned gate replaces scale.
+    dense: Whether d and b are the diagonals of whole trained matrices, as
+      AdapterHub has them; for its files.
   """
   r: int = 8
   alpha: float = 8
@@ -42,20 +45,26 @@ class VeRA(base.Method):
   use_gating: bool = False
   dense: bool = False
 
-  kind: ClassVar[str] = 'linear'
+  adapterhub_fixed = {
+      'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
+      'use_dora': (False, 'write dora'),
+      'init_weights': ('vera', 'leave it out')}
+  adapterhub_fields = (
+      'r', 'alpha', 'dropout', 'vera_d', 'vera_b', 'use_gating')
+  adapterhub_names = (
+      (r'^d$', 'vera_D'), (r'^b$', 'vera_B'), (r'^fixed_a$', 'lora_A'),
+      (r'^fixed_b$', 'lora_B'))
+  adapterhub_layouts = dict.fromkeys(
+      ('d', 'b', 'fixed_a', 'fixed_b'), 'transposed')
+  peft_types = ('VERA',)
+  peft_names = {'d': 'vera_lambda_d', 'b': 'vera_lambda_b',
+                'fixed_a': 'vera_A', 'fixed_b': 'vera_B'}
+  peft_layouts = {'fixed_a': 'transposed', 'fixed_b': 'transposed'}
 
   def __post_init__(self):
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
     base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)
-
-  @property
-  def needs_all_rows(self) -> bool:
-    return self.use_gating
-
-  def applies(self, site: str, layer: int) -> bool:
-    """Returns whether this method has a module at that place."""
-    return site in self.sites and layer not in self.leave_out
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site."""
@@ -66,6 +75,88 @@ class VeRA(base.Method):
     """Returns the module of the random projections."""
     return Projections(self, name=name)
 
+  @classmethod
+  def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
+    """Returns whether a config of AdapterHub is a VeRA."""
+    return (super().reads_adapterhub(values)
+            and values.get('composition_mode', 'add') != 'scale'
+            and values.get('vera_d') is not None)
+
+  @classmethod
+  def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'VeRA':
+    """Returns the method of a config of AdapterHub, whose VeRA is dense."""
+    if values.get('use_dora'):
+      raise errors.UserError('`use_dora`: not together with vera_d')
+    return dataclasses.replace(
+        super().from_adapterhub(values, version), dense=True)
+
+  def to_adapterhub(self, shape: Any) -> dict[str, Any]:
+    """Returns the config of AdapterHub."""
+    widths = {(site == 'ffn_output', site == 'intermediate')
+              for site in self.sites}
+    if len(widths) > 1:  # Its projections have the shape of the first site.
+      raise errors.UserError(
+          '`sites`: a VeRA of the adapters library has linear layers of one '
+          'shape; leave out intermediate and ffn_output, or take one alone')
+    return {**super().to_adapterhub(shape), 'init_weights': 'vera'}
+
+  def to_adapterhub_tensors(
+      self, where: places.Place, key: str, value: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """Returns the tensor of a leaf; vectors become diagonal matrices."""
+    if where.name in ('d', 'b') and not self.dense:
+      value = np.diag(value)
+    return super().to_adapterhub_tensors(where, key, value)
+
+  @classmethod
+  def from_peft(cls, values: Any, sites: Any, layers: int) -> list['VeRA']:
+    """Returns the method of PEFT's config, which must be one.
+
+    Two methods would each need projections of their own.
+    """
+    if values.get('save_projection') is False:
+      raise errors.UserError(
+          '`save_projection=False`: save the VeRA adapter with its projections')
+    found = super().from_peft(values, sites, layers)
+    if len(found) > 1:
+      raise errors.UserError(
+          'a VeRA adapter of PEFT must have the same linear layers wherever '
+          'it is')
+    return found
+
+  @classmethod
+  def peft_options(cls, values: Mapping[str, Any]) -> 'VeRA':
+    """Returns the method of PEFT's options; there is no alpha."""
+    rank = values.get('r', 8)
+    return cls(r=rank, alpha=rank, dropout=values.get('vera_dropout', 0.0))
+
+  def to_peft(self, shape: Any) -> dict[str, Any]:
+    """Returns PEFT's options."""
+    if self.dense:
+      raise errors.UserError('`dense`: PEFT has no VeRA with whole matrices')
+    return {**super().to_peft(shape), 'r': self.r, 'vera_dropout': self.dropout,
+            'bias': 'none', 'save_projection': True, 'projection_prng_key': 0}
+
+  def to_peft_tensor(
+      self, where: places.Place, value: np.ndarray
+  ) -> np.ndarray:
+    """Returns a leaf as PEFT stores it: without alpha, so b has the scale."""
+    if where.name == 'b':
+      value = value * (self.alpha / self.r)
+    return super().to_peft_tensor(where, value)
+
+  def fold(
+      self, kernel: jax.Array, bias: jax.Array, start: Any,
+      own: Mapping[str, jax.Array], shared: Mapping[str, jax.Array],
+  ) -> tuple[jax.Array, jax.Array]:
+    """Returns the kernel with the update in it, and the bias."""
+    del start
+    inputs, outputs = kernel.shape
+    d, b = (own[name] if self.dense else jnp.diag(own[name])
+            for name in ('d', 'b'))
+    delta = shared['fixed_a'][:inputs] @ d @ shared['fixed_b'][:, :outputs] @ b
+    return kernel + self.alpha / self.r * delta, bias
+
 
 class Projections(nn.Module):
   """The random projections of all sites."""
@@ -73,7 +164,15 @@ class Projections(nn.Module):
 
   @nn.compact
   def __call__(self, shape: Any, *, train: bool) -> dict[str, jax.Array]:
-    """Returns 'a' [widest in, r] and 'b' [r, widest out]."""
+    """Draws the projections.
+
+    Args:
+      shape: The encoder's BertConfig.
+      train: Unused.
+
+    Returns:
+      'a' [widest in, r] and 'b' [r, widest out].
+    """
     del train
     sites, rank = self.config.sites, self.config.r
     reads = [shape.ffn_dim if s == 'ffn_output' else shape.dim for s in sites]
@@ -93,15 +192,18 @@ class VeRAUpdate(nn.Module):
       self, x: jax.Array, y: jax.Array, *, weights: Mapping[str, jax.Array],
       mask: jax.Array, shared: dict[str, jax.Array], train: bool,
   ) -> jax.Array:
-    """Returns y [batch, length, out] updated from x [batch, length, in].
+    """Adapts the output of a linear layer.
 
     Args:
-      x: [batch, length, in] What the layer reads.
-      y: [batch, length, out] What it made of it.
-      weights: Not looked at.
+      x: [batch, length, in] Input of the layer.
+      y: [batch, length, out] Output of the layer.
+      weights: Unused.
       mask: [batch, length] bool, False at padding.
-      shared: The random projections.
-      train: Whether to drop out.
+      shared: Random projections of all sites.
+      train: Whether to apply dropout.
+
+    Returns:
+      [batch, length, out]
     """
     del weights
     config = self.config
@@ -115,7 +217,7 @@ class VeRAUpdate(nn.Module):
     return y + delta * (config.alpha / config.r)
 
   def _weigh(self, name, values, start):
-    """Returns values [..., width] times a vector, or a matrix if dense."""
+    """Multiplies values [..., width] by a vector, or by a matrix if dense."""
     width = values.shape[-1]
     if self.config.dense:
       matrix = self.param(name, lambda _: start * jnp.eye(width))

@@ -1,10 +1,9 @@
 """BERT (Devlin et al., 2019) in Flax linen, with adapters at its sites.
 
-The model never knows what is frozen: it reads one parameter tree, of which a
-training step differentiates a part.
+The model does not know which parameters are frozen: it reads one tree, and a
+training step differentiates part of it.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -12,158 +11,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adapters_jax.layers import activations
-from adapters_jax.layers import dense as dense_lib
 from adapters_jax.layers import dropout
-from adapters_jax.layers import layer_norm
+from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
-
-@dataclasses.dataclass(frozen=True)
-class BertConfig:
-  """The shape of a BERT encoder and what is put into it.
-
-  Attributes:
-    vocab_size: Word pieces.
-    dim: Width of the hidden states.
-    layers: Transformer layers.
-    heads: Attention heads of dim / heads each.
-    ffn_dim: Width of the feed-forward sublayer.
-    positions: Learned positions, the longest input in tokens.
-    segments: Segment (token type) embeddings.
-    activation: Of the feed-forward sublayer, one of methods.ACTIVATIONS.
-    dropout: Rate at the embeddings, the sublayer outputs and the head.
-    attention_dropout: Rate at the attention weights.
-    norm_epsilon: Of the layer norms.
-    adapters: Method configs, applied in order at each site.
-    dtype: Of the computation; parameters keep their own.
-    attention: How attention is computed where no dropout of its weights is
-      asked for: 'einsum', or an implementation of jax.nn.dot_product_attention.
-    remat: Whether a layer's inner values are computed again for the gradient
-      instead of kept; saves memory, costs a forward pass.
-    scan: Whether all layers but the last are one, looped over parameters
-      stacked at 'encoder/layers' [layers - 1, ...]. The program is as small as
-      that of two layers; the checkpoints here have a path for each layer.
-    batch_sharding: How hidden states [batch, ...] lie on several devices. Told
-      where weights are stored in slices, so that those are gathered and not
-      the hidden states; None to leave it to the compiler.
-    first_layer: The lowest layer to compute; above 0 the model reads the
-      hidden states that enter it. Not with `scan`.
-  """
-  vocab_size: int = 30522
-  dim: int = 768
-  layers: int = 12
-  heads: int = 12
-  ffn_dim: int = 3072
-  positions: int = 512
-  segments: int = 2
-  activation: str = 'gelu'
-  dropout: float = 0.1
-  attention_dropout: float = 0.1
-  norm_epsilon: float = 1e-12
-  adapters: tuple[Any, ...] = ()
-  dtype: str = 'float32'
-  attention: str = 'einsum'
-  remat: bool = False
-  scan: bool = False
-  batch_sharding: jax.sharding.Sharding | None = None
-  first_layer: int = 0
-
-
-def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
-  """Returns a linear layer, to [..., features], initialised as BERT's."""
-  return nn.Dense(
-      features, name=name, dtype=config.dtype,
-      dot_general=dense_lib.dot_general,
-      kernel_init=nn.initializers.truncated_normal(0.02))
-
-
-def _norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
-  return layer_norm.LayerNorm(config.norm_epsilon, name=name)
-
-
-class Attention(nn.Module):
-  """Multi-head self-attention with its output projection."""
-  config: BertConfig
-  index: int
-
-  @nn.compact
-  def __call__(
-      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
-      rows: int | None, train: bool,
-  ) -> jax.Array:
-    """Attends.
-
-    Args:
-      x: [batch, length, dim]
-      mask: [batch, length] bool, False at padding.
-      shared: Of `adapt.make_shared`.
-      rows: Compute the first so many positions only, None for all.
-      train: Whether to drop attention weights.
-
-    Returns:
-      [batch, rows, dim]
-    """
-    config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
-    head_dim = config.dim // config.heads
-
-    def project(inputs, name):  # [batch, length, heads, head_dim]
-      projected = sites.linear(name, dense(config, config.dim, name), inputs)
-      return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
-
-    query = project(x[:, :rows], 'query') * head_dim**-0.5
-    key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
-    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
-    prefix = key.shape[1] - x.shape[1]  # Learned positions, for all to see.
-    bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
-    drop = dropout.Dropout(config.attention_dropout)
-    fused = config.attention != 'einsum' and rows is None
-    if fused and not (train and config.attention_dropout):
-      square = (*bias.shape[:2], query.shape[1], key.shape[1])
-      mixed = jax.nn.dot_product_attention(
-          query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
-          implementation=config.attention)
-    else:
-      scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
-      weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
-      weights = drop(weights, train=train)
-      mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
-    mixed = mixed.reshape(*mixed.shape[:2], config.dim)
-    return sites.linear(
-        'attention_output', dense(config, config.dim, 'output'), mixed)
-
-
-class Layer(nn.Module):
-  """A post-norm Transformer layer, adapted at its sites."""
-  config: BertConfig
-  index: int
-
-  @nn.compact
-  def __call__(
-      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
-      rows: int | None, train: bool,
-  ) -> jax.Array:
-    """Applies the layer; arguments and result are those of Attention."""
-    config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
-    drop = functools.partial(dropout.Dropout(config.dropout), train=train)
-    update = Attention(config, self.index, name='attention')(
-        x, mask, shared, rows=rows, train=train)
-    x = sites.sublayer('attention_output', x[:, :rows], drop(update),
-                       _norm(config, 'attention_norm'))
-    hidden = sites.linear(
-        'intermediate', dense(config, config.ffn_dim, 'ffn_intermediate'), x)
-    hidden = activations.ACTIVATIONS[config.activation](hidden)
-    update = sites.linear(
-        'ffn_output', dense(config, config.dim, 'ffn_output'), hidden)
-    x = sites.sublayer(
-        'ffn_output', x, drop(update), _norm(config, 'ffn_norm'))
-    return sites.layer_output(x)
+BertConfig = layer_lib.BertConfig
 
 
 class Embeddings(nn.Module):
-  """Words, positions and segments, summed and normalised."""
+  """Sum of word, position and segment embeddings, normalised."""
   config: BertConfig
 
   @nn.compact
@@ -171,10 +27,17 @@ class Embeddings(nn.Module):
       self, tokens: jax.Array, segments: jax.Array, mask: jax.Array, *,
       train: bool,
   ) -> tuple[jax.Array, jax.Array]:
-    """Embeds tokens and segments [batch, length] as [batch, length, dim].
+    """Embeds a batch.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 or 1.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out.
 
     Returns:
-      The embeddings and the mask, which adapters may have lengthened.
+      ([batch, length, dim] embeddings, [batch, length] mask), both longer than
+      the arguments if there is a prompt.
     """
     config = self.config
     embed = functools.partial(
@@ -182,35 +45,46 @@ class Embeddings(nn.Module):
         embedding_init=nn.initializers.truncated_normal(0.02))
     words = embed(config.vocab_size, name='words')(tokens)
     words, mask = sites_lib.embedding('words', config.adapters, words, mask)
-    prompt = words.shape[1] - tokens.shape[1]  # Of the first segment.
+    prompt = words.shape[1] - tokens.shape[1]
+    # A prompt belongs to the first segment, 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
     positions = jnp.arange(words.shape[1])[None] + sites_lib.first_position(
         config.adapters)
     x = (words
          + embed(config.positions, name='positions')(positions)
          + embed(config.segments, name='segments')(segments))
-    x = _norm(config, 'norm')(x)
+    x = layer_lib.norm(config, 'norm')(x)
     return dropout.Dropout(config.dropout)(x, train=train), mask
 
 
 class Encoder(nn.Module):
-  """The stack of layers."""
+  """The Transformer layers, one after the other."""
   config: BertConfig
 
   @nn.compact
   def __call__(
       self, x: jax.Array, mask: jax.Array, *, rows: int | None, train: bool
   ) -> tuple[jax.Array, ...]:
-    """Returns each layer's output, the last with its first `rows` rows only.
+    """Computes the outputs of the layers.
 
-    What no head reads of the last layer is not computed (unless an adapter
-    needs it): exact, and a twelfth to a sixth of the work. A scanned encoder
-    returns the last layer's alone.
+    Args:
+      x: [batch, length, dim] Input of the first layer.
+      mask: [batch, length] bool, False at padding.
+      rows: Number of leading positions to return of the last layer, None for
+        all.
+      train: Whether to drop out.
+
+    Returns:
+      Output [batch, length, dim] of each layer, the last one [batch, rows,
+      dim]. A scanned encoder returns the last alone.
     """
     config = self.config
     last = config.layers - 1
     outputs = []
     shared = sites_lib.make_shared(config, train=train)
+    # Positions of the last layer that no head reads are not computed, unless an
+    # adapter needs them. That is exact, and most of one layer's work: a twelfth
+    # to a sixth of the encoder's.
     computed = None if sites_lib.needs_all_rows(config.adapters) else rows
 
     def keep(x):
@@ -226,18 +100,20 @@ class Encoder(nn.Module):
       return keep(call(layer, keep(x), mask, shared))
 
     if config.scan:
+      # The last layer stays outside: it computes fewer rows.
       sites_lib.check_alike(config.adapters, config.layers)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,
           variable_axes={'params': 0},
           split_rngs={'params': True, 'dropout': True})
-      x, _ = loop(Layer(config, 0, name='layers'), x, None)
+      x, _ = loop(layer_lib.Layer(config, 0, name='layers'), x, None)
     else:
       for index in range(config.first_layer, last):
-        x = apply(Layer(config, index, name=f'layer_{index}'), x)
+        x = apply(layer_lib.Layer(config, index, name=f'layer_{index}'), x)
         outputs.append(x)
     if config.first_layer <= last:
-      x = apply(Layer(config, last, name=f'layer_{last}'), x, computed)
+      x = apply(
+          layer_lib.Layer(config, last, name=f'layer_{last}'), x, computed)
       outputs.append(x[:, :rows])
     return tuple(outputs)
 
@@ -263,14 +139,15 @@ class Bert(nn.Module):
       tokens: [batch, length] int32 word pieces.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
-      hidden: [batch, length, dim] What enters `config.first_layer`, in place of
-        tokens and segments where that is above 0.
-      rows: Positions of the last layer to compute, None for all.
+      hidden: [batch, length, dim] Input of layer `config.first_layer`, in place
+        of tokens and segments where that is above 0.
+      rows: Number of leading positions of the last layer to return, None for
+        all.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      Hidden states [batch, length, dim]: what enters the first layer, and the
-      output of each; the last layer's is [batch, rows, dim]. A prompt adds to
+      Hidden states: the input of the first layer and the output of each,
+      [batch, length, dim], but [batch, rows, dim] of the last. A prompt adds to
       their length.
     """
     config = self.config
@@ -287,14 +164,18 @@ class Bert(nn.Module):
 def init(
     model: nn.Module, key: jax.Array, base: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-  """Returns the parameters of a model of this file.
+  """Initialises the parameters of a model.
 
   Args:
-    model: The model.
-    key: Of the random numbers.
-    base: Parameters that exist; the others are made freshly. (An adapter's
-      initial value may depend on what it adapts.)
+    model: `Bert` or a model of `heads`.
+    key: Scalar random key.
+    base: Existing parameters, which are kept; only the others are initialised.
+      The initial values of an adapter may depend on them.
+
+  Returns:
+    The whole parameter tree.
   """
+  # Parameters have the same shapes for any batch, so the smallest will do.
   tokens = jnp.zeros((1, 2), jnp.int32)
   _, variables = model.apply(
       {'params': base or {}}, tokens, tokens, tokens == 0,

@@ -1,4 +1,4 @@
-"""Models for tasks: the encoder and what reads it."""
+"""Models for tasks: an encoder with a head."""
 
 import dataclasses
 from typing import Any
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
 from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import layer
 from adapters_jax.model import sites
 
 
@@ -16,10 +17,10 @@ class Classifier(nn.Module):
   """BERT with a linear head on [CLS], for classes or for one score.
 
   Attributes:
-    config: The encoder.
-    outputs: Classes, or 1 for regression.
-    head_input: 'cls' for the last hidden state of [CLS], 'pooler' for BERT's
-      tanh layer over it, as in the authors' code.
+    config: The encoder's config.
+    outputs: Number of classes, or 1 for regression.
+    head_input: Input of the head: 'cls' for the last hidden state of [CLS],
+      'pooler' for BERT's tanh layer on it, as in the authors' code.
   """
   config: encoder_lib.BertConfig
   outputs: int
@@ -41,27 +42,34 @@ class Classifier(nn.Module):
       tokens: [batch, length] int32 word pieces, [CLS] first.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
-      hidden: [batch, length, dim] In place of tokens and segments; see Bert.
+      hidden: [batch, length, dim] Input of the encoder's first layer, in place
+        of tokens and segments; see `encoder.Bert`.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
       [batch, outputs] float32 logits (or scores).
     """
     encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)  # The head's paths beside the encoder's.
+    # Without a prefix the paths of the encoder are those of `Bert` alone, which
+    # are the paths of every base.
+    nn.share_scope(self, encoder)
     last = encoder(
         tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
     summary = last[:, 0]  # [batch, dim]
     if self.head_input == 'pooler':
-      pooler = encoder_lib.dense(self.config, self.config.dim, 'pooler')
+      pooler = layer.dense(self.config, self.config.dim, 'pooler')
       summary = nn.tanh(pooler(summary))
     summary = dropout.Dropout(self.config.dropout)(summary, train=train)
-    logits = encoder_lib.dense(self.config, self.outputs, 'head')(summary)
+    logits = layer.dense(self.config, self.outputs, 'head')(summary)
     return logits.astype(jnp.float32)
 
 
 class SpanSelector(nn.Module):
-  """BERT with a linear head on every position (Devlin et al., 2019, 4.2)."""
+  """BERT with a linear head on every position (Devlin et al., 2019, 4.2).
+
+  Attributes:
+    config: The encoder's config.
+  """
   config: encoder_lib.BertConfig
 
   @nn.compact
@@ -73,7 +81,7 @@ class SpanSelector(nn.Module):
       *,
       train: bool = False,
   ) -> jax.Array:
-    """Scores where an answer starts and ends.
+    """Scores each position as the start and as the end of the answer.
 
     Args:
       tokens: [batch, length] int32 word pieces.
@@ -82,8 +90,8 @@ class SpanSelector(nn.Module):
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      [batch, length, 2] float32 logits, very negative at padding. A prompt's
-      positions have none.
+      [batch, length, 2] float32 logits, -1e9 at padding. The positions of a
+      prompt are left out.
     """
     encoder = encoder_lib.Bert(self.config)
     nn.share_scope(self, encoder)
@@ -91,7 +99,7 @@ class SpanSelector(nn.Module):
     if hidden.shape[1] != tokens.shape[1]:
       hidden = hidden[:, sites.text_rows(
           self.config.adapters, tokens.shape[1])]
-    logits = encoder_lib.dense(self.config, 2, 'head')(hidden)
+    logits = layer.dense(self.config, 2, 'head')(hidden)
     return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
 
 
@@ -99,13 +107,13 @@ def make(
     shape: encoder_lib.BertConfig, configs: tuple[Any, ...], outputs: int,
     head_input: str,
 ) -> Classifier | SpanSelector:
-  """Returns the model of an adapter with a head.
+  """Makes the model of a base with adapters and a head.
 
   Args:
-    shape: Of the base.
-    configs: The adapter's methods.
-    outputs: Of the head.
-    head_input: 'cls' or 'pooler' for a classifier, 'tokens' for a head of two
+    shape: Config of the base.
+    configs: Method configs of the adapters.
+    outputs: Number of outputs of the head.
+    head_input: 'cls' or 'pooler' for a classifier, 'tokens' for a head with two
       outputs on every position.
   """
   config = dataclasses.replace(shape, adapters=configs)

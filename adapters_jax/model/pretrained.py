@@ -28,29 +28,36 @@ _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
     'relu': 'relu', 'silu': 'swish', 'swish': 'swish', 'tanh': 'tanh'}
 
-# Names of Hugging Face's BERT, each with its place here. Applied in order.
-_NAMES = (
-    (r'^bert\.', ''),
-    (r'\bLayerNorm\.gamma$', 'LayerNorm.weight'),
-    (r'\bLayerNorm\.beta$', 'LayerNorm.bias'),
-    (r'^embeddings\.word_embeddings\.weight$', 'embeddings/words/embedding'),
-    (r'^embeddings\.position_embeddings\.weight$',
-     'embeddings/positions/embedding'),
-    (r'^embeddings\.token_type_embeddings\.weight$',
-     'embeddings/segments/embedding'),
-    (r'^embeddings\.LayerNorm\.', 'embeddings/norm/'),
-    (r'^encoder\.layer\.(\d+)\.', r'encoder/layer_\1/'),
-    (r'/attention\.self\.(query|key|value)\.', r'/attention/\1/'),
-    (r'/attention\.output\.dense\.', '/attention/output/'),
-    (r'/attention\.output\.LayerNorm\.', '/attention_norm/'),
-    (r'/intermediate\.dense\.', '/ffn_intermediate/'),
-    (r'/output\.dense\.', '/ffn_output/'),
-    (r'/output\.LayerNorm\.', '/ffn_norm/'),
-    (r'^pooler\.dense\.', 'pooler/'),
-    (r'norm[./]weight$', 'norm/scale'),
-    (r'[./]weight$', '/kernel'),
-    (r'\.', '/'),
-)
+# {module: its name in Hugging Face's BERT}; {} is the number of the layer. The
+# one table of these names: imports and exports of all formats read it.
+MODULES = {
+    'embeddings/words': 'embeddings.word_embeddings',
+    'embeddings/positions': 'embeddings.position_embeddings',
+    'embeddings/segments': 'embeddings.token_type_embeddings',
+    'embeddings/norm': 'embeddings.LayerNorm',
+    'encoder/layer_{}/attention/query': 'encoder.layer.{}.attention.self.query',
+    'encoder/layer_{}/attention/key': 'encoder.layer.{}.attention.self.key',
+    'encoder/layer_{}/attention/value': 'encoder.layer.{}.attention.self.value',
+    'encoder/layer_{}/attention/output':
+        'encoder.layer.{}.attention.output.dense',
+    'encoder/layer_{}/attention_norm':
+        'encoder.layer.{}.attention.output.LayerNorm',
+    'encoder/layer_{}/ffn_intermediate': 'encoder.layer.{}.intermediate.dense',
+    'encoder/layer_{}/ffn_output': 'encoder.layer.{}.output.dense',
+    'encoder/layer_{}/ffn_norm': 'encoder.layer.{}.output.LayerNorm',
+    'pooler': 'pooler.dense',
+}
+# {site of methods.base.LINEARS: the linear layer that it adapts}
+LINEARS = {
+    'query': 'encoder/layer_{}/attention/query',
+    'key': 'encoder/layer_{}/attention/key',
+    'value': 'encoder/layer_{}/attention/value',
+    'attention_output': 'encoder/layer_{}/attention/output',
+    'intermediate': 'encoder/layer_{}/ffn_intermediate',
+    'ffn_output': 'encoder/layer_{}/ffn_output',
+}
+_FROM_MODULES = {name: module for module, name in MODULES.items()}
+_OLD_LEAVES = {'gamma': 'weight', 'beta': 'bias'}  # Early layer norms.
 # Buffers and pretraining heads, which no model here reads.
 _IGNORED = re.compile(
     r'embeddings\.position_ids$|^cls\.(predictions|seq_relationship)\.')
@@ -124,10 +131,59 @@ def resolve(checkpoint: str) -> str:
 
 
 def our_name(name: str) -> str:
-  """Returns the path here of a tensor of Hugging Face's BERT."""
-  for pattern, replacement in _NAMES:
-    name = re.sub(pattern, replacement, name)
-  return name
+  """Returns the path of a tensor of Hugging Face's BERT.
+
+  Unknown names become paths too, so that the check of a whole tree can list
+  them.
+  """
+  name, _, leaf = name.removeprefix('bert.').rpartition('.')
+  leaf = _OLD_LEAVES.get(leaf, leaf)
+  layer = re.match(r'encoder\.layer\.(\d+)\.', name)
+  if layer:
+    name = name.replace(layer[0], 'encoder.layer.{}.', 1)
+  module = _FROM_MODULES.get(
+      name, name.replace('encoder.layer.', 'encoder/layer_').replace('.', '/'))
+  if leaf == 'weight':
+    leaf = _weight_of(name)
+  path = f'{module}/{leaf}' if module else leaf
+  return path.replace('{}', layer[1], 1) if layer else path
+
+
+def their_name(path: str) -> str:
+  """Returns the name of a leaf in Hugging Face's BERT, without 'bert.'.
+
+  Raises:
+    KeyError: it has no such leaf.
+  """
+  module, _, leaf = path.rpartition('/')
+  layer = trees.layer_of(path)
+  name = MODULES[re.sub(r'layer_\d+', 'layer_{}', module, count=1)]
+  if leaf == _weight_of(name):
+    leaf = 'weight'
+  return f'{name}.{leaf}'.replace('{}', str(layer))
+
+
+def their_site(site: str, layer: int) -> str:
+  """Returns the name of a site's module in Hugging Face's BERT.
+
+  Args:
+    site: One of LINEARS; 'key_value', the attention; or 'layer_output'.
+    layer: Index of the layer.
+  """
+  if site == 'key_value':
+    name = MODULES[LINEARS['query']].removesuffix('.query')
+  elif site == 'layer_output':
+    name = 'encoder.layer.{}'
+  else:
+    name = MODULES[LINEARS[site]]
+  return name.replace('{}', str(layer))
+
+
+def _weight_of(name):
+  """Returns the leaf that is called 'weight' in a module of theirs."""
+  if name.endswith('_embeddings'):
+    return 'embedding'
+  return 'scale' if name.endswith('LayerNorm') else 'kernel'
 
 
 def from_hugging_face(tensors: Mapping[str, np.ndarray]) -> trees.Tree:
@@ -168,8 +224,5 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
   wanted: Any = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
   wanted.pop('head')
-  try:
-    trees.check_same(tree, wanted, f'--checkpoint: {path}')
-  except ValueError as error:
-    raise errors.UserError(str(error)) from error
+  trees.check_same(tree, wanted, f'`checkpoint`: {path}')
   return tree

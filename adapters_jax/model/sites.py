@@ -1,7 +1,8 @@
-"""The one place where adapter methods meet the sites of the model.
+"""The sites of the encoder where adapter methods act.
 
-Everything here is called inside a compact module, whose parameters then hold
-`adapter_<site>_<index of the config>`.
+The functions are called inside a compact module, which so gets the submodules
+`adapter_<site>_<index of the method>`. The encoder knows no method, and no
+method knows the encoder: both know the sites.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-# What the sites of each method share, None for methods that share nothing.
+# Arrays that all sites of a method share, for each method; None without any.
 Shared = tuple[Any, ...]
 
 SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
@@ -21,27 +22,40 @@ SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
 
 
 def needs_all_rows(configs: tuple[Any, ...]) -> bool:
-  """Returns whether the last layer must compute what no head reads."""
+  """Returns whether the last layer must compute positions no head reads."""
   return any(config.needs_all_rows for config in configs)
 
 
 def check_alike(configs: tuple[Any, ...], layers: int) -> None:
-  """Raises ValueError unless a loop over the layers can hold the methods."""
+  """Checks that a scan over the layers can hold the methods.
+
+  Args:
+    configs: The model's method configs.
+    layers: Number of Transformer layers.
+
+  Raises:
+    ValueError: a method differs between layers.
+  """
   for config in configs:
     same = all(
         config.applies(site, layer) == config.applies(site, 0)
         for site in SITES for layer in range(layers))
+    # A prefix takes its part of a shared array by the number of the layer,
+    # which is unknown inside the loop.
     if not same or config.kind == 'key_value':
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
 
 
 def make_shared(shape: Any, *, train: bool) -> Shared:
-  """Returns what the sites of each of the encoder's methods share.
+  """Computes the arrays that the sites of a method share, once a call.
 
   Args:
     shape: The encoder's BertConfig.
     train: Whether to drop out.
+
+  Returns:
+    Shared arrays of each method, None where it has none.
   """
   shared = []
   for index, config in enumerate(shape.adapters):
@@ -51,23 +65,23 @@ def make_shared(shape: Any, *, train: bool) -> Shared:
 
 
 def first_position(configs: tuple[Any, ...]) -> int:
-  """Returns the number of a text's first position."""
+  """Returns the position number of a text's first token."""
   return sum(config.position_shift for config in configs)
 
 
 def embedding(
     site: str, configs: tuple[Any, ...], x: jax.Array, mask: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Adapts what enters the encoder; prompts lengthen it.
+  """Adapts the embeddings; prompts lengthen them.
 
   Args:
     site: 'words', before positions are added, or 'embedding', after the norm.
-    configs: The model's adapter methods, in order.
-    x: [batch, length, dim] The embedded text.
+    configs: The model's method configs, in order.
+    x: [batch, length, dim] Embeddings.
     mask: [batch, length] bool, False at padding.
 
   Returns:
-    Both, perhaps longer.
+    (x, mask), with a longer length if there is a prompt.
   """
   for index, config in enumerate(configs):
     if config.kind == 'embedding' and config.applies(site, 0):
@@ -76,7 +90,15 @@ def embedding(
 
 
 def text_rows(configs: tuple[Any, ...], length: int) -> np.ndarray:
-  """Returns [length] where a text's positions are among those of a prompt."""
+  """Finds the tokens of a text among the positions of a prompt.
+
+  Args:
+    configs: The model's method configs.
+    length: Tokens of the text.
+
+  Returns:
+    [length] int, position of each token in the hidden states.
+  """
   rows = np.arange(length)
   for site in ('words', 'embedding'):
     for config in configs:
@@ -90,10 +112,10 @@ class Sites:
   """The sites of one layer.
 
   Attributes:
-    configs: The model's adapter methods, in order.
-    layer: The layer's number.
+    configs: The model's method configs, in order.
+    layer: Number of the layer.
     mask: [batch, length] bool, False at padding.
-    shared: Of `make_shared`.
+    shared: Shared arrays from `make_shared`.
     train: Whether to drop out.
   """
   configs: tuple[Any, ...]
@@ -103,18 +125,23 @@ class Sites:
   train: bool
 
   def _at(self, kind: str, site: str) -> Iterator[tuple[Any, nn.Module, Any]]:
-    """Yields (config, its module, what it shares) of the methods at a site."""
+    """Yields (config, module, shared arrays) of each method at a site.
+
+    Args:
+      kind: Kind of the methods, which is the hook that calls them.
+      site: Name of the site.
+    """
     for index, config in enumerate(self.configs):
       if config.kind == kind and config.applies(site, self.layer):
         module = config.make(f'adapter_{site}_{index}', self.layer)
         yield config, module, self.shared[index]
 
   def linear(self, site: str, dense: nn.Module, x: jax.Array) -> jax.Array:
-    """Applies a linear layer and what adapts it.
+    """Applies a linear layer with its adapters.
 
     Args:
-      site: One of methods.parts.LINEARS.
-      dense: The linear layer, to [..., out].
+      site: One of methods.base.LINEARS.
+      dense: The linear layer.
       x: [batch, length, in]
 
     Returns:
@@ -122,7 +149,7 @@ class Sites:
     """
     for _, module, _ in self._at('input', site):
       x = module(x)
-    y = dense(x)
+    y = dense(x)  # First: its weights, an argument below, now exist.
     for _, module, shared in self._at('linear', site):
       y = module(x, y, weights=dense.variables['params'], mask=self.mask,
                  shared=shared, train=self.train)
@@ -131,15 +158,15 @@ class Sites:
   def key_value(
       self, x: jax.Array, key: jax.Array, value: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Puts prefixes before keys and values.
+    """Prepends prefixes to keys and values.
 
     Args:
-      x: [batch, length, dim] What the attention reads.
+      x: [batch, length, dim] Input of the attention.
       key: [batch, length, heads, head_dim]
       value: [batch, length, heads, head_dim]
 
     Returns:
-      key and value, perhaps with more positions at their beginning.
+      (key, value), longer by the prefixes.
     """
     for _, module, shared in self._at('key_value', 'key_value'):
       key, value = module(
@@ -150,15 +177,16 @@ class Sites:
       self, site: str, residual: jax.Array, update: jax.Array,
       norm: Callable[[jax.Array], jax.Array],
   ) -> jax.Array:
-    """Closes a sublayer: adapters, the residual sum and the layer norm.
+    """Applies adapters, residual sum and layer norm at the end of a sublayer.
 
-    Serial adapters read the update before the skip connection is added (Houlsby
-    et al., 2019, figure 2). The last one says whether the layer norm follows.
+    Serial adapters read the update before the residual sum (Houlsby et al.,
+    2019, figure 2). Methods differ in the place of sum and norm, so an adapter
+    receives both; the last one decides whether they follow.
 
     Args:
       site: 'attention_output' or 'ffn_output'.
-      residual: [batch, length, dim] What entered the sublayer.
-      update: [batch, length, dim] What the sublayer made of it.
+      residual: [batch, length, dim] Input of the sublayer.
+      update: [batch, length, dim] Output of the sublayer.
       norm: The sublayer's own layer norm.
 
     Returns:
@@ -173,7 +201,7 @@ class Sites:
     return norm(residual + update) if close else update
 
   def layer_output(self, x: jax.Array) -> jax.Array:
-    """Edits the output of a layer, [batch, rows, dim]."""
+    """Adapts the output of a layer, [batch, rows, dim]."""
     for _, module, _ in self._at('layer', 'layer_output'):
       x = module(x, mask=self.mask, train=self.train)
     return x

@@ -13,7 +13,6 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import invertible
-from adapters_jax.methods import prefix
 from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
 from adapters_jax.methods import strings
@@ -193,18 +192,6 @@ class MethodsTest(parameterized.TestCase):
     self.assertGreater(np.abs(y - x).max(), 0.1)
     np.testing.assert_allclose(
         module.apply({'params': params}, y, method='inverse'), x, atol=1e-6)
-
-  def test_an_ejected_prefix_gives_the_same_logits(self):
-    model, tuned = make(TEXTS['prefix_tuning'])
-    config, flat = prefix.eject(
-        model.config.adapters[0], tuned, SHAPE.dim, SHAPE.layers,
-        'adapter_shared_0')
-    self.assertTrue(config.flat)
-    ejected = heads.Classifier(
-        dataclasses.replace(model.config, adapters=(config,)), 2)
-    batch = tiny.random_batch(SHAPE, 3, 5)
-    np.testing.assert_allclose(
-        logits(ejected, flat, batch), logits(model, tuned, batch), atol=1e-6)
 
   @parameterized.parameters(
       ('prefix', 'adapter_embedding_0'),

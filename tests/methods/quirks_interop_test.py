@@ -10,6 +10,7 @@ import pytest
 
 from adapters_jax.adapters import adapter
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import places
 from adapters_jax.adapters import merging
 from adapters_jax import errors
 from adapters_jax.methods import compacter
@@ -117,10 +118,10 @@ class QuirksTest(parameterized.TestCase):
           ).logits.sum().backward()
     slope = value_of(model, 'vera_D').grad
     self.assertGreater(float((slope - slope.diag().diag()).abs().max()), 0)
-    shapes = adapterhub.adapter_shapes(strings.parse('vera[r=4]'), SHAPE)
+    shapes = places.shapes(strings.parse('vera[r=4]'), SHAPE)
     self.assertEqual({leaf.shape for path, leaf in shapes.items()
                       if trees.role(path) == 'adapter'}, {(4,), (32,)})
-    shapes = adapterhub.adapter_shapes(self.read(model).methods, SHAPE)
+    shapes = places.shapes(self.read(model).methods, SHAPE)
     self.assertEqual({leaf.shape for path, leaf in shapes.items()
                       if trees.role(path) == 'adapter'}, {(4, 4), (32, 32)})
 

@@ -69,7 +69,7 @@ class StringsTest(parameterized.TestCase):
       ('', "'' is not of the form"),
       ('lora|', "'' is not of the form"),
       ('lora[r]', "'r' in lora.*FIELD=VALUE"),
-      ('lora[init_weights_seed=3]', '--seed'),
+      ('lora[init_weights_seed=3]', 'seed of a run'),
       ('seq_bn[phm_layer=True]', 'compacter and'),
       ('seq_bn[inv_adapter=nice]', 'NAME.invertible'),
       ('ia3[dropout=0.1]', 'no dropout'),
@@ -95,8 +95,8 @@ class StringsTest(parameterized.TestCase):
   )
   def test_what_is_wrong_is_named(self, text, message):
     with self.assertRaisesRegex(errors.UserError, message) as caught:
-      strings.parse(text, '--adapter_config')
-    self.assertStartsWith(str(caught.exception), '--adapter_config')
+      strings.parse(text, '`adapter_config`')
+    self.assertStartsWith(str(caught.exception), '`adapter_config`')
     self.assertNotIn('\n', str(caught.exception))
 
   @parameterized.parameters(
@@ -120,5 +120,5 @@ class StringsTest(parameterized.TestCase):
 
   def test_layers_beyond_the_model(self):
     with self.assertRaisesRegex(errors.UserError, 'no layer 2.*2 layers'):
-      strings.check_layers(strings.parse('lora[leave_out=[2]]'), 2, '--x')
-    strings.check_layers(strings.parse('bottleneck[layers=[0, 1]]'), 2, '--x')
+      strings.check_layers(strings.parse('lora[leave_out=[2]]'), 2, '`x`')
+    strings.check_layers(strings.parse('bottleneck[layers=[0, 1]]'), 2, '`x`')

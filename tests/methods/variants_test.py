@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from adapters_jax.adapters.formats import settings_writing
+from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters import merging
 from adapters_jax import errors
 from adapters_jax.layers import activations
@@ -139,8 +139,7 @@ class VariantsTest(parameterized.TestCase):
                             'is_parallel=true, multiplicative=true')
   def test_the_adapters_library_has_none_of_them(self, fields):
     with self.assertRaisesRegex(errors.UserError, 'no such bottleneck'):
-      settings_writing.to_adapterhub(
-          strings.parse(f'bottleneck[{fields}]'), DIM, LAYERS)
+      adapterhub.to_config(strings.parse(f'bottleneck[{fields}]'), SHAPE)
 
   def test_batch_norm_does_not_take_a_batch_in_parts(self):
     config = config_lib.Config(

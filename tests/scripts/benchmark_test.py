@@ -19,6 +19,7 @@ from scripts.benchmark import workers
 # A side whose work is to sleep and to add; it prints, as libraries do.
 _STUB = """
 import time
+from adapters_jax import errors
 from scripts.benchmark import workers
 
 class Side:
@@ -34,7 +35,7 @@ class Side:
     end = time.process_time() + seconds
     while time.process_time() < end: pass
   def refuse(self):
-    raise options.UserError('--flag: no')
+    raise errors.UserError('--flag: no')
   def end(self):
     raise SystemExit(3)
 
@@ -147,6 +148,7 @@ class Stub:
 @pytest.fixture
 def stubs(monkeypatch):
   monkeypatch.setattr(workers, 'Worker', Stub)
+  monkeypatch.setattr(workers, '_PAUSE', 0.0)  # Stubs have no threads.
   monkeypatch.setattr(benchmark.tasks, 'load', lambda task, data_dir: None)
 
 

@@ -3,15 +3,16 @@
 import json
 import os
 
+from absl import flags as absl_flags
 import jax
 import numpy as np
 import pytest
 
-from absl import flags as absl_flags
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
-from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import places
 from adapters_jax.adapters import prediction
 from adapters_jax import errors
 from adapters_jax.api.commands import convert as command
@@ -27,7 +28,7 @@ def make(text, outputs=2, head_input='pooler'):
   """Returns an adapter for the tiny checkpoint, with a head."""
   configs = strings.parse(text) if text else ()
   rng = np.random.default_rng(0)
-  shapes = {path: leaf.shape for path, leaf in adapterhub.adapter_shapes(
+  shapes = {path: leaf.shape for path, leaf in places.shapes(
       configs, tiny.CONFIG).items()}
   shapes |= {'head/kernel': (12, outputs), 'head/bias': (outputs,)}
   tuned = trees.unflatten({
@@ -179,7 +180,7 @@ def test_a_damaged_folder_is_one_line(
   if form == 'own':
     exchange.write(folder, adapter, 'own', checkpoint=checkpoint)
   elif form == 'peft':
-    peft_writing.write(folder, adapter, tiny.CONFIG)
+    peft.write(folder, adapter, tiny.CONFIG)
   else:
     base = {'pooler': {'kernel': np.ones((12, 12)), 'bias': np.ones(12)}}
     adapterhub.write(folder, 'film', adapter, base, tiny.CONFIG)
@@ -210,7 +211,7 @@ def test_what_a_format_cannot_hold(text, form, message, tmp_path):
   adapter = make(text) if text else adapter_lib.Adapter((), {})
   with pytest.raises(errors.UserError, match=message):
     if form == 'peft':
-      peft_writing.write(str(tmp_path / 'x'), adapter, tiny.CONFIG)
+      peft.write(str(tmp_path / 'x'), adapter, tiny.CONFIG)
     else:
       name = 'a.b' if 'dots' in message else 'n'
       adapterhub.write(str(tmp_path / 'x'), name, adapter, {}, tiny.CONFIG)

@@ -1,45 +1,53 @@
 """Variable names of the authors' own code, adapter-bert (TensorFlow 1)."""
 
 from collections.abc import Mapping
+import dataclasses
 import re
 from typing import Any
 
 import numpy as np
 
-from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters.formats import adapterhub
 from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import places
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
-from adapters_jax import trees
+from adapters_jax.model import pretrained
 
-# Their bottleneck: BERT's own activation and a much smaller sigma.
+# Its bottleneck: BERT's own activation and a much smaller sigma.
 _CONFIG = bottleneck.Bottleneck(activation='gelu_tanh', init_scale=1e-3)
 
-# Applied in order to a path of ours.
-_NAMES = (
-    (r'^embeddings/norm/', 'bert/embeddings/LayerNorm/'),
-    (r'^encoder/layer_', 'bert/encoder/layer_'),
-    (r'/attention_norm/', '/attention/output/LayerNorm/'),
-    (r'/ffn_norm/', '/output/LayerNorm/'),
-    (r'/adapter_attention_output_0/', '/attention/output/adapters/'),
-    (r'/adapter_ffn_output_0/', '/output/adapters/'),
-    (r'/down/kernel$', '/weights1'), (r'/down/bias$', '/biases1'),
-    (r'/up/kernel$', '/weights2'), (r'/up/bias$', '/biases2'),
-    (r'^pooler/', 'bert/pooler/dense/'),
-    (r'^head/kernel$', 'output_weights'), (r'^head/bias$', 'output_bias'),
-    (r'LayerNorm/scale$', 'LayerNorm/gamma'),
-    (r'LayerNorm/bias$', 'LayerNorm/beta'),
+_LEAVES = {'down/kernel': 'weights1', 'down/bias': 'biases1',
+           'up/kernel': 'weights2', 'up/bias': 'biases2'}
+_HEAD = {'head/kernel': 'output_weights', 'head/bias': 'output_bias'}
+# From Hugging Face's names, which come from these variables.
+_VARIABLES = (
+    (r'\.layer\.(\d+)\.', r'/layer_\1/'),
+    (r'LayerNorm\.weight$', 'LayerNorm/gamma'),
+    (r'LayerNorm\.bias$', 'LayerNorm/beta'),
+    (r'\.weight$', '/kernel'),
+    (r'\.', '/'),
 )
-# What Adam and the training loop keep beside the variables.
+# Variables of Adam and of the training loop.
 _IGNORED = re.compile(r'/adam_[mv]$|^global_step$')
 
 
 def name_of(path: str) -> str:
-  """Returns what adapter-bert calls a tuned leaf."""
-  for pattern, replacement in _NAMES:
-    path = re.sub(pattern, replacement, path)
-  return path
+  """Returns adapter-bert's name of a tuned leaf."""
+  if path in _HEAD:
+    return _HEAD[path]
+  if trees.role(path) != 'adapter':
+    return _variable(pretrained.their_name(path))
+  _, where = places.find(path, (_CONFIG,))
+  return f'{_variable(where.module)}/adapters/{_LEAVES[where.leaf]}'
+
+
+def _variable(name):
+  """Returns the variable of a name of Hugging Face's BERT."""
+  for pattern, replacement in _VARIABLES:
+    name = re.sub(pattern, replacement, name)
+  return f'bert/{name}'
 
 
 def from_variables(
@@ -49,11 +57,11 @@ def from_variables(
 
   Args:
     variables: {name: array} of a whole checkpoint or of its trained part; the
-      rest of BERT is left alone.
-    shape: Of the base.
+      rest of BERT is ignored.
+    shape: Shape of the base.
 
   Raises:
-    options.UserError: a variable is missing, or of another shape.
+    errors.UserError: a variable is missing or has another shape.
   """
   found = {name: np.asarray(value, np.float32)
            for name, value in variables.items() if not _IGNORED.search(name)}
@@ -61,9 +69,8 @@ def from_variables(
   if first not in found or 'output_bias' not in found:
     raise errors.UserError(
         f'adapter-bert: there is no {first} or no output_bias')
-  config = bottleneck.Bottleneck(**{
-      **_CONFIG.__dict__, 'size': found[first].shape[1]})
-  wanted = {**adapterhub.adapter_shapes((config,), shape),
+  config = dataclasses.replace(_CONFIG, size=found[first].shape[1])
+  wanted = {**places.shapes((config,), shape),
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
   flat, missing = {}, []
@@ -93,17 +100,18 @@ def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:
   """Returns an adapter as adapter-bert's variables.
 
   Raises:
-    options.UserError: it is no Houlsby bottleneck at both sublayers with the
+    errors.UserError: it is not a Houlsby bottleneck at both sublayers with the
       tanh form of GELU, or its head does not read the pooler.
   """
-  config = adapter.methods[0] if len(adapter.methods) == 1 else None
-  plain = config is not None and config == bottleneck.Bottleneck(**{
-      **_CONFIG.__dict__, 'size': getattr(config, 'size', None),
-      'init_scale': getattr(config, 'init_scale', None) or 0.0})
+  config, *others = adapter.methods or (None,)
+  plain = (not others and isinstance(config, bottleneck.Bottleneck)
+           and dataclasses.replace(
+               config, size=_CONFIG.size, init_scale=_CONFIG.init_scale)
+           == _CONFIG)
   if not plain or adapter.head_input != 'pooler':
     raise errors.UserError(
         'adapter-bert has bottleneck[activation=gelu_tanh] in all layers, with '
-        '--head_input=pooler, and nothing else')
+        '`head_input=pooler`, and nothing else')
   variables: dict[str, Any] = {}
   for path, leaf in trees.flatten(adapter.tuned).items():
     name = name_of(path)

@@ -1,5 +1,6 @@
 """The commands as one program: `adapters-jax train --adapter_size=64`."""
 
+import importlib
 import sys
 
 NAMES = ('train', 'predict', 'sweep', 'convert')
@@ -16,15 +17,9 @@ def main() -> None:
     asked = name in ('--help', '-h')
     print(usage, file=sys.stdout if asked else sys.stderr)
     raise SystemExit(0 if asked else 2)
-  # absl takes the program's name, the owner of its flags, from here.
+  # absl takes the program's name, the owner of its flags, from argv.
   sys.argv[:2] = [f'{sys.argv[0]} {name}']
-  if name == 'train':
-    from adapters_jax.api.commands import train as command
-  elif name == 'predict':
-    from adapters_jax.api.commands import predict as command
-  elif name == 'sweep':
-    from adapters_jax.api.commands import sweep as command
-  else:
-    from adapters_jax.api.commands import convert as command
+  # Only the one command: some import JAX.
+  command = importlib.import_module(f'{__package__}.{name}')
   sys.modules['__main__'].__doc__ = command.__doc__  # The head of --help.
   command.start()

@@ -11,7 +11,6 @@ import pytest
 
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft as peft_lib
-from adapters_jax.adapters.formats import peft_writing
 from adapters_jax import errors
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.adapters.formats import formats_test as common
@@ -189,7 +188,7 @@ class PeftTest(parameterized.TestCase):
       self.skipTest('PEFT saves no norms with a prompt or a prefix')
     adapter = common.make(text, norms=norms)
     folder = self.enter_context(tempfile.TemporaryDirectory())
-    peft_writing.write(folder, adapter, SHAPE)
+    peft_lib.write(folder, adapter, SHAPE)
     np.testing.assert_allclose(
         logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
         rtol=1e-5)
@@ -200,7 +199,7 @@ class PeftTest(parameterized.TestCase):
       self.skipTest('PEFT has nothing like it')
     adapter = common.make(text, norms=norms, head_input='tokens')
     folder = self.enter_context(tempfile.TemporaryDirectory())
-    peft_writing.write(folder, adapter, SHAPE)
+    peft_lib.write(folder, adapter, SHAPE)
     model = fixtures.make_bert(transformers.BertForQuestionAnswering)
     model = peft.PeftModel.from_pretrained(model, folder)
     at = 4 if text.startswith('prompt') else 0
@@ -219,7 +218,7 @@ class PeftTest(parameterized.TestCase):
   def test_layer_norms_alone(self):
     adapter = common.make('', norms=True)
     folder = self.enter_context(tempfile.TemporaryDirectory())
-    peft_writing.write(folder, adapter, SHAPE)
+    peft_lib.write(folder, adapter, SHAPE)
     np.testing.assert_allclose(
         logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
         rtol=1e-5)

@@ -14,8 +14,9 @@ import numpy as np
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import peft
-from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax import errors
 from adapters_jax.methods import strings
@@ -29,7 +30,7 @@ SHAPE = method_cases.SHAPE
 def make(text, norms=False, head_input='pooler', seed=0):
   """Returns an adapter with random leaves and a head."""
   configs = strings.parse(text) if text else ()
-  shapes = adapterhub.adapter_shapes(configs, SHAPE)
+  shapes = places.shapes(configs, SHAPE)
   rng = np.random.default_rng(seed)
 
   def draw(shape):
@@ -62,9 +63,9 @@ class AdapterHubTest(parameterized.TestCase):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
         again.tuned, adapter.tuned)
-    written = adapterhub.settings_writing.to_adapterhub(adapter.methods, 32, 2)
+    written = adapterhub.to_config(adapter.methods, SHAPE)
     self.assertEqual(
-        adapterhub.settings.from_adapterhub(written), adapter.methods)
+        adapterhub.from_config(written), adapter.methods)
     theirs = values['config']
     for ours, wanted in zip(
         written.get('configs', [written]), theirs.get('configs', [theirs]),
@@ -80,7 +81,7 @@ class AdapterHubTest(parameterized.TestCase):
   @parameterized.parameters(*method_cases.ADAPTERHUB)
   def test_their_texts_mean_the_same_here(self, case):
     values, _, _, _ = parity.load(f'adapterhub-{case}')
-    wanted = adapterhub.settings.from_adapterhub(values['config'])
+    wanted = adapterhub.from_config(values['config'])
     found = strings.parse(method_cases.ADAPTERHUB[case])
     self.assertEqual(
         [dataclasses.replace(c, dense=True) if hasattr(c, 'dense') else c
@@ -113,11 +114,11 @@ class AdapterHubTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
     tensors = {'qa_outputs.weight': np.ones((2, 32)),
                'qa_outputs.bias': np.ones(2)}
-    tree, head_input = adapterhub.head_tensors(None, tensors)
+    tree, head_input = adapterhub_heads.head_tensors(None, tensors)
     self.assertEqual((tree['head']['kernel'].shape, head_input),
                      ((32, 2), 'tokens'))
     with self.assertRaisesRegex(errors.UserError, 'question_answering head'):
-      adapterhub.head_tensors({**head, 'layers': 2}, tensors)
+      adapterhub_heads.head_tensors({**head, 'layers': 2}, tensors)
 
   def test_a_direft_comes_with_a_warning(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
@@ -145,7 +146,7 @@ class AdapterHubTest(parameterized.TestCase):
       adapterhub.from_tensors(values, tensors, SHAPE)
 
   def test_files_of_old_versions(self):
-    read = adapterhub.settings.from_adapterhub
+    read = adapterhub.from_config
     old = {'architecture': 'lora', 'r': 4, 'alpha': 16}
     self.assertEqual(read(old, 'adapters.1.0.1')[0].alpha, 4)
     self.assertEqual(read(old, 'adapters.1.1.0')[0].alpha, 16)
@@ -157,7 +158,7 @@ class AdapterHubTest(parameterized.TestCase):
   def test_a_width_that_divides_nothing_survives(self):
     for size in range(1, 41):
       configs = strings.parse(f'bottleneck[size={size}]')
-      written = adapterhub.settings_writing.to_adapterhub(configs, 32, 2)
+      written = adapterhub.to_config(configs, SHAPE)
       self.assertEqual(max(1, int(32 // written['reduction_factor'])), size)
 
 
@@ -167,7 +168,7 @@ class PeftTest(parameterized.TestCase):
   def test_what_is_read_is_written_the_same(self, case):
     values, tensors, _, _ = parity.load(f'peft-{case}')
     adapter = peft.from_tensors(values, tensors, SHAPE)
-    written, found = peft_writing.to_tensors(adapter, SHAPE)
+    written, found = peft.to_tensors(adapter, SHAPE)
     self.assertEqual(set(found), set(tensors))
     for key, value in found.items():
       np.testing.assert_array_equal(value, tensors[key], key)
@@ -178,7 +179,7 @@ class PeftTest(parameterized.TestCase):
   def test_a_folder_with_head_and_norms(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     adapter = make('lora[r=3, leave_out=[0]]', norms=True)
-    peft_writing.write(folder, adapter, SHAPE)
+    peft.write(folder, adapter, SHAPE)
     found = peft.read(folder, SHAPE)
     self.assertEqual(found.methods, adapter.methods)
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
@@ -190,7 +191,7 @@ class PeftTest(parameterized.TestCase):
   @parameterized.parameters('lora[r=3]', '')
   def test_a_head_that_finds_spans(self, text):
     adapter = make(text, norms=True, head_input='tokens')
-    values, tensors = peft_writing.to_tensors(adapter, SHAPE)
+    values, tensors = peft.to_tensors(adapter, SHAPE)
     self.assertEqual(values['task_type'], 'QUESTION_ANS')
     self.assertEqual(
         tensors['base_model.model.qa_outputs.weight'].shape, (2, 32))
@@ -204,7 +205,7 @@ class PeftTest(parameterized.TestCase):
   def test_layer_norms_alone(self):
     adapter = make('', norms=True)
     del adapter.tuned['embeddings']
-    values, tensors = peft_writing.to_tensors(adapter, SHAPE)
+    values, tensors = peft.to_tensors(adapter, SHAPE)
     self.assertEqual(values['peft_type'], 'LN_TUNING')
     self.assertEqual(values['modules_to_save'], ['classifier'])
     self.assertLen(tensors, 2 * 2 * 2 + 2)  # Layers, norms, leaves; the head.
@@ -216,7 +217,7 @@ class PeftTest(parameterized.TestCase):
       peft.from_tensors(values, {**tensors, key: np.ones(3)}, SHAPE)
     adapter.tuned['pooler'] = {'bias': np.ones(32)}
     with self.assertRaisesRegex(errors.UserError, 'tune=norms'):
-      peft_writing.to_tensors(adapter, SHAPE)
+      peft.to_tensors(adapter, SHAPE)
 
   @parameterized.parameters(
       ('seq_bn', 'no such method|PEFT has'), ('dora', 'dora=peft'),
@@ -224,7 +225,7 @@ class PeftTest(parameterized.TestCase):
       ('prompt_tuning', 'combine=words'), ('mam', 'no unions'))
   def test_what_peft_does_not_have(self, text, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      peft_writing.to_tensors(make(text), SHAPE)
+      peft.to_tensors(make(text), SHAPE)
 
   def test_options_that_would_change_the_outputs_are_refused(self):
     values, tensors, _, _ = parity.load('peft-lora')
@@ -240,7 +241,7 @@ class PeftTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'no tensors'):
       peft.from_tensors(values, {}, SHAPE)
     with self.assertRaisesRegex(errors.UserError, 'head_input=pooler'):
-      peft_writing.to_tensors(
+      peft.to_tensors(
           dataclasses.replace(make('lora'), head_input='cls'), SHAPE)
 
 

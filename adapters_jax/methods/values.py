@@ -1,0 +1,136 @@
+"""Values of JSON files and Python literals, converted to methods' fields."""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.methods import places
+
+# {AdapterHub's name of an activation: name in layers.activations}
+ACTIVATIONS = {
+    'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_orig': 'gelu',
+    'gelu_pytorch_tanh': 'gelu_tanh', 'relu': 'relu', 'silu': 'swish',
+    'swish': 'swish', 'tanh': 'tanh', 'leakyrelu': 'leaky_relu',
+    'linear': 'identity', None: 'identity'}
+_ACTIVATION_WORDS = {
+    'gelu': 'gelu', 'gelu_tanh': 'gelu_new', 'relu': 'relu', 'swish': 'swish',
+    'tanh': 'tanh', 'leaky_relu': 'leakyrelu', 'identity': 'linear'}
+# Files without a version predate the split of 'gelu' into erf and tanh forms.
+_OLD_ACTIVATIONS = {**ACTIVATIONS, 'gelu': 'gelu_tanh'}
+
+
+def activation(word: Any, version: str = 'adapters') -> str:
+  """Returns our name of an activation.
+
+  Args:
+    word: AdapterHub's name.
+    version: Version of the library that wrote it, '' if unknown.
+  """
+  table = ACTIVATIONS if version else _OLD_ACTIVATIONS
+  word = word.lower() if isinstance(word, str) else word
+  if word not in table:
+    raise errors.unknown(
+        '`non_linearity`', str(word), filter(None, table))
+  return table[word]
+
+
+def activation_word(name: str) -> str:
+  """Returns AdapterHub's name of an activation."""
+  return _ACTIVATION_WORDS[name]
+
+
+def needed(values: Any, name: str) -> Any:
+  """Returns an entry of a file's JSON or tensors; UserError without it."""
+  if not isinstance(values, dict) or name not in values:
+    raise errors.UserError(f"the adapter's files have no {name!r}")
+  return values[name]
+
+
+def copied(start: Any, values: Mapping[str, Any], names: Iterable[str]) -> Any:
+  """Returns a method with some of its fields taken from JSON.
+
+  Args:
+    start: Method whose fields hold where the JSON has none.
+    values: Config as JSON has it.
+    names: Fields that may be in it under their own names.
+  """
+  hints = typing.get_type_hints(type(start))
+  return dataclasses.replace(start, **{
+      name: convert(values[name], hints[name], f'`{name}`')
+      for name in names if values.get(name) is not None})
+
+
+def convert(value: Any, wanted: Any, what: str) -> Any:
+  """Converts a value to an annotated type; lists and dicts become tuples.
+
+  Args:
+    value: Value of a JSON file or a Python literal.
+    wanted: Annotation of the field.
+    what: Name of the value in the message.
+
+  Raises:
+    errors.UserError: the value has another type.
+  """
+  choices = (typing.get_args(wanted)
+             if isinstance(wanted, types.UnionType) else (wanted,))
+  if isinstance(value, dict):
+    value = tuple((str(key), entry) for key, entry in value.items())
+  if isinstance(value, (list, tuple)):
+    value = tuple(value)
+  for choice in choices:
+    if _is(value, choice):
+      return value
+  # Checked last: a field of `int | float` keeps an int.
+  if float in choices and _is(value, int):
+    return value
+  names = ' or '.join(
+      'None' if c is type(None) else getattr(c, '__name__', str(c))
+      if not typing.get_args(c) else str(c) for c in choices)
+  raise errors.UserError(f'{what}: give {names}')
+
+
+def _is(value: Any, kind: Any) -> bool:
+  """Returns whether a value is of a plain or a tuple type."""
+  arguments = typing.get_args(kind)
+  if not arguments:
+    if kind in (int, float) and isinstance(value, bool):
+      return False  # bool is a subclass of int.
+    return isinstance(value, kind)
+  if not isinstance(value, tuple):
+    return False
+  if arguments[-1] is Ellipsis:
+    return all(_is(entry, arguments[0]) or (
+        arguments[0] is float and _is(entry, int)) for entry in value)
+  return len(value) == len(arguments) and all(
+      _is(entry, argument) or argument is float and _is(entry, int)
+      for entry, argument in zip(value, arguments, strict=True))
+
+
+def switched(
+    fields: Mapping[str, Any], switches: Mapping[str, tuple[str, ...]],
+    sites: Iterable[str],
+) -> dict[str, Any]:
+  """Returns fields with AdapterHub's switches of sites as `sites`.
+
+  Args:
+    fields: {field or switch: value}, perhaps with `sites`.
+    switches: {switch: sites that it turns on or off}.
+    sites: Sites where the fields have none.
+  """
+  fields = dict(fields)
+  given = {word: fields.pop(word) for word in switches if word in fields}
+  if not given:
+    return fields
+  chosen = set(fields.get('sites', sites))
+  for word, on in given.items():
+    if on not in (True, False):
+      raise errors.unknown(f'`{word}`', str(on), ('True', 'False'))
+    if not on:
+      chosen -= set(switches[word])
+    elif not chosen & set(switches[word]):
+      chosen |= set(switches[word])
+  fields['sites'] = tuple(site for site in places.LINEARS if site in chosen)
+  return fields

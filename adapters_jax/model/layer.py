@@ -1,0 +1,197 @@
+"""A Transformer layer of BERT (Devlin et al., 2019), with its config."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax.layers import activations
+from adapters_jax.layers import dense as dense_lib
+from adapters_jax.layers import dropout
+from adapters_jax.layers import layer_norm
+from adapters_jax.model import sites as sites_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+  """Sizes of a BERT encoder, its adapters, and how to compute it.
+
+  Attributes:
+    vocab_size: Number of word pieces.
+    dim: Width of the hidden states.
+    layers: Number of Transformer layers.
+    heads: Number of attention heads, each of width dim / heads.
+    ffn_dim: Width of the feed-forward sublayers.
+    positions: Number of learned positions, the longest input in tokens.
+    segments: Number of segment (token type) embeddings.
+    activation: Activation of the feed-forward sublayers, a key of
+      activations.ACTIVATIONS.
+    dropout: Rate at the embeddings, the sublayer outputs and the head.
+    attention_dropout: Rate at the attention weights.
+    norm_epsilon: Addend to the variance in layer norms.
+    adapters: Method configs, applied in this order at each site.
+    dtype: Type of the computation; parameters keep their own.
+    attention: Implementation of attention where its weights are not dropped:
+      'einsum', or one of jax.nn.dot_product_attention.
+    remat: Whether to recompute a layer's inner values for the gradient instead
+      of storing them; saves memory, costs a forward pass.
+    scan: Whether to loop over all layers but the last, with their parameters
+      stacked at 'encoder/layers' [layers - 1, ...]. The program is then as
+      small as that of two layers. Saved adapters and checkpoints have a path
+      for each layer and do not fit.
+    batch_sharding: Sharding of hidden states [batch, ...] on several devices,
+      None to leave it to the compiler. Necessary where weights are stored in
+      slices, so that the weights are gathered and not the hidden states.
+    first_layer: Lowest layer to compute. Above 0 the model reads hidden states
+      in place of tokens. Not with `scan`.
+  """
+  vocab_size: int = 30522
+  dim: int = 768
+  layers: int = 12
+  heads: int = 12
+  ffn_dim: int = 3072
+  positions: int = 512
+  segments: int = 2
+  activation: str = 'gelu'
+  dropout: float = 0.1
+  attention_dropout: float = 0.1
+  norm_epsilon: float = 1e-12
+  adapters: tuple[Any, ...] = ()
+  dtype: str = 'float32'
+  attention: str = 'einsum'
+  remat: bool = False
+  scan: bool = False
+  batch_sharding: jax.sharding.Sharding | None = None
+  first_layer: int = 0
+
+
+def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
+  """Makes a linear layer with BERT's initialisation.
+
+  Args:
+    config: The encoder's config.
+    features: Width of the output.
+    name: Name in the parameter tree.
+  """
+  return nn.Dense(
+      features, name=name, dtype=config.dtype,
+      dot_general=dense_lib.dot_general,
+      kernel_init=nn.initializers.truncated_normal(0.02))
+
+
+def norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
+  """Makes a layer norm with BERT's epsilon.
+
+  Args:
+    config: The encoder's config.
+    name: Name in the parameter tree.
+  """
+  return layer_norm.LayerNorm(config.norm_epsilon, name=name)
+
+
+class Attention(nn.Module):
+  """Multi-head self-attention with its output projection.
+
+  Attributes:
+    config: The encoder's config.
+    index: Number of the layer.
+  """
+  config: BertConfig
+  index: int
+
+  @nn.compact
+  def __call__(
+      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
+      rows: int | None, train: bool,
+  ) -> jax.Array:
+    """Computes scaled dot-product attention (Vaswani et al., 2017, 3.2).
+
+    Args:
+      x: [batch, length, dim] Input of the sublayer.
+      mask: [batch, length] bool, False at padding.
+      shared: Shared arrays from `sites.make_shared`.
+      rows: Number of leading positions to compute, None for all. All positions
+        are attended to in any case.
+      train: Whether to drop attention weights.
+
+    Returns:
+      [batch, rows, dim] Output of the sublayer, before dropout and residual.
+    """
+    config = self.config
+    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    head_dim = config.dim // config.heads
+
+    def project(inputs, name):  # [batch, length, heads, head_dim]
+      projected = sites.linear(name, dense(config, config.dim, name), inputs)
+      return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
+
+    query = project(x[:, :rows], 'query') * head_dim**-0.5
+    key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
+    bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
+    prefix = key.shape[1] - x.shape[1]  # Learned, and never masked.
+    bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
+    drop = dropout.Dropout(config.attention_dropout)
+    # Fused kernels draw dropout bits of their own, which no other device could
+    # reproduce; and one row of queries is no work for them.
+    fused = config.attention != 'einsum' and rows is None
+    if fused and not (train and config.attention_dropout):
+      square = (*bias.shape[:2], query.shape[1], key.shape[1])
+      mixed = jax.nn.dot_product_attention(
+          query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
+          implementation=config.attention)
+    else:
+      scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
+      # In float32: bfloat16 has too few digits for the sum over positions.
+      weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
+      weights = drop(weights, train=train)
+      mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
+    mixed = mixed.reshape(*mixed.shape[:2], config.dim)
+    return sites.linear(
+        'attention_output', dense(config, config.dim, 'output'), mixed)
+
+
+class Layer(nn.Module):
+  """A post-norm Transformer layer with adapters at its sites.
+
+  Attributes:
+    config: The encoder's config.
+    index: Number of the layer.
+  """
+  config: BertConfig
+  index: int
+
+  @nn.compact
+  def __call__(
+      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
+      rows: int | None, train: bool,
+  ) -> jax.Array:
+    """Applies both sublayers.
+
+    Args:
+      x: [batch, length, dim] Output of the layer below.
+      mask: [batch, length] bool, False at padding.
+      shared: Shared arrays from `sites.make_shared`.
+      rows: Number of leading positions to compute, None for all.
+      train: Whether to drop out.
+
+    Returns:
+      [batch, rows, dim]
+    """
+    config = self.config
+    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    drop = functools.partial(dropout.Dropout(config.dropout), train=train)
+    update = Attention(config, self.index, name='attention')(
+        x, mask, shared, rows=rows, train=train)
+    x = sites.sublayer('attention_output', x[:, :rows], drop(update),
+                       norm(config, 'attention_norm'))
+    hidden = sites.linear(
+        'intermediate', dense(config, config.ffn_dim, 'ffn_intermediate'), x)
+    hidden = activations.ACTIVATIONS[config.activation](hidden)
+    update = sites.linear(
+        'ffn_output', dense(config, config.dim, 'ffn_output'), hidden)
+    x = sites.sublayer(
+        'ffn_output', x, drop(update), norm(config, 'ffn_norm'))
+    return sites.layer_output(x)

@@ -1,0 +1,126 @@
+"""Tests of adapters as values, saved and loaded."""
+
+import dataclasses
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import storage
+from adapters_jax.methods import strings
+from adapters_jax.runs import config as config_lib
+from adapters_jax import trees
+from tests.adapters import bank_test
+
+
+def saved(folder):
+  """Returns the JSON value saved with an adapter."""
+  with open(os.path.join(folder, storage.SETTINGS), encoding='utf-8') as file:
+    return json.load(file)
+
+
+@pytest.mark.parametrize('text', [
+    'bottleneck[size=3]', 'lora[r=2, sites=("query", "value")]|seq_bn[size=3]',
+    'prefix_tuning_flat[prefix_length=3]', 'vera[r=4]', ''])
+def test_saved_and_loaded(text, tmp_path):
+  adapter = bank_test.make(text) if text else dataclasses.replace(
+      bank_test.make(), methods=(), tuned=trees.split(
+          bank_test.make().tuned,
+          lambda path: trees.role(path) in ('norm', 'head'))[0])
+  adapter = dataclasses.replace(
+      adapter, head_input='pooler', labels=('no', 'yes'),
+      texts=('premise', 'hypothesis'), max_length=20, base='tiny@01',
+      task='toy', scores={'dev': {'accuracy': 0.5}},
+      hidden_activation='gelu_tanh', settings={'seed': 3})
+  adapter.save(str(tmp_path / 'run' / 'adapter'))
+  for folder in ('run', 'run/adapter'):  # The workdir has it inside.
+    back = adapter_lib.load(str(tmp_path / folder))
+    assert dataclasses.replace(back, tuned=adapter.tuned) == adapter
+    jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
+  assert list(saved(tmp_path / 'run' / 'adapter')) == [
+      'format', 'task', 'labels', 'texts', 'config', 'adapter']
+
+
+@pytest.mark.parametrize('changed, method', [
+    ({'adapter_size': 3}, 'bottleneck[size=3]'),
+    ({'adapter_config': 'lora[r=2]'}, 'lora[r=2]'),
+    ({'adapter_config': 'lora[r=2]', 'head_input': 'pooler', 'max_length': 7,
+      'hidden_activation': 'gelu_tanh', 'checkpoint': 'tiny@01'},
+     'lora[r=2]')])
+def test_folders_saved_before_load(changed, method, tmp_path):
+  """Settings alone described an adapter before it described itself."""
+  values = config_lib.portable(
+      dataclasses.replace(config_lib.Config(), **changed))
+  tuned = bank_test.make(method).tuned
+  storage.save_tuned(str(tmp_path), tuned, {
+      'task': 'toy', 'labels': ['no', 'yes'], 'texts': ['sentence'],
+      'config': values})
+  adapter = adapter_lib.load(str(tmp_path))
+  assert adapter.methods == strings.parse(method)
+  assert adapter.settings == values
+  assert dataclasses.replace(adapter, tuned={}, settings={}) == (
+      adapter_lib.Adapter(
+          strings.parse(method), {}, labels=('no', 'yes'),
+          texts=('sentence',), task='toy', base=values['checkpoint'],
+          **{name: values[name]
+             for name in ('head_input', 'max_length', 'hidden_activation')}))
+
+
+def test_an_adapter_of_questions_saved_before_reads_all_tokens(tmp_path):
+  storage.save_tuned(str(tmp_path), bank_test.make().tuned, {
+      'task': 'squad', 'labels': [], 'texts': ['question', 'context'],
+      'config': {'adapter_size': 3}})
+  adapter = adapter_lib.load(str(tmp_path))
+  assert (adapter.head_input, adapter.classes) == ('tokens', ())
+  assert adapter.base == 'minilm-l6'  # The default of an absent setting.
+
+
+def test_versions_before_read_an_imported_adapter(tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), base='tiny@01', max_length=20)
+  adapter.save(str(tmp_path))
+  values = saved(tmp_path)['config']
+  assert adapter_lib.settings_lib.methods_of(values, 3) == adapter.methods
+  assert set(values) <= {
+      field.name for field in dataclasses.fields(config_lib.Config)}
+  assert (values['checkpoint'], values['max_length']) == ('tiny@01', 20)
+
+
+@pytest.mark.parametrize('roles, wanted', [
+    (('head',), 'head'), (('norm', 'head'), 'layer norms'),
+    (('norm', 'head', 'encoder'), 'fine-tuned weights')])
+def test_words_for_adapters_without_methods(roles, wanted):
+  tree = {**bank_test.base(), 'head': bank_test.make().tuned['head']}
+  tuned, _ = trees.split(tree, lambda path: trees.role(path) in roles)
+  assert adapter_lib.Adapter((), tuned).method == wanted
+
+
+def test_classes():
+  adapter = bank_test.make()
+  assert adapter.classes == ('0', '1')
+  assert dataclasses.replace(adapter, labels=('a', 'b')).classes == ('a', 'b')
+  assert dataclasses.replace(adapter, head_input='tokens').classes == ()
+  with pytest.raises(errors.UserError, match='2 outputs, not 3'):
+    dataclasses.replace(adapter, labels=('a', 'b', 'c')).classes
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda value: value.pop('labels'), "describe an adapter.*'labels'"),
+    (lambda value: value['adapter'].pop('method'), "adapter.*'method'"),
+    (lambda value: value['adapter'].update(method='lorra'), 'mean lora'),
+    (lambda value: value['adapter'].update(method=3), 'describe an adapter'),
+    (lambda value: value.update(adapter=[]), 'describe an adapter'),
+    (lambda value: value.update(format=2), 'not of format 1')])
+def test_damaged_folders(change, message, tmp_path):
+  bank_test.make().save(str(tmp_path))
+  value = saved(tmp_path)
+  change(value)
+  (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
+  with pytest.raises(errors.UserError, match=message):
+    adapter_lib.load(str(tmp_path))
+  with pytest.raises(errors.UserError, match='holds no saved adapter'):
+    adapter_lib.load(str(tmp_path / 'absent'))

@@ -1,0 +1,130 @@
+"""Tests of formats found, shapes read from trees, and repositories fetched."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import exchange
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.downloads import hub
+from adapters_jax.model import base as base_lib
+from adapters_jax import trees
+from tests import tiny
+from tests.adapters import bank_test
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('bottleneck[size=3]', True), ('lora[r=2]', True), ('', True),
+    ('prefix_tuning_flat', True),
+    ('lora[r=2, leave_out=[2]]', True),  # The norms show the last layer.
+])
+def test_the_shape_of_a_base_is_seen_in_an_adapter(text, wanted):
+  adapter = bank_test.make(text or 'lora')
+  if not text:
+    adapter = dataclasses.replace(adapter, methods=())
+  shape = exchange.shape_of(adapter)
+  assert (shape.dim, shape.layers) == (12, 3)
+  bare, _ = trees.split(
+      adapter.tuned, lambda path: trees.role(path) in ('adapter', 'head'))
+  bare = dataclasses.replace(adapter, tuned=bare)
+  if text in ('bottleneck[size=3]', 'lora[r=2]'):
+    assert exchange.shape_of(bare) == shape
+  else:  # Neither norms nor methods need to be in the last layer.
+    with pytest.raises(errors.UserError, match='`base`.*load_base'):
+      exchange.shape_of(bare)
+
+
+def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2, leave_out=[2]]'), base='tiny@01')
+  for name, where in (('seen', ''), ('told', checkpoint)):
+    exchange.write(
+        str(tmp_path / name), adapter, 'adapterhub', checkpoint=where)
+  for file in (adapterhub.CONFIG, adapterhub.WEIGHTS):
+    assert (tmp_path / 'seen' / file).read_bytes() == (
+        tmp_path / 'told' / file).read_bytes()
+
+
+def test_the_pooler_is_of_the_base(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'))
+  with pytest.raises(errors.UserError, match='`base`: the head reads'):
+    exchange.write(str(tmp_path / 'x'), adapter, 'adapterhub')
+  exchange.write(str(tmp_path / 'x'), adapter, 'adapterhub',
+                 checkpoint=checkpoint)
+  base = base_lib.load(checkpoint)
+  back = exchange.read(str(tmp_path / 'x'), base.config)
+  assert (back.labels, back.max_length) == (('no', 'yes'), 40)
+  np.testing.assert_array_equal(
+      back.tuned['pooler']['kernel'], base.params['pooler']['kernel'])
+  texts = ['a good film', 'very dull']
+  np.testing.assert_allclose(
+      prediction.logits(base, back, texts),
+      prediction.logits(base, adapter, texts), atol=1e-6)
+
+
+def test_heads_of_attention_are_of_the_base(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('prefix_tuning_flat[shift_positions=True]'),
+      head_input='pooler')
+  tuned, _ = trees.split(
+      adapter.tuned, lambda path: trees.role(path) != 'norm')
+  adapter = dataclasses.replace(adapter, tuned=tuned)
+  with pytest.raises(errors.UserError, match='`base`'):
+    exchange.write(str(tmp_path / 'x'), adapter, 'peft')
+  exchange.write(str(tmp_path / 'x'), adapter, 'peft', checkpoint=checkpoint)
+  values = json.loads((tmp_path / 'x' / 'adapter_config.json').read_text())
+  assert values['num_attention_heads'] == tiny.CONFIG.heads
+
+
+def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), base='other@01', settings={'seed': 1})
+  exchange.write(str(tmp_path / 'x'), adapter, 'own', checkpoint=checkpoint)
+  base, back = prediction.load(str(tmp_path / 'x'), checkpoint)
+  assert back.base == base.identity and 'seed' not in back.settings
+  assert back.labels == ('0', '1')  # Names for a reader that needs some.
+  exchange.write(str(tmp_path / 'y'), adapter, 'own')
+  assert json.loads((tmp_path / 'y' / 'config.json').read_text())[
+      'config'] == {'seed': 1}
+
+
+def test_a_repository_of_the_hub(checkpoint, tmp_path, monkeypatch):
+  folder = tmp_path / 'snapshots' / 'abc'
+  exchange.write(str(folder), bank_test.make('lora[r=2]'), 'adapterhub')
+  asked = []
+
+  def file(name, path, revision=None):
+    asked.append((name, path, revision))
+    if not (folder / path).exists():
+      raise FileNotFoundError(path)
+    return str(folder / path)
+
+  monkeypatch.setattr(hub, 'file', file)
+  assert exchange.download('owner/name') == str(folder)
+  assert asked[0] == ('owner/name', adapterhub.CONFIG, None)
+  assert {revision for _, _, revision in asked[1:]} == {'abc'}
+  assert {path for _, path, _ in asked} >= set(os.listdir(folder))
+  os.remove(folder / adapterhub.CONFIG)
+  with pytest.raises(errors.UserError, match='`path=owner/name`'):
+    exchange.download('owner/name')
+
+
+@pytest.mark.parametrize('name, content, message', [
+    ('x.npz', 'x', 'cannot be read'), ('adapter_config.json', '{', 'be read'),
+    ('other.txt', '', 'there is no')])
+def test_what_is_no_adapter(name, content, message, tmp_path):
+  (tmp_path / name).write_text(content)
+  path = str(tmp_path / name) if name.endswith('.npz') else str(tmp_path)
+  with pytest.raises(errors.UserError, match=f'`path.*{message}'):
+    exchange.read(path, tiny.CONFIG)
+
+
+def test_an_unknown_format_is_named(tmp_path):
+  with pytest.raises(errors.UserError, match='`format`.*mean peft'):
+    exchange.write(str(tmp_path), bank_test.make(), 'pefd')

@@ -1,0 +1,173 @@
+"""Tests of predictions: groups of a bank, length limits, bases."""
+
+import dataclasses
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import prediction
+from adapters_jax.data import tokenization
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import heads
+from adapters_jax import trees
+from tests import tiny
+from tests.adapters import bank_test
+
+TEXTS = ['a good film', 'very dull', 'the plot ' * 4, 'bad']
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return base_lib.load(checkpoint)
+
+
+def asked(adapter, **changed):
+  """Returns an adapter that answers questions."""
+  return dataclasses.replace(
+      adapter, head_input='tokens', texts=('question', 'context'), **changed)
+
+
+def test_logits_are_those_of_the_model(base):
+  """Compared without batches, padding and compiled steps."""
+  adapter = bank_test.make('lora[r=2]|seq_bn[size=3]')
+  found = prediction.logits(base, adapter, TEXTS, batch_size=3)
+  model = heads.make(tiny.CONFIG, adapter.methods, 2, 'cls')
+  params = trees.overlay(base.params, adapter.tuned)
+  encoded = zip(*tokenization.encode(
+      tokenization.load(base.folder), [(text,) for text in TEXTS], 128))
+  for row, (tokens, segments) in zip(found, encoded, strict=True):
+    mask = jnp.ones((1, len(tokens)), bool)
+    wanted = model.apply(
+        {'params': params}, tokens[None], segments[None], mask)
+    np.testing.assert_allclose(row, wanted[0], atol=2e-6)
+
+
+def test_groups_share_a_batch_where_adapters_stack():
+  bank = {'a': bank_test.make(), 'b': bank_test.make(seed=1),
+          'c': bank_test.make('bottleneck[size=4]'),
+          'd': dataclasses.replace(
+              bank_test.make(), hidden_activation='gelu_tanh'),
+          'e': asked(bank_test.make()), 'f': asked(bank_test.make(seed=1)),
+          'unused': bank_test.make(seed=2)}
+  names = ['b', 'e', 'a', 'c', 'd', 'f', 'b', 'a']
+  assert list(prediction._groups(bank, names, 32)) == [
+      ['b', 'a'], ['e'], ['c'], ['d'], ['f']]
+
+
+def test_large_adapters_are_computed_one_after_another(base, monkeypatch):
+  bank = {'a': bank_test.make(), 'b': bank_test.make(seed=1)}
+  names = ['b', 'a', 'a', 'b']
+  together = prediction.predict(base, bank, TEXTS, names)
+  monkeypatch.setattr(prediction, '_MIXED_BYTES', 1000)
+  monkeypatch.setattr(
+      bank_lib, 'stack', lambda *_: pytest.fail('adapters were stacked'))
+  apart = prediction.predict(base, bank, TEXTS, names)
+  for one, other in zip(together, apart, strict=True):
+    for label, share in one.probabilities.items():
+      assert other.probabilities[label] == pytest.approx(share, abs=1e-6)
+
+
+def test_a_mixed_batch_has_each_adapter_its_own_labels_and_length(base):
+  bank = {'a': dataclasses.replace(bank_test.make(), labels=('x', 'y')),
+          'b': dataclasses.replace(bank_test.make(seed=1), max_length=4)}
+  texts = ['a good film', 'very dull film', 'very dull plot']
+  found = prediction.predict(base, bank, texts, ['a', 'b', 'b'])
+  assert set(found[0].probabilities) == {'x', 'y'}
+  assert set(found[1].probabilities) == {'0', '1'}
+  # Two of its pieces are left, which the last two texts share.
+  assert found[1] == found[2]
+  assert found[1] != prediction.predict(
+      base, dataclasses.replace(bank['b'], max_length=5), [texts[1]])[0]
+
+
+def test_a_bank_of_classes_scores_and_answers(base):
+  bank = {'class': bank_test.make(), 'score': bank_test.make(seed=1),
+          'answer': asked(bank_test.make(seed=2))}
+  head = bank['score'].tuned['head']
+  bank['score'].tuned['head'] = jax.tree.map(lambda leaf: leaf[..., :1], head)
+  pair = ('a plot', 'a good film the very dull plot')
+  texts = [pair, 'a good film', 'a good film']
+  found = prediction.predict(base, bank, texts, ['answer', 'score', 'class'])
+  assert found[0].answer and found[0].answer in pair[1]
+  assert found[0].answer == prediction.answers(
+      base, bank['answer'], [pair])[0]
+  assert found[1].score == pytest.approx(float(prediction.logits(
+      base, bank['score'], texts[1:2])[0, 0]))
+  assert found[2].label in ('0', '1') and found[2].score is None
+
+
+def test_no_texts_give_no_predictions(base):
+  assert prediction.predict(base, bank_test.make(), []) == []
+  assert prediction.predict(base, {'a': bank_test.make()}, [], []) == []
+
+
+def test_the_activation_of_the_training_is_used(base):
+  adapter = bank_test.make()
+  other = dataclasses.replace(adapter, hidden_activation='relu')
+  model = compiled.make_model(base, other)
+  assert model.config.activation == 'relu'
+  assert not np.allclose(
+      prediction.logits(base, other, TEXTS),
+      prediction.logits(base, adapter, TEXTS), atol=1e-3)
+
+
+def test_prompts_leave_room_for_less_text(base):
+  adapter = bank_test.make('prompt_tuning[prompt_length=30, combine=words]')
+  taken = tiny.CONFIG.positions - compiled.max_length(base, adapter)
+  assert taken == adapter.methods[0].positions_taken > 0
+  long = ' '.join(['good'] * 100)
+  assert prediction.logits(base, adapter, [long]).shape == (1, 2)
+  short = dataclasses.replace(adapter, max_length=5)
+  assert compiled.max_length(base, short) == 5
+
+
+def test_a_reloaded_adapter_and_its_base(base, checkpoint, tmp_path):
+  adapter = dataclasses.replace(bank_test.make(), base=base.identity)
+  folder = str(tmp_path / 'ours')
+  adapter.save(folder)
+  loaded = prediction.load(folder, checkpoint)
+  np.testing.assert_array_equal(
+      prediction.logits(*loaded, TEXTS), prediction.logits(
+          base, adapter, TEXTS))
+  with pytest.raises(errors.UserError, match='trained on the folder tiny'):
+    prediction.load(folder)
+  moved = shutil.copytree(checkpoint, tmp_path / 'moved')
+  prediction.load(folder, str(moved))  # The content counts, not the place.
+  tiny.write_checkpoint(str(moved), seed=1)
+  with pytest.raises(errors.UserError, match='is not the base'):
+    prediction.load(folder, str(moved))
+  with pytest.raises(errors.UserError, match='is not the base'):
+    prediction.logits(base_lib.load(str(moved)), adapter, TEXTS)
+  dataclasses.replace(adapter, base='').save(folder)
+  with pytest.raises(errors.UserError, match='does not name its base'):
+    prediction.load(folder)
+
+
+def test_the_precision_of_the_training_is_used(base, checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make(), settings={'precision': 'bfloat16'})
+  adapter.save(str(tmp_path))
+  half, loaded = prediction.load(str(tmp_path), checkpoint)
+  assert half.precision == 'bfloat16'
+  found = prediction.logits(half, loaded, TEXTS)
+  wanted = prediction.logits(base, loaded, TEXTS)
+  np.testing.assert_allclose(found, wanted, atol=0.1)
+  assert np.abs(found - wanted).max() > 0
+
+
+def test_what_does_not_fit_is_named(base):
+  other = bank_test.make('bottleneck[size=4]').tuned
+  with pytest.raises(errors.UserError, match='misshapen.*adapter_'):
+    prediction.logits(
+        base, dataclasses.replace(bank_test.make(), tuned=other), TEXTS)
+  headless, _ = trees.split(
+      bank_test.make().tuned, lambda path: trees.role(path) != 'head')
+  with pytest.raises(errors.UserError, match='no head'):
+    prediction.logits(
+        base, dataclasses.replace(bank_test.make(), tuned=headless), TEXTS)

@@ -1,0 +1,264 @@
+"""Tests of the library's face: the README's program on a tiny base."""
+
+import dataclasses
+import doctest
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import prediction
+from adapters_jax.api import face
+from adapters_jax.data import tasks
+from adapters_jax.runs import console
+from adapters_jax import trees
+from tests import tiny
+
+QUICK = {'buckets': 0, 'batch_size': 16, 'max_length': 12, 'max_steps': 200,
+         'eval_every': 50, 'learning_rate': 3e-2}
+TEXTS = ['a good film', 'very dull', 'the plot', 'great ' * 9, 'bad']
+
+
+def split(seed, size):
+  """Returns a split of sentences whose first word decides the class."""
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, 2, size).astype(np.int32)
+  words = rng.choice(tiny.WORDS[6:11], (size, 4))
+  first = rng.choice(tiny.WORDS[:3], size), rng.choice(tiny.WORDS[3:6], size)
+  texts = [(' '.join([first[1 - label][row], *words[row]]),)
+           for row, label in enumerate(labels)]
+  return tasks.Split(texts, labels)
+
+
+def data(task, data_dir=''):
+  """Stands in for `tasks.load`, which downloads."""
+  del task, data_dir
+  return {'train': split(0, 48), 'dev': split(1, 30), 'test': split(2, 20)}
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def bank(base):
+  """The adapters that the README's program trains, by name."""
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(tasks, 'load', data)
+    film = aj.train(base, 'movie_sentiment', method='houlsby[size=3]', **QUICK)
+    food = aj.train(base, 'amazon_sentiment', method='lora[r=2]', **QUICK)
+    news = aj.train(
+        base, 'nyt_sentiment', method='lora[r=2]', seed=1, **QUICK)
+  return {'film': film, 'food': food, 'news': news}
+
+
+@pytest.fixture(autouse=True)
+def quiet(shown_messages):
+  """Leaves the messages to the logger, as for a user of the library."""
+  console.hide()
+
+
+def test_the_program(base, bank, tmp_path):
+  film = bank['film']
+  assert set(film.scores) == {'dev', 'test'}
+  assert list(film.scores['test']) == ['accuracy', 'f1']
+  assert film.scores['test']['accuracy'] >= 0.8  # One class is half of them.
+  # Per layer 2 * (2 * 3 * 12 + 12 + 3); 7 norms of 24; a head of 26.
+  assert film.trained_params == 3 * 2 * 87 + 7 * 24 + 26
+  assert (film.base, film.labels, film.max_length) == (
+      base.identity, ('negative', 'positive'), 12)
+
+  film.save(str(tmp_path / 'film'))
+  again = aj.load_adapter(str(tmp_path / 'film'), base)
+  assert dataclasses.replace(again, tuned=film.tuned) == film
+  jax.tree.map(np.testing.assert_array_equal, again.tuned, film.tuned)
+  np.testing.assert_array_equal(
+      prediction.logits(base, again, TEXTS),
+      prediction.logits(base, film, TEXTS))
+
+  found, = aj.predict(base, film, TEXTS[:1])
+  assert found.label == max(found.probabilities, key=found.probabilities.get)
+  assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-6)
+  assert repr(found).startswith(f'Prediction(label={found.label!r}, prob')
+
+  folder = str(tmp_path / 'out')
+  merged = aj.merge({'food': bank['food'], 'news': bank['news']}, how='average')
+  notes = aj.export(merged, folder, format='adapterhub')
+  assert 'layer_norms.safetensors' in notes[0]
+  back = aj.load_adapter(folder, base)
+  np.testing.assert_allclose(
+      prediction.logits(base, back, TEXTS),
+      prediction.logits(base, merged, TEXTS), atol=1e-6)
+
+
+def test_the_scores_are_those_of_the_predictions(base, bank):
+  test = data(None)['test']
+  found = aj.predict(base, bank['film'], test.texts)
+  right = [('negative', 'positive')[label] for label in test.labels]
+  accuracy = np.mean([one.label == label for one, label in zip(found, right)])
+  assert bank['film'].scores['test']['accuracy'] == pytest.approx(accuracy)
+
+
+def test_a_bank_of_any_methods_equals_one_by_one(base, bank):
+  names = ['film', 'news', 'food', 'food', 'news']
+  mixed = aj.predict(base, bank, TEXTS, adapters=names)
+  for text, name, found in zip(TEXTS, names, mixed, strict=True):
+    alone, = aj.predict(base, bank[name], [text])
+    assert found.label == alone.label
+    for label, share in alone.probabilities.items():
+      assert found.probabilities[label] == pytest.approx(share, abs=1e-6)
+  assert len({tuple(one.probabilities.values()) for one in mixed}) == 5
+
+
+def test_a_second_call_compiles_nothing(base, bank):
+  names = ['film', 'food', 'news', 'food', 'film']
+  aj.predict(base, bank, TEXTS, adapters=names)
+  steps = [compiled.eval_step(compiled.make_model(base, bank['film'])),
+           compiled.mixed_step(compiled.make_model(base, bank['food']))]
+  programs = [step._cache_size() for step in steps]
+  assert min(programs) >= 1
+  aj.predict(base, bank, TEXTS[::-1], adapters=names[::-1])
+  assert [step._cache_size() for step in steps] == programs
+
+
+def test_examples_in_memory(base):
+  words = [('good', 'fine', 'great')[n % 3] for n in range(12)]
+  others = [('bad', 'poor', 'dull')[n % 3] for n in range(12)]
+  examples = aj.Examples(
+      texts=[f'{word} film' for word in words + others],
+      labels=['praise'] * 12 + ['blame'] * 12)
+  mine = aj.train(base, examples, method='lora[r=2]', **QUICK)
+  assert (mine.labels, mine.task) == (('blame', 'praise'), 'examples')
+  assert set(mine.scores) == {'dev'}
+  found = aj.predict(base, mine, ['a good film'])
+  assert found[0].label in mine.labels
+
+
+def test_scores_of_pairs_and_a_given_test_set(base):
+  pairs = [(f'{a} film', f'{b} plot') for a in tiny.WORDS[:6]
+           for b in tiny.WORDS[:6]]
+  scores = [float(a.split()[0] == b.split()[0]) for a, b in pairs]
+  train = aj.Examples(pairs, scores)
+  adapter = aj.train(
+      base, train, method='norms', dev=train, test=train, **QUICK)
+  assert set(adapter.scores) == {'dev', 'test'}
+  assert adapter.method == 'layer norms' and len(adapter.texts) == 2
+  found, = aj.predict(base, adapter, pairs[:1])
+  assert isinstance(found.score, float)
+  assert found.label is None and found.probabilities is None
+  with pytest.raises(aj.UserError, match=r'`texts\[1\]`: give 2 texts'):
+    aj.predict(base, adapter, [pairs[0], 'a good film'])
+
+
+def test_nothing_is_printed_and_no_global_setting_changes(
+    base, bank, capsys, monkeypatch):
+  before = dict(jax.config.values)
+  monkeypatch.setattr(tasks, 'load', data)
+  aj.train(base, 'movie_sentiment', method='houlsby[size=3]', **QUICK)
+  aj.predict(base, bank['film'], TEXTS)
+  assert dict(jax.config.values) == before
+  assert capsys.readouterr() == ('', '')
+
+
+def test_the_import_is_light_and_names_are_listed():
+  script = (
+      'import sys, adapters_jax as aj; '
+      'heavy = {"jax", "numpy", "flax"} & set(sys.modules); '
+      'assert not heavy, heavy; '
+      'assert set(aj.__all__) <= set(dir(aj)); '
+      'from adapters_jax import errors, UserError; '
+      'assert UserError is errors.UserError')
+  subprocess.run([sys.executable, '-c', script], check=True)
+  with pytest.raises(AttributeError, match='no attribute'):
+    aj.absent
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda base, bank: aj.predict(base, bank['film'], 'A joy.'),
+     'give a list of texts'),
+    (lambda base, bank: aj.predict(base, bank, TEXTS), 'for each of the 5'),
+    (lambda base, bank: aj.predict(base, bank, TEXTS, adapters=['film']),
+     'for each of the 5'),
+    (lambda base, bank: aj.predict(base, bank, ['a'], adapters=['fild']),
+     'mean film'),
+    (lambda base, bank: aj.predict(
+        base, bank['film'], ['a'], adapters=['film']), 'for a bank'),
+    (lambda base, bank: aj.predict(base, bank['film'], [3]), 'as strings'),
+    (lambda base, bank: aj.predict(
+        base, dataclasses.replace(bank['film'], base='other@0'), ['a']),
+     'is not the base'),
+    (lambda base, bank: aj.train(base, 'movi_sentiment'), 'movie_sentiment'),
+    (lambda base, bank: aj.train(base, 'rte', epoch=3), 'mean epochs'),
+    (lambda base, bank: aj.train(base, 'rte', workdir='x'), "'workdir'"),
+    (lambda base, bank: aj.train(base, 'rte', method='lorra'), 'mean lora'),
+    (lambda base, bank: aj.train(
+        base, 'rte', dev=aj.Examples(['a'], ['b'])), 'brings its own'),
+    (lambda base, bank: aj.merge(bank), 'another method'),
+    (lambda base, bank: aj.merge({}), 'no adapter to merge'),
+    (lambda base, bank: aj.merge({'a': bank['food']}, how='ties'),
+     '`base`: how='),
+    (lambda base, bank: aj.merge({'a': bank['food']}, how='tie'), 'mean ties'),
+    (lambda base, bank: aj.merge(
+        {'a': bank['food'], 'b': dataclasses.replace(
+            bank['news'], labels=('x', 'y'))}), 'has the classes'),
+    (lambda base, bank: aj.export(bank['film'], 'x', format='pefd'),
+     'mean peft'),
+    (lambda base, bank: aj.export(bank['food'], 'x', format='peft'),
+     '`head_input'),
+])
+def test_what_is_wrong_is_named(call, message, base, bank):
+  with pytest.raises(aj.UserError, match=message) as error:
+    call(base, bank)
+  assert '--' not in str(error.value) and '\n' not in str(error.value)
+
+
+def test_files_of_other_libraries_need_the_base(base, bank, tmp_path):
+  folder = str(tmp_path / 'out')
+  aj.export(bank['food'], folder, format='adapterhub', base=base)
+  with pytest.raises(aj.UserError, match='`base`:.*load_base'):
+    aj.load_adapter(folder)
+  with pytest.raises(aj.UserError, match='neither a folder'):
+    aj.load_adapter(os.path.join(folder, 'absent'))
+
+
+def test_ways_to_merge(base, bank):
+  pair = {name: bank[name] for name in ('food', 'news')}
+  merged = {how: aj.merge(pair, how=how, base=base)
+            for how in ('average', 'linear', 'ties', 'dare')}
+  merged['rank'] = aj.merge(pair, rank=3, base=base)
+  assert merged['rank'].method == 'lora[r=3, alpha=3]'
+  for adapter in merged.values():
+    assert adapter.task == 'amazon_sentiment+nyt_sentiment'
+    assert adapter.scores == {}
+    assert np.isfinite(prediction.logits(base, adapter, TEXTS)).all()
+  # Weights of 1/2 are an average; the base cancels out of it.
+  plain = aj.merge(pair)
+  for other in (merged['average'], merged['linear']):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+                 plain.tuned, other.tuned)
+  leaf = 'encoder/layer_0/attention/adapter_query_0/a'
+  flat = [trees.flatten(adapter.tuned)[leaf]
+          for adapter in (plain, bank['food'], bank['news'])]
+  np.testing.assert_allclose(flat[0], (flat[1] + flat[2]) / 2, atol=1e-7)
+
+
+def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
+  monkeypatch.setattr(tasks, 'load', data)
+  monkeypatch.chdir(tmp_path)
+  names = {'aj': aj, 'base': base, **bank}
+  ran = 0
+  for function in (face.train, face.merge, face.export, face.load_adapter,
+                   prediction.predict, face.Examples):
+    for test in doctest.DocTestFinder(recurse=False).find(
+        function, globs=dict(names)):
+      result = doctest.DocTestRunner(
+          optionflags=doctest.ELLIPSIS).run(test)
+      assert result.failed == 0
+      ran += result.attempted
+  assert ran >= 10

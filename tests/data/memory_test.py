@@ -1,0 +1,79 @@
+"""Tests of examples in memory."""
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.data import memory
+
+
+def test_classes_are_sorted_and_a_tenth_is_held_out():
+  texts = [f'text {n}' for n in range(40)]
+  labels = ['b', 'a', 'c', 'a'] * 10
+  task, splits = memory.to_task(memory.Examples(texts, labels))
+  assert (task.labels, task.texts) == (('a', 'b', 'c'), ('text',))
+  assert task.metrics == ('accuracy', 'macro_f1')
+  assert {name: len(split) for name, split in splits.items()} == {
+      'train': 36, 'dev': 4}
+  # Every example is in one split, with its own label.
+  found = {}
+  for split in splits.values():
+    for (text,), label in zip(split.texts, split.labels, strict=True):
+      found[text] = task.labels[label]
+  assert found == dict(zip(texts, labels))
+  again = memory.to_task(memory.Examples(texts, labels))[1]
+  assert again['dev'].texts == splits['dev'].texts
+  assert splits['dev'].texts != [(text,) for text in texts[-4:]]
+
+
+def test_integers_are_classes_in_their_order():
+  task, splits = memory.to_task(memory.Examples(
+      ['a', 'b', 'c', 'd'], np.array([10, 9, 10, 2])),
+      dev=memory.Examples(['e'], [9]))
+  assert task.labels == ('2', '9', '10')
+  np.testing.assert_array_equal(splits['train'].labels, [2, 1, 2, 0])
+  assert splits['train'].labels.dtype == np.int32
+  np.testing.assert_array_equal(splits['dev'].labels, [1])
+  task, _ = memory.to_task(memory.Examples(['a', 'b'], [True, False]))
+  assert task.labels == ('False', 'True')
+
+
+def test_floats_are_scores_and_pairs_are_pairs():
+  pairs = [('a', 'b'), ['c', 'd']]
+  examples = memory.Examples(pairs, [0.5, np.float32(2)])
+  task, splits = memory.to_task(examples, examples, examples)
+  assert (task.labels, len(task.texts), task.outputs) == ((), 2, 1)
+  assert task.metrics == ('spearman', 'pearson')
+  assert list(splits) == ['train', 'dev', 'test']
+  assert splits['test'].texts == [('a', 'b'), ('c', 'd')]
+  np.testing.assert_array_equal(
+      splits['test'].labels, np.array([0.5, 2], np.float32))
+
+
+@pytest.mark.parametrize('texts, labels, message', [
+    ('text', ['a'] * 4, 'a list of texts'),
+    (['a'], [], 'there are 0 for 1'),
+    ([], [], 'no example'),
+    (['a', ('b', 'c')], ['x', 'y'], r'`texts\[1\]`'),
+    ([('a', 'b', 'c')], ['x'], r'`texts\[0\]`'),
+    (['a', 3], ['x', 'y'], r'`texts\[1\]`'),
+])
+def test_wrong_examples(texts, labels, message):
+  with pytest.raises(errors.UserError, match=message):
+    memory.Examples(texts, labels)
+
+
+@pytest.mark.parametrize('train, dev, message', [
+    ((['a'], ['x']), None, 'two examples'),
+    ((['a', 'b'], ['x', 'x']), None, "all are 'x'"),
+    ((['a', 'b'], ['x', 1]), None, 'strings for all'),
+    ((['a', 'b'], [1.0, 'x']), None, 'strings for all'),
+    ((['a', 'b'], ['x', None]), None, 'strings for all'),
+    ((['a', 'b'], ['x', 'y']), (['c'], ['z']), "`dev`.*'z' does not occur"),
+    ((['a', 'b'], ['x', 'y']), ([('c', 'd')], ['x']), '`dev`.*2 texts'),
+    ((['a', 'b'], [0.1, 0.2]), (['c'], ['x']), 'scores must be floats'),
+])
+def test_splits_that_do_not_fit(train, dev, message):
+  with pytest.raises(errors.UserError, match=message):
+    memory.to_task(memory.Examples(*train),
+                   None if dev is None else memory.Examples(*dev))

@@ -1,0 +1,67 @@
+"""Tests of loaded bases and their identity."""
+
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import errors
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax import trees
+from tests import tiny
+
+
+def test_a_base_is_its_checkpoint(checkpoint):
+  base = base_lib.load(checkpoint)
+  assert (base.checkpoint, base.folder) == (checkpoint, checkpoint)
+  assert base.config == tiny.CONFIG
+  wanted = trees.flatten(pretrained.load_base(checkpoint))
+  found = trees.flatten(base.params)
+  assert list(found) == list(wanted) and 'pooler/kernel' in found
+  for path, leaf in wanted.items():
+    np.testing.assert_array_equal(found[path], leaf, path)
+  assert base.total_params == sum(leaf.size for leaf in wanted.values())
+  assert 'Array' not in repr(base)
+
+
+def test_identity_is_that_of_records(checkpoint, tmp_path):
+  config = dataclasses.replace(config_lib.Config(), checkpoint=checkpoint)
+  name = base_lib.identity(checkpoint)
+  assert name == config_lib.portable(config)['checkpoint']
+  assert base_lib.identity('minilm-l6') == 'minilm-l6'
+  moved = shutil.copytree(checkpoint, tmp_path / 'moved')
+  assert base_lib.identity(str(moved)) == f'moved@{name.split("@")[1]}'
+  assert base_lib.same(base_lib.identity(str(moved)), name)
+  tiny.write_checkpoint(str(moved), seed=1)  # The content changes.
+  assert not base_lib.same(base_lib.identity(str(moved)), name)
+
+
+def test_a_checkpoint_without_a_pooler(checkpoint, tmp_path):
+  folder = shutil.copytree(checkpoint, tmp_path / 'bare')
+  path = os.path.join(folder, 'model.safetensors')
+  tensors = safetensors_numpy.load_file(path)
+  safetensors_numpy.save_file(
+      {name: leaf for name, leaf in tensors.items() if 'pooler' not in name},
+      path)
+  assert 'pooler' not in base_lib.load(str(folder)).params
+
+
+def test_bfloat16_casts_the_parameters(checkpoint):
+  base = base_lib.load(checkpoint, 'bfloat16')
+  assert {leaf.dtype.name for leaf in trees.flatten(base.params).values()} == {
+      'bfloat16'}
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (('minilm-l',), 'minilm-l6'), (('minilm-l6', 'float16'), '`precision`'),
+    (('empty',), 'config.json')])
+def test_what_cannot_be_loaded(arguments, message, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  os.mkdir('empty')
+  with pytest.raises(errors.UserError, match=message):
+    base_lib.load(*arguments)
