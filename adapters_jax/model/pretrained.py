@@ -75,17 +75,17 @@ def read_config(folder: str) -> encoder.BertConfig:
       values = json.load(file)
   except (OSError, ValueError) as error:
     raise errors.UserError(
-        f'--checkpoint: cannot read {path} ({error}); give a folder with '
+        f'`checkpoint`: cannot read {path} ({error}); give a folder with '
         'config.json and model.safetensors') from error
   for field, wanted in (
       ('model_type', 'bert'), ('position_embedding_type', 'absolute')):
     if values.get(field, wanted) != wanted:
       raise errors.UserError(
-          f'--checkpoint: {path} has {field} {values[field]!r}; only '
+          f'`checkpoint`: {path} has {field} {values[field]!r}; only '
           f'{wanted!r} is supported')
   activation = values.get('hidden_act', 'gelu')
   if activation not in _ACTIVATIONS:
-    raise errors.unknown(f'--checkpoint: hidden_act in {path}', activation,
+    raise errors.unknown(f'`checkpoint`: hidden_act in {path}', activation,
                           _ACTIVATIONS)
   try:
     return encoder.BertConfig(
@@ -101,7 +101,7 @@ def read_config(folder: str) -> encoder.BertConfig:
         attention_dropout=values.get('attention_probs_dropout_prob', 0.1),
         norm_epsilon=values.get('layer_norm_eps', 1e-12))
   except KeyError as error:
-    raise errors.UserError(f'--checkpoint: {path} has no {error}') from error
+    raise errors.UserError(f'`checkpoint`: {path} has no {error}') from error
 
 
 def config_of(checkpoint: str) -> encoder.BertConfig:
@@ -117,7 +117,7 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if os.path.isdir(checkpoint):
     return read_config(checkpoint)
   if difflib.get_close_matches(checkpoint, CHECKPOINTS, cutoff=0.7):
-    raise errors.unknown('--checkpoint', checkpoint, CHECKPOINTS)
+    raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
   return read_config(os.path.dirname(hub.config(checkpoint)))
 
 
@@ -217,7 +217,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
     tensors = safetensors_numpy.load_file(path)
   except Exception as error:  # The library raises its own and OSErrors.
     raise errors.UserError(
-        f'--checkpoint: cannot read {path} ({error})') from error
+        f'`checkpoint`: cannot read {path} ({error})') from error
   tree = from_hugging_face(tensors)
   if not pooler:
     tree.pop('pooler', None)

@@ -1,7 +1,7 @@
 """The frozen lower layers, computed once for a data set.
 
 Where nothing is trained below some layer, what enters it is the same in every
-epoch, but for dropout. `--cache_frozen` computes it without dropout, keeps it
+epoch, but for dropout. `cache_frozen` computes it without dropout, keeps it
 on the host as float32 (an example at its own length), and trains and evaluates
 the rest of the model on it. The parameters and their paths are those of the
 whole model, so that the saved adapter is an ordinary one.
@@ -62,9 +62,9 @@ def check(
   """Raises UserError if every layer must be computed at each step."""
   if not first_layer(select, methods, layers):
     raise errors.UserError(
-        '--cache_frozen: the embeddings or the lowest layer are trained or '
+        '`cache_frozen`: the embeddings or the lowest layer are trained or '
         'adapted, so that nothing can be kept; restrict what is, as with '
-        '--adapter_layers=4-5 --norm_layers=same, --tune=top_k or --tune=head')
+        '`adapter_layers=4-5` `norm_layers=same`, `tune=top_k` or `tune=head`')
 
 
 def above(model: Any, first: int) -> Any:
@@ -101,9 +101,9 @@ def cached(
   free = psutil.virtual_memory().available
   if size > free:
     raise errors.UserError(
-        f'--cache_frozen: {size / 1e9:.1f} GB of hidden states do not fit the '
+        f'`cache_frozen`: {size / 1e9:.1f} GB of hidden states do not fit the '
         f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
-        'fewer --train_examples or a lower --max_length')
+        'fewer `train_examples` or a lower `max_length`')
   print(f'below layer {first} of {config.layers} nothing is trained: computing '
         f'{rows:,} hidden states once, without dropout; {size / 1e6:,.1f} MB')
   start = time.perf_counter()

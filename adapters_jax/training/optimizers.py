@@ -73,7 +73,7 @@ def select_head(layers: int, **_: Any) -> Select:
   return lambda path: trees.role(path) == 'head'
 
 
-# `--tune` names one of these: select(path) of a model with so many layers.
+# `tune` names one of these: select(path) of a model with so many layers.
 TUNE = {
     'adapters': select_adapters,
     'full': select_full,
@@ -177,7 +177,7 @@ def scale_by_uncorrected_adam(
   return optax.GradientTransformation(init, update)
 
 
-# `--optimizer` names one of these: (scales gradients, the rate's shape).
+# `optimizer` names one of these: (scales gradients, the rate's shape).
 OPTIMIZERS = {
     'adam': (optax.scale_by_adam, warmup_linear),
     'adapter_bert': (scale_by_uncorrected_adam, warmup_drop),

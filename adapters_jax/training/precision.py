@@ -7,13 +7,13 @@
 | TPU | float32 by six bfloat16 passes | one bfloat16 pass | bfloat16 |
 
 JAX's own default for float32 products is TF32 on NVIDIA and bfloat16 on a TPU;
-`--precision=float32` asks for real float32 everywhere, so that a number is the
+`precision=float32` asks for real float32 everywhere, so that a number is the
 same number on every device up to rounding.
 
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
 is used where the attention weights are not dropped: in every evaluation, and in
-training with --dropout=0. Everywhere else attention is plain einsum and
+training with `dropout=0`. Everywhere else attention is plain einsum and
 softmax, which XLA fuses.
 """
 

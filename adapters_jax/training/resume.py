@@ -64,7 +64,7 @@ class Resume:
     if not all(jax.tree.leaves(same)):
       raise errors.UserError(
           f'the state in {self._manager.directory} is of another model; give '
-          'another --workdir')
+          'another `workdir`')
     # Fresh buffers, which the step may donate.
     return jax.tree.map(jnp.copy, progress), restored['extra']
 

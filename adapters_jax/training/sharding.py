@@ -52,22 +52,22 @@ def start(coordinator: str, processes: int, process: int) -> None:
   if not coordinator:
     if processes or process >= 0:
       raise errors.UserError(
-          '--processes and --process go with --coordinator=host:port')
+          '`processes` and `process` go with `coordinator=host:port`')
     return
   if coordinator == 'auto':
     try:
       jax.distributed.initialize()
     except ValueError as error:
       raise errors.UserError(
-          f'--coordinator=auto: found no cluster here ({error}); give '
-          '--coordinator=host:port, --processes and --process') from error
+          f'`coordinator=auto`: found no cluster here ({error}); give '
+          '`coordinator=host:port`, `processes` and `process`') from error
     return
   if not re.fullmatch(r'.+:\d+', coordinator):
     raise errors.UserError(
-        f"--coordinator={coordinator}: give host:port, or 'auto'")
+        f"`coordinator={coordinator}`: give host:port, or 'auto'")
   if not 0 <= process < processes:
     raise errors.UserError(
-        f'--process={process} --processes={processes}: number the processes '
+        f'`process={process}` `processes={processes}`: number the processes '
         'from 0 and say how many there are')
   jax.distributed.initialize(coordinator, processes, process)
 
@@ -123,7 +123,7 @@ def parse_mesh(text: str, devices: int) -> dict[str, int]:
     if (name not in AXES or name in sizes
         or (colon and not (size.isdecimal() and int(size)))):
       raise errors.UserError(
-          f"--mesh={text}: not of the form 'data', 'data:8' or "
+          f"`mesh={text}`: not of the form 'data', 'data:8' or "
           "'data:4,fsdp:2'")
     sizes[name] = int(size) if colon else 0
   open_axes = [name for name, size in sizes.items() if not size]
@@ -132,7 +132,7 @@ def parse_mesh(text: str, devices: int) -> dict[str, int]:
     sizes[open_axes[0]] = devices // taken
   elif open_axes or taken != devices:
     raise errors.UserError(
-        f'--mesh={text}: does not fit {devices} device'
+        f'`mesh={text}`: does not fit {devices} device'
         f'{"s" * (devices != 1)}; the sizes must multiply to that number, and '
         'one axis may go without a size')
   return sizes
@@ -155,9 +155,9 @@ def make_mesh(
   devices = list(jax.devices() if devices is None else devices)
   sizes = parse_mesh(text, len(devices))
   if batch_size % (len(devices) * accumulate):
-    parts = f' in {accumulate} parts (--accumulate)' if accumulate > 1 else ''
+    parts = f' in {accumulate} parts (`accumulate`)' if accumulate > 1 else ''
     raise errors.UserError(
-        f'--mesh={text}: a batch of {batch_size} (--batch_size){parts} does '
+        f'`mesh={text}`: a batch of {batch_size} (`batch_size`){parts} does '
         f'not split over {len(devices)} devices; give a multiple of '
         f'{len(devices) * accumulate}')
   return jax.sharding.Mesh(

@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
 from adapters_jax.runs import records
 
-RECORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'results')
+RECORDS = os.path.abspath(
+    os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
 # Settings in which all runs of a task in one figure agree, whatever they are.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
@@ -24,7 +26,8 @@ DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
         'test_file', 'text_columns', 'label_column', 'file_task')
 _DEFAULTS = {
     name: value for name, value in dataclasses.asdict(
-        config_lib.Config()).items() if name not in config_lib.PATHS}
+        config_lib.Config()).items()
+    if name not in options.marked(config_lib.Config, 'where')}
 _COLUMNS = (
     *_DEFAULTS, 'metric', 'score', 'test', 'trained', 'total', 'minutes')
 

@@ -53,7 +53,7 @@ class LocalGlueTest(parameterized.TestCase):
     np.testing.assert_array_equal(splits['train'].labels, train)
     np.testing.assert_array_equal(splits['dev'].labels, dev)
     np.testing.assert_array_equal(splits['test'].labels, [-1, -1])
-    self.assertFalse(splits['test'].labelled)
+    self.assertTrue(np.all(splits['test'].labels == -1))
     self.assertIn(raw_glue.QUOTE, splits['train'].texts[0][0])
     self.assertLen(splits['train'].texts[0], len(task.texts))
 
@@ -107,7 +107,7 @@ class LocalGlueTest(parameterized.TestCase):
 
   def test_no_folder_at_all(self):
     os.makedirs(self.folder + '/none', exist_ok=True)
-    with self.assertRaisesRegex(errors.UserError, '--raw: .*none of the fold'):
+    with self.assertRaisesRegex(errors.UserError, '`raw`: .*none of the fold'):
       prepare_all(self.folder + '/none', self.folder + '/none_data')
 
   def test_incomplete_rows_are_counted(self):

@@ -101,7 +101,7 @@ class StringsTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ({'adapter_config': 'huolsby'}, 'mean houlsby'),
-      ({'adapter_config': 'lora', 'adapter_size': 8}, '--adapter_size'),
+      ({'adapter_config': 'lora', 'adapter_size': 8}, '`adapter_size'),
       ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
       ({'adapter_config': 'prompt_tuning[combine=words]',
         'max_length': 505}, '502 positions'),
@@ -116,7 +116,7 @@ class StringsTest(parameterized.TestCase):
                      strings.parse('mam[prefix_length=3]'))
     self.assertEqual(
         setup.adapter_configs(config_lib.Config(), 2),
-        (bottleneck.Bottleneck(layers=(0, 1)),))
+        (bottleneck.Bottleneck(layers=None),))
 
   def test_layers_beyond_the_model(self):
     with self.assertRaisesRegex(errors.UserError, 'no layer 2.*2 layers'):

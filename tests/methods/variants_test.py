@@ -144,7 +144,7 @@ class VariantsTest(parameterized.TestCase):
   def test_batch_norm_does_not_take_a_batch_in_parts(self):
     config = config_lib.Config(
         adapter_config='bottleneck[inner_norm=batch]', accumulate=2)
-    with self.assertRaisesRegex(errors.UserError, '--accumulate=2: batch'):
+    with self.assertRaisesRegex(errors.UserError, '`accumulate=2`: batch'):
       setup.check(config, 'test')
 
 

@@ -57,18 +57,18 @@ class MeshTest(parameterized.TestCase):
   @parameterized.parameters(
       'model:8', 'data:0', 'data:x', '', 'data:4,data:2', 'data:', 'data:-1')
   def test_other_forms_name_the_flag(self, text):
-    with self.assertRaisesRegex(errors.UserError, f'^--mesh={text}: not of'):
+    with self.assertRaisesRegex(errors.UserError, f'^`mesh={text}`: not of'):
       sharding.parse_mesh(text, 8)
 
   @parameterized.parameters('data:4', 'data:16', 'data:3,fsdp', 'data,fsdp')
   def test_another_number_of_devices_names_the_flag(self, text):
     with self.assertRaisesRegex(
-        errors.UserError, f'^--mesh={text}: does not fit 8 devices'):
+        errors.UserError, f'^`mesh={text}`: does not fit 8 devices'):
       sharding.parse_mesh(text, 8)
 
   def test_a_batch_that_does_not_split_names_the_flag(self):
     with self.assertRaisesRegex(
-        errors.UserError, '^--mesh=data: a batch of 6 .* over 4 devices; '
+        errors.UserError, '^`mesh=data`: a batch of 6 .* over 4 devices; '
         'give a multiple of 4$'):
       sharding.make_mesh('data', 6, [None] * 4)
     with self.assertRaisesRegex(errors.UserError, 'in 3 parts .* of 12$'):
@@ -89,11 +89,11 @@ class MeshTest(parameterized.TestCase):
 class StartTest(parameterized.TestCase):
 
   @parameterized.parameters(
-      ('', 2, -1, '--processes and --process go with'),
-      ('', 0, 0, '--processes and --process go with'),
-      ('localhost', 2, 0, '--coordinator=localhost: give host:port'),
-      ('localhost:12', 2, 2, '--process=2 --processes=2'),
-      ('localhost:12', 0, -1, '--process=-1 --processes=0'),
+      ('', 2, -1, '`processes` and `process` go with'),
+      ('', 0, 0, '`processes` and `process` go with'),
+      ('localhost', 2, 0, '`coordinator=localhost`: give host:port'),
+      ('localhost:12', 2, 2, '`process=2` `processes=2`'),
+      ('localhost:12', 0, -1, '`process=-1` `processes=0`'),
   )
   def test_contradicting_flags(self, coordinator, processes, process, message):
     with self.assertRaisesRegex(errors.UserError, message):
@@ -103,7 +103,7 @@ class StartTest(parameterized.TestCase):
     initialize = mock.Mock(side_effect=ValueError('no address'))
     with mock.patch.object(jax.distributed, 'initialize', initialize):
       with self.assertRaisesRegex(
-          errors.UserError, '--coordinator=auto: found no cluster'):
+          errors.UserError, '`coordinator=auto`: found no cluster'):
         sharding.start('auto', 0, -1)
     initialize.assert_called_once_with()
 

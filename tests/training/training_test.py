@@ -170,14 +170,15 @@ class TrainingTest(parameterized.TestCase):
     bad = {**tiny.random_batch(), 'weights': np.full(4, np.nan, np.float32)}
     saved = []
     with self.assertRaisesRegex(
-        errors.UserError, r'nan.*step 2, with learning rate 0\.2.*--learn'):
+        errors.UserError, r'nan.*step 2, with learning rate 0\.2.*`learn'):
       loop.fit(
           step_fn,
           loop.init_progress(
               steps_lib.init_state(tuned, tx, jax.random.key(0))),
           base, lambda step: bad if step == 2 else tiny.random_batch(),
           steps=9, eval_every=9, evaluate=lambda tree, step: 0.0,
-          save=saved.append, rate_at=lambda step: step / 10)
+          save=saved.append, check=lambda step, values: loop.demand_finite(
+              step, values, step / 10))
     self.assertEmpty(saved)
 
   def test_training_another_task_leaves_the_first_ones_logits(self):
