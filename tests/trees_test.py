@@ -66,9 +66,9 @@ class TreesTest(parameterized.TestCase):
     self.assertEqual(trees.layer_of('encoder/layer_11/ffn_norm/bias'), 11)
     self.assertIsNone(trees.layer_of('embeddings/norm/bias'))
 
-  def test_matching_and_count(self):
-    select = trees.matching(r'/y$', r'^b')
-    self.assertEqual(trees.count(trees.split(TREE, select)[0]), 14)
+  def test_count_of_a_part(self):
+    selected, _ = trees.split(TREE, lambda path: path in ('a/y', 'b'))
+    self.assertEqual(trees.count(selected), 14)
 
   def test_check_same_lists_every_kind_of_problem(self):
     found = {'a': {'x': np.zeros(4), 'q': np.zeros(1)}, 'b': np.zeros(4)}

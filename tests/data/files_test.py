@@ -48,8 +48,8 @@ class FilesTest(parameterized.TestCase):
       ('a.tsv', 'sentence\tlabel\na\tb\tc\n', 'line 2: 3 columns.*has 2'),
       ('a.csv', 'sentence,label\na\n', 'line 2: the row does not have the 2'),
       ('a.csv', 'sentence,label\na,b,c\n', 'line 2'),
-      ('a.tsv', 'text\tlabel\na\tb\n', "no column 'sentence'.*--text_columns"),
-      ('a.tsv', 'sentence\ty\na\tb\n', "no column 'label'.*--label_column"),
+      ('a.tsv', 'text\tlabel\na\tb\n', "no column 'sentence'.*`text_columns`"),
+      ('a.tsv', 'sentence\ty\na\tb\n', "no column 'label'.*`label_column`"),
       ('a.tsv', 'sentence\tlabel\na\t \n', 'line 2: the label is empty'),
       ('a.jsonl', '{"sentence": "a", "label": "b"}\n{oops\n', 'line 2: not JS'),
       ('a.jsonl', '[1]\n', 'line 1: a JSON object'))

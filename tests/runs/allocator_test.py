@@ -15,8 +15,8 @@ import os, sys
 from adapters_jax.runs import allocator
 print('pid', os.getpid(), sys.argv[1:], os.environ.get('GLIBC_TUNABLES'))
 sys.stdout.flush()
-pages.wanted = lambda environment: 'GLIBC_TUNABLES' not in environment
-pages.start_anew()
+allocator.wanted = lambda environment: 'GLIBC_TUNABLES' not in environment
+allocator.start_anew()
 """
 
 # Ten large pieces one after the other, the first of which does not count.

@@ -97,7 +97,7 @@ class WorkdirsTest(parameterized.TestCase):
   def test_unfinished_needs_resume(self):
     with workdirs.claimed(self.config, 'glue') as folder:
       self.assertIsNone(workdirs.finished(folder))
-    with self.assertRaisesRegex(errors.UserError, 'unfinished.*--resume'):
+    with self.assertRaisesRegex(errors.UserError, 'unfinished.*`resume`'):
       workdirs.check(self.config, 'glue')
     workdirs.check(self.replace(resume=True), 'glue')
 

@@ -105,5 +105,5 @@ def test_a_signal_to_one_stops_both_and_one_process_goes_on(
   out, _ = finish(first, second, status=130)
   assert re.search(r'stopped after [0-5] of 6 steps; the state is saved', out)
   out, = finish(start(workdir, checkpoint, own_files, resume=True))
-  assert 'going on from step' in out
+  assert 'continuing from step' in out
   check_equal(read(workdir), alone)
