@@ -123,7 +123,7 @@ def activate(
   return model, trees.overlay(base, adapter.tuned)
 
 
-def signature(adapter: adapter_lib.Adapter) -> Hashable:
+def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
   """Returns a key that is equal for adapters which `stack` can stack."""
   shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
                  for path, leaf in trees.flatten(adapter.tuned).items())

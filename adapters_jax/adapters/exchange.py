@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from typing import Any
 
 import numpy as np
 
@@ -165,7 +166,8 @@ def write(
     _write_own(path, adapter, checkpoint)
     return []
   if form == 'adapter_bert':
-    np.savez(path, **adapter_bert.to_variables(adapter))
+    variables: dict[str, Any] = adapter_bert.to_variables(adapter)
+    np.savez(path, **variables)
     return []
   if '@' not in adapter.base:
     checkpoint = checkpoint or adapter.base

@@ -255,7 +255,7 @@ def mixed_logits(
 
 def answers(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
-    texts: Sequence[tuple[str, str]], batch_size: int = 32,
+    texts: Sequence[Sequence[str]], batch_size: int = 32,
 ) -> list[str]:
   """Finds the best answer in each paragraph.
 

@@ -77,13 +77,13 @@ def parse_layers(text: str, layers: int | None, name: str) -> tuple[int, ...]:
     if not first.isdecimal() or (dash and not last.isdecimal()):
       raise errors.UserError(
           f"`{name}`: {text!r} is not of the form 'all', 'none' or '0-5,8'")
-    first, last = int(first), int(last if dash else first)
-    if first > last:
+    start, end = int(first), int(last if dash else first)
+    if start > end:
       raise errors.UserError(
           f'`{name}`: the range {part.strip()} runs backwards')
-    if layers is not None and last >= layers:
+    if layers is not None and end >= layers:
       raise errors.UserError(
-          f'`{name}`: there is no layer {last}; the model has {layers} layers, '
+          f'`{name}`: there is no layer {end}; the model has {layers} layers, '
           f'numbered 0 to {layers - 1}')
-    chosen.update(range(first, last + 1))
+    chosen.update(range(start, end + 1))
   return tuple(sorted(chosen))

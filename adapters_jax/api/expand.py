@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import os
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.analysis import tables
@@ -48,7 +49,7 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
   Raises:
     errors.UserError: no train or dev file, or two of one split.
   """
-  found = {}
+  found: dict[str, Any] = {}
   for split in ('train', 'dev', 'test'):
     paths = [os.path.join(folder, split + form) for form in _FORMATS]
     paths = [path for path in paths if os.path.isfile(path)]

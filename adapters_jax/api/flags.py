@@ -18,7 +18,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 
-_DEFINE = {
+_DEFINE: dict[Any, Callable[..., Any]] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,

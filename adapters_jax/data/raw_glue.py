@@ -51,7 +51,8 @@ class _Files:
   download_and_extract = download
 
 
-class LocalGlue(glue.Glue, skip_registration=True):
+class LocalGlue(  # type: ignore[call-arg]  # TFDS has no types.
+    glue.Glue, skip_registration=True):
   """The `glue` builder on a raw folder, without the splits that lack files."""
   name = 'glue'
 

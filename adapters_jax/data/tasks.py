@@ -266,7 +266,7 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
       for name, source in task.splits if source in builder.info.splits}
 
 
-def _read(source: Sequence[dict[str, object]], task: Task) -> Split:
+def _read(source: Sequence[dict[str, Any]], task: Task) -> Split:
   """Reads the examples of a split, sorted by their index.
 
   Args:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from typing import Any
 import zipfile
 
 import filelock
@@ -191,7 +192,7 @@ def _unpack(archive: str, asset: Asset, folder: str) -> None:
   with contextlib.ExitStack() as closing:
     if asset.source:
       opened = closing.enter_context(tarfile.open(archive))
-      read: Callable[[str], object] = opened.extractfile
+      read: Callable[[str], Any] = opened.extractfile
     else:
       opened = closing.enter_context(zipfile.ZipFile(archive))
       read = opened.open

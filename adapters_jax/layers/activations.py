@@ -1,5 +1,6 @@
 """Activations of adapters and feed-forward sublayers."""
 
+from collections.abc import Callable
 import functools
 
 import flax.linen as nn
@@ -34,7 +35,7 @@ def _(primals, tangents):
 
 # All have f(0) = 0. Runs of a vmapped group have bottlenecks padded with zeros
 # to a common size, which must not change their outputs.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     'gelu': gelu,
     'gelu_tanh': functools.partial(nn.gelu, approximate=True),
     'relu': nn.relu,

@@ -23,6 +23,7 @@ uniform_fan_in = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 uniform_he = nn.initializers.variance_scaling(2, 'fan_in', 'uniform')
 
 
+@dataclasses.dataclass(frozen=True)
 class Method(codec.Codec):
   """Interface of an adapter method: config, module and codec.
 

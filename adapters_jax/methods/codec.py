@@ -70,6 +70,11 @@ class Codec:
   peft_layouts: ClassVar[Mapping[str, str]] = {}
   peft_targets: ClassVar[tuple[str, ...]] = ('target_modules',)
 
+  # Fields of the methods whose AdapterHub words name them.
+  sites: tuple[str, ...]
+  activation: str
+  absent: Callable[[int], list[int]]
+
   def words(self) -> set[str]:
     """Returns the words that set a field: ours and AdapterHub's."""
     return {*names_of(self), *self.adapterhub_words, *self.adapterhub_switches}
@@ -246,7 +251,7 @@ class Codec:
     return places.from_layout(self.peft_layouts.get(where.name), tensor, shape)
 
 
-def names_of(method: Codec | type[Codec]) -> set[str]:
+def names_of(method: Any) -> set[str]:
   """Returns the names of a method's fields."""
   return {field.name for field in dataclasses.fields(method)}
 

@@ -230,8 +230,7 @@ def _uniform(scale):
       key, shape, minval=-scale, maxval=scale)
 
 
-_FIELDS = dict(
+COMPACTER = Compacter(
     size=None, reduction_factor=32, activation='gelu', init='bert')
-COMPACTER = Compacter(**_FIELDS)
-COMPACTER_PLUS = Compacter(
-    **_FIELDS, sites=('ffn_output',), original_ln_before=True)
+COMPACTER_PLUS = dataclasses.replace(
+    COMPACTER, sites=('ffn_output',), original_ln_before=True)

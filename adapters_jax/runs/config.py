@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import os
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import options
@@ -240,7 +241,7 @@ def _check_together(config: Config) -> None:
             '[FIELD=VALUE]')
 
 
-def task_of(values: dict[str, object]) -> str:
+def task_of(values: dict[str, Any]) -> str:
   """Returns the name of a task in folders and tables.
 
   Own data is named after its training file, or by a `task` that is not the
@@ -267,7 +268,7 @@ def _content_hash(path: str) -> str:
   return _hash_of(path, stat.st_size, stat.st_mtime_ns)
 
 
-def portable(config: Config) -> dict[str, object]:
+def portable(config: Config) -> dict[str, Any]:
   """Returns the settings without places; files are named with a hash."""
   values = dataclasses.asdict(config)
   for name in options.marked(Config, 'where'):

@@ -81,7 +81,9 @@ def new(runs: int) -> Log:
   return Log([RunLog() for _ in range(runs)])
 
 
-def collapsed_to(task: tasks.Task, predictions: Sequence[Any]) -> str | None:
+def collapsed_to(
+    task: tasks.Task, predictions: Sequence[Any] | np.ndarray
+) -> str | None:
   """Returns the single predicted class, None if several are predicted.
 
   Args:

@@ -97,7 +97,7 @@ def run_group(
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
-      return before
+      return list(before)
     with session.computing(first) as chosen, session.stop_requests() as stop:
       together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
       _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,

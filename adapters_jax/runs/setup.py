@@ -93,7 +93,7 @@ def make_model(
   """
   chosen = precision.choose(
       config.precision, shape.dim // shape.heads, device)
-  changed = {} if config.dropout < 0 else {
+  changed: dict[str, Any] = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
   if config.hidden_activation:
     changed['activation'] = config.hidden_activation

@@ -88,7 +88,8 @@ def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
     config: Settings.
     experiment: Name of the experiment.
   """
-  changed = {'workdir': workdirs.path_of(config, experiment), 'resume': True}
+  changed: dict[str, Any] = {
+      'workdir': workdirs.path_of(config, experiment), 'resume': True}
   for name in options.marked(config_lib.Config, 'path'):
     if getattr(config, name):
       changed[name] = os.path.abspath(

@@ -68,7 +68,7 @@ def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
   return tuple(sorted(seeds))
 
 
-def _parse_value(name: str, kind: type, text: str) -> Any:
+def _parse_value(name: str, kind: Any, text: str) -> Any:
   try:
     if kind is bool:
       return {'true': True, 'false': False}[text.lower()]

@@ -1,6 +1,7 @@
 """The training loop, which keeps the best tuned tree of a run."""
 
 from collections.abc import Callable
+import dataclasses
 import math
 from typing import Any
 
@@ -84,7 +85,8 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
     shape = better.shape + (1,) * (jnp.ndim(new) - better.ndim)
     return jnp.where(better.reshape(shape), new, old)
 
-  return progress.replace(
+  return dataclasses.replace(
+      progress,
       best=jax.tree.map(choose, progress.state.tuned, progress.best),
       best_score=choose(
           jnp.full_like(progress.best_score, score), progress.best_score),
@@ -142,7 +144,7 @@ def fit(
       save(progress)
       raise Interrupted(f'stopped after {step} of {steps} steps')
     state, metrics = train_step(progress.state, base, batch_at(step))
-    progress = progress.replace(state=state)
+    progress = dataclasses.replace(progress, state=state)
     settle()
     pending = step, metrics
     done = step + 1

@@ -13,7 +13,7 @@ import optax
 
 from adapters_jax import trees
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, np.ndarray | jax.Array]
 
 
 @flax.struct.dataclass
@@ -138,7 +138,7 @@ def make_train_step(
   return jax.jit(train_step, donate_argnums=0, out_shardings=shardings)
 
 
-def _in_parts(batch: Batch, parts: int) -> dict[str, jax.Array]:
+def _in_parts(batch: Batch, parts: int) -> Batch:
   """Cuts a batch in parts of rows i, i + parts, i + 2 * parts, ...
 
   Strided, so that each device has its share of every part among its own rows.
@@ -223,7 +223,7 @@ def predict_ragged(
   Returns:
     [length, outputs] for each example, padding included.
   """
-  logits = [None] * examples
+  logits: list[Any] = [None] * examples
   for rows, batch in batches:
     for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
       logits[row] = one

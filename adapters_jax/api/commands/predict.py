@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -61,14 +62,12 @@ def format_row(
     values: [classes] Probabilities, or [1] score.
   """
   numbers = [round(float(value), 6) for value in values]
-  if not labels:
-    answer = {'score': numbers[0]}
-  else:
-    answer = {'label': labels[int(values.argmax())],
-              'probabilities': dict(zip(labels, numbers))}
+  label = labels[int(values.argmax())] if labels else ''
+  answer: dict[str, Any] = {'score': numbers[0]} if not labels else {
+      'label': label, 'probabilities': dict(zip(labels, numbers))}
   if form == 'jsonl':
     return json.dumps({'texts': list(texts), **answer}, ensure_ascii=False)
-  head = [answer['label']] if labels else []
+  head = [label] if labels else []
   return '\t'.join([*head, *map(str, numbers), *texts])
 
 
