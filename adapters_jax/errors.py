@@ -16,7 +16,8 @@ class UserError(ValueError):
 
   The message names arguments as Python does, in backticks and with the value
   where it matters: "`max_length=600`: the model has 512 positions for text".
-  It never spells a command line flag: a library has callers without flags.
+  It never spells a command line flag, since a library has callers without
+  flags.
   Command lines pass the message through `as_flags` before they print it.
   """
 
@@ -30,8 +31,8 @@ def as_flags(message: str, names: Collection[str]) -> str:
 
   Returns:
     The message with "`name`" and "`name=value`" as "--name" and "--name=value"
-    for flags. Other single words lose their backticks; quoted commands, which
-    contain blanks, keep them.
+    for flags. Other single words lose their backticks; quoted commands contain
+    blanks and keep them.
   """
 
   def flag(match):
@@ -45,12 +46,12 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
   """Returns the error for a name that is not in a table.
 
   Args:
-    what: Argument or field that holds the name, first in the message.
+    what: Argument or field with the name; starts the message.
     word: The unknown name.
-    known: Names in the table. The message suggests those that are spelled
-      alike, or lists all.
+    known: Names in the table. The message suggests the ones of similar
+      spelling, or lists all.
   """
-  known = list(known)
+  known = list(known)  # May be an iterator; read twice.
   near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
   hint = (f'did you mean {" or ".join(near)}?' if near
           else f'it is one of {", ".join(known)}')

@@ -2,10 +2,10 @@
 
 The path of a leaf joins its keys by '/', as in
 'encoder/layer_0/ffn_norm/scale'. A `tuned` tree is a partial tree with the
-paths of the whole one, so that adding an adapter, replacing fine-tuned leaves
-and loading a checkpoint are one operation, `overlay`. All functions except
-`stack` and `take` only rearrange dicts: inside a jitted function they run when
-it is traced and cost nothing later.
+paths of the whole one, so that one operation, `overlay`, adds an adapter,
+replaces fine-tuned leaves and loads a checkpoint. All functions except `stack`
+and `take` only rearrange dicts: inside a jitted function they run at trace time
+and cost nothing afterwards.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
 # batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
 
-_LISTED = 8  # Paths of a kind in an error message; the others are counted.
+_LISTED = 8  # Paths per kind of problem in an error message.
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -34,13 +34,13 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
   Args:
     tree: Nested dicts.
-    prefix: Path of `tree` in a larger tree; '' for a whole one.
+    prefix: Path of `tree` in a larger tree, '' for a whole tree.
 
   Returns:
     {path: leaf}, sorted by the keys of each level.
   """
   flat = {}
-  for key in sorted(tree):
+  for key in sorted(tree):  # The order of jax.tree.leaves.
     path = f'{prefix}/{key}' if prefix else key
     value = tree[key]
     if isinstance(value, Mapping):
@@ -65,11 +65,11 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
 def split(
     tree: Mapping[str, Any], select: Callable[[str], bool]
 ) -> tuple[Tree, Tree]:
-  """Splits a tree in two partial trees.
+  """Splits a tree into two partial trees.
 
   Args:
     tree: The whole tree.
-    select: (path) -> whether the leaf goes into the first tree.
+    select: (path) -> whether the leaf belongs in the first tree.
 
   Returns:
     (selected leaves, other leaves), each with the paths of `tree`.
@@ -84,11 +84,12 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
   """Adds the leaves of one tree to another, replacing those of equal path.
 
   Args:
-    base: The tree below; not changed.
+    base: The tree below, left unchanged.
     tuned: The partial tree on top.
 
   Returns:
-    A tree of new dicts that shares the leaves of its arguments.
+    New dicts that share the leaves of both arguments. A step that donates the
+    result would delete those of the arguments.
 
   Raises:
     ValueError: a path is a leaf in one tree and a subtree in the other.
@@ -96,6 +97,7 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
   merged = dict(base)
   for key, value in tuned.items():
     below = merged.get(key)
+    # Silent replacement would drop a whole subtree.
     if below is not None and (
         isinstance(below, Mapping) != isinstance(value, Mapping)):
       raise ValueError(
@@ -117,7 +119,7 @@ def take(stacked: Tree, index: jax.Array) -> Tree:
 
   Args:
     stacked: Leaves [n, ...], as `stack` returns them.
-    index: Integers in [0, n), of any shape.
+    index: [...] Integers in [0, n), of any shape.
 
   Returns:
     Leaves [*index.shape, ...].
@@ -126,10 +128,10 @@ def take(stacked: Tree, index: jax.Array) -> Tree:
 
 
 def rename(tree: Mapping[str, Any], name: Callable[[str], str]) -> Tree:
-  """Renames the paths of a tree.
+  """Returns a tree with renamed paths.
 
   Args:
-    tree: The tree; not changed.
+    tree: The tree, left unchanged.
     name: (path) -> new path.
 
   Raises:
@@ -143,20 +145,19 @@ def rename(tree: Mapping[str, Any], name: Callable[[str], str]) -> Tree:
 
 
 def count(tree: Mapping[str, Any]) -> int:
-  """Returns the number of parameters; leaves need nothing but a shape."""
+  """Returns the number of parameters of a tree of arrays or shapes."""
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def count_trained(tuned: Mapping[str, Any]) -> int:
-  """Returns the number of parameters of a tuned tree that have a gradient."""
+  """Returns the number of parameters of a tuned tree that gradients change."""
   return count(split(tuned, lambda path: role(path) not in UNTRAINED)[0])
 
 
 def role(path: str) -> str:
-  """Returns the role of a leaf, one of ROLES, which its path determines."""
+  """Returns the role of a leaf by its path, one of ROLES."""
   names = path.split('/')
-  # Adapters come first: those with a layer norm of their own have a 'norm' in
-  # their paths as well.
+  # Adapters come first: an adapter's own layer norm has 'norm' in its path too.
   if any(name.startswith('adapter') for name in names):
     if names[-1].startswith('running_'):
       return 'statistics'
@@ -169,19 +170,19 @@ def role(path: str) -> str:
 
 
 def layer_of(path: str) -> int | None:
-  """Returns the number of a leaf's Transformer layer, None outside of them."""
+  """Returns the index of a leaf's Transformer layer, None outside layers."""
   found = re.search(r'(?:^|/)layer_(\d+)/', path)
   return int(found.group(1)) if found else None
 
 
 def map_with_path(fn: Callable[[str, Any], Any], tree: Any) -> Any:
-  """Replaces every leaf of a tree.
+  """Returns a tree with every leaf replaced.
 
-  Unlike `flatten`, it passes over the placeholders in optax's masked trees.
+  Unlike `flatten`, it skips the placeholders in optax's masked trees.
 
   Args:
     fn: (path, leaf) -> new leaf.
-    tree: The tree; not changed.
+    tree: The tree, left unchanged.
   """
   return jax.tree_util.tree_map_with_path(
       lambda keys, leaf: fn('/'.join(str(key.key) for key in keys), leaf), tree)
@@ -194,8 +195,8 @@ def check_same(
 
   Args:
     found: The tree to check, of arrays or shapes.
-    wanted: A tree of the paths and shapes that the model needs.
-    what: Name of `found`, first in the message.
+    wanted: Tree with the paths and shapes that the model needs.
+    what: Name of `found`; starts the message.
 
   Raises:
     errors.UserError: lists missing, unknown and misshapen paths.

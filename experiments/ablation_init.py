@@ -1,9 +1,9 @@
-"""What the adapters' initial standard deviation does (figure 6, right).
+"""Effect of the adapters' initial standard deviation (figure 6, right).
 
   python -m experiments.ablation_init
 
-The paper's goes from 1e-7 to 1. All is computed in float32, unless
-`--precision` says otherwise.
+The paper's range is 1e-7 to 1. The computation is in float32 unless
+`--precision` changes it.
 """
 
 from experiments import ablations

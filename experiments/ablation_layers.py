@@ -1,11 +1,11 @@
-"""Which layers' adapters matter (section 3.6; figure 6, left and centre).
+"""Importance of the layers' adapters (section 3.6; figure 6, left, centre).
 
   python -m experiments.ablation_layers
 
 Trains adapters in all layers, in each third of them, and at one sublayer only.
-Then, of each run with adapters in all layers, the adapters of layers i to j are
-taken out for every span i..j, and dev is scored anew without training. Layer
-norms and head stay as they were trained, unless `--restore_norms`.
+Then removes, from each run with adapters in all layers, the adapters of every
+span of layers i..j, and scores dev again without training. Layer norms and head
+keep their trained values, unless `--restore_norms`.
 """
 
 import dataclasses
@@ -19,16 +19,17 @@ from experiments import ablations
 
 @dataclasses.dataclass(frozen=True)
 class Spans:
-  """What this ablation alone has."""
+  """Options of this ablation."""
   restore_norms: bool = options.option(
       False, "Put the pretrained layer norms of a span's layers back as well.")
 
 
 def placements(layers: int) -> str:
-  """Returns the grid: all layers, a third of them, one sublayer."""
+  """Returns the grid: all layers, each third of them, one sublayer."""
   third = max(1, layers // 3)
   spans = ((0, third - 1), (third, layers - third - 1),
            (layers - third, layers - 1))
+  # Without empty spans, which models of one or two layers have.
   thirds = '|'.join(f'{first}-{last}' for first, last in spans if first <= last)
   return (f'adapter_layers=all|{thirds}; '
           'adapter_sites=attention_output|ffn_output')
@@ -37,7 +38,13 @@ def placements(layers: int) -> str:
 def main(
     config: config_lib.Config, many: grid.Options, spans: Spans
 ) -> None:
-  """Makes the runs, and scores the spans of those with all adapters."""
+  """Trains the runs, and scores the spans of those with all adapters.
+
+  Args:
+    config: Settings.
+    many: Grid, seeds and pick.
+    spans: Options of the removal.
+  """
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import layer_removal
   if not many.grid:
@@ -45,11 +52,12 @@ def main(
     many = dataclasses.replace(many, grid=placements(layers))
   outcome = ablations.make_runs(config, many)
   for record, folder in zip(outcome.records, outcome.folders):
+    # Spans of the others would be partly empty already.
     if not layer_removal.complete(record):
       continue
     found = layer_removal.span_scores(
         record, folder, config, restore_norms=spans.restore_norms,
-        path=layer_removal.path_of(
+        path=layer_removal.map_path(
             os.path.join(many.records or 'runs', 'spans'), record,
             spans.restore_norms))
     print(layer_removal.table(found))

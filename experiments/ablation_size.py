@@ -1,12 +1,12 @@
 """Scores against trained parameters (sections 3.4 and 3.6, figures 3 and 4).
 
-Adapters of several sizes beside the top k layers, layer norms alone, and full
+Adapters of several sizes, the top k layers, layer norms alone, and full
 fine-tuning:
 
   python -m experiments.ablation_size
 
-Adapters and top layers try two rates with the first seed, and go on with the
-one best on dev. The paper's sizes go from 2^0 to 2^9 and its k from 1 to 12:
+Adapters and top layers try two rates with the first seed; other seeds take the
+best on dev. The paper's sizes range from 2^0 to 2^9, and its k from 1 to 12:
 
   --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=full;
   tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'
@@ -23,8 +23,14 @@ _TOP = (1, 2, 4, 6, 9, 12, 18, 24)
 
 
 def points(layers: int, dim: int) -> str:
-  """Returns the grid for a model of so many layers and such a width."""
+  """Returns the grid for a model.
+
+  Args:
+    layers: Number of layers.
+    dim: Width of the hidden states.
+  """
   sizes = ','.join(str(size) for size in _SIZES if size <= dim)
+  # The last k is all layers; the embeddings stay frozen.
   top = ','.join(str(k) for k in (*(k for k in _TOP if k < layers), layers))
   return (
       f'adapter_size={sizes} learning_rate=1e-3,3e-3; '
@@ -34,7 +40,12 @@ def points(layers: int, dim: int) -> str:
 
 
 def main(config: config_lib.Config, many: grid.Options) -> None:
-  """Makes the runs."""
+  """Trains the runs.
+
+  Args:
+    config: Settings.
+    many: Grid, seeds and pick; without a grid, the default for the checkpoint.
+  """
   from adapters_jax.model import pretrained  # Imports JAX.
   if not many.grid:
     shape = pretrained.config_of(config.checkpoint)

@@ -3,8 +3,8 @@
   python -m experiments.ablation_variants
 
 Other activations; adapters after the attention alone; a layer or batch norm
-inside; two or three layers; beside the sublayer instead of after it, adding to
-its output or weighing it. `methods.bottleneck` says where exactly.
+inside; two or three layers; adapters parallel to the sublayer, which add to its
+output or multiply it. `methods.bottleneck` documents the exact places.
 """
 
 from experiments import ablations
@@ -12,6 +12,7 @@ from experiments import ablations
 GRID = (
     'activation=gelu,relu,tanh,swish,identity; '
     'adapter_sites=attention_output; '
+    # '|' separates values that may contain commas.
     'adapter_config=bottleneck[inner_norm=layer]|bottleneck[inner_norm=batch]|'
     'bottleneck[depth=2]|bottleneck[depth=3]|bottleneck[is_parallel=true]|'
     'bottleneck[is_parallel=true,multiplicative=true]')

@@ -15,13 +15,19 @@ from adapters_jax.sweeps import grid
 
 
 def main(config: config_lib.Config, many: grid.Options) -> None:
-  """Makes the runs."""
+  """Trains the runs.
+
+  Args:
+    config: Settings.
+    many: Grid, seeds and pick.
+  """
   from adapters_jax.runs.kinds import question_answering  # Imports JAX.
   if flags.launch([config], 'squad', many, question_answering.KIND).failures:
     raise SystemExit(1)
 
 
 if __name__ == '__main__':
+  # Longer inputs than in the other experiments.
   flags.define(config_lib.Config, **expand.SQUAD)
   flags.define(grid.Options)
   flags.start(config_lib.Config, main, grid.Options)

@@ -2,9 +2,9 @@
 
   python -m experiments.text_classification --folder=DIR --adapter_size=64
 
-A folder has train.tsv and dev.tsv, and perhaps test.tsv (.csv and .jsonl work
-too), with the columns that `--text_columns` and `--label_column` name. It gives
-the task its name. Several folders go with commas between them. Corporate
+A folder has train.tsv and dev.tsv, and optionally test.tsv (.csv and .jsonl
+work too), with the columns that `--text_columns` and `--label_column` name. Its
+name becomes the task's. Commas separate several folders. Corporate
 messaging (77 steps an epoch) takes about 4 minutes on one core and scores about
 93 % on dev.
 """
@@ -18,7 +18,13 @@ from adapters_jax.sweeps import grid
 def main(
     config: config_lib.Config, many: grid.Options, named: expand.Folders
 ) -> None:
-  """Makes the runs of every folder."""
+  """Trains the runs of every folder.
+
+  Args:
+    config: Settings.
+    many: Grid, seeds and pick.
+    named: Folders.
+  """
   configs = expand.folders(config, named)
   if flags.launch(configs, 'text_classification', many).failures:
     raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""Compares small runs of two checkouts: adapters byte by byte, and records.
+"""Compares small runs of two checkouts: bytes of adapters, and records.
 
   git worktree add ../before d3bbe21
   python -m scripts.compare_commits --old=../before --new=.
@@ -39,7 +39,7 @@ _KEEP = flags.DEFINE_string(
 
 ADAPTER = os.path.join('adapter', 'tuned.safetensors')
 RECORD = 'record.json'
-# Fields of a record that the settings decide; times, versions and notes differ.
+# Fields of a record that the settings determine, unlike times and versions.
 EXACT = ('experiment', 'config', 'metrics', 'history', 'trained_params',
          'total_params', 'roles', 'steps', 'best_step', 'padded_tokens',
          'real_tokens')
@@ -117,6 +117,7 @@ def write_questions(path: str, count: int, words: Sequence[str]) -> None:
   for number in range(count):
     text = [rng.choice(words) for _ in range(30)]
     first = rng.randrange(28)
+    # Characters; a blank precedes the answer unless it comes first.
     start = len(' '.join(text[:first])) + (first > 0)
     paragraphs.append({'context': ' '.join(text), 'qas': [{
         'id': f'q{number}', 'question': 'the plot very good', 'answers': [{
@@ -138,7 +139,7 @@ def environment(checkout: str, cache: str) -> dict[str, str]:
   return {
       **os.environ, 'PYTHONPATH': checkout, 'JAX_PLATFORMS': 'cpu',
       'ADAPTERS_JAX_CACHE': cache,
-      # Set already, it keeps the scripts from replacing their process.
+      # When set, scripts do not restart themselves for it.
       'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
       # Tiny programs compile for longer than they run.
       'XLA_FLAGS': os.environ.get('XLA_FLAGS', _QUICK_TO_COMPILE)}
@@ -213,6 +214,7 @@ def distance(old: str, new: str) -> float:
     return math.inf
   # Equal values in another order of bytes are a change of the file too.
   return max([sys.float_info.min, *(
+      # float64, so that the difference itself is not rounded.
       float(np.max(np.abs(a[k].astype(np.float64) - b[k]))) for k in a
       if a[k].size)])
 
@@ -223,11 +225,11 @@ def differences(old: str, new: str, close: bool) -> list[str]:
   Args:
     old: Folder of runs before the change.
     new: Folder of the same runs after it.
-    close: Accepts values within TOLERANCE of each other, in place of equal
-      ones.
+    close: Whether values within TOLERANCE of each other count as equal.
   """
   tolerance = TOLERANCE if close else 0.0
   found = [list(runs_below(folder)) for folder in (old, new)]
+  # Both lists are sorted, as `runs_below` sorts folders.
   if found[0] != found[1]:
     only = sorted(set(found[0]) ^ set(found[1]))
     return [f'run folders differ: {", ".join(only)}']
@@ -262,7 +264,7 @@ def _equal(a, b, tolerance):
 
 
 def compare(folder: str, names: Sequence[str]) -> bool:
-  """Makes the runs of both checkouts, and returns whether they are equal.
+  """Trains the runs of both checkouts, and returns whether they are equal.
 
   Args:
     folder: Folder for data and runs.
@@ -271,7 +273,7 @@ def compare(folder: str, names: Sequence[str]) -> bool:
   data = os.path.join(folder, 'data')
   if not os.path.isdir(data):
     write_inputs(data)
-  # Only the runs that the new checkout is about to make may be found in it.
+  # The new checkout must not find runs of an earlier comparison.
   shutil.rmtree(os.path.join(folder, 'new'), ignore_errors=True)
   sides = {}
   for side, checkout in (('old', _OLD.value), ('new', _NEW.value)):
@@ -292,6 +294,7 @@ def compare(folder: str, names: Sequence[str]) -> bool:
       error = make(command, folders[-1], variables)
       lines += [f'{side} failed: {error}'] if error else []
     failed = bool(lines)
+    # Exactly first, so that 'close' marks a change of the last bits.
     lines = lines or differences(*folders, close=False)
     verdict = 'DIFFERS' if lines else 'equal'
     if lines and not failed and name in CLOSE:

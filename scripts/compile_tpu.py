@@ -3,8 +3,8 @@
   python -m scripts.compile_tpu --topology=v5e:2x4 \\
       --checkpoint_config=bert-large
 
-Prints what the TPU compiler tells of the step: memory and FLOPs of a device,
-and the time it took. Needs libtpu: pip install 'adapters_jax[tpu]'.
+Prints the figures of the TPU compiler: memory and FLOPs of a device, and the
+compile time. Needs libtpu: pip install 'adapters_jax[tpu]'.
 """
 
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ SHAPES = {
         dim=1024, layers=24, heads=16, ffn_dim=4096),
     **pretrained.CHECKPOINTS,
 }
-# Unlike the rest, it tells layers apart, which a loop over layers cannot.
+# Settings that treat layers differently, which a loop over layers cannot.
 _BY_LAYER = ('top_k',)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What to compile; names shared with training mean the same there."""
+  """Program to compile; names shared with training have the same meaning."""
   topology: str = option(
       'v5e:2x4', "TPU generation and slice, e.g. 'v4:2x2x1', 'v5e:4x4'.")
   checkpoint_config: str = option(
@@ -69,15 +69,15 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What the compiler tells.
+  """Figures of a compiled step.
 
   Attributes:
-    arguments: Bytes a device holds between steps: state, base and batch.
-    temporary: Bytes a device needs beside them during a step.
-    flops: Of a device and a step.
-    seconds: To compile, for the program of full depth.
-    trained: Parameters that are trained.
-    parameters: Of the whole model.
+    arguments: Bytes that a device holds between steps: state, base and batch.
+    temporary: Further bytes that a device needs during a step.
+    flops: FLOPs of one device and one step.
+    seconds: Compile time of the program of full depth.
+    trained: Number of trained parameters.
+    parameters: Number of parameters of the whole model.
   """
   arguments: int
   temporary: int
@@ -88,12 +88,12 @@ class Report:
 
 
 def topology_devices(name: str) -> Sequence[Any]:
-  """Returns the devices of a TPU slice that need not exist.
+  """Returns the devices of a TPU slice, which need not exist.
 
   Raises:
-    options.UserError: libtpu is not installed or does not know the slice.
+    errors.UserError: libtpu is not installed or does not know the slice.
   """
-  # Without these libtpu asks the cloud's metadata server where it is.
+  # Without these libtpu queries the cloud's metadata server.
   os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')
   os.environ.setdefault('TPU_WORKER_HOSTNAMES', 'localhost')
   os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v5litepod-8')
@@ -111,23 +111,31 @@ def make_model(
     config: Config, settings: config_lib.Config, device: Any,
     layers: int | None, scan: bool,
 ) -> nn.Module:
-  """Returns the classifier, of another number of layers if one is given."""
+  """Returns the classifier.
+
+  Args:
+    config: Program to compile.
+    settings: Settings of the run that the program stands for.
+    device: Target device.
+    layers: Number of layers; None for that of the model.
+    scan: Whether to loop over the layers.
+  """
   shape = SHAPES.get(config.checkpoint_config) or pretrained.read_config(
       config.checkpoint_config)
   shape = dataclasses.replace(shape, layers=layers or shape.layers)
-  model = setup.make_model(settings, shape, 2, device)
+  model = setup.make_model(settings, shape, 2, device)  # Two classes.
   return model.clone(config=dataclasses.replace(model.config, scan=scan))
 
 
 def lower(
     config: Config, tpus: Sequence[Any], layers: int | None, scan: bool
 ) -> tuple[jax.stages.Lowered, int, int]:
-  """Returns (the train step lowered, trained parameters, all parameters).
+  """Returns (lowered train step, trained parameters, all parameters).
 
   Args:
-    config: The settings.
-    tpus: The devices.
-    layers: Instead of the model's own, if not None.
+    config: Program to compile.
+    tpus: Devices of the slice.
+    layers: Number of layers; None for that of the model.
     scan: Whether to loop over the layers.
   """
   settings = config_lib.Config(
@@ -138,12 +146,15 @@ def lower(
       config.mesh, config.batch_size, tpus, accumulate=config.accumulate)
   model = setup.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
+  # From here on shapes alone: the devices do not exist.
   params = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
-  select = setup.make_select(settings, model.config.layers)
+  select = setup.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)
   if config.precision == 'bfloat16':
+    # As `setup.cast_base` does; trained leaves stay in float32.
     base = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), base)
+  # Rate and length of the schedule do not change the program.
   tx = optimizers.make_optimizer(select, learning_rate=1e-3, steps=1000)
   state = jax.eval_shape(
       lambda tuned: steps_lib.init_state(tuned, tx, jax.random.key(0)), tuned)
@@ -162,11 +173,13 @@ def lower(
           ('mask', square, jnp.bool), ('labels', rows, jnp.int32),
           ('weights', rows, jnp.float32))}
   state_shardings = sharding.shardings(mesh, state)
+  # The state keeps its sharding from step to step; metrics are on all devices.
   step = steps_lib.make_train_step(
       model, tx, losses.cross_entropy, accumulate=config.accumulate,
       shardings=(state_shardings, sharding.replicated(mesh)))
   chosen = precision_lib.choose(
       config.precision, model.config.dim // model.config.heads, tpus[0])
+  # Read while tracing, so it must cover `lower`.
   with jax.default_matmul_precision(chosen.matmul):
     lowered = step.lower(
         placed(state, state_shardings),
@@ -175,7 +188,12 @@ def lower(
 
 
 def measure(config: Config, tpus: Sequence[Any]) -> Report:
-  """Compiles, and returns what the compiler tells."""
+  """Compiles the step and returns the compiler's figures.
+
+  Args:
+    config: Program to compile.
+    tpus: Devices of the slice.
+  """
   lowered, trained, parameters = lower(config, tpus, None, config.scan)
   start = time.perf_counter()
   compiled = lowered.compile()
@@ -188,21 +206,24 @@ def measure(config: Config, tpus: Sequence[Any]) -> Report:
         for layers in (2, 3))
     layers = make_model(
         config, config_lib.Config(), tpus[0], None, True).config.layers
+    # Layers cost the same, except the last one, which `two` contains.
     flops = two + (layers - 2) * (three - two)
   else:
     flops = compiled.cost_analysis()['flops']
   return Report(
       memory.argument_size_in_bytes,
+      # Outputs in donated buffers are among the arguments already.
       memory.temp_size_in_bytes + memory.output_size_in_bytes
       - memory.alias_size_in_bytes, flops, seconds, trained, parameters)
 
 
 def main(config: Config) -> None:
-  """Prints the report; UserError for a wrong flag."""
+  """Compiles and prints the report."""
   if config.tune not in optimizers.TUNE:
     raise errors.unknown('--tune', config.tune, optimizers.TUNE)
   if config.scan and config.tune in _BY_LAYER:
     raise errors.UserError(f'--tune={config.tune}: give --noscan with it')
+  # Keeps JAX from looking for a TPU on this machine.
   jax.config.update('jax_platforms', 'cpu')
   tpus = topology_devices(config.topology)
   report = measure(config, tpus)

@@ -4,7 +4,7 @@
   python -m scripts.convert_tf1_bert --source=uncased_L-12_H-768_A-12 --out=DIR
 
 The source is the unpacked archive: bert_config.json, vocab.txt and
-bert_model.ckpt.*. What is written, `--checkpoint=DIR` reads without TensorFlow.
+bert_model.ckpt.*. `--checkpoint=DIR` reads the result without TensorFlow.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,21 +24,21 @@ from adapters_jax.downloads import atomic
 from adapters_jax.model import pretrained
 from adapters_jax.runs import options
 
-# Pretraining heads and the optimizer's variables.
+# Variables of pretraining heads and of the optimizer.
 _DROPPED = re.compile(r'^(cls/|global_step$|bad_steps|good_steps|loss_scale)|'
                       r'/(adam_[mv]|lamb_[mv])$')
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """From where to where."""
+  """Source and target."""
   source: str = options.option('', 'Folder of the unpacked archive.')
   out: str = options.option('', 'Folder to write.')
   cased: bool = options.option(False, 'Whether the vocabulary is cased.')
 
 
 def hugging_face_name(name: str) -> str | None:
-  """Returns what Hugging Face's BERT calls a variable, None if it has none."""
+  """Returns the name of a variable in Hugging Face's BERT, None without one."""
   if _DROPPED.search(name):
     return None
   name = name.replace('/', '.')
@@ -46,6 +46,7 @@ def hugging_face_name(name: str) -> str | None:
   name = re.sub(r'\.gamma$', '.weight', name)
   name = re.sub(r'\.beta$', '.bias', name)
   name = re.sub(r'\.kernel$', '.weight', name)
+  # Embeddings are variables without a leaf name of their own.
   return re.sub(r'_embeddings$', '_embeddings.weight', name)
 
 
@@ -55,15 +56,15 @@ def convert(
   """Returns {Hugging Face name: float32 tensor} of a checkpoint's variables.
 
   Args:
-    names: Of the variables.
-    read: Returns the value of one.
+    names: Names of the variables.
+    read: (name) -> value of the variable.
   """
   tensors = {}
   for name in names:
     new = hugging_face_name(name)
     if new is not None:
       value = np.asarray(read(name), np.float32)
-      # Kernels are [in, out] there and [out, in] here.
+      # Kernels are [in, out] in TensorFlow, [out, in] in Hugging Face's files.
       tensors[new] = np.ascontiguousarray(
           value.T if name.endswith('/kernel') else value)
   return tensors
@@ -72,10 +73,16 @@ def convert(
 def write(
     tensors: dict[str, np.ndarray], source: str, out: str, cased: bool
 ) -> None:
-  """Writes the folder and loads it once, so that a wrong one is not left.
+  """Writes the folder, and loads it once as a check.
+
+  Args:
+    tensors: {name in Hugging Face's BERT: tensor}.
+    source: Folder of the unpacked archive.
+    out: Folder to write, created if absent.
+    cased: Whether the vocabulary is cased.
 
   Raises:
-    options.UserError: a file is missing, or the tensors are not a BERT's.
+    errors.UserError: a file is missing, or the tensors do not make a BERT.
   """
   paths = {name: os.path.join(source, name)
            for name in ('bert_config.json', 'vocab.txt')}
@@ -95,14 +102,16 @@ def write(
   shutil.copyfile(paths['vocab.txt'], os.path.join(out, 'vocab.txt'))
   with open(os.path.join(out, 'model.safetensors'), 'wb') as file:
     file.write(safetensors_numpy.save(tensors))
+  # Raises for missing, unknown and misshapen tensors.
   pretrained.load_base(out)
 
 
 def main(config: Config) -> None:
-  """Converts one checkpoint."""
+  """Converts the checkpoint that the flags name."""
   if not config.source or not config.out:
     raise errors.UserError('--source and --out: name both folders')
   try:
+    # Only here: the package needs no TensorFlow.
     import tensorflow as tf
   except ImportError as error:
     raise errors.UserError(

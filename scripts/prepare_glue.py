@@ -3,8 +3,8 @@
   python -m scripts.prepare_glue --raw=DIR --data_dir=DIR
 
 DIR of `--raw` holds GLUE's own folders (CoLA, SST-2, MRPC, QQP, STS-B, MNLI,
-QNLI, RTE, WNLI) or some of them. The datasets are read with the same
-`--data_dir`, by every experiment and by any other TFDS reader.
+QNLI, RTE, WNLI) or some of them. Experiments read the datasets with the same
+`--data_dir`, and so does any other TFDS reader.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from adapters_jax.runs import options
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Where from and where to."""
+  """Source and target."""
   raw: str = options.option('', "Folder with GLUE's raw folders.")
   data_dir: str = options.option(
       '', 'Where to write; the cache folder when empty.')
 
 
 def main(config: Config) -> None:
-  """Prepares what is there and says what is not."""
+  """Prepares the datasets at hand, and names those that are missing."""
   if not config.raw:
     raise errors.UserError('--raw: name the folder with CoLA, SST-2, ...')
   from adapters_jax.data import local_glue  # Slow to import.

@@ -1,9 +1,9 @@
-"""Prints figures of the house style: lengths, prose, docstrings, probes.
+"""Measures the house style: lengths, prose, docstrings, probes.
 
   python -m scripts.style_report
 
-A report for readers of a change, not a gate. Reads the sources alone and needs
-nothing but Python.
+A report for the readers of a change, not a gate. It reads the sources without
+importing them, and needs only Python.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DOCUMENTED = (ast.Module, ast.ClassDef, *_FUNCTIONS)
 _PRAGMA = re.compile(r'#!|# (noqa|type: )')  # Addressed to tools.
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
-# An entry of an argument list that consists of a genitive: `name: Of the run.`
+# An argument described by a genitive alone, as in `name: Of the run.`
 _GENITIVE = re.compile(r'^ *\*{0,2}\w+(?: \([^)]*\))?: Of ', re.MULTILINE)
 
 
@@ -61,8 +61,10 @@ def read(root: str, path: str) -> Source:
     if token.type == tokenize.COMMENT:
       if not _PRAGMA.match(token.string):
         comments.append(token.string.lstrip('#').strip())
+    # Newlines and indents are tokens of blanks; strings span several lines.
     elif token.string.strip():
       code.update(range(token.start[0], token.end[0] + 1))
+  # Docstrings are code to the tokenizer.
   for node in _docstring_nodes(tree):
     code.difference_update(range(node.lineno, node.end_lineno + 1))
   return Source(path, text.count('\n'), tree, tuple(comments), len(code))
@@ -76,7 +78,7 @@ def _docstring_nodes(tree):
 
 
 def find(root: str, places: Sequence[str], ending: str) -> list[str]:
-  """Returns the files below some places, as paths relative to the root.
+  """Returns the files in some places, as paths relative to the root.
 
   Args:
     root: Root of the checkout.
@@ -89,7 +91,7 @@ def find(root: str, places: Sequence[str], ending: str) -> list[str]:
     if os.path.isfile(whole):
       found.append(place)
     for parent, folders, names in os.walk(whole):
-      folders.sort()
+      folders.sort()  # In place, which sets the order of os.walk.
       found += [os.path.relpath(os.path.join(parent, name), root)
                 for name in sorted(names) if name.endswith(ending)]
   return found
@@ -102,6 +104,7 @@ def functions(source: Source) -> list[ast.FunctionDef]:
 
 def length(node: ast.FunctionDef) -> int:
   """Returns the number of lines of a function, without its decorators."""
+  # `lineno` is that of `def`, even below decorators.
   return node.end_lineno - node.lineno + 1
 
 
@@ -112,6 +115,7 @@ def public_functions(source: Source) -> Iterator[ast.FunctionDef]:
     if public and isinstance(node, _FUNCTIONS):
       yield node
     elif public and isinstance(node, ast.ClassDef):
+      # Of special methods `__call__` alone: it is a module's face.
       yield from (n for n in node.body if isinstance(n, _FUNCTIONS)
                   and (n.name[0] != '_' or n.name == '__call__'))
 
@@ -127,6 +131,7 @@ def parameters(node: ast.FunctionDef) -> list[str]:
 
 def prose_of(text: str) -> str:
   """Returns Markdown without code blocks, code spans and link targets."""
+  # Blocks first: a fence would look like a code span.
   text = re.sub(r'^( *)```.*?^\1```', ' ', text,
                 flags=re.MULTILINE | re.DOTALL)
   text = re.sub(r'`[^`]*`', ' ', text)
@@ -139,7 +144,12 @@ def docstrings(source: Source) -> list[str]:
 
 
 def per_thousand(word: str, text: str) -> float:
-  """Returns how often a word occurs in 1,000 words of a text."""
+  """Returns the occurrences of a word in 1,000 words of a text.
+
+  Args:
+    word: Word in lower case.
+    text: Prose.
+  """
   words = _WORD.findall(text.lower())
   return 1000 * words.count(word) / max(1, len(words))
 
@@ -152,6 +162,7 @@ def method_names(sources: Sequence[Source]) -> tuple[set[str], set[str]]:
       for node in source.tree.body:
         if isinstance(node, ast.ClassDef):
           classes.add(node.name)
+          # Annotated names alone are fields of a dataclass.
           fields.update(
               n.target.id for n in node.body if isinstance(n, ast.AnnAssign))
   return classes, fields
@@ -169,10 +180,12 @@ def probes(sources: Sequence[Source]) -> list[str]:
     if source.path.startswith(METHODS + os.sep):
       continue
     for node in ast.walk(source.tree):
+      # isinstance, getattr and hasattr take two positional arguments.
       if not isinstance(node, ast.Call) or len(node.args) < 2:
         continue
       name, what = getattr(node.func, 'id', ''), node.args[1]
       tested = name == 'isinstance' and any(
+          # 'walk', for tuples of classes; attributes, for module.Class.
           getattr(n, 'attr', getattr(n, 'id', '')) in classes
           for n in ast.walk(what))
       probed = name in ('getattr', 'hasattr') and (
@@ -202,7 +215,12 @@ def spread(values: Sequence[int]) -> str:
 
 
 def longest(sources: Sequence[Source], limit: int) -> list[str]:
-  """Returns 'path:line name (lines)' of the functions above a limit."""
+  """Returns 'path:line name (lines)' of the functions above a limit.
+
+  Args:
+    sources: Parsed files.
+    limit: Largest number of lines that is not listed.
+  """
   return [f'{source.path}:{node.lineno} {node.name} ({length(node)})'
           for source in sources for node in functions(source)
           if length(node) > limit]
@@ -215,7 +233,7 @@ def report(root: str) -> list[tuple[str, str, list[str]]]:
     root: Root of the checkout.
 
   Returns:
-    (name, value, places) of each figure; the places are those to look at.
+    (name, value, places) of each figure; the places are worth a look.
   """
   sources = [read(root, path) for path in find(root, CODE, '.py')]
   pages = {}
@@ -232,6 +250,7 @@ def report(root: str) -> list[tuple[str, str, list[str]]]:
   genitives = [f'{source.path}: {match.group().strip()}'
                for source in sources for text in docstrings(source)
                for match in _GENITIVE.finditer(text)]
+  # Scripts may share names with one another: each is a program.
   package = [s for s in sources if s.path.startswith('adapters_jax' + os.sep)]
   names, found = recurring(package), probes(package)
   whats = [f'{path}: {count}' for path, text in texts
@@ -261,7 +280,7 @@ def report(root: str) -> list[tuple[str, str, list[str]]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-  """Prints the report, with the places behind each figure if told to."""
+  """Prints the report, with `--places` also the place of each finding."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
   parser.add_argument('--root', default='.', help='Checkout to measure.')
   parser.add_argument(

@@ -1,10 +1,10 @@
-"""Makes the results tables out of records.
+"""Writes the tables of results from records.
 
   python -m scripts.summarize --records=experiments/results --readme=README.md
 
-A table for dev and one for test: a row for each method, a column for each task,
-at the settings with the most seeds and, among those, the best mean on dev. In
-the README they go between two marker lines.
+One table for dev and one for test, with a row for each method and a column for
+each task, at the settings with the most seeds and, among equals, the best mean
+on dev. In the README they are between two marker lines.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Which records, and where to."""
+  """Records, and the target of the tables."""
   records: str = options.option(
       'experiments/results', 'Folder of records, with those below it.')
   readme: str = options.option(
@@ -33,7 +33,15 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Returns the numbers of '8,64'; UserError if it is not of that form."""
+  """Parses numbers with commas.
+
+  Args:
+    text: Numbers, like '8,64'.
+    flag: Name of the flag, for the message.
+
+  Raises:
+    errors.UserError: `text` has another form.
+  """
   try:
     return [int(part) for part in text.split(',')]
   except ValueError as error:
@@ -42,12 +50,13 @@ def numbers(text: str, flag: str) -> list[int]:
 
 
 def note_lines(chosen: Sequence[tables.Point]) -> list[str]:
-  """Returns a line for each note of a task, with methods if not all have it."""
+  """Returns a line for each note, with the methods if only some have it."""
   methods = {}
   for point in chosen:
     methods.setdefault(point.task, set()).add(point.method)
   notes = {}
   for point in chosen:
+    # A set: seeds of one point repeat a note.
     for note in {note for record in point.records for note in record.notes}:
       notes.setdefault((point.task, note), []).append(point.method)
   lines = []
@@ -61,13 +70,21 @@ def table(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int],
 ) -> str:
-  """Returns the tables in Markdown, and what the records note."""
+  """Returns the tables in Markdown, and the notes of the records.
+
+  Args:
+    records: Records of any runs.
+    sizes: Adapter sizes that have a row.
+    top_k: Numbers of fine-tuned layers that have a row.
+  """
   chosen = sorted(
       tables.picked(
           tables.headline(tables.points(records), sizes, top_k)),
+      # Full fine-tuning first, then methods with fewer parameters.
       key=lambda p: (-p.records[0].trained_params, p.task))
   lines = []
   for split in ('dev', 'test'):
+    # Empty where no record has labels, as on GLUE's test sets.
     if rows := tables.by_task(chosen, split):
       lines += [f'On {split}:', '', tables.markdown(rows), '']
   seeds = sorted({len(point.records) for point in chosen})
@@ -79,12 +96,17 @@ def table(
 
 
 def put(text: str, new: str) -> str:
-  """Returns a text with what is between the markers replaced.
+  """Replaces the part of a text between the markers.
+
+  Args:
+    text: Text with both markers.
+    new: Replacement.
 
   Raises:
-    options.UserError: it does not have both markers.
+    errors.UserError: a marker is missing.
   """
   before, begin, rest = text.partition(BEGIN)
+  # In `rest`: an end marker before the begin marker does not count.
   _, end, after = rest.partition(END)
   if not begin or not end:
     raise errors.UserError(
@@ -93,7 +115,7 @@ def put(text: str, new: str) -> str:
 
 
 def main(config: Config) -> None:
-  """Prints the table or writes it into the README."""
+  """Prints the tables or writes them into the README."""
   records = list(records_lib.read_all(config.records))
   if not records:
     raise errors.UserError(f'--records: no record in {config.records}')

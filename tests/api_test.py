@@ -119,8 +119,8 @@ def test_a_bank_of_any_methods_equals_one_by_one(base, bank):
 def test_a_second_call_compiles_nothing(base, bank):
   names = ['film', 'food', 'news', 'food', 'film']
   aj.predict(base, bank, TEXTS, adapters=names)
-  steps = [compiled.eval_step(compiled.make_model(base, bank['film'])),
-           compiled.mixed_step(compiled.make_model(base, bank['food']))]
+  steps = [compiled.eval_step(compiled.model_of(base, bank['film'])),
+           compiled.mixed_step(compiled.model_of(base, bank['food']))]
   programs = [step._cache_size() for step in steps]
   assert min(programs) >= 1
   aj.predict(base, bank, TEXTS[::-1], adapters=names[::-1])

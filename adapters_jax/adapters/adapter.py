@@ -27,7 +27,7 @@ class Adapter:
       unknown.
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
-    settings: Training settings, for the reader.
+    settings: Training settings, for people and for `prediction.load`.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
   """
@@ -47,10 +47,12 @@ class Adapter:
 
   @property
   def method(self) -> str:
-    """Method string as `strings.parse` reads it; without methods, words."""
+    """Method string for `strings.parse`; a description without methods."""
     if self.methods:
       return strings.render(self.methods)
     roles = {trees.role(path) for path in trees.flatten(self.tuned)}
+    # First: such trees hold a head and norms too. They do not show whether
+    # 'full', 'top_k' or 'bias' trained them.
     if 'encoder' in roles:
       return 'fine-tuned weights'
     return 'head' if roles == {'head'} else 'layer norms'
@@ -66,7 +68,7 @@ class Adapter:
     """Class names, numbers where unknown; empty for a score or an answer.
 
     Raises:
-      errors.UserError: as many labels as the head has outputs are needed.
+      errors.UserError: the number of labels is not that of the outputs.
     """
     outputs = self.outputs or 0
     if self.head_input == 'tokens':
@@ -74,6 +76,7 @@ class Adapter:
     if self.labels and len(self.labels) != outputs:
       raise errors.UserError(
           f'`labels`: the head has {outputs} outputs, not {len(self.labels)}')
+    # A single output is a score, without classes.
     return self.labels or tuple(str(n) for n in range(outputs) if outputs > 1)
 
   @property
@@ -90,6 +93,7 @@ class Adapter:
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),
         'texts': list(self.texts),
+        # Merged and imported adapters come from no run.
         'config': dict(self.settings) or self._as_settings(),
         'adapter': {
             'method': strings.render(self.methods),
@@ -105,6 +109,7 @@ class Adapter:
         'tune': tune, 'adapter_config': strings.render(self.methods),
         'checkpoint': self.base, 'max_length': self.max_length,
         'hidden_activation': self.hidden_activation,
+        # Settings know no 'tokens': the task implies a span head.
         'head_input': 'cls' if self.head_input == 'tokens'
                       else self.head_input}
 
@@ -140,6 +145,7 @@ def _described(tuned: trees.Tree, saved: Mapping[str, Any]) -> Adapter:
     own['base'] = own['checkpoint']
     if saved['task'] == squad.TASK.name:
       own['head_input'] = 'tokens'
+    # The number of layers is unknown; the training has checked them.
     methods = settings_lib.methods_of(values, None)
   return Adapter(
       methods, tuned, head_input=own['head_input'],

@@ -31,7 +31,7 @@ def find(
     name: Name of one of them.
 
   Raises:
-    errors.UserError: an unknown name; the message has near ones.
+    errors.UserError: an unknown name; the message suggests similar ones.
   """
   if name not in bank:
     if not bank:
@@ -94,7 +94,9 @@ def rename(
       false.
   """
   adapter = find(bank, old)
+  # For its check alone; an adapter may keep its own name.
   add(bank, new, adapter, overwrite=overwrite or new == old)
+  # Skips a replaced adapter, and keeps the order of the others.
   return {new if key == old else key: value for key, value in bank.items()
           if key == old or key != new}
 
@@ -127,6 +129,7 @@ def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
   """Returns a key that is equal for adapters which `stack` can stack."""
   shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
                  for path, leaf in trees.flatten(adapter.tuned).items())
+  # Labels stay out: they are no part of the compiled program.
   return (adapter.methods, adapter.head_input, adapter.hidden_activation,
           shapes)
 
@@ -153,6 +156,7 @@ def stack(
   adapters = [find(bank, name) for name in names]
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):
+    # Without the shapes, whose check below lists the paths that differ.
     if signature(adapter)[:3] != signature(first)[:3]:
       raise errors.UserError(
           f'adapter: {name!r} is of another method than {names[0]!r}; a batch '
@@ -184,10 +188,12 @@ def apply_mixed(
   """
 
   def one(tuned, *example):
-    inputs = (array[None] for array in example)
+    inputs = (array[None] for array in example)  # [1, length] each
+    # `base` is closed over, so that vmap does not copy it.
     params = trees.overlay(base, tuned)
-    return model.apply({'params': params}, *inputs)[0]
+    return model.apply({'params': params}, *inputs)[0]  # [outputs]
 
+  # The taken leaves are [batch, ...].
   return jax.vmap(one)(trees.take(stacked, ids), tokens, segments, mask)
 
 
@@ -223,5 +229,6 @@ def summary(
   table.add_section()
   table.add_row('base', '', f'{total:,}', '100.00', '')
   text = io.StringIO()
+  # A fixed width: the text does not depend on the terminal.
   rich.console.Console(file=text, width=100).print(table)
   return text.getvalue()

@@ -24,8 +24,10 @@ from adapters_jax.training import steps
 Model = heads.Classifier | heads.SpanSelector
 
 
-def make_model(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
-  """Returns the model of an adapter on a base; equal ones compare equal.
+def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
+  """Returns the model of an adapter on a base.
+
+  Models of equal configs are equal, as keys of the caches below.
 
   Args:
     base: Pretrained encoder.
@@ -52,11 +54,12 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
     base: Pretrained encoder.
     adapter: Adapter, whose head may leave the pooler out.
   """
+  # `check_adapter` refuses leaves that the model lacks.
   return {name: leaves for name, leaves in base.params.items()
           if name != 'pooler' or adapter.head_input == 'pooler'}
 
 
-def check(
+def check_adapter(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
     what: str = 'the adapter',
 ) -> None:
@@ -70,7 +73,7 @@ def check(
   check_base(base.identity, adapter, what)
   trees.check_same(
       trees.overlay(params_of(base, adapter), adapter.tuned),
-      _shapes(make_model(base, adapter)), what)
+      _shapes(model_of(base, adapter)), what)
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
@@ -88,7 +91,7 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
 
 
 def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
-  """Returns the longest input in tokens; prompts take positions of the base.
+  """Returns the longest input in tokens, without the positions of prompts.
 
   Args:
     base: Pretrained encoder.
@@ -101,7 +104,7 @@ def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
 def check_texts(
     adapter: adapter_lib.Adapter, number: int, row: Sequence[str]
 ) -> Sequence[str]:
-  """Returns the texts of an input, which are as many as the adapter reads.
+  """Returns the texts of an input after checking their number and type.
 
   Args:
     adapter: Adapter.
@@ -109,7 +112,7 @@ def check_texts(
     row: Its texts.
 
   Raises:
-    errors.UserError: another number of texts, or no strings.
+    errors.UserError: a wrong number of texts, or not strings.
   """
   wanted = adapter.texts
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
@@ -136,6 +139,7 @@ def encode(
   """
   tokens: list[Any] = [None] * len(rows)
   segments: list[Any] = [None] * len(rows)
+  # By adapter, since the length limits differ.
   for name in dict.fromkeys(names):
     adapter = bank[name]
     chosen = [row for row, other in enumerate(names) if other == name]
@@ -144,12 +148,14 @@ def encode(
         tokenizer_of(base), texts, max_length(base, adapter))
     for row, ids, kinds in zip(chosen, *encoded, strict=True):
       tokens[row], segments[row] = ids, kinds
+  # Batches carry labels, but no model reads them: zeros.
   return batching.Examples(tokens, segments, np.zeros(len(rows), np.int32))
 
 
 def matmul_precision(base: base_lib.Base) -> Any:
   """Returns a context with the base's matmul precision, for this thread."""
   shape = base.config
+  # Thread-local: a library leaves JAX's global configuration alone.
   return jax.default_matmul_precision(
       precision.choose(base.precision, shape.dim // shape.heads).matmul)
 
@@ -174,6 +180,7 @@ def mixed_step(model: heads.Classifier) -> Any:
     [batch] int32, the stacked adapter of each example.
   """
 
+  # `base` is an argument: jit would compile in the arrays of a closure.
   @jax.jit
   def step(base, stacked, batch):
     return bank_lib.apply_mixed(

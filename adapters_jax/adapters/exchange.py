@@ -23,9 +23,9 @@ from adapters_jax.model import pretrained
 
 FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
 
-# Longest input of an imported adapter; its files do not say.
+# Longest input of an imported adapter, which its files do not state.
 _LENGTHS = {'tokens': 384, 'cls': 128, 'pooler': 128}
-# Files of a repository on the hub, each there or not.
+# Files that a repository on the hub may have.
 _HUB_FILES = (
     adapterhub.WEIGHTS, 'pytorch_adapter.bin', adapterhub.HEAD_CONFIG,
     adapterhub.HEAD_WEIGHTS, 'pytorch_model_head.bin', adapterhub.NORMS,
@@ -56,6 +56,7 @@ def find_format(path: str) -> str:
   except ValueError as error:
     raise errors.UserError(
         f'`path`: {config} cannot be read ({error})') from error
+  # AdapterHub and PEFT give this file the same name.
   known = isinstance(values, dict) and 'peft_type' in values
   return 'peft' if known else 'adapterhub'
 
@@ -76,6 +77,7 @@ def download(name: str) -> str:
         f'`path={name}`: it is neither a folder nor a .npz file, and no '
         f'{adapterhub.CONFIG} of that name can be had from the Hugging Face '
         'hub; check the name and the network') from error
+  # The hub's cache names folders by commit: no file of a later one mixes in.
   revision = os.path.basename(folder)
   for path in _HUB_FILES:
     try:
@@ -94,7 +96,7 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual
-    for its kind of head, as its files do not say.
+    for its kind of head, because its files state neither.
 
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
@@ -134,7 +136,8 @@ def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   if not adapter.methods and adapter.method != 'layer norms':
     raise errors.UserError(
         f'`path={folder}`: {adapter.method} alone; the run has no adapter')
-  wanted = places.shapes(adapter.methods, shape)
+  # Head and norms are left out: their shapes are the task's.
+  wanted = places.leaf_shapes(adapter.methods, shape)
   own, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
   trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')
@@ -167,8 +170,9 @@ def write(
     return []
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
-    np.savez(path, **variables)
+    np.savez(path, **variables)  # Appends '.npz' to a path without it.
     return []
+  # 'folder@hash' identifies weights, but does not locate them.
   if '@' not in adapter.base:
     checkpoint = checkpoint or adapter.base
   shape = (pretrained.config_of(checkpoint) if checkpoint
@@ -183,6 +187,7 @@ def write(
   if adapter.head_input == 'pooler' and 'pooler' not in adapter.tuned:
     if not checkpoint:
       raise _base_needed('the head reads the pooler of the base')
+    # AdapterHub's file of a head holds the pooler too.
     pooler = pretrained.load_base(pretrained.resolve(checkpoint))
   return adapterhub.write(path, name, adapter, pooler, shape)
 
@@ -190,10 +195,11 @@ def write(
 def _write_own(
     folder: str, adapter: adapter_lib.Adapter, checkpoint: str
 ) -> None:
-  """Writes a folder like that of a run, for `experiments.predict`."""
+  """Writes a folder like that of a run, as `experiments.predict` reads it."""
   if adapter.outputs is None:
     raise errors.UserError(
         '`adapter`: it has no head, which the format own needs')
+  # Also raises for labels that do not fit the head.
   adapter = dataclasses.replace(adapter, labels=adapter.classes)
   if checkpoint:
     identity = base_lib.identity(checkpoint)
@@ -208,20 +214,21 @@ def _base_needed(reason: str) -> errors.UserError:
 
 
 def shape_of(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
-  """Returns the width and the number of layers of an adapter's base.
+  """Infers the width and the number of layers of an adapter's base.
 
-  Only `dim` and `layers` of the result hold.
+  Only `dim` and `layers` of the result are valid.
 
   Args:
     adapter: Adapter with a head or tuned norms, from which the width is read.
       Its methods, or its norms, are in the last layer.
 
   Raises:
-    errors.UserError: the tree does not show them.
+    errors.UserError: the tree does not determine them.
   """
   flat = trees.flatten(adapter.tuned)
   widths = {leaf.shape[0] for path, leaf in flat.items()
             if path == 'head/kernel' or trees.role(path) == 'norm'}
+  # Other methods may be absent from the last layer.
   everywhere = any(
       getattr(config, 'layers', None) is None
       and not getattr(config, 'leave_out', ()) for config in adapter.methods)

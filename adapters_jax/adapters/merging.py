@@ -22,7 +22,7 @@ Combine = Callable[[jax.Array, int], jax.Array]
 def fold(
     base: trees.Tree, adapter: adapter_lib.Adapter
 ) -> tuple[trees.Tree, trees.Tree]:
-  """Puts methods of linear layers into a base, which then cost nothing.
+  """Folds methods of linear layers into a base, where they cost nothing.
 
   Where a method scales outputs, the bias is scaled too. (AdapterHub leaves it
   alone, so that a merged IA3 or DoRA computes something else.)
@@ -55,6 +55,7 @@ def fold(
       if any(config.applies(site, layer) for config in adapter.methods):
         changed[kernel], changed[bias] = _adapted(
             flat[kernel], flat[bias], adapter.methods, tuned, layer, site)
+  # A head, which the base lacks, replaces nothing.
   replaced = {path: flat[path] for path in changed if path in flat}
   return (trees.overlay(base, trees.unflatten(changed)),
           trees.unflatten(replaced))
@@ -90,7 +91,7 @@ def _below(flat, module):
 
 
 def linear(weights: Iterable[float]) -> Combine:
-  """Returns the weighted sum: an average, or task arithmetic."""
+  """Returns the weighted sum, as in task arithmetic."""
   weights = jnp.asarray(list(weights))
   return lambda stacked, _: jnp.tensordot(weights, stacked, 1)
 
@@ -116,13 +117,15 @@ def ties(weights: Iterable[float], density: float) -> Combine:
   _check_density(density)
 
   def combine(stacked, _):
-    flat = stacked.reshape(len(stacked), -1)
+    flat = stacked.reshape(len(stacked), -1)  # [n, size]
+    # At least one number: small leaves would become zero.
     keep = max(1, int(density * flat.shape[1]))
-    smallest = jnp.sort(jnp.abs(flat), axis=1)[:, -keep, None]
+    smallest = jnp.sort(jnp.abs(flat), axis=1)[:, -keep, None]  # [n, 1]
     trimmed = jnp.where(jnp.abs(flat) >= smallest, flat, 0)
     elected = jnp.where(jnp.sum(trimmed, axis=0) >= 0, 1, -1)
-    agree = jnp.sign(trimmed) == elected
+    agree = jnp.sign(trimmed) == elected  # False at trimmed numbers.
     total = jnp.sum(jnp.where(agree, weights[:, None] * trimmed, 0), axis=0)
+    # Where none agrees, the total is 0: 0 / 1, not 0 / 0.
     merged = total / jnp.maximum(jnp.sum(agree, axis=0), 1)
     return merged.reshape(stacked.shape[1:])
 
@@ -149,6 +152,7 @@ def dare(weights: Iterable[float], density: float, key: jax.Array) -> Combine:
     # A key for each leaf: leaves of equal shapes must not drop alike.
     kept = jax.random.bernoulli(
         jax.random.fold_in(key, number), density, stacked.shape)
+    # Divided by the density, so that the expected value is unchanged.
     return jnp.tensordot(weights, jnp.where(kept, stacked / density, 0), 1)
 
   return combine
@@ -184,9 +188,11 @@ def merge(
 def _combined(stacked, combine, base):
   start = trees.flatten(base)
   merged = {}
+  # Paths are sorted: equal trees give a leaf the same number, and DARE the same
+  # draw.
   for number, (path, leaf) in enumerate(trees.flatten(stacked).items()):
     if trees.role(path) == 'fixed':
-      merged[path] = leaf[0]
+      merged[path] = leaf[0]  # Untrained: the first one's.
     elif trees.role(path) == 'statistics':
       merged[path] = leaf.mean(0)  # A variance that stays positive.
     elif path in start:

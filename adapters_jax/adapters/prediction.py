@@ -81,7 +81,7 @@ def load(
       base_lib.identity(checkpoint), adapter, f'the adapter in {folder}')
   base = base_lib.load(
       checkpoint, adapter.settings.get('precision', 'float32'))
-  compiled.check(base, adapter, f'the adapter in {folder}')
+  compiled.check_adapter(base, adapter, f'the adapter in {folder}')
   return base, adapter
 
 
@@ -105,7 +105,7 @@ def predict(
   Args:
     base: Pretrained encoder.
     adapter: Adapter, or a bank {name: adapter} of any methods.
-    texts: List of texts, or of pairs for adapters that read two.
+    texts: Texts, or pairs for adapters that read two.
     adapters: With a bank, the name of the adapter for each text.
     batch_size: Inputs a step.
 
@@ -118,6 +118,7 @@ def predict(
   """
   rows = _as_rows(texts)
   bank, names = _named(adapter, adapters, len(rows))
+  # All of them, before anything is computed.
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
     compiled.check_texts(bank[name], number, row)
   found: list[Any] = [None] * len(rows)
@@ -173,6 +174,7 @@ def _groups(
     adapter = bank[name]
     leaves = jax.tree.leaves(adapter.tuned)
     memory = batch * sum(leaf.nbytes for leaf in leaves)
+    # Mixed steps are for classifiers.
     alone = adapter.head_input == 'tokens' or memory > _MIXED_BYTES
     key = name if alone else bank_lib.signature(adapter)
     groups.setdefault(key, []).append(name)
@@ -183,7 +185,7 @@ def _prediction(adapter: adapter_lib.Adapter, values: np.ndarray) -> Prediction:
   """Returns the prediction of the logits [outputs] of one input."""
   classes = adapter.classes
   if not classes:
-    return Prediction(score=float(values[0]))
+    return Prediction(score=float(values[0]))  # Regression.
   shares = probabilities(values)
   return Prediction(
       classes[int(shares.argmax())],
@@ -235,9 +237,9 @@ def mixed_logits(
   used = list(dict.fromkeys(names))
   examples = compiled.encode(base, bank, names, _as_rows(texts))
   for name in used:
-    compiled.check(base, bank[name])
+    compiled.check_adapter(base, bank[name])
   first = bank[used[0]]
-  model = compiled.make_model(base, first)
+  model = compiled.model_of(base, first)
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
   if len(used) == 1:
     step, tuned = compiled.eval_step(model), first.tuned
@@ -245,10 +247,11 @@ def mixed_logits(
     _, tuned = bank_lib.stack(bank, used)
     step = compiled.mixed_step(model)
     ids = np.array([used.index(name) for name in names], np.int32)
+    # `resize` repeats ids for filler rows, whose logits are dropped.
     batches = [(rows, {**batch, 'ids': np.resize(ids[rows], batch_size)})
                for rows, batch in batches]
   with compiled.matmul_precision(base):
-    return steps.predict(
+    return steps.example_logits(
         step, compiled.params_of(base, first), jax.device_put(tuned), batches,
         len(examples))
 
@@ -270,20 +273,21 @@ def answers(
   Returns:
     The answer to each question, a part of its paragraph.
   """
-  compiled.check(base, adapter)
+  compiled.check_adapter(base, adapter)
   asked = []
   for row, pair in enumerate(texts):
     question, paragraph = compiled.check_texts(adapter, row, pair)
+    # `cut` reads an answer, for labels that prediction ignores.
     asked.append(squad.Question(str(row), question, paragraph, (('', 0),)))
   examples, windows = squad.cut(
       compiled.tokenizer_of(base), asked, compiled.max_length(base, adapter))
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
   with compiled.matmul_precision(base):
     found = steps.predict_ragged(
-        compiled.eval_step(compiled.make_model(base, adapter)),
+        compiled.eval_step(compiled.model_of(base, adapter)),
         compiled.params_of(base, adapter), jax.device_put(adapter.tuned),
         batches, len(examples))
-  return squad.answers(found, windows, asked)
+  return squad.best_answers(found, windows, asked)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

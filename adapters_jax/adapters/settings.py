@@ -11,7 +11,8 @@ from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 
-# Values of settings that are absent; equal to those of runs.config.Config.
+# Values of absent settings. Equal to those of runs.config.Config, which this
+# package may not import.
 DEFAULTS = {
     'tune': 'adapters', 'adapter_config': '', 'adapter_size': 64,
     'adapter_layers': 'all', 'adapter_sites': 'attention_output,ffn_output',
@@ -70,7 +71,7 @@ def parse_layers(text: str, layers: int | None, name: str) -> tuple[int, ...]:
   if text == 'all' and layers is not None:
     return tuple(range(layers))
   if text == 'none':
-    return ()
+    return ()  # No layer; a method's None stands for all.
   chosen = set()
   for part in text.split(','):
     first, dash, last = part.strip().partition('-')

@@ -1,7 +1,7 @@
 """Test predictions as files for the GLUE server (gluebenchmark.com).
 
-One TSV a test set with the columns index and prediction; the server takes them
-zipped. Classes are numbers or names, as the task's own data has them.
+One TSV for each test set, with the columns index and prediction; the server
+takes them zipped. Classes are numbers or names, as in the data of the task.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.sweeps import outcome as outcome_lib
 
-# The server's file for each (task, split).
+# {(task, split): file name that the server expects}
 FILES = {
     ('cola', 'test'): 'CoLA.tsv',
     ('sst2', 'test'): 'SST-2.tsv',
@@ -30,21 +30,34 @@ FILES = {
     ('rte', 'test'): 'RTE.tsv',
     ('wnli', 'test'): 'WNLI.tsv',
 }
-_NAMED = ('mnli', 'qnli', 'rte')  # Their classes go by name.
+_NAMED = ('mnli', 'qnli', 'rte')  # Tasks whose classes are written as names.
 
 
 def format_predictions(task: tasks.Task, logits: np.ndarray) -> list[str]:
-  """Returns the prediction column for logits [examples, outputs]."""
+  """Formats the column 'prediction' of a test set.
+
+  Args:
+    task: Task of GLUE.
+    logits: [examples, outputs] Logits, or scores of STS-B.
+
+  Returns:
+    One string for each example.
+  """
   if not task.labels:  # STS-B's scale ends at 0 and 5.
     return [f'{score:.3f}' for score in np.clip(logits[:, 0], 0, 5)]
-  classes = logits.argmax(-1)
+  classes = logits.argmax(-1)  # [examples]
   if task.name in _NAMED:
     return [task.labels[c] for c in classes]
   return [str(c) for c in classes]
 
 
 def write_tsv(path: str, predictions: Sequence[str]) -> None:
-  """Writes the columns index and prediction."""
+  """Writes the columns index and prediction.
+
+  Args:
+    path: Path of the file; its folder is created.
+    predictions: Formatted predictions, in the order of the test set.
+  """
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path, 'w', encoding='utf-8', newline='\n') as file:
     file.write('index\tprediction\n')
@@ -58,13 +71,13 @@ def write(
   """Writes the test predictions of a finished run into its workdir.
 
   Args:
-    task: A task of GLUE.
+    task: Task of GLUE.
     workdir: Workdir of the run.
     data_dir: Folder of the TFDS files.
     checkpoint: Name or folder of the base.
 
   Returns:
-    The paths, none if the data has no test split.
+    Paths of the files; empty if the data has no test split.
   """
   loaded = prediction_lib.load(workdir, checkpoint)
   splits = tasks.load(task, data_dir)
@@ -84,12 +97,12 @@ def write_best(
   """Writes the predictions of each task's run best on dev, and zips them.
 
   Args:
-    outcome: Finished runs of any tasks; those not of GLUE are passed over.
-    config: The settings that were crossed, for paths and the checkpoint.
-    target: The zip file to write.
+    outcome: Finished runs; those of tasks outside GLUE are skipped.
+    config: Settings that were crossed, for paths and the checkpoint.
+    target: Path of the zip file.
 
   Returns:
-    The paths of the TSVs, and of the zip at the end if there are any.
+    Paths of the TSV files, then that of the zip; empty without a GLUE run.
 
   Raises:
     errors.UserError: a best run's adapter is not on this machine.
@@ -97,6 +110,7 @@ def write_best(
   best = {}
   for record, folder in zip(outcome.records, outcome.folders):
     task = record.config['task']
+    # Own data may bear the name of a GLUE task.
     if (task, 'test') not in FILES or record.config['train_file']:
       continue
     if task not in best or (
@@ -111,6 +125,7 @@ def write_best(
     trained_on = record.config['checkpoint']
     paths += write(
         tasks.find(task), folder, config.data_dir,
+        # Records name a folder by a hash, without its place.
         config.checkpoint if '@' in trained_on else trained_on)
   if paths:
     with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:

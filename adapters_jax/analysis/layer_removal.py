@@ -1,8 +1,8 @@
-"""Trained adapters taken out of spans of layers (section 3.6, figure 6).
+"""Removal of trained adapters from spans of layers (section 3.6, figure 6).
 
-Removal is data: the adapters of a layer are made to add nothing, in the tree
-that the compiled evaluation reads, so that all spans share one program for each
-batch shape.
+Removal is data: zeros in the tree that the compiled evaluation reads make the
+adapters of a layer add nothing. All spans share one program for each batch
+shape.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,12 +43,12 @@ def remove(
   """Returns the tuned tree without the adapters of layers first to last.
 
   Args:
-    tuned: With bottleneck adapters, whose output is their input when `up` is
-      zero: any without a norm of its own at the end.
-    first: The first layer of the span.
-    last: Its last layer, included.
-    base: A pretrained tree, whose layer norms to put back in the span; None to
-      keep the tuned ones.
+    tuned: Tuned tree with bottleneck adapters. A zero `up` makes them the
+      identity, unless `ln_after` puts a norm of their own at the end.
+    first: First layer of the span.
+    last: Last layer of the span, included.
+    base: Pretrained tree whose layer norms replace the tuned ones in the span;
+      None keeps the tuned ones.
 
   Returns:
     A tree of the same paths, shapes and types.
@@ -60,6 +60,7 @@ def remove(
     if layer is None or not first <= layer <= last:
       return leaf
     if trees.role(path) == 'adapter' and '/up/' in path:
+      # Kernel and bias. Keeps shape and type, and so the compiled program.
       return 0 * leaf
     if trees.role(path) == 'norm' and path in pretrained_leaves:
       return pretrained_leaves[path].astype(leaf.dtype)
@@ -73,14 +74,21 @@ def complete(record: records.Record) -> bool:
   values = config_lib.completed(record.config)
   if values['tune'] != 'adapters' or values['adapter_config']:
     return False
+  # Without adapter_config there is one method, the default bottleneck.
   method, = settings.methods_of(values, None)
   return method.layers is None and method.sites == bottleneck.SITES
 
 
-def path_of(
+def map_path(
     folder: str, record: records.Record, restore_norms: bool
 ) -> str:
-  """Returns where the scores of a run's spans are in a folder."""
+  """Returns the path of the scores of a run's spans in a folder.
+
+  Args:
+    folder: Folder of the scores.
+    record: Record of the run.
+    restore_norms: Whether the spans' layer norms are the pretrained ones.
+  """
   name = config_lib.digest(record.config)
   return os.path.join(folder, config_lib.task_of(record.config),
                       f'{name}{"-norms" * restore_norms}.json')
@@ -95,9 +103,10 @@ def span_scores(
   Args:
     record: Record of the run.
     folder: Workdir of the run, with the adapter.
-    config: Settings with the places of data and base; `record` has the others.
+    config: Settings with the places of data and base; the others come from
+      `record`.
     restore_norms: Whether a span's layer norms are the pretrained ones.
-    path: JSON file of the result; if it exists, it is read.
+    path: JSON file of the result, which is read if it exists.
 
   Returns:
     {'config': settings, 'restore_norms', 'layers': number of layers,
@@ -116,6 +125,7 @@ def span_scores(
     raise errors.UserError(
         f'`records`: the run of {folder} left no adapter there, only a record; '
         'run it again without `records`')
+  # A record names files by their content and knows no places.
   paths = {name: getattr(config, name)
            for name in (*options.marked(config_lib.Config, 'where'),
                         *options.marked(config_lib.Config, 'path'),
@@ -127,6 +137,7 @@ def span_scores(
     setup = setup_lib.prepare(config)
     layers = setup.model.config.layers
     score = classification.make_score(setup, config.batch_size)
+    # Only for its norms: `setup.base` lacks the leaves that were tuned.
     base = pretrained.load_base(
         pretrained.resolve(config.checkpoint),
         pooler=config.head_input == 'pooler') if restore_norms else None
@@ -141,8 +152,9 @@ def span_scores(
 
 
 def _majority(task: tasks.Task, labels: np.ndarray) -> dict[str, float]:
+  """Returns the scores of always predicting the most frequent class."""
   if not task.labels:
-    return {}
+    return {}  # Regression.
   most = np.bincount(labels).argmax()
   return metrics.compute(task.metrics, labels, np.full_like(labels, most))
 
@@ -158,7 +170,7 @@ def _scores(
 
 
 def table(found: dict[str, Any]) -> str:
-  """Returns the first metric as text: rows first layers, columns last ones."""
+  """Returns the first metric as text, a row for each first layer of a span."""
   metric = next(iter(found['whole']))
   layers = found['layers']
   whole = found['whole'][metric]
@@ -169,5 +181,6 @@ def table(found: dict[str, Any]) -> str:
     cells = ''.join(
         f'{100 * found["without"][f"{first}-{last}"][metric]:6.1f}'
         for last in range(first, layers))
+    # Spans end at or after their first layer: an upper triangle.
     lines.append(f'{first:4}' + 6 * first * ' ' + cells)
   return '\n'.join(lines)

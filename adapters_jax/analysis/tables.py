@@ -8,8 +8,8 @@ from typing import Any
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 
-# Settings that are not part of a method: the task, its data, and what a grid
-# varies within a method.
+# Settings outside a method: the task, its data, and the axes of a grid within
+# one method.
 _NOT_METHOD = (
     'task', 'tune', 'train_file', 'dev_file', 'test_file', 'text_columns',
     'label_column', 'file_task', 'checkpoint', 'train_examples', 'max_length',
@@ -25,8 +25,8 @@ class Point:
   """Runs that differ in their seed alone.
 
   Attributes:
-    settings: Their settings, without the seed.
-    records: Theirs, by seed.
+    settings: Common settings, without the seed.
+    records: Records of the runs, sorted by seed.
   """
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
@@ -38,7 +38,7 @@ class Point:
 
   @property
   def method(self) -> str:
-    """What is tuned, and the settings that are not the defaults."""
+    """Name of the tuned part, and the settings that are not the defaults."""
     values = self.settings
     name = {
         'adapters': f'adapters, size {values["adapter_size"]}',
@@ -55,18 +55,18 @@ class Point:
     return ', '.join([name, *changed])
 
   def scores(self, split: str) -> list[float]:
-    """Returns the runs' first metric on a split, [] where it has no labels."""
+    """Returns the first metric of each run on a split, [] without labels."""
     return [records_lib.primary(record, split) for record in self.records
             if split in record.metrics]
 
   @property
   def dev(self) -> float:
-    """Mean of the first metric on dev, by which points are compared."""
+    """Mean of the first metric on dev, the criterion between points."""
     return records_lib.mean_sem(self.scores('dev'))[0]
 
   @property
   def minutes(self) -> float:
-    """Mean processor time of a run: other load hardly changes it."""
+    """Mean processor time of a run in minutes; other load hardly changes it."""
     return records_lib.mean_sem(r.cpu_seconds / 60 for r in self.records)[0]
 
   @property
@@ -76,20 +76,22 @@ class Point:
 
 
 def points(records: Iterable[records_lib.Record]) -> list[Point]:
-  """Returns the records grouped by everything but their seed, in order."""
+  """Groups records by all settings except the seed, in order."""
   groups = {}
   for record in records:
+    # Records of earlier versions lack newer settings.
     values = config_lib.completed(record.config)
     seed = values.pop('seed')
+    # By seed: a run that is found twice counts once.
     groups.setdefault(config_lib.digest(values), (values, {}))[1][seed] = record
   return [Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
           for values, by_seed in groups.values()]
 
 
 def picked(found: Iterable[Point]) -> list[Point]:
-  """Returns of each task and method the point to report.
+  """Returns the point to report of each task and method.
 
-  That is the one with the most seeds and, among those, the best on dev.
+  It has the most seeds and, among equals, the best mean on dev.
   """
   chosen = {}
   for point in found:
@@ -105,8 +107,8 @@ def headline(
 ) -> list[Point]:
   """Returns the points of a results table.
 
-  Those are the ones at default settings but for rates and epochs and, of each
-  task, trained on the most examples.
+  Their settings are the defaults, apart from rates and epochs, and they have
+  the most training examples of their task.
 
   Args:
     found: Points.
@@ -114,8 +116,9 @@ def headline(
     top_k: Numbers of fine-tuned layers to keep.
   """
   def examples(point):
-    return point.settings['train_examples'] or math.inf
+    return point.settings['train_examples'] or math.inf  # 0 stands for all.
 
+  # In the name of a method, a comma precedes a setting that is not the default.
   kept = [
       p for p in found if ', ' not in p.method.replace(', size', '')
       and (p.settings['tune'] != 'adapters'
@@ -132,7 +135,7 @@ def by_task(found: Iterable[Point], split: str) -> list[dict[str, str]]:
 
   Args:
     found: Points, one for each task and method.
-    split: Whose scores to show; tasks without its labels have no column.
+    split: Split of the scores; tasks without its labels have no column.
   """
   found = [point for point in found if point.scores(split)]
   titles = {p.task: f'{p.task}, {next(iter(p.records[0].metrics[split]))}'
@@ -149,6 +152,7 @@ def by_task(found: Iterable[Point], split: str) -> list[dict[str, str]]:
 
 
 def _mean_text(scores: Sequence[float]) -> str:
+  """Returns e.g. '91.3 ± 0.2' in hundredths; one score has no error."""
   if not scores:
     return '-'
   mean, sem = records_lib.mean_sem(scores)
@@ -161,6 +165,7 @@ def rows(found: Iterable[Point]) -> list[dict[str, str]]:
   table = []
   for point in found:
     first, best = point.records[0], point.best
+    # Of the run that dev chooses, not the best on test.
     test = ([100 * records_lib.primary(best, 'test')] if 'test' in best.metrics
             else [])
     table.append({
@@ -181,7 +186,7 @@ def rows(found: Iterable[Point]) -> list[dict[str, str]]:
 
 
 def markdown(table: Sequence[dict[str, str]]) -> str:
-  """Returns rows as a table in Markdown; scores and numbers to the right."""
+  """Returns rows as a Markdown table, with numbers aligned to the right."""
   if not table:
     return ''
   lines = ['| ' + ' | '.join(table[0]) + ' |',
@@ -192,16 +197,16 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 
 
 def task_score(record: records_lib.Record) -> float:
-  """Returns a task's score on dev as GLUE counts it: the mean of its metrics.
+  """Returns a task's dev score by GLUE's rule, the mean of its metrics.
 
-  MNLI's is the mean over matched and mismatched.
+  For MNLI it is the mean over matched and mismatched.
   """
   splits = [split for split in ('dev', 'dev_mismatched')
             if split in record.metrics]
   values = [value for split in splits
             for value in record.metrics[split].values()]
   metrics = {'cola': ('matthews',)}.get(record.config['task'])
-  if metrics:  # Accuracy is reported beside it and does not count.
+  if metrics:  # Accuracy is reported too, but does not count.
     values = [record.metrics['dev'][name] for name in metrics]
   return sum(values) / len(values)
 
@@ -210,7 +215,7 @@ def glue_mean(found: Iterable[Point]) -> str:
   """Returns a line with the GLUE-style mean on dev, and how it was formed.
 
   Args:
-    found: Points; of each task the best on dev counts.
+    found: Points; the best on dev of each task counts.
   """
   best = {}
   for point in found:

@@ -1,4 +1,4 @@
-"""Settings of one task each, out of flags that name several."""
+"""Settings for one task each, from flags that name several."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -30,8 +30,9 @@ def tasks(
 
   Args:
     config: Settings; `task` holds names with commas, or 'all'.
-    every: The tasks of 'all'.
+    every: Names that 'all' stands for.
   """
+  # With own data `task` is a single name.
   if config.files:
     return [config]
   names = (every if config.task == 'all'
@@ -59,6 +60,7 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
           f'`folder`: one {split} file ({", ".join(_FORMATS)}) is needed in '
           f'{folder}, there is {there}')
     found[f'{split}_file'] = paths[0] if paths else ''
+  # Absolute: '.' and 'DIR/' have no base name.
   name = os.path.basename(os.path.abspath(folder))
   return dataclasses.replace(config, task=name, **found)
 
@@ -73,7 +75,7 @@ def folders(
     named: Folders.
 
   Raises:
-    errors.UserError: no folder, or one without its files.
+    errors.UserError: no folder, or one without the files of its splits.
   """
   names = [name.strip() for name in named.folder.split(',') if name.strip()]
   if not names:

@@ -1,4 +1,4 @@
-"""The library's face: load a base, train adapters on it, use and share them.
+"""Public functions: load a base, train adapters on it, use and share them.
 
   import adapters_jax as aj
 
@@ -40,7 +40,8 @@ UserError = errors.UserError
 load_base = base_lib.load
 predict = prediction.predict
 
-# Settings that `train` takes from its own arguments, or that mean a folder.
+# Settings that `train` takes from its own arguments, or that concern files,
+# folders and hosts.
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'text_columns', 'label_column', 'file_task', 'workdir',
@@ -54,23 +55,23 @@ def train(
 ) -> Adapter:
   """Trains an adapter, and keeps the step that is best on dev.
 
-  A training step is compiled once for each of a few input lengths and method,
-  which takes most of the time of a small training; the setting `buckets` has
-  the number of lengths. JAX keeps the programs for later processes where its
-  own jax_compilation_cache_dir is set.
+  A training step is compiled once for each method and each of a few input
+  lengths, which takes most of the time of a small training; the setting
+  `buckets` limits the number of lengths. JAX keeps the programs for later
+  processes if its own jax_compilation_cache_dir is set.
 
   >>> examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
   >>> aj.train(base, examples, method='norms', max_steps=2).method
   'layer norms'
 
   Args:
-    base: Pretrained encoder; it stays as it is.
+    base: Pretrained encoder, which is not changed.
     data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
       examples in memory.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
       'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base.
     dev: Examples that choose the best step; without them a tenth of `data`,
-      drawn with a fixed seed, is held out. Tasks by name bring their own.
+      drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length.
@@ -87,11 +88,13 @@ def train(
   for name in settings:
     if name not in allowed:
       raise errors.unknown('setting', name, allowed)
+  # 'adapters' is a value of `tune`, but names no method.
   tuned = method in config_lib.CHOICES['tune'] and method != 'adapters'
   taken = 0 if tuned else sum(
       config.positions_taken for config in strings.parse(method, '`method`'))
   longest = 384 if data == squad.TASK.name else config_lib.Config.max_length
   settings = {
+      # Defaults, which explicit settings below override.
       'precision': base.precision,
       'max_length': min(longest, base.config.positions - taken),
       'tune' if tuned else 'adapter_config': method, **settings}
@@ -123,17 +126,17 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
       hub.
     base: Pretrained encoder. Needed for the files of other libraries, which do
-      not say its shape; otherwise checked against the adapter.
+      not contain its shape; otherwise checked against the adapter.
 
   Returns:
-    The adapter. One of another library reads one text: change `texts` with
-    dataclasses.replace for pairs, as `labels` where the files have none.
+    The adapter. One from another library reads one text, and may lack labels:
+    set `texts` and `labels` with dataclasses.replace.
 
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
   if not os.path.exists(path):
-    path = exchange.download(path)
+    path = exchange.download(path)  # A name on the Hugging Face hub.
   if exchange.find_format(path) == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
@@ -144,6 +147,7 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
         f'`base`: {path} does not say the shape of its base; give it, as in '
         'base=load_base(...)')
   return dataclasses.replace(
+      # The files name no base; the adapter is for the one that was given.
       exchange.read(path, base.config), base=base.identity)
 
 
@@ -163,18 +167,18 @@ def merge(
       'dare' (Yu et al., 2024). Layer norms are combined as differences from the
       base.
     base: Pretrained encoder, which all but 'average' need.
-    weights: Weight of each adapter; equal ones with a sum of 1 when None.
-    density: Share of the numbers that 'ties' and 'dare' keep.
-    seed: Seed of the draw of 'dare'.
-    rank: For LoRA, merges the products of the factors and cuts them to this
-      rank; 0 merges the factors, which must have equal ranks.
+    weights: Weight of each adapter; None for equal ones that sum to 1.
+    density: Share of the values that 'ties' and 'dare' keep.
+    seed: Seed of the random drops of 'dare'.
+    rank: For LoRA, the rank to which the merged products of the factors are
+      cut; 0 merges the factors, which must have equal ranks.
 
   Returns:
     The merged adapter, without scores.
 
   Raises:
-    errors.UserError: an unknown way, or adapters of different methods, bases or
-      classes.
+    errors.UserError: an unknown `how`, or adapters of different methods, bases
+      or classes.
   """
   names = list(bank)
   if not names:
@@ -189,6 +193,7 @@ def merge(
       raise errors.UserError(
           f'adapter {name!r} was trained on {adapter.base}, {names[0]!r} on '
           f'{first.base}')
+  # Before the check of the base, so that an unknown `how` is named first.
   combine = _combination(how, len(names), weights, density, seed)
   if base is None and how != 'average':
     raise errors.UserError(
@@ -203,20 +208,21 @@ def merge(
     merged = merging.merge(bank, names, combine, params)
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
-      merged, task='+'.join(tasks), scores={}, settings={})
+      merged, task='+'.join(tasks), scores={}, settings={})  # Of no run.
 
 
 def _combination(
     how: str, count: int, weights: Sequence[float] | None, density: float,
     seed: int,
 ) -> merging.Combine:
-  """Returns the combination of leaves of a name."""
+  """Returns the function that combines leaves, by its name."""
   if how == 'average' and weights is not None:
     raise errors.UserError("`weights`: an average has none; how='linear' does")
   weights = [1 / count] * count if weights is None else list(weights)
   if len(weights) != count:
     raise errors.UserError(
         f'`weights`: there are {len(weights)} for {count} adapters')
+  # Lambdas: only the chosen way checks its arguments.
   ways = {
       'average': lambda: merging.average(count),
       'linear': lambda: merging.linear(weights),
@@ -243,11 +249,11 @@ def export(
     format: 'own', 'adapterhub', 'peft' (a head must read the pooler) or
       'adapter_bert', the authors' TensorFlow variables.
     name: Name of the adapter in AdapterHub's files.
-    base: Pretrained encoder; needed where neither the adapter nor the name of
-      its base shows all that the format wants.
+    base: Pretrained encoder; needed if the format demands a shape or a pooler
+      that neither the adapter nor the name of its base determines.
 
   Returns:
-    Notes on what the other library does not read.
+    Notes on parts that the other library does not read.
 
   Raises:
     errors.UserError: an unknown format, or one that cannot hold the adapter.

@@ -1,4 +1,4 @@
-"""Command-line flags from settings dataclasses, and the entry of scripts."""
+"""Command-line flags from settings dataclasses, and the start of scripts."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -49,6 +49,7 @@ def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
   """
   preset = preset or {}
   return config_class(**{
+      # An explicit flag wins, even one that repeats the default.
       field.name: preset[field.name]
       if field.name in preset and not flags.FLAGS[field.name].present
       else flags.FLAGS[field.name].value
@@ -56,18 +57,19 @@ def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
 
 
 def as_text(error: Exception | str) -> str:
-  """Returns a message of the library with its arguments named as flags."""
+  """Rewrites a message of the library for the command line, with flags."""
   # `raw` is a flag of scripts.prepare_glue, to which some messages refer.
   return errors.as_flags(str(error), {*flags.FLAGS, 'raw'})
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags; a wrong one gives one line and exit status 2."""
+  """Parses the flags; a wrong one prints one line and exits with status 2."""
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     print(f'error: {error}', file=sys.stderr)
     raise SystemExit(2) from error
+  # absl returns other arguments, which no script takes.
   if len(rest) > 1:
     print(f'error: {rest[1]!r} is not a flag; flags begin with --',
           file=sys.stderr)
@@ -92,6 +94,7 @@ def check_all(
   """
   from adapters_jax.data import tasks  # Slow imports: after flag errors.
   from adapters_jax.runs import setup
+  # A single run is checked when it starts. `resume`: its folder may exist.
   for config in runs if len(runs) > 1 else ():
     setup.check(dataclasses.replace(config, resume=True), experiment,
                 kind.find)
@@ -100,7 +103,7 @@ def check_all(
 
 
 def report(outcome: outcome_lib.Outcome) -> None:
-  """Prints the tables of more than one run, and the failures."""
+  """Prints the tables of several runs, and the failures."""
   from adapters_jax.runs import console  # Imports JAX.
   if len(outcome.records) > 1:
     found = tables.points(outcome.records)
@@ -114,11 +117,11 @@ def report(outcome: outcome_lib.Outcome) -> None:
 
 def launch(
     configs: Sequence[config_lib.Config], experiment: str, many: grid.Options,
-    kind: Any = None, how: engine.Options = engine.ALONE,
+    kind: Any = None, how: engine.HowToRun = engine.ALONE,
 ) -> outcome_lib.Outcome:
-  """Makes the runs of an experiment and prints the table of more than one.
+  """Makes the runs of an experiment, and prints a table of several.
 
-  An interrupted run has saved its state; the exit status is then 130.
+  An interruption saves the state and exits with status 130.
 
   Args:
     configs: Settings, one for each task.
@@ -152,16 +155,17 @@ def launch(
 
 
 def start(config_class: type, main: Callable[..., None], *more: type) -> None:
-  """Runs main(config, ...) with the flags; user errors are one line, status 2.
+  """Runs main(config, ...) with the flags; a UserError exits with status 2.
 
   Args:
     config_class: Settings dataclass, to which `--preset` applies.
-    main: Called with an object of each class.
+    main: Function of one object of each class.
     *more: Further classes of flags.
   """
 
   def run(_):
     try:
+      # Not every script has the flag.
       preset = getattr(flags.FLAGS, 'preset', '')
       main(read(config_class, presets.find(preset) if preset else None),
            *(read(other) for other in more))
@@ -171,6 +175,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
     except KeyboardInterrupt as error:
       raise SystemExit(130) from error
 
+  # First: it may replace this process by a new one.
   allocator.start_anew()
   logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
   app.run(run, flags_parser=_parse)

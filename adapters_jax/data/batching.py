@@ -21,9 +21,9 @@ class Examples:
     tokens: [length] int32 for each example, its word pieces.
     segments: [length] int32 for each example, 0 or 1 for each piece.
     labels: [examples] int32 classes or float32 scores.
-    hidden: [at most length, dim] float32 for each example, the input of the
-      first trained layer in place of the pieces (`training.frozen_cache`);
-      None to batch the pieces.
+    hidden: [at most length, dim] float32 for each example, precomputed inputs
+      of the first trained layer instead of the pieces
+      (`training.frozen_cache`); None to batch the pieces.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
@@ -139,7 +139,7 @@ def make_batch(
     examples: Examples, batch: Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-  """Makes the arrays of a batch, or of one host's rows of it.
+  """Makes the arrays of a batch, or of the rows that one host needs.
 
   Args:
     examples: The split.
@@ -206,9 +206,8 @@ class Schedule:
   def epoch(self) -> Callable[[int], list[Plan]]:
     """Function from the number of an epoch to the plans of its batches."""
     # A cache for each schedule: the runs of a group take turns, and would evict
-    # each other's plans from a common one. To plan every step anew took 5.1 ms
-    # a step for 8 runs, where measured. Two epochs, since `tokens` looks back
-    # over the end of one.
+    # each other's plans from a common one. Planning at every step took 5.1 ms
+    # for 8 runs. Two epochs, since `tokens` looks back over the end of one.
     return functools.lru_cache(maxsize=2)(self._plan_epoch)
 
   def _plan_epoch(self, epoch: int) -> list[Plan]:

@@ -24,6 +24,7 @@ def _rows(path: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     raise errors.UserError(
         f'{path}: the name must end in {", ".join(FORMATS)}')
   try:
+    # newline='': `csv` reads the line breaks within cells itself.
     with open(path, encoding='utf-8-sig', newline='') as file:
       if form == '.jsonl':
         yield from _json_rows(path, file)
@@ -49,7 +50,7 @@ def _json_rows(
   """Yields the rows of a JSONL file; see `_rows`."""
   for number, line in enumerate(lines, 1):
     if line.strip():
-      try:
+      try:  # UserError is a ValueError too, so no check belongs in here.
         row = json.loads(line)
       except ValueError as error:
         raise errors.UserError(
@@ -66,6 +67,7 @@ def _tab_rows(
   """Yields the rows of a TSV file; see `_rows`."""
   header = None
   for number, line in enumerate(lines, 1):
+    # Not `strip`: a tab at the end is an empty last cell.
     values = line.rstrip('\r\n').split('\t')
     if header is None:
       header = values
@@ -91,10 +93,12 @@ def read(
     (texts, labels as strings, line numbers)
 
   Raises:
-    errors.UserError: names the file, the line and the mistake.
+    errors.UserError: unreadable or empty file, missing column or empty label;
+      names the file and the line.
   """
   texts, labels, numbers = [], [], []
   for number, row in _rows(path):
+    # In every row: JSONL has no header that holds for all.
     for column in (*text_columns, *((label_column,) if label_column else ())):
       if column not in row:
         name = 'label_column' if column == label_column else 'text_columns'
@@ -103,7 +107,7 @@ def read(
             f'{", ".join(map(str, row))}; name yours with `{name}`')
     texts.append(tuple(str(row[column]) for column in text_columns))
     if label_column:
-      label = row[label_column]
+      label = row[label_column]  # None for null; 0 and false are labels.
       if label is None or str(label).strip() == '':
         raise errors.UserError(f'{path}, line {number}: the label is empty')
       labels.append(str(label).strip())
@@ -114,7 +118,7 @@ def read(
 
 
 def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
-  """Returns [examples] float32 scores; UserError for other words.
+  """Returns [examples] float32 scores; UserError for anything else.
 
   Args:
     path: Path of the file, for the message.
@@ -127,7 +131,7 @@ def _scores(path: str, labels: list[str], numbers: list[int]) -> np.ndarray:
       score = float(label)
     except ValueError:
       score = math.nan
-    if not math.isfinite(score):
+    if not math.isfinite(score):  # 'nan' and 'inf' are floats to Python.
       raise errors.UserError(
           f'{path}, line {number}: {label!r} is not a number; for classes use '
           '`file_task=classification`')

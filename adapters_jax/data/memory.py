@@ -1,4 +1,4 @@
-"""Examples in memory, made into a task."""
+"""Examples in memory, converted to a task."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -11,7 +11,7 @@ from adapters_jax import errors
 from adapters_jax.data import tasks
 
 _HELD_OUT = 0.1
-_SEED = 0
+_SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Examples:
   labels: Sequence[Any]
 
   def __post_init__(self):
+    # A string is a sequence of strings, its characters.
     if isinstance(self.texts, str):
       raise errors.UserError('`texts`: give a list of texts, not one string')
     if len(self.texts) != len(self.labels):
       raise errors.UserError(
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
-    if not len(self.texts):
+    if not len(self.texts):  # The truth of a numpy array is ambiguous.
       raise errors.UserError('`texts`: there is no example')
     rows = self.rows
     for number, row in enumerate(rows):
@@ -72,7 +73,7 @@ def to_task(
     test: Further examples to score.
 
   Returns:
-    (task, {'train', 'dev', perhaps 'test': split}). Classes are sorted.
+    (task, {'train', 'dev' and perhaps 'test': split}). Classes are sorted.
 
   Raises:
     errors.UserError: fewer than two examples or classes, or splits that differ
@@ -90,6 +91,7 @@ def to_task(
   given = {'train': train, 'dev': dev}
   if test is not None:
     given['test'] = test
+  # From all examples: a rare class may be among those held out alone.
   regression = all(map(_is_score, examples.labels))
   classes = [] if regression else sorted(_classes(examples.labels))
   if not regression and len(classes) < 2:
@@ -99,7 +101,7 @@ def to_task(
   task = tasks.Task(
       name='examples', source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
-      labels=tuple(map(str, classes)),
+      labels=tuple(map(str, classes)),  # Names, for records and adapters.
       metrics=(('spearman', 'pearson') if regression
                else ('accuracy', 'macro_f1')))
   return task, {name: _split(name, split, task, classes)
@@ -107,6 +109,7 @@ def to_task(
 
 
 def _is_score(label: Any) -> bool:
+  # `Real` includes integers and bools, which are classes.
   return isinstance(label, numbers.Real) and not isinstance(
       label, (numbers.Integral, np.bool_))
 

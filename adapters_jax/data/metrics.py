@@ -13,25 +13,46 @@ import numpy as np
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the share of correct predictions."""
+  """Returns the share of correct predictions.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
   return float(np.mean(labels == predictions))
 
 
 def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns F1 of class 1, GLUE's score for MRPC and QQP."""
+  """Returns F1 of class 1, GLUE's score for MRPC and QQP.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
   from sklearn import metrics  # Slow to import, as below.
+  # No predicted positives: 0, without sklearn's warning.
   return float(metrics.f1_score(labels, predictions, zero_division=0))
 
 
 def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the mean of F1 over the classes, each with the same weight."""
+  """Returns the mean of F1 over the classes, each with the same weight.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
   from sklearn import metrics
   return float(
       metrics.f1_score(labels, predictions, average='macro', zero_division=0))
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Matthews' correlation; 0 where all predictions are equal."""
+  """Returns Matthews' correlation; 0 where all predictions are equal.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
   from sklearn import metrics
   return float(metrics.matthews_corrcoef(labels, predictions))
 
@@ -53,12 +74,22 @@ def _correlation(
 
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Pearson's correlation, 0 where either side is constant."""
+  """Returns Pearson's correlation, 0 where either side is constant.
+
+  Args:
+    labels: [examples] True scores.
+    predictions: [examples] Predicted scores.
+  """
   return _correlation('pearsonr', labels, predictions)
 
 
 def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Spearman's rank correlation, 0 where either side is constant."""
+  """Returns Spearman's rank correlation, 0 where either side is constant.
+
+  Args:
+    labels: [examples] True scores.
+    predictions: [examples] Predicted scores.
+  """
   return _correlation('spearmanr', labels, predictions)
 
 
@@ -90,6 +121,7 @@ def compute(
 
 def normalize_answer(text: str) -> str:
   """Removes case, punctuation, articles and surplus blanks of an answer."""
+  # In the order of SQuAD's script: 'a.' is an article once its dot is gone.
   text = ''.join(c for c in text.lower() if c not in string.punctuation)
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())
 
@@ -103,6 +135,7 @@ def answer_f1(right: str, found: str) -> float:
   """
   right, found = (normalize_answer(t).split() for t in (right, found))
   same = sum((collections.Counter(right) & collections.Counter(found)).values())
+  # The harmonic mean of precision and recall; 0 too for two empty answers.
   return 2 * same / (len(right) + len(found)) if same else 0.0
 
 

@@ -48,13 +48,14 @@ class _Files:
   def download(self, _):
     return self.paths
 
+  # The builder calls `download` for MRPC, this for all other tasks.
   download_and_extract = download
 
 
 class LocalGlue(  # type: ignore[call-arg]  # TFDS has no types.
     glue.Glue, skip_registration=True):
   """The `glue` builder on a raw folder, without the splits that lack files."""
-  name = 'glue'
+  name = 'glue'  # Part of the path: `tfds.builder('glue/...')` finds the data.
 
   def __init__(self, *, files: object, **kwargs):
     super().__init__(**kwargs)
@@ -73,6 +74,7 @@ class LocalGlue(  # type: ignore[call-arg]  # TFDS has no types.
 def _source(generator) -> str:
   """Returns the path of the file that a split is read from."""
   kwargs = generator.gen_kwargs
+  # MRPC's dev set is a part of the training file.
   if kwargs['mrpc_files']:
     return kwargs['mrpc_files'][
         'test' if kwargs['split'] == 'test' else 'train']
@@ -94,7 +96,7 @@ def _rows(path: str, header: bool = True) -> int:
 
 def _read(path: str) -> list[list[str]]:
   """Returns the rows of a tab-separated file without quoting, as cells."""
-  try:
+  try:  # utf-8-sig, as Microsoft's file begins with a byte order mark.
     with open(path, encoding='utf-8-sig') as file:
       return list(csv.reader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
   except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -142,7 +144,7 @@ def _mrpc(folder: str, scratch: str) -> tuple[dict[str, str], list[str]]:
   files['test'] = os.path.join(folder, _MRPC_TEST)
   train = os.path.join(folder, _MRPC_TRAIN)
   if not os.path.exists(train):
-    return files, notes
+    return files, notes  # Splits whose file is absent are left out.
   rows = _read(train)
   if rows[0][:3] != ['Quality', '#1 ID', '#2 ID'] or len(rows) < 3:
     raise errors.UserError(
@@ -185,6 +187,7 @@ def _stsb(folder: str, scratch: str) -> tuple[str, list[str]]:
     own = os.path.join(folder, f'sts-{split}.csv')
     target = os.path.join(scratch, f'{split}.tsv')
     if os.path.exists(os.path.join(folder, f'{split}.tsv')):
+      # Absolute, as the target of a link is relative to the link's folder.
       os.symlink(os.path.abspath(
           os.path.join(folder, f'{split}.tsv')), target)
     elif os.path.exists(own):
@@ -250,7 +253,7 @@ def _check_counts(
     say(f'{config}: {name} {kept:,}{dropped}')
 
 
-def prepare(
+def prepare_task(
     config: str, raw: str, data_dir: str, say: Callable[[str], None] = _log.info
 ) -> bool:
   """Writes one GLUE task from its raw files.
@@ -259,11 +262,10 @@ def prepare(
     config: Key of FOLDERS.
     raw: Folder of the raw folders.
     data_dir: Folder of TFDS datasets to write to.
-    say: Receives lines about written and absent splits; they are logged by
-      default.
+    say: Receives lines about written and absent splits; logs them by default.
 
   Returns:
-    Whether the dataset is there now; False if all raw files are absent.
+    Whether the dataset exists now; False if all raw files are absent.
 
   Raises:
     errors.UserError: a file is not in GLUE's layout.
@@ -307,10 +309,10 @@ def prepare_all(
   Args:
     raw: Folder of the raw folders.
     data_dir: Folder of TFDS datasets to write to.
-    say: As for `prepare`.
+    say: Receives the lines of the report, as for `prepare_task`.
 
   Returns:
-    Names of the tasks that are there now.
+    Names of the tasks whose datasets exist now.
 
   Raises:
     errors.UserError: no task has raw files, or a file is not in GLUE's layout.
@@ -318,7 +320,7 @@ def prepare_all(
   if not os.path.isdir(raw):
     raise errors.UserError(f'`raw`: {raw} is not a folder')
   tfds.disable_progress_bar()
-  done = [name for name in FOLDERS if prepare(name, raw, data_dir, say)]
+  done = [name for name in FOLDERS if prepare_task(name, raw, data_dir, say)]
   if not done:
     raise errors.UserError(
         f'`raw`: {raw} has none of the folders {", ".join(FOLDERS.values())}')

@@ -55,7 +55,7 @@ class Window:
   offsets: np.ndarray
 
 
-def find(name: str) -> tasks.Task:
+def load_task(name: str) -> tasks.Task:
   """Returns the task of the name 'squad'; UserError for any other name."""
   if name != TASK.name:
     raise errors.unknown('`task`', name, (TASK.name,))
@@ -127,6 +127,7 @@ def _span(offsets: np.ndarray, answer: tuple[str, int]) -> tuple[int, int]:
     of the answer's characters.
   """
   text, start = answer
+  # Overlap, not containment: pieces may reach beyond the ends of the answer.
   inside = np.flatnonzero(
       (offsets[:, 1] > start) & (offsets[:, 0] < start + len(text)))
   return (int(inside[0]), int(inside[-1])) if len(inside) else (-1, -1)
@@ -160,8 +161,10 @@ def cut(
   tokens, segments, labels, windows = [], [], [], []
   for row, (question, query) in enumerate(zip(questions, asked)):
     context = read[question.context]
+    # Reshaped for a paragraph without any pieces: [0, 2], not [0].
     offsets = np.array(context.offsets, np.int64).reshape(-1, 2)
     ask = query.ids[:min(_LONGEST_QUESTION, max_length // 2)]
+    # [CLS] and [SEP] precede the window, another [SEP] follows it.
     prefix, room = len(ask) + 2, max_length - len(ask) - 3
     first, last = _span(offsets, question.answers[0])
     for begin in _begins(len(context.ids), room):
@@ -169,6 +172,7 @@ def cut(
       tokens.append(np.array([start, *ask, end, *ids, end], np.int32))
       segments.append(np.array(
           [0] * prefix + [1] * (len(ids) + 1), np.int32))
+      # False for (-1, -1), as `begin` is never negative.
       inside = begin <= first and last < begin + len(ids)
       labels.append((first - begin + prefix, last - begin + prefix)
                     if inside else (0, 0))
@@ -206,12 +210,13 @@ def best_span(
     (sum of the two logits, (first character, character after the last))
   """
   pieces = len(window.offsets)
+  # [pieces] each: neither the question nor padding can hold an answer.
   starts, ends = logits[window.prefix:window.prefix + pieces].T
   best = (-np.inf, (0, 0))
   # One vectorised pass for each length of an answer, instead of a matrix of all
   # pairs of ends.
   for more in range(min(longest, pieces)):
-    scores = starts[:pieces - more] + ends[more:]
+    scores = starts[:pieces - more] + ends[more:]  # [pieces - more]
     at = int(scores.argmax())
     if scores[at] > best[0]:
       best = (float(scores[at]), (int(window.offsets[at, 0]),
@@ -219,7 +224,7 @@ def best_span(
   return best
 
 
-def answers(
+def best_answers(
     logits: Iterable[np.ndarray], windows: Sequence[Window],
     questions: Sequence[Question], longest: int = _LONGEST_ANSWER,
 ) -> list[str]:
@@ -234,6 +239,7 @@ def answers(
   Returns:
     Text of the answer to each question.
   """
+  # (0, 0) reads as '', the answer where a paragraph has no pieces.
   best: list[Any] = [(-np.inf, (0, 0))] * len(questions)
   for one, window in zip(logits, windows, strict=True):
     best[window.row] = max(

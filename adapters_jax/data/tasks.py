@@ -20,7 +20,7 @@ import numpy as np
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 
-# JSON list of remarks on a dataset that was made from raw files, in its folder.
+# JSON list of remarks in the folder of a dataset from raw files.
 NOTES = 'adapters_jax_notes.json'
 
 # {builder: module that registers it when it is imported}
@@ -90,6 +90,7 @@ def _sentiment(config: str) -> tuple[Task, Task]:
 
 
 _NLI = ('entailment', 'not_entailment')
+# 'dev' and 'test' are the genres of the training data.
 _MNLI_SPLITS = (
     ('train', 'train'), ('dev', 'validation_matched'),
     ('test', 'test_matched'), ('dev_mismatched', 'validation_mismatched'),
@@ -113,6 +114,7 @@ TASKS = {task.name: task for task in (
          splits=_MNLI_SPLITS),
     Task('qnli', 'glue/qnli', ('question', 'sentence'), _NLI, ('accuracy',)),
     Task('rte', 'glue/rte', ('sentence1', 'sentence2'), _NLI, ('accuracy',)),
+    # TFDS numbers the classes of WNLI in the opposite order.
     Task('wnli', 'glue/wnli', ('sentence1', 'sentence2'),
          ('not_entailment', 'entailment'), ('accuracy',)),
 )}
@@ -145,7 +147,7 @@ def _probe(builder, source: str) -> str:
 
 
 def prepared(source: str, data_dir: str) -> Any:
-  """Prepares a dataset where that has not been done.
+  """Prepares a dataset unless it exists.
 
   Args:
     source: 'builder' or 'builder/config'.
@@ -156,7 +158,7 @@ def prepared(source: str, data_dir: str) -> Any:
 
   Raises:
     errors.UserError: the data cannot be downloaded, or is stored in another
-      format. The message says how to go on.
+      format; names the way out.
   """
   logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
   import tensorflow_datasets as tfds
@@ -169,6 +171,7 @@ def prepared(source: str, data_dir: str) -> Any:
     raise errors.UserError(
         f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
         'which is read without TensorFlow; give another folder') from error
+  # Runs that start together would write the same folder.
   with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
       return builder
@@ -257,11 +260,10 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
     {'train', 'dev', 'test', ...: examples}
 
   Raises:
-    errors.UserError: the data cannot be downloaded. The message says how to go
-      on.
+    errors.UserError: the data cannot be downloaded; names the way out.
   """
   builder = prepared(task.source, data_dir or default_data_dir())
-  return {
+  return {  # Datasets from raw files may lack splits.
       name: _read(builder.as_data_source(source), task)
       for name, source in task.splits if source in builder.info.splits}
 
@@ -279,5 +281,5 @@ def _read(source: Sequence[dict[str, Any]], task: Task) -> Split:
   texts = [tuple(row[name].decode() for name in task.texts) for row in rows]
   targets = np.array([row[task.target] for row in rows])
   if task.positive_above is not None:
-    targets = targets > task.positive_above
+    targets = targets > task.positive_above  # The bound itself is class 0.
   return Split(texts, targets.astype(np.int32 if task.labels else np.float32))

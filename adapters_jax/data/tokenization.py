@@ -27,6 +27,7 @@ def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
       models.WordPiece(
           vocabulary, unk_token='[UNK]', max_input_chars_per_word=100))
   tokenizer.add_special_tokens([t for t in _SPECIAL if t in vocabulary])
+  # strip_accents=None follows `lowercase`, as in BERT.
   tokenizer.normalizer = normalizers.BertNormalizer(
       clean_text=True, handle_chinese_chars=True, strip_accents=None,
       lowercase=lowercase)
@@ -71,7 +72,7 @@ def _kept(first: int, second: int, room: int) -> tuple[int, int]:
     room: Pieces that both may have together.
 
   Returns:
-    Pieces that stay of each text.
+    Pieces to keep of each text.
   """
   surplus = max(0, first + second - room)
   level = min(surplus, abs(first - second))
@@ -97,7 +98,7 @@ def encode(
   Returns:
     (tokens, segments), each with [length] int32 for every example.
   """
-  parts = [
+  parts = [  # [parts][examples]; special tokens are added after the cut.
       [e.ids for e in tokenizer.encode_batch(
           list(column), add_special_tokens=False)]
       for column in zip(*texts)]
@@ -105,12 +106,13 @@ def encode(
   tokens, segments = [], []
   for pieces in zip(*parts):
     if len(pieces) == 1:
-      kept = (max_length - 2,)
+      kept = (max_length - 2,)  # Room for [CLS] and [SEP]; for two [SEP] below.
     else:
       kept = _kept(len(pieces[0]), len(pieces[1]), max_length - 3)
     ids, kinds = [start], [0]
     for kind, (part, size) in enumerate(zip(pieces, kept)):
       ids += [*part[:size], end]
+      # A [SEP] belongs to the segment that it closes.
       kinds += [kind] * (len(part[:size]) + 1)
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int32))

@@ -39,21 +39,21 @@ def read_rows(text: str) -> list[tuple[str, float, str]]:
 
 
 def groups(rows: list[tuple[str, float, str]]) -> list[str]:
-  """Returns the group of each row, of which no two splits have rows.
+  """Returns the group of each row; no group has rows in two splits.
 
   Args:
     rows: (id, mean rating, sentence) of each sentence. Ids of sentences of a
       document begin with its number: '12_3'.
 
   Returns:
-    Name of the group for each row.
+    Name of the group of each row.
   """
   parent = {}  # A union-find forest over documents.
 
   def find(name):
     parent.setdefault(name, name)
     while parent[name] != name:
-      parent[name] = parent[parent[name]]
+      parent[name] = parent[parent[name]]  # Path halving.
       name = parent[name]
     return name
 

@@ -1,5 +1,5 @@
-"""Files from elsewhere: pinned packages, the Hugging Face hub, safe writing.
+"""Pinned packages, files of the Hugging Face hub, and atomic writes.
 
-Imports `errors` and the layers below. Public: `pinned.fetch` and
+Imports `errors` only. Public: `pinned.fetch` and
 `pinned.cache_dir`, `hub.folder` and `hub.config`, `atomic.write_json`.
 """

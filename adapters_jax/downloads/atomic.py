@@ -14,7 +14,7 @@ def write_json(path: str, value: Any) -> None:
       a record is the primary one.
   """
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-  # Beside the file, as a rename is atomic within one file system only. The
+  # Next to the file, as a rename is atomic within one file system only. The
   # process number keeps writers of the same file apart.
   scratch = f'{path}.{os.getpid()}.part'
   with open(scratch, 'w', encoding='utf-8') as file:

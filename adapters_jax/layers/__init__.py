@@ -1,5 +1,5 @@
-"""Layers that are faster than the library's on a CPU, or that it lacks.
+"""Layers that Flax lacks, or that run faster than Flax's on a CPU.
 
-Imports JAX and Flax, nothing of this project. Public: `activations`,
-`batch_norm`, `dense`, `dropout` and `layer_norm`.
+Imports JAX and Flax only. Public: `activations`, `batch_norm`, `dense`,
+`dropout` and `layer_norm`.
 """

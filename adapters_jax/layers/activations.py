@@ -12,9 +12,9 @@ import jax.numpy as jnp
 def gelu(x: jax.Array) -> jax.Array:
   """Computes the exact GELU (Hendrycks and Gimpel, 2016, section 2).
 
-  Equal to `nn.gelu(x, approximate=False)` within 1e-6, which goes through erfc:
-  XLA computes erf faster, and the rule for the gradient below keeps one array
-  for the backward pass.
+  Equal to `nn.gelu(x, approximate=False)` within 1e-6. Flax's version goes
+  through erfc, which XLA computes more slowly than erf. The derivative below
+  keeps a single array for the backward pass.
 
   Args:
     x: [...] Any array.
@@ -30,11 +30,12 @@ def _(primals, tangents):
   (x,), (tangent,) = primals, tangents
   below = 0.5 + 0.5 * jax.lax.erf(x * 2**-0.5)
   density = (2 * jnp.pi)**-0.5 * jnp.exp(-0.5 * jnp.square(x))
+  # (x Phi(x))' = Phi(x) + x phi(x), the one array that is kept.
   return x * below, (below + x * density) * tangent
 
 
-# All have f(0) = 0. Runs of a vmapped group have bottlenecks padded with zeros
-# to a common size, which must not change their outputs.
+# All have f(0) = 0: zero padding of bottlenecks to the common size of a vmapped
+# group must not change the outputs.
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     'gelu': gelu,
     'gelu_tanh': functools.partial(nn.gelu, approximate=True),

@@ -2,9 +2,9 @@
 
 The running statistics are leaves like the scale and the bias. Their gradient is
 defined as (running - batch), so that plain gradient descent with the rate
-1 - MOMENTUM computes the usual moving average. The optimizer therefore keeps
-them up to date, and training steps, vmapped runs, saving and resuming need no
-code for mutable state. `trees.role` recognises these leaves by their names.
+1 - MOMENTUM computes the usual moving average. The optimizer thus updates them,
+and training steps, vmapped runs, saving and resuming need no code for mutable
+state. `trees.role` recognises these leaves by their names.
 """
 
 import flax.linen as nn
@@ -16,13 +16,13 @@ MOMENTUM = 0.9  # Share of a running statistic that a step keeps.
 
 @jax.custom_vjp
 def follow(y: jax.Array, running: jax.Array, measured: jax.Array) -> jax.Array:
-  """Is the identity of y, with a gradient that moves the running statistics.
+  """Returns y, and defines the gradient of the running statistics.
 
   Args:
-    y: [...] An array that the loss depends on, or the gradient is dropped.
-    running: [2, size] float32, mean and variance; its gradient is
-      running - measured, whatever the loss.
-    measured: [2, size] float32, mean and variance of the batch; its gradient
+    y: [...] An array that the loss depends on; otherwise the gradient is lost.
+    running: [2, size] float32 mean and variance. Their gradient is
+      running - measured, for any loss.
+    measured: [2, size] float32 mean and variance of the batch. Their gradient
       is 0.
 
   Returns:
@@ -37,6 +37,7 @@ def _follow_forward(y, running, measured):
 
 
 def _follow_backward(difference, gradient):
+  # Not scaled by `gradient`: the moving average is independent of the loss.
   return gradient, difference, jnp.zeros_like(difference)
 
 
@@ -44,18 +45,18 @@ follow.defvjp(_follow_forward, _follow_backward)
 
 
 def moments(x: jax.Array, mask: jax.Array) -> jax.Array:
-  """Computes mean and (biased) variance of each unit over the tokens.
+  """Computes the mean and biased variance of each unit over the tokens.
 
   Args:
     x: [batch, length, size]
     mask: [batch, length] bool, False at padding.
 
   Returns:
-    [2, size] float32, means and variances.
+    [2, size] float32 means and variances.
   """
   x = x.astype(jnp.float32)
   weights = mask[:, :, None].astype(jnp.float32)
-  tokens = jnp.maximum(jnp.sum(weights), 1)
+  tokens = jnp.maximum(jnp.sum(weights), 1)  # No tokens: no division by 0.
   mean = jnp.sum(weights * x, axis=(0, 1)) / tokens
   variance = jnp.sum(weights * jnp.square(x - mean), axis=(0, 1)) / tokens
   return jnp.stack([mean, variance])
@@ -78,8 +79,8 @@ class BatchNorm(nn.Module):
     Args:
       x: [batch, length, size]
       mask: [batch, length] bool, False at padding.
-      train: Whether to use the batch's statistics, which the running ones then
-        follow; otherwise the running ones are used.
+      train: Whether to normalise by the batch's statistics and let the running
+        ones follow, instead of normalising by the running ones.
 
     Returns:
       [batch, length, size]
@@ -95,7 +96,7 @@ class BatchNorm(nn.Module):
     factor = scale * jax.lax.rsqrt(used[1] + self.epsilon)
     y = (x.astype(jnp.float32) - used[0]) * factor + bias
     if train:
-      # The batch's statistics do have a gradient in y, but as the target of
-      # the moving average they are constants.
+      # The batch's statistics have a gradient through y, but are constants as
+      # the target of the moving average.
       y = follow(y, running, jax.lax.stop_gradient(used))
     return y.astype(x.dtype)

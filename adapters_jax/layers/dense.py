@@ -1,4 +1,4 @@
-"""Matrix products with a gradient that XLA's CPU backend computes faster."""
+"""Matrix products whose kernel gradient is faster on XLA's CPU backend."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 @jax.custom_vjp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """Multiplies rows by a kernel, with a faster gradient of the kernel.
+  """Multiplies rows by a kernel, with a faster gradient for the kernel.
 
   Args:
     x: [..., in]
@@ -27,11 +27,11 @@ def _forward(x, kernel):
 def _backward(saved, cotangent):
   """Returns the gradients of x and kernel."""
   x, kernel = saved
-  rows = x.reshape(-1, x.shape[-1])
-  errors = cotangent.reshape(-1, cotangent.shape[-1])
-  # A product over rows has to transpose one operand in memory, and XLA
-  # transposes the first. So the narrower operand goes first: in an adapter it
-  # is a fraction of the wider one.
+  rows = x.reshape(-1, x.shape[-1])  # [rows, in]
+  errors = cotangent.reshape(-1, cotangent.shape[-1])  # [rows, out]
+  # A contraction over rows transposes one operand in memory, and XLA picks the
+  # first. The narrower operand therefore comes first: in an adapter it is a
+  # fraction of the wider one.
   if rows.shape[1] <= errors.shape[1]:
     grad = jax.lax.dot_general(rows, errors, (((0,), (0,)), ((), ())))
   else:
@@ -45,13 +45,13 @@ product.defvjp(_forward, _backward)
 def dot_general(
     x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any
 ) -> jax.Array:
-  """Is `product` with the signature that `nn.Dense` calls.
+  """Calls `product` with the signature that `nn.Dense` expects.
 
   Args:
     x: [..., in]
     kernel: [in, out]
-    dimension_numbers: Ignored: `nn.Dense` contracts the last axis of x.
-    precision: Ignored: `jax.default_matmul_precision` decides.
+    dimension_numbers: Ignored; `nn.Dense` contracts the last axis of x.
+    precision: Ignored; `jax.default_matmul_precision` applies.
 
   Returns:
     [..., out]

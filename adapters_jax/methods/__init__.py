@@ -1,9 +1,9 @@
 """Adapter methods, one file each: config, module and foreign names.
 
-To add one, write a config class (`base.Method`) with its module and its codec
-(`codec.Codec`), and name it in CONFIGS.
-Imports layers, trees and errors only.
-Public: CONFIGS, classes, Method, and `strings.parse` and `strings.render`.
+To add a method, write a config class (`base.Method`) with its module and its
+codec (`codec.Codec`), and name it in CONFIGS. Imports `layers`, `trees` and
+`errors` only. Public: CONFIGS, `classes`, `Method`, `strings.parse` and
+`strings.render`.
 """
 
 from adapters_jax.methods import base
@@ -17,9 +17,9 @@ from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
 from adapters_jax.methods import vera
 
-# {name: methods}, the names of `strings.parse`. Names and defaults are those of
-# AdapterHub, except for 'bottleneck' (the paper's adapter), 'rslora',
-# 'adapter_plus' and 'ia3_inputs', which it does not name.
+# {name in `strings.parse`: methods}. Names and defaults are AdapterHub's, but
+# 'bottleneck' (the paper's adapter), 'rslora', 'adapter_plus' and 'ia3_inputs'
+# have no name there.
 CONFIGS = {
     'bottleneck': (bottleneck.Bottleneck(),),
     'seq_bn': (bottleneck.SEQ_BN,),
@@ -52,6 +52,7 @@ CONFIGS = {
     'loreft': (reft.LOREFT,),
     'noreft': (reft.NOREFT,),
     'direft': (reft.DIREFT,),
+    # The mix-and-match adapter of He et al. (2022).
     'mam': (prefix.PrefixTuning(bottleneck_size=800), bottleneck.PAR_BN),
     'unipelt': (
         prefix.PrefixTuning(prefix_length=10, use_gating=True),

@@ -28,25 +28,25 @@ class Method(codec.Codec):
   """Interface of an adapter method: config, module and codec.
 
   A subclass is a frozen dataclass. Its fields are the config, `make` returns
-  the module, and the attributes and methods of `codec.Codec` are the codec.
+  the module, and the members inherited from `codec.Codec` are the codec.
 
   Attributes:
     kind: Hook that calls the module: 'sublayer', 'linear', 'input',
-      'key_value', 'layer' or 'embedding'; `model.sites` has the signatures.
+      'key_value', 'layer' or 'embedding'; see `model.sites` for signatures.
     sites: Sites of a layer, or of the embeddings, with a module.
     layers: Layers with the method, None for all.
     leave_out: Layers without the method.
     needs_all_rows: Whether the update of one position depends on positions
       that the head does not read, so that the last layer must compute all.
-    needs_whole_batch: Whether the update of one example in training depends on
-      the rest of the batch, which then cannot be computed in parts.
-    position_shift: Number by which the positions of a text increase.
+    needs_whole_batch: Whether the training update of one example depends on
+      the rest of the batch, so that no batch can be computed in parts.
+    position_shift: Increase of the positions of a text.
     positions_taken: Number of the model's positions that texts cannot use.
-    folds: Whether the method is a change of weights and biases, so that
-      `fold` can put it into the base.
+    folds: Whether the method is a change of weights and biases that `fold` can
+      add to the base.
   """
   kind: ClassVar[str]
-  # No annotations: these are defaults, not fields, until a subclass says so.
+  # No annotations: class attributes, which a subclass may turn into fields.
   sites = ()
   layers = None
   leave_out = ()
@@ -78,13 +78,13 @@ class Method(codec.Codec):
     """Returns the module of the arrays that all sites share, if any.
 
     Its `__call__(shape, train=...)` takes the encoder's BertConfig and returns
-    the arrays; every module of `make` receives them as `shared`.
+    the arrays, which every module of `make` receives as `shared`.
     """
     del name
     return None
 
   def in_layer(self, layer: int) -> bool:
-    """Returns whether `layers` and `leave_out` keep a layer."""
+    """Returns whether `layers` and `leave_out` admit a layer."""
     return layer not in self.leave_out and (
         self.layers is None or layer in self.layers)
 
@@ -102,6 +102,7 @@ class Method(codec.Codec):
 
   def changes(self, start: 'Method') -> dict[str, Any]:
     """Returns the arguments of `start.with_fields` that give this config."""
+    # Fields only: `sites` may be a property or a class attribute.
     return {field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != getattr(start, field.name)}
@@ -113,9 +114,9 @@ class Method(codec.Codec):
     """Returns the leaves that start from a text instead of random numbers.
 
     Args:
-      index: Index of the method among those of the model.
+      index: Index of the method in the model's configs.
       params: Whole tree, initialised.
-      tokenize: Returns the token ids of a text, [CLS] and [SEP] included.
+      tokenize: (text) -> token ids, with [CLS] and [SEP].
     """
     del index, params, tokenize
     return {}
@@ -125,14 +126,14 @@ class Method(codec.Codec):
       start: tuple[jax.Array, jax.Array], own: Mapping[str, jax.Array],
       shared: Mapping[str, jax.Array],
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns (kernel, bias) of a linear layer with the method in them.
+    """Returns ([in, out] kernel, [out] bias) of a layer, with the method added.
 
     Args:
-      kernel: [in, out] Kernel, with earlier methods of the adapter in it.
-      bias: [out] Bias, the same.
+      kernel: [in, out] Kernel, with the adapter's earlier methods added.
+      bias: [out] Bias, with the adapter's earlier methods added.
       start: Kernel and bias of the base.
       own: Leaves of the method at this site.
-      shared: Leaves that all its sites share.
+      shared: Leaves that all sites of the method share.
     """
     raise NotImplementedError
 
@@ -145,7 +146,7 @@ class Method(codec.Codec):
       leaves: {path: leaf} of an adapter.
 
     Raises:
-      errors.UserError: the update is no product of two factors.
+      errors.UserError: the update is not a product of two factors.
     """
     del leaves
     raise errors.UserError(
@@ -154,10 +155,10 @@ class Method(codec.Codec):
   def from_products(
       self, leaves: Mapping[str, jax.Array], rank: int
   ) -> tuple['Method', dict[str, jax.Array]]:
-    """Returns (method, leaves) with the best factors of some rank.
+    """Returns (method, leaves) with the best low-rank factors.
 
     Args:
-      leaves: {path: leaf} as `to_products` gives them.
+      leaves: {path: leaf}, a result of `to_products`.
       rank: Rank of the factors.
 
     Raises:
@@ -167,17 +168,17 @@ class Method(codec.Codec):
 
 
 class Gate(nn.Module):
-  """A number in (0, 1) for each example that weighs an update.
+  """A weight in (0, 1) for the update of each example.
 
   UniPELT's gate (Mao et al., 2022, section 3.2): the mean over positions of a
   sigmoid. AdapterHub averages over padding too, so that its result depends on
-  the batch; this one averages over tokens.
+  the batch; this gate averages over tokens.
   """
   outputs: int = 1
 
   @nn.compact
   def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Returns the gates.
+    """Computes the gates.
 
     Args:
       x: [batch, length, dim] Hidden states.
@@ -188,33 +189,39 @@ class Gate(nn.Module):
     """
     gates = nn.sigmoid(nn.Dense(
         self.outputs, dtype=x.dtype, name='gate',
-        kernel_init=nn.initializers.normal(0.02))(x))
+        kernel_init=nn.initializers.normal(0.02))(x))  # [..., outputs]
     weights = mask[:, :, None].astype(x.dtype)
-    # At least 1: an example of padding alone must not divide by zero.
+    # At least 1, so that an example of padding alone does not divide by zero.
     tokens = jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1)
     return jnp.sum(gates * weights, axis=1, keepdims=True) / tokens
 
 
 def demand(good: bool, name: str, value: Any, wanted: str) -> None:
-  """Raises UserError about a config's field unless it is good.
+  """Checks a field of a config.
 
   Args:
     good: Whether the value is allowed.
     name: Name of the field.
     value: Value of the field.
-    wanted: Description of the allowed values, after 'give'.
+    wanted: Description of the allowed values, to follow the word 'give'.
+
+  Raises:
+    errors.UserError: the value is not allowed.
   """
   if not good:
     raise errors.UserError(f'`{name}={value!r}`: give {wanted}')
 
 
 def demand_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
-  """Raises UserError, with near matches, for a value that is not a choice.
+  """Checks that the value of a field is among the allowed ones.
 
   Args:
     name: Name of the field.
     value: Value of the field.
     choices: Allowed values.
+
+  Raises:
+    errors.UserError: the value is not allowed; the message suggests near ones.
   """
   choices = list(choices)
   if value not in choices:
@@ -222,11 +229,28 @@ def demand_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
 
 
 def demand_sites(sites: Iterable[str], known: Iterable[str]) -> None:
-  """Raises UserError for a site where a method cannot be."""
+  """Checks the sites of a method.
+
+  Args:
+    sites: Sites of the config.
+    known: Sites where the method can act.
+
+  Raises:
+    errors.UserError: the method cannot act at a site.
+  """
   for site in sites:
     demand_choice('sites', site, known)
 
 
 def demand_rate(name: str, value: float) -> None:
-  """Raises UserError for a number that is not a dropout rate."""
+  """Checks a dropout rate.
+
+  Args:
+    name: Name of the field.
+    value: Value of the field.
+
+  Raises:
+    errors.UserError: the value is not in [0, 1).
+  """
+  # 1 is excluded: dropout divides by 1 - rate.
   demand(0 <= value < 1, name, value, 'a rate from 0 to below 1')

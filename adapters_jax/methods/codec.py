@@ -1,8 +1,9 @@
-"""Interface of a codec: how a method is written in AdapterHub and PEFT.
+"""Interface of a codec: the form of a method in AdapterHub and PEFT.
 
 AdapterHub stands for the strings and files of the `adapters` library 1.3.0,
-PEFT for the files of `peft` 0.21.2. A method's class fills the tables in and
-overrides what they cannot say; `adapters.formats` loop over methods.
+PEFT for the files of `peft` 0.21.2. A method's class fills in the tables and
+overrides methods where the tables do not suffice; `adapters.formats` loop over
+the classes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,11 +18,11 @@ from adapters_jax import errors
 from adapters_jax.methods import places
 from adapters_jax.methods import values as values_lib
 
-# Words that every config of AdapterHub knows and no method uses.
+# Words of every AdapterHub config that stand for no field of a method.
 _FIXED = {
     'init_weights_seed': (None, 'the seed of a run covers all random draws'),
     'dtype': (None, 'the precision of a run covers the whole computation')}
-# Renames of leaves that hold for all methods, after the method's own.
+# Renames of leaves for all methods, applied after the method's own.
 _NAMES = (
     (r'^gating/gate/', 'gate.'),
     (r'\b(kernel|scale)$', 'weight'),
@@ -30,27 +31,27 @@ _NAMES = (
 
 
 class Codec:
-  """Names of a method in other libraries; by default it has none there.
+  """Names of a method in other libraries; the defaults stand for no name.
 
   Attributes:
     adapterhub_architecture: Value of 'architecture' in AdapterHub's configs;
       None is the bottleneck's, '' stands for no such method.
     adapterhub_fields: Fields with the same name and values in those configs.
-    adapterhub_words: {AdapterHub's entry: our field} of other names.
-      'non_linearity' is translated and read from configs, the others are
-      words of strings alone.
+    adapterhub_words: {AdapterHub's entry: our field} where names differ. Only
+      'non_linearity' occurs in configs and has other values; the rest are words
+      of strings.
     adapterhub_switches: {AdapterHub's entry: sites that it turns on}.
-    adapterhub_fixed: {word: (the one value supported, advice)} of the entries
-      that no field stands for.
-    adapterhub_start: Fields of a method whose config has no entries, where
-      they differ from the defaults.
+    adapterhub_fixed: {word: (the only supported value, advice)} of entries
+      without a field.
+    adapterhub_start: Values of fields that a config without their entries
+      implies, where they differ from the defaults.
     adapterhub_stem: Template of the tensors' names, of `module` and `name`.
-    adapterhub_shared: The same for the leaves that all sites share.
+    adapterhub_shared: The same for leaves that all sites share.
     adapterhub_names: (pattern, replacement) pairs, applied in order to the
       path of a leaf below its module.
     adapterhub_layouts: {last part of a leaf's path: layout of `places`};
       kernels are always transposed, [in, out] to (out, in).
-    peft_types: Values of 'peft_type' that become this method.
+    peft_types: Values of 'peft_type' that stand for this method.
     peft_names: {last part of a leaf's path: end of its name in PEFT}.
     peft_layouts: {last part of a leaf's path: layout of `places`}.
     peft_targets: Entries of PEFT's config that list the adapted modules.
@@ -70,34 +71,34 @@ class Codec:
   peft_layouts: ClassVar[Mapping[str, str]] = {}
   peft_targets: ClassVar[tuple[str, ...]] = ('target_modules',)
 
-  # Fields of the methods whose AdapterHub words name them.
+  # For type checkers: members of the methods that the code below reads.
   sites: tuple[str, ...]
   activation: str
   absent: Callable[[int], list[int]]
 
   def words(self) -> set[str]:
-    """Returns the words that set a field: ours and AdapterHub's."""
+    """Returns the words that set a field, both ours and AdapterHub's."""
     return {*names_of(self), *self.adapterhub_words, *self.adapterhub_switches}
 
   def fixed_words(self) -> dict[str, tuple[Any, str]]:
-    """Returns {word: (the one value supported, advice)}."""
+    """Returns {word: (the only supported value, advice)}."""
     return {**_FIXED, **self.adapterhub_fixed}
 
   def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {field: value} of {word: value}, not yet of the fields' types."""
+    """Returns {field: value} from {word: value}, before type conversion."""
     fields = dict(values)
     for word, field in self.adapterhub_words.items():
       if word in fields:
         value = fields.pop(word)
         fields[field] = (values_lib.activation(value)
                          if word == 'non_linearity' else value)
-    if fields.get('layers') == 'all':
+    if fields.get('layers') == 'all':  # AdapterHub's word in ReFT configs.
       fields['layers'] = None
     return values_lib.switched(fields, self.adapterhub_switches, self.sites)
 
   @classmethod
   def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
-    """Returns whether a config of AdapterHub has this method in it."""
+    """Returns whether a config of AdapterHub contains this method."""
     return values.get('architecture') == cls.adapterhub_architecture
 
   @classmethod
@@ -113,13 +114,13 @@ class Codec:
       fields['activation'] = values_lib.activation(
           values['non_linearity'], version)
     if values.get('leave_out') and 'leave_out' in names_of(cls):
-      fields['leave_out'] = values_lib.convert(
+      fields['leave_out'] = values_lib.converted(
           values['leave_out'], tuple[int, ...], '`leave_out`')
-    # In one step after that: some values demand one another.
+    # All at once, since the checks of a config relate fields to one another.
     return values_lib.copied(cls(**fields), values, cls.adapterhub_fields)
 
   def to_adapterhub(self, shape: Any) -> dict[str, Any] | None:
-    """Returns the config of AdapterHub, None if another method's holds it.
+    """Returns the config of AdapterHub, None if another method's includes it.
 
     Args:
       shape: The encoder's BertConfig.
@@ -137,12 +138,13 @@ class Codec:
       entries['non_linearity'] = values_lib.activation_word(self.activation)
     for switch, sites in self.adapterhub_switches.items():
       entries[switch] = bool(set(sites) & set(self.sites))
+    # AdapterHub has no `layers`, so the layers outside it are left out too.
     if 'leave_out' in names_of(self):
       entries['leave_out'] = self.absent(shape.layers)
     return {**entries, 'init_weights_seed': None}
 
   def complete_adapterhub(self, written: Iterable[dict[str, Any]]) -> None:
-    """Adds this method to the configs that the others have written."""
+    """Adds this method to the configs of the other methods."""
 
   def adapterhub_key(self, where: places.Place, name: str) -> str:
     """Returns the name of a leaf's tensor, without the prefix 'bert.'.
@@ -152,6 +154,7 @@ class Codec:
       name: Name of the adapter in the file.
     """
     leaf = where.leaf
+    # In order: the method's patterns still see the '/' between parts.
     for pattern, replacement in (*self.adapterhub_names, *_NAMES):
       leaf = re.sub(pattern, replacement, leaf)
     stem = (self.adapterhub_shared if where.site == 'shared'
@@ -159,14 +162,14 @@ class Codec:
     return f'{stem.format(module=where.module, name=name)}.{leaf}'
 
   def adapterhub_copies(self, key: str) -> bool:
-    """Returns whether a tensor repeats another one, or is never used."""
+    """Returns whether a tensor is unused or repeats another one."""
     del key
     return False
 
   def to_adapterhub_tensors(
       self, where: places.Place, key: str, value: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """Returns the tensors that hold a leaf: one, but for parametrizations.
+    """Returns the tensors that hold a leaf, several for a parametrization.
 
     Args:
       where: Place of the leaf.
@@ -190,6 +193,7 @@ class Codec:
     return places.from_layout(self._layout(where), read(key), shape)
 
   def _layout(self, where):
+    # torch's linear layers keep weights as (out, in).
     layouts = {'kernel': 'transposed', **self.adapterhub_layouts}
     return layouts.get(where.name)
 
@@ -207,12 +211,12 @@ class Codec:
     Args:
       values: Config as JSON has it.
       sites: {(layer, site): {end of a name: tensor}} of the linear layers.
-      layers: Number of layers of the model.
+      layers: Number of the model's layers.
     """
     raise NotImplementedError
 
   def to_peft(self, shape: Any) -> dict[str, Any]:
-    """Returns the entries of an adapter_config.json, without the modules.
+    """Returns the entries of an adapter_config.json except the module names.
 
     Args:
       shape: The encoder's BertConfig.

@@ -1,7 +1,7 @@
 """Compacter: bottlenecks of Kronecker products (Mahabadi et al., 2021).
 
-A kernel is sum_i kron(A_i, W_i) over `phm_dim` terms (equation 5). All layers
-and both projections may share the rule A; W may have a low rank.
+A kernel is sum_i kron(A_i, W_i) with `phm_dim` terms (equation 5). All layers
+and both projections may share the rule A, and W may have a low rank.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 
-# For each [in, out] slice of a [terms, in, out] parameter of W. AdapterHub
-# ignores `hypercomplex_nonlinearity` and always takes 'glorot-normal'.
+# Per [in, out] slice of a [terms, in, out] parameter of W. AdapterHub ignores
+# `hypercomplex_nonlinearity` and always takes 'glorot-normal'.
 _INITS = {
     'glorot-uniform': nn.initializers.variance_scaling(
         1, 'fan_avg', 'uniform', batch_axis=0),
@@ -25,6 +25,7 @@ _INITS = {
         1, 'fan_avg', 'normal', batch_axis=0),
     'normal': nn.initializers.normal(0.01),
 }
+# Fields with AdapterHub's names.
 _PHM = (
     'phm_dim', 'phm_rank', 'factorized_phm_W', 'shared_W_phm',
     'shared_phm_rule', 'factorized_phm_rule', 'phm_c_init', 'phm_init_range',
@@ -35,11 +36,11 @@ _PHM = (
 class Compacter(bottleneck.Bottleneck):
   """A bottleneck with parameterised hypercomplex kernels.
 
-  The kernels start as `hypercomplex_nonlinearity` says, not as `init`.
+  `hypercomplex_nonlinearity` chooses the initial kernels; `init` has no effect.
 
   Attributes:
-    phm_dim: Number of terms of the sum, n; divides the widths.
-    phm_rank: Rank of W_i when it is factorised.
+    phm_dim: Number n of terms of the sum, a divisor of all widths.
+    phm_rank: Rank of a factorised W_i.
     factorized_phm_W: Whether W_i is a product of two thin matrices.
     shared_W_phm: Whether all layers share W.
     shared_phm_rule: Whether all layers share A.
@@ -49,8 +50,8 @@ class Compacter(bottleneck.Bottleneck):
     learn_phm: Whether A is trained.
     phm_bias: Whether the projections have biases.
     hypercomplex_nonlinearity: Initialisation of W: 'glorot-uniform',
-      'glorot-normal' or 'normal' with 0.01. (The name is that of the paper's
-      code.)
+      'glorot-normal' or 'normal' with 0.01. The name comes from the paper's
+      code.
   """
   phm_dim: int = 4
   phm_rank: int = 1
@@ -66,6 +67,7 @@ class Compacter(bottleneck.Bottleneck):
 
   adapterhub_fixed = {
       **bottleneck.Bottleneck.adapterhub_fixed,
+      # The entry that distinguishes a Compacter from a bottleneck in files.
       'phm_layer': (True, 'a bottleneck without such layers is no compacter')}
   adapterhub_fields = (*bottleneck.Bottleneck.adapterhub_fields, *_PHM)
   adapterhub_names = (
@@ -94,8 +96,8 @@ class Compacter(bottleneck.Bottleneck):
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
     """Returns the config of AdapterHub."""
     own = {name: getattr(self, name) for name in _PHM}
-    # AdapterHub cannot build a PHM layer with another `init_weights`; loading
-    # the file replaces the weights.
+    # AdapterHub cannot build a PHM layer with another `init_weights`. Loading
+    # the file replaces the initial weights.
     return {**super().to_adapterhub(shape), **own, 'phm_layer': True,
             'init_weights': 'bert'}
 
@@ -109,8 +111,8 @@ class Compacter(bottleneck.Bottleneck):
     """Returns the rule A.
 
     Args:
-      module: Module that holds its parameters.
-      shared: Whether the module is that of all sites.
+      module: Module that holds the parameters.
+      shared: Whether all sites share the module.
 
     Returns:
       [n, n, n]
@@ -120,6 +122,7 @@ class Compacter(bottleneck.Bottleneck):
       init = nn.initializers.normal(self.phm_init_range if shared else 0.01)
     else:
       init = _uniform(1.0 if shared else 0.01)
+    # `trees.role` recognises frozen leaves by the prefix.
     fixed = '' if self.learn_phm else 'fixed_'
     make = functools.partial(module.param, init_fn=init)
     if not self.factorized_phm_rule:
@@ -133,10 +136,10 @@ class Compacter(bottleneck.Bottleneck):
     """Returns the weights W.
 
     Args:
-      module: Module that holds their parameters.
+      module: Module that holds the parameters.
       inputs: Width of the input.
       features: Width of the output.
-      prefix: Start of the parameters' names.
+      prefix: Prefix of the parameters' names.
 
     Returns:
       [n, inputs / n, features / n]
@@ -148,6 +151,7 @@ class Compacter(bottleneck.Bottleneck):
     init = _INITS[self.hypercomplex_nonlinearity]
     if not self.factorized_phm_W:
       return module.param(f'{prefix}weight', init, shape)
+    # W_i = left_i @ right_i, [inputs / n, rank] times [rank, features / n].
     left = module.param(f'{prefix}left', init, (*shape[:2], self.phm_rank))
     return left @ module.param(
         f'{prefix}right', init, (n, self.phm_rank, shape[2]))
@@ -180,7 +184,7 @@ class Dense(nn.Module):
 
     Args:
       x: [..., dim] Input.
-      shared: 'rule' and the weights 'down' and 'up', those that are shared.
+      shared: The shared ones of 'rule' and the weights 'down' and 'up'.
 
     Returns:
       [..., features]
@@ -189,6 +193,7 @@ class Dense(nn.Module):
     rule = shared['rule'] if 'rule' in shared else config.rule(self, False)
     weight = (shared[self.name] if self.name in shared else
               config.weight(self, x.shape[-1], self.features))
+    # The axes of a Kronecker product: rows (a, i), columns (b, o).
     kernel = jnp.einsum('nab,nio->aibo', rule, weight)
     kernel = kernel.reshape(x.shape[-1], self.features).astype(x.dtype)
     y = x @ kernel
@@ -211,14 +216,14 @@ class Shared(nn.Module):
       train: Unused.
 
     Returns:
-      'rule' and the weights 'down' and 'up', those that are shared.
+      The shared ones of 'rule' and the weights 'down' and 'up'.
     """
     del train
     config, shared = self.config, {}
     if config.shared_phm_rule:
       shared['rule'] = config.rule(self, True)
     if config.shared_W_phm:
-      width = config.width(shape.dim, 0)
+      width = config.width(shape.dim, 0)  # One W needs one width.
       shared['down'] = config.weight(self, shape.dim, width, 'down_')
       shared['up'] = config.weight(self, width, shape.dim, 'up_')
     return shared

@@ -16,11 +16,11 @@ from adapters_jax.methods import linear
 
 @dataclasses.dataclass(frozen=True)
 class IA3(linear.LinearMethod):
-  """alpha * scale * y, for the output y of a linear layer, its bias included.
+  """alpha * scale * y for the output y of a linear layer, bias included.
 
   At 'intermediate' it scales the input of the feed-forward activation, as
   AdapterHub does. The paper (section 3.3) and PEFT scale the activation's
-  output: that is `IA3Inputs` at 'ffn_output'.
+  output; use `IA3Inputs` at 'ffn_output' for that.
 
   Attributes:
     sites: Linear layers to scale, from base.LINEARS.
@@ -39,6 +39,7 @@ class IA3(linear.LinearMethod):
       'use_dora': (False, 'write dora'), 'vera_d': (None, 'write vera'),
       'vera_b': (None, 'write vera'), 'init_weights': ('ia3', 'leave it out'),
       'r': (1, 'an IA3 has no rank'), 'dropout': (0.0, 'an IA3 has no dropout')}
+  # AdapterHub keeps the scales under the name of LoRA's B.
   adapterhub_names = ((r'^scale$', 'lora_B'),)
   adapterhub_layouts = {'scale': 'column'}
   peft_types = ('IA3',)
@@ -49,7 +50,12 @@ class IA3(linear.LinearMethod):
     base.demand_sites(self.sites, base.LINEARS)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return ScaleOutput(self, name=name)
 
@@ -66,13 +72,18 @@ class IA3(linear.LinearMethod):
 
   @classmethod
   def peft_options(cls, values: Mapping[str, Any]) -> 'IA3':
-    """Returns the method of PEFT's options, of which there are none."""
-    del values
+    """Returns the method of PEFT's options."""
+    del values  # PEFT's IA3 has no options but its modules.
     return cls()
 
   @classmethod
   def in_peft(cls, site: str, sites: Any) -> bool:
-    """Returns whether PEFT scales the outputs of a site, stored as (n, 1)."""
+    """Returns whether PEFT scales the outputs of a site, with shape (n, 1).
+
+    Args:
+      site: One of LINEARS.
+      sites: {(layer, site): {end of a name: tensor}}.
+    """
     return not _scales_inputs(site, sites)
 
   def to_peft(self, shape: Any) -> dict[str, Any]:
@@ -82,22 +93,37 @@ class IA3(linear.LinearMethod):
   def to_peft_tensor(
       self, where: places.Place, value: np.ndarray
   ) -> np.ndarray:
-    """Returns the scale with alpha in it, which PEFT does not have."""
+    """Returns alpha times the scale, as PEFT stores it.
+
+    Args:
+      where: Place of the leaf.
+      value: The scale.
+    """
+    # PEFT has no alpha, so the scale includes it.
     return super().to_peft_tensor(where, self.alpha * value)
 
   def fold(
       self, kernel: jax.Array, bias: jax.Array, start: Any,
       own: Mapping[str, jax.Array], shared: Any,
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns kernel and bias with scaled columns."""
+    """Returns ([in, out] kernel, [out] bias), both scaled per output.
+
+    Args:
+      kernel: [in, out] Kernel.
+      bias: [out] Bias.
+      start: Unused.
+      own: 'scale' [out].
+      shared: Unused.
+    """
     del start, shared
+    # Without a gate: `folds` is false for gated methods.
     scale = self.alpha * own['scale']
     return kernel * scale, bias * scale
 
 
 @dataclasses.dataclass(frozen=True)
 class IA3Inputs(IA3):
-  """alpha * scale * x, for the input x of a linear layer.
+  """alpha * scale * x for the input x of a linear layer.
 
   Attributes:
     sites: Linear layers whose input is scaled, from base.LINEARS.
@@ -105,9 +131,10 @@ class IA3Inputs(IA3):
   sites: tuple[str, ...] = ('ffn_output',)
 
   kind: ClassVar[str] = 'input'
-  adapterhub_architecture = ''  # It scales outputs only.
-  adapterhub_switches = {}
+  adapterhub_architecture = ''  # AdapterHub scales outputs only.
+  adapterhub_switches = {}  # Turns 'attn_matrices' off too.
   peft_layouts = {'scale': 'row'}
+  # PEFT lists layers with scaled inputs twice.
   peft_targets = ('target_modules', 'feedforward_modules')
 
   def __post_init__(self):
@@ -116,20 +143,38 @@ class IA3Inputs(IA3):
         not self.use_gating, 'use_gating', True, 'ia3 a gate, not ia3_inputs')
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return ScaleInput(self, name=name)
 
   @classmethod
   def in_peft(cls, site: str, sites: Any) -> bool:
-    """Returns whether PEFT scales the inputs of a site, stored as (1, n)."""
+    """Returns whether PEFT scales the inputs of a site, with shape (1, n).
+
+    Args:
+      site: One of LINEARS.
+      sites: {(layer, site): {end of a name: tensor}}.
+    """
     return _scales_inputs(site, sites)
 
   def fold(
       self, kernel: jax.Array, bias: jax.Array, start: Any,
       own: Mapping[str, jax.Array], shared: Any,
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns the kernel with scaled rows, and the bias."""
+    """Returns ([in, out] kernel, [out] bias), the kernel scaled per input.
+
+    Args:
+      kernel: [in, out] Kernel.
+      bias: [out] Bias, unchanged.
+      start: Unused.
+      own: 'scale' [in].
+      shared: Unused.
+    """
     del start, shared
     return kernel * (self.alpha * own['scale'])[:, None], bias
 
@@ -141,18 +186,18 @@ def _scales_inputs(site, sites):
 
 
 class ScaleInput(nn.Module):
-  """Multiplies each feature by a learned number that starts at 1."""
+  """Multiplication of each feature by a learned number that starts at 1."""
   config: IA3
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Returns x [batch, length, in] scaled."""
+    """Scales x [batch, length, in]."""
     scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
     return x * (self.config.alpha * scale).astype(x.dtype)
 
 
 class ScaleOutput(nn.Module):
-  """The same at the output of a linear layer."""
+  """The same for the output of a linear layer."""
   config: IA3
 
   @nn.compact
@@ -175,7 +220,7 @@ class ScaleOutput(nn.Module):
     """
     del weights, shared, train
     scale = self.param('scale', nn.initializers.ones, y.shape[-1:])
-    if self.config.use_gating:
+    if self.config.use_gating:  # The gate replaces alpha.
       gate = base.Gate(name='gating')(x, mask)
       return y * scale.astype(y.dtype) * gate
     return y * (self.config.alpha * scale).astype(y.dtype)

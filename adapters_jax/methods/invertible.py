@@ -20,11 +20,11 @@ class Invertible(base.Method):
   """NICE's coupling (Dinh et al., 2015) of the halves of an embedding.
 
   y1 = x1 + f(x2); y2 = x2 + g(y1), with two-layer networks f and g. AdapterHub
-  has no config for it: two entries of a bottleneck's stand for it, and its
-  activation is the bottleneck's.
+  has no config of its own for the method: two entries of a bottleneck's config
+  stand for it, and the bottleneck's activation applies.
 
   Attributes:
-    factor: Half the embedding's width / width of the networks.
+    factor: Half the width of the embedding / width of the networks.
     activation: Activation of the networks, a name in layers.activations.
   """
   factor: float = 2
@@ -37,6 +37,7 @@ class Invertible(base.Method):
   adapterhub_fixed = {
       'inv_adapter': ('nice', 'NICE is the only one supported')}
   adapterhub_shared = adapterhub_stem = 'invertible_adapters.{name}'
+  # Index 1 of torch's Sequential is the activation.
   adapterhub_names = (
       (r'^f/', 'F.'), (r'^g/', 'G.'), (r'\bdown/', '0.'), (r'\bup/', '2.'))
 
@@ -45,7 +46,12 @@ class Invertible(base.Method):
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module at the embeddings."""
+    """Returns the module at the embeddings.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return Coupling(self, name=name)
 
@@ -59,9 +65,17 @@ class Invertible(base.Method):
   def from_adapterhub(
       cls, values: dict[str, Any], version: str
   ) -> 'Invertible':
-    """Returns the method of a bottleneck's config of AdapterHub."""
+    """Returns the method of a bottleneck's config of AdapterHub.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+
+    Raises:
+      errors.UserError: a coupling other than NICE, or a missing entry.
+    """
     if values['inv_adapter'] != 'nice':
-      # The library's own GLOW fails in its forward pass.
+      # AdapterHub's other coupling, GLOW, fails in its own forward pass.
       raise errors.unknown('`inv_adapter`', values['inv_adapter'], ('nice',))
     return cls(
         values_lib.needed(values, 'inv_adapter_reduction_factor'),
@@ -69,19 +83,20 @@ class Invertible(base.Method):
             values_lib.needed(values, 'non_linearity'), version))
 
   def to_adapterhub(self, shape: Any) -> None:
-    """Returns None: the config is that of a bottleneck."""
+    """Returns None, since a bottleneck's config includes the method."""
     del shape
 
   def complete_adapterhub(self, written: Iterable[dict[str, Any]]) -> None:
     """Adds the entries to the first bottleneck without an invertible adapter.
 
     Args:
-      written: Configs of AdapterHub of the other methods.
+      written: AdapterHub's configs of the other methods, modified in place.
 
     Raises:
       errors.UserError: there is no bottleneck, or its activation differs.
     """
     for values in written:
+      # Only bottlenecks have the entry; None marks it as free.
       if values.get('inv_adapter', '') is None:
         word = values_lib.activation_word(self.activation)
         if values['non_linearity'] != word:
@@ -102,7 +117,7 @@ class Network(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """Returns [..., half] of x [..., half]."""
+    """Maps x [..., half] to [..., half]."""
     half = x.shape[-1]
     init = nn.initializers.normal(0.02)
     hidden = nn.Dense(
@@ -113,9 +128,10 @@ class Network(nn.Module):
 
 
 class Coupling(nn.Module):
-  """The two couplings, forwards and backwards."""
+  """The two couplings and their inverse."""
   config: Invertible
 
+  # Not compact: two methods share the networks.
   def setup(self):
     self.f = Network(self.config)
     self.g = Network(self.config)
@@ -126,7 +142,7 @@ class Coupling(nn.Module):
     """Applies both couplings.
 
     Args:
-      x: [batch, length, dim] Embeddings, of an even width.
+      x: [batch, length, dim] Embeddings of an even width.
       mask: [batch, length] bool, False at padding.
 
     Returns:
@@ -134,14 +150,15 @@ class Coupling(nn.Module):
     """
     base.demand(
         x.shape[-1] % 2 == 0, 'invertible', x.shape[-1], 'an even width')
-    first, second = jnp.split(x, 2, axis=-1)
+    first, second = jnp.split(x, 2, axis=-1)  # [batch, length, dim / 2]
     first = first + self.f(second)
     second = second + self.g(first)
     return jnp.concatenate([first, second], axis=-1), mask
 
   def inverse(self, y: jax.Array) -> jax.Array:
-    """Returns the x for which `__call__` gives y, both [batch, length, dim]."""
+    """Inverts `__call__`: returns x from y, both [batch, length, dim]."""
     first, second = jnp.split(y, 2, axis=-1)
+    # In reverse order: `g` read the first half after its update.
     second = second - self.g(first)
     first = first - self.f(second)
     return jnp.concatenate([first, second], axis=-1)

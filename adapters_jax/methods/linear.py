@@ -1,8 +1,8 @@
 """Base class of methods that adapt linear layers: LoRA, IA3 and VeRA.
 
 AdapterHub has one config for all three, with the architecture 'lora'. PEFT has
-one type for each and names the adapted modules by regular expressions; reading
-looks at the tensors instead, which say the same.
+a type for each and names the adapted modules by regular expressions. Reading
+takes the modules from the tensors, so it never interprets these.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from typing import ClassVar
 from adapters_jax import errors
 from adapters_jax.methods import base
 
+# {entry of AdapterHub's 'attn_matrices': site}
 MATRICES = {'q': 'query', 'k': 'key', 'v': 'value'}
 
 
@@ -29,19 +30,19 @@ class LinearMethod(base.Method):
 
   @property
   def needs_all_rows(self) -> bool:
-    return self.use_gating
+    return self.use_gating  # A gate averages over all tokens.
 
   @property
   def folds(self) -> bool:
     return not self.use_gating  # A gate depends on the text.
 
   def words(self) -> set[str]:
-    """Returns the words that set a field: ours and AdapterHub's."""
+    """Returns the words that set a field, both ours and AdapterHub's."""
     return super().words() | (
         {'attn_matrices'} if self.adapterhub_switches else set())
 
   def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {field: value} of {word: value}."""
+    """Returns {field: value} from {word: value}."""
     values = dict(values)
     if 'attn_matrices' in values:
       letters = values.pop('attn_matrices')
@@ -49,18 +50,25 @@ class LinearMethod(base.Method):
                   'a list')
       chosen = set(values.get('sites', self.sites)) - set(MATRICES.values())
       chosen |= {_matrix(letter) for letter in letters}
+      # In one order, so that configs with the same sites are equal.
       values['sites'] = tuple(s for s in base.LINEARS if s in chosen)
     return super().from_words(values)
 
   @classmethod
   def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> Any:
-    """Returns the method of a config of AdapterHub."""
+    """Returns the method of a config of AdapterHub.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+    """
     sites = [site for switch, (site, *more) in cls.adapterhub_switches.items()
              if not more and values.get(switch)]
+    # This switch has several sites, among which 'attn_matrices' chooses.
     if values.get('selfattn_lora', True):
       letters = values.get('attn_matrices', ('q', 'v'))
       sites = [*map(_matrix, letters), *sites]
-    if _is_old(version):  # Alpha had no effect.
+    if _is_old(version):  # alpha had no effect, as if the scale were 1.
       values = {**values, 'alpha': values.get('r', 8)}
     return dataclasses.replace(
         super().from_adapterhub(values, version), sites=tuple(sites))
@@ -80,8 +88,14 @@ class LinearMethod(base.Method):
 
   @classmethod
   def from_peft(cls, values: Any, sites: Any, layers: int) -> list[Any]:
-    """Returns one method for each set of layers with the same sites."""
-    start, places = cls.peft_options(values), {}
+    """Returns one method for each set of layers with the same sites.
+
+    Args:
+      values: Config as JSON has it.
+      sites: {(layer, site): {end of a name: tensor}} of the linear layers.
+      layers: Number of the model's layers.
+    """
+    start, places = cls.peft_options(values), {}  # {layers: sites}
     for site in base.LINEARS:
       chosen = tuple(n for n in range(layers) if (n, site) in sites
                      and cls.in_peft(site, sites))
@@ -94,17 +108,22 @@ class LinearMethod(base.Method):
 
   @classmethod
   def peft_options(cls, values: Any) -> Any:
-    """Returns the method of PEFT's options, at any site."""
+    """Returns the method of PEFT's options, with the default sites."""
     raise NotImplementedError
 
   @classmethod
   def in_peft(cls, site: str, sites: Any) -> bool:
-    """Returns whether this class is the one at a site; IA3 has two."""
+    """Returns whether this class is the method at a site; IA3 has two classes.
+
+    Args:
+      site: One of LINEARS.
+      sites: {(layer, site): {end of a name: tensor}}.
+    """
     del site, sites
     return True
 
   def to_peft(self, shape: Any) -> dict[str, Any]:
-    """Returns the entries common to PEFT's types; subclasses add theirs."""
+    """Returns the entries common to PEFT's types; subclasses add others."""
     del shape
     if self.use_gating:
       raise errors.UserError('`use_gating`: PEFT has no gates')
@@ -118,7 +137,8 @@ def _matrix(letter):
 
 
 def _is_old(version: str) -> bool:
-  """Returns whether a version is before 1.1 of the library."""
+  """Returns whether a version precedes 1.1 of the library."""
+  # A missing version, or one of adapter-transformers, counts as old too.
   name, _, numbers = version.partition('.')
   parts = [int(n) if n.isdecimal() else 0 for n in numbers.split('.')[:2]]
   return name != 'adapters' or parts < [1, 1]

@@ -24,11 +24,11 @@ DORA = ('', 'adapters', 'peft')
 class LoRA(linear.LinearMethod):
   """y + scale * (x @ a @ b): a low-rank update of a linear layer.
 
-  DoRA further rescales the columns of the updated kernel to a learned
-  magnitude. Its two implementations differ. 'peft' follows the paper (section
-  4): the norm is that of kernel + scale * a @ b, counts as a constant in the
-  backward pass, and the bias is left alone. 'adapters' takes the norm of
-  kernel + a @ b, differentiates it, and rescales the bias too.
+  DoRA also rescales the columns of the updated kernel to learned magnitudes.
+  Its two implementations differ. 'peft' follows the paper (section 4): it takes
+  the norm of kernel + scale * a @ b, treats it as a constant in the backward
+  pass, and leaves the bias unscaled. 'adapters' takes the norm of kernel +
+  a @ b, differentiates it, and rescales the bias too.
 
   Attributes:
     r: Rank.
@@ -38,7 +38,7 @@ class LoRA(linear.LinearMethod):
     dropout: Dropout rate of x.
     init: 'lora', uniform a and zero b; 'bert', both normal with 0.02.
     rank_stabilized: Whether scale is alpha / sqrt(r).
-    dora: '' for LoRA, 'adapters' or 'peft' for a DoRA.
+    dora: '' for LoRA, 'adapters' or 'peft' for DoRA.
     use_gating: Whether a learned gate replaces scale.
   """
   r: int = 8
@@ -78,13 +78,18 @@ class LoRA(linear.LinearMethod):
     return self.alpha / (self.r**0.5 if self.rank_stabilized else self.r)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return LoRAUpdate(self, name=name)
 
   def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {field: value} of {word: value}."""
-    if 'use_dora' in values:
+    """Returns {field: value} from {word: value}."""
+    if 'use_dora' in values:  # A bool there, the name of a variant here.
       base.demand_choice('use_dora', values['use_dora'], (True, False))
       values = {**values, 'use_dora': 'adapters' if values['use_dora'] else ''}
     return super().from_words(values)
@@ -98,18 +103,25 @@ class LoRA(linear.LinearMethod):
 
   @classmethod
   def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'LoRA':
-    """Returns the method of a config of AdapterHub."""
+    """Returns the method of a config of AdapterHub.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+    """
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         dora='adapters' if values.get('use_dora') else '',
+        # 'ia3' and other values concern the start of training only.
         init='bert' if values.get('init_weights') == 'bert' else 'lora')
 
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
-    """Returns the config of AdapterHub, whose scale is always alpha / r."""
+    """Returns the config of AdapterHub."""
     if self.dora == 'peft':
       raise errors.UserError(
           "`dora='peft'`: the adapters library computes another DoRA; train "
           'with dora=adapters for it')
+    # AdapterHub's scale is always alpha / r.
     alpha = self.scale * self.r if self.rank_stabilized else self.alpha
     return {**super().to_adapterhub(shape), 'alpha': alpha,
             'init_weights': self.init, 'use_dora': bool(self.dora)}
@@ -138,14 +150,14 @@ class LoRA(linear.LinearMethod):
       start: tuple[jax.Array, jax.Array], own: Mapping[str, jax.Array],
       shared: Any,
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns kernel and bias with the update in them.
+    """Returns ([in, out] kernel, [out] bias) with the update added.
 
-    A DoRA takes norms, and the bias that it leaves alone, from the base, even
-    after other methods have changed kernel and bias.
+    DoRA takes its norms, and the bias that it leaves unscaled, from the base,
+    even after other methods have changed kernel and bias.
 
     Args:
-      kernel: [in, out] Kernel, with earlier methods of the adapter in it.
-      bias: [out] Bias, the same.
+      kernel: [in, out] Kernel, with the adapter's earlier methods added.
+      bias: [out] Bias, with the adapter's earlier methods added.
       start: Kernel and bias of the base.
       own: Leaves of the method at this site.
       shared: Unused.
@@ -154,9 +166,9 @@ class LoRA(linear.LinearMethod):
     updated = kernel + self.scale * (own['a'] @ own['b'])
     if not self.dora:
       return updated, bias
-    ratio = own['magnitude'] / updated_norm(
+    ratio = own['magnitude'] / updated_norm(  # [out]
         self, start[0], own['a'], own['b'])
-    kept = 0.0 if self.dora == 'adapters' else start[1]
+    kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
 
   def to_products(
@@ -164,11 +176,11 @@ class LoRA(linear.LinearMethod):
   ) -> tuple[base.Method, dict[str, jax.Array]]:
     """Returns (method, leaves) with scale * a @ b instead of a and b.
 
-    The method no longer depends on the rank, so that adapters of any ranks
+    The method no longer depends on the rank, so adapters of different ranks
     stack.
     """
     if self.dora or self.use_gating:
-      return super().to_products(leaves)  # Which raises the error.
+      return super().to_products(leaves)  # Raises UserError.
     leaves = dict(leaves)
     for path in [path for path in leaves if path.endswith('/a')]:
       stem = path.removesuffix('a')
@@ -180,10 +192,10 @@ class LoRA(linear.LinearMethod):
   def from_products(
       self, leaves: Mapping[str, jax.Array], rank: int
   ) -> tuple[base.Method, dict[str, jax.Array]]:
-    """Returns (method, leaves) with the best factors of some rank.
+    """Returns (method, leaves) with the best low-rank factors.
 
     Args:
-      leaves: {path: leaf} as `to_products` gives them.
+      leaves: {path: leaf}, a result of `to_products`.
       rank: Rank of the factors.
 
     Raises:
@@ -195,15 +207,17 @@ class LoRA(linear.LinearMethod):
       base.demand(1 <= rank <= limit, 'rank', rank,
                   f'1 to {limit}, the rank that a kernel can have')
       u, s, v = jnp.linalg.svd(leaves.pop(path), full_matrices=False)
+      # Both factors get the root of the singular values: equal norms.
       stem, root = path.removesuffix('product'), jnp.sqrt(s[:rank])
       leaves[f'{stem}a'] = u[:, :rank] * root
       leaves[f'{stem}b'] = root[:, None] * v[:rank]
+    # alpha = r: the product holds the scale already.
     return dataclasses.replace(
         self, r=rank, alpha=rank, rank_stabilized=False), leaves
 
 
 def magnitude(kernel: jax.Array) -> jax.Array:
-  """Returns [out], the norms of the columns of a kernel [in, out]."""
+  """Returns the norms [out] of the columns of a kernel [in, out]."""
   return jnp.linalg.norm(kernel.astype(jnp.float32), axis=0)
 
 
@@ -237,6 +251,7 @@ class LoRAUpdate(nn.Module):
     a = self.param('a', a_init, (x.shape[-1], config.r))
     b = self.param('b', b_init, (config.r, y.shape[-1]))
     dropped = dropout.Dropout(config.dropout)(x, train=train)
+    # Two thin products; a @ b would be as large as the kernel.
     delta = (dropped @ a.astype(x.dtype)) @ b.astype(x.dtype)
     if config.use_gating:
       delta = delta * base.Gate(name='gating')(x, mask)
@@ -244,12 +259,13 @@ class LoRAUpdate(nn.Module):
       delta = delta * config.scale
     if not config.dora:
       return y + delta
-    # Starts at the base's norms, so that the fresh update is none.
+    # Starts at the base's norms, so that a fresh adapter changes nothing.
     learned = self.param('magnitude', lambda _: magnitude(weights['kernel']))
     ratio = learned / updated_norm(config, weights['kernel'], a, b)
     ratio = ratio.astype(y.dtype)
     if config.dora == 'adapters':
       return ratio * (y + delta)
+    # y includes the bias, which the paper's DoRA does not scale.
     bias = weights['bias'].astype(y.dtype)
     return ratio * (y - bias + delta) + bias
 
@@ -268,6 +284,7 @@ def updated_norm(
   Returns:
     [out]
   """
+  # The norm gives no gradient to the kernel, even where the kernel is trained.
   kernel = jax.lax.stop_gradient(kernel)
   if config.dora == 'adapters':
     return magnitude(kernel + a @ b)

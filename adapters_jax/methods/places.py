@@ -1,7 +1,7 @@
-"""Places of methods' leaves in a parameter tree, and layouts of their files.
+"""Places of methods' leaves in a parameter tree, and their layouts in files.
 
-The leaves of a method are below `adapter_<site>_<index>`, where the index is
-that of the method among those of the adapter.
+The leaves of a method are below `adapter_<site>_<index>`, with the index of the
+method in the adapter.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ LINEARS = ('query', 'key', 'value', 'attention_output', 'intermediate',
 _PATH = re.compile(
     r'(?:encoder/(?:layer_(?P<layer>\d+)/(?:attention/)?)?|embeddings/)?'
     r'adapter_(?P<site>[a-z_]+)_(?P<index>\d+)/(?P<leaf>.+)')
+# Linear layers inside the submodule 'attention'.
 _INNER = {'query': 'attention/', 'key': 'attention/', 'value': 'attention/',
           'attention_output': 'attention/'}
 
@@ -29,9 +30,9 @@ class Place:
   Attributes:
     site: Site of its module, or 'shared'.
     layer: Layer of the module, None outside the layers.
-    index: Index of the method among those of the adapter.
-    leaf: Path of the leaf below its module, e.g. 'down/kernel'.
-    module: Name of the adapted module in the other library, e.g.
+    index: Index of the method in the adapter.
+    leaf: Path of the leaf below its module, such as 'down/kernel'.
+    module: Name of the adapted module in the other library, such as
       'encoder.layer.0.attention.self.query'; '' outside the layers.
   """
   site: str
@@ -46,8 +47,8 @@ class Place:
     return self.leaf.rpartition('/')[2]
 
 
-def parse(path: str) -> Place:
-  """Returns the place of a leaf, without the name of its module."""
+def parse_name(path: str) -> Place:
+  """Returns the place of a leaf by its path, without the module's name."""
   found = _PATH.fullmatch(path)
   if found is None:
     raise errors.UserError(f'{path} is not a leaf of an adapter')
@@ -61,7 +62,7 @@ def linear_path(site: str, layer: int, index: int) -> str:
   Args:
     site: One of LINEARS.
     layer: Index of the Transformer layer.
-    index: Index of the method among those of the adapter.
+    index: Index of the method in the adapter.
   """
   return f'encoder/layer_{layer}/{_INNER.get(site, "")}adapter_{site}_{index}'
 
@@ -74,7 +75,7 @@ def to_layout(layout: str | None, value: np.ndarray) -> np.ndarray:
     value: The leaf.
   """
   if layout == 'transposed':
-    return value.T if value.ndim == 2 else value
+    return value.T if value.ndim == 2 else value  # VeRA's d and b: vectors.
   if layout == 'column':
     return value[:, None]
   if layout == 'row':
@@ -85,7 +86,7 @@ def to_layout(layout: str | None, value: np.ndarray) -> np.ndarray:
 def from_layout(
     layout: str | None, tensor: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-  """Returns a leaf from its layout, unchanged where its size does not fit.
+  """Returns a leaf from its layout, or the tensor where the size does not fit.
 
   Args:
     layout: As for `to_layout`.
@@ -94,7 +95,7 @@ def from_layout(
   """
   if layout == 'transposed' and tensor.ndim == 2:
     return tensor.T
-  # Another size means a damaged file, which the check of all shapes reports.
+  # Another size means a damaged file; the later check of shapes reports it.
   if layout in ('column', 'row', 'flat') and tensor.size == np.prod(shape):
     return tensor.reshape(shape)
   return tensor

@@ -1,4 +1,4 @@
-"""Prompt tuning (Lester et al., 2021): learned vectors among the tokens'."""
+"""Prompt tuning (Lester et al., 2021): learned vectors among the tokens."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -24,24 +24,24 @@ INITS = ('random_uniform', 'from_string')
 
 @dataclasses.dataclass(frozen=True)
 class PromptTuning(base.Method):
-  """Vectors inserted among the embedded tokens.
+  """Learned vectors inserted among the embedded tokens.
 
-  After the embedding block (AdapterHub), no position is added to them; before
-  it ('words', PEFT), they are the first words of the text.
+  Inserted after the embedding block (AdapterHub), they get no position.
+  Inserted before it ('words', PEFT), they are the first words of the text.
 
   With 'prefix' the vectors come first, so that a head on the first position
-  reads the state of the first vector (as in AdapterHub and PEFT). No vector
-  attends to padding; in AdapterHub they do, and the result depends on the
+  reads the state of the first vector, as in AdapterHub and PEFT. No vector
+  attends to padding; in AdapterHub they do, so that its result depends on the
   batch.
 
   Attributes:
     prompt_length: Number of vectors.
     combine: 'prefix', before the text; 'prefix_after_bos', after [CLS]; or
-      'words', before the text's words, ahead of positions and norm.
-    scale: Initial values are uniform in [-scale, scale].
+      'words', before the words of the text, ahead of positions and norm.
+    scale: Bound of the initial values, uniform in [-scale, scale].
     prompt_init: 'random_uniform', or 'from_string' for the embedded words of
       `prompt_init_text`, repeated until the prompt is full.
-    prompt_init_text: That text.
+    prompt_init_text: Text of 'from_string'.
   """
   prompt_length: int = 10
   combine: str = 'prefix'
@@ -53,10 +53,11 @@ class PromptTuning(base.Method):
   adapterhub_architecture = 'prompt_tuning'
   adapterhub_fields = (
       'prompt_length', 'combine', 'prompt_init', 'prompt_init_text')
-  # AdapterHub has the scale as an attribute of the class: not in its files.
+  # An attribute of AdapterHub's class, absent from its files.
   adapterhub_words = {'random_uniform_scale': 'scale'}
   adapterhub_stem = 'prompt_tuning.prompt_tunings.{name}'
   adapterhub_names = ((r'^prompt$', 'prompt_embedding.weight'),)
+  # Files of P_TUNING hold the output of its network, which is a prompt.
   peft_types = ('PROMPT_TUNING', 'P_TUNING')
   peft_names = {'prompt': 'prompt_embeddings'}
 
@@ -67,6 +68,7 @@ class PromptTuning(base.Method):
     base.demand_choice('combine', self.combine, COMBINE)
     base.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
     base.demand_choice('prompt_init', self.prompt_init, INITS)
+    # Each without the other would be ignored silently.
     if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
       raise errors.UserError(
           "`prompt_init`: give both prompt_init=from_string and "
@@ -78,6 +80,7 @@ class PromptTuning(base.Method):
 
   @property
   def positions_taken(self) -> int:
+    # After the embedding block, vectors have no position.
     return self.prompt_length if self.combine == 'words' else 0
 
   @property
@@ -90,7 +93,12 @@ class PromptTuning(base.Method):
     return np.where(rows < self.first, rows, rows + self.prompt_length)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module at the embeddings."""
+    """Returns the module at the embeddings.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return Insert(self, name=name)
 
@@ -106,7 +114,13 @@ class PromptTuning(base.Method):
   def from_peft(
       cls, values: Mapping[str, Any], sites: Any, layers: int
   ) -> list['PromptTuning']:
-    """Returns the method of PEFT's config."""
+    """Returns the method of PEFT's config.
+
+    Args:
+      values: Config as JSON has it.
+      sites: Unused.
+      layers: Unused.
+    """
     del sites, layers
     config = cls(values_lib.needed(values, 'num_virtual_tokens'), 'words')
     text = values.get('prompt_tuning_init_text')
@@ -118,7 +132,7 @@ class PromptTuning(base.Method):
   def to_peft(self, shape: Any) -> dict[str, Any]:
     """Returns PEFT's options."""
     if self.combine != 'words':
-      return super().to_peft(shape)  # Which raises the error.
+      return super().to_peft(shape)  # Raises UserError.
     return {**codec.prompt_entries(shape), 'peft_type': 'PROMPT_TUNING',
             'num_virtual_tokens': self.prompt_length}
 
@@ -129,22 +143,24 @@ class PromptTuning(base.Method):
     """Returns the embedded words of `prompt_init_text` as the prompt.
 
     Args:
-      index: Index of the method among those of the model.
+      index: Index of the method in the model's configs.
       params: Whole tree, initialised.
-      tokenize: Returns the token ids of a text, [CLS] and [SEP] included.
+      tokenize: (text) -> token ids, with [CLS] and [SEP].
     """
     if self.prompt_init != 'from_string':
       return {}
+    # `np.resize` repeats the pieces, unlike the method of an array.
     pieces = np.resize(
         list(tokenize(self.prompt_init_text)), self.prompt_length)
     prompt = jnp.asarray(params['embeddings']['words']['embedding'])[pieces]
+    # The scope of the caller: `Embeddings`, or `Bert` itself.
     place = (f'embeddings/adapter_words_{index}' if self.combine == 'words'
              else f'adapter_embedding_{index}')
     return trees.unflatten({f'{place}/prompt': prompt})
 
 
 class Insert(nn.Module):
-  """Inserts the prompt into embedded texts."""
+  """Insertion of the prompt into embedded texts."""
   config: PromptTuning
 
   @nn.compact
@@ -158,7 +174,7 @@ class Insert(nn.Module):
       mask: [batch, length] bool, False at padding.
 
     Returns:
-      Both, with prompt_length + length instead of length.
+      (x, mask), with prompt_length + length instead of length.
     """
     config = self.config
     length, batch = config.prompt_length, x.shape[0]
@@ -168,6 +184,7 @@ class Insert(nn.Module):
           key, shape, minval=-config.scale, maxval=config.scale)
 
     prompt = self.param('prompt', init, (length, x.shape[-1]))
+    # [batch, prompt_length, dim]
     prompt = jnp.broadcast_to(prompt.astype(x.dtype), (batch, *prompt.shape))
     first = config.first
     x = jnp.concatenate([x[:, :first], prompt, x[:, first:]], axis=1)
@@ -179,12 +196,12 @@ def embed(
     configs: Iterable[base.Method], params: trees.Tree,
     tokenize: Callable[[str], Iterable[int]],
 ) -> trees.Tree:
-  """Returns the tree with the leaves that start from a text.
+  """Returns the whole tree with the leaves that start from a text.
 
   Args:
     configs: Methods of a model, in order.
     params: Whole tree, initialised.
-    tokenize: Returns the token ids of a text, [CLS] and [SEP] included.
+    tokenize: (text) -> token ids, with [CLS] and [SEP].
   """
   for index, config in enumerate(configs):
     params = trees.overlay(

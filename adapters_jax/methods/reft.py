@@ -84,7 +84,7 @@ class ReFT(base.Method):
     # Its own files do not tell a DiReft from a NoReft: the entry is ours.
     return dataclasses.replace(
         super().from_adapterhub(values, version),
-        layers=None if layers == 'all' else values_lib.convert(
+        layers=None if layers == 'all' else values_lib.converted(
             layers, tuple[int, ...], '`layers`'),
         subtract_projection=values.get('subtract_projection', True))
 

@@ -1,4 +1,4 @@
-"""Methods written as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
+"""Methods as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
 
 import ast
 import re
@@ -9,9 +9,9 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax.methods import values as values_lib
 
-convert = values_lib.convert
+convert = values_lib.converted
 
-_BOOLEANS = {'true': 'True', 'false': 'False'}  # As flags have them.
+_BOOLEANS = {'true': 'True', 'false': 'False'}  # As in flags.
 _PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
@@ -20,11 +20,11 @@ def parse(
 ) -> tuple[methods.Method, ...]:
   """Returns the methods of a text.
 
-  The grammar is `name[field=value, ...]`, joined by '|' for a union. A field
-  of a name that stands for several methods applies to all that have it.
+  The grammar is `name[field=value, ...]`, joined by '|' for a union. Where a
+  name stands for several methods, a field applies to all methods that have it.
 
   Args:
-    text: E.g. 'houlsby', 'seq_bn[reduction_factor=8]' or 'mam'.
+    text: Methods, such as 'houlsby', 'seq_bn[reduction_factor=8]' or 'mam'.
     flag: Name of the text in messages.
 
   Raises:
@@ -45,14 +45,15 @@ def parse(
 
 
 def render(configs: tuple[methods.Method, ...]) -> str:
-  """Returns a short text from which `parse` makes the methods."""
+  """Returns a short text that `parse` turns into the methods."""
   return '|'.join(_render(config) for config in configs)
 
 
 def _render(config: methods.Method) -> str:
-  """Returns the shortest text of one method, from the nearest named one."""
+  """Returns the shortest text of one method, relative to a named one."""
   texts = []
   for name, (start, *more) in methods.CONFIGS.items():
+    # The exact type: a Compacter is a Bottleneck, too.
     if more or type(start) is not type(config):
       continue
     values = ', '.join(
@@ -64,12 +65,15 @@ def _render(config: methods.Method) -> str:
 def check_layers(
     configs: tuple[methods.Method, ...], layers: int, flag: str
 ) -> None:
-  """Raises UserError for a layer that the model does not have.
+  """Checks the layers that the configs name.
 
   Args:
     configs: Methods of an adapter.
-    layers: Number of layers of the model.
+    layers: Number of the model's layers.
     flag: Name of the methods' text in messages.
+
+  Raises:
+    errors.UserError: the model has no such layer.
   """
   for config in configs:
     for field, chosen in (('layers', config.layers),
@@ -82,7 +86,7 @@ def check_layers(
 
 
 def _split(text: str, separator: str) -> list[str]:
-  """Returns the parts of a text between separators outside brackets, quotes."""
+  """Splits a text at separators, except in brackets and quotes."""
   parts, depth, start, quote = [], 0, 0, ''
   for position, letter in enumerate(text):
     if quote:
@@ -98,11 +102,11 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
-  """Returns {field: value} of 'field=value, ...'; bare words are strings."""
+  """Returns {field: value} from 'field=value, ...'; bare words are strings."""
   values = {}
   for part in _split(text, ','):
     if not part.strip():
-      continue
+      continue  # Empty brackets or a trailing comma.
     field, equals, value = (s.strip() for s in part.partition('='))
     if not equals or not field.isidentifier():
       raise errors.UserError(
@@ -113,7 +117,7 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
     try:
       values[field] = ast.literal_eval(_BOOLEANS.get(value, value))
     except (ValueError, SyntaxError):
-      values[field] = value
+      values[field] = value  # A bare word, such as activation=relu.
   return values
 
 
@@ -121,11 +125,11 @@ def _with_fields(
     configs: tuple[methods.Method, ...], values: dict[str, Any], name: str,
     flag: str,
 ) -> list[methods.Method]:
-  """Returns the methods of a name with the values in all that have the words.
+  """Returns the methods of a name, each with the values of its own words.
 
   Args:
     configs: Methods that the name stands for.
-    values: {word: value} of the brackets.
+    values: {word: value} from the brackets.
     name: The name, for messages.
     flag: Name of the text in messages.
   """
@@ -138,20 +142,21 @@ def _with_fields(
       raise errors.unknown(
           f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
   try:
+    # A word may be fixed for one method of a union and a field of another.
     for word in set(values) - set().union(*known):
       _check_fixed(word, values[word], *fixed[word])
     return [
         _changed(config, {word: values[word] for word in values if word in own})
         for config, own in zip(configs, known, strict=True)]
   except errors.UserError as error:
-    # Without backticks: these are fields of a method, not arguments, and some
-    # arguments have the same names.
+    # Without backticks: a field of a method is no argument, but some arguments
+    # have the same names.
     message = str(error).replace('`', '')
     raise errors.UserError(f'{flag}: {name}: {message}') from error
 
 
 def _check_fixed(word: str, value: Any, wanted: Any, advice: str) -> None:
-  """Raises UserError unless a word without a field has its one value."""
+  """Raises UserError unless a word without a field has its only value."""
   if value != wanted:
     raise errors.UserError(
         f'`{word}={value!r}`: only {wanted!r} is supported; {advice}')
@@ -160,9 +165,10 @@ def _check_fixed(word: str, value: Any, wanted: Any, advice: str) -> None:
 def _changed(
     config: methods.Method, values: dict[str, Any]
 ) -> methods.Method:
-  """Returns a method with the values of some words."""
+  """Returns a method with some words changed."""
   hints = typing.get_type_hints(type(config))
   fields = {
       field: convert(value, hints[field], f'`{field}={value!r}`')
       for field, value in config.from_words(values).items()}
+  # The same object without changes: `with_fields` may reset other fields.
   return config.with_fields(**fields) if fields else config

@@ -1,4 +1,4 @@
-"""Values of JSON files and Python literals, converted to methods' fields."""
+"""Conversion of JSON values and Python literals to the fields of methods."""
 
 from collections.abc import Iterable, Mapping
 import dataclasses
@@ -26,14 +26,17 @@ def activation(word: Any, version: str = 'adapters') -> str:
   """Returns our name of an activation.
 
   Args:
-    word: AdapterHub's name.
-    version: Version of the library that wrote it, '' if unknown.
+    word: AdapterHub's name; None stands for the identity.
+    version: Version of the library that wrote the file, '' if unknown.
+
+  Raises:
+    errors.UserError: an unknown name.
   """
   table = ACTIVATIONS if version else _OLD_ACTIVATIONS
   word = word.lower() if isinstance(word, str) else word
   if word not in table:
     raise errors.unknown(
-        '`non_linearity`', str(word), filter(None, table))
+        '`non_linearity`', str(word), filter(None, table))  # None is no word.
   return table[word]
 
 
@@ -43,7 +46,15 @@ def activation_word(name: str) -> str:
 
 
 def needed(values: Any, name: str) -> Any:
-  """Returns an entry of a file's JSON or tensors; UserError without it."""
+  """Returns an entry of a file's JSON or tensors.
+
+  Args:
+    values: JSON object or tensors; damaged files may hold any other type.
+    name: Name of the entry.
+
+  Raises:
+    errors.UserError: there is no such entry.
+  """
   if not isinstance(values, dict) or name not in values:
     raise errors.UserError(f"the adapter's files have no {name!r}")
   return values[name]
@@ -53,29 +64,30 @@ def copied(start: Any, values: Mapping[str, Any], names: Iterable[str]) -> Any:
   """Returns a method with some of its fields taken from JSON.
 
   Args:
-    start: Method whose fields hold where the JSON has none.
+    start: Method with the values of all other fields.
     values: Config as JSON has it.
-    names: Fields that may be in it under their own names.
+    names: Fields that the config may contain under their own names.
   """
   hints = typing.get_type_hints(type(start))
   return dataclasses.replace(start, **{
-      name: convert(values[name], hints[name], f'`{name}`')
-      for name in names if values.get(name) is not None})
+      name: converted(values[name], hints[name], f'`{name}`')
+      for name in names if values.get(name) is not None})  # null: the default.
 
 
-def convert(value: Any, wanted: Any, what: str) -> Any:
+def converted(value: Any, wanted: Any, what: str) -> Any:
   """Converts a value to an annotated type; lists and dicts become tuples.
 
   Args:
     value: Value of a JSON file or a Python literal.
     wanted: Annotation of the field.
-    what: Name of the value in the message.
+    what: Name of the value; starts the message.
 
   Raises:
     errors.UserError: the value has another type.
   """
   choices = (typing.get_args(wanted)
              if isinstance(wanted, types.UnionType) else (wanted,))
+  # Tuples, since configs must be hashable.
   if isinstance(value, dict):
     value = tuple((str(key), entry) for key, entry in value.items())
   if isinstance(value, (list, tuple)):
@@ -93,7 +105,7 @@ def convert(value: Any, wanted: Any, what: str) -> Any:
 
 
 def _is(value: Any, kind: Any) -> bool:
-  """Returns whether a value is of a plain or a tuple type."""
+  """Returns whether a value has a plain type or a type of tuples."""
   arguments = typing.get_args(kind)
   if not arguments:
     if kind in (int, float) and isinstance(value, bool):
@@ -113,12 +125,18 @@ def switched(
     fields: Mapping[str, Any], switches: Mapping[str, tuple[str, ...]],
     sites: Iterable[str],
 ) -> dict[str, Any]:
-  """Returns fields with AdapterHub's switches of sites as `sites`.
+  """Replaces AdapterHub's switches of sites by the field `sites`.
 
   Args:
     fields: {field or switch: value}, perhaps with `sites`.
     switches: {switch: sites that it turns on or off}.
-    sites: Sites where the fields have none.
+    sites: Default of `sites`.
+
+  Returns:
+    {field: value}
+
+  Raises:
+    errors.UserError: the value of a switch is not a bool.
   """
   fields = dict(fields)
   given = {word: fields.pop(word) for word in switches if word in fields}
@@ -130,7 +148,9 @@ def switched(
       raise errors.unknown(f'`{word}`', str(on), ('True', 'False'))
     if not on:
       chosen -= set(switches[word])
+    # Turning on a switch of several sites keeps an explicit choice among them.
     elif not chosen & set(switches[word]):
       chosen |= set(switches[word])
+  # In one order, so that configs with the same sites are equal.
   fields['sites'] = tuple(site for site in places.LINEARS if site in chosen)
   return fields

@@ -18,10 +18,10 @@ from adapters_jax.methods import places
 
 @dataclasses.dataclass(frozen=True)
 class VeRA(linear.LinearMethod):
-  """y + scale * b * ((d * (x @ A)) @ B), A and B random and never trained.
+  """y + scale * b * ((d * (x @ A)) @ B), with random A and B, never trained.
 
-  All sites share A and B; a site narrower than the widest reads their first
-  rows and columns.
+  All sites share A and B. A narrower site reads the first rows of A or the
+  first columns of B.
 
   Attributes:
     r: Rank.
@@ -32,8 +32,8 @@ class VeRA(linear.LinearMethod):
     vera_d: Initial value of all entries of d.
     vera_b: Initial value of all entries of b.
     use_gating: Whether a learned gate replaces scale.
-    dense: Whether d and b are the diagonals of whole trained matrices, as
-      AdapterHub has them; for its files.
+    dense: Whether whole matrices are trained, with d and b as their initial
+      diagonals. AdapterHub's files need this.
   """
   r: int = 8
   alpha: float = 8
@@ -54,6 +54,7 @@ class VeRA(linear.LinearMethod):
   adapterhub_names = (
       (r'^d$', 'vera_D'), (r'^b$', 'vera_B'), (r'^fixed_a$', 'lora_A'),
       (r'^fixed_b$', 'lora_B'))
+  # torch's order of axes: (out, in).
   adapterhub_layouts = dict.fromkeys(
       ('d', 'b', 'fixed_a', 'fixed_b'), 'transposed')
   peft_types = ('VERA',)
@@ -67,7 +68,12 @@ class VeRA(linear.LinearMethod):
     base.demand_rate('dropout', self.dropout)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return VeRAUpdate(self, name=name)
 
@@ -78,6 +84,7 @@ class VeRA(linear.LinearMethod):
   @classmethod
   def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
     """Returns whether a config of AdapterHub is a VeRA."""
+    # 'vera_d' alone distinguishes a VeRA from a LoRA.
     return (super().reads_adapterhub(values)
             and values.get('composition_mode', 'add') != 'scale'
             and values.get('vera_d') is not None)
@@ -94,7 +101,8 @@ class VeRA(linear.LinearMethod):
     """Returns the config of AdapterHub."""
     widths = {(site == 'ffn_output', site == 'intermediate')
               for site in self.sites}
-    if len(widths) > 1:  # Its projections have the shape of the first site.
+    # AdapterHub's projections have the shape of the first site.
+    if len(widths) > 1:
       raise errors.UserError(
           '`sites`: a VeRA of the adapters library has linear layers of one '
           'shape; leave out intermediate and ffn_output, or take one alone')
@@ -103,21 +111,35 @@ class VeRA(linear.LinearMethod):
   def to_adapterhub_tensors(
       self, where: places.Place, key: str, value: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """Returns the tensor of a leaf; vectors become diagonal matrices."""
+    """Returns the tensor of a leaf; vectors become diagonal matrices.
+
+    Args:
+      where: Place of the leaf.
+      key: Name of its tensor.
+      value: The leaf.
+    """
     if where.name in ('d', 'b') and not self.dense:
       value = np.diag(value)
     return super().to_adapterhub_tensors(where, key, value)
 
   @classmethod
   def from_peft(cls, values: Any, sites: Any, layers: int) -> list['VeRA']:
-    """Returns the method of PEFT's config, which must be one.
+    """Returns the only method of PEFT's config.
 
-    Two methods would each need projections of their own.
+    Args:
+      values: Config as JSON has it.
+      sites: {(layer, site): {end of a name: tensor}} of the linear layers.
+      layers: Number of the model's layers.
+
+    Raises:
+      errors.UserError: no projections, or different sites in different layers.
     """
+    # PEFT draws unsaved projections anew, with torch's generator.
     if values.get('save_projection') is False:
       raise errors.UserError(
           '`save_projection=False`: save the VeRA adapter with its projections')
     found = super().from_peft(values, sites, layers)
+    # Each of several methods would have projections of its own.
     if len(found) > 1:
       raise errors.UserError(
           'a VeRA adapter of PEFT must have the same linear layers wherever '
@@ -140,8 +162,13 @@ class VeRA(linear.LinearMethod):
   def to_peft_tensor(
       self, where: places.Place, value: np.ndarray
   ) -> np.ndarray:
-    """Returns a leaf as PEFT stores it: without alpha, so b has the scale."""
-    if where.name == 'b':
+    """Returns a leaf as PEFT stores it.
+
+    Args:
+      where: Place of the leaf.
+      value: The leaf.
+    """
+    if where.name == 'b':  # PEFT has no alpha, so b includes the scale.
       value = value * (self.alpha / self.r)
     return super().to_peft_tensor(where, value)
 
@@ -149,11 +176,20 @@ class VeRA(linear.LinearMethod):
       self, kernel: jax.Array, bias: jax.Array, start: Any,
       own: Mapping[str, jax.Array], shared: Mapping[str, jax.Array],
   ) -> tuple[jax.Array, jax.Array]:
-    """Returns the kernel with the update in it, and the bias."""
+    """Returns ([in, out] kernel with the update added, [out] bias).
+
+    Args:
+      kernel: [in, out] Kernel.
+      bias: [out] Bias, unchanged.
+      start: Unused.
+      own: 'd' and 'b' of the site.
+      shared: 'fixed_a' and 'fixed_b', the random projections.
+    """
     del start
     inputs, outputs = kernel.shape
     d, b = (own[name] if self.dense else jnp.diag(own[name])
             for name in ('d', 'b'))
+    # [in, r] @ [r, r] @ [r, out] @ [out, out]
     delta = shared['fixed_a'][:inputs] @ d @ shared['fixed_b'][:, :outputs] @ b
     return kernel + self.alpha / self.r * delta, bias
 
@@ -175,11 +211,13 @@ class Projections(nn.Module):
     """
     del train
     sites, rank = self.config.sites, self.config.r
+    # Only these two sites read or write the wider feed-forward units.
     reads = [shape.ffn_dim if s == 'ffn_output' else shape.dim for s in sites]
     writes = [
         shape.ffn_dim if s == 'intermediate' else shape.dim for s in sites]
     a = self.param('fixed_a', base.uniform_he, (max(reads), rank))
     b = self.param('fixed_b', base.uniform_he, (rank, max(writes)))
+    # The leaves are in the tuned tree, which a training step differentiates.
     return jax.lax.stop_gradient({'a': a, 'b': b})
 
 
@@ -210,6 +248,7 @@ class VeRAUpdate(nn.Module):
     inputs, outputs = x.shape[-1], y.shape[-1]
     shared = jax.tree.map(lambda leaf: leaf.astype(x.dtype), shared)
     dropped = dropout.Dropout(config.dropout)(x, train=train)
+    # [batch, length, r], then [batch, length, out].
     hidden = self._weigh('d', dropped @ shared['a'][:inputs], config.vera_d)
     delta = self._weigh('b', hidden @ shared['b'][:, :outputs], config.vera_b)
     if config.use_gating:

@@ -1,6 +1,6 @@
 """The encoder, its heads, and the sites where adapter methods act.
 
-Imports methods, downloads, layers, `trees` and `errors`. Public:
+Imports `methods`, `downloads`, `layers`, `trees` and `errors`. Public:
 `encoder.BertConfig`, `encoder.Bert` and `encoder.init`; `heads.Classifier`,
 `heads.SpanSelector` and `heads.make`; `sites` for the encoder; `pretrained` and
 `base` for checkpoints.

@@ -1,4 +1,4 @@
-"""The Base: a pretrained encoder, loaded once for any number of adapters."""
+"""`Base`: a pretrained encoder, loaded once for any number of adapters."""
 
 import dataclasses
 import functools
@@ -19,15 +19,15 @@ PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Base:
-  """A pretrained encoder in memory; nothing changes it.
+  """A pretrained encoder in memory, never modified.
 
   Attributes:
-    checkpoint: Name or folder that it was loaded from.
-    identity: Name, or 'folder@hash' of the weights, which adapters carry.
+    checkpoint: Name or folder of the checkpoint.
+    identity: Name, or 'folder@hash' of the weights; adapters record it.
     folder: Folder of the checkpoint's files.
     config: Shape of the encoder.
-    params: Pretrained tree on the device, with the pooler if there is one.
-    precision: One of PRECISIONS, for whatever is computed with it.
+    params: Pretrained tree on the device, with the pooler if present.
+    precision: One of PRECISIONS, for all computations with the base.
   """
   checkpoint: str
   identity: str
@@ -48,11 +48,11 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
   Args:
     checkpoint: Name of an embedded checkpoint, a folder with config.json and
       model.safetensors, or a name on the Hugging Face hub.
-    precision: 'float32', 'tensorfloat32' or 'bfloat16', which casts the
-      parameters too.
+    precision: 'float32', 'tensorfloat32' or 'bfloat16'; the last also casts the
+      parameters.
 
   Returns:
-    The base, its parameters on the first device.
+    The base, with its parameters on the first device.
 
   Raises:
     errors.UserError: an unknown checkpoint or precision, or files that do not
@@ -60,6 +60,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
   """
   if precision not in PRECISIONS:
     raise errors.unknown('`precision`', precision, PRECISIONS)
+  # Before `resolve`, which may download weights.
   config = pretrained.config_of(checkpoint)
   folder = pretrained.resolve(checkpoint)
   params: Any = pretrained.load_base(folder, pooler=_has_pooler(folder))
@@ -70,17 +71,17 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 
 
 def _has_pooler(folder: str) -> bool:
-  """Returns whether a checkpoint has a pooler; some encoders come without."""
+  """Returns whether a checkpoint has a pooler; some encoders lack one."""
   try:
     with safetensors.safe_open(
         os.path.join(folder, 'model.safetensors'), 'numpy') as file:
       return any('pooler.' in name for name in file.keys())
-  except Exception:  # The library raises its own and OSErrors.
+  except Exception:  # safetensors raises its own errors and OSErrors.
     return False  # `pretrained.load_base` reports an unreadable file.
 
 
 def identity(checkpoint: str) -> str:
-  """Returns the identity of a checkpoint, equal wherever a folder lies.
+  """Returns the identity of a checkpoint, independent of a folder's location.
 
   Args:
     checkpoint: Name or folder.
@@ -99,12 +100,19 @@ def identity(checkpoint: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-  """Returns whether two identities are of equal weights, in any folders."""
+  """Returns whether two identities stand for equal weights.
+
+  Args:
+    one: Result of `identity`.
+    other: Result of `identity`.
+  """
+  # The hash decides, so that a folder may be renamed.
   return one.split('@')[-1] == other.split('@')[-1]
 
 
 @functools.cache
 def _hash_of(path: str, size: int, changed: int) -> str:
-  del size, changed  # Part of the cache's key: a changed file is read again.
+  """Returns 16 hexadecimal digits of a file's SHA-256."""
+  del size, changed  # Cache key only: a modified file is hashed again.
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()[:16]

@@ -1,7 +1,7 @@
 """BERT (Devlin et al., 2019) in Flax linen, with adapters at its sites.
 
-The model does not know which parameters are frozen: it reads one tree, and a
-training step differentiates part of it.
+The model reads one parameter tree and does not know which leaves are frozen: a
+training step differentiates a part of the tree.
 """
 
 import functools
@@ -36,8 +36,8 @@ class Embeddings(nn.Module):
       train: Whether to drop out.
 
     Returns:
-      ([batch, length, dim] embeddings, [batch, length] mask), both longer than
-      the arguments if there is a prompt.
+      ([batch, length, dim] embeddings, [batch, length] mask); a prompt adds to
+      their length.
     """
     config = self.config
     embed = functools.partial(
@@ -45,8 +45,8 @@ class Embeddings(nn.Module):
         embedding_init=nn.initializers.truncated_normal(0.02))
     words = embed(config.vocab_size, name='words')(tokens)
     words, mask = sites_lib.embedding('words', config.adapters, words, mask)
-    prompt = words.shape[1] - tokens.shape[1]
-    # A prompt belongs to the first segment, 0.
+    prompt = words.shape[1] - tokens.shape[1]  # Its length, 0 without one.
+    # A prompt before the words belongs to segment 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
     positions = jnp.arange(words.shape[1])[None] + sites_lib.first_position(
         config.adapters)
@@ -58,7 +58,7 @@ class Embeddings(nn.Module):
 
 
 class Encoder(nn.Module):
-  """The Transformer layers, one after the other."""
+  """The stack of Transformer layers."""
   config: BertConfig
 
   @nn.compact
@@ -70,21 +70,21 @@ class Encoder(nn.Module):
     Args:
       x: [batch, length, dim] Input of the first layer.
       mask: [batch, length] bool, False at padding.
-      rows: Number of leading positions to return of the last layer, None for
+      rows: Number of leading positions of the last layer to return, None for
         all.
       train: Whether to drop out.
 
     Returns:
-      Output [batch, length, dim] of each layer, the last one [batch, rows,
-      dim]. A scanned encoder returns the last alone.
+      Output [batch, length, dim] of each layer, but [batch, rows, dim] of the
+      last. A scanned encoder returns the last output only.
     """
     config = self.config
     last = config.layers - 1
     outputs = []
     shared = sites_lib.make_shared(config, train=train)
     # Positions of the last layer that no head reads are not computed, unless an
-    # adapter needs them. That is exact, and most of one layer's work: a twelfth
-    # to a sixth of the encoder's.
+    # adapter needs them. The result is exact and saves most of one layer's
+    # work, a twelfth to a sixth of the encoder's.
     computed = None if sites_lib.needs_all_rows(config.adapters) else rows
 
     def keep(x):
@@ -93,6 +93,7 @@ class Encoder(nn.Module):
       return jax.lax.with_sharding_constraint(x, config.batch_sharding)
 
     def apply(layer, x, rows=None):
+      # `rows` and `train` are closed over: remat would trace them.
       def call(layer, x, mask, shared):
         return layer(x, mask, shared, rows=rows, train=train)
 
@@ -100,7 +101,7 @@ class Encoder(nn.Module):
       return keep(call(layer, keep(x), mask, shared))
 
     if config.scan:
-      # The last layer stays outside: it computes fewer rows.
+      # The last layer stays outside, since it may compute fewer rows.
       sites_lib.check_alike(config.adapters, config.layers)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,
@@ -111,6 +112,7 @@ class Encoder(nn.Module):
       for index in range(config.first_layer, last):
         x = apply(layer_lib.Layer(config, index, name=f'layer_{index}'), x)
         outputs.append(x)
+    # At first_layer = layers the input is already the last layer's output.
     if config.first_layer <= last:
       x = apply(
           layer_lib.Layer(config, last, name=f'layer_{last}'), x, computed)
@@ -139,15 +141,15 @@ class Bert(nn.Module):
       tokens: [batch, length] int32 word pieces.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
-      hidden: [batch, length, dim] Input of layer `config.first_layer`, in place
+      hidden: [batch, length, dim] Input of layer `config.first_layer`, instead
         of tokens and segments where that is above 0.
       rows: Number of leading positions of the last layer to return, None for
         all.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      Hidden states: the input of the first layer and the output of each,
-      [batch, length, dim], but [batch, rows, dim] of the last. A prompt adds to
+      Hidden states [batch, length, dim]: the input of the first layer and the
+      output of each layer, but [batch, rows, dim] of the last. A prompt adds to
       their length.
     """
     config = self.config
@@ -169,14 +171,15 @@ def init(
   Args:
     model: `Bert` or a model of `heads`.
     key: Scalar random key.
-    base: Existing parameters, which are kept; only the others are initialised.
-      The initial values of an adapter may depend on them.
+    base: Existing parameters to keep; all others are initialised. Initial
+      values of an adapter may depend on them.
 
   Returns:
     The whole parameter tree.
   """
-  # Parameters have the same shapes for any batch, so the smallest will do.
+  # Shapes of parameters do not depend on the batch, so a tiny one suffices.
   tokens = jnp.zeros((1, 2), jnp.int32)
+  # `apply` with mutable parameters keeps existing ones; `model.init` cannot.
   _, variables = model.apply(
       {'params': base or {}}, tokens, tokens, tokens == 0,
       rngs={'params': key}, mutable=['params'])

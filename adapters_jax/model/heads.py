@@ -1,4 +1,4 @@
-"""Models for tasks: an encoder with a head."""
+"""Models of tasks: an encoder with a head."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ class Classifier(nn.Module):
   Attributes:
     config: The encoder's config.
     outputs: Number of classes, or 1 for regression.
-    head_input: Input of the head: 'cls' for the last hidden state of [CLS],
+    head_input: Input of the head: 'cls' for the last hidden state of [CLS], or
       'pooler' for BERT's tanh layer on it, as in the authors' code.
   """
   config: encoder_lib.BertConfig
@@ -42,16 +42,15 @@ class Classifier(nn.Module):
       tokens: [batch, length] int32 word pieces, [CLS] first.
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
-      hidden: [batch, length, dim] Input of the encoder's first layer, in place
+      hidden: [batch, length, dim] Input of the encoder's first layer, instead
         of tokens and segments; see `encoder.Bert`.
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      [batch, outputs] float32 logits (or scores).
+      [batch, outputs] float32 logits or scores.
     """
     encoder = encoder_lib.Bert(self.config)
-    # Without a prefix the paths of the encoder are those of `Bert` alone, which
-    # are the paths of every base.
+    # Without a prefix, the encoder's paths are those of every base.
     nn.share_scope(self, encoder)
     last = encoder(
         tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
@@ -90,16 +89,17 @@ class SpanSelector(nn.Module):
       train: Whether to drop out; needs the 'dropout' rng.
 
     Returns:
-      [batch, length, 2] float32 logits, -1e9 at padding. The positions of a
-      prompt are left out.
+      [batch, length, 2] float32 logits, -1e9 at padding, without the positions
+      of a prompt.
     """
     encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)
+    nn.share_scope(self, encoder)  # As in `Classifier`.
     hidden = encoder(tokens, segments, mask, train=train)[-1]
-    if hidden.shape[1] != tokens.shape[1]:
+    if hidden.shape[1] != tokens.shape[1]:  # A prompt lengthened the text.
       hidden = hidden[:, sites.text_rows(
           self.config.adapters, tokens.shape[1])]
     logits = layer.dense(self.config, 2, 'head')(hidden)
+    # Finite, so that the loss of filler (padding alone) is not NaN.
     return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
 
 
@@ -115,6 +115,9 @@ def make(
     outputs: Number of outputs of the head.
     head_input: 'cls' or 'pooler' for a classifier, 'tokens' for a head with two
       outputs on every position.
+
+  Returns:
+    A SpanSelector for 'tokens', else a Classifier.
   """
   config = dataclasses.replace(shape, adapters=configs)
   if head_input == 'tokens':

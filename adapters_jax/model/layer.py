@@ -37,16 +37,16 @@ class BertConfig:
     attention: Implementation of attention where its weights are not dropped:
       'einsum', or one of jax.nn.dot_product_attention.
     remat: Whether to recompute a layer's inner values for the gradient instead
-      of storing them; saves memory, costs a forward pass.
-    scan: Whether to loop over all layers but the last, with their parameters
-      stacked at 'encoder/layers' [layers - 1, ...]. The program is then as
-      small as that of two layers. Saved adapters and checkpoints have a path
-      for each layer and do not fit.
+      of storing them; saves memory at the cost of a forward pass.
+    scan: Whether to loop over all layers but the last, with parameters stacked
+      at 'encoder/layers' [layers - 1, ...]. The program is then as small as
+      that of two layers. Saved adapters and checkpoints have one path per layer
+      and do not fit.
     batch_sharding: Sharding of hidden states [batch, ...] on several devices,
       None to leave it to the compiler. Necessary where weights are stored in
-      slices, so that the weights are gathered and not the hidden states.
-    first_layer: Lowest layer to compute. Above 0 the model reads hidden states
-      in place of tokens. Not with `scan`.
+      slices, so that the compiler gathers weights instead of hidden states.
+    first_layer: Lowest layer to compute. Above 0, the model reads hidden states
+      instead of tokens. Not compatible with `scan`.
   """
   vocab_size: int = 30522
   dim: int = 768
@@ -59,7 +59,7 @@ class BertConfig:
   dropout: float = 0.1
   attention_dropout: float = 0.1
   norm_epsilon: float = 1e-12
-  adapters: tuple[Any, ...] = ()
+  adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   dtype: str = 'float32'
   attention: str = 'einsum'
   remat: bool = False
@@ -113,8 +113,8 @@ class Attention(nn.Module):
       x: [batch, length, dim] Input of the sublayer.
       mask: [batch, length] bool, False at padding.
       shared: Shared arrays from `sites.make_shared`.
-      rows: Number of leading positions to compute, None for all. All positions
-        are attended to in any case.
+      rows: Number of leading positions to compute, None for all. Attention
+        covers all positions in either case.
       train: Whether to drop attention weights.
 
     Returns:
@@ -128,14 +128,16 @@ class Attention(nn.Module):
       projected = sites.linear(name, dense(config, config.dim, name), inputs)
       return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
 
+    # Scaled once, in the query; both implementations below scale by 1.
     query = project(x[:, :rows], 'query') * head_dim**-0.5
     key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
+    # Finite: -inf would turn a row of padding alone (filler) into NaN.
     bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
-    prefix = key.shape[1] - x.shape[1]  # Learned, and never masked.
+    prefix = key.shape[1] - x.shape[1]  # Learned positions, never masked.
     bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
     drop = dropout.Dropout(config.attention_dropout)
-    # Fused kernels draw dropout bits of their own, which no other device could
-    # reproduce; and one row of queries is no work for them.
+    # Fused kernels draw dropout bits of their own, which other devices cannot
+    # reproduce; and a single row of queries is too little work for them.
     fused = config.attention != 'einsum' and rows is None
     if fused and not (train and config.attention_dropout):
       square = (*bias.shape[:2], query.shape[1], key.shape[1])
@@ -144,11 +146,11 @@ class Attention(nn.Module):
           implementation=config.attention)
     else:
       scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
-      # In float32: bfloat16 has too few digits for the sum over positions.
+      # float32, since bfloat16 has too few digits for the sum over positions.
       weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
       weights = drop(weights, train=train)
       mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
-    mixed = mixed.reshape(*mixed.shape[:2], config.dim)
+    mixed = mixed.reshape(*mixed.shape[:2], config.dim)  # [batch, rows, dim]
     return sites.linear(
         'attention_output', dense(config, config.dim, 'output'), mixed)
 
@@ -182,6 +184,7 @@ class Layer(nn.Module):
     """
     config = self.config
     sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    # One module, called twice: each call draws a new key from the rng.
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
     update = Attention(config, self.index, name='attention')(
         x, mask, shared, rows=rows, train=train)

@@ -1,4 +1,4 @@
-"""Pretrained checkpoints in, strictly."""
+"""Strict loading of pretrained checkpoints."""
 
 from collections.abc import Mapping
 import difflib
@@ -18,18 +18,19 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax import trees
 
-# Checkpoints that come with the project: the asset that holds each, and its
-# shape, so that flags can be checked before anything is downloaded.
+# {pinned asset: shape}. The shape is here too, so that flags can be checked
+# before any download.
 CHECKPOINTS = {
     'minilm-l6': encoder.BertConfig(dim=384, layers=6, heads=12, ffn_dim=1536),
 }
 
+# {Hugging Face's name: name in layers.activations}
 _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
     'relu': 'relu', 'silu': 'swish', 'swish': 'swish', 'tanh': 'tanh'}
 
-# {module: its name in Hugging Face's BERT}; {} is the number of the layer. The
-# one table of these names: imports and exports of all formats read it.
+# {module: its name in Hugging Face's BERT}; {} is the index of the layer. All
+# imports and exports, in every format, read this table.
 MODULES = {
     'embeddings/words': 'embeddings.word_embeddings',
     'embeddings/positions': 'embeddings.position_embeddings',
@@ -47,7 +48,7 @@ MODULES = {
     'encoder/layer_{}/ffn_norm': 'encoder.layer.{}.output.LayerNorm',
     'pooler': 'pooler.dense',
 }
-# {site of methods.base.LINEARS: the linear layer that it adapts}
+# {site of methods.base.LINEARS: linear layer at the site}
 LINEARS = {
     'query': 'encoder/layer_{}/attention/query',
     'key': 'encoder/layer_{}/attention/key',
@@ -58,16 +59,16 @@ LINEARS = {
 }
 _FROM_MODULES = {name: module for module, name in MODULES.items()}
 _OLD_LEAVES = {'gamma': 'weight', 'beta': 'bias'}  # Early layer norms.
-# Buffers and pretraining heads, which no model here reads.
+# Buffers and pretraining heads, which no model of this package reads.
 _IGNORED = re.compile(
     r'embeddings\.position_ids$|^cls\.(predictions|seq_relationship)\.')
 
 
 def read_config(folder: str) -> encoder.BertConfig:
-  """Returns the shape that a Hugging Face folder's config.json tells.
+  """Returns the shape in the config.json of a Hugging Face folder.
 
   Raises:
-    options.UserError: no such file, or not a BERT this model computes.
+    errors.UserError: the file is missing or describes an unsupported model.
   """
   path = os.path.join(folder, 'config.json')
   try:
@@ -79,6 +80,7 @@ def read_config(folder: str) -> encoder.BertConfig:
         'config.json and model.safetensors') from error
   for field, wanted in (
       ('model_type', 'bert'), ('position_embedding_type', 'absolute')):
+    # Old configs lack the fields; no entry means a plain BERT.
     if values.get(field, wanted) != wanted:
       raise errors.UserError(
           f'`checkpoint`: {path} has {field} {values[field]!r}; only '
@@ -95,6 +97,7 @@ def read_config(folder: str) -> encoder.BertConfig:
         heads=values['num_attention_heads'],
         ffn_dim=values['intermediate_size'],
         positions=values['max_position_embeddings'],
+        # Absent entries have the defaults of transformers' BertConfig.
         segments=values.get('type_vocab_size', 2),
         activation=_ACTIVATIONS[activation],
         dropout=values.get('hidden_dropout_prob', 0.1),
@@ -107,22 +110,23 @@ def read_config(folder: str) -> encoder.BertConfig:
 def config_of(checkpoint: str) -> encoder.BertConfig:
   """Returns the shape of a checkpoint by name or folder, without its weights.
 
-  Of a name on the Hugging Face hub, config.json alone is downloaded.
+  For a name on the Hugging Face hub, only config.json is downloaded.
 
   Raises:
-    options.UserError: unknown name, or not a BERT.
+    errors.UserError: unknown name, or not a BERT.
   """
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
   if os.path.isdir(checkpoint):
     return read_config(checkpoint)
+  # A typo of an embedded name must not become a request to the hub.
   if difflib.get_close_matches(checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
   return read_config(os.path.dirname(hub.config(checkpoint)))
 
 
 def resolve(checkpoint: str) -> str:
-  """Returns the folder of a checkpoint, downloading what has a name."""
+  """Returns the folder of a checkpoint; downloads named checkpoints."""
   if checkpoint in CHECKPOINTS:
     return pinned.fetch(checkpoint)
   if os.path.isdir(checkpoint):
@@ -133,14 +137,14 @@ def resolve(checkpoint: str) -> str:
 def our_name(name: str) -> str:
   """Returns the path of a tensor of Hugging Face's BERT.
 
-  Unknown names become paths too, so that the check of a whole tree can list
+  Unknown names become paths too, so that the check of the whole tree can list
   them.
   """
   name, _, leaf = name.removeprefix('bert.').rpartition('.')
   leaf = _OLD_LEAVES.get(leaf, leaf)
   layer = re.match(r'encoder\.layer\.(\d+)\.', name)
   if layer:
-    name = name.replace(layer[0], 'encoder.layer.{}.', 1)
+    name = name.replace(layer[0], 'encoder.layer.{}.', 1)  # As in MODULES.
   module = _FROM_MODULES.get(
       name, name.replace('encoder.layer.', 'encoder/layer_').replace('.', '/'))
   if leaf == 'weight':
@@ -153,7 +157,7 @@ def their_name(path: str) -> str:
   """Returns the name of a leaf in Hugging Face's BERT, without 'bert.'.
 
   Raises:
-    KeyError: it has no such leaf.
+    KeyError: Hugging Face's BERT has no such leaf.
   """
   module, _, leaf = path.rpartition('/')
   layer = trees.layer_of(path)
@@ -167,9 +171,10 @@ def their_site(site: str, layer: int) -> str:
   """Returns the name of a site's module in Hugging Face's BERT.
 
   Args:
-    site: One of LINEARS; 'key_value', the attention; or 'layer_output'.
+    site: One of LINEARS, 'key_value' for the attention, or 'layer_output'.
     layer: Index of the layer.
   """
+  # Two sites have no linear layer: name the module around them.
   if site == 'key_value':
     name = MODULES[LINEARS['query']].removesuffix('.query')
   elif site == 'layer_output':
@@ -180,19 +185,20 @@ def their_site(site: str, layer: int) -> str:
 
 
 def _weight_of(name):
-  """Returns the leaf that is called 'weight' in a module of theirs."""
+  """Returns our name of the leaf 'weight' in a module of Hugging Face's."""
   if name.endswith('_embeddings'):
     return 'embedding'
   return 'scale' if name.endswith('LayerNorm') else 'kernel'
 
 
 def from_hugging_face(tensors: Mapping[str, np.ndarray]) -> trees.Tree:
-  """Returns the tree of a BERT's tensors, kernels transposed to [in, out]."""
+  """Returns the tree of a BERT's tensors, with kernels [in, out]."""
   flat = {}
   for name, value in tensors.items():
     if not _IGNORED.search(name):
       path = our_name(name)
       value = np.asarray(value, np.float32)
+      # torch keeps [out, in].
       flat[path] = value.T if path.endswith('/kernel') else value
   return trees.unflatten(flat)
 
@@ -201,27 +207,28 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   """Returns the pretrained tree of a Hugging Face folder.
 
   Args:
-    folder: With config.json and model.safetensors of any BERT size, names with
-      or without the 'bert.' prefix.
-    pooler: Whether the model reads the pooler; else it is left out.
+    folder: Folder with config.json and model.safetensors of any BERT size,
+      tensor names with or without the prefix 'bert.'.
+    pooler: Whether the model reads the pooler, which is dropped otherwise.
 
   Returns:
     float32 numpy arrays at the paths of `heads.Classifier`, without a head.
 
   Raises:
-    options.UserError: lists the missing, unknown and misshapen names.
+    errors.UserError: lists the missing, unknown and misshapen paths.
   """
   config = read_config(folder)
   path = os.path.join(folder, 'model.safetensors')
   try:
     tensors = safetensors_numpy.load_file(path)
-  except Exception as error:  # The library raises its own and OSErrors.
+  except Exception as error:  # safetensors raises its own errors and OSErrors.
     raise errors.UserError(
         f'`checkpoint`: cannot read {path} ({error})') from error
   tree = from_hugging_face(tensors)
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
+  # Shapes alone: no parameter is drawn.
   wanted: Any = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
   wanted.pop('head')
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')

@@ -1,6 +1,6 @@
 """The sites of the encoder where adapter methods act.
 
-The functions are called inside a compact module, which so gets the submodules
+A compact module calls these functions and thereby gets the submodules
 `adapter_<site>_<index of the method>`. The encoder knows no method, and no
 method knows the encoder: both know the sites.
 """
@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-# Arrays that all sites of a method share, for each method; None without any.
+# One entry per method: the arrays that all its sites share, or None.
 Shared = tuple[Any, ...]
 
 SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
@@ -22,7 +22,7 @@ SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
 
 
 def needs_all_rows(configs: tuple[Any, ...]) -> bool:
-  """Returns whether the last layer must compute positions no head reads."""
+  """Returns whether a method needs positions that the head does not read."""
   return any(config.needs_all_rows for config in configs)
 
 
@@ -40,15 +40,15 @@ def check_alike(configs: tuple[Any, ...], layers: int) -> None:
     same = all(
         config.applies(site, layer) == config.applies(site, 0)
         for site in SITES for layer in range(layers))
-    # A prefix takes its part of a shared array by the number of the layer,
-    # which is unknown inside the loop.
+    # A prefix selects its part of a shared array by the layer's index, which a
+    # scanned layer does not know.
     if not same or config.kind == 'key_value':
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
 
 
 def make_shared(shape: Any, *, train: bool) -> Shared:
-  """Computes the arrays that the sites of a method share, once a call.
+  """Computes the arrays that the sites of a method share, once per call.
 
   Args:
     shape: The encoder's BertConfig.
@@ -65,7 +65,7 @@ def make_shared(shape: Any, *, train: bool) -> Shared:
 
 
 def first_position(configs: tuple[Any, ...]) -> int:
-  """Returns the position number of a text's first token."""
+  """Returns the index of the learned position of a text's first token."""
   return sum(config.position_shift for config in configs)
 
 
@@ -81,7 +81,7 @@ def embedding(
     mask: [batch, length] bool, False at padding.
 
   Returns:
-    (x, mask), with a longer length if there is a prompt.
+    (x, mask), longer by the prompts.
   """
   for index, config in enumerate(configs):
     if config.kind == 'embedding' and config.applies(site, 0):
@@ -94,11 +94,12 @@ def text_rows(configs: tuple[Any, ...], length: int) -> np.ndarray:
 
   Args:
     configs: The model's method configs.
-    length: Tokens of the text.
+    length: Number of tokens of the text.
 
   Returns:
     [length] int, position of each token in the hidden states.
   """
+  # numpy: a constant at trace time. The order of insertion is that of `Bert`.
   rows = np.arange(length)
   for site in ('words', 'embedding'):
     for config in configs:
@@ -113,7 +114,7 @@ class Sites:
 
   Attributes:
     configs: The model's method configs, in order.
-    layer: Number of the layer.
+    layer: Index of the layer.
     mask: [batch, length] bool, False at padding.
     shared: Shared arrays from `make_shared`.
     train: Whether to drop out.
@@ -147,9 +148,10 @@ class Sites:
     Returns:
       [batch, length, out]
     """
+    # Scales of inputs act first: low-rank updates read the scaled input too.
     for _, module, _ in self._at('input', site):
       x = module(x)
-    y = dense(x)  # First: its weights, an argument below, now exist.
+    y = dense(x)  # Creates its weights, which are arguments below.
     for _, module, shared in self._at('linear', site):
       y = module(x, y, weights=dense.variables['params'], mask=self.mask,
                  shared=shared, train=self.train)
@@ -180,8 +182,8 @@ class Sites:
     """Applies adapters, residual sum and layer norm at the end of a sublayer.
 
     Serial adapters read the update before the residual sum (Houlsby et al.,
-    2019, figure 2). Methods differ in the place of sum and norm, so an adapter
-    receives both; the last one decides whether they follow.
+    2019, figure 2). Methods differ in the place of sum and norm, so every
+    adapter receives both, and the last adapter decides whether they follow.
 
     Args:
       site: 'attention_output' or 'ffn_output'.
@@ -192,12 +194,13 @@ class Sites:
     Returns:
       [batch, length, dim]
     """
-    close = True
+    close = True  # Without adapters: a plain post-norm sublayer.
     for config, module, shared in self._at('sublayer', site):
       update = module(
           update, residual=residual, norm=norm, mask=self.mask, shared=shared,
           train=self.train)
       close = config.original_ln_after
+    # Without `close`, the adapter's output holds the residual already.
     return norm(residual + update) if close else update
 
   def layer_output(self, x: jax.Array) -> jax.Array:

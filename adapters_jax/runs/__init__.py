@@ -1,1 +1,7 @@
-"""."""
+"""Runs from settings to record and adapter.
+
+Imports adapters, training and everything below; nothing of sweeps.
+Public: `config`, `options` and `presets` (settings), `run` and `group` (the
+run), `setup`, `compiled`, `session` and `allocator` (its parts), `kinds`,
+`records`, `workdirs`, `log` and `console` (its results and messages).
+"""

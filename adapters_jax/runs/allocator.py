@@ -1,30 +1,32 @@
-"""Memory that the C allocator of Linux keeps, in huge pages. No JAX here.
+"""Memory kept by the C allocator of Linux, in huge pages. No JAX here.
 
-XLA takes the memory of each execution anew, some hundred megabytes a training
-step on a CPU, and gives it back. By default glibc hands such pieces to the
-kernel, which maps and clears them page by page at the next step. Told to keep
-what it has, and to ask for pages of 2 MiB where the kernel grants them
-(`madvise`), a step takes a tenth less time than with such pages alone. glibc
-reads these settings when a process starts.
+XLA allocates the memory of each execution, some hundred megabytes a training
+step on a CPU, and frees it. By default glibc returns such pieces to the kernel,
+which maps and clears them page by page at the next step. With the settings
+below glibc keeps freed memory, and asks for pages of 2 MiB where the kernel
+grants them (`madvise`); a step takes a tenth less time than with such pages
+alone. glibc reads the settings when a process starts.
 """
 
 import os
 import sys
 
 VARIABLE = 'GLIBC_TUNABLES'
-_ALL = str(1 << 40)  # Bytes, more than there are: always keep, never map apart.
+_ALL = str(1 << 40)  # Bytes, above any request: keep all, map none separately.
 SETTINGS = ':'.join((
     'glibc.malloc.hugetlb=1', f'glibc.malloc.mmap_threshold={_ALL}',
     f'glibc.malloc.trim_threshold={_ALL}',
-    # Other arenas than the main one cannot grow and so map large pieces apart.
+    # Only the main arena can grow; others map large pieces separately.
     'glibc.malloc.arena_max=1'))
 
 
 def wanted(environment: dict[str, str]) -> bool:
-  """Returns whether starting anew would give this process the settings.
+  """Returns whether a restart would give this process the settings.
+
+  Leaves an existing GLIBC_TUNABLES untouched.
 
   Args:
-    environment: Its variables; who has set the one for glibc decides alone.
+    environment: Environment variables of the process.
   """
   if VARIABLE in environment:
     return False
@@ -35,9 +37,10 @@ def wanted(environment: dict[str, str]) -> bool:
 
 
 def start_anew() -> None:
-  """Starts this Python process anew with the settings, if that gives any.
+  """Restarts this Python process with the settings, where they apply.
 
-  To be called before anything has happened. The process keeps its number.
+  Call it before any other work, which the restart would repeat. The process
+  keeps its number.
   """
   if wanted(dict(os.environ)):
     os.environ[VARIABLE] = SETTINGS

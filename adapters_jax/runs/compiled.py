@@ -27,7 +27,7 @@ def make_eval(
 
   Args:
     setup: Setup of the run.
-    batch_size: Examples a batch, over all hosts.
+    batch_size: Number of examples a batch, over all hosts.
   """
   mesh = setup.mesh
   compiled = _eval_step(setup.model, mesh)
@@ -35,6 +35,7 @@ def make_eval(
       base, tuned, sharding.place_batch(mesh, batch, batch_size))
 
 
+# Modules are dataclasses: models of equal configs are equal, and one key.
 @functools.lru_cache(maxsize=_KEPT)
 def _eval_step(model, mesh):
   return steps.make_eval_step(model, shardings=sharding.replicated(mesh))
@@ -43,17 +44,22 @@ def _eval_step(model, mesh):
 def _optimizer_settings(
     config: config_lib.Config, setup: setup_lib.Setup
 ) -> dict[str, Any]:
-  """Returns the arguments that an optimizer is compiled for: not the rate."""
+  """Returns the arguments that a compiled optimizer depends on; no rate."""
   return {
       'select': setup.select, 'steps': setup.steps, 'warmup': config.warmup,
       'weight_decay': config.weight_decay, 'clip_norm': config.clip_norm,
       'optimizer': config.optimizer}
 
 
-def make_optimizer(
+def optimizer_of(
     config: config_lib.Config, setup: setup_lib.Setup
 ) -> optax.GradientTransformation:
-  """Returns the optimizer of a run."""
+  """Returns the optimizer of a run.
+
+  Args:
+    config: Settings.
+    setup: Setup of the run.
+  """
   return optimizers.make_optimizer(
       learning_rate=config.learning_rate,
       **_optimizer_settings(config, setup))
@@ -74,13 +80,14 @@ def make_step(
     loss_fn: Loss of the kind of task.
     runs: Number of runs; above 1 the step is vmapped over them.
   """
-  tx = make_optimizer(config, setup)
+  tx = optimizer_of(config, setup)
   state = jax.eval_shape(
-      lambda tuned: init_state(config, tx, tuned), setup.tuned)
+      lambda tuned: initial_state(config, tx, tuned), setup.tuned)
   if runs > 1:
-    state = jax.tree.map(
+    state = jax.tree.map(  # [runs, ...]
         lambda leaf: jax.ShapeDtypeStruct((runs, *leaf.shape), leaf.dtype),
         state)
+  # A tuple and a treedef, as the arguments of a cached function are hashed.
   leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
   return tx, _train_step(
       setup.model, tuple(_optimizer_settings(config, setup).items()),
@@ -91,6 +98,7 @@ def make_step(
 @functools.lru_cache(maxsize=_KEPT)
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
+  # Any rate: the step reads that of its state.
   tx = optimizers.make_optimizer(learning_rate=0.0, **dict(optimizer))
   return steps.make_train_step(
       model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
@@ -98,7 +106,7 @@ def _train_step(
                  sharding.replicated(mesh)))
 
 
-def init_state(
+def initial_state(
     config: config_lib.Config, tx: optax.GradientTransformation,
     tuned: trees.Tree,
 ) -> steps.TrainState:
@@ -109,6 +117,7 @@ def init_state(
     tx: Optimizer.
     tuned: Tuned tree at its initialisation.
   """
+  # 1 for dropout; `setup.init_tuned` folds in 0 for the new leaves.
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
   return steps.init_state(tuned, tx, rng)
 
@@ -120,7 +129,7 @@ def make_rate(
 
   Args:
     config: Settings.
-    total: Steps of the whole training.
+    total: Number of steps of the whole training.
   """
   _, schedule = optimizers.OPTIMIZERS[config.optimizer]
   shape = schedule(total, config.warmup)

@@ -27,11 +27,12 @@ class _Printer(logging.Handler):
 
   def emit(self, record: logging.LogRecord) -> None:
     """Prints one message."""
+    # Looked up now: `sharding.on_first_host` redirects stdout.
     tqdm.tqdm.write(self.text_of(self.format(record)), file=sys.stdout)
     sys.stdout.flush()
 
 
-_HANDLER = _Printer(logging.INFO)
+_HANDLER = _Printer(logging.INFO)  # One: a logger adds no handler twice.
 
 
 def show(text_of: Callable[[str], str] = str) -> None:
@@ -43,6 +44,7 @@ def show(text_of: Callable[[str], str] = str) -> None:
   _HANDLER.text_of = text_of
   _LOGGER.addHandler(_HANDLER)
   _LOGGER.setLevel(logging.INFO)
+  # A handler of the root logger would print every message again.
   _LOGGER.propagate = False
 
 
@@ -110,7 +112,7 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
   """Returns a table of rows of text.
 
   Args:
-    rows: {column: text}, with the same columns in all.
+    rows: {column: text}, with the same columns in every row.
     title: Title of the table.
   """
   table = rich.table.Table(title=title, title_justify='left')
@@ -119,6 +121,7 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
     table.add_column(name, justify='left' if words else 'right')
   for row in rows:
     table.add_row(*row.values())
+  # None for the terminal's width; without one rich assumes 80 columns.
   wide = None if sys.stdout.isatty() else 150
   return _text(table, wide)
 
@@ -140,10 +143,15 @@ class ProgressBar:
     self._batch_size = batch_size
 
   def update(self, loss: float, rate: float) -> None:
-    """Counts a step and shows its loss, its rate and examples a second."""
+    """Counts a step and shows its loss, its rate and examples a second.
+
+    Args:
+      loss: Loss of the step.
+      rate: Learning rate of the step.
+    """
     if self._bar.disable:
       return
-    speed = self._bar.format_dict.get('rate') or 0.0
+    speed = self._bar.format_dict.get('rate') or 0.0  # Steps a second, or None.
     self._bar.set_postfix_str(
         f'loss {loss:.3f}, rate {rate:.2e}, '
         f'{speed * self._batch_size:.0f} examples/s', refresh=False)
@@ -155,7 +163,12 @@ class ProgressBar:
 
 
 def run_summary(record: Any, folder: str) -> str:
-  """Returns the closing lines of a run."""
+  """Returns the closing lines of a run.
+
+  Args:
+    record: Record of the run.
+    folder: Workdir of the run.
+  """
   lines = [
       f'{split}: {percent(metrics)}'
       for split, metrics in record.metrics.items()]

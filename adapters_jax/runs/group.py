@@ -94,7 +94,7 @@ def narrow(tree: trees.Tree, like: trees.Tree) -> trees.Tree:
       lambda leaf, small: leaf[tuple(map(slice, small.shape))], tree, like)
 
 
-def assemble(
+def make_group(
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
     mesh: jax.sharding.Mesh | None = None, names: Sequence[str] = (),
 ) -> Group:
@@ -137,8 +137,8 @@ def initial(group: Group) -> loop.Progress:
   setup = group.setup
 
   def one(config, tuned):
-    return loop.init_progress(compiled.init_state(
-        config, compiled.make_optimizer(config, setup), tuned))
+    return loop.init_progress(compiled.initial_state(
+        config, compiled.optimizer_of(config, setup), tuned))
 
   if len(group) == 1:
     return sharding.create(
@@ -149,7 +149,7 @@ def initial(group: Group) -> loop.Progress:
       [widen(member.tuned, setup.tuned) for member in group.members])
 
 
-def make_batch(group: Group, step: int) -> dict[str, jax.Array]:
+def group_batch(group: Group, step: int) -> dict[str, jax.Array]:
   """Returns the arrays [batch, ...] of a step, [runs, batch, ...] for several.
 
   Args:
@@ -211,7 +211,7 @@ class _Watch:
     return scores if len(self._group) > 1 else scores[0]
 
 
-def train(
+def train_group(
     group: Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
     state_folder: str = '', restore: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -252,7 +252,7 @@ def train(
 
   try:
     progress = loop.fit(
-        train_step, progress, setup.base, lambda step: make_batch(group, step),
+        train_step, progress, setup.base, lambda step: group_batch(group, step),
         steps=setup.steps, eval_every=setup.eval_every,
         evaluate=watch.evaluate, save=save, check=watch.check,
         report=watch.report, stop=stop)

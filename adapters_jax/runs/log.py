@@ -1,4 +1,4 @@
-"""Log of the runs that train together; it travels with their progress."""
+"""Log of the runs that train together, saved with their progress."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -20,7 +20,7 @@ class RunLog:
   Attributes:
     history: One entry an evaluation: step, mean loss, dev metrics.
     losses: Losses of the steps since the last evaluation.
-    failed: Reason of its end before the last step, '' while it trains.
+    failed: Reason why the run ended before its last step, '' otherwise.
   """
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   losses: list[float] = dataclasses.field(default_factory=list)
@@ -90,6 +90,7 @@ def collapsed_to(
     task: Task; a regression task never collapses.
     predictions: [examples] Classes or scores.
   """
+  # Scores and answers have no labels; ptp is 0 for equal class numbers.
   if not task.labels or np.ptp(predictions):
     return None
   return task.labels[predictions[0]]
@@ -99,7 +100,7 @@ class Clocks:
   """Adds the times of this sitting to those of a log."""
 
   def __init__(self, log: Log):
-    self._offsets = {
+    self._offsets = {  # Added to now(), they continue the logged times.
         name: getattr(log, name) - now() for name, now in CLOCKS.items()}
 
   def update(self, log: Log) -> None:

@@ -20,7 +20,12 @@ def option(
 
 
 def marked(config_class: Any, mark: str) -> tuple[str, ...]:
-  """Returns the names of a dataclass's fields that have a role or a mark."""
+  """Returns the names of a dataclass's fields that have a role or a mark.
+
+  Args:
+    config_class: Dataclass whose fields are made by `option`.
+    mark: Role or mark.
+  """
   return tuple(
       field.name for field in dataclasses.fields(config_class)
       if field.metadata['role'] == mark or mark in field.metadata['marks'])

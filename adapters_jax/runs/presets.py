@@ -5,8 +5,8 @@ from typing import Any
 from adapters_jax import errors
 
 PRESETS = {
-    # Houlsby et al. (2019), sections 3.1, 3.2 and 3.6. A sweep over the
-    # paper's grid takes `--grid=paper --seeds=0-4` beside it.
+    # Houlsby et al. (2019), sections 3.1, 3.2 and 3.6. For a sweep over the
+    # paper's grid, add `--grid=paper --seeds=0-4`.
     'paper': {
         'tune': 'adapters', 'tune_norms': True, 'adapter_size': 64,
         'init_scale': 1e-2, 'optimizer': 'adam', 'batch_size': 32,

@@ -16,26 +16,26 @@ RECORD = 'record.json'
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """What a finished run was and gave.
+  """Settings and results of a finished run.
 
   Attributes:
-    experiment: The script's name.
-    config: The settings, without paths.
-    metrics: {'dev' and 'test': {metric: value}} of the best step.
-    trained_params: Parameters in the tuned tree.
-    total_params: Parameters of the whole model.
-    roles: {role: trained parameters}.
+    experiment: Name of the experiment.
+    config: Settings, without places (`config.portable`).
+    metrics: {'dev', 'test', ...: {metric: value}} of the best step.
+    trained_params: Number of parameters with a gradient.
+    total_params: Number of parameters of the whole model.
+    roles: {role: number of parameters in the tuned tree}.
     seconds: Wall time of the training loop and its evaluations.
     cpu_seconds: Processor time of the same, over all threads.
-    steps: Optimizer steps.
-    best_step: The step whose tuned tree was kept.
-    padded_tokens: Tokens computed in training, padding included.
-    real_tokens: Tokens of the training examples seen.
+    steps: Number of optimizer steps.
+    best_step: Number of steps before the best dev score.
+    padded_tokens: Number of tokens computed in training, padding included.
+    real_tokens: Number of tokens of the training examples seen.
     history: One entry an evaluation: step, loss, dev metrics.
-    notes: What a reader should know, e.g. a collapse to one class.
-    device: Kind of the device and how many.
+    notes: Remarks for the reader, e.g. a collapse to one class.
+    device: Number and kind of the devices.
     versions: {package: version}.
-    commit: Of the code, with '+' if it was changed since; '' if unknown.
+    commit: Commit of the code, with '+' if there were changes; '' if unknown.
   """
   experiment: str
   config: dict[str, Any]
@@ -57,15 +57,15 @@ class Record:
 
 
 def write_measured(config: Any, **found: Any) -> None:
-  """Writes what a script measured to the file `config.out`, unless ''.
+  """Writes the measurements of a script to the file `config.out`, unless ''.
 
   Args:
-    config: The script's settings, a dataclass.
-    **found: The numbers; cores, machine and commit are written beside them.
+    config: Settings of the script, a dataclass.
+    **found: Measured numbers; cores, machine and commit are added.
   """
   settings = dataclasses.asdict(config)
   path = settings.pop('out')
-  if path:
+  if path:  # The cores that this process may use, not all of the machine.
     atomic.write_json(path, {
         **settings, **found, 'cores': len(os.sched_getaffinity(0)),
         'machine': platform.machine(),
@@ -73,7 +73,12 @@ def write_measured(config: Any, **found: Any) -> None:
 
 
 def write(path: str, record: Record) -> None:
-  """Writes a record."""
+  """Writes a record.
+
+  Args:
+    path: Path of the file.
+    record: Record to write.
+  """
   atomic.write_json(path, dataclasses.asdict(record))
 
 
@@ -82,25 +87,30 @@ def read(path: str) -> Record:
   try:
     with open(path, encoding='utf-8') as file:
       return Record(**json.load(file))
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError) as error:  # TypeError: other keys.
     raise ValueError(f'{path} is not a record ({error})') from error
 
 
 def read_all(folder: str) -> Iterator[Record]:
   """Yields every record below a folder, in the order of their paths."""
   for parent, folders, names in os.walk(folder):
-    folders.sort()
+    folders.sort()  # In place: `os.walk` follows this order.
     for name in sorted(names):
       if name.endswith('.json') and not name.startswith('.'):
         path = os.path.join(parent, name)
         try:
           yield read(path)
         except ValueError:
-          continue  # Other JSON may stand beside the records.
+          continue  # Other JSON may lie next to the records.
 
 
 def primary(record: Record, split: str = 'dev') -> float:
-  """Returns the task's first metric on a split."""
+  """Returns the task's first metric on a split.
+
+  Args:
+    record: Record of a run.
+    split: Name of the split.
+  """
   return next(iter(record.metrics[split].values()))
 
 
@@ -130,4 +140,4 @@ def commit_of(folder: str) -> str:
     changed = git('status', '--porcelain', '--untracked-files=no')
     return git('rev-parse', '--short=12', 'HEAD') + ('+' if changed else '')
   except (OSError, subprocess.CalledProcessError):
-    return ''
+    return ''  # No git, or no checkout.

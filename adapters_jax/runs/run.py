@@ -86,7 +86,7 @@ def run_group(
   first = configs[0]
   for config in configs:
     setup_lib.check(config, experiment, kind.find)
-  sharding.start(first.coordinator, first.processes, first.process)
+  sharding.start_hosts(first.coordinator, first.processes, first.process)
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
@@ -101,12 +101,12 @@ def run_group(
     with session.computing(first) as chosen, session.stop_requests() as stop:
       together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
       _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,
-                sharding.describe(mesh), together)
-      group = group_lib.assemble(configs, kind, mesh, names)
+                sharding.mesh_line(mesh), together)
+      group = group_lib.make_group(configs, kind, mesh, names)
       if len(group) == 1:
         _log.info(console.trained_table(group.setup.tuned, group.setup.params))
       score = kind.make_score(group.setup, first.batch_size)
-      progress, log = group_lib.train(
+      progress, log = group_lib.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           stop=stop)
       found = [_finish(group, i, experiment, kind, score, progress, log, folder)
@@ -148,9 +148,9 @@ def train(
     loop.Interrupted: `stop` said so.
   """
   with session.computing(config, keep_programs=False):
-    group = group_lib.assemble([config], kind)
+    group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, config.batch_size)
-    progress, _ = group_lib.train(group, kind, score, stop=stop)
+    progress, _ = group_lib.train_group(group, kind, score, stop=stop)
     scores, _ = _scores(group.setup, score, progress.best)
     return make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores)

@@ -18,6 +18,7 @@ def enable_compilation_cache() -> None:
   """Keeps compiled programs in the cache folder, for the next start."""
   folder = os.path.join(pinned.cache_dir(), 'compiled')
   jax.config.update('jax_compilation_cache_dir', folder)
+  # JAX's default, 1 s, would leave out small programs.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
@@ -25,11 +26,11 @@ def enable_compilation_cache() -> None:
 def computing(
     config: config_lib.Config, *, keep_programs: bool = True
 ) -> Iterator[precision.Choices]:
-  """Applies the matmul precision of the settings to all inside.
+  """Applies the matmul precision of the settings within the context.
 
   Args:
     config: Settings.
-    keep_programs: Whether to enable the compile cache, which is global.
+    keep_programs: Whether to enable the compile cache, for the whole process.
 
   Yields:
     The choices for this device.
@@ -44,13 +45,14 @@ def computing(
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-  """Yields stop(): whether SIGTERM or Ctrl-C has arrived since.
+  """Yields stop(): whether SIGTERM or Ctrl-C has arrived in the context.
 
   On several hosts any host's SIGTERM stops all of them at the same step.
   """
   if jax.process_count() > 1:
     yield sharding.stopped_together()
     return
+  # The handlers only take a note: the loop stops between two steps.
   arrived = []
   before = {}
   try:

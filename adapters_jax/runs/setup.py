@@ -118,7 +118,7 @@ def on_mesh(
       model.config, batch_sharding=sharding.of_batch(mesh)))
 
 
-def make_select(config: config_lib.Config, layers: int) -> optimizers.Select:
+def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
   """Returns the predicate of the paths that the settings tune."""
   norm_layers = None
   if config.norm_layers == 'same':
@@ -165,8 +165,9 @@ def check(
     raise errors.UserError(
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')
   if config.cache_frozen:
-    frozen_cache.check(make_select(config, shape.layers), configs, shape.layers)
-  workdirs.check(config, experiment)
+    frozen_cache.check_config(
+        selection_of(config, shape.layers), configs, shape.layers)
+  workdirs.check_free(config, experiment)
 
 
 def load_data(
@@ -241,7 +242,7 @@ def assemble(
     mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
-  select = make_select(config, shape.layers)
+  select = selection_of(config, shape.layers)
   tuned, params = init_tuned(model, base, select, config.seed, folder)
   _, base = trees.split(base, select)
   base = sharding.place(mesh, cast_base(config, base))
@@ -311,6 +312,6 @@ def _fresh(model, key, base):
   return trees.split(params, lambda path: path not in old)[0]
 
 
-def shapes(model: heads.Classifier) -> trees.Tree:
+def model_shapes(model: heads.Classifier) -> trees.Tree:
   """Returns the shapes of a model's whole tree."""
   return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))

@@ -18,7 +18,12 @@ _LOCK = '.lock'
 
 
 def path_of(config: config_lib.Config, experiment: str) -> str:
-  """Returns the workdir of a run, by default named after its settings."""
+  """Returns the workdir of a run, by default named after its settings.
+
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+  """
   if config.workdir:
     return os.path.abspath(os.path.expanduser(config.workdir))
   name = config_lib.digest(config_lib.portable(config))
@@ -37,7 +42,7 @@ def finished(folder: str) -> records.Record | None:
   return records.read(path) if os.path.exists(path) else None
 
 
-def check(config: config_lib.Config, experiment: str) -> None:
+def check_free(config: config_lib.Config, experiment: str) -> None:
   """Checks that the workdir is free for this run.
 
   Args:
@@ -52,11 +57,11 @@ def check(config: config_lib.Config, experiment: str) -> None:
   if os.path.exists(folder) and not os.path.isdir(folder):
     raise errors.UserError(f'`workdir`: {folder} is not a folder')
   entries = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-  entries.discard(_LOCK)
+  entries.discard(_LOCK)  # Any claim leaves it, whether or not a run began.
   if _SETTINGS in entries:
     with open(os.path.join(folder, _SETTINGS), encoding='utf-8') as file:
       there = json.load(file)
-    there = config_lib.completed(there)
+    there = config_lib.completed(there)  # Written before some fields existed.
     here = {'experiment': experiment, **config_lib.portable(config)}
     if there != here:
       raise errors.UserError(
@@ -69,6 +74,7 @@ def check(config: config_lib.Config, experiment: str) -> None:
   elif entries:
     raise errors.UserError(
         f'`workdir`: {folder} is not empty and holds no run; give another')
+  # `makedirs` needs write access to the lowest ancestor that exists.
   parent = folder
   while not os.path.exists(parent):
     parent = os.path.dirname(parent)
@@ -80,15 +86,19 @@ def check(config: config_lib.Config, experiment: str) -> None:
 def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
   """Holds a checked workdir for this process, and yields its path.
 
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+
   Raises:
-    errors.UserError: another process has it, or it cannot be written.
+    errors.UserError: another process holds it, or a fault as of `check`.
   """
   folder = path_of(config, experiment)
   try:
     os.makedirs(folder, exist_ok=True)
     lock = filelock.FileLock(os.path.join(folder, _LOCK))
     with lock.acquire(timeout=0):
-      check(config, experiment)  # Once more, under the lock.
+      check_free(config, experiment)  # Once more, under the lock.
       atomic.write_json(
           os.path.join(folder, _SETTINGS),
           {'experiment': experiment, **config_lib.portable(config)})

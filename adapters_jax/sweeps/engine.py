@@ -35,7 +35,7 @@ Launch = Callable[
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class HowToRun:
   """Execution of a sweep; every field is a flag."""
   launcher: str = option(
       'local', "'local': one unit after the other; 'ray': on a cluster.")
@@ -58,10 +58,10 @@ class Options:
       3, 'Restarts of a unit whose Ray worker dies.')
 
 
-ALONE = Options(group='1')  # Single runs, one after the other.
+ALONE = HowToRun(group='1')  # Single runs, one after the other.
 
 
-def check(how: Options) -> None:
+def check(how: HowToRun) -> None:
   """Raises UserError, naming the field, for a wrong option."""
   if how.launcher not in LAUNCHERS:
     raise errors.unknown('`launcher`', how.launcher, LAUNCHERS)
@@ -73,8 +73,8 @@ def check(how: Options) -> None:
       raise errors.UserError(
           f'`{name}={getattr(how, name)}`: give {least} or more')
   if how.launcher == 'local':
-    for name in options.marked(Options, 'ray'):
-      if getattr(how, name) != getattr(Options, name):
+    for name in options.marked(HowToRun, 'ray'):
+      if getattr(how, name) != getattr(HowToRun, name):
         raise errors.UserError(f'`{name}` goes with `launcher=ray`')
   if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
     raise errors.UserError(
@@ -108,7 +108,7 @@ def in_turns(
 
 
 @contextlib.contextmanager
-def launcher(how: Options) -> Iterator[tuple[Launch, int]]:
+def launcher(how: HowToRun) -> Iterator[tuple[Launch, int]]:
   """Yields (launch, number of units at a time)."""
   if how.launcher == 'local':
     yield in_turns, 1
@@ -116,13 +116,13 @@ def launcher(how: Options) -> Iterator[tuple[Launch, int]]:
   from adapters_jax.sweeps import ray_launcher
   with ray_launcher.started(**{
       name: getattr(how, name)
-      for name in (*options.marked(Options, 'ray'), 'retries')}) as started:
+      for name in (*options.marked(HowToRun, 'ray'), 'retries')}) as started:
     yield started
 
 
 def go(
     configs: Sequence[config_lib.Config], experiment: str,
-    many: grid.Options, how: Options = ALONE, kind: Any = None,
+    many: grid.Options, how: HowToRun = ALONE, kind: Any = None,
     measure: Callable[[config_lib.Config], Any] | None = None,
 ) -> outcome_lib.Outcome:
   """Makes all runs of a description; a single one as it stands.
@@ -159,7 +159,7 @@ def go(
   runs = [run for run in runs if run.seed == seeds[0]]
 
   def later(stand_in):
-    records = [outcome_lib.finished(run, experiment, many.records)
+    records = [outcome_lib.finished_runs(run, experiment, many.records)
                for run in runs]
     best = grid.pick_best(runs, records, pick, stand_in=stand_in)
     return [absolute(run, experiment) for run in grid.placed(
@@ -177,16 +177,16 @@ def go(
 
 def _stage(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
-    experiment: str, folder: str, how: Options, kind: Any,
+    experiment: str, folder: str, how: HowToRun, kind: Any,
     measure: Callable[[config_lib.Config], Any] | None,
 ) -> outcome_lib.Outcome:
   """Makes the unfinished of some runs; `later` ones are only forecast."""
   found = {}
   for run in (*runs, *later):
-    record = outcome_lib.finished(run, experiment, folder)
+    record = outcome_lib.finished_runs(run, experiment, folder)
     if record is not None:
-      found[grid.name_of(run)] = record
-  todo = [run for run in (*runs, *later) if grid.name_of(run) not in found]
+      found[grid.run_name(run)] = record
+  todo = [run for run in (*runs, *later) if grid.run_name(run) not in found]
   _log.info('%d runs, %d of them finished', len(runs) + len(later), len(found))
   if todo and measure:
     from adapters_jax.sweeps import forecast  # Imports JAX.
@@ -195,18 +195,18 @@ def _stage(
               len(todo))
   todo = [run for run in todo if run not in later]
   for run in runs:
-    if folder and grid.name_of(run) in found:
-      outcome_lib.keep(folder, experiment, run, found[grid.name_of(run)])
+    if folder and grid.run_name(run) in found:
+      outcome_lib.keep(folder, experiment, run, found[grid.run_name(run)])
   for run, answer in _make(runs, todo, experiment, how, kind):
-    found[grid.name_of(run)] = answer
+    found[grid.run_name(run)] = answer
     if folder and not isinstance(answer, str):
       outcome_lib.keep(folder, experiment, run, answer)
-  results = [(run, found[grid.name_of(run)]) for run in runs]
+  results = [(run, found[grid.run_name(run)]) for run in runs]
   good = [pair for pair in results if not isinstance(pair[1], str)]
   return outcome_lib.Outcome(
       tuple(record for _, record in good),
       tuple(run.workdir for run, _ in good),
-      tuple((grid.describe(run, runs), message) for run, message in results
+      tuple((grid.describe_grid(run, runs), message) for run, message in results
             if isinstance(message, str)))
 
 
@@ -224,9 +224,9 @@ def _make(runs, todo, experiment, how, kind):
   """Yields (run, record or message) of each unfinished run."""
   if not todo:
     return
-  unfinished = {grid.name_of(run) for run in todo}
+  unfinished = {grid.run_name(run) for run in todo}
   with launcher(how) as (launch, at_a_time):
-    units = vmapped.plan(runs, todo, experiment, _make_size_of(
+    units = vmapped.make_units(runs, todo, experiment, _make_size_of(
         how, launch, at_a_time, len(todo), kind))
     _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
               at_a_time)
@@ -236,8 +236,8 @@ def _make(runs, todo, experiment, how, kind):
       if isinstance(answers, str):  # The unit as a whole failed.
         answers = [answers] * len(units[number])
       for run, answer in zip(units[number], answers, strict=True):
-        if grid.name_of(run) in unfinished:
-          progress.add(grid.describe(run, runs), answer)
+        if grid.run_name(run) in unfinished:
+          progress.add(grid.describe_grid(run, runs), answer)
           yield run, answer
 
 
@@ -267,7 +267,7 @@ class _Progress:
 
 
 def _make_size_of(
-    how: Options, launch: Launch, at_a_time: int, todo: int, kind: Any
+    how: HowToRun, launch: Launch, at_a_time: int, todo: int, kind: Any
 ) -> Callable[[Sequence[config_lib.Config]], int]:
   """Returns size_of(runs): the number of runs to train as one program."""
   if how.group != 'auto':

@@ -104,7 +104,7 @@ def measure(
     kind: Kind of the task.
   """
   with session.computing(config):
-    group = group_lib.assemble([config], kind)
+    group = group_lib.make_group([config], kind)
     setup = group.setup
     schedule, dev = setup.schedule, setup.splits['dev']
     step, batch = make_group_step(group, kind, _median_step(schedule))
@@ -136,7 +136,7 @@ def assembled(
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   with session.computing(first):
-    yield group_lib.assemble(configs, kind, mesh)
+    yield group_lib.make_group(configs, kind, mesh)
 
 
 def measure_groups(
@@ -191,4 +191,4 @@ def make_group_step(
     state, metrics = train_step(state, setup.base, batch)
     return metrics
 
-  return step, group_lib.make_batch(group, index)
+  return step, group_lib.group_batch(group, index)

@@ -143,15 +143,15 @@ def placed(
     root: Folder of all workdirs.
   """
   return [dataclasses.replace(config, workdir=root and os.path.join(
-      root, config.task_name, name_of(config))) for config in configs]
+      root, config.task_name, run_name(config))) for config in configs]
 
 
-def name_of(config: config_lib.Config) -> str:
+def run_name(config: config_lib.Config) -> str:
   """Returns the hash that names a run."""
   return config_lib.digest(config_lib.portable(config))
 
 
-def describe(
+def describe_grid(
     config: config_lib.Config, among: Iterable[config_lib.Config]
 ) -> str:
   """Returns the task of a run and its settings that vary among some runs.

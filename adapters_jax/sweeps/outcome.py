@@ -23,7 +23,7 @@ class Outcome:
   failures: tuple[tuple[str, str], ...] = ()
 
 
-def finished(
+def finished_runs(
     config: config_lib.Config, experiment: str, folder: str = ''
 ) -> records_lib.Record | None:
   """Returns a run's record, None if it has not finished.
@@ -56,7 +56,7 @@ def record_path(
     config: Settings.
   """
   return os.path.join(
-      folder, experiment, config.task_name, f'{grid.name_of(config)}.json')
+      folder, experiment, config.task_name, f'{grid.run_name(config)}.json')
 
 
 def keep(

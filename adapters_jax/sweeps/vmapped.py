@@ -61,7 +61,7 @@ def run_unit(
     folder = begin(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
-        names=[grid.describe(config, configs) for config in configs],
+        names=[grid.describe_grid(config, configs) for config in configs],
         state_folder=os.path.join(folder, 'resume'))
     shutil.rmtree(folder)
     return found
@@ -69,7 +69,7 @@ def run_unit(
     return [str(error)] * len(configs)
 
 
-def folder_of(configs: Sequence[config_lib.Config], experiment: str) -> str:
+def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
   """Returns the folder of a group's state, next to those of its runs.
 
   Args:
@@ -77,15 +77,15 @@ def folder_of(configs: Sequence[config_lib.Config], experiment: str) -> str:
     experiment: Name of the experiment.
   """
   parent = os.path.dirname(workdirs.path_of(configs[0], experiment))
-  names = [grid.name_of(config) for config in configs]
+  names = [grid.run_name(config) for config in configs]
   return os.path.join(parent, _FOLDER, config_lib.digest({'members': names}))
 
 
 def begin(configs: Sequence[config_lib.Config], experiment: str) -> str:
   """Makes the folder of a group, which names its runs; returns its path."""
-  folder = folder_of(configs, experiment)
+  folder = group_folder(configs, experiment)
   atomic.write_json(os.path.join(folder, _MEMBERS), {
-      'members': [grid.name_of(config) for config in configs]})
+      'members': [grid.run_name(config) for config in configs]})
   return folder
 
 
@@ -110,7 +110,7 @@ def _resumed(
   A group continues whole: runs of it with a record (a kill came between two
   records) belong to it too.
   """
-  by_name = {grid.name_of(run): run for run in runs}
+  by_name = {grid.run_name(run): run for run in runs}
   units = []
   folders = {os.path.dirname(workdirs.path_of(run, experiment))
              for run in runs}
@@ -127,7 +127,7 @@ def _resumed(
   return units
 
 
-def plan(
+def make_units(
     runs: Sequence[config_lib.Config], todo: Iterable[config_lib.Config],
     experiment: str, size_of: Callable[[Sequence[config_lib.Config]], int],
 ) -> list[Unit]:
@@ -141,7 +141,7 @@ def plan(
     experiment: Name of the experiment.
     size_of: (runs of one key, widest adapters first) -> runs a group.
   """
-  left = {grid.name_of(run): run for run in todo}
+  left = {grid.run_name(run): run for run in todo}
   units = _resumed(runs, left, experiment)
   alike = {}
   for config in left.values():
@@ -155,6 +155,6 @@ def plan(
     found.sort(key=lambda config: -config.adapter_size)
     size = size_of(found) if len(found) > 1 else 1
     fresh += [tuple(found[i:i + size]) for i in range(0, len(found), size)]
-  position = {grid.name_of(run): number for number, run in enumerate(runs)}
-  fresh.sort(key=lambda unit: position[grid.name_of(unit[0])])
+  position = {grid.run_name(run): number for number, run in enumerate(runs)}
+  fresh.sort(key=lambda unit: position[grid.run_name(unit[0])])
   return units + fresh

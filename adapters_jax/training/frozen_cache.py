@@ -1,10 +1,10 @@
 """The frozen lower layers, computed once for a data set.
 
-Where nothing is trained below some layer, what enters it is the same in every
-epoch, but for dropout. `cache_frozen` computes it without dropout, keeps it
-on the host as float32 (an example at its own length), and trains and evaluates
-the rest of the model on it. The parameters and their paths are those of the
-whole model, so that the saved adapter is an ordinary one.
+If nothing below some layer is trained, the input of that layer is the same in
+every epoch, except for dropout. `cache_frozen` computes it once, without
+dropout, keeps it on the host as float32 (each example at its own length), and
+trains and evaluates the rest of the model on it. Parameters keep the paths of
+the whole model, so the saved adapter is an ordinary one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,23 @@ from adapters_jax.training import sharding
 from adapters_jax.training import steps
 from adapters_jax import trees
 
-# A leaf of each kind: what is tuned goes by layer and by kind of leaf.
+# One leaf of each kind: selections depend on layer and kind of leaf alone.
 _LEAVES = ('norm/scale', 'norm/bias', 'kernel', 'embedding')
 
 
 def first_layer(
     select: optimizers.Select, methods: Sequence[Any], layers: int
 ) -> int:
-  """Returns the lowest layer with anything trained or adapted in it.
-
-  That is `layers` if only what stands on top of them is, and 0 too if the
-  embeddings are.
+  """Returns the lowest layer with tuned or adapted leaves.
 
   Args:
-    select: Which paths are tuned.
-    methods: The adapters' configs.
-    layers: The model's.
+    select: Predicate of the tuned paths.
+    methods: Method configs of the adapters.
+    layers: Number of layers of the model.
+
+  Returns:
+    Index of the layer; 0 if the embeddings are tuned or adapted, `layers` if
+    only the pooler and the head are.
   """
   def tuned(prefix):
     return any(select(f'{prefix}/{leaf}') for leaf in _LEAVES)
@@ -50,16 +51,26 @@ def first_layer(
     return any(method.applies(site, layer)
                for method in methods for site in sites.SITES)
 
+  # Methods of the kind 'embedding' change the input of layer 0.
   if tuned('embeddings') or any(m.kind == 'embedding' for m in methods):
     return 0
   return next((layer for layer in range(layers)
                if tuned(f'encoder/layer_{layer}') or adapted(layer)), layers)
 
 
-def check(
+def check_config(
     select: optimizers.Select, methods: Sequence[Any], layers: int
 ) -> None:
-  """Raises UserError if every layer must be computed at each step."""
+  """Checks that some layer can be computed once.
+
+  Args:
+    select: Predicate of the tuned paths.
+    methods: Method configs of the adapters.
+    layers: Number of layers of the model.
+
+  Raises:
+    errors.UserError: the embeddings or the lowest layer are tuned or adapted.
+  """
   if not first_layer(select, methods, layers):
     raise errors.UserError(
         '`cache_frozen`: the embeddings or the lowest layer are trained or '
@@ -68,7 +79,12 @@ def check(
 
 
 def above(model: Any, first: int) -> Any:
-  """Returns the model that begins at a layer and reads hidden states."""
+  """Returns the model that begins at a layer and reads hidden states.
+
+  Args:
+    model: The whole model.
+    first: Index of the lowest layer to compute.
+  """
   return model.clone(
       config=dataclasses.replace(model.config, first_layer=first))
 
@@ -78,26 +94,26 @@ def cached(
     splits: Mapping[str, batching.Examples], first: int, *,
     mesh: jax.sharding.Mesh, buckets: Sequence[int], batch_size: int,
 ) -> dict[str, batching.Examples]:
-  """Returns the splits with what enters a layer, in place of their pieces.
+  """Returns the splits with precomputed layer inputs instead of token ids.
 
   Args:
     model: The whole model.
-    base: Its frozen leaves, on the devices.
-    tuned: Its tuned leaves.
-    splits: {split: examples}.
-    first: Of `first_layer`. If there is no such layer, what [CLS] leaves the
-      last one with, a row for each example.
-    mesh: The devices.
-    buckets: Lengths to pad to meanwhile.
-    batch_size: Examples at a time.
+    base: Frozen leaves, on the devices.
+    tuned: Tuned leaves.
+    splits: {split: examples}
+    first: Layer from `first_layer`. For the number of layers, the output of the
+      last layer at [CLS] is kept, one row for each example.
+    mesh: Devices.
+    buckets: Lengths to pad to for the computation.
+    batch_size: Number of examples at a time.
 
   Raises:
-    options.UserError: it does not fit the memory that is free.
+    errors.UserError: the hidden states do not fit the free memory.
   """
   config = model.config
   rows = sum(len(examples) if first == config.layers
              else int(examples.lengths.sum()) for examples in splits.values())
-  size = 4 * rows * config.dim
+  size = 4 * rows * config.dim  # Bytes of float32.
   free = psutil.virtual_memory().available
   if size > free:
     raise errors.UserError(
@@ -109,6 +125,8 @@ def cached(
   start = time.perf_counter()
   encoder = encoder_lib.Bert(config)
 
+  # Replicated, as every host keeps the states of all examples. XLA drops the
+  # layers above, whose output is not returned.
   @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
   def enter(base, tuned, batch):
     params = {'params': trees.overlay(base, tuned)}
@@ -121,7 +139,8 @@ def cached(
         sharding.local_rows(mesh, batch_size)):
       out = np.asarray(enter(
           base, tuned, sharding.place_batch(mesh, batch, batch_size)))
-      for row, states in zip(rows, out):  # A copy: without the padding.
+      for row, states in zip(rows, out):  # `rows` is shorter by the filler.
+        # A copy: a slice would keep the whole batch alive.
         hidden[row] = np.array(states[:examples.lengths[row]], np.float32)
     return hidden
 

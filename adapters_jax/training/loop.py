@@ -17,13 +17,13 @@ from adapters_jax.training import steps as steps_lib
 
 @flax.struct.dataclass
 class Progress:
-  """Everything a run needs to go on: saved for resuming.
+  """Resumable state of a run, or of a group with leading axes [runs, ...].
 
   Attributes:
-    state: The training state.
+    state: Training state.
     best: Copy of the tuned tree with the best dev score so far.
-    best_score: float32, its score; -inf before the first evaluation.
-    best_step: int32, the steps it had taken.
+    best_score: float32, dev score of `best`; -inf before the first evaluation.
+    best_step: int32, number of steps before that score.
   """
   state: steps_lib.TrainState
   best: trees.Tree
@@ -37,7 +37,7 @@ class Interrupted(Exception):
 
 def init_progress(state: steps_lib.TrainState) -> Progress:
   """Returns the progress of a run that has not begun."""
-  return Progress(
+  return Progress(  # Copied, as the step donates the buffers of `state`.
       state=state, best=jax.tree.map(jnp.copy, state.tuned),
       best_score=jnp.asarray(-jnp.inf, jnp.float32),
       best_step=jnp.zeros((), jnp.int32))
@@ -45,6 +45,7 @@ def init_progress(state: steps_lib.TrainState) -> Progress:
 
 def steps_taken(progress: Progress) -> int:
   """Returns the steps of a run, or of every run of a group."""
+  # [runs] for a group, whose runs are always at the same step.
   return int(np.asarray(progress.state.step).flat[0])
 
 
@@ -55,8 +56,11 @@ def demand_finite(
 
   Args:
     step: Number of the step.
-    values: {'loss', 'grad_norm'}
+    values: {'loss', 'grad_norm'} of the step.
     rate: Learning rate of the step, for the message.
+
+  Raises:
+    errors.UserError: names settings to change.
   """
   if not all(math.isfinite(value) for value in values.values()):
     raise errors.UserError(
@@ -67,12 +71,15 @@ def demand_finite(
 
 
 def keep_best(progress: Progress, score: Any, step: int) -> Progress:
-  """Returns the progress with its tuned tree as the best where it is better.
+  """Copies the tuned tree to `best` if its dev score is higher.
 
   Args:
-    progress: Of a run, or of a group with leading axes [runs, ...].
-    score: The dev score, or [runs] scores.
-    step: The steps taken.
+    progress: Progress of a run, or of a group, where each run has its own best.
+    score: Dev score, or [runs] scores; NaN is never better.
+    step: Number of steps taken.
+
+  Returns:
+    The new progress.
   """
   before = np.asarray(progress.best_score).astype(np.float64)
   better = np.asarray(score, np.float64) > before
@@ -82,6 +89,7 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
   def choose(new, old):  # Never `new` itself, whose buffer is donated.
     if better.all():
       return jnp.copy(new)
+    # [runs, 1, ...], to broadcast against leaves [runs, ...].
     shape = better.shape + (1,) * (jnp.ndim(new) - better.ndim)
     return jnp.where(better.reshape(shape), new, old)
 
@@ -105,11 +113,11 @@ def fit(
     report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-  """Trains to `steps`, evaluates on the way, keeps the best tuned tree.
+  """Trains to the last step and keeps the tuned tree with the best dev score.
 
   Args:
     train_step: Step of `steps.make_train_step`, for one run or for a group.
-    progress: Start, whose buffers are donated.
+    progress: Progress to start from; its buffers are donated.
     base: Frozen tree.
     batch_at: (step) -> batch, a pure function.
     steps: Number of the last step.
@@ -117,23 +125,26 @@ def fit(
     evaluate: (tuned, step) -> dev score, or [runs] scores; larger is better.
     save: Called with the progress after an evaluation and before a stop.
     check: Called with (step, {'loss', 'grad_norm'}) one step late, before
-      `report`; an error of it ends the training.
+      `report`; an error that it raises ends the training.
     report: Called with the same; the values are numpy scalars, or [runs].
-    stop: Asked before every step.
+    stop: Called before every step; True saves the progress and stops.
 
   Returns:
     Progress after the last step.
 
   Raises:
-    Interrupted: `stop` said so; the progress is saved.
+    Interrupted: `stop` returned True; the progress is saved.
     errors.UserError: the loss is not finite; nothing later is saved.
   """
-  pending = None  # Metrics of the step before, so that the device stays busy.
+  # Metrics of the step before. Reading those of a step that was just dispatched
+  # would leave the device idle while the host prepares the next batch.
+  pending = None
 
   def settle():
     if pending is None:
       return
     step, metrics = pending
+    # [()] makes scalars of arrays without axes, and keeps [runs].
     values = {name: np.asarray(value)[()] for name, value in metrics.items()}
     check(step, values)
     report(step, values)
@@ -149,7 +160,7 @@ def fit(
     pending = step, metrics
     done = step + 1
     if done % eval_every == 0 or done == steps:
-      settle()
+      settle()  # First: a step that diverged is neither scored nor saved.
       pending = None
       progress = keep_best(progress, evaluate(state.tuned, done), done)
       save(progress)

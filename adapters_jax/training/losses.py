@@ -1,4 +1,4 @@
-"""Losses of one example each."""
+"""Losses, one number for each example."""
 
 import jax
 import jax.numpy as jnp
@@ -6,14 +6,30 @@ import optax
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns [batch] losses of logits [batch, classes], labels [batch] int."""
+  """Returns the cross-entropy of classes.
+
+  Args:
+    logits: [batch, classes]
+    labels: [batch] int, classes.
+
+  Returns:
+    [batch] float32.
+  """
   return optax.softmax_cross_entropy_with_integer_labels(
       logits, labels.astype(jnp.int32))
 
 
 def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns [batch] losses of scores [batch, 1], labels [batch] float."""
-  return jnp.square(logits[:, 0] - labels)
+  """Returns the squared error of scores.
+
+  Args:
+    logits: [batch, 1] Predicted scores.
+    labels: [batch] float, true scores.
+
+  Returns:
+    [batch] float32.
+  """
+  return jnp.square(logits[:, 0] - labels)  # [batch]
 
 
 def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:

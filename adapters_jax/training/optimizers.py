@@ -1,4 +1,4 @@
-"""What is tuned, and how: path selections, schedules, the optax mask."""
+"""Selections of tuned leaves, schedules of the rate, and the optimizer."""
 
 from collections.abc import Callable
 import functools
@@ -12,7 +12,7 @@ import optax
 from adapters_jax.layers import batch_norm
 from adapters_jax import trees
 
-Select = Callable[[str], bool]
+Select = Callable[[str], bool]  # (path) -> whether the leaf is tuned
 
 
 def select_adapters(
@@ -21,15 +21,17 @@ def select_adapters(
   """Adapters, layer norms and head: the paper's method.
 
   Args:
-    layers: The model's layers (unused here).
-    tune_norms: Whether the pretrained layer norms are tuned too.
-    norm_layers: Layers whose norms are, None for all and the embeddings'.
+    layers: Number of layers of the model; unused.
+    tune_norms: Whether to tune the pretrained layer norms as well.
+    norm_layers: Layers whose norms are tuned; None for all norms, that of the
+      embeddings included.
   """
   del layers
 
   def select(path):
     role = trees.role(path)
     if role != 'norm':
+      # Leaves without a gradient belong to the adapter and are saved with it.
       return role in ('adapter', 'head', *trees.UNTRAINED)
     return tune_norms and (
         norm_layers is None or trees.layer_of(path) in norm_layers)
@@ -38,17 +40,26 @@ def select_adapters(
 
 
 def select_full(layers: int, **_: Any) -> Select:
-  """Everything: full fine-tuning."""
+  """Everything: full fine-tuning.
+
+  Args:
+    layers: Number of layers of the model; unused.
+  """
   del layers
   return lambda path: True
 
 
 def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
-  """The top k layers, the pooler and the head: variable fine-tuning."""
+  """The top k layers, the pooler and the head: variable fine-tuning.
+
+  Args:
+    layers: Number of layers of the model.
+    top_k: Number of layers to tune.
+  """
 
   def select(path):
     layer = trees.layer_of(path)
-    if layer is None:
+    if layer is None:  # Embeddings, pooler or head.
       return not path.startswith('embeddings/')
     return layer >= layers - top_k
 
@@ -56,24 +67,36 @@ def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
 
 
 def select_norms(layers: int, **_: Any) -> Select:
-  """Layer norms and head (section 3.4)."""
+  """Layer norms and head (Houlsby et al., 2019, section 3.4).
+
+  Args:
+    layers: Number of layers of the model; unused.
+  """
   del layers
   return lambda path: trees.role(path) in ('norm', 'head')
 
 
 def select_bias(layers: int, **_: Any) -> Select:
-  """Bias vectors and head: BitFit (Ben Zaken et al., 2022)."""
+  """Bias vectors and head: BitFit (Ben Zaken et al., 2022).
+
+  Args:
+    layers: Number of layers of the model; unused.
+  """
   del layers
   return lambda path: path.endswith('/bias') or trees.role(path) == 'head'
 
 
 def select_head(layers: int, **_: Any) -> Select:
-  """The head alone."""
+  """The head alone.
+
+  Args:
+    layers: Number of layers of the model; unused.
+  """
   del layers
   return lambda path: trees.role(path) == 'head'
 
 
-# `tune` names one of these: select(path) of a model with so many layers.
+# {value of the setting `tune`: (layers, **options) -> Select}
 TUNE = {
     'adapters': select_adapters,
     'full': select_full,
@@ -89,27 +112,44 @@ def make_select(
     tune: str, layers: int, tune_norms: bool,
     norm_layers: tuple[int, ...] | None, top_k: int,
 ) -> Select:
-  """Returns the selection of TUNE; the same function for the same arguments.
+  """Returns a selection; the same function for the same arguments.
 
-  So that what is compiled for it is found again (`steps.make_step`).
+  Args:
+    tune: Key of TUNE.
+    layers: Number of layers of the model.
+    tune_norms: Option of `select_adapters`.
+    norm_layers: Option of `select_adapters`.
+    top_k: Option of `select_top_k`.
   """
+  # Cached: compiled steps have the function in their key (`runs.compiled`).
   return TUNE[tune](
       layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k)
 
 
 def decays(path: str) -> bool:
   """Returns whether weight decay applies: not to norms, biases and scales."""
+  # '/scaling' is a bottleneck's learned factor, '/magnitude' DoRA's.
   return trees.role(path) != 'norm' and not path.endswith(
       ('/bias', '/scale', '/scaling', '/magnitude'))
 
 
 def trains(select: Select, path: str) -> bool:
-  """Returns whether a path's leaf is tuned, and by its gradient."""
+  """Returns whether a leaf is tuned by its gradient.
+
+  Args:
+    select: Predicate of the tuned paths.
+    path: Path of the leaf.
+  """
   return select(path) and trees.role(path) not in trees.UNTRAINED
 
 
 def label(select: Select, path: str) -> str:
-  """Returns which transformation a leaf gets in `make_optimizer`."""
+  """Returns the key of a leaf's transformation in `make_optimizer`.
+
+  Args:
+    select: Predicate of the tuned paths.
+    path: Path of the leaf.
+  """
   if trains(select, path):
     return 'trained'
   follows = select(path) and trees.role(path) == 'statistics'
@@ -120,13 +160,13 @@ def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
   """Returns the shape of the rate: 0 to 1 over warm-up, then linearly to 0.
 
   Args:
-    steps: Of the whole training.
-    warmup: The share of `steps` that warms up; the paper's is 0.1.
+    steps: Number of steps of the whole training.
+    warmup: Share of `steps` that warms up; the paper's is 0.1.
   """
   rising = max(1, round(steps * warmup))
 
   def shape(step):
-    up = (step + 1) / rising
+    up = (step + 1) / rising  # Above 0 at the first step: no update is lost.
     down = (steps - step) / max(1, steps - rising)
     return jnp.clip(jnp.minimum(up, down), 0.0, 1.0)
 
@@ -140,8 +180,8 @@ def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
   line that falls from 1 at the first step to 0 at the last.
 
   Args:
-    steps: Of the whole training.
-    warmup: The share of `steps` that warms up, rounded down.
+    steps: Number of steps of the whole training.
+    warmup: Share of `steps` that warms up, rounded down.
   """
   rising = int(steps * warmup)
 
@@ -154,14 +194,20 @@ def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
 
 class MomentsState(NamedTuple):
   """Running means of the gradient and of its square."""
-  mu: Any
+  mu: Any  # Trees with the paths of the parameters.
   nu: Any
 
 
 def scale_by_uncorrected_adam(
     b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-6
 ) -> optax.GradientTransformation:
-  """Returns Adam without bias correction, as in BERT's released code."""
+  """Returns Adam without bias correction, as in BERT's released code.
+
+  Args:
+    b1: Decay of the mean gradient.
+    b2: Decay of the mean squared gradient.
+    epsilon: Addend to the root of the mean square.
+  """
 
   def init(params):
     return MomentsState(*(jax.tree.map(jnp.zeros_like, params)
@@ -177,7 +223,7 @@ def scale_by_uncorrected_adam(
   return optax.GradientTransformation(init, update)
 
 
-# `optimizer` names one of these: (scales gradients, the rate's shape).
+# {value of the setting `optimizer`: (scaling of gradients, shape of the rate)}
 OPTIMIZERS = {
     'adam': (optax.scale_by_adam, warmup_linear),
     'adapter_bert': (scale_by_uncorrected_adam, warmup_drop),
@@ -196,21 +242,21 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Returns AdamW on the selected leaves and nothing on all others.
 
-  It may be handed the tuned tree or a whole parameter tree: leaves that are not
+  It takes the tuned tree or a whole parameter tree: leaves that are not
   selected get a zero update, whatever their gradient. (`optax.masked` alone
-  would pass their raw gradient on.) The clip stands inside the partition, so
+  would pass their raw gradient through.) The clip is inside the partition, so
   that frozen gradients do not enter the norm. The peak rate is data
   (`opt_state.hyperparams['learning_rate']`), so runs that differ in it share a
   program.
 
   Args:
-    select: Which paths are trained.
-    learning_rate: The peak rate.
-    steps: Of the whole training.
-    warmup: The share of the steps with a rising rate.
-    weight_decay: Per step, relative to the rate.
-    clip_norm: The largest global norm of the trained leaves' gradient.
-    optimizer: Of OPTIMIZERS.
+    select: Predicate of the tuned paths.
+    learning_rate: Peak rate.
+    steps: Number of steps of the whole training.
+    warmup: Share of the steps with a rising rate.
+    weight_decay: Decay per step, relative to the rate.
+    clip_norm: Largest global norm of the trained leaves' gradient.
+    optimizer: Key of OPTIMIZERS.
   """
   scale, schedule = OPTIMIZERS[optimizer]
 
@@ -219,6 +265,7 @@ def make_optimizer(
     trained = optax.chain(
         optax.clip_by_global_norm(clip_norm),
         scale(),
+        # After the scaling: decoupled from the moments, as in AdamW.
         optax.add_decayed_weights(
             weight_decay,
             mask=lambda tree: trees.map_with_path(
@@ -228,7 +275,7 @@ def make_optimizer(
     )
     return optax.partition(
         {'trained': trained, 'frozen': optax.set_to_zero(),
-         # Their 'gradient' is what they are too large by: a moving average.
+         # Their 'gradient' is running - batch, so this is a moving average.
          'statistics': optax.sgd(1 - batch_norm.MOMENTUM)},
         lambda tree: trees.map_with_path(
             lambda path, _: label(select, path), tree))
@@ -239,6 +286,13 @@ def make_optimizer(
 def current_rate(
     opt_state: Any, step: int, steps: int, warmup: float
 ) -> jax.Array:
-  """Returns the learning rate of a step, for display and messages."""
+  """Returns the learning rate of a step, for display and messages.
+
+  Args:
+    opt_state: State of `make_optimizer`.
+    step: Index of the step.
+    steps: Number of steps of the whole training.
+    warmup: Share of the steps with a rising rate.
+  """
   peak = opt_state.hyperparams['learning_rate']
   return peak * warmup_linear(steps, warmup)(step)

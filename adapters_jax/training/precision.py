@@ -25,12 +25,12 @@ import jax
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-  """What was chosen for a device.
+  """Precision and attention of a device.
 
   Attributes:
-    matmul: For jax.default_matmul_precision.
-    dtype: Of the computation.
-    attention: Of bert.BertConfig.
+    matmul: Argument of jax.default_matmul_precision.
+    dtype: Type of the computation.
+    attention: Value of `BertConfig.attention`.
   """
   matmul: str
   dtype: str
@@ -47,11 +47,11 @@ def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
   Args:
     precision: 'float32', 'tensorfloat32' or 'bfloat16'; see the table above.
     head_dim: Width of an attention head.
-    device: A jax.Device, the first one when None.
+    device: A jax.Device; the first one when None.
   """
   device = device or jax.devices()[0]
   dtype = 'bfloat16' if precision == 'bfloat16' else 'float32'
-  fused = (
+  fused = (  # The limits of cuDNN, see above.
       dtype == 'bfloat16' and _compute_capability(device) >= 8.0
       and head_dim % 8 == 0 and head_dim <= 128)
   return Choices(
@@ -60,7 +60,7 @@ def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
 
 
 def _compute_capability(device: Any) -> float:
-  """Returns an NVIDIA device's compute capability, 0 of any other device."""
+  """Returns the compute capability of an NVIDIA device, 0 for any other."""
   if device.platform not in ('gpu', 'cuda'):
     return 0.0
   try:

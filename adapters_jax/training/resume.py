@@ -1,4 +1,4 @@
-"""A run on disk: the small portable adapter, and the state for resuming."""
+"""The resumable state of a run on disk."""
 
 import os
 from typing import Any
@@ -13,8 +13,8 @@ from adapters_jax.training import loop
 class Resume:
   """The resumable state of a run in a folder, by orbax.
 
-  A step is visible only when it is complete, so a kill during a save leaves the
-  one before. The history travels with it as JSON.
+  A step is visible only once it is complete, so a kill during a save leaves the
+  step before. The log of the run is saved with it, as JSON.
   """
 
   def __init__(self, folder: str):
@@ -28,8 +28,14 @@ class Resume:
   def save(
       self, progress: loop.Progress, extra: dict[str, Any]
   ) -> None:
-    """Saves the progress and a JSON value, unless its step is there."""
+    """Saves the progress and a JSON value, unless its step is saved already.
+
+    Args:
+      progress: Progress of the run.
+      extra: Value that JSON can hold.
+    """
     step = loop.steps_taken(progress)
+    # A stop right after an evaluation saves the same step twice.
     if step == self._manager.latest_step():
       return
     self._manager.save(step, args=self._ocp.args.Composite(
@@ -40,17 +46,18 @@ class Resume:
   def restore(
       self, like: loop.Progress
   ) -> tuple[loop.Progress, dict[str, Any]] | None:
-    """Returns (progress, the JSON value) of the latest step, None if none.
+    """Returns (progress, the JSON value) of the latest step, None without one.
 
     Args:
-      like: Progress of the same shapes and types, and on the devices wanted.
+      like: Progress of the same shapes and types, on the target devices.
 
     Raises:
-      options.UserError: what is saved has other shapes or types.
+      errors.UserError: the saved state has other shapes or types.
     """
     step = self._manager.latest_step()
     if step is None:
       return None
+    # The devices of `like`, which may be others than those of the save.
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
@@ -65,7 +72,7 @@ class Resume:
       raise errors.UserError(
           f'the state in {self._manager.directory} is of another model; give '
           'another `workdir`')
-    # Fresh buffers, which the step may donate.
+    # Copied to buffers that the step may donate.
     return jax.tree.map(jnp.copy, progress), restored['extra']
 
   def close(self) -> None:

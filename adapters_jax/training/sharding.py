@@ -1,10 +1,9 @@
 """Where arrays live: the mesh, shardings by rules on paths, and the hosts.
 
-One program runs on every device (jit with named shardings): a batch is split
-over all of them; the trees are replicated, or, with an `fsdp` axis, large
-leaves are stored in slices and gathered where they are used. Every host runs
-the same script, makes its own rows of each batch, and the first host writes the
-files.
+One program runs on every device (jit with named shardings). A batch is split
+over all devices. Trees are replicated, but with an `fsdp` axis large leaves are
+stored in slices and gathered where they are used. Every host runs the same
+script and makes its own rows of each batch; the first host writes the files.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,27 +26,26 @@ P = jax.sharding.PartitionSpec
 # Both axes split the batch; 'fsdp' slices the large leaves as well.
 AXES = ('data', 'fsdp')
 
-# The last axes of leaves whose path matches, first match first; leaves without
-# a match are replicated. Adapters and head are small: to gather them would cost
-# more than it saves. Embeddings are read by rows, so that slices of them would
-# move hidden states between devices.
+# Last axes of leaves whose path matches, first match first; other leaves are
+# whole. Gathering small adapters and heads would cost more than it saves. Rows
+# are read from embeddings: slices would move hidden states between devices.
 RULES = (
     (r'(^|/)(adapter\w*|head)/', ()),
     (r'/kernel$', ('fsdp', None)),
 )
 
 
-def start(coordinator: str, processes: int, process: int) -> None:
-  """Joins the hosts of a run; before anything asks JAX for its devices.
+def start_hosts(coordinator: str, processes: int, process: int) -> None:
+  """Joins the hosts of a run. Call it before JAX is asked for its devices.
 
   Args:
-    coordinator: '' for one process, 'auto' where the surroundings tell (Cloud
+    coordinator: '' for one process, 'auto' where JAX detects the cluster (Cloud
       TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
-    processes: How many there are.
-    process: Which one this is, from 0.
+    processes: Number of processes.
+    process: Index of this process, from 0.
 
   Raises:
-    options.UserError: the flags contradict each other or 'auto' finds nothing.
+    errors.UserError: the flags contradict each other or 'auto' finds nothing.
   """
   if not coordinator:
     if processes or process >= 0:
@@ -73,12 +71,12 @@ def start(coordinator: str, processes: int, process: int) -> None:
 
 
 def first_host() -> bool:
-  """Whether this process writes the files and talks to the user."""
+  """Returns whether this process writes the files and talks to the user."""
   return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-  """Returns when every host has come to the place of that name."""
+  """Waits until every host has made the call of this name."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
@@ -103,7 +101,7 @@ def stopped_together() -> Callable[[], bool]:
 
   Any host's SIGTERM stops all. Every host must call it once a step.
   """
-  calls = itertools.count()
+  calls = itertools.count()  # The number of the call is JAX's sync point.
   return lambda: multihost_utils.reached_preemption_sync_point(next(calls))
 
 
@@ -111,11 +109,11 @@ def parse_mesh(text: str, devices: int) -> dict[str, int]:
   """Returns {axis: size} of 'data:4,fsdp:2'.
 
   Args:
-    text: Axes of AXES with sizes; one axis without a size takes what is left.
-    devices: How many there are.
+    text: Axes of AXES with sizes; one axis without a size takes the rest.
+    devices: Number of devices.
 
   Raises:
-    options.UserError: another form, or another number of devices.
+    errors.UserError: another form, or another number of devices.
   """
   sizes = {}
   for part in text.split(','):
@@ -144,13 +142,13 @@ def make_mesh(
   """Returns the mesh of all devices.
 
   Args:
-    text: As in `parse_mesh`.
-    batch_size: Examples of a batch, over all devices.
-    devices: Those of all hosts when None.
-    accumulate: Parts that a batch is computed in.
+    text: Axes and sizes, as for `parse_mesh`.
+    batch_size: Number of examples of a batch, over all devices.
+    devices: Devices to use; those of all hosts when None.
+    accumulate: Number of parts that a batch is computed in.
 
   Raises:
-    options.UserError: the mesh fits neither the devices nor the batch.
+    errors.UserError: the mesh does not fit the devices or the batch.
   """
   devices = list(jax.devices() if devices is None else devices)
   sizes = parse_mesh(text, len(devices))
@@ -165,7 +163,7 @@ def make_mesh(
       tuple(sizes))
 
 
-def describe(mesh: jax.sharding.Mesh) -> str:
+def mesh_line(mesh: jax.sharding.Mesh) -> str:
   """Returns e.g. 'mesh data:4,fsdp:2 over 2 processes'."""
   axes = ','.join(f'{name}:{size}' for name, size in mesh.shape.items())
   hosts = jax.process_count()
@@ -175,17 +173,17 @@ def describe(mesh: jax.sharding.Mesh) -> str:
 def spec_of(
     path: str, shape: tuple[int, ...], axes: Mapping[str, int]
 ) -> jax.sharding.PartitionSpec:
-  """Returns how a leaf is split, by RULES.
+  """Returns the partition of a leaf by RULES.
 
-  An axis that the mesh has not, or that does not divide the leaf's, is left
-  out: the leaf is whole along it.
+  The leaf is whole along an axis that the mesh lacks or cannot divide evenly.
 
   Args:
-    path: Of the leaf; an optimizer state's paths end like the parameters'.
-    shape: Of the leaf.
+    path: Path of the leaf; those of an optimizer state end like a parameter's.
+    shape: Shape of the leaf.
     axes: {axis: size} of the mesh.
   """
   rule = next((rule for pattern, rule in RULES if re.search(pattern, path)), ())
+  # Stacked leaves have axes in front of those of their rule.
   names = (None,) * (len(shape) - len(rule)) + rule
   return P(*(
       name if name in axes and size % axes[name] == 0 else None
@@ -204,18 +202,23 @@ def shardings(mesh: jax.sharding.Mesh, tree: Any) -> Any:
 
 
 def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
-  """Returns the sharding of what every device has whole."""
+  """Returns the sharding of arrays that every device holds whole."""
   return jax.sharding.NamedSharding(mesh, P())
 
 
 def of_batch(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
   """Returns the sharding of arrays [batch, ...]: over all devices."""
-  return jax.sharding.NamedSharding(mesh, P(mesh.axis_names))
+  return jax.sharding.NamedSharding(mesh, P(mesh.axis_names))  # All on axis 0.
 
 
 @functools.lru_cache
 def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...]:
-  """Returns which rows of a batch this host's devices hold, in order."""
+  """Returns the rows of a batch that this host's devices hold, ascending.
+
+  Args:
+    mesh: Devices.
+    batch_size: Number of rows over all hosts.
+  """
   indices = of_batch(mesh).addressable_devices_indices_map((batch_size,))
   rows = np.arange(batch_size)
   return tuple(
@@ -223,7 +226,7 @@ def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...]:
 
 
 def place(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-  """Returns a tree that every host has whole, on the devices by RULES."""
+  """Returns a tree, given whole on every host, on the devices by RULES."""
 
   def put(leaf, sharding):
     leaf = np.asarray(leaf)
@@ -239,9 +242,9 @@ def place_batch(
   """Returns the arrays of all hosts' rows together.
 
   Args:
-    mesh: The devices.
+    mesh: Devices.
     batch: Arrays [rows, ...] of this host's rows, those of `local_rows`.
-    batch_size: Rows over all hosts.
+    batch_size: Number of rows over all hosts.
 
   Returns:
     Arrays [batch_size, ...], each device holding its share.
@@ -250,7 +253,7 @@ def place_batch(
 
   def put(local):
     def shard(index):
-      wanted = np.arange(batch_size)[index[0]]
+      wanted = np.arange(batch_size)[index[0]]  # `here` is sorted.
       return local[np.searchsorted(here, wanted)]
 
     return jax.make_array_from_callback(
@@ -265,6 +268,10 @@ def place_group(
   """Returns the batches of a group of runs as arrays [runs, batch, ...].
 
   Every device holds its share of each run's batch. For one process.
+
+  Args:
+    mesh: Devices.
+    batches: Arrays [batch, ...] for each run.
   """
   shards = jax.sharding.NamedSharding(mesh, P(None, mesh.axis_names))
   return {
@@ -275,12 +282,18 @@ def place_group(
 def create(
     mesh: jax.sharding.Mesh, make: Callable[..., Any], *args: Any
 ) -> Any:
-  """Returns make(*args), its leaves created where RULES want them."""
+  """Returns make(*args), with each leaf created on its devices by RULES.
+
+  Args:
+    mesh: Devices.
+    make: Function that returns a tree of arrays.
+    *args: Arguments of `make`.
+  """
   shapes = jax.eval_shape(make, *args)
   return jax.jit(make, out_shardings=shardings(mesh, shapes))(*args)
 
 
 def gather(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-  """Returns a tree as numpy arrays, whole on every host."""
+  """Returns a tree as whole numpy arrays; every host must make the call."""
   whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
   return jax.device_get(whole)

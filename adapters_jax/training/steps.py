@@ -175,7 +175,7 @@ def make_eval_step(
   return eval_step
 
 
-def predict(
+def example_logits(
     eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
     batches: Iterable[tuple[np.ndarray, Batch]], examples: int,
 ) -> np.ndarray:
@@ -201,7 +201,7 @@ def predict(
     if logits is None:
       logits = np.zeros((examples, out.shape[-1]), np.float32)
     logits[rows] = out[:len(rows)]
-    np.add.at(seen, rows, 1)
+    np.add.at(seen, rows, 1)  # Unlike `+=`, counts a repeated row twice.
   if logits is None or not np.all(seen == 1):
     raise ValueError('the batches do not hold every example exactly once')
   return logits
@@ -217,7 +217,7 @@ def predict_ragged(
     eval_step: Step from `make_eval_step`.
     base: Frozen tree.
     tuned: Tuned tree.
-    batches: (rows, batch) pairs, as for `predict`.
+    batches: (rows, batch) pairs, as for `example_logits`.
     examples: Number of examples of the split.
 
   Returns:

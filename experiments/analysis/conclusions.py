@@ -1,8 +1,8 @@
-"""Whether the paper's conclusions hold in the records at hand, a line each.
+"""Checks of the paper's conclusions on the records, a line each.
 
-A conclusion becomes a number and a limit that it must not exceed. It 'holds'
-or 'does not hold' by the mean; 'narrowly' where the limit is within two
-standard errors of it, or where one seed leaves them unknown.
+A conclusion is a number that must not exceed a limit. It 'holds' or 'does not
+hold' by the mean; 'narrowly' if the limit is within two standard errors of the
+mean, or if a single seed leaves the error unknown.
 """
 
 from collections.abc import Callable
@@ -27,25 +27,38 @@ CLAIMS = (
 
 
 def difference(a: pd.Series, b: pd.Series) -> tuple[float, float]:
-  """Returns (a - b, its standard error) of two independent points."""
+  """Returns (a - b, its standard error) of two independent points.
+
+  Args:
+    a: Row of a frame, with 'score' and 'sem'.
+    b: Row to subtract.
+  """
+  # Errors of independent means add in squares; nan if one has a single seed.
   return a['score'] - b['score'], math.hypot(a['sem'], b['sem'])
 
 
 def judge(value: float, sem: float, limit: float) -> str:
-  """Returns whether a value is at most its limit, and if narrowly."""
+  """Returns whether a value is at most its limit, and whether narrowly.
+
+  Args:
+    value: Mean, in points.
+    sem: Its standard error; nan for a single seed.
+    limit: Largest value for which the conclusion holds.
+  """
   word = 'holds' if value <= limit else 'does not hold'
-  sure = abs(value - limit) > 2 * sem  # Never so for nan.
+  sure = abs(value - limit) > 2 * sem  # False for nan.
   return word if sure else f'{word} (narrowly)'
 
 
 def both(*verdicts: str) -> str:
-  """Returns one verdict of several parts; 'narrowly' if it may be another."""
+  """Combines verdicts; 'narrowly' if the result may be another."""
   held = [verdict for verdict in verdicts if verdict.startswith('holds')]
   failed = [verdict for verdict in verdicts if verdict not in held]
 
   def narrow(parts):
     return [part.endswith('(narrowly)') for part in parts]
 
+  # One narrow part may overturn 'holds', only all together 'does not hold'.
   if not failed:
     word, unsure = 'holds', any(narrow(held))
   elif not held:
@@ -57,14 +70,20 @@ def both(*verdicts: str) -> str:
 
 
 def show(value: float, sem: float) -> str:
-  """Returns e.g. '1.2 ± 0.3', of one seed '1.2 (one seed)'."""
+  """Returns e.g. '1.2 ± 0.3', or '1.2 (one seed)'.
+
+  Args:
+    value: Mean, in points.
+    sem: Its standard error; nan for a single seed.
+  """
   error = '(one seed)' if math.isnan(sem) else f'± {sem:.1f}'
   return f'{round(value, 1) + 0.0:.1f} {error}'  # No -0.0.
 
 
 def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
+  """Returns the first row with these values, None without any."""
   for name, value in values.items():
-    if name not in rows:
+    if name not in rows:  # A frame without such points.
       return None
     rows = rows[rows[name] == value]
   return rows.iloc[0] if len(rows) else None
@@ -99,6 +118,7 @@ def cheaper(runs: pd.DataFrame) -> dict[str, str]:
     ahead = difference(adapters, top)
     above = difference(adapters, norms)
     more = top['trained'] / adapters['trained']
+    # Negated: a lead of at least 0 is a value of at most 0.
     verdict = both(*(judge(-value, sem, 0) for value, sem in (ahead, above)))
     found[figures.data_name(rows)] = (
         f'{verdict}: {show(*ahead)} points above the top layer ({more:.1f} '
@@ -110,6 +130,7 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
   """Returns {data: verdict and numbers} of the third claim."""
   found = {}
   for _, rows in spans.groupby('task'):
+    # Rows are spans, columns are seeds.
     drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
     means = drops.mean(axis=1)
     last = rows['layers'].iloc[0] - 1
@@ -122,6 +143,7 @@ def layers(spans: pd.DataFrame) -> dict[str, str]:
     one, lower, upper, whole, gap = (  # Lower and upper are of the same runs.
         (part.mean(), part.sem())
         for part in (one, lower, upper, whole, lower - upper))
+    # Points: a layer costs at most 2, all layers at least 2.
     verdict = both(judge(*one, 2), judge(-whole[0], whole[1], -2),
                    judge(*gap, 0))
     ends = rows[(rows['first'] == 0) & (rows['last'] == last)]
@@ -142,6 +164,7 @@ def robust(runs: pd.DataFrame) -> dict[str, str]:
 
   def add(points, name, text):
     data = figures.data_name(points)
+    # Labels of rows, as `loc` expects them.
     low, high = points['score'].idxmin(), points['score'].idxmax()
     spread = difference(points.loc[high], points.loc[low])
     verdicts.setdefault(data, []).append(judge(*spread, 1))
@@ -178,6 +201,7 @@ def variants(runs: pd.DataFrame) -> dict[str, str]:
       continue
     gains = [(difference(row, default), row['variant'])
              for _, row in others.iterrows()]
+    # By the gain alone; `sem` may be nan, which does not compare.
     gain, name = max(gains, key=lambda gain: gain[0][0])
     found[figures.data_name(rows)] = (
         f'{judge(*gain, 1)}: of {len(others)}, the best is {name!r}, by '
@@ -186,11 +210,11 @@ def variants(runs: pd.DataFrame) -> dict[str, str]:
 
 
 def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
-  """Returns for each task and method the rates near its best, a line each.
+  """Returns a line for each task and method with the rates near its best.
 
   Args:
-    runs: Of `frames.load`.
-    within: How many points below the best of them a score may be.
+    runs: Result of `frames.load`.
+    within: Largest distance of a score from the best one, in points.
   """
   lines = []
   for _, rows in frames.learning_rates(runs).groupby('task'):
@@ -208,7 +232,13 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
 
 
 def lines(runs: pd.DataFrame, spans: pd.DataFrame) -> list[str]:
-  """Returns a line for each of CLAIMS: what it is, and per task if it holds."""
+  """Returns a line for each of CLAIMS, with a verdict for each task.
+
+  Args:
+    runs: Result of `frames.load`.
+    spans: Result of `frames.load_spans`.
+  """
+  # One test for each of CLAIMS, in their order.
   tests: tuple[Callable[[], dict[str, str]], ...] = (
       lambda: parity(runs), lambda: cheaper(runs), lambda: layers(spans),
       lambda: robust(runs), lambda: variants(runs))

@@ -1,7 +1,7 @@
-"""The figures of the notebooks, as wide as a column of a paper.
+"""Figures of the notebooks, as wide as a column of a paper.
 
-Every function takes points of `frames` and returns a figure, or, where there
-are no records yet, a sentence on how to make some.
+Every function takes points of `frames` and returns a figure, or, without any
+records, a sentence on how to make them.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,8 @@ from adapters_jax.runs import config as config_lib
 from experiments.analysis import frames
 
 WIDTH = 3.3  # Inches.
-_SIZE = 7.5  # Of the letters, in points.
-# Okabe and Ito's colours, told apart by the colour-blind; with markers.
+_SIZE = 7.5  # Font size in points.
+# Colours of Okabe and Ito, distinct for the colour-blind; with markers.
 STYLES = {
     'adapters': ('#0072B2', 'o'),
     'top layers': ('#D55E00', 's'),
@@ -28,15 +28,15 @@ STYLES = {
     'full fine-tuning': ('#000000', 'D'),
 }
 _MARKS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'),
-          ('#CC79A7', 'v'), ('#E69F00', 'D'))  # Of tasks, in turns.
+          ('#CC79A7', 'v'), ('#E69F00', 'D'))  # For tasks, cycled.
 
 Drawn = figure_lib.Figure | str
 
 
 def _or_say(script: str) -> Callable[..., Callable[..., Drawn]]:
-  """Makes a function of points return a sentence where there are none.
+  """Makes a function of points return a sentence without any points.
 
-  A task with one point alone, which compares nothing, is left out.
+  Tasks with a single point are left out, for there is nothing to compare.
   """
 
   def decorate(draw):
@@ -54,6 +54,7 @@ def _or_say(script: str) -> Callable[..., Callable[..., Drawn]]:
 
 def _panels(count: int, height: float = 2.1, **more) -> tuple:
   """Returns (figure, axes one below the other)."""
+  # Not of pyplot, which would keep every figure and choose a backend.
   figure = figure_lib.Figure(
       figsize=(WIDTH, height * count), dpi=200, layout='constrained')
   axes = figure.subplots(count, 1, squeeze=False, **more)[:, 0]
@@ -66,6 +67,7 @@ def _panels(count: int, height: float = 2.1, **more) -> tuple:
 
 
 def _errors(axis, x, found, style, **more) -> None:
+  """Draws scores with error bars, of length 0 for a single seed."""
   color, marker = style
   axis.errorbar(
       x, found['score'], found['sem'].fillna(0), color=color, marker=marker,
@@ -73,7 +75,7 @@ def _errors(axis, x, found, style, **more) -> None:
 
 
 def task_name(task: str) -> str:
-  """Returns a task's name for people."""
+  """Returns the title of a task."""
   return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
           'sms_spam': 'SMS spam', 'squad': 'SQuAD'}.get(
               task, task.replace('_', ' '))
@@ -89,13 +91,11 @@ def metric_name(rows: pd.DataFrame) -> str:
 
 
 def data_name(rows: pd.DataFrame) -> str:
-  """Returns the task, checkpoint and training examples of points.
-
-  The checkpoint is left out if it is the default one.
-  """
+  """Returns task, checkpoint unless the default, and examples of points."""
   row = rows.iloc[0]
   examples = row['train_examples']
-  few = f'{examples:,} examples' if examples else 'all examples'
+  few = f'{examples:,} examples' if examples else 'all examples'  # 0 is all.
+  # A folder by its name alone.
   base = row['checkpoint'].rstrip('/').rpartition('/')[2]
   where = '' if base == config_lib.Config.checkpoint else f' with {base}'
   return f'{task_name(row["task"])}{where}, {few}'
@@ -136,11 +136,9 @@ def tradeoff(found: pd.DataFrame) -> Drawn:
 
 @_or_say('ablation_size')
 def percentiles(found: pd.DataFrame) -> Drawn:
-  """Draws scores minus those of full fine-tuning over tasks (fig. 3).
+  """Draws scores of `frames.shared` minus full fine-tuning's (fig. 3).
 
-  Args:
-    found: Of `frames.shared`. Tasks without full fine-tuning are left out, and
-      points that not all others have.
+  Tasks without full fine-tuning are left out, and points that some tasks lack.
   """
   wide = relative(found)
   if wide.empty:
@@ -151,10 +149,10 @@ def percentiles(found: pd.DataFrame) -> Drawn:
     if method not in wide.index.get_level_values('method'):
       continue
     rows = wide.xs(method, level='method').sort_index(level='trained')
-    low, middle, high = np.percentile(rows, (20, 50, 80), axis=1)
-    x = 100 * rows.index.get_level_values('trained')
+    low, middle, high = np.percentile(rows, (20, 50, 80), axis=1)  # Over tasks.
+    x = 100 * rows.index.get_level_values('trained')  # Percent.
     color, marker = style
-    if len(rows) > 1:
+    if len(rows) > 1:  # A band needs two points.
       axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
       axis.plot(x, middle, color=color, marker=marker, markersize=3.5,
                 linewidth=1, label=method)
@@ -177,8 +175,8 @@ def percentiles(found: pd.DataFrame) -> Drawn:
 def relative(found: pd.DataFrame) -> pd.DataFrame:
   """Returns scores minus those of full fine-tuning, a column for each task.
 
-  The rows are the points which all those tasks have, by 'method',
-  'adapter_size', 'top_k' and 'trained', the share of the model on average.
+  The rows are the points that all these tasks have, by 'method',
+  'adapter_size', 'top_k' and 'trained', the mean share of the model.
   """
   full = found[found['method'] == 'full fine-tuning'].set_index('task')
   rest = found[found['task'].isin(full.index)
@@ -189,9 +187,10 @@ def relative(found: pd.DataFrame) -> pd.DataFrame:
   rest['share'] = rest['trained'] / rest['total']
   for name in ('adapter_size', 'top_k'):
     rest[name] = (rest[name] if name in rest else pd.Series(0, rest.index)
-                  ).fillna(0)
+                  ).fillna(0)  # Of methods without it.
   keys = ['method', 'adapter_size', 'top_k']
-  wide = rest.pivot_table('score', keys, 'task').dropna()
+  wide = rest.pivot_table('score', keys, 'task').dropna()  # In all tasks.
+  # A mean: heads differ in size, so shares differ between tasks.
   shares = rest.groupby(keys)['share'].mean().rename('trained')
   return wide.join(shares).set_index('trained', append=True)
 
@@ -234,9 +233,9 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
 
   Args:
     found: Points with that column.
-    column: The names.
-    first: The name at the top, whose score is the dotted line.
-    script: That makes the records.
+    column: Column of the names.
+    first: Name at the top, whose score is the dotted line.
+    script: Name of the script that makes the records.
   """
 
   @_or_say(script)
@@ -247,7 +246,7 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
     for axis, style, (_, rows) in zip(axes, itertools.cycle(_MARKS), groups):
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]
-                        ]).reset_index()
+                        ]).reset_index()  # The last row is at the top.
       color, marker = style
       axis.errorbar(rows['score'], rows.index, xerr=rows['sem'].fillna(0),
                     color=color, marker=marker, markersize=3.5, capsize=2,
@@ -264,11 +263,7 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
 
 @_or_say('ablation_layers')
 def spans(found: pd.DataFrame) -> Drawn:
-  """Draws heat maps of what spans' adapters are worth (fig. 6, left, centre).
-
-  Args:
-    found: Of `frames.load_spans`; the mean over seeds is drawn.
-  """
+  """Draws `frames.load_spans`, means over seeds (fig. 6, left and centre)."""
   groups = list(found.groupby('task'))
   figure, axes = _panels(len(groups), 2.7)
   for axis, (task, rows) in zip(axes, groups):
@@ -277,11 +272,13 @@ def spans(found: pd.DataFrame) -> Drawn:
         index=range(layers), columns=range(layers))
     axis.grid(False)
     best = max(0, -table.min().min())
+    # At least 0 at the bright end: a loss everywhere must not look like a gain.
     image = axis.imshow(-table, cmap='cividis', vmax=best)
+    # Halfway between the ends of the colours, where text turns black.
     middle = (best - table.max().max()) / 2
     for (first, last), drop in table.stack().dropna().items():
       digits = 1 if layers < 8 else 0
-      change = round(-drop, digits) + 0.0  # No -0.0.
+      change = round(-drop, digits) + 0.0  # Avoids '-0'.
       axis.text(last, first, f'{change:.{digits}f}'.replace('-', '−'),
                 ha='center', va='center',
                 fontsize=_SIZE - (1 if layers < 8 else 2.5),

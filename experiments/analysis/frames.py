@@ -1,4 +1,4 @@
-"""Records as data frames: the points that figures and conclusions are made of.
+"""Records as data frames: the points of figures and conclusions.
 
 A score is a task's first metric on dev, in hundredths; its error is the
 standard error of the mean over seeds.
@@ -20,28 +20,29 @@ from adapters_jax.runs import records
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
-# Settings in which all runs of a task in one figure agree, whatever they are.
+# Settings that are equal for all runs of a task in one figure, at any value.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
         'epochs', 'max_steps', 'head_input', 'train_file', 'dev_file',
         'test_file', 'text_columns', 'label_column', 'file_task')
 _DEFAULTS = {
     name: value for name, value in dataclasses.asdict(
         config_lib.Config()).items()
+    # Records have no places.
     if name not in options.marked(config_lib.Config, 'where')}
 _COLUMNS = (
     *_DEFAULTS, 'metric', 'score', 'test', 'trained', 'total', 'minutes')
 
 
 def load(folder: str = RECORDS) -> pd.DataFrame:
-  """Returns a row a record.
+  """Returns one row for each record.
 
   Args:
-    folder: Of records, and of folders with such.
+    folder: Folder of records, which may have subfolders.
 
   Returns:
-    A column for each setting; the name of the first 'metric'; its 'score' on
-    dev and 'test' in hundredths; 'trained' and 'total' parameters; 'minutes' of
-    processor time.
+    A column for each setting; 'metric', the name of the first one; its 'score'
+    on dev and 'test' in hundredths; 'trained' and 'total' parameters; 'minutes'
+    of processor time.
   """
   rows = []
   for record in records.read_all(folder):
@@ -54,30 +55,30 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
         'score': 100 * records.primary(record), 'test': test,
         'trained': record.trained_params, 'total': record.total_params,
         'minutes': record.cpu_seconds / 60})
-  return pd.DataFrame(rows, columns=_COLUMNS)
+  return pd.DataFrame(rows, columns=_COLUMNS)  # All of them without rows.
 
 
 def points(
     runs: pd.DataFrame, by: Sequence[str] = (), **fixed: Any
 ) -> pd.DataFrame:
-  """Returns the means over seeds of the runs that differ in `by` alone.
+  """Returns means over seeds of the runs that differ in `by` alone.
 
   Args:
-    runs: Of `load`.
-    by: Settings to tell apart. All others have their defaults, but for DATA
-      and the learning rate.
-    **fixed: Settings with another value.
+    runs: Result of `load`.
+    by: Settings that separate points. All others have their defaults, except
+      DATA and the learning rate.
+    **fixed: Settings with another value than the default.
 
   Returns:
     A row for each combination of DATA, learning rate and `by`, with columns
-    'metric', 'score', 'sem' (nan of one seed), 'seeds', 'trained', 'total'.
+    'metric', 'score', 'sem' (nan for one seed), 'seeds', 'trained', 'total'.
   """
   free = {*DATA, *by, 'learning_rate', 'seed', 'score', *fixed}
   keep = pd.Series(True, runs.index)
   for name, value in {**_DEFAULTS, **fixed}.items():
     if name not in free or name in fixed:
       keep &= runs[name] == value
-  keys = [*dict.fromkeys([*DATA, 'learning_rate', *by])]
+  keys = [*dict.fromkeys([*DATA, 'learning_rate', *by])]  # Each once.
   return runs[keep].groupby(keys).agg(
       metric=('metric', 'first'), score=('score', 'mean'), sem=('score', 'sem'),
       seeds=('score', 'size'), trained=('trained', 'first'),
@@ -85,7 +86,13 @@ def points(
 
 
 def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-  """Returns of each combination the rate with most seeds, then best on dev."""
+  """Returns the points at the rate with the most seeds, then best on dev.
+
+  Args:
+    found: Result of `points`.
+    by: Settings that, with DATA, have a rate of their own.
+  """
+  # Ascending: the last row of a group is its best.
   ordered = found.sort_values(['seeds', 'score'])
   return ordered.groupby([*DATA, *by]).tail(1).sort_values([*DATA, *by])
 
@@ -93,36 +100,42 @@ def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 def fullest(
     found: pd.DataFrame, keys: Sequence[str] = DATA
 ) -> pd.DataFrame:
-  """Returns of each task the points of the settings with most of them.
+  """Returns the points of each task at the settings with the most points.
 
   Args:
-    found: Of `points`.
-    keys: The settings that its points shall have in common. Of two that have
-      as many points, that with more seeds is taken, then that with more data.
+    found: Result of `points`.
+    keys: Settings that the points of a task have in common. Ties are broken by
+      the number of seeds, then by the amount of data.
   """
   if found.empty:
     return found
   groups = found.groupby(list(keys)).agg(
       count=('score', 'size'), runs=('seeds', 'sum')).reset_index()
   examples = groups['train_examples']
-  groups['size'] = examples.where(examples > 0, float('inf'))  # 0: all.
+  groups['size'] = examples.where(examples > 0, float('inf'))  # 0 is all.
   best = groups.sort_values(['count', 'runs', 'size']).groupby('task').tail(1)
   return found.merge(best[list(keys)], on=list(keys))
 
 
 def several(found: pd.DataFrame) -> pd.DataFrame:
-  """Returns the points of tasks with more than one, which compare something."""
+  """Returns the points of tasks with more than one, which can be compared."""
   return found[found['task'].map(found['task'].value_counts()).gt(1)]
 
 
 def at_one_rate(
     runs: pd.DataFrame, by: Sequence[str], **fixed: Any
 ) -> pd.DataFrame:
-  """Returns `points` that share the learning rate which most of them have."""
+  """Returns the points at their most common learning rate.
+
+  Args:
+    runs: Result of `load`.
+    by: As for `points`.
+    **fixed: As for `points`.
+  """
   return fullest(points(runs, by, **fixed), (*DATA, 'learning_rate'))
 
 
-_AMOUNT = ['method', 'adapter_size', 'top_k']  # What a point trains.
+_AMOUNT = ['method', 'adapter_size', 'top_k']  # Identify the trained part.
 
 
 def _amounts(runs: pd.DataFrame) -> pd.DataFrame:
@@ -134,6 +147,7 @@ def _amounts(runs: pd.DataFrame) -> pd.DataFrame:
       ('head alone', 'head', []), ('full fine-tuning', 'full', [])):
     part = best_rate(points(runs, by, tune=tune), by)
     parts.append(part.assign(method=method))
+  # Without any point, one empty frame keeps the columns.
   found = pd.concat([part for part in parts if len(part)] or parts[:1])
   return found.reindex(columns=[*dict.fromkeys([*found.columns, *_AMOUNT])])
 
@@ -142,23 +156,24 @@ def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns points of every amount of trained parameters, each at its rate.
 
   Returns:
-    As `points`, with a column 'method': 'adapters' (of 'adapter_size'), 'top
-    layers' (of 'top_k'), 'layer norms', 'head alone' or 'full fine-tuning'.
+    As from `points`, with a column 'method': 'adapters', 'top layers', 'layer
+    norms', 'head alone' or 'full fine-tuning'.
   """
   return fullest(_amounts(runs))
 
 
 def shared(runs: pd.DataFrame) -> pd.DataFrame:
-  """Returns those points of `tradeoff` that all tasks have, to compare tasks.
+  """Returns the points of `tradeoff` that all tasks have, to compare tasks.
 
-  Tasks without full fine-tuning, or with nothing beside it, do not count. A
-  task's settings (DATA) are those that have most of the shared points.
+  Tasks without full fine-tuning, or with it alone, do not count. The settings
+  (DATA) of a task are those with the most shared points.
   """
   found = _amounts(runs)
   methods = found.groupby('task')['method'].agg(set)
   compared = [task for task, names in methods.items()
               if len(names) > 1 and 'full fine-tuning' in names]
   found = found[found['task'].isin(compared)]
+  # `dropna=False`: most methods have no adapter size or no k.
   having = found.groupby(_AMOUNT, dropna=False)['task'].transform('nunique')
   return fullest(found[having == len(compared)])
 
@@ -170,7 +185,7 @@ def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:
       points(runs, tune='full').assign(method='full fine-tuning')]))
 
 
-VARIANTS = {  # What differs from the default adapter: (setting, value, name).
+VARIANTS = {  # {(setting, value): name} of the variants of the default adapter.
     ('activation', 'relu'): 'ReLU',
     ('activation', 'tanh'): 'tanh',
     ('activation', 'swish'): 'swish',
@@ -189,7 +204,7 @@ DEFAULT = 'default'
 
 
 def variants(runs: pd.DataFrame) -> pd.DataFrame:
-  """Returns points with the column 'variant': DEFAULT, or of VARIANTS."""
+  """Returns points with a column 'variant', DEFAULT or a name in VARIANTS."""
   names = ['activation', 'adapter_sites', 'adapter_config']
   found = points(runs, names)
 
@@ -198,6 +213,7 @@ def variants(runs: pd.DataFrame) -> pd.DataFrame:
                if row[name] != _DEFAULTS[name]]
     if not changed:
       return DEFAULT
+    # Two changes at a time, or another value, are no variant of the paper.
     return VARIANTS.get(changed[0]) if len(changed) == 1 else None
 
   found['variant'] = [name_of(row) for _, row in found.iterrows()]
@@ -205,7 +221,7 @@ def variants(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def placements(runs: pd.DataFrame) -> pd.DataFrame:
-  """Returns points with the column 'place': layers or a sublayer by name."""
+  """Returns points with a column 'place', the layers or sublayer in words."""
   found = points(runs, ['adapter_layers', 'adapter_sites'])
   sites = {'attention_output': 'after attention only',
            'ffn_output': 'after feed-forward only'}
@@ -226,18 +242,18 @@ def load_spans(
   """Returns the scores without the adapters of every span of layers.
 
   Args:
-    folder: Of records; they are in its folder 'spans'.
-    restore_norms: Whether those with a span's pretrained layer norms.
-    metric: Of the scores, the paper's for CoLA too; a task's first metric where
-      it has none of this name.
+    folder: Folder of records, with the scores in its subfolder 'spans'.
+    restore_norms: Whether the span has its pretrained layer norms.
+    metric: Metric of the scores, the paper's by default (for CoLA too); tasks
+      without it take their first one.
 
   Returns:
-    A row for each run and span, of each task those of the settings with most
-    runs, both with and without norms, so that these can be compared; of default
-    adapters: DATA, 'seed', 'layers' of the model, 'first' and
-    'last' of the span; the 'metric' of all scores; 'score' without, 'whole'
-    with all adapters, 'drop' from the one to the other, and 'majority', the
-    score of always the most frequent class.
+    A row for each run of default adapters and each span, at the settings of a
+    task with the most runs. These count runs with and without restored norms,
+    so that both can be compared. Columns: DATA, 'seed', 'layers' of the model,
+    'first' and 'last' layer of the span; 'metric'; 'whole', the score with all
+    adapters, 'score' without those of the span, their difference 'drop', and
+    'majority', the score of the most frequent class.
   """
   rows = []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
@@ -265,6 +281,7 @@ def load_spans(
              'last', 'metric', 'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)
   keys = [*DATA, 'learning_rate']
+  # One row for each run: its spans must not count as points.
   maps = frame.drop_duplicates([*keys, 'seed', 'restore_norms'])
   best = fullest(maps.assign(seeds=1), keys)[keys].drop_duplicates()
   frame = frame.merge(best, on=keys)
@@ -272,10 +289,10 @@ def load_spans(
 
 
 def span_means(spans: pd.DataFrame) -> pd.DataFrame:
-  """Returns the 'drop' of `load_spans` as 'mean' and 'sem' over seeds.
+  """Returns 'mean' and 'sem' over seeds of the 'drop' of `load_spans`.
 
   Returns:
-    A row for each task and each span of one layer or of all.
+    A row for each task and each span of one layer, or of all layers.
   """
   whole = (spans['first'] == 0) & (spans['last'] == spans['layers'] - 1)
   part = spans[whole | (spans['first'] == spans['last'])]

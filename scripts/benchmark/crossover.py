@@ -1,11 +1,11 @@
-"""Measures where training several runs as one program pays: the crossover.
+"""Measures at which sizes training several runs as one program pays.
 
   python -m scripts.benchmark.crossover --out=experiments/results/crossover.json
 
-A training step is timed on batches of several lengths of a task and of several
-sizes, for one run alone and for groups of runs vmapped over what they tune with
-one base (`adapters_jax.groups`). All group sizes take turns; what counts is the
-time a step takes each run. Measure on a quiet machine.
+Times a training step on batches of several lengths and sizes, for one run and
+for groups of runs that share a base and are vmapped over their tuned trees
+(`adapters_jax.runs.group`). All group sizes take turns; the result is the time
+of a step divided by the runs. Measure on an idle machine.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from adapters_jax.runs import records
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What is measured."""
+  """Steps to measure."""
   task: str = option('movie_sentiment', 'Task of the sentences.')
   checkpoint: str = option('minilm-l6', 'Checkpoint of the runs.')
   adapter_size: int = option(64, "Width of the adapters' bottleneck.")
@@ -34,13 +34,18 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Returns ascending whole numbers of at least 1, given with commas.
+  """Parses ascending whole numbers of at least 1.
+
+  Args:
+    text: Numbers with commas.
+    flag: Name of the flag, for the message.
 
   Raises:
-    options.UserError: they are something else.
+    errors.UserError: `text` has another form.
   """
   found = [int(part) if part.strip().isdecimal() else 0
            for part in text.split(',')]
+  # 0 stands for a part that is no number; a set drops repetitions.
   if found != sorted({max(1, n) for n in found}):
     raise errors.UserError(
         f'{flag}={text}: give ascending whole numbers with commas, like 1,2,4')
@@ -52,6 +57,7 @@ def some_steps(schedule: Any) -> list[int]:
   ordered = sorted(range(schedule.steps_per_epoch),
                    key=lambda step: schedule.at(step).length)
   chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
+  # By length: few buckets may give one length twice.
   return list({schedule.at(step).length: step for step in chosen}.values())
 
 
@@ -61,14 +67,15 @@ def in_turns(
   """Returns {runs: seconds of a step for each run, 'min' and 'median'}.
 
   Args:
-    timed: {runs: (step, batch)} of `forecast.make_group_step`.
-    turns: How often each is timed; before it comes a step that is not.
+    timed: {runs: (step, batch)} from `forecast.make_group_step`.
+    turns: Timed steps of each, after one untimed step every turn.
   """
   import jax
   times = {runs: [] for runs in timed}
   for _ in range(turns):
     for runs, (step, batch) in timed.items():
       jax.block_until_ready(step(batch))
+      # The step before compiles, and refills the caches that the others used.
       start = time.perf_counter()
       jax.block_until_ready(step(batch))
       times[runs].append((time.perf_counter() - start) / runs)
@@ -77,7 +84,7 @@ def in_turns(
 
 
 def measure(config: Config) -> list[dict[str, Any]]:
-  """Returns for each batch size and length the times of all group sizes."""
+  """Returns the times of all group sizes, by batch size and length."""
   from adapters_jax.runs.kinds import classification  # Imports JAX.
   from adapters_jax.sweeps import forecast
   sizes = numbers(config.groups, '--groups')
@@ -89,6 +96,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
             adapter_size=config.adapter_size, batch_size=batch_size,
             train_examples=config.train_examples)
         for seed in range(sizes[-1])]
+    # The largest group, of which the smaller ones are parts.
     with forecast.assembled(configs, classification.KIND) as group:
       schedule = group.members[0].schedule
       for index in some_steps(schedule):
@@ -104,7 +112,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
 
 
 def describe(row: dict[str, Any]) -> str:
-  """Returns a measurement in a line: minima (medians, times faster)."""
+  """Returns a measurement as a line: minima (medians, speed-ups)."""
   alone = row['seconds_a_run']['1']['min']
   texts = []
   for runs, seconds in row['seconds_a_run'].items():
@@ -116,8 +124,9 @@ def describe(row: dict[str, Any]) -> str:
 
 
 def check(config: Config) -> None:
-  """Raises UserError, naming the flag, for a wrong one."""
+  """Raises UserError for a wrong flag."""
   numbers(config.batch_sizes, '--batch_sizes')
+  # `describe` compares with a run alone.
   if numbers(config.groups, '--groups')[0] != 1:
     raise errors.UserError(
         f'--groups={config.groups}: begin with 1, a run alone')

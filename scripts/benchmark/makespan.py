@@ -1,11 +1,11 @@
-"""Measures how long a grid of runs takes: one by one, vmapped, on Ray.
+"""Measures the time of a grid of runs: one by one, vmapped, on Ray.
 
   python -m scripts.benchmark.makespan --out=experiments/results/makespan.json
 
 Each way is `experiments.sweep` in a process of its own, timed from its start to
-its table, with its workdir in a fresh folder. Measure on a quiet machine.
-Before each way as many runs as train at a time are made and thrown away, so
-that every program is in the cache of compiled programs (not with `--nowarm`).
+its table, with its workdir in a fresh folder. Measure on an idle machine.
+Before each way, a sweep of as many runs as train at a time fills the cache of
+compiled programs (not with `--nowarm`).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _HERE = os.path.abspath(os.path.join(
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What is measured."""
+  """Runs to measure."""
   task: str = option('movie_sentiment', 'Task of the runs.')
   checkpoint: str = option('minilm-l6', 'Checkpoint of the runs.')
   rates: str = option('3e-4,1e-3', 'Learning rates, each with every seed.')
@@ -43,7 +43,7 @@ class Config:
 def ways(runs: int) -> dict[str, tuple[list[str], int]]:
   """Returns {name: (flags, runs that train at a time)} for a grid of runs."""
   return {
-      'sequential': (['--group=1'], 1),
+      'sequential': (['--group=1'], 1),  # No vmapped groups.
       'vmapped': ([f'--group={runs}'], runs),
       'two Ray workers': (
           ['--launcher=ray', '--workers=2', '--group=1'], 2),
@@ -51,10 +51,15 @@ def ways(runs: int) -> dict[str, tuple[list[str], int]]:
 
 
 def seconds_of(config: Config, crossed: str, flag_list: Sequence[str]) -> float:
-  """Returns the wall time of a sweep over a grid, in a process of its own.
+  """Returns the wall seconds of a sweep over a grid, in its own process.
+
+  Args:
+    config: Runs to measure.
+    crossed: Grid, as `--grid` takes it.
+    flag_list: Further flags of the sweep.
 
   Raises:
-    options.UserError: it failed.
+    errors.UserError: the sweep failed.
   """
   with tempfile.TemporaryDirectory() as folder:
     command = [
@@ -63,6 +68,7 @@ def seconds_of(config: Config, crossed: str, flag_list: Sequence[str]) -> float:
         f'--train_examples={config.train_examples}',
         f'--epochs={config.epochs}', f'--workdir={folder}', *flag_list]
     start = time.monotonic()
+    # The folder is new: no finished run is skipped.
     done = subprocess.run(command, cwd=_HERE, capture_output=True, text=True)
     seconds = time.monotonic() - start
   if done.returncode:
@@ -71,7 +77,12 @@ def seconds_of(config: Config, crossed: str, flag_list: Sequence[str]) -> float:
 
 
 def grid_of(config: Config, runs: int) -> str:
-  """Returns a grid of so many runs, at most all, seeds before rates."""
+  """Returns a grid, of seeds first and then of rates.
+
+  Args:
+    config: Runs to measure.
+    runs: Number of runs, up to that of seeds; more of them stand for all.
+  """
   rates = config.rates.split(',')
   if runs > config.seeds:
     return f'learning_rate={config.rates} seed=0-{config.seeds - 1}'
@@ -87,6 +98,7 @@ def measure(config: Config) -> dict[str, dict[str, float]]:
     for name, (flag_list, at_a_time) in ways(runs).items():
       flag_list = [*flag_list, f'--max_length={length}']
       if config.warm:
+        # A vmapped program is compiled for its number of runs.
         seconds_of(config, grid_of(config, at_a_time), flag_list)
       seconds = seconds_of(config, grid_of(config, runs), flag_list)
       found[length][name] = round(seconds, 1)
@@ -99,7 +111,7 @@ def main(config: Config) -> None:
   """Measures, prints and writes."""
   if config.seeds < 1:
     raise errors.UserError('--seeds: give 1 or more')
-  grid.parse_grid(grid_of(config, config.seeds + 1))  # Are the rates rates?
+  grid.parse_grid(grid_of(config, config.seeds + 1))  # Raises for bad rates.
   records.write_measured(config, makespan_seconds=measure(config))
 
 

@@ -120,7 +120,7 @@ class Side:
     dev = self.setup.splits['dev']
     some = batching.Examples(dev.tokens[:examples], dev.segments[:examples],
                              dev.labels[:examples])
-    logits = steps_lib.predict(
+    logits = steps_lib.example_logits(
         self.eval_step, self.setup.base, self.progress.state.tuned,
         batching.eval_batches(some, prediction.BUCKETS, batch_size), len(some))
     return len(logits)

@@ -110,7 +110,7 @@ def test_no_texts_give_no_predictions(base):
 def test_the_activation_of_the_training_is_used(base):
   adapter = bank_test.make()
   other = dataclasses.replace(adapter, hidden_activation='relu')
-  model = compiled.make_model(base, other)
+  model = compiled.model_of(base, other)
   assert model.config.activation == 'relu'
   assert not np.allclose(
       prediction.logits(base, other, TEXTS),

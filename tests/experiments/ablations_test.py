@@ -51,7 +51,7 @@ def config(checkpoint, own_files, tmp_path, monkeypatch):
 def test_every_point_of_a_grid_is_a_run(points):
   runs = grid.expand(
       [config_lib.Config()], grid.Options(grid=points))
-  assert len({grid.name_of(run) for run in runs}) == len(runs) > 4
+  assert len({grid.run_name(run) for run in runs}) == len(runs) > 4
   for one in runs:
     setup.check(one, 'test')
 
@@ -146,7 +146,7 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
   assert shared._cache_size() <= 2 * 2  # Two lengths; on devices, in memory.
 
   record, = records_lib.read_all('kept/glue')
-  path = layer_removal.path_of('kept/spans', record, False)
+  path = layer_removal.map_path('kept/spans', record, False)
   with open(path, encoding='utf-8') as file:
     found = json.load(file)
   assert found['config'] == record.config and found['layers'] == 3

@@ -43,7 +43,7 @@ def put_spans(
   """Writes the spans of a run, of three layers; the whole scores 0.9."""
   record = grid_test.make_record(dataclasses.replace(CONFIG, **changed))
   atomic.write_json(
-      layer_removal.path_of(str(folder / 'spans'), record, restore_norms),
+      layer_removal.map_path(str(folder / 'spans'), record, restore_norms),
       {'config': record.config, 'restore_norms': restore_norms,
        'layers': layers,
        'majority': {'accuracy': 0.55} if majority is None else majority,

@@ -77,7 +77,7 @@ def test_gold_spans_score_100_after_tokenisation_and_windows(
     if first:
       one[first, 0] = one[last, 1] = 1.0
     logits.append(one)
-  found = squad.answers(logits, windows, questions)
+  found = squad.best_answers(logits, windows, questions)
   right = [[text for text, _ in q.answers] for q in questions]
   assert found == [texts[0] for texts in right]
   assert metrics.squad(right, found) == {'f1': 1.0, 'exact_match': 1.0}
@@ -218,7 +218,7 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
   with open('asked.tsv', 'w', encoding='utf-8') as file:
     file.writelines(f'{q.question}\t{q.context}\n' for q in asked)
   capsys.readouterr()
-  predict.main(predict.Config(
+  predict.main(predict.PredictConfig(
       'run', checkpoint=config.checkpoint, input='asked.tsv'))
   lines = capsys.readouterr().out.splitlines()
   assert lines[0] == 'answer\tquestion\tcontext'

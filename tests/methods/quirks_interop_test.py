@@ -118,10 +118,10 @@ class QuirksTest(parameterized.TestCase):
           ).logits.sum().backward()
     slope = value_of(model, 'vera_D').grad
     self.assertGreater(float((slope - slope.diag().diag()).abs().max()), 0)
-    shapes = places.shapes(strings.parse('vera[r=4]'), SHAPE)
+    shapes = places.leaf_shapes(strings.parse('vera[r=4]'), SHAPE)
     self.assertEqual({leaf.shape for path, leaf in shapes.items()
                       if trees.role(path) == 'adapter'}, {(4,), (32,)})
-    shapes = places.shapes(self.read(model).methods, SHAPE)
+    shapes = places.leaf_shapes(self.read(model).methods, SHAPE)
     self.assertEqual({leaf.shape for path, leaf in shapes.items()
                       if trees.role(path) == 'adapter'}, {(4, 4), (32, 32)})
 

@@ -83,7 +83,7 @@ class VariantsTest(parameterized.TestCase):
   def test_trained_parameters(self, fields, more):
     plain = 2 * DIM * SIZE + SIZE + DIM
     adapters, _ = trees.split(
-        setup.shapes(make(fields)),
+        setup.model_shapes(make(fields)),
         lambda path: trees.role(path) in ('adapter', 'statistics'))
     self.assertEqual(
         trees.count_trained(adapters), 2 * LAYERS * (plain + more))

@@ -28,7 +28,7 @@ def config(checkpoint, own_files) -> config_lib.Config:
 def make(config):
   setup = setup_lib.prepare(config)
   tx, step = compiled.make_step(config, setup, losses_lib.cross_entropy)
-  return setup, compiled.init_state(config, tx, setup.tuned), step
+  return setup, compiled.initial_state(config, tx, setup.tuned), step
 
 
 def test_runs_of_other_seeds_and_rates_share_one_compiled_step(config):

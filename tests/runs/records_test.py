@@ -98,8 +98,8 @@ class WorkdirsTest(parameterized.TestCase):
     with workdirs.claimed(self.config, 'glue') as folder:
       self.assertIsNone(workdirs.finished(folder))
     with self.assertRaisesRegex(errors.UserError, 'unfinished.*`resume`'):
-      workdirs.check(self.config, 'glue')
-    workdirs.check(self.replace(resume=True), 'glue')
+      workdirs.check_free(self.config, 'glue')
+    workdirs.check_free(self.replace(resume=True), 'glue')
 
   def test_finished_is_found(self):
     with workdirs.claimed(self.config, 'glue') as folder:
@@ -112,18 +112,18 @@ class WorkdirsTest(parameterized.TestCase):
       pass
     with self.assertRaisesRegex(
         errors.UserError, 'other settings .adapter_size 64 there, 8 here'):
-      workdirs.check(self.replace(adapter_size=8, resume=True), 'glue')
+      workdirs.check_free(self.replace(adapter_size=8, resume=True), 'glue')
     with self.assertRaisesRegex(errors.UserError, "experiment 'glue' there"):
-      workdirs.check(self.replace(resume=True), 'squad')
+      workdirs.check_free(self.replace(resume=True), 'squad')
 
   def test_a_folder_of_something_else(self):
     os.makedirs(self.config.workdir)
     with open(os.path.join(self.config.workdir, 'thesis.tex'), 'w'):
       pass
     with self.assertRaisesRegex(errors.UserError, 'not empty'):
-      workdirs.check(self.config, 'glue')
+      workdirs.check_free(self.config, 'glue')
     with self.assertRaisesRegex(errors.UserError, 'not a folder'):
-      workdirs.check(self.replace(
+      workdirs.check_free(self.replace(
           workdir=os.path.join(self.config.workdir, 'thesis.tex')), 'glue')
 
   def test_in_use(self):

@@ -264,7 +264,7 @@ def test_flags_that_do_not_parse(flags, message):
 
 
 def test_every_setting_is_a_flag():
-  help_text = command('`help').stdout
+  help_text = command('--help').stdout
   for field in dataclasses.fields(config_lib.Config):
     assert f'--{field.name}' in help_text or f'--[no]{field.name}' in help_text
 

@@ -28,7 +28,7 @@ def make(text, outputs=2, head_input='pooler'):
   """Returns an adapter for the tiny checkpoint, with a head."""
   configs = strings.parse(text) if text else ()
   rng = np.random.default_rng(0)
-  shapes = {path: leaf.shape for path, leaf in places.shapes(
+  shapes = {path: leaf.shape for path, leaf in places.leaf_shapes(
       configs, tiny.CONFIG).items()}
   shapes |= {'head/kernel': (12, outputs), 'head/bias': (outputs,)}
   tuned = trees.unflatten({

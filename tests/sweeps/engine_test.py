@@ -26,7 +26,7 @@ class FakeUnits:
     self.made, self.fail_at = [], fail_at
 
   def __call__(self, configs, experiment, kind):
-    self.made.append([grid.describe(c, configs) for c in configs])
+    self.made.append([grid.describe_grid(c, configs) for c in configs])
     found = []
     for config in configs:
       if config.learning_rate in self.fail_at:
@@ -54,7 +54,7 @@ class SweepTest(parameterized.TestCase):
     with mock.patch.object(vmapped, 'run_unit', fake):
       with contextlib.redirect_stdout(text):
         outcome = engine.go([config_lib.Config(task='cola')], 'glue', many,
-                            engine.Options(group=group))
+                            engine.HowToRun(group=group))
     return outcome, fake, text.getvalue().splitlines()
 
   def test_groups_are_of_equal_shapes_and_about_one_size(self):
@@ -99,17 +99,17 @@ class SweepTest(parameterized.TestCase):
     runs = self.runs('seed=0-2')
     os.makedirs(f'{runs[1].workdir}/resume')
     self.assertEqual(
-        vmapped.plan(runs, runs, 'glue', len),
+        vmapped.make_units(runs, runs, 'glue', len),
         [(runs[1],), (runs[0], runs[2])])
 
   def test_groups_begun_of_other_sweeps_and_finished_ones(self):
     runs = self.runs('seed=0-3')
     other = vmapped.begin(runs[:2], 'glue')
     self.assertEqual(
-        vmapped.plan(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
+        vmapped.make_units(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
     self.assertEqual(
-        vmapped.plan(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
+        vmapped.make_units(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
     self.assertFalse(os.path.exists(other))
 
   @parameterized.parameters(
@@ -121,7 +121,7 @@ class SweepTest(parameterized.TestCase):
       ({'workers': 2}, '`workers` goes with `launcher=ray`'))
   def test_wrong_options(self, how, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      engine.check(engine.Options(**how))
+      engine.check(engine.HowToRun(**how))
 
   def test_paths_hold_in_another_process(self):
     config = config_lib.Config(
@@ -136,4 +136,4 @@ class SweepTest(parameterized.TestCase):
     outcome, _, _ = self.go('seed=0-1')
     config = config_lib.Config(task='cola', seed=1)
     self.assertEqual(
-        outcome_lib.finished(config, 'glue'), outcome.records[1])
+        outcome_lib.finished_runs(config, 'glue'), outcome.records[1])

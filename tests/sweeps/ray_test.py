@@ -117,5 +117,5 @@ def test_a_killed_worker_loses_nothing(checkpoint, own_files, tmp_path):
 def test_no_cluster_at_the_address():
   with pytest.raises(errors.UserError, match='127.0.0.1:1: cannot join'):
     with ray_launcher.started(
-        engine.Options(launcher='ray', address='127.0.0.1:1')):
+        engine.HowToRun(launcher='ray', address='127.0.0.1:1')):
       pass

@@ -73,7 +73,7 @@ def trained(checkpoint, own_files, tmp_path_factory):
   """Trains a group of CHANGES."""
   configs = configs_in(
       tmp_path_factory.mktemp('group'), checkpoint, own_files)
-  train, seen = group_lib.train, []
+  train, seen = group_lib.train_group, []
 
   def watched(group, *rest, **more):
     progress, log = train(group, *rest, **more)
@@ -81,7 +81,7 @@ def trained(checkpoint, own_files, tmp_path_factory):
     return progress, log
 
   with mock.patch.object(session, 'enable_compilation_cache', lambda: None):
-    with mock.patch.object(group_lib, 'train', watched):
+    with mock.patch.object(group_lib, 'train_group', watched):
       found = vmapped.run_unit(configs, 'glue', classification.KIND)
   return Trained(configs, found, *seen)
 
@@ -143,11 +143,11 @@ def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
       dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
                           norm_layers='same', buckets=0)
       for config in configs_in(tmp_path, checkpoint, own_files)]
-  group = group_lib.assemble(configs[:2], classification.KIND)
+  group = group_lib.make_group(configs[:2], classification.KIND)
   alone = classification.KIND.prepare(configs[1])
   jax.tree.map(
       np.testing.assert_array_equal, group.members[1].tuned, alone.tuned)
-  assert group_lib.make_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
+  assert group_lib.group_batch(group, 0)['hidden'].shape == (2, 16, 12, 12)
   assert jax.tree.structure(group.setup.base) == jax.tree.structure(alone.base)
 
 
@@ -160,7 +160,7 @@ def test_a_diverged_run_fails_alone(trained):
     assert len(record.history) == 2
     assert sorted(os.listdir(config.workdir)) == [
         '.lock', 'adapter', 'record.json', 'run.json']
-  assert not os.path.exists(vmapped.folder_of(trained.configs, 'glue'))
+  assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
 
 
 def test_killed_groups_go_on_to_bit_equal_results(
@@ -180,7 +180,7 @@ def test_killed_groups_go_on_to_bit_equal_results(
 
   with at_step_6(die), pytest.raises(RuntimeError, match='killed'):
     vmapped.run_unit(configs, 'glue', classification.KIND)
-  planned = vmapped.plan(configs, configs, 'glue', lambda runs: 1)
+  planned = vmapped.make_units(configs, configs, 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]  # As the group that it was.
   with at_step_6(lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
       loop.Interrupted, match='7 of 8'):
@@ -194,7 +194,7 @@ def test_killed_groups_go_on_to_bit_equal_results(
   with mock.patch.object(run, 'save', save_one), pytest.raises(RuntimeError):
     vmapped.run_unit(configs, 'glue', classification.KIND)
   written = os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns
-  planned = vmapped.plan(configs, configs[1:], 'glue', lambda runs: 1)
+  planned = vmapped.make_units(configs, configs[1:], 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]
   found = vmapped.run_unit(configs, 'glue', classification.KIND)
   assert os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns == written

@@ -68,7 +68,7 @@ class FirstLayerTest(parameterized.TestCase):
     for tune in optimizers.TUNE:
       select = optimizers.TUNE[tune](3, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
-      paths = trees.flatten(setup_lib.shapes(model))
+      paths = trees.flatten(setup_lib.model_shapes(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained
                     if trees.layer_of(path) is not None), default=3)
@@ -98,7 +98,7 @@ def logits_of(setup):
   step = compiled.make_eval(setup, 16)
   batches = batching.eval_batches(
       setup.splits['dev'], setup.schedule.buckets, 16)
-  return steps_lib.predict(
+  return steps_lib.example_logits(
       step, setup.base, setup.tuned, batches, len(setup.splits['dev'])), batches
 
 

@@ -77,7 +77,7 @@ class MeshTest(parameterized.TestCase):
   def test_one_device(self):
     mesh = sharding.make_mesh('data', 3, jax.devices()[:1])
     self.assertEqual(sharding.local_rows(mesh, 3), (0, 1, 2))
-    self.assertEqual(sharding.describe(mesh), 'mesh data:1')
+    self.assertEqual(sharding.mesh_line(mesh), 'mesh data:1')
     placed = sharding.place(mesh, {'a': {'kernel': np.ones((2, 3))}})
     self.assertEqual(placed['a']['kernel'].sharding.mesh, mesh)
     made = sharding.create(
@@ -97,18 +97,18 @@ class StartTest(parameterized.TestCase):
   )
   def test_contradicting_flags(self, coordinator, processes, process, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      sharding.start(coordinator, processes, process)
+      sharding.start_hosts(coordinator, processes, process)
 
   def test_auto_without_a_cluster(self):
     initialize = mock.Mock(side_effect=ValueError('no address'))
     with mock.patch.object(jax.distributed, 'initialize', initialize):
       with self.assertRaisesRegex(
           errors.UserError, '`coordinator=auto`: found no cluster'):
-        sharding.start('auto', 0, -1)
+        sharding.start_hosts('auto', 0, -1)
     initialize.assert_called_once_with()
 
   def test_one_process_needs_nothing(self):
-    sharding.start('', 0, -1)
+    sharding.start_hosts('', 0, -1)
     self.assertTrue(sharding.first_host())
     sharding.wait_for_all('nobody')
 

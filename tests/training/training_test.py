@@ -135,13 +135,13 @@ class TrainingTest(parameterized.TestCase):
     tuned, base = trees.split(params(), SELECT)
     batch = tiny.random_batch()
     eval_step = steps_lib.make_eval_step(MODEL)
-    logits = steps_lib.predict(
+    logits = steps_lib.example_logits(
         eval_step, base, tuned, [(np.array([2, 0, 1]), batch)], 3)
     direct = eval_step(base, tuned, batch)
     np.testing.assert_array_equal(logits[[2, 0, 1]], direct[:3])
     for rows, examples in (([0, 1], 3), ([0, 0, 1], 2)):
       with self.assertRaisesRegex(ValueError, 'exactly once'):
-        steps_lib.predict(
+        steps_lib.example_logits(
             eval_step, base, tuned, [(np.array(rows), batch)], examples)
 
   def test_fit_keeps_the_best_and_survives_donation(self):

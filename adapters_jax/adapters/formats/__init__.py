@@ -1,1 +1,5 @@
-"""."""
+"""Adapter files of other libraries: AdapterHub, PEFT and adapter-bert.
+
+May import adapters.adapter, downloads, methods, model, trees and errors.
+Public: `read` and `write` of `adapterhub` and `peft`, `adapter_bert`, `places`.
+"""

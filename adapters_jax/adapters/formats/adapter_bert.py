@@ -1,4 +1,4 @@
-"""Variable names of the authors' own code, adapter-bert (TensorFlow 1)."""
+"""Variables of the authors' code, adapter-bert (TensorFlow 1)."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -15,7 +15,7 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 
-# Its bottleneck: BERT's own activation and a much smaller sigma.
+# Its bottleneck: BERT's own activation, and a tenth of the paper's sigma.
 _CONFIG = bottleneck.Bottleneck(activation='gelu_tanh', init_scale=1e-3)
 
 _LEAVES = {'down/kernel': 'weights1', 'down/bias': 'biases1',
@@ -44,7 +44,7 @@ def name_of(path: str) -> str:
 
 
 def _variable(name):
-  """Returns the variable of a name of Hugging Face's BERT."""
+  """Returns the variable for a name in Hugging Face's BERT."""
   for pattern, replacement in _VARIABLES:
     name = re.sub(pattern, replacement, name)
   return f'bert/{name}'
@@ -69,8 +69,10 @@ def from_variables(
   if first not in found or 'output_bias' not in found:
     raise errors.UserError(
         f'adapter-bert: there is no {first} or no output_bias')
+  # weights1 is [dim, size].
   config = dataclasses.replace(_CONFIG, size=found[first].shape[1])
-  wanted = {**places.shapes((config,), shape),
+  wanted = {**places.leaf_shapes((config,), shape),
+            # None: any shape. The number of classes is unknown.
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
   flat, missing = {}, []
@@ -81,9 +83,9 @@ def from_variables(
     else:
       value = found[name]
       if name == 'output_weights':
-        value = value.T
+        value = value.T  # [outputs, dim] in BERT's code
       elif '/biases' in name:
-        value = value.reshape(-1)
+        value = value.reshape(-1)  # [1, n] in the file
       if leaf is not None and value.shape != leaf.shape:
         raise errors.UserError(
             f'adapter-bert: {name} is {found[name].shape}, for a base of '
@@ -100,11 +102,12 @@ def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:
   """Returns an adapter as adapter-bert's variables.
 
   Raises:
-    errors.UserError: it is not a Houlsby bottleneck at both sublayers with the
-      tanh form of GELU, or its head does not read the pooler.
+    errors.UserError: its method is not the Houlsby bottleneck at both sublayers
+      with the tanh form of GELU, or its head does not read the pooler.
   """
   config, *others = adapter.methods or (None,)
   plain = (not others and isinstance(config, bottleneck.Bottleneck)
+           # Any size and sigma, which leave the computation as it is.
            and dataclasses.replace(
                config, size=_CONFIG.size, init_scale=_CONFIG.init_scale)
            == _CONFIG)

@@ -20,12 +20,12 @@ from adapters_jax.methods import strings
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
 
-VERSION = 'adapters.1.3.0'  # The version that our files name.
+VERSION = 'adapters.1.3.0'  # Version that exported files name.
 CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter.safetensors'
 HEAD_CONFIG = 'head_config.json'
 HEAD_WEIGHTS = 'model_head.safetensors'
-# Our addition: the library's files have no layer norms.
+# An extension: the library's own files hold no layer norms.
 NORMS = 'layer_norms.safetensors'
 
 
@@ -69,6 +69,7 @@ def to_config(
   """
   configs = tuple(configs)
   written = [config.to_adapterhub(shape) for config in configs]
+  # None: the entries go into another method's config, below.
   written = [values for values in written if values is not None]
   for config in configs:
     config.complete_adapterhub(written)
@@ -79,6 +80,7 @@ def to_config(
   if len(written) == 1:
     return written[0]
   kinds = [values.get('architecture') for values in written]
+  # None is a bottleneck, of which there may be several.
   for kind in {*kinds} - {None}:
     if kinds.count(kind) > 1:
       raise errors.UserError(
@@ -94,12 +96,12 @@ def from_tensors(
   """Returns the adapter of an adapter_config.json and its tensors.
 
   Args:
-    values: The file's JSON.
-    tensors: Tensors by name, with or without the prefix 'bert.'.
+    values: JSON of the file.
+    tensors: {name: tensor}, with or without the prefix 'bert.'.
     shape: Shape of the base.
 
   Raises:
-    errors.UserError: it does not fit the base, or is not supported.
+    errors.UserError: an adapter of another base, or of an unsupported kind.
   """
   name = values_lib.needed(values, 'name')
   configs = from_config(
@@ -107,7 +109,7 @@ def from_tensors(
   strings.check_layers(configs, shape.layers, f'adapter {name}')
   tensors = {key.removeprefix('bert.'): np.asarray(value, np.float32)
              for key, value in tensors.items()}
-  wanted = places.shapes(configs, shape)
+  wanted = places.leaf_shapes(configs, shape)
   flat, missing, used = {}, [], set()
 
   def read(key):
@@ -126,6 +128,7 @@ def from_tensors(
     raise errors.UserError(
         f'adapter {name}: {len(missing)} tensors are missing, such as '
         f'{missing[0]}')
+  # Ignoring a tensor would silently change the outputs.
   left = [key for key in tensors if key not in used and not any(
       config.adapterhub_copies(key) for config in configs)]
   if left:
@@ -137,17 +140,21 @@ def from_tensors(
 
 
 def to_tensors(name: str, adapter: adapter_lib.Adapter) -> weights.Tensors:
-  """Returns the adapter's tensors under the library's names, with 'bert.'.
+  """Returns the tensors by the library's names, with the prefix 'bert.'.
 
   Args:
     name: Name of the adapter in the file.
-    adapter: The adapter.
+    adapter: Adapter to write.
+
+  Returns:
+    {name: float32 tensor}
 
   Raises:
     errors.UserError: two methods are in one place.
   """
   tensors = {}
   for path, leaf in trees.flatten(adapter.tuned).items():
+    # Heads and norms have files of their own.
     if trees.role(path) not in ('adapter', 'fixed'):
       continue
     config, where = places.find(path, adapter.methods)
@@ -202,7 +209,7 @@ def write(
   Args:
     folder: Folder, created if absent.
     name: Name of the adapter in the files.
-    adapter: The adapter; its labels may be empty.
+    adapter: Adapter to write; its labels may be empty.
     base: Pretrained tree, for the pooler where the head reads it.
     shape: Shape of the base.
 

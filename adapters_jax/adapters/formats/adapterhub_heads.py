@@ -36,6 +36,8 @@ def head_tensors(
       return {'head': dense('qa_outputs')}, 'tokens'
     return {'head': dense('classifier')}, 'pooler'
   layers, pooled = values.get('layers', 1), values.get('use_pooler', False)
+  # A head is a torch Sequential: dropout 0, dense 1, tanh 2, dropout 3, dense
+  # 4.
   stem = next((key.rpartition('.1.weight')[0] for key in tensors
                if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
   if (values.get('head_type'), layers) == ('question_answering', 1):
@@ -64,21 +66,23 @@ def read(
     tensors: Tensors of the head's file.
 
   Raises:
-    errors.UserError: a head that is damaged or not supported.
+    errors.UserError: a damaged head, or one of an unsupported kind.
   """
   tree, head_input = head_tensors(
       values_lib.needed(values, 'config'), tensors)
   outputs = tree['head']['bias'].size
   check(head_input, outputs)
+  # `config` is null for a head of transformers.
   numbered = ((values['config'] or {}).get('label2id')
               or values.get('label2id') or {})
+  # Spans and scores have no classes, whatever label2id holds.
   named = head_input != 'tokens' and outputs > 1
   labels = tuple(sorted(numbered, key=numbered.get)) if named else ()
   return tree, head_input, labels
 
 
 def check(head_input: str, outputs: int) -> None:
-  """Raises UserError for a head on every position that does not find spans.
+  """Raises UserError for a head on every position unless it finds spans.
 
   Args:
     head_input: Input of the head, 'tokens' for every position.
@@ -109,8 +113,10 @@ def written(
   head, pooled = adapter.tuned['head'], adapter.head_input == 'pooler'
   answers = adapter.head_input == 'tokens'
   found = tensors(4 if pooled else 1, head)
+  # As the first layer of the head: only there can a tuned pooler be saved.
   if pooled:
     found |= tensors(1, adapter.tuned.get('pooler') or base['pooler'])
+  # Unknown names as transformers writes them.
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
   kind = ({'head_type': 'question_answering'} if answers else

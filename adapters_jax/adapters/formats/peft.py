@@ -36,7 +36,7 @@ _HEADS = {'classifier': 'pooler', 'qa_outputs': 'tokens'}
 _MODELS = {'pooler': ('BertForSequenceClassification', 'SEQ_CLS'),
            'tokens': ('BertForQuestionAnswering', 'QUESTION_ANS')}
 _HEAD = re.compile(rf'({"|".join(_HEADS)})\.(weight|bias)')
-# Saved modules; an update of the pooler is not one, and has no place.
+# Names of saved modules. An update of the pooler is none, and is refused.
 _SAVED = re.compile(r'(?:^pooler\.dense|\.LayerNorm)\.(?:weight|bias)$')
 _STEM = 'base_model.model.'
 
@@ -68,16 +68,16 @@ def from_tensors(
 ) -> adapter_lib.Adapter:
   """Returns the adapter of an adapter_config.json and its tensors.
 
-  The layers and sites are those of the tensors, so that patterns in
-  `target_modules` need no interpretation.
+  Layers and sites follow from the tensors, so that patterns in `target_modules`
+  need no interpretation.
 
   Args:
-    values: The file's JSON.
-    tensors: Tensors by name.
+    values: JSON of the file.
+    tensors: {name: tensor}.
     shape: Shape of the base.
 
   Raises:
-    errors.UserError: it does not fit the base, or is not supported.
+    errors.UserError: an adapter of another base, or of an unsupported kind.
   """
   _refuse(values)
   head, saved, own, head_input = {}, {}, {}, 'cls'
@@ -105,6 +105,7 @@ def _short(key: str) -> str:
   """Returns a name without the prefixes of PEFT and transformers."""
   for start in ('base_model.', 'model.', 'bert.'):
     key = key.removeprefix(start)
+  # LN_TUNING's copy of a norm lies one level deeper.
   return key.replace('.ln_tuning_layers.', '.')
 
 
@@ -114,10 +115,11 @@ def _refuse(values: Mapping[str, Any]) -> None:
       ('bias', 'none'), ('lora_bias', False), ('fan_in_fan_out', False),
       ('rank_pattern', {}), ('alpha_pattern', {}), ('alora_invocation_tokens',
                                                     None)):
-    if values.get(name) not in (plain, None):
+    if values.get(name) not in (plain, None):  # Absent or null: plain.
       raise errors.UserError(
           f'`{name}={values[name]!r}` of a PEFT adapter is not supported')
   init = values.get('init_lora_weights', True)
+  # Others, such as 'pissa', leave a residual in the base's kernels.
   if init not in (True, False, 'gaussian', 'orthogonal', 'eva'):
     raise errors.UserError(
         f'`init_lora_weights={init!r}` changes the base; save the adapter with '
@@ -125,7 +127,7 @@ def _refuse(values: Mapping[str, Any]) -> None:
 
 
 def _methods(values, tensors, shape):
-  """Returns (methods, tuned tree) of the tensors that are no saved modules."""
+  """Returns (methods, tuned tree) of the tensors outside saved modules."""
   kind = values_lib.needed(values, 'peft_type')
   classes = [c for c in methods.classes() if kind in c.peft_types]
   if not classes and kind != 'LN_TUNING':
@@ -142,7 +144,7 @@ def _methods(values, tensors, shape):
       sites.setdefault(place, {})[found[3]] = value
   configs = tuple(config for c in classes
                   for config in c.from_peft(values, sites, shape.layers))
-  wanted, flat, left = places.shapes(configs, shape), {}, dict(tensors)
+  wanted, flat, left = places.leaf_shapes(configs, shape), {}, dict(tensors)
   for path, leaf in wanted.items():
     config, where = places.find(path, configs)
     key = _short(_key(config, where))
@@ -161,6 +163,7 @@ def _key(config: methods.Method, where: places_lib.Place) -> str:
   name = config.peft_names[where.leaf]
   if where.layer is not None:
     return f'{_STEM}bert.{where.module}.{name}'
+  # Leaves outside the layers: of VeRA's projections, or of a prompt.
   return f'base_model.{name}' if _at_linears(config) else name
 
 
@@ -175,8 +178,8 @@ def write(
 
   Args:
     folder: Folder, created if absent.
-    adapter: The adapter; layer norms alone become LN_TUNING. A head must be
-      on every position or read the pooler, as those of transformers do.
+    adapter: Adapter; layer norms alone become LN_TUNING. A head must be on
+      every position or read the pooler, as in transformers.
     shape: Shape of the base.
 
   Returns:
@@ -206,7 +209,7 @@ def to_tensors(
   """Returns (values of adapter_config.json, tensors) of an adapter.
 
   Args:
-    adapter: The adapter.
+    adapter: Adapter to write.
     shape: Shape of the base.
 
   Raises:
@@ -223,6 +226,7 @@ def to_tensors(
       own[path] = value
     else:
       name = _their_name(path, adapter.head_input)
+      # [in, out] to (out, in)
       named[name] = value.T if value.ndim == 2 else value
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
@@ -235,6 +239,7 @@ def to_tensors(
   if all(map(_at_linears, adapter.methods)):
     values['modules_to_save'] = _modules(named) or None
     return values, tensors | {_STEM + key: leaf for key, leaf in named.items()}
+  # The head alone carries no prefix 'bert.'.
   if any(key.startswith('bert.') for key in named):
     raise errors.UserError(
         'PEFT saves no layer norms with a prompt or a prefix; train with '
@@ -251,6 +256,7 @@ def _entries(
   if len(configs) > 1 and not linear:
     raise errors.UserError('PEFT has no unions of methods')
   first, *others = (config.to_peft(shape) for config in configs)
+  # One config holds the options of all linear layers.
   if any(other != first for other in others):
     raise errors.UserError('PEFT has no such method or union of methods')
   if not linear:
@@ -297,7 +303,7 @@ def _modules(keys: Iterable[str]) -> list[str]:
 def _norms_alone(
     values: dict[str, Any], named: weights.Tensors
 ) -> tuple[dict[str, Any], weights.Tensors]:
-  """Returns (values, tensors) of layer norms, and a head perhaps."""
+  """Returns (values, tensors) of layer norms and an optional head."""
   norms = [key for key in named if 'LayerNorm' in key]
   if not norms or any(key.startswith('bert.') for key in set(named) - {*norms}):
     raise errors.UserError(

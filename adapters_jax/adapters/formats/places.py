@@ -1,4 +1,4 @@
-"""Places of methods' leaves, with the names of Hugging Face's BERT."""
+"""Places of methods' leaves, by the names of Hugging Face's BERT."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 
 
-def shapes(
+def leaf_shapes(
     configs: tuple[base.Method, ...], shape: encoder.BertConfig
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns {path: shape} of the leaves that methods add to an encoder.
@@ -21,6 +21,7 @@ def shapes(
     configs: Methods of an adapter.
     shape: Shape of the base.
   """
+  # Any head: its leaves are dropped below.
   model = heads.Classifier(dataclasses.replace(shape, adapters=configs), 1)
   tree = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
   return {path: leaf for path, leaf in trees.flatten(tree).items()
@@ -35,12 +36,15 @@ def find(
   Args:
     path: Path of the leaf.
     configs: Methods of the adapter.
+
+  Returns:
+    (method, place with the name of its module in Hugging Face's BERT)
   """
-  where = places.parse(path)
+  where = places.parse_name(path)
   config = configs[where.index]
   if where.layer is None:
-    return config, where
+    return config, where  # Embeddings and shared leaves have no such module.
   module = pretrained.their_site(where.site, where.layer)
-  if config.kind == 'sublayer':  # Which is more than its linear layer.
+  if config.kind == 'sublayer':  # The linear layer is only its end.
     module = module.removesuffix('.dense')
   return config, dataclasses.replace(where, module=module)

@@ -25,14 +25,14 @@ _STORAGES = {
 
 
 def read(folder: str, *names: str) -> Tensors:
-  """Returns the tensors of the first of the files that a folder has.
+  """Returns the tensors of the first of several files that exists.
 
   Args:
-    folder: The folder.
-    *names: Files, '.safetensors' or '.bin', the preferred one first.
+    folder: Folder of the file.
+    *names: File names, '.safetensors' or '.bin', the preferred one first.
 
   Raises:
-    options.UserError: none is there, or it is damaged.
+    errors.UserError: the folder has none of them, or a damaged one.
   """
   for name in names:
     path = os.path.join(folder, name)
@@ -48,23 +48,29 @@ def read(folder: str, *names: str) -> Tensors:
 
 
 def write(path: str, tensors: Mapping[str, np.ndarray]) -> None:
-  """Writes a safetensors file that torch's libraries accept."""
+  """Writes a safetensors file that torch's libraries accept.
+
+  Args:
+    path: Path of the file.
+    tensors: {name: array}.
+  """
   safetensors_numpy.save_file(
       {key: np.ascontiguousarray(value) for key, value in tensors.items()},
       path, metadata={'format': 'pt'})
 
 
 def read_zip(path: str) -> Tensors:
-  """Returns the tensors of a file of `torch.save`, executing none of it.
+  """Returns the tensors of a `torch.save` file without executing its pickle.
 
-  The pickle inside may name the types of a plain state dict only; whatever else
-  it asks for is refused before anything is called.
+  The pickle may name the types of a plain state dict. Any other name raises
+  before it is imported or called.
 
   Raises:
-    pickle.UnpicklingError: it holds something other than tensors.
-    zipfile.BadZipFile: it is not of torch 1.6 or later.
+    pickle.UnpicklingError: the file holds other objects than tensors.
+    zipfile.BadZipFile: the file is older than torch 1.6.
   """
   with zipfile.ZipFile(path) as archive:
+    # torch names the folder in the archive after the file.
     index, = (n for n in archive.namelist() if n.endswith('/data.pkl'))
     root = index.removesuffix('data.pkl')
 
@@ -84,7 +90,8 @@ class _Unpickler(pickle.Unpickler):
     self._storage = storage
 
   def find_class(self, module: str, name: str) -> Any:
-    """Returns what stands for one of the few types allowed."""
+    """Returns the stand-in for an allowed type; raises for all others."""
+    # An allowlist: `pickle` would import and call any other name.
     if (module, name) == ('collections', 'OrderedDict'):
       return collections.OrderedDict
     if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
@@ -96,7 +103,8 @@ class _Unpickler(pickle.Unpickler):
     raise pickle.UnpicklingError(f'{module}.{name} is not part of a tensor')
 
   def persistent_load(self, pid: Any) -> np.ndarray:
-    """Returns the numbers of a storage."""
+    """Returns the values of a storage, 1-dimensional."""
+    # torch appends the device and the number of values.
     kind, dtype, key = pid[:3]
     if kind != 'storage':
       raise pickle.UnpicklingError(f'{kind!r} is not a storage')
@@ -106,11 +114,13 @@ class _Unpickler(pickle.Unpickler):
 def _rebuild(storage, offset, shape, stride, *_):
   """Returns the array that torch describes as a view of a storage."""
   size = storage.itemsize
-  strides = tuple(step * size for step in stride)
+  strides = tuple(step * size for step in stride)  # Bytes; torch counts values.
+  # `as_strided` checks no bounds: a damaged file could read any memory.
   extent = offset + 1 + sum(
       (count - 1) * step for count, step in zip(shape, stride, strict=True))
   if 0 not in shape and (min(stride, default=0) < 0 or offset < 0
                          or extent > storage.size):
     raise pickle.UnpicklingError('a tensor reaches outside its storage')
+  # Copied: `frombuffer` arrays are read-only and keep the whole storage.
   return np.lib.stride_tricks.as_strided(
       storage[offset:], shape, strides).copy()

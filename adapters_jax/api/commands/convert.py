@@ -14,6 +14,7 @@ from absl import flags
 
 from adapters_jax import errors
 
+# A copy of `exchange.FORMATS`, which imports JAX.
 FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
 
 
@@ -27,7 +28,7 @@ def convert(
     source: Folder, or .npz file.
     target: Folder, or .npz file.
     form: Format of the target, one of FORMATS.
-    checkpoint: Name or folder of the base.
+    checkpoint: Name or folder of the base that the adapter is for.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
 
@@ -56,6 +57,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   def string(name, default, help_text):
     flags.DEFINE_string(name, default, help_text, flag_values=values)
 
+  # No dataclass as elsewhere: 'from' cannot name a field.
   string('from', '', 'Folder (or .npz file) to read.')
   string('to', '', 'Folder (or .npz file) to write.')
   string('format', 'own', f'One of {", ".join(FORMATS)}.')
@@ -67,7 +69,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def run(values: flags.FlagValues = flags.FLAGS) -> None:
-  """Converts as the flags say; a user's error is one line, exit status 2."""
+  """Converts by the flags; a UserError prints one line, exit status 2."""
   try:
     print('\n'.join(convert(
         values['from'].value, values['to'].value, values['format'].value,

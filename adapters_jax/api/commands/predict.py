@@ -13,11 +13,11 @@ from adapters_jax import errors
 from adapters_jax.api import flags
 from adapters_jax.runs.options import option
 
-_CHUNK = 1024  # Lines of input at a time; bounds the memory.
+_CHUNK = 1024  # Lines of input per call, which bounds the memory.
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class PredictConfig:
   """Settings of a prediction; every field is a flag."""
   adapter: str = option('', "A run's workdir, or a saved adapter's folder.")
   checkpoint: str = option(
@@ -42,7 +42,7 @@ def read_texts(
   for number, line in enumerate(lines, 1):
     texts = tuple(line.rstrip('\r\n').split('\t'))
     if parts == 1:
-      texts = (' '.join(texts),)
+      texts = (' '.join(texts),)  # Tabs in a single text.
     if len(texts) != parts:
       raise errors.UserError(
           f'line {number}: {parts} texts separated by a tab are needed')
@@ -85,7 +85,7 @@ def format_answer(form: str, texts: tuple[str, ...], answer: str) -> str:
   return '\t'.join([answer, *texts])
 
 
-def main(config: Config) -> None:
+def main(config: PredictConfig) -> None:
   """Labels every line of the input."""
   if not config.adapter:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
@@ -103,6 +103,7 @@ def main(config: Config) -> None:
   session.enable_compilation_cache()
   base, adapter = prediction.load(config.adapter, config.checkpoint)
   labels, answers = adapter.classes, adapter.head_input == 'tokens'
+  # The header's columns are those of `format_row` and `format_answer`.
   with file:
     if config.format == 'tsv':
       names = [f'p({label})' for label in labels] or ['score']
@@ -110,6 +111,8 @@ def main(config: Config) -> None:
           [*(['label'] if labels else []), *names])
       print('\t'.join([*names, *adapter.texts]))
     rows = read_texts(file, len(adapter.texts))
+    # Output starts before the input ends, and a fault in a late line comes
+    # late.
     while chunk := list(itertools.islice(rows, _CHUNK)):
       if answers:
         found = prediction.answers(base, adapter, chunk, config.batch_size)
@@ -117,6 +120,7 @@ def main(config: Config) -> None:
                  for texts, answer in zip(chunk, found)]
       else:
         values = prediction.logits(base, adapter, chunk, config.batch_size)
+        # [chunk, outputs]
         values = prediction.probabilities(values) if labels else values
         lines = [format_row(config.format, labels, texts, value)
                  for texts, value in zip(chunk, values)]
@@ -125,5 +129,5 @@ def main(config: Config) -> None:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  flags.define(Config)
-  flags.start(Config, main)
+  flags.define(PredictConfig)
+  flags.start(PredictConfig, main)

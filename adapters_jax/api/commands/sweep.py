@@ -45,7 +45,7 @@ def configs_of(
 
 
 def main(
-    config: config_lib.Config, many: grid.Options, how: engine.Options,
+    config: config_lib.Config, many: grid.Options, how: engine.HowToRun,
     sweep: Sweep, folders: expand.Folders,
 ) -> None:
   """Makes the runs, and prints the tables.
@@ -53,17 +53,19 @@ def main(
   Args:
     config: Settings.
     many: Grid, seeds and pick.
-    how: Execution.
-    sweep: Subject.
+    how: Execution of the runs.
+    sweep: Subject of the sweep.
     folders: Data folders, for text classification.
   """
   name = sweep.experiment
   if name not in EXPERIMENTS:
     raise errors.unknown('`experiment`', name, EXPERIMENTS)
+  # Before the data and JAX are loaded.
   engine.check(how)
   kind = None
   if name == 'squad':
     preset = presets.find(many.preset) if many.preset else {}
+    # Read again with SQuAD's defaults; a preset overrides them.
     config = flags.read(config_lib.Config, {**expand.SQUAD, **preset})
     from adapters_jax.runs.kinds import question_answering  # Imports JAX.
     kind = question_answering.KIND
@@ -74,7 +76,7 @@ def main(
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  classes = (grid.Options, engine.Options, Sweep, expand.Folders)
+  classes = (grid.Options, engine.HowToRun, Sweep, expand.Folders)
   for flag_class in (config_lib.Config, *classes):
     flags.define(flag_class)
   flags.start(config_lib.Config, main, *classes)

@@ -33,7 +33,9 @@ def main(
   if len(configs) > 1:
     print(tables.glue_mean(tables.points(outcome.records)))
   if glue.write_predictions:
+    # Imports JAX.
     from adapters_jax.analysis import glue_submission
+    # The default folder of this experiment's runs.
     root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
     for path in glue_submission.write_best(
         outcome, config, os.path.join(root, 'submission.zip')):

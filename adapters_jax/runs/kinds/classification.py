@@ -30,7 +30,7 @@ def make_score(setup: setup_lib.Setup, batch_size: int) -> kind.Score:
       batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, batch_size,
           setup.schedule.local_rows)
-    logits = steps.predict(
+    logits = steps.example_logits(
         eval_step, setup.base, tuned, batches[split], len(examples))
     predictions = to_predictions(setup.task, logits)
     return metrics.compute(

@@ -90,7 +90,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
         eval_step, setup.base, tuned, batching.eval_batches(
             examples, setup.schedule.buckets, batch_size,
             setup.schedule.local_rows), len(examples))
-    found = squad.answers(logits, setup.windows[split], asked)
+    found = squad.best_answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     return metrics.squad(right, found), np.array(found, object)
 
@@ -103,4 +103,4 @@ def loss_of(setup: SpanSetup) -> compiled.Loss:
   return losses.span_loss
 
 
-KIND = kind.Kind(squad.find, prepare, make_score, loss_of, 'tokens')
+KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens')

@@ -30,7 +30,7 @@ SHAPE = method_cases.SHAPE
 def make(text, norms=False, head_input='pooler', seed=0):
   """Returns an adapter with random leaves and a head."""
   configs = strings.parse(text) if text else ()
-  shapes = places.shapes(configs, SHAPE)
+  shapes = places.leaf_shapes(configs, SHAPE)
   rng = np.random.default_rng(seed)
 
   def draw(shape):
