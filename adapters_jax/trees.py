@@ -40,7 +40,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     {path: leaf}, sorted by the keys of each level.
   """
   flat = {}
-  for key in sorted(tree):  # The order of jax.tree.leaves.
+  for key in sorted(tree):
     path = f'{prefix}/{key}' if prefix else key
     value = tree[key]
     if isinstance(value, Mapping):

@@ -25,6 +25,9 @@ def make_runs(
   Args:
     config: Settings; `task` holds names with commas.
     many: Grid, seeds and pick.
+
+  Returns:
+    Records and failures, in the order of the runs.
   """
   names = [name.strip() for name in config.task.split(',')]
   configs = [dataclasses.replace(config, task=name) for name in names]

@@ -30,7 +30,7 @@ def main(config: Config) -> None:
   """Prepares the datasets at hand, and names those that are missing."""
   if not config.raw:
     raise errors.UserError('--raw: name the folder with CoLA, SST-2, ...')
-  from adapters_jax.data import local_glue  # Slow to import.
+  from adapters_jax.data import raw_glue  # Slow to import.
   from adapters_jax.data import tasks
   data_dir = config.data_dir or tasks.default_data_dir()
 
@@ -38,7 +38,7 @@ def main(config: Config) -> None:
     print(line, file=sys.stderr, flush=True)
 
   with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints at length.
-    done = local_glue.prepare_all(config.raw, data_dir, say)
+    done = raw_glue.prepare_all(config.raw, data_dir, say)
   print(f'{", ".join(done)}: ready in {data_dir}')
   print(f'python -m experiments.glue --task={done[0]} --data_dir={data_dir}')
 

@@ -47,7 +47,7 @@ class Source:
 
 
 def read(root: str, path: str) -> Source:
-  """Parses a Python file.
+  """Returns a parsed Python file.
 
   Args:
     root: Root of the checkout.

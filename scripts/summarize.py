@@ -33,7 +33,7 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Parses numbers with commas.
+  """Returns the numbers of a text with commas.
 
   Args:
     text: Numbers, like '8,64'.
@@ -96,7 +96,7 @@ def table(
 
 
 def put(text: str, new: str) -> str:
-  """Replaces the part of a text between the markers.
+  """Returns a text with its part between the markers replaced.
 
   Args:
     text: Text with both markers.

@@ -246,6 +246,11 @@ def test_ways_to_merge(base, bank):
   flat = [trees.flatten(adapter.tuned)[leaf]
           for adapter in (plain, bank['food'], bank['news'])]
   np.testing.assert_allclose(flat[0], (flat[1] + flat[2]) / 2, atol=1e-7)
+  # TIES averages where both agree, so that equal adapters merge to themselves.
+  twice = aj.merge({'a': bank['food'], 'b': bank['food']}, how='ties',
+                   base=base, density=1)
+  np.testing.assert_allclose(
+      trees.flatten(twice.tuned)[leaf], flat[1], atol=1e-7)
 
 
 def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):

@@ -229,6 +229,5 @@ def summary(
   table.add_section()
   table.add_row('base', '', f'{total:,}', '100.00', '')
   text = io.StringIO()
-  # A fixed width: the text does not depend on the terminal.
   rich.console.Console(file=text, width=100).print(table)
   return text.getvalue()

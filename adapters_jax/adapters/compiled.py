@@ -139,7 +139,6 @@ def encode(
   """
   tokens: list[Any] = [None] * len(rows)
   segments: list[Any] = [None] * len(rows)
-  # By adapter, since the length limits differ.
   for name in dict.fromkeys(names):
     adapter = bank[name]
     chosen = [row for row, other in enumerate(names) if other == name]

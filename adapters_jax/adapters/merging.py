@@ -55,7 +55,6 @@ def fold(
       if any(config.applies(site, layer) for config in adapter.methods):
         changed[kernel], changed[bias] = _adapted(
             flat[kernel], flat[bias], adapter.methods, tuned, layer, site)
-  # A head, which the base lacks, replaces nothing.
   replaced = {path: flat[path] for path in changed if path in flat}
   return (trees.overlay(base, trees.unflatten(changed)),
           trees.unflatten(replaced))
@@ -123,7 +122,7 @@ def ties(weights: Iterable[float], density: float) -> Combine:
     smallest = jnp.sort(jnp.abs(flat), axis=1)[:, -keep, None]  # [n, 1]
     trimmed = jnp.where(jnp.abs(flat) >= smallest, flat, 0)
     elected = jnp.where(jnp.sum(trimmed, axis=0) >= 0, 1, -1)
-    agree = jnp.sign(trimmed) == elected  # False at trimmed numbers.
+    agree = jnp.sign(trimmed) == elected
     total = jnp.sum(jnp.where(agree, weights[:, None] * trimmed, 0), axis=0)
     # Where none agrees, the total is 0: 0 / 1, not 0 / 0.
     merged = total / jnp.maximum(jnp.sum(agree, axis=0), 1)
@@ -178,6 +177,9 @@ def merge(
     combine: Result of `average`, `linear`, `ties` or `dare`.
     base: Pretrained tree.
 
+  Returns:
+    The first adapter with the merged tree.
+
   Raises:
     errors.UserError: an unknown name, or adapters of different methods.
   """
@@ -192,7 +194,11 @@ def _combined(stacked, combine, base):
   # draw.
   for number, (path, leaf) in enumerate(trees.flatten(stacked).items()):
     if trees.role(path) == 'fixed':
-      merged[path] = leaf[0]  # Untrained: the first one's.
+      if not (leaf == leaf[0]).all():
+        raise errors.UserError(
+            f'adapters with different untrained weights ({path}), drawn from '
+            'different seeds, cannot be merged')
+      merged[path] = leaf[0]
     elif trees.role(path) == 'statistics':
       merged[path] = leaf.mean(0)  # A variance that stays positive.
     elif path in start:
@@ -218,6 +224,9 @@ def merge_products(
     combine: Result of `average`, `linear`, `ties` or `dare`.
     base: Pretrained tree.
     rank: Rank of the result.
+
+  Returns:
+    The first adapter with the merged tree, of the new rank.
 
   Raises:
     errors.UserError: an unknown name, an adapter that is not plain LoRA, or a

@@ -118,7 +118,6 @@ def predict(
   """
   rows = _as_rows(texts)
   bank, names = _named(adapter, adapters, len(rows))
-  # All of them, before anything is computed.
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
     compiled.check_texts(bank[name], number, row)
   found: list[Any] = [None] * len(rows)
@@ -185,7 +184,7 @@ def _prediction(adapter: adapter_lib.Adapter, values: np.ndarray) -> Prediction:
   """Returns the prediction of the logits [outputs] of one input."""
   classes = adapter.classes
   if not classes:
-    return Prediction(score=float(values[0]))  # Regression.
+    return Prediction(score=float(values[0]))
   shares = probabilities(values)
   return Prediction(
       classes[int(shares.argmax())],
@@ -236,8 +235,11 @@ def mixed_logits(
   """
   used = list(dict.fromkeys(names))
   examples = compiled.encode(base, bank, names, _as_rows(texts))
-  for name in used:
+  for name in used or bank:
     compiled.check_adapter(base, bank[name])
+  if not used:
+    outputs = next(iter(bank.values())).outputs if bank else 0
+    return np.zeros((0, outputs), np.float32)
   first = bank[used[0]]
   model = compiled.model_of(base, first)
   batches = batching.eval_batches(examples, BUCKETS, batch_size)

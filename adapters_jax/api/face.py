@@ -136,7 +136,7 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
   if not os.path.exists(path):
-    path = exchange.download(path)  # A name on the Hugging Face hub.
+    path = exchange.download(path)
   if exchange.find_format(path) == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
@@ -167,7 +167,8 @@ def merge(
       'dare' (Yu et al., 2024). Layer norms are combined as differences from the
       base.
     base: Pretrained encoder, which all but 'average' need.
-    weights: Weight of each adapter; None for equal ones that sum to 1.
+    weights: Weight of each adapter; None for equal ones, which sum to 1 or, for
+      'ties', which averages itself, are 1 each.
     density: Share of the values that 'ties' and 'dare' keep.
     seed: Seed of the random drops of 'dare'.
     rank: For LoRA, the rank to which the merged products of the factors are
@@ -218,7 +219,10 @@ def _combination(
   """Returns the function that combines leaves, by its name."""
   if how == 'average' and weights is not None:
     raise errors.UserError("`weights`: an average has none; how='linear' does")
-  weights = [1 / count] * count if weights is None else list(weights)
+  if weights is None:
+    # TIES divides by the number of adapters that agree.
+    weights = [1.0 if how == 'ties' else 1 / count] * count
+  weights = list(weights)
   if len(weights) != count:
     raise errors.UserError(
         f'`weights`: there are {len(weights)} for {count} adapters')

@@ -69,7 +69,6 @@ def _parse(argv: Sequence[str]) -> list[str]:
   except flags.Error as error:
     print(f'error: {error}', file=sys.stderr)
     raise SystemExit(2) from error
-  # absl returns other arguments, which no script takes.
   if len(rest) > 1:
     print(f'error: {rest[1]!r} is not a flag; flags begin with --',
           file=sys.stderr)
@@ -129,6 +128,9 @@ def launch(
     many: Grid, seeds and pick around each of them.
     kind: Kind of the tasks; classification when None.
     how: Execution of several runs.
+
+  Returns:
+    Records and failures, in the order of the runs.
   """
   from adapters_jax.runs import console  # Slow imports: after flag errors.
   from adapters_jax.runs.kinds import classification
@@ -165,7 +167,6 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
 
   def run(_):
     try:
-      # Not every script has the flag.
       preset = getattr(flags.FLAGS, 'preset', '')
       main(read(config_class, presets.find(preset) if preset else None),
            *(read(other) for other in more))

@@ -178,7 +178,7 @@ def make_batch(
 class Schedule:
   """The training batches of a run, by step number.
 
-  Any step can be asked for in any order, so a resumed run needs no state of the
+  Batches can be requested in any order, so a resumed run needs no state of the
   data.
 
   Attributes:

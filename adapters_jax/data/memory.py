@@ -101,7 +101,7 @@ def to_task(
   task = tasks.Task(
       name='examples', source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
-      labels=tuple(map(str, classes)),  # Names, for records and adapters.
+      labels=tuple(map(str, classes)),  # Names, for the saved adapter.
       metrics=(('spearman', 'pearson') if regression
                else ('accuracy', 'macro_f1')))
   return task, {name: _split(name, split, task, classes)

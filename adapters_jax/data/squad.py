@@ -67,7 +67,7 @@ def read_json(path: str) -> list[Question]:
 
   Raises:
     errors.UserError: the file cannot be read or has another format, or an
-      answer does not stand at its position.
+      answer is not at its position.
   """
   try:
     with open(path, encoding='utf-8') as file:

@@ -86,5 +86,5 @@ def folder(name: str) -> str:
     try:
       file(name, path, revision)
     except FileNotFoundError:
-      continue  # `tokenization.load` checks that one of them is there.
+      continue  # `tokenization.load` checks that one of them exists.
   return where

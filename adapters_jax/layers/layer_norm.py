@@ -33,7 +33,7 @@ def layer_norm(
 
 def _forward(x, scale, bias, epsilon):
   wide = x.astype(jnp.float32)
-  mean = jnp.mean(wide, -1, keepdims=True)  # [..., 1]
+  mean = jnp.mean(wide, -1, keepdims=True)
   centred = wide - mean  # E[x**2] - mean**2 would cancel for large means.
   rate = jax.lax.rsqrt(
       jnp.mean(centred * centred, -1, keepdims=True) + epsilon)

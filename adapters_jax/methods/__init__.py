@@ -17,9 +17,8 @@ from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
 from adapters_jax.methods import vera
 
-# {name in `strings.parse`: methods}. Names and defaults are AdapterHub's, but
-# 'bottleneck' (the paper's adapter), 'rslora', 'adapter_plus' and 'ia3_inputs'
-# have no name there.
+# {name in `strings.parse`: methods}. Names and defaults are AdapterHub's except
+# for 'bottleneck' (the paper's), 'rslora', 'adapter_plus' and 'ia3_inputs'.
 CONFIGS = {
     'bottleneck': (bottleneck.Bottleneck(),),
     'seq_bn': (bottleneck.SEQ_BN,),

@@ -173,6 +173,9 @@ class Gate(nn.Module):
   UniPELT's gate (Mao et al., 2022, section 3.2): the mean over positions of a
   sigmoid. AdapterHub averages over padding too, so that its result depends on
   the batch; this gate averages over tokens.
+
+  Attributes:
+    outputs: Number of gates of each example.
   """
   outputs: int = 1
 
@@ -189,7 +192,7 @@ class Gate(nn.Module):
     """
     gates = nn.sigmoid(nn.Dense(
         self.outputs, dtype=x.dtype, name='gate',
-        kernel_init=nn.initializers.normal(0.02))(x))  # [..., outputs]
+        kernel_init=nn.initializers.normal(0.02))(x))
     weights = mask[:, :, None].astype(x.dtype)
     # At least 1, so that an example of padding alone does not divide by zero.
     tokens = jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1)

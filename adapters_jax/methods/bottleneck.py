@@ -1,7 +1,7 @@
 """Bottleneck adapters (Houlsby et al., 2019, section 2.1) and their variants.
 
-The variants differ in where they read, and in where the residual sum and the
-layer norm go (Pfeiffer et al., 2021; He et al., 2022; Steitz and Roth, 2024).
+The variants differ in their input and in the places of the residual sum and the
+layer norm (Pfeiffer et al., 2021; He et al., 2022; Steitz and Roth, 2024).
 """
 
 from collections.abc import Callable, Mapping
@@ -27,8 +27,8 @@ SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
 NORMS = ('', 'layer', 'batch')
 
-_NORM_EPSILON = 1e-5  # For norms inside an adapter.
-# AdapterHub's entries for a bottleneck that is no Compacter.
+_NORM_EPSILON = 1e-5  # For norms inside an adapter: torch's, as in AdapterHub.
+# AdapterHub's entries for a bottleneck that is not a Compacter.
 _NO_PHM = {
     'phm_layer': False, 'phm_dim': 4, 'phm_rank': 1, 'factorized_phm_W': True,
     'shared_W_phm': False, 'shared_phm_rule': True,
@@ -50,37 +50,37 @@ class Bottleneck(base.Method):
   Attributes:
     size: Width of the bottleneck, m in the paper; None for dim /
       reduction_factor.
-    init_scale: Standard deviation of the 'houlsby' initialisation; the paper's
-      sigma.
+    init_scale: Standard deviation of the 'houlsby' initialisation, sigma in the
+      paper.
     activation: A name in layers.activations.
     sites: Sublayers to adapt, from SITES.
     layers: Layers with the method, None for all.
     leave_out: Layers without the method.
-    reduction_factor: dim / size, or ((layer, factor), ...) with the layer a
-      string, 'default' for the others.
-    init: 'houlsby', a truncated normal cut at two deviations for both kernels;
+    reduction_factor: dim / size, or ((layer, factor), ...) with layers as
+      strings and 'default' for all others.
+    init: 'houlsby', a normal truncated at two deviations for both kernels;
       'bert', normal with 0.02; 'mam_adapter', uniform down, zero up.
-    is_parallel: Whether x is read instead of h.
+    is_parallel: Whether to read x instead of h.
     scaling: A number, 'learned' (one) or 'channel' (one per feature).
-    original_ln_before: Whether LN(h + x) is read instead of h.
-    original_ln_after: Whether the layer norm is applied at the end.
-    residual_before_ln: Whether r is h before LN (true), LN(h + x) (false) or
+    original_ln_before: Whether to read LN(h + x) instead of h.
+    original_ln_after: Whether to apply LN at the end.
+    residual_before_ln: Choice of r: h before LN (true), LN(h + x) (false) or
       h + x ('post_add').
-    adapter_residual_before_ln: Whether r is added before the norm of ln_after.
+    adapter_residual_before_ln: Whether to add r before the norm of ln_after.
     ln_before: Whether a new layer norm precedes `down`.
     ln_after: Whether a new layer norm follows `up`.
-    use_gating: Whether each example weighs u with a learned gate.
+    use_gating: Whether a learned gate weighs u for each example.
     dropout: Dropout rate of u.
     stochastic_depth: Rate at which examples skip u in training.
-    depth: Number of layers of `size` units, each activated: `down` is the
-      first, each further one reads its predecessor and starts as small.
+    depth: Number of layers of `size` units, each activated. `down` is the
+      first; each further layer reads its predecessor and starts equally small.
     inner_norm: Normalisation of each such layer before its activation, from
       NORMS: none, over the units of one position ('layer'), or of each unit
       over a batch ('batch').
-    multiplicative: Whether u, of a parallel adapter, weighs h: out = h + u * h.
+    multiplicative: Whether u of a parallel adapter weighs h: out = h + u * h.
 
-  The last three are variants of the paper's section 3.6, which does not say
-  where in the adapter they belong; the places are our choice.
+  The last three are variants of the paper's section 3.6, which leaves their
+  places in the adapter open; the places are our choice.
   """
   size: int | None = 64
   init_scale: float = 1e-2
@@ -120,6 +120,7 @@ class Bottleneck(base.Method):
       'reduction_factor')
   adapterhub_switches = {
       'mh_adapter': ('attention_output',), 'output_adapter': ('ffn_output',)}
+  # AdapterHub has no absolute size; its switches fill in the sites.
   adapterhub_start = {'size': None, 'sites': (), 'init': 'bert'}
   adapterhub_stem = '{module}.adapters.{name}'
   adapterhub_names = (
@@ -159,6 +160,7 @@ class Bottleneck(base.Method):
 
   @property
   def needs_all_rows(self) -> bool:
+    # The gate and the batch's statistics are means over all tokens.
     return self.use_gating or self.needs_whole_batch
 
   @property
@@ -166,15 +168,15 @@ class Bottleneck(base.Method):
     return self.inner_norm == 'batch'
 
   def with_fields(self, **fields: Any) -> 'Bottleneck':
-    """Returns the config with some fields changed; a new factor sets size."""
+    """Returns the config with some fields changed; a new factor resets size."""
     if 'reduction_factor' in fields:
-      fields = {'size': None, **fields}
+      fields = {'size': None, **fields}  # A size among the fields wins.
     return dataclasses.replace(self, **fields)
 
   def changes(self, start: base.Method) -> dict[str, Any]:
     """Returns the arguments of `start.with_fields` that give this config."""
     changed = super().changes(start)
-    if 'reduction_factor' in changed:  # Which alone would reset the size.
+    if 'reduction_factor' in changed:  # By itself it would reset the size.
       changed.setdefault('size', self.size)
     return changed
 
@@ -184,6 +186,9 @@ class Bottleneck(base.Method):
     Args:
       dim: Width of the hidden states.
       layer: Index of the layer.
+
+    Raises:
+      errors.UserError: no factor for the layer.
     """
     if self.size is not None:
       return self.size
@@ -196,7 +201,12 @@ class Bottleneck(base.Method):
     return max(1, int(dim // factor))
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Index of the layer, which may determine the width.
+    """
     return BottleneckAdapter(self, layer, name=name)
 
   def project(
@@ -233,7 +243,15 @@ class Bottleneck(base.Method):
   def from_adapterhub(
       cls, values: Mapping[str, Any], version: str
   ) -> 'Bottleneck':
-    """Returns the method of a config of AdapterHub."""
+    """Returns the method of a config of AdapterHub.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+
+    Raises:
+      errors.UserError: an entry is missing or has an unsupported value.
+    """
     for name in ('reduction_factor', *cls.adapterhub_switches, 'non_linearity'):
       values_lib.needed(values, name)
     return dataclasses.replace(
@@ -250,22 +268,28 @@ class Bottleneck(base.Method):
           'has no such bottleneck')
     factor = self.reduction_factor
     if self.size is not None:
-      # The library rounds dim / factor down; half a unit keeps clear of that.
+      # AdapterHub rounds dim / factor down; half a unit absorbs float rounding.
       factor = (shape.dim // self.size if shape.dim % self.size == 0
                 else shape.dim / (self.size + 0.5))
     elif isinstance(factor, tuple):
       factor = dict(factor)
     scaling = (self.scaling if isinstance(self.scaling, str)
-               else float(self.scaling))  # The library refuses an int.
+               else float(self.scaling))  # AdapterHub refuses an int.
     return {
         **super().to_adapterhub(shape), **_NO_PHM, 'reduction_factor': factor,
         'scaling': scaling, 'init_weights': self.init, 'cross_adapter': False,
         'inv_adapter': None, 'inv_adapter_reduction_factor': None}
 
   def adapterhub_key(self, where: places.Place, name: str) -> str:
-    """Returns the name of a leaf's tensor."""
+    """Returns the name of a leaf's tensor.
+
+    Args:
+      where: Place of the leaf, with its module.
+      name: Name of the adapter in the file.
+    """
     key = super().adapterhub_key(where, name)
-    if self.ln_before:  # Its norm is the first of the same list.
+    # The norm of `ln_before` is module 0 of the same torch Sequential.
+    if self.ln_before:
       key = key.replace('.adapter_down.0.', '.adapter_down.1.')
     return key
 
@@ -276,8 +300,15 @@ class Bottleneck(base.Method):
   def to_adapterhub_tensors(
       self, where: places.Place, key: str, value: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """Returns the tensors of a leaf; the library stores `ln_before` twice."""
+    """Returns the tensors of a leaf.
+
+    Args:
+      where: Place of the leaf.
+      key: Name of its tensor.
+      value: The leaf.
+    """
     tensors = super().to_adapterhub_tensors(where, key, value)
+    # AdapterHub registers the norm of `ln_before` under two names.
     return {copy: tensor for key, tensor in tensors.items() for copy in (
         key, key.replace('adapter_norm_before', 'adapter_down.0'))}
 
@@ -302,8 +333,8 @@ class BottleneckAdapter(nn.Module):
 
     Args:
       update: [batch, length, dim] Output of the sublayer before the residual
-        sum and the norm; h above.
-      residual: [batch, length, dim] Input of the sublayer; x above.
+        sum and the norm; h in `Bottleneck`.
+      residual: [batch, length, dim] Input of the sublayer; x in `Bottleneck`.
       norm: The sublayer's own layer norm.
       mask: [batch, length] bool, False at padding.
       shared: Arrays of `make_shared`, None without any.
@@ -321,12 +352,12 @@ class BottleneckAdapter(nn.Module):
       hidden = self._norm('norm_before', hidden.dtype)(hidden)
     dim = inputs.shape[-1]
     for index in range(config.depth):
-      suffix = f'_{index}' if index else ''
-      hidden = config.project(
+      suffix = f'_{index}' if index else ''  # At depth 1: 'down', as in files.
+      hidden = config.project(  # [batch, length, size]
           hidden, config.width(dim, self.layer), f'down{suffix}', shared)
       hidden = self._inner_norm(hidden, f'inner_norm{suffix}', mask, train)
       hidden = activations.ACTIVATIONS[config.activation](hidden)
-    out = config.project(hidden, dim, 'up', shared)
+    out = config.project(hidden, dim, 'up', shared)  # [batch, length, dim]
     out = self._scale(out, train)
     if config.use_gating:
       out = out * base.Gate(name='gating')(inputs, mask)
@@ -335,6 +366,7 @@ class BottleneckAdapter(nn.Module):
     if not config.ln_after:
       return skip + out
     close = self._norm('norm_after', out.dtype)
+    # AdapterHub's parallel adapters ignore the field.
     if config.adapter_residual_before_ln and not config.is_parallel:
       return close(skip + out)
     return skip + close(out)
@@ -347,7 +379,7 @@ class BottleneckAdapter(nn.Module):
       update = update + residual
       if config.residual_before_ln == 'post_add':
         skip = update
-      update = norm(update)
+      update = norm(update)  # Also in `Sites.sublayer`, with the same leaves.
     if config.residual_before_ln is False:
       skip = update
     return update, skip
@@ -361,7 +393,9 @@ class BottleneckAdapter(nn.Module):
           'scaling', nn.initializers.ones, shape).astype(out.dtype)
     elif config.scaling != 1:
       out = out * config.scaling
+    # AdapterHub's parallel adapters ignore the field.
     if config.stochastic_depth and not config.is_parallel:
+      # One bit per example: dropout of whole updates.
       rows = jnp.ones((out.shape[0], 1, 1), out.dtype)
       out = out * dropout.Dropout(config.stochastic_depth)(rows, train=train)
     return dropout.Dropout(config.dropout)(out, train=train)
@@ -389,6 +423,7 @@ DOUBLE_SEQ_BN = Bottleneck(
 PAR_BN = Bottleneck(
     size=None, reduction_factor=2, activation='relu', init='mam_adapter',
     sites=('ffn_output',), is_parallel=True, scaling=4.0)
+# Steitz and Roth (2024), Adapter+.
 ADAPTER_PLUS = Bottleneck(
     size=None, reduction_factor=96, activation='gelu', init='houlsby',
     sites=('ffn_output',), original_ln_before=True, original_ln_after=False,

@@ -154,7 +154,6 @@ class Codec:
       name: Name of the adapter in the file.
     """
     leaf = where.leaf
-    # In order: the method's patterns still see the '/' between parts.
     for pattern, replacement in (*self.adapterhub_names, *_NAMES):
       leaf = re.sub(pattern, replacement, leaf)
     stem = (self.adapterhub_shared if where.site == 'shared'

@@ -25,7 +25,6 @@ _INITS = {
         1, 'fan_avg', 'normal', batch_axis=0),
     'normal': nn.initializers.normal(0.01),
 }
-# Fields with AdapterHub's names.
 _PHM = (
     'phm_dim', 'phm_rank', 'factorized_phm_W', 'shared_W_phm',
     'shared_phm_rule', 'factorized_phm_rule', 'phm_c_init', 'phm_init_range',
@@ -67,7 +66,6 @@ class Compacter(bottleneck.Bottleneck):
 
   adapterhub_fixed = {
       **bottleneck.Bottleneck.adapterhub_fixed,
-      # The entry that distinguishes a Compacter from a bottleneck in files.
       'phm_layer': (True, 'a bottleneck without such layers is no compacter')}
   adapterhub_fields = (*bottleneck.Bottleneck.adapterhub_fields, *_PHM)
   adapterhub_names = (

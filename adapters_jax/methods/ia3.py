@@ -73,7 +73,7 @@ class IA3(linear.LinearMethod):
   @classmethod
   def peft_options(cls, values: Mapping[str, Any]) -> 'IA3':
     """Returns the method of PEFT's options."""
-    del values  # PEFT's IA3 has no options but its modules.
+    del values
     return cls()
 
   @classmethod
@@ -116,7 +116,6 @@ class IA3(linear.LinearMethod):
       shared: Unused.
     """
     del start, shared
-    # Without a gate: `folds` is false for gated methods.
     scale = self.alpha * own['scale']
     return kernel * scale, bias * scale
 
@@ -220,7 +219,7 @@ class ScaleOutput(nn.Module):
     """
     del weights, shared, train
     scale = self.param('scale', nn.initializers.ones, y.shape[-1:])
-    if self.config.use_gating:  # The gate replaces alpha.
+    if self.config.use_gating:
       gate = base.Gate(name='gating')(x, mask)
       return y * scale.astype(y.dtype) * gate
     return y * (self.config.alpha * scale).astype(y.dtype)

@@ -13,7 +13,6 @@ from typing import ClassVar
 from adapters_jax import errors
 from adapters_jax.methods import base
 
-# {entry of AdapterHub's 'attn_matrices': site}
 MATRICES = {'q': 'query', 'k': 'key', 'v': 'value'}
 
 
@@ -95,7 +94,7 @@ class LinearMethod(base.Method):
       sites: {(layer, site): {end of a name: tensor}} of the linear layers.
       layers: Number of the model's layers.
     """
-    start, places = cls.peft_options(values), {}  # {layers: sites}
+    start, places = cls.peft_options(values), {}
     for site in base.LINEARS:
       chosen = tuple(n for n in range(layers) if (n, site) in sites
                      and cls.in_peft(site, sites))

@@ -89,7 +89,7 @@ class LoRA(linear.LinearMethod):
 
   def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns {field: value} from {word: value}."""
-    if 'use_dora' in values:  # A bool there, the name of a variant here.
+    if 'use_dora' in values:  # A bool, whereas `dora` names a variant.
       base.demand_choice('use_dora', values['use_dora'], (True, False))
       values = {**values, 'use_dora': 'adapters' if values['use_dora'] else ''}
     return super().from_words(values)
@@ -112,7 +112,7 @@ class LoRA(linear.LinearMethod):
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         dora='adapters' if values.get('use_dora') else '',
-        # 'ia3' and other values concern the start of training only.
+        # Other values, such as 'ia3', have no effect on a trained adapter.
         init='bert' if values.get('init_weights') == 'bert' else 'lora')
 
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class LoRA(linear.LinearMethod):
     updated = kernel + self.scale * (own['a'] @ own['b'])
     if not self.dora:
       return updated, bias
-    ratio = own['magnitude'] / updated_norm(  # [out]
+    ratio = own['magnitude'] / updated_norm(
         self, start[0], own['a'], own['b'])
     kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
@@ -251,7 +251,6 @@ class LoRAUpdate(nn.Module):
     a = self.param('a', a_init, (x.shape[-1], config.r))
     b = self.param('b', b_init, (config.r, y.shape[-1]))
     dropped = dropout.Dropout(config.dropout)(x, train=train)
-    # Two thin products; a @ b would be as large as the kernel.
     delta = (dropped @ a.astype(x.dtype)) @ b.astype(x.dtype)
     if config.use_gating:
       delta = delta * base.Gate(name='gating')(x, mask)

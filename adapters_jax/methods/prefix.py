@@ -18,19 +18,19 @@ from adapters_jax.methods import values as values_lib
 
 @dataclasses.dataclass(frozen=True)
 class PrefixTuning(base.Method):
-  """Keys and values of learned positions, which every token attends to.
+  """Learned keys and values to which every token attends.
 
   Attributes:
     prefix_length: Number of learned positions.
     bottleneck_size: Width of the network that computes keys and values.
-    activation: Activation of that network, a name in layers.activations.
+    activation: Activation of the network, a name in layers.activations.
     flat: Whether keys and values are parameters, without a network.
     leave_out: Layers without a prefix.
     dropout: Dropout rate of keys and values.
-    use_gating: Whether each example weighs them with a learned gate.
-    shared_gating: Whether keys and values have one gate.
+    use_gating: Whether a learned gate weighs them for each example.
+    shared_gating: Whether keys and values share one gate.
     shift_positions: Whether the text's positions begin after the prefix, as in
-      PEFT; in AdapterHub they begin at zero.
+      PEFT, instead of at zero, as in AdapterHub.
   """
   prefix_length: int = 30
   bottleneck_size: int = 512
@@ -81,7 +81,12 @@ class PrefixTuning(base.Method):
     return self.position_shift
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one site."""
+    """Returns the module of one site.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Index of the layer, which selects its part of the pool.
+    """
     return Prepend(self, layer, name=name)
 
   def make_shared(self, name: str) -> nn.Module:
@@ -94,15 +99,22 @@ class PrefixTuning(base.Method):
             'cross_prefix': True}
 
   def adapterhub_copies(self, key: str) -> bool:
-    """Returns whether a tensor is the copy that each layer has of the pool."""
+    """Returns whether a tensor is one of the layers' copies of the pool."""
     return '.prefix_tuning.pool.' in key
 
   @classmethod
   def from_peft(
       cls, values: Mapping[str, Any], sites: Any, layers: int
   ) -> list['PrefixTuning']:
-    """Returns the method of PEFT's config, which stores the result alone."""
+    """Returns the method of PEFT's config.
+
+    Args:
+      values: Config as JSON has it.
+      sites: Unused.
+      layers: Unused.
+    """
     del sites, layers
+    # Flat in any case: PEFT stores the output of a network, not its weights.
     return [cls(values_lib.needed(values, 'num_virtual_tokens'), flat=True,
                 shift_positions=True)]
 
@@ -110,14 +122,14 @@ class PrefixTuning(base.Method):
     """Returns PEFT's options."""
     if (not self.flat or not self.shift_positions or self.use_gating
         or self.leave_out):
-      return super().to_peft(shape)  # Which raises the error.
+      return super().to_peft(shape)  # Raises UserError.
     return {**codec.prompt_entries(shape), 'peft_type': 'PREFIX_TUNING',
             'num_virtual_tokens': self.prefix_length,
             'prefix_projection': False, 'encoder_hidden_size': shape.dim}
 
 
 class Pool(nn.Module):
-  """The keys and values of all layers."""
+  """Keys and values of all layers."""
   config: PrefixTuning
 
   @nn.compact
@@ -138,7 +150,7 @@ class Pool(nn.Module):
     if config.flat:
       flat = self.param('prefix', nn.initializers.normal(1.0), (length, width))
     else:
-      # Torch's initial values, those of the published results.
+      # torch's initial values, as in the published results.
       embedding = self.param(
           'embedding', nn.initializers.normal(1.0), (length, dim))
       hidden = nn.Dense(
@@ -152,7 +164,7 @@ class Pool(nn.Module):
 
 
 class Prepend(nn.Module):
-  """Puts a layer's prefix before its keys and values."""
+  """Insertion of a layer's prefix before its keys and values."""
   config: PrefixTuning
   layer: int
 
@@ -172,20 +184,22 @@ class Prepend(nn.Module):
       train: Unused: the pool applies dropout.
 
     Returns:
-      key and value with prefix_length + positions instead of positions.
+      (key, value), with prefix_length + positions instead of positions.
     """
     del train
     config = self.config
-    # The pool has rows for the layers with a prefix only.
+    # The pool has rows only for layers with a prefix: skip those below.
     row = self.layer - len(config.absent(self.layer))
     both = shared[row].astype(key.dtype)  # [2, prefix_length, dim]
     batch, _, heads, head_dim = key.shape
     both = both.reshape(2, 1, config.prefix_length, heads, head_dim)
+    # [2, batch, prefix_length, heads, head_dim]
     both = jnp.broadcast_to(both, (2, batch, *both.shape[2:]))
     if config.use_gating:
       outputs = 1 if config.shared_gating else 2
       gates = base.Gate(outputs, name='gating')(x, mask)
       gates = gates[:, :, None, :, None]  # [batch, 1, 1, outputs, 1]
+      # Index -1 is 0 for a shared gate.
       both = jnp.stack(
           [both[0] * gates[:, :, :, 0], both[1] * gates[:, :, :, -1]])
     return (jnp.concatenate([both[0], key], axis=1),

@@ -68,7 +68,6 @@ class PromptTuning(base.Method):
     base.demand_choice('combine', self.combine, COMBINE)
     base.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
     base.demand_choice('prompt_init', self.prompt_init, INITS)
-    # Each without the other would be ignored silently.
     if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
       raise errors.UserError(
           "`prompt_init`: give both prompt_init=from_string and "
@@ -184,7 +183,6 @@ class Insert(nn.Module):
           key, shape, minval=-config.scale, maxval=config.scale)
 
     prompt = self.param('prompt', init, (length, x.shape[-1]))
-    # [batch, prompt_length, dim]
     prompt = jnp.broadcast_to(prompt.astype(x.dtype), (batch, *prompt.shape))
     first = config.first
     x = jnp.concatenate([x[:, :first], prompt, x[:, first:]], axis=1)

@@ -1,4 +1,4 @@
-"""ReFT: edits of hidden states in a low-rank subspace (Wu et al., 2024)."""
+"""ReFT: low-rank edits of hidden states (Wu et al., 2024)."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -22,18 +22,18 @@ from adapters_jax.methods import values as values_lib
 class ReFT(base.Method):
   """z + (activation(W z + b) - R z) R at a text's first and last tokens.
 
-  R [r, dim] has orthonormal rows for LoReft: its parameter is orthonormalised
-  in each forward pass, so that weight decay and rounding cannot harm it. (In
-  AdapterHub one step of AdamW makes it zero.)
+  R [r, dim] has orthonormal rows for LoReft: each forward pass orthonormalises
+  its parameter, so that weight decay and rounding cannot harm it. (In
+  AdapterHub, one step of AdamW sets it to zero.)
 
   Attributes:
     r: Rank.
     prefix_positions: Number of first tokens to edit.
-    suffix_positions: Number of last tokens to edit; they win where both meet.
+    suffix_positions: Number of last tokens to edit; they win on overlap.
     layers: Layers with the method, None for all.
     leave_out: Layers without the method.
     orthogonality: Whether the rows of R are orthonormal.
-    subtract_projection: Whether R z is subtracted; not in DiReft.
+    subtract_projection: Whether to subtract R z; false for DiReft.
     tied_weights: Whether first and last tokens share one edit.
     dropout: Dropout rate of the edited states.
     activation: A name in layers.activations.
@@ -73,15 +73,26 @@ class ReFT(base.Method):
     base.demand_rate('dropout', self.dropout)
 
   def make(self, name: str, layer: int) -> nn.Module:
-    """Returns the module of one layer."""
+    """Returns the module of one layer.
+
+    Args:
+      name: Name of the module in the parameter tree.
+      layer: Unused.
+    """
     del layer
     return Edits(self, name=name)
 
   @classmethod
   def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'ReFT':
-    """Returns the method of a config of AdapterHub."""
+    """Returns the method of a config of AdapterHub.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+    """
     layers = values.get('layers', 'all')
-    # Its own files do not tell a DiReft from a NoReft: the entry is ours.
+    # AdapterHub's files do not distinguish DiReft from NoReft; the entry
+    # 'subtract_projection' is our addition.
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         layers=None if layers == 'all' else values_lib.converted(
@@ -91,7 +102,7 @@ class ReFT(base.Method):
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
     """Returns the config of AdapterHub."""
     values = super().to_adapterhub(shape)
-    left = values.pop('leave_out')
+    left = values.pop('leave_out')  # Includes the layers outside `layers`.
     if self.activation == 'identity':
       values['non_linearity'] = None
     return {
@@ -101,13 +112,19 @@ class ReFT(base.Method):
                    else 'all')}
 
   def adapterhub_copies(self, key: str) -> bool:
-    """Returns whether a tensor is of the edit that no last tokens use."""
+    """Returns whether a tensor belongs to an unused edit of last tokens."""
     return '.units.1.' in key and not self.suffix_positions
 
   def to_adapterhub_tensors(
       self, where: places.Place, key: str, value: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """Returns the tensors of a leaf: two for an orthonormal projection."""
+    """Returns the tensors of a leaf: two for an orthonormal projection.
+
+    Args:
+      where: Place of the leaf.
+      key: Name of its tensor.
+      value: The leaf.
+    """
     if where.name == 'projection' and self.orthogonality:
       return dict(zip(_keys(key), parametrized(value), strict=True))
     return super().to_adapterhub_tensors(where, key, value)
@@ -116,10 +133,17 @@ class ReFT(base.Method):
       self, where: places.Place, key: str, shape: tuple[int, ...],
       read: Callable[[str], np.ndarray],
   ) -> np.ndarray:
-    """Returns a leaf from its tensors."""
+    """Returns a leaf from its tensors.
+
+    Args:
+      where: Place of the leaf.
+      key: Name of its tensor.
+      shape: Shape of the leaf.
+      read: (name) -> tensor, or KeyError.
+    """
     try:
       return super().from_adapterhub_tensors(where, key, shape, read)
-    except KeyError:
+    except KeyError:  # An orthonormal projection has no tensor of its own.
       original, start = map(read, _keys(key))
       return projection_of(original, start, key)
 
@@ -131,7 +155,7 @@ class ReFT(base.Method):
 
 
 class Edit(nn.Module):
-  """The edit of every position alike."""
+  """An edit, applied to every position."""
   config: ReFT
 
   @nn.compact
@@ -154,7 +178,7 @@ class Edit(nn.Module):
             else base.uniform_fan_in)
     projection = self.param('projection', init, (dim, config.r))
     if config.orthogonality:
-      projection = orthonormal(projection)
+      projection = orthonormal(projection)  # float32, also in bfloat16 runs.
     projection = projection.astype(z.dtype)
     if config.subtract_projection:
       source = source - z @ projection
@@ -173,7 +197,7 @@ class Edits(nn.Module):
     """Edits the output of a layer.
 
     Args:
-      z: [batch, rows, dim] The first rows of the output.
+      z: [batch, rows, dim] First rows of the output.
       mask: [batch, length] bool, False at padding; tokens are contiguous.
       train: Whether to apply dropout.
 
@@ -182,10 +206,12 @@ class Edits(nn.Module):
     """
     config = self.config
     positions = jnp.arange(z.shape[1])[None]  # [1, rows]
+    # The first True: padding may precede a text.
     start = jnp.argmax(mask, axis=1)[:, None]  # [batch, 1]
     end = start + jnp.sum(mask, axis=1, keepdims=True)
     first = (positions >= start) & (positions < start + config.prefix_positions)
     last = (positions >= end - config.suffix_positions) & (positions < end)
+    # All rows are edited, then selected: positions differ between examples.
     edit = Edit(config, name='prefix')(z, train=train)
     out = jnp.where(first[:, :, None], edit, z)
     if not config.suffix_positions:
@@ -196,11 +222,11 @@ class Edits(nn.Module):
 
 
 def orthonormal(matrix: jax.Array) -> jax.Array:
-  """Returns orthonormal columns with the span of matrix [dim, r].
+  """Returns orthonormal columns with the span of a matrix [dim, r].
 
-  Orthonormal columns stay as they are.
+  Orthonormal columns remain unchanged.
   """
-  # The signs make the decomposition unique: diagonal of r >= 0.
+  # Signs such that r has a diagonal >= 0 make the decomposition unique.
   q, r = jnp.linalg.qr(matrix.astype(jnp.float32))
   return q * jnp.where(jnp.diagonal(r) < 0, -1.0, 1.0)
 
@@ -216,12 +242,12 @@ def projection_of(
 ) -> np.ndarray:
   """Returns the projection of torch's orthogonal parametrization.
 
-  Torch keeps the Householder vectors of a product of reflections (below a
-  diagonal of signs), and a base that is multiplied by the product.
+  Torch stores the Householder vectors of a product of reflections, below a
+  diagonal of signs, and a base that multiplies the product.
 
   Args:
     original: [r, dim] Householder vectors.
-    start: [dim, dim] The base.
+    start: [dim, dim] Base.
     key: Name of the tensor, for the message.
 
   Returns:
@@ -236,9 +262,9 @@ def projection_of(
   for column in range(vectors.shape[1]):
     reflector = lower[:, column].copy()
     factor = 2 / (1 + reflector @ reflector)
-    reflector[column] = 1
+    reflector[column] = 1  # Implicit, since the diagonal holds the signs.
     product -= factor * np.outer(product @ reflector, reflector)
-  signs = np.diagonal(vectors).astype(int)  # As torch does: 0.999 becomes 0.
+  signs = np.diagonal(vectors).astype(int)  # As in torch: 0.999 becomes 0.
   if not signs.all():
     raise errors.UserError(
         f'{key}: weight decay has made the projection zero, as it does in the '
@@ -250,8 +276,8 @@ def projection_of(
 def parametrized(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Returns torch's parametrization of the span of a projection [dim, r].
 
-  The reflections are those of the coordinate axes and the signs undo them, so
-  that the base alone determines the projection.
+  The reflections are those of the coordinate axes, and the signs undo them: the
+  base alone determines the projection.
 
   Returns:
     (Householder vectors [r, dim], base [dim, dim])
@@ -259,6 +285,7 @@ def parametrized(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   dim, rank = projection.shape
   q, r = np.linalg.qr(projection.astype(np.float64))
   q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+  # Completes q to a whole basis [dim, dim].
   start, found = np.linalg.qr(np.concatenate([q, np.eye(dim)], axis=1))
   start = start * np.where(np.diagonal(found) < 0, -1.0, 1.0)
   return -np.eye(rank, dim, dtype=np.float32), start.astype(np.float32)

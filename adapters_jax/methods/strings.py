@@ -106,7 +106,7 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
   values = {}
   for part in _split(text, ','):
     if not part.strip():
-      continue  # Empty brackets or a trailing comma.
+      continue
     field, equals, value = (s.strip() for s in part.partition('='))
     if not equals or not field.isidentifier():
       raise errors.UserError(
@@ -117,7 +117,7 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
     try:
       values[field] = ast.literal_eval(_BOOLEANS.get(value, value))
     except (ValueError, SyntaxError):
-      values[field] = value  # A bare word, such as activation=relu.
+      values[field] = value
   return values
 
 
@@ -170,5 +170,4 @@ def _changed(
   fields = {
       field: convert(value, hints[field], f'`{field}={value!r}`')
       for field, value in config.from_words(values).items()}
-  # The same object without changes: `with_fields` may reset other fields.
   return config.with_fields(**fields) if fields else config

@@ -36,7 +36,7 @@ def activation(word: Any, version: str = 'adapters') -> str:
   word = word.lower() if isinstance(word, str) else word
   if word not in table:
     raise errors.unknown(
-        '`non_linearity`', str(word), filter(None, table))  # None is no word.
+        '`non_linearity`', str(word), filter(None, table))
   return table[word]
 
 
@@ -151,6 +151,5 @@ def switched(
     # Turning on a switch of several sites keeps an explicit choice among them.
     elif not chosen & set(switches[word]):
       chosen |= set(switches[word])
-  # In one order, so that configs with the same sites are equal.
   fields['sites'] = tuple(site for site in places.LINEARS if site in chosen)
   return fields

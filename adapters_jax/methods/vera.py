@@ -54,7 +54,6 @@ class VeRA(linear.LinearMethod):
   adapterhub_names = (
       (r'^d$', 'vera_D'), (r'^b$', 'vera_B'), (r'^fixed_a$', 'lora_A'),
       (r'^fixed_b$', 'lora_B'))
-  # torch's order of axes: (out, in).
   adapterhub_layouts = dict.fromkeys(
       ('d', 'b', 'fixed_a', 'fixed_b'), 'transposed')
   peft_types = ('VERA',)
@@ -91,7 +90,15 @@ class VeRA(linear.LinearMethod):
 
   @classmethod
   def from_adapterhub(cls, values: Mapping[str, Any], version: str) -> 'VeRA':
-    """Returns the method of a config of AdapterHub, whose VeRA is dense."""
+    """Returns the method of a config of AdapterHub, whose VeRA is dense.
+
+    Args:
+      values: Config as JSON has it.
+      version: Version of the library that wrote it, '' if unknown.
+
+    Raises:
+      errors.UserError: a VeRA combined with DoRA.
+    """
     if values.get('use_dora'):
       raise errors.UserError('`use_dora`: not together with vera_d')
     return dataclasses.replace(
@@ -134,7 +141,7 @@ class VeRA(linear.LinearMethod):
     Raises:
       errors.UserError: no projections, or different sites in different layers.
     """
-    # PEFT draws unsaved projections anew, with torch's generator.
+    # PEFT draws unsaved projections again, with torch's generator.
     if values.get('save_projection') is False:
       raise errors.UserError(
           '`save_projection=False`: save the VeRA adapter with its projections')
@@ -148,8 +155,8 @@ class VeRA(linear.LinearMethod):
 
   @classmethod
   def peft_options(cls, values: Mapping[str, Any]) -> 'VeRA':
-    """Returns the method of PEFT's options; there is no alpha."""
-    rank = values.get('r', 8)
+    """Returns the method of PEFT's options."""
+    rank = values.get('r', 8)  # Also as alpha: PEFT's VeRA has no scale.
     return cls(r=rank, alpha=rank, dropout=values.get('vera_dropout', 0.0))
 
   def to_peft(self, shape: Any) -> dict[str, Any]:

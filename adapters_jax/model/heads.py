@@ -93,7 +93,7 @@ class SpanSelector(nn.Module):
       of a prompt.
     """
     encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)  # As in `Classifier`.
+    nn.share_scope(self, encoder)
     hidden = encoder(tokens, segments, mask, train=train)[-1]
     if hidden.shape[1] != tokens.shape[1]:  # A prompt lengthened the text.
       hidden = hidden[:, sites.text_rows(

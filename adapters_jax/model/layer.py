@@ -150,7 +150,7 @@ class Attention(nn.Module):
       weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
       weights = drop(weights, train=train)
       mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
-    mixed = mixed.reshape(*mixed.shape[:2], config.dim)  # [batch, rows, dim]
+    mixed = mixed.reshape(*mixed.shape[:2], config.dim)
     return sites.linear(
         'attention_output', dense(config, config.dim, 'output'), mixed)
 

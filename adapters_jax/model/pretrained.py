@@ -144,7 +144,7 @@ def our_name(name: str) -> str:
   leaf = _OLD_LEAVES.get(leaf, leaf)
   layer = re.match(r'encoder\.layer\.(\d+)\.', name)
   if layer:
-    name = name.replace(layer[0], 'encoder.layer.{}.', 1)  # As in MODULES.
+    name = name.replace(layer[0], 'encoder.layer.{}.', 1)
   module = _FROM_MODULES.get(
       name, name.replace('encoder.layer.', 'encoder/layer_').replace('.', '/'))
   if leaf == 'weight':
@@ -174,7 +174,6 @@ def their_site(site: str, layer: int) -> str:
     site: One of LINEARS, 'key_value' for the attention, or 'layer_output'.
     layer: Index of the layer.
   """
-  # Two sites have no linear layer: name the module around them.
   if site == 'key_value':
     name = MODULES[LINEARS['query']].removesuffix('.query')
   elif site == 'layer_output':
@@ -228,7 +227,6 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
-  # Shapes alone: no parameter is drawn.
   wanted: Any = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
   wanted.pop('head')
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')

@@ -200,7 +200,6 @@ class Sites:
           update, residual=residual, norm=norm, mask=self.mask, shared=shared,
           train=self.train)
       close = config.original_ln_after
-    # Without `close`, the adapter's output holds the residual already.
     return norm(residual + update) if close else update
 
   def layer_output(self, x: jax.Array) -> jax.Array:

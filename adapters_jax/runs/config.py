@@ -34,8 +34,8 @@ class Config:
   """Settings of a training run; every field is a flag of the same name.
 
   Raises:
-    errors.UserError: when made with a number outside its range, an unknown
-      choice, or settings that contradict each other.
+    errors.UserError: a number outside its range, an unknown choice, or
+      settings that contradict each other.
   """
   task: str = option(
       'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS; for '
@@ -156,6 +156,7 @@ class Config:
       False, 'Continue an unfinished run in the workdir.', 'where', 'vmapped')
 
   def __post_init__(self):
+    # `dataclasses.replace` calls it as well: every Config is valid.
     _check_numbers(self)
     _check_choices(self)
     _check_together(self)
@@ -244,15 +245,11 @@ def _check_together(config: Config) -> None:
 def task_of(values: dict[str, Any]) -> str:
   """Returns the name of a task in folders and tables.
 
-  Own data is named after its training file, or by a `task` that is not the
-  default one.
-
-  Args:
-    values: Settings, portable or not.
+  Own data is named after its training file, unless `task` is not the default.
   """
   if not values['train_file'] or values['task'] != Config.task:
     return values['task']
-  path = values['train_file'].split('@')[0]
+  path = values['train_file'].split('@')[0]  # Portable paths have a hash.
   return os.path.splitext(os.path.basename(path))[0]
 
 
@@ -272,11 +269,11 @@ def portable(config: Config) -> dict[str, Any]:
   """Returns the settings without places; files are named with a hash."""
   values = dataclasses.asdict(config)
   for name in options.marked(Config, 'where'):
-    values.pop(name)
+    values.pop(name)  # Some are paths as well, hence `get` below.
   for name in options.marked(Config, 'path'):
-    if path := values.get(name):
+    if path := values.get(name):  # The same file in any folder is the same run.
       values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
-  if os.path.isdir(config.checkpoint):
+  if os.path.isdir(config.checkpoint):  # Else a name.
     folder = os.path.abspath(config.checkpoint)
     digest = _content_hash(os.path.join(folder, 'model.safetensors'))
     values['checkpoint'] = f'{os.path.basename(folder)}@{digest}'

@@ -8,9 +8,8 @@ stay zeros since every activation has f(0) = 0, and are cut back when saved.
 Every run keeps its own data order, dropout and best step. A group of several
 shares only the sequence of batch lengths, that of ORDER_SEED, because the
 batches of one step must have one shape. A grouped run therefore equals, up to
-rounding, the same run in any other group, and differs from the run trained
-alone as another order of the batches would make it differ; its record has a
-note.
+rounding, the same run in any other group. It differs from the run trained alone
+like a run with another order of batches; its record has a note.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
-ORDER_SEED = 0
+ORDER_SEED = 0  # Seed of the sequence of batch lengths in every group.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +63,12 @@ class Group:
         names=self.names[:runs])
 
   def take(self, tree: Any, index: int) -> Any:
-    """Returns one run's part of a tree, which has [runs, ...] for several."""
+    """Returns one run's part of a tree.
+
+    Args:
+      tree: Tree with leaves [runs, ...], or [...] for a single run.
+      index: Index of the run.
+    """
     if len(self) == 1:
       return tree
     return jax.tree.map(lambda leaf: leaf[index], tree)
@@ -107,10 +111,12 @@ def make_group(
     names: Name of each run in messages.
   """
   configs = tuple(configs)
+  # The widest run gives the shapes to which all others are padded.
   setup = kind.prepare(max(configs, key=lambda c: c.adapter_size), mesh)
   if len(configs) == 1:
     return Group(configs, setup, (setup,), tuple(names))
   shape = setup.model.config
+  # The whole base again: that of `setup` lacks the tuned leaves.
   folder = pretrained.resolve(configs[0].checkpoint)
   base = pretrained.load_base(
       folder, pooler=configs[0].head_input == 'pooler')
@@ -140,10 +146,11 @@ def initial(group: Group) -> loop.Progress:
     return loop.init_progress(compiled.initial_state(
         config, compiled.optimizer_of(config, setup), tuned))
 
+  # `tuned` is an argument: in a closure it would be a constant of the program.
   if len(group) == 1:
     return sharding.create(
         setup.mesh, lambda tuned: one(group.configs[0], tuned), setup.tuned)
-  return sharding.create(
+  return sharding.create(  # [runs, ...]; each state holds its run's own rate.
       setup.mesh,
       lambda tuned: trees.stack(map(one, group.configs, tuned)),
       [widen(member.tuned, setup.tuned) for member in group.members])
@@ -175,7 +182,12 @@ class _Watch:
         group.setup.steps, done, len(group) * group.configs[0].batch_size)
 
   def check(self, step: int, values: dict[str, Any]) -> None:
-    """Notes runs whose loss is not finite; raises when none is left."""
+    """Notes runs whose loss is not finite; raises when none is left.
+
+    Args:
+      step: Number of the step.
+      values: {'loss', 'grad_norm'}: scalars of one run, or [runs].
+    """
     for i, run in self._runs_log.alive():
       try:
         loop.demand_finite(
@@ -189,8 +201,8 @@ class _Watch:
           raise
 
   def report(self, step: int, values: dict[str, Any]) -> None:
-    """Keeps the losses of a step and moves the bar."""
-    losses = np.atleast_1d(values['loss'])
+    """Keeps the losses of a step and moves the bar; values as for `check`."""
+    losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.alive():
       run.losses.append(float(losses[i]))
     self.bar.update(
@@ -200,7 +212,7 @@ class _Watch:
   def evaluate(self, tuned: trees.Tree, step: int) -> Any:
     """Returns the dev score of a run, or [runs] scores; -inf if it failed."""
     task = self._group.setup.task
-    scores = np.full(len(self._group), -np.inf)
+    scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
     for i, run in self._runs_log.alive():
       dev, predictions = self._score(self._group.take(tuned, i), 'dev')
       entry = run.add_evaluation(step, dev, predictions, task)
@@ -224,13 +236,13 @@ def train_group(
     score: Score of `kind.make_score`.
     state_folder: Folder of the resumable state; '' saves none.
     restore: Whether to continue from a saved state, if there is one.
-    stop: Asked before every step.
+    stop: Called before every step; True stops the training.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
 
   Raises:
-    loop.Interrupted: `stop` said so; the state is saved.
+    loop.Interrupted: `stop` returned True; the state is saved.
     errors.UserError: the loss of the only run is not finite.
   """
   setup = group.setup
@@ -242,6 +254,7 @@ def train_group(
   if saved:
     progress, log = saved[0], log_lib.Log.from_json(saved[1])
     _log.info('continuing from step %d', loop.steps_taken(progress))
+  # After the restore: the times of earlier sittings count.
   clocks = log_lib.Clocks(log)
   watch = _Watch(group, score, log, loop.steps_taken(progress))
 
@@ -259,6 +272,7 @@ def train_group(
   except errors.UserError:
     if log.alive() or len(group) == 1:
       raise  # A group reports its failures run by run.
+    # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
     watch.bar.close()
     if resume:

@@ -23,7 +23,7 @@ def marked(config_class: Any, mark: str) -> tuple[str, ...]:
   """Returns the names of a dataclass's fields that have a role or a mark.
 
   Args:
-    config_class: Dataclass whose fields are made by `option`.
+    config_class: Dataclass with fields from `option`.
     mark: Role or mark.
   """
   return tuple(

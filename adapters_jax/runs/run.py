@@ -67,7 +67,7 @@ def run_group(
 ) -> list[records.Record | str]:
   """Trains, evaluates and saves runs together; see `group`.
 
-  Several runs of which one diverges go on without it; a single one raises.
+  If one of several runs diverges, the others continue; a single run raises.
 
   Args:
     configs: Settings of each run.
@@ -87,13 +87,15 @@ def run_group(
   for config in configs:
     setup_lib.check(config, experiment, kind.find)
   sharding.start_hosts(first.coordinator, first.processes, first.process)
+  # Once the hosts have joined, as this call asks JAX for its devices.
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
   state_folder = state_folder or os.path.join(folders[0], 'resume')
+  # All hosts see the same folders, so one of them holds the locks.
   with sharding.on_first_host(_claimed(configs, experiment)):
     before = [workdirs.finished(folder) for folder in folders]
-    if None not in before:
+    if None not in before:  # A group with any open run continues as a whole.
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
@@ -109,9 +111,10 @@ def run_group(
       progress, log = group_lib.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           stop=stop)
+      # Within the context: the last scores need its matmul precision.
       found = [_finish(group, i, experiment, kind, score, progress, log, folder)
                for i, folder in enumerate(folders)]
-    if sharding.first_host():
+    if sharding.first_host():  # The state was needed until all have records.
       shutil.rmtree(state_folder, ignore_errors=True)
     if len(group) == 1:
       _log.info(console.run_summary(found[0], folders[0]))
@@ -123,6 +126,7 @@ def _claimed(
     configs: Sequence[config_lib.Config], experiment: str
 ) -> Iterator[None]:
   """Holds the workdirs of all runs for this process."""
+  # One that cannot be claimed releases those before it.
   with contextlib.ExitStack() as stack:
     for config in configs:
       stack.enter_context(workdirs.claimed(config, experiment))
@@ -136,16 +140,16 @@ def train(
   """Trains an adapter in memory: no workdir, no record, no global settings.
 
   Args:
-    config: Settings; their places (workdir, resume, ...) are not used.
+    config: Settings; places (workdir, resume, ...) are not used.
     kind: Kind of the task.
-    stop: Asked before every step.
+    stop: Called before every step; True stops the training.
 
   Returns:
     The adapter of the best step, with its scores.
 
   Raises:
     errors.UserError: a fault of the settings or the data.
-    loop.Interrupted: `stop` said so.
+    loop.Interrupted: `stop` returned True.
   """
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
@@ -185,6 +189,7 @@ def _scores(
   """Returns ({split: {metric: value}} of labelled splits, remarks)."""
   scores, notes = {}, []
   for split, examples in setup.splits.items():
+    # The labels of GLUE's test splits are unknown, -1.
     if split != 'train' and np.any(examples.labels != -1):
       scores[split], predictions = score(best, split)
       label = log_lib.collapsed_to(setup.task, predictions)
@@ -211,9 +216,10 @@ def _finish(
   record = _make_record(
       config, experiment, setup, progress, log, index,
       metrics=scores, notes=[*setup.notes, *notes])
+  # Outside of the condition below: every host must join the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
-    best = group_lib.narrow(best, setup.tuned)
+    best = group_lib.narrow(best, setup.tuned)  # To the run's own size.
   if sharding.first_host():
     save(folder, make_adapter(config, setup, kind, best, scores), record)
   return record

@@ -29,12 +29,12 @@ from adapters_jax.training import optimizers
 from adapters_jax.training import precision
 from adapters_jax.training import sharding
 
-_SUBSET_SEED = 0
+_SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-  """Everything of a run but its settings and its progress.
+  """Everything that a run needs apart from settings and progress.
 
   Attributes:
     task: Task.
@@ -111,6 +111,10 @@ def on_mesh(
 
   Only meshes with an `fsdp` axis need it: without the constraint XLA would
   move hidden states to the sliced weights instead of gathering the weights.
+
+  Args:
+    model: Model of the run.
+    mesh: Devices.
   """
   if 'fsdp' not in mesh.axis_names:
     return model
@@ -119,7 +123,12 @@ def on_mesh(
 
 
 def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
-  """Returns the predicate of the paths that the settings tune."""
+  """Returns the predicate of the paths that the settings tune.
+
+  Args:
+    config: Settings.
+    layers: Number of layers of the model.
+  """
   norm_layers = None
   if config.norm_layers == 'same':
     norm_layers = settings.parse_layers(
@@ -135,7 +144,7 @@ def check(
   """Checks settings against task, base and folder, before any download.
 
   Args:
-    config: Settings; those that are wrong by themselves raised when made.
+    config: Settings, each of them valid by itself.
     experiment: Name of the experiment, part of the folder.
     find: Look-up of the experiment's tasks by name.
 
@@ -156,6 +165,7 @@ def check(
     raise errors.UserError(
         f'`accumulate={config.accumulate}`: batch norm takes its statistics '
         'from a whole batch; give `accumulate=1` or inner_norm=layer')
+  # Prompts among the words take positions of the text.
   room = shape.positions - sum(c.positions_taken for c in configs)
   if config.max_length > room:
     raise errors.UserError(
@@ -185,10 +195,16 @@ def load_data(
 
 
 def subset(config: config_lib.Config, examples: int) -> list[int]:
-  """Returns the rows to train on, equal in every run; [] for all."""
+  """Returns the rows to train on, equal in every run; [] for all.
+
+  Args:
+    config: Settings.
+    examples: Number of training examples.
+  """
   if not 0 < config.train_examples < examples:
     return []
   order = np.random.default_rng(_SUBSET_SEED).permutation(examples)
+  # Larger subsets contain smaller ones.
   return sorted(order[:config.train_examples].tolist())
 
 
@@ -201,7 +217,7 @@ def prepare(
   Args:
     config: Settings.
     mesh: Devices; the first one alone when None.
-    data: (task, splits, notes) as of `load_data`, which is called when None.
+    data: (task, splits, notes); those of `load_data` when None.
   """
   task, splits, notes = data or load_data(config)
   train = splits['train']
@@ -243,13 +259,17 @@ def assemble(
   model = on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   select = selection_of(config, shape.layers)
+  # With the whole base: full fine-tuning starts from its leaves.
   tuned, params = init_tuned(model, base, select, config.seed, folder)
   _, base = trees.split(base, select)
+  # Cast after the split: tuned leaves stay float32.
   base = sharding.place(mesh, cast_base(config, base))
   tuned = sharding.place(mesh, tuned)
+  # The setting does not count the longest length.
   buckets = batching.bucket_lengths(
       encoded['train'].lengths, 1 + config.buckets)
   if config.cache_frozen:
+    # Last: `params` and `tuned` above belong to the whole model.
     first = frozen_cache.first_layer(
         select, model.config.adapters, shape.layers)
     encoded = frozen_cache.cached(
@@ -267,7 +287,12 @@ def assemble(
 
 
 def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
-  """Returns the base in the precision of the settings."""
+  """Returns the base in the precision of the settings.
+
+  Args:
+    config: Settings.
+    base: Frozen leaves.
+  """
   if config.precision != 'bfloat16':
     return base
   return jax.tree.map(lambda leaf: leaf.astype('bfloat16'), base)
@@ -295,11 +320,13 @@ def init_tuned(
     return tokenization.encode(
         tokenization.load(folder), [(text,)], model.config.positions)[0][0]
 
+  # 0 for the new leaves; `compiled` folds in 1 for dropout.
   params = trees.overlay(
       base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
+  # Shapes alone, so that the arrays of the base can be freed.
   return tuned, jax.eval_shape(lambda tree: tree, params)
 
 

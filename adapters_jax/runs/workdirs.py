@@ -91,14 +91,14 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
     experiment: Name of the experiment.
 
   Raises:
-    errors.UserError: another process holds it, or a fault as of `check`.
+    errors.UserError: another process holds it, or it is not free.
   """
   folder = path_of(config, experiment)
   try:
     os.makedirs(folder, exist_ok=True)
     lock = filelock.FileLock(os.path.join(folder, _LOCK))
     with lock.acquire(timeout=0):
-      check_free(config, experiment)  # Once more, under the lock.
+      check_free(config, experiment)  # Again: another run may have begun.
       atomic.write_json(
           os.path.join(folder, _SETTINGS),
           {'experiment': experiment, **config_lib.portable(config)})

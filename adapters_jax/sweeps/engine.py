@@ -94,7 +94,7 @@ def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
     if getattr(config, name):
       changed[name] = os.path.abspath(
           os.path.expanduser(getattr(config, name)))
-  if os.path.isdir(config.checkpoint):
+  if os.path.isdir(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)
 
@@ -125,7 +125,7 @@ def go(
     many: grid.Options, how: HowToRun = ALONE, kind: Any = None,
     measure: Callable[[config_lib.Config], Any] | None = None,
 ) -> outcome_lib.Outcome:
-  """Makes all runs of a description; a single one as it stands.
+  """Trains all runs of a description; a single run keeps its own workdir.
 
   Args:
     configs: Settings, one for each task.
@@ -155,7 +155,7 @@ def go(
   runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
   if not pick:
     return _stage(runs, [], experiment, many.records, how, kind, measure)
-  seeds = list(dict.fromkeys(run.seed for run in runs))
+  seeds = list(dict.fromkeys(run.seed for run in runs))  # The first one picks.
   runs = [run for run in runs if run.seed == seeds[0]]
 
   def later(stand_in):
@@ -180,7 +180,7 @@ def _stage(
     experiment: str, folder: str, how: HowToRun, kind: Any,
     measure: Callable[[config_lib.Config], Any] | None,
 ) -> outcome_lib.Outcome:
-  """Makes the unfinished of some runs; `later` ones are only forecast."""
+  """Trains the unfinished runs; those of `later` are only forecast."""
   found = {}
   for run in (*runs, *later):
     record = outcome_lib.finished_runs(run, experiment, folder)
@@ -193,7 +193,7 @@ def _stage(
     hours = forecast.hours(todo, _known(runs, experiment), measure)
     _log.info('about %.2f hours for the other %d, without compiling', hours,
               len(todo))
-  todo = [run for run in todo if run not in later]
+  todo = [run for run in todo if run not in later]  # `later` is forecast only.
   for run in runs:
     if folder and grid.run_name(run) in found:
       outcome_lib.keep(folder, experiment, run, found[grid.run_name(run)])
@@ -213,7 +213,7 @@ def _stage(
 def _known(
     runs: Sequence[config_lib.Config], experiment: str
 ) -> list[records_lib.Record]:
-  """Returns the records next to the runs' workdirs: made on this machine."""
+  """Returns the records next to the runs' workdirs, made on this machine."""
   folders = {os.path.dirname(workdirs.path_of(run, experiment))
              for run in runs}
   return [record for folder in sorted(folders)

@@ -20,7 +20,7 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
-_STEPS = 3
+_STEPS = 3  # Timed steps, after one that compiles.
 
 Cost = tuple[float, float]  # (seconds a step, steps an epoch)
 
@@ -43,6 +43,7 @@ def cost(
     records: Records of this machine.
   """
   key = cost_key(config_lib.portable(config))
+  # With `max_steps` a run's steps say nothing about the length of an epoch.
   alike = [r for r in records if r.steps and cost_key(r.config) == key
            and not r.config['max_steps']]
   if not alike:
@@ -74,7 +75,8 @@ def hours(
 
 
 def _times(step, batch) -> list[float]:
-  """Returns the seconds of a few step(batch), compiled before."""
+  """Returns the seconds of `_STEPS` calls of step(batch)."""
+  # Blocked in every call, as JAX returns before the device has finished.
   jax.block_until_ready(step(batch))
   times = []
   for _ in range(_STEPS):
@@ -108,6 +110,7 @@ def measure(
     setup = group.setup
     schedule, dev = setup.schedule, setup.splits['dev']
     step, batch = make_group_step(group, kind, _median_step(schedule))
+    # Seconds a padded token: mask is [batch, length].
     a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
     eval_step = steps.make_eval_step(setup.model)
     eval_token = sum(_times(
@@ -116,6 +119,7 @@ def measure(
   dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
       dev, schedule.buckets, config.batch_size))
   per_epoch = schedule.steps_per_epoch
+  # At least one: the last step is always evaluated.
   evaluations = max(1.0, per_epoch / setup.eval_every)
   seconds = (a_token * schedule.tokens(0, per_epoch)[0]
              + eval_token * evaluations * dev_tokens)
@@ -178,7 +182,7 @@ def make_group_step(
     index: Number of the step whose batch to make.
 
   Returns:
-    step(batch) -> metrics, which continues from its last state; and the batch.
+    (step, batch). step(batch) -> metrics continues from its last state.
   """
   setup = group.setup
   _, train_step = compiled.make_step(

@@ -1,4 +1,4 @@
-"""Many runs from one description: seeds, grids and picks. No JAX here."""
+"""Runs of a description: seeds, grids and picks. No JAX here."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -70,7 +70,7 @@ def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
 
 def _parse_value(name: str, kind: Any, text: str) -> Any:
   try:
-    if kind is bool:
+    if kind is bool:  # bool('false') is True.
       return {'true': True, 'false': False}[text.lower()]
     return kind(text)
   except (KeyError, ValueError) as error:
@@ -88,6 +88,7 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
     errors.UserError: an unknown setting or a value of another type.
   """
   places = options.marked(config_lib.Config, 'where')
+  # Types, not their names, as config.py does not postpone annotations.
   kinds = {f.name: f.type for f in dataclasses.fields(config_lib.Config)
            if f.name not in places}
   points = []
@@ -100,12 +101,13 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
       if not equals or not values:
         raise errors.UserError(
             f'`grid`: {axis!r} is not of the form name=value,value')
-      if name == 'seed':
+      if name == 'seed':  # Elsewhere, as in adapter_layers, '0-4' is one value.
         axes.append([(name, seed) for seed in parse_seeds(
             values.replace('|', ','), '`grid`: seed')])
         continue
       split = values.split('|' if '|' in values else ',')
       axes.append([(name, _parse_value(name, kinds[name], v)) for v in split])
+    # Without axes the product is one empty point.
     points += [dict(point) for point in itertools.product(*axes)]
   return points
 
@@ -120,13 +122,14 @@ def expand(
     many: Grid and seeds.
 
   Returns:
-    Every run once; of several runs each has a workdir of its own.
+    Every run once. Several runs have a workdir each.
   """
   runs = []
   configs = list(configs)
   points = parse_grid(many.grid)
   for config in configs:
     seeds = parse_seeds(many.seeds) if many.seeds else (config.seed,)
+    # A seed in the grid wins over `seeds`; its repetitions are dropped below.
     runs += [dataclasses.replace(config, **{'seed': seed, **point})
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
@@ -185,14 +188,14 @@ def pick_best(
     records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
     stand_in: bool = False,
 ) -> list[config_lib.Config]:
-  """Returns the run best on dev of each set of runs equal but for `pick`.
+  """Returns the best run on dev of each set of runs that differ in `pick` only.
 
   Args:
     runs: Settings of the runs.
     records: Their records; None for a run without one.
     pick: Names of the fields to pick.
-    stand_in: Whether a set without records is represented by its first run,
-      as for a forecast, or left out.
+    stand_in: Whether the first run represents a set without records, as for a
+      forecast; otherwise such sets are left out.
   """
   left_out = {*pick, 'seed', *options.marked(config_lib.Config, 'where')}
   best = {}
@@ -202,6 +205,7 @@ def pick_best(
     score = float('-inf') if record is None else records_lib.primary(record)
     key = tuple(getattr(run, f.name) for f in dataclasses.fields(run)
                 if f.name not in left_out)
+    # Strictly greater: the first of equal runs stays.
     if key not in best or score > best[key][1]:
       best[key] = run, score
   return [run for run, _ in best.values()]

@@ -1,4 +1,4 @@
-"""Results of many runs, and the look-up of those made before. No JAX here."""
+"""Results of many runs, and look-up of earlier results. No JAX here."""
 
 import dataclasses
 import os
@@ -15,8 +15,8 @@ class Outcome:
 
   Attributes:
     records: Records of the finished ones, in the order of the runs.
-    folders: Workdir of each.
-    failures: (description, message) of the others.
+    folders: Workdirs of the finished ones.
+    failures: (description, message) of the failed ones.
   """
   records: tuple[records_lib.Record, ...] = ()
   folders: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Outcome:
 def finished_runs(
     config: config_lib.Config, experiment: str, folder: str = ''
 ) -> records_lib.Record | None:
-  """Returns a run's record, None if it has not finished.
+  """Returns the record of a run, None if it has not finished.
 
   Args:
     config: Settings.
@@ -40,6 +40,7 @@ def finished_runs(
   for path in paths:
     if os.path.exists(path):
       record = records_lib.read(path)
+      # A named workdir may hold a run of other settings.
       if config_lib.completed(record.config) == config_lib.portable(config):
         return record
   return None

@@ -1,8 +1,8 @@
 """Launcher of a sweep's units on a Ray cluster (extra 'sweep').
 
 Every machine needs this package, and the same files under the same paths:
-workdirs, own data, checkpoint folders. A unit whose worker dies is started
-once more and continues from its last evaluation.
+workdirs, own data, checkpoint folders. A unit whose worker dies is restarted
+and continues from its last evaluation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ def share(
 
   Args:
     machines: Resources of each machine, as Ray counts them.
-    workers: Units at a time; 0 for one a GPU, or one a machine.
+    workers: Number of units at a time; 0 for one a GPU, or one a machine.
     cpus_per_worker: Cores; 0 for an equal share of a machine's.
     gpus_per_worker: GPUs; -1 for 1 if the cluster has any, else 0.
 
@@ -56,6 +56,7 @@ def share(
       max(1, all_gpus // gpus) if gpus else len(machines))
   cores = cpus_per_worker
   if not cores:
+    # Workers on a machine; the smallest machine must hold its share as well.
     a_machine = math.ceil(workers / len(machines))
     cores = max(1, int(min(m.get('CPU', 1) for m in machines)) // a_machine)
   for field, name, wanted in (
@@ -123,6 +124,7 @@ def _launch(
 ) -> Iterator[tuple[int, Any]]:
   """An `engine.Launch` with at most so many calls at a time."""
   from adapters_jax.training import loop
+  # Interrupted: a signal stopped the worker, and another one can continue.
   remote = ray.remote(_call).options(
       **task_options, retry_exceptions=[loop.Interrupted])
   shown = logging.getLogger('adapters_jax').isEnabledFor(logging.INFO)

@@ -34,7 +34,7 @@ def key(config: config_lib.Config) -> tuple[Any, ...]:
 def run_unit(
     configs: Sequence[config_lib.Config], experiment: str, kind: Any
 ) -> list[records.Record | str]:
-  """Makes or continues one run, or a group of runs.
+  """Trains or continues one run, or a group of runs.
 
   A group's state is in a folder next to those of its runs until all of them
   have finished.
@@ -54,6 +54,7 @@ def run_unit(
   if len({key(config) for config in configs}) != 1:
     names = ', '.join(options.marked(config_lib.Config, 'vmapped'))
     raise ValueError(f'runs of a group may differ in {names} alone')
+  # An earlier launch may have been killed.
   configs = [dataclasses.replace(config, resume=True) for config in configs]
   try:
     if len(configs) == 1:
@@ -65,7 +66,7 @@ def run_unit(
         state_folder=os.path.join(folder, 'resume'))
     shutil.rmtree(folder)
     return found
-  except errors.UserError as error:
+  except errors.UserError as error:  # Other units of the sweep go ahead.
     return [str(error)] * len(configs)
 
 
@@ -82,7 +83,16 @@ def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
 
 
 def begin(configs: Sequence[config_lib.Config], experiment: str) -> str:
-  """Makes the folder of a group, which names its runs; returns its path."""
+  """Makes the folder of a group with the names of its runs.
+
+  Args:
+    configs: Settings of the runs.
+    experiment: Name of the experiment.
+
+  Returns:
+    Path of the folder.
+  """
+  # Before training, so that `_begun` finds a group that was killed.
   folder = group_folder(configs, experiment)
   atomic.write_json(os.path.join(folder, _MEMBERS), {
       'members': [grid.run_name(config) for config in configs]})
@@ -120,7 +130,7 @@ def _resumed(
     mine = [name for name in names if name in todo]
     if mine:
       units.append(tuple(by_name[name] for name in names))
-    else:
+    else:  # All have records: a kill came before the folder was removed.
       shutil.rmtree(path)
     for name in mine:
       del todo[name]
@@ -137,7 +147,7 @@ def make_units(
 
   Args:
     runs: All runs of the sweep, with absolute workdirs.
-    todo: Those without a record.
+    todo: Runs without a record.
     experiment: Name of the experiment.
     size_of: (runs of one key, widest adapters first) -> runs a group.
   """
@@ -147,7 +157,7 @@ def make_units(
   for config in left.values():
     if os.path.isdir(
         os.path.join(workdirs.path_of(config, experiment), 'resume')):
-      units.append((config,))
+      units.append((config,))  # Its state is that of a single run.
     else:
       alike.setdefault(key(config), []).append(config)
   fresh = []

@@ -101,8 +101,8 @@ def cached(
     base: Frozen leaves, on the devices.
     tuned: Tuned leaves.
     splits: {split: examples}
-    first: Layer from `first_layer`. For the number of layers, the output of the
-      last layer at [CLS] is kept, one row for each example.
+    first: Layer from `first_layer`. The number of layers stands for the output
+      of the last layer at [CLS], one row for each example.
     mesh: Devices.
     buckets: Lengths to pad to for the computation.
     batch_size: Number of examples at a time.

@@ -136,15 +136,12 @@ def fit(
     Interrupted: `stop` returned True; the progress is saved.
     errors.UserError: the loss is not finite; nothing later is saved.
   """
-  # Metrics of the step before. Reading those of a step that was just dispatched
-  # would leave the device idle while the host prepares the next batch.
-  pending = None
+  pending = None  # Metrics of the step before, read while the device is busy.
 
   def settle():
     if pending is None:
       return
     step, metrics = pending
-    # [()] makes scalars of arrays without axes, and keeps [runs].
     values = {name: np.asarray(value)[()] for name, value in metrics.items()}
     check(step, values)
     report(step, values)

@@ -150,9 +150,9 @@ def percentiles(found: pd.DataFrame) -> Drawn:
       continue
     rows = wide.xs(method, level='method').sort_index(level='trained')
     low, middle, high = np.percentile(rows, (20, 50, 80), axis=1)  # Over tasks.
-    x = 100 * rows.index.get_level_values('trained')  # Percent.
+    x = 100 * rows.index.get_level_values('trained')
     color, marker = style
-    if len(rows) > 1:  # A band needs two points.
+    if len(rows) > 1:
       axis.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
       axis.plot(x, middle, color=color, marker=marker, markersize=3.5,
                 linewidth=1, label=method)
@@ -236,6 +236,9 @@ def bars(found: pd.DataFrame, column: str, first: str, script: str) -> Drawn:
     column: Column of the names.
     first: Name at the top, whose score is the dotted line.
     script: Name of the script that makes the records.
+
+  Returns:
+    The figure, or a sentence without any points.
   """
 
   @_or_say(script)

@@ -4,11 +4,9 @@
   python -m scripts.benchmark --data_dir=DATA --out=BENCHMARK.json
   python -m scripts.benchmark --table --out=BENCHMARK.json
 
-Each side is a process of its own, and they work in turns, A B A B, on a machine
-that should do nothing else; see scripts.benchmark.workers. Both get the same
-MiniLM
-weights, data, batch size and cores. Every ratio is the peer's time by ours, so
-above 1 this project is faster.
+Each side is a process of its own, in turns, A B A B, on an otherwise idle
+machine; see scripts.benchmark.workers. Both have the same MiniLM weights, data,
+batch size and cores. A ratio is peer / ours: above 1, this project is faster.
 """
 
 import dataclasses
@@ -30,13 +28,13 @@ from scripts.benchmark import workers
 
 OURS, PEER = ('-m', 'scripts.benchmark.ours'), ('-m', 'scripts.benchmark.peer')
 LENGTHS = (16, 32, 64, 128)
-_STEPS = 3  # In a row, a turn of the part 'step'.
-_SENTENCES = {1: 128, 8: 512, 64: 512}  # Of dev, by batch size of inference.
+_STEPS = 3  # Steps in a row in a turn of the part 'step'.
+_SENTENCES = {1: 128, 8: 512, 64: 512}  # {batch size: dev sentences}
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What to measure, and where to write it."""
+  """Parts to measure, and the target."""
   parts: str = options.option(
       ','.join(benchmark_table.TIMED), 'What to measure, with commas.')
   turns: int = options.option(7, 'Alternations of each pair.')
@@ -53,7 +51,15 @@ def begun(
     config: Config, command: tuple[str, ...], tune: str = 'adapters',
     task: str = 'movie_sentiment', **arguments: Any,
 ) -> workers.Worker:
-  """Returns a side that has loaded data and model."""
+  """Returns a side that has loaded data and model.
+
+  Args:
+    config: Settings.
+    command: OURS or PEER.
+    tune: 'adapters' or 'full'.
+    task: Name of the task.
+    **arguments: Further arguments of the side's `begin`.
+  """
   worker = workers.Worker(command)
   worker.ask('begin', task=task, tune=tune, data_dir=config.data_dir,
              **arguments)
@@ -63,11 +69,17 @@ def begun(
 def compare(
     ours: list[workers.Answer], peer: list[workers.Answer]
 ) -> dict[str, Any]:
-  """Returns minima and medians in seconds, and ratios peer / ours by turn."""
+  """Returns minima and medians in seconds, and ratios peer / ours.
+
+  Args:
+    ours: Answers of this project, a turn each.
+    peer: Answers of the peer in the same turns.
+  """
   def column(answers, name):
     values = [getattr(answer, name) for answer in answers]
     return {'min': min(values), 'median': statistics.median(values)}
 
+  # By turn, in which both sides saw the same load of the machine.
   ratios = [p.seconds / o.seconds for o, p in zip(ours, peer, strict=True)]
   found = {
       f'{side}_{name}': column(answers, name)
@@ -82,10 +94,11 @@ def compare(
 
 
 def measure_gemm(config: Config) -> dict[str, Any]:
-  """Returns GFLOP/s of matrix products of a step's shapes."""
+  """Returns GFLOP/s of matrix products with the shapes of a step."""
   found = {}
   with workers.Worker(OURS) as ours, workers.Worker(PEER) as peer:
     for length in LENGTHS:
+      # Projections, and both feed-forward layers of MiniLM.
       for inner, columns in ((384, 384), (384, 1536), (1536, 384)):
         shape = {'rows': 32 * length, 'inner': inner, 'columns': columns}
         call = 'gemm', {**shape, 'repeats': 5}
@@ -102,7 +115,7 @@ def measure_gemm(config: Config) -> dict[str, Any]:
 
 
 def measure_step(config: Config) -> dict[str, Any]:
-  """Returns the training step at fixed shapes, adapters and full."""
+  """Returns the times of a training step at fixed shapes."""
   found = {}
   for tune in ('adapters', 'full'):
     with begun(config, OURS, tune) as ours, begun(config, PEER, tune) as peer:
@@ -124,17 +137,17 @@ def measure_step(config: Config) -> dict[str, Any]:
 
 
 def measure_epoch(config: Config) -> dict[str, Any]:
-  """Returns an epoch of each task."""
+  """Returns the times of an epoch of each task."""
   found = {}
   for task in config.tasks.split(','):
-    tasks.load(tasks.find(task), config.data_dir)  # Made before the clocks run.
+    tasks.load(tasks.find(task), config.data_dir)  # Prepared untimed.
     with tempfile.TemporaryDirectory() as compiled:
       found[task] = _epoch_of(config, task, compiled)
   return {'tasks': found}
 
 
 def _epoch_of(config: Config, task: str, compiled: str) -> dict[str, Any]:
-  """Returns an epoch of a task, the sides in turns of a slice each."""
+  """Returns the times of an epoch, the sides in turns of a slice each."""
   setup, starts = {}, {}
   for name, command, arguments in (
       ('ours', OURS, {'compiled': compiled}),
@@ -146,17 +159,17 @@ def _epoch_of(config: Config, task: str, compiled: str) -> dict[str, Any]:
     else:
       worker.ask('step', length=32)
     starts[name] = time.perf_counter() - start
-    if name == 'ours_warm':
+    if name == 'ours_warm':  # It replaces the cold process.
       setup.pop('ours').close()
       name = 'ours'
     setup[name] = worker
   with setup['ours'] as ours, setup['peer'] as peer:
     facts = {'ours': ours.ask('facts').value, 'peer': peer.ask('facts').value}
-    peer.ask('epoch', first=0, last=1, length=128)
+    peer.ask('epoch', first=0, last=1, length=128)  # Warms the shape up.
     steps = {side: row['steps'] for side, row in facts.items()}
     answers = {'ours': [], 'peer': [], 'to_128': []}
     for i in range(config.slices):
-      first, last = ({side: count * j // config.slices
+      first, last = ({side: count * j // config.slices  # Steps of a slice.
                       for side, count in steps.items()} for j in (i, i + 1))
       answers['ours'].append(
           workers.turn(ours, 'epoch', first=first['ours'], last=last['ours']))
@@ -164,11 +177,11 @@ def _epoch_of(config: Config, task: str, compiled: str) -> dict[str, Any]:
           workers.turn(peer, 'epoch', first=first['peer'], last=last['peer']))
       answers['to_128'].append(workers.turn(
           peer, 'epoch', first=first['peer'], last=first['peer'] + 1,
-          length=128))
+          length=128))  # One step for a slice.
   totals = {side: {name: sum(getattr(answer, name) for answer in some)
                    for name in ('seconds', 'cpu_seconds')}
             for side, some in answers.items()}
-  totals['to_128'] = {
+  totals['to_128'] = {  # Extrapolated: every step has the same shape.
       name: steps['peer'] * statistics.median(
           getattr(answer, name) for answer in answers['to_128'])
       for name in ('seconds', 'cpu_seconds')}
@@ -189,7 +202,7 @@ def _epoch_of(config: Config, task: str, compiled: str) -> dict[str, Any]:
 
 
 def measure_inference(config: Config) -> dict[str, Any]:
-  """Returns examples a second on dev sentences at several batch sizes."""
+  """Returns the times of dev sentences at several batch sizes."""
   found = {}
   with begun(config, OURS) as ours, begun(config, PEER) as peer:
     for size, examples in _SENTENCES.items():
@@ -209,7 +222,7 @@ def measure_inference(config: Config) -> dict[str, Any]:
 def measure_start(config: Config) -> dict[str, Any]:
   """Returns seconds from starting Python to the loss of the first step."""
   found = {'cold': [], 'warm': [], 'peer': []}
-  for _ in range(-(-config.turns // 3)):
+  for _ in range(-(-config.turns // 3)):  # Rounded up.
     with tempfile.TemporaryDirectory() as compiled:
       for name, command, arguments in (
           ('cold', OURS, {'compiled': compiled}),
@@ -257,7 +270,7 @@ MEASURE = {
 
 
 def main(config: Config) -> None:
-  """Measures the parts asked for and writes them, or prints a file of them."""
+  """Measures parts and writes them, or prints tables of a file."""
   found: dict[str, Any] = {}
   if config.out and os.path.exists(config.out):
     with open(config.out, encoding='utf-8') as file:
@@ -279,7 +292,7 @@ def main(config: Config) -> None:
     print(f'{part}: took {time.perf_counter() - start:.0f} s\n'
           f'{benchmark_table.tables(found, [part])}\n', flush=True)
     if config.out:
-      atomic.write_json(config.out, found)
+      atomic.write_json(config.out, found)  # Keeps the parts before a failure.
 
 
 if __name__ == '__main__':

@@ -34,7 +34,7 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Parses ascending whole numbers of at least 1.
+  """Returns the ascending whole numbers, each at least 1, of a text.
 
   Args:
     text: Numbers with commas.
@@ -96,7 +96,7 @@ def measure(config: Config) -> list[dict[str, Any]]:
             adapter_size=config.adapter_size, batch_size=batch_size,
             train_examples=config.train_examples)
         for seed in range(sizes[-1])]
-    # The largest group, of which the smaller ones are parts.
+    # The largest group; `first` cuts the smaller ones from it.
     with forecast.assembled(configs, classification.KIND) as group:
       schedule = group.members[0].schedule
       for index in some_steps(schedule):

@@ -1,4 +1,4 @@
-"""This project's side of scripts.benchmark; the module is a worker."""
+"""Worker of scripts.benchmark for this project."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ BATCH = 32
 
 @functools.cache
 def random_batch(length: int) -> dict[str, np.ndarray]:
-  """Returns a full batch of random words, no padding."""
+  """Returns a full batch of random words without padding."""
   rng = np.random.default_rng(0)
   shape = BATCH, length
   return {'tokens': rng.integers(1000, 30000, shape, np.int32),
@@ -44,13 +44,13 @@ class Side:
   def begin(
       self, task: str, tune: str, data_dir: str, compiled: str = ''
   ) -> None:
-    """Loads and tokenises the data, and makes everything that a run has.
+    """Loads and tokenises the data, and prepares a whole run.
 
     Args:
-      task: A row of data.tasks.TASKS.
+      task: Name in data.tasks.TASKS.
       tune: 'adapters' or 'full'.
-      data_dir: Where TFDS keeps its files.
-      compiled: Folder of compiled programs; the cache folder's when empty.
+      data_dir: Folder of the TFDS files.
+      compiled: Folder of compiled programs; that of the cache when empty.
     """
     session.enable_compilation_cache()
     if compiled:
@@ -61,6 +61,8 @@ class Side:
     self.setup = setup.prepare(self.config)
     tx, self.train_step = compiled_lib.make_step(
         self.config, self.setup, classification.loss_of(self.setup))
+    # Created on the devices as in a run, or the second step would compile
+    # again.
     self.make_progress = lambda: sharding.create(
         self.setup.mesh, lambda tuned: loop.init_progress(
             steps_lib.init_state(tuned, tx, jax.random.key(0))),
@@ -69,7 +71,7 @@ class Side:
     self.eval_step = steps_lib.make_eval_step(self.setup.model)
 
   def trained(self) -> int:
-    """Returns how many parameters are trained."""
+    """Returns the number of trained parameters."""
     return trees.count_trained(self.setup.tuned)
 
   def about(self) -> dict[str, Any]:
@@ -77,27 +79,40 @@ class Side:
     return {**run.versions(), 'device': console.describe_devices()}
 
   def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
-    """Returns the best seconds of a product [rows, inner] [inner, columns]."""
+    """Returns the seconds of the fastest of several matrix products.
+
+    Args:
+      rows: Rows of the left factor [rows, inner].
+      inner: Inner dimension.
+      columns: Columns of the right factor [inner, columns].
+      repeats: Number of products.
+    """
     return workers.best_seconds(_product(rows, inner, columns), repeats)
 
   def step(self, length: int, steps: int = 1) -> float:
-    """Takes steps on random words and waits for the loss of each."""
+    """Takes steps on random words, and returns the last loss.
+
+    Args:
+      length: Words of each of the 32 inputs.
+      steps: Number of steps.
+    """
     batch = self._place(random_batch(length))
     for _ in range(steps):
       state, metrics = self.train_step(
           self.progress.state, self.setup.base, batch)
       self.progress = self.progress.replace(state=state)
+      # Waits for the step, which JAX only dispatched.
       loss = float(metrics['loss'])
     return loss
 
   def warm_up(self) -> None:
-    """Compiles the steps of every bucket and begins the training anew."""
+    """Compiles the steps of every bucket, then resets the training."""
     for length in self.setup.schedule.buckets:
       self.step(length)
     self.progress = self.make_progress()
 
   def facts(self) -> dict[str, Any]:
-    """Returns what one epoch is made of."""
+    """Returns the steps, tokens and FLOPs of one epoch."""
     schedule = self.setup.schedule
     padded, real = schedule.tokens(0, schedule.steps_per_epoch)
     return {'steps': schedule.steps_per_epoch, 'real_tokens': real,
@@ -106,17 +121,29 @@ class Side:
                 self.setup.model.config, self.setup.splits['train'].lengths)}
 
   def epoch(self, first: int, last: int) -> None:
-    """Trains the steps [first, last) of an epoch by the loop of every run."""
+    """Trains the steps [first, last) of an epoch, by the loop of every run.
+
+    Args:
+      first: First step, which is the next one of the training.
+      last: Step after the last.
+    """
     if int(self.progress.state.step) != first:
       raise ValueError(f'this is step {int(self.progress.state.step)}')
     self.progress = loop.fit(
         self.train_step, self.progress, self.setup.base,
         lambda step: self._place(self.setup.schedule.batch(step)),
+        # No work but steps and batches: the score is constant, and nothing is
+        # saved.
         steps=last, eval_every=last, evaluate=lambda tuned, step: 0.0,
         save=lambda progress: None)
 
   def predict(self, batch_size: int, examples: int) -> int:
-    """Classifies the first dev sentences; returns how many there were."""
+    """Classifies the first dev sentences, and returns their number.
+
+    Args:
+      batch_size: Sentences of a batch.
+      examples: Largest number of sentences.
+    """
     dev = self.setup.splits['dev']
     some = batching.Examples(dev.tokens[:examples], dev.segments[:examples],
                              dev.labels[:examples])
@@ -126,7 +153,7 @@ class Side:
     return len(logits)
 
   def memory(self) -> dict[str, int]:
-    """Returns bytes: the process's peak, the optimizer's, the saved file's."""
+    """Returns bytes of the process's peak, the optimizer and the saved file."""
     with tempfile.TemporaryDirectory() as folder:
       run.make_adapter(
           self.config, self.setup, classification.KIND,
@@ -134,9 +161,11 @@ class Side:
       saved = sum(os.path.getsize(os.path.join(folder, name))
                   for name in os.listdir(folder))
     return {
+        # Linux counts in KiB.
         'peak_bytes': 1024 * resource.getrusage(
             resource.RUSAGE_SELF).ru_maxrss,
         'optimizer_bytes': sum(
+            # Moments alone: step counts and rates are scalars.
             leaf.nbytes for leaf in jax.tree.leaves(
                 self.progress.state.opt_state) if leaf.ndim),
         'saved_bytes': saved}
@@ -147,33 +176,37 @@ class Side:
 
 @functools.cache
 def _product(rows: int, inner: int, columns: int) -> Any:
-  """Returns a compiled matrix product, to be called without arguments."""
+  """Returns a compiled matrix product, a function without arguments."""
   a = jax.numpy.ones((rows, inner))
   b = jax.numpy.ones((inner, columns))
   product = jax.jit(lambda a, b: a @ b)
+  # Compiles, outside of the timed calls.
   product(a, b).block_until_ready()
   return lambda: product(a, b).block_until_ready()
 
 
 def necessary_flops(config: Any, lengths: np.ndarray) -> float:
-  """Returns the FLOPs of the matrix products an epoch cannot do without.
+  """Returns the FLOPs of the matrix products that an epoch needs at least.
 
-  For every real token: the projections and feed-forward layers forward and
-  backward to the inputs (no gradients of frozen kernels), the adapters' kernels
-  included with their own gradients, and attention over the example's own
-  length; in the last layer keys and values for all tokens and the rest for
-  [CLS] alone. No padding, no embeddings, norms or softmax.
+  Counted for every real token: projections and feed-forward layers forward and
+  backward to the inputs (no gradients of frozen kernels), the adapters with
+  gradients of their kernels, and attention over the example's own length. In
+  the last layer, keys and values count for all tokens, the rest for [CLS] only.
+  Padding, embeddings, norms and softmax are left out.
 
   Args:
-    config: A BertConfig with one bottleneck at both sublayers of every layer.
+    config: BertConfig with one bottleneck at both sublayers of every layer.
     lengths: [examples] Tokens of the training examples.
   """
   d, f, m = config.dim, config.ffn_dim, config.adapters[0].size
   lengths = lengths.astype(float)
-  dense = 2.0 * (4 * d * d + 2 * d * f)  # A token, a layer, one direction.
-  adapter = 2.0 * 2 * (2 * d * m)
-  attention = 2.0 * 2 * d  # For each pair of positions.
+  dense = 2.0 * (4 * d * d + 2 * d * f)  # One token, layer and direction.
+  adapter = 2.0 * 2 * (2 * d * m)  # Two of them, down and up.
+  attention = 2.0 * 2 * d  # Of each pair of positions.
+  # Directions: 2 for frozen kernels, 3 with gradients; attention has no
+  # kernels, but two inputs.
   whole = (2 * dense + 3 * adapter) * lengths + 3 * attention * lengths**2
+  # Keys and values; then query, output and feed-forward of one token.
   last = (2 * 2.0 * 2 * d * d * lengths
           + 2 * 2.0 * (2 * d * d + 2 * d * f) + 3 * adapter
           + 3 * attention * lengths)

@@ -1,9 +1,8 @@
-"""The peer's side of scripts.benchmark; the module is a worker.
+"""Worker of scripts.benchmark for the peer, `adapters` on torch.
 
-It is the library a user would pick instead, `adapters` on torch, with the same
-weights, data, sizes and optimizer settings as here: bottleneck adapters at both
-sublayers, layer norms and head trained, AdamW (fused), clip at 1, dropout on.
-Threads and waiting are as torch sets them.
+Both sides have the same weights, data, sizes and optimizer settings: bottleneck
+adapters at both sublayers, trained layer norms and head, AdamW (fused), a clip
+at 1, dropout on. Threads keep torch's defaults.
 """
 
 import functools
@@ -33,17 +32,19 @@ def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
   """Returns the peer's BERT with a linear head on [CLS].
 
   Args:
-    folder: Of a Hugging Face checkpoint.
+    folder: Folder of a Hugging Face checkpoint.
     tune: 'adapters' or 'full'.
-    size: Of the adapters.
+    size: Width of the adapters.
   """
   model = adapters.AutoAdapterModel.from_pretrained(folder)
   model.add_classification_head('task', num_labels=2, layers=1)
   if tune == 'adapters':
     model.add_adapter('task', config=adapters.DoubleSeqBnConfig(
+        # The library knows no sizes, only factors.
         reduction_factor=model.config.hidden_size / size,
         non_linearity='gelu', init_weights='houlsby'))
     model.train_adapter('task')
+    # `train_adapter` freezes them; this project trains them too.
     for name, parameter in model.named_parameters():
       if 'LayerNorm' in name:
         parameter.requires_grad_(True)
@@ -52,14 +53,15 @@ def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
 
 
 def to_torch(batch: dict[str, np.ndarray]) -> Batch:
-  """Returns a batch of ours as the peer's tensors."""
+  """Returns a batch of this project as torch tensors."""
+  # No fillers in these batches, hence no weights.
   return {name: torch.from_numpy(np.asarray(value, np.int64))
           for name, value in batch.items() if name != 'weights'}
 
 
 @functools.cache
 def random_batch(length: int) -> Batch:
-  """Returns a full batch of random words, no padding."""
+  """Returns a full batch of random words without padding."""
   rng = np.random.default_rng(0)
   shape = BATCH, length
   return to_torch({
@@ -71,27 +73,27 @@ def random_batch(length: int) -> Batch:
 def padded(
     examples: batching.Examples, rows: np.ndarray, length: int | None = None
 ) -> Batch:
-  """Returns the batch of some examples.
+  """Returns a batch of examples.
 
   Args:
-    examples: The split.
-    rows: Which of them.
-    length: To pad to; that of the longest when None.
+    examples: Tokenised split.
+    rows: [batch] int, the examples of the batch.
+    length: Length to pad to; that of the longest example when None.
   """
   plan = batching.Plan(rows, length or int(examples.lengths[rows].max()))
   return to_torch(batching.make_batch(examples, plan, len(rows)))
 
 
 class Side:
-  """A training of the peer's, a call at a time."""
+  """A training of the peer, a call at a time."""
 
   def begin(self, task: str, tune: str, data_dir: str) -> None:
-    """Loads and tokenises the data, makes the model and its optimizer.
+    """Loads and tokenises the data, and makes model and optimizer.
 
     Args:
-      task: A row of data.tasks.TASKS.
+      task: Name in data.tasks.TASKS.
       tune: 'adapters' or 'full'.
-      data_dir: Where TFDS keeps its files.
+      data_dir: Folder of the TFDS files.
     """
     folder = pinned.fetch('minilm-l6')
     tokenizer = tokenization.load(folder)
@@ -110,30 +112,42 @@ class Side:
         self.parameters, lr=rate, weight_decay=0.01, fused=True)
 
   def trained(self) -> int:
-    """Returns how many parameters are trained."""
+    """Returns the number of trained parameters."""
     return sum(p.numel() for p in self.parameters)
 
   def about(self) -> dict[str, Any]:
-    """Returns versions and what torch is set to."""
+    """Returns versions and the number of torch's threads."""
     return {**{name: importlib.metadata.version(name)
                for name in ('torch', 'adapters', 'transformers')},
             'threads': torch.get_num_threads()}
 
   def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
-    """Returns the best seconds of a linear layer [rows, inner] -> columns."""
+    """Returns the seconds of the fastest of several linear layers.
+
+    Args:
+      rows: Rows of the input [rows, inner].
+      inner: Inner dimension.
+      columns: Columns of the output [rows, columns].
+      repeats: Number of calls.
+    """
     product = _product(rows, inner, columns)
     with torch.inference_mode():
       return workers.best_seconds(product, repeats)
 
   def step(self, length: int, steps: int = 1) -> float:
-    """Takes steps on random words and waits for the loss of each."""
+    """Takes steps on random words, and returns the last loss.
+
+    Args:
+      length: Words of each of the 32 inputs.
+      steps: Number of steps.
+    """
     batch = random_batch(length)
     for _ in range(steps):
       loss = self._train(batch)
     return loss
 
   def facts(self) -> dict[str, Any]:
-    """Returns what one epoch is made of."""
+    """Returns the steps and tokens of one epoch."""
     lengths = self.splits['train'].lengths
     return {
         'steps': len(self.batches), 'real_tokens': int(lengths.sum()),
@@ -145,25 +159,27 @@ class Side:
     """Trains on the batches [first, last) of an epoch in random order.
 
     Args:
-      first: Number of a batch.
-      last: Number of a batch.
-      length: To pad to; that of the longest in each batch when None.
+      first: First batch.
+      last: Batch after the last.
+      length: Length to pad to; that of the longest in each batch when None.
     """
     for rows in self.batches[first:last]:
       self._train(padded(self.splits['train'], rows, length))
 
   def predict(self, batch_size: int, examples: int, ordered: bool) -> int:
-    """Classifies the first dev sentences; returns how many there were.
+    """Classifies the first dev sentences, and returns their number.
 
     Args:
       batch_size: Sentences a batch, padded to the longest of them.
-      examples: How many sentences.
+      examples: Largest number of sentences.
       ordered: Whether they are sorted by length first.
     """
     dev = self.splits['dev']
     rows = np.arange(min(examples, len(dev)))
     if ordered:
+      # `rows` counts from 0, so that its order is an index of dev.
       rows = np.argsort(dev.lengths[rows], kind='stable')
+    # Without dropout; `_train` sets it back.
     self.model.eval()
     with torch.inference_mode():
       logits = [self._logits(padded(dev, part)).numpy() for part in np.split(
@@ -171,7 +187,8 @@ class Side:
     return len(np.concatenate(logits))
 
   def memory(self) -> dict[str, int]:
-    """Returns bytes: the process's peak, the optimizer's, the saved files'."""
+    """Returns bytes of the process's peak, optimizer and saved files."""
+    # Before saving, which needs memory too; Linux counts in KiB.
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
       if self.model.has_adapters():
@@ -184,7 +201,7 @@ class Side:
         'peak_bytes': peak,
         'optimizer_bytes': sum(
             value.nbytes for state in self.optimizer.state.values()
-            for value in state.values() if value.ndim),
+            for value in state.values() if value.ndim),  # No step counts.
         'saved_bytes': saved}
 
   def _logits(self, batch: Batch) -> torch.Tensor:
@@ -205,9 +222,9 @@ class Side:
 
 @functools.cache
 def _product(rows: int, inner: int, columns: int) -> Any:
-  """Returns a linear layer, to be called without arguments."""
+  """Returns a linear layer as a function without arguments."""
   x = torch.ones(rows, inner)
-  kernel = torch.ones(columns, inner)
+  kernel = torch.ones(columns, inner)  # torch's layout
   return lambda: torch.nn.functional.linear(x, kernel)
 
 

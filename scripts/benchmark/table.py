@@ -1,4 +1,4 @@
-"""Tables of what scripts.benchmark measured."""
+"""Tables of the measurements of scripts.benchmark."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from adapters_jax.analysis import tables as tables_lib
 
 Row = dict[str, str]
 
-# What is timed on each side, for the reader of the numbers.
+# {part: scope of the timing on each side}, saved and printed with the numbers.
 TIMED = {
     'gemm': 'the best of float32 matrix products of a step at batch 32: '
             'jnp `a @ b` jitted; torch `linear`',
@@ -42,13 +42,14 @@ def _ms(column: dict[str, float]) -> str:
 
 
 def _ratios(row: dict[str, Any]) -> Row:
+  """Returns the columns of ratios, peer / ours."""
   return {'of minima': f'{row["ratio_of_minima"]:.2f}x',
           'median ratio': f'{row["ratio_median"]:.2f}x',
           'lowest ratio': f'{row["ratio_min"]:.2f}x'}
 
 
 def gemm_rows(found: dict[str, Any]) -> list[Row]:
-  """Returns GFLOP/s of each shape, and the peaks."""
+  """Returns a row of GFLOP/s for each shape, and one for the peaks."""
   return [{'task': name, 'ours, GFLOP/s': f'{row["ours"]:.0f}',
            'peer, GFLOP/s': f'{row["peer"]:.0f}'}
           for name, row in (*found['gemm']['shapes'].items(),
@@ -70,16 +71,17 @@ def step_rows(found: dict[str, Any]) -> list[Row]:
 
 
 def _share(found: dict[str, Any], row: dict[str, Any], side: str) -> str:
-  """Returns which part of a peak the necessary work of an epoch amounts to."""
+  """Returns the necessary work of an epoch as a share of a side's peak."""
   if 'gemm' not in found:
-    return '-'
+    return '-'  # The peak has not been measured.
   peak = 1e9 * found['gemm']['peak'][side]
+  # Our work and time, against the peak of either side.
   share = row['ours']['necessary_flops'] / row['ours']['seconds'] / peak
   return f'{100 * share:.0f} %'
 
 
 def epoch_rows(found: dict[str, Any]) -> list[Row]:
-  """Returns a row for each task and way to pad."""
+  """Returns a row for each task and kind of padding."""
   rows = []
   for task, row in found['epoch']['tasks'].items():
     starts = row['start_seconds']
@@ -88,6 +90,7 @@ def epoch_rows(found: dict[str, Any]) -> list[Row]:
          f'({starts["ours_warm"]:.0f} warm)'),
         ('peer', 'peer, dynamic', f'{starts["peer"]:.0f}'),
         ('to_128', 'peer, to 128', f'{starts["peer"]:.0f}')):
+      # None for ours, which is the denominator.
       ratios = row['ratios'].get(side)
       tokens = row['peer']['padded_tokens_to_128'] if side == 'to_128' else (
           row[side]['padded_tokens'])
@@ -108,12 +111,13 @@ def epoch_rows(found: dict[str, Any]) -> list[Row]:
 
 
 def inference_rows(found: dict[str, Any]) -> list[Row]:
-  """Returns examples a second at each batch size."""
+  """Returns rows of examples per second at each batch size."""
   rows = []
   for size, row in found['inference']['sizes'].items():
     for side, name in (('peer', 'order of the data'),
                        ('peer_sorted', 'sorted by length')):
       pair = row[side]
+      # By the fastest turn.
       speeds = {name: row['examples'] / pair[f'{name}_seconds']['min']
                 for name in ('ours', 'peer')}
       rows.append({
@@ -124,14 +128,14 @@ def inference_rows(found: dict[str, Any]) -> list[Row]:
 
 
 def start_rows(found: dict[str, Any]) -> list[Row]:
-  """Returns seconds to the first step's loss."""
+  """Returns rows of seconds to the loss of the first step."""
   return [{'task': name, 'seconds, lowest': f'{row["min"]:.1f}',
            'median': f'{row["median"]:.1f}'}
           for name, row in found['start']['seconds'].items()]
 
 
 def memory_rows(found: dict[str, Any]) -> list[Row]:
-  """Returns megabytes of processes, optimizers and files."""
+  """Returns rows of megabytes of processes, optimizers and files."""
   return [{'task': f'{tune}, {side}',
            **{name.removesuffix('_bytes') + ', MB': f'{value / 1e6:,.1f}'
               for name, value in row.items()}}
@@ -145,15 +149,15 @@ _ROWS = {'gemm': gemm_rows, 'step': step_rows, 'epoch': epoch_rows,
 
 
 def tables(found: dict[str, Any], parts: Iterable[str] | None = None) -> str:
-  """Returns a Markdown table of each part, and what was timed in it.
+  """Returns a Markdown table of each part, and the scope of its timing.
 
   Args:
-    found: The JSON of scripts.benchmark.
-    parts: Which of its parts; all that are there when None.
+    found: JSON of scripts.benchmark.
+    parts: Parts to show; all that were measured when None.
   """
   texts = []
   for part in parts or [name for name in _ROWS if name in found]:
-    # The first column's title is the part; `markdown` sets 'task' to the left.
+    # `markdown` aligns 'task' to the left; then the part becomes the title.
     table = tables_lib.markdown(_ROWS[part](found)).replace('task', part, 1)
     note = ('\n\n\\* extrapolated from steps of the same shape.'
             if part == 'epoch' else '')

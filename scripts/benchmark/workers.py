@@ -1,10 +1,10 @@
-"""Processes that work in turns: a JSON line asks, a JSON line answers.
+"""Processes that work in turns, by one JSON line for each call and answer.
 
-Two libraries in one process disturb each other, as the threads of one wait
-actively while the other computes. So each side is a process of its own, and
-the parent, which imports neither, asks one at a time. Every call is clocked
-inside the worker, around the work. What a worker used of the processor between
-two calls comes with each answer: it ought to be nothing.
+Two libraries in one process disturb each other: the threads of one wait
+actively while the other computes. So each side is a process of its own, and the
+parent, which imports neither, asks one at a time. The worker itself times the
+work of a call. Each answer includes the processor time of the worker since its
+previous answer, which should be none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +18,19 @@ from typing import Any
 
 from adapters_jax import errors
 
-# Before a turn: threads of the side that worked last have gone to sleep.
-_PAUSE = 0.1  # seconds
+# Pause before a turn, in which the threads of the other side go to sleep.
+_PAUSE = 0.1  # Seconds.
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What came of a call.
+  """Result and times of a call.
 
   Attributes:
-    value: Returned by the call.
-    seconds: Its wall time.
-    cpu_seconds: Its processor time, all threads.
-    idle_cpu_seconds: The worker's processor time since its answer before.
+    value: Value that the call returned.
+    seconds: Wall time of the call.
+    cpu_seconds: Processor time of the call, over all threads.
+    idle_cpu_seconds: Processor time of the worker since its previous answer.
   """
   value: Any
   seconds: float
@@ -49,14 +49,14 @@ class Worker:
         stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
 
   def ask(self, call: str, **arguments: Any) -> Answer:
-    """Calls a method of the worker's object and waits for what it returns.
+    """Calls a method of the worker's object and waits for the result.
 
     Args:
       call: Name of the method.
-      **arguments: For it, as JSON has them.
+      **arguments: Arguments of the method, of types that JSON can hold.
 
     Raises:
-      options.UserError: the call raised one.
+      errors.UserError: the call raised one.
       RuntimeError: the call failed otherwise, or the worker ended.
     """
     try:
@@ -64,7 +64,7 @@ class Worker:
       self._process.stdin.flush()
       line = self._process.stdout.readline()
     except BrokenPipeError:
-      line = ''
+      line = ''  # The worker has ended.
     if not line:
       raise RuntimeError(
           f'{self._name}: ended with status {self._process.wait()}')
@@ -77,6 +77,7 @@ class Worker:
 
   def close(self) -> None:
     """Ends the worker, and waits for it."""
+    # The end of its input ends `serve`.
     self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
@@ -90,8 +91,9 @@ class Worker:
 
 def serve(side: Any) -> None:
   """Answers calls of a side's methods until the parent closes the pipe."""
+  # A copy of the pipe: 1 itself is redirected below.
   answers = os.fdopen(os.dup(1), 'w')
-  os.dup2(2, 1)  # What libraries print must not come between the answers.
+  os.dup2(2, 1)  # Keeps libraries' prints out of the answers.
   before = time.process_time()
   for line in sys.stdin:
     idle = time.process_time() - before
@@ -112,7 +114,12 @@ def serve(side: Any) -> None:
 
 
 def best_seconds(call: Callable[[], Any], repeats: int) -> float:
-  """Returns the wall seconds of the fastest of some calls."""
+  """Returns the wall seconds of the fastest call.
+
+  Args:
+    call: Function to time.
+    repeats: Number of calls.
+  """
   fastest = float('inf')
   for _ in range(repeats):
     start = time.perf_counter()
@@ -122,7 +129,13 @@ def best_seconds(call: Callable[[], Any], repeats: int) -> float:
 
 
 def turn(worker: Worker, call: str, **arguments: Any) -> Answer:
-  """Returns the answer of a worker once the other has come to rest."""
+  """Asks a worker after a pause that lets the other come to rest.
+
+  Args:
+    worker: Worker to ask.
+    call: Name of the method.
+    **arguments: Arguments of the method.
+  """
   time.sleep(_PAUSE)
   return worker.ask(call, **arguments)
 
@@ -136,12 +149,13 @@ def in_turns(
 
   Args:
     sides: {side: worker}.
-    turns: Calls of each side that count; one before them warms up.
+    turns: Calls of each side that count, after one that warms up.
     calls: {side: (call, arguments)}.
-    awaken: A call made before each of them that does not count: the other side
-      has had the caches meanwhile.
+    awaken: Call before each of them that does not count, as the other side has
+      replaced the contents of the caches.
   """
   answers = {name: [] for name in sides}
+  # -1 is the call that warms up.
   for number in range(-1, turns):
     for name, worker in sides.items():
       call, arguments = calls[name]

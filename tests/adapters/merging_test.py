@@ -136,6 +136,11 @@ class MergeTest(parameterized.TestCase):
     for rank in (0, 9):
       with self.assertRaisesRegex(errors.UserError, 'give 1 to 8'):
         merging.merge_products(bank, 'a', merging.average(1), base, rank)
+    veras = {'e': adapter('vera[r=2]'), 'f': adapter('vera[r=2]', 1)}
+    leaf = veras['f'].tuned['encoder']['adapter_shared_0']
+    leaf['fixed_a'] = leaf['fixed_a'] + 1
+    with self.assertRaisesRegex(errors.UserError, 'different seeds'):
+      merging.merge(veras, 'ef', mean, base)
     with self.assertRaisesRegex(errors.UserError, 'name one or more'):
       merging.merge(bank, [], mean, base)
     with self.assertRaisesRegex(errors.UserError, "unknown 'c'"):

@@ -1,4 +1,4 @@
-"""Tests of adapters_jax.data.local_glue and of the tasks read after it."""
+"""Tests of adapters_jax.data.raw_glue and of the tasks read after it."""
 
 import contextlib
 import io

@@ -80,7 +80,7 @@ def to_config(
   if len(written) == 1:
     return written[0]
   kinds = [values.get('architecture') for values in written]
-  # None is a bottleneck, of which there may be several.
+  # None stands for bottlenecks, and a union may hold several.
   for kind in {*kinds} - {None}:
     if kinds.count(kind) > 1:
       raise errors.UserError(

@@ -116,7 +116,6 @@ def written(
   # As the first layer of the head: only there can a tuned pooler be saved.
   if pooled:
     found |= tensors(1, adapter.tuned.get('pooler') or base['pooler'])
-  # Unknown names as transformers writes them.
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
   kind = ({'head_type': 'question_answering'} if answers else

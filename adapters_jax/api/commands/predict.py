@@ -103,7 +103,6 @@ def main(config: PredictConfig) -> None:
   session.enable_compilation_cache()
   base, adapter = prediction.load(config.adapter, config.checkpoint)
   labels, answers = adapter.classes, adapter.head_input == 'tokens'
-  # The header's columns are those of `format_row` and `format_answer`.
   with file:
     if config.format == 'tsv':
       names = [f'p({label})' for label in labels] or ['score']

@@ -1,6 +1,6 @@
 """Kinds of tasks, each a set of hooks (`kind.Kind`) for the common run.
 
-Imports `runs.setup`, `runs.compiled` and everything below runs.
+Imports `runs.config`, `runs.setup`, `runs.compiled` and packages below runs.
 Public: `classification.KIND` and `classification.of_examples`,
 `question_answering.KIND`.
 """

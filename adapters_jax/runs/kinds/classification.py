@@ -20,13 +20,13 @@ def make_score(setup: setup_lib.Setup, batch_size: int) -> kind.Score:
 
   Args:
     setup: Setup of the run.
-    batch_size: Examples a batch.
+    batch_size: Number of examples a batch.
   """
   eval_step, batches = compiled.make_eval(setup, batch_size), {}
 
   def score(tuned, split):
     examples = setup.splits[split]
-    if split not in batches:  # The same at every evaluation.
+    if split not in batches:  # Built once; all evaluations share them.
       batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, batch_size,
           setup.schedule.local_rows)
@@ -46,6 +46,7 @@ def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
     task: Task.
     logits: [examples, outputs]
   """
+  # [examples]
   return logits.argmax(-1) if task.labels else logits[:, 0]
 
 
@@ -68,4 +69,5 @@ def of_examples(
   """
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
+  # Any name: the task is not in the table of tasks.
   return kind.Kind(lambda name: task, prepare, make_score, loss_of)

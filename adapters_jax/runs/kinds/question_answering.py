@@ -42,7 +42,7 @@ def prepare(
     mesh: Devices; the first one alone when None.
 
   Raises:
-    errors.UserError: a setting for heads on [CLS].
+    errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
   if config.head_input != 'cls':
     raise errors.UserError(
@@ -57,6 +57,7 @@ def prepare(
   else:
     questions = squad.read_tfds(config.data_dir)
   train = questions['train']
+  # Of questions, before they are cut into windows.
   if rows := setup_lib.subset(config, len(train)):
     questions['train'] = [train[row] for row in rows]
     notes.append(f'trained on {len(rows)} of {len(train)} examples')
@@ -67,11 +68,12 @@ def prepare(
     splits[name], windows[name] = squad.cut(
         tokenizer, asked, config.max_length)
 
-  def model_of(shape):
+  def model_of(shape):  # The classifier gives the config; the head differs.
     return heads.SpanSelector(setup_lib.make_model(config, shape, 2).config)
 
   setup = setup_lib.assemble(
       config, folder, squad.TASK, splits, notes, model_of, mesh)
+  # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
 
@@ -80,7 +82,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
 
   Args:
     setup: Setup of the run.
-    batch_size: Windows a batch.
+    batch_size: Number of windows a batch.
   """
   eval_step = compiled.make_eval(setup, batch_size)
 
@@ -92,6 +94,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
             setup.schedule.local_rows), len(examples))
     found = squad.best_answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
+    # object: an array of str would pad every answer to the longest one.
     return metrics.squad(right, found), np.array(found, object)
 
   return score
