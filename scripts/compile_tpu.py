@@ -23,7 +23,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.options import option
-from adapters_jax.runs import setup
+from adapters_jax.runs import models
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import precision as precision_lib
@@ -123,7 +123,7 @@ def make_model(
   shape = SHAPES.get(config.checkpoint_config) or pretrained.read_config(
       config.checkpoint_config)
   shape = dataclasses.replace(shape, layers=layers or shape.layers)
-  model = setup.make_model(settings, shape, 2, device)  # Two classes.
+  model = models.make_model(settings, shape, 2, device)  # Two classes.
   return model.clone(config=dataclasses.replace(model.config, scan=scan))
 
 
@@ -144,14 +144,14 @@ def lower(
       precision=config.precision, remat=config.remat, mesh=config.mesh)
   mesh = sharding.make_mesh(
       config.mesh, config.batch_size, tpus, accumulate=config.accumulate)
-  model = setup.on_mesh(
+  model = models.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
   # From here on shapes alone: the devices do not exist.
   params = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
-  select = setup.selection_of(settings, model.config.layers)
+  select = models.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)
   if config.precision == 'bfloat16':
-    # As `setup.cast_base` does; trained leaves stay in float32.
+    # As `models.cast_base` does; trained leaves stay in float32.
     base = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), base)
   # Rate and length of the schedule do not change the program.

@@ -4,22 +4,20 @@ The variants differ in their input and in the places of the residual sum and the
 layer norm (Pfeiffer et al., 2021; He et al., 2022; Steitz and Roth, 2024).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
-from adapters_jax.layers import batch_norm
 from adapters_jax.layers import dense
-from adapters_jax.layers import dropout
 from adapters_jax.methods import base
+from adapters_jax.methods import bottleneck_module
 from adapters_jax.methods import places
 from adapters_jax.methods import values as values_lib
 
@@ -27,7 +25,6 @@ SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
 NORMS = ('', 'layer', 'batch')
 
-_NORM_EPSILON = 1e-5  # For norms inside an adapter: torch's, as in AdapterHub.
 # AdapterHub's entries for a bottleneck that is not a Compacter.
 _NO_PHM = {
     'phm_layer': False, 'phm_dim': 4, 'phm_rank': 1, 'factorized_phm_W': True,
@@ -207,7 +204,7 @@ class Bottleneck(base.Method):
       name: Name of the module in the parameter tree.
       layer: Index of the layer, which may determine the width.
     """
-    return BottleneckAdapter(self, layer, name=name)
+    return bottleneck_module.BottleneckAdapter(self, layer, name=name)
 
   def project(
       self, x: jax.Array, features: int, name: str, shared: Any
@@ -316,103 +313,6 @@ class Bottleneck(base.Method):
     """Returns warnings for users who load the file with AdapterHub."""
     return ['`adapters` needs torchvision for stochastic_depth'
             ] if self.stochastic_depth else []
-
-
-class BottleneckAdapter(nn.Module):
-  """y + up(activation(down(y))), which starts close to the identity."""
-  config: Bottleneck
-  layer: int
-
-  @nn.compact
-  def __call__(
-      self, update: jax.Array, *, residual: jax.Array,
-      norm: Callable[[jax.Array], jax.Array], mask: jax.Array, shared: Any,
-      train: bool,
-  ) -> jax.Array:
-    """Adapts a sublayer's output.
-
-    Args:
-      update: [batch, length, dim] Output of the sublayer before the residual
-        sum and the norm; h in `Bottleneck`.
-      residual: [batch, length, dim] Input of the sublayer; x in `Bottleneck`.
-      norm: The sublayer's own layer norm.
-      mask: [batch, length] bool, False at padding.
-      shared: Arrays of `make_shared`, None without any.
-      train: Whether to apply dropout.
-
-    Returns:
-      [batch, length, dim] The output that replaces `update`.
-    """
-    config = self.config
-    inputs, skip = residual, update
-    if not config.is_parallel:
-      inputs, skip = self._serial_input(update, residual, norm)
-    hidden = inputs
-    if config.ln_before:
-      hidden = self._norm('norm_before', hidden.dtype)(hidden)
-    dim = inputs.shape[-1]
-    for index in range(config.depth):
-      suffix = f'_{index}' if index else ''  # At depth 1: 'down', as in files.
-      hidden = config.project(  # [batch, length, size]
-          hidden, config.width(dim, self.layer), f'down{suffix}', shared)
-      hidden = self._inner_norm(hidden, f'inner_norm{suffix}', mask, train)
-      hidden = activations.ACTIVATIONS[config.activation](hidden)
-    out = config.project(hidden, dim, 'up', shared)  # [batch, length, dim]
-    out = self._scale(out, train)
-    if config.use_gating:
-      out = out * base.Gate(name='gating')(inputs, mask)
-    if config.multiplicative:
-      out = out * update
-    if not config.ln_after:
-      return skip + out
-    close = self._norm('norm_after', out.dtype)
-    # AdapterHub's parallel adapters ignore the field.
-    if config.adapter_residual_before_ln and not config.is_parallel:
-      return close(skip + out)
-    return skip + close(out)
-
-  def _serial_input(self, update, residual, norm):
-    """Returns (input, residual) of a serial adapter."""
-    config = self.config
-    skip = update
-    if config.original_ln_before:
-      update = update + residual
-      if config.residual_before_ln == 'post_add':
-        skip = update
-      update = norm(update)  # Also in `Sites.sublayer`, with the same leaves.
-    if config.residual_before_ln is False:
-      skip = update
-    return update, skip
-
-  def _scale(self, out, train):
-    """Applies scaling, stochastic depth and dropout, each if configured."""
-    config = self.config
-    if isinstance(config.scaling, str):
-      shape = (1,) if config.scaling == 'learned' else out.shape[-1:]
-      out = out * self.param(
-          'scaling', nn.initializers.ones, shape).astype(out.dtype)
-    elif config.scaling != 1:
-      out = out * config.scaling
-    # AdapterHub's parallel adapters ignore the field.
-    if config.stochastic_depth and not config.is_parallel:
-      # One bit per example: dropout of whole updates.
-      rows = jnp.ones((out.shape[0], 1, 1), out.dtype)
-      out = out * dropout.Dropout(config.stochastic_depth)(rows, train=train)
-    return dropout.Dropout(config.dropout)(out, train=train)
-
-  def _inner_norm(self, hidden, name, mask, train):
-    """Normalises the units of one layer, [batch, length, size]."""
-    kind = self.config.inner_norm
-    if kind == 'layer':
-      return self._norm(name, hidden.dtype)(hidden)
-    if kind == 'batch':
-      module = batch_norm.BatchNorm(_NORM_EPSILON, name=name)
-      return module(hidden, mask[:, :hidden.shape[1]], train=train)
-    return hidden
-
-  def _norm(self, name, dtype):
-    return nn.LayerNorm(
-        epsilon=_NORM_EPSILON, dtype=dtype, name=name, use_fast_variance=False)
 
 
 SEQ_BN = Bottleneck(

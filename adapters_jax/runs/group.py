@@ -27,6 +27,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
@@ -126,9 +127,9 @@ def make_group(
   members = []
   for config in configs:
     model = setup.model.clone(config=dataclasses.replace(
-        shape, adapters=setup_lib.adapter_configs(config, shape.layers),
+        shape, adapters=models.adapter_configs(config, shape.layers),
         first_layer=0))  # Adapters of a cached layer are initialised too.
-    tuned, params = setup_lib.init_tuned(
+    tuned, params = models.init_tuned(
         model, base, setup.select, config.seed, folder)
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,

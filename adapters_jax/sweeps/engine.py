@@ -159,7 +159,7 @@ def go(
   runs = [run for run in runs if run.seed == seeds[0]]
 
   def later(stand_in):
-    records = [outcome_lib.finished_runs(run, experiment, many.records)
+    records = [outcome_lib.finished_run(run, experiment, many.records)
                for run in runs]
     best = grid.pick_best(runs, records, pick, stand_in=stand_in)
     return [absolute(run, experiment) for run in grid.placed(
@@ -183,7 +183,7 @@ def _stage(
   """Trains the unfinished runs; those of `later` are only forecast."""
   found = {}
   for run in (*runs, *later):
-    record = outcome_lib.finished_runs(run, experiment, folder)
+    record = outcome_lib.finished_run(run, experiment, folder)
     if record is not None:
       found[grid.run_name(run)] = record
   todo = [run for run in (*runs, *later) if grid.run_name(run) not in found]
@@ -206,8 +206,8 @@ def _stage(
   return outcome_lib.Outcome(
       tuple(record for _, record in good),
       tuple(run.workdir for run, _ in good),
-      tuple((grid.describe_grid(run, runs), message) for run, message in results
-            if isinstance(message, str)))
+      tuple((grid.difference_line(run, runs), message)
+            for run, message in results if isinstance(message, str)))
 
 
 def _known(
@@ -237,7 +237,7 @@ def _make(runs, todo, experiment, how, kind):
         answers = [answers] * len(units[number])
       for run, answer in zip(units[number], answers, strict=True):
         if grid.run_name(run) in unfinished:
-          progress.add(grid.describe_grid(run, runs), answer)
+          progress.add(grid.difference_line(run, runs), answer)
           yield run, answer
 
 

@@ -154,7 +154,7 @@ def run_name(config: config_lib.Config) -> str:
   return config_lib.digest(config_lib.portable(config))
 
 
-def describe_grid(
+def difference_line(
     config: config_lib.Config, among: Iterable[config_lib.Config]
 ) -> str:
   """Returns the task of a run and its settings that vary among some runs.

@@ -23,7 +23,7 @@ class Outcome:
   failures: tuple[tuple[str, str], ...] = ()
 
 
-def finished_runs(
+def finished_run(
     config: config_lib.Config, experiment: str, folder: str = ''
 ) -> records_lib.Record | None:
   """Returns the record of a run, None if it has not finished.

@@ -62,7 +62,7 @@ def run_unit(
     folder = begin(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
-        names=[grid.describe_grid(config, configs) for config in configs],
+        names=[grid.difference_line(config, configs) for config in configs],
         state_folder=os.path.join(folder, 'resume'))
     shutil.rmtree(folder)
     return found

@@ -281,18 +281,3 @@ def make_optimizer(
             lambda path, _: label(select, path), tree))
 
   return make(learning_rate=learning_rate)
-
-
-def current_rate(
-    opt_state: Any, step: int, steps: int, warmup: float
-) -> jax.Array:
-  """Returns the learning rate of a step, for display and messages.
-
-  Args:
-    opt_state: State of `make_optimizer`.
-    step: Index of the step.
-    steps: Number of steps of the whole training.
-    warmup: Share of the steps with a rising rate.
-  """
-  peak = opt_state.hyperparams['learning_rate']
-  return peak * warmup_linear(steps, warmup)(step)

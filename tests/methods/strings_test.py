@@ -11,6 +11,7 @@ from adapters_jax.methods import lora
 from adapters_jax.methods import prefix
 from adapters_jax.methods import strings
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
 from adapters_jax.runs import setup
 from tests.methods import methods_test as common
 
@@ -112,10 +113,10 @@ class StringsTest(parameterized.TestCase):
 
   def test_the_flag_describes_the_methods(self):
     config = config_lib.Config(adapter_config='mam[prefix_length=3]')
-    self.assertEqual(setup.adapter_configs(config, 6),
+    self.assertEqual(models.adapter_configs(config, 6),
                      strings.parse('mam[prefix_length=3]'))
     self.assertEqual(
-        setup.adapter_configs(config_lib.Config(), 2),
+        models.adapter_configs(config_lib.Config(), 2),
         (bottleneck.Bottleneck(layers=None),))
 
   def test_layers_beyond_the_model(self):

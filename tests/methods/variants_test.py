@@ -16,10 +16,12 @@ from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import batch_norm
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import bottleneck_module
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
 from adapters_jax.runs import setup
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
@@ -46,7 +48,7 @@ def make(fields, **changed):
 
 def adapt(config, inputs, update, params=None, train=False):
   """Returns (params, output) of an adapter alone; all tokens are real."""
-  module = bottleneck.BottleneckAdapter(config, 0)
+  module = bottleneck_module.BottleneckAdapter(config, 0)
   call = dict(residual=inputs, norm=lambda x: x, shared=None, train=train,
               mask=jnp.ones(inputs.shape[:2], bool))
   if params is None:
@@ -83,7 +85,7 @@ class VariantsTest(parameterized.TestCase):
   def test_trained_parameters(self, fields, more):
     plain = 2 * DIM * SIZE + SIZE + DIM
     adapters, _ = trees.split(
-        setup.model_shapes(make(fields)),
+        models.model_shapes(make(fields)),
         lambda path: trees.role(path) in ('adapter', 'statistics'))
     self.assertEqual(
         trees.count_trained(adapters), 2 * LAYERS * (plain + more))

@@ -26,7 +26,7 @@ class FakeUnits:
     self.made, self.fail_at = [], fail_at
 
   def __call__(self, configs, experiment, kind):
-    self.made.append([grid.describe_grid(c, configs) for c in configs])
+    self.made.append([grid.difference_line(c, configs) for c in configs])
     found = []
     for config in configs:
       if config.learning_rate in self.fail_at:
@@ -136,4 +136,4 @@ class SweepTest(parameterized.TestCase):
     outcome, _, _ = self.go('seed=0-1')
     config = config_lib.Config(task='cola', seed=1)
     self.assertEqual(
-        outcome_lib.finished_runs(config, 'glue'), outcome.records[1])
+        outcome_lib.finished_run(config, 'glue'), outcome.records[1])

@@ -13,7 +13,7 @@ import numpy as np
 from adapters_jax.layers import dropout
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import heads
-from adapters_jax.runs import setup
+from adapters_jax.runs import models
 from adapters_jax.training import loop
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
@@ -61,7 +61,7 @@ def prepared(text, tune):
         steps_lib.init_state(tuned, tx, jax.random.key(3)))
 
   progress = sharding.create(mesh, begin, sharding.place(mesh, tuned))
-  model = setup.on_mesh(heads.Classifier(SHAPE, 2), mesh)
+  model = models.on_mesh(heads.Classifier(SHAPE, 2), mesh)
   step = steps_lib.make_train_step(
       model, tx, losses.cross_entropy,
       shardings=(sharding.shardings(mesh, progress.state),

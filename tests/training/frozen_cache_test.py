@@ -19,6 +19,7 @@ from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import run
+from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
 from adapters_jax.runs import compiled
@@ -68,7 +69,7 @@ class FirstLayerTest(parameterized.TestCase):
     for tune in optimizers.TUNE:
       select = optimizers.TUNE[tune](3, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
-      paths = trees.flatten(setup_lib.model_shapes(model))
+      paths = trees.flatten(models.model_shapes(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained
                     if trees.layer_of(path) is not None), default=3)

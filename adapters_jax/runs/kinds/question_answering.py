@@ -14,6 +14,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import losses
@@ -69,7 +70,7 @@ def prepare(
         tokenizer, asked, config.max_length)
 
   def model_of(shape):  # The classifier gives the config; the head differs.
-    return heads.SpanSelector(setup_lib.make_model(config, shape, 2).config)
+    return heads.SpanSelector(models.make_model(config, shape, 2).config)
 
   setup = setup_lib.assemble(
       config, folder, squad.TASK, splits, notes, model_of, mesh)

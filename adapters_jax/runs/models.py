@@ -1,0 +1,150 @@
+"""Model, trees and tuned paths that the settings of a run describe."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+
+from adapters_jax import trees
+from adapters_jax.adapters import settings
+from adapters_jax.data import tokenization
+from adapters_jax.methods import base as methods_base
+from adapters_jax.methods import prompt
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.runs import config as config_lib
+from adapters_jax.training import optimizers
+from adapters_jax.training import precision
+from adapters_jax.training import sharding
+
+
+def adapter_configs(
+    config: config_lib.Config, layers: int
+) -> tuple[methods_base.Method, ...]:
+  """Returns the adapter methods of the settings, () without adapters.
+
+  Args:
+    config: Settings.
+    layers: Number of layers of the model.
+
+  Raises:
+    errors.UserError: an unknown method, field or layer.
+  """
+  return settings.methods_of(dataclasses.asdict(config), layers)
+
+
+def make_model(
+    config: config_lib.Config, shape: encoder.BertConfig, outputs: int,
+    device: Any = None,
+) -> heads.Classifier:
+  """Returns the classifier of the settings.
+
+  Args:
+    config: Settings.
+    shape: Shape of the encoder, without adapters.
+    outputs: Number of classes, or 1 for regression.
+    device: Target device; the first one of this process when None.
+  """
+  chosen = precision.choose(
+      config.precision, shape.dim // shape.heads, device)
+  changed: dict[str, Any] = {} if config.dropout < 0 else {
+      'dropout': config.dropout, 'attention_dropout': config.dropout}
+  if config.hidden_activation:
+    changed['activation'] = config.hidden_activation
+  shape = dataclasses.replace(
+      shape, adapters=adapter_configs(config, shape.layers),
+      dtype=chosen.dtype, attention=chosen.attention, remat=config.remat,
+      **changed)
+  return heads.Classifier(shape, outputs, config.head_input)
+
+
+def on_mesh(
+    model: heads.Classifier, mesh: jax.sharding.Mesh
+) -> heads.Classifier:
+  """Returns the model with its hidden states pinned to the batch's devices.
+
+  Only meshes with an `fsdp` axis need it: without the constraint XLA would
+  move hidden states to the sliced weights instead of gathering the weights.
+
+  Args:
+    model: Model of the run.
+    mesh: Devices.
+  """
+  if 'fsdp' not in mesh.axis_names:
+    return model
+  return model.clone(config=dataclasses.replace(
+      model.config, batch_sharding=sharding.of_batch(mesh)))
+
+
+def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
+  """Returns the predicate of the paths that the settings tune.
+
+  Args:
+    config: Settings.
+    layers: Number of layers of the model.
+  """
+  norm_layers = None
+  if config.norm_layers == 'same':
+    norm_layers = settings.parse_layers(
+        config.adapter_layers, layers, 'adapter_layers')
+  return optimizers.make_select(
+      config.tune, layers, config.tune_norms, norm_layers, config.top_k)
+
+
+def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
+  """Returns the base in the precision of the settings.
+
+  Args:
+    config: Settings.
+    base: Frozen leaves.
+  """
+  if config.precision != 'bfloat16':
+    return base
+  return jax.tree.map(lambda leaf: leaf.astype('bfloat16'), base)
+
+
+def init_tuned(
+    model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
+    seed: int, folder: str,
+) -> tuple[trees.Tree, trees.Tree]:
+  """Initialises the leaves that the base lacks, and no others.
+
+  Args:
+    model: Model with its head.
+    base: Pretrained tree.
+    select: Predicate of the tuned paths.
+    seed: Seed of the run.
+    folder: Folder of the checkpoint, whose tokenizer a prompt may need to
+      begin as the words of a text.
+
+  Returns:
+    (tuned tree in float32, shapes of the whole tree).
+  """
+
+  def tokenize(text):
+    return tokenization.encode(
+        tokenization.load(folder), [(text,)], model.config.positions)[0][0]
+
+  # 0 for the new leaves; `compiled` folds in 1 for dropout.
+  params = trees.overlay(
+      base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
+  params = prompt.embed(model.config.adapters, params, tokenize)
+  tuned, _ = trees.split(params, select)
+  tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
+  # Shapes alone, so that the arrays of the base can be freed.
+  return tuned, jax.eval_shape(lambda tree: tree, params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _fresh(model, key, base):
+  """Returns the initialised leaves that the base lacks."""
+  old = set(trees.flatten(base))
+  params = encoder.init(model, key, base)
+  # XLA drops the computation of every leaf that is not returned.
+  return trees.split(params, lambda path: path not in old)[0]
+
+
+def model_shapes(model: heads.Classifier) -> trees.Tree:
+  """Returns the shapes of a model's whole tree."""
+  return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))

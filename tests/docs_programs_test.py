@@ -1,0 +1,141 @@
+"""Tests that the Python programs of README and docs run."""
+
+import ast
+import json
+import os
+import pathlib
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import trees
+from adapters_jax.data import tasks
+from tests import docs_test
+from tests import tiny
+
+
+def run_blocks(
+    page: str, checkpoint: str, namespace: dict | None = None
+) -> dict:
+  """Executes the Python blocks of a page on another checkpoint.
+
+  Args:
+    page: Path of the page.
+    checkpoint: Folder in place of 'minilm-l6'.
+    namespace: Names at the start.
+
+  Returns:
+    Names at the end.
+  """
+  namespace = namespace if namespace is not None else {}
+  for block in docs_test.blocks(docs_test.PAGES[page], 'python'):
+    code = block.replace("'minilm-l6'", repr(checkpoint))
+    exec(compile(code, page, 'exec'), namespace)  # pylint: disable=exec-used
+  return namespace
+
+
+@pytest.fixture(scope='module')
+def base_folder(tmp_path_factory, checkpoint) -> str:
+  """The tiny checkpoint with one layer, and 128 positions as programs need."""
+  folder = tmp_path_factory.mktemp('base')
+  for path in pathlib.Path(checkpoint).iterdir():
+    (folder / path.name).write_bytes(path.read_bytes())
+  settings = json.loads((folder / 'config.json').read_text())
+  settings |= {'num_hidden_layers': 1, 'max_position_embeddings': 128}
+  (folder / 'config.json').write_text(json.dumps(settings))
+  weights = str(folder / 'model.safetensors')
+  tensors = {name: value for name, value
+             in safetensors_numpy.load_file(weights).items()
+             if not re.match(r'encoder\.layer\.[1-9]', name)}
+  name = 'embeddings.position_embeddings.weight'
+  tensors[name] = np.resize(tensors[name], (128, tensors[name].shape[1]))
+  safetensors_numpy.save_file(tensors, weights)
+  return str(folder)
+
+
+@pytest.fixture
+def small_world(monkeypatch, tmp_path):
+  """Replaces the tasks' data by a few sentences, and the working folder."""
+
+  def split(count):
+    rng = np.random.default_rng(count)
+    texts = [(' '.join(rng.choice(tiny.WORDS[:11], 4)),)  # One shape.
+             for _ in range(count)]
+    return tasks.Split(texts, (np.arange(count) % 2).astype(np.int32))
+
+  monkeypatch.setattr(tasks, 'load', lambda task, data_dir='': {
+      'train': split(40), 'dev': split(12), 'test': split(10)})
+  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
+  monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize('page', docs_test.PAGES)
+def test_python_is_python(page):
+  for block in docs_test.blocks(docs_test.PAGES[page], 'python'):
+    ast.parse(block)
+
+
+def test_every_program_is_run_below():
+  having = {page for page, text in docs_test.PAGES.items() if docs_test.blocks(text, 'python')}
+  assert having == {
+      'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
+      'docs/composition.md', 'docs/data.md'}
+
+
+def test_the_readme_runs(base_folder, small_world):
+  names = run_blocks('README.md', base_folder)
+  aj, base, film = names['aj'], names['base'], names['film']
+  assert set(film.scores) >= {'dev', 'test'}
+  assert film.trained_params == trees.count_trained(film.tuned)
+  assert set(names['mine'].labels) == {'good', 'bad'}
+  assert os.path.isfile('adapters/film/tuned.safetensors')
+  assert os.path.isfile('out/adapter_config.json')
+  mixed = aj.predict(
+      base, names['bank'], names['reviews'], adapters=['food', 'film'])
+  for text, name, found in zip(names['reviews'], ('food', 'film'), mixed):
+    alone, = aj.predict(base, names['bank'][name], [text])
+    assert found.label == alone.label
+    for label, value in alone.probabilities.items():
+      np.testing.assert_allclose(found.probabilities[label], value, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md'])
+def test_pages_run(page, base_folder, small_world):
+  assert 'base' in run_blocks(page, base_folder)
+
+
+def test_the_training_loop_runs(base_folder, small_world):
+  names = {}
+
+  def execute(code):
+    code = code.replace("'minilm-l6'", repr(base_folder))
+    exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
+
+  def loss(params):
+    batch = names['batch']
+    logits = names['model'].apply(
+        {'params': params}, batch['tokens'], batch['segments'], batch['mask'])
+    return optax.softmax_cross_entropy_with_integer_labels(
+        logits, batch['labels']).mean()
+
+  first, second = docs_test.blocks(docs_test.PAGES['docs/how_it_works.md'], 'python')
+  execute(first)
+  tx, whole = names['tx'], names['params']
+  at_first = loss(whole)
+  assert loss(trees.overlay(whole, names['tuned'])) < at_first
+
+  @jax.jit
+  def update(tree):
+    return tx.update(jax.tree.map(jnp.ones_like, tree), tx.init(tree), tree)[0]
+
+  for path, leaf in trees.flatten(update(whole)).items():
+    frozen = trees.role(path) == 'encoder'
+    assert frozen == (not np.any(leaf)), path
+  execute(second)
+  assert loss(trees.overlay(whole, names['state'].tuned)) < at_first
