@@ -81,7 +81,8 @@ def test_python_is_python(page):
 
 
 def test_every_program_is_run_below():
-  having = {page for page, text in docs_test.PAGES.items() if docs_test.blocks(text, 'python')}
+  having = {page for page, text in docs_test.PAGES.items()
+            if docs_test.blocks(text, 'python')}
   assert having == {
       'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
       'docs/composition.md', 'docs/data.md'}
@@ -124,7 +125,8 @@ def test_the_training_loop_runs(base_folder, small_world):
     return optax.softmax_cross_entropy_with_integer_labels(
         logits, batch['labels']).mean()
 
-  first, second = docs_test.blocks(docs_test.PAGES['docs/how_it_works.md'], 'python')
+  page = docs_test.PAGES['docs/how_it_works.md']
+  first, second = docs_test.blocks(page, 'python')
   execute(first)
   tx, whole = names['tx'], names['params']
   at_first = loss(whole)

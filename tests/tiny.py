@@ -14,11 +14,11 @@ WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
          'the', 'plot', '##s')
 VOCABULARY = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS)
 CONFIG = encoder.BertConfig(
-    vocab_size=len(VOCABULARY), dim=12, layers=3, heads=2, ffn_dim=20,
+    vocab_size=len(VOCABULARY), dim=12, layers=2, heads=2, ffn_dim=20,
     positions=40)
 _VALUES = {
     'model_type': 'bert', 'vocab_size': CONFIG.vocab_size, 'hidden_size': 12,
-    'num_hidden_layers': 3, 'num_attention_heads': 2, 'intermediate_size': 20,
+    'num_hidden_layers': 2, 'num_attention_heads': 2, 'intermediate_size': 20,
     'max_position_embeddings': 40, 'type_vocab_size': 2, 'hidden_act': 'gelu'}
 
 
@@ -120,4 +120,6 @@ def random_batch(
 
 def init(model: heads.Classifier, seed: int = 0) -> dict:
   """Returns initialised parameters of a model."""
-  return jax.jit(lambda key: encoder.init(model, key))(jax.random.key(seed))
+  # Not jitted: a whole program would compile anew for every model, operations
+  # of equal shapes compile once.
+  return encoder.init(model, jax.random.key(seed))

@@ -32,7 +32,7 @@ def start(workdir, checkpoint, files, *, process=None, port=0, **changed):
       'learning_rate': 0.01, **changed}
   environment = {
       **os.environ, 'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': '--xla_backend_optimization_level=0',
+      'XLA_FLAGS': os.environ['XLA_FLAGS'],
       'ADAPTERS_JAX_CACHE': f'{checkpoint}-cache'}
   if process is not None:
     settings.update(
