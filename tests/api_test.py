@@ -70,7 +70,7 @@ def test_the_program(base, bank, tmp_path):
   assert list(film.scores['test']) == ['accuracy', 'f1']
   assert film.scores['test']['accuracy'] >= 0.8  # One class is half of them.
   # Per layer 2 * (2 * 3 * 12 + 12 + 3); 7 norms of 24; a head of 26.
-  assert film.trained_params == 3 * 2 * 87 + 7 * 24 + 26
+  assert film.trained_params == 2 * 2 * 87 + 5 * 24 + 26
   assert (film.base, film.labels, film.max_length) == (
       base.identity, ('negative', 'positive'), 12)
 

@@ -88,6 +88,7 @@ def test_every_program_is_run_below():
       'docs/composition.md', 'docs/data.md'}
 
 
+@pytest.mark.slow
 def test_the_readme_runs(base_folder, small_world):
   names = run_blocks('README.md', base_folder)
   aj, base, film = names['aj'], names['base'], names['film']
@@ -105,6 +106,7 @@ def test_the_readme_runs(base_folder, small_world):
       np.testing.assert_allclose(found.probabilities[label], value, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md'])
 def test_pages_run(page, base_folder, small_world):

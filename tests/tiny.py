@@ -64,7 +64,7 @@ def write_checkpoint(folder: str, prefix: str = '', seed: int = 0) -> str:
   """Writes a tiny BERT as a Hugging Face folder and returns the folder."""
   os.makedirs(folder, exist_ok=True)
   tensors = random_tensors(
-      hugging_face_shapes(12, 3, 20, len(VOCABULARY), 40), seed, 0.3)
+      hugging_face_shapes(12, 2, 20, len(VOCABULARY), 40), seed, 0.3)
   safetensors_numpy.save_file(
       {prefix + name: value for name, value in tensors.items()},
       os.path.join(folder, 'model.safetensors'))

@@ -32,7 +32,7 @@ def make(text='bottleneck[size=3]', seed=0):
 @functools.cache
 def base():
   return pretrained.from_hugging_face(tiny.random_tensors(
-      tiny.hugging_face_shapes(12, 3, 20, len(tiny.VOCABULARY), 40)))
+      tiny.hugging_face_shapes(12, 2, 20, len(tiny.VOCABULARY), 40)))
 
 
 class BankTest(parameterized.TestCase):
@@ -83,10 +83,10 @@ class BankTest(parameterized.TestCase):
     text = bank_lib.summary(bank, base(), active='b')
     rows = {line.split()[1]: line.split() for line in text.splitlines()
             if line.startswith('│')}
-    # Per layer 2 * (2 * 3 * 12 + 12 + 3); 7 norms of 24; a head of 26.
-    self.assertIn(f'{3 * 2 * 87 + 7 * 24 + 26}', rows['a'])
+    # Per layer 2 * (2 * 3 * 12 + 12 + 3); 5 norms of 24; a head of 26.
+    self.assertIn(f'{2 * 2 * 87 + 5 * 24 + 26}', rows['a'])
     # Per layer and site 4 + 12: the random projections do not train.
-    self.assertIn(f'{3 * 2 * 16 + 7 * 24 + 26}', rows['b'])
+    self.assertIn(f'{2 * 2 * 16 + 5 * 24 + 26}', rows['b'])
     self.assertIn('vera[r=4]', rows['b'])
     self.assertIn('yes', rows['b'])
     self.assertNotIn('yes', rows['a'])

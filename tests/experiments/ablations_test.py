@@ -79,7 +79,7 @@ def test_sizes_are_picked_at_a_rate_unless_a_grid_is_given(config):
     ablation_size.main(config, grid.Options(grid='adapter_size=2'))
   (_, many), (_, own) = (call.args for call in made.call_args_list)
   assert many.pick == 'learning_rate'
-  assert many.grid == ablation_size.points(3, 12)
+  assert many.grid == ablation_size.points(2, 12)
   assert own == grid.Options(grid='adapter_size=2')
 
 
@@ -142,17 +142,17 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
   compiled._eval_step.cache_clear()  # Other tests may have left one.
   many = grid.Options(grid='adapter_layers=all', records='kept')
   ablation_layers.main(config, many, ablation_layers.Spans())
-  shared, = made  # By the training run and all six spans.
+  shared, = made  # By the training run and all three spans.
   assert shared._cache_size() <= 2 * 2  # Two lengths; on devices, in memory.
 
   record, = records_lib.read_all('kept/glue')
   path = layer_removal.map_path('kept/spans', record, False)
   with open(path, encoding='utf-8') as file:
     found = json.load(file)
-  assert found['config'] == record.config and found['layers'] == 3
+  assert found['config'] == record.config and found['layers'] == 2
   assert found['whole'] == record.metrics['dev']
   assert 0.5 <= found['majority']['accuracy'] < 1
-  assert list(found['without']) == ['0-0', '0-1', '0-2', '1-1', '1-2', '2-2']
+  assert list(found['without']) == ['0-0', '0-1', '1-1']
   assert '/' not in json.dumps(found)
   assert 'without the adapters of layers' in capsys.readouterr().out
   assert list(records_lib.read_all('kept/spans')) == []  # They are no records.
@@ -176,6 +176,7 @@ def test_spans_are_of_runs_with_all_adapters(changed):
   assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
 
 
+@pytest.mark.slow
 def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
   config = dataclasses.replace(
       config, adapter_size=64, workdir=str(tmp_path / 'whole'), buckets=0,
@@ -194,8 +195,8 @@ def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
       run.run(parts, 'glue')
   resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')
   assert resumed.metrics == whole.metrics
-  assert whole.roles['statistics'] == 6 * 2 * 3
-  assert whole.trained_params == sum(whole.roles.values()) - 36
+  assert whole.roles['statistics'] == 4 * 2 * 3
+  assert whole.trained_params == sum(whole.roles.values()) - 24
   a, b = (trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
           for folder in (config.workdir, parts.workdir))
   for path, leaf in a.items():

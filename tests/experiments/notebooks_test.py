@@ -12,6 +12,7 @@ nbformat = pytest.importorskip('nbformat')
 for needed in ('ipykernel', 'matplotlib', 'pandas'):
   pytest.importorskip(needed)
 
+pytestmark = pytest.mark.slow
 ROOT = os.path.abspath(os.path.join(
     os.path.dirname(__file__), os.pardir, os.pardir))
 FOLDER = os.path.join(ROOT, 'experiments', 'notebooks')

@@ -50,9 +50,9 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert set(record.metrics) == {'dev', 'test'}
   assert list(record.metrics['dev']) == ['accuracy', 'macro_f1']
   assert [entry['step'] for entry in record.history] == [4, 8, 12]
-  # 3 layers, 2 sites, d = 12, m = 3; 7 norms; a head of 2 classes.
+  # 2 layers, 2 sites, d = 12, m = 3; 5 norms; a head of 2 classes.
   assert record.roles == {
-      'adapter': 6 * (2 * 36 + 15), 'norm': 7 * 24, 'head': 26}
+      'adapter': 4 * (2 * 36 + 15), 'norm': 5 * 24, 'head': 26}
   assert record.trained_params == sum(record.roles.values())
   assert record.real_tokens < record.padded_tokens == 12 * 16 * 12
   assert record.steps == 12
@@ -204,7 +204,7 @@ def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
     ({'activation': 'rely'}, 'activation`?: .*relu'),
     ({'init_scale': -1.0}, '`init_scale=-1.0'),
     ({'max_length': 41}, '`max_length=41`: the model has 40 positions'),
-    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 3 layers'),
+    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 2 layers'),
     ({'learning_rate': 0.0}, '`learning_rate=0.0'),
     ({'precision': 'float16'}, '`precision'),
     ({'head_input': 'mean'}, '`head_input'),

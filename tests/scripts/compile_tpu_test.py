@@ -22,6 +22,7 @@ class CompileTest(parameterized.TestCase):
     self.enterContext(
         mock.patch.dict(compile_tpu.SHAPES, {'four': FOUR_LAYERS}))
 
+  @pytest.mark.slow
   def test_flops_grow_by_the_layer_so_two_models_tell_a_deep_one(self):
     flops = [
         compile_tpu.lower(CONFIG, jax.devices()[:1], layers, False)[0]

@@ -16,7 +16,7 @@ from tests import tiny
 def make_variables():
   """Returns (variables as in Google's release, tensors as Hugging Face's)."""
   tensors = tiny.random_tensors(tiny.hugging_face_shapes(
-      12, 3, 20, tiny.CONFIG.vocab_size, 40))
+      12, 2, 20, tiny.CONFIG.vocab_size, 40))
   variables = {}
   for name, value in tensors.items():
     old = 'bert/' + re.sub(r'layer\.(\d+)', r'layer_\1', name).replace('.', '/')

@@ -140,7 +140,7 @@ def test_a_narrow_run_starts_as_it_would_alone(trained):
 
 def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
   configs = [
-      dataclasses.replace(config, cache_frozen=True, adapter_layers='1-2',
+      dataclasses.replace(config, cache_frozen=True, adapter_layers='1',
                           norm_layers='same', buckets=0)
       for config in configs_in(tmp_path, checkpoint, own_files)]
   group = group_lib.make_group(configs[:2], classification.KIND)
@@ -224,6 +224,7 @@ def test_a_single_run_is_timed_with_one_program(
   assert step._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_the_crossover_is_measured_in_turns(checkpoint, own_files, tmp_path):
   configs = configs_in(tmp_path, checkpoint, own_files)
   with forecast.assembled(configs, classification.KIND) as group:

@@ -31,7 +31,7 @@ from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
 
-TOP_ADAPTERS = {'adapter_layers': '2', 'norm_layers': 'same'}
+TOP_ADAPTERS = {'adapter_layers': '1', 'norm_layers': 'same'}
 
 
 class FirstLayerTest(parameterized.TestCase):
@@ -67,15 +67,15 @@ class FirstLayerTest(parameterized.TestCase):
   def test_it_is_the_lowest_layer_with_a_trained_leaf(self):
     """Every leaf of real trees, not a few by their kind."""
     for tune in optimizers.TUNE:
-      select = optimizers.TUNE[tune](3, top_k=1)
+      select = optimizers.TUNE[tune](2, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
       paths = trees.flatten(models.model_shapes(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained
-                    if trees.layer_of(path) is not None), default=3)
+                    if trees.layer_of(path) is not None), default=2)
       if any(path.startswith('embeddings/') for path in trained):
         lowest = 0
-      self.assertEqual(frozen_cache.first_layer(select, (), 3), lowest, tune)
+      self.assertEqual(frozen_cache.first_layer(select, (), 2), lowest, tune)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def logits_of(setup):
 
 @pytest.mark.parametrize('settings', [
     TOP_ADAPTERS,
-    {'tune': 'top_k', 'top_k': 2},
+    {'tune': 'top_k', 'top_k': 1},
     {'tune': 'head', 'head_input': 'pooler'},
 ], ids=str)
 def test_logits_are_those_of_the_whole_model(config, settings):
@@ -152,7 +152,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   config = dataclasses.replace(config, **TOP_ADAPTERS, dropout=0.1)
   record = run.run(config, 'glue')
   assert record.config['cache_frozen'] is True
-  assert 'below layer 2 of 3 nothing is trained' in capsys.readouterr().out
+  assert 'below layer 1 of 2 nothing is trained' in capsys.readouterr().out
   loaded = prediction.load(config.workdir, config.checkpoint)
   _, splits, _ = setup_lib.load_data(config)
   answers = prediction.logits(*loaded, splits['dev'].texts).argmax(-1)
@@ -173,8 +173,8 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
 
 
 @pytest.mark.parametrize('settings', [
-    {}, {'adapter_layers': '2'}, {'tune': 'full'}, {'tune': 'norms'},
-    {'tune': 'top_k', 'top_k': 3},
+    {}, {'adapter_layers': '1'}, {'tune': 'full'}, {'tune': 'norms'},
+    {'tune': 'top_k', 'top_k': 2},
     {'adapter_config': 'prompt_tuning', 'tune_norms': False},
 ], ids=str)
 def test_nothing_to_keep_is_a_user_error(config, settings):

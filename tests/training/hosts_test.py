@@ -14,6 +14,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.runs import records
 
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 
 

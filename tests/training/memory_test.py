@@ -55,7 +55,8 @@ class RematTest(parameterized.TestCase):
 class ScanTest(parameterized.TestCase):
 
   def test_scanned_layers_compute_the_same(self):
-    params = tiny.init(heads.Classifier(CONFIG, 2))
+    deep = dataclasses.replace(CONFIG, layers=3)  # Two scanned, one outside.
+    params = tiny.init(heads.Classifier(deep, 2))
     flat = trees.flatten(params)
     stacked = {path: leaf for path, leaf in flat.items()
                if trees.layer_of(path) in (None, 2)}
@@ -64,7 +65,7 @@ class ScanTest(parameterized.TestCase):
         stacked[path.replace('/layer_0/', '/layers/')] = jnp.stack(
             [flat[path], flat[path.replace('/layer_0/', '/layer_1/')]])
     scanned = heads.Classifier(
-        dataclasses.replace(CONFIG, scan=True, remat=True), 2)
+        dataclasses.replace(deep, scan=True, remat=True), 2)
     trees.check_same(
         trees.unflatten(stacked),
         jax.eval_shape(lambda: encoder.init(scanned, jax.random.key(0))),
@@ -74,7 +75,7 @@ class ScanTest(parameterized.TestCase):
         jax.jit(model.apply)({'params': tree}, batch['tokens'],
                              batch['segments'], batch['mask'])
         for model, tree in ((scanned, trees.unflatten(stacked)),
-                            (heads.Classifier(CONFIG, 2), params)))
+                            (heads.Classifier(deep, 2), params)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 

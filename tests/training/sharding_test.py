@@ -8,6 +8,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from adapters_jax import errors
 from adapters_jax.training import sharding
@@ -113,6 +114,7 @@ class StartTest(parameterized.TestCase):
     sharding.wait_for_all('nobody')
 
 
+@pytest.mark.slow
 class EightDevicesTest(parameterized.TestCase):
 
   def test_in_a_process_with_eight_devices(self):
