@@ -113,6 +113,7 @@ def test_pages_run(page, base_folder, small_world):
   assert 'base' in run_blocks(page, base_folder)
 
 
+@pytest.mark.slow
 def test_the_training_loop_runs(base_folder, small_world):
   names = {}
 

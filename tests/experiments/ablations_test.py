@@ -129,6 +129,7 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
         restored[path], trees.flatten(base if inside else norms)[path], path)
 
 
+@pytest.mark.slow
 def test_all_spans_of_a_run_share_their_compiled_programs(
     config, monkeypatch, capsys):
   made = []

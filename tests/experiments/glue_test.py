@@ -55,6 +55,7 @@ def test_all_names_the_nine_tasks():
       config_lib.Config(task='rte, cola'))] == ['rte', 'cola']
 
 
+@pytest.mark.slow
 def test_two_tasks_with_predictions(config, capsys):
   config = dataclasses.replace(config, task='stsb,mnli')
   train.main(config, grid.Options(records='kept'), train.Glue(True))

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import special
 
 from adapters_jax.adapters.formats import adapterhub
@@ -248,6 +249,7 @@ class BatchNormTest(parameterized.TestCase):
           found[f'{path}/running_variance'], 0.9 + 0.1 * values.var(0),
           atol=1e-6)
 
+  @pytest.mark.slow
   def test_vmapped_and_rematerialised_steps_do_the_same(self):
     _, tx, tuned, base, step = batch_norm_step()
     batches = [tiny.random_batch(SHAPE, 4, 6, seed=seed) for seed in (5, 6)]

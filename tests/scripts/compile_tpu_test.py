@@ -31,6 +31,7 @@ class CompileTest(parameterized.TestCase):
     self.assertAlmostEqual(
         flops[1] - flops[0], flops[2] - flops[1], delta=0.01 * flops[0])
 
+  @pytest.mark.slow
   def test_report_of_the_device_here(self):
     report = compile_tpu.measure(CONFIG, jax.devices()[:1])
     adapters = 4 * 2 * (12 * 3 + 3 + 3 * 12 + 12)

@@ -104,6 +104,7 @@ def test_answers_stay_the_same(form, checkpoint, tmp_path):
              for answer, (_, paragraph) in zip(found, texts))
 
 
+@pytest.mark.slow
 def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
   ours, theirs, back = (str(tmp_path / name) for name in 'abc')
   run.run(config_lib.Config(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
@@ -107,6 +108,7 @@ class AccumulateTest(parameterized.TestCase):
         lambda a, b: float(jnp.abs(a - b).max()), start, wanted)
     self.assertGreater(max(jax.tree.leaves(moved)), 0.01)
 
+  @pytest.mark.slow
   def test_parts_drop_out_differently(self):
     model, tx = heads.Classifier(CONFIG, 2), optax.sgd(0.0)
     batch = tiny.random_batch(CONFIG, 1, 5)

@@ -6,6 +6,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
@@ -158,6 +159,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
   return counts[0] - counts[1]
 
 
+@pytest.mark.slow
 class BackwardTest(parameterized.TestCase):
 
   @parameterized.parameters(
