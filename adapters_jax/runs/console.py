@@ -21,26 +21,32 @@ _LOGGER = logging.getLogger('adapters_jax')
 
 
 class _Printer(logging.Handler):
-  """Prints messages above progress bars, to the stdout of the moment."""
+  """Prints messages above progress bars."""
 
   text_of: Callable[[str], str] = staticmethod(str)
+  stream = 'stdout'
 
   def emit(self, record: logging.LogRecord) -> None:
     """Prints one message."""
     # Looked up now: `sharding.on_first_host` redirects stdout.
-    tqdm.tqdm.write(self.text_of(self.format(record)), file=sys.stdout)
-    sys.stdout.flush()
+    stream = getattr(sys, self.stream)
+    tqdm.tqdm.write(self.text_of(self.format(record)), file=stream)
+    stream.flush()
 
 
 _HANDLER = _Printer(logging.INFO)  # One: a logger adds no handler twice.
 
 
-def show(text_of: Callable[[str], str] = str) -> None:
+def show(
+    text_of: Callable[[str], str] = str, stream: str = 'stdout'
+) -> None:
   """Prints the library's messages and draws its progress bars from now on.
 
   Args:
     text_of: Rewrites a message, such as names of arguments into flags.
+    stream: 'stdout', or 'stderr' where the output is data.
   """
+  _HANDLER.stream = stream
   _HANDLER.text_of = text_of
   _LOGGER.addHandler(_HANDLER)
   _LOGGER.setLevel(logging.INFO)

@@ -10,6 +10,7 @@ the whole model, so the saved adapter is an ordinary one.
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import logging
 import time
 from typing import Any
 
@@ -25,6 +26,8 @@ from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 from adapters_jax import trees
+
+_log = logging.getLogger(__name__)
 
 # One leaf of each kind: selections depend on layer and kind of leaf alone.
 _LEAVES = ('norm/scale', 'norm/bias', 'kernel', 'embedding')
@@ -120,8 +123,9 @@ def cached(
         f'`cache_frozen`: {size / 1e9:.1f} GB of hidden states do not fit the '
         f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
         'fewer `train_examples` or a lower `max_length`')
-  print(f'below layer {first} of {config.layers} nothing is trained: computing '
-        f'{rows:,} hidden states once, without dropout; {size / 1e6:,.1f} MB')
+  _log.info('below layer %d of %d nothing is trained: computing %s hidden '
+            'states once, without dropout; %s MB', first, config.layers,
+            f'{rows:,}', f'{size / 1e6:,.1f}')
   start = time.perf_counter()
   encoder = encoder_lib.Bert(config)
 
@@ -146,5 +150,5 @@ def cached(
 
   splits = {name: dataclasses.replace(examples, hidden=hidden_of(examples))
             for name, examples in splits.items()}
-  print(f'computed in {time.perf_counter() - start:.1f} s')
+  _log.info('computed in %.1f s', time.perf_counter() - start)
   return splits

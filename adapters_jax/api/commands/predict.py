@@ -99,7 +99,9 @@ def main(config: PredictConfig) -> None:
   except OSError as error:
     raise errors.UserError(f'`input`: {error}') from error
   from adapters_jax.adapters import prediction  # Slow: after the checks.
+  from adapters_jax.runs import console
   from adapters_jax.runs import session
+  console.show(flags.as_text, 'stderr')
   session.enable_compilation_cache()
   base, adapter = prediction.load(config.adapter, config.checkpoint)
   labels, answers = adapter.classes, adapter.head_input == 'tokens'
