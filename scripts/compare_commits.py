@@ -64,11 +64,11 @@ COMMANDS = {
     'compacter': f'{_GLUE} --adapter_config=compacter[reduction_factor=3]',
     'union': f'{_GLUE} --adapter_config=par_bn[size=3]|ia3',
     'full': f'{_GLUE} --tune=full',
-    'top_k': f'{_GLUE} --tune=top_k --top_k=2',
+    'top_k': f'{_GLUE} --tune=top_k --top_k=1',
     'norms': f'{_GLUE} --tune=norms',
     'bias': f'{_GLUE} --tune=bias --head_input=pooler',
     'accumulate': f'{_GLUE} --adapter_size=4 --accumulate=2',
-    'cached': f'{_GLUE} --adapter_size=4 --adapter_layers=2 '
+    'cached': f'{_GLUE} --adapter_size=4 --adapter_layers=1 '
               '--norm_layers=same --cache_frozen',
     'bfloat16': f'{_GLUE} --adapter_size=4 --precision=bfloat16',
     'preset': f'{_GLUE} --preset=adapter_bert --adapter_size=4',
