@@ -14,7 +14,6 @@ import pytest
 from adapters_jax.adapters import storage
 from adapters_jax import errors
 from adapters_jax.runs import records
-from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import ray_launcher
 from adapters_jax import trees
 
@@ -86,7 +85,7 @@ def test_a_killed_worker_loses_nothing(checkpoint, own_files, tmp_path):
   assert '2 units for 4 runs, 2 at a time' in said
   assert f'{RUNS} of {RUNS} runs' in said and 'all settings' in said
   # The retried unit did not start anew.
-  assert int(re.search(r'going on from step (\d+)', said)[1]) >= 50, said
+  assert int(re.search(r'continuing from step (\d+)', said)[1]) >= 50, said
 
   local = start(checkpoint, own_files, here)
   said, _ = local.communicate(timeout=1800)
@@ -115,7 +114,6 @@ def test_a_killed_worker_loses_nothing(checkpoint, own_files, tmp_path):
 
 
 def test_no_cluster_at_the_address():
-  with pytest.raises(errors.UserError, match='127.0.0.1:1: cannot join'):
-    with ray_launcher.started(
-        engine.HowToRun(launcher='ray', address='127.0.0.1:1')):
+  with pytest.raises(errors.UserError, match='127.0.0.1:1`: cannot join'):
+    with ray_launcher.started(address='127.0.0.1:1'):
       pass
