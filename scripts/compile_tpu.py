@@ -22,8 +22,8 @@ from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs.options import option
 from adapters_jax.runs import models
+from adapters_jax.runs.options import option
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import precision as precision_lib
@@ -147,13 +147,10 @@ def lower(
   model = models.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
   # From here on shapes alone: the devices do not exist.
-  params = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  params = encoder.shapes(model)
   select = models.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)
-  if config.precision == 'bfloat16':
-    # As `models.cast_base` does; trained leaves stay in float32.
-    base = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), base)
+  base = jax.eval_shape(lambda tree: models.cast_base(settings, tree), base)
   # Rate and length of the schedule do not change the program.
   tx = optimizers.make_optimizer(select, learning_rate=1e-3, steps=1000)
   state = jax.eval_shape(

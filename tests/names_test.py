@@ -83,10 +83,17 @@ def problems(path: pathlib.Path) -> list[str]:
   return found
 
 
-def test_a_missing_name_is_found():
-  assert 'raw_glue' in names_of('adapters_jax.data')
-  assert 'load_task' in names_of('adapters_jax.data.squad')
-  assert 'lode_task' not in names_of('adapters_jax.data.squad')
+def test_a_missing_name_is_found(tmp_path):
+  path = tmp_path / 'wrong.py'
+  path.write_text(
+      'from adapters_jax.data import squad\n'
+      'def rarely():\n'
+      '  from adapters_jax.data import squat\n'
+      '  return squad.lode_task(squad.load_task)\n'
+      'def shadowed(squad):\n'
+      '  return squad.anything\n')
+  assert [line.partition(': ')[2] for line in problems(path)] == [
+      'no adapters_jax.data.squat', 'no adapters_jax.data.squad.lode_task']
 
 
 @pytest.mark.parametrize('folder', FOLDERS)

@@ -191,7 +191,7 @@ def mixed_step(model: heads.Classifier) -> Any:
 
 @functools.lru_cache(maxsize=128)
 def _shapes(model: Model) -> trees.Tree:
-  return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  return encoder.shapes(model)
 
 
 def tokenizer_of(base: base_lib.Base) -> tokenizers.Tokenizer:

@@ -184,3 +184,12 @@ def init(
       {'params': base or {}}, tokens, tokens, tokens == 0,
       rngs={'params': key}, mutable=['params'])
   return variables['params']
+
+
+def shapes(model: nn.Module) -> dict[str, Any]:
+  """Returns the shapes of a model's whole tree, without computing it.
+
+  Args:
+    model: `Bert` or a model of `heads`.
+  """
+  return jax.eval_shape(lambda: init(model, jax.random.key(0)))

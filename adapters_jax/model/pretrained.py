@@ -5,9 +5,7 @@ import difflib
 import json
 import os
 import re
-from typing import Any
 
-import jax
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
@@ -227,7 +225,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
-  wanted: Any = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  wanted = encoder.shapes(model)
   wanted.pop('head')
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')
   return tree

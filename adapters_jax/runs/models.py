@@ -143,8 +143,3 @@ def _fresh(model, key, base):
   params = encoder.init(model, key, base)
   # XLA drops the computation of every leaf that is not returned.
   return trees.split(params, lambda path: path not in old)[0]
-
-
-def model_shapes(model: heads.Classifier) -> trees.Tree:
-  """Returns the shapes of a model's whole tree."""
-  return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))

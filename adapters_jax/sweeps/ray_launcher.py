@@ -94,7 +94,7 @@ def started(
     raise errors.UserError(
         f'`address={address}`: cannot join a Ray cluster there ({error}); '
         "start one with 'ray start --head', set RAY_AUTH_MODE=token if it asks "
-        'for a token, or leave the flag out') from error
+        'for a token, or leave `address` empty') from error
   try:
     machines = [node['Resources'] for node in ray.nodes() if node['Alive']]
     workers, cores, gpus = share(machines, **resources)

@@ -35,7 +35,7 @@ def logits(params, batch, config=ADAPTED, head_input='cls'):
 
 def shapes(config, head_input='cls', outputs=2):
   model = heads.Classifier(config, outputs, head_input)
-  return jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  return encoder.shapes(model)
 
 
 BASE = encoder.BertConfig()

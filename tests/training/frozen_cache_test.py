@@ -15,11 +15,11 @@ from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
+from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import run
-from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
 from adapters_jax.runs import compiled
@@ -69,7 +69,7 @@ class FirstLayerTest(parameterized.TestCase):
     for tune in optimizers.TUNE:
       select = optimizers.TUNE[tune](2, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
-      paths = trees.flatten(models.model_shapes(model))
+      paths = trees.flatten(encoder.shapes(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained
                     if trees.layer_of(path) is not None), default=2)

@@ -69,7 +69,7 @@ class ScanTest(parameterized.TestCase):
         dataclasses.replace(deep, scan=True, remat=True), 2)
     trees.check_same(
         trees.unflatten(stacked),
-        jax.eval_shape(lambda: encoder.init(scanned, jax.random.key(0))),
+        encoder.shapes(scanned),
         'stack')
     batch = tiny.random_batch()
     found, wanted = (

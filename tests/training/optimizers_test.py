@@ -18,10 +18,9 @@ from adapters_jax import trees
 from tests import tiny
 
 LAYERS = 2
-SHAPES = trees.flatten(jax.eval_shape(lambda: encoder.init(
-    heads.Classifier(dataclasses.replace(
-        tiny.CONFIG, adapters=(bottleneck.Bottleneck(4),)), 2, 'pooler'),
-    jax.random.key(0))))
+SHAPES = trees.flatten(encoder.shapes(heads.Classifier(
+    dataclasses.replace(tiny.CONFIG, adapters=(bottleneck.Bottleneck(4),)), 2,
+    'pooler')))
 
 
 def paths(tune, **changed):
@@ -146,7 +145,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
                          batch['segments'], batch['mask'])
     return losses.cross_entropy(logits, batch['labels']).sum()
 
-  params = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  params = encoder.shapes(model)
   tuned, base = trees.split(params, select)
   state = jax.eval_shape(
       lambda: steps_lib.init_state(

@@ -23,7 +23,7 @@ def leaf_shapes(
   """
   # Any head: its leaves are dropped below.
   model = heads.Classifier(dataclasses.replace(shape, adapters=configs), 1)
-  tree = jax.eval_shape(lambda: encoder.init(model, jax.random.key(0)))
+  tree = encoder.shapes(model)
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
 
