@@ -22,13 +22,15 @@ BEGIN, END = '<!-- conclusions: begin -->', '<!-- conclusions: end -->'
 
 
 def draw_tradeoff(path: str) -> None:
-  """Draws scores against trained parameters on film reviews.
+  """Draws scores against trained parameters on film reviews, if recorded.
 
   Args:
     path: PNG file to write.
   """
   points = frames.tradeoff(frames.load(RECORDS))
   figure = figures.tradeoff(points[points['task'] == 'movie_sentiment'])
+  if isinstance(figure, str):  # Too few records.
+    return
   figure.axes[0].get_legend().set_loc((0.18, 0.03))  # Clear of the points.
   # Without the version of matplotlib: equal figures are equal files.
   figure.savefig(path, metadata={'Software': None})

@@ -40,7 +40,7 @@ run() {  # A module of this project with flags; if it fails, the others go on.
 
 "$PYTHON" - "$RECORDS" <<'END'
 import sys
-from adapters_jax import results
+from adapters_jax.runs import records as results
 records = list(results.read_all(sys.argv[1]))
 hours = sum(record.seconds for record in records) / 3600
 print(f'{len(records)} runs are recorded; they took {hours:.1f} hours')

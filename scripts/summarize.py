@@ -17,6 +17,7 @@ from adapters_jax import errors
 from adapters_jax.analysis import tables
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import version
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
@@ -77,6 +78,9 @@ def table(
     sizes: Adapter sizes that have a row.
     top_k: Numbers of fine-tuned layers that have a row.
   """
+  if not records:
+    return (f'No record of version {version.NUMBERS} is in '
+            '`experiments/results` yet; `scripts/reproduce.sh` makes them.')
   chosen = sorted(
       tables.picked(
           tables.headline(tables.points(records), sizes, top_k)),

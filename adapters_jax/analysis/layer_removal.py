@@ -130,8 +130,8 @@ def span_scores(
            for name in (*options.marked(config_lib.Config, 'where'),
                         *options.marked(config_lib.Config, 'path'),
                         'checkpoint')}
-  config = config_lib.Config(**{
-      **config_lib.completed(record.config), **paths, 'workdir': folder})
+  config = config_lib.of_portable(
+      record.config, **{**paths, 'workdir': folder})
   tuned, _ = storage.load_tuned(adapter)
   with session.computing(config):
     setup = setup_lib.prepare(config)

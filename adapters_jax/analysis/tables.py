@@ -7,14 +7,15 @@ from typing import Any
 
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import version
 
 # Settings outside a method: the task, its data, and the axes of a grid within
 # one method.
 _NOT_METHOD = (
-    'task', 'tune', 'train_file', 'dev_file', 'test_file', 'text_columns',
-    'label_column', 'file_task', 'checkpoint', 'train_examples', 'max_length',
-    'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets', 'seed',
-    'learning_rate', 'adapter_size', 'top_k')
+    version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
+    'text_columns', 'label_column', 'file_task', 'checkpoint', 'train_examples',
+    'max_length', 'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets',
+    'seed', 'learning_rate', 'adapter_size', 'top_k')
 
 GLUE_TASKS = (
     'cola', 'sst2', 'mrpc', 'qqp', 'stsb', 'mnli', 'qnli', 'rte', 'wnli')
@@ -76,9 +77,13 @@ class Point:
 
 
 def points(records: Iterable[records_lib.Record]) -> list[Point]:
-  """Groups records by all settings except the seed, in order."""
+  """Groups records by all settings except the seed, in order.
+
+  Raises:
+    errors.UserError: the records are of several versions of the numbers.
+  """
   groups = {}
-  for record in records:
+  for record in records_lib.one_version(records):
     # Records of earlier versions lack newer settings.
     values = config_lib.completed(record.config)
     seed = values.pop('seed')

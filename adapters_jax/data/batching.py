@@ -3,7 +3,8 @@
 Padding is wasted work, and every new shape is compiled. So examples are
 shuffled, distributed over a few lengths that fit the data, and cut into batches
 of exactly `batch_size`; the remainder of a bucket goes to the next longer one.
-The number of batches of each length does not depend on the seed.
+The number of batches of each length does not depend on the seed. A change of
+the batches is a new version of all numbers (`runs/version.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,8 @@ import dataclasses
 import functools
 
 import numpy as np
+
+_ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +90,10 @@ def plan(
     lengths: [examples] int, in tokens.
     buckets: Lengths from `bucket_lengths`.
     batch_size: Examples of a batch; one batch may have fewer.
-    rng: Generator that shuffles examples and batches; None keeps the order of
-      the examples and sorts the batches by length.
-    order: Generator that shuffles the batches in place of `rng`. Runs that
-      share its seed have the same sequence of lengths.
+    rng: Generator that shuffles the examples; None keeps their order and sorts
+      the batches by length.
+    order: Generator that shuffles the batches. Runs that share its seed have
+      the same sequence of lengths.
 
   Returns:
     Plans that hold every example exactly once.
@@ -106,13 +109,13 @@ def plan(
               for start in range(0, whole, batch_size)]
     left = rows[whole:]
   if len(left):
-    # With a shared `order` the partial batch has the longest of all lengths:
-    # that of its own examples would depend on the seed.
+    # In training the partial batch has the longest of all lengths: that of its
+    # own examples would depend on the seed.
     longest = int((lengths if order else lengths[left]).max())
     plans.append(Plan(left, min(b for b in buckets if b >= longest)))
-  if rng is None:
+  if order is None:
     return plans
-  return [plans[i] for i in (order or rng).permutation(len(plans))]
+  return [plans[i] for i in order.permutation(len(plans))]
 
 
 def _padded(
@@ -185,16 +188,14 @@ class Schedule:
     examples: The training split.
     buckets: Lengths from `bucket_lengths`.
     batch_size: Examples of a batch.
-    seed: Seed of the data order.
-    order_seed: Seed of the sequence of lengths; None for `seed`. A vmapped
-      group shares it, as one program trains all of its runs at a step.
+    seed: Seed of the examples' order; the sequence of lengths is the same for
+      all seeds, because a vmapped group trains all of its runs at a step.
     local_rows: Rows of each batch to make; None for all.
   """
   examples: Examples
   buckets: tuple[int, ...]
   batch_size: int
   seed: int
-  order_seed: int | None = None
   local_rows: tuple[int, ...] | None = None
 
   @functools.cached_property
@@ -212,11 +213,9 @@ class Schedule:
 
   def _plan_epoch(self, epoch: int) -> list[Plan]:
     """Plans an epoch."""
-    order = None
-    if self.order_seed is not None:
-      order = np.random.default_rng([self.order_seed, epoch, 1])
     return plan(self.examples.lengths, self.buckets, self.batch_size,
-                np.random.default_rng([self.seed, epoch]), order)
+                np.random.default_rng([self.seed, epoch]),
+                np.random.default_rng([_ORDER_SEED, epoch, 1]))
 
   def at(self, step: int) -> Plan:
     """Returns the plan of a step, counted from 0 over all epochs."""

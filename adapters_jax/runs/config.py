@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import options
+from adapters_jax.runs import version
 from adapters_jax.runs.options import option
 
 # Role of every field in a run.
@@ -266,8 +267,11 @@ def _content_hash(path: str) -> str:
 
 
 def portable(config: Config) -> dict[str, Any]:
-  """Returns the settings without places; files are named with a hash."""
-  values = dataclasses.asdict(config)
+  """Returns the settings without places, and the version of the numbers.
+
+  Files are named with a hash.
+  """
+  values = {version.FIELD: version.NUMBERS, **dataclasses.asdict(config)}
   for name in options.marked(Config, 'where'):
     values.pop(name)  # Some are paths as well, hence `get` below.
   for name in options.marked(Config, 'path'):
@@ -283,8 +287,25 @@ def portable(config: Config) -> dict[str, Any]:
 def completed(values: dict[str, object]) -> dict[str, object]:
   """Returns saved settings with the defaults of fields added since."""
   places = options.marked(Config, 'where')
-  defaults = dataclasses.asdict(Config())
-  return {**{k: v for k, v in defaults.items() if k not in places}, **values}
+  return {**{k: v for k, v in _defaults().items() if k not in places},
+          **values}
+
+
+def _defaults() -> dict[str, Any]:
+  """Returns the settings that saved ones stand for where they lack them."""
+  return {version.FIELD: version.FIRST, **dataclasses.asdict(Config())}
+
+
+def of_portable(values: dict[str, Any], **changed: Any) -> Config:
+  """Returns the settings of a record.
+
+  Args:
+    values: Result of `portable`, perhaps of an earlier version.
+    **changed: Places, and other fields to replace.
+  """
+  values = {**completed(values), **changed}
+  values.pop(version.FIELD)
+  return Config(**values)
 
 
 def digest(values: dict[str, object]) -> str:
@@ -292,7 +313,7 @@ def digest(values: dict[str, object]) -> str:
 
   Settings at their default stay out, so that a new field renames no run.
   """
-  defaults = dataclasses.asdict(Config())
+  defaults = _defaults()
   changed = {k: v for k, v in values.items() if v != defaults.get(k)}
   text = json.dumps(changed, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,11 +5,10 @@ One program trains several runs on one base: their states are stacked to
 `config.Config` marked 'vmapped'. Narrow adapters are padded with zeros, which
 stay zeros since every activation has f(0) = 0, and are cut back when saved.
 
-Every run keeps its own data order, dropout and best step. A group of several
-shares only the sequence of batch lengths, that of ORDER_SEED, because the
-batches of one step must have one shape. A grouped run therefore equals, up to
-rounding, the same run in any other group. It differs from the run trained alone
-like a run with another order of batches; its record has a note.
+Every run keeps its own data order, dropout and best step. The batches of one
+step must have one shape, so the sequence of their lengths depends on no setting
+of the run (`batching.Schedule`). A grouped run therefore equals, up to
+rounding, the same run in any other group or alone; its record notes the group.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +34,6 @@ from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
-
-ORDER_SEED = 0  # Seed of the sequence of batch lengths in every group.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +119,7 @@ def make_group(
   base = pretrained.load_base(
       folder, pooler=configs[0].head_input == 'pooler')
   note = (f'trained as one of {len(configs)} runs of one program: times are '
-          'its share, and its batches\' lengths come in the order of seed '
-          f'{ORDER_SEED}')
+          'its share')
   members = []
   for config in configs:
     model = setup.model.clone(config=dataclasses.replace(
@@ -133,8 +129,7 @@ def make_group(
         model, base, setup.select, config.seed, folder)
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,
-        schedule=dataclasses.replace(
-            setup.schedule, seed=config.seed, order_seed=ORDER_SEED),
+        schedule=dataclasses.replace(setup.schedule, seed=config.seed),
         notes=(*setup.notes, note)))
   return Group(configs, setup, tuple(members), tuple(names))
 

@@ -1,5 +1,6 @@
 """Records of runs as JSON, and the store that finds them. No JAX here."""
 
+import collections
 from collections.abc import Iterable, Iterator
 import dataclasses
 import json
@@ -9,7 +10,9 @@ import platform
 import subprocess
 from typing import Any
 
+from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.runs import version
 
 RECORD = 'record.json'
 
@@ -21,7 +24,8 @@ class Record:
   Attributes:
     experiment: Name of the experiment.
     config: Settings, without places (`config.portable`).
-    metrics: {'dev', 'test', ...: {metric: value}} of the best step.
+    metrics: {'dev', 'test', ...: {metric: value}} of the best step. Records of
+      earlier versions lack everything after `commit`.
     trained_params: Number of parameters with a gradient.
     total_params: Number of parameters of the whole model.
     roles: {role: number of parameters in the tuned tree}.
@@ -36,6 +40,14 @@ class Record:
     device: Number and kind of the devices.
     versions: {package: version}.
     commit: Commit of the code, with '+' if there were changes; '' if unknown.
+    last: The metrics after the last step, as in `metrics`.
+    predictions: {split: {name: text}} of the best step, packed by `compact`:
+      for each example its 'labels' and 'predictions'; its 'f1' for answers.
+    data: {split: {'examples': number, 'sha256': of its texts and labels}}.
+    computation: Types and precisions that the settings mean on the device.
+    machine: {'cpu': name, 'threads': number}, and 'xla_flags' if set.
+    peak_bytes: {'host', 'device'}: most memory of the process until its end.
+    date: End of the run, in UTC.
   """
   experiment: str
   config: dict[str, Any]
@@ -54,6 +66,19 @@ class Record:
   device: str
   versions: dict[str, str]
   commit: str
+  last: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+  predictions: dict[str, dict[str, str]] = dataclasses.field(
+      default_factory=dict)
+  data: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+  computation: str = ''
+  machine: dict[str, Any] = dataclasses.field(default_factory=dict)
+  peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
+  date: str = ''
+
+  @property
+  def numbers(self) -> int:
+    """Version of the code that decided the numbers, see `version`."""
+    return self.config.get(version.FIELD, version.FIRST)
 
 
 def write_measured(config: Any, **found: Any) -> None:
@@ -102,6 +127,29 @@ def read_all(folder: str) -> Iterator[Record]:
           yield read(path)
         except ValueError:
           continue  # Other JSON may lie next to the records.
+
+
+def one_version(records: Iterable[Record]) -> list[Record]:
+  """Returns the records as a list.
+
+  Raises:
+    errors.UserError: they are of several versions, so no comparison of them
+      says anything.
+  """
+  records = list(records)
+  check_versions(record.numbers for record in records)
+  return records
+
+
+def check_versions(found: Iterable[int]) -> None:
+  """Raises UserError if there are several versions of the numbers."""
+  counts = collections.Counter(found)
+  if len(counts) > 1:
+    named = ', '.join(f'{count} of version {number}'
+                      for number, count in sorted(counts.items()))
+    raise errors.UserError(
+        f'records: {named}: they cannot be compared; keep those of one version '
+        f'(the present one is {version.NUMBERS})')
 
 
 def primary(record: Record, split: str = 'dev') -> float:

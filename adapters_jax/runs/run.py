@@ -14,10 +14,12 @@ import numpy as np
 
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import machine
 from adapters_jax.runs import records
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
@@ -32,7 +34,8 @@ _log = logging.getLogger(__name__)
 
 def versions() -> dict[str, str]:
   """Returns {package: version} of all that decides a run's numbers."""
-  names = ('jax', 'flax', 'optax', 'numpy', 'tokenizers', 'tensorflow-datasets')
+  names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'scikit-learn',
+           'tokenizers', 'tensorflow-datasets')
   return {'python': platform.python_version(),
           **{name: importlib.metadata.version(name) for name in names}}
 
@@ -112,7 +115,8 @@ def run_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           stop=stop)
       # Within the context: the last scores need its matmul precision.
-      found = [_finish(group, i, experiment, kind, score, progress, log, folder)
+      found = [_finish(group, i, experiment, kind, score, progress, log, folder,
+                       str(chosen))
                for i, folder in enumerate(folders)]
     if sharding.first_host():  # The state was needed until all have records.
       shutil.rmtree(state_folder, ignore_errors=True)
@@ -155,7 +159,7 @@ def train(
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, config.batch_size)
     progress, _ = group_lib.train_group(group, kind, score, stop=stop)
-    scores, _ = _scores(group.setup, score, progress.best)
+    scores, _, _ = _scores(group.setup, kind, score, progress.best)
     return make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores)
 
@@ -183,27 +187,48 @@ def make_adapter(
       hidden_activation=config.hidden_activation)
 
 
+def _scored_splits(setup: setup_lib.Setup) -> list[str]:
+  """Returns the names of the labelled splits but 'train'."""
+  # The labels of GLUE's test splits are unknown, -1.
+  return [split for split, examples in setup.splits.items()
+          if split != 'train' and np.any(examples.labels != -1)]
+
+
 def _scores(
-    setup: setup_lib.Setup, score: kind_lib.Score, best: trees.Tree
-) -> tuple[dict[str, dict[str, float]], list[str]]:
-  """Returns ({split: {metric: value}} of labelled splits, remarks)."""
-  scores, notes = {}, []
-  for split, examples in setup.splits.items():
-    # The labels of GLUE's test splits are unknown, -1.
-    if split != 'train' and np.any(examples.labels != -1):
-      scores[split], predictions = score(best, split)
-      label = log_lib.collapsed_to(setup.task, predictions)
-      if split == 'dev' and label is not None:
-        notes.append(
-            f'collapse: every dev example is called {label!r}; try a lower '
-            '--learning_rate or another --seed')
-  return scores, notes
+    setup: setup_lib.Setup, kind: kind_lib.Kind, score: kind_lib.Score,
+    best: trees.Tree,
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]], list[str]]:
+  """Returns ({split: {metric: value}}, {split: packed outcomes}, remarks)."""
+  scores, outcomes, notes = {}, {}, []
+  for split in _scored_splits(setup):
+    scores[split], predictions = score(best, split)
+    outcomes[split] = {
+        name: compact.pack(values) for name, values in kind.outcomes(
+            setup, split, predictions).items() if compact.fits(values)}
+    label = log_lib.collapsed_to(setup.task, predictions)
+    if split == 'dev' and label is not None:
+      notes.append(
+          f'collapse: every dev example is called {label!r}; try a lower '
+          '--learning_rate or another --seed')
+  return scores, outcomes, notes
+
+
+def _last_scores(
+    setup: setup_lib.Setup, score: kind_lib.Score, progress: loop.Progress,
+    history: Sequence[dict[str, Any]], best: dict[str, dict[str, float]],
+) -> dict[str, dict[str, float]]:
+  """Returns {split: {metric: value}} after the last step."""
+  if int(progress.best_step) == setup.steps:
+    return best
+  return {split: history[-1]['dev'] if split == 'dev'
+          else score(progress.state.tuned, split)[0]
+          for split in _scored_splits(setup)}
 
 
 def _finish(
     group: group_lib.Group, index: int, experiment: str, kind: kind_lib.Kind,
     score: kind_lib.Score, progress: loop.Progress, log: log_lib.Log,
-    folder: str,
+    folder: str, computation: str,
 ) -> records.Record | str:
   """Saves one run of a group; returns its record, or why it failed."""
   if log.runs[index].failed:
@@ -212,10 +237,13 @@ def _finish(
     return record  # A kill came between the first record and the last.
   config, setup = group.configs[index], group.members[index]
   progress = group.take(progress, index)
-  scores, notes = _scores(setup, score, progress.best)
+  scores, outcomes, notes = _scores(setup, kind, score, progress.best)
   record = _make_record(
       config, experiment, setup, progress, log, index,
-      metrics=scores, notes=[*setup.notes, *notes])
+      metrics=scores, predictions=outcomes, notes=[*setup.notes, *notes],
+      last=_last_scores(
+          setup, score, progress, log.runs[index].history, scores),
+      computation=computation)
   # Outside of the condition below: every host must join the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
@@ -243,7 +271,8 @@ def _make_record(
       history=log.runs[index].history, device=console.describe_devices(),
       versions=versions(),
       commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))),
-      **found)
+      data=setup.data, machine=machine.describe(),
+      peak_bytes=machine.peak_bytes(), date=machine.now(), **found)
 
 
 def save(

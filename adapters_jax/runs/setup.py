@@ -12,6 +12,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import files
+from adapters_jax.data import fingerprint
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.layers import activations
@@ -45,6 +46,7 @@ class Setup:
     steps: Steps to train.
     eval_every: Steps between evaluations.
     notes: Remarks for the reader of the record.
+    data: {split: number and hash of its examples}.
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
@@ -58,6 +60,7 @@ class Setup:
   steps: int
   eval_every: int
   notes: tuple[str, ...]
+  data: dict[str, dict[str, Any]]
 
 
 def check(
@@ -157,7 +160,8 @@ def prepare(
       for name, split in splits.items()}
   return assemble(
       config, folder, task, encoded, notes,
-      lambda shape: models.make_model(config, shape, task.outputs), mesh)
+      lambda shape: models.make_model(config, shape, task.outputs), mesh,
+      {name: fingerprint.of_split(split) for name, split in splits.items()})
 
 
 def assemble(
@@ -165,6 +169,7 @@ def assemble(
     encoded: dict[str, batching.Examples], notes: Sequence[str],
     model_of: Callable[[encoder.BertConfig], Any],
     mesh: jax.sharding.Mesh | None = None,
+    data: dict[str, dict[str, Any]] | None = None,
 ) -> Setup:
   """Returns the setup of a run on tokenised examples.
 
@@ -176,6 +181,7 @@ def assemble(
     notes: Remarks for the reader of the record.
     model_of: (shape of the encoder) -> model.
     mesh: Devices; the first one alone when None.
+    data: {split: number and hash of its examples}.
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
@@ -207,4 +213,5 @@ def assemble(
   return Setup(
       task, encoded, model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
-      eval_every=config.eval_every or per_epoch, notes=tuple(notes))
+      eval_every=config.eval_every or per_epoch, notes=tuple(notes),
+      data=data or {})

@@ -81,8 +81,9 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
   Returns:
     The new progress.
   """
-  before = np.asarray(progress.best_score).astype(np.float64)
-  better = np.asarray(score, np.float64) > before
+  # Both in float32, the type of the saved score: against a float64 a score that
+  # ties with the best would win or lose by rounding.
+  better = np.asarray(score, np.float32) > np.asarray(progress.best_score)
   if not better.any():
     return progress
 

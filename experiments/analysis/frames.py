@@ -16,6 +16,7 @@ import pandas as pd
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records
+from adapters_jax.runs import version
 
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
@@ -43,9 +44,12 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
     A column for each setting; 'metric', the name of the first one; its 'score'
     on dev and 'test' in hundredths; 'trained' and 'total' parameters; 'minutes'
     of processor time.
+
+  Raises:
+    errors.UserError: the records are of several versions of the numbers.
   """
   rows = []
-  for record in records.read_all(folder):
+  for record in records.one_version(records.read_all(folder)):
     values = config_lib.completed(record.config)
     test = (100 * records.primary(record, 'test') if 'test' in record.metrics
             else float('nan'))
@@ -255,11 +259,12 @@ def load_spans(
     adapters, 'score' without those of the span, their difference 'drop', and
     'majority', the score of the most frequent class.
   """
-  rows = []
+  rows, numbers = [], []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
     with open(path, encoding='utf-8') as file:
       found = json.load(file)
     values = config_lib.completed(found['config'])
+    numbers.append(values[version.FIELD])
     free = (*DATA, 'learning_rate', 'seed')
     default = all(values[name] == value for name, value in _DEFAULTS.items()
                   if name not in free)
@@ -277,6 +282,7 @@ def load_spans(
           'score': 100 * scores[named],
           'drop': whole - 100 * scores[named],
           'majority': 100 * found['majority'].get(named, float('nan'))})
+  records.check_versions(numbers)
   columns = (*DATA, 'learning_rate', 'seed', 'layers', 'restore_norms', 'first',
              'last', 'metric', 'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)

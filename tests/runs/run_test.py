@@ -1,8 +1,10 @@
 """Whole runs on a tiny checkpoint, as a user starts them."""
 
 import dataclasses
+import datetime
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +18,14 @@ import pytest
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import storage
 from adapters_jax.data import batching
+from adapters_jax.data import metrics
 from adapters_jax import errors
+from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import version
 from adapters_jax.training import loop
 from adapters_jax import trees
 
@@ -57,6 +62,7 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert record.real_tokens < record.padded_tokens == 12 * 16 * 12
   assert record.steps == 12
   assert record.config['train_file'].startswith('train.tsv@')
+  assert record.config['numbers'] == record.numbers == version.NUMBERS
   assert '/' not in json.dumps(record.config)  # No machine's paths.
   assert sorted(os.listdir(config.workdir)) == [
       '.lock', 'adapter', 'record.json', 'run.json']
@@ -80,6 +86,52 @@ def test_the_best_step_is_the_saved_one(config):
   assert np.mean(answers == splits['dev'].labels) == pytest.approx(
       record.metrics['dev']['accuracy'])
   assert loaded[1].labels == task.labels
+
+
+def test_metrics_follow_from_the_predictions_in_the_record(config):
+  record = run.run(config, 'glue')
+  task, splits, _ = setup_lib.load_data(config)
+  assert list(record.predictions) == ['dev', 'test']
+  for split, packed in record.predictions.items():
+    found = {name: compact.unpack(text) for name, text in packed.items()}
+    np.testing.assert_array_equal(found['labels'], splits[split].labels)
+    assert record.metrics[split] == metrics.compute(
+        task.metrics, found['labels'], found['predictions'])
+    assert record.data[split]['examples'] == len(splits[split].labels)
+  assert os.path.getsize(f'{config.workdir}/record.json') < 20_000
+
+
+def test_the_last_step_is_scored_beside_the_best(config, tmp_path):
+  # Unlike an accuracy, a correlation changes with every step.
+  config = regression(config, tmp_path)
+  config = dataclasses.replace(config, test_file=config.dev_file)
+  keep_best, records_of = loop.keep_best, []
+  for name, scores in (('best', [0.4, 0.9, 0.5]), ('last', [0.1, 0.2, 0.9])):
+    given = iter(scores)
+    with mock.patch.object(
+        loop, 'keep_best', lambda progress, _, step, given=given: keep_best(
+            progress, next(given), step)):
+      records_of.append(run.run(dataclasses.replace(
+          config, workdir=str(tmp_path / name)), 'glue'))
+  best, last = records_of
+  assert (best.best_step, last.best_step) == (8, 12)
+  assert best.last == last.last == last.metrics
+  assert best.metrics['dev'] == best.history[1]['dev']
+  assert set(best.last) == {'dev', 'test'} and best.last != best.metrics
+
+
+def test_a_record_names_data_machine_and_computation(config):
+  record = run.run(dataclasses.replace(config, max_steps=1), 'glue')
+  assert set(record.data) == {'train', 'dev', 'test'}
+  for part in record.data.values():
+    assert re.fullmatch('[0-9a-f]{16}', part['sha256'])
+  assert 'float32' in record.computation and 'matmul' in record.computation
+  assert record.machine['cpu'] and record.machine['threads'] >= 1
+  assert record.peak_bytes['host'] > 1e8
+  assert {'jaxlib', 'scikit-learn'} <= set(record.versions)
+  ended = datetime.datetime.fromisoformat(record.date)
+  age = datetime.datetime.now(datetime.UTC) - ended
+  assert abs(age.total_seconds()) < 60
 
 
 def test_killed_and_resumed_is_bit_equal(config, tmp_path):
@@ -135,17 +187,22 @@ def test_baselines_run_and_reload(config, tune):
   assert prediction.logits(*loaded, [('good film',)]).shape == (1, 2)
 
 
-def test_regression(config, tmp_path):
+def regression(config, folder, **changed):
+  """Returns settings for data with scores, the same in every split."""
   rows = ['sentence\tlabel']
   for i in range(40):
     rows.append(f'{("good", "bad")[i % 2]} film{" very" * (i % 3)}\t'
                 f'{(2.0, -2.0)[i % 2] + i / 40}')
-  path = tmp_path / 'scores.tsv'
+  path = folder / 'scores.tsv'
   path.write_text('\n'.join(rows) + '\n')
-  config = dataclasses.replace(
-      config, train_file=str(path), dev_file=str(path), test_file='',
-      file_task='regression', max_steps=60, eval_every=60)
-  record = run.run(config, 'glue')
+  return dataclasses.replace(
+      config, train_file=str(path), dev_file=str(path), file_task='regression',
+      **changed)
+
+
+def test_regression(config, tmp_path):
+  record = run.run(regression(
+      config, tmp_path, test_file='', max_steps=60, eval_every=60), 'glue')
   assert list(record.metrics) == ['dev']
   assert record.metrics['dev']['spearman'] > 0.6
   assert record.notes == []

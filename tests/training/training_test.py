@@ -164,6 +164,19 @@ class TrainingTest(parameterized.TestCase):
     self.assertAlmostEqual(float(progress.best_score), 0.9, places=6)
     jax.tree.map(np.testing.assert_array_equal, progress.best, seen[1][1])
 
+  def test_the_first_of_equal_scores_stays_the_best(self):
+    tuned, _ = trees.split(params(), SELECT)
+    tx, _ = default_step()
+    progress = loop.init_progress(
+        steps_lib.init_state(tuned, tx, jax.random.key(0)))
+    # As float32, 0.7 is below and 0.9 above its float64.
+    for score in (0.7, 0.9):
+      first = loop.keep_best(progress, score, 3)
+      self.assertEqual(int(first.best_step), 3)
+      self.assertIs(loop.keep_best(first, score, 6), first)
+      self.assertEqual(
+          int(loop.keep_best(first, score + 1e-6, 9).best_step), 9)
+
   def test_a_loss_that_is_not_finite_stops_with_step_and_rate(self):
     tuned, base = trees.split(params(), SELECT)
     tx, step_fn = default_step()

@@ -15,6 +15,19 @@ from adapters_jax.runs import setup as setup_lib
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
 
 
+def labelled(
+    setup: setup_lib.Setup, split: str, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the labels and predictions of a split.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [examples]
+  """
+  return {'labels': setup.splits[split].labels, 'predictions': predictions}
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
   """Task-specific hooks of a run.
@@ -26,9 +39,12 @@ class Kind:
     loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
     head_input: Input of the head: 'tokens' for one on every token, '' to take
       it from the settings.
+    outcomes: (setup, split, predictions) -> {name: [examples] numbers} that a
+      record keeps, from which other statistics than the metrics follow.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
   make_score: Callable[[Any, int], Score]
   loss_of: Callable[[Any], compiled.Loss]
   head_input: str = ''
+  outcomes: Callable[..., dict[str, np.ndarray]] = labelled

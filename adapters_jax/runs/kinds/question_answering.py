@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
@@ -73,7 +74,9 @@ def prepare(
     return heads.SpanSelector(models.make_model(config, shape, 2).config)
 
   setup = setup_lib.assemble(
-      config, folder, squad.TASK, splits, notes, model_of, mesh)
+      config, folder, squad.TASK, splits, notes, model_of, mesh,
+      {name: fingerprint.of_examples(map(dataclasses.astuple, asked))
+       for name, asked in questions.items()})
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
@@ -107,4 +110,22 @@ def loss_of(setup: SpanSetup) -> compiled.Loss:
   return losses.span_loss
 
 
-KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens')
+def outcomes(
+    setup: SpanSetup, split: str, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the F1 of each answer.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [questions] Answers.
+  """
+  right = [[text for text, _ in question.answers]
+           for question in setup.questions[split]]
+  return {'f1': np.array([
+      metrics.squad([texts], [answer])['f1']
+      for texts, answer in zip(right, predictions, strict=True)])}
+
+
+KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens',
+                 outcomes)

@@ -1,0 +1,38 @@
+"""Arrays as short strings, for the predictions in records. No JAX here."""
+
+import base64
+import zlib
+
+import numpy as np
+
+
+def fits(values: np.ndarray) -> bool:
+  """Returns whether `pack` takes an array: one axis of numbers."""
+  values = np.asarray(values)
+  return values.ndim == 1 and values.dtype.kind in 'iuf'
+
+
+def pack(values: np.ndarray) -> str:
+  """Returns an array as text: its type, a colon, compressed bytes in base64.
+
+  Args:
+    values: [examples] Classes from 0, or -1 where unknown; or scores, which
+      keep the 11 bits of float16, or are float32 where one is too large.
+  """
+  values = np.asarray(values)
+  if values.dtype.kind == 'f':
+    name = 'f2' if np.abs(values).max(initial=0) < 6e4 else 'f4'
+  elif values.min(initial=0) < 0:
+    name = 'i2'
+  else:
+    name = 'u1' if values.max(initial=0) < 256 else 'u2'
+  # Little-endian on every machine.
+  data = values.astype(f'<{name}').tobytes()
+  return f'{name}:{base64.b64encode(zlib.compress(data, 9)).decode()}'
+
+
+def unpack(text: str) -> np.ndarray:
+  """Returns [examples] the int64 classes or float64 scores of a text."""
+  name, _, data = text.partition(':')
+  values = np.frombuffer(zlib.decompress(base64.b64decode(data)), f'<{name}')
+  return values.astype(np.float64 if name[0] == 'f' else np.int64)

@@ -1,0 +1,59 @@
+"""Facts about the machine and the moment of a run, for its record."""
+
+import datetime
+import os
+import platform
+import sys
+from typing import Any
+
+import jax
+
+
+def cpu_model() -> str:
+  """Returns the processor's name, or its architecture where that is unknown."""
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      for line in file:
+        if line.startswith('model name'):
+          return line.partition(':')[2].strip()
+  except OSError:
+    pass  # Not Linux.
+  return platform.processor() or platform.machine()
+
+
+def describe() -> dict[str, Any]:
+  """Returns {'cpu': name, 'threads': number, 'xla_flags': text if set}."""
+  if hasattr(os, 'sched_getaffinity'):
+    threads = len(os.sched_getaffinity(0))  # XLA starts as many.
+  else:
+    threads = os.cpu_count() or 1
+  found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads}
+  if flags := os.environ.get('XLA_FLAGS'):
+    found['xla_flags'] = flags
+  return found
+
+
+def peak_bytes() -> dict[str, int]:
+  """Returns {'host', 'device'}: most memory of this process until now.
+
+  Earlier runs of the process count too. A CPU has no 'device'.
+  """
+  found = {}
+  try:
+    import resource  # Not on Windows.
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found['host'] = most * (1 if sys.platform == 'darwin' else 1024)
+  except ImportError:
+    pass
+  stats = [device.memory_stats() for device in jax.local_devices()]
+  peaks = [s['peak_bytes_in_use'] for s in stats
+           if s and 'peak_bytes_in_use' in s]
+  if peaks:
+    found['device'] = max(peaks)
+  return found
+
+
+def now() -> str:
+  """Returns the time in UTC, as in '2026-01-31T12:00:00+00:00'."""
+  return datetime.datetime.now(datetime.UTC).isoformat(
+      timespec='seconds')

@@ -1,0 +1,21 @@
+"""Version of all code that decides a run's numbers apart from its settings.
+
+Records and hashes hold it, so that runs of two versions are never taken for one
+another: a sweep trains again, and tables refuse a mixture. Raise NUMBERS, and
+describe the new version, with every change of batches, initialisation, loss,
+optimizer or arithmetic that moves a score by more than rounding.
+
+1:
+  Every record without a version. Batches had three orders: lengths in
+  multiples of 4, later of 2, and another sequence of lengths for runs that
+  trained as a group. Of equal dev scores a later one could win by rounding.
+2:
+  Lengths in multiples of 2. A run alone has the sequence of lengths that it
+  has in a group. The first of equal dev scores is the best.
+
+`tests/runs/version_test.py` pins the batches and the losses of a small run.
+"""
+
+NUMBERS = 2
+FIRST = 1  # Of records that do not name one.
+FIELD = 'numbers'  # Name of the version among a record's settings.

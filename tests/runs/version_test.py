@@ -1,0 +1,64 @@
+"""The numbers of a small run: whoever changes them raises the version."""
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.data import batching
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs import run
+from adapters_jax.runs import version
+from tests.runs import records_test
+
+HOW = ('the numbers have changed: raise NUMBERS in '
+       'adapters_jax/runs/version.py, describe the version there, and pin the '
+       'new numbers here')
+
+
+def test_batches():
+  tokens = [np.zeros(n, np.int32) for n in (3, 8, 5, 4, 9, 7, 2, 6, 4, 11, 5)]
+  examples = batching.Examples(tokens, tokens, np.zeros(len(tokens), np.int32))
+  schedule = batching.Schedule(
+      examples, batching.bucket_lengths(examples.lengths, 3), 2, seed=3)
+  found = [(schedule.at(step).rows.tolist(), schedule.at(step).length)
+           for step in range(2 * schedule.steps_per_epoch)]
+  assert (version.NUMBERS, found) == (2, PLAN), HOW
+
+
+PLAN = [  # (rows, length) of every step of two epochs.
+    ([3, 8], 4), ([5, 9], 12), ([4], 12), ([1, 10], 8), ([7, 2], 8),
+    ([0, 6], 4), ([0, 8], 4), ([9], 12), ([5, 4], 12), ([6, 3], 4),
+    ([1, 2], 8), ([7, 10], 8)]
+
+
+def test_losses(checkpoint, own_files, tmp_path):
+  record = run.run(config_lib.Config(
+      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
+      learning_rate=1e-2, buckets=1, max_length=12, max_steps=12, eval_every=4,
+      seed=5, workdir=str(tmp_path / 'work')), 'glue')
+  losses = [entry['loss'] for entry in record.history]
+  np.testing.assert_allclose(losses, LOSSES, rtol=5e-4, err_msg=HOW)
+  assert version.NUMBERS == 2, HOW
+
+
+LOSSES = [0.679682, 0.620524, 0.634619]  # After 4, 8 and 12 steps.
+
+
+def test_the_version_names_a_run():
+  values = config_lib.portable(config_lib.Config())
+  old = {k: v for k, v in values.items() if k != version.FIELD}
+  # Hashes of records without a version are as they were.
+  assert config_lib.digest(old) == config_lib.digest({})
+  assert config_lib.digest(values) != config_lib.digest(old)
+  assert config_lib.completed(old)[version.FIELD] == version.FIRST
+  assert config_lib.of_portable(old, seed=3) == config_lib.Config(seed=3)
+
+
+def test_versions_do_not_mix():
+  new = records_test.make_record()
+  old = records_test.make_record(**{version.FIELD: version.FIRST})
+  assert records.one_version([new, new]) == [new, new]
+  assert records.one_version(iter([])) == []
+  with pytest.raises(errors.UserError, match='1 of version 1, 2 of version 2'):
+    records.one_version([new, old, new])
