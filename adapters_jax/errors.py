@@ -22,6 +22,21 @@ class UserError(ValueError):
   """
 
 
+class Interrupted(Exception):
+  """End of a training that was stopped.
+
+  Attributes:
+    saved: Whether a state is saved, from which the training can continue.
+  """
+
+  def __init__(self, message: str, saved: bool = False):
+    super().__init__(message, saved)  # Both, for pickle.
+    self.saved = saved
+
+  def __str__(self) -> str:
+    return self.args[0]
+
+
 def as_flags(message: str, names: Collection[str]) -> str:
   """Rewrites a message of the library for a reader on a command line.
 

@@ -33,14 +33,11 @@ def save_tuned(
     tuned: Partial tree; saved whole, so that head and norms are never lost.
     settings: JSON value that describes it; see `Adapter.save`.
   """
-  os.makedirs(folder, exist_ok=True)
   # safetensors demands contiguous arrays.
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
-  path = os.path.join(folder, WEIGHTS)
-  with open(f'{path}.part', 'wb') as file:  # With the user's own permissions.
+  with atomic.replacing(os.path.join(folder, WEIGHTS)) as file:
     file.write(safetensors_numpy.save(flat))
-  os.replace(f'{path}.part', path)
   # Last: where there are settings, the weights are complete.
   atomic.write_json(
       os.path.join(folder, SETTINGS), {'format': FORMAT, **settings})

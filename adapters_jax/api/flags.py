@@ -14,6 +14,7 @@ from adapters_jax.analysis import tables
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
+from adapters_jax.runs import signals
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -135,7 +136,6 @@ def launch(
   from adapters_jax.runs import console  # Slow imports: after flag errors.
   from adapters_jax.runs.kinds import classification
   from adapters_jax.sweeps import forecast
-  from adapters_jax.training import loop
   kind = kind or classification.KIND
   console.show(as_text)
   if how is not engine.ALONE and any(c.coordinator for c in configs):
@@ -147,11 +147,15 @@ def launch(
       how is engine.ALONE) else None
   try:
     outcome = engine.go(configs, experiment, many, how, kind, measure)
-  except loop.Interrupted as stopped:
-    print(f'{stopped}; the state is saved, continue with --resume'
-          if how is engine.ALONE else
-          f'{stopped}; the state is saved, the same command continues')
-    raise SystemExit(130) from stopped
+  except errors.Interrupted as stopped:
+    # A sweep, and a run without a state, need no flag.
+    again = ('the same command with --resume continues'
+             if how is engine.ALONE and stopped.saved else
+             'the same command continues' if stopped.saved else
+             'the same command starts again')
+    state = 'the state is saved' if stopped.saved else 'no state was saved yet'
+    print(f'{stopped}; {state}, {again}', flush=True)
+    raise SystemExit(signals.STATUS) from stopped
   report(outcome)
   return outcome
 
@@ -168,13 +172,15 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
   def run(_):
     try:
       preset = getattr(flags.FLAGS, 'preset', '')
-      main(read(config_class, presets.find(preset) if preset else None),
-           *(read(other) for other in more))
+      with signals.requests():
+        main(read(config_class, presets.find(preset) if preset else None),
+             *(read(other) for other in more))
     except errors.UserError as error:
       print(f'error: {as_text(error)}', file=sys.stderr)
       raise SystemExit(2) from error
-    except KeyboardInterrupt as error:
-      raise SystemExit(130) from error
+    except (errors.Interrupted, KeyboardInterrupt) as error:
+      print('stopped', file=sys.stderr)
+      raise SystemExit(signals.STATUS) from error
 
   # First: it may replace this process by a new one.
   allocator.start_anew()

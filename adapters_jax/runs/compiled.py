@@ -31,8 +31,13 @@ def make_eval(
   """
   mesh = setup.mesh
   compiled = _eval_step(setup.model, mesh)
-  return lambda base, tuned, batch: compiled(
-      base, tuned, sharding.place_batch(mesh, batch, batch_size))
+
+  def step(base, tuned, batch):
+    setup.between()
+    return compiled(
+        base, tuned, sharding.place_batch(mesh, batch, batch_size))
+
+  return step
 
 
 # Modules are dataclasses: models of equal configs are equal, and one key.

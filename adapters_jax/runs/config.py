@@ -155,6 +155,9 @@ class Config:
       'path')
   resume: bool = option(
       False, 'Continue an unfinished run in the workdir.', 'where', 'vmapped')
+  save_minutes: float = option(
+      5.0, 'Most minutes between saves of the state, apart from those around '
+      'evaluations; 0 for these alone.', 'where')
 
   def __post_init__(self):
     # `dataclasses.replace` calls it as well: every Config is valid.
@@ -191,6 +194,7 @@ _RANGES = (
     ('train_examples', lambda v: v >= 0, '0 or more'),
     ('eval_every', lambda v: v >= 0, '0 or more'),
     ('seed', lambda v: v >= 0, '0 or more'),
+    ('save_minutes', lambda v: v >= 0, '0 or more'),
 )
 # The fields with few choices. Those of `tune` and `optimizer` are the keys of
 # tables in training.optimizers, which needs JAX; a test compares them.

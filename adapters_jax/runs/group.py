@@ -27,7 +27,9 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import saving
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import signals
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
@@ -209,8 +211,11 @@ class _Watch:
     """Returns the dev score of a run, or [runs] scores; -inf if it failed."""
     task = self._group.setup.task
     scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
+    # All before the first entry: a stop in between must leave no trace.
+    found = {i: self._score(self._group.take(tuned, i), 'dev')
+             for i, _ in self._runs_log.alive()}
     for i, run in self._runs_log.alive():
-      dev, predictions = self._score(self._group.take(tuned, i), 'dev')
+      dev, predictions = found[i]
       entry = run.add_evaluation(step, dev, predictions, task)
       name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
       _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],
@@ -222,7 +227,7 @@ class _Watch:
 def train_group(
     group: Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
     state_folder: str = '', restore: bool = False,
-    stop: Callable[[], bool] = lambda: False,
+    stop: signals.Stop | None = None,
 ) -> tuple[loop.Progress, log_lib.Log]:
   """Trains a group to its last step.
 
@@ -232,7 +237,7 @@ def train_group(
     score: Score of `kind.make_score`.
     state_folder: Folder of the resumable state; '' saves none.
     restore: Whether to continue from a saved state, if there is one.
-    stop: Called before every step; True stops the training.
+    stop: Requests to stop the training.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -250,21 +255,17 @@ def train_group(
   if saved:
     progress, log = saved[0], log_lib.Log.from_json(saved[1])
     _log.info('continuing from step %d', loop.steps_taken(progress))
-  # After the restore: the times of earlier sittings count.
-  clocks = log_lib.Clocks(log)
   watch = _Watch(group, score, log, loop.steps_taken(progress))
-
-  def save(progress):
-    clocks.update(log)
-    if resume:
-      resume.save(progress, log.to_json())
-
+  stop = stop or signals.Stop()
+  saver = saving.Saver(
+      resume, log, progress, group.configs[0].save_minutes, stop)
   try:
     progress = loop.fit(
-        train_step, progress, setup.base, lambda step: group_batch(group, step),
-        steps=setup.steps, eval_every=setup.eval_every,
-        evaluate=watch.evaluate, save=save, check=watch.check,
-        report=watch.report, stop=stop)
+        saver.counted(train_step), progress, setup.base,
+        lambda step: group_batch(group, step), steps=setup.steps,
+        eval_every=setup.eval_every, evaluate=watch.evaluate,
+        evaluated=log.evaluated(), save=saver.save, due=saver.due,
+        check=watch.check, report=watch.report, stop=stop)
   except errors.UserError:
     if log.alive() or len(group) == 1:
       raise  # A group reports its failures run by run.

@@ -66,6 +66,11 @@ class Log:
     """Returns (index, log) of the runs that have not failed."""
     return [(i, run) for i, run in enumerate(self.runs) if not run.failed]
 
+  def evaluated(self) -> int:
+    """Returns the steps before the last evaluation, 0 without one."""
+    return max((run.history[-1]['step'] for run in self.runs if run.history),
+               default=0)
+
   def to_json(self) -> dict[str, Any]:
     """Returns the log as plain values."""
     return dataclasses.asdict(self)

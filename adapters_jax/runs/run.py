@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import dataclasses
 import importlib.metadata
 import logging
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.runs import compact
@@ -23,10 +25,12 @@ from adapters_jax.runs import machine
 from adapters_jax.runs import records
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import signals
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
+from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
@@ -94,7 +98,7 @@ def run_group(
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
-  state_folder = state_folder or os.path.join(folders[0], 'resume')
+  state_folder = state_folder or os.path.join(folders[0], workdirs.STATE)
   # All hosts see the same folders, so one of them holds the locks.
   with sharding.on_first_host(_claimed(configs, experiment)):
     before = [workdirs.finished(folder) for folder in folders]
@@ -102,12 +106,20 @@ def run_group(
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
+      # A kill may have come between the last record and this.
+      _remove(state_folder)
       return list(before)
-    with session.computing(first) as chosen, session.stop_requests() as stop:
+    with _noting_state(state_folder), session.computing(
+        first) as chosen, session.stop_requests() as stop:
       together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
       _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,
                 sharding.mesh_line(mesh), together)
       group = group_lib.make_group(configs, kind, mesh, names)
+      # Scores are asked for a stop as well.
+      group = dataclasses.replace(group, setup=dataclasses.replace(
+          group.setup, between=stop.demand_none))
+      for config in configs if sharding.first_host() else ():
+        workdirs.begin(config, experiment)
       if len(group) == 1:
         _log.info(console.trained_table(group.setup.tuned, group.setup.params))
       score = kind.make_score(group.setup, first.batch_size)
@@ -118,11 +130,26 @@ def run_group(
       found = [_finish(group, i, experiment, kind, score, progress, log, folder,
                        str(chosen))
                for i, folder in enumerate(folders)]
-    if sharding.first_host():  # The state was needed until all have records.
-      shutil.rmtree(state_folder, ignore_errors=True)
+    _remove(state_folder)  # It was needed until all have records.
     if len(group) == 1:
       _log.info(console.run_summary(found[0], folders[0]))
     return found
+
+
+def _remove(folder: str) -> None:
+  """Removes a saved state that has become superfluous."""
+  if sharding.first_host():
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _noting_state(folder: str) -> Iterator[None]:
+  """Adds to an interruption whether there is a state to continue from."""
+  try:
+    yield
+  except errors.Interrupted as stopped:
+    stopped.saved = resume_lib.exists(folder)
+    raise
 
 
 @contextlib.contextmanager
@@ -158,7 +185,8 @@ def train(
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, config.batch_size)
-    progress, _ = group_lib.train_group(group, kind, score, stop=stop)
+    progress, _ = group_lib.train_group(
+        group, kind, score, stop=signals.Stop(stop))
     scores, _, _ = _scores(group.setup, kind, score, progress.best)
     return make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores)

@@ -1,15 +1,15 @@
 """Process-wide state of a run: compile cache, precision, signals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import os
-import signal
 
 import jax
 
 from adapters_jax.downloads import pinned
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import signals
 from adapters_jax.training import precision
 from adapters_jax.training import sharding
 
@@ -44,24 +44,13 @@ def computing(
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-  """Yields stop(): whether SIGTERM or Ctrl-C has arrived in the context.
+def stop_requests() -> Iterator[signals.Stop]:
+  """Yields the requests to stop by SIGTERM or Ctrl-C in the context.
 
   On several hosts any host's SIGTERM stops all of them at the same step.
   """
   if jax.process_count() > 1:
-    yield sharding.stopped_together()
+    yield signals.Stop(sharding.stopped_together())
     return
-  # The handlers only take a note: the loop stops between two steps.
-  arrived = []
-  before = {}
-  try:
-    for number in (signal.SIGTERM, signal.SIGINT):
-      before[number] = signal.signal(number, lambda n, _: arrived.append(n))
-  except ValueError:
-    pass  # Outside the main thread, signals belong to the caller.
-  try:
-    yield lambda: bool(arrived)
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
+  with signals.requests() as stop:
+    yield stop

@@ -47,6 +47,8 @@ class Setup:
     eval_every: Steps between evaluations.
     notes: Remarks for the reader of the record.
     data: {split: number and hash of its examples}.
+    between: Called between the batches of an evaluation; an error that it
+      raises ends the evaluation.
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
@@ -61,6 +63,8 @@ class Setup:
   eval_every: int
   notes: tuple[str, ...]
   data: dict[str, dict[str, Any]]
+  between: Callable[[], None] = dataclasses.field(
+      default=lambda: None, kw_only=True)
 
 
 def check(

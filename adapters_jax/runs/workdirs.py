@@ -9,12 +9,16 @@ from typing import Any
 import filelock
 
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import locks
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 
+STATE = 'resume'  # Folder of the resumable state.
 _SETTINGS = 'run.json'
 _LOCK = '.lock'
+# Any claim leaves one, whether or not a run began.
+_LOCKS = (_LOCK, _LOCK + locks.SOFT)
 
 
 def path_of(config: config_lib.Config, experiment: str) -> str:
@@ -36,10 +40,53 @@ def _differing(a: dict[str, Any], b: dict[str, Any]) -> str:
   return ', '.join(f'{n} {a.get(n)!r} there, {b.get(n)!r} here' for n in names)
 
 
+def _listed(folder: str) -> set[str]:
+  """Returns the names in a workdir, without locks and unfinished writes."""
+  names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+  return {name for name in names
+          if name not in _LOCKS and not atomic.is_scratch(name)}
+
+
+def _is_empty(folder: str, names: set[str]) -> bool:
+  """Returns whether a workdir has neither results nor a saved state."""
+  state = os.path.join(folder, STATE)
+  return names <= {_SETTINGS, STATE} and not (
+      os.path.isdir(state) and os.listdir(state))
+
+
+def _read_settings(folder: str) -> dict[str, Any]:
+  """Returns the settings in a workdir, also those of earlier versions."""
+  path = os.path.join(folder, _SETTINGS)
+  try:
+    with open(path, encoding='utf-8') as file:
+      found = json.load(file)
+    if not isinstance(found, dict):
+      raise ValueError('not a JSON object')
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+        f'`workdir`: {path} cannot be read ({error}); give another folder, or '
+        'delete this one to run again') from error
+  return config_lib.completed(found)
+
+
 def finished(folder: str) -> records.Record | None:
-  """Returns the record in a workdir, None if its run has not finished."""
+  """Returns the record in a workdir, None if its run has not finished.
+
+  Args:
+    folder: Workdir of the run.
+
+  Raises:
+    errors.UserError: the record cannot be read.
+  """
   path = os.path.join(folder, records.RECORD)
-  return records.read(path) if os.path.exists(path) else None
+  if not os.path.exists(path):
+    return None
+  try:
+    return records.read(path)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+        f'`workdir`: the record is damaged ({error}); delete {folder} to run '
+        'again') from error
 
 
 def check_free(config: config_lib.Config, experiment: str) -> None:
@@ -50,35 +97,42 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
     experiment: Name of the experiment.
 
   Raises:
-    errors.UserError: the folder holds a run of other settings, other files, or
-      an unfinished run without `resume`; or it cannot be written.
+    errors.UserError: the folder holds results of other settings, other files,
+      or a saved state without `resume`; or it cannot be written.
   """
   folder = path_of(config, experiment)
-  if os.path.exists(folder) and not os.path.isdir(folder):
-    raise errors.UserError(f'`workdir`: {folder} is not a folder')
-  entries = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-  entries.discard(_LOCK)  # Any claim leaves it, whether or not a run began.
-  if _SETTINGS in entries:
-    with open(os.path.join(folder, _SETTINGS), encoding='utf-8') as file:
-      there = json.load(file)
-    there = config_lib.completed(there)  # Written before some fields existed.
-    here = {'experiment': experiment, **config_lib.portable(config)}
-    if there != here:
-      raise errors.UserError(
-          f'`workdir`: {folder} holds a run of other settings '
-          f'({_differing(there, here)}); give another folder')
-    if records.RECORD not in entries and not config.resume:
-      raise errors.UserError(
-          f'`workdir`: {folder} holds an unfinished run of these settings; '
-          'pass `resume` to continue it, or delete the folder')
-  elif entries:
+  try:
+    _check_writable(folder)
+    names = _listed(folder)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+        f'`workdir`: {folder} cannot be used ({error})') from error
+  if _is_empty(folder, names):
+    return  # A start that failed, or was killed, before its first save.
+  if _SETTINGS not in names:
     raise errors.UserError(
         f'`workdir`: {folder} is not empty and holds no run; give another')
+  before = _read_settings(folder)
+  wanted = {'experiment': experiment, **config_lib.portable(config)}
+  if before != wanted:
+    raise errors.UserError(
+        f'`workdir`: {folder} holds a run of other settings '
+        f'({_differing(before, wanted)}); give another folder')
+  if records.RECORD not in names and not config.resume:
+    raise errors.UserError(
+        f'`workdir`: {folder} holds an unfinished run of these settings; '
+        'pass `resume` to continue it, or delete the folder')
+
+
+def _check_writable(folder: str) -> None:
+  """Raises UserError if a folder cannot be made or written."""
   # `makedirs` needs write access to the lowest ancestor that exists.
   parent = folder
-  while not os.path.exists(parent):
+  while not os.path.lexists(parent):
     parent = os.path.dirname(parent)
-  if not os.access(parent, os.W_OK):
+  if not os.path.isdir(parent):
+    raise errors.UserError(f'`workdir`: {parent} is not a folder')
+  if not os.access(parent, os.W_OK | os.X_OK):
     raise errors.UserError(f'`workdir`: {folder} cannot be written')
 
 
@@ -94,18 +148,33 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
     errors.UserError: another process holds it, or it is not free.
   """
   folder = path_of(config, experiment)
-  try:
-    os.makedirs(folder, exist_ok=True)
-    lock = filelock.FileLock(os.path.join(folder, _LOCK))
-    with lock.acquire(timeout=0):
-      check_free(config, experiment)  # Again: another run may have begun.
-      atomic.write_json(
-          os.path.join(folder, _SETTINGS),
-          {'experiment': experiment, **config_lib.portable(config)})
-      yield folder
-  except filelock.Timeout as error:
-    raise errors.UserError(
-        f'`workdir`: another process is running in {folder}') from error
-  except PermissionError as error:
-    raise errors.UserError(
-        f'`workdir`: {folder} cannot be written ({error})') from error
+  with contextlib.ExitStack() as stack:
+    try:
+      os.makedirs(folder, exist_ok=True)
+      stack.enter_context(
+          locks.held(os.path.join(folder, _LOCK), timeout=0))
+    except filelock.Timeout as error:
+      raise errors.UserError(
+          f'`workdir`: another process is running in {folder}') from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+      raise errors.UserError(
+          f'`workdir`: {folder} cannot be written ({error})') from error
+    check_free(config, experiment)  # Again: another run may have begun.
+    for part in (folder, os.path.join(folder, 'adapter')):
+      atomic.clean(part)
+    yield folder
+
+
+def begin(config: config_lib.Config, experiment: str) -> None:
+  """Writes the settings into a claimed workdir, which is then this run's.
+
+  Called once the data are read: a start that fails before leaves the folder
+  free for corrected settings.
+
+  Args:
+    config: Settings.
+    experiment: Name of the experiment.
+  """
+  atomic.write_json(
+      os.path.join(path_of(config, experiment), _SETTINGS),
+      {'experiment': experiment, **config_lib.portable(config)})

@@ -63,7 +63,7 @@ def run_unit(
     found = run.run_group(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
-        state_folder=os.path.join(folder, 'resume'))
+        state_folder=os.path.join(folder, workdirs.STATE))
     shutil.rmtree(folder)
     return found
   except errors.UserError as error:  # Other units of the sweep go ahead.
@@ -156,7 +156,7 @@ def make_units(
   alike = {}
   for config in left.values():
     if os.path.isdir(
-        os.path.join(workdirs.path_of(config, experiment), 'resume')):
+        os.path.join(workdirs.path_of(config, experiment), workdirs.STATE)):
       units.append((config,))  # Its state is that of a single run.
     else:
       alike.setdefault(key(config), []).append(config)

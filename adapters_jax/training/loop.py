@@ -31,8 +31,7 @@ class Progress:
   best_step: jax.Array
 
 
-class Interrupted(Exception):
-  """End of a training that was stopped; its state is saved."""
+Interrupted = errors.Interrupted
 
 
 def init_progress(state: steps_lib.TrainState) -> Progress:
@@ -109,7 +108,9 @@ def fit(
     steps: int,
     eval_every: int,
     evaluate: Callable[[trees.Tree, int], Any],
+    evaluated: int = 0,
     save: Callable[[Progress], None] = lambda progress: None,
+    due: Callable[[steps_lib.Batch | None], bool] = lambda batch: False,
     check: Callable[[int, dict[str, Any]], None] = demand_finite,
     report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
     stop: Callable[[], bool] = lambda: False,
@@ -124,7 +125,12 @@ def fit(
     steps: Number of the last step.
     eval_every: Steps between evaluations; the last step is always evaluated.
     evaluate: (tuned, step) -> dev score, or [runs] scores; larger is better.
-    save: Called with the progress after an evaluation and before a stop.
+    evaluated: Number of steps before the last evaluation; a progress saved
+      between a step and its evaluation starts with the evaluation.
+    save: Called with the progress after an evaluation, when `due`, and before
+      a stop.
+    due: (batch) -> whether to save before the step on this batch; with None,
+      whether to save before an evaluation.
     check: Called with (step, {'loss', 'grad_norm'}) one step late, before
       `report`; an error that it raises ends the training.
     report: Called with the same; the values are numpy scalars, or [runs].
@@ -140,26 +146,46 @@ def fit(
   pending = None  # Metrics of the step before, read while the device is busy.
 
   def settle():
-    if pending is None:
-      return
-    step, metrics = pending
-    values = {name: np.asarray(value)[()] for name, value in metrics.items()}
-    check(step, values)
-    report(step, values)
+    nonlocal pending
+    if pending is not None:
+      (step, metrics), pending = pending, None
+      values = {name: np.asarray(value)[()] for name, value in metrics.items()}
+      check(step, values)
+      report(step, values)
 
-  for step in range(steps_taken(progress), steps):
+  def scored(progress, done):
+    try:
+      score = evaluate(progress.state.tuned, done)
+    except Interrupted as error:
+      save(progress)
+      raise Interrupted(f'stopped in the evaluation after {done} of {steps} '
+                        'steps') from error
+    progress = keep_best(progress, score, done)
+    save(progress)
+    return progress
+
+  def is_evaluated(done):
+    return done % eval_every == 0 or done == steps
+
+  first = steps_taken(progress)
+  if evaluated < first and is_evaluated(first):
+    progress = scored(progress, first)
+  for step in range(first, steps):
     if stop():
       settle()
       save(progress)
       raise Interrupted(f'stopped after {step} of {steps} steps')
-    state, metrics = train_step(progress.state, base, batch_at(step))
+    batch = batch_at(step)
+    if due(batch):
+      settle()  # First: a step that diverged is neither scored nor saved.
+      save(progress)
+    state, metrics = train_step(progress.state, base, batch)
     progress = dataclasses.replace(progress, state=state)
     settle()
     pending = step, metrics
-    done = step + 1
-    if done % eval_every == 0 or done == steps:
-      settle()  # First: a step that diverged is neither scored nor saved.
-      pending = None
-      progress = keep_best(progress, evaluate(state.tuned, done), done)
-      save(progress)
+    if is_evaluated(step + 1):
+      settle()
+      if due(None):
+        save(progress)
+      progress = scored(progress, step + 1)
   return progress

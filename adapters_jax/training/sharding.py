@@ -75,6 +75,18 @@ def first_host() -> bool:
   return jax.process_index() == 0
 
 
+def hosts() -> int:
+  """Returns the number of processes of this run."""
+  return jax.process_count()
+
+
+def agreed(choice: bool) -> bool:
+  """Returns the first host's choice; every host must make the call."""
+  if hosts() == 1:
+    return choice
+  return bool(multihost_utils.broadcast_one_to_all(np.asarray(choice)))
+
+
 def wait_for_all(name: str) -> None:
   """Waits until every host has made the call of this name."""
   if jax.process_count() > 1:

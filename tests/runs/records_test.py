@@ -1,8 +1,11 @@
 import dataclasses
+import errno
+import fcntl
 import math
 import os
 import subprocess
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 
@@ -94,27 +97,82 @@ class WorkdirsTest(parameterized.TestCase):
     self.assertNotEqual(
         here, workdirs.path_of(config_lib.Config(seed=4), 'glue'))
 
-  def test_unfinished_needs_resume(self):
+  def begin(self, *saved):
+    """Leaves a workdir with a run's settings and other files."""
     with workdirs.claimed(self.config, 'glue') as folder:
-      self.assertIsNone(workdirs.finished(folder))
+      workdirs.begin(self.config, 'glue')
+      for name in saved:
+        os.makedirs(os.path.join(folder, os.path.dirname(name)), exist_ok=True)
+        with open(os.path.join(folder, name), 'w'):
+          pass
+
+  def test_a_saved_state_needs_resume(self):
+    self.begin('resume/4/_METADATA')
+    self.assertIsNone(workdirs.finished(self.config.workdir))
     with self.assertRaisesRegex(errors.UserError, 'unfinished.*`resume`'):
       workdirs.check_free(self.config, 'glue')
     workdirs.check_free(self.replace(resume=True), 'glue')
 
   def test_finished_is_found(self):
+    self.begin()
     with workdirs.claimed(self.config, 'glue') as folder:
       records.write(os.path.join(folder, records.RECORD), make_record())
     with workdirs.claimed(self.config, 'glue') as folder:
       self.assertEqual(workdirs.finished(folder), make_record())
 
   def test_other_settings_are_named(self):
-    with workdirs.claimed(self.config, 'glue'):
-      pass
+    self.begin('resume/4/_METADATA')
     with self.assertRaisesRegex(
         errors.UserError, 'other settings .adapter_size 64 there, 8 here'):
       workdirs.check_free(self.replace(adapter_size=8, resume=True), 'glue')
     with self.assertRaisesRegex(errors.UserError, "experiment 'glue' there"):
       workdirs.check_free(self.replace(resume=True), 'squad')
+
+  @parameterized.parameters(
+      (), ('run.json.4242.part',), (f'.run.json.{"0f" * 16}.part',),
+      ('.lock.held',))
+  def test_a_start_without_a_save_leaves_the_folder_free(self, *left):
+    other = self.replace(adapter_size=8)
+    with workdirs.claimed(self.config, 'glue'):
+      pass  # Failed before the data were read.
+    workdirs.check_free(other, 'glue')
+    self.begin(*left)  # Failed after.
+    workdirs.check_free(other, 'glue')
+    os.remove(os.path.join(self.config.workdir, 'run.json'))
+    with workdirs.claimed(other, 'glue'):
+      self.assertLessEqual(
+          set(os.listdir(other.workdir)), {'.lock', '.lock.held'})
+
+  @parameterized.parameters(b'{"experiment": "gl', b'', b'[1]', b'\xff\xfe{}')
+  def test_damaged_settings_and_records_are_named(self, content):
+    self.begin('resume/4/_METADATA', 'record.json')
+    for name in ('run.json', 'record.json'):
+      with open(os.path.join(self.config.workdir, name), 'wb') as file:
+        file.write(content)
+    with self.assertRaisesRegex(errors.UserError, 'run.json cannot be read'):
+      workdirs.check_free(self.config, 'glue')
+    with self.assertRaisesRegex(errors.UserError, 'record.json is not a'):
+      workdirs.finished(self.config.workdir)
+
+  @parameterized.parameters('/dev/null/x', 'a\0b', 'n' * 300)
+  def test_impossible_folders_are_named(self, folder):
+    config = self.replace(workdir=folder)
+    with self.assertRaisesRegex(errors.UserError, '`workdir`') as caught:
+      with workdirs.claimed(config, 'glue'):
+        pass
+    self.assertNotIn('\n', str(caught.exception))
+
+  @parameterized.parameters('ENOLCK', 'EOPNOTSUPP')
+  def test_file_systems_without_flock(self, code):
+    number = getattr(errno, code)
+    with mock.patch.object(
+        fcntl, 'flock', side_effect=OSError(number, os.strerror(number))):
+      with workdirs.claimed(self.config, 'glue'):
+        with self.assertRaisesRegex(errors.UserError, 'another process'):
+          with workdirs.claimed(self.config, 'glue'):
+            pass
+      with workdirs.claimed(self.config, 'glue'):
+        pass
 
   def test_a_folder_of_something_else(self):
     os.makedirs(self.config.workdir)

@@ -22,6 +22,7 @@ from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
+from adapters_jax.runs import signals
 from adapters_jax.runs import compiled
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import loop
@@ -163,7 +164,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   asked = iter([False] * 6 + [True])
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(session, 'stop_requests', lambda: contextlib.nullcontext(
-        lambda: next(asked)))
+        signals.Stop(lambda: next(asked))))
     with pytest.raises(loop.Interrupted):
       run.run(again, 'glue')
   run.run(dataclasses.replace(again, resume=True), 'glue')

@@ -1,0 +1,42 @@
+"""Locks between processes, also on file systems without flock."""
+
+from collections.abc import Iterator
+import contextlib
+import errno
+import warnings
+
+import filelock
+
+# Errors of flock on NFS, Lustre and some containers' file systems.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
+             errno.EINVAL)
+SOFT = '.held'  # Ending of the file that stands for a lock without flock.
+
+
+@contextlib.contextmanager
+def held(path: str, timeout: float = -1) -> Iterator[None]:
+  """Holds a lock, which the end of the process releases too.
+
+  Without flock, a file with the number and the machine of the process is the
+  lock. One that a killed process left on another machine has to be deleted.
+
+  Args:
+    path: Path of the lock file, in an existing folder.
+    timeout: Seconds to wait for another holder; -1 for any time.
+
+  Raises:
+    filelock.Timeout: another process holds it.
+    OSError: the file cannot be made.
+  """
+  with contextlib.ExitStack() as stack:
+    try:
+      with warnings.catch_warnings():  # filelock falls back for ENOSYS alone.
+        warnings.simplefilter('ignore')
+        stack.enter_context(filelock.FileLock(path).acquire(timeout=timeout))
+    except (OSError, NotImplementedError) as error:
+      # Timeout is an OSError too, without a number.
+      if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+        raise
+      stack.enter_context(
+          filelock.SoftFileLock(path + SOFT).acquire(timeout=timeout))
+    yield

@@ -1,0 +1,142 @@
+"""Requests to stop by SIGTERM or Ctrl-C. No JAX here.
+
+Where nothing would be lost, before the first step or in an evaluation, a signal
+ends the work at once. Between steps the training loop is asked instead, as it
+saves the state first. A thread watches over both: Python runs no handler while
+the main thread compiles a program, which can take longer than the grace period
+of a cluster.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from adapters_jax import errors
+
+STATUS = 130  # Exit status of a process that a signal stopped.
+# Seconds from a signal to the forced end of the process. Clusters commonly kill
+# 30 seconds after SIGTERM.
+_SAVED = 2.0  # Compiling, with nothing to save.
+_AT_MOST = 20.0
+
+
+class Stop:
+  """Whether to stop, as a function; and whether a stop would lose work.
+
+  Attributes:
+    unsaved: Whether steps were taken since the state was saved.
+  """
+
+  def __init__(self, asked: Callable[[], bool] = lambda: False):
+    self._asked = asked
+    self.unsaved = False
+
+  def __call__(self) -> bool:
+    """Returns whether the caller is to save its state and stop."""
+    return self._asked()
+
+  def demand_none(self) -> None:
+    """Raises Interrupted if a stop is asked for: the state is saved."""
+    if self():
+      raise errors.Interrupted('stopped')
+
+
+class _AtOnce(KeyboardInterrupt):
+  """A signal that ends the work where it stands."""
+
+
+class _Signals(Stop):
+  """The requests of this process's signals."""
+
+  def __init__(self):
+    super().__init__()
+    self._arrived: float | None = None
+    self.handled = self.answered = False
+
+  def __call__(self) -> bool:
+    self.answered = self.answered or self._arrived is not None
+    return self.answered
+
+  def handle(self, number: int, frame: Any) -> None:
+    """Notes a signal; ends the work if nothing is lost, or if asked again."""
+    del number, frame
+    now = time.monotonic()
+    # Some senders signal a process and its group, one right after the other.
+    again = self._arrived is not None and now - self._arrived > 1.0
+    if self._arrived is None:
+      self._arrived = now
+    self.handled = True
+    if not self.unsaved or again:
+      raise _AtOnce
+
+
+@contextlib.contextmanager
+def requests() -> Iterator[Stop]:
+  """Yields the requests to stop that arrive within the context.
+
+  Outside of the main thread there are none: signals belong to the caller.
+
+  Raises:
+    errors.Interrupted: a signal arrived where nothing was to be saved.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield Stop()
+    return
+  stop = _Signals()
+  numbers = [signal.SIGTERM]
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # As under nohup.
+    numbers.append(signal.SIGINT)
+  before = {number: signal.signal(number, stop.handle) for number in numbers}
+  try:
+    with _watched(stop):
+      yield stop
+  except _AtOnce as error:
+    raise errors.Interrupted('stopped') from error
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _watched(stop: _Signals) -> Iterator[None]:
+  """Ends the process if a signal of the context stays unanswered."""
+  reading, writing = os.pipe()
+  os.set_blocking(writing, False)
+  before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+  over = threading.Event()
+  watcher = threading.Thread(
+      target=_watch, args=(reading, stop, over), daemon=True)
+  watcher.start()
+  try:
+    yield
+  finally:
+    over.set()
+    signal.set_wakeup_fd(before)
+    os.close(writing)  # Ends the thread's read.
+    watcher.join()
+    os.close(reading)
+
+
+def _watch(reading: int, stop: _Signals, over: threading.Event) -> None:
+  """Waits for a signal, then for its answer; ends the process without one."""
+  # A notebook's Ctrl-C ends a cell, not the process.
+  interactive = hasattr(sys, 'ps1') or 'ipykernel' in sys.modules
+  forced = {signal.SIGTERM, *(() if interactive else (signal.SIGINT,))}
+  while data := os.read(reading, 1):  # C code writes the number of the signal.
+    if data[0] in forced:
+      break
+  else:
+    return
+  start = time.monotonic()
+  while not over.wait(0.05) and not stop.answered:
+    passed = time.monotonic() - start
+    idle = not stop.unsaved and not stop.handled
+    if passed > (_SAVED if idle else _AT_MOST):
+      saved = 'nothing was lost' if idle else 'the last saved state remains'
+      os.write(2, f'stopped while compiling; {saved}\n'.encode())
+      os._exit(STATUS)  # The main thread is in C code, and raises nothing.

@@ -1,0 +1,265 @@
+"""Runs that a kill, a signal or a full disk interrupts."""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import storage
+from adapters_jax.data import batching
+from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import run
+from adapters_jax.runs import saving
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import signals
+from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import steps
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+class Killed(BaseException):
+  """Stands for a kill: nothing handles it."""
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
+  """Eight steps on own data, evaluated after 4 and 8."""
+  return config_lib.Config(
+      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
+      learning_rate=1e-2, buckets=1, max_length=12, max_steps=8, eval_every=4,
+      workdir=str(tmp_path / 'work'))
+
+
+@pytest.fixture(scope='module')
+def whole(checkpoint, own_files, tmp_path_factory):
+  """(history, {path: array}) of the run without an interruption."""
+  folder = str(tmp_path_factory.mktemp('whole') / 'work')
+  record = run.run(config.__wrapped__(
+      checkpoint, own_files, pathlib.Path(folder).parent), 'glue')
+  return record.history, tuned_of(folder)
+
+
+def tuned_of(folder):
+  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+
+
+def kill(*_, **__):
+  raise Killed
+
+
+def send(number=signal.SIGTERM):
+  return lambda *_, **__: signal.raise_signal(number)
+
+
+def at_step(wanted, act):
+  """Acts when the batch of a step is made, while the step before runs."""
+  make = batching.Schedule.batch
+
+  def batch(self, step):
+    if step == wanted:
+      act()
+    return make(self, step)
+  return mock.patch.object(batching.Schedule, 'batch', batch)
+
+
+def at_eval_batch(wanted, act):
+  """Acts before the evaluation's batch of this number, over all evaluations."""
+  make, numbers = steps.make_eval_step, itertools.count()
+
+  def make_eval(*args, **kwargs):
+    step = make(*args, **kwargs)
+
+    def counted(*batch):
+      if next(numbers) == wanted:
+        act()
+      return step(*batch)
+    return counted
+  compiled._eval_step.cache_clear()
+  return mock.patch.object(steps, 'make_eval_step', make_eval)
+
+
+def saved_step(folder):
+  """Returns the number of steps before the last save of a workdir."""
+  resume = resume_lib.Resume(os.path.join(folder, 'resume'))
+  last = resume._manager.restore(resume._manager.latest_step())
+  resume.close()
+  return int(last['progress']['state']['step'])
+
+
+def check_resumed(config, whole):
+  """Resumes a run, which must be equal to the whole one."""
+  record = run.run(dataclasses.replace(config, resume=True), 'glue')
+  found = tuned_of(config.workdir)
+  assert record.history == whole[0]
+  assert list(found) == list(whole[1])
+  for path, leaf in whole[1].items():
+    np.testing.assert_array_equal(found[path], leaf, path)
+  assert sorted(os.listdir(config.workdir)) == [
+      '.lock', 'adapter', 'record.json', 'run.json']
+
+
+def test_a_kill_in_an_evaluation_loses_no_step(config, whole, monkeypatch):
+  monkeypatch.setattr(saving, '_LITTLE', 0.0)
+  with at_eval_batch(1, kill), pytest.raises(Killed):
+    run.run(config, 'glue')
+  assert saved_step(config.workdir) == 4
+  check_resumed(config, whole)
+
+
+@pytest.mark.parametrize('little', [0.0, 1e9])
+def test_a_signal_stops_between_batches_of_an_evaluation(
+    config, whole, monkeypatch, little):
+  monkeypatch.setattr(saving, '_LITTLE', little)
+  with at_eval_batch(0, send()), pytest.raises(errors.Interrupted) as stopped:
+    run.run(config, 'glue')
+  assert stopped.value.saved
+  assert saved_step(config.workdir) == 4
+  check_resumed(config, whole)
+
+
+def test_a_signal_in_the_last_scores(config, whole):
+  scores = run._scores
+
+  def signalled(*args):
+    send()()
+    return scores(*args)
+  with mock.patch.object(run, '_scores', signalled):
+    with pytest.raises(errors.Interrupted) as stopped:
+      run.run(config, 'glue')
+  assert stopped.value.saved
+  check_resumed(config, whole)
+
+
+@pytest.mark.parametrize('minutes, saved', [(1e-9, 2), (0.0, None)])
+def test_a_kill_loses_at_most_the_minutes_of_the_setting(
+    config, whole, minutes, saved):
+  config = dataclasses.replace(config, save_minutes=minutes)
+  with at_step(3, kill), pytest.raises(Killed):
+    run.run(config, 'glue')
+  if saved is None:
+    assert not resume_lib.exists(os.path.join(config.workdir, 'resume'))
+  else:
+    assert saved_step(config.workdir) == saved
+  check_resumed(config, whole)
+
+
+def test_work_is_saved_before_a_program_is_compiled(config, monkeypatch):
+  monkeypatch.setattr(saving, '_LITTLE', 0.0)
+  stop = signals.Stop()
+  saves = []
+  resume = mock.Mock(save=lambda *_: saves.append(1))
+  log = mock.Mock(seconds=0.0, cpu_seconds=0.0, evaluated=lambda: 0)
+  progress = mock.Mock()
+
+  def at(step):
+    progress.state.step = np.int32(step)
+    return progress
+  saver = saving.Saver(resume, log, at(0), 0.0, stop)
+  step = saver.counted(lambda: None)
+  batches = [{'tokens': np.zeros((2, length))} for length in (5, 5, 8, 5)]
+  due = []
+  for number, batch in enumerate(batches):
+    due.append(saver.due(batch))
+    if due[-1]:
+      saver.save(at(number))
+      assert not stop.unsaved  # While it compiles, nothing is lost.
+    step()
+    assert stop.unsaved
+  assert due == [False, False, True, False]
+  assert len(saves) == 1
+  saver.save(at(4))
+  saver.save(at(4))  # The same once.
+  assert len(saves) == 2
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_step_ends_at_once(config, number):
+  load, after = setup_lib.load_data, []
+
+  def signalled(config):
+    send(number)()
+    after.append(1)
+    return load(config)
+  with mock.patch.object(setup_lib, 'load_data', signalled):
+    with pytest.raises(errors.Interrupted) as stopped:
+      run.run(config, 'glue')
+  assert not after and not stopped.value.saved
+  assert os.listdir(config.workdir) == ['.lock']
+  # The folder is free, also for other settings.
+  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+
+
+def test_a_failed_start_leaves_the_folder_free(config, tmp_path):
+  bad = tmp_path / 'bad.tsv'
+  bad.write_text('sentence\tlabel\ngood film\n')
+  with pytest.raises(errors.UserError, match='bad.tsv'):
+    run.run(dataclasses.replace(config, train_file=str(bad)), 'glue')
+  # The tokens are read last: a checkpoint without a vocabulary.
+  with mock.patch.object(setup_lib.tokenization, 'load', side_effect=(
+      errors.UserError('no vocabulary'))):
+    with pytest.raises(errors.UserError, match='no vocabulary'):
+      run.run(config, 'glue')
+  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+
+
+def test_a_run_that_diverges_before_its_first_save_leaves_the_folder_free(
+    config):
+  with pytest.raises(errors.UserError, match='`learning_rate`'):
+    run.run(dataclasses.replace(config, learning_rate=1e30), 'glue')
+  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+
+
+@pytest.mark.parametrize('unsaved', [False, True])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_compiles_ends_too(number, unsaved):
+  program = (  # Like a compilation, it lets no Python handler run.
+      'import hashlib\n'
+      'from adapters_jax.runs import signals\n'
+      'signals._SAVED, signals._AT_MOST = 0.1, 1.0\n'
+      'with signals.requests() as stop:\n'
+      f'  stop.unsaved = {unsaved}\n'
+      '  print("ready", flush=True)\n'
+      '  hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)\n')
+  process = subprocess.Popen(
+      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, text=True)
+  assert process.stdout.readline() == 'ready\n'
+  start = time.monotonic()
+  process.send_signal(number)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == signals.STATUS
+  assert (time.monotonic() - start > 1.0) == unsaved
+  assert err.count('\n') == 1 and 'stopped while compiling' in err
+
+
+def test_handlers_are_those_of_before():
+  before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  with signals.requests() as stop:
+    assert not stop() and not stop.unsaved
+    stop.unsaved = True
+    send()()
+    assert stop()
+    with signals.requests() as inner:  # Of another run.
+      assert not inner()
+  assert before == [
+      signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+  assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_an_interruption_survives_pickle():  # Ray sends it to the driver.
+  error = errors.Interrupted('stopped', saved=True)
+  again = pickle.loads(pickle.dumps(error))
+  assert str(again) == 'stopped' and again.saved

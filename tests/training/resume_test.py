@@ -1,0 +1,122 @@
+import glob
+import logging
+import os
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.training import loop
+from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import steps
+
+
+def make_progress(step=3, value=0.5) -> loop.Progress:
+  tuned = {'head': {'kernel': jnp.full((8, 3), value), 'bias': jnp.zeros(3)}}
+  state = steps.init_state(tuned, optax.adamw(1e-3), jax.random.key(7))
+  return loop.init_progress(state.replace(step=jnp.int32(step)))
+
+
+def assert_equal(a, b):
+  def raw(leaf):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      leaf = jax.random.key_data(leaf)
+    return np.asarray(leaf)
+  jax.tree.map(
+      lambda x, y: np.testing.assert_array_equal(raw(x), raw(y)), a, b)
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+  """Three saves: of step 3, and of step 5 before and after its evaluation."""
+  folder = str(tmp_path / 'resume')
+  assert not resume_lib.exists(folder)
+  resume = resume_lib.Resume(folder)
+  for step, value in ((3, 0.25), (5, 0.5), (5, 0.75)):
+    resume.save(make_progress(step, value), {'value': value})
+  resume.close()
+  assert resume_lib.exists(folder)
+  return folder
+
+
+def restore(folder):
+  resume = resume_lib.Resume(folder)
+  try:
+    return resume.restore(make_progress(0, 0.0))
+  finally:
+    resume.close()
+
+
+def newest(folder):
+  return os.path.join(folder, max(os.listdir(folder), key=int))
+
+
+def test_the_last_two_saves_are_kept(folder):
+  assert sorted(os.listdir(folder)) == ['5', '6']
+  progress, extra = restore(folder)
+  assert extra == {'value': 0.75}
+  assert_equal(progress, make_progress(5, 0.75))
+
+
+def test_without_a_save(tmp_path):
+  assert restore(str(tmp_path / 'none')) is None
+
+
+@pytest.mark.parametrize('pattern', [
+    'progress/manifest.ocdbt', 'progress/_METADATA', 'extra/metadata',
+    'check/metadata', 'progress/d/*', '_CHECKPOINT_METADATA'])
+@pytest.mark.parametrize('damage', ['cut', 'removed'])
+def test_a_damaged_save_falls_back_to_the_one_before(
+    folder, pattern, damage, caplog):
+  caplog.set_level(logging.INFO, 'adapters_jax')
+  for path in glob.glob(os.path.join(newest(folder), pattern)):
+    if damage == 'cut':
+      os.truncate(path, 20)
+    else:
+      os.remove(path)
+  progress, extra = restore(folder)
+  # Either it is as good as whole, or the one before.
+  assert extra['value'] in (0.75, 0.5)
+  assert_equal(progress, make_progress(5, extra['value']))
+  if extra['value'] == 0.5:
+    assert 'is damaged' in caplog.text
+
+
+def test_a_log_with_another_digit_is_damaged(folder):
+  path = os.path.join(newest(folder), 'extra', 'metadata')
+  with open(path) as file:
+    text = file.read()
+  with open(path, 'w') as file:
+    file.write(text.replace('0.75', '0.76'))
+  assert restore(folder)[1] == {'value': 0.5}
+
+
+def test_nothing_left_to_read_names_the_folder(folder):
+  for path in glob.glob(os.path.join(folder, '*/progress/_METADATA')):
+    os.truncate(path, 20)
+  with pytest.raises(errors.UserError, match='delete that folder') as caught:
+    restore(folder)
+  assert folder in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_a_state_of_an_earlier_version_has_no_hash(folder):
+  for path in glob.glob(os.path.join(folder, '*/check')):
+    shutil.rmtree(path)
+  assert restore(folder)[1] == {'value': 0.75}
+
+
+def test_a_save_that_fails_names_the_folder(folder, monkeypatch):
+  resume = resume_lib.Resume(folder)
+
+  def full(*_, **__):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(resume._manager, 'save', full)
+  with pytest.raises(errors.UserError, match='No space left') as caught:
+    resume.save(make_progress(9), {})
+  assert folder in str(caught.value) and '\n' not in str(caught.value)
+  resume.close()
