@@ -11,7 +11,7 @@ of the run (`batching.Schedule`). A grouped run therefore equals, up to
 rounding, the same run in any other group or alone; its record notes the group.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
 import logging
 from typing import Any

@@ -15,7 +15,7 @@ _CALLS = 32  # Steps between questions to the other hosts.
 
 
 class Saver:
-  """Saves progress and log: at evaluations, every few minutes, before compiling.
+  """Saves progress and log around evaluations, every few minutes, at compiles.
 
   A new shape of a batch is compiled for seconds or minutes, in which no signal
   handler runs. With the state saved before, the process can end at once.

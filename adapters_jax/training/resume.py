@@ -8,13 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.downloads import atomic
 from adapters_jax.training import loop
+from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
+_HASHES = '.sha256.json'  # Ending of the file with the hashes of a save.
 KEPT = 2  # Saves, the second in case that the first is damaged.
 
 
@@ -24,16 +26,17 @@ def exists(folder: str) -> bool:
       name.isdecimal() for name in os.listdir(folder))
 
 
-def _digest(progress: loop.Progress, extra: dict[str, Any]) -> str:
-  """Returns the SHA-256 of a progress and a JSON value."""
-  found = hashlib.sha256(json.dumps(extra, sort_keys=True).encode())
-  for path, leaf in jax.tree_util.tree_leaves_with_path(progress):
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      leaf = jax.random.key_data(leaf)
-    found.update(f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n'
-                 .encode())
-    found.update(np.asarray(leaf).tobytes())
-  return found.hexdigest()
+def _hashes(folder: str) -> dict[str, str]:
+  """Returns {relative path: SHA-256} of the files below a folder."""
+  found = {}
+  for parent, folders, names in os.walk(folder):
+    folders.sort()  # In place: `os.walk` follows this order.
+    for name in sorted(names):
+      path = os.path.join(parent, name)
+      with open(path, 'rb') as file:
+        found[os.path.relpath(path, folder)] = hashlib.file_digest(
+            file, 'sha256').hexdigest()
+  return found
 
 
 def _first_line(error: Exception) -> str:
@@ -46,8 +49,8 @@ class Resume:
   """The resumable state of a run in a folder, by orbax.
 
   A save is visible only once it is complete, so a kill during a save leaves the
-  one before. The log of the run is saved with it, as JSON, and a hash of both,
-  as damaged files may be readable.
+  one before. The log of the run is saved with it, as JSON. A file next to each
+  save has the hashes of its files: damaged files may be readable.
   """
 
   def __init__(self, folder: str):
@@ -87,19 +90,47 @@ class Resume:
     # A step may be saved before and after its evaluation: saves are counted.
     number = max(
         loop.steps_taken(progress), 1 + (self._manager.latest_step() or 0))
-    # Leaves on other hosts cannot be hashed.
-    digest = _digest(progress, extra) if jax.process_count() == 1 else ''
     args = self._ocp.args
     try:
       self._manager.save(number, args=args.Composite(
-          progress=args.StandardSave(progress), extra=args.JsonSave(extra),
-          check=args.JsonSave({'sha256': digest})))
+          progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
       self._manager.wait_until_finished()
+      if sharding.first_host():
+        self._write_hashes(number)
     except Exception as error:
       raise errors.UserError(
           f'the state cannot be saved in {self._folder} '
           f'({_first_line(error)}); with room on the disk, continue with '
           '`resume`') from error
+
+  def _hashes_of(self, number: int) -> str:
+    """Returns the path of the hashes of one save."""
+    return os.path.join(self._folder, f'{number}{_HASHES}')
+
+  def _write_hashes(self, number: int) -> None:
+    """Writes the hashes of a save, and removes those of earlier ones."""
+    atomic.write_json(self._hashes_of(number), _hashes(
+        os.path.join(self._folder, str(number))))
+    kept = {f'{step}{_HASHES}' for step in self._manager.all_steps()}
+    for name in os.listdir(self._folder):
+      if name.endswith(_HASHES) and name not in kept:
+        os.remove(os.path.join(self._folder, name))
+
+  def _is_whole(self, number: int) -> bool:
+    """Returns whether the files of a save have their hashes.
+
+    A save without hashes is of an earlier version, or a kill came before they
+    were written; it counts as whole.
+    """
+    path = self._hashes_of(number)
+    if not os.path.exists(path):
+      return True
+    try:
+      with open(path, encoding='utf-8') as file:
+        return json.load(file) == _hashes(
+            os.path.join(self._folder, str(number)))
+    except (OSError, ValueError):
+      return False
 
   def restore(
       self, like: loop.Progress
@@ -117,6 +148,10 @@ class Resume:
     problem: Exception | None = None
     for number in sorted(self._manager.all_steps(), reverse=True):
       try:
+        # Before TensorStore reads them, whose threads print tracebacks. Every
+        # host takes the choice of the first.
+        if not sharding.agreed(self._is_whole(number)):
+          raise ValueError('a file has changed since it was saved')
         found = self._read(number, like)
       except Exception as error:  # Damage shows in errors of any kind.
         problem = problem or error
@@ -140,24 +175,16 @@ class Resume:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
     args = self._ocp.args
-    wanted = {'progress': args.StandardRestore(shapes),
-              'extra': args.JsonRestore()}
-    # Earlier versions saved no hash.
-    if os.path.isdir(os.path.join(self._folder, str(number), 'check')):
-      wanted['check'] = args.JsonRestore()
-    restored = self._manager.restore(number, args=args.Composite(**wanted))
-    progress, extra = restored['progress'], restored['extra']
+    restored = self._manager.restore(number, args=args.Composite(
+        progress=args.StandardRestore(shapes), extra=args.JsonRestore()))
+    progress = restored['progress']
     same = jax.tree.map(
         lambda a, b: a.shape == b.shape and a.dtype == b.dtype,
         progress, shapes)
     if not all(jax.tree.leaves(same)):
       raise ValueError('its arrays are of another model')
-    digest = restored['check']['sha256'] if 'check' in wanted else ''
-    if digest and jax.process_count() == 1 and (
-        digest != _digest(progress, extra)):
-      raise ValueError('its content is not that of its hash')
     # Copied to buffers that the step may donate.
-    return jax.tree.map(jnp.copy, progress), extra
+    return jax.tree.map(jnp.copy, progress), restored['extra']
 
   def close(self) -> None:
     """Waits for writers and closes."""

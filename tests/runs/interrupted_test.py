@@ -237,6 +237,7 @@ def test_a_process_that_compiles_ends_too(number, unsaved):
       [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
       stderr=subprocess.PIPE, text=True)
   assert process.stdout.readline() == 'ready\n'
+  time.sleep(0.5)  # It is in C code now.
   start = time.monotonic()
   process.send_signal(number)
   _, err = process.communicate(timeout=60)

@@ -1,7 +1,6 @@
 import glob
 import logging
 import os
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -52,11 +51,13 @@ def restore(folder):
 
 
 def newest(folder):
-  return os.path.join(folder, max(os.listdir(folder), key=int))
+  return os.path.join(folder, max(
+      (name for name in os.listdir(folder) if name.isdecimal()), key=int))
 
 
 def test_the_last_two_saves_are_kept(folder):
-  assert sorted(os.listdir(folder)) == ['5', '6']
+  assert sorted(os.listdir(folder)) == [
+      '5', '5.sha256.json', '6', '6.sha256.json']
   progress, extra = restore(folder)
   assert extra == {'value': 0.75}
   assert_equal(progress, make_progress(5, 0.75))
@@ -68,7 +69,7 @@ def test_without_a_save(tmp_path):
 
 @pytest.mark.parametrize('pattern', [
     'progress/manifest.ocdbt', 'progress/_METADATA', 'extra/metadata',
-    'check/metadata', 'progress/d/*', '_CHECKPOINT_METADATA'])
+    'progress/d/*', '_CHECKPOINT_METADATA', '../6.sha256.json'])
 @pytest.mark.parametrize('damage', ['cut', 'removed'])
 def test_a_damaged_save_falls_back_to_the_one_before(
     folder, pattern, damage, caplog):
@@ -79,11 +80,11 @@ def test_a_damaged_save_falls_back_to_the_one_before(
     else:
       os.remove(path)
   progress, extra = restore(folder)
-  # Either it is as good as whole, or the one before.
-  assert extra['value'] in (0.75, 0.5)
-  assert_equal(progress, make_progress(5, extra['value']))
-  if extra['value'] == 0.5:
-    assert 'is damaged' in caplog.text
+  # Without its hashes a save is read as before there were any.
+  wanted = 0.75 if (pattern, damage) == ('../6.sha256.json', 'removed') else 0.5
+  assert extra == {'value': wanted}
+  assert_equal(progress, make_progress(5, wanted))
+  assert ('6 is damaged' in caplog.text) == (wanted == 0.5)
 
 
 def test_a_log_with_another_digit_is_damaged(folder):
@@ -103,9 +104,9 @@ def test_nothing_left_to_read_names_the_folder(folder):
   assert folder in str(caught.value) and '\n' not in str(caught.value)
 
 
-def test_a_state_of_an_earlier_version_has_no_hash(folder):
-  for path in glob.glob(os.path.join(folder, '*/check')):
-    shutil.rmtree(path)
+def test_a_state_of_an_earlier_version_has_no_hashes(folder):
+  for path in glob.glob(os.path.join(folder, '*.sha256.json')):
+    os.remove(path)
   assert restore(folder)[1] == {'value': 0.75}
 
 
