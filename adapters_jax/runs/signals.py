@@ -53,7 +53,7 @@ class _AtOnce(KeyboardInterrupt):
 class _Signals(Stop):
   """The requests of this process's signals."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     super().__init__()
     self._arrived: float | None = None
     self.handled = self.answered = False
