@@ -5,8 +5,8 @@ fine-tuning:
 
   python -m experiments.ablation_size
 
-Adapters and top layers try two rates with the first seed; other seeds take the
-best on dev. The paper's sizes range from 2^0 to 2^9, and its k from 1 to 12:
+Every method tries two rates with a seed that picks (`--pick_seeds`); the seeds
+take the best on dev. The paper's sizes range from 2^0 to 2^9, and its k from 1 to 12:
 
   --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=full;
   tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'
@@ -35,8 +35,8 @@ def points(layers: int, dim: int) -> str:
   return (
       f'adapter_size={sizes} learning_rate=1e-3,3e-3; '
       f'tune=top_k top_k={top} learning_rate=1e-4,3e-4; '
-      'tune=norms learning_rate=3e-3; '
-      'tune=full learning_rate=1e-4')
+      'tune=norms learning_rate=3e-3,1e-2; '
+      'tune=full learning_rate=1e-4,3e-4')
 
 
 def main(config: config_lib.Config, many: grid.Options) -> None:

@@ -14,19 +14,21 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-.venv/bin/python}
 RECORDS=${RECORDS:-experiments/results}
 DATA=${DATA:-}        # Where TFDS keeps its files; the cache folder when empty.
-SEEDS=${SEEDS:-0-2}
+SEEDS=${SEEDS:-0-4}
 # Tasks and how many examples to train on, 0 for all.
 TASKS=${TASKS:-movie_sentiment:0 cola:4000 rte:1000}
 ABLATED=${ABLATED:-movie_sentiment:2000 cola:4000}
 # Folders with train.tsv and dev.tsv, of one's own, in the same way.
 FOLDERS=${FOLDERS:-}
 
-METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3;
-  adapter_size=8 learning_rate=1e-3,3e-3,1e-2;
-  tune=full learning_rate=5e-5,1e-4,3e-4;
-  tune=top_k top_k=2 learning_rate=1e-4,3e-4,1e-3;
-  tune=norms learning_rate=1e-3,3e-3,1e-2;
-  tune=head learning_rate=1e-2,3e-2,1e-1'
+# Eight trials for every method, with seeds of their own (--pick_seeds).
+METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
+  adapter_size=8 learning_rate=1e-3,3e-3,1e-2,3e-2 epochs=3,20;
+  tune=full learning_rate=3e-5,1e-4,3e-4,1e-3 epochs=3,20;
+  tune=top_k top_k=2 learning_rate=1e-4,3e-4,1e-3,3e-3 epochs=3,20;
+  tune=norms learning_rate=1e-3,3e-3,1e-2,3e-2 epochs=3,20;
+  tune=head learning_rate=1e-2,3e-2,1e-1,3e-1 epochs=3,20'
+PICK=learning_rate,epochs
 
 failed=()
 
@@ -48,11 +50,11 @@ END
 
 for pair in $TASKS; do
   run experiments.glue --task="${pair%:*}" --train_examples="${pair##*:}" \
-    --data_dir="$DATA" --seeds="$SEEDS" --pick=learning_rate --grid="$METHODS"
+    --data_dir="$DATA" --seeds="$SEEDS" --pick="$PICK" --grid="$METHODS"
 done
 for pair in $FOLDERS; do
   run experiments.text_classification --folder="${pair%:*}" \
-    --train_examples="${pair##*:}" --seeds="$SEEDS" --pick=learning_rate \
+    --train_examples="${pair##*:}" --seeds="$SEEDS" --pick="$PICK" \
     --grid="$METHODS"
 done
 for pair in $ABLATED; do
@@ -67,6 +69,7 @@ done
 
 if [ "$RECORDS" = experiments/results ]; then
   "$PYTHON" -m scripts.summarize --records="$RECORDS" --readme=README.md
+  "$PYTHON" -m docs.generate
   "$PYTHON" -m jupyter execute --inplace experiments/notebooks/*.ipynb
 else
   "$PYTHON" -m scripts.summarize --records="$RECORDS"

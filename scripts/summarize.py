@@ -14,6 +14,7 @@ import os
 from adapters_jax.api import flags
 from adapters_jax import errors
 
+from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
@@ -50,7 +51,7 @@ def numbers(text: str, flag: str) -> list[int]:
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
-def note_lines(chosen: Sequence[tables.Point]) -> list[str]:
+def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   """Returns a line for each note, with the methods if only some have it."""
   methods = {}
   for point in chosen:
@@ -82,8 +83,8 @@ def table(
     return (f'No record of version {version.NUMBERS} is in '
             '`experiments/results` yet; `scripts/reproduce.sh` makes them.')
   chosen = sorted(
-      tables.picked(
-          tables.headline(tables.points(records), sizes, top_k)),
+      points_lib.picked(
+          points_lib.headline(points_lib.points(records), sizes, top_k)),
       # Full fine-tuning first, then methods with fewer parameters.
       key=lambda p: (-p.records[0].trained_params, p.task))
   lines = []
@@ -91,12 +92,30 @@ def table(
     # Empty where no record has labels, as on GLUE's test sets.
     if rows := tables.by_task(chosen, split):
       lines += [f'On {split}:', '', tables.markdown(rows), '']
-  seeds = sorted({len(point.records) for point in chosen})
-  lines += [
-      'Scores in hundredths: mean ± standard error of the mean over '
-      f'{" or ".join(map(str, seeds))} seeds. Of several rates the one best on '
-      'dev is shown.']
+  lines.append(how_line(chosen))
   return '\n'.join(lines + note_lines(chosen))
+
+
+def how_line(chosen: Sequence[points_lib.Point]) -> str:
+  """Returns a line on the seeds, the errors and the trials of points."""
+  seeds = sorted({len(point.records) for point in chosen})
+  trials = {}
+  for point in chosen:
+    trials.setdefault(point.trials, []).append(f'{point.task}, {point.method}')
+  if list(trials) == [0]:
+    picked = 'No setting was picked with seeds apart from these.'
+  elif len(trials) == 1:
+    picked = (f'Each method had {min(trials)} trials of its schedule on dev, '
+              'with seeds apart from these.')
+  else:
+    most = max(trials, key=lambda count: len(trials[count]))
+    others = '; '.join(
+        f'{count} for {" and ".join(names)}'
+        for count, names in sorted(trials.items()) if count != most)
+    picked = (f'Trials of the schedule on dev, with seeds apart from these: '
+              f'{most}, but {others}.')
+  return ('Scores in hundredths of the metric: mean ± half of the 95 % t '
+          f'interval over {" or ".join(map(str, seeds))} seeds. {picked}')
 
 
 def put(text: str, new: str) -> str:

@@ -1,141 +1,30 @@
-"""Records to tables: means over seeds, the best settings, GLUE's mean."""
+"""Points to tables: means with intervals, differences, GLUE's mean."""
 
 from collections.abc import Iterable, Sequence
-import dataclasses
 import math
-from typing import Any
 
-from adapters_jax.runs import config as config_lib
+from adapters_jax.analysis import cells
+from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import statistics
 from adapters_jax.runs import records as records_lib
-from adapters_jax.runs import version
-
-# Settings outside a method: the task, its data, and the axes of a grid within
-# one method.
-_NOT_METHOD = (
-    version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
-    'text_columns', 'label_column', 'file_task', 'checkpoint', 'train_examples',
-    'max_length', 'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets',
-    'seed', 'learning_rate', 'adapter_size', 'top_k')
 
 GLUE_TASKS = (
     'cola', 'sst2', 'mrpc', 'qqp', 'stsb', 'mnli', 'qnli', 'rte', 'wnli')
+# Metrics and the unit of a hundredth of them, for sentences.
+_UNITS = {
+    'accuracy': 'accuracy', 'matthews': "Matthews' correlation", 'f1': 'F1',
+    'macro_f1': 'macro F1', 'pearson': "Pearson's correlation",
+    'spearman': "Spearman's correlation"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Point:
-  """Runs that differ in their seed alone.
-
-  Attributes:
-    settings: Common settings, without the seed.
-    records: Records of the runs, sorted by seed.
-  """
-  settings: dict[str, Any]
-  records: tuple[records_lib.Record, ...]
-
-  @property
-  def task(self) -> str:
-    """Name of the task."""
-    return config_lib.task_of(self.settings)
-
-  @property
-  def method(self) -> str:
-    """Name of the tuned part, and the settings that are not the defaults."""
-    values = self.settings
-    name = {
-        'adapters': f'adapters, size {values["adapter_size"]}',
-        'full': 'full fine-tuning',
-        'top_k': ('top layer' if values['top_k'] == 1 else
-                  f'top {values["top_k"]} layers'),
-        'norms': 'layer norms',
-        'bias': 'biases',
-        'head': 'head alone',
-    }.get(values['tune'], values['tune'])
-    default = dataclasses.asdict(config_lib.Config())
-    changed = [f'{k}={v}' for k, v in sorted(values.items())
-               if k not in _NOT_METHOD and v != default.get(k)]
-    return ', '.join([name, *changed])
-
-  def scores(self, split: str) -> list[float]:
-    """Returns the first metric of each run on a split, [] without labels."""
-    return [records_lib.primary(record, split) for record in self.records
-            if split in record.metrics]
-
-  @property
-  def dev(self) -> float:
-    """Mean of the first metric on dev, the criterion between points."""
-    return records_lib.mean_sem(self.scores('dev'))[0]
-
-  @property
-  def minutes(self) -> float:
-    """Mean processor time of a run in minutes; other load hardly changes it."""
-    return records_lib.mean_sem(r.cpu_seconds / 60 for r in self.records)[0]
-
-  @property
-  def best(self) -> records_lib.Record:
-    """The run with the highest dev score."""
-    return records_lib.best(self.records)
+def unit(metric: str) -> str:
+  """Returns e.g. 'points of accuracy', for hundredths of a metric."""
+  return f'points of {_UNITS.get(metric, metric.replace("_", " "))}'
 
 
-def points(records: Iterable[records_lib.Record]) -> list[Point]:
-  """Groups records by all settings except the seed, in order.
-
-  Raises:
-    errors.UserError: the records are of several versions of the numbers.
-  """
-  groups = {}
-  for record in records_lib.one_version(records):
-    # Records of earlier versions lack newer settings.
-    values = config_lib.completed(record.config)
-    seed = values.pop('seed')
-    # By seed: a run that is found twice counts once.
-    groups.setdefault(config_lib.digest(values), (values, {}))[1][seed] = record
-  return [Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
-          for values, by_seed in groups.values()]
-
-
-def picked(found: Iterable[Point]) -> list[Point]:
-  """Returns the point to report of each task and method.
-
-  It has the most seeds and, among equals, the best mean on dev.
-  """
-  chosen = {}
-  for point in found:
-    key = point.task, point.settings['checkpoint'], point.method
-    if key not in chosen or (len(point.records), point.dev) > (
-        len(chosen[key].records), chosen[key].dev):
-      chosen[key] = point
-  return list(chosen.values())
-
-
-def headline(
-    found: Iterable[Point], sizes: Sequence[int], top_k: Sequence[int]
-) -> list[Point]:
-  """Returns the points of a results table.
-
-  Their settings are the defaults, apart from rates and epochs, and they have
-  the most training examples of their task.
-
-  Args:
-    found: Points.
-    sizes: Adapter sizes to keep.
-    top_k: Numbers of fine-tuned layers to keep.
-  """
-  def examples(point):
-    return point.settings['train_examples'] or math.inf  # 0 stands for all.
-
-  # In the name of a method, a comma precedes a setting that is not the default.
-  kept = [
-      p for p in found if ', ' not in p.method.replace(', size', '')
-      and (p.settings['tune'] != 'adapters'
-           or p.settings['adapter_size'] in sizes)
-      and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
-  most = {}
-  for point in kept:
-    most[point.task] = max(most.get(point.task, 0), examples(point))
-  return [p for p in kept if examples(p) == most[p.task]]
-
-
-def by_task(found: Iterable[Point], split: str) -> list[dict[str, str]]:
+def by_task(
+    found: Iterable[points_lib.Point], split: str
+) -> list[dict[str, str]]:
   """Returns a row for each method with a column for each task.
 
   Args:
@@ -147,29 +36,32 @@ def by_task(found: Iterable[Point], split: str) -> list[dict[str, str]]:
             for p in found}
   table = {}
   for point in found:
-    first = point.records[0]
     row = table.setdefault(point.method, {
         'method': point.method,
-        'trained': f'{100 * first.trained_params / first.total_params:.3g} %',
+        'trained': f'{100 * point.share:.3g} %',
         **dict.fromkeys(titles.values(), '-')})
     row[titles[point.task]] = _mean_text(point.scores(split))
   return list(table.values())
 
 
 def _mean_text(scores: Sequence[float]) -> str:
-  """Returns e.g. '91.3 ± 0.2' in hundredths; one score has no error."""
+  """Returns e.g. '91.3 ± 0.2' in hundredths; one score has no error.
+
+  The error is half of Student's interval of 95 % over the seeds.
+  """
   if not scores:
     return '-'
-  mean, sem = records_lib.mean_sem(scores)
-  error = '' if math.isnan(sem) else f' ± {100 * sem:.1f}'
+  mean, _ = records_lib.mean_sem(scores)
+  low, high = statistics.t_interval(scores)
+  error = '' if math.isnan(low) else f' ± {50 * (high - low):.1f}'
   return f'{100 * mean:.1f}{error}'
 
 
-def rows(found: Iterable[Point]) -> list[dict[str, str]]:
+def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
   """Returns a row of text for each point, with the same columns in all."""
   table = []
   for point in found:
-    first, best = point.records[0], point.best
+    best = point.best
     # Of the run that dev chooses, not the best on test.
     test = ([100 * records_lib.primary(best, 'test')] if 'test' in best.metrics
             else [])
@@ -178,16 +70,88 @@ def rows(found: Iterable[Point]) -> list[dict[str, str]]:
         'method': point.method,
         'rate': f'{point.settings["learning_rate"]:g}',
         'epochs': f'{point.settings["epochs"]:g}',
+        'trials': str(point.trials) if point.trials else '-',
         'seeds': str(len(point.records)),
-        'metric': next(iter(first.metrics['dev'])),
+        'metric': point.metric,
         'dev': _mean_text(point.scores('dev')),
         'test': _mean_text(point.scores('test')),
         'best on dev': ' / '.join(
             f'{v:.1f}' for v in (100 * records_lib.primary(best), *test)),
-        'trained': f'{100 * first.trained_params / first.total_params:.3g} %',
+        'trained': f'{100 * point.share:.3g} %',
         'CPU minutes': f'{point.minutes:.1f}',
     })
   return table
+
+
+def trial_rows(
+    records: Iterable[records_lib.Record]
+) -> list[dict[str, str]]:
+  """Returns a row of text for each setting that seeds apart have tried."""
+  return [{name: row[name] for name in (
+      'task', 'method', 'rate', 'epochs', 'seeds', 'metric', 'dev')}
+          for row in rows(points_lib.trials(records))]
+
+
+def full_of(
+    found: Iterable[points_lib.Point], task: str, tune: str = 'full'
+) -> Sequence[records_lib.Record]:
+  """Returns the records of full fine-tuning of a task, () without.
+
+  Args:
+    found: Points to report, one for each task and method.
+    task: Name of the task.
+    tune: Another tuned part with default settings.
+  """
+  return next((p.records for p in found if p.task == task
+               and p.settings['tune'] == tune), ())
+
+
+def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
+  """Returns a row for each point: its score and its distance to the whole.
+
+  Scores are on the split that chose nothing, where it is labelled. Intervals of
+  95 % are over seeds (t), and over examples and seeds (bootstrap).
+
+  Args:
+    found: Points to report, one for each task and method.
+  """
+  table = []
+  for point in sorted(found, key=lambda p: (p.task, -p.share)):
+    score = cells.estimate(point.records, point.split, point.metric)
+    row = {
+        'task': point.task, 'method': point.method,
+        'metric': f'{point.metric}, {point.split}',
+        'trials': str(point.trials) if point.trials else '-',
+        'seeds': str(score.seeds), 'score': f'{100 * score.mean:.1f}',
+        't': _range(score.t), 'bootstrap': _range(score.bootstrap),
+        '− full': '-', 't of −': '-', 'bootstrap of −': '-'}
+    full = full_of(found, point.task)
+    if full and point.settings['tune'] != 'full':
+      gap = cells.difference(point.records, full, point.split, point.metric)
+      row['− full'] = f'{100 * gap.mean:+.1f}'
+      row['t of −'], row['bootstrap of −'] = map(
+          _range, (gap.t, gap.bootstrap))
+    table.append(row)
+  return table
+
+
+def _range(ends: tuple[float, float]) -> str:
+  """Returns e.g. '80.1 to 83.4' in hundredths, '-' for nan."""
+  if math.isnan(ends[0]):
+    return '-'
+  return f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'
+
+
+def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
+  """Returns {task: whether it can tell methods apart}.
+
+  Args:
+    found: Points to report, one for each task and method.
+  """
+  return {
+      p.task: cells.power(full_of(found, p.task),
+                          full_of(found, p.task, 'head'), p.split, p.metric)
+      for p in sorted(found, key=lambda p: p.task)}
 
 
 def markdown(table: Sequence[dict[str, str]]) -> str:
@@ -216,7 +180,7 @@ def task_score(record: records_lib.Record) -> float:
   return sum(values) / len(values)
 
 
-def glue_mean(found: Iterable[Point]) -> str:
+def glue_mean(found: Iterable[points_lib.Point]) -> str:
   """Returns a line with the GLUE-style mean on dev, and how it was formed.
 
   Args:

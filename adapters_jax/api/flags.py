@@ -10,6 +10,7 @@ from absl import flags
 from absl import logging
 
 from adapters_jax import errors
+from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
@@ -105,10 +106,12 @@ def check_all(
 def report(outcome: outcome_lib.Outcome) -> None:
   """Prints the tables of several runs, and the failures."""
   from adapters_jax.runs import console  # Imports JAX.
+  if outcome.trials:
+    print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
   if len(outcome.records) > 1:
-    found = tables.points(outcome.records)
+    found = points_lib.points(outcome.records)
     print(console.rows_table(tables.rows(found), 'all settings'))
-    best = tables.picked(found)
+    best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
   for description, message in outcome.failures:

@@ -15,6 +15,9 @@ from adapters_jax.downloads import atomic
 from adapters_jax.runs import version
 
 RECORD = 'record.json'
+# Runs from this seed on choose settings; means leave them out, because the best
+# of several scores is above the mean of the chosen setting.
+FIRST_PICK_SEED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,11 @@ class Record:
   def numbers(self) -> int:
     """Version of the code that decided the numbers, see `version`."""
     return self.config.get(version.FIELD, version.FIRST)
+
+  @property
+  def picks(self) -> bool:
+    """Whether the run chooses settings, and so counts in no mean."""
+    return self.config['seed'] >= FIRST_PICK_SEED
 
 
 def write_measured(config: Any, **found: Any) -> None:

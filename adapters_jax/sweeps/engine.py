@@ -144,7 +144,7 @@ def go(
   """
   pick = grid.parse_pick(many)
   runs = grid.expand(configs, many)
-  if len(runs) == 1 and how is ALONE:
+  if len(runs) == 1 and how is ALONE and not pick:
     from adapters_jax.runs import run  # Imports JAX.
     record = run.run(runs[0], experiment, kind)
     if many.records:
@@ -155,24 +155,25 @@ def go(
   runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
   if not pick:
     return _stage(runs, [], experiment, many.records, how, kind, measure)
-  seeds = list(dict.fromkeys(run.seed for run in runs))  # The first one picks.
-  runs = [run for run in runs if run.seed == seeds[0]]
+  seeds = list(dict.fromkeys(run.seed for run in runs))
+  trials = [absolute(run, experiment)
+            for run in grid.placed(grid.trials(runs, many), root)]
 
   def later(stand_in):
     records = [outcome_lib.finished_run(run, experiment, many.records)
-               for run in runs]
-    best = grid.pick_best(runs, records, pick, stand_in=stand_in)
+               for run in trials]
+    best = grid.pick_best(trials, records, pick, stand_in=stand_in)
     return [absolute(run, experiment) for run in grid.placed(
         [dataclasses.replace(run, seed=seed)
-         for run in best for seed in seeds[1:]], root)]
+         for run in best for seed in seeds], root)]
 
   first = _stage(
-      runs, later(True), experiment, many.records, how, kind, measure)
+      trials, later(True), experiment, many.records, how, kind, measure)
   second = _stage(
       later(False), [], experiment, many.records, how, kind, None)
   return outcome_lib.Outcome(
-      first.records + second.records, first.folders + second.folders,
-      first.failures + second.failures)
+      second.records, second.folders, first.failures + second.failures,
+      first.records)
 
 
 def _stage(

@@ -41,8 +41,11 @@ class Options:
       'seeds; or '
       f'{", ".join(GRIDS)}.')
   pick: str = option(
-      '', "Flags of the grid, like 'learning_rate', whose value is picked on "
-      'dev with the first seed; other seeds then run with it alone.')
+      '', "Flags of the grid, like 'learning_rate,epochs', whose values are "
+      'picked on dev with --pick_seeds; --seeds then run with them alone.')
+  pick_seeds: str = option(
+      str(records_lib.FIRST_PICK_SEED), 'Seeds that pick, from '
+      f'{records_lib.FIRST_PICK_SEED} on; tables leave them out of means.')
   records: str = option(
       '', 'Folder of records: finished runs are looked up and put there.')
 
@@ -173,14 +176,43 @@ def difference_line(
 
 
 def parse_pick(many: Options) -> tuple[str, ...]:
-  """Returns the names of `pick`; UserError for one that no grid crosses."""
+  """Returns the names of `pick`.
+
+  Args:
+    many: Grid, seeds and pick.
+
+  Raises:
+    errors.UserError: no grid crosses a name, or a seed both picks and reports.
+  """
   names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
   crossed = {name for point in parse_grid(many.grid) for name in point}
   for name in names:
     if name not in crossed:
       raise errors.UserError(
           f'`pick`: {name} is not in `grid={many.grid!r}`')
+  least = records_lib.FIRST_PICK_SEED
+  if names and min(parse_seeds(many.pick_seeds, '`pick_seeds`')) < least:
+    raise errors.UserError(
+        f'`pick_seeds={many.pick_seeds}`: give seeds from {least} on')
+  if names and many.seeds and max(parse_seeds(many.seeds)) >= least:
+    raise errors.UserError(
+        f'`seeds={many.seeds}`: seeds from {least} on pick; give smaller ones')
   return names
+
+
+def trials(
+    runs: Iterable[config_lib.Config], many: Options
+) -> list[config_lib.Config]:
+  """Returns the runs that pick: the settings of some runs at `pick_seeds`.
+
+  Args:
+    runs: Settings of the runs, at any seeds.
+    many: Grid, seeds and pick.
+  """
+  seeds = parse_seeds(many.pick_seeds, '`pick_seeds`')
+  return list(dict.fromkeys(  # Each once, for all seeds of `runs`.
+      dataclasses.replace(run, seed=seed, workdir='')
+      for run in runs for seed in seeds))
 
 
 def pick_best(
@@ -188,24 +220,36 @@ def pick_best(
     records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
     stand_in: bool = False,
 ) -> list[config_lib.Config]:
-  """Returns the best run on dev of each set of runs that differ in `pick` only.
+  """Returns the best setting on dev of each set that differ in `pick` only.
 
   Args:
-    runs: Settings of the runs.
+    runs: Settings of the runs; those that differ in their seed are one trial.
     records: Their records; None for a run without one.
     pick: Names of the fields to pick.
     stand_in: Whether the first run represents a set without records, as for a
       forecast; otherwise such sets are left out.
+
+  Returns:
+    For each set the first run of the trial with the highest mean score. A trial
+    with a run that failed is below all others.
   """
-  left_out = {*pick, 'seed', *options.marked(config_lib.Config, 'where')}
-  best = {}
+  places = options.marked(config_lib.Config, 'where')
+
+  def key_of(run, left_out):
+    return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
+                 if f.name not in {*left_out, 'seed', *places})
+
+  scores: dict[Any, tuple[config_lib.Config, list[float]]] = {}
   for run, record in zip(runs, records, strict=True):
-    if record is None and not stand_in:
+    scores.setdefault(key_of(run, ()), (run, []))[1].append(
+        float('-inf') if record is None else records_lib.primary(record))
+  best = {}
+  for run, found in scores.values():
+    score = sum(found) / len(found)
+    if score == float('-inf') and not stand_in:
       continue
-    score = float('-inf') if record is None else records_lib.primary(record)
-    key = tuple(getattr(run, f.name) for f in dataclasses.fields(run)
-                if f.name not in left_out)
-    # Strictly greater: the first of equal runs stays.
+    key = key_of(run, pick)
+    # Strictly greater: the first of equal trials stays.
     if key not in best or score > best[key][1]:
       best[key] = run, score
   return [run for run, _ in best.values()]

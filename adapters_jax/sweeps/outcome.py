@@ -17,10 +17,13 @@ class Outcome:
     records: Records of the finished ones, in the order of the runs.
     folders: Workdirs of the finished ones.
     failures: (description, message) of the failed ones.
+    trials: Records of the runs that picked settings, which are not among
+      `records`.
   """
   records: tuple[records_lib.Record, ...] = ()
   folders: tuple[str, ...] = ()
   failures: tuple[tuple[str, str], ...] = ()
+  trials: tuple[records_lib.Record, ...] = ()
 
 
 def finished_run(

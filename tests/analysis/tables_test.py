@@ -1,4 +1,4 @@
-"""Tests of adapters_jax.summaries and scripts.summarize."""
+"""Tests of the tables of results, and of scripts.summarize."""
 
 import dataclasses
 import os
@@ -6,11 +6,13 @@ import os
 from absl.testing import parameterized
 import pytest
 
+from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from scripts import summarize
+from tests.analysis import points_test
 from tests.sweeps import grid_test
 
 CONFIG = config_lib.Config(task='cola')
@@ -27,47 +29,57 @@ def record(dev, test=None, seed=0, **changed):
 class SummariesTest(parameterized.TestCase):
 
   def test_seeds_of_one_setting_are_one_row(self):
-    points = tables.points([
+    points = points_lib.points([
         record(0.5, 0.6, seed=2), record(0.3, 0.2, seed=0),
         record(0.4, 0.4, seed=1), record(0.9, learning_rate=1e-4)])
     self.assertLen(points, 2)
     rows = tables.rows(points)
     self.assertEqual(rows[0], {
         'task': 'cola', 'method': 'adapters, size 64', 'rate': '0.001',
-        'epochs': '3', 'seeds': '3', 'metric': 'matthews',
-        'dev': '40.0 ± 5.8',  # 0.1 / sqrt(3)
-        'test': '40.0 ± 11.5',  # 0.2 / sqrt(3)
+        'epochs': '3', 'trials': '-', 'seeds': '3', 'metric': 'matthews',
+        'dev': '40.0 ± 24.8',  # 4.303 * 0.1 / sqrt(3)
+        'test': '40.0 ± 49.7',  # 4.303 * 0.2 / sqrt(3)
         'best on dev': '50.0 / 60.0', 'trained': '7 %', 'CPU minutes': '0.0'})
     self.assertEqual(rows[1]['dev'], '90.0')
     self.assertEqual(rows[1]['test'], '-')
 
-  def test_a_seed_counts_once(self):
-    points = tables.points([record(0.5), record(0.5)])
-    self.assertLen(points[0].records, 1)
-
-  def test_picked_has_the_most_seeds_then_the_best_dev(self):
-    points = tables.points([
-        record(0.4, learning_rate=1e-4), record(0.5, learning_rate=3e-4),
-        record(0.3, seed=0), record(0.5, seed=1),
-        record(0.2, tune='full', learning_rate=1e-4),
-        record(0.7, tune='full', learning_rate=3e-4)])
-    rates = {p.method: p.settings['learning_rate']
-             for p in tables.picked(points)}
+  def test_trials_have_rows_of_their_own(self):
+    found = [record(0.5), *(record(0.1, seed=seed, learning_rate=rate)
+                            for seed in (1000, 1001) for rate in (1e-4, 1e-3))]
     self.assertEqual(
-        rates, {'adapters, size 64': 1e-3, 'full fine-tuning': 3e-4})
+        [(row['rate'], row['seeds'], row['dev'])
+         for row in tables.trial_rows(found)],
+        [('0.0001', '2', '10.0 ± 0.0'), ('0.001', '2', '10.0 ± 0.0')])
+    row, = tables.rows(points_lib.points(found))
+    self.assertEqual((row['trials'], row['seeds'], row['dev']),
+                     ('2', '1', '50.0'))
 
-  def test_headline_has_the_default_settings_on_the_most_examples(self):
-    points = tables.points([
-        record(0.1), record(0.2, train_examples=9), record(0.3, adapter_size=4),
-        record(0.4, tune='top_k', top_k=2), record(0.5, tune='top_k', top_k=3),
-        record(0.6, init_scale=1.0), record(0.7, learning_rate=1e-4),
-        record(0.8, task='rte', train_examples=9),
-        record(0.9, task='rte', train_examples=5)])
-    kept = tables.headline(points, sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
+  def test_intervals_and_differences(self):
+    found = points_lib.points([
+        points_test.predicted(right, seed, tune=tune, task='rte')
+        for tune, rights in (('full', (0.8, 0.9)), ('adapters', (0.7, 0.7)))
+        for seed, right in enumerate(rights)])
+    full, adapters = tables.intervals(found)
+    self.assertEqual(
+        (full['task'], full['method'], full['score'], full['− full']),
+        ('rte', 'full fine-tuning', '85.0', '-'))
+    self.assertEqual(full['t'], '21.5 to 148.5')  # 12.706 * 5.
+    self.assertEqual(
+        (adapters['score'], adapters['t'], adapters['− full']),
+        ('70.0', '70.0 to 70.0', '-15.0'))
+    self.assertEqual(adapters['t of −'], '-78.5 to 48.5')
+    low, high = map(float, adapters['bootstrap of −'].split(' to '))
+    self.assertLess(low, -15)
+    self.assertBetween(high, -15, 0)
+    self.assertEqual(str(tables.powers(found)['rte']),
+                     'no: not without full fine-tuning and the head alone')
+
+  def test_units(self):
+    self.assertEqual(tables.unit('matthews'), "points of Matthews' correlation")
+    self.assertEqual(tables.unit('exact_match'), 'points of exact match')
 
   def test_a_column_for_each_task_with_labels(self):
-    rows = tables.by_task(tables.points([
+    rows = tables.by_task(points_lib.points([
         record(0.1, 0.3), record(0.2, tune='full'),
         record(0.4, task='rte', tune='full')]), 'dev')
     self.assertEqual(rows, [
@@ -75,20 +87,11 @@ class SummariesTest(parameterized.TestCase):
          'cola, matthews': '10.0', 'rte, matthews': '-'},
         {'method': 'full fine-tuning', 'trained': '7 %',
          'cola, matthews': '20.0', 'rte, matthews': '40.0'}])
-    rows = tables.by_task(tables.points([
+    rows = tables.by_task(points_lib.points([
         record(0.1, 0.3), record(0.2, task='rte')]), 'test')
     self.assertLen(rows, 1)
     self.assertEqual(rows[0]['cola, matthews'], '30.0')
     self.assertNotIn('rte, matthews', rows[0])
-
-  @parameterized.parameters(
-      ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),
-      ({'tune_norms': False}, 'adapters, size 64, tune_norms=False'),
-      ({'tune': 'head', 'head_input': 'pooler'},
-       'head alone, head_input=pooler'))
-  def test_methods_are_named(self, changed, wanted):
-    point = tables.points([record(0.5, **changed)])[0]
-    self.assertEqual(point.method, wanted)
 
   def test_own_files_name_the_task(self):
     values = {'train_file': 'spam.tsv@0123', 'task': 'movie_sentiment'}
@@ -100,7 +103,7 @@ class SummariesTest(parameterized.TestCase):
     def make(task, **metrics):
       return grid_test.make_record(
           config_lib.Config(task=task), metrics=metrics)
-    points = tables.points([
+    points = points_lib.points([
         make('cola', dev={'matthews': 0.6, 'accuracy': 0.99}),
         make('mrpc', dev={'f1': 0.9, 'accuracy': 0.8}),
         make('mnli', dev={'accuracy': 0.7}, dev_mismatched={'accuracy': 0.8})])
@@ -109,7 +112,7 @@ class SummariesTest(parameterized.TestCase):
         line, 'GLUE-style mean on dev: 73.3 over 3 of 9 tasks, without sst2')
 
   def test_glue_mean_of_other_tasks_is_nothing(self):
-    points = tables.points([grid_test.make_record(config_lib.Config())])
+    points = points_lib.points([grid_test.make_record(config_lib.Config())])
     self.assertEqual(tables.glue_mean(points), '')
 
 
@@ -128,6 +131,18 @@ def test_table_goes_between_the_markers(tmp_path):
   assert '- cola: trained on 4 of 9' in text
   summarize.main(summarize.Config(str(tmp_path / 'records'), str(readme)))
   assert readme.read_text() == text
+
+
+@pytest.mark.parametrize(('trials', 'wanted'), (
+    ((0, 0), 'No setting was picked with seeds apart'),
+    ((2, 2), 'Each method had 2 trials of its schedule'),
+    ((3, 2), 'apart from these: 3, but 2 for cola, full fine-tuning')))
+def test_trials_are_said(trials, wanted):
+  found = [record(0.5), record(0.6, tune='full')]
+  for tune, count in zip(('adapters', 'full'), trials):
+    found += [record(0.1, seed=1000, tune=tune, learning_rate=10.0**-rate)
+              for rate in range(count)]
+  assert wanted in summarize.table(found, (64,), (2,))
 
 
 def test_no_records_and_no_markers(tmp_path):

@@ -64,9 +64,10 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
-       config=CONFIG, measure=lambda config: (1.0, 10.0)):
+       pick_seeds='1000', config=CONFIG, measure=lambda config: (1.0, 10.0)):
   runs = runs or FakeRuns()
-  many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records)
+  many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records,
+                      pick_seeds=pick_seeds)
   text = io.StringIO()
   with mock.patch.object(vmapped, 'run_unit', runs.run_unit), mock.patch.object(
       run_lib, 'run', runs.run), contextlib.redirect_stdout(text):
@@ -172,14 +173,45 @@ class GoTest(parameterized.TestCase):
     _, runs = go('learning_rate=1e-4,1e-2', records='kept')
     self.assertEmpty(runs.done)
 
-  def test_pick_runs_other_seeds_at_the_best_alone(self):
-    outcome, runs = go('adapter_size=8,64 learning_rate=1e-4,1e-2,1e-1', '0-2',
-                       pick='learning_rate')
-    self.assertLen(outcome.records, 6 + 2 * 2)
-    later = runs.done[6:]
+  def test_pick_runs_the_seeds_at_the_best_alone(self):
+    outcome, runs = go('adapter_size=8,64 learning_rate=1e-4,1e-2,1e-1', '0-1',
+                       pick='learning_rate', pick_seeds='1000-1001')
+    self.assertLen(outcome.trials, 12)
+    self.assertEqual({r.seed for r in runs.done[:12]}, {1000, 1001})
+    self.assertTrue(all(record.picks for record in outcome.trials))
+    later = runs.done[12:]
     self.assertEqual({r.learning_rate for r in later}, {1e-2})
     self.assertEqual([(r.adapter_size, r.seed) for r in later],
-                     [(8, 1), (8, 2), (64, 1), (64, 2)])
+                     [(8, 0), (8, 1), (64, 0), (64, 1)])
+    self.assertLen(outcome.records, 4)  # No seed that picked is reported.
+    self.assertFalse(any(record.picks for record in outcome.records))
+
+  def test_several_fields_are_picked_together(self):
+    outcome, runs = go('learning_rate=1e-2,1e-1 epochs=2,3', '0-2',
+                       pick='learning_rate,epochs')
+    self.assertLen(outcome.trials, 4)
+    self.assertEqual([(r.learning_rate, r.epochs) for r in runs.done[4:]],
+                     [(1e-2, 2.0)] * 3)
+
+  def test_the_mean_over_seeds_picks_and_failures_do_not(self):
+    configs = [dataclasses.replace(CONFIG, learning_rate=rate, seed=seed)
+               for rate in (0.1, 0.2, 0.3) for seed in (1000, 1001)]
+    scores = (0.9, 0.2, 0.6, 0.7, 0.95, None)
+    records = [None if score is None else make_record(config, dev=score)
+               for config, score in zip(configs, scores)]
+    best, = grid.pick_best(configs, records, ['learning_rate'])
+    self.assertEqual(best.learning_rate, 0.2)
+    self.assertEqual(grid.pick_best(configs, [None] * 6, ['learning_rate']), [])
+    self.assertLen(grid.pick_best(
+        configs, [None] * 6, ['learning_rate'], stand_in=True), 1)
+
+  @parameterized.parameters(
+      ('0-2', '3', '`pick_seeds=3`: give seeds from 1000'),
+      ('0,1000', '1000', '`seeds=0,1000`: seeds from 1000 on pick'))
+  def test_no_seed_picks_and_reports(self, seeds, pick_seeds, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      go('learning_rate=1e-4,1e-2', seeds, pick='learning_rate',
+         pick_seeds=pick_seeds)
 
   def test_pick_must_be_in_the_grid(self):
     with self.assertRaisesRegex(errors.UserError, '`pick`: epochs is not in'):
@@ -207,13 +239,14 @@ class GoTest(parameterized.TestCase):
     said = []
     go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate', said=said,
        measure=lambda config: (36.0, 10.0))
-    self.assertStartsWith(said[1], 'about 0.80 hours for the other 4')
+    # Two that pick, three that are reported.
+    self.assertStartsWith(said[1], 'about 1.00 hours for the other 5')
 
   def test_finished_later_seeds_of_a_pick_are_not_in_the_estimate(self):
     go('learning_rate=1e-4,1e-2', '0-1', pick='learning_rate')
     said = []
     go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate', said=said)
-    self.assertEqual(said[0], '4 runs, 3 of them finished')
+    self.assertEqual(said[0], '5 runs, 4 of them finished')
     self.assertIn('hours for the other 1,', said[1])
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from adapters_jax.analysis import points
 from adapters_jax.analysis import tables
 from adapters_jax.api import expand
 from adapters_jax.api import flags
@@ -31,7 +32,7 @@ def main(
   configs = expand.tasks(config)
   outcome = flags.launch(configs, 'glue', many)
   if len(configs) > 1:
-    print(tables.glue_mean(tables.points(outcome.records)))
+    print(tables.glue_mean(points.points(outcome.records)))
   if glue.write_predictions:
     # Imports JAX.
     from adapters_jax.analysis import glue_submission

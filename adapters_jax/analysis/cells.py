@@ -1,0 +1,171 @@
+"""Scores of points with intervals, their differences, and what a task tells.
+
+All numbers are in the metric's own unit, up to 1.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.analysis import statistics
+from adapters_jax.data import metrics
+from adapters_jax.runs import compact
+from adapters_jax.runs import records as records_lib
+
+Records = Sequence[records_lib.Record]
+
+
+@functools.lru_cache(maxsize=512)
+def _resampled(
+    metric: str, labels: str, predictions: tuple[str, ...]
+) -> np.ndarray:
+  """Returns `statistics.resample` of packed arrays; '' labels for a mean."""
+  found = np.stack([compact.unpack(text) for text in predictions])
+  return statistics.resample(
+      metric, compact.unpack(labels) if labels else np.zeros(found.shape[1]),
+      found)
+
+
+def _draws(
+    records: Records, split: str, metric: str
+) -> tuple[np.ndarray | None, str]:
+  """Returns ([seeds, resamples] or None without predictions, packed labels)."""
+  kept = [record.predictions.get(split, {}) for record in records]
+  if all('predictions' in one for one in kept):
+    if len(labels := {one['labels'] for one in kept}) > 1:
+      raise errors.UserError(
+          f'records: the {split} labels of one point differ; keep the records '
+          'of one data set')
+    text, = labels
+    return _resampled(
+        metric, text, tuple(one['predictions'] for one in kept)), text
+  if all(metric in one for one in kept):  # A score for each example.
+    return _resampled('mean', '', tuple(one[metric] for one in kept)), ''
+  return None, ''
+
+
+def _scores(records: Records, split: str, metric: str) -> dict[int, float]:
+  """Returns {seed: score}."""
+  return {record.config['seed']: record.metrics[split][metric]
+          for record in records}
+
+
+def estimate(records: Records, split: str, metric: str) -> statistics.Estimate:
+  """Returns the mean score of runs that differ in their seed alone.
+
+  Args:
+    records: Records of the runs.
+    split: Name of the split.
+    metric: Name of the metric.
+  """
+  scores = list(_scores(records, split, metric).values())
+  return statistics.estimate(
+      np.array(scores), _draws(records, split, metric)[0])
+
+
+def difference(
+    a: Records, b: Records, split: str, metric: str
+) -> statistics.Estimate:
+  """Returns the mean score of a minus that of b, paired on the examples.
+
+  Args:
+    a: Records of runs that differ in their seed alone.
+    b: The same of another method, on the same examples.
+    split: Name of the split.
+    metric: Name of the metric.
+
+  Raises:
+    errors.UserError: a and b have other examples.
+  """
+  (draws_a, labels_a), (draws_b, labels_b) = (
+      _draws(records, split, metric) for records in (a, b))
+  if labels_a and labels_b and labels_a != labels_b:
+    raise errors.UserError(
+        f'records: two methods to compare have other {split} labels; keep the '
+        'records of one data set')
+  return statistics.difference(
+      _scores(a, split, metric), _scores(b, split, metric), draws_a, draws_b)
+
+
+def above_majority(
+    records: Records, split: str, metric: str
+) -> statistics.Estimate | None:
+  """Returns the mean score minus that of the most frequent class.
+
+  Args:
+    records: Records of runs that differ in their seed alone.
+    split: Name of the split.
+    metric: Name of the metric.
+
+  Returns:
+    The difference, on the same draws of examples; the score itself for
+    regression, where constant predictions have a correlation of 0. None without
+    labels.
+  """
+  draws, labels = _draws(records, split, metric)
+  if not labels:
+    return None
+  values = compact.unpack(labels)
+  if values.dtype.kind == 'f':
+    return estimate(records, split, metric)
+  most = np.full_like(values, np.bincount(values).argmax())
+  constant = _resampled(metric, labels, (compact.pack(most),))
+  return statistics.difference(
+      _scores(records, split, metric),
+      {-1: metrics.METRICS[metric](values, most)}, draws, constant)
+
+
+@dataclasses.dataclass(frozen=True)
+class Power:
+  """Whether a task can tell methods apart.
+
+  Attributes:
+    tells: Whether full fine-tuning clearly beats both floors.
+    head: Full fine-tuning minus the head alone; None without records.
+    majority: Full fine-tuning minus the most frequent class; None without.
+  """
+  tells: bool
+  head: statistics.Estimate | None
+  majority: statistics.Estimate | None
+
+  def __str__(self) -> str:
+    if self.head is None:
+      return 'no: not without full fine-tuning and the head alone'
+    parts = [('the head alone', self.head)]
+    if self.majority is not None:
+      parts.append(('the most frequent class', self.majority))
+    said = ' and '.join(
+        f'{_interval(one)} above {name}' for name, one in parts)
+    return f'{"yes" if self.tells else "no"}: full fine-tuning is {said}'
+
+
+def _interval(found: statistics.Estimate) -> str:
+  if math.isnan(found.low):
+    return f'{100 * found.mean:.1f} (one seed)'
+  return f'{100 * found.low:.1f} to {100 * found.high:.1f}'
+
+
+def power(full: Records, head: Records, split: str, metric: str) -> Power:
+  """Returns whether a task can tell methods apart.
+
+  Where full fine-tuning is not clearly better than the head on frozen features,
+  or than a constant, nothing between them can be ranked, and a small difference
+  of two methods says nothing about the methods.
+
+  Args:
+    full: Records of full fine-tuning, [] without.
+    head: Records of the head alone, [] without.
+    split: Name of the split.
+    metric: Name of the metric.
+  """
+  if not full or not head:
+    return Power(False, None, None)
+  floors = (difference(full, head, split, metric),
+            above_majority(full, split, metric))
+  # False for nan, the interval of one seed.
+  tells = all(floor.low > 0 for floor in floors if floor is not None)
+  return Power(tells, *floors)

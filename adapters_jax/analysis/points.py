@@ -1,0 +1,208 @@
+"""Points of tables and figures: runs that differ in their seed alone."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import math
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import version
+
+# Settings outside a method: the task, its data, and the axes of a grid within
+# one method.
+_NOT_METHOD = (
+    version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
+    'text_columns', 'label_column', 'file_task', 'checkpoint', 'train_examples',
+    'max_length', 'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets',
+    'seed', 'learning_rate', 'adapter_size', 'top_k')
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+  """Runs that differ in their seed alone.
+
+  Attributes:
+    settings: Common settings, without the seed.
+    records: Records of the runs, sorted by seed.
+    trials: Number of schedules (rates, epochs, ...) that seeds apart from those
+      of `records` have tried for this method; 0 if nothing was picked so.
+    pick_score: Mean dev score of these seeds at this point's settings, by which
+      it is picked; nan without.
+  """
+  settings: dict[str, Any]
+  records: tuple[records_lib.Record, ...]
+  trials: int = 0
+  pick_score: float = math.nan
+
+  @property
+  def task(self) -> str:
+    """Name of the task."""
+    return config_lib.task_of(self.settings)
+
+  @property
+  def method(self) -> str:
+    """Name of the tuned part, and the settings that are not the defaults."""
+    values = self.settings
+    name = {
+        'adapters': f'adapters, size {values["adapter_size"]}',
+        'full': 'full fine-tuning',
+        'top_k': ('top layer' if values['top_k'] == 1 else
+                  f'top {values["top_k"]} layers'),
+        'norms': 'layer norms',
+        'bias': 'biases',
+        'head': 'head alone',
+    }.get(values['tune'], values['tune'])
+    default = dataclasses.asdict(config_lib.Config())
+    changed = [f'{k}={v}' for k, v in sorted(values.items())
+               if k not in _NOT_METHOD and v != default.get(k)]
+    return ', '.join([name, *changed])
+
+  def scores(self, split: str) -> list[float]:
+    """Returns the first metric of each run on a split, [] without labels."""
+    return [records_lib.primary(record, split) for record in self.records
+            if split in record.metrics]
+
+  @property
+  def split(self) -> str:
+    """Split that was not used to choose anything, if labelled; else 'dev'."""
+    return 'test' if all('test' in r.metrics for r in self.records) else 'dev'
+
+  @property
+  def metric(self) -> str:
+    """Name of the first metric."""
+    return next(iter(self.records[0].metrics['dev']))
+
+  @property
+  def share(self) -> float:
+    """Share of the model's parameters that is trained."""
+    return self.records[0].trained_params / self.records[0].total_params
+
+  @property
+  def dev(self) -> float:
+    """Mean of the first metric on dev."""
+    return records_lib.mean_sem(self.scores('dev'))[0]
+
+  @property
+  def minutes(self) -> float:
+    """Mean processor time of a run in minutes; other load hardly changes it."""
+    return records_lib.mean_sem(r.cpu_seconds / 60 for r in self.records)[0]
+
+  @property
+  def best(self) -> records_lib.Record:
+    """The run with the highest dev score."""
+    return records_lib.best(self.records)
+
+
+def points(records: Iterable[records_lib.Record]) -> list[Point]:
+  """Groups records by all settings except the seed, in order.
+
+  Runs with seeds that pick (`records.FIRST_PICK_SEED`) are in no point.
+
+  Raises:
+    errors.UserError: the records are of several versions of the numbers, or of
+      several data under one name.
+  """
+  records = records_lib.one_version(records)
+  check_data(records)
+  trials = _group(record for record in records if record.picks)
+  tried: dict[str, int] = {}
+  for point in trials.values():
+    name = _without_schedule(point.settings)
+    tried[name] = tried.get(name, 0) + 1
+  found = []
+  for name, point in _group(r for r in records if not r.picks).items():
+    score = trials[name].dev if name in trials else math.nan
+    found.append(dataclasses.replace(
+        point, pick_score=score,
+        trials=tried.get(_without_schedule(point.settings), 0)))
+  return found
+
+
+def trials(records: Iterable[records_lib.Record]) -> list[Point]:
+  """Returns the points of the runs with seeds that pick, in order."""
+  return list(_group(record for record in records if record.picks).values())
+
+
+def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
+  """Returns {hash of the settings: point without its trials}."""
+  groups: dict[str, tuple[dict[str, Any], dict[int, records_lib.Record]]] = {}
+  for record in records:
+    # Records of earlier versions lack newer settings.
+    values: dict[str, Any] = config_lib.completed(record.config)
+    seed = values.pop('seed')
+    # By seed: a run that is found twice counts once.
+    groups.setdefault(config_lib.digest(values), (values, {}))[1][seed] = record
+  return {name: Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
+          for name, (values, by_seed) in groups.items()}
+
+
+def _without_schedule(settings: dict[str, Any]) -> str:
+  """Returns the hash of the settings that no trial changes."""
+  free = options.marked(config_lib.Config, 'schedule')
+  return config_lib.digest(
+      {k: v for k, v in settings.items() if k not in free})
+
+
+def check_data(records: Iterable[records_lib.Record]) -> None:
+  """Raises UserError if equal settings of the data name different examples."""
+  names = options.marked(config_lib.Config, 'data')
+  seen: dict[tuple[str, str], str] = {}
+  for record in records:
+    values = config_lib.completed(record.config)
+    data = config_lib.digest({name: values[name] for name in names})
+    for split, facts in record.data.items():
+      before = seen.setdefault((data, split), facts['sha256'])
+      if before != facts['sha256']:
+        raise errors.UserError(
+            f'records: {config_lib.task_of(values)} has other {split} examples '
+            f'in some of them ({before} and {facts["sha256"]}); keep those of '
+            'one data set')
+
+
+def picked(found: Iterable[Point]) -> list[Point]:
+  """Returns the point to report of each task and method.
+
+  It is the one best on dev with seeds apart from its own. Without such trials
+  it has the most seeds and, among equals, the best mean on dev.
+  """
+  def rank(point):
+    score = -math.inf if math.isnan(point.pick_score) else point.pick_score
+    return score, len(point.records), point.dev
+
+  chosen: dict[tuple[str, str, str], Point] = {}
+  for point in found:
+    key = point.task, point.settings['checkpoint'], point.method
+    if key not in chosen or rank(point) > rank(chosen[key]):
+      chosen[key] = point
+  return list(chosen.values())
+
+
+def headline(
+    found: Iterable[Point], sizes: Sequence[int], top_k: Sequence[int]
+) -> list[Point]:
+  """Returns the points of a results table.
+
+  Their settings are the defaults, apart from rates and epochs, and they have
+  the most training examples of their task.
+
+  Args:
+    found: Points.
+    sizes: Adapter sizes to keep.
+    top_k: Numbers of fine-tuned layers to keep.
+  """
+  def examples(point):
+    return point.settings['train_examples'] or math.inf  # 0 stands for all.
+
+  # In the name of a method, a comma precedes a setting that is not the default.
+  kept = [
+      p for p in found if ', ' not in p.method.replace(', size', '')
+      and (p.settings['tune'] != 'adapters'
+           or p.settings['adapter_size'] in sizes)
+      and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
+  most: dict[str, float] = {}
+  for point in kept:
+    most[point.task] = max(most.get(point.task, 0), examples(point))
+  return [p for p in kept if examples(p) == most[p.task]]

@@ -1,0 +1,269 @@
+"""Intervals of scores and of their differences, over seeds and over examples.
+
+Two sources of chance: another seed gives another model, another sample of
+examples another score. Two intervals of 95 % answer them:
+
+- Student's t over the seeds, with n - 1 degrees of freedom. Exact for normal
+  scores, but blind to the choice of examples.
+- A percentile bootstrap that draws examples and seeds with replacement (Efron
+  and Tibshirani, 1993, chapter 13). Every method sees the same draws of
+  examples, so differences are paired on them. Few seeds make it too narrow.
+
+`Estimate.low` and `high` are the outer ends of both.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import math
+
+import numpy as np
+
+from adapters_jax.data import metrics
+
+LEVEL = 0.95
+RESAMPLES = 2000
+_CHUNK = 100  # Resamples at a time: [examples, chunk] of weights in memory.
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+  """A mean with its intervals.
+
+  Attributes:
+    mean: Mean over seeds.
+    t: (low, high) of Student's t; nan for one seed.
+    bootstrap: (low, high) of the bootstrap; nan without predictions.
+    seeds: Number of seeds, or of pairs of seeds.
+  """
+  mean: float
+  t: tuple[float, float]
+  bootstrap: tuple[float, float]
+  seeds: int
+
+  @property
+  def low(self) -> float:
+    """Lower end of the wider interval; nan for one seed."""
+    return _outer(min, self.t[0], self.bootstrap[0])
+
+  @property
+  def high(self) -> float:
+    """Upper end of the wider interval; nan for one seed."""
+    return _outer(max, self.t[1], self.bootstrap[1])
+
+  def __neg__(self) -> 'Estimate':
+    return Estimate(-self.mean, (-self.t[1], -self.t[0]),
+                    (-self.bootstrap[1], -self.bootstrap[0]), self.seeds)
+
+
+def _outer(choose: Callable[..., float], t: float, bootstrap: float) -> float:
+  # nan without t, whatever the bootstrap says: one seed tells nothing.
+  return t if math.isnan(t) or math.isnan(bootstrap) else choose(t, bootstrap)
+
+
+def t_interval(
+    values: Sequence[float] | np.ndarray, level: float = LEVEL
+) -> tuple[float, float]:
+  """Returns Student's interval of a mean, (nan, nan) for one value.
+
+  Args:
+    values: [n] Independent values.
+    level: Probability that it covers the true mean, for normal values.
+  """
+  from scipy import stats  # Slow to import.
+  values = np.asarray(values, np.float64)
+  if len(values) < 2:
+    return math.nan, math.nan
+  half = (stats.t.ppf((1 + level) / 2, len(values) - 1)
+          * values.std(ddof=1) / math.sqrt(len(values)))
+  return float(values.mean() - half), float(values.mean() + half)
+
+
+def resample(
+    metric: str, labels: np.ndarray, predictions: np.ndarray
+) -> np.ndarray:
+  """Returns the score of every seed on every draw of the examples.
+
+  The draws depend on the number of examples alone: calls with the same labels
+  are paired.
+
+  Args:
+    metric: Key of `metrics.METRICS`, or 'mean' for the mean of `predictions`.
+    labels: [examples]
+    predictions: [seeds, examples]
+
+  Returns:
+    [seeds, RESAMPLES]
+  """
+  score = _WEIGHTED.get(metric)
+  rng = np.random.default_rng(_SEED)
+  count, parts = len(labels), []
+  for _ in range(RESAMPLES // _CHUNK):
+    drawn = rng.integers(count, size=(_CHUNK, count))
+    if score is None:
+      parts.append(np.array([
+          [metrics.METRICS[metric](labels[rows], one[rows]) for rows in drawn]
+          for one in predictions]))
+      continue
+    offsets = count * np.arange(_CHUNK)[:, None]
+    weights = np.bincount(
+        (drawn + offsets).ravel(), minlength=_CHUNK * count)
+    # How often each example was drawn: [examples, chunk].
+    weights = weights.reshape(_CHUNK, count).T.astype(np.float64)
+    parts.append(np.array(
+        [score(labels, one, weights) for one in predictions]))
+  return np.concatenate(parts, axis=1)
+
+
+def _one_hot(values: np.ndarray, classes: int) -> np.ndarray:
+  """Returns [classes, examples] of 0 and 1 in float64."""
+  return (np.arange(classes)[:, None] == values).astype(np.float64)
+
+
+def _counts(
+    labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Returns the margins and the diagonal of every confusion table.
+
+  Args:
+    labels: [examples]
+    predictions: [examples]
+    weights: [examples, resamples]
+
+  Returns:
+    (labels, predictions, hits) of each class, [classes, resamples] each.
+  """
+  classes = int(max(labels.max(), predictions.max(), 1)) + 1
+  true, said = _one_hot(labels, classes), _one_hot(predictions, classes)
+  return true @ weights, said @ weights, (true * said) @ weights
+
+
+def _accuracy(labels, predictions, weights):
+  return (labels == predictions) @ weights / len(labels)
+
+
+def _mean(labels, predictions, weights):
+  return predictions @ weights / len(labels)
+
+
+def _f1_of_classes(labels, predictions, weights):
+  true, said, hits = _counts(labels, predictions, weights)
+  total = true + said
+  # As in scikit-learn with zero_division=0; 0 / 1 where a class is absent.
+  return 2 * hits / np.where(total > 0, total, 1), total > 0
+
+
+def _f1(labels, predictions, weights):
+  return _f1_of_classes(labels, predictions, weights)[0][1]
+
+
+def _macro_f1(labels, predictions, weights):
+  # The mean over the classes that occur in a resample.
+  scores, there = _f1_of_classes(labels, predictions, weights)
+  return scores.sum(0) / there.sum(0)
+
+
+def _matthews(labels, predictions, weights):
+  # Gorodkin (2004), for any number of classes, from the confusion table.
+  true, said, hits = _counts(labels, predictions, weights)
+  total = len(labels)
+  over = hits.sum(0) * total - (true * said).sum(0)
+  under = ((total**2 - (true**2).sum(0)) * (total**2 - (said**2).sum(0)))
+  return np.where(under > 0, over / np.sqrt(np.where(under > 0, under, 1)), 0.0)
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+  """Returns [examples, resamples] the mean ranks within each resample."""
+  unique, group = np.unique(values, return_inverse=True)
+  sizes = np.zeros((len(unique), weights.shape[1]))
+  np.add.at(sizes, group, weights)  # Drawn examples of each value.
+  return (np.cumsum(sizes, 0) - (sizes - 1) / 2)[group]
+
+
+def _weighted_correlation(x, y, weights):
+  """Returns [resamples] Pearson's correlation, 0 where a side is constant."""
+  total = weights.sum(0)
+  x = x - (x * weights).sum(0) / total
+  y = y - (y * weights).sum(0) / total
+  under = (weights * x**2).sum(0) * (weights * y**2).sum(0)
+  return np.where(under > 1e-24, (weights * x * y).sum(0)
+                  / np.sqrt(np.where(under > 1e-24, under, 1)), 0.0)
+
+
+def _pearson(labels, predictions, weights):
+  return _weighted_correlation(labels[:, None], predictions[:, None], weights)
+
+
+def _spearman(labels, predictions, weights):
+  return _weighted_correlation(
+      _ranks(labels, weights), _ranks(predictions, weights), weights)
+
+
+# (labels [examples], predictions [examples], weights [examples, resamples]) ->
+# [resamples]. Other metrics are computed draw by draw.
+_WEIGHTED = {
+    'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
+    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman}
+
+
+def _over_seeds(resampled: np.ndarray, stream: int) -> np.ndarray:
+  """Returns [resamples] the mean over seeds drawn with replacement."""
+  seeds, count = resampled.shape
+  rng = np.random.default_rng([_SEED, stream])
+  drawn = rng.integers(seeds, size=(seeds, count))
+  return np.take_along_axis(resampled, drawn, 0).mean(0)
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+  low, high = np.percentile(values, (50 - 50 * LEVEL, 50 + 50 * LEVEL))
+  return float(low), float(high)
+
+
+def estimate(
+    scores: Sequence[float] | np.ndarray, resampled: np.ndarray | None = None
+) -> Estimate:
+  """Returns the mean of a cell of a table.
+
+  Args:
+    scores: [seeds]
+    resampled: [seeds, resamples] Result of `resample`; None without
+      predictions.
+  """
+  scores = np.asarray(scores, np.float64)
+  bootstrap = (math.nan, math.nan) if resampled is None else _percentiles(
+      _over_seeds(resampled, 1))
+  return Estimate(
+      float(scores.mean()), t_interval(scores), bootstrap, len(scores))
+
+
+def difference(
+    a: dict[int, float], b: dict[int, float],
+    resampled_a: np.ndarray | None = None,
+    resampled_b: np.ndarray | None = None,
+) -> Estimate:
+  """Returns a - b of two methods on the same examples.
+
+  Args:
+    a: {seed: score}
+    b: {seed: score} to subtract; a constant has one entry, of the seed -1.
+    resampled_a: [seeds, resamples] Result of `resample`.
+    resampled_b: The same of b, on the same examples.
+
+  Returns:
+    The t interval is over the seeds that both have, paired; the bootstrap draws
+    the seeds of each on their own.
+  """
+  constant = set(b) == {-1}
+  pairs = sorted(a if constant else set(a) & set(b))
+  paired = np.array([a[seed] - b[-1 if constant else seed] for seed in pairs])
+  mean = (np.mean(list(a.values())) - np.mean(list(b.values())))
+  bootstrap = (math.nan, math.nan)
+  if resampled_a is not None and resampled_b is not None:
+    bootstrap = _percentiles(
+        _over_seeds(resampled_a, 1) - _over_seeds(resampled_b, 2))
+  low, high = t_interval(paired)
+  # Around the mean of all seeds, of which the pairs may be a part.
+  shift = mean - paired.mean() if len(pairs) else 0.0
+  return Estimate(
+      float(mean), (float(low + shift), float(high + shift)), bootstrap,
+      len(pairs))

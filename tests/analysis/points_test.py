@@ -1,0 +1,182 @@
+"""Tests of points and cells: which runs a number is made of, and its errors."""
+
+import dataclasses
+import math
+
+from absl.testing import parameterized
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.analysis import cells
+from adapters_jax.analysis import points as points_lib
+from adapters_jax.runs import compact
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import version
+from tests.sweeps import grid_test
+
+CONFIG = config_lib.Config(task='cola')
+LABELS = np.arange(200) % 5 // 3  # 60 % are of class 0.
+
+
+def record(dev, seed=0, **changed):
+  config = dataclasses.replace(CONFIG, seed=seed, **changed)
+  return grid_test.make_record(config, metrics={'dev': {'matthews': dev}})
+
+
+def predicted(right, seed=0, labels=LABELS, **changed):
+  """Returns a record with predictions, the share `right` of them correct."""
+  config = dataclasses.replace(CONFIG, seed=seed, **changed)
+  order = np.random.default_rng(seed).permutation(len(labels))
+  wrong = order[round(right * len(labels)):]
+  predictions = labels.copy()
+  predictions[wrong] = 1 - predictions[wrong]
+  return grid_test.make_record(
+      config, metrics={'dev': {'accuracy': right}}, predictions={'dev': {
+          'labels': compact.pack(labels),
+          'predictions': compact.pack(predictions)}})
+
+
+class PointsTest(parameterized.TestCase):
+
+  def test_a_seed_counts_once(self):
+    point, = points_lib.points([record(0.5), record(0.5)])
+    self.assertLen(point.records, 1)
+
+  @parameterized.parameters(
+      ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),
+      ({'tune_norms': False}, 'adapters, size 64, tune_norms=False'),
+      ({'tune': 'head', 'head_input': 'pooler'},
+       'head alone, head_input=pooler'))
+  def test_methods_are_named(self, changed, wanted):
+    point, = points_lib.points([record(0.5, **changed)])
+    self.assertEqual(point.method, wanted)
+
+  def test_seeds_that_pick_count_as_trials_not_in_means(self):
+    found = points_lib.points([
+        record(0.5, 0), record(0.6, 1),
+        *(record(dev, 1000, learning_rate=rate, epochs=epochs)
+          for dev, rate, epochs in (
+              (0.3, 1e-4, 3.0), (0.9, 1e-3, 3.0), (0.4, 1e-3, 20.0))),
+        record(0.9, 1001, learning_rate=1e-3),
+        record(0.2, 1000, tune='full')])
+    point, = found  # Full fine-tuning has no run that counts.
+    self.assertAlmostEqual(point.dev, 0.55)
+    self.assertEqual(point.trials, 3)
+    self.assertAlmostEqual(point.pick_score, 0.9)
+    self.assertLen(points_lib.trials(
+        [record(0.1, 1000), record(0.1, 1001), record(0.2, 0)]), 1)
+
+  def test_picked_is_the_best_of_the_trials(self):
+    found = points_lib.points([
+        *(record(dev, seed, learning_rate=rate) for rate, dev in (
+            (1e-4, 0.9), (1e-3, 0.5)) for seed in (0, 1)),
+        record(0.3, 1000, learning_rate=1e-4),
+        record(0.4, 1000, learning_rate=1e-3)])
+    point, = points_lib.picked(found)
+    self.assertEqual(point.settings['learning_rate'], 1e-3)
+
+  def test_picked_without_trials_has_the_most_seeds_then_the_best_dev(self):
+    found = points_lib.points([
+        record(0.4, learning_rate=1e-4), record(0.5, learning_rate=3e-4),
+        record(0.3, 0), record(0.5, 1),
+        record(0.2, tune='full', learning_rate=1e-4),
+        record(0.7, tune='full', learning_rate=3e-4)])
+    rates = {p.method: p.settings['learning_rate']
+             for p in points_lib.picked(found)}
+    self.assertEqual(
+        rates, {'adapters, size 64': 1e-3, 'full fine-tuning': 3e-4})
+
+  def test_headline_has_the_default_settings_on_the_most_examples(self):
+    found = points_lib.points([
+        record(0.1), record(0.2, train_examples=9), record(0.3, adapter_size=4),
+        record(0.4, tune='top_k', top_k=2), record(0.5, tune='top_k', top_k=3),
+        record(0.6, init_scale=1.0), record(0.7, learning_rate=1e-4),
+        record(0.8, task='rte', train_examples=9),
+        record(0.9, task='rte', train_examples=5)])
+    kept = points_lib.headline(found, sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
+
+  def test_versions_do_not_mix(self):
+    old = record(0.5)
+    old.config[version.FIELD] = version.FIRST
+    with self.assertRaisesRegex(errors.UserError, 'cannot be compared'):
+      points_lib.points([old, record(0.5, 1)])
+
+  def test_data_do_not_mix(self):
+    a, b = (dataclasses.replace(
+        record(0.5, seed), data={'dev': {'examples': 3, 'sha256': sha}})
+            for seed, sha in ((0, 'aa'), (1, 'bb')))
+    with self.assertRaisesRegex(
+        errors.UserError, 'cola has other dev examples .*aa and bb'):
+      points_lib.points([a, b])
+    other = dataclasses.replace(
+        b, config={**b.config, 'train_examples': 9})
+    self.assertLen(points_lib.points([a, other]), 2)
+
+  def test_the_split_that_chose_nothing(self):
+    point, = points_lib.points([record(0.5)])
+    self.assertEqual(point.split, 'dev')
+    tested = dataclasses.replace(record(0.5), metrics={
+        'dev': {'matthews': 0.5}, 'test': {'matthews': 0.4}})
+    point, = points_lib.points([tested])
+    self.assertEqual(point.split, 'test')
+
+
+class CellsTest(parameterized.TestCase):
+
+  def test_estimates(self):
+    found = cells.estimate(
+        [predicted(0.7, 0), predicted(0.8, 1)], 'dev', 'accuracy')
+    self.assertAlmostEqual(found.mean, 0.75)
+    self.assertBetween(found.bootstrap[0], 0.62, 0.72)
+    self.assertBetween(found.bootstrap[1], 0.78, 0.87)
+    self.assertLess(found.low, 0.15)  # 12.7 * 0.05 below the mean.
+
+  def test_records_without_predictions_have_no_bootstrap(self):
+    found = cells.estimate([record(0.5), record(0.7, 1)], 'dev', 'matthews')
+    self.assertTrue(math.isnan(found.bootstrap[0]))
+    self.assertAlmostEqual(found.mean, 0.6)
+
+  def test_scores_of_examples_are_averaged(self):
+    made = grid_test.make_record(
+        CONFIG, metrics={'dev': {'f1': 0.5}}, predictions={
+            'dev': {'f1': compact.pack(np.array([0.25, 0.75] * 50))}})
+    low, high = cells.estimate([made], 'dev', 'f1').bootstrap
+    # 1.96 * 0.25 / sqrt(100).
+    np.testing.assert_allclose((low, high), (0.451, 0.549), atol=0.01)
+
+  def test_other_labels_are_not_compared(self):
+    a, b = predicted(0.7), predicted(0.7, labels=1 - LABELS)
+    with self.assertRaisesRegex(errors.UserError, 'other dev labels'):
+      cells.difference([a], [b], 'dev', 'accuracy')
+    with self.assertRaisesRegex(errors.UserError, 'labels of one point'):
+      cells.estimate([a, dataclasses.replace(
+          b, config={**b.config, 'seed': 1})], 'dev', 'accuracy')
+
+  def test_above_the_majority(self):
+    runs = [predicted(0.9, seed) for seed in range(3)]
+    found = cells.above_majority(runs, 'dev', 'accuracy')
+    self.assertAlmostEqual(found.mean, 0.3)
+    self.assertGreater(found.low, 0.2)
+    self.assertIsNone(cells.above_majority([record(0.5)], 'dev', 'matthews'))
+
+  @parameterized.parameters(
+      (0.9, 0.7, True),  # Clearly above both.
+      (0.9, 0.89, False),  # Hardly above the head.
+      (0.62, 0.4, False))  # Hardly above the majority, 60 %.
+  def test_a_task_tells_if_full_fine_tuning_beats_both_floors(
+      self, full, head, wanted):
+    found = cells.power(
+        [predicted(full, seed) for seed in range(3)],
+        [predicted(head, seed) for seed in range(3)], 'dev', 'accuracy')
+    self.assertEqual(found.tells, wanted)
+    self.assertStartsWith(
+        str(found), 'yes: full' if wanted else 'no: full fine-tuning is')
+
+  @pytest.mark.filterwarnings('error')
+  def test_one_seed_tells_nothing(self):
+    found = cells.power([predicted(0.9)], [predicted(0.7)], 'dev', 'accuracy')
+    self.assertFalse(found.tells)
+    self.assertIn('(one seed) above the head alone', str(found))
+    self.assertFalse(cells.power([], [record(0.5)], 'dev', 'accuracy').tells)

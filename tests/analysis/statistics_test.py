@@ -1,0 +1,156 @@
+"""Tests of intervals against scipy, closed forms and draws made one by one."""
+
+import math
+
+from absl.testing import parameterized
+import numpy as np
+from scipy import stats
+
+from adapters_jax.analysis import statistics
+from adapters_jax.data import metrics
+
+
+def made_up(seeds=3, examples=400, classes=3, right=0.7, seed=0):
+  """Returns labels and predictions that are right by chance."""
+  rng = np.random.default_rng(seed)
+  labels = rng.integers(0, classes, examples)
+  noise = rng.integers(0, classes, (seeds, examples))
+  return labels, np.where(
+      rng.random((seeds, examples)) < right, labels, noise)
+
+
+class IntervalsTest(parameterized.TestCase):
+
+  def test_student_as_in_scipy(self):
+    values = np.array([0.2, 0.5, 0.3, 0.9])
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(
+        statistics.t_interval(values), (wanted.low, wanted.high))
+    self.assertTrue(np.isnan(statistics.t_interval(values[:1])).all())
+
+  def test_student_covers_as_often_as_it_says(self):
+    rng = np.random.default_rng(0)
+    covered = [low < 0 < high for low, high in (
+        statistics.t_interval(rng.normal(size=3)) for _ in range(2000))]
+    self.assertAlmostEqual(np.mean(covered), 0.95, delta=0.015)
+
+  def test_bootstrap_of_one_seed_has_the_binomial_error(self):
+    labels, predictions = made_up(seeds=1)
+    accuracy = np.mean(labels == predictions[0])
+    found = statistics.estimate(
+        [accuracy], statistics.resample('accuracy', labels, predictions))
+    half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / len(labels))
+    np.testing.assert_allclose(
+        found.bootstrap, (accuracy - half, accuracy + half), atol=0.005)
+    self.assertTrue(math.isnan(found.low))  # One seed tells nothing.
+
+  def test_the_wider_end_of_both(self):
+    found = statistics.Estimate(0.5, (0.3, 0.6), (0.4, 0.7), 3)
+    self.assertEqual((found.low, found.high), (0.3, 0.7))
+    self.assertEqual(((-found).low, (-found).high), (-0.7, -0.3))
+    found = statistics.Estimate(0.5, (0.3, 0.6), (math.nan, math.nan), 3)
+    self.assertEqual((found.low, found.high), (0.3, 0.6))
+
+  def test_seeds_that_differ_widen_the_bootstrap(self):
+    labels = np.zeros(1000, np.int64)
+    predictions = (np.arange(1000) < 100 * np.arange(5)[:, None]) * 1
+    found = statistics.estimate(
+        np.mean(labels == predictions, 1),
+        statistics.resample('accuracy', labels, predictions))
+    # The variance of a mean of 5 draws from the 5 scores, and little beside.
+    half = 1.96 * np.std(0.1 * np.arange(5)) / math.sqrt(5)
+    self.assertAlmostEqual(found.bootstrap[0], 0.8 - half, delta=0.02)
+    self.assertAlmostEqual(found.bootstrap[1], 0.8 + half, delta=0.02)
+
+
+class ResampleTest(parameterized.TestCase):
+
+  def drawn(self, count, number):
+    """Returns the rows of some draw, as `resample` makes them."""
+    rng = np.random.default_rng(0)
+    for _ in range(number // 100 + 1):
+      rows = rng.integers(count, size=(100, count))
+    return rows[number % 100]
+
+  @parameterized.product(
+      metric=('accuracy', 'f1', 'macro_f1', 'matthews'), classes=(2, 4))
+  def test_classes_as_one_by_one(self, metric, classes):
+    if metric == 'f1' and classes > 2:
+      self.skipTest('of two classes')
+    labels, predictions = made_up(2, 30, classes)
+    found = statistics.resample(metric, labels, predictions)
+    self.assertEqual(found.shape, (2, statistics.RESAMPLES))
+    for seed, number in ((0, 0), (1, 3), (0, 250)):
+      rows = self.drawn(30, number)
+      self.assertAlmostEqual(found[seed, number], metrics.METRICS[metric](
+          labels[rows], predictions[seed, rows]))
+
+  @parameterized.parameters('pearson', 'spearman')
+  def test_scores_as_one_by_one(self, metric):
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 6, 40) / 2.0  # With ties.
+    predictions = np.round(labels + rng.normal(size=(2, 40)), 1)
+    found = statistics.resample(metric, labels, predictions)
+    for seed, number in ((0, 0), (1, 120)):
+      rows = self.drawn(40, number)
+      self.assertAlmostEqual(found[seed, number], metrics.METRICS[metric](
+          labels[rows], predictions[seed, rows]))
+
+  @parameterized.parameters('matthews', 'f1', 'pearson', 'spearman')
+  def test_constant_predictions_score_zero(self, metric):
+    labels = np.arange(20) % 2
+    found = statistics.resample(metric, labels, np.zeros((1, 20), np.int64))
+    np.testing.assert_array_equal(found, 0)
+
+  def test_means_of_scores(self):
+    values = np.random.default_rng(2).random((2, 25))
+    found = statistics.resample('mean', np.zeros(25), values)
+    rows = self.drawn(25, 7)
+    np.testing.assert_allclose(found[:, 7], values[:, rows].mean(1))
+
+  def test_other_metrics_are_computed_draw_by_draw(self):
+    labels, predictions = made_up(2, 10)
+    metrics.METRICS['share'] = lambda a, b: float(np.mean(a == b))
+    try:
+      np.testing.assert_allclose(
+          statistics.resample('share', labels, predictions),
+          statistics.resample('accuracy', labels, predictions))
+    finally:
+      del metrics.METRICS['share']
+
+
+class DifferenceTest(parameterized.TestCase):
+
+  def test_pairs_of_seeds_as_in_scipy(self):
+    a, b = {0: 0.5, 1: 0.7, 2: 0.6}, {0: 0.4, 1: 0.65, 2: 0.45}
+    found = statistics.difference(a, b)
+    wanted = stats.ttest_rel(list(a.values()), list(b.values())
+                             ).confidence_interval(0.95)
+    np.testing.assert_allclose(found.t, (wanted.low, wanted.high))
+    self.assertAlmostEqual(found.mean, 0.1)
+    self.assertEqual(found.seeds, 3)
+
+  def test_pairing_on_examples_narrows(self):
+    labels, predictions = made_up(seeds=1, examples=1000)
+    other = predictions.copy()
+    other[0, :20] = (labels[:20] + 1) % 3  # 20 of 1,000 examples differ.
+    other[0, 20:40] = labels[20:40]
+    a, b = (statistics.resample('accuracy', labels, p)
+            for p in (predictions, other))
+    scores = [{0: np.mean(labels == p)} for p in (predictions, other)]
+    low, high = statistics.difference(*scores, a, b).bootstrap
+    alone = statistics.estimate([0.7], a).bootstrap
+    self.assertLess(high - low, 0.7 * (alone[1] - alone[0]))
+    self.assertLess(low, scores[0][0] - scores[1][0])
+    self.assertGreater(high, scores[0][0] - scores[1][0])
+
+  def test_a_constant_is_subtracted_from_every_seed(self):
+    found = statistics.difference({3: 0.7, 5: 0.9}, {-1: 0.5})
+    np.testing.assert_allclose(found.mean, 0.3)
+    np.testing.assert_allclose(
+        found.t, np.array(statistics.t_interval([0.7, 0.9])) - 0.5)
+
+  def test_without_common_seeds_there_is_no_interval_over_them(self):
+    found = statistics.difference({0: 0.7, 1: 0.8}, {2: 0.5})
+    self.assertAlmostEqual(found.mean, 0.25)
+    self.assertTrue(math.isnan(found.low))
