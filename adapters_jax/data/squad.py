@@ -10,6 +10,7 @@ import tokenizers
 
 from adapters_jax.data import batching
 from adapters_jax.data import tasks
+from adapters_jax.data import templates
 from adapters_jax import errors
 
 # In word pieces; the defaults of run_squad.py in BERT's released code.
@@ -142,16 +143,21 @@ def cut(
   Args:
     tokenizer: Tokenizer from `tokenization.load`.
     questions: Questions with at least one answer each.
-    max_length: Pieces of an input, [CLS] and [SEP] included; a question takes
+    max_length: Tokens of an input, special tokens included; a question takes
       at most half of them.
 
   Returns:
-    (inputs, origin of each). An input is '[CLS] question [SEP] window [SEP]'.
-    Its labels, [inputs, 2] int32, are the positions of the first answer's first
-    and last piece, or both 0, the position of [CLS], where the window does not
-    hold the whole answer.
+    (inputs, origin of each). An input is a question and a window, with the
+    special tokens of a pair of texts. Its labels, [inputs, 2] int32, are the
+    positions of the first answer's first and last piece, or both 0, the
+    position of the start token, where the window does not hold the whole
+    answer.
+
+  Raises:
+    errors.UserError: a `max_length` without room for a window.
   """
-  start, end = (tokenizer.token_to_id(name) for name in ('[CLS]', '[SEP]'))
+  template = templates.of(tokenizer, 2)
+  total = template.room(max_length)
   asked = tokenizer.encode_batch(
       [q.question for q in questions], add_special_tokens=False)
   # Several questions share a paragraph, which is tokenised once.
@@ -163,15 +169,16 @@ def cut(
     context = read[question.context]
     # Reshaped for a paragraph without any pieces: [0, 2], not [0].
     offsets = np.array(context.offsets, np.int64).reshape(-1, 2)
-    ask = query.ids[:min(_LONGEST_QUESTION, max_length // 2)]
-    # [CLS] and [SEP] precede the window, another [SEP] follows it.
-    prefix, room = len(ask) + 2, max_length - len(ask) - 3
+    # At least one piece is left for the window.
+    ask = query.ids[:min(_LONGEST_QUESTION, max_length // 2, total - 1)]
+    room = total - len(ask)
+    prefix = sum(map(len, template.tokens[:2])) + len(ask)
     first, last = _span(offsets, question.answers[0])
     for begin in _begins(len(context.ids), room):
       ids = context.ids[begin:begin + room]
-      tokens.append(np.array([start, *ask, end, *ids, end], np.int32))
-      segments.append(np.array(
-          [0] * prefix + [1] * (len(ids) + 1), np.int32))
+      filled, kinds = template.fill((ask, ids))
+      tokens.append(np.array(filled, np.int32))
+      segments.append(np.array(kinds, np.int32))
       # False for (-1, -1), as `begin` is never negative.
       inside = begin <= first and last < begin + len(ids)
       labels.append((first - begin + prefix, last - begin + prefix)

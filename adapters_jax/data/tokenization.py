@@ -9,8 +9,10 @@ import tokenizers
 from tokenizers import models
 from tokenizers import normalizers
 from tokenizers import pre_tokenizers
+from tokenizers import processors
 
 from adapters_jax import errors
+from adapters_jax.data import templates
 
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
@@ -23,6 +25,10 @@ def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
     with open(settings, encoding='utf-8') as file:
       lowercase = json.load(file).get('do_lower_case', True)
   vocabulary = models.WordPiece.read_file(os.path.join(folder, 'vocab.txt'))
+  if absent := [name for name in ('[CLS]', '[SEP]') if name not in vocabulary]:
+    raise errors.UserError(
+        f'`checkpoint`: {folder}/vocab.txt has no {" and no ".join(absent)}; '
+        'give a tokenizer.json')
   tokenizer = tokenizers.Tokenizer(
       models.WordPiece(
           vocabulary, unk_token='[UNK]', max_input_chars_per_word=100))
@@ -32,6 +38,8 @@ def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
       clean_text=True, handle_chinese_chars=True, strip_accents=None,
       lowercase=lowercase)
   tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+  tokenizer.post_processor = processors.BertProcessing(
+      ('[SEP]', vocabulary['[SEP]']), ('[CLS]', vocabulary['[CLS]']))
   return tokenizer
 
 
@@ -88,32 +96,35 @@ def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-  """Tokenises examples as '[CLS] text [SEP]' or '[CLS] text [SEP] text [SEP]'.
+  """Tokenises examples, with the special tokens of the tokenizer.
 
   Args:
     tokenizer: Tokenizer from `load`.
     texts: One or two texts for each example.
-    max_length: Largest number of pieces, [CLS] and [SEP] included.
+    max_length: Largest number of tokens, special tokens included.
 
   Returns:
     (tokens, segments), each with [length] int32 for every example.
+
+  Raises:
+    errors.UserError: a `max_length` without room for text, or a tokenizer
+      without special tokens.
   """
+  if not texts:
+    return [], []
   parts = [  # [parts][examples]; special tokens are added after the cut.
       [e.ids for e in tokenizer.encode_batch(
           list(column), add_special_tokens=False)]
       for column in zip(*texts)]
-  start, end = (tokenizer.token_to_id(name) for name in ('[CLS]', '[SEP]'))
+  template = templates.of(tokenizer, len(parts))
+  room = template.room(max_length)
   tokens, segments = [], []
   for pieces in zip(*parts):
-    if len(pieces) == 1:
-      kept = (max_length - 2,)  # Room for [CLS] and [SEP]; for two [SEP] below.
-    else:
-      kept = _kept(len(pieces[0]), len(pieces[1]), max_length - 3)
-    ids, kinds = [start], [0]
-    for kind, (part, size) in enumerate(zip(pieces, kept)):
-      ids += [*part[:size], end]
-      # A [SEP] belongs to the segment that it closes.
-      kinds += [kind] * (len(part[:size]) + 1)
+    kept = (room,)
+    if len(pieces) == 2:
+      kept = _kept(len(pieces[0]), len(pieces[1]), room)
+    ids, kinds = template.fill(
+        [part[:size] for part, size in zip(pieces, kept)])
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int32))
   return tokens, segments

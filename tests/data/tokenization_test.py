@@ -55,7 +55,9 @@ class TokenizationTest(parameterized.TestCase):
       with open(f'{folder}/tokenizer_config.json', 'w') as file:
         json.dump({'do_lower_case': False}, file)
       tokenizer = tokenization.load(folder)
-      self.assertEqual(tokenizer.encode('Good good').tokens, ['Good', 'good'])
+      self.assertEqual(
+          tokenizer.encode('Good good').tokens,
+          ['[CLS]', 'Good', 'good', '[SEP]'])
 
   def test_no_vocabulary(self):
     with tempfile.TemporaryDirectory() as folder:
