@@ -98,7 +98,7 @@ def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
     adapter: Adapter with a limit of its own.
   """
   taken = sum(config.positions_taken for config in adapter.methods)
-  return min(adapter.max_length, base.config.positions - taken)
+  return min(adapter.max_length, base.config.longest - taken)
 
 
 def check_texts(

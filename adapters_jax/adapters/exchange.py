@@ -119,7 +119,7 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   return dataclasses.replace(
       adapter, task=squad.TASK.name if answers else 'converted',
       texts=squad.TASK.texts if answers else ('text',),
-      max_length=min(_LENGTHS[adapter.head_input], shape.positions))
+      max_length=min(_LENGTHS[adapter.head_input], shape.longest))
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:

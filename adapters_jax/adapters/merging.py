@@ -13,7 +13,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.methods import places
-from adapters_jax.model import pretrained
+from adapters_jax.model import families
 
 # (leaves [n, ...] of n adapters, index of the leaf) -> one leaf [...].
 Combine = Callable[[jax.Array, int], jax.Array]
@@ -49,7 +49,7 @@ def fold(
   changed = {path: leaf for path, leaf in tuned.items()
              if trees.role(path) not in ('adapter', 'fixed')}
   for layer in sorted({trees.layer_of(path) for path in flat} - {None}):
-    for site, module in pretrained.LINEARS.items():
+    for site, module in families.LINEARS.items():
       stem = module.format(layer)
       kernel, bias = f'{stem}/kernel', f'{stem}/bias'
       if any(config.applies(site, layer) for config in adapter.methods):

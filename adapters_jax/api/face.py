@@ -96,7 +96,7 @@ def train(
   settings = {
       # Defaults, which explicit settings below override.
       'precision': base.precision,
-      'max_length': min(longest, base.config.positions - taken),
+      'max_length': min(longest, base.config.longest - taken),
       'tune' if tuned else 'adapter_config': method, **settings}
   if isinstance(data, memory.Examples):
     task, splits = memory.to_task(data, dev, test)

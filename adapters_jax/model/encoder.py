@@ -1,4 +1,6 @@
-"""BERT (Devlin et al., 2019) in Flax linen, with adapters at its sites.
+"""BERT (Devlin et al., 2019) and its kin in Flax, with adapters at their sites.
+
+The families of `families` are switches of one encoder.
 
 The model reads one parameter tree and does not know which leaves are frozen: a
 training step differentiates a part of the tree.
@@ -13,13 +15,17 @@ import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
 from adapters_jax.model import layer as layer_lib
+from adapters_jax.model import relative as relative_lib
 from adapters_jax.model import sites as sites_lib
 
 BertConfig = layer_lib.BertConfig
 
 
 class Embeddings(nn.Module):
-  """Sum of word, position and segment embeddings, normalised."""
+  """Sum of word, position and segment embeddings, normalised.
+
+  ELECTRA's are narrower than its layers: a linear layer widens the result.
+  """
   config: BertConfig
 
   @nn.compact
@@ -41,20 +47,41 @@ class Embeddings(nn.Module):
     """
     config = self.config
     embed = functools.partial(
-        nn.Embed, features=config.dim, dtype=config.dtype,
+        nn.Embed, features=config.embedding_dim or config.dim,
+        dtype=config.dtype,
         embedding_init=nn.initializers.truncated_normal(0.02))
     words = embed(config.vocab_size, name='words')(tokens)
     words, mask = sites_lib.embedding('words', config.adapters, words, mask)
     prompt = words.shape[1] - tokens.shape[1]  # Its length, 0 without one.
     # A prompt before the words belongs to segment 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
-    positions = jnp.arange(words.shape[1])[None] + sites_lib.first_position(
-        config.adapters)
     x = (words
-         + embed(config.positions, name='positions')(positions)
-         + embed(config.segments, name='segments')(segments))
+         + embed(config.positions, name='positions')(_positions(config, mask)))
+    if config.segments == 1:
+      segments = jnp.zeros_like(segments)
+    if config.segments:
+      x = x + embed(config.segments, name='segments')(segments)
     x = layer_lib.norm(config, 'norm')(x)
-    return dropout.Dropout(config.dropout)(x, train=train), mask
+    x = dropout.Dropout(config.dropout)(x, train=train)
+    if config.embedding_dim not in (None, config.dim):
+      x = layer_lib.dense(config, config.dim, 'project')(x)
+    return x, mask
+
+
+def _positions(config: BertConfig, mask: jax.Array) -> jax.Array:
+  """Returns the rows of the table of positions, [batch or 1, length] int32.
+
+  Args:
+    config: The encoder's config.
+    mask: [batch, length] bool, False at padding.
+  """
+  shift = sites_lib.first_position(config.adapters)
+  if not config.first_position:
+    return jnp.arange(mask.shape[1])[None] + shift
+  # From the mask, where `transformers` looks for the token of its padding:
+  # batches of this project are padded with 0, which may be another token.
+  number = jnp.cumsum(mask, axis=1, dtype=jnp.int32) + shift  # From 1 on.
+  return number * mask + config.first_position - 1
 
 
 class Encoder(nn.Module):
@@ -82,6 +109,12 @@ class Encoder(nn.Module):
     last = config.layers - 1
     outputs = []
     shared = sites_lib.make_shared(config, train=train)
+    relative = None
+    if config.relative_bias:
+      table = self.param(
+          'relative_bias', nn.initializers.truncated_normal(0.02),
+          (relative_lib.BUCKETS, config.heads))
+      relative = relative_lib.bias(table, x.shape[1])
     # Positions of the last layer that no head reads are not computed, unless an
     # adapter needs them. The result is exact and saves most of one layer's
     # work, a twelfth to a sixth of the encoder's.
@@ -94,11 +127,11 @@ class Encoder(nn.Module):
 
     def apply(layer, x, rows=None):
       # `rows` and `train` are closed over: remat would trace them.
-      def call(layer, x, mask, shared):
-        return layer(x, mask, shared, rows=rows, train=train)
+      def call(layer, x, mask, shared, relative):
+        return layer(x, mask, shared, relative, rows=rows, train=train)
 
       call = nn.remat(call) if config.remat else call
-      return keep(call(layer, keep(x), mask, shared))
+      return keep(call(layer, keep(x), mask, shared, relative))
 
     if config.scan:
       # The last layer stays outside, since it may compute fewer rows.

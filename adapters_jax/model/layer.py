@@ -1,4 +1,4 @@
-"""A Transformer layer of BERT (Devlin et al., 2019), with its config."""
+"""A post-norm Transformer layer (Devlin et al., 2019), with its config."""
 
 import dataclasses
 import functools
@@ -17,7 +17,9 @@ from adapters_jax.model import sites as sites_lib
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
-  """Sizes of a BERT encoder, its adapters, and how to compute it.
+  """Sizes of an encoder, its adapters, and how to compute it.
+
+  The defaults are BERT's; other families differ in some fields.
 
   Attributes:
     vocab_size: Number of word pieces.
@@ -25,13 +27,21 @@ class BertConfig:
     layers: Number of Transformer layers.
     heads: Number of attention heads, each of width dim / heads.
     ffn_dim: Width of the feed-forward sublayers.
-    positions: Number of learned positions, the longest input in tokens.
-    segments: Number of segment (token type) embeddings.
+    positions: Rows of the table of positions.
+    segments: Number of segment (token type) embeddings; 0 for none. A single
+      one is that of every token.
     activation: Activation of the feed-forward sublayers, a key of
       activations.ACTIVATIONS.
     dropout: Rate at the embeddings, the sublayer outputs and the head.
     attention_dropout: Rate at the attention weights.
     norm_epsilon: Addend to the variance in layer norms.
+    family: Key of families.FAMILIES, which names the tensors of checkpoints.
+    first_position: Row of the first token's position. Above 0, rows follow from
+      the mask, and padding has the row before.
+    embedding_dim: Width of the embeddings, where a linear layer maps them to
+      `dim`; None for `dim`.
+    relative_bias: Whether a learned bias of the distance, shared by all layers,
+      is added to the attention scores; see `relative`.
     adapters: Method configs, applied in this order at each site.
     dtype: Type of the computation; parameters keep their own.
     attention: Implementation of attention where its weights are not dropped:
@@ -59,6 +69,10 @@ class BertConfig:
   dropout: float = 0.1
   attention_dropout: float = 0.1
   norm_epsilon: float = 1e-12
+  family: str = 'bert'
+  first_position: int = 0
+  embedding_dim: int | None = None
+  relative_bias: bool = False
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   dtype: str = 'float32'
   attention: str = 'einsum'
@@ -66,6 +80,11 @@ class BertConfig:
   scan: bool = False
   batch_sharding: jax.sharding.Sharding | None = None
   first_layer: int = 0
+
+  @property
+  def longest(self) -> int:
+    """Length of the longest input in tokens."""
+    return self.positions - self.first_position
 
 
 def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
@@ -104,8 +123,8 @@ class Attention(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
-      rows: int | None, train: bool,
+      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared,
+      relative: jax.Array | None, *, rows: int | None, train: bool,
   ) -> jax.Array:
     """Computes scaled dot-product attention (Vaswani et al., 2017, 3.2).
 
@@ -113,6 +132,8 @@ class Attention(nn.Module):
       x: [batch, length, dim] Input of the sublayer.
       mask: [batch, length] bool, False at padding.
       shared: Shared arrays from `sites.make_shared`.
+      relative: [1, heads, length, length] Addend to the attention scores, or
+        None.
       rows: Number of leading positions to compute, None for all. Attention
         covers all positions in either case.
       train: Whether to drop attention weights.
@@ -134,12 +155,19 @@ class Attention(nn.Module):
     # Finite: -inf would turn a row of padding alone (filler) into NaN.
     bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]
     prefix = key.shape[1] - x.shape[1]  # Learned positions, never masked.
-    bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (prefix, 0)))
+    widths = ((0, 0), (0, 0), (0, 0), (prefix, 0))
+    bias = jnp.pad(bias, widths)
+    if relative is not None:
+      # Learned positions are at no distance from the tokens.
+      bias = bias + jnp.pad(relative[:, :, :rows], widths).astype(x.dtype)
     drop = dropout.Dropout(config.attention_dropout)
     # Fused kernels draw dropout bits of their own, which other devices cannot
     # reproduce; and a single row of queries is too little work for them.
     fused = config.attention != 'einsum' and rows is None
-    if fused and not (train and config.attention_dropout):
+    # cuDNN has no gradient of a bias that the batch shares.
+    if train and (config.attention_dropout or relative is not None):
+      fused = False
+    if fused:
       square = (*bias.shape[:2], query.shape[1], key.shape[1])
       mixed = jax.nn.dot_product_attention(
           query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
@@ -167,8 +195,8 @@ class Layer(nn.Module):
 
   @nn.compact
   def __call__(
-      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared, *,
-      rows: int | None, train: bool,
+      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared,
+      relative: jax.Array | None, *, rows: int | None, train: bool,
   ) -> jax.Array:
     """Applies both sublayers.
 
@@ -176,6 +204,8 @@ class Layer(nn.Module):
       x: [batch, length, dim] Output of the layer below.
       mask: [batch, length] bool, False at padding.
       shared: Shared arrays from `sites.make_shared`.
+      relative: [1, heads, length, length] Addend to the attention scores, or
+        None.
       rows: Number of leading positions to compute, None for all.
       train: Whether to drop out.
 
@@ -187,7 +217,7 @@ class Layer(nn.Module):
     # One module, called twice: each call draws a new key from the rng.
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
     update = Attention(config, self.index, name='attention')(
-        x, mask, shared, rows=rows, train=train)
+        x, mask, shared, relative, rows=rows, train=train)
     x = sites.sublayer('attention_output', x[:, :rows], drop(update),
                        norm(config, 'attention_norm'))
     hidden = sites.linear(

@@ -124,7 +124,7 @@ def init_tuned(
 
   def tokenize(text):
     return tokenization.encode(
-        tokenization.load(folder), [(text,)], model.config.positions)[0][0]
+        tokenization.load(folder), [(text,)], model.config.longest)[0][0]
 
   # 0 for the new leaves; `compiled` folds in 1 for dropout.
   params = trees.overlay(

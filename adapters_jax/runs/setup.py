@@ -17,6 +17,7 @@ from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.layers import activations
 from adapters_jax.model import encoder
+from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
@@ -96,11 +97,12 @@ def check(
         f'`accumulate={config.accumulate}`: batch norm takes its statistics '
         'from a whole batch; give `accumulate=1` or inner_norm=layer')
   # Prompts among the words take positions of the text.
-  room = shape.positions - sum(c.positions_taken for c in configs)
+  room = shape.longest - sum(c.positions_taken for c in configs)
   if config.max_length > room:
     raise errors.UserError(
         f'`max_length={config.max_length}`: the model has {room} positions '
         'for text')
+  families.check_head_input(shape, config.head_input)
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise errors.UserError(
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')

@@ -13,7 +13,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import places
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
-from adapters_jax.model import pretrained
+from adapters_jax.model import families
 
 # Its bottleneck: BERT's own activation, and a tenth of the paper's sigma.
 _CONFIG = bottleneck.Bottleneck(activation='gelu_tanh', init_scale=1e-3)
@@ -38,7 +38,7 @@ def name_of(path: str) -> str:
   if path in _HEAD:
     return _HEAD[path]
   if trees.role(path) != 'adapter':
-    return _variable(pretrained.their_name(path))
+    return _variable(families.their_name(path))
   _, where = places.find(path, (_CONFIG,))
   return f'{_variable(where.module)}/adapters/{_LEAVES[where.leaf]}'
 

@@ -19,6 +19,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.methods import places as places_lib
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
+from adapters_jax.model import families
 from adapters_jax.model import pretrained
 
 CONFIG = 'adapter_config.json'
@@ -26,8 +27,8 @@ WEIGHTS = 'adapter_model.safetensors'
 
 _LAYER = 'encoder.layer.'
 # {end of a name below its layer: site of the linear layer}
-_SITES = {pretrained.their_site(site, 0).removeprefix(f'{_LAYER}0.'): site
-          for site in pretrained.LINEARS}
+_SITES = {families.their_site(site, 0).removeprefix(f'{_LAYER}0.'): site
+          for site in families.LINEARS}
 _LEAF = re.compile(
     rf'{re.escape(_LAYER)}(\d+)\.({"|".join(map(re.escape, _SITES))})\.(.+)')
 # {name of a head: the part of the encoder's output that it reads}
@@ -275,8 +276,8 @@ def _pattern(
   A list of suffixes would not do: 'output.dense' ends two kinds of layers.
   """
   modules = [
-      re.escape(pretrained.their_site(site, layer).removeprefix(_LAYER))
-      for layer in range(shape.layers) for site in pretrained.LINEARS
+      re.escape(families.their_site(site, layer).removeprefix(_LAYER))
+      for layer in range(shape.layers) for site in families.LINEARS
       if any(config.applies(site, layer) for config in configs)]
   return rf'.*\.layer\.({"|".join(modules)})' if modules else []
 
@@ -327,4 +328,4 @@ def _their_name(path: str, head_input: str) -> str:
   saved = trees.role(path) == 'norm' or path.startswith('pooler/')
   if not saved:
     raise errors.UserError(f'{path} has no place in a PEFT adapter')
-  return f'bert.{pretrained.their_name(path)}'
+  return f'bert.{families.their_name(path)}'

@@ -9,7 +9,7 @@ from adapters_jax.methods import base
 from adapters_jax.methods import places
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
-from adapters_jax.model import pretrained
+from adapters_jax.model import families
 
 
 def leaf_shapes(
@@ -44,7 +44,7 @@ def find(
   config = configs[where.index]
   if where.layer is None:
     return config, where  # Embeddings and shared leaves have no such module.
-  module = pretrained.their_site(where.site, where.layer)
+  module = families.their_site(where.site, where.layer)
   if config.kind == 'sublayer':  # The linear layer is only its end.
     module = module.removesuffix('.dense')
   return config, dataclasses.replace(where, module=module)

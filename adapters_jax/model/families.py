@@ -1,0 +1,260 @@
+"""Families of encoders: config.json and names of tensors, a row for each.
+
+All imports and exports, in every format, read the name tables. A family whose
+layers are others than those of `layer` needs a class of them as well.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import dataclasses
+import re
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.model import family_configs
+from adapters_jax.model import layer
+from adapters_jax import trees
+
+# {module: its name in Hugging Face's BERT}; {} is the index of the layer.
+_BERT = {
+    'embeddings/words': 'embeddings.word_embeddings',
+    'embeddings/positions': 'embeddings.position_embeddings',
+    'embeddings/segments': 'embeddings.token_type_embeddings',
+    'embeddings/norm': 'embeddings.LayerNorm',
+    'encoder/layer_{}/attention/query': 'encoder.layer.{}.attention.self.query',
+    'encoder/layer_{}/attention/key': 'encoder.layer.{}.attention.self.key',
+    'encoder/layer_{}/attention/value': 'encoder.layer.{}.attention.self.value',
+    'encoder/layer_{}/attention/output':
+        'encoder.layer.{}.attention.output.dense',
+    'encoder/layer_{}/attention_norm':
+        'encoder.layer.{}.attention.output.LayerNorm',
+    'encoder/layer_{}/ffn_intermediate': 'encoder.layer.{}.intermediate.dense',
+    'encoder/layer_{}/ffn_output': 'encoder.layer.{}.output.dense',
+    'encoder/layer_{}/ffn_norm': 'encoder.layer.{}.output.LayerNorm',
+    'pooler': 'pooler.dense',
+}
+_MPNET = _BERT | {
+    'encoder/layer_{}/attention/query': 'encoder.layer.{}.attention.attn.q',
+    'encoder/layer_{}/attention/key': 'encoder.layer.{}.attention.attn.k',
+    'encoder/layer_{}/attention/value': 'encoder.layer.{}.attention.attn.v',
+    'encoder/layer_{}/attention/output': 'encoder.layer.{}.attention.attn.o',
+    'encoder/layer_{}/attention_norm': 'encoder.layer.{}.attention.LayerNorm',
+}
+del _MPNET['embeddings/segments']
+_DISTILBERT = {
+    'embeddings/words': 'embeddings.word_embeddings',
+    'embeddings/positions': 'embeddings.position_embeddings',
+    'embeddings/norm': 'embeddings.LayerNorm',
+    'encoder/layer_{}/attention/query': 'transformer.layer.{}.attention.q_lin',
+    'encoder/layer_{}/attention/key': 'transformer.layer.{}.attention.k_lin',
+    'encoder/layer_{}/attention/value': 'transformer.layer.{}.attention.v_lin',
+    'encoder/layer_{}/attention/output':
+        'transformer.layer.{}.attention.out_lin',
+    'encoder/layer_{}/attention_norm': 'transformer.layer.{}.sa_layer_norm',
+    'encoder/layer_{}/ffn_intermediate': 'transformer.layer.{}.ffn.lin1',
+    'encoder/layer_{}/ffn_output': 'transformer.layer.{}.ffn.lin2',
+    'encoder/layer_{}/ffn_norm': 'transformer.layer.{}.output_layer_norm',
+}
+_ELECTRA = _BERT | {'embeddings/project': 'embeddings_project'}
+del _ELECTRA['pooler']
+
+# {site of methods.base.LINEARS: linear layer at the site}
+LINEARS = {
+    'query': 'encoder/layer_{}/attention/query',
+    'key': 'encoder/layer_{}/attention/key',
+    'value': 'encoder/layer_{}/attention/value',
+    'attention_output': 'encoder/layer_{}/attention/output',
+    'intermediate': 'encoder/layer_{}/ffn_intermediate',
+    'ffn_output': 'encoder/layer_{}/ffn_output',
+}
+_POSITIONS = r'embeddings\.position_ids$'
+_OLD_LEAVES = {'gamma': 'weight', 'beta': 'bias'}  # Early layer norms.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Family:
+  """A kind of encoder, as Hugging Face's files describe it.
+
+  Attributes:
+    name: `model_type` in config.json.
+    prefix: Start of the names of tensors in models of tasks; those of the bare
+      encoder lack it.
+    read_config: (values of config.json, its path) -> config of the encoder.
+    modules: {module: Hugging Face's name}; {} is the index of the layer.
+    leaves: {leaf outside of modules: Hugging Face's name}.
+    ignored: Regular expressions of tensors that no model of this package reads:
+      buffers and heads of pretraining.
+    pooler: Whether encoders have a pooler.
+    classifier: Linear layers of Hugging Face's classification head and the
+      activation between them: (first, activation, second).
+    linears: {site of methods.base.LINEARS: linear layer at the site}.
+  """
+  name: str
+  prefix: str
+  read_config: Callable[[Mapping[str, Any], str], layer.BertConfig]
+  modules: Mapping[str, str]
+  ignored: tuple[str, ...]
+  classifier: tuple[str, str, str]
+  leaves: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  pooler: bool = True
+  linears: Mapping[str, str] = dataclasses.field(
+      default_factory=lambda: LINEARS)
+
+
+def _roberta(name: str) -> Family:
+  """Returns a family with RoBERTa's layers and names."""
+  return Family(
+      name, 'roberta.', family_configs.roberta, _BERT,
+      (_POSITIONS, r'^lm_head\.'),
+      ('classifier.dense', 'tanh', 'classifier.out_proj'))
+
+
+# {model_type: family}
+FAMILIES = {family.name: family for family in (
+    Family(
+        'bert', 'bert.', family_configs.bert, _BERT,
+        (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.'),
+        ('bert.pooler.dense', 'tanh', 'classifier')),
+    _roberta('roberta'),
+    _roberta('xlm-roberta'),
+    _roberta('camembert'),
+    Family(
+        'mpnet', 'mpnet.', family_configs.mpnet, _MPNET,
+        (_POSITIONS, r'^lm_head\.'),
+        ('classifier.dense', 'tanh', 'classifier.out_proj'),
+        leaves={'encoder/relative_bias':
+                'encoder.relative_attention_bias.weight'}),
+    Family(
+        'distilbert', 'distilbert.', family_configs.distilbert, _DISTILBERT,
+        (_POSITIONS, r'^vocab_(transform|layer_norm|projector)\.'),
+        ('pre_classifier', 'relu', 'classifier'), pooler=False),
+    Family(
+        'electra', 'electra.', family_configs.electra, _ELECTRA,
+        (_POSITIONS, r'^(discriminator|generator)_predictions\.',
+         r'^generator_lm_head\.'),
+        ('classifier.dense', 'gelu', 'classifier.out_proj'), pooler=False),
+)}
+
+
+def read_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape in the values of a config.json.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an unsupported family or value.
+  """
+  name = values.get('model_type', 'bert')  # Files of early BERTs lack it.
+  if name not in FAMILIES:
+    raise errors.UserError(
+        f'`checkpoint`: {path} has model_type {name!r}; supported are '
+        f'{", ".join(FAMILIES)}')
+  return FAMILIES[name].read_config(values, path)
+
+
+def check_head_input(shape: layer.BertConfig, head_input: str) -> None:
+  """Checks that a family has the input of a head.
+
+  Args:
+    shape: Config of the base.
+    head_input: 'cls', 'pooler' or 'tokens'.
+
+  Raises:
+    errors.UserError: the head reads a pooler that the family lacks.
+  """
+  if head_input == 'pooler' and not FAMILIES[shape.family].pooler:
+    raise errors.UserError(
+        f'`head_input=pooler`: {shape.family} has no pooler; give '
+        '`head_input=cls`')
+
+
+def is_ignored(name: str, family: str = 'bert') -> bool:
+  """Returns whether a tensor of a checkpoint is not read.
+
+  Args:
+    name: Hugging Face's name.
+    family: Key of FAMILIES.
+  """
+  return any(re.search(pattern, name) for pattern in FAMILIES[family].ignored)
+
+
+def our_name(name: str, family: str = 'bert') -> str:
+  """Returns the path of a tensor.
+
+  Unknown names become paths too, so that the check of the whole tree can list
+  them.
+
+  Args:
+    name: Hugging Face's name, with or without the prefix of the family.
+    family: Key of FAMILIES.
+  """
+  table = FAMILIES[family]
+  name = name.removeprefix(table.prefix)
+  for path, known in table.leaves.items():
+    if name == known:
+      return path
+  name, _, leaf = name.rpartition('.')
+  leaf = _OLD_LEAVES.get(leaf, leaf)
+  layer_index = re.search(r'\.(\d+)\.', name)
+  if layer_index:
+    name = name.replace(layer_index[0], '.{}.', 1)
+  module = _reversed(table.modules).get(
+      name, name.replace('layer.{}', 'layer_{}').replace('.', '/'))
+  if leaf == 'weight':
+    leaf = _weight_of(module)
+  path = f'{module}/{leaf}' if module else leaf
+  return path.replace('{}', layer_index[1], 1) if layer_index else path
+
+
+def their_name(path: str, family: str = 'bert') -> str:
+  """Returns Hugging Face's name of a leaf, without the family's prefix.
+
+  Args:
+    path: Path of the leaf.
+    family: Key of FAMILIES.
+
+  Raises:
+    KeyError: the family has no such leaf.
+  """
+  table = FAMILIES[family]
+  if path in table.leaves:
+    return table.leaves[path]
+  module, _, leaf = path.rpartition('/')
+  module = re.sub(r'layer_\d+', 'layer_{}', module, count=1)
+  name = table.modules[module]
+  if leaf == _weight_of(module):
+    leaf = 'weight'
+  return f'{name}.{leaf}'.replace('{}', str(trees.layer_of(path)))
+
+
+def their_site(site: str, layer_index: int, family: str = 'bert') -> str:
+  """Returns Hugging Face's name of a site's module.
+
+  Args:
+    site: One of `methods.base.LINEARS`, 'key_value' for the attention, or
+      'layer_output'.
+    layer_index: Index of the layer.
+    family: Key of FAMILIES.
+  """
+  table = FAMILIES[family]
+  if site == 'key_value':
+    name = table.modules[table.linears['query']].rpartition('.')[0]
+  elif site == 'layer_output':
+    name = table.modules[table.linears['query']].partition('{}')[0] + '{}'
+  else:
+    name = table.modules[table.linears[site]]
+  return name.replace('{}', str(layer_index))
+
+
+def _reversed(modules):
+  return {name: module for module, name in modules.items()}
+
+
+def _weight_of(module):
+  """Returns our name of the leaf 'weight' in a module."""
+  last = module.rpartition('/')[2]
+  if last in ('words', 'positions', 'segments'):
+    return 'embedding'
+  return 'scale' if last.endswith('norm') else 'kernel'

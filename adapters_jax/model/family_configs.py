@@ -1,0 +1,144 @@
+"""Readers of config.json: from a family's own words to `BertConfig`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.model import layer
+
+# {Hugging Face's name: name in layers.activations}
+_ACTIVATIONS = {
+    'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
+    'relu': 'relu', 'silu': 'swish', 'swish': 'swish', 'tanh': 'tanh'}
+
+# {field of BertConfig: name in config.json}
+_SIZES = {
+    'vocab_size': 'vocab_size', 'dim': 'hidden_size',
+    'layers': 'num_hidden_layers', 'heads': 'num_attention_heads',
+    'ffn_dim': 'intermediate_size', 'positions': 'max_position_embeddings'}
+_DISTILBERT_SIZES = {
+    'vocab_size': 'vocab_size', 'dim': 'dim', 'layers': 'n_layers',
+    'heads': 'n_heads', 'ffn_dim': 'hidden_dim',
+    'positions': 'max_position_embeddings'}
+
+
+def bert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of a BERT.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  # Absent entries have the defaults of transformers' classes, in all families.
+  return layer.BertConfig(
+      **_sizes(values, path, _SIZES),
+      segments=values.get('type_vocab_size', 2), **_common(values, path))
+
+
+def roberta(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of a RoBERTa, XLM-R or CamemBERT.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  return layer.BertConfig(
+      **_sizes(values, path, _SIZES),
+      # The class's default is 2, but real files state their 1.
+      segments=values.get('type_vocab_size', 2),
+      family=values['model_type'],
+      first_position=values.get('pad_token_id', 1) + 1,
+      **_common(values, path))
+
+
+def mpnet(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of an MPNet.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  _demand(values, path, 'relative_attention_num_buckets', 32)
+  return layer.BertConfig(
+      **_sizes(values, path, _SIZES), segments=0, family='mpnet',
+      first_position=values.get('pad_token_id', 1) + 1, relative_bias=True,
+      **_common(values, path))
+
+
+def distilbert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of a DistilBERT.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  # 'sinusoidal_pos_embds' is not read: files hold the table in any case.
+  return layer.BertConfig(
+      **_sizes(values, path, _DISTILBERT_SIZES), segments=0,
+      family='distilbert', norm_epsilon=1e-12,
+      activation=_activation(values, path, 'activation'),
+      dropout=values.get('dropout', 0.1),
+      attention_dropout=values.get('attention_dropout', 0.1))
+
+
+def electra(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of an ELECTRA.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  return layer.BertConfig(
+      **_sizes(values, path, {**_SIZES, 'embedding_dim': 'embedding_size'}),
+      segments=values.get('type_vocab_size', 2), family='electra',
+      **_common(values, path))
+
+
+def _sizes(values, path, names):
+  """Returns {field: value} of the entries that a file must have."""
+  missing = [name for name in names.values() if name not in values]
+  if missing:
+    raise errors.UserError(
+        f'`checkpoint`: {path} has no {", ".join(missing)}')
+  return {field: values[name] for field, name in names.items()}
+
+
+def _common(values, path):
+  """Returns {field: value} of the entries that most families share."""
+  _demand(values, path, 'position_embedding_type', 'absolute')
+  return {
+      'activation': _activation(values, path, 'hidden_act'),
+      'dropout': values.get('hidden_dropout_prob', 0.1),
+      'attention_dropout': values.get('attention_probs_dropout_prob', 0.1),
+      'norm_epsilon': values.get('layer_norm_eps', 1e-12)}
+
+
+def _activation(values, path, name):
+  activation = values.get(name, 'gelu')
+  if activation not in _ACTIVATIONS:
+    raise errors.unknown(
+        f'`checkpoint`: {name} in {path}', activation, _ACTIVATIONS)
+  return _ACTIVATIONS[activation]
+
+
+def _demand(values, path, name, wanted):
+  """Raises UserError for an entry with another value; it may be absent."""
+  if values.get(name, wanted) != wanted:
+    raise errors.UserError(
+        f'`checkpoint`: {path} has {name} {values[name]!r}; only {wanted!r} is '
+        'supported')

@@ -1,0 +1,269 @@
+"""Families of encoders against transformers, and their name tables."""
+
+import dataclasses
+import functools
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.model import encoder
+from adapters_jax.model import families
+from adapters_jax.model import heads
+from adapters_jax.model import pretrained
+from adapters_jax.model import relative
+from tests import tiny_families
+
+CASES = tuple(tiny_families.VALUES)
+
+
+@functools.cache
+def base(case):
+  return pretrained.from_hugging_face(
+      tiny_families.tensors(case), tiny_families.config(case).family)
+
+
+def hidden_of(case, batch, config=None, params=None):
+  """Returns the hidden states [batch, length, dim] of a case."""
+  tree = params or {
+      part: base(case)[part] for part in ('embeddings', 'encoder')}
+  model = encoder.Bert(config or tiny_families.config(case))
+  return jax.jit(model.apply)(
+      {'params': tree}, batch['tokens'], batch['segments'], batch['mask'])
+
+
+def check_parity(case, wanted):
+  batch = tiny_families.batch(case)
+  hidden = hidden_of(case, batch)
+  for index, states in enumerate(hidden):
+    np.testing.assert_allclose(
+        states[batch['mask']], wanted[f'{case}_{index}'], atol=1e-5)
+  assert f'{case}_{len(hidden)}' not in wanted
+  assert (f'{case}_pooled' in wanted) == ('pooler' in base(case))
+  if 'pooler' in base(case):
+    pooler = base(case)['pooler']
+    pooled = np.tanh(hidden[-1][:, 0] @ pooler['kernel'] + pooler['bias'])
+    np.testing.assert_allclose(pooled, wanted[f'{case}_pooled'], atol=1e-5)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_hidden_states_equal_those_of_transformers(case):
+  check_parity(case, np.load('tests/fixtures/family_hidden.npz'))
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize('case', CASES)
+def test_hidden_states_and_names_live(case):
+  from tests.fixtures import make_family_fixtures
+  check_parity(case, make_family_fixtures.hidden_of(case))
+  assert make_family_fixtures.names_of(case) == tiny_families.names()[case]
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_fixture_needs_the_last_row_of_positions(case):
+  batch = tiny_families.batch(case)
+  config = tiny_families.config(case)
+  if config.family == 'mpnet':  # Its fixture is about distances.
+    assert batch['mask'].shape[1] > 91 + 1
+  else:
+    assert batch['mask'].shape[1] == config.longest
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_every_leaf_has_a_name_and_every_name_a_leaf(case):
+  config = tiny_families.config(case)
+  pooler = families.FAMILIES[config.family].pooler
+  tree = encoder.shapes(
+      heads.Classifier(config, 1, 'pooler' if pooler else 'cls'))
+  tree.pop('head')
+  bare = tiny_families.names()[case]['bare']
+  found = {}
+  for path, leaf in trees.flatten(tree).items():
+    name = families.their_name(path, config.family)
+    shape = leaf.shape[::-1] if path.endswith('/kernel') else leaf.shape
+    found[name] = list(shape)
+    assert families.our_name(name, config.family) == path
+  assert found == bare
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_names_with_the_heads_of_pretraining(case):
+  names = tiny_families.names()[case]
+  config = tiny_families.config(case)
+  family = families.FAMILIES[config.family]
+  assert family.prefix == names['prefix']
+  heads_of = {*names['AutoModelForPreTraining'], *names['AutoModelForMaskedLM'],
+              f'{family.prefix}embeddings.position_ids'}
+  assert all(families.is_ignored(name, family.name) for name in heads_of)
+  # Each pattern is needed.
+  for pattern in family.ignored:
+    narrower = dataclasses.replace(family, ignored=tuple(
+        other for other in family.ignored if other != pattern))
+    with pytest.MonkeyPatch.context() as patch:
+      patch.setitem(families.FAMILIES, family.name, narrower)
+      assert not all(
+          families.is_ignored(name, family.name) for name in heads_of)
+  for name in names['bare']:
+    assert not families.is_ignored(family.prefix + name, family.name)
+    assert (families.our_name(family.prefix + name, family.name)
+            == families.our_name(name, family.name))
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_classification_head_of_transformers(case):
+  names = tiny_families.names()[case]
+  family = families.FAMILIES[tiny_families.config(case).family]
+  first, activation, second = family.classifier
+  modules = {name.rpartition('.')[0]
+             for name in names['AutoModelForSequenceClassification']}
+  if first.startswith(family.prefix):  # BERT's is its pooler.
+    assert first.removeprefix(family.prefix) + '.weight' in names['bare']
+    modules.add(first)
+  assert modules == {first, second}
+  assert activation in ('tanh', 'relu', 'gelu')
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_sites_are_linear_layers_of_the_family(case):
+  family = tiny_families.config(case).family
+  bare = tiny_families.names()[case]['bare']
+  names = [families.their_site(site, 1, family) for site in families.LINEARS]
+  assert len({*names}) == len(families.LINEARS)
+  for name in names:
+    assert len(bare[f'{name}.weight']) == 2
+    assert name.startswith(families.their_site('layer_output', 1, family) + '.')
+  attention = families.their_site('key_value', 1, family) + '.'
+  assert [name.startswith(attention) for name in names[:3]] == [True] * 3
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_folder_with_prefix_and_heads(case, tmp_path):
+  folder = tiny_families.write_checkpoint(case, str(tmp_path))
+  config = pretrained.read_config(folder)
+  assert config == tiny_families.config(case)
+  family, names = families.FAMILIES[config.family], tiny_families.names()[case]
+  # As transformers writes a model of pretraining, which has no pooler.
+  tensors = {family.prefix + name: value
+             for name, value in tiny_families.tensors(case).items()
+             if not name.startswith('pooler')}
+  tensors |= dict.fromkeys(
+      names['AutoModelForMaskedLM'], np.zeros(3, np.float32))
+  safetensors_numpy.save_file(
+      tensors, os.path.join(folder, 'model.safetensors'))
+  tree = trees.flatten(pretrained.load_base(folder, pooler=False))
+  wanted = trees.flatten({
+      part: base(case)[part] for part in ('embeddings', 'encoder')})
+  assert tree.keys() == wanted.keys()
+  for path, leaf in tree.items():
+    np.testing.assert_array_equal(leaf, wanted[path])
+
+
+@pytest.mark.parametrize('case', ('distilbert', 'electra'))
+def test_no_pooler(case, tmp_path):
+  folder = tiny_families.write_checkpoint(case, str(tmp_path))
+  with pytest.raises(errors.UserError, match='head_input=pooler.*no pooler'):
+    pretrained.load_base(folder, pooler=True)
+
+
+@pytest.mark.parametrize('case', ('mpnet', 'roberta'))
+def test_padding_changes_nothing(case):
+  batch = tiny_families.batch(case)
+  whole = hidden_of(case, batch)[-1]
+  for row, length in enumerate(batch['mask'].sum(1)):
+    alone = {name: array[row:row + 1, :length]
+             for name, array in batch.items()}
+    np.testing.assert_allclose(
+        hidden_of(case, alone)[-1][0], whole[row, :length], atol=1e-5)
+
+
+def test_padding_with_any_token():
+  batch = tiny_families.batch('roberta')
+  for token in (1, 7):
+    other = {**batch, 'tokens': np.where(batch['mask'], batch['tokens'], token)}
+    np.testing.assert_array_equal(
+        hidden_of('roberta', other)[-1][batch['mask']],
+        hidden_of('roberta', batch)[-1][batch['mask']])
+
+
+def test_only_bert_and_electra_read_segments():
+  for case in CASES:
+    batch = tiny_families.batch(case)
+    other = {**batch, 'segments': 1 - batch['segments']}
+    same = np.array_equal(
+        hidden_of(case, other)[-1], hidden_of(case, batch)[-1])
+    assert same == (case not in ('bert', 'electra', 'electra-small')), case
+
+
+def test_buckets_equal_the_logarithm_of_the_source():
+  # T5's formula, in float64, where exact logarithms are safe from rounding.
+  found = relative.buckets(301)
+  for query, key in ((0, 300), (300, 0), (150, 150)):
+    assert found[query, key] == {300: 31, -300: 15, 0: 0}[key - query]
+  for distance in range(1, 301):
+    if distance < 8:
+      wanted = distance
+    else:
+      fraction = np.log(distance / 8) / np.log(16) * 8
+      wanted = min(15, 8 + int(np.floor(round(fraction, 9))))
+    assert found[distance, 0] == wanted
+    assert found[0, distance] == wanted + 16
+  assert 16 not in found
+
+
+def test_bias_is_of_query_and_key():
+  table = jnp.arange(relative.BUCKETS * 3.0).reshape(relative.BUCKETS, 3)
+  bias = relative.bias(table, 5)
+  assert bias.shape == (1, 3, 5, 5)
+  assert bias[0, 2, 1, 4] == table[16 + 3, 2]  # Key 4 is 3 after query 1.
+  assert bias[0, 1, 4, 1] == table[3, 1]
+
+
+@pytest.mark.parametrize('values, message', (
+    ({'model_type': 't5'}, "model_type 't5'.*mpnet"),
+    ({'relative_attention_num_buckets': 64}, '64; only 32'),
+    ({'hidden_act': 'maxout'}, "hidden_act.*unknown 'maxout'")))
+def test_unsupported_configs(values, message):
+  with pytest.raises(errors.UserError, match=message):
+    families.read_config(
+        {**tiny_families.VALUES['mpnet'], **values}, 'config.json')
+
+
+def test_config_without_a_size():
+  values = dict(tiny_families.VALUES['distilbert'])
+  del values['n_heads'], values['dim']
+  with pytest.raises(errors.UserError, match='has no dim, n_heads'):
+    families.read_config(values, 'config.json')
+
+
+def test_defaults_of_absent_entries():
+  for case in CASES:
+    values = {name: value for name, value in tiny_families.VALUES[case].items()
+              if name not in ('pad_token_id', 'hidden_act', 'layer_norm_eps')}
+    found = families.read_config(values, case)
+    assert found.norm_epsilon == 1e-12
+    assert found.activation == 'gelu'
+    assert found.first_position == tiny_families.config(case).first_position
+  assert tiny_families.config('mpnet').norm_epsilon == 1e-5
+
+
+def test_checkpoint_mpnet_base_has_the_published_size():
+  config = pretrained.CHECKPOINTS['mpnet-base']
+  tree = encoder.shapes(heads.Classifier(config, 1, 'pooler'))
+  tree.pop('head')
+  assert trees.count(tree) == 109_486_464
+  assert config.longest == 512
+  norms, _ = trees.split(tree, lambda path: trees.role(path) == 'norm')
+  assert trees.count(norms) == 38_400
+  # all-mpnet-base-v2's config.json.
+  assert config == families.read_config({
+      'model_type': 'mpnet', 'vocab_size': 30527, 'hidden_size': 768,
+      'num_hidden_layers': 12, 'num_attention_heads': 12,
+      'intermediate_size': 3072, 'hidden_act': 'gelu',
+      'hidden_dropout_prob': 0.1, 'attention_probs_dropout_prob': 0.1,
+      'layer_norm_eps': 1e-05, 'max_position_embeddings': 514,
+      'relative_attention_num_buckets': 32, 'pad_token_id': 1}, 'config.json')

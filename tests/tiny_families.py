@@ -1,0 +1,109 @@
+"""Tiny encoders of every family: values of config.json, tensors, batches.
+
+Names and shapes of the tensors are those of transformers, as
+tests/fixtures/make_family_fixtures.py wrote them. Values come from a seed, so
+that both sides draw the same.
+"""
+
+import functools
+import json
+import os
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+from adapters_jax.model import encoder
+from adapters_jax.model import families
+from tests import tiny
+
+TENSORS = 'tests/fixtures/family_tensors.json'
+_SIZES = {
+    'vocab_size': 43, 'hidden_size': 12, 'num_hidden_layers': 2,
+    'num_attention_heads': 3, 'intermediate_size': 20, 'hidden_act': 'gelu'}
+_ROBERTA = {
+    **_SIZES, 'max_position_embeddings': 46, 'type_vocab_size': 1,
+    'layer_norm_eps': 1e-5, 'pad_token_id': 1}
+_ELECTRA = {**_SIZES, 'model_type': 'electra', 'max_position_embeddings': 38,
+            'type_vocab_size': 2}
+# {case: values of config.json}
+VALUES = {
+    'bert': {**_SIZES, 'model_type': 'bert', 'max_position_embeddings': 38,
+             'type_vocab_size': 2},
+    'mpnet': {
+        **_SIZES, 'model_type': 'mpnet', 'max_position_embeddings': 140,
+        'layer_norm_eps': 1e-5, 'relative_attention_num_buckets': 32,
+        'pad_token_id': 1},
+    'roberta': {**_ROBERTA, 'model_type': 'roberta'},
+    'xlm-roberta': {**_ROBERTA, 'model_type': 'xlm-roberta'},
+    'camembert': {**_ROBERTA, 'model_type': 'camembert'},
+    'distilbert': {
+        'model_type': 'distilbert', 'vocab_size': 43, 'dim': 12, 'n_layers': 2,
+        'n_heads': 3, 'hidden_dim': 20, 'max_position_embeddings': 38,
+        'activation': 'gelu', 'sinusoidal_pos_embds': False},
+    'electra': {**_ELECTRA, 'embedding_size': 12},
+    'electra-small': {**_ELECTRA, 'embedding_size': 10},
+}
+# Lengths of the texts of a batch. MPNet's lie on both sides of the edges of its
+# buckets, the first one elsewhere needs the last row of positions.
+_LENGTHS = {
+    'mpnet': (130, 91, 64, 32, 16, 8, 7), 'roberta': (44, 9, 3),
+    'xlm-roberta': (44, 9, 3), 'camembert': (44, 9, 3)}
+_SHORTER = (38, 9, 3)
+
+
+def config(case: str) -> encoder.BertConfig:
+  """Returns the shape of a case."""
+  return families.read_config(VALUES[case], case)
+
+
+@functools.cache
+def names() -> dict[str, dict]:
+  """Returns the names of tensors in transformers, for each case.
+
+  Returns:
+    {case: {'bare': {name: shape} of the encoder alone, 'prefix': of these names
+    in models of tasks, 'AutoModelForPreTraining', 'AutoModelForMaskedLM' and
+    'AutoModelForSequenceClassification': names of their heads}}
+  """
+  with open(TENSORS, encoding='utf-8') as file:
+    return json.load(file)
+
+
+def random_tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+  """Returns float32 tensors of these shapes, norms' scales about 1."""
+  tensors = tiny.random_tensors(shapes, scale=0.3)
+  for name in tensors:
+    if name.endswith('layer_norm.weight'):  # DistilBERT's word for LayerNorm.
+      tensors[name] += 1
+  return tensors
+
+
+def tensors(case: str) -> dict[str, np.ndarray]:
+  """Returns {name: tensor} of the bare encoder of a case."""
+  return random_tensors({
+      name: tuple(shape) for name, shape in names()[case]['bare'].items()})
+
+
+def batch(case: str) -> dict[str, np.ndarray]:
+  """Returns tokens, segments and mask [texts, length] of a case.
+
+  Padding has the token 0, as in all batches of this package.
+  """
+  rng = np.random.default_rng(3)
+  lengths = np.array(_LENGTHS.get(case, _SHORTER))
+  shape = len(lengths), lengths.max()
+  mask = np.arange(shape[1]) < lengths[:, None]
+  tokens = rng.integers(5, VALUES[case]['vocab_size'], shape, np.int32)
+  segments = (np.arange(shape[1]) >= 3).astype(np.int32) * mask
+  return {'tokens': tokens * mask, 'segments': segments.astype(np.int32),
+          'mask': mask}
+
+
+def write_checkpoint(case: str, folder: str) -> str:
+  """Writes a case as a Hugging Face folder and returns the folder."""
+  tiny.write_checkpoint(folder)  # For its vocabulary.
+  safetensors_numpy.save_file(
+      tensors(case), os.path.join(folder, 'model.safetensors'))
+  with open(os.path.join(folder, 'config.json'), 'w') as file:
+    json.dump(VALUES[case], file)
+  return folder
