@@ -104,6 +104,7 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   form = find_format(path)
   if form == 'own':
     return _read_own(path, shape)
+  _check_family(shape, form)
   try:
     if form == 'adapterhub':
       adapter = adapterhub.read(path, shape)[1]
@@ -177,6 +178,7 @@ def write(
     checkpoint = checkpoint or adapter.base
   shape = (pretrained.config_of(checkpoint) if checkpoint
            else shape_of(adapter))
+  _check_family(shape, form)
   if form == 'peft':
     if not checkpoint and any(
         config.kind in ('embedding', 'key_value')
@@ -206,6 +208,14 @@ def _write_own(
     if not base_lib.same(identity, adapter.base):  # Of another training.
       adapter = dataclasses.replace(adapter, base=identity, settings={})
   adapter.save(folder)
+
+
+def _check_family(shape: encoder.BertConfig, form: str) -> None:
+  """Raises UserError for the files of encoders other than BERT."""
+  if shape.family != 'bert':
+    raise errors.UserError(
+        f'`format={form}`: adapters of {shape.family} cannot be exchanged with '
+        "other libraries; 'own' holds them")
 
 
 def _base_needed(reason: str) -> errors.UserError:
