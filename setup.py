@@ -45,7 +45,8 @@ setuptools.setup(
         'tqdm',
     ],
     extras_require={
-        'test': ['pytest', 'pytest-xdist'],
+        # hypothesis finds tables that a reader of files gets wrong.
+        'test': ['hypothesis', 'pytest', 'pytest-xdist'],
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'notebooks': [
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',

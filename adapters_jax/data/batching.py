@@ -27,11 +27,13 @@ class Examples:
     hidden: [at most length, dim] float32 for each example, precomputed inputs
       of the first trained layer instead of the pieces
       (`training.frozen_cache`); None to batch the pieces.
+    labelled: Whether the labels are known.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
   labels: np.ndarray
   hidden: Sequence[np.ndarray] | None = None
+  labelled: bool = True
 
   def __len__(self) -> int:
     return len(self.tokens)

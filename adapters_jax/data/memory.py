@@ -1,6 +1,6 @@
 """Examples in memory, converted to a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 import dataclasses
 import numbers
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import held_out
 from adapters_jax.data import tasks
 
 _HELD_OUT = 0.1
-_SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +31,13 @@ class Examples:
   labels: Sequence[Any]
 
   def __post_init__(self):
-    # A string is a sequence of strings, its characters.
-    if isinstance(self.texts, str):
-      raise errors.UserError('`texts`: give a list of texts, not one string')
+    for name in ('texts', 'labels'):
+      # Lists: a pandas Series is indexed by its own labels, not by numbers.
+      object.__setattr__(self, name, _as_list(name, getattr(self, name)))
     if len(self.texts) != len(self.labels):
       raise errors.UserError(
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
-    if not len(self.texts):  # The truth of a numpy array is ambiguous.
+    if not self.texts:
       raise errors.UserError('`texts`: there is no example')
     rows = self.rows
     for number, row in enumerate(rows):
@@ -44,6 +45,10 @@ class Examples:
           isinstance(text, str) for text in row):
         raise errors.UserError(
             f'`texts[{number}]`: give one string each, or a pair each')
+    for number, label in enumerate(self.labels):
+      if _is_score(label) and not abs(label) <= _LARGEST:  # False for nan.
+        raise errors.UserError(
+            f'`labels[{number}]`: {label} is no number of float32')
 
   def __len__(self) -> int:
     return len(self.texts)
@@ -82,10 +87,8 @@ def to_task(
   if dev is None:
     if len(examples) < 2:
       raise errors.UserError('`texts`: two examples or more are needed')
-    order = np.random.default_rng(_SEED).permutation(len(examples))
-    held_out = max(1, round(_HELD_OUT * len(examples)))
-    dev = examples.take(sorted(order[:held_out].tolist()))
-    train = examples.take(sorted(order[held_out:].tolist()))
+    kept, drawn = held_out.rows(len(examples), _HELD_OUT)
+    train, dev = examples.take(kept), examples.take(drawn)
   else:
     train = examples
   given = {'train': train, 'dev': dev}
@@ -108,6 +111,18 @@ def to_task(
                 for name, split in given.items()}
 
 
+def _as_list(name: str, values: Any) -> list[Any]:
+  """Returns values as a list; UserError for what has no order or no rows."""
+  # A string is a sequence of its characters, a DataFrame one of its columns.
+  if isinstance(values, (str, bytes)):
+    raise errors.UserError(f'`{name}`: give a list of {name}, not one string')
+  if isinstance(values, (Mapping, Set)) or (
+      hasattr(values, 'columns') or not hasattr(values, '__iter__')):
+    raise errors.UserError(
+        f'`{name}`: give a list, not {type(values).__name__}')
+  return list(values)
+
+
 def _is_score(label: Any) -> bool:
   # `Real` includes integers and bools, which are classes.
   return isinstance(label, numbers.Real) and not isinstance(
@@ -116,12 +131,18 @@ def _is_score(label: Any) -> bool:
 
 def _classes(labels: Sequence[Any]) -> set[Any]:
   """Returns the distinct labels; raises UserError if they do not compare."""
-  kinds = {str if isinstance(label, str) else numbers.Integral
-           if isinstance(label, (numbers.Integral, np.bool_)) else None
-           for label in labels}
-  if len(kinds) != 1 or None in kinds:
-    raise errors.UserError(
-        '`labels`: give strings for all, integers for all, or floats for all')
+  def kind(label):
+    if isinstance(label, str):
+      return str
+    # Hence a bool too, which is an integer to Python but not to numpy.
+    return (numbers.Integral
+            if isinstance(label, (numbers.Integral, np.bool_)) else None)
+
+  for number, label in enumerate(labels):
+    if kind(label) is None or kind(label) != kind(labels[0]):
+      raise errors.UserError(
+          f'`labels[{number}]`: {label!r} beside {labels[0]!r}; give strings '
+          'for all, integers for all, or floats for all')
   return set(labels)
 
 

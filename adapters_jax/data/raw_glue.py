@@ -17,6 +17,7 @@ import tempfile
 import tensorflow_datasets as tfds
 from tensorflow_datasets.text import glue
 
+from adapters_jax.data import rows as rows_lib
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import pinned
@@ -90,16 +91,19 @@ def _rows(path: str, header: bool = True) -> int:
   """
   if not os.path.exists(path):
     return 0
-  with open(path, encoding='utf-8') as file:
-    return sum(1 for line in file if line.strip()) - header
+  with open(path, 'rb') as file:
+    # TFDS ends a row at a carriage return too.
+    return sum(bool(part.strip()) for line in rows_lib.lines_of(file, path)
+               for part in line.split('\r')) - header
 
 
 def _read(path: str) -> list[list[str]]:
   """Returns the rows of a tab-separated file without quoting, as cells."""
-  try:  # utf-8-sig, as Microsoft's file begins with a byte order mark.
-    with open(path, encoding='utf-8-sig') as file:
-      return list(csv.reader(file, delimiter='\t', quoting=csv.QUOTE_NONE))
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
+  try:
+    with open(path, 'rb') as file:
+      return [line.rstrip('\r\n').split('\t')
+              for line in rows_lib.lines_of(file, path) if line.strip()]
+  except OSError as error:
     raise errors.UserError(f'{path}: cannot be read ({error})') from error
 
 
@@ -288,7 +292,8 @@ def prepare_task(
       return False
     try:
       builder.download_and_prepare(file_format='array_record')
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (
+        KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
       raise errors.UserError(
           f'{os.path.join(raw, FOLDERS[config])}: not in GLUE\'s layout '
           f'({type(error).__name__}: {str(error).splitlines()[0]})') from error

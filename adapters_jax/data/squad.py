@@ -71,14 +71,15 @@ def read_json(path: str) -> list[Question]:
       answer is not at its position.
   """
   try:
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8-sig') as file:
       articles = json.load(file)['data']
     questions = [
         Question(str(qa['id']), qa['question'], paragraph['context'], tuple(
             (a['text'], int(a['answer_start'])) for a in qa['answers']))
         for article in articles for paragraph in article['paragraphs']
         for qa in paragraph['qas']]
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (
+      OSError, ValueError, KeyError, TypeError, RecursionError) as error:
     raise errors.UserError(
         f'{path}: not SQuAD v1.1 in JSON ({type(error).__name__}: {error})'
     ) from error
@@ -104,8 +105,7 @@ def read_tfds(data_dir: str) -> dict[str, list[Question]]:
   builder = tasks.prepared(TASK.source, data_dir or tasks.default_data_dir())
   splits = {}
   for name, split in TASK.splits:
-    source = builder.as_data_source(split)
-    rows = (source[i] for i in range(len(source)))
+    rows = tasks.read_rows(builder, split)
     splits[name] = sorted((
         Question(row['id'].decode(), row['question'].decode(),
                  row['context'].decode(), tuple(

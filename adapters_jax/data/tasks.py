@@ -69,11 +69,13 @@ class Split:
 
   Attributes:
     texts: One or two texts for each example.
-    labels: [examples] int32 classes or float32 scores; -1 where unknown, as in
-      GLUE's test splits.
+    labels: [examples] int32 classes or float32 scores; -1 where unknown.
+    labelled: Whether the labels are known, unlike those of GLUE's test splits.
+      A score of -1 is a score like others.
   """
   texts: Sequence[tuple[str, ...]]
   labels: np.ndarray
+  labelled: bool = True
 
   def __len__(self) -> int:
     return len(self.texts)
@@ -171,6 +173,8 @@ def prepared(source: str, data_dir: str) -> Any:
     raise errors.UserError(
         f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
         'which is read without TensorFlow; give another folder') from error
+  except Exception as error:  # A ParseError of protobuf, for one.
+    raise _damaged(os.path.join(data_dir, source), error) from error
   # Runs that start together would write the same folder.
   with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
     if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
@@ -189,6 +193,36 @@ def prepared(source: str, data_dir: str) -> Any:
       raise _absent(source, data_dir, f'preparing it failed: {reason}'
                     ) from error
   return builder
+
+
+def _damaged(folder: str, error: Exception) -> errors.UserError:
+  """Returns the error for a prepared dataset that cannot be read.
+
+  Args:
+    folder: Folder of the dataset.
+    error: Error of TFDS.
+  """
+  reason = ' '.join(str(error).split()).rstrip('.')[-120:]
+  return errors.UserError(
+      f'`data_dir`: the dataset in {folder} is damaged ({reason}); delete the '
+      'folder and prepare it again')
+
+
+def read_rows(builder: Any, split: str) -> list[dict[str, Any]]:
+  """Returns the rows of a split of a prepared dataset.
+
+  Args:
+    builder: TFDS builder, from `prepared`.
+    split: Name of the split in TFDS.
+
+  Raises:
+    errors.UserError: the files of the dataset are damaged.
+  """
+  try:
+    source = builder.as_data_source(split)
+    return [source[i] for i in range(len(source))]
+  except Exception as error:  # array_record raises RuntimeError and others.
+    raise _damaged(str(builder.data_dir), error) from error
 
 
 def _absent(source: str, data_dir: str, reason: str) -> errors.UserError:
@@ -264,22 +298,23 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
   """
   builder = prepared(task.source, data_dir or default_data_dir())
   return {  # Datasets from raw files may lack splits.
-      name: _read(builder.as_data_source(source), task)
+      name: _read(read_rows(builder, source), task)
       for name, source in task.splits if source in builder.info.splits}
 
 
-def _read(source: Sequence[dict[str, Any]], task: Task) -> Split:
-  """Reads the examples of a split, sorted by their index.
+def _read(rows: Sequence[dict[str, Any]], task: Task) -> Split:
+  """Returns the examples of a split, sorted by their index.
 
   Args:
-    source: Rows of the TFDS dataset.
+    rows: Rows of the TFDS dataset.
     task: Task of the dataset.
   """
   # Sorted, as TFDS shuffles examples when it writes its shards.
-  rows = sorted((source[i] for i in range(len(source))),
-                key=lambda row: int(row['idx']))
+  rows = sorted(rows, key=lambda row: int(row['idx']))
   texts = [tuple(row[name].decode() for name in task.texts) for row in rows]
   targets = np.array([row[task.target] for row in rows])
+  labelled = bool(np.any(targets != -1))  # The builders' word for unknown.
   if task.positive_above is not None:
     targets = targets > task.positive_above  # The bound itself is class 0.
-  return Split(texts, targets.astype(np.int32 if task.labels else np.float32))
+  return Split(
+      texts, targets.astype(np.int32 if task.labels else np.float32), labelled)

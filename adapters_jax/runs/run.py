@@ -11,7 +11,6 @@ import shutil
 from typing import Any
 
 import jax
-import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -217,9 +216,8 @@ def make_adapter(
 
 def _scored_splits(setup: setup_lib.Setup) -> list[str]:
   """Returns the names of the labelled splits but 'train'."""
-  # The labels of GLUE's test splits are unknown, -1.
   return [split for split, examples in setup.splits.items()
-          if split != 'train' and np.any(examples.labels != -1)]
+          if split != 'train' and examples.labelled]
 
 
 def _scores(

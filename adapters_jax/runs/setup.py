@@ -36,7 +36,7 @@ class Setup:
 
   Attributes:
     task: Task.
-    splits: {split: tokenised examples}; unlabelled splits have labels -1.
+    splits: {split: tokenised examples}
     model: Model with its head.
     mesh: Devices.
     base: Pretrained leaves that are not tuned, on the devices.
@@ -162,7 +162,7 @@ def prepare(
   encoded = {
       name: batching.Examples(
           *tokenization.encode(tokenizer, split.texts, config.max_length),
-          split.labels)
+          split.labels, labelled=split.labelled)
       for name, split in splits.items()}
   return assemble(
       config, folder, task, encoded, notes,

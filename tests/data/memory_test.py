@@ -50,6 +50,29 @@ def test_floats_are_scores_and_pairs_are_pairs():
       splits['test'].labels, np.array([0.5, 2], np.float32))
 
 
+class Series:
+  """Values with an index of their own, as of a filtered pandas Series."""
+
+  def __init__(self, values):
+    self.values = values
+
+  def __len__(self):
+    return len(self.values)
+
+  def __iter__(self):
+    return iter(self.values)
+
+  def __getitem__(self, index):
+    raise KeyError(index)
+
+
+def test_a_series_is_read_in_its_order():
+  examples = memory.Examples(Series(['a', 'b', 'c']), Series([2, 1, 2]))
+  assert examples.take([2, 0]).texts == ['c', 'a']
+  task, splits = memory.to_task(examples, examples)
+  assert (task.labels, list(splits['dev'].labels)) == (('1', '2'), [1, 0, 1])
+
+
 @pytest.mark.parametrize('texts, labels, message', [
     ('text', ['a'] * 4, 'a list of texts'),
     (['a'], [], 'there are 0 for 1'),
@@ -57,6 +80,14 @@ def test_floats_are_scores_and_pairs_are_pairs():
     (['a', ('b', 'c')], ['x', 'y'], r'`texts\[1\]`'),
     ([('a', 'b', 'c')], ['x'], r'`texts\[0\]`'),
     (['a', 3], ['x', 'y'], r'`texts\[1\]`'),
+    (['a', None], ['x', 'y'], r'`texts\[1\]`'),
+    (['a', 'b'], 'xy', '`labels`: give a list of labels, not one string'),
+    ({'a': 1, 'b': 2}, ['x', 'y'], '`texts`: give a list, not dict'),
+    ({'a', 'b'}, ['x', 'y'], '`texts`: give a list, not set'),
+    (['a', 'b'], 3, '`labels`: give a list, not int'),
+    (['a', 'b'], [0.5, float('nan')], r'`labels\[1\]`: nan is no number'),
+    (['a', 'b'], [-1e39, 0.5], r'`labels\[0\]`: -1e\+39 is no number'),
+    (['a', 'b'], [0.5, np.float32('inf')], r'`labels\[1\]`: inf is no'),
 ])
 def test_wrong_examples(texts, labels, message):
   with pytest.raises(errors.UserError, match=message):

@@ -186,3 +186,32 @@ def test_data_in_another_format_is_refused(tmp_path):
   info.write_text(info.read_text().replace('array_record', 'tfrecord'))
   with pytest.raises(errors.UserError, match='not stored as array_record'):
     tasks.load(tasks.find('mrpc'), str(tmp_path / 'data'))
+
+
+def test_damaged_data_are_one_line_with_the_folder(tmp_path):
+  raw_glue.write_mrpc(str(tmp_path / 'raw'), ids=True)
+  prepare_all(tmp_path / 'raw', tmp_path / 'data')
+  folder = tmp_path / 'data' / 'glue' / 'mrpc' / '2.0.0'
+  # The shard is read before the description of the data is damaged too.
+  for name in ('glue-train.array_record-00000-of-00001', 'dataset_info.json'):
+    os.truncate(folder / name, 300)
+    with pytest.raises(errors.UserError, match='`data_dir`: the dataset in '
+                       f'{folder.parent}.* is damaged .*delete') as found:
+      tasks.load(tasks.find('mrpc'), str(tmp_path / 'data'))
+    assert '\n' not in str(found.value)
+
+
+def test_raw_files_of_another_encoding_name_the_line(tmp_path):
+  raw_glue.write_stsb(str(tmp_path), own=False)
+  with open(tmp_path / 'STS-B' / 'train.tsv', 'ab') as file:
+    file.write(b'4\tcaf\xe9\tx\t1.0\n')
+  with pytest.raises(errors.UserError, match='train.tsv, line 6: byte 0xe9'):
+    prepare_all(tmp_path, tmp_path / 'data')
+
+
+def test_only_unknown_labels_are_unlabelled(tmp_path):
+  raw_glue.write_stsb(str(tmp_path / 'raw'), own=False)
+  prepare_all(tmp_path / 'raw', tmp_path / 'data')
+  splits = tasks.load(tasks.find('stsb'), str(tmp_path / 'data'))
+  assert {name: split.labelled for name, split in splits.items()} == {
+      'train': True, 'dev': True, 'test': False}
