@@ -49,7 +49,7 @@ class FilesTest(parameterized.TestCase):
        "line 2: no column 'sentence', only 'text', 'label'; .*`text_columns`"),
       ('a.tsv', 'sentence\ty\na\tb\n', "no column 'label'.*`label_column`"),
       ('a.csv', 'sentence, label\na,b\n', "blanks around ' label'"),
-      ('a.csv', 'Sentence,label\na,b\n', 'did you mean `text_columns=Sentence`'),
+      ('a.csv', 'Sentence,label\na,b\n', 'mean `text_columns=Sentence`'),
       ('a.tsv', 'sentence\tlabel\na\t \n',
        "line 2, column 'label': the label is empty"),
       ('a.tsv', 'sentence\tlabel\na\tb\n\t\n', 'line 3, .* the label is empty'),

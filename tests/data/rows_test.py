@@ -135,7 +135,7 @@ def test_tsv_is_quoted_only_if_all_of_it_is(tmp_path, caplog):
     ('a.csv', 'a,b\nx,y\n"x,z\n\n', 'line 3: the quoting is wrong'),
     ('a.tsv', 'a\tb\ta\n', "line 1: there are 2 columns 'a'"),
     ('a.csv', 'a,b,b,b\n', "line 1: there are 3 columns 'b'"),
-    ('a.jsonl', '{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: the key 'a' .*2 times"),
+    ('a.jsonl', '{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: the key 'a' .*2 t"),
     ('a.jsonl', '{"a": 1}\n{oops\n', 'line 2: not JSON .*at character 2'),
     ('a.jsonl', '{"a": ' + '9' * 5000 + '}', 'line 1: not JSON'),
     ('a.jsonl', '[' * 100_000, 'line 1: not JSON'),
