@@ -33,7 +33,6 @@ setuptools.setup(
         'jax>=0.4.35',
         'numpy',
         'optax>=0.2.5',
-        'orbax-checkpoint',
         'psutil',
         'requests',
         'rich',

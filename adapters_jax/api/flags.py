@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import os
 import sys
 from typing import Any
 
@@ -12,6 +13,7 @@ from absl import logging
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
+from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
@@ -180,6 +182,16 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
              *(read(other) for other in more))
     except errors.UserError as error:
       print(f'error: {as_text(error)}', file=sys.stderr)
+      raise SystemExit(2) from error
+    except BrokenPipeError as error:  # As of `... | head`.
+      # Python flushes stdout once more at its end.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      raise SystemExit(1) from error
+    except OSError as error:
+      found = disk.user_error(error)
+      if found is None:
+        raise
+      print(f'error: {as_text(found)}', file=sys.stderr)
       raise SystemExit(2) from error
     except (errors.Interrupted, KeyboardInterrupt) as error:
       print('stopped', file=sys.stderr)

@@ -64,9 +64,11 @@ def replacing(path: str) -> Iterator[BinaryIO]:
       file.flush()
       os.fsync(file.fileno())
     os.replace(scratch, path)
-  except BaseException:
+  except BaseException as error:
     with contextlib.suppress(OSError):
       os.remove(scratch)
+    if isinstance(error, OSError):  # A write to a full disk names no file.
+      error.filename = path
     raise
   sync_folder(folder)
 

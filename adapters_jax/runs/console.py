@@ -5,6 +5,7 @@ print the messages and to draw progress bars.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import io
 import logging
 import sys
@@ -30,8 +31,10 @@ class _Printer(logging.Handler):
     """Prints one message."""
     # Looked up now: `sharding.on_first_host` redirects stdout.
     stream = getattr(sys, self.stream)
-    tqdm.tqdm.write(self.text_of(self.format(record)), file=stream)
-    stream.flush()
+    # A closed terminal or a full disk under a log ends no training.
+    with contextlib.suppress(OSError):
+      tqdm.tqdm.write(self.text_of(self.format(record)), file=stream)
+      stream.flush()
 
 
 _HANDLER = _Printer(logging.INFO)  # One: a logger adds no handler twice.

@@ -272,6 +272,4 @@ def train_group(
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
     watch.bar.close()
-    if resume:
-      resume.close()
   return progress, log

@@ -15,6 +15,7 @@ import jax
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.downloads import disk
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -98,47 +99,55 @@ def run_group(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
   state_folder = state_folder or os.path.join(folders[0], workdirs.STATE)
+  places = {state_folder: '`workdir`', **dict.fromkeys(folders, '`workdir`')}
   # All hosts see the same folders, so one of them holds the locks.
-  with sharding.on_first_host(_claimed(configs, experiment)):
+  with disk.explained(places), sharding.on_first_host(
+      _claimed(configs, experiment)):
     before = [workdirs.finished(folder) for folder in folders]
     if None not in before:  # A group with any open run continues as a whole.
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
-      # A kill may have come between the last record and this.
-      _remove(state_folder)
-      return list(before)
-    with _noting_state(state_folder), session.computing(
-        first) as chosen, session.stop_requests() as stop:
-      together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
-      _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,
-                sharding.mesh_line(mesh), together)
-      group = group_lib.make_group(configs, kind, mesh, names)
-      # Scores are asked for a stop as well.
-      group = dataclasses.replace(group, setup=dataclasses.replace(
-          group.setup, between=stop.demand_none))
-      for config in configs if sharding.first_host() else ():
-        workdirs.begin(config, experiment)
-      if len(group) == 1:
-        _log.info(console.trained_table(group.setup.tuned, group.setup.params))
-      score = kind.make_score(group.setup, first.batch_size)
-      progress, log = group_lib.train_group(
-          group, kind, score, state_folder=state_folder, restore=first.resume,
-          stop=stop)
-      # Within the context: the last scores need its matmul precision.
-      found = [_finish(group, i, experiment, kind, score, progress, log, folder,
-                       str(chosen))
-               for i, folder in enumerate(folders)]
-    _remove(state_folder)  # It was needed until all have records.
-    if len(group) == 1:
+      found: list[records.Record | str] = [*before]
+    else:
+      with _noting_state(state_folder):
+        found = _train_claimed(
+            configs, experiment, kind, names, mesh, folders, state_folder)
+    # It was needed until all have records; a kill may have come in between.
+    if sharding.first_host():
+      shutil.rmtree(state_folder, ignore_errors=True)
+    if None in before and len(found) == 1:
       _log.info(console.run_summary(found[0], folders[0]))
     return found
 
 
-def _remove(folder: str) -> None:
-  """Removes a saved state that has become superfluous."""
-  if sharding.first_host():
-    shutil.rmtree(folder, ignore_errors=True)
+def _train_claimed(
+    configs: Sequence[config_lib.Config], experiment: str,
+    kind: kind_lib.Kind, names: Sequence[str], mesh: jax.sharding.Mesh,
+    folders: Sequence[str], state_folder: str,
+) -> list[records.Record | str]:
+  """Trains runs whose workdirs this process holds; see `run_group`."""
+  first = configs[0]
+  with session.computing(first) as chosen, session.stop_requests() as stop:
+    together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
+    _log.info('%s\n%s; %s%s', console.device_line(versions()), chosen,
+              sharding.mesh_line(mesh), together)
+    group = group_lib.make_group(configs, kind, mesh, names)
+    # Evaluations are asked for a stop as well.
+    group = dataclasses.replace(group, setup=dataclasses.replace(
+        group.setup, between=stop.demand_none))
+    for config in configs if sharding.first_host() else ():
+      workdirs.begin(config, experiment)
+    if len(group) == 1:
+      _log.info(console.trained_table(group.setup.tuned, group.setup.params))
+    score = kind.make_score(group.setup, first.batch_size)
+    progress, log = group_lib.train_group(
+        group, kind, score, state_folder=state_folder, restore=first.resume,
+        stop=stop)
+    # Within the context: the last scores need its matmul precision.
+    return [_finish(group, i, experiment, kind, score, progress, log, folder,
+                    str(chosen))
+            for i, folder in enumerate(folders)]
 
 
 @contextlib.contextmanager

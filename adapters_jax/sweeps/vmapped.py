@@ -66,7 +66,7 @@ def run_unit(
         state_folder=os.path.join(folder, workdirs.STATE))
     shutil.rmtree(folder)
     return found
-  except errors.UserError as error:  # Other units of the sweep go ahead.
+  except (errors.UserError, OSError) as error:  # Other units go ahead.
     return [str(error)] * len(configs)
 
 

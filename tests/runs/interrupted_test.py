@@ -1,6 +1,8 @@
 """Runs that a kill, a signal or a full disk interrupts."""
 
 import dataclasses
+import errno
+import glob
 import itertools
 import os
 import pathlib
@@ -13,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import safetensors
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -93,10 +96,9 @@ def at_eval_batch(wanted, act):
 
 def saved_step(folder):
   """Returns the number of steps before the last save of a workdir."""
-  resume = resume_lib.Resume(os.path.join(folder, 'resume'))
-  last = resume._manager.restore(resume._manager.latest_step())
-  resume.close()
-  return int(last['progress']['state']['step'])
+  path = max(glob.glob(f'{folder}/resume/*'), key=os.path.getmtime)
+  with safetensors.safe_open(path, 'numpy') as file:
+    return int(file.get_tensor('.state.step'))
 
 
 def check_resumed(config, whole):
@@ -264,3 +266,38 @@ def test_an_interruption_survives_pickle():  # Ray sends it to the driver.
   error = errors.Interrupted('stopped', saved=True)
   again = pickle.loads(pickle.dumps(error))
   assert str(again) == 'stopped' and again.saved
+
+
+@pytest.mark.parametrize('number, name', list(enumerate([
+    'run.json', 'resume/4.safetensors', 'resume/8.safetensors',
+    'adapter/tuned.safetensors', 'adapter/config.json', 'record.json'])))
+def test_a_full_disk_is_one_line_and_loses_no_save(config, whole, number, name):
+  full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+  sync, numbers = os.fsync, itertools.count()
+
+  def fsync(file):
+    if os.path.isdir(f'/proc/self/fd/{file}'):
+      return sync(file)
+    if next(numbers) == number:
+      raise full
+    return sync(file)
+
+  with mock.patch.object(os, 'fsync', fsync):
+    with pytest.raises(errors.UserError, match='`workdir`: .*room') as caught:
+      run.run(config, 'glue')
+  assert f'{config.workdir}/{name}: No space left' in str(caught.value)
+  assert '\n' not in str(caught.value)
+  check_resumed(config, whole)
+
+
+def test_a_log_on_a_full_disk_ends_no_training(config):
+  class Full:
+    """A stream on a full disk."""
+    encoding = 'utf-8'
+
+    def write(self, text):
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    flush = write
+
+  with mock.patch.object(sys, 'stdout', Full()):
+    run.run(dataclasses.replace(config, max_steps=1), 'glue')
