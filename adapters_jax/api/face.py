@@ -45,7 +45,8 @@ predict = prediction.predict
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'text_columns', 'label_column', 'file_task', 'workdir',
-    'resume', 'save_minutes', 'coordinator', 'processes', 'process', 'mesh')
+    'resume', 'save_minutes', 'coordinator', 'processes', 'process',
+    'join_seconds', 'mesh')
 
 
 def train(

@@ -133,6 +133,9 @@ class Config:
   process: int = option(
       -1, 'Number of this process, from 0, with --coordinator=host:port.',
       'where')
+  join_seconds: int = option(
+      300, 'Seconds to wait for the other processes, with --coordinator.',
+      'where')
   train_file: str = option(
       '', 'Training data of your own: .tsv, .csv or .jsonl.', 'data', 'path')
   dev_file: str = option(
@@ -194,6 +197,7 @@ _RANGES = (
     ('train_examples', lambda v: v >= 0, '0 or more'),
     ('eval_every', lambda v: v >= 0, '0 or more'),
     ('seed', lambda v: v >= 0, '0 or more'),
+    ('join_seconds', lambda v: v >= 1, '1 or more'),
     ('save_minutes', lambda v: v >= 0, '0 or more'),
 )
 # The fields with few choices. Those of `tune` and `optimizer` are the keys of

@@ -29,11 +29,14 @@ class _Printer(logging.Handler):
 
   def emit(self, record: logging.LogRecord) -> None:
     """Prints one message."""
+    text = self.text_of(self.format(record))
     # Looked up now: `sharding.on_first_host` redirects stdout.
     stream = getattr(sys, self.stream)
+    if record.levelno >= logging.ERROR:
+      stream, text = sys.stderr, f'error: {text}'
     # A closed terminal or a full disk under a log ends no training.
     with contextlib.suppress(OSError):
-      tqdm.tqdm.write(self.text_of(self.format(record)), file=stream)
+      tqdm.tqdm.write(text, file=stream)
       stream.flush()
 
 

@@ -93,7 +93,8 @@ def run_group(
   first = configs[0]
   for config in configs:
     setup_lib.check(config, experiment, kind.find)
-  sharding.start_hosts(first.coordinator, first.processes, first.process)
+  sharding.start_hosts(
+      first.coordinator, first.processes, first.process, first.join_seconds)
   # Once the hosts have joined, as this call asks JAX for its devices.
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)

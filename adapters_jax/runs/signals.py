@@ -138,5 +138,5 @@ def _watch(reading: int, stop: _Signals, over: threading.Event) -> None:
     idle = not stop.unsaved and not stop.handled
     if passed > (_SAVED if idle else _AT_MOST):
       saved = 'nothing was lost' if idle else 'the last saved state remains'
-      os.write(2, f'stopped while compiling; {saved}\n'.encode())
+      os.write(2, f'stopped; {saved}\n'.encode())
       os._exit(STATUS)  # The main thread is in C code, and raises nothing.

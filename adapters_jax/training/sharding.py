@@ -11,7 +11,11 @@ import contextlib
 import functools
 import io
 import itertools
+import logging
+import os
 import re
+import threading
+import time
 from typing import Any
 
 import jax
@@ -21,7 +25,11 @@ import numpy as np
 
 from adapters_jax import errors
 
+_log = logging.getLogger(__name__)
+
 P = jax.sharding.PartitionSpec
+
+_WAIT_LINE = 10.0  # Seconds between messages while hosts are joining.
 
 # Both axes split the batch; 'fsdp' slices the large leaves as well.
 AXES = ('data', 'fsdp')
@@ -35,7 +43,9 @@ RULES = (
 )
 
 
-def start_hosts(coordinator: str, processes: int, process: int) -> None:
+def start_hosts(
+    coordinator: str, processes: int, process: int, seconds: int = 300
+) -> None:
   """Joins the hosts of a run. Call it before JAX is asked for its devices.
 
   Args:
@@ -43,6 +53,8 @@ def start_hosts(coordinator: str, processes: int, process: int) -> None:
       TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
     processes: Number of processes.
     process: Index of this process, from 0.
+    seconds: Most seconds to wait for the other processes; then this one ends,
+      with status 2.
 
   Raises:
     errors.UserError: the flags contradict each other or 'auto' finds nothing.
@@ -54,7 +66,8 @@ def start_hosts(coordinator: str, processes: int, process: int) -> None:
     return
   if coordinator == 'auto':
     try:
-      jax.distributed.initialize()
+      with _waiting(seconds, 'the other processes of the cluster'):
+        jax.distributed.initialize(initialization_timeout=2 * seconds)
     except ValueError as error:
       raise errors.UserError(
           f'`coordinator=auto`: found no cluster here ({error}); give '
@@ -67,7 +80,38 @@ def start_hosts(coordinator: str, processes: int, process: int) -> None:
     raise errors.UserError(
         f'`process={process}` `processes={processes}`: number the processes '
         'from 0 and say how many there are')
-  jax.distributed.initialize(coordinator, processes, process)
+  others = ('all other processes' if process == 0 else
+            f'process 0 at {coordinator}')
+  with _waiting(seconds, f'{others}, as number {process} of {processes}'):
+    jax.distributed.initialize(
+        coordinator, processes, process, initialization_timeout=2 * seconds)
+
+
+@contextlib.contextmanager
+def _waiting(seconds: int, others: str) -> Iterator[None]:
+  """Logs the time of a wait; ends the process when it takes too long."""
+  over = threading.Event()
+
+  def watch():
+    start = time.monotonic()
+    while not over.wait(min(_WAIT_LINE, seconds)):
+      passed = time.monotonic() - start
+      if passed >= seconds:
+        _log.error(
+            '`coordinator`: waited %d s for %s; start every process with the '
+            'same `coordinator` and `processes` and its own `process`, or '
+            'wait longer with `join_seconds`', passed, others)
+        # JAX would abort at its own limit: its client raises no error.
+        os._exit(2)
+      _log.info('waiting for %s: %d s', others, passed)
+
+  thread = threading.Thread(target=watch, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    over.set()
+    thread.join()
 
 
 def first_host() -> bool:
@@ -97,14 +141,23 @@ def wait_for_all(name: str) -> None:
 def on_first_host(
     resource: contextlib.AbstractContextManager[Any],
 ) -> Iterator[None]:
-  """Holds a resource on the first host; the others wait, and print nothing."""
+  """Holds a resource on the first host; the others wait, and print nothing.
+
+  Raises:
+    errors.UserError: the first host cannot have it.
+  """
   wait_for_all('before the first host')
   with contextlib.ExitStack() as stack:
-    if first_host():
-      stack.enter_context(resource)
-    else:
+    problem = None
+    try:
+      if first_host():
+        stack.enter_context(resource)
+    except errors.UserError as error:
+      problem = error
+    if not agreed(problem is None):  # Every host must end.
+      raise problem or errors.UserError('the first process could not start')
+    if not first_host():
       stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-    wait_for_all('after the first host')
     yield
 
 

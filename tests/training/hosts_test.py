@@ -93,6 +93,29 @@ def test_two_processes_equal_one(tmp_path, checkpoint, own_files, alone):
   check_equal(read(workdir), alone)
 
 
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_missing_process_is_one_line(
+    tmp_path, checkpoint, own_files, process):
+  alone = start(str(tmp_path / 'run'), checkpoint, own_files, process=process,
+                port=free_port(), join_seconds=3)
+  out, err = alone.communicate(timeout=120)
+  assert alone.returncode == 2
+  error, = [line for line in err.splitlines() if 'error' in line]
+  assert error.startswith('error: --coordinator: waited 3 s for ')
+  assert 'Traceback' not in err
+
+
+def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
+  workdir, port = tmp_path / 'run', free_port()
+  workdir.mkdir()
+  (workdir / 'thesis.tex').write_text('x')
+  both = [start(str(workdir), checkpoint, own_files, process=process, port=port)
+          for process in range(2)]
+  errors = [process.communicate(timeout=120)[1] for process in both]
+  assert [process.returncode for process in both] == [2, 2], errors
+  assert all('Traceback' not in error for error in errors)
+
+
 def test_a_signal_to_one_stops_both_and_one_process_goes_on(
     tmp_path, checkpoint, own_files, alone):
   workdir, port = str(tmp_path / 'run'), free_port()
