@@ -131,8 +131,8 @@ class Resume:
         _log.info('the saved state %s is damaged (%s)', path, error)
     if problem:
       raise errors.UserError(
-          f'`resume`: no saved state can be read ({problem}); delete the folder '
-          f'{self._folder} to start from the first step')
+          f'`resume`: no saved state can be read ({problem}); delete the '
+          f'folder {self._folder} to start from the first step')
     return None
 
   def _read(

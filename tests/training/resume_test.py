@@ -74,8 +74,9 @@ def test_any_changed_byte_falls_back_to_the_save_before(folder, caplog):
   changes = [whole[:n] for n in (0, 7, 20, len(whole) // 2, len(whole) - 1)]
   changes += [whole + b'0', b'', b'0' * len(whole)]
   for place in rng.integers(0, len(whole), 100):
-    changes.append(whole[:place] + bytes([whole[place] ^ (1 << rng.integers(8))])
-                   + whole[place + 1:])
+    changed = bytearray(whole)
+    changed[place] ^= 1 << rng.integers(8)
+    changes.append(bytes(changed))
   for change in changes:
     caplog.clear()
     with open(path, 'wb') as file:
