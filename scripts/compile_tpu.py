@@ -26,7 +26,7 @@ from adapters_jax.runs import models
 from adapters_jax.runs.options import option
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
-from adapters_jax.training import precision as precision_lib
+from adapters_jax.model import precision as precision_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -57,8 +57,8 @@ class Config:
   batch_size: int = option(256, 'Examples a step, over all devices.')
   max_length: int = option(128, 'Word pieces of an example.')
   precision: str = option(
-      'bfloat16', "Of the computation: 'float32', 'tensorfloat32' or "
-      "'bfloat16'.")
+      'bfloat16', "Precision of the computation: 'float32', 'tensorfloat32', "
+      "'bfloat16' or 'bfloat16_products'.")
   accumulate: int = option(1, 'Parts a batch is computed in.')
   remat: bool = option(
       False, "Compute each layer's inner values again for the gradient.")
@@ -150,7 +150,8 @@ def lower(
   params = encoder.shapes(model)
   select = models.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)
-  base = jax.eval_shape(lambda tree: models.cast_base(settings, tree), base)
+  base = jax.eval_shape(
+      lambda tree: precision_lib.cast(settings.precision, tree, tpus[0]), base)
   # Rate and length of the schedule do not change the program.
   tx = optimizers.make_optimizer(select, learning_rate=1e-3, steps=1000)
   state = jax.eval_shape(

@@ -18,7 +18,7 @@ from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
-from adapters_jax.training import precision
+from adapters_jax.model import precision
 from adapters_jax.training import steps
 
 Model = heads.Classifier | heads.SpanSelector
@@ -42,6 +42,7 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
   chosen = precision.choose(base.precision, shape.dim // shape.heads)
   shape = dataclasses.replace(
       shape, dtype=chosen.dtype, attention=chosen.attention,
+      products=chosen.products,
       activation=adapter.hidden_activation or shape.activation)
   return heads.make(
       shape, adapter.methods, adapter.outputs, adapter.head_input)

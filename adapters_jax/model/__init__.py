@@ -3,5 +3,5 @@
 Imports `methods`, `downloads`, `layers`, `trees` and `errors`. Public:
 `encoder.BertConfig`, `encoder.Bert` and `encoder.init`; `heads.Classifier`,
 `heads.SpanSelector` and `heads.make`; `sites` for the encoder; `pretrained` and
-`base` for checkpoints.
+`base` for checkpoints; `precision` for the types of the computation.
 """

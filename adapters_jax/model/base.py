@@ -12,9 +12,8 @@ import safetensors
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.model import encoder
+from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
-
-PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +26,7 @@ class Base:
     folder: Folder of the checkpoint's files.
     config: Shape of the encoder.
     params: Pretrained tree on the device, with the pooler if present.
-    precision: One of PRECISIONS, for all computations with the base.
+    precision: One of precision.PRECISIONS, for all computations with the base.
   """
   checkpoint: str
   identity: str
@@ -48,8 +47,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
   Args:
     checkpoint: Name of an embedded checkpoint, a folder with config.json and
       model.safetensors, or a name on the Hugging Face hub.
-    precision: 'float32', 'tensorfloat32' or 'bfloat16'; the last also casts the
-      parameters.
+    precision: One of precision.PRECISIONS; the last two also cast parameters.
 
   Returns:
     The base, with its parameters on the first device.
@@ -58,14 +56,13 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
     errors.UserError: an unknown checkpoint or precision, or files that do not
       make a BERT.
   """
-  if precision not in PRECISIONS:
-    raise errors.unknown('`precision`', precision, PRECISIONS)
+  if precision not in precision_lib.PRECISIONS:
+    raise errors.unknown('`precision`', precision, precision_lib.PRECISIONS)
   # Before `resolve`, which may download weights.
   config = pretrained.config_of(checkpoint)
   folder = pretrained.resolve(checkpoint)
   params: Any = pretrained.load_base(folder, pooler=_has_pooler(folder))
-  if precision == 'bfloat16':
-    params = jax.tree.map(lambda leaf: leaf.astype('bfloat16'), params)
+  params = precision_lib.cast(precision, params)
   return Base(checkpoint, identity(checkpoint), folder, config,
               jax.device_put(params), precision)
 

@@ -55,11 +55,12 @@ class Classifier(nn.Module):
     last = encoder(
         tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
     summary = last[:, 0]  # [batch, dim]
+    head_config = layer.outside_encoder(self.config)
     if self.head_input == 'pooler':
-      pooler = layer.dense(self.config, self.config.dim, 'pooler')
+      pooler = layer.dense(head_config, self.config.dim, 'pooler')
       summary = nn.tanh(pooler(summary))
     summary = dropout.Dropout(self.config.dropout)(summary, train=train)
-    logits = layer.dense(self.config, self.outputs, 'head')(summary)
+    logits = layer.dense(head_config, self.outputs, 'head')(summary)
     return logits.astype(jnp.float32)
 
 
@@ -98,7 +99,8 @@ class SpanSelector(nn.Module):
     if hidden.shape[1] != tokens.shape[1]:  # A prompt lengthened the text.
       hidden = hidden[:, sites.text_rows(
           self.config.adapters, tokens.shape[1])]
-    logits = layer.dense(self.config, 2, 'head')(hidden)
+    logits = layer.dense(
+        layer.outside_encoder(self.config), 2, 'head')(hidden)
     # Finite, so that the loss of filler (padding alone) is not NaN.
     return jnp.where(mask[..., None], logits.astype(jnp.float32), -1e9)
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from adapters_jax.layers import activations
+from adapters_jax.layers import bfloat16
 from adapters_jax.layers import dense as dense_lib
 from adapters_jax.layers import dropout
 from adapters_jax.layers import layer_norm
@@ -44,6 +45,8 @@ class BertConfig:
       is added to the attention scores; see `relative`.
     adapters: Method configs, applied in this order at each site.
     dtype: Type of the computation; parameters keep their own.
+    products: Type of the operands of the encoder's matrix products: 'float32'
+      for the operands as they are, or 'bfloat16' with float32 results.
     attention: Implementation of attention where its weights are not dropped:
       'einsum', or one of jax.nn.dot_product_attention.
     remat: Whether to recompute a layer's inner values for the gradient instead
@@ -75,6 +78,7 @@ class BertConfig:
   relative_bias: bool = False
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   dtype: str = 'float32'
+  products: str = 'float32'
   attention: str = 'einsum'
   remat: bool = False
   scan: bool = False
@@ -95,10 +99,22 @@ def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
     features: Width of the output.
     name: Name in the parameter tree.
   """
+  products = bfloat16 if config.products == 'bfloat16' else dense_lib
   return nn.Dense(
       features, name=name, dtype=config.dtype,
-      dot_general=dense_lib.dot_general,
+      dot_general=products.dot_general,
       kernel_init=nn.initializers.truncated_normal(0.02))
+
+
+def outside_encoder(config: BertConfig) -> BertConfig:
+  """Returns a config for pooler and head, whose products are not rounded.
+
+  They cost next to nothing, and logits keep their digits.
+
+  Args:
+    config: The encoder's config.
+  """
+  return dataclasses.replace(config, products='float32')
 
 
 def norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
@@ -109,6 +125,20 @@ def norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
     name: Name in the parameter tree.
   """
   return layer_norm.LayerNorm(config.norm_epsilon, name=name)
+
+
+def _scores(config, query, key):
+  """Multiplies queries by keys; shapes as in `bfloat16.scores`."""
+  if config.products == 'bfloat16':
+    return bfloat16.scores(query, key)
+  return jnp.einsum('bqhd,bkhd->bhqk', query, key)
+
+
+def _mix(config, weights, value):
+  """Sums values by weights; shapes as in `bfloat16.mix`."""
+  if config.products == 'bfloat16':
+    return bfloat16.mix(weights, value)
+  return jnp.einsum('bhqk,bkhd->bqhd', weights, value)
 
 
 class Attention(nn.Module):
@@ -173,11 +203,11 @@ class Attention(nn.Module):
           query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
           implementation=config.attention)
     else:
-      scores = jnp.einsum('bqhd,bkhd->bhqk', query, key) + bias
+      scores = _scores(config, query, key) + bias
       # float32, since bfloat16 has too few digits for the sum over positions.
       weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
       weights = drop(weights, train=train)
-      mixed = jnp.einsum('bhqk,bkhd->bqhd', weights, value)
+      mixed = _mix(config, weights, value)
     mixed = mixed.reshape(*mixed.shape[:2], config.dim)
     return sites.linear(
         'attention_output', dense(config, config.dim, 'output'), mixed)

@@ -111,7 +111,9 @@ class Config:
       'vmapped', 'column')
   precision: str = option(
       'float32', "Precision of the computation: 'float32', 'tensorfloat32' "
-      "(the device's fast matmuls) or 'bfloat16' (the base is cast too).",
+      "(the device's fast matmuls), 'bfloat16' (the base is cast too) or "
+      "'bfloat16_products' (float32 results of bfloat16 operands, twice as "
+      'fast on a CPU with AVX512_BF16).',
       'speed')
   mesh: str = option(
       'data', "Devices: 'data' splits the batch over all, 'data:4,fsdp:2' "
@@ -207,7 +209,8 @@ CHOICES = {
     'optimizer': ('adam', 'adapter_bert'),
     'norm_layers': ('all', 'same'),
     'head_input': ('cls', 'pooler'),
-    'precision': ('float32', 'tensorfloat32', 'bfloat16'),
+    'precision': (
+        'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': ('classification', 'regression'),
 }
 

@@ -15,7 +15,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.training import optimizers
-from adapters_jax.training import precision
+from adapters_jax.model import precision
 from adapters_jax.training import sharding
 
 
@@ -54,7 +54,8 @@ def make_model(
     changed['activation'] = config.hidden_activation
   shape = dataclasses.replace(
       shape, adapters=adapter_configs(config, shape.layers),
-      dtype=chosen.dtype, attention=chosen.attention, remat=config.remat,
+      dtype=chosen.dtype, attention=chosen.attention,
+      products=chosen.products, remat=config.remat,
       **changed)
   return heads.Classifier(shape, outputs, config.head_input)
 
@@ -90,18 +91,6 @@ def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
         config.adapter_layers, layers, 'adapter_layers')
   return optimizers.make_select(
       config.tune, layers, config.tune_norms, norm_layers, config.top_k)
-
-
-def cast_base(config: config_lib.Config, base: trees.Tree) -> trees.Tree:
-  """Returns the base in the precision of the settings.
-
-  Args:
-    config: Settings.
-    base: Frozen leaves.
-  """
-  if config.precision != 'bfloat16':
-    return base
-  return jax.tree.map(lambda leaf: leaf.astype('bfloat16'), base)
 
 
 def init_tuned(

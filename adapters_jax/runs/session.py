@@ -10,7 +10,7 @@ from adapters_jax.downloads import pinned
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import signals
-from adapters_jax.training import precision
+from adapters_jax.model import precision
 from adapters_jax.training import sharding
 
 

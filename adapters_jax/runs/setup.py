@@ -19,6 +19,7 @@ from adapters_jax.layers import activations
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
+from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
@@ -199,7 +200,7 @@ def assemble(
   tuned, params = models.init_tuned(model, base, select, config.seed, folder)
   _, base = trees.split(base, select)
   # Cast after the split: tuned leaves stay float32.
-  base = sharding.place(mesh, models.cast_base(config, base))
+  base = sharding.place(mesh, precision.cast(config.precision, base))
   tuned = sharding.place(mesh, tuned)
   # The setting does not count the longest length.
   buckets = batching.bucket_lengths(

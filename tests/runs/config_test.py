@@ -7,6 +7,7 @@ from absl.testing import parameterized
 
 from adapters_jax import errors
 from adapters_jax.adapters import settings
+from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import version
@@ -34,6 +35,7 @@ class ConfigTest(parameterized.TestCase):
     self.assertEqual(config_lib.CHOICES['tune'], tuple(optimizers.TUNE))
     self.assertEqual(
         config_lib.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
+    self.assertEqual(config_lib.CHOICES['precision'], precision.PRECISIONS)
 
   def test_defaults_of_saved_adapters_are_those_of_runs(self):
     for name, value in settings.DEFAULTS.items():

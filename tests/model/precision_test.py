@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from adapters_jax.model import heads
-from adapters_jax.training import precision as precision_lib
+from adapters_jax.model import precision as precision_lib
 from tests import tiny
 
 
@@ -16,6 +16,13 @@ def fake(platform, capability=None):
   if capability is not None:
     device.compute_capability = capability
   return device
+
+
+BASE = {
+    'encoder': {'layer_0': {'query': {
+        'kernel': np.ones((2, 3), np.float32),
+        'bias': np.ones(3, np.float32)}}},
+    'pooler': {'kernel': np.ones((3, 3), np.float32)}}
 
 
 class ChooseTest(parameterized.TestCase):
@@ -40,6 +47,23 @@ class ChooseTest(parameterized.TestCase):
     self.assertEqual(
         precision_lib.choose(precision, head_dim, device),
         precision_lib.Choices(*wanted))
+
+  @parameterized.parameters(
+      (fake('cpu'), True, 'bfloat16'), (fake('cpu'), False, 'float32'),
+      (fake('tpu'), False, 'bfloat16'), (fake('gpu', '8.0'), False, 'bfloat16'))
+  def test_products_of_bfloat16_where_they_are_fast(
+      self, device, instructions, wanted):
+    with mock.patch.object(
+        precision_lib, '_cpu_multiplies_bfloat16', lambda: instructions):
+      chosen = precision_lib.choose('bfloat16_products', 64, device)
+      cast = precision_lib.cast('bfloat16_products', BASE, device)
+    self.assertEqual(
+        chosen, precision_lib.Choices('default', 'float32', 'einsum', wanted))
+    self.assertEqual(
+        jax.tree.map(lambda leaf: str(leaf.dtype), cast),
+        {'encoder': {'layer_0': {'query': {
+            'kernel': wanted, 'bias': 'float32'}}},
+         'pooler': {'kernel': 'float32'}})
 
   def test_the_line_and_the_device_here(self):
     self.assertEqual(

@@ -1,0 +1,118 @@
+"""Every choice that depends on the kind of device, in one place.
+
+| device | float32 | tensorfloat32 | bfloat16 | bfloat16_products |
+| --- | --- | --- | --- | --- |
+| CPU | float32 | float32 | bfloat16, slower than float32 | see below |
+| NVIDIA | float32 | TF32 cores | bfloat16; cuDNN attention | bfloat16 cores |
+| TPU | six bfloat16 passes | one bfloat16 pass | bfloat16 | one pass |
+
+JAX's own default for float32 products is TF32 on NVIDIA and bfloat16 on a TPU;
+`precision=float32` asks for real float32 everywhere, so that a number is the
+same number on every device up to rounding.
+
+`bfloat16_products` rounds the operands of the encoder's products to bfloat16;
+results and everything else are float32, adapters and heads included. Frozen
+kernels are kept in bfloat16. A CPU needs AVX512_BF16 or AMX for it to pay; on
+others the computation is that of float32.
+
+cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
+multiple of 8 up to 128. It has no dropout that this project could share, so it
+is used where the attention weights are not dropped: in every evaluation, and in
+training with `dropout=0`. Everywhere else attention is plain einsum and
+softmax, which XLA fuses.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from adapters_jax import trees
+
+PRECISIONS = ('float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products')
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+  """Precision and attention of a device.
+
+  Attributes:
+    matmul: Argument of jax.default_matmul_precision.
+    dtype: Type of the computation.
+    attention: Value of `BertConfig.attention`.
+    products: Value of `BertConfig.products`.
+  """
+  matmul: str
+  dtype: str
+  attention: str
+  products: str = 'float32'
+
+  def __str__(self) -> str:
+    products = (
+        ', products of bfloat16' if self.products == 'bfloat16' else '')
+    return (f'computes in {self.dtype}{products}, matmul precision '
+            f'{self.matmul}, attention by {self.attention}')
+
+
+def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
+  """Returns the choices for a device.
+
+  Args:
+    precision: One of PRECISIONS; see the table above.
+    head_dim: Width of an attention head.
+    device: A jax.Device; the first one when None.
+  """
+  device = device or jax.devices()[0]
+  dtype = 'bfloat16' if precision == 'bfloat16' else 'float32'
+  fused = (  # The limits of cuDNN, see above.
+      dtype == 'bfloat16' and _compute_capability(device) >= 8.0
+      and head_dim % 8 == 0 and head_dim <= 128)
+  rounded = precision == 'bfloat16_products' and (
+      device.platform != 'cpu' or _cpu_multiplies_bfloat16())
+  return Choices(
+      matmul='highest' if precision == 'float32' else 'default', dtype=dtype,
+      attention='cudnn' if fused else 'einsum',
+      products='bfloat16' if rounded else 'float32')
+
+
+def cast(precision: str, base: trees.Tree, device: Any = None) -> trees.Tree:
+  """Returns frozen parameters in the types that the computation reads.
+
+  Args:
+    precision: One of PRECISIONS.
+    base: Frozen leaves.
+    device: A jax.Device; the first one when None.
+  """
+  choices = choose(precision, 1, device)  # No type depends on the heads.
+  if choices.dtype == 'bfloat16':
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), base)
+  if choices.products == 'bfloat16':
+    # Kernels alone: they are rounded in every product anyway.
+    return trees.map_with_path(
+        lambda path, leaf: leaf.astype(jnp.bfloat16)
+        if path.startswith('encoder/') and path.endswith('/kernel') else leaf,
+        base)
+  return base
+
+
+@functools.cache
+def _cpu_multiplies_bfloat16() -> bool:
+  """Returns whether this processor has instructions for bfloat16 products."""
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      flags = next((line for line in file if line.startswith('flags')), '')
+  except OSError:  # Not Linux.
+    return False
+  return bool({'avx512_bf16', 'amx_bf16'} & set(flags.split()))
+
+
+def _compute_capability(device: Any) -> float:
+  """Returns the compute capability of an NVIDIA device, 0 for any other."""
+  if device.platform not in ('gpu', 'cuda'):
+    return 0.0
+  try:
+    return float(device.compute_capability)
+  except ValueError:
+    return 0.0  # AMD's are names such as 'gfx90a'.

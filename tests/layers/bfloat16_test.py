@@ -1,0 +1,88 @@
+"""Products of bfloat16 operands against float32, with their gradients."""
+
+import dataclasses
+
+from absl.testing import absltest
+from absl.testing import parameterized
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax.layers import bfloat16
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from tests import tiny
+
+
+def rounded(*shape, seed=0):
+  """Normal values that bfloat16 holds, so that rounding changes nothing."""
+  x = jax.random.normal(jax.random.key(seed), shape)
+  return x.astype(jnp.bfloat16).astype(jnp.float32)
+
+
+def scores(query, key):
+  return jnp.einsum('bqhd,bkhd->bhqk', query, key)
+
+
+def mix(weights, value):
+  return jnp.einsum('bhqk,bkhd->bqhd', weights, value)
+
+
+class ProductsTest(parameterized.TestCase):
+
+  @parameterized.named_parameters(
+      ('product', bfloat16.product, jnp.dot, (2, 7, 5), (5, 3)),
+      ('scores', bfloat16.scores, scores, (2, 3, 5, 4), (2, 7, 5, 4)),
+      ('mix', bfloat16.mix, mix, (2, 5, 3, 7), (2, 7, 5, 4)))
+  def test_value_and_gradients(self, ours, wanted, first, second):
+    a, b = rounded(*first), rounded(*second, seed=1)
+    cotangent = rounded(*wanted(a, b).shape, seed=2)
+
+    def found(multiply):
+      value, back = jax.vjp(multiply, a, b)
+      return value, back(cotangent)
+
+    values = jax.jit(found, static_argnums=0)(ours)
+    for one, other in zip(
+        jax.tree.leaves(values), jax.tree.leaves(found(wanted)), strict=True):
+      self.assertEqual(one.dtype, jnp.float32)
+      np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+  def test_operands_are_rounded(self):
+    x = jnp.full((1, 1), 1 + 2**-12)
+    self.assertEqual(bfloat16.product(x, x)[0, 0], 1)
+
+  def test_runs_are_vmapped(self):
+    x, kernels = rounded(4, 3), rounded(2, 3, 5, seed=1)
+
+    def grad(kernel):
+      return jax.grad(lambda k: jnp.sum(bfloat16.product(x, k)))(kernel)
+
+    for kernel, gradient in zip(kernels, jax.vmap(grad)(kernels), strict=True):
+      np.testing.assert_allclose(grad(kernel), gradient, rtol=1e-5)
+
+  def test_model_is_close_to_float32_and_really_rounds(self):
+    tokens = jax.random.randint(jax.random.key(0), (3, 5), 0, 9)
+    mask = jnp.arange(5) < jnp.array([5, 2, 4])[:, None]
+    model = heads.Classifier(tiny.CONFIG, 2)
+    params = encoder.init(model, jax.random.key(1))
+
+    def loss(params, products):
+      config = dataclasses.replace(tiny.CONFIG, products=products)
+      return jnp.sum(heads.Classifier(config, 2).apply(
+          {'params': params}, tokens, tokens * 0, mask) ** 2)
+
+    (one, grads), (other, wanted) = (
+        jax.value_and_grad(loss)(params, products)
+        for products in ('bfloat16', 'float32'))
+    np.testing.assert_allclose(one, other, rtol=5e-2)
+    self.assertNotEqual(one, other)
+    sizes = [np.linalg.norm(leaf) for leaf in jax.tree.leaves(wanted)]
+    for leaf, leaf_wanted in zip(
+        jax.tree.leaves(grads), jax.tree.leaves(wanted), strict=True):
+      self.assertLess(
+          np.linalg.norm(leaf - leaf_wanted), 0.05 * max(sizes))
+
+
+if __name__ == '__main__':
+  absltest.main()
