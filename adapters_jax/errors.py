@@ -1,6 +1,7 @@
 """Errors that the user can correct, and the flag names in their messages."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+import contextlib
 import difflib
 import re
 
@@ -55,6 +56,19 @@ def as_flags(message: str, names: Collection[str]) -> str:
     return f'--{name}{value}' if name in names else f'{name}{value}'
 
   return _WORD.sub(r'\1', _ARGUMENT.sub(flag, message))
+
+
+@contextlib.contextmanager
+def naming(argument: str) -> Iterator[None]:
+  """Puts an argument before the messages of the context's UserErrors.
+
+  Args:
+    argument: Name of the argument, without backticks.
+  """
+  try:
+    yield
+  except UserError as error:
+    raise UserError(f'`{argument}`: {error}') from error.__cause__
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> UserError:

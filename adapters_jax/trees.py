@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapters_jax import errors
 
@@ -51,13 +52,21 @@ def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> Tree:
-  """Returns nested dicts from {path: leaf}; the inverse of `flatten`."""
-  tree = {}
+  """Returns nested dicts from {path: leaf}; the inverse of `flatten`.
+
+  Raises:
+    errors.UserError: a path is a leaf and the start of another path.
+  """
+  tree: Tree = {}
   for path, leaf in flat.items():
     *parents, name = path.split('/')
     node = tree
     for parent in parents:
       node = node.setdefault(parent, {})
+      if not isinstance(node, dict):
+        break
+    if not isinstance(node, dict) or isinstance(node.get(name), dict):
+      raise errors.UserError(f'{path}: a part of the path is a leaf too')
     node[name] = leaf
   return tree
 
@@ -188,6 +197,30 @@ def map_with_path(fn: Callable[[str, Any], Any], tree: Any) -> Any:
       lambda keys, leaf: fn('/'.join(str(key.key) for key in keys), leaf), tree)
 
 
+def check_finite(tree: Mapping[str, Any], what: str) -> None:
+  """Checks that a tree has finite numbers only.
+
+  Args:
+    tree: Leaves [...] of numpy.
+    what: Name of `tree`; starts the message.
+
+  Raises:
+    errors.UserError: lists the paths of leaves with NaN or infinity.
+  """
+  wrong = [path for path, leaf in flatten(tree).items()
+           if not np.isfinite(leaf).all()]
+  if wrong:
+    raise errors.UserError(
+        f'{what} has NaN or infinite numbers; {_listed("in", wrong)}')
+
+
+def _listed(title: str, paths: list[str]) -> str:
+  """Returns a title and paths with commas, of many the first."""
+  rest = len(paths) - _LISTED
+  more = f' and {rest} more' if rest > 0 else ''
+  return f'{title}: {", ".join(paths[:_LISTED])}{more}'
+
+
 def check_same(
     found: Mapping[str, Any], wanted: Mapping[str, Any], what: str
 ) -> None:
@@ -212,9 +245,7 @@ def check_same(
   for title, paths in (
       ('missing', missing), ('unknown', unknown), ('misshapen', misshapen)):
     if paths:
-      rest = len(paths) - _LISTED
-      more = f' and {rest} more' if rest > 0 else ''
-      problems.append(f'{title}: {", ".join(paths[:_LISTED])}{more}')
+      problems.append(_listed(title, paths))
   if problems:
     raise errors.UserError(
         f'{what} does not fit the model; ' + '; '.join(problems))

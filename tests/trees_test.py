@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from adapters_jax import trees
 
 TREE = {'a': {'x': jnp.arange(3.0), 'y': jnp.ones((2, 5))}, 'b': jnp.zeros(4)}
@@ -16,6 +17,19 @@ class TreesTest(parameterized.TestCase):
     self.assertEqual(list(flat), ['a/x', 'a/y', 'b'])
     self.assertEqual(
         jax.tree.structure(trees.unflatten(flat)), jax.tree.structure(TREE))
+
+  def test_unflatten_refuses_a_leaf_that_is_a_subtree(self):
+    for flat in ({'a': 1, 'a/b': 2}, {'a/b': 2, 'a': 1},
+                 {'a': 1, 'a/b/c': 2}):
+      with self.assertRaisesRegex(errors.UserError, 'is a leaf too'):
+        trees.unflatten(flat)
+
+  def test_not_finite_leaves_are_listed(self):
+    trees.check_finite({'a': np.arange(3), 'b': np.ones(2)}, 'x')
+    with self.assertRaisesRegex(errors.UserError, '^x has NaN.* in: a, b/c$'):
+      trees.check_finite(
+          {'a': np.array([1, np.nan]), 'b': {'c': np.array(-np.inf)},
+           'd': np.ones(2)}, 'x')
 
   def test_split_and_overlay_are_inverse(self):
     selected, rest = trees.split(TREE, lambda path: path.startswith('a/'))

@@ -1,19 +1,17 @@
 """`Base`: a pretrained encoder, loaded once for any number of adapters."""
 
 import dataclasses
-import functools
-import hashlib
 import os
 from typing import Any
 
 import jax
-import safetensors
 
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
+from adapters_jax.model import tensor_files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +44,8 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 
   Args:
     checkpoint: Name of an embedded checkpoint, a folder with config.json and
-      model.safetensors, or a name on the Hugging Face hub.
+      weights (model.safetensors or pytorch_model.bin, in shards or not), or a
+      name on the Hugging Face hub.
     precision: One of precision.PRECISIONS; the last two also cast parameters.
 
   Returns:
@@ -69,12 +68,8 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 
 def _has_pooler(folder: str) -> bool:
   """Returns whether a checkpoint has a pooler; some encoders lack one."""
-  try:
-    with safetensors.safe_open(
-        os.path.join(folder, 'model.safetensors'), 'numpy') as file:
-      return any('pooler.' in name for name in file.keys())
-  except Exception:  # safetensors raises its own errors and OSErrors.
-    return False  # `pretrained.load_base` reports an unreadable file.
+  with errors.naming('checkpoint'):
+    return any('pooler.' in name for name in tensor_files.names(folder))
 
 
 def identity(checkpoint: str) -> str:
@@ -84,16 +79,16 @@ def identity(checkpoint: str) -> str:
     checkpoint: Name or folder.
 
   Returns:
-    The name, or 'folder@hash' with 16 hexadecimal digits of the SHA-256 of a
-    folder's weights.
+    The name, or 'folder@hash' with the digest of a folder's weights.
+
+  Raises:
+    errors.UserError: a folder without weights.
   """
   if not os.path.isdir(checkpoint):
     return checkpoint
-  folder = os.path.abspath(checkpoint)
-  path = os.path.join(folder, 'model.safetensors')
-  stat = os.stat(path)
-  digest = _hash_of(path, stat.st_size, stat.st_mtime_ns)
-  return f'{os.path.basename(folder)}@{digest}'
+  with errors.naming('checkpoint'):
+    digest = tensor_files.digest(checkpoint)
+  return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
 
 
 def same(one: str, other: str) -> bool:
@@ -105,11 +100,3 @@ def same(one: str, other: str) -> bool:
   """
   # The hash decides, so that a folder may be renamed.
   return one.split('@')[-1] == other.split('@')[-1]
-
-
-@functools.cache
-def _hash_of(path: str, size: int, changed: int) -> str:
-  """Returns 16 hexadecimal digits of a file's SHA-256."""
-  del size, changed  # Cache key only: a modified file is hashed again.
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]

@@ -1,20 +1,24 @@
 """Strict loading of pretrained checkpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import difflib
-import json
+import logging
 import os
+import re
 
 import numpy as np
-from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
+from adapters_jax.model import tensor_files
 from adapters_jax import trees
+
+_log = logging.getLogger(__name__)
 
 # {pinned asset: shape}. The shape is here too, so that flags can be checked
 # before any download.
@@ -24,7 +28,8 @@ CHECKPOINTS = {
         vocab_size=30527, positions=514, segments=0, norm_epsilon=1e-5,
         family='mpnet', first_position=2, relative_bias=True),
 }
-
+# Heads in files whose names have no prefix.
+_HEADS = re.compile(r'(classifier|pre_classifier|qa_outputs|score)\.')
 
 def read_config(folder: str) -> encoder.BertConfig:
   """Returns the shape in the config.json of a Hugging Face folder.
@@ -33,15 +38,7 @@ def read_config(folder: str) -> encoder.BertConfig:
     errors.UserError: the file is missing or describes an unsupported model.
   """
   path = os.path.join(folder, 'config.json')
-  try:
-    with open(path, encoding='utf-8') as file:
-      values = json.load(file)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-        f'`checkpoint`: cannot read {path} ({error}); give a folder with '
-        'config.json and model.safetensors') from error
-  if not isinstance(values, dict):
-    raise errors.UserError(f'`checkpoint`: {path} holds no JSON object')
+  values = json_files.read(path, what='`checkpoint`: ')
   return families.read_config(values, path)
 
 
@@ -56,7 +53,9 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
   if os.path.isdir(checkpoint):
-    return read_config(checkpoint)
+    with errors.naming('checkpoint'):
+      folder = tensor_files.model_folder(checkpoint)
+    return read_config(folder)
   # A typo of an embedded name must not become a request to the hub.
   if difflib.get_close_matches(checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
@@ -64,11 +63,12 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
 
 
 def resolve(checkpoint: str) -> str:
-  """Returns the folder of a checkpoint; downloads named checkpoints."""
+  """Returns the folder of a checkpoint's encoder; downloads named ones."""
   if checkpoint in CHECKPOINTS:
     return pinned.fetch(checkpoint)
   if os.path.isdir(checkpoint):
-    return checkpoint
+    with errors.naming('checkpoint'):
+      return tensor_files.model_folder(checkpoint)
   return hub.folder(checkpoint)
 
 
@@ -85,9 +85,14 @@ def from_hugging_face(
   for name, value in tensors.items():
     if not families.is_ignored(name, family):
       path = families.our_name(name, family)
-      value = np.asarray(value, np.float32)
+      value = tensor_files.as_float32(name, value)
       # torch keeps [out, in].
-      flat[path] = value.T if path.endswith('/kernel') else value
+      value = value.T if path.endswith('/kernel') else value
+      # Such as LayerNorm.gamma next to LayerNorm.weight.
+      if path in flat and not np.array_equal(flat[path], value):
+        raise errors.UserError(
+            f'{name}: another tensor of the file is {path} too')
+      flat[path] = value
   return trees.unflatten(flat)
 
 
@@ -95,34 +100,47 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   """Returns the pretrained tree of a Hugging Face folder.
 
   Args:
-    folder: Folder with config.json and model.safetensors of any of
-      families.FAMILIES, tensor names with or without the family's prefix.
+    folder: Folder with config.json of any of families.FAMILIES, and weights in a
+      format of `tensor_files`. If tensors have the family's prefix, those
+      without it are of heads and are left out.
     pooler: Whether the model reads the pooler, which is dropped otherwise.
 
   Returns:
     float32 numpy arrays at the paths of `heads.Classifier`, without a head.
 
   Raises:
-    errors.UserError: lists the missing, unknown and misshapen paths; or the
-      family has no pooler.
+    errors.UserError: damaged files, weights that are not finite, or a family
+      without a pooler; lists missing, unknown and misshapen paths.
   """
   config = read_config(folder)
   families.check_head_input(config, 'pooler' if pooler else 'cls')
-  path = os.path.join(folder, 'model.safetensors')
-  tree = from_hugging_face(_tensors(path), config.family)
+  with errors.naming('checkpoint'):
+    path = tensor_files.find(folder).path
+    inside = _of_encoder(tensor_files.names(folder), config.family)
+    tree = from_hugging_face(
+        tensor_files.read(folder, inside.__contains__), config.family)
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
   wanted = encoder.shapes(model)
   wanted.pop('head')
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')
+  trees.check_finite(tree, f'`checkpoint`: {path}')
   return tree
 
 
-def _tensors(path: str) -> dict[str, np.ndarray]:
-  """Returns {Hugging Face's name: tensor} of a file."""
-  try:
-    return safetensors_numpy.load_file(path)
-  except Exception as error:  # safetensors raises its own errors and OSErrors.
-    raise errors.UserError(
-        f'`checkpoint`: cannot read {path} ({error})') from error
+def _of_encoder(names: Iterable[str], family: str) -> set[str]:
+  """Returns the names of an encoder's tensors, without those of heads.
+
+  Args:
+    names: Hugging Face's names of all tensors of a checkpoint.
+    family: Key of families.FAMILIES.
+  """
+  names = set(names)
+  prefix = families.FAMILIES[family].prefix
+  # All names of the encoder have the prefix, or none has.
+  inside = {name for name in names if name.startswith(prefix)} or {
+      name for name in names if not _HEADS.match(name)}
+  if left_out := sorted(names - inside):
+    _log.info('tensors of heads that are not read: %s', ', '.join(left_out))
+  return inside

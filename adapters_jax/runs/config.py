@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.model import tensor_files
 from adapters_jax.runs import options
 from adapters_jax.runs import version
 from adapters_jax.runs.options import option
@@ -290,7 +291,8 @@ def portable(config: Config) -> dict[str, Any]:
       values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
   if os.path.isdir(config.checkpoint):  # Else a name.
     folder = os.path.abspath(config.checkpoint)
-    digest = _content_hash(os.path.join(folder, 'model.safetensors'))
+    with errors.naming('checkpoint'):
+      digest = tensor_files.digest(folder)
     values['checkpoint'] = f'{os.path.basename(folder)}@{digest}'
   return values
 

@@ -1,6 +1,7 @@
 """Tests of loaded bases and their identity."""
 
 import dataclasses
+import json
 import os
 import shutil
 
@@ -49,6 +50,27 @@ def test_a_checkpoint_without_a_pooler(checkpoint, tmp_path):
       {name: leaf for name, leaf in tensors.items() if 'pooler' not in name},
       path)
   assert 'pooler' not in base_lib.load(str(folder)).params
+
+
+def test_a_checkpoint_in_shards(checkpoint, tmp_path):
+  tensors = safetensors_numpy.load_file(
+      os.path.join(checkpoint, 'model.safetensors'))
+  names = sorted(tensors)
+  shards = {'a.safetensors': names[:9], 'b.safetensors': names[9:]}
+  folder = tmp_path / 'shards'
+  shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns('model.*'))
+  for shard, inside in shards.items():
+    safetensors_numpy.save_file(
+        {name: tensors[name] for name in inside}, folder / shard)
+  (folder / 'model.safetensors.index.json').write_text(json.dumps({
+      'weight_map': {name: shard for shard, inside in shards.items()
+                     for name in inside}}))
+  found, wanted = base_lib.load(str(folder)), base_lib.load(checkpoint)
+  assert trees.flatten(found.params).keys() == trees.flatten(
+      wanted.params).keys()
+  for path, leaf in trees.flatten(found.params).items():
+    np.testing.assert_array_equal(leaf, trees.flatten(wanted.params)[path])
+  assert not base_lib.same(found.identity, wanted.identity)
 
 
 def test_bfloat16_casts_the_parameters(checkpoint):

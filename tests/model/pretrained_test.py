@@ -4,6 +4,7 @@ import shutil
 import tempfile
 
 from absl.testing import parameterized
+import ml_dtypes
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
@@ -101,6 +102,77 @@ class PretrainedTest(parameterized.TestCase):
         r'misshapen: pooler/bias is \(7,\), not \(12,\)'):
       pretrained.load_base(self.folder)
 
+  def test_heads_of_tasks_are_left_out(self):
+    wanted = trees.flatten(pretrained.load_base(self.folder))
+    head = {'classifier.weight': np.ones((3, 12), np.float32),
+            'qa_outputs.bias': np.ones(2, np.float32)}
+    for prefix in ('', 'bert.'):
+      tiny.write_checkpoint(self.folder, prefix)
+      self.rewrite(lambda tensors: {**tensors, **head})
+      with self.assertLogs(
+          'adapters_jax.model.pretrained', 'INFO') as logs:
+        found = trees.flatten(pretrained.load_base(self.folder))
+      self.assertIn('classifier.weight, qa_outputs.bias', logs.output[0])
+      self.assertEqual(list(found), list(wanted))
+      for path, leaf in found.items():
+        np.testing.assert_array_equal(leaf, wanted[path])
+
+  def test_other_names_of_the_encoder_are_no_head(self):
+    tiny.write_checkpoint(self.folder, 'bert.')
+    self.rewrite(lambda tensors: {
+        **tensors, 'bert.encoder.layer.0.novelty.bias': np.ones(2)})
+    with self.assertRaisesRegex(errors.UserError, 'unknown.*novelty'):
+      pretrained.load_base(self.folder)
+
+  @parameterized.parameters(np.float16, ml_dtypes.bfloat16)
+  def test_short_floats(self, dtype):
+    raw = safetensors_numpy.load_file(self.weights)
+    self.rewrite(lambda tensors: {
+        name: value.astype(dtype) for name, value in tensors.items()})
+    found = trees.flatten(pretrained.load_base(self.folder))
+    self.assertEqual({leaf.dtype for leaf in found.values()}, {np.dtype('f4')})
+    np.testing.assert_array_equal(
+        found['pooler/kernel'],
+        raw['pooler.dense.weight'].T.astype(dtype).astype(np.float32))
+
+  @parameterized.parameters(np.nan, np.inf, -np.inf)
+  def test_numbers_that_are_not_finite(self, number):
+    def spoil(tensors):
+      tensors['encoder.layer.1.output.dense.weight'][3, 5] = number
+      return tensors
+
+    self.rewrite(spoil)
+    with self.assertRaisesRegex(
+        errors.UserError, '`checkpoint`: .*model.safetensors has NaN or '
+        'infinite numbers; in: encoder/layer_1/ffn_output/kernel'):
+      pretrained.load_base(self.folder)
+
+  def test_two_tensors_for_one_leaf(self):
+    def doubled(change):
+      self.rewrite(lambda tensors: {
+          **tensors, 'embeddings.LayerNorm.gamma':
+          tensors['embeddings.LayerNorm.weight'] + np.float32(change)})
+
+    doubled(0)
+    pretrained.load_base(self.folder)
+    doubled(1)
+    with self.assertRaisesRegex(errors.UserError, 'embeddings/norm/scale too'):
+      pretrained.load_base(self.folder)
+
+  def test_a_quantized_checkpoint(self):
+    self.rewrite(lambda tensors: {
+        **tensors, 'pooler.dense.bias': np.ones(12, np.int8)})
+    with self.assertRaisesRegex(
+        errors.UserError, '`checkpoint`: pooler.dense.bias has the type int8'):
+      pretrained.load_base(self.folder)
+
+  def test_a_folder_of_sentence_transformers(self):
+    root = os.path.dirname(self.folder)
+    with open(os.path.join(root, 'modules.json'), 'w') as file:
+      json.dump([{'idx': 0, 'path': 'tiny'}, {'path': '1_Pooling'}], file)
+    self.assertEqual(pretrained.config_of(root), tiny.CONFIG)
+    self.assertEqual(pretrained.resolve(root), self.folder)
+
   @parameterized.parameters(
       ({'model_type': 't5'}, "model_type 't5'.*roberta"),
       ({'position_embedding_type': 'relative_key'}, 'relative_key'),
@@ -113,7 +185,8 @@ class PretrainedTest(parameterized.TestCase):
   def test_damaged_or_absent_files(self):
     with open(self.weights, 'wb') as file:
       file.write(b'not tensors')
-    with self.assertRaisesRegex(errors.UserError, 'cannot read.*safetensors'):
+    with self.assertRaisesRegex(
+        errors.UserError, '`checkpoint`.*safetensors cannot be read'):
       pretrained.load_base(self.folder)
     shutil.rmtree(self.folder)
     os.makedirs(self.folder)

@@ -1,0 +1,297 @@
+"""Weights in a Hugging Face folder, in one file or several. No JAX.
+
+The formats are safetensors and torch's .bin, each perhaps in shards with an
+index.
+"""
+
+from collections.abc import Callable, Iterable
+import dataclasses
+import functools
+import hashlib
+import os
+
+import ml_dtypes  # Registers bfloat16 with numpy, which safetensors needs.
+import numpy as np
+import safetensors
+
+from adapters_jax.downloads import json_files
+from adapters_jax import errors
+from adapters_jax.model import torch_files
+
+Tensors = dict[str, np.ndarray]
+
+# Files with weights or an index of them, the preferred one first.
+FILES = ('model.safetensors', 'model.safetensors.index.json',
+         'pytorch_model.bin', 'pytorch_model.bin.index.json')
+# Files of other programs, which are not read.
+_FOREIGN = ('.h5', '.msgpack', '.ot', '.onnx', '.gguf', '.ckpt', '.index')
+_FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
+_LISTED = 5  # Names in an error message.
+_LFS = b'version https://git-lfs'
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """The files of a folder's weights.
+
+  Attributes:
+    path: File with the weights, or with the index of shards.
+    shards: {path of a file with tensors: names in it}; no names where there is
+      no index.
+  """
+  path: str
+  shards: dict[str, frozenset[str] | None]
+
+
+def model_folder(folder: str) -> str:
+  """Returns the folder of the encoder in a folder of a checkpoint.
+
+  Sentence-transformers keeps a list of modules, and the first may lie in a
+  folder of its own.
+
+  Args:
+    folder: Folder of a checkpoint.
+
+  Raises:
+    errors.UserError: the list is damaged, or points outside of the folder.
+  """
+  path = os.path.join(folder, 'modules.json')
+  if not os.path.isfile(path):
+    return folder
+  modules = json_files.read_any(path)
+  try:
+    inner = modules[0]['path']
+    outside = os.path.isabs(inner) or '..' in inner.split('/')
+  except (AttributeError, IndexError, KeyError, TypeError) as error:
+    raise errors.UserError(
+        f'{path} is no list of modules ({error!r})') from error
+  if outside:
+    raise errors.UserError(f'{path} points outside of its folder: {inner!r}')
+  return os.path.join(folder, inner) if inner else folder
+
+
+def find(folder: str) -> Weights:
+  """Returns the files of a folder's weights.
+
+  Args:
+    folder: Folder with one of FILES.
+
+  Raises:
+    errors.UserError: none of FILES, or a damaged index.
+  """
+  for name in FILES:
+    path = os.path.join(folder, name)
+    if os.path.isfile(path):
+      if name.endswith('.json'):
+        return Weights(path, _shards(path))
+      return Weights(path, {path: None})
+  present = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  foreign = [name for name in present if name.endswith(_FOREIGN)]
+  message = f'{folder} has no {FILES[0]} and no {FILES[2]}, in shards or not'
+  if foreign:
+    message += (
+        f', but {_listed(foreign)}, which cannot be read; load it with '
+        'transformers and save it with save_pretrained(folder, '
+        'safe_serialization=True)')
+  raise errors.UserError(message)
+
+
+def _shards(path: str) -> dict[str, frozenset[str] | None]:
+  """Returns the `shards` of an index.
+
+  Args:
+    path: Path of the index.
+
+  Raises:
+    errors.UserError: the index is damaged, or a file is missing.
+  """
+  index = json_files.read(path).get('weight_map')
+  if not isinstance(index, dict) or not index:
+    raise errors.UserError(f'{path} has no weight_map')
+  folder, ending = os.path.dirname(path), path.split('.')[-3]
+  shards: dict[str, frozenset[str] | None] = {}
+  for name in sorted({str(value) for value in index.values()}):
+    # A path could read any file of the user.
+    if os.path.basename(name) != name or not name.endswith(f'.{ending}'):
+      raise errors.UserError(
+          f'{path}: {name!r} is no name of a .{ending} file in its folder')
+    shard = os.path.join(folder, name)
+    if not os.path.isfile(shard):
+      raise errors.UserError(f'{path} names {name}, which is missing')
+    shards[shard] = frozenset(
+        key for key, value in index.items() if value == name)
+  return shards
+
+
+def names(folder: str) -> list[str]:
+  """Returns the names of a folder's tensors, without reading their numbers.
+
+  Args:
+    folder: Folder with one of FILES.
+
+  Raises:
+    errors.UserError: as for `read`.
+  """
+  found = find(folder)
+  return [name for path, wanted in found.shards.items()
+          for name in _checked_names(path, wanted)]
+
+
+def read(
+    folder: str, wanted: Callable[[str], bool] = lambda name: True
+) -> Tensors:
+  """Returns tensors of a folder as they are in the files.
+
+  Args:
+    folder: Folder with one of FILES.
+    wanted: (name) -> whether to read the tensor.
+
+  Returns:
+    {name: array}.
+
+  Raises:
+    errors.UserError: there are no weights, a file is damaged or missing, or the
+      index of shards is of other files.
+  """
+  tensors: Tensors = {}
+  for path, listed in find(folder).shards.items():
+    if listed is not None:
+      _checked_names(path, listed)
+    tensors |= read_file(path, wanted)
+  return tensors
+
+
+def _checked_names(path: str, listed: frozenset[str] | None) -> list[str]:
+  """Returns the names of a file; raises if its index lists others."""
+  found = file_names(path)
+  for title, other in (
+      ('lacks', (listed or frozenset()).difference(found)),
+      ('also has', set(found).difference(found if listed is None else listed))):
+    if other:
+      raise errors.UserError(
+          f'{path} {title} {_listed(sorted(other))}, unlike its index; the '
+          'files are of different saves')
+  return found
+
+
+def file_names(path: str) -> list[str]:
+  """Returns the names of the tensors of a file.
+
+  Args:
+    path: File that ends in .safetensors or .bin.
+
+  Raises:
+    errors.UserError: the file is damaged or missing.
+  """
+  try:
+    if not path.endswith('.safetensors'):
+      return torch_files.names(path)
+    with safetensors.safe_open(path, 'numpy') as file:
+      # Names of tied weights, of which the file has one: `save_model`.
+      return [*file.keys(), *_tied(file)]
+  except Exception as error:  # Both readers raise many kinds.
+    raise _unreadable(path, error) from error
+
+
+def read_file(
+    path: str, wanted: Callable[[str], bool] = lambda name: True
+) -> Tensors:
+  """Returns tensors of a file; pickles are not executed.
+
+  Args:
+    path: File that ends in .safetensors or .bin.
+    wanted: (name) -> whether to read the tensor.
+
+  Raises:
+    errors.UserError: the file is damaged or missing.
+  """
+  try:
+    if not path.endswith('.safetensors'):
+      return torch_files.read(path, wanted)
+    with safetensors.safe_open(path, 'numpy') as file:
+      tensors = {
+          name: file.get_tensor(name) for name in file.keys() if wanted(name)}
+      for name, kept in _tied(file).items():
+        if wanted(name):
+          tensors[name] = file.get_tensor(kept)
+      return tensors
+  except Exception as error:  # Both readers raise many kinds.
+    raise _unreadable(path, error) from error
+
+
+def _tied(file: safetensors.safe_open) -> dict[str, str]:
+  """Returns {absent name: name of the equal tensor} of a safetensors file.
+
+  The function `save_model` of safetensors leaves out tied weights and notes
+  them.
+  """
+  present = set(file.keys())
+  return {name: kept for name, kept in (file.metadata() or {}).items()
+          if kept in present and name not in present}
+
+
+def as_float32(name: str, tensor: np.ndarray) -> np.ndarray:
+  """Returns a tensor of floating-point numbers as float32.
+
+  Args:
+    name: Name of the tensor, for the message.
+    tensor: Tensor of any shape.
+
+  Raises:
+    errors.UserError: the tensor holds integers, as quantized weights do.
+  """
+  if tensor.dtype not in _FLOATS:
+    raise errors.UserError(
+        f'{name} has the type {tensor.dtype}; weights should be of float32, '
+        'float16 or bfloat16, not quantized')
+  return np.asarray(tensor, np.float32)
+
+
+def digest(folder: str) -> str:
+  """Returns 16 hexadecimal digits that identify the weights of a folder.
+
+  They are of the SHA-256 of the file, or of the names and SHA-256 of shards.
+
+  Args:
+    folder: Folder of a checkpoint.
+
+  Raises:
+    errors.UserError: there are no weights.
+  """
+  shards = find(model_folder(folder)).shards
+  hashes = {os.path.basename(path): _hash_of(path) for path in shards}
+  if len(hashes) == 1:
+    return hashes.popitem()[1][:16]
+  text = ''.join(f'{name} {value}\n' for name, value in sorted(hashes.items()))
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _hash_of(path: str) -> str:
+  """Returns the SHA-256 of a file."""
+  stat = os.stat(path)
+  return _cached_hash(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _cached_hash(path: str, size: int, changed: int) -> str:
+  """Returns the SHA-256 of a file."""
+  del size, changed  # Cache key only: a modified file is hashed again.
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _listed(found: Iterable[str]) -> str:
+  """Returns names with commas, of many the first."""
+  found = list(found)
+  more = len(found) - _LISTED
+  return ', '.join(found[:_LISTED]) + (f' and {more} more' if more > 0 else '')
+
+
+def _unreadable(path: str, error: Exception) -> errors.UserError:
+  """Returns the error for a file that cannot be read."""
+  reason = ' '.join(str(error).split()) or type(error).__name__
+  if os.path.isfile(path):
+    with open(path, 'rb') as file:
+      if file.read(len(_LFS)) == _LFS:
+        reason = 'it is a pointer of Git LFS; run `git lfs pull`'
+  return errors.UserError(f'{path} cannot be read ({reason})')
