@@ -31,6 +31,7 @@ CHECKPOINTS = {
 # Heads in files whose names have no prefix.
 _HEADS = re.compile(r'(classifier|pre_classifier|qa_outputs|score)\.')
 
+
 def read_config(folder: str) -> encoder.BertConfig:
   """Returns the shape in the config.json of a Hugging Face folder.
 
@@ -100,8 +101,8 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   """Returns the pretrained tree of a Hugging Face folder.
 
   Args:
-    folder: Folder with config.json of any of families.FAMILIES, and weights in a
-      format of `tensor_files`. If tensors have the family's prefix, those
+    folder: Folder with config.json of any of families.FAMILIES, and weights in
+      a format of `tensor_files`. If tensors have the family's prefix, those
       without it are of heads and are left out.
     pooler: Whether the model reads the pooler, which is dropped otherwise.
 
