@@ -166,18 +166,15 @@ def prepared(source: str, data_dir: str) -> Any:
   import tensorflow_datasets as tfds
   tfds.disable_progress_bar()
   importlib.import_module(_BUILDERS[source.split('/')[0]])
-  try:
-    builder = tfds.builder(
-        source, data_dir=data_dir, file_format='array_record')
-  except ValueError as error:
-    raise errors.UserError(
-        f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
-        'which is read without TensorFlow; give another folder') from error
-  except Exception as error:  # A ParseError of protobuf, for one.
-    raise _damaged(os.path.join(data_dir, source), error) from error
+  builder = _builder(source, data_dir)
+  if _is_prepared(builder):  # No lock, as the folder may be read-only.
+    return builder
   # Runs that start together would write the same folder.
   with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
-    if os.path.exists(os.path.join(builder.data_dir, 'dataset_info.json')):
+    # A builder reads the splits when it is made, so one from before the lock
+    # would not see those that another process has prepared since.
+    builder = _builder(source, data_dir)
+    if _is_prepared(builder):
       return builder
     # Without a network TFDS retries for minutes.
     probe = _probe(builder, source)
@@ -193,6 +190,25 @@ def prepared(source: str, data_dir: str) -> Any:
       raise _absent(source, data_dir, f'preparing it failed: {reason}'
                     ) from error
   return builder
+
+
+def _builder(source: str, data_dir: str) -> Any:
+  """Makes the TFDS builder; arguments and errors as for `prepared`."""
+  import tensorflow_datasets as tfds
+  try:
+    return tfds.builder(source, data_dir=data_dir, file_format='array_record')
+  except ValueError as error:
+    raise errors.UserError(
+        f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
+        'which is read without TensorFlow; give another folder') from error
+  except Exception as error:  # A ParseError of protobuf, for one.
+    raise _damaged(os.path.join(data_dir, source), error) from error
+
+
+def _is_prepared(builder: Any) -> bool:
+  """Returns whether a builder has read a complete dataset."""
+  return bool(builder.info.splits) and os.path.exists(
+      os.path.join(builder.data_dir, 'dataset_info.json'))
 
 
 def _damaged(folder: str, error: Exception) -> errors.UserError:

