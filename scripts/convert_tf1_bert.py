@@ -9,7 +9,6 @@ bert_model.ckpt.*. `--checkpoint=DIR` reads the result without TensorFlow.
 
 from collections.abc import Callable, Iterable
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from adapters_jax.api import flags
 from adapters_jax import errors
 
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.model import pretrained
 from adapters_jax.runs import options
 
@@ -89,8 +89,7 @@ def write(
   for path in paths.values():
     if not os.path.isfile(path):
       raise errors.UserError(f'--source: there is no file {path}')
-  with open(paths['bert_config.json'], encoding='utf-8') as file:
-    values = json.load(file)
+  values = json_files.read(paths['bert_config.json'], what='--source: ')
   os.makedirs(out, exist_ok=True)
   # The released graph computes GELU by its tanh formula.
   if values.get('hidden_act') == 'gelu':

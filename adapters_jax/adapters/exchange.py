@@ -1,7 +1,6 @@
 """Adapters between this package's folders and the files of other libraries."""
 
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -17,6 +16,7 @@ from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.data import squad
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import json_files
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
@@ -50,15 +50,9 @@ def find_format(path: str) -> str:
     raise errors.UserError(
         f'`path={path}`: there is no {storage.WEIGHTS}, no '
         f'{adapterhub.CONFIG}, and it is no .npz')
-  try:
-    with open(config, encoding='utf-8') as file:
-      values = json.load(file)
-  except ValueError as error:
-    raise errors.UserError(
-        f'`path`: {config} cannot be read ({error})') from error
+  values = json_files.read(config, what='`path`: ')
   # AdapterHub and PEFT give this file the same name.
-  known = isinstance(values, dict) and 'peft_type' in values
-  return 'peft' if known else 'adapterhub'
+  return 'peft' if 'peft_type' in values else 'adapterhub'
 
 
 def download(name: str) -> str:
@@ -116,6 +110,7 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
     raise errors.UserError(
         f'`path={path}`: its JSON is not as it should be ({error!r})'
     ) from error
+  trees.check_finite(adapter.tuned, f'`path={path}`')
   answers = adapter.head_input == 'tokens'
   return dataclasses.replace(
       adapter, task=squad.TASK.name if answers else 'converted',

@@ -6,7 +6,6 @@ shape.
 """
 
 from collections.abc import Callable, Iterator
-import json
 import os
 from typing import Any
 
@@ -17,6 +16,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import pretrained
@@ -118,8 +118,7 @@ def span_scores(
     errors.UserError: the run's adapter is not on this machine.
   """
   if os.path.exists(path):
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)
+    return json_files.read(path)
   adapter = os.path.join(folder, 'adapter')
   if not os.path.isdir(adapter):
     raise errors.UserError(

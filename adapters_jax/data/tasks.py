@@ -10,13 +10,13 @@ import dataclasses
 import glob
 import importlib
 import io
-import json
 import logging
 import os
 from typing import Any
 
 import numpy as np
 
+from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
 
@@ -295,8 +295,7 @@ def notes(task: Task, data_dir: str = '') -> list[str]:
   found = glob.glob(os.path.join(path, '*', NOTES))
   if not found:
     return []
-  with open(max(found), encoding='utf-8') as file:
-    return json.load(file)
+  return json_files.read_any(max(found))
 
 
 def load(task: Task, data_dir: str = '') -> dict[str, Split]:

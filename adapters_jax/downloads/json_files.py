@@ -1,9 +1,12 @@
 """JSON files that users or other programs have written, perhaps damaged."""
 
+from collections.abc import Mapping
 import json
 from typing import Any
 
 from adapters_jax import errors
+
+_SHOWN = 40  # Characters of a value in a message.
 
 
 def read(path: str, *, what: str = '') -> dict[str, Any]:
@@ -46,3 +49,85 @@ def read_any(path: str, *, what: str = '') -> Any:
     raise errors.UserError(
         f'{what}{path} cannot be read (its values are nested too deeply)'
     ) from error
+
+
+def whole(
+    values: Mapping[str, Any], name: str, where: str, low: int, high: int,
+    default: int | None = None,
+) -> int:
+  """Returns an entry that is a whole number.
+
+  Args:
+    values: JSON object.
+    name: Name of the entry.
+    where: Path of the file; starts the message.
+    low: Smallest valid value.
+    high: Largest valid value.
+    default: Value of an absent entry or null; None if it must be present.
+
+  Raises:
+    errors.UserError: the entry is absent or another value.
+  """
+  value = _present(values, name, where, default)
+  if type(value) is not int or not low <= value <= high:  # bool is an int.
+    raise _wrong(where, name, value, f'a whole number from {low} to {high}')
+  return value
+
+
+def number(
+    values: Mapping[str, Any], name: str, where: str, low: float, high: float,
+    default: float | None = None,
+) -> float:
+  """Returns an entry that is a number.
+
+  Args:
+    values: JSON object.
+    name: Name of the entry.
+    where: Path of the file; starts the message.
+    low: Smallest valid value.
+    high: Largest valid value.
+    default: Value of an absent entry or null; None if it must be present.
+
+  Raises:
+    errors.UserError: the entry is absent or another value.
+  """
+  value = _present(values, name, where, default)
+  # NaN is in no range.
+  if type(value) not in (int, float) or not low <= value <= high:
+    raise _wrong(where, name, value, f'a number from {low:g} to {high:g}')
+  return value
+
+
+def text(
+    values: Mapping[str, Any], name: str, where: str, default: str | None = None
+) -> str:
+  """Returns an entry that is a string.
+
+  Args:
+    values: JSON object.
+    name: Name of the entry.
+    where: Path of the file; starts the message.
+    default: Value of an absent entry or null; None if it must be present.
+
+  Raises:
+    errors.UserError: the entry is absent or another value.
+  """
+  value = _present(values, name, where, default)
+  if not isinstance(value, str):
+    raise _wrong(where, name, value, 'a text')
+  return value
+
+
+def _present(values, name, where, default):
+  """Returns an entry or its default; raises if there is neither."""
+  value = values.get(name)
+  if value is None and default is None:
+    raise errors.UserError(f'{where} has no {name}')
+  return default if value is None else value
+
+
+def _wrong(where, name, value, wanted):
+  """Returns the error for an entry of another type or size."""
+  shown = repr(value)
+  shown = shown if len(shown) < _SHOWN else f'{shown[:_SHOWN]}...'
+  return errors.UserError(f'{where} has {name} {shown}; it should be {wanted}')

@@ -10,6 +10,7 @@ import dataclasses
 import re
 from typing import Any
 
+from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.model import family_configs
 from adapters_jax.model import layer
@@ -146,7 +147,8 @@ def read_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   Raises:
     errors.UserError: an unsupported family or value.
   """
-  name = values.get('model_type', 'bert')  # Files of early BERTs lack it.
+  # Files of early BERTs lack it.
+  name = json_files.text(values, 'model_type', f'`checkpoint`: {path}', 'bert')
   if name not in FAMILIES:
     raise errors.UserError(
         f'`checkpoint`: {path} has model_type {name!r}; supported are '

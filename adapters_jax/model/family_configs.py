@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.model import layer
 
@@ -11,6 +12,12 @@ _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
     'relu': 'relu', 'silu': 'swish', 'swish': 'swish', 'tanh': 'tanh'}
 
+# {field of BertConfig: largest value}. Far above those of any model: a damaged
+# number would otherwise take hours or all memory before it shows.
+_LARGEST = {
+    'vocab_size': 10**7, 'dim': 10**5, 'layers': 1000, 'heads': 1000,
+    'ffn_dim': 10**6, 'positions': 10**6, 'segments': 1000,
+    'embedding_dim': 10**5}
 # {field of BertConfig: name in config.json}
 _SIZES = {
     'vocab_size': 'vocab_size', 'dim': 'hidden_size',
@@ -35,7 +42,7 @@ def bert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   # Absent entries have the defaults of transformers' classes, in all families.
   return layer.BertConfig(
       **_sizes(values, path, _SIZES),
-      segments=values.get('type_vocab_size', 2), **_common(values, path))
+      segments=_segments(values, path), **_common(values, path))
 
 
 def roberta(values: Mapping[str, Any], path: str) -> layer.BertConfig:
@@ -51,9 +58,9 @@ def roberta(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   return layer.BertConfig(
       **_sizes(values, path, _SIZES),
       # The class's default is 2, but real files state their 1.
-      segments=values.get('type_vocab_size', 2),
+      segments=_segments(values, path),
       family=values['model_type'],
-      first_position=values.get('pad_token_id', 1) + 1,
+      first_position=_first_position(values, path),
       **_common(values, path))
 
 
@@ -70,7 +77,7 @@ def mpnet(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   _demand(values, path, 'relative_attention_num_buckets', 32)
   return layer.BertConfig(
       **_sizes(values, path, _SIZES), segments=0, family='mpnet',
-      first_position=values.get('pad_token_id', 1) + 1, relative_bias=True,
+      first_position=_first_position(values, path), relative_bias=True,
       **_common(values, path))
 
 
@@ -89,8 +96,8 @@ def distilbert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
       **_sizes(values, path, _DISTILBERT_SIZES), segments=0,
       family='distilbert', norm_epsilon=1e-12,
       activation=_activation(values, path, 'activation'),
-      dropout=values.get('dropout', 0.1),
-      attention_dropout=values.get('attention_dropout', 0.1))
+      dropout=_rate(values, path, 'dropout'),
+      attention_dropout=_rate(values, path, 'attention_dropout'))
 
 
 def electra(values: Mapping[str, Any], path: str) -> layer.BertConfig:
@@ -105,17 +112,43 @@ def electra(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   """
   return layer.BertConfig(
       **_sizes(values, path, {**_SIZES, 'embedding_dim': 'embedding_size'}),
-      segments=values.get('type_vocab_size', 2), family='electra',
+      segments=_segments(values, path), family='electra',
       **_common(values, path))
+
+
+def _where(path):
+  """Returns the start of messages about a file."""
+  return f'`checkpoint`: {path}'
 
 
 def _sizes(values, path, names):
   """Returns {field: value} of the entries that a file must have."""
-  missing = [name for name in names.values() if name not in values]
+  missing = [name for name in names.values() if values.get(name) is None]
   if missing:
+    raise errors.UserError(f'{_where(path)} has no {", ".join(missing)}')
+  sizes = {
+      field: json_files.whole(values, name, _where(path), 1, _LARGEST[field])
+      for field, name in names.items()}
+  if sizes['dim'] % sizes['heads']:
     raise errors.UserError(
-        f'`checkpoint`: {path} has no {", ".join(missing)}')
-  return {field: values[name] for field, name in names.items()}
+        f'{_where(path)} has {names["dim"]} {sizes["dim"]}, which is not a '
+        f'multiple of {names["heads"]} {sizes["heads"]}')
+  return sizes
+
+
+def _segments(values, path):
+  return json_files.whole(
+      values, 'type_vocab_size', _where(path), 1, _LARGEST['segments'], 2)
+
+
+def _first_position(values, path):
+  return 1 + json_files.whole(
+      values, 'pad_token_id', _where(path), 0, _LARGEST['positions'], 1)
+
+
+def _rate(values, path, name):
+  # A rate of 1 would drop everything.
+  return json_files.number(values, name, _where(path), 0, 0.99, 0.1)
 
 
 def _common(values, path):
@@ -123,13 +156,14 @@ def _common(values, path):
   _demand(values, path, 'position_embedding_type', 'absolute')
   return {
       'activation': _activation(values, path, 'hidden_act'),
-      'dropout': values.get('hidden_dropout_prob', 0.1),
-      'attention_dropout': values.get('attention_probs_dropout_prob', 0.1),
-      'norm_epsilon': values.get('layer_norm_eps', 1e-12)}
+      'dropout': _rate(values, path, 'hidden_dropout_prob'),
+      'attention_dropout': _rate(values, path, 'attention_probs_dropout_prob'),
+      'norm_epsilon': json_files.number(
+          values, 'layer_norm_eps', _where(path), 0, 1, 1e-12)}
 
 
 def _activation(values, path, name):
-  activation = values.get(name, 'gelu')
+  activation = json_files.text(values, name, _where(path), 'gelu')
   if activation not in _ACTIVATIONS:
     raise errors.unknown(
         f'`checkpoint`: {name} in {path}', activation, _ACTIVATIONS)

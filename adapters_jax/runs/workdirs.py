@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 import contextlib
-import json
 import os
 from typing import Any
 
 import filelock
 
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.downloads import locks
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
@@ -58,15 +58,11 @@ def _read_settings(folder: str) -> dict[str, Any]:
   """Returns the settings in a workdir, also those of earlier versions."""
   path = os.path.join(folder, _SETTINGS)
   try:
-    with open(path, encoding='utf-8') as file:
-      found = json.load(file)
-    if not isinstance(found, dict):
-      raise ValueError('not a JSON object')
-  except (OSError, ValueError) as error:
+    return config_lib.completed(json_files.read(path, what='`workdir`: '))
+  except errors.UserError as error:
     raise errors.UserError(
-        f'`workdir`: {path} cannot be read ({error}); give another folder, or '
-        'delete this one to run again') from error
-  return config_lib.completed(found)
+        f'{error}; give another folder, or delete this one to run again'
+    ) from error
 
 
 def finished(folder: str) -> records.Record | None:

@@ -10,7 +10,6 @@ batch size and cores. A ratio is peer / ours: above 1, this project is faster.
 """
 
 import dataclasses
-import json
 import os
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from adapters_jax import errors
 
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.runs import options
 from scripts.benchmark import table as benchmark_table
 from scripts.benchmark import workers
@@ -273,8 +273,7 @@ def main(config: Config) -> None:
   """Measures parts and writes them, or prints tables of a file."""
   found: dict[str, Any] = {}
   if config.out and os.path.exists(config.out):
-    with open(config.out, encoding='utf-8') as file:
-      found = json.load(file)
+    found = json_files.read(config.out)
   if config.table:
     if not found:
       raise errors.UserError('--table: --out must name a file of results')

@@ -233,6 +233,30 @@ def test_unsupported_configs(values, message):
         {**tiny_families.VALUES['mpnet'], **values}, 'config.json')
 
 
+@pytest.mark.parametrize('entry, value', [
+    ('num_attention_heads', 0), ('num_attention_heads', 5),
+    ('hidden_size', '12'), ('hidden_size', 12.0), ('hidden_size', True),
+    ('vocab_size', 2**60), ('num_hidden_layers', 10**7),
+    ('intermediate_size', -3), ('intermediate_size', None),
+    ('max_position_embeddings', {}), ('type_vocab_size', 0),
+    ('hidden_act', []), ('model_type', ['bert']),
+    ('hidden_dropout_prob', 1.0), ('attention_probs_dropout_prob', 'x'),
+    ('layer_norm_eps', float('nan')), ('layer_norm_eps', [1e-12]),
+    ('position_embedding_type', {})])
+@pytest.mark.parametrize('case', ['bert', 'roberta'])
+def test_entries_of_other_types_and_sizes(case, entry, value):
+  values = {**tiny_families.VALUES[case], 'hidden_size': 12, entry: value}
+  with pytest.raises(errors.UserError, match=f'^`checkpoint`: f/c.*{entry}'):
+    families.read_config(values, 'f/c')
+
+
+@pytest.mark.parametrize('value', [-1, 2**60, '1'])
+def test_padding_tokens_of_other_types_and_sizes(value):
+  values = {**tiny_families.VALUES['roberta'], 'pad_token_id': value}
+  with pytest.raises(errors.UserError, match='f/c has pad_token_id'):
+    families.read_config(values, 'f/c')
+
+
 def test_config_without_a_size():
   values = dict(tiny_families.VALUES['distilbert'])
   del values['n_heads'], values['dim']

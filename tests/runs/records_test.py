@@ -149,7 +149,7 @@ class WorkdirsTest(parameterized.TestCase):
     for name in ('run.json', 'record.json'):
       with open(os.path.join(self.config.workdir, name), 'wb') as file:
         file.write(content)
-    with self.assertRaisesRegex(errors.UserError, 'run.json cannot be read'):
+    with self.assertRaisesRegex(errors.UserError, 'run.json (cannot|should)'):
       workdirs.check_free(self.config, 'glue')
     with self.assertRaisesRegex(errors.UserError, 'record.json is not a'):
       workdirs.finished(self.config.workdir)

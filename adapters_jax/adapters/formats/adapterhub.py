@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -16,6 +15,7 @@ from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.methods import strings
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
@@ -184,13 +184,13 @@ def read(
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
-  values = _read_json(os.path.join(folder, CONFIG))
+  values = json_files.read(os.path.join(folder, CONFIG))
   adapter = from_tensors(
       values, weights.read(folder, WEIGHTS, 'pytorch_adapter.bin'), shape)
   tuned, head_input, labels = adapter.tuned, 'cls', ()
   if os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
     head, head_input, labels = adapterhub_heads.read(
-        _read_json(os.path.join(folder, HEAD_CONFIG)),
+        json_files.read(os.path.join(folder, HEAD_CONFIG)),
         weights.read(folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'))
     tuned = trees.overlay(tuned, head)
   if os.path.isfile(os.path.join(folder, NORMS)):
@@ -249,11 +249,3 @@ def write(
         f"tuned layer norms are in {NORMS}, which `adapters` does not load; "
         'train with `tune_norms=false` for equal outputs there')
   return notes
-
-
-def _read_json(path: str) -> dict[str, Any]:
-  try:
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read ({error})') from error

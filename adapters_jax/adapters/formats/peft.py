@@ -1,7 +1,6 @@
 """Adapter folders of PEFT, read and written."""
 
 from collections.abc import Iterable, Mapping
-import json
 import os
 import re
 from typing import Any
@@ -16,6 +15,7 @@ from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.methods import places as places_lib
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
@@ -53,14 +53,9 @@ def read(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
-  path = os.path.join(folder, CONFIG)
-  try:
-    with open(path, encoding='utf-8') as file:
-      values = json.load(file)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{path} cannot be read ({error})') from error
   return from_tensors(
-      values, weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape)
+      json_files.read(os.path.join(folder, CONFIG)),
+      weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape)
 
 
 def from_tensors(
