@@ -48,7 +48,7 @@ class Config:
       'v5e:2x4', "TPU generation and slice, e.g. 'v4:2x2x1', 'v5e:4x4'.")
   checkpoint_config: str = option(
       'bert-base', "Shape of the model: 'bert-base', 'bert-large', "
-      "'minilm-l6' or a folder with config.json.")
+      "'minilm-l6', 'mpnet-base' or a folder with config.json.")
   tune: str = option(
       'adapters', 'What is trained: adapters, full, top_k, norms, bias, head.')
   adapter_size: int = option(64, "Width of the adapters' bottleneck.")

@@ -148,6 +148,11 @@ class PromptTuning(base.Method):
     """
     if self.prompt_init != 'from_string':
       return {}
+    if self.combine != 'words' and 'project' in params['embeddings']:
+      raise errors.UserError(
+          '`prompt_init=from_string`: the words of this base are narrower than '
+          'its layers, where the prompt begins; give combine=words or '
+          'prompt_init=random_uniform')
     # `np.resize` repeats the pieces, unlike the method of an array.
     pieces = np.resize(
         list(tokenize(self.prompt_init_text)), self.prompt_length)

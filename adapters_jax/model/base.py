@@ -53,7 +53,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 
   Raises:
     errors.UserError: an unknown checkpoint or precision, or files that do not
-      make a BERT.
+      make an encoder.
   """
   if precision not in precision_lib.PRECISIONS:
     raise errors.unknown('`precision`', precision, precision_lib.PRECISIONS)

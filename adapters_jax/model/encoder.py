@@ -56,7 +56,7 @@ class Embeddings(nn.Module):
     # A prompt before the words belongs to segment 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
     x = (words
-         + embed(config.positions, name='positions')(_positions(config, mask)))
+         + embed(config.positions, name='positions')(positions(config, mask)))
     if config.segments == 1:
       segments = jnp.zeros_like(segments)
     if config.segments:
@@ -68,12 +68,15 @@ class Embeddings(nn.Module):
     return x, mask
 
 
-def _positions(config: BertConfig, mask: jax.Array) -> jax.Array:
-  """Returns the rows of the table of positions, [batch or 1, length] int32.
+def positions(config: BertConfig, mask: jax.Array) -> jax.Array:
+  """Returns the rows of the table of positions.
 
   Args:
     config: The encoder's config.
     mask: [batch, length] bool, False at padding.
+
+  Returns:
+    [batch, length] int32, or [1, length] where all texts have the same.
   """
   shift = sites_lib.first_position(config.adapters)
   if not config.first_position:

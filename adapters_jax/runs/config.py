@@ -43,9 +43,9 @@ class Config:
       'movie_sentiment', 'Task to train on, a row of data.tasks.TASKS; for '
       "experiments.glue several with commas, or 'all' for GLUE's nine.", 'data')
   checkpoint: str = option(
-      'minilm-l6', "Pretrained BERT: 'minilm-l6', a folder with config.json "
-      'and model.safetensors, or a name on the Hugging Face hub like '
-      "'bert-base-uncased'.", 'data')
+      'minilm-l6', "Pretrained encoder: 'minilm-l6', 'mpnet-base', a folder "
+      'with config.json and model.safetensors, or a name on the Hugging Face '
+      "hub like 'bert-base-uncased'.", 'data')
   tune: str = option(
       'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head.',
       'method', 'column')

@@ -27,6 +27,8 @@ BATCH = 16
 SHAPE = dataclasses.replace(
     tiny.CONFIG, dim=16, ffn_dim=24, layers=2,
     adapters=(bottleneck.Bottleneck(3),))
+SHAPES = {'bert': SHAPE, 'mpnet': dataclasses.replace(
+    SHAPE, family='mpnet', segments=0, first_position=2, relative_bias=True)}
 SELECT = optimizers.select_adapters(2)
 COLLECTIVES = re.compile(
     r'\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\b')
@@ -38,22 +40,22 @@ def whole_batch():
 
 
 @functools.cache
-def parameters():
-  return jax.device_get(tiny.init(heads.Classifier(SHAPE, 2)))
+def parameters(family='bert'):
+  return jax.device_get(tiny.init(heads.Classifier(SHAPES[family], 2)))
 
 
 @functools.cache
-def compiled_step(text, tune):
+def compiled_step(text, tune, family='bert'):
   """Returns the step compiled for a mesh; other shardings would be errors."""
-  step, *arguments = prepared(text, tune)
+  step, *arguments = prepared(text, tune, family)
   return step.lower(*arguments[:1], *arguments[2:]).compile()
 
 
-def prepared(text, tune):
+def prepared(text, tune, family='bert'):
   """Returns (train step, state, progress, base, batch) on a mesh."""
   mesh = mesh_of(text)
   select = optimizers.TUNE[tune](2)
-  tuned, base = trees.split(parameters(), select)
+  tuned, base = trees.split(parameters(family), select)
   tx = optimizers.make_optimizer(select, learning_rate=1e-2, steps=9)
 
   def begin(tuned):
@@ -61,7 +63,7 @@ def prepared(text, tune):
         steps_lib.init_state(tuned, tx, jax.random.key(3)))
 
   progress = sharding.create(mesh, begin, sharding.place(mesh, tuned))
-  model = models.on_mesh(heads.Classifier(SHAPE, 2), mesh)
+  model = models.on_mesh(heads.Classifier(SHAPES[family], 2), mesh)
   step = steps_lib.make_train_step(
       model, tx, losses.cross_entropy,
       shardings=(sharding.shardings(mesh, progress.state),
@@ -70,10 +72,10 @@ def prepared(text, tune):
   return step, progress.state, progress, sharding.place(mesh, base), batch
 
 
-def trained(text, tune):
+def trained(text, tune, family='bert'):
   """Returns (tuned after 3 steps, last metrics) on a mesh, as numpy."""
-  _, state, _, base, batch = prepared(text, tune)
-  step = compiled_step(text, tune)
+  _, state, _, base, batch = prepared(text, tune, family)
+  step = compiled_step(text, tune, family)
   for _ in range(3):
     state, metrics = step(state, base, batch)
   return sharding.gather(mesh_of(text), state.tuned), jax.device_get(metrics)
@@ -89,19 +91,21 @@ class EightDevicesTest(parameterized.TestCase):
   def test_there_are_eight(self):
     self.assertLen(jax.devices(), 8)
 
-  @parameterized.parameters(('data:8', 'adapters'), ('data:4,fsdp:2', 'full'))
-  def test_training_equals_one_device(self, mesh, tune):
-    wanted, wanted_metrics = trained('data:1', tune)
-    found, metrics = trained(mesh, tune)
+  @parameterized.parameters(
+      ('data:8', 'adapters', 'bert'), ('data:4,fsdp:2', 'full', 'bert'),
+      ('data:4,fsdp:2', 'full', 'mpnet'))
+  def test_training_equals_one_device(self, mesh, tune, family):
+    wanted, wanted_metrics = trained('data:1', tune, family)
+    found, metrics = trained(mesh, tune, family)
     np.testing.assert_allclose(
         metrics['loss'], wanted_metrics['loss'], rtol=1e-5)
     np.testing.assert_allclose(
         metrics['grad_norm'], wanted_metrics['grad_norm'], rtol=1e-4)
-    start = trees.flatten(parameters())
+    start = trees.flatten(parameters(family))
     wanted = trees.flatten(wanted)
     for path, leaf in trees.flatten(found).items():
       np.testing.assert_allclose(leaf, wanted[path], atol=3e-5, err_msg=path)
-      if path.endswith('/kernel'):  # What is equal was trained, too.
+      if path.endswith(('/kernel', '/relative_bias')):  # What is equal was trained, too.
         self.assertGreater(np.abs(leaf - start[path]).max(), 1e-3, path)
 
   def test_a_group_of_runs_equals_one_device(self):

@@ -31,6 +31,8 @@ class SpecTest(parameterized.TestCase):
        (None, None)),
       ('head/kernel', (16, 2), (None, None)),
       ('embeddings/words/embedding', (18, 16), (None, None)),
+      ('embeddings/project/kernel', (10, 12), ('fsdp', None)),
+      ('encoder/relative_bias', (32, 2), (None, None)),
       ('step', (), ()),
   )
   def test_rules(self, path, shape, wanted):

@@ -61,7 +61,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   string('from', '', 'Folder (or .npz file) to read.')
   string('to', '', 'Folder (or .npz file) to write.')
   string('format', 'own', f'One of {", ".join(FORMATS)}.')
-  string('checkpoint', 'minilm-l6', 'Pretrained BERT that the adapter is for.')
+  string('checkpoint', 'minilm-l6', 'Base that the adapter is for.')
   string('name', 'adapter', 'Name of the adapter in the files.')
   flags.DEFINE_list(
       'labels', [], 'Names of the classes, where the files have none.',
