@@ -2,6 +2,6 @@
 
 Imports `methods`, `downloads`, `layers`, `trees` and `errors`. Public:
 `encoder.BertConfig`, `encoder.Bert` and `encoder.init`; `heads.Classifier`,
-`heads.SpanSelector` and `heads.make`; `sites` for the encoder; `pretrained` and
-`base` for checkpoints; `precision` for the types of the computation.
+`heads.SpanSelector` and `heads.make`; `sites` for the encoder; `families` for
+the names in other libraries; `pretrained` and `base` for checkpoints; `precision` for the types of the computation.
 """

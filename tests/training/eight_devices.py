@@ -105,7 +105,8 @@ class EightDevicesTest(parameterized.TestCase):
     wanted = trees.flatten(wanted)
     for path, leaf in trees.flatten(found).items():
       np.testing.assert_allclose(leaf, wanted[path], atol=3e-5, err_msg=path)
-      if path.endswith(('/kernel', '/relative_bias')):  # What is equal was trained, too.
+      # What is equal was trained, too.
+      if path.endswith(('/kernel', '/relative_bias')):
         self.assertGreater(np.abs(leaf - start[path]).max(), 1e-3, path)
 
   def test_a_group_of_runs_equals_one_device(self):
