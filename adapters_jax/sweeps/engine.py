@@ -155,7 +155,7 @@ def go(
   runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
   if not pick:
     return _stage(runs, [], experiment, many.records, how, kind, measure)
-  seeds = list(dict.fromkeys(run.seed for run in runs))
+  pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
   trials = [absolute(run, experiment)
             for run in grid.placed(grid.trials(runs, many), root)]
 
@@ -163,9 +163,9 @@ def go(
     records = [outcome_lib.finished_run(run, experiment, many.records)
                for run in trials]
     best = grid.pick_best(trials, records, pick, stand_in=stand_in)
-    return [absolute(run, experiment) for run in grid.placed(
-        [dataclasses.replace(run, seed=seed)
-         for run in best for seed in seeds], root)]
+    chosen = {dataclasses.replace(run, workdir='') for run in best}
+    return [run for run in runs
+            if grid.trial_of(run, many, pick_seed) in chosen]
 
   first = _stage(
       trials, later(True), experiment, many.records, how, kind, measure)

@@ -46,6 +46,8 @@ class Options:
   pick_seeds: str = option(
       str(records_lib.FIRST_PICK_SEED), 'Seeds that pick, from '
       f'{records_lib.FIRST_PICK_SEED} on; tables leave them out of means.')
+  pick_examples: int = option(
+      0, 'Training examples of the runs that pick; 0 for those of all runs.')
   records: str = option(
       '', 'Folder of records: finished runs are looked up and put there.')
 
@@ -197,6 +199,9 @@ def parse_pick(many: Options) -> tuple[str, ...]:
   if names and many.seeds and max(parse_seeds(many.seeds)) >= least:
     raise errors.UserError(
         f'`seeds={many.seeds}`: seeds from {least} on pick; give smaller ones')
+  if many.pick_examples < 0:
+    raise errors.UserError(
+        f'`pick_examples={many.pick_examples}`: give 0 or more')
   return names
 
 
@@ -211,8 +216,22 @@ def trials(
   """
   seeds = parse_seeds(many.pick_seeds, '`pick_seeds`')
   return list(dict.fromkeys(  # Each once, for all seeds of `runs`.
-      dataclasses.replace(run, seed=seed, workdir='')
-      for run in runs for seed in seeds))
+      trial_of(run, many, seed) for run in runs for seed in seeds))
+
+
+def trial_of(
+    run: config_lib.Config, many: Options, seed: int
+) -> config_lib.Config:
+  """Returns the settings that decide for a run at a seed that picks.
+
+  Args:
+    run: Settings of a run.
+    many: Grid, seeds and pick.
+    seed: Seed that picks.
+  """
+  return dataclasses.replace(
+      run, seed=seed, workdir='',
+      train_examples=many.pick_examples or run.train_examples)
 
 
 def pick_best(

@@ -64,10 +64,11 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
-       pick_seeds='1000', config=CONFIG, measure=lambda config: (1.0, 10.0)):
+       pick_seeds='1000', pick_examples=0, config=CONFIG,
+       measure=lambda config: (1.0, 10.0)):
   runs = runs or FakeRuns()
   many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records,
-                      pick_seeds=pick_seeds)
+                      pick_seeds=pick_seeds, pick_examples=pick_examples)
   text = io.StringIO()
   with mock.patch.object(vmapped, 'run_unit', runs.run_unit), mock.patch.object(
       run_lib, 'run', runs.run), contextlib.redirect_stdout(text):
@@ -185,6 +186,14 @@ class GoTest(parameterized.TestCase):
                      [(8, 0), (8, 1), (64, 0), (64, 1)])
     self.assertLen(outcome.records, 4)  # No seed that picked is reported.
     self.assertFalse(any(record.picks for record in outcome.records))
+
+  def test_fewer_examples_pick(self):
+    _, runs = go('adapter_size=8,64 learning_rate=1e-4,1e-2', '0-1',
+                 pick='learning_rate', pick_examples=7)
+    self.assertEqual(
+        [(r.train_examples, r.seed) for r in runs.done],
+        [(7, 1000)] * 4 + [(0, 0), (0, 1)] * 2)
+    self.assertEqual({r.learning_rate for r in runs.done[4:]}, {1e-2})
 
   def test_several_fields_are_picked_together(self):
     outcome, runs = go('learning_rate=1e-2,1e-1 epochs=2,3', '0-2',
