@@ -28,6 +28,7 @@ class Adapter:
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
     settings: Training settings, for people and for `prediction.load`.
+    base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
   """
@@ -42,6 +43,8 @@ class Adapter:
   scores: Mapping[str, Mapping[str, float]] = dataclasses.field(
       default_factory=dict)
   settings: Mapping[str, Any] = dataclasses.field(
+      default_factory=dict, repr=False)
+  base_files: Mapping[str, str] = dataclasses.field(
       default_factory=dict, repr=False)
   hidden_activation: str = ''
 
@@ -99,7 +102,7 @@ class Adapter:
             'method': strings.render(self.methods),
             'head_input': self.head_input, 'max_length': self.max_length,
             'base': self.base, 'hidden_activation': self.hidden_activation,
-            'scores': self.scores}})
+            'scores': self.scores, 'base_files': self.base_files}})
 
   def _as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
@@ -152,4 +155,5 @@ def _described(tuned: trees.Tree, saved: Mapping[str, Any]) -> Adapter:
       labels=tuple(saved['labels']), texts=tuple(saved['texts']),
       max_length=own['max_length'], base=own['base'], task=saved['task'],
       scores=own.get('scores', {}), settings=values,
+      base_files=own.get('base_files', {}),
       hidden_activation=own['hidden_activation'])

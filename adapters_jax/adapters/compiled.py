@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import logging
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.training import steps
+
+_log = logging.getLogger(__name__)
 
 Model = heads.Classifier | heads.SpanSelector
 
@@ -89,6 +92,25 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
     raise errors.UserError(
         f'`checkpoint`: {identity} is not the base that {what} was trained on '
         f'({adapter.base})')
+
+
+def warn_of_files(
+    checkpoint: str, adapter: adapter_lib.Adapter, what: str
+) -> None:
+  """Logs which files of a base differ from those of the training.
+
+  Args:
+    checkpoint: Name or folder of the base.
+    adapter: Adapter; one without hashes of files passes.
+    what: Name of the adapter in the message.
+  """
+  found = base_lib.file_hashes(checkpoint)
+  changed = [name for name, digest in adapter.base_files.items()
+             if name in found and found[name] != digest]
+  if changed:
+    _log.warning(
+        '%s of %s has changed since %s was trained; results may differ',
+        ' and '.join(changed), checkpoint, what)
 
 
 def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:

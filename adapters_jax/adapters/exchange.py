@@ -43,7 +43,7 @@ def find_format(path: str) -> str:
   """
   if path.endswith('.npz') and os.path.isfile(path):
     return 'adapter_bert'
-  if os.path.isfile(os.path.join(storage.folder_of(path), storage.WEIGHTS)):
+  if storage.is_own(path):
     return 'own'
   config = os.path.join(path, adapterhub.CONFIG)
   if not os.path.isfile(config):

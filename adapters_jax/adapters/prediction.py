@@ -79,6 +79,7 @@ def load(
   pretrained.config_of(checkpoint)  # Raises for an unknown name.
   compiled.check_base(
       base_lib.identity(checkpoint), adapter, f'the adapter in {folder}')
+  compiled.warn_of_files(checkpoint, adapter, f'the adapter in {folder}')
   base = base_lib.load(
       checkpoint, adapter.settings.get('precision', 'float32'))
   compiled.check_adapter(base, adapter, f'the adapter in {folder}')

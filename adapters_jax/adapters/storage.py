@@ -15,12 +15,26 @@ from adapters_jax.downloads import atomic
 FORMAT = 1
 WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
+HASH = 'sha256'  # Of both files, in the settings.
+_RUN = 'run.json'  # In the workdir of a run from its start.
 
 
 def folder_of(path: str) -> str:
   """Returns the folder of an adapter; a run's workdir has it inside."""
   inner = os.path.join(path, 'adapter')
   return inner if os.path.isdir(inner) else path
+
+
+def is_own(path: str) -> bool:
+  """Returns whether a path is an adapter of this package, or a run's workdir."""
+  folder = folder_of(path)
+  return os.path.isfile(os.path.join(folder, WEIGHTS)) or _is_of_run(folder)
+
+
+def _is_of_run(folder: str) -> bool:
+  """Returns whether a folder is a run's workdir, or the adapter in one."""
+  return any(os.path.isfile(os.path.join(place, _RUN))
+             for place in (folder, os.path.dirname(os.path.abspath(folder))))
 
 
 def save_tuned(
@@ -36,11 +50,13 @@ def save_tuned(
   # safetensors demands contiguous arrays.
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
+  content = safetensors_numpy.save(flat)
   with atomic.replacing(os.path.join(folder, WEIGHTS)) as file:
-    file.write(safetensors_numpy.save(flat))
+    file.write(content)
   # Last: where there are settings, the weights are complete.
-  atomic.write_json(
-      os.path.join(folder, SETTINGS), {'format': FORMAT, **settings})
+  settings = {'format': FORMAT, **settings}
+  atomic.write_json(os.path.join(folder, SETTINGS), {
+      **settings, HASH: atomic.digest(settings, content)})
 
 
 def load_settings(folder: str) -> dict[str, Any]:
@@ -53,6 +69,10 @@ def load_settings(folder: str) -> dict[str, Any]:
     errors.UserError: no saved adapter in the folder.
   """
   path = os.path.join(folder, SETTINGS)
+  if not os.path.exists(path) and _is_of_run(folder):
+    raise errors.UserError(
+        f'{folder} holds a run that has not finished, without an adapter yet; '
+        'continue it with the same command and `resume`')
   try:
     with open(path, encoding='utf-8') as file:
       settings = json.load(file)
@@ -78,7 +98,25 @@ def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
   settings = load_settings(folder)
   path = os.path.join(folder, WEIGHTS)
   try:
-    flat = safetensors_numpy.load_file(path)
+    with open(path, 'rb') as file:
+      content = file.read()
+    flat = safetensors_numpy.load(content)
   except Exception as error:  # The library raises its own and OSErrors.
     raise errors.UserError(f'{path} cannot be read ({error})') from error
+  _check_hash(folder, settings, content)
   return trees.unflatten(flat), settings
+
+
+def _check_hash(
+    folder: str, settings: dict[str, Any], content: bytes
+) -> None:
+  """Raises UserError if an adapter's files have changed since they were saved.
+
+  Adapters of earlier versions have no hash.
+  """
+  saved = settings.pop(HASH, None)
+  if saved is not None and saved != atomic.digest(settings, content):
+    raise errors.UserError(
+        f'{folder}: {WEIGHTS} or {SETTINGS} has changed since the adapter was '
+        f'saved; copy them again, or after a change by hand remove "{HASH}" '
+        f'from {SETTINGS}')

@@ -142,6 +142,8 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
     adapter = adapter_lib.load(path)
     if base is not None:
       compiled.check_base(base.identity, adapter, f'the adapter in {path}')
+      compiled.warn_of_files(
+          base.checkpoint, adapter, f'the adapter in {path}')
     return adapter
   if base is None:
     raise errors.UserError(

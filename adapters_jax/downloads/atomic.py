@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -71,6 +72,16 @@ def replacing(path: str) -> Iterator[BinaryIO]:
       error.filename = path
     raise
   sync_folder(folder)
+
+
+def digest(value: Any, *contents: bytes) -> str:
+  """Returns the SHA-256 of a JSON value and of files' contents."""
+  # Read again: a file has lists for tuples, and text for numbers as keys.
+  value = json.loads(json.dumps(value))
+  found = hashlib.sha256(json.dumps(value, sort_keys=True).encode())
+  for content in contents:
+    found.update(hashlib.sha256(content).digest())
+  return found.hexdigest()
 
 
 def write_json(path: str, value: Any) -> None:

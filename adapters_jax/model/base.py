@@ -1,6 +1,7 @@
 """`Base`: a pretrained encoder, loaded once for any number of adapters."""
 
 import dataclasses
+import hashlib
 import os
 from typing import Any
 
@@ -12,6 +13,10 @@ from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
 from adapters_jax.model import tensor_files
+
+# Files that change results, apart from the weights.
+_FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
+          'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,3 +105,18 @@ def same(one: str, other: str) -> bool:
   """
   # The hash decides, so that a folder may be renamed.
   return one.split('@')[-1] == other.split('@')[-1]
+
+
+def file_hashes(checkpoint: str) -> dict[str, str]:
+  """Returns {name: hash} of the small files in a folder; {} for a name.
+
+  The identity covers the weights. These files change the results too, but may
+  be written in another way without a change of their meaning.
+  """
+  found = {}
+  for name in _FILES if os.path.isdir(checkpoint) else ():
+    path = os.path.join(checkpoint, name)
+    if os.path.isfile(path):
+      with open(path, 'rb') as file:
+        found[name] = hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+  return found

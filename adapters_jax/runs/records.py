@@ -15,6 +15,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.runs import version
 
 RECORD = 'record.json'
+_HASH = 'sha256'  # Of the other values of a record's file.
 # Runs from this seed on choose settings; means leave them out, because the best
 # of several scores is above the mean of the chosen setting.
 FIRST_PICK_SEED = 1000
@@ -112,15 +113,20 @@ def write(path: str, record: Record) -> None:
     path: Path of the file.
     record: Record to write.
   """
-  atomic.write_json(path, dataclasses.asdict(record))
+  values = dataclasses.asdict(record)
+  atomic.write_json(path, {**values, _HASH: atomic.digest(values)})
 
 
 def read(path: str) -> Record:
   """Reads a record; ValueError names the file if it is not one."""
   try:
     with open(path, encoding='utf-8') as file:
-      return Record(**json.load(file))
-  except (TypeError, ValueError) as error:  # TypeError: other keys.
+      values = json.load(file)
+    saved = values.pop(_HASH, None)  # Earlier records have none.
+    if saved is not None and saved != atomic.digest(values):
+      raise ValueError('it has changed since it was written')
+    return Record(**values)
+  except (AttributeError, TypeError, ValueError) as error:  # Other keys.
     raise ValueError(f'{path} is not a record ({error})') from error
 
 

@@ -16,6 +16,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.downloads import disk
+from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -221,6 +222,7 @@ def make_adapter(
       labels=tuple(setup.task.labels), texts=tuple(setup.task.texts),
       max_length=config.max_length, base=settings['checkpoint'],
       task=setup.task.name, scores=scores, settings=settings,
+      base_files=base_lib.file_hashes(config.checkpoint),
       hidden_activation=config.hidden_activation)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
@@ -35,6 +36,9 @@ def finished_run(
     config: Settings.
     experiment: Name of the experiment.
     folder: Folder of records, looked up after the workdir.
+
+  Raises:
+    errors.UserError: a damaged record.
   """
   paths = [os.path.join(
       workdirs.path_of(config, experiment), records_lib.RECORD)]
@@ -42,7 +46,12 @@ def finished_run(
     paths.append(record_path(folder, experiment, config))
   for path in paths:
     if os.path.exists(path):
-      record = records_lib.read(path)
+      try:
+        record = records_lib.read(path)
+      except ValueError as error:
+        raise errors.UserError(
+            f'the record is damaged: {error}; delete it to make the run again'
+        ) from error
       # A named workdir may hold a run of other settings.
       if config_lib.completed(record.config) == config_lib.portable(config):
         return record

@@ -6,6 +6,7 @@ No JAX at import: a sweep may be planned on a machine without a device.
 from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import json
+import logging
 import os
 import shutil
 from typing import Any
@@ -18,10 +19,13 @@ from adapters_jax.runs import records
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 
+_log = logging.getLogger(__name__)
+
 Unit = tuple[config_lib.Config, ...]
 
 _FOLDER = '.groups'
 _MEMBERS = 'group.json'
+_LIST = 'members'
 
 
 def key(config: config_lib.Config) -> tuple[Any, ...]:
@@ -50,7 +54,8 @@ def run_unit(
   Raises:
     loop.Interrupted: a signal arrived; the state is saved.
   """
-  from adapters_jax.runs import run  # Imports JAX.
+  import jax  # Later than the planning; so is the next one.
+  from adapters_jax.runs import run
   if len({key(config) for config in configs}) != 1:
     names = ', '.join(options.marked(config_lib.Config, 'vmapped'))
     raise ValueError(f'runs of a group may differ in {names} alone')
@@ -68,6 +73,8 @@ def run_unit(
     return found
   except (errors.UserError, OSError) as error:  # Other units go ahead.
     return [str(error)] * len(configs)
+  except jax.errors.JaxRuntimeError as error:  # As of a device's full memory.
+    return [f'JAX: {str(error).splitlines()[0]}'] * len(configs)
 
 
 def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
@@ -95,7 +102,7 @@ def begin(configs: Sequence[config_lib.Config], experiment: str) -> str:
   # Before training, so that `_begun` finds a group that was killed.
   folder = group_folder(configs, experiment)
   atomic.write_json(os.path.join(folder, _MEMBERS), {
-      'members': [grid.run_name(config) for config in configs]})
+      _LIST: [grid.run_name(config) for config in configs]})
   return folder
 
 
@@ -106,8 +113,13 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
   for name in sorted(os.listdir(root)) if os.path.isdir(root) else ():
     path = os.path.join(root, name, _MEMBERS)
     if os.path.exists(path):
-      with open(path, encoding='utf-8') as file:
-        found.append((os.path.dirname(path), json.load(file)['members']))
+      try:
+        with open(path, encoding='utf-8') as file:
+          found.append((os.path.dirname(path), list(json.load(file)[_LIST])))
+      except (OSError, ValueError, KeyError, TypeError) as error:
+        # The state is not lost: the same runs make a folder of this name.
+        _log.warning('the group in %s is left out, as its file is damaged (%s)',
+                     os.path.dirname(path), error)
   return found
 
 

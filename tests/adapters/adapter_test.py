@@ -11,6 +11,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import storage
+from adapters_jax.api import face
 from adapters_jax.methods import strings
 from adapters_jax.runs import config as config_lib
 from adapters_jax import trees
@@ -42,7 +43,55 @@ def test_saved_and_loaded(text, tmp_path):
     assert dataclasses.replace(back, tuned=adapter.tuned) == adapter
     jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
   assert list(saved(tmp_path / 'run' / 'adapter')) == [
-      'format', 'task', 'labels', 'texts', 'config', 'adapter']
+      'format', 'task', 'labels', 'texts', 'config', 'adapter', 'sha256']
+
+
+def test_any_changed_byte_is_an_error_or_means_the_same(tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make(), labels=('no', 'yes'), settings={'seed': 3})
+  adapter.save(str(tmp_path))
+  rng = np.random.default_rng(0)
+  for name in (storage.SETTINGS, storage.WEIGHTS):
+    whole = (tmp_path / name).read_bytes()
+    changes = [b'', whole[:-1], whole[:len(whole) // 2], whole + b'x']
+    for place in rng.integers(0, len(whole), 40):
+      changed = bytearray(whole)
+      changed[place] ^= 1 << rng.integers(8)
+      changes.append(bytes(changed))
+    for change in changes:
+      (tmp_path / name).write_bytes(change)
+      try:
+        back = adapter_lib.load(str(tmp_path))
+      except errors.UserError as error:
+        assert '\n' not in str(error)
+      else:  # Such as a blank of JSON.
+        assert dataclasses.replace(back, tuned=adapter.tuned) == adapter
+        jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
+    (tmp_path / name).write_bytes(whole)
+
+
+def test_a_change_by_hand_needs_the_hash_removed(tmp_path):
+  bank_test.make().save(str(tmp_path))
+  values = {**saved(tmp_path), 'labels': ['minus', 'plus']}
+  path = tmp_path / storage.SETTINGS
+  path.write_text(json.dumps(values))
+  with pytest.raises(errors.UserError, match='remove "sha256"'):
+    adapter_lib.load(str(tmp_path))
+  del values['sha256']
+  path.write_text(json.dumps(values))
+  assert adapter_lib.load(str(tmp_path)).labels == ('minus', 'plus')
+
+
+@pytest.mark.parametrize('left', [(), ('adapter/tuned.safetensors',)])
+def test_an_unfinished_run_is_named(tmp_path, left):
+  for name in ('run.json', *left):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{}')
+  with pytest.raises(errors.UserError, match='not finished.*`resume`'):
+    adapter_lib.load(str(tmp_path))
+  with pytest.raises(errors.UserError, match='not finished.*`resume`'):
+    face.load_adapter(str(tmp_path))
 
 
 @pytest.mark.parametrize('changed, method', [
@@ -118,6 +167,7 @@ def test_classes():
 def test_damaged_folders(change, message, tmp_path):
   bank_test.make().save(str(tmp_path))
   value = saved(tmp_path)
+  del value['sha256']  # As of an earlier version.
   change(value)
   (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
   with pytest.raises(errors.UserError, match=message):

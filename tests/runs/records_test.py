@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import fcntl
+import json
 import math
 import os
 import subprocess
@@ -53,6 +54,21 @@ class ResultsTest(parameterized.TestCase):
     path = os.path.join(self.folder, 'record.json')
     records.write(path, record)
     self.assertEqual(records.primary(records.read(path)), 0.5)
+
+  def test_a_changed_digit_is_damage_and_an_absent_hash_is_none(self):
+    path = os.path.join(self.folder, 'record.json')
+    records.write(path, make_record(0.5))
+    with open(path, encoding='utf-8') as file:
+      text = file.read()
+    with open(path, 'w', encoding='utf-8') as file:
+      file.write(text.replace('0.5', '0.7'))
+    with self.assertRaisesRegex(ValueError, 'record.json is not a record .it h'):
+      records.read(path)
+    values = json.loads(text)
+    del values['sha256']  # As of an earlier version.
+    with open(path, 'w', encoding='utf-8') as file:
+      json.dump(values, file)
+    self.assertEqual(records.read(path), make_record(0.5))
 
   def test_mean_and_standard_error(self):
     mean, sem = records.mean_sem([1.0, 2.0, 3.0])
