@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -17,6 +18,7 @@ from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
+from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import signals
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
@@ -105,8 +107,13 @@ def check_all(
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
 
 
-def report(outcome: outcome_lib.Outcome) -> None:
-  """Prints the tables of several runs, and the failures."""
+def report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
+  """Prints the tables of several runs, the best adapters, and the failures.
+
+  Args:
+    outcome: Results of the runs.
+    checkpoint: Name or folder of their base.
+  """
   from adapters_jax.runs import console  # Imports JAX.
   if outcome.trials:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
@@ -116,8 +123,42 @@ def report(outcome: outcome_lib.Outcome) -> None:
     best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
+  print_best(outcome, checkpoint)
   for description, message in outcome.failures:
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
+
+
+def print_best(outcome: outcome_lib.Outcome, checkpoint: str) -> None:
+  """Prints the folder of the best adapter of each task, and how to use it.
+
+  Args:
+    outcome: Results of the runs.
+    checkpoint: Name or folder of their base.
+  """
+  best: dict[str, tuple[records_lib.Record, str]] = {}
+  for record, folder in zip(outcome.records, outcome.folders, strict=True):
+    task = config_lib.task_of(record.config)
+    if not os.path.isdir(os.path.join(folder, 'adapter')):
+      continue  # Of another machine, known by its record alone.
+    # Strictly greater: the first of equal runs stays.
+    if task not in best or (
+        records_lib.primary(record) > records_lib.primary(best[task][0])):
+      best[task] = record, folder
+  # `adapters-jax`, or the scripts of a checkout.
+  installed = os.path.basename(sys.argv[0]).startswith('adapters-jax')
+  program = ('adapters-jax predict' if installed
+             else 'python -m experiments.predict')
+  for task, (record, folder) in best.items():
+    near = os.path.relpath(folder)
+    folder = folder if near.startswith('..') else near
+    # The record has a folder's hash in place of its path.
+    named = '@' in record.config['checkpoint'] and checkpoint
+    command = [*program.split(), f'--adapter={folder}',
+               *([f'--checkpoint={checkpoint}'] if named else [])]
+    if len(outcome.records) > 1:
+      score = next(iter(record.metrics['dev'].items()))
+      print(f'best on dev of {task}, {score[0]} {100 * score[1]:.2f}: {folder}')
+    print(f'label texts with: {shlex.join(command)} < TEXTS')
 
 
 def launch(
@@ -161,7 +202,7 @@ def launch(
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
     raise SystemExit(signals.STATUS) from stopped
-  report(outcome)
+  report(outcome, configs[0].checkpoint)
   return outcome
 
 

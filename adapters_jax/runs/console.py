@@ -26,10 +26,13 @@ class _Printer(logging.Handler):
 
   text_of: Callable[[str], str] = staticmethod(str)
   stream = 'stdout'
+  prefix = ''
 
   def emit(self, record: logging.LogRecord) -> None:
     """Prints one message."""
     text = self.text_of(self.format(record))
+    if self.prefix:
+      text = '\n'.join(self.prefix + line for line in text.splitlines())
     # Looked up now: `sharding.on_first_host` redirects stdout.
     stream = getattr(sys, self.stream)
     if record.levelno >= logging.ERROR:
@@ -44,20 +47,28 @@ _HANDLER = _Printer(logging.INFO)  # One: a logger adds no handler twice.
 
 
 def show(
-    text_of: Callable[[str], str] = str, stream: str = 'stdout'
+    text_of: Callable[[str], str] = str, stream: str = 'stdout',
+    prefix: str = '',
 ) -> None:
   """Prints the library's messages and draws its progress bars from now on.
 
   Args:
     text_of: Rewrites a message, such as names of arguments into flags.
     stream: 'stdout', or 'stderr' where the output is data.
+    prefix: Start of every line, such as the name of the run.
   """
+  _HANDLER.prefix = prefix
   _HANDLER.stream = stream
   _HANDLER.text_of = text_of
   _LOGGER.addHandler(_HANDLER)
   _LOGGER.setLevel(logging.INFO)
   # A handler of the root logger would print every message again.
   _LOGGER.propagate = False
+
+
+def is_shown() -> bool:
+  """Returns whether `show` prints the messages."""
+  return _HANDLER in _LOGGER.handlers
 
 
 def hide() -> None:
@@ -141,37 +152,6 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
 def percent(metrics: Mapping[str, float]) -> str:
   """Returns 'accuracy 82.31, f1 81.90': metrics in hundredths."""
   return ', '.join(f'{name} {100 * v:.2f}' for name, v in metrics.items())
-
-
-class ProgressBar:
-  """A progress bar on a terminal, if `show` was called; else nothing."""
-
-  def __init__(self, steps: int, done: int, batch_size: int):
-    self._bar = tqdm.tqdm(
-        total=steps, initial=done, unit='step', leave=False,
-        # None draws on a terminal only.
-        disable=None if _HANDLER in _LOGGER.handlers else True,
-        dynamic_ncols=True)
-    self._batch_size = batch_size
-
-  def update(self, loss: float, rate: float) -> None:
-    """Counts a step and shows its loss, its rate and examples a second.
-
-    Args:
-      loss: Loss of the step.
-      rate: Learning rate of the step.
-    """
-    if self._bar.disable:
-      return
-    speed = self._bar.format_dict.get('rate') or 0.0  # Steps a second, or None.
-    self._bar.set_postfix_str(
-        f'loss {loss:.3f}, rate {rate:.2e}, '
-        f'{speed * self._batch_size:.0f} examples/s', refresh=False)
-    self._bar.update()
-
-  def close(self) -> None:
-    """Removes the bar."""
-    self._bar.close()
 
 
 def run_summary(record: Any, folder: str) -> str:

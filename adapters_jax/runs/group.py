@@ -27,6 +27,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import saving
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
@@ -176,7 +177,7 @@ class _Watch:
     self._group, self._score, self._runs_log = group, score, log
     self._rates = [compiled.make_rate(config, group.setup.steps)
                    for config in group.configs]
-    self.bar = console.ProgressBar(
+    self.meter = progress_lib.Meter(
         group.setup.steps, done, len(group) * group.configs[0].batch_size)
 
   def check(self, step: int, values: dict[str, Any]) -> None:
@@ -199,11 +200,11 @@ class _Watch:
           raise
 
   def report(self, step: int, values: dict[str, Any]) -> None:
-    """Keeps the losses of a step and moves the bar; values as for `check`."""
+    """Keeps the losses of a step and counts it; values as for `check`."""
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.alive():
       run.losses.append(float(losses[i]))
-    self.bar.update(
+    self.meter.update(
         float(np.mean([losses[i] for i, _ in self._runs_log.alive()])),
         max(rate(step) for rate in self._rates))
 
@@ -271,5 +272,5 @@ def train_group(
       raise  # A group reports its failures run by run.
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
-    watch.bar.close()
+    watch.meter.close()
   return progress, log

@@ -23,6 +23,7 @@ from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
+from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
@@ -142,6 +143,7 @@ def _train_claimed(
       workdirs.begin(config, experiment)
     if len(group) == 1:
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
+    _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, first.batch_size)
     progress, log = group_lib.train_group(
         group, kind, score, state_folder=state_folder, restore=first.resume,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import contextlib
 import os
+import re
 from typing import Any
 
 import filelock
@@ -15,6 +16,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 
 STATE = 'resume'  # Folder of the resumable state.
+_LONGEST = 40  # Characters of a method in the name of a folder.
 _SETTINGS = 'run.json'
 _LOCK = '.lock'
 # Any claim leaves one, whether or not a run began.
@@ -30,9 +32,34 @@ def path_of(config: config_lib.Config, experiment: str) -> str:
   """
   if config.workdir:
     return os.path.abspath(os.path.expanduser(config.workdir))
-  name = config_lib.digest(config_lib.portable(config))
   return os.path.abspath(
-      os.path.join('runs', experiment, config.task_name, name))
+      below(os.path.join('runs', experiment, config.task_name), config))
+
+
+def below(parent: str, config: config_lib.Config) -> str:
+  """Returns the folder of a run among others, named for people and by a hash.
+
+  Args:
+    parent: Folder of the runs of a task.
+    config: Settings.
+
+  Returns:
+    PARENT/METHOD-RATE-SEED-HASH, or PARENT/HASH where an earlier version made
+    that folder.
+  """
+  digest = config_lib.digest(config_lib.portable(config))
+  old = os.path.join(parent, digest)
+  if os.path.isdir(old):
+    return old
+  if config.tune != 'adapters':
+    method = config.tune + (
+        f'-{config.top_k}' if config.tune == 'top_k' else '')
+  else:
+    method = config.adapter_config or f'adapter-{config.adapter_size}'
+  method = re.sub(r'[^A-Za-z0-9._]+', '-', method)[:_LONGEST].strip('-.')
+  return os.path.join(
+      parent, f'{method}-rate-{config.learning_rate:g}-seed-{config.seed}-'
+      f'{digest}')
 
 
 def _differing(a: dict[str, Any], b: dict[str, Any]) -> str:

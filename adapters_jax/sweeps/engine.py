@@ -28,10 +28,11 @@ _log = logging.getLogger(__name__)
 LAUNCHERS = ('local', 'ray')
 SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 
-# launch(function, calls) -> (number of the call, its result or the message of
-# its failure), in the order in which the calls finish.
+# launch(function, calls, labels of the calls' messages) -> (number of the call,
+# its result or the message of its failure), in the order in which they finish.
 Launch = Callable[
-    [Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
+    [Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]],
+    Iterator[tuple[int, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +101,13 @@ def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
 
 
 def in_turns(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]],
+    labels: Sequence[str],
 ) -> Iterator[tuple[int, Any]]:
   """Launches locally: one call after the other."""
-  for number, arguments in enumerate(calls):
+  for number, (arguments, label) in enumerate(zip(calls, labels, strict=True)):
+    if label:
+      _log.info('now: %s', label)
     yield number, function(*arguments)
 
 
@@ -232,8 +236,12 @@ def _make(runs, todo, experiment, how, kind):
     _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
               at_a_time)
     progress = _Progress(len(todo))
+    labels = [grid.difference_line(unit[0], runs) + (
+        f' and {len(unit) - 1} more' if len(unit) > 1 else '')
+              for unit in units]
     for number, answers in launch(
-        vmapped.run_unit, [(unit, experiment, kind) for unit in units]):
+        vmapped.run_unit, [(unit, experiment, kind) for unit in units],
+        labels):
       if isinstance(answers, str):  # The unit as a whole failed.
         answers = [answers] * len(units[number])
       for run, answer in zip(units[number], answers, strict=True):
@@ -285,7 +293,8 @@ def _make_size_of(
     key = forecast.cost_key(config_lib.portable(runs[0])), sizes[-1]
     if key not in known:
       _, found = next(launch(
-          forecast.measure_groups, [(runs[:most], kind, sizes)]))
+          forecast.measure_groups, [(runs[:most], kind, sizes)],
+          ['']))
       if isinstance(found, str):
         raise errors.UserError(
             f'`group=auto`: the sizes could not be measured ({found})')

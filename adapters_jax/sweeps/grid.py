@@ -10,6 +10,7 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import workdirs
 from adapters_jax.runs.options import option
 
 # Grids of Houlsby et al. (2019), sections 3.2, 3.3 and 3.5, by name.
@@ -150,8 +151,8 @@ def placed(
     configs: Settings of the runs.
     root: Folder of all workdirs.
   """
-  return [dataclasses.replace(config, workdir=root and os.path.join(
-      root, config.task_name, run_name(config))) for config in configs]
+  return [dataclasses.replace(config, workdir=root and workdirs.below(
+      os.path.join(root, config.task_name), config)) for config in configs]
 
 
 def run_name(config: config_lib.Config) -> str:

@@ -110,17 +110,20 @@ def started(
     ray.shutdown()
 
 
-def _call(function: Callable[..., Any], shown: bool, *arguments: Any) -> Any:
+def _call(
+    function: Callable[..., Any], shown: bool, label: str, *arguments: Any
+) -> Any:
   """Calls a function in a worker, which prints messages if its driver does."""
   if shown:
     from adapters_jax.runs import console
-    console.show()
+    console.show(prefix=f'{label}: ' if label else '')
   return function(*arguments)
 
 
 def _launch(
     ray: Any, task_options: dict[str, Any], workers: int,
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]],
+    labels: Sequence[str],
 ) -> Iterator[tuple[int, Any]]:
   """An `engine.Launch` with at most so many calls at a time."""
   from adapters_jax.training import loop
@@ -132,7 +135,8 @@ def _launch(
   while waiting or running:
     while waiting and len(running) < workers:
       number, arguments = waiting.pop(0)
-      running[remote.remote(function, shown, *arguments)] = number
+      running[remote.remote(
+          function, shown, labels[number], *arguments)] = number
     for done in ray.wait(list(running))[0]:
       number = running.pop(done)
       try:

@@ -107,11 +107,31 @@ class WorkdirsTest(parameterized.TestCase):
 
   def test_default_is_named_after_the_settings(self):
     here = workdirs.path_of(config_lib.Config(seed=3), 'glue')
-    self.assertRegex(here, r'/runs/glue/movie_sentiment/[0-9a-f]{12}$')
+    self.assertRegex(here, '/runs/glue/movie_sentiment/adapter-64-rate-0.001-'
+                     'seed-3-[0-9a-f]{12}$')
     self.assertEqual(
         here, workdirs.path_of(config_lib.Config(seed=3, resume=True), 'glue'))
     self.assertNotEqual(
         here, workdirs.path_of(config_lib.Config(seed=4), 'glue'))
+
+  @parameterized.parameters(
+      ({'adapter_config': 'lora[r=8]|seq_bn'}, 'lora-r-8-seq_bn-rate-0.001-s'),
+      ({'tune': 'top_k', 'top_k': 3}, 'top_k-3-rate-0.001-'),
+      ({'adapter_config': f'lora[sites=({"query," * 20})]'}, 'lora-sites-query-'),
+      ({'tune': 'bias', 'learning_rate': 3e-5}, 'bias-rate-3e-05-seed-0-'))
+  def test_names_are_for_people_too(self, settings, start):
+    name = os.path.basename(workdirs.path_of(
+        config_lib.Config(**settings), 'glue'))
+    self.assertRegex(name, r'^[a-z][A-Za-z0-9._-]{,90}-[0-9a-f]{12}$')
+    self.assertStartsWith(name, start)
+
+  def test_a_folder_of_an_earlier_version_stays_the_run_s(self):
+    config = config_lib.Config(seed=3)
+    name = config_lib.digest(config_lib.portable(config))
+    old = os.path.join(self.config.workdir, name)
+    self.assertNotEqual(workdirs.below(self.config.workdir, config), old)
+    os.makedirs(old)
+    self.assertEqual(workdirs.below(self.config.workdir, config), old)
 
   def begin(self, *saved):
     """Leaves a workdir with a run's settings and other files."""

@@ -6,6 +6,7 @@ import os
 from unittest import mock
 
 from absl.testing import parameterized
+import jax
 import pytest
 
 from adapters_jax import errors
@@ -111,6 +112,36 @@ class SweepTest(parameterized.TestCase):
     self.assertEqual(
         vmapped.make_units(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
     self.assertFalse(os.path.exists(other))
+
+  def test_a_damaged_group_is_left_out_and_found_by_its_runs(self):
+    runs = self.runs('seed=0-1')
+    folder = vmapped.begin(runs, 'glue')
+    path = os.path.join(folder, 'group.json')
+    for content in (b'', b'{"members": 3}', b'[]', b'\xff', b'{"membrs": []}'):
+      with open(path, 'wb') as file:
+        file.write(content)
+      with self.assertLogs('adapters_jax', 'WARNING') as said:
+        units = vmapped.make_units(runs, runs, 'glue', len)
+      self.assertIn(folder, said.output[0])
+      self.assertEqual(units, [tuple(runs)])
+      self.assertEqual(vmapped.begin(units[0], 'glue'), folder)
+
+  def test_a_damaged_record_is_named(self):
+    self.go('learning_rate=0.1,0.2')
+    path = self.runs('learning_rate=0.1,0.2')[1].workdir + '/record.json'
+    os.truncate(path, 50)
+    with self.assertRaisesRegex(errors.UserError, f'{path}.*delete it'):
+      self.go('learning_rate=0.1,0.2')
+
+  @parameterized.parameters(
+      (OSError(28, 'No space left on device', '/x'), 'No space left.*/x'),
+      (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: memory\nmore'),
+       'JAX: RESOURCE_EXHAUSTED: memory$'))
+  def test_a_full_disk_or_memory_fails_a_unit_alone(self, error, message):
+    runs = self.runs('seed=0-1')
+    with mock.patch('adapters_jax.runs.run.run_group', side_effect=error):
+      found = vmapped.run_unit(runs[:1], 'glue', None)
+    self.assertRegex(found[0], message)
 
   @parameterized.parameters(
       ({'launcher': 'slurm'}, '`launcher`: unknown'),

@@ -79,7 +79,8 @@ class ClusterTest(parameterized.TestCase):
       return 2 * x
 
     found = dict(ray_launcher._launch(
-        ray, {'num_cpus': 1}, 2, double, [(x,) for x in range(5)]))
+        ray, {'num_cpus': 1}, 2, double, [(x,) for x in range(5)],
+        ['a'] * 5))
     self.assertEqual(
         found, {0: 0, 1: 2, 2: 4, 3: 'RayError: the worker died', 4: 8})
     self.assertEqual(ray.most, 2)

@@ -1,0 +1,114 @@
+"""Progress of a training: a bar on a terminal, lines elsewhere."""
+
+import collections
+import logging
+import sys
+import time
+
+import tqdm
+
+from adapters_jax.runs import console
+from adapters_jax.runs import setup as setup_lib
+
+_log = logging.getLogger(__name__)
+
+_LINES = 30.0  # Seconds between lines where there is no terminal.
+_FIRST = 10.0  # Seconds before the first forecast.
+_FEWEST = 5  # Steps before it.
+
+
+def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
+  """Returns one line on the work ahead: examples, steps, tokens.
+
+  Args:
+    setup: Setup of the run, or of a group.
+    runs: Number of runs in the group.
+  """
+  splits = ', '.join(f'{name} {len(examples):,}'
+                     for name, examples in setup.splits.items())
+  schedule = setup.schedule
+  some = min(setup.steps, schedule.steps_per_epoch)
+  padded, real = (count * setup.steps // some
+                  for count in schedule.tokens(0, some))
+  return (
+      f'examples: {splits}; {setup.steps:,} steps of {schedule.batch_size} '
+      f'examples ({setup.steps / schedule.steps_per_epoch:.3g} epochs'
+      f'{f" of {runs} runs" if runs > 1 else ""}), about {real:,} tokens '
+      f'({padded:,} with padding); evaluated every {setup.eval_every:,} steps')
+
+
+def duration(seconds: float) -> str:
+  """Returns '40 s', '12 min' or '3.5 h'."""
+  if seconds < 90:
+    return f'{seconds:.0f} s'
+  if seconds < 90 * 60:
+    return f'{seconds / 60:.0f} min'
+  return f'{seconds / 3600:.1f} h'
+
+
+class Meter:
+  """Progress of a training, shown if `console.show` was called."""
+
+  def __init__(self, steps: int, done: int, batch_size: int):
+    """Starts the clock.
+
+    Args:
+      steps: Number of the last step.
+      done: Steps taken before.
+      batch_size: Examples a step, over all runs.
+    """
+    self._steps, self._done, self._size = steps, done, batch_size
+    shown = console.is_shown()
+    terminal = shown and sys.stderr.isatty()
+    self._lines = shown and not sys.stdout.isatty()
+    self._bar = tqdm.tqdm(
+        total=steps, initial=done, unit='step', leave=False,
+        disable=not terminal, dynamic_ncols=True)
+    self._forecast = not shown  # Whether it was made.
+    self._start = self._before = self._line = time.monotonic()
+    # Seconds of the last steps.
+    self._recent: collections.deque[float] = collections.deque(maxlen=100)
+
+  def step_seconds(self) -> float:
+    """Returns the usual seconds of a step, nan before the first."""
+    if not self._recent:
+      return float('nan')
+    middle = sorted(self._recent)[len(self._recent) // 2]
+    # Steps that compile, or follow an evaluation, take many times as long.
+    usual = [seconds for seconds in self._recent if seconds <= 5 * middle]
+    return sum(usual) / len(usual)
+
+  def update(self, loss: float, rate: float) -> None:
+    """Counts a step.
+
+    Args:
+      loss: Loss of the step.
+      rate: Learning rate of the step.
+    """
+    now = time.monotonic()
+    self._recent.append(now - self._before)
+    self._before = now
+    self._done += 1
+    seconds = self.step_seconds()
+    left = self._steps - self._done
+    if not self._bar.disable:
+      self._bar.set_postfix_str(
+          f'loss {loss:.3f}, rate {rate:.2e}, '
+          f'{self._size / max(seconds, 1e-9):.0f} examples/s', refresh=False)
+      self._bar.update()
+    if (not self._forecast and len(self._recent) >= _FEWEST
+        and now - self._start >= _FIRST):
+      self._forecast, self._line = True, now
+      if left:
+        _log.info('about %s for the other %d steps, without evaluations and '
+                  'compiling', duration(left * seconds), left)
+    elif self._lines and self._forecast and now - self._line >= _LINES:
+      self._line = now
+      _log.info(
+          'step %d of %d: loss %.3f, rate %.2e, %.0f examples/s, about %s left',
+          self._done, self._steps, loss, rate,
+          self._size / max(seconds, 1e-9), duration(left * seconds))
+
+  def close(self) -> None:
+    """Removes the bar."""
+    self._bar.close()

@@ -1,0 +1,99 @@
+import io
+import logging
+import types
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from adapters_jax.data import batching
+from adapters_jax.runs import console
+from adapters_jax.runs import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+  """A clock that the test moves."""
+  now = types.SimpleNamespace(seconds=0.0)
+  monkeypatch.setattr(progress.time, 'monotonic', lambda: now.seconds)
+  return now
+
+
+def test_lines_where_there_is_no_terminal(clock, capsys):
+  meter = progress.Meter(steps=200, done=20, batch_size=8)
+  for step in range(60):
+    clock.seconds += 40.0 if step in (0, 30) else 1.0  # Two steps compile.
+    meter.update(0.5, 1e-3)
+  meter.close()
+  out, err = capsys.readouterr()
+  lines = out.splitlines()
+  assert lines[0] == (
+      'about 3 min for the other 175 steps, without evaluations and compiling')
+  assert lines[1] == ('step 51 of 200: loss 0.500, rate 1.00e-03, '
+                      '8 examples/s, about 2 min left')
+  assert len(lines) == 2 and not err
+  assert '\x1b' not in out and '\r' not in out
+
+
+def test_a_short_training_has_no_lines(clock, capsys):
+  meter = progress.Meter(steps=9, done=0, batch_size=8)
+  for _ in range(9):
+    clock.seconds += 1.0
+    meter.update(0.5, 1e-3)
+  assert capsys.readouterr() == ('', '')
+
+
+def test_a_bar_on_a_terminal(clock):
+  class Terminal(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self):
+      return True
+  out, err = Terminal(), Terminal()
+  with mock.patch('sys.stdout', out), mock.patch('sys.stderr', err):
+    meter = progress.Meter(steps=200, done=0, batch_size=8)
+    for _ in range(100):
+      clock.seconds += 1.0
+      meter.update(0.5, 1e-3)
+    meter.close()
+  assert '200' in err.getvalue()
+  assert len(out.getvalue().splitlines()) == 1  # The forecast.
+
+
+def test_a_library_shows_nothing(clock, capsys):
+  console.hide()
+  meter = progress.Meter(steps=200, done=0, batch_size=8)
+  for _ in range(100):
+    clock.seconds += 1.0
+    meter.update(0.5, 1e-3)
+  assert capsys.readouterr() == ('', '')
+
+
+@pytest.mark.parametrize('seconds, text', [
+    (0.4, '0 s'), (89, '89 s'), (91, '2 min'), (3600, '60 min'),
+    (7200, '2.0 h')])
+def test_durations(seconds, text):
+  assert progress.duration(seconds) == text
+
+
+def test_every_line_has_the_prefix(capsys):
+  console.show(prefix='cola --seed=1: ')
+  logging.getLogger('adapters_jax.x').info('one\ntwo')
+  console.show()
+  logging.getLogger('adapters_jax.x').info('three')
+  assert capsys.readouterr().out == (
+      'cola --seed=1: one\ncola --seed=1: two\nthree\n')
+
+
+def test_the_plan_counts_as_the_schedule_does():
+  examples = batching.Examples(
+      [np.arange(3)] * 10 + [np.arange(5)] * 7,
+      [np.zeros(3)] * 10 + [np.zeros(5)] * 7, np.zeros(17, np.int64))
+  schedule = batching.Schedule(examples, [5], 4, seed=0)
+  setup = types.SimpleNamespace(
+      splits={'train': examples, 'dev': examples}, schedule=schedule, steps=15,
+      eval_every=5)
+  assert progress.plan_line(setup) == (
+      'examples: train 17, dev 17; 15 steps of 4 examples (3 epochs), about '
+      '195 tokens (300 with padding); evaluated every 5 steps')
+  assert '(3 epochs of 2 runs)' in progress.plan_line(setup, 2)
