@@ -26,7 +26,7 @@ def folder_of(path: str) -> str:
 
 
 def is_own(path: str) -> bool:
-  """Returns whether a path is an adapter of this package, or a run's workdir."""
+  """Returns whether a path is an adapter of this package, or a workdir."""
   folder = folder_of(path)
   return os.path.isfile(os.path.join(folder, WEIGHTS)) or _is_of_run(folder)
 
