@@ -4,6 +4,7 @@ import functools
 import os
 
 from adapters_jax.downloads import pinned
+from adapters_jax.downloads import weight_files
 from adapters_jax import errors as errors_lib
 
 _TOKENIZER = ('tokenizer.json', 'vocab.txt', 'tokenizer_config.json')
@@ -42,6 +43,11 @@ def file(name: str, path: str, revision: str | None = None) -> str:
         name, path, revision=revision, local_files_only=not _reachable())
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
+    cached = huggingface_hub.try_to_load_from_cache(
+        name, path, revision=revision)
+    # A mark of the cache: an earlier call has found no such file.
+    if cached is not None and not isinstance(cached, str):
+      raise FileNotFoundError(f'{name} has no {path}') from error
     raise errors_lib.UserError(
         f'`checkpoint`: {name!r} is neither a name that comes with the project '
         '(minilm-l6) nor a folder, and the Hugging Face hub cannot be reached '
@@ -62,13 +68,29 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
     return file(name, path, revision)
   except FileNotFoundError as error:
     raise errors_lib.UserError(
-        f'`checkpoint`: {error} on the Hugging Face hub; a BERT repository '
-        'with config.json and model.safetensors is needed') from error
+        f'`checkpoint`: {error} on the Hugging Face hub; a repository of an '
+        'encoder with config.json and weights is needed') from error
 
 
 def config(name: str) -> str:
   """Returns the path of a repository's config.json."""
   return _required(name, 'config.json')
+
+
+def _weights(name: str, revision: str) -> None:
+  """Downloads the weights of a repository, in the first format that it has."""
+  for path in weight_files.FILES:
+    try:
+      found = file(name, path, revision)
+    except FileNotFoundError:
+      continue
+    if path.endswith('.json'):
+      for shard in sorted(set(weight_files.read_index(found).values())):
+        _required(name, shard, revision)
+    return
+  raise errors_lib.UserError(
+      f'`checkpoint`: {name} has no {weight_files.FILES[0]} and no '
+      f'{weight_files.FILES[2]} on the Hugging Face hub, in shards or not')
 
 
 def folder(name: str) -> str:
@@ -81,7 +103,7 @@ def folder(name: str) -> str:
   # The hub's cache names folders by commit. All files come from the commit of
   # the config: an update in between would mix two versions.
   revision = os.path.basename(where)
-  _required(name, 'model.safetensors', revision)
+  _weights(name, revision)
   for path in _TOKENIZER:
     try:
       file(name, path, revision)

@@ -15,14 +15,12 @@ import numpy as np
 import safetensors
 
 from adapters_jax.downloads import json_files
+from adapters_jax.downloads import weight_files
 from adapters_jax import errors
 from adapters_jax.model import torch_files
 
 Tensors = dict[str, np.ndarray]
 
-# Files with weights or an index of them, the preferred one first.
-FILES = ('model.safetensors', 'model.safetensors.index.json',
-         'pytorch_model.bin', 'pytorch_model.bin.index.json')
 # Files of other programs, which are not read.
 _FOREIGN = ('.h5', '.msgpack', '.ot', '.onnx', '.gguf', '.ckpt', '.index')
 _FLOATS = (np.float16, np.float32, np.float64, ml_dtypes.bfloat16)
@@ -74,12 +72,12 @@ def find(folder: str) -> Weights:
   """Returns the files of a folder's weights.
 
   Args:
-    folder: Folder with one of FILES.
+    folder: Folder with one of weight_files.FILES.
 
   Raises:
-    errors.UserError: none of FILES, or a damaged index.
+    errors.UserError: none of these files, or a damaged index.
   """
-  for name in FILES:
+  for name in weight_files.FILES:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
       if name.endswith('.json'):
@@ -87,7 +85,8 @@ def find(folder: str) -> Weights:
       return Weights(path, {path: None})
   present = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
   foreign = [name for name in present if name.endswith(_FOREIGN)]
-  message = f'{folder} has no {FILES[0]} and no {FILES[2]}, in shards or not'
+  message = (f'{folder} has no model.safetensors and no pytorch_model.bin, in '
+             'shards or not')
   if foreign:
     message += (
         f', but {_listed(foreign)}, which cannot be read; load it with '
@@ -105,16 +104,10 @@ def _shards(path: str) -> dict[str, frozenset[str] | None]:
   Raises:
     errors.UserError: the index is damaged, or a file is missing.
   """
-  index = json_files.read(path).get('weight_map')
-  if not isinstance(index, dict) or not index:
-    raise errors.UserError(f'{path} has no weight_map')
-  folder, ending = os.path.dirname(path), path.split('.')[-3]
+  index = weight_files.read_index(path)
+  folder = os.path.dirname(path)
   shards: dict[str, frozenset[str] | None] = {}
-  for name in sorted({str(value) for value in index.values()}):
-    # A path could read any file of the user.
-    if os.path.basename(name) != name or not name.endswith(f'.{ending}'):
-      raise errors.UserError(
-          f'{path}: {name!r} is no name of a .{ending} file in its folder')
+  for name in sorted(set(index.values())):
     shard = os.path.join(folder, name)
     if not os.path.isfile(shard):
       raise errors.UserError(f'{path} names {name}, which is missing')
@@ -127,7 +120,7 @@ def names(folder: str) -> list[str]:
   """Returns the names of a folder's tensors, without reading their numbers.
 
   Args:
-    folder: Folder with one of FILES.
+    folder: Folder with one of weight_files.FILES.
 
   Raises:
     errors.UserError: as for `read`.
@@ -143,7 +136,7 @@ def read(
   """Returns tensors of a folder as they are in the files.
 
   Args:
-    folder: Folder with one of FILES.
+    folder: Folder with one of weight_files.FILES.
     wanted: (name) -> whether to read the tensor.
 
   Returns:

@@ -2,11 +2,16 @@
 
 import hashlib
 import http.server
+import json
 import os
+import shutil
 import threading
 
 from huggingface_hub import constants
+import jax
+import numpy as np
 import pytest
+from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
@@ -50,6 +55,8 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     else:
       self.send_header('X-Error-Code', 'EntryNotFound' if name in self.folders
                        else 'RepoNotFound')
+      if name in self.folders:
+        self.send_header('X-Repo-Commit', COMMIT)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
     if with_body:
@@ -57,6 +64,21 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
   def log_message(self, *_):
     pass
+
+
+def _write_shards(source, folder):
+  """Writes a checkpoint with its weights in two files."""
+  shutil.copytree(source, folder, ignore=shutil.ignore_patterns('model.*'))
+  tensors = safetensors_numpy.load_file(
+      os.path.join(source, 'model.safetensors'))
+  shards = {name: f'{i % 2}.safetensors' for i, name in enumerate(tensors)}
+  for shard in set(shards.values()):
+    safetensors_numpy.save_file(
+        {k: v for k, v in tensors.items() if shards[k] == shard},
+        os.path.join(folder, shard))
+  with open(os.path.join(
+      folder, 'model.safetensors.index.json'), 'w') as file:
+    json.dump({'weight_map': shards}, file)
 
 
 @pytest.fixture
@@ -67,7 +89,9 @@ def local_hub(tmp_path, monkeypatch):
   os.remove(os.path.join(bare, 'model.safetensors'))
   with open(os.path.join(good, 'pytorch_model.bin'), 'w') as file:
     file.write('not wanted')
-  _Hub.folders = {'tiny-bert': good, 'some/one': bare}
+  shards = os.path.join(bare, 'sharded')
+  _write_shards(good, shards)
+  _Hub.folders = {'tiny-bert': good, 'some/one': bare, 'sharded': shards}
   _Hub.asked = []
   server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Hub)
   threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -103,12 +127,29 @@ def test_weights_and_tokenizer_load(local_hub):
 
 
 def test_cached_files_do_without_the_hub(local_hub):
-  pretrained.resolve('tiny-bert')
+  folder = pretrained.resolve('tiny-bert')
   local_hub.shutdown()
   local_hub.server_close()
   hub.file.cache_clear()
   hub._reachable.cache_clear()
   assert pretrained.config_of('tiny-bert') == tiny.CONFIG
+  # The repository has no tokenizer.json, which the cache remembers.
+  assert pretrained.resolve('tiny-bert') == folder
+
+
+def test_shards_load(local_hub):
+  found = pretrained.load_base(pretrained.resolve('sharded'))
+  wanted = pretrained.load_base(pretrained.resolve('tiny-bert'))
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_torch_files_are_last(local_hub):
+  with open(os.path.join(
+      _Hub.folders['some/one'], 'pytorch_model.bin'), 'w') as file:
+    file.write('not tensors')
+  folder = pretrained.resolve('some/one')
+  with pytest.raises(errors.UserError, match='pytorch_model.bin cannot be'):
+    pretrained.load_base(folder)
 
 
 def test_a_repository_without_safetensors(local_hub):
