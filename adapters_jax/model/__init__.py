@@ -3,5 +3,6 @@
 Imports `methods`, `downloads`, `layers`, `trees` and `errors`. Public:
 `encoder.BertConfig`, `encoder.Bert` and `encoder.init`; `heads.Classifier`,
 `heads.SpanSelector` and `heads.make`; `sites` for the encoder; `families` for
-the names in other libraries; `pretrained` and `base` for checkpoints; `precision` for the types of the computation.
+the names in other libraries; `pretrained`, `base` and `tensor_files`
+for checkpoints; `precision` for the types of the computation.
 """
