@@ -33,6 +33,7 @@ setuptools.setup(
         'jax>=0.4.35',
         'numpy',
         'optax>=0.2.5',
+        'orbax-checkpoint',
         'psutil',
         'requests',
         'rich',

@@ -273,4 +273,6 @@ def train_group(
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
     watch.meter.close()
+    if resume:
+      resume.close()
   return progress, log

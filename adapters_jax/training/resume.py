@@ -1,6 +1,5 @@
 """The resumable state of a run on disk."""
 
-from collections.abc import Mapping
 import hashlib
 import json
 import logging
@@ -9,9 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import safetensors
-from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
@@ -20,92 +16,124 @@ from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
+_HASHES = '.sha256.json'  # Ending of the file with the hashes of a save.
 KEPT = 2  # Saves, the second in case that the first is damaged.
-_ENDING = '.safetensors'
 
 
 def exists(folder: str) -> bool:
   """Returns whether a folder holds a saved state."""
-  return bool(_numbers(folder))
+  return os.path.isdir(folder) and any(
+      name.isdecimal() for name in os.listdir(folder))
 
 
-def _numbers(folder: str) -> list[int]:
-  """Returns the numbers of the saves in a folder, ascending."""
-  names = os.listdir(folder) if os.path.isdir(folder) else ()
-  stems = [name.removesuffix(_ENDING) for name in names
-           if name.endswith(_ENDING)]
-  return sorted(int(stem) for stem in stems if stem.isdecimal())
+def _hashes(folder: str) -> dict[str, str]:
+  """Returns {relative path: SHA-256} of the files below a folder."""
+  found = {}
+  for parent, folders, names in os.walk(folder):
+    folders.sort()  # In place: `os.walk` follows this order.
+    for name in sorted(names):
+      path = os.path.join(parent, name)
+      with open(path, 'rb') as file:
+        found[os.path.relpath(path, folder)] = hashlib.file_digest(
+            file, 'sha256').hexdigest()
+  return found
 
 
-def _is_key(leaf: Any) -> bool:
-  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _plain(progress: loop.Progress) -> Any:
-  """Returns a progress with random keys as integers."""
-  return jax.tree.map(
-      lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf,
-      progress)
-
-
-def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
-  """Returns the SHA-256 of named arrays and a text."""
-  found = hashlib.sha256(text.encode())
-  for name, array in sorted(arrays.items()):
-    found.update(f'\n{name} {array.dtype} {array.shape}\n'.encode())
-    found.update(np.ascontiguousarray(array).data)
-  return found.hexdigest()
+def _first_line(error: Exception) -> str:
+  """Returns the type and the first line of an error, which may be long."""
+  text = (str(error).strip() or 'no message').splitlines()[0]
+  return f'{type(error).__name__}: {text[:200]}'
 
 
 class Resume:
-  """The resumable state of a run in a folder.
+  """The resumable state of a run in a folder, by orbax.
 
-  A save is one file with the arrays, the log of the run as JSON, and a hash of
-  both. The file is written whole or not at all, so that a kill or a full disk
-  during a save leaves the one before. The arrays are whole on any number of
-  devices: the run may continue on others.
+  A save is visible only once it is complete, so a kill during a save leaves the
+  one before. The log of the run is saved with it, as JSON. A file next to each
+  save has the hashes of its files: damaged files may be readable.
   """
 
   def __init__(self, folder: str):
-    """Opens a folder that this process alone writes to.
+    """Opens the folder.
 
     Args:
-      folder: Folder of the saves, made by the first.
+      folder: Folder of the saves, made if absent.
+
+    Raises:
+      errors.UserError: the folder cannot be used.
     """
-    self._folder = os.path.abspath(folder)
-    if sharding.first_host():
-      atomic.clean(self._folder)
+    import orbax.checkpoint as ocp  # Slow to import, and not always needed.
+    self._ocp, self._folder = ocp, os.path.abspath(folder)
+    try:
+      self._manager = ocp.CheckpointManager(
+          self._folder, options=ocp.CheckpointManagerOptions(
+              max_to_keep=KEPT, enable_async_checkpointing=False,
+              cleanup_tmp_directories=True))
+    except Exception as error:  # Orbax and TensorStore have many.
+      raise errors.UserError(
+          f'`resume`: the state in {self._folder} cannot be used '
+          f'({_first_line(error)}); delete that folder to start from the first '
+          'step') from error
 
-  def _path(self, number: int) -> str:
-    return os.path.join(self._folder, f'{number}{_ENDING}')
-
-  def save(self, progress: loop.Progress, extra: dict[str, Any]) -> None:
-    """Saves the progress and a JSON value; every host must make the call.
+  def save(
+      self, progress: loop.Progress, extra: dict[str, Any]
+  ) -> None:
+    """Saves the progress and a JSON value.
 
     Args:
       progress: Progress of the run.
       extra: Value that JSON can hold.
 
     Raises:
-      OSError: the disk is full, or cannot be written.
+      errors.UserError: the disk is full, or cannot be written.
+      OSError: the same, with the name of the file.
     """
     # A step may be saved before and after its evaluation: saves are counted.
-    before = _numbers(self._folder)
-    number = max([loop.steps_taken(progress), *(1 + n for n in before)])
-    leaves = jax.tree_util.tree_leaves_with_path(_plain(progress))
-    values = [leaf for _, leaf in leaves]
-    if sharding.hosts() > 1:  # Each holds a part of them.
-      values = sharding.gather(values[0].sharding.mesh, values)
-    if sharding.first_host():
-      arrays = {jax.tree_util.keystr(path): np.asarray(value)
-                for (path, _), value in zip(leaves, values, strict=True)}
-      text = json.dumps(extra)
-      with atomic.replacing(self._path(number)) as file:
-        file.write(safetensors_numpy.save(arrays, {
-            'extra': text, 'sha256': _digest(arrays, text)}))
-      for old in before[:-(KEPT - 1)]:
-        os.remove(self._path(old))
-    sharding.wait_for_all('saved')
+    number = max(
+        loop.steps_taken(progress), 1 + (self._manager.latest_step() or 0))
+    args = self._ocp.args
+    try:
+      self._manager.save(number, args=args.Composite(
+          progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
+      self._manager.wait_until_finished()
+      if sharding.first_host():
+        self._write_hashes(number)
+    except Exception as error:
+      if isinstance(error, OSError) and error.filename:
+        raise  # The caller knows the argument that chose the folder.
+      raise errors.UserError(
+          f'the state cannot be saved in {self._folder} '
+          f'({_first_line(error)}); with room on the disk, continue with '
+          '`resume`') from error
+
+  def _hashes_of(self, number: int) -> str:
+    """Returns the path of the hashes of one save."""
+    return os.path.join(self._folder, f'{number}{_HASHES}')
+
+  def _write_hashes(self, number: int) -> None:
+    """Writes the hashes of a save, and removes those of earlier ones."""
+    atomic.write_json(self._hashes_of(number), _hashes(
+        os.path.join(self._folder, str(number))))
+    kept = {f'{step}{_HASHES}' for step in self._manager.all_steps()}
+    for name in os.listdir(self._folder):
+      if name.endswith(_HASHES) and name not in kept:
+        os.remove(os.path.join(self._folder, name))
+
+  def _is_whole(self, number: int) -> bool:
+    """Returns whether the files of a save have their hashes.
+
+    A save without hashes is of an earlier version, or a kill came before they
+    were written; it counts as whole.
+    """
+    path = self._hashes_of(number)
+    if not os.path.exists(path):
+      return True
+    try:
+      with open(path, encoding='utf-8') as file:
+        return json.load(file) == _hashes(
+            os.path.join(self._folder, str(number)))
+    except (OSError, ValueError):
+      return False
 
   def restore(
       self, like: loop.Progress
@@ -120,47 +148,47 @@ class Resume:
     Raises:
       errors.UserError: no save can be read, or it is of other shapes or types.
     """
-    problem = ''
-    for number in reversed(_numbers(self._folder)):
-      path = self._path(number)
+    problem: Exception | None = None
+    for number in sorted(self._manager.all_steps(), reverse=True):
       try:
-        return self._read(path, like)
-      except (OSError, ValueError, KeyError,
-              safetensors.SafetensorError) as error:
-        problem = problem or f'{path}: {error}'
-        _log.info('the saved state %s is damaged (%s)', path, error)
-    if problem:
+        # Before TensorStore reads them, whose threads print tracebacks. Every
+        # host takes the choice of the first.
+        if not sharding.agreed(self._is_whole(number)):
+          raise ValueError('a file has changed since it was saved')
+        found = self._read(number, like)
+      except Exception as error:  # Damage shows in errors of any kind.
+        problem = problem or error
+        _log.info('the saved state %s is damaged (%s)',
+                  os.path.join(self._folder, str(number)), _first_line(error))
+        continue
+      return found
+    if problem is not None:
       raise errors.UserError(
-          f'`resume`: no saved state can be read ({problem}); delete the '
-          f'folder {self._folder} to start from the first step')
+          f'`resume`: no saved state in {self._folder} can be read '
+          f'({_first_line(problem)}); delete that folder to start from the '
+          'first step') from problem
     return None
 
   def _read(
-      self, path: str, like: loop.Progress
+      self, number: int, like: loop.Progress
   ) -> tuple[loop.Progress, dict[str, Any]]:
     """Returns (progress, the JSON value) of one save; raises if damaged."""
-    with safetensors.safe_open(path, 'numpy') as file:
-      saved = file.metadata()
-      arrays = {name: file.get_tensor(name) for name in file.keys()}
-    if saved['sha256'] != _digest(arrays, saved['extra']):
-      raise ValueError('its content is not that of its hash')
-    wanted = jax.eval_shape(_plain, like)
-    shapes = {jax.tree_util.keystr(name): (leaf.shape, leaf.dtype)
-              for name, leaf in jax.tree_util.tree_leaves_with_path(wanted)}
-    if shapes != {name: (array.shape, array.dtype)
-                  for name, array in arrays.items()}:
-      raise ValueError('it is the state of another model')
-    progress = jax.tree.unflatten(
-        jax.tree.structure(wanted), [arrays[name] for name in shapes])
-    return jax.tree.map(_on_devices, progress, like), json.loads(saved['extra'])
+    # The devices of `like`, which may be others than those of the save.
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=leaf.sharding), like)
+    args = self._ocp.args
+    restored = self._manager.restore(number, args=args.Composite(
+        progress=args.StandardRestore(shapes), extra=args.JsonRestore()))
+    progress = restored['progress']
+    same = jax.tree.map(
+        lambda a, b: a.shape == b.shape and a.dtype == b.dtype,
+        progress, shapes)
+    if not all(jax.tree.leaves(same)):
+      raise ValueError('its arrays are of another model')
+    # Copied to buffers that the step may donate.
+    return jax.tree.map(jnp.copy, progress), restored['extra']
 
-
-def _on_devices(array: np.ndarray, like: jax.Array) -> jax.Array:
-  """Returns an array of the type and on the devices of another."""
-  if _is_key(like):
-    data = jax.random.key_data(like)
-    return jax.random.wrap_key_data(
-        _on_devices(array, data), impl=jax.random.key_impl(like))
-  # Copied: a step may donate the buffer.
-  return jnp.copy(jax.make_array_from_callback(
-      array.shape, like.sharding, lambda index: array[index]))
+  def close(self) -> None:
+    """Waits for writers and closes."""
+    self._manager.close()

@@ -210,6 +210,7 @@ class EightDevicesTest(parameterized.TestCase):
     resume.save(progress, {'history': [1]})
     _, _, like, base, batch = prepared(after, 'full')
     restored, extra = resume.restore(like)
+    resume.close()
     self.assertEqual(extra, {'history': [1]})
     raw = functools.partial(jax.tree.map, lambda leaf: (
         jax.random.key_data(leaf)
