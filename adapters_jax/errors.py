@@ -59,16 +59,16 @@ def as_flags(message: str, names: Collection[str]) -> str:
 
 
 @contextlib.contextmanager
-def naming(argument: str) -> Iterator[None]:
-  """Puts an argument before the messages of the context's UserErrors.
+def within(what: str) -> Iterator[None]:
+  """Puts the name of a thing before the messages of the context's UserErrors.
 
   Args:
-    argument: Name of the argument, without backticks.
+    what: Argument in backticks, or path of a file.
   """
   try:
     yield
   except UserError as error:
-    raise UserError(f'`{argument}`: {error}') from error.__cause__
+    raise UserError(f'{what}: {error}') from error.__cause__
 
 
 def unknown(what: str, word: str, known: Iterable[str]) -> UserError:

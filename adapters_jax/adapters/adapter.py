@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+import os
 from typing import Any
 
 from adapters_jax import errors
@@ -9,7 +10,12 @@ from adapters_jax import trees
 from adapters_jax.adapters import settings as settings_lib
 from adapters_jax.adapters import storage
 from adapters_jax.data import squad
+from adapters_jax.downloads import json_files
+from adapters_jax.layers import activations
 from adapters_jax.methods import strings
+from adapters_jax.model import heads
+
+_LONGEST = 10**6  # Tokens, far above any input.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,32 +134,53 @@ def load(folder: str) -> Adapter:
   """
   folder = storage.folder_of(folder)
   tuned, saved = storage.load_tuned(folder)
-  try:
-    return _described(tuned, saved)
-  except (AttributeError, KeyError, TypeError) as error:
+  head = tuned.get('head', {'bias': None})
+  if not isinstance(head, dict) or 'bias' not in head:
     raise errors.UserError(
-        f'{folder}: {storage.SETTINGS} does not describe an adapter '
-        f'({error!r})') from error
+        f'{os.path.join(folder, storage.WEIGHTS)} has no head/bias')
+  return _described(tuned, saved, os.path.join(folder, storage.SETTINGS))
 
 
-def _described(tuned: trees.Tree, saved: Mapping[str, Any]) -> Adapter:
-  """Returns the adapter of a tree and the JSON value saved with it."""
-  values = saved.get('config', {})
+def _described(
+    tuned: trees.Tree, saved: Mapping[str, Any], where: str
+) -> Adapter:
+  """Returns the adapter of a tree and the JSON value saved with it.
+
+  Args:
+    tuned: Partial tree.
+    saved: JSON value, as `Adapter.save` or earlier versions have written it.
+    where: Path of its file, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing, or of another type.
+  """
+  values = settings_lib.checked(json_files.inner(saved, 'config', where), where)
+  task = json_files.text(saved, 'task', where)
   if 'adapter' in saved:
-    own = saved['adapter']
-    methods = (
-        strings.parse(own['method'], '`method`') if own['method'] else ())
+    own = json_files.inner(saved, 'adapter', where)
+    method = json_files.text(own, 'method', where)
+    methods = strings.parse(method, f'{where}: `method`') if method else ()
   else:  # Saved by a version that described adapters by settings alone.
     own = {**settings_lib.DEFAULTS, **values}
     own['base'] = own['checkpoint']
-    if saved['task'] == squad.TASK.name:
+    if task == squad.TASK.name:
       own['head_input'] = 'tokens'
     # The number of layers is unknown; the training has checked them.
-    methods = settings_lib.methods_of(values, None)
+    with errors.within(where):
+      methods = settings_lib.methods_of(values, None)
+  head_input = json_files.text(own, 'head_input', where)
+  activation = json_files.text(own, 'hidden_activation', where)
+  if head_input not in heads.INPUTS:
+    raise errors.unknown(f'{where}: head_input', head_input, heads.INPUTS)
+  if activation and activation not in activations.ACTIVATIONS:
+    raise errors.unknown(f'{where}: hidden_activation', activation,
+                         activations.ACTIVATIONS)
   return Adapter(
-      methods, tuned, head_input=own['head_input'],
-      labels=tuple(saved['labels']), texts=tuple(saved['texts']),
-      max_length=own['max_length'], base=own['base'], task=saved['task'],
-      scores=own.get('scores', {}), settings=values,
-      base_files=own.get('base_files', {}),
-      hidden_activation=own['hidden_activation'])
+      methods, tuned, head_input=head_input,
+      labels=json_files.texts(saved, 'labels', where),
+      texts=json_files.texts(saved, 'texts', where),
+      max_length=json_files.whole(own, 'max_length', where, 1, _LONGEST),
+      base=json_files.text(own, 'base', where), task=task,
+      scores=json_files.inner(own, 'scores', where), settings=values,
+      base_files=json_files.inner(own, 'base_files', where),
+      hidden_activation=activation)

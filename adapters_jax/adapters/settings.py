@@ -5,9 +5,11 @@ without the code that trained it.
 """
 
 from collections.abc import Mapping
+import math
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.downloads import json_files
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 
@@ -18,6 +20,27 @@ DEFAULTS = {
     'adapter_layers': 'all', 'adapter_sites': 'attention_output,ffn_output',
     'init_scale': 1e-2, 'activation': 'gelu', 'head_input': 'cls',
     'hidden_activation': '', 'max_length': 128, 'checkpoint': 'minilm-l6'}
+_LARGEST = 10**6  # Tokens or the width of a bottleneck.
+
+
+def checked(values: dict[str, Any], where: str) -> dict[str, Any]:
+  """Returns saved settings; raises UserError for a value of another type.
+
+  Args:
+    values: {name: value}. Names other than those of DEFAULTS may have any
+      value, apart from 'precision'.
+    where: Path of their file, for messages.
+  """
+  for name, default in {**DEFAULTS, 'precision': 'float32'}.items():
+    if isinstance(default, str):
+      json_files.text(values, name, where, default)
+    elif isinstance(default, int):
+      json_files.whole(values, name, where, 1, _LARGEST, default)
+    else:
+      json_files.number(values, name, where, 0, math.inf, default)
+    if name in values and values[name] is None:
+      raise errors.UserError(f'{where} has no value for {name}')
+  return values
 
 
 def methods_of(

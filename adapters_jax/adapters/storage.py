@@ -1,6 +1,5 @@
 """Saved adapters: `tuned.safetensors` and `config.json` in a folder."""
 
-import json
 import os
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors import numpy as safetensors_numpy
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 
 FORMAT = 1
 WEIGHTS = 'tuned.safetensors'
@@ -73,14 +73,8 @@ def load_settings(folder: str) -> dict[str, Any]:
     raise errors.UserError(
         f'{folder} holds a run that has not finished, without an adapter yet; '
         'continue it with the same command and `resume`')
-  try:
-    with open(path, encoding='utf-8') as file:
-      settings = json.load(file)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-        f'{folder} holds no saved adapter: {path} cannot be read ({error})'
-    ) from error
-  if not isinstance(settings, dict) or settings.get('format') != FORMAT:
+  settings = json_files.read(path, what=f'{folder} holds no saved adapter: ')
+  if settings.get('format') != FORMAT:
     raise errors.UserError(
         f'{path} is not of format {FORMAT}, which this version reads')
   return settings
@@ -104,7 +98,10 @@ def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
   except Exception as error:  # The library raises its own and OSErrors.
     raise errors.UserError(f'{path} cannot be read ({error})') from error
   _check_hash(folder, settings, content)
-  return trees.unflatten(flat), settings
+  with errors.within(path):
+    tuned = trees.unflatten(flat)
+  trees.check_finite(tuned, path)
+  return tuned, settings
 
 
 def _check_hash(

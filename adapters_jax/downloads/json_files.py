@@ -118,6 +118,43 @@ def text(
   return value
 
 
+def texts(
+    values: Mapping[str, Any], name: str, where: str
+) -> tuple[str, ...]:
+  """Returns an entry that is a list of strings.
+
+  Args:
+    values: JSON object.
+    name: Name of the entry, which must be present.
+    where: Path of the file; starts the message.
+
+  Raises:
+    errors.UserError: the entry is absent or another value.
+  """
+  value = _present(values, name, where, None)
+  if not isinstance(value, list) or not all(
+      isinstance(item, str) for item in value):
+    raise _wrong(where, name, value, 'a list of texts')
+  return tuple(value)
+
+
+def inner(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+  """Returns an entry that is an object; {} where it is absent.
+
+  Args:
+    values: JSON object.
+    name: Name of the entry.
+    where: Path of the file; starts the message.
+
+  Raises:
+    errors.UserError: the entry is another value.
+  """
+  value = _present(values, name, where, {})
+  if not isinstance(value, dict):
+    raise _wrong(where, name, value, 'a JSON object')
+  return value
+
+
 def _present(values, name, where, default):
   """Returns an entry or its default; raises if there is neither."""
   value = values.get(name)

@@ -73,7 +73,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 
 def _has_pooler(folder: str) -> bool:
   """Returns whether a checkpoint has a pooler; some encoders lack one."""
-  with errors.naming('checkpoint'):
+  with errors.within('`checkpoint`'):
     return any('pooler.' in name for name in tensor_files.names(folder))
 
 
@@ -91,7 +91,7 @@ def identity(checkpoint: str) -> str:
   """
   if not os.path.isdir(checkpoint):
     return checkpoint
-  with errors.naming('checkpoint'):
+  with errors.within('`checkpoint`'):
     digest = tensor_files.digest(checkpoint)
   return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
 

@@ -12,6 +12,8 @@ from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
 from adapters_jax.model import sites
 
+INPUTS = ('cls', 'pooler', 'tokens')  # Of heads, see `make`.
+
 
 class Classifier(nn.Module):
   """BERT with a linear head on [CLS], for classes or for one score.

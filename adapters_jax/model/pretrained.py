@@ -54,7 +54,7 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
   if os.path.isdir(checkpoint):
-    with errors.naming('checkpoint'):
+    with errors.within('`checkpoint`'):
       folder = tensor_files.model_folder(checkpoint)
     return read_config(folder)
   # A typo of an embedded name must not become a request to the hub.
@@ -68,7 +68,7 @@ def resolve(checkpoint: str) -> str:
   if checkpoint in CHECKPOINTS:
     return pinned.fetch(checkpoint)
   if os.path.isdir(checkpoint):
-    with errors.naming('checkpoint'):
+    with errors.within('`checkpoint`'):
       return tensor_files.model_folder(checkpoint)
   return hub.folder(checkpoint)
 
@@ -115,7 +115,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   """
   config = read_config(folder)
   families.check_head_input(config, 'pooler' if pooler else 'cls')
-  with errors.naming('checkpoint'):
+  with errors.within('`checkpoint`'):
     path = tensor_files.find(folder).path
     inside = _of_encoder(tensor_files.names(folder), config.family)
     tree = from_hugging_face(

@@ -291,7 +291,7 @@ def portable(config: Config) -> dict[str, Any]:
       values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
   if os.path.isdir(config.checkpoint):  # Else a name.
     folder = os.path.abspath(config.checkpoint)
-    with errors.naming('checkpoint'):
+    with errors.within('`checkpoint`'):
       digest = tensor_files.digest(folder)
     values['checkpoint'] = f'{os.path.basename(folder)}@{digest}'
   return values

@@ -7,6 +7,7 @@ import os
 import jax
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
@@ -68,6 +69,32 @@ def test_any_changed_byte_is_an_error_or_means_the_same(tmp_path):
         assert dataclasses.replace(back, tuned=adapter.tuned) == adapter
         jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
     (tmp_path / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda flat: flat['head/kernel'].fill(np.nan), 'NaN.*: head/kernel'),
+    (lambda flat: flat.pop('head/bias'), 'has no head/bias'),
+    (lambda flat: flat.update({'head': np.ones(2)}), 'is a leaf too')])
+def test_damaged_weights_of_an_earlier_version(change, message, tmp_path):
+  bank_test.make().save(str(tmp_path))
+  path = tmp_path / storage.WEIGHTS
+  flat = safetensors_numpy.load_file(path)
+  change(flat)
+  safetensors_numpy.save_file(flat, path)
+  with pytest.raises(errors.UserError, match='has changed'):
+    adapter_lib.load(str(tmp_path))
+  value = saved(tmp_path)
+  del value['sha256']
+  (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
+  with pytest.raises(errors.UserError, match=f'{path}.*{message}'):
+    adapter_lib.load(str(tmp_path))
+
+
+def test_deep_settings(tmp_path):
+  bank_test.make().save(str(tmp_path))
+  (tmp_path / storage.SETTINGS).write_text('[' * 100000)
+  with pytest.raises(errors.UserError, match='config.json.*too deeply'):
+    adapter_lib.load(str(tmp_path))
 
 
 def test_a_change_by_hand_needs_the_hash_removed(tmp_path):
@@ -158,11 +185,22 @@ def test_classes():
 
 
 @pytest.mark.parametrize('change, message', [
-    (lambda value: value.pop('labels'), "describe an adapter.*'labels'"),
-    (lambda value: value['adapter'].pop('method'), "adapter.*'method'"),
+    (lambda value: value.pop('labels'), 'has no labels'),
+    (lambda value: value.pop('task'), 'has no task'),
+    (lambda value: value.update(labels='ab'), 'labels .*list of texts'),
+    (lambda value: value.update(texts=[1]), 'texts .*list of texts'),
+    (lambda value: value.update(config=1), 'config 1; it should be'),
+    (lambda value: value['config'].update(adapter_config=1), 'adapter_config'),
+    (lambda value: value['config'].update(max_length=[]), 'max_length'),
+    (lambda value: value['config'].update(precision=1), 'precision'),
+    (lambda value: value['adapter'].pop('method'), 'has no method'),
     (lambda value: value['adapter'].update(method='lorra'), 'mean lora'),
-    (lambda value: value['adapter'].update(method=3), 'describe an adapter'),
-    (lambda value: value.update(adapter=[]), 'describe an adapter'),
+    (lambda value: value['adapter'].update(method=3), 'method 3; it'),
+    (lambda value: value['adapter'].update(max_length=2**60), 'max_length'),
+    (lambda value: value['adapter'].update(head_input='c'), 'unknown .c.'),
+    (lambda value: value['adapter'].update(hidden_activation='g'), 'unknown'),
+    (lambda value: value['adapter'].update(scores=[1]), 'scores'),
+    (lambda value: value.update(adapter=[]), 'adapter ..; it should be'),
     (lambda value: value.update(format=2), 'not of format 1')])
 def test_damaged_folders(change, message, tmp_path):
   bank_test.make().save(str(tmp_path))
@@ -170,7 +208,7 @@ def test_damaged_folders(change, message, tmp_path):
   del value['sha256']  # As of an earlier version.
   change(value)
   (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
-  with pytest.raises(errors.UserError, match=message):
+  with pytest.raises(errors.UserError, match=f'config.json.*{message}'):
     adapter_lib.load(str(tmp_path))
   with pytest.raises(errors.UserError, match='holds no saved adapter'):
     adapter_lib.load(str(tmp_path / 'absent'))
