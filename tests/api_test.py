@@ -198,6 +198,9 @@ def test_the_import_is_light_and_names_are_listed():
     (lambda base, bank: aj.train(base, 'rte', workdir='x'), "'workdir'"),
     (lambda base, bank: aj.train(base, 'rte', method='lorra'), 'mean lora'),
     (lambda base, bank: aj.train(
+        base, aj.Examples(['a', 'b'], ['x', 'y']), max_length=41),
+     'model has 40 positions'),
+    (lambda base, bank: aj.train(
         base, 'rte', dev=aj.Examples(['a'], ['b'])), 'brings its own'),
     (lambda base, bank: aj.merge(bank), 'another method'),
     (lambda base, bank: aj.merge({}), 'no adapter to merge'),

@@ -50,16 +50,16 @@ def file(name: str, path: str, revision: str | None = None) -> str:
       raise FileNotFoundError(f'{name} has no {path}') from error
     raise errors_lib.UserError(
         f'`checkpoint`: {name!r} is neither a name that comes with the project '
-        '(minilm-l6) nor a folder, and the Hugging Face hub cannot be reached '
-        'for it; check the name and the network, or give a folder with '
-        'config.json, model.safetensors and tokenizer.json') from error
+        '(minilm-l6, mpnet-base) nor a folder, and the Hugging Face hub cannot '
+        'be reached for it; check the name and the network, or give a folder '
+        'with config.json, model.safetensors and tokenizer.json') from error
   except errors.EntryNotFoundError as error:
     raise FileNotFoundError(f'{name} has no {path}') from error
   except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
     raise errors_lib.UserError(
         f'`checkpoint`: {name!r} is neither a name that comes with the project '
-        '(minilm-l6), nor a folder, nor a repository of the Hugging Face hub '
-        f'({type(error).__name__})') from error
+        '(minilm-l6, mpnet-base), nor a folder, nor a repository of the '
+        f'Hugging Face hub ({type(error).__name__})') from error
 
 
 def _required(name: str, path: str, revision: str | None = None) -> str:

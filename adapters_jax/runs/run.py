@@ -194,6 +194,7 @@ def train(
     errors.UserError: a fault of the settings or the data.
     loop.Interrupted: `stop` returned True.
   """
+  setup_lib.check_model(config)
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, config.batch_size)

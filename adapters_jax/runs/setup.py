@@ -91,6 +91,19 @@ def check(
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
     find(config.task)
+  check_model(config)
+  workdirs.check_free(config, experiment)
+
+
+def check_model(config: config_lib.Config) -> None:
+  """Checks settings against the base, before its weights are downloaded.
+
+  Args:
+    config: Settings, each of them valid by itself.
+
+  Raises:
+    errors.UserError: a setting that does not fit the base.
+  """
   shape = pretrained.config_of(config.checkpoint)
   configs = models.adapter_configs(config, shape.layers)
   if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
@@ -110,7 +123,6 @@ def check(
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)
-  workdirs.check_free(config, experiment)
 
 
 def load_data(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
 
+from adapters_jax.data import tokenization
+from adapters_jax.downloads import pinned
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.model import encoder
@@ -17,6 +19,7 @@ from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.model import relative
+from tests.methods import parity
 from tests import tiny_families
 
 CASES = tuple(tiny_families.VALUES)
@@ -62,6 +65,40 @@ def test_hidden_states_and_names_live(case):
   from tests.fixtures import make_family_fixtures
   check_parity(case, make_family_fixtures.hidden_of(case))
   assert make_family_fixtures.names_of(case) == tiny_families.names()[case]
+
+
+@pytest.mark.interop
+def test_mpnet_base_live():
+  """Real weights and tokens; downloads 0.4 GB where they are absent."""
+  import torch
+  import transformers
+  folder = pinned.fetch('mpnet-base')
+  assert pretrained.read_config(folder) == pretrained.CHECKPOINTS['mpnet-base']
+  texts = (*parity.SENTENCES, (parity.LONG,))
+  tokenizer = tokenization.load(folder)
+  encoded = [tokenization.encode(tokenizer, [text], 512) for text in texts]
+  theirs = transformers.AutoTokenizer.from_pretrained(folder)
+  wanted = [theirs(*text, truncation='longest_first', max_length=512)[
+      'input_ids'] for text in texts]
+  assert [tokens[0].tolist() for tokens, _ in encoded] == wanted
+  assert len(wanted[-1]) == 512  # The last row of positions, all buckets.
+  lengths = np.array([len(tokens) for tokens in wanted])
+  mask = np.arange(512) < lengths[:, None]
+  tokens = np.zeros((len(texts), 512), np.int32)
+  tokens[mask] = np.concatenate(wanted)
+  params = pretrained.load_base(folder)
+  params.pop('pooler')
+  hidden = jax.jit(encoder.Bert(pretrained.read_config(folder)).apply)(
+      {'params': params}, tokens, np.zeros_like(tokens), mask)
+  model = transformers.AutoModel.from_pretrained(folder).eval()
+  with torch.no_grad():
+    out = model(
+        input_ids=torch.tensor(np.where(mask, tokens, 1).astype(np.int64)),
+        attention_mask=torch.tensor(mask.astype(np.int64)),
+        output_hidden_states=True)
+  for ours, states in zip(hidden, out.hidden_states, strict=True):
+    np.testing.assert_allclose(
+        ours[mask], states.numpy()[mask], atol=2e-5)
 
 
 @pytest.mark.parametrize('case', CASES)
