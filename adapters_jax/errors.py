@@ -81,7 +81,8 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
       spelling, or lists all.
   """
   known = list(known)  # May be an iterator; read twice.
-  near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-  hint = (f'did you mean {" or ".join(near)}?' if near
+  lowered = {one.lower(): one for one in known}
+  near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
+  hint = (f'did you mean {" or ".join(lowered[one] for one in near)}?' if near
           else f'it is one of {", ".join(known)}')
   return UserError(f'{what}: unknown {word!r}; {hint}')

@@ -27,6 +27,7 @@ from adapters_jax.data import memory
 from adapters_jax.data import squad
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
+from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs.kinds import classification
@@ -90,7 +91,7 @@ def train(
     if name not in allowed:
       raise errors.unknown('setting', name, allowed)
   # 'adapters' is a value of `tune`, but names no method.
-  tuned = method in config_lib.CHOICES['tune'] and method != 'adapters'
+  tuned = method in checks.CHOICES['tune'] and method != 'adapters'
   taken = 0 if tuned else sum(
       config.positions_taken for config in strings.parse(method, '`method`'))
   longest = 384 if data == squad.TASK.name else config_lib.Config.max_length

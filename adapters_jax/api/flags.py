@@ -84,25 +84,36 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def check_all(
     runs: Sequence[config_lib.Config], configs: Sequence[config_lib.Config],
-    experiment: str, kind: Any,
+    experiment: str, kind: Any, how: engine.HowToRun = engine.ALONE,
 ) -> None:
-  """Checks every run before the first of many starts.
+  """Checks every run before the first one of a sweep starts.
 
   Args:
     runs: Settings of all runs.
     configs: Settings, one for each task.
     experiment: Name of the experiment.
     kind: Kind of the tasks.
+    how: Execution of several runs.
 
   Raises:
     errors.UserError: a setting that cannot work.
   """
   from adapters_jax.data import tasks  # Slow imports: after flag errors.
   from adapters_jax.runs import setup
-  # A single run is checked when it starts. `resume`: its folder may exist.
-  for config in runs if len(runs) > 1 else ():
+  from adapters_jax.training import sharding
+  if len(runs) == 1 and how is engine.ALONE:
+    return  # Checked when it starts.
+  for config in runs:  # `resume`: the folder of a run may exist.
     setup.check(dataclasses.replace(config, resume=True), experiment,
                 kind.find)
+  for config in configs:
+    kind.check_data(config)
+  # Other processes have devices of their own.
+  if how.launcher == 'local' and not runs[0].coordinator:
+    for mesh, batch_size, accumulate in dict.fromkeys(
+        (config.mesh, config.batch_size, config.accumulate)
+        for config in runs):
+      sharding.make_mesh(mesh, batch_size, accumulate=accumulate)
   if len(configs) > 1:
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
 
@@ -188,7 +199,8 @@ def launch(
     raise errors.UserError(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue')
-  check_all(grid.expand(configs, many), configs, experiment, kind)
+  outcome_lib.check_folder(many.records)
+  check_all(grid.expand(configs, many), configs, experiment, kind, how)
   measure = (lambda config: forecast.measure(config, kind)) if (
       how is engine.ALONE) else None
   try:

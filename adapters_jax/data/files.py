@@ -67,6 +67,8 @@ def _column(
     way = f'did you mean `{setting}={found}`?'
   else:
     way = f'name yours with `{setting}`, or add a header as line 1'
+  if rows.form_of(path) != '.jsonl':
+    line = 1  # The header's.
   raise errors.UserError(
       f'{path}, line {line}: no column {name!r}, only '
       f'{", ".join(map(repr, row))}; {way}')

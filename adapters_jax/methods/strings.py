@@ -7,12 +7,13 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax import methods
+from adapters_jax.methods import hints
 from adapters_jax.methods import values as values_lib
 
 convert = values_lib.converted
 
 _BOOLEANS = {'true': 'True', 'false': 'False'}  # As in flags.
-_PART = re.compile(r'\s*([\w+]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
+_PART = re.compile(r'\s*([\w+-]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
 def parse(
@@ -38,6 +39,8 @@ def parse(
           f'{flag}: {part.strip()!r} is not of the form NAME[FIELD=VALUE, ...]')
     name, fields = found.groups()
     if name not in methods.CONFIGS:
+      if advice := hints.of_method(name, methods.CONFIGS):
+        raise errors.UserError(f'{flag}: {name!r} {advice}')
       raise errors.unknown(flag, name, methods.CONFIGS)
     values = _parse_fields(fields or '', name, flag)
     configs.extend(_with_fields(methods.CONFIGS[name], values, name, flag))
@@ -137,10 +140,14 @@ def _with_fields(
   fixed = {}
   for config in configs:
     fixed |= config.fixed_words()
+  words = sorted({*fixed}.union(*known))
   for word in values:
-    if word not in fixed.keys() | set().union(*known):
-      raise errors.unknown(
-          f'{flag}: field of {name}', word, sorted({*fixed}.union(*known)))
+    if word not in words:
+      if same := hints.of_field(word, set().union(*known)):
+        raise errors.UserError(
+            f'{flag}: {name} has no field {word!r}; did you mean {same}, as in '
+            f'{name}[{same}={values[word]}]?')
+      raise errors.unknown(f'{flag}: field of {name}', word, words)
   try:
     # A word may be fixed for one method of a union and a field of another.
     for word in set(values) - set().union(*known):

@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.model import tensor_files
+from adapters_jax.runs import checks
 from adapters_jax.runs import options
 from adapters_jax.runs import version
 from adapters_jax.runs.options import option
@@ -167,9 +168,7 @@ class Config:
 
   def __post_init__(self):
     # `dataclasses.replace` calls it as well: every Config is valid.
-    _check_numbers(self)
-    _check_choices(self)
-    _check_together(self)
+    checks.check(self, type(self))
 
   @property
   def files(self) -> dict[str, str]:
@@ -179,80 +178,15 @@ class Config:
     return {name: path for name, path in paths.items() if path}
 
   @property
+  def columns(self) -> tuple[str, ...]:
+    """Columns of the texts in own data."""
+    return tuple(name for column in self.text_columns.split(',')
+                 if (name := column.strip()))
+
+  @property
   def task_name(self) -> str:
     """Name of the task in folders and tables."""
     return task_of(dataclasses.asdict(self))
-
-
-# (field, its range as a predicate, the range in words)
-_RANGES = (
-    ('adapter_size', lambda v: v >= 1, '1 or more'),
-    ('init_scale', lambda v: v >= 0, 'a standard deviation, >= 0'),
-    ('learning_rate', lambda v: v > 0, 'a rate above 0'),
-    ('warmup', lambda v: 0 <= v <= 1, 'a share from 0 to 1'),
-    ('weight_decay', lambda v: v >= 0, '0 or more'),
-    ('clip_norm', lambda v: v > 0, 'a norm above 0'),
-    ('dropout', lambda v: v < 1, 'a rate below 1'),
-    ('batch_size', lambda v: v >= 1, '1 or more'),
-    ('max_steps', lambda v: v >= 0, '0 or more'),
-    ('max_length', lambda v: v >= 3, '3 or more'),
-    ('buckets', lambda v: v >= 0, '0 or more'),
-    ('train_examples', lambda v: v >= 0, '0 or more'),
-    ('eval_every', lambda v: v >= 0, '0 or more'),
-    ('seed', lambda v: v >= 0, '0 or more'),
-    ('join_seconds', lambda v: v >= 1, '1 or more'),
-    ('save_minutes', lambda v: v >= 0, '0 or more'),
-)
-# The fields with few choices. Those of `tune` and `optimizer` are the keys of
-# tables in training.optimizers, which needs JAX; a test compares them.
-CHOICES = {
-    'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head'),
-    'optimizer': ('adam', 'adapter_bert'),
-    'norm_layers': ('all', 'same'),
-    'head_input': ('cls', 'pooler'),
-    'precision': (
-        'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
-    'file_task': ('classification', 'regression'),
-}
-
-
-def _check_numbers(config: Config) -> None:
-  """Raises UserError for a number outside its range."""
-  def demand(good, name, wanted):
-    if not good:
-      raise errors.UserError(
-          f'`{name}={getattr(config, name)}`: give {wanted}')
-
-  for name, good, wanted in _RANGES:
-    demand(good(getattr(config, name)), name, wanted)
-  demand(config.accumulate >= 1 and config.batch_size % config.accumulate == 0,
-         'accumulate', f'a divisor of `batch_size={config.batch_size}`')
-  demand(config.epochs > 0 or config.max_steps > 0, 'epochs',
-         'more than 0, or `max_steps`')
-
-
-def _check_choices(config: Config) -> None:
-  """Raises UserError, with near matches, for an unknown choice."""
-  for name, choices in CHOICES.items():
-    value = getattr(config, name)
-    if value not in choices:
-      raise errors.unknown(f'`{name}`', value, choices)
-
-
-def _check_together(config: Config) -> None:
-  """Raises UserError for settings that contradict each other."""
-  if config.files and not (config.train_file and config.dev_file):
-    raise errors.UserError('own data needs both `train_file` and `dev_file`')
-  if len([c for c in config.text_columns.split(',') if c]) not in (1, 2):
-    raise errors.UserError(
-        f'`text_columns={config.text_columns}`: name one column or two')
-  if config.tune == 'adapters' and config.adapter_config:
-    for name in options.marked(Config, 'bottleneck'):
-      if getattr(config, name) != getattr(Config, name):
-        raise errors.UserError(
-            f'`{name}` is for the default adapter; write it into '
-            f'`adapter_config`, as in {config.adapter_config.split("[")[0]}'
-            '[FIELD=VALUE]')
 
 
 def task_of(values: dict[str, Any]) -> str:
@@ -260,7 +194,7 @@ def task_of(values: dict[str, Any]) -> str:
 
   Own data is named after its training file, unless `task` is not the default.
   """
-  if not values['train_file'] or values['task'] != Config.task:
+  if not values['train_file'] or values['task'] not in ('', Config.task):
     return values['task']
   path = values['train_file'].split('@')[0]  # Portable paths have a hash.
   return os.path.splitext(os.path.basename(path))[0]

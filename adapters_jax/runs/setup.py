@@ -130,8 +130,7 @@ def load_data(
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
   """Returns (task, splits, remarks for the record)."""
   if config.files:
-    columns = tuple(c for c in config.text_columns.split(',') if c)
-    task, splits = files.load(config.files, columns, config.label_column,
+    task, splits = files.load(config.files, config.columns, config.label_column,
                               config.file_task == 'regression')
     return task, splits, []
   task = tasks.find(config.task)

@@ -127,6 +127,8 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
   try:
     _check_writable(folder)
     names = _listed(folder)
+  except errors.UserError:  # Is a ValueError too.
+    raise
   except (OSError, ValueError) as error:
     raise errors.UserError(
         f'`workdir`: {folder} cannot be used ({error})') from error

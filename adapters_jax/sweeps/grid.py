@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 import dataclasses
 import itertools
+import math
 import os
 from typing import Any
 
@@ -27,6 +28,7 @@ GRIDS = {
         'adapter_size=2,64; tune=full learning_rate=3e-5,5e-5,1e-4 '
         'epochs=2,3,5'),
 }
+_MOST_RUNS = 100_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +65,22 @@ def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
   Raises:
     errors.UserError: `text` is not of that form.
   """
-  seeds = set()
+  seeds: set[int] = set()
   for part in text.split(','):
     first, dash, last = part.strip().partition('-')
-    if not first.isdecimal() or (dash and not last.isdecimal()) or (
-        dash and int(last) < int(first)):
+    # Python refuses to read thousands of digits.
+    if not (first.isdecimal() and len(first + last) < 100) or (
+        dash and not (last.isdecimal() and int(first) <= int(last))):
       raise errors.UserError(
           f"{name}: {text!r} is not of the form '0-4' or '0,3'")
-    seeds.update(range(int(first), int(last if dash else first) + 1))
+    numbers = range(int(first), int(last if dash else first) + 1)
+    if numbers.stop > 2**32:
+      raise errors.UserError(f'{name}: {text!r} has seeds above {2**32 - 1:,}')
+    # Before the numbers are made: a slip of the hand may name billions.
+    if len(seeds) + len(numbers) > _MOST_RUNS:
+      raise errors.UserError(
+          f'{name}: {text!r} names more than {_MOST_RUNS:,} seeds')
+    seeds.update(numbers)
   return tuple(sorted(seeds))
 
 
@@ -113,6 +123,13 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
         continue
       split = values.split('|' if '|' in values else ',')
       axes.append([(name, _parse_value(name, kinds[name], v)) for v in split])
+    names = [axis[0][0] for axis in axes]
+    if len(set(names)) < len(names):
+      raise errors.UserError(
+          f'`grid`: {one.strip()!r} has a setting twice; join its values')
+    if math.prod(map(len, axes)) > _MOST_RUNS:
+      raise errors.UserError(
+          f'`grid`: {one.strip()!r} makes more than {_MOST_RUNS:,} runs')
     # Without axes the product is one empty point.
     points += [dict(point) for point in itertools.product(*axes)]
   return points
@@ -133,8 +150,14 @@ def expand(
   runs = []
   configs = list(configs)
   points = parse_grid(many.grid)
+  given = parse_seeds(many.seeds) if many.seeds else ()
+  count = len(configs) * len(points) * max(1, len(given))
+  if count > _MOST_RUNS:
+    raise errors.UserError(
+        f'`grid` and `seeds` make {count:,} runs; at most {_MOST_RUNS:,} are '
+        'possible')
   for config in configs:
-    seeds = parse_seeds(many.seeds) if many.seeds else (config.seed,)
+    seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
     runs += [dataclasses.replace(config, **{'seed': seed, **point})
              for point in points for seed in seeds]

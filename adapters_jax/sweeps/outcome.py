@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
@@ -25,6 +26,28 @@ class Outcome:
   folders: tuple[str, ...] = ()
   failures: tuple[tuple[str, str], ...] = ()
   trials: tuple[records_lib.Record, ...] = ()
+
+
+def check_folder(folder: str) -> None:
+  """Makes a folder of records, before the runs that it is for.
+
+  Args:
+    folder: Folder of records; '' for none.
+
+  Raises:
+    errors.UserError: it cannot be made or written.
+  """
+  if not folder:
+    return
+  try:
+    os.makedirs(folder, exist_ok=True)
+    # Not os.access: root may write anywhere by its account, but not in /proc.
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+    raise errors.UserError(
+        f'`records`: {folder} cannot be written ({error}); give another folder'
+    ) from error
 
 
 def finished_run(

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 from adapters_jax import errors
 from adapters_jax.adapters import settings
 from adapters_jax.model import precision
+from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import version
@@ -32,22 +33,21 @@ class ConfigTest(parameterized.TestCase):
         'train_file', 'dev_file', 'test_file', 'data_dir'))
 
   def test_choices_are_those_of_the_tables(self):
-    self.assertEqual(config_lib.CHOICES['tune'], tuple(optimizers.TUNE))
+    self.assertEqual(checks.CHOICES['tune'], tuple(optimizers.TUNE))
     self.assertEqual(
-        config_lib.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
-    self.assertEqual(config_lib.CHOICES['precision'], precision.PRECISIONS)
+        checks.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
+    self.assertEqual(checks.CHOICES['precision'], precision.PRECISIONS)
 
   def test_defaults_of_saved_adapters_are_those_of_runs(self):
     for name, value in settings.DEFAULTS.items():
       self.assertEqual(value, getattr(config_lib.Config, name), name)
 
   @parameterized.parameters(
-      ({'adapter_size': 0}, '`adapter_size=0`: give 1 or more'),
       ({'batch_size': 6, 'accumulate': 4}, '`accumulate=4`: give a divisor of'),
       ({'precision': 'bfloat'}, "`precision`: unknown 'bfloat'; did you mean"),
       ({'train_file': 'a.tsv'}, 'both `train_file` and `dev_file`'),
       ({'adapter_config': 'lora[r=4]', 'adapter_size': 8},
-       '`adapter_size` is for the default adapter.*as in lora'))
+       '`adapter_size=8` is for the default adapter.*as in lora'))
   def test_wrong_settings_raise_when_made(self, changed, message):
     with self.assertRaisesRegex(errors.UserError, message):
       config_lib.Config(**changed)

@@ -275,3 +275,28 @@ class CostTest(parameterized.TestCase):
   def test_others_do_not(self, **changed):
     record = make_record(dataclasses.replace(CONFIG, **changed))
     self.assertIsNone(forecast.cost(CONFIG, [record]))
+
+
+@pytest.mark.parametrize('text, message', [
+    ('0-99999999999', 'has seeds above 4,294,967,295'),
+    ('9' * 5000, "is not of the form '0-4'"),
+    ('0-4000000000', 'names more than 100,000 seeds'),
+    ('0-60000,70000-120000', 'names more than 100,000 seeds'),
+    ('4-0', "is not of the form '0-4'")])
+def test_seeds_are_bounded_before_they_are_made(text, message):
+  with pytest.raises(errors.UserError, match=f'`seeds`: .*{message}'):
+    grid.parse_seeds(text)
+
+
+def test_runs_are_bounded_before_they_are_made():
+  axes = ' '.join(f'{name}={",".join(map(str, range(1, 60)))}' for name in (
+      'batch_size', 'max_steps', 'eval_every'))
+  with pytest.raises(errors.UserError, match='makes more than 100,000 runs'):
+    grid.parse_grid(axes)
+  with pytest.raises(errors.UserError, match='make 150,000 runs'):
+    grid.expand([CONFIG], grid.Options(seeds='0-49999', grid='top_k=1,2,3'))
+
+
+def test_a_setting_twice_in_a_grid_is_refused():
+  with pytest.raises(errors.UserError, match='has a setting twice'):
+    grid.parse_grid('top_k=1,2 seed=0 top_k=3')

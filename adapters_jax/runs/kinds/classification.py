@@ -9,6 +9,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import losses
@@ -55,7 +56,14 @@ def loss_of(setup: setup_lib.Setup) -> compiled.Loss:
   return losses.cross_entropy if setup.task.labels else losses.squared_error
 
 
-KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of)
+def check_data(config: config_lib.Config) -> None:
+  """Raises UserError for a fault of the user's files."""
+  if config.files:
+    setup_lib.load_data(config)
+
+
+KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of,
+                 check_data=check_data)
 
 
 def of_examples(

@@ -9,6 +9,7 @@ import numpy as np
 from adapters_jax import trees
 from adapters_jax.data import tasks
 from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 
 # score(tuned, split) -> (metrics, predictions [examples])
@@ -41,6 +42,8 @@ class Kind:
       it from the settings.
     outcomes: (setup, split, predictions) -> {name: [examples] numbers} that a
       record keeps, from which other statistics than the metrics follow.
+    check_data: (config) -> None; UserError for a fault of the user's files,
+      before the first of many runs.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -48,3 +51,4 @@ class Kind:
   loss_of: Callable[[Any], compiled.Loss]
   head_input: str = ''
   outcomes: Callable[..., dict[str, np.ndarray]] = labelled
+  check_data: Callable[[config_lib.Config], None] = lambda config: None

@@ -127,5 +127,11 @@ def outcomes(
       for texts, answer in zip(right, predictions, strict=True)])}
 
 
+def check_data(config: config_lib.Config) -> None:
+  """Raises UserError for a fault of the user's files."""
+  for path in config.files.values():
+    squad.read_json(path)
+
+
 KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens',
-                 outcomes)
+                 outcomes, check_data)

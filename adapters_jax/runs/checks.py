@@ -1,0 +1,150 @@
+"""Checks of the settings of a run, by themselves and together. No JAX here."""
+
+import math
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.runs import options
+
+_LARGEST = 2**31 - 1  # Of JAX's integers. Seeds have no sign, hence a bit more.
+# (field, its range as a predicate, the range in words)
+_RANGES = (
+    ('adapter_size', lambda v: 1 <= v <= 2**16, '1 to 65,536'),
+    ('init_scale', lambda v: 0 <= v < math.inf,
+     'a finite standard deviation, >= 0'),
+    ('learning_rate', lambda v: 0 < v < math.inf, 'a finite rate above 0'),
+    ('warmup', lambda v: 0 <= v <= 1, 'a share from 0 to 1'),
+    ('weight_decay', lambda v: 0 <= v < math.inf, '0 or more'),
+    ('clip_norm', lambda v: v > 0, 'a norm above 0'),  # inf: no clipping.
+    ('dropout', lambda v: -math.inf < v < 1, 'a finite rate below 1'),
+    ('batch_size', lambda v: 1 <= v <= 2**20, '1 to 1,048,576'),
+    ('epochs', lambda v: v <= 1e6, 'at most 1,000,000'),
+    ('max_steps', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
+    ('max_length', lambda v: 3 <= v <= _LARGEST, '3 or more'),
+    ('buckets', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
+    ('train_examples', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
+    ('eval_every', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
+    ('seed', lambda v: 0 <= v < 2**32, f'0 to {2**32 - 1:,}'),
+    ('join_seconds', lambda v: 1 <= v <= _LARGEST, f'1 to {_LARGEST:,}'),
+    ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
+)
+# The fields with few choices. Those of `tune` and `optimizer` are the keys of
+# tables in training.optimizers, which needs JAX; a test compares them.
+CHOICES = {
+    'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head'),
+    'optimizer': ('adam', 'adapter_bert'),
+    'norm_layers': ('all', 'same'),
+    'head_input': ('cls', 'pooler'),
+    'precision': (
+        'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
+    'file_task': ('classification', 'regression'),
+}
+
+
+def check(config: Any, defaults: Any) -> None:
+  """Checks settings by themselves.
+
+  Args:
+    config: Settings, a `config.Config`.
+    defaults: Class of the settings, whose attributes are the defaults.
+
+  Raises:
+    errors.UserError: a number outside its range, an unknown choice, or
+      settings that contradict each other.
+  """
+  _check_numbers(config)
+  for name, choices in CHOICES.items():
+    if getattr(config, name) not in choices:
+      raise _unknown(name, getattr(config, name), choices)
+  _check_files(config)
+  if config.tune == 'adapters':
+    _check_adapters(config, defaults)
+
+
+def _check_numbers(config: Any) -> None:
+  """Raises UserError for a number outside its range."""
+  def demand(good, name, wanted):
+    if not good:
+      raise errors.UserError(
+          f'`{name}={getattr(config, name)}`: give {wanted}')
+
+  for name, good, wanted in _RANGES:
+    demand(good(getattr(config, name)), name, wanted)  # False for nan.
+  demand(config.accumulate >= 1 and config.batch_size % config.accumulate == 0,
+         'accumulate', f'a divisor of `batch_size={config.batch_size}`')
+  demand(config.epochs > 0 or config.max_steps > 0, 'epochs',
+         'more than 0, or `max_steps`')
+
+
+def _unknown(name: str, value: str, choices: tuple[str, ...]) -> Exception:
+  """Returns the error for an unknown choice, with near matches."""
+  if name == 'tune':
+    from adapters_jax import methods  # Imports JAX.
+    from adapters_jax.methods import hints
+    method = value.partition('[')[0]
+    if method in methods.CONFIGS:
+      return errors.UserError(
+          f'`tune={value}`: {method} is a method; give '
+          f'`adapter_config={value}`')
+    if advice := hints.of_method(method, methods.CONFIGS):
+      return errors.UserError(f'`tune`: {method!r} {advice}')
+  return errors.unknown(f'`{name}`', value, choices)
+
+
+def _check_files(config: Any) -> None:
+  """Raises UserError for own data that lack a file or a column."""
+  if config.files and not (config.train_file and config.dev_file):
+    raise errors.UserError('own data needs both `train_file` and `dev_file`')
+  columns = config.columns
+  if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
+    raise errors.UserError(
+        f'`text_columns={config.text_columns}`: name one column, or two '
+        'different ones')
+  if not config.label_column:
+    raise errors.UserError('`label_column=`: name the column of the labels')
+  if config.files and config.label_column in columns:
+    raise errors.UserError(
+        f'`label_column={config.label_column}`: it is one of '
+        f'`text_columns={config.text_columns}` too, so the text would be the '
+        'label')
+
+
+def _check_adapters(config: Any, defaults: Any) -> None:
+  """Raises UserError for flags of the default adapter where they say nothing.
+
+  Args:
+    config: Settings that train adapters.
+    defaults: Class of the settings.
+  """
+  if not config.adapter_config:
+    if not config.adapter_sites.strip(' ,'):
+      raise errors.UserError(
+'`adapter_sites=`: name a sublayer; `adapter_layers=none` is for no '
+          'adapter at all')
+    return
+  for name in options.marked(defaults, 'bottleneck'):
+    value = getattr(config, name)
+    if value != getattr(defaults, name):
+      raise errors.UserError(
+          f'`{name}={value}` is for the default adapter; '
+          + _written(config.adapter_config, name, value))
+
+
+def _written(text: str, name: str, value: Any) -> str:
+  """Returns advice to write a setting into `adapter_config`."""
+  from adapters_jax import methods  # Imports JAX.
+  from adapters_jax.methods import hints
+  from adapters_jax.methods import strings
+  strings.parse(text, '`adapter_config`')  # Raises for an unknown method.
+  for part in text.split('|'):
+    method = part.partition('[')[0].strip()
+    for config in methods.CONFIGS.get(method, ()):
+      words = config.words()
+      field = name if name in words else hints.of_field(name, words)
+      if field:
+        # Layers and sites are lists there.
+        written = value if name not in (
+            'adapter_layers', 'adapter_sites') else '[...]'
+        return ('write it into `adapter_config`, as in '
+                f'{method}[{field}={written}]')
+  return f'{text} has no such field, so leave it out'

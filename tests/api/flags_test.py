@@ -1,0 +1,51 @@
+"""Tests of the checks before the first of many runs."""
+
+import dataclasses
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.api import flags
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import classification
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import outcome as outcome_lib
+
+
+@pytest.fixture
+def config(checkpoint, own_files, tmp_path):
+  return config_lib.Config(
+      checkpoint=checkpoint, max_length=12, max_steps=1, batch_size=8,
+      workdir=str(tmp_path / 'run'), **own_files)
+
+
+def check(config, how):
+  flags.check_all([config], [config], 'glue', classification.KIND, how)
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'mesh': 'x'}, '`mesh=x`: not of the form'),
+    ({'mesh': 'data:64'}, '`mesh=data:64`: does not fit'),
+    ({'label_column': 'x'}, "train.tsv, line 1: no column 'x'"),
+    ({'adapter_config': 'loha'}, "'loha' is not implemented"),
+])
+def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):
+  config = dataclasses.replace(config, **changed)
+  with pytest.raises(errors.UserError, match=message):
+    check(config, engine.HowToRun())
+  check(config, engine.ALONE)  # Checked when it starts.
+
+
+def test_devices_of_other_machines_are_not_asked_for(config):
+  config = dataclasses.replace(config, mesh='data:64', batch_size=64)
+  check(config, engine.HowToRun(launcher='ray'))
+
+
+def test_a_folder_of_records_is_made_before_the_runs(tmp_path):
+  outcome_lib.check_folder('')
+  outcome_lib.check_folder(str(tmp_path / 'a' / 'b'))
+  assert (tmp_path / 'a' / 'b').is_dir()
+  (tmp_path / 'file').write_text('')
+  for folder in (tmp_path / 'file' / 'x', '/proc/nope/x', 'a\0b'):
+    with pytest.raises(errors.UserError, match='`records`: .* cannot be writ'):
+      outcome_lib.check_folder(str(folder))
