@@ -85,7 +85,7 @@ class StringsTest(parameterized.TestCase):
       ('dvora', 'mean dora'),
       ('mtl_lora', "'mtl_lora' is not implemented; the closest .* is lora"),
       ('AdaLoRA', "'AdaLoRA' is not implemented; the closest .* is lora"),
-      ('VB-LoRA[r=2]', 'the closest method is vera'), ('prefix-tuning', 'named'),
+      ('VB-LoRA[r=2]', 'method is vera'), ('prefix-tuning', 'named prefix_'),
       ('vb_lora[r=2]', 'not implemented; the closest method is vera'),
       ('loha|lora', "'loha' is not implemented"), ('LoKr', 'is compacter'),
       ('oft', 'not implemented'), ('boft', 'not implemented'),
