@@ -13,6 +13,7 @@ from adapters_jax.data import squad
 from adapters_jax.downloads import json_files
 from adapters_jax.layers import activations
 from adapters_jax.methods import strings
+from adapters_jax.model import families
 from adapters_jax.model import heads
 
 _LONGEST = 10**6  # Tokens, far above any input.
@@ -37,6 +38,7 @@ class Adapter:
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
+    family: Family of the base, a key of `families.FAMILIES`.
   """
   methods: tuple[Any, ...]
   tuned: trees.Tree = dataclasses.field(repr=False)
@@ -53,6 +55,7 @@ class Adapter:
   base_files: Mapping[str, str] = dataclasses.field(
       default_factory=dict, repr=False)
   hidden_activation: str = ''
+  family: str = 'bert'
 
   @property
   def method(self) -> str:
@@ -108,7 +111,8 @@ class Adapter:
             'method': strings.render(self.methods),
             'head_input': self.head_input, 'max_length': self.max_length,
             'base': self.base, 'hidden_activation': self.hidden_activation,
-            'scores': self.scores, 'base_files': self.base_files}})
+            'family': self.family, 'scores': self.scores,
+            'base_files': self.base_files}})
 
   def _as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
@@ -175,6 +179,10 @@ def _described(
   if activation and activation not in activations.ACTIVATIONS:
     raise errors.unknown(f'{where}: hidden_activation', activation,
                          activations.ACTIVATIONS)
+  # Absent in adapters of versions that knew BERT alone.
+  family = json_files.text(own, 'family', where, 'bert')
+  if family not in families.FAMILIES:
+    raise errors.unknown(f'{where}: family', family, families.FAMILIES)
   return Adapter(
       methods, tuned, head_input=head_input,
       labels=json_files.texts(saved, 'labels', where),
@@ -183,4 +191,4 @@ def _described(
       base=json_files.text(own, 'base', where), task=task,
       scores=json_files.inner(own, 'scores', where), settings=values,
       base_files=json_files.inner(own, 'base_files', where),
-      hidden_activation=activation)
+      hidden_activation=activation, family=family)

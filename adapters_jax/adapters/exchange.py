@@ -98,7 +98,7 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   form = find_format(path)
   if form == 'own':
     return _read_own(path, shape)
-  _check_family(shape, form)
+  _check_family(shape.family, form)
   try:
     if form == 'adapterhub':
       adapter = adapterhub.read(path, shape)[1]
@@ -113,7 +113,8 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   trees.check_finite(adapter.tuned, f'`path={path}`')
   answers = adapter.head_input == 'tokens'
   return dataclasses.replace(
-      adapter, task=squad.TASK.name if answers else 'converted',
+      adapter, family=shape.family,
+      task=squad.TASK.name if answers else 'converted',
       texts=squad.TASK.texts if answers else ('text',),
       max_length=min(_LENGTHS[adapter.head_input], shape.longest))
 
@@ -164,6 +165,7 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
+  _check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
     np.savez(path, **variables)  # Appends '.npz' to a path without it.
@@ -173,7 +175,7 @@ def write(
     checkpoint = checkpoint or adapter.base
   shape = (pretrained.config_of(checkpoint) if checkpoint
            else shape_of(adapter))
-  _check_family(shape, form)
+  _check_family(shape.family, form)
   if form == 'peft':
     if not checkpoint and any(
         config.kind in ('embedding', 'key_value')
@@ -205,11 +207,11 @@ def _write_own(
   adapter.save(folder)
 
 
-def _check_family(shape: encoder.BertConfig, form: str) -> None:
+def _check_family(family: str, form: str) -> None:
   """Raises UserError for the files of encoders other than BERT."""
-  if shape.family != 'bert':
+  if family != 'bert':
     raise errors.UserError(
-        f'`format={form}`: adapters of {shape.family} cannot be exchanged with '
+        f'`format={form}`: adapters of {family} cannot be exchanged with '
         "other libraries; 'own' holds them")
 
 
@@ -221,7 +223,7 @@ def _base_needed(reason: str) -> errors.UserError:
 def shape_of(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
   """Infers the width and the number of layers of an adapter's base.
 
-  Only `dim` and `layers` of the result are valid.
+  Only `dim`, `layers` and `family` of the result are valid.
 
   Args:
     adapter: Adapter with a head or tuned norms, from which the width is read.
@@ -241,4 +243,5 @@ def shape_of(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
             or trees.role(path) == 'norm'} - {None}
   if len(widths) != 1 or not layers:
     raise _base_needed('the adapter does not show the shape of its base')
-  return encoder.BertConfig(dim=widths.pop(), layers=max(layers) + 1)
+  return encoder.BertConfig(
+      dim=widths.pop(), layers=max(layers) + 1, family=adapter.family)

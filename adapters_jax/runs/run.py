@@ -226,7 +226,8 @@ def make_adapter(
       max_length=config.max_length, base=settings['checkpoint'],
       task=setup.task.name, scores=scores, settings=settings,
       base_files=base_lib.file_hashes(config.checkpoint),
-      hidden_activation=config.hidden_activation)
+      hidden_activation=config.hidden_activation,
+      family=setup.model.config.family)
 
 
 def _scored_splits(setup: setup_lib.Setup) -> list[str]:

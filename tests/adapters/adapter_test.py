@@ -37,7 +37,7 @@ def test_saved_and_loaded(text, tmp_path):
       adapter, head_input='pooler', labels=('no', 'yes'),
       texts=('premise', 'hypothesis'), max_length=20, base='tiny@01',
       task='toy', scores={'dev': {'accuracy': 0.5}},
-      hidden_activation='gelu_tanh', settings={'seed': 3})
+      hidden_activation='gelu_tanh', family='mpnet', settings={'seed': 3})
   adapter.save(str(tmp_path / 'run' / 'adapter'))
   for folder in ('run', 'run/adapter'):  # The workdir has it inside.
     back = adapter_lib.load(str(tmp_path / folder))
@@ -199,6 +199,7 @@ def test_classes():
     (lambda value: value['adapter'].update(max_length=2**60), 'max_length'),
     (lambda value: value['adapter'].update(head_input='c'), 'unknown .c.'),
     (lambda value: value['adapter'].update(hidden_activation='g'), 'unknown'),
+    (lambda value: value['adapter'].update(family='mpnt'), 'mean mpnet'),
     (lambda value: value['adapter'].update(scores=[1]), 'scores'),
     (lambda value: value.update(adapter=[]), 'adapter ..; it should be'),
     (lambda value: value.update(format=2), 'not of format 1')])
