@@ -121,3 +121,16 @@ def test_a_save_that_fails_names_the_folder(folder, monkeypatch):
     resume.save(make_progress(9), {})
   assert folder in str(caught.value) and '\n' not in str(caught.value)
   resume.close()
+
+
+def test_a_disk_without_room_is_found_before_the_save(folder, monkeypatch):
+  before = sorted(os.listdir(folder))
+  resume = resume_lib.Resume(folder)
+  usage = resume_lib.shutil.disk_usage(folder)
+  monkeypatch.setattr(resume_lib.shutil, 'disk_usage',
+                      lambda path: usage._replace(free=200_000))
+  with pytest.raises(OSError, match='No space left') as caught:
+    resume.save(make_progress(9), {})
+  assert caught.value.filename == folder
+  resume.close()
+  assert sorted(os.listdir(folder)) == before
