@@ -15,7 +15,7 @@ from adapters_jax.methods import strings
 
 # Values of absent settings. Equal to those of runs.config.Config, which this
 # package may not import.
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     'tune': 'adapters', 'adapter_config': '', 'adapter_size': 64,
     'adapter_layers': 'all', 'adapter_sites': 'attention_output,ffn_output',
     'init_scale': 1e-2, 'activation': 'gelu', 'head_input': 'cls',

@@ -1,5 +1,6 @@
 """Points of tables and figures: runs that differ in their seed alone."""
 
+import collections
 from collections.abc import Iterable, Sequence
 import dataclasses
 import math
@@ -185,8 +186,9 @@ def headline(
 ) -> list[Point]:
   """Returns the points of a results table.
 
-  Their settings are the defaults, apart from rates and epochs, and they have
-  the most training examples of their task.
+  Their settings are the defaults, apart from rates and epochs. They have the
+  number of training examples that most runs of their task have, and among
+  equals the largest: one trial on a few examples replaces no results.
 
   Args:
     found: Points.
@@ -202,7 +204,10 @@ def headline(
       and (p.settings['tune'] != 'adapters'
            or p.settings['adapter_size'] in sizes)
       and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
-  most: dict[str, float] = {}
+  runs: dict[str, collections.Counter[float]] = {}
   for point in kept:
-    most[point.task] = max(most.get(point.task, 0), examples(point))
+    runs.setdefault(point.task, collections.Counter())[
+        examples(point)] += len(point.records)
+  most = {task: max(counts, key=lambda number: (counts[number], number))
+          for task, counts in runs.items()}
   return [p for p in kept if examples(p) == most[p.task]]

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Iterable, Iterator
 import dataclasses
-import json
+import logging
 import math
 import os
 import platform
@@ -12,10 +12,16 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
+from adapters_jax.runs import record_checks
 from adapters_jax.runs import version
+
+_log = logging.getLogger(__name__)
 
 RECORD = 'record.json'
 _HASH = 'sha256'  # Of the other values of a record's file.
+# Entries by which a record is told from other JSON, even when damaged.
+_OF_RECORDS = {'config', 'metrics'}
 # Runs from this seed on choose settings; means leave them out, because the best
 # of several scores is above the mean of the chosen setting.
 FIRST_PICK_SEED = 1000
@@ -118,29 +124,48 @@ def write(path: str, record: Record) -> None:
 
 
 def read(path: str) -> Record:
-  """Reads a record; ValueError names the file if it is not one."""
-  try:
-    with open(path, encoding='utf-8') as file:
-      values = json.load(file)
-    saved = values.pop(_HASH, None)  # Earlier records have none.
-    if saved is not None and saved != atomic.digest(values):
-      raise ValueError('it has changed since it was written')
-    return Record(**values)
-  except (AttributeError, TypeError, ValueError) as error:  # Other keys.
-    raise ValueError(f'{path} is not a record ({error})') from error
+  """Returns the record in a file.
+
+  Args:
+    path: Path of the file.
+
+  Raises:
+    errors.UserError: the file cannot be read, or is not a whole record; names
+      the entry.
+  """
+  return _checked(path, json_files.read(path))
+
+
+def _checked(path: str, values: dict[str, Any]) -> Record:
+  """Returns the record of a file's JSON; raises UserError if it is none."""
+  saved = values.pop(_HASH, None)  # Earlier records have none.
+  problem = record_checks.problem(values, Record)
+  if not problem and saved is not None and saved != atomic.digest(values):
+    problem = 'it has changed since it was written'
+  if problem:
+    raise errors.UserError(f'{path} is not a record ({problem})')
+  return Record(**values)
 
 
 def read_all(folder: str) -> Iterator[Record]:
-  """Yields every record below a folder, in the order of their paths."""
+  """Yields every record below a folder, in the order of their paths.
+
+  Damaged ones are left out and logged. Other JSON may lie next to the records.
+
+  Args:
+    folder: Folder of records, with those below it.
+  """
   for parent, folders, names in os.walk(folder):
     folders.sort()  # In place: `os.walk` follows this order.
     for name in sorted(names):
       if name.endswith('.json') and not name.startswith('.'):
         path = os.path.join(parent, name)
         try:
-          yield read(path)
-        except ValueError:
-          continue  # Other JSON may lie next to the records.
+          values = json_files.read_any(path)
+          if isinstance(values, dict) and _OF_RECORDS <= values.keys():
+            yield _checked(path, values)
+        except errors.UserError as error:
+          _log.warning('a record is left out: %s', error)
 
 
 def one_version(records: Iterable[Record]) -> list[Record]:

@@ -97,6 +97,14 @@ class PointsTest(parameterized.TestCase):
     kept = points_lib.headline(found, sizes=[64], top_k=[2])
     self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
 
+  @parameterized.parameters(0, 9)
+  def test_one_trial_replaces_no_results(self, examples):
+    found = points_lib.points([
+        record(0.1, train_examples=7), record(0.3, 1, train_examples=7),
+        record(0.9, train_examples=examples, max_steps=2)])
+    kept = points_lib.headline(found, sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [0.2])
+
   def test_versions_do_not_mix(self):
     old = record(0.5)
     old.config[version.FIELD] = version.FIRST

@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import subprocess
 import tempfile
 from unittest import mock
@@ -47,6 +48,63 @@ class ResultsTest(parameterized.TestCase):
     self.assertLen(os.listdir(os.path.join(self.folder, 'x')), 2)
     with self.assertRaisesRegex(ValueError, 'other.json is not a record'):
       records.read(os.path.join(self.folder, 'other.json'))
+
+  @parameterized.parameters(
+      (lambda v: v.pop('seconds'), 'no seconds'),
+      (lambda v: v.update(novelty=1), 'unknown novelty'),
+      (lambda v: v.update(trained_params='3'), "trained_params is '3'"),
+      (lambda v: v.update(steps=True), 'steps is True'),
+      (lambda v: v.update(notes='x' * 99), 'notes is .x{39}[.]{3}'),
+      (lambda v: v.update(history=[1]), 'history is .1.'),
+      (lambda v: v.update(metrics={}), 'no score on dev'),
+      (lambda v: v.update(metrics=[]), 'metrics is'),
+      (lambda v: v['metrics'].update(dev={}), 'no score on dev'),
+      (lambda v: v['metrics'].update(test={}), 'a split without a score'),
+      (lambda v: v['metrics'].update(test={'f1': None}), 'metrics is'),
+      (lambda v: v['metrics']['dev'].update(f1=float('nan')), 'metrics is'),
+      (lambda v: v['config'].pop('seed'), 'no seed in config'),
+      (lambda v: v['config'].update(seed='1'), "config: seed is '1'"),
+      (lambda v: v['config'].update(learning_rate=[]), 'config: learning_rate'),
+      (lambda v: v.update(config=3), 'config is 3'),
+      (lambda v: v.update(data={'dev': {'examples': 3}}), 'no hash in data'))
+  def test_damaged_records_are_named_and_left_out(self, change, message):
+    good, bad = (os.path.join(self.folder, name) for name in ('a.json',
+                                                              'b.json'))
+    records.write(good, make_record())
+    with open(good) as file:
+      values = json.load(file)
+    del values['sha256']  # As of an earlier version.
+    atomic.write_json(bad, values)
+    self.assertEqual(records.read(bad), make_record())
+    change(values)
+    atomic.write_json(bad, values)
+    with self.assertRaisesRegex(
+        errors.UserError, f'^{bad} is not a record .{message}'):
+      records.read(bad)
+    with self.assertLogs('adapters_jax.runs.records', 'WARNING') as logs:
+      found = list(records.read_all(self.folder))
+    self.assertEqual(found, [make_record()])
+    self.assertLen(logs.output, 1)
+    self.assertRegex(logs.output[0], f'left out: {bad}.*{message}')
+
+  def test_files_that_are_no_json_are_named(self):
+    for name, content in (('cut', b'{"config": {'), ('deep', b'[' * 100000),
+                          ('binary', b'\xff')):
+      with open(os.path.join(self.folder, f'{name}.json'), 'wb') as file:
+        file.write(content)
+    for name, value in (('list', [1]), ('other', {'config': {}})):
+      atomic.write_json(os.path.join(self.folder, f'{name}.json'), value)
+    with self.assertLogs('adapters_jax.runs.records', 'WARNING') as logs:
+      self.assertEmpty(list(records.read_all(self.folder)))
+    self.assertEqual(
+        [re.search(r'(\w+)\.json', line)[1] for line in logs.output],
+        ['binary', 'cut', 'deep'])
+
+  def test_whole_numbers_may_stand_for_others(self):
+    path = os.path.join(self.folder, 'a.json')
+    record = make_record(1, learning_rate=1)
+    records.write(path, record)
+    self.assertEqual(records.read(path), record)
 
   def test_the_first_metric_stays_first_on_disk(self):
     record = dataclasses.replace(
@@ -187,7 +245,7 @@ class WorkdirsTest(parameterized.TestCase):
         file.write(content)
     with self.assertRaisesRegex(errors.UserError, 'run.json (cannot|should)'):
       workdirs.check_free(self.config, 'glue')
-    with self.assertRaisesRegex(errors.UserError, 'record.json is not a'):
+    with self.assertRaisesRegex(errors.UserError, 'record.json'):
       workdirs.finished(self.config.workdir)
 
   @parameterized.parameters('/dev/null/x', 'a\0b', 'n' * 300)
