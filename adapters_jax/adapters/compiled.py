@@ -219,10 +219,12 @@ def _shapes(model: Model) -> trees.Tree:
 
 def tokenizer_of(base: base_lib.Base) -> tokenizers.Tokenizer:
   """Returns the tokenizer of a base, read once."""
-  return _tokenizer(base.folder, base.identity)
+  return _tokenizer(base.folder, base.identity, base.config.vocab_size)
 
 
 @functools.lru_cache(maxsize=8)
-def _tokenizer(folder: str, identity: str) -> tokenizers.Tokenizer:
+def _tokenizer(
+    folder: str, identity: str, vocab_size: int
+) -> tokenizers.Tokenizer:
   del identity  # Part of the cache's key: a folder's content may change.
-  return tokenization.load(folder)
+  return tokenization.load(folder, vocab_size)

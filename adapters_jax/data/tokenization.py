@@ -1,70 +1,69 @@
-"""BERT's WordPiece, by the `tokenizers` library."""
+"""Texts to token ids, by the `tokenizers` library."""
 
 from collections.abc import Sequence
-import json
-import os
 
 import numpy as np
 import tokenizers
-from tokenizers import models
-from tokenizers import normalizers
-from tokenizers import pre_tokenizers
-from tokenizers import processors
 
 from adapters_jax import errors
 from adapters_jax.data import templates
+from adapters_jax.data import tokenizer_files
 
-_SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
-
-
-def _from_vocabulary(folder: str) -> tokenizers.Tokenizer:
-  """Builds the tokenizer of a folder without tokenizer.json."""
-  lowercase = True  # BERT's released files have no tokenizer_config.json.
-  settings = os.path.join(folder, 'tokenizer_config.json')
-  if os.path.exists(settings):
-    with open(settings, encoding='utf-8') as file:
-      lowercase = json.load(file).get('do_lower_case', True)
-  vocabulary = models.WordPiece.read_file(os.path.join(folder, 'vocab.txt'))
-  if absent := [name for name in ('[CLS]', '[SEP]') if name not in vocabulary]:
-    raise errors.UserError(
-        f'`checkpoint`: {folder}/vocab.txt has no {" and no ".join(absent)}; '
-        'give a tokenizer.json')
-  tokenizer = tokenizers.Tokenizer(
-      models.WordPiece(
-          vocabulary, unk_token='[UNK]', max_input_chars_per_word=100))
-  tokenizer.add_special_tokens([t for t in _SPECIAL if t in vocabulary])
-  # strip_accents=None follows `lowercase`, as in BERT.
-  tokenizer.normalizer = normalizers.BertNormalizer(
-      clean_text=True, handle_chinese_chars=True, strip_accents=None,
-      lowercase=lowercase)
-  tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-  tokenizer.post_processor = processors.BertProcessing(
-      ('[SEP]', vocabulary['[SEP]']), ('[CLS]', vocabulary['[CLS]']))
-  return tokenizer
+_NAMED = 5  # Tokens in a message.
 
 
-def load(folder: str) -> tokenizers.Tokenizer:
+def load(
+    folder: str, vocab_size: int | None = None
+) -> tokenizers.Tokenizer:
   """Loads the tokenizer of a checkpoint, without padding or truncation.
 
   Args:
-    folder: Folder with tokenizer.json, or with vocab.txt and perhaps
-      tokenizer_config.json.
+    folder: Folder with tokenizer.json, or with one of the older vocabularies;
+      see `tokenizer_files`.
+    vocab_size: Rows of the model's embedding, which every id is checked
+      against; None without a model.
 
   Raises:
-    errors.UserError: the folder has neither file.
+    errors.UserError: no such files, damaged ones, no special tokens, or ids
+      without a row.
   """
-  if os.path.exists(os.path.join(folder, 'tokenizer.json')):
-    tokenizer = tokenizers.Tokenizer.from_file(
-        os.path.join(folder, 'tokenizer.json'))
-  elif os.path.exists(os.path.join(folder, 'vocab.txt')):
-    tokenizer = _from_vocabulary(folder)
-  else:
-    raise errors.UserError(
-        f'`checkpoint`: {folder} has neither tokenizer.json nor vocab.txt')
+  tokenizer = tokenizer_files.read(folder)
   # tokenizer.json may contain both; lengths are set by `encode` and batching.
   tokenizer.no_padding()
   tokenizer.no_truncation()
+  templates.of(tokenizer, 1)  # Raises before any data is read.
+  if vocab_size is not None:
+    _check_ids(tokenizer, folder, vocab_size)
   return tokenizer
+
+
+def _check_ids(
+    tokenizer: tokenizers.Tokenizer, folder: str, vocab_size: int
+) -> None:
+  """Raises UserError for a tokenizer whose ids go beyond the embedding.
+
+  On most devices a look-up beyond the embedding yields NaN or another row
+  without an error.
+
+  Args:
+    tokenizer: Tokenizer.
+    folder: Its folder, for the message.
+    vocab_size: Rows of the embedding; more than the ids is common padding.
+  """
+  ids = tokenizer.get_vocab(with_added_tokens=True)
+  pair = tokenizer.encode('a', 'a')
+  ids.update(zip(pair.tokens, pair.ids))  # A post-processor has its own ids.
+  beyond = sorted((number, token) for token, number in ids.items()
+                  if number >= vocab_size)
+  if beyond:
+    named = ', '.join(f'{token!r} ({number})'
+                      for number, token in beyond[:_NAMED])
+    more = f' and {len(beyond) - _NAMED} more' if len(beyond) > _NAMED else ''
+    raise errors.UserError(
+        f'`checkpoint`: the tokenizer in {folder} has ids up to '
+        f'{beyond[-1][0]}, the embedding {vocab_size} rows (vocab_size of '
+        f'config.json): no row for {named}{more}; remove these tokens from the '
+        'tokenizer, or give the one of these weights')
 
 
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:

@@ -113,7 +113,8 @@ def init_tuned(
 
   def tokenize(text):
     return tokenization.encode(
-        tokenization.load(folder), [(text,)], model.config.longest)[0][0]
+        tokenization.load(folder, model.config.vocab_size), [(text,)],
+        model.config.longest)[0][0]
 
   # 0 for the new leaves; `compiled` folds in 1 for dropout.
   params = trees.overlay(

@@ -170,7 +170,8 @@ def prepare(
         [train.texts[row] for row in rows], train.labels[rows])}
     notes = [*notes, f'trained on {len(rows)} of {len(train)} examples']
   folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(folder)
+  tokenizer = tokenization.load(
+      folder, pretrained.config_of(config.checkpoint).vocab_size)
   encoded = {
       name: batching.Examples(
           *tokenization.encode(tokenizer, split.texts, config.max_length),

@@ -64,7 +64,8 @@ def prepare(
     questions['train'] = [train[row] for row in rows]
     notes.append(f'trained on {len(rows)} of {len(train)} examples')
   folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(folder)
+  tokenizer = tokenization.load(
+      folder, pretrained.config_of(config.checkpoint).vocab_size)
   splits, windows = {}, {}
   for name, asked in questions.items():
     splits[name], windows[name] = squad.cut(
