@@ -11,6 +11,7 @@ import tokenizers
 from adapters_jax.data import batching
 from adapters_jax.data import tasks
 from adapters_jax.data import templates
+from adapters_jax.data import tokenization
 from adapters_jax import errors
 
 # In word pieces; the defaults of run_squad.py in BERT's released code.
@@ -158,12 +159,10 @@ def cut(
   """
   template = templates.of(tokenizer, 2)
   total = template.room(max_length)
-  asked = tokenizer.encode_batch(
-      [q.question for q in questions], add_special_tokens=False)
+  asked = tokenization.pieces(tokenizer, [q.question for q in questions])
   # Several questions share a paragraph, which is tokenised once.
   contexts = list(dict.fromkeys(q.context for q in questions))
-  read = dict(zip(contexts, tokenizer.encode_batch(
-      contexts, add_special_tokens=False)))
+  read = dict(zip(contexts, tokenization.pieces(tokenizer, contexts)))
   tokens, segments, labels, windows = [], [], [], []
   for row, (question, query) in enumerate(zip(questions, asked)):
     context = read[question.context]

@@ -91,6 +91,45 @@ def _kept(first: int, second: int, room: int) -> tuple[int, int]:
   return first - rest // 2, second - (rest - rest // 2)
 
 
+def pieces(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str]
+) -> list[tokenizers.Encoding]:
+  """Returns the pieces of texts, without special tokens.
+
+  Args:
+    tokenizer: Tokenizer from `load`.
+    texts: Texts.
+
+  Raises:
+    errors.UserError: the tokenizer fails; names the first such text.
+  """
+  try:
+    return tokenizer.encode_batch(list(texts), add_special_tokens=False)
+  except Exception as error:  # `tokenizers` raises no narrower class.
+    for row, text in enumerate(texts):
+      _check_text(tokenizer, row, text)
+    raise errors.UserError(f'`checkpoint`: its tokenizer: {error}') from error
+
+
+def _check_text(
+    tokenizer: tokenizers.Tokenizer, row: int, text: str
+) -> None:
+  """Raises UserError if the tokenizer fails on a text.
+
+  Args:
+    tokenizer: Tokenizer.
+    row: Number of the text, for the message.
+    text: Text.
+  """
+  try:
+    text.encode()  # Half of a surrogate pair: its error says where.
+    tokenizer.encode(text, add_special_tokens=False)
+  except Exception as error:
+    raise errors.UserError(
+        f'text {row}: the tokenizer cannot read {text!r:.60} ({error})'
+    ) from error
+
+
 def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
@@ -112,18 +151,16 @@ def encode(
   if not texts:
     return [], []
   parts = [  # [parts][examples]; special tokens are added after the cut.
-      [e.ids for e in tokenizer.encode_batch(
-          list(column), add_special_tokens=False)]
-      for column in zip(*texts)]
+      [e.ids for e in pieces(tokenizer, column)] for column in zip(*texts)]
   template = templates.of(tokenizer, len(parts))
   room = template.room(max_length)
   tokens, segments = [], []
-  for pieces in zip(*parts):
+  for example in zip(*parts):
     kept = (room,)
-    if len(pieces) == 2:
-      kept = _kept(len(pieces[0]), len(pieces[1]), room)
+    if len(example) == 2:
+      kept = _kept(len(example[0]), len(example[1]), room)
     ids, kinds = template.fill(
-        [part[:size] for part, size in zip(pieces, kept)])
+        [part[:size] for part, size in zip(example, kept)])
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int32))
   return tokens, segments
