@@ -7,7 +7,13 @@ from adapters_jax.downloads import pinned
 from adapters_jax.downloads import weight_files
 from adapters_jax import errors as errors_lib
 
-_TOKENIZER = ('tokenizer.json', 'vocab.txt', 'tokenizer_config.json')
+# `data.tokenizer_files` reads the first of these groups that is complete, and
+# refuses the last two with advice.
+_TOKENIZERS = (
+    ('tokenizer.json',), ('vocab.txt',), ('vocab.json', 'merges.txt'),
+    ('sentencepiece.bpe.model',), ('spm.model',))
+_SETTINGS = (
+    'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json')
 
 
 @functools.cache
@@ -72,6 +78,15 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
         'encoder with config.json and weights is needed') from error
 
 
+def _optional(name: str, path: str, revision: str) -> bool:
+  """Calls `file`, and returns whether the repository has the file."""
+  try:
+    file(name, path, revision)
+  except FileNotFoundError:
+    return False
+  return True
+
+
 def config(name: str) -> str:
   """Returns the path of a repository's config.json."""
   return _required(name, 'config.json')
@@ -104,9 +119,9 @@ def folder(name: str) -> str:
   # the config: an update in between would mix two versions.
   revision = os.path.basename(where)
   _weights(name, revision)
-  for path in _TOKENIZER:
-    try:
-      file(name, path, revision)
-    except FileNotFoundError:
-      continue  # `tokenization.load` checks that one of them exists.
+  for path in _SETTINGS:
+    _optional(name, path, revision)
+  # `any` ends with the first; `tokenization.load` checks that there is one.
+  any(all(_optional(name, path, revision) for path in group)
+      for group in _TOKENIZERS)
   return where

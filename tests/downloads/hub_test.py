@@ -137,6 +137,23 @@ def test_cached_files_do_without_the_hub(local_hub):
   assert pretrained.resolve('tiny-bert') == folder
 
 
+@pytest.mark.parametrize('files, wanted', [
+    (('tokenizer.json', 'vocab.txt', 'vocab.json', 'tokenizer_config.json'),
+     {'tokenizer.json', 'tokenizer_config.json'}),
+    (('vocab.json', 'merges.txt', 'special_tokens_map.json', 'spm.model'),
+     {'vocab.json', 'merges.txt', 'special_tokens_map.json'}),
+    (('added_tokens.json', 'spm.model'), {'added_tokens.json', 'spm.model'})])
+def test_files_of_the_tokenizer(local_hub, files, wanted):
+  where = _Hub.folders['tiny-bert']
+  os.remove(os.path.join(where, 'vocab.txt'))
+  for name in files:
+    with open(os.path.join(where, name), 'w') as file:
+      file.write('{}')
+  folder = pretrained.resolve('tiny-bert')
+  assert {*os.listdir(folder)} == {
+      'config.json', 'model.safetensors', *wanted}
+
+
 def test_shards_load(local_hub):
   found = pretrained.load_base(pretrained.resolve('sharded'))
   wanted = pretrained.load_base(pretrained.resolve('tiny-bert'))
