@@ -5,7 +5,6 @@ No JAX at import: a sweep may be planned on a machine without a device.
 
 from collections.abc import Callable, Iterable, Sequence
 import dataclasses
-import json
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records
@@ -114,9 +114,9 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
     path = os.path.join(root, name, _MEMBERS)
     if os.path.exists(path):
       try:
-        with open(path, encoding='utf-8') as file:
-          found.append((os.path.dirname(path), list(json.load(file)[_LIST])))
-      except (OSError, ValueError, KeyError, TypeError) as error:
+        members = json_files.texts(json_files.read(path), _LIST, path)
+        found.append((os.path.dirname(path), list(members)))
+      except errors.UserError as error:
         # The state is not lost: the same runs make a folder of this name.
         _log.warning('the group in %s is left out, as its file is damaged (%s)',
                      os.path.dirname(path), error)

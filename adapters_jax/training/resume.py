@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
 
@@ -147,10 +147,9 @@ class Resume:
     if not os.path.exists(path):
       return True
     try:
-      with open(path, encoding='utf-8') as file:
-        return json.load(file) == _hashes(
-            os.path.join(self._folder, str(number)))
-    except (OSError, ValueError):
+      return json_files.read(path) == _hashes(
+          os.path.join(self._folder, str(number)))
+    except (OSError, errors.UserError):
       return False
 
   def restore(
