@@ -115,7 +115,7 @@ def predict(
 
   Raises:
     errors.UserError: an adapter of another base, without a head, or not in the
-      bank; texts of another form.
+      bank; texts of another form; outputs that are NaN.
   """
   rows = _as_rows(texts)
   bank, names = _named(adapter, adapters, len(rows))
@@ -125,14 +125,17 @@ def predict(
   for group in _groups(bank, names, batch_size):
     chosen = [row for row, name in enumerate(names) if name in group]
     some = [rows[row] for row in chosen]
-    if bank[group[0]].head_input == 'tokens':
-      answered = answers(base, bank[group[0]], some, batch_size)
-      predictions = [Prediction(answer=answer) for answer in answered]
-    else:
-      values = mixed_logits(
-          base, bank, [names[row] for row in chosen], some, batch_size)
-      predictions = [_prediction(bank[names[row]], value)
-                     for row, value in zip(chosen, values, strict=True)]
+    try:
+      if bank[group[0]].head_input == 'tokens':
+        answered = answers(base, bank[group[0]], some, batch_size)
+        predictions = [Prediction(answer=answer) for answer in answered]
+      else:
+        values = mixed_logits(
+            base, bank, [names[row] for row in chosen], some, batch_size)
+        predictions = [_prediction(bank[names[row]], value)
+                       for row, value in zip(chosen, values, strict=True)]
+    except steps.NotFinite as error:
+      raise steps.not_finite(chosen[error.row], 'text') from error
     for row, prediction in zip(chosen, predictions, strict=True):
       found[row] = prediction
   return found
@@ -286,10 +289,13 @@ def answers(
       compiled.tokenizer_of(base), asked, compiled.max_length(base, adapter))
   batches = batching.eval_batches(examples, BUCKETS, batch_size)
   with compiled.matmul_precision(base):
-    found = steps.predict_ragged(
-        compiled.eval_step(compiled.model_of(base, adapter)),
-        compiled.params_of(base, adapter), jax.device_put(adapter.tuned),
-        batches, len(examples))
+    try:
+      found = steps.predict_ragged(
+          compiled.eval_step(compiled.model_of(base, adapter)),
+          compiled.params_of(base, adapter), jax.device_put(adapter.tuned),
+          batches, len(examples))
+    except steps.NotFinite as error:  # Its row counts windows.
+      raise steps.not_finite(windows[error.row].row, 'question') from error
   return squad.best_answers(found, windows, asked)
 
 

@@ -80,7 +80,10 @@ def positions(config: BertConfig, mask: jax.Array) -> jax.Array:
   """
   shift = sites_lib.first_position(config.adapters)
   if not config.first_position:
-    return jnp.arange(mask.shape[1])[None] + shift
+    # Padding to a round length may pass the end of the table, where a look-up
+    # yields NaN, which no mask would keep from the other tokens.
+    return jnp.minimum(
+        jnp.arange(mask.shape[1])[None] + shift, config.positions - 1)
   # From the mask, where `transformers` looks for the token of its padding:
   # batches of this project are padded with 0, which may be another token.
   number = jnp.cumsum(mask, axis=1, dtype=jnp.int32) + shift  # From 1 on.

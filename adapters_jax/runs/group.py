@@ -35,6 +35,7 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
+from adapters_jax.training import steps as steps_lib
 
 _log = logging.getLogger(__name__)
 
@@ -193,11 +194,15 @@ class _Watch:
             step, {name: np.atleast_1d(value)[i]
                    for name, value in values.items()}, self._rates[i](step))
       except errors.UserError as error:
-        run.failed = str(error)
-        if len(self._group) > 1:
-          _log.info('failed: %s: %s', self._group.names[i], error)
-        if not self._runs_log.alive():
-          raise
+        self._fail(i, error)
+
+  def _fail(self, i: int, error: errors.UserError) -> None:
+    """Notes that a run has failed; raises when none is left."""
+    self._runs_log.runs[i].failed = str(error)
+    if len(self._group) > 1:
+      _log.info('failed: %s: %s', self._group.names[i], error)
+    if not self._runs_log.alive():
+      raise error
 
   def report(self, step: int, values: dict[str, Any]) -> None:
     """Keeps the losses of a step and counts it; values as for `check`."""
@@ -209,12 +214,28 @@ class _Watch:
         max(rate(step) for rate in self._rates))
 
   def evaluate(self, tuned: trees.Tree, step: int) -> Any:
-    """Returns the dev score of a run, or [runs] scores; -inf if it failed."""
+    """Returns the dev score of a run, or [runs] scores; -inf if it failed.
+
+    Args:
+      tuned: Tuned tree, [runs, ...] for several.
+      step: Steps taken.
+
+    Raises:
+      errors.UserError: outputs that are not finite, of the last run left.
+    """
     task = self._group.setup.task
     scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
     # All before the first entry: a stop in between must leave no trace.
-    found = {i: self._score(self._group.take(tuned, i), 'dev')
-             for i, _ in self._runs_log.alive()}
+    found, failures = {}, {}
+    for i, _ in self._runs_log.alive():
+      try:
+        found[i] = self._score(self._group.take(tuned, i), 'dev')
+      except steps_lib.NotFinite as error:
+        failures[i] = errors.UserError(
+            f'dev {error}; after step {step}: try a lower `learning_rate`, a '
+            'lower `init_scale`, or a longer `warmup`')
+    for i, error in failures.items():
+      self._fail(i, error)
     for i, run in self._runs_log.alive():
       dev, predictions = found[i]
       entry = run.add_evaluation(step, dev, predictions, task)

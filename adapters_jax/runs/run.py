@@ -34,6 +34,7 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
+from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
 
@@ -279,13 +280,18 @@ def _finish(
     return record  # A kill came between the first record and the last.
   config, setup = group.configs[index], group.members[index]
   progress = group.take(progress, index)
-  scores, outcomes, notes = _scores(setup, kind, score, progress.best)
+  try:
+    scores, outcomes, notes = _scores(setup, kind, score, progress.best)
+    last = _last_scores(
+        setup, score, progress, log.runs[index].history, scores)
+  except steps.NotFinite as error:
+    if len(group) == 1:
+      raise
+    return str(error)  # The other runs are saved.
   record = _make_record(
       config, experiment, setup, progress, log, index,
       metrics=scores, predictions=outcomes, notes=[*setup.notes, *notes],
-      last=_last_scores(
-          setup, score, progress, log.runs[index].history, scores),
-      computation=computation)
+      last=last, computation=computation)
   # Outside of the condition below: every host must join the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:

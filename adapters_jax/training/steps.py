@@ -11,9 +11,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adapters_jax import errors
 from adapters_jax import trees
 
 Batch = Mapping[str, np.ndarray | jax.Array]
+
+
+class NotFinite(errors.UserError):
+  """Outputs of a model that are NaN or infinite.
+
+  An argmax would read NaN as the first class, without a word.
+
+  Attributes:
+    row: Number of the first example with such an output.
+  """
+  row = 0
+
+
+def not_finite(row: int, what: str = 'example') -> NotFinite:
+  """Returns the error for the outputs of an example.
+
+  Args:
+    row: Number of the example.
+    what: Kind of input that `row` counts.
+  """
+  error = NotFinite(
+      f'{what} {row}: the outputs are not finite, so the weights of base or '
+      'adapter are not, or too large')
+  error.row = row  # An attribute, not an argument: errors are pickled.
+  return error
 
 
 @flax.struct.dataclass
@@ -194,6 +220,7 @@ def example_logits(
 
   Raises:
     ValueError: the batches lack or repeat an example.
+    NotFinite: NaN or infinite logits.
   """
   logits, seen = None, np.zeros(examples, np.int32)
   for rows, batch in batches:
@@ -204,6 +231,10 @@ def example_logits(
     np.add.at(seen, rows, 1)  # Unlike `+=`, counts a repeated row twice.
   if logits is None or not np.all(seen == 1):
     raise ValueError('the batches do not hold every example exactly once')
+  # After all: batches are in the order of lengths.
+  bad = np.flatnonzero(~np.isfinite(logits).all(axis=-1))
+  if len(bad):
+    raise not_finite(int(bad[0]))
   return logits
 
 
@@ -222,9 +253,15 @@ def predict_ragged(
 
   Returns:
     [length, outputs] for each example, padding included.
+
+  Raises:
+    NotFinite: NaN or infinite logits.
   """
   logits: list[Any] = [None] * examples
   for rows, batch in batches:
     for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
       logits[row] = one
+  for row, one in enumerate(logits):
+    if not np.isfinite(one).all():
+      raise not_finite(row)
   return logits

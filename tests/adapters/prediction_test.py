@@ -102,6 +102,22 @@ def test_a_bank_of_classes_scores_and_answers(base):
   assert found[2].label in ('0', '1') and found[2].score is None
 
 
+@pytest.mark.parametrize('answering', [False, True])
+def test_outputs_that_are_nan_are_no_prediction(base, answering):
+  bank = {'a': bank_test.make(), 'b': bank_test.make(seed=1)}
+  head = bank['b'].tuned['head']
+  bank['b'].tuned['head'] = jax.tree.map(lambda leaf: leaf * np.nan, head)
+  texts = ['good film', 'very dull plot', 'a good film', 'dull']
+  if answering:  # The second question has several windows.
+    bank = {name: asked(adapter, max_length=8)
+            for name, adapter in bank.items()}
+    texts = [('a plot', text * 3) for text in texts]
+  with pytest.raises(errors.UserError, match='^text 2: the outputs are not fi'):
+    prediction.predict(base, bank, texts, ['a', 'a', 'b', 'b'])
+  with pytest.raises(errors.UserError, match='^text 0: the outputs are not fi'):
+    prediction.predict(base, bank['b'], texts)
+
+
 def test_no_texts_give_no_predictions(base):
   assert prediction.predict(base, bank_test.make(), []) == []
   assert prediction.predict(base, {'a': bank_test.make()}, [], []) == []
@@ -122,7 +138,14 @@ def test_prompts_leave_room_for_less_text(base):
   taken = tiny.CONFIG.positions - compiled.max_length(base, adapter)
   assert taken == adapter.methods[0].positions_taken > 0
   long = ' '.join(['good'] * 100)
-  assert prediction.logits(base, adapter, [long]).shape == (1, 2)
+  found = prediction.logits(base, adapter, [long])
+  # Of 10 tokens, padded to 16: beyond the table, with the prompt.
+  tokens, segments = tokenization.encode(
+      tokenization.load(base.folder), [(long,)], 10)
+  wanted = compiled.model_of(base, adapter).apply(
+      {'params': trees.overlay(base.params, adapter.tuned)}, tokens[0][None],
+      segments[0][None], np.ones((1, 10), bool))
+  np.testing.assert_allclose(found, wanted, atol=2e-6)
   short = dataclasses.replace(adapter, max_length=5)
   assert compiled.max_length(base, short) == 5
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 from unittest import mock
 
@@ -154,6 +155,22 @@ def test_a_diverged_run_fails_alone(trained):
     assert sorted(os.listdir(config.workdir)) == [
         '.lock', 'adapter', 'record.json', 'run.json']
   assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
+
+
+def test_a_run_whose_outputs_diverge_fails_alone(trained, tmp_path):
+  # Its only loss is finite: that of the weights before the step.
+  configs = [
+      dataclasses.replace(config, max_steps=1, workdir=str(tmp_path / str(i)))
+      for i, config in enumerate(trained.configs)]
+  found = vmapped.run_unit(configs, 'glue', classification.KIND)
+  wanted = ('^dev example 0: the outputs are not finite, .*; after step 1: try '
+            'a lower `learning_rate`')
+  assert re.match(wanted, found[2])
+  for config, record in zip(configs[:2], found):
+    assert records.read(f'{config.workdir}/record.json') == record
+  alone = dataclasses.replace(configs[2], workdir=str(tmp_path / 'alone'))
+  with pytest.raises(errors.UserError, match=wanted):
+    run.run(alone, 'glue')
 
 
 def test_killed_groups_go_on_to_bit_equal_results(

@@ -1,4 +1,5 @@
 import functools
+import pickle
 
 from absl.testing import parameterized
 import jax
@@ -143,6 +144,31 @@ class TrainingTest(parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, 'exactly once'):
         steps_lib.example_logits(
             eval_step, base, tuned, [(np.array(rows), batch)], examples)
+
+  @parameterized.parameters(np.nan, np.inf)
+  def test_outputs_that_are_not_finite_are_no_class(self, value):
+    outputs = np.zeros((3, 5, 2), np.float32)
+    outputs[2] = value  # A row of filler, whose outputs nobody reads.
+    bad = outputs.copy()
+    bad[1, 4, 0] = value
+    batches = [(np.array([3, 2]), bad), (np.array([0, 1]), outputs)]
+    worse = [batches[0], (np.array([0, 1]), bad)]
+
+    def step(base, tuned, batch):
+      del base, tuned
+      return batch
+
+    def single(base, tuned, batch):
+      return step(base, tuned, batch)[:, 4]
+
+    for predict, model in ((steps_lib.example_logits, single),
+                           (steps_lib.predict_ragged, step)):
+      for given, row in ((batches, 2), (worse, 1)):
+        with self.assertRaisesRegex(
+            errors.UserError, f'^example {row}: the outputs .*finite') as found:
+          predict(model, {}, {}, given, 4)
+        self.assertEqual(pickle.loads(pickle.dumps(found.exception)).row, row)
+      self.assertLen(predict(model, {}, {}, batches[1:], 2), 2)
 
   def test_fit_keeps_the_best_and_survives_donation(self):
     tuned, base = trees.split(params(), SELECT)
