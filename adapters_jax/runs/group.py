@@ -234,8 +234,8 @@ class _Watch:
         failures[i] = errors.UserError(
             f'dev {error}; after step {step}: try a lower `learning_rate`, a '
             'lower `init_scale`, or a longer `warmup`')
-    for i, error in failures.items():
-      self._fail(i, error)
+    for i, failure in failures.items():
+      self._fail(i, failure)
     for i, run in self._runs_log.alive():
       dev, predictions = found[i]
       entry = run.add_evaluation(step, dev, predictions, task)
