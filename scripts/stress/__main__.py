@@ -1,0 +1,124 @@
+"""Kills, damages and starves tiny runs, and checks that nothing is lost.
+
+  python -m scripts.stress --quick
+  python -m scripts.stress --full --out=experiments/results/reliability.json
+
+--quick takes about a minute on two idle cores, --full about an hour. The same
+--seed makes the same kills, damages and flags. Exit status 1 if any run is lost
+or differs, any file is misread silently, or any message is a traceback.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+
+# Before JAX is imported: tiny models run for moments and compile for minutes.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = ' '.join([
+    os.environ.get('XLA_FLAGS', ''), '--xla_backend_optimization_level=0',
+    '--xla_cpu_use_fusion_emitters=false'])
+# The processes that the parts start inherit the value; see `runs.allocator`.
+os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=0')
+
+from adapters_jax.downloads import atomic  # noqa: E402
+from adapters_jax.runs import console  # noqa: E402
+from adapters_jax.runs import machine  # noqa: E402
+from adapters_jax.runs import records  # noqa: E402
+from adapters_jax.runs import run as run_lib  # noqa: E402
+from adapters_jax.runs import session  # noqa: E402
+from scripts.stress import damage  # noqa: E402
+from scripts.stress import disk  # noqa: E402
+from scripts.stress import kills  # noqa: E402
+from scripts.stress import place as place_lib  # noqa: E402
+from scripts.stress import starts  # noqa: E402
+from scripts.stress import wrong_flags  # noqa: E402
+
+# {part: (number in quick, number in full)}
+SIZES = {'flags': (30, 300), 'file_events': (5, 400), 'random_kills': (1, 40),
+         'damage': (150, 2000), 'full_disk': (4, 400), 'cold_starts': (2, 8)}
+
+
+def measure(
+    place: place_lib.Place, sizes: dict[str, int], seed: int
+) -> dict[str, dict]:
+  """Runs all parts; returns {part: its figures}.
+
+  Args:
+    place: Place of the runs.
+    sizes: {part: number of its cases}; a part with 0 is left out.
+    seed: Seed of the cases.
+  """
+  os.environ['ADAPTERS_JAX_CACHE'] = place.path('cache')
+  found, whole = {}, []
+
+  def part(name, function):
+    if sizes.get(name):
+      start = time.monotonic()
+      # Its own generator: a part left out changes no other.
+      found[name] = function(
+          random.Random(f'{seed} {name}'), sizes[name])
+      found[name]['seconds'] = round(time.monotonic() - start, 1)
+      print(f'{name}: {found[name]}', flush=True)
+
+  def repeated(rng, number):
+    for name in ('whole', 'again')[:number]:
+      place_lib.train(place.config(name))
+      whole.append(place_lib.result(place.path(name)))
+    return {'runs': number, 'different': [
+        'another result' for other in whole if other != whole[0]]}
+
+  # First: they need a process without JAX's threads.
+  part('flags', lambda rng, n: wrong_flags.run(place, rng, n))
+  session.enable_compilation_cache()
+  sizes = {**sizes, 'repeated': 2}
+  part('repeated', repeated)
+  part('file_events',
+       lambda rng, n: kills.at_file_events(place, whole[0], rng, n))
+  part('damage', lambda rng, n: damage.run(place, rng, n))
+  part('full_disk', lambda rng, n: disk.run(place, whole[0], rng, n))
+  part('random_kills',
+       lambda rng, n: kills.at_random_times(place, whole[0], rng, n))
+  part('cold_starts', lambda rng, n: starts.run(place, whole[0], n))
+  return found
+
+
+def faults(found: dict[str, dict]) -> int:
+  """Returns the number of faults in the figures of all parts."""
+  return sum(len(figures.get('faults', [])) + len(figures.get('different', []))
+             for figures in found.values())
+
+
+def main() -> None:
+  """Runs the parts as the arguments say."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  size = parser.add_mutually_exclusive_group(required=True)
+  size.add_argument('--quick', action='store_true')
+  size.add_argument('--full', action='store_true')
+  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--parts', default=','.join(SIZES),
+                      help='parts to run, with commas')
+  parser.add_argument('--out', default='', help='JSON file of the figures')
+  chosen = parser.parse_args()
+  parts = chosen.parts.split(',')
+  if unknown := set(parts) - set(SIZES):
+    parser.error(f'unknown parts: {", ".join(sorted(unknown))}')
+  sizes = {name: SIZES[name][chosen.full] for name in parts}
+  start = time.monotonic()
+  with place_lib.made() as place:
+    found = measure(place, sizes, chosen.seed)
+  total = faults(found)
+  seconds = round(time.monotonic() - start, 1)
+  print(f'{total} faults, {seconds} s')
+  if chosen.out:
+    atomic.write_json(chosen.out, {
+        'seed': chosen.seed, 'faults': total, 'seconds': seconds, **found,
+        'machine': machine.describe(), 'versions': run_lib.versions(),
+        'commit': records.commit_of(os.path.dirname(__file__))})
+  console.hide()
+  sys.exit(bool(total))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,145 @@
+"""A place for tiny runs: base, data, settings, and quiet calls."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import faulthandler
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs import run
+from tests import tiny
+
+EXPERIMENT = 'glue'
+_HANG = 120  # Seconds until a call counts as a hang, which ends the process.
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """A folder with a tiny base and data.
+
+  Attributes:
+    folder: The folder, on a local disk.
+  """
+  folder: str
+
+  def path(self, *names: str) -> str:
+    """Returns a path below the folder."""
+    return os.path.join(self.folder, *names)
+
+  def config(self, name: str, **changed: Any) -> config_lib.Config:
+    """Returns the settings of a run of 8 steps, evaluated after 4 and 8.
+
+    Args:
+      name: Name of its workdir.
+      **changed: Other settings.
+    """
+    files = {f'{split}_file': self.path('data', f'{split}.tsv')
+             for split in ('train', 'dev', 'test')}
+    return config_lib.Config(**{
+        'checkpoint': self.path('tiny'), **files, 'adapter_size': 3,
+        'batch_size': 16, 'learning_rate': 1e-2, 'buckets': 1,
+        'max_length': 12, 'max_steps': 8, 'eval_every': 4,
+        'workdir': self.path(name), **changed})
+
+
+@contextlib.contextmanager
+def made() -> Iterator[Place]:
+  """Yields a place in a temporary folder."""
+  with tempfile.TemporaryDirectory(prefix='stress') as folder:
+    tiny.write_checkpoint(os.path.join(folder, 'tiny'))
+    tiny.write_data(os.path.join(folder, 'data'))
+    yield Place(folder)
+
+
+def train(config: config_lib.Config) -> records.Record:
+  """Returns the record of a run; the process ends if the run hangs."""
+  with watched():
+    return run.run(config, EXPERIMENT)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+  """Ends the process, with a traceback, if the context hangs."""
+  faulthandler.dump_traceback_later(_HANG, exit=True)
+  try:
+    yield
+  finally:
+    faulthandler.cancel_dump_traceback_later()
+
+
+def result(folder: str) -> tuple[str, Any]:
+  """Returns (hash of the weights, history) of a finished run."""
+  path = os.path.join(folder, 'adapter', 'tuned.safetensors')
+  with open(path, 'rb') as file:
+    weights = hashlib.file_digest(file, 'sha256').hexdigest()
+  return weights, records.read(os.path.join(folder, records.RECORD)).history
+
+
+def resumed(place: Place, name: str, **changed: Any) -> tuple[str, Any]:
+  """Resumes a run; returns its result, and removes its workdir.
+
+  Args:
+    place: Place of the run.
+    name: Name of its workdir.
+    **changed: Settings that are not those of `Place.config`.
+  """
+  train(place.config(name, resume=True, **changed))
+  found = result(place.path(name))
+  shutil.rmtree(place.path(name))
+  return found
+
+
+class Warnings(logging.Handler):
+  """Keeps the messages of the library."""
+
+  def __init__(self) -> None:
+    super().__init__(logging.INFO)
+    self.texts: list[str] = []
+
+  def emit(self, record: logging.LogRecord) -> None:
+    """Keeps one message."""
+    self.texts.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def messages() -> Iterator[list[str]]:
+  """Yields the list of the library's messages within the context."""
+  logger, handler = logging.getLogger('adapters_jax'), Warnings()
+  before = logger.level
+  logger.addHandler(handler)
+  logger.setLevel(logging.INFO)
+  try:
+    yield handler.texts
+  finally:
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
+  """Calls a function as a command does.
+
+  Args:
+    function: Function that a user's mistake may end with a UserError.
+    *arguments: Its arguments.
+
+  Returns:
+    ('result', value), ('refused', message), or ('traceback', description).
+  """
+  try:
+    with watched():
+      return 'result', function(*arguments)
+  except errors.UserError as error:
+    text = str(error)
+    if '\n' in text:
+      return 'traceback', f'a message of several lines: {text!r}'
+    return 'refused', text
+  except Exception as error:  # Anything else would be a traceback.
+    return 'traceback', f'{type(error).__name__}: {error}'
