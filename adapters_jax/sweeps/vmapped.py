@@ -86,7 +86,7 @@ def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
   """
   parent = os.path.dirname(workdirs.path_of(configs[0], experiment))
   names = [grid.run_name(config) for config in configs]
-  return os.path.join(parent, _FOLDER, config_lib.digest({'members': names}))
+  return os.path.join(parent, _FOLDER, config_lib.digest({_LIST: names}))
 
 
 def begin(configs: Sequence[config_lib.Config], experiment: str) -> str:
@@ -115,6 +115,8 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
     if os.path.exists(path):
       try:
         members = json_files.texts(json_files.read(path), _LIST, path)
+        if config_lib.digest({_LIST: members}) != name:
+          raise errors.UserError('its runs are not those of its name')
         found.append((os.path.dirname(path), list(members)))
       except errors.UserError as error:
         # The state is not lost: the same runs make a folder of this name.

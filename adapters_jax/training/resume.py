@@ -1,10 +1,14 @@
 """The resumable state of a run on disk."""
 
+from collections.abc import Iterator
+import contextlib
 import errno
+import gc
 import hashlib
 import logging
 import os
 import shutil
+import traceback
 from typing import Any
 
 import jax
@@ -47,6 +51,25 @@ def _first_line(error: Exception) -> str:
   """Returns the type and the first line of an error, which may be long."""
   text = (str(error).strip() or 'no message').splitlines()[0]
   return f'{type(error).__name__}: {text[:200]}'
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Hides the tracebacks of orbax's threads and tasks: its error says enough."""
+  loggers = [logging.getLogger(name) for name in ('absl', 'asyncio')]
+  before = [logger.level for logger in loggers]
+  for logger in loggers:
+    logger.setLevel(logging.CRITICAL + 1)
+  try:
+    yield
+  except Exception as error:
+    # Failed tasks are reported when they are deleted: now.
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    raise
+  finally:
+    for logger, level in zip(loggers, before, strict=True):
+      logger.setLevel(level)
 
 
 class Resume:
@@ -98,9 +121,10 @@ class Resume:
     args = self._ocp.args
     self._check_room(progress)
     try:
-      self._manager.save(number, args=args.Composite(
-          progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
-      self._manager.wait_until_finished()
+      with _quiet():
+        self._manager.save(number, args=args.Composite(
+            progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
+        self._manager.wait_until_finished()
       if sharding.first_host():
         self._write_hashes(number)
     except Exception as error:
@@ -109,7 +133,7 @@ class Resume:
       raise errors.UserError(
           f'the state cannot be saved in {self._folder} '
           f'({_first_line(error)}); with room on the disk, continue with '
-          '`resume`') from error
+          '`resume`') from None
 
   def _check_room(self, progress: loop.Progress) -> None:
     """Raises OSError if the disk has no room for a save.

@@ -113,14 +113,16 @@ class Warnings(logging.Handler):
 def messages() -> Iterator[list[str]]:
   """Yields the list of the library's messages within the context."""
   logger, handler = logging.getLogger('adapters_jax'), Warnings()
-  before = logger.level
+  before = logger.level, logger.propagate
   logger.addHandler(handler)
   logger.setLevel(logging.INFO)
+  logger.propagate = False
   try:
     yield handler.texts
   finally:
     logger.removeHandler(handler)
-    logger.setLevel(before)
+    logger.setLevel(before[0])
+    logger.propagate = before[1]
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
