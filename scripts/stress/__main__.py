@@ -36,8 +36,8 @@ from scripts.stress import starts  # noqa: E402
 from scripts.stress import wrong_flags  # noqa: E402
 
 # {part: (number in quick, number in full)}
-SIZES = {'flags': (30, 300), 'file_events': (5, 400), 'random_kills': (1, 40),
-         'damage': (150, 2000), 'full_disk': (4, 400), 'cold_starts': (2, 8)}
+SIZES = {'flags': (20, 300), 'file_events': (4, 150), 'random_kills': (1, 40),
+         'damage': (100, 2000), 'full_disk': (3, 400), 'cold_starts': (2, 8)}
 
 
 def measure(
@@ -75,7 +75,8 @@ def measure(
   sizes = {**sizes, 'repeated': 2}
   part('repeated', repeated)
   part('file_events',
-       lambda rng, n: kills.at_file_events(place, whole[0], rng, n))
+       lambda rng, n: kills.at_file_events(
+           place, whole[0], rng, n, every=1 if n > 20 else 50))
   part('damage', lambda rng, n: damage.run(place, rng, n))
   part('full_disk', lambda rng, n: disk.run(place, whole[0], rng, n))
   part('random_kills',

@@ -67,7 +67,8 @@ def events(folder: str, act: Callable[[int, str], None]) -> Iterator[None]:
 
 
 def at_file_events(
-    place: place_lib.Place, whole: Any, rng: random.Random, most: int
+    place: place_lib.Place, whole: Any, rng: random.Random, most: int,
+    every: int = 1,
 ) -> dict[str, Any]:
   """Resumes from copies of a workdir, as kills at file events would leave it.
 
@@ -76,15 +77,18 @@ def at_file_events(
     whole: Result of the run without a kill.
     rng: Generator that draws the events to resume from.
     most: Most copies to resume from.
+    every: Events from one copy to the next.
 
   Returns:
     {'events', 'resumed', 'different': descriptions}
   """
+  events_seen, offset = [0], rng.randrange(every)
   folder, copies = place.path('events'), place.path('copies')
 
   def copy(number, name):
     # What was written until now; a lock is no more held.
-    if os.path.isdir(folder):
+    events_seen[0] += 1
+    if os.path.isdir(folder) and number % every == offset:
       with contextlib.suppress(shutil.Error):  # A thread removed a file.
         shutil.copytree(folder, os.path.join(copies, f'{number}-{name}'))
 
@@ -103,7 +107,7 @@ def at_file_events(
       different.append(f'{name}: {kind} {found if kind != "result" else ""}')
   shutil.rmtree(copies)
   shutil.rmtree(folder)
-  return {'events': len(names), 'resumed': len(chosen), 'different': different}
+  return {'events': events_seen[0], 'resumed': len(chosen), 'different': different}
 
 
 def command(place: place_lib.Place, name: str) -> list[str]:
