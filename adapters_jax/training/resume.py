@@ -55,7 +55,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Hides the tracebacks of orbax's threads and tasks: its error says enough."""
+  """Hides the tracebacks of orbax's threads and tasks; its error is raised."""
   loggers = [logging.getLogger(name) for name in ('absl', 'asyncio')]
   before = [logger.level for logger in loggers]
   for logger in loggers:

@@ -107,7 +107,8 @@ def at_file_events(
       different.append(f'{name}: {kind} {found if kind != "result" else ""}')
   shutil.rmtree(copies)
   shutil.rmtree(folder)
-  return {'events': events_seen[0], 'resumed': len(chosen), 'different': different}
+  return {'events': events_seen[0], 'resumed': len(chosen),
+          'different': different}
 
 
 def command(place: place_lib.Place, name: str) -> list[str]:
