@@ -25,6 +25,12 @@ _ROBERTA = {
     'layer_norm_eps': 1e-5, 'pad_token_id': 1}
 _ELECTRA = {**_SIZES, 'model_type': 'electra', 'max_position_embeddings': 38,
             'type_vocab_size': 2}
+_MODERNBERT = {
+    'model_type': 'modernbert', 'vocab_size': 43, 'hidden_size': 12,
+    'num_attention_heads': 3, 'intermediate_size': 20,
+    'hidden_activation': 'gelu', 'pad_token_id': 0, 'cls_token_id': 1,
+    'sep_token_id': 2, 'bos_token_id': 1, 'eos_token_id': 2,
+    'reference_compile': False}
 # {case: values of config.json}
 VALUES = {
     'bert': {**_SIZES, 'model_type': 'bert', 'max_position_embeddings': 38,
@@ -42,12 +48,23 @@ VALUES = {
         'activation': 'gelu', 'sinusoidal_pos_embds': False},
     'electra': {**_ELECTRA, 'embedding_size': 12},
     'electra-small': {**_ELECTRA, 'embedding_size': 10},
+    # Layers 1 and 2 are local; texts of several blocks.
+    'modernbert': {
+        **_MODERNBERT, 'num_hidden_layers': 4, 'local_attention': 8,
+        'max_position_embeddings': 38},
+    # The window of the published models, a local layer last, biases.
+    'modernbert-128': {
+        **_MODERNBERT, 'num_hidden_layers': 3, 'local_attention': 128,
+        'local_rope_theta': None, 'max_position_embeddings': 140,
+        'attention_bias': True, 'mlp_bias': True, 'norm_bias': True},
 }
 # Lengths of the texts of a batch. MPNet's lie on both sides of the edges of its
-# buckets, the first one elsewhere needs the last row of positions.
+# buckets, ModernBERT's on those of its window, and the first one elsewhere needs
+# the last row of positions.
 _LENGTHS = {
     'mpnet': (130, 91, 64, 32, 16, 8, 7), 'roberta': (44, 9, 3),
-    'xlm-roberta': (44, 9, 3), 'camembert': (44, 9, 3)}
+    'xlm-roberta': (44, 9, 3), 'camembert': (44, 9, 3),
+    'modernbert-128': (140, 70, 60)}
 _SHORTER = (38, 9, 3)
 
 
@@ -73,7 +90,8 @@ def random_tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
   """Returns float32 tensors of these shapes, norms' scales about 1."""
   tensors = tiny.random_tensors(shapes, scale=0.3)
   for name in tensors:
-    if name.endswith('layer_norm.weight'):  # DistilBERT's word for LayerNorm.
+    # Not called LayerNorm: DistilBERT's and ModernBERT's.
+    if name.endswith('norm.weight'):
       tensors[name] += 1
   return tensors
 

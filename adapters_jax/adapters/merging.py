@@ -53,8 +53,14 @@ def fold(
       stem = module.format(layer)
       kernel, bias = f'{stem}/kernel', f'{stem}/bias'
       if any(config.applies(site, layer) for config in adapter.methods):
-        changed[kernel], changed[bias] = _adapted(
-            flat[kernel], flat[bias], adapter.methods, tuned, layer, site)
+        # Updates are linear: a bias that a family lacks stays zero.
+        start = flat.get(bias)
+        changed[kernel], moved = _adapted(
+            flat[kernel],
+            jnp.zeros(flat[kernel].shape[-1:]) if start is None else start,
+            adapter.methods, tuned, layer, site)
+        if start is not None:
+          changed[bias] = moved
   replaced = {path: flat[path] for path in changed if path in flat}
   return (trees.overlay(base, trees.unflatten(changed)),
           trees.unflatten(replaced))

@@ -72,13 +72,16 @@ class LayerNorm(nn.Module):
 
   Attributes:
     epsilon: Addend to the variance.
+    use_bias: Whether there is a bias; ModernBERT has scales alone.
   """
   epsilon: float
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Normalises x [..., dim] over its last axis."""
     shape = x.shape[-1:]
     scale = self.param('scale', nn.initializers.ones, shape)
-    bias = self.param('bias', nn.initializers.zeros, shape)
+    bias = (self.param('bias', nn.initializers.zeros, shape)
+            if self.use_bias else jnp.zeros(shape, scale.dtype))
     return layer_norm(x, scale, bias, self.epsilon)

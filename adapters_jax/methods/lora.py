@@ -264,6 +264,8 @@ class LoRAUpdate(nn.Module):
     ratio = ratio.astype(y.dtype)
     if config.dora == 'adapters':
       return ratio * (y + delta)
+    if 'bias' not in weights:
+      return ratio * (y + delta)
     # y includes the bias, which the paper's DoRA does not scale.
     bias = weights['bias'].astype(y.dtype)
     return ratio * (y - bias + delta) + bias

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
 from adapters_jax.model import layer as layer_lib
+from adapters_jax.model import modernbert
 from adapters_jax.model import relative as relative_lib
 from adapters_jax.model import sites as sites_lib
 
@@ -55,8 +56,10 @@ class Embeddings(nn.Module):
     prompt = words.shape[1] - tokens.shape[1]  # Its length, 0 without one.
     # A prompt before the words belongs to segment 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
-    x = (words
-         + embed(config.positions, name='positions')(positions(config, mask)))
+    x = words
+    if config.rotary is None:
+      x = x + embed(
+          config.positions, name='positions')(positions(config, mask))
     if config.segments == 1:
       segments = jnp.zeros_like(segments)
     if config.segments:
@@ -114,6 +117,10 @@ class Encoder(nn.Module):
     config = self.config
     last = config.layers - 1
     outputs = []
+    kind = layer_lib.Layer
+    if config.pre_norm:
+      kind = modernbert.Layer
+      modernbert.check(config)
     shared = sites_lib.make_shared(config, train=train)
     relative = None
     if config.relative_bias:
@@ -146,15 +153,16 @@ class Encoder(nn.Module):
           lambda layer, x, _: (apply(layer, x), None), length=last,
           variable_axes={'params': 0},
           split_rngs={'params': True, 'dropout': True})
-      x, _ = loop(layer_lib.Layer(config, 0, name='layers'), x, None)
+      x, _ = loop(kind(config, 0, name='layers'), x, None)
     else:
       for index in range(config.first_layer, last):
-        x = apply(layer_lib.Layer(config, index, name=f'layer_{index}'), x)
+        x = apply(kind(config, index, name=f'layer_{index}'), x)
         outputs.append(x)
     # At first_layer = layers the input is already the last layer's output.
     if config.first_layer <= last:
-      x = apply(
-          layer_lib.Layer(config, last, name=f'layer_{last}'), x, computed)
+      x = apply(kind(config, last, name=f'layer_{last}'), x, computed)
+      if config.pre_norm:
+        x = layer_lib.norm(config, 'final_norm')(x)
       outputs.append(x[:, :rows])
     return tuple(outputs)
 

@@ -10,6 +10,8 @@ import dataclasses
 import re
 from typing import Any
 
+import numpy as np
+
 from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.model import family_configs
@@ -56,6 +58,21 @@ _DISTILBERT = {
     'encoder/layer_{}/ffn_output': 'transformer.layer.{}.ffn.lin2',
     'encoder/layer_{}/ffn_norm': 'transformer.layer.{}.output_layer_norm',
 }
+# Parts of linear layers that their files keep as one have a name of ours last.
+_MODERNBERT = {
+    'embeddings/words': 'embeddings.tok_embeddings',
+    'embeddings/norm': 'embeddings.norm',
+    'encoder/layer_{}/attention_norm': 'layers.{}.attn_norm',
+    'encoder/layer_{}/attention/query': 'layers.{}.attn.Wqkv.query',
+    'encoder/layer_{}/attention/key': 'layers.{}.attn.Wqkv.key',
+    'encoder/layer_{}/attention/value': 'layers.{}.attn.Wqkv.value',
+    'encoder/layer_{}/attention/output': 'layers.{}.attn.Wo',
+    'encoder/layer_{}/ffn_norm': 'layers.{}.mlp_norm',
+    'encoder/layer_{}/ffn_intermediate': 'layers.{}.mlp.Wi.activated',
+    'encoder/layer_{}/ffn_gate': 'layers.{}.mlp.Wi.gate',
+    'encoder/layer_{}/ffn_output': 'layers.{}.mlp.Wo',
+    'encoder/final_norm': 'final_norm',
+}
 _ELECTRA = _BERT | {'embeddings/project': 'embeddings_project'}
 del _ELECTRA['pooler']
 
@@ -89,6 +106,9 @@ class Family:
     classifier: Linear layers of Hugging Face's classification head and the
       activation between them: (first, activation, second).
     linears: {site of methods.base.LINEARS: linear layer at the site}.
+    joined: {end of the name of a linear layer in files: names of its parts},
+      each an equal share of the outputs, in order; `modules` adds them to the
+      layer's name.
   """
   name: str
   prefix: str
@@ -100,6 +120,8 @@ class Family:
   pooler: bool = True
   linears: Mapping[str, str] = dataclasses.field(
       default_factory=lambda: LINEARS)
+  joined: Mapping[str, tuple[str, ...]] = dataclasses.field(
+      default_factory=dict)
 
 
 def _roberta(name: str) -> Family:
@@ -134,6 +156,12 @@ FAMILIES = {family.name: family for family in (
         (_POSITIONS, r'^(discriminator|generator)_predictions\.',
          r'^generator_lm_head\.'),
         ('classifier.dense', 'gelu', 'classifier.out_proj'), pooler=False),
+    Family(  # Its head has a norm, head.norm, after the activation.
+        'modernbert', 'model.', family_configs.modernbert, _MODERNBERT,
+        (r'^head\.', r'^decoder\.'),
+        ('head.dense', 'gelu', 'classifier'), pooler=False,
+        joined={'.attn.Wqkv': ('query', 'key', 'value'),
+                '.mlp.Wi': ('activated', 'gate')}),
 )}
 
 
@@ -172,6 +200,23 @@ def check_head_input(shape: layer.BertConfig, head_input: str) -> None:
         '`head_input=cls`')
 
 
+def check_tune(shape: layer.BertConfig, tune: str) -> None:
+  """Checks that a family has the leaves that are tuned.
+
+  Args:
+    shape: Config of the base.
+    tune: Key of optimizers.TUNE.
+
+  Raises:
+    errors.UserError: the biases of a family without any.
+  """
+  if tune == 'bias' and not (
+      shape.attention_bias or shape.ffn_bias or shape.norm_bias):
+    raise errors.UserError(
+        f'`tune=bias`: this {shape.family} has no biases; give `tune=norms` or '
+        '`tune=head`')
+
+
 def is_ignored(name: str, family: str = 'bert') -> bool:
   """Returns whether a tensor of a checkpoint is not read.
 
@@ -208,6 +253,28 @@ def our_name(name: str, family: str = 'bert') -> str:
     leaf = _weight_of(module)
   path = f'{module}/{leaf}' if module else leaf
   return path.replace('{}', layer_index[1], 1) if layer_index else path
+
+
+def parts(
+    name: str, value: np.ndarray, family: str = 'bert'
+) -> dict[str, np.ndarray]:
+  """Returns the tensors of a layer's parts, or the tensor where it has none.
+
+  Args:
+    name: Hugging Face's name.
+    value: [out, in] or [out] tensor, as files have it.
+    family: Key of FAMILIES.
+
+  Returns:
+    {name for `our_name`: tensor}; a tensor that cannot be cut into equal parts
+    stays whole, so that the check of the whole tree lists it.
+  """
+  stem, _, leaf = name.rpartition('.')
+  for end, names in FAMILIES[family].joined.items():
+    if stem.endswith(end) and value.ndim and len(value) % len(names) == 0:
+      return {f'{stem}.{part}.{leaf}': share for part, share in zip(
+          names, np.split(value, len(names)), strict=True)}
+  return {name: value}
 
 
 def their_name(path: str, family: str = 'bert') -> str:

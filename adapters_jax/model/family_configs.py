@@ -28,6 +28,8 @@ _DISTILBERT_SIZES = {
     'heads': 'n_heads', 'ffn_dim': 'hidden_dim',
     'positions': 'max_position_embeddings'}
 
+_LAYER_TYPES = 'full_attention', 'sliding_attention'  # Global, local.
+
 
 def bert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   """Returns the shape of a BERT.
@@ -116,6 +118,91 @@ def electra(values: Mapping[str, Any], path: str) -> layer.BertConfig:
       **_common(values, path))
 
 
+def modernbert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape of a ModernBERT, mmBERT or Ettin.
+
+  Entries of transformers 4 and of 5 are read.
+
+  Args:
+    values: JSON of the file.
+    path: Its path, for messages.
+
+  Raises:
+    errors.UserError: an entry is missing or not supported.
+  """
+  sizes = _sizes(values, path, _SIZES)
+  if sizes['dim'] // sizes['heads'] % 2:
+    raise errors.UserError(
+        f'{_where(path)} has heads of odd width, which rotary positions '
+        'cannot turn')
+  span = json_files.whole(
+      values, 'local_attention', _where(path), 2, _LARGEST['positions'], 128)
+  return layer.BertConfig(
+      **sizes, segments=0, family='modernbert', pre_norm=True,
+      activation=_activation(values, path, 'hidden_activation'),
+      # A published model drops nothing.
+      dropout=_rate(values, path, 'mlp_dropout', 0.0),
+      attention_dropout=_rate(values, path, 'attention_dropout', 0.0),
+      norm_epsilon=json_files.number(
+          values, 'norm_eps', _where(path), 0, 1, 1e-5),
+      attention_bias=_switch(values, path, 'attention_bias'),
+      ffn_bias=_switch(values, path, 'mlp_bias'),
+      norm_bias=_switch(values, path, 'norm_bias'),
+      rotary=_rotary(values, path), window=span // 2,
+      local_layers=_local_layers(values, path, sizes['layers']))
+
+
+def _local_layers(values, path, layers):
+  """Returns the indices of ModernBERT's local layers."""
+  if values.get('layer_types') is None:
+    every = json_files.whole(
+        values, 'global_attn_every_n_layers', _where(path), 1,
+        _LARGEST['layers'], 3)
+    return tuple(index for index in range(layers) if index % every)
+  kinds = json_files.texts(values, 'layer_types', _where(path))
+  if len(kinds) != layers or not set(kinds) <= {*_LAYER_TYPES}:
+    raise errors.UserError(
+        f'{_where(path)} has layer_types that are not one of '
+        f'{" and ".join(_LAYER_TYPES)} for each of {layers} layers')
+  return tuple(
+      index for index, kind in enumerate(kinds) if kind == _LAYER_TYPES[1])
+
+
+def _rotary(values, path):
+  """Returns the bases of rotary positions in global and in local layers."""
+  _demand(values, path, 'rope_scaling', None)
+  if values.get('rope_parameters') is None:
+    found = [(values, 'global_rope_theta'), (values, 'local_rope_theta')]
+  else:
+    both = json_files.inner(values, 'rope_parameters', _where(path))
+    if unknown := sorted({*both} - {*_LAYER_TYPES}):
+      raise errors.UserError(
+          f'{_where(path)} has rope_parameters with {", ".join(unknown)}; only '
+          f'{" and ".join(_LAYER_TYPES)} are supported')
+    found = [(json_files.inner(both, kind, _where(path)), 'rope_theta')
+             for kind in _LAYER_TYPES]
+    for entries, _ in found:
+      _demand(entries, path, 'rope_type', 'default')
+  # Absent entries have the defaults of the class, null is as in global layers.
+  (entries, name), (local, local_name) = found
+  base = _base(entries, path, name, 160000.0)
+  default = 10000.0 if local_name not in local else base
+  return base, _base(local, path, local_name, default)
+
+
+def _base(values, path, name, default):
+  return float(json_files.number(values, name, _where(path), 1, 1e12, default))
+
+
+def _switch(values, path, name):
+  """Returns an entry that is true or false; false where it is absent."""
+  value = values.get(name, False)
+  if not isinstance(value, bool):
+    raise errors.UserError(
+        f'{_where(path)} has {name} {value!r}; it should be true or false')
+  return value
+
+
 def _where(path):
   """Returns the start of messages about a file."""
   return f'`checkpoint`: {path}'
@@ -146,9 +233,9 @@ def _first_position(values, path):
       values, 'pad_token_id', _where(path), 0, _LARGEST['positions'], 1)
 
 
-def _rate(values, path, name):
+def _rate(values, path, name, default=0.1):
   # A rate of 1 would drop everything.
-  return json_files.number(values, name, _where(path), 0, 0.99, 0.1)
+  return json_files.number(values, name, _where(path), 0, 0.99, default)
 
 
 def _common(values, path):

@@ -43,6 +43,16 @@ class BertConfig:
       `dim`; None for `dim`.
     relative_bias: Whether a learned bias of the distance, shared by all layers,
       is added to the attention scores; see `relative`.
+    pre_norm: Whether a sublayer's norm is before it, and the skip connection
+      last, as in `modernbert`; no norm is before the first attention, and one
+      is after the last layer.
+    attention_bias: Whether the linear layers of the attention have biases.
+    ffn_bias: Whether those of the feed-forward sublayers have.
+    norm_bias: Whether layer norms have a bias next to their scale.
+    rotary: Bases of the rotary positions, (in global layers, in local ones);
+      None for a table of positions.
+    local_layers: Layers in which a token attends to its neighbours alone.
+    window: Largest distance of a neighbour.
     adapters: Method configs, applied in this order at each site.
     dtype: Type of the computation; parameters keep their own.
     products: Type of the operands of the encoder's matrix products: 'float32'
@@ -76,6 +86,13 @@ class BertConfig:
   first_position: int = 0
   embedding_dim: int | None = None
   relative_bias: bool = False
+  pre_norm: bool = False
+  attention_bias: bool = True
+  ffn_bias: bool = True
+  norm_bias: bool = True
+  rotary: tuple[float, float] | None = None
+  local_layers: tuple[int, ...] = ()
+  window: int = 0
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   dtype: str = 'float32'
   products: str = 'float32'
@@ -91,17 +108,20 @@ class BertConfig:
     return self.positions - self.first_position
 
 
-def dense(config: BertConfig, features: int, name: str) -> nn.Dense:
+def dense(
+    config: BertConfig, features: int, name: str, *, bias: bool = True
+) -> nn.Dense:
   """Makes a linear layer with BERT's initialisation.
 
   Args:
     config: The encoder's config.
     features: Width of the output.
     name: Name in the parameter tree.
+    bias: Whether the layer has a bias.
   """
   products = bfloat16 if config.products == 'bfloat16' else dense_lib
   return nn.Dense(
-      features, name=name, dtype=config.dtype,
+      features, use_bias=bias, name=name, dtype=config.dtype,
       dot_general=products.dot_general,
       kernel_init=nn.initializers.truncated_normal(0.02))
 
@@ -124,7 +144,8 @@ def norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
     config: The encoder's config.
     name: Name in the parameter tree.
   """
-  return layer_norm.LayerNorm(config.norm_epsilon, name=name)
+  return layer_norm.LayerNorm(
+      config.norm_epsilon, config.norm_bias, name=name)
 
 
 def _scores(config, query, key):
@@ -139,6 +160,39 @@ def _mix(config, weights, value):
   if config.products == 'bfloat16':
     return bfloat16.mix(weights, value)
   return jnp.einsum('bhqk,bkhd->bqhd', weights, value)
+
+
+def attend(
+    config: BertConfig, query: jax.Array, key: jax.Array, value: jax.Array,
+    bias: jax.Array, *, fused: bool, train: bool,
+) -> jax.Array:
+  """Mixes values by the softmax of the scores, inside the calling module.
+
+  Args:
+    config: The encoder's config.
+    query: [batch, queries, heads, head_dim], already scaled.
+    key: [batch, keys, heads, head_dim]
+    value: [batch, keys, heads, head_dim]
+    bias: [batch, 1 or heads, 1 or queries, keys] Addend to the scores.
+    fused: Whether to use the implementation of the config, which does not drop
+      weights.
+    train: Whether to drop attention weights.
+
+  Returns:
+    [batch, queries, dim]
+  """
+  if fused:
+    square = (*bias.shape[:2], query.shape[1], key.shape[1])
+    mixed = jax.nn.dot_product_attention(
+        query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
+        implementation=config.attention)
+  else:
+    scores = _scores(config, query, key) + bias
+    # float32, since bfloat16 has too few digits for the sum over positions.
+    weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(query.dtype)
+    weights = dropout.Dropout(config.attention_dropout)(weights, train=train)
+    mixed = _mix(config, weights, value)
+  return mixed.reshape(*mixed.shape[:2], config.dim)
 
 
 class Attention(nn.Module):
@@ -190,25 +244,13 @@ class Attention(nn.Module):
     if relative is not None:
       # Learned positions are at no distance from the tokens.
       bias = bias + jnp.pad(relative[:, :, :rows], widths).astype(x.dtype)
-    drop = dropout.Dropout(config.attention_dropout)
     # Fused kernels draw dropout bits of their own, which other devices cannot
     # reproduce; and a single row of queries is too little work for them.
     fused = config.attention != 'einsum' and rows is None
     # cuDNN has no gradient of a bias that the batch shares.
     if train and (config.attention_dropout or relative is not None):
       fused = False
-    if fused:
-      square = (*bias.shape[:2], query.shape[1], key.shape[1])
-      mixed = jax.nn.dot_product_attention(
-          query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
-          implementation=config.attention)
-    else:
-      scores = _scores(config, query, key) + bias
-      # float32, since bfloat16 has too few digits for the sum over positions.
-      weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(x.dtype)
-      weights = drop(weights, train=train)
-      mixed = _mix(config, weights, value)
-    mixed = mixed.reshape(*mixed.shape[:2], config.dim)
+    mixed = attend(config, query, key, value, bias, fused=fused, train=train)
     return sites.linear(
         'attention_output', dense(config, config.dim, 'output'), mixed)
 

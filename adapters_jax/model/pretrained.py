@@ -29,7 +29,7 @@ CHECKPOINTS = {
         family='mpnet', first_position=2, relative_bias=True),
 }
 # Heads in files whose names have no prefix.
-_HEADS = re.compile(r'(classifier|pre_classifier|qa_outputs|score)\.')
+_HEADS = re.compile(r'(classifier|head|pre_classifier|qa_outputs|score)\.')
 
 
 def read_config(folder: str) -> encoder.BertConfig:
@@ -84,9 +84,11 @@ def from_hugging_face(
   """
   flat = {}
   for name, value in tensors.items():
-    if not families.is_ignored(name, family):
-      path = families.our_name(name, family)
-      value = tensor_files.as_float32(name, value)
+    if families.is_ignored(name, family):
+      continue
+    value = tensor_files.as_float32(name, value)
+    for part, value in families.parts(name, value, family).items():
+      path = families.our_name(part, family)
       # torch keeps [out, in].
       value = value.T if path.endswith('/kernel') else value
       # Such as LayerNorm.gamma next to LayerNorm.weight.

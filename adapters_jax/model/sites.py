@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from adapters_jax import errors
+
 # One entry per method: the arrays that all its sites share, or None.
 Shared = tuple[Any, ...]
 
@@ -45,6 +47,26 @@ def check_alike(configs: tuple[Any, ...], layers: int) -> None:
     if not same or config.kind == 'key_value':
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
+
+
+def check_pre_norm(configs: tuple[Any, ...], family: str) -> None:
+  """Checks that methods do without a norm at the end of sublayers.
+
+  Args:
+    configs: The model's method configs.
+    family: Name of the family of encoders, for messages.
+
+  Raises:
+    errors.UserError: a method reads that norm, or leaves it out.
+  """
+  for config in configs:
+    if config.kind == 'sublayer' and (
+        config.original_ln_before or not config.original_ln_after):
+      raise errors.UserError(
+          f'`original_ln_before={config.original_ln_before}` '
+          f'`original_ln_after={config.original_ln_after}`: sublayers of '
+          f'{family} end without a norm; take a method, or give fields, with '
+          'original_ln_before=False and original_ln_after=True')
 
 
 def make_shared(shape: Any, *, train: bool) -> Shared:
@@ -177,7 +199,7 @@ class Sites:
 
   def sublayer(
       self, site: str, residual: jax.Array, update: jax.Array,
-      norm: Callable[[jax.Array], jax.Array],
+      norm: Callable[[jax.Array], jax.Array] | None,
   ) -> jax.Array:
     """Applies adapters, residual sum and layer norm at the end of a sublayer.
 
@@ -189,7 +211,7 @@ class Sites:
       site: 'attention_output' or 'ffn_output'.
       residual: [batch, length, dim] Input of the sublayer.
       update: [batch, length, dim] Output of the sublayer.
-      norm: The sublayer's own layer norm.
+      norm: The sublayer's own layer norm, None where nothing follows the sum.
 
     Returns:
       [batch, length, dim]
@@ -200,6 +222,8 @@ class Sites:
           update, residual=residual, norm=norm, mask=self.mask, shared=shared,
           train=self.train)
       close = config.original_ln_after
+    if norm is None:  # `check_pre_norm` has refused all others.
+      return residual + update
     return norm(residual + update) if close else update
 
   def layer_output(self, x: jax.Array) -> jax.Array:

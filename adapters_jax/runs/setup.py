@@ -21,6 +21,7 @@ from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
+from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import workdirs
@@ -117,6 +118,9 @@ def check_model(config: config_lib.Config) -> None:
         f'`max_length={config.max_length}`: the model has {room} positions '
         'for text')
   families.check_head_input(shape, config.head_input)
+  families.check_tune(shape, config.tune)
+  if shape.pre_norm:
+    sites.check_pre_norm(configs, shape.family)
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise errors.UserError(
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')

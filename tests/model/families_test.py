@@ -31,6 +31,15 @@ def base(case):
       tiny_families.tensors(case), tiny_families.config(case).family)
 
 
+def tensors_of(case):
+  """Returns {name: shape} of the bare encoder, joined layers in their parts."""
+  family = tiny_families.config(case).family
+  return {
+      part: list(value.shape)
+      for name, shape in tiny_families.names()[case]['bare'].items()
+      for part, value in families.parts(name, np.zeros(shape), family).items()}
+
+
 def hidden_of(case, batch, config=None, params=None):
   """Returns the hidden states [batch, length, dim] of a case."""
   tree = params or {
@@ -118,7 +127,7 @@ def test_every_leaf_has_a_name_and_every_name_a_leaf(case):
   tree = encoder.shapes(
       heads.Classifier(config, 1, 'pooler' if pooler else 'cls'))
   tree.pop('head')
-  bare = tiny_families.names()[case]['bare']
+  bare = tensors_of(case)
   found = {}
   for path, leaf in trees.flatten(tree).items():
     name = families.their_name(path, config.family)
@@ -134,8 +143,10 @@ def test_names_with_the_heads_of_pretraining(case):
   config = tiny_families.config(case)
   family = families.FAMILIES[config.family]
   assert family.prefix == names['prefix']
-  heads_of = {*names['AutoModelForPreTraining'], *names['AutoModelForMaskedLM'],
-              f'{family.prefix}embeddings.position_ids'}
+  heads_of = {*names.get('AutoModelForPreTraining', ()),
+              *names['AutoModelForMaskedLM']}
+  if config.rotary is None:
+    heads_of.add(f'{family.prefix}embeddings.position_ids')
   assert all(families.is_ignored(name, family.name) for name in heads_of)
   # Each pattern is needed.
   for pattern in family.ignored:
@@ -161,14 +172,15 @@ def test_classification_head_of_transformers(case):
   if first.startswith(family.prefix):  # BERT's is its pooler.
     assert first.removeprefix(family.prefix) + '.weight' in names['bare']
     modules.add(first)
-  assert modules == {first, second}
+  assert modules - {'head.norm'} == {first, second}
+  assert ('head.norm' in modules) == (family.name == 'modernbert')
   assert activation in ('tanh', 'relu', 'gelu')
 
 
 @pytest.mark.parametrize('case', CASES)
 def test_sites_are_linear_layers_of_the_family(case):
   family = tiny_families.config(case).family
-  bare = tiny_families.names()[case]['bare']
+  bare = tensors_of(case)
   names = [families.their_site(site, 1, family) for site in families.LINEARS]
   assert len({*names}) == len(families.LINEARS)
   for name in names:
@@ -200,14 +212,16 @@ def test_folder_with_prefix_and_heads(case, tmp_path):
     np.testing.assert_array_equal(leaf, wanted[path])
 
 
-@pytest.mark.parametrize('case', ('distilbert', 'electra'))
+@pytest.mark.parametrize(
+    'case', ('distilbert', 'electra', 'modernbert'))
 def test_no_pooler(case, tmp_path):
   folder = tiny_families.write_checkpoint(case, str(tmp_path))
   with pytest.raises(errors.UserError, match='head_input=pooler.*no pooler'):
     pretrained.load_base(folder, pooler=True)
 
 
-@pytest.mark.parametrize('case', ('mpnet', 'roberta'))
+@pytest.mark.parametrize(
+    'case', ('mpnet', 'roberta', 'modernbert', 'modernbert-128'))
 def test_padding_changes_nothing(case):
   batch = tiny_families.batch(case)
   whole = hidden_of(case, batch)[-1]
@@ -306,7 +320,7 @@ def test_defaults_of_absent_entries():
     values = {name: value for name, value in tiny_families.VALUES[case].items()
               if name not in ('pad_token_id', 'hidden_act', 'layer_norm_eps')}
     found = families.read_config(values, case)
-    assert found.norm_epsilon == 1e-12
+    assert found.norm_epsilon == (1e-5 if found.pre_norm else 1e-12)
     assert found.activation == 'gelu'
     assert found.first_position == tiny_families.config(case).first_position
   assert tiny_families.config('mpnet').norm_epsilon == 1e-5
