@@ -59,8 +59,8 @@ VALUES = {
         'attention_bias': True, 'mlp_bias': True, 'norm_bias': True},
 }
 # Lengths of the texts of a batch. MPNet's lie on both sides of the edges of its
-# buckets, ModernBERT's on those of its window, and the first one elsewhere needs
-# the last row of positions.
+# buckets, ModernBERT's on those of its window, and the first one elsewhere
+# needs the last row of positions.
 _LENGTHS = {
     'mpnet': (130, 91, 64, 32, 16, 8, 7), 'roberta': (44, 9, 3),
     'xlm-roberta': (44, 9, 3), 'camembert': (44, 9, 3),

@@ -253,6 +253,7 @@ class Layer(nn.Module):
         'intermediate', linear(config.ffn_dim, 'ffn_intermediate'), normal)
     hidden = activations.ACTIVATIONS[config.activation](hidden)
     hidden = hidden * linear(config.ffn_dim, 'ffn_gate')(normal)
-    update = sites.linear('ffn_output', linear(config.dim, 'ffn_output'), hidden)
+    update = sites.linear(
+        'ffn_output', linear(config.dim, 'ffn_output'), hidden)
     x = sites.sublayer('ffn_output', x, drop(update), None)
     return sites.layer_output(x)
