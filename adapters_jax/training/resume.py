@@ -72,6 +72,13 @@ def _quiet() -> Iterator[None]:
       logger.setLevel(level)
 
 
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+  """Returns whether all numbers of a tree are finite, on any devices."""
+  return jnp.stack(
+      [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
 class Resume:
   """The resumable state of a run in a folder, by orbax.
 
@@ -227,6 +234,8 @@ class Resume:
         progress, shapes)
     if not all(jax.tree.leaves(same)):
       raise ValueError('its arrays are of another model')
+    if not _all_finite((progress.state.tuned, progress.best)):
+      raise ValueError('its weights have NaN or infinite numbers')
     # Copied to buffers that the step may donate.
     return jax.tree.map(jnp.copy, progress), restored['extra']
 

@@ -63,6 +63,16 @@ def test_the_last_two_saves_are_kept(folder):
   assert_equal(progress, make_progress(5, 0.75))
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_damage(folder, value):
+  resume = resume_lib.Resume(folder)
+  resume.save(make_progress(8, value), {'value': 0.9})
+  resume.close()
+  progress, extra = restore(folder)
+  assert extra == {'value': 0.75}
+  assert_equal(progress, make_progress(5, 0.75))
+
+
 def test_without_a_save(tmp_path):
   assert restore(str(tmp_path / 'none')) is None
 
