@@ -10,24 +10,34 @@ SQuAD's 87,599 questions.
 
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 
 
-def main(config: config_lib.Config, many: grid.Options) -> None:
+def main(
+    config: config_lib.Config, many: grid.Options,
+    predictions: written.Predictions,
+) -> None:
   """Trains the runs.
 
   Args:
     config: Settings.
     many: Grid, seeds and pick.
+    predictions: Predictions to write.
   """
   from adapters_jax.runs.kinds import question_answering  # Imports JAX.
-  if flags.launch([config], 'squad', many, question_answering.KIND).failures:
+  kind = question_answering.KIND
+  outcome = flags.launch([config], 'squad', many, kind)
+  written.write(outcome, [config], predictions, kind)
+  if outcome.failures:
     raise SystemExit(1)
 
 
 if __name__ == '__main__':
   # Longer inputs than in the other experiments.
   flags.define(config_lib.Config, **expand.SQUAD)
-  flags.define(grid.Options)
-  flags.start(config_lib.Config, main, grid.Options)
+  classes = (grid.Options, written.Predictions)
+  for flag_class in classes:
+    flags.define(flag_class)
+  flags.start(config_lib.Config, main, *classes)

@@ -11,12 +11,14 @@ messaging (77 steps an epoch) takes about 4 minutes on one core and scores about
 
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 
 
 def main(
-    config: config_lib.Config, many: grid.Options, named: expand.Folders
+    config: config_lib.Config, many: grid.Options, named: expand.Folders,
+    predictions: written.Predictions,
 ) -> None:
   """Trains the runs of every folder.
 
@@ -24,13 +26,17 @@ def main(
     config: Settings.
     many: Grid, seeds and pick.
     named: Folders.
+    predictions: Predictions to write.
   """
   configs = expand.folders(config, named)
-  if flags.launch(configs, 'text_classification', many).failures:
+  outcome = flags.launch(configs, 'text_classification', many)
+  written.write(outcome, configs, predictions)
+  if outcome.failures:
     raise SystemExit(1)
 
 
 if __name__ == '__main__':
-  for flag_class in (config_lib.Config, grid.Options, expand.Folders):
+  classes = (grid.Options, expand.Folders, written.Predictions)
+  for flag_class in (config_lib.Config, *classes):
     flags.define(flag_class)
-  flags.start(config_lib.Config, main, grid.Options, expand.Folders)
+  flags.start(config_lib.Config, main, *classes)

@@ -10,10 +10,12 @@ from scipy import special
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.data import batching
 from adapters_jax.data import squad
+from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.training import steps
@@ -21,7 +23,7 @@ from adapters_jax.training import steps
 # Lengths to pad batches to: few, so that few programs are compiled.
 BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
 
-Text = str | tuple[str, ...]  # One text, or a pair.
+Text = arguments.Text
 
 # Memory for the leaves of a mixed batch, a copy for each example. Adapters take
 # a few hundred MB at most; fully fine-tuned models would take tens of GB.
@@ -89,8 +91,8 @@ def load(
 def predict(
     base: base_lib.Base,
     adapter: adapter_lib.Adapter | Mapping[str, adapter_lib.Adapter],
-    texts: Sequence[Text], adapters: Sequence[str] | None = None,
-    batch_size: int = 32,
+    texts: Sequence[Text] | None = None,
+    adapters: Sequence[str] | None = None, batch_size: int = 32,
 ) -> list[Prediction]:
   """Applies an adapter, or one of a bank for each text.
 
@@ -117,8 +119,12 @@ def predict(
     errors.UserError: an adapter of another base, without a head, or not in the
       bank; texts of another form; outputs that are NaN.
   """
-  rows = _as_rows(texts)
-  bank, names = _named(adapter, adapters, len(rows))
+  # Without `texts` the base was forgotten, which its own check explains.
+  arguments.check(base, adapter, batch_size)
+  if texts is None:
+    raise errors.UserError('`texts`: give a list of texts')
+  rows = arguments.rows_of(texts)
+  bank, names = arguments.named(adapter, adapters, len(rows))
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
     compiled.check_texts(bank[name], number, row)
   found: list[Any] = [None] * len(rows)
@@ -139,33 +145,6 @@ def predict(
     for row, prediction in zip(chosen, predictions, strict=True):
       found[row] = prediction
   return found
-
-
-def _as_rows(texts: Sequence[Text]) -> list[tuple[str, ...]]:
-  """Returns each input as a tuple of its one or two texts."""
-  if isinstance(texts, str):
-    raise errors.UserError(
-        '`texts`: give a list of texts, as in [text], not a single string')
-  return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
-          for row in texts]
-
-
-def _named(adapter, names, count):
-  """Returns (bank, name for each text) of the arguments of `predict`."""
-  if isinstance(adapter, adapter_lib.Adapter):
-    if names is not None:
-      raise errors.UserError(
-          '`adapters`: names are for a bank; give {name: adapter}')
-    return {'': adapter}, [''] * count
-  if names is None and len(adapter) == 1:
-    return adapter, [*adapter] * count
-  if names is None or isinstance(names, str) or len(names) != count:
-    raise errors.UserError(
-        f'`adapters`: give a list with the name of an adapter for each of the '
-        f'{count} texts')
-  for name in names:
-    bank_lib.find(adapter, name)
-  return adapter, list(names)
 
 
 def _groups(
@@ -238,7 +217,7 @@ def mixed_logits(
     errors.UserError: as in `logits`, or adapters that do not stack.
   """
   used = list(dict.fromkeys(names))
-  examples = compiled.encode(base, bank, names, _as_rows(texts))
+  examples = compiled.encode(base, bank, names, arguments.rows_of(texts))
   for name in used or bank:
     compiled.check_adapter(base, bank[name])
   if not used:
@@ -297,6 +276,23 @@ def answers(
     except steps.NotFinite as error:  # Its row counts windows.
       raise steps.not_finite(windows[error.row].row, 'question') from error
   return squad.best_answers(found, windows, asked)
+
+
+def count_cut(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, texts: Sequence[Text]
+) -> int:
+  """Returns the number of inputs that are cut to the adapter's length limit.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter; one that reads long paragraphs in windows cuts none.
+    texts: Texts, or pairs.
+  """
+  if adapter.head_input == 'tokens':
+    return 0
+  return tokenization.count_cut(
+      compiled.tokenizer_of(base), arguments.rows_of(texts),
+      compiled.max_length(base, adapter))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -11,10 +11,9 @@ import zipfile
 import numpy as np
 
 from adapters_jax.adapters import prediction as prediction_lib
+from adapters_jax.analysis import predictions
 from adapters_jax.data import tasks
-from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import records
 from adapters_jax.sweeps import outcome as outcome_lib
 
 # {(task, split): file name that the server expects}
@@ -51,18 +50,18 @@ def format_predictions(task: tasks.Task, logits: np.ndarray) -> list[str]:
   return [str(c) for c in classes]
 
 
-def write_tsv(path: str, predictions: Sequence[str]) -> None:
+def write_tsv(path: str, values: Sequence[str]) -> None:
   """Writes the columns index and prediction.
 
   Args:
     path: Path of the file; its folder is created.
-    predictions: Formatted predictions, in the order of the test set.
+    values: Formatted predictions, in the order of the test set.
   """
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path, 'w', encoding='utf-8', newline='\n') as file:
     file.write('index\tprediction\n')
-    for index, prediction in enumerate(predictions):
-      file.write(f'{index}\t{prediction}\n')
+    for index, value in enumerate(values):
+      file.write(f'{index}\t{value}\n')
 
 
 def write(
@@ -107,26 +106,12 @@ def write_best(
   Raises:
     errors.UserError: a best run's adapter is not on this machine.
   """
-  best = {}
-  for record, folder in zip(outcome.records, outcome.folders):
-    task = record.config['task']
-    # Own data may bear the name of a GLUE task.
-    if (task, 'test') not in FILES or record.config['train_file']:
-      continue
-    if task not in best or (
-        records.primary(record) > records.primary(best[task][0])):
-      best[task] = record, folder
   paths = []
-  for task, (record, folder) in best.items():
-    if not os.path.isdir(os.path.join(folder, 'adapter')):
-      raise errors.UserError(
-          f'`write_predictions`: the best run of {task} left no adapter in '
-          f'{folder}, only a record; run it again without `records`')
-    trained_on = record.config['checkpoint']
-    paths += write(
-        tasks.find(task), folder, config.data_dir,
-        # Records name a folder by a hash, without its place.
-        config.checkpoint if '@' in trained_on else trained_on)
+  for task, (record, folder) in predictions.best_runs(outcome).items():
+    # Own data may bear the name of a GLUE task.
+    if (task, 'test') in FILES and not record.config['train_file']:
+      paths += write(tasks.find(task), folder, config.data_dir,
+                     predictions.checkpoint_of(record, config))
   if paths:
     with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:
       for path in paths:

@@ -45,7 +45,8 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
 
   Args:
     config: Settings.
-    folder: Folder with one file a split; a test file may be missing.
+    folder: Folder with one file a split; a test file may be missing, and a dev
+      file if the settings hold dev examples out.
 
   Raises:
     errors.UserError: no train or dev file, or two of one split.
@@ -54,7 +55,8 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
   for split in ('train', 'dev', 'test'):
     paths = [os.path.join(folder, split + form) for form in _FORMATS]
     paths = [path for path in paths if os.path.isfile(path)]
-    if len(paths) > 1 or (not paths and split != 'test'):
+    needed = split == 'train' or (split == 'dev' and not config.dev_fraction)
+    if len(paths) > 1 or (needed and not paths):
       there = ' and '.join(paths) if paths else 'none'
       raise errors.UserError(
           f'`folder`: one {split} file ({", ".join(_FORMATS)}) is needed in '
@@ -80,4 +82,11 @@ def folders(
   names = [name.strip() for name in named.folder.split(',') if name.strip()]
   if not names:
     raise errors.UserError('`folder`: name a folder with train.tsv, dev.tsv')
-  return [in_folder(config, name) for name in names]
+  configs = [in_folder(config, name) for name in names]
+  tasks_named = [one.task for one in configs]
+  for name in tasks_named:
+    if tasks_named.count(name) > 1:  # Tables would take them for one task.
+      raise errors.UserError(
+          f'`folder`: {tasks_named.count(name)} folders are named {name}; give '
+          'each a name of its own')
+  return configs

@@ -45,8 +45,8 @@ predict = prediction.predict
 # folders and hosts.
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
-    'test_file', 'text_columns', 'label_column', 'file_task', 'workdir',
-    'resume', 'save_minutes', 'coordinator', 'processes', 'process',
+    'test_file', 'dev_fraction', 'text_columns', 'label_column', 'file_task',
+    'workdir', 'resume', 'save_minutes', 'coordinator', 'processes', 'process',
     'join_seconds', 'mesh')
 
 
@@ -85,6 +85,7 @@ def train(
     errors.UserError: an unknown task, method or setting, or a value that cannot
       work.
   """
+  _check_arguments(base, data, method, dev, test)
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in _NOT_SETTINGS]
   for name in settings:
@@ -114,6 +115,27 @@ def train(
     settings['task'] = kind.find(data).name
   return run.train(
       config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
+
+
+def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
+  """Raises UserError for arguments of `train` of another type."""
+  if not isinstance(base, Base):
+    raise errors.UserError(
+        '`base`: give the base first, as in train(base, data), not '
+        f'{type(base).__name__}; load_base loads it')
+  if not isinstance(data, (str, Examples)):
+    raise errors.UserError(
+        '`data`: give the name of a task, or Examples(texts=..., labels=...), '
+        f'not {type(data).__name__}')
+  if not isinstance(method, str):
+    raise errors.UserError(
+        "`method`: give a string such as 'lora[r=8]', not "
+        f'{type(method).__name__}')
+  for split in splits:
+    if split is not None and not isinstance(split, Examples):
+      raise errors.UserError(
+          '`dev`, `test`: give Examples(texts=..., labels=...), not '
+          f'{type(split).__name__}')
 
 
 def load_adapter(path: str, base: Base | None = None) -> Adapter:

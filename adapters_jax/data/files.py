@@ -1,6 +1,6 @@
 """Examples from the user's own TSV, CSV and JSONL files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import difflib
 import logging
@@ -67,22 +67,13 @@ def _column(
     way = f'did you mean `{setting}={found}`?'
   else:
     way = f'name yours with `{setting}`, or add a header as line 1'
-  if rows.form_of(path) != '.jsonl':
-    line = 1  # The header's.
   raise errors.UserError(
       f'{path}, line {line}: no column {name!r}, only '
       f'{", ".join(map(repr, row))}; {way}')
 
 
-def text_of(path: str, line: int, column: str, value: object) -> str:
-  """Returns a cell as a text; UserError for a value that is none.
-
-  Args:
-    path: Path of the file, for the message.
-    line: Line of the row, for the message.
-    column: Column of the cell, for the message.
-    value: Cell, which may be any value in JSONL.
-  """
+def _text(path: str, line: int, column: str, value: object) -> str:
+  """Returns a cell, of any type in JSONL, as a text; UserError for others."""
   place = f'{path}, line {line}, column {column!r}'
   if not isinstance(value, str):
     raise errors.UserError(
@@ -111,24 +102,24 @@ def _label(path: str, line: int, column: str, value: object) -> str:
 
 
 def texts_of(
-    path: str, text_columns: Sequence[str]
-) -> Iterator[tuple[int, tuple[str, ...], Mapping[str, object]]]:
-  """Yields (line, texts, row) for each row of a file.
+    path: str, line: int, row: Mapping[str, object],
+    text_columns: Sequence[str],
+) -> tuple[str, ...]:
+  """Returns the texts of a row.
 
   Args:
-    path: A .tsv or .csv file with a header, or a .jsonl file.
+    path: Path of the file, for messages.
+    line: Line of the row, for messages.
+    row: {column: value}
     text_columns: Column of the text, or columns of the two texts.
 
   Raises:
-    errors.UserError: a fault of the file, an absent column, or a value that is
-      no text; names the file and the line.
+    errors.UserError: an absent column, or a value that is no text.
   """
-  for line, row in rows.read(path):
-    # In every row: JSONL has no header that holds for all.
-    yield line, tuple(
-        text_of(path, line, name,
-                _column(path, line, row, name, 'text_columns'))
-        for name in text_columns), row
+  # Asked of every row: JSONL has no header that holds for all.
+  return tuple(
+      _text(path, line, name, _column(path, line, row, name, 'text_columns'))
+      for name in text_columns)
 
 
 def read(
@@ -149,7 +140,8 @@ def read(
       no row; names the file and the line.
   """
   texts, labels, lines, empty = [], [], [], []
-  for line, text, row in texts_of(path, text_columns):
+  for line, row in rows.read(path):
+    text = texts_of(path, line, row, text_columns)
     texts.append(text)
     lines.append(line)
     if not all(part.strip() for part in text):

@@ -33,7 +33,7 @@ class Examples:
   def __post_init__(self):
     for name in ('texts', 'labels'):
       # Lists: a pandas Series is indexed by its own labels, not by numbers.
-      object.__setattr__(self, name, _as_list(name, getattr(self, name)))
+      object.__setattr__(self, name, as_list(name, getattr(self, name)))
     if len(self.texts) != len(self.labels):
       raise errors.UserError(
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
@@ -111,11 +111,20 @@ def to_task(
                 for name, split in given.items()}
 
 
-def _as_list(name: str, values: Any) -> list[Any]:
-  """Returns values as a list; UserError for what has no order or no rows."""
-  # A string is a sequence of its characters, a DataFrame one of its columns.
+def as_list(name: str, values: Any) -> list[Any]:
+  """Returns values as a list.
+
+  Args:
+    name: Name of the argument, for messages.
+    values: List, array, pandas Series or another iterable.
+
+  Raises:
+    errors.UserError: values without an order, or that iterate over something
+      else, such as the characters of a string or the columns of a DataFrame.
+  """
   if isinstance(values, (str, bytes)):
-    raise errors.UserError(f'`{name}`: give a list of {name}, not one string')
+    raise errors.UserError(
+        f'`{name}`: give a list of {name}, as in [...], not a single string')
   if isinstance(values, (Mapping, Set)) or (
       hasattr(values, 'columns') or not hasattr(values, '__iter__')):
     raise errors.UserError(

@@ -6,10 +6,14 @@ float. Both are class numbers in classification, scores in regression.
 
 import collections
 from collections.abc import Sequence
+import dataclasses
 import re
 import string
 
 import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import tasks
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -44,6 +48,44 @@ def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
   from sklearn import metrics
   return float(
       metrics.f1_score(labels, predictions, average='macro', zero_division=0))
+
+
+def weighted_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Returns the mean of F1 over the classes, weighted by their examples.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
+  from sklearn import metrics
+  return float(metrics.f1_score(
+      labels, predictions, average='weighted', zero_division=0))
+
+
+def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Returns the mean of the recall over the classes that occur.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
+  from sklearn import metrics
+  # `balanced_accuracy_score` warns of predicted classes that do not occur.
+  return float(metrics.recall_score(
+      labels, predictions, labels=np.unique(labels), average='macro'))
+
+
+def kappa(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Returns Cohen's kappa; 0 where all labels and predictions are equal.
+
+  Args:
+    labels: [examples] True classes.
+    predictions: [examples] Predicted classes.
+  """
+  from sklearn import metrics
+  if np.ptp(labels) == 0 and np.ptp(predictions) == 0:
+    return 0.0  # sklearn divides by zero.
+  return float(metrics.cohen_kappa_score(labels, predictions))
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -93,14 +135,58 @@ def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
   return _correlation('spearmanr', labels, predictions)
 
 
-METRICS = {
+def r2(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Returns the share of the variance explained; 0 for constant labels.
+
+  Args:
+    labels: [examples] True scores.
+    predictions: [examples] Predicted scores.
+  """
+  from sklearn import metrics
+  if len(labels) < 2 or np.ptp(labels) == 0:
+    return 0.0
+  return float(metrics.r2_score(labels, predictions))
+
+
+OF_CLASSES = {
     'accuracy': accuracy,
+    'balanced_accuracy': balanced_accuracy,
     'f1': f1,
+    'kappa': kappa,
     'macro_f1': macro_f1,
     'matthews': matthews,
+    'weighted_f1': weighted_f1,
+}
+OF_SCORES = {
     'pearson': pearson,
+    'r2': r2,
     'spearman': spearman,
 }
+METRICS = {**OF_CLASSES, **OF_SCORES}
+OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
+
+
+def with_first(task: tasks.Task, name: str) -> tasks.Task:
+  """Returns a task whose best step a metric picks.
+
+  Args:
+    task: Task; its other metrics follow.
+    name: Key of METRICS, or a metric of the task; '' leaves the task as it is.
+
+  Raises:
+    errors.UserError: a metric for other tasks.
+  """
+  possible = list(OF_CLASSES if task.labels else OF_SCORES)
+  if task.metrics == OF_ANSWERS:
+    possible = list(OF_ANSWERS)
+  if len(task.labels) > 2:
+    possible.remove('f1')  # Of one class, which is 'positive'.
+  if name and name not in possible:
+    raise errors.UserError(
+        f'`metric={name}`: is not for this task; give one of '
+        f'{", ".join(possible)}')
+  return task if not name else dataclasses.replace(
+      task, metrics=tuple(dict.fromkeys((name, *task.metrics))))
 
 
 def compute(

@@ -80,9 +80,6 @@ def lines_of(file: IO[bytes], path: str) -> Iterator[str]:
 def read(path: str) -> Iterator[Row]:
   """Yields (line, {column: value}) for each row of a file.
 
-  CSV is quoted as in RFC 4180. TSV has no quoting, as in GLUE, unless the whole
-  file is quoted as the writers of Python's csv and of pandas do.
-
   Args:
     path: A .tsv or .csv file with a header, or a .jsonl file.
 
@@ -90,21 +87,38 @@ def read(path: str) -> Iterator[Row]:
     errors.UserError: a fault of the file; names it and the line.
   """
   form = form_of(path)
-  quoted = form == '.csv'
   try:
-    if form == '.tsv':
-      with open(path, 'rb') as file:
-        quoted = _is_quoted(lines_of(file, path))
     with open(path, 'rb') as file:
-      lines = lines_of(file, path)
-      if form == '.jsonl':
-        yield from _json_rows(path, lines)
-      else:
-        cells = (_quoted_cells(path, lines, _SEPARATORS[form]) if quoted
-                 else _plain_cells(path, lines))
-        yield from _with_header(path, cells, form)
+      yield from of_file(file, path, form)
   except OSError as error:
     raise errors.UserError(f'{path}: cannot be read ({error})') from error
+
+
+def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
+  """Yields the rows of an open file.
+
+  CSV is quoted as in RFC 4180. TSV has no quoting, as in GLUE, unless the whole
+  file is quoted as the writers of Python's csv and of pandas do.
+
+  Args:
+    file: File open for reading bytes, at its start; a TSV file is read twice.
+    path: Path of the file, for messages.
+    form: Format, one of FORMATS.
+
+  Raises:
+    errors.UserError: a fault of the file; names it and the line.
+  """
+  quoted = form == '.csv'
+  if form == '.tsv':
+    quoted = _is_quoted(lines_of(file, path))
+    file.seek(0)
+  lines = lines_of(file, path)
+  if form == '.jsonl':
+    yield from _json_rows(path, lines)
+  else:
+    cells = (_quoted_cells(path, lines, _SEPARATORS[form]) if quoted
+             else _plain_cells(path, lines))
+    yield from _with_header(path, cells, form)
 
 
 def _with_header(
@@ -239,10 +253,10 @@ def _is_quoted(lines: Iterable[str]) -> bool:
       if '"' in text:
         cells = [cell.replace(_RETURN, '\r') for cell in cells]
         found = True
-        if header and text == _written(cells, None):
+        if header and text == written(cells, None):
           return True
         # Some writers do not count a carriage return as a line break.
-        if text not in (_written(cells, '"\t\n'), _written(cells, '"\t\n\r')):
+        if text not in (written(cells, '"\t\n'), written(cells, '"\t\n\r')):
           return False
       header = header and not cells
   except csv.Error:
@@ -250,13 +264,16 @@ def _is_quoted(lines: Iterable[str]) -> bool:
   return found
 
 
-def _written(cells: Sequence[str], special: str | None) -> str:
-  """Returns a row as a writer of quoted cells does, without its line break.
+def written(cells: Sequence[str], special: str | None = '"\t\n\r') -> str:
+  """Returns a row of TSV with the quotes that `read` understands.
 
   Args:
     cells: Cells of the row.
     special: Characters that need quotes around the cell; None for quotes around
       every cell.
+
+  Returns:
+    The line, without its line break.
   """
   return '\t'.join(
       '"' + cell.replace('"', '""') + '"'

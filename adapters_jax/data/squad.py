@@ -9,6 +9,7 @@ import numpy as np
 import tokenizers
 
 from adapters_jax.data import batching
+from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -21,7 +22,7 @@ _LONGEST_ANSWER = 30
 
 TASK = tasks.Task(
     name='squad', source='squad', texts=('question', 'context'), labels=(),
-    metrics=('f1', 'exact_match'), target='answers',
+    metrics=metrics.OF_ANSWERS, target='answers',
     splits=(('train', 'train'), ('dev', 'validation')))
 
 

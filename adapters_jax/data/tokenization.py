@@ -164,3 +164,22 @@ def encode(
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int32))
   return tokens, segments
+
+
+def count_cut(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
+    max_length: int,
+) -> int:
+  """Returns the number of examples that `encode` cuts.
+
+  Args:
+    tokenizer: Tokenizer from `load`.
+    texts: One or two texts for each example.
+    max_length: Largest number of tokens, special tokens included.
+  """
+  if not texts:
+    return 0
+  parts = [[len(e.ids) for e in tokenizer.encode_batch(
+      list(column), add_special_tokens=False)] for column in zip(*texts)]
+  room = templates.of(tokenizer, len(parts)).room(max_length)
+  return sum(sum(sizes) > room for sizes in zip(*parts))

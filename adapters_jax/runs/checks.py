@@ -1,9 +1,11 @@
 """Checks of the settings of a run, by themselves and together. No JAX here."""
 
+import difflib
 import math
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.data import metrics
 from adapters_jax.runs import options
 
 _LARGEST = 2**31 - 1  # Of JAX's integers. Seeds have no sign, hence a bit more.
@@ -25,6 +27,7 @@ _RANGES = (
     ('train_examples', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('eval_every', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('seed', lambda v: 0 <= v < 2**32, f'0 to {2**32 - 1:,}'),
+    ('dev_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
     ('join_seconds', lambda v: 1 <= v <= _LARGEST, f'1 to {_LARGEST:,}'),
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
 )
@@ -56,9 +59,17 @@ def check(config: Any, defaults: Any) -> None:
   for name, choices in CHOICES.items():
     if getattr(config, name) not in choices:
       raise _unknown(name, getattr(config, name), choices)
+  _check_metric(config)
   _check_files(config)
   if config.tune == 'adapters':
     _check_adapters(config, defaults)
+
+
+def _check_metric(config: Any) -> None:
+  """Raises UserError for a metric that no task has."""
+  known = {**metrics.METRICS, **dict.fromkeys(metrics.OF_ANSWERS)}
+  if config.metric not in ('', *known):
+    raise errors.unknown('`metric`', config.metric, known)
 
 
 def _check_numbers(config: Any) -> None:
@@ -78,7 +89,9 @@ def _check_numbers(config: Any) -> None:
 
 def _unknown(name: str, value: str, choices: tuple[str, ...]) -> Exception:
   """Returns the error for an unknown choice, with near matches."""
-  if name == 'tune':
+  # Not for a slip of the hand, such as 'adapter'.
+  if name == 'tune' and not difflib.get_close_matches(
+      value, choices, cutoff=0.8):
     from adapters_jax import methods  # Imports JAX.
     from adapters_jax.methods import hints
     method = value.partition('[')[0]
@@ -93,8 +106,16 @@ def _unknown(name: str, value: str, choices: tuple[str, ...]) -> Exception:
 
 def _check_files(config: Any) -> None:
   """Raises UserError for own data that lack a file or a column."""
-  if config.files and not (config.train_file and config.dev_file):
-    raise errors.UserError('own data needs both `train_file` and `dev_file`')
+  if config.files and not config.train_file:
+    raise errors.UserError('own data needs `train_file`')
+  if config.train_file and not config.dev_file and not config.dev_fraction:
+    raise errors.UserError(
+        'own data needs `dev_file` beside `train_file`, or `dev_fraction=0.1` '
+        'to hold a tenth of it out')
+  if config.dev_fraction and config.dev_file:
+    raise errors.UserError(
+        f'`dev_fraction={config.dev_fraction}`: is for own data without '
+        '`dev_file`')
   columns = config.columns
   if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
     raise errors.UserError(

@@ -94,6 +94,9 @@ class Config:
       1.0, "Largest global norm of the trained leaves' gradient.", 'schedule')
   dropout: float = option(
       -1.0, 'Dropout rate; below 0 for that of the checkpoint.', 'schedule')
+  metric: str = option(
+      '', 'Metric that picks the best step on dev, e.g. macro_f1 or '
+      "balanced_accuracy; the task's first when empty.", 'schedule')
   batch_size: int = option(32, 'Examples a step.', 'speed', 'column')
   epochs: float = option(
       3.0, 'Passes over the training data.', 'schedule', 'column')
@@ -146,6 +149,9 @@ class Config:
       '', 'Dev data of your own, with --train_file.', 'data', 'path')
   test_file: str = option(
       '', 'Test data of your own, with --train_file.', 'data', 'path')
+  dev_fraction: float = option(
+      0.0, 'Share of --train_file to hold out as dev data, without '
+      '--dev_file.', 'data')
   text_columns: str = option(
       'sentence', 'Column of the text in own data, or of two texts: a,b.',
       'data')
@@ -223,6 +229,7 @@ def portable(config: Config) -> dict[str, Any]:
   for name in options.marked(Config, 'path'):
     if path := values.get(name):  # The same file in any folder is the same run.
       values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
+  values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.
     folder = os.path.abspath(config.checkpoint)
     with errors.within('`checkpoint`'):
@@ -234,8 +241,9 @@ def portable(config: Config) -> dict[str, Any]:
 def completed(values: dict[str, object]) -> dict[str, object]:
   """Returns saved settings with the defaults of fields added since."""
   places = options.marked(Config, 'where')
-  return {**{k: v for k, v in _defaults().items() if k not in places},
-          **values}
+  values = {**{k: v for k, v in _defaults().items() if k not in places},
+            **values}
+  return {**values, 'task': task_of(values)}
 
 
 def _defaults() -> dict[str, Any]:
@@ -258,9 +266,13 @@ def of_portable(values: dict[str, Any], **changed: Any) -> Config:
 def digest(values: dict[str, object]) -> str:
   """Returns 12 hex digits that name the settings.
 
-  Settings at their default stay out, so that a new field renames no run.
+  Settings at their default stay out, so that a new field renames no run; so
+  does the task of own data if it is only their file's name.
   """
   defaults = _defaults()
+  if values.get('train_file'):  # Own data are named after their file.
+    values = {**values, 'task': task_of({'task': '', **values})}
+    defaults['task'] = task_of({**values, 'task': ''})
   changed = {k: v for k, v in values.items() if v != defaults.get(k)}
   text = json.dumps(changed, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]

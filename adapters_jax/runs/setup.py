@@ -12,6 +12,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import files
+from adapters_jax.data import metrics
 from adapters_jax.data import fingerprint
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
@@ -135,8 +136,16 @@ def load_data(
   """Returns (task, splits, remarks for the record)."""
   if config.files:
     task, splits = files.load(config.files, config.columns, config.label_column,
-                              config.file_task == 'regression')
-    return task, splits, []
+                              config.file_task == 'regression',
+                              config.dev_fraction)
+    # Named after the file, and checked here before the first of many runs.
+    task = metrics.with_first(
+        dataclasses.replace(task, name=config.task_name), config.metric)
+    notes = []
+    if config.dev_fraction:
+      held, kept = len(splits['dev']), len(splits['train'])
+      notes.append(f'dev is {held} of the {held + kept} examples of train_file')
+    return task, splits, notes
   task = tasks.find(config.task)
   return (task, tasks.load(task, config.data_dir),
           tasks.notes(task, config.data_dir))
@@ -168,6 +177,7 @@ def prepare(
     data: (task, splits, notes); those of `load_data` when None.
   """
   task, splits, notes = data or load_data(config)
+  task = metrics.with_first(task, config.metric)
   train = splits['train']
   if rows := subset(config, len(train)):
     splits = {**splits, 'train': tasks.Split(

@@ -24,12 +24,21 @@ RECORDS = os.path.abspath(
 # Settings that are equal for all runs of a task in one figure, at any value.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
         'epochs', 'max_steps', 'head_input', 'train_file', 'dev_file',
-        'test_file', 'text_columns', 'label_column', 'file_task')
-_DEFAULTS = {
+        'test_file', 'dev_fraction', 'text_columns', 'label_column',
+        'file_task')
+
+
+def _columns_of(values: dict[str, Any]) -> dict[str, Any]:
+  """Returns settings by column: 'metric' is that of a score, chosen or not."""
+  return {'chosen_metric' if name == 'metric' else name: value
+          for name, value in values.items()}
+
+
+_DEFAULTS = _columns_of({
     name: value for name, value in dataclasses.asdict(
         config_lib.Config()).items()
     # Records have no places.
-    if name not in options.marked(config_lib.Config, 'where')}
+    if name not in options.marked(config_lib.Config, 'where')})
 _COLUMNS = (
     *_DEFAULTS, 'metric', 'score', 'test', 'trained', 'total', 'minutes')
 
@@ -54,7 +63,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
     test = (100 * records.primary(record, 'test') if 'test' in record.metrics
             else float('nan'))
     rows.append({
-        **values, 'task': config_lib.task_of(values),
+        **_columns_of(values), 'task': config_lib.task_of(values),
         'metric': next(iter(record.metrics['dev'])),
         'score': 100 * records.primary(record), 'test': test,
         'trained': record.trained_params, 'total': record.total_params,
@@ -266,7 +275,8 @@ def load_spans(
     values = config_lib.completed(found['config'])
     numbers.append(values[version.FIELD])
     free = (*DATA, 'learning_rate', 'seed')
-    default = all(values[name] == value for name, value in _DEFAULTS.items()
+    settings = _columns_of(values)
+    default = all(settings[name] == value for name, value in _DEFAULTS.items()
                   if name not in free)
     if not default:
       continue

@@ -26,7 +26,7 @@ def check(config, how):
 @pytest.mark.parametrize('changed, message', [
     ({'mesh': 'x'}, '`mesh=x`: not of the form'),
     ({'mesh': 'data:64'}, '`mesh=data:64`: does not fit'),
-    ({'label_column': 'x'}, "train.tsv, line 1: no column 'x'"),
+    ({'label_column': 'x'}, "train.tsv, line 2: no column 'x'"),
     ({'adapter_config': 'loha'}, "'loha' is not implemented"),
 ])
 def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):

@@ -46,7 +46,7 @@ class FilesTest(parameterized.TestCase):
       ('a.tsv', '', 'no examples'),
       ('a.tsv', 'sentence\tlabel\n', 'no examples'),
       ('a.tsv', 'text\tlabel\na\tb\n',
-       "line 1: no column 'sentence', only 'text', 'label'; .*`text_columns`"),
+       "line 2: no column 'sentence', only 'text', 'label'; .*`text_columns`"),
       ('a.tsv', 'sentence\ty\na\tb\n', "no column 'label'.*`label_column`"),
       ('a.csv', 'sentence, label\na,b\n', "blanks around ' label'"),
       ('a.csv', 'Sentence,label\na,b\n', 'mean `text_columns=Sentence`'),

@@ -81,7 +81,7 @@ def test_a_series_is_read_in_its_order():
     ([('a', 'b', 'c')], ['x'], r'`texts\[0\]`'),
     (['a', 3], ['x', 'y'], r'`texts\[1\]`'),
     (['a', None], ['x', 'y'], r'`texts\[1\]`'),
-    (['a', 'b'], 'xy', '`labels`: give a list of labels, not one string'),
+    (['a', 'b'], 'xy', '`labels`: give a list of labels, .*not a single'),
     ({'a': 1, 'b': 2}, ['x', 'y'], '`texts`: give a list, not dict'),
     ({'a', 'b'}, ['x', 'y'], '`texts`: give a list, not set'),
     (['a', 'b'], 3, '`labels`: give a list, not int'),

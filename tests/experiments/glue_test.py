@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import shutil
 import zipfile
 
 from absl import flags as absl_flags
@@ -13,8 +14,11 @@ import pytest
 from adapters_jax.analysis import glue_submission
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import written
 from adapters_jax.api.commands import train
+from adapters_jax.data import metrics
 from adapters_jax.data import raw_glue as raw_glue_lib
+from adapters_jax.data import rows
 from adapters_jax.data import tasks
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
@@ -58,7 +62,7 @@ def test_all_names_the_nine_tasks():
 @pytest.mark.slow
 def test_two_tasks_with_predictions(config, capsys):
   config = dataclasses.replace(config, task='stsb,mnli')
-  train.main(config, grid.Options(records='kept'), train.Glue(True))
+  train.main(config, grid.Options(records='kept'), written.Predictions(True))
   printed = capsys.readouterr().out
   assert 'GLUE-style mean on dev' in printed and 'over 2 of 9' in printed
   assert '2 runs, 0 of them finished' in printed
@@ -111,7 +115,7 @@ def test_a_wrong_point_of_a_grid_stops_the_first(config):
   config = dataclasses.replace(config, task='rte')
   with pytest.raises(errors.UserError, match='`adapter_size=0`'):
     many = grid.Options(grid='adapter_size=3,0 tune=adapters')
-    train.main(config, many, train.Glue())
+    train.main(config, many, written.Predictions())
   assert not os.path.exists('runs')
 
 
@@ -126,11 +130,61 @@ def test_a_folder_gives_files_and_name(own_files, config):
 def test_a_folder_is_trained_on_over_seeds(own_files, config, capsys):
   folder = os.path.dirname(own_files['train_file'])
   text_classification.main(
-      config, grid.Options(seeds='0-1'), expand.Folders(folder))
+      config, grid.Options(seeds='0-1'), expand.Folders(folder),
+      written.Predictions())
   assert 'all settings' in capsys.readouterr().out
   found = list(records_lib.read_all('runs/text_classification'))
   assert sorted(r.config['seed'] for r in found) == [0, 1]
   assert all('test' in r.metrics for r in found)
+
+
+def test_folders_of_one_name_are_refused(own_files, config, tmp_path):
+  folder = os.path.dirname(own_files['train_file'])
+  shutil.copytree(folder, tmp_path / os.path.basename(folder))
+  name = os.path.basename(folder)
+  with pytest.raises(errors.UserError, match=f'2 folders are named {name}'):
+    expand.folders(config, expand.Folders(f'{folder},{tmp_path / name}'))
+
+
+@pytest.mark.slow
+def test_predictions_of_own_data_without_dev_and_test_labels(
+    own_files, config, tmp_path, capsys):
+  """The best of two runs by macro F1, on held-out dev and unlabelled test."""
+  config = dataclasses.replace(
+      config, max_steps=4, eval_every=2, learning_rate=1e-2, batch_size=8)
+  (tmp_path / 'folder').mkdir()
+  train_file = tmp_path / 'folder' / 'train.tsv'
+  shutil.copy(own_files['train_file'], train_file)
+  texts = ['a good "film"', 'very dull']
+  (tmp_path / 'folder' / 'test.csv').write_text(
+      'sentence,label\n"a good ""film""",\nvery dull,\n')
+  config = dataclasses.replace(config, dev_fraction=0.25, metric='macro_f1')
+  text_classification.main(
+      config, grid.Options(grid='seed=0,1'), expand.Folders('folder'),
+      written.Predictions(True))
+  paths = [line.removeprefix('predictions: ') for line in
+           capsys.readouterr().out.splitlines() if line.startswith('predic')]
+  assert [os.path.basename(path) for path in paths] == ['dev.tsv', 'test.tsv']
+  found = list(records_lib.read_all('runs/text_classification'))
+  assert [list(record.metrics) for record in found] == [['dev']] * 2
+  assert all(list(record.metrics['dev']) == ['macro_f1', 'accuracy']
+             and record.config['task'] == 'folder'
+             and 'dev is 15 of the 60 examples of train_file' in record.notes
+             for record in found)
+  dev, test = ([row for _, row in rows.read(path)] for path in paths)
+  # The scores of the record follow from the rows.
+  assert (len(dev), len(test)) == (15, 2)
+  best = records_lib.best(found)
+  assert metrics.macro_f1(
+      np.array([row['label'] == 'yes' for row in dev]),
+      np.array([row['prediction'] == 'yes' for row in dev])
+  ) == pytest.approx(best.metrics['dev']['macro_f1'])
+  assert all(row['prediction'] == max(('no', 'yes'), key=lambda name: float(
+      row[f'p({name})'])) for row in dev + test)
+  assert [(row['label'], row['sentence']) for row in test] == [
+      ('', text) for text in texts]
+  held_out = {row['sentence'] for row in dev}
+  assert held_out <= {row['sentence'] for _, row in rows.read(str(train_file))}
 
 
 def test_a_folder_without_dev_is_refused(tmp_path, config):

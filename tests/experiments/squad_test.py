@@ -13,7 +13,9 @@ import tokenizers
 
 from adapters_jax.adapters import prediction
 from adapters_jax.api.commands import predict
+from adapters_jax.api import written
 from adapters_jax.data import metrics
+from adapters_jax.data import rows
 from adapters_jax.data import squad
 from adapters_jax.data import tokenization
 from adapters_jax import errors
@@ -192,15 +194,26 @@ def config(checkpoint, tmp_path, monkeypatch):
 
 
 def test_a_run_through_the_one_training_loop(config):
-  experiment.main(config, grid.Options())
+  experiment.main(dataclasses.replace(config, metric='exact_match'),
+                  grid.Options(), written.Predictions(True, 'jsonl'))
   record, = records.read_all('runs/squad')
-  assert list(record.metrics['dev']) == ['f1', 'exact_match']
+  assert list(record.metrics['dev']) == ['exact_match', 'f1']
   assert 0 <= record.metrics['dev']['exact_match'] <= 1
   assert record.experiment == 'squad'
   losses = [entry['loss'] for entry in record.history]
   assert losses[-1] < losses[0]
   folder, = os.listdir('runs/squad/squad')
-  assert os.path.exists(f'runs/squad/squad/{folder}/adapter/tuned.safetensors')
+  folder = f'runs/squad/squad/{folder}'
+  assert os.path.exists(f'{folder}/adapter/tuned.safetensors')
+  # The scores follow from the predictions.
+  answered = [row for _, row in rows.read(f'{folder}/predictions/dev.jsonl')]
+  asked = squad.read_json(config.dev_file)
+  assert [row['texts'] for row in answered] == [
+      [question.question, question.context] for question in asked]
+  assert metrics.squad(
+      [[text for text, _ in question.answers] for question in asked],
+      [row['prediction'] for row in answered]) == pytest.approx(
+          record.metrics['dev'])
 
 
 def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
@@ -215,11 +228,11 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
       loaded[1].tuned, 'dev')
   found = prediction.answers(*loaded, [(q.question, q.context) for q in asked])
   assert found == list(wanted)
-  with open('asked.tsv', 'w', encoding='utf-8') as file:
+  with open('asked.txt', 'w', encoding='utf-8') as file:
     file.writelines(f'{q.question}\t{q.context}\n' for q in asked)
   capsys.readouterr()
   predict.main(predict.PredictConfig(
-      'run', checkpoint=config.checkpoint, input='asked.tsv'))
+      'run', checkpoint=config.checkpoint, input='asked.txt'))
   lines = capsys.readouterr().out.splitlines()
   assert lines[0] == 'answer\tquestion\tcontext'
   assert [line.split('\t')[0] for line in lines[1:]] == found
@@ -238,7 +251,10 @@ def test_where_a_text_is_beside_a_prompt(text, wanted):
 @pytest.mark.parametrize('changed, message', [
     ({'task': 'cola', 'train_file': '', 'dev_file': ''}, "unknown 'cola'"),
     ({'head_input': 'pooler'}, '`head_input`'),
+    ({'dev_file': '', 'dev_fraction': 0.5}, '`dev_fraction`: questions'),
+    ({'metric': 'accuracy'}, '`metric=accuracy`: .* f1, exact_match'),
     ({'max_length': 41}, '`max_length=41`')])
 def test_wrong_settings(config, changed, message):
   with pytest.raises(errors.UserError, match=message):
-    experiment.main(dataclasses.replace(config, **changed), grid.Options())
+    experiment.main(dataclasses.replace(config, **changed), grid.Options(),
+                    written.Predictions())

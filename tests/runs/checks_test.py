@@ -36,6 +36,7 @@ FILES = {'train_file': 'a.tsv', 'dev_file': 'b.tsv'}
     ({'tune': 'lora[r=8]'}, 'give `adapter_config=lora.r=8.`'),
     ({'tune': 'BitFit'}, "`tune`: 'BitFit' adds no module; give `tune=bias`"),
     ({'tune': 'oft'}, "`tune`: 'oft' is not implemented"),
+    ({'tune': 'adapter'}, "unknown 'adapter'; did you mean adapters"),
     ({'tune': 'ful'}, "`tune`: unknown 'ful'; did you mean full"),
     ({'adapter_config': 'houlsby', 'adapter_size': 8},
      r'`adapter_size=8` is for .* as in houlsby\[size=8\]$'),

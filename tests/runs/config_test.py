@@ -1,6 +1,10 @@
 """Tests of the settings: roles, marks, validation, identity."""
 
 import dataclasses
+import hashlib
+import json
+import os
+import tempfile
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -45,7 +49,8 @@ class ConfigTest(parameterized.TestCase):
   @parameterized.parameters(
       ({'batch_size': 6, 'accumulate': 4}, '`accumulate=4`: give a divisor of'),
       ({'precision': 'bfloat'}, "`precision`: unknown 'bfloat'; did you mean"),
-      ({'train_file': 'a.tsv'}, 'both `train_file` and `dev_file`'),
+      ({'train_file': 'a.tsv'}, '`dev_file` beside .*`dev_fraction=0.1`'),
+      ({'dev_file': 'a.tsv'}, 'needs `train_file`'),
       ({'adapter_config': 'lora[r=4]', 'adapter_size': 8},
        '`adapter_size=8` is for the default adapter.*as in lora'))
   def test_wrong_settings_raise_when_made(self, changed, message):
@@ -64,6 +69,27 @@ class ConfigTest(parameterized.TestCase):
     self.assertEqual(config_lib.digest({'numbers': version.NUMBERS}),
                      config_lib.digest(
                          config_lib.portable(config_lib.Config())))
+
+  def test_own_data_are_named_after_their_file(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    path = os.path.join(folder, 'reviews.tsv')
+    with open(path, 'w', encoding='utf-8') as file:
+      file.write('x')
+    config = config_lib.Config(train_file=path, dev_file=path)
+    values = config_lib.portable(config)
+    self.assertEqual(values['task'], 'reviews')
+    self.assertEqual(config_lib.of_portable(values).task_name, 'reviews')
+    # Records of earlier versions have the default, and the same hash.
+    old = {**values, 'task': config_lib.Config.task}
+    self.assertEqual(config_lib.completed(old), values)
+    text = json.dumps({name: values[name] for name in (
+        'dev_file', version.FIELD, 'train_file')}, sort_keys=True)
+    hashed = hashlib.sha256(text.encode()).hexdigest()[:12]
+    self.assertEqual(config_lib.digest(old), hashed)
+    self.assertEqual(config_lib.digest(values), hashed)
+    named = config_lib.portable(dataclasses.replace(config, task='films'))
+    self.assertEqual(named['task'], 'films')
+    self.assertNotEqual(config_lib.digest(named), hashed)
 
 
 if __name__ == '__main__':

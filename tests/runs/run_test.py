@@ -268,7 +268,7 @@ def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
     ({'precision': 'float16'}, '`precision'),
     ({'head_input': 'mean'}, '`head_input'),
     ({'epochs': 0.0, 'max_steps': 0}, '`epochs'),
-    ({'dev_file': ''}, '`train_file` and `dev_file`'),
+    ({'dev_file': ''}, '`dev_file` beside `train_file`'),
     ({'dev_file': 'nowhere.tsv'}, '`dev_file`: there is no file nowhere.tsv'),
     ({'text_columns': 'a,b,c'}, '`text_columns'),
 ])

@@ -1,19 +1,23 @@
-"""Labels texts with a saved adapter, or answers questions."""
+"""Labels texts with a saved adapter, or answers questions.
 
-from collections.abc import Iterable, Iterator
+Each line of the input is a text; a tab separates the two texts of a pair. Of a
+file named .tsv, .csv or .jsonl the columns of the training are read, or those
+that `--text_columns` names.
+"""
+
+from collections.abc import Iterator, Sequence
 import dataclasses
 import itertools
-import json
+import os
 import sys
-from typing import Any
-
-import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.api import flags
+from adapters_jax.api import inputs
+from adapters_jax.data import predicted
 from adapters_jax.runs.options import option
 
-_CHUNK = 1024  # Lines of input per call, which bounds the memory.
+_CHUNK = 1024  # Inputs per call, which bounds the memory.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,112 +27,97 @@ class PredictConfig:
   checkpoint: str = option(
       '', 'The base, where the adapter was trained on a folder.')
   input: str = option('-', "File to read; '-' for standard input.")
+  input_format: str = option(
+      '', f'Input: {", ".join(inputs.FORMATS)}; when empty, by the end of the '
+      'name, lines otherwise.')
+  text_columns: str = option(
+      '', 'Column of the text in a table, or of two texts: a,b; those of the '
+      'training when empty.')
   format: str = option('tsv', "Output: 'tsv' or 'jsonl'.")
   batch_size: int = option(32, 'Inputs a step.')
 
 
-def read_texts(
-    lines: Iterable[str], parts: int
-) -> Iterator[tuple[str, ...]]:
-  """Yields the texts of each line.
+def check(config: PredictConfig) -> None:
+  """Raises UserError for a setting that cannot work."""
+  if not config.adapter:
+    raise errors.UserError('`adapter`: name the workdir of a finished run')
+  if config.format not in predicted.FORMATS:
+    raise errors.unknown('`format`', config.format, predicted.FORMATS)
+  if config.input_format not in ('', *inputs.FORMATS):
+    raise errors.unknown(
+        '`input_format`', config.input_format, inputs.FORMATS)
+  if not 1 <= config.batch_size <= 2**20:
+    raise errors.UserError(
+        f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
+
+
+def columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
+  """Returns the columns of the texts, [] for those of the training.
 
   Args:
-    lines: Lines of input.
-    parts: Texts of an input, separated by tabs.
+    config: Settings.
+    names: Names of the adapter's texts.
 
   Raises:
-    errors.UserError: a line with another number of texts.
+    errors.UserError: another number of columns than of texts.
   """
-  for number, line in enumerate(lines, 1):
-    texts = tuple(line.rstrip('\r\n').split('\t'))
-    if parts == 1:
-      texts = (' '.join(texts),)  # Tabs in a single text.
-    if len(texts) != parts:
-      raise errors.UserError(
-          f'line {number}: {parts} texts separated by a tab are needed')
-    yield texts
+  columns = [name for column in config.text_columns.split(',')
+             if (name := column.strip())]
+  if columns and len(columns) != len(names):
+    raise errors.UserError(
+        f'`text_columns={config.text_columns}`: the adapter reads '
+        f'{len(names)} ({", ".join(names)})')
+  return columns
 
 
-def format_row(
-    form: str, labels: tuple[str, ...], texts: tuple[str, ...],
-    values: np.ndarray,
-) -> str:
-  """Returns one output line for a class or a score.
-
-  Args:
-    form: 'tsv' or 'jsonl'.
-    labels: Class names, empty for a score.
-    texts: Texts of the input.
-    values: [classes] Probabilities, or [1] score.
-  """
-  numbers = [round(float(value), 6) for value in values]
-  label = labels[int(values.argmax())] if labels else ''
-  answer: dict[str, Any] = {'score': numbers[0]} if not labels else {
-      'label': label, 'probabilities': dict(zip(labels, numbers))}
-  if form == 'jsonl':
-    return json.dumps({'texts': list(texts), **answer}, ensure_ascii=False)
-  head = [label] if labels else []
-  return '\t'.join([*head, *map(str, numbers), *texts])
-
-
-def format_answer(form: str, texts: tuple[str, ...], answer: str) -> str:
-  """Returns one output line for the answer to a question.
-
-  Args:
-    form: 'tsv' or 'jsonl'.
-    texts: Question and paragraph.
-    answer: The answer.
-  """
-  if form == 'jsonl':
-    return json.dumps(
-        {'texts': list(texts), 'answer': answer}, ensure_ascii=False)
-  return '\t'.join([answer, *texts])
+def chunks(texts: Iterator[inputs.Texts]) -> Iterator[list[inputs.Texts]]:
+  """Yields the inputs in parts that bound the memory."""
+  # Output starts before the input ends, and a fault in a late line comes late.
+  while chunk := list(itertools.islice(texts, _CHUNK)):
+    yield chunk
 
 
 def main(config: PredictConfig) -> None:
-  """Labels every line of the input."""
-  if not config.adapter:
-    raise errors.UserError('`adapter`: name the workdir of a finished run')
-  if config.format not in ('tsv', 'jsonl'):
-    raise errors.unknown('`format`', config.format, ('tsv', 'jsonl'))
-  if config.batch_size < 1:
-    raise errors.UserError('`batch_size`: give 1 or more')
+  """Labels every input."""
+  check(config)
+  with inputs.opened(config.input) as file:
+    from adapters_jax.adapters import prediction  # Slow: after the checks.
+    from adapters_jax.analysis import predictions
+    from adapters_jax.runs import console
+    from adapters_jax.runs import session
+    console.show(flags.as_text, 'stderr')
+    session.enable_compilation_cache()
+    base, adapter = prediction.load(config.adapter, config.checkpoint)
+    writer = predicted.Writer(
+        config.format, adapter.texts, adapter.classes,
+        adapter.head_input == 'tokens')
+    print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
+    count = cut = 0
+    for chunk in chunks(inputs.texts(
+        file, config.input, config.input_format, adapter.texts,
+        columns_of(config, adapter.texts))):
+      found = predictions.predict(base, adapter, chunk, config.batch_size)
+      for texts, one in zip(chunk, found, strict=True):
+        print(writer.line(texts, one))
+      sys.stdout.flush()
+      count += len(chunk)
+      cut += prediction.count_cut(base, adapter, chunk)
+  if cut:
+    print(f'{cut:,} of {count:,} inputs were cut to the '
+          f'{adapter.max_length} tokens of the training', file=sys.stderr)
+
+
+def run(config: PredictConfig) -> None:
+  """Labels every input, until the reader of the output closes it."""
   try:
-    file = (sys.stdin if config.input == '-'
-            else open(config.input, encoding='utf-8'))
-  except OSError as error:
-    raise errors.UserError(f'`input`: {error}') from error
-  from adapters_jax.adapters import prediction  # Slow: after the checks.
-  from adapters_jax.runs import console
-  from adapters_jax.runs import session
-  console.show(flags.as_text, 'stderr')
-  session.enable_compilation_cache()
-  base, adapter = prediction.load(config.adapter, config.checkpoint)
-  labels, answers = adapter.classes, adapter.head_input == 'tokens'
-  with file:
-    if config.format == 'tsv':
-      names = [f'p({label})' for label in labels] or ['score']
-      names = ['answer'] if answers else (
-          [*(['label'] if labels else []), *names])
-      print('\t'.join([*names, *adapter.texts]))
-    rows = read_texts(file, len(adapter.texts))
-    # Output starts before the input ends, and a fault in a late line comes
-    # late.
-    while chunk := list(itertools.islice(rows, _CHUNK)):
-      if answers:
-        found = prediction.answers(base, adapter, chunk, config.batch_size)
-        lines = [format_answer(config.format, texts, answer)
-                 for texts, answer in zip(chunk, found)]
-      else:
-        values = prediction.logits(base, adapter, chunk, config.batch_size)
-        # [chunk, outputs]
-        values = prediction.probabilities(values) if labels else values
-        lines = [format_row(config.format, labels, texts, value)
-                 for texts, value in zip(chunk, values)]
-      print('\n'.join(lines))
+    main(config)
+  except BrokenPipeError as error:  # As of `predict | head`.
+    # Python would write the rest of its buffer at exit, and fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(1) from error
 
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
   flags.define(PredictConfig)
-  flags.start(PredictConfig, main)
+  flags.start(PredictConfig, run)

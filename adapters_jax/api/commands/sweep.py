@@ -5,6 +5,7 @@ import dataclasses
 from adapters_jax import errors
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import presets
@@ -46,7 +47,7 @@ def configs_of(
 
 def main(
     config: config_lib.Config, many: grid.Options, how: engine.HowToRun,
-    sweep: Sweep, folders: expand.Folders,
+    sweep: Sweep, folders: expand.Folders, predictions: written.Predictions,
 ) -> None:
   """Makes the runs, and prints the tables.
 
@@ -56,6 +57,7 @@ def main(
     how: Execution of the runs.
     sweep: Subject of the sweep.
     folders: Data folders, for text classification.
+    predictions: Predictions to write.
   """
   name = sweep.experiment
   if name not in EXPERIMENTS:
@@ -70,13 +72,16 @@ def main(
     from adapters_jax.runs.kinds import question_answering  # Imports JAX.
     kind = question_answering.KIND
   configs = configs_of(name, config, folders)
-  if flags.launch(configs, name, many, kind, how).failures:
+  outcome = flags.launch(configs, name, many, kind, how)
+  written.write(outcome, configs, predictions, kind)
+  if outcome.failures:
     raise SystemExit(1)
 
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  classes = (grid.Options, engine.HowToRun, Sweep, expand.Folders)
+  classes = (grid.Options, engine.HowToRun, Sweep, expand.Folders,
+             written.Predictions)
   for flag_class in (config_lib.Config, *classes):
     flags.define(flag_class)
   flags.start(config_lib.Config, main, *classes)

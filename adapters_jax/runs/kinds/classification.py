@@ -62,8 +62,26 @@ def check_data(config: config_lib.Config) -> None:
     setup_lib.load_data(config)
 
 
+def inputs(config: config_lib.Config) -> kind.Inputs:
+  """Returns {split: (texts, names of the classes or scores)} but of train.
+
+  Args:
+    config: Settings.
+  """
+  task, splits, _ = setup_lib.load_data(config)
+
+  def truth(split):
+    if not split.labelled:
+      return None
+    return [task.labels[label] for label in split.labels] if (
+        task.labels) else split.labels.tolist()
+
+  return {name: (split.texts, truth(split)) for name, split in splits.items()
+          if name != 'train'}
+
+
 KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of,
-                 check_data=check_data)
+                 check_data=check_data, inputs=inputs)
 
 
 def of_examples(

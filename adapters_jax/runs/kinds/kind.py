@@ -1,6 +1,6 @@
 """Kind of task: the hooks by which a run differs from runs of other tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -14,6 +14,10 @@ from adapters_jax.runs import setup as setup_lib
 
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
+# {split: (texts of each input, their correct labels, scores or answers)}; None
+# where those are unknown.
+Inputs = Mapping[
+    str, tuple[Sequence[tuple[str, ...]], Sequence[Any] | None]]
 
 
 def labelled(
@@ -44,6 +48,8 @@ class Kind:
       record keeps, from which other statistics than the metrics follow.
     check_data: (config) -> None; UserError for a fault of the user's files,
       before the first of many runs.
+    inputs: (config) -> {split: (texts of each input, correct labels or None)},
+      without 'train'.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -52,3 +58,4 @@ class Kind:
   head_input: str = ''
   outcomes: Callable[..., dict[str, np.ndarray]] = labelled
   check_data: Callable[[config_lib.Config], None] = lambda config: None
+  inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}

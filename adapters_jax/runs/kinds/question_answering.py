@@ -52,12 +52,13 @@ def prepare(
   if config.cache_frozen:
     raise errors.UserError(
         '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
+  if config.dev_fraction:
+    raise errors.UserError(
+        '`dev_fraction`: questions of one article must stay together; give '
+        '`dev_file`')
+  task = metrics.with_first(squad.TASK, config.metric)
   notes = []
-  if config.files:
-    questions = {name: squad.read_json(path)
-                 for name, path in config.files.items()}
-  else:
-    questions = squad.read_tfds(config.data_dir)
+  questions = _questions(config)
   train = questions['train']
   # Of questions, before they are cut into windows.
   if rows := setup_lib.subset(config, len(train)):
@@ -75,11 +76,18 @@ def prepare(
     return heads.SpanSelector(models.make_model(config, shape, 2).config)
 
   setup = setup_lib.assemble(
-      config, folder, squad.TASK, splits, notes, model_of, mesh,
+      config, folder, task, splits, notes, model_of, mesh,
       {name: fingerprint.of_examples(map(dataclasses.astuple, asked))
        for name, asked in questions.items()})
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
+
+
+def _questions(config: config_lib.Config) -> dict[str, list[squad.Question]]:
+  """Returns {split: questions}."""
+  if config.files:
+    return {name: squad.read_json(path) for name, path in config.files.items()}
+  return squad.read_tfds(config.data_dir)
 
 
 def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
@@ -100,7 +108,9 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
     found = squad.best_answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     # object: an array of str would pad every answer to the longest one.
-    return metrics.squad(right, found), np.array(found, object)
+    scores = metrics.squad(right, found)
+    return ({name: scores[name] for name in setup.task.metrics},
+            np.array(found, object))
 
   return score
 
@@ -134,5 +144,16 @@ def check_data(config: config_lib.Config) -> None:
     squad.read_json(path)
 
 
+def inputs(config: config_lib.Config) -> kind.Inputs:
+  """Returns {split: (questions with paragraphs, first answers)} but of train.
+
+  Args:
+    config: Settings.
+  """
+  return {name: ([(one.question, one.context) for one in asked],
+                 [one.answers[0][0] for one in asked])
+          for name, asked in _questions(config).items() if name != 'train'}
+
+
 KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens',
-                 outcomes, check_data)
+                 outcomes, check_data, inputs)

@@ -1,0 +1,81 @@
+"""Arguments of predictions: texts, and an adapter or a bank of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.data import memory
+from adapters_jax.model import base as base_lib
+
+Text = str | tuple[str, ...]  # One text, or a pair.
+
+
+def check(base: Any, adapter: Any, batch_size: Any) -> None:
+  """Checks the types of arguments, which a call may give in another order.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter, or a bank {name: adapter}.
+    batch_size: Inputs a step.
+
+  Raises:
+    errors.UserError: one of another type.
+  """
+  if not isinstance(base, base_lib.Base):
+    raise errors.UserError(
+        '`base`: give the base first, as in predict(base, adapter, texts), not '
+        f'{type(base).__name__}; load_base loads it')
+  bank = adapter if isinstance(adapter, Mapping) else {'': adapter}
+  for name, one in bank.items():
+    if not isinstance(one, adapter_lib.Adapter):
+      raise errors.UserError(
+          f'`adapter{name and f"[{name!r}]"}`: give an Adapter or a bank '
+          f'{{name: Adapter}}, not {type(one).__name__}; load_adapter reads '
+          'a saved one')
+  if isinstance(batch_size, bool) or not (
+      isinstance(batch_size, int) and batch_size >= 1):
+    raise errors.UserError(f'`batch_size={batch_size}`: give 1 or more')
+
+
+def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:
+  """Returns each input as a tuple of its one or two texts.
+
+  Args:
+    texts: Texts, or pairs.
+
+  Raises:
+    errors.UserError: a single string, or another thing that is no list.
+  """
+  return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
+          for row in memory.as_list('texts', texts)]
+
+
+def named(
+    adapter: Any, names: Sequence[str] | None, count: int
+) -> tuple[Mapping[str, adapter_lib.Adapter], list[str]]:
+  """Returns (bank, name of an adapter for each text).
+
+  Args:
+    adapter: Adapter, or a bank {name: adapter}.
+    names: With a bank, the name of the adapter for each text.
+    count: Number of texts.
+
+  Raises:
+    errors.UserError: names that do not fit.
+  """
+  if isinstance(adapter, adapter_lib.Adapter):
+    if names is not None:
+      raise errors.UserError(
+          '`adapters`: names are for a bank; give {name: adapter}')
+    return {'': adapter}, [''] * count
+  if names is None and len(adapter) == 1:
+    return adapter, [*adapter] * count
+  if names is None or isinstance(names, str) or len(names) != count:
+    raise errors.UserError(
+        f'`adapters`: give a list with the name of an adapter for each of the '
+        f'{count} texts')
+  for name in names:
+    bank_lib.find(adapter, name)
+  return adapter, list(names)

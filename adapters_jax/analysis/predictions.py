@@ -1,0 +1,125 @@
+"""Predictions of finished runs on dev and test, as TSV or JSONL."""
+
+from collections.abc import Iterable, Mapping, Sequence
+import os
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.adapters import prediction as prediction_lib
+from adapters_jax.data import predicted
+from adapters_jax.downloads import atomic
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.sweeps import outcome as outcome_lib
+
+
+def best_runs(
+    outcome: outcome_lib.Outcome
+) -> dict[str, tuple[records.Record, str]]:
+  """Returns {task: (record, workdir)} of the runs best on dev.
+
+  Args:
+    outcome: Finished runs.
+
+  Raises:
+    errors.UserError: a best run's adapter is not on this machine.
+  """
+  best: dict[str, tuple[records.Record, str]] = {}
+  for record, folder in zip(outcome.records, outcome.folders, strict=True):
+    task = config_lib.task_of(record.config)
+    # Strictly greater: the first of equal runs stays.
+    if task not in best or (
+        records.primary(record) > records.primary(best[task][0])):
+      best[task] = record, folder
+  for task, (_, folder) in best.items():
+    if not os.path.isdir(os.path.join(folder, 'adapter')):
+      raise errors.UserError(
+          f'`write_predictions`: the best run of {task} left no adapter in '
+          f'{folder}, only a record; run it again without `records`')
+  return best
+
+
+def checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
+  """Returns the name or folder of a run's base.
+
+  Args:
+    record: Record of the run, which names a folder without its place.
+    config: Settings that name the place.
+  """
+  trained_on = record.config['checkpoint']
+  return config.checkpoint if '@' in trained_on else trained_on
+
+
+def predict(
+    base: Any, adapter: Any, texts: Sequence[tuple[str, ...]],
+    batch_size: int = 32,
+) -> Iterable[Any]:
+  """Returns probabilities [classes], a score [1] or an answer for each input.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    texts: Inputs.
+    batch_size: Inputs a step.
+  """
+  if adapter.head_input == 'tokens':
+    return prediction_lib.answers(base, adapter, texts, batch_size)
+  values = prediction_lib.logits(base, adapter, texts, batch_size)
+  return prediction_lib.probabilities(values) if adapter.classes else values
+
+
+def write(
+    config: config_lib.Config, kind: kind_lib.Kind, checkpoint: str,
+    folder: str, form: str,
+) -> list[str]:
+  """Writes the predictions of a finished run on all splits but train.
+
+  Args:
+    config: Settings with the places of the data.
+    kind: Kind of the task.
+    checkpoint: Name or folder of the base.
+    folder: Workdir of the run.
+    form: Format, one of `predicted.FORMATS`.
+
+  Returns:
+    Paths of the files, one a split, below the workdir.
+  """
+  base, adapter = prediction_lib.load(folder, checkpoint)
+  writer = predicted.Writer(
+      form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
+      checked=True)
+  paths = []
+  for split, (texts, labels) in kind.inputs(config).items():
+    found = predict(base, adapter, texts, config.batch_size)
+    lines = [*writer.header(), *(
+        writer.line(row, one, label) for row, one, label in zip(
+            texts, found, labels or [None] * len(texts), strict=True))]
+    paths.append(os.path.join(folder, 'predictions', f'{split}.{form}'))
+    with atomic.replacing(paths[-1]) as file:
+      file.write(''.join(f'{line}\n' for line in lines).encode())
+  return paths
+
+
+def write_best(
+    outcome: outcome_lib.Outcome, configs: Mapping[str, config_lib.Config],
+    kind: kind_lib.Kind, form: str,
+) -> list[str]:
+  """Writes the predictions of each task's run that is best on dev.
+
+  Args:
+    outcome: Finished runs.
+    configs: {name of the task: settings that were crossed}.
+    kind: Kind of the tasks.
+    form: Format, one of `predicted.FORMATS`.
+
+  Returns:
+    Paths of the files.
+
+  Raises:
+    errors.UserError: a best run's adapter is not on this machine.
+  """
+  return [
+      path for task, (record, folder) in best_runs(outcome).items()
+      for path in write(configs[task], kind, checkpoint_of(
+          record, configs[task]), folder, form)]

@@ -1,0 +1,48 @@
+"""Predictions that an experiment writes after its runs."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import predicted
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.sweeps import outcome as outcome_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """Predictions to write; every field is a flag."""
+  write_predictions: bool = options.option(
+      False, "Write the predictions of each task's best run on dev and test "
+      'into its workdir, for GLUE also the files for its server.')
+  predictions_format: str = options.option(
+      'tsv', "Format of the predictions: 'tsv' or 'jsonl'.")
+
+  def __post_init__(self):
+    if self.predictions_format not in predicted.FORMATS:
+      raise errors.unknown('`predictions_format`', self.predictions_format,
+                           predicted.FORMATS)
+
+
+def write(
+    outcome: outcome_lib.Outcome, configs: Sequence[config_lib.Config],
+    chosen: Predictions, kind: Any = None,
+) -> None:
+  """Writes predictions if they are wanted, and prints the paths.
+
+  Args:
+    outcome: Finished runs.
+    configs: Settings, one for each task.
+    chosen: Options.
+    kind: Kind of the tasks; classification when None.
+  """
+  if not chosen.write_predictions:
+    return
+  from adapters_jax.analysis import predictions  # Imports JAX.
+  from adapters_jax.runs.kinds import classification
+  for path in predictions.write_best(
+      outcome, {config.task_name: config for config in configs},
+      kind or classification.KIND, chosen.predictions_format):
+    print(f'predictions: {path}')

@@ -1,0 +1,87 @@
+"""Tests of the texts that `predict` reads."""
+
+import io
+import json
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.api import inputs
+
+
+def read(tmp_path, name, content, form='', names=('sentence',), columns=()):
+  """Writes a file and returns the texts read from it."""
+  path = tmp_path / name
+  path.write_bytes(content if isinstance(content, bytes) else content.encode())
+  with inputs.opened(str(path)) as file:
+    return list(inputs.texts(file, str(path), form, names, columns))
+
+
+def test_a_table_is_read_by_its_columns(tmp_path):
+  tsv = 'id\tsentence\tlabel\n1\tA joy.\tyes\n2\tDull, "very".\tno\n'
+  wanted = [('A joy.',), ('Dull, "very".',)]
+  assert read(tmp_path, 'a.tsv', tsv) == wanted
+  assert read(tmp_path, 'a.txt', tsv, form='tsv') == wanted
+  csv = 'sentence,label\nA joy.,yes\n"Dull, ""very"".",\n'
+  assert read(tmp_path, 'a.csv', csv) == wanted
+  lines = [json.dumps({'sentence': text}) for text, in wanted]
+  assert read(tmp_path, 'a.jsonl', '\n'.join(lines)) == wanted
+  assert read(tmp_path, 'a.tsv', tsv, columns=['id']) == [('1',), ('2',)]
+  assert read(tmp_path, 'a.tsv', tsv, names=('b', 'a'),
+              columns=['sentence', 'id'])[0] == ('A joy.', '1')
+
+
+def test_a_text_keeps_its_line_breaks(tmp_path):
+  assert read(tmp_path, 'a.csv', 'sentence\n"two\nlines"\n') == [
+      ('two\nlines',)]
+  assert read(tmp_path, 'a.jsonl', '{"sentence": "two\\nlines"}') == [
+      ('two\nlines',)]
+
+
+def test_lines_are_texts(tmp_path):
+  assert read(tmp_path, 'a.txt', 'one\n\n two\tcells \r\nth\u2028ree') == [
+      ('one',), ('',), (' two\tcells ',), ('th\u2028ree',)]
+  assert read(tmp_path, 'a', 'a\tb\n', names=('x', 'y')) == [('a', 'b')]
+  assert read(tmp_path, 'a.tsv', 'sentence\tx\n', form='lines') == [
+      ('sentence\tx',)]
+
+
+class Pipe(io.BytesIO):
+  """A file that is read once."""
+
+  def seekable(self):
+    return False
+
+  def seek(self, *_):
+    raise OSError('a pipe cannot seek')
+
+
+def test_a_table_in_a_pipe():
+  pipe = Pipe(b'sentence\tlabel\n"He said ""no""."\tx\n')
+  assert list(inputs.texts(pipe, '-', 'tsv', ('sentence',))) == [
+      ('He said "no".',)]
+
+
+@pytest.mark.parametrize('name, content, more, message', [
+    ('a.txt', b'good\ncaf\xe9\n', {}, 'a.txt, line 2: byte 0xe9 is not UTF-8'),
+    ('a.tsv', b'sentence\ncaf\xe9\n', {}, 'a.tsv, line 2: byte 0xe9'),
+    ('a.txt', 'sentence\tlabel\nA joy.\tyes\n', {},
+     "line 1: 'sentence.tlabel' is a header; give `input_format=tsv`"),
+    ('a.txt', 'sentence\nA joy.\n', {}, "'sentence' is a header"),
+    ('a.txt', 'A joy.\n', {'columns': ['text']}, 'without `text_columns`'),
+    ('a.txt', 'one\n', {'names': ('a', 'b')}, 'line 1: 2 texts .* there is 1'),
+    ('a.tsv', 'text\tlabel\nA\tB\n', {}, "no column 'sentence', only 'text'"),
+    ('a.jsonl', '{"sentence": null}\n', {}, 'line 1, .* the text is null'),
+    ('a.csv', 'sentence,label\nA, joy,yes\n', {}, 'line 2: 3 columns'),
+])
+def test_faults_name_the_input_and_the_line(
+    tmp_path, name, content, more, message):
+  with pytest.raises(errors.UserError, match=f'^`input`: .*{message}'):
+    read(tmp_path, name, content, **more)
+
+
+def test_an_absent_file_and_a_folder(tmp_path):
+  for path in (str(tmp_path), str(tmp_path / 'none'), 'a\0b'):
+    with pytest.raises(errors.UserError, match='`input`: '):
+      with inputs.opened(path):
+        pass

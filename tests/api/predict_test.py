@@ -1,0 +1,87 @@
+"""Tests of the command `predict`."""
+
+import dataclasses
+import io
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import prediction
+from adapters_jax.api.commands import predict
+from adapters_jax.data import rows
+from tests.adapters import bank_test
+
+TEXTS = ['good film', 'a "dull" plot', 'very\nbad']
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """An adapter that reads the column 'sentence', of at most 8 tokens."""
+  path = str(tmp_path_factory.mktemp('adapter'))
+  dataclasses.replace(
+      bank_test.make(), texts=('sentence',), labels=('no', 'yes'),
+      max_length=8).save(path)
+  return path
+
+
+def labelled(config, capsys):
+  """Returns the rows of the output, and the messages."""
+  capsys.readouterr()
+  predict.main(config)
+  out, err = capsys.readouterr()
+  path = 'out.tsv'
+  with open(path, 'w', encoding='utf-8', newline='') as file:
+    file.write(out)
+  return [row for _, row in rows.read(path)], err
+
+
+def test_columns_of_a_table_are_labelled(
+    folder, checkpoint, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(predict, '_CHUNK', 2)
+  cells = [rows.written([text, 'x']) for text in TEXTS]
+  (tmp_path / 'a.tsv').write_text('\n'.join(['sentence\tlabel', *cells]))
+  config = predict.PredictConfig(
+      folder, checkpoint=checkpoint, input='a.tsv', batch_size=3)
+  found, _ = labelled(config, capsys)
+  assert [row['sentence'] for row in found] == TEXTS
+  values = prediction.probabilities(prediction.logits(
+      *prediction.load(folder, checkpoint), TEXTS))
+  np.testing.assert_allclose(
+      [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,
+      atol=1e-5)
+  assert [row['label'] for row in found] == [
+      ('no', 'yes')[value.argmax()] for value in values]
+  other = dataclasses.replace(config, text_columns='label')
+  assert [row['sentence'] for row in labelled(other, capsys)[0]] == ['x'] * 3
+
+
+def test_cut_texts_are_counted(
+    folder, checkpoint, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  lines = ['good', 'a ' * 6, 'a ' * 7, 'plots ' * 4]  # plot, ##s
+  stdin = io.TextIOWrapper(io.BytesIO('\n'.join(lines).encode()))
+  monkeypatch.setattr(sys, 'stdin', stdin)
+  found, err = labelled(
+      predict.PredictConfig(folder, checkpoint=checkpoint), capsys)
+  assert [row['sentence'] for row in found] == lines
+  assert '2 of 4 inputs were cut to the 8 tokens' in err
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'adapter': ''}, '`adapter`: name'),
+    ({'format': 'csv'}, "`format`: unknown 'csv'"),
+    ({'input_format': 'xls'}, "`input_format`: unknown 'xls'"),
+    ({'batch_size': 0}, '`batch_size=0`: give 1 to'),
+    ({'batch_size': 10**12}, '`batch_size=1000000000000`: give'),
+    ({'input': 'none.tsv'}, '`input`: .*none.tsv'),
+    ({'text_columns': 'a,b', 'input': os.devnull}, 'the adapter reads 1 .sent'),
+])
+def test_wrong_settings(folder, checkpoint, changed, message):
+  config = predict.PredictConfig(**{
+      'adapter': folder, 'checkpoint': checkpoint, **changed})
+  with pytest.raises(errors.UserError, match=message):
+    predict.main(config)

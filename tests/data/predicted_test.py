@@ -1,0 +1,51 @@
+"""Tests of rows of predictions."""
+
+import json
+
+import numpy as np
+
+from adapters_jax.data import predicted
+from adapters_jax.data import rows
+
+TEXT = 'He said\t"no",\r\nthen\u2028left'
+FOUND = np.array([0.25, 0.75])
+
+
+def read_back(tmp_path, writer, *lines):
+  """Returns the rows of a file that a writer has written."""
+  path = tmp_path / f'a.{writer.form}'
+  path.write_text(''.join(
+      f'{line}\n' for line in (*writer.header(), *lines)), newline='')
+  return [row for _, row in rows.read(str(path))]
+
+
+def test_classes_and_any_text_are_read_back(tmp_path):
+  writer = predicted.Writer('tsv', ('sentence',), ('no', 'yes'))
+  assert read_back(tmp_path, writer, writer.line((TEXT,), FOUND)) == [{
+      'label': 'yes', 'p(no)': '0.25', 'p(yes)': '0.75', 'sentence': TEXT}]
+  writer = predicted.Writer('jsonl', ('sentence',), ('no', 'yes'))
+  assert read_back(tmp_path, writer, writer.line((TEXT,), FOUND)) == [{
+      'texts': [TEXT], 'label': 'yes',
+      'probabilities': {'no': 0.25, 'yes': 0.75}}]
+
+
+def test_correct_labels_stand_beside_predictions(tmp_path):
+  writer = predicted.Writer('tsv', ('a', 'b'), ('no', 'yes'), checked=True)
+  assert read_back(
+      tmp_path, writer, writer.line(('x', ''), FOUND, 'no'),
+      writer.line(('x', 'y'), FOUND)) == [
+          {'prediction': 'yes', 'p(no)': '0.25', 'p(yes)': '0.75',
+           'label': label, 'a': 'x', 'b': text}
+          for label, text in (('no', ''), ('', 'y'))]
+  writer = predicted.Writer('jsonl', ('a',), checked=True)
+  assert json.loads(writer.line(('x',), np.array([-1.5]), 2.0)) == {
+      'texts': ['x'], 'prediction': -1.5, 'label': 2.0}
+
+
+def test_scores_and_answers(tmp_path):
+  writer = predicted.Writer('tsv', ('a',))
+  assert read_back(tmp_path, writer, writer.line(('x',), np.array([2.5]))) == [
+      {'score': '2.5', 'a': 'x'}]
+  writer = predicted.Writer('tsv', ('q', 'c'), answers=True)
+  assert read_back(tmp_path, writer, writer.line(('x', 'y z'), 'y')) == [
+      {'answer': 'y', 'q': 'x', 'c': 'y z'}]
