@@ -12,8 +12,10 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import storage
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.data import squad
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
@@ -81,12 +83,15 @@ def download(name: str) -> str:
   return folder
 
 
-def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
+def read(
+    path: str, shape: encoder.BertConfig, head: bool = True
+) -> adapter_lib.Adapter:
   """Reads an adapter of any of FORMATS.
 
   Args:
     path: Folder, or .npz file of adapter-bert's variables.
     shape: Shape of the base.
+    head: Whether to read the head of another library.
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual
@@ -98,12 +103,12 @@ def read(path: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   form = find_format(path)
   if form == 'own':
     return _read_own(path, shape)
-  _check_family(shape.family, form)
+  models.check(shape.family, form)
   try:
     if form == 'adapterhub':
-      adapter = adapterhub.read(path, shape)[1]
+      adapter = adapterhub.read(path, shape, head)[1]
     elif form == 'peft':
-      adapter = peft.read(path, shape)
+      adapter = peft.read(path, shape, head)
     else:
       adapter = adapter_bert.from_variables(_read_npz(path), shape)
   except (AttributeError, KeyError, TypeError) as error:
@@ -143,7 +148,7 @@ def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
 
 def write(
     path: str, adapter: adapter_lib.Adapter, form: str, *,
-    name: str = 'adapter', checkpoint: str = '',
+    name: str = 'adapter', checkpoint: str = '', head: bool = True,
 ) -> list[str]:
   """Writes an adapter in one of FORMATS.
 
@@ -153,6 +158,7 @@ def write(
     form: One of FORMATS.
     name: Name of the adapter in AdapterHub's files.
     checkpoint: Name or folder of the base; that of the adapter when empty.
+    head: Whether to write the head.
 
   Returns:
     Notes for the user.
@@ -162,10 +168,12 @@ def write(
   """
   if form not in FORMATS:
     raise errors.unknown('`format`', form, FORMATS)
+  if not head:
+    adapter = _without_head(adapter)
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
-  _check_family(adapter.family, form)
+  models.check(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
     np.savez(path, **variables)  # Appends '.npz' to a path without it.
@@ -175,20 +183,43 @@ def write(
     checkpoint = checkpoint or adapter.base
   shape = (pretrained.config_of(checkpoint) if checkpoint
            else shape_of(adapter))
-  _check_family(shape.family, form)
+  if shape.family != adapter.family:
+    raise errors.UserError(
+        f'`checkpoint={checkpoint}`: it is a {shape.family}, and the adapter '
+        f'is for a {adapter.family}')
+  inside = any(config.kind in ('embedding', 'key_value')
+               for config in adapter.methods)
+  if not checkpoint and inside and form == 'peft':
+    raise _base_needed('PEFT wants the attention heads of the base')
+  if not checkpoint and inside and shape.family == 'electra':
+    raise _base_needed('it shows the width of the embeddings')
+  pooler = _pooler(adapter, form, checkpoint)
+  model = '' if os.path.isdir(checkpoint) else models.hub_name(checkpoint)
   if form == 'peft':
-    if not checkpoint and any(
-        config.kind in ('embedding', 'key_value')
-        for config in adapter.methods):
-      raise _base_needed('PEFT wants the attention heads of the base')
-    return peft.write(path, adapter, shape)
-  pooler = {}
-  if adapter.head_input == 'pooler' and 'pooler' not in adapter.tuned:
-    if not checkpoint:
-      raise _base_needed('the head reads the pooler of the base')
-    # AdapterHub's file of a head holds the pooler too.
-    pooler = pretrained.load_base(pretrained.resolve(checkpoint))
-  return adapterhub.write(path, name, adapter, pooler, shape)
+    return peft.write(path, adapter, shape, pooler, model)
+  return adapterhub.write(path, name, adapter, pooler, shape, model)
+
+
+def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
+  """Returns an adapter without its head and the pooler before it."""
+  tuned = {part: leaves for part, leaves in adapter.tuned.items()
+           if part not in ('head', 'pooler')}
+  return dataclasses.replace(
+      adapter, tuned=tuned, head_input='cls', labels=())
+
+
+def _pooler(
+    adapter: adapter_lib.Adapter, form: str, checkpoint: str
+) -> trees.Tree:
+  """Returns the base, if the file of a head holds its pooler; else {}."""
+  # PEFT leaves the pooler of some families in the encoder.
+  if (adapter.outputs is None or adapter.head_input != 'pooler'
+      or 'pooler' in adapter.tuned or form == 'peft'
+      and not transformers_heads.holds_pooler(adapter.family)):
+    return {}
+  if not checkpoint:
+    raise _base_needed('the head reads the pooler of the base')
+  return pretrained.load_base(pretrained.resolve(checkpoint))
 
 
 def _write_own(
@@ -205,14 +236,6 @@ def _write_own(
     if not base_lib.same(identity, adapter.base):  # Of another training.
       adapter = dataclasses.replace(adapter, base=identity, settings={})
   adapter.save(folder)
-
-
-def _check_family(family: str, form: str) -> None:
-  """Raises UserError for the files of encoders other than BERT."""
-  if family != 'bert':
-    raise errors.UserError(
-        f'`format={form}`: adapters of {family} cannot be exchanged with '
-        "other libraries; 'own' holds them")
 
 
 def _base_needed(reason: str) -> errors.UserError:

@@ -36,7 +36,7 @@ def checked(values: dict[str, Any], where: str) -> dict[str, Any]:
       json_files.text(values, name, where, default)
     elif isinstance(default, int):
       json_files.whole(values, name, where, 1, _LARGEST, default)
-    else:
+    elif isinstance(default, float):
       json_files.number(values, name, where, 0, math.inf, default)
     if name in values and values[name] is None:
       raise errors.UserError(f'{where} has no value for {name}')

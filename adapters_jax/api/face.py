@@ -138,7 +138,9 @@ def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
           f'{type(split).__name__}')
 
 
-def load_adapter(path: str, base: Base | None = None) -> Adapter:
+def load_adapter(
+    path: str, base: Base | None = None, *, head: bool = True
+) -> Adapter:
   """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
 
   >>> film.save('adapters/film')
@@ -151,6 +153,8 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
       hub.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
+    head: Whether to read the head in files of other libraries. Without it, one
+      of an unsupported kind is no error.
 
   Returns:
     The adapter. One from another library reads one text, and may lack labels:
@@ -174,7 +178,7 @@ def load_adapter(path: str, base: Base | None = None) -> Adapter:
         'base=load_base(...)')
   return dataclasses.replace(
       # The files name no base; the adapter is for the one that was given.
-      exchange.read(path, base.config), base=base.identity)
+      exchange.read(path, base.config, head), base=base.identity)
 
 
 def merge(
@@ -265,7 +269,7 @@ def _combination(
 
 def export(
     adapter: Adapter, path: str, format: str = 'own', *,
-    name: str = 'adapter', base: Base | None = None,
+    name: str = 'adapter', base: Base | None = None, head: bool = True,
 ) -> list[str]:
   """Writes an adapter for this package or another library.
 
@@ -276,11 +280,13 @@ def export(
   Args:
     adapter: Adapter.
     path: Folder, made if absent; a .npz file for 'adapter_bert'.
-    format: 'own', 'adapterhub', 'peft' (a head must read the pooler) or
+    format: 'own', 'adapterhub', 'peft' (a head of classes must read the
+      pooler; the heads of DistilBERT and ELECTRA cannot be written) or
       'adapter_bert', the authors' TensorFlow variables.
     name: Name of the adapter in AdapterHub's files.
     base: Pretrained encoder; needed if the format demands a shape or a pooler
       that neither the adapter nor the name of its base determines.
+    head: Whether to write the head.
 
   Returns:
     Notes on parts that the other library does not read.
@@ -292,4 +298,4 @@ def export(
     compiled.check_base(base.identity, adapter, 'the adapter')
   return exchange.write(
       path, adapter, format, name=name,
-      checkpoint=base.checkpoint if base is not None else '')
+      checkpoint=base.checkpoint if base is not None else '', head=head)

@@ -147,7 +147,7 @@ class Codec:
     """Adds this method to the configs of the other methods."""
 
   def adapterhub_key(self, where: places.Place, name: str) -> str:
-    """Returns the name of a leaf's tensor, without the prefix 'bert.'.
+    """Returns the name of a leaf's tensor, without the family's prefix.
 
     Args:
       where: Place of the leaf, with its module.

@@ -133,7 +133,8 @@ class PromptTuning(base.Method):
     if self.combine != 'words':
       return super().to_peft(shape)  # Raises UserError.
     return {**codec.prompt_entries(shape), 'peft_type': 'PROMPT_TUNING',
-            'num_virtual_tokens': self.prompt_length}
+            'num_virtual_tokens': self.prompt_length,
+            'token_dim': shape.embedding_dim or shape.dim}
 
   def initial_leaves(
       self, index: int, params: trees.Tree,

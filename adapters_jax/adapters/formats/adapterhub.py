@@ -12,6 +12,7 @@ from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
@@ -97,7 +98,8 @@ def from_tensors(
 
   Args:
     values: JSON of the file.
-    tensors: {name: tensor}, with or without the prefix 'bert.'.
+    tensors: {name: tensor}, with or without the prefix of the family, such as
+      'bert.'.
     shape: Shape of the base.
 
   Raises:
@@ -107,7 +109,9 @@ def from_tensors(
   configs = from_config(
       values_lib.needed(values, 'config'), values.get('version') or '')
   strings.check_layers(configs, shape.layers, f'adapter {name}')
-  tensors = {key.removeprefix('bert.'): np.asarray(value, np.float32)
+  models.check_adapterhub(configs, shape)
+  prefix = models.prefix_of(shape.family)
+  tensors = {key.removeprefix(prefix): np.asarray(value, np.float32)
              for key, value in tensors.items()}
   wanted = places.leaf_shapes(configs, shape)
   flat, missing, used = {}, [], set()
@@ -118,7 +122,7 @@ def from_tensors(
     return tensor
 
   for path, leaf in wanted.items():
-    config, where = places.find(path, configs)
+    config, where = places.find(path, configs, shape.family)
     key = config.adapterhub_key(where, name)
     try:
       flat[path] = config.from_adapterhub_tensors(where, key, leaf.shape, read)
@@ -136,15 +140,18 @@ def from_tensors(
         f'adapter {name}: {left[0]} has no place in {strings.render(configs)}')
   tuned = trees.unflatten(flat)
   trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name}')
-  return adapter_lib.Adapter(configs, tuned)
+  return adapter_lib.Adapter(configs, tuned, family=shape.family)
 
 
-def to_tensors(name: str, adapter: adapter_lib.Adapter) -> weights.Tensors:
-  """Returns the tensors by the library's names, with the prefix 'bert.'.
+def to_tensors(
+    name: str, adapter: adapter_lib.Adapter, family: str = 'bert'
+) -> weights.Tensors:
+  """Returns the tensors by the library's names, with the family's prefix.
 
   Args:
     name: Name of the adapter in the file.
     adapter: Adapter to write.
+    family: Family of the base.
 
   Returns:
     {name: float32 tensor}
@@ -157,8 +164,8 @@ def to_tensors(name: str, adapter: adapter_lib.Adapter) -> weights.Tensors:
     # Heads and norms have files of their own.
     if trees.role(path) not in ('adapter', 'fixed'):
       continue
-    config, where = places.find(path, adapter.methods)
-    key = 'bert.' + config.adapterhub_key(where, name)
+    config, where = places.find(path, adapter.methods, family)
+    key = models.prefix_of(family) + config.adapterhub_key(where, name)
     found = config.to_adapterhub_tensors(
         where, key, np.asarray(leaf, np.float32))
     if found.keys() & tensors.keys():
@@ -170,7 +177,7 @@ def to_tensors(name: str, adapter: adapter_lib.Adapter) -> weights.Tensors:
 
 
 def read(
-    folder: str, shape: encoder.BertConfig
+    folder: str, shape: encoder.BertConfig, head: bool = True
 ) -> tuple[str, adapter_lib.Adapter]:
   """Returns (name, adapter) of a folder, with its head and norms if present.
 
@@ -180,6 +187,7 @@ def read(
     folder: Folder with adapter_config.json and adapter.safetensors or
       pytorch_adapter.bin, and perhaps the files of a head.
     shape: Shape of the base.
+    head: Whether to read the head.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
@@ -188,11 +196,11 @@ def read(
   adapter = from_tensors(
       values, weights.read(folder, WEIGHTS, 'pytorch_adapter.bin'), shape)
   tuned, head_input, labels = adapter.tuned, 'cls', ()
-  if os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
-    head, head_input, labels = adapterhub_heads.read(
+  if head and os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
+    found, head_input, labels = adapterhub_heads.read(
         json_files.read(os.path.join(folder, HEAD_CONFIG)),
-        weights.read(folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'))
-    tuned = trees.overlay(tuned, head)
+        weights.read(folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'), shape)
+    tuned = trees.overlay(tuned, found)
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
         tuned, trees.unflatten(weights.read(folder, NORMS)))
@@ -202,7 +210,7 @@ def read(
 
 def write(
     folder: str, name: str, adapter: adapter_lib.Adapter, base: trees.Tree,
-    shape: encoder.BertConfig,
+    shape: encoder.BertConfig, model: str = '',
 ) -> list[str]:
   """Writes a folder for `load_adapter(..., use_safetensors=True)`.
 
@@ -212,6 +220,7 @@ def write(
     adapter: Adapter to write; its labels may be empty.
     base: Pretrained tree, for the pooler where the head reads it.
     shape: Shape of the base.
+    model: Name of the base on the Hugging Face hub, '' if unknown.
 
   Returns:
     Notes for the user, such as that tuned layer norms went to a file that the
@@ -222,12 +231,12 @@ def write(
   """
   if not name or '.' in name:  # Names of torch's modules have no dots.
     raise errors.UserError(f'`name={name}`: give a name without dots')
-  common = {
-      'hidden_size': shape.dim, 'model_class': 'BertAdapterModel',
-      'model_name': '', 'model_type': 'bert', 'name': name,
-      'version': VERSION}
+  models.check(shape.family, 'adapterhub')
+  models.check_adapterhub(adapter.methods, shape)
+  common = models.common_entries(
+      shape.family, shape.dim, name, model, VERSION)
   config = to_config(adapter.methods, shape)
-  tensors = to_tensors(name, adapter)
+  tensors = to_tensors(name, adapter, shape.family)
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})

@@ -9,39 +9,39 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
+from adapters_jax.model import encoder
+from adapters_jax.model import families
 
 
 def head_tensors(
-    values: Mapping[str, Any] | None, tensors: Mapping[str, np.ndarray]
+    values: Mapping[str, Any] | None, tensors: Mapping[str, np.ndarray],
+    family: str = 'bert',
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
   Args:
     values: The 'config' of head_config.json; None for transformers' own head.
     tensors: Tensors of the head's file.
+    family: Family of the base.
 
   Raises:
     errors.UserError: a head that `model.heads` does not compute.
   """
-  def dense(stem):
-    kernel = values_lib.needed(dict(tensors), f'{stem}.weight').T
-    bias = tensors.get(f'{stem}.bias', np.zeros(kernel.shape[1]))
-    return {'kernel': np.asarray(kernel, np.float32),
-            'bias': np.asarray(bias, np.float32)}
+  def dense(number):
+    return transformers_heads.dense(tensors, f'{stem}.{number}')
 
   if values is None:
-    if 'qa_outputs.weight' in tensors:
-      return {'head': dense('qa_outputs')}, 'tokens'
-    return {'head': dense('classifier')}, 'pooler'
+    return transformers_heads.read(tensors, family)
   layers, pooled = values.get('layers', 1), values.get('use_pooler', False)
   # A head is a torch Sequential: dropout 0, dense 1, tanh 2, dropout 3, dense
   # 4.
   stem = next((key.rpartition('.1.weight')[0] for key in tensors
                if re.match(r'heads\..+\.1\.weight$', key)), 'heads')
   if (values.get('head_type'), layers) == ('question_answering', 1):
-    return {'head': dense(f'{stem}.1')}, 'tokens'
+    return {'head': dense(1)}, 'tokens'
   if values.get('head_type') != 'classification' or (layers, pooled) not in (
       (1, False), (1, True), (2, False)) or (
           layers == 2 and values.get('activation_function') != 'tanh'):
@@ -49,27 +49,32 @@ def head_tensors(
         f'head: a {values.get("head_type")} head of {layers} layers '
         f'({values.get("activation_function")}, use_pooler={pooled}) is not '
         'supported; for classification one linear layer is, or two with tanh '
-        'without the pooler, and for question answering one')
+        'without the pooler, and for question answering one; give `head=false` '
+        'to leave it out')
   if layers == 1:
-    return {'head': dense(f'{stem}.1')}, 'pooler' if pooled else 'cls'
+    return {'head': dense(1)}, 'pooler' if pooled else 'cls'
   # Two layers with tanh between them are a pooler of the task's own.
-  return {'pooler': dense(f'{stem}.1'), 'head': dense(f'{stem}.4')}, 'pooler'
+  return {'pooler': dense(1), 'head': dense(4)}, 'pooler'
 
 
 def read(
-    values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+    values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
+    shape: encoder.BertConfig,
 ) -> tuple[trees.Tree, str, tuple[str, ...]]:
   """Returns (partial tree, head_input, labels) of a head's files.
 
   Args:
     values: JSON of head_config.json.
     tensors: Tensors of the head's file.
+    shape: Shape of the base.
 
   Raises:
     errors.UserError: a damaged head, or one of an unsupported kind.
   """
   tree, head_input = head_tensors(
-      values_lib.needed(values, 'config'), tensors)
+      values_lib.needed(values, 'config'), tensors, shape.family)
+  if 'pooler' not in tree:  # Then the head reads that of the base.
+    families.check_head_input(shape, head_input)
   outputs = tree['head']['bias'].size
   check(head_input, outputs)
   # `config` is null for a head of transformers.

@@ -12,7 +12,9 @@ from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
@@ -25,42 +27,31 @@ from adapters_jax.model import pretrained
 CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter_model.safetensors'
 
-_LAYER = 'encoder.layer.'
-# {end of a name below its layer: site of the linear layer}
-_SITES = {families.their_site(site, 0).removeprefix(f'{_LAYER}0.'): site
-          for site in families.LINEARS}
-_LEAF = re.compile(
-    rf'{re.escape(_LAYER)}(\d+)\.({"|".join(map(re.escape, _SITES))})\.(.+)')
-# {name of a head: the part of the encoder's output that it reads}
-_HEADS = {'classifier': 'pooler', 'qa_outputs': 'tokens'}
-# {input of a head: (class of transformers that has it, PEFT's task)}
-_MODELS = {'pooler': ('BertForSequenceClassification', 'SEQ_CLS'),
-           'tokens': ('BertForQuestionAnswering', 'QUESTION_ANS')}
-_HEAD = re.compile(rf'({"|".join(_HEADS)})\.(weight|bias)')
-# Names of saved modules. An update of the pooler is none, and is refused.
-_SAVED = re.compile(r'(?:^pooler\.dense|\.LayerNorm)\.(?:weight|bias)$')
 _STEM = 'base_model.model.'
 
 
-def read(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
+def read(
+    folder: str, shape: encoder.BertConfig, head: bool = True
+) -> adapter_lib.Adapter:
   """Returns the adapter of a folder, with its head and saved modules.
 
   Args:
     folder: Folder with adapter_config.json and adapter_model.safetensors or
       .bin.
     shape: Shape of the base.
+    head: Whether to read the head.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
   return from_tensors(
       json_files.read(os.path.join(folder, CONFIG)),
-      weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape)
+      weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape, head)
 
 
 def from_tensors(
     values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
-    shape: encoder.BertConfig,
+    shape: encoder.BertConfig, head: bool = True,
 ) -> adapter_lib.Adapter:
   """Returns the adapter of an adapter_config.json and its tensors.
 
@@ -71,35 +62,55 @@ def from_tensors(
     values: JSON of the file.
     tensors: {name: tensor}.
     shape: Shape of the base.
+    head: Whether to read the head.
 
   Raises:
     errors.UserError: an adapter of another base, or of an unsupported kind.
   """
   _refuse(values)
-  head, saved, own, head_input = {}, {}, {}, 'cls'
+  family, ends, saved, own = shape.family, {}, {}, {}
   for key, value in tensors.items():
-    key, value = _short(key), np.asarray(value, np.float32)
-    found = _HEAD.fullmatch(key)
-    if found:
-      head[found[2]], head_input = value, _HEADS[found[1]]
-    elif _SAVED.search(key):
+    key, value = _short(key, family), np.asarray(value, np.float32)
+    if transformers_heads.is_head(key, family):
+      ends[key] = value
+    elif _is_saved(key, family):
       saved[key] = value
     else:
       own[key] = value
   configs, tuned = _methods(values, own, shape)
   if saved:
-    tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved))
-  if head:
-    kernel = values_lib.needed(head, 'weight').T
-    tuned['head'] = {
-        'kernel': kernel, 'bias': head.get('bias', np.zeros(kernel.shape[1]))}
-    adapterhub_heads.check(head_input, kernel.shape[1])
-  return adapter_lib.Adapter(configs, tuned, head_input)
+    tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved, family))
+  head_input = 'cls'
+  if ends and head:
+    found, head_input = transformers_heads.read(ends, family)
+    tuned = trees.overlay(tuned, found)
+    adapterhub_heads.check(head_input, found['head']['bias'].size)
+  return adapter_lib.Adapter(configs, tuned, head_input, family=family)
 
 
-def _short(key: str) -> str:
+def _is_saved(key: str, family: str) -> bool:
+  """Returns whether a tensor is of a layer norm, or of the encoder's pooler."""
+  path = families.our_name(key, family)
+  # An update of the pooler is neither, and is refused.
+  return trees.role(path) == 'norm' and path.endswith(('/scale', '/bias')) or (
+      path in ('pooler/kernel', 'pooler/bias'))
+
+
+def _place(key: str, family: str) -> tuple[tuple[int, str], str] | None:
+  """Returns ((layer, site), rest of the name) of a linear layer's tensor."""
+  table, number = families.FAMILIES[family], re.search(r'\.(\d+)\.', key)
+  if number:
+    key = key.replace(number[0], '.{}.', 1)
+    for site, module in table.linears.items():
+      start = f'{table.modules[module]}.'
+      if key.startswith(start):
+        return (int(number[1]), site), key.removeprefix(start)
+  return None
+
+
+def _short(key: str, family: str) -> str:
   """Returns a name without the prefixes of PEFT and transformers."""
-  for start in ('base_model.', 'model.', 'bert.'):
+  for start in ('base_model.', 'model.', models.prefix_of(family)):
     key = key.removeprefix(start)
   # LN_TUNING's copy of a norm lies one level deeper.
   return key.replace('.ln_tuning_layers.', '.')
@@ -134,16 +145,16 @@ def _methods(values, tensors, shape):
     raise errors.UserError(f'the {kind} adapter has no tensors')
   sites = {}
   for key, value in tensors.items():
-    found = _LEAF.fullmatch(key)
+    found = _place(key, shape.family)
     if found:
-      place = int(found[1]), _SITES[found[2]]
-      sites.setdefault(place, {})[found[3]] = value
+      sites.setdefault(found[0], {})[found[1]] = value
   configs = tuple(config for c in classes
                   for config in c.from_peft(values, sites, shape.layers))
+  models.check_peft(configs, shape)
   wanted, flat, left = places.leaf_shapes(configs, shape), {}, dict(tensors)
   for path, leaf in wanted.items():
-    config, where = places.find(path, configs)
-    key = _short(_key(config, where))
+    config, where = places.find(path, configs, shape.family)
+    key = _short(_key(config, where, shape.family), shape.family)
     if key in left:
       flat[path] = config.from_peft_tensor(where, left.pop(key), leaf.shape)
   if left:
@@ -154,11 +165,13 @@ def _methods(values, tensors, shape):
   return configs, tuned
 
 
-def _key(config: methods.Method, where: places_lib.Place) -> str:
+def _key(
+    config: methods.Method, where: places_lib.Place, family: str
+) -> str:
   """Returns PEFT's name of a leaf."""
   name = config.peft_names[where.leaf]
   if where.layer is not None:
-    return f'{_STEM}bert.{where.module}.{name}'
+    return f'{_STEM}{models.prefix_of(family)}{where.module}.{name}'
   # Leaves outside the layers: of VeRA's projections, or of a prompt.
   return f'base_model.{name}' if _at_linears(config) else name
 
@@ -168,7 +181,8 @@ def _at_linears(config: methods.Method) -> bool:
 
 
 def write(
-    folder: str, adapter: adapter_lib.Adapter, shape: encoder.BertConfig
+    folder: str, adapter: adapter_lib.Adapter, shape: encoder.BertConfig,
+    base: trees.Tree | None = None, model: str = '',
 ) -> list[str]:
   """Writes an adapter as a folder for `PeftModel.from_pretrained`.
 
@@ -177,6 +191,8 @@ def write(
     adapter: Adapter; layer norms alone become LN_TUNING. A head must be on
       every position or read the pooler, as in transformers.
     shape: Shape of the base.
+    base: Pretrained tree, for the first layer of a head that has two.
+    model: Name of the base on the Hugging Face hub, '' if unknown.
 
   Returns:
     Notes for the user.
@@ -184,15 +200,18 @@ def write(
   Raises:
     errors.UserError: PEFT has no such method, or no such head.
   """
-  values, tensors = to_tensors(adapter, shape)
+  values, tensors = to_tensors(adapter, shape, base)
+  values['base_model_name_or_path'] = model or None
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
   if adapter.outputs is None:
-    return []
-  model, _ = _MODELS[adapter.head_input]
-  notes = [f'load it on {model} with num_labels={adapter.outputs}']
-  if adapter.head_input == 'tokens':
+    return [f'names are those of a model of a task, such as '
+            f'{models.class_of(shape.family, "SequenceClassification")}; PEFT '
+            'does not find them in a bare encoder']
+  name = transformers_heads.class_of(shape.family, adapter.head_input)
+  notes = [f'load it on {name} with num_labels={adapter.outputs}']
+  if adapter.head_input == 'tokens' and shape.segments > 1:
     notes.append(
         'PeftModelForQuestionAnswering does not pass token_type_ids on (peft '
         '0.21.2); but for prompts and prefixes, call its get_base_model()')
@@ -200,48 +219,53 @@ def write(
 
 
 def to_tensors(
-    adapter: adapter_lib.Adapter, shape: encoder.BertConfig
+    adapter: adapter_lib.Adapter, shape: encoder.BertConfig,
+    base: trees.Tree | None = None,
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (values of adapter_config.json, tensors) of an adapter.
 
   Args:
     adapter: Adapter to write.
     shape: Shape of the base.
+    base: Pretrained tree, for the first layer of a head that has two.
 
   Raises:
     errors.UserError: PEFT has no such method, or no such head.
   """
-  if adapter.outputs is not None and adapter.head_input not in _MODELS:
-    raise errors.UserError(
-        "head: BertForSequenceClassification's reads the pooler; train with "
-        '`head_input=pooler` for PEFT')
+  models.check(shape.family, 'peft')
+  models.check_peft(adapter.methods, shape)
+  has_head = adapter.outputs is not None
+  head = (transformers_heads.written(adapter, base or {}, shape.family)
+          if has_head else {})
   own, named = {}, {}
   for path, leaf in trees.flatten(adapter.tuned).items():
     value = np.asarray(leaf, np.float32)
     if trees.role(path) in ('adapter', 'fixed'):
       own[path] = value
-    else:
-      name = _their_name(path, adapter.head_input)
+    elif not _in_head(path, adapter.head_input, shape.family):
       # [in, out] to (out, in)
-      named[name] = value.T if value.ndim == 2 else value
+      named[_their_name(path, shape.family)] = (
+          value.T if value.ndim == 2 else value)
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
-            'task_type': None if adapter.outputs is None
-                         else _MODELS[adapter.head_input][1]}
+            'task_type': transformers_heads.task_of(adapter.head_input)
+                         if has_head else None}
   if not adapter.methods:
-    return _norms_alone(values, named)
+    return _norms_alone(values, named, head, shape.family)
   values |= _entries(adapter.methods, shape)
-  tensors = _own_tensors(adapter.methods, own)
+  tensors = _own_tensors(adapter.methods, own, shape.family)
   if all(map(_at_linears, adapter.methods)):
-    values['modules_to_save'] = _modules(named) or None
-    return values, tensors | {_STEM + key: leaf for key, leaf in named.items()}
-  # The head alone carries no prefix 'bert.'.
-  if any(key.startswith('bert.') for key in named):
+    values['modules_to_save'] = [
+        *transformers_heads.modules(head), *_modules(named, shape.family)
+    ] or None
+    return values, tensors | {
+        _STEM + key: leaf for key, leaf in (head | named).items()}
+  if named:
     raise errors.UserError(
         'PEFT saves no layer norms with a prompt or a prefix; train with '
         '`tune_norms=false` for it')
   return values, tensors | {
-      'base_model.' + key: leaf for key, leaf in named.items()}
+      'base_model.' + key: leaf for key, leaf in head.items()}
 
 
 def _entries(
@@ -258,69 +282,102 @@ def _entries(
   if not linear:
     return first
   targets = {
-      name: _pattern([c for c in configs if name in c.peft_targets], shape)
+      name: [c for c in configs if name in c.peft_targets]
       for config in configs for name in config.peft_targets}
-  return {**first, **targets}
+  return {**first, **_targets(targets, shape)}
 
 
-def _pattern(
-    configs: list[methods.Method], shape: encoder.BertConfig
-) -> str | list[str]:
-  """Returns a regular expression for the linear layers of some methods.
+def _targets(
+    configs: Mapping[str, list[methods.Method]], shape: encoder.BertConfig
+) -> dict[str, list[str]]:
+  """Returns {entry: ends of names of modules} from {entry: its methods}.
 
-  A list of suffixes would not do: 'output.dense' ends two kinds of layers.
+  Always written out, since PEFT has no default for some families. Names with
+  the index of the layer, unless short ones mean the same.
   """
-  modules = [
-      re.escape(families.their_site(site, layer).removeprefix(_LAYER))
-      for layer in range(shape.layers) for site in families.LINEARS
-      if any(config.applies(site, layer) for config in configs)]
-  return rf'.*\.layer\.({"|".join(modules)})' if modules else []
+  places = {
+      entry: [(site, layer) for site in families.LINEARS
+              for layer in range(shape.layers)
+              if any(config.applies(site, layer) for config in chosen)]
+      for entry, chosen in configs.items()}
+  short = {site: _short_name(site, shape.family) for site in families.LINEARS}
+  # One form for all entries: PEFT wants feedforward_modules among the targets.
+  if all(short[site] and len([s for s, _ in found if s == site]) == shape.layers
+         for found in places.values() for site, _ in found):
+    return {entry: list(dict.fromkeys(short[site] for site, _ in found))
+            for entry, found in places.items()}
+  return {entry: [families.their_site(*place, shape.family) for place in found]
+          for entry, found in places.items()}
+
+
+def _short_name(site: str, family: str) -> str:
+  """Returns the shortest end of a module's name that no other one has.
+
+  '' if there is none: BERT's 'output.dense' ends two kinds of layers.
+  """
+  table = families.FAMILIES[family]
+  name = table.modules[table.linears[site]]
+  parts = name.partition('{}.')[2].split('.')
+  for count in range(1, len(parts) + 1):
+    end = '.'.join(parts[-count:])
+    if not any(other.endswith(end) for other in table.modules.values()
+               if other != name):
+      return end
+  return ''
 
 
 def _own_tensors(
-    configs: tuple[methods.Method, ...], leaves: Mapping[str, np.ndarray]
+    configs: tuple[methods.Method, ...], leaves: Mapping[str, np.ndarray],
+    family: str,
 ) -> weights.Tensors:
   """Returns the tensors of methods' leaves."""
   tensors = {}
   for path, leaf in leaves.items():
-    config, where = places.find(path, configs)
-    key = _key(config, where)
+    config, where = places.find(path, configs, family)
+    key = _key(config, where, family)
     if key in tensors:
       raise errors.UserError(f'{key}: PEFT has no two methods in one place')
     tensors[key] = config.to_peft_tensor(where, leaf)
   return tensors
 
 
-def _modules(keys: Iterable[str]) -> list[str]:
+def _modules(keys: Iterable[str], family: str) -> list[str]:
   """Returns the names of the modules that have these leaves."""
-  return sorted({key.removeprefix('bert.').rsplit('.', 1)[0] for key in keys})
+  prefix = models.prefix_of(family)
+  return sorted({key.removeprefix(prefix).rsplit('.', 1)[0] for key in keys})
 
 
 def _norms_alone(
-    values: dict[str, Any], named: weights.Tensors
+    values: dict[str, Any], named: weights.Tensors, head: weights.Tensors,
+    family: str,
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (values, tensors) of layer norms and an optional head."""
-  norms = [key for key in named if 'LayerNorm' in key]
-  if not norms or any(key.startswith('bert.') for key in set(named) - {*norms}):
+  others = [key for key in named
+            if trees.role(families.our_name(key, family)) != 'norm']
+  if not named or others:
     raise errors.UserError(
         'there is no adapter to write; without one PEFT has layer norms and '
         'a head (`tune=norms`)')
-  tensors = {
-      _STEM + (key.replace('LayerNorm.', 'LayerNorm.ln_tuning_layers.')
-               if key in norms else key): leaf
-      for key, leaf in named.items()}
-  modules = '|'.join(map(re.escape, _modules(norms)))
+  tensors = {f'{_STEM}{key}': leaf for key, leaf in head.items()}
+  for key, leaf in named.items():
+    module, _, end = key.rpartition('.')
+    tensors[f'{_STEM}{module}.ln_tuning_layers.{end}'] = leaf
   return {
-      **values, 'peft_type': 'LN_TUNING', 'target_modules': f'.*({modules})',
-      'modules_to_save': _modules(set(named) - {*norms}) or None}, tensors
+      **values, 'peft_type': 'LN_TUNING',
+      'target_modules': _modules(named, family),
+      'modules_to_save': transformers_heads.modules(head) or None}, tensors
 
 
-def _their_name(path: str, head_input: str) -> str:
-  """Returns transformers' name of a norm, the pooler or the head."""
-  if path.startswith('head/'):
-    head = next(name for name, source in _HEADS.items() if source == head_input)
-    return f'{head}.' + ('weight' if path.endswith('kernel') else 'bias')
-  saved = trees.role(path) == 'norm' or path.startswith('pooler/')
+def _in_head(path: str, head_input: str, family: str) -> bool:
+  """Returns whether a leaf is of the head, as transformers divides models."""
+  pooler = head_input == 'pooler' and transformers_heads.holds_pooler(family)
+  return path.startswith('head/') or pooler and path.startswith('pooler/')
+
+
+def _their_name(path: str, family: str) -> str:
+  """Returns transformers' name of a norm or of the encoder's pooler."""
+  saved = trees.role(path) == 'norm' or (
+      path.startswith('pooler/') and not transformers_heads.holds_pooler(family))
   if not saved:
     raise errors.UserError(f'{path} has no place in a PEFT adapter')
-  return f'bert.{families.their_name(path)}'
+  return models.prefix_of(family) + families.their_name(path, family)

@@ -1,4 +1,4 @@
-"""Places of methods' leaves, by the names of Hugging Face's BERT."""
+"""Places of methods' leaves, by Hugging Face's names of modules."""
 
 import dataclasses
 
@@ -8,8 +8,13 @@ from adapters_jax import trees
 from adapters_jax.methods import base
 from adapters_jax.methods import places
 from adapters_jax.model import encoder
-from adapters_jax.model import heads
 from adapters_jax.model import families
+from adapters_jax.model import heads
+
+# {family: {end of a sublayer: name in `adapters` of the adapters' module below
+# the layer}}; the others name it like the linear layer, without '.dense'.
+_SUBLAYERS = {'distilbert': {'attention_output': 'attention_adapters',
+                             'ffn_output': 'output_adapters'}}
 
 
 def leaf_shapes(
@@ -29,22 +34,28 @@ def leaf_shapes(
 
 
 def find(
-    path: str, configs: tuple[base.Method, ...]
+    path: str, configs: tuple[base.Method, ...], family: str = 'bert'
 ) -> tuple[base.Method, places.Place]:
   """Returns (method, place) of a leaf.
 
   Args:
     path: Path of the leaf.
     configs: Methods of the adapter.
+    family: Key of families.FAMILIES.
 
   Returns:
-    (method, place with the name of its module in Hugging Face's BERT)
+    (method, place with Hugging Face's name of its module, without the prefix of
+    the family)
   """
   where = places.parse_name(path)
   config = configs[where.index]
   if where.layer is None:
     return config, where  # Embeddings and shared leaves have no such module.
-  module = families.their_site(where.site, where.layer)
-  if config.kind == 'sublayer':  # The linear layer is only its end.
-    module = module.removesuffix('.dense')
+  if config.kind == 'sublayer' and family in _SUBLAYERS:
+    layer = families.their_site('layer_output', where.layer, family)
+    module = f'{layer}.{_SUBLAYERS[family][where.site]}'
+  else:
+    module = families.their_site(where.site, where.layer, family)
+    if config.kind == 'sublayer':  # The linear layer is only its end.
+      module = module.removesuffix('.dense')
   return config, dataclasses.replace(where, module=module)

@@ -20,7 +20,7 @@ FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
 
 def convert(
     source: str, target: str, form: str, *, checkpoint: str, name: str,
-    labels: Sequence[str] = (),
+    labels: Sequence[str] = (), head: bool = True,
 ) -> list[str]:
   """Reads an adapter of any format and writes it in another.
 
@@ -31,6 +31,7 @@ def convert(
     checkpoint: Name or folder of the base that the adapter is for.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
+    head: Whether to read and write the head.
 
   Returns:
     Lines for the user: the method and the target, then notes.
@@ -44,11 +45,11 @@ def convert(
     raise errors.UserError('give both --from and --to')
   from adapters_jax.adapters import exchange  # Slow imports: after the checks.
   from adapters_jax.model import pretrained
-  adapter = exchange.read(source, pretrained.config_of(checkpoint))
+  adapter = exchange.read(source, pretrained.config_of(checkpoint), head)
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
   notes = exchange.write(
-      target, adapter, form, name=name, checkpoint=checkpoint)
+      target, adapter, form, name=name, checkpoint=checkpoint, head=head)
   return [f'{adapter.method} -> {target}', *(f'note: {n}' for n in notes)]
 
 
@@ -66,6 +67,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_list(
       'labels', [], 'Names of the classes, where the files have none.',
       flag_values=values)
+  flags.DEFINE_bool(
+      'head', True, 'Whether to convert the head, too.', flag_values=values)
 
 
 def run(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -74,7 +77,7 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
     print('\n'.join(convert(
         values['from'].value, values['to'].value, values['format'].value,
         checkpoint=values['checkpoint'].value, name=values['name'].value,
-        labels=values['labels'].value)))
+        labels=values['labels'].value, head=values['head'].value)))
   except (errors.UserError, OSError) as error:
     print(f'error: {errors.as_flags(str(error), set(values))}',
           file=sys.stderr)

@@ -1,0 +1,136 @@
+"""Heads of transformers' models of tasks, by family."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import weights
+from adapters_jax.methods import values as values_lib
+from adapters_jax.model import families
+
+_SPANS = 'qa_outputs'
+# {input of a head: (end of the class that has it, PEFT's task)}
+_TASKS = {'pooler': ('SequenceClassification', 'SEQ_CLS'),
+          'tokens': ('QuestionAnswering', 'QUESTION_ANS')}
+
+
+def task_of(head_input: str) -> str:
+  """Returns PEFT's name of the task of a head."""
+  return _TASKS[head_input][1]
+
+
+def class_of(family: str, head_input: str) -> str:
+  """Returns the class of transformers that has a head.
+
+  Args:
+    family: Key of families.FAMILIES.
+    head_input: 'pooler' or 'tokens'.
+  """
+  return models.class_of(family, _TASKS[head_input][0])
+
+
+def is_head(key: str, family: str) -> bool:
+  """Returns whether a tensor, without the family's prefix, is of a head.
+
+  Args:
+    key: Name of the tensor.
+    family: Key of families.FAMILIES.
+  """
+  names = {*_classifier(family).values(), _SPANS}
+  stem, _, leaf = key.rpartition('.')
+  return leaf in ('weight', 'bias') and stem in names
+
+
+def read(
+    tensors: Mapping[str, np.ndarray], family: str
+) -> tuple[trees.Tree, str]:
+  """Returns (partial tree of a head, head_input).
+
+  Args:
+    tensors: {name: tensor} of the head.
+    family: Key of families.FAMILIES.
+
+  Raises:
+    errors.UserError: a tensor is missing, or the head is of another kind than
+      those of `model.heads`.
+  """
+  if f'{_SPANS}.weight' in tensors:
+    return {'head': dense(tensors, _SPANS)}, 'tokens'
+  check_activation(family)
+  return {part: dense(tensors, name)
+          for part, name in _classifier(family).items()}, 'pooler'
+
+
+def dense(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
+  """Returns the leaves of a linear layer; an absent bias is zero.
+
+  Args:
+    tensors: {name: tensor}.
+    stem: Name of the layer.
+  """
+  kernel = values_lib.needed(dict(tensors), f'{stem}.weight').T
+  bias = tensors.get(f'{stem}.bias', np.zeros(kernel.shape[1]))
+  return {'kernel': np.asarray(kernel, np.float32),
+          'bias': np.asarray(bias, np.float32)}
+
+
+def written(
+    adapter: adapter_lib.Adapter, base: trees.Tree, family: str
+) -> weights.Tensors:
+  """Returns the tensors of an adapter's head.
+
+  Args:
+    adapter: Adapter with a head.
+    base: Pretrained tree, for a first layer that the adapter does not have.
+    family: Key of families.FAMILIES.
+
+  Raises:
+    errors.UserError: transformers has no such head for the family.
+  """
+  if adapter.head_input == 'tokens':
+    names = {'head': _SPANS}
+  else:
+    check_activation(family)
+    if adapter.head_input != 'pooler':
+      raise errors.UserError(
+          f'head: {class_of(family, "pooler")}\'s reads the pooler; train with '
+          '`head_input=pooler` for PEFT, or give `head=false`')
+    names = _classifier(family)
+  found = {}
+  for part, name in names.items():
+    leaves = adapter.tuned.get(part) or base[part]
+    found[f'{name}.weight'] = np.asarray(leaves['kernel'], np.float32).T
+    found[f'{name}.bias'] = np.asarray(leaves['bias'], np.float32)
+  return found
+
+
+def holds_pooler(family: str) -> bool:
+  """Returns whether the tanh layer belongs to the head, not to the encoder."""
+  return 'pooler' in _classifier(family)
+
+
+def check_activation(family: str) -> None:
+  """Raises UserError for a head with another activation than tanh."""
+  _, activation, _ = families.FAMILIES[family].classifier
+  if activation != 'tanh':
+    raise errors.UserError(
+        f'head: {class_of(family, "pooler")}\'s has two layers with '
+        f'{activation} between them, which no head of this package has; give '
+        '`head=false` to leave it out')
+
+
+def modules(keys: Collection[str]) -> list[str]:
+  """Returns the modules of a head as PEFT saves them: the outermost ones."""
+  return sorted({key.partition('.')[0] for key in keys})
+
+
+def _classifier(family: str) -> dict[str, str]:
+  """Returns {part of our tree: name} of the layers of a classifier."""
+  first, _, last = families.FAMILIES[family].classifier
+  if first.startswith(families.FAMILIES[family].prefix):
+    return {'head': last}  # The first layer is the encoder's own pooler.
+  return {'pooler': first, 'head': last}
