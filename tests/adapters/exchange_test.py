@@ -15,7 +15,6 @@ from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
 from adapters_jax import trees
 from tests import tiny
-from tests import tiny_families
 from tests.adapters import bank_test
 
 
@@ -129,22 +128,3 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
 def test_an_unknown_format_is_named(tmp_path):
   with pytest.raises(errors.UserError, match='`format`.*mean peft'):
     exchange.write(str(tmp_path), bank_test.make(), 'pefd')
-
-
-@pytest.mark.parametrize('form', ('adapterhub', 'peft', 'adapter_bert'))
-def test_other_families_keep_to_their_own_folders(form, checkpoint, tmp_path):
-  """Their names differ: files under BERT's would load nowhere."""
-  adapter = dataclasses.replace(
-      bank_test.make('bottleneck[size=3]'), base='tiny@01', family='mpnet',
-      labels=('no', 'yes'))
-  path = str(tmp_path / 'out')
-  with pytest.raises(errors.UserError, match=f"{form}.*mpnet .*'own'"):
-    exchange.write(path, adapter, form)
-  plain = dataclasses.replace(adapter, family='bert')
-  folder = tiny_families.write_checkpoint('roberta', str(tmp_path / 'base'))
-  with pytest.raises(errors.UserError, match='adapters of roberta'):
-    exchange.write(path, plain, 'adapterhub', checkpoint=folder)
-  assert not os.path.exists(path)
-  exchange.write(path, plain, 'adapterhub')
-  with pytest.raises(errors.UserError, match='adapterhub.*adapters of mpnet'):
-    exchange.read(path, tiny_families.config('mpnet'))

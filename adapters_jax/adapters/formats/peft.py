@@ -84,7 +84,7 @@ def from_tensors(
   if ends and head:
     found, head_input = transformers_heads.read(ends, family)
     tuned = trees.overlay(tuned, found)
-    adapterhub_heads.check(head_input, found['head']['bias'].size)
+    adapterhub_heads.check(head_input, found['head']['kernel'].shape[1])
   return adapter_lib.Adapter(configs, tuned, head_input, family=family)
 
 
@@ -211,6 +211,12 @@ def write(
             'does not find them in a bare encoder']
   name = transformers_heads.class_of(shape.family, adapter.head_input)
   notes = [f'load it on {name} with num_labels={adapter.outputs}']
+  if (adapter.head_input == 'pooler'
+      and transformers_heads.holds_pooler(shape.family)
+      and any(config.kind == 'key_value' for config in adapter.methods)):
+    notes.append(
+        'peft 0.21.2 with transformers 4.57 fails on classes after a prefix of '
+        f'{shape.family}; spans (`QUESTION_ANS`) it computes')
   if adapter.head_input == 'tokens' and shape.segments > 1:
     notes.append(
         'PeftModelForQuestionAnswering does not pass token_type_ids on (peft '
@@ -376,8 +382,8 @@ def _in_head(path: str, head_input: str, family: str) -> bool:
 
 def _their_name(path: str, family: str) -> str:
   """Returns transformers' name of a norm or of the encoder's pooler."""
-  saved = trees.role(path) == 'norm' or (
-      path.startswith('pooler/') and not transformers_heads.holds_pooler(family))
-  if not saved:
+  pooler = (path.startswith('pooler/')
+            and not transformers_heads.holds_pooler(family))
+  if not pooler and trees.role(path) != 'norm':
     raise errors.UserError(f'{path} has no place in a PEFT adapter')
   return models.prefix_of(family) + families.their_name(path, family)
