@@ -123,7 +123,8 @@ def from_tensors(
 
   for path, leaf in wanted.items():
     config, where = places.find(path, configs, shape.family)
-    key = config.adapterhub_key(where, name)
+    key = models.adapterhub_key(
+        config.adapterhub_key(where, name), shape.family)
     try:
       flat[path] = config.from_adapterhub_tensors(where, key, leaf.shape, read)
     except KeyError:
@@ -165,7 +166,8 @@ def to_tensors(
     if trees.role(path) not in ('adapter', 'fixed'):
       continue
     config, where = places.find(path, adapter.methods, family)
-    key = models.prefix_of(family) + config.adapterhub_key(where, name)
+    key = models.prefix_of(family) + models.adapterhub_key(
+        config.adapterhub_key(where, name), family)
     found = config.to_adapterhub_tensors(
         where, key, np.asarray(leaf, np.float32))
     if found.keys() & tensors.keys():
@@ -248,6 +250,7 @@ def write(
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
   notes = [note for config in adapter.methods
            for note in config.adapterhub_notes()]
+  notes += models.adapterhub_notes(adapter.methods, shape.family)
   norms, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) == 'norm')
   if norms:

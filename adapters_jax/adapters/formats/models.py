@@ -63,6 +63,24 @@ def check_adapterhub(
           f'from {shape.embedding_dim} to {shape.dim}, and not after it')
 
 
+def adapterhub_notes(
+    configs: tuple[base.Method, ...], family: str
+) -> list[str]:
+  """Returns warnings for users who load a file with `adapters`.
+
+  Args:
+    configs: Methods of the adapter.
+    family: Key of families.FAMILIES.
+  """
+  # prefix_tuning(invert_mask=False) puts ones into a mask that is added.
+  if family == 'distilbert' and any(
+      config.kind == 'key_value' for config in configs):
+    return ["give attn_implementation='eager' to DistilBERT in `adapters` "
+            '1.3.0: its other attention adds 1 to the scores of a prefix in '
+            'padded batches']
+  return []
+
+
 def check_peft(
     configs: tuple[base.Method, ...], shape: encoder.BertConfig
 ) -> None:
@@ -82,6 +100,18 @@ def check_peft(
 def adapterhub_class(family: str) -> str:
   """Returns the class of a family's model in `adapters`."""
   return f'{_CLASSES[family]}AdapterModel'
+
+
+def adapterhub_key(key: str, family: str) -> str:
+  """Returns a tensor's name of BERT in `adapters` for another family.
+
+  Args:
+    key: Name, without the family's prefix.
+    family: Key of families.FAMILIES.
+  """
+  # DistilBERT's attention is called 'self' there, and BERT's 'self_prefix'.
+  return (key.replace('.self_prefix.', '.self.') if family == 'distilbert'
+          else key)
 
 
 def class_of(family: str, task: str) -> str:

@@ -101,6 +101,24 @@ def test_adapterhub_both_ways(case, text, tmp_path):
   assert_close(family_cases.outputs(case, again), wanted)
 
 
+@pytest.mark.parametrize('attention, equal', [('eager', True), ('sdpa', False)])
+def test_a_prefix_of_distilbert_in_padded_batches(
+    attention, equal, tmp_path, monkeypatch):
+  """`adapters` 1.3.0 adds its mask of ones to the scores; we note it."""
+  case, whole = 'distilbert', family_cases.batch('distilbert')
+  whole['mask'][1, 5:] = False
+  monkeypatch.setattr(family_cases, 'batch', lambda *_: whole)
+  ours = family_cases.make(case, 'prefix_tuning_flat[prefix_length=3]')
+  notes = adapterhub.write(
+      str(tmp_path), 'n', ours, {}, tiny_families.config(case))
+  assert any('eager' in note for note in notes)
+  model = make_model(case, 'AdapterModel', attn_implementation=attention)
+  model.load_adapter(str(tmp_path), use_safetensors=True, set_active=True)
+  found = run(model, case).logits.numpy()
+  distance = np.abs(found - family_cases.outputs(case, ours)).max()
+  assert distance < 1e-5 if equal else distance > 0.01
+
+
 @pytest.mark.parametrize('case', family_cases.ADAPTERHUB)
 @pytest.mark.parametrize('head', [
     dict(layers=1), dict(layers=2), dict(layers=1, num_labels=1)])

@@ -60,11 +60,23 @@ def test_names_of_adapterhub(case):
   tensors = adapterhub.to_tensors('n', adapter, case)
   assert of_layer(tensors, case) == {
       f'{module}.n.{end}.{leaf}' for module in BOTTLENECKS[case]
-      for end in ('adapter_down.0', 'adapter_up') for leaf in ('weight', 'bias')}
+      for end in ('adapter_down.0', 'adapter_up')
+      for leaf in ('weight', 'bias')}
   lora = adapterhub.to_tensors('n', family_cases.make(case, 'lora[r=2]'), case)
   assert of_layer(lora, case) == {
       f'{module}.loras.n.lora_{leaf}' for module in LINEARS[case][0]
       for leaf in 'AB'}
+
+
+@pytest.mark.parametrize('case', BOTTLENECKS)
+def test_the_pool_of_prefixes_in_adapterhub(case):
+  """`adapters` names DistilBERT's attention unlike the others'."""
+  tensors = adapterhub.to_tensors(
+      'n', family_cases.make(case, 'prefix_tuning_flat', None), case)
+  prefix, end = LAYERS[case].partition('.')[0], (
+      'self' if case == 'distilbert' else 'self_prefix')
+  assert list(tensors) == [
+      f'{prefix}.prefix_tuning.prefix_tunings.n.{end}.control_trans']
 
 
 @pytest.mark.parametrize('case', BOTTLENECKS)
@@ -75,8 +87,8 @@ def test_a_folder_of_adapterhub_and_back(case, tmp_path):
   shape = tiny_families.config(case)
   adapterhub.write(str(tmp_path), 'n', adapter, {}, shape, 'owner/base')
   values = json.loads((tmp_path / adapterhub.CONFIG).read_text())
-  assert (values['model_type'], values['model_class'], values['model_name']) == (
-      case, f'{CLASSES[case]}AdapterModel', 'owner/base')
+  named = [values[f'model_{word}'] for word in ('type', 'class', 'name')]
+  assert named == [case, f'{CLASSES[case]}AdapterModel', 'owner/base']
   found = adapterhub.read(str(tmp_path), shape)[1]
   assert (found.family, found.head_input, found.labels) == (
       case, 'pooler', ('a', 'b', 'c'))
