@@ -42,7 +42,8 @@ def check(family: str, form: str) -> None:
               'has other outputs in each process)')
   ways = "'peft' and 'own' hold" if family in _CLASSES else "'own' holds"
   raise errors.UserError(
-      f'`format={form}`: it has no adapters of {family}{reason}; {ways} them')
+      f'`format={form}`: adapters of {family} cannot be exchanged in it'
+      f'{reason}; {ways} them')
 
 
 def check_adapterhub(
