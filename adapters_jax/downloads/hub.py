@@ -1,11 +1,20 @@
-"""BERT checkpoints from the Hugging Face hub, one file at a time."""
+"""Checkpoints from the Hugging Face hub, one file at a time."""
 
+from collections.abc import Iterable
 import functools
+import inspect
+import logging
 import os
+from typing import Any
 
-from adapters_jax.downloads import pinned
-from adapters_jax.downloads import weight_files
 from adapters_jax import errors as errors_lib
+from adapters_jax.downloads import assets
+from adapters_jax.downloads import json_files
+from adapters_jax.downloads import pinned
+from adapters_jax.downloads import progress
+from adapters_jax.downloads import weight_files
+
+_log = logging.getLogger(__name__)
 
 # `data.tokenizer_files` reads the first of these groups that is complete, and
 # refuses the last two with advice.
@@ -16,6 +25,10 @@ _SETTINGS = (
     'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json')
 
 
+class _Unreachable(errors_lib.UserError):
+  """A file that is not in the cache, without a network to look for it."""
+
+
 @functools.cache
 def _reachable() -> bool:
   """Returns whether the hub answers."""
@@ -23,6 +36,30 @@ def _reachable() -> bool:
   # The library itself would retry for 20 seconds before it gives up.
   return not constants.HF_HUB_OFFLINE and bool(
       pinned.status(constants.ENDPOINT))
+
+
+def _no_checkpoint(name: str, reason: str) -> str:
+  """Returns the message for a name without a checkpoint.
+
+  Args:
+    name: Value of the argument `checkpoint`.
+    reason: End of the sentence, from 'nor' on.
+  """
+  embedded = ', '.join(assets.checkpoints())
+  return (f'`checkpoint`: {name!r} is neither a name that comes with the '
+          f'project ({embedded}) nor a folder{reason}')
+
+
+def _download(name: str, path: str, revision: str | None) -> str:
+  """Calls the hub's library; arguments and result as for `file`."""
+  import huggingface_hub
+  more: dict[str, Any] = {}
+  download = huggingface_hub.hf_hub_download
+  # Older releases draw bars of their own.
+  if 'tqdm_class' in inspect.signature(download).parameters:
+    more['tqdm_class'] = progress.Bar
+  return download(name, path, revision=revision,
+                  local_files_only=not _reachable(), **more)
 
 
 @functools.cache
@@ -39,14 +76,13 @@ def file(name: str, path: str, revision: str | None = None) -> str:
 
   Raises:
     FileNotFoundError: the repository has no such file.
-    errors.UserError: there is no such repository, or the hub cannot be reached
-      and the file is not in the cache.
+    errors.UserError: there is no such repository, the download fails, or the
+      hub cannot be reached and the file is not in the cache.
   """
   import huggingface_hub
   from huggingface_hub import errors
   try:
-    return huggingface_hub.hf_hub_download(
-        name, path, revision=revision, local_files_only=not _reachable())
+    return _download(name, path, revision)
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
     cached = huggingface_hub.try_to_load_from_cache(
@@ -54,18 +90,27 @@ def file(name: str, path: str, revision: str | None = None) -> str:
     # A mark of the cache: an earlier call has found no such file.
     if cached is not None and not isinstance(cached, str):
       raise FileNotFoundError(f'{name} has no {path}') from error
-    raise errors_lib.UserError(
-        f'`checkpoint`: {name!r} is neither a name that comes with the project '
-        '(minilm-l6, mpnet-base) nor a folder, and the Hugging Face hub cannot '
-        'be reached for it; check the name and the network, or give a folder '
-        'with config.json, model.safetensors and tokenizer.json') from error
+    raise _Unreachable(_no_checkpoint(
+        name, ', and the Hugging Face hub cannot be reached for it; check the '
+        'name and the network, or give a folder with config.json, '
+        'model.safetensors and tokenizer.json')) from error
   except errors.EntryNotFoundError as error:
     raise FileNotFoundError(f'{name} has no {path}') from error
-  except (errors.HFValidationError, errors.HfHubHTTPError, OSError) as error:
+  except errors.GatedRepoError as error:
     raise errors_lib.UserError(
-        f'`checkpoint`: {name!r} is neither a name that comes with the project '
-        '(minilm-l6, mpnet-base), nor a folder, nor a repository of the '
-        f'Hugging Face hub ({type(error).__name__})') from error
+        f'`checkpoint`: {name} is gated; accept its terms on the Hugging Face '
+        'hub and log in with `hf auth login`') from error
+  except (errors.HFValidationError, errors.RepositoryNotFoundError,
+          errors.RevisionNotFoundError) as error:
+    raise errors_lib.UserError(_no_checkpoint(
+        name, ', nor a repository of the Hugging Face hub '
+        f'({type(error).__name__})')) from error
+  # A full disk, or an error of the HTTP library, which depends on the version.
+  except Exception as error:
+    reason = ' '.join(str(error).split())[:200] or type(error).__name__
+    raise errors_lib.UserError(
+        f'`checkpoint`: {path} of {name} could not be downloaded from the '
+        f'Hugging Face hub ({reason}); run again to continue') from error
 
 
 def _required(name: str, path: str, revision: str | None = None) -> str:
@@ -78,32 +123,90 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
         'encoder with config.json and weights is needed') from error
 
 
-def _optional(name: str, path: str, revision: str) -> bool:
-  """Calls `file`, and returns whether the repository has the file."""
+def present(name: str, paths: Iterable[str], revision: str) -> list[str]:
+  """Downloads optional files of a repository.
+
+  Args:
+    name: Name of the repository.
+    paths: Paths of files that it may have.
+    revision: Commit.
+
+  Returns:
+    The paths of those that exist.
+
+  Raises:
+    errors.UserError: a download fails.
+  """
+  found, unknown = [], []
+  for path in paths:
+    try:
+      file(name, path, revision)
+      found.append(path)
+    except FileNotFoundError:
+      continue
+    except _Unreachable:
+      unknown.append(path)
+  if unknown:  # Other programs cache a repository without marks of absence.
+    _log.info('%s: taken as absent without a network: %s', name,
+              ', '.join(unknown))
+  return found
+
+
+def _encoder(name: str) -> tuple[str, str]:
+  """Downloads the config of a repository's encoder.
+
+  Args:
+    name: Name of the repository.
+
+  Returns:
+    (path of config.json in the cache, folder in the repository or '')
+  """
   try:
-    file(name, path, revision)
+    path = file(name, 'config.json')
+    # Early sentence-transformers keep their own version in a file of the name.
+    if 'model_type' in json_files.read(path, what='`checkpoint`: '):
+      return path, ''
   except FileNotFoundError:
-    return False
-  return True
+    path = ''
+  try:
+    modules = file(name, weight_files.MODULES)
+    with errors_lib.within('`checkpoint`'):
+      inner = weight_files.read_modules(modules)
+  except (FileNotFoundError, _Unreachable):
+    inner = ''
+  if not inner:
+    return path or _required(name, 'config.json'), ''
+  revision = os.path.basename(os.path.dirname(modules))
+  return _required(name, f'{inner}/config.json', revision), inner
 
 
 def config(name: str) -> str:
-  """Returns the path of a repository's config.json."""
-  return _required(name, 'config.json')
+  """Returns the path of the config.json of a repository's encoder."""
+  return _encoder(name)[0]
 
 
-def _weights(name: str, revision: str) -> None:
-  """Downloads the weights of a repository, in the first format that it has."""
+def _weights(name: str, stem: str, revision: str) -> None:
+  """Downloads the weights of a repository, in the first format that it has.
+
+  Args:
+    name: Name of the repository.
+    stem: Folder in it, with a slash at the end, or ''.
+    revision: Commit.
+  """
+  unreachable = None
   for path in weight_files.FILES:
     try:
-      found = file(name, path, revision)
+      found = file(name, stem + path, revision)
     except FileNotFoundError:
+      continue
+    except _Unreachable as error:
+      unreachable = error
       continue
     if path.endswith('.json'):
       for shard in sorted(set(weight_files.read_index(found).values())):
-        _required(name, shard, revision)
+        _required(name, stem + shard, revision)
     return
-  raise errors_lib.UserError(
+  raise unreachable or errors_lib.UserError(
       f'`checkpoint`: {name} has no {weight_files.FILES[0]} and no '
       f'{weight_files.FILES[2]} on the Hugging Face hub, in shards or not')
 
@@ -114,14 +217,16 @@ def folder(name: str) -> str:
   Raises:
     errors.UserError: config or weights cannot be downloaded.
   """
-  where = os.path.dirname(config(name))
+  path, inner = _encoder(name)
+  where, stem = os.path.dirname(path), f'{inner}/' if inner else ''
   # The hub's cache names folders by commit. All files come from the commit of
   # the config: an update in between would mix two versions.
-  revision = os.path.basename(where)
-  _weights(name, revision)
-  for path in _SETTINGS:
-    _optional(name, path, revision)
-  # `any` ends with the first; `tokenization.load` checks that there is one.
-  any(all(_optional(name, path, revision) for path in group)
-      for group in _TOKENIZERS)
+  root = where.removesuffix(os.path.join('', *inner.split('/')))
+  revision = os.path.basename(root.rstrip(os.sep))
+  _weights(name, stem, revision)
+  present(name, [stem + path for path in _SETTINGS], revision)
+  for group in _TOKENIZERS:  # `tokenization.load` checks that there is one.
+    files = [stem + path for path in group]
+    if present(name, files, revision) == files:
+      break
   return where

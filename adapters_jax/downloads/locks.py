@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import contextlib
 import errno
+import logging
 import warnings
 
 import filelock
@@ -11,6 +12,9 @@ import filelock
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
              errno.EINVAL)
 SOFT = '.held'  # Ending of the file that stands for a lock without flock.
+_PATIENCE = 5.0  # Seconds of waiting before a message.
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -30,13 +34,26 @@ def held(path: str, timeout: float = -1) -> Iterator[None]:
   """
   with contextlib.ExitStack() as stack:
     try:
-      with warnings.catch_warnings():  # filelock falls back for ENOSYS alone.
-        warnings.simplefilter('ignore')
-        stack.enter_context(filelock.FileLock(path).acquire(timeout=timeout))
-    except (OSError, NotImplementedError) as error:
-      # Timeout is an OSError too, without a number.
-      if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+      first = _PATIENCE if timeout < 0 else timeout
+      stack.enter_context(_acquired(path, first))
+    except filelock.Timeout as error:
+      if timeout >= 0:
         raise
-      stack.enter_context(
-          filelock.SoftFileLock(path + SOFT).acquire(timeout=timeout))
+      _log.info('waiting for another process, which holds %s', error.lock_file)
+      stack.enter_context(_acquired(path, -1))
     yield
+
+
+def _acquired(
+    path: str, timeout: float
+) -> contextlib.AbstractContextManager[object]:
+  """Acquires the lock; arguments and errors as for `held`."""
+  try:
+    with warnings.catch_warnings():  # filelock falls back for ENOSYS alone.
+      warnings.simplefilter('ignore')
+      return filelock.FileLock(path).acquire(timeout=timeout)
+  except (OSError, NotImplementedError) as error:
+    # Timeout is an OSError too, without a number.
+    if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+      raise
+    return filelock.SoftFileLock(path + SOFT).acquire(timeout=timeout)

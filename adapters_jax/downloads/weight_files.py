@@ -1,4 +1,4 @@
-"""Names of the files with a checkpoint's weights, and indexes of shards."""
+"""Names of files in a checkpoint: weights, indexes of shards, modules."""
 
 import os
 
@@ -8,6 +8,33 @@ from adapters_jax import errors
 # Files with weights or an index of their shards, the preferred one first.
 FILES = ('model.safetensors', 'model.safetensors.index.json',
          'pytorch_model.bin', 'pytorch_model.bin.index.json')
+
+# Modules of sentence-transformers; the first one is the encoder.
+MODULES = 'modules.json'
+
+
+def read_modules(path: str) -> str:
+  """Returns the folder of the encoder, '' for the checkpoint's own.
+
+  Sentence-transformers keeps a list of modules, and the first may lie in a
+  folder of its own.
+
+  Args:
+    path: Path of a MODULES file.
+
+  Raises:
+    errors.UserError: the list is damaged, or points outside of its folder.
+  """
+  modules = json_files.read_any(path)
+  try:
+    inner = modules[0]['path']
+    outside = os.path.isabs(inner) or '..' in inner.split('/')
+  except (AttributeError, IndexError, KeyError, TypeError) as error:
+    raise errors.UserError(
+        f'{path} is no list of modules ({error!r})') from error
+  if outside:
+    raise errors.UserError(f'{path} points outside of its folder: {inner!r}')
+  return inner.strip('/')
 
 
 def read_index(path: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ import ml_dtypes  # Registers bfloat16 with numpy, which safetensors needs.
 import numpy as np
 import safetensors
 
-from adapters_jax.downloads import json_files
 from adapters_jax.downloads import weight_files
 from adapters_jax import errors
 from adapters_jax.model import torch_files
@@ -44,27 +43,14 @@ class Weights:
 def model_folder(folder: str) -> str:
   """Returns the folder of the encoder in a folder of a checkpoint.
 
-  Sentence-transformers keeps a list of modules, and the first may lie in a
-  folder of its own.
-
   Args:
     folder: Folder of a checkpoint.
 
   Raises:
     errors.UserError: the list is damaged, or points outside of the folder.
   """
-  path = os.path.join(folder, 'modules.json')
-  if not os.path.isfile(path):
-    return folder
-  modules = json_files.read_any(path)
-  try:
-    inner = modules[0]['path']
-    outside = os.path.isabs(inner) or '..' in inner.split('/')
-  except (AttributeError, IndexError, KeyError, TypeError) as error:
-    raise errors.UserError(
-        f'{path} is no list of modules ({error!r})') from error
-  if outside:
-    raise errors.UserError(f'{path} points outside of its folder: {inner!r}')
+  path = os.path.join(folder, weight_files.MODULES)
+  inner = weight_files.read_modules(path) if os.path.isfile(path) else ''
   return os.path.join(folder, inner) if inner else folder
 
 

@@ -17,8 +17,18 @@ import rich.table
 import tqdm
 
 from adapters_jax import trees
+from adapters_jax.downloads import progress
 
 _LOGGER = logging.getLogger('adapters_jax')
+_DOWNLOADS = logging.getLogger(progress.__name__)
+
+
+def is_terminal(stream: Any) -> bool:
+  """Returns whether a stream of Python is a terminal."""
+  try:
+    return stream.isatty()
+  except (AttributeError, ValueError):  # None or closed, as in a daemon.
+    return False
 
 
 class _Printer(logging.Handler):
@@ -27,14 +37,21 @@ class _Printer(logging.Handler):
   text_of: Callable[[str], str] = staticmethod(str)
   stream = 'stdout'
   prefix = ''
+  _bar: tqdm.tqdm | None = None
 
   def emit(self, record: logging.LogRecord) -> None:
-    """Prints one message."""
+    """Prints one message, or draws the bar of a download."""
+    # Looked up now: `sharding.on_first_host` redirects stdout.
+    stream = getattr(sys, self.stream)
+    transfer = getattr(record, 'transfer', None)
+    if transfer and is_terminal(sys.stderr):
+      self._draw(transfer)
+      return
+    if record.levelno < logging.INFO:
+      return
     text = self.text_of(self.format(record))
     if self.prefix:
       text = '\n'.join(self.prefix + line for line in text.splitlines())
-    # Looked up now: `sharding.on_first_host` redirects stdout.
-    stream = getattr(sys, self.stream)
     if record.levelno >= logging.ERROR:
       stream, text = sys.stderr, f'error: {text}'
     # A closed terminal or a full disk under a log ends no training.
@@ -42,8 +59,21 @@ class _Printer(logging.Handler):
       tqdm.tqdm.write(text, file=stream)
       stream.flush()
 
+  def _draw(self, transfer: progress.Transfer) -> None:
+    """Shows the state of a download as a bar, which goes when it ends."""
+    if self._bar is None:
+      self._bar = tqdm.tqdm(
+          desc=transfer.name, total=transfer.total or None,
+          initial=transfer.done, unit='B', unit_scale=True, leave=False,
+          mininterval=0, dynamic_ncols=True)
+    self._bar.update(transfer.done - self._bar.n)
+    if transfer.ended:
+      self._bar.close()
+      self._bar = None
 
-_HANDLER = _Printer(logging.INFO)  # One: a logger adds no handler twice.
+
+# One: a logger adds no handler twice. At DEBUG for the bars of downloads.
+_HANDLER = _Printer(logging.DEBUG)
 
 
 def show(
@@ -62,6 +92,7 @@ def show(
   _HANDLER.text_of = text_of
   _LOGGER.addHandler(_HANDLER)
   _LOGGER.setLevel(logging.INFO)
+  _DOWNLOADS.setLevel(logging.DEBUG)
   # A handler of the root logger would print every message again.
   _LOGGER.propagate = False
 
@@ -75,6 +106,7 @@ def hide() -> None:
   """Undoes `show`."""
   _LOGGER.removeHandler(_HANDLER)
   _LOGGER.setLevel(logging.NOTSET)
+  _DOWNLOADS.setLevel(logging.NOTSET)
   _LOGGER.propagate = True
 
 

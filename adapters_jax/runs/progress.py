@@ -4,7 +4,6 @@ import collections
 import logging
 import sys
 import time
-from typing import Any
 
 import tqdm
 
@@ -47,13 +46,6 @@ def duration(seconds: float) -> str:
   return f'{seconds / 3600:.1f} h'
 
 
-def _is_terminal(stream: Any) -> bool:
-  try:
-    return stream.isatty()
-  except (AttributeError, ValueError):  # None or closed, as in a daemon.
-    return False
-
-
 class Meter:
   """Progress of a training, shown if `console.show` was called."""
 
@@ -67,8 +59,8 @@ class Meter:
     """
     self._steps, self._done, self._size = steps, done, batch_size
     shown = console.is_shown()
-    terminal = shown and _is_terminal(sys.stderr)
-    self._lines = shown and not _is_terminal(sys.stdout)
+    terminal = shown and console.is_terminal(sys.stderr)
+    self._lines = shown and not console.is_terminal(sys.stdout)
     self._bar = tqdm.tqdm(
         total=steps, initial=done, unit='step', leave=False,
         disable=not terminal, dynamic_ncols=True)

@@ -215,3 +215,27 @@ def test_only_unknown_labels_are_unlabelled(tmp_path):
   splits = tasks.load(tasks.find('stsb'), str(tmp_path / 'data'))
   assert {name: split.labelled for name, split in splits.items()} == {
       'train': True, 'dev': True, 'test': False}
+
+
+def test_data_prepared_while_waiting_for_the_lock(tmp_path, monkeypatch):
+  raw_glue.write_stsb(str(tmp_path / 'raw'), own=False)
+  locked = pinned.locked
+
+  @contextlib.contextmanager
+  def slow_lock(path):
+    monkeypatch.setattr(pinned, 'locked', locked)
+    prepare_all(tmp_path / 'raw', tmp_path / 'data')  # Another process.
+    with locked(path):
+      yield
+
+  monkeypatch.setattr(pinned, 'locked', slow_lock)
+  splits = tasks.load(tasks.find('stsb'), str(tmp_path / 'data'))
+  assert {name: len(split) for name, split in splits.items()} == {
+      'train': 4, 'dev': 3, 'test': 2}
+
+
+def test_prepared_data_are_read_without_a_lock(tmp_path, monkeypatch):
+  raw_glue.write_stsb(str(tmp_path / 'raw'), own=False)
+  prepare_all(tmp_path / 'raw', tmp_path / 'data')
+  monkeypatch.delattr(pinned, 'locked')  # The folder may be read-only.
+  assert tasks.load(tasks.find('stsb'), str(tmp_path / 'data'))

