@@ -1,5 +1,5 @@
 """Pinned packages, files of the Hugging Face hub, and atomic writes.
 
-Imports `errors` only. Public: `pinned.fetch` and
-`pinned.cache_dir`, `hub.folder` and `hub.config`, `atomic.write_json`.
+Imports `errors` only. Public: `pinned.fetch` and `pinned.cache_dir`,
+`hub.folder` and `hub.config`, `atomic.write_json`, `locks.held`, `progress`.
 """
