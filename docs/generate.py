@@ -2,8 +2,10 @@
 
   python -m docs.generate
 
-The figure of the README, and in results.md the tables and the verdicts on the
-paper's conclusions. Needs the extra 'notebooks'.
+The figure and its caption in the README and on the first page, and in
+results.md the tables and the verdicts on the paper's conclusions. Works with
+any number of records; without any, the figure stays. Needs the extra
+'notebooks'.
 """
 
 import os
@@ -12,55 +14,87 @@ from adapters_jax.runs import records
 from experiments.analysis import conclusions
 from experiments.analysis import figures
 from experiments.analysis import frames
+from experiments.analysis import spans
 from scripts import summarize
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+README = os.path.join(HERE, os.pardir, 'README.md')
 RECORDS = os.path.join(HERE, os.pardir, 'experiments', 'results')
 PAGE = os.path.join(HERE, 'results.md')
 FIGURE = os.path.join(HERE, 'figures', 'tradeoff.png')
-BEGIN, END = '<!-- conclusions: begin -->', '<!-- conclusions: end -->'
+SIZES, TOP_K = (8, 64), (2,)
 
 
-def draw_tradeoff(path: str) -> None:
-  """Draws scores against trained parameters on film reviews, if recorded.
+def markers(name: str) -> tuple[str, str]:
+  """Returns the lines around a generated part."""
+  return f'<!-- {name}: begin -->', f'<!-- {name}: end -->'
+
+
+def draw_tradeoff(path: str) -> str:
+  """Draws scores against trained parameters, if there are enough records.
 
   Args:
     path: PNG file to write.
+
+  Returns:
+    The caption; '' without a figure.
   """
-  points = frames.tradeoff(frames.load(RECORDS))
-  figure = figures.tradeoff(points[points['task'] == 'movie_sentiment'])
-  if isinstance(figure, str):  # Too few records.
-    return
-  figure.axes[0].get_legend().set_loc((0.18, 0.03))  # Clear of the points.
+  points = frames.several(frames.tradeoff(frames.load(RECORDS)))
+  figure = figures.tradeoff(points)
+  if isinstance(figure, str):
+    return ''
   # Without the version of matplotlib: equal figures are equal files.
   figure.savefig(path, metadata={'Software': None})
+  bases = ' and '.join(sorted(set(points['checkpoint'])))
+  return (f'*Scores against trained parameters, {bases}: means over seeds with '
+          '95 % intervals, from the records in `experiments/results`; grey: the '
+          'paper, on its own bases.*')
 
 
 def conclusion_lines() -> str:
-  """Returns the verdict on each of the paper's conclusions, as Markdown."""
-  return '\n'.join(conclusions.lines(
-      frames.load(RECORDS), frames.load_spans(RECORDS)))
+  """Returns the verdicts on the paper's conclusions, as Markdown."""
+  return conclusions.markdown(conclusions.findings(
+      frames.load(RECORDS), spans.load(RECORDS)))
 
 
 def page(text: str) -> str:
   """Returns results.md with its generated parts renewed.
 
   Args:
-    text: Present contents, with both pairs of markers.
+    text: Present contents, with the markers.
 
   Returns:
     New contents.
   """
-  table = summarize.table(list(records.read_all(RECORDS)), (8, 64), (2,))
-  text = summarize.put(text, table)
-  before, _, rest = text.partition(BEGIN)
-  _, _, after = rest.partition(END)
-  return f'{before}{BEGIN}\n{conclusion_lines()}\n{END}{after}'
+  found = list(records.read_all(RECORDS))
+  text = summarize.put(text, summarize.table(found, SIZES, TOP_K))
+  text = summarize.put(text, summarize.intervals(found, SIZES, TOP_K),
+                       *markers('intervals'))
+  return summarize.put(text, conclusion_lines(), *markers('conclusions'))
+
+
+def rewrite(path: str, *parts: tuple[str, str]) -> None:
+  """Puts generated parts into a page.
+
+  Args:
+    path: Page.
+    *parts: (name of the markers, new text).
+  """
+  with open(path, encoding='utf-8') as file:
+    text = file.read()
+  for name, new in parts:
+    text = summarize.put(text, new, *markers(name))
+  with open(path, 'w', encoding='utf-8') as file:
+    file.write(text)
 
 
 def main() -> None:
-  """Writes the figure and the page."""
-  draw_tradeoff(FIGURE)
+  """Writes the figure and the pages."""
+  if caption := draw_tradeoff(FIGURE):
+    for path, folder in ((README, 'docs/figures'),
+                         (os.path.join(HERE, 'index.md'), 'figures')):
+      rewrite(path, ('figure', f'![Scores against trained parameters]'
+                     f'({folder}/tradeoff.png)\n\n{caption}'))
   with open(PAGE, encoding='utf-8') as file:
     text = page(file.read())
   with open(PAGE, 'w', encoding='utf-8') as file:

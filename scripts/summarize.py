@@ -118,23 +118,46 @@ def how_line(chosen: Sequence[points_lib.Point]) -> str:
           f'interval over {" or ".join(map(str, seeds))} seeds. {picked}')
 
 
-def put(text: str, new: str) -> str:
+def intervals(
+    records: list[records_lib.Record], sizes: Sequence[int],
+    top_k: Sequence[int],
+) -> str:
+  """Returns the table of intervals in Markdown, and which tasks can tell.
+
+  Args:
+    records: Records of any runs.
+    sizes: Adapter sizes that have rows.
+    top_k: Numbers of fine-tuned layers that have rows.
+  """
+  if not records:
+    return table(records, sizes, top_k)
+  chosen = points_lib.picked(
+      points_lib.headline(points_lib.points(records), sizes, top_k))
+  told = [f'- {task}: {power}' for task, power in tables.powers(chosen).items()]
+  return '\n'.join([
+      tables.markdown(tables.intervals(chosen)), '',
+      'Can a task tell methods apart?', '', *told])
+
+
+def put(text: str, new: str, begin: str = BEGIN, end: str = END) -> str:
   """Returns a text with its part between the markers replaced.
 
   Args:
     text: Text with both markers.
     new: Replacement.
+    begin: Line before the part.
+    end: Line after it.
 
   Raises:
     errors.UserError: a marker is missing.
   """
-  before, begin, rest = text.partition(BEGIN)
+  before, first, rest = text.partition(begin)
   # In `rest`: an end marker before the begin marker does not count.
-  _, end, after = rest.partition(END)
-  if not begin or not end:
+  _, last, after = rest.partition(end)
+  if not first or not last:
     raise errors.UserError(
-        f'--readme: the lines {BEGIN!r} and {END!r} are needed in it')
-  return f'{before}{BEGIN}\n{new}\n{END}{after}'
+        f'--readme: the lines {begin!r} and {end!r} are needed in it')
+  return f'{before}{begin}\n{new}\n{end}{after}'
 
 
 def main(config: Config) -> None:

@@ -145,8 +145,8 @@ class Power:
 
 def _interval(found: statistics.Estimate) -> str:
   if math.isnan(found.low):
-    return f'{100 * found.mean:.1f} (one seed)'
-  return f'{100 * found.low:.1f} to {100 * found.high:.1f}'
+    return f'{100 * found.mean:.1f} (one seed)'.replace('-', '−')
+  return f'{100 * found.low:.1f} to {100 * found.high:.1f}'.replace('-', '−')
 
 
 def power(full: Records, head: Records, split: str, metric: str) -> Power:

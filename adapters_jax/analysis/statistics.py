@@ -51,9 +51,14 @@ class Estimate:
     """Upper end of the wider interval; nan for one seed."""
     return _outer(max, self.t[1], self.bootstrap[1])
 
-  def __neg__(self) -> 'Estimate':
-    return Estimate(-self.mean, (-self.t[1], -self.t[0]),
-                    (-self.bootstrap[1], -self.bootstrap[0]), self.seeds)
+  def times(self, factor: float) -> 'Estimate':
+    """Returns a multiple; a negative factor swaps the ends."""
+    def ends(pair):
+      low, high = sorted(factor * end for end in pair)
+      return low, high
+
+    return Estimate(factor * self.mean, ends(self.t), ends(self.bootstrap),
+                    self.seeds)
 
 
 def _outer(choose: Callable[..., float], t: float, bootstrap: float) -> float:

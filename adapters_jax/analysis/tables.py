@@ -128,7 +128,7 @@ def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
     full = full_of(found, point.task)
     if full and point.settings['tune'] != 'full':
       gap = cells.difference(point.records, full, point.split, point.metric)
-      row['− full'] = f'{100 * gap.mean:+.1f}'
+      row['− full'] = f'{100 * gap.mean:+.1f}'.replace('-', '−')
       row['t of −'], row['bootstrap of −'] = map(
           _range, (gap.t, gap.bootstrap))
     table.append(row)
@@ -139,7 +139,7 @@ def _range(ends: tuple[float, float]) -> str:
   """Returns e.g. '80.1 to 83.4' in hundredths, '-' for nan."""
   if math.isnan(ends[0]):
     return '-'
-  return f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'
+  return f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'.replace('-', '−')
 
 
 def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
@@ -158,9 +158,14 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
   """Returns rows as a Markdown table, with numbers aligned to the right."""
   if not table:
     return ''
+  def is_text(name):
+    cells_of = [row[name] for row in table]
+    return any(len(cell) > 30 or cell[:1].isalpha() or cell[:1] == '*'
+               for cell in cells_of)
+
   lines = ['| ' + ' | '.join(table[0]) + ' |',
-           '|' + '|'.join('---' if name in ('task', 'method', 'metric')
-                          else '---:' for name in table[0]) + '|']
+           '|' + '|'.join('---' if is_text(name) else '---:'
+                          for name in table[0]) + '|']
   lines += ['| ' + ' | '.join(row.values()) + ' |' for row in table]
   return '\n'.join(lines)
 

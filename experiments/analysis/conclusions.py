@@ -1,83 +1,125 @@
-"""Checks of the paper's conclusions on the records, a line each.
+"""Verdicts on the paper's conclusions, for each task that can tell.
 
-A conclusion is a number that must not exceed a limit. It 'holds' or 'does not
-hold' by the mean; 'narrowly' if the limit is within two standard errors of the
-mean, or if a single seed leaves the error unknown.
+A conclusion is a number that must not exceed a limit. By the interval of the
+number (95 %; the wider of t over seeds and of the bootstrap) it
+
+- 'holds' if the interval is below the limit,
+- 'does not hold' if it is above,
+- is 'undecided' if the limit is inside, or if there is one seed.
+
+Where full fine-tuning does not clearly beat the head alone and the most
+frequent class, the verdict is 'cannot be told' (`cells.power`): methods that
+are equally useless are equal, which is not what the paper says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+import dataclasses
 import math
 
+import numpy as np
 import pandas as pd
 
-from experiments.analysis import figures
+from adapters_jax.analysis import cells
+from adapters_jax.analysis import statistics
+from adapters_jax.analysis import tables
 from experiments.analysis import frames
+from experiments.analysis import style
+from experiments.analysis import variants as variants_lib
 
 CLAIMS = (
     'Adapters come within a point of full fine-tuning, with a few per cent of '
     'its parameters',
-    'They score higher than tuning the top layer, with fewer parameters, and '
+    'They score higher than tuning the top layers, with fewer parameters, and '
     'than tuning layer norms alone',
     'Removing the adapters of one layer costs no more than two points, of all '
     'layers more, of lower layers less than of upper ones',
-    'The score changes by no more than a point over sizes from 8 to 256, and '
-    'for initial deviations up to 1e-2',
+    'Sizes from 8 to 256 are within a point of size 64, and initial deviations '
+    'below 1e-2 within a point of 1e-2',
     'No variant of the adapter is better than the default by more than a point',
 )
+HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'undecided'
+IN_PART, UNTOLD = 'holds in part', 'cannot be told'
 
 
-def difference(a: pd.Series, b: pd.Series) -> tuple[float, float]:
-  """Returns (a - b, its standard error) of two independent points.
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """A conclusion on one task.
 
-  Args:
-    a: Row of a frame, with 'score' and 'sem'.
-    b: Row to subtract.
+  Attributes:
+    claim: Number of the conclusion, from 1.
+    data: Task, base and number of examples in words.
+    split: Split of the scores.
+    verdict: One of the words above.
+    text: Numbers with their intervals.
+    power: Whether the task can tell methods apart.
   """
-  # Errors of independent means add in squares; nan if one has a single seed.
-  return a['score'] - b['score'], math.hypot(a['sem'], b['sem'])
+  claim: int
+  data: str
+  split: str
+  verdict: str
+  text: str
+  power: cells.Power
 
 
-def judge(value: float, sem: float, limit: float) -> str:
-  """Returns whether a value is at most its limit, and whether narrowly.
+def judge(value: statistics.Estimate, limit: float) -> str:
+  """Returns whether a value is at most its limit.
 
   Args:
-    value: Mean, in points.
-    sem: Its standard error; nan for a single seed.
+    value: Number in points.
     limit: Largest value for which the conclusion holds.
   """
-  word = 'holds' if value <= limit else 'does not hold'
-  sure = abs(value - limit) > 2 * sem  # False for nan.
-  return word if sure else f'{word} (narrowly)'
+  if value.high <= limit:  # False for nan, as below.
+    return HOLDS
+  return FAILS if value.low > limit else OPEN
+
+
+def judge_within(value: statistics.Estimate, limit: float) -> str:
+  """Returns whether a value lies between -limit and limit.
+
+  Args:
+    value: Number in points.
+    limit: Largest distance from 0 for which the conclusion holds.
+  """
+  verdicts = {judge(value, limit), judge(value.times(-1), limit)}
+  if FAILS in verdicts:
+    return FAILS
+  return HOLDS if verdicts == {HOLDS} else OPEN
 
 
 def both(*verdicts: str) -> str:
-  """Combines verdicts; 'narrowly' if the result may be another."""
-  held = [verdict for verdict in verdicts if verdict.startswith('holds')]
-  failed = [verdict for verdict in verdicts if verdict not in held]
-
-  def narrow(parts):
-    return [part.endswith('(narrowly)') for part in parts]
-
-  # One narrow part may overturn 'holds', only all together 'does not hold'.
-  if not failed:
-    word, unsure = 'holds', any(narrow(held))
-  elif not held:
-    word, unsure = 'does not hold', all(narrow(failed))
-  else:
-    word = 'holds in part'
-    unsure = all(narrow(failed)) or all(narrow(held))
-  return f'{word} (narrowly)' if unsure else word
+  """Returns the verdict on a conclusion of several parts."""
+  found = set(verdicts)
+  if FAILS in found:
+    return IN_PART if HOLDS in found else FAILS
+  return OPEN if OPEN in found else HOLDS
 
 
-def show(value: float, sem: float) -> str:
-  """Returns e.g. '1.2 ± 0.3', or '1.2 (one seed)'.
+def show(value: statistics.Estimate, metric: str = '') -> str:
+  """Returns e.g. '1.2 points of accuracy (0.3 to 2.1)'.
 
   Args:
-    value: Mean, in points.
-    sem: Its standard error; nan for a single seed.
+    value: Number in points.
+    metric: Its metric; '' where the unit has been said.
   """
-  error = '(one seed)' if math.isnan(sem) else f'± {sem:.1f}'
-  return f'{round(value, 1) + 0.0:.1f} {error}'  # No -0.0.
+  unit = f' {tables.unit(metric)}' if metric else ''
+  ends = ('one seed' if math.isnan(value.low)
+          else f'{_rounded(value.low)} to {_rounded(value.high)}')
+  return f'{_rounded(value.mean)}{unit} ({ends})'
+
+
+def _rounded(value: float) -> str:
+  return f'{round(value, 1) + 0.0:.1f}'.replace('-', '−')  # No -0.0.
+
+
+def difference(a: pd.Series, b: pd.Series) -> statistics.Estimate:
+  """Returns a - b in points, paired on the examples.
+
+  Args:
+    a: Row of a frame of points.
+    b: Row to subtract.
+  """
+  return cells.difference(
+      a['records'], b['records'], a['split'], a['metric']).times(100)
 
 
 def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
@@ -89,135 +131,176 @@ def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
   return rows.iloc[0] if len(rows) else None
 
 
-def parity(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {data: verdict and numbers} of the first claim."""
-  two = [frames.best_rate(frames.points(runs, tune=tune)).assign(method=tune)
-         for tune in ('adapters', 'full')]
-  found = {}
-  for _, rows in frames.fullest(pd.concat(two)).groupby('task'):
-    adapters = _first(rows, method='adapters')
-    full = _first(rows, method='full')
-    if adapters is not None and full is not None:
-      gap = difference(full, adapters)
-      share = adapters['trained'] / adapters['total']
-      found[figures.data_name(rows)] = (
-          f'{judge(*gap, 1)}: {show(*gap)} points below with {share:.1%} of '
-          'the parameters')
-  return found
+Verdict = tuple[str, str]  # (verdict, numbers)
 
 
-def cheaper(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {data: verdict and numbers} of the second claim."""
-  found = {}
-  for _, rows in frames.tradeoff(runs).groupby('task'):
-    adapters = _first(rows, method='adapters', adapter_size=64)
-    top = _first(rows, method='top layers', top_k=1)
-    norms = _first(rows, method='layer norms')
-    if adapters is None or top is None or norms is None:
-      continue
-    ahead = difference(adapters, top)
-    above = difference(adapters, norms)
-    more = top['trained'] / adapters['trained']
-    # Negated: a lead of at least 0 is a value of at most 0.
-    verdict = both(*(judge(-value, sem, 0) for value, sem in (ahead, above)))
-    found[figures.data_name(rows)] = (
-        f'{verdict}: {show(*ahead)} points above the top layer ({more:.1f} '
-        f'times the parameters), {show(*above)} above layer norms')
-  return found
+def parity(rows: pd.DataFrame) -> Verdict | None:
+  """Returns the first verdict, of `frames.headline` of one task; or None."""
+  adapters = _first(rows, method='adapters')
+  full = _first(rows, method='full fine-tuning')
+  if adapters is None or full is None:
+    return None
+  gap = difference(full, adapters)
+  share = adapters['trained'] / adapters['total']
+  return judge(gap, 1), (
+      f'{show(gap, full["metric"])} below with {share:.1%} of the parameters')
 
 
-def layers(spans: pd.DataFrame) -> dict[str, str]:
-  """Returns {data: verdict and numbers} of the third claim."""
-  found = {}
-  for _, rows in spans.groupby('task'):
-    # Rows are spans, columns are seeds.
-    drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
-    means = drops.mean(axis=1)
-    last = rows['layers'].iloc[0] - 1
-    third = max(1, (last + 1) // 3)
-    worst = max(range(last + 1), key=lambda layer: means[layer, layer])
-    one, lower, upper, whole = (
-        drops.loc[span] for span in (
-            (worst, worst), (0, third - 1), (last - third + 1, last),
-            (0, last)))
-    one, lower, upper, whole, gap = (  # Lower and upper are of the same runs.
-        (part.mean(), part.sem())
-        for part in (one, lower, upper, whole, lower - upper))
-    # Points: a layer costs at most 2, all layers at least 2.
-    verdict = both(judge(*one, 2), judge(-whole[0], whole[1], -2),
-                   judge(*gap, 0))
-    ends = rows[(rows['first'] == 0) & (rows['last'] == last)]
-    left, majority = ends['score'].mean(), ends['majority'].mean()
-    alone = ('' if math.isnan(majority) else
-             f'; the most frequent class alone has {majority:.1f}')
-    found[figures.data_name(rows)] = (
-        f'{verdict}: one layer costs at most {show(*one)} points '
-        f'(layer {worst}), the lower third {show(*lower)}, the upper third '
-        f'{show(*upper)}, all {show(*whole)} (to {left:.1f}{alone}; '
-        f'{figures.metric_name(rows)})')
-  return found
+def cheaper(rows: pd.DataFrame) -> Verdict | None:
+  """Returns the second verdict, of `frames.headline` of one task; or None."""
+  adapters = _first(rows, method='adapters')
+  top = _first(rows, method='top layers')
+  norms = _first(rows, method='layer norms')
+  if adapters is None or top is None or norms is None:
+    return None
+  ahead, above = difference(adapters, top), difference(adapters, norms)
+  count = int(top['top_k'])
+  layers = 'top layer' if count == 1 else f'top {count} layers'
+  more = top['trained'] / adapters['trained']
+  # Negated: a lead of at least 0 is a value of at most 0.
+  verdict = both(*(judge(one.times(-1), 0) for one in (ahead, above)))
+  return verdict, (
+      f'{show(ahead, top["metric"])} above the {layers} ({more:.1f} times the '
+      f'parameters), {show(above)} above layer norms')
 
 
-def robust(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {data: verdict and numbers} of the fourth claim."""
-  verdicts, texts = {}, {}
-
-  def add(points, name, text):
-    data = figures.data_name(points)
-    # Labels of rows, as `loc` expects them.
-    low, high = points['score'].idxmin(), points['score'].idxmax()
-    spread = difference(points.loc[high], points.loc[low])
-    verdicts.setdefault(data, []).append(judge(*spread, 1))
-    values = sorted(points[name])
-    texts.setdefault(data, []).append(
-        f'{show(*spread)} points over {text} {values[0]:g} to {values[-1]:g}')
-
-  sizes = frames.tradeoff(runs)
-  sizes = sizes[sizes['method'] == 'adapters']
-  for _, rows in sizes.groupby('task'):
-    rows = rows[rows['adapter_size'].between(8, 256)]
-    if len(rows) > 1:
-      add(rows, 'adapter_size', 'sizes')
-  scales = frames.at_one_rate(runs, ['init_scale'])
-  for _, rows in scales.groupby('task'):
-    small = rows[rows['init_scale'] <= 0.01]
-    if len(small) > 1:
-      add(small, 'init_scale', 'deviations')
-      for _, row in rows[rows['init_scale'] > 0.01].iterrows():
-        change = difference(row, small.loc[small['init_scale'].idxmax()])
-        texts[figures.data_name(rows)].append(
-            f'{show(*change)} at {row["init_scale"]:g}')
-  return {data: f'{both(*verdicts[data])}: {", ".join(texts[data])}'
-          for data in verdicts}
+def layers(rows: pd.DataFrame) -> Verdict:
+  """Returns the third verdict, of `spans.load` of one task."""
+  # Rows are spans, columns are seeds.
+  drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
+  last = int(rows['layers'].iloc[0]) - 1
+  third = max(1, (last + 1) // 3)
+  worst = max(range(last + 1), key=lambda i: drops.loc[(i, i)].mean())
+  parts = [drops.loc[span].to_numpy() for span in (
+      (worst, worst), (0, third - 1), (last - third + 1, last), (0, last))]
+  one, lower, upper, whole = map(statistics.estimate, parts)
+  gap = statistics.estimate(parts[1] - parts[2])  # Of the same runs.
+  # Points: a layer costs at most 2, all layers at least 2.
+  verdict = both(judge(one, 2), judge(whole.times(-1), -2), judge(gap, 0))
+  return verdict, (
+      f'one layer costs at most {show(one, rows["metric"].iloc[0])} (layer '
+      f'{worst}), the lower third {show(lower)}, the upper third '
+      f'{show(upper)}, all {show(whole)}')
 
 
-def variants(runs: pd.DataFrame) -> dict[str, str]:
-  """Returns {data: verdict and numbers} of the fifth claim."""
-  found = {}
-  for _, rows in frames.variants(runs).groupby('task'):
-    default = _first(rows, variant=frames.DEFAULT)
-    others = rows[rows['variant'] != frames.DEFAULT]
-    if default is None or others.empty:
-      continue
-    gains = [(difference(row, default), row['variant'])
-             for _, row in others.iterrows()]
-    # By the gain alone; `sem` may be nan, which does not compare.
-    gain, name = max(gains, key=lambda gain: gain[0][0])
-    found[figures.data_name(rows)] = (
-        f'{judge(*gain, 1)}: of {len(others)}, the best is {name!r}, by '
-        f'{show(*gain)} points')
-  return found
+def _around(
+    rows: pd.DataFrame, name: str, reference: float
+) -> tuple[str, statistics.Estimate, float] | None:
+  """Returns (verdict, largest difference to a reference, its value); or None.
+
+  Args:
+    rows: Points of one task.
+    name: Setting in which they differ.
+    reference: Value of the setting to compare with.
+  """
+  base = _first(rows, **{name: reference})
+  others = rows[rows[name] != reference]
+  if base is None or others.empty:
+    return None
+  found = [(difference(row, base), row[name]) for _, row in others.iterrows()]
+  most, where = max(found, key=lambda one: abs(one[0].mean))
+  return both(*(judge_within(one, 1) for one, _ in found)), most, where
+
+
+def sizes(rows: pd.DataFrame) -> Verdict | None:
+  """Returns a part of the fourth verdict, of `frames.tradeoff` of one task."""
+  if 'adapter_size' not in rows:
+    return None
+  rows = rows[(rows['method'] == 'adapters')
+              & rows['adapter_size'].between(8, 256)]
+  found = _around(rows, 'adapter_size', 64)
+  if found is None:
+    return None
+  verdict, most, where = found
+  return verdict, (
+      f'of {len(rows)} sizes from 8 to 256, {where:g} is farthest from 64, by '
+      f'{show(most, rows["metric"].iloc[0])}')
+
+
+def deviations(rows: pd.DataFrame) -> Verdict | None:
+  """Returns the other part of the fourth verdict, of points by init_scale."""
+  found = _around(rows[rows['init_scale'] <= 0.01], 'init_scale', 0.01)
+  if found is None:
+    return None
+  verdict, most, where = found
+  base = _first(rows, init_scale=0.01)
+  above = [f'{show(difference(row, base))} at {row["init_scale"]:g}'
+           for _, row in rows[rows['init_scale'] > 0.01].iterrows()]
+  return verdict, ', '.join([
+      f'of deviations up to 0.01, {where:g} is farthest from it, by '
+      f'{show(most, rows["metric"].iloc[0])}', *above])
+
+
+def variants(rows: pd.DataFrame) -> Verdict | None:
+  """Returns the fifth verdict, of `variants.load` of one task; or None."""
+  default = _first(rows, variant=variants_lib.DEFAULT)
+  others = rows[rows['variant'] != variants_lib.DEFAULT]
+  if default is None or others.empty:
+    return None
+  gains = [(difference(row, default), row['variant'])
+           for _, row in others.iterrows()]
+  # By the gain alone: its ends may be nan, which does not compare.
+  gain, name = max(gains, key=lambda one: one[0].mean)
+  verdict = both(*(judge(one, 1) for one, _ in gains))
+  # Not 'in part': one better variant contradicts the conclusion.
+  return FAILS if verdict == IN_PART else verdict, (
+      f'of {len(others)}, the best is {name!r}, by '
+      f'{show(gain, default["metric"])}')
+
+
+def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
+  """Returns a finding for each conclusion and each task with records of it.
+
+  Args:
+    runs: Result of `frames.load`.
+    spans: Result of `spans.load`.
+  """
+  sources: Sequence[tuple[int, pd.DataFrame, Callable[..., Verdict | None]]] = (
+      (1, frames.headline(runs), parity), (2, frames.headline(runs), cheaper),
+      (3, spans, layers), (4, frames.tradeoff(runs), sizes),
+      (4, frames.at_one_rate(runs, ['init_scale']), deviations),
+      (5, variants_lib.load(runs), variants))
+  known, found = frames.powers(runs), {}
+  for claim, rows, test in sources:
+    for _, part in rows.groupby('task'):
+      if (told := test(part)) is None:
+        continue
+      power = frames.power_of(part, known)
+      split = part['split'].iloc[0] if 'split' in part else 'dev'
+      new = Finding(claim, style.data_name(part), split, told[0], told[1],
+                    power)
+      key = claim, new.data
+      found[key] = _joined(found[key], new) if key in found else new
+  return [_told(found[key]) for key in sorted(found)]
+
+
+def _joined(a: Finding, b: Finding) -> Finding:
+  return dataclasses.replace(
+      a, verdict=both(a.verdict, b.verdict), text=f'{a.text}; {b.text}')
+
+
+def _told(finding: Finding) -> Finding:
+  if finding.power.tells:
+    return finding
+  return dataclasses.replace(finding, verdict=UNTOLD)
 
 
 def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
   """Returns a line for each task and method with the rates near its best.
 
+  Tasks that cannot tell are left out: there every rate is near the best.
+
   Args:
     runs: Result of `frames.load`.
     within: Largest distance of a score from the best one, in points.
   """
-  lines = []
-  for _, rows in frames.learning_rates(runs).groupby('task'):
+  return list(_rates(frames.learning_rates(runs), frames.powers(runs), within))
+
+
+def _rates(found, known, within) -> Iterator[str]:
+  for _, rows in found.groupby('task'):
+    if not frames.power_of(rows, known).tells:
+      continue
     for method, part in rows.groupby('method'):
       if len(part) == 1:
         continue  # One rate is near nothing but itself.
@@ -225,26 +308,35 @@ def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
       good = part[part['score'] >= part['score'].max() - within]
       near = ', '.join(f'{rate:g}' for rate in good['learning_rate'])
       tried = ', '.join(f'{rate:g}' for rate in part['learning_rate'])
-      lines.append(
-          f'{figures.data_name(part)}, {method}: within {within:g} points of '
-          f'the best at {near}, of {tried}')
-  return lines
+      yield (
+          f'{style.data_name(part)}, {method}: within {within:g} '
+          f'{tables.unit(part["metric"].iloc[0])} of the best at {near}, of '
+          f'{tried}')
 
 
-def lines(runs: pd.DataFrame, spans: pd.DataFrame) -> list[str]:
-  """Returns a line for each of CLAIMS, with a verdict for each task.
+def matrix(found: Sequence[Finding]) -> pd.DataFrame:
+  """Returns the verdicts, a row for each conclusion, a column for each task."""
+  names = list(dict.fromkeys(finding.data for finding in found))
+  table = pd.DataFrame(
+      '-', index=np.arange(1, len(CLAIMS) + 1), columns=names)
+  for finding in found:
+    table.loc[finding.claim, finding.data] = finding.verdict
+  return table.rename_axis('conclusion')
 
-  Args:
-    runs: Result of `frames.load`.
-    spans: Result of `frames.load_spans`.
-  """
-  # One test for each of CLAIMS, in their order.
-  tests: tuple[Callable[[], dict[str, str]], ...] = (
-      lambda: parity(runs), lambda: cheaper(runs), lambda: layers(spans),
-      lambda: robust(runs), lambda: variants(runs))
-  text = []
-  for number, (claim, test) in enumerate(zip(CLAIMS, tests, strict=True), 1):
-    found = [f'{data}: {words}' for data, words in test().items()]
-    text.append(f'{number}. {claim}. **{"; ".join(found)}**.' if found else
-                f'{number}. {claim}. No records of this yet.')
-  return text
+
+def markdown(found: Sequence[Finding]) -> str:
+  """Returns the conclusions, and a table of the findings, as Markdown."""
+  lines = [f'{number}. {claim}.' for number, claim in enumerate(CLAIMS, 1)]
+  missing = sorted(set(range(1, len(CLAIMS) + 1)) - {f.claim for f in found})
+  if missing:
+    plural = 's' * (len(missing) > 1)
+    lines += ['', f'No records yet of conclusion{plural} '
+              f'{", ".join(map(str, missing))}.']
+  rows = [{
+      'conclusion': str(finding.claim), 'task': finding.data,
+      'split': finding.split, 'verdict': f'**{finding.verdict}**',
+      'number and 95 % interval': finding.text,
+      'can this task tell?': str(finding.power)} for finding in found]
+  if rows:
+    lines += ['', tables.markdown(rows)]
+  return '\n'.join(lines)

@@ -47,7 +47,8 @@ class IntervalsTest(parameterized.TestCase):
   def test_the_wider_end_of_both(self):
     found = statistics.Estimate(0.5, (0.3, 0.6), (0.4, 0.7), 3)
     self.assertEqual((found.low, found.high), (0.3, 0.7))
-    self.assertEqual(((-found).low, (-found).high), (-0.7, -0.3))
+    twice = found.times(-2)
+    self.assertEqual((twice.mean, twice.low, twice.high), (-1, -1.4, -0.6))
     found = statistics.Estimate(0.5, (0.3, 0.6), (math.nan, math.nan), 3)
     self.assertEqual((found.low, found.high), (0.3, 0.6))
 

@@ -1,9 +1,11 @@
-"""Tests of experiments.conclusions on made-up records."""
+"""Tests of experiments.analysis.conclusions on made-up records."""
 
 import math
 
 from absl.testing import parameterized
 import pytest
+
+from adapters_jax.analysis import statistics
 
 # Skips all where its extra is not installed.
 from tests.experiments import figures_test
@@ -11,94 +13,141 @@ from tests.experiments import figures_test
 # pylint: disable=wrong-import-position
 from experiments.analysis import conclusions  # noqa: E402
 from experiments.analysis import frames  # noqa: E402
+from experiments.analysis import spans  # noqa: E402
 
-DROPS, put, put_spans = (
-    figures_test.DROPS, figures_test.put, figures_test.put_spans)
+DROPS, put, put_floor, put_spans = (
+    figures_test.DROPS, figures_test.put, figures_test.put_floor,
+    figures_test.put_spans)
 
 
-class ConclusionsTest(parameterized.TestCase):
+def between(low, high):
+  return statistics.Estimate((low + high) / 2, (low, high), (low, high), 3)
+
+
+class VerdictsTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (-0.5, 0.9, 'holds'), (0.5, 1.5, 'undecided'),
+      (1.1, 2.0, 'does not hold'), (math.nan, math.nan, 'undecided'))
+  def test_at_most_one(self, low, high, wanted):
+    self.assertEqual(conclusions.judge(between(low, high), 1), wanted)
+
+  @parameterized.parameters(
+      (-0.5, 0.9, 'holds'), (-1.5, 0.9, 'undecided'), (-3, 3, 'undecided'),
+      (-3, -2, 'does not hold'), (2, 3, 'does not hold'),
+      (math.nan, math.nan, 'undecided'))
+  def test_within_one(self, low, high, wanted):
+    self.assertEqual(conclusions.judge_within(between(low, high), 1), wanted)
+
+  @parameterized.parameters(
+      (('holds', 'holds'), 'holds'),
+      (('holds', 'undecided'), 'undecided'),
+      (('does not hold', 'undecided'), 'does not hold'),
+      (('does not hold', 'undecided', 'holds'), 'holds in part'))
+  def test_parts_together(self, verdicts, wanted):
+    self.assertEqual(conclusions.both(*verdicts), wanted)
+
+  @parameterized.parameters(
+      (1.0, 1.5, 'accuracy', '1.2 points of accuracy (1.0 to 1.5)'),
+      (-2, 2, 'matthews', "0.0 points of Matthews' correlation (−2.0 to 2.0)"),
+      (-0.04, 0.0, '', '0.0 (0.0 to 0.0)'))
+  def test_numbers_with_their_units_and_intervals(
+      self, low, high, metric, wanted):
+    self.assertEqual(conclusions.show(between(low, high), metric), wanted)
+
+  def test_one_seed(self):
+    nothing = (math.nan, math.nan)
+    self.assertEqual(conclusions.show(
+        statistics.Estimate(2, nothing, (1, 3), 1)), '2.0 (one seed)')
+
+
+class FindingsTest(parameterized.TestCase):
 
   @pytest.fixture(autouse=True)
   def folder(self, tmp_path):
     self.folder = tmp_path
 
-  def lines(self):
-    return conclusions.lines(
-        frames.load(str(self.folder)), frames.load_spans(str(self.folder)))
-
-  @parameterized.parameters(
-      (0.2, 0.3, 1, 'holds'), (0.9, 0.3, 1, 'holds (narrowly)'),
-      (1.5, 0.3, 1, 'does not hold (narrowly)'), (2, 0.3, 1, 'does not hold'),
-      (0, math.nan, 1, 'holds (narrowly)'))
-  def test_verdicts(self, value, sem, limit, wanted):
-    self.assertEqual(conclusions.judge(value, sem, limit), wanted)
-
-  @parameterized.parameters(
-      (('holds', 'holds'), 'holds'),
-      (('holds', 'does not hold (narrowly)'), 'holds in part (narrowly)'),
-      (('holds', 'holds (narrowly)'), 'holds (narrowly)'),
-      (('does not hold', 'does not hold (narrowly)'), 'does not hold'),
-      (('does not hold (narrowly)',) * 2, 'does not hold (narrowly)'),
-      (('holds', 'holds (narrowly)', 'does not hold'), 'holds in part'))
-  def test_parts_together(self, verdicts, wanted):
-    self.assertEqual(conclusions.both(*verdicts), wanted)
-
-  @parameterized.parameters(
-      (1.25, 0.31, '1.2 ± 0.3'), (-0.04, 0.2, '0.0 ± 0.2'),
-      (2, math.nan, '2.0 (one seed)'))
-  def test_numbers_with_their_errors(self, value, sem, wanted):
-    self.assertEqual(conclusions.show(value, sem), wanted)
+  def findings(self):
+    return conclusions.findings(
+        frames.load(str(self.folder)), spans.load(str(self.folder)))
 
   def test_nothing_is_said_without_records(self):
-    found = self.lines()
-    self.assertLen(found, 5)
-    for line in found:
-      self.assertEndsWith(line, 'No records of this yet.')
+    self.assertEmpty(self.findings())
+    text = conclusions.markdown([])
+    for claim in conclusions.CLAIMS:
+      self.assertIn(f'{claim}.', text)
+    self.assertEndsWith(text, 'No records yet of conclusions 1, 2, 3, 4, 5.')
 
   def test_numbers_by_hand(self):
-    # Standard errors of two seeds are half of their difference.
+    # Student's t of one degree of freedom is 12.7: a difference between two
+    # seeds of d has an interval of ± 6.35 d.
+    put_floor(self.folder)  # 82 and 82.
     put(self.folder, [0.80, 0.81], 20)
-    put(self.folder, [0.82, 0.82], 1000, tune='full')
-    put(self.folder, [0.70, 0.70], 60, tune='top_k', top_k=1)
-    put(self.folder, [0.90, 0.90], 5, tune='norms')
-    put(self.folder, [0.70, 0.70], 9, adapter_size=8)
+    put(self.folder, [0.70, 0.71], 60, tune='top_k', top_k=1)
+    put(self.folder, [0.75, 0.75], 90, tune='top_k', top_k=2)
+    put(self.folder, [0.90, 0.91], 9, tune='norms')
+    put(self.folder, [0.795, 0.805], 5, adapter_size=8)
+    put(self.folder, [0.70, 0.71], 2, adapter_size=16)
     put(self.folder, [0.10, 0.10], 2, adapter_size=4)
-    put(self.folder, [0.80, 0.80], init_scale=1e-3)
-    put(self.folder, [0.50, 0.50], init_scale=1.0)
-    put(self.folder, [0.81, 0.83], activation='relu')
-    put(self.folder, [0.60, 0.62], activation='tanh')
-    # The thirds differ by 0.5 ± 0.0: they are compared run by run.
+    put(self.folder, [0.801, 0.811], init_scale=1e-3)
+    put(self.folder, [0.50, 0.51], init_scale=1.0)
+    put(self.folder, [0.83, 0.84], activation='relu')
+    put(self.folder, [0.60, 0.61], activation='tanh')
+    # The thirds differ by 0.5 in both seeds: they are compared run by run.
     put_spans(self.folder, {**DROPS, '0-0': 0.01}, seed=0)
-    put_spans(self.folder, {**DROPS, '0-0': 0.02, '2-2': 0.025}, seed=1)
-    texts = [line.partition('**')[2].rstrip('.*') for line in self.lines()]
-    self.assertEqual([text.partition(': ')[2] for text in texts], [
-        'does not hold (narrowly): 1.5 ± 0.5 points below with 2.0% of the '
+    put_spans(self.folder, {**DROPS, '0-0': 0.01}, seed=1)
+    found = self.findings()
+    self.assertEqual([finding.claim for finding in found], [1, 2, 3, 4, 5])
+    self.assertEqual([finding.verdict for finding in found], [
+        'undecided', 'holds in part', 'holds', 'holds in part',
+        'does not hold'])
+    self.assertEqual([finding.text for finding in found], [
+        '1.5 points of accuracy (−4.9 to 7.9) below with 2.0% of the '
         'parameters',
-        'holds in part: 10.5 ± 0.5 points above the top layer (3.0 times the '
-        'parameters), -9.5 ± 0.5 above layer norms',
-        'holds (narrowly): one layer costs at most 2.0 ± 0.5 points '
-        '(layer 2), the lower third 1.5 ± 0.5, the upper third '
-        '2.0 ± 0.5, all 30.0 ± 0.0 (to 60.0; the most frequent class alone has '
-        '55.0; accuracy (%))',
-        'holds in part (narrowly): 10.5 ± 0.5 points over sizes 8 to 64, '
-        '0.5 ± 0.5 points over deviations 0.001 to 0.01, -30.5 ± 0.5 at 1',
-        "does not hold (narrowly): of 2, the best is 'ReLU', by 1.5 ± 1.1 "
-        'points'])
-    self.assertEqual(
-        {text.partition(': ')[0] for text in texts}, {'RTE, 500 examples'})
+        '10.0 points of accuracy (10.0 to 10.0) above the top layer (3.0 times '
+        'the parameters), −10.0 (−10.0 to −10.0) above layer norms',
+        'one layer costs at most 1.5 points of accuracy (1.5 to 1.5) (layer '
+        '2), the lower third 1.0 (1.0 to 1.0), the upper third 1.5 (1.5 to '
+        '1.5), all 30.0 (30.0 to 30.0)',
+        'of 3 sizes from 8 to 256, 16 is farthest from 64, by −10.0 points of '
+        'accuracy (−10.0 to −10.0); of deviations up to 0.01, 0.001 is '
+        'farthest from it, by 0.1 points of accuracy (0.1 to 0.1), −30.0 '
+        '(−30.0 to −30.0) at 1',
+        "of 2, the best is 'ReLU', by 3.0 points of accuracy (3.0 to 3.0)"])
+    self.assertEqual({(finding.data, finding.split) for finding in found},
+                     {('RTE, 500 examples', 'dev')})
 
-  def test_layers_of_no_worth_and_without_a_most_frequent_class(self):
-    for seed in (0, 1):
-      put_spans(self.folder, {span: 0.0 for span in DROPS}, seed=seed,
-                majority={})
-    text = self.lines()[2]
-    self.assertIn('RTE, 500 examples: holds in part: one layer', text)
-    self.assertIn('all 0.0 ± 0.0 (to 90.0; accuracy (%))', text)
+  def test_cannot_be_told_where_full_fine_tuning_beats_nothing(self):
+    for task, full in (('rte', (0.82, 0.82)), ('wnli', (0.4, 0.62))):
+      put_floor(self.folder, full, task=task)
+      put(self.folder, [0.6, 0.6], 20, task=task)
+    put(self.folder, [0.82, 0.82], tune='full', task='qnli')  # No head.
+    put(self.folder, [0.6, 0.6], task='qnli')
+    found = {finding.data: finding for finding in self.findings()}
+    self.assertEqual({data: finding.verdict for data, finding in found.items()},
+                     {'RTE, 500 examples': 'does not hold',
+                      'wnli, 500 examples': 'cannot be told',
+                      'qnli, 500 examples': 'cannot be told'})
+    self.assertStartsWith(str(found['RTE, 500 examples'].power), 'yes: full')
+    self.assertStartsWith(str(found['qnli, 500 examples'].power), 'no: not')
+    text = conclusions.markdown(list(found.values()))
+    self.assertIn('| wnli, 500 examples | dev | **cannot be told** | ', text)
+    table = conclusions.matrix(list(found.values()))
+    self.assertEqual(table.loc[1, 'wnli, 500 examples'], 'cannot be told')
+    self.assertEqual(table.loc[5, 'wnli, 500 examples'], '-')
 
-  def test_rates_near_the_best(self):
+  def test_seeds_that_pick_say_nothing(self):
+    put_floor(self.folder)
+    put(self.folder, [0.6, 0.6], 20)
+    before = self.findings()
+    put(self.folder, [0.99, 0.99], 20, first_seed=1000, learning_rate=0.5)
+    self.assertEqual(self.findings(), before)
+
+  def test_rates_near_the_best_of_tasks_that_tell(self):
+    put_floor(self.folder)
     for rate, score in ((1e-4, 0.5), (3e-4, 0.79), (1e-3, 0.8), (3e-3, 0.7)):
       put(self.folder, [score], learning_rate=rate)
-    put(self.folder, [0.9], tune='full')  # One rate: nothing to compare.
+      put(self.folder, [score], learning_rate=rate, task='wnli')
     self.assertEqual(conclusions.rates(frames.load(str(self.folder))), [
-        'RTE, 500 examples, adapters: within 2 points of the best at 0.0003, '
-        '0.001, of 0.0001, 0.0003, 0.001, 0.003'])
+        'RTE, 500 examples, adapters: within 2 points of accuracy of the best '
+        'at 0.0003, 0.001, of 0.0001, 0.0003, 0.001, 0.003'])

@@ -20,21 +20,34 @@ pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 # pylint: disable=wrong-import-position
 import pandas as pd  # noqa: E402
 
+from experiments.analysis import curves  # noqa: E402
 from experiments.analysis import figures  # noqa: E402
 from experiments.analysis import frames  # noqa: E402
+from experiments.analysis import heat_maps  # noqa: E402
+from experiments.analysis import spans  # noqa: E402
+from experiments.analysis import style  # noqa: E402
+from experiments.analysis import variants  # noqa: E402
 
 CONFIG = config_lib.Config(task='rte', train_examples=500)
 
 
-def put(folder, scores, trained=7, **changed):
+def put(folder, scores, trained=7, first_seed=0, **changed):
   """Writes a record for each score, of seeds 0, 1, ..."""
-  for seed, score in enumerate(scores):
+  for seed, score in enumerate(scores, first_seed):
     config = dataclasses.replace(CONFIG, **{'seed': seed, **changed})
+    history = [{'step': step, 'loss': 1.0, 'dev': {'accuracy': share * score}}
+               for step, share in ((5, 0.5), (10, 1.0))]
     records.write(
         outcome.record_path(str(folder), 'glue', config),
         grid_test.make_record(
-            config, metrics={'dev': {'accuracy': score}},
+            config, metrics={'dev': {'accuracy': score}}, history=history,
             trained_params=trained, total_params=1000))
+
+
+def put_floor(folder, full=(0.82, 0.82), **changed):
+  """Writes full fine-tuning far above the head alone, so that a task tells."""
+  put(folder, full, 1000, tune='full', **changed)
+  put(folder, [0.5, 0.5], 2, tune='head', **changed)
 
 
 def put_spans(
@@ -70,9 +83,22 @@ class FramesTest(parameterized.TestCase):
     put(self.folder, [0.9], adapter_layers='0-1')  # Not a default adapter.
     row, = frames.points(self.load()).to_dict('records')
     self.assertAlmostEqual(row['score'], 60)
-    self.assertAlmostEqual(row['sem'], 10 / math.sqrt(3))
+    half = 4.302653 * 10 / math.sqrt(3)  # t of two degrees of freedom.
+    self.assertAlmostEqual(row['low'], 60 - half, places=4)
+    self.assertAlmostEqual(row['high'], 60 + half, places=4)
     self.assertEqual((row['seeds'], row['trained'], row['total']),
                      (3, 7, 1000))
+
+  def test_the_schedule_that_seeds_apart_have_picked(self):
+    for rate, epochs, own, apart in (
+        (1e-3, 3.0, 0.9, 0.4), (1e-4, 3.0, 0.5, 0.6), (1e-4, 9.0, 0.8, 0.5)):
+      changed = {'learning_rate': rate, 'epochs': epochs}
+      put(self.folder, [own, own], **changed)
+      put(self.folder, [apart], first_seed=1000, **changed)
+    row, = frames.best_rate(frames.points(self.load())).to_dict('records')
+    self.assertEqual((row['learning_rate'], row['epochs']), (1e-4, 3.0))
+    self.assertEqual((row['trials'], row['seeds']), (3, 2))
+    self.assertAlmostEqual(row['score'], 50)
 
   def test_the_rate_with_most_seeds_then_the_best(self):
     put(self.folder, [0.9], learning_rate=1e-2)
@@ -98,13 +124,41 @@ class FramesTest(parameterized.TestCase):
       put(self.folder, [full], 900, task=task, tune='full')
       put(self.folder, [full - 0.02], 30, task=task)
       put(self.folder, [full - 0.1], 300, task=task, tune='top_k', top_k=2)
-    put(self.folder, [0.5], tune='norms')  # One task alone has it.
+    put(self.folder, [0.5], tune='norms')  # No line of figure 3.
     found = frames.tradeoff(self.load())
     self.assertEqual(sorted(found['method'].unique()), [
         'adapters', 'full fine-tuning', 'layer norms', 'top layers'])
-    wide = figures.relative(found)
-    np.testing.assert_allclose(wide, [[-2, -2], [-10, -10]])
-    self.assertEqual(list(wide.index.get_level_values('trained')), [0.03, 0.3])
+    near = figures.relative(found)
+    self.assertEqual(list(near['task']), ['rte', 'rte', 'wnli', 'wnli'])
+    np.testing.assert_allclose(near['distance'], [-2, -10, -2, -10])
+    np.testing.assert_allclose(near['share'], [3, 30, 3, 30])
+
+  def test_headline_has_one_point_a_method_then_most_data(self):
+    for examples in (500, 0):
+      for size in (4, 64):
+        put(self.folder, [0.7], train_examples=examples, adapter_size=size)
+      put(self.folder, [0.8], tune='full', train_examples=examples)
+    for k in (1, 2):  # More points, but no further method.
+      put(self.folder, [0.6], 100 * k, tune='top_k', top_k=k)
+      put(self.folder, [0.6], 100 * k, tune='top_k', top_k=k, train_examples=0)
+    found = frames.headline(self.load())
+    self.assertEqual(set(found['train_examples']), {0})
+    self.assertEqual(sorted(found['method']),
+                     ['adapters', 'full fine-tuning', 'top layers'])
+    self.assertEqual(found.set_index('method')['top_k']['top layers'], 1)
+
+  def test_powers_are_of_the_same_data(self):
+    put_floor(self.folder)
+    put(self.folder, [0.8, 0.8], tune='full', train_examples=0)
+    put(self.folder, [0.79, 0.83])
+    put(self.folder, [0.79, 0.83], train_examples=0)
+    runs = self.load()
+    known = frames.powers(runs)
+    found = frames.points(runs)
+    for examples, tells in ((500, True), (0, False)):
+      rows = found[found['train_examples'] == examples]
+      self.assertEqual(frames.power_of(rows, known).tells, tells)
+    self.assertFalse(frames.power_of(found, {}).tells)
 
   def test_variants_and_places_by_name(self):
     put(self.folder, [0.5])
@@ -115,11 +169,11 @@ class FramesTest(parameterized.TestCase):
     put(self.folder, [0.9], adapter_sites='attention_output')
     put(self.folder, [0.4], adapter_layers='0-1')
     self.assertEqual(
-        dict(zip(*frames.variants(self.load())[['variant', 'score']].to_numpy(
+        dict(zip(*variants.load(self.load())[['variant', 'score']].to_numpy(
         ).T)), {'default': 50, 'tanh': 60, 'two layers': 80,
                 'after attention only': 90})
     self.assertEqual(
-        set(frames.placements(self.load())['place']),
+        set(variants.placements(self.load())['place']),
         {'everywhere', 'layers 0-1', 'after attention only'})
 
   def test_every_variant_of_the_script_has_a_name(self):
@@ -127,23 +181,23 @@ class FramesTest(parameterized.TestCase):
     from experiments import ablation_variants
     for point in grid.parse_grid(ablation_variants.GRID):
       item, = point.items()
-      self.assertTrue(item in frames.VARIANTS or item == ('activation', 'gelu'))
+      self.assertTrue(item in variants.VARIANTS or item == ('activation', 'gelu'))
 
   def test_spans(self):
     put_spans(self.folder, DROPS)
     put_spans(self.folder, DROPS, seed=1)
-    found = frames.load_spans(str(self.folder))
+    found = spans.load(str(self.folder))
     self.assertLen(found, 12)
     np.testing.assert_allclose(
         found[found['last'] == 0]['drop'], 0, atol=1e-9)
     np.testing.assert_allclose(found['majority'], 55)
     self.assertEqual(set(found['metric']), {'accuracy'})  # As in the paper.
-    own = frames.load_spans(str(self.folder), metric='matthews')
+    own = spans.load(str(self.folder), metric='matthews')
     np.testing.assert_allclose(own['drop'], 40)
-    means = frames.span_means(found)
+    means = spans.means(found)
     np.testing.assert_allclose(means['mean'], [0, 30, 1, 1.5], atol=1e-9)
-    np.testing.assert_allclose(means['sem'], 0, atol=1e-9)
-    self.assertEmpty(frames.load_spans(str(self.folder), restore_norms=True))
+    np.testing.assert_allclose(means['low'], means['mean'], atol=1e-9)
+    self.assertEmpty(spans.load(str(self.folder), restore_norms=True))
 
   def test_spans_with_and_without_norms_are_of_the_same_runs(self):
     for seed in (0, 1):
@@ -153,27 +207,9 @@ class FramesTest(parameterized.TestCase):
       put_spans(self.folder, DROPS, restore_norms, seed=1)
       put_spans(self.folder, DROPS, restore_norms, seed=2)
     for restore_norms, runs in ((False, 3), (True, 2)):
-      found = frames.load_spans(str(self.folder), restore_norms)
+      found = spans.load(str(self.folder), restore_norms)
       self.assertEqual(set(found['train_examples']), {500})
       self.assertLen(found, 6 * runs)
-
-  def test_points_that_all_tasks_share(self):
-    for size in (8, 64):  # All that is shared is of all examples.
-      for task in ('rte', 'wnli'):
-        put(self.folder, [0.7], task=task, train_examples=0, adapter_size=size)
-    for task in ('rte', 'wnli', 'qnli'):
-      put(self.folder, [0.8], task=task, train_examples=0, tune='full')
-    put(self.folder, [0.7, 0.7], task='cola', train_examples=0)
-    for size in (1, 4, 64, 256):
-      put(self.folder, [0.6, 0.6], adapter_size=size)
-    put(self.folder, [0.7, 0.7], tune='full')
-    found = frames.shared(self.load())
-    self.assertEqual(set(found['task']), {'rte', 'wnli'})
-    self.assertEqual(set(found['train_examples']), {0})
-    self.assertEqual(
-        sorted(found['adapter_size'].dropna()), [8, 8, 64, 64])
-    self.assertLen(figures.relative(found), 2)
-    self.assertEmpty(frames.shared(self.load()[:0]))
 
 
 class FiguresTest(parameterized.TestCase):
@@ -184,14 +220,16 @@ class FiguresTest(parameterized.TestCase):
 
   def draw(self):
     runs = frames.load(str(self.folder))
+    known, tradeoff = frames.powers(runs), frames.tradeoff(runs)
     return {
-        'tradeoff': figures.tradeoff(frames.tradeoff(runs)),
-        'percentiles': figures.percentiles(frames.shared(runs)),
+        'tradeoff': figures.tradeoff(tradeoff),
+        'distances': figures.distances(tradeoff, known),
         'init': figures.init_scales(frames.at_one_rate(runs, ['init_scale'])),
-        'rates': figures.learning_rates(frames.learning_rates(runs)),
+        'rates': figures.learning_rates(frames.learning_rates(runs), known),
         'variants': figures.bars(
-            frames.variants(runs), 'variant', 'default', 'ablation_variants'),
-        'spans': figures.spans(frames.load_spans(str(self.folder))),
+            variants.load(runs), 'variant', 'default', 'ablation_variants'),
+        'curves': curves.draw(curves.load(runs)),
+        'spans': heat_maps.draw(spans.load(str(self.folder))),
     }
 
   @parameterized.parameters(0, 1)
@@ -200,23 +238,99 @@ class FiguresTest(parameterized.TestCase):
     for name, drawn in self.draw().items():
       self.assertStartsWith(drawn, 'No records of this yet', name)
 
-  def test_every_figure_is_labelled_and_as_wide_as_a_column(self):
-    for task in ('rte', 'wnli'):
+  def put_all(self, tasks):
+    for task in tasks:
+      put_floor(self.folder, task=task)
       put(self.folder, [0.5, 0.6], task=task)
       put(self.folder, [0.7], task=task, init_scale=0.1)
-      put(self.folder, [0.7], task=task, tune='full')
       put(self.folder, [0.6], task=task, activation='relu')
-    put_spans(self.folder, DROPS)
+      put(self.folder, [0.6], task=task, learning_rate=1e-4)
+      put_spans(self.folder, DROPS, task=task)
+
+  @parameterized.parameters((('rte',), 1), (('rte', 'wnli'), 2),
+                            (('rte', 'wnli', 'cola', 'qnli'), 3))
+  def test_every_figure_is_labelled_and_fills_columns_or_a_page(
+      self, tasks, columns):
+    self.put_all(tasks)
     for name, drawn in self.draw().items():
-      self.assertEqual(drawn.get_size_inches()[0], figures.WIDTH, name)
-      panels = [axis for axis in drawn.axes if axis.get_label() != '<colorbar>']
-      self.assertLen(panels, 1 if name in ('percentiles', 'spans') else 2)
-      self.assertNotEmpty(panels[-1].get_xlabel(), name)
+      self.assertEqual(
+          drawn.get_size_inches()[0],
+          style.COLUMN if columns == 1 or name == 'distances' else style.PAGE,
+          name)
+      panels = [axis for axis in drawn.axes
+                if axis.get_label() != '<colorbar>' and axis.get_visible()]
+      self.assertLen(panels, 1 if name == 'distances' else len(tasks), name)
+      across = {axis.get_subplotspec().colspan.start for axis in panels}
+      most = 3 if name in ('tradeoff', 'curves') else 2
+      self.assertLen(
+          across, 1 if name == 'distances' else min(columns, most), name)
       for axis in panels:
+        self.assertNotEmpty(axis.get_xlabel(), name)
         self.assertNotEmpty(axis.get_title('left') + axis.get_title('right'))
+        self.assertNotEmpty(axis.lines or axis.images, name)
         if name != 'variants':
           self.assertNotEmpty(axis.get_ylabel(), name)
       drawn.canvas.draw()
+
+  def test_the_paper_is_grey_where_its_metric_is_ours(self):
+    self.put_all(('rte', 'qqp'))  # The paper has F1 of QQP, these accuracy.
+    rte, qqp = (next(axis for axis in self.draw()['tradeoff'].axes
+                     if name in axis.get_title('left'))
+                for name in ('RTE', 'qqp'))
+    grey = [line for line in rte.lines if line.get_color() == style.GREY]
+    self.assertEqual(
+        sorted(float(line.get_ydata()[0]) for line in grey), [68.8, 70.1])
+    self.assertFalse([line for line in qqp.lines
+                      if line.get_color() == style.GREY])
+
+  def test_one_line_a_task_in_figure_three(self):
+    self.put_all(('rte', 'wnli'))
+    put(self.folder, [0.7], task='cola', tune='full')
+    put(self.folder, [0.7], task='cola')
+    axis, = self.draw()['distances'].axes
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    self.assertEqual(names, ['CoLA (cannot tell)', 'RTE', 'wnli'])
+
+  def test_rates_of_tasks_that_cannot_tell_are_not_drawn(self):
+    self.put_all(('rte',))
+    for rate in (1e-4, 1e-3):
+      put(self.folder, [0.5], task='wnli', learning_rate=rate)
+    self.assertLen(self.draw()['rates'].axes, 1)
+    for path in (self.folder / 'glue' / 'rte').iterdir():
+      if records.read(str(path)).config['tune'] == 'head':
+        path.unlink()
+    self.assertIn('can tell methods apart', self.draw()['rates'])
+
+  def test_curves_are_means_and_seeds(self):
+    put(self.folder, [0.6, 0.8])
+    put(self.folder, [0.9], tune='full')
+    axis, = self.draw()['curves'].axes
+    thick = [line for line in axis.lines if line.get_linewidth() > 1]
+    self.assertEqual({line.get_label() for line in thick},
+                     {'adapters', 'full fine-tuning'})
+    mean, = (line for line in thick if line.get_label() == 'adapters')
+    np.testing.assert_allclose(mean.get_ydata(), [35, 70])
+    np.testing.assert_array_equal(mean.get_xdata(), [5, 10])
+    self.assertLen(axis.lines, 2 + 3)
+
+  def test_heat_maps_share_a_scale_and_leave_the_majority_out(self):
+    for seed in (0, 1):
+      put_spans(self.folder, DROPS, seed=seed)
+      put_spans(self.folder, {**DROPS, '0-2': 0.4}, seed=seed, task='cola')
+      put_spans(self.folder, DROPS, seed=seed, task='wnli',
+                majority={'accuracy': 0.9 - 0.001 * seed})
+    maps = [axis for axis in self.draw()['spans'].axes if axis.images]
+    self.assertLen(maps, 2)
+    for axis in maps:
+      image, = axis.images
+      np.testing.assert_allclose(image.get_clim(), (-40, 0), atol=1e-9)
+      values = np.ma.filled(image.get_array(), np.nan)
+      self.assertTrue(np.isnan(values[np.tril_indices(3, -1)]).all())
+      self.assertEqual(axis.get_facecolor(), (1, 1, 1, 1))
+
+  def test_no_heat_map_of_models_at_the_majority(self):
+    put_spans(self.folder, DROPS, majority={'accuracy': 0.9})
+    self.assertIn('nothing for a layer to lose', self.draw()['spans'])
 
   def test_more_tasks_than_markers(self):
     for task in ('cola', 'sst2', 'mrpc', 'qqp', 'qnli', 'rte', 'wnli'):
@@ -225,8 +339,9 @@ class FiguresTest(parameterized.TestCase):
       put(self.folder, [0.6], task=task, activation='relu')
     drawn = self.draw()
     for name in ('init', 'variants'):
-      self.assertLen(drawn[name].axes, 7)
-      for axis in drawn[name].axes:
+      shown = [axis for axis in drawn[name].axes if axis.get_visible()]
+      self.assertLen(shown, 7)
+      for axis in shown:
         self.assertNotEmpty(axis.lines, name)
 
   def test_heat_maps_of_deep_models_have_short_numbers(self):
@@ -243,8 +358,9 @@ class FiguresTest(parameterized.TestCase):
                      'RTE with bert-base, 500 examples, 1 seed')
 
   @parameterized.parameters(
-      ('accuracy', 'accuracy (%)'), ('matthews', "Matthews' corr. (×100)"),
-      ('spearman', 'spearman (×100)'))
+      ('accuracy', 'test accuracy (%)'),
+      ('matthews', "test Matthews' corr. (×100)"),
+      ('spearman', 'test spearman (×100)'))
   def test_metrics_with_units(self, metric, wanted):
-    rows = pd.DataFrame({'metric': [metric] * 2})
-    self.assertEqual(figures.metric_name(rows), wanted)
+    rows = pd.DataFrame({'metric': [metric] * 2, 'split': ['test'] * 2})
+    self.assertEqual(style.metric_name(rows), wanted)

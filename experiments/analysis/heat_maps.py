@@ -1,0 +1,67 @@
+"""Heat maps of removed layers (figure 6, left and centre)."""
+
+import textwrap
+
+import pandas as pd
+
+from experiments.analysis import spans as spans_lib
+from experiments.analysis import style
+
+
+@style.or_say('ablation_layers', lambda found: found)
+def draw(found: pd.DataFrame) -> style.Drawn:
+  """Draws `spans.load`, means over seeds, all tasks on one scale.
+
+  A task whose models are not clearly above the most frequent class has no map:
+  there is nothing for a layer to lose.
+
+  Args:
+    found: Spans.
+  """
+  groups = {task: rows for task, rows in found.groupby('task')
+            if spans_lib.above_majority(rows).mean > 0
+            and not spans_lib.above_majority(rows).low <= 0}
+  if not groups:
+    return ('No task has models above the most frequent class: there is '
+            'nothing for a layer to lose.')
+  tables = {task: _table(rows) for task, rows in groups.items()}
+  lowest = min(table.min().min() for table in tables.values())
+  # At least 0 at the bright end: a loss everywhere must not look like a gain.
+  highest = max(0.0, *(table.max().max() for table in tables.values()))
+  figure, axes = style.panels(len(groups), 2.7, 2)
+  for axis, (task, rows) in zip(axes, groups.items()):
+    image = _draw_one(axis, tables[task], lowest, highest)
+    seeds = rows['seed'].nunique()
+    title = (f'{textwrap.fill(style.data_name(rows), 40)}\n{seeds} '
+             f'seed{"s" * (seeds > 1)}, {style.metric_name(rows)}')
+    style.label(axis, title, 'last layer without adapters',
+                'first layer without adapters')
+  bar = figure.colorbar(image, ax=list(axes), shrink=0.8)
+  bar.set_label('change of the dev score (points)', fontsize=style.SIZE)
+  bar.ax.tick_params(labelsize=style.SIZE)
+  return figure
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+  """Returns the mean changes, [first, last], nan below the diagonal."""
+  layers = rows['layers'].iloc[0]
+  return -rows.pivot_table('drop', 'first', 'last').reindex(
+      index=range(layers), columns=range(layers))
+
+
+def _draw_one(axis, table: pd.DataFrame, lowest: float, highest: float):
+  """Draws one map with its numbers; returns its image for the colour bar."""
+  layers = len(table)
+  axis.grid(False)
+  axis.set_facecolor('white')  # Of the lower triangle, where there is no span.
+  image = axis.imshow(table, cmap='cividis', vmin=lowest, vmax=highest)
+  digits, size = (1, style.SIZE - 1) if layers < 8 else (0, style.SIZE - 2.5)
+  for (first, last), change in table.stack().dropna().items():
+    # Halfway between the ends of the colours text turns black.
+    dark = change < (lowest + highest) / 2
+    text = f'{round(change, digits) + 0.0:.{digits}f}'  # Avoids '-0'.
+    axis.text(last, first, text.replace('-', '−'), ha='center', va='center',
+              fontsize=size, color='white' if dark else 'black')
+  axis.set_xticks(range(layers))
+  axis.set_yticks(range(layers))
+  return image

@@ -1,0 +1,159 @@
+"""Look of the figures, and the names of tasks, data and metrics in them."""
+
+from collections.abc import Callable
+import functools
+import textwrap
+from typing import Any
+
+from matplotlib import figure as figure_lib
+import numpy as np
+import pandas as pd
+
+from adapters_jax.runs import config as config_lib
+
+COLUMN, PAGE = 3.3, 6.8  # Widths of a paper's column and of its page, inches.
+SIZE = 7.5  # Font size in points.
+GREY = '#999999'  # Values of the paper.
+# Colours of Okabe and Ito, distinct for the colour-blind; with markers.
+METHODS = {
+    'adapters': ('#0072B2', 'o'),
+    'top layers': ('#D55E00', 's'),
+    'layer norms': ('#009E73', '^'),
+    'head alone': ('#CC79A7', 'v'),
+    'full fine-tuning': ('#000000', 'D'),
+}
+MARKS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'),
+         ('#CC79A7', 'v'), ('#E69F00', 'D'))  # For tasks, cycled.
+
+Drawn = figure_lib.Figure | str
+
+
+def or_say(
+    script: str, compared: Callable[[pd.DataFrame], pd.DataFrame]
+) -> Callable[..., Callable[..., Drawn]]:
+  """Makes a function of points return a sentence without any points.
+
+  Args:
+    script: Name of the script that makes the records.
+    compared: (points) -> those that a figure can show.
+  """
+
+  def decorate(draw):
+    @functools.wraps(draw)
+    def wrapped(found: pd.DataFrame, *more: Any, **named: Any) -> Drawn:
+      found = compared(found)
+      if found.empty:
+        return ('No records of this yet; make some with: python -m '
+                f'experiments.{script} --records=experiments/results')
+      return draw(found, *more, **named)
+    return wrapped
+
+  return decorate
+
+
+def panels(
+    count: int, height: float = 2.1, columns: int = 1, **more: Any
+) -> tuple[figure_lib.Figure, np.ndarray]:
+  """Returns (figure, axes), a column wide or, with columns, a page.
+
+  Args:
+    count: Number of panels.
+    height: Height of a row in inches.
+    columns: Number of columns, at most.
+    **more: Arguments of `Figure.subplots`.
+  """
+  columns = min(columns, count)
+  rows = -(-count // columns)
+  # Not of pyplot, which would keep every figure and choose a backend.
+  figure = figure_lib.Figure(
+      figsize=(COLUMN if columns == 1 else PAGE, height * rows), dpi=200,
+      layout='constrained')
+  axes = figure.subplots(rows, columns, squeeze=False, **more).ravel()
+  for axis in axes[count:]:
+    axis.set_visible(False)
+  for axis in axes[:count]:
+    axis.tick_params(labelsize=SIZE)
+    axis.spines[['top', 'right']].set_visible(False)
+    axis.grid(alpha=0.25, linewidth=0.5)
+    axis.set_axisbelow(True)
+  return figure, axes[:count]
+
+
+def errors(found: pd.DataFrame) -> np.ndarray:
+  """Returns [2, points] the lengths of error bars, 0 for a single seed."""
+  return np.nan_to_num(np.array([
+      found['score'] - found['low'], found['high'] - found['score']]))
+
+
+def draw_scores(axis, x, found: pd.DataFrame, look, **more: Any) -> None:
+  """Draws scores with their intervals.
+
+  Args:
+    axis: Axes.
+    x: [points]
+    found: Points, with 'score', 'low' and 'high'.
+    look: (colour, marker).
+    **more: Arguments of `Axes.errorbar`.
+  """
+  color, marker = look
+  axis.errorbar(
+      x, found['score'], errors(found), color=color, marker=marker,
+      markersize=3.5, **{'linewidth': 1, 'capsize': 2, **more})
+
+
+def label(
+    axis, text: str = '', x: str = '', y: str = '', loc: str = 'left'
+) -> None:
+  """Sets title and names of axes.
+
+  Args:
+    axis: Axes.
+    text: Title.
+    x: Name of the horizontal axis.
+    y: Name of the vertical axis.
+    loc: Place of the title.
+  """
+  axis.set_title(text, fontsize=SIZE, loc=loc)
+  axis.set_xlabel(x, fontsize=SIZE)
+  axis.set_ylabel(y, fontsize=SIZE)
+
+
+def task_name(task: str) -> str:
+  """Returns the title of a task."""
+  return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
+          'sms_spam': 'SMS spam', 'squad': 'SQuAD'}.get(
+              task, task.replace('_', ' '))
+
+
+def metric_name(rows: pd.DataFrame) -> str:
+  """Returns the metric of a task's points with its unit, for an axis."""
+  metric = rows['metric'].iloc[0]
+  name = {
+      'accuracy': 'accuracy (%)',
+      'matthews': "Matthews' corr. (×100)",
+  }.get(metric, f'{metric} (×100)')
+  return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
+
+
+def data_name(rows: pd.DataFrame) -> str:
+  """Returns task, checkpoint unless the default, and examples of points."""
+  row = rows.iloc[0]
+  examples = row['train_examples']
+  few = f'{examples:,} examples' if examples else 'all examples'  # 0 is all.
+  # A folder by its name alone.
+  base = row['checkpoint'].rstrip('/').rpartition('/')[2]
+  where = '' if base == config_lib.Config.checkpoint else f' with {base}'
+  return f'{task_name(row["task"])}{where}, {few}'
+
+
+def title_of(rows: pd.DataFrame, width: int = 46) -> str:
+  """Returns the task, its training examples and seeds, for above a panel.
+
+  Args:
+    rows: Points of a task.
+    width: Letters of a line.
+  """
+  seeds = sorted({int(n) for n in rows['seeds']})
+  spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
+  plural = '' if seeds == [1] else 's'
+  return textwrap.fill(f'{data_name(rows)}, {spread} seed{plural}', width)
