@@ -47,8 +47,8 @@ def draw_tradeoff(path: str) -> str:
   figure.savefig(path, metadata={'Software': None})
   bases = ' and '.join(sorted(set(points['checkpoint'])))
   return (f'*Scores against trained parameters, {bases}: means over seeds with '
-          '95 % intervals, from the records in `experiments/results`; grey: the '
-          'paper, on its own bases.*')
+          '95 % intervals, from the records in `experiments/results`; grey: '
+          'the paper, on its own bases.*')
 
 
 def conclusion_lines() -> str:

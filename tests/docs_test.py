@@ -237,7 +237,7 @@ class TablesTest(parameterized.TestCase):
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
     from docs import generate
     self.assertEqual(
-        between(PAGES['docs/results.md'], generate.BEGIN, generate.END),
+        between(PAGES['docs/results.md'], *generate.markers('conclusions')),
         generate.conclusion_lines())
 
   def test_every_method_has_its_names_listed(self):

@@ -89,6 +89,8 @@ def judge_within(value: statistics.Estimate, limit: float) -> str:
 def both(*verdicts: str) -> str:
   """Returns the verdict on a conclusion of several parts."""
   found = set(verdicts)
+  if IN_PART in found:
+    return IN_PART
   if FAILS in found:
     return IN_PART if HOLDS in found else FAILS
   return OPEN if OPEN in found else HOLDS

@@ -66,9 +66,10 @@ class SummariesTest(parameterized.TestCase):
     self.assertEqual(full['t'], '21.5 to 148.5')  # 12.706 * 5.
     self.assertEqual(
         (adapters['score'], adapters['t'], adapters['− full']),
-        ('70.0', '70.0 to 70.0', '-15.0'))
-    self.assertEqual(adapters['t of −'], '-78.5 to 48.5')
-    low, high = map(float, adapters['bootstrap of −'].split(' to '))
+        ('70.0', '70.0 to 70.0', '−15.0'))
+    self.assertEqual(adapters['t of −'], '−78.5 to 48.5')
+    low, high = map(
+        float, adapters['bootstrap of −'].replace('−', '-').split(' to '))
     self.assertLess(low, -15)
     self.assertBetween(high, -15, 0)
     self.assertEqual(str(tables.powers(found)['rte']),

@@ -43,7 +43,8 @@ class VerdictsTest(parameterized.TestCase):
       (('holds', 'holds'), 'holds'),
       (('holds', 'undecided'), 'undecided'),
       (('does not hold', 'undecided'), 'does not hold'),
-      (('does not hold', 'undecided', 'holds'), 'holds in part'))
+      (('does not hold', 'undecided', 'holds'), 'holds in part'),
+      (('holds in part', 'holds'), 'holds in part'))
   def test_parts_together(self, verdicts, wanted):
     self.assertEqual(conclusions.both(*verdicts), wanted)
 

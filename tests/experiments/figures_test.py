@@ -181,7 +181,8 @@ class FramesTest(parameterized.TestCase):
     from experiments import ablation_variants
     for point in grid.parse_grid(ablation_variants.GRID):
       item, = point.items()
-      self.assertTrue(item in variants.VARIANTS or item == ('activation', 'gelu'))
+      self.assertTrue(
+          item in variants.VARIANTS or item == ('activation', 'gelu'))
 
   def test_spans(self):
     put_spans(self.folder, DROPS)
