@@ -79,9 +79,10 @@ def table(
     sizes: Adapter sizes that have a row.
     top_k: Numbers of fine-tuned layers that have a row.
   """
-  if not records:
-    return (f'No record of version {version.NUMBERS} is in '
-            '`experiments/results` yet; `scripts/reproduce.sh` makes them.')
+  if all(record.picks for record in records):  # None, or trials alone.
+    return (f'No record of version {version.NUMBERS} with a seed that reports '
+            'is in `experiments/results` yet; `scripts/reproduce.sh` makes '
+            'them.')
   chosen = sorted(
       points_lib.picked(
           points_lib.headline(points_lib.points(records), sizes, top_k)),
@@ -129,7 +130,7 @@ def intervals(
     sizes: Adapter sizes that have rows.
     top_k: Numbers of fine-tuned layers that have rows.
   """
-  if not records:
+  if all(record.picks for record in records):
     return table(records, sizes, top_k)
   chosen = points_lib.picked(
       points_lib.headline(points_lib.points(records), sizes, top_k))
