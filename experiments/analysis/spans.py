@@ -6,6 +6,7 @@ import os
 import pandas as pd
 
 from adapters_jax.analysis import statistics
+from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import version

@@ -108,7 +108,7 @@ class StartTest(parameterized.TestCase):
       with self.assertRaisesRegex(
           errors.UserError, '`coordinator=auto`: found no cluster'):
         sharding.start_hosts('auto', 0, -1)
-    initialize.assert_called_once_with()
+    initialize.assert_called_once()
 
   def test_one_process_needs_nothing(self):
     sharding.start_hosts('', 0, -1)
