@@ -63,7 +63,8 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
   for point in points_lib.points(records.read_all(folder)):
     for record in point.records:
       rows.append({
-          **columns_of(point.settings), 'seed': record.config['seed'], 'task': point.task,
+          **columns_of(point.settings), 'seed': record.config['seed'],
+          'task': point.task,
           'metric': point.metric, 'split': point.split,
           'score': 100 * records.primary(record, point.split),
           'trained': record.trained_params, 'total': record.total_params,

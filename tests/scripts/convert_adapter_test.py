@@ -144,7 +144,9 @@ def edit(path, **values):
   """Changes the values of a JSON file and of its 'config'."""
   with open(path) as file:
     whole = json.load(file)
-  whole.pop('adapter', None)  # As saved before adapters described themselves.
+  # As saved before adapters described themselves and had a hash.
+  whole.pop('adapter', None)
+  whole.pop('sha256', None)
   inner = whole.get('config', whole)
   inner.update(values)
   with open(path, 'w') as file:
