@@ -13,6 +13,8 @@ import functools
 
 import numpy as np
 
+from adapters_jax.data import ragged
+
 _ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
 
 
@@ -41,6 +43,8 @@ class Examples:
   @functools.cached_property
   def lengths(self) -> np.ndarray:
     """[examples] int64, number of pieces of each example."""
+    if isinstance(self.tokens, ragged.Ragged):
+      return self.tokens.lengths
     return np.array([len(tokens) for tokens in self.tokens], np.int64)
 
 

@@ -160,22 +160,20 @@ def cut(
   """
   template = templates.of(tokenizer, 2)
   total = template.room(max_length)
-  asked = tokenization.pieces(tokenizer, [q.question for q in questions])
   # Several questions share a paragraph, which is tokenised once.
-  contexts = list(dict.fromkeys(q.context for q in questions))
-  read = dict(zip(contexts, tokenization.pieces(tokenizer, contexts)))
+  read = _pieces(tokenizer, [q.context for q in questions])
+  asked = _pieces(tokenizer, [q.question for q in questions])
   tokens, segments, labels, windows = [], [], [], []
-  for row, (question, query) in enumerate(zip(questions, asked)):
-    context = read[question.context]
-    # Reshaped for a paragraph without any pieces: [0, 2], not [0].
-    offsets = np.array(context.offsets, np.int64).reshape(-1, 2)
+  for row, question in enumerate(questions):
+    pieces, offsets = read[question.context]
     # At least one piece is left for the window.
-    ask = query.ids[:min(_LONGEST_QUESTION, max_length // 2, total - 1)]
+    most = min(_LONGEST_QUESTION, max_length // 2, total - 1)
+    ask = asked[question.question][0][:most]
     room = total - len(ask)
     prefix = sum(map(len, template.tokens[:2])) + len(ask)
     first, last = _span(offsets, question.answers[0])
-    for begin in _begins(len(context.ids), room):
-      ids = context.ids[begin:begin + room]
+    for begin in _begins(len(pieces), room):
+      ids = pieces[begin:begin + room]
       filled, kinds = template.fill((ask, ids))
       tokens.append(np.array(filled, np.int32))
       segments.append(np.array(kinds, np.int32))
@@ -186,6 +184,28 @@ def cut(
       windows.append(Window(row, prefix, offsets[begin:begin + room]))
   return batching.Examples(
       tokens, segments, np.array(labels, np.int32)), windows
+
+
+def _pieces(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """Returns {text: (pieces, characters of each)}.
+
+  Args:
+    tokenizer: Tokenizer.
+    texts: Texts, some of them several times.
+
+  Returns:
+    Ids [pieces] int32, and [pieces, 2] int64, for each piece its first
+    character and the one after its last.
+  """
+  found = {}
+  for start, some in tokenization.chunks(list(dict.fromkeys(texts))):
+    for text, one in zip(some, tokenization.pieces(tokenizer, some, start)):
+      # Reshaped for a text without any pieces: [0, 2], not [0].
+      found[text] = (np.array(one.ids, np.int32),
+                     np.array(one.offsets, np.int64).reshape(-1, 2))
+  return found
 
 
 def _begins(pieces: int, room: int) -> Iterable[int]:
@@ -252,5 +272,6 @@ def best_answers(
     best[window.row] = max(
         best[window.row], best_span(one, window, longest),
         key=lambda found: found[0])
-  return [question.context[first:last]
+  # Pieces of byte-level BPE may include the blank before a word.
+  return [question.context[first:last].strip()
           for question, (_, (first, last)) in zip(questions, best)]

@@ -1,15 +1,24 @@
 """Texts to token ids, by the `tokenizers` library."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import logging
+import time
+from typing import Any
 
 import numpy as np
 import tokenizers
 
 from adapters_jax import errors
+from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenizer_files
 
+_log = logging.getLogger(__name__)
+
 _NAMED = 5  # Tokens in a message.
+# Texts at a time: an `Encoding` takes 150 bytes a piece until it is copied.
+_CHUNK = 4096
+_SECONDS = 5.0  # Between messages of progress.
 
 
 def load(
@@ -91,14 +100,30 @@ def _kept(first: int, second: int, room: int) -> tuple[int, int]:
   return first - rest // 2, second - (rest - rest // 2)
 
 
+def chunks(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+  """Yields (number of the first, some texts); logs the progress.
+
+  Args:
+    texts: Texts, or examples.
+  """
+  last = time.monotonic()
+  for start in range(0, len(texts), _CHUNK):
+    some = texts[start:start + _CHUNK]
+    yield start, some
+    if time.monotonic() > last + _SECONDS:
+      last = time.monotonic()
+      _log.info('tokenised %d of %d texts', start + len(some), len(texts))
+
+
 def pieces(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[str]
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], start: int = 0
 ) -> list[tokenizers.Encoding]:
   """Returns the pieces of texts, without special tokens.
 
   Args:
     tokenizer: Tokenizer from `load`.
     texts: Texts.
+    start: Number of the first text, for messages.
 
   Raises:
     errors.UserError: the tokenizer fails; names the first such text.
@@ -106,7 +131,7 @@ def pieces(
   try:
     return tokenizer.encode_batch(list(texts), add_special_tokens=False)
   except Exception as error:  # `tokenizers` raises no narrower class.
-    for row, text in enumerate(texts):
+    for row, text in enumerate(texts, start):
       _check_text(tokenizer, row, text)
     raise errors.UserError(f'`checkpoint`: its tokenizer: {error}') from error
 
@@ -133,7 +158,7 @@ def _check_text(
 def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+) -> tuple[ragged.Ragged, ragged.Ragged]:
   """Tokenises examples, with the special tokens of the tokenizer.
 
   Args:
@@ -145,25 +170,45 @@ def encode(
     (tokens, segments), each with [length] int32 for every example.
 
   Raises:
-    errors.UserError: a `max_length` without room for text, or a tokenizer
-      without special tokens.
+    errors.UserError: a `max_length` without room for text, a text that cannot
+      be read, or a tokenizer without special tokens.
   """
   if not texts:
-    return [], []
-  parts = [  # [parts][examples]; special tokens are added after the cut.
-      [e.ids for e in pieces(tokenizer, column)] for column in zip(*texts)]
-  template = templates.of(tokenizer, len(parts))
+    return ragged.of([], []), ragged.of([], [])
+  template = templates.of(tokenizer, len(texts[0]))
   room = template.room(max_length)
-  tokens, segments = [], []
-  for example in zip(*parts):
+  tokens, segments, lengths = [], [], []
+  for start, some in chunks(texts):
+    ids, kinds = [], []
+    for parts in _parts(tokenizer, some, start, room):
+      row, kind = template.fill(parts)
+      ids += row
+      kinds += kind
+      lengths.append(len(row))
+    tokens.append(np.array(ids, np.int32))
+    segments.append(np.array(kinds, np.int8))  # 0 or 1: a quarter of memory.
+  return ragged.of(tokens, lengths), ragged.of(segments, lengths)
+
+
+def _parts(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
+    start: int, room: int,
+) -> Iterator[list[list[int]]]:
+  """Yields the pieces of each text of the examples, cut to their room.
+
+  Args:
+    tokenizer: Tokenizer.
+    texts: Texts of the examples.
+    start: Number of the first example.
+    room: Pieces that the texts of an example may have together.
+  """
+  columns = [[e.ids for e in pieces(tokenizer, column, start)]
+             for column in zip(*texts, strict=True)]
+  for example in zip(*columns):
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
-    ids, kinds = template.fill(
-        [part[:size] for part, size in zip(example, kept)])
-    tokens.append(np.array(ids, np.int32))
-    segments.append(np.array(kinds, np.int32))
-  return tokens, segments
+    yield [part[:size] for part, size in zip(example, kept, strict=True)]
 
 
 def count_cut(
@@ -179,7 +224,10 @@ def count_cut(
   """
   if not texts:
     return 0
-  parts = [[len(e.ids) for e in tokenizer.encode_batch(
-      list(column), add_special_tokens=False)] for column in zip(*texts)]
-  room = templates.of(tokenizer, len(parts)).room(max_length)
-  return sum(sum(sizes) > room for sizes in zip(*parts))
+  room = templates.of(tokenizer, len(texts[0])).room(max_length)
+  count = 0
+  for start, some in chunks(texts):
+    sizes = [[len(e.ids) for e in pieces(tokenizer, column, start)]
+             for column in zip(*some, strict=True)]
+    count += sum(sum(both) > room for both in zip(*sizes))
+  return count

@@ -15,6 +15,7 @@ from adapters_jax.data import files
 from adapters_jax.data import metrics
 from adapters_jax.data import fingerprint
 from adapters_jax.data import tasks
+from adapters_jax.data import token_cache
 from adapters_jax.data import tokenization
 from adapters_jax.layers import activations
 from adapters_jax.model import encoder
@@ -188,7 +189,7 @@ def prepare(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
   encoded = {
       name: batching.Examples(
-          *tokenization.encode(tokenizer, split.texts, config.max_length),
+          *token_cache.encode(tokenizer, split.texts, config.max_length),
           split.labels, labelled=split.labelled)
       for name, split in splits.items()}
   return assemble(

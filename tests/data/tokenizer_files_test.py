@@ -6,11 +6,13 @@ import tempfile
 from typing import Any
 
 from absl.testing import parameterized
+import numpy as np
 import pytest
 import tokenizers
 from tokenizers import processors
 
 from adapters_jax import errors
+from adapters_jax.data import squad
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import pinned
@@ -89,6 +91,19 @@ class TokenizerFilesTest(parameterized.TestCase):
       tokens, segments = tokenization.encode(tokenizer, [texts], 128)
       self.assertEqual(tokens[0].tolist(), wanted)
       self.assertEqual(segments[0].tolist(), [0] * len(wanted))
+
+  @parameterized.parameters(*fixtures())
+  def test_answers_are_read_from_any_tokenizer(self, name):
+    tokenizer = self.load(fixtures()[name]['files'])
+    context = 'The café film was  poor, and a joy from start to end.'
+    for answer in ('The café', 'film was', 'poor', 'joy from start', 'end.'):
+      question = squad.Question(
+          'q', 'How was it?', context, ((answer, context.index(answer)),))
+      examples, windows = squad.cut(tokenizer, [question], 120)
+      logits = np.zeros((1, 120, 2))
+      logits[0, examples.labels[0], [0, 1]] = 1.0
+      self.assertEqual(
+          squad.best_answers(logits, windows, [question], 60), [answer])
 
   def test_null_and_absent_settings_are_the_defaults(self):
     for settings in ({}, {'do_lower_case': None, 'cls_token': None}):

@@ -1,0 +1,51 @@
+"""Rows of different lengths in one flat array."""
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ragged(Sequence):
+  """A sequence of int32 rows.
+
+  Each small array of its own would take 100 bytes more than its numbers:
+  several hundred thousand examples take more memory for that than for tokens.
+
+  Attributes:
+    flat: [total] Integers of all rows, one row after another.
+    offsets: [rows + 1] int64, the first index of each row, and the total.
+  """
+  flat: np.ndarray
+  offsets: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.offsets) - 1
+
+  def __getitem__(self, row: Any) -> Any:
+    """Returns a row, [length] int32, or the list of rows of a slice."""
+    found = range(len(self))[row]  # Of negative numbers and slices too.
+    if isinstance(found, range):
+      return [self[one] for one in found]
+    first, last = self.offsets[found:found + 2]
+    return self.flat[first:last].astype(np.int32, copy=False)
+
+  @property
+  def lengths(self) -> np.ndarray:
+    """[rows] int64, number of integers of each row."""
+    return np.diff(self.offsets)
+
+
+def of(flat: Iterable[np.ndarray], lengths: Sequence[int]) -> Ragged:
+  """Returns rows from the parts of their flat array.
+
+  Args:
+    flat: [any] Integers of all rows, in parts of any sizes.
+    lengths: Length of each row.
+  """
+  parts = list(flat)
+  return Ragged(
+      np.concatenate(parts) if parts else np.zeros(0, np.int32),
+      np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
