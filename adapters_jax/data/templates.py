@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 
+import numpy as np
 import tokenizers
 
 from adapters_jax import errors
@@ -50,7 +51,7 @@ class Template:
     return room
 
   def fill(
-      self, parts: Sequence[Sequence[int]]
+      self, parts: Sequence[Sequence[int] | np.ndarray]
   ) -> tuple[list[int], list[int]]:
     """Returns (tokens, segments) of an example, [length] each.
 
