@@ -5,7 +5,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app
 from absl import flags
@@ -213,9 +213,22 @@ def launch(
              'the same command starts again')
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
-    raise SystemExit(signals.STATUS) from stopped
+    leave(stopped)
   report(outcome, configs[0].checkpoint)
   return outcome
+
+
+def leave(stopped: BaseException) -> NoReturn:
+  """Ends the process after a signal; several hosts end together.
+
+  Args:
+    stopped: The interruption.
+  """
+  # Python's own end waits for compilations, and may crash in one that the
+  # signal has interrupted. Hosts take leave of each other in it, though.
+  if not getattr(flags.FLAGS, 'coordinator', ''):
+    signals.leave()
+  raise SystemExit(signals.STATUS) from stopped
 
 
 def start(config_class: type, main: Callable[..., None], *more: type) -> None:
@@ -248,7 +261,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       raise SystemExit(2) from error
     except (errors.Interrupted, KeyboardInterrupt) as error:
       print('stopped', file=sys.stderr)
-      raise SystemExit(signals.STATUS) from error
+      leave(error)
 
   # First: it may replace this process by a new one.
   allocator.start_anew()

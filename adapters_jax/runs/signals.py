@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from adapters_jax import errors
 
@@ -75,6 +75,14 @@ class _Signals(Stop):
       raise _AtOnce
 
 
+def leave() -> NoReturn:
+  """Ends the process at once, after its output is written."""
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+      stream.flush()
+  os._exit(STATUS)
+
+
 @contextlib.contextmanager
 def requests() -> Iterator[Stop]:
   """Yields the requests to stop that arrive within the context.
@@ -132,9 +140,16 @@ def _watch(reading: int, stop: _Signals, over: threading.Event) -> None:
       break
   else:
     return
-  start = time.monotonic()
+  start = last = time.monotonic()
+  main = threading.main_thread().ident
+  assert main is not None  # It has started.
   while not over.wait(0.05) and not stop.answered:
-    passed = time.monotonic() - start
+    now = time.monotonic()
+    passed = now - start
+    if stop.handled and not stop.unsaved and now - last > _SAVED:
+      last = now
+      # The exception was lost, as in an import that catches all.
+      signal.pthread_kill(main, signal.SIGTERM)
     idle = not stop.unsaved and not stop.handled
     if passed > (_SAVED if idle else _AT_MOST):
       saved = 'nothing was lost' if idle else 'the last saved state remains'

@@ -2,7 +2,7 @@
 
 Every machine needs this package, and the same files under the same paths:
 workdirs, own data, checkpoint folders. A unit whose worker dies is restarted
-and continues from its last evaluation.
+and continues from its last save.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -99,10 +99,11 @@ class Resume:
     import orbax.checkpoint as ocp  # Slow to import, and not always needed.
     self._ocp, self._folder = ocp, os.path.abspath(folder)
     try:
-      self._manager = ocp.CheckpointManager(
-          self._folder, options=ocp.CheckpointManagerOptions(
-              max_to_keep=KEPT, enable_async_checkpointing=False,
-              cleanup_tmp_directories=True))
+      with _quiet():
+        self._manager = ocp.CheckpointManager(
+            self._folder, options=ocp.CheckpointManagerOptions(
+                max_to_keep=KEPT, enable_async_checkpointing=False,
+                cleanup_tmp_directories=True))
     except Exception as error:  # Orbax and TensorStore have many.
       raise errors.UserError(
           f'`resume`: the state in {self._folder} cannot be used '
@@ -203,7 +204,8 @@ class Resume:
         # host takes the choice of the first.
         if not sharding.agreed(self._is_whole(number)):
           raise ValueError('a file has changed since it was saved')
-        found = self._read(number, like)
+        with _quiet():
+          found = self._read(number, like)
       except Exception as error:  # Damage shows in errors of any kind.
         problem = problem or error
         _log.info('the saved state %s is damaged (%s)',

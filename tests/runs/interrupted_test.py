@@ -247,6 +247,28 @@ def test_a_process_that_compiles_ends_too(number, unsaved):
   assert err.count('\n') == 1 and err.startswith('stopped; ')
 
 
+def test_a_swallowed_interruption_is_repeated():
+  program = (  # Like an import that falls back to another module.
+      'import time\n'
+      'from adapters_jax.runs import signals\n'
+      'signals._SAVED, signals._AT_MOST = 0.1, 9.0\n'
+      'with signals.requests():\n'
+      '  try:\n'
+      '    print("ready", flush=True)\n'
+      '    time.sleep(60)\n'
+      '  except BaseException:\n'
+      '    print("swallowed", flush=True)\n'
+      '  time.sleep(60)\n')
+  process = subprocess.Popen(
+      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, text=True)
+  assert process.stdout.readline() == 'ready\n'
+  process.send_signal(signal.SIGTERM)
+  out, err = process.communicate(timeout=60)
+  assert out == 'swallowed\n'
+  assert 'errors.Interrupted: stopped' in err  # From both sleeps, not forced.
+
+
 def test_handlers_are_those_of_before():
   before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
   with signals.requests() as stop:
