@@ -19,6 +19,8 @@ _FORMATS = ('.tsv', '.csv', '.jsonl')
 @dataclasses.dataclass(frozen=True)
 class Folders:
   """Data folders of text classification."""
+  HELP = 'task and data'
+
   folder: str = options.option(
       '', 'Folder with train, dev and test files, or several with commas.')
 

@@ -14,6 +14,7 @@ from absl import logging
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
+from adapters_jax.api import help as help_lib
 from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
@@ -68,8 +69,15 @@ def as_text(error: Exception | str) -> str:
   return errors.as_flags(str(error), {*flags.FLAGS, 'raw'})
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
-  """Parses the flags; a wrong one prints one line and exits with status 2."""
+def parse(argv: Sequence[str]) -> list[str]:
+  """Parses the flags; a wrong one prints one line and exits with status 2.
+
+  Args:
+    argv: Name of the program and its arguments.
+
+  Returns:
+    The name of the program.
+  """
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
@@ -263,7 +271,11 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       print('stopped', file=sys.stderr)
       leave(error)
 
+  if wanted := help_lib.asked(sys.argv):
+    print(help_lib.text(help_lib.grouped((config_class, *more)),
+                        wanted == '--helpfull'), end='')
+    return
   # First: it may replace this process by a new one.
   allocator.start_anew()
   logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
-  app.run(run, flags_parser=_parse)
+  app.run(run, flags_parser=parse)

@@ -14,6 +14,8 @@ from adapters_jax.sweeps import outcome as outcome_lib
 @dataclasses.dataclass(frozen=True)
 class Predictions:
   """Predictions to write; every field is a flag."""
+  HELP = 'task and data'
+
   write_predictions: bool = options.option(
       False, "Write the predictions of each task's best run on dev and test "
       'into its workdir, for GLUE also the files for its server.')

@@ -29,6 +29,8 @@ MARKS = {
     'column': 'has a column of its own in tables, apart from the method name',
     'bottleneck': 'describes the default adapter, used without adapter_config',
     'path': 'is a path, which other processes need absolute',
+    'devices': 'is about the use of devices, in groups of --help',
+    'hosts': 'is about several hosts, in groups of --help',
 }
 
 
@@ -122,27 +124,28 @@ class Config:
       'speed')
   mesh: str = option(
       'data', "Devices: 'data' splits the batch over all, 'data:4,fsdp:2' "
-      'also keeps large leaves in 2 slices.', 'where')
+      'also keeps large leaves in 2 slices.', 'where', 'devices')
   accumulate: int = option(
       1, 'Parts of a batch, computed one after another to save memory.',
       'speed')
   remat: bool = option(
       False, "Recompute each layer's inner values for the gradient to save "
-      'memory.', 'where')
+      'memory.', 'where', 'devices')
   cache_frozen: bool = option(
       False, 'Compute the layers below the lowest trained one once, without '
       'dropout, and keep their output in memory.', 'speed')
   coordinator: str = option(
       '', "Several hosts: 'auto' on Cloud TPU, SLURM, Open MPI or Kubernetes, "
-      'else host:port of the first process; empty for one process.', 'where')
+      'else host:port of the first process; empty for one process.', 'where',
+      'hosts')
   processes: int = option(
-      0, 'Number of processes, with --coordinator=host:port.', 'where')
+      0, 'Number of processes, with --coordinator=host:port.', 'where', 'hosts')
   process: int = option(
       -1, 'Number of this process, from 0, with --coordinator=host:port.',
-      'where')
+      'where', 'hosts')
   join_seconds: int = option(
       300, 'Seconds to wait for the other processes, with --coordinator.',
-      'where')
+      'where', 'hosts')
   train_file: str = option(
       '', 'Training data of your own: .tsv, .csv or .jsonl.', 'data', 'path')
   dev_file: str = option(

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import logging
 import os
 from typing import Any
 
 import jax
 import numpy as np
+import tokenizers
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -30,6 +32,8 @@ from adapters_jax.runs import workdirs
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
+
+_log = logging.getLogger(__name__)
 
 _SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
 
@@ -187,15 +191,29 @@ def prepare(
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
-  encoded = {
-      name: batching.Examples(
-          *token_cache.encode(tokenizer, split.texts, config.max_length),
-          split.labels, labelled=split.labelled)
-      for name, split in splits.items()}
+  encoded = {name: _encode(tokenizer, name, split, config.max_length)
+             for name, split in splits.items()}
   return assemble(
       config, folder, task, encoded, notes,
       lambda shape: models.make_model(config, shape, task.outputs), mesh,
       {name: fingerprint.of_split(split) for name, split in splits.items()})
+
+
+def _encode(
+    tokenizer: tokenizers.Tokenizer, name: str, split: tasks.Split,
+    max_length: int,
+) -> batching.Examples:
+  """Returns a tokenised split, and logs how many of its inputs are cut."""
+  examples = batching.Examples(
+      *token_cache.encode(tokenizer, split.texts, max_length), split.labels,
+      labelled=split.labelled)
+  # Only those of the full length can have lost tokens.
+  full = [split.texts[row] for row in np.flatnonzero(
+      examples.lengths == max_length)]
+  if cut := tokenization.count_cut(tokenizer, full, max_length):
+    _log.info('%s: %d of %d inputs are cut to `max_length=%d` tokens', name,
+              cut, len(split), max_length)
+  return examples
 
 
 def assemble(

@@ -38,6 +38,8 @@ Launch = Callable[
 @dataclasses.dataclass(frozen=True)
 class HowToRun:
   """Execution of a sweep; every field is a flag."""
+  HELP = 'many runs'
+
   launcher: str = option(
       'local', "'local': one unit after the other; 'ray': on a cluster.")
   group: str = option(

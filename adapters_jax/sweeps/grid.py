@@ -34,6 +34,8 @@ _MOST_RUNS = 100_000
 @dataclasses.dataclass(frozen=True)
 class Options:
   """Runs to make out of one description; every field is a flag."""
+  HELP = 'many runs'
+
   preset: str = option(
       '', "Settings to start from, 'paper' or 'adapter_bert'; explicit flags "
       'win.')

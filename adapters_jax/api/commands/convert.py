@@ -5,7 +5,8 @@ default; `predict` reads it), 'adapterhub', 'peft', or 'adapter_bert' (a .npz of
 the authors' TensorFlow variables).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import dataclasses
 import sys
 
@@ -13,7 +14,10 @@ from absl import app
 from absl import flags
 
 from adapters_jax import errors
+from adapters_jax.api import flags as flags_lib
+from adapters_jax.api import help as help_lib
 
+_FLAGS = ('from', 'to', 'format', 'checkpoint', 'name', 'labels', 'head')
 # A copy of `exchange.FORMATS`, which imports JAX.
 FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
 
@@ -45,12 +49,24 @@ def convert(
     raise errors.UserError('give both --from and --to')
   from adapters_jax.adapters import exchange  # Slow imports: after the checks.
   from adapters_jax.model import pretrained
-  adapter = exchange.read(source, pretrained.config_of(checkpoint), head)
+  shape = pretrained.config_of(checkpoint)
+  with _path_of('from'):
+    adapter = exchange.read(source, shape, head)
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
-  notes = exchange.write(
-      target, adapter, form, name=name, checkpoint=checkpoint, head=head)
+  with _path_of('to'):
+    notes = exchange.write(
+        target, adapter, form, name=name, checkpoint=checkpoint, head=head)
   return [f'{adapter.method} -> {target}', *(f'note: {n}' for n in notes)]
+
+
+@contextlib.contextmanager
+def _path_of(flag: str) -> Iterator[None]:
+  """Names a flag in messages on the argument `path` of reading and writing."""
+  try:
+    yield
+  except errors.UserError as error:
+    raise errors.UserError(str(error).replace('`path', f'`{flag}')) from error
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -87,4 +103,7 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
 def start() -> None:
   """Runs the command with the flags of the command line."""
   define()
-  app.run(lambda _: run())
+  if wanted := help_lib.asked(sys.argv):
+    print(help_lib.text({'flags': _FLAGS}, wanted == '--helpfull'), end='')
+    return
+  app.run(lambda _: run(), flags_parser=flags_lib.parse)

@@ -8,7 +8,6 @@ that `--text_columns` names.
 from collections.abc import Iterator, Sequence
 import dataclasses
 import itertools
-import os
 import sys
 
 from adapters_jax import errors
@@ -107,17 +106,7 @@ def main(config: PredictConfig) -> None:
           f'{adapter.max_length} tokens of the training', file=sys.stderr)
 
 
-def run(config: PredictConfig) -> None:
-  """Labels every input, until the reader of the output closes it."""
-  try:
-    main(config)
-  except BrokenPipeError as error:  # As of `predict | head`.
-    # Python would write the rest of its buffer at exit, and fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(1) from error
-
-
 def start() -> None:
   """Runs the command with the flags of the command line."""
   flags.define(PredictConfig)
-  flags.start(PredictConfig, run)
+  flags.start(PredictConfig, main)

@@ -18,6 +18,8 @@ EXPERIMENTS = ('glue', 'text_classification', 'squad')
 @dataclasses.dataclass(frozen=True)
 class Sweep:
   """Subject of the sweep."""
+  HELP = 'many runs'
+
   experiment: str = options.option(
       'glue', f'Experiment to run: {", ".join(EXPERIMENTS)}.')
 

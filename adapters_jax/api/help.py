@@ -1,0 +1,123 @@
+"""Help on the flags of a command, in groups: --help, -h and --helpfull."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import os
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from absl import flags
+
+# {role or mark of a field: group}, marks first. Classes of flags without roles
+# name their group as HELP.
+_GROUPS = {
+    'hosts': 'several hosts', 'devices': 'speed', 'data': 'task and data',
+    'method': 'method', 'schedule': 'training', 'speed': 'speed',
+    'where': 'folders'}
+_ORDER = ('task and data', 'method', 'training', 'speed', 'folders',
+          'many runs', 'several hosts')
+_NAMES = 34  # Characters for a flag and its default, before the text.
+
+
+def asked(argv: Sequence[str]) -> str:
+  """Returns '--help' or '--helpfull' if the arguments ask for it, or ''.
+
+  Args:
+    argv: Name of the program and its arguments.
+  """
+  for word in argv[1:]:
+    if word == '--':
+      break
+    if word in ('-h', '-help', '--help', '--helpshort'):
+      return '--help'
+    if word in ('-helpfull', '--helpfull'):
+      return '--helpfull'
+  return ''
+
+
+def grouped(classes: Sequence[type]) -> dict[str, list[str]]:
+  """Returns {group: names of its flags}, in the order of --help.
+
+  Args:
+    classes: Dataclasses of the flags of a command.
+  """
+  groups: dict[str, list[str]] = {name: [] for name in _ORDER}
+  for config_class in classes:
+    for field in dataclasses.fields(config_class):
+      groups.setdefault(_group_of(config_class, field), []).append(field.name)
+  return {title: names for title, names in groups.items() if names}
+
+
+def text(
+    groups: Mapping[str, Sequence[str]], full: bool,
+    values: flags.FlagValues = flags.FLAGS,
+) -> str:
+  """Returns the help of a command.
+
+  Args:
+    groups: {title: names of flags}.
+    full: Whether with whole texts and the flags of absl.
+    values: Flags, defined.
+  """
+  parts = [_head()]
+  parts += ['\n'.join([f'{title}:', *(_entry(values[n], full) for n in names)])
+            for title, names in groups.items()]
+  if full:
+    parts += [values.module_help(module)
+              for module in sorted(values.flags_by_module_dict())
+              if module.startswith('absl.')]
+  else:
+    parts.append('--helpfull has longer texts, and the flags of absl.')
+  return '\n\n'.join(parts) + '\n'
+
+
+def _group_of(config_class: type, field: dataclasses.Field) -> str:
+  """Returns the group of a flag."""
+  named = {field.metadata['role'], *field.metadata['marks']}
+  return next((group for name, group in _GROUPS.items() if name in named),
+              getattr(config_class, 'HELP', 'flags'))
+
+
+def _head() -> str:
+  """Returns the docstring of the program, and its usage."""
+  main = sys.modules['__main__']
+  program = os.path.basename(sys.argv[0])
+  if spec := getattr(main, '__spec__', None):  # As of `python -m`.
+    program = f'python -m {spec.name}'
+  usage = f'usage: {program} [--FLAG=VALUE ...]'
+  return '\n\n'.join(filter(None, (
+      (main.__doc__ or '').strip(), f'{usage}\nEach flag is shown with its '
+      'default.')))
+
+
+def _entry(flag: flags.Flag, full: bool) -> str:
+  """Returns the lines of a flag: its name, default and text."""
+  start = f'  --{flag.name}={_shown(flag.default)}'
+  width = max(60, min(shutil.get_terminal_size().columns, 100))
+  lines = textwrap.wrap(
+      flag.help if full else _short(flag), width - _NAMES,
+      break_long_words=False, break_on_hyphens=False)
+  if len(start) < _NAMES:
+    lines[0] = start.ljust(_NAMES) + lines[0]
+  else:  # The text begins in a line of its own.
+    lines.insert(0, start)
+  return '\n'.join(
+      [lines[0], *(' ' * _NAMES + line for line in lines[1:])])
+
+
+def _short(flag: flags.Flag) -> str:
+  """Returns the first clause of a text, and the one on a special default."""
+  first, *more = flag.help.split('; ')
+  special = flag.default == '' or (
+      isinstance(flag.default, (int, float)) and flag.default <= 0)
+  chosen = [first, more[-1]] if more and special else [first]
+  return '; '.join(chosen).rstrip('.') + '.'
+
+
+def _shown(default: Any) -> str:
+  """Returns a default as it would be written on the command line."""
+  if isinstance(default, bool):
+    return str(default).lower()
+  return "''" if default in ('', []) else str(default)
