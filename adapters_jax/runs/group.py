@@ -273,7 +273,12 @@ def train_group(
       group.configs[0], setup, kind.loss_of(setup), len(group))
   progress, log = initial(group), log_lib.new(len(group))
   resume = resume_lib.Resume(state_folder) if state_folder else None
-  saved = resume.restore(progress) if restore and resume else None
+
+  def check(progress, extra):
+    for i, _ in log_lib.Log.from_json(extra).alive():  # Others diverged.
+      resume_lib.demand_finite(group.take(progress, i), extra)
+
+  saved = resume.restore(progress, check) if restore and resume else None
   if saved:
     progress, log = saved[0], log_lib.Log.from_json(saved[1])
     _log.info('continuing from step %d', loop.steps_taken(progress))

@@ -1,6 +1,6 @@
 """The resumable state of a run on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import gc
@@ -77,6 +77,21 @@ def _all_finite(tree: Any) -> jax.Array:
   """Returns whether all numbers of a tree are finite, on any devices."""
   return jnp.stack(
       [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+Check = Callable[[loop.Progress, dict[str, Any]], None]
+
+
+def demand_finite(progress: loop.Progress, extra: dict[str, Any]) -> None:
+  """Raises ValueError if weights of a saved progress are not finite.
+
+  Args:
+    progress: Progress of a run.
+    extra: JSON value saved with it.
+  """
+  del extra
+  if not _all_finite((progress.state.tuned, progress.best)):
+    raise ValueError('its weights have NaN or infinite numbers')
 
 
 class Resume:
@@ -185,7 +200,7 @@ class Resume:
       return False
 
   def restore(
-      self, like: loop.Progress
+      self, like: loop.Progress, check: Check = demand_finite
   ) -> tuple[loop.Progress, dict[str, Any]] | None:
     """Returns (progress, the JSON value) of the last save, None without one.
 
@@ -193,6 +208,7 @@ class Resume:
 
     Args:
       like: Progress of the same shapes and types, on the target devices.
+      check: (progress, the JSON value); a ValueError means damage.
 
     Raises:
       errors.UserError: no save can be read, or it is of other shapes or types.
@@ -206,6 +222,7 @@ class Resume:
           raise ValueError('a file has changed since it was saved')
         with _quiet():
           found = self._read(number, like)
+          check(*found)
       except Exception as error:  # Damage shows in errors of any kind.
         problem = problem or error
         _log.info('the saved state %s is damaged (%s)',
@@ -236,8 +253,6 @@ class Resume:
         progress, shapes)
     if not all(jax.tree.leaves(same)):
       raise ValueError('its arrays are of another model')
-    if not _all_finite((progress.state.tuned, progress.best)):
-      raise ValueError('its weights have NaN or infinite numbers')
     # Copied to buffers that the step may donate.
     return jax.tree.map(jnp.copy, progress), restored['extra']
 
