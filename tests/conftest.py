@@ -2,6 +2,7 @@
 
 from importlib import metadata
 import os
+import signal
 
 # Tiny models run for moments and compile for minutes: LLVM need not optimise,
 # and XLA's older emitters of fused loops compile a training step in half the
@@ -13,6 +14,10 @@ os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 # Bytes. Only with a limit does JAX lock the folder of compiled programs, which
 # two workers write to.
 os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)
+
+# A shell ignores Ctrl-C in its background jobs, and their tests would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

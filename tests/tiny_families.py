@@ -124,4 +124,8 @@ def write_checkpoint(case: str, folder: str) -> str:
       tensors(case), os.path.join(folder, 'model.safetensors'))
   with open(os.path.join(folder, 'config.json'), 'w') as file:
     json.dump(VALUES[case], file)
+  # The vocabulary is BERT's: other families have other default names.
+  names = ('cls', 'sep', 'unk', 'pad', 'mask')
+  with open(os.path.join(folder, 'tokenizer_config.json'), 'w') as file:
+    json.dump({f'{name}_token': f'[{name.upper()}]' for name in names}, file)
   return folder

@@ -61,7 +61,7 @@ def make_inputs(name: str, folder: str) -> dict[str, np.ndarray]:
     tokens, segments = tokenization.encode(
         tokenization.load(folder), SENTENCES[:2], 32)
     more = tokenization.encode(tokenization.load(folder), SENTENCES[2:], 32)
-    tokens, segments = tokens + more[0], segments + more[1]
+    tokens, segments = [*tokens, *more[0]], [*segments, *more[1]]
   else:
     rng = np.random.default_rng(1)
     tokens = [rng.integers(1000, 30000, n, np.int32) for n in (24, 3, 17)]
