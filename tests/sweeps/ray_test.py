@@ -57,10 +57,13 @@ def kill_in_the_middle(folder, seconds=900.0):
     for path in glob.glob(f'{folder}/.groups/*/resume/[0-9]*'):
       if not os.path.basename(path).isdecimal():
         continue  # It is being written.
-      with open(os.path.join(path, '../../group.json')) as file:
+      # Not through `path`, which a later save may have removed.
+      group = os.path.dirname(os.path.dirname(path))
+      with open(os.path.join(group, 'group.json')) as file:
         member = json.load(file)['members'][0]
-      victim = holder(f'{folder}/{member}/.lock')
-      if victim:
+      victims = [holder(lock)
+                 for lock in glob.glob(f'{folder}/*{member}/.lock')]
+      if victim := next(filter(None, victims), None):
         os.kill(victim, signal.SIGKILL)
         return
     time.sleep(0.01)
