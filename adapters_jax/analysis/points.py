@@ -108,18 +108,40 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
   """
   records = records_lib.one_version(records)
   check_data(records)
-  trials = _group(record for record in records if record.picks)
-  tried: dict[str, int] = {}
-  for point in trials.values():
-    name = _without_schedule(point.settings)
-    tried[name] = tried.get(name, 0) + 1
+  tried: dict[str, dict[float, list[Point]]] = {}
+  for trial in trials(records):
+    tried.setdefault(_without_schedule(trial.settings), {}).setdefault(
+        _examples(trial), []).append(trial)
   found = []
-  for name, point in _group(r for r in records if not r.picks).items():
-    score = trials[name].dev if name in trials else math.nan
+  for point in _group(r for r in records if not r.picks).values():
+    mine = _on_one_amount(
+        tried.get(_without_schedule(point.settings), {}), _examples(point))
+    # At most one: trials of one amount of data differ in their schedule.
+    same = [trial.dev for trial in mine
+            if _schedule(trial.settings) == _schedule(point.settings)]
     found.append(dataclasses.replace(
-        point, pick_score=score,
-        trials=tried.get(_without_schedule(point.settings), 0)))
+        point, pick_score=same[0] if same else math.nan, trials=len(mine)))
   return found
+
+
+def _on_one_amount(
+    tried: dict[float, list[Point]], own: float
+) -> list[Point]:
+  """Returns the trials on the own number of examples, or the largest other.
+
+  Runs that pick may train on fewer examples (`--pick_examples`).
+
+  Args:
+    tried: {number of training examples: trials of one method}
+    own: Number of training examples of the runs that report.
+  """
+  if not tried:
+    return []
+  return tried[own if own in tried else max(tried)]
+
+
+def _examples(point: Point) -> float:
+  return point.settings['train_examples'] or math.inf  # 0 stands for all.
 
 
 def trials(records: Iterable[records_lib.Record]) -> list[Point]:
@@ -142,9 +164,15 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
 
 def _without_schedule(settings: dict[str, Any]) -> str:
   """Returns the hash of the settings that no trial changes."""
-  free = options.marked(config_lib.Config, 'schedule')
+  free = (*options.marked(config_lib.Config, 'schedule'), 'train_examples')
   return config_lib.digest(
       {k: v for k, v in settings.items() if k not in free})
+
+
+def _schedule(settings: dict[str, Any]) -> tuple[Any, ...]:
+  """Returns the values that trials change."""
+  return tuple(settings.get(name) for name in options.marked(
+      config_lib.Config, 'schedule'))
 
 
 def check_data(records: Iterable[records_lib.Record]) -> None:
@@ -195,9 +223,6 @@ def headline(
     sizes: Adapter sizes to keep.
     top_k: Numbers of fine-tuned layers to keep.
   """
-  def examples(point):
-    return point.settings['train_examples'] or math.inf  # 0 stands for all.
-
   # In the name of a method, a comma precedes a setting that is not the default.
   kept = [
       p for p in found if ', ' not in p.method.replace(', size', '')
@@ -207,7 +232,7 @@ def headline(
   runs: dict[str, collections.Counter[float]] = {}
   for point in kept:
     runs.setdefault(point.task, collections.Counter())[
-        examples(point)] += len(point.records)
+        _examples(point)] += len(point.records)
   most = {task: max(counts, key=lambda number: (counts[number], number))
           for task, counts in runs.items()}
-  return [p for p in kept if examples(p) == most[p.task]]
+  return [p for p in kept if _examples(p) == most[p.task]]

@@ -83,7 +83,7 @@ def distances(
   wide = relative(found)
   if wide.empty:
     return 'No task with full fine-tuning and something beside it yet.'
-  figure, axes = style.panels(1, 2.6)
+  figure, axes = style.panels(1, 3.0)
   axis = axes[0]
   tasks = list(dict.fromkeys(wide['task']))
   for number, task in enumerate(tasks):
@@ -102,7 +102,9 @@ def distances(
   style.label(
       axis, 'solid: adapters, dashed: top layers', 'trained parameters (%)',
       f'score − {FULL}\n(points of the metric)')
-  axis.legend(fontsize=style.SIZE - 1, frameon=False)
+  # Below: tasks fill the panel in ways that leave no corner free.
+  figure.legend(fontsize=style.SIZE - 1, frameon=False,
+                loc='outside lower center', ncols=2)
   return figure
 
 

@@ -67,6 +67,18 @@ class PointsTest(parameterized.TestCase):
     self.assertLen(points_lib.trials(
         [record(0.1, 1000), record(0.1, 1001), record(0.2, 0)]), 1)
 
+  @parameterized.parameters(
+      ((400,), 2, 0.4), ((200, 400), 2, 0.4), ((200, 400, 0), 2, 0.8),
+      ((), 0, math.nan))
+  def test_trials_on_fewer_examples_count(self, amounts, trials, score):
+    point, = points_lib.points([
+        record(0.5, 0),
+        *(record(amount / 1000 if amount else 0.8, 1000, train_examples=amount,
+                 learning_rate=rate)
+          for amount in amounts for rate in (1e-3, 1e-4))])
+    self.assertEqual(point.trials, trials)
+    np.testing.assert_equal(point.pick_score, score)  # Equal for nan, too.
+
   def test_picked_is_the_best_of_the_trials(self):
     found = points_lib.points([
         *(record(dev, seed, learning_rate=rate) for rate, dev in (

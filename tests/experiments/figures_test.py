@@ -288,8 +288,8 @@ class FiguresTest(parameterized.TestCase):
     self.put_all(('rte', 'wnli'))
     put(self.folder, [0.7], task='cola', tune='full')
     put(self.folder, [0.7], task='cola')
-    axis, = self.draw()['distances'].axes
-    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    legend, = self.draw()['distances'].legends
+    names = [text.get_text() for text in legend.get_texts()]
     self.assertEqual(names, ['CoLA (cannot tell)', 'RTE', 'wnli'])
 
   def test_rates_of_tasks_that_cannot_tell_are_not_drawn(self):
