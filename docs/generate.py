@@ -2,25 +2,30 @@
 
   python -m docs.generate
 
-The figure and its caption in the README and on the first page, and in
-results.md the tables and the verdicts on the paper's conclusions. Works with
-any number of records; without any, the figure stays. Needs the extra
+The figure and its caption in the README and on the first page, in results.md
+the tables and the verdicts on the paper's conclusions, and the table of
+reliability.md. Works with any number of records; without any, the figure
+stays. Needs the extra
 'notebooks'.
 """
 
 import os
 
+from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
 from experiments.analysis import conclusions
 from experiments.analysis import figures
 from experiments.analysis import frames
 from experiments.analysis import spans
 from scripts import summarize
+from scripts.stress import table as stress_table
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 README = os.path.join(HERE, os.pardir, 'README.md')
 RECORDS = os.path.join(HERE, os.pardir, 'experiments', 'results')
 PAGE = os.path.join(HERE, 'results.md')
+RELIABILITY = os.path.join(HERE, 'reliability.md')
+STRESS = os.path.join(RECORDS, 'reliability.json')
 FIGURE = os.path.join(HERE, 'figures', 'tradeoff.png')
 SIZES, TOP_K = (8, 64), (2,)
 
@@ -95,6 +100,8 @@ def main() -> None:
                          (os.path.join(HERE, 'index.md'), 'figures')):
       rewrite(path, ('figure', f'![Scores against trained parameters]'
                      f'({folder}/tradeoff.png)\n\n{caption}'))
+  rewrite(RELIABILITY, (
+      'stress', '\n'.join(stress_table.lines(json_files.read(STRESS)))))
   with open(PAGE, encoding='utf-8') as file:
     text = page(file.read())
   with open(PAGE, 'w', encoding='utf-8') as file:

@@ -17,8 +17,10 @@ import adapters_jax
 from adapters_jax import methods
 from adapters_jax.data import tasks
 from adapters_jax.methods import bottleneck
+from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
 from scripts import summarize
+from scripts.stress import table as stress_table
 from tests import import_graph_test
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -231,6 +233,13 @@ class TablesTest(parameterized.TestCase):
     found = list(records.read_all(str(ROOT / 'experiments' / 'results')))
     table = between(PAGES[page], summarize.BEGIN, summarize.END)
     self.assertEqual(table, summarize.table(found, (8, 64), (2,)))
+
+  def test_reliability_is_that_of_the_figures(self):
+    table = between(PAGES['docs/reliability.md'], '<!-- stress: begin -->',
+                    '<!-- stress: end -->')
+    found = json_files.read(
+        str(ROOT / 'experiments' / 'results' / 'reliability.json'))
+    self.assertEqual(table.splitlines(), stress_table.lines(found))
 
   def test_conclusions_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")

@@ -23,7 +23,7 @@ os.environ['XLA_FLAGS'] = ' '.join([
 os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=0')
 
 from adapters_jax.downloads import atomic  # noqa: E402
-from adapters_jax.runs import console  # noqa: E402
+from adapters_jax.downloads import json_files  # noqa: E402
 from adapters_jax.runs import machine  # noqa: E402
 from adapters_jax.runs import records  # noqa: E402
 from adapters_jax.runs import run as run_lib  # noqa: E402
@@ -91,6 +91,22 @@ def faults(found: dict[str, dict]) -> int:
              for figures in found.values())
 
 
+def write(path: str, found: dict[str, dict], seed: int) -> None:
+  """Adds the figures of the parts to a JSON file.
+
+  Args:
+    path: Path of the file.
+    found: {part: its figures}.
+    seed: Seed of the cases.
+  """
+  here = {'seed': seed, 'machine': machine.describe(),
+          'versions': run_lib.versions(),
+          'commit': records.commit_of(os.path.dirname(__file__))}
+  before = json_files.read(path) if os.path.exists(path) else {}
+  atomic.write_json(path, {**before, **{
+      name: {**figures, **here} for name, figures in found.items()}})
+
+
 def main() -> None:
   """Runs the parts as the arguments say."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -100,7 +116,8 @@ def main() -> None:
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--parts', default=','.join(SIZES),
                       help='parts to run, with commas')
-  parser.add_argument('--out', default='', help='JSON file of the figures')
+  parser.add_argument('--out', default='',
+                      help='JSON file to add the figures to')
   chosen = parser.parse_args()
   parts = chosen.parts.split(',')
   if unknown := set(parts) - set(SIZES):
@@ -110,14 +127,9 @@ def main() -> None:
   with place_lib.made() as place:
     found = measure(place, sizes, chosen.seed)
   total = faults(found)
-  seconds = round(time.monotonic() - start, 1)
-  print(f'{total} faults, {seconds} s')
+  print(f'{total} faults, {time.monotonic() - start:.0f} s')
   if chosen.out:
-    atomic.write_json(chosen.out, {
-        'seed': chosen.seed, 'faults': total, 'seconds': seconds, **found,
-        'machine': machine.describe(), 'versions': run_lib.versions(),
-        'commit': records.commit_of(os.path.dirname(__file__))})
-  console.hide()
+    write(chosen.out, found, chosen.seed)
   sys.exit(bool(total))
 
 
