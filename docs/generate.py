@@ -5,8 +5,7 @@
 The figure and its caption in the README and on the first page, in results.md
 the tables and the verdicts on the paper's conclusions, and the table of
 reliability.md. Works with any number of records; without any, the figure
-stays. Needs the extra
-'notebooks'.
+stays. Needs the extra 'notebooks'.
 """
 
 import os

@@ -65,8 +65,9 @@ def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
 
 def as_text(error: Exception | str) -> str:
   """Rewrites a message of the library for the command line, with flags."""
-  # `raw` is a flag of scripts.prepare_glue, to which some messages refer.
-  return errors.as_flags(str(error), {*flags.FLAGS, 'raw'})
+  # Flags of other commands to which messages refer: scripts.prepare_glue, and
+  # the training of an adapter that is not finished.
+  return errors.as_flags(str(error), {*flags.FLAGS, 'raw', 'resume'})
 
 
 def parse(argv: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Pinned packages, files of the Hugging Face hub, and atomic writes.
 
 Imports `errors` only. Public: `pinned.fetch` and `pinned.cache_dir`,
-`hub.folder` and `hub.config`, `atomic.write_json`, `locks.held`, `progress`.
+`hub.folder` and `hub.config`, `atomic.write_json`, `locks.held`, `progress`,
+`disk.explained`.
 """

@@ -16,7 +16,7 @@ from scripts.stress import place as place_lib
 _WRONG: dict[str, tuple[str, ...]] = {
     'adapter_size': ('0', '-3', '1.5', 'big', '', '1e3'),
     'batch_size': ('0', '-1', 'x', '3.5'),
-    'epochs': ('0', '-1', 'nan', 'many', ''),
+    'epochs': ('nan', 'many', ''),  # With max_steps, any number is right.
     'learning_rate': ('0', '-1e-3', 'nan', 'fast', ''),
     'init_scale': ('-1', 'nan', 'x'),
     'warmup': ('-0.1', '1.1', 'nan', 'x'),
@@ -104,7 +104,8 @@ def outcome(base: list[str], wrong: tuple[str, ...]) -> tuple[int, str]:
           importlib.import_module('adapters_jax.api.commands.train').start()
         status = 0
       except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
+        status = 0 if end.code is None else (
+            end.code if isinstance(end.code, int) else 1)
       except BaseException as error:
         os.write(2, f'Traceback: {error!r}\n'.encode())
       finally:
