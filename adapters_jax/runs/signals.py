@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from typing import Any, NoReturn
 
 from adapters_jax import errors
@@ -23,6 +24,9 @@ STATUS = 130  # Exit status of a process that a signal stopped.
 # 30 seconds after SIGTERM.
 _SAVED = 2.0  # Compiling, with nothing to save.
 _AT_MOST = 20.0
+# Functions that the interpreter calls between others: finalizers, and JAX's
+# callback of the garbage collector.
+_DROPPING = ('__del__', '_xla_gc_callback')
 
 
 class Stop:
@@ -50,6 +54,15 @@ class _AtOnce(KeyboardInterrupt):
   """A signal that ends the work where it stands."""
 
 
+def _is_dropped(frame: types.FrameType | None) -> bool:
+  """Returns whether Python drops an exception raised in a frame."""
+  while frame is not None:
+    if frame.f_code.co_name in _DROPPING:
+      return True
+    frame = frame.f_back
+  return False
+
+
 class _Signals(Stop):
   """The requests of this process's signals."""
 
@@ -64,14 +77,15 @@ class _Signals(Stop):
 
   def handle(self, number: int, frame: Any) -> None:
     """Notes a signal; ends the work if nothing is lost, or if asked again."""
-    del number, frame
+    del number
     now = time.monotonic()
     # Some senders signal a process and its group, one right after the other.
     again = self._arrived is not None and now - self._arrived > 1.0
     if self._arrived is None:
       self._arrived = now
     self.handled = True
-    if not self.unsaved or again:
+    # Python would print and drop an exception; the thread asks again.
+    if (not self.unsaved or again) and not _is_dropped(frame):
       raise _AtOnce
 
 

@@ -8,6 +8,8 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
+import time
 import traceback
 from typing import Any
 
@@ -25,6 +27,7 @@ _log = logging.getLogger(__name__)
 _HASHES = '.sha256.json'  # Ending of the file with the hashes of a save.
 # Bytes of a save apart from its arrays: measured 110 kB and 0.6 kB a leaf.
 _FEWEST_BYTES, _BYTES_A_LEAF = 250_000, 1_500
+_THREADS = 0.5  # Seconds in which the threads of a failed save end.
 KEPT = 2  # Saves, the second in case that the first is damaged.
 
 
@@ -60,14 +63,19 @@ def _quiet() -> Iterator[None]:
   before = [logger.level for logger in loggers]
   for logger in loggers:
     logger.setLevel(logging.CRITICAL + 1)
+  hook = sys.unraisablehook
+  sys.unraisablehook = lambda found: (  # Threads of TensorStore that go on.
+      None if 'Event loop is closed' in str(found.exc_value) else hook(found))
   try:
     yield
   except Exception as error:
     # Failed tasks are reported when they are deleted: now.
     traceback.clear_frames(error.__traceback__)
     gc.collect()
+    time.sleep(_THREADS)
     raise
   finally:
+    sys.unraisablehook = hook
     for logger, level in zip(loggers, before, strict=True):
       logger.setLevel(level)
 

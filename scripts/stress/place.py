@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from typing import Any
 
@@ -68,7 +69,8 @@ def train(config: config_lib.Config) -> records.Record:
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
   """Ends the process, with a traceback, if the context hangs."""
-  faulthandler.dump_traceback_later(_HANG, exit=True)
+  faulthandler.dump_traceback_later(  # stderr may be a file that is lost.
+      _HANG, file=sys.__stdout__, exit=True)
   try:
     yield
   finally:
@@ -123,6 +125,27 @@ def messages() -> Iterator[list[str]]:
     logger.removeHandler(handler)
     logger.setLevel(before[0])
     logger.propagate = before[1]
+
+
+@contextlib.contextmanager
+def stderr() -> Iterator[Callable[[], str]]:
+  """Yields text(), what this process has written to stderr in the context."""
+  sys.stderr.flush()
+  before = os.dup(2)
+  with tempfile.TemporaryFile() as file:
+
+    def text():
+      sys.stderr.flush()
+      file.seek(0)
+      return file.read().decode(errors='replace')
+
+    os.dup2(file.fileno(), 2)
+    try:
+      yield text
+    finally:
+      sys.stderr.flush()
+      os.dup2(before, 2)
+      os.close(before)
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:

@@ -23,6 +23,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import saving
+from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
 from adapters_jax.training import resume as resume_lib
@@ -48,8 +49,9 @@ def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
 def whole(checkpoint, own_files, tmp_path_factory):
   """(history, {path: array}) of the run without an interruption."""
   folder = str(tmp_path_factory.mktemp('whole') / 'work')
-  record = run.run(config.__wrapped__(
-      checkpoint, own_files, pathlib.Path(folder).parent), 'glue')
+  with mock.patch.object(session, 'enable_compilation_cache'):
+    record = run.run(config.__wrapped__(
+        checkpoint, own_files, pathlib.Path(folder).parent), 'glue')
   return record.history, tuned_of(folder)
 
 
@@ -267,6 +269,29 @@ def test_a_swallowed_interruption_is_repeated():
   out, err = process.communicate(timeout=60)
   assert out == 'swallowed\n'
   assert 'errors.Interrupted: stopped' in err  # From both sleeps, not forced.
+
+
+def test_a_signal_in_a_finalizer_is_no_traceback():
+  program = (
+      'import time\n'
+      'from adapters_jax.runs import signals\n'
+      'signals._SAVED = 0.1\n'
+      'class Slow:\n'
+      '  def __del__(self):\n'
+      '    print("ready", flush=True)\n'
+      '    time.sleep(2)\n'
+      'try:\n'
+      '  with signals.requests():\n'
+      '    Slow()\n'
+      '    time.sleep(60)\n'
+      'except Exception as error:\n'
+      '  print(error)\n')
+  process = subprocess.Popen(
+      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, text=True)
+  assert process.stdout.readline() == 'ready\n'
+  process.send_signal(signal.SIGTERM)
+  assert process.communicate(timeout=30) == ('stopped\n', '')
 
 
 def test_handlers_are_those_of_before():

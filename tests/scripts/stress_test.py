@@ -76,6 +76,14 @@ def test_wrong_flags_are_drawn_of_all_settings():
   assert {f'--{name}' for name in wrong_flags._WRONG} <= drawn
 
 
+def test_what_threads_print_is_seen(capfd):
+  with place_lib.stderr() as text:
+    os.write(2, b'Traceback of a thread\n')
+    assert text() == 'Traceback of a thread\n'
+  os.write(2, b'after\n')
+  assert capfd.readouterr().err == 'after\n'
+
+
 def test_attempts_judge_as_a_command_would():
   def fail(error):
     raise error
