@@ -3,7 +3,7 @@
   python -m scripts.stress --quick
   python -m scripts.stress --full --out=experiments/results/reliability.json
 
---quick takes about a minute on two idle cores, --full about an hour. The same
+--quick takes about a minute on two idle cores, --full ten minutes. The same
 --seed makes the same kills, damages and flags. Exit status 1 if any run is lost
 or differs, any file is misread silently, or any message is a traceback.
 """
