@@ -1,8 +1,10 @@
 """Checks of the settings of a run, by themselves and together. No JAX here."""
 
+import dataclasses
 import difflib
 import math
-from typing import Any
+import numbers
+from typing import Any, cast
 
 from adapters_jax import errors
 from adapters_jax.data import metrics
@@ -42,6 +44,31 @@ CHOICES = {
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': ('classification', 'regression'),
 }
+
+
+_KINDS = {bool: (bool, 'True or False'), int: (numbers.Integral, 'an integer'),
+          float: (numbers.Real, 'a number'), str: (str, 'a string')}
+
+
+def convert(config: Any) -> None:
+  """Gives every setting the type of its field, so that equal runs hash equal.
+
+  Args:
+    config: Settings, a `config.Config`; fields of floats may hold integers, and
+      numbers may be numpy's.
+
+  Raises:
+    errors.UserError: a value of another type.
+  """
+  for field in dataclasses.fields(config):
+    value, wanted = getattr(config, field.name), cast(type, field.type)
+    if type(value) is wanted:
+      continue
+    kind, words = _KINDS[wanted]
+    # True is an integer to Python.
+    if not isinstance(value, kind) or isinstance(value, bool):
+      raise errors.UserError(f'`{field.name}={value!r}`: give {words}')
+    object.__setattr__(config, field.name, wanted(value))
 
 
 def check(config: Any, defaults: Any) -> None:

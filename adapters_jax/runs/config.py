@@ -177,6 +177,7 @@ class Config:
 
   def __post_init__(self):
     # `dataclasses.replace` calls it as well: every Config is valid.
+    checks.convert(self)
     checks.check(self, type(self))
 
   @property
@@ -231,7 +232,11 @@ def portable(config: Config) -> dict[str, Any]:
     values.pop(name)  # Some are paths as well, hence `get` below.
   for name in options.marked(Config, 'path'):
     if path := values.get(name):  # The same file in any folder is the same run.
-      values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
+      try:
+        values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
+      except OSError as error:
+        raise errors.UserError(
+            f'`{name}`: {path} cannot be read ({error.strerror})') from error
   values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.
     folder = os.path.abspath(config.checkpoint)

@@ -3,12 +3,14 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.methods import hints
 from adapters_jax import methods
 from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import grid
 
 FILES = {'train_file': 'a.tsv', 'dev_file': 'b.tsv'}
 
@@ -72,6 +74,28 @@ def test_no_float_may_be_nan(name):
 def test_no_int_may_exceed_what_jax_computes_with(name):
   with pytest.raises(errors.UserError, match=f'`{name}=1{"0" * 30}`'):
     config_lib.Config(**{name: 10**30})
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'epochs': '3'}, "`epochs='3'`: give a number"),
+    ({'adapter_size': 8.0}, '`adapter_size=8.0`: give an integer'),
+    ({'adapter_size': True}, '`adapter_size=True`: give an integer'),
+    ({'task': None}, '`task=None`: give a string'),
+    ({'remat': 1}, '`remat=1`: give True or False'),
+    ({'mesh': ['data']}, r"`mesh=\['data'\]`: give a string")])
+def test_values_of_other_types_are_refused(changed, message):
+  with pytest.raises(errors.UserError, match=message):
+    config_lib.Config(**changed)
+
+
+def test_equal_values_of_other_types_make_equal_runs():
+  config = config_lib.Config(
+      epochs=20, seed=np.int64(3), learning_rate=np.float64(0.5))
+  values = {'epochs': 20.0, 'seed': 3, 'learning_rate': 0.5}
+  assert config == config_lib.Config(**values)
+  for name, value in values.items():
+    assert type(getattr(config, name)) is type(value)
+  assert grid.run_name(config) == grid.run_name(config_lib.Config(**values))
 
 
 def test_largest_and_special_values_are_valid():

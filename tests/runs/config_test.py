@@ -70,6 +70,12 @@ class ConfigTest(parameterized.TestCase):
                      config_lib.digest(
                          config_lib.portable(config_lib.Config())))
 
+  def test_an_absent_file_is_named(self):
+    with self.assertRaisesRegex(
+        errors.UserError, '`train_file`: nowhere.tsv cannot be read .No such'):
+      config_lib.portable(config_lib.Config(
+          train_file='nowhere.tsv', dev_file='nowhere.tsv'))
+
   def test_own_data_are_named_after_their_file(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     path = os.path.join(folder, 'reviews.tsv')
