@@ -31,8 +31,8 @@ def main(config: Config) -> None:
   if not config.raw:
     raise errors.UserError('--raw: name the folder with CoLA, SST-2, ...')
   from adapters_jax.data import raw_glue  # Slow to import.
-  from adapters_jax.data import tasks
-  data_dir = config.data_dir or tasks.default_data_dir()
+  from adapters_jax.data import prepared
+  data_dir = config.data_dir or prepared.default_data_dir()
 
   def say(line):
     print(line, file=sys.stderr, flush=True)

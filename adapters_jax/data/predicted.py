@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters_jax.data import rows
+from adapters_jax.data import quoting
 
 FORMATS = ('tsv', 'jsonl')
 
@@ -46,7 +46,7 @@ class Writer:
     """Returns the first lines of the file: of TSV one, of JSONL none."""
     if self.form == 'jsonl':
       return []
-    return [rows.written(
+    return [quoting.written(
         [self.name, *(f'p({name})' for name in self.classes),
          *(['label'] if self.checked else []), *self.texts])]
 
@@ -67,7 +67,7 @@ class Writer:
           {'texts': list(texts), **answer, **right}, ensure_ascii=False)
     shares = answer.pop('probabilities', {})
     right = ['' if truth is None else truth] if self.checked else []
-    return rows.written(
+    return quoting.written(
         [str(cell) for cell in (
             *answer.values(), *shares.values(), *right, *texts)])
 

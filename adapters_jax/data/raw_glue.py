@@ -17,8 +17,8 @@ import tempfile
 import tensorflow_datasets as tfds
 from tensorflow_datasets.text import glue
 
+from adapters_jax.data import prepared
 from adapters_jax.data import rows as rows_lib
-from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
@@ -302,7 +302,7 @@ def prepare_task(
       say(f'{config}: {note}')
     if notes:
       atomic.write_json(
-          os.path.join(builder.data_dir, tasks.NOTES), notes)
+          os.path.join(builder.data_dir, prepared.NOTES), notes)
   return True
 
 

@@ -5,15 +5,13 @@ is dropped, joined or decoded by a guess.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-import csv
 import json
 import logging
 import os
-import sys
-import threading
-from typing import IO, Any
+from typing import IO
 
 from adapters_jax import errors
+from adapters_jax.data import quoting
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +24,6 @@ _NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars'}
 # UTF-32's begins with UTF-16's.
 _MARKS = ((b'\xff\xfe\0\0', 'UTF-32'), (b'\0\0\xfe\xff', 'UTF-32'),
           (b'\xff\xfe', 'UTF-16'), (b'\xfe\xff', 'UTF-16'))
-# Stands for a carriage return within a line while `csv` reads it, since `csv`
-# would end the row. No text of a UTF-8 file contains it: it is a surrogate.
-_RETURN = '\udc0d'
-_CSV_LIMIT = threading.Lock()
 
 
 def form_of(path: str) -> str:
@@ -110,13 +104,13 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
   """
   quoted = form == '.csv'
   if form == '.tsv':
-    quoted = _is_quoted(lines_of(file, path))
+    quoted = quoting.is_quoted(lines_of(file, path))
     file.seek(0)
   lines = lines_of(file, path)
   if form == '.jsonl':
     yield from _json_rows(path, lines)
   else:
-    cells = (_quoted_cells(path, lines, _SEPARATORS[form]) if quoted
+    cells = (quoting.cells_of(path, lines, _SEPARATORS[form]) if quoted
              else _plain_cells(path, lines))
     yield from _with_header(path, cells, form)
 
@@ -190,96 +184,6 @@ def _looks_quoted(cell: str) -> bool:
   inner = cell[1:-1]
   return (len(cell) > 3 and cell[0] == cell[-1] == '"' and '""' in inner
           and '"' not in inner.replace('""', ''))
-
-
-def _quoted_cells(
-    path: str, lines: Iterable[str], separator: str
-) -> Iterator[tuple[int, list[str]]]:
-  """Yields (line, cells) of a file with quoting."""
-  reader = _reader(lines, separator)
-  while True:
-    number = reader.line_num + 1  # A row may end in a later line.
-    try:
-      cells = _next(reader)
-    except csv.Error as error:
-      raise errors.UserError(
-          f'{path}, line {number}: the quoting is wrong ({error}); put a cell '
-          'with quotes in quotes and double those in it') from error
-    if cells is None:
-      return
-    if cells:  # Not a blank line.
-      yield number, [cell.replace(_RETURN, '\r') for cell in cells]
-
-
-def _reader(lines: Iterable[str], separator: str) -> Any:
-  """Returns csv's reader of lines that may have carriage returns in them."""
-  return csv.reader(
-      (line[:-2].replace('\r', _RETURN) + line[-2:]
-       if line.endswith('\r\n') else line.replace('\r', _RETURN)
-       for line in lines), delimiter=separator, strict=True)
-
-
-def _next(reader: Any) -> list[str] | None:
-  """Returns the next row of csv's reader, however long its cells; or None."""
-  # The limit, 131,072 characters by default, belongs to the whole process.
-  with _CSV_LIMIT:
-    before = csv.field_size_limit(sys.maxsize)
-    try:
-      return next(reader, None)
-    finally:
-      csv.field_size_limit(before)
-
-
-def _is_quoted(lines: Iterable[str]) -> bool:
-  """Whether the cells of a TSV file are quoted as in CSV.
-
-  A quote in a cell may be a part of the text, as in GLUE's files, or around it,
-  as in those of pandas. It is around it if a header says so, all of whose names
-  are in quotes; or if in the whole file those cells are in quotes, and only
-  those, that need it: with a quote, which is doubled, a tab or a line break.
-  """
-  taken: list[str] = []
-
-  def kept() -> Iterator[str]:
-    for line in lines:
-      taken.append(line)
-      yield line
-
-  reader, header, found = _reader(kept(), '\t'), True, False
-  try:
-    while (cells := _next(reader)) is not None:
-      text = ''.join(taken).removesuffix('\n').removesuffix('\r')
-      taken.clear()
-      if '"' in text:
-        cells = [cell.replace(_RETURN, '\r') for cell in cells]
-        found = True
-        if header and text == written(cells, None):
-          return True
-        # Some writers do not count a carriage return as a line break.
-        if text not in (written(cells, '"\t\n'), written(cells, '"\t\n\r')):
-          return False
-      header = header and not cells
-  except csv.Error:
-    return False
-  return found
-
-
-def written(cells: Sequence[str], special: str | None = '"\t\n\r') -> str:
-  """Returns a row of TSV with the quotes that `read` understands.
-
-  Args:
-    cells: Cells of the row.
-    special: Characters that need quotes around the cell; None for quotes around
-      every cell.
-
-  Returns:
-    The line, without its line break.
-  """
-  return '\t'.join(
-      '"' + cell.replace('"', '""') + '"'
-      # A row of a single empty cell would be a blank line.
-      if special is None or set(special) & set(cell) or cells == ['']
-      else cell for cell in cells)
 
 
 def _json_rows(path: str, lines: Iterable[str]) -> Iterator[Row]:

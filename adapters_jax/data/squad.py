@@ -10,6 +10,7 @@ import tokenizers
 
 from adapters_jax.data import batching
 from adapters_jax.data import metrics
+from adapters_jax.data import prepared
 from adapters_jax.data import tasks
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -104,10 +105,10 @@ def read_tfds(data_dir: str) -> dict[str, list[Question]]:
 
   Sorted, as the order on disk depends on how TFDS has written its shards.
   """
-  builder = tasks.prepared(TASK.source, data_dir or tasks.default_data_dir())
+  builder = prepared.dataset(TASK.source, data_dir)
   splits = {}
   for name, split in TASK.splits:
-    rows = tasks.read_rows(builder, split)
+    rows = prepared.read_rows(builder, split)
     splits[name] = sorted((
         Question(row['id'].decode(), row['question'].decode(),
                  row['context'].decode(), tuple(

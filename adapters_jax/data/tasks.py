@@ -1,35 +1,16 @@
-"""The tasks, a row of a table each, read through TensorFlow Datasets.
-
-TensorFlow itself is not needed: datasets are stored as array_record, which TFDS
-reads as plain Python sequences.
-"""
+"""The tasks, a row of a table each, read through TensorFlow Datasets."""
 
 from collections.abc import Sequence
-import contextlib
 import dataclasses
 import glob
-import importlib
-import io
-import logging
 import os
 from typing import Any
 
 import numpy as np
 
-from adapters_jax.downloads import json_files
-from adapters_jax.downloads import pinned
 from adapters_jax import errors
-
-# JSON list of remarks in the folder of a dataset from raw files.
-NOTES = 'adapters_jax_notes.json'
-
-# {builder: module that registers it when it is imported}
-_BUILDERS = {
-    'glue': 'tensorflow_datasets.text.glue',
-    'squad': 'tensorflow_datasets',
-    'vader_sentiment': 'adapters_jax.data.vader',
-}
-_SQUAD = 'https://rajpurkar.github.io/SQuAD-explorer/dataset/train-v1.1.json'
+from adapters_jax.data import prepared
+from adapters_jax.downloads import json_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,135 +110,6 @@ def find(name: str) -> Task:
   return TASKS[name]
 
 
-def default_data_dir() -> str:
-  """Returns the folder of TFDS datasets where `data_dir` is not set."""
-  return os.path.join(pinned.cache_dir(), 'tfds')
-
-
-def _probe(builder, source: str) -> str:
-  """Returns the URL of a file of a dataset, '' for pinned ones.
-
-  Args:
-    builder: TFDS builder of the dataset.
-    source: 'builder' or 'builder/config'.
-  """
-  if source.startswith('glue/'):
-    from tensorflow_datasets.text import glue
-    mrpc = glue._MRPC_TRAIN  # GLUE does not host MRPC itself.
-    return builder.builder_config.data_url or mrpc
-  return _SQUAD if source == 'squad' else ''
-
-
-def prepared(source: str, data_dir: str) -> Any:
-  """Prepares a dataset unless it exists.
-
-  Args:
-    source: 'builder' or 'builder/config'.
-    data_dir: Folder of TFDS datasets.
-
-  Returns:
-    TFDS builder of the prepared dataset.
-
-  Raises:
-    errors.UserError: the data cannot be downloaded, or is stored in another
-      format; names the way out.
-  """
-  logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
-  import tensorflow_datasets as tfds
-  tfds.disable_progress_bar()
-  importlib.import_module(_BUILDERS[source.split('/')[0]])
-  builder = _builder(source, data_dir)
-  if _is_prepared(builder):  # No lock, as the folder may be read-only.
-    return builder
-  # Runs that start together would write the same folder.
-  with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
-    # A builder reads the splits when it is made, so one from before the lock
-    # would not see those that another process has prepared since.
-    builder = _builder(source, data_dir)
-    if _is_prepared(builder):
-      return builder
-    # Without a network TFDS retries for minutes.
-    probe = _probe(builder, source)
-    if probe and pinned.status(probe) != 200:
-      raise _absent(source, data_dir, f'{probe} cannot be reached')
-    try:
-      with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(file_format='array_record')
-    except Exception as error:  # TFDS raises errors of many types.
-      if not probe:
-        raise
-      reason = str(error).strip().splitlines()[0][:200]
-      raise _absent(source, data_dir, f'preparing it failed: {reason}'
-                    ) from error
-  return builder
-
-
-def _builder(source: str, data_dir: str) -> Any:
-  """Makes the TFDS builder; arguments and errors as for `prepared`."""
-  import tensorflow_datasets as tfds
-  try:
-    return tfds.builder(source, data_dir=data_dir, file_format='array_record')
-  except ValueError as error:
-    raise errors.UserError(
-        f'`data_dir`: {source} in {data_dir} is not stored as array_record, '
-        'which is read without TensorFlow; give another folder') from error
-  except Exception as error:  # A ParseError of protobuf, for one.
-    raise _damaged(os.path.join(data_dir, source), error) from error
-
-
-def _is_prepared(builder: Any) -> bool:
-  """Returns whether a builder has read a complete dataset."""
-  return bool(builder.info.splits) and os.path.exists(
-      os.path.join(builder.data_dir, 'dataset_info.json'))
-
-
-def _damaged(folder: str, error: Exception) -> errors.UserError:
-  """Returns the error for a prepared dataset that cannot be read.
-
-  Args:
-    folder: Folder of the dataset.
-    error: Error of TFDS.
-  """
-  reason = ' '.join(str(error).split()).rstrip('.')[-120:]
-  return errors.UserError(
-      f'`data_dir`: the dataset in {folder} is damaged ({reason}); delete the '
-      'folder and prepare it again')
-
-
-def read_rows(builder: Any, split: str) -> list[dict[str, Any]]:
-  """Returns the rows of a split of a prepared dataset.
-
-  Args:
-    builder: TFDS builder, from `prepared`.
-    split: Name of the split in TFDS.
-
-  Raises:
-    errors.UserError: the files of the dataset are damaged.
-  """
-  try:
-    source = builder.as_data_source(split)
-    return [source[i] for i in range(len(source))]
-  except Exception as error:  # array_record raises RuntimeError and others.
-    raise _damaged(str(builder.data_dir), error) from error
-
-
-def _absent(source: str, data_dir: str, reason: str) -> errors.UserError:
-  """Returns the error for a dataset that cannot be prepared.
-
-  Args:
-    source: 'builder' or 'builder/config'.
-    data_dir: Folder of TFDS datasets.
-    reason: Why not, as a clause.
-  """
-  other = (
-      'pass `train_file` and `dev_file`' if source == 'squad' else
-      'make it from raw files with `python -m scripts.prepare_glue` `raw=DIR` '
-      '`data_dir=DIR` and pass that `data_dir`')
-  return errors.UserError(
-      f'{source} is not in {data_dir} and {reason}; run once with a network, '
-      f'or {other}')
-
-
 def require(names: Sequence[str], data_dir: str = '') -> None:
   """Prepares the datasets of several tasks, before the first run of many.
 
@@ -272,7 +124,7 @@ def require(names: Sequence[str], data_dir: str = '') -> None:
   absent = {}
   for name in dict.fromkeys(names):
     try:
-      prepared(find(name).source, data_dir or default_data_dir())
+      prepared.dataset(find(name).source, data_dir)
     except errors.UserError as error:
       absent[name] = error
   if len(absent) == 1 or (absent and len(absent) == len(names)):
@@ -291,8 +143,8 @@ def notes(task: Task, data_dir: str = '') -> list[str]:
     task: Task of the dataset.
     data_dir: Folder of TFDS datasets; the cache folder when empty.
   """
-  path = os.path.join(data_dir or default_data_dir(), task.source)
-  found = glob.glob(os.path.join(path, '*', NOTES))
+  path = os.path.join(data_dir or prepared.default_data_dir(), task.source)
+  found = glob.glob(os.path.join(path, '*', prepared.NOTES))
   if not found:
     return []
   return json_files.read_any(max(found))
@@ -311,9 +163,9 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
   Raises:
     errors.UserError: the data cannot be downloaded; names the way out.
   """
-  builder = prepared(task.source, data_dir or default_data_dir())
+  builder = prepared.dataset(task.source, data_dir)
   return {  # Datasets from raw files may lack splits.
-      name: _read(read_rows(builder, source), task)
+      name: _read(prepared.read_rows(builder, source), task)
       for name, source in task.splits if source in builder.info.splits}
 
 

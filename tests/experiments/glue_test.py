@@ -17,6 +17,7 @@ from adapters_jax.api import flags
 from adapters_jax.api import written
 from adapters_jax.api.commands import train
 from adapters_jax.data import metrics
+from adapters_jax.data import prepared
 from adapters_jax.data import raw_glue as raw_glue_lib
 from adapters_jax.data import rows
 from adapters_jax.data import tasks
@@ -104,7 +105,7 @@ def test_absent_tasks_are_named_before_anything_runs(config, monkeypatch):
   def absent(source, data_dir):
     if source != 'glue/rte':
       raise errors.UserError(f'{source} is not there')
-  monkeypatch.setattr(tasks, 'prepared', absent)
+  monkeypatch.setattr(prepared, 'dataset', absent)
   with pytest.raises(
       errors.UserError,
       match='glue/cola is not there; so too mrpc. At hand is .*task=rte'):

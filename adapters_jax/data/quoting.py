@@ -1,0 +1,116 @@
+"""Quotes around the cells of CSV, and of TSV as pandas writes it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+import csv
+import sys
+import threading
+from typing import Any
+
+from adapters_jax import errors
+
+# Stands for a carriage return within a line while `csv` reads it, since `csv`
+# would end the row. No text of a UTF-8 file contains it: it is a surrogate.
+_RETURN = '\udc0d'
+_CSV_LIMIT = threading.Lock()
+
+
+def cells_of(
+    path: str, lines: Iterable[str], separator: str
+) -> Iterator[tuple[int, list[str]]]:
+  """Yields (line, cells) of a file with quoting.
+
+  Args:
+    path: Path of the file, for messages.
+    lines: Lines with their line breaks.
+    separator: Character between two cells.
+
+  Raises:
+    errors.UserError: wrong quoting; names the file and the line.
+  """
+  reader = _reader(lines, separator)
+  while True:
+    number = reader.line_num + 1  # A row may end in a later line.
+    try:
+      cells = _next(reader)
+    except csv.Error as error:
+      raise errors.UserError(
+          f'{path}, line {number}: the quoting is wrong ({error}); put a cell '
+          'with quotes in quotes and double those in it') from error
+    if cells is None:
+      return
+    if cells:  # Not a blank line.
+      yield number, [cell.replace(_RETURN, '\r') for cell in cells]
+
+
+def _reader(lines: Iterable[str], separator: str) -> Any:
+  """Returns csv's reader of lines that may have carriage returns in them."""
+  return csv.reader(
+      (line[:-2].replace('\r', _RETURN) + line[-2:]
+       if line.endswith('\r\n') else line.replace('\r', _RETURN)
+       for line in lines), delimiter=separator, strict=True)
+
+
+def _next(reader: Any) -> list[str] | None:
+  """Returns the next row of csv's reader, however long its cells; or None."""
+  # The limit, 131,072 characters by default, belongs to the whole process.
+  with _CSV_LIMIT:
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+      return next(reader, None)
+    finally:
+      csv.field_size_limit(before)
+
+
+def is_quoted(lines: Iterable[str]) -> bool:
+  """Whether the cells of a TSV file are quoted as in CSV.
+
+  A quote in a cell may be a part of the text, as in GLUE's files, or around it,
+  as in those of pandas. It is around it if a header says so, all of whose names
+  are in quotes; or if in the whole file those cells are in quotes, and only
+  those, that need it: with a quote, which is doubled, a tab or a line break.
+
+  Args:
+    lines: All lines of the file, with their line breaks.
+  """
+  taken: list[str] = []
+
+  def kept() -> Iterator[str]:
+    for line in lines:
+      taken.append(line)
+      yield line
+
+  reader, header, found = _reader(kept(), '\t'), True, False
+  try:
+    while (cells := _next(reader)) is not None:
+      text = ''.join(taken).removesuffix('\n').removesuffix('\r')
+      taken.clear()
+      if '"' in text:
+        cells = [cell.replace(_RETURN, '\r') for cell in cells]
+        found = True
+        if header and text == written(cells, None):
+          return True
+        # Some writers do not count a carriage return as a line break.
+        if text not in (written(cells, '"\t\n'), written(cells, '"\t\n\r')):
+          return False
+      header = header and not cells
+  except csv.Error:
+    return False
+  return found
+
+
+def written(cells: Sequence[str], special: str | None = '"\t\n\r') -> str:
+  """Returns a row of TSV with the quotes that `read` understands.
+
+  Args:
+    cells: Cells of the row.
+    special: Characters that need quotes around the cell; None for quotes around
+      every cell.
+
+  Returns:
+    The line, without its line break.
+  """
+  return '\t'.join(
+      '"' + cell.replace('"', '""') + '"'
+      # A row of a single empty cell would be a blank line.
+      if special is None or set(special) & set(cell) or cells == ['']
+      else cell for cell in cells)
