@@ -1,6 +1,6 @@
 """Matrix products whose kernel gradient is faster on XLA's CPU backend."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -42,19 +42,22 @@ def _backward(saved, cotangent):
 product.defvjp(_forward, _backward)
 
 
-def dot_general(
-    x: jax.Array, kernel: jax.Array, dimension_numbers: Any, precision: Any
-) -> jax.Array:
-  """Calls `product` with the signature that `nn.Dense` expects.
+def for_dense(
+    multiply: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[..., jax.Array]:
+  """Returns a product with the signature that `nn.Dense` expects.
 
   Args:
-    x: [..., in]
-    kernel: [in, out]
-    dimension_numbers: Ignored; `nn.Dense` contracts the last axis of x.
-    precision: Ignored; `jax.default_matmul_precision` applies.
-
-  Returns:
-    [..., out]
+    multiply: (x [..., in], kernel [in, out]) -> [..., out]
   """
-  del dimension_numbers, precision
-  return product(x, kernel)
+
+  def dot_general(x, kernel, dimension_numbers, precision):
+    # `nn.Dense` contracts the last axis of x with the first of the kernel, and
+    # `jax.default_matmul_precision` applies.
+    del dimension_numbers, precision
+    return multiply(x, kernel)
+
+  return dot_general
+
+
+dot_general = for_dense(product)

@@ -12,8 +12,8 @@ same number on every device up to rounding.
 
 `bfloat16_products` rounds the operands of the encoder's products to bfloat16;
 results and everything else are float32, adapters and heads included. Frozen
-kernels are kept in bfloat16. A CPU needs AVX512_BF16 or AMX for it to pay; on
-others the computation is that of float32.
+kernels are kept in bfloat16. On a CPU it needs AVX512_BF16, or AMX (not tried);
+without them the computation is that of float32.
 
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
