@@ -100,7 +100,7 @@ def read(
   form = find_format(path)
   if form == 'own':
     return _read_own(path, shape)
-  models.check(shape.family, form)
+  models.check_family(shape.family, form)
   try:
     if form == 'adapterhub':
       adapter = adapterhub.read(path, shape, head)[1]
@@ -170,7 +170,7 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
-  models.check(adapter.family, form)
+  models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
     np.savez(path, **variables)  # Appends '.npz' to a path without it.
@@ -191,7 +191,7 @@ def write(
   if not checkpoint and inside and shape.family == 'electra':
     raise _base_needed('it shows the width of the embeddings')
   pooler = _pooler(adapter, form, checkpoint)
-  model = '' if os.path.isdir(checkpoint) else models.hub_name(checkpoint)
+  model = models.hub_name(checkpoint)
   if form == 'peft':
     return peft.write(path, adapter, shape, pooler, model)
   return adapterhub.write(path, name, adapter, pooler, shape, model)

@@ -103,8 +103,6 @@ class Family:
     ignored: Regular expressions of tensors that no model of this package reads:
       buffers and heads of pretraining.
     pooler: Whether encoders have a pooler.
-    classifier: Linear layers of Hugging Face's classification head and the
-      activation between them: (first, activation, second).
     linears: {site of methods.base.LINEARS: linear layer at the site}.
     joined: {end of the name of a linear layer in files: names of its parts},
       each an equal share of the outputs, in order; `modules` adds them to the
@@ -115,7 +113,6 @@ class Family:
   read_config: Callable[[Mapping[str, Any], str], layer.BertConfig]
   modules: Mapping[str, str]
   ignored: tuple[str, ...]
-  classifier: tuple[str, str, str]
   leaves: Mapping[str, str] = dataclasses.field(default_factory=dict)
   pooler: bool = True
   linears: Mapping[str, str] = dataclasses.field(
@@ -128,38 +125,34 @@ def _roberta(name: str) -> Family:
   """Returns a family with RoBERTa's layers and names."""
   return Family(
       name, 'roberta.', family_configs.roberta, _BERT,
-      (_POSITIONS, r'^lm_head\.'),
-      ('classifier.dense', 'tanh', 'classifier.out_proj'))
+      (_POSITIONS, r'^lm_head\.'))
 
 
 # {model_type: family}
 FAMILIES = {family.name: family for family in (
     Family(
         'bert', 'bert.', family_configs.bert, _BERT,
-        (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.'),
-        ('bert.pooler.dense', 'tanh', 'classifier')),
+        (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.')),
     _roberta('roberta'),
     _roberta('xlm-roberta'),
     _roberta('camembert'),
     Family(
         'mpnet', 'mpnet.', family_configs.mpnet, _MPNET,
         (_POSITIONS, r'^lm_head\.'),
-        ('classifier.dense', 'tanh', 'classifier.out_proj'),
         leaves={'encoder/relative_bias':
                 'encoder.relative_attention_bias.weight'}),
     Family(
         'distilbert', 'distilbert.', family_configs.distilbert, _DISTILBERT,
         (_POSITIONS, r'^vocab_(transform|layer_norm|projector)\.'),
-        ('pre_classifier', 'relu', 'classifier'), pooler=False),
+        pooler=False),
     Family(
         'electra', 'electra.', family_configs.electra, _ELECTRA,
         (_POSITIONS, r'^(discriminator|generator)_predictions\.',
          r'^generator_lm_head\.'),
-        ('classifier.dense', 'gelu', 'classifier.out_proj'), pooler=False),
-    Family(  # Its head has a norm, head.norm, after the activation.
+        pooler=False),
+    Family(
         'modernbert', 'model.', family_configs.modernbert, _MODERNBERT,
-        (r'^head\.', r'^decoder\.'),
-        ('head.dense', 'gelu', 'classifier'), pooler=False,
+        (r'^head\.', r'^decoder\.'), pooler=False,
         joined={'.attn.Wqkv': ('query', 'key', 'value'),
                 '.mlp.Wi': ('activated', 'gate')}),
 )}

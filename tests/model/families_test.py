@@ -163,21 +163,6 @@ def test_names_with_the_heads_of_pretraining(case):
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_classification_head_of_transformers(case):
-  names = tiny_families.names()[case]
-  family = families.FAMILIES[tiny_families.config(case).family]
-  first, activation, second = family.classifier
-  modules = {name.rpartition('.')[0]
-             for name in names['AutoModelForSequenceClassification']}
-  if first.startswith(family.prefix):  # BERT's is its pooler.
-    assert first.removeprefix(family.prefix) + '.weight' in names['bare']
-    modules.add(first)
-  assert modules - {'head.norm'} == {first, second}
-  assert ('head.norm' in modules) == (family.name == 'modernbert')
-  assert activation in ('tanh', 'relu', 'gelu')
-
-
-@pytest.mark.parametrize('case', CASES)
 def test_sites_are_linear_layers_of_the_family(case):
   family = tiny_families.config(case).family
   bare = tensors_of(case)

@@ -233,10 +233,12 @@ def write(
   """
   if not name or '.' in name:  # Names of torch's modules have no dots.
     raise errors.UserError(f'`name={name}`: give a name without dots')
-  models.check(shape.family, 'adapterhub')
+  models.check_family(shape.family, 'adapterhub')
   models.check_adapterhub(adapter.methods, shape)
-  common = models.common_entries(
-      shape.family, shape.dim, name, model, VERSION)
+  common = {
+      'hidden_size': shape.dim,
+      'model_class': models.adapterhub_class(shape.family), 'model_name': model,
+      'model_type': shape.family, 'name': name, 'version': VERSION}
   config = to_config(adapter.methods, shape)
   tensors = to_tensors(name, adapter, shape.family)
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
@@ -244,7 +246,7 @@ def write(
       os.path.join(folder, CONFIG), {'config': config, **common})
   weights.write(os.path.join(folder, WEIGHTS), tensors)
   if 'head' in adapter.tuned:
-    head_config, tensors = adapterhub_heads.written(name, adapter, base)
+    head_config, tensors = adapterhub_heads.config_and_tensors(name, adapter, base)
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)

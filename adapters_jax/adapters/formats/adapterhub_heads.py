@@ -16,7 +16,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import families
 
 
-def head_tensors(
+def head_tree(
     values: Mapping[str, Any] | None, tensors: Mapping[str, np.ndarray],
     family: str = 'bert',
 ) -> tuple[trees.Tree, str]:
@@ -31,10 +31,10 @@ def head_tensors(
     errors.UserError: a head that `model.heads` does not compute.
   """
   def dense(number):
-    return transformers_heads.dense(tensors, f'{stem}.{number}')
+    return transformers_heads.linear_of(tensors, f'{stem}.{number}')
 
   if values is None:
-    return transformers_heads.read(tensors, family)
+    return transformers_heads.tree_of(tensors, family)
   layers, pooled = values.get('layers', 1), values.get('use_pooler', False)
   # A head is a torch Sequential: dropout 0, dense 1, tanh 2, dropout 3, dense
   # 4.
@@ -71,12 +71,12 @@ def read(
   Raises:
     errors.UserError: a damaged head, or one of an unsupported kind.
   """
-  tree, head_input = head_tensors(
+  tree, head_input = head_tree(
       values_lib.needed(values, 'config'), tensors, shape.family)
   if 'pooler' not in tree:  # Then the head reads that of the base.
     families.check_head_input(shape, head_input)
   outputs = tree['head']['bias'].size
-  check(head_input, outputs)
+  check_outputs(head_input, outputs)
   # `config` is null for a head of transformers.
   numbered = ((values['config'] or {}).get('label2id')
               or values.get('label2id') or {})
@@ -86,7 +86,7 @@ def read(
   return tree, head_input, labels
 
 
-def check(head_input: str, outputs: int) -> None:
+def check_outputs(head_input: str, outputs: int) -> None:
   """Raises UserError for a head on every position unless it finds spans.
 
   Args:
@@ -99,7 +99,7 @@ def check(head_input: str, outputs: int) -> None:
         'and one for the end of an answer')
 
 
-def written(
+def config_and_tensors(
     name: str, adapter: adapter_lib.Adapter, base: trees.Tree
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (config, tensors) of a head, with the pooler that it reads.

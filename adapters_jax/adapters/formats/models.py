@@ -1,27 +1,61 @@
-"""Models of other libraries, by family: classes, names and limits."""
+"""Models of other libraries: a row for each family of encoders they share."""
 
-from typing import Any
+from collections.abc import Mapping
+import dataclasses
+import os
 
 from adapters_jax import errors
 from adapters_jax.methods import base
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 
-# {family: start of the names of transformers' classes}
-_CLASSES = {
-    'bert': 'Bert', 'roberta': 'Roberta', 'xlm-roberta': 'XLMRoberta',
-    'camembert': 'Camembert', 'mpnet': 'MPNet', 'distilbert': 'DistilBert',
-    'electra': 'Electra'}
-# Families of `adapters` 1.3.0.
-_ADAPTERHUB = ('bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra')
-# Families whose models in transformers take keys and values from outside.
-_PREFIXED = ('bert', 'roberta', 'xlm-roberta', 'camembert', 'electra')
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Foreign:
+  """A family in transformers, PEFT and `adapters` 1.3.0.
+
+  Attributes:
+    class_start: Start of the names of its classes, such as 'Bert'.
+    classifier: Linear layers of transformers' classification head and the
+      activation between them: (first, activation, second).
+    in_adapterhub: Whether `adapters` has the family.
+    takes_keys: Whether transformers' model takes keys and values from outside,
+      as PEFT's prefix tuning needs.
+    prefix_pool: Name in `adapters` of the attention in the pool of prefixes.
+    sublayers: {end of a sublayer: name in `adapters` of its adapters' module
+      below the layer}; an absent one is named like the linear layer, without
+      '.dense'.
+  """
+  class_start: str
+  classifier: tuple[str, str, str]
+  in_adapterhub: bool = True
+  takes_keys: bool = True
+  prefix_pool: str = 'self_prefix'
+  sublayers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_TANH = ('classifier.dense', 'tanh', 'classifier.out_proj')
+# {family of families.FAMILIES: its row}; PEFT's files can hold all of them.
+FOREIGN = {
+    'bert': Foreign('Bert', ('bert.pooler.dense', 'tanh', 'classifier')),
+    'roberta': Foreign('Roberta', _TANH),
+    'xlm-roberta': Foreign('XLMRoberta', _TANH),
+    'camembert': Foreign('Camembert', _TANH, in_adapterhub=False),
+    'mpnet': Foreign('MPNet', _TANH, in_adapterhub=False, takes_keys=False),
+    'distilbert': Foreign(
+        'DistilBert', ('pre_classifier', 'relu', 'classifier'),
+        takes_keys=False, prefix_pool='self',
+        sublayers={'attention_output': 'attention_adapters',
+                   'ffn_output': 'output_adapters'}),
+    'electra': Foreign(
+        'Electra', ('classifier.dense', 'gelu', 'classifier.out_proj')),
+}
 # {embedded checkpoint: name on the Hugging Face hub}
 _HUB = {'minilm-l6': 'sentence-transformers/all-MiniLM-L6-v2',
         'mpnet-base': 'sentence-transformers/all-mpnet-base-v2'}
 
 
-def check(family: str, form: str) -> None:
+def check_family(family: str, form: str) -> None:
   """Checks that a format has a family of encoders.
 
   Args:
@@ -29,18 +63,21 @@ def check(family: str, form: str) -> None:
     form: 'adapterhub', 'peft' or 'adapter_bert'.
 
   Raises:
-    errors.UserError: it has not.
+    errors.UserError: the format lacks the family.
   """
-  known = {'adapterhub': _ADAPTERHUB, 'peft': tuple(_CLASSES)}.get(
-      form, ('bert',))
-  if family in known:
+  row = FOREIGN.get(family)
+  if form == 'adapter_bert':
+    known = family == 'bert'
+  else:
+    known = row is not None and (form == 'peft' or row.in_adapterhub)
+  if known:
     return
   reason = ''
   if family == 'modernbert' and form == 'adapterhub':
     # LoRAMergedLinear.wrap keeps torch's random bias where there was none.
     reason = (' (`adapters` 1.3.0 adds random biases to it, so that a file '
               'has other outputs in each process)')
-  ways = "'peft' and 'own' hold" if family in _CLASSES else "'own' holds"
+  ways = "'peft' and 'own' hold" if row else "'own' holds"
   raise errors.UserError(
       f'`format={form}`: adapters of {family} cannot be exchanged in it'
       f'{reason}; {ways} them')
@@ -71,7 +108,7 @@ def adapterhub_notes(
 
   Args:
     configs: Methods of the adapter.
-    family: Key of families.FAMILIES.
+    family: Key of FOREIGN.
   """
   # prefix_tuning(invert_mask=False) puts ones into a mask that is added.
   if family == 'distilbert' and any(
@@ -91,7 +128,7 @@ def check_peft(
     configs: Methods of an adapter.
     shape: Shape of the base.
   """
-  if shape.family not in _PREFIXED and any(
+  if not FOREIGN[shape.family].takes_keys and any(
       config.kind == 'key_value' for config in configs):
     raise errors.UserError(
         f'PEFT has no prefix tuning for {shape.family}, whose model in '
@@ -100,7 +137,7 @@ def check_peft(
 
 def adapterhub_class(family: str) -> str:
   """Returns the class of a family's model in `adapters`."""
-  return f'{_CLASSES[family]}AdapterModel'
+  return f'{FOREIGN[family].class_start}AdapterModel'
 
 
 def adapterhub_key(key: str, family: str) -> str:
@@ -108,21 +145,9 @@ def adapterhub_key(key: str, family: str) -> str:
 
   Args:
     key: Name, without the family's prefix.
-    family: Key of families.FAMILIES.
+    family: Key of FOREIGN.
   """
-  # DistilBERT's attention is called 'self' there, and BERT's 'self_prefix'.
-  return (key.replace('.self_prefix.', '.self.') if family == 'distilbert'
-          else key)
-
-
-def class_of(family: str, task: str) -> str:
-  """Returns the class of a family's model in transformers.
-
-  Args:
-    family: Key of families.FAMILIES.
-    task: 'SequenceClassification' or 'QuestionAnswering'.
-  """
-  return f'{_CLASSES[family]}For{task}'
+  return key.replace('.self_prefix.', f'.{FOREIGN[family].prefix_pool}.')
 
 
 def prefix_of(family: str) -> str:
@@ -131,29 +156,10 @@ def prefix_of(family: str) -> str:
 
 
 def hub_name(checkpoint: str) -> str:
-  """Returns the name of a checkpoint on the hub, '' for a folder or none.
+  """Returns the name of a checkpoint on the hub, '' for a folder.
 
   Args:
-    checkpoint: Name of a checkpoint, or the identity of a folder.
+    checkpoint: Name or folder of a checkpoint, '' if unknown.
   """
-  if checkpoint in _HUB:
-    return _HUB[checkpoint]
   # Folders of this machine mean nothing elsewhere.
-  return checkpoint
-
-
-def common_entries(
-    family: str, dim: int, name: str, model: str, version: str
-) -> dict[str, Any]:
-  """Returns the entries of AdapterHub's files that describe the base.
-
-  Args:
-    family: Key of families.FAMILIES.
-    dim: Width of the encoder.
-    name: Name of the adapter.
-    model: Name of the base on the hub, '' if unknown.
-    version: Version of the library.
-  """
-  return {'hidden_size': dim, 'model_class': adapterhub_class(family),
-          'model_name': model, 'model_type': family, 'name': name,
-          'version': version}
+  return '' if os.path.isdir(checkpoint) else _HUB.get(checkpoint, checkpoint)

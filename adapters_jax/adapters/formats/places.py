@@ -5,17 +5,12 @@ import dataclasses
 import jax
 
 from adapters_jax import trees
+from adapters_jax.adapters.formats import models
 from adapters_jax.methods import base
 from adapters_jax.methods import places
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
-
-# {family: {end of a sublayer: name in `adapters` of the adapters' module below
-# the layer}}; the others name it like the linear layer, without '.dense'.
-_SUBLAYERS = {'distilbert': {'attention_output': 'attention_adapters',
-                             'ffn_output': 'output_adapters'}}
-
 
 def leaf_shapes(
     configs: tuple[base.Method, ...], shape: encoder.BertConfig
@@ -41,7 +36,7 @@ def find(
   Args:
     path: Path of the leaf.
     configs: Methods of the adapter.
-    family: Key of families.FAMILIES.
+    family: Key of models.FOREIGN.
 
   Returns:
     (method, place with Hugging Face's name of its module, without the prefix of
@@ -51,11 +46,11 @@ def find(
   config = configs[where.index]
   if where.layer is None:
     return config, where  # Embeddings and shared leaves have no such module.
-  if config.kind == 'sublayer' and family in _SUBLAYERS:
-    layer = families.their_site('layer_output', where.layer, family)
-    module = f'{layer}.{_SUBLAYERS[family][where.site]}'
-  else:
-    module = families.their_site(where.site, where.layer, family)
-    if config.kind == 'sublayer':  # The linear layer is only its end.
-      module = module.removesuffix('.dense')
+  module = families.their_site(where.site, where.layer, family)
+  if config.kind == 'sublayer':
+    module = module.removesuffix('.dense')  # The linear layer is only its end.
+    named = models.FOREIGN[family].sublayers
+    if where.site in named:
+      layer = families.their_site('layer_output', where.layer, family)
+      module = f'{layer}.{named[where.site]}'
   return config, dataclasses.replace(where, module=module)

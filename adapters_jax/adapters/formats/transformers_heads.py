@@ -10,7 +10,6 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
-from adapters_jax.model import families
 
 _SPANS = 'qa_outputs'
 # {input of a head: (end of the class that has it, PEFT's task)}
@@ -18,7 +17,7 @@ _TASKS = {'pooler': ('SequenceClassification', 'SEQ_CLS'),
           'tokens': ('QuestionAnswering', 'QUESTION_ANS')}
 
 
-def task_of(head_input: str) -> str:
+def peft_task(head_input: str) -> str:
   """Returns PEFT's name of the task of a head."""
   return _TASKS[head_input][1]
 
@@ -27,10 +26,10 @@ def class_of(family: str, head_input: str) -> str:
   """Returns the class of transformers that has a head.
 
   Args:
-    family: Key of families.FAMILIES.
+    family: Key of models.FOREIGN.
     head_input: 'pooler' or 'tokens'.
   """
-  return models.class_of(family, _TASKS[head_input][0])
+  return f'{models.FOREIGN[family].class_start}For{_TASKS[head_input][0]}'
 
 
 def is_head(key: str, family: str) -> bool:
@@ -38,34 +37,34 @@ def is_head(key: str, family: str) -> bool:
 
   Args:
     key: Name of the tensor.
-    family: Key of families.FAMILIES.
+    family: Key of models.FOREIGN.
   """
   names = {*_classifier(family).values(), _SPANS}
   stem, _, leaf = key.rpartition('.')
   return leaf in ('weight', 'bias') and stem in names
 
 
-def read(
+def tree_of(
     tensors: Mapping[str, np.ndarray], family: str
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
   Args:
     tensors: {name: tensor} of the head.
-    family: Key of families.FAMILIES.
+    family: Key of models.FOREIGN.
 
   Raises:
     errors.UserError: a tensor is missing, or the head is of another kind than
       those of `model.heads`.
   """
   if f'{_SPANS}.weight' in tensors:
-    return {'head': dense(tensors, _SPANS)}, 'tokens'
-  check_activation(family)
-  return {part: dense(tensors, name)
+    return {'head': linear_of(tensors, _SPANS)}, 'tokens'
+  _check_activation(family)
+  return {part: linear_of(tensors, name)
           for part, name in _classifier(family).items()}, 'pooler'
 
 
-def dense(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
+def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
   """Returns the leaves of a linear layer; an absent bias is zero.
 
   Args:
@@ -78,7 +77,7 @@ def dense(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
           'bias': np.asarray(bias, np.float32)}
 
 
-def written(
+def tensors_of(
     adapter: adapter_lib.Adapter, base: trees.Tree, family: str
 ) -> weights.Tensors:
   """Returns the tensors of an adapter's head.
@@ -86,7 +85,7 @@ def written(
   Args:
     adapter: Adapter with a head.
     base: Pretrained tree, for a first layer that the adapter does not have.
-    family: Key of families.FAMILIES.
+    family: Key of models.FOREIGN.
 
   Raises:
     errors.UserError: transformers has no such head for the family.
@@ -94,7 +93,7 @@ def written(
   if adapter.head_input == 'tokens':
     names = {'head': _SPANS}
   else:
-    check_activation(family)
+    _check_activation(family)
     if adapter.head_input != 'pooler':
       raise errors.UserError(
           f'head: {class_of(family, "pooler")}\'s reads the pooler; train with '
@@ -113,16 +112,6 @@ def holds_pooler(family: str) -> bool:
   return 'pooler' in _classifier(family)
 
 
-def check_activation(family: str) -> None:
-  """Raises UserError for a head with another activation than tanh."""
-  _, activation, _ = families.FAMILIES[family].classifier
-  if activation != 'tanh':
-    raise errors.UserError(
-        f'head: {class_of(family, "pooler")}\'s has two layers with '
-        f'{activation} between them, which no head of this package has; give '
-        '`head=false` to leave it out')
-
-
 def modules(keys: Collection[str]) -> list[str]:
   """Returns the modules of a head as PEFT saves them: the outermost ones."""
   return sorted({key.partition('.')[0] for key in keys})
@@ -130,7 +119,17 @@ def modules(keys: Collection[str]) -> list[str]:
 
 def _classifier(family: str) -> dict[str, str]:
   """Returns {part of our tree: name} of the layers of a classifier."""
-  first, _, last = families.FAMILIES[family].classifier
-  if first.startswith(families.FAMILIES[family].prefix):
+  first, _, last = models.FOREIGN[family].classifier
+  if first.startswith(models.prefix_of(family)):
     return {'head': last}  # The first layer is the encoder's own pooler.
   return {'pooler': first, 'head': last}
+
+
+def _check_activation(family: str) -> None:
+  """Raises UserError for a head with another activation than tanh."""
+  _, activation, _ = models.FOREIGN[family].classifier
+  if activation != 'tanh':
+    raise errors.UserError(
+        f'head: {class_of(family, "pooler")}\'s has two layers with '
+        f'{activation} between them, which no head of this package has; give '
+        '`head=false` to leave it out')

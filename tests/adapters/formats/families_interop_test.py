@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft as peft_lib
 from tests import tiny_families
 from tests.adapters.formats import family_cases
@@ -56,9 +57,7 @@ def load(model, case):
 
 def make_model(case, kind, **extra):
   torch.manual_seed(0)
-  name = {'roberta': 'Roberta', 'xlm-roberta': 'XLMRoberta', 'mpnet': 'MPNet',
-          'camembert': 'Camembert', 'distilbert': 'DistilBert',
-          'electra': 'Electra', 'electra-small': 'Electra'}[case]
+  name = models.FOREIGN[tiny_families.config(case).family].class_start
   library = adapters if kind == 'AdapterModel' else transformers
   return load(getattr(library, name + kind)(config_of(case, **extra)), case)
 
@@ -188,7 +187,7 @@ def test_spans_in_peft(case, text, tmp_path):
 @pytest.mark.parametrize('text', PEFT[:-2])
 @pytest.mark.parametrize('case', ('distilbert', 'electra', 'electra-small'))
 def test_peft_without_a_head(case, text, tmp_path):
-  """Heads of transformers with ReLU or GELU are not here."""
+  """This package has no heads with ReLU or GELU, as transformers has."""
   shape = tiny_families.config(case)
   ours = family_cases.make(case, text, None, norms=True)
   peft_lib.write(str(tmp_path / 'a'), ours, shape)

@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_heads
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from tests import tiny_families
 from tests.adapters.formats import family_cases
@@ -158,7 +159,7 @@ def test_heads_with_other_activations_are_refused(case, word):
     peft.to_tensors(adapter, shape)
   first = {'distilbert': 'pre_classifier', 'electra': 'classifier.dense'}[case]
   with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
-    adapterhub_heads.head_tensors(None, {f'{first}.weight': np.ones(2)}, case)
+    adapterhub_heads.head_tree(None, {f'{first}.weight': np.ones(2)}, case)
   bare = family_cases.make(case, 'lora[r=2]', None)
   values, tensors = peft.to_tensors(bare, shape)
   tensors[f'base_model.model.{first}.weight'] = np.ones((12, 12))
@@ -166,6 +167,19 @@ def test_heads_with_other_activations_are_refused(case, word):
     peft.from_tensors(values, tensors, shape)
   found = peft.from_tensors(values, tensors, shape, head=False)
   jax.tree.map(np.testing.assert_array_equal, found.tuned, bare.tuned)
+
+
+@pytest.mark.parametrize('case', ('bert', *family_cases.PEFT))
+def test_classification_head_of_transformers(case):
+  names = tiny_families.names()[case]
+  family = tiny_families.config(case).family
+  first, _, second = models.FOREIGN[family].classifier
+  modules = {name.rpartition('.')[0]
+             for name in names['AutoModelForSequenceClassification']}
+  if case == 'bert':  # Its first layer is its pooler.
+    assert first.removeprefix('bert.') + '.weight' in names['bare']
+    modules.add(first)
+  assert modules == {first, second}
 
 
 @pytest.mark.parametrize('case', ('distilbert', 'electra'))

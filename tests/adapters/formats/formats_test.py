@@ -114,11 +114,11 @@ class AdapterHubTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
     tensors = {'qa_outputs.weight': np.ones((2, 32)),
                'qa_outputs.bias': np.ones(2)}
-    tree, head_input = adapterhub_heads.head_tensors(None, tensors)
+    tree, head_input = adapterhub_heads.head_tree(None, tensors)
     self.assertEqual((tree['head']['kernel'].shape, head_input),
                      ((32, 2), 'tokens'))
     with self.assertRaisesRegex(errors.UserError, 'question_answering head'):
-      adapterhub_heads.head_tensors({**head, 'layers': 2}, tensors)
+      adapterhub_heads.head_tree({**head, 'layers': 2}, tensors)
 
   def test_a_direft_comes_with_a_warning(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())

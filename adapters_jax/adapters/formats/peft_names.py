@@ -1,0 +1,163 @@
+"""Names in PEFT's files: tensors, saved modules and target modules."""
+
+from collections.abc import Iterable, Mapping
+import re
+
+from adapters_jax import errors
+from adapters_jax import methods
+from adapters_jax import trees
+from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import transformers_heads
+from adapters_jax.methods import places
+from adapters_jax.model import encoder
+from adapters_jax.model import families
+
+STEM = 'base_model.model.'
+
+
+def shortened(key: str, family: str) -> str:
+  """Returns a tensor's name without the prefixes of PEFT and transformers.
+
+  Args:
+    key: Name in a file.
+    family: Key of models.FOREIGN.
+  """
+  for start in ('base_model.', 'model.', models.prefix_of(family)):
+    key = key.removeprefix(start)
+  # LN_TUNING's copy of a norm lies one level deeper.
+  return key.replace('.ln_tuning_layers.', '.')
+
+
+def key_of(
+    config: methods.Method, where: places.Place, family: str
+) -> str:
+  """Returns the name of a method's leaf.
+
+  Args:
+    config: Method.
+    where: Place of the leaf, with its module.
+    family: Key of models.FOREIGN.
+  """
+  name = config.peft_names[where.leaf]
+  if where.layer is not None:
+    return f'{STEM}{models.prefix_of(family)}{where.module}.{name}'
+  # Leaves outside the layers: of VeRA's projections, or of a prompt.
+  return f'base_model.{name}' if at_linears(config) else name
+
+
+def at_linears(config: methods.Method) -> bool:
+  """Returns whether a method changes linear layers."""
+  return config.kind in ('linear', 'input')
+
+
+def site_of(key: str, family: str) -> tuple[tuple[int, str], str] | None:
+  """Returns ((layer, site), rest of the name), None outside linear layers.
+
+  Args:
+    key: Shortened name of a tensor.
+    family: Key of models.FOREIGN.
+  """
+  table, number = families.FAMILIES[family], re.search(r'\.(\d+)\.', key)
+  if number:
+    key = key.replace(number[0], '.{}.', 1)
+    for site, module in table.linears.items():
+      start = f'{table.modules[module]}.'
+      if key.startswith(start):
+        return (int(number[1]), site), key.removeprefix(start)
+  return None
+
+
+def is_saved(key: str, family: str) -> bool:
+  """Returns whether a tensor is of a layer norm, or of the encoder's pooler.
+
+  Args:
+    key: Shortened name of a tensor.
+    family: Key of models.FOREIGN.
+  """
+  path = families.our_name(key, family)
+  # An update of the pooler is neither, and is refused.
+  return trees.role(path) == 'norm' and path.endswith(('/scale', '/bias')) or (
+      path in ('pooler/kernel', 'pooler/bias'))
+
+
+def is_in_head(path: str, head_input: str, family: str) -> bool:
+  """Returns whether a leaf is of the head, as transformers divides models.
+
+  Args:
+    path: Path of the leaf.
+    head_input: Input of the head.
+    family: Key of models.FOREIGN.
+  """
+  pooler = head_input == 'pooler' and transformers_heads.holds_pooler(family)
+  return path.startswith('head/') or pooler and path.startswith('pooler/')
+
+
+def saved_name(path: str, family: str) -> str:
+  """Returns transformers' name of a norm or of the encoder's pooler.
+
+  Args:
+    path: Path of the leaf.
+    family: Key of models.FOREIGN.
+
+  Raises:
+    errors.UserError: another leaf, which PEFT does not save.
+  """
+  pooler = (path.startswith('pooler/')
+            and not transformers_heads.holds_pooler(family))
+  if not pooler and trees.role(path) != 'norm':
+    raise errors.UserError(f'{path} has no place in a PEFT adapter')
+  return models.prefix_of(family) + families.their_name(path, family)
+
+
+def saved_modules(keys: Iterable[str], family: str) -> list[str]:
+  """Returns the names of the modules that have some leaves.
+
+  Args:
+    keys: Names of the leaves, as of `saved_name`.
+    family: Key of models.FOREIGN.
+  """
+  prefix = models.prefix_of(family)
+  return sorted({key.removeprefix(prefix).rsplit('.', 1)[0] for key in keys})
+
+
+def target_modules(
+    configs: Mapping[str, list[methods.Method]], shape: encoder.BertConfig
+) -> dict[str, list[str]]:
+  """Returns {entry: ends of names of modules}.
+
+  The lists are always written out, since PEFT has no default for some families.
+  Names have the index of the layer, unless short ones mean the same.
+
+  Args:
+    configs: {entry of adapter_config.json: its methods}.
+    shape: Shape of the base.
+  """
+  wanted = {
+      entry: [(site, layer) for site in families.LINEARS
+              for layer in range(shape.layers)
+              if any(config.applies(site, layer) for config in chosen)]
+      for entry, chosen in configs.items()}
+  short = {site: _short_name(site, shape.family) for site in families.LINEARS}
+  # One form for all entries: PEFT wants feedforward_modules among the targets.
+  if all(short[site] and len([s for s, _ in found if s == site]) == shape.layers
+         for found in wanted.values() for site, _ in found):
+    return {entry: list(dict.fromkeys(short[site] for site, _ in found))
+            for entry, found in wanted.items()}
+  return {entry: [families.their_site(*place, shape.family) for place in found]
+          for entry, found in wanted.items()}
+
+
+def _short_name(site: str, family: str) -> str:
+  """Returns the shortest end of a module's name that no other one has.
+
+  '' if there is none: BERT's 'output.dense' ends two kinds of layers.
+  """
+  table = families.FAMILIES[family]
+  name = table.modules[table.linears[site]]
+  parts = name.partition('{}.')[2].split('.')
+  for count in range(1, len(parts) + 1):
+    end = '.'.join(parts[-count:])
+    if not any(other.endswith(end) for other in table.modules.values()
+               if other != name):
+      return end
+  return ''
