@@ -138,8 +138,7 @@ def load(folder: str) -> Adapter:
   """
   folder = storage.folder_of(folder)
   tuned, saved = storage.load_tuned(folder)
-  head = tuned.get('head', {'bias': None})
-  if not isinstance(head, dict) or 'bias' not in head:
+  if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
     raise errors.UserError(
         f'{os.path.join(folder, storage.WEIGHTS)} has no head/bias')
   return _described(tuned, saved, os.path.join(folder, storage.SETTINGS))

@@ -12,7 +12,7 @@ from adapters_jax.model import base as base_lib
 Text = str | tuple[str, ...]  # One text, or a pair.
 
 
-def check(base: Any, adapter: Any, batch_size: Any) -> None:
+def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
   """Checks the types of arguments, which a call may give in another order.
 
   Args:
@@ -23,10 +23,7 @@ def check(base: Any, adapter: Any, batch_size: Any) -> None:
   Raises:
     errors.UserError: one of another type.
   """
-  if not isinstance(base, base_lib.Base):
-    raise errors.UserError(
-        '`base`: give the base first, as in predict(base, adapter, texts), not '
-        f'{type(base).__name__}; load_base loads it')
+  demand_base(base, 'predict(base, adapter, texts)')
   bank = adapter if isinstance(adapter, Mapping) else {'': adapter}
   for name, one in bank.items():
     if not isinstance(one, adapter_lib.Adapter):
@@ -37,6 +34,19 @@ def check(base: Any, adapter: Any, batch_size: Any) -> None:
   if isinstance(batch_size, bool) or not (
       isinstance(batch_size, int) and batch_size >= 1):
     raise errors.UserError(f'`batch_size={batch_size}`: give 1 or more')
+
+
+def demand_base(base: Any, call: str) -> None:
+  """Raises UserError unless an argument is a base.
+
+  Args:
+    base: Argument.
+    call: Example of the call, for the message.
+  """
+  if not isinstance(base, base_lib.Base):
+    raise errors.UserError(
+        f'`base`: give the base first, as in {call}, not '
+        f'{type(base).__name__}; load_base loads it')
 
 
 def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import formats
 from adapters_jax.adapters import storage
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
@@ -23,8 +24,6 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 
-FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
-
 # Longest input of an imported adapter, which its files do not state.
 _LENGTHS = {'tokens': 384, 'cls': 128, 'pooler': 128}
 # Files that a repository on the hub may have.
@@ -35,13 +34,13 @@ _HUB_FILES = (
 
 
 def find_format(path: str) -> str:
-  """Returns the format, one of FORMATS, of a folder or file.
+  """Returns the format, one of formats.FORMATS, of a folder or file.
 
   Args:
     path: Folder, or .npz file.
 
   Raises:
-    errors.UserError: none of FORMATS.
+    errors.UserError: none of them.
   """
   if path.endswith('.npz') and os.path.isfile(path):
     return 'adapter_bert'
@@ -83,7 +82,7 @@ def download(name: str) -> str:
 def read(
     path: str, shape: encoder.BertConfig, head: bool = True
 ) -> adapter_lib.Adapter:
-  """Reads an adapter of any of FORMATS.
+  """Reads an adapter of any of formats.FORMATS.
 
   Args:
     path: Folder, or .npz file of adapter-bert's variables.
@@ -147,12 +146,12 @@ def write(
     path: str, adapter: adapter_lib.Adapter, form: str, *,
     name: str = 'adapter', checkpoint: str = '', head: bool = True,
 ) -> list[str]:
-  """Writes an adapter in one of FORMATS.
+  """Writes an adapter in one of formats.FORMATS.
 
   Args:
     path: Folder, made if absent; a .npz file for 'adapter_bert'.
     adapter: Adapter.
-    form: One of FORMATS.
+    form: One of formats.FORMATS.
     name: Name of the adapter in AdapterHub's files.
     checkpoint: Name or folder of the base; that of the adapter when empty.
     head: Whether to write the head.
@@ -163,8 +162,8 @@ def write(
   Raises:
     errors.UserError: an unknown format, or one that cannot hold the adapter.
   """
-  if form not in FORMATS:
-    raise errors.unknown('`format`', form, FORMATS)
+  if form not in formats.FORMATS:
+    raise errors.unknown('`format`', form, formats.FORMATS)
   if not head:
     adapter = _without_head(adapter)
   if form == 'own':

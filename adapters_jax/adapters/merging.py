@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 
 import jax
@@ -161,6 +162,42 @@ def dare(weights: Iterable[float], density: float, key: jax.Array) -> Combine:
     return jnp.tensordot(weights, jnp.where(kept, stacked / density, 0), 1)
 
   return combine
+
+
+def combination(
+    how: str, count: int, weights: Sequence[float] | None, density: float,
+    seed: int,
+) -> Combine:
+  """Returns the function that combines leaves, by its name.
+
+  Args:
+    how: 'average', 'linear', 'ties' or 'dare'.
+    count: Number of adapters.
+    weights: Weight of each adapter; None for equal ones.
+    density: Share of the numbers that 'ties' and 'dare' keep.
+    seed: Seed of the random drops of 'dare'.
+
+  Raises:
+    errors.UserError: an unknown name, or weights or a density that do not fit.
+  """
+  if how == 'average' and weights is not None:
+    raise errors.UserError("`weights`: an average has none; how='linear' does")
+  if weights is None:
+    # TIES divides by the number of adapters that agree.
+    weights = [1.0 if how == 'ties' else 1 / count] * count
+  weights = list(weights)
+  if len(weights) != count:
+    raise errors.UserError(
+        f'`weights`: there are {len(weights)} for {count} adapters')
+  # Lambdas: only the chosen way checks its arguments.
+  ways = {
+      'average': lambda: average(count),
+      'linear': lambda: linear(weights),
+      'ties': lambda: ties(weights, density),
+      'dare': lambda: dare(weights, density, jax.random.key(seed))}
+  if how not in ways:
+    raise errors.unknown('`how`', how, ways)
+  return ways[how]()
 
 
 def _check_density(density):

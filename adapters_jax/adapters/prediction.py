@@ -120,7 +120,7 @@ def predict(
       bank; texts of another form; outputs that are NaN.
   """
   # Without `texts` the base was forgotten, which its own check explains.
-  arguments.check(base, adapter, batch_size)
+  arguments.check_types(base, adapter, batch_size)
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
   rows = arguments.rows_of(texts)

@@ -15,14 +15,14 @@ import dataclasses
 import os
 from typing import Any
 
-import jax
-
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
+from adapters_jax.api import expand
 from adapters_jax.data import memory
 from adapters_jax.data import squad
 from adapters_jax.methods import strings
@@ -86,21 +86,8 @@ def train(
       work.
   """
   _check_arguments(base, data, method, dev, test)
-  allowed = [field.name for field in dataclasses.fields(config_lib.Config)
-             if field.name not in _NOT_SETTINGS]
-  for name in settings:
-    if name not in allowed:
-      raise errors.unknown('setting', name, allowed)
-  # 'adapters' is a value of `tune`, but names no method.
-  tuned = method in checks.CHOICES['tune'] and method != 'adapters'
-  taken = 0 if tuned else sum(
-      config.positions_taken for config in strings.parse(method, '`method`'))
-  longest = 384 if data == squad.TASK.name else config_lib.Config.max_length
-  settings = {
-      # Defaults, which explicit settings below override.
-      'precision': base.precision,
-      'max_length': min(longest, base.config.longest - taken),
-      'tune' if tuned else 'adapter_config': method, **settings}
+  _check_settings(settings)
+  settings = {**_defaults(base, data, method), **settings}
   if isinstance(data, memory.Examples):
     task, splits = memory.to_task(data, dev, test)
     kind = classification.of_examples(task, splits)
@@ -117,25 +104,40 @@ def train(
       config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
 
 
+def _check_settings(settings: Mapping[str, Any]) -> None:
+  """Raises UserError for a setting that `train` does not take."""
+  allowed = [field.name for field in dataclasses.fields(config_lib.Config)
+             if field.name not in _NOT_SETTINGS]
+  for name in settings:
+    if name not in allowed:
+      raise errors.unknown('setting', name, allowed)
+
+
+def _defaults(base: Base, data: str | Examples, method: str) -> dict[str, Any]:
+  """Returns the settings that follow from the arguments of `train`."""
+  # 'adapters' is a value of `tune`, but names no method.
+  tuned = method in checks.CHOICES['tune'] and method != 'adapters'
+  taken = 0 if tuned else sum(
+      config.positions_taken for config in strings.parse(method, '`method`'))
+  longest = (expand.SQUAD['max_length'] if data == squad.TASK.name
+             else config_lib.Config.max_length)
+  return {'precision': base.precision,
+          'max_length': min(longest, base.config.longest - taken),
+          'tune' if tuned else 'adapter_config': method}
+
+
 def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
   """Raises UserError for arguments of `train` of another type."""
-  if not isinstance(base, Base):
-    raise errors.UserError(
-        '`base`: give the base first, as in train(base, data), not '
-        f'{type(base).__name__}; load_base loads it')
-  if not isinstance(data, (str, Examples)):
-    raise errors.UserError(
-        '`data`: give the name of a task, or Examples(texts=..., labels=...), '
-        f'not {type(data).__name__}')
-  if not isinstance(method, str):
-    raise errors.UserError(
-        "`method`: give a string such as 'lora[r=8]', not "
-        f'{type(method).__name__}')
-  for split in splits:
-    if split is not None and not isinstance(split, Examples):
+  arguments.demand_base(base, 'train(base, data)')
+  examples = 'Examples(texts=..., labels=...)'
+  for name, value, kinds, wanted in (
+      ('`data`', data, str | Examples, f'the name of a task, or {examples}'),
+      ('`method`', method, str, "a string such as 'lora[r=8]'"),
+      *(('`dev`, `test`', split, Examples | None, examples)
+        for split in splits)):
+    if not isinstance(value, kinds):
       raise errors.UserError(
-          '`dev`, `test`: give Examples(texts=..., labels=...), not '
-          f'{type(split).__name__}')
+          f'{name}: give {wanted}, not {type(value).__name__}')
 
 
 def load_adapter(
@@ -225,7 +227,7 @@ def merge(
           f'adapter {name!r} was trained on {adapter.base}, {names[0]!r} on '
           f'{first.base}')
   # Before the check of the base, so that an unknown `how` is named first.
-  combine = _combination(how, len(names), weights, density, seed)
+  combine = merging.combination(how, len(names), weights, density, seed)
   if base is None and how != 'average':
     raise errors.UserError(
         f'`base`: how={how!r} needs the pretrained layer norms; give base')
@@ -240,31 +242,6 @@ def merge(
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
       merged, task='+'.join(tasks), scores={}, settings={})  # Of no run.
-
-
-def _combination(
-    how: str, count: int, weights: Sequence[float] | None, density: float,
-    seed: int,
-) -> merging.Combine:
-  """Returns the function that combines leaves, by its name."""
-  if how == 'average' and weights is not None:
-    raise errors.UserError("`weights`: an average has none; how='linear' does")
-  if weights is None:
-    # TIES divides by the number of adapters that agree.
-    weights = [1.0 if how == 'ties' else 1 / count] * count
-  weights = list(weights)
-  if len(weights) != count:
-    raise errors.UserError(
-        f'`weights`: there are {len(weights)} for {count} adapters')
-  # Lambdas: only the chosen way checks its arguments.
-  ways = {
-      'average': lambda: merging.average(count),
-      'linear': lambda: merging.linear(weights),
-      'ties': lambda: merging.ties(weights, density),
-      'dare': lambda: merging.dare(weights, density, jax.random.key(seed))}
-  if how not in ways:
-    raise errors.unknown('`how`', how, ways)
-  return ways[how]()
 
 
 def export(

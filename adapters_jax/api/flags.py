@@ -127,7 +127,7 @@ def check_all(
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
 
 
-def report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
+def _report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
   """Prints the tables of several runs, the best adapters, and the failures.
 
   Args:
@@ -143,12 +143,12 @@ def report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
     best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
-  print_best(outcome, checkpoint)
+  _print_best(outcome, checkpoint)
   for description, message in outcome.failures:
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
 
 
-def print_best(outcome: outcome_lib.Outcome, checkpoint: str) -> None:
+def _print_best(outcome: outcome_lib.Outcome, checkpoint: str) -> None:
   """Prints the folder of the best adapter of each task, and how to use it.
 
   Args:
@@ -222,12 +222,12 @@ def launch(
              'the same command starts again')
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
-    leave(stopped)
-  report(outcome, configs[0].checkpoint)
+    _leave(stopped)
+  _report(outcome, configs[0].checkpoint)
   return outcome
 
 
-def leave(stopped: BaseException) -> NoReturn:
+def _leave(stopped: BaseException) -> NoReturn:
   """Ends the process after a signal; several hosts end together.
 
   Args:
@@ -270,10 +270,10 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       raise SystemExit(2) from error
     except (errors.Interrupted, KeyboardInterrupt) as error:
       print('stopped', file=sys.stderr)
-      leave(error)
+      _leave(error)
 
   if wanted := help_lib.asked(sys.argv):
-    print(help_lib.text(help_lib.grouped((config_class, *more)),
+    print(help_lib.page(help_lib.grouped((config_class, *more)),
                         wanted == '--helpfull'), end='')
     return
   # First: it may replace this process by a new one.

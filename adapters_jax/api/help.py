@@ -50,7 +50,7 @@ def grouped(classes: Sequence[type]) -> dict[str, list[str]]:
   return {title: names for title, names in groups.items() if names}
 
 
-def text(
+def page(
     groups: Mapping[str, Sequence[str]], full: bool,
     values: flags.FlagValues = flags.FLAGS,
 ) -> str:

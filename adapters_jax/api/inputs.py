@@ -37,7 +37,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
     yield file
 
 
-def texts(
+def read_texts(
     file: IO[bytes], path: str, form: str, names: Sequence[str],
     columns: Sequence[str] = (),
 ) -> Iterator[Texts]:

@@ -28,11 +28,11 @@ class Predictions:
                            predicted.FORMATS)
 
 
-def write(
+def write_if_wanted(
     outcome: outcome_lib.Outcome, configs: Sequence[config_lib.Config],
     chosen: Predictions, kind: Any = None,
 ) -> None:
-  """Writes predictions if they are wanted, and prints the paths.
+  """Writes predictions if the options ask for them, and prints the paths.
 
   Args:
     outcome: Finished runs.

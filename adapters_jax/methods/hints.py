@@ -72,7 +72,7 @@ def of_method(name: str, known: Collection[str]) -> str:
   word = plain(name)
   spelled = {plain(one): one for one in known}.get(word, SAME.get(word))
   if spelled:
-    return f'is named {spelled} here'
+    return f'is named {spelled} in this package'
   if word in TUNED:
     return (f'adds no module; give `tune={TUNED[word]}`, in Python '
             f'`method={TUNED[word]!r}`')

@@ -262,9 +262,7 @@ class LoRAUpdate(nn.Module):
     learned = self.param('magnitude', lambda _: magnitude(weights['kernel']))
     ratio = learned / updated_norm(config, weights['kernel'], a, b)
     ratio = ratio.astype(y.dtype)
-    if config.dora == 'adapters':
-      return ratio * (y + delta)
-    if 'bias' not in weights:
+    if config.dora == 'adapters' or 'bias' not in weights:
       return ratio * (y + delta)
     # y includes the bias, which the paper's DoRA does not scale.
     bias = weights['bias'].astype(y.dtype)

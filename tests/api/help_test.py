@@ -58,7 +58,7 @@ def test_every_setting_is_in_one_of_the_groups():
 def test_texts_and_defaults(values):
   flags.define(config_lib.Config, max_length=384)
   groups = help_lib.grouped((config_lib.Config,))
-  short, full = (help_lib.text(groups, long, values) for long in (False, True))
+  short, full = (help_lib.page(groups, long, values) for long in (False, True))
   for text in (short, full):
     assert '\ntask and data:\n  --task=movie_sentiment' in text
     assert '  --max_length=384  ' in text  # As the command defines it.
@@ -84,7 +84,7 @@ def test_a_command_prints_its_help_and_ends(
     monkeypatch.setattr(
         convert, 'define', lambda define=convert.define: define(values))
   monkeypatch.setattr(
-      help_lib, 'text', lambda groups, full, text=help_lib.text: text(
+      help_lib, 'page', lambda groups, full, page=help_lib.page: page(
           groups, full, values))
   start()
   out, err = capsys.readouterr()

@@ -14,7 +14,7 @@ def read(tmp_path, name, content, form='', names=('sentence',), columns=()):
   path = tmp_path / name
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   with inputs.opened(str(path)) as file:
-    return list(inputs.texts(file, str(path), form, names, columns))
+    return list(inputs.read_texts(file, str(path), form, names, columns))
 
 
 def test_a_table_is_read_by_its_columns(tmp_path):
@@ -58,7 +58,7 @@ class Pipe(io.BytesIO):
 
 def test_a_table_in_a_pipe():
   pipe = Pipe(b'sentence\tlabel\n"He said ""no""."\tx\n')
-  assert list(inputs.texts(pipe, '-', 'tsv', ('sentence',))) == [
+  assert list(inputs.read_texts(pipe, '-', 'tsv', ('sentence',))) == [
       ('He said "no".',)]
 
 

@@ -89,7 +89,7 @@ class StringsTest(parameterized.TestCase):
       ('vb_lora[r=2]', 'not implemented; the closest method is vera'),
       ('loha|lora', "'loha' is not implemented"), ('LoKr', 'is compacter'),
       ('oft', 'not implemented'), ('boft', 'not implemented'),
-      ('LoRA', "'LoRA' is named lora here"), ('IA3', 'named ia3'),
+      ('LoRA', "'LoRA' is named lora in this"), ('IA3', 'named ia3'),
       ('prefixTuning', 'named prefix_tuning'), ('adapters', 'named houlsby'),
       ('bitfit', 'adds no module; give `tune=bias`'),
       ('lora[rank=8]', "no field 'rank'; did you mean r, as in lora.r=8.?"),

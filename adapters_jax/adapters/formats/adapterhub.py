@@ -246,7 +246,8 @@ def write(
       os.path.join(folder, CONFIG), {'config': config, **common})
   weights.write(os.path.join(folder, WEIGHTS), tensors)
   if 'head' in adapter.tuned:
-    head_config, tensors = adapterhub_heads.config_and_tensors(name, adapter, base)
+    head_config, tensors = adapterhub_heads.config_and_tensors(
+        name, adapter, base)
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)

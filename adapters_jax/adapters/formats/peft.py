@@ -1,6 +1,6 @@
 """Adapter folders of PEFT, read and written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import os
 from typing import Any
 

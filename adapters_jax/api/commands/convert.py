@@ -5,21 +5,31 @@ default; `predict` reads it), 'adapterhub', 'peft', or 'adapter_bert' (a .npz of
 the authors' TensorFlow variables).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import sys
+from typing import Any
 
 from absl import app
 from absl import flags
 
 from adapters_jax import errors
+from adapters_jax.adapters import formats
 from adapters_jax.api import flags as flags_lib
 from adapters_jax.api import help as help_lib
 
-_FLAGS = ('from', 'to', 'format', 'checkpoint', 'name', 'labels', 'head')
-# A copy of `exchange.FORMATS`, which imports JAX.
-FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
+# {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
+_FLAGS = {
+    'from': ('', 'Folder (or .npz file) to read.'),
+    'to': ('', 'Folder (or .npz file) to write.'),
+    'format': ('own', f'One of {", ".join(formats.FORMATS)}.'),
+    'checkpoint': ('minilm-l6', 'Base that the adapter is for.'),
+    'name': ('adapter', 'Name of the adapter in the files.'),
+    'labels': ([], 'Names of the classes, where the files have none.'),
+    'head': (True, 'Whether to convert the head, too.')}
+_DEFINE: dict[type, Callable[..., Any]] = {
+    str: flags.DEFINE_string, list: flags.DEFINE_list, bool: flags.DEFINE_bool}
 
 
 def convert(
@@ -31,7 +41,7 @@ def convert(
   Args:
     source: Folder, or .npz file.
     target: Folder, or .npz file.
-    form: Format of the target, one of FORMATS.
+    form: Format of the target, one of formats.FORMATS.
     checkpoint: Name or folder of the base that the adapter is for.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
@@ -43,8 +53,8 @@ def convert(
   Raises:
     errors.UserError: a wrong format, or an adapter that it cannot hold.
   """
-  if form not in FORMATS:
-    raise errors.unknown('`format`', form, FORMATS)
+  if form not in formats.FORMATS:
+    raise errors.unknown('`format`', form, formats.FORMATS)
   if not source or not target:
     raise errors.UserError('give both --from and --to')
   from adapters_jax.adapters import exchange  # Slow imports: after the checks.
@@ -71,20 +81,8 @@ def _path_of(flag: str) -> Iterator[None]:
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags of the command."""
-  def string(name, default, help_text):
-    flags.DEFINE_string(name, default, help_text, flag_values=values)
-
-  # No dataclass as elsewhere: 'from' cannot name a field.
-  string('from', '', 'Folder (or .npz file) to read.')
-  string('to', '', 'Folder (or .npz file) to write.')
-  string('format', 'own', f'One of {", ".join(FORMATS)}.')
-  string('checkpoint', 'minilm-l6', 'Base that the adapter is for.')
-  string('name', 'adapter', 'Name of the adapter in the files.')
-  flags.DEFINE_list(
-      'labels', [], 'Names of the classes, where the files have none.',
-      flag_values=values)
-  flags.DEFINE_bool(
-      'head', True, 'Whether to convert the head, too.', flag_values=values)
+  for name, (default, text) in _FLAGS.items():
+    _DEFINE[type(default)](name, default, text, flag_values=values)
 
 
 def run(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -104,6 +102,7 @@ def start() -> None:
   """Runs the command with the flags of the command line."""
   define()
   if wanted := help_lib.asked(sys.argv):
-    print(help_lib.text({'flags': _FLAGS}, wanted == '--helpfull'), end='')
+    print(help_lib.page({'flags': list(_FLAGS)}, wanted == '--helpfull'),
+          end='')
     return
   app.run(lambda _: run(), flags_parser=flags_lib.parse)

@@ -36,7 +36,7 @@ class PredictConfig:
   batch_size: int = option(32, 'Inputs a step.')
 
 
-def check(config: PredictConfig) -> None:
+def _check(config: PredictConfig) -> None:
   """Raises UserError for a setting that cannot work."""
   if not config.adapter:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
@@ -50,7 +50,7 @@ def check(config: PredictConfig) -> None:
         f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
 
 
-def columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
+def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
   """Returns the columns of the texts, [] for those of the training.
 
   Args:
@@ -69,7 +69,7 @@ def columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
   return columns
 
 
-def chunks(texts: Iterator[inputs.Texts]) -> Iterator[list[inputs.Texts]]:
+def _chunks(texts: Iterator[inputs.Texts]) -> Iterator[list[inputs.Texts]]:
   """Yields the inputs in parts that bound the memory."""
   # Output starts before the input ends, and a fault in a late line comes late.
   while chunk := list(itertools.islice(texts, _CHUNK)):
@@ -78,7 +78,7 @@ def chunks(texts: Iterator[inputs.Texts]) -> Iterator[list[inputs.Texts]]:
 
 def main(config: PredictConfig) -> None:
   """Labels every input."""
-  check(config)
+  _check(config)
   with inputs.opened(config.input) as file:
     from adapters_jax.adapters import prediction  # Slow: after the checks.
     from adapters_jax.analysis import predictions
@@ -92,9 +92,9 @@ def main(config: PredictConfig) -> None:
         adapter.head_input == 'tokens')
     print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
     count = cut = 0
-    for chunk in chunks(inputs.texts(
+    for chunk in _chunks(inputs.read_texts(
         file, config.input, config.input_format, adapter.texts,
-        columns_of(config, adapter.texts))):
+        _columns_of(config, adapter.texts))):
       found = predictions.predict(base, adapter, chunk, config.batch_size)
       for texts, one in zip(chunk, found, strict=True):
         print(writer.line(texts, one))

@@ -75,7 +75,7 @@ def main(
     kind = question_answering.KIND
   configs = configs_of(name, config, folders)
   outcome = flags.launch(configs, name, many, kind, how)
-  written.write(outcome, configs, predictions, kind)
+  written.write_if_wanted(outcome, configs, predictions, kind)
   if outcome.failures:
     raise SystemExit(1)
 

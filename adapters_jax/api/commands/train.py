@@ -26,7 +26,7 @@ def main(
   outcome = flags.launch(configs, 'glue', many)
   if len(configs) > 1:
     print(tables.glue_mean(points.points(outcome.records)))
-  written.write(outcome, configs, predictions)
+  written.write_if_wanted(outcome, configs, predictions)
   if predictions.write_predictions:
     # Imports JAX.
     from adapters_jax.analysis import glue_submission

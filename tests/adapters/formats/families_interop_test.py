@@ -118,6 +118,15 @@ def test_a_prefix_of_distilbert_in_padded_batches(
   assert distance < 1e-5 if equal else distance > 0.01
 
 
+def test_adapterhub_gives_modernbert_random_biases():
+  """`adapters` 1.3.0 adds them to joined layers; we refuse the family."""
+  model = transformers.AutoModel.from_config(config_of('modernbert'))
+  joined = [layer.attn.Wqkv.bias for layer in model.layers]
+  assert joined == [None] * len(joined) != []
+  adapters.init(model)
+  assert all(layer.attn.Wqkv.bias.abs().max() > 0 for layer in model.layers)
+
+
 @pytest.mark.parametrize('case', family_cases.ADAPTERHUB)
 @pytest.mark.parametrize('head', [
     dict(layers=1), dict(layers=2), dict(layers=1, num_labels=1)])
