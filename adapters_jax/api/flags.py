@@ -236,7 +236,7 @@ def _leave(stopped: BaseException) -> NoReturn:
   # Python's own end waits for compilations, and may crash in one that the
   # signal has interrupted. Hosts take leave of each other in it, though.
   if not getattr(flags.FLAGS, 'coordinator', ''):
-    signals.leave()
+    signals.end_process()
   raise SystemExit(signals.STATUS) from stopped
 
 

@@ -7,10 +7,10 @@ import numbers
 from typing import Any, cast
 
 from adapters_jax import errors
-from adapters_jax.data import metrics
 from adapters_jax.runs import options
 
 _LARGEST = 2**31 - 1  # Of JAX's integers. Seeds have no sign, hence a bit more.
+
 # (field, its range as a predicate, the range in words)
 _RANGES = (
     ('adapter_size', lambda v: 1 <= v <= 2**16, '1 to 65,536'),
@@ -45,12 +45,11 @@ CHOICES = {
     'file_task': ('classification', 'regression'),
 }
 
-
 _KINDS = {bool: (bool, 'True or False'), int: (numbers.Integral, 'an integer'),
           float: (numbers.Real, 'a number'), str: (str, 'a string')}
 
 
-def convert(config: Any) -> None:
+def convert_types(config: Any) -> None:
   """Gives every setting the type of its field, so that equal runs hash equal.
 
   Args:
@@ -71,12 +70,11 @@ def convert(config: Any) -> None:
     object.__setattr__(config, field.name, wanted(value))
 
 
-def check(config: Any, defaults: Any) -> None:
+def check_settings(config: Any) -> None:
   """Checks settings by themselves.
 
   Args:
     config: Settings, a `config.Config`.
-    defaults: Class of the settings, whose attributes are the defaults.
 
   Raises:
     errors.UserError: a number outside its range, an unknown choice, or
@@ -89,13 +87,16 @@ def check(config: Any, defaults: Any) -> None:
   _check_metric(config)
   _check_files(config)
   if config.tune == 'adapters':
-    _check_adapters(config, defaults)
+    _check_adapters(config)
 
 
 def _check_metric(config: Any) -> None:
   """Raises UserError for a metric that no task has."""
+  if not config.metric:
+    return
+  from adapters_jax.data import metrics  # Imports numpy; --help needs none.
   known = {**metrics.METRICS, **dict.fromkeys(metrics.OF_ANSWERS)}
-  if config.metric not in ('', *known):
+  if config.metric not in known:
     raise errors.unknown('`metric`', config.metric, known)
 
 
@@ -157,22 +158,21 @@ def _check_files(config: Any) -> None:
         'label')
 
 
-def _check_adapters(config: Any, defaults: Any) -> None:
+def _check_adapters(config: Any) -> None:
   """Raises UserError for flags of the default adapter where they say nothing.
 
   Args:
     config: Settings that train adapters.
-    defaults: Class of the settings.
   """
   if not config.adapter_config:
     if not config.adapter_sites.strip(' ,'):
       raise errors.UserError(
-'`adapter_sites=`: name a sublayer; `adapter_layers=none` is for no '
+          '`adapter_sites=`: name a sublayer; `adapter_layers=none` is for no '
           'adapter at all')
     return
-  for name in options.marked(defaults, 'bottleneck'):
+  for name in options.marked(type(config), 'bottleneck'):
     value = getattr(config, name)
-    if value != getattr(defaults, name):
+    if value != getattr(type(config), name):  # The default.
       raise errors.UserError(
           f'`{name}={value}` is for the default adapter; '
           + _written(config.adapter_config, name, value))

@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.model import tensor_files
 from adapters_jax.runs import checks
 from adapters_jax.runs import options
 from adapters_jax.runs import version
@@ -177,8 +176,8 @@ class Config:
 
   def __post_init__(self):
     # `dataclasses.replace` calls it as well: every Config is valid.
-    checks.convert(self)
-    checks.check(self, type(self))
+    checks.convert_types(self)
+    checks.check_settings(self)
 
   @property
   def files(self) -> dict[str, str]:
@@ -239,6 +238,7 @@ def portable(config: Config) -> dict[str, Any]:
             f'`{name}`: {path} cannot be read ({error.strerror})') from error
   values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.
+    from adapters_jax.model import tensor_files  # Imports numpy.
     folder = os.path.abspath(config.checkpoint)
     with errors.within('`checkpoint`'):
       digest = tensor_files.digest(folder)

@@ -41,7 +41,7 @@ class _Printer(logging.Handler):
 
   def emit(self, record: logging.LogRecord) -> None:
     """Prints one message, or draws the bar of a download."""
-    # Looked up now: `sharding.on_first_host` redirects stdout.
+    # Looked up now: `hosts.on_first` redirects stdout.
     stream = getattr(sys, self.stream)
     transfer = getattr(record, 'transfer', None)
     if transfer and is_terminal(sys.stderr):

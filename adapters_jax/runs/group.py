@@ -232,8 +232,7 @@ class _Watch:
         found[i] = self._score(self._group.take(tuned, i), 'dev')
       except steps_lib.NotFinite as error:
         failures[i] = errors.UserError(
-            f'dev {error}; after step {step}: try a lower `learning_rate`, a '
-            'lower `init_scale`, or a longer `warmup`')
+            f'dev {error}; after step {step}: {loop.REMEDY}')
     for i, failure in failures.items():
       self._fail(i, failure)
     for i, run in self._runs_log.alive():
@@ -249,7 +248,7 @@ class _Watch:
 def train_group(
     group: Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
     state_folder: str = '', restore: bool = False,
-    stop: signals.Stop | None = None,
+    stop: signals.Stop,
 ) -> tuple[loop.Progress, log_lib.Log]:
   """Trains a group to its last step.
 
@@ -265,7 +264,7 @@ def train_group(
     Progress, with leaves [runs, ...] for several runs, and the log.
 
   Raises:
-    loop.Interrupted: `stop` returned True; the state is saved.
+    errors.Interrupted: `stop` returned True; the state is saved.
     errors.UserError: the loss of the only run is not finite.
   """
   setup = group.setup
@@ -276,23 +275,22 @@ def train_group(
 
   def check(progress, extra):
     for i, _ in log_lib.Log.from_json(extra).alive():  # Others diverged.
-      resume_lib.demand_finite(group.take(progress, i), extra)
+      resume_lib.demand_finite_weights(group.take(progress, i))
 
   saved = resume.restore(progress, check) if restore and resume else None
   if saved:
     progress, log = saved[0], log_lib.Log.from_json(saved[1])
     _log.info('continuing from step %d', loop.steps_taken(progress))
   watch = _Watch(group, score, log, loop.steps_taken(progress))
-  stop = stop or signals.Stop()
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)
+  hooks = loop.Hooks(
+      watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop)
   try:
     progress = loop.fit(
         saver.counted(train_step), progress, setup.base,
-        lambda step: group_batch(group, step), steps=setup.steps,
-        eval_every=setup.eval_every, evaluate=watch.evaluate,
-        evaluated=log.evaluated(), save=saver.save, due=saver.due,
-        check=watch.check, report=watch.report, stop=stop)
+        lambda step: group_batch(group, step), hooks, steps=setup.steps,
+        eval_every=setup.eval_every, evaluated=log.evaluated())
   except errors.UserError:
     if log.alive() or len(group) == 1:
       raise  # A group reports its failures run by run.

@@ -1,6 +1,7 @@
 """Facts about the machine and the moment of a run, for its record."""
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import sys
@@ -31,6 +32,14 @@ def describe() -> dict[str, Any]:
   if flags := os.environ.get('XLA_FLAGS'):
     found['xla_flags'] = flags
   return found
+
+
+def versions() -> dict[str, str]:
+  """Returns {package: version} of all that decides a run's numbers."""
+  names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'scikit-learn',
+           'tokenizers', 'tensorflow-datasets')
+  return {'python': platform.python_version(),
+          **{name: importlib.metadata.version(name) for name in names}}
 
 
 def peak_bytes() -> dict[str, int]:

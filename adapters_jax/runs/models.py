@@ -13,9 +13,9 @@ from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import prompt
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.training import optimizers
-from adapters_jax.model import precision
 from adapters_jax.training import sharding
 
 

@@ -69,7 +69,7 @@ class Meter:
     # Seconds of the last steps.
     self._recent: collections.deque[float] = collections.deque(maxlen=100)
 
-  def step_seconds(self) -> float:
+  def _step_seconds(self) -> float:
     """Returns the usual seconds of a step, nan before the first."""
     if not self._recent:
       return float('nan')
@@ -89,7 +89,7 @@ class Meter:
     self._recent.append(now - self._before)
     self._before = now
     self._done += 1
-    seconds = self.step_seconds()
+    seconds = self._step_seconds()
     left = self._steps - self._done
     if not self._bar.disable:
       self._bar.set_postfix_str(

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 import time
 from typing import Any
 
+import jax
+
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import signals
+from adapters_jax.training import hosts
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
-from adapters_jax.training import sharding
 
 _LITTLE = 5.0  # Seconds of work not worth a save of their own.
 _CALLS = 32  # Steps between questions to the other hosts.
@@ -72,8 +74,8 @@ class Saver:
     passed = time.monotonic() - self._last
     found = (fresh and passed > _LITTLE) or bool(
         self._seconds and passed > self._seconds)
-    if fresh or self._calls % _CALLS == 0 or sharding.hosts() == 1:
-      return sharding.agreed(found)  # All hosts save at the same step.
+    if fresh or self._calls % _CALLS == 0 or jax.process_count() == 1:
+      return hosts.agreed(found)  # All hosts save at the same step.
     return False
 
   def counted(self, train_step: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,11 +7,11 @@ import os
 import jax
 
 from adapters_jax.downloads import pinned
+from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import signals
-from adapters_jax.model import precision
-from adapters_jax.training import sharding
+from adapters_jax.training import hosts
 
 
 def enable_compilation_cache() -> None:
@@ -50,7 +50,7 @@ def stop_requests() -> Iterator[signals.Stop]:
   On several hosts any host's SIGTERM stops all of them at the same step.
   """
   if jax.process_count() > 1:
-    yield signals.Stop(sharding.stopped_together())
+    yield signals.Stop(hosts.stopped_together())
     return
   with signals.requests() as stop:
     yield stop

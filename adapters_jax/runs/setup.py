@@ -14,8 +14,8 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import files
-from adapters_jax.data import metrics
 from adapters_jax.data import fingerprint
+from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.data import token_cache
 from adapters_jax.data import tokenization

@@ -89,7 +89,7 @@ class _Signals(Stop):
       raise _AtOnce
 
 
-def leave() -> NoReturn:
+def end_process() -> NoReturn:
   """Ends the process at once, after its output is written."""
   for stream in (sys.stdout, sys.stderr):
     with contextlib.suppress(AttributeError, OSError, ValueError):

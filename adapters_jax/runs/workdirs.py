@@ -8,10 +8,10 @@ from typing import Any
 
 import filelock
 
+from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import locks
-from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 

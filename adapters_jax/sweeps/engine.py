@@ -26,7 +26,6 @@ from adapters_jax.sweeps import vmapped
 _log = logging.getLogger(__name__)
 
 LAUNCHERS = ('local', 'ray')
-SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 
 # launch(function, calls, labels of the calls' messages) -> (number of the call,
 # its result or the message of its failure), in the order in which they finish.
@@ -146,7 +145,7 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run.
-    loop.Interrupted: a signal arrived; the state is saved.
+    errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = grid.parse_pick(many)
   runs = grid.expand(configs, many)
@@ -163,7 +162,7 @@ def go(
     return _stage(runs, [], experiment, many.records, how, kind, measure)
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
   trials = [absolute(run, experiment)
-            for run in grid.placed(grid.trials(runs, many), root)]
+            for run in grid.placed(grid.trial_runs(runs, many), root)]
 
   def later(stand_in):
     records = [outcome_lib.finished_run(run, experiment, many.records)
@@ -284,27 +283,5 @@ def _make_size_of(
   if how.group != 'auto':
     return lambda runs: int(how.group)
   from adapters_jax.sweeps import forecast  # Imports JAX.
-  known = {}
-
-  def size_of(runs):
-    # Larger groups would leave workers without a unit.
-    most = min(len(runs), math.ceil(todo / at_a_time))
-    sizes = [size for size in SIZES if size <= most]
-    if len(sizes) == 1:
-      return 1
-    key = forecast.cost_key(config_lib.portable(runs[0])), sizes[-1]
-    if key not in known:
-      _, found = next(launch(
-          forecast.measure_groups, [(runs[:most], kind, sizes)],
-          ['']))
-      if isinstance(found, str):
-        raise errors.UserError(
-            f'`group=auto`: the sizes could not be measured ({found})')
-      known[key] = min(found, key=found.get)
-      _log.info('seconds a step and run, by the size of the group: %s; groups '
-                'of %d', ', '.join(f'{size}: {1000 * seconds:.0f} ms'
-                                   for size, seconds in found.items()),
-                known[key])
-    return known[key]
-
-  return size_of
+  # Larger groups would leave workers without a unit.
+  return forecast.make_size_of(launch, math.ceil(todo / at_a_time), kind)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
+import logging
 import time
 from typing import Any
 
 import jax
 import numpy as np
 
+from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -20,6 +22,9 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
+_log = logging.getLogger(__name__)
+
+SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 _STEPS = 3  # Timed steps, after one that compiles.
 
 Cost = tuple[float, float]  # (seconds a step, steps an epoch)
@@ -169,6 +174,41 @@ def measure_groups(
           raise
         break  # Larger sizes need more memory still.
   return found
+
+
+def make_size_of(
+    launch: Callable[..., Iterator[tuple[int, Any]]], most: int,
+    kind: kind_lib.Kind,
+) -> Callable[[Sequence[config_lib.Config]], int]:
+  """Returns size_of(runs): the fastest size of a group, measured once a kind.
+
+  Args:
+    launch: An `engine.Launch`, as the device may be that of a worker.
+    most: Largest size to try.
+    kind: Kind of the task.
+  """
+  known = {}
+
+  def size_of(runs):
+    limit = min(len(runs), most)
+    sizes = [size for size in SIZES if size <= limit]
+    if len(sizes) == 1:
+      return 1
+    key = cost_key(config_lib.portable(runs[0])), sizes[-1]
+    if key not in known:
+      _, found = next(launch(
+          measure_groups, [(runs[:limit], kind, sizes)], ['']))
+      if isinstance(found, str):
+        raise errors.UserError(
+            f'`group=auto`: the sizes could not be measured ({found})')
+      known[key] = min(found, key=found.get)
+      _log.info('seconds a step and run, by the size of the group: %s; groups '
+                'of %d', ', '.join(f'{size}: {1000 * seconds:.0f} ms'
+                                   for size, seconds in found.items()),
+                known[key])
+    return known[key]
+
+  return size_of
 
 
 def make_group_step(

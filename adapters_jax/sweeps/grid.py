@@ -231,7 +231,7 @@ def parse_pick(many: Options) -> tuple[str, ...]:
   return names
 
 
-def trials(
+def trial_runs(
     runs: Iterable[config_lib.Config], many: Options
 ) -> list[config_lib.Config]:
   """Returns the runs that pick: the settings of some runs at `pick_seeds`.

@@ -126,10 +126,9 @@ def _launch(
     labels: Sequence[str],
 ) -> Iterator[tuple[int, Any]]:
   """An `engine.Launch` with at most so many calls at a time."""
-  from adapters_jax.training import loop
   # Interrupted: a signal stopped the worker, and another one can continue.
   remote = ray.remote(_call).options(
-      **task_options, retry_exceptions=[loop.Interrupted])
+      **task_options, retry_exceptions=[errors.Interrupted])
   shown = logging.getLogger('adapters_jax').isEnabledFor(logging.INFO)
   waiting, running = list(enumerate(calls)), {}
   while waiting or running:

@@ -52,7 +52,7 @@ def run_unit(
     The record of each run, or the reason of its failure.
 
   Raises:
-    loop.Interrupted: a signal arrived; the state is saved.
+    errors.Interrupted: a signal arrived; the state is saved.
   """
   import jax  # Later than the planning; so is the next one.
   from adapters_jax.runs import run
@@ -64,7 +64,7 @@ def run_unit(
   try:
     if len(configs) == 1:
       return run.run_group(configs, experiment, kind)
-    folder = begin(configs, experiment)
+    folder = begin_group(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
@@ -89,7 +89,7 @@ def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
   return os.path.join(parent, _FOLDER, config_lib.digest({_LIST: names}))
 
 
-def begin(configs: Sequence[config_lib.Config], experiment: str) -> str:
+def begin_group(configs: Sequence[config_lib.Config], experiment: str) -> str:
   """Makes the folder of a group with the names of its runs.
 
   Args:

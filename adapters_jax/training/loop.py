@@ -31,9 +31,6 @@ class Progress:
   best_step: jax.Array
 
 
-Interrupted = errors.Interrupted
-
-
 def init_progress(state: steps_lib.TrainState) -> Progress:
   """Returns the progress of a run that has not begun."""
   return Progress(  # Copied, as the step donates the buffers of `state`.
@@ -46,6 +43,11 @@ def steps_taken(progress: Progress) -> int:
   """Returns the steps of a run, or of every run of a group."""
   # [runs] for a group, whose runs are always at the same step.
   return int(np.asarray(progress.state.step).flat[0])
+
+
+# Way out of a training that diverges, for the ends of messages.
+REMEDY = ('try a lower `learning_rate`, a lower `init_scale`, or a longer '
+          '`warmup`')
 
 
 def demand_finite(
@@ -65,8 +67,7 @@ def demand_finite(
     raise errors.UserError(
         f'the loss is {values["loss"]:.4g} and the gradient norm '
         f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
-        f'{rate:.3g}: try a lower `learning_rate`, a lower `init_scale`, or '
-        'a longer `warmup`')
+        f'{rate:.3g}: {REMEDY}')
 
 
 def keep_best(progress: Progress, score: Any, step: int) -> Progress:
@@ -102,31 +103,12 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
           jnp.full_like(progress.best_step, step), progress.best_step))
 
 
-def fit(
-    train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
-    batch_at: Callable[[int], steps_lib.Batch], *,
-    steps: int,
-    eval_every: int,
-    evaluate: Callable[[trees.Tree, int], Any],
-    evaluated: int = 0,
-    save: Callable[[Progress], None] = lambda progress: None,
-    due: Callable[[steps_lib.Batch | None], bool] = lambda batch: False,
-    check: Callable[[int, dict[str, Any]], None] = demand_finite,
-    report: Callable[[int, dict[str, Any]], None] = lambda step, values: None,
-    stop: Callable[[], bool] = lambda: False,
-) -> Progress:
-  """Trains to the last step and keeps the tuned tree with the best dev score.
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+  """Actions of a training apart from its steps.
 
-  Args:
-    train_step: Step of `steps.make_train_step`, for one run or for a group.
-    progress: Progress to start from; its buffers are donated.
-    base: Frozen tree.
-    batch_at: (step) -> batch, a pure function.
-    steps: Number of the last step.
-    eval_every: Steps between evaluations; the last step is always evaluated.
+  Attributes:
     evaluate: (tuned, step) -> dev score, or [runs] scores; larger is better.
-    evaluated: Number of steps before the last evaluation; a progress saved
-      between a step and its evaluation starts with the evaluation.
     save: Called with the progress after an evaluation, when `due`, and before
       a stop.
     due: (batch) -> whether to save before the step on this batch; with None,
@@ -135,57 +117,99 @@ def fit(
       `report`; an error that it raises ends the training.
     report: Called with the same; the values are numpy scalars, or [runs].
     stop: Called before every step; True saves the progress and stops.
+  """
+  evaluate: Callable[[trees.Tree, int], Any]
+  save: Callable[[Progress], None] = lambda progress: None
+  due: Callable[[steps_lib.Batch | None], bool] = lambda batch: False
+  check: Callable[[int, dict[str, Any]], None] = demand_finite
+  report: Callable[[int, dict[str, Any]], None] = lambda step, values: None
+  stop: Callable[[], bool] = lambda: False
+
+
+class _LateMetrics:
+  """Metrics of a step, read while the device is busy with the next one."""
+
+  def __init__(self, hooks: Hooks):
+    self._hooks = hooks
+    self._pending: tuple[int, dict[str, Any]] | None = None
+
+  def put(self, step: int, metrics: dict[str, Any]) -> None:
+    """Reads the metrics of the step before, and keeps those of this one."""
+    self.read()
+    self._pending = step, metrics
+
+  def read(self) -> None:
+    """Waits for the kept metrics; checks and reports them."""
+    if self._pending is not None:
+      (step, metrics), self._pending = self._pending, None
+      values = {name: np.asarray(value)[()] for name, value in metrics.items()}
+      self._hooks.check(step, values)
+      self._hooks.report(step, values)
+
+
+def _scored(
+    progress: Progress, hooks: Hooks, done: int, steps: int
+) -> Progress:
+  """Returns the progress after an evaluation, which is saved."""
+  try:
+    score = hooks.evaluate(progress.state.tuned, done)
+  except errors.Interrupted as error:
+    hooks.save(progress)
+    raise errors.Interrupted(
+        f'stopped in the evaluation after {done} of {steps} steps') from error
+  progress = keep_best(progress, score, done)
+  hooks.save(progress)
+  return progress
+
+
+def fit(
+    train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
+    batch_at: Callable[[int], steps_lib.Batch], hooks: Hooks, *,
+    steps: int, eval_every: int, evaluated: int = 0,
+) -> Progress:
+  """Trains to the last step and keeps the tuned tree with the best dev score.
+
+  Args:
+    train_step: Step of `steps.make_train_step`, for one run or for a group.
+    progress: Progress to start from; its buffers are donated.
+    base: Frozen tree.
+    batch_at: (step) -> batch, a pure function.
+    hooks: Evaluation, saving, reports and requests to stop.
+    steps: Number of the last step.
+    eval_every: Steps between evaluations; the last step is always evaluated.
+    evaluated: Number of steps before the last evaluation; a progress saved
+      between a step and its evaluation starts with the evaluation.
 
   Returns:
     Progress after the last step.
 
   Raises:
-    Interrupted: `stop` returned True; the progress is saved.
+    errors.Interrupted: a stop was asked for; the progress is saved.
     errors.UserError: the loss is not finite; nothing later is saved.
   """
-  pending = None  # Metrics of the step before, read while the device is busy.
-
-  def settle():
-    nonlocal pending
-    if pending is not None:
-      (step, metrics), pending = pending, None
-      values = {name: np.asarray(value)[()] for name, value in metrics.items()}
-      check(step, values)
-      report(step, values)
-
-  def scored(progress, done):
-    try:
-      score = evaluate(progress.state.tuned, done)
-    except Interrupted as error:
-      save(progress)
-      raise Interrupted(f'stopped in the evaluation after {done} of {steps} '
-                        'steps') from error
-    progress = keep_best(progress, score, done)
-    save(progress)
-    return progress
+  late = _LateMetrics(hooks)
 
   def is_evaluated(done):
     return done % eval_every == 0 or done == steps
 
   first = steps_taken(progress)
   if evaluated < first and is_evaluated(first):
-    progress = scored(progress, first)
+    progress = _scored(progress, hooks, first, steps)
   for step in range(first, steps):
-    if stop():
-      settle()
-      save(progress)
-      raise Interrupted(f'stopped after {step} of {steps} steps')
+    if hooks.stop():
+      late.read()
+      hooks.save(progress)
+      raise errors.Interrupted(f'stopped after {step} of {steps} steps')
     batch = batch_at(step)
-    if due(batch):
-      settle()  # First: a step that diverged is neither scored nor saved.
-      save(progress)
+    if hooks.due(batch):
+      late.read()  # First: a step that diverged is neither scored nor saved.
+      hooks.save(progress)
     state, metrics = train_step(progress.state, base, batch)
     progress = dataclasses.replace(progress, state=state)
-    settle()
-    pending = step, metrics
+    late.put(step, metrics)
     if is_evaluated(step + 1):
-      settle()
-      if due(None):
-        save(progress)
-      progress = scored(progress, step + 1)
+      late.read()
+      if hooks.due(None):
+        hooks.save(progress)
+      progress = _scored(progress, hooks, step + 1, steps)
   return progress

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
+from adapters_jax.training import hosts
 from adapters_jax.training import loop
-from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
@@ -87,17 +87,8 @@ def _all_finite(tree: Any) -> jax.Array:
       [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-Check = Callable[[loop.Progress, dict[str, Any]], None]
-
-
-def demand_finite(progress: loop.Progress, extra: dict[str, Any]) -> None:
-  """Raises ValueError if weights of a saved progress are not finite.
-
-  Args:
-    progress: Progress of a run.
-    extra: JSON value saved with it.
-  """
-  del extra
+def demand_finite_weights(progress: loop.Progress) -> None:
+  """Raises ValueError if weights of a saved progress are not finite."""
   if not _all_finite((progress.state.tuned, progress.best)):
     raise ValueError('its weights have NaN or infinite numbers')
 
@@ -156,7 +147,7 @@ class Resume:
         self._manager.save(number, args=args.Composite(
             progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
         self._manager.wait_until_finished()
-      if sharding.first_host():
+      if hosts.is_first():
         self._write_hashes(number)
     except Exception as error:
       if isinstance(error, OSError) and error.filename:
@@ -176,7 +167,7 @@ class Resume:
     needed = _FEWEST_BYTES + sum(
         leaf.size * leaf.dtype.itemsize + _BYTES_A_LEAF for leaf in leaves)
     room = shutil.disk_usage(self._folder).free
-    if not sharding.agreed(room >= needed):  # All hosts stop, or none.
+    if not hosts.agreed(room >= needed):  # All hosts stop, or none.
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._folder)
 
   def _hashes_of(self, number: int) -> str:
@@ -208,7 +199,9 @@ class Resume:
       return False
 
   def restore(
-      self, like: loop.Progress, check: Check = demand_finite
+      self, like: loop.Progress,
+      check: Callable[[loop.Progress, dict[str, Any]], None] = (
+          lambda progress, _: demand_finite_weights(progress)),
   ) -> tuple[loop.Progress, dict[str, Any]] | None:
     """Returns (progress, the JSON value) of the last save, None without one.
 
@@ -226,7 +219,7 @@ class Resume:
       try:
         # Before TensorStore reads them, whose threads print tracebacks. Every
         # host takes the choice of the first.
-        if not sharding.agreed(self._is_whole(number)):
+        if not hosts.agreed(self._is_whole(number)):
           raise ValueError('a file has changed since it was saved')
         with _quiet():
           found = self._read(number, like)

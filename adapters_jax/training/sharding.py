@@ -1,35 +1,23 @@
-"""Where arrays live: the mesh, shardings by rules on paths, and the hosts.
+"""Where arrays live: the mesh, and shardings by rules on paths.
 
 One program runs on every device (jit with named shardings). A batch is split
 over all devices. Trees are replicated, but with an `fsdp` axis large leaves are
-stored in slices and gathered where they are used. Every host runs the same
-script and makes its own rows of each batch; the first host writes the files.
+stored in slices and gathered where they are used. Every host makes its own rows
+of each batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-import contextlib
+from collections.abc import Callable, Mapping, Sequence
 import functools
-import io
-import itertools
-import logging
-import os
 import re
-import threading
-import time
 from typing import Any
 
 import jax
 from jax.experimental import mesh_utils
-from jax.experimental import multihost_utils
 import numpy as np
 
 from adapters_jax import errors
 
-_log = logging.getLogger(__name__)
-
 P = jax.sharding.PartitionSpec
-
-_WAIT_LINE = 10.0  # Seconds between messages while hosts are joining.
 
 # Both axes split the batch; 'fsdp' slices the large leaves as well.
 AXES = ('data', 'fsdp')
@@ -41,133 +29,6 @@ RULES = (
     (r'(^|/)(adapter\w*|head)/', ()),
     (r'/kernel$', ('fsdp', None)),
 )
-
-
-def start_hosts(
-    coordinator: str, processes: int, process: int, seconds: int = 300
-) -> None:
-  """Joins the hosts of a run. Call it before JAX is asked for its devices.
-
-  Args:
-    coordinator: '' for one process, 'auto' where JAX detects the cluster (Cloud
-      TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
-    processes: Number of processes.
-    process: Index of this process, from 0.
-    seconds: Most seconds to wait for the other processes; then this one ends,
-      with status 2.
-
-  Raises:
-    errors.UserError: the flags contradict each other or 'auto' finds nothing.
-  """
-  if not coordinator:
-    if processes or process >= 0:
-      raise errors.UserError(
-          '`processes` and `process` go with `coordinator=host:port`')
-    return
-  if coordinator == 'auto':
-    try:
-      with _waiting(seconds, 'the other processes of the cluster'):
-        jax.distributed.initialize(initialization_timeout=2 * seconds)
-    except ValueError as error:
-      raise errors.UserError(
-          f'`coordinator=auto`: found no cluster here ({error}); give '
-          '`coordinator=host:port`, `processes` and `process`') from error
-    return
-  if not re.fullmatch(r'.+:\d+', coordinator):
-    raise errors.UserError(
-        f"`coordinator={coordinator}`: give host:port, or 'auto'")
-  if not 0 <= process < processes:
-    raise errors.UserError(
-        f'`process={process}` `processes={processes}`: number the processes '
-        'from 0 and say how many there are')
-  others = ('all other processes' if process == 0 else
-            f'process 0 at {coordinator}')
-  with _waiting(seconds, f'{others}, as number {process} of {processes}'):
-    jax.distributed.initialize(
-        coordinator, processes, process, initialization_timeout=2 * seconds)
-
-
-@contextlib.contextmanager
-def _waiting(seconds: int, others: str) -> Iterator[None]:
-  """Logs the time of a wait; ends the process when it takes too long."""
-  over = threading.Event()
-
-  def watch():
-    start = time.monotonic()
-    while not over.wait(min(_WAIT_LINE, seconds)):
-      passed = time.monotonic() - start
-      if passed >= seconds:
-        _log.error(
-            '`coordinator`: waited %d s for %s; start every process with the '
-            'same `coordinator` and `processes` and its own `process`, or '
-            'wait longer with `join_seconds`', passed, others)
-        # JAX would abort at its own limit: its client raises no error.
-        os._exit(2)
-      _log.info('waiting for %s: %d s', others, passed)
-
-  thread = threading.Thread(target=watch, daemon=True)
-  thread.start()
-  try:
-    yield
-  finally:
-    over.set()
-    thread.join()
-
-
-def first_host() -> bool:
-  """Returns whether this process writes the files and talks to the user."""
-  return jax.process_index() == 0
-
-
-def hosts() -> int:
-  """Returns the number of processes of this run."""
-  return jax.process_count()
-
-
-def agreed(choice: bool) -> bool:
-  """Returns the first host's choice; every host must make the call."""
-  if hosts() == 1:
-    return choice
-  return bool(multihost_utils.broadcast_one_to_all(np.asarray(choice)))
-
-
-def wait_for_all(name: str) -> None:
-  """Waits until every host has made the call of this name."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
-
-
-@contextlib.contextmanager
-def on_first_host(
-    resource: contextlib.AbstractContextManager[Any],
-) -> Iterator[None]:
-  """Holds a resource on the first host; the others wait, and print nothing.
-
-  Raises:
-    errors.UserError: the first host cannot have it.
-  """
-  wait_for_all('before the first host')
-  with contextlib.ExitStack() as stack:
-    problem = None
-    try:
-      if first_host():
-        stack.enter_context(resource)
-    except errors.UserError as error:
-      problem = error
-    if not agreed(problem is None):  # Every host must end.
-      raise problem or errors.UserError('the first process could not start')
-    if not first_host():
-      stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-    yield
-
-
-def stopped_together() -> Callable[[], bool]:
-  """Returns asked(): whether to stop now, at the same call on every host.
-
-  Any host's SIGTERM stops all. Every host must call it once a step.
-  """
-  calls = itertools.count()  # The number of the call is JAX's sync point.
-  return lambda: multihost_utils.reached_preemption_sync_point(next(calls))
 
 
 def parse_mesh(text: str, devices: int) -> dict[str, int]:

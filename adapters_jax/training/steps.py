@@ -95,6 +95,20 @@ def gradient_norm(grads: trees.Tree) -> jax.Array:
   return optax.tree.norm(trained)
 
 
+def _make_grad(model, loss_fn):
+  """Returns grad_of(tuned, base, batch, rng, total) -> (loss, gradient)."""
+
+  @jax.value_and_grad
+  def grad_of(tuned, base, batch, rng, total):
+    logits = model.apply(
+        {'params': trees.overlay(base, tuned)}, **inputs(batch), train=True,
+        rngs={'dropout': rng})
+    losses = loss_fn(logits, batch['labels'])  # [batch]
+    return jnp.sum(batch['weights'] * losses) / total
+
+  return grad_of
+
+
 def make_train_step(
     model: nn.Module, tx: optax.GradientTransformation,
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array],
@@ -126,14 +140,7 @@ def make_train_step(
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
 
-  @jax.value_and_grad
-  def grad_of(tuned, base, batch, rng, total):
-    logits = model.apply(
-        {'params': trees.overlay(base, tuned)}, **inputs(batch), train=True,
-        rngs={'dropout': rng})
-    losses = loss_fn(logits, batch['labels'])  # [batch]
-    return jnp.sum(batch['weights'] * losses) / total
-
+  grad_of = _make_grad(model, loss_fn)
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.
     rng = jax.random.fold_in(state.rng, state.step)

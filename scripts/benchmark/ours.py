@@ -14,7 +14,8 @@ from adapters_jax.data import batching
 from adapters_jax.runs import compiled as compiled_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
-from adapters_jax.runs import run
+from adapters_jax.runs import machine
+from adapters_jax.runs import results
 from adapters_jax.runs import session
 from adapters_jax.runs import setup
 from adapters_jax.runs.kinds import classification
@@ -76,7 +77,7 @@ class Side:
 
   def about(self) -> dict[str, Any]:
     """Returns versions and device."""
-    return {**run.versions(), 'device': console.describe_devices()}
+    return {**machine.versions(), 'device': console.describe_devices()}
 
   def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
     """Returns the seconds of the fastest of several matrix products.
@@ -134,8 +135,8 @@ class Side:
         lambda step: self._place(self.setup.schedule.batch(step)),
         # No work but steps and batches: the score is constant, and nothing is
         # saved.
-        steps=last, eval_every=last, evaluate=lambda tuned, step: 0.0,
-        save=lambda progress: None)
+        loop.Hooks(evaluate=lambda tuned, step: 0.0), steps=last,
+        eval_every=last)
 
   def predict(self, batch_size: int, examples: int) -> int:
     """Classifies the first dev sentences, and returns their number.
@@ -155,7 +156,7 @@ class Side:
   def memory(self) -> dict[str, int]:
     """Returns bytes of the process's peak, the optimizer and the saved file."""
     with tempfile.TemporaryDirectory() as folder:
-      run.make_adapter(
+      results.make_adapter(
           self.config, self.setup, classification.KIND,
           jax.device_get(self.progress.state.tuned), {}).save(folder)
       saved = sum(os.path.getsize(os.path.join(folder, name))

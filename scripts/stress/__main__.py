@@ -26,7 +26,6 @@ from adapters_jax.downloads import atomic  # noqa: E402
 from adapters_jax.downloads import json_files  # noqa: E402
 from adapters_jax.runs import machine  # noqa: E402
 from adapters_jax.runs import records  # noqa: E402
-from adapters_jax.runs import run as run_lib  # noqa: E402
 from adapters_jax.runs import session  # noqa: E402
 from scripts.stress import damage  # noqa: E402
 from scripts.stress import disk  # noqa: E402
@@ -103,7 +102,7 @@ def write(path: str, found: dict[str, dict], seed: int) -> None:
     seed: Seed of the cases.
   """
   here = {'seed': seed, 'machine': machine.describe(),
-          'versions': run_lib.versions(),
+          'versions': machine.versions(),
           'commit': records.commit_of(os.path.dirname(__file__))}
   before = json_files.read(path) if os.path.exists(path) else {}
   atomic.write_json(path, {**before, **{

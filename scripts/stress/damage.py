@@ -166,7 +166,7 @@ def _with_tokenizer(place: place_lib.Place) -> str:
 def _group(place: place_lib.Place) -> dict[str, Kind]:
   """Returns the file of a group of two runs that has begun."""
   runs = [place.config(f'group-{seed}', seed=seed) for seed in (0, 1)]
-  folder = vmapped.begin(runs, place_lib.EXPERIMENT)
+  folder = vmapped.begin_group(runs, place_lib.EXPERIMENT)
 
   def read():
     units = vmapped.make_units(runs, runs, place_lib.EXPERIMENT, len)

@@ -24,7 +24,6 @@ from adapters_jax.runs import run
 from adapters_jax.runs import setup
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import grid
-from adapters_jax.training import loop
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -192,7 +191,7 @@ def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
     return make_batch(self, step)
 
   with mock.patch.object(batching.Schedule, 'batch', interrupting):
-    with pytest.raises(loop.Interrupted):
+    with pytest.raises(errors.Interrupted):
       run.run(parts, 'glue')
   resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')
   assert resumed.metrics == whole.metrics

@@ -21,6 +21,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import results
 from adapters_jax.runs import run
 from adapters_jax.runs import saving
 from adapters_jax.runs import session
@@ -134,12 +135,12 @@ def test_a_signal_stops_between_batches_of_an_evaluation(
 
 
 def test_a_signal_in_the_last_scores(config, whole):
-  scores = run._scores
+  scores = results.all_scores
 
   def signalled(*args):
     send()()
     return scores(*args)
-  with mock.patch.object(run, '_scores', signalled):
+  with mock.patch.object(results, 'all_scores', signalled):
     with pytest.raises(errors.Interrupted) as stopped:
       run.run(config, 'glue')
   assert stopped.value.saved

@@ -147,13 +147,13 @@ def test_killed_and_resumed_is_bit_equal(config, tmp_path):
     return mock.patch.object(batching.Schedule, 'batch', batch)
 
   # Once after the first evaluation, once in the middle of an interval.
-  with interrupt_at(3), pytest.raises(loop.Interrupted):
+  with interrupt_at(3), pytest.raises(errors.Interrupted):
     run.run(parts, 'glue')
   with pytest.raises(errors.UserError, match='`resume`'):
     run.run(parts, 'glue')
   parts = dataclasses.replace(parts, resume=True)
   with interrupt_at(9), pytest.raises(
-      loop.Interrupted, match='10 of 12 steps'):
+      errors.Interrupted, match='10 of 12 steps'):
     run.run(parts, 'glue')
   resumed = run.run(parts, 'glue')
   assert resumed.history == whole.history

@@ -105,7 +105,7 @@ class SweepTest(parameterized.TestCase):
 
   def test_groups_begun_of_other_sweeps_and_finished_ones(self):
     runs = self.runs('seed=0-3')
-    other = vmapped.begin(runs[:2], 'glue')
+    other = vmapped.begin_group(runs[:2], 'glue')
     self.assertEqual(
         vmapped.make_units(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
@@ -115,7 +115,7 @@ class SweepTest(parameterized.TestCase):
 
   def test_a_damaged_group_is_left_out_and_found_by_its_runs(self):
     runs = self.runs('seed=0-1')
-    folder = vmapped.begin(runs, 'glue')
+    folder = vmapped.begin_group(runs, 'glue')
     path = os.path.join(folder, 'group.json')
     for content in (b'', b'{"members": 3}', b'[]', b'\xff', b'{"membrs": []}'):
       with open(path, 'wb') as file:
@@ -124,7 +124,7 @@ class SweepTest(parameterized.TestCase):
         units = vmapped.make_units(runs, runs, 'glue', len)
       self.assertIn(folder, said.output[0])
       self.assertEqual(units, [tuple(runs)])
-      self.assertEqual(vmapped.begin(units[0], 'glue'), folder)
+      self.assertEqual(vmapped.begin_group(units[0], 'glue'), folder)
 
   def test_a_damaged_record_is_named(self):
     self.go('learning_rate=0.1,0.2')

@@ -8,7 +8,6 @@ from absl.testing import parameterized
 
 from adapters_jax import errors
 from adapters_jax.sweeps import ray_launcher
-from adapters_jax.training import loop
 
 
 class FakeRay:
@@ -85,4 +84,4 @@ class ClusterTest(parameterized.TestCase):
         found, {0: 0, 1: 2, 2: 4, 3: 'RayError: the worker died', 4: 8})
     self.assertEqual(ray.most, 2)
     self.assertEqual(
-        ray.options['retry_exceptions'], [loop.Interrupted])
+        ray.options['retry_exceptions'], [errors.Interrupted])

@@ -15,6 +15,7 @@ from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
+from adapters_jax.runs import results
 from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
@@ -176,7 +177,7 @@ def test_a_run_whose_outputs_diverge_fails_alone(trained, tmp_path):
 def test_killed_groups_go_on_to_bit_equal_results(
     trained, checkpoint, own_files, tmp_path):
   configs = configs_in(tmp_path, checkpoint, own_files)
-  make_batch, save = batching.Schedule.batch, run.save
+  make_batch, save = batching.Schedule.batch, results.save
 
   def at_step_6(act):
     def batch(self, step):
@@ -193,7 +194,7 @@ def test_killed_groups_go_on_to_bit_equal_results(
   planned = vmapped.make_units(configs, configs, 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]  # As the group that it was.
   with at_step_6(lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
-      loop.Interrupted, match='7 of 8'):
+      errors.Interrupted, match='7 of 8'):
     vmapped.run_unit(configs, 'glue', classification.KIND)
 
   def save_one(folder, *rest):
@@ -201,7 +202,7 @@ def test_killed_groups_go_on_to_bit_equal_results(
       die()
     save(folder, *rest)
 
-  with mock.patch.object(run, 'save', save_one), pytest.raises(RuntimeError):
+  with mock.patch.object(results, 'save', save_one), pytest.raises(RuntimeError):
     vmapped.run_unit(configs, 'glue', classification.KIND)
   written = os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns
   planned = vmapped.make_units(configs, configs[1:], 'glue', lambda runs: 1)

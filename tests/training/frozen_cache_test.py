@@ -25,7 +25,6 @@ from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import compiled
 from adapters_jax.training import frozen_cache
-from adapters_jax.training import loop
 from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
@@ -165,7 +164,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(session, 'stop_requests', lambda: contextlib.nullcontext(
         signals.Stop(lambda: next(asked))))
-    with pytest.raises(loop.Interrupted):
+    with pytest.raises(errors.Interrupted):
       run.run(again, 'glue')
   run.run(dataclasses.replace(again, resume=True), 'glue')
   expected = tuned_of(config.workdir)

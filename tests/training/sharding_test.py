@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.training import hosts
 from adapters_jax.training import sharding
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -100,20 +101,20 @@ class StartTest(parameterized.TestCase):
   )
   def test_contradicting_flags(self, coordinator, processes, process, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      sharding.start_hosts(coordinator, processes, process)
+      hosts.join_all(coordinator, processes, process)
 
   def test_auto_without_a_cluster(self):
     initialize = mock.Mock(side_effect=ValueError('no address'))
     with mock.patch.object(jax.distributed, 'initialize', initialize):
       with self.assertRaisesRegex(
           errors.UserError, '`coordinator=auto`: found no cluster'):
-        sharding.start_hosts('auto', 0, -1)
+        hosts.join_all('auto', 0, -1)
     initialize.assert_called_once()
 
   def test_one_process_needs_nothing(self):
-    sharding.start_hosts('', 0, -1)
-    self.assertTrue(sharding.first_host())
-    sharding.wait_for_all('nobody')
+    hosts.join_all('', 0, -1)
+    self.assertTrue(hosts.is_first())
+    hosts.wait_for_all('nobody')
 
 
 @pytest.mark.slow

@@ -183,8 +183,8 @@ class TrainingTest(parameterized.TestCase):
         step_fn,
         loop.init_progress(
             steps_lib.init_state(tuned, tx, jax.random.key(0))),
-        base, lambda step: tiny.random_batch(seed=step), steps=8, eval_every=3,
-        evaluate=evaluate, save=lambda progress: None)
+        base, lambda step: tiny.random_batch(seed=step),
+        loop.Hooks(evaluate), steps=8, eval_every=3)
     self.assertEqual([step for step, _ in seen], [3, 6, 8])
     self.assertEqual(int(progress.best_step), 6)
     self.assertAlmostEqual(float(progress.best_score), 0.9, places=6)
@@ -215,9 +215,11 @@ class TrainingTest(parameterized.TestCase):
           loop.init_progress(
               steps_lib.init_state(tuned, tx, jax.random.key(0))),
           base, lambda step: bad if step == 2 else tiny.random_batch(),
-          steps=9, eval_every=9, evaluate=lambda tree, step: 0.0,
-          save=saved.append, check=lambda step, values: loop.demand_finite(
-              step, values, step / 10))
+          loop.Hooks(
+              lambda tree, step: 0.0, save=saved.append,
+              check=lambda step, values: loop.demand_finite(
+                  step, values, step / 10)),
+          steps=9, eval_every=9)
     self.assertEmpty(saved)
 
   def test_training_another_task_leaves_the_first_ones_logits(self):

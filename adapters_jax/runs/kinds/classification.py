@@ -56,13 +56,13 @@ def loss_of(setup: setup_lib.Setup) -> compiled.Loss:
   return losses.cross_entropy if setup.task.labels else losses.squared_error
 
 
-def check_data(config: config_lib.Config) -> None:
+def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   if config.files:
     setup_lib.load_data(config)
 
 
-def inputs(config: config_lib.Config) -> kind.Inputs:
+def _inputs(config: config_lib.Config) -> kind.Inputs:
   """Returns {split: (texts, names of the classes or scores)} but of train.
 
   Args:
@@ -81,7 +81,7 @@ def inputs(config: config_lib.Config) -> kind.Inputs:
 
 
 KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of,
-                 check_data=check_data, inputs=inputs)
+                 check_data=_check_data, inputs=_inputs)
 
 
 def of_examples(

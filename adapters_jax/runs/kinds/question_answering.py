@@ -115,13 +115,13 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
   return score
 
 
-def loss_of(setup: SpanSetup) -> compiled.Loss:
+def _loss_of(setup: SpanSetup) -> compiled.Loss:
   """Returns the loss of a run."""
   del setup
   return losses.span_loss
 
 
-def outcomes(
+def _outcomes(
     setup: SpanSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Returns the F1 of each answer.
@@ -138,13 +138,13 @@ def outcomes(
       for texts, answer in zip(right, predictions, strict=True)])}
 
 
-def check_data(config: config_lib.Config) -> None:
+def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   for path in config.files.values():
     squad.read_json(path)
 
 
-def inputs(config: config_lib.Config) -> kind.Inputs:
+def _inputs(config: config_lib.Config) -> kind.Inputs:
   """Returns {split: (questions with paragraphs, first answers)} but of train.
 
   Args:
@@ -155,5 +155,5 @@ def inputs(config: config_lib.Config) -> kind.Inputs:
           for name, asked in _questions(config).items() if name != 'train'}
 
 
-KIND = kind.Kind(squad.load_task, prepare, make_score, loss_of, 'tokens',
-                 outcomes, check_data, inputs)
+KIND = kind.Kind(squad.load_task, prepare, make_score, _loss_of, 'tokens',
+                 _outcomes, _check_data, _inputs)

@@ -1,0 +1,182 @@
+"""Results of a finished training: scores, record and adapter, saved."""
+
+from collections.abc import Sequence
+import os
+from typing import Any
+
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.model import base as base_lib
+from adapters_jax.runs import compact
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import console
+from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import machine
+from adapters_jax.runs import records
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import workdirs
+from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.training import hosts
+from adapters_jax.training import loop
+from adapters_jax.training import sharding
+from adapters_jax.training import steps
+
+
+def make_adapter(
+    config: config_lib.Config, setup: setup_lib.Setup, kind: kind_lib.Kind,
+    tuned: trees.Tree, scores: dict[str, dict[str, float]],
+) -> adapter_lib.Adapter:
+  """Returns the adapter of a finished run.
+
+  Args:
+    config: Settings.
+    setup: Setup of the run.
+    kind: Kind of the task.
+    tuned: Tuned tree of the best step.
+    scores: {split: {metric: value}}
+  """
+  settings = config_lib.portable(config)
+  return adapter_lib.Adapter(
+      methods=setup.model.config.adapters, tuned=tuned,
+      head_input=kind.head_input or config.head_input,
+      labels=tuple(setup.task.labels), texts=tuple(setup.task.texts),
+      max_length=config.max_length, base=settings['checkpoint'],
+      task=setup.task.name, scores=scores, settings=settings,
+      base_files=base_lib.file_hashes(config.checkpoint),
+      hidden_activation=config.hidden_activation,
+      family=setup.model.config.family)
+
+
+def _scored_splits(setup: setup_lib.Setup) -> list[str]:
+  """Returns the names of the labelled splits but 'train'."""
+  return [split for split, examples in setup.splits.items()
+          if split != 'train' and examples.labelled]
+
+
+def all_scores(
+    setup: setup_lib.Setup, kind: kind_lib.Kind, score: kind_lib.Score,
+    best: trees.Tree,
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]], list[str]]:
+  """Scores the best step on all labelled splits but 'train'.
+
+  Args:
+    setup: Setup of the run.
+    kind: Kind of the task.
+    score: Score of `kind.make_score`.
+    best: Tuned tree of the best step.
+
+  Returns:
+    ({split: {metric: value}}, {split: packed outcomes}, remarks).
+  """
+  scores, outcomes, notes = {}, {}, []
+  for split in _scored_splits(setup):
+    scores[split], predictions = score(best, split)
+    outcomes[split] = {
+        name: compact.pack(values) for name, values in kind.outcomes(
+            setup, split, predictions).items() if compact.fits(values)}
+    label = log_lib.collapsed_to(setup.task, predictions)
+    if split == 'dev' and label is not None:
+      notes.append(
+          f'collapse: every dev example is called {label!r}; try a lower '
+          '--learning_rate or another --seed')
+  return scores, outcomes, notes
+
+
+def _last_scores(
+    setup: setup_lib.Setup, score: kind_lib.Score, progress: loop.Progress,
+    history: Sequence[dict[str, Any]], best: dict[str, dict[str, float]],
+) -> dict[str, dict[str, float]]:
+  """Returns {split: {metric: value}} after the last step."""
+  if int(progress.best_step) == setup.steps:
+    return best
+  return {split: history[-1]['dev'] if split == 'dev'
+          else score(progress.state.tuned, split)[0]
+          for split in _scored_splits(setup)}
+
+
+def finish(
+    group: group_lib.Group, index: int, experiment: str, kind: kind_lib.Kind,
+    score: kind_lib.Score, progress: loop.Progress, log: log_lib.Log,
+    computation: str,
+) -> records.Record | str:
+  """Scores and saves one run of a group whose training has ended.
+
+  Args:
+    group: Runs.
+    index: Index of the run.
+    experiment: Name of the experiment.
+    kind: Kind of the task.
+    score: Score of `kind.make_score`.
+    progress: Progress after the last step, [runs, ...] for several.
+    log: Log of the group.
+    computation: Types and precisions on the device.
+
+  Returns:
+    The record, or the reason of the run's failure.
+
+  Raises:
+    steps.NotFinite: outputs of the only run that are not finite.
+  """
+  if log.runs[index].failed:
+    return log.runs[index].failed
+  config, setup = group.configs[index], group.members[index]
+  folder = workdirs.path_of(config, experiment)
+  if (record := workdirs.finished(folder)) is not None:
+    return record  # A kill came between the first record and the last.
+  progress = group.take(progress, index)
+  try:
+    scores, outcomes, notes = all_scores(setup, kind, score, progress.best)
+    last = _last_scores(
+        setup, score, progress, log.runs[index].history, scores)
+  except steps.NotFinite as error:
+    if len(group) == 1:
+      raise
+    return str(error)  # The other runs are saved.
+  record = _make_record(
+      config, experiment, setup, progress, log, index,
+      metrics=scores, predictions=outcomes, notes=[*setup.notes, *notes],
+      last=last, computation=computation)
+  # Outside of the condition below: every host must join the gathering.
+  best = sharding.gather(setup.mesh, progress.best)
+  if len(group) > 1:
+    best = group_lib.narrow(best, setup.tuned)  # To the run's own size.
+  if hosts.is_first():
+    save(folder, make_adapter(config, setup, kind, best, scores), record)
+  return record
+
+
+def _make_record(
+    config: config_lib.Config, experiment: str, setup: setup_lib.Setup,
+    progress: loop.Progress, log: log_lib.Log, index: int, **found: Any,
+) -> records.Record:
+  """Returns the record of a finished run; a group's times are shared."""
+  padded, real = setup.schedule.tokens(0, setup.steps)
+  return records.Record(
+      experiment=experiment, config=config_lib.portable(config),
+      trained_params=trees.count_trained(setup.tuned),
+      total_params=trees.count(setup.params),
+      roles=console.role_counts(setup.tuned),
+      seconds=round(log.seconds / len(log.runs), 1),
+      cpu_seconds=round(log.cpu_seconds / len(log.runs), 1),
+      steps=setup.steps, best_step=int(progress.best_step),
+      padded_tokens=padded, real_tokens=real,
+      history=log.runs[index].history, device=console.describe_devices(),
+      versions=machine.versions(),
+      commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))),
+      data=setup.data, machine=machine.describe(),
+      peak_bytes=machine.peak_bytes(), date=machine.now(), **found)
+
+
+def save(
+    folder: str, adapter: adapter_lib.Adapter, record: records.Record
+) -> None:
+  """Writes the adapter, then the record, which marks the run as finished.
+
+  Args:
+    folder: Workdir of the run.
+    adapter: Its adapter.
+    record: Its record.
+  """
+  adapter.save(os.path.join(folder, 'adapter'))
+  records.write(os.path.join(folder, records.RECORD), record)
