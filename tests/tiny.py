@@ -2,13 +2,17 @@
 
 import json
 import os
+from typing import Any
 
 import jax
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
+from adapters_jax import trees
+from adapters_jax.adapters import storage
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.runs import config as config_lib
 
 WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
          'the', 'plot', '##s')
@@ -98,6 +102,29 @@ def write_data(
         file.write(f'{" ".join(words)}\t{("yes", "no")[label]}\n')
     paths[f'{split}_file'] = path
   return paths
+
+
+def run_config(
+    checkpoint: str, own_files: dict[str, str], workdir: str, **changed: Any
+) -> config_lib.Config:
+  """Returns the settings of a run of 8 steps, evaluated after 4 and 8.
+
+  Args:
+    checkpoint: Folder of `write_checkpoint`.
+    own_files: Paths of `write_data`.
+    workdir: Folder of the results.
+    **changed: Other settings.
+  """
+  return config_lib.Config(**{
+      'checkpoint': checkpoint, **own_files, 'adapter_size': 3,
+      'batch_size': 16, 'learning_rate': 1e-2, 'buckets': 1, 'max_length': 12,
+      'max_steps': 8, 'eval_every': 4, 'workdir': workdir, **changed})
+
+
+def tuned_of(workdir: str) -> dict[str, np.ndarray]:
+  """Returns {path: array} of the adapter in a workdir."""
+  return trees.flatten(
+      storage.load_tuned(os.path.join(workdir, 'adapter'))[0])
 
 
 def random_batch(

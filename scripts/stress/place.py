@@ -44,11 +44,8 @@ class Place:
     """
     files = {f'{split}_file': self.path('data', f'{split}.tsv')
              for split in ('train', 'dev', 'test')}
-    return config_lib.Config(**{
-        'checkpoint': self.path('tiny'), **files, 'adapter_size': 3,
-        'batch_size': 16, 'learning_rate': 1e-2, 'buckets': 1,
-        'max_length': 12, 'max_steps': 8, 'eval_every': 4,
-        'workdir': self.path(name), **changed})
+    return tiny.run_config(
+        self.path('tiny'), files, self.path(name), **changed)
 
 
 @contextlib.contextmanager
@@ -99,7 +96,7 @@ def resumed(place: Place, name: str, **changed: Any) -> tuple[str, Any]:
   return found
 
 
-class Warnings(logging.Handler):
+class _Messages(logging.Handler):
   """Keeps the messages of the library."""
 
   def __init__(self) -> None:
@@ -114,7 +111,7 @@ class Warnings(logging.Handler):
 @contextlib.contextmanager
 def messages() -> Iterator[list[str]]:
   """Yields the list of the library's messages within the context."""
-  logger, handler = logging.getLogger('adapters_jax'), Warnings()
+  logger, handler = logging.getLogger('adapters_jax'), _Messages()
   before = logger.level, logger.propagate
   logger.addHandler(handler)
   logger.setLevel(logging.INFO)

@@ -4,20 +4,14 @@ import dataclasses
 import errno
 import itertools
 import os
-import pathlib
-import pickle
 import signal
-import subprocess
 import sys
-import time
 from unittest import mock
 
 import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax import trees
-from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -29,8 +23,7 @@ from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import steps
-
-ROOT = pathlib.Path(__file__).parents[2]
+from tests import tiny
 
 
 class Killed(BaseException):
@@ -40,10 +33,7 @@ class Killed(BaseException):
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   """Eight steps on own data, evaluated after 4 and 8."""
-  return config_lib.Config(
-      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=1, max_length=12, max_steps=8, eval_every=4,
-      workdir=str(tmp_path / 'work'))
+  return tiny.run_config(checkpoint, own_files, str(tmp_path / 'work'))
 
 
 @pytest.fixture(scope='module')
@@ -51,13 +41,8 @@ def whole(checkpoint, own_files, tmp_path_factory):
   """(history, {path: array}) of the run without an interruption."""
   folder = str(tmp_path_factory.mktemp('whole') / 'work')
   with mock.patch.object(session, 'enable_compilation_cache'):
-    record = run.run(config.__wrapped__(
-        checkpoint, own_files, pathlib.Path(folder).parent), 'glue')
-  return record.history, tuned_of(folder)
-
-
-def tuned_of(folder):
-  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+    record = run.run(tiny.run_config(checkpoint, own_files, folder), 'glue')
+  return record.history, tiny.tuned_of(folder)
 
 
 def kill(*_, **__):
@@ -106,7 +91,7 @@ def saved_step(folder):
 def check_resumed(config, whole):
   """Resumes a run, which must be equal to the whole one."""
   record = run.run(dataclasses.replace(config, resume=True), 'glue')
-  found = tuned_of(config.workdir)
+  found = tiny.tuned_of(config.workdir)
   assert record.history == whole[0]
   assert list(found) == list(whole[1])
   for path, leaf in whole[1].items():
@@ -224,95 +209,6 @@ def test_a_run_that_diverges_before_its_first_save_leaves_the_folder_free(
   with pytest.raises(errors.UserError, match='`learning_rate`'):
     run.run(dataclasses.replace(config, learning_rate=1e30), 'glue')
   run.run(dataclasses.replace(config, max_steps=1), 'glue')
-
-
-@pytest.mark.parametrize('unsaved', [False, True])
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_process_that_compiles_ends_too(number, unsaved):
-  program = (  # Like a compilation, it lets no Python handler run.
-      'import hashlib\n'
-      'from adapters_jax.runs import signals\n'
-      'signals._SAVED, signals._AT_MOST = 0.1, 1.0\n'
-      'with signals.requests() as stop:\n'
-      f'  stop.unsaved = {unsaved}\n'
-      '  print("ready", flush=True)\n'
-      '  hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)\n')
-  process = subprocess.Popen(
-      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True)
-  assert process.stdout.readline() == 'ready\n'
-  time.sleep(0.5)  # It is in C code now.
-  start = time.monotonic()
-  process.send_signal(number)
-  _, err = process.communicate(timeout=60)
-  assert process.returncode == signals.STATUS
-  assert (time.monotonic() - start > 1.0) == unsaved
-  assert err.count('\n') == 1 and err.startswith('stopped; ')
-
-
-def test_a_swallowed_interruption_is_repeated():
-  program = (  # Like an import that falls back to another module.
-      'import time\n'
-      'from adapters_jax.runs import signals\n'
-      'signals._SAVED, signals._AT_MOST = 0.1, 9.0\n'
-      'with signals.requests():\n'
-      '  try:\n'
-      '    print("ready", flush=True)\n'
-      '    time.sleep(60)\n'
-      '  except BaseException:\n'
-      '    print("swallowed", flush=True)\n'
-      '  time.sleep(60)\n')
-  process = subprocess.Popen(
-      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True)
-  assert process.stdout.readline() == 'ready\n'
-  process.send_signal(signal.SIGTERM)
-  out, err = process.communicate(timeout=60)
-  assert out == 'swallowed\n'
-  assert 'errors.Interrupted: stopped' in err  # From both sleeps, not forced.
-
-
-def test_a_signal_in_a_finalizer_is_no_traceback():
-  program = (
-      'import time\n'
-      'from adapters_jax.runs import signals\n'
-      'signals._SAVED = 0.1\n'
-      'class Slow:\n'
-      '  def __del__(self):\n'
-      '    print("ready", flush=True)\n'
-      '    time.sleep(2)\n'
-      'try:\n'
-      '  with signals.requests():\n'
-      '    Slow()\n'
-      '    time.sleep(60)\n'
-      'except Exception as error:\n'
-      '  print(error)\n')
-  process = subprocess.Popen(
-      [sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True)
-  assert process.stdout.readline() == 'ready\n'
-  process.send_signal(signal.SIGTERM)
-  assert process.communicate(timeout=30) == ('stopped\n', '')
-
-
-def test_handlers_are_those_of_before():
-  before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  with signals.requests() as stop:
-    assert not stop() and not stop.unsaved
-    stop.unsaved = True
-    send()()
-    assert stop()
-    with signals.requests() as inner:  # Of another run.
-      assert not inner()
-  assert before == [
-      signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-  assert signal.set_wakeup_fd(-1) == -1
-
-
-def test_an_interruption_survives_pickle():  # Ray sends it to the driver.
-  error = errors.Interrupted('stopped', saved=True)
-  again = pickle.loads(pickle.dumps(error))
-  assert str(again) == 'stopped' and again.saved
 
 
 @pytest.mark.parametrize('number, name', list(enumerate([

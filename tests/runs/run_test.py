@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from unittest import mock
 
 import jax
@@ -16,7 +14,6 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import prediction
-from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax import errors
@@ -27,20 +24,14 @@ from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import version
 from adapters_jax.training import loop
-from adapters_jax import trees
+from tests import tiny
 
 
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   """Twelve steps on own data, evaluated after 4, 8 and 12."""
-  return config_lib.Config(
-      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=0, max_length=12, max_steps=12, eval_every=4,
-      workdir=str(tmp_path / 'work'))
-
-
-def tuned_of(folder):
-  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
+  return tiny.run_config(
+      checkpoint, own_files, str(tmp_path / 'work'), buckets=0, max_steps=12)
 
 
 def assert_same_trees(a, b):
@@ -158,7 +149,7 @@ def test_killed_and_resumed_is_bit_equal(config, tmp_path):
   resumed = run.run(parts, 'glue')
   assert resumed.history == whole.history
   assert resumed.metrics == whole.metrics
-  assert_same_trees(tuned_of(parts.workdir), tuned_of(config.workdir))
+  assert_same_trees(tiny.tuned_of(parts.workdir), tiny.tuned_of(config.workdir))
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -169,10 +160,10 @@ def test_seeds_differ_and_repeat(config, tmp_path):
     folders.append(str(tmp_path / name))
     run.run(dataclasses.replace(
         short, workdir=folders[-1], seed=seed), 'glue')
-  assert_same_trees(tuned_of(folders[0]), tuned_of(folders[1]))
+  assert_same_trees(tiny.tuned_of(folders[0]), tiny.tuned_of(folders[1]))
   path = 'encoder/layer_0/adapter_ffn_output_0/down/kernel'
   assert not np.array_equal(
-      tuned_of(folders[0])[path], tuned_of(folders[2])[path])
+      tiny.tuned_of(folders[0])[path], tiny.tuned_of(folders[2])[path])
 
 
 @pytest.mark.parametrize('tune', [
@@ -242,7 +233,6 @@ def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
   with pytest.raises(errors.UserError, match='trained on the folder tiny'):
     prediction.load(config.workdir)
   other = tmp_path / 'other'
-  from tests import tiny
   tiny.write_checkpoint(str(other), seed=1)
   with pytest.raises(errors.UserError, match='is not the base'):
     prediction.load(config.workdir, str(other))
@@ -250,81 +240,3 @@ def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
   prediction.load(config.workdir, str(moved))  # The content counts.
   with pytest.raises(errors.UserError, match='no saved adapter'):
     prediction.load(str(tmp_path))
-
-
-@pytest.mark.parametrize('changed, message', [
-    ({'task': 'colla', 'train_file': '', 'dev_file': '', 'test_file': ''},
-     'task`: .*did you mean cola'),
-    ({'checkpoint': 'minilm'}, 'checkpoint`: .*minilm-l6'),
-    ({'tune': 'adapter'}, '`tune`: .*adapters'),
-    ({'adapter_size': 0}, '`adapter_size=0'),
-    ({'adapter_layers': '0-3'}, '`adapter_layers`: there is no layer 3'),
-    ({'adapter_sites': 'ffn'}, 'adapter_sites`?: .*ffn_output'),
-    ({'activation': 'rely'}, 'activation`?: .*relu'),
-    ({'init_scale': -1.0}, '`init_scale=-1.0'),
-    ({'max_length': 41}, '`max_length=41`: the model has 40 positions'),
-    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 2 layers'),
-    ({'learning_rate': 0.0}, '`learning_rate=0.0'),
-    ({'precision': 'float16'}, '`precision'),
-    ({'head_input': 'mean'}, '`head_input'),
-    ({'epochs': 0.0, 'max_steps': 0}, '`epochs'),
-    ({'dev_file': ''}, '`dev_file` beside `train_file`'),
-    ({'dev_file': 'nowhere.tsv'}, '`dev_file`: there is no file nowhere.tsv'),
-    ({'text_columns': 'a,b,c'}, '`text_columns'),
-])
-def test_wrong_settings_name_the_flag_and_load_nothing(
-    config, changed, message):
-  loaded = AssertionError('loaded something')
-  with mock.patch.object(setup_lib, 'load_data', side_effect=loaded):
-    with pytest.raises(errors.UserError, match=message) as error:
-      run.run(dataclasses.replace(config, **changed), 'glue')
-  assert '\n' not in str(error.value)
-  assert not os.path.exists(config.workdir)
-
-
-def command(*flags, **kwargs):
-  return subprocess.run(
-      [sys.executable, '-m', 'experiments.glue', *flags], capture_output=True,
-      text=True, check=False, **kwargs)
-
-
-def test_command_line(config, tmp_path):
-  flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
-      config).items() if value != getattr(config_lib.Config(), name)]
-  done = command(*flags)
-  assert done.returncode == 0, done.stderr
-  assert 'saved in' in done.stdout
-  wrong = command('--adapter_layers=0-9', '--checkpoint', config.checkpoint)
-  assert wrong.returncode == 2
-  assert wrong.stderr.strip().splitlines()[-1].startswith(
-      'error: --adapter_layers: there is no layer 9')
-  assert 'Traceback' not in wrong.stderr
-  predicted = subprocess.run(
-      [sys.executable, '-m', 'experiments.predict', '--adapter',
-       config.workdir, '--checkpoint', config.checkpoint, '--format=jsonl'],
-      input='good film\nbad plot\n', capture_output=True, text=True, check=True)
-  rows = [json.loads(line) for line in predicted.stdout.splitlines()]
-  assert [row['texts'] for row in rows] == [['good film'], ['bad plot']]
-  for row in rows:
-    assert sum(row['probabilities'].values()) == pytest.approx(1, abs=1e-4)
-    assert row['label'] == max(
-        row['probabilities'], key=row['probabilities'].get)
-
-
-@pytest.mark.parametrize('flags, message', [
-    (['--adapter_sizes=8'], 'adapter_sizes'),
-    (['--adapter_size=big'], 'adapter_size'),
-    (['adapter_size=8'], 'not a flag'),
-])
-def test_flags_that_do_not_parse(flags, message):
-  wrong = command(*flags)
-  assert wrong.returncode == 2
-  assert message in wrong.stderr and 'Traceback' not in wrong.stderr
-
-
-def test_every_setting_is_a_flag():
-  help_text = command('--help').stdout
-  for field in dataclasses.fields(config_lib.Config):
-    assert f'--{field.name}' in help_text or f'--[no]{field.name}' in help_text
-
-

@@ -9,6 +9,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.runs import version
+from tests import tiny
 from tests.runs import records_test
 
 HOW = ('the numbers have changed: raise NUMBERS in '
@@ -33,10 +34,9 @@ PLAN = [  # (rows, length) of every step of two epochs.
 
 
 def test_losses(checkpoint, own_files, tmp_path):
-  record = run.run(config_lib.Config(
-      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=1, max_length=12, max_steps=12, eval_every=4,
-      seed=5, workdir=str(tmp_path / 'work')), 'glue')
+  record = run.run(tiny.run_config(
+      checkpoint, own_files, str(tmp_path / 'work'), max_steps=12, seed=5),
+                   'glue')
   losses = [entry['loss'] for entry in record.history]
   np.testing.assert_allclose(losses, LOSSES, rtol=5e-4, err_msg=HOW)
   assert version.NUMBERS == 2, HOW

@@ -202,7 +202,8 @@ def test_killed_groups_go_on_to_bit_equal_results(
       die()
     save(folder, *rest)
 
-  with mock.patch.object(results, 'save', save_one), pytest.raises(RuntimeError):
+  with mock.patch.object(results, 'save', save_one), pytest.raises(
+      RuntimeError):
     vmapped.run_unit(configs, 'glue', classification.KIND)
   written = os.stat(f'{configs[0].workdir}/record.json').st_mtime_ns
   planned = vmapped.make_units(configs, configs[1:], 'glue', lambda runs: 1)

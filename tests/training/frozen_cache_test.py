@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import prediction
-from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
@@ -80,19 +79,13 @@ class FirstLayerTest(parameterized.TestCase):
 
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
-  return config_lib.Config(
-      checkpoint=checkpoint, **own_files, adapter_size=3, batch_size=16,
-      learning_rate=1e-2, buckets=0, max_length=12, max_steps=8, eval_every=4,
-      dropout=0.0, init_scale=0.1, cache_frozen=True,
-      workdir=str(tmp_path / 'work'))
+  return tiny.run_config(
+      checkpoint, own_files, str(tmp_path / 'work'), buckets=0, dropout=0.0,
+      init_scale=0.1, cache_frozen=True)
 
 
 def whole(config):
   return dataclasses.replace(config, cache_frozen=False)
-
-
-def tuned_of(folder):
-  return trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
 
 
 def logits_of(setup):
@@ -167,8 +160,8 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
     with pytest.raises(errors.Interrupted):
       run.run(again, 'glue')
   run.run(dataclasses.replace(again, resume=True), 'glue')
-  expected = tuned_of(config.workdir)
-  for path, leaf in tuned_of(again.workdir).items():
+  expected = tiny.tuned_of(config.workdir)
+  for path, leaf in tiny.tuned_of(again.workdir).items():
     np.testing.assert_array_equal(leaf, expected[path], path)
 
 
