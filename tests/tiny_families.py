@@ -70,7 +70,7 @@ _SHORTER = (38, 9, 3)
 
 def config(case: str) -> encoder.BertConfig:
   """Returns the shape of a case."""
-  return families.read_config(VALUES[case], case)
+  return families.parse_config(VALUES[case], case)
 
 
 @functools.cache

@@ -74,7 +74,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 def _has_pooler(folder: str) -> bool:
   """Returns whether a checkpoint has a pooler; some encoders lack one."""
   with errors.within('`checkpoint`'):
-    return any('pooler.' in name for name in tensor_files.names(folder))
+    return any('pooler.' in name for name in tensor_files.folder_names(folder))
 
 
 def identity(checkpoint: str) -> str:
@@ -92,7 +92,7 @@ def identity(checkpoint: str) -> str:
   if not os.path.isdir(checkpoint):
     return checkpoint
   with errors.within('`checkpoint`'):
-    digest = tensor_files.digest(checkpoint)
+    digest = tensor_files.folder_digest(checkpoint)
   return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
 
 

@@ -119,8 +119,8 @@ class Encoder(nn.Module):
     outputs = []
     kind = layer_lib.Layer
     if config.pre_norm:
-      kind = modernbert.Layer
-      modernbert.check(config)
+      kind = modernbert.PreNormLayer
+      modernbert.check_layers(config)
     shared = sites_lib.make_shared(config, train=train)
     relative = None
     if config.relative_bias:

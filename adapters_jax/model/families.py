@@ -1,7 +1,7 @@
 """Families of encoders: config.json and names of tensors, a row for each.
 
-All imports and exports, in every format, read the name tables. A family whose
-layers are others than those of `layer` needs a class of them as well.
+The imports and exports of all formats read the rows. A family with layers
+unlike those of `layer` also needs a class, such as `modernbert.PreNormLayer`.
 """
 
 from collections.abc import Callable
@@ -12,69 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.model import family_configs
+from adapters_jax.model import family_names
 from adapters_jax.model import layer
 from adapters_jax import trees
-
-# {module: its name in Hugging Face's BERT}; {} is the index of the layer.
-_BERT = {
-    'embeddings/words': 'embeddings.word_embeddings',
-    'embeddings/positions': 'embeddings.position_embeddings',
-    'embeddings/segments': 'embeddings.token_type_embeddings',
-    'embeddings/norm': 'embeddings.LayerNorm',
-    'encoder/layer_{}/attention/query': 'encoder.layer.{}.attention.self.query',
-    'encoder/layer_{}/attention/key': 'encoder.layer.{}.attention.self.key',
-    'encoder/layer_{}/attention/value': 'encoder.layer.{}.attention.self.value',
-    'encoder/layer_{}/attention/output':
-        'encoder.layer.{}.attention.output.dense',
-    'encoder/layer_{}/attention_norm':
-        'encoder.layer.{}.attention.output.LayerNorm',
-    'encoder/layer_{}/ffn_intermediate': 'encoder.layer.{}.intermediate.dense',
-    'encoder/layer_{}/ffn_output': 'encoder.layer.{}.output.dense',
-    'encoder/layer_{}/ffn_norm': 'encoder.layer.{}.output.LayerNorm',
-    'pooler': 'pooler.dense',
-}
-_MPNET = _BERT | {
-    'encoder/layer_{}/attention/query': 'encoder.layer.{}.attention.attn.q',
-    'encoder/layer_{}/attention/key': 'encoder.layer.{}.attention.attn.k',
-    'encoder/layer_{}/attention/value': 'encoder.layer.{}.attention.attn.v',
-    'encoder/layer_{}/attention/output': 'encoder.layer.{}.attention.attn.o',
-    'encoder/layer_{}/attention_norm': 'encoder.layer.{}.attention.LayerNorm',
-}
-del _MPNET['embeddings/segments']
-_DISTILBERT = {
-    'embeddings/words': 'embeddings.word_embeddings',
-    'embeddings/positions': 'embeddings.position_embeddings',
-    'embeddings/norm': 'embeddings.LayerNorm',
-    'encoder/layer_{}/attention/query': 'transformer.layer.{}.attention.q_lin',
-    'encoder/layer_{}/attention/key': 'transformer.layer.{}.attention.k_lin',
-    'encoder/layer_{}/attention/value': 'transformer.layer.{}.attention.v_lin',
-    'encoder/layer_{}/attention/output':
-        'transformer.layer.{}.attention.out_lin',
-    'encoder/layer_{}/attention_norm': 'transformer.layer.{}.sa_layer_norm',
-    'encoder/layer_{}/ffn_intermediate': 'transformer.layer.{}.ffn.lin1',
-    'encoder/layer_{}/ffn_output': 'transformer.layer.{}.ffn.lin2',
-    'encoder/layer_{}/ffn_norm': 'transformer.layer.{}.output_layer_norm',
-}
-# Parts of linear layers that their files keep as one have a name of ours last.
-_MODERNBERT = {
-    'embeddings/words': 'embeddings.tok_embeddings',
-    'embeddings/norm': 'embeddings.norm',
-    'encoder/layer_{}/attention_norm': 'layers.{}.attn_norm',
-    'encoder/layer_{}/attention/query': 'layers.{}.attn.Wqkv.query',
-    'encoder/layer_{}/attention/key': 'layers.{}.attn.Wqkv.key',
-    'encoder/layer_{}/attention/value': 'layers.{}.attn.Wqkv.value',
-    'encoder/layer_{}/attention/output': 'layers.{}.attn.Wo',
-    'encoder/layer_{}/ffn_norm': 'layers.{}.mlp_norm',
-    'encoder/layer_{}/ffn_intermediate': 'layers.{}.mlp.Wi.activated',
-    'encoder/layer_{}/ffn_gate': 'layers.{}.mlp.Wi.gate',
-    'encoder/layer_{}/ffn_output': 'layers.{}.mlp.Wo',
-    'encoder/final_norm': 'final_norm',
-}
-_ELECTRA = _BERT | {'embeddings/project': 'embeddings_project'}
-del _ELECTRA['pooler']
 
 # {site of methods.base.LINEARS: linear layer at the site}
 LINEARS = {
@@ -97,26 +39,23 @@ class Family:
     name: `model_type` in config.json.
     prefix: Start of the names of tensors in models of tasks; those of the bare
       encoder lack it.
-    read_config: (values of config.json, its path) -> config of the encoder.
+    parse_config: (entries of config.json) -> config of the encoder.
     modules: {module: Hugging Face's name}; {} is the index of the layer.
     leaves: {leaf outside of modules: Hugging Face's name}.
     ignored: Regular expressions of tensors that no model of this package reads:
       buffers and heads of pretraining.
     pooler: Whether encoders have a pooler.
-    linears: {site of methods.base.LINEARS: linear layer at the site}.
     joined: {end of the name of a linear layer in files: names of its parts},
       each an equal share of the outputs, in order; `modules` adds them to the
       layer's name.
   """
   name: str
   prefix: str
-  read_config: Callable[[Mapping[str, Any], str], layer.BertConfig]
+  parse_config: Callable[[family_configs.Entries], layer.BertConfig]
   modules: Mapping[str, str]
   ignored: tuple[str, ...]
   leaves: Mapping[str, str] = dataclasses.field(default_factory=dict)
   pooler: bool = True
-  linears: Mapping[str, str] = dataclasses.field(
-      default_factory=lambda: LINEARS)
   joined: Mapping[str, tuple[str, ...]] = dataclasses.field(
       default_factory=dict)
 
@@ -124,42 +63,43 @@ class Family:
 def _roberta(name: str) -> Family:
   """Returns a family with RoBERTa's layers and names."""
   return Family(
-      name, 'roberta.', family_configs.roberta, _BERT,
+      name, 'roberta.', family_configs.roberta, family_names.BERT,
       (_POSITIONS, r'^lm_head\.'))
 
 
 # {model_type: family}
 FAMILIES = {family.name: family for family in (
     Family(
-        'bert', 'bert.', family_configs.bert, _BERT,
+        'bert', 'bert.', family_configs.bert, family_names.BERT,
         (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.')),
     _roberta('roberta'),
     _roberta('xlm-roberta'),
     _roberta('camembert'),
     Family(
-        'mpnet', 'mpnet.', family_configs.mpnet, _MPNET,
+        'mpnet', 'mpnet.', family_configs.mpnet, family_names.MPNET,
         (_POSITIONS, r'^lm_head\.'),
         leaves={'encoder/relative_bias':
                 'encoder.relative_attention_bias.weight'}),
     Family(
-        'distilbert', 'distilbert.', family_configs.distilbert, _DISTILBERT,
+        'distilbert', 'distilbert.', family_configs.distilbert,
+        family_names.DISTILBERT,
         (_POSITIONS, r'^vocab_(transform|layer_norm|projector)\.'),
         pooler=False),
     Family(
-        'electra', 'electra.', family_configs.electra, _ELECTRA,
+        'electra', 'electra.', family_configs.electra, family_names.ELECTRA,
         (_POSITIONS, r'^(discriminator|generator)_predictions\.',
          r'^generator_lm_head\.'),
         pooler=False),
     Family(
-        'modernbert', 'model.', family_configs.modernbert, _MODERNBERT,
-        (r'^head\.', r'^decoder\.'), pooler=False,
+        'modernbert', 'model.', family_configs.modernbert,
+        family_names.MODERNBERT, (r'^head\.', r'^decoder\.'), pooler=False,
         joined={'.attn.Wqkv': ('query', 'key', 'value'),
                 '.mlp.Wi': ('activated', 'gate')}),
 )}
 
 
-def read_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape in the values of a config.json.
+def parse_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+  """Returns the shape that a config.json describes.
 
   Args:
     values: JSON of the file.
@@ -168,13 +108,13 @@ def read_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   Raises:
     errors.UserError: an unsupported family or value.
   """
-  # Files of early BERTs lack it.
-  name = json_files.text(values, 'model_type', f'`checkpoint`: {path}', 'bert')
+  entries = family_configs.Entries(values, f'`checkpoint`: {path}')
+  name = entries.text('model_type', 'bert')  # Files of early BERTs lack it.
   if name not in FAMILIES:
     raise errors.UserError(
-        f'`checkpoint`: {path} has model_type {name!r}; supported are '
+        f'{entries.where} has model_type {name!r}; supported are '
         f'{", ".join(FAMILIES)}')
-  return FAMILIES[name].read_config(values, path)
+  return FAMILIES[name].parse_config(entries)
 
 
 def check_head_input(shape: layer.BertConfig, head_input: str) -> None:
@@ -240,7 +180,8 @@ def our_name(name: str, family: str = 'bert') -> str:
   layer_index = re.search(r'\.(\d+)\.', name)
   if layer_index:
     name = name.replace(layer_index[0], '.{}.', 1)
-  module = _reversed(table.modules).get(
+  known_modules = {known: module for module, known in table.modules.items()}
+  module = known_modules.get(
       name, name.replace('layer.{}', 'layer_{}').replace('.', '/'))
   if leaf == 'weight':
     leaf = _weight_of(module)
@@ -302,16 +243,12 @@ def their_site(site: str, layer_index: int, family: str = 'bert') -> str:
   """
   table = FAMILIES[family]
   if site == 'key_value':
-    name = table.modules[table.linears['query']].rpartition('.')[0]
+    name = table.modules[LINEARS['query']].rpartition('.')[0]
   elif site == 'layer_output':
-    name = table.modules[table.linears['query']].partition('{}')[0] + '{}'
+    name = table.modules[LINEARS['query']].partition('{}')[0] + '{}'
   else:
-    name = table.modules[table.linears[site]]
+    name = table.modules[LINEARS[site]]
   return name.replace('{}', str(layer_index))
-
-
-def _reversed(modules):
-  return {name: module for module, name in modules.items()}
 
 
 def _weight_of(module):

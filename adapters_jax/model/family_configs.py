@@ -1,6 +1,11 @@
-"""Readers of config.json: from a family's own words to `BertConfig`."""
+"""Readers of config.json: from a family's own words to `BertConfig`.
+
+A reader raises errors.UserError for an entry that is missing or not supported.
+Absent entries have the defaults of transformers' classes.
+"""
 
 from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from adapters_jax.downloads import json_files
@@ -31,235 +36,205 @@ _DISTILBERT_SIZES = {
 _LAYER_TYPES = 'full_attention', 'sliding_attention'  # Global, local.
 
 
-def bert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape of a BERT.
+@dataclasses.dataclass(frozen=True)
+class Entries:
+  """The entries of a JSON object, read with one start of all messages.
 
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
+  Attributes:
+    values: The object.
+    where: Argument and path of the file; starts the messages.
   """
-  # Absent entries have the defaults of transformers' classes, in all families.
+  values: Mapping[str, Any]
+  where: str
+
+  def inner(self, name: str) -> 'Entries':
+    """Returns the entries of an inner object; none where it is absent."""
+    return Entries(
+        json_files.inner(self.values, name, self.where), self.where)
+
+  def text(self, name: str, default: str) -> str:
+    """Returns an entry that is a string."""
+    return json_files.text(self.values, name, self.where, default)
+
+  def whole(
+      self, name: str, low: int, high: int, default: int | None = None
+  ) -> int:
+    """Returns a whole number from low to high."""
+    return json_files.whole(
+        self.values, name, self.where, low, high, default)
+
+  def number(
+      self, name: str, low: float, high: float, default: float
+  ) -> float:
+    """Returns a number from low to high."""
+    return json_files.number(
+        self.values, name, self.where, low, high, default)
+
+  def rate(self, name: str, default: float = 0.1) -> float:
+    """Returns a dropout rate; one of 1 would drop everything."""
+    return self.number(name, 0, 0.99, default)
+
+  def switch(self, name: str) -> bool:
+    """Returns an entry that is true or false; false where it is absent."""
+    value = self.values.get(name, False)
+    if not isinstance(value, bool):
+      raise self.error(f'{name} {value!r}; it should be true or false')
+    return value
+
+  def demand(self, name: str, wanted: Any) -> None:
+    """Checks that an entry has the only supported value, or is absent."""
+    value = self.values.get(name, wanted)
+    if value != wanted:
+      raise self.error(f'{name} {value!r}; only {wanted!r} is supported')
+
+  def error(self, message: str) -> errors.UserError:
+    """Returns the error 'FILE has MESSAGE'."""
+    return errors.UserError(f'{self.where} has {message}')
+
+
+def bert(entries: Entries) -> layer.BertConfig:
+  """Returns the shape of a BERT."""
   return layer.BertConfig(
-      **_sizes(values, path, _SIZES),
-      segments=_segments(values, path), **_common(values, path))
+      **_sizes(entries, _SIZES), segments=_segments(entries),
+      **_common(entries))
 
 
-def roberta(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape of a RoBERTa, XLM-R or CamemBERT.
-
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
-  """
+def roberta(entries: Entries) -> layer.BertConfig:
+  """Returns the shape of a RoBERTa, XLM-R or CamemBERT."""
   return layer.BertConfig(
-      **_sizes(values, path, _SIZES),
+      **_sizes(entries, _SIZES),
       # The class's default is 2, but real files state their 1.
-      segments=_segments(values, path),
-      family=values['model_type'],
-      first_position=_first_position(values, path),
-      **_common(values, path))
+      segments=_segments(entries),
+      family=entries.values['model_type'],
+      first_position=_first_position(entries), **_common(entries))
 
 
-def mpnet(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape of an MPNet.
-
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
-  """
-  _demand(values, path, 'relative_attention_num_buckets', 32)
+def mpnet(entries: Entries) -> layer.BertConfig:
+  """Returns the shape of an MPNet."""
+  entries.demand('relative_attention_num_buckets', 32)
   return layer.BertConfig(
-      **_sizes(values, path, _SIZES), segments=0, family='mpnet',
-      first_position=_first_position(values, path), relative_bias=True,
-      **_common(values, path))
+      **_sizes(entries, _SIZES), segments=0, family='mpnet',
+      first_position=_first_position(entries), relative_bias=True,
+      **_common(entries))
 
 
-def distilbert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape of a DistilBERT.
-
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
-  """
+def distilbert(entries: Entries) -> layer.BertConfig:
+  """Returns the shape of a DistilBERT."""
   # 'sinusoidal_pos_embds' is not read: files hold the table in any case.
   return layer.BertConfig(
-      **_sizes(values, path, _DISTILBERT_SIZES), segments=0,
-      family='distilbert', norm_epsilon=1e-12,
-      activation=_activation(values, path, 'activation'),
-      dropout=_rate(values, path, 'dropout'),
-      attention_dropout=_rate(values, path, 'attention_dropout'))
+      **_sizes(entries, _DISTILBERT_SIZES), segments=0, family='distilbert',
+      norm_epsilon=1e-12, activation=_activation(entries, 'activation'),
+      dropout=entries.rate('dropout'),
+      attention_dropout=entries.rate('attention_dropout'))
 
 
-def electra(values: Mapping[str, Any], path: str) -> layer.BertConfig:
-  """Returns the shape of an ELECTRA.
-
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
-  """
+def electra(entries: Entries) -> layer.BertConfig:
+  """Returns the shape of an ELECTRA."""
   return layer.BertConfig(
-      **_sizes(values, path, {**_SIZES, 'embedding_dim': 'embedding_size'}),
-      segments=_segments(values, path), family='electra',
-      **_common(values, path))
+      **_sizes(entries, _SIZES | {'embedding_dim': 'embedding_size'}),
+      segments=_segments(entries), family='electra', **_common(entries))
 
 
-def modernbert(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+def modernbert(entries: Entries) -> layer.BertConfig:
   """Returns the shape of a ModernBERT, mmBERT or Ettin.
 
   Entries of transformers 4 and of 5 are read.
-
-  Args:
-    values: JSON of the file.
-    path: Its path, for messages.
-
-  Raises:
-    errors.UserError: an entry is missing or not supported.
   """
-  sizes = _sizes(values, path, _SIZES)
+  sizes = _sizes(entries, _SIZES)
   if sizes['dim'] // sizes['heads'] % 2:
-    raise errors.UserError(
-        f'{_where(path)} has heads of odd width, which rotary positions '
-        'cannot turn')
-  span = json_files.whole(
-      values, 'local_attention', _where(path), 2, _LARGEST['positions'], 128)
+    raise entries.error(
+        'heads of odd width, which rotary positions cannot turn')
+  span = entries.whole('local_attention', 2, _LARGEST['positions'], 128)
   return layer.BertConfig(
       **sizes, segments=0, family='modernbert', pre_norm=True,
-      activation=_activation(values, path, 'hidden_activation'),
+      activation=_activation(entries, 'hidden_activation'),
       # A published model drops nothing.
-      dropout=_rate(values, path, 'mlp_dropout', 0.0),
-      attention_dropout=_rate(values, path, 'attention_dropout', 0.0),
-      norm_epsilon=json_files.number(
-          values, 'norm_eps', _where(path), 0, 1, 1e-5),
-      attention_bias=_switch(values, path, 'attention_bias'),
-      ffn_bias=_switch(values, path, 'mlp_bias'),
-      norm_bias=_switch(values, path, 'norm_bias'),
-      rotary=_rotary(values, path), window=span // 2,
-      local_layers=_local_layers(values, path, sizes['layers']))
+      dropout=entries.rate('mlp_dropout', 0.0),
+      attention_dropout=entries.rate('attention_dropout', 0.0),
+      norm_epsilon=entries.number('norm_eps', 0, 1, 1e-5),
+      attention_bias=entries.switch('attention_bias'),
+      ffn_bias=entries.switch('mlp_bias'),
+      norm_bias=entries.switch('norm_bias'),
+      rotary=_rotary(entries), window=span // 2,
+      local_layers=_local_layers(entries, sizes['layers']))
 
 
-def _local_layers(values, path, layers):
+def _local_layers(entries, layers):
   """Returns the indices of ModernBERT's local layers."""
-  if values.get('layer_types') is None:
-    every = json_files.whole(
-        values, 'global_attn_every_n_layers', _where(path), 1,
-        _LARGEST['layers'], 3)
+  if entries.values.get('layer_types') is None:
+    every = entries.whole(
+        'global_attn_every_n_layers', 1, _LARGEST['layers'], 3)
     return tuple(index for index in range(layers) if index % every)
-  kinds = json_files.texts(values, 'layer_types', _where(path))
+  kinds = json_files.texts(entries.values, 'layer_types', entries.where)
   if len(kinds) != layers or not set(kinds) <= {*_LAYER_TYPES}:
-    raise errors.UserError(
-        f'{_where(path)} has layer_types that are not one of '
-        f'{" and ".join(_LAYER_TYPES)} for each of {layers} layers')
+    raise entries.error(
+        f'layer_types that are not one of {" and ".join(_LAYER_TYPES)} for '
+        f'each of {layers} layers')
   return tuple(
       index for index, kind in enumerate(kinds) if kind == _LAYER_TYPES[1])
 
 
-def _rotary(values, path):
+def _rotary(entries):
   """Returns the bases of rotary positions in global and in local layers."""
-  _demand(values, path, 'rope_scaling', None)
-  if values.get('rope_parameters') is None:
-    found = [(values, 'global_rope_theta'), (values, 'local_rope_theta')]
+  entries.demand('rope_scaling', None)
+  if entries.values.get('rope_parameters') is None:
+    found = [(entries, 'global_rope_theta'), (entries, 'local_rope_theta')]
   else:
-    both = json_files.inner(values, 'rope_parameters', _where(path))
-    if unknown := sorted({*both} - {*_LAYER_TYPES}):
-      raise errors.UserError(
-          f'{_where(path)} has rope_parameters with {", ".join(unknown)}; only '
+    both = entries.inner('rope_parameters')
+    if unknown := sorted({*both.values} - {*_LAYER_TYPES}):
+      raise entries.error(
+          f'rope_parameters with {", ".join(unknown)}; only '
           f'{" and ".join(_LAYER_TYPES)} are supported')
-    found = [(json_files.inner(both, kind, _where(path)), 'rope_theta')
-             for kind in _LAYER_TYPES]
-    for entries, _ in found:
-      _demand(entries, path, 'rope_type', 'default')
+    found = [(both.inner(kind), 'rope_theta') for kind in _LAYER_TYPES]
+    for parameters, _ in found:
+      parameters.demand('rope_type', 'default')
   # Absent entries have the defaults of the class, null is as in global layers.
-  (entries, name), (local, local_name) = found
-  base = _base(entries, path, name, 160000.0)
-  default = 10000.0 if local_name not in local else base
-  return base, _base(local, path, local_name, default)
+  (parameters, name), (local, local_name) = found
+  base = _base(parameters, name, 160000.0)
+  default = 10000.0 if local_name not in local.values else base
+  return base, _base(local, local_name, default)
 
 
-def _base(values, path, name, default):
-  return float(json_files.number(values, name, _where(path), 1, 1e12, default))
+def _base(entries, name, default):
+  return float(entries.number(name, 1, 1e12, default))
 
 
-def _switch(values, path, name):
-  """Returns an entry that is true or false; false where it is absent."""
-  value = values.get(name, False)
-  if not isinstance(value, bool):
-    raise errors.UserError(
-        f'{_where(path)} has {name} {value!r}; it should be true or false')
-  return value
-
-
-def _where(path):
-  """Returns the start of messages about a file."""
-  return f'`checkpoint`: {path}'
-
-
-def _sizes(values, path, names):
+def _sizes(entries, names):
   """Returns {field: value} of the entries that a file must have."""
-  missing = [name for name in names.values() if values.get(name) is None]
+  missing = [
+      name for name in names.values() if entries.values.get(name) is None]
   if missing:
-    raise errors.UserError(f'{_where(path)} has no {", ".join(missing)}')
-  sizes = {
-      field: json_files.whole(values, name, _where(path), 1, _LARGEST[field])
-      for field, name in names.items()}
+    raise errors.UserError(f'{entries.where} has no {", ".join(missing)}')
+  sizes = {field: entries.whole(name, 1, _LARGEST[field])
+           for field, name in names.items()}
   if sizes['dim'] % sizes['heads']:
-    raise errors.UserError(
-        f'{_where(path)} has {names["dim"]} {sizes["dim"]}, which is not a '
-        f'multiple of {names["heads"]} {sizes["heads"]}')
+    raise entries.error(
+        f'{names["dim"]} {sizes["dim"]}, which is not a multiple of '
+        f'{names["heads"]} {sizes["heads"]}')
   return sizes
 
 
-def _segments(values, path):
-  return json_files.whole(
-      values, 'type_vocab_size', _where(path), 1, _LARGEST['segments'], 2)
+def _segments(entries):
+  return entries.whole('type_vocab_size', 1, _LARGEST['segments'], 2)
 
 
-def _first_position(values, path):
-  return 1 + json_files.whole(
-      values, 'pad_token_id', _where(path), 0, _LARGEST['positions'], 1)
+def _first_position(entries):
+  return 1 + entries.whole('pad_token_id', 0, _LARGEST['positions'], 1)
 
 
-def _rate(values, path, name, default=0.1):
-  # A rate of 1 would drop everything.
-  return json_files.number(values, name, _where(path), 0, 0.99, default)
-
-
-def _common(values, path):
+def _common(entries):
   """Returns {field: value} of the entries that most families share."""
-  _demand(values, path, 'position_embedding_type', 'absolute')
+  entries.demand('position_embedding_type', 'absolute')
   return {
-      'activation': _activation(values, path, 'hidden_act'),
-      'dropout': _rate(values, path, 'hidden_dropout_prob'),
-      'attention_dropout': _rate(values, path, 'attention_probs_dropout_prob'),
-      'norm_epsilon': json_files.number(
-          values, 'layer_norm_eps', _where(path), 0, 1, 1e-12)}
+      'activation': _activation(entries, 'hidden_act'),
+      'dropout': entries.rate('hidden_dropout_prob'),
+      'attention_dropout': entries.rate('attention_probs_dropout_prob'),
+      'norm_epsilon': entries.number('layer_norm_eps', 0, 1, 1e-12)}
 
 
-def _activation(values, path, name):
-  activation = json_files.text(values, name, _where(path), 'gelu')
+def _activation(entries, name):
+  activation = entries.text(name, 'gelu')
   if activation not in _ACTIVATIONS:
     raise errors.unknown(
-        f'`checkpoint`: {name} in {path}', activation, _ACTIVATIONS)
+        f'{entries.where}, {name}', activation, _ACTIVATIONS)
   return _ACTIVATIONS[activation]
-
-
-def _demand(values, path, name, wanted):
-  """Raises UserError for an entry with another value; it may be absent."""
-  if values.get(name, wanted) != wanted:
-    raise errors.UserError(
-        f'`checkpoint`: {path} has {name} {values[name]!r}; only {wanted!r} is '
-        'supported')

@@ -107,6 +107,11 @@ class BertConfig:
     """Length of the longest input in tokens."""
     return self.positions - self.first_position
 
+  @property
+  def head_dim(self) -> int:
+    """Width of an attention head."""
+    return self.dim // self.heads
+
 
 def dense(
     config: BertConfig, features: int, name: str, *, bias: bool = True
@@ -195,6 +200,25 @@ def attend(
   return mixed.reshape(*mixed.shape[:2], config.dim)
 
 
+def project_heads(
+    config: BertConfig, sites: sites_lib.Sites, x: jax.Array, name: str
+) -> jax.Array:
+  """Makes the heads' queries, keys or values, inside the calling module.
+
+  Args:
+    config: The encoder's config.
+    sites: The layer's sites.
+    x: [batch, length, dim] Input of the attention.
+    name: 'query', 'key' or 'value': name of the linear layer and of its site.
+
+  Returns:
+    [batch, length, heads, head_dim]
+  """
+  linear = dense(config, config.dim, name, bias=config.attention_bias)
+  projected = sites.linear(name, linear, x)
+  return projected.reshape(*x.shape[:-1], config.heads, config.head_dim)
+
+
 class Attention(nn.Module):
   """Multi-head self-attention with its output projection.
 
@@ -227,14 +251,9 @@ class Attention(nn.Module):
     """
     config = self.config
     sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
-    head_dim = config.dim // config.heads
-
-    def project(inputs, name):  # [batch, length, heads, head_dim]
-      projected = sites.linear(name, dense(config, config.dim, name), inputs)
-      return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
-
+    project = functools.partial(project_heads, config, sites)
     # Scaled once, in the query; both implementations below scale by 1.
-    query = project(x[:, :rows], 'query') * head_dim**-0.5
+    query = project(x[:, :rows], 'query') * config.head_dim**-0.5
     key, value = sites.key_value(x, project(x, 'key'), project(x, 'value'))
     # Finite: -inf would turn a row of padding alone (filler) into NaN.
     bias = jnp.where(mask, 0.0, -1e9).astype(x.dtype)[:, None, None, :]

@@ -24,7 +24,7 @@ from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
 
-def check(config: layer_lib.BertConfig) -> None:
+def check_layers(config: layer_lib.BertConfig) -> None:
   """Checks that the layers can hold the methods and the way to compute them.
 
   Args:
@@ -141,15 +141,8 @@ def blocks(
   return query, with_prefix(key), with_prefix(value), seen
 
 
-class Attention(nn.Module):
-  """Multi-head self-attention with rotary positions, global or local.
-
-  Attributes:
-    config: The encoder's config.
-    index: Number of the layer.
-  """
-  config: layer_lib.BertConfig
-  index: int
+class RotaryAttention(layer_lib.Attention):
+  """Multi-head self-attention with rotary positions, global or local."""
 
   @nn.compact
   def __call__(
@@ -171,20 +164,13 @@ class Attention(nn.Module):
     """
     config = self.config
     sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
-    head_dim, length = config.dim // config.heads, x.shape[1]
-    local = self.index in config.local_layers
-    linear = functools.partial(
-        layer_lib.dense, config, config.dim, bias=config.attention_bias)
-
-    def project(inputs, name):  # [batch, length, heads, head_dim]
-      projected = sites.linear(name, linear(name), inputs)
-      return projected.reshape(*inputs.shape[:-1], config.heads, head_dim)
-
+    project = functools.partial(layer_lib.project_heads, config, sites)
+    length, local = x.shape[1], self.index in config.local_layers
     cos, sin = angles(
-        length, sites_lib.first_position(config.adapters), head_dim,
+        length, sites_lib.first_position(config.adapters), config.head_dim,
         config.rotary[local])
-    query = rotate(
-        project(x[:, :rows], 'query') * head_dim**-0.5, cos[:rows], sin[:rows])
+    query = project(x[:, :rows], 'query') * config.head_dim**-0.5
+    query = rotate(query, cos[:rows], sin[:rows])
     # Prefixes are learned as they are, so they are not rotated. They are at no
     # distance from the text: local layers see them, too.
     key, value = sites.key_value(
@@ -207,18 +193,13 @@ class Attention(nn.Module):
     mixed = layer_lib.attend(
         config, query, key, value, bias, fused=fused, train=train)
     mixed = mixed.reshape(x.shape[0], -1, config.dim)[:, :count]
-    return sites.linear('attention_output', linear('output'), mixed)
+    linear = layer_lib.dense(
+        config, config.dim, 'output', bias=config.attention_bias)
+    return sites.linear('attention_output', linear, mixed)
 
 
-class Layer(nn.Module):
-  """A pre-norm Transformer layer with adapters at its sites.
-
-  Attributes:
-    config: The encoder's config.
-    index: Number of the layer.
-  """
-  config: layer_lib.BertConfig
-  index: int
+class PreNormLayer(layer_lib.Layer):
+  """A pre-norm Transformer layer with adapters at its sites."""
 
   @nn.compact
   def __call__(
@@ -245,7 +226,7 @@ class Layer(nn.Module):
     linear = functools.partial(layer_lib.dense, config, bias=config.ffn_bias)
     # The embeddings' norm stands before the first attention.
     normal = layer_lib.norm(config, 'attention_norm')(x) if self.index else x
-    update = Attention(config, self.index, name='attention')(
+    update = RotaryAttention(config, self.index, name='attention')(
         normal, mask, shared, rows=rows, train=train)
     x = sites.sublayer('attention_output', x[:, :rows], drop(update), None)
     normal = layer_lib.norm(config, 'ffn_norm')(x)

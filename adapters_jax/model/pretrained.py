@@ -40,7 +40,7 @@ def read_config(folder: str) -> encoder.BertConfig:
   """
   path = os.path.join(folder, 'config.json')
   values = json_files.read(path, what='`checkpoint`: ')
-  return families.read_config(values, path)
+  return families.parse_config(values, path)
 
 
 def config_of(checkpoint: str) -> encoder.BertConfig:
@@ -118,10 +118,10 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   config = read_config(folder)
   families.check_head_input(config, 'pooler' if pooler else 'cls')
   with errors.within('`checkpoint`'):
-    path = tensor_files.find(folder).path
-    inside = _of_encoder(tensor_files.names(folder), config.family)
+    path = tensor_files.find_weights(folder).path
+    inside = _of_encoder(tensor_files.folder_names(folder), config.family)
     tree = from_hugging_face(
-        tensor_files.read(folder, inside.__contains__), config.family)
+        tensor_files.read_folder(folder, inside.__contains__), config.family)
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')

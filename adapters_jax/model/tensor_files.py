@@ -33,8 +33,8 @@ class Weights:
 
   Attributes:
     path: File with the weights, or with the index of shards.
-    shards: {path of a file with tensors: names in it}; no names where there is
-      no index.
+    shards: {path of a file with tensors: names in it}; None instead of names
+      without an index.
   """
   path: str
   shards: dict[str, frozenset[str] | None]
@@ -54,7 +54,7 @@ def model_folder(folder: str) -> str:
   return os.path.join(folder, inner) if inner else folder
 
 
-def find(folder: str) -> Weights:
+def find_weights(folder: str) -> Weights:
   """Returns the files of a folder's weights.
 
   Args:
@@ -82,14 +82,7 @@ def find(folder: str) -> Weights:
 
 
 def _shards(path: str) -> dict[str, frozenset[str] | None]:
-  """Returns the `shards` of an index.
-
-  Args:
-    path: Path of the index.
-
-  Raises:
-    errors.UserError: the index is damaged, or a file is missing.
-  """
+  """Returns the `shards` of an index; raises if one is missing."""
   index = weight_files.read_index(path)
   folder = os.path.dirname(path)
   shards: dict[str, frozenset[str] | None] = {}
@@ -102,21 +95,20 @@ def _shards(path: str) -> dict[str, frozenset[str] | None]:
   return shards
 
 
-def names(folder: str) -> list[str]:
+def folder_names(folder: str) -> list[str]:
   """Returns the names of a folder's tensors, without reading their numbers.
 
   Args:
     folder: Folder with one of weight_files.FILES.
 
   Raises:
-    errors.UserError: as for `read`.
+    errors.UserError: as for `read_folder`.
   """
-  found = find(folder)
-  return [name for path, wanted in found.shards.items()
-          for name in _checked_names(path, wanted)]
+  return [name for path, listed in find_weights(folder).shards.items()
+          for name in _checked_names(path, listed)]
 
 
-def read(
+def read_folder(
     folder: str, wanted: Callable[[str], bool] = lambda name: True
 ) -> Tensors:
   """Returns tensors of a folder as they are in the files.
@@ -130,10 +122,10 @@ def read(
 
   Raises:
     errors.UserError: there are no weights, a file is damaged or missing, or the
-      index of shards is of other files.
+      index of shards does not fit the files.
   """
   tensors: Tensors = {}
-  for path, listed in find(folder).shards.items():
+  for path, listed in find_weights(folder).shards.items():
     if listed is not None:
       _checked_names(path, listed)
     tensors |= read_file(path, wanted)
@@ -142,10 +134,11 @@ def read(
 
 def _checked_names(path: str, listed: frozenset[str] | None) -> list[str]:
   """Returns the names of a file; raises if its index lists others."""
-  found = file_names(path)
-  for title, other in (
-      ('lacks', (listed or frozenset()).difference(found)),
-      ('also has', set(found).difference(found if listed is None else listed))):
+  found = _file_names(path)
+  if listed is None:
+    return found
+  for title, other in (('lacks', listed.difference(found)),
+                       ('also has', set(found).difference(listed))):
     if other:
       raise errors.UserError(
           f'{path} {title} {_listed(sorted(other))}, unlike its index; the '
@@ -153,18 +146,11 @@ def _checked_names(path: str, listed: frozenset[str] | None) -> list[str]:
   return found
 
 
-def file_names(path: str) -> list[str]:
-  """Returns the names of the tensors of a file.
-
-  Args:
-    path: File that ends in .safetensors or .bin.
-
-  Raises:
-    errors.UserError: the file is damaged or missing.
-  """
+def _file_names(path: str) -> list[str]:
+  """Returns the names of the tensors of a file, as `read_file` has them."""
   try:
     if not path.endswith('.safetensors'):
-      return torch_files.names(path)
+      return torch_files.tensor_names(path)
     with safetensors.safe_open(path, 'numpy') as file:
       # Names of tied weights, of which the file has one: `save_model`.
       return [*file.keys(), *_tied(file)]
@@ -186,7 +172,7 @@ def read_file(
   """
   try:
     if not path.endswith('.safetensors'):
-      return torch_files.read(path, wanted)
+      return torch_files.read_tensors(path, wanted)
     with safetensors.safe_open(path, 'numpy') as file:
       tensors = {
           name: file.get_tensor(name) for name in file.keys() if wanted(name)}
@@ -226,10 +212,10 @@ def as_float32(name: str, tensor: np.ndarray) -> np.ndarray:
   return np.asarray(tensor, np.float32)
 
 
-def digest(folder: str) -> str:
+def folder_digest(folder: str) -> str:
   """Returns 16 hexadecimal digits that identify the weights of a folder.
 
-  They are of the SHA-256 of the file, or of the names and SHA-256 of shards.
+  They start the SHA-256 of the file, or that of the shards' names and SHA-256.
 
   Args:
     folder: Folder of a checkpoint.
@@ -237,7 +223,7 @@ def digest(folder: str) -> str:
   Raises:
     errors.UserError: there are no weights.
   """
-  shards = find(model_folder(folder)).shards
+  shards = find_weights(model_folder(folder)).shards
   hashes = {os.path.basename(path): _hash_of(path) for path in shards}
   if len(hashes) == 1:
     return hashes.popitem()[1][:16]
@@ -260,7 +246,7 @@ def _cached_hash(path: str, size: int, changed: int) -> str:
 
 
 def _listed(found: Iterable[str]) -> str:
-  """Returns names with commas, of many the first."""
+  """Returns names with commas: the first ones, and the number of others."""
   found = list(found)
   more = len(found) - _LISTED
   return ', '.join(found[:_LISTED]) + (f' and {more} more' if more > 0 else '')

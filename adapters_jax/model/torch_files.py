@@ -25,17 +25,20 @@ _MOST_SHARED = 2
 _Numbers = Callable[[torch_pickle.Storage], np.ndarray]
 
 
-def names(path: str) -> list[str]:
+def tensor_names(path: str) -> list[str]:
   """Returns the names of the tensors of a file; their numbers are not read.
 
   Raises:
-    torch_pickle.FormatError, OSError, zipfile.BadZipFile: as for `read`.
+    torch_pickle.FormatError, OSError, zipfile.BadZipFile: as for
+      `read_tensors`.
   """
   with _opened(path) as (views, _):
     return list(views)
 
 
-def read(path: str, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
+def read_tensors(
+    path: str, wanted: Callable[[str], bool]
+) -> dict[str, np.ndarray]:
   """Returns tensors of a file, without executing its pickle.
 
   Names of the same numbers, such as tied weights, share one array.
@@ -100,7 +103,7 @@ def _in_archive(
   if f'{root}byteorder' in archive.namelist() and (
       _member(archive, f'{root}byteorder') != b'little'):
     raise torch_pickle.FormatError('its numbers are not little-endian')
-  views = _views(torch_pickle.load(io.BytesIO(_member(archive, found[0]))))
+  views = _views(torch_pickle.interpret(io.BytesIO(_member(archive, found[0]))))
   return views, lambda storage: _values(
       _member(archive, f'{root}data/{storage.key}'), storage)
 
@@ -127,17 +130,17 @@ def _in_plain(
   keys, each after the count of its numbers.
   """
   try:
-    magic = torch_pickle.load(file)
+    magic = torch_pickle.interpret(file)
   except torch_pickle.FormatError:
     magic = None
   if magic != _MAGIC:
     raise torch_pickle.FormatError('it is no file of torch.save')
-  torch_pickle.load(file)
-  machine = torch_pickle.load(file)
+  torch_pickle.interpret(file)
+  machine = torch_pickle.interpret(file)
   if not isinstance(machine, dict) or not machine.get('little_endian'):
     raise torch_pickle.FormatError('its numbers are not little-endian')
-  views = _views(torch_pickle.load(file))
-  places = _places(file, torch_pickle.load(file), views)
+  views = _views(torch_pickle.interpret(file))
+  places = _places(file, torch_pickle.interpret(file), views)
 
   def numbers(storage):
     if storage.key not in places:

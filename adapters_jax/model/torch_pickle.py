@@ -1,6 +1,6 @@
 """The pickles in files of `torch.save`, read without executing them.
 
-A pickle is a program, which the standard library would run. `load` interprets
+A pickle is a program, which the standard library would run. `interpret` follows
 the few instructions that a dict of tensors consists of, and refuses all others.
 It allocates nothing that the file does not contain.
 """
@@ -90,7 +90,7 @@ class _Name:
   name: str
 
 
-def load(file: Any) -> Any:
+def interpret(file: Any) -> Any:
   """Returns the value of a pickle; tensors are `View`s.
 
   Args:

@@ -241,7 +241,7 @@ def portable(config: Config) -> dict[str, Any]:
     from adapters_jax.model import tensor_files  # Imports numpy.
     folder = os.path.abspath(config.checkpoint)
     with errors.within('`checkpoint`'):
-      digest = tensor_files.digest(folder)
+      digest = tensor_files.folder_digest(folder)
     values['checkpoint'] = f'{os.path.basename(folder)}@{digest}'
   return values
 

@@ -5,7 +5,6 @@ import functools
 import os
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
@@ -18,7 +17,6 @@ from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
-from adapters_jax.model import relative
 from tests.methods import parity
 from tests import tiny_families
 
@@ -235,95 +233,17 @@ def test_only_bert_and_electra_read_segments():
     assert same == (case not in ('bert', 'electra', 'electra-small')), case
 
 
-def test_buckets_equal_the_logarithm_of_the_source():
-  # T5's formula, in float64, where exact logarithms are safe from rounding.
-  found = relative.buckets(301)
-  for query, key in ((0, 300), (300, 0), (150, 150)):
-    assert found[query, key] == {300: 31, -300: 15, 0: 0}[key - query]
-  for distance in range(1, 301):
-    if distance < 8:
-      wanted = distance
-    else:
-      fraction = np.log(distance / 8) / np.log(16) * 8
-      wanted = min(15, 8 + int(np.floor(round(fraction, 9))))
-    assert found[distance, 0] == wanted
-    assert found[0, distance] == wanted + 16
-  assert 16 not in found
+def test_bias_tuning_needs_biases():
+  with pytest.raises(errors.UserError, match='`tune=bias`.*tune=norms'):
+    families.check_tune(tiny_families.config('modernbert'), 'bias')
+  families.check_tune(tiny_families.config('modernbert-128'), 'bias')
+  families.check_tune(tiny_families.config('modernbert'), 'norms')
 
 
-def test_bias_is_of_query_and_key():
-  table = jnp.arange(relative.BUCKETS * 3.0).reshape(relative.BUCKETS, 3)
-  bias = relative.bias(table, 5)
-  assert bias.shape == (1, 3, 5, 5)
-  assert bias[0, 2, 1, 4] == table[16 + 3, 2]  # Key 4 is 3 after query 1.
-  assert bias[0, 1, 4, 1] == table[3, 1]
-
-
-@pytest.mark.parametrize('values, message', (
-    ({'model_type': 't5'}, "model_type 't5'.*mpnet"),
-    ({'relative_attention_num_buckets': 64}, '64; only 32'),
-    ({'hidden_act': 'maxout'}, "hidden_act.*unknown 'maxout'")))
-def test_unsupported_configs(values, message):
-  with pytest.raises(errors.UserError, match=message):
-    families.read_config(
-        {**tiny_families.VALUES['mpnet'], **values}, 'config.json')
-
-
-@pytest.mark.parametrize('entry, value', [
-    ('num_attention_heads', 0), ('num_attention_heads', 5),
-    ('hidden_size', '12'), ('hidden_size', 12.0), ('hidden_size', True),
-    ('vocab_size', 2**60), ('num_hidden_layers', 10**7),
-    ('intermediate_size', -3), ('intermediate_size', None),
-    ('max_position_embeddings', {}), ('type_vocab_size', 0),
-    ('hidden_act', []), ('model_type', ['bert']),
-    ('hidden_dropout_prob', 1.0), ('attention_probs_dropout_prob', 'x'),
-    ('layer_norm_eps', float('nan')), ('layer_norm_eps', [1e-12]),
-    ('position_embedding_type', {})])
-@pytest.mark.parametrize('case', ['bert', 'roberta'])
-def test_entries_of_other_types_and_sizes(case, entry, value):
-  values = {**tiny_families.VALUES[case], 'hidden_size': 12, entry: value}
-  with pytest.raises(errors.UserError, match=f'^`checkpoint`: f/c.*{entry}'):
-    families.read_config(values, 'f/c')
-
-
-@pytest.mark.parametrize('value', [-1, 2**60, '1'])
-def test_padding_tokens_of_other_types_and_sizes(value):
-  values = {**tiny_families.VALUES['roberta'], 'pad_token_id': value}
-  with pytest.raises(errors.UserError, match='f/c has pad_token_id'):
-    families.read_config(values, 'f/c')
-
-
-def test_config_without_a_size():
-  values = dict(tiny_families.VALUES['distilbert'])
-  del values['n_heads'], values['dim']
-  with pytest.raises(errors.UserError, match='has no dim, n_heads'):
-    families.read_config(values, 'config.json')
-
-
-def test_defaults_of_absent_entries():
-  for case in CASES:
-    values = {name: value for name, value in tiny_families.VALUES[case].items()
-              if name not in ('pad_token_id', 'hidden_act', 'layer_norm_eps')}
-    found = families.read_config(values, case)
-    assert found.norm_epsilon == (1e-5 if found.pre_norm else 1e-12)
-    assert found.activation == 'gelu'
-    assert found.first_position == tiny_families.config(case).first_position
-  assert tiny_families.config('mpnet').norm_epsilon == 1e-5
-
-
-def test_checkpoint_mpnet_base_has_the_published_size():
-  config = pretrained.CHECKPOINTS['mpnet-base']
-  tree = encoder.shapes(heads.Classifier(config, 1, 'pooler'))
-  tree.pop('head')
-  assert trees.count(tree) == 109_486_464
-  assert config.longest == 512
-  norms, _ = trees.split(tree, lambda path: trees.role(path) == 'norm')
-  assert trees.count(norms) == 38_400
-  # all-mpnet-base-v2's config.json.
-  assert config == families.read_config({
-      'model_type': 'mpnet', 'vocab_size': 30527, 'hidden_size': 768,
-      'num_hidden_layers': 12, 'num_attention_heads': 12,
-      'intermediate_size': 3072, 'hidden_act': 'gelu',
-      'hidden_dropout_prob': 0.1, 'attention_probs_dropout_prob': 0.1,
-      'layer_norm_eps': 1e-05, 'max_position_embeddings': 514,
-      'relative_attention_num_buckets': 32, 'pad_token_id': 1}, 'config.json')
+def test_a_joined_layer_of_another_size_is_listed():
+  value = np.zeros((37, 12), np.float32)
+  name = 'model.layers.0.attn.Wqkv.weight'
+  assert families.parts(name, value, 'modernbert') == {name: value}
+  query, key, _ = families.parts(name, np.arange(6), 'modernbert').items()
+  assert query[0].endswith('Wqkv.query.weight') and query[1].tolist() == [0, 1]
+  assert key[1].tolist() == [2, 3]

@@ -13,7 +13,6 @@ from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
-from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import modernbert
 from adapters_jax.training import frozen_cache
@@ -26,11 +25,12 @@ from tests.methods import methods_test
 CASE = 'modernbert'
 fast_compilation = families_test.fast_compilation  # Of each test below.
 PREFIX = 'prefix_tuning_flat[prefix_length=3]'
-# ModernBERT-base's sizes; other entries have the defaults of the class.
-BASE = {
-    'model_type': 'modernbert', 'vocab_size': 50368, 'hidden_size': 768,
-    'intermediate_size': 1152, 'num_hidden_layers': 22,
-    'num_attention_heads': 12, 'max_position_embeddings': 8192}
+
+
+def arguments(case=CASE, length=None):
+  """Returns tokens, segments and mask [texts, length] of a case."""
+  batch = tiny_families.batch(case)
+  return tuple(batch[key][:, :length] for key in ('tokens', 'segments', 'mask'))
 
 
 def attention(index, text='', **changed):
@@ -41,7 +41,7 @@ def attention(index, text='', **changed):
   params = families_test.base(CASE)['encoder'][f'layer_{index}']['attention']
   rng = np.random.default_rng(1)
   pool = jnp.array(rng.standard_normal((4, 2, 3, 12), np.float32))
-  return (modernbert.Attention(config, index), params,
+  return (modernbert.RotaryAttention(config, index), params,
           (pool,) if text else ())
 
 
@@ -53,10 +53,12 @@ def inputs(length):
   return jnp.array(rng.standard_normal((2, length, 12), np.float32)), mask
 
 
-@pytest.mark.parametrize('text', ('', PREFIX))
-@pytest.mark.parametrize('length', (9, 12, 15))
+@pytest.mark.parametrize('length, text', (
+    (9, ''), (15, PREFIX), *(
+        pytest.param(*slow, marks=pytest.mark.slow)
+        for slow in ((12, ''), (15, ''), (9, PREFIX), (12, PREFIX)))))
 def test_blocks_equal_the_masked_form(length, text):
-  """Of one block less than full, full, and one token more."""
+  """The last block has one token, or is full, or lacks one."""
   module, params, shared = attention(1, text)
   x, mask = inputs(length)
 
@@ -154,13 +156,12 @@ def test_uncomputed_rows_change_nothing(case, name):
   model, tuned = families_test.make(case, families_test.TEXTS[name])
   params = trees.overlay(
       families_test.base(case), methods_test.perturbed(tuned))
-  arguments = tuple(tiny_families.batch(case)[key][:, :30]
-                    for key in ('tokens', 'segments', 'mask'))
-  found = model.apply({'params': params}, *arguments)
-  whole = encoder.Bert(model.config).apply({'params': params}, *arguments)[-1]
+  found, whole = (
+      one.apply({'params': params}, *arguments(case, 30))
+      for one in (model, encoder.Bert(model.config)))
   head = params['head']
   np.testing.assert_allclose(
-      whole[:, 0] @ head['kernel'] + head['bias'], found, atol=1e-5)
+      whole[-1][:, 0] @ head['kernel'] + head['bias'], found, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', ('houlsby', 'lora', 'prompt words'))
@@ -204,31 +205,28 @@ def test_an_adapter_that_adds_nothing_is_the_identity():
   config = dataclasses.replace(tiny_families.config(CASE), adapters=(
       bottleneck.Bottleneck(5, init_scale=0.0),))
   params = families_test.base(CASE)
-  arguments = tuple(tiny_families.batch(CASE)[key]
-                    for key in ('tokens', 'segments', 'mask'))
   whole = encoder.init(encoder.Bert(config), jax.random.key(0), params)
   plain = dataclasses.replace(config, adapters=())
   for found, wanted in zip(
-      encoder.Bert(config).apply({'params': whole}, *arguments),
-      encoder.Bert(plain).apply({'params': params}, *arguments), strict=True):
+      encoder.Bert(config).apply({'params': whole}, *arguments()),
+      encoder.Bert(plain).apply({'params': params}, *arguments()),
+      strict=True):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize('changed', (
-    {'remat': True}, {'attention': 'xla'},
-    {'attention': 'xla', 'attention_dropout': 0.0, 'first_layer': 0}))
+    pytest.param({'remat': True}, marks=pytest.mark.slow),
+    {'attention': 'xla'}))
 def test_other_ways_to_compute(changed):
-  arguments = tuple(tiny_families.batch(CASE)[key]
-                    for key in ('tokens', 'segments', 'mask'))
   params = families_test.base(CASE)
   config = tiny_families.config(CASE)
 
   def value(params, config):
-    hidden = encoder.Bert(config).apply({'params': params}, *arguments)
-    return jnp.square(hidden[-1][arguments[2]]).sum()
+    hidden = encoder.Bert(config).apply({'params': params}, *arguments())
+    return jnp.square(hidden[-1][arguments()[2]]).sum()
 
   found, wanted = (
-      jax.value_and_grad(value)(params, one)
+      jax.jit(jax.value_and_grad(value), static_argnums=1)(params, one)
       for one in (dataclasses.replace(config, **changed), config))
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
@@ -238,14 +236,12 @@ def test_other_ways_to_compute(changed):
 @pytest.mark.parametrize('changed, atol', (
     ({'products': 'bfloat16'}, 0.1), ({'dtype': 'bfloat16'}, 0.25)))
 def test_bfloat16(changed, atol):
-  arguments = tuple(tiny_families.batch(CASE)[key]
-                    for key in ('tokens', 'segments', 'mask'))
   params, config = families_test.base(CASE), tiny_families.config(CASE)
   found, wanted = (
-      encoder.Bert(one).apply({'params': params}, *arguments)[-1]
+      encoder.Bert(one).apply({'params': params}, *arguments())[-1]
       for one in (dataclasses.replace(config, **changed), config))
   assert found.dtype == changed.get('dtype', 'float32')
-  difference = np.abs(found.astype(jnp.float32) - wanted)[arguments[2]]
+  difference = np.abs(found.astype(jnp.float32) - wanted)[arguments()[2]]
   assert 1e-5 < difference.max() < atol
 
 
@@ -254,17 +250,17 @@ def test_kept_hidden_states(first):
   """The final norm is applied once, and never to an inner layer's output."""
   model = heads.Classifier(tiny_families.config(CASE), 2)
   params = encoder.init(model, jax.random.key(1), families_test.base(CASE))
-  batch = tiny_families.batch(CASE)
-  arguments = tuple(batch[key] for key in ('tokens', 'segments', 'mask'))
   hidden = encoder.Bert(model.config).apply(
-      {'params': params}, *arguments)[first]
+      {'params': params}, *arguments())[first]
   found = frozen_cache.above(model, first).apply(
-      {'params': params}, hidden=hidden, mask=batch['mask'])
+      {'params': params}, hidden=hidden, mask=arguments()[2])
   np.testing.assert_allclose(
-      found, model.apply({'params': params}, *arguments), atol=1e-5)
+      found, model.apply({'params': params}, *arguments()), atol=1e-5)
 
 
-@pytest.mark.parametrize('text', ('lora', 'ia3', 'vera', 'dora'))
+@pytest.mark.parametrize('text', (
+    'lora', 'ia3', *(pytest.param(text, marks=pytest.mark.slow)
+                     for text in ('vera', 'dora'))))
 @pytest.mark.parametrize('case', (CASE, 'modernbert-128'))
 def test_methods_fold_with_and_without_biases(case, text):
   sites = 'query', 'attention_output', 'intermediate', 'ffn_output'
@@ -276,18 +272,17 @@ def test_methods_fold_with_and_without_biases(case, text):
   tree = encoder.init(model, jax.random.key(1), families_test.base(case))
   tuned = methods_test.perturbed(trees.split(
       tree, optimizers.select_adapters(4, tune_norms=False))[0])
-  arguments = tuple(tiny_families.batch(case)[key][:, :20]
-                    for key in ('tokens', 'segments', 'mask'))
   base = families_test.base(case)
   folded, _ = merging.fold(base, adapter_lib.Adapter(
       model.config.adapters, tuned))
   plain = model.clone(config=dataclasses.replace(model.config, adapters=()))
   assert trees.flatten(folded).keys() == {
       *trees.flatten(base), 'head/bias', 'head/kernel'}
-  np.testing.assert_allclose(
-      plain.apply({'params': folded}, *arguments),
-      model.apply({'params': trees.overlay(base, tuned)}, *arguments),
-      atol=2e-5)
+  found, wanted = (
+      one.apply({'params': params}, *arguments(case, 20))
+      for one, params in (
+          (plain, folded), (model, trees.overlay(base, tuned))))
+  np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 @pytest.mark.parametrize('tune, selected', (
@@ -300,69 +295,6 @@ def test_the_final_norm_is_of_no_layer(tune, selected):
   assert not optimizers.select_adapters(4, norm_layers=(3,))(path)
 
 
-def test_published_sizes():
-  config = families.read_config(BASE, 'config.json')
-  tree = encoder.shapes(encoder.Bert(dataclasses.replace(
-      config, adapters=(bottleneck.Bottleneck(64),))))
-  parts = {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
-           for role in ('encoder', 'norm', 'adapter')}
-  assert trees.count(parts['encoder']) + trees.count(
-      parts['norm']) == 149_014_272
-  assert trees.count(parts['norm']) == 45 * 768
-  assert trees.count(parts['adapter']) == 4_361_984
-  assert len(jax.tree.leaves(parts['norm'])) == 45
-  assert 21 not in config.local_layers  # [CLS] alone of it is computed.
-
-
-def test_both_spellings():
-  old = families.read_config({
-      **BASE, 'global_rope_theta': 9000.0, 'local_rope_theta': None}, 'c')
-  kinds = ['full_attention' if index % 3 == 0 else 'sliding_attention'
-           for index in range(22)]
-  new = families.read_config({
-      **BASE, 'layer_types': kinds, 'rope_parameters': {
-          'full_attention': {'rope_type': 'default', 'rope_theta': 9000.0},
-          'sliding_attention': {'rope_theta': 9000.0}}}, 'c')
-  assert old == new
-  assert old.rotary == (9000.0, 9000.0)
-  assert families.read_config(BASE, 'c').rotary == (160000.0, 10000.0)
-  assert families.read_config({
-      **BASE, 'rope_parameters': {'full_attention': {'rope_theta': 5.0},
-                                  'sliding_attention': None}},
-                              'c').rotary == (5.0, 10000.0)
-
-
-@pytest.mark.parametrize('changed, message', (
-    ({'layer_types': ['full_attention']}, 'layer_types.*22 layers'),
-    ({'layer_types': ['x'] * 22}, 'layer_types'),
-    ({'rope_parameters': {'rope_theta': 5.0}}, 'rope_parameters.*rope_theta'),
-    ({'rope_parameters': {'full_attention': {'rope_type': 'yarn'}}}, 'yarn'),
-    ({'rope_scaling': {'type': 'linear'}}, 'rope_scaling'),
-    ({'global_rope_theta': 0}, 'global_rope_theta'),
-    ({'local_attention': 1}, 'local_attention'),
-    ({'norm_bias': 'no'}, 'norm_bias.*true or false'),
-    ({'num_attention_heads': 256}, 'odd width')))
-def test_unsupported_entries(changed, message):
-  with pytest.raises(errors.UserError, match=f'`checkpoint`: c .*{message}'):
-    families.read_config({**BASE, **changed}, 'c')
-
-
-def test_bias_tuning_needs_biases():
-  with pytest.raises(errors.UserError, match='`tune=bias`.*tune=norms'):
-    families.check_tune(tiny_families.config(CASE), 'bias')
-  families.check_tune(tiny_families.config('modernbert-128'), 'bias')
-  families.check_tune(tiny_families.config(CASE), 'norms')
-
-
-def test_a_joined_layer_of_another_size_is_listed():
-  value = np.zeros((37, 12), np.float32)
-  name = 'model.layers.0.attn.Wqkv.weight'
-  assert families.parts(name, value, CASE) == {name: value}
-  query, key, _ = families.parts(name, np.arange(6), CASE).items()
-  assert query[0].endswith('Wqkv.query.weight') and query[1].tolist() == [0, 1]
-  assert key[1].tolist() == [2, 3]
-
-
-def test_heads_module_is_shared():
+def test_heads_of_tokens_have_the_final_norm():
   model = heads.make(tiny_families.config(CASE), (), 2, 'tokens')
   assert 'final_norm' in encoder.shapes(model)['encoder']

@@ -36,7 +36,7 @@ def model(kind: str):
 def test_saved_by_transformers(kind, dtype, options, file, tmp_path):
   made = model(kind).to(getattr(torch, dtype))
   made.save_pretrained(tmp_path, **options)
-  assert os.path.basename(tensor_files.find(str(tmp_path)).path) == file
+  assert os.path.basename(tensor_files.find_weights(str(tmp_path)).path) == file
   found = trees.flatten(pretrained.load_base(
       str(tmp_path), pooler=kind == 'bert'))
   state = made.base_model.state_dict()

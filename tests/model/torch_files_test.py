@@ -20,9 +20,9 @@ FLOATS = b'ctorch\nFloatStorage\n'
 REBUILD = b'ctorch._utils\n_rebuild_tensor_v2\n'
 
 
-def everything(name):
-  del name
-  return True
+def read(path):
+  """Returns all tensors of a file."""
+  return torch_files.read_tensors(path, lambda name: True)
 
 
 def text(value: str) -> bytes:
@@ -72,7 +72,7 @@ def write(folder, pickled: bytes, *, compress: bool = False, **members) -> str:
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_every_kind_of_tensor(layout):
   path = str(FIXTURES / f'{layout}.bin')
-  found = torch_files.read(path, everything)
+  found = read(path)
   weight = np.arange(6, dtype=np.float32).reshape(2, 3)
   wanted = {
       'weight': weight, 'bias': np.array([0.5, -1.5], ml_dtypes.bfloat16),
@@ -81,18 +81,18 @@ def test_every_kind_of_tensor(layout):
       'scalar': np.array(7, np.float32),
       'empty': np.zeros((0, 3), np.float32),
       'parameter': np.array([1, 2], np.float32)}
-  assert list(found) == list(wanted) == torch_files.names(path)
+  assert list(found) == list(wanted) == torch_files.tensor_names(path)
   for name, value in wanted.items():
     assert found[name].dtype == value.dtype, name
     np.testing.assert_array_equal(found[name], value, name)
   assert found['tied'] is found['weight']
-  assert list(torch_files.read(path, 'half'.__eq__)) == ['half']
+  assert list(torch_files.read_tensors(path, 'half'.__eq__)) == ['half']
 
 
 def test_hand_written_pickles_are_those_of_torch(tmp_path):
   path = write(tmp_path, state(tensor((2,), (1,), offset=1)))
   np.testing.assert_array_equal(
-      torch_files.read(path, everything)['0'], np.array([1, 2], np.float32))
+      read(path)['0'], np.array([1, 2], np.float32))
 
 
 @pytest.mark.parametrize('pickled, message', [
@@ -116,7 +116,7 @@ def test_hand_written_pickles_are_those_of_torch(tmp_path):
 ])
 def test_other_pickles_are_refused(pickled, message, tmp_path):
   path = write(tmp_path, pickled)
-  for call in (torch_files.names, lambda p: torch_files.read(p, everything)):
+  for call in (torch_files.tensor_names, read):
     with pytest.raises(torch_pickle.FormatError, match=message):
       call(path)
 
@@ -132,7 +132,7 @@ def test_nothing_is_executed(tmp_path):
   for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
     path = write(tmp_path, pickle.dumps({'a': Evil()}, protocol))
     with pytest.raises(torch_pickle.FormatError):
-      torch_files.read(path, everything)
+      read(path)
   assert not marker.exists()
 
 
@@ -154,14 +154,14 @@ def test_nothing_is_executed(tmp_path):
 def test_tensors_outside_of_the_file(content, message, tmp_path):
   path = write(tmp_path, state(content))
   with pytest.raises(torch_pickle.FormatError, match=message):
-    torch_files.read(path, everything)
+    read(path)
 
 
 def test_many_views_of_one_storage_are_bounded(tmp_path):
   tensors = [tensor((2000 - i,), (1,), size=2000) for i in range(1000)]
   path = write(tmp_path, state(*tensors), **{'0': bytes(8000)})
   with pytest.raises(torch_pickle.FormatError, match='would take'):
-    torch_files.read(path, everything)
+    read(path)
 
 
 def test_compressed_storages_are_refused_without_their_size(tmp_path):
@@ -171,7 +171,7 @@ def test_compressed_storages_are_refused_without_their_size(tmp_path):
       **{'0': bytes(size)})
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   with pytest.raises(torch_pickle.FormatError, match='is compressed'):
-    torch_files.read(path, everything)
+    read(path)
   after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert os.path.getsize(path) < size // 500
   assert after - before < size // 4 // 2**10  # KiB
@@ -180,7 +180,7 @@ def test_compressed_storages_are_refused_without_their_size(tmp_path):
 def test_a_large_memo_takes_no_memory(tmp_path):
   path = write(tmp_path, b'}r\xff\xff\xff\x7f.')
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  assert torch_files.names(path) == []
+  assert torch_files.tensor_names(path) == []
   after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   assert after - before < 2**16  # KiB
 
@@ -193,4 +193,4 @@ def test_a_truncated_file_is_an_error(layout, tmp_path):
     path.write_bytes(content[:length])
     with pytest.raises((torch_pickle.FormatError, ValueError, OSError,
                         zipfile.BadZipFile)):
-      torch_files.read(str(path), everything)
+      read(str(path))

@@ -60,7 +60,7 @@ def site_of(key: str, family: str) -> tuple[tuple[int, str], str] | None:
   table, number = families.FAMILIES[family], re.search(r'\.(\d+)\.', key)
   if number:
     key = key.replace(number[0], '.{}.', 1)
-    for site, module in table.linears.items():
+    for site, module in families.LINEARS.items():
       start = f'{table.modules[module]}.'
       if key.startswith(start):
         return (int(number[1]), site), key.removeprefix(start)
@@ -153,7 +153,7 @@ def _short_name(site: str, family: str) -> str:
   '' if there is none: BERT's 'output.dense' ends two kinds of layers.
   """
   table = families.FAMILIES[family]
-  name = table.modules[table.linears[site]]
+  name = table.modules[families.LINEARS[site]]
   parts = name.partition('{}.')[2].split('.')
   for count in range(1, len(parts) + 1):
     end = '.'.join(parts[-count:])
