@@ -56,7 +56,7 @@ def find_format(path: str) -> str:
   return 'peft' if 'peft_type' in values else 'adapterhub'
 
 
-def download(name: str) -> str:
+def download_adapter(name: str) -> str:
   """Returns the folder of an adapter repository of the Hugging Face hub.
 
   Args:

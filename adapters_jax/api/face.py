@@ -166,7 +166,7 @@ def load_adapter(
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
   if not os.path.exists(path):
-    path = exchange.download(path)
+    path = exchange.download_adapter(path)
   if exchange.find_format(path) == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:

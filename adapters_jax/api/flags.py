@@ -70,7 +70,7 @@ def as_text(error: Exception | str) -> str:
   return errors.as_flags(str(error), {*flags.FLAGS, 'raw', 'resume'})
 
 
-def parse(argv: Sequence[str]) -> list[str]:
+def parse_argv(argv: Sequence[str]) -> list[str]:
   """Parses the flags; a wrong one prints one line and exits with status 2.
 
   Args:
@@ -82,13 +82,20 @@ def parse(argv: Sequence[str]) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
-    print(f'error: {error}', file=sys.stderr)
-    raise SystemExit(2) from error
+    fail(error)
   if len(rest) > 1:
-    print(f'error: {rest[1]!r} is not a flag; flags begin with --',
-          file=sys.stderr)
-    raise SystemExit(2)
+    fail(f'{rest[1]!r} is not a flag; flags begin with --')
   return rest
+
+
+def fail(message: object) -> NoReturn:
+  """Prints a message of one line, and exits with status 2.
+
+  Args:
+    message: Message for the user, or an error.
+  """
+  print(f'error: {message}', file=sys.stderr)
+  raise SystemExit(2)
 
 
 def check_all(
@@ -256,8 +263,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
         main(read(config_class, presets.find(preset) if preset else None),
              *(read(other) for other in more))
     except errors.UserError as error:
-      print(f'error: {as_text(error)}', file=sys.stderr)
-      raise SystemExit(2) from error
+      fail(as_text(error))
     except BrokenPipeError as error:  # As of `... | head`.
       # Python flushes stdout once more at its end.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -266,17 +272,14 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       found = disk.user_error(error)
       if found is None:
         raise
-      print(f'error: {as_text(found)}', file=sys.stderr)
-      raise SystemExit(2) from error
+      fail(as_text(found))
     except (errors.Interrupted, KeyboardInterrupt) as error:
       print('stopped', file=sys.stderr)
       _leave(error)
 
-  if wanted := help_lib.asked(sys.argv):
-    print(help_lib.page(help_lib.grouped((config_class, *more)),
-                        wanted == '--helpfull'), end='')
+  if help_lib.shown(help_lib.grouped((config_class, *more))):
     return
   # First: it may replace this process by a new one.
   allocator.start_anew()
   logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
-  app.run(run, flags_parser=parse)
+  app.run(run, flags_parser=parse_argv)

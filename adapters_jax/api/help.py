@@ -37,6 +37,21 @@ def asked(argv: Sequence[str]) -> str:
   return ''
 
 
+def shown(groups: Mapping[str, Sequence[str]]) -> bool:
+  """Prints the help of the command if its arguments ask for it.
+
+  Args:
+    groups: {title: names of flags}.
+
+  Returns:
+    Whether they do.
+  """
+  wanted = asked(sys.argv)
+  if wanted:
+    print(page(groups, wanted == '--helpfull'), end='')
+  return bool(wanted)
+
+
 def grouped(classes: Sequence[type]) -> dict[str, list[str]]:
   """Returns {group: names of its flags}, in the order of --help.
 
@@ -94,7 +109,7 @@ def _head() -> str:
 
 def _entry(flag: flags.Flag, full: bool) -> str:
   """Returns the lines of a flag: its name, default and text."""
-  start = f'  --{flag.name}={_shown(flag.default)}'
+  start = f'  --{flag.name}={_written(flag.default)}'
   width = max(60, min(shutil.get_terminal_size().columns, 100))
   lines = textwrap.wrap(
       flag.help if full else _short(flag), width - _NAMES,
@@ -116,7 +131,7 @@ def _short(flag: flags.Flag) -> str:
   return '; '.join(chosen).rstrip('.') + '.'
 
 
-def _shown(default: Any) -> str:
+def _written(default: Any) -> str:
   """Returns a default as it would be written on the command line."""
   if isinstance(default, bool):
     return str(default).lower()

@@ -106,13 +106,13 @@ def test_a_repository_of_the_hub(checkpoint, tmp_path, monkeypatch):
     return str(folder / path)
 
   monkeypatch.setattr(hub, 'file', file)
-  assert exchange.download('owner/name') == str(folder)
+  assert exchange.download_adapter('owner/name') == str(folder)
   assert asked[0] == ('owner/name', adapterhub.CONFIG, None)
   assert {revision for _, _, revision in asked[1:]} == {'abc'}
   assert {path for _, path, _ in asked} >= set(os.listdir(folder))
   os.remove(folder / adapterhub.CONFIG)
   with pytest.raises(errors.UserError, match='`path=owner/name`'):
-    exchange.download('owner/name')
+    exchange.download_adapter('owner/name')
 
 
 @pytest.mark.parametrize('name, content, message', [

@@ -9,7 +9,6 @@ from adapters_jax.api import flags
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
-from adapters_jax.sweeps import outcome as outcome_lib
 
 
 @pytest.fixture
@@ -39,13 +38,3 @@ def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):
 def test_devices_of_other_machines_are_not_asked_for(config):
   config = dataclasses.replace(config, mesh='data:64', batch_size=64)
   check(config, engine.HowToRun(launcher='ray'))
-
-
-def test_a_folder_of_records_is_made_before_the_runs(tmp_path):
-  outcome_lib.check_folder('')
-  outcome_lib.check_folder(str(tmp_path / 'a' / 'b'))
-  assert (tmp_path / 'a' / 'b').is_dir()
-  (tmp_path / 'file').write_text('')
-  for folder in (tmp_path / 'file' / 'x', '/proc/nope/x', 'a\0b'):
-    with pytest.raises(errors.UserError, match='`records`: .* cannot be writ'):
-      outcome_lib.check_folder(str(folder))

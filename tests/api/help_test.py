@@ -89,4 +89,3 @@ def test_a_command_prints_its_help_and_ends(
   start()
   out, err = capsys.readouterr()
   assert title in out and not err
-

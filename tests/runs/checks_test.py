@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.methods import hints
-from adapters_jax import methods
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 
@@ -103,13 +101,3 @@ def test_largest_and_special_values_are_valid():
       seed=2**32 - 1, adapter_size=2**16, clip_norm=math.inf, warmup=1.0,
       text_columns=' a , b')
   assert config_lib.Config(text_columns=' a , b').columns == ('a', 'b')
-
-
-def test_hints_name_what_exists():
-  known = {hints.plain(name) for name in methods.CONFIGS}
-  assert not known & hints.ABSENT.keys()
-  assert not known & hints.SAME.keys()
-  assert {*hints.ABSENT.values(), *hints.SAME.values()} <= {*methods.CONFIGS}
-  assert {*hints.TUNED.values()} <= {'full', 'top_k', 'norms', 'bias', 'head'}
-  assert all(hints.plain(word) == word for word in (
-      *hints.ABSENT, *hints.SAME, *hints.TUNED))

@@ -8,7 +8,6 @@ the authors' TensorFlow variables).
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
-import sys
 from typing import Any
 
 from absl import app
@@ -93,16 +92,11 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
         checkpoint=values['checkpoint'].value, name=values['name'].value,
         labels=values['labels'].value, head=values['head'].value)))
   except (errors.UserError, OSError) as error:
-    print(f'error: {errors.as_flags(str(error), set(values))}',
-          file=sys.stderr)
-    sys.exit(2)
+    flags_lib.fail(errors.as_flags(str(error), set(values)))
 
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
   define()
-  if wanted := help_lib.asked(sys.argv):
-    print(help_lib.page({'flags': list(_FLAGS)}, wanted == '--helpfull'),
-          end='')
-    return
-  app.run(lambda _: run(), flags_parser=flags_lib.parse)
+  if not help_lib.shown({'flags': list(_FLAGS)}):
+    app.run(lambda _: run(), flags_parser=flags_lib.parse_argv)
