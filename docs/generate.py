@@ -61,22 +61,6 @@ def conclusion_lines() -> str:
       frames.load(RECORDS), spans.load(RECORDS)))
 
 
-def page(text: str) -> str:
-  """Returns results.md with its generated parts renewed.
-
-  Args:
-    text: Present contents, with the markers.
-
-  Returns:
-    New contents.
-  """
-  found = list(records.read_all(RECORDS))
-  text = summarize.put(text, summarize.table(found, SIZES, TOP_K))
-  text = summarize.put(text, summarize.intervals(found, SIZES, TOP_K),
-                       *markers('intervals'))
-  return summarize.put(text, conclusion_lines(), *markers('conclusions'))
-
-
 def rewrite(path: str, *parts: tuple[str, str]) -> None:
   """Puts generated parts into a page.
 
@@ -101,10 +85,10 @@ def main() -> None:
                      f'({folder}/tradeoff.png)\n\n{caption}'))
   rewrite(RELIABILITY, (
       'stress', '\n'.join(stress_table.lines(json_files.read(STRESS)))))
-  with open(PAGE, encoding='utf-8') as file:
-    text = page(file.read())
-  with open(PAGE, 'w', encoding='utf-8') as file:
-    file.write(text)
+  found = list(records.read_all(RECORDS))
+  rewrite(PAGE, ('results', summarize.table(found, SIZES, TOP_K)),
+          ('intervals', summarize.intervals(found, SIZES, TOP_K)),
+          ('conclusions', conclusion_lines()))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Scores against trained parameters (sections 3.4 and 3.6, figures 3 and 4).
 
-Adapters of several sizes, the top k layers, layer norms alone, and full
-fine-tuning:
+Adapters of several sizes, the top k layers, layer norms alone, the head alone,
+and full fine-tuning:
 
   python -m experiments.ablation_size
 
@@ -9,8 +9,8 @@ Every method tries two rates with a seed that picks (`--pick_seeds`); the seeds
 take the best on dev. The paper's sizes range from 2^0 to 2^9, and its k from 1
 to 12:
 
-  --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=full;
-  tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'
+  --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=head;
+  tune=full; tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'
 """
 
 import dataclasses
@@ -37,6 +37,8 @@ def points(layers: int, dim: int) -> str:
       f'adapter_size={sizes} learning_rate=1e-3,3e-3; '
       f'tune=top_k top_k={top} learning_rate=1e-4,3e-4; '
       'tune=norms learning_rate=3e-3,1e-2; '
+      # A task tells methods apart if full fine-tuning beats the head.
+      'tune=head learning_rate=1e-2,1e-1; '
       'tune=full learning_rate=1e-4,3e-4')
 
 

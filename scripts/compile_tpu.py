@@ -20,13 +20,13 @@ import jax.numpy as jnp
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.model import encoder
+from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs.options import option
 from adapters_jax.training import losses
 from adapters_jax.training import optimizers
-from adapters_jax.model import precision as precision_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes all records of the README and the notebooks, and then both anew.
+# Makes all records of the README and the notebooks, then rewrites both.
 #
 #   scripts/reproduce.sh
 #

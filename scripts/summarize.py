@@ -80,9 +80,8 @@ def table(
     top_k: Numbers of fine-tuned layers that have a row.
   """
   if all(record.picks for record in records):  # None, or trials alone.
-    return (f'No record of version {version.NUMBERS} with a seed that reports '
-            'is in `experiments/results` yet; `scripts/reproduce.sh` makes '
-            'them.')
+    return (f'There are no results of version {version.NUMBERS} yet; '
+            '`scripts/reproduce.sh` trains the runs and fills this table.')
   chosen = sorted(
       points_lib.picked(
           points_lib.headline(points_lib.points(records), sizes, top_k)),

@@ -1,4 +1,4 @@
-"""Scores of points with intervals, their differences, and what a task tells.
+"""Scores with intervals, their differences, and the power of a task.
 
 All numbers are in the metric's own unit, up to 1.
 """
@@ -63,7 +63,7 @@ def estimate(records: Records, split: str, metric: str) -> statistics.Estimate:
     metric: Name of the metric.
   """
   scores = list(_scores(records, split, metric).values())
-  return statistics.estimate(
+  return statistics.mean_estimate(
       np.array(scores), _draws(records, split, metric)[0])
 
 
@@ -87,7 +87,7 @@ def difference(
     raise errors.UserError(
         f'records: two methods to compare have other {split} labels; keep the '
         'records of one data set')
-  return statistics.difference(
+  return statistics.difference_estimate(
       _scores(a, split, metric), _scores(b, split, metric), draws_a, draws_b)
 
 
@@ -114,7 +114,7 @@ def above_majority(
     return estimate(records, split, metric)
   most = np.full_like(values, np.bincount(values).argmax())
   constant = _resampled(metric, labels, (compact.pack(most),))
-  return statistics.difference(
+  return statistics.difference_estimate(
       _scores(records, split, metric),
       {-1: metrics.METRICS[metric](values, most)}, draws, constant)
 
@@ -134,7 +134,7 @@ class Power:
 
   def __str__(self) -> str:
     if self.head is None:
-      return 'no: not without full fine-tuning and the head alone'
+      return 'no: full fine-tuning or the head alone has no records'
     parts = [('the head alone', self.head)]
     if self.majority is not None:
       parts.append(('the most frequent class', self.majority))

@@ -50,7 +50,7 @@ def format_predictions(task: tasks.Task, logits: np.ndarray) -> list[str]:
   return [str(c) for c in classes]
 
 
-def write_tsv(path: str, values: Sequence[str]) -> None:
+def _write_tsv(path: str, values: Sequence[str]) -> None:
   """Writes the columns index and prediction.
 
   Args:
@@ -64,7 +64,7 @@ def write_tsv(path: str, values: Sequence[str]) -> None:
       file.write(f'{index}\t{value}\n')
 
 
-def write(
+def _write_run(
     task: tasks.Task, workdir: str, data_dir: str, checkpoint: str
 ) -> list[str]:
   """Writes the test predictions of a finished run into its workdir.
@@ -83,14 +83,13 @@ def write(
   paths = []
   for (name, split), file in FILES.items():
     if name == task.name and split in splits:
-      logits = prediction_lib.logits(
-          *loaded, splits[split].texts)
+      logits = prediction_lib.logits(*loaded, splits[split].texts)
       paths.append(os.path.join(workdir, 'predictions', file))
-      write_tsv(paths[-1], format_predictions(task, logits))
+      _write_tsv(paths[-1], format_predictions(task, logits))
   return paths
 
 
-def write_best(
+def write_zip(
     outcome: outcome_lib.Outcome, config: config_lib.Config, target: str
 ) -> list[str]:
   """Writes the predictions of each task's run best on dev, and zips them.
@@ -110,8 +109,9 @@ def write_best(
   for task, (record, folder) in predictions.best_runs(outcome).items():
     # Own data may bear the name of a GLUE task.
     if (task, 'test') in FILES and not record.config['train_file']:
-      paths += write(tasks.find(task), folder, config.data_dir,
-                     predictions.checkpoint_of(record, config))
+      paths += _write_run(
+          tasks.find(task), folder, config.data_dir,
+          predictions.checkpoint_of(record, config))
   if paths:
     with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:
       for path in paths:

@@ -28,9 +28,9 @@ class Point:
   Attributes:
     settings: Common settings, without the seed.
     records: Records of the runs, sorted by seed.
-    trials: Number of schedules (rates, epochs, ...) that seeds apart from those
-      of `records` have tried for this method; 0 if nothing was picked so.
-    pick_score: Mean dev score of these seeds at this point's settings, by which
+    trials: Number of schedules (rates, epochs, ...) tried for this method with
+      other seeds than those of `records`; 0 without trials.
+    pick_score: Mean dev score of the trials at this point's settings, by which
       it is picked; nan without.
   """
   settings: dict[str, Any]
@@ -107,9 +107,9 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
       several data under one name.
   """
   records = records_lib.one_version(records)
-  check_data(records)
+  _check_data(records)
   tried: dict[str, dict[float, list[Point]]] = {}
-  for trial in trials(records):
+  for trial in trial_points(records):
     tried.setdefault(_without_schedule(trial.settings), {}).setdefault(
         _examples(trial), []).append(trial)
   found = []
@@ -144,7 +144,7 @@ def _examples(point: Point) -> float:
   return point.settings['train_examples'] or math.inf  # 0 stands for all.
 
 
-def trials(records: Iterable[records_lib.Record]) -> list[Point]:
+def trial_points(records: Iterable[records_lib.Record]) -> list[Point]:
   """Returns the points of the runs with seeds that pick, in order."""
   return list(_group(record for record in records if record.picks).values())
 
@@ -175,7 +175,7 @@ def _schedule(settings: dict[str, Any]) -> tuple[Any, ...]:
       config_lib.Config, 'schedule'))
 
 
-def check_data(records: Iterable[records_lib.Record]) -> None:
+def _check_data(records: Iterable[records_lib.Record]) -> None:
   """Raises UserError if equal settings of the data name different examples."""
   names = options.marked(config_lib.Config, 'data')
   seen: dict[tuple[str, str], str] = {}
@@ -194,8 +194,8 @@ def check_data(records: Iterable[records_lib.Record]) -> None:
 def picked(found: Iterable[Point]) -> list[Point]:
   """Returns the point to report of each task and method.
 
-  It is the one best on dev with seeds apart from its own. Without such trials
-  it has the most seeds and, among equals, the best mean on dev.
+  Its schedule scored best on dev with seeds that pick. Without such trials it
+  has the most seeds and, among equals, the best mean on dev.
   """
   def rank(point):
     score = -math.inf if math.isnan(point.pick_score) else point.pick_score

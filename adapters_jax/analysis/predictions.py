@@ -51,7 +51,7 @@ def checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
   return config.checkpoint if '@' in trained_on else trained_on
 
 
-def predict(
+def outputs(
     base: Any, adapter: Any, texts: Sequence[tuple[str, ...]],
     batch_size: int = 32,
 ) -> Iterable[Any]:
@@ -69,7 +69,7 @@ def predict(
   return prediction_lib.probabilities(values) if adapter.classes else values
 
 
-def write(
+def _write_run(
     config: config_lib.Config, kind: kind_lib.Kind, checkpoint: str,
     folder: str, form: str,
 ) -> list[str]:
@@ -91,7 +91,7 @@ def write(
       checked=True)
   paths = []
   for split, (texts, labels) in kind.inputs(config).items():
-    found = predict(base, adapter, texts, config.batch_size)
+    found = outputs(base, adapter, texts, config.batch_size)
     lines = [*writer.header(), *(
         writer.line(row, one, label) for row, one, label in zip(
             texts, found, labels or [None] * len(texts), strict=True))]
@@ -121,5 +121,6 @@ def write_best(
   """
   return [
       path for task, (record, folder) in best_runs(outcome).items()
-      for path in write(configs[task], kind, checkpoint_of(
-          record, configs[task]), folder, form)]
+      for path in _write_run(
+          configs[task], kind, checkpoint_of(record, configs[task]), folder,
+          form)]

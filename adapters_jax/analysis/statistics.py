@@ -20,7 +20,7 @@ import numpy as np
 
 from adapters_jax.data import metrics
 
-LEVEL = 0.95
+LEVEL = 0.95  # Probability that an interval covers the true mean.
 RESAMPLES = 2000
 _CHUNK = 100  # Resamples at a time: [examples, chunk] of weights in memory.
 _SEED = 0
@@ -62,24 +62,23 @@ class Estimate:
 
 
 def _outer(choose: Callable[..., float], t: float, bootstrap: float) -> float:
-  # nan without t, whatever the bootstrap says: one seed tells nothing.
+  # nan without t, even with a bootstrap: one seed tells nothing.
   return t if math.isnan(t) or math.isnan(bootstrap) else choose(t, bootstrap)
 
 
 def t_interval(
-    values: Sequence[float] | np.ndarray, level: float = LEVEL
+    values: Sequence[float] | np.ndarray
 ) -> tuple[float, float]:
   """Returns Student's interval of a mean, (nan, nan) for one value.
 
   Args:
     values: [n] Independent values.
-    level: Probability that it covers the true mean, for normal values.
   """
   from scipy import stats  # Slow to import.
   values = np.asarray(values, np.float64)
   if len(values) < 2:
     return math.nan, math.nan
-  half = (stats.t.ppf((1 + level) / 2, len(values) - 1)
+  half = (stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
           * values.std(ddof=1) / math.sqrt(len(values)))
   return float(values.mean() - half), float(values.mean() + half)
 
@@ -224,7 +223,7 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def estimate(
+def mean_estimate(
     scores: Sequence[float] | np.ndarray, resampled: np.ndarray | None = None
 ) -> Estimate:
   """Returns the mean of a cell of a table.
@@ -241,7 +240,7 @@ def estimate(
       float(scores.mean()), t_interval(scores), bootstrap, len(scores))
 
 
-def difference(
+def difference_estimate(
     a: dict[int, float], b: dict[int, float],
     resampled_a: np.ndarray | None = None,
     resampled_b: np.ndarray | None = None,
@@ -250,7 +249,7 @@ def difference(
 
   Args:
     a: {seed: score}
-    b: {seed: score} to subtract; a constant has one entry, of the seed -1.
+    b: {seed: score} to subtract; {-1: score} for a constant.
     resampled_a: [seeds, resamples] Result of `resample`.
     resampled_b: The same of b, on the same examples.
 

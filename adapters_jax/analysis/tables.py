@@ -86,28 +86,22 @@ def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
 def trial_rows(
     records: Iterable[records_lib.Record]
 ) -> list[dict[str, str]]:
-  """Returns a row of text for each setting that seeds apart have tried."""
+  """Returns a row of text for each setting tried with seeds that pick."""
   return [{name: row[name] for name in (
       'task', 'method', 'rate', 'epochs', 'seeds', 'metric', 'dev')}
-          for row in rows(points_lib.trials(records))]
+          for row in rows(points_lib.trial_points(records))]
 
 
-def full_of(
-    found: Iterable[points_lib.Point], task: str, tune: str = 'full'
+def _records_of(
+    found: Iterable[points_lib.Point], task: str, tune: str
 ) -> Sequence[records_lib.Record]:
-  """Returns the records of full fine-tuning of a task, () without.
-
-  Args:
-    found: Points to report, one for each task and method.
-    task: Name of the task.
-    tune: Another tuned part with default settings.
-  """
+  """Returns the records of a task with this tuned part, () without."""
   return next((p.records for p in found if p.task == task
                and p.settings['tune'] == tune), ())
 
 
 def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
-  """Returns a row for each point: its score and its distance to the whole.
+  """Returns a row for each point: its score, minus full fine-tuning's.
 
   Scores are on the split that chose nothing, where it is labelled. Intervals of
   95 % are over seeds (t), and over examples and seeds (bootstrap).
@@ -125,7 +119,7 @@ def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
         'seeds': str(score.seeds), 'score': f'{100 * score.mean:.1f}',
         't': _range(score.t), 'bootstrap': _range(score.bootstrap),
         '− full': '-', 't of −': '-', 'bootstrap of −': '-'}
-    full = full_of(found, point.task)
+    full = _records_of(found, point.task, 'full')
     if full and point.settings['tune'] != 'full':
       gap = cells.difference(point.records, full, point.split, point.metric)
       row['− full'] = f'{100 * gap.mean:+.1f}'.replace('-', '−')
@@ -149,8 +143,8 @@ def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
     found: Points to report, one for each task and method.
   """
   return {
-      p.task: cells.power(full_of(found, p.task),
-                          full_of(found, p.task, 'head'), p.split, p.metric)
+      p.task: cells.power(_records_of(found, p.task, 'full'),
+                          _records_of(found, p.task, 'head'), p.split, p.metric)
       for p in sorted(found, key=lambda p: p.task)}
 
 

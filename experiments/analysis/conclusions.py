@@ -1,30 +1,22 @@
-"""Verdicts on the paper's conclusions, for each task that can tell.
+"""The paper's conclusions, with a verdict for each task that can tell.
 
-A conclusion is a number that must not exceed a limit. By the interval of the
-number (95 %; the wider of t over seeds and of the bootstrap) it
-
-- 'holds' if the interval is below the limit,
-- 'does not hold' if it is above,
-- is 'undecided' if the limit is inside, or if there is one seed.
-
-Where full fine-tuning does not clearly beat the head alone and the most
-frequent class, the verdict is 'cannot be told' (`cells.power`): methods that
-are equally useless are equal, which is not what the paper says.
+`verdicts` judges numbers by their intervals. Where full fine-tuning does not
+clearly beat the head alone and the most frequent class (`cells.power`), the
+verdict is 'cannot be told': equally useless methods confirm no conclusion.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
-import math
 
 import numpy as np
 import pandas as pd
 
 from adapters_jax.analysis import cells
-from adapters_jax.analysis import statistics
 from adapters_jax.analysis import tables
 from experiments.analysis import frames
 from experiments.analysis import style
-from experiments.analysis import variants as variants_lib
+from experiments.analysis import variants
+from experiments.analysis import verdicts
 
 CLAIMS = (
     'Adapters come within a point of full fine-tuning, with a few per cent of '
@@ -37,8 +29,8 @@ CLAIMS = (
     'below 1e-2 within a point of 1e-2',
     'No variant of the adapter is better than the default by more than a point',
 )
-HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'undecided'
-IN_PART, UNTOLD = 'holds in part', 'cannot be told'
+UNTOLD = 'cannot be told'
+_WITHIN = 2.0  # Points from the best score for a rate to be near the best.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Finding:
     claim: Number of the conclusion, from 1.
     data: Task, base and number of examples in words.
     split: Split of the scores.
-    verdict: One of the words above.
+    verdict: One of the words of `verdicts`, or UNTOLD.
     text: Numbers with their intervals.
     power: Whether the task can tell methods apart.
   """
@@ -61,195 +53,6 @@ class Finding:
   power: cells.Power
 
 
-def judge(value: statistics.Estimate, limit: float) -> str:
-  """Returns whether a value is at most its limit.
-
-  Args:
-    value: Number in points.
-    limit: Largest value for which the conclusion holds.
-  """
-  if value.high <= limit:  # False for nan, as below.
-    return HOLDS
-  return FAILS if value.low > limit else OPEN
-
-
-def judge_within(value: statistics.Estimate, limit: float) -> str:
-  """Returns whether a value lies between -limit and limit.
-
-  Args:
-    value: Number in points.
-    limit: Largest distance from 0 for which the conclusion holds.
-  """
-  verdicts = {judge(value, limit), judge(value.times(-1), limit)}
-  if FAILS in verdicts:
-    return FAILS
-  return HOLDS if verdicts == {HOLDS} else OPEN
-
-
-def both(*verdicts: str) -> str:
-  """Returns the verdict on a conclusion of several parts."""
-  found = set(verdicts)
-  if IN_PART in found:
-    return IN_PART
-  if FAILS in found:
-    return IN_PART if HOLDS in found else FAILS
-  return OPEN if OPEN in found else HOLDS
-
-
-def show(value: statistics.Estimate, metric: str = '') -> str:
-  """Returns e.g. '1.2 points of accuracy (0.3 to 2.1)'.
-
-  Args:
-    value: Number in points.
-    metric: Its metric; '' where the unit has been said.
-  """
-  unit = f' {tables.unit(metric)}' if metric else ''
-  ends = ('one seed' if math.isnan(value.low)
-          else f'{_rounded(value.low)} to {_rounded(value.high)}')
-  return f'{_rounded(value.mean)}{unit} ({ends})'
-
-
-def _rounded(value: float) -> str:
-  return f'{round(value, 1) + 0.0:.1f}'.replace('-', '−')  # No -0.0.
-
-
-def difference(a: pd.Series, b: pd.Series) -> statistics.Estimate:
-  """Returns a - b in points, paired on the examples.
-
-  Args:
-    a: Row of a frame of points.
-    b: Row to subtract.
-  """
-  return cells.difference(
-      a['records'], b['records'], a['split'], a['metric']).times(100)
-
-
-def _first(rows: pd.DataFrame, **values) -> pd.Series | None:
-  """Returns the first row with these values, None without any."""
-  for name, value in values.items():
-    if name not in rows:  # A frame without such points.
-      return None
-    rows = rows[rows[name] == value]
-  return rows.iloc[0] if len(rows) else None
-
-
-Verdict = tuple[str, str]  # (verdict, numbers)
-
-
-def parity(rows: pd.DataFrame) -> Verdict | None:
-  """Returns the first verdict, of `frames.headline` of one task; or None."""
-  adapters = _first(rows, method='adapters')
-  full = _first(rows, method='full fine-tuning')
-  if adapters is None or full is None:
-    return None
-  gap = difference(full, adapters)
-  share = adapters['trained'] / adapters['total']
-  return judge(gap, 1), (
-      f'{show(gap, full["metric"])} below with {share:.1%} of the parameters')
-
-
-def cheaper(rows: pd.DataFrame) -> Verdict | None:
-  """Returns the second verdict, of `frames.headline` of one task; or None."""
-  adapters = _first(rows, method='adapters')
-  top = _first(rows, method='top layers')
-  norms = _first(rows, method='layer norms')
-  if adapters is None or top is None or norms is None:
-    return None
-  ahead, above = difference(adapters, top), difference(adapters, norms)
-  count = int(top['top_k'])
-  layers = 'top layer' if count == 1 else f'top {count} layers'
-  more = top['trained'] / adapters['trained']
-  # Negated: a lead of at least 0 is a value of at most 0.
-  verdict = both(*(judge(one.times(-1), 0) for one in (ahead, above)))
-  return verdict, (
-      f'{show(ahead, top["metric"])} above the {layers} ({more:.1f} times the '
-      f'parameters), {show(above)} above layer norms')
-
-
-def layers(rows: pd.DataFrame) -> Verdict:
-  """Returns the third verdict, of `spans.load` of one task."""
-  # Rows are spans, columns are seeds.
-  drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
-  last = int(rows['layers'].iloc[0]) - 1
-  third = max(1, (last + 1) // 3)
-  worst = max(range(last + 1), key=lambda i: drops.loc[(i, i)].mean())
-  parts = [drops.loc[span].to_numpy() for span in (
-      (worst, worst), (0, third - 1), (last - third + 1, last), (0, last))]
-  one, lower, upper, whole = map(statistics.estimate, parts)
-  gap = statistics.estimate(parts[1] - parts[2])  # Of the same runs.
-  # Points: a layer costs at most 2, all layers at least 2.
-  verdict = both(judge(one, 2), judge(whole.times(-1), -2), judge(gap, 0))
-  return verdict, (
-      f'one layer costs at most {show(one, rows["metric"].iloc[0])} (layer '
-      f'{worst}), the lower third {show(lower)}, the upper third '
-      f'{show(upper)}, all {show(whole)}')
-
-
-def _around(
-    rows: pd.DataFrame, name: str, reference: float
-) -> tuple[str, statistics.Estimate, float] | None:
-  """Returns (verdict, largest difference to a reference, its value); or None.
-
-  Args:
-    rows: Points of one task.
-    name: Setting in which they differ.
-    reference: Value of the setting to compare with.
-  """
-  base = _first(rows, **{name: reference})
-  others = rows[rows[name] != reference]
-  if base is None or others.empty:
-    return None
-  found = [(difference(row, base), row[name]) for _, row in others.iterrows()]
-  most, where = max(found, key=lambda one: abs(one[0].mean))
-  return both(*(judge_within(one, 1) for one, _ in found)), most, where
-
-
-def sizes(rows: pd.DataFrame) -> Verdict | None:
-  """Returns a part of the fourth verdict, of `frames.tradeoff` of one task."""
-  if 'adapter_size' not in rows:
-    return None
-  rows = rows[(rows['method'] == 'adapters')
-              & rows['adapter_size'].between(8, 256)]
-  found = _around(rows, 'adapter_size', 64)
-  if found is None:
-    return None
-  verdict, most, where = found
-  return verdict, (
-      f'of {len(rows)} sizes from 8 to 256, {where:g} is farthest from 64, by '
-      f'{show(most, rows["metric"].iloc[0])}')
-
-
-def deviations(rows: pd.DataFrame) -> Verdict | None:
-  """Returns the other part of the fourth verdict, of points by init_scale."""
-  found = _around(rows[rows['init_scale'] <= 0.01], 'init_scale', 0.01)
-  if found is None:
-    return None
-  verdict, most, where = found
-  base = _first(rows, init_scale=0.01)
-  above = [f'{show(difference(row, base))} at {row["init_scale"]:g}'
-           for _, row in rows[rows['init_scale'] > 0.01].iterrows()]
-  return verdict, ', '.join([
-      f'of deviations up to 0.01, {where:g} is farthest from it, by '
-      f'{show(most, rows["metric"].iloc[0])}', *above])
-
-
-def variants(rows: pd.DataFrame) -> Verdict | None:
-  """Returns the fifth verdict, of `variants.load` of one task; or None."""
-  default = _first(rows, variant=variants_lib.DEFAULT)
-  others = rows[rows['variant'] != variants_lib.DEFAULT]
-  if default is None or others.empty:
-    return None
-  gains = [(difference(row, default), row['variant'])
-           for _, row in others.iterrows()]
-  # By the gain alone: its ends may be nan, which does not compare.
-  gain, name = max(gains, key=lambda one: one[0].mean)
-  verdict = both(*(judge(one, 1) for one, _ in gains))
-  # Not 'in part': one better variant contradicts the conclusion.
-  return FAILS if verdict == IN_PART else verdict, (
-      f'of {len(others)}, the best is {name!r}, by '
-      f'{show(gain, default["metric"])}')
-
-
 def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
   """Returns a finding for each conclusion and each task with records of it.
 
@@ -257,11 +60,14 @@ def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
     runs: Result of `frames.load`.
     spans: Result of `spans.load`.
   """
-  sources: Sequence[tuple[int, pd.DataFrame, Callable[..., Verdict | None]]] = (
-      (1, frames.headline(runs), parity), (2, frames.headline(runs), cheaper),
-      (3, spans, layers), (4, frames.tradeoff(runs), sizes),
-      (4, frames.at_one_rate(runs, ['init_scale']), deviations),
-      (5, variants_lib.load(runs), variants))
+  headline = frames.headline(runs)
+  sources: Sequence[tuple[
+      int, pd.DataFrame, Callable[..., verdicts.Verdict | None]]] = (
+          (1, headline, verdicts.parity), (2, headline, verdicts.cheaper),
+          (3, spans, verdicts.layers),
+          (4, frames.tradeoff(runs), verdicts.sizes),
+          (4, frames.at_one_rate(runs, ['init_scale']), verdicts.deviations),
+          (5, variants.load(runs), verdicts.variants))
   known, found = frames.powers(runs), {}
   for claim, rows, test in sources:
     for _, part in rows.groupby('task'):
@@ -278,7 +84,8 @@ def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
 
 def _joined(a: Finding, b: Finding) -> Finding:
   return dataclasses.replace(
-      a, verdict=both(a.verdict, b.verdict), text=f'{a.text}; {b.text}')
+      a, verdict=verdicts.both(a.verdict, b.verdict),
+      text=f'{a.text}; {b.text}')
 
 
 def _told(finding: Finding) -> Finding:
@@ -287,33 +94,30 @@ def _told(finding: Finding) -> Finding:
   return dataclasses.replace(finding, verdict=UNTOLD)
 
 
-def rates(runs: pd.DataFrame, within: float = 2.0) -> list[str]:
+def rates(runs: pd.DataFrame) -> list[str]:
   """Returns a line for each task and method with the rates near its best.
 
   Tasks that cannot tell are left out: there every rate is near the best.
 
   Args:
     runs: Result of `frames.load`.
-    within: Largest distance of a score from the best one, in points.
   """
-  return list(_rates(frames.learning_rates(runs), frames.powers(runs), within))
-
-
-def _rates(found, known, within) -> Iterator[str]:
-  for _, rows in found.groupby('task'):
+  known, lines = frames.powers(runs), []
+  for _, rows in frames.learning_rates(runs).groupby('task'):
     if not frames.power_of(rows, known).tells:
       continue
     for method, part in rows.groupby('method'):
       if len(part) == 1:
         continue  # One rate is near nothing but itself.
       part = part.sort_values('learning_rate')
-      good = part[part['score'] >= part['score'].max() - within]
-      near = ', '.join(f'{rate:g}' for rate in good['learning_rate'])
-      tried = ', '.join(f'{rate:g}' for rate in part['learning_rate'])
-      yield (
-          f'{style.data_name(part)}, {method}: within {within:g} '
+      good = part[part['score'] >= part['score'].max() - _WITHIN]
+      near, tried = (', '.join(f'{rate:g}' for rate in some['learning_rate'])
+                     for some in (good, part))
+      lines.append(
+          f'{style.data_name(part)}, {method}: within {_WITHIN:g} '
           f'{tables.unit(part["metric"].iloc[0])} of the best at {near}, of '
           f'{tried}')
+  return lines
 
 
 def matrix(found: Sequence[Finding]) -> pd.DataFrame:

@@ -32,17 +32,16 @@ def _several(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @style.or_say('glue', _several)
-def draw(found: pd.DataFrame, columns: int = 3) -> style.Drawn:
+def draw(found: pd.DataFrame) -> style.Drawn:
   """Draws dev scores against steps, a panel a task.
 
   Thick lines are means over seeds, thin ones the seeds.
 
   Args:
     found: Result of `load`.
-    columns: Number of columns of panels, at most.
   """
   groups = list(found.groupby('task'))
-  figure, axes = style.panels(len(groups), 2.2, columns)
+  figure, axes = style.panels(len(groups), 2.2, 3)
   handles = {}
   for axis, (_, rows) in zip(axes, groups):
     for method, (color, _) in style.METHODS.items():
@@ -55,10 +54,8 @@ def draw(found: pd.DataFrame, columns: int = 3) -> style.Drawn:
         handles[method], = axis.plot(
             mean.index, mean, color=color, linewidth=1.3, label=method)
     seeds = rows.groupby('method')['seed'].nunique()
-    style.label(axis, style.title_of(
-        rows.assign(seeds=rows['method'].map(seeds)),
-        30 if len(groups) > 2 else 46), 'step', style.metric_name(rows))
-  figure.legend(
-      handles=list(handles.values()), fontsize=style.SIZE - 1, frameon=False,
-      loc='outside lower center', ncols=3 if len(groups) > 1 else 2)
+    title = style.title_of(rows.assign(seeds=rows['method'].map(seeds)))
+    style.label(axis, title, 'step', style.metric_name(rows))
+  style.legend_below(
+      figure, 3 if len(groups) > 1 else 2, list(handles.values()))
   return figure

@@ -32,15 +32,10 @@ def _draw_paper(axis, task: str, metric: str) -> str:
 
 
 @style.or_say('ablation_size', frames.several)
-def tradeoff(found: pd.DataFrame, columns: int = 3) -> style.Drawn:
-  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4).
-
-  Args:
-    found: Points.
-    columns: Number of columns of panels, at most.
-  """
+def tradeoff(found: pd.DataFrame) -> style.Drawn:
+  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4)."""
   groups = list(found.groupby('task'))
-  figure, axes = style.panels(len(groups), 2.2, columns)
+  figure, axes = style.panels(len(groups), 2.2, 3)
   sources, used = set(), set()
   for axis, (task, rows) in zip(axes, groups):
     for method, look in style.METHODS.items():
@@ -51,8 +46,8 @@ def tradeoff(found: pd.DataFrame, columns: int = 3) -> style.Drawn:
     sources.add(_draw_paper(axis, task, rows['metric'].iloc[0]))
     axis.set_xscale('log')
     axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-    style.label(axis, style.title_of(rows, 30 if len(groups) > 2 else 46),
-                'trained parameters (%)', style.metric_name(rows))
+    style.label(axis, style.title_of(rows), 'trained parameters (%)',
+                style.metric_name(rows))
   handles = [lines.Line2D([], [], color=color, marker=marker, markersize=3.5,
                           linewidth=1, label=method)
              for method, (color, marker) in style.METHODS.items()
@@ -60,10 +55,8 @@ def tradeoff(found: pd.DataFrame, columns: int = 3) -> style.Drawn:
   if said := sorted(sources - {''}):
     handles.append(lines.Line2D(
         [], [], color=style.GREY, marker='o', markersize=4, linestyle='',
-        fillstyle='none', label=f'the paper\'s, {"; ".join(said)}'))
-  figure.legend(
-      handles=handles, fontsize=style.SIZE - 1, frameon=False,
-      loc='outside lower center', ncols=3 if len(groups) > 1 else 2)
+        fillstyle='none', label=f'the paper: {"; ".join(said)}'))
+  style.legend_below(figure, 3 if len(groups) > 1 else 2, handles)
   return figure
 
 
@@ -82,12 +75,12 @@ def distances(
   """
   wide = relative(found)
   if wide.empty:
-    return 'No task with full fine-tuning and something beside it yet.'
-  figure, axes = style.panels(1, 3.0)
+    return 'No task has full fine-tuning and adapters or top layers yet.'
+  figure, axes = style.panels(1, 2.7, 1)
   axis = axes[0]
   tasks = list(dict.fromkeys(wide['task']))
   for number, task in enumerate(tasks):
-    color, marker = style.MARKS[number % len(style.MARKS)]
+    color, marker = style.task_look(number)
     tells = frames.power_of(found[found['task'] == task], known).tells
     name = style.task_name(task) + ('' if tells else ' (cannot tell)')
     for method, dash in (('adapters', '-'), ('top layers', '--')):
@@ -102,14 +95,12 @@ def distances(
   style.label(
       axis, 'solid: adapters, dashed: top layers', 'trained parameters (%)',
       f'score − {FULL}\n(points of the metric)')
-  # Below: tasks fill the panel in ways that leave no corner free.
-  figure.legend(fontsize=style.SIZE - 1, frameon=False,
-                loc='outside lower center', ncols=2)
+  style.legend_below(figure, 2)
   return figure
 
 
 def relative(found: pd.DataFrame) -> pd.DataFrame:
-  """Returns the points of adapters and top layers beside full fine-tuning.
+  """Returns adapters and top layers relative to full fine-tuning.
 
   Args:
     found: Points of `frames.tradeoff`.
@@ -131,11 +122,10 @@ def relative(found: pd.DataFrame) -> pd.DataFrame:
 def init_scales(found: pd.DataFrame) -> style.Drawn:
   """Draws scores against the initial deviation, a panel a task (fig. 6)."""
   groups = list(found.groupby('task'))
-  figure, axes = style.panels(len(groups), 1.8, 2)
+  figure, axes = style.panels(len(groups), 2.0, 2)
   for number, (axis, (_, rows)) in enumerate(zip(axes, groups)):
     rows = rows.sort_values('init_scale')
-    style.draw_scores(axis, rows['init_scale'], rows,
-                      style.MARKS[number % len(style.MARKS)])
+    style.draw_scores(axis, rows['init_scale'], rows, style.task_look(number))
     axis.set_xscale('log')
     axis.axvline(0.01, color='black', linewidth=0.8, linestyle=':')
     style.label(axis, style.title_of(rows),
@@ -165,11 +155,12 @@ def learning_rates(
     for method in ('adapters', FULL):
       part = rows[rows['method'] == method].sort_values('learning_rate')
       style.draw_scores(axis, part['learning_rate'], part,
-                        style.METHODS[method], label=method)
+                        style.METHODS[method],
+                        label=method if axis is axes[0] else None)
     axis.set_xscale('log')
     style.label(axis, style.title_of(rows), 'peak learning rate',
                 style.metric_name(rows))
-  axes[0].legend(fontsize=style.SIZE - 1, frameon=False)
+  style.legend_below(figure, 2)
   return figure
 
 
@@ -192,12 +183,12 @@ def bars(
   def draw(found):
     groups = list(found.groupby('task'))
     figure, axes = style.panels(
-        len(groups), 0.55 + 0.16 * found.groupby('task').size().max(), 2)
+        len(groups), 0.65 + 0.16 * found.groupby('task').size().max(), 2)
     for number, (axis, (_, rows)) in enumerate(zip(axes, groups)):
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]
                         ]).reset_index()  # The last row is at the top.
-      color, marker = style.MARKS[number % len(style.MARKS)]
+      color, marker = style.task_look(number)
       axis.errorbar(rows['score'], rows.index, xerr=style.errors(rows),
                     color=color, marker=marker, markersize=3.5, capsize=2,
                     linewidth=1, linestyle='')

@@ -21,7 +21,7 @@ from adapters_jax.runs import records
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
-# Settings that are equal for all runs of a task in one figure, at any value.
+# Settings that all runs of a task share in one figure, at any value.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
         'head_input', 'train_file', 'dev_file', 'test_file', 'dev_fraction',
         'text_columns', 'label_column', 'file_task')
@@ -107,9 +107,9 @@ def points(
 
 
 def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-  """Returns the points at the schedule that seeds apart from theirs picked.
+  """Returns the points at the schedule picked with other seeds.
 
-  Where nothing was picked so: with the most seeds, then the best score.
+  Without such trials: the most seeds, then the best score.
 
   Args:
     found: Result of `points`.

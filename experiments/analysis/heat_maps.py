@@ -1,7 +1,6 @@
 """Heat maps of removed layers (figure 6, left and centre)."""
 
-import textwrap
-
+from matplotlib import ticker
 import pandas as pd
 
 from experiments.analysis import spans as spans_lib
@@ -19,8 +18,7 @@ def draw(found: pd.DataFrame) -> style.Drawn:
     found: Spans.
   """
   groups = {task: rows for task, rows in found.groupby('task')
-            if spans_lib.above_majority(rows).mean > 0
-            and not spans_lib.above_majority(rows).low <= 0}
+            if _beats_majority(rows)}
   if not groups:
     return ('No task has models above the most frequent class: there is '
             'nothing for a layer to lose.')
@@ -28,18 +26,22 @@ def draw(found: pd.DataFrame) -> style.Drawn:
   lowest = min(table.min().min() for table in tables.values())
   # At least 0 at the bright end: a loss everywhere must not look like a gain.
   highest = max(0.0, *(table.max().max() for table in tables.values()))
-  figure, axes = style.panels(len(groups), 2.7, 2)
+  figure, axes = style.panels(len(groups), 3.1, 2)
   for axis, (task, rows) in zip(axes, groups.items()):
     image = _draw_one(axis, tables[task], lowest, highest)
-    seeds = rows['seed'].nunique()
-    title = (f'{textwrap.fill(style.data_name(rows), 40)}\n{seeds} '
-             f'seed{"s" * (seeds > 1)}, {style.metric_name(rows)}')
-    style.label(axis, title, 'last layer without adapters',
-                'first layer without adapters')
+    title = style.title_of(rows.assign(seeds=rows['seed'].nunique()))
+    style.label(
+        axis, f'{title}, {style.metric_name(rows)}',
+        'last layer without adapters', 'first layer without adapters')
   bar = figure.colorbar(image, ax=list(axes), shrink=0.8)
   bar.set_label('change of the dev score (points)', fontsize=style.SIZE)
   bar.ax.tick_params(labelsize=style.SIZE)
   return figure
+
+
+def _beats_majority(rows: pd.DataFrame) -> bool:
+  found = spans_lib.above_majority(rows)
+  return found.mean > 0 and not found.low <= 0  # nan for one seed.
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -55,6 +57,10 @@ def _draw_one(axis, table: pd.DataFrame, lowest: float, highest: float):
   axis.grid(False)
   axis.set_facecolor('white')  # Of the lower triangle, where there is no span.
   image = axis.imshow(table, cmap='cividis', vmin=lowest, vmax=highest)
+  for one in (axis.xaxis, axis.yaxis):
+    one.set_major_locator(ticker.MaxNLocator(12, integer=True))
+  if layers > 12:  # No room for numbers.
+    return image
   digits, size = (1, style.SIZE - 1) if layers < 8 else (0, style.SIZE - 2.5)
   for (first, last), change in table.stack().dropna().items():
     # Halfway between the ends of the colours text turns black.
@@ -62,6 +68,4 @@ def _draw_one(axis, table: pd.DataFrame, lowest: float, highest: float):
     text = f'{round(change, digits) + 0.0:.{digits}f}'  # Avoids '-0'.
     axis.text(last, first, text.replace('-', '−'), ha='center', va='center',
               fontsize=size, color='white' if dark else 'black')
-  axis.set_xticks(range(layers))
-  axis.set_yticks(range(layers))
   return image

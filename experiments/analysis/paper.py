@@ -1,8 +1,8 @@
-"""Scores of the paper (Houlsby et al., 2019), to draw beside ours.
+"""Scores of the paper (Houlsby et al., 2019), as references in figures.
 
 Bases and data differ: BERT-LARGE on GLUE's test sets (table 1), BERT-BASE on
-MNLI's validation set (section 3.4) and on the additional tasks (table 3). So
-they show what the paper saw, not what this project should reach.
+MNLI's validation set (section 3.4) and on the additional tasks (table 3). They
+are no targets for other bases.
 """
 
 # {task: (metric, source, {method: (trained parameters in %, score)})}
@@ -42,7 +42,7 @@ def scores(
 
   Args:
     task: Name of the task.
-    metric: Metric of our scores; the paper's must be the same.
+    metric: Metric of the scores to compare; the paper's must be the same.
   """
   known = SCORES.get(task)
   if known is None or known[0] != metric:

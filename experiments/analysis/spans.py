@@ -76,7 +76,7 @@ def above_majority(rows: pd.DataFrame) -> statistics.Estimate:
     rows: Spans of one task, of `load`.
   """
   runs = rows.drop_duplicates('seed')
-  return statistics.estimate(
+  return statistics.mean_estimate(
       (runs['whole'] - runs['majority'].fillna(0)).to_numpy())
 
 

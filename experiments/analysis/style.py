@@ -1,8 +1,7 @@
 """Look of the figures, and the names of tasks, data and metrics in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import functools
-import textwrap
 from typing import Any
 
 from matplotlib import figure as figure_lib
@@ -22,8 +21,9 @@ METHODS = {
     'head alone': ('#CC79A7', 'v'),
     'full fine-tuning': ('#000000', 'D'),
 }
-MARKS = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'),
-         ('#CC79A7', 'v'), ('#E69F00', 'D'))  # For tasks, cycled.
+_COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
+           '#000000')
+_MARKERS = 'os^vDP'  # Fewer than the colours: pairs recur late.
 
 Drawn = figure_lib.Figure | str
 
@@ -51,16 +51,20 @@ def or_say(
   return decorate
 
 
+def task_look(number: int) -> tuple[str, str]:
+  """Returns the colour and marker of a task, distinct for 42 numbers."""
+  return _COLORS[number % len(_COLORS)], _MARKERS[number % len(_MARKERS)]
+
+
 def panels(
-    count: int, height: float = 2.1, columns: int = 1, **more: Any
+    count: int, height: float, columns: int
 ) -> tuple[figure_lib.Figure, np.ndarray]:
-  """Returns (figure, axes), a column wide or, with columns, a page.
+  """Returns (figure, axes), as wide as a column for one panel, else a page.
 
   Args:
     count: Number of panels.
     height: Height of a row in inches.
     columns: Number of columns, at most.
-    **more: Arguments of `Figure.subplots`.
   """
   columns = min(columns, count)
   rows = -(-count // columns)
@@ -68,7 +72,7 @@ def panels(
   figure = figure_lib.Figure(
       figsize=(COLUMN if columns == 1 else PAGE, height * rows), dpi=200,
       layout='constrained')
-  axes = figure.subplots(rows, columns, squeeze=False, **more).ravel()
+  axes = figure.subplots(rows, columns, squeeze=False).ravel()
   for axis in axes[count:]:
     axis.set_visible(False)
   for axis in axes[:count]:
@@ -98,7 +102,7 @@ def draw_scores(axis, x, found: pd.DataFrame, look, **more: Any) -> None:
   color, marker = look
   axis.errorbar(
       x, found['score'], errors(found), color=color, marker=marker,
-      markersize=3.5, **{'linewidth': 1, 'capsize': 2, **more})
+      markersize=3.5, linewidth=1, capsize=2, **more)
 
 
 def label(
@@ -118,6 +122,24 @@ def label(
   axis.set_ylabel(y, fontsize=SIZE)
 
 
+def legend_below(
+    figure: figure_lib.Figure, columns: int,
+    handles: Sequence[Any] | None = None,
+) -> None:
+  """Adds a legend below the panels, and the height for it.
+
+  Args:
+    figure: Figure.
+    columns: Number of columns.
+    handles: Entries; all labelled ones when None.
+  """
+  legend = figure.legend(
+      handles=handles, fontsize=SIZE - 1, frameon=False,
+      loc='outside lower center', ncols=columns)
+  lines = -(-len(legend.get_texts()) // columns)
+  figure.set_figheight(figure.get_figheight() + 0.17 * lines)
+
+
 def task_name(task: str) -> str:
   """Returns the title of a task."""
   return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
@@ -135,25 +157,26 @@ def metric_name(rows: pd.DataFrame) -> str:
   return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
 
 
-def data_name(rows: pd.DataFrame) -> str:
-  """Returns task, checkpoint unless the default, and examples of points."""
+def data_name(rows: pd.DataFrame, separator: str = ', ') -> str:
+  """Returns task, checkpoint unless the default, and examples of points.
+
+  Args:
+    rows: Points of a task.
+    separator: Text between the checkpoint and the examples.
+  """
   row = rows.iloc[0]
   examples = row['train_examples']
   few = f'{examples:,} examples' if examples else 'all examples'  # 0 is all.
   # A folder by its name alone.
   base = row['checkpoint'].rstrip('/').rpartition('/')[2]
   where = '' if base == config_lib.Config.checkpoint else f' with {base}'
-  return f'{task_name(row["task"])}{where}, {few}'
+  return f'{task_name(row["task"])}{where}{separator}{few}'
 
 
-def title_of(rows: pd.DataFrame, width: int = 46) -> str:
-  """Returns the task, its training examples and seeds, for above a panel.
-
-  Args:
-    rows: Points of a task.
-    width: Letters of a line.
-  """
+def title_of(rows: pd.DataFrame) -> str:
+  """Returns a title of two lines: the task, then its examples and seeds."""
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  return textwrap.fill(f'{data_name(rows)}, {spread} seed{plural}', width)
+  name = data_name(rows, separator='\n')
+  return f'{name}, {spread} seed{plural}'

@@ -64,7 +64,7 @@ class PointsTest(parameterized.TestCase):
     self.assertAlmostEqual(point.dev, 0.55)
     self.assertEqual(point.trials, 3)
     self.assertAlmostEqual(point.pick_score, 0.9)
-    self.assertLen(points_lib.trials(
+    self.assertLen(points_lib.trial_points(
         [record(0.1, 1000), record(0.1, 1001), record(0.2, 0)]), 1)
 
   @parameterized.parameters(

@@ -37,7 +37,7 @@ class IntervalsTest(parameterized.TestCase):
   def test_bootstrap_of_one_seed_has_the_binomial_error(self):
     labels, predictions = made_up(seeds=1)
     accuracy = np.mean(labels == predictions[0])
-    found = statistics.estimate(
+    found = statistics.mean_estimate(
         [accuracy], statistics.resample('accuracy', labels, predictions))
     half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / len(labels))
     np.testing.assert_allclose(
@@ -55,7 +55,7 @@ class IntervalsTest(parameterized.TestCase):
   def test_seeds_that_differ_widen_the_bootstrap(self):
     labels = np.zeros(1000, np.int64)
     predictions = (np.arange(1000) < 100 * np.arange(5)[:, None]) * 1
-    found = statistics.estimate(
+    found = statistics.mean_estimate(
         np.mean(labels == predictions, 1),
         statistics.resample('accuracy', labels, predictions))
     # The variance of a mean of 5 draws from the 5 scores, and little beside.
@@ -124,7 +124,7 @@ class DifferenceTest(parameterized.TestCase):
 
   def test_pairs_of_seeds_as_in_scipy(self):
     a, b = {0: 0.5, 1: 0.7, 2: 0.6}, {0: 0.4, 1: 0.65, 2: 0.45}
-    found = statistics.difference(a, b)
+    found = statistics.difference_estimate(a, b)
     wanted = stats.ttest_rel(list(a.values()), list(b.values())
                              ).confidence_interval(0.95)
     np.testing.assert_allclose(found.t, (wanted.low, wanted.high))
@@ -139,19 +139,19 @@ class DifferenceTest(parameterized.TestCase):
     a, b = (statistics.resample('accuracy', labels, p)
             for p in (predictions, other))
     scores = [{0: np.mean(labels == p)} for p in (predictions, other)]
-    low, high = statistics.difference(*scores, a, b).bootstrap
-    alone = statistics.estimate([0.7], a).bootstrap
+    low, high = statistics.difference_estimate(*scores, a, b).bootstrap
+    alone = statistics.mean_estimate([0.7], a).bootstrap
     self.assertLess(high - low, 0.7 * (alone[1] - alone[0]))
     self.assertLess(low, scores[0][0] - scores[1][0])
     self.assertGreater(high, scores[0][0] - scores[1][0])
 
   def test_a_constant_is_subtracted_from_every_seed(self):
-    found = statistics.difference({3: 0.7, 5: 0.9}, {-1: 0.5})
+    found = statistics.difference_estimate({3: 0.7, 5: 0.9}, {-1: 0.5})
     np.testing.assert_allclose(found.mean, 0.3)
     np.testing.assert_allclose(
         found.t, np.array(statistics.t_interval([0.7, 0.9])) - 0.5)
 
   def test_without_common_seeds_there_is_no_interval_over_them(self):
-    found = statistics.difference({0: 0.7, 1: 0.8}, {2: 0.5})
+    found = statistics.difference_estimate({0: 0.7, 1: 0.8}, {2: 0.5})
     self.assertAlmostEqual(found.mean, 0.25)
     self.assertTrue(math.isnan(found.low))

@@ -70,6 +70,8 @@ def test_thirds_of_the_layers(layers, thirds):
 def test_sizes_and_top_layers_are_those_of_the_model(layers, dim, sizes, top):
   points = ablation_size.points(layers, dim)
   assert f'adapter_size={sizes} ' in points and f'top_k={top} ' in points
+  # The floor and the ceiling without which no task can tell methods apart.
+  assert 'tune=head ' in points and 'tune=full ' in points
 
 
 def test_sizes_are_picked_at_a_rate_unless_a_grid_is_given(config):

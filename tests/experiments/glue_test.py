@@ -98,7 +98,7 @@ def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
       '')
   outcome = outcome_lib.Outcome((record,), (str(tmp_path / 'none'),))
   with pytest.raises(errors.UserError, match='left no adapter'):
-    glue_submission.write_best(outcome, config, str(tmp_path / 'a.zip'))
+    glue_submission.write_zip(outcome, config, str(tmp_path / 'a.zip'))
 
 
 def test_absent_tasks_are_named_before_anything_runs(config, monkeypatch):

@@ -95,7 +95,7 @@ def main(config: PredictConfig) -> None:
     for chunk in _chunks(inputs.read_texts(
         file, config.input, config.input_format, adapter.texts,
         _columns_of(config, adapter.texts))):
-      found = predictions.predict(base, adapter, chunk, config.batch_size)
+      found = predictions.outputs(base, adapter, chunk, config.batch_size)
       for texts, one in zip(chunk, found, strict=True):
         print(writer.line(texts, one))
       sys.stdout.flush()

@@ -32,7 +32,7 @@ def main(
     from adapters_jax.analysis import glue_submission
     # The default folder of this experiment's runs.
     root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
-    for path in glue_submission.write_best(
+    for path in glue_submission.write_zip(
         outcome, config, os.path.join(root, 'submission.zip')):
       print(f'predictions: {path}')
   if outcome.failures:
