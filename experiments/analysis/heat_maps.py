@@ -26,7 +26,7 @@ def draw(found: pd.DataFrame) -> style.Drawn:
   lowest = min(table.min().min() for table in tables.values())
   # At least 0 at the bright end: a loss everywhere must not look like a gain.
   highest = max(0.0, *(table.max().max() for table in tables.values()))
-  figure, axes = style.panels(len(groups), 3.1, 2)
+  figure, axes = style.panels(len(groups), 3.4, 2)
   for axis, (task, rows) in zip(axes, groups.items()):
     image = _draw_one(axis, tables[task], lowest, highest)
     title = style.title_of(rows.assign(seeds=rows['seed'].nunique()))

@@ -84,7 +84,11 @@ class FiguresTest(parameterized.TestCase):
         self.assertNotEmpty(axis.lines or axis.images, name)
         if name != 'variants':
           self.assertNotEmpty(axis.get_ylabel(), name)
-      drawn.canvas.draw()
+      drawn.draw_without_rendering()  # Places everything.
+      inked = drawn.get_tightbbox()  # Inches; beyond the page is cut.
+      width, height = drawn.get_size_inches()
+      self.assertGreater(min(inked.x0, inked.y0), -0.01, name)
+      self.assertLess(max(inked.x1 - width, inked.y1 - height), 0.01, name)
 
   def test_the_paper_is_grey_where_its_metric_is_ours(self):
     self.put_all(('rte', 'qqp'))  # The paper has F1 of QQP, these accuracy.

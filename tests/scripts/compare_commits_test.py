@@ -8,15 +8,16 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from scripts import compare_commits
+from scripts import run_differences
 
 
 def write(folder, leaf, **changed):
   """Writes a run of one leaf with a record of one metric."""
   os.makedirs(folder / 'adapter', exist_ok=True)
   safetensors_numpy.save_file(
-      {'leaf': np.asarray(leaf)}, folder / compare_commits.ADAPTER)
+      {'leaf': np.asarray(leaf)}, folder / run_differences.ADAPTER)
   record = {'metrics': {'dev': {'accuracy': 0.5}}, 'seconds': 1.0, **changed}
-  (folder / compare_commits.RECORD).write_text(json.dumps(record))
+  (folder / run_differences.RECORD).write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize(('leaf', 'changed', 'close', 'found'), (
@@ -33,7 +34,7 @@ def write(folder, leaf, **changed):
 def test_differences(tmp_path, leaf, changed, close, found):
   write(tmp_path / 'old' / 'hash', [1.0, 2.0])
   write(tmp_path / 'new' / 'hash', leaf, **changed)
-  lines = compare_commits.differences(
+  lines = run_differences.differences(
       str(tmp_path / 'old'), str(tmp_path / 'new'), close)
   assert len(lines) == len(found)
   for line, word in zip(lines, found):
@@ -42,10 +43,10 @@ def test_differences(tmp_path, leaf, changed, close, found):
 
 def test_runs_of_another_name_or_none(tmp_path):
   folders = [str(tmp_path / side) for side in ('old', 'new')]
-  assert compare_commits.differences(*folders, False) == ['no finished run']
+  assert run_differences.differences(*folders, False) == ['no finished run']
   write(tmp_path / 'old' / 'hash', [1.0])
   write(tmp_path / 'new' / 'hush', [1.0])
-  assert compare_commits.differences(*folders, False) == [
+  assert run_differences.differences(*folders, False) == [
       'run folders differ: hash, hush']
 
 
