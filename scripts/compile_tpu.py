@@ -176,7 +176,7 @@ def lower(
       model, tx, losses.cross_entropy, accumulate=config.accumulate,
       shardings=(state_shardings, sharding.replicated(mesh)))
   chosen = precision_lib.choose(
-      config.precision, model.config.dim // model.config.heads, tpus[0])
+      config.precision, model.config.head_dim, tpus[0])
   # Read while tracing, so it must cover `lower`.
   with jax.default_matmul_precision(chosen.matmul):
     lowered = step.lower(

@@ -42,7 +42,7 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
   if adapter.outputs is None:
     raise errors.UserError('`adapter`: it has no head to predict with')
   shape = base.config
-  chosen = precision.choose(base.precision, shape.dim // shape.heads)
+  chosen = precision.choose(base.precision, shape.head_dim)
   shape = dataclasses.replace(
       shape, dtype=chosen.dtype, attention=chosen.attention,
       products=chosen.products,
@@ -179,7 +179,7 @@ def matmul_precision(base: base_lib.Base) -> Any:
   shape = base.config
   # Thread-local: a library leaves JAX's global configuration alone.
   return jax.default_matmul_precision(
-      precision.choose(base.precision, shape.dim // shape.heads).matmul)
+      precision.choose(base.precision, shape.head_dim).matmul)
 
 
 # Models hash and compare by their configs, so that these caches hold from call

@@ -117,17 +117,9 @@ class Encoder(nn.Module):
     config = self.config
     last = config.layers - 1
     outputs = []
-    kind = layer_lib.Layer
-    if config.pre_norm:
-      kind = modernbert.PreNormLayer
-      modernbert.check_layers(config)
+    kind = _layer_class(config)
     shared = sites_lib.make_shared(config, train=train)
-    relative = None
-    if config.relative_bias:
-      table = self.param(
-          'relative_bias', nn.initializers.truncated_normal(0.02),
-          (relative_lib.BUCKETS, config.heads))
-      relative = relative_lib.bias(table, x.shape[1])
+    relative = self._bias_of_distances(x.shape[1])
     # Positions of the last layer that no head reads are not computed, unless an
     # adapter needs them. The result is exact and saves most of one layer's
     # work, a twelfth to a sixth of the encoder's.
@@ -165,6 +157,23 @@ class Encoder(nn.Module):
         x = layer_lib.norm(config, 'final_norm')(x)
       outputs.append(x[:, :rows])
     return tuple(outputs)
+
+  def _bias_of_distances(self, length: int) -> jax.Array | None:
+    """Returns `relative.bias`; None for families without it."""
+    if not self.config.relative_bias:
+      return None
+    table = self.param(
+        'relative_bias', nn.initializers.truncated_normal(0.02),
+        (relative_lib.BUCKETS, self.config.heads))
+    return relative_lib.bias(table, length)
+
+
+def _layer_class(config: BertConfig) -> type[layer_lib.Layer]:
+  """Returns the class of the layers; raises if it cannot hold the methods."""
+  if not config.pre_norm:
+    return layer_lib.Layer
+  modernbert.check_encoder(config)
+  return modernbert.PreNormLayer
 
 
 class Bert(nn.Module):

@@ -42,7 +42,7 @@ DISTILBERT = {
     'encoder/layer_{}/ffn_output': 'transformer.layer.{}.ffn.lin2',
     'encoder/layer_{}/ffn_norm': 'transformer.layer.{}.output_layer_norm',
 }
-# Files hold some linear layers joined; the last word is the name of a part, see
+# Files hold some linear layers joined; the last word names the part, as in
 # `families.Family.joined`.
 MODERNBERT = {
     'embeddings/words': 'embeddings.tok_embeddings',

@@ -12,7 +12,7 @@ from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
 from adapters_jax.model import sites
 
-INPUTS = ('cls', 'pooler', 'tokens')  # Of heads, see `make`.
+INPUTS = ('cls', 'pooler', 'tokens')  # See `make`.
 
 
 class Classifier(nn.Module):

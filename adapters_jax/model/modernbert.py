@@ -5,7 +5,7 @@ instead of a table, a gated feed-forward sublayer, norms before the sublayers,
 and layers in which a token attends to its neighbours alone.
 
 Adapters act on the update of a sublayer before the skip connection, as in
-post-norm layers; nothing follows. x of a parallel adapter is the input of the
+post-norm layers; no norm follows. A parallel adapter reads the input of the
 skip connection, before the norm. The site 'intermediate' is the half of the
 gated layer that is activated, ffn_dim wide; the gate is at no site.
 """
@@ -24,7 +24,7 @@ from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
 
-def check_layers(config: layer_lib.BertConfig) -> None:
+def check_encoder(config: layer_lib.BertConfig) -> None:
   """Checks that the layers can hold the methods and the way to compute them.
 
   Args:
@@ -64,7 +64,7 @@ def angles(
 
 
 def rotate(x: jax.Array, cos: np.ndarray, sin: np.ndarray) -> jax.Array:
-  """Rotates pairs of features, of which one lies in each half of a head.
+  """Rotates pairs of features, one from each half of a head.
 
   Args:
     x: [batch, length, heads, head_dim]
@@ -171,8 +171,8 @@ class RotaryAttention(layer_lib.Attention):
         config.rotary[local])
     query = project(x[:, :rows], 'query') * config.head_dim**-0.5
     query = rotate(query, cos[:rows], sin[:rows])
-    # Prefixes are learned as they are, so they are not rotated. They are at no
-    # distance from the text: local layers see them, too.
+    # Keys of a prefix are learned in their rotated form. They have no distance
+    # to the text, so local layers see them, too.
     key, value = sites.key_value(
         x, rotate(project(x, 'key'), cos, sin), project(x, 'value'))
     prefix, count = key.shape[1] - length, query.shape[1]

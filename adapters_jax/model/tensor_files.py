@@ -215,7 +215,8 @@ def as_float32(name: str, tensor: np.ndarray) -> np.ndarray:
 def folder_digest(folder: str) -> str:
   """Returns 16 hexadecimal digits that identify the weights of a folder.
 
-  They start the SHA-256 of the file, or that of the shards' names and SHA-256.
+  The first digits of the SHA-256 of the file, or of the list of the shards'
+  names and SHA-256.
 
   Args:
     folder: Folder of a checkpoint.

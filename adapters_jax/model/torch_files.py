@@ -19,7 +19,8 @@ import numpy as np
 from adapters_jax.model import torch_pickle
 
 _MAGIC = 0x1950a86a20f9469cfc6c  # First value of a plain file.
-# Tensors may share numbers. A small file that describes gigabytes is an attack.
+# Largest size of all tensors, in sizes of the file. Tensors may share numbers,
+# but a small file that describes gigabytes is an attack.
 _MOST_SHARED = 2
 
 _Numbers = Callable[[torch_pickle.Storage], np.ndarray]
@@ -109,7 +110,7 @@ def _in_archive(
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-  """Returns a file of an archive, of the size that it takes there."""
+  """Returns a file of an archive; refuses compressed ones."""
   try:
     info = archive.getinfo(name)
   except KeyError as error:

@@ -27,7 +27,7 @@ _ORDERED_DICT = 'collections OrderedDict'
 _TENSOR = 'torch._utils _rebuild_tensor_v2'
 _PARAMETER = 'torch._utils _rebuild_parameter'
 _NAMES = {*_TYPES, _ORDERED_DICT, _TENSOR, _PARAMETER}
-_MOST_AXES = 64  # Of numpy.
+_MOST_AXES = 64  # Limit of numpy.
 
 
 class FormatError(ValueError):
@@ -36,7 +36,7 @@ class FormatError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-  """A row of numbers in the file.
+  """Consecutive numbers in the file, which tensors are views of.
 
   Attributes:
     key: Name in the file.
@@ -108,8 +108,8 @@ def interpret(file: Any) -> Any:
       if opcode.name not in _INSTRUCTIONS:
         raise FormatError(f'its pickle has the instruction {opcode.name}')
       _INSTRUCTIONS[opcode.name](machine, argument)
-  # Of a damaged pickle: an empty stack, an unknown entry of the memo, a value
-  # of another type.
+  # Damage shows as an empty stack, an unknown entry of the memo, or a value of
+  # another type.
   except (AttributeError, IndexError, KeyError, MemoryError, OverflowError,
           TypeError, ValueError) as error:
     if isinstance(error, FormatError):

@@ -47,7 +47,7 @@ def make_model(
     device: Target device; the first one of this process when None.
   """
   chosen = precision.choose(
-      config.precision, shape.dim // shape.heads, device)
+      config.precision, shape.head_dim, device)
   changed: dict[str, Any] = {} if config.dropout < 0 else {
       'dropout': config.dropout, 'attention_dropout': config.dropout}
   if config.hidden_activation:

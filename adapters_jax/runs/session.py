@@ -38,7 +38,7 @@ def computing(
   if keep_programs:
     enable_compilation_cache()
   shape = pretrained.config_of(config.checkpoint)
-  chosen = precision.choose(config.precision, shape.dim // shape.heads)
+  chosen = precision.choose(config.precision, shape.head_dim)
   with jax.default_matmul_precision(chosen.matmul):
     yield chosen
 
