@@ -1,12 +1,10 @@
 """Settings for one task each, from flags that name several."""
 
-from collections.abc import Sequence
 import dataclasses
 import os
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.analysis import tables
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 
@@ -25,20 +23,20 @@ class Folders:
       '', 'Folder with train, dev and test files, or several with commas.')
 
 
-def tasks(
-    config: config_lib.Config, every: Sequence[str] = tables.GLUE_TASKS
-) -> list[config_lib.Config]:
+def tasks(config: config_lib.Config) -> list[config_lib.Config]:
   """Returns the settings of each task that `task` names.
 
   Args:
-    config: Settings; `task` holds names with commas, or 'all'.
-    every: Names that 'all' stands for.
+    config: Settings; `task` holds names with commas, or 'all' for GLUE's.
   """
   # With own data `task` is a single name.
   if config.files:
     return [config]
-  names = (every if config.task == 'all'
-           else [name.strip() for name in config.task.split(',')])
+  if config.task == 'all':
+    from adapters_jax.analysis import tables  # Imports numpy.
+    names = tables.GLUE_TASKS
+  else:
+    names = tuple(name.strip() for name in config.task.split(','))
   return [dataclasses.replace(config, task=name) for name in names]
 
 

@@ -13,7 +13,6 @@ from absl import logging
 
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
-from adapters_jax.analysis import tables
 from adapters_jax.api import help as help_lib
 from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
@@ -141,6 +140,7 @@ def _report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
     outcome: Results of the runs.
     checkpoint: Name or folder of their base.
   """
+  from adapters_jax.analysis import tables  # Imports numpy.
   from adapters_jax.runs import console  # Imports JAX.
   if outcome.trials:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))

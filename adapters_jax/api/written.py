@@ -5,7 +5,6 @@ import dataclasses
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.data import predicted
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -23,6 +22,7 @@ class Predictions:
       'tsv', "Format of the predictions: 'tsv' or 'jsonl'.")
 
   def __post_init__(self):
+    from adapters_jax.data import predicted  # Imports numpy.
     if self.predictions_format not in predicted.FORMATS:
       raise errors.unknown('`predictions_format`', self.predictions_format,
                            predicted.FORMATS)

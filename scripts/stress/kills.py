@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import dataclasses
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import time
 from typing import Any
 from unittest import mock
 
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import saving
 from scripts.stress import place as place_lib
 
@@ -118,14 +120,10 @@ def command(place: place_lib.Place, name: str) -> list[str]:
     place: Place of the run.
     name: Name of its workdir.
   """
-  config = place.config(name)
-  flags = {'checkpoint': config.checkpoint, **{
-      f'{split}_file': path for split, path in config.files.items()}}
-  for flag in ('adapter_size', 'batch_size', 'learning_rate', 'buckets',
-               'max_length', 'max_steps', 'eval_every', 'workdir'):
-    flags[flag] = getattr(config, flag)
-  return [sys.executable, '-m', 'experiments.glue', '--resume', *(
-      f'--{flag}={value}' for flag, value in flags.items())]
+  settings = dataclasses.asdict(place.config(name, resume=True))
+  return [sys.executable, '-m', 'experiments.glue', *(
+      f'--{flag}={value}' for flag, value in settings.items()
+      if value != getattr(config_lib.Config, flag))]
 
 
 def at_random_times(

@@ -91,6 +91,22 @@ def test_flags_that_do_not_parse(flags, message):
   assert message in wrong.stderr and 'Traceback' not in wrong.stderr
 
 
+def test_help_imports_no_arrays():
+  script = (
+      'import runpy, sys\n'
+      'sys.argv = ["glue", "--help"]\n'
+      'try:\n'
+      '  runpy.run_module("experiments.glue", run_name="__main__")\n'
+      'finally:\n'
+      '  heavy = {"jax", "numpy", "flax"} & set(sys.modules)\n'
+      '  assert not heavy, heavy\n')
+  done = subprocess.run(
+      [sys.executable, '-c', script], capture_output=True, text=True,
+      check=False)
+  assert '--adapter_size' in done.stdout
+  assert 'AssertionError' not in done.stderr, done.stderr
+
+
 def test_every_setting_is_a_flag():
   help_text = command('--help').stdout
   for field in dataclasses.fields(config_lib.Config):

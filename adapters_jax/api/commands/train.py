@@ -3,7 +3,6 @@
 import os
 
 from adapters_jax.analysis import points
-from adapters_jax.analysis import tables
 from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.api import written
@@ -25,6 +24,7 @@ def main(
   configs = expand.tasks(config)
   outcome = flags.launch(configs, 'glue', many)
   if len(configs) > 1:
+    from adapters_jax.analysis import tables  # Imports numpy.
     print(tables.glue_mean(points.points(outcome.records)))
   written.write_if_wanted(outcome, configs, predictions)
   if predictions.write_predictions:
