@@ -2,5 +2,5 @@
 
 Imports `errors` only. Public: `pinned.fetch` and `pinned.cache_dir`,
 `hub.folder` and `hub.config`, `atomic.write_json`, `locks.held`, `progress`,
-`disk.explained`.
+`disk.explained`, `file_hash.sha256`.
 """

@@ -14,6 +14,7 @@ import tempfile
 
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import index
 from adapters_jax.downloads import locks
 from adapters_jax.downloads import progress
@@ -77,7 +78,7 @@ def _download(asset: assets.Asset, name: str, parts: str) -> list[str]:
 
     for release in asset.releases:
       path = os.path.join(parts, release.sha256)
-      if not os.path.exists(path) or unpack.sha256(path) != release.sha256:
+      if not os.path.exists(path) or file_hash.sha256(path) != release.sha256:
         with tempfile.TemporaryDirectory(
             dir=parts, ignore_cleanup_errors=True) as scratch:
           # Complete under its final name only.

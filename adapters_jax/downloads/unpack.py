@@ -11,6 +11,7 @@ import zipfile
 from adapters_jax import errors
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import join
 from adapters_jax.downloads import json_files
 
@@ -19,12 +20,6 @@ from adapters_jax.downloads import json_files
 CHECKED = 'checked.json'
 
 _CHUNK = 1 << 20
-
-
-def sha256(path: str) -> str:
-  """Returns the SHA-256 of a file as a hex digest."""
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def unpack(
@@ -90,7 +85,8 @@ def check(folder: str, asset: assets.Asset) -> None:
              if noted.get(member) != _state(os.path.join(folder, member))]
   for member in unknown:
     path = os.path.join(folder, member)
-    if not os.path.isfile(path) or sha256(path) != asset.members[member]:
+    if not os.path.isfile(path) or (
+        file_hash.sha256(path) != asset.members[member]):
       raise errors.UserError(
           f'the cached file {path} is missing or damaged; delete the folder '
           f'{folder} and run again')

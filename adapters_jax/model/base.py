@@ -1,7 +1,6 @@
 """`Base`: a pretrained encoder, loaded once for any number of adapters."""
 
 import dataclasses
-import hashlib
 import os
 from typing import Any
 
@@ -9,6 +8,7 @@ import jax
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.downloads import file_hash
 from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
@@ -117,6 +117,5 @@ def file_hashes(checkpoint: str) -> dict[str, str]:
   for name in _FILES if os.path.isdir(checkpoint) else ():
     path = os.path.join(checkpoint, name)
     if os.path.isfile(path):
-      with open(path, 'rb') as file:
-        found[name] = hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+      found[name] = file_hash.sha256(path)[:16]
   return found

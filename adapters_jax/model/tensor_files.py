@@ -6,7 +6,6 @@ index.
 
 from collections.abc import Callable, Iterable
 import dataclasses
-import functools
 import hashlib
 import os
 
@@ -14,6 +13,7 @@ import ml_dtypes  # Registers bfloat16 with numpy, which safetensors needs.
 import numpy as np
 import safetensors
 
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import weight_files
 from adapters_jax import errors
 from adapters_jax.model import torch_files
@@ -225,25 +225,12 @@ def folder_digest(folder: str) -> str:
     errors.UserError: there are no weights.
   """
   shards = find_weights(model_folder(folder)).shards
-  hashes = {os.path.basename(path): _hash_of(path) for path in shards}
+  hashes = {os.path.basename(path): file_hash.kept_sha256(path)
+            for path in shards}
   if len(hashes) == 1:
     return hashes.popitem()[1][:16]
   text = ''.join(f'{name} {value}\n' for name, value in sorted(hashes.items()))
   return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _hash_of(path: str) -> str:
-  """Returns the SHA-256 of a file."""
-  stat = os.stat(path)
-  return _cached_hash(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
-
-
-@functools.cache
-def _cached_hash(path: str, size: int, changed: int) -> str:
-  """Returns the SHA-256 of a file."""
-  del size, changed  # Cache key only: a modified file is hashed again.
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _listed(found: Iterable[str]) -> str:

@@ -1,13 +1,13 @@
 """Settings of a training run: each is declared once, with its role. No JAX."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.downloads import file_hash
 from adapters_jax.runs import checks
 from adapters_jax.runs import options
 from adapters_jax.runs import version
@@ -209,18 +209,6 @@ def task_of(values: dict[str, Any]) -> str:
   return os.path.splitext(os.path.basename(path))[0]
 
 
-@functools.cache
-def _hash_of(path: str, size: int, changed: int) -> str:
-  del size, changed  # Part of the cache's key: a changed file is read again.
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
-
-
-def _content_hash(path: str) -> str:
-  stat = os.stat(path)
-  return _hash_of(path, stat.st_size, stat.st_mtime_ns)
-
-
 def portable(config: Config) -> dict[str, Any]:
   """Returns the settings without places, and the version of the numbers.
 
@@ -232,7 +220,8 @@ def portable(config: Config) -> dict[str, Any]:
   for name in options.marked(Config, 'path'):
     if path := values.get(name):  # The same file in any folder is the same run.
       try:
-        values[name] = f'{os.path.basename(path)}@{_content_hash(path)}'
+        digest = file_hash.kept_sha256(path)[:16]
+        values[name] = f'{os.path.basename(path)}@{digest}'
       except OSError as error:
         raise errors.UserError(
             f'`{name}`: {path} cannot be read ({error.strerror})') from error

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import gc
-import hashlib
 import logging
 import os
 import shutil
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
 from adapters_jax.training import hosts
 from adapters_jax.training import loop
@@ -44,9 +44,7 @@ def _hashes(folder: str) -> dict[str, str]:
     folders.sort()  # In place: `os.walk` follows this order.
     for name in sorted(names):
       path = os.path.join(parent, name)
-      with open(path, 'rb') as file:
-        found[os.path.relpath(path, folder)] = hashlib.file_digest(
-            file, 'sha256').hexdigest()
+      found[os.path.relpath(path, folder)] = file_hash.sha256(path)
   return found
 
 

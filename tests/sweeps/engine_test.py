@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import engine
@@ -157,7 +158,7 @@ class SweepTest(parameterized.TestCase):
   def test_paths_hold_in_another_process(self):
     config = config_lib.Config(
         train_file='a.tsv', dev_file='b.tsv', workdir='w')
-    with mock.patch.object(config_lib, '_content_hash', lambda path: 'x'):
+    with mock.patch.object(file_hash, 'kept_sha256', lambda path: 'x'):
       placed = engine.absolute(config, 'glue')
     self.assertTrue(os.path.isabs(placed.train_file))
     self.assertTrue(os.path.isabs(placed.workdir))

@@ -1,0 +1,23 @@
+"""SHA-256 of files."""
+
+import functools
+import hashlib
+import os
+
+
+def sha256(path: str) -> str:
+  """Returns the SHA-256 of a file as a hex digest."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def kept_sha256(path: str) -> str:
+  """Returns the SHA-256 of a file, computed once until the file changes."""
+  stat = os.stat(path)
+  return _kept(os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.cache
+def _kept(path: str, size: int, changed: int) -> str:
+  del size, changed  # Part of the cache's key: a changed file is read again.
+  return sha256(path)
