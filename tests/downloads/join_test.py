@@ -52,8 +52,8 @@ def fixture_wheels(tmp_path) -> list[str]:
 def fixture_asset(wheels, tmp_path, monkeypatch) -> assets.Asset:
   asset = assets.Asset(
       releases=tuple(
-          assets.Release(f'toy-part-{number:03}', '1.0', file_hash.sha256(wheel),
-                         size=os.path.getsize(wheel))
+          assets.Release(f'toy-part-{number:03}', '1.0',
+                         file_hash.sha256(wheel), size=os.path.getsize(wheel))
           for number, wheel in enumerate(wheels, 1)),
       joined='toy.zip', size=len(WEIGHTS) + len(CONFIG), prefix='toy',
       members={'config.json': hashlib.sha256(CONFIG).hexdigest(),

@@ -43,7 +43,8 @@ class AssetsTest(parameterized.TestCase):
       archive.writestr(f'{info}/RECORD', '')
     self.asset = assets.Asset(
         releases=(assets.Release(
-            'toy-model', '1.0', file_hash.sha256(wheel), os.path.getsize(wheel)),),
+            'toy-model', '1.0', file_hash.sha256(wheel),
+            os.path.getsize(wheel)),),
         size=len(CONTENT), prefix='toy_model/data',
         members={'weights.bin': hashlib.sha256(CONTENT).hexdigest()},
         by_hand='bring it as --checkpoint=DIR')
