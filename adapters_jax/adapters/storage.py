@@ -56,7 +56,7 @@ def save_tuned(
   # Last: where there are settings, the weights are complete.
   settings = {'format': FORMAT, **settings}
   atomic.write_json(os.path.join(folder, SETTINGS), {
-      **settings, HASH: atomic.digest(settings, content)})
+      **settings, HASH: atomic.json_digest(settings, content)})
 
 
 def load_settings(folder: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _check_hash(
   Adapters of earlier versions have no hash.
   """
   saved = settings.pop(HASH, None)
-  if saved is not None and saved != atomic.digest(settings, content):
+  if saved is not None and saved != atomic.json_digest(settings, content):
     raise errors.UserError(
         f'{folder}: {WEIGHTS} or {SETTINGS} has changed since the adapter was '
         f'saved; copy them again, or after a change by hand remove "{HASH}" '

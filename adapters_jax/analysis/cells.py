@@ -24,9 +24,9 @@ def _resampled(
     metric: str, labels: str, predictions: tuple[str, ...]
 ) -> np.ndarray:
   """Returns `statistics.resample` of packed arrays; '' labels for a mean."""
-  found = np.stack([compact.unpack(text) for text in predictions])
+  found = np.stack([compact.to_array(text) for text in predictions])
   return statistics.resample(
-      metric, compact.unpack(labels) if labels else np.zeros(found.shape[1]),
+      metric, compact.to_array(labels) if labels else np.zeros(found.shape[1]),
       found)
 
 
@@ -109,11 +109,11 @@ def above_majority(
   draws, labels = _draws(records, split, metric)
   if not labels:
     return None
-  values = compact.unpack(labels)
+  values = compact.to_array(labels)
   if values.dtype.kind == 'f':
     return estimate(records, split, metric)
   most = np.full_like(values, np.bincount(values).argmax())
-  constant = _resampled(metric, labels, (compact.pack(most),))
+  constant = _resampled(metric, labels, (compact.to_text(most),))
   return statistics.difference_estimate(
       _scores(records, split, metric),
       {-1: metrics.METRICS[metric](values, most)}, draws, constant)

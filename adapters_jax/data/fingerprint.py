@@ -8,7 +8,7 @@ from typing import Any
 from adapters_jax.data import tasks
 
 
-def of_examples(examples: Iterable[Any]) -> dict[str, Any]:
+def of_rows(examples: Iterable[Any]) -> dict[str, Any]:
   """Returns the number and the hash of some examples.
 
   Args:
@@ -26,6 +26,6 @@ def of_examples(examples: Iterable[Any]) -> dict[str, Any]:
 
 def of_split(split: tasks.Split) -> dict[str, Any]:
   """Returns the number and the hash of a split's texts with their labels."""
-  return of_examples(
+  return of_rows(
       [*texts, label] for texts, label in zip(
           split.texts, split.labels.tolist(), strict=True))

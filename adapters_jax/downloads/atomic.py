@@ -74,7 +74,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
   sync_folder(folder)
 
 
-def digest(value: Any, *contents: bytes) -> str:
+def json_digest(value: Any, *contents: bytes) -> str:
   """Returns the SHA-256 of a JSON value and of files' contents."""
   # Read again: a file has lists for tuples, and text for numbers as keys.
   value = json.loads(json.dumps(value))

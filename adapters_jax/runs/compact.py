@@ -7,12 +7,12 @@ import numpy as np
 
 
 def fits(values: np.ndarray) -> bool:
-  """Returns whether `pack` takes an array: one axis of numbers."""
+  """Returns whether `to_text` takes an array: one axis of numbers."""
   values = np.asarray(values)
   return values.ndim == 1 and values.dtype.kind in 'iuf'
 
 
-def pack(values: np.ndarray) -> str:
+def to_text(values: np.ndarray) -> str:
   """Returns an array as text: its type, a colon, compressed bytes in base64.
 
   Args:
@@ -31,7 +31,7 @@ def pack(values: np.ndarray) -> str:
   return f'{name}:{base64.b64encode(zlib.compress(data, 9)).decode()}'
 
 
-def unpack(text: str) -> np.ndarray:
+def to_array(text: str) -> np.ndarray:
   """Returns [examples] the int64 classes or float64 scores of a text."""
   name, _, data = text.partition(':')
   values = np.frombuffer(zlib.decompress(base64.b64decode(data)), f'<{name}')

@@ -120,7 +120,7 @@ def write(path: str, record: Record) -> None:
     record: Record to write.
   """
   values = dataclasses.asdict(record)
-  atomic.write_json(path, {**values, _HASH: atomic.digest(values)})
+  atomic.write_json(path, {**values, _HASH: atomic.json_digest(values)})
 
 
 def read(path: str) -> Record:
@@ -140,7 +140,7 @@ def _checked(path: str, values: dict[str, Any]) -> Record:
   """Returns the record of a file's JSON; raises UserError if it is none."""
   saved = values.pop(_HASH, None)  # Earlier records have none.
   problem = record_checks.problem(values, Record)
-  if not problem and saved is not None and saved != atomic.digest(values):
+  if not problem and saved is not None and saved != atomic.json_digest(values):
     problem = 'it has changed since it was written'
   if problem:
     raise errors.UserError(f'{path} is not a record ({problem})')

@@ -73,7 +73,7 @@ def all_scores(
   for split in _scored_splits(setup):
     scores[split], predictions = score(best, split)
     outcomes[split] = {
-        name: compact.pack(values) for name, values in kind.outcomes(
+        name: compact.to_text(values) for name, values in kind.outcomes(
             setup, split, predictions).items() if compact.fits(values)}
     label = log_lib.collapsed_to(setup.task, predictions)
     if split == 'dev' and label is not None:

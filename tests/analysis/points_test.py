@@ -33,8 +33,8 @@ def predicted(right, seed=0, labels=LABELS, **changed):
   predictions[wrong] = 1 - predictions[wrong]
   return grid_test.make_record(
       config, metrics={'dev': {'accuracy': right}}, predictions={'dev': {
-          'labels': compact.pack(labels),
-          'predictions': compact.pack(predictions)}})
+          'labels': compact.to_text(labels),
+          'predictions': compact.to_text(predictions)}})
 
 
 class PointsTest(parameterized.TestCase):
@@ -161,7 +161,7 @@ class CellsTest(parameterized.TestCase):
   def test_scores_of_examples_are_averaged(self):
     made = grid_test.make_record(
         CONFIG, metrics={'dev': {'f1': 0.5}}, predictions={
-            'dev': {'f1': compact.pack(np.array([0.25, 0.75] * 50))}})
+            'dev': {'f1': compact.to_text(np.array([0.25, 0.75] * 50))}})
     low, high = cells.estimate([made], 'dev', 'f1').bootstrap
     # 1.96 * 0.25 / sqrt(100).
     np.testing.assert_allclose((low, high), (0.451, 0.549), atol=0.01)

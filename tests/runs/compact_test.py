@@ -9,23 +9,23 @@ from adapters_jax.runs import compact
 @pytest.mark.parametrize(('values', 'kind'), (
     ([0, 1, 1, 0], 'u1'), ([0, 300], 'u2'), ([1, -1], 'i2'), ([], 'u1')))
 def test_classes_come_back(values, kind):
-  text = compact.pack(np.array(values, np.int32))
+  text = compact.to_text(np.array(values, np.int32))
   assert text.startswith(f'{kind}:')
-  np.testing.assert_array_equal(compact.unpack(text), values)
-  assert compact.unpack(text).dtype == np.int64
+  np.testing.assert_array_equal(compact.to_array(text), values)
+  assert compact.to_array(text).dtype == np.int64
 
 
 @pytest.mark.parametrize(('values', 'kind'), (
     ([0.125, -3.3, 5.0], 'f2'), ([1e6, 2.5], 'f4'), ([], 'f2')))
 def test_scores_come_back_rounded(values, kind):
-  text = compact.pack(np.array(values, np.float32))
+  text = compact.to_text(np.array(values, np.float32))
   assert text.startswith(f'{kind}:')
-  np.testing.assert_allclose(compact.unpack(text), values, rtol=5e-4)
+  np.testing.assert_allclose(compact.to_array(text), values, rtol=5e-4)
 
 
 def test_short():
   classes = np.random.default_rng(0).integers(0, 2, 1000)
-  assert len(compact.pack(classes)) < 300
+  assert len(compact.to_text(classes)) < 300
 
 
 @pytest.mark.parametrize(('values', 'wanted'), (

@@ -84,7 +84,7 @@ def test_metrics_follow_from_the_predictions_in_the_record(config):
   task, splits, _ = setup_lib.load_data(config)
   assert list(record.predictions) == ['dev', 'test']
   for split, packed in record.predictions.items():
-    found = {name: compact.unpack(text) for name, text in packed.items()}
+    found = {name: compact.to_array(text) for name, text in packed.items()}
     np.testing.assert_array_equal(found['labels'], splits[split].labels)
     assert record.metrics[split] == metrics.compute(
         task.metrics, found['labels'], found['predictions'])

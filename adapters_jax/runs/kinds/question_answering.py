@@ -77,7 +77,7 @@ def prepare(
 
   setup = setup_lib.assemble(
       config, folder, task, splits, notes, model_of, mesh,
-      {name: fingerprint.of_examples(map(dataclasses.astuple, asked))
+      {name: fingerprint.of_rows(map(dataclasses.astuple, asked))
        for name, asked in questions.items()})
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
