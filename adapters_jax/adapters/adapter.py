@@ -158,10 +158,10 @@ def _described(
     errors.UserError: an entry is missing, or of another type.
   """
   values = settings_lib.checked(json_files.inner(saved, 'config', where), where)
-  task = json_files.text(saved, 'task', where)
+  task = json_files.string(saved, 'task', where)
   if 'adapter' in saved:
     own = json_files.inner(saved, 'adapter', where)
-    method = json_files.text(own, 'method', where)
+    method = json_files.string(own, 'method', where)
     methods = strings.parse(method, f'{where}: `method`') if method else ()
   else:  # Saved by a version that described adapters by settings alone.
     own = {**settings_lib.DEFAULTS, **values}
@@ -171,23 +171,23 @@ def _described(
     # The number of layers is unknown; the training has checked them.
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
-  head_input = json_files.text(own, 'head_input', where)
-  activation = json_files.text(own, 'hidden_activation', where)
+  head_input = json_files.string(own, 'head_input', where)
+  activation = json_files.string(own, 'hidden_activation', where)
   if head_input not in heads.INPUTS:
     raise errors.unknown(f'{where}: head_input', head_input, heads.INPUTS)
   if activation and activation not in activations.ACTIVATIONS:
     raise errors.unknown(f'{where}: hidden_activation', activation,
                          activations.ACTIVATIONS)
   # Absent in adapters of versions that knew BERT alone.
-  family = json_files.text(own, 'family', where, 'bert')
+  family = json_files.string(own, 'family', where, 'bert')
   if family not in families.FAMILIES:
     raise errors.unknown(f'{where}: family', family, families.FAMILIES)
   return Adapter(
       methods, tuned, head_input=head_input,
-      labels=json_files.texts(saved, 'labels', where),
-      texts=json_files.texts(saved, 'texts', where),
-      max_length=json_files.whole(own, 'max_length', where, 1, _LONGEST),
-      base=json_files.text(own, 'base', where), task=task,
+      labels=json_files.strings(saved, 'labels', where),
+      texts=json_files.strings(saved, 'texts', where),
+      max_length=json_files.integer(own, 'max_length', where, 1, _LONGEST),
+      base=json_files.string(own, 'base', where), task=task,
       scores=json_files.inner(own, 'scores', where), settings=values,
       base_files=json_files.inner(own, 'base_files', where),
       hidden_activation=activation, family=family)

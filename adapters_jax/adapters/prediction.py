@@ -290,7 +290,7 @@ def count_cut(
   """
   if adapter.head_input == 'tokens':
     return 0
-  return tokenization.count_cut(
+  return tokenization.count_truncated(
       compiled.tokenizer_of(base), arguments.rows_of(texts),
       compiled.max_length(base, adapter))
 

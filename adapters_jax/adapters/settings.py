@@ -33,9 +33,9 @@ def checked(values: dict[str, Any], where: str) -> dict[str, Any]:
   """
   for name, default in {**DEFAULTS, 'precision': 'float32'}.items():
     if isinstance(default, str):
-      json_files.text(values, name, where, default)
+      json_files.string(values, name, where, default)
     elif isinstance(default, int):
-      json_files.whole(values, name, where, 1, _LARGEST, default)
+      json_files.integer(values, name, where, 1, _LARGEST, default)
     elif isinstance(default, float):
       json_files.number(values, name, where, 0, math.inf, default)
     if name in values and values[name] is None:

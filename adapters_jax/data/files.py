@@ -279,7 +279,7 @@ def load(
     if len(train.texts) < 2:
       raise errors.UserError(
           f'{train.path}: two rows or more are needed to hold some out as dev')
-    kept, dev = held_out.rows(len(train.texts), dev_fraction)
+    kept, dev = held_out.draw(len(train.texts), dev_fraction)
     tables = {'train': train.take(kept), 'dev': train.take(dev),
               **{k: v for k, v in tables.items() if k != 'train'}}
   metrics = ('spearman', 'pearson') if regression else ('accuracy', 'macro_f1')

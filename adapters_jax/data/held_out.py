@@ -5,7 +5,7 @@ import numpy as np
 _SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
 
 
-def rows(count: int, share: float) -> tuple[list[int], list[int]]:
+def draw(count: int, share: float) -> tuple[list[int], list[int]]:
   """Draws dev examples with a fixed seed.
 
   Args:

@@ -87,7 +87,7 @@ def to_task(
   if dev is None:
     if len(examples) < 2:
       raise errors.UserError('`texts`: two examples or more are needed')
-    kept, drawn = held_out.rows(len(examples), _HELD_OUT)
+    kept, drawn = held_out.draw(len(examples), _HELD_OUT)
     train, dev = examples.take(kept), examples.take(drawn)
   else:
     train = examples
@@ -143,7 +143,7 @@ def _classes(labels: Sequence[Any]) -> set[Any]:
   def kind(label):
     if isinstance(label, str):
       return str
-    # Hence a bool too, which is an integer to Python but not to numpy.
+    # Bools are classes: Python's are integers, numpy's are not.
     return (numbers.Integral
             if isinstance(label, (numbers.Integral, np.bool_)) else None)
 

@@ -180,7 +180,7 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
   if task.metrics == OF_ANSWERS:
     possible = list(OF_ANSWERS)
   if len(task.labels) > 2:
-    possible.remove('f1')  # Of one class, which is 'positive'.
+    possible.remove('f1')  # Defined for two classes.
   if name and name not in possible:
     raise errors.UserError(
         f'`metric={name}`: is not for this task; give one of '

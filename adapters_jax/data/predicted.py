@@ -46,7 +46,7 @@ class Writer:
     """Returns the first lines of the file: of TSV one, of JSONL none."""
     if self.form == 'jsonl':
       return []
-    return [quoting.written(
+    return [quoting.quote_row(
         [self.name, *(f'p({name})' for name in self.classes),
          *(['label'] if self.checked else []), *self.texts])]
 
@@ -67,7 +67,7 @@ class Writer:
           {'texts': list(texts), **answer, **right}, ensure_ascii=False)
     shares = answer.pop('probabilities', {})
     right = ['' if truth is None else truth] if self.checked else []
-    return quoting.written(
+    return quoting.quote_row(
         [str(cell) for cell in (
             *answer.values(), *shares.values(), *right, *texts)])
 

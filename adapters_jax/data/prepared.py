@@ -121,7 +121,7 @@ def _damaged(folder: str, error: Exception) -> errors.UserError:
       'folder and prepare it again')
 
 
-def read_rows(builder: Any, split: str) -> list[dict[str, Any]]:
+def read_split(builder: Any, split: str) -> list[dict[str, Any]]:
   """Returns the rows of a split of a prepared dataset.
 
   Args:

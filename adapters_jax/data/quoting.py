@@ -87,10 +87,11 @@ def is_quoted(lines: Iterable[str]) -> bool:
       if '"' in text:
         cells = [cell.replace(_RETURN, '\r') for cell in cells]
         found = True
-        if header and text == written(cells, None):
+        if header and text == quote_row(cells, None):
           return True
         # Some writers do not count a carriage return as a line break.
-        if text not in (written(cells, '"\t\n'), written(cells, '"\t\n\r')):
+        if text not in (quote_row(cells, '"\t\n'),
+                        quote_row(cells, '"\t\n\r')):
           return False
       header = header and not cells
   except csv.Error:
@@ -98,8 +99,8 @@ def is_quoted(lines: Iterable[str]) -> bool:
   return found
 
 
-def written(cells: Sequence[str], special: str | None = '"\t\n\r') -> str:
-  """Returns a row of TSV with the quotes that `read` understands.
+def quote_row(cells: Sequence[str], special: str | None = '"\t\n\r') -> str:
+  """Returns a row of TSV with quotes that `is_quoted` recognises.
 
   Args:
     cells: Cells of the row.

@@ -1,8 +1,8 @@
 """Rows of different lengths in one flat array."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,6 +21,18 @@ class Ragged(Sequence):
   flat: np.ndarray
   offsets: np.ndarray
 
+  @classmethod
+  def join(cls, parts: Sequence[np.ndarray], lengths: Sequence[int]) -> Self:
+    """Returns rows from the parts of their flat array.
+
+    Args:
+      parts: [any] Integers of all rows, in parts of any sizes.
+      lengths: Length of each row.
+    """
+    return cls(
+        np.concatenate(parts) if parts else np.zeros(0, np.int32),
+        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
   def __len__(self) -> int:
     return len(self.offsets) - 1
 
@@ -36,16 +48,3 @@ class Ragged(Sequence):
   def lengths(self) -> np.ndarray:
     """[rows] int64, number of integers of each row."""
     return np.diff(self.offsets)
-
-
-def of(flat: Iterable[np.ndarray], lengths: Sequence[int]) -> Ragged:
-  """Returns rows from the parts of their flat array.
-
-  Args:
-    flat: [any] Integers of all rows, in parts of any sizes.
-    lengths: Length of each row.
-  """
-  parts = list(flat)
-  return Ragged(
-      np.concatenate(parts) if parts else np.zeros(0, np.int32),
-      np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))

@@ -26,7 +26,7 @@ _MARKS = ((b'\xff\xfe\0\0', 'UTF-32'), (b'\0\0\xfe\xff', 'UTF-32'),
           (b'\xff\xfe', 'UTF-16'), (b'\xfe\xff', 'UTF-16'))
 
 
-def form_of(path: str) -> str:
+def _form_of(path: str) -> str:
   """Returns the format of a file, one of FORMATS; UserError for others."""
   form = os.path.splitext(path)[1].lower()
   if form not in FORMATS:
@@ -80,7 +80,7 @@ def read(path: str) -> Iterator[Row]:
   Raises:
     errors.UserError: a fault of the file; names it and the line.
   """
-  form = form_of(path)
+  form = _form_of(path)
   try:
     with open(path, 'rb') as file:
       yield from of_file(file, path, form)

@@ -108,7 +108,7 @@ def read_tfds(data_dir: str) -> dict[str, list[Question]]:
   builder = prepared.dataset(TASK.source, data_dir)
   splits = {}
   for name, split in TASK.splits:
-    rows = prepared.read_rows(builder, split)
+    rows = prepared.read_split(builder, split)
     splits[name] = sorted((
         Question(row['id'].decode(), row['question'].decode(),
                  row['context'].decode(), tuple(
@@ -159,7 +159,7 @@ def cut(
   Raises:
     errors.UserError: a `max_length` without room for a window.
   """
-  template = templates.of(tokenizer, 2)
+  template = templates.template_of(tokenizer, 2)
   total = template.room(max_length)
   # Several questions share a paragraph, which is tokenised once.
   read = _pieces(tokenizer, [q.context for q in questions])
@@ -201,7 +201,7 @@ def _pieces(
     character and the one after its last.
   """
   found = {}
-  for start, some in tokenization.chunks(list(dict.fromkeys(texts))):
+  for start, some in tokenization.chunks_of(list(dict.fromkeys(texts))):
     for text, one in zip(some, tokenization.pieces(tokenizer, some, start)):
       # Reshaped for a text without any pieces: [0, 2], not [0].
       found[text] = (np.array(one.ids, np.int32),

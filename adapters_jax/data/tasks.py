@@ -165,7 +165,7 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
   """
   builder = prepared.dataset(task.source, data_dir)
   return {  # Datasets from raw files may lack splits.
-      name: _read(prepared.read_rows(builder, source), task)
+      name: _read(prepared.read_split(builder, source), task)
       for name, source in task.splits if source in builder.info.splits}
 
 

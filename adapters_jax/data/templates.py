@@ -67,7 +67,7 @@ class Template:
     return tokens, segments
 
 
-def of(tokenizer: tokenizers.Tokenizer, texts: int) -> Template:
+def template_of(tokenizer: tokenizers.Tokenizer, texts: int) -> Template:
   """Returns the template of a tokenizer.
 
   It is read off an encoded example: names such as '[CLS]' differ between

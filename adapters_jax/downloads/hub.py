@@ -43,7 +43,7 @@ def _no_checkpoint(name: str, reason: str) -> str:
 
   Args:
     name: Value of the argument `checkpoint`.
-    reason: End of the sentence, from 'nor' on.
+    reason: End of the sentence.
   """
   embedded = ', '.join(assets.checkpoints())
   return (f'`checkpoint`: {name!r} is neither a name that comes with the '

@@ -64,7 +64,7 @@ def _run(
       raise
 
 
-def download(
+def download_release(
     release: assets.Release, folder: str, by_hand: str,
     update: Callable[[int], None] = lambda done: None,
 ) -> str:

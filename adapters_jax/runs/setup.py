@@ -210,7 +210,7 @@ def _encode(
   # Only those of the full length can have lost tokens.
   full = [split.texts[row] for row in np.flatnonzero(
       examples.lengths == max_length)]
-  if cut := tokenization.count_cut(tokenizer, full, max_length):
+  if cut := tokenization.count_truncated(tokenizer, full, max_length):
     _log.info('%s: %d of %d inputs are cut to `max_length=%d` tokens', name,
               cut, len(split), max_length)
   return examples

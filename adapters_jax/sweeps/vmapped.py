@@ -114,7 +114,7 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
     path = os.path.join(root, name, _MEMBERS)
     if os.path.exists(path):
       try:
-        members = json_files.texts(json_files.read(path), _LIST, path)
+        members = json_files.strings(json_files.read(path), _LIST, path)
         if config_lib.digest({_LIST: members}) != name:
           raise errors.UserError('its runs are not those of its name')
         found.append((os.path.dirname(path), list(members)))

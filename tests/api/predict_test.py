@@ -43,7 +43,7 @@ def test_columns_of_a_table_are_labelled(
     folder, checkpoint, tmp_path, capsys, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(predict, '_CHUNK', 2)
-  cells = [quoting.written([text, 'x']) for text in TEXTS]
+  cells = [quoting.quote_row([text, 'x']) for text in TEXTS]
   (tmp_path / 'a.tsv').write_text('\n'.join(['sentence\tlabel', *cells]))
   config = predict.PredictConfig(
       folder, checkpoint=checkpoint, input='a.tsv', batch_size=3)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from adapters_jax.data import glue_layouts
 from adapters_jax.data import raw_glue as raw_glue_lib
 from adapters_jax.data import tasks
 from adapters_jax.downloads import pinned
@@ -86,7 +87,7 @@ class LocalGlueTest(parameterized.TestCase):
                      ['entailment', 'not_entailment'])
 
   def test_says_what_it_wrote(self):
-    self.assertEqual(self.done, list(raw_glue_lib.FOLDERS))
+    self.assertEqual(self.done, list(glue_layouts.FOLDERS))
     self.assertIn('cola: train 4', self.said)
     self.assertIn('mnli: test_mismatched 3', self.said)
 
@@ -144,9 +145,9 @@ class MrpcAndStsbTest(absltest.TestCase):
 
   def test_hash_split_of_the_real_size(self):
     ids = [(str(n), str(2 * n)) for n in range(4076)]
-    dev = raw_glue_lib.hash_split(ids)
+    dev = glue_layouts.hash_split(ids)
     self.assertLen(dev, 408)
-    self.assertEqual(dev, raw_glue_lib.hash_split(ids[::-1]))
+    self.assertEqual(dev, glue_layouts.hash_split(ids[::-1]))
 
   def test_ids_of_other_data_are_refused(self):
     folder = self.folder

@@ -42,25 +42,25 @@ class TemplatesTest(parameterized.TestCase):
   def test_read_off_the_tokenizer(
       self, post_processor, texts, tokens, segments, kinds):
     self.assertEqual(
-        templates.of(make(post_processor), texts),
+        templates.template_of(make(post_processor), texts),
         templates.Template(tokens, segments, kinds))
 
   @parameterized.parameters(None, SWAPPED, AT_THE_END)
   def test_no_usable_template(self, post_processor):
     with self.assertRaisesRegex(
         errors.UserError, r'^`checkpoint`: .* no special token before .*$'):
-      templates.of(make(post_processor), 2)
+      templates.template_of(make(post_processor), 2)
 
   def test_an_unknown_piece_without_an_id(self):
     tokenizer = tokenizers.Tokenizer(
         models.WordPiece({'b': 0}, unk_token='[UNK]'))
     with self.assertRaisesRegex(errors.UserError, r'fails on .a. \(.*UNK'):
-      templates.of(tokenizer, 1)
+      templates.template_of(tokenizer, 1)
 
   @parameterized.parameters(
       (BERT, 1, 2), (BERT, 2, 4), (ROBERTA, 1, 2), (ROBERTA, 2, 5))
   def test_no_room_for_text(self, post_processor, texts, length):
-    template = templates.of(make(post_processor), texts)
+    template = templates.template_of(make(post_processor), texts)
     with self.assertRaisesRegex(
         errors.UserError, rf'`max_length={length}`.*give {length + 1} or more'):
       template.room(length)

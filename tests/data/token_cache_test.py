@@ -19,7 +19,7 @@ TEXTS = [('good film', 'a plot'), ('', 'dull'), ('the very bad film', '')]
 class RaggedTest(parameterized.TestCase):
 
   def test_rows_of_a_flat_array(self):
-    rows = ragged.of(
+    rows = ragged.Ragged.join(
         [np.array([1, 2, 3], np.int8), np.array([4], np.int8)], [1, 0, 3])
     self.assertLen(rows, 3)
     self.assertEqual([row.tolist() for row in rows], [[1], [], [2, 3, 4]])
@@ -29,11 +29,11 @@ class RaggedTest(parameterized.TestCase):
     self.assertEqual(rows.lengths.tolist(), [1, 0, 3])
     with self.assertRaises(IndexError):
       rows[3]
-    self.assertEmpty(ragged.of([], []))
+    self.assertEmpty(ragged.Ragged.join([], []))
 
   def test_batches_are_those_of_arrays(self):
-    rows = ragged.of([np.arange(9, dtype=np.int8)], [4, 2, 3])
-    kinds = ragged.of([np.arange(9, dtype=np.int8) % 2], [4, 2, 3])
+    rows = ragged.Ragged.join([np.arange(9, dtype=np.int8)], [4, 2, 3])
+    kinds = ragged.Ragged.join([np.arange(9, dtype=np.int8) % 2], [4, 2, 3])
     labels = np.arange(3, dtype=np.int32)
     plan = batching.Plan(np.array([2, 0]), 5)
     found, wanted = (

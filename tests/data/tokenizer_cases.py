@@ -66,7 +66,7 @@ def encode(folder: str, vocab_size: int) -> Rows:
   rows = []
   for first, second, room in TEXTS:
     texts = (first,) if second is None else (first, second)
-    taken = templates.of(tokenizer, len(texts)).size
+    taken = templates.template_of(tokenizer, len(texts)).size
     found = tokenization.encode(tokenizer, [texts], room + taken)
     ids, segments = (np.asarray(row[0]).tolist() for row in found)
     rows.append({'ids': ids, 'segments': segments})

@@ -97,7 +97,7 @@ _KILLED = """
 import time
 from adapters_jax.downloads import assets, index, pinned
 from adapters_jax.downloads.assets import Asset, Release
-real, fetched = index.download, []
+real, fetched = index.download_release, []
 def download(release, folder, *more):
   path = real(release, folder, *more)
   if fetched:
@@ -105,7 +105,7 @@ def download(release, folder, *more):
     time.sleep(60)
   fetched.append(release)
   return path
-index.download = download
+index.download_release = download
 assets.ASSETS['toy'] = {asset}
 pinned.fetch('toy')
 """
@@ -121,10 +121,10 @@ def test_killed_download_goes_on_and_cleans_up(asset, monkeypatch):
   parts = os.path.join(assets_folder, 'toy-1.0.parts')
   assert len(os.listdir(parts)) == 2  # An archive and a scratch folder.
   os.makedirs(os.path.join(assets_folder, 'toy-1.0.files', 'half'))
-  monkeypatch.setattr(
-      index, 'download', mock.Mock(side_effect=index.download))
+  download = mock.Mock(side_effect=index.download_release)
+  monkeypatch.setattr(index, 'download_release', download)
   folder = pinned.fetch('toy')
-  again = [call.args[0].package for call in index.download.call_args_list]
+  again = [call.args[0].package for call in download.call_args_list]
   assert again == [release.package for release in asset.releases[1:]]
   assert entries(folder) == {'toy-1.0'}
 

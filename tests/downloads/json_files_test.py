@@ -34,13 +34,13 @@ def test_any_value(tmp_path):
 
 def test_entries():
   values = {'n': 3, 'x': 0.5, 't': 'a', 'null': None}
-  assert json_files.whole(values, 'n', 'f', 1, 3) == 3
+  assert json_files.integer(values, 'n', 'f', 1, 3) == 3
   assert json_files.number(values, 'x', 'f', 0, 1) == 0.5
   assert json_files.number(values, 'n', 'f', 3, 4) == 3
-  assert json_files.text(values, 't', 'f') == 'a'
+  assert json_files.string(values, 't', 'f') == 'a'
   for name in ('null', 'absent'):
-    assert json_files.whole(values, name, 'f', 1, 3, 2) == 2
-    assert json_files.text(values, name, 'f', '') == ''
+    assert json_files.integer(values, name, 'f', 1, 3, 2) == 2
+    assert json_files.string(values, name, 'f', '') == ''
     with pytest.raises(errors.UserError, match=f'^f has no {name}$'):
       json_files.number(values, name, 'f', 1, 3)
 
@@ -50,7 +50,7 @@ def test_entries():
 def test_entries_of_other_types(value):
   with pytest.raises(errors.UserError, match='^f has n .*whole number from 1 '
                      'to 3') as found:
-    json_files.whole({'n': value}, 'n', 'f', 1, 3)
+    json_files.integer({'n': value}, 'n', 'f', 1, 3)
   assert len(str(found.value)) < 120
 
 
@@ -60,4 +60,4 @@ def test_numbers_of_other_types(value):
   with pytest.raises(errors.UserError, match='^f has n .*number from 0 to 1'):
     json_files.number({'n': value}, 'n', 'f', 0, 1)
   with pytest.raises(errors.UserError, match='^f has n .*a text'):
-    json_files.text({'n': [value]}, 'n', 'f')
+    json_files.string({'n': [value]}, 'n', 'f')

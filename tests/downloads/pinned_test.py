@@ -69,7 +69,8 @@ class AssetsTest(parameterized.TestCase):
 
   def test_eight_at_once(self):
     with concurrent.futures.ThreadPoolExecutor(8) as pool, mock.patch.object(
-        index, 'download', side_effect=index.download) as download:
+        index, 'download_release',
+        side_effect=index.download_release) as download:
       folders = list(pool.map(pinned.fetch, ['toy'] * 8))
     self.assertLen(set(folders), 1)
     self.assertEqual(download.call_count, 1)

@@ -25,7 +25,7 @@ def fixture_records(monkeypatch):
 
 
 def test_bars_get_many_records_and_log_files_few(clock, records):
-  with progress.Progress('mpnet-base', 400_000_000) as bar:
+  with progress.Reporter('mpnet-base', 400_000_000) as bar:
     for tenth in range(1, 201):
       clock[0] = tenth / 10
       bar.update(tenth * 1_000_000)
@@ -38,7 +38,7 @@ def test_bars_get_many_records_and_log_files_few(clock, records):
 
 
 def test_short_downloads_are_silent(clock, records):
-  with progress.Progress('vader', 2_000_000) as bar:
+  with progress.Reporter('vader', 2_000_000) as bar:
     clock[0] = 0.2
     bar.update(2_000_000)
   assert not records
@@ -46,7 +46,7 @@ def test_short_downloads_are_silent(clock, records):
 
 def test_an_error_ends_the_report(clock, records):
   with pytest.raises(KeyboardInterrupt):
-    with progress.Progress('vader', 0) as bar:
+    with progress.Reporter('vader', 0) as bar:
       clock[0] = 11.0
       bar.update(3_000_000)
       raise KeyboardInterrupt
