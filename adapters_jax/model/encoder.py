@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
+from adapters_jax.model import bert_config
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import modernbert
 from adapters_jax.model import relative as relative_lib
 from adapters_jax.model import sites as sites_lib
 
-BertConfig = layer_lib.BertConfig
+BertConfig = bert_config.BertConfig
 
 
 class Embeddings(nn.Module):

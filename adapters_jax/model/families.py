@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.model import bert_config
 from adapters_jax.model import family_configs
 from adapters_jax.model import family_names
-from adapters_jax.model import layer
 from adapters_jax import trees
 
 # {site of methods.base.LINEARS: linear layer at the site}
@@ -51,7 +51,7 @@ class Family:
   """
   name: str
   prefix: str
-  parse_config: Callable[[family_configs.Entries], layer.BertConfig]
+  parse_config: Callable[[family_configs.Entries], bert_config.BertConfig]
   modules: Mapping[str, str]
   ignored: tuple[str, ...]
   leaves: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -98,7 +98,9 @@ FAMILIES = {family.name: family for family in (
 )}
 
 
-def parse_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
+def parse_config(
+    values: Mapping[str, Any], path: str
+) -> bert_config.BertConfig:
   """Returns the shape that a config.json describes.
 
   Args:
@@ -117,7 +119,7 @@ def parse_config(values: Mapping[str, Any], path: str) -> layer.BertConfig:
   return FAMILIES[name].parse_config(entries)
 
 
-def check_head_input(shape: layer.BertConfig, head_input: str) -> None:
+def check_head_input(shape: bert_config.BertConfig, head_input: str) -> None:
   """Checks that a family has the input of a head.
 
   Args:
@@ -133,7 +135,7 @@ def check_head_input(shape: layer.BertConfig, head_input: str) -> None:
         '`head_input=cls`')
 
 
-def check_tune(shape: layer.BertConfig, tune: str) -> None:
+def check_tune(shape: bert_config.BertConfig, tune: str) -> None:
   """Checks that a family has the leaves that are tuned.
 
   Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters_jax.downloads import json_files
 from adapters_jax import errors
-from adapters_jax.model import layer
+from adapters_jax.model import bert_config
 
 # {Hugging Face's name: name in layers.activations}
 _ACTIVATIONS = {
@@ -92,16 +92,16 @@ class Entries:
     return errors.UserError(f'{self.where} has {message}')
 
 
-def bert(entries: Entries) -> layer.BertConfig:
+def bert(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a BERT."""
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **_sizes(entries, _SIZES), segments=_segments(entries),
       **_common(entries))
 
 
-def roberta(entries: Entries) -> layer.BertConfig:
+def roberta(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a RoBERTa, XLM-R or CamemBERT."""
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **_sizes(entries, _SIZES),
       # The class's default is 2, but real files state their 1.
       segments=_segments(entries),
@@ -109,33 +109,33 @@ def roberta(entries: Entries) -> layer.BertConfig:
       first_position=_first_position(entries), **_common(entries))
 
 
-def mpnet(entries: Entries) -> layer.BertConfig:
+def mpnet(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of an MPNet."""
   entries.demand('relative_attention_num_buckets', 32)
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **_sizes(entries, _SIZES), segments=0, family='mpnet',
       first_position=_first_position(entries), relative_bias=True,
       **_common(entries))
 
 
-def distilbert(entries: Entries) -> layer.BertConfig:
+def distilbert(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a DistilBERT."""
   # 'sinusoidal_pos_embds' is not read: files hold the table in any case.
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **_sizes(entries, _DISTILBERT_SIZES), segments=0, family='distilbert',
       norm_epsilon=1e-12, activation=_activation(entries, 'activation'),
       dropout=entries.rate('dropout'),
       attention_dropout=entries.rate('attention_dropout'))
 
 
-def electra(entries: Entries) -> layer.BertConfig:
+def electra(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of an ELECTRA."""
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **_sizes(entries, _SIZES | {'embedding_dim': 'embedding_size'}),
       segments=_segments(entries), family='electra', **_common(entries))
 
 
-def modernbert(entries: Entries) -> layer.BertConfig:
+def modernbert(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a ModernBERT, mmBERT or Ettin.
 
   Entries of transformers 4 and of 5 are read.
@@ -145,7 +145,7 @@ def modernbert(entries: Entries) -> layer.BertConfig:
     raise entries.error(
         'heads of odd width, which rotary positions cannot turn')
   span = entries.whole('local_attention', 2, _LARGEST['positions'], 128)
-  return layer.BertConfig(
+  return bert_config.BertConfig(
       **sizes, segments=0, family='modernbert', pre_norm=True,
       activation=_activation(entries, 'hidden_activation'),
       # A published model drops nothing.
