@@ -20,12 +20,12 @@ import jax.numpy as jnp
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.model import encoder
+from adapters_jax.model import heads
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs.options import option
-from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
@@ -173,7 +173,7 @@ def lower(
   state_shardings = sharding.shardings(mesh, state)
   # The state keeps its sharding from step to step; metrics are on all devices.
   step = steps_lib.make_train_step(
-      model, tx, losses.cross_entropy, accumulate=config.accumulate,
+      model, tx, heads.cross_entropy, accumulate=config.accumulate,
       shardings=(state_shardings, sharding.replicated(mesh)))
   chosen = precision_lib.choose(
       config.precision, model.config.head_dim, tpus[0])

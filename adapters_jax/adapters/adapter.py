@@ -26,7 +26,7 @@ class Adapter:
   Attributes:
     methods: Configs of its adapter methods; empty for fine-tuned leaves alone.
     tuned: Partial tree; the head and tuned norms included, if any.
-    head_input: 'cls', 'pooler' or 'tokens', as in `heads.make`.
+    head_input: Name of the head, a key of heads.HEADS.
     labels: Class names in the order of the head's outputs; empty if unknown.
     texts: Names of the one or two texts of an input.
     max_length: Longest input in tokens.
@@ -70,6 +70,11 @@ class Adapter:
     return 'head' if roles == {'head'} else 'layer norms'
 
   @property
+  def head(self) -> heads.Head:
+    """Row of the head, valid for adapters with one."""
+    return heads.HEADS[self.head_input]
+
+  @property
   def outputs(self) -> int | None:
     """Outputs of the head, None without a head."""
     head = self.tuned.get('head')
@@ -83,13 +88,14 @@ class Adapter:
       errors.UserError: the number of labels is not that of the outputs.
     """
     outputs = self.outputs or 0
-    if self.head_input == 'tokens':
+    if self.head.least_classes is None:
       return ()
     if self.labels and len(self.labels) != outputs:
       raise errors.UserError(
           f'`labels`: the head has {outputs} outputs, not {len(self.labels)}')
     # A single output is a score, without classes.
-    return self.labels or tuple(str(n) for n in range(outputs) if outputs > 1)
+    return self.labels or tuple(
+        str(n) for n in range(outputs) if self.head.has_classes(outputs))
 
   @property
   def trained_params(self) -> int:
@@ -122,9 +128,8 @@ class Adapter:
         'tune': tune, 'adapter_config': strings.render(self.methods),
         'checkpoint': self.base, 'max_length': self.max_length,
         'hidden_activation': self.hidden_activation,
-        # Settings know no 'tokens': the task implies a span head.
-        'head_input': 'cls' if self.head_input == 'tokens'
-                      else self.head_input}
+        # In settings it is the input alone: the task implies the head.
+        'head_input': 'pooler' if self.head.pooled else 'cls'}
 
 
 def load(folder: str) -> Adapter:
@@ -173,8 +178,8 @@ def _described(
       methods = settings_lib.methods_of(values, None)
   head_input = json_files.string(own, 'head_input', where)
   activation = json_files.string(own, 'hidden_activation', where)
-  if head_input not in heads.INPUTS:
-    raise errors.unknown(f'{where}: head_input', head_input, heads.INPUTS)
+  if head_input not in heads.HEADS:
+    raise errors.unknown(f'{where}: head_input', head_input, heads.HEADS)
   if activation and activation not in activations.ACTIVATIONS:
     raise errors.unknown(f'{where}: hidden_activation', activation,
                          activations.ACTIVATIONS)

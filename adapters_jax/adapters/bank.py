@@ -105,7 +105,7 @@ def activate(
     bank: Mapping[str, adapter_lib.Adapter], name: str,
     shape: encoder.BertConfig,
     base: trees.Tree,
-) -> tuple[heads.Classifier | heads.SpanSelector, trees.Tree]:
+) -> tuple[heads.Model, trees.Tree]:
   """Returns (model, params) of the base with an adapter and its head.
 
   Args:
@@ -166,7 +166,7 @@ def stack(
 
 
 def apply_mixed(
-    model: heads.Classifier, base: trees.Tree, stacked: trees.Tree,
+    model: heads.Model, base: trees.Tree, stacked: trees.Tree,
     ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
 ) -> jax.Array:
   """Classifies a batch with an adapter of its own for each example.

@@ -24,7 +24,7 @@ from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
 
-Model = heads.Classifier | heads.SpanSelector
+Model = heads.Model
 
 
 def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
@@ -60,7 +60,7 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
   """
   # `check_adapter` refuses leaves that the model lacks.
   return {name: leaves for name, leaves in base.params.items()
-          if name != 'pooler' or adapter.head_input == 'pooler'}
+          if name != 'pooler' or adapter.head.pooled}
 
 
 def check_adapter(
@@ -191,7 +191,7 @@ def eval_step(model: Model) -> Any:
 
 
 @functools.lru_cache(maxsize=128)
-def mixed_step(model: heads.Classifier) -> Any:
+def mixed_step(model: Model) -> Any:
   """Returns the jitted step of a batch with an adapter for each example.
 
   Args:

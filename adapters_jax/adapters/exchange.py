@@ -17,15 +17,12 @@ from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import transformers_heads
-from adapters_jax.data import squad
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 
-# Longest input of an imported adapter, which its files do not state.
-_LENGTHS = {'tokens': 384, 'cls': 128, 'pooler': 128}
 # Files that a repository on the hub may have.
 _HUB_FILES = (
     adapterhub.WEIGHTS, 'pytorch_adapter.bin', adapterhub.HEAD_CONFIG,
@@ -112,12 +109,10 @@ def read(
         f'`path={path}`: its JSON is not as it should be ({error!r})'
     ) from error
   trees.check_finite(adapter.tuned, f'`path={path}`')
-  answers = adapter.head_input == 'tokens'
+  row = adapter.head
   return dataclasses.replace(
-      adapter, family=shape.family,
-      task=squad.TASK.name if answers else 'converted',
-      texts=squad.TASK.texts if answers else ('text',),
-      max_length=min(_LENGTHS[adapter.head_input], shape.longest))
+      adapter, family=shape.family, task=row.task, texts=row.texts,
+      max_length=min(row.max_length, shape.longest))
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:
@@ -209,7 +204,7 @@ def _pooler(
 ) -> trees.Tree:
   """Returns the base, if the file of a head holds its pooler; else {}."""
   # PEFT leaves the pooler of some families in the encoder.
-  if (adapter.outputs is None or adapter.head_input != 'pooler'
+  if (adapter.outputs is None or not adapter.head.pooled
       or 'pooler' in adapter.tuned or form == 'peft'
       and not transformers_heads.holds_pooler(adapter.family)):
     return {}

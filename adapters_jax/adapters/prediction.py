@@ -157,7 +157,7 @@ def _groups(
     leaves = jax.tree.leaves(adapter.tuned)
     memory = batch * sum(leaf.nbytes for leaf in leaves)
     # Mixed steps are for classifiers.
-    alone = adapter.head_input == 'tokens' or memory > _MIXED_BYTES
+    alone = adapter.head.per_token or memory > _MIXED_BYTES
     key = name if alone else bank_lib.signature(adapter)
     groups.setdefault(key, []).append(name)
   yield from groups.values()
@@ -288,7 +288,7 @@ def count_cut(
     adapter: Adapter; one that reads long paragraphs in windows cuts none.
     texts: Texts, or pairs.
   """
-  if adapter.head_input == 'tokens':
+  if adapter.head.per_token:
     return 0
   return tokenization.count_truncated(
       compiled.tokenizer_of(base), arguments.rows_of(texts),

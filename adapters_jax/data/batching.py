@@ -10,10 +10,13 @@ the batches is a new version of all numbers (`runs/version.py`).
 from collections.abc import Callable, Sequence
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
 from adapters_jax.data import ragged
+
+IGNORED = -1  # Label of positions that have no part in the loss.
 
 _ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
 
@@ -25,7 +28,8 @@ class Examples:
   Attributes:
     tokens: [length] int32 for each example, its word pieces.
     segments: [length] int32 for each example, 0 or 1 for each piece.
-    labels: [examples] int32 classes or float32 scores.
+    labels: [examples] int32 classes or float32 scores; or for labels of every
+      position [length] int32 for each example, IGNORED where there is none.
     hidden: [at most length, dim] float32 for each example, precomputed inputs
       of the first trained layer instead of the pieces
       (`training.frozen_cache`); None to batch the pieces.
@@ -33,7 +37,7 @@ class Examples:
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
-  labels: np.ndarray
+  labels: Any  # np.ndarray or ragged.Ragged.
   hidden: Sequence[np.ndarray] | None = None
   labelled: bool = True
 
@@ -125,20 +129,21 @@ def plan(
 
 
 def _padded(
-    values: Sequence[np.ndarray], rows: np.ndarray, length: int
+    values: Sequence[np.ndarray], rows: np.ndarray, length: int, fill: int = 0
 ) -> np.ndarray:
-  """Stacks arrays of different lengths, with zeros after each.
+  """Stacks arrays of different lengths, with a number after each.
 
   Args:
     values: [at most length, ...] for each example.
     rows: [rows] int, the examples to stack.
     length: Common length.
+    fill: Number that fills the rows.
 
   Returns:
     [rows, length, ...]
   """
   shape = len(rows), length, *values[rows[0]].shape[1:]
-  out = np.zeros(shape, values[rows[0]].dtype)
+  out = np.full(shape, fill, values[rows[0]].dtype)
   for i, row in enumerate(rows):
     out[i, :len(values[row])] = values[row]
   return out
@@ -160,6 +165,9 @@ def make_batch(
   Returns:
     tokens and segments [rows, length] int32 (or hidden [rows, length, dim]
     float32), mask [rows, length] bool, labels [rows], weights [rows] float32.
+    For labels of every position, labels are [rows, length] and a weight is the
+    number of labels: the weighted mean of the examples' means is the mean over
+    positions.
   """
   # Filler keeps the shape of every batch of a length, so that the last one of
   # an epoch does not compile a program of its own.
@@ -173,12 +181,18 @@ def make_batch(
     inputs = {'tokens': examples.tokens, 'segments': examples.segments}
   else:
     inputs = {'hidden': examples.hidden}
+  real, labels = weights > 0, examples.labels
+  if isinstance(labels, ragged.Ragged):
+    found = _padded(labels, rows, batch.length, IGNORED)
+    weights = weights * (found != IGNORED).sum(axis=1, dtype=np.float32)
+  else:
+    found = labels[rows]
   return {
       **{name: _padded(values, rows, batch.length)
          for name, values in inputs.items()},
       'mask': np.arange(batch.length) < np.where(
-          weights > 0, examples.lengths[rows], 0)[:, None],
-      'labels': examples.labels[rows],
+          real, examples.lengths[rows], 0)[:, None],
+      'labels': found,
       'weights': weights,
   }
 

@@ -268,8 +268,9 @@ def train_group(
     errors.UserError: the loss of the only run is not finite.
   """
   setup = group.setup
+  loss = kind.loss_of(group.configs[0], setup)
   _, train_step = compiled.make_step(
-      group.configs[0], setup, kind.loss_of(setup), len(group))
+      group.configs[0], setup, loss, len(group))
   progress, log = initial(group), log_lib.new(len(group))
   resume = resume_lib.Resume(state_folder) if state_folder else None
 

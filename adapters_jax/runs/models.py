@@ -36,15 +36,16 @@ def adapter_configs(
 
 def make_model(
     config: config_lib.Config, shape: encoder.BertConfig, outputs: int,
-    device: Any = None,
-) -> heads.Classifier:
-  """Returns the classifier of the settings.
+    device: Any = None, head: heads.Head | None = None,
+) -> heads.Model:
+  """Returns the model of the settings.
 
   Args:
     config: Settings.
     shape: Shape of the encoder, without adapters.
     outputs: Number of classes, or 1 for regression.
     device: Target device; the first one of this process when None.
+    head: Head; the classifier that the settings name when None.
   """
   chosen = precision.choose(
       config.precision, shape.head_dim, device)
@@ -57,12 +58,13 @@ def make_model(
       dtype=chosen.dtype, attention=chosen.attention,
       products=chosen.products, remat=config.remat,
       **changed)
-  return heads.Classifier(shape, outputs, config.head_input)
+  head = head or heads.HEADS[config.head_input]
+  return head.make(shape, outputs)
 
 
 def on_mesh(
-    model: heads.Classifier, mesh: jax.sharding.Mesh
-) -> heads.Classifier:
+    model: heads.Model, mesh: jax.sharding.Mesh
+) -> heads.Model:
   """Returns the model with its hidden states pinned to the batch's devices.
 
   Only meshes with an `fsdp` axis need it: without the constraint XLA would
@@ -94,7 +96,7 @@ def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
 
 
 def init_tuned(
-    model: heads.Classifier, base: trees.Tree, select: optimizers.Select,
+    model: heads.Model, base: trees.Tree, select: optimizers.Select,
     seed: int, folder: str,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Initialises the leaves that the base lacks, and no others.

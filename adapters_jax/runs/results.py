@@ -39,7 +39,7 @@ def make_adapter(
   settings = config_lib.portable(config)
   return adapter_lib.Adapter(
       methods=setup.model.config.adapters, tuned=tuned,
-      head_input=kind.head_input or config.head_input,
+      head_input=kind.head_of(config).name,
       labels=tuple(setup.task.labels), texts=tuple(setup.task.texts),
       max_length=config.max_length, base=settings['checkpoint'],
       task=setup.task.name, scores=scores, settings=settings,

@@ -61,7 +61,7 @@ class Setup:
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
-  model: heads.Classifier
+  model: heads.Model
   mesh: jax.sharding.Mesh
   base: trees.Tree
   tuned: trees.Tree

@@ -226,7 +226,8 @@ def make_group_step(
   """
   setup = group.setup
   _, train_step = compiled.make_step(
-      group.configs[0], setup, kind.loss_of(setup), len(group))
+      group.configs[0], setup,
+      kind.loss_of(group.configs[0], setup), len(group))
   # Created on the devices, as in a run: else the second step compiles too.
   state = group_lib.initial(group).state
 

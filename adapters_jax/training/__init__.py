@@ -1,6 +1,6 @@
 """Training of one base with frozen leaves: steps, loop, optimizers, devices.
 
 Imports data, model, layers, `trees` and `errors`; nothing of adapters or runs.
-Public: `optimizers`, `losses`, `steps`, `loop`, `resume`, `sharding`, `hosts`
+Public: `optimizers`, `steps`, `loop`, `resume`, `sharding`, `hosts`
 and `frozen_cache`.
 """

@@ -61,7 +61,8 @@ class Side:
         task=task, tune=tune, data_dir=data_dir, learning_rate=rate)
     self.setup = setup.prepare(self.config)
     tx, self.train_step = compiled_lib.make_step(
-        self.config, self.setup, classification.loss_of(self.setup))
+        self.config, self.setup,
+        classification.KIND.loss_of(self.config, self.setup))
     # Created on the devices as in a run, or the second step would compile
     # again.
     self.make_progress = lambda: sharding.create(

@@ -2,6 +2,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from adapters_jax.data import batching
+from adapters_jax.data import ragged
 
 
 def make_examples(count=103, seed=0):
@@ -76,6 +77,18 @@ class BatchingTest(parameterized.TestCase):
     np.testing.assert_array_equal(batch['tokens'][1][batch['mask'][1]], 10)
     np.testing.assert_array_equal(batch['tokens'][1][~batch['mask'][1]], 0)
     np.testing.assert_array_equal(batch['tokens'][3], batch['tokens'][0])
+
+  def test_labels_of_every_position(self):
+    rows = [np.array(row, np.int32) for row in ([3, -1], [-1, 0, 2])]
+    examples = batching.Examples(
+        rows, rows, ragged.Ragged.join(rows, [2, 3]))
+    batch = batching.make_batch(
+        examples, batching.Plan(np.array([1, 0]), 4), 3)
+    np.testing.assert_array_equal(
+        batch['labels'], [[-1, 0, 2, -1], [3, -1, -1, -1], [-1, 0, 2, -1]])
+    # Numbers of labels, so that the loss is a mean over positions.
+    np.testing.assert_array_equal(batch['weights'], [2, 1, 0])
+    np.testing.assert_array_equal(batch['mask'].sum(1), [3, 2, 0])
 
   def test_eval_takes_longer_inputs_than_training_had(self):
     examples = make_examples()

@@ -24,7 +24,6 @@ from adapters_jax.model import heads
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.sweeps import grid
@@ -128,7 +127,7 @@ def test_best_span_is_the_best_pair_in_order():
 
 def test_span_loss_by_hand():
   logits = jnp.zeros((2, 5, 2)).at[1, 3, 0].set(2.0)
-  losses = losses_lib.span_loss(logits, jnp.array([[0, 4], [3, 3]]))
+  losses = heads.spans.span_loss(logits, jnp.array([[0, 4], [3, 3]]))
   wanted = (np.log(4 + np.exp(2.0)) - 2.0 + np.log(5)) / 2
   np.testing.assert_allclose(losses, [np.log(5), wanted], rtol=1e-5)
 

@@ -17,7 +17,6 @@ from adapters_jax.model import heads
 from adapters_jax.model import layer
 from adapters_jax.model import pretrained
 from adapters_jax.model import relative
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -92,7 +91,7 @@ def check_training(case, name):
   select = optimizers.select_adapters(2, tune_norms=False)
   tx = optimizers.make_optimizer(
       select, learning_rate=0.02, steps=100, weight_decay=0.1)
-  step = steps_lib.make_train_step(model, tx, losses_lib.cross_entropy)
+  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
   before = jax.device_get(tuned)
   frozen = jax.device_get(base(case))
   state = steps_lib.init_state(tuned, tx, jax.random.key(2))

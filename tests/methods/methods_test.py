@@ -22,7 +22,6 @@ from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -132,7 +131,7 @@ class MethodsTest(parameterized.TestCase):
     batch = tiny.random_batch(SHAPE, 4, 5)
     before = jax.device_get(tuned)
     frozen = jax.device_get(base())
-    step = steps_lib.make_train_step(model, tx, losses_lib.cross_entropy)
+    step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
     state = steps_lib.init_state(tuned, tx, jax.random.key(2))
     losses = []
     for _ in range(8):

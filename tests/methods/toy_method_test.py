@@ -17,7 +17,6 @@ from adapters_jax.methods import base
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
-from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps
 from tests import tiny
@@ -74,7 +73,7 @@ def trained(monkeypatch) -> adapter_lib.Adapter:
   select = optimizers.select_adapters(tiny.CONFIG.layers, tune_norms=False)
   tuned, frozen = trees.split(tiny.init(model), select)
   tx = optimizers.make_optimizer(select, learning_rate=0.02, steps=20)
-  step = steps.make_train_step(model, tx, losses.cross_entropy)
+  step = steps.make_train_step(model, tx, heads.cross_entropy)
   state = steps.init_state(tuned, tx, jax.random.key(2))
   before = jax.device_get(tuned)
   for _ in range(3):

@@ -23,7 +23,6 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup
-from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -155,7 +154,7 @@ def batch_norm_step(remat=False):
   model = make('inner_norm=batch', remat=remat)
   tx = optimizers.make_optimizer(SELECT, learning_rate=0.01, steps=20)
   tuned, base = trees.split(encoder.init(model, jax.random.key(1)), SELECT)
-  step = steps_lib.make_train_step(model, tx, losses.cross_entropy)
+  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
   return model, tx, tuned, base, step
 
 

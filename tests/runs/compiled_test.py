@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import pytest
 
+from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
-from adapters_jax.training import losses as losses_lib
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def config(checkpoint, own_files) -> config_lib.Config:
 
 def make(config):
   setup = setup_lib.prepare(config)
-  tx, step = compiled.make_step(config, setup, losses_lib.cross_entropy)
+  tx, step = compiled.make_step(config, setup, heads.cross_entropy)
   return setup, compiled.initial_state(config, tx, setup.tuned), step
 
 

@@ -232,7 +232,7 @@ def test_a_single_run_is_timed_with_one_program(
     step(batch)
     step(batch)
     _, step = compiled.make_step(
-        config, group.setup, classification.KIND.loss_of(group.setup))
+        config, group.setup, classification.KIND.loss_of(config, group.setup))
   assert step._cache_size() == 1
 
 

@@ -15,7 +15,6 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import heads
 from adapters_jax.runs import models
 from adapters_jax.training import loop
-from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
@@ -65,7 +64,7 @@ def prepared(text, tune, family='bert'):
   progress = sharding.create(mesh, begin, sharding.place(mesh, tuned))
   model = models.on_mesh(heads.Classifier(SHAPES[family], 2), mesh)
   step = steps_lib.make_train_step(
-      model, tx, losses.cross_entropy,
+      model, tx, heads.cross_entropy,
       shardings=(sharding.shardings(mesh, progress.state),
                  sharding.replicated(mesh)))
   batch = sharding.place_batch(mesh, whole_batch(), BATCH)
@@ -123,7 +122,7 @@ class EightDevicesTest(parameterized.TestCase):
       mesh = mesh_of(text)
       state = sharding.create(mesh, begin, tuned)
       step = steps_lib.make_train_step(
-          heads.Classifier(SHAPE, 2), tx, losses.cross_entropy, grouped=True,
+          heads.Classifier(SHAPE, 2), tx, heads.cross_entropy, grouped=True,
           shardings=(sharding.shardings(mesh, state),
                      sharding.replicated(mesh)))
       batch = sharding.place_group(mesh, batches)

@@ -24,7 +24,6 @@ from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import compiled
 from adapters_jax.training import frozen_cache
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -112,7 +111,7 @@ def test_logits_are_those_of_the_whole_model(config, settings):
 
 def losses_of(config, count=3):
   setup = setup_lib.prepare(config)
-  tx, step = compiled.make_step(config, setup, losses_lib.cross_entropy)
+  tx, step = compiled.make_step(config, setup, heads.cross_entropy)
   state, losses = steps_lib.init_state(setup.tuned, tx, jax.random.key(1)), []
   for number in range(count):
     state, metrics = step(state, setup.base, setup.schedule.batch(number))

@@ -13,7 +13,6 @@ import pytest
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import steps
 from adapters_jax import trees
 from tests import tiny
@@ -31,7 +30,7 @@ def gradient(config, params, batch):
     logits = model.apply(
         {'params': params}, batch['tokens'], batch['segments'], batch['mask'],
         train=True, rngs={'dropout': jax.random.key(5)})
-    return jnp.mean(losses_lib.cross_entropy(logits, batch['labels']))
+    return jnp.mean(heads.cross_entropy(logits, batch['labels']))
 
   _, backward = jax.eval_shape(lambda p: jax.vjp(loss, p), params)
   kept = sum(leaf.size * leaf.dtype.itemsize
@@ -91,7 +90,7 @@ class AccumulateTest(parameterized.TestCase):
     # Parts of 3 rows each take every second row: 3 and 1 of them count.
     batch['weights'] = np.array([1, 0, 1, 0, 1, 0.5], np.float32)
     step = steps.make_train_step(
-        model, tx, losses_lib.cross_entropy, accumulate=accumulate)
+        model, tx, heads.cross_entropy, accumulate=accumulate)
     state = steps.init_state(params, tx, jax.random.key(0))
     state, metrics = step(state, {}, batch)
     return params, state.tuned, metrics
@@ -117,7 +116,7 @@ class AccumulateTest(parameterized.TestCase):
     losses = []
     for accumulate, rows in ((1, batch), (2, twice)):
       step = steps.make_train_step(
-          model, tx, losses_lib.cross_entropy, accumulate=accumulate)
+          model, tx, heads.cross_entropy, accumulate=accumulate)
       state = steps.init_state(tiny.init(model), tx, jax.random.key(0))
       losses.append(float(step(state, {}, rows)[1]['loss']))
     self.assertNotAlmostEqual(*losses, places=4)

@@ -11,7 +11,6 @@ import pytest
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
-from adapters_jax.training import losses
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -143,7 +142,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
   def forward(params):
     logits = model.apply({'params': params}, batch['tokens'],
                          batch['segments'], batch['mask'])
-    return losses.cross_entropy(logits, batch['labels']).sum()
+    return heads.cross_entropy(logits, batch['labels']).sum()
 
   params = encoder.shapes(model)
   tuned, base = trees.split(params, select)
@@ -151,7 +150,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
       lambda: steps_lib.init_state(
           jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tuned), tx,
           jax.random.key(0)))
-  step = steps_lib.make_train_step(model, tx, losses.cross_entropy)
+  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
   counts = [
       compiled.compile().cost_analysis()['flops'] for compiled in (
           step.lower(state, base, batch), jax.jit(forward).lower(params))]

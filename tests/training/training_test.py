@@ -12,7 +12,6 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import loop
-from adapters_jax.training import losses as losses_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -37,13 +36,13 @@ def params():
 @functools.cache
 def default_step():
   tx = optimizer(weight_decay=0.1)
-  return tx, steps_lib.make_train_step(MODEL, tx, losses_lib.cross_entropy)
+  return tx, steps_lib.make_train_step(MODEL, tx, heads.cross_entropy)
 
 
 def train(tuned, base, steps, tx=None):
   default_tx, step_fn = default_step()
   if tx is not None:
-    step_fn = steps_lib.make_train_step(MODEL, tx, losses_lib.cross_entropy)
+    step_fn = steps_lib.make_train_step(MODEL, tx, heads.cross_entropy)
   state = steps_lib.init_state(tuned, tx or default_tx, jax.random.key(3))
   losses = []
   for seed in range(steps):
@@ -106,7 +105,7 @@ class TrainingTest(parameterized.TestCase):
   def test_dropout_differs_between_steps(self):
     tuned, base = trees.split(params(), SELECT)
     frozen = optimizers.make_optimizer(SELECT, learning_rate=0.0, steps=9)
-    step_fn = steps_lib.make_train_step(MODEL, frozen, losses_lib.cross_entropy)
+    step_fn = steps_lib.make_train_step(MODEL, frozen, heads.cross_entropy)
     state = steps_lib.init_state(tuned, frozen, jax.random.key(0))
     losses = set()
     for _ in range(4):

@@ -80,7 +80,8 @@ def from_tensors(
     tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved, family))
   head_input = 'cls'
   if ends and head:
-    found, head_input = transformers_heads.tree_of(ends, family)
+    found, head_input = transformers_heads.tree_of(
+        ends, family, values.get('task_type') or '')
     tuned = trees.overlay(tuned, found)
     adapterhub_heads.check_outputs(head_input, found['head']['kernel'].shape[1])
   return adapter_lib.Adapter(configs, tuned, head_input, family=family)
@@ -210,8 +211,7 @@ def to_tensors(
           value.T if value.ndim == 2 else value)
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
-            'task_type': transformers_heads.peft_task(adapter.head_input)
-                         if has_head else None}
+            'task_type': adapter.head.peft_task if has_head else None}
   if not adapter.methods:
     return _norms_alone(values, named, head, shape.family)
   values |= _entries(adapter.methods, shape)

@@ -11,6 +11,7 @@ from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.methods import places
 from adapters_jax.model import encoder
 from adapters_jax.model import families
+from adapters_jax.model import heads
 
 STEM = 'base_model.model.'
 
@@ -85,10 +86,11 @@ def is_in_head(path: str, head_input: str, family: str) -> bool:
 
   Args:
     path: Path of the leaf.
-    head_input: Input of the head.
+    head_input: Key of heads.HEADS.
     family: Key of models.FOREIGN.
   """
-  pooler = head_input == 'pooler' and transformers_heads.holds_pooler(family)
+  pooler = (heads.HEADS[head_input].pooled
+            and transformers_heads.holds_pooler(family))
   return path.startswith('head/') or pooler and path.startswith('pooler/')
 
 

@@ -10,16 +10,9 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
+from adapters_jax.model import heads
 
-_SPANS = 'qa_outputs'
-# {input of a head: (end of the class that has it, PEFT's task)}
-_TASKS = {'pooler': ('SequenceClassification', 'SEQ_CLS'),
-          'tokens': ('QuestionAnswering', 'QUESTION_ANS')}
-
-
-def peft_task(head_input: str) -> str:
-  """Returns PEFT's name of the task of a head."""
-  return _TASKS[head_input][1]
+_SHARED = [row for row in heads.HEADS.values() if row.transformers]
 
 
 def class_of(family: str, head_input: str) -> str:
@@ -27,9 +20,10 @@ def class_of(family: str, head_input: str) -> str:
 
   Args:
     family: Key of models.FOREIGN.
-    head_input: 'pooler' or 'tokens'.
+    head_input: Key of heads.HEADS, one that transformers has.
   """
-  return f'{models.FOREIGN[family].class_start}For{_TASKS[head_input][0]}'
+  row = heads.HEADS[head_input]
+  return f'{models.FOREIGN[family].class_start}For{row.transformers}'
 
 
 def is_head(key: str, family: str) -> bool:
@@ -39,29 +33,45 @@ def is_head(key: str, family: str) -> bool:
     key: Name of the tensor.
     family: Key of models.FOREIGN.
   """
-  names = {*_classifier(family).values(), _SPANS}
+  names = {name for row in _SHARED for name in _layers(row, family).values()}
   stem, _, leaf = key.rpartition('.')
   return leaf in ('weight', 'bias') and stem in names
 
 
 def tree_of(
-    tensors: Mapping[str, np.ndarray], family: str
+    tensors: Mapping[str, np.ndarray], family: str, task: str = ''
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
   Args:
     tensors: {name: tensor} of the head.
     family: Key of models.FOREIGN.
+    task: PEFT's `task_type`, or the name of transformers' class; '' if unknown.
 
   Raises:
     errors.UserError: a tensor is missing, or the head is of another kind than
       those of `model.heads`.
   """
-  if f'{_SPANS}.weight' in tensors:
-    return {'head': linear_of(tensors, _SPANS)}, 'tokens'
-  _check_activation(family)
+  row = _row_of(tensors, family, task)
+  if row.pooled:
+    _check_activation(family)
   return {part: linear_of(tensors, name)
-          for part, name in _classifier(family).items()}, 'pooler'
+          for part, name in _layers(row, family).items()}, row.name
+
+
+def _row_of(
+    tensors: Mapping[str, np.ndarray], family: str, task: str
+) -> heads.Head:
+  """Returns the head of some tensors; see `tree_of`."""
+  for row in _SHARED:
+    if task and (task == row.peft_task
+                 or task.endswith(f'For{row.transformers}')):
+      return row
+  for row in _SHARED:  # A layer of a name of its own shows the head.
+    if row.layer and f'{row.layer}.weight' in tensors and (
+        row.layer not in _classifier(family).values()):
+      return row
+  return heads.HEADS['pooler']
 
 
 def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
@@ -90,17 +100,15 @@ def tensors_of(
   Raises:
     errors.UserError: transformers has no such head for the family.
   """
-  if adapter.head_input == 'tokens':
-    names = {'head': _SPANS}
-  else:
+  row = adapter.head
+  if row.pooled or not row.transformers:
     _check_activation(family)
-    if adapter.head_input != 'pooler':
-      raise errors.UserError(
-          f'head: {class_of(family, "pooler")}\'s reads the pooler; train with '
-          '`head_input=pooler` for PEFT, or give `head=false`')
-    names = _classifier(family)
+  if not row.transformers:
+    raise errors.UserError(
+        f'head: {class_of(family, "pooler")}\'s reads the pooler; train with '
+        '`head_input=pooler` for PEFT, or give `head=false`')
   found = {}
-  for part, name in names.items():
+  for part, name in _layers(row, family).items():
     leaves = adapter.tuned.get(part) or base[part]
     found[f'{name}.weight'] = np.asarray(leaves['kernel'], np.float32).T
     found[f'{name}.bias'] = np.asarray(leaves['bias'], np.float32)
@@ -115,6 +123,11 @@ def holds_pooler(family: str) -> bool:
 def modules(keys: Collection[str]) -> list[str]:
   """Returns the modules of a head as PEFT saves them: the outermost ones."""
   return sorted({key.partition('.')[0] for key in keys})
+
+
+def _layers(row: heads.Head, family: str) -> dict[str, str]:
+  """Returns {part of our tree: name} of the layers of a head."""
+  return {'head': row.layer} if row.layer else _classifier(family)
 
 
 def _classifier(family: str) -> dict[str, str]:

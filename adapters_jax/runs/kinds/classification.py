@@ -8,11 +8,11 @@ import numpy as np
 from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
+from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
-from adapters_jax.training import losses
 from adapters_jax.training import steps
 
 
@@ -51,9 +51,9 @@ def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
   return logits.argmax(-1) if task.labels else logits[:, 0]
 
 
-def loss_of(setup: setup_lib.Setup) -> compiled.Loss:
-  """Returns cross-entropy for classes, the squared error for scores."""
-  return losses.cross_entropy if setup.task.labels else losses.squared_error
+def head_of(config: config_lib.Config) -> heads.Head:
+  """Returns the head on [CLS] or on the pooler."""
+  return heads.HEADS[config.head_input]
 
 
 def _check_data(config: config_lib.Config) -> None:
@@ -80,7 +80,7 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           if name != 'train'}
 
 
-KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, loss_of,
+KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, head_of,
                  check_data=_check_data, inputs=_inputs)
 
 
@@ -96,4 +96,4 @@ def of_examples(
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
   # Any name: the task is not in the table of tasks.
-  return kind.Kind(lambda name: task, prepare, make_score, loss_of)
+  return kind.Kind(lambda name: task, prepare, make_score, head_of)

@@ -8,6 +8,7 @@ import numpy as np
 
 from adapters_jax import trees
 from adapters_jax.data import tasks
+from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
@@ -41,9 +42,7 @@ class Kind:
     find: (name) -> task; UserError for a task of another kind.
     prepare: (config, mesh or None) -> setup.
     make_score: (setup, batch size) -> Score.
-    loss_of: (setup) -> loss_fn(logits, labels) -> losses [batch].
-    head_input: Input of the head: 'tokens' for one on every token, '' to take
-      it from the settings.
+    head_of: (config) -> head.
     outcomes: (setup, split, predictions) -> {name: [examples] numbers} that a
       record keeps, from which other statistics than the metrics follow.
     check_data: (config) -> None; UserError for a fault of the user's files,
@@ -54,8 +53,18 @@ class Kind:
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
   make_score: Callable[[Any, int], Score]
-  loss_of: Callable[[Any], compiled.Loss]
-  head_input: str = ''
+  head_of: Callable[[config_lib.Config], heads.Head]
   outcomes: Callable[..., dict[str, np.ndarray]] = labelled
   check_data: Callable[[config_lib.Config], None] = lambda config: None
   inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}
+
+  def loss_of(
+      self, config: config_lib.Config, setup: setup_lib.Setup
+  ) -> compiled.Loss:
+    """Returns the loss of a run, (logits, labels) -> losses [batch].
+
+    Args:
+      config: Settings.
+      setup: Setup of the run.
+    """
+    return self.head_of(config).make_loss(setup.task.outputs)

@@ -18,7 +18,6 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
-from adapters_jax.training import losses
 from adapters_jax.training import steps
 
 
@@ -72,8 +71,8 @@ def prepare(
     splits[name], windows[name] = squad.cut(
         tokenizer, asked, config.max_length)
 
-  def model_of(shape):  # The classifier gives the config; the head differs.
-    return heads.SpanSelector(models.make_model(config, shape, 2).config)
+  def model_of(shape):
+    return models.make_model(config, shape, 2, head=heads.spans.SPANS)
 
   setup = setup_lib.assemble(
       config, folder, task, splits, notes, model_of, mesh,
@@ -115,12 +114,6 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
   return score
 
 
-def _loss_of(setup: SpanSetup) -> compiled.Loss:
-  """Returns the loss of a run."""
-  del setup
-  return losses.span_loss
-
-
 def _outcomes(
     setup: SpanSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -155,5 +148,6 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           for name, asked in _questions(config).items() if name != 'train'}
 
 
-KIND = kind.Kind(squad.load_task, prepare, make_score, _loss_of, 'tokens',
-                 _outcomes, _check_data, _inputs)
+KIND = kind.Kind(squad.load_task, prepare, make_score,
+                 lambda config: heads.spans.SPANS, _outcomes, _check_data,
+                 _inputs)

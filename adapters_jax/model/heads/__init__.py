@@ -1,0 +1,40 @@
+"""Heads, one file each: module, loss, and names in other libraries' files.
+
+To add a head, write its module, its loss and a row `head.Head`, and list the
+row in HEADS. Metrics are in `data.metrics`, hooks of runs in `runs.kinds`.
+Public: HEADS, `make`, Head, Model, Classifier, SpanSelector, `cross_entropy`.
+"""
+
+import dataclasses
+from typing import Any
+
+from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model.heads import classification
+from adapters_jax.model.heads import head
+from adapters_jax.model.heads import spans
+
+# {name in saved adapters, their `head_input`: head}
+HEADS = {row.name: row for row in (
+    classification.CLS, classification.POOLER, spans.SPANS)}
+
+Head = head.Head
+Model = head.Model
+Classifier = classification.Classifier
+SpanSelector = spans.SpanSelector
+cross_entropy = classification.cross_entropy
+
+
+def make(
+    shape: encoder_lib.BertConfig, configs: tuple[Any, ...], outputs: int,
+    head_input: str,
+) -> Model:
+  """Makes the model of a base with adapters and a head.
+
+  Args:
+    shape: Config of the base.
+    configs: Method configs of the adapters.
+    outputs: Number of outputs of the head.
+    head_input: Key of HEADS.
+  """
+  return HEADS[head_input].make(
+      dataclasses.replace(shape, adapters=configs), outputs)

@@ -1,0 +1,112 @@
+"""The head of classes and scores: a linear layer on [CLS]."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from adapters_jax.layers import dropout
+from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import layer
+from adapters_jax.model.heads import head
+
+
+class Classifier(head.Model):
+  """BERT with a linear head on [CLS], for classes or for one score.
+
+  Attributes:
+    outputs: Number of classes, or 1 for regression.
+    head_input: Input of the head: 'cls' for the last hidden state of [CLS], or
+      'pooler' for BERT's tanh layer on it, as in the authors' code.
+  """
+  outputs: int
+  head_input: str = 'cls'
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array | None = None,
+      segments: jax.Array | None = None,
+      mask: jax.Array | None = None,
+      *,
+      hidden: jax.Array | None = None,
+      train: bool = False,
+  ) -> jax.Array:
+    """Classifies a batch.
+
+    Args:
+      tokens: [batch, length] int32 word pieces, [CLS] first.
+      segments: [batch, length] int32, 0 or 1.
+      mask: [batch, length] bool, False at padding.
+      hidden: [batch, length, dim] Input of the encoder's first layer, instead
+        of tokens and segments; see `encoder.Bert`.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, outputs] float32 logits or scores.
+    """
+    encoder = encoder_lib.Bert(self.config)
+    # Without a prefix, the encoder's paths are those of every base.
+    nn.share_scope(self, encoder)
+    last = encoder(
+        tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
+    summary = last[:, 0]  # [batch, dim]
+    head_config = layer.outside_encoder(self.config)
+    if self.head_input == 'pooler':
+      pooler = layer.dense(head_config, self.config.dim, 'pooler')
+      summary = nn.tanh(pooler(summary))
+    summary = dropout.Dropout(self.config.dropout)(summary, train=train)
+    logits = layer.dense(head_config, self.outputs, 'head')(summary)
+    return logits.astype(jnp.float32)
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the cross-entropy of classes.
+
+  Args:
+    logits: [batch, classes]
+    labels: [batch] int, classes.
+
+  Returns:
+    [batch] float32.
+  """
+  return optax.softmax_cross_entropy_with_integer_labels(
+      logits, labels.astype(jnp.int32))
+
+
+def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the squared error of scores.
+
+  Args:
+    logits: [batch, 1] Predicted scores.
+    labels: [batch] float, true scores.
+
+  Returns:
+    [batch] float32.
+  """
+  return jnp.square(logits[:, 0] - labels)  # [batch]
+
+
+def _make_loss(outputs: int) -> head.Loss:
+  """Returns the loss of classes, or of a single score."""
+  return cross_entropy if outputs > 1 else squared_error
+
+
+CLS = head.Head(
+    'cls', lambda config, outputs: Classifier(config, outputs), _make_loss,
+    adapterhub=(head.Layout(
+        'classification', values={'layers': 1, 'use_pooler': False},
+        written={'bias': True}),))
+# In the `adapters` library, two layers with tanh between them are a pooler of
+# the task's own, and the only ones that can save a tuned pooler.
+POOLER = head.Head(
+    'pooler', lambda config, outputs: Classifier(config, outputs, 'pooler'),
+    _make_loss, pooled=True,
+    adapterhub=(
+        head.Layout(
+            'classification', {'pooler': 1, 'head': 4},
+            {'layers': 2, 'activation_function': 'tanh', 'use_pooler': False},
+            {'bias': True}),
+        head.Layout(
+            'classification', values={'layers': 1, 'use_pooler': True})),
+    transformers='SequenceClassification', peft_task='SEQ_CLS')

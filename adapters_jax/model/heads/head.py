@@ -1,0 +1,96 @@
+"""Head: the row that describes a head to training, storage and file formats."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from adapters_jax.model import encoder as encoder_lib
+
+# (logits [batch, ...], labels [batch, ...]) -> losses [batch]
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Model(nn.Module):
+  """An encoder with a head, whose dense layer is named 'head'.
+
+  Attributes:
+    config: The encoder's config.
+  """
+  config: encoder_lib.BertConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """A head of the `adapters` library that computes the same.
+
+  Attributes:
+    kind: Its 'head_type' in head_config.json.
+    layers: {part of our tree: index of its linear layer in the head, a torch
+      Sequential of dropout 0, dense 1, activation 2, dropout 3, dense 4}.
+    values: Entries that tell it from other heads of the type. An absent entry
+      equals that of DEFAULTS.
+    written: Further entries of an exported file.
+  """
+  kind: str
+  layers: Mapping[str, int] = dataclasses.field(
+      default_factory=lambda: {'head': 1})
+  values: Mapping[str, Any] = dataclasses.field(
+      default_factory=lambda: {'layers': 1})
+  written: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def matches(self, values: Mapping[str, Any]) -> bool:
+    """Returns whether the 'config' of a head_config.json is of this layout."""
+    return values.get('head_type') == self.kind and all(
+        values.get(name, DEFAULTS.get(name)) == value
+        for name, value in self.values.items())
+
+
+# Of entries that head_config.json may leave out.
+DEFAULTS = {'layers': 1, 'use_pooler': False}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Head:
+  """A head: its module, its loss, and its names elsewhere.
+
+  Attributes:
+    name: Name in saved adapters, their `head_input`.
+    make: (config of the encoder, number of outputs) -> module.
+    make_loss: (number of outputs) -> loss of logits and labels.
+    pooled: Whether it reads the tanh layer on [CLS], the pooler.
+    per_token: Whether it has outputs on every position.
+    least_classes: Fewest outputs that are classes, each with a name: 1, or 2
+      where a single output is a score. None for outputs that are no classes.
+    outputs: Number of outputs, if it is always the same.
+    task: Task of an adapter from another library, whose files name none.
+    texts: Names of its texts.
+    max_length: Its longest input in tokens.
+    adapterhub: Layouts in the `adapters` library; all are read, the first is
+      written. () if it has none.
+    transformers: End of the name of transformers' class, as in
+      'SequenceClassification'; '' if it has none.
+    peft_task: PEFT's `task_type` of it; '' if it has none.
+    layer: Its linear layer in transformers' classes; '' for the last layer of
+      the family's classifier of texts.
+  """
+  name: str
+  make: Callable[[encoder_lib.BertConfig, int], Model]
+  make_loss: Callable[[int], Loss]
+  pooled: bool = False
+  per_token: bool = False
+  least_classes: int | None = 2
+  outputs: int | None = None
+  task: str = 'converted'
+  texts: tuple[str, ...] = ('text',)
+  max_length: int = 128
+  adapterhub: tuple[Layout, ...] = ()
+  transformers: str = ''
+  peft_task: str = ''
+  layer: str = ''
+
+  def has_classes(self, outputs: int) -> bool:
+    """Returns whether so many outputs are classes."""
+    return self.least_classes is not None and outputs >= self.least_classes
