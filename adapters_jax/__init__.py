@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
   from adapters_jax.api.face import Adapter as Adapter
   from adapters_jax.api.face import Base as Base
+  from adapters_jax.api.face import encode as encode
   from adapters_jax.api.face import Examples as Examples
   from adapters_jax.api.face import export as export
   from adapters_jax.api.face import load_adapter as load_adapter
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 __version__ = '0.1.0'
 __all__ = (
-    'Adapter', 'Base', 'Examples', 'Prediction', 'UserError', 'export',
-    'load_adapter', 'load_base', 'merge', 'predict', 'train')
+    'Adapter', 'Base', 'Examples', 'Prediction', 'UserError', 'encode',
+    'export', 'load_adapter', 'load_base', 'merge', 'predict', 'train')
 
 
 def __getattr__(name: str) -> Any:

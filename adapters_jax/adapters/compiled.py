@@ -77,7 +77,7 @@ def check_adapter(
   check_base(base.identity, adapter, what)
   trees.check_same(
       trees.overlay(params_of(base, adapter), adapter.tuned),
-      _shapes(model_of(base, adapter)), what)
+      shapes(model_of(base, adapter)), what)
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
@@ -213,7 +213,8 @@ def mixed_step(model: Model) -> Any:
 
 
 @functools.lru_cache(maxsize=128)
-def _shapes(model: Model) -> trees.Tree:
+def shapes(model: Any) -> trees.Tree:
+  """Returns the shapes of a model's whole tree."""
   return encoder.shapes(model)
 
 

@@ -19,6 +19,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
@@ -39,6 +40,7 @@ Examples = memory.Examples
 Prediction = prediction.Prediction
 UserError = errors.UserError
 load_base = base_lib.load
+encode = embedding.encode
 predict = prediction.predict
 
 # Settings that `train` takes from its own arguments, or that concern files,

@@ -123,13 +123,15 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
         'encoder with config.json and weights is needed') from error
 
 
-def present(name: str, paths: Iterable[str], revision: str) -> list[str]:
+def present(
+    name: str, paths: Iterable[str], revision: str | None
+) -> list[str]:
   """Downloads optional files of a repository.
 
   Args:
     name: Name of the repository.
     paths: Paths of files that it may have.
-    revision: Commit.
+    revision: Commit, or None for the newest.
 
   Returns:
     The paths of those that exist.

@@ -1,0 +1,124 @@
+"""Sentence embeddings: hidden states of a text, pooled to one vector."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adapters_jax import errors
+from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import sites
+
+# The names of sentence-transformers.
+MODES = ('mean', 'cls', 'max', 'mean_sqrt_len_tokens', 'weightedmean',
+         'lasttoken')
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+  """How a text becomes a vector.
+
+  Attributes:
+    mode: One of MODES.
+    normalize: Whether vectors have the length 1, so that products are cosines.
+    max_length: Longest text in tokens, special tokens included; 0 for the
+      longest that the encoder reads.
+    prompt: Text before every text.
+    lowercase: Whether to lowercase texts before they are tokenised.
+  """
+  mode: str = 'mean'
+  normalize: bool = True
+  max_length: int = 0
+  prompt: str = ''
+  lowercase: bool = False
+
+  def __post_init__(self):
+    if self.mode not in MODES:
+      raise errors.unknown('`pooling`', self.mode, MODES)
+
+  def text(self, text: str) -> str:
+    """Returns the text to tokenise."""
+    text = self.prompt + text
+    return text.lower() if self.lowercase else text
+
+
+def pool(hidden: jax.Array, mask: jax.Array, mode: str) -> jax.Array:
+  """Pools the hidden states of each text.
+
+  Args:
+    hidden: [batch, length, dim] Output of the last layer.
+    mask: [batch, length] bool, False at padding.
+    mode: One of MODES.
+
+  Returns:
+    [batch, dim] float32; 0 for a text without tokens, such as filler.
+  """
+  hidden = hidden.astype(jnp.float32)
+  weights = mask.astype(jnp.float32)
+  if mode == 'cls':
+    return hidden[:, 0]
+  if mode == 'max':
+    largest = jnp.where(mask[..., None], hidden, -jnp.inf).max(axis=1)
+    return jnp.where(mask.any(axis=1)[:, None], largest, 0)
+  if mode == 'lasttoken':
+    last = jnp.maximum(mask.sum(axis=1) - 1, 0)  # [batch]
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+  if mode == 'weightedmean':  # By position (Muennighoff, 2022, SGPT).
+    weights = weights * jnp.arange(1, mask.shape[1] + 1)
+  total = jnp.einsum('bld,bl->bd', hidden, weights)
+  count = jnp.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+  return total / (
+      jnp.sqrt(count) if mode == 'mean_sqrt_len_tokens' else count)
+
+
+def normalized(vectors: jax.Array) -> jax.Array:
+  """Returns [..., dim] vectors of length 1; those of zeros stay zeros."""
+  # The bound is inside of the root: its gradient at 0 would be infinite.
+  square = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
+  return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+class SentenceEncoder(nn.Module):
+  """An encoder whose hidden states are pooled, without a head.
+
+  Attributes:
+    config: The encoder's config.
+    mode: One of MODES.
+    normalize: Whether embeddings have the length 1.
+  """
+  config: encoder_lib.BertConfig
+  mode: str = 'mean'
+  normalize: bool = True
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array,
+      segments: jax.Array,
+      mask: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """Embeds a batch.
+
+    Args:
+      tokens: [batch, length] int32 word pieces, [CLS] first.
+      segments: [batch, length] int32, 0 or 1.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, dim] float32 embeddings.
+    """
+    encoder = encoder_lib.Bert(self.config)
+    nn.share_scope(self, encoder)
+    # A prompt may stand before [CLS].
+    prompted = any(c.kind == 'embedding' for c in self.config.adapters)
+    rows = 1 if self.mode == 'cls' and not prompted else None
+    hidden = encoder(tokens, segments, mask, rows=rows, train=train)[-1]
+    if prompted:
+      hidden = hidden[:, sites.text_rows(
+          self.config.adapters, tokens.shape[1])]
+    found = pool(hidden, mask, self.mode)
+    return normalized(found) if self.normalize else found

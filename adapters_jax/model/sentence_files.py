@@ -1,0 +1,170 @@
+"""Settings of sentence embeddings in the folders of sentence-transformers.
+
+No JAX here, apart from `pooling`.
+"""
+
+from collections.abc import Mapping, Sequence
+import os
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.downloads import atomic
+from adapters_jax.downloads import hub
+from adapters_jax.downloads import json_files
+from adapters_jax.downloads import weight_files
+from adapters_jax.model import pooling as pooling_lib
+
+Pooling = pooling_lib.Pooling
+
+LENGTHS = 'sentence_bert_config.json'
+PROMPTS = 'config_sentence_transformers.json'
+_TYPES = 'sentence_transformers.models.'
+# {embedded checkpoint: settings of its publisher}
+_EMBEDDED = {'minilm-l6': Pooling(max_length=256),
+             'mpnet-base': Pooling(max_length=384)}
+# {entry of older files: mode}
+_OLD = {'pooling_mode_cls_token': 'cls', 'pooling_mode_mean_tokens': 'mean',
+        'pooling_mode_max_tokens': 'max',
+        'pooling_mode_mean_sqrt_len_tokens': 'mean_sqrt_len_tokens',
+        'pooling_mode_weightedmean_tokens': 'weightedmean',
+        'pooling_mode_lasttoken': 'lasttoken'}
+_LONGEST = 10**6  # Tokens; tokenizers write larger numbers for no limit.
+
+
+def of_checkpoint(checkpoint: str) -> Pooling:
+  """Returns how a checkpoint makes sentence embeddings.
+
+  Args:
+    checkpoint: Name of an embedded checkpoint, folder, or name on the Hugging
+      Face hub. Without files of sentence-transformers, embeddings are the
+      normalised means.
+
+  Raises:
+    errors.UserError: a damaged file, or a module that is not supported.
+  """
+  if checkpoint in _EMBEDDED:
+    return _EMBEDDED[checkpoint]
+  if os.path.isdir(checkpoint):
+    return of_folder(checkpoint)
+  if not hub.present(checkpoint, [weight_files.MODULES], None):
+    return Pooling()
+  modules = hub.file(checkpoint, weight_files.MODULES)
+  revision = os.path.basename(os.path.dirname(modules))
+  listed = _modules(modules)
+  hub.present(checkpoint, [
+      *(os.path.join(one.get('path', ''), name) for one in listed
+        for name in ('config.json', LENGTHS)), PROMPTS], revision)
+  return of_folder(os.path.dirname(modules))
+
+
+def of_folder(folder: str) -> Pooling:
+  """Returns the settings in a folder; see `of_checkpoint`.
+
+  Args:
+    folder: Folder of a checkpoint.
+  """
+  path = os.path.join(folder, weight_files.MODULES)
+  if not os.path.isfile(path):
+    return Pooling()
+  found: dict[str, Any] = {'normalize': False}
+  for module in _modules(path):
+    name = str(module.get('type', '')).rpartition('.')[2]
+    inner = os.path.join(folder, str(module.get('path', '')))
+    if name == 'Transformer':
+      found |= _lengths(inner)
+    elif name == 'Pooling':
+      found['mode'] = _mode(os.path.join(inner, 'config.json'))
+    elif name == 'Normalize':
+      found['normalize'] = True
+    else:
+      raise errors.UserError(
+          f'`checkpoint`: {path} has a module {name}; supported are '
+          'Transformer, Pooling and Normalize')
+  return Pooling(**found, prompt=_prompt(os.path.join(folder, PROMPTS)))
+
+
+def _modules(path: str) -> Sequence[Mapping[str, Any]]:
+  """Returns the entries of a list of modules."""
+  with errors.within('`checkpoint`'):
+    weight_files.read_modules(path)  # Raises for a damaged list.
+    return json_files.read_any(path)
+
+
+def _lengths(folder: str) -> dict[str, Any]:
+  """Returns the settings of the module of the encoder."""
+  found = {}
+  path = os.path.join(folder, 'tokenizer_config.json')
+  if os.path.isfile(path):
+    longest = json_files.read(path, what='`checkpoint`: ').get(
+        'model_max_length')
+    if isinstance(longest, int) and 0 < longest < _LONGEST:
+      found['max_length'] = longest
+  path = os.path.join(folder, LENGTHS)
+  if os.path.isfile(path):
+    values = json_files.read(path, what='`checkpoint`: ')
+    if values.get('max_seq_length') is not None:
+      found['max_length'] = json_files.integer(
+          values, 'max_seq_length', path, 1, _LONGEST)
+    found['lowercase'] = bool(values.get('do_lower_case'))
+  return found
+
+
+def _mode(path: str) -> str:
+  """Returns the mode of a pooling; raises for a concatenation of several."""
+  values = json_files.read(path, what='`checkpoint`: ')
+  modes = values.get('pooling_mode') or [
+      mode for name, mode in _OLD.items() if values.get(name)] or ['mean']
+  modes = [modes] if isinstance(modes, str) else list(modes)
+  if len(modes) != 1 or modes[0] not in pooling_lib.MODES:
+    raise errors.UserError(
+        f'`checkpoint`: {path} has the pooling {", ".join(map(str, modes))}; '
+        f'supported is one of {", ".join(pooling_lib.MODES)}')
+  if values.get('include_prompt') is False:
+    raise errors.UserError(
+        f'`checkpoint`: {path} leaves prompts out of the pooling, which is not '
+        'supported')
+  return modes[0]
+
+
+def _prompt(path: str) -> str:
+  """Returns the prompt that texts begin with by default."""
+  if not os.path.isfile(path):
+    return ''
+  values = json_files.read(path, what='`checkpoint`: ')
+  name = values.get('default_prompt_name')
+  if name is None:
+    return ''
+  return json_files.string(
+      json_files.inner(values, 'prompts', path), str(name), path)
+
+
+def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
+  """Writes the files around an encoder's that make a sentence-transformer.
+
+  Args:
+    folder: Folder with config.json, weights and tokenizer.
+    pooling: Settings.
+    dim: Width of the encoder.
+    longest: Longest input in tokens where the settings state none.
+  """
+  modules = [('', 'Transformer'), ('1_Pooling', 'Pooling')]
+  if pooling.normalize:
+    modules.append(('2_Normalize', 'Normalize'))
+  atomic.write_json(os.path.join(folder, weight_files.MODULES), [
+      {'idx': index, 'name': str(index), 'path': path, 'type': _TYPES + name}
+      for index, (path, name) in enumerate(modules)])
+  atomic.write_json(os.path.join(folder, LENGTHS), {
+      'max_seq_length': pooling.max_length or longest,
+      'do_lower_case': pooling.lowercase})
+  atomic.write_json(os.path.join(folder, '1_Pooling', 'config.json'), {
+      'word_embedding_dimension': dim,
+      # Releases before 5.4 know one entry a mode.
+      **{name: mode == pooling.mode for name, mode in _OLD.items()},
+      'include_prompt': True})
+  if pooling.normalize:
+    os.makedirs(os.path.join(folder, '2_Normalize'), exist_ok=True)
+  prompts = {'default': pooling.prompt} if pooling.prompt else {}
+  atomic.write_json(os.path.join(folder, PROMPTS), {
+      'prompts': prompts,
+      'default_prompt_name': 'default' if prompts else None,
+      'similarity_fn_name': 'cosine'})
