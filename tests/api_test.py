@@ -288,7 +288,7 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
   names = {'aj': aj, 'base': base, **bank}
   ran = 0
   for function in (face.train, face.merge, face.export, face.load_adapter,
-                   prediction.predict, face.Examples):
+                   prediction.predict, face.Examples, face.encode):
     for test in doctest.DocTestFinder(recurse=False).find(
         function, globs=dict(names)):
       result = doctest.DocTestRunner(
