@@ -11,7 +11,7 @@ of the run (`batching.Schedule`). A grouped run therefore equals, up to
 rounding, the same run in any other group or alone; its record notes the group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import logging
 from typing import Any
@@ -27,6 +27,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import padding
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import saving
 from adapters_jax.runs import setup as setup_lib
@@ -74,30 +75,6 @@ class Group:
     if len(self) == 1:
       return tree
     return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def widen(tree: trees.Tree, like: trees.Tree) -> trees.Tree:
-  """Returns a tree padded with zeros at the end of each axis.
-
-  Args:
-    tree: Tree of arrays.
-    like: Tree of the shapes to reach.
-  """
-  return jax.tree.map(
-      lambda leaf, wide: np.pad(leaf, [
-          (0, b - a) for a, b in zip(leaf.shape, wide.shape, strict=True)]),
-      tree, like)
-
-
-def narrow(tree: trees.Tree, like: trees.Tree) -> trees.Tree:
-  """Undoes `widen`: keeps the first entries of each axis.
-
-  Args:
-    tree: Tree of arrays.
-    like: Tree of the shapes to keep.
-  """
-  return jax.tree.map(
-      lambda leaf, small: leaf[tuple(map(slice, small.shape))], tree, like)
 
 
 def make_group(
@@ -153,7 +130,7 @@ def initial(group: Group) -> loop.Progress:
   return sharding.create(  # [runs, ...]; each state holds its run's own rate.
       setup.mesh,
       lambda tuned: trees.stack(map(one, group.configs, tuned)),
-      [widen(member.tuned, setup.tuned) for member in group.members])
+      [padding.widen(member.tuned, setup.tuned) for member in group.members])
 
 
 def group_batch(group: Group, step: int) -> dict[str, jax.Array]:
@@ -247,10 +224,12 @@ class _Watch:
 
 def train_group(
     group: Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
-    state_folder: str = '', restore: bool = False,
+    state_folder: str = '', restore: bool = False, pause: int = 0,
     stop: signals.Stop,
+    joined: Callable[[], tuple[loop.Progress, log_lib.Log] | None] = (
+        lambda: None),
 ) -> tuple[loop.Progress, log_lib.Log]:
-  """Trains a group to its last step.
+  """Trains a group to its last step, or to a pause.
 
   Args:
     group: Runs.
@@ -258,7 +237,10 @@ def train_group(
     score: Score of `kind.make_score`.
     state_folder: Folder of the resumable state; '' saves none.
     restore: Whether to continue from a saved state, if there is one.
+    pause: Number of steps after which to save and return; 0 for none.
     stop: Requests to stop the training.
+    joined: Makes the start of a group out of states that its runs saved alone,
+      None without them; used if the group has no saved state.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -279,8 +261,9 @@ def train_group(
       resume_lib.demand_finite_weights(group.take(progress, i))
 
   saved = resume.restore(progress, check) if restore and resume else None
-  if saved:
-    progress, log = saved[0], log_lib.Log.from_json(saved[1])
+  start = (saved[0], log_lib.Log.from_json(saved[1])) if saved else joined()
+  if start:
+    progress, log = start
     _log.info('continuing from step %d', loop.steps_taken(progress))
   watch = _Watch(group, score, log, loop.steps_taken(progress))
   saver = saving.Saver(
@@ -291,7 +274,7 @@ def train_group(
     progress = loop.fit(
         saver.counted(train_step), progress, setup.base,
         lambda step: group_batch(group, step), hooks, steps=setup.steps,
-        eval_every=setup.eval_every, evaluated=log.evaluated())
+        eval_every=setup.eval_every, evaluated=log.evaluated(), pause=pause)
   except errors.UserError:
     if log.alive() or len(group) == 1:
       raise  # A group reports its failures run by run.

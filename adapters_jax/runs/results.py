@@ -13,6 +13,7 @@ from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
+from adapters_jax.runs import padding
 from adapters_jax.runs import records
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import workdirs
@@ -140,7 +141,7 @@ def finish(
   # Outside of the condition below: every host must join the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
-    best = group_lib.narrow(best, setup.tuned)  # To the run's own size.
+    best = padding.narrow(best, setup.tuned)  # To the run's own size.
   if hosts.is_first():
     save(folder, make_adapter(config, setup, kind, best, scores), record)
   return record

@@ -18,7 +18,9 @@ from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import records
+from adapters_jax.runs import regroup
 from adapters_jax.runs import results
+from adapters_jax.runs import rungs
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
@@ -26,6 +28,7 @@ from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import hosts
+from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
 
@@ -59,7 +62,8 @@ def run_group(
     configs: Sequence[config_lib.Config], experiment: str,
     kind: kind_lib.Kind = classification.KIND, *,
     names: Sequence[str] = (), state_folder: str = '',
-) -> list[records.Record | str]:
+    pause: float = 0.0,
+) -> list[records.Record | rungs.Paused | str]:
   """Trains, evaluates and saves runs together; see `group`.
 
   If one of several runs diverges, the others continue; a single run raises.
@@ -70,9 +74,12 @@ def run_group(
     kind: Kind of the task.
     names: Name of each run in messages.
     state_folder: Folder of the resumable state; that of the only run when ''.
+    pause: Epochs after which to save each run's state in its own workdir; 0 to
+      train to the end.
 
   Returns:
-    Each run's record, also in its workdir, or the reason of its failure.
+    Each run's record, also in its workdir, its pause, or the reason of its
+    failure.
 
   Raises:
     errors.UserError: a fault of the settings, the data or the folders.
@@ -97,24 +104,46 @@ def run_group(
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
-      found: list[records.Record | str] = [*before]
+      found: list[records.Record | rungs.Paused | str] = [*before]
     else:
       with _noting_state(state_folder):
         found = _train_claimed(
-            configs, experiment, kind, names, mesh, state_folder)
-    # It was needed until all have records; a kill may have come in between.
-    if hosts.is_first():
-      shutil.rmtree(state_folder, ignore_errors=True)
-    if None in before and len(found) == 1:
+            configs, experiment, kind, names, mesh, state_folder, pause)
+    _remove_states(found, folders, state_folder)
+    if None in before and len(found) == 1 and isinstance(
+        found[0], records.Record):
       _log.info(console.run_summary(found[0], folders[0]))
     return found
+
+
+def _remove_states(
+    found: Sequence[records.Record | rungs.Paused | str],
+    folders: Sequence[str], state_folder: str,
+) -> None:
+  """Removes the states that no run needs once all have their results.
+
+  Args:
+    found: Result of each run.
+    folders: Workdir of each run.
+    state_folder: Folder of the group's state; that of the only run.
+  """
+  if not hosts.is_first():
+    return
+  paused = any(isinstance(one, rungs.Paused) for one in found)
+  if not (paused and len(found) == 1):
+    # It was needed until all have records; a kill may have come in between.
+    shutil.rmtree(state_folder, ignore_errors=True)
+  for one, folder in zip(found, folders, strict=True):
+    if isinstance(one, records.Record):  # It may have joined from a rung.
+      shutil.rmtree(
+          os.path.join(folder, workdirs.STATE), ignore_errors=True)
 
 
 def _train_claimed(
     configs: Sequence[config_lib.Config], experiment: str,
     kind: kind_lib.Kind, names: Sequence[str], mesh: jax.sharding.Mesh,
-    state_folder: str,
-) -> list[records.Record | str]:
+    state_folder: str, pause: float,
+) -> list[records.Record | rungs.Paused | str]:
   """Trains runs whose workdirs this process holds; see `run_group`."""
   first = configs[0]
   with session.computing(first) as chosen, session.stop_requests() as stop:
@@ -125,15 +154,21 @@ def _train_claimed(
     # Evaluations are asked for a stop as well.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
+    folders = [workdirs.path_of(config, experiment) for config in configs]
     for config in configs if hosts.is_first() else ():
       workdirs.begin(config, experiment)
+    if len(group) == 1:  # A group's runs keep their states until it pauses.
+      rungs.leave(folders[0])
     if len(group) == 1:
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, first.batch_size)
     progress, log = group_lib.train_group(
         group, kind, score, state_folder=state_folder, restore=first.resume,
-        stop=stop)
+        pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
+        stop=stop, joined=lambda: regroup.join(group, folders))
+    if loop.steps_taken(progress) < group.setup.steps:
+      return [*regroup.pause(group, progress, log, folders, pause)]
     # Within the context: the last scores need its matmul precision.
     return [results.finish(group, i, experiment, kind, score, progress, log,
                            str(chosen))

@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import re
-import time
 from typing import Any
 
 from adapters_jax import errors
@@ -20,7 +19,9 @@ from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.options import option
 from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import progress as progress_lib
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,13 @@ class HowToRun:
       'ray')
   retries: int = option(
       3, 'Restarts of a unit whose Ray worker dies.')
+  stop: str = option(
+      '', "'halving': train only the best settings further at each rung; "
+      'nothing: train all runs to the end.')
+  halving_factor: int = option(
+      3, 'Settings at a rung for each that trains further; also the ratio of '
+      'the epochs of two rungs.')
+  halving_first: float = option(1.0, 'Epochs before the first rung.')
 
 
 ALONE = HowToRun(group='1')  # Single runs, one after the other.
@@ -78,6 +86,7 @@ def check(how: HowToRun) -> None:
     for name in options.marked(HowToRun, 'ray'):
       if getattr(how, name) != getattr(HowToRun, name):
         raise errors.UserError(f'`{name}` goes with `launcher=ray`')
+  halving.check(how.stop, how.halving_factor, how.halving_first)
   if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
     raise errors.UserError(
         f"`address={how.address}`: give 'auto' or host:port")
@@ -159,7 +168,7 @@ def go(
   root = configs[0].workdir
   runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
   if not pick:
-    return _stage(runs, [], experiment, many.records, how, kind, measure)
+    return _sweep(runs, [], experiment, many.records, how, kind, measure)
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
   trials = [absolute(run, experiment)
             for run in grid.placed(grid.trial_runs(runs, many), root)]
@@ -172,13 +181,33 @@ def go(
     return [run for run in runs
             if grid.trial_of(run, many, pick_seed) in chosen]
 
-  first = _stage(
-      trials, later(True), experiment, many.records, how, kind, measure)
+  first = _sweep(
+      trials, later(True), experiment, many.records, how, kind, measure, pick)
   second = _stage(
       later(False), [], experiment, many.records, how, kind, None)
   return outcome_lib.Outcome(
       second.records, second.folders, first.failures + second.failures,
       first.records)
+
+
+def _sweep(
+    runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
+    experiment: str, folder: str, how: HowToRun, kind: Any,
+    measure: Callable[[config_lib.Config], Any] | None,
+    pick: Sequence[str] = (),
+) -> outcome_lib.Outcome:
+  """Trains runs as `_stage`, those that survive if weak settings stop."""
+  if not how.stop:
+    return _stage(runs, later, experiment, folder, how, kind, measure)
+  left, failures = halving.run_rungs(
+      runs, experiment, folder,
+      lambda among, todo, epochs: _make(
+          among, todo, experiment, how, kind, pause=epochs),
+      factor=how.halving_factor, first=how.halving_first, pick=pick)
+  found = _stage(left, [], experiment, folder, how, kind, None)
+  return dataclasses.replace(found, failures=(*found.failures, *(
+      (grid.difference_line(run, runs), message)
+      for run, message in failures)))
 
 
 def _stage(
@@ -226,8 +255,8 @@ def _known(
           for record in records_lib.read_all(folder)]
 
 
-def _make(runs, todo, experiment, how, kind):
-  """Yields (run, record or message) of each unfinished run."""
+def _make(runs, todo, experiment, how, kind, pause=0.0):
+  """Yields (run, record, pause or message) of each unfinished run."""
   if not todo:
     return
   unfinished = {grid.run_name(run) for run in todo}
@@ -236,12 +265,12 @@ def _make(runs, todo, experiment, how, kind):
         how, launch, at_a_time, len(todo), kind))
     _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
               at_a_time)
-    progress = _Progress(len(todo))
+    progress = progress_lib.Progress(len(todo))
     labels = [grid.difference_line(unit[0], runs) + (
         f' and {len(unit) - 1} more' if len(unit) > 1 else '')
               for unit in units]
     for number, answers in launch(
-        vmapped.run_unit, [(unit, experiment, kind) for unit in units],
+        vmapped.run_unit, [(unit, experiment, kind, pause) for unit in units],
         labels):
       if isinstance(answers, str):  # The unit as a whole failed.
         answers = [answers] * len(units[number])
@@ -249,31 +278,6 @@ def _make(runs, todo, experiment, how, kind):
         if grid.run_name(run) in unfinished:
           progress.add(grid.difference_line(run, runs), answer)
           yield run, answer
-
-
-class _Progress:
-  """Reports finished runs, and forecasts the rest by their mean time."""
-
-  def __init__(self, todo: int):
-    self._todo, self._done, self._start = todo, 0, time.monotonic()
-    self._best: dict[str, float] = {}  # By task.
-
-  def add(self, name: str, found: records_lib.Record | str) -> None:
-    """Counts a run that has finished or failed."""
-    self._done += 1
-    if isinstance(found, str):
-      text = f'failed: {found}'
-    else:
-      score = 100 * records_lib.primary(found)
-      task = config_lib.task_of(found.config)
-      best = self._best[task] = max(score, self._best.get(task, score))
-      text = f'dev {score:.2f} (best so far {best:.2f})'
-    left = self._todo - self._done
-    passed = time.monotonic() - self._start
-    rest = (f'; about {passed / self._done * left / 60:.1f} min for the other '
-            f'{left}' if left else '')
-    _log.info('%d of %d runs: %s: %s%s', self._done, self._todo, name, text,
-              rest)
 
 
 def _make_size_of(

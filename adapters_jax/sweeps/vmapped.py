@@ -16,6 +16,7 @@ from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records
+from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 
@@ -36,8 +37,9 @@ def key(config: config_lib.Config) -> tuple[Any, ...]:
 
 
 def run_unit(
-    configs: Sequence[config_lib.Config], experiment: str, kind: Any
-) -> list[records.Record | str]:
+    configs: Sequence[config_lib.Config], experiment: str, kind: Any,
+    pause: float = 0.0,
+) -> list[records.Record | rungs.Paused | str]:
   """Trains or continues one run, or a group of runs.
 
   A group's state is in a folder next to those of its runs until all of them
@@ -47,9 +49,11 @@ def run_unit(
     configs: Settings of the runs, all of one `key`.
     experiment: Name of the experiment.
     kind: Kind of the task.
+    pause: Epochs after which the runs wait with their states saved; 0 to train
+      to the end.
 
   Returns:
-    The record of each run, or the reason of its failure.
+    The record of each run, its pause, or the reason of its failure.
 
   Raises:
     errors.Interrupted: a signal arrived; the state is saved.
@@ -63,12 +67,12 @@ def run_unit(
   configs = [dataclasses.replace(config, resume=True) for config in configs]
   try:
     if len(configs) == 1:
-      return run.run_group(configs, experiment, kind)
+      return run.run_group(configs, experiment, kind, pause=pause)
     folder = begin_group(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
-        state_folder=os.path.join(folder, workdirs.STATE))
+        state_folder=os.path.join(folder, workdirs.STATE), pause=pause)
     shutil.rmtree(folder)
     return found
   except (errors.UserError, OSError) as error:  # Other units go ahead.
@@ -169,11 +173,12 @@ def make_units(
   units = _resumed(runs, left, experiment)
   alike = {}
   for config in left.values():
-    if os.path.isdir(
-        os.path.join(workdirs.path_of(config, experiment), workdirs.STATE)):
+    folder = workdirs.path_of(config, experiment)
+    waits = rungs.read(folder).waits
+    if os.path.isdir(os.path.join(folder, workdirs.STATE)) and not waits:
       units.append((config,))  # Its state is that of a single run.
-    else:
-      alike.setdefault(key(config), []).append(config)
+    else:  # Runs that wait at one rung may train together.
+      alike.setdefault((key(config), waits), []).append(config)
   fresh = []
   for found in alike.values():  # Similar sizes together, for little padding.
     found.sort(key=lambda config: -config.adapter_size)

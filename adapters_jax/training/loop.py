@@ -165,7 +165,7 @@ def _scored(
 def fit(
     train_step: Callable[..., Any], progress: Progress, base: trees.Tree,
     batch_at: Callable[[int], steps_lib.Batch], hooks: Hooks, *,
-    steps: int, eval_every: int, evaluated: int = 0,
+    steps: int, eval_every: int, evaluated: int = 0, pause: int = 0,
 ) -> Progress:
   """Trains to the last step and keeps the tuned tree with the best dev score.
 
@@ -179,9 +179,10 @@ def fit(
     eval_every: Steps between evaluations; the last step is always evaluated.
     evaluated: Number of steps before the last evaluation; a progress saved
       between a step and its evaluation starts with the evaluation.
+    pause: Number of steps after which to save and return; 0 for none.
 
   Returns:
-    Progress after the last step.
+    Progress after the last step, or at the pause.
 
   Raises:
     errors.Interrupted: a stop was asked for; the progress is saved.
@@ -195,7 +196,7 @@ def fit(
   first = steps_taken(progress)
   if evaluated < first and is_evaluated(first):
     progress = _scored(progress, hooks, first, steps)
-  for step in range(first, steps):
+  for step in range(first, min(steps, pause or steps)):
     if hooks.stop():
       late.read()
       hooks.save(progress)
@@ -212,4 +213,7 @@ def fit(
       if hooks.due(None):
         hooks.save(progress)
       progress = _scored(progress, hooks, step + 1, steps)
+  if steps_taken(progress) < steps:
+    late.read()  # First: a step that diverged is not saved.
+    hooks.save(progress)
   return progress

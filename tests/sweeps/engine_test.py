@@ -27,7 +27,7 @@ class FakeUnits:
   def __init__(self, fail_at=()):
     self.made, self.fail_at = [], fail_at
 
-  def __call__(self, configs, experiment, kind):
+  def __call__(self, configs, experiment, kind, pause=0.0):
     self.made.append([grid.difference_line(c, configs) for c in configs])
     found = []
     for config in configs:

@@ -50,7 +50,7 @@ class FakeRuns:
     records_lib.write(os.path.join(folder, records_lib.RECORD), record)
     return record
 
-  def run_unit(self, configs, experiment, kind):
+  def run_unit(self, configs, experiment, kind, pause=0.0):
     config, = configs
     try:
       return [self.run(config, experiment, kind)]

@@ -1,0 +1,125 @@
+"""Halved sweeps replayed on the records of exhaustive ones. No JAX here.
+
+A run that reaches its end in a halved sweep equals the undisturbed run, so the
+histories of an exhaustive sweep decide which settings would have stopped.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import halving
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+  """Result of a halved sweep.
+
+  Attributes:
+    settings: Number of settings at the start.
+    kept: Number of settings that reach the end.
+    best: Highest mean dev score of all settings, over their seeds.
+    found: The same of the settings that reach the end.
+    sem: Standard error of the mean of the best setting; nan for one seed.
+    share: Steps of the halved sweep, as a share of the exhaustive one's.
+  """
+  settings: int
+  kept: int
+  best: float
+  found: float
+  sem: float
+  share: float
+
+  @property
+  def regret(self) -> float:
+    """Score that halving loses."""
+    return self.best - self.found
+
+
+def replay(
+    records: Sequence[records_lib.Record], factor: int, first: float
+) -> Replay:
+  """Returns the result of halving a finished sweep of one task.
+
+  Args:
+    records: Records of all its runs, of one version.
+    factor: Settings at a rung for each that trains further.
+    first: Epochs before the first rung.
+
+  Raises:
+    errors.UserError: no records, records of several tasks, or none with a rung.
+  """
+  if len({config_lib.task_of(record.config) for record in records}) != 1:
+    raise errors.UserError('`records`: give the records of one task')
+  records_lib.one_version(records)
+  runs = [config_lib.of_portable(record.config) for record in records]
+  of_run = {grid.run_name(run): record
+            for run, record in zip(runs, records, strict=True)}
+  taken = dict.fromkeys(of_run, 0)
+  left = runs
+  for epochs in halving.rungs_of(runs, factor, first):
+    scores = {}
+    for run in left:
+      name = grid.run_name(run)
+      record = of_run[name]
+      scores[name] = halving.record_score(record, epochs)
+      taken[name] = halving.record_step(record, epochs)
+    left = halving.survivors(left, scores, factor)
+  for run in left:
+    taken[grid.run_name(run)] = of_run[grid.run_name(run)].steps
+  everything = _means(runs, of_run)
+  best = max(everything.values())
+  finished = _means(left, of_run)
+  return Replay(
+      len(everything), len(finished), best[0],
+      max(finished.values(), default=(-math.inf, math.nan))[0], best[1],
+      sum(taken.values()) / sum(record.steps for record in records))
+
+
+def _means(runs, of_run) -> dict[object, tuple[float, float]]:
+  """Returns {setting: (mean, standard error) of its dev scores}."""
+  found: dict[object, list[float]] = {}
+  for run in runs:
+    found.setdefault(halving.setting_of(run), []).append(
+        records_lib.primary(of_run[grid.run_name(run)]))
+  return {setting: records_lib.mean_sem(values)
+          for setting, values in found.items()}
+
+
+def resampled(
+    records: Sequence[records_lib.Record], factor: int, first: float, *,
+    settings: int, draws: int = 1000, seed: int = 0,
+) -> list[Replay]:
+  """Replays halving on random subsets of the settings of a sweep.
+
+  Args:
+    records: Records of all its runs, of one version.
+    factor: Settings at a rung for each that trains further.
+    first: Epochs before the first rung.
+    settings: Number of settings of a subset; all their seeds are in it.
+    draws: Number of subsets.
+    seed: Seed of the draws.
+
+  Raises:
+    errors.UserError: more settings than the sweep has; as `replay`.
+  """
+  by_setting: dict[object, list[records_lib.Record]] = {}
+  for record in records:
+    key = halving.setting_of(config_lib.of_portable(record.config))
+    by_setting.setdefault(key, []).append(record)
+  if not 1 < settings <= len(by_setting):
+    raise errors.UserError(
+        f'`settings={settings}`: give 2 to {len(by_setting)}')
+  rng = np.random.default_rng(seed)
+  groups = list(by_setting.values())
+  return [
+      replay([record for index in rng.choice(
+          len(groups), settings, replace=False) for record in groups[index]],
+             factor, first)
+      for _ in range(draws)]

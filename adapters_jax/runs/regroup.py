@@ -1,0 +1,114 @@
+"""States of grouped runs one by one, so that other groups can continue them.
+
+A sweep that stops weak settings forms its groups anew at every rung: each run
+leaves a group with a state of its own, and joins the next one with it.
+"""
+
+from collections.abc import Sequence
+import os
+import shutil
+
+import jax
+
+from adapters_jax import trees
+from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import padding
+from adapters_jax.runs import rungs as rungs_lib
+from adapters_jax.runs import workdirs
+from adapters_jax.training import loop
+from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import sharding
+
+
+def _alone(group: group_lib.Group, index: int) -> group_lib.Group:
+  """Returns one run of a group as a group of its own."""
+  member = group.members[index]
+  return group_lib.Group((group.configs[index],), member, (member,))
+
+
+def pause(
+    group: group_lib.Group, progress: loop.Progress, log: log_lib.Log,
+    folders: Sequence[str], epochs: float,
+) -> list[rungs_lib.Paused | str]:
+  """Saves the state of each run in its own workdir, with its score.
+
+  Args:
+    group: Runs that stand at a rung.
+    progress: Their progress, [runs, ...] for several.
+    log: Their log.
+    folders: Workdir of each run.
+    epochs: Epochs before the rung.
+
+  Returns:
+    The pause of each run, or the reason of its failure.
+  """
+  found: list[rungs_lib.Paused | str] = []
+  step = loop.steps_taken(progress)
+  metric = group.setup.task.metrics[0]
+  for i, folder in enumerate(folders):
+    if log.runs[i].failed:
+      found.append(log.runs[i].failed)
+      continue
+    if len(group) > 1:  # Else it is saved already.
+      _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
+    score = rungs_lib.score_at(log.runs[i].history, metric, step)
+    before = rungs_lib.read(folder)
+    rungs_lib.write(folder, rungs_lib.Rungs(
+        {**before.scores, rungs_lib.key(epochs): score}, waits=epochs))
+    found.append(rungs_lib.Paused(score, step))
+  return found
+
+
+def _save_alone(
+    group: group_lib.Group, index: int, progress: loop.Progress,
+    log: log_lib.Log, folder: str,
+) -> None:
+  """Saves one run of a group as if it had trained alone."""
+  alone = _alone(group, index)
+  shapes = jax.eval_shape(lambda: group_lib.initial(alone))
+  # Not a later save of the same state: it replaces those of earlier rungs.
+  shutil.rmtree(folder, ignore_errors=True)
+  resume = resume_lib.Resume(folder)
+  runs = len(group)
+  resume.save(
+      padding.narrow(group.take(progress, index), shapes),
+      log_lib.Log([log.runs[index]], log.seconds / runs,
+                  log.cpu_seconds / runs).to_json())
+  resume.close()
+
+
+def join(
+    group: group_lib.Group, folders: Sequence[str]
+) -> tuple[loop.Progress, log_lib.Log] | None:
+  """Makes the progress of a group out of the states that its runs saved alone.
+
+  Args:
+    group: Runs that wait at one rung.
+    folders: Workdir of each run.
+
+  Returns:
+    (progress [runs, ...], log); None if the runs have not begun.
+
+  Raises:
+    errors.UserError: a state is damaged.
+  """
+  states = [os.path.join(folder, workdirs.STATE) for folder in folders]
+  if len(group) == 1 or not all(map(resume_lib.exists, states)):
+    return None
+  wide = jax.eval_shape(lambda: group_lib.initial(group))
+  wide = jax.tree.map(  # The shapes of one run.
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), wide)
+  parts, runs, seconds, cpu_seconds = [], [], 0.0, 0.0
+  for index, state in enumerate(states):
+    resume = resume_lib.Resume(state)
+    saved = resume.restore(group_lib.initial(_alone(group, index)))
+    resume.close()
+    assert saved is not None  # `exists` has found one.
+    log = log_lib.Log.from_json(saved[1])
+    parts.append(padding.widen(saved[0], wide))
+    runs += log.runs
+    seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
+  progress = sharding.create(
+      group.setup.mesh, lambda parts: trees.stack(parts), parts)
+  return progress, log_lib.Log(runs, seconds, cpu_seconds)

@@ -1,0 +1,117 @@
+"""Scores of runs at the rungs of a sweep that stops weak settings. No JAX.
+
+A rung is a number of epochs after which runs wait for the decision of the
+sweep. A file in the workdir keeps the scores at each rung, so that a killed
+sweep decides again as before.
+"""
+
+from collections.abc import Iterable, Mapping
+import dataclasses
+import math
+import os
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
+
+_FILE = 'rungs.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class Paused:
+  """A run that waits at a rung, with its state saved.
+
+  Attributes:
+    score: Best dev score so far.
+    step: Steps taken.
+  """
+  score: float
+  step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rungs:
+  """Scores of one run at its rungs.
+
+  Attributes:
+    scores: {epochs as text: best dev score until then}.
+    waits: Epochs at which the state of the run's own folder waits; 0 for none.
+    stopped: Epochs after which the sweep stopped the run; 0 if it did not.
+  """
+  scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  waits: float = 0.0
+  stopped: float = 0.0
+
+
+def key(epochs: float) -> str:
+  """Returns the name of a rung among the scores."""
+  return f'{epochs:g}'
+
+
+def step_of(epochs: float, steps_per_epoch: int) -> int:
+  """Returns the number of steps before a rung, at least 1; 0 without a rung.
+
+  Args:
+    epochs: Epochs before the rung; 0 for none.
+    steps_per_epoch: Steps an epoch.
+  """
+  return max(1, round(epochs * steps_per_epoch)) if epochs else 0
+
+
+def score_at(
+    history: Iterable[Mapping[str, Any]], metric: str, step: int
+) -> float:
+  """Returns the best dev score until a step, -inf without an evaluation.
+
+  Args:
+    history: Evaluations of a run.
+    metric: Metric that picks the best step.
+    step: Steps taken at the rung.
+  """
+  return max((entry['dev'][metric] for entry in history
+              if entry['step'] <= step), default=-math.inf)
+
+
+def read(folder: str) -> Rungs:
+  """Returns the rungs of a workdir, empty ones without the file.
+
+  Args:
+    folder: Workdir of the run.
+
+  Raises:
+    errors.UserError: the file is damaged.
+  """
+  path = os.path.join(folder, _FILE)
+  if not os.path.exists(path):
+    return Rungs()
+  values = json_files.read(path, what='`workdir`: ')
+  try:
+    scores = {str(name): float(score)
+              for name, score in values['scores'].items()}
+    return Rungs(scores, float(values['waits']), float(values['stopped']))
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise errors.UserError(
+        f'`workdir`: {path} is damaged; delete {folder} to run again'
+    ) from error
+
+
+def write(folder: str, rungs: Rungs) -> None:
+  """Writes the rungs of a run.
+
+  Args:
+    folder: Workdir of the run.
+    rungs: Its rungs.
+  """
+  atomic.write_json(os.path.join(folder, _FILE), dataclasses.asdict(rungs))
+
+
+def leave(folder: str) -> None:
+  """Notes that a run trains again, so that its state waits at no rung.
+
+  Args:
+    folder: Workdir of the run.
+  """
+  rungs = read(folder)
+  if rungs != dataclasses.replace(rungs, waits=0.0, stopped=0.0):
+    write(folder, dataclasses.replace(rungs, waits=0.0, stopped=0.0))

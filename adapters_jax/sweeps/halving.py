@@ -1,0 +1,226 @@
+"""Successive halving: weak settings of a sweep stop at rungs. No JAX here.
+
+All settings train to the first rung, a number of epochs; the best part of them
+trains to the next rung, and so on (Jamieson & Talwalkar, 2016; Li et al.,
+2020). Runs that differ in their seed alone are one setting: its mean decides,
+and its seeds stop together. Each run keeps the schedule of its full length, so
+a run that reaches the end equals one of a sweep without rungs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+import logging
+import math
+import os
+import shutil
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import rungs as rungs_lib
+from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import outcome as outcome_lib
+
+_log = logging.getLogger(__name__)
+
+Result = records_lib.Record | rungs_lib.Paused | str
+# make(runs, unfinished runs, epochs of the rung) -> (run, result) of each
+Make = Callable[
+    [Sequence[config_lib.Config], Sequence[config_lib.Config], float],
+    Iterable[tuple[config_lib.Config, Result]]]
+
+
+def check(stop: str, factor: int, first: float) -> None:
+  """Checks the options of halving.
+
+  Args:
+    stop: '' or 'halving'.
+    factor: Settings at a rung for each that trains further.
+    first: Epochs before the first rung.
+
+  Raises:
+    errors.UserError: a wrong value, or an option without `stop=halving`.
+  """
+  if stop not in ('', 'halving'):
+    raise errors.UserError(f"`stop={stop}`: give 'halving', or nothing")
+  if factor < 2:
+    raise errors.UserError(f'`halving_factor={factor}`: give 2 or more')
+  if not first > 0:
+    raise errors.UserError(f'`halving_first={first:g}`: give more than 0')
+
+
+def rungs_of(
+    runs: Iterable[config_lib.Config], factor: int, first: float
+) -> list[float]:
+  """Returns the epochs before each rung, below the longest run's.
+
+  Args:
+    runs: Settings of the runs.
+    factor: Ratio of one rung to the one before.
+    first: Epochs before the first rung.
+
+  Raises:
+    errors.UserError: no run is longer than the first rung, or one is given in
+      steps.
+  """
+  runs = list(runs)
+  if any(run.max_steps for run in runs):
+    raise errors.UserError(
+        '`stop=halving`: rungs are epochs; give `epochs`, not `max_steps`')
+  longest = max(run.epochs for run in runs)
+  found = []
+  while first < longest:
+    found.append(first)
+    first *= factor
+  if not found:
+    raise errors.UserError(
+        f'`halving_first={first:g}`: the longest run has {longest:g} epochs, '
+        'so none would stop; give less')
+  return found
+
+
+def setting_of(
+    run: config_lib.Config, left_out: Iterable[str] = ()
+) -> tuple[Any, ...]:
+  """Returns the settings of a run without its seed and places.
+
+  Args:
+    run: Settings.
+    left_out: Names of further fields to leave out.
+  """
+  hidden = {'seed', *left_out, *options.marked(config_lib.Config, 'where')}
+  return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
+               if f.name not in hidden)
+
+
+def survivors(
+    runs: Sequence[config_lib.Config], scores: Mapping[str, float],
+    factor: int, pick: Sequence[str] = (),
+) -> list[config_lib.Config]:
+  """Returns the runs that train further, in their order.
+
+  Args:
+    runs: Settings of the runs at a rung.
+    scores: {name of the run: best dev score so far}; -inf for a failure.
+    factor: Settings at the rung for each that trains further; at least one
+      does.
+    pick: Names of fields whose values compete, all others being equal; with
+      none, all settings of a task compete.
+  """
+  found: dict[Any, dict[Any, list[float]]] = {}
+  for run in runs:
+    among = setting_of(run, pick) if pick else run.task_name
+    found.setdefault(among, {}).setdefault(setting_of(run), []).append(
+        scores[grid.run_name(run)])
+  kept = set()
+  for settings in found.values():
+    means = {setting: sum(values) / len(values)
+             for setting, values in settings.items()}
+    # Sorting is stable: of equal means the first settings stay.
+    order = sorted(means, key=lambda setting: -means[setting])
+    best = order[:max(1, len(order) // factor)]
+    kept.update(setting for setting in best if means[setting] > -math.inf)
+  return [run for run in runs if setting_of(run) in kept]
+
+
+def _known_score(
+    run: config_lib.Config, experiment: str, folder: str, epochs: float
+) -> float | None:
+  """Returns a run's score at a rung, None if it has not been there."""
+  record = outcome_lib.finished_run(run, experiment, folder)
+  if record is not None:
+    return record_score(record, epochs)
+  rungs = rungs_lib.read(workdirs.path_of(run, experiment))
+  return rungs.scores.get(rungs_lib.key(epochs))
+
+
+def record_step(record: records_lib.Record, epochs: float) -> int:
+  """Returns the steps of a finished run before a rung, at most all.
+
+  Args:
+    record: Record of the run.
+    epochs: Epochs before the rung.
+  """
+  per_epoch = round(record.steps / record.config['epochs'])
+  return min(record.steps, rungs_lib.step_of(epochs, per_epoch))
+
+
+def record_score(record: records_lib.Record, epochs: float) -> float:
+  """Returns the best dev score of a finished run until a rung.
+
+  Args:
+    record: Record of the run.
+    epochs: Epochs before the rung.
+  """
+  return rungs_lib.score_at(
+      record.history, next(iter(record.metrics['dev'])),
+      record_step(record, epochs))
+
+
+def run_rungs(
+    runs: Sequence[config_lib.Config], experiment: str, folder: str,
+    make: Make, *, factor: int, first: float, pick: Sequence[str] = (),
+) -> tuple[list[config_lib.Config], list[tuple[config_lib.Config, str]]]:
+  """Trains runs from rung to rung, and stops the weaker settings.
+
+  Args:
+    runs: Settings of the runs, with absolute workdirs.
+    experiment: Name of the experiment.
+    folder: Folder of records, '' for none.
+    make: Trains runs to a rung.
+    factor: Settings at a rung for each that trains further.
+    first: Epochs before the first rung.
+    pick: Names of fields whose values compete.
+
+  Returns:
+    (runs to train to their end, (run, message) of those that failed).
+
+  Raises:
+    errors.UserError: a rung comes before the first evaluation.
+  """
+  left, failures = list(runs), []
+  for epochs in rungs_of(runs, factor, first):
+    scores = {}
+    for run in left:
+      score = _known_score(run, experiment, folder, epochs)
+      if score is not None:
+        scores[grid.run_name(run)] = score
+    todo = [run for run in left if grid.run_name(run) not in scores]
+    for run, result in make(left, todo, epochs):
+      name = grid.run_name(run)
+      if isinstance(result, str):
+        failures.append((run, result))
+        scores[name] = -math.inf
+        continue
+      if isinstance(result, records_lib.Record):
+        if folder:
+          outcome_lib.keep(folder, experiment, run, result)
+        scores[name] = record_score(result, epochs)
+      else:
+        scores[name] = result.score
+      if scores[name] == -math.inf:
+        raise errors.UserError(
+            f'`halving_first={first:g}`: no evaluation comes before; give '
+            'more, or a smaller `eval_every`')
+    before, left = left, survivors(left, scores, factor, pick)
+    kept = {grid.run_name(run) for run in left}
+    for run in before:
+      if grid.run_name(run) not in kept:
+        _stop(workdirs.path_of(run, experiment), epochs)
+    _log.info('rung at %g epochs: %d of %d runs train further', epochs,
+              len(left), len(before))
+  return left, failures
+
+
+def _stop(folder: str, epochs: float) -> None:
+  """Marks a run as stopped, and removes its state."""
+  if not os.path.isdir(folder):
+    return  # It failed before it began, or its record is elsewhere.
+  shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
+  rungs = rungs_lib.read(folder)
+  if rungs.scores:
+    rungs_lib.write(
+        folder, dataclasses.replace(rungs, waits=0.0, stopped=epochs))
