@@ -67,7 +67,7 @@ class LinearMethod(base.Method):
     if values.get('selfattn_lora', True):
       letters = values.get('attn_matrices', ('q', 'v'))
       sites = [*map(_matrix, letters), *sites]
-    if _is_old(version):  # alpha had no effect, as if the scale were 1.
+    if _ignored_alpha(version):  # As if the scale were 1.
       values = {**values, 'alpha': values.get('r', 8)}
     return dataclasses.replace(
         super().from_adapterhub(values, version), sites=tuple(sites))
@@ -135,9 +135,12 @@ def _matrix(letter):
   return MATRICES[letter]
 
 
-def _is_old(version: str) -> bool:
-  """Returns whether a version precedes 1.1 of the library."""
-  # A missing version, or one of adapter-transformers, counts as old too.
+def _ignored_alpha(version: str) -> bool:
+  """Returns whether a version of AdapterHub's library ignored alpha.
+
+  `adapters` 0.1.0 to 1.0.1 did. Its predecessor adapter-transformers, whose
+  versions have no name before the number, scaled by alpha / r.
+  """
   name, _, numbers = version.partition('.')
   parts = [int(n) if n.isdecimal() else 0 for n in numbers.split('.')[:2]]
-  return name != 'adapters' or parts < [1, 1]
+  return name == 'adapters' and parts < [1, 1]

@@ -12,6 +12,7 @@ from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
+from adapters_jax.adapters.formats import adapterhub_old
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
@@ -106,8 +107,11 @@ def from_tensors(
     errors.UserError: an adapter of another base, or of an unsupported kind.
   """
   name = values_lib.needed(values, 'name')
-  configs = from_config(
-      values_lib.needed(values, 'config'), values.get('version') or '')
+  tensors = adapterhub_old.renamed(tensors)
+  config = adapterhub_old.without_unused(
+      adapterhub_old.flattened(values_lib.needed(values, 'config')),
+      values.get('type'), tensors)
+  configs = from_config(config, values.get('version') or '')
   strings.check_layers(configs, shape.layers, f'adapter {name}')
   models.check_adapterhub(configs, shape)
   prefix = models.prefix_of(shape.family)

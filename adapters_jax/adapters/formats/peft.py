@@ -69,7 +69,7 @@ def from_tensors(
   for key, value in tensors.items():
     key = peft_names.shortened(key, family)
     value = np.asarray(value, np.float32)
-    if transformers_heads.is_head(key, family):
+    if transformers_heads.is_head(key):
       ends[key] = value
     elif peft_names.is_saved(key, family):
       saved[key] = value
@@ -81,10 +81,18 @@ def from_tensors(
   head_input = 'cls'
   if ends and head:
     found, head_input = transformers_heads.tree_of(
-        ends, family, values.get('task_type') or '')
+        ends, family, _task_of(values))
     tuned = trees.overlay(tuned, found)
     adapterhub_heads.check_outputs(head_input, found['head']['kernel'].shape[1])
   return adapter_lib.Adapter(configs, tuned, head_input, family=family)
+
+
+def _task_of(values: Mapping[str, Any]) -> str:
+  """Returns PEFT's task, or the class of the model; '' if unknown."""
+  task = values.get('task_type')
+  if not task and isinstance(values.get('auto_mapping'), Mapping):
+    task = values['auto_mapping'].get('base_model_class')
+  return str(task or '')
 
 
 def _refuse(values: Mapping[str, Any]) -> None:

@@ -13,6 +13,9 @@ from adapters_jax.methods import values as values_lib
 from adapters_jax.model import heads
 
 _SHARED = [row for row in heads.HEADS.values() if row.transformers]
+# Outermost modules of heads, of kinds that are not read too.
+_MODULES = ('classifier', 'pre_classifier', 'qa_outputs', 'score',
+            'sequence_summary')
 
 
 def class_of(family: str, head_input: str) -> str:
@@ -26,16 +29,9 @@ def class_of(family: str, head_input: str) -> str:
   return f'{models.FOREIGN[family].class_start}For{row.transformers}'
 
 
-def is_head(key: str, family: str) -> bool:
-  """Returns whether a tensor, without the family's prefix, is of a head.
-
-  Args:
-    key: Name of the tensor.
-    family: Key of models.FOREIGN.
-  """
-  names = {name for row in _SHARED for name in _layers(row, family).values()}
-  stem, _, leaf = key.rpartition('.')
-  return leaf in ('weight', 'bias') and stem in names
+def is_head(key: str) -> bool:
+  """Returns whether a tensor, without the family's prefix, is of a head."""
+  return key.partition('.')[0] in _MODULES
 
 
 def tree_of(
@@ -55,8 +51,14 @@ def tree_of(
   row = _row_of(tensors, family, task)
   if row.pooled:
     _check_activation(family)
+  layers = _layers(row, family)
+  for key in tensors:
+    if key.rpartition('.')[0] not in layers.values():
+      raise errors.UserError(
+          f'head: {key} has no place in it; give `head=false` to leave the '
+          'head out')
   return {part: linear_of(tensors, name)
-          for part, name in _layers(row, family).items()}, row.name
+          for part, name in layers.items()}, row.name
 
 
 def _row_of(
@@ -67,6 +69,12 @@ def _row_of(
     if task and (task == row.peft_task
                  or task.endswith(f'For{row.transformers}')):
       return row
+  # Tokens, choices and others: many classes name their layer 'classifier'.
+  if task.isupper() or 'For' in task:
+    known = ', '.join(row.transformers for row in _SHARED)
+    raise errors.UserError(
+        f'head: {task} has a kind of head that is not read; those of {known} '
+        'are; give `head=false` to leave it out')
   for row in _SHARED:  # A layer of a name of its own shows the head.
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):

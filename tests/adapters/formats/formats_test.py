@@ -148,12 +148,64 @@ class AdapterHubTest(parameterized.TestCase):
   def test_files_of_old_versions(self):
     read = adapterhub.from_config
     old = {'architecture': 'lora', 'r': 4, 'alpha': 16}
-    self.assertEqual(read(old, 'adapters.1.0.1')[0].alpha, 4)
-    self.assertEqual(read(old, 'adapters.1.1.0')[0].alpha, 16)
+    # `adapters` before 1.1 alone ignored alpha; adapter-transformers did not.
+    for version, alpha in (
+        ('adapters.0.1.0', 4), ('adapters.1.0.1', 4), ('adapters.1.1.0', 16),
+        ('3.2.1', 16), ('', 16)):
+      self.assertEqual(read(old, version)[0].alpha, alpha, version)
     bottleneck = {'mh_adapter': True, 'output_adapter': True,
                   'reduction_factor': 16, 'non_linearity': 'gelu'}
     self.assertEqual(read(bottleneck, '')[0].activation, 'gelu_tanh')
     self.assertEqual(read(bottleneck)[0].activation, 'gelu')
+
+  @parameterized.parameters('seq_bn_inv', 'double_seq_bn')
+  def test_files_of_the_first_format(self, text):
+    adapter = make(f'{text}[reduction_factor=4]')
+    kind = 'lang' if 'inv' in text else 'task'
+    config = adapterhub.to_config(adapter.methods, SHAPE)
+    del config['inv_adapter'], config['inv_adapter_reduction_factor']
+    # Files of tasks had the entry without an invertible adapter.
+    config['invertible_adapter'] = {
+        'block_type': 'nice', 'non_linearity': 'relu', 'reduction_factor': 2}
+    old = {}
+    for key, value in adapterhub.to_tensors('n', adapter).items():
+      key = key.replace('attention.output.adapters',
+                        f'attention.output.attention_text_{kind}_adapters')
+      key = key.replace('output.adapters', f'output.layer_text_{kind}_adapters')
+      key = key.replace('invertible_adapters', 'invertible_lang_adapters')
+      old[key] = value
+    values = {'config': config, 'name': 'n', 'type': f'text_{kind}'}
+    found = adapterhub.from_tensors(values, old, SHAPE)
+    self.assertEqual(found.methods, adapter.methods)
+    own, _ = trees.split(adapter.tuned, lambda path: 'head' not in path)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, own)
+    config['invertible_adapter'] = ['nice']
+    with self.assertRaisesRegex(errors.UserError, 'block_type'):
+      adapterhub.from_tensors(values, old, SHAPE)
+
+  @parameterized.parameters('TokenClassification', 'MultipleChoice')
+  def test_heads_that_are_not_of_a_text(self, end):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    adapterhub.write(folder, 'n', dataclasses.replace(
+        make('lora[r=3]'), head_input='cls'), {}, SHAPE)
+    head = {'config': None, 'label2id': {'A': 0, 'B': 1, 'C': 2}}
+    path = os.path.join(folder, adapterhub.HEAD_CONFIG)
+    weights.write(os.path.join(folder, adapterhub.HEAD_WEIGHTS), {
+        'classifier.weight': np.ones((3, 32)), 'classifier.bias': np.ones(3)})
+    for name, known in ((f'BertFor{end}', False),
+                        ('BertForSequenceClassification', True)):
+      with open(path, 'w') as file:
+        json.dump({**head, 'model_class': name}, file)
+      if known:
+        self.assertEqual(
+            adapterhub.read(folder, SHAPE)[1].labels, ('A', 'B', 'C'))
+      else:
+        with self.assertRaisesRegex(errors.UserError, f'{end}.*head=false'):
+          adapterhub.read(folder, SHAPE)
+    self.assertNotIn('head', adapterhub.read(folder, SHAPE, False)[1].tuned)
+    for kind in ('tagging', 'multiple_choice', 'multilabel_classification'):
+      with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=false'):
+        adapterhub_heads.head_tree({'head_type': kind, 'layers': 1}, {})
 
   def test_a_width_that_divides_nothing_survives(self):
     for size in range(1, 41):
@@ -201,6 +253,25 @@ class PeftTest(parameterized.TestCase):
     tensors['base_model.model.qa_outputs.weight'] = np.ones((3, 32))
     with self.assertRaisesRegex(errors.UserError, '3 outputs for each'):
       peft.from_tensors(values, tensors, SHAPE)
+
+  @parameterized.parameters(
+      {'task_type': 'TOKEN_CLS'}, {'task_type': 'CAUSAL_LM'},
+      {'auto_mapping': {'base_model_class': 'BertForMultipleChoice'}})
+  def test_heads_that_are_not_of_a_text(self, **entries):
+    adapter = make('lora[r=3]')
+    values, tensors = peft.to_tensors(adapter, SHAPE)
+    values = {**values, 'task_type': None, **entries}
+    with self.assertRaisesRegex(errors.UserError, 'head: .*head=false'):
+      peft.from_tensors(values, tensors, SHAPE)
+    found = peft.from_tensors(values, tensors, SHAPE, head=False)
+    self.assertEqual((found.methods, found.outputs), (adapter.methods, None))
+    # A head of one layer, where the family's class for texts has two.
+    roberta = dataclasses.replace(SHAPE, family='roberta')
+    tensors = {key.replace('.bert.', '.roberta.'): value
+               for key, value in tensors.items()}
+    with self.assertRaisesRegex(errors.UserError, 'classifier.weight.*false'):
+      peft.from_tensors({**values, 'task_type': 'SEQ_CLS'}, tensors, roberta)
+    peft.from_tensors(values, tensors, roberta, head=False)
 
   def test_layer_norms_alone(self):
     adapter = make('', norms=True)
