@@ -31,6 +31,11 @@ _MODERNBERT = {
     'hidden_activation': 'gelu', 'pad_token_id': 0, 'cls_token_id': 1,
     'sep_token_id': 2, 'bos_token_id': 1, 'eos_token_id': 2,
     'reference_compile': False}
+_DEBERTA = {
+    **_SIZES, 'model_type': 'deberta-v2', 'relative_attention': True,
+    'share_att_key': True, 'norm_rel_ebd': 'layer_norm',
+    'pos_att_type': 'p2c|c2p', 'position_biased_input': False,
+    'type_vocab_size': 0, 'layer_norm_eps': 1e-7, 'pad_token_id': 0}
 # {case: values of config.json}
 VALUES = {
     'bert': {**_SIZES, 'model_type': 'bert', 'max_position_embeddings': 38,
@@ -48,6 +53,12 @@ VALUES = {
         'activation': 'gelu', 'sinusoidal_pos_embds': False},
     'electra': {**_ELECTRA, 'embedding_size': 12},
     'electra-small': {**_ELECTRA, 'embedding_size': 10},
+    # Distances in buckets of one, of several, and in the last one.
+    'deberta': {**_DEBERTA, 'position_buckets': 8,
+                'max_position_embeddings': 38},
+    # The buckets of the published models.
+    'deberta-256': {**_DEBERTA, 'position_buckets': 256,
+                    'max_position_embeddings': 512},
     # Layers 1 and 2 are local; texts of several blocks.
     'modernbert': {
         **_MODERNBERT, 'num_hidden_layers': 4, 'local_attention': 8,
@@ -64,7 +75,7 @@ VALUES = {
 _LENGTHS = {
     'mpnet': (130, 91, 64, 32, 16, 8, 7), 'roberta': (44, 9, 3),
     'xlm-roberta': (44, 9, 3), 'camembert': (44, 9, 3),
-    'modernbert-128': (140, 70, 60)}
+    'modernbert-128': (140, 70, 60), 'deberta-256': (150, 130, 129, 128)}
 _SHORTER = (38, 9, 3)
 
 

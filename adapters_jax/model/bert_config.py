@@ -18,7 +18,7 @@ class BertConfig:
     layers: Number of Transformer layers.
     heads: Number of attention heads, each of width dim / heads.
     ffn_dim: Width of the feed-forward sublayers.
-    positions: Rows of the table of positions.
+    positions: Rows of the table of positions, or positions without a table.
     segments: Number of segment (token type) embeddings; 0 for none. A single
       one is that of every token.
     activation: Activation of the feed-forward sublayers, a key of
@@ -33,6 +33,9 @@ class BertConfig:
       `dim`; None for `dim`.
     relative_bias: Whether a learned bias of the distance, shared by all layers,
       is added to the attention scores; see `relative`.
+    distance_buckets: Buckets of a direction for the distances of disentangled
+      attention, which replaces the table of positions; see `deberta`. 0 for
+      other attention.
     pre_norm: Whether a sublayer's norm is before it, and the skip connection
       last, as in `modernbert`; no norm is before the first attention, and one
       is after the last layer.
@@ -76,6 +79,7 @@ class BertConfig:
   first_position: int = 0
   embedding_dim: int | None = None
   relative_bias: bool = False
+  distance_buckets: int = 0
   pre_norm: bool = False
   attention_bias: bool = True
   ffn_bias: bool = True

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
 from adapters_jax.model import bert_config
+from adapters_jax.model import deberta
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import modernbert
 from adapters_jax.model import relative as relative_lib
@@ -58,7 +59,7 @@ class Embeddings(nn.Module):
     # A prompt before the words belongs to segment 0.
     segments = jnp.pad(segments, ((0, 0), (prompt, 0)))
     x = words
-    if config.rotary is None:
+    if config.rotary is None and not config.distance_buckets:
       x = x + embed(
           config.positions, name='positions')(positions(config, mask))
     if config.segments == 1:
@@ -120,7 +121,7 @@ class Encoder(nn.Module):
     outputs = []
     kind = _layer_class(config)
     shared = sites_lib.make_shared(config, train=train)
-    relative = self._bias_of_distances(x.shape[1])
+    relative = self._distances(x.shape[1])
     # Positions of the last layer that no head reads are not computed, unless an
     # adapter needs them. The result is exact and saves most of one layer's
     # work, a twelfth to a sixth of the encoder's.
@@ -159,18 +160,25 @@ class Encoder(nn.Module):
       outputs.append(x[:, :rows])
     return tuple(outputs)
 
-  def _bias_of_distances(self, length: int) -> jax.Array | None:
-    """Returns `relative.bias`; None for families without it."""
-    if not self.config.relative_bias:
+  def _distances(self, length: int) -> jax.Array | None:
+    """Returns the layers' argument `relative`; None for most families."""
+    config, init = self.config, nn.initializers.truncated_normal(0.02)
+    if config.distance_buckets:
+      table = self.param(
+          'relative_embeddings', init,
+          (2 * config.distance_buckets, config.dim))
+      return layer_lib.norm(config, 'relative_norm')(table)
+    if not config.relative_bias:
       return None
     table = self.param(
-        'relative_bias', nn.initializers.truncated_normal(0.02),
-        (relative_lib.BUCKETS, self.config.heads))
+        'relative_bias', init, (relative_lib.BUCKETS, config.heads))
     return relative_lib.bias(table, length)
 
 
 def _layer_class(config: BertConfig) -> type[layer_lib.Layer]:
   """Returns the class of the layers; raises if it cannot hold the methods."""
+  if config.distance_buckets:
+    return deberta.DisentangledLayer
   if not config.pre_norm:
     return layer_lib.Layer
   modernbert.check_encoder(config)

@@ -91,6 +91,11 @@ FAMILIES = {family.name: family for family in (
          r'^generator_lm_head\.'),
         pooler=False),
     Family(
+        'deberta-v2', 'deberta.', family_configs.deberta, family_names.DEBERTA,
+        (_POSITIONS, r'^(cls\.|lm_|mask_)predictions\.'), pooler=False,
+        leaves={'encoder/relative_embeddings':
+                'encoder.rel_embeddings.weight'}),
+    Family(
         'modernbert', 'model.', family_configs.modernbert,
         family_names.MODERNBERT, (r'^head\.', r'^decoder\.'), pooler=False,
         joined={'.attn.Wqkv': ('query', 'key', 'value'),

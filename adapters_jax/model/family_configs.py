@@ -22,7 +22,7 @@ _ACTIVATIONS = {
 _LARGEST = {
     'vocab_size': 10**7, 'dim': 10**5, 'layers': 1000, 'heads': 1000,
     'ffn_dim': 10**6, 'positions': 10**6, 'segments': 1000,
-    'embedding_dim': 10**5}
+    'embedding_dim': 10**5, 'distance_buckets': 10**6}
 # {field of BertConfig: name in config.json}
 _SIZES = {
     'vocab_size': 'vocab_size', 'dim': 'hidden_size',
@@ -87,6 +87,12 @@ class Entries:
     if value != wanted:
       raise self.error(f'{name} {value!r}; only {wanted!r} is supported')
 
+  def require(self, name: str, wanted: Any) -> None:
+    """Checks that an entry is present with the only supported value."""
+    if name not in self.values:
+      raise self.error(f'no {name}; only {wanted!r} is supported')
+    self.demand(name, wanted)
+
   def error(self, message: str) -> errors.UserError:
     """Returns the error 'FILE has MESSAGE'."""
     return errors.UserError(f'{self.where} has {message}')
@@ -133,6 +139,37 @@ def electra(entries: Entries) -> bert_config.BertConfig:
   return bert_config.BertConfig(
       **_sizes(entries, _SIZES | {'embedding_dim': 'embedding_size'}),
       segments=_segments(entries), family='electra', **_common(entries))
+
+
+def deberta(entries: Entries) -> bert_config.BertConfig:
+  """Returns the shape of a DeBERTa-v3, whose model_type is 'deberta-v2'.
+
+  DeBERTa-v2 itself has a convolution or other tables, and is refused.
+  """
+  sizes = _sizes(entries, _SIZES | {'distance_buckets': 'position_buckets'})
+  for name, wanted in (
+      ('relative_attention', True), ('share_att_key', True),
+      ('norm_rel_ebd', 'layer_norm'), ('position_biased_input', False)):
+    entries.require(name, wanted)
+  terms = entries.values.get('pos_att_type')
+  named = terms.split('|') if isinstance(terms, str) else terms
+  if not isinstance(named, list) or sorted(map(str, named)) != ['c2p', 'p2c']:
+    raise entries.error(f"pos_att_type {terms!r}; only 'p2c|c2p' is supported")
+  entries.demand('conv_kernel_size', 0)
+  entries.demand('embedding_size', sizes['dim'])
+  entries.demand('attention_head_size', sizes['dim'] // sizes['heads'])
+  if entries.values.get('max_relative_positions', -1) not in (
+      -1, sizes['positions']):
+    raise entries.error('max_relative_positions other than -1')
+  if not 2 <= sizes['distance_buckets'] < 2 * (sizes['positions'] - 1):
+    raise entries.error(
+        f'position_buckets {sizes["distance_buckets"]} for '
+        f'{sizes["positions"]} positions; they should be from 2 to less than '
+        'twice as many')
+  return bert_config.BertConfig(
+      **sizes, family='deberta-v2',
+      segments=entries.whole('type_vocab_size', 0, _LARGEST['segments'], 0),
+      **_common(entries, 1e-7))
 
 
 def modernbert(entries: Entries) -> bert_config.BertConfig:
@@ -222,14 +259,15 @@ def _first_position(entries):
   return 1 + entries.whole('pad_token_id', 0, _LARGEST['positions'], 1)
 
 
-def _common(entries):
+def _common(entries, norm_epsilon=1e-12):
   """Returns {field: value} of the entries that most families share."""
   entries.demand('position_embedding_type', 'absolute')
   return {
       'activation': _activation(entries, 'hidden_act'),
       'dropout': entries.rate('hidden_dropout_prob'),
       'attention_dropout': entries.rate('attention_probs_dropout_prob'),
-      'norm_epsilon': entries.number('layer_norm_eps', 0, 1, 1e-12)}
+      'norm_epsilon': entries.number(
+          'layer_norm_eps', 0, 1, norm_epsilon)}
 
 
 def _activation(entries, name):

@@ -28,6 +28,17 @@ MPNET = BERT | {
     'encoder/layer_{}/attention_norm': 'encoder.layer.{}.attention.LayerNorm',
 }
 del MPNET['embeddings/segments']
+DEBERTA = BERT | {
+    'encoder/layer_{}/attention/query':
+        'encoder.layer.{}.attention.self.query_proj',
+    'encoder/layer_{}/attention/key':
+        'encoder.layer.{}.attention.self.key_proj',
+    'encoder/layer_{}/attention/value':
+        'encoder.layer.{}.attention.self.value_proj',
+    'encoder/relative_norm': 'encoder.LayerNorm',
+}
+for _absent in ('embeddings/positions', 'embeddings/segments', 'pooler'):
+  del DEBERTA[_absent]
 DISTILBERT = {
     'embeddings/words': 'embeddings.word_embeddings',
     'embeddings/positions': 'embeddings.position_embeddings',

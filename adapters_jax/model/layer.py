@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -58,8 +59,19 @@ def norm(config: BertConfig, name: str) -> layer_norm.LayerNorm:
       config.norm_epsilon, config.norm_bias, name=name)
 
 
-def _scores(config, query, key):
-  """Multiplies queries by keys; shapes as in `bfloat16.scores`."""
+def scores(
+    config: BertConfig, query: jax.Array, key: jax.Array
+) -> jax.Array:
+  """Multiplies queries by keys.
+
+  Args:
+    config: The encoder's config.
+    query: [batch, queries, heads, head_dim]
+    key: [batch, keys, heads, head_dim]
+
+  Returns:
+    [batch, heads, queries, keys]
+  """
   if config.products == 'bfloat16':
     return bfloat16.scores(query, key)
   return jnp.einsum('bqhd,bkhd->bhqk', query, key)
@@ -97,9 +109,10 @@ def attend(
         query, key, value, jnp.broadcast_to(bias, square), scale=1.0,
         implementation=config.attention)
   else:
-    scores = _scores(config, query, key) + bias
+    products = scores(config, query, key) + bias
     # float32, since bfloat16 has too few digits for the sum over positions.
-    weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(query.dtype)
+    weights = jax.nn.softmax(products.astype(jnp.float32))
+    weights = weights.astype(query.dtype)
     weights = dropout.Dropout(config.attention_dropout)(weights, train=train)
     mixed = _mix(config, weights, value)
   return mixed.reshape(*mixed.shape[:2], config.dim)
@@ -185,9 +198,11 @@ class Layer(nn.Module):
   Attributes:
     config: The encoder's config.
     index: Number of the layer.
+    attention_class: Class of the first sublayer.
   """
   config: BertConfig
   index: int
+  attention_class: ClassVar[type[nn.Module]] = Attention
 
   @nn.compact
   def __call__(
@@ -200,8 +215,7 @@ class Layer(nn.Module):
       x: [batch, length, dim] Output of the layer below.
       mask: [batch, length] bool, False at padding.
       shared: Shared arrays from `sites.make_shared`.
-      relative: [1, heads, length, length] Addend to the attention scores, or
-        None.
+      relative: Argument of the attention, computed once for all layers.
       rows: Number of leading positions to compute, None for all.
       train: Whether to drop out.
 
@@ -212,7 +226,7 @@ class Layer(nn.Module):
     sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
     # One module, called twice: each call draws a new key from the rng.
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
-    update = Attention(config, self.index, name='attention')(
+    update = self.attention_class(config, self.index, name='attention')(
         x, mask, shared, relative, rows=rows, train=train)
     x = sites.sublayer('attention_output', x[:, :rows], drop(update),
                        norm(config, 'attention_norm'))

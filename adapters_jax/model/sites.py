@@ -7,6 +7,7 @@ method knows the encoder: both know the sites.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -170,14 +171,33 @@ class Sites:
     Returns:
       [batch, length, out]
     """
+    return self.linears(site, dense, [(x, self.mask)])[0]
+
+  def linears(
+      self, site: str, dense: nn.Module,
+      inputs: Sequence[tuple[jax.Array, jax.Array]],
+  ) -> list[jax.Array]:
+    """Applies a linear layer with its adapters to several inputs.
+
+    Args:
+      site: One of methods.base.LINEARS.
+      dense: The linear layer.
+      inputs: ([batch, length, in] array, [batch, length] mask) pairs, with
+        batches and lengths of their own.
+
+    Returns:
+      [batch, length, out] of each input.
+    """
+    xs, masks = zip(*inputs, strict=True)
     # Scales of inputs act first: low-rank updates read the scaled input too.
     for _, module, _ in self._at('input', site):
-      x = module(x)
-    y = dense(x)  # Creates its weights, which are arguments below.
+      xs = [module(x) for x in xs]
+    ys = [dense(x) for x in xs]  # Creates its weights, arguments below.
     for _, module, shared in self._at('linear', site):
-      y = module(x, y, weights=dense.variables['params'], mask=self.mask,
-                 shared=shared, train=self.train)
-    return y
+      ys = [module(x, y, weights=dense.variables['params'], mask=mask,
+                   shared=shared, train=self.train)
+            for x, y, mask in zip(xs, ys, masks, strict=True)]
+    return ys
 
   def key_value(
       self, x: jax.Array, key: jax.Array, value: jax.Array

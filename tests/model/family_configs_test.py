@@ -20,6 +20,16 @@ MODERNBERT = {
     'intermediate_size': 1152, 'num_hidden_layers': 22,
     'num_attention_heads': 12, 'max_position_embeddings': 8192}
 
+# Of microsoft/deberta-v3-base.
+DEBERTA = {
+    'model_type': 'deberta-v2', 'vocab_size': 128100, 'hidden_size': 768,
+    'intermediate_size': 3072, 'num_hidden_layers': 12,
+    'num_attention_heads': 12, 'max_position_embeddings': 512,
+    'type_vocab_size': 0, 'layer_norm_eps': 1e-7, 'relative_attention': True,
+    'position_buckets': 256, 'norm_rel_ebd': 'layer_norm',
+    'share_att_key': True, 'pos_att_type': 'p2c|c2p',
+    'max_relative_positions': -1, 'position_biased_input': False}
+
 
 @pytest.mark.parametrize('values, message', (
     ({'model_type': 't5'}, "model_type 't5'.*mpnet"),
@@ -67,7 +77,8 @@ def test_defaults_of_absent_entries():
     values = {name: value for name, value in tiny_families.VALUES[case].items()
               if name not in ('pad_token_id', 'hidden_act', 'layer_norm_eps')}
     found = families.parse_config(values, case)
-    assert found.norm_epsilon == (1e-5 if found.pre_norm else 1e-12)
+    assert found.norm_epsilon == {
+        'modernbert': 1e-5, 'deberta-v2': 1e-7}.get(found.family, 1e-12)
     assert found.activation == 'gelu'
     assert found.first_position == tiny_families.config(case).first_position
   assert tiny_families.config('mpnet').norm_epsilon == 1e-5
@@ -103,6 +114,43 @@ def test_modernbert_base_has_the_published_sizes():
   assert trees.count(parts['adapter']) == 4_361_984
   assert len(jax.tree.leaves(parts['norm'])) == 45
   assert 21 not in config.local_layers  # [CLS] alone of it is computed.
+
+
+def test_deberta_v3_base_has_the_published_sizes():
+  config = families.parse_config(DEBERTA, 'config.json')
+  tree = encoder.shapes(encoder.Bert(dataclasses.replace(
+      config, adapters=(bottleneck.Bottleneck(64),))))
+  parts = {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
+           for role in ('encoder', 'norm', 'adapter')}
+  assert trees.count(parts['encoder']) + trees.count(
+      parts['norm']) == 183_831_552
+  assert trees.count(parts['norm']) == 26 * 2 * 768
+  assert trees.count(parts['adapter']) == 2_379_264
+  assert config.longest == 512 and config.norm_epsilon == 1e-7
+  listed = {**DEBERTA, 'pos_att_type': ['c2p', 'p2c']}
+  assert families.parse_config(listed, 'c') == config
+
+
+@pytest.mark.parametrize('changed, message', (
+    ({'relative_attention': False}, 'relative_attention False'),
+    ({'share_att_key': None}, 'share_att_key None'),
+    ({'norm_rel_ebd': 'none'}, 'norm_rel_ebd'),
+    ({'position_biased_input': True}, 'position_biased_input'),
+    ({'pos_att_type': 'c2p'}, 'pos_att_type'), ({'pos_att_type': 7}, '7'),
+    ({'conv_kernel_size': 3}, 'conv_kernel_size 3'),
+    ({'embedding_size': 128}, 'embedding_size'),
+    ({'attention_head_size': 32}, 'attention_head_size'),
+    ({'max_relative_positions': 256}, 'max_relative_positions'),
+    ({'position_buckets': 1}, 'position_buckets 1 for 512'),
+    ({'position_buckets': 1022}, 'position_buckets'),
+    ({'position_buckets': -1}, 'position_buckets')))
+def test_unsupported_entries_of_deberta(changed, message):
+  with pytest.raises(errors.UserError, match=f'`checkpoint`: c .*{message}'):
+    families.parse_config({**DEBERTA, **changed}, 'c')
+  absent = {name: value for name, value in DEBERTA.items()
+            if name != 'share_att_key'}
+  with pytest.raises(errors.UserError, match='no share_att_key'):
+    families.parse_config(absent, 'c')
 
 
 def test_both_spellings_of_modernbert():

@@ -21,7 +21,8 @@ from tests.training import frozen_cache_test
 
 # The first computes most of what BERT does not.
 CASES = ('mpnet', *(pytest.param(case, marks=pytest.mark.slow)
-                    for case in ('roberta', 'distilbert', 'electra-small')))
+                    for case in (
+                        'roberta', 'distilbert', 'electra-small', 'deberta')))
 
 
 def model_of(case, **changed):
@@ -108,10 +109,12 @@ def test_fused_attention_adds_the_bias_and_leaves_its_gradient_to_einsum():
 @pytest.mark.parametrize('tune, selected', (
     ('full', True), ('adapters', False), ('top_k', False), ('bias', False),
     ('norms', False), ('head', False)))
-def test_the_bias_of_distances_is_a_leaf_of_the_encoder(tune, selected):
-  path = 'encoder/relative_bias'
-  assert trees.role(path) == 'encoder'
-  assert optimizers.TUNE[tune](3, top_k=2)(path) == selected
+def test_distances_are_leaves_of_the_encoder(tune, selected):
+  for path in ('encoder/relative_bias', 'encoder/relative_embeddings'):
+    assert trees.role(path) == 'encoder'
+    assert optimizers.TUNE[tune](3, top_k=2)(path) == selected
+  assert optimizers.TUNE[tune](3, top_k=2)('encoder/relative_norm/scale') == (
+      tune in ('full', 'adapters', 'norms'))
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -141,6 +144,7 @@ def test_step_for_a_slice_lowers(case, monkeypatch):
   _, trained, parameters = compile_tpu.lower(
       config, jax.devices()[:1], None, True)
   width = 10 if case == 'electra-small' else 12
+  outside = 2 * width + (2 * 12 if case == 'deberta' else 0)  # Norms.
   assert trained == (
-      4 * 2 * (2 * 12 * 3 + 3 + 12) + 2 * (width + 4 * 2 * 12) + 2 * 12 + 2)
+      4 * 2 * (2 * 12 * 3 + 3 + 12) + outside + 4 * 4 * 12 + 2 * 12 + 2)
   assert parameters > trained

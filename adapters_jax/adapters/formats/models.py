@@ -47,6 +47,8 @@ FOREIGN = {
         takes_keys=False, prefix_pool='self',
         sublayers={'attention_output': 'attention_adapters',
                    'ffn_output': 'output_adapters'}),
+    'deberta-v2': Foreign(
+        'DebertaV2', ('pooler.dense', 'gelu', 'classifier'), takes_keys=False),
     'electra': Foreign(
         'Electra', ('classifier.dense', 'gelu', 'classifier.out_proj')),
 }

@@ -194,7 +194,8 @@ def test_spans_in_peft(case, text, tmp_path):
 
 
 @pytest.mark.parametrize('text', PEFT[:-2])
-@pytest.mark.parametrize('case', ('distilbert', 'electra', 'electra-small'))
+@pytest.mark.parametrize(
+    'case', ('distilbert', 'deberta', 'electra', 'electra-small'))
 def test_peft_without_a_head(case, text, tmp_path):
   """This package has no heads with ReLU or GELU, as transformers has."""
   shape = tiny_families.config(case)
@@ -210,7 +211,8 @@ def test_peft_without_a_head(case, text, tmp_path):
 @pytest.mark.parametrize('text', PEFT[-2:])
 @pytest.mark.parametrize('case', family_cases.PEFT)
 def test_a_prompt_or_prefix_in_peft(case, text, tmp_path):
-  if text.startswith('prefix') and case in ('mpnet', 'distilbert'):
+  if text.startswith('prefix') and case in (
+      'mpnet', 'deberta', 'distilbert'):
     pytest.skip('refused: its model takes no past keys')
   shape = tiny_families.config(case)
   ours = family_cases.make(case, text, 'tokens')

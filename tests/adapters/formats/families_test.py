@@ -23,6 +23,7 @@ LAYERS = {
     'xlm-roberta': 'roberta.encoder.layer.1.',
     'camembert': 'roberta.encoder.layer.1.',
     'mpnet': 'mpnet.encoder.layer.1.', 'electra': 'electra.encoder.layer.1.',
+    'deberta': 'deberta.encoder.layer.1.',
     'distilbert': 'distilbert.transformer.layer.1.'}
 # {case: (linear layers of LoRA at query and value, at attention_output,
 # intermediate and ffn_output)}
@@ -32,6 +33,9 @@ LINEARS = {
         ('attention.output.dense', 'intermediate.dense', 'output.dense'))),
     'mpnet': (('attention.attn.q', 'attention.attn.v'),
               ('attention.attn.o', 'intermediate.dense', 'output.dense')),
+    'deberta': (('attention.self.query_proj', 'attention.self.value_proj'),
+                ('attention.output.dense', 'intermediate.dense',
+                 'output.dense')),
     'distilbert': (('attention.q_lin', 'attention.v_lin'),
                    ('attention.out_lin', 'ffn.lin1', 'ffn.lin2'))}
 # {case: (list for query and value, list for attention_output)}
@@ -39,14 +43,20 @@ TARGETS = {
     **dict.fromkeys(('roberta', 'xlm-roberta', 'camembert', 'electra'), (
         ['query', 'value'], ['attention.output.dense'])),
     'mpnet': (['q', 'v'], ['o']),
+    'deberta': (['query_proj', 'value_proj'], ['attention.output.dense']),
     'distilbert': (['q_lin', 'v_lin'], ['out_lin'])}
 # {case: (modules of adapters after the attention and after the feed-forward)}
 BOTTLENECKS = {
-    **dict.fromkeys(('roberta', 'xlm-roberta', 'electra'), (
+    **dict.fromkeys(('roberta', 'xlm-roberta', 'deberta', 'electra'), (
         'attention.output.adapters', 'output.adapters')),
     'distilbert': ('attention_adapters.adapters', 'output_adapters.adapters')}
 CLASSES = {'roberta': 'Roberta', 'xlm-roberta': 'XLMRoberta',
-           'distilbert': 'DistilBert', 'electra': 'Electra'}
+           'distilbert': 'DistilBert', 'deberta': 'DebertaV2',
+           'electra': 'Electra'}
+
+
+def family_of(case):
+  return tiny_families.config(case).family
 
 
 def of_layer(names, case):
@@ -58,12 +68,13 @@ def of_layer(names, case):
 @pytest.mark.parametrize('case', BOTTLENECKS)
 def test_names_of_adapterhub(case):
   adapter = family_cases.make(case, 'bottleneck[size=4]')
-  tensors = adapterhub.to_tensors('n', adapter, case)
+  tensors = adapterhub.to_tensors('n', adapter, family_of(case))
   assert of_layer(tensors, case) == {
       f'{module}.n.{end}.{leaf}' for module in BOTTLENECKS[case]
       for end in ('adapter_down.0', 'adapter_up')
       for leaf in ('weight', 'bias')}
-  lora = adapterhub.to_tensors('n', family_cases.make(case, 'lora[r=2]'), case)
+  lora = adapterhub.to_tensors(
+      'n', family_cases.make(case, 'lora[r=2]'), family_of(case))
   assert of_layer(lora, case) == {
       f'{module}.loras.n.lora_{leaf}' for module in LINEARS[case][0]
       for leaf in 'AB'}
@@ -73,7 +84,8 @@ def test_names_of_adapterhub(case):
 def test_the_pool_of_prefixes_in_adapterhub(case):
   """`adapters` names DistilBERT's attention unlike the others'."""
   tensors = adapterhub.to_tensors(
-      'n', family_cases.make(case, 'prefix_tuning_flat', None), case)
+      'n', family_cases.make(case, 'prefix_tuning_flat', None),
+      family_of(case))
   prefix, end = LAYERS[case].partition('.')[0], (
       'self' if case == 'distilbert' else 'self_prefix')
   assert list(tensors) == [
@@ -89,10 +101,11 @@ def test_a_folder_of_adapterhub_and_back(case, tmp_path):
   adapterhub.write(str(tmp_path), 'n', adapter, {}, shape, 'owner/base')
   values = json.loads((tmp_path / adapterhub.CONFIG).read_text())
   named = [values[f'model_{word}'] for word in ('type', 'class', 'name')]
-  assert named == [case, f'{CLASSES[case]}AdapterModel', 'owner/base']
+  assert named == [
+      family_of(case), f'{CLASSES[case]}AdapterModel', 'owner/base']
   found = adapterhub.read(str(tmp_path), shape)[1]
   assert (found.family, found.head_input, found.labels) == (
-      case, 'pooler', ('a', 'b', 'c'))
+      family_of(case), 'pooler', ('a', 'b', 'c'))
   jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
   bare = adapterhub.read(str(tmp_path), shape, head=False)[1]
   assert bare.outputs is None and 'pooler' not in bare.tuned
@@ -151,15 +164,17 @@ def test_layer_norms_alone(case):
 
 
 @pytest.mark.parametrize('case, word', [
-    ('distilbert', 'relu'), ('electra', 'gelu')])
+    ('distilbert', 'relu'), ('electra', 'gelu'), ('deberta', 'gelu')])
 def test_heads_with_other_activations_are_refused(case, word):
   shape = tiny_families.config(case)
   adapter = family_cases.make(case, 'lora[r=2]')
   with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
     peft.to_tensors(adapter, shape)
-  first = {'distilbert': 'pre_classifier', 'electra': 'classifier.dense'}[case]
+  first = {'distilbert': 'pre_classifier', 'electra': 'classifier.dense',
+           'deberta': 'pooler.dense'}[case]
   with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
-    adapterhub_heads.head_tree(None, {f'{first}.weight': np.ones(2)}, case)
+    adapterhub_heads.head_tree(None, {f'{first}.weight': np.ones(2)},
+                               family_of(case))
   bare = family_cases.make(case, 'lora[r=2]', None)
   values, tensors = peft.to_tensors(bare, shape)
   tensors[f'base_model.model.{first}.weight'] = np.ones((12, 12))
@@ -190,7 +205,7 @@ def test_a_pooler_that_a_family_lacks(case):
     adapterhub_heads.read(values, tensors, tiny_families.config(case))
 
 
-@pytest.mark.parametrize('case', ('mpnet', 'distilbert'))
+@pytest.mark.parametrize('case', ('mpnet', 'deberta', 'distilbert'))
 def test_prefixes_that_peft_lacks(case):
   text = 'prefix_tuning_flat[shift_positions=true, prefix_length=3]'
   with pytest.raises(errors.UserError, match=f'no prefix tuning for {case}'):

@@ -15,10 +15,10 @@ from adapters_jax import trees
 from tests import tiny_families
 
 OUTPUTS = 3
-ADAPTERHUB = ('roberta', 'xlm-roberta', 'distilbert', 'electra',
+ADAPTERHUB = ('roberta', 'xlm-roberta', 'distilbert', 'deberta', 'electra',
               'electra-small')
 PEFT = ('roberta', 'xlm-roberta', 'camembert', 'mpnet', 'distilbert',
-        'electra', 'electra-small')
+        'deberta', 'electra', 'electra-small')
 TANH = ('roberta', 'xlm-roberta', 'camembert', 'mpnet')  # Heads in PEFT.
 _TOKENS = 9
 
@@ -56,6 +56,9 @@ def make(
              for layer in range(shape.layers)
              for name in ('attention_norm', 'ffn_norm')
              for leaf in ('bias', 'scale')}
+    if shape.distance_buckets:
+      flat |= {f'encoder/relative_norm/{leaf}': 1 + draw(shape.dim)
+               for leaf in ('bias', 'scale')}
   return adapter_lib.Adapter(
       configs, trees.unflatten(flat), head_input or 'cls',
       family=shape.family)

@@ -1,0 +1,158 @@
+"""Disentangled attention: DeBERTa-v3's (He et al., 2021).
+
+The scores add the match of a token's content to the distance of another one:
+c2p, queries against the keys of distances, and p2c, keys against the queries of
+distances (He et al., 2020, equation 4). All layers share a table of embedded
+distances, of which each layer makes keys and queries by its own linear layers,
+adapters at their sites included.
+
+A gather of each pair's distance from products with the whole table would hold
+[batch, heads, length, 2 * buckets] for both terms, and its gradient would be a
+scatter. `slide` needs [batch, heads, length, 2 * length - 1] and moves by
+reshapes alone. The table costs two products of the layer's width over at most
+2 * buckets rows, whatever the batch.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax.layers import dropout
+from adapters_jax.model import layer as layer_lib
+from adapters_jax.model import sites as sites_lib
+
+
+def buckets(distances: np.ndarray, count: int, longest: int) -> np.ndarray:
+  """Returns the buckets of distances: one each up to count / 2, then wider.
+
+  Args:
+    distances: [...] int, query minus key.
+    count: Number of buckets of a direction.
+    longest: Number of positions; the distance below it is in the last bucket.
+
+  Returns:
+    [...] int, of the sign of the distance.
+  """
+  middle = count // 2
+  far = np.maximum(np.abs(distances), middle).astype(np.float32)
+  # float32, as the models were trained.
+  ratio = np.log(far / np.float32(middle)) / np.log(
+      np.float32((longest - 1) / middle))
+  wide = np.ceil(ratio * np.float32(middle - 1)).astype(int) + middle
+  return np.where(
+      np.abs(distances) <= middle, distances, np.sign(distances) * wide)
+
+
+@functools.lru_cache(maxsize=64)
+def rows_of(
+    config: layer_lib.BertConfig, queries: int, keys: int
+) -> np.ndarray:
+  """Returns the rows of the table for distances, in ascending order.
+
+  Args:
+    config: The encoder's config.
+    queries: Number of queries, at the leading positions.
+    keys: Number of keys.
+
+  Returns:
+    [queries + keys - 1] int.
+  """
+  count = config.distance_buckets
+  found = buckets(np.arange(1 - keys, queries), count, config.positions)
+  return np.clip(found + count, 0, 2 * count - 1)
+
+
+def slide(
+    config: layer_lib.BertConfig, x: jax.Array, table: jax.Array
+) -> jax.Array:
+  """Multiplies vectors by rows of a table, which start one earlier for each.
+
+  Args:
+    config: The encoder's config.
+    x: [batch, n, heads, head_dim]
+    table: [1, n + m - 1, heads, head_dim]
+
+  Returns:
+    [batch, heads, n, m]: x[i] times table[n - 1 - i + j] at [i, j].
+  """
+  batch, count, heads, depth = x.shape
+  width = table.shape[1]
+  products = layer_lib.scores(
+      config, x.reshape(1, batch * count, heads, depth), table)
+  products = products.reshape(heads, batch, count * width)
+  if count > 1:
+    # In lines one shorter, each vector's products begin one place earlier.
+    start, size = count - 1, count * (width - 1)
+    products = products[..., start:start + size]
+  found = products.reshape(heads, batch, count, -1)
+  return found[..., :width - count + 1].swapaxes(0, 1)
+
+
+class DisentangledAttention(layer_lib.Attention):
+  """Multi-head self-attention with scores of content and distance."""
+
+  @nn.compact
+  def __call__(
+      self, x: jax.Array, mask: jax.Array, shared: sites_lib.Shared,
+      relative: jax.Array, *, rows: int | None, train: bool,
+  ) -> jax.Array:
+    """Computes disentangled attention.
+
+    Args:
+      x: [batch, length, dim] Input of the sublayer.
+      mask: [batch, length] bool, False at padding.
+      shared: Shared arrays from `sites.make_shared`.
+      relative: [2 * buckets, dim] Normalised embeddings of distances.
+      rows: Number of leading positions to compute, None for all. Attention
+        covers all positions in either case.
+      train: Whether to drop attention weights and entries of the table.
+
+    Returns:
+      [batch, rows, dim] Output of the sublayer, before dropout and residual.
+    """
+    config = self.config
+    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    length = x.shape[1]
+    needed = rows_of(config, length if rows is None else rows, length)
+    lowest = needed.min()
+    table = dropout.Dropout(config.dropout)(
+        relative[lowest:needed.max() + 1].astype(x.dtype), train=train)[None]
+    known = np.ones(table.shape[:2], bool)
+
+    def project(name, inputs):
+      linear = layer_lib.dense(config, config.dim, name)
+      return [
+          y.reshape(*y.shape[:-1], config.heads, config.head_dim)
+          for y in sites.linears(name, linear, inputs)]
+
+    # Three terms, each with the variance of one.
+    scale = (3 * config.head_dim)**-0.5
+    query, far_query = project('query', [(x[:, :rows], mask), (table, known)])
+    key, far_key = project('key', [(x, mask), (table, known)])
+    query = query * scale
+    spread = functools.partial(jnp.take, indices=needed - lowest, axis=1)
+    terms = slide(config, query, spread(far_key)[:, ::-1]) + slide(
+        config, key, spread(far_query * scale)).swapaxes(2, 3)
+    (value,) = project('value', [(x, mask)])
+    key, value = sites.key_value(x, key, value)
+    # Finite: -inf would turn a row of padding alone (filler) into NaN.
+    bias = terms.astype(x.dtype) + jnp.where(mask, 0.0, -1e9).astype(
+        x.dtype)[:, None, None, :]
+    # Learned positions are at no distance from the tokens.
+    bias = jnp.pad(
+        bias, ((0, 0), (0, 0), (0, 0), (key.shape[1] - length, 0)))
+    # As in `layer.Attention`; the addend needs a gradient in any case.
+    fused = config.attention != 'einsum' and rows is None and not train
+    mixed = layer_lib.attend(
+        config, query, key, value, bias, fused=fused, train=train)
+    return sites.linear(
+        'attention_output', layer_lib.dense(config, config.dim, 'output'),
+        mixed)
+
+
+class DisentangledLayer(layer_lib.Layer):
+  """A post-norm Transformer layer with disentangled attention."""
+  attention_class = DisentangledAttention

@@ -1,0 +1,111 @@
+"""Disentangled attention: buckets, sliding products, adapters, its cost."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapters_jax.methods import strings
+from adapters_jax.model import deberta
+from adapters_jax import trees
+from tests import tiny_families
+from tests.methods import families_test
+
+CASE = 'deberta'
+CONFIG = tiny_families.config(CASE)
+
+
+def attention(text='', **changed):
+  """Returns (module, its parameters, table of distances)."""
+  config = dataclasses.replace(
+      CONFIG, adapters=strings.parse(text) if text else (), **changed)
+  params = families_test.base(CASE)['encoder']['layer_0']['attention']
+  table = np.random.default_rng(2).standard_normal((16, 12), np.float32)
+  return deberta.DisentangledAttention(config, 0), params, table
+
+
+def test_buckets_of_the_published_models():
+  # The first distances of buckets 128 to 131, and the last one of each side.
+  found = deberta.buckets(np.arange(512), 256, 512)
+  assert found[:131].tolist() == [*range(129), 129, 130]
+  assert found[-1] == 255 and (np.diff(found) >= 0).all()
+  assert (found == -deberta.buckets(-np.arange(512), 256, 512)).all()
+  rows = deberta.rows_of(tiny_families.config('deberta-256'), 512, 512)
+  assert rows[0] == 1 and rows[511] == 256 and rows[-1] == 511
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize('count, longest', ((256, 512), (8, 38), (3, 9)))
+def test_buckets_live(count, longest):
+  import torch
+  from transformers.models.deberta_v2 import modeling_deberta_v2
+  distances = np.arange(-longest, longest + 1)
+  wanted = modeling_deberta_v2.make_log_bucket_position(
+      torch.from_numpy(distances), count, longest)
+  assert (deberta.buckets(distances, count, longest)
+          == wanted.numpy().astype(int)).all()
+
+
+@pytest.mark.parametrize('count, others', ((4, 7), (1, 7), (4, 1), (1, 1)))
+def test_slide(count, others):
+  rng = np.random.default_rng(0)
+  x = rng.standard_normal((2, count, 3, 5), np.float32)
+  table = rng.standard_normal((1, count + others - 1, 3, 5), np.float32)
+  found = deberta.slide(CONFIG, x, table)
+  assert found.shape == (2, 3, count, others)
+  for i in range(count):
+    for j in range(others):
+      np.testing.assert_allclose(
+          found[:, :, i, j], (x[:, i] * table[0, count - 1 - i + j]).sum(-1),
+          atol=1e-5)
+
+
+def test_an_adapter_of_the_key_acts_on_the_distances():
+  """As in PEFT and AdapterHub, whose adapters wrap the linear layer."""
+  module, params, table = attention('lora[r=2, sites=["query", "key"]]')
+  x = np.random.default_rng(1).standard_normal((2, 9, 12), np.float32)
+  mask = np.arange(9) < np.array([[9], [6]])
+  draw = np.random.default_rng(3).standard_normal
+  own = {f'adapter_{site}_0': {'a': draw((12, 2), np.float32),
+                               'b': draw((2, 12), np.float32)}
+         for site in ('query', 'key')}
+  arguments = x, mask, (None,), table
+  found = module.apply(
+      {'params': params | own}, *arguments, rows=None, train=False)
+  merged = dict(params)
+  for site in ('query', 'key'):
+    update = own[f'adapter_{site}_0']
+    merged[site] = {**params[site], 'kernel': params[site]['kernel'] + (
+        8 / 2 * update['a'] @ update['b'])}
+  plain = attention()[0]
+  wanted = plain.apply(
+      {'params': merged}, *arguments, rows=None, train=False)
+  np.testing.assert_allclose(found[mask], wanted[mask], atol=1e-4)
+  first = plain.apply({'params': merged}, *arguments, rows=1, train=False)
+  np.testing.assert_allclose(first, wanted[:, :1], atol=1e-5)
+
+
+@pytest.mark.parametrize('products', ('float32', 'bfloat16'))
+def test_no_array_holds_all_pairs_of_tokens_and_buckets(products):
+  """Products of 9 tokens need 17 distances each, not 2 * 8 buckets in copies
+  of [batch, heads, 9, 16]; and no gradient is a scatter over pairs."""
+  module, params, table = attention(products=products)
+  x, mask = jnp.ones((2, 9, 12)), np.ones((2, 9), bool)
+
+  def loss(params):
+    return module.apply(
+        {'params': params}, x, mask, (), table, rows=None, train=False).sum()
+
+  text = str(jax.make_jaxpr(jax.grad(loss))(params))
+  assert '[1,3,18,17]' in text  # [1, heads, batch * tokens, distances]
+  assert '[2,3,9,17]' not in text
+  scatters = [line for line in text.splitlines() if 'scatter' in line]
+  assert all('[2,' not in line.partition('=')[0] for line in scatters)
+
+
+def test_the_norm_of_the_table_is_a_norm():
+  paths = [path for path in trees.flatten(families_test.base(CASE))
+           if 'relative' in path]
+  assert [trees.role(path) for path in paths] == ['encoder', 'norm', 'norm']
