@@ -39,6 +39,8 @@ class Adapter:
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
     family: Family of the base, a key of `families.FAMILIES`.
+    threshold: Probability from which on the second of two classes is predicted;
+      None for the most probable class.
   """
   methods: tuple[Any, ...]
   tuned: trees.Tree = dataclasses.field(repr=False)
@@ -56,6 +58,7 @@ class Adapter:
       default_factory=dict, repr=False)
   hidden_activation: str = ''
   family: str = 'bert'
+  threshold: float | None = None
 
   @property
   def method(self) -> str:
@@ -118,7 +121,9 @@ class Adapter:
             'head_input': self.head_input, 'max_length': self.max_length,
             'base': self.base, 'hidden_activation': self.hidden_activation,
             'family': self.family, 'scores': self.scores,
-            'base_files': self.base_files}})
+            'base_files': self.base_files,
+            **({} if self.threshold is None
+               else {'threshold': self.threshold})}})
 
   def _as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
@@ -195,4 +200,6 @@ def _described(
       base=json_files.string(own, 'base', where), task=task,
       scores=json_files.inner(own, 'scores', where), settings=values,
       base_files=json_files.inner(own, 'base_files', where),
-      hidden_activation=activation, family=family)
+      hidden_activation=activation, family=family,
+      threshold=(json_files.number(own, 'threshold', where, 0, 1)
+                 if 'threshold' in own else None))

@@ -15,6 +15,7 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.data import batching
 from adapters_jax.data import squad
+from adapters_jax.data import thresholds
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
@@ -35,7 +36,7 @@ class Prediction:
   """Output for one input; the fields of other kinds of task are None.
 
   Attributes:
-    label: Most probable class.
+    label: Most probable class, or the one that the adapter's threshold gives.
     probabilities: {class: probability}
     score: Score of a regression.
     answer: Answer to a question, a part of the paragraph.
@@ -170,7 +171,7 @@ def _prediction(adapter: adapter_lib.Adapter, values: np.ndarray) -> Prediction:
     return Prediction(score=float(values[0]))
   shares = probabilities(values)
   return Prediction(
-      classes[int(shares.argmax())],
+      classes[int(thresholds.choose(shares, adapter.threshold))],
       {name: float(share) for name, share in zip(classes, shares, strict=True)})
 
 

@@ -9,10 +9,12 @@ import os
 import zipfile
 
 import numpy as np
+from scipy import special
 
 from adapters_jax.adapters import prediction as prediction_lib
 from adapters_jax.analysis import predictions
 from adapters_jax.data import tasks
+from adapters_jax.data import thresholds
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import outcome as outcome_lib
 
@@ -32,19 +34,24 @@ FILES = {
 _NAMED = ('mnli', 'qnli', 'rte')  # Tasks whose classes are written as names.
 
 
-def format_predictions(task: tasks.Task, logits: np.ndarray) -> list[str]:
+def format_predictions(
+    task: tasks.Task, logits: np.ndarray, threshold: float | None = None
+) -> list[str]:
   """Formats the column 'prediction' of a test set.
 
   Args:
     task: Task of GLUE.
     logits: [examples, outputs] Logits, or scores of STS-B.
+    threshold: Probability from which on the second of two classes is predicted;
+      None for the most probable class.
 
   Returns:
     One string for each example.
   """
   if not task.labels:  # STS-B's scale ends at 0 and 5.
     return [f'{score:.3f}' for score in np.clip(logits[:, 0], 0, 5)]
-  classes = logits.argmax(-1)  # [examples]
+  classes = thresholds.choose(
+      special.softmax(logits, axis=-1), threshold)  # [examples]
   if task.name in _NAMED:
     return [task.labels[c] for c in classes]
   return [str(c) for c in classes]
@@ -85,7 +92,8 @@ def _write_run(
     if name == task.name and split in splits:
       logits = prediction_lib.logits(*loaded, splits[split].texts)
       paths.append(os.path.join(workdir, 'predictions', file))
-      _write_tsv(paths[-1], format_predictions(task, logits))
+      _write_tsv(paths[-1], format_predictions(
+          task, logits, loaded[1].threshold))
   return paths
 
 

@@ -135,7 +135,7 @@ def span_scores(
   with session.computing(config):
     setup = setup_lib.prepare(config)
     layers = setup.model.config.layers
-    score = classification.make_score(setup, config.batch_size)
+    score = classification.Scorer(setup, config.batch_size)
     # Only for its norms: `setup.base` lacks the leaves that were tuned.
     base = pretrained.load_base(
         pretrained.resolve(config.checkpoint),

@@ -88,7 +88,7 @@ def _write_run(
   base, adapter = prediction_lib.load(folder, checkpoint)
   writer = predicted.Writer(
       form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
-      checked=True)
+      checked=True, threshold=adapter.threshold)
   paths = []
   for split, (texts, labels) in kind.inputs(config).items():
     found = outputs(base, adapter, texts, config.batch_size)

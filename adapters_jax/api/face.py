@@ -24,6 +24,7 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.api import expand
+from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import squad
 from adapters_jax.methods import strings
@@ -78,7 +79,7 @@ def train(
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
-      batch_size, seed, max_length.
+      batch_size, seed, max_length. `class_weights` may be {class: weight}.
 
   Returns:
     The adapter, with its scores on dev and test.
@@ -90,6 +91,8 @@ def train(
   _check_arguments(base, data, method, dev, test)
   _check_settings(settings)
   settings = {**_defaults(base, data, method), **settings}
+  if isinstance(settings.get('class_weights'), Mapping):
+    settings['class_weights'] = class_weights.render(settings['class_weights'])
   if isinstance(data, memory.Examples):
     task, splits = memory.to_task(data, dev, test)
     kind = classification.of_examples(task, splits)
@@ -243,7 +246,8 @@ def merge(
     merged = merging.merge(bank, names, combine, params)
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
-      merged, task='+'.join(tasks), scores={}, settings={})  # Of no run.
+      merged, task='+'.join(tasks), scores={}, settings={},  # Of no run.
+      threshold=None)
 
 
 def export(

@@ -152,6 +152,7 @@ def _padded(
 def make_batch(
     examples: Examples, batch: Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """Makes the arrays of a batch, or of the rows that one host needs.
 
@@ -161,6 +162,8 @@ def make_batch(
     batch_size: Number of rows. Those beyond the plan are filler: they repeat
       its first example with weight 0 and an empty mask.
     local_rows: Rows to make, in this order; None for all.
+    class_weights: [classes] float32, factor of the weight of each example of a
+      class; None for equal ones.
 
   Returns:
     tokens and segments [rows, length] int32 (or hidden [rows, length, dim]
@@ -187,6 +190,8 @@ def make_batch(
     weights = weights * (found != IGNORED).sum(axis=1, dtype=np.float32)
   else:
     found = labels[rows]
+    if class_weights is not None:
+      weights = weights * class_weights[found]
   return {
       **{name: _padded(values, rows, batch.length)
          for name, values in inputs.items()},
@@ -211,12 +216,14 @@ class Schedule:
     seed: Seed of the examples' order; the sequence of lengths is the same for
       all seeds, because a vmapped group trains all of its runs at a step.
     local_rows: Rows of each batch to make; None for all.
+    class_weights: [classes] float32, see `make_batch`; None for equal ones.
   """
   examples: Examples
   buckets: tuple[int, ...]
   batch_size: int
   seed: int
   local_rows: tuple[int, ...] | None = None
+  class_weights: np.ndarray | None = None
 
   @functools.cached_property
   def steps_per_epoch(self) -> int:
@@ -245,7 +252,8 @@ class Schedule:
   def batch(self, step: int) -> dict[str, np.ndarray]:
     """Returns the arrays of a step; see `make_batch`."""
     return make_batch(
-        self.examples, self.at(step), self.batch_size, self.local_rows)
+        self.examples, self.at(step), self.batch_size, self.local_rows,
+        self.class_weights)
 
   def tokens(self, first: int, last: int) -> tuple[int, int]:
     """Counts the tokens of a range of steps.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters_jax.data import quoting
+from adapters_jax.data import thresholds
 
 FORMATS = ('tsv', 'jsonl')
 
@@ -26,12 +27,15 @@ class Writer:
     answers: Whether a prediction is a text, such as the answer to a question.
     checked: Whether the correct label, score or answer follows. It is named
       'label' then, and the predicted one 'prediction'.
+    threshold: Probability from which on the second of two classes is predicted;
+      None for the most probable class.
   """
   form: str
   texts: tuple[str, ...]
   classes: tuple[str, ...] = ()
   answers: bool = False
   checked: bool = False
+  threshold: float | None = None
 
   @property
   def name(self) -> str:
@@ -78,5 +82,6 @@ class Writer:
     numbers = [round(float(value), 6) for value in found]
     if not self.classes:
       return {self.name: numbers[0]}
-    return {self.name: self.classes[int(found.argmax())],
+    chosen = int(thresholds.choose(found, self.threshold))
+    return {self.name: self.classes[chosen],
             'probabilities': dict(zip(self.classes, numbers, strict=True))}

@@ -21,6 +21,8 @@ _RANGES = (
     ('weight_decay', lambda v: 0 <= v < math.inf, '0 or more'),
     ('clip_norm', lambda v: v > 0, 'a norm above 0'),  # inf: no clipping.
     ('dropout', lambda v: -math.inf < v < 1, 'a finite rate below 1'),
+    ('label_smoothing', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
+    ('patience', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('batch_size', lambda v: 1 <= v <= 2**20, '1 to 1,048,576'),
     ('epochs', lambda v: v <= 1e6, 'at most 1,000,000'),
     ('max_steps', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
@@ -61,6 +63,9 @@ def convert_types(config: Any) -> None:
   """
   for field in dataclasses.fields(config):
     value, wanted = getattr(config, field.name), cast(type, field.type)
+    if field.name == 'threshold':
+      value = _threshold(value)
+      object.__setattr__(config, field.name, value)
     if type(value) is wanted:
       continue
     kind, words = _KINDS[wanted]
@@ -68,6 +73,20 @@ def convert_types(config: Any) -> None:
     if not isinstance(value, kind) or isinstance(value, bool):
       raise errors.UserError(f'`{field.name}={value!r}`: give {words}')
     object.__setattr__(config, field.name, wanted(value))
+
+
+def _threshold(value: Any) -> Any:
+  """Returns a threshold as a text; UserError for no probability."""
+  if value in ('', 'dev'):
+    return value
+  try:
+    number = float(value)
+  except (TypeError, ValueError):
+    number = math.nan
+  if not 0 < number < 1:
+    raise errors.UserError(
+        f"`threshold={value}`: give a probability between 0 and 1, or 'dev'")
+  return str(number)  # One text for 0.3 and '0.30': equal runs hash equal.
 
 
 def check_settings(config: Any) -> None:
@@ -85,6 +104,7 @@ def check_settings(config: Any) -> None:
     if getattr(config, name) not in choices:
       raise _unknown(name, getattr(config, name), choices)
   _check_metric(config)
+  _check_class_weights(config)
   _check_files(config)
   if config.tune == 'adapters':
     _check_adapters(config)
@@ -98,6 +118,13 @@ def _check_metric(config: Any) -> None:
   known = {**metrics.METRICS, **dict.fromkeys(metrics.OF_ANSWERS)}
   if config.metric not in known:
     raise errors.unknown('`metric`', config.metric, known)
+
+
+def _check_class_weights(config: Any) -> None:
+  """Raises UserError for class weights of another form."""
+  if config.class_weights:
+    from adapters_jax.data import class_weights  # Imports numpy.
+    class_weights.parse(config.class_weights)
 
 
 def _check_numbers(config: Any) -> None:

@@ -98,6 +98,20 @@ class Config:
   metric: str = option(
       '', 'Metric that picks the best step on dev, e.g. macro_f1 or '
       "balanced_accuracy; the task's first when empty.", 'schedule')
+  class_weights: str = option(
+      '', "Weights of the classes in the loss: 'balanced' for the inverse of "
+      'their frequency, or like spam:5,ham:1; equal ones when empty.',
+      'schedule', 'vmapped')
+  label_smoothing: float = option(
+      0.0, 'Share of the target probability that is spread over all classes.',
+      'schedule')
+  threshold: str = option(
+      '', 'Probability from which on the second of two classes is predicted, '
+      "or 'dev' to pick it on dev; the more probable class when empty.",
+      'schedule')
+  patience: int = option(
+      0, 'Evaluations without a better dev score after which a run stops; 0 '
+      'for all steps.', 'schedule', 'vmapped')
   batch_size: int = option(32, 'Examples a step.', 'speed', 'column')
   epochs: float = option(
       3.0, 'Passes over the training data.', 'schedule', 'column')

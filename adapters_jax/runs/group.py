@@ -21,6 +21,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.data import class_weights
 from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -110,7 +111,10 @@ def make_group(
         model, base, setup.select, config.seed, folder)
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,
-        schedule=dataclasses.replace(setup.schedule, seed=config.seed),
+        schedule=dataclasses.replace(
+            setup.schedule, seed=config.seed, class_weights=class_weights.of(
+                config.class_weights, setup.task.labels,
+                setup.splits['train'].labels)),
         notes=(*setup.notes, note)))
   return Group(configs, setup, tuple(members), tuple(names))
 
@@ -165,7 +169,7 @@ class _Watch:
       step: Number of the step.
       values: {'loss', 'grad_norm'}: scalars of one run, or [runs].
     """
-    for i, run in self._runs_log.alive():
+    for i, run in self._runs_log.training():
       try:
         loop.demand_finite(
             step, {name: np.atleast_1d(value)[i]
@@ -184,14 +188,14 @@ class _Watch:
   def report(self, step: int, values: dict[str, Any]) -> None:
     """Keeps the losses of a step and counts it; values as for `check`."""
     losses = np.atleast_1d(values['loss'])  # [runs]
-    for i, run in self._runs_log.alive():
+    for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
-    self.meter.update(
-        float(np.mean([losses[i] for i, _ in self._runs_log.alive()])),
-        max(rate(step) for rate in self._rates))
+    if training := self._runs_log.training():
+      self.meter.update(float(np.mean([losses[i] for i, _ in training])),
+                        max(rate(step) for rate in self._rates))
 
   def evaluate(self, tuned: trees.Tree, step: int) -> Any:
-    """Returns the dev score of a run, or [runs] scores; -inf if it failed.
+    """Returns the dev score of a run, or [runs] scores; -inf if it has ended.
 
     Args:
       tuned: Tuned tree, [runs, ...] for several.
@@ -203,23 +207,45 @@ class _Watch:
     task = self._group.setup.task
     scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
     # All before the first entry: a stop in between must leave no trace.
-    found, failures = {}, {}
-    for i, _ in self._runs_log.alive():
+    found, last, failures = {}, {}, {}
+    for i, run in self._runs_log.training():
+      one = self._group.take(tuned, i)
       try:
-        found[i] = self._score(self._group.take(tuned, i), 'dev')
+        found[i] = self._score(one, 'dev')
+        if self._patience_ends(i, found[i][0]):
+          last[i] = self._last(one)
       except steps_lib.NotFinite as error:
         failures[i] = errors.UserError(
             f'dev {error}; after step {step}: {loop.REMEDY}')
     for i, failure in failures.items():
       self._fail(i, failure)
-    for i, run in self._runs_log.alive():
+    for i, run in self._runs_log.training():
       dev, predictions = found[i]
       entry = run.add_evaluation(step, dev, predictions, task)
       name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
       _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],
                 console.percent(dev))
       scores[i] = dev[task.metrics[0]]
+      if i in last:
+        run.stopped, run.last = step, {'dev': dev, **last[i]}
+        _log.info('%sstopped after step %d of %d: no better dev score in %d '
+                  'evaluations', name, step, self._group.setup.steps,
+                  self._group.configs[i].patience)
     return scores if len(self._group) > 1 else scores[0]
+
+  def _patience_ends(self, i: int, dev: dict[str, float]) -> bool:
+    """Returns whether an evaluation of a run is its last."""
+    patience = self._group.configs[i].patience
+    metric = self._group.setup.task.metrics[0]
+    return bool(patience) and patience <= log_lib.since_best(
+        [*(entry['dev'][metric] for entry in self._runs_log.runs[i].history),
+         dev[metric]])
+
+  def _last(self, tuned: trees.Tree) -> dict[str, dict[str, float]]:
+    """Returns the scores of a run's last step on other splits than dev."""
+    # At once: other runs of the group, and so its state, may continue.
+    return {split: self._score(tuned, split)[0]
+            for split in self._group.setup.scored_splits() if split != 'dev'}
 
 
 def train_group(
@@ -257,7 +283,8 @@ def train_group(
   resume = resume_lib.Resume(state_folder) if state_folder else None
 
   def check(progress, extra):
-    for i, _ in log_lib.Log.from_json(extra).alive():  # Others diverged.
+    # Others have diverged, or may have since patience stopped them.
+    for i, _ in log_lib.Log.from_json(extra).training():
       resume_lib.demand_finite_weights(group.take(progress, i))
 
   saved = resume.restore(progress, check) if restore and resume else None
@@ -269,7 +296,8 @@ def train_group(
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(
-      watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop)
+      watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop,
+      ended=lambda: not log.training())
   try:
     progress = loop.fit(
         saver.counted(train_step), progress, setup.base,

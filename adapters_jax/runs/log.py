@@ -21,10 +21,14 @@ class RunLog:
     history: One entry an evaluation: step, mean loss, dev metrics.
     losses: Losses of the steps since the last evaluation.
     failed: Reason why the run ended before its last step, '' otherwise.
+    stopped: Step after which patience ended the run, 0 otherwise.
+    last: {split: metrics} of that step.
   """
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   losses: list[float] = dataclasses.field(default_factory=list)
   failed: str = ''
+  stopped: int = 0
+  last: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
   def add_evaluation(
       self, step: int, dev: dict[str, float], predictions: np.ndarray,
@@ -66,6 +70,11 @@ class Log:
     """Returns (index, log) of the runs that have not failed."""
     return [(i, run) for i, run in enumerate(self.runs) if not run.failed]
 
+  def training(self) -> list[tuple[int, RunLog]]:
+    """Returns (index, log) of the runs that have neither failed nor stopped.
+    """
+    return [(i, run) for i, run in self.alive() if not run.stopped]
+
   def evaluated(self) -> int:
     """Returns the steps before the last evaluation, 0 without one."""
     return max((run.history[-1]['step'] for run in self.runs if run.history),
@@ -84,6 +93,19 @@ class Log:
 def new(runs: int) -> Log:
   """Returns the log of a group of runs before its first step."""
   return Log([RunLog() for _ in range(runs)])
+
+
+def since_best(scores: Sequence[float]) -> int:
+  """Returns the number of evaluations after the best one.
+
+  Args:
+    scores: Dev score of each evaluation; of equal ones the first is the best.
+  """
+  best, since = -np.inf, 0
+  for score in np.asarray(scores, np.float32):  # As `loop.keep_best` compares.
+    since = 0 if score > best else since + 1
+    best = max(best, score)  # NaN is never better.
+  return since
 
 
 def collapsed_to(

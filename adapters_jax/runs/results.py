@@ -1,11 +1,11 @@
 """Results of a finished training: scores, record and adapter, saved."""
 
-from collections.abc import Sequence
 import os
 from typing import Any
 
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.data import thresholds
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
@@ -27,6 +27,7 @@ from adapters_jax.training import steps
 def make_adapter(
     config: config_lib.Config, setup: setup_lib.Setup, kind: kind_lib.Kind,
     tuned: trees.Tree, scores: dict[str, dict[str, float]],
+    threshold: float | None = None,
 ) -> adapter_lib.Adapter:
   """Returns the adapter of a finished run.
 
@@ -36,6 +37,8 @@ def make_adapter(
     kind: Kind of the task.
     tuned: Tuned tree of the best step.
     scores: {split: {metric: value}}
+    threshold: Probability from which on a label is given; None for the most
+      probable class.
   """
   settings = config_lib.portable(config)
   return adapter_lib.Adapter(
@@ -46,19 +49,14 @@ def make_adapter(
       task=setup.task.name, scores=scores, settings=settings,
       base_files=base_lib.file_hashes(config.checkpoint),
       hidden_activation=config.hidden_activation,
-      family=setup.model.config.family)
-
-
-def _scored_splits(setup: setup_lib.Setup) -> list[str]:
-  """Returns the names of the labelled splits but 'train'."""
-  return [split for split, examples in setup.splits.items()
-          if split != 'train' and examples.labelled]
+      family=setup.model.config.family, threshold=threshold)
 
 
 def all_scores(
     setup: setup_lib.Setup, kind: kind_lib.Kind, score: kind_lib.Score,
     best: trees.Tree,
-) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]], list[str]]:
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]], list[str],
+           float | None]:
   """Scores the best step on all labelled splits but 'train'.
 
   Args:
@@ -68,10 +66,11 @@ def all_scores(
     best: Tuned tree of the best step.
 
   Returns:
-    ({split: {metric: value}}, {split: packed outcomes}, remarks).
+    ({split: {metric: value}}, {split: packed outcomes}, remarks, probability
+    from which on a label is given).
   """
   scores, outcomes, notes = {}, {}, []
-  for split in _scored_splits(setup):
+  for split in setup.scored_splits():
     scores[split], predictions = score(best, split)
     outcomes[split] = {
         name: compact.to_text(values) for name, values in kind.outcomes(
@@ -81,19 +80,24 @@ def all_scores(
       notes.append(
           f'collapse: every dev example is called {label!r}; try a lower '
           '--learning_rate or another --seed')
-  return scores, outcomes, notes
+  threshold = kind.threshold_of(score, best)
+  if threshold is not None and setup.threshold == thresholds.DEV:
+    notes.append(f'the threshold {threshold} is the best one on dev')
+  return scores, outcomes, notes, threshold
 
 
 def _last_scores(
     setup: setup_lib.Setup, score: kind_lib.Score, progress: loop.Progress,
-    history: Sequence[dict[str, Any]], best: dict[str, dict[str, float]],
+    run: log_lib.RunLog, best: dict[str, dict[str, float]],
 ) -> dict[str, dict[str, float]]:
   """Returns {split: {metric: value}} after the last step."""
+  if run.stopped:
+    return run.last
   if int(progress.best_step) == setup.steps:
     return best
-  return {split: history[-1]['dev'] if split == 'dev'
+  return {split: run.history[-1]['dev'] if split == 'dev'
           else score(progress.state.tuned, split)[0]
-          for split in _scored_splits(setup)}
+          for split in setup.scored_splits()}
 
 
 def finish(
@@ -127,9 +131,9 @@ def finish(
     return record  # A kill came between the first record and the last.
   progress = group.take(progress, index)
   try:
-    scores, outcomes, notes = all_scores(setup, kind, score, progress.best)
-    last = _last_scores(
-        setup, score, progress, log.runs[index].history, scores)
+    scores, outcomes, notes, threshold = all_scores(
+        setup, kind, score, progress.best)
+    last = _last_scores(setup, score, progress, log.runs[index], scores)
   except steps.NotFinite as error:
     if len(group) == 1:
       raise
@@ -143,7 +147,8 @@ def finish(
   if len(group) > 1:
     best = padding.narrow(best, setup.tuned)  # To the run's own size.
   if hosts.is_first():
-    save(folder, make_adapter(config, setup, kind, best, scores), record)
+    save(folder, make_adapter(config, setup, kind, best, scores, threshold),
+         record)
   return record
 
 
@@ -152,7 +157,13 @@ def _make_record(
     progress: loop.Progress, log: log_lib.Log, index: int, **found: Any,
 ) -> records.Record:
   """Returns the record of a finished run; a group's times are shared."""
-  padded, real = setup.schedule.tokens(0, setup.steps)
+  run = log.runs[index]
+  steps_taken = run.stopped or setup.steps
+  if run.stopped and run.stopped < setup.steps:
+    found['notes'] = [*found['notes'], (
+        f'stopped after step {run.stopped} of {setup.steps}: no better dev '
+        f'score in {config.patience} evaluations')]
+  padded, real = setup.schedule.tokens(0, steps_taken)
   return records.Record(
       experiment=experiment, config=config_lib.portable(config),
       trained_params=trees.count_trained(setup.tuned),
@@ -160,9 +171,9 @@ def _make_record(
       roles=console.role_counts(setup.tuned),
       seconds=round(log.seconds / len(log.runs), 1),
       cpu_seconds=round(log.cpu_seconds / len(log.runs), 1),
-      steps=setup.steps, best_step=int(progress.best_step),
+      steps=steps_taken, best_step=int(progress.best_step),
       padded_tokens=padded, real_tokens=real,
-      history=log.runs[index].history, device=console.describe_devices(),
+      history=run.history, device=console.describe_devices(),
       versions=machine.versions(),
       commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))),
       data=setup.data, machine=machine.describe(),

@@ -221,6 +221,8 @@ def train(
     score = kind.make_score(group.setup, config.batch_size)
     progress, _ = group_lib.train_group(
         group, kind, score, stop=signals.Stop(stop))
-    scores, _, _ = results.all_scores(group.setup, kind, score, progress.best)
+    scores, _, _, threshold = results.all_scores(
+        group.setup, kind, score, progress.best)
     return results.make_adapter(
-        config, group.setup, kind, jax.device_get(progress.best), scores)
+        config, group.setup, kind, jax.device_get(progress.best), scores,
+        threshold)

@@ -13,6 +13,7 @@ import tokenizers
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
+from adapters_jax.data import class_weights
 from adapters_jax.data import files
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
@@ -58,6 +59,7 @@ class Setup:
     data: {split: number and hash of its examples}.
     between: Called between the batches of an evaluation; an error that it
       raises ends the evaluation.
+    threshold: Setting of the same name.
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
@@ -74,6 +76,12 @@ class Setup:
   data: dict[str, dict[str, Any]]
   between: Callable[[], None] = dataclasses.field(
       default=lambda: None, kw_only=True)
+  threshold: str = dataclasses.field(default='', kw_only=True)
+
+  def scored_splits(self) -> list[str]:
+    """Returns the names of the labelled splits but 'train'."""
+    return [split for split, examples in self.splits.items()
+            if split != 'train' and examples.labelled]
 
 
 def check(
@@ -97,7 +105,7 @@ def check(
     if not os.path.isfile(path):
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
-    find(config.task)
+    check_classes(config, find(config.task))
   check_model(config)
   workdirs.check_free(config, experiment)
 
@@ -135,6 +143,29 @@ def check_model(config: config_lib.Config) -> None:
         models.selection_of(config, shape.layers), configs, shape.layers)
 
 
+def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
+  """Checks the settings that are for tasks with classes.
+
+  Args:
+    config: Settings, each of them valid by itself.
+    task: Task.
+
+  Raises:
+    errors.UserError: a setting that the task has no use for, or a weight of an
+      unknown class.
+  """
+  for name in ('class_weights', 'label_smoothing', 'threshold'):
+    if not task.labels and getattr(config, name):
+      raise errors.UserError(
+          f'`{name}={getattr(config, name)}`: is for tasks with classes; leave '
+          'it out')
+  if config.threshold and len(task.labels) != 2:
+    raise errors.UserError(
+        f'`threshold={config.threshold}`: is for two classes, and the task has '
+        f'{len(task.labels)}; leave it out')
+  class_weights.check(config.class_weights, task.labels)
+
+
 def load_data(
     config: config_lib.Config,
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
@@ -146,6 +177,7 @@ def load_data(
     # Named after the file, and checked here before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
+    check_classes(config, task)
     notes = []
     if config.dev_fraction:
       held, kept = len(splits['dev']), len(splits['train'])
@@ -183,6 +215,7 @@ def prepare(
   """
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
+  check_classes(config, task)  # Again: `data` may be examples in memory.
   train = splits['train']
   if rows := subset(config, len(train)):
     splits = {**splits, 'train': tasks.Split(
@@ -260,10 +293,12 @@ def assemble(
     model = frozen_cache.above(model, first)
   schedule = batching.Schedule(
       encoded['train'], buckets, config.batch_size, config.seed,
-      local_rows=sharding.local_rows(mesh, config.batch_size))
+      local_rows=sharding.local_rows(mesh, config.batch_size),
+      class_weights=class_weights.of(
+          config.class_weights, task.labels, encoded['train'].labels))
   per_epoch = schedule.steps_per_epoch
   return Setup(
       task, encoded, model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes),
-      data=data or {})
+      data=data or {}, threshold=config.threshold)

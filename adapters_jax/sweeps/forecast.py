@@ -48,9 +48,10 @@ def cost(
     records: Records of this machine.
   """
   key = cost_key(config_lib.portable(config))
-  # With `max_steps` a run's steps say nothing about the length of an epoch.
+  # With `max_steps` or `patience` a run's steps say nothing about the length of
+  # an epoch.
   alike = [r for r in records if r.steps and cost_key(r.config) == key
-           and not r.config['max_steps']]
+           and not r.config['max_steps'] and not r.config.get('patience')]
   if not alike:
     return None
   return (sum(r.seconds / r.steps for r in alike) / len(alike),

@@ -117,6 +117,8 @@ class Hooks:
       `report`; an error that it raises ends the training.
     report: Called with the same; the values are numpy scalars, or [runs].
     stop: Called before every step; True saves the progress and stops.
+    ended: Called before every step; True ends the training as its last step
+      does.
   """
   evaluate: Callable[[trees.Tree, int], Any]
   save: Callable[[Progress], None] = lambda progress: None
@@ -124,6 +126,7 @@ class Hooks:
   check: Callable[[int, dict[str, Any]], None] = demand_finite
   report: Callable[[int, dict[str, Any]], None] = lambda step, values: None
   stop: Callable[[], bool] = lambda: False
+  ended: Callable[[], bool] = lambda: False
 
 
 class _LateMetrics:
@@ -182,7 +185,7 @@ def fit(
     pause: Number of steps after which to save and return; 0 for none.
 
   Returns:
-    Progress after the last step, or at the pause.
+    Progress after the last step, at the pause, or where `hooks.ended`.
 
   Raises:
     errors.Interrupted: a stop was asked for; the progress is saved.
@@ -197,6 +200,8 @@ def fit(
   if evaluated < first and is_evaluated(first):
     progress = _scored(progress, hooks, first, steps)
   for step in range(first, min(steps, pause or steps)):
+    if hooks.ended():
+      break
     if hooks.stop():
       late.read()
       hooks.save(progress)

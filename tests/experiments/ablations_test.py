@@ -160,7 +160,7 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
   assert list(records_lib.read_all('kept/spans')) == []  # They are no records.
 
   with mock.patch.object(
-      classification, 'make_score', side_effect=AssertionError):
+      classification, 'Scorer', side_effect=AssertionError):
     ablation_layers.main(config, many, ablation_layers.Spans())  # All is done.
   with pytest.raises(errors.UserError, match='left no adapter'):
     layer_removal.span_scores(record, 'elsewhere', config, restore_norms=True,

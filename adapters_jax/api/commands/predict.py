@@ -89,7 +89,7 @@ def main(config: PredictConfig) -> None:
     base, adapter = prediction.load(config.adapter, config.checkpoint)
     writer = predicted.Writer(
         config.format, adapter.texts, adapter.classes,
-        adapter.head_input == 'tokens')
+        adapter.head_input == 'tokens', threshold=adapter.threshold)
     print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
     count = cut = 0
     for chunk in _chunks(inputs.read_texts(

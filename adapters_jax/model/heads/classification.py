@@ -1,5 +1,7 @@
 """The head of classes and scores: a linear layer on [CLS]."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -74,6 +76,26 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
       logits, labels.astype(jnp.int32))
 
 
+# One function for each share: compiled steps are kept by their loss.
+@functools.cache
+def smoothed_cross_entropy(smoothing: float) -> head.Loss:
+  """Returns the cross-entropy of smoothed classes.
+
+  The target is 1 - smoothing for the label, plus smoothing / classes for every
+  class (Szegedy et al., 2016, section 7).
+
+  Args:
+    smoothing: Share of the probability that is spread over the classes.
+  """
+
+  def loss(logits, labels):
+    targets = optax.smooth_labels(
+        jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(logits, targets)  # [batch]
+
+  return loss
+
+
 def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Returns the squared error of scores.
 
@@ -94,6 +116,7 @@ def _make_loss(outputs: int) -> head.Loss:
 
 CLS = head.Head(
     'cls', lambda config, outputs: Classifier(config, outputs), _make_loss,
+    smoothed_cross_entropy,
     adapterhub=(head.Layout(
         'classification', values={'layers': 1, 'use_pooler': False},
         written={'bias': True}),))
@@ -101,7 +124,7 @@ CLS = head.Head(
 # the task's own, and the only ones that can save a tuned pooler.
 POOLER = head.Head(
     'pooler', lambda config, outputs: Classifier(config, outputs, 'pooler'),
-    _make_loss, pooled=True,
+    _make_loss, smoothed_cross_entropy, pooled=True,
     adapterhub=(
         head.Layout(
             'classification', {'pooler': 1, 'head': 4},

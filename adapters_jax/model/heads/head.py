@@ -60,6 +60,8 @@ class Head:
     name: Name in saved adapters, their `head_input`.
     make: (config of the encoder, number of outputs) -> module.
     make_loss: (number of outputs) -> loss of logits and labels.
+    make_smoothed: (label smoothing) -> the same loss for smoothed labels; None
+      for labels that cannot be.
     pooled: Whether it reads the tanh layer on [CLS], the pooler.
     per_token: Whether it has outputs on every position.
     least_classes: Fewest outputs that are classes, each with a name: 1, or 2
@@ -79,6 +81,7 @@ class Head:
   name: str
   make: Callable[[encoder_lib.BertConfig, int], Model]
   make_loss: Callable[[int], Loss]
+  make_smoothed: Callable[[float], Loss] | None = None
   pooled: bool = False
   per_token: bool = False
   least_classes: int | None = 2

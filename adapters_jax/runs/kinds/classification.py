@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 import functools
+from typing import Any
 
 import numpy as np
+from scipy import special
 
+from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
+from adapters_jax.data import thresholds
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -16,39 +20,93 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 
 
-def make_score(setup: setup_lib.Setup, batch_size: int) -> kind.Score:
-  """Returns score(tuned, split) -> (metrics, predictions [examples]).
+class Scorer:
+  """Scores of splits, a `kind.Score`, with the threshold of its predictions."""
 
-  Args:
-    setup: Setup of the run.
-    batch_size: Number of examples a batch.
-  """
-  eval_step, batches = compiled.make_eval(setup, batch_size), {}
+  def __init__(self, setup: setup_lib.Setup, batch_size: int):
+    """Prepares the evaluation step.
 
-  def score(tuned, split):
-    examples = setup.splits[split]
-    if split not in batches:  # Built once; all evaluations share them.
-      batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, batch_size,
-          setup.schedule.local_rows)
-    logits = steps.example_logits(
-        eval_step, setup.base, tuned, batches[split], len(examples))
-    predictions = to_predictions(setup.task, logits)
+    Args:
+      setup: Setup of the run.
+      batch_size: Number of examples a batch.
+    """
+    self._setup, self._batch_size = setup, batch_size
+    self._step = compiled.make_eval(setup, batch_size)
+    self._batches: dict[str, Any] = {}
+    # The tuned tree that was last scored on dev, and its threshold.
+    self._picked: tuple[Any, float] | None = None
+
+  def __call__(
+      self, tuned: trees.Tree, split: str
+  ) -> tuple[dict[str, float], np.ndarray]:
+    """Returns (metrics, predictions [examples]).
+
+    Args:
+      tuned: Tuned tree.
+      split: Name of the split.
+    """
+    logits = self._logits(tuned, split)
+    if split == 'dev' and self._setup.threshold == thresholds.DEV:
+      self._pick(tuned, logits)
+    task = self._setup.task
+    found = to_predictions(task, logits, self.threshold(tuned))
     return metrics.compute(
-        setup.task.metrics, examples.labels, predictions), predictions
+        task.metrics, self._setup.splits[split].labels, found), found
 
-  return score
+  def threshold(self, tuned: trees.Tree) -> float | None:
+    """Returns the probability from which on the second class is predicted.
+
+    Args:
+      tuned: Tuned tree, on whose dev scores the setting may depend.
+
+    Returns:
+      The threshold; None for the more probable class.
+    """
+    setting = self._setup.threshold
+    if setting != thresholds.DEV:
+      return float(setting) if setting else None
+    if self._picked is None or self._picked[0] is not tuned:
+      self._pick(tuned, self._logits(tuned, 'dev'))
+    assert self._picked is not None  # For the type checker.
+    return self._picked[1]
+
+  def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
+    """Picks the threshold that is best on dev by the first metric."""
+    task, labels = self._setup.task, self._setup.splits['dev'].labels
+
+    def score_at(threshold):
+      return metrics.compute(task.metrics[:1], labels, to_predictions(
+          task, logits, threshold))[task.metrics[0]]
+
+    self._picked = tuned, thresholds.pick(score_at)
+
+  def _logits(self, tuned: trees.Tree, split: str) -> np.ndarray:
+    """Returns [examples, outputs] of a split."""
+    setup, examples = self._setup, self._setup.splits[split]
+    if split not in self._batches:  # Built once; all evaluations share them.
+      self._batches[split] = batching.eval_batches(
+          examples, setup.schedule.buckets, self._batch_size,
+          setup.schedule.local_rows)
+    return steps.example_logits(
+        self._step, setup.base, tuned, self._batches[split], len(examples))
 
 
-def to_predictions(task: tasks.Task, logits: np.ndarray) -> np.ndarray:
+def to_predictions(
+    task: tasks.Task, logits: np.ndarray, threshold: float | None = None
+) -> np.ndarray:
   """Returns [examples] classes or scores.
 
   Args:
     task: Task.
     logits: [examples, outputs]
+    threshold: Probability from which on the second of two classes is predicted;
+      None for the most probable class.
   """
-  # [examples]
-  return logits.argmax(-1) if task.labels else logits[:, 0]
+  if not task.labels:
+    return logits[:, 0]  # [examples]
+  if threshold is None:
+    return logits.argmax(-1)
+  return thresholds.choose(special.softmax(logits, axis=-1), threshold)
 
 
 def head_of(config: config_lib.Config) -> heads.Head:
@@ -80,8 +138,13 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           if name != 'train'}
 
 
-KIND = kind.Kind(tasks.find, setup_lib.prepare, make_score, head_of,
-                 check_data=_check_data, inputs=_inputs)
+def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:
+  return score.threshold(tuned)
+
+
+KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, head_of,
+                 check_data=_check_data, inputs=_inputs,
+                 threshold_of=_threshold_of)
 
 
 def of_examples(
@@ -96,4 +159,5 @@ def of_examples(
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
   # Any name: the task is not in the table of tasks.
-  return kind.Kind(lambda name: task, prepare, make_score, head_of)
+  return kind.Kind(lambda name: task, prepare, Scorer, head_of,
+                   threshold_of=_threshold_of)

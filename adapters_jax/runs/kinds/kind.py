@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import tasks
 from adapters_jax.model import heads
@@ -49,6 +50,8 @@ class Kind:
       before the first of many runs.
     inputs: (config) -> {split: (texts of each input, correct labels or None)},
       without 'train'.
+    threshold_of: (score, tuned) -> probability from which on a label is given;
+      None for the most probable class.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -57,6 +60,8 @@ class Kind:
   outcomes: Callable[..., dict[str, np.ndarray]] = labelled
   check_data: Callable[[config_lib.Config], None] = lambda config: None
   inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}
+  threshold_of: Callable[[Any, trees.Tree], float | None] = (
+      lambda score, tuned: None)
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup
@@ -66,5 +71,15 @@ class Kind:
     Args:
       config: Settings.
       setup: Setup of the run.
+
+    Raises:
+      errors.UserError: the head's loss takes no smoothed labels.
     """
-    return self.head_of(config).make_loss(setup.task.outputs)
+    head = self.head_of(config)
+    if not config.label_smoothing:
+      return head.make_loss(setup.task.outputs)
+    if head.make_smoothed is None:
+      raise errors.UserError(
+          f'`label_smoothing={config.label_smoothing}`: is not for this kind of '
+          'task; leave it out')
+    return head.make_smoothed(config.label_smoothing)

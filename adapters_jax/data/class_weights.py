@@ -1,0 +1,100 @@
+"""Weights of classes in the training loss, for classes of different sizes."""
+
+from collections.abc import Mapping, Sequence
+import math
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+
+BALANCED = 'balanced'
+
+
+def parse(text: str) -> dict[str, float]:
+  """Returns {class: weight} of a setting, {} for 'balanced'.
+
+  Args:
+    text: 'balanced', or like 'spam:5,ham:1'. A colon in the name of a class is
+      allowed, a comma is not.
+
+  Raises:
+    errors.UserError: another form, or a weight that is no finite number above
+      0.
+  """
+  found: dict[str, float] = {}
+  if text == BALANCED:
+    return found
+  for part in text.split(','):
+    name, colon, number = part.strip().rpartition(':')
+    try:
+      weight = float(number)
+    except ValueError:
+      weight = math.nan
+    if not colon or not name or not 0 < weight < math.inf:
+      raise errors.UserError(
+          f"`class_weights={text}`: give 'balanced', or weights above 0 like "
+          'spam:5,ham:1')
+    if name in found:
+      raise errors.UserError(
+          f'`class_weights={text}`: there are two weights of {name!r}; remove '
+          'one')
+    found[name] = weight
+  return found
+
+
+def render(weights: Mapping[str, float]) -> str:
+  """Returns the setting of {class: weight}."""
+  return ','.join(f'{name}:{weight}' for name, weight in weights.items())
+
+
+def check(text: str, classes: Sequence[str]) -> None:
+  """Raises UserError for weights of classes that a task does not have.
+
+  Args:
+    text: Setting; '' for none.
+    classes: Names of the task's classes.
+  """
+  for name in parse(text) if text else ():
+    if name not in classes:
+      raise errors.unknown('`class_weights`', name, classes)
+
+
+def of(
+    text: str, classes: Sequence[str], labels: Any
+) -> np.ndarray | None:
+  """Returns the weight of each class, None for equal weights.
+
+  Balanced weights are n / (classes * n_c) for classes of n_c of n examples
+  (King and Zeng, 2001), whose mean over the examples is 1. Where an example has
+  several labels, the weight is that of the positive term: (n - n_c) / n_c.
+
+  Args:
+    text: Setting; classes that it does not name have the weight 1.
+    classes: Names of the classes.
+    labels: [examples] int32 classes, or [examples, classes] 0 or 1.
+
+  Returns:
+    [classes] float32
+
+  Raises:
+    errors.UserError: labels of other kinds of tasks.
+  """
+  if not text:
+    return None
+  if not isinstance(labels, np.ndarray):
+    raise errors.UserError(
+        f'`class_weights={text}`: is for labels of texts; leave it out')
+  given = parse(text)
+  if given:
+    return np.array([given.get(name, 1.0) for name in classes], np.float32)
+  if labels.ndim == 1:
+    counts = np.bincount(labels, minlength=len(classes))
+    weights = len(labels) / (len(classes) * np.maximum(counts, 1))
+  else:
+    counts = labels.sum(0)
+    weights = (len(labels) - counts) / np.maximum(counts, 1)
+    # A label of all examples is learnt from positives alone.
+    counts = np.where(counts == len(labels), 0, counts)
+  # A class may be absent from a subset of the training examples.
+  return np.where(counts, weights, 1).astype(np.float32)

@@ -1,0 +1,33 @@
+"""Probabilities from which on a label is given."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+DEV = 'dev'  # The setting that picks a threshold on dev.
+HALF = 0.5
+# Near one half first, so that it wins a tie: all predictions may be alike.
+_CANDIDATES = sorted(
+    (number / 100 for number in range(1, 100)), key=lambda t: abs(t - HALF))
+
+
+def pick(score_at: Callable[[float], float]) -> float:
+  """Returns the threshold of the highest score, in steps of 0.01.
+
+  Args:
+    score_at: (threshold) -> score; larger is better.
+  """
+  return max(_CANDIDATES, key=score_at)  # The first of equal ones.
+
+
+def choose(shares: np.ndarray, threshold: float | None) -> np.ndarray:
+  """Returns [...] the predicted class of probabilities.
+
+  Args:
+    shares: [..., classes] Probabilities.
+    threshold: Probability from which on the second of two classes is predicted;
+      None for the most probable class.
+  """
+  if threshold is None:
+    return shares.argmax(-1)
+  return (shares[..., 1] >= threshold).astype(np.int64)
