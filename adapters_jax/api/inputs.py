@@ -9,8 +9,8 @@ import tempfile
 from typing import IO
 
 from adapters_jax import errors
-from adapters_jax.data import files
 from adapters_jax.data import rows
+from adapters_jax.data import tables
 
 FORMATS = ('lines', 'tsv', 'csv', 'jsonl')
 Texts = tuple[str, ...]
@@ -71,7 +71,7 @@ def read_texts(
       whole.seek(0)
       file = whole
     for line, row in rows.of_file(file, place, f'.{table}'):
-      yield files.texts_of(place, line, row, columns or names)
+      yield tables.texts_of(place, line, row, columns or names)
 
 
 def _of_lines(

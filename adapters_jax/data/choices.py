@@ -1,0 +1,228 @@
+"""Multiple choice: contexts with several endings or answers, one of them right.
+
+A row of texts is (context, (choice, choice, ...)). Tables may have the layout
+of SWAG (Zellers et al., 2018), COPA (Roemmele et al., 2011) or HellaSwag, or
+columns of other names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import re
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import tables
+
+TEXTS = ('context', 'choices')
+METRICS = ('accuracy',)
+# The questions of COPA's own test.
+_QUESTIONS = {'cause': 'What was the cause of this?',
+              'effect': 'What happened as a result?'}
+
+Row = Mapping[str, object]
+Choices = tuple[str, tuple[str, ...]]  # (context, choices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Columns of a table of multiple choice.
+
+  Attributes:
+    name: Name of the layout, for messages.
+    needed: Columns by which a table is known to have it.
+    contexts: Columns that make the context, with a blank between them.
+    start: Column with the start of every choice, '' for none.
+    choices: Pattern of the columns of choices, or one column with a list.
+    answers: Possible columns of the answer.
+    question: Column of COPA's question, '' for none.
+  """
+  name: str
+  needed: tuple[str, ...]
+  contexts: tuple[str, ...]
+  choices: str
+  start: str = ''
+  answers: tuple[str, ...] = ('answer', 'label')
+  question: str = ''
+
+
+LAYOUTS = (
+    Layout('SWAG', ('sent1', 'sent2', 'ending0'), ('sent1',), r'ending\d+',
+           start='sent2', answers=('label',)),
+    Layout('COPA', ('premise', 'question', 'choice1', 'choice2'), ('premise',),
+           r'choice\d+', answers=('label',), question='question'),
+    Layout('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
+           answers=('label',)),
+    Layout('plain', ('context', 'choices'), ('context',), 'choices'),
+    Layout('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
+)
+
+
+def layout_of(
+    path: str, line: int, row: Row, contexts: Sequence[str] = (),
+    choices: Sequence[str] = (), answer: str = '',
+) -> Layout:
+  """Returns the layout of a table.
+
+  Args:
+    path: Path of the file, for messages.
+    line: Line of the row, for messages.
+    row: Its first row, {column: value}.
+    contexts: Columns of the context, for other columns than those of LAYOUTS.
+    choices: Columns of the choices, or one with a list; () to find a layout.
+    answer: Column of the answer, with `choices`.
+
+  Raises:
+    errors.UserError: none of LAYOUTS.
+  """
+  if choices:
+    pattern = '|'.join(map(re.escape, choices))
+    return Layout('own', (*contexts, *choices), tuple(contexts), pattern,
+                  answers=(answer,))
+  for layout in LAYOUTS:
+    if set(layout.needed) <= row.keys():
+      return layout
+  raise errors.UserError(
+      f'{path}, line {line}: the columns {", ".join(map(repr, row))} are of no '
+      'known layout (context and choices, SWAG, COPA, HellaSwag); name yours '
+      'with `text_columns` and `choice_columns`')
+
+
+def texts_of(path: str, line: int, row: Row, layout: Layout) -> Choices:
+  """Returns (context, choices) of a row.
+
+  Args:
+    path: Path of the file, for messages.
+    line: Line of the row, for messages.
+    row: {column: value}
+    layout: Layout of the table.
+
+  Raises:
+    errors.UserError: an absent column, a value that is no text, or fewer than
+      two choices.
+  """
+  def text(name, setting='text_columns'):
+    value = tables.column(path, line, row, name, setting)
+    return tables.text_of(path, line, name, value)
+
+  context = ' '.join(text(name) for name in layout.contexts)
+  if layout.question:
+    word = text(layout.question).strip().lower()
+    if word not in _QUESTIONS:
+      raise errors.UserError(
+          f'{path}, line {line}, column {layout.question!r}: {word!r} is '
+          "neither 'cause' nor 'effect'")
+    context = f'{context} {_QUESTIONS[word]}'
+  columns = [name for name in layout.needed
+             if re.fullmatch(layout.choices, name)]
+  columns += sorted(
+      (name for name in row if name not in columns
+       and re.fullmatch(layout.choices, name)), key=_number)
+  columns = sorted(columns, key=_number) if layout.name != 'own' else columns
+  found = [one for name in columns
+           for one in _cells(path, line, name, tables.column(
+               path, line, row, name, 'choice_columns'))]
+  if len(found) < 2:
+    raise errors.UserError(
+        f'{path}, line {line}: there {"is" if len(found) == 1 else "are"} '
+        f'{len(found)} choices; two or more are needed')
+  start = f'{text(layout.start)} ' if layout.start else ''
+  return context, tuple(start + one for one in found)
+
+
+def _number(name: str) -> int:
+  """Returns the number at the end of a column's name."""
+  digits = re.search(r'\d+$', name)
+  return int(digits.group()) if digits else 0
+
+
+def _cells(path: str, line: int, name: str, value: object) -> list[str]:
+  """Returns the choices of a column: its text, or a list of texts."""
+  values = value if isinstance(value, list) else [value]
+  return [tables.text_of(path, line, name, one) for one in values]
+
+
+def _answer(
+    path: str, line: int, row: Row, layout: Layout, choices: Sequence[str]
+) -> int:
+  """Returns the number of the right choice, from 0."""
+  name = next((n for n in layout.answers if n in row), layout.answers[-1])
+  value = tables.column(path, line, row, name, 'label_column')
+  word = tables.label_of(path, line, name, value)
+  if re.fullmatch(r'\d+(\.0)?', word) and float(word) < len(choices):
+    return int(float(word))
+  if choices.count(word) == 1:  # By its text.
+    return choices.index(word)
+  raise errors.UserError(
+      f'{path}, line {line}, column {name!r}: the answer {word!r} is none of '
+      f'the {len(choices)} choices; give its number, 0 to {len(choices) - 1}')
+
+
+def read(
+    path: str, contexts: Sequence[str] = (), choices: Sequence[str] = (),
+    answer: str = '', *, labelled: bool = True,
+) -> tables.Table:
+  """Reads a file of contexts, choices and answers.
+
+  Args:
+    path: A .tsv or .csv file with a header, or a .jsonl file.
+    contexts: Columns of the context, with `choices`.
+    choices: Columns of the choices, or one with a list; () for a layout of
+      LAYOUTS.
+    answer: Column of the answer: the number of the right choice, from 0, or its
+      text.
+    labelled: Whether the answers must be known. Otherwise they may be absent,
+      empty or -1 in all rows.
+
+  Returns:
+    Table, whose texts are `Choices` and whose labels are numbers of choices.
+
+  Raises:
+    errors.UserError: a fault of the file, an absent column, too few choices, or
+      an answer out of range; names the file and the line.
+  """
+  found: list[Layout] = []
+
+  def layout(line, row):
+    if not found:
+      found.append(layout_of(path, line, row, contexts, choices, answer))
+    return found[0]
+
+  def unknown(row):
+    return all(tables.is_empty(row, name) or row[name] in (-1, '-1')
+               for name in layout(1, row).answers)
+
+  return tables.read_table(
+      path, lambda line, row: texts_of(path, line, row, layout(line, row)),
+      lambda line, row: _answer(
+          path, line, row, layout(line, row),
+          texts_of(path, line, row, dataclasses.replace(
+              layout(line, row), start=''))[1]),
+      answer or 'answer', unknown=None if labelled else unknown)
+
+
+def check_counts(
+    rows: Sequence[Choices], place: Callable[[int], str], count: int
+) -> None:
+  """Raises UserError for a row with another number of choices.
+
+  Args:
+    rows: Texts of each example.
+    place: (number of a row) -> its place, for the message.
+    count: Number of choices of the first training example.
+  """
+  for number, (_, choices) in enumerate(rows):
+    if len(choices) != count:
+      raise errors.UserError(
+          f'{place(number)}: there are {len(choices)} choices, the first '
+          f'training example has {count}; give all as many')
+
+
+def flat(rows: Sequence[Choices]) -> list[tuple[str, str]]:
+  """Returns [rows * choices] pairs (context, choice), row by row."""
+  return [(context, choice) for context, choices in rows for choice in choices]
+
+
+def answers(table: tables.Table) -> np.ndarray:
+  """Returns [examples] int32, the right choice of each row."""
+  return np.array(table.labels, np.int32)

@@ -1,0 +1,187 @@
+"""Tables of examples: the columns of a TSV, CSV or JSONL file, checked."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import difflib
+import logging
+import math
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import held_out
+from adapters_jax.data import rows
+
+_log = logging.getLogger(__name__)
+
+_WORDS = {bool: 'a truth value', int: 'a number', float: 'a number',
+          list: 'a list', dict: 'an object', type(None): 'null'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """Columns of a file.
+
+  Attributes:
+    path: Path of the file.
+    texts: One or two texts for each row.
+    labels: Label or score of each row as a string, or what `label_sets` and
+      `choices` read; None where the file has none.
+    lines: Line, counted from 1, that each row begins in.
+    label_column: Column of the labels.
+  """
+  path: str
+  texts: list[Any]
+  labels: list[Any] | None
+  lines: list[int]
+  label_column: str | None = None
+
+  def place(self, row: int) -> str:
+    """Returns the place of a row's label, for messages."""
+    return f'{self.path}, line {self.lines[row]}, column {self.label_column!r}'
+
+  def take(self, chosen: Sequence[int]) -> 'Table':
+    """Returns some of the rows, by their numbers from 0."""
+    return dataclasses.replace(
+        self, texts=[self.texts[row] for row in chosen],
+        labels=self.labels and [self.labels[row] for row in chosen],
+        lines=[self.lines[row] for row in chosen])
+
+
+def column(
+    path: str, line: int, row: Mapping[str, object], name: str, setting: str
+) -> object:
+  """Returns a cell; UserError for an absent column suggests another one."""
+  if name in row:
+    return row[name]
+  padded = [c for c in row if c.strip() == name]
+  near = difflib.get_close_matches(
+      name.lower(), [c.lower() for c in row], n=1, cutoff=0.8)
+  if padded:
+    way = f'remove the blanks around {padded[0]!r} in the header'
+  elif near:
+    found = next(c for c in row if c.lower() == near[0])
+    way = f'did you mean `{setting}={found}`?'
+  else:
+    way = f'name yours with `{setting}`, or add a header as line 1'
+  raise errors.UserError(
+      f'{path}, line {line}: no column {name!r}, only '
+      f'{", ".join(map(repr, row))}; {way}')
+
+
+def text_of(path: str, line: int, name: str, value: object) -> str:
+  """Returns a cell, of any type in JSONL, as a text; UserError for others."""
+  place = f'{path}, line {line}, column {name!r}'
+  if not isinstance(value, str):
+    raise errors.UserError(
+        f'{place}: the text is {_WORDS[type(value)]}; give a string, or leave '
+        'the row out')
+  try:
+    value.encode('utf-8')
+  except UnicodeEncodeError as error:  # JSON can spell half a character.
+    raise errors.UserError(
+        f'{place}: {value[error.start]!r} is half of a character; write both '
+        'halves') from error
+  return value
+
+
+def label_of(path: str, line: int, name: str, value: object) -> str:
+  """Returns a cell as a label, '' for an empty one or null."""
+  if isinstance(value, float) and not math.isfinite(value):
+    raise errors.UserError(
+        f'{path}, line {line}, column {name!r}: {value} is no label; give '
+        'one, or leave the row out')
+  if isinstance(value, (list, dict)):
+    raise errors.UserError(
+        f'{path}, line {line}, column {name!r}: the label is '
+        f'{_WORDS[type(value)]}; give a string or a number')
+  return '' if value is None else str(value).strip()  # 0 and false are labels.
+
+
+def texts_of(
+    path: str, line: int, row: Mapping[str, object],
+    text_columns: Sequence[str],
+) -> tuple[str, ...]:
+  """Returns the texts of a row.
+
+  Args:
+    path: Path of the file, for messages.
+    line: Line of the row, for messages.
+    row: {column: value}
+    text_columns: Column of the text, or columns of the two texts.
+
+  Raises:
+    errors.UserError: an absent column, or a value that is no text.
+  """
+  # Asked of every row: JSONL has no header that holds for all.
+  return tuple(
+      text_of(path, line, name, column(path, line, row, name, 'text_columns'))
+      for name in text_columns)
+
+
+def is_empty(row: Mapping[str, object], name: str) -> bool:
+  """Returns whether a row has no column of a name, or nothing in it."""
+  value = row.get(name)
+  return value is None or (isinstance(value, str) and not value.strip())
+
+
+def read_table(
+    path: str, texts_of_row: Callable[[int, Mapping[str, object]], Any],
+    labels_of_row: Callable[[int, Mapping[str, object]], Any],
+    label_column: str,
+    unknown: Callable[[Mapping[str, object]], bool] | None = None,
+) -> Table:
+  """Reads the rows of a file.
+
+  Args:
+    path: A .tsv or .csv file with a header, or a .jsonl file.
+    texts_of_row: (line, row) -> texts.
+    labels_of_row: (line, row) -> label or labels.
+    label_column: Name of the column of labels, for messages.
+    unknown: Whether a row lacks its labels, in a file that may lack them in all
+      rows; None for a file that must have them.
+
+  Raises:
+    errors.UserError: no row, or an error of the functions.
+  """
+  texts, labels, lines, empty = [], [], [], []
+  for line, row in rows.read(path):
+    texts.append(texts_of_row(line, row))
+    labels.append(labels_of_row(line, row) if unknown is None else row)
+    lines.append(line)
+    # Of multiple choice the second part is a tuple of texts.
+    if not all(part.strip() for part in texts[-1] if isinstance(part, str)):
+      empty.append(line)
+  if not texts:
+    raise errors.UserError(f'{path}: no examples in it')
+  if empty:
+    _log.warning('%s: %d empty texts, the first in line %d',
+                 path, len(empty), empty[0])
+  if unknown is not None:  # `labels` are rows.
+    if all(map(unknown, labels)):
+      return Table(path, texts, None, lines, label_column)
+    labels = [labels_of_row(line, row)
+              for line, row in zip(lines, labels, strict=True)]
+  return Table(path, texts, labels, lines, label_column)
+
+
+def with_dev(
+    tables: Mapping[str, Table], dev_fraction: float
+) -> Mapping[str, Table]:
+  """Returns tables with a dev table, held out of training if there is none.
+
+  Args:
+    tables: {'train' and possibly 'dev' and 'test': table}.
+    dev_fraction: Share of the training table to hold out.
+
+  Raises:
+    errors.UserError: fewer than two rows to divide.
+  """
+  if 'dev' in tables:
+    return tables
+  train = tables['train']
+  if len(train.texts) < 2:
+    raise errors.UserError(
+        f'{train.path}: two rows or more are needed to hold some out as dev')
+  kept, dev = held_out.draw(len(train.texts), dev_fraction)
+  return {'train': train.take(kept), 'dev': train.take(dev),
+          **{k: v for k, v in tables.items() if k != 'train'}}
