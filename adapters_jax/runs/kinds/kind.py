@@ -80,6 +80,6 @@ class Kind:
       return head.make_loss(setup.task.outputs)
     if head.make_smoothed is None:
       raise errors.UserError(
-          f'`label_smoothing={config.label_smoothing}`: is not for this kind of '
-          'task; leave it out')
+          f'`label_smoothing={config.label_smoothing}`: is not for such '
+          'tasks; leave it out')
     return head.make_smoothed(config.label_smoothing)
