@@ -1,6 +1,7 @@
 """Examples with several labels each, from the user's own files."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def matrix(
 
 
 def to_matrix(
-    rows: Iterable[Iterable[object]], number: Mapping[object, int]
+    rows: Iterable[Iterable[Any]], number: Mapping[Any, int]
 ) -> np.ndarray:
   """Returns [rows, labels] float32, 1 for each label of a row.
 

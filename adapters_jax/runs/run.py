@@ -167,7 +167,8 @@ def _train_claimed(
         group, kind, score, state_folder=state_folder, restore=first.resume,
         pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
         stop=stop, joined=lambda: regroup.join(group, folders))
-    if loop.steps_taken(progress) < group.setup.steps:
+    # Runs that have failed, or that patience ended, pause at no rung.
+    if log.training() and loop.steps_taken(progress) < group.setup.steps:
       return [*regroup.pause(group, progress, log, folders, pause)]
     # Within the context: the last scores need its matmul precision.
     return [results.finish(group, i, experiment, kind, score, progress, log,
