@@ -69,7 +69,7 @@ def from_tensors(
   for key, value in tensors.items():
     key = peft_names.shortened(key, family)
     value = np.asarray(value, np.float32)
-    if transformers_heads.is_head(key):
+    if transformers_heads.is_head(key, family):
       ends[key] = value
     elif peft_names.is_saved(key, family):
       saved[key] = value

@@ -29,9 +29,16 @@ def class_of(family: str, head_input: str) -> str:
   return f'{models.FOREIGN[family].class_start}For{row.transformers}'
 
 
-def is_head(key: str) -> bool:
-  """Returns whether a tensor, without the family's prefix, is of a head."""
-  return key.partition('.')[0] in _MODULES
+def is_head(key: str, family: str) -> bool:
+  """Returns whether a tensor, without the family's prefix, is of a head.
+
+  Args:
+    key: Name of the tensor.
+    family: Key of models.FOREIGN.
+  """
+  stem = key.rpartition('.')[0]
+  return (key.partition('.')[0] in _MODULES
+          or stem in _classifier(family).values())
 
 
 def tree_of(
