@@ -268,9 +268,14 @@ def test_ways_to_merge(base, bank):
     assert np.isfinite(prediction.logits(base, adapter, TEXTS)).all()
   # Weights of 1/2 are an average; the base cancels out of it.
   plain = aj.merge(pair)
-  for other in (merged['average'], merged['linear']):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-                 plain.tuned, other.tuned)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+               plain.tuned, merged['average'].tuned)
+  # For LoRA, `linear` sums the updates: the ranks add up.
+  assert merged['linear'].method == 'lora[r=4, alpha=4]'
+  exact = aj.merge(pair, how='linear', base=base, rank=4)
+  np.testing.assert_allclose(
+      prediction.logits(base, exact, TEXTS),
+      prediction.logits(base, merged['linear'], TEXTS), atol=1e-5)
   leaf = 'encoder/layer_0/attention/adapter_query_0/a'
   flat = [trees.flatten(adapter.tuned)[leaf]
           for adapter in (plain, bank['food'], bank['news'])]

@@ -21,6 +21,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.api import expand
@@ -200,16 +201,19 @@ def merge(
 
   Args:
     bank: {name: adapter}, two or more.
-    how: 'average', 'linear' (a weighted sum), 'ties' (Yadav et al., 2023) or
-      'dare' (Yu et al., 2024). Layer norms are combined as differences from the
-      base.
+    how: 'average', the mean of the parameters; 'linear', the weighted sum of
+      the changes that LoRA, IA3 and layer norms make to the base; 'ties'
+      (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.
+      Heads become a mean, weighted by |weight|.
     base: Pretrained encoder, which all but 'average' need.
     weights: Weight of each adapter; None for equal ones, which sum to 1 or, for
-      'ties', which averages itself, are 1 each.
+      'ties', which averages itself, are 1 each. Where parameters are combined,
+      others must have the same sum.
     density: Share of the values that 'ties' and 'dare' keep.
     seed: Seed of the random drops of 'dare'.
-    rank: For LoRA, the rank to which the merged products of the factors are
-      cut; 0 merges the factors, which must have equal ranks.
+    rank: For LoRA, the rank to which the merged updates are cut. With 0 the
+      ranks must be equal; 'linear' then adds them up, and the other ways merge
+      the factors.
 
   Returns:
     The merged adapter, without scores.
@@ -223,16 +227,12 @@ def merge(
     raise errors.UserError('`bank`: there is no adapter to merge')
   first = bank[names[0]]
   for name, adapter in bank.items():
-    if adapter.labels != first.labels:
-      raise errors.UserError(
-          f'adapter {name!r} has the classes {adapter.labels}, '
-          f'{names[0]!r} has {first.labels}')
     if not base_lib.same(adapter.base, first.base):
       raise errors.UserError(
           f'adapter {name!r} was trained on {adapter.base}, {names[0]!r} on '
           f'{first.base}')
   # Before the check of the base, so that an unknown `how` is named first.
-  combine = merging.combination(how, len(names), weights, density, seed)
+  combine = merge_rules.combination(how, len(names), weights, density, seed)
   if base is None and how != 'average':
     raise errors.UserError(
         f'`base`: how={how!r} needs the pretrained layer norms; give base')

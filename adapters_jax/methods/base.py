@@ -1,6 +1,6 @@
 """Base class of adapter methods, with their common gate and checks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 from typing import ClassVar
@@ -44,6 +44,7 @@ class Method(codec.Codec):
     positions_taken: Number of the model's positions that texts cannot use.
     folds: Whether the method is a change of weights and biases that `fold` can
       add to the base.
+    sums: Whether `weighted_sum` is the sum of such changes.
   """
   kind: ClassVar[str]
   # No annotations: class attributes, which a subclass may turn into fields.
@@ -55,6 +56,7 @@ class Method(codec.Codec):
   position_shift = 0
   positions_taken = 0
   folds = False
+  sums = False
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.
@@ -134,6 +136,17 @@ class Method(codec.Codec):
       start: Kernel and bias of the base.
       own: Leaves of the method at this site.
       shared: Leaves that all sites of the method share.
+    """
+    raise NotImplementedError
+
+  def weighted_sum(
+      self, leaves: Mapping[str, jax.Array], weights: Sequence[float]
+  ) -> tuple['Method', dict[str, jax.Array]]:
+    """Returns (method, leaves) of a weighted sum of changes of weights.
+
+    Args:
+      leaves: {path: [n, ...]} Leaves of n adapters of this method.
+      weights: Weight of each adapter.
     """
     raise NotImplementedError
 

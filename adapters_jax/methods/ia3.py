@@ -1,12 +1,13 @@
 """IA3: learned scales of activations (Liu et al., 2022)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax.methods import base
@@ -118,6 +119,26 @@ class IA3(linear.LinearMethod):
     del start, shared
     scale = self.alpha * own['scale']
     return kernel * scale, bias * scale
+
+  @property
+  def sums(self) -> bool:
+    return bool(self.alpha) and not self.use_gating
+
+  def weighted_sum(
+      self, leaves: Mapping[str, jax.Array], weights: Sequence[float]
+  ) -> tuple[base.Method, dict[str, jax.Array]]:
+    """Returns (method, leaves) of the sum of the scales' distances from 1.
+
+    Zhang et al. (2023): 1 + sum_i w_i * (alpha * scale_i - 1).
+
+    Args:
+      leaves: {path: [n, width]} Scales of n adapters.
+      weights: Weight of each adapter.
+    """
+    start = 1 / self.alpha  # Where alpha * scale is 1.
+    return self, {
+        path: start + jnp.tensordot(jnp.asarray(weights), leaf - start, 1)
+        for path, leaf in leaves.items()}
 
 
 @dataclasses.dataclass(frozen=True)

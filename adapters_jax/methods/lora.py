@@ -3,7 +3,7 @@
 LoRA: Hu et al. (2022). rsLoRA: Kalajdzievski (2023). DoRA: Liu et al. (2024).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -170,6 +170,33 @@ class LoRA(linear.LinearMethod):
         self, start[0], own['a'], own['b'])
     kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
+
+  @property
+  def sums(self) -> bool:
+    # A gate and magnitudes are no factors of a plain product.
+    return not self.dora and not self.use_gating
+
+  def weighted_sum(
+      self, leaves: Mapping[str, jax.Array], weights: Sequence[float]
+  ) -> tuple[base.Method, dict[str, jax.Array]]:
+    """Returns (method, leaves) of the exact sum of updates: the ranks add up.
+
+    sum_i w_i * scale * a_i @ b_i = [a_1 .. a_n] @ [w_1 * scale * b_1; ..]
+
+    Args:
+      leaves: {path: [n, ...]} Factors of n adapters.
+      weights: Weight of each adapter.
+    """
+    factors = jnp.asarray(weights) * self.scale
+    found = {}
+    for path, leaf in leaves.items():
+      if path.endswith('/a'):
+        found[path] = jnp.concatenate(list(leaf), axis=1)  # [in, n * r]
+      else:
+        found[path] = jnp.concatenate(list(factors[:, None, None] * leaf))
+    rank = self.r * len(weights)
+    return dataclasses.replace(
+        self, r=rank, alpha=rank, rank_stabilized=False), found
 
   def to_products(
       self, leaves: Mapping[str, jax.Array]

@@ -4,6 +4,7 @@ from absl.testing import parameterized
 import numpy as np
 import pytest
 
+from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.adapters.formats import formats_interop_test as interop
@@ -27,7 +28,7 @@ class MergingTest(parameterized.TestCase):
     wanted = merge_utils.ties(
         list(torch.from_numpy(stacked)), torch.tensor(weights), density)
     np.testing.assert_allclose(
-        merging.ties(weights, density)(stacked, 0), wanted, atol=1e-6)
+        merge_rules.ties(weights, density)(stacked, 0), wanted, atol=1e-6)
 
   def test_products(self):
     model = fixtures.make_bert(
@@ -51,11 +52,34 @@ class MergingTest(parameterized.TestCase):
       place = self.place(bank[name])
       place['a'], place['b'] = factors(name)
     merged = merging.merge_products(
-        bank, 'ab', merging.linear([0.5, 2.0]), interop.BASE, rank=3)
+        bank, 'ab', merge_rules.linear([0.5, 2.0]), interop.BASE, rank=3)
     place, (a, b) = self.place(merged), factors('m')
     np.testing.assert_allclose(
         merged.methods[0].scale * (place['a'] @ place['b']),
         layer.scaling['m'] * (a @ b), atol=1e-4)
+
+  @parameterized.parameters(-1.0, 0.5)
+  def test_a_weight_of_one_lora(self, weight):
+    # 'cat' is the exact one of PEFT's ways.
+    model = fixtures.make_bert(
+        transformers.BertForSequenceClassification, num_labels=3)
+    model = peft.get_peft_model(
+        model, peft.get_peft_config(method_cases.PEFT['lora']), 'a')
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters() if 'lora_' in name], 5)
+    layer = model.base_model.model.bert.encoder.layer[1].attention.self.value
+    made = common.make('lora[r=4, alpha=16]')
+    place = self.place(made)
+    place['a'] = layer.lora_A['a'].weight.detach().numpy().T
+    place['b'] = layer.lora_B['a'].weight.detach().numpy().T
+    model.add_weighted_adapter(['a'], [weight], 'm', combination_type='cat')
+    wanted = (layer.scaling['m'] * layer.lora_B['m'].weight
+              @ layer.lora_A['m'].weight).detach().numpy().T
+    merged = merging.merge(
+        {'a': made}, 'a', merge_rules.linear([weight]), interop.BASE)
+    place = self.place(merged)
+    np.testing.assert_allclose(
+        merged.methods[0].scale * (place['a'] @ place['b']), wanted, atol=1e-5)
 
   def place(self, adapter):
     """Returns the factors of the same linear layer."""

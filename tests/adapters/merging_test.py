@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folding
+from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax import errors
 from adapters_jax.model import heads
@@ -47,21 +49,21 @@ class FoldTest(parameterized.TestCase):
         dataclasses.replace(common.SHAPE, adapters=made.methods), 2)
     plain = heads.Classifier(common.SHAPE, 2)
     before = jax.device_get(common.base())
-    folded, replaced = merging.fold(common.base(), made)
+    folded, replaced = folding.fold(common.base(), made)
     self.assertEmpty(
         [p for p in trees.flatten(folded) if trees.role(p) == 'adapter'])
     np.testing.assert_allclose(
         common.logits(plain, folded, batch),
         common.logits(model, made.tuned, batch), atol=2e-5, rtol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, before, common.base())
-    back = merging.unfold(folded, replaced)
+    back = folding.unfold(folded, replaced)
     back.pop('head')
     jax.tree.map(np.testing.assert_array_equal, before, back)
 
   @parameterized.parameters('bottleneck[size=3]', 'lora[use_gating=True]')
   def test_what_is_no_change_of_weights_is_refused(self, text):
     with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
-      merging.fold(common.base(), adapter(text))
+      folding.fold(common.base(), adapter(text))
 
 
 class MergeTest(parameterized.TestCase):
@@ -73,43 +75,113 @@ class MergeTest(parameterized.TestCase):
     bank = {name: dataclasses.replace(
         made, tuned=trees.overlay(made.tuned, norm))
         for name, made in bank.items()}
-    mean = merging.merge(bank, 'ab', merging.average(2), base)
+    mean = merging.merge(bank, 'ab', merge_rules.average(2), base)
     np.testing.assert_allclose(
         at(mean.tuned)['a'],
         (at(bank['a'].tuned)['a'] + at(bank['b'].tuned)['a']) / 2, rtol=1e-5)
-    total = merging.merge(bank, 'ab', merging.linear([1.0, -0.5]), base)
-    np.testing.assert_allclose(
-        at(total.tuned)['b'],
-        at(bank['a'].tuned)['b'] - 0.5 * at(bank['b'].tuned)['b'], rtol=1e-5)
+    total = merging.merge(bank, 'ab', merge_rules.linear([1.0, -0.5]), base)
+    self.assertEqual(total.method, 'lora[r=4, alpha=4]')
     # A norm is the base's 1 plus half of the difference of 2.
     np.testing.assert_allclose(
         total.tuned['encoder']['layer_1']['ffn_norm']['scale'], 2.0)
+
+  @parameterized.parameters(
+      'lora[r=2, alpha=6]', 'rslora[r=3]', 'ia3[alpha=2]',
+      'ia3_inputs|lora[r=2, sites=["query"]]')
+  def test_linear_sums_the_changes_of_weights(self, text):
+    bank = {'a': adapter(text), 'b': adapter(text, 1)}
+    base = trees.flatten(common.base())
+
+    def change(made):
+      folded = trees.flatten(folding.fold(common.base(), made)[0])
+      return {path: folded[path] - base[path] for path in base}
+
+    changes = {name: change(made) for name, made in bank.items()}
+    for names, weights in (('a', [-1.0]), ('a', [0.5]), ('ab', [2.0, -0.5])):
+      merged = merging.merge(
+          bank, names, merge_rules.linear(weights), common.base())
+      for path, found in change(merged).items():
+        wanted = sum(weight * changes[name][path]
+                     for name, weight in zip(names, weights, strict=True))
+        np.testing.assert_allclose(found, wanted, atol=1e-4, err_msg=path)
+
+  def test_parameters_are_averaged_at_most(self):
+    bank = {'a': adapter('bottleneck[size=3]'),
+            'b': adapter('bottleneck[size=3]', 1)}
+    for how, weights in (('linear', [1.0, -1.0]), ('dare', [1.0, 1.0]),
+                         ('ties', [2.0, 1.0])):
+      combine = merge_rules.combination(how, 2, weights, 0.5, 0)
+      with self.assertRaisesRegex(errors.UserError, '`weights`.*must sum to'):
+        merging.merge(bank, 'ab', combine, common.base())
+    merging.merge(
+        bank, 'ab', merge_rules.linear([1.5, -0.5]), common.base())
+    with self.assertRaisesRegex(errors.UserError, 'not 0'):
+      merge_rules.combination('linear', 2, [0, 0], 0.5, 0)
+    for combine in (
+        merge_rules.linear([1.0]), merge_rules.ties([1.0] * 3, 0.5),
+        merge_rules.dare([1.0], 0.5, jax.random.key(0))):
+      with self.assertRaisesRegex(errors.UserError, 'for 2 adapters'):
+        merging.merge(bank, 'ab', combine, common.base())
+      with self.assertRaisesRegex(errors.UserError, 'for 2 adapters'):
+        combine(jnp.ones((2, 3)), 0)
+
+  def test_heads_are_averaged_class_by_class(self):
+    def with_head(seed, labels):
+      made = adapter('lora[r=2]', seed)
+      kernel = np.random.default_rng(seed).standard_normal((8, 3))
+      return dataclasses.replace(
+          made, labels=labels, tuned={**made.tuned, 'head': {
+              'kernel': jnp.asarray(kernel), 'bias': jnp.arange(3.0) + seed}})
+
+    bank = {'a': with_head(0, ('x', 'y', 'z')),
+            'b': with_head(1, ('z', 'x', 'y')),
+            'c': with_head(2, ('x', 'y', 'w'))}
+    # The head of a negated adapter stays: |weights| of 1/4 and 3/4.
+    merged = merging.merge(
+        bank, 'ab', merge_rules.linear([0.5, -1.5]), common.base())
+    self.assertEqual(merged.labels, ('x', 'y', 'z'))
+    a, b = (bank[name].tuned['head'] for name in 'ab')
+    order = [1, 2, 0]
+    np.testing.assert_allclose(
+        merged.tuned['head']['kernel'],
+        0.25 * a['kernel'] + 0.75 * b['kernel'][:, order], rtol=1e-5)
+    np.testing.assert_allclose(
+        merged.tuned['head']['bias'], [0.25 * 0 + 0.75 * 2,
+                                       0.25 * 1 + 0.75 * 3,
+                                       0.25 * 2 + 0.75 * 1], rtol=1e-5)
+    products = merging.merge_products(
+        bank, 'ab', merge_rules.linear([0.5, -1.5]), common.base(), 4)
+    np.testing.assert_array_equal(
+        products.tuned['head']['kernel'], merged.tuned['head']['kernel'])
+    with self.assertRaisesRegex(errors.UserError, 'has the classes'):
+      merging.merge(bank, 'ac', merge_rules.average(2), common.base())
 
   def test_ties_by_hand(self):
     stacked = jnp.asarray([[4.0, -3.0, 0.1, 2.0], [-1.0, -5.0, 3.0, 0.2]])
     # Half is kept: [4, -3, 0, 0] and [0, -5, 3, 0]; all signs agree.
     np.testing.assert_allclose(
-        merging.ties([1, 1], 0.5)(stacked, 0), [4, -4, 3, 0])
+        merge_rules.ties([1, 1], 0.5)(stacked, 0), [4, -4, 3, 0])
     # All is kept: the signs elected are +, -, +, +.
     np.testing.assert_allclose(
-        merging.ties([1, 1], 1.0)(stacked, 0), [4, -4, 1.55, 1.1], rtol=1e-6)
+        merge_rules.ties([1, 1], 1.0)(stacked, 0), [4, -4, 1.55, 1.1],
+        rtol=1e-6)
     np.testing.assert_allclose(
-        merging.ties([2, 1], 0.5)(stacked, 0), [8, -5.5, 3, 0])
+        merge_rules.ties([2, 1], 0.5)(stacked, 0), [8, -5.5, 3, 0])
 
   def test_dare_keeps_the_mean(self):
-    combine = merging.dare([1.0, 2.0], 0.25, jax.random.key(0))
+    combine = merge_rules.dare([1.0, 2.0], 0.25, jax.random.key(0))
     stacked = jnp.ones((2, 20000))
     merged = combine(stacked, 3)
     self.assertEqual(set(np.unique(merged)), {0.0, 4.0, 8.0, 12.0})
     self.assertAlmostEqual(float(merged.mean()), 3.0, delta=0.1)
     self.assertFalse(np.array_equal(merged, combine(stacked, 4)))
     with self.assertRaisesRegex(errors.UserError, 'density'):
-      merging.dare([1.0], 0.0, jax.random.key(0))
+      merge_rules.dare([1.0], 0.0, jax.random.key(0))
 
   def test_merged_products_are_those_of_the_updates(self):
     bank = {'a': adapter('lora[r=2, alpha=6]'), 'b': adapter('rslora[r=3]', 1)}
     merged = merging.merge_products(
-        bank, 'ab', merging.linear([0.5, 2.0]), common.base(), rank=5)
+        bank, 'ab', merge_rules.linear([0.5, 2.0]), common.base(), rank=5)
     wanted = sum(
         weight * bank[name].methods[0].scale * np.asarray(
             at(bank[name].tuned)['a'] @ at(bank[name].tuned)['b'])
@@ -118,7 +190,7 @@ class MergeTest(parameterized.TestCase):
     found = at(merged.tuned)
     np.testing.assert_allclose(found['a'] @ found['b'], wanted, atol=1e-5)
     small = merging.merge_products(
-        bank, 'ab', merging.linear([0.5, 2.0]), common.base(), rank=2)
+        bank, 'ab', merge_rules.linear([0.5, 2.0]), common.base(), rank=2)
     best = np.linalg.svd(wanted, compute_uv=False)[2:]
     found = at(small.tuned)
     self.assertAlmostEqual(
@@ -128,14 +200,14 @@ class MergeTest(parameterized.TestCase):
   def test_what_does_not_merge(self):
     bank = {'a': adapter('lora[r=2]'), 'b': adapter('lora[r=3]'),
             'd': adapter('dora[r=2]')}
-    base, mean = common.base(), merging.average(2)
+    base, mean = common.base(), merge_rules.average(2)
     with self.assertRaisesRegex(errors.UserError, 'another method'):
       merging.merge(bank, 'ab', mean, base)
     with self.assertRaisesRegex(errors.UserError, 'without a gate'):
       merging.merge_products(bank, 'ad', mean, base, 2)
     for rank in (0, 9):
       with self.assertRaisesRegex(errors.UserError, 'give 1 to 8'):
-        merging.merge_products(bank, 'a', merging.average(1), base, rank)
+        merging.merge_products(bank, 'a', merge_rules.average(1), base, rank)
     veras = {'e': adapter('vera[r=2]'), 'f': adapter('vera[r=2]', 1)}
     leaf = veras['f'].tuned['encoder']['adapter_shared_0']
     leaf['fixed_a'] = leaf['fixed_a'] + 1

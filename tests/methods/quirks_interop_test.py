@@ -11,6 +11,8 @@ import pytest
 from adapters_jax.adapters import adapter
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters import folding
+from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax import errors
 from adapters_jax.methods import compacter
@@ -145,13 +147,13 @@ class QuirksTest(parameterized.TestCase):
       self.assertLess(off, 1e-5)
     if 'dora' in config:
       self.assertGreater(left, wrong)
-    folded, replaced = merging.fold(interop.BASE, made)
+    folded, replaced = folding.fold(interop.BASE, made)
     inputs = method_cases.batch(interop.FULL)
     found = heads.Classifier(SHAPE, 3).apply(
         {'params': folded}, inputs['tokens'], inputs['segments'],
         inputs['mask'])
     np.testing.assert_allclose(found, active, atol=1e-5, rtol=1e-5)
-    back = merging.unfold(folded, replaced)
+    back = folding.unfold(folded, replaced)
     back.pop('head')
     jax.tree.map(np.testing.assert_array_equal, back, dict(interop.BASE))
 
@@ -182,6 +184,26 @@ class QuirksTest(parameterized.TestCase):
     rows = reft.orthonormal(0.9 * np.eye(8, 2, dtype=np.float32))
     np.testing.assert_allclose(rows.T @ rows, np.eye(2), atol=1e-6)
 
+  @parameterized.parameters((-1.0, -1.0, 1.0), (0.5, 0.25, 0.25))
+  def test_weights_of_a_lora(self, weight, negated, plain):
+    # The factor of the update there, by strategy; here it is the weight.
+    model = build('lora[r=4,alpha=8]')
+    made = self.read(model)
+    place = model.bert.encoder.layer[0].attention.self.query.loras
+    delta = place['n'].delta_w.detach().numpy()
+    for name, strategy, wanted in (
+        ('b', 'lora_linear_only_negate_b', negated), ('p', 'linear', plain)):
+      model.average_adapter(name, ['n'], [weight], normalize_weights=False,
+                            combine_strategy=strategy)
+      np.testing.assert_allclose(
+          place[name].delta_w.detach().numpy(), wanted * delta, atol=1e-5)
+    merged = merging.merge(
+        {'n': made}, ['n'], merge_rules.linear([weight]), interop.BASE)
+    found = merged.tuned['encoder']['layer_0']['attention']['adapter_query_0']
+    np.testing.assert_allclose(
+        merged.methods[0].scale * (found['a'] @ found['b']),
+        2 * weight * delta.T, atol=1e-5)  # alpha / r is 2.
+
   def test_a_merge_of_products_keeps_the_scale(self):
     model = build('lora[r=4,alpha=8]')
     made = self.read(model)
@@ -195,7 +217,7 @@ class QuirksTest(parameterized.TestCase):
     np.testing.assert_allclose(theirs, 2 * best, atol=1e-4)
     merged = merging.merge_products(
         {'n': adapter.Adapter(made.methods, made.tuned)}, ['n'],
-        merging.average(1), interop.BASE, rank=2)
+        merge_rules.average(1), interop.BASE, rank=2)
     found = merged.tuned['encoder']['layer_0']['attention']['adapter_query_0']
     np.testing.assert_allclose(
         merged.methods[0].scale * (found['a'] @ found['b']), best, atol=1e-4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import merging
+from adapters_jax.adapters import folding
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
@@ -273,7 +273,7 @@ def test_methods_fold_with_and_without_biases(case, text):
   tuned = methods_test.perturbed(trees.split(
       tree, optimizers.select_adapters(4, tune_norms=False))[0])
   base = families_test.base(case)
-  folded, _ = merging.fold(base, adapter_lib.Adapter(
+  folded, _ = folding.fold(base, adapter_lib.Adapter(
       model.config.adapters, tuned))
   plain = model.clone(config=dataclasses.replace(model.config, adapters=()))
   assert trees.flatten(folded).keys() == {

@@ -1,0 +1,85 @@
+"""Methods of linear layers folded into a base, where they cost nothing."""
+
+import jax.numpy as jnp
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.methods import places
+from adapters_jax.model import families
+
+
+def fold(
+    base: trees.Tree, adapter: adapter_lib.Adapter
+) -> tuple[trees.Tree, trees.Tree]:
+  """Folds methods of linear layers into a base, where they cost nothing.
+
+  Where a method scales outputs, the bias is scaled too. (AdapterHub leaves it
+  alone, so that a merged IA3 or DoRA computes something else.)
+
+  Args:
+    base: Pretrained tree.
+    adapter: Adapter of LoRA, DoRA, VeRA or IA3.
+
+  Returns:
+    (folded, replaced): the base with the adapter in it, norms and head
+    included, for a model without adapters; and the leaves of the base that were
+    replaced, for `unfold`.
+
+  Raises:
+    errors.UserError: a method that is not a change of weights.
+  """
+  for config in adapter.methods:
+    if not config.folds:
+      raise errors.UserError(
+          f'{type(config).__name__} cannot be folded into the base: it is not '
+          'a change of weights')
+  flat = trees.flatten(base)
+  tuned = trees.flatten(adapter.tuned)
+  changed = {path: leaf for path, leaf in tuned.items()
+             if trees.role(path) not in ('adapter', 'fixed')}
+  for layer in sorted({trees.layer_of(path) for path in flat} - {None}):
+    for site, module in families.LINEARS.items():
+      stem = module.format(layer)
+      kernel, bias = f'{stem}/kernel', f'{stem}/bias'
+      if any(config.applies(site, layer) for config in adapter.methods):
+        # Updates are linear: a bias that a family lacks stays zero.
+        start = flat.get(bias)
+        changed[kernel], moved = _adapted(
+            flat[kernel],
+            jnp.zeros(flat[kernel].shape[-1:]) if start is None else start,
+            adapter.methods, tuned, layer, site)
+        if start is not None:
+          changed[bias] = moved
+  replaced = {path: flat[path] for path in changed if path in flat}
+  return (trees.overlay(base, trees.unflatten(changed)),
+          trees.unflatten(replaced))
+
+
+def unfold(folded: trees.Tree, replaced: trees.Tree) -> trees.Tree:
+  """Returns the base as it was before `fold`, bit-equal; a head stays.
+
+  Args:
+    folded: First result of `fold`.
+    replaced: Second result of `fold`.
+  """
+  return trees.overlay(folded, replaced)
+
+
+def _adapted(kernel, bias, configs, tuned, layer, site):
+  """Returns (kernel, bias) of one linear layer with all methods in them."""
+  start = kernel, bias
+  # Scales of inputs go last: updates read the scaled inputs too.
+  for kind in ('linear', 'input'):
+    for index, config in enumerate(configs):
+      if config.kind == kind and config.applies(site, layer):
+        own = _below(tuned, places.linear_path(site, layer, index))
+        shared = _below(tuned, f'encoder/adapter_shared_{index}')
+        kernel, bias = config.fold(kernel, bias, start, own, shared)
+  return kernel, bias
+
+
+def _below(flat, module):
+  """Returns {path below the module: leaf} of its leaves."""
+  return {path.removeprefix(f'{module}/'): leaf for path, leaf in flat.items()
+          if path.startswith(f'{module}/')}
