@@ -13,22 +13,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
   from adapters_jax.api.face import Adapter as Adapter
+  from adapters_jax.api.face import Average as Average
   from adapters_jax.api.face import Base as Base
+  from adapters_jax.api.face import BatchSplit as BatchSplit
+  from adapters_jax.api.face import compose as compose
   from adapters_jax.api.face import encode as encode
   from adapters_jax.api.face import Examples as Examples
   from adapters_jax.api.face import export as export
+  from adapters_jax.api.face import Fuse as Fuse
   from adapters_jax.api.face import load_adapter as load_adapter
   from adapters_jax.api.face import load_base as load_base
+  from adapters_jax.api.face import member as member
   from adapters_jax.api.face import merge as merge
+  from adapters_jax.api.face import Parallel as Parallel
   from adapters_jax.api.face import predict as predict
   from adapters_jax.api.face import Prediction as Prediction
+  from adapters_jax.api.face import Split as Split
+  from adapters_jax.api.face import Stack as Stack
   from adapters_jax.api.face import train as train
   from adapters_jax.api.face import UserError as UserError
 
 __version__ = '0.1.0'
 __all__ = (
-    'Adapter', 'Base', 'Examples', 'Prediction', 'UserError', 'encode',
-    'export', 'load_adapter', 'load_base', 'merge', 'predict', 'train')
+    'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Parallel',
+    'Prediction', 'Split', 'Stack', 'UserError', 'compose', 'encode',
+    'export', 'load_adapter', 'load_base', 'member', 'merge', 'predict',
+    'train')
 
 
 def __getattr__(name: str) -> Any:

@@ -116,6 +116,28 @@ def test_a_bank_of_any_methods_equals_one_by_one(base, bank):
   assert len({tuple(one.probabilities.values()) for one in mixed}) == 5
 
 
+def test_setups(base, bank):
+  alone = {name: aj.predict(base, one, TEXTS) for name, one in bank.items()}
+  found = aj.predict(base, bank, TEXTS, setup=aj.Parallel('film', 'food'))
+  assert found == [{'film': film, 'food': food} for film, food
+                   in zip(alone['film'], alone['food'], strict=True)]
+  found = aj.predict(
+      base, bank, TEXTS, setup='batch_split(food, film, batch_sizes=[2, 3])')
+  for one, other in zip(found, alone['food'][:2] + alone['film'][2:]):
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+  assert aj.predict(base, bank, TEXTS, setup='news') == alone['news']
+  both = aj.Stack('film', 'food', norms='last')
+  found = aj.predict(base, bank, TEXTS, setup=both)
+  assert found == aj.predict(base, aj.compose(bank, both), TEXTS)
+  assert found != alone['food']
+  for setup, message in (
+      ('stack(film, food)', 'norms that differ.*norms=last'),
+      ('parallel(film, fod)', "unknown 'fod'.*food"),
+      ('batch_split(film, food, batch_sizes=2)', 'sum to 4.*5 texts')):
+    with pytest.raises(aj.UserError, match=message):
+      aj.predict(base, bank, TEXTS, setup=setup)
+
+
 def test_a_second_call_compiles_nothing(base, bank):
   names = ['film', 'food', 'news', 'food', 'film']
   aj.predict(base, bank, TEXTS, adapters=names)
@@ -293,7 +315,8 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
   names = {'aj': aj, 'base': base, **bank}
   ran = 0
   for function in (face.train, face.merge, face.export, face.load_adapter,
-                   prediction.predict, face.Examples, face.encode):
+                   face.compose, face.member, prediction.predict,
+                   face.Examples, face.encode):
     for test in doctest.DocTestFinder(recurse=False).find(
         function, globs=dict(names)):
       result = doctest.DocTestRunner(

@@ -13,8 +13,10 @@ from adapters_jax.data import squad
 from adapters_jax.downloads import json_files
 from adapters_jax.layers import activations
 from adapters_jax.methods import strings
+from adapters_jax.model import composition as composition_lib
 from adapters_jax.model import families
 from adapters_jax.model import heads
+from adapters_jax.model import setups
 
 _LONGEST = 10**6  # Tokens, far above any input.
 
@@ -41,6 +43,10 @@ class Adapter:
     family: Family of the base, a key of `families.FAMILIES`.
     threshold: Probability from which on the second of two classes is predicted;
       None for the most probable class.
+    setup: For several adapters in one, their setup over names; None for a
+      single one.
+    members: (name, number of methods) of each of them, in the order of
+      `methods`.
   """
   methods: tuple[Any, ...]
   tuned: trees.Tree = dataclasses.field(repr=False)
@@ -59,10 +65,24 @@ class Adapter:
   hidden_activation: str = ''
   family: str = 'bert'
   threshold: float | None = None
+  setup: composition_lib.Block | None = None
+  members: tuple[tuple[str, int], ...] = ()
+
+  @property
+  def composition(self) -> Any:
+    """Tree over `methods`, None where they act one after the other."""
+    if self.setup is None:
+      return None
+    return setups.resolve(self.setup, dict(self.members))[0]
 
   @property
   def method(self) -> str:
-    """Method string for `strings.parse`; a description without methods."""
+    """Method string for `strings.parse`; a description without methods.
+
+    For several adapters in one, the text of their setup.
+    """
+    if self.setup is not None:
+      return str(self.setup)
     if self.methods:
       return strings.render(self.methods)
     roles = {trees.role(path) for path in trees.flatten(self.tuned)}
@@ -121,9 +141,16 @@ class Adapter:
             'head_input': self.head_input, 'max_length': self.max_length,
             'base': self.base, 'hidden_activation': self.hidden_activation,
             'family': self.family, 'scores': self.scores,
-            'base_files': self.base_files,
+            'base_files': self.base_files, **self._saved_setup(),
             **({} if self.threshold is None
                else {'threshold': self.threshold})}})
+
+  def _saved_setup(self) -> dict[str, Any]:
+    """Returns the JSON entries of several adapters in one."""
+    if self.setup is None:
+      return {}
+    return {'setup': str(self.setup),
+            'members': [list(member) for member in self.members]}
 
   def _as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
@@ -192,8 +219,9 @@ def _described(
   family = json_files.string(own, 'family', where, 'bert')
   if family not in families.FAMILIES:
     raise errors.unknown(f'{where}: family', family, families.FAMILIES)
+  setup, members = _setup_of(own, methods, where)
   return Adapter(
-      methods, tuned, head_input=head_input,
+      methods, tuned, head_input=head_input, setup=setup, members=members,
       labels=json_files.strings(saved, 'labels', where),
       texts=json_files.strings(saved, 'texts', where),
       max_length=json_files.integer(own, 'max_length', where, 1, _LONGEST),
@@ -203,3 +231,22 @@ def _described(
       hidden_activation=activation, family=family,
       threshold=(json_files.number(own, 'threshold', where, 0, 1)
                  if 'threshold' in own else None))
+
+
+def _setup_of(
+    own: Mapping[str, Any], methods: tuple[Any, ...], where: str
+) -> tuple[composition_lib.Block | None, tuple[tuple[str, int], ...]]:
+  """Returns (setup, members) of a saved adapter; (None, ()) of a single one."""
+  text = json_files.string(own, 'setup', where, '')
+  if not text:
+    return None, ()
+  setup = setups.parse(text, f'{where}: setup')
+  try:
+    members = tuple((str(name), int(count)) for name, count in own['members'])
+    whole = sum(dict(members)[name] for name in setups.names(setup))
+  except (KeyError, TypeError, ValueError):
+    whole = -1
+  if whole != len(methods) or isinstance(setup, str):
+    raise errors.UserError(
+        f'{where}: the members of setup {text} do not add up to its method')
+  return setup, members

@@ -121,7 +121,8 @@ def activate(
   if adapter.outputs is None:
     raise errors.UserError(f'adapter: {name!r} has no head')
   model = heads.make(
-      shape, adapter.methods, adapter.outputs, adapter.head_input)
+      shape, adapter.methods, adapter.outputs, adapter.head_input,
+      adapter.composition)
   return model, trees.overlay(base, adapter.tuned)
 
 
@@ -130,8 +131,8 @@ def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
   shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
                  for path, leaf in trees.flatten(adapter.tuned).items())
   # Labels stay out: they are no part of the compiled program.
-  return (adapter.methods, adapter.head_input, adapter.hidden_activation,
-          shapes)
+  return ((adapter.methods, adapter.composition), adapter.head_input,
+          adapter.hidden_activation, shapes)
 
 
 def stack(

@@ -48,7 +48,8 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
       products=chosen.products,
       activation=adapter.hidden_activation or shape.activation)
   return heads.make(
-      shape, adapter.methods, adapter.outputs, adapter.head_input)
+      shape, adapter.methods, adapter.outputs, adapter.head_input,
+      adapter.composition)
 
 
 def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:

@@ -150,7 +150,8 @@ def _model_of(
   shape = dataclasses.replace(
       shape, dtype=chosen.dtype, attention=chosen.attention,
       products=chosen.products, activation=activation or shape.activation,
-      adapters=adapter.methods if adapter else ())
+      adapters=adapter.methods if adapter else (),
+      composition=adapter.composition if adapter else None)
   model = pooling_lib.SentenceEncoder(shape, pooling.mode, pooling.normalize)
   params, tuned = (
       {name: leaves for name, leaves in tree.items() if name not in _HEADS}

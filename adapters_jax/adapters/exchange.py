@@ -164,6 +164,11 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
+  if adapter.setup is not None:
+    raise errors.UserError(
+        f'`format={form}`: it has no file of several adapters in one; export '
+        'the members one by one, as in aj.member(adapter, '
+        f'{adapter.members[-1][0]!r}), or give format=own')
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)

@@ -13,11 +13,13 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import composing
 from adapters_jax.data import batching
 from adapters_jax.data import squad
 from adapters_jax.data import thresholds
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 from adapters_jax.model import pretrained
 from adapters_jax.training import steps
 
@@ -93,9 +95,10 @@ def predict(
     base: base_lib.Base,
     adapter: adapter_lib.Adapter | Mapping[str, adapter_lib.Adapter],
     texts: Sequence[Text] | None = None,
-    adapters: Sequence[str] | None = None, batch_size: int = 32,
-) -> list[Prediction]:
-  """Applies an adapter, or one of a bank for each text.
+    adapters: Sequence[str] | None = None, batch_size: int = 32, *,
+    setup: composition.Setup | None = None,
+) -> list[Any]:
+  """Applies an adapter, one of a bank for each text, or a setup of several.
 
   Adapters of one method and shape share their batches; others are computed one
   after another. Compiled programs are kept for the next call.
@@ -105,6 +108,8 @@ def predict(
   >>> bank = {'film': film, 'food': food}
   >>> len(aj.predict(base, bank, ['A joy.', 'Dull.'], ['film', 'food']))
   2
+  >>> aj.predict(base, bank, ['A joy.'], setup=aj.Parallel('film', 'food'))
+  [{'film': Prediction(label=..., ...), 'food': Prediction(label=..., ...)}]
 
   Args:
     base: Pretrained encoder.
@@ -112,9 +117,12 @@ def predict(
     texts: Texts, or pairs for adapters that read two.
     adapters: With a bank, the name of the adapter for each text.
     batch_size: Inputs a step.
+    setup: With a bank, a setup such as Stack('lang', 'task'), or its text,
+      for all texts.
 
   Returns:
-    A prediction for each text, in order.
+    A prediction for each text, in order; {member: prediction} with a
+    `Parallel`.
 
   Raises:
     errors.UserError: an adapter of another base, without a head, or not in the
@@ -125,6 +133,16 @@ def predict(
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
   rows = arguments.rows_of(texts)
+  if setup is not None:
+    if adapters is not None or not isinstance(adapter, Mapping):
+      raise errors.UserError(
+          '`setup`: is for a bank {name: adapter}, and without `adapters`')
+    columns = [(names, predict(base, bank, rows, names, batch_size))
+               for bank, names in composing.segments(adapter, setup, len(rows))]
+    if len(columns) == 1:
+      return columns[0][1]
+    return [{names[row]: found[row] for names, found in columns}
+            for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
     compiled.check_texts(bank[name], number, row)

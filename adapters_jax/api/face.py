@@ -20,6 +20,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import embedding
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
@@ -30,6 +31,7 @@ from adapters_jax.data import memory
 from adapters_jax.data import squad
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
@@ -41,8 +43,16 @@ Base = base_lib.Base
 Examples = memory.Examples
 Prediction = prediction.Prediction
 UserError = errors.UserError
+Average = composition.Average
+BatchSplit = composition.BatchSplit
+Fuse = composition.Fuse
+Parallel = composition.Parallel
+Split = composition.Split
+Stack = composition.Stack
+compose = composing.compose
 load_base = base_lib.load
 encode = embedding.encode
+member = composing.member
 predict = prediction.predict
 
 # Settings that `train` takes from its own arguments, or that concern files,

@@ -45,6 +45,8 @@ class Method(codec.Codec):
     folds: Whether the method is a change of weights and biases that `fold` can
       add to the base.
     sums: Whether `weighted_sum` is the sum of such changes.
+    fuses: Whether AdapterFusion can mix the method's updates: its module has
+      the argument `alone`, and `entry` returns its input and residual.
   """
   kind: ClassVar[str]
   # No annotations: class attributes, which a subclass may turn into fields.
@@ -57,6 +59,7 @@ class Method(codec.Codec):
   positions_taken = 0
   folds = False
   sums = False
+  fuses = False
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.

@@ -103,6 +103,7 @@ class Bottleneck(base.Method):
   multiplicative: bool = False
 
   kind: ClassVar[str] = 'sublayer'
+  fuses = True
   adapterhub_architecture = None
   adapterhub_words = {'non_linearity': 'activation', 'init_weights': 'init'}
   adapterhub_fixed = {

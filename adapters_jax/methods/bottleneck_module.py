@@ -15,6 +15,31 @@ from adapters_jax.methods import base
 _NORM_EPSILON = 1e-5  # For norms inside an adapter: torch's, as in AdapterHub.
 
 
+def entry(
+    config: Any, update: jax.Array, residual: jax.Array,
+    norm: Callable[[jax.Array], jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+  """Returns (input of the adapter, residual to which its output is added).
+
+  Args:
+    config: The `bottleneck.Bottleneck`.
+    update: [batch, length, dim] Output of the sublayer.
+    residual: [batch, length, dim] Input of the sublayer.
+    norm: The sublayer's own layer norm.
+  """
+  if config.is_parallel:
+    return residual, update
+  skip = update
+  if config.original_ln_before:
+    update = update + residual
+    if config.residual_before_ln == 'post_add':
+      skip = update
+    update = norm(update)  # Also in `Sites.sublayer`, with the same leaves.
+  if config.residual_before_ln is False:
+    skip = update
+  return update, skip
+
+
 class BottleneckAdapter(nn.Module):
   """y + up(activation(down(y))), which starts close to the identity.
 
@@ -29,7 +54,7 @@ class BottleneckAdapter(nn.Module):
   def __call__(
       self, update: jax.Array, *, residual: jax.Array,
       norm: Callable[[jax.Array], jax.Array], mask: jax.Array, shared: Any,
-      train: bool,
+      train: bool, alone: bool = False,
   ) -> jax.Array:
     """Adapts a sublayer's output.
 
@@ -41,14 +66,13 @@ class BottleneckAdapter(nn.Module):
       mask: [batch, length] bool, False at padding.
       shared: Arrays of `make_shared`, None without any.
       train: Whether to apply dropout.
+      alone: Whether to return what the adapter adds, without its residual.
 
     Returns:
       [batch, length, dim] The output that replaces `update`.
     """
     config = self.config
-    inputs, skip = residual, update
-    if not config.is_parallel:
-      inputs, skip = self._serial_input(update, residual, norm)
+    inputs, skip = entry(config, update, residual, norm)
     hidden = inputs
     if config.ln_before:
       hidden = self._norm('norm_before', hidden.dtype)(hidden)
@@ -66,25 +90,12 @@ class BottleneckAdapter(nn.Module):
     if config.multiplicative:
       out = out * update
     if not config.ln_after:
-      return skip + out
+      return out if alone else skip + out
     close = self._norm('norm_after', out.dtype)
     # AdapterHub's parallel adapters ignore the field.
     if config.adapter_residual_before_ln and not config.is_parallel:
       return close(skip + out)
-    return skip + close(out)
-
-  def _serial_input(self, update, residual, norm):
-    """Returns (input, residual) of a serial adapter."""
-    config = self.config
-    skip = update
-    if config.original_ln_before:
-      update = update + residual
-      if config.residual_before_ln == 'post_add':
-        skip = update
-      update = norm(update)  # Also in `Sites.sublayer`, with the same leaves.
-    if config.residual_before_ln is False:
-      skip = update
-    return update, skip
+    return close(out) if alone else skip + close(out)
 
   def _scale(self, out, train):
     """Applies scaling, stochastic depth and dropout, each if configured."""

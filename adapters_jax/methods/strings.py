@@ -32,7 +32,7 @@ def parse(
     errors.UserError: an unknown name, field or value.
   """
   configs = []
-  for part in _split(text, '|'):
+  for part in split(text, '|'):
     found = _PART.fullmatch(part)
     if not found:
       raise errors.UserError(
@@ -88,8 +88,13 @@ def check_layers(
               f'{layers} layers, numbered 0 to {layers - 1}')
 
 
-def _split(text: str, separator: str) -> list[str]:
-  """Splits a text at separators, except in brackets and quotes."""
+def split(text: str, separator: str) -> list[str]:
+  """Splits a text at separators, except in brackets and quotes.
+
+  Args:
+    text: Text.
+    separator: One letter.
+  """
   parts, depth, start, quote = [], 0, 0, ''
   for position, letter in enumerate(text):
     if quote:
@@ -107,7 +112,7 @@ def _split(text: str, separator: str) -> list[str]:
 def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
   """Returns {field: value} from 'field=value, ...'; bare words are strings."""
   values = {}
-  for part in _split(text, ','):
+  for part in split(text, ','):
     if not part.strip():
       continue
     field, equals, value = (s.strip() for s in part.partition('='))
@@ -117,11 +122,16 @@ def _parse_fields(text: str, name: str, flag: str) -> dict[str, Any]:
           'FIELD=VALUE')
     if field in values:
       raise errors.UserError(f'{flag}: {name} is given {field} twice')
-    try:
-      values[field] = ast.literal_eval(_BOOLEANS.get(value, value))
-    except (ValueError, SyntaxError):
-      values[field] = value
+    values[field] = literal(value)
   return values
+
+
+def literal(text: str) -> Any:
+  """Returns the Python value of a text; bare words are strings."""
+  try:
+    return ast.literal_eval(_BOOLEANS.get(text, text))
+  except (ValueError, SyntaxError):
+    return text
 
 
 def _with_fields(

@@ -47,6 +47,9 @@ class BertConfig:
     local_layers: Layers in which a token attends to its neighbours alone.
     window: Largest distance of a neighbour.
     adapters: Method configs, applied in this order at each site.
+    composition: Tree over the adapters from `setups.resolve`, instead of that
+      order; None for the order.
+    adapted_from: Lowest layer with adapters; those below have none.
     dtype: Type of the computation; parameters keep their own.
     products: Type of the operands of the encoder's matrix products: 'float32'
       for the operands as they are, or 'bfloat16' with float32 results.
@@ -88,6 +91,8 @@ class BertConfig:
   local_layers: tuple[int, ...] = ()
   window: int = 0
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
+  composition: Any = None
+  adapted_from: int = 0
   dtype: str = 'float32'
   products: str = 'float32'
   attention: str = 'einsum'

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax.layers import dropout
+from adapters_jax.model import composed_sites
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
@@ -114,7 +115,7 @@ class DisentangledAttention(layer_lib.Attention):
       [batch, rows, dim] Output of the sublayer, before dropout and residual.
     """
     config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    sites = composed_sites.make(config, self.index, mask, shared, train)
     length = x.shape[1]
     needed = rows_of(config, length if rows is None else rows, length)
     lowest = needed.min()

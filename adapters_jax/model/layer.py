@@ -14,6 +14,7 @@ from adapters_jax.layers import dense as dense_lib
 from adapters_jax.layers import dropout
 from adapters_jax.layers import layer_norm
 from adapters_jax.model import bert_config
+from adapters_jax.model import composed_sites
 from adapters_jax.model import sites as sites_lib
 
 BertConfig = bert_config.BertConfig
@@ -168,7 +169,7 @@ class Attention(nn.Module):
       [batch, rows, dim] Output of the sublayer, before dropout and residual.
     """
     config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    sites = composed_sites.make(config, self.index, mask, shared, train)
     project = functools.partial(project_heads, config, sites)
     # Scaled once, in the query; both implementations below scale by 1.
     query = project(x[:, :rows], 'query') * config.head_dim**-0.5
@@ -223,7 +224,7 @@ class Layer(nn.Module):
       [batch, rows, dim]
     """
     config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    sites = composed_sites.make(config, self.index, mask, shared, train)
     # One module, called twice: each call draws a new key from the rng.
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
     update = self.attention_class(config, self.index, name='attention')(

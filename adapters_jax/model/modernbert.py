@@ -20,6 +20,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
+from adapters_jax.model import composed_sites
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
@@ -163,7 +164,7 @@ class RotaryAttention(layer_lib.Attention):
       [batch, rows, dim] Output of the sublayer, before dropout and residual.
     """
     config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    sites = composed_sites.make(config, self.index, mask, shared, train)
     project = functools.partial(layer_lib.project_heads, config, sites)
     length, local = x.shape[1], self.index in config.local_layers
     cos, sin = angles(
@@ -221,7 +222,7 @@ class PreNormLayer(layer_lib.Layer):
     """
     del relative
     config = self.config
-    sites = sites_lib.Sites(config.adapters, self.index, mask, shared, train)
+    sites = composed_sites.make(config, self.index, mask, shared, train)
     drop = functools.partial(dropout.Dropout(config.dropout), train=train)
     linear = functools.partial(layer_lib.dense, config, bias=config.ffn_bias)
     # The embeddings' norm stands before the first attention.

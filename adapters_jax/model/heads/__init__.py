@@ -26,7 +26,7 @@ cross_entropy = classification.cross_entropy
 
 def make(
     shape: encoder_lib.BertConfig, configs: tuple[Any, ...], outputs: int,
-    head_input: str,
+    head_input: str, composition: Any = None,
 ) -> Model:
   """Makes the model of a base with adapters and a head.
 
@@ -35,6 +35,8 @@ def make(
     configs: Method configs of the adapters.
     outputs: Number of outputs of the head.
     head_input: Key of HEADS.
+    composition: Tree over the methods from `setups.resolve`, if any.
   """
   return HEADS[head_input].make(
-      dataclasses.replace(shape, adapters=configs), outputs)
+      dataclasses.replace(shape, adapters=configs, composition=composition),
+      outputs)

@@ -1,0 +1,261 @@
+"""Adapters of a bank composed by a setup: several adapters in one.
+
+The composed adapter has the methods of all its members, their leaves under the
+indices of these methods, one set of layer norms and one head. It is saved,
+loaded and applied like any other.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import re
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import shared_norms
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
+from adapters_jax.model import setups
+
+_MODULE = re.compile(r'(adapter_(?:fusion_)?)(.*_)(\d+)')
+_HEAD = ('head', 'pooler')  # Parts of a tree that belong to a head.
+
+Bank = Mapping[str, adapter_lib.Adapter]
+
+
+def compose(
+    bank: Bank, setup: composition.Setup, *, head: str = ''
+) -> adapter_lib.Adapter:
+  """Returns the adapter of a setup on one hidden state.
+
+  >>> bank = {'film': film, 'food': food}
+  >>> aj.compose(bank, aj.Stack('film', 'food', norms='last')).method
+  'stack(film, food, norms=last)'
+
+  Args:
+    bank: Adapters.
+    setup: Stack, Average, Split or Fuse over names of the bank, or its text,
+      such as 'stack(film, food)'. A `Fuse` gets its attention, and its head,
+      in training.
+    head: Name of the adapter whose head to use; by default that of the last.
+
+  Returns:
+    The composed adapter.
+
+  Raises:
+    errors.UserError: an unknown name, adapters of several bases, trained norms
+      that differ, or methods that have no meaning in the setup.
+  """
+  setup = checked(bank, setup)
+  found = setups.columns(setup)
+  if len(found) != 1 or len(found[0]) != 1:
+    raise errors.UserError(
+        f'`setup`: {setup} gives texts to several adapters; predict takes it, '
+        'compose takes blocks on one hidden state')
+  _, setup = found[0][0]
+  if isinstance(setup, str):
+    return bank[setup]
+  members = list(setups.names(setup))
+  _check_members({name: bank[name] for name in members})
+  norms = shared_norms.norms_of(bank, setup)
+  whole, tuned, methods = _joined(bank, setup)
+  tree, _ = setups.resolve(whole, dict(methods))
+  configs = tuple(
+      config for name in members for config in bank[name].methods)
+  setups.check(tree, configs)
+  chosen = bank_lib.find(bank, head or members[-1])
+  if head or not _untrained(whole, tuned):
+    tuned = trees.overlay(tuned, {
+        part: leaves for part, leaves in chosen.tuned.items()
+        if part in _HEAD})
+  else:
+    chosen = dataclasses.replace(chosen, labels=())
+  return dataclasses.replace(
+      chosen, methods=configs, tuned=trees.overlay(tuned, norms),
+      setup=whole, members=methods, scores={}, settings={},
+      max_length=min(bank[name].max_length for name in members),
+      task='+'.join(dict.fromkeys(bank[name].task for name in members)))
+
+
+def checked(bank: Bank, setup: composition.Setup) -> composition.Setup:
+  """Returns a setup, parsed, whose names are all in the bank.
+
+  Args:
+    bank: Adapters.
+    setup: Setup or its text; a name of the bank is that name.
+
+  Raises:
+    errors.UserError: an unknown name, or another type.
+  """
+  if isinstance(setup, str) and setup not in bank:
+    setup = setups.parse(setup)
+  if not isinstance(setup, (str, composition.Block)):
+    raise errors.UserError(
+        "`setup`: give a block, as in Stack('a', 'b'), or its text, not "
+        f'{type(setup).__name__}')
+  for name in setups.names(setup):
+    bank_lib.find(bank, name)
+  return setup
+
+
+def segments(
+    bank: Bank, setup: composition.Setup, count: int
+) -> list[tuple[dict[str, adapter_lib.Adapter], list[str]]]:
+  """Returns the adapters of a setup and the texts that each of them gets.
+
+  Args:
+    bank: Adapters.
+    setup: Setup of any blocks.
+    count: Number of texts.
+
+  Returns:
+    A pair for each answer to a text: ({setup: composed adapter}, the key of
+    each text). Setups are written as texts.
+
+  Raises:
+    errors.UserError: as for `compose`, or batch sizes of another sum.
+  """
+  setup = checked(bank, setup)
+  found = []
+  for column in setups.columns(setup):
+    sizes = [count if size is None else size for size, _ in column]
+    if sum(sizes) != count:
+      raise errors.UserError(
+          f'`setup`: the batch_sizes of {setup} sum to {sum(sizes)}, and there '
+          f'are {count} texts')
+    keys = [key for size, (_, inner) in zip(sizes, column, strict=True)
+            for key in [str(inner)] * size]
+    found.append((
+        {str(inner): compose(bank, inner) for _, inner in column}, keys))
+  return found
+
+
+def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
+  """Returns one of the adapters in a composed one.
+
+  It has the layer norms and the head of the whole, since they were trained
+  together.
+
+  >>> both = aj.compose({'a': film, 'b': food}, 'stack(a, b, norms=last)')
+  >>> aj.member(both, 'b').method
+  'lora[r=2]'
+
+  Args:
+    adapter: Composed adapter.
+    name: Name of the member.
+
+  Raises:
+    errors.UserError: no such member.
+  """
+  counts = dict(adapter.members)
+  if name not in counts:
+    raise errors.unknown('`name`', name, counts)
+  _, places = setups.resolve(adapter.setup, counts)
+  start = dict(reversed(places))[name]  # The first occurrence.
+  stop = start + counts[name]
+
+  def keep(path):
+    index = _index(path)
+    return index is None or (start <= index < stop and not is_fusion(path))
+
+  tuned, _ = trees.split(adapter.tuned, keep)
+  return dataclasses.replace(
+      adapter, methods=adapter.methods[start:stop],
+      tuned=_shifted(tuned, -start, 0), setup=None, members=())
+
+
+def is_fusion(path: str) -> bool:
+  """Returns whether a leaf is one of AdapterFusion's."""
+  return any(name.startswith('adapter_fusion_') for name in path.split('/'))
+
+
+def _index(path: str) -> int | None:
+  """Returns the index of a leaf's method, None for norms and heads."""
+  for name in path.split('/'):
+    if found := _MODULE.fullmatch(name):
+      return int(found[3])
+  return None
+
+
+def _shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
+  """Returns a tree with other indices in the names of modules.
+
+  Args:
+    tree: Tuned tree.
+    methods: Addend to the indices of methods.
+    fuses: Addend to the indices of Fuse blocks.
+  """
+
+  def rename(found):
+    prefix, site, index = found.groups()
+    shift = fuses if prefix == 'adapter_fusion_' else methods
+    return f'{prefix}{site}{int(index) + shift}'
+
+  return trees.unflatten({
+      '/'.join(_MODULE.sub(rename, name) if _MODULE.fullmatch(name) else name
+               for name in path.split('/')): leaf
+      for path, leaf in trees.flatten(tree).items()})
+
+
+def _joined(
+    bank: Bank, setup: composition.Setup
+) -> tuple[Any, trees.Tree, tuple[tuple[str, int], ...]]:
+  """Returns (setup, leaves of all members, (name, number of methods) of each).
+
+  Composed adapters are replaced by their members, named after both.
+
+  Args:
+    bank: Adapters.
+    setup: Setup on one hidden state.
+  """
+  tuned: trees.Tree = {}
+  counts: dict[str, int] = {}
+  changes: dict[str, composition.Setup] = {}
+  start = fused = 0
+  for name in setups.names(setup):
+    adapter = bank[name]
+    own, _ = trees.split(
+        adapter.tuned, lambda path: trees.role(path) in (
+            'adapter', *trees.UNTRAINED))
+    tuned = trees.overlay(tuned, _shifted(own, start, fused))
+    start += len(adapter.methods)
+    if adapter.setup is None:
+      counts[name] = len(adapter.methods)
+      continue
+    fused += len(setups.fuses(adapter.setup))
+    inner = {one: f'{name}.{one}' for one, _ in adapter.members}
+    changes[name] = setups.replaced(adapter.setup, inner)
+    counts |= {inner[one]: count for one, count in adapter.members}
+  return setups.replaced(setup, changes), tuned, tuple(counts.items())
+
+
+def _untrained(setup: composition.Setup, tuned: trees.Tree) -> bool:
+  """Returns whether a Fuse of the setup lacks its attention."""
+  trained = {_index(path) for path in trees.flatten(tuned) if is_fusion(path)}
+  return len(trained) < len(setups.fuses(setup))
+
+
+def _check_members(members: Bank) -> None:
+  """Raises UserError for adapters that have no common base."""
+  (first_name, first), *others = members.items()
+  for name, adapter in members.items():
+    if any(trees.role(path) == 'encoder'
+           for path in trees.flatten(adapter.tuned)
+           if path.split('/')[0] not in _HEAD):
+      raise errors.UserError(
+          f'adapter {name!r} has fine-tuned weights of the base; give it to '
+          'parallel, where each member has a base of its own')
+  for name, adapter in others:
+    for what, one, two in (
+        ('base', adapter.base, first.base),
+        ('family of encoders', adapter.family, first.family),
+        ('activation', adapter.hidden_activation, first.hidden_activation),
+        ('number of texts', len(adapter.texts), len(first.texts))):
+      if one != two and not (what == 'base' and (
+          not one or not two or base_lib.same(str(one), str(two)))):
+        raise errors.UserError(
+            f'adapters {first_name!r} and {name!r} differ in their {what} '
+            f'({two or "none"} and {one or "none"}), and share one hidden '
+            'state; give parallel')

@@ -1,0 +1,255 @@
+"""Setups read from texts, and turned into trees over the methods of a model.
+
+`columns` moves the blocks that choose examples to the top, which changes no
+output: Stack(a, Parallel(b, c)) is Parallel(Stack(a, b), Stack(a, c)). Each
+hidden-state setup below them is then one model, with one base, one set of layer
+norms and one head.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import re
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.methods import base
+from adapters_jax.methods import strings
+from adapters_jax.model import composition
+
+# (number of texts, or None for all; setup on one hidden state)
+Segment = tuple[int | None, composition.Setup]
+
+_BLOCK = re.compile(r'\s*(\w+)\s*\((.*)\)\s*', re.DOTALL)
+_FIELD = re.compile(r'\s*(\w+)\s*=(.*)', re.DOTALL)
+
+
+def parse(text: str, what: str = '`setup`') -> composition.Setup:
+  """Returns the setup of a text such as 'stack(lang, fuse(a, b))'.
+
+  Args:
+    text: A name, or WORD(MEMBER, ..., FIELD=VALUE).
+    what: Name of the text in messages.
+
+  Raises:
+    errors.UserError: another form, an unknown word or field, or a block in
+      which it cannot be.
+  """
+  found = _BLOCK.fullmatch(text)
+  if found is None:
+    name = text.strip()
+    if len(name) > 2 and name[0] == name[-1] and name[0] in '\'"':
+      return name[1:-1]
+    if not composition.NAME.fullmatch(name):
+      raise errors.UserError(
+          f'{what}: {name!r} is neither a name nor of the form '
+          f'BLOCK(MEMBER, ...) with a BLOCK of {", ".join(composition.BLOCKS)}')
+    return name
+  word, inner = found[1].lower(), found[2]
+  if word not in composition.BLOCKS:
+    raise errors.unknown(what, word, composition.BLOCKS)
+  members, fields = [], {}
+  for part in strings.split(inner, ','):
+    field = _FIELD.fullmatch(part)
+    if field:
+      fields[field[1]] = strings.literal(field[2].strip())
+    elif part.strip():
+      members.append(parse(part, what))
+  with errors.within(what):
+    return composition.BLOCKS[word](*members, **fields)
+
+
+def names(setup: composition.Setup) -> Iterator[str]:
+  """Yields the names of a setup in order, one for each occurrence."""
+  if isinstance(setup, str):
+    yield setup
+  else:
+    for member in setup.members:
+      yield from names(member)
+
+
+def replaced(
+    setup: composition.Setup, changes: Mapping[str, composition.Setup]
+) -> composition.Setup:
+  """Returns a setup with blocks or other names in place of names.
+
+  Args:
+    setup: composition.Setup.
+    changes: {name: replacement}; other names stay.
+  """
+  if isinstance(setup, str):
+    return changes.get(setup, setup)
+  return setup.with_members([replaced(m, changes) for m in setup.members])
+
+
+def columns(setup: composition.Setup) -> list[list[Segment]]:
+  """Returns the members of a setup's Parallel, each as parts of the batch.
+
+  Args:
+    setup: Setup.
+
+  Returns:
+    One list of segments for each answer to a text. A single segment of all
+    texts has the size None.
+
+  Raises:
+    errors.UserError: blocks of different widths or sizes side by side.
+  """
+  if isinstance(setup, str):
+    return [[(None, setup)]]
+  parts = [columns(member) for member in setup.members]
+  if isinstance(setup, composition.Parallel):
+    return [column for part in parts for column in part]
+  widths = {len(part) for part in parts} - {1}
+  if len(widths) > 1:
+    raise errors.UserError(
+        f'{setup}: it holds Parallels of {" and ".join(map(str, widths))} '
+        'members; give them one number of members')
+  wide = max(len(part) for part in parts)
+  rows = [[part[n if len(part) > 1 else 0] for part in parts]
+          for n in range(wide)]
+  if isinstance(setup, composition.BatchSplit):
+    return [_joined(setup, row) for row in rows]
+  return [_zipped(setup, row) for row in rows]
+
+
+def _joined(
+    setup: composition.BatchSplit, parts: Sequence[Sequence[Segment]]
+) -> list[Segment]:
+  """Returns the segments of a BatchSplit, one after the other."""
+  found = []
+  for size, part in zip(setup.sizes, parts, strict=True):
+    if part[0][0] is None:
+      part = [(size, part[0][1])]
+    if sum(n for n, _ in part) != size:
+      raise errors.UserError(
+          f'{setup}: its inner batch_sizes sum to {sum(n for n, _ in part)}, '
+          f'not {size}')
+    found.extend(part)
+  return found
+
+
+def _zipped(
+    setup: composition.Block, parts: Sequence[Sequence[Segment]]
+) -> list[Segment]:
+  """Returns the segments of another block, one for each of its members'."""
+  sizes = {tuple(n for n, _ in part) for part in parts} - {(None,)}
+  if len(sizes) > 1:
+    raise errors.UserError(
+        f'{setup}: it holds batch_splits of different batch_sizes; give them '
+        'the same ones')
+  one = next(iter(sizes), (None,))
+  return [(size, setup.with_members(
+      [part[n if len(part) > 1 else 0][1] for part in parts]))
+          for n, size in enumerate(one)]
+
+
+def resolve(
+    setup: composition.Setup, counts: Mapping[str, int]
+) -> tuple[Any, list[tuple[str, int]]]:
+  """Returns the tree over methods of a setup on one hidden state.
+
+  Args:
+    setup: Setup without Parallel and BatchSplit.
+    counts: {name: number of methods of the adapter}
+
+  Returns:
+    (tree, or None where the methods act one after the other; (name, index of
+    its first method) of each occurrence of a name, in order). A name that
+    occurs twice has two parts.
+  """
+  places: list[tuple[str, int]] = []
+  fuses = 0
+  stop = 0
+
+  def walk(node):
+    nonlocal fuses, stop
+    if isinstance(node, str):
+      start, stop = stop, stop + counts[node]
+      places.append((node, start))
+      return composition.Part(start, stop)
+    fields: dict[str, Any] = {'norms': ''}  # No part of the program.
+    if isinstance(node, composition.Fuse):
+      fields |= {'index': fuses, 'regularization': 0.0}
+      fuses += 1
+    return node.with_members([walk(m) for m in node.members], **fields)
+
+  tree = walk(setup)
+  return (None if _in_order(tree) else tree), places
+
+
+def _in_order(node: Any) -> bool:
+  """Returns whether all methods of a tree act one after the other."""
+  return isinstance(node, composition.Part) or (
+      isinstance(node, composition.Stack)
+      and all(_in_order(member) for member in node.members))
+
+
+def check(tree: Any, methods: Sequence[base.Method]) -> None:
+  """Checks that blocks hold methods for which they are defined.
+
+  Args:
+    tree: Result of `resolve`.
+    methods: Methods of the model.
+
+  Raises:
+    errors.UserError: one line that names the method and the way out.
+  """
+  if tree is None or isinstance(tree, composition.Part):
+    return
+  for member in tree.members:
+    check(member, methods)
+  if isinstance(tree, composition.Stack):
+    return
+  found = [methods[n] for part in parts(tree)
+           for n in range(part.start, part.stop)]
+  for method in found:
+    name = type(method).__name__
+    if isinstance(tree, composition.Fuse):
+      _check_fused(tree, method)
+    if method.kind in ('key_value', 'embedding', 'layer') and not (
+        method.kind == 'layer' and isinstance(tree, composition.Average)):
+      raise errors.UserError(
+          f'{tree.word}: {name} acts on the whole text, in '
+          f'{_JOINTLY[method.kind]}; give stack or parallel'
+          + ', or merge the adapters' * (method.kind == 'key_value'))
+  kinds = {method.kind for method in found}
+  if isinstance(tree, composition.Average) and {'input', 'linear'} <= kinds:
+    raise errors.UserError(
+        'average: a method that scales inputs has no mean with one that '
+        'updates outputs; give stack or parallel')
+
+
+def _check_fused(tree: composition.Fuse, method: Any) -> None:
+  """Raises UserError for a method whose updates cannot be mixed."""
+  if not method.fuses:
+    raise errors.UserError(
+        f'fuse: is for bottleneck adapters, not {type(method).__name__}; give '
+        'average, or train the members as bottlenecks')
+  stacked = any(isinstance(m, composition.Stack) for m in tree.members)
+  if (method.ln_after and method.adapter_residual_before_ln
+      and not method.is_parallel) or (
+          stacked and method.residual_before_ln is not True
+          and not method.is_parallel):
+    raise errors.UserError(
+        'fuse: the update of an adapter with adapter_residual_before_ln=True, '
+        'or in a stack with residual_before_ln=False, has no value apart from '
+        'its residual; train the members as seq_bn or houlsby')
+
+
+# Why a method cannot be one of several members on one hidden state.
+_JOINTLY = {'key_value': 'the attention', 'embedding': 'the embeddings',
+            'layer': 'whole layers'}
+
+
+def parts(tree: Any) -> list[composition.Part]:
+  """Returns the parts of a resolved tree in order."""
+  if isinstance(tree, composition.Part):
+    return [tree]
+  return [part for member in tree.members for part in parts(member)]
+
+
+def fuses(tree: Any) -> list[composition.Fuse]:
+  """Returns the Fuse blocks of a setup or tree, in the order of `index`."""
+  if not isinstance(tree, composition.Block):
+    return []
+  own = [tree] if isinstance(tree, composition.Fuse) else []
+  return own + [f for member in tree.members for f in fuses(member)]

@@ -1,0 +1,189 @@
+"""Composed adapters: their outputs against single ones, files, errors."""
+
+import dataclasses
+import tempfile
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import composing
+from adapters_jax.adapters import exchange
+from adapters_jax.model import composition
+from adapters_jax.model import heads
+from tests import tiny
+from tests.adapters import bank_test
+
+BATCH = tiny.random_batch(batch=3, length=7)
+
+
+def make(text, seed=0, norms=False):
+  """Returns an adapter with random leaves, by default with the base's norms."""
+  adapter = bank_test.make(text, seed)
+  return adapter if norms else dataclasses.replace(
+      adapter, tuned=trees.split(
+          adapter.tuned, lambda path: trees.role(path) != 'norm')[0])
+
+
+def logits(adapter):
+  """Returns [batch, 2] logits."""
+  model = heads.make(
+      tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
+  base = {part: leaves for part, leaves in bank_test.base().items()
+          if part != 'pooler'}
+  return np.asarray(model.apply(
+      {'params': trees.overlay(base, adapter.tuned)}, BATCH['tokens'],
+      BATCH['segments'], BATCH['mask']))
+
+
+def close(found, wanted):
+  np.testing.assert_allclose(found, wanted, atol=2e-6, rtol=2e-6)
+
+
+class OutputsTest(parameterized.TestCase):
+
+  def test_a_single_name_is_that_adapter(self):
+    bank = {'a': make('houlsby[size=3]')}
+    self.assertIs(composing.compose(bank, 'a'), bank['a'])
+
+  @parameterized.parameters('houlsby[size=3]', 'par_bn[size=3]', 'lora[r=2]')
+  def test_an_adapter_that_does_nothing_changes_no_stack(self, text):
+    bank = {'a': make(text), 'b': make(text, 1)}
+    bank['b'] = dataclasses.replace(bank['b'], tuned=trees.overlay(
+        jax.tree.map(np.zeros_like, bank['b'].tuned),
+        {'head': bank['a'].tuned['head']}))
+    for order in ('stack(a, b)', 'stack(b, a)'):
+      close(logits(composing.compose(bank, order, head='a')),
+            logits(bank['a']))
+
+  def test_a_stack_of_low_ranks_is_their_sum(self):
+    bank = {'a': make('lora[r=2,alpha=2]'), 'b': make('lora[r=3,alpha=3]', 1)}
+    both = make('lora[r=5,alpha=5]')
+
+    def joined(path, leaf):
+      if trees.role(path) != 'adapter':
+        return trees.flatten(bank['b'].tuned)[path]
+      parts = [trees.flatten(bank[name].tuned)[path] for name in 'ab']
+      return np.concatenate(parts, axis=1 if path.endswith('/a') else 0)
+
+    wanted = dataclasses.replace(
+        both, tuned=trees.map_with_path(joined, both.tuned))
+    close(logits(composing.compose(bank, 'stack(a, b)')), logits(wanted))
+
+  @parameterized.parameters(
+      'average(a, a)', 'average(a, b, weights=[1, 0])',
+      'average(a, stack(c, b), weights=[3, 0])',
+      'split(a, a, splits=[2])', 'split(a, split(a, a, splits=[1]), splits=[3])'
+  )
+  def test_blocks_that_hold_one_adapter(self, text):
+    bank = {'a': make('houlsby[size=3]|lora[r=2]'), 'b': make('seq_bn[size=2]'),
+            'c': make('lora[r=1]', 2)}
+    close(logits(composing.compose(bank, text, head='a')), logits(bank['a']))
+
+  def test_an_average_of_different_methods_weighs_their_updates(self):
+    bank = {'a': make('houlsby[size=3]'), 'b': make('ia3', 1)}
+    flat = trees.flatten(bank['a'].tuned)
+    half = dataclasses.replace(bank['a'], tuned=trees.unflatten({
+        path: leaf / 2 if '/up/' in path else leaf
+        for path, leaf in flat.items()}))
+    scales = dataclasses.replace(bank['b'], tuned=trees.map_with_path(
+        lambda path, leaf: leaf if path.startswith('head') else (leaf + 1) / 2,
+        bank['b'].tuned))
+    close(logits(composing.compose(bank, 'average(a, b)')),
+          logits(composing.compose({'a': half, 'b': scales}, 'stack(a, b)')))
+
+  def test_padding_changes_nothing(self):
+    bank = {'a': make('houlsby[size=3]'), 'b': make('houlsby[size=2]', 1)}
+    adapter = composing.compose(bank, 'split(a, b, splits=[3])')
+    found = logits(adapter)
+    self.assertFalse(BATCH['mask'].all())
+    longer = {name: np.pad(BATCH[name], ((0, 0), (0, 2)))
+              for name in ('tokens', 'segments', 'mask')}
+    model = heads.make(
+        tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
+    base = {part: leaves for part, leaves in bank_test.base().items()
+            if part != 'pooler'}
+    close(model.apply({'params': trees.overlay(base, adapter.tuned)},
+                      **longer), found)
+
+  def test_a_split_of_another_length(self):
+    bank = {'a': make('houlsby[size=3]')}
+    with self.assertRaisesRegex(errors.UserError, '7 positions'):
+      logits(composing.compose(bank, 'split(a, a, splits=[2, 3])'))
+
+  def test_a_mean_of_outputs_with_and_without_a_norm(self):
+    bank = {'a': make('houlsby[size=3]'), 'b': make('adapter_plus[size=3]', 1)}
+    with self.assertRaisesRegex(errors.UserError, 'without the layer norm'):
+      logits(composing.compose(bank, 'average(a, b)'))
+
+
+class ComposedTest(parameterized.TestCase):
+
+  def test_saved_and_taken_apart(self):
+    bank = {'lang': make('seq_bn_inv[size=3]'), 'b': make('lora[r=2]', 1),
+            'c': make('houlsby[size=2]', 2, norms=True)}
+    setup = composition.Stack(
+        'lang', composition.Average('b', 'c', weights=(2, 1)))
+    whole = composing.compose(bank, setup)
+    self.assertEqual(whole.members, (('lang', 2), ('b', 1), ('c', 1)))
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    whole.save(folder)
+    again = adapter_lib.load(folder)
+    self.assertEqual((again.setup, again.members), (setup, whole.members))
+    np.testing.assert_array_equal(logits(again), logits(whole))
+    taken = composing.member(again, 'c')
+    self.assertEqual(taken.methods, bank['c'].methods)
+    jax.tree.map(np.testing.assert_array_equal, taken.tuned, bank['c'].tuned)
+    with self.assertRaisesRegex(errors.UserError, "unknown 'd'"):
+      composing.member(again, 'd')
+    with self.assertRaisesRegex(errors.UserError, 'aj.member'):
+      exchange.write(folder, whole, 'adapterhub')
+    # A composed adapter is a member like any other.
+    outer = composing.compose(
+        {'whole': whole, 'd': make('lora[r=1]', 3)}, 'stack(d, whole)')
+    self.assertEqual(dict(outer.members),
+                     {'d': 1, 'whole.lang': 2, 'whole.b': 1, 'whole.c': 1})
+    wanted = composing.compose(
+        {**bank, 'd': make('lora[r=1]', 3)},
+        composition.Stack('d', *setup.members))
+    np.testing.assert_array_equal(logits(outer), logits(wanted))
+
+  def test_trained_norms_that_differ(self):
+    bank = {name: make('houlsby[size=3]', seed, norms=True)
+            for seed, name in enumerate('ab')}
+    with self.assertRaisesRegex(errors.UserError, 'differ.*norms=last'):
+      composing.compose(bank, 'stack(a, b)')
+    norm = 'encoder/layer_0/ffn_norm/scale'
+    a, b = (trees.flatten(bank[name].tuned)[norm] for name in 'ab')
+    for norms, wanted in (('last', b), ('first', a), ('average', (a + b) / 2)):
+      found = composing.compose(bank, f'stack(a, b, norms={norms})')
+      np.testing.assert_allclose(
+          trees.flatten(found.tuned)[norm], wanted, rtol=1e-6)
+    found = composing.compose(bank, 'stack(a, b, norms=base)')
+    self.assertNotIn(norm, trees.flatten(found.tuned))
+
+  @parameterized.parameters(
+      ('stack(a, x)', "unknown 'x'"),
+      ('parallel(a, b)', 'compose takes blocks on one hidden state'),
+      ('stack(a, full)', 'fine-tuned weights'),
+      ('stack(a, other)', 'differ in their base'),
+      ('stack(a, b, head=c)', "unknown 'head'"))
+  def test_setups_that_cannot_be(self, text, message):
+    a = make('lora[r=2]')
+    bank = {
+        'a': dataclasses.replace(a, base='minilm-l6'), 'b': a,
+        'full': dataclasses.replace(
+            a, methods=(), tuned=bank_test.base()),
+        'other': dataclasses.replace(a, base='mpnet-base')}
+    before = dict(bank)
+    with self.assertRaisesRegex(errors.UserError, message):
+      composing.compose(bank, text)
+    self.assertEqual(list(bank), list(before))
+
+  def test_a_fuse_gets_its_head_in_training(self):
+    bank = {name: make('houlsby[size=3]', seed)
+            for seed, name in enumerate('ab')}
+    self.assertIsNone(composing.compose(bank, 'fuse(a, b)').outputs)

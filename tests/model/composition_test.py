@@ -1,0 +1,114 @@
+"""Setups as text, their nesting, and the blocks that choose examples."""
+
+from absl.testing import parameterized
+
+from adapters_jax import errors
+from adapters_jax.methods import strings
+from adapters_jax.model import composition
+from adapters_jax.model import setups
+
+Stack, Split, Average = (
+    composition.Stack, composition.Split, composition.Average)
+Fuse, Parallel, BatchSplit = (
+    composition.Fuse, composition.Parallel, composition.BatchSplit)
+
+
+class TextTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ('lang', 'lang'),
+      (' stack( lang,task )', Stack('lang', 'task')),
+      ('stack(lang, fuse(a, b, dropout=0))', Stack(
+          'lang', Fuse('a', 'b', dropout=0))),
+      ("average(a, 'my film', weights=[2, 1], norms=last)", Average(
+          'a', 'my film', weights=[2, 1], norms='last')),
+      ('split(a, stack(b, c), splits=[3])', Split(
+          'a', Stack('b', 'c'), splits=[3])),
+      ('Parallel(a-1, batch_split(b.x, c, batch_sizes=2))', Parallel(
+          'a-1', BatchSplit('b.x', 'c', batch_sizes=2))))
+  def test_a_text_and_back(self, text, wanted):
+    found = setups.parse(text)
+    self.assertEqual(found, wanted)
+    self.assertEqual(setups.parse(str(found)), wanted)
+    self.assertEqual(hash(found), hash(wanted))
+
+  @parameterized.parameters(
+      ('stak(a, b)', "'stak'.*mean stack"),
+      ('stack(a, b', "neither a name nor of the form"),
+      ('stack()', 'name one adapter or more'),
+      ('fuse(a, parallel(b, c))', 'fuse holds names, stack, but no parallel'),
+      ('fuse(a, stack(b, average(c, d)))', 'names only'),
+      ('split(a, b)', 'give splits='),
+      ('split(a, b, splits=[0])', 'give splits='),
+      ('average(a, b, weights=[1])', 'give 2 weights'),
+      ('average(a, b, weights=[1, -1])', 'sum above 0'),
+      ('batch_split(a, b)', 'give batch_sizes='),
+      ('stack(a, b, norms=none)', "unknown 'none'"),
+      ('stack(a, b, weights=[1, 2])', "unknown 'weights'"),
+      ('fuse(a, b, dropout=x)', 'dropout=.x. has the wrong type'),
+      ('fuse(a, b, dropout=1)', 'dropout from 0'))
+  def test_wrong_texts(self, text, message):
+    with self.assertRaisesRegex(errors.UserError, message) as caught:
+      setups.parse(text, '`setup`')
+    self.assertTrue(str(caught.exception).startswith('`setup`'))
+
+  def test_a_member_of_another_type(self):
+    with self.assertRaisesRegex(errors.UserError, 'blocks, not int'):
+      Stack('a', 3)
+
+
+class ColumnsTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ('a', [[(None, 'a')]]),
+      (Stack('l', Parallel('a', 'b'), 'c'), [
+          [(None, Stack('l', 'a', 'c'))], [(None, Stack('l', 'b', 'c'))]]),
+      (Stack(Parallel('a', 'b'), Parallel('c', 'd')), [
+          [(None, Stack('a', 'c'))], [(None, Stack('b', 'd'))]]),
+      (BatchSplit('a', Stack('b', 'c'), batch_sizes=[1, 2]), [
+          [(1, 'a'), (2, Stack('b', 'c'))]]),
+      (Average('c', BatchSplit('a', 'b', batch_sizes=2)), [
+          [(2, Average('c', 'a')), (2, Average('c', 'b'))]]),
+      (Parallel('a', BatchSplit(
+          'b', BatchSplit('c', 'd', batch_sizes=1), batch_sizes=2)), [
+              [(None, 'a')], [(2, 'b'), (1, 'c'), (1, 'd')]]))
+  def test_blocks_that_choose_examples_move_up(self, setup, wanted):
+    self.assertEqual(setups.columns(setup), wanted)
+
+  @parameterized.parameters(
+      (Stack(Parallel('a', 'b'), Parallel('c', 'd', 'e')), 'Parallels of'),
+      (BatchSplit('a', BatchSplit('b', 'c', batch_sizes=1), batch_sizes=3),
+       'sum to 2, not 3'),
+      (Stack(BatchSplit('a', 'b', batch_sizes=1),
+             BatchSplit('c', 'd', batch_sizes=2)), 'different batch_sizes'))
+  def test_unequal_widths(self, setup, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      setups.columns(setup)
+
+
+class ResolveTest(parameterized.TestCase):
+
+  def test_indices_of_methods(self):
+    part = composition.Part
+    tree, places = setups.resolve(
+        Stack('l', Fuse('a', 'l', norms='last')), {'l': 2, 'a': 1})
+    self.assertEqual(tree, Stack(
+        part(0, 2), Fuse(part(2, 3), part(3, 5), regularization=0.0)))
+    self.assertEqual(places, [('l', 0), ('a', 2), ('l', 3)])
+    # A sequence needs no tree, and so is the program of a union.
+    self.assertIsNone(setups.resolve(Stack('l', 'a'), {'l': 2, 'a': 1})[0])
+
+  @parameterized.parameters(
+      ('fuse(a, b)', 'lora', 'houlsby', 'bottleneck adapters, not LoRA'),
+      ('average(a, b)', 'lora', 'prefix_tuning', 'PrefixTuning.*attention.*or '
+       'merge'),
+      ('split(a, b, splits=[2])', 'loreft', 'lora', 'ReFT.*whole layers'),
+      ('average(a, b)', 'prompt_tuning', 'lora', 'embeddings; give stack'),
+      ('average(a, b)', 'ia3_inputs', 'lora', 'scales inputs'),
+      ('fuse(a, b)', 'seq_bn[ln_after=True,adapter_residual_before_ln=True]',
+       'seq_bn', 'apart from its residual'))
+  def test_methods_that_a_block_cannot_hold(self, text, one, two, message):
+    methods = [strings.parse(one)[0], strings.parse(two)[0]]
+    tree, _ = setups.resolve(setups.parse(text), {'a': 1, 'b': 1})
+    with self.assertRaisesRegex(errors.UserError, message):
+      setups.check(tree, methods)
