@@ -85,7 +85,7 @@ def test_every_program_is_run_below():
             if docs_test.blocks(text, 'python')}
   assert having == {
       'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
-      'docs/composition.md', 'docs/data.md'}
+      'docs/composition.md', 'docs/data.md', 'docs/embeddings.md'}
 
 
 @pytest.mark.slow
@@ -108,7 +108,8 @@ def test_the_readme_runs(base_folder, small_world):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md'])
+    'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md',
+             'docs/embeddings.md'])
 def test_pages_run(page, base_folder, small_world):
   assert 'base' in run_blocks(page, base_folder)
 

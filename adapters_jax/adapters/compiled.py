@@ -39,6 +39,10 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
   Raises:
     errors.UserError: an adapter without a head.
   """
+  if not adapter.head.dense:
+    raise errors.UserError(
+        '`adapter`: it is for sentence embeddings and has no classes; '
+        'aj.encode embeds texts with it')
   if adapter.outputs is None:
     raise errors.UserError('`adapter`: it has no head to predict with')
   shape = base.config

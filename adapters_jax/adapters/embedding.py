@@ -15,6 +15,7 @@ from adapters_jax.adapters import compiled
 from adapters_jax.data import batching
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 from adapters_jax.model import precision
 from adapters_jax.model import sentence_files
@@ -22,7 +23,7 @@ from adapters_jax.model import sentence_files
 # Lengths to pad batches to, whose programs all calls share. Texts are sorted
 # into them, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
-_HEADS = ('head', 'pooler')  # Not read.
+HEADS = ('head', 'pooler')  # Parts of a tree that embeddings do not read.
 
 
 def encode(
@@ -70,8 +71,8 @@ def encode(
     raise errors.UserError(
         f'`dims={dims}`: give 1 to {base.config.dim}, or 0 for all')
   chosen = settings_of(
-      base, adapter, mode=pooling, normalize=normalize, max_length=max_length,
-      prompt=prompt)
+      base.checkpoint, adapter, mode=pooling, normalize=normalize,
+      max_length=max_length, prompt=prompt)
   found = _embedded(base, [row[0] for row in rows], adapter, chosen, batch_size)
   if not dims or dims == base.config.dim:
     return found
@@ -83,18 +84,21 @@ def encode(
 
 
 def settings_of(
-    base: base_lib.Base, adapter: adapter_lib.Adapter | None, **given: Any
+    checkpoint: str, adapter: adapter_lib.Adapter | None, **given: Any
 ) -> pooling_lib.Pooling:
   """Returns the settings of embeddings.
 
   Args:
-    base: Pretrained encoder.
+    checkpoint: Name or folder of the base.
     adapter: Adapter, or None.
     **given: Fields of `Pooling` that replace those of adapter and base, unless
       None.
   """
-  del adapter
-  found = sentence_files.of_checkpoint(base.checkpoint)
+  found = sentence_files.of_checkpoint(checkpoint)
+  if adapter and adapter.head_input.startswith(heads.embedding.PREFIX):
+    found = dataclasses.replace(
+        found, max_length=adapter.max_length, normalize=True,
+        mode=adapter.head_input.removeprefix(heads.embedding.PREFIX))
   return dataclasses.replace(found, **{
       name: value for name, value in given.items() if value is not None})
 
@@ -142,7 +146,7 @@ def _embedded(
 def _model_of(
     base: base_lib.Base, adapter: adapter_lib.Adapter | None,
     pooling: pooling_lib.Pooling,
-) -> tuple[pooling_lib.SentenceEncoder, trees.Tree, trees.Tree]:
+) -> tuple[heads.Model, trees.Tree, trees.Tree]:
   """Returns (model, leaves of the base, tuned leaves)."""
   shape = base.config
   chosen = precision.choose(base.precision, shape.head_dim)
@@ -152,9 +156,10 @@ def _model_of(
       products=chosen.products, activation=activation or shape.activation,
       adapters=adapter.methods if adapter else (),
       composition=adapter.composition if adapter else None)
-  model = pooling_lib.SentenceEncoder(shape, pooling.mode, pooling.normalize)
+  model = heads.embedding.SentenceEncoder(
+      shape, pooling.mode, pooling.normalize)
   params, tuned = (
-      {name: leaves for name, leaves in tree.items() if name not in _HEADS}
+      {name: leaves for name, leaves in tree.items() if name not in HEADS}
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')

@@ -16,6 +16,7 @@ from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
@@ -169,6 +170,12 @@ def write(
         f'`format={form}`: it has no file of several adapters in one; export '
         'the members one by one, as in aj.member(adapter, '
         f'{adapter.members[-1][0]!r}), or give format=own')
+  if form == 'sentence_transformers':
+    if '@' not in adapter.base:
+      checkpoint = checkpoint or adapter.base
+    if not checkpoint:
+      raise _base_needed('its weights are part of the folder')
+    return sentence_transformer.write(path, adapter, checkpoint)
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
@@ -222,7 +229,7 @@ def _write_own(
     folder: str, adapter: adapter_lib.Adapter, checkpoint: str
 ) -> None:
   """Writes a folder like that of a run, as `experiments.predict` reads it."""
-  if adapter.outputs is None:
+  if adapter.outputs is None and adapter.head.dense:
     raise errors.UserError(
         '`adapter`: it has no head, which the format own needs')
   # Also raises for labels that do not fit the head.

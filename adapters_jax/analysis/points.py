@@ -16,7 +16,8 @@ from adapters_jax.runs import version
 # one method.
 _NOT_METHOD = (
     version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
-    'text_columns', 'label_column', 'file_task', 'checkpoint', 'train_examples',
+    'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
+    'negative_column', 'file_task', 'checkpoint', 'train_examples',
     'max_length', 'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets',
     'seed', 'learning_rate', 'adapter_size', 'top_k')
 
@@ -55,6 +56,7 @@ class Point:
         'norms': 'layer norms',
         'bias': 'biases',
         'head': 'head alone',
+        'none': 'base as it is',
     }.get(values['tune'], values['tune'])
     default = dataclasses.asdict(config_lib.Config())
     changed = [f'{k}={v}' for k, v in sorted(values.items())

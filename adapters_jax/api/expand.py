@@ -10,6 +10,8 @@ from adapters_jax.runs import options
 
 # Defaults of question answering, in place of those of Config.
 SQUAD = {'task': 'squad', 'max_length': 384}
+# Those of sentence embeddings.
+EMBEDDINGS = {'text_columns': 'anchor,positive', 'max_length': 256}
 
 _FORMATS = ('.tsv', '.csv', '.jsonl')
 

@@ -59,9 +59,10 @@ predict = prediction.predict
 # folders and hosts.
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
-    'test_file', 'dev_fraction', 'text_columns', 'label_column', 'file_task',
-    'workdir', 'resume', 'save_minutes', 'coordinator', 'processes', 'process',
-    'join_seconds', 'mesh')
+    'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
+    'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
+    'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
+    'mesh')
 
 
 def train(
@@ -274,8 +275,9 @@ def export(
     adapter: Adapter.
     path: Folder, made if absent; a .npz file for 'adapter_bert'.
     format: 'own', 'adapterhub', 'peft' (a head of classes must read the
-      pooler; the heads of DistilBERT and ELECTRA cannot be written) or
-      'adapter_bert', the authors' TensorFlow variables.
+      pooler; the heads of DistilBERT and ELECTRA cannot be written),
+      'adapter_bert', the authors' TensorFlow variables, or
+      'sentence_transformers', a whole model with the adapter folded into it.
     name: Name of the adapter in AdapterHub's files.
     base: Pretrained encoder; needed if the format demands a shape or a pooler
       that neither the adapter nor the name of its base determines.

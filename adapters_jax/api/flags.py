@@ -133,12 +133,15 @@ def check_all(
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
 
 
-def _report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
+def _report(
+    outcome: outcome_lib.Outcome, checkpoint: str = '', predicts: bool = True
+) -> None:
   """Prints the tables of several runs, the best adapters, and the failures.
 
   Args:
     outcome: Results of the runs.
     checkpoint: Name or folder of their base.
+    predicts: Whether `predict` applies their adapters.
   """
   from adapters_jax.analysis import tables  # Imports numpy.
   from adapters_jax.runs import console  # Imports JAX.
@@ -150,17 +153,20 @@ def _report(outcome: outcome_lib.Outcome, checkpoint: str = '') -> None:
     best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
-  _print_best(outcome, checkpoint)
+  _print_best(outcome, checkpoint, predicts)
   for description, message in outcome.failures:
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
 
 
-def _print_best(outcome: outcome_lib.Outcome, checkpoint: str) -> None:
+def _print_best(
+    outcome: outcome_lib.Outcome, checkpoint: str, predicts: bool
+) -> None:
   """Prints the folder of the best adapter of each task, and how to use it.
 
   Args:
     outcome: Results of the runs.
     checkpoint: Name or folder of their base.
+    predicts: Whether `predict` applies their adapters.
   """
   best: dict[str, tuple[records_lib.Record, str]] = {}
   for record, folder in zip(outcome.records, outcome.folders, strict=True):
@@ -185,7 +191,11 @@ def _print_best(outcome: outcome_lib.Outcome, checkpoint: str) -> None:
     if len(outcome.records) > 1:
       score = next(iter(record.metrics['dev'].items()))
       print(f'best on dev of {task}, {score[0]} {100 * score[1]:.2f}: {folder}')
-    print(f'label texts with: {shlex.join(command)} < TEXTS')
+    if predicts:
+      print(f'label texts with: {shlex.join(command)} < TEXTS')
+    else:
+      print(f'embed texts in Python: aj.encode(base, texts, '
+            f'aj.load_adapter({folder!r}))')
 
 
 def launch(
@@ -230,7 +240,7 @@ def launch(
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
     _leave(stopped)
-  _report(outcome, configs[0].checkpoint)
+  _report(outcome, configs[0].checkpoint, kind.predicts)
   return outcome
 
 

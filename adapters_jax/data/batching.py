@@ -34,12 +34,15 @@ class Examples:
       of the first trained layer instead of the pieces
       (`training.frozen_cache`); None to batch the pieces.
     labelled: Whether the labels are known.
+    columns: Pieces of further texts of each example, each at a length of its
+      own, as for the losses of sentence embeddings.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
   labels: Any  # np.ndarray or ragged.Ragged.
   hidden: Sequence[np.ndarray] | None = None
   labelled: bool = True
+  columns: tuple[Sequence[np.ndarray], ...] = ()
 
   def __len__(self) -> int:
     return len(self.tokens)
@@ -47,9 +50,25 @@ class Examples:
   @functools.cached_property
   def lengths(self) -> np.ndarray:
     """[examples] int64, number of pieces of each example."""
-    if isinstance(self.tokens, ragged.Ragged):
-      return self.tokens.lengths
-    return np.array([len(tokens) for tokens in self.tokens], np.int64)
+    return np.sum(self.column_lengths, axis=0)
+
+  @functools.cached_property
+  def column_lengths(self) -> list[np.ndarray]:
+    """[examples] int64 for each column of texts, their numbers of pieces."""
+    return [column.lengths if isinstance(column, ragged.Ragged) else
+            np.array([len(tokens) for tokens in column], np.int64)
+            for column in (self.tokens, *self.columns)]
+
+  @functools.cached_property
+  def widths(self) -> Callable[[int], tuple[int, ...]]:
+    """Function from the length of a batch to the lengths of its columns.
+
+    The longest text of a column among the examples that fit the batch, so that
+    batches of a length have one shape, whatever the seed.
+    """
+    return functools.lru_cache(maxsize=None)(lambda length: tuple(
+        -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2
+        for one in self.column_lengths))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +211,9 @@ def make_batch(
     found = labels[rows]
     if class_weights is not None:
       weights = weights * class_weights[found]
+  if examples.columns:
+    return {**_columns(examples, rows, real, batch.length),
+            'labels': found, 'weights': weights}
   return {
       **{name: _padded(values, rows, batch.length)
          for name, values in inputs.items()},
@@ -200,6 +222,34 @@ def make_batch(
       'labels': found,
       'weights': weights,
   }
+
+
+def _columns(
+    examples: Examples, rows: np.ndarray, real: np.ndarray, length: int
+) -> dict[str, np.ndarray]:
+  """Returns the inputs of examples with several texts.
+
+  Args:
+    examples: The split.
+    rows: [rows] int, the examples.
+    real: [rows] bool, False for filler.
+    length: Length of the batch.
+
+  Returns:
+    tokens, segments, mask of the first text, and tokens_1, ... of the others,
+    each [rows, length of the column].
+  """
+  found = {}
+  for number, (column, width) in enumerate(zip(
+      (examples.tokens, *examples.columns), examples.widths(length),
+      strict=True)):
+    end = f'_{number}' if number else ''
+    tokens = _padded(column, rows, width)
+    found |= {
+        f'tokens{end}': tokens, f'segments{end}': np.zeros_like(tokens),
+        f'mask{end}': np.arange(width) < np.where(
+            real, examples.column_lengths[number][rows], 0)[:, None]}
+  return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

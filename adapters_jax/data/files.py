@@ -127,7 +127,7 @@ def _split(
 
 def load(
     paths: Mapping[str, str], text_columns: Sequence[str], label_column: str,
-    regression: bool, dev_fraction: float = 0.0,
+    regression: bool, dev_fraction: float = 0.0, test_fraction: float = 0.0,
 ) -> tuple[tasks.Task, dict[str, tasks.Split]]:
   """Reads the user's own files as a task.
 
@@ -140,6 +140,7 @@ def load(
       of the training file, sorted.
     dev_fraction: Share of the training file to hold out as dev, where dev has
       no file.
+    test_fraction: Share to hold out as test in addition.
 
   Returns:
     (task, {split: examples})
@@ -160,7 +161,7 @@ def load(
       raise errors.UserError(
           f'{train.path}, column {label_column!r}: all rows have the label '
           f'{classes[0]!r}; two classes are needed, or `file_task=regression`')
-  read_in = tables.with_dev(read_in, dev_fraction)
+  read_in = tables.with_dev(read_in, dev_fraction, test_fraction)
   metrics = ('spearman', 'pearson') if regression else ('accuracy', 'macro_f1')
   task = tasks.Task(
       name='files', source='', texts=tuple(text_columns), labels=classes,

@@ -164,6 +164,9 @@ OF_SCORES = {
 }
 METRICS = {**OF_CLASSES, **OF_SCORES}
 OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
+# Computed together, by `retrieval.scores`.
+OF_RETRIEVAL = ('ndcg@10', 'mrr@10', 'accuracy@1')
+_TOGETHER = (OF_ANSWERS, OF_RETRIEVAL)
 
 
 def with_first(task: tasks.Task, name: str) -> tasks.Task:
@@ -177,8 +180,8 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
     errors.UserError: a metric for other tasks.
   """
   possible = list(OF_CLASSES if task.labels else OF_SCORES)
-  if task.metrics == OF_ANSWERS:
-    possible = list(OF_ANSWERS)
+  if task.metrics in _TOGETHER:
+    possible = list(task.metrics)
   if len(task.labels) > 2:
     possible.remove('f1')  # Defined for two classes.
   if name and name not in possible:

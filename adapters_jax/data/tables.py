@@ -165,23 +165,28 @@ def read_table(
 
 
 def with_dev(
-    tables: Mapping[str, Table], dev_fraction: float
+    tables: Mapping[str, Table], dev_fraction: float,
+    test_fraction: float = 0.0,
 ) -> Mapping[str, Table]:
   """Returns tables with a dev table, held out of training if there is none.
 
   Args:
     tables: {'train' and possibly 'dev' and 'test': table}.
     dev_fraction: Share of the training table to hold out.
+    test_fraction: Share to hold out as test in addition.
 
   Raises:
-    errors.UserError: fewer than two rows to divide.
+    errors.UserError: too few rows to divide.
   """
   if 'dev' in tables:
     return tables
   train = tables['train']
-  if len(train.texts) < 2:
+  fewest = 'three' if test_fraction else 'two'
+  if len(train.texts) < 2 + bool(test_fraction):
     raise errors.UserError(
-        f'{train.path}: two rows or more are needed to hold some out as dev')
-  kept, dev = held_out.draw(len(train.texts), dev_fraction)
+        f'{train.path}: {fewest} rows or more are needed to hold some out')
+  kept, dev, test = held_out.split(
+      len(train.texts), dev_fraction, test_fraction)
   return {'train': train.take(kept), 'dev': train.take(dev),
+          **({'test': train.take(test)} if test else {}),
           **{k: v for k, v in tables.items() if k != 'train'}}

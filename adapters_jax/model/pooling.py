@@ -2,13 +2,10 @@
 
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from adapters_jax import errors
-from adapters_jax.model import encoder as encoder_lib
-from adapters_jax.model import sites
 
 # The names of sentence-transformers.
 MODES = ('mean', 'cls', 'max', 'mean_sqrt_len_tokens', 'weightedmean',
@@ -77,48 +74,3 @@ def normalized(vectors: jax.Array) -> jax.Array:
   # The bound is inside of the root: its gradient at 0 would be infinite.
   square = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
   return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
-
-
-class SentenceEncoder(nn.Module):
-  """An encoder whose hidden states are pooled, without a head.
-
-  Attributes:
-    config: The encoder's config.
-    mode: One of MODES.
-    normalize: Whether embeddings have the length 1.
-  """
-  config: encoder_lib.BertConfig
-  mode: str = 'mean'
-  normalize: bool = True
-
-  @nn.compact
-  def __call__(
-      self,
-      tokens: jax.Array,
-      segments: jax.Array,
-      mask: jax.Array,
-      *,
-      train: bool = False,
-  ) -> jax.Array:
-    """Embeds a batch.
-
-    Args:
-      tokens: [batch, length] int32 word pieces, [CLS] first.
-      segments: [batch, length] int32, 0 or 1.
-      mask: [batch, length] bool, False at padding.
-      train: Whether to drop out; needs the 'dropout' rng.
-
-    Returns:
-      [batch, dim] float32 embeddings.
-    """
-    encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)
-    # A prompt may stand before [CLS].
-    prompted = any(c.kind == 'embedding' for c in self.config.adapters)
-    rows = 1 if self.mode == 'cls' and not prompted else None
-    hidden = encoder(tokens, segments, mask, rows=rows, train=train)[-1]
-    if prompted:
-      hidden = hidden[:, sites.text_rows(
-          self.config.adapters, tokens.shape[1])]
-    found = pool(hidden, mask, self.mode)
-    return normalized(found) if self.normalize else found

@@ -119,7 +119,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   families.check_head_input(config, 'pooler' if pooler else 'cls')
   with errors.within('`checkpoint`'):
     path = tensor_files.find_weights(folder).path
-    inside = _of_encoder(tensor_files.folder_names(folder), config.family)
+    inside = names_of_encoder(folder, config.family)
     tree = from_hugging_face(
         tensor_files.read_folder(folder, inside.__contains__), config.family)
   if not pooler:
@@ -130,6 +130,16 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')
   trees.check_finite(tree, f'`checkpoint`: {path}')
   return tree
+
+
+def names_of_encoder(folder: str, family: str) -> set[str]:
+  """Returns Hugging Face's names of an encoder's tensors, without heads.
+
+  Args:
+    folder: Folder with weights.
+    family: Key of families.FAMILIES.
+  """
+  return _of_encoder(tensor_files.folder_names(folder), family)
 
 
 def _of_encoder(names: Iterable[str], family: str) -> set[str]:

@@ -32,19 +32,25 @@ _RANGES = (
     ('eval_every', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('seed', lambda v: 0 <= v < 2**32, f'0 to {2**32 - 1:,}'),
     ('dev_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
+    ('test_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
+    ('similarity_scale', lambda v: 0 < v < math.inf, 'a finite factor above 0'),
     ('join_seconds', lambda v: 1 <= v <= _LARGEST, f'1 to {_LARGEST:,}'),
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
 )
 # The fields with few choices. Those of `tune` and `optimizer` are the keys of
 # tables in training.optimizers, which needs JAX; a test compares them.
 CHOICES = {
-    'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head'),
+    'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head',
+             'none'),
     'optimizer': ('adam', 'adapter_bert'),
     'norm_layers': ('all', 'same'),
     'head_input': ('cls', 'pooler'),
     'precision': (
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': ('classification', 'regression'),
+    'pair_loss': ('', 'multiple_negatives', 'cosent', 'cosine'),
+    'pooling': ('', 'mean', 'cls', 'max', 'mean_sqrt_len_tokens',
+                'weightedmean', 'lasttoken'),
 }
 
 _KINDS = {bool: (bool, 'True or False'), int: (numbers.Integral, 'an integer'),
@@ -115,7 +121,8 @@ def _check_metric(config: Any) -> None:
   if not config.metric:
     return
   from adapters_jax.data import metrics  # Imports numpy; --help needs none.
-  known = {**metrics.METRICS, **dict.fromkeys(metrics.OF_ANSWERS)}
+  known = {**metrics.METRICS, **dict.fromkeys(
+      (*metrics.OF_ANSWERS, *metrics.OF_RETRIEVAL))}
   if config.metric not in known:
     raise errors.unknown('`metric`', config.metric, known)
 
@@ -167,6 +174,14 @@ def _check_files(config: Any) -> None:
     raise errors.UserError(
         'own data needs `dev_file` beside `train_file`, or `dev_fraction=0.1` '
         'to hold a tenth of it out')
+  if config.test_fraction and (config.test_file or not config.dev_fraction):
+    raise errors.UserError(
+        f'`test_fraction={config.test_fraction}`: is for own data with '
+        '`dev_fraction` and without `test_file`')
+  if config.dev_fraction + config.test_fraction >= 1:
+    raise errors.UserError(
+        '`dev_fraction`, `test_fraction`: together they leave no examples to '
+        'train on')
   if config.dev_fraction and config.dev_file:
     raise errors.UserError(
         f'`dev_fraction={config.dev_fraction}`: is for own data without '

@@ -49,7 +49,8 @@ class Config:
       'with config.json and model.safetensors, or a name on the Hugging Face '
       "hub like 'bert-base-uncased'.", 'data')
   tune: str = option(
-      'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head.',
+      'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head; '
+      'none scores the sentence embeddings of the base as it is.',
       'method', 'column')
   tune_norms: bool = option(
       True, 'Train the pretrained layer norms along with adapters.', 'method')
@@ -83,6 +84,19 @@ class Config:
       'checkpoint when empty.', 'method')
   learning_rate: float = option(
       1e-3, 'Peak learning rate.', 'schedule', 'vmapped', 'column')
+  pooling: str = option(
+      '', 'Pooling of sentence embeddings: mean, cls, max, ...; that of the '
+      'base when empty.', 'method')
+  pair_loss: str = option(
+      '', "Loss of sentence embeddings: 'multiple_negatives' for pairs, "
+      "'cosent' or 'cosine' for scored ones; the first that fits the data when "
+      'empty.', 'schedule')
+  similarity_scale: float = option(
+      20.0, 'Factor of the cosines in the loss of sentence embeddings.',
+      'schedule')
+  matryoshka_dims: str = option(
+      '', "Leading dimensions that are embeddings too, like '384,128,32'; all "
+      'dimensions alone when empty.', 'schedule')
   optimizer: str = option(
       'adam', "'adam', or 'adapter_bert' for that of the authors' code: no "
       'bias correction, epsilon 1e-6, a rate that drops after warm-up.',
@@ -168,11 +182,17 @@ class Config:
   dev_fraction: float = option(
       0.0, 'Share of --train_file to hold out as dev data, without '
       '--dev_file.', 'data')
+  test_fraction: float = option(
+      0.0, 'Share of --train_file to hold out as test data, with '
+      '--dev_fraction.', 'data')
   text_columns: str = option(
       'sentence', 'Column of the text in own data, or of two texts: a,b.',
       'data')
   label_column: str = option(
       'label', 'Column of the label in own data.', 'data')
+  negative_column: str = option(
+      '', 'Column of a text that does not belong to the pair, in own data for '
+      'sentence embeddings.', 'data')
   file_task: str = option(
       'classification', "Kind of own data: 'classification' or 'regression'.",
       'data')

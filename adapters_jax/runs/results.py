@@ -41,10 +41,12 @@ def make_adapter(
       probable class.
   """
   settings = config_lib.portable(config)
+  head = kind.head_of(config)
   return adapter_lib.Adapter(
       methods=setup.model.config.adapters, tuned=tuned,
-      head_input=kind.head_of(config).name,
-      labels=tuple(setup.task.labels), texts=tuple(setup.task.texts),
+      head_input=head.name, labels=tuple(setup.task.labels),
+      # Embeddings are of one text, though trained on pairs.
+      texts=tuple(setup.task.texts if head.dense else head.texts),
       max_length=config.max_length, base=settings['checkpoint'],
       task=setup.task.name, scores=scores, settings=settings,
       base_files=base_lib.file_hashes(config.checkpoint),

@@ -1,6 +1,6 @@
 """Task, data, model and trees of a run, before its first step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import logging
 import os
@@ -173,19 +173,35 @@ def load_data(
   if config.files:
     task, splits = files.load(config.files, config.columns, config.label_column,
                               config.file_task == 'regression',
-                              config.dev_fraction)
+                              config.dev_fraction, config.test_fraction)
     # Named after the file, and checked here before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
     check_classes(config, task)
     notes = []
     if config.dev_fraction:
-      held, kept = len(splits['dev']), len(splits['train'])
-      notes.append(f'dev is {held} of the {held + kept} examples of train_file')
+      notes = held_out_notes(config, {
+          name: len(split) for name, split in splits.items()})
     return task, splits, notes
   task = tasks.find(config.task)
   return (task, tasks.load(task, config.data_dir),
           tasks.notes(task, config.data_dir))
+
+
+def held_out_notes(
+    config: config_lib.Config, counts: Mapping[str, int]
+) -> list[str]:
+  """Returns remarks on examples that are held out of the training file.
+
+  Args:
+    config: Settings.
+    counts: {split: number of its examples}.
+  """
+  held = [name for name, share in (
+      ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
+  total = sum(counts[name] for name in ('train', *held))
+  return [f'{name} is {counts[name]} of the {total} examples of train_file'
+          for name in held]
 
 
 def subset(config: config_lib.Config, examples: int) -> list[int]:
@@ -276,6 +292,10 @@ def assemble(
   select = models.selection_of(config, shape.layers)
   # With the whole base: full fine-tuning starts from its leaves.
   tuned, params = models.init_tuned(model, base, select, config.seed, folder)
+  if config.tune == 'none' and 'head' in params:
+    raise errors.UserError(
+        '`tune=none`: the head would stay random; it is for sentence '
+        'embeddings, which have none')
   _, base = trees.split(base, select)
   # Cast after the split: tuned leaves stay float32.
   base = sharding.place(mesh, precision.cast(config.precision, base))

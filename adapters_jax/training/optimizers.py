@@ -97,6 +97,16 @@ def select_head(layers: int, **_: Any) -> Select:
   return lambda path: trees.role(path) == 'head'
 
 
+def select_none(layers: int, **_: Any) -> Select:
+  """Nothing: the base as it is.
+
+  Args:
+    layers: Number of layers of the model; unused.
+  """
+  del layers
+  return lambda path: False
+
+
 # {value of the setting `tune`: (layers, **options) -> Select}
 TUNE = {
     'adapters': select_adapters,
@@ -105,6 +115,7 @@ TUNE = {
     'norms': select_norms,
     'bias': select_bias,
     'head': select_head,
+    'none': select_none,
 }
 
 

@@ -24,7 +24,8 @@ RECORDS = os.path.abspath(
 # Settings that all runs of a task share in one figure, at any value.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
         'head_input', 'train_file', 'dev_file', 'test_file', 'dev_fraction',
-        'text_columns', 'label_column', 'file_task')
+        'test_fraction', 'text_columns', 'label_column', 'negative_column',
+        'file_task')
 # Settings that every point may have picked for itself.
 SCHEDULE = ('learning_rate', 'epochs', 'max_steps')
 

@@ -1,8 +1,11 @@
-"""Adapter files of other libraries: AdapterHub, PEFT and adapter-bert.
+"""Adapter files of other libraries.
 
-May import adapters.adapter, downloads, methods, model, trees and errors.
-Public: `read` and `write` of `adapterhub` and `peft`, `adapter_bert`, `places`.
+Those of AdapterHub, PEFT, adapter-bert and sentence-transformers. May import
+modules of `adapters` apart from `exchange`, and packages below.
+Public: `read` and `write` of `adapterhub` and `peft`, `adapter_bert`, `places`,
+`write` of `sentence_transformer`.
 This file imports nothing, so that flags can name the formats before JAX loads.
 """
 
-FORMATS = ('own', 'adapterhub', 'peft', 'adapter_bert')
+FORMATS = (
+    'own', 'adapterhub', 'peft', 'adapter_bert', 'sentence_transformers')

@@ -167,9 +167,17 @@ def write(
   """
   values, tensors = to_tensors(adapter, shape, base)
   values['base_model_name_or_path'] = model or None
+  if not adapter.head.dense:  # On the bare encoder, whose names are shorter.
+    values['task_type'] = 'FEATURE_EXTRACTION'
+    start = peft_names.STEM + models.prefix_of(shape.family)
+    tensors = {
+        peft_names.STEM + key.removeprefix(start) if key.startswith(start)
+        else key: value for key, value in tensors.items()}
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
+  if not adapter.head.dense:
+    return ['load it with SentenceTransformer(base).load_adapter(folder)']
   if adapter.outputs is None:
     return [f'the names are those of a model with a head, such as '
             f'{transformers_heads.class_of(shape.family, "pooler")}; PEFT '

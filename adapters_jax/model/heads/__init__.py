@@ -10,12 +10,14 @@ from typing import Any
 
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model.heads import classification
+from adapters_jax.model.heads import embedding
 from adapters_jax.model.heads import head
 from adapters_jax.model.heads import spans
 
 # {name in saved adapters, their `head_input`: head}
 HEADS = {row.name: row for row in (
-    classification.CLS, classification.POOLER, spans.SPANS)}
+    classification.CLS, classification.POOLER, spans.SPANS,
+    *embedding.ROWS.values())}
 
 Head = head.Head
 Model = head.Model

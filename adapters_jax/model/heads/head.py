@@ -77,6 +77,7 @@ class Head:
     peft_task: PEFT's `task_type` of it; '' if it has none.
     layer: Its linear layer in transformers' classes; '' for the last layer of
       the family's classifier of texts.
+    dense: Whether it has parameters.
   """
   name: str
   make: Callable[[encoder_lib.BertConfig, int], Model]
@@ -93,6 +94,7 @@ class Head:
   transformers: str = ''
   peft_task: str = ''
   layer: str = ''
+  dense: bool = True
 
   def has_classes(self, outputs: int) -> bool:
     """Returns whether so many outputs are classes."""

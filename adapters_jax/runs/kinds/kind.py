@@ -52,6 +52,7 @@ class Kind:
       without 'train'.
     threshold_of: (score, tuned) -> probability from which on a label is given;
       None for the most probable class.
+    predicts: Whether `predict` applies the adapters.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -62,6 +63,7 @@ class Kind:
   inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}
   threshold_of: Callable[[Any, trees.Tree], float | None] = (
       lambda score, tuned: None)
+  predicts: bool = True
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup

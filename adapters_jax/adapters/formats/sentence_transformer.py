@@ -1,0 +1,95 @@
+"""Folders of sentence-transformers: an encoder with an adapter folded in."""
+
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import embedding
+from adapters_jax.adapters import folding
+from adapters_jax.adapters.formats import weights
+from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
+from adapters_jax.model import families
+from adapters_jax.model import pretrained
+from adapters_jax.model import sentence_files
+from adapters_jax.model import tensor_files
+
+# What a tokenizer needs; the files of `data.tokenizer_files`.
+_TOKENIZER = (
+    'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json',
+    'added_tokens.json', 'vocab.txt', 'vocab.json', 'merges.txt')
+
+
+def write(
+    folder: str, adapter: adapter_lib.Adapter, checkpoint: str
+) -> list[str]:
+  """Writes a folder for `SentenceTransformer(folder)`.
+
+  Args:
+    folder: Folder, created if absent.
+    adapter: Adapter whose methods are changes of weights, or fine-tuned leaves.
+    checkpoint: Name or folder of its base.
+
+  Returns:
+    Notes for the user.
+
+  Raises:
+    errors.UserError: an adapter that cannot be folded into its base.
+  """
+  source = pretrained.resolve(checkpoint)
+  shape = pretrained.read_config(source)
+  tuned = {name: leaves for name, leaves in adapter.tuned.items()
+           if name not in embedding.HEADS}
+  tensors = tensor_files.read_folder(
+      source, pretrained.names_of_encoder(source, shape.family).__contains__)
+  tree = pretrained.from_hugging_face(tensors, shape.family)
+  try:
+    folded, _ = folding.fold(
+        tree, dataclasses.replace(adapter, tuned=tuned))
+  except errors.UserError as error:
+    raise errors.UserError(
+        f"{error}; 'own' holds every adapter, and aj.encode applies it"
+    ) from error
+  flat = trees.flatten(folded)
+  os.makedirs(folder, exist_ok=True)
+  weights.write(os.path.join(folder, 'model.safetensors'), {
+      name: _changed(name, value, flat, shape.family)
+      for name, value in tensors.items()})
+  values = json_files.read(os.path.join(source, 'config.json'))
+  if adapter.hidden_activation:
+    values['hidden_act'] = adapter.hidden_activation
+  atomic.write_json(os.path.join(folder, 'config.json'), values)
+  for name in _TOKENIZER:
+    if os.path.isfile(os.path.join(source, name)):
+      shutil.copyfile(
+          os.path.join(source, name), os.path.join(folder, name))
+  sentence_files.write(
+      folder, embedding.settings_of(checkpoint, adapter), shape.dim,
+      shape.longest)
+  return []
+
+
+def _changed(
+    name: str, value: np.ndarray, flat: dict[str, np.ndarray], family: str
+) -> np.ndarray:
+  """Returns a tensor with the folded leaves in place of its own.
+
+  Args:
+    name: Hugging Face's name.
+    value: Tensor of the base.
+    flat: {path: leaf} of the folded tree.
+    family: Key of families.FAMILIES.
+  """
+  if families.is_ignored(name, family):
+    return value
+  found = []
+  for part in families.parts(name, value, family):
+    path = families.our_name(part, family)
+    leaf = np.asarray(flat[path], np.float32)
+    found.append(leaf.T if path.endswith('/kernel') else leaf)
+  return np.concatenate(found) if len(found) > 1 else found[0]

@@ -1,0 +1,153 @@
+"""Pairs of texts for sentence embeddings, with or without a score."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import logging
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import held_out
+from adapters_jax.data import squad
+from adapters_jax.data import tables
+
+_log = logging.getLogger(__name__)
+
+SQUAD_TEXTS = ('question', 'context')
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+  """A split of pairs.
+
+  Attributes:
+    texts: For each pair its two texts, and perhaps a third one that does not
+      belong to the first.
+    scores: [pairs] float32 scores, None without.
+    where: File, for messages.
+    lines: Line of each pair in it, [] if unknown.
+  """
+  texts: list[tuple[str, ...]]
+  scores: np.ndarray | None = None
+  where: str = ''
+  lines: Sequence[int] = ()
+
+  def __len__(self) -> int:
+    return len(self.texts)
+
+  def take(self, rows: Sequence[int]) -> 'Pairs':
+    """Returns some of the pairs, by their numbers from 0."""
+    return dataclasses.replace(
+        self, texts=[self.texts[row] for row in rows],
+        scores=None if self.scores is None else self.scores[list(rows)],
+        lines=[self.lines[row] for row in rows] if self.lines else ())
+
+  def place(self, row: int) -> str:
+    """Returns the place of a pair, for messages."""
+    line = f', line {self.lines[row]}' if self.lines else ''
+    return f'{self.where}{line}'
+
+
+def read(
+    path: str, columns: Sequence[str], label_column: str,
+    negative_column: str = '',
+) -> Pairs:
+  """Reads pairs.
+
+  Args:
+    path: A .json file in SQuAD's format, whose questions and paragraphs are
+      pairs; or .tsv, .csv or .jsonl.
+    columns: Columns of the two texts.
+    label_column: Column of the score, which may be absent.
+    negative_column: Column of a text that does not belong to the first; ''
+      without.
+
+  Raises:
+    errors.UserError: a fault of the file; names it and the line.
+  """
+  if path.endswith('.json'):
+    asked = squad.read_json(path)
+    return Pairs([(one.question, one.context) for one in asked], where=path)
+  if len(columns) != 2:
+    raise errors.UserError(
+        '`text_columns`: name the columns of the two texts of a pair, as in '
+        'anchor,positive')
+  names = [*columns, negative_column] if negative_column else list(columns)
+  table = tables.read_table(path, names, label_column, labelled=False)
+  for row, texts in enumerate(table.texts):
+    for name, text in zip(names, texts, strict=True):
+      if not text.strip():
+        raise errors.UserError(
+            f'{path}, line {table.lines[row]}, column {name!r}: the text is '
+            'empty; give one, or leave the row out')
+  scores = None
+  if table.labels is None:
+    _log.info('%s: pairs without scores, as it has no column %r', path,
+              label_column)
+  else:
+    scores = np.array([_score(table, row) for row in range(len(table.texts))],
+                      np.float32)
+  return Pairs(table.texts, scores, path, table.lines)
+
+
+def _score(table: tables.Table, row: int) -> float:
+  """Returns the score of a row; raises UserError for other labels."""
+  try:
+    found = float(table.labels[row])
+  except ValueError:
+    found = np.nan
+  if not np.isfinite(np.float32(found)):
+    raise errors.UserError(
+        f'{table.place(row)}: {table.labels[row]!r} is no score; give a '
+        'number, or name the column of the scores with `label_column`')
+  return found
+
+
+def load(
+    paths: Mapping[str, str], columns: Sequence[str], label_column: str,
+    negative_column: str = '', dev_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+) -> dict[str, Pairs]:
+  """Reads the splits of a task.
+
+  Args:
+    paths: {'train' and possibly 'dev' and 'test': path}.
+    columns: Columns of the two texts.
+    label_column: Column of the score, which may be absent.
+    negative_column: Column of negatives in the training file, '' without.
+    dev_fraction: Share of the second texts of the training file to hold out as
+      dev, each with all of its pairs.
+    test_fraction: Share to hold out as test in addition.
+
+  Returns:
+    {'train', 'dev' and perhaps 'test': pairs}
+
+  Raises:
+    errors.UserError: a fault of a file, or splits of which only some have
+      scores.
+  """
+  splits = {name: read(path, columns, label_column,
+                       negative_column if name == 'train' else '')
+            for name, path in paths.items()}
+  train = splits['train']
+  if 'dev' not in splits:
+    # Together: a paragraph of dev must not be known from training.
+    second = list(dict.fromkeys(texts[1] for texts in train.texts))
+    if len(second) < 3:
+      raise errors.UserError(
+          f'{train.where}: three different second texts or more are needed to '
+          'hold some out')
+    parts = held_out.split(len(second), dev_fraction, test_fraction)
+    for name, part in zip(('train', 'dev', 'test'), parts, strict=True):
+      if part:
+        chosen = {second[row] for row in part}
+        found = train.take([row for row, texts in enumerate(train.texts)
+                            if texts[1] in chosen])
+        splits[name] = found if name == 'train' else dataclasses.replace(
+            found, texts=[texts[:2] for texts in found.texts])
+  if 'test' in splits and (
+      splits['test'].scores is None) != (splits['dev'].scores is None):
+    raise errors.UserError(
+        '`test_file`: pairs of dev and test must both have scores, or neither')
+  return {name: splits[name] for name in ('train', 'dev', 'test')
+          if name in splits}

@@ -1,0 +1,326 @@
+"""Sentence embeddings: trained on pairs, scored by retrieval or by cosines.
+
+Pairs without scores are queries and documents: each dev query ranks the
+documents of dev and test, and some of training. Pairs with scores are ranked by
+their cosines.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import batching
+from adapters_jax.data import fingerprint
+from adapters_jax.data import metrics
+from adapters_jax.data import pairs as pairs_lib
+from adapters_jax.data import retrieval
+from adapters_jax.data import tasks
+from adapters_jax.data import token_cache
+from adapters_jax.data import tokenization
+from adapters_jax.model import heads
+from adapters_jax.model import pooling
+from adapters_jax.model import pretrained
+from adapters_jax.model import sentence_files
+from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs.kinds import kind
+from adapters_jax.training import steps
+
+# Documents of training among those that dev and test queries rank.
+_DISTRACTORS = 1000
+_SEED = 0  # Of their draw, the same in all runs.
+_LARGEST_COSINE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSetup(setup_lib.Setup):
+  """Setup of a run, with the texts of its evaluation.
+
+  Attributes:
+    texts: All distinct texts of dev and test, and documents of training.
+    encoded: Their tokens.
+    pairs: {split: [pairs, 2] int, numbers of the two texts of each pair}, of
+      dev and test.
+    documents: Numbers of the documents that queries rank.
+  """
+  texts: tuple[str, ...]
+  encoded: batching.Examples
+  pairs: dict[str, np.ndarray]
+  documents: np.ndarray
+
+
+def _find(name: str) -> tasks.Task:
+  """Returns a task of scored pairs; UserError for any other."""
+  if name != 'stsb':
+    raise errors.UserError(
+        f'`task={name}`: sentence embeddings are trained on pairs; give '
+        '`train_file`, or `task=stsb`')
+  return tasks.find(name)
+
+
+def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
+  """Returns {split: pairs}."""
+  if config.files:
+    return pairs_lib.load(
+        config.files, config.columns, config.label_column,
+        config.negative_column, config.dev_fraction, config.test_fraction)
+  task = _find(config.task)
+  return {name: pairs_lib.Pairs(
+      list(split.texts), split.labels, f'{config.task}, {name}')
+          for name, split in tasks.load(task, config.data_dir).items()
+          if split.labelled}
+
+
+def _loss_name(config: config_lib.Config, train: pairs_lib.Pairs) -> str:
+  """Returns the loss of the settings; raises UserError for unfit pairs."""
+  scored = train.scores is not None
+  name = config.pair_loss or ('cosent' if scored else 'multiple_negatives')
+  if name in heads.embedding.SCORED:
+    if not scored:
+      raise errors.UserError(
+          f'`pair_loss={name}`: needs scores, and {train.where} has no column '
+          f'{config.label_column!r}; name it with `label_column`, or give '
+          '`pair_loss=multiple_negatives`')
+    if config.negative_column:
+      raise errors.UserError(
+          '`negative_column`: is for `pair_loss=multiple_negatives`')
+  if name == 'cosine' and (
+      beyond := np.flatnonzero(np.abs(train.scores) > _LARGEST_COSINE)).size:
+    row = int(beyond[0])
+    raise errors.UserError(
+        f'{train.place(row)}: the score {train.scores[row]:g} is no cosine; '
+        'scale scores to -1 to 1, or give `pair_loss=cosent`')
+  if name != 'cosine' and config.accumulate > 1:
+    raise errors.UserError(
+        f'`accumulate={config.accumulate}`: {name} compares all pairs of a '
+        'batch; give `accumulate=1`, or a smaller `batch_size`')
+  return name
+
+
+def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
+  """Returns the nested sizes of embeddings, () for the whole alone.
+
+  Args:
+    config: Settings.
+    dim: Width of the encoder.
+
+  Raises:
+    errors.UserError: a size that is no number from 1 to `dim`.
+  """
+  found = [part.strip() for part in config.matryoshka_dims.split(',')
+           if part.strip()]
+  if not all(part.isdecimal() and 1 <= int(part) <= dim for part in found):
+    raise errors.UserError(
+        f'`matryoshka_dims={config.matryoshka_dims}`: give numbers from 1 to '
+        f'{dim} with commas')
+  return tuple(sorted({*map(int, found)}, reverse=True))
+
+
+def _mode(config: config_lib.Config) -> str:
+  """Returns the pooling of the settings, or of the base."""
+  return config.pooling or sentence_files.of_checkpoint(
+      config.checkpoint).mode
+
+
+def _check(config: config_lib.Config) -> None:
+  """Raises UserError for settings of other kinds of tasks."""
+  for name, used in (('head_input', config.head_input != 'cls'),
+                     ('cache_frozen', config.cache_frozen)):
+    if used:
+      raise errors.UserError(
+          f'`{name}`: is for tasks with a head on [CLS]; leave it out')
+  for name in ('class_weights', 'label_smoothing', 'threshold'):
+    if getattr(config, name):
+      raise errors.UserError(
+          f'`{name}`: is for tasks with classes; leave it out')
+  if config.tune == 'head':
+    raise errors.UserError(
+        '`tune=head`: sentence embeddings have no head; `tune=none` scores '
+        'the base as it is')
+  dims_of(config, pretrained.config_of(config.checkpoint).dim)
+
+
+def prepare(
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+) -> PairSetup:
+  """Loads pairs and base, and initialises the new leaves.
+
+  Args:
+    config: Settings.
+    mesh: Devices; the first one alone when None.
+
+  Raises:
+    errors.UserError: a setting for other tasks, or a fault of the data.
+  """
+  _check(config)
+  splits = _load(config)
+  _loss_name(config, splits['train'])
+  counts = {name: len(split) for name, split in splits.items()}
+  notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  if rows := setup_lib.subset(config, counts['train']):
+    splits['train'] = splits['train'].take(rows)
+    notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
+  task = metrics.with_first(_task_of(config, splits), config.metric)
+  folder = pretrained.resolve(config.checkpoint)
+  tokenizer = tokenization.load(
+      folder, pretrained.config_of(config.checkpoint).vocab_size)
+  settings = sentence_files.of_checkpoint(config.checkpoint)
+
+  def encode(texts):
+    return token_cache.encode(
+        tokenizer, [(settings.text(text),) for text in texts],
+        config.max_length)[0]
+
+  setup = setup_lib.assemble(
+      config, folder, task,
+      {name: _examples(encode, split) for name, split in splits.items()},
+      notes, lambda shape: models.make_model(
+          config, shape, 1, head=head_of(config)), mesh,
+      {name: _fingerprint(split) for name, split in splits.items()})
+  if config.tune == 'none':
+    setup = dataclasses.replace(setup, steps=1, eval_every=1)
+  return PairSetup(**vars(setup), **_evaluation(splits, encode))
+
+
+def _task_of(
+    config: config_lib.Config, splits: dict[str, pairs_lib.Pairs]
+) -> tasks.Task:
+  """Returns the task of the splits."""
+  squad = config.train_file.endswith('.json')
+  texts = pairs_lib.SQUAD_TEXTS if squad else config.columns
+  if not config.files:
+    texts = tasks.find(config.task).texts
+  return tasks.Task(
+      config.task_name, '', texts, (),
+      metrics.OF_RETRIEVAL if splits['dev'].scores is None
+      else ('spearman', 'pearson'))
+
+
+def _fingerprint(split: pairs_lib.Pairs) -> dict:
+  """Returns the number and the hash of a split's texts with their scores."""
+  scores = [None] * len(split) if split.scores is None else (
+      split.scores.tolist())
+  return fingerprint.of_rows(
+      [*texts, score] for texts, score in zip(
+          split.texts, scores, strict=True))
+
+
+def _examples(encode, split: pairs_lib.Pairs) -> batching.Examples:
+  """Returns the tokenised pairs; labels are scores or numbers of the texts."""
+  columns = [encode(column) for column in zip(*split.texts, strict=True)]
+  labels = split.scores
+  if labels is None:
+    numbers: dict[str, int] = {}
+    labels = np.array([[numbers.setdefault(text, len(numbers))
+                        for text in texts] for texts in split.texts], np.int32)
+  return batching.Examples(
+      columns[0], columns[0], labels, columns=tuple(columns[1:]))
+
+
+def _evaluation(splits: dict[str, pairs_lib.Pairs], encode) -> dict:
+  """Returns the further attributes of a `PairSetup`."""
+  held = [name for name in splits if name != 'train']
+  texts = dict.fromkeys(
+      text for name in held for pair in splits[name].texts for text in pair)
+  documents = dict.fromkeys(
+      pair[1] for name in held for pair in splits[name].texts)
+  if splits['dev'].scores is None:
+    known = [text for text in dict.fromkeys(
+        pair[1] for pair in splits['train'].texts) if text not in documents]
+    order = np.random.default_rng(_SEED).permutation(len(known))
+    documents.update(dict.fromkeys(
+        known[row] for row in sorted(order[:_DISTRACTORS])))
+    texts.update(documents)
+  numbers = {text: number for number, text in enumerate(texts)}
+  tokens = encode(texts)
+  return {
+      'texts': tuple(texts),
+      'encoded': batching.Examples(
+          tokens, [np.zeros_like(row) for row in tokens],
+          np.zeros(len(texts), np.int32)),
+      'pairs': {name: np.array([[numbers[text] for text in pair]
+                                for pair in splits[name].texts])
+                for name in held},
+      'documents': np.array([numbers[text] for text in documents])}
+
+
+def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
+  """Returns score(tuned, split) -> (metrics, NDCG of each query or cosines).
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Number of texts a batch.
+  """
+  eval_step = compiled.make_eval(setup, batch_size)
+  buckets = batching.bucket_lengths(
+      setup.encoded.lengths, len(setup.schedule.buckets))
+  batches = batching.eval_batches(
+      setup.encoded, buckets, batch_size, setup.schedule.local_rows)
+
+  def score(tuned, split):
+    vectors = steps.example_logits(
+        eval_step, setup.base, tuned, batches, len(setup.encoded))
+    vectors = np.array(pooling.normalized(vectors))
+    first, second = setup.pairs[split].T
+    if setup.splits[split].labels.ndim == 1:  # Scores.
+      cosines = np.sum(vectors[first] * vectors[second], axis=-1)
+      return metrics.compute(
+          setup.task.metrics, setup.splits[split].labels, cosines), cosines
+    queries = np.unique(first)
+    place = {number: at for at, number in enumerate(setup.documents)}
+    relevant = {query: [] for query in queries}
+    for query, document in dict.fromkeys(zip(first, second, strict=True)):
+      relevant[query].append(place[document])
+    found = retrieval.per_query(
+        vectors[queries], vectors[setup.documents], list(relevant.values()))
+    means = retrieval.scores(found)
+    return ({name: means[name] for name in setup.task.metrics},
+            found[setup.task.metrics[0]])
+
+  return score
+
+
+def head_of(config: config_lib.Config) -> heads.Head:
+  """Returns the row of the pooling."""
+  return heads.embedding.ROWS[_mode(config)]
+
+
+def _outcomes(
+    setup: PairSetup, split: str, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the first metric of each query, or scores and cosines.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [queries] or [pairs]
+  """
+  labels = setup.splits[split].labels
+  if labels.ndim == 1:
+    return {'labels': labels, 'predictions': predictions}
+  return {setup.task.metrics[0]: predictions}
+
+
+def _check_data(config: config_lib.Config) -> None:
+  """Raises UserError for a fault of the user's files."""
+  if config.files:
+    _loss_name(config, _load(config)['train'])
+
+
+class _Kind(kind.Kind):
+  """Sentence embeddings, whose loss is a setting."""
+
+  def loss_of(self, config, setup):
+    scored = setup.splits['train'].labels.ndim == 1
+    name = config.pair_loss or ('cosent' if scored else 'multiple_negatives')
+    return heads.embedding.make_loss(
+        name, config.similarity_scale,
+        dims_of(config, setup.model.config.dim))
+
+
+KIND = _Kind(_find, prepare, make_score, head_of, _outcomes, _check_data,
+             predicts=False)
