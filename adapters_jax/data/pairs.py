@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import files
 from adapters_jax.data import held_out
 from adapters_jax.data import squad
 from adapters_jax.data import tables
@@ -73,7 +74,7 @@ def read(
         '`text_columns`: name the columns of the two texts of a pair, as in '
         'anchor,positive')
   names = [*columns, negative_column] if negative_column else list(columns)
-  table = tables.read_table(path, names, label_column, labelled=False)
+  table = files.read(path, names, label_column, labelled=False)
   for row, texts in enumerate(table.texts):
     for name, text in zip(names, texts, strict=True):
       if not text.strip():

@@ -133,10 +133,6 @@ def _check(config: config_lib.Config) -> None:
     if used:
       raise errors.UserError(
           f'`{name}`: is for tasks with a head on [CLS]; leave it out')
-  for name in ('class_weights', 'label_smoothing', 'threshold'):
-    if getattr(config, name):
-      raise errors.UserError(
-          f'`{name}`: is for tasks with classes; leave it out')
   if config.tune == 'head':
     raise errors.UserError(
         '`tune=head`: sentence embeddings have no head; `tune=none` scores '
@@ -165,6 +161,7 @@ def prepare(
     splits['train'] = splits['train'].take(rows)
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
   task = metrics.with_first(_task_of(config, splits), config.metric)
+  setup_lib.check_classes(config, task)
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
