@@ -12,6 +12,7 @@ import tokenizers
 from adapters_jax.data import ragged
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import evict
 from adapters_jax.downloads import pinned
 
 _log = logging.getLogger(__name__)
@@ -115,22 +116,6 @@ def _write(
     with atomic.replacing(path) as file:
       np.savez(file, tokens=tokens.flat, segments=segments.flat,
                offsets=tokens.offsets)
-    _evict(os.path.dirname(path))
+    evict.least_recent(os.path.dirname(path), _MOST_BYTES)
   except OSError as error:  # A full disk, or a folder of another user.
     _log.info('the tokens are not kept for the next run: %s', error)
-
-
-def _evict(folder: str) -> None:
-  """Removes the least recently used entries beyond the bound."""
-  files = []
-  with os.scandir(folder) as entries:
-    for entry in entries:  # Unfinished writes of killed processes too.
-      with contextlib.suppress(FileNotFoundError):  # Another process evicts.
-        files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
-  total = sum(size for _, size, _ in files)
-  for _, size, path in sorted(files):
-    if total <= _MOST_BYTES:
-      break
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(path)
-    total -= size

@@ -8,9 +8,11 @@ import jax
 import optax
 
 from adapters_jax import trees
+from adapters_jax.model import encoder
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
+from adapters_jax.training import programs
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
@@ -43,7 +45,14 @@ def make_eval(
 # Modules are dataclasses: models of equal configs are equal, and one key.
 @functools.lru_cache(maxsize=_KEPT)
 def _eval_step(model, mesh):
-  return steps.make_eval_step(model, shardings=sharding.replicated(mesh))
+  return programs.kept(
+      steps.make_eval_step(model, shardings=sharding.replicated(mesh)),
+      ('eval_step', model), mesh, _written(model))
+
+
+def _written(model: Any) -> tuple[Any, ...]:
+  """Returns the objects whose code a trace of a model executes."""
+  return type(model), *map(type, model.config.adapters)
 
 
 def _optimizer_settings(
@@ -104,11 +113,19 @@ def make_step(
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
   # Any rate: the step reads that of its state.
-  tx = optimizers.make_optimizer(learning_rate=0.0, **dict(optimizer))
-  return steps.make_train_step(
+  settings = dict(optimizer)
+  tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
+  step = steps.make_train_step(
       model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
+  select = settings.pop('select')
+  labels = {path: optimizers.label(select, path)
+            for path in trees.flatten(encoder.shapes(model))}
+  return programs.kept(
+      step, ('train_step', model, settings, labels, loss_fn.__qualname__,
+             loss_fn.__module__, accumulate, grouped),
+      mesh, (*_written(model), loss_fn))
 
 
 def initial_state(

@@ -35,6 +35,7 @@ from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
+from adapters_jax.training import programs
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
@@ -149,6 +150,28 @@ def group_batch(group: Group, step: int) -> dict[str, jax.Array]:
     return sharding.place_batch(
         group.setup.mesh, batches[0], group.configs[0].batch_size)
   return sharding.place_group(group.setup.mesh, batches)
+
+
+def _load_ahead(
+    group: Group, train_step: Any, progress: loop.Progress, first: int
+) -> None:
+  """Reads kept programs in the order of their first use in an epoch.
+
+  Args:
+    group: Runs.
+    train_step: Step of `compiled.make_step`.
+    progress: Progress of the runs.
+    first: Number of the first step.
+  """
+  if not isinstance(train_step, programs.Program):
+    return
+  schedule = group.setup.schedule
+  last = min(group.setup.steps, first + schedule.steps_per_epoch)
+  numbers = {schedule.at(step).length: step
+             for step in reversed(range(first, last))}
+  train_step.load_ahead(
+      [(progress.state, group.setup.base, group_batch(group, step))
+       for step in sorted(numbers.values())])
 
 
 class _Watch:
@@ -292,7 +315,9 @@ def train_group(
   if start:
     progress, log = start
     _log.info('continuing from step %d', loop.steps_taken(progress))
-  watch = _Watch(group, score, log, loop.steps_taken(progress))
+  first = loop.steps_taken(progress)
+  _load_ahead(group, train_step, progress, first)
+  watch = _Watch(group, score, log, first)
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(

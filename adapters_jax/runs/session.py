@@ -6,12 +6,16 @@ import os
 
 import jax
 
+from adapters_jax.downloads import evict
 from adapters_jax.downloads import pinned
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import signals
 from adapters_jax.training import hosts
+from adapters_jax.training import programs
+
+_MOST_BYTES = 2**30  # Of JAX's compile cache, if the user sets no bound.
 
 
 def enable_compilation_cache() -> None:
@@ -20,6 +24,11 @@ def enable_compilation_cache() -> None:
   jax.config.update('jax_compilation_cache_dir', folder)
   # JAX's default, 1 s, would leave out small programs.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+  # With a bound of the user, JAX evicts.
+  if (os.path.isdir(folder)
+      and jax.config.values['jax_compilation_cache_max_size'] < 0):
+    evict.least_recent(folder, _MOST_BYTES)
+  programs.keep_in(os.path.join(pinned.cache_dir(), 'programs'))
 
 
 @contextlib.contextmanager

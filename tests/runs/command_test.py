@@ -80,6 +80,26 @@ def test_command_line(config, tmp_path):
         row['probabilities'], key=row['probabilities'].get)
 
 
+@pytest.mark.slow
+def test_a_second_process_neither_traces_nor_compiles(config, tmp_path):
+  names = 'checkpoint', 'train_file', 'dev_file', 'batch_size', 'max_length'
+  flags = [f'--{name}={getattr(config, name)}' for name in names]
+  variables = {**os.environ, 'JAX_LOG_COMPILES': '1',
+               'ADAPTERS_JAX_CACHE': str(tmp_path / 'cache')}
+  adapters, logs = [], []
+  for name in 'ab':
+    folder = tmp_path / name
+    done = command(
+        *flags, f'--workdir={folder}', '--max_steps=6', env=variables)
+    assert done.returncode == 0, done.stderr
+    logs.append(done.stderr)
+    [path] = (folder / 'adapter').glob('*.safetensors')
+    adapters.append(path.read_bytes())
+  for step in 'tracing train_step', 'tracing eval_step':
+    assert step in logs[0] and step not in logs[1]
+  assert adapters[0] == adapters[1]  # Bit for bit.
+
+
 @pytest.mark.parametrize('flags, message', [
     (['--adapter_sizes=8'], 'adapter_sizes'),
     (['--adapter_size=big'], 'adapter_size'),
