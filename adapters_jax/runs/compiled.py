@@ -123,7 +123,8 @@ def _train_step(
   labels = {path: optimizers.label(select, path)
             for path in trees.flatten(encoder.shapes(model))}
   return programs.kept(
-      step, ('train_step', model, settings, labels, loss_fn.__qualname__,
+      step, ('train_step', model, settings, labels,
+             getattr(loss_fn, '__qualname__', loss_fn),
              loss_fn.__module__, accumulate, grouped),
       mesh, (*_written(model), loss_fn))
 
