@@ -27,6 +27,9 @@ ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
 # batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
 
+# Linear layers of a task, the last and the one before it.
+HEADS = ('head', 'head_first')
+
 _LISTED = 8  # Paths per kind of problem in an error message.
 
 
@@ -171,7 +174,7 @@ def role(path: str) -> str:
     if names[-1].startswith('running_'):
       return 'statistics'
     return 'fixed' if names[-1].startswith('fixed_') else 'adapter'
-  if names[0] == 'head':
+  if names[0] in HEADS:
     return 'head'
   if any(name == 'norm' or name.endswith('_norm') for name in names):
     return 'norm'

@@ -161,7 +161,9 @@ class Adapter:
         'checkpoint': self.base, 'max_length': self.max_length,
         'hidden_activation': self.hidden_activation,
         # In settings it is the input alone: the task implies the head.
-        'head_input': 'pooler' if self.head.pooled else 'cls'}
+        'head_input': (
+            self.head_input if self.head.transformers ==
+            heads.HEADS['pooler'].transformers else 'cls')}
 
 
 def load(folder: str) -> Adapter:

@@ -23,7 +23,8 @@ from adapters_jax.model import sentence_files
 # Lengths to pad batches to, whose programs all calls share. Texts are sorted
 # into them, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
-HEADS = ('head', 'pooler')  # Parts of a tree that embeddings do not read.
+# Parts of a tree that embeddings do not read.
+HEADS = (*trees.HEADS, 'pooler')
 
 
 def encode(

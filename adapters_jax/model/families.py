@@ -218,6 +218,19 @@ def parts(
   return {name: value}
 
 
+def whole(name: str, family: str) -> str:
+  """Returns the name in files of a layer: of the joined one for a part.
+
+  Args:
+    name: Hugging Face's name of a module, as in `Family.modules`.
+    family: Key of FAMILIES.
+  """
+  stem, _, part = name.rpartition('.')
+  joined = any(stem.endswith(end) and part in names
+               for end, names in FAMILIES[family].joined.items())
+  return stem if joined else name
+
+
 def their_name(path: str, family: str = 'bert') -> str:
   """Returns Hugging Face's name of a leaf, without the family's prefix.
 

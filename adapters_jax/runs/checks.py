@@ -44,7 +44,7 @@ CHOICES = {
              'none'),
     'optimizer': ('adam', 'adapter_bert'),
     'norm_layers': ('all', 'same'),
-    'head_input': ('cls', 'pooler'),
+    'head_input': ('cls', 'pooler', 'cls_gelu', 'cls_relu'),
     'precision': (
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': ('classification', 'regression'),

@@ -77,8 +77,9 @@ class Config:
   top_k: int = option(
       1, 'Layers from the top that --tune=top_k trains.', 'method', 'column')
   head_input: str = option(
-      'cls', "Input of the head: 'cls', the last hidden state of [CLS], or "
-      "'pooler', the pretrained tanh layer over it.", 'method')
+      'cls', "Input of the head: 'cls', the last hidden state of [CLS]; "
+      "'pooler', the pretrained tanh layer over it; 'cls_gelu' or 'cls_relu', "
+      'a trained layer over it, as in ELECTRA or DistilBERT.', 'method')
   hidden_activation: str = option(
       '', 'Activation of the pretrained feed-forward sublayers; that of the '
       'checkpoint when empty.', 'method')

@@ -47,8 +47,9 @@ def head_tree(
       f'head: a {values.get("head_type")} head of {values.get("layers", 1)} '
       f'layers ({values.get("activation_function")}, '
       f'use_pooler={values.get("use_pooler", False)}) is not supported; for '
-      'classification one linear layer is, or two with tanh without the '
-      f'pooler, and {_others()} one; give `head=false` to leave it out')
+      'classification one linear layer is, or two with tanh, gelu or relu '
+      f'without the pooler, and {_others()} one; give `head=false` to leave it '
+      'out')
 
 
 def _others() -> str:

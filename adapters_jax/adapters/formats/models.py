@@ -17,7 +17,8 @@ class Foreign:
   Attributes:
     class_start: Start of the names of its classes, such as 'Bert'.
     classifier: Linear layers of transformers' classification head and the
-      activation between them: (first, activation, second).
+      activation between them: (first, activation, second). None if its heads
+      are of other layers.
     in_adapterhub: Whether `adapters` has the family.
     takes_keys: Whether transformers' model takes keys and values from outside,
       as PEFT's prefix tuning needs.
@@ -27,7 +28,7 @@ class Foreign:
       '.dense'.
   """
   class_start: str
-  classifier: tuple[str, str, str]
+  classifier: tuple[str, str, str] | None
   in_adapterhub: bool = True
   takes_keys: bool = True
   prefix_pool: str = 'self_prefix'
@@ -47,6 +48,8 @@ FOREIGN = {
         takes_keys=False, prefix_pool='self',
         sublayers={'attention_output': 'attention_adapters',
                    'ffn_output': 'output_adapters'}),
+    'modernbert': Foreign(
+        'ModernBert', None, in_adapterhub=False, takes_keys=False),
     'deberta-v2': Foreign(
         'DebertaV2', ('pooler.dense', 'gelu', 'classifier'), takes_keys=False),
     'electra': Foreign(

@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import peft_joined
 from adapters_jax.adapters.formats import peft_names
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import transformers_heads
@@ -75,7 +76,8 @@ def from_tensors(
       saved[key] = value
     else:
       own[key] = value
-  configs, tuned = _methods(values, own, shape)
+  configs, tuned = _methods(
+      values, peft_joined.split(own, family), shape)
   if saved:
     tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved, family))
   head_input = 'cls'
@@ -176,16 +178,39 @@ def write(
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
+  return _notes(adapter, shape, values)
+
+
+def _notes(
+    adapter: adapter_lib.Adapter, shape: encoder.BertConfig,
+    values: Mapping[str, Any],
+) -> list[str]:
+  """Returns notes for users who load a folder with PEFT.
+
+  Args:
+    adapter: Adapter.
+    shape: Shape of the base.
+    values: Entries of adapter_config.json.
+  """
+  notes = []
+  if values.get('r', 0) > max(
+      [getattr(config, 'r', 0) for config in adapter.methods], default=0):
+    notes.append(
+        f'LoRAs of layers that {shape.family} joins are one of rank '
+        f'{values["r"]}')
   if not adapter.head.dense:
-    return ['load it with SentenceTransformer(base).load_adapter(folder)']
+    notes.append('load it with SentenceTransformer(base).load_adapter(folder)')
+    return notes
   if adapter.outputs is None:
-    return [f'the names are those of a model with a head, such as '
-            f'{transformers_heads.class_of(shape.family, "pooler")}; PEFT '
-            'does not find them in a bare encoder']
+    notes.append(
+        'the names are those of a model with a head, such as '
+        f'{transformers_heads.class_of(shape.family, "pooler")}; PEFT does not '
+        'find them in a bare encoder')
+    return notes
   name = transformers_heads.class_of(shape.family, adapter.head_input)
-  notes = [f'load it on {name} with num_labels={adapter.outputs}']
-  if (adapter.head_input == 'pooler'
-      and transformers_heads.holds_pooler(shape.family)
+  notes.append(f'load it on {name} with num_labels={adapter.outputs}')
+  if (adapter.head.transformers == 'SequenceClassification'
+      and transformers_heads.has_first(shape.family)
       and any(config.kind == 'key_value' for config in adapter.methods)):
     notes.append(
         'peft 0.21.2 with transformers 4.57 fails on classes after a prefix of '
@@ -233,6 +258,8 @@ def to_tensors(
   values |= _entries(adapter.methods, shape)
   tensors = _own_tensors(adapter.methods, own, shape.family)
   if all(map(peft_names.at_linears, adapter.methods)):
+    tensors, changed = peft_joined.join(tensors, values, shape.family)
+    values |= changed
     values['modules_to_save'] = [
         *transformers_heads.modules(head),
         *peft_names.saved_modules(named, shape.family)] or None

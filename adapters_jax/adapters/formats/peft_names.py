@@ -91,7 +91,7 @@ def is_in_head(path: str, head_input: str, family: str) -> bool:
   """
   pooler = (heads.HEADS[head_input].pooled
             and transformers_heads.holds_pooler(family))
-  return path.startswith('head/') or pooler and path.startswith('pooler/')
+  return trees.role(path) == 'head' or pooler and path.startswith('pooler/')
 
 
 def saved_name(path: str, family: str) -> str:
@@ -134,32 +134,36 @@ def target_modules(
     configs: {entry of adapter_config.json: its methods}.
     shape: Shape of the base.
   """
+  table = families.FAMILIES[shape.family]
+  # Several sites may be parts of one module.
+  modules = {site: families.whole(table.modules[path], shape.family)
+             for site, path in families.LINEARS.items()}
   wanted = {
-      entry: [(site, layer) for site in families.LINEARS
-              for layer in range(shape.layers)
-              if any(config.applies(site, layer) for config in chosen)]
+      entry: dict.fromkeys(
+          (modules[site], layer) for site in families.LINEARS
+          for layer in range(shape.layers)
+          if any(config.applies(site, layer) for config in chosen))
       for entry, chosen in configs.items()}
-  short = {site: _short_name(site, shape.family) for site in families.LINEARS}
+  short = {name: _short_name(name, shape.family) for name in modules.values()}
   # One form for all entries: PEFT wants feedforward_modules among the targets.
-  if all(short[site] and len([s for s, _ in found if s == site]) == shape.layers
-         for found in wanted.values() for site, _ in found):
-    return {entry: list(dict.fromkeys(short[site] for site, _ in found))
+  if all(short[name] and len([n for n, _ in found if n == name]) == shape.layers
+         for found in wanted.values() for name, _ in found):
+    return {entry: list(dict.fromkeys(short[name] for name, _ in found))
             for entry, found in wanted.items()}
-  return {entry: [families.their_site(*place, shape.family) for place in found]
+  return {entry: [name.replace('{}', str(layer)) for name, layer in found]
           for entry, found in wanted.items()}
 
 
-def _short_name(site: str, family: str) -> str:
+def _short_name(name: str, family: str) -> str:
   """Returns the shortest end of a module's name that no other one has.
 
   '' if there is none: BERT's 'output.dense' ends two kinds of layers.
   """
-  table = families.FAMILIES[family]
-  name = table.modules[families.LINEARS[site]]
+  others = {families.whole(other, family)
+            for other in families.FAMILIES[family].modules.values()} - {name}
   parts = name.partition('{}.')[2].split('.')
   for count in range(1, len(parts) + 1):
     end = '.'.join(parts[-count:])
-    if not any(other.endswith(end) for other in table.modules.values()
-               if other != name):
+    if not any(other.endswith(end) for other in others):
       return end
   return ''

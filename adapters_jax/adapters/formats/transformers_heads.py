@@ -14,8 +14,10 @@ from adapters_jax.model import heads
 
 _SHARED = [row for row in heads.HEADS.values() if row.transformers]
 # Outermost modules of heads, of kinds that are not read too.
-_MODULES = ('classifier', 'pre_classifier', 'qa_outputs', 'score',
+_MODULES = ('classifier', 'head', 'pre_classifier', 'qa_outputs', 'score',
             'sequence_summary')
+# {activation between the layers of a classifier: our head}
+_OF_TEXTS = {'tanh': 'pooler', 'relu': 'cls_relu', 'gelu': 'cls_gelu'}
 
 
 def class_of(family: str, head_input: str) -> str:
@@ -56,8 +58,6 @@ def tree_of(
       those of `model.heads`.
   """
   row = _row_of(tensors, family, task)
-  if row.pooled:
-    _check_activation(family)
   layers = _layers(row, family)
   for key in tensors:
     if key.rpartition('.')[0] not in layers.values():
@@ -75,10 +75,10 @@ def _row_of(
   for row in _SHARED:
     if task and (task == row.peft_task
                  or task.endswith(f'For{row.transformers}')):
-      return row
+      return row if row.layer else _of_texts(family)
   # Tokens, choices and others: many classes name their layer 'classifier'.
   if task.isupper() or 'For' in task:
-    known = ', '.join(row.transformers for row in _SHARED)
+    known = ', '.join(dict.fromkeys(row.transformers for row in _SHARED))
     raise errors.UserError(
         f'head: {task} has a kind of head that is not read; those of {known} '
         'are; give `head=false` to leave it out')
@@ -86,7 +86,22 @@ def _row_of(
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):
       return row
-  return heads.HEADS['pooler']
+  return _of_texts(family)
+
+
+def _of_texts(family: str) -> heads.Head:
+  """Returns the head that computes what a family's classifier does.
+
+  Raises:
+    errors.UserError: none does.
+  """
+  classifier = models.FOREIGN[family].classifier
+  if classifier is None:
+    raise errors.UserError(
+        f'head: those of {models.FOREIGN[family].class_start} in transformers '
+        'have layers that no head of this package has; give `head=false` to '
+        'leave it out')
+  return heads.HEADS[_OF_TEXTS[classifier[1]]]
 
 
 def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
@@ -115,13 +130,14 @@ def tensors_of(
   Raises:
     errors.UserError: transformers has no such head for the family.
   """
-  row = adapter.head
-  if row.pooled or not row.transformers:
-    _check_activation(family)
-  if not row.transformers:
+  row, wanted = adapter.head, _of_texts(family)
+  if row is not wanted and not row.layer:
+    kind = ('reads the pooler' if wanted.pooled else
+            f'has two layers with {models.FOREIGN[family].classifier[1]} '
+            'between them')
     raise errors.UserError(
-        f'head: {class_of(family, "pooler")}\'s reads the pooler; train with '
-        '`head_input=pooler` for PEFT, or give `head=false`')
+        f'head: {class_of(family, wanted.name)}\'s {kind}; train with '
+        f'`head_input={wanted.name}` for PEFT, or give `head=false`')
   found = {}
   for part, name in _layers(row, family).items():
     leaves = adapter.tuned.get(part) or base[part]
@@ -133,6 +149,11 @@ def tensors_of(
 def holds_pooler(family: str) -> bool:
   """Returns whether the tanh layer belongs to the head, not to the encoder."""
   return 'pooler' in _classifier(family)
+
+
+def has_first(family: str) -> bool:
+  """Returns whether the classifier of a family has a first layer of its own."""
+  return len(_classifier(family)) == 2
 
 
 def modules(keys: Collection[str]) -> list[str]:
@@ -147,17 +168,10 @@ def _layers(row: heads.Head, family: str) -> dict[str, str]:
 
 def _classifier(family: str) -> dict[str, str]:
   """Returns {part of our tree: name} of the layers of a classifier."""
-  first, _, last = models.FOREIGN[family].classifier
+  if models.FOREIGN[family].classifier is None:
+    return {}
+  first, activation, last = models.FOREIGN[family].classifier
   if first.startswith(models.prefix_of(family)):
     return {'head': last}  # The first layer is the encoder's own pooler.
-  return {'pooler': first, 'head': last}
-
-
-def _check_activation(family: str) -> None:
-  """Raises UserError for a head with another activation than tanh."""
-  _, activation, _ = models.FOREIGN[family].classifier
-  if activation != 'tanh':
-    raise errors.UserError(
-        f'head: {class_of(family, "pooler")}\'s has two layers with '
-        f'{activation} between them, which no head of this package has; give '
-        '`head=false` to leave it out')
+  part = 'pooler' if activation == 'tanh' else 'head_first'
+  return {part: first, 'head': last}

@@ -16,8 +16,8 @@ from adapters_jax.model.heads import spans
 
 # {name in saved adapters, their `head_input`: head}
 HEADS = {row.name: row for row in (
-    classification.CLS, classification.POOLER, spans.SPANS,
-    *embedding.ROWS.values())}
+    classification.CLS, classification.POOLER, classification.CLS_GELU,
+    classification.CLS_RELU, spans.SPANS, *embedding.ROWS.values())}
 
 Head = head.Head
 Model = head.Model

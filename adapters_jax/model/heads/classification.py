@@ -7,10 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
 from adapters_jax.model.heads import head
+
+
+# {head with a layer of its own: activation after it}
+HIDDEN = {'cls_gelu': 'gelu', 'cls_relu': 'relu'}
 
 
 class Classifier(head.Model):
@@ -18,8 +23,9 @@ class Classifier(head.Model):
 
   Attributes:
     outputs: Number of classes, or 1 for regression.
-    head_input: Input of the head: 'cls' for the last hidden state of [CLS], or
-      'pooler' for BERT's tanh layer on it, as in the authors' code.
+    head_input: Input of the head: 'cls' for the last hidden state of [CLS];
+      'pooler' for BERT's tanh layer on it, as in the authors' code; a key of
+      HIDDEN for a layer of the task's own on it.
   """
   outputs: int
   head_input: str = 'cls'
@@ -57,6 +63,10 @@ class Classifier(head.Model):
     if self.head_input == 'pooler':
       pooler = layer.dense(head_config, self.config.dim, 'pooler')
       summary = nn.tanh(pooler(summary))
+    elif self.head_input in HIDDEN:
+      first = layer.dense(head_config, self.config.dim, 'head_first')
+      summary = activations.ACTIVATIONS[HIDDEN[self.head_input]](
+          first(summary))
     summary = dropout.Dropout(self.config.dropout)(summary, train=train)
     logits = layer.dense(head_config, self.outputs, 'head')(summary)
     return logits.astype(jnp.float32)
@@ -133,3 +143,19 @@ POOLER = head.Head(
         head.Layout(
             'classification', values={'layers': 1, 'use_pooler': True})),
     transformers='SequenceClassification', peft_task='SEQ_CLS')
+
+
+def _with_layer(name: str) -> head.Head:
+  """Returns the head of two layers of the task's own, a key of HIDDEN."""
+  return head.Head(
+      name, lambda config, outputs: Classifier(config, outputs, name),
+      _make_loss,
+      adapterhub=(head.Layout(
+          'classification', {'head_first': 1, 'head': 4},
+          {'layers': 2, 'activation_function': HIDDEN[name],
+           'use_pooler': False}, {'bias': True}),),
+      transformers='SequenceClassification', peft_task='SEQ_CLS')
+
+
+# Those of ELECTRA and DeBERTa, and of DistilBERT, in transformers.
+CLS_GELU, CLS_RELU = _with_layer('cls_gelu'), _with_layer('cls_relu')

@@ -14,6 +14,10 @@ from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from adapters_jax.training import optimizers
+from adapters_jax.training import sharding
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -130,17 +134,20 @@ def test_names_of_peft(case):
   assert values['target_modules'] == [start + module for module in outer]
 
 
-@pytest.mark.parametrize('case', family_cases.TANH)
+@pytest.mark.parametrize('case', family_cases.PEFT)
 def test_a_folder_of_peft_and_back(case, tmp_path):
-  adapter = family_cases.make(case, 'lora[r=2]', norms=True)
+  adapter = family_cases.make(case, 'lora[r=2]', 'peft', norms=True)
   shape = tiny_families.config(case)
   peft.write(str(tmp_path), adapter, shape, model='owner/base')
   values = json.loads((tmp_path / peft.CONFIG).read_text())
   assert values['base_model_name_or_path'] == 'owner/base'
   assert values['modules_to_save'][0] == 'classifier'
   found = peft.read(str(tmp_path), shape)
-  assert (found.family, found.head_input) == (case, 'pooler')
+  assert found.family == shape.family
+  assert found.head_input == family_cases.HEADS.get(case, 'pooler')
   jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+  if found.head_input != 'pooler':
+    return
   # The first layer of the head is that of the base where it was not trained.
   pooler = adapter.tuned.pop('pooler')
   _, tensors = peft.to_tensors(adapter, shape, {'pooler': pooler})
@@ -163,25 +170,32 @@ def test_layer_norms_alone(case):
   jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
 
 
-@pytest.mark.parametrize('case, word', [
-    ('distilbert', 'relu'), ('electra', 'gelu'), ('deberta', 'gelu')])
-def test_heads_with_other_activations_are_refused(case, word):
+@pytest.mark.parametrize('case, name, first', [
+    ('distilbert', 'cls_relu', 'pre_classifier'),
+    ('deberta', 'cls_gelu', 'pooler.dense'),
+    ('mpnet', 'pooler', 'classifier.dense')])
+def test_heads_of_other_layers_are_refused(case, name, first):
   shape = tiny_families.config(case)
-  adapter = family_cases.make(case, 'lora[r=2]')
-  with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
-    peft.to_tensors(adapter, shape)
-  first = {'distilbert': 'pre_classifier', 'electra': 'classifier.dense',
-           'deberta': 'pooler.dense'}[case]
-  with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
-    adapterhub_heads.head_tree(None, {f'{first}.weight': np.ones(2)},
-                               family_of(case))
-  bare = family_cases.make(case, 'lora[r=2]', None)
-  values, tensors = peft.to_tensors(bare, shape)
-  tensors[f'base_model.model.{first}.weight'] = np.ones((12, 12))
-  with pytest.raises(errors.UserError, match=f'{word}.*`head=false`'):
-    peft.from_tensors(values, tensors, shape)
-  found = peft.from_tensors(values, tensors, shape, head=False)
-  jax.tree.map(np.testing.assert_array_equal, found.tuned, bare.tuned)
+  for head_input in {'pooler', 'cls', 'cls_gelu', 'cls_relu'} - {name}:
+    adapter = family_cases.make(case, 'lora[r=2]', head_input)
+    with pytest.raises(errors.UserError, match=f'`head_input={name}`'):
+      peft.to_tensors(adapter, shape)
+  tensors = {f'{stem}.weight': np.ones((5, 12), np.float32)
+             for stem in (first, models.FOREIGN[shape.family].classifier[2])}
+  tree, found = adapterhub_heads.head_tree(None, tensors, shape.family)
+  assert found == name and ('head_first' in tree) == (name != 'pooler')
+
+
+def test_a_head_with_a_layer_of_its_own_trains_it():
+  config = dataclasses.replace(tiny_families.config('electra'), layers=1)
+  tree = encoder.shapes(heads.make(config, (), 3, 'cls_gelu'))
+  found, _ = trees.split(tree, optimizers.TUNE['head'](1))
+  assert {path: leaf.shape for path, leaf in trees.flatten(found).items()} == {
+      'head/bias': (3,), 'head/kernel': (12, 3),
+      'head_first/bias': (12,), 'head_first/kernel': (12, 12)}
+  for path in trees.flatten(found):
+    assert sharding.spec_of(path, (12, 12), {'fsdp': 2}) == (
+        sharding.P(None, None))
 
 
 @pytest.mark.parametrize('case', ('bert', *family_cases.PEFT))
@@ -234,8 +248,7 @@ def test_a_prompt_is_as_wide_as_the_words():
     ('mpnet', 'adapterhub', "mpnet cannot be .*; 'peft' and 'own' hold them"),
     ('camembert', 'adapterhub', 'adapters of camembert'),
     ('roberta', 'adapter_bert', 'adapters of roberta'),
-    ('modernbert', 'adapterhub', "random biases.*; 'own' holds them"),
-    ('modernbert', 'peft', "modernbert cannot be .*; 'own' holds them")])
+    ('modernbert', 'adapterhub', "random biases.*; 'peft' and 'own' hold")])
 def test_formats_without_a_family(family, form, message, tmp_path):
   adapter = dataclasses.replace(
       family_cases.make('roberta', 'bottleneck[size=4]'), family=family)

@@ -19,7 +19,9 @@ ADAPTERHUB = ('roberta', 'xlm-roberta', 'distilbert', 'deberta', 'electra',
               'electra-small')
 PEFT = ('roberta', 'xlm-roberta', 'camembert', 'mpnet', 'distilbert',
         'deberta', 'electra', 'electra-small')
-TANH = ('roberta', 'xlm-roberta', 'camembert', 'mpnet')  # Heads in PEFT.
+# {case: head of transformers' classifiers, where it is not 'pooler'}
+HEADS = {'distilbert': 'cls_relu', 'deberta': 'cls_gelu',
+         'electra': 'cls_gelu', 'electra-small': 'cls_gelu'}
 _TOKENS = 9
 
 
@@ -31,11 +33,13 @@ def make(
   Args:
     case: Key of tiny_families.VALUES.
     text: Method string; '' for none.
-    head_input: Input of the head, 'pooler' with a layer of the task's own; None
-      for no head.
+    head_input: Input of the head, 'pooler' with a layer of the task's own;
+      'peft' for that of transformers; None for no head.
     norms: Whether it has tuned norms in all layers.
   """
   shape = tiny_families.config(case)
+  if head_input == 'peft':
+    head_input = HEADS.get(case, 'pooler')
   configs = strings.parse(text) if text else ()
   rng = np.random.default_rng(5)
 
@@ -48,9 +52,11 @@ def make(
   if head_input:
     flat |= {'head/kernel': draw(shape.dim, outputs),
              'head/bias': draw(outputs)}
-  if head_input == 'pooler':
-    flat |= {'pooler/kernel': draw(shape.dim, shape.dim),
-             'pooler/bias': draw(shape.dim)}
+  first = {'pooler': 'pooler', 'cls_relu': 'head_first',
+           'cls_gelu': 'head_first'}.get(head_input)
+  if first:
+    flat |= {f'{first}/kernel': draw(shape.dim, shape.dim),
+             f'{first}/bias': draw(shape.dim)}
   if norms:
     flat |= {f'encoder/layer_{layer}/{name}/{leaf}': 1 + draw(shape.dim)
              for layer in range(shape.layers)
