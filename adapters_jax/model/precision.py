@@ -20,6 +20,17 @@ multiple of 8 up to 128. It has no dropout that this project could share, so it
 is used where the attention weights are not dropped: in every evaluation, and in
 training with `dropout=0`. Everywhere else attention is plain einsum and
 softmax, which XLA fuses.
+
+| device | lengths in multiples of | most lengths | evaluation, x the batch |
+| --- | --- | --- | --- |
+| CPU | 2 | as asked | 1 |
+| NVIDIA, other GPUs | 8 | 4 | 4 |
+| TPU | 16 | 4 | 4 |
+
+A CPU's time follows the tokens, so that lengths are close. Tensor cores work on
+multiples of 8, a TPU's tiles on multiples of 16 rows of bfloat16; both compile
+longer, and are idle in small evaluation batches, whose inner values no gradient
+keeps. The rows of GPU and TPU follow from the hardware; they were not tried.
 """
 
 import dataclasses
@@ -75,6 +86,40 @@ def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
       matmul='highest' if precision == 'float32' else 'default', dtype=dtype,
       attention='cudnn' if fused else 'einsum',
       products='bfloat16' if rounded else 'float32')
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+  """Shapes of the batches of a device; see the table above.
+
+  Attributes:
+    multiple: Common divisor of the lengths, in tokens.
+    most_lengths: Largest number of lengths, the longest included; None for any.
+    evaluation: Batch of an evaluation, as a multiple of that of the training.
+  """
+  multiple: int = 2
+  most_lengths: int | None = None
+  evaluation: int = 1
+
+  def lengths(self, asked: int) -> int:
+    """Returns the number of lengths, `asked` or the device's bound."""
+    return min(asked, self.most_lengths or asked)
+
+
+_BATCHING = {
+    'cpu': Batching(),
+    'tpu': Batching(multiple=16, most_lengths=4, evaluation=4)}
+_BATCHING_OF_GPUS = Batching(multiple=8, most_lengths=4, evaluation=4)
+
+
+def batching(device: Any = None) -> Batching:
+  """Returns the shapes of the batches of a device.
+
+  Args:
+    device: A jax.Device; the first one when None.
+  """
+  device = device or jax.devices()[0]
+  return _BATCHING.get(device.platform, _BATCHING_OF_GPUS)
 
 
 def cast(precision: str, base: trees.Tree, device: Any = None) -> trees.Tree:

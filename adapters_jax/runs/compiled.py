@@ -9,6 +9,7 @@ import optax
 
 from adapters_jax import trees
 from adapters_jax.model import encoder
+from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
@@ -20,6 +21,17 @@ from adapters_jax.training import steps
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 _KEPT = 8  # Compiled steps of each kind, for later runs of the process.
+
+
+def eval_batch_size(setup: setup_lib.Setup, batch_size: int) -> int:
+  """Returns the number of examples of an evaluation's batches.
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Examples of a training batch, over all hosts.
+  """
+  shapes = precision.batching(setup.mesh.devices.flat[0])
+  return batch_size * shapes.evaluation
 
 
 def make_eval(

@@ -134,7 +134,8 @@ class Config:
       0, 'Steps to train; 0 derives them from epochs.', 'schedule', 'column')
   max_length: int = option(128, 'Longest input in word pieces.', 'data')
   buckets: int = option(
-      7, 'Lengths to pad batches to, in addition to the longest.', 'speed',
+      7, 'Lengths to pad batches to, in addition to the longest; at most 3 on '
+      'GPU and TPU.', 'speed',
       'column')
   train_examples: int = option(
       0, 'Training examples, drawn with a fixed seed; 0 for all.', 'data')

@@ -12,6 +12,7 @@ import jax
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.downloads import disk
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
@@ -162,7 +163,8 @@ def _train_claimed(
     if len(group) == 1:
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
     _log.info(progress_lib.plan_line(group.setup, len(group)))
-    score = kind.make_score(group.setup, first.batch_size)
+    score = kind.make_score(group.setup, compiled.eval_batch_size(
+        group.setup, first.batch_size))
     progress, log = group_lib.train_group(
         group, kind, score, state_folder=state_folder, restore=first.resume,
         pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
@@ -219,7 +221,8 @@ def train(
   setup_lib.check_model(config)
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
-    score = kind.make_score(group.setup, config.batch_size)
+    score = kind.make_score(group.setup, compiled.eval_batch_size(
+        group.setup, config.batch_size))
     progress, _ = group_lib.train_group(
         group, kind, score, stop=signals.Stop(stop))
     scores, _, _, threshold = results.all_scores(

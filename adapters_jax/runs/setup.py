@@ -301,8 +301,10 @@ def assemble(
   base = sharding.place(mesh, precision.cast(config.precision, base))
   tuned = sharding.place(mesh, tuned)
   # The setting does not count the longest length.
+  shapes = precision.batching(mesh.devices.flat[0])
   buckets = batching.bucket_lengths(
-      encoded['train'].lengths, 1 + config.buckets)
+      encoded['train'].lengths, shapes.lengths(1 + config.buckets),
+      shapes.multiple)
   if config.cache_frozen:
     # Last: `params` and `tuned` above belong to the whole model.
     first = frozen_cache.first_layer(

@@ -5,6 +5,7 @@ from unittest import mock
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from adapters_jax.model import heads
 from adapters_jax.model import precision as precision_lib
@@ -105,3 +106,13 @@ class AttentionTest(parameterized.TestCase):
     self.assertEqual(found.dtype, 'float32')
     self.assertFalse(np.array_equal(found, wanted))
     np.testing.assert_allclose(found, wanted, atol=0.05)
+
+
+@pytest.mark.parametrize('device, multiple, lengths, evaluation', [
+    (fake('cpu'), 2, 8, 1), (fake('gpu', '9.0'), 8, 4, 4),
+    (fake('tpu'), 16, 4, 4)])
+def test_shapes_of_batches(device, multiple, lengths, evaluation):
+  found = precision_lib.batching(device)
+  assert (found.multiple, found.lengths(8), found.evaluation) == (
+      multiple, lengths, evaluation)
+  assert found.lengths(2) == 2  # A bound, not a target.

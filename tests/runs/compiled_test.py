@@ -3,12 +3,15 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from adapters_jax.model import heads
+from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
+from adapters_jax.runs.kinds import classification
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +73,19 @@ def test_models_that_are_equal_share_an_evaluation_step(config):
   step = compiled._eval_step(first.model, first.mesh)
   assert step is compiled._eval_step(second.model, second.mesh)
   assert step._cache_size() == 1
+
+
+def test_shapes_of_batches_of_another_device(config, monkeypatch):
+  setup = setup_lib.prepare(config)
+  assert compiled.eval_batch_size(setup, 16) == 16
+  scores = [classification.KIND.make_score(setup, 16)(setup.tuned, 'dev')]
+  other = precision.Batching(multiple=8, most_lengths=2, evaluation=4)
+  monkeypatch.setattr(precision, 'batching', lambda device: other)
+  setup = setup_lib.prepare(dataclasses.replace(config, buckets=5))
+  assert len(setup.schedule.buckets) <= 2
+  assert all(length % 8 == 0 for length in setup.schedule.buckets)
+  size = compiled.eval_batch_size(setup, 16)
+  assert size == 64
+  scores.append(classification.KIND.make_score(setup, size)(setup.tuned, 'dev'))
+  assert scores[0][0] == scores[1][0]
+  np.testing.assert_array_equal(scores[0][1], scores[1][1])

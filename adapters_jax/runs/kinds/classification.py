@@ -18,6 +18,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
+from adapters_jax.training import sharding
 
 
 class Scorer:
@@ -86,7 +87,7 @@ class Scorer:
     if split not in self._batches:  # Built once; all evaluations share them.
       self._batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, self._batch_size,
-          setup.schedule.local_rows)
+          sharding.local_rows(setup.mesh, self._batch_size))
     return steps.example_logits(
         self._step, setup.base, tuned, self._batches[split], len(examples))
 

@@ -29,6 +29,7 @@ from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
+from adapters_jax.training import sharding
 
 # Documents of training among those that dev and test queries rank.
 _DISTRACTORS = 1000
@@ -256,7 +257,8 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
   buckets = batching.bucket_lengths(
       setup.encoded.lengths, len(setup.schedule.buckets))
   batches = batching.eval_batches(
-      setup.encoded, buckets, batch_size, setup.schedule.local_rows)
+      setup.encoded, buckets, batch_size,
+      sharding.local_rows(setup.mesh, batch_size))
 
   def score(tuned, split):
     vectors = steps.example_logits(

@@ -19,6 +19,7 @@ from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
+from adapters_jax.training import sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
     logits = steps.predict_ragged(
         eval_step, setup.base, tuned, batching.eval_batches(
             examples, setup.schedule.buckets, batch_size,
-            setup.schedule.local_rows), len(examples))
+            sharding.local_rows(setup.mesh, batch_size)), len(examples))
     found = squad.best_answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     # object: an array of str would pad every answer to the longest one.
