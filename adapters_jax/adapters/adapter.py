@@ -205,6 +205,7 @@ def _described(
   else:  # Saved by a version that described adapters by settings alone.
     own = {**settings_lib.DEFAULTS, **values}
     own['base'] = own['checkpoint']
+    own.pop('threshold', None)  # A setting of the run, not its result.
     if task == squad.TASK.name:
       own['head_input'] = 'tokens'
     # The number of layers is unknown; the training has checked them.
