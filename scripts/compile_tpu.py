@@ -107,6 +107,12 @@ def topology_devices(name: str) -> Sequence[Any]:
         "'adapters_jax[tpu]') and a slice such as 'v5e:2x4'") from error
 
 
+def shape_of(config: Config) -> encoder.BertConfig:
+  """Returns the shape of the model."""
+  return SHAPES.get(config.checkpoint_config) or pretrained.read_config(
+      config.checkpoint_config)
+
+
 def make_model(
     config: Config, settings: config_lib.Config, device: Any,
     layers: int | None, scan: bool,
@@ -120,8 +126,7 @@ def make_model(
     layers: Number of layers; None for that of the model.
     scan: Whether to loop over the layers.
   """
-  shape = SHAPES.get(config.checkpoint_config) or pretrained.read_config(
-      config.checkpoint_config)
+  shape = shape_of(config)
   shape = dataclasses.replace(shape, layers=layers or shape.layers)
   model = models.make_model(settings, shape, 2, device)  # Two classes.
   return model.clone(config=dataclasses.replace(model.config, scan=scan))
@@ -221,6 +226,10 @@ def main(config: Config) -> None:
     raise errors.unknown('--tune', config.tune, optimizers.TUNE)
   if config.scan and config.tune in _BY_LAYER:
     raise errors.UserError(f'--tune={config.tune}: give --noscan with it')
+  if config.scan and shape_of(config).pre_norm:
+    raise errors.UserError(
+        f'--checkpoint_config={config.checkpoint_config}: its layers differ, '
+        'local or global; give --noscan with it')
   # Keeps JAX from looking for a TPU on this machine.
   jax.config.update('jax_platforms', 'cpu')
   tpus = topology_devices(config.topology)

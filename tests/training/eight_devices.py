@@ -26,8 +26,18 @@ BATCH = 16
 SHAPE = dataclasses.replace(
     tiny.CONFIG, dim=16, ffn_dim=24, layers=2,
     adapters=(bottleneck.Bottleneck(3),))
-SHAPES = {'bert': SHAPE, 'mpnet': dataclasses.replace(
-    SHAPE, family='mpnet', segments=0, first_position=2, relative_bias=True)}
+SHAPES = {
+    'bert': SHAPE,
+    'mpnet': dataclasses.replace(
+        SHAPE, family='mpnet', segments=0, first_position=2,
+        relative_bias=True),
+    'deberta': dataclasses.replace(
+        SHAPE, family='deberta-v2', segments=0, distance_buckets=4),
+    # The second layer is cut into blocks of two tokens.
+    'modernbert': dataclasses.replace(
+        SHAPE, family='modernbert', segments=0, pre_norm=True,
+        rotary=(1e4, 1e3), local_layers=(1,), window=2, attention_bias=False,
+        ffn_bias=False, norm_bias=False)}
 SELECT = optimizers.select_adapters(2)
 COLLECTIVES = re.compile(
     r'\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\b')
@@ -92,7 +102,9 @@ class EightDevicesTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ('data:8', 'adapters', 'bert'), ('data:4,fsdp:2', 'full', 'bert'),
-      ('data:4,fsdp:2', 'full', 'mpnet'))
+      ('data:4,fsdp:2', 'full', 'mpnet'),
+      ('data:4,fsdp:2', 'full', 'deberta'),
+      ('data:4,fsdp:2', 'full', 'modernbert'))
   def test_training_equals_one_device(self, mesh, tune, family):
     wanted, wanted_metrics = trained('data:1', tune, family)
     found, metrics = trained(mesh, tune, family)
