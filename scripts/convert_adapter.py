@@ -1,9 +1,7 @@
 """Converts an adapter between this package's folders and other libraries'.
 
-  python -m scripts.convert_adapter --from=runs/glue/.../adapter \
-      --to=exported --format=adapterhub
-  python -m scripts.convert_adapter --from=theirs --to=ours \
-      --checkpoint=bert-base-folder
+  python -m scripts.convert_adapter --from=WORKDIR --to=DIR --format=adapterhub
+  python -m scripts.convert_adapter --from=DIR --to=OURS --checkpoint=BASE
 
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
 default; `experiments.predict` reads it), 'adapterhub', 'peft', or

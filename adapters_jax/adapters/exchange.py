@@ -15,9 +15,11 @@ from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
+from adapters_jax.downloads import atomic
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.model import base as base_lib
@@ -26,9 +28,9 @@ from adapters_jax.model import pretrained
 
 # Files that a repository on the hub may have.
 _HUB_FILES = (
-    adapterhub.WEIGHTS, 'pytorch_adapter.bin', adapterhub.HEAD_CONFIG,
-    adapterhub.HEAD_WEIGHTS, 'pytorch_model_head.bin', adapterhub.NORMS,
-    peft.WEIGHTS, 'adapter_model.bin')
+    adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
+    adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub.NORMS,
+    peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
 
 
 def find_format(path: str) -> str:
@@ -110,6 +112,7 @@ def read(
         f'`path={path}`: its JSON is not as it should be ({error!r})'
     ) from error
   trees.check_finite(adapter.tuned, f'`path={path}`')
+  places.check_shapes(adapter, shape, f'`path={path}`')
   row = adapter.head
   return dataclasses.replace(
       adapter, family=shape.family, task=row.task, texts=row.texts,
@@ -179,7 +182,9 @@ def write(
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
-    np.savez(path, **variables)  # Appends '.npz' to a path without it.
+    path = path if path.endswith('.npz') else f'{path}.npz'
+    with atomic.replacing(path) as file:
+      np.savez(file, **variables)
     return []
   # 'folder@hash' identifies weights, but does not locate them.
   if '@' not in adapter.base:

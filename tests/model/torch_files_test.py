@@ -12,6 +12,7 @@ import pytest
 
 from adapters_jax.model import torch_files
 from adapters_jax.model import torch_pickle
+from adapters_jax.model import torch_writer
 
 FIXTURES = pathlib.Path(__file__).parents[1] / 'fixtures' / 'torch'
 LAYOUTS = ('zip', 'protocol4', 'plain')
@@ -194,3 +195,34 @@ def test_a_truncated_file_is_an_error(layout, tmp_path):
     with pytest.raises((torch_pickle.FormatError, ValueError, OSError,
                         zipfile.BadZipFile)):
       read(str(path))
+
+
+def test_what_is_written_is_read_the_same(tmp_path):
+  rng = np.random.default_rng(0)
+  tensors = {'a.weight': rng.standard_normal((3, 5), np.float32),
+             'turned': rng.standard_normal((2, 3, 4), np.float32).T,
+             'scalar': np.float32(2), 'none': np.zeros((0, 3), np.float32),
+             'gr\u00f6\u00dfe': np.arange(4.0)}
+  for name in 'xy':
+    with open(tmp_path / name, 'wb') as file:
+      torch_writer.write(file, tensors)
+  found = read(str(tmp_path / 'x'))
+  assert list(found) == list(tensors)
+  for name, value in tensors.items():
+    assert found[name].dtype == np.float32
+    np.testing.assert_array_equal(found[name], value)
+  assert (tmp_path / 'x').read_bytes() == (tmp_path / 'y').read_bytes()
+
+
+@pytest.mark.interop
+def test_torch_reads_what_is_written(tmp_path):
+  torch = pytest.importorskip('torch')
+  tensors = {'a': np.arange(6, dtype=np.float32).reshape(2, 3).T,
+             'b.c': np.float32(2), 'none': np.zeros((0, 3), np.float32)}
+  with open(tmp_path / 'x.bin', 'wb') as file:
+    torch_writer.write(file, tensors)
+  found = torch.load(tmp_path / 'x.bin', weights_only=True)
+  assert list(found) == list(tensors)
+  for name, value in tensors.items():
+    assert found[name].dtype == torch.float32
+    np.testing.assert_array_equal(found[name].numpy(), value)

@@ -13,6 +13,7 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import weights
 from adapters_jax.adapters import prediction
 from adapters_jax import errors
 from adapters_jax.api.commands import convert as command
@@ -69,8 +70,13 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
   where = f'--checkpoint={checkpoint}'
   assert convert(f'--from={ours}', f'--to={theirs}', f'--format={form}',
                  where, '--labels=') == 0
+  labels = 'yes,no' if form == 'adapter_bert' else ''  # Others keep them.
   assert convert(f'--from={theirs}', f'--to={back}', '--format=own', where,
-                 '--labels=yes,no') == 0
+                 f'--labels={labels}') == 0
+  mask = os.umask(0)
+  os.umask(mask)
+  written = [path for path in tmp_path.rglob('*') if path.is_file()]
+  assert {path.stat().st_mode & 0o777 for path in written} == {0o666 & ~mask}
   before, after = (
       prediction.load(folder, checkpoint) for folder in (ours, back))
   assert after[1].labels == ('yes', 'no')
@@ -112,8 +118,8 @@ def test_layer_norms_alone(checkpoint, own_files, tmp_path, capsys):
       batch_size=16, learning_rate=1e-2, buckets=0, max_length=12, max_steps=2,
       workdir=ours), 'glue')
   where = f'--checkpoint={checkpoint}'
-  for source, target, to in (
-      (f'{ours}/adapter', theirs, 'peft'), (theirs, back, 'own')):
+  for source, target, to in (  # The workdir, without its own `adapter`.
+      (ours, theirs, 'peft'), (theirs, back, 'own')):
     assert convert(f'--from={source}', f'--to={target}', f'--format={to}',
                    where, '--labels=bad,good') == 0
   assert f'layer norms -> {theirs}' in capsys.readouterr().out
@@ -199,6 +205,31 @@ def test_a_damaged_folder_is_one_line(
   assert message in error and error.count('\n') == 1, error
 
 
+def test_shapes_that_do_not_fit_are_one_line(checkpoint, tmp_path, capsys):
+  theirs = str(tmp_path / 'theirs')
+  adapter = make('lora[r=2]', head_input='cls')
+  adapter.tuned['embeddings'] = {
+      'norm': {'scale': np.ones(1, np.float32), 'bias': np.ones(12)}}
+  adapterhub.write(theirs, 'film', adapter, {}, tiny.CONFIG)
+  flags = (f'--from={theirs}', f'--to={tmp_path}/to', '--format=own',
+           f'--checkpoint={checkpoint}', '--labels=')
+  assert convert(*flags) == 2
+  error = capsys.readouterr().err
+  assert 'embeddings/norm/scale is (1,), not (12,)' in error
+  os.remove(os.path.join(theirs, adapterhub.NORMS))
+  assert convert(*flags) == 0
+  path = os.path.join(theirs, adapterhub.HEAD_WEIGHTS)
+  kernel, bias = 'heads.film.1.weight', 'heads.film.1.bias'
+  head = weights.read(theirs, adapterhub.HEAD_WEIGHTS)
+  for changed in ({kernel: head[bias], bias: head[kernel]},
+                  {**head, kernel: head[kernel][:, :-1]}):
+    weights.write(path, changed)
+    assert convert(*flags) == 2
+    error = capsys.readouterr().err
+    assert error.count('\n') == 1, error
+    assert 'head' in error and 'not' in error, error
+
+
 @pytest.mark.parametrize('text, form, message', [
     ('houlsby', 'peft', 'PEFT has none like it'),
     ('lora|ia3', 'adapterhub', 'one kind'),
@@ -223,11 +254,17 @@ def test_what_a_format_cannot_hold(text, form, message, tmp_path):
 
 def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):
   where = f'--checkpoint={checkpoint}'
+  own, foreign = str(tmp_path / 'own'), str(tmp_path / 'foreign')
+  exchange.write(own, make('lora[r=2]'), 'own', checkpoint=checkpoint)
   for flags, message in (
-      (('--from=', '--to=x', '--format=own'), 'give both'),
+      ((f'--from={own}', f'--to={foreign}', '--checkpoint='),
+       '--checkpoint: the adapter'),
+      ((f'--from={own}', f'--to={own}'), '--to: give another'),
+      (('--from=x', '--to='), '--to: name'),
+      (('--from=', '--to=x', '--format=own'), '--from: name'),
       ((f'--from={tmp_path}', '--to=x', '--format=own'), 'there is no'),
       (('--from=x', '--to=x', '--format=pefd'), 'mean peft')):
-    assert convert(*flags, where) == 2
+    assert convert('--format=own', '--labels=', where, *flags) == 2
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1, error
   with pytest.raises(errors.UserError, match='no head'):

@@ -25,8 +25,10 @@ from adapters_jax.model import encoder
 VERSION = 'adapters.1.3.0'  # Version that exported files name.
 CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter.safetensors'
+BIN = 'pytorch_adapter.bin'  # The library's default.
 HEAD_CONFIG = 'head_config.json'
 HEAD_WEIGHTS = 'model_head.safetensors'
+HEAD_BIN = 'pytorch_model_head.bin'
 # An extension: the library's own files hold no layer norms.
 NORMS = 'layer_norms.safetensors'
 
@@ -200,12 +202,13 @@ def read(
   """
   values = json_files.read(os.path.join(folder, CONFIG))
   adapter = from_tensors(
-      values, weights.read(folder, WEIGHTS, 'pytorch_adapter.bin'), shape)
+      values, weights.read(folder, WEIGHTS, BIN), shape)
   tuned, head_input, labels = adapter.tuned, 'cls', ()
   if head and os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
-    found, head_input, labels = adapterhub_heads.read(
-        json_files.read(os.path.join(folder, HEAD_CONFIG)),
-        weights.read(folder, HEAD_WEIGHTS, 'pytorch_model_head.bin'), shape)
+    tensors = weights.read(folder, HEAD_WEIGHTS, HEAD_BIN)
+    with errors.within(weights.find(folder, HEAD_WEIGHTS, HEAD_BIN)):
+      found, head_input, labels = adapterhub_heads.read(
+          json_files.read(os.path.join(folder, HEAD_CONFIG)), tensors, shape)
     tuned = trees.overlay(tuned, found)
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
@@ -218,7 +221,7 @@ def write(
     folder: str, name: str, adapter: adapter_lib.Adapter, base: trees.Tree,
     shape: encoder.BertConfig, model: str = '',
 ) -> list[str]:
-  """Writes a folder for `load_adapter(..., use_safetensors=True)`.
+  """Writes a folder for `load_adapter` of the library, in both its formats.
 
   Args:
     folder: Folder, created if absent.
@@ -249,12 +252,14 @@ def write(
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
   weights.write(os.path.join(folder, WEIGHTS), tensors)
+  weights.write_bin(os.path.join(folder, BIN), tensors)
   if 'head' in adapter.tuned:
     head_config, tensors = adapterhub_heads.config_and_tensors(
         name, adapter, base)
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
+    weights.write_bin(os.path.join(folder, HEAD_BIN), tensors)
   notes = [note for config in adapter.methods
            for note in config.adapterhub_notes()]
   notes += models.adapterhub_notes(adapter.methods, shape.family)

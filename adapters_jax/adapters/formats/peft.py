@@ -1,6 +1,7 @@
 """Adapter folders of PEFT, read and written."""
 
 from collections.abc import Mapping
+import dataclasses
 import os
 from typing import Any
 
@@ -13,6 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft_joined
+from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import peft_names
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import transformers_heads
@@ -42,9 +44,10 @@ def read(
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
-  return from_tensors(
+  adapter = from_tensors(
       json_files.read(os.path.join(folder, CONFIG)),
       weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape, head)
+  return dataclasses.replace(adapter, labels=peft_labels.read(folder, adapter))
 
 
 def from_tensors(
@@ -178,6 +181,8 @@ def write(
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
+  if adapter.labels and adapter.outputs is not None:
+    peft_labels.write(folder, adapter.labels)
   return _notes(adapter, shape, values)
 
 
@@ -209,6 +214,8 @@ def _notes(
     return notes
   name = transformers_heads.class_of(shape.family, adapter.head_input)
   notes.append(f'load it on {name} with num_labels={adapter.outputs}')
+  if adapter.labels:
+    notes.append(peft_labels.NOTE)
   if (adapter.head.transformers == 'SequenceClassification'
       and transformers_heads.has_first(shape.family)
       and any(config.kind == 'key_value' for config in adapter.methods)):

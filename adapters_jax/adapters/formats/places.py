@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import models
 from adapters_jax.methods import base
 from adapters_jax.methods import places
@@ -26,6 +27,34 @@ def leaf_shapes(
   tree = encoder.shapes(model)
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
+
+
+def check_shapes(
+    adapter: adapter_lib.Adapter, shape: encoder.BertConfig, what: str
+) -> None:
+  """Checks leaves outside the methods: a head, norms, a pooler.
+
+  A norm of one number would otherwise fit any width.
+
+  Args:
+    adapter: Adapter of another library.
+    shape: Shape of the base.
+    what: Name of the adapter; starts the message.
+
+  Raises:
+    errors.UserError: lists unknown and misshapen paths.
+  """
+  model = heads.make(shape, (), adapter.outputs or 1, adapter.head_input)
+  wanted = trees.flatten(encoder.shapes(model))
+  # PEFT saves a pooler that no head of the adapter reads, too.
+  wanted |= {f'pooler/{leaf}': jax.ShapeDtypeStruct(dims, 'float32')
+             for leaf, dims in (('kernel', (shape.dim,) * 2),
+                                ('bias', (shape.dim,)))}
+  found = {path: leaf for path, leaf in trees.flatten(adapter.tuned).items()
+           if trees.role(path) in ('head', 'norm', 'encoder')}
+  trees.check_same(
+      trees.unflatten(found), trees.unflatten({
+          path: wanted[path] for path in found if path in wanted}), what)
 
 
 def find(

@@ -110,9 +110,16 @@ def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
   Args:
     tensors: {name: tensor}.
     stem: Name of the layer.
+
+  Raises:
+    errors.UserError: there is no such layer, or its shapes do not fit.
   """
   kernel = values_lib.needed(dict(tensors), f'{stem}.weight').T
-  bias = tensors.get(f'{stem}.bias', np.zeros(kernel.shape[1]))
+  bias = tensors.get(f'{stem}.bias', np.zeros(kernel.shape[-1:]))
+  if kernel.ndim != 2 or bias.shape != kernel.shape[1:]:
+    raise errors.UserError(
+        f'head: {stem} has a weight {kernel.shape[::-1]} and a bias '
+        f'{bias.shape}, which do not fit')
   return {'kernel': np.asarray(kernel, np.float32),
           'bias': np.asarray(bias, np.float32)}
 

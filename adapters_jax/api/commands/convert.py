@@ -8,6 +8,7 @@ the authors' TensorFlow variables).
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
+import os
 from typing import Any
 
 from absl import app
@@ -17,31 +18,38 @@ from adapters_jax import errors
 from adapters_jax.adapters import formats
 from adapters_jax.api import flags as flags_lib
 from adapters_jax.api import help as help_lib
+from adapters_jax.downloads import disk
 
+_DEFAULT = 'minilm-l6'  # Base of files that name none.
 # {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
 _FLAGS = {
-    'from': ('', 'Folder (or .npz file) to read.'),
-    'to': ('', 'Folder (or .npz file) to write.'),
-    'format': ('own', f'One of {", ".join(formats.FORMATS)}.'),
-    'checkpoint': ('minilm-l6', 'Base that the adapter is for.'),
-    'name': ('adapter', 'Name of the adapter in the files.'),
-    'labels': ([], 'Names of the classes, where the files have none.'),
-    'head': (True, 'Whether to convert the head, too.')}
+    'from': ('', "A run's workdir, an adapter's folder or a .npz file to "
+             'read.'),
+    'to': ('', 'Folder or .npz file to write.'),
+    'format': ('own', f'Format to write: {", ".join(formats.FORMATS)}.'),
+    'checkpoint': (
+        '', 'Base that the adapter is for; when empty, the one that the '
+        f"adapter names, {_DEFAULT} for other libraries' files."),
+    'name': ('adapter', "Name of the adapter in AdapterHub's files."),
+    'labels': ([], 'Names of the classes with commas, where the files have '
+               'none.'),
+    'head': (True, 'Whether to convert the head too.')}
 _DEFINE: dict[type, Callable[..., Any]] = {
     str: flags.DEFINE_string, list: flags.DEFINE_list, bool: flags.DEFINE_bool}
 
 
 def convert(
-    source: str, target: str, form: str, *, checkpoint: str, name: str,
-    labels: Sequence[str] = (), head: bool = True,
+    source: str, target: str, form: str, *, checkpoint: str = '',
+    name: str = 'adapter', labels: Sequence[str] = (), head: bool = True,
 ) -> list[str]:
   """Reads an adapter of any format and writes it in another.
 
   Args:
-    source: Folder, or .npz file.
+    source: Workdir of a run, folder, or .npz file.
     target: Folder, or .npz file.
     form: Format of the target, one of formats.FORMATS.
-    checkpoint: Name or folder of the base that the adapter is for.
+    checkpoint: Name or folder of the base that the adapter is for; '' for the
+      one that it names.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
     head: Whether to read and write the head.
@@ -54,19 +62,43 @@ def convert(
   """
   if form not in formats.FORMATS:
     raise errors.unknown('`format`', form, formats.FORMATS)
-  if not source or not target:
-    raise errors.UserError('give both --from and --to')
-  from adapters_jax.adapters import exchange  # Slow imports: after the checks.
+  for flag, value in (('from', source), ('to', target)):
+    if not value:
+      raise errors.UserError(f'`{flag}`: name the folder or .npz file')
+  if os.path.realpath(source) == os.path.realpath(target):
+    raise errors.UserError('`to`: give another folder than `from`')
+  from adapters_jax.adapters import compiled  # Slow imports: after the checks.
+  from adapters_jax.adapters import exchange
+  from adapters_jax.model import base as base_lib
   from adapters_jax.model import pretrained
+  with _path_of('from'):
+    checkpoint = checkpoint or _base_of(source)
   shape = pretrained.config_of(checkpoint)
   with _path_of('from'):
     adapter = exchange.read(source, shape, head)
+    if form != 'own':  # Of another base, the pooler would be a wrong one.
+      compiled.check_base(
+          base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
   with _path_of('to'):
     notes = exchange.write(
         target, adapter, form, name=name, checkpoint=checkpoint, head=head)
   return [f'{adapter.method} -> {target}', *(f'note: {n}' for n in notes)]
+
+
+def _base_of(source: str) -> str:
+  """Returns the base of an adapter, as far as its files name one."""
+  from adapters_jax.adapters import adapter as adapter_lib
+  from adapters_jax.adapters import exchange
+  if exchange.find_format(source) != 'own':
+    return _DEFAULT
+  name = adapter_lib.load(source).base
+  if not name or '@' in name:  # 'folder@hash' does not locate the folder.
+    raise errors.UserError(
+        f'`checkpoint`: the adapter in {source} was trained on '
+        f'{name.split("@")[0] or "a base it does not name"}; name it')
+  return name
 
 
 @contextlib.contextmanager
@@ -91,8 +123,13 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
         values['from'].value, values['to'].value, values['format'].value,
         checkpoint=values['checkpoint'].value, name=values['name'].value,
         labels=values['labels'].value, head=values['head'].value)))
-  except (errors.UserError, OSError) as error:
+  except errors.UserError as error:
     flags_lib.fail(errors.as_flags(str(error), set(values)))
+  except OSError as error:
+    found = disk.user_error(error, {values['to'].value: '`to`'})
+    if found is None:
+      raise
+    flags_lib.fail(errors.as_flags(str(found), set(values)))
 
 
 def start() -> None:
