@@ -181,6 +181,17 @@ def role(path: str) -> str:
   return 'encoder'
 
 
+def is_fusion(path: str) -> bool:
+  """Returns whether a leaf is one of AdapterFusion's attention."""
+  return '/adapter_fusion_' in f'/{path}'
+
+
+def method_of(path: str) -> int | None:
+  """Returns the index of an adapter leaf's method, None for other leaves."""
+  found = re.search(r'(?:^|/)adapter_[a-z_]+_(\d+)(?:/|$)', path)
+  return int(found.group(1)) if found and not is_fusion(path) else None
+
+
 def layer_of(path: str) -> int | None:
   """Returns the index of a leaf's Transformer layer, None outside layers."""
   found = re.search(r'(?:^|/)layer_(\d+)/', path)

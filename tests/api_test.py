@@ -138,6 +138,19 @@ def test_setups(base, bank):
       aj.predict(base, bank, TEXTS, setup=setup)
 
 
+def test_an_adapter_under_a_new_one(base, bank):
+  examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
+  both = aj.train(base, examples, method='lora[r=1]', under=bank['film'],
+                  **{**QUICK, 'max_steps': 2})
+  assert both.method == 'stack(under, task)'
+  assert aj.member(both, 'task').method == 'lora[r=1]'
+  found = aj.predict(base, {'film': bank['film'], 'mine': aj.member(
+      both, 'task')}, ['good'], setup='stack(film, mine, norms=last)')
+  assert found == aj.predict(base, both, ['good'])
+  with pytest.raises(aj.UserError, match='`under`: give an Adapter or a bank'):
+    aj.train(base, examples, under='film')
+
+
 def test_a_second_call_compiles_nothing(base, bank):
   names = ['film', 'food', 'news', 'food', 'film']
   aj.predict(base, bank, TEXTS, adapters=names)

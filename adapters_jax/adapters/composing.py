@@ -66,7 +66,7 @@ def compose(
       config for name in members for config in bank[name].methods)
   setups.check(tree, configs)
   chosen = bank_lib.find(bank, head or members[-1])
-  if head or not _untrained(whole, tuned):
+  if head or not _lacks_attention(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()
         if part in _HEAD})
@@ -158,17 +158,13 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
 
   def keep(path):
     index = _index(path)
-    return index is None or (start <= index < stop and not is_fusion(path))
+    return index is None or (
+        start <= index < stop and not trees.is_fusion(path))
 
   tuned, _ = trees.split(adapter.tuned, keep)
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
       tuned=_shifted(tuned, -start, 0), setup=None, members=())
-
-
-def is_fusion(path: str) -> bool:
-  """Returns whether a leaf is one of AdapterFusion's."""
-  return any(name.startswith('adapter_fusion_') for name in path.split('/'))
 
 
 def _index(path: str) -> int | None:
@@ -231,9 +227,16 @@ def _joined(
   return setups.replaced(setup, changes), tuned, tuple(counts.items())
 
 
-def _untrained(setup: composition.Setup, tuned: trees.Tree) -> bool:
-  """Returns whether a Fuse of the setup lacks its attention."""
-  trained = {_index(path) for path in trees.flatten(tuned) if is_fusion(path)}
+def untrained(adapter: adapter_lib.Adapter) -> bool:
+  """Returns whether a Fuse of a composed adapter lacks its attention."""
+  return _lacks_attention(adapter.setup, adapter.tuned)
+
+
+def _lacks_attention(
+    setup: composition.Setup | None, tuned: trees.Tree
+) -> bool:
+  trained = {_index(path) for path in trees.flatten(tuned)
+             if trees.is_fusion(path)}
   return len(trained) < len(setups.fuses(setup))
 
 

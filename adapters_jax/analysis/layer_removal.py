@@ -128,6 +128,7 @@ def span_scores(
   paths = {name: getattr(config, name)
            for name in (*options.marked(config_lib.Config, 'where'),
                         *options.marked(config_lib.Config, 'path'),
+                        *options.marked(config_lib.Config, 'folders'),
                         'checkpoint')}
   config = config_lib.of_portable(
       record.config, **{**paths, 'workdir': folder})

@@ -57,6 +57,7 @@ class Point:
         'bias': 'biases',
         'head': 'head alone',
         'none': 'base as it is',
+        'fusion': 'AdapterFusion',
     }.get(values['tune'], values['tune'])
     default = dataclasses.asdict(config_lib.Config())
     changed = [f'{k}={v}' for k, v in sorted(values.items())

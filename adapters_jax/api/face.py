@@ -34,6 +34,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import frozen
 from adapters_jax.runs import run
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import question_answering
@@ -62,13 +63,14 @@ _NOT_SETTINGS = (
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
     'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
-    'mesh')
+    'mesh', 'adapters')
 
 
 def train(
     base: Base, data: str | Examples, method: str = 'houlsby', *,
     dev: Examples | None = None, test: Examples | None = None,
-    **settings: Any,
+    under: Adapter | Mapping[str, Adapter] | None = None,
+    setup: composition.Setup = '', **settings: Any,
 ) -> Adapter:
   """Trains an adapter, and keeps the step that is best on dev.
 
@@ -86,10 +88,15 @@ def train(
     data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
       examples in memory.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
-      'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base.
+      'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
+      'fusion' for AdapterFusion over `under`.
     dev: Examples that choose the best step; without them a tenth of `data`,
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
+    under: Adapter, or bank of adapters, that stay frozen below the new one. The
+      result contains them, and the new one as 'task'; see `member`.
+    setup: Setup of a bank in `under`, or its text; by default a stack, or with
+      'fusion' a `Fuse`.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 
@@ -102,7 +109,8 @@ def train(
   """
   _check_arguments(base, data, method, dev, test)
   _check_settings(settings)
-  settings = {**_defaults(base, data, method), **settings}
+  bank = frozen.bank_of(under)
+  settings = {**_defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
   if isinstance(data, memory.Examples):
@@ -117,8 +125,10 @@ def train(
     kind = (question_answering.KIND if data == squad.TASK.name
             else classification.KIND)
     settings['task'] = kind.find(data).name
-  return run.train(
-      config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
+  with frozen.saved(bank, setup) as below:
+    settings |= below
+    return run.train(
+        config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
@@ -130,12 +140,15 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
       raise errors.unknown('setting', name, allowed)
 
 
-def _defaults(base: Base, data: str | Examples, method: str) -> dict[str, Any]:
+def _defaults(
+    base: Base, data: str | Examples, method: str, under: Mapping[str, Adapter]
+) -> dict[str, Any]:
   """Returns the settings that follow from the arguments of `train`."""
   # 'adapters' is a value of `tune`, but names no method.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
-  taken = 0 if tuned else sum(
-      config.positions_taken for config in strings.parse(method, '`method`'))
+  methods = () if tuned else strings.parse(method, '`method`')
+  taken = sum(config.positions_taken for configs in (
+      methods, *(one.methods for one in under.values())) for config in configs)
   longest = (expand.SQUAD['max_length'] if data == squad.TASK.name
              else config_lib.Config.max_length)
   return {'precision': base.precision,

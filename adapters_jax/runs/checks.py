@@ -41,7 +41,7 @@ _RANGES = (
 # tables in training.optimizers, which needs JAX; a test compares them.
 CHOICES = {
     'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head',
-             'none'),
+             'fusion', 'none'),
     'optimizer': ('adam', 'adapter_bert'),
     'norm_layers': ('all', 'same'),
     'head_input': ('cls', 'pooler', 'cls_gelu', 'cls_relu'),
@@ -112,8 +112,25 @@ def check_settings(config: Any) -> None:
   _check_metric(config)
   _check_class_weights(config)
   _check_files(config)
+  _check_frozen(config)
   if config.tune == 'adapters':
     _check_adapters(config)
+
+
+def _check_frozen(config: Any) -> None:
+  """Raises UserError for saved adapters where they have no place."""
+  if config.adapters and config.tune in ('full', 'top_k', 'bias'):
+    raise errors.UserError(
+        f'`adapters={config.adapters}`: stay frozen below what '
+        f'`tune={config.tune}` trains; give `tune=adapters`, fusion, norms or '
+        'head')
+  if config.tune == 'fusion' and not config.adapters:
+    raise errors.UserError(
+        '`tune=fusion`: name the adapters to fuse, as in '
+        '`adapters=one=DIR,two=DIR`')
+  if config.setup and not config.adapters:
+    raise errors.UserError(
+        f'`setup={config.setup}`: is for saved adapters; give `adapters`')
 
 
 def _check_metric(config: Any) -> None:

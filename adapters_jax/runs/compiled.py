@@ -9,6 +9,7 @@ import optax
 
 from adapters_jax import trees
 from adapters_jax.model import encoder
+from adapters_jax.model import fusion
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
@@ -118,17 +119,20 @@ def make_step(
   return tx, _train_step(
       setup.model, tuple(_optimizer_settings(config, setup).items()),
       loss_fn, config.accumulate, runs > 1, setup.mesh, tuple(leaves),
-      structure)
+      structure, setup.factors)
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _train_step(
-    model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure):
+    model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure,
+    factors):
   # Any rate: the step reads that of its state.
   settings = dict(optimizer)
   tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
   step = steps.make_train_step(
       model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
+      penalty=(functools.partial(fusion.penalty, factors=factors)
+               if factors else None),
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
   select = settings.pop('select')
@@ -137,7 +141,7 @@ def _train_step(
   return programs.kept(
       step, ('train_step', model, settings, labels,
              getattr(loss_fn, '__qualname__', loss_fn),
-             loss_fn.__module__, accumulate, grouped),
+             loss_fn.__module__, accumulate, grouped, factors),
       mesh, (*_written(model), loss_fn))
 
 

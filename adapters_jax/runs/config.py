@@ -28,6 +28,7 @@ MARKS = {
     'column': 'has a column of its own in tables, apart from the method name',
     'bottleneck': 'describes the default adapter, used without adapter_config',
     'path': 'is a path, which other processes need absolute',
+    'folders': 'names folders of adapters, like `adapters.folders`',
     'devices': 'is about the use of devices, in groups of --help',
     'hosts': 'is about several hosts, in groups of --help',
 }
@@ -49,8 +50,8 @@ class Config:
       'with config.json and model.safetensors, or a name on the Hugging Face '
       "hub like 'bert-base-uncased'.", 'data')
   tune: str = option(
-      'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head; '
-      'none scores the sentence embeddings of the base as it is.',
+      'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head, '
+      'fusion; none scores the sentence embeddings of the base as it is.',
       'method', 'column')
   tune_norms: bool = option(
       True, 'Train the pretrained layer norms along with adapters.', 'method')
@@ -74,6 +75,12 @@ class Config:
       'method', 'vmapped', 'free', 'bottleneck')
   activation: str = option(
       'gelu', 'Nonlinearity of the adapters.', 'method', 'bottleneck')
+  adapters: str = option(
+      '', 'Saved adapters below the new one, or fused by --tune=fusion, and '
+      'frozen: DIR,DIR or name=DIR,name=DIR.', 'method', 'folders')
+  setup: str = option(
+      '', "Setup of the saved adapters, e.g. 'stack(a, b)' or 'fuse(a, b)'; a "
+      'stack of all when empty, a fuse with --tune=fusion.', 'method')
   top_k: int = option(
       1, 'Layers from the top that --tune=top_k trains.', 'method', 'column')
   head_input: str = option(
@@ -261,6 +268,9 @@ def portable(config: Config) -> dict[str, Any]:
       except OSError as error:
         raise errors.UserError(
             f'`{name}`: {path} cannot be read ({error.strerror})') from error
+  if config.adapters:
+    from adapters_jax.adapters import folders  # Imports JAX.
+    values['adapters'] = folders.portable(config.adapters)
   values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.
     from adapters_jax.model import tensor_files  # Imports numpy.

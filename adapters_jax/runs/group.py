@@ -26,6 +26,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
+from adapters_jax.runs import frozen
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import padding
@@ -101,6 +102,7 @@ def make_group(
   folder = pretrained.resolve(configs[0].checkpoint)
   base = pretrained.load_base(
       folder, pooler=configs[0].head_input == 'pooler')
+  base = trees.overlay(base, frozen.of(configs[0]).tuned)
   note = (f'trained as one of {len(configs)} runs of one program: times are '
           'its share')
   members = []

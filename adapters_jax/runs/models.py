@@ -15,6 +15,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import frozen
 from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
 
@@ -22,7 +23,7 @@ from adapters_jax.training import sharding
 def adapter_configs(
     config: config_lib.Config, layers: int
 ) -> tuple[methods_base.Method, ...]:
-  """Returns the adapter methods of the settings, () without adapters.
+  """Returns the adapter methods of the settings, frozen ones first.
 
   Args:
     config: Settings.
@@ -30,6 +31,18 @@ def adapter_configs(
 
   Raises:
     errors.UserError: an unknown method, field or layer.
+  """
+  return (*frozen.of(config).methods, *own_configs(config, layers))
+
+
+def own_configs(
+    config: config_lib.Config, layers: int
+) -> tuple[methods_base.Method, ...]:
+  """Returns the methods that the run trains, without those of frozen adapters.
+
+  Args:
+    config: Settings.
+    layers: Number of layers of the model.
   """
   return settings.methods_of(dataclasses.asdict(config), layers)
 
@@ -55,6 +68,8 @@ def make_model(
     changed['activation'] = config.hidden_activation
   shape = dataclasses.replace(
       shape, adapters=adapter_configs(config, shape.layers),
+      composition=frozen.of(config).tree(
+          len(own_configs(config, shape.layers))),
       dtype=chosen.dtype, attention=chosen.attention,
       products=chosen.products, remat=config.remat,
       **changed)
@@ -92,7 +107,8 @@ def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
     norm_layers = settings.parse_layers(
         config.adapter_layers, layers, 'adapter_layers')
   return optimizers.make_select(
-      config.tune, layers, config.tune_norms, norm_layers, config.top_k)
+      config.tune, layers, config.tune_norms, norm_layers, config.top_k,
+      len(frozen.of(config).methods))
 
 
 def init_tuned(

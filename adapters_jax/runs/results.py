@@ -10,6 +10,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
+from adapters_jax.runs import frozen
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
@@ -42,8 +43,12 @@ def make_adapter(
   """
   settings = config_lib.portable(config)
   head = kind.head_of(config)
+  below = frozen.of(config)
+  methods = setup.model.config.adapters
+  whole, members = below.whole(len(methods) - len(below.methods))
   return adapter_lib.Adapter(
-      methods=setup.model.config.adapters, tuned=tuned,
+      methods=methods, tuned=trees.overlay(below.tuned, tuned),
+      setup=whole, members=members,
       head_input=head.name, labels=tuple(setup.task.labels),
       # Embeddings are of one text, though trained on pairs.
       texts=tuple(setup.task.texts if head.dense else head.texts),

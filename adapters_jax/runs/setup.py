@@ -28,6 +28,7 @@ from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import workdirs
 from adapters_jax.training import frozen_cache
@@ -60,6 +61,7 @@ class Setup:
     between: Called between the batches of an evaluation; an error that it
       raises ends the evaluation.
     threshold: Setting of the same name.
+    factors: Factor of the regularization of each trained Fuse block.
   """
   task: tasks.Task
   splits: dict[str, batching.Examples]
@@ -77,6 +79,7 @@ class Setup:
   between: Callable[[], None] = dataclasses.field(
       default=lambda: None, kw_only=True)
   threshold: str = dataclasses.field(default='', kw_only=True)
+  factors: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
 
   def scored_splits(self) -> list[str]:
     """Returns the names of the labelled splits but 'train'."""
@@ -289,6 +292,7 @@ def assemble(
     mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   model = models.on_mesh(model_of(shape), mesh)
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
+  base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
   # With the whole base: full fine-tuning starts from its leaves.
   tuned, params = models.init_tuned(model, base, select, config.seed, folder)
@@ -323,4 +327,5 @@ def assemble(
       task, encoded, model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes),
-      data=data or {}, threshold=config.threshold)
+      data=data or {}, threshold=config.threshold,
+      factors=frozen.of(config).factors if config.tune == 'fusion' else ())

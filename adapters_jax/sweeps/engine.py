@@ -105,6 +105,9 @@ def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
     if getattr(config, name):
       changed[name] = os.path.abspath(
           os.path.expanduser(getattr(config, name)))
+  if config.adapters:
+    from adapters_jax.adapters import folders  # Imports JAX.
+    changed['adapters'] = folders.absolute(config.adapters)
   if os.path.isdir(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)

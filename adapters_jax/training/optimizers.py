@@ -16,7 +16,8 @@ Select = Callable[[str], bool]  # (path) -> whether the leaf is tuned
 
 
 def select_adapters(
-    layers: int, *, tune_norms: bool = True, norm_layers: Any = None, **_: Any
+    layers: int, *, tune_norms: bool = True, norm_layers: Any = None,
+    frozen: int = 0, **_: Any
 ) -> Select:
   """Adapters, layer norms and head: the paper's method.
 
@@ -25,12 +26,17 @@ def select_adapters(
     tune_norms: Whether to tune the pretrained layer norms as well.
     norm_layers: Layers whose norms are tuned; None for all norms, that of the
       embeddings included.
+    frozen: Number of methods, the first ones, of adapters that stay frozen.
   """
   del layers
 
   def select(path):
     role = trees.role(path)
     if role != 'norm':
+      method = trees.method_of(path)
+      if frozen and (trees.is_fusion(path)
+                     or method is not None and method < frozen):
+        return False
       # Leaves without a gradient belong to the adapter and are saved with it.
       return role in ('adapter', 'head', *trees.UNTRAINED)
     return tune_norms and (
@@ -107,6 +113,22 @@ def select_none(layers: int, **_: Any) -> Select:
   return lambda path: False
 
 
+def select_fusion(
+    layers: int, *, tune_norms: bool = True, norm_layers: Any = None, **_: Any
+) -> Select:
+  """The attention over frozen adapters, layer norms and head.
+
+  Args:
+    layers: Number of layers of the model.
+    tune_norms: Whether to tune the layer norms as well.
+    norm_layers: Layers whose norms are tuned; None for all.
+  """
+  others = select_adapters(
+      layers, tune_norms=tune_norms, norm_layers=norm_layers)
+  return lambda path: trees.is_fusion(path) or (
+      trees.role(path) in ('norm', 'head') and others(path))
+
+
 # {value of the setting `tune`: (layers, **options) -> Select}
 TUNE = {
     'adapters': select_adapters,
@@ -115,6 +137,7 @@ TUNE = {
     'norms': select_norms,
     'bias': select_bias,
     'head': select_head,
+    'fusion': select_fusion,
     'none': select_none,
 }
 
@@ -122,7 +145,7 @@ TUNE = {
 @functools.lru_cache
 def make_select(
     tune: str, layers: int, tune_norms: bool,
-    norm_layers: tuple[int, ...] | None, top_k: int,
+    norm_layers: tuple[int, ...] | None, top_k: int, frozen: int = 0,
 ) -> Select:
   """Returns a selection; the same function for the same arguments.
 
@@ -132,14 +155,18 @@ def make_select(
     tune_norms: Option of `select_adapters`.
     norm_layers: Option of `select_adapters`.
     top_k: Option of `select_top_k`.
+    frozen: Option of `select_adapters`.
   """
   # Cached: compiled steps have the function in their key (`runs.compiled`).
   return TUNE[tune](
-      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k)
+      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k,
+      frozen=frozen)
 
 
 def decays(path: str) -> bool:
   """Returns whether weight decay applies: not to norms, biases and scales."""
+  if trees.is_fusion(path) and path.endswith('value/kernel'):
+    return False  # Its own regularisation holds it near the identity.
   # '/scaling' is a bottleneck's learned factor, '/magnitude' DoRA's.
   return trees.role(path) != 'norm' and not path.endswith(
       ('/bias', '/scale', '/scaling', '/magnitude'))

@@ -95,7 +95,7 @@ def gradient_norm(grads: trees.Tree) -> jax.Array:
   return optax.tree.norm(trained)
 
 
-def _make_grad(model, loss_fn):
+def _make_grad(model, loss_fn, penalty=None):
   """Returns grad_of(tuned, base, batch, rng, total) -> (loss, gradient)."""
 
   @jax.value_and_grad
@@ -104,7 +104,8 @@ def _make_grad(model, loss_fn):
         {'params': trees.overlay(base, tuned)}, **inputs(batch), train=True,
         rngs={'dropout': rng})
     losses = loss_fn(logits, batch['labels'])  # [batch]
-    return jnp.sum(batch['weights'] * losses) / total
+    loss = jnp.sum(batch['weights'] * losses) / total
+    return loss if penalty is None else loss + penalty(tuned)
 
   return grad_of
 
@@ -116,6 +117,7 @@ def make_train_step(
     accumulate: int = 1,
     shardings: Any = None,
     grouped: bool = False,
+    penalty: Callable[[trees.Tree], jax.Array] | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Makes the jitted step that trains the tuned tree on one batch.
 
@@ -130,6 +132,7 @@ def make_train_step(
       devices; None on one.
     grouped: Whether to train a group of runs on one base. State, batch and
       metrics then have a leading axis [runs, ...].
+    penalty: (tuned tree) -> addend to the loss, None for none.
 
   Returns:
     train_step(state, base, batch) -> (state, metrics). It donates `state`, and
@@ -140,7 +143,9 @@ def make_train_step(
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
 
-  grad_of = _make_grad(model, loss_fn)
+  # Each part of a batch adds its share.
+  grad_of = _make_grad(model, loss_fn, penalty and (
+      lambda tuned: penalty(tuned) / accumulate))
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.
     rng = jax.random.fold_in(state.rng, state.step)

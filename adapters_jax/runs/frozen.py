@@ -1,0 +1,191 @@
+"""Frozen adapters in a run: below the new one (MAD-X), or fused by it."""
+
+from collections.abc import Iterator, Mapping
+import contextlib
+import dataclasses
+import functools
+import os
+import tempfile
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import composing
+from adapters_jax.adapters import folders
+from adapters_jax.adapters import storage
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
+from adapters_jax.model import setups
+from adapters_jax.runs import config as config_lib
+
+NEW = 'task'  # Name of the new adapter in the whole.
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+  """Frozen adapters of a run.
+
+  Attributes:
+    setup: Their setup, with names.
+    members: (name, number of methods) of each.
+    methods: Their methods, which come first in the model.
+    tuned: Their leaves and layer norms, with the attention of trained Fuse
+      blocks.
+  """
+  setup: composition.Setup = ''
+  members: tuple[tuple[str, int], ...] = ()
+  methods: tuple[Any, ...] = ()
+  tuned: trees.Tree = dataclasses.field(default_factory=dict)
+
+  def whole(
+      self, own: int
+  ) -> tuple[composition.Block | None, tuple[tuple[str, int], ...]]:
+    """Returns (setup, members) of the run's adapter; (None, ()) of a new one.
+
+    Args:
+      own: Number of new methods.
+    """
+    if not self.members:
+      return None, ()
+    setup, members = self.setup, self.members
+    if own or isinstance(setup, str):
+      name = NEW
+      while name in dict(members):
+        name += '_new'
+      setup = composition.Stack(setup, name)
+      members = (*members, (name, own))
+    return setup, members
+
+  def tree(self, own: int) -> Any:
+    """Returns the tree over the methods of the run's model, None for none.
+
+    Args:
+      own: Number of new methods.
+    """
+    setup, members = self.whole(own)
+    return None if setup is None else setups.resolve(setup, dict(members))[0]
+
+  @property
+  def factors(self) -> tuple[float, ...]:
+    """Factor of the regularization of each Fuse block."""
+    return tuple(block.regularization for block in setups.fuses(self.setup))
+
+
+NONE = Frozen()
+
+
+def bank_of(under: Any) -> dict[str, adapter_lib.Adapter]:
+  """Returns the bank of an argument `under`.
+
+  Args:
+    under: Adapter, bank of adapters, or None.
+
+  Raises:
+    errors.UserError: another type, or a name that flags cannot hold.
+  """
+  if under is None:
+    return {}
+  bank = under if isinstance(under, Mapping) else {'under': under}
+  for name, adapter in bank.items():
+    if not isinstance(adapter, adapter_lib.Adapter):
+      raise errors.UserError(
+          f'`under`: give an Adapter or a bank {{name: Adapter}}, not '
+          f'{type(adapter).__name__}')
+    if not composition.NAME.fullmatch(name):
+      raise errors.UserError(
+          f'`under`: {name!r} has letters other than A-Z, a-z, 0-9 and ._+-')
+  return dict(bank)
+
+
+@contextlib.contextmanager
+def saved(
+    bank: Mapping[str, adapter_lib.Adapter], setup: composition.Setup
+) -> Iterator[dict[str, str]]:
+  """Yields the settings of frozen adapters in memory.
+
+  Args:
+    bank: Adapters, perhaps none.
+    setup: Their setup, '' for the default.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    for name, adapter in bank.items():
+      adapter.save(os.path.join(folder, name))
+    yield {'setup': str(setup), 'adapters': ','.join(
+        f'{name}={os.path.join(folder, name)}' for name in bank)}
+
+
+def of(config: config_lib.Config) -> Frozen:
+  """Returns the frozen adapters of the settings, NONE without.
+
+  Args:
+    config: Settings.
+
+  Raises:
+    errors.UserError: a folder without an adapter, an adapter of another base,
+      or a setup that cannot work.
+  """
+  if not config.adapters:
+    return NONE
+  paths = folders.parse(config.adapters)
+  # Folders may change: their files are part of the key.
+  return _load(config.adapters, config.setup, config.tune, config.checkpoint,
+               tuple(_stamp(path) for path in paths.values()))
+
+
+def _stamp(folder: str) -> tuple[int, int]:
+  """Returns size and time of an adapter's weights, zeros without."""
+  path = os.path.join(storage.folder_of(folder), storage.WEIGHTS)
+  try:
+    found = os.stat(path)
+  except OSError:
+    return 0, 0
+  return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=2)
+def _load(
+    adapters: str, text: str, tune: str, checkpoint: str, stamps: Any
+) -> Frozen:
+  """Loads and composes adapters; see `of`."""
+  del stamps
+  bank = {name: adapter_lib.load(path)
+          for name, path in folders.parse(adapters).items()}
+  identity = base_lib.identity(checkpoint)
+  for name, adapter in bank.items():
+    compiled.check_base(identity, adapter, f'adapter {name!r}')
+  setup = setups.parse(text) if text else _default(bank, tune)
+  whole = composing.compose(bank, setup)
+  if tune == 'fusion' and not setups.fuses(whole.setup):
+    raise errors.UserError(
+        f"`setup={text}`: tune=fusion trains a fuse, as in 'fuse(a, b)'")
+  tuned, _ = trees.split(
+      whole.tuned, lambda path: path.split('/')[0] not in ('head', 'pooler'))
+  if whole.setup is None:
+    name = str(setup)
+    return Frozen(name, ((name, len(whole.methods)),), whole.methods, tuned)
+  if tune != 'fusion' and composing.untrained(whole):
+    raise errors.UserError(
+        f'`setup={text}`: the fuse has not been trained; give `tune=fusion`, '
+        'or the folder of a trained fusion')
+  return Frozen(whole.setup, whole.members, whole.methods, tuned)
+
+
+def _default(
+    bank: dict[str, adapter_lib.Adapter], tune: str
+) -> composition.Setup:
+  """Returns the setup of settings that name none."""
+  if tune != 'fusion':
+    return next(iter(bank)) if len(bank) == 1 else composition.Stack(*bank)
+  if len(bank) == 1:
+    name, adapter = next(iter(bank.items()))
+    if adapter.setup is not None:
+      return name
+    raise errors.UserError(
+        '`adapters`: tune=fusion fuses two or more; there is one')
+  trained = [any(trees.role(path) == 'norm'
+                 for path in trees.flatten(adapter.tuned))
+             for adapter in bank.values()]
+  # The fusion trains norms of its own, from these.
+  return composition.Fuse(*bank, norms='average' if all(trained) else 'base')

@@ -1,0 +1,22 @@
+"""Trains AdapterFusion on top of saved adapters (Pfeiffer et al., 2021).
+
+  python -m experiments.fusion --adapters=film=DIR,food=DIR --task=rte
+
+`DIR` is the workdir of a run, or a saved adapter. The adapters stay frozen; the
+attention over them, the head and the layer norms are trained. The result holds
+the adapters too, so that `experiments.predict` applies it like any other. Runs
+and records are those of `experiments.glue --tune=fusion`.
+"""
+
+from adapters_jax.api import flags
+from adapters_jax.api import written
+from adapters_jax.api.commands import train
+from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import grid
+
+if __name__ == '__main__':
+  classes = (grid.Options, written.Predictions)
+  flags.define(config_lib.Config, tune='fusion')
+  for flag_class in classes:
+    flags.define(flag_class)
+  flags.start(config_lib.Config, train.main, *classes)

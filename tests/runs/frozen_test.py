@@ -1,0 +1,103 @@
+"""Training on top of frozen adapters, and of their fusion."""
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import composing
+from adapters_jax.model import composition
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import frozen
+from adapters_jax.runs import run
+from adapters_jax.runs import session
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def domains(checkpoint, own_files, tmp_path_factory) -> dict[str, str]:
+  """{name: workdir} of two finished runs."""
+  folder = tmp_path_factory.mktemp('domains')
+  found = {name: str(folder / name) for name in ('one', 'two')}
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(session, 'enable_compilation_cache', lambda: None)
+    for seed, path in enumerate(found.values()):
+      run.run(tiny.run_config(
+          checkpoint, own_files, path, seed=seed, tune_norms=False,
+          init_scale=0.3), 'glue')
+  return found
+
+
+def config_of(checkpoint, own_files, folder, domains, **changed):
+  text = ','.join(f'{name}={path}' for name, path in domains.items())
+  return tiny.run_config(
+      checkpoint, own_files, folder, **{'adapters': text, **changed})
+
+
+def same(adapter, name, domain):
+  """Checks that the leaves of a member are those of its saved adapter."""
+  flat = trees.flatten(composing.member(adapter, name).tuned)
+  for path, leaf in trees.flatten(domain.tuned).items():
+    if trees.role(path) == 'adapter':
+      np.testing.assert_array_equal(flat[path], leaf)
+
+
+def test_a_new_adapter_on_a_frozen_one(
+    checkpoint, own_files, tmp_path, domains):
+  config = config_of(
+      checkpoint, own_files, str(tmp_path), {'one': domains['one']},
+      adapter_config='lora[r=2]', adapter_size=config_lib.Config.adapter_size)
+  record = run.run(config, 'glue')
+  one = adapter_lib.load(domains['one'])
+  whole = adapter_lib.load(str(tmp_path))
+  assert whole.setup == composition.Stack('one', 'task')
+  assert whole.members == (('one', 1), ('task', 1))
+  same(whole, 'one', one)
+  task = composing.member(whole, 'task')
+  assert task.method == 'lora[r=2]'
+  # Trained: its own leaves, norms and head; counted: these alone.
+  assert record.trained_params == task.trained_params
+  assert np.abs(trees.flatten(task.tuned)[
+      'encoder/layer_1/attention/adapter_query_0/b']).max() > 0
+  # The parts in a bank are the whole again.
+  again = composing.compose({'one': one, 'task': task}, 'stack(one, task)')
+  assert again.methods == whole.methods
+  for path, leaf in trees.flatten(whole.tuned).items():
+    np.testing.assert_array_equal(trees.flatten(again.tuned)[path], leaf)
+
+
+def test_a_fusion(checkpoint, own_files, tmp_path, domains):
+  config = config_of(
+      checkpoint, own_files, str(tmp_path), domains, tune='fusion',
+      tune_norms=False, learning_rate=1e-3)
+  record = run.run(config, 'glue')
+  # A site: three matrices of 12 x 12, two biases; 4 sites, and a head of 26.
+  assert record.trained_params == 4 * (3 * 144 + 24) + 26
+  whole = adapter_lib.load(str(tmp_path))
+  assert str(whole.setup) == 'fuse(one, two, norms=base)'
+  for name, folder in domains.items():
+    same(whole, name, adapter_lib.load(folder))
+  flat = trees.flatten(whole.tuned)
+  value = flat['encoder/layer_1/adapter_fusion_ffn_output_0/value/kernel']
+  assert 0 < np.abs(value - np.eye(12)).max() < 0.1
+  # The portable settings name the adapters by their content.
+  named = config_lib.portable(config)['adapters']
+  assert named.startswith('one@') and 'two@' in named
+  assert record.config['adapters'] == named
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'tune': 'full'}, 'stay frozen below what'),
+    ({'tune': 'fusion', 'adapters': ''}, 'name the adapters to fuse'),
+    ({'adapters': '', 'setup': 'stack(a)'}, 'give `adapters`'),
+    ({'adapters': 'x=/nowhere'}, 'no saved adapter'),
+    ({'adapters': 'one=a,one=b'}, "two folders have the name 'one'"),
+    ({'setup': 'stack(one, tow)'}, "unknown 'tow'"),
+    ({'tune': 'fusion', 'setup': 'stack(one, two)'}, 'trains a fuse'),
+    ({'setup': 'fuse(one, two)'}, 'has not been trained')])
+def test_settings_that_cannot_be(
+    checkpoint, own_files, tmp_path, domains, changed, message):
+  with pytest.raises(errors.UserError, match=message):
+    frozen.of(config_of(
+        checkpoint, own_files, str(tmp_path), domains, **changed))
