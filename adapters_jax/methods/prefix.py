@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.methods import base
@@ -95,6 +96,10 @@ class PrefixTuning(base.Method):
 
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
     """Returns the config of AdapterHub."""
+    if self.shift_positions:
+      raise errors.UserError(
+          '`shift_positions`: the adapters library has no such prefix; train '
+          'with shift_positions=False for it, or give `format=peft`')
     return {**super().to_adapterhub(shape), 'encoder_prefix': True,
             'cross_prefix': True}
 

@@ -170,6 +170,9 @@ class Edit(nn.Module):
       [batch, rows, dim]
     """
     config, dim = self.config, z.shape[-1]
+    base.demand(not config.orthogonality or config.r <= dim, 'r', config.r,
+                f'at most {dim}, the width of the base: no more rows are '
+                'orthonormal')
     source = nn.Dense(
         config.r, kernel_init=base.uniform_fan_in, dtype=z.dtype,
         name='source')(z)
@@ -243,10 +246,11 @@ def projection_of(
   """Returns the projection of torch's orthogonal parametrization.
 
   Torch stores the Householder vectors of a product of reflections, below a
-  diagonal of signs, and a base that multiplies the product.
+  diagonal of signs, and a base that multiplies the product. A square matrix has
+  another form: base @ exp(lower triangle - its transpose), not transposed.
 
   Args:
-    original: [r, dim] Householder vectors.
+    original: [r, dim] Householder vectors, or the lower triangle.
     start: [dim, dim] Base.
     key: Name of the tensor, for the message.
 
@@ -256,6 +260,11 @@ def projection_of(
   Raises:
     errors.UserError: the signs have decayed to zero.
   """
+  if original.shape == start.shape:
+    import scipy.linalg  # Slow to import, and rarely needed.
+    lower = np.tril(original.astype(np.float64))
+    rows = start.astype(np.float64) @ scipy.linalg.expm(lower - lower.T)
+    return rows.T.astype(np.float32)
   vectors = original.astype(np.float64).T  # [dim, r]
   lower = np.tril(vectors, -1)
   product = np.eye(len(vectors))
@@ -288,6 +297,8 @@ def parametrized(projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   # Completes q to a whole basis [dim, dim].
   start, found = np.linalg.qr(np.concatenate([q, np.eye(dim)], axis=1))
   start = start * np.where(np.diagonal(found) < 0, -1.0, 1.0)
+  if dim == rank:  # Torch's square matrix, which is not transposed.
+    start = start.T
   return -np.eye(rank, dim, dtype=np.float32), start.astype(np.float32)
 
 

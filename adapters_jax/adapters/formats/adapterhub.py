@@ -18,6 +18,7 @@ from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
+from adapters_jax.methods import prompt
 from adapters_jax.methods import strings
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
@@ -47,8 +48,10 @@ def from_config(
   """
   architecture = values.get('architecture')
   if architecture == 'union':
-    return tuple(config for part in values_lib.needed(values, 'configs')
-                 for config in from_config(part, version))
+    configs = [config for part in values_lib.needed(values, 'configs')
+               for config in from_config(part, version)]
+    # A stable sort: the library has invertible adapters before prompts.
+    return tuple(sorted(configs, key=_comes_late))
   # One config may hold two methods: a bottleneck and an invertible adapter.
   found = tuple(kind.from_adapterhub(values, version)
                 for kind in methods.classes() if kind.reads_adapterhub(values))
@@ -72,6 +75,11 @@ def to_config(
     errors.UserError: the library has no such method.
   """
   configs = tuple(configs)
+  embedded = [c for c in configs if c.kind == 'embedding']
+  if embedded != sorted(embedded, key=_comes_late):
+    raise errors.UserError(
+        'a prompt before an invertible adapter: the adapters library has them '
+        "in the other order; train with 'seq_bn_inv|prompt_tuning' for it")
   written = [config.to_adapterhub(shape) for config in configs]
   # None: the entries go into another method's config, below.
   written = [values for values in written if values is not None]
@@ -91,6 +99,11 @@ def to_config(
           f'{kind}: a union of the adapters library has no two of them (LoRA, '
           'DoRA, VeRA and IA3 are one kind)')
   return {'architecture': 'union', 'configs': written}
+
+
+def _comes_late(config: methods.Method) -> bool:
+  """Returns whether a method acts after all others at the embeddings."""
+  return isinstance(config, prompt.PromptTuning)
 
 
 def from_tensors(

@@ -37,7 +37,8 @@ OURS = (
     'double_seq_bn_inv[reduction_factor=8]', 'compacter[reduction_factor=4]',
     'prefix_tuning[prefix_length=3, bottleneck_size=8]', 'prefix_tuning_flat',
     'prompt_tuning', 'lora[r=3, alpha=6]', 'rslora', 'dora', 'ia3',
-    'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft',
+    'vera[r=4]', 'loreft[r=2, suffix_positions=1]', 'noreft', 'loreft[r=32]',
+    'seq_bn_inv[reduction_factor=4]|prompt_tuning[prompt_length=3]',
     'mam[bottleneck_size=8]', 'unipelt[bottleneck_size=8]',
     'ia3[use_gating=True]', 'vera[r=4, use_gating=True]',
     'compacter[reduction_factor=4, use_gating=True, ln_before=True]')
@@ -155,7 +156,8 @@ class AdapterHubTest(parameterized.TestCase):
   @parameterized.product(
       config=['double_seq_bn[reduction_factor=4]', 'lora[r=4]',
               'compacter[reduction_factor=4]', 'prefix_tuning_flat',
-              'loreft[r=2]'],
+              'loreft[r=2]', 'loreft[r=32]',
+              'prompt_tuning[prompt_length=3]|seq_bn_inv[reduction_factor=4]'],
       safe=[True, False])
   def test_theirs_here(self, config, safe):
     if safe and 'prefix' in config:

@@ -19,6 +19,7 @@ from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax import errors
+from adapters_jax.methods import reft
 from adapters_jax.methods import strings
 from adapters_jax import trees
 from tests.methods import method_cases
@@ -206,6 +207,36 @@ class AdapterHubTest(parameterized.TestCase):
     for kind in ('tagging', 'multiple_choice', 'multilabel_classification'):
       with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=false'):
         adapterhub_heads.head_tree({'head_type': kind, 'layers': 1}, {})
+
+  def test_prompts_come_after_invertible_adapters(self):
+    ours = strings.parse('seq_bn_inv|prompt_tuning')
+    written = adapterhub.to_config(ours, SHAPE)
+    self.assertEqual(adapterhub.from_config(written), ours)
+    written['configs'].reverse()
+    self.assertEqual(
+        [type(config).__name__ for config in adapterhub.from_config(written)],
+        ['Bottleneck', 'Invertible', 'PromptTuning'])
+    with self.assertRaisesRegex(errors.UserError, 'the other order'):
+      adapterhub.to_config(strings.parse('prompt_tuning|seq_bn_inv'), SHAPE)
+    with self.assertRaisesRegex(errors.UserError, 'shift_positions=False'):
+      adapterhub.to_config(
+          strings.parse('prefix_tuning_flat[shift_positions=True]'), SHAPE)
+
+  @parameterized.parameters(3, 32)
+  def test_projections_of_any_rank(self, rank):
+    adapter = make(f'loreft[r={rank}]')
+    for path, leaf in trees.flatten(adapter.tuned).items():
+      if path.endswith('projection'):
+        leaf[:] = np.linalg.qr(leaf)[0]
+    values = {'config': adapterhub.to_config(adapter.methods, SHAPE),
+              'name': 'n', 'version': adapterhub.VERSION}
+    found = adapterhub.from_tensors(
+        values, adapterhub.to_tensors('n', adapter), SHAPE)
+    for path, leaf in trees.flatten(found.tuned).items():
+      wanted = trees.flatten(adapter.tuned)[path]
+      if path.endswith('projection'):  # The signs of columns are free.
+        wanted = reft.orthonormal(wanted)
+      np.testing.assert_allclose(leaf, wanted, atol=1e-5, err_msg=path)
 
   def test_a_width_that_divides_nothing_survives(self):
     for size in range(1, 41):
