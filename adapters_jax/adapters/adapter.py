@@ -41,8 +41,9 @@ class Adapter:
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
     family: Family of the base, a key of `families.FAMILIES`.
-    threshold: Probability from which on the second of two classes is predicted;
-      None for the most probable class.
+    threshold: Probability from which on the second of two classes, or each of
+      several labels, is predicted; None for the most probable class, and for
+      one half.
     setup: For several adapters in one, their setup over names; None for a
       single one.
     members: (name, number of methods) of each of them, in the order of

@@ -15,6 +15,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.data import batching
+from adapters_jax.data import choices
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
@@ -143,6 +144,8 @@ def check_texts(
     errors.UserError: a wrong number of texts, or not strings.
   """
   wanted = adapter.texts
+  if adapter.head.choices and len(row) == 2 and not isinstance(row[1], str):
+    return choices.checked(row, f'`texts[{number}]`')
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
     raise errors.UserError(
         f'`texts[{number}]`: give {len(wanted)} '

@@ -223,7 +223,8 @@ def _pooler(
   # PEFT leaves the pooler of some families in the encoder.
   if (adapter.outputs is None or not adapter.head.pooled
       or 'pooler' in adapter.tuned or form == 'peft'
-      and not transformers_heads.holds_pooler(adapter.family)):
+      and not transformers_heads.holds_pooler(
+          adapter.family, adapter.head_input)):
     return {}
   if not checkpoint:
     raise _base_needed('the head reads the pooler of the base')

@@ -15,6 +15,7 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.data import batching
+from adapters_jax.data import choices
 from adapters_jax.data import squad
 from adapters_jax.data import thresholds
 from adapters_jax.data import tokenization
@@ -42,11 +43,16 @@ class Prediction:
     probabilities: {class: probability}
     score: Score of a regression.
     answer: Answer to a question, a part of the paragraph.
+    labels: Labels of a text that may have several or none.
+    choice: Number of the most probable choice, from 0. `probabilities` then has
+      the numbers of the choices as keys.
   """
   label: str | None = None
-  probabilities: Mapping[str, float] | None = None
+  probabilities: Mapping[Any, float] | None = None
   score: float | None = None
   answer: str | None = None
+  labels: tuple[str, ...] | None = None
+  choice: int | None = None
 
   def __repr__(self) -> str:
     given = (f'{field.name}={value!r}' for field in dataclasses.fields(self)
@@ -114,7 +120,8 @@ def predict(
   Args:
     base: Pretrained encoder.
     adapter: Adapter, or a bank {name: adapter} of any methods.
-    texts: Texts, or pairs for adapters that read two.
+    texts: Texts, or pairs for adapters that read two; (context, choices) for
+      multiple choice.
     adapters: With a bank, the name of the adapter for each text.
     batch_size: Inputs a step.
     setup: With a bank, a setup such as Stack('lang', 'task'), or its text,
@@ -155,7 +162,9 @@ def predict(
         answered = answers(base, bank[group[0]], some, batch_size)
         predictions = [Prediction(answer=answer) for answer in answered]
       else:
-        values = mixed_logits(
+        logits_of = (choice_logits if bank[group[0]].head.choices
+                     else mixed_logits)
+        values = logits_of(
             base, bank, [names[row] for row in chosen], some, batch_size)
         predictions = [_prediction(bank[names[row]], value)
                        for row, value in zip(chosen, values, strict=True)]
@@ -185,9 +194,18 @@ def _groups(
 def _prediction(adapter: adapter_lib.Adapter, values: np.ndarray) -> Prediction:
   """Returns the prediction of the logits [outputs] of one input."""
   classes = adapter.classes
-  if not classes:
+  if not classes and not adapter.head.choices:
     return Prediction(score=float(values[0]))
-  shares = probabilities(values)
+  shares = shares_of(adapter, values)
+  if adapter.head.choices:
+    return Prediction(
+        choice=int(shares.argmax()),
+        probabilities=dict(enumerate(map(float, shares))))
+  if adapter.head.multilabel:
+    given = thresholds.given(shares, adapter.threshold)
+    return Prediction(
+        labels=tuple(np.array(classes)[given].tolist()),
+        probabilities=dict(zip(classes, map(float, shares), strict=True)))
   return Prediction(
       classes[int(thresholds.choose(shares, adapter.threshold))],
       {name: float(share) for name, share in zip(classes, shares, strict=True)})
@@ -260,6 +278,38 @@ def mixed_logits(
         len(examples))
 
 
+def choice_logits(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    names: Sequence[str], texts: Sequence[Any], batch_size: int = 32,
+) -> list[np.ndarray]:
+  """Computes the logits of the choices of each input.
+
+  Choices are rows of their own, so inputs may differ in their number.
+
+  Args:
+    base: Pretrained encoder.
+    bank: Adapters of multiple choice, of one method and shape.
+    names: Name of the adapter for each input.
+    texts: (context, choices) of each input.
+    batch_size: Choices a step.
+
+  Returns:
+    [choices] float32 for each input.
+
+  Raises:
+    errors.UserError: as in `logits`, or adapters that do not stack.
+  """
+  counts = [len(row[1]) for row in texts]
+  try:
+    found = mixed_logits(
+        base, bank, np.repeat(names, counts).tolist(), choices.flat(texts),
+        batch_size)
+  except steps.NotFinite as error:  # Its row counts choices.
+    row = int(np.searchsorted(np.cumsum(counts), error.row, 'right'))
+    raise steps.not_finite(row, 'text') from error
+  return np.split(found[:, 0], np.cumsum(counts)[:-1]) if counts else []
+
+
 def answers(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
     texts: Sequence[Sequence[str]], batch_size: int = 32,
@@ -309,9 +359,25 @@ def count_cut(
   """
   if adapter.head.per_token:
     return 0
+  if adapter.head.choices:
+    inputs: Sequence[Any] = texts
+    return sum(tokenization.count_truncated(
+        compiled.tokenizer_of(base), choices.flat([row]),
+        compiled.max_length(base, adapter)) > 0 for row in inputs)
   return tokenization.count_truncated(
       compiled.tokenizer_of(base), arguments.rows_of(texts),
       compiled.max_length(base, adapter))
+
+
+def shares_of(adapter: adapter_lib.Adapter, logits: np.ndarray) -> np.ndarray:
+  """Returns the probabilities of an adapter's classes, labels or choices.
+
+  Args:
+    adapter: Adapter.
+    logits: [..., outputs], or [choices]
+  """
+  return (special.expit(logits) if adapter.head.multilabel
+          else probabilities(logits))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -153,8 +153,8 @@ def span_scores(
 
 def _majority(task: tasks.Task, labels: np.ndarray) -> dict[str, float]:
   """Returns the scores of always predicting the most frequent class."""
-  if not task.labels:
-    return {}  # Regression.
+  if not task.labels or task.form == 'multilabel':
+    return {}
   most = np.bincount(labels).argmax()
   return metrics.compute(task.metrics, labels, np.full_like(labels, most))
 

@@ -55,7 +55,7 @@ def outputs(
     base: Any, adapter: Any, texts: Sequence[tuple[str, ...]],
     batch_size: int = 32,
 ) -> Iterable[Any]:
-  """Returns probabilities [classes], a score [1] or an answer for each input.
+  """Returns probabilities, a score [1] or an answer for each input.
 
   Args:
     base: Pretrained encoder.
@@ -65,8 +65,29 @@ def outputs(
   """
   if adapter.head_input == 'tokens':
     return prediction_lib.answers(base, adapter, texts, batch_size)
+  if adapter.head.choices:
+    return [prediction_lib.probabilities(logits)
+            for logits in prediction_lib.choice_logits(
+                base, {'': adapter}, [''] * len(texts), texts, batch_size)]
   values = prediction_lib.logits(base, adapter, texts, batch_size)
-  return prediction_lib.probabilities(values) if adapter.classes else values
+  return prediction_lib.shares_of(adapter, values) if (
+      adapter.classes) else values
+
+
+def writer_of(
+    adapter: Any, form: str, checked: bool = False
+) -> predicted.Writer:
+  """Returns the writer of an adapter's predictions.
+
+  Args:
+    adapter: Adapter.
+    form: Format, one of `predicted.FORMATS`.
+    checked: Whether the correct labels, scores or answers follow.
+  """
+  return predicted.Writer(
+      form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
+      checked, adapter.threshold, adapter.head.multilabel,
+      adapter.head.choices)
 
 
 def _write_run(
@@ -86,9 +107,7 @@ def _write_run(
     Paths of the files, one a split, below the workdir.
   """
   base, adapter = prediction_lib.load(folder, checkpoint)
-  writer = predicted.Writer(
-      form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
-      checked=True, threshold=adapter.threshold)
+  writer = writer_of(adapter, form, checked=True)
   paths = []
   for split, (texts, labels) in kind.inputs(config).items():
     found = outputs(base, adapter, texts, config.batch_size)

@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 import tempfile
-from typing import IO
+from typing import IO, Any
 
 from adapters_jax import errors
+from adapters_jax.data import choices
 from adapters_jax.data import rows
 from adapters_jax.data import tables
 
@@ -39,9 +40,9 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 def read_texts(
     file: IO[bytes], path: str, form: str, names: Sequence[str],
-    columns: Sequence[str] = (),
-) -> Iterator[Texts]:
-  """Yields the one or two texts of each input.
+    columns: Sequence[str] = (), with_choices: bool = False,
+) -> Iterator[Any]:
+  """Yields the one or two texts of each input, or (context, choices).
 
   Args:
     file: File open for reading bytes.
@@ -49,6 +50,7 @@ def read_texts(
     form: One of FORMATS; '' follows the end of the name, lines otherwise.
     names: Names of the texts of an input.
     columns: Their columns in a table, in the same order; `names` when empty.
+    with_choices: Whether the second name stands for the choices of an input.
 
   Raises:
     errors.UserError: a fault of the input; names it and the line.
@@ -62,16 +64,55 @@ def read_texts(
         raise errors.UserError(
             f'{place} is read as lines, without `text_columns`; give '
             '`input_format`')
-      yield from _of_lines(rows.lines_of(file, place), place, names,
-                           checked=not form)
+      lines = rows.lines_of(file, place)
+      yield from (_choices_of_lines(lines, place) if with_choices else
+                  _of_lines(lines, place, names, checked=not form))
       return
     if not file.seekable():  # A pipe: TSV is read twice.
       whole = tempfile.TemporaryFile()
       shutil.copyfileobj(file, whole)
       whole.seek(0)
       file = whole
+    if with_choices:
+      yield from _choices_of_rows(
+          rows.of_file(file, place, f'.{table}'), place, columns or names)
+      return
     for line, row in rows.of_file(file, place, f'.{table}'):
       yield tables.texts_of(place, line, row, columns or names)
+
+
+def _choices_of_rows(
+    found: Iterable[rows.Row], place: str, names: Sequence[str]
+) -> Iterator[choices.Choices]:
+  """Yields (context, choices) of each row of a table.
+
+  Args:
+    found: Rows.
+    place: Name of the input, for messages.
+    names: Columns of the context, and of the choices, both with commas;
+      `choices.TEXTS` for a known layout.
+  """
+  layout = None
+  for line, row in found:
+    if layout is None:
+      contexts, chosen = (name.split(',') for name in names)
+      known = tuple(names) == choices.TEXTS
+      layout = choices.layout_of(
+          place, line, row, *(() if known else (contexts, chosen)))
+    yield choices.texts_of(place, line, row, layout)
+
+
+def _choices_of_lines(
+    lines: Iterable[str], place: str
+) -> Iterator[choices.Choices]:
+  """Yields (context, choices) of lines, with tabs between them."""
+  for number, line in enumerate(lines, 1):
+    context, *rest = line.removesuffix('\n').removesuffix('\r').split('\t')
+    if len(rest) < 2:
+      raise errors.UserError(
+          f'{place}, line {number}: a context and two choices or more, '
+          f'separated by tabs, are needed, there are {1 + len(rest)} texts')
+    yield context, tuple(rest)
 
 
 def _of_lines(

@@ -36,6 +36,9 @@ class Examples:
     labelled: Whether the labels are known.
     columns: Pieces of further texts of each example, each at a length of its
       own, as for the losses of sentence embeddings.
+    choices: Number of choices of each example, whose pieces are the rows
+      `choices * example` and following of tokens and segments; 0 for examples
+      of one row.
   """
   tokens: Sequence[np.ndarray]
   segments: Sequence[np.ndarray]
@@ -43,13 +46,22 @@ class Examples:
   hidden: Sequence[np.ndarray] | None = None
   labelled: bool = True
   columns: tuple[Sequence[np.ndarray], ...] = ()
+  choices: int = 0
 
   def __len__(self) -> int:
-    return len(self.tokens)
+    return len(self.tokens) // self.rows_each
+
+  @property
+  def rows_each(self) -> int:
+    """Number of rows of an example."""
+    return self.choices or 1
 
   @functools.cached_property
   def lengths(self) -> np.ndarray:
-    """[examples] int64, number of pieces of each example."""
+    """[examples] int64, number of pieces of each example, or of its longest
+    choice."""
+    if self.choices:
+      return self.row_lengths.reshape(-1, self.choices).max(-1)
     return np.sum(self.column_lengths, axis=0)
 
   @functools.cached_property
@@ -69,6 +81,18 @@ class Examples:
     return functools.lru_cache(maxsize=None)(lambda length: tuple(
         -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2
         for one in self.column_lengths))
+
+  @functools.cached_property
+  def row_lengths(self) -> np.ndarray:
+    """[examples * rows_each] int64, number of pieces of each row."""
+    return self.column_lengths[0]
+
+  @functools.cached_property
+  def pieces(self) -> np.ndarray:
+    """[examples] int64, number of pieces of all rows of each example."""
+    if self.choices:
+      return self.row_lengths.reshape(-1, self.choices).sum(-1)
+    return self.lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,14 +206,15 @@ def make_batch(
       its first example with weight 0 and an empty mask.
     local_rows: Rows to make, in this order; None for all.
     class_weights: [classes] float32, factor of the weight of each example of a
-      class; None for equal ones.
+      class, or of each of several labels; None for equal ones.
 
   Returns:
     tokens and segments [rows, length] int32 (or hidden [rows, length, dim]
     float32), mask [rows, length] bool, labels [rows], weights [rows] float32.
     For labels of every position, labels are [rows, length] and a weight is the
     number of labels: the weighted mean of the examples' means is the mean over
-    positions.
+    positions. With choices, tokens, segments and mask are [rows, choices,
+    length].
   """
   # Filler keeps the shape of every batch of a length, so that the last one of
   # an epoch does not compile a program of its own.
@@ -210,15 +235,26 @@ def make_batch(
   else:
     found = labels[rows]
     if class_weights is not None:
-      weights = weights * class_weights[found]
+      if found.ndim == 2:  # Several labels: weights of their positive terms.
+        found = found * class_weights
+      else:
+        weights = weights * class_weights[found]
   if examples.columns:
     return {**_columns(examples, rows, real, batch.length),
             'labels': found, 'weights': weights}
+  each, shape = rows, (len(rows),)
+  if examples.choices:
+    shape = len(rows), examples.choices
+    each = (rows[:, None] * examples.choices
+            + np.arange(examples.choices)).reshape(-1)
+    real = np.repeat(real, examples.choices)
+  mask = np.arange(batch.length) < np.where(
+      real, examples.row_lengths[each], 0)[:, None]
+  arrays = {name: _padded(values, each, batch.length)
+            for name, values in inputs.items()} | {'mask': mask}
   return {
-      **{name: _padded(values, rows, batch.length)
-         for name, values in inputs.items()},
-      'mask': np.arange(batch.length) < np.where(
-          real, examples.lengths[rows], 0)[:, None],
+      **{name: array.reshape(*shape, *array.shape[1:])
+         for name, array in arrays.items()},
       'labels': found,
       'weights': weights,
   }
@@ -316,8 +352,9 @@ class Schedule:
       (tokens with padding and filler, tokens of the examples)
     """
     plans = [self.at(step) for step in range(first, last)]
-    return (sum(p.length * self.batch_size for p in plans),
-            sum(int(self.examples.lengths[p.rows].sum()) for p in plans))
+    size = self.batch_size * self.examples.rows_each
+    return (sum(p.length * size for p in plans),
+            sum(int(self.examples.pieces[p.rows].sum()) for p in plans))
 
 
 def eval_batches(

@@ -5,14 +5,19 @@ of SWAG (Zellers et al., 2018), COPA (Roemmele et al., 2011) or HellaSwag, or
 columns of other names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
+import logging
 import re
+from typing import Any
 
 import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import tables
+from adapters_jax.data import tasks
+
+_log = logging.getLogger(__name__)
 
 TEXTS = ('context', 'choices')
 METRICS = ('accuracy',)
@@ -123,9 +128,9 @@ def texts_of(path: str, line: int, row: Row, layout: Layout) -> Choices:
            for one in _cells(path, line, name, tables.column(
                path, line, row, name, 'choice_columns'))]
   if len(found) < 2:
+    count = f'is {len(found)} choice' if len(found) == 1 else 'are no choices'
     raise errors.UserError(
-        f'{path}, line {line}: there {"is" if len(found) == 1 else "are"} '
-        f'{len(found)} choices; two or more are needed')
+        f'{path}, line {line}: there {count}; two or more are needed')
   start = f'{text(layout.start)} ' if layout.start else ''
   return context, tuple(start + one for one in found)
 
@@ -201,28 +206,100 @@ def read(
       answer or 'answer', unknown=None if labelled else unknown)
 
 
+def load(
+    paths: Mapping[str, str], contexts: Sequence[str], choices: Sequence[str],
+    answer: str, dev_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Reads the user's own files as a task of multiple choice.
+
+  Args:
+    paths: {'train' and possibly 'dev' and 'test': path}. Answers may be absent
+      from the test file.
+    contexts: As for `read`.
+    choices: As for `read`.
+    answer: As for `read`.
+    dev_fraction: Share of the training file to hold out as dev, where dev has
+      no file.
+    test_fraction: Share to hold out as test in addition.
+
+  Returns:
+    (task, {split: examples})
+
+  Raises:
+    errors.UserError: a fault of a file, or rows that differ in their number of
+      choices.
+  """
+  read_in = {name: read(path, contexts, choices, answer,
+                        labelled=name != 'test')
+             for name, path in paths.items()}
+  count = len(read_in['train'].texts[0][1])
+  for table in read_in.values():
+    check_counts(table.texts, [
+        f'{table.path}, line {line}' for line in table.lines], count)
+
+  def split(table):
+    if table.labels is None:
+      _log.info('%s: has no answers, so it is not scored', table.path)
+      return tasks.Split(table.texts, np.full(len(table.texts), -1, np.int32),
+                         labelled=False)
+    return tasks.Split(table.texts, np.array(table.labels, np.int32))
+
+  texts = (','.join(contexts), ','.join(choices)) if choices else TEXTS
+  return make_task('files', texts, count), {
+      name: split(table) for name, table in tables.with_dev(
+          read_in, dev_fraction, test_fraction).items()}
+
+
+def make_task(name: str, texts: tuple[str, ...], count: int) -> tasks.Task:
+  """Returns a task of multiple choice.
+
+  Args:
+    name: Name of the task.
+    texts: Names of the context and of the choices.
+    count: Number of choices.
+  """
+  return tasks.Task(
+      name=name, source='', texts=texts, labels=tuple(map(str, range(count))),
+      metrics=METRICS, form='multiple_choice')
+
+
 def check_counts(
-    rows: Sequence[Choices], place: Callable[[int], str], count: int
+    rows: Sequence[Choices], places: Sequence[str], count: int
 ) -> None:
   """Raises UserError for a row with another number of choices.
 
   Args:
     rows: Texts of each example.
-    place: (number of a row) -> its place, for the message.
+    places: Place of each, for the message.
     count: Number of choices of the first training example.
   """
-  for number, (_, choices) in enumerate(rows):
+  for (_, choices), place in zip(rows, places, strict=True):
     if len(choices) != count:
       raise errors.UserError(
-          f'{place(number)}: there are {len(choices)} choices, the first '
+          f'{place}: there are {len(choices)} choices, the first '
           f'training example has {count}; give all as many')
+
+
+def checked(row: Any, place: str) -> Choices:
+  """Returns (context, choices) in memory.
+
+  Args:
+    row: Value that a caller gave.
+    place: Its place, for the message.
+
+  Raises:
+    errors.UserError: a value of another form, or fewer than two choices.
+  """
+  if (not isinstance(row, (tuple, list)) or len(row) != 2
+      or not isinstance(row[1], (tuple, list)) or len(row[1]) < 2
+      or not all(isinstance(text, str) for text in (row[0], *row[1]))):
+    raise errors.UserError(
+        f'{place}: give (context, choices) of strings, with two choices or '
+        'more')
+  return row[0], tuple(row[1])
 
 
 def flat(rows: Sequence[Choices]) -> list[tuple[str, str]]:
   """Returns [rows * choices] pairs (context, choice), row by row."""
   return [(context, choice) for context, choices in rows for choice in choices]
-
-
-def answers(table: tables.Table) -> np.ndarray:
-  """Returns [examples] int32, the right choice of each row."""
-  return np.array(table.labels, np.int32)

@@ -1,12 +1,16 @@
 """Examples with several labels each, from the user's own files."""
 
 from collections.abc import Iterable, Mapping, Sequence
+import logging
 from typing import Any
 
 import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import tables
+from adapters_jax.data import tasks
+
+_log = logging.getLogger(__name__)
 
 _TRUE, _FALSE = ('1', '1.0', 'true'), ('0', '0.0', 'false')
 METRICS = ('micro_f1', 'macro_f1', 'mean_average_precision')
@@ -82,6 +86,49 @@ def _split(
           f'{place}: the label {cell!r} is there {cells.count(cell)} times; '
           'remove all but one')
   return cells
+
+
+def load(
+    paths: Mapping[str, str], text_columns: Sequence[str],
+    label_columns: Sequence[str], separator: str, dev_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Reads the user's own files as a task with several labels a text.
+
+  Args:
+    paths: {'train' and possibly 'dev' and 'test': path}. Labels may be absent
+      from the test file.
+    text_columns: Column of the text, or columns of the two texts.
+    label_columns: As for `read`.
+    separator: Separator of the labels in one column.
+    dev_fraction: Share of the training file to hold out as dev, where dev has
+      no file.
+    test_fraction: Share to hold out as test in addition.
+
+  Returns:
+    (task, {split: examples})
+
+  Raises:
+    errors.UserError: a fault of a file, or a label unseen in training.
+  """
+  read_in = {name: read(path, text_columns, label_columns, separator,
+                        labelled=name != 'test')
+             for name, path in paths.items()}
+  train = read_in['train']
+  classes = classes_of(train, label_columns)
+  task = tasks.Task(
+      name='files', source='', texts=tuple(text_columns), labels=classes,
+      metrics=METRICS, target=', '.join(label_columns), form='multilabel')
+
+  def split(table):
+    if table.labels is None:
+      _log.info('%s: has no labels, so it is not scored', table.path)
+      return tasks.Split(table.texts, np.zeros(
+          (len(table.texts), len(classes)), np.float32), labelled=False)
+    return tasks.Split(table.texts, matrix(table, classes, train.path))
+
+  return task, {name: split(table) for name, table in tables.with_dev(
+      read_in, dev_fraction, test_fraction).items()}
 
 
 def classes_of(

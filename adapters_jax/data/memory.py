@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import choices
 from adapters_jax.data import held_out
+from adapters_jax.data import label_sets
 from adapters_jax.data import tasks
 
 _HELD_OUT = 0.1
+_SEVERAL = (list, tuple, set, frozenset)  # Of labels of one text.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -23,11 +26,13 @@ class Examples:
   2
 
   Attributes:
-    texts: Texts, or pairs of texts.
+    texts: Texts, or pairs of texts; of multiple choice (context, choices), with
+      a list of choices.
     labels: Class of each, as a string, an integer or a bool; or scores, all of
-      them floats.
+      them floats; or a list of labels for each, perhaps empty; or, of multiple
+      choice, the number of the right choice, from 0.
   """
-  texts: Sequence[str | tuple[str, str]]
+  texts: Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
   labels: Sequence[Any]
 
   def __post_init__(self):
@@ -40,6 +45,11 @@ class Examples:
     if not self.texts:
       raise errors.UserError('`texts`: there is no example')
     rows = self.rows
+    if self.form == 'multiple_choice':
+      choices.check_counts(
+          rows, [f'`texts[{row}]`' for row in range(len(rows))],
+          len(rows[0][1]))
+      return
     for number, row in enumerate(rows):
       if len(row) != len(rows[0]) or len(row) not in (1, 2) or not all(
           isinstance(text, str) for text in row):
@@ -54,8 +64,21 @@ class Examples:
     return len(self.texts)
 
   @property
-  def rows(self) -> list[tuple[str, ...]]:
-    """Each input as a tuple of its one or two texts."""
+  def form(self) -> str:
+    """Form of the labels, one of tasks.FORMS."""
+    first = self.texts[0]
+    if (isinstance(first, (tuple, list)) and len(first) == 2
+        and isinstance(first[1], (tuple, list))):
+      return 'multiple_choice'
+    return 'multilabel' if isinstance(self.labels[0], _SEVERAL) else 'single'
+
+  @property
+  def rows(self) -> list[tuple[Any, ...]]:
+    """Each input as a tuple of its one or two texts, or context and choices.
+    """
+    if self.form == 'multiple_choice':
+      return [choices.checked(row, f'`texts[{number}]`')
+              for number, row in enumerate(self.texts)]
     return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
             for row in self.texts]
 
@@ -94,6 +117,8 @@ def to_task(
   given = {'train': train, 'dev': dev}
   if test is not None:
     given['test'] = test
+  if examples.form != 'single':
+    return _to_task(examples, given)
   # From all examples: a rare class may be among those held out alone.
   regression = all(map(_is_score, examples.labels))
   classes = [] if regression else sorted(_classes(examples.labels))
@@ -109,6 +134,66 @@ def to_task(
                else ('accuracy', 'macro_f1')))
   return task, {name: _split(name, split, task, classes)
                 for name, split in given.items()}
+
+
+def _to_task(
+    examples: Examples, given: Mapping[str, Examples]
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Returns the task of examples with several labels or with choices.
+
+  Args:
+    examples: All training examples.
+    given: {split: its examples}
+  """
+  rows = examples.rows
+  for name, split in given.items():
+    if split.form != examples.form or len(split.rows[0]) != len(rows[0]):
+      raise errors.UserError(
+          f'`{name}`: its texts or labels are of another form than those for '
+          'training')
+  if examples.form == 'multiple_choice':
+    count = len(rows[0][1])
+    for name, split in given.items():
+      choices.check_counts(split.rows, [
+          f'`{name}`, texts[{row}]' for row in range(len(split))], count)
+    return choices.make_task('examples', choices.TEXTS, count), {
+        name: tasks.Split(split.rows, _answers(name, split, count))
+        for name, split in given.items()}
+  for number, labels in enumerate(examples.labels):
+    if not isinstance(labels, _SEVERAL):
+      raise errors.UserError(
+          f'`labels[{number}]`: {labels!r} beside {examples.labels[0]!r}; give '
+          'a list of labels for each text')
+  names = sorted(_classes([one for row in examples.labels for one in row]))
+  if not names:
+    raise errors.UserError('`labels`: no text has a label')
+  numbered: Mapping[Any, int] = {
+      label: number for number, label in enumerate(names)}
+  for name, split in given.items():
+    for row, labels in enumerate(split.labels):
+      for label in labels:
+        if label not in numbered:
+          raise errors.UserError(
+              f'`{name}`, labels[{row}]: {label!r} does not occur in training, '
+              f'which has {", ".join(map(str, names[:20]))}')
+  task = tasks.Task(
+      name='examples', source='', texts=('text', 'pair')[:len(rows[0])],
+      labels=tuple(map(str, names)), metrics=label_sets.METRICS,
+      form='multilabel')
+  return task, {
+      name: tasks.Split(
+          split.rows, label_sets.to_matrix(split.labels, numbered))
+      for name, split in given.items()}
+
+
+def _answers(name: str, examples: Examples, count: int) -> np.ndarray:
+  """Returns [examples] int32 answers; UserError for one out of range."""
+  for number, label in enumerate(examples.labels):
+    if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
+      raise errors.UserError(
+          f'`{name}`, labels[{number}]: {label!r} is none of the {count} '
+          f'choices; give a number from 0 to {count - 1}')
+  return np.array(examples.labels, np.int32)
 
 
 def as_list(name: str, values: Any) -> list[Any]:

@@ -13,6 +13,7 @@ import string
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import label_metrics
 from adapters_jax.data import tasks
 
 
@@ -174,15 +175,20 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
 
   Args:
     task: Task; its other metrics follow.
-    name: Key of METRICS, or a metric of the task; '' leaves the task as it is.
+    name: Key of METRICS or of label_metrics.METRICS, or a metric of the task;
+      '' leaves the task as it is.
 
   Raises:
     errors.UserError: a metric for other tasks.
   """
   possible = list(OF_CLASSES if task.labels else OF_SCORES)
+  if task.form == 'multilabel':
+    possible = list(label_metrics.METRICS)
+  elif task.form == 'multiple_choice':
+    possible = ['accuracy']
   if task.metrics in _TOGETHER:
     possible = list(task.metrics)
-  if len(task.labels) > 2:
+  if len(task.labels) > 2 and 'f1' in possible:
     possible.remove('f1')  # Defined for two classes.
   if name and name not in possible:
     raise errors.UserError(

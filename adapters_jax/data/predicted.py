@@ -27,8 +27,12 @@ class Writer:
     answers: Whether a prediction is a text, such as the answer to a question.
     checked: Whether the correct label, score or answer follows. It is named
       'label' then, and the predicted one 'prediction'.
-    threshold: Probability from which on the second of two classes is predicted;
-      None for the most probable class.
+    threshold: Probability from which on the second of two classes, or each of
+      several labels, is predicted; None for the most probable class, and for
+      one half.
+    multilabel: Whether a text may have several labels, or none.
+    choices: Whether a prediction is one of an input's choices. TSV then has the
+      text of that choice, JSONL all of them.
   """
   form: str
   texts: tuple[str, ...]
@@ -36,6 +40,8 @@ class Writer:
   answers: bool = False
   checked: bool = False
   threshold: float | None = None
+  multilabel: bool = False
+  choices: bool = False
 
   @property
   def name(self) -> str:
@@ -44,32 +50,45 @@ class Writer:
       return 'prediction'
     if self.answers:
       return 'answer'
+    if self.choices:
+      return 'choice'
+    if self.multilabel:
+      return 'labels'
     return 'label' if self.classes else 'score'
 
   def header(self) -> list[str]:
     """Returns the first lines of the file: of TSV one, of JSONL none."""
     if self.form == 'jsonl':
       return []
+    shares = (['probability'] if self.choices else
+              [f'p({name})' for name in self.classes])
+    texts = ('context', 'chosen') if self.choices else self.texts
     return [quoting.quote_row(
-        [self.name, *(f'p({name})' for name in self.classes),
-         *(['label'] if self.checked else []), *self.texts])]
+        [self.name, *shares, *(['label'] if self.checked else []), *texts])]
 
   def line(
-      self, texts: Sequence[str], found: np.ndarray | str, truth: Any = None
+      self, texts: Sequence[Any], found: np.ndarray | str, truth: Any = None
   ) -> str:
     """Returns the line of one prediction.
 
     Args:
-      texts: Texts of the input.
+      texts: Texts of the input; (context, choices) of multiple choice.
       found: [classes] probabilities, [1] score, or the answer.
-      truth: Correct label, score or answer; None if unknown.
+      truth: Correct label or labels, score, answer or number of the choice;
+        None if unknown.
     """
     answer = self._answer(found)
+    if self.multilabel and self.form == 'tsv':
+      answer[self.name] = ','.join(answer[self.name])
+      truth = None if truth is None else ','.join(truth)
     if self.form == 'jsonl':
       right = {'label': truth} if self.checked else {}
       return json.dumps(
           {'texts': list(texts), **answer, **right}, ensure_ascii=False)
     shares = answer.pop('probabilities', {})
+    if self.choices:
+      number = answer[self.name]
+      shares, texts = {number: shares[number]}, (texts[0], texts[1][number])
     right = ['' if truth is None else truth] if self.checked else []
     return quoting.quote_row(
         [str(cell) for cell in (
@@ -80,8 +99,14 @@ class Writer:
     if isinstance(found, str):
       return {self.name: found}
     numbers = [round(float(value), 6) for value in found]
+    if self.choices:
+      return {self.name: int(found.argmax()), 'probabilities': numbers}
     if not self.classes:
       return {self.name: numbers[0]}
+    shares = dict(zip(self.classes, numbers, strict=True))
+    if self.multilabel:
+      given = thresholds.given(found, self.threshold)
+      return {self.name: [name for name, one in zip(
+          self.classes, given, strict=True) if one], 'probabilities': shares}
     chosen = int(thresholds.choose(found, self.threshold))
-    return {self.name: self.classes[chosen],
-            'probabilities': dict(zip(self.classes, numbers, strict=True))}
+    return {self.name: self.classes[chosen], 'probabilities': shares}

@@ -13,6 +13,11 @@ from adapters_jax.data import prepared
 from adapters_jax.downloads import json_files
 
 
+# Labels of a text: one class or score, several classes, or the number of one of
+# its choices.
+FORMS = ('single', 'multilabel', 'multiple_choice')
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
   """A task of one or two texts, with a class or a score to predict.
@@ -27,6 +32,8 @@ class Task:
     positive_above: Largest rating of class 0, where the target is a rating and
       the task has two classes.
     splits: (name of the split, its name in TFDS) pairs.
+    form: Form of its labels, one of FORMS. The `labels` of multiple choice are
+      the numbers of the choices.
   """
   name: str
   source: str
@@ -37,11 +44,12 @@ class Task:
   positive_above: float | None = None
   splits: tuple[tuple[str, str], ...] = (
       ('train', 'train'), ('dev', 'validation'), ('test', 'test'))
+  form: str = 'single'
 
   @property
   def outputs(self) -> int:
-    """Number of classes, or 1 for regression."""
-    return len(self.labels) or 1
+    """Number of classes; 1 for regression, and for a score of each choice."""
+    return 1 if self.form == 'multiple_choice' else len(self.labels) or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +57,14 @@ class Split:
   """The examples of a split, in a fixed order.
 
   Attributes:
-    texts: One or two texts for each example.
-    labels: [examples] int32 classes or float32 scores; -1 where unknown.
+    texts: One or two texts for each example; of multiple choice a text and a
+      tuple of choices.
+    labels: [examples] int32 classes or float32 scores; -1 where unknown. Or
+      [examples, classes] float32, 1 for each of several labels.
     labelled: Whether the labels are known, unlike those of GLUE's test splits.
       A score of -1 is a score like others.
   """
-  texts: Sequence[tuple[str, ...]]
+  texts: Sequence[Any]
   labels: np.ndarray
   labelled: bool = True
 

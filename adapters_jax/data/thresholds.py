@@ -20,6 +20,16 @@ def pick(score_at: Callable[[float], float]) -> float:
   return max(_CANDIDATES, key=score_at)  # The first of equal ones.
 
 
+def given(shares: np.ndarray, threshold: float | None) -> np.ndarray:
+  """Returns [..., labels] bool, whether each of several labels is given.
+
+  Args:
+    shares: [..., labels] Probabilities.
+    threshold: Probability from which on a label is given; None for one half.
+  """
+  return shares >= (HALF if threshold is None else threshold)
+
+
 def choose(shares: np.ndarray, threshold: float | None) -> np.ndarray:
   """Returns [...] the predicted class of probabilities.
 

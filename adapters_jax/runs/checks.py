@@ -47,7 +47,8 @@ CHOICES = {
     'head_input': ('cls', 'pooler', 'cls_gelu', 'cls_relu'),
     'precision': (
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
-    'file_task': ('classification', 'regression'),
+    'file_task': (
+        'classification', 'regression', 'multilabel', 'multiple_choice'),
     'pair_loss': ('', 'multiple_negatives', 'cosent', 'cosine'),
     'pooling': ('', 'mean', 'cls', 'max', 'mean_sqrt_len_tokens',
                 'weightedmean', 'lasttoken'),
@@ -137,8 +138,10 @@ def _check_metric(config: Any) -> None:
   """Raises UserError for a metric that no task has."""
   if not config.metric:
     return
-  from adapters_jax.data import metrics  # Imports numpy; --help needs none.
-  known = {**metrics.METRICS, **dict.fromkeys(
+  # They import numpy; --help needs none.
+  from adapters_jax.data import label_metrics
+  from adapters_jax.data import metrics
+  known = {**metrics.METRICS, **label_metrics.METRICS, **dict.fromkeys(
       (*metrics.OF_ANSWERS, *metrics.OF_RETRIEVAL))}
   if config.metric not in known:
     raise errors.unknown('`metric`', config.metric, known)
@@ -210,11 +213,48 @@ def _check_files(config: Any) -> None:
         'different ones')
   if not config.label_column:
     raise errors.UserError('`label_column=`: name the column of the labels')
-  if config.files and config.label_column in columns:
+  _check_forms(config)
+  if config.files and {config.label_column, *_label_columns(config)} & {
+      *columns}:
     raise errors.UserError(
         f'`label_column={config.label_column}`: it is one of '
         f'`text_columns={config.text_columns}` too, so the text would be the '
         'label')
+
+
+def _label_columns(config: Any) -> tuple[str, ...]:
+  """Returns the columns of the labels in own data."""
+  if config.file_task == 'multilabel':
+    return config.label_columns
+  return (config.label_column,)
+
+
+def _check_forms(config: Any) -> None:
+  """Raises UserError for settings of labels that the kind of data lacks."""
+  fields = type(config)
+  for name, form in (('label_separator', 'multilabel'),
+                     ('choice_columns', 'multiple_choice')):
+    value = getattr(config, name)
+    if value != getattr(fields, name) and config.file_task != form:
+      raise errors.UserError(
+          f'`{name}={value}`: goes with `file_task={form}`')
+  if config.file_task != 'classification' and not config.files:
+    raise errors.UserError(
+        f'`file_task={config.file_task}`: is for own data; give `train_file`')
+  columns = _label_columns(config)
+  if len(set(columns)) < len(columns) or not config.label_separator:
+    raise errors.UserError(
+        f'`label_column={config.label_column}`: name different columns, and a '
+        '`label_separator`')
+  if config.file_task != 'multiple_choice':
+    return
+  if config.text_columns != fields.text_columns and not config.choice_columns:
+    raise errors.UserError(
+        f'`text_columns={config.text_columns}`: name the choices too, with '
+        '`choice_columns`; without both, known layouts are read')
+  if config.cache_frozen:
+    raise errors.UserError(
+        '`cache_frozen`: is for tasks without choices; leave it out')
 
 
 def _check_adapters(config: Any) -> None:

@@ -128,9 +128,9 @@ class Config:
       0.0, 'Share of the target probability that is spread over all classes.',
       'schedule')
   threshold: str = option(
-      '', 'Probability from which on the second of two classes is predicted, '
-      "or 'dev' to pick it on dev; the more probable class when empty.",
-      'schedule')
+      '', 'Probability from which on the second of two classes, or each of '
+      "several labels, is predicted; 'dev' picks it on dev. When empty, the "
+      "more probable class, and 'dev' for several labels.", 'schedule')
   patience: int = option(
       0, 'Evaluations without a better dev score after which a run stops; 0 '
       'for all steps.', 'schedule', 'vmapped')
@@ -198,13 +198,19 @@ class Config:
       'sentence', 'Column of the text in own data, or of two texts: a,b.',
       'data')
   label_column: str = option(
-      'label', 'Column of the label in own data.', 'data')
+      'label', 'Column of the label in own data; of several labels either one '
+      'column, or a column of 0 and 1 for each: a,b.', 'data')
+  label_separator: str = option(
+      ',', 'Separator of several labels in one column.', 'data')
+  choice_columns: str = option(
+      '', 'Columns of the choices, a,b, or one with a list; a known layout '
+      '(context and choices, SWAG, COPA) when empty.', 'data')
   negative_column: str = option(
       '', 'Column of a text that does not belong to the pair, in own data for '
       'sentence embeddings.', 'data')
   file_task: str = option(
-      'classification', "Kind of own data: 'classification' or 'regression'.",
-      'data')
+      'classification', "Kind of own data: 'classification', 'regression', "
+      "'multilabel' or 'multiple_choice'.", 'data')
   workdir: str = option(
       '', 'Folder of the results; one named after the settings when empty.',
       'where', 'vmapped')
@@ -232,13 +238,33 @@ class Config:
   @property
   def columns(self) -> tuple[str, ...]:
     """Columns of the texts in own data."""
-    return tuple(name for column in self.text_columns.split(',')
-                 if (name := column.strip()))
+    return _names(self.text_columns)
+
+  @property
+  def label_columns(self) -> tuple[str, ...]:
+    """Columns of the labels in own data with several labels a text."""
+    return _names(self.label_column)
+
+  @property
+  def choices(self) -> tuple[str, ...]:
+    """Columns of the choices in own data, () for those of a known layout."""
+    return _names(self.choice_columns)
+
+  @property
+  def form(self) -> str:
+    """Form of the labels, one of data.tasks.FORMS, but for those in memory."""
+    several = self.file_task in ('multilabel', 'multiple_choice')
+    return self.file_task if several else 'single'
 
   @property
   def task_name(self) -> str:
     """Name of the task in folders and tables."""
     return task_of(dataclasses.asdict(self))
+
+
+def _names(text: str) -> tuple[str, ...]:
+  """Returns the names in a list with commas."""
+  return tuple(name for part in text.split(',') if (name := part.strip()))
 
 
 def task_of(values: dict[str, Any]) -> str:

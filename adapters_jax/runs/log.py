@@ -111,16 +111,21 @@ def since_best(scores: Sequence[float]) -> int:
 def collapsed_to(
     task: tasks.Task, predictions: Sequence[Any] | np.ndarray
 ) -> str | None:
-  """Returns the single predicted class, None if several are predicted.
+  """Returns the class, or the labels, of all predictions; None if they differ.
 
   Args:
     task: Task; a regression task never collapses.
     predictions: [examples] Classes or scores.
   """
-  # Scores and answers have no labels; ptp is 0 for equal class numbers.
-  if not task.labels or np.ptp(predictions):
+  # Scores and answers have no labels.
+  if not task.labels:
     return None
-  return task.labels[predictions[0]]
+  found = np.asarray(predictions)
+  if np.any(found != found[0]):
+    return None
+  if found.ndim > 1:  # Several labels.
+    return ','.join(np.array(task.labels)[found[0] > 0])
+  return task.labels[found[0]]
 
 
 class Clocks:

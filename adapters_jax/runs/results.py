@@ -88,7 +88,7 @@ def all_scores(
           f'collapse: every dev example is called {label!r}; try a lower '
           '--learning_rate or another --seed')
   threshold = kind.threshold_of(score, best)
-  if threshold is not None and setup.threshold == thresholds.DEV:
+  if threshold is not None and setup.threshold in ('', thresholds.DEV):
     notes.append(f'the threshold {threshold} is the best one on dev')
   return scores, outcomes, notes, threshold
 

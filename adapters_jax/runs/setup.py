@@ -13,8 +13,8 @@ import tokenizers
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
+from adapters_jax.data import choices
 from adapters_jax.data import class_weights
-from adapters_jax.data import files
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
@@ -30,6 +30,7 @@ from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import models
+from adapters_jax.runs import own_data
 from adapters_jax.runs import workdirs
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import optimizers
@@ -108,7 +109,7 @@ def check(
     if not os.path.isfile(path):
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
-    check_classes(config, find(config.task))
+    own_data.check_classes(config, find(config.task))
   check_model(config)
   workdirs.check_free(config, experiment)
 
@@ -146,41 +147,16 @@ def check_model(config: config_lib.Config) -> None:
         models.selection_of(config, shape.layers), configs, shape.layers)
 
 
-def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
-  """Checks the settings that are for tasks with classes.
-
-  Args:
-    config: Settings, each of them valid by itself.
-    task: Task.
-
-  Raises:
-    errors.UserError: a setting that the task has no use for, or a weight of an
-      unknown class.
-  """
-  for name in ('class_weights', 'label_smoothing', 'threshold'):
-    if not task.labels and getattr(config, name):
-      raise errors.UserError(
-          f'`{name}={getattr(config, name)}`: is for tasks with classes; leave '
-          'it out')
-  if config.threshold and len(task.labels) != 2:
-    raise errors.UserError(
-        f'`threshold={config.threshold}`: is for two classes, and the task has '
-        f'{len(task.labels)}; leave it out')
-  class_weights.check(config.class_weights, task.labels)
-
-
 def load_data(
     config: config_lib.Config,
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
   """Returns (task, splits, remarks for the record)."""
   if config.files:
-    task, splits = files.load(config.files, config.columns, config.label_column,
-                              config.file_task == 'regression',
-                              config.dev_fraction, config.test_fraction)
+    task, splits = own_data.read(config)
     # Named after the file, and checked here before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
-    check_classes(config, task)
+    own_data.check_classes(config, task)
     notes = []
     if config.dev_fraction:
       notes = held_out_notes(config, {
@@ -234,7 +210,7 @@ def prepare(
   """
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
-  check_classes(config, task)  # Again: `data` may be examples in memory.
+  own_data.check_classes(config, task)  # Again: of `data` in memory.
   train = splits['train']
   if rows := subset(config, len(train)):
     splits = {**splits, 'train': tasks.Split(
@@ -243,28 +219,41 @@ def prepare(
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
-  encoded = {name: _encode(tokenizer, name, split, config.max_length)
-             for name, split in splits.items()}
+  encoded = {
+      name: _encode(tokenizer, name, split, config.max_length,
+                    len(task.labels) if task.form == 'multiple_choice' else 0)
+      for name, split in splits.items()}
   return assemble(
       config, folder, task, encoded, notes,
-      lambda shape: models.make_model(config, shape, task.outputs), mesh,
+      lambda shape: models.make_model(
+          config, shape, task.outputs,
+          head=heads.of_form(task.form, config.head_input)), mesh,
       {name: fingerprint.of_split(split) for name, split in splits.items()})
 
 
 def _encode(
     tokenizer: tokenizers.Tokenizer, name: str, split: tasks.Split,
-    max_length: int,
+    max_length: int, count: int,
 ) -> batching.Examples:
-  """Returns a tokenised split, and logs how many of its inputs are cut."""
+  """Returns a tokenised split, and logs how many of its inputs are cut.
+
+  Args:
+    tokenizer: Tokenizer.
+    name: Name of the split.
+    split: Examples.
+    max_length: Longest input in tokens.
+    count: Number of choices of each example; 0 for texts without choices.
+  """
+  texts = choices.flat(split.texts) if count else split.texts
   examples = batching.Examples(
-      *token_cache.encode(tokenizer, split.texts, max_length), split.labels,
-      labelled=split.labelled)
+      *token_cache.encode(tokenizer, texts, max_length), split.labels,
+      labelled=split.labelled, choices=count)
   # Only those of the full length can have lost tokens.
-  full = [split.texts[row] for row in np.flatnonzero(
-      examples.lengths == max_length)]
+  full = [texts[row] for row in np.flatnonzero(
+      examples.row_lengths == max_length)]
   if cut := tokenization.count_truncated(tokenizer, full, max_length):
     _log.info('%s: %d of %d inputs are cut to `max_length=%d` tokens', name,
-              cut, len(split), max_length)
+              cut, len(texts), max_length)
   return examples
 
 

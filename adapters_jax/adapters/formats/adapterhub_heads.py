@@ -47,15 +47,16 @@ def head_tree(
       f'head: a {values.get("head_type")} head of {values.get("layers", 1)} '
       f'layers ({values.get("activation_function")}, '
       f'use_pooler={values.get("use_pooler", False)}) is not supported; for '
-      'classification one linear layer is, or two with tanh, gelu or relu '
-      f'without the pooler, and {_others()} one; give `head=false` to leave it '
-      'out')
+      'classification, several labels and multiple choice one linear layer '
+      'is, or two with tanh (for the first two gelu or relu too) without the '
+      f'pooler, and {_others()} one; give `head=false` to leave it out')
 
 
 def _others() -> str:
   """Returns the types of heads with one layout, for a message."""
   kinds = {layout.kind: None for row in heads.HEADS.values()
-           for layout in row.adapterhub if layout.kind != 'classification'}
+           for layout in row.adapterhub if len(layout.layers) == 1
+           and layout.values.keys() == {'layers'}}
   return 'for ' + ' and '.join(kind.replace('_', ' ') for kind in kinds)
 
 
@@ -77,14 +78,19 @@ def read(
       values_lib.needed(values, 'config'), tensors, shape.family,
       values.get('model_class') or '')
   if 'pooler' not in tree:  # Then the head reads that of the base.
-    families.check_head_input(shape, head_input)
+    families.check_head_input(
+        shape, 'pooler' if heads.HEADS[head_input].pooled else head_input)
   outputs = tree['head']['bias'].size
   check_outputs(head_input, outputs)
   # `config` is null for a head of transformers.
   numbered = ((values['config'] or {}).get('label2id')
               or values.get('label2id') or {})
+  row = heads.HEADS[head_input]
+  if row.choices:
+    count = (values['config'] or {}).get('num_choices')
+    return tree, head_input, tuple(map(str, range(count or 0)))
   # Spans and scores have no classes, whatever label2id holds.
-  named = heads.HEADS[head_input].has_classes(outputs)
+  named = row.has_classes(outputs)
   labels = tuple(sorted(numbered, key=numbered.get)) if named else ()
   return tree, head_input, labels
 
@@ -97,6 +103,9 @@ def check_outputs(head_input: str, outputs: int) -> None:
     outputs: Number of the head's outputs.
   """
   wanted = heads.HEADS[head_input].outputs
+  if heads.HEADS[head_input].choices and outputs != 1:
+    raise errors.UserError(
+        f'head: {outputs} outputs for each choice, not one')
   if wanted is not None and outputs != wanted:
     raise errors.UserError(
         f'head: {outputs} outputs for each position, not one for the start '
@@ -131,8 +140,10 @@ def config_and_tensors(
     found |= tensors(number, adapter.tuned.get(part) or base[part])
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
+  # A score for each choice has one output.
+  count = len(adapter.labels) or 2 if adapter.head.choices else adapter.outputs
   return {
-      'head_type': layout.kind, 'num_labels': adapter.outputs,
+      'head_type': layout.kind, layout.count: count,
       'activation_function': 'tanh', 'dropout_prob': None,
       'label2id': {label: n for n, label in enumerate(labels)},
       **layout.values, **layout.written}, found

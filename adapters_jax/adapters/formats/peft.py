@@ -181,7 +181,8 @@ def write(
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
-  if adapter.labels and adapter.outputs is not None:
+  if (adapter.labels and adapter.outputs is not None
+      and not adapter.head.choices):
     peft_labels.write(folder, adapter.labels)
   return _notes(adapter, shape, values)
 
@@ -213,8 +214,12 @@ def _notes(
         'find them in a bare encoder')
     return notes
   name = transformers_heads.class_of(shape.family, adapter.head_input)
-  notes.append(f'load it on {name} with num_labels={adapter.outputs}')
-  if adapter.labels:
+  several = (" and problem_type='multi_label_classification'"
+             if adapter.head.multilabel else '')
+  count = ('' if adapter.head.choices else
+           f' with num_labels={adapter.outputs}{several}')
+  notes.append(f'load it on {name}{count}')
+  if adapter.labels and not adapter.head.choices:
     notes.append(peft_labels.NOTE)
   if (adapter.head.transformers == 'SequenceClassification'
       and transformers_heads.has_first(shape.family)
@@ -255,11 +260,18 @@ def to_tensors(
       own[path] = value
     elif not peft_names.is_in_head(path, adapter.head_input, shape.family):
       # [in, out] to (out, in)
-      named[peft_names.saved_name(path, shape.family)] = (
-          value.T if value.ndim == 2 else value)
+      name = peft_names.saved_name(path, adapter.head_input, shape.family)
+      named[name] = value.T if value.ndim == 2 else value
   values = {'peft_type': '', 'base_model_name_or_path': None,
             'inference_mode': True,
-            'task_type': adapter.head.peft_task if has_head else None}
+            'task_type': adapter.head.peft_task or None if has_head else None}
+  if has_head and not adapter.head.peft_task:
+    values['auto_mapping'] = transformers_heads.mapping_of(
+        shape.family, adapter.head_input)
+    if not all(map(peft_names.at_linears, adapter.methods)):
+      raise errors.UserError(
+          f'PEFT has no prompts and prefixes for {adapter.head.name}; give '
+          '`head=false` to leave the head out')
   if not adapter.methods:
     return _norms_alone(values, named, head, shape.family)
   values |= _entries(adapter.methods, shape)

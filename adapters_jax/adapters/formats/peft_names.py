@@ -90,22 +90,23 @@ def is_in_head(path: str, head_input: str, family: str) -> bool:
     family: Key of models.FOREIGN.
   """
   pooler = (heads.HEADS[head_input].pooled
-            and transformers_heads.holds_pooler(family))
+            and transformers_heads.holds_pooler(family, head_input))
   return trees.role(path) == 'head' or pooler and path.startswith('pooler/')
 
 
-def saved_name(path: str, family: str) -> str:
+def saved_name(path: str, head_input: str, family: str) -> str:
   """Returns transformers' name of a norm or of the encoder's pooler.
 
   Args:
     path: Path of the leaf.
+    head_input: Key of heads.HEADS.
     family: Key of models.FOREIGN.
 
   Raises:
     errors.UserError: another leaf, which PEFT does not save.
   """
   pooler = (path.startswith('pooler/')
-            and not transformers_heads.holds_pooler(family))
+            and not transformers_heads.holds_pooler(family, head_input))
   if not pooler and trees.role(path) != 'norm':
     raise errors.UserError(f'{path} has no place in a PEFT adapter')
   return models.prefix_of(family) + families.their_name(path, family)

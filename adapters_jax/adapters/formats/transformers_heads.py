@@ -138,7 +138,10 @@ def tensors_of(
     errors.UserError: transformers has no such head for the family.
   """
   row, wanted = adapter.head, _of_texts(family)
-  if row is not wanted and not row.layer:
+  form = 'multilabel' if row.multilabel else 'single'
+  fits = row.layer or row is heads.of_form(form, wanted.name)
+  # The head of choices has a pooler, but not those of all families.
+  if not fits or row.choices and not wanted.pooled:
     kind = ('reads the pooler' if wanted.pooled else
             f'has two layers with {models.FOREIGN[family].classifier[1]} '
             'between them')
@@ -153,9 +156,31 @@ def tensors_of(
   return found
 
 
-def holds_pooler(family: str) -> bool:
-  """Returns whether the tanh layer belongs to the head, not to the encoder."""
-  return 'pooler' in _classifier(family)
+def holds_pooler(family: str, head_input: str = 'pooler') -> bool:
+  """Returns whether the tanh layer belongs to the head, not to the encoder.
+
+  Args:
+    family: Key of models.FOREIGN.
+    head_input: Key of heads.HEADS.
+  """
+  return 'pooler' in _layers(heads.HEADS[head_input], family)
+
+
+def mapping_of(family: str, head_input: str) -> dict[str, str] | None:
+  """Returns PEFT's `auto_mapping`, which names the class of a head.
+
+  Args:
+    family: Key of models.FOREIGN.
+    head_input: Key of heads.HEADS.
+
+  Returns:
+    Entries for a head without a task of PEFT's, None for others.
+  """
+  if heads.HEADS[head_input].peft_task:
+    return None
+  module = family.replace('-', '_')
+  return {'base_model_class': class_of(family, head_input),
+          'parent_library': f'transformers.models.{module}.modeling_{module}'}
 
 
 def has_first(family: str) -> bool:

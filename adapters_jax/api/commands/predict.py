@@ -87,14 +87,12 @@ def main(config: PredictConfig) -> None:
     console.show(flags.as_text, 'stderr')
     session.enable_compilation_cache()
     base, adapter = prediction.load(config.adapter, config.checkpoint)
-    writer = predicted.Writer(
-        config.format, adapter.texts, adapter.classes,
-        adapter.head_input == 'tokens', threshold=adapter.threshold)
+    writer = predictions.writer_of(adapter, config.format)
     print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
     count = cut = 0
     for chunk in _chunks(inputs.read_texts(
         file, config.input, config.input_format, adapter.texts,
-        _columns_of(config, adapter.texts))):
+        _columns_of(config, adapter.texts), adapter.head.choices)):
       found = predictions.outputs(base, adapter, chunk, config.batch_size)
       for texts, one in zip(chunk, found, strict=True):
         print(writer.line(texts, one))

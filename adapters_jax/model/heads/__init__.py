@@ -2,28 +2,50 @@
 
 To add a head, write its module, its loss and a row `head.Head`, and list the
 row in HEADS. Metrics are in `data.metrics`, hooks of runs in `runs.kinds`.
-Public: HEADS, `make`, Head, Model, Classifier, SpanSelector, `cross_entropy`.
+Public: HEADS, `make`, `of_form`, Head, Model, Classifier, SpanSelector,
+`cross_entropy`.
 """
 
 import dataclasses
 from typing import Any
 
+from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model.heads import classification
 from adapters_jax.model.heads import embedding
 from adapters_jax.model.heads import head
+from adapters_jax.model.heads import multilabel
+from adapters_jax.model.heads import multiple_choice
 from adapters_jax.model.heads import spans
 
 # {name in saved adapters, their `head_input`: head}
 HEADS = {row.name: row for row in (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
-    classification.CLS_RELU, spans.SPANS, *embedding.ROWS.values())}
+    classification.CLS_RELU, spans.SPANS, *multilabel.ROWS,
+    multiple_choice.CLS, multiple_choice.POOLER, *embedding.ROWS.values())}
 
 Head = head.Head
 Model = head.Model
 Classifier = classification.Classifier
 SpanSelector = spans.SpanSelector
 cross_entropy = classification.cross_entropy
+
+
+def of_form(form: str, head_input: str) -> Head:
+  """Returns the head on a text for a form of labels.
+
+  Args:
+    form: 'single', 'multilabel' or 'multiple_choice'.
+    head_input: 'cls', 'pooler', 'cls_gelu' or 'cls_relu'.
+
+  Raises:
+    errors.UserError: choices have no such head.
+  """
+  name = head.name_of(form, head_input)
+  if name not in HEADS:
+    raise errors.UserError(
+        f'`head_input={head_input}`: is not for {form}; give cls or pooler')
+  return HEADS[name]
 
 
 def make(

@@ -149,7 +149,7 @@ def _with_layer(name: str) -> head.Head:
   """Returns the head of two layers of the task's own, a key of HIDDEN."""
   return head.Head(
       name, lambda config, outputs: Classifier(config, outputs, name),
-      _make_loss,
+      _make_loss, smoothed_cross_entropy,
       adapterhub=(head.Layout(
           'classification', {'head_first': 1, 'head': 4},
           {'layers': 2, 'activation_function': HIDDEN[name],

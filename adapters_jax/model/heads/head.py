@@ -33,6 +33,7 @@ class Layout:
     values: Entries that tell it from other heads of the type. An absent entry
       equals that of DEFAULTS.
     written: Further entries of an exported file.
+    count: Entry with the number of labels or choices.
   """
   kind: str
   layers: Mapping[str, int] = dataclasses.field(
@@ -40,6 +41,7 @@ class Layout:
   values: Mapping[str, Any] = dataclasses.field(
       default_factory=lambda: {'layers': 1})
   written: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  count: str = 'num_labels'
 
   def matches(self, values: Mapping[str, Any]) -> bool:
     """Returns whether the 'config' of a head_config.json is of this layout."""
@@ -50,6 +52,18 @@ class Layout:
 
 # Of entries that head_config.json may leave out.
 DEFAULTS = {'layers': 1, 'use_pooler': False}
+
+
+def name_of(form: str, head_input: str) -> str:
+  """Returns the name of a head on a text, as saved adapters have it.
+
+  Args:
+    form: Form of the labels: 'single', 'multilabel' or 'multiple_choice'.
+    head_input: 'cls', 'pooler', 'cls_gelu' or 'cls_relu'.
+  """
+  if form == 'single':
+    return head_input
+  return form if head_input == 'cls' else f'{form}_{head_input}'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +78,9 @@ class Head:
       for labels that cannot be.
     pooled: Whether it reads the tanh layer on [CLS], the pooler.
     per_token: Whether it has outputs on every position.
+    multilabel: Whether an input may have several labels, or none.
+    choices: Whether it scores the choices of an input, each in a row of its
+      own.
     least_classes: Fewest outputs that are classes, each with a name: 1, or 2
       where a single output is a score. None for outputs that are no classes.
     outputs: Number of outputs, if it is always the same.
@@ -85,6 +102,8 @@ class Head:
   make_smoothed: Callable[[float], Loss] | None = None
   pooled: bool = False
   per_token: bool = False
+  multilabel: bool = False
+  choices: bool = False
   least_classes: int | None = 2
   outputs: int | None = None
   task: str = 'converted'

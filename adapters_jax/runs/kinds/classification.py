@@ -1,6 +1,6 @@
-"""Classification and regression: one label for a text or a pair of texts."""
+"""Labels of texts: a class, a score, several labels, or one of the choices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import functools
 from typing import Any
 
@@ -9,6 +9,7 @@ from scipy import special
 
 from adapters_jax import trees
 from adapters_jax.data import batching
+from adapters_jax.data import label_metrics
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.data import thresholds
@@ -47,23 +48,23 @@ class Scorer:
       split: Name of the split.
     """
     logits = self._logits(tuned, split)
-    if split == 'dev' and self._setup.threshold == thresholds.DEV:
+    if split == 'dev' and self._setting() == thresholds.DEV:
       self._pick(tuned, logits)
-    task = self._setup.task
-    found = to_predictions(task, logits, self.threshold(tuned))
-    return metrics.compute(
-        task.metrics, self._setup.splits[split].labels, found), found
+    task, threshold = self._setup.task, self.threshold(tuned)
+    return (_scores(task, task.metrics, self._setup.splits[split].labels,
+                    logits, threshold),
+            to_predictions(task, logits, threshold))
 
   def threshold(self, tuned: trees.Tree) -> float | None:
-    """Returns the probability from which on the second class is predicted.
+    """Returns the probability from which on a label is predicted.
 
     Args:
       tuned: Tuned tree, on whose dev scores the setting may depend.
 
     Returns:
-      The threshold; None for the more probable class.
+      The threshold; None for the most probable class.
     """
-    setting = self._setup.threshold
+    setting = self._setting()
     if setting != thresholds.DEV:
       return float(setting) if setting else None
     if self._picked is None or self._picked[0] is not tuned:
@@ -71,15 +72,19 @@ class Scorer:
     assert self._picked is not None  # For the type checker.
     return self._picked[1]
 
+  def _setting(self) -> str:
+    """Returns the setting `threshold`, with its default."""
+    several = self._setup.task.form == 'multilabel'
+    return self._setup.threshold or (thresholds.DEV if several else '')
+
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
-    """Picks the threshold that is best on dev by the first metric."""
+    """Picks the threshold that is best on dev, by a metric that it changes."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
-
-    def score_at(threshold):
-      return metrics.compute(task.metrics[:1], labels, to_predictions(
-          task, logits, threshold))[task.metrics[0]]
-
-    self._picked = tuned, thresholds.pick(score_at)
+    name = (label_metrics.decided_by(task.metrics)
+            if task.form == 'multilabel' else task.metrics[0])
+    self._picked = tuned, thresholds.pick(
+        lambda threshold: _scores(task, [name], labels, logits, threshold)[
+            name])
 
   def _logits(self, tuned: trees.Tree, split: str) -> np.ndarray:
     """Returns [examples, outputs] of a split."""
@@ -92,17 +97,39 @@ class Scorer:
         self._step, setup.base, tuned, self._batches[split], len(examples))
 
 
+def _scores(
+    task: tasks.Task, names: Sequence[str], labels: np.ndarray,
+    logits: np.ndarray, threshold: float | None,
+) -> dict[str, float]:
+  """Returns {metric: value}.
+
+  Args:
+    task: Task.
+    names: Metrics.
+    labels: [examples] or [examples, classes]
+    logits: [examples, outputs]
+    threshold: As for `to_predictions`.
+  """
+  if task.form == 'multilabel':
+    return label_metrics.compute(
+        names, labels, special.expit(logits), threshold or thresholds.HALF)
+  return metrics.compute(
+      names, labels, to_predictions(task, logits, threshold))
+
+
 def to_predictions(
     task: tasks.Task, logits: np.ndarray, threshold: float | None = None
 ) -> np.ndarray:
-  """Returns [examples] classes or scores.
+  """Returns [examples] classes or scores, or [examples, classes] of 0 and 1.
 
   Args:
     task: Task.
     logits: [examples, outputs]
-    threshold: Probability from which on the second of two classes is predicted;
-      None for the most probable class.
+    threshold: Probability from which on the second of two classes, or each of
+      several labels, is predicted; None for the most probable class.
   """
+  if task.form == 'multilabel':
+    return thresholds.given(special.expit(logits), threshold).astype(np.int8)
   if not task.labels:
     return logits[:, 0]  # [examples]
   if threshold is None:
@@ -112,7 +139,7 @@ def to_predictions(
 
 def head_of(config: config_lib.Config) -> heads.Head:
   """Returns the head on [CLS] or on the pooler."""
-  return heads.HEADS[config.head_input]
+  return heads.of_form(config.form, config.head_input)
 
 
 def _check_data(config: config_lib.Config) -> None:
@@ -132,6 +159,11 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
   def truth(split):
     if not split.labelled:
       return None
+    if task.form == 'multilabel':
+      return [tuple(name for name, one in zip(task.labels, row) if one)
+              for row in split.labels]
+    if task.form == 'multiple_choice':
+      return split.labels.tolist()
     return [task.labels[label] for label in split.labels] if (
         task.labels) else split.labels.tolist()
 
@@ -160,5 +192,6 @@ def of_examples(
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
   # Any name: the task is not in the table of tasks.
-  return kind.Kind(lambda name: task, prepare, Scorer, head_of,
+  return kind.Kind(lambda name: task, prepare, Scorer,
+                   lambda config: heads.of_form(task.form, config.head_input),
                    threshold_of=_threshold_of)

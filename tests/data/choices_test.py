@@ -1,0 +1,73 @@
+"""Tests of files of multiple choice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.data import choices
+
+
+def rows_of(folder, name, text, **columns):
+  path = str(folder / name)
+  (folder / name).write_text(text)
+  return choices.read(path, **columns)
+
+
+@pytest.mark.parametrize('name, text, columns, wanted', [
+    ('plain.jsonl', json.dumps(
+        {'context': 'c', 'choices': ['x', 'y', 'z'], 'answer': 2}), {},
+     ('c', ('x', 'y', 'z'), 2)),
+    ('plain.csv', 'context,choice1,choice2,answer\nc,x,y,y\n', {},
+     ('c', ('x', 'y'), 1)),
+    ('swag.csv', 'sent1,sent2,ending0,ending1,ending2,ending3,label\n'
+     'A man sits.,He,runs.,eats.,sings.,sleeps.,3\n', {},
+     ('A man sits.', ('He runs.', 'He eats.', 'He sings.', 'He sleeps.'), 3)),
+    ('copa.jsonl', json.dumps(
+        {'premise': 'It rained.', 'choice1': 'Wet.', 'choice2': 'Dry.',
+         'question': 'cause', 'label': 0, 'idx': 7}), {},
+     ('It rained. What was the cause of this?', ('Wet.', 'Dry.'), 0)),
+    ('own.tsv', 'article\tquestion\tb\ta\tright\nt\tq\tx\ty\t1\n',
+     {'contexts': ('article', 'question'), 'choices': ('b', 'a'),
+      'answer': 'right'}, ('t q', ('x', 'y'), 1))])
+def test_layouts(tmp_path, name, text, columns, wanted):
+  table = rows_of(tmp_path, name, text, **columns)
+  (context, found), = table.texts
+  assert (context, found, table.labels[0]) == wanted
+
+
+@pytest.mark.parametrize('lines, message', [
+    ([('c', ['x'], 0)], 'line 1: there is 1 choice; two or more'),
+    ([('c', ['x', 'y'], 0), ('c', ['x', 'y'], 2)],
+     "line 2, column 'answer': the answer '2' is none of the 2 choices; give "
+     'its number, 0 to 1'),
+    ([('c', ['x', 'y'], 0), ('c', ['x', 'y', 'z'], 2)],
+     'line 2: there are 3 choices, the first training example has 2'),
+    ([('c', ['x', None], 0)], "line 1, column 'choices': the text is null")])
+def test_faults_are_named_by_line(tmp_path, lines, message):
+  path = tmp_path / 'a.jsonl'
+  path.write_text('\n'.join(json.dumps(
+      {'context': c, 'choices': some, 'answer': answer})
+                            for c, some, answer in lines) + '\n')
+  with pytest.raises(errors.UserError, match=message):
+    choices.load({'train': str(path)}, (), (), '', dev_fraction=0.5)
+
+
+def test_unknown_columns_are_listed(tmp_path):
+  with pytest.raises(errors.UserError, match='name yours with `text_columns`'):
+    rows_of(tmp_path, 'a.csv', 'story,end1,end2\na,b,c\n')
+
+
+def test_a_test_file_may_lack_answers(tmp_path):
+  text = json.dumps({'context': 'c', 'choices': ['x', 'y'], 'answer': 1})
+  for name in ('train', 'dev'):
+    (tmp_path / f'{name}.jsonl').write_text(text + '\n')
+  (tmp_path / 'test.jsonl').write_text(text.replace('1', '-1') + '\n')
+  task, splits = choices.load(
+      {name: str(tmp_path / f'{name}.jsonl') for name in (
+          'train', 'dev', 'test')}, (), (), '')
+  assert (task.labels, task.outputs) == (('0', '1'), 1)
+  np.testing.assert_array_equal(splits['train'].labels, [1])
+  assert not splits['test'].labelled
+  assert choices.flat(splits['test'].texts) == [('c', 'x'), ('c', 'y')]
