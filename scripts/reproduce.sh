@@ -20,6 +20,8 @@ TASKS=${TASKS:-movie_sentiment:0 cola:4000 rte:1000}
 ABLATED=${ABLATED:-movie_sentiment:2000 cola:4000}
 # Folders with train.tsv and dev.tsv, of one's own, in the same way.
 FOLDERS=${FOLDERS:-}
+# Folders of the same kind with several labels a text, in columns text and labels.
+LABELLED=${LABELLED:-}
 
 # Eight trials for every method, with seeds of their own (--pick_seeds).
 METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
@@ -56,6 +58,15 @@ for pair in $FOLDERS; do
   run experiments.text_classification --folder="${pair%:*}" \
     --train_examples="${pair##*:}" --seeds="$SEEDS" --pick="$PICK" \
     --grid="$METHODS"
+done
+for folder in $LABELLED; do
+  run experiments.text_classification --folder="$folder" \
+    --file_task=multilabel --text_columns=text --label_column=labels \
+    --max_length=64 --epochs=3 --seeds=0-2 --grid='
+      adapter_size=64 learning_rate=1e-3; adapter_size=8 learning_rate=3e-3;
+      tune=full learning_rate=1e-4;
+      adapter_config=lora[r=8] learning_rate=3e-3;
+      tune=head learning_rate=1e-2'
 done
 for pair in $ABLATED; do
   for name in size init learning_rate variants layers; do

@@ -17,9 +17,9 @@ from adapters_jax.runs import version
 _NOT_METHOD = (
     version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
     'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
-    'negative_column', 'label_separator', 'choice_columns', 'file_task', 'checkpoint', 'train_examples',
-    'max_length', 'batch_size', 'epochs', 'max_steps', 'eval_every', 'buckets',
-    'seed', 'learning_rate', 'adapter_size', 'top_k')
+    'negative_column', 'label_separator', 'choice_columns', 'file_task',
+    'checkpoint', 'train_examples', 'max_length', 'batch_size', 'epochs',
+    'max_steps', 'eval_every', 'buckets', 'seed', 'learning_rate', 'adapter_size', 'top_k')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -252,9 +252,6 @@ def _check_forms(config: Any) -> None:
     raise errors.UserError(
         f'`text_columns={config.text_columns}`: name the choices too, with '
         '`choice_columns`; without both, known layouts are read')
-  if config.cache_frozen:
-    raise errors.UserError(
-        '`cache_frozen`: is for tasks without choices; leave it out')
 
 
 def _check_adapters(config: Any) -> None:

@@ -21,6 +21,9 @@ def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
       unknown class.
   """
   choice = task.form == 'multiple_choice'
+  if choice and config.cache_frozen:
+    raise errors.UserError(
+        '`cache_frozen`: is for tasks without choices; leave it out')
   for name in ('class_weights', 'label_smoothing', 'threshold'):
     unfit = not task.labels or choice and name != 'label_smoothing'
     if unfit and getattr(config, name):

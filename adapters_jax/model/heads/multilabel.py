@@ -48,7 +48,8 @@ def _loss(logits, labels, smoothing):
 def _row(plain: head.Head) -> head.Head:
   """Returns the head of several labels with the module of a classifier."""
   return dataclasses.replace(
-      plain, name=head.name_of('multilabel', plain.name), make_loss=lambda outputs: binary_cross_entropy,
+      plain, name=head.name_of('multilabel', plain.name),
+      make_loss=lambda outputs: binary_cross_entropy,
       make_smoothed=smoothed, multilabel=True, least_classes=1,
       adapterhub=tuple(
           dataclasses.replace(layout, kind='multilabel_classification')

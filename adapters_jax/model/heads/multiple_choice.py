@@ -66,7 +66,8 @@ def _row(
     **more: Further fields of the row.
   """
   return head.Head(
-      head.name_of('multiple_choice', head_input), lambda config, outputs: ChoiceScorer(config, head_input),
+      head.name_of('multiple_choice', head_input),
+      lambda config, outputs: ChoiceScorer(config, head_input),
       lambda outputs: classification.cross_entropy,
       classification.smoothed_cross_entropy, choices=True, least_classes=None,
       outputs=1, texts=('context', 'choices'),

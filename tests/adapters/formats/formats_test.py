@@ -184,7 +184,7 @@ class AdapterHubTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'block_type'):
       adapterhub.from_tensors(values, old, SHAPE)
 
-  @parameterized.parameters('TokenClassification', 'MultipleChoice')
+  @parameterized.parameters('TokenClassification', 'NextSentencePrediction')
   def test_heads_that_are_not_of_a_text(self, end):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     adapterhub.write(folder, 'n', dataclasses.replace(
@@ -204,7 +204,7 @@ class AdapterHubTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.UserError, f'{end}.*head=false'):
           adapterhub.read(folder, SHAPE)
     self.assertNotIn('head', adapterhub.read(folder, SHAPE, False)[1].tuned)
-    for kind in ('tagging', 'multiple_choice', 'multilabel_classification'):
+    for kind in ('tagging', 'dependency_parsing'):
       with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=false'):
         adapterhub_heads.head_tree({'head_type': kind, 'layers': 1}, {})
 
@@ -287,7 +287,7 @@ class PeftTest(parameterized.TestCase):
 
   @parameterized.parameters(
       {'task_type': 'TOKEN_CLS'}, {'task_type': 'CAUSAL_LM'},
-      {'auto_mapping': {'base_model_class': 'BertForMultipleChoice'}})
+      {'auto_mapping': {'base_model_class': 'BertForNextSentencePrediction'}})
   def test_heads_that_are_not_of_a_text(self, **entries):
     adapter = make('lora[r=3]')
     values, tensors = peft.to_tensors(adapter, SHAPE)
