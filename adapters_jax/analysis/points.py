@@ -19,7 +19,8 @@ _NOT_METHOD = (
     'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
     'negative_column', 'label_separator', 'choice_columns', 'file_task',
     'checkpoint', 'train_examples', 'max_length', 'batch_size', 'epochs',
-    'max_steps', 'eval_every', 'buckets', 'seed', 'learning_rate', 'adapter_size', 'top_k')
+    'max_steps', 'eval_every', 'buckets', 'seed', 'learning_rate',
+    'adapter_size', 'top_k')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,8 @@ from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
+check_classes = own_data.check_classes  # For the kinds of tasks.
+
 _SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
 
 
@@ -109,7 +111,7 @@ def check(
     if not os.path.isfile(path):
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
-    own_data.check_classes(config, find(config.task))
+    check_classes(config, find(config.task))
   check_model(config)
   workdirs.check_free(config, experiment)
 
@@ -156,7 +158,7 @@ def load_data(
     # Named after the file, and checked here before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
-    own_data.check_classes(config, task)
+    check_classes(config, task)
     notes = []
     if config.dev_fraction:
       notes = held_out_notes(config, {
@@ -210,7 +212,7 @@ def prepare(
   """
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
-  own_data.check_classes(config, task)  # Again: of `data` in memory.
+  check_classes(config, task)  # Again: of `data` in memory.
   train = splits['train']
   if rows := subset(config, len(train)):
     splits = {**splits, 'train': tasks.Split(

@@ -16,7 +16,6 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
-from adapters_jax.runs import own_data
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
@@ -58,7 +57,7 @@ def prepare(
         '`dev_fraction`: questions of one article must stay together; give '
         '`dev_file`')
   task = metrics.with_first(squad.TASK, config.metric)
-  own_data.check_classes(config, task)
+  setup_lib.check_classes(config, task)
   notes = []
   questions = _questions(config)
   train = questions['train']
