@@ -238,9 +238,6 @@ def _check_forms(config: Any) -> None:
     if value != getattr(fields, name) and config.file_task != form:
       raise errors.UserError(
           f'`{name}={value}`: goes with `file_task={form}`')
-  if config.file_task != 'classification' and not config.files:
-    raise errors.UserError(
-        f'`file_task={config.file_task}`: is for own data; give `train_file`')
   columns = _label_columns(config)
   if len(set(columns)) < len(columns) or not config.label_separator:
     raise errors.UserError(

@@ -111,6 +111,9 @@ def check(
     if not os.path.isfile(path):
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if not config.files:
+    if config.form != 'single':  # Not in the settings: a folder names files.
+      raise errors.UserError(
+          f'`file_task={config.file_task}`: is for own data; give `train_file`')
     check_classes(config, find(config.task))
   check_model(config)
   workdirs.check_free(config, experiment)

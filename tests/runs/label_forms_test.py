@@ -231,7 +231,6 @@ def test_wrong_examples_in_memory(checkpoint, texts, labels, message):
 
 @pytest.mark.parametrize('changed, message', [
     ({'choice_columns': 'a,b'}, 'goes with `file_task=multiple_choice`'),
-    ({'file_task': 'multilabel'}, 'is for own data; give `train_file`'),
     ({'file_task': 'multiple_choice', 'train_file': 'a.tsv', 'dev_file': 'b',
       'text_columns': 'ctx'}, 'name the choices too'),
     ({'file_task': 'multilabel', 'train_file': 'a.tsv', 'dev_file': 'b',
@@ -239,6 +238,12 @@ def test_wrong_examples_in_memory(checkpoint, texts, labels, message):
 def test_settings_that_do_not_fit(changed, message):
   with pytest.raises(errors.UserError, match=message):
     config_lib.Config(**changed)
+
+
+def test_a_task_of_the_table_has_no_form(tmp_path):
+  config = config_lib.Config(file_task='multilabel', workdir=str(tmp_path))
+  with pytest.raises(errors.UserError, match='own data; give `train_file`'):
+    run.run(config, 'glue')
 
 
 def test_choices_are_read_from_lines_and_tables(tmp_path):
