@@ -17,10 +17,12 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import Base as Base
   from adapters_jax.api.face import BatchSplit as BatchSplit
   from adapters_jax.api.face import compose as compose
+  from adapters_jax.api.face import drop_layers as drop_layers
   from adapters_jax.api.face import encode as encode
   from adapters_jax.api.face import Examples as Examples
   from adapters_jax.api.face import export as export
   from adapters_jax.api.face import Fuse as Fuse
+  from adapters_jax.api.face import fusion_attention as fusion_attention
   from adapters_jax.api.face import load_adapter as load_adapter
   from adapters_jax.api.face import load_base as load_base
   from adapters_jax.api.face import member as member
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Parallel',
-    'Prediction', 'Split', 'Stack', 'UserError', 'compose', 'encode',
-    'export', 'load_adapter', 'load_base', 'member', 'merge', 'predict',
-    'train')
+    'Prediction', 'Split', 'Stack', 'UserError', 'compose', 'drop_layers',
+    'encode', 'export', 'fusion_attention', 'load_adapter', 'load_base',
+    'member', 'merge', 'predict', 'train')
 
 
 def __getattr__(name: str) -> Any:

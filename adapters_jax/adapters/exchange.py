@@ -13,6 +13,7 @@ from adapters_jax.adapters import formats
 from adapters_jax.adapters import storage
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_labels
@@ -46,6 +47,8 @@ def find_format(path: str) -> str:
     return 'adapter_bert'
   if storage.is_own(path):
     return 'own'
+  if os.path.isfile(os.path.join(path, adapterhub_setups.SETUP)):
+    return 'adapterhub'
   config = os.path.join(path, adapterhub.CONFIG)
   if not os.path.isfile(config):
     raise errors.UserError(
@@ -102,7 +105,9 @@ def read(
   models.check_family(shape.family, form)
   try:
     if form == 'adapterhub':
-      adapter = adapterhub.read(path, shape, head)[1]
+      setup = os.path.isfile(os.path.join(path, adapterhub_setups.SETUP))
+      adapter = (adapterhub_setups.read(path, shape, head) if setup
+                 else adapterhub.read(path, shape, head)[1])
     elif form == 'peft':
       adapter = peft.read(path, shape, head)
     else:
@@ -168,7 +173,7 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
-  if adapter.setup is not None:
+  if adapter.setup is not None and form != 'adapterhub':
     raise errors.UserError(
         f'`format={form}`: it has no file of several adapters in one; export '
         'the members one by one, as in aj.member(adapter, '
@@ -205,6 +210,8 @@ def write(
   model = models.hub_name(checkpoint)
   if form == 'peft':
     return peft.write(path, adapter, shape, pooler, model)
+  if adapter.setup is not None:
+    return adapterhub_setups.write(path, adapter, pooler, shape, model)
   return adapterhub.write(path, name, adapter, pooler, shape, model)
 
 

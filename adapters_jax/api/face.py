@@ -18,9 +18,11 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
+from adapters_jax.adapters import attention
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import embedding
 from adapters_jax.adapters import composing
+from adapters_jax.adapters import dropping
+from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
@@ -51,6 +53,8 @@ Parallel = composition.Parallel
 Split = composition.Split
 Stack = composition.Stack
 compose = composing.compose
+drop_layers = dropping.drop_layers
+fusion_attention = attention.fusion_attention
 load_base = base_lib.load
 encode = embedding.encode
 member = composing.member

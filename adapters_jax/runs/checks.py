@@ -114,8 +114,23 @@ def check_settings(config: Any) -> None:
   _check_class_weights(config)
   _check_files(config)
   _check_frozen(config)
+  _check_drop(config)
   if config.tune == 'adapters':
     _check_adapters(config)
+
+
+def _check_drop(config: Any) -> None:
+  """Raises UserError for layers without adapters where they say nothing."""
+  if not config.adapter_drop:
+    return
+  if config.tune != 'adapters' or config.cache_frozen:
+    other = 'cache_frozen' if config.cache_frozen else f'tune={config.tune}'
+    raise errors.UserError(
+        f'`adapter_drop={config.adapter_drop}`: goes with `tune=adapters`, '
+        f'and without `{other}`')
+  if not config.dropped_layers:
+    raise errors.UserError(
+        f"`adapter_drop={config.adapter_drop}`: give numbers, like '0-5'")
 
 
 def _check_frozen(config: Any) -> None:

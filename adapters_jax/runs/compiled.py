@@ -1,6 +1,7 @@
 """Compiled steps, shared by the runs of a process."""
 
 from collections.abc import Callable
+import dataclasses
 import functools
 from typing import Any
 
@@ -21,6 +22,7 @@ from adapters_jax.training import steps
 # loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
+DROPPED = 'dropped'  # Entry of a batch: layers without adapters, [n] int.
 _KEPT = 8  # Compiled steps of each kind, for later runs of the process.
 
 
@@ -116,10 +118,26 @@ def make_step(
         state)
   # A tuple and a treedef, as the arguments of a cached function are hashed.
   leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
-  return tx, _train_step(
-      setup.model, tuple(_optimizer_settings(config, setup).items()),
-      loss_fn, config.accumulate, runs > 1, setup.mesh, tuple(leaves),
-      structure, setup.factors)
+
+  def step_of(model):
+    return _train_step(
+        model, tuple(_optimizer_settings(config, setup).items()),
+        loss_fn, config.accumulate, runs > 1, setup.mesh, tuple(leaves),
+        structure, setup.factors)
+
+  if not config.adapter_drop:
+    return tx, step_of(setup.model)
+
+  # A program for each number of layers, compiled at its first step.
+  found = {number: step_of(setup.model.clone(config=dataclasses.replace(
+      setup.model.config, adapted_from=number)))
+           for number in config.dropped_layers}
+
+  def train_step(state, base, batch):
+    arrays = {name: value for name, value in batch.items() if name != DROPPED}
+    return found[len(batch[DROPPED])](state, base, arrays)
+
+  return tx, train_step
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -131,6 +149,7 @@ def _train_step(
   tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
   step = steps.make_train_step(
       model, tx, loss_fn, accumulate=accumulate, grouped=grouped,
+      layers_without=model.config.adapted_from,
       penalty=(functools.partial(fusion.penalty, factors=factors)
                if factors else None),
       shardings=(jax.tree.unflatten(structure, leaves),

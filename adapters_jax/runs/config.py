@@ -81,6 +81,9 @@ class Config:
   setup: str = option(
       '', "Setup of the saved adapters, e.g. 'stack(a, b)' or 'fuse(a, b)'; a "
       'stack of all when empty, a fuse with --tune=fusion.', 'method')
+  adapter_drop: str = option(
+      '', 'Numbers of lower layers without adapters, like 0-5; each step draws '
+      'one (AdapterDrop). None are left out when empty.', 'method')
   top_k: int = option(
       1, 'Layers from the top that --tune=top_k trains.', 'method', 'column')
   head_input: str = option(
@@ -227,6 +230,14 @@ class Config:
     # `dataclasses.replace` calls it as well: every Config is valid.
     checks.convert_types(self)
     checks.check_settings(self)
+
+  @property
+  def dropped_layers(self) -> tuple[int, ...]:
+    """Numbers of `adapter_drop`, () without."""
+    if not self.adapter_drop:
+      return ()
+    from adapters_jax.adapters import settings  # Imports JAX.
+    return settings.parse_layers(self.adapter_drop, None, 'adapter_drop')
 
   @property
   def files(self) -> dict[str, str]:

@@ -35,6 +35,7 @@ from adapters_jax.runs import saving
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
 from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.training import adapter_drop
 from adapters_jax.training import loop
 from adapters_jax.training import programs
 from adapters_jax.training import resume as resume_lib
@@ -140,7 +141,7 @@ def initial(group: Group) -> loop.Progress:
       [padding.widen(member.tuned, setup.tuned) for member in group.members])
 
 
-def group_batch(group: Group, step: int) -> dict[str, jax.Array]:
+def group_batch(group: Group, step: int) -> dict[str, Any]:
   """Returns the arrays [batch, ...] of a step, [runs, batch, ...] for several.
 
   Args:
@@ -149,9 +150,14 @@ def group_batch(group: Group, step: int) -> dict[str, jax.Array]:
   """
   batches = [member.schedule.batch(step) for member in group.members]
   if len(batches) == 1:
-    return sharding.place_batch(
+    batch = sharding.place_batch(
         group.setup.mesh, batches[0], group.configs[0].batch_size)
-  return sharding.place_group(group.setup.mesh, batches)
+  else:
+    batch = sharding.place_group(group.setup.mesh, batches)
+  if choices := group.configs[0].dropped_layers:
+    batch = {**batch, compiled.DROPPED: np.arange(
+        adapter_drop.number_at(choices, step))}
+  return batch
 
 
 def _load_ahead(

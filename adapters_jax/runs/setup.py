@@ -32,6 +32,7 @@ from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import own_data
 from adapters_jax.runs import workdirs
+from adapters_jax.training import adapter_drop
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
@@ -147,6 +148,9 @@ def check_model(config: config_lib.Config) -> None:
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise errors.UserError(
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')
+  if config.dropped_layers:
+    adapter_drop.check(config.dropped_layers, configs, shape.layers,
+                       config.adapter_drop)
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)
@@ -294,7 +298,9 @@ def assemble(
     raise errors.UserError(
         '`tune=none`: the head would stay random; it is for sentence '
         'embeddings, which have none')
-  _, base = trees.split(base, select)
+  # A step without adapters in some layers has the pretrained norms there.
+  _, base = trees.split(base, lambda path: select(path) and not (
+      config.adapter_drop and trees.role(path) == 'norm'))
   # Cast after the split: tuned leaves stay float32.
   base = sharding.place(mesh, precision.cast(config.precision, base))
   tuned = sharding.place(mesh, tuned)

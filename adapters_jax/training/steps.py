@@ -13,6 +13,7 @@ import optax
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.training import adapter_drop
 
 Batch = Mapping[str, np.ndarray | jax.Array]
 
@@ -95,13 +96,17 @@ def gradient_norm(grads: trees.Tree) -> jax.Array:
   return optax.tree.norm(trained)
 
 
-def _make_grad(model, loss_fn, penalty=None):
+def _make_grad(model, loss_fn, penalty=None, layers_without=0):
   """Returns grad_of(tuned, base, batch, rng, total) -> (loss, gradient)."""
 
   @jax.value_and_grad
   def grad_of(tuned, base, batch, rng, total):
+    used = tuned
+    if layers_without:
+      used, _ = trees.split(tuned, lambda path: adapter_drop.survives(
+          path, layers_without))
     logits = model.apply(
-        {'params': trees.overlay(base, tuned)}, **inputs(batch), train=True,
+        {'params': trees.overlay(base, used)}, **inputs(batch), train=True,
         rngs={'dropout': rng})
     losses = loss_fn(logits, batch['labels'])  # [batch]
     loss = jnp.sum(batch['weights'] * losses) / total
@@ -118,6 +123,7 @@ def make_train_step(
     shardings: Any = None,
     grouped: bool = False,
     penalty: Callable[[trees.Tree], jax.Array] | None = None,
+    layers_without: int = 0,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
   """Makes the jitted step that trains the tuned tree on one batch.
 
@@ -133,6 +139,8 @@ def make_train_step(
     grouped: Whether to train a group of runs on one base. State, batch and
       metrics then have a leading axis [runs, ...].
     penalty: (tuned tree) -> addend to the loss, None for none.
+    layers_without: Number of lowest layers without adapters, where `base` has
+      the layer norms. Their leaves get a gradient of zero.
 
   Returns:
     train_step(state, base, batch) -> (state, metrics). It donates `state`, and
@@ -145,7 +153,7 @@ def make_train_step(
 
   # Each part of a batch adds its share.
   grad_of = _make_grad(model, loss_fn, penalty and (
-      lambda tuned: penalty(tuned) / accumulate))
+      lambda tuned: penalty(tuned) / accumulate), layers_without)
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.
     rng = jax.random.fold_in(state.rng, state.step)

@@ -7,10 +7,16 @@ from absl.testing import parameterized
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import attention
 from adapters_jax.adapters import composing
+from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import setups
 from tests.adapters.formats import formats_interop_test as interop
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.methods import method_cases
@@ -191,3 +197,106 @@ class SetupsTest(parameterized.TestCase):
                  logits_there(model, 'a'))
     both = logits_here(composing.compose(bank, 'stack(a, c)'))
     self.assertGreater(np.abs(both - logits_here(bank['a'])).max(), 1e-2)
+
+
+def build_fusion(config='dynamic', **configs):
+  """Returns the library's model with a random fusion of its adapters."""
+  model = build(**configs)
+  before = {key for key, _ in model.named_parameters()}
+  names = list(configs)
+  model.add_adapter_fusion(names, config)
+  fixtures.randomize([(key, value) for key, value in model.named_parameters()
+                      if key not in before], 7)
+  return model, theirs.Fuse(*names)
+
+
+class FusionTest(parameterized.TestCase):
+
+  def folder(self):
+    return self.enter_context(tempfile.TemporaryDirectory())
+
+  @parameterized.parameters(
+      ('dynamic', SEQ, SEQ), ('static', DOUBLE, DOUBLE), ('dynamic', SEQ, PLUS))
+  def test_theirs_here_and_back(self, config, one, two):
+    model, setup = build_fusion(config, a=one, b=two)
+    wanted = logits_there(model, setup)
+    folder = self.folder()
+    model.save_adapter_setup(folder, setup)
+    made = adapterhub_setups.read(folder, SHAPE)
+    self.assertEqual(made.setup.value, config == 'dynamic')
+    made = dataclasses.replace(made, tuned=trees.overlay(
+        made.tuned, parity.linear_head()))
+    if (one, two) == (SEQ, PLUS):
+      # The input of both is that of the last there, each member's own here.
+      self.assertTrue(np.isfinite(logits_here(made)).all())
+      return
+    assert_close(logits_here(made), wanted)
+    ours = self.folder()
+    exchange.write(ours, made, 'adapterhub')
+    again = fixtures.make_bert(adapters.BertAdapterModel)
+    again.load_adapter_setup(ours, set_active=True, use_safetensors=True)
+    again.active_head = 'b'  # Written with the last adapter.
+    assert_close(interop.logits_there(again.eval()), wanted)
+    assert_close(logits_here(exchange.read(ours, SHAPE)), wanted)
+
+  def test_a_fuse_in_a_stack(self):
+    model, fuse = build_fusion(a=DOUBLE, b=DOUBLE)
+    model.add_adapter('c', config=DOUBLE)
+    fixtures.randomize([(key, value) for key, value in model.named_parameters()
+                        if '.c.' in key], 8)
+    setup = theirs.Stack('c', fuse)
+    wanted = logits_there(model, setup)
+    folder = self.folder()
+    model.save_adapter_setup(folder, setup)
+    made = adapterhub_setups.read(folder, SHAPE)
+    self.assertEqual(str(made.setup), 'stack(c, fuse(a, b))')
+    assert_close(logits_here(dataclasses.replace(made, tuned=trees.overlay(
+        made.tuned, parity.linear_head()))), wanted)
+
+  def test_attention(self):
+    model, setup = build_fusion(a=SEQ, b=SEQ)
+    folder = self.folder()
+    model.save_adapter_setup(folder, setup)
+    made = adapterhub_setups.read(folder, SHAPE)
+    model.set_active_adapters(setup)
+    batch = method_cases.batch(interop.FULL)
+    with torch.no_grad():
+      out = model.bert(
+          input_ids=torch.from_numpy(batch['tokens']).long(),
+          token_type_ids=torch.from_numpy(batch['segments']).long(),
+          attention_mask=torch.from_numpy(batch['mask']).long(),
+          output_adapter_fusion_attentions=True)
+    there = out.adapter_fusion_attentions['a,b']
+    shape = dataclasses.replace(
+        SHAPE, adapters=made.methods, composition=made.composition)
+    params = trees.overlay(interop.BASE, made.tuned)
+    found = attention._reader(encoder.Bert(shape))(
+        {part: leaves for part, leaves in params.items() if part != 'pooler'},
+        batch['tokens'], batch['segments'], batch['mask'])
+    for layer in range(SHAPE.layers):
+      assert_close(
+          found[f'encoder/layer_{layer}/adapter_fusion_ffn_output_0'],
+          there[layer]['output_adapter'].mean(1))
+
+  @parameterized.parameters(
+      ('residual_before', 'is not supported'), ('temperature', 'not supported'))
+  def test_fields_that_change_outputs(self, field, message):
+    config = adapters.DynamicAdapterFusionConfig(**{field: True})
+    model, setup = build_fusion(config, a=SEQ, b=SEQ)
+    if field == 'temperature':  # Q12: it falls with every call.
+      self.assertGreater(np.abs(logits_there(model, setup)
+                                - logits_there(model, setup)).max(), 1e-6)
+    folder = self.folder()
+    model.save_adapter_setup(folder, setup)
+    with self.assertRaisesRegex(errors.UserError, message):
+      adapterhub_setups.read(folder, SHAPE)
+
+  def test_no_dropout_becomes_dropout_there(self):
+    model, setup = build_fusion(
+        adapters.DynamicAdapterFusionConfig(dropout_prob=0.0), a=SEQ, b=SEQ)
+    layer = model.bert.encoder.layer[0].output.adapter_fusion_layer['a,b']
+    self.assertEqual(layer.dropout.p, 0.1)  # Q22
+    self.assertEqual(setups.parse('fuse(a, b, dropout=0)').dropout, 0)
+    folder = self.folder()
+    model.save_adapter_setup(folder, setup)
+    self.assertEqual(adapterhub_setups.read(folder, SHAPE).setup.dropout, 0.1)

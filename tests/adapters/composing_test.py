@@ -139,8 +139,9 @@ class ComposedTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, taken.tuned, bank['c'].tuned)
     with self.assertRaisesRegex(errors.UserError, "unknown 'd'"):
       composing.member(again, 'd')
-    with self.assertRaisesRegex(errors.UserError, 'aj.member'):
-      exchange.write(folder, whole, 'adapterhub')
+    for form, message in (('peft', 'aj.member'), ('adapterhub', 'aj.member')):
+      with self.assertRaisesRegex(errors.UserError, message):
+        exchange.write(folder, whole, form)
     # A composed adapter is a member like any other.
     outer = composing.compose(
         {'whole': whole, 'd': make('lora[r=1]', 3)}, 'stack(d, whole)')

@@ -6,7 +6,9 @@ import pytest
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import attention
 from adapters_jax.adapters import composing
+from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
@@ -81,6 +83,18 @@ def test_a_fusion(checkpoint, own_files, tmp_path, domains):
   flat = trees.flatten(whole.tuned)
   value = flat['encoder/layer_1/adapter_fusion_ffn_output_0/value/kernel']
   assert 0 < np.abs(value - np.eye(12)).max() < 0.1
+  texts = ['good film', 'very dull a the plot', 'bad']
+  base = base_lib.load(checkpoint)
+  weights = attention.fusion_attention(base, whole, texts)
+  assert sorted(weights) == ['attention_output', 'ffn_output']
+  for found in weights.values():
+    assert found.shape == (2, 3, 2)  # Layers, texts, members.
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+  again = attention.fusion_attention(base, whole, texts[1:], batch_size=1)
+  np.testing.assert_allclose(
+      again['ffn_output'], weights['ffn_output'][:, 1:], atol=1e-6)
+  with pytest.raises(errors.UserError, match='0 fuses'):
+    attention.fusion_attention(base, adapter_lib.load(domains['one']), texts)
   # The portable settings name the adapters by their content.
   named = config_lib.portable(config)['adapters']
   assert named.startswith('one@') and 'two@' in named

@@ -75,11 +75,22 @@ def find(
   config = configs[where.index]
   if where.layer is None:
     return config, where  # Embeddings and shared leaves have no such module.
-  module = families.their_site(where.site, where.layer, family)
-  if config.kind == 'sublayer':
-    module = module.removesuffix('.dense')  # The linear layer is only its end.
-    named = models.FOREIGN[family].sublayers
-    if where.site in named:
-      layer = families.their_site('layer_output', where.layer, family)
-      module = f'{layer}.{named[where.site]}'
-  return config, dataclasses.replace(where, module=module)
+  name = (sublayer_module if config.kind == 'sublayer'
+          else families.their_site)(where.site, where.layer, family)
+  return config, dataclasses.replace(where, module=name)
+
+
+def sublayer_module(site: str, layer: int, family: str) -> str:
+  """Returns Hugging Face's name of a sublayer's end.
+
+  Args:
+    site: 'attention_output' or 'ffn_output'.
+    layer: Index of the layer.
+    family: Key of models.FOREIGN.
+  """
+  named = models.FOREIGN[family].sublayers
+  if site in named:
+    whole = families.their_site('layer_output', layer, family)
+    return f'{whole}.{named[site]}'
+  # The linear layer is only the sublayer's end.
+  return families.their_site(site, layer, family).removesuffix('.dense')

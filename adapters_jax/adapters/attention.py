@@ -1,0 +1,92 @@
+"""Attention of AdapterFusion over its members, read out for texts."""
+
+from collections.abc import Sequence
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import prediction
+from adapters_jax.data import batching
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import encoder
+from adapters_jax.model import fusion
+from adapters_jax.model import setups
+
+
+def fusion_attention(
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    texts: Sequence[arguments.Text], batch_size: int = 32,
+) -> dict[str, np.ndarray]:
+  """Returns the weights that a fusion gives to its members.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter with one trained Fuse.
+    texts: Texts, or pairs.
+    batch_size: Texts a step.
+
+  Returns:
+    {site: [layers with the fusion, texts, members]}, the means over the tokens
+    of a text. Sites are 'attention_output' and 'ffn_output', and members those
+    of the Fuse, in order.
+
+  Raises:
+    errors.UserError: an adapter without a fusion or with several; texts of
+      another form.
+  """
+  fuses = setups.fuses(adapter.setup)
+  if len(fuses) != 1 or adapter.outputs is None:
+    raise errors.UserError(
+        f'`adapter`: {len(fuses)} fuses; give an adapter of tune=fusion, which '
+        'has one')
+  arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
+  compiled.check_adapter(base, adapter)
+  rows = arguments.rows_of(texts)
+  examples = compiled.encode(base, {'': adapter}, [''] * len(rows), rows)
+  model = compiled.model_of(base, adapter)
+  read = _reader(encoder.Bert(model.config))
+  parts = ('head', 'pooler')
+  params = {name: leaves for name, leaves in trees.overlay(
+      base.params, adapter.tuned).items() if name not in parts}
+  found: dict[str, Any] = {}
+  for chosen, batch in batching.eval_batches(
+      examples, prediction.BUCKETS, batch_size):
+    with compiled.matmul_precision(base):
+      weights = read(params, batch['tokens'], batch['segments'], batch['mask'])
+    for name, values in weights.items():
+      whole = found.setdefault(name, np.zeros(
+          (len(rows), values.shape[-1]), np.float32))
+      whole[chosen] = np.asarray(values)[:len(chosen)]
+  sites: dict[str, list[np.ndarray]] = {}
+  for name in sorted(found, key=lambda one: trees.layer_of(f'{one}/') or 0):
+    site = name.rpartition('adapter_fusion_')[2].rpartition('_')[0]
+    sites.setdefault(site, []).append(found[name])
+  return {site: np.stack(layers) for site, layers in sites.items()}
+
+
+@functools.lru_cache(maxsize=8)
+def _reader(model: encoder.Bert) -> Any:
+  """Returns read(params, tokens, segments, mask) -> {module: [batch, members]}.
+
+  Args:
+    model: Encoder with a fusion.
+  """
+
+  @jax.jit
+  def read(params, tokens, segments, mask):
+    _, kept = model.apply(
+        {'params': params}, tokens, segments, mask, mutable=[fusion.WEIGHTS])
+    # At least 1: an example of padding alone (filler) has no tokens.
+    weights = mask[:, :, None] / jnp.maximum(mask.sum(1), 1)[:, None, None]
+    return {path.removesuffix('/weights'): (leaf * weights).sum(1)
+            for path, leaf in trees.flatten(kept[fusion.WEIGHTS]).items()}
+
+  return read

@@ -1,0 +1,69 @@
+"""Adapters without those of the lowest layers (AdapterDrop)."""
+
+import dataclasses
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.model import base as base_lib
+from adapters_jax.training import adapter_drop
+
+
+def drop_layers(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, layers: int
+) -> adapter_lib.Adapter:
+  """Returns an adapter without its parts in the lowest layers.
+
+  Their layer norms, and those of the embeddings, are the pretrained ones again,
+  so that these layers compute what the base does. An adapter that was trained
+  with `adapter_drop` keeps most of its score.
+
+  >>> aj.drop_layers(base, food, 1).method
+  'lora[r=2, leave_out=(0,)]'
+
+  Args:
+    base: Pretrained encoder of the adapter.
+    adapter: Adapter.
+    layers: Number of layers, from the lowest.
+
+  Raises:
+    errors.UserError: more layers than the base has, an adapter of another base,
+      or one with fine-tuned weights or parts in the embeddings.
+  """
+  compiled.check_base(base.identity, adapter, 'the adapter')
+  shape = base.config
+  if not 0 <= layers <= shape.layers:
+    raise errors.UserError(
+        f'`layers={layers}`: the base has {shape.layers} layers')
+  adapter_drop.check((layers,), adapter.methods, shape.layers, str(layers))
+  if any(trees.role(path) == 'encoder' and not path.startswith('pooler/')
+         for path in trees.flatten(adapter.tuned)):
+    raise errors.UserError(
+        '`adapter`: it has fine-tuned weights, which belong to no adapter')
+  prefixes = {f'adapter_shared_{index}': method
+              for index, method in enumerate(adapter.methods)
+              if method.kind == 'key_value'}
+
+  def cut(path: str, leaf: Any) -> Any:
+    # Keys and values of all layers are columns of one leaf.
+    method = next((one for name, one in prefixes.items()
+                   if f'/{name}/' in f'/{path}'), None)
+    if method is None or not path.endswith(('/prefix', 'up/kernel', 'up/bias')):
+      return leaf
+    gone = sum(method.in_layer(layer) for layer in range(layers))
+    return leaf[..., 2 * shape.dim * gone:]
+
+  kept, _ = trees.split(
+      adapter.tuned, lambda path: adapter_drop.survives(path, layers))
+  if layers == shape.layers:  # A head on the base as it is.
+    return dataclasses.replace(
+        adapter, methods=(), setup=None, members=(), scores={}, tuned={
+            part: leaves for part, leaves in adapter.tuned.items()
+            if part in ('head', 'pooler')})
+  return dataclasses.replace(
+      adapter, tuned=trees.map_with_path(cut, kept), scores={},
+      methods=tuple(method.with_fields(leave_out=tuple(sorted(
+          {*method.leave_out, *range(layers)}))) if layers else method
+                    for method in adapter.methods))

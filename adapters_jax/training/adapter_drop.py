@@ -1,0 +1,63 @@
+"""AdapterDrop: steps without the adapters of the lowest layers.
+
+Rücklé et al. (2021), section 3. A layer without its adapters has its pretrained
+layer norms as well, so that the layers below the first adapted one are those of
+the base: nothing is differentiated there, and several adapters can share them.
+"""
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+
+_STREAM = 20  # Tells the numbers of this module from others of a step.
+
+
+def number_at(choices: tuple[int, ...], step: int) -> int:
+  """Returns the number of layers without adapters in a step.
+
+  It depends on no seed: the runs of a group train as one program.
+
+  Args:
+    choices: Numbers of layers, each as likely as the others.
+    step: Number of the step.
+  """
+  return int(np.random.default_rng((_STREAM, step)).choice(choices))
+
+
+def survives(path: str, layers: int) -> bool:
+  """Returns whether a tuned leaf acts where the lowest layers have no adapters.
+
+  Args:
+    path: Path of the leaf.
+    layers: Number of layers without adapters.
+  """
+  layer = trees.layer_of(path)
+  if layer is not None:
+    return layer >= layers
+  return not layers or not path.startswith('embeddings/')
+
+
+def check(
+    choices: tuple[int, ...], methods: tuple, layers: int, text: str
+) -> None:
+  """Checks the numbers of layers against a model.
+
+  Args:
+    choices: Numbers of layers without adapters.
+    methods: Methods of the model.
+    layers: Number of layers of the model.
+    text: The setting, for messages.
+
+  Raises:
+    errors.UserError: more layers than the model has, or a method that acts on
+      the embeddings.
+  """
+  if max(choices) > layers:
+    raise errors.UserError(
+        f'`adapter_drop={text}`: the model has {layers} layers')
+  for method in methods:
+    if method.kind == 'embedding':
+      raise errors.UserError(
+          f'`adapter_drop={text}`: {type(method).__name__} acts on the '
+          'embeddings, below all layers; leave it out')

@@ -1,0 +1,129 @@
+"""AdapterDrop: adapters without the lowest layers, and steps without them."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import dropping
+from adapters_jax.methods import strings
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import heads
+from adapters_jax.runs import group
+from adapters_jax.runs import run
+from adapters_jax.training import adapter_drop
+from adapters_jax.training import optimizers
+from adapters_jax.training import steps
+from tests import tiny
+from tests.adapters import bank_test
+
+BATCH = tiny.random_batch(batch=3, length=7)
+ALL = ('houlsby[size=3]', 'lora[r=2]|compacter[size=4]',
+       'prefix_tuning[prefix_length=2, bottleneck_size=3]|ia3',
+       'prefix_tuning_flat[prefix_length=2]')
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return base_lib.load(checkpoint)
+
+
+def params_of(base, tuned):
+  return {part: leaves for part, leaves in trees.overlay(
+      base.params, tuned).items() if part != 'pooler'}
+
+
+def logits(base, methods, tuned, **changed):
+  """Returns [batch, 2] logits."""
+  model = heads.make(
+      dataclasses.replace(base.config, **changed), methods, 2, 'cls')
+  return np.asarray(model.apply(
+      {'params': params_of(base, tuned)}, BATCH['tokens'], BATCH['segments'],
+      BATCH['mask']))
+
+
+@pytest.mark.parametrize('text', ALL)
+def test_dropped_adapters(base, text):
+  adapter = bank_test.make(text)
+  found = dropping.drop_layers(base, adapter, 1)
+  assert all(method.leave_out == (0,) for method in found.methods)
+  assert {trees.layer_of(path) for path in trees.flatten(found.tuned)} <= {
+      None, 1}
+  assert not any(path.startswith('embeddings') for path
+                 in trees.flatten(found.tuned))
+  kept, _ = trees.split(
+      adapter.tuned, lambda path: adapter_drop.survives(path, 1))
+  np.testing.assert_allclose(
+      logits(base, found.methods, found.tuned),
+      logits(base, adapter.methods, kept, adapted_from=1), atol=1e-6)
+  none = dropping.drop_layers(base, adapter, 2)
+  np.testing.assert_array_equal(
+      logits(base, none.methods, none.tuned),
+      logits(base, (), {'head': adapter.tuned['head']}))
+  assert dropping.drop_layers(base, adapter, 0).methods == adapter.methods
+
+
+def test_layers_that_cannot_be_dropped(base):
+  adapter = bank_test.make('prompt_tuning[prompt_length=2]')
+  with pytest.raises(errors.UserError, match='acts on the embeddings'):
+    dropping.drop_layers(base, adapter, 1)
+  with pytest.raises(errors.UserError, match='the base has 2 layers'):
+    dropping.drop_layers(base, adapter, 3)
+
+
+def test_a_step_without_the_lowest_layer(base):
+  methods = strings.parse('houlsby[size=3]')
+  adapter = bank_test.make('houlsby[size=3]')
+  select = optimizers.TUNE['adapters'](2)
+  tx = optimizers.make_optimizer(
+      select, learning_rate=1e-2, steps=4, weight_decay=0.0)
+  costs = {}
+  for number in (0, 1):
+    model = heads.make(dataclasses.replace(
+        base.config, adapted_from=number, dropout=0.0, attention_dropout=0.0),
+                       methods, 2, 'cls')
+    step = steps.make_train_step(
+        model, tx, heads.cross_entropy, layers_without=number)
+    state = steps.init_state(adapter.tuned, tx, jax.random.key(0))
+    frozen = {part: leaves for part, leaves in base.params.items()
+              if part != 'pooler'}
+    costs[number] = step.lower(state, frozen, BATCH).compile().cost_analysis()[
+        'flops']
+    new, metrics = step(state, frozen, BATCH)
+    before, after = trees.flatten(adapter.tuned), trees.flatten(new.tuned)
+    moved = {path for path in before
+             if not np.array_equal(before[path], after[path])}
+    assert moved <= {path for path in before
+                     if adapter_drop.survives(path, number)}
+    assert 'encoder/layer_1/adapter_ffn_output_0/up/kernel' in moved
+    assert np.isfinite(metrics['loss'])
+  # No backward pass below: half the layers, and more than a fifth of the work.
+  assert costs[1] < 0.8 * costs[0]
+
+
+def test_a_run(checkpoint, own_files, tmp_path, monkeypatch):
+  seen = []
+  real = group.group_batch
+
+  def watched(runs, step):
+    batch = real(runs, step)
+    seen.append(len(batch['dropped']))
+    return batch
+
+  monkeypatch.setattr(group, 'group_batch', watched)
+  record = run.run(tiny.run_config(
+      checkpoint, own_files, str(tmp_path), adapter_drop='0-2'), 'glue')
+  assert seen == [adapter_drop.number_at((0, 1, 2), step) for step in range(8)]
+  assert set(seen) == {0, 1, 2}
+  assert record.config['adapter_drop'] == '0-2'
+  assert record.history[-1]['loss'] < 0.75
+  for changed, message in (
+      ({'adapter_drop': '0-3'}, 'the model has 2 layers'),
+      ({'adapter_drop': '0-1', 'tune': 'full'}, 'goes with `tune=adapters`'),
+      ({'adapter_drop': 'x'}, 'not of the form')):
+    with pytest.raises(errors.UserError, match=message):
+      run.run(tiny.run_config(
+          checkpoint, own_files, str(tmp_path / 'other'), **changed), 'glue')
