@@ -73,11 +73,10 @@ def _written(model: Any) -> tuple[Any, ...]:
 def _optimizer_settings(
     config: config_lib.Config, setup: setup_lib.Setup
 ) -> dict[str, Any]:
-  """Returns the arguments that a compiled optimizer depends on; no rate."""
+  """Returns the arguments that a compiled optimizer depends on."""
   return {
-      'select': setup.select, 'steps': setup.steps, 'warmup': config.warmup,
-      'weight_decay': config.weight_decay, 'clip_norm': config.clip_norm,
-      'optimizer': config.optimizer}
+      'select': setup.select, 'steps': setup.steps,
+      'clip_norm': config.clip_norm, 'optimizer': config.optimizer}
 
 
 def optimizer_of(
@@ -90,8 +89,8 @@ def optimizer_of(
     setup: Setup of the run.
   """
   return optimizers.make_optimizer(
-      learning_rate=config.learning_rate,
-      **_optimizer_settings(config, setup))
+      learning_rate=config.learning_rate, warmup=config.warmup,
+      weight_decay=config.weight_decay, **_optimizer_settings(config, setup))
 
 
 def make_step(
@@ -100,8 +99,8 @@ def make_step(
 ) -> tuple[optax.GradientTransformation, Callable[..., Any]]:
   """Returns the optimizer and the training step of a group of runs.
 
-  Groups that differ in seeds and rates alone get the same step, traced and
-  compiled once: the rate is data (`optimizers.make_optimizer`).
+  Groups that differ in seeds, rates, warm-up and decay alone get the same step,
+  traced and compiled once: these are data (`optimizers.make_optimizer`).
 
   Args:
     config: Settings of the group's first run.
@@ -144,7 +143,7 @@ def make_step(
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure,
     factors):
-  # Any rate: the step reads that of its state.
+  # Any rate, warm-up and decay: the step reads those of its state.
   settings = dict(optimizer)
   tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
   step = steps.make_train_step(
@@ -190,5 +189,6 @@ def make_rate(
     total: Number of steps of the whole training.
   """
   _, schedule = optimizers.OPTIMIZERS[config.optimizer]
-  shape = schedule(total, config.warmup)
+  shape = schedule(total, optimizers.rising_steps(
+      config.optimizer, total, config.warmup))
   return lambda step: config.learning_rate * float(shape(step))

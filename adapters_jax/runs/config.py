@@ -113,9 +113,9 @@ class Config:
       'bias correction, epsilon 1e-6, a rate that drops after warm-up.',
       'schedule')
   warmup: float = option(
-      0.1, 'Share of the steps with a rising rate.', 'schedule')
+      0.1, 'Share of the steps with a rising rate.', 'schedule', 'vmapped')
   weight_decay: float = option(
-      0.01, "AdamW's decay, not on norms or biases.", 'schedule')
+      0.01, "AdamW's decay, not on norms or biases.", 'schedule', 'vmapped')
   clip_norm: float = option(
       1.0, "Largest global norm of the trained leaves' gradient.", 'schedule')
   dropout: float = option(

@@ -13,6 +13,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
+from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records
@@ -75,10 +76,12 @@ def run_unit(
         state_folder=os.path.join(folder, workdirs.STATE), pause=pause)
     shutil.rmtree(folder)
     return found
-  except (errors.UserError, OSError) as error:  # Other units go ahead.
+  except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # As of a device's full memory.
     return [f'JAX: {str(error).splitlines()[0]}'] * len(configs)
+  finally:
+    allocator.release()
 
 
 def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:

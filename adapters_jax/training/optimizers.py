@@ -195,24 +195,33 @@ def label(select: Select, path: str) -> str:
   return 'statistics' if follows else 'frozen'
 
 
-def warmup_linear(steps: int, warmup: float) -> optax.Schedule:
+def _reciprocal(number: Any) -> jax.Array:
+  """Returns 1 / number, at most 1.
+
+  XLA divides by a constant in this way, and by data otherwise: with it a rate
+  has the same bits, whether its warm-up is a constant or data.
+  """
+  return 1 / jnp.maximum(1.0, jnp.asarray(number, jnp.float32))
+
+
+def warmup_linear(steps: int, rising: Any) -> optax.Schedule:
   """Returns the shape of the rate: 0 to 1 over warm-up, then linearly to 0.
 
   Args:
     steps: Number of steps of the whole training.
-    warmup: Share of `steps` that warms up; the paper's is 0.1.
+    rising: Number of steps that warm up, from 1; may be an array.
   """
-  rising = max(1, round(steps * warmup))
 
   def shape(step):
-    up = (step + 1) / rising  # Above 0 at the first step: no update is lost.
-    down = (steps - step) / max(1, steps - rising)
+    # Above 0 at the first step: no update is lost.
+    up = (step + 1) * _reciprocal(rising)
+    down = (steps - step) * _reciprocal(steps - rising)
     return jnp.clip(jnp.minimum(up, down), 0.0, 1.0)
 
   return shape
 
 
-def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
+def warmup_drop(steps: int, rising: Any) -> optax.Schedule:
   """Returns the shape of the rate in BERT's released code.
 
   It rises from 0 at the first step, and at the end of warm-up drops onto the
@@ -220,13 +229,12 @@ def warmup_drop(steps: int, warmup: float) -> optax.Schedule:
 
   Args:
     steps: Number of steps of the whole training.
-    warmup: Share of `steps` that warms up, rounded down.
+    rising: Number of steps that warm up; may be an array.
   """
-  rising = int(steps * warmup)
 
   def shape(step):
     down = jnp.clip(1 - step / steps, 0.0, 1.0)
-    return jnp.where(step < rising, step / max(1, rising), down)
+    return jnp.where(step < rising, step * _reciprocal(rising), down)
 
   return shape
 
@@ -269,6 +277,19 @@ OPTIMIZERS = {
 }
 
 
+def rising_steps(optimizer: str, steps: int, warmup: float) -> int:
+  """Returns the number of steps that warm up.
+
+  Args:
+    optimizer: Key of OPTIMIZERS.
+    steps: Number of steps of the whole training.
+    warmup: Share of `steps` that warms up; the paper's is 0.1.
+  """
+  if optimizer == 'adapter_bert':  # As its code does.
+    return int(steps * warmup)
+  return max(1, round(steps * warmup))
+
+
 def make_optimizer(
     select: Select,
     *,
@@ -284,9 +305,8 @@ def make_optimizer(
   It takes the tuned tree or a whole parameter tree: leaves that are not
   selected get a zero update, whatever their gradient. (`optax.masked` alone
   would pass their raw gradient through.) The clip is inside the partition, so
-  that frozen gradients do not enter the norm. The peak rate is data
-  (`opt_state.hyperparams['learning_rate']`), so runs that differ in it share a
-  program.
+  that frozen gradients do not enter the norm. Peak rate, warm-up and decay are
+  data (`opt_state.hyperparams`), so runs that differ in them share a program.
 
   Args:
     select: Predicate of the tuned paths.
@@ -300,7 +320,7 @@ def make_optimizer(
   scale, schedule = OPTIMIZERS[optimizer]
 
   @optax.inject_hyperparams
-  def make(learning_rate):
+  def make(learning_rate, weight_decay, rising):
     trained = optax.chain(
         optax.clip_by_global_norm(clip_norm),
         scale(),
@@ -309,7 +329,7 @@ def make_optimizer(
             weight_decay,
             mask=lambda tree: trees.map_with_path(
                 lambda path, _: decays(path), tree)),
-        optax.scale_by_schedule(schedule(steps, warmup)),
+        optax.scale_by_schedule(schedule(steps, rising)),
         optax.scale_by_learning_rate(learning_rate),
     )
     return optax.partition(
@@ -319,4 +339,7 @@ def make_optimizer(
         lambda tree: trees.map_with_path(
             lambda path, _: label(select, path), tree))
 
-  return make(learning_rate=learning_rate)
+  # A float: `inject_hyperparams` gives integers no axis of runs.
+  return make(
+      learning_rate=learning_rate, weight_decay=weight_decay,
+      rising=float(rising_steps(optimizer, steps, warmup)))

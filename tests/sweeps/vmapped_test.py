@@ -29,10 +29,12 @@ from adapters_jax.training import loop
 from adapters_jax import trees
 from scripts.benchmark import crossover
 
-# Of different seeds, rates, init scales and sizes; the third diverges.
+# Of different seeds, rates, init scales, warm-up, decay and sizes; the third
+# diverges.
 CHANGES = (
     {'seed': 0, 'adapter_size': 5, 'learning_rate': 2e-2, 'init_scale': 0.1},
-    {'seed': 1, 'adapter_size': 3, 'learning_rate': 4e-2},
+    {'seed': 1, 'adapter_size': 3, 'learning_rate': 4e-2, 'warmup': 0.4,
+     'weight_decay': 0.2},
     {'seed': 2, 'adapter_size': 3, 'learning_rate': 1e30},
 )
 

@@ -81,11 +81,11 @@ class OptimizersTest(parameterized.TestCase):
           found[name], wanted[name], rtol=1e-5, atol=1e-6)
 
   def test_rate_rises_then_drops_onto_the_line(self):
-    shape = optimizers.warmup_drop(100, 0.1)
+    shape = optimizers.warmup_drop(100, 10)
     values = [float(shape(step)) for step in (0, 5, 9, 10, 50, 100)]
     np.testing.assert_allclose(
         values, [0, 0.5, 0.9, 0.9, 0.5, 0], rtol=1e-6, atol=1e-7)
-    late = optimizers.warmup_drop(10, 0.5)  # From 0.8 to 0.5.
+    late = optimizers.warmup_drop(10, 5)  # From 0.8 to 0.5.
     np.testing.assert_allclose([float(late(4)), float(late(5))], [0.8, 0.5],
                                rtol=1e-6)
 

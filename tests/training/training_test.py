@@ -244,14 +244,15 @@ class OptimizersTest(parameterized.TestCase):
     np.testing.assert_array_equal(updates['frozen'], 1.0)
 
   def test_schedule(self):
-    shape = optimizers.warmup_linear(100, 0.1)
+    shape = optimizers.warmup_linear(100, 10)
     values = [float(shape(step)) for step in range(101)]
     self.assertAlmostEqual(values[0], 0.1, places=6)
     self.assertAlmostEqual(max(values), 1.0, places=6)
     self.assertEqual(int(np.argmax(values)), 9)
     self.assertAlmostEqual(values[55], 0.5, places=6)
     self.assertEqual(values[100], 0.0)
-    self.assertEqual(float(optimizers.warmup_linear(4, 0.0)(0)), 1.0)
+    self.assertEqual(float(optimizers.warmup_linear(
+        4, optimizers.rising_steps('adam', 4, 0.0))(0)), 1.0)
 
   def test_clip_sees_trained_leaves_only(self):
     tree = {'encoder': {'layer_0': {'ffn_output': {'kernel': jnp.ones(4)}}},
