@@ -43,7 +43,8 @@ class Side:
   """A run of this project, a call at a time."""
 
   def begin(
-      self, task: str, tune: str, data_dir: str, compiled: str = ''
+      self, task: str, tune: str, data_dir: str, compiled: str = '',
+      **settings: Any,
   ) -> None:
     """Loads and tokenises the data, and prepares a whole run.
 
@@ -52,13 +53,15 @@ class Side:
       tune: 'adapters' or 'full'.
       data_dir: Folder of the TFDS files.
       compiled: Folder of compiled programs; that of the cache when empty.
+      **settings: Further settings of the run.
     """
     session.enable_compilation_cache()
     if compiled:
       jax.config.update('jax_compilation_cache_dir', compiled)
     rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
     self.config = config_lib.Config(
-        task=task, tune=tune, data_dir=data_dir, learning_rate=rate)
+        task=task, tune=tune, data_dir=data_dir, learning_rate=rate,
+        **settings)
     self.setup = setup.prepare(self.config)
     tx, self.train_step = compiled_lib.make_step(
         self.config, self.setup,

@@ -48,17 +48,18 @@ def test_buckets_live(count, longest):
           == wanted.numpy().astype(int)).all()
 
 
-@pytest.mark.parametrize('count, others', ((4, 7), (1, 7), (4, 1), (1, 1)))
-def test_slide(count, others):
+@pytest.mark.parametrize('count, others, block', (
+    (4, 7, 64), (1, 7, 64), (4, 1, 64), (7, 4, 3), (6, 5, 2), (3, 5, 1)))
+def test_slide(count, others, block):
   rng = np.random.default_rng(0)
   x = rng.standard_normal((2, count, 3, 5), np.float32)
-  table = rng.standard_normal((1, count + others - 1, 3, 5), np.float32)
-  found = deberta.slide(CONFIG, x, table)
+  table = rng.standard_normal((count + others - 1, 3, 5), np.float32)
+  found = deberta.slide(CONFIG, x, table, block)
   assert found.shape == (2, 3, count, others)
   for i in range(count):
     for j in range(others):
       np.testing.assert_allclose(
-          found[:, :, i, j], (x[:, i] * table[0, count - 1 - i + j]).sum(-1),
+          found[:, :, i, j], (x[:, i] * table[count - 1 - i + j]).sum(-1),
           atol=1e-5)
 
 
