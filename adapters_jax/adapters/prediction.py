@@ -14,10 +14,13 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
+from adapters_jax.adapters import tagging
 from adapters_jax.data import batching
 from adapters_jax.data import choices
+from adapters_jax.data import memory
 from adapters_jax.data import squad
 from adapters_jax.data import thresholds
+from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
@@ -46,6 +49,9 @@ class Prediction:
     labels: Labels of a text that may have several or none.
     choice: Number of the most probable choice, from 0. `probabilities` then has
       the numbers of the choices as keys.
+    words: Words of a tagged sentence.
+    tags: Tag of each word.
+    entities: Entities that the tags mark, each with its `type` and `text`.
   """
   label: str | None = None
   probabilities: Mapping[Any, float] | None = None
@@ -53,6 +59,9 @@ class Prediction:
   answer: str | None = None
   labels: tuple[str, ...] | None = None
   choice: int | None = None
+  words: tuple[str, ...] | None = None
+  tags: tuple[str, ...] | None = None
+  entities: tuple[tags_lib.Entity, ...] | None = None
 
   def __repr__(self) -> str:
     given = (f'{field.name}={value!r}' for field in dataclasses.fields(self)
@@ -121,7 +130,8 @@ def predict(
     base: Pretrained encoder.
     adapter: Adapter, or a bank {name: adapter} of any methods.
     texts: Texts, or pairs for adapters that read two; (context, choices) for
-      multiple choice.
+      multiple choice. Taggers take lists of words too, and split texts at
+      blanks and punctuation.
     adapters: With a bank, the name of the adapter for each text.
     batch_size: Inputs a step.
     setup: With a bank, a setup such as Stack('lang', 'task'), or its text,
@@ -139,12 +149,13 @@ def predict(
   arguments.check_types(base, adapter, batch_size)
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
-  rows = arguments.rows_of(texts)
+  given = memory.as_list('texts', texts)
+  rows = arguments.rows_of(given)
   if setup is not None:
     if adapters is not None or not isinstance(adapter, Mapping):
       raise errors.UserError(
           '`setup`: is for a bank {name: adapter}, and without `adapters`')
-    columns = [(names, predict(base, bank, rows, names, batch_size))
+    columns = [(names, predict(base, bank, given, names, batch_size))
                for bank, names in composing.segments(adapter, setup, len(rows))]
     if len(columns) == 1:
       return columns[0][1]
@@ -152,7 +163,10 @@ def predict(
             for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
   for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-    compiled.check_texts(bank[name], number, row)
+    if bank[name].head.name == 'tags':
+      tagging.words_of(number, given[number])
+    else:
+      compiled.check_texts(bank[name], number, row)
   found: list[Any] = [None] * len(rows)
   for group in _groups(bank, names, batch_size):
     chosen = [row for row, name in enumerate(names) if name in group]
@@ -161,6 +175,10 @@ def predict(
       if bank[group[0]].head_input == 'tokens':
         answered = answers(base, bank[group[0]], some, batch_size)
         predictions = [Prediction(answer=answer) for answer in answered]
+      elif bank[group[0]].head.name == 'tags':
+        predictions = [Prediction(**vars(one)) for one in tagging.tag(
+            base, bank, [names[row] for row in chosen],
+            [given[row] for row in chosen], BUCKETS, batch_size)]
       else:
         logits_of = (choice_logits if bank[group[0]].head.choices
                      else mixed_logits)
@@ -184,8 +202,8 @@ def _groups(
     adapter = bank[name]
     leaves = jax.tree.leaves(adapter.tuned)
     memory = batch * sum(leaf.nbytes for leaf in leaves)
-    # Mixed steps are for classifiers.
-    alone = adapter.head.per_token or memory > _MIXED_BYTES
+    # Mixed steps are for classifiers and taggers.
+    alone = adapter.head.name == 'tokens' or memory > _MIXED_BYTES
     key = name if alone else bank_lib.signature(adapter)
     groups.setdefault(key, []).append(name)
   yield from groups.values()

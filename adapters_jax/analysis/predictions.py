@@ -55,12 +55,14 @@ def outputs(
     base: Any, adapter: Any, texts: Sequence[tuple[str, ...]],
     batch_size: int = 32,
 ) -> Iterable[Any]:
-  """Returns probabilities, a score [1] or an answer for each input.
+  """Returns the prediction of each input, for `predicted.Writer`.
+
+  It is probabilities, a score [1], an answer or a tagged sentence.
 
   Args:
     base: Pretrained encoder.
     adapter: Adapter.
-    texts: Inputs.
+    texts: Inputs, or the words of sentences.
     batch_size: Inputs a step.
   """
   if adapter.head_input == 'tokens':
@@ -69,6 +71,8 @@ def outputs(
     return [prediction_lib.probabilities(logits)
             for logits in prediction_lib.choice_logits(
                 base, {'': adapter}, [''] * len(texts), texts, batch_size)]
+  if adapter.head.name == 'tags':
+    return prediction_lib.predict(base, adapter, texts, None, batch_size)
   values = prediction_lib.logits(base, adapter, texts, batch_size)
   return prediction_lib.shares_of(adapter, values) if (
       adapter.classes) else values
@@ -86,8 +90,8 @@ def writer_of(
   """
   return predicted.Writer(
       form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
-      checked, adapter.threshold, adapter.head.multilabel,
-      adapter.head.choices)
+      adapter.head.name == 'tags', checked, adapter.threshold,
+      adapter.head.multilabel, adapter.head.choices)
 
 
 def _write_run(

@@ -1,4 +1,4 @@
-"""Texts to label: lines, or the rows of TSV, CSV and JSONL files."""
+"""Texts to label: lines, rows of TSV, CSV and JSONL files, words of CoNLL."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
@@ -10,10 +10,12 @@ from typing import IO, Any
 
 from adapters_jax import errors
 from adapters_jax.data import choices
+from adapters_jax.data import conll
 from adapters_jax.data import rows
 from adapters_jax.data import tables
 
 FORMATS = ('lines', 'tsv', 'csv', 'jsonl')
+WORD_FORMATS = ('lines', 'conll', 'jsonl')  # Of taggers.
 Texts = tuple[str, ...]
 
 
@@ -113,6 +115,43 @@ def _choices_of_lines(
           f'{place}, line {number}: a context and two choices or more, '
           f'separated by tabs, are needed, there are {1 + len(rest)} texts')
     yield context, tuple(rest)
+
+
+def read_words(
+    file: IO[bytes], path: str, form: str, column: str = '',
+) -> Iterator[str | tuple[str, ...]]:
+  """Yields the text, or the words, of each sentence to tag.
+
+  Args:
+    file: File open for reading bytes.
+    path: Its path, '-' for standard input.
+    form: One of WORD_FORMATS; '' follows the end of the name: .conll, .conllu,
+      .iob, .iob2, .bio and .tsv are 'conll'.
+    column: Column of the words, see `conll.read`; the first when empty.
+
+  Raises:
+    errors.UserError: a fault of the input; names it and the line.
+  """
+  place = 'standard input' if path == '-' else path
+  end = os.path.splitext(path)[1].lower().removeprefix('.')
+  if not form and end in ('conll', 'conllu', 'iob', 'iob2', 'bio', 'tsv'):
+    form = 'conll'
+  form = form or ('jsonl' if end == 'jsonl' else 'lines')
+  if form not in WORD_FORMATS:
+    raise errors.UserError(
+        f'`input_format={form}`: a tagger reads {", ".join(WORD_FORMATS)}')
+  with errors.within('`input`'):
+    if form == 'jsonl':
+      for number, row in rows.of_file(file, place, '.jsonl'):
+        yield conll.of_object(row, place, number, column).words
+      return
+    lines = rows.lines_of(file, place)
+    if form == 'lines':
+      for line in lines:
+        yield line.removesuffix('\n').removesuffix('\r')
+      return
+    for sentence in conll.of_lines([*lines], place, column, tagged=False):
+      yield sentence.words
 
 
 def _of_lines(

@@ -7,6 +7,7 @@ float. Both are class numbers in classification, scores in regression.
 import collections
 from collections.abc import Sequence
 import dataclasses
+import itertools
 import re
 import string
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import label_metrics
+from adapters_jax.data import tags
 from adapters_jax.data import tasks
 
 
@@ -167,7 +169,10 @@ METRICS = {**OF_CLASSES, **OF_SCORES}
 OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
 # Computed together, by `retrieval.scores`.
 OF_RETRIEVAL = ('ndcg@10', 'mrr@10', 'accuracy@1')
-_TOGETHER = (OF_ANSWERS, OF_RETRIEVAL)
+# Of tasks whose metrics are computed together; `tags` has those of tagging.
+_TOGETHER = (OF_ANSWERS, OF_RETRIEVAL, tags.OF_ENTITIES, tags.OF_TAGS)
+NAMES = tuple(dict.fromkeys([
+    *METRICS, *label_metrics.METRICS, *itertools.chain(*_TOGETHER)]))
 
 
 def with_first(task: tasks.Task, name: str) -> tasks.Task:

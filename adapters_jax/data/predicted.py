@@ -25,6 +25,8 @@ class Writer:
     texts: Names of the texts of an input.
     classes: Names of the classes; empty for a score.
     answers: Whether a prediction is a text, such as the answer to a question.
+    tagged: Whether a prediction is a tag for each word. TSV then has a line for
+      each word, and a blank line after each sentence.
     checked: Whether the correct label, score or answer follows. It is named
       'label' then, and the predicted one 'prediction'.
     threshold: Probability from which on the second of two classes, or each of
@@ -38,6 +40,7 @@ class Writer:
   texts: tuple[str, ...]
   classes: tuple[str, ...] = ()
   answers: bool = False
+  tagged: bool = False
   checked: bool = False
   threshold: float | None = None
   multilabel: bool = False
@@ -58,7 +61,7 @@ class Writer:
 
   def header(self) -> list[str]:
     """Returns the first lines of the file: of TSV one, of JSONL none."""
-    if self.form == 'jsonl':
+    if self.form == 'jsonl' or self.tagged:
       return []
     shares = (['probability'] if self.choices else
               [f'p({name})' for name in self.classes])
@@ -67,16 +70,19 @@ class Writer:
         [self.name, *shares, *(['label'] if self.checked else []), *texts])]
 
   def line(
-      self, texts: Sequence[Any], found: np.ndarray | str, truth: Any = None
+      self, texts: Sequence[Any], found: Any, truth: Any = None
   ) -> str:
     """Returns the line of one prediction.
 
     Args:
       texts: Texts of the input; (context, choices) of multiple choice.
-      found: [classes] probabilities, [1] score, or the answer.
-      truth: Correct label or labels, score, answer or number of the choice;
-        None if unknown.
+      found: [classes] probabilities, [1] score, the answer, or an object with
+        words, tags and entities.
+      truth: Correct label or labels, score, answer, number of the choice, or
+        tags; None if unknown.
     """
+    if self.tagged:
+      return self._tagged(found, truth)
     answer = self._answer(found)
     if self.multilabel and self.form == 'tsv':
       answer[self.name] = ','.join(answer[self.name])
@@ -93,6 +99,24 @@ class Writer:
     return quoting.quote_row(
         [str(cell) for cell in (
             *answer.values(), *shares.values(), *right, *texts)])
+
+  def _tagged(self, found: Any, truth: Sequence[str] | None) -> str:
+    """Returns the lines of a tagged sentence, or its line of JSON.
+
+    Args:
+      found: Object with words, tags and entities.
+      truth: Correct tags.
+    """
+    if self.form == 'jsonl':
+      spans = [{name: value for name, value in vars(one).items()
+                if value is not None} for one in found.entities]
+      right = {'label': list(truth or ())} if self.checked else {}
+      return json.dumps(
+          {'words': found.words, 'tags': found.tags, 'spans': spans, **right},
+          ensure_ascii=False)
+    # As CoNLL's files: without quotes, the correct tag before the predicted.
+    columns = [found.words, *([truth] if truth else []), found.tags]
+    return ''.join('\t'.join(row) + '\n' for row in zip(*columns, strict=True))
 
   def _answer(self, found: np.ndarray | str) -> dict[str, Any]:
     """Returns the entries of a prediction."""

@@ -1,5 +1,6 @@
 """Results of a finished training: scores, record and adapter, saved."""
 
+import logging
 import os
 from typing import Any
 
@@ -23,6 +24,8 @@ from adapters_jax.training import hosts
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
+
+_log = logging.getLogger(__name__)
 
 
 def make_adapter(
@@ -61,7 +64,7 @@ def make_adapter(
 
 def all_scores(
     setup: setup_lib.Setup, kind: kind_lib.Kind, score: kind_lib.Score,
-    best: trees.Tree,
+    best: trees.Tree, *, report: bool = False,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]], list[str],
            float | None]:
   """Scores the best step on all labelled splits but 'train'.
@@ -71,6 +74,7 @@ def all_scores(
     kind: Kind of the task.
     score: Score of `kind.make_score`.
     best: Tuned tree of the best step.
+    report: Whether to log the task's own tables.
 
   Returns:
     ({split: {metric: value}}, {split: packed outcomes}, remarks, probability
@@ -82,6 +86,8 @@ def all_scores(
     outcomes[split] = {
         name: compact.to_text(values) for name, values in kind.outcomes(
             setup, split, predictions).items() if compact.fits(values)}
+    if report and (table := kind.report(setup, split, predictions)):
+      _log.info(table)
     label = log_lib.collapsed_to(setup.task, predictions)
     if split == 'dev' and label is not None:
       notes.append(
@@ -139,7 +145,7 @@ def finish(
   progress = group.take(progress, index)
   try:
     scores, outcomes, notes, threshold = all_scores(
-        setup, kind, score, progress.best)
+        setup, kind, score, progress.best, report=len(group) == 1)
     last = _last_scores(setup, score, progress, log.runs[index], scores)
   except steps.NotFinite as error:
     if len(group) == 1:

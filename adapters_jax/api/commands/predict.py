@@ -1,4 +1,4 @@
-"""Labels texts with a saved adapter, or answers questions.
+"""Labels texts with a saved adapter, answers questions, or tags words.
 
 Each line of the input is a text; a tab separates the two texts of a pair. Of a
 file named .tsv, .csv or .jsonl the columns of the training are read, or those
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import dataclasses
 import itertools
 import sys
+from typing import Any, IO
 
 from adapters_jax import errors
 from adapters_jax.api import flags
@@ -27,8 +28,8 @@ class PredictConfig:
       '', 'The base, where the adapter was trained on a folder.')
   input: str = option('-', "File to read; '-' for standard input.")
   input_format: str = option(
-      '', f'Input: {", ".join(inputs.FORMATS)}; when empty, by the end of the '
-      'name, lines otherwise.')
+      '', f'Input: {", ".join(inputs.FORMATS)}, or conll for taggers; when '
+      'empty, by the end of the name, lines otherwise.')
   text_columns: str = option(
       '', 'Column of the text in a table, or of two texts: a,b; those of the '
       'training when empty.')
@@ -42,9 +43,9 @@ def _check(config: PredictConfig) -> None:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
   if config.format not in predicted.FORMATS:
     raise errors.unknown('`format`', config.format, predicted.FORMATS)
-  if config.input_format not in ('', *inputs.FORMATS):
-    raise errors.unknown(
-        '`input_format`', config.input_format, inputs.FORMATS)
+  formats = (*inputs.FORMATS, 'conll')
+  if config.input_format not in ('', *formats):
+    raise errors.unknown('`input_format`', config.input_format, formats)
   if not 1 <= config.batch_size <= 2**20:
     raise errors.UserError(
         f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
@@ -69,7 +70,26 @@ def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
   return columns
 
 
-def _chunks(texts: Iterator[inputs.Texts]) -> Iterator[list[inputs.Texts]]:
+def _given(
+    config: PredictConfig, file: IO[bytes], adapter: Any
+) -> Iterator[Any]:
+  """Returns the texts of each input, or the words of each sentence.
+
+  Args:
+    config: Settings.
+    file: File open for reading bytes.
+    adapter: Adapter.
+  """
+  columns = _columns_of(config, adapter.texts)
+  if adapter.head.name == 'tags':
+    return inputs.read_words(
+        file, config.input, config.input_format, ''.join(columns))
+  return inputs.read_texts(
+      file, config.input, config.input_format, adapter.texts, columns,
+      adapter.head.choices)
+
+
+def _chunks(texts: Iterator[Any]) -> Iterator[list[Any]]:
   """Yields the inputs in parts that bound the memory."""
   # Output starts before the input ends, and a fault in a late line comes late.
   while chunk := list(itertools.islice(texts, _CHUNK)):
@@ -90,9 +110,7 @@ def main(config: PredictConfig) -> None:
     writer = predictions.writer_of(adapter, config.format)
     print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
     count = cut = 0
-    for chunk in _chunks(inputs.read_texts(
-        file, config.input, config.input_format, adapter.texts,
-        _columns_of(config, adapter.texts), adapter.head.choices)):
+    for chunk in _chunks(_given(config, file, adapter)):
       found = predictions.outputs(base, adapter, chunk, config.batch_size)
       for texts, one in zip(chunk, found, strict=True):
         print(writer.line(texts, one))

@@ -12,7 +12,7 @@ from adapters_jax.runs import presets
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 
-EXPERIMENTS = ('glue', 'text_classification', 'squad')
+EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,9 @@ def main(
     config = flags.read(config_lib.Config, {**expand.SQUAD, **preset})
     from adapters_jax.runs.kinds import question_answering  # Imports JAX.
     kind = question_answering.KIND
+  if name == 'tagging':
+    from adapters_jax.runs.kinds import tagging  # Imports JAX.
+    kind = tagging.KIND
   configs = configs_of(name, config, folders)
   outcome = flags.launch(configs, name, many, kind, how)
   written.write_if_wanted(outcome, configs, predictions, kind)

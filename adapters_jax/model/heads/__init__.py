@@ -17,11 +17,12 @@ from adapters_jax.model.heads import head
 from adapters_jax.model.heads import multilabel
 from adapters_jax.model.heads import multiple_choice
 from adapters_jax.model.heads import spans
+from adapters_jax.model.heads import tagging
 
 # {name in saved adapters, their `head_input`: head}
 HEADS = {row.name: row for row in (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
-    classification.CLS_RELU, spans.SPANS, *multilabel.ROWS,
+    classification.CLS_RELU, spans.SPANS, tagging.TAGS, *multilabel.ROWS,
     multiple_choice.CLS, multiple_choice.POOLER, *embedding.ROWS.values())}
 
 Head = head.Head

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 
 from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import sites
 
 # (logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -20,6 +21,24 @@ class Model(nn.Module):
     config: The encoder's config.
   """
   config: encoder_lib.BertConfig
+
+
+def of_text(
+    config: encoder_lib.BertConfig, hidden: jax.Array, length: int
+) -> jax.Array:
+  """Returns the hidden states of a text, without those of a prompt.
+
+  Args:
+    config: The encoder's config.
+    hidden: [batch, at least length, dim] Output of the encoder.
+    length: Number of positions of the text.
+
+  Returns:
+    [batch, length, dim]
+  """
+  if hidden.shape[1] == length:
+    return hidden
+  return hidden[:, sites.text_rows(config.adapters, length)]
 
 
 @dataclasses.dataclass(frozen=True)

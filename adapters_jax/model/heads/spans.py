@@ -7,7 +7,6 @@ import optax
 
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
-from adapters_jax.model import sites
 from adapters_jax.model.heads import head
 
 
@@ -38,9 +37,7 @@ class SpanSelector(head.Model):
     encoder = encoder_lib.Bert(self.config)
     nn.share_scope(self, encoder)
     hidden = encoder(tokens, segments, mask, train=train)[-1]
-    if hidden.shape[1] != tokens.shape[1]:  # A prompt lengthened the text.
-      hidden = hidden[:, sites.text_rows(
-          self.config.adapters, tokens.shape[1])]
+    hidden = head.of_text(self.config, hidden, tokens.shape[1])
     logits = layer.dense(
         layer.outside_encoder(self.config), 2, 'head')(hidden)
     # Finite, so that the loss of filler (padding alone) is not NaN.

@@ -2,5 +2,5 @@
 
 Imports `runs.config`, `runs.setup`, `runs.compiled` and packages below runs.
 Public: `classification.KIND` and `classification.of_examples`,
-`question_answering.KIND`.
+`question_answering.KIND`, `tagging.KIND` and `tagging.of_sentences`.
 """

@@ -53,6 +53,7 @@ class Kind:
     threshold_of: (score, tuned) -> probability from which on a label is given;
       None for the most probable class.
     predicts: Whether `predict` applies the adapters.
+    report: (setup, split, predictions) -> table to log at the end, '' for none.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -64,6 +65,7 @@ class Kind:
   threshold_of: Callable[[Any, trees.Tree], float | None] = (
       lambda score, tuned: None)
   predicts: bool = True
+  report: Callable[..., str] = lambda setup, split, predictions: ''
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup

@@ -1,0 +1,235 @@
+"""Tagged sentences: files with a word and its tag on each line, or JSONL.
+
+A blank line ends a sentence. Columns are separated by tabs, or by blanks or
+commas in files without tabs. Comments (lines that begin with # and have another
+number of columns) and lines of -DOCSTART- are left out, as are the ranges and
+empty nodes of CoNLL-U.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+import collections
+import dataclasses
+import os
+import re
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import rows
+
+_DOCUMENT = '-DOCSTART-'
+_NODE = re.compile(r'\d+[-.]\d+')  # Ids of CoNLL-U without a word of their own.
+# Defaults of the settings, which mean the first and the last column here.
+_WORDS, _TAGS = ('', 'sentence'), ('', 'label')
+# Names of the columns of JSONL, in the order in which they are tried.
+_JSON_WORDS, _JSON_TAGS = ('words', 'tokens'), ('tags', 'labels')
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+  """Words of a sentence and the tag of each.
+
+  Attributes:
+    words: Words.
+    tags: Tag of each; () if unknown.
+    line: Line of the file in which the sentence begins; its number in memory.
+  """
+  words: tuple[str, ...]
+  tags: tuple[str, ...] = ()
+  line: int = 0
+
+
+def read(
+    path: str, word_column: str = '', tag_column: str = '', *,
+    tagged: bool = True,
+) -> list[Sentence]:
+  """Returns the sentences of a file.
+
+  Args:
+    path: A .jsonl file with a list of words and one of tags in each line, or a
+      file of columns under any other name.
+    word_column: Number of the column of the words, from 1, negative from the
+      last; for JSONL its name. The default is the first, or 'words'.
+    tag_column: The same of the tags. The default is the last, or 'tags'.
+    tagged: Whether the tags are needed.
+
+  Raises:
+    errors.UserError: a fault of the file; names it and the line.
+  """
+  if os.path.splitext(path)[1].lower() == '.jsonl':
+    found = [of_object(row, path, line, word_column, tag_column, tagged=tagged)
+             for line, row in rows.read(path)]
+  else:
+    try:
+      with open(path, 'rb') as file:
+        lines = [*rows.lines_of(file, path)]
+    except OSError as error:
+      raise errors.UserError(
+          f'{path} cannot be read ({error.strerror})') from error
+    found = of_lines(lines, path, word_column, tag_column, tagged=tagged)
+  if not found:
+    raise errors.UserError(f'{path}: no sentences in it')
+  return found
+
+
+def of_lines(
+    lines: Sequence[str], path: str, word_column: str = '',
+    tag_column: str = '', *, tagged: bool = True,
+) -> list[Sentence]:
+  """Returns the sentences of lines of columns.
+
+  Args:
+    lines: Lines, with or without their line breaks.
+    path: Path of the file, for messages.
+    word_column: Column of the words; see `read`.
+    tag_column: Column of the tags; see `read`.
+    tagged: Whether the tags are needed.
+
+  Raises:
+    errors.UserError: as of `read`.
+  """
+  first = _number('text_columns', word_column, _WORDS, 0)
+  last = _number('label_column', tag_column, _TAGS, -1)
+  cells = [*_cells(lines)]
+  width = _width(cells)
+  found: list[Sentence] = []
+  start, words, tags = 0, [], []
+
+  def end():
+    if words:
+      found.append(Sentence(tuple(words), tuple(tags), start))
+    words.clear()
+    tags.clear()
+
+  for line, row in enumerate(cells, 1):
+    if not row or row[0].startswith(_DOCUMENT):
+      end()
+      continue
+    if row[0].startswith('#') and len(row) != width and not words or (
+        width == 10 and _NODE.fullmatch(row[0])):
+      continue
+    if len(row) != width:
+      raise errors.UserError(
+          f'{path}, line {line}: {len(row)} columns, and most lines have '
+          f'{width}; a word and its tag stand on a line of their own, and a '
+          'blank line ends a sentence')
+    word = _cell(path, line, row, first, 'text_columns')
+    if not words:
+      start = line
+    words.append(word)
+    if tagged:
+      if len({first % width, last % width}) == 1:
+        raise errors.UserError(
+            f'{path}, line {line}: column {first % width + 1} holds words and '
+            'tags; give `text_columns` and `label_column`, such as 1 and 2')
+      tags.append(_cell(path, line, row, last, 'label_column'))
+  end()
+  return found
+
+
+def _cells(lines: Iterable[str]) -> Iterator[list[str]]:
+  """Yields the columns of each line, [] for a blank one."""
+  lines = [line.strip('\r\n') for line in lines]
+  tabs = any('\t' in line.strip() for line in lines)
+  split: Any = (lambda line: line.split('\t')) if tabs else None
+  if not tabs:
+    blanks = any(' ' in line.strip(' ') for line in lines)
+    # Not `split()`: words may hold other white space, such as U+00A0.
+    split = (lambda line: re.split(' +', line.strip(' '))) if blanks else (
+        lambda line: line.split(','))
+  for line in lines:
+    yield split(line) if line.strip(' \t') else []
+
+
+def _width(cells: Iterable[Sequence[str]]) -> int:
+  """Returns the number of columns that most lines have."""
+  sizes = collections.Counter(len(row) for row in cells if row)
+  return sizes.most_common(1)[0][0] if sizes else 0
+
+
+def _number(
+    setting: str, column: str, defaults: Sequence[str], number: int
+) -> int:
+  """Returns the index of a column, negative from the last.
+
+  Args:
+    setting: Name of the setting, for messages.
+    column: Its value.
+    defaults: Values that stand for `number`.
+    number: Index of the column without a setting.
+
+  Raises:
+    errors.UserError: a value that is no number of a column.
+  """
+  if column in defaults:
+    return number
+  try:
+    value = int(column)
+  except ValueError:
+    value = 0
+  if not value:
+    raise errors.UserError(
+        f'`{setting}={column}`: give the number of a column, 1 for the first '
+        'or -1 for the last')
+  return value - 1 if value > 0 else value
+
+
+def _cell(
+    path: str, line: int, row: Sequence[str], column: int, setting: str
+) -> str:
+  """Returns a cell; UserError for an absent or empty one.
+
+  Args:
+    path: Path of the file.
+    line: Line of the row.
+    row: Cells.
+    column: Index of the column.
+    setting: Setting that names the column.
+  """
+  if not -len(row) <= column < len(row):
+    raise errors.UserError(
+        f'{path}, line {line}: {len(row)} columns, without the one of '
+        f'`{setting}={column + 1 if column >= 0 else column}`')
+  cell = row[column].strip(' ')
+  if not cell:
+    raise errors.UserError(
+        f'{path}, line {line}, column {column % len(row) + 1}: the cell is '
+        'empty; a word and its tag are needed')
+  return cell
+
+
+def of_object(
+    row: Any, path: str, line: int, words: str = '', tags: str = '', *,
+    tagged: bool = False,
+) -> Sentence:
+  """Returns the sentence of a line of JSONL.
+
+  Args:
+    row: {column: value}
+    path: Path of the file, for messages.
+    line: Line, for messages.
+    words: Column of the words.
+    tags: Column of the tags.
+    tagged: Whether the tags are needed.
+
+  Raises:
+    errors.UserError: an absent column, or lists that do not fit.
+  """
+  def column(name, defaults, names, setting):
+    wanted = names if name in defaults else (name,)
+    found = next((row[one] for one in wanted if one in row), None)
+    if not isinstance(found, list) or not all(
+        isinstance(one, str) and one.strip() for one in found):
+      raise errors.UserError(
+          f'{path}, line {line}: {wanted[0]!r} must be a list of strings that '
+          f'are not empty; name the column with `{setting}`')
+    return tuple(found)
+
+  one = column(words, _WORDS, _JSON_WORDS, 'text_columns')
+  other = column(tags, _TAGS, _JSON_TAGS, 'label_column') if tagged else ()
+  if tagged and len(one) != len(other):
+    raise errors.UserError(
+        f'{path}, line {line}: {len(one)} words and {len(other)} tags; give a '
+        'tag for each word')
+  if not one:
+    raise errors.UserError(f'{path}, line {line}: a sentence without words')
+  return Sentence(one, other, line)

@@ -1,0 +1,85 @@
+"""Tagged words in memory."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import conll
+from adapters_jax.data import held_out
+from adapters_jax.data import memory
+
+_HELD_OUT = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggedExamples:
+  """Sentences with a tag for each word.
+
+  >>> len(aj.TaggedExamples(words=[['Ann', 'left']], tags=[['B-PER', 'O']]))
+  1
+
+  Attributes:
+    words: Words of each sentence.
+    tags: Tags of each sentence: entities in BIO, IOB or BIOES, or others.
+  """
+  words: Sequence[Sequence[str]]
+  tags: Sequence[Sequence[str]]
+
+  def __post_init__(self):
+    for name in ('words', 'tags'):
+      rows = memory.as_list(name, getattr(self, name))
+      for number, row in enumerate(rows):
+        one = memory.as_list(f'{name}[{number}]', row)
+        if not one or not all(isinstance(x, str) and x.strip() for x in one):
+          raise errors.UserError(
+              f'`{name}[{number}]`: give a list of strings that are not empty')
+        rows[number] = one
+      object.__setattr__(self, name, rows)
+    if len(self.words) != len(self.tags):
+      raise errors.UserError(
+          f'`tags`: there are {len(self.tags)} for {len(self.words)} sentences')
+    if not self.words:
+      raise errors.UserError('`words`: there is no sentence')
+    for number, (words, tags) in enumerate(zip(self.words, self.tags)):
+      if len(words) != len(tags):
+        raise errors.UserError(
+            f'`tags[{number}]`: there are {len(tags)} for {len(words)} words')
+
+  def __len__(self) -> int:
+    return len(self.words)
+
+  def sentences(self) -> list[conll.Sentence]:
+    """Returns the sentences, with their numbers as lines."""
+    return [conll.Sentence(tuple(words), tuple(tags), number)
+            for number, (words, tags) in enumerate(zip(self.words, self.tags))]
+
+
+def splits(
+    examples: TaggedExamples, dev: Any = None, test: Any = None
+) -> dict[str, list[conll.Sentence]]:
+  """Returns {'train', 'dev' and perhaps 'test': sentences}.
+
+  Args:
+    examples: Training examples; without `dev` a tenth of them, drawn with a
+      fixed seed, is held out for it.
+    dev: Examples that choose the best step.
+    test: Further examples to score.
+
+  Raises:
+    errors.UserError: too few sentences, or examples of another kind.
+  """
+  found = {'train': examples.sentences()}
+  for name, given in (('dev', dev), ('test', test)):
+    if given is not None:
+      if not isinstance(given, TaggedExamples):
+        raise errors.UserError(f'`{name}`: give TaggedExamples, as for training')
+      found[name] = given.sentences()
+  if dev is None:
+    rows = found['train']
+    if len(rows) < 2:
+      raise errors.UserError('`words`: two sentences or more are needed')
+    kept, drawn = held_out.draw(len(rows), _HELD_OUT)
+    found |= {'train': [rows[row] for row in kept],
+              'dev': [rows[row] for row in drawn]}
+  return found

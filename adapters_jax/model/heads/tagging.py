@@ -1,0 +1,75 @@
+"""The head of tagging: a class a position (Devlin et al., 2019, 5.3)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from adapters_jax.layers import dropout
+from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import layer
+from adapters_jax.model.heads import head
+
+
+class Tagger(head.Model):
+  """BERT with a linear head on every position, for a tag each.
+
+  Attributes:
+    outputs: Number of tags.
+  """
+  outputs: int
+
+  @nn.compact
+  def __call__(
+      self,
+      tokens: jax.Array,
+      segments: jax.Array,
+      mask: jax.Array,
+      *,
+      train: bool = False,
+  ) -> jax.Array:
+    """Scores the tags of every position.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 for a single text.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, length, outputs] float32 logits, without the positions of a
+      prompt.
+    """
+    encoder = encoder_lib.Bert(self.config)
+    nn.share_scope(self, encoder)
+    hidden = encoder(tokens, segments, mask, train=train)[-1]
+    hidden = head.of_text(self.config, hidden, tokens.shape[1])
+    hidden = dropout.Dropout(self.config.dropout)(hidden, train=train)
+    logits = layer.dense(
+        layer.outside_encoder(self.config), self.outputs, 'head')(hidden)
+    return logits.astype(jnp.float32)
+
+
+def token_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the cross-entropy of the positions that have a label.
+
+  Args:
+    logits: [batch, length, classes]
+    labels: [batch, length] int, negative where a position has no label.
+
+  Returns:
+    [batch] Means over the labelled positions of each example, 0 without any.
+  """
+  labelled = labels >= 0
+  losses = optax.softmax_cross_entropy_with_integer_labels(
+      logits, jnp.where(labelled, labels, 0))  # [batch, length]
+  total = jnp.sum(jnp.where(labelled, losses, 0.0), axis=-1)
+  return total / jnp.maximum(labelled.sum(-1), 1)
+
+
+TAGS = head.Head(
+    'tags', lambda config, outputs: Tagger(config, outputs),
+    lambda outputs: token_loss, per_token=True, least_classes=1,
+    task='tagging', texts=('words',), adapterhub=(head.Layout('tagging'),),
+    transformers='TokenClassification', peft_task='TOKEN_CLS',
+    layer='classifier')

@@ -1,0 +1,289 @@
+"""Tagging: a tag for every word, such as named entities or parts of speech."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import logging
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import batching
+from adapters_jax.data import conll
+from adapters_jax.data import fingerprint
+from adapters_jax.data import held_out
+from adapters_jax.data import metrics
+from adapters_jax.data import tags as tags_lib
+from adapters_jax.data import tasks
+from adapters_jax.data import tokenization
+from adapters_jax.data import words as words_lib
+from adapters_jax.model import heads
+from adapters_jax.model import pretrained
+from adapters_jax.runs import compiled
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import console
+from adapters_jax.runs import models
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs.kinds import kind
+from adapters_jax.training import steps
+
+_log = logging.getLogger(__name__)
+
+Sentences = Sequence[conll.Sentence]
+
+
+@dataclasses.dataclass(frozen=True)
+class TagSetup(setup_lib.Setup):
+  """Setup of a run, with the words that are tagged.
+
+  Attributes:
+    sentences: {split: sentences}.
+    windows: {split: origins of the inputs}.
+  """
+  sentences: dict[str, Sentences]
+  windows: dict[str, words_lib.Windows]
+
+
+def find(name: str) -> tasks.Task:
+  """Raises UserError: tagged data are files."""
+  raise errors.UserError(
+      f'`train_file`: tagging has no data named {name!r}; give files with a '
+      'word and its tag on each line')
+
+
+def read(config: config_lib.Config) -> dict[str, Sentences]:
+  """Returns {split: sentences} of the user's files.
+
+  Args:
+    config: Settings.
+
+  Raises:
+    errors.UserError: a fault of the files.
+  """
+  found: dict[str, Sentences] = {
+      split: conll.read(path, config.text_columns, config.label_column)
+      for split, path in config.files.items()}
+  if config.dev_fraction:
+    train = found['train']
+    if len(train) < 2:
+      raise errors.UserError(
+          '`dev_fraction`: two sentences or more are needed')
+    kept, drawn = held_out.draw(len(train), config.dev_fraction)
+    found = {'train': [train[row] for row in kept],
+             'dev': [train[row] for row in drawn], **{
+                 split: rows for split, rows in found.items()
+                 if split != 'train'}}
+  return found
+
+
+def task_of(
+    name: str, sentences: Mapping[str, Sentences],
+    places: Mapping[str, str] | None = None,
+) -> tasks.Task:
+  """Returns the task of some sentences, with the tags of the training data.
+
+  Args:
+    name: Name of the task.
+    sentences: {'train', 'dev' and perhaps others: sentences}.
+    places: {split: file}, for messages; the split's name where absent.
+
+  Raises:
+    errors.UserError: fewer than two tags, or a split without any of them.
+  """
+  def all_of(split):
+    return {tag for one in sentences[split] for tag in one.tags}
+
+  known = all_of('train')
+  where = {split: split for split in sentences} | dict(places or {})
+  with errors.within(where['train']):
+    labels, marked = tags_lib.complete(known), tags_lib.of_entities(known)
+  if len(labels) < 2:
+    raise errors.UserError(
+        f'{where["train"]}: all words have the tag {labels[0]!r}; two tags or '
+        'more are needed')
+  for split in sentences:
+    missing = sorted(all_of(split) - set(labels))
+    if missing and not all_of(split) & known:
+      raise errors.UserError(
+          f'{where[split]}: its tags, such as {missing[0]!r}, are none of '
+          f'those in training, such as {labels[0]!r}; name the column with '
+          '`label_column`')
+    if missing:  # They count as errors of the model, which cannot predict them.
+      one = next(one for one in sentences[split] if missing[0] in one.tags)
+      _log.warning(
+          '%s: %d tags do not occur in training, such as %r near line %d',
+          where[split], len(missing), missing[0], one.line)
+  return tasks.Task(
+      name=name, source='', texts=('words',), labels=labels,
+      metrics=tags_lib.OF_ENTITIES if marked else tags_lib.OF_TAGS,
+      target='tags')
+
+
+def prepare(
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
+    sentences: Mapping[str, Sentences] | None = None,
+) -> TagSetup:
+  """Loads sentences and base, and initialises the new leaves.
+
+  Args:
+    config: Settings.
+    mesh: Devices; the first one alone when None.
+    sentences: {split: sentences}; those of the files when None.
+
+  Raises:
+    errors.UserError: a setting for heads on [CLS], or a fault of the data.
+  """
+  _check(config)
+  found = dict(sentences or read(config))
+  task = metrics.with_first(
+      task_of(config.task_name, found, config.files), config.metric)
+  notes = []
+  if config.dev_fraction:
+    held, kept = len(found['dev']), len(found['train'])
+    notes.append(f'dev is {held} of the {held + kept} sentences of train_file')
+  if rows := setup_lib.subset(config, len(found['train'])):
+    notes.append(f'trained on {len(rows)} of {len(found["train"])} sentences')
+    found['train'] = [found['train'][row] for row in rows]
+  folder = pretrained.resolve(config.checkpoint)
+  tokenizer = tokenization.load(
+      folder, pretrained.config_of(config.checkpoint).vocab_size)
+  numbered = {tag: number for number, tag in enumerate(task.labels)}
+  splits, windows = {}, {}
+  for name, some in found.items():
+    splits[name], windows[name] = words_lib.cut(
+        tokenizer, [one.words for one in some], config.max_length,
+        [[numbered.get(tag, batching.IGNORED) for tag in one.tags]
+         for one in some])
+
+  def model_of(shape):
+    return models.make_model(
+        config, shape, task.outputs, head=heads.tagging.TAGS)
+
+  setup = setup_lib.assemble(
+      config, folder, task, splits, notes, model_of, mesh,
+      {name: fingerprint.of_rows([*one.words, *one.tags] for one in some)
+       for name, some in found.items()})
+  # A shallow copy: `dataclasses.asdict` would copy every array.
+  return TagSetup(**vars(setup), sentences=found, windows=windows)
+
+
+def _check(config: config_lib.Config) -> None:
+  """Raises UserError for settings of heads on [CLS]."""
+  if config.head_input != 'cls':
+    raise errors.UserError(
+        '`head_input`: tags have a head on every position; leave it out')
+  if config.cache_frozen:
+    raise errors.UserError(
+        '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
+
+
+def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
+  """Returns score(tuned, split) -> (metrics, tags of all words [words]).
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Number of inputs a batch.
+  """
+  eval_step, batches = compiled.make_eval(setup, batch_size), {}
+  labels = setup.task.labels
+  missing = missing_tag(labels)
+
+  def score(tuned, split):
+    examples, sentences = setup.splits[split], setup.sentences[split]
+    if split not in batches:
+      batches[split] = batching.eval_batches(
+          examples, setup.schedule.buckets, batch_size,
+          setup.schedule.local_rows)
+    logits = steps.predict_ragged(
+        eval_step, setup.base, tuned, batches[split], len(examples))
+    found = words_lib.read_outputs(
+        logits, setup.windows[split], [len(one.words) for one in sentences],
+        missing)
+    return tags_lib.scores(
+        [one.tags for one in sentences],
+        [[labels[tag] for tag in one] for one in found],
+        setup.task.metrics), np.concatenate(found)
+
+  return score
+
+
+def missing_tag(labels: Sequence[str]) -> int:
+  """Returns the class of words without pieces: 'O', or the first."""
+  return labels.index(tags_lib.OUTSIDE) if tags_lib.OUTSIDE in labels else 0
+
+
+def _pairs(
+    setup: TagSetup, split: str, predictions: np.ndarray
+) -> tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], bool]:
+  """Returns (correct tags, predicted tags, whether they mark entities)."""
+  right = [one.tags for one in setup.sentences[split]]
+  ends = np.cumsum([len(one) for one in right])
+  found = [[setup.task.labels[tag] for tag in one]
+           for one in np.split(predictions, ends[:-1])]
+  return right, found, 'entity_f1' in setup.task.metrics
+
+
+def _outcomes(
+    setup: TagSetup, split: str, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns {'correct', 'predicted', 'true': [sentences]}, see `tags.counts`.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [words] Tags.
+  """
+  return tags_lib.counts(*_pairs(setup, split, predictions))
+
+
+def _report(setup: TagSetup, split: str, predictions: np.ndarray) -> str:
+  """Returns the table of a split's types of entities, or of its tags.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [words] Tags.
+  """
+  counted = tags_lib.by_type(*_pairs(setup, split, predictions))
+  return console.rows_table(
+      tags_lib.table(counted), f'{split} by type') if counted else ''
+
+
+def _check_data(config: config_lib.Config) -> None:
+  """Raises UserError for a fault of the user's files or of the settings."""
+  _check(config)
+  metrics.with_first(
+      task_of(config.task_name, read(config), config.files), config.metric)
+
+
+def _inputs(config: config_lib.Config) -> kind.Inputs:
+  """Returns {split: (words of each sentence, their tags)} but of train.
+
+  Args:
+    config: Settings.
+  """
+  return {name: ([one.words for one in some], [one.tags for one in some])
+          for name, some in read(config).items() if name != 'train'}
+
+
+def _head_of(config: config_lib.Config) -> heads.Head:
+  """Returns the head of tags."""
+  del config
+  return heads.tagging.TAGS
+
+
+KIND = kind.Kind(find, prepare, make_score, _head_of, _outcomes, _check_data,
+                 _inputs, report=_report)
+
+
+def of_sentences(sentences: Mapping[str, Sentences]) -> kind.Kind:
+  """Returns the kind of tagged sentences in memory.
+
+  Args:
+    sentences: {'train', 'dev' and perhaps 'test': sentences}.
+  """
+  prepare_them: Any = functools.partial(prepare, sentences=sentences)
+  return dataclasses.replace(
+      KIND, find=lambda name: task_of(name, sentences), prepare=prepare_them)

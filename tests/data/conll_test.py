@@ -1,0 +1,72 @@
+"""Tests of data.conll."""
+
+import json
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.data import conll
+
+WANTED = [('EU', 'B-ORG'), ('rejects', 'O')], [('#tag', 'O'), ('.', 'O')]
+
+
+def pairs(sentences):
+  return tuple([*zip(one.words, one.tags, strict=True)] for one in sentences)
+
+
+@pytest.mark.parametrize('text', [
+    'EU\tB-ORG\nrejects\tO\n\n#tag\tO\n.\tO\n',
+    '-DOCSTART-\tO\n\t\nEU\tB-ORG\r\nrejects\tO\r\n\t\r\n\n#tag\tO\n.\tO',
+    '-DOCSTART- -X- -X- O\n\nEU NNP  I-NP B-ORG\nrejects VBZ I-VP O\n   \n'
+    '#tag NN I-NP O\n. . O O\n\n',
+    '# id = 1\nEU B-ORG\nrejects O\n\n# text = #tag .\n#tag O\n. O\n',
+    'EU,B-ORG\nrejects,O\n\n#tag,O\n.,O\n',
+    '\ufeffEU\tx\tB-ORG\nrejects\tx\tO\n\n#tag\t \tO\n.\tx\tO\n'],
+    ids=['tabs', 'documents', 'four columns', 'comments', 'commas', 'mark'])
+def test_columns(text, tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_bytes(text.encode())
+  assert pairs(conll.read(str(path))) == WANTED
+
+
+def test_universal_dependencies(tmp_path):
+  rows = ('1-2\tvámonos', '1\tvamos\tir\tVERB', '2\tnos\tnos\tPRON',
+          '2.1\tvacío\tx\tX')
+  lines = ['# text = vámonos', *(row + '\t_' * (9 - row.count('\t'))
+                                for row in rows)]
+  path = tmp_path / 'a.conllu'
+  path.write_text('\n'.join(lines), encoding='utf-8')
+  sentence, = conll.read(str(path), '2', '4')
+  assert sentence == conll.Sentence(('vamos', 'nos'), ('VERB', 'PRON'), 3)
+
+
+def test_json(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text('\n'.join(json.dumps(row) for row in (
+      {'tokens': ['EU', 'rejects'], 'labels': ['B-ORG', 'O']},
+      {'words': ['#tag', '.'], 'tags': ['O', 'O']})))
+  assert pairs(conll.read(str(path))) == WANTED
+
+
+@pytest.mark.parametrize('name, text, message', [
+    ('a.conll', 'a\tO\nb c\nc\tO\n', 'line 2: 1 columns, and most lines have 2'),
+    ('a.conll', 'a\tO\n\tO\n', 'line 2, column 1: the cell is empty'),
+    ('a.conll', 'a\tO\nb\t\n', 'line 2, column 2: the cell is empty'),
+    ('a.conll', 'a\nb\n', 'line 1: column 1 holds words and tags'),
+    ('a.conll', '\n-DOCSTART-\tO\n\n', 'no sentences'),
+    ('a.conll', b'a\tO\n\xff\tO\n', 'line 2: byte 0xff is not UTF-8'),
+    ('a.jsonl', '{"words": ["a"], "tags": ["O", "O"]}', 'line 1: 1 words and 2'),
+    ('a.jsonl', '{"words": "a b", "tags": []}', "line 1: 'words' must be")])
+def test_faults_are_named_by_line(name, text, message, tmp_path):
+  path = tmp_path / name
+  path.write_bytes(text if isinstance(text, bytes) else text.encode())
+  with pytest.raises(errors.UserError, match=message):
+    conll.read(str(path))
+
+
+@pytest.mark.parametrize('columns, message', [
+    (('word', ''), '`text_columns=word`: give the number'),
+    (('', '0'), '`label_column=0`'), (('3', ''), 'without the one of .*=3')])
+def test_wrong_columns(columns, message):
+  with pytest.raises(errors.UserError, match=message):
+    conll.of_lines(['a\tO'], 'a', *columns)
