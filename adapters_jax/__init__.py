@@ -32,15 +32,16 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import Prediction as Prediction
   from adapters_jax.api.face import Split as Split
   from adapters_jax.api.face import Stack as Stack
+  from adapters_jax.api.face import TaggedExamples as TaggedExamples
   from adapters_jax.api.face import train as train
   from adapters_jax.api.face import UserError as UserError
 
 __version__ = '0.1.0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Parallel',
-    'Prediction', 'Split', 'Stack', 'UserError', 'compose', 'drop_layers',
-    'encode', 'export', 'fusion_attention', 'load_adapter', 'load_base',
-    'member', 'merge', 'predict', 'train')
+    'Prediction', 'Split', 'Stack', 'TaggedExamples', 'UserError', 'compose',
+    'drop_layers', 'encode', 'export', 'fusion_attention', 'load_adapter',
+    'load_base', 'member', 'merge', 'predict', 'train')
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ from adapters_jax.api import expand
 from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import squad
+from adapters_jax.data import tagged
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
@@ -40,10 +41,12 @@ from adapters_jax.runs import frozen
 from adapters_jax.runs import run
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import question_answering
+from adapters_jax.runs.kinds import tagging
 
 Adapter = adapter_lib.Adapter
 Base = base_lib.Base
 Examples = memory.Examples
+TaggedExamples = tagged.TaggedExamples
 Prediction = prediction.Prediction
 UserError = errors.UserError
 Average = composition.Average
@@ -71,8 +74,10 @@ _NOT_SETTINGS = (
 
 
 def train(
-    base: Base, data: str | Examples, method: str = 'houlsby', *,
-    dev: Examples | None = None, test: Examples | None = None,
+    base: Base, data: str | Examples | TaggedExamples, method: str = 'houlsby',
+    *,
+    dev: Examples | TaggedExamples | None = None,
+    test: Examples | TaggedExamples | None = None,
     under: Adapter | Mapping[str, Adapter] | None = None,
     setup: composition.Setup = '', **settings: Any,
 ) -> Adapter:
@@ -90,7 +95,7 @@ def train(
   Args:
     base: Pretrained encoder, which is not changed.
     data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
-      examples in memory.
+      examples in memory: texts with labels, or words with tags.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
       'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
       'fusion' for AdapterFusion over `under`.
@@ -117,10 +122,15 @@ def train(
   settings = {**_defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
+  kind: Any
+  given: Any = (data, dev, test)
   if isinstance(data, memory.Examples):
-    task, splits = memory.to_task(data, dev, test)
+    task, splits = memory.to_task(*given)
     kind = classification.of_examples(task, splits)
     settings['task'] = task.name
+  elif isinstance(data, tagged.TaggedExamples):
+    kind = tagging.of_sentences(tagged.splits(*given))
+    settings['task'] = 'tagging'
   else:
     if dev is not None or test is not None:
       raise errors.UserError(
@@ -145,7 +155,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _defaults(
-    base: Base, data: str | Examples, method: str, under: Mapping[str, Adapter]
+    base: Base, data: Any, method: str, under: Mapping[str, Adapter]
 ) -> dict[str, Any]:
   """Returns the settings that follow from the arguments of `train`."""
   # 'adapters' is a value of `tune`, but names no method.
@@ -165,13 +175,19 @@ def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
   for name, value, kinds, wanted in (
-      ('`data`', data, str | Examples, f'the name of a task, or {examples}'),
+      ('`data`', data, str | Examples | TaggedExamples,
+       f'the name of a task, or {examples}'),
       ('`method`', method, str, "a string such as 'lora[r=8]'"),
-      *(('`dev`, `test`', split, Examples | None, examples)
+      *(('`dev`, `test`', split, Examples | TaggedExamples | None, examples)
         for split in splits)):
     if not isinstance(value, kinds):
       raise errors.UserError(
           f'{name}: give {wanted}, not {type(value).__name__}')
+  for split in splits:
+    if isinstance(data, Examples | TaggedExamples) and split is not None and (
+        not isinstance(split, type(data))):
+      raise errors.UserError(
+          f'`dev`, `test`: give {type(data).__name__}, as for training')
 
 
 def load_adapter(

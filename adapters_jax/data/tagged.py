@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.data import conll
@@ -56,7 +55,8 @@ class TaggedExamples:
 
 
 def splits(
-    examples: TaggedExamples, dev: Any = None, test: Any = None
+    examples: TaggedExamples, dev: TaggedExamples | None = None,
+    test: TaggedExamples | None = None,
 ) -> dict[str, list[conll.Sentence]]:
   """Returns {'train', 'dev' and perhaps 'test': sentences}.
 
@@ -67,13 +67,11 @@ def splits(
     test: Further examples to score.
 
   Raises:
-    errors.UserError: too few sentences, or examples of another kind.
+    errors.UserError: fewer than two sentences.
   """
   found = {'train': examples.sentences()}
   for name, given in (('dev', dev), ('test', test)):
     if given is not None:
-      if not isinstance(given, TaggedExamples):
-        raise errors.UserError(f'`{name}`: give TaggedExamples, as for training')
       found[name] = given.sentences()
   if dev is None:
     rows = found['train']

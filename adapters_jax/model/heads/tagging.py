@@ -1,5 +1,7 @@
 """The head of tagging: a class a position (Devlin et al., 2019, 5.3)."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -50,12 +52,16 @@ class Tagger(head.Model):
     return logits.astype(jnp.float32)
 
 
-def token_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def token_loss(
+    logits: jax.Array, labels: jax.Array, smoothing: float = 0.0
+) -> jax.Array:
   """Returns the cross-entropy of the positions that have a label.
 
   Args:
     logits: [batch, length, classes]
     labels: [batch, length] int, negative where a position has no label.
+    smoothing: Share of the probability that goes to all classes alike (Szegedy
+      et al., 2016, section 7).
 
   Returns:
     [batch] Means over the labelled positions of each example, 0 without any.
@@ -63,13 +69,18 @@ def token_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
   labelled = labels >= 0
   losses = optax.softmax_cross_entropy_with_integer_labels(
       logits, jnp.where(labelled, labels, 0))  # [batch, length]
+  if smoothing:
+    even = -jax.nn.log_softmax(logits).mean(-1)
+    losses = (1 - smoothing) * losses + smoothing * even
   total = jnp.sum(jnp.where(labelled, losses, 0.0), axis=-1)
   return total / jnp.maximum(labelled.sum(-1), 1)
 
 
 TAGS = head.Head(
     'tags', lambda config, outputs: Tagger(config, outputs),
-    lambda outputs: token_loss, per_token=True, least_classes=1,
+    lambda outputs: token_loss,
+    lambda smoothing: functools.partial(token_loss, smoothing=smoothing),
+    per_token=True, least_classes=1,
     task='tagging', texts=('words',), adapterhub=(head.Layout('tagging'),),
     transformers='TokenClassification', peft_task='TOKEN_CLS',
     layer='classifier')

@@ -177,6 +177,11 @@ def _check(config: config_lib.Config) -> None:
   if config.cache_frozen:
     raise errors.UserError(
         '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
+  for name in ('class_weights', 'threshold'):
+    if getattr(config, name):
+      raise errors.UserError(
+          f'`{name}={getattr(config, name)}`: is for labels of texts; leave it '
+          'out')
 
 
 def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
