@@ -57,6 +57,6 @@ setuptools.setup(
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.
         'interop': [
             'torch', 'transformers>=4.50,<5', 'adapters==1.3.0',
-            'peft==0.21.2', 'sentence-transformers>=5.4,<6'],
+            'peft==0.21.2', 'sentence-transformers>=5.4,<6', 'seqeval'],
     },
 )

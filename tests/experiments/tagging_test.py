@@ -68,7 +68,7 @@ def test_a_run_of_two_seeds_as_one_program(config, capsys):
   # Finds both finished.
   experiment.main(config, grid.Options(seeds='0,1'),
                   written.Predictions(True, 'jsonl'))
-  found = records.read_all('runs/tagging')
+  found = [*records.read_all('runs/tagging')]
   assert [record.config['seed'] for record in found] == [0, 1]
   record = max(found, key=records.primary)
   scores = record.metrics['dev']

@@ -1,5 +1,7 @@
 """Folders of every family exchanged with the real `adapters` and `peft`."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -195,6 +197,59 @@ def test_spans_in_peft(case, text, tmp_path):
       torch.stack([out.start_logits, out.end_logits], -1).numpy(), wanted)
   model.save_pretrained(str(tmp_path / 'b'))
   again = peft_lib.read(str(tmp_path / 'b'), shape)
+  assert_close(family_cases.outputs(case, again), wanted)
+
+
+@pytest.mark.parametrize('text', ('lora[r=2]', ''))
+@pytest.mark.parametrize('case', family_cases.PEFT)
+def test_tags_in_peft(case, text, tmp_path):
+  shape = tiny_families.config(case)
+  ours = family_cases.make(case, text, 'tags', norms=True)
+  wanted = family_cases.outputs(case, ours)
+  peft_lib.write(str(tmp_path / 'a'), ours, shape)
+  model = peft.PeftModel.from_pretrained(
+      make_model(case, 'ForTokenClassification', num_labels=3),
+      str(tmp_path / 'a'))
+  assert isinstance(model, peft.PeftModelForTokenClassification)
+  assert_close(run(model, case).logits.numpy(), wanted)
+  model.save_pretrained(str(tmp_path / 'b'))
+  again = peft_lib.read(str(tmp_path / 'b'), shape)
+  assert again.head.name == 'tags'
+  assert_close(family_cases.outputs(case, again), wanted)
+
+
+@pytest.mark.parametrize('case', ('roberta', 'distilbert'))
+def test_tags_of_peft(case, tmp_path):
+  """As PEFT trains them: it adds the classifier to the saved modules."""
+  model = peft.get_peft_model(
+      make_model(case, 'ForTokenClassification', num_labels=3),
+      peft.LoraConfig(task_type='TOKEN_CLS', r=2, target_modules=(
+          ['q_lin', 'v_lin'] if case == 'distilbert' else ['query', 'value'])))
+  fixtures.randomize([(name, value) for name, value in model.named_parameters()
+                      if value.requires_grad], 4)
+  model.save_pretrained(str(tmp_path))
+  adapter = peft_lib.read(str(tmp_path), tiny_families.config(case))
+  assert adapter.head.name == 'tags'
+  assert_close(
+      family_cases.outputs(case, adapter), run(model, case).logits.numpy())
+
+
+@pytest.mark.parametrize('case', family_cases.ADAPTERHUB)
+def test_tags_in_adapterhub(case, tmp_path):
+  shape = tiny_families.config(case)
+  ours = dataclasses.replace(
+      family_cases.make(case, 'seq_bn[reduction_factor=4]', 'tags'),
+      labels=('B-PER', 'I-PER', 'O'))
+  wanted = family_cases.outputs(case, ours)
+  adapterhub.write(str(tmp_path / 'a'), 'n', ours, {}, shape)
+  model = make_model(case, 'AdapterModel')
+  model.load_adapter(
+      str(tmp_path / 'a'), use_safetensors=True, set_active=True)
+  assert_close(run(model, case).logits.numpy(), wanted)
+  assert model.heads['n'].config['head_type'] == 'tagging'
+  model.save_adapter(str(tmp_path / 'b'), 'n', use_safetensors=False)
+  again = adapterhub.read(str(tmp_path / 'b'), shape)[1]
+  assert (again.head.name, again.labels) == ('tags', ours.labels)
   assert_close(family_cases.outputs(case, again), wanted)
 
 

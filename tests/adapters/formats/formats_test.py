@@ -184,7 +184,7 @@ class AdapterHubTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'block_type'):
       adapterhub.from_tensors(values, old, SHAPE)
 
-  @parameterized.parameters('TokenClassification', 'NextSentencePrediction')
+  @parameterized.parameters('NextSentencePrediction')
   def test_heads_that_are_not_of_a_text(self, end):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     adapterhub.write(folder, 'n', dataclasses.replace(
@@ -204,7 +204,7 @@ class AdapterHubTest(parameterized.TestCase):
         with self.assertRaisesRegex(errors.UserError, f'{end}.*head=false'):
           adapterhub.read(folder, SHAPE)
     self.assertNotIn('head', adapterhub.read(folder, SHAPE, False)[1].tuned)
-    for kind in ('tagging', 'dependency_parsing'):
+    for kind in ('dependency_parsing',):
       with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=false'):
         adapterhub_heads.head_tree({'head_type': kind, 'layers': 1}, {})
 
@@ -285,8 +285,19 @@ class PeftTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, '3 outputs for each'):
       peft.from_tensors(values, tensors, SHAPE)
 
+  def test_a_head_that_tags(self):
+    adapter = make('lora[r=3]', head_input='tags')
+    values, tensors = peft.to_tensors(adapter, SHAPE)
+    self.assertEqual(
+        (values['task_type'], values['modules_to_save']),
+        ('TOKEN_CLS', ['classifier']))
+    found = peft.from_tensors(values, tensors, SHAPE)
+    self.assertEqual((found.head_input, found.task, found.outputs),
+                     ('tags', adapter.task, 3))
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+
   @parameterized.parameters(
-      {'task_type': 'TOKEN_CLS'}, {'task_type': 'CAUSAL_LM'},
+      {'task_type': 'CAUSAL_LM'},
       {'auto_mapping': {'base_model_class': 'BertForNextSentencePrediction'}})
   def test_heads_that_are_not_of_a_text(self, **entries):
     adapter = make('lora[r=3]')
