@@ -184,7 +184,7 @@ class AdapterHubTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'block_type'):
       adapterhub.from_tensors(values, old, SHAPE)
 
-  @parameterized.parameters('NextSentencePrediction')
+  @parameterized.parameters('LMPrediction', 'NextSentencePrediction')
   def test_heads_that_are_not_of_a_text(self, end):
     folder = self.enter_context(tempfile.TemporaryDirectory())
     adapterhub.write(folder, 'n', dataclasses.replace(
@@ -282,6 +282,7 @@ class PeftTest(parameterized.TestCase):
     self.assertEqual(found.head_input, 'tokens')
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
     tensors['base_model.model.qa_outputs.weight'] = np.ones((3, 32))
+    tensors['base_model.model.qa_outputs.bias'] = np.ones(3)
     with self.assertRaisesRegex(errors.UserError, '3 outputs for each'):
       peft.from_tensors(values, tensors, SHAPE)
 
