@@ -27,6 +27,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs.options import option
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -222,8 +223,8 @@ def measure(config: Config, tpus: Sequence[Any]) -> Report:
 
 def main(config: Config) -> None:
   """Compiles and prints the report."""
-  if config.tune not in optimizers.TUNE:
-    raise errors.unknown('--tune', config.tune, optimizers.TUNE)
+  if config.tune not in selections.TUNE:
+    raise errors.unknown('--tune', config.tune, selections.TUNE)
   if config.scan and config.tune in _BY_LAYER:
     raise errors.UserError(f'--tune={config.tune}: give --noscan with it')
   if config.scan and shape_of(config).pre_norm:

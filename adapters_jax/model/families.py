@@ -145,7 +145,7 @@ def check_tune(shape: bert_config.BertConfig, tune: str) -> None:
 
   Args:
     shape: Config of the base.
-    tune: Key of optimizers.TUNE.
+    tune: Key of selections.TUNE.
 
   Raises:
     errors.UserError: the biases of a family without any.

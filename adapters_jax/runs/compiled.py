@@ -16,6 +16,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import programs
+from adapters_jax.training import selections
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
@@ -154,7 +155,7 @@ def _train_step(
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
   select = settings.pop('select')
-  labels = {path: optimizers.label(select, path)
+  labels = {path: selections.label(select, path)
             for path in trees.flatten(encoder.shapes(model))}
   return programs.kept(
       step, ('train_step', model, settings, labels,

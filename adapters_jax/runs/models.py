@@ -16,7 +16,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import sharding
 
 
@@ -95,7 +95,7 @@ def on_mesh(
       model.config, batch_sharding=sharding.of_batch(mesh)))
 
 
-def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
+def selection_of(config: config_lib.Config, layers: int) -> selections.Select:
   """Returns the predicate of the paths that the settings tune.
 
   Args:
@@ -106,13 +106,13 @@ def selection_of(config: config_lib.Config, layers: int) -> optimizers.Select:
   if config.norm_layers == 'same':
     norm_layers = settings.parse_layers(
         config.adapter_layers, layers, 'adapter_layers')
-  return optimizers.make_select(
+  return selections.make_select(
       config.tune, layers, config.tune_norms, norm_layers, config.top_k,
       len(frozen.of(config).methods))
 
 
 def init_tuned(
-    model: heads.Model, base: trees.Tree, select: optimizers.Select,
+    model: heads.Model, base: trees.Tree, select: selections.Select,
     seed: int, folder: str,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Initialises the leaves that the base lacks, and no others.

@@ -34,7 +34,7 @@ from adapters_jax.runs import own_data
 from adapters_jax.runs import workdirs
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import frozen_cache
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Setup:
   base: trees.Tree
   tuned: trees.Tree
   params: trees.Tree
-  select: optimizers.Select
+  select: selections.Select
   schedule: batching.Schedule
   steps: int
   eval_every: int

@@ -1,6 +1,6 @@
 """Training of one base with frozen leaves: steps, loop, optimizers, devices.
 
 Imports data, model, layers, `trees` and `errors`; nothing of adapters or runs.
-Public: `optimizers`, `steps`, `loop`, `programs`, `resume`, `sharding`,
-`hosts` and `frozen_cache`.
+Public: `selections`, `optimizers`, `steps`, `loop`, `programs`, `resume`,
+`sharding`, `hosts` and `frozen_cache`.
 """

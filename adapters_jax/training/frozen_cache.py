@@ -22,8 +22,8 @@ from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import sites
-from adapters_jax.training import optimizers
 from adapters_jax.training import sharding
+from adapters_jax.training import selections
 from adapters_jax.training import steps
 from adapters_jax import trees
 
@@ -34,7 +34,7 @@ _LEAVES = ('norm/scale', 'norm/bias', 'kernel', 'embedding')
 
 
 def first_layer(
-    select: optimizers.Select, methods: Sequence[Any], layers: int
+    select: selections.Select, methods: Sequence[Any], layers: int
 ) -> int:
   """Returns the lowest layer with tuned or adapted leaves.
 
@@ -62,7 +62,7 @@ def first_layer(
 
 
 def check_config(
-    select: optimizers.Select, methods: Sequence[Any], layers: int
+    select: selections.Select, methods: Sequence[Any], layers: int
 ) -> None:
   """Checks that some layer can be computed once.
 

@@ -1,7 +1,5 @@
-"""Selections of tuned leaves, schedules of the rate, and the optimizer."""
+"""Schedules of the learning rate, and the optimizer of selected leaves."""
 
-from collections.abc import Callable
-import functools
 from typing import Any
 from typing import NamedTuple
 
@@ -10,157 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from adapters_jax.layers import batch_norm
+from adapters_jax.training import selections
 from adapters_jax import trees
-
-Select = Callable[[str], bool]  # (path) -> whether the leaf is tuned
-
-
-def select_adapters(
-    layers: int, *, tune_norms: bool = True, norm_layers: Any = None,
-    frozen: int = 0, **_: Any
-) -> Select:
-  """Adapters, layer norms and head: the paper's method.
-
-  Args:
-    layers: Number of layers of the model; unused.
-    tune_norms: Whether to tune the pretrained layer norms as well.
-    norm_layers: Layers whose norms are tuned; None for all norms, that of the
-      embeddings included.
-    frozen: Number of methods, the first ones, of adapters that stay frozen.
-  """
-  del layers
-
-  def select(path):
-    role = trees.role(path)
-    if role != 'norm':
-      method = trees.method_of(path)
-      if frozen and (trees.is_fusion(path)
-                     or method is not None and method < frozen):
-        return False
-      # Leaves without a gradient belong to the adapter and are saved with it.
-      return role in ('adapter', 'head', *trees.UNTRAINED)
-    return tune_norms and (
-        norm_layers is None or trees.layer_of(path) in norm_layers)
-
-  return select
-
-
-def select_full(layers: int, **_: Any) -> Select:
-  """Everything: full fine-tuning.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: True
-
-
-def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
-  """The top k layers, the pooler and the head: variable fine-tuning.
-
-  Args:
-    layers: Number of layers of the model.
-    top_k: Number of layers to tune.
-  """
-
-  def select(path):
-    layer = trees.layer_of(path)
-    if layer is None:  # Embeddings, pooler or head.
-      # A bias of distances acts in the layers below, too.
-      return not path.startswith(('embeddings/', 'encoder/relative_'))
-    return layer >= layers - top_k
-
-  return select
-
-
-def select_norms(layers: int, **_: Any) -> Select:
-  """Layer norms and head (Houlsby et al., 2019, section 3.4).
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: trees.role(path) in ('norm', 'head')
-
-
-def select_bias(layers: int, **_: Any) -> Select:
-  """Bias vectors and head: BitFit (Ben Zaken et al., 2022).
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: path.endswith('/bias') or trees.role(path) == 'head'
-
-
-def select_head(layers: int, **_: Any) -> Select:
-  """The head alone.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: trees.role(path) == 'head'
-
-
-def select_none(layers: int, **_: Any) -> Select:
-  """Nothing: the base as it is.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: False
-
-
-def select_fusion(
-    layers: int, *, tune_norms: bool = True, norm_layers: Any = None, **_: Any
-) -> Select:
-  """The attention over frozen adapters, layer norms and head.
-
-  Args:
-    layers: Number of layers of the model.
-    tune_norms: Whether to tune the layer norms as well.
-    norm_layers: Layers whose norms are tuned; None for all.
-  """
-  others = select_adapters(
-      layers, tune_norms=tune_norms, norm_layers=norm_layers)
-  return lambda path: trees.is_fusion(path) or (
-      trees.role(path) in ('norm', 'head') and others(path))
-
-
-# {value of the setting `tune`: (layers, **options) -> Select}
-TUNE = {
-    'adapters': select_adapters,
-    'full': select_full,
-    'top_k': select_top_k,
-    'norms': select_norms,
-    'bias': select_bias,
-    'head': select_head,
-    'fusion': select_fusion,
-    'none': select_none,
-}
-
-
-@functools.lru_cache
-def make_select(
-    tune: str, layers: int, tune_norms: bool,
-    norm_layers: tuple[int, ...] | None, top_k: int, frozen: int = 0,
-) -> Select:
-  """Returns a selection; the same function for the same arguments.
-
-  Args:
-    tune: Key of TUNE.
-    layers: Number of layers of the model.
-    tune_norms: Option of `select_adapters`.
-    norm_layers: Option of `select_adapters`.
-    top_k: Option of `select_top_k`.
-    frozen: Option of `select_adapters`.
-  """
-  # Cached: compiled steps have the function in their key (`runs.compiled`).
-  return TUNE[tune](
-      layers, tune_norms=tune_norms, norm_layers=norm_layers, top_k=top_k,
-      frozen=frozen)
 
 
 def decays(path: str) -> bool:
@@ -170,29 +19,6 @@ def decays(path: str) -> bool:
   # '/scaling' is a bottleneck's learned factor, '/magnitude' DoRA's.
   return trees.role(path) != 'norm' and not path.endswith(
       ('/bias', '/scale', '/scaling', '/magnitude'))
-
-
-def trains(select: Select, path: str) -> bool:
-  """Returns whether a leaf is tuned by its gradient.
-
-  Args:
-    select: Predicate of the tuned paths.
-    path: Path of the leaf.
-  """
-  return select(path) and trees.role(path) not in trees.UNTRAINED
-
-
-def label(select: Select, path: str) -> str:
-  """Returns the key of a leaf's transformation in `make_optimizer`.
-
-  Args:
-    select: Predicate of the tuned paths.
-    path: Path of the leaf.
-  """
-  if trains(select, path):
-    return 'trained'
-  follows = select(path) and trees.role(path) == 'statistics'
-  return 'statistics' if follows else 'frozen'
 
 
 def _reciprocal(number: Any) -> jax.Array:
@@ -291,7 +117,7 @@ def rising_steps(optimizer: str, steps: int, warmup: float) -> int:
 
 
 def make_optimizer(
-    select: Select,
+    select: selections.Select,
     *,
     learning_rate: float,
     steps: int,
@@ -337,7 +163,7 @@ def make_optimizer(
          # Their 'gradient' is running - batch, so this is a moving average.
          'statistics': optax.sgd(1 - batch_norm.MOMENTUM)},
         lambda tree: trees.map_with_path(
-            lambda path, _: label(select, path), tree))
+            lambda path, _: selections.label(select, path), tree))
 
   # A float: `inject_hyperparams` gives integers no axis of runs.
   return make(

@@ -16,6 +16,7 @@ from adapters_jax.runs import group
 from adapters_jax.runs import run
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps
 from tests import tiny
 from tests.adapters import bank_test
@@ -77,7 +78,7 @@ def test_layers_that_cannot_be_dropped(base):
 def test_a_step_without_the_lowest_layer(base):
   methods = strings.parse('houlsby[size=3]')
   adapter = bank_test.make('houlsby[size=3]')
-  select = optimizers.TUNE['adapters'](2)
+  select = selections.TUNE['adapters'](2)
   tx = optimizers.make_optimizer(
       select, learning_rate=1e-2, steps=4, weight_decay=0.0)
   costs = {}

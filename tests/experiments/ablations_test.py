@@ -24,7 +24,7 @@ from adapters_jax.runs import run
 from adapters_jax.runs import setup
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import grid
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from experiments import ablation_init
@@ -103,7 +103,7 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
   params = jax.jit(lambda key: encoder.init(model, key, base))(
       jax.random.key(1))
   rng = np.random.default_rng(0)
-  tuned, _ = trees.split(params, optimizers.select_adapters(3))
+  tuned, _ = trees.split(params, selections.select_adapters(3))
   tuned = jax.tree.map(
       lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape, np.float32),
       tuned)

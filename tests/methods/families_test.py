@@ -18,6 +18,7 @@ from adapters_jax.model import layer
 from adapters_jax.model import pretrained
 from adapters_jax.model import relative
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny_families
@@ -66,7 +67,7 @@ def make(case, text, **changed):
   model = heads.Classifier(config, 2)
   tree = encoder.init(model, jax.random.key(1), base(case))
   return model, trees.split(
-      tree, optimizers.select_adapters(2, tune_norms=False))[0]
+      tree, selections.select_adapters(2, tune_norms=False))[0]
 
 
 def batch(length=5):
@@ -88,7 +89,7 @@ def logits(model, params, inputs):
 
 def check_training(case, name):
   model, tuned = make(case, TEXTS[name], layers=1)
-  select = optimizers.select_adapters(2, tune_norms=False)
+  select = selections.select_adapters(2, tune_norms=False)
   tx = optimizers.make_optimizer(
       select, learning_rate=0.02, steps=100, weight_decay=0.1)
   step = steps_lib.make_train_step(model, tx, heads.cross_entropy)

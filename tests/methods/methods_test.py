@@ -23,6 +23,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
@@ -84,7 +85,7 @@ def make(text, layers=SHAPE.layers):
                           attention_dropout=0.0), 2)
   params = encoder.init(model, jax.random.key(1), base())
   tuned, _ = trees.split(
-      params, optimizers.select_adapters(SHAPE.layers, tune_norms=False))
+      params, selections.select_adapters(SHAPE.layers, tune_norms=False))
   return model, tuned
 
 
@@ -125,7 +126,7 @@ class MethodsTest(parameterized.TestCase):
 
   def check_training(self, name):
     model, tuned = make(ALL[name], layers=1)
-    select = optimizers.select_adapters(SHAPE.layers, tune_norms=False)
+    select = selections.select_adapters(SHAPE.layers, tune_norms=False)
     tx = optimizers.make_optimizer(
         select, learning_rate=0.02, steps=100, weight_decay=0.1)
     batch = tiny.random_batch(SHAPE, 4, 5)

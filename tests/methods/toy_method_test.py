@@ -18,6 +18,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps
 from tests import tiny
 
@@ -70,7 +71,7 @@ def trained(monkeypatch) -> adapter_lib.Adapter:
   assert configs == (Shift(strength=2.0),)
   model = heads.Classifier(
       dataclasses.replace(tiny.CONFIG, adapters=configs), 2, 'pooler')
-  select = optimizers.select_adapters(tiny.CONFIG.layers, tune_norms=False)
+  select = selections.select_adapters(tiny.CONFIG.layers, tune_norms=False)
   tuned, frozen = trees.split(tiny.init(model), select)
   tx = optimizers.make_optimizer(select, learning_rate=0.02, steps=20)
   step = steps.make_train_step(model, tx, heads.cross_entropy)

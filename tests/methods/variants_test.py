@@ -25,6 +25,7 @@ from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
@@ -36,7 +37,7 @@ SHAPE = encoder.BertConfig(
 VARIANTS = ('depth=2', 'depth=3', 'inner_norm=layer', 'inner_norm=batch',
             'inner_norm=batch, depth=2', 'is_parallel=true',
             'is_parallel=true, multiplicative=true', 'activation=tanh')
-SELECT = optimizers.select_adapters(LAYERS)
+SELECT = selections.select_adapters(LAYERS)
 
 
 def make(fields, **changed):

@@ -16,7 +16,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import modernbert
 from adapters_jax.training import frozen_cache
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax import trees
 from tests import tiny_families
 from tests.methods import families_test
@@ -271,7 +271,7 @@ def test_methods_fold_with_and_without_biases(case, text):
       tiny_families.config(case), adapters=methods), 2)
   tree = encoder.init(model, jax.random.key(1), families_test.base(case))
   tuned = methods_test.perturbed(trees.split(
-      tree, optimizers.select_adapters(4, tune_norms=False))[0])
+      tree, selections.select_adapters(4, tune_norms=False))[0])
   base = families_test.base(case)
   folded, _ = folding.fold(base, adapter_lib.Adapter(
       model.config.adapters, tuned))
@@ -291,8 +291,8 @@ def test_methods_fold_with_and_without_biases(case, text):
 def test_the_final_norm_is_of_no_layer(tune, selected):
   path = 'encoder/final_norm/scale'
   assert trees.role(path) == 'norm'
-  assert optimizers.TUNE[tune](4, top_k=1)(path) == selected
-  assert not optimizers.select_adapters(4, norm_layers=(3,))(path)
+  assert selections.TUNE[tune](4, top_k=1)(path) == selected
+  assert not selections.select_adapters(4, norm_layers=(3,))(path)
 
 
 def test_heads_of_tokens_have_the_final_norm():

@@ -17,6 +17,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import version
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 
 
 class ConfigTest(parameterized.TestCase):
@@ -37,7 +38,7 @@ class ConfigTest(parameterized.TestCase):
         'train_file', 'dev_file', 'test_file', 'data_dir'))
 
   def test_choices_are_those_of_the_tables(self):
-    self.assertEqual(checks.CHOICES['tune'], tuple(optimizers.TUNE))
+    self.assertEqual(checks.CHOICES['tune'], tuple(selections.TUNE))
     self.assertEqual(
         checks.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
     self.assertEqual(checks.CHOICES['precision'], precision.PRECISIONS)

@@ -17,6 +17,7 @@ from adapters_jax.runs import models
 from adapters_jax.training import loop
 from adapters_jax.training import optimizers
 from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import selections
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -38,7 +39,7 @@ SHAPES = {
         SHAPE, family='modernbert', segments=0, pre_norm=True,
         rotary=(1e4, 1e3), local_layers=(1,), window=2, attention_bias=False,
         ffn_bias=False, norm_bias=False)}
-SELECT = optimizers.select_adapters(2)
+SELECT = selections.select_adapters(2)
 COLLECTIVES = re.compile(
     r'\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\b')
 
@@ -63,7 +64,7 @@ def compiled_step(text, tune, family='bert'):
 def prepared(text, tune, family='bert'):
   """Returns (train step, state, progress, base, batch) on a mesh."""
   mesh = mesh_of(text)
-  select = optimizers.TUNE[tune](2)
+  select = selections.TUNE[tune](2)
   tuned, base = trees.split(parameters(family), select)
   tx = optimizers.make_optimizer(select, learning_rate=1e-2, steps=9)
 

@@ -14,7 +14,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax import trees
 from scripts import compile_tpu
 from tests import tiny_families
@@ -113,8 +113,8 @@ def test_fused_attention_adds_the_bias_and_leaves_its_gradient_to_einsum():
 def test_distances_are_leaves_of_the_encoder(tune, selected):
   for path in ('encoder/relative_bias', 'encoder/relative_embeddings'):
     assert trees.role(path) == 'encoder'
-    assert optimizers.TUNE[tune](3, top_k=2)(path) == selected
-  assert optimizers.TUNE[tune](3, top_k=2)('encoder/relative_norm/scale') == (
+    assert selections.TUNE[tune](3, top_k=2)(path) == selected
+  assert selections.TUNE[tune](3, top_k=2)('encoder/relative_norm/scale') == (
       tune in ('full', 'adapters', 'norms'))
 
 

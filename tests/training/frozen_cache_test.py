@@ -24,7 +24,7 @@ from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import compiled
 from adapters_jax.training import frozen_cache
-from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
@@ -51,21 +51,21 @@ class FirstLayerTest(parameterized.TestCase):
   def test_first_layer(self, tune, settings, adapter_layers, expected):
     methods = ((bottleneck.Bottleneck(size=3, layers=adapter_layers),)
                if adapter_layers else ())
-    select = optimizers.TUNE[tune](5, **settings)
+    select = selections.TUNE[tune](5, **settings)
     self.assertEqual(frozen_cache.first_layer(select, methods, 5), expected)
 
   @parameterized.parameters(
       ('prefix_tuning', 0), ('prompt_tuning', 0), ('seq_bn_inv', 0),
       ('lora', 0), ('compacter', 0), ('loreft[layers=(3,)]', 3))
   def test_methods_act_where_they_apply(self, text, expected):
-    select = optimizers.select_adapters(5, tune_norms=False)
+    select = selections.select_adapters(5, tune_norms=False)
     self.assertEqual(
         frozen_cache.first_layer(select, strings.parse(text), 5), expected)
 
   def test_it_is_the_lowest_layer_with_a_trained_leaf(self):
     """Every leaf of real trees, not a few by their kind."""
-    for tune in optimizers.TUNE:
-      select = optimizers.TUNE[tune](2, top_k=1)
+    for tune in selections.TUNE:
+      select = selections.TUNE[tune](2, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
       paths = trees.flatten(encoder.shapes(model))
       trained = [path for path in paths if select(path)]

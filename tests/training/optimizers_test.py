@@ -12,6 +12,7 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
@@ -24,7 +25,7 @@ SHAPES = trees.flatten(encoder.shapes(heads.Classifier(
 
 def paths(tune, **changed):
   return {path for path in SHAPES
-          if optimizers.TUNE[tune](LAYERS, **changed)(path)}
+          if selections.TUNE[tune](LAYERS, **changed)(path)}
 
 
 def reference(params, gradients, decayed, rate, warmup, decay, clip):
@@ -61,7 +62,7 @@ class OptimizersTest(parameterized.TestCase):
         {name: rng.normal(size=shape) * (2.0 if step % 2 else 0.05)
          for name, shape in names.items()} for step in range(20)]
     tx = optimizers.make_optimizer(
-        optimizers.select_adapters(1), learning_rate=0.03, steps=20,
+        selections.select_adapters(1), learning_rate=0.03, steps=20,
         warmup=0.25, weight_decay=0.1, clip_norm=1.0,
         optimizer='adapter_bert')
     tree = trees.unflatten(
@@ -135,7 +136,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
       tiny.CONFIG, layers=layers, dim=48, ffn_dim=96, dropout=0.0,
       attention_dropout=0.0, adapters=adapters)
   model = heads.Classifier(config, 2)
-  select = optimizers.TUNE[tune](layers, **changed)
+  select = selections.TUNE[tune](layers, **changed)
   tx = optimizers.make_optimizer(select, learning_rate=0.1, steps=5)
   batch = tiny.random_batch(config, batch=8, length=12)
 

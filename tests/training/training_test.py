@@ -13,6 +13,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import loop
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
@@ -20,7 +21,7 @@ from tests import tiny
 CONFIG = encoder.BertConfig(**{
     **tiny.CONFIG.__dict__, 'adapters': (bottleneck.Bottleneck(3),)})
 MODEL = heads.Classifier(CONFIG, 2, 'pooler')
-SELECT = optimizers.select_adapters(3)
+SELECT = selections.select_adapters(3)
 
 
 def optimizer(rate=0.01, **changed):
@@ -262,7 +263,7 @@ class OptimizersTest(parameterized.TestCase):
         small, {'encoder': {'layer_0': {'ffn_output': {
             'kernel': jnp.full(4, 1e6)}}}})
     tx = optimizers.make_optimizer(
-        optimizers.select_head(1), learning_rate=1.0, steps=10)
+        selections.select_head(1), learning_rate=1.0, steps=10)
     first, _ = tx.update(small, tx.init(tree), tree)
     second, _ = tx.update(huge, tx.init(tree), tree)
     np.testing.assert_array_equal(first['head']['bias'], second['head']['bias'])
@@ -285,7 +286,7 @@ class OptimizersTest(parameterized.TestCase):
       ('norms', {}, {'norm', 'head'}),
       ('head', {}, {'head'}))
   def test_roles_of_a_preset(self, tune, options_, wanted):
-    select = optimizers.TUNE[tune](3, **options_)
+    select = selections.TUNE[tune](3, **options_)
     selected, _ = trees.split(params(), select)
     roles = {trees.role(path) for path in trees.flatten(selected)}
     self.assertEqual(roles, wanted)
@@ -294,10 +295,10 @@ class OptimizersTest(parameterized.TestCase):
     def layers(select):
       return {trees.layer_of(path) for path in trees.flatten(params())
               if select(path)}
-    self.assertEqual(layers(optimizers.select_top_k(2, top_k=1)), {1, None})
-    top = trees.split(params(), optimizers.select_top_k(2, top_k=1))[0]
+    self.assertEqual(layers(selections.select_top_k(2, top_k=1)), {1, None})
+    top = trees.split(params(), selections.select_top_k(2, top_k=1))[0]
     self.assertEqual(set(top), {'encoder', 'pooler', 'head'})
-    same = optimizers.select_adapters(2, norm_layers=(1,))
+    same = selections.select_adapters(2, norm_layers=(1,))
     norms = {path for path in trees.flatten(params())
              if same(path) and trees.role(path) == 'norm'}
     self.assertEqual({trees.layer_of(path) for path in norms}, {1})
