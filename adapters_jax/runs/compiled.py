@@ -155,8 +155,11 @@ def _train_step(
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
   select = settings.pop('select')
+  # Shapes need tokens, which a model above cached layers does not read.
+  whole = model.clone(
+      config=dataclasses.replace(model.config, first_layer=0))
   labels = {path: selections.label(select, path)
-            for path in trees.flatten(encoder.shapes(model))}
+            for path in trees.flatten(encoder.shapes(whole))}
   return programs.kept(
       step, ('train_step', model, settings, labels,
              getattr(loss_fn, '__qualname__', loss_fn),
