@@ -16,6 +16,7 @@ from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft_joined
 from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import peft_names
+from adapters_jax.adapters.formats import peft_patterns
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
@@ -69,6 +70,7 @@ def from_tensors(
     errors.UserError: an adapter of another base, or of an unsupported kind.
   """
   _refuse(values)
+  values, tensors = peft_patterns.uniform(values, tensors)
   family, ends, saved, own = shape.family, {}, {}, {}
   for key, value in tensors.items():
     key = peft_names.shortened(key, family)
@@ -104,8 +106,7 @@ def _refuse(values: Mapping[str, Any]) -> None:
   """Raises UserError for options that change an adapter's outputs."""
   for name, plain in (
       ('bias', 'none'), ('lora_bias', False), ('fan_in_fan_out', False),
-      ('rank_pattern', {}), ('alpha_pattern', {}), ('alora_invocation_tokens',
-                                                    None)):
+      ('alora_invocation_tokens', None)):
     if values.get(name) not in (plain, None):  # Absent or null: plain.
       raise errors.UserError(
           f'`{name}={values[name]!r}` of a PEFT adapter is not supported')

@@ -225,6 +225,22 @@ class PeftTest(parameterized.TestCase):
         logits_there(self.load(folder)), logits_here(adapter), atol=1e-5,
         rtol=1e-5)
 
+  @parameterized.parameters(False, True)
+  def test_their_patterns_here(self, use_dora):
+    model = fixtures.make_bert(
+        transformers.BertForSequenceClassification, num_labels=3)
+    model = peft.get_peft_model(model, peft.LoraConfig(
+        task_type='SEQ_CLS', r=4, lora_alpha=8, use_dora=use_dora,
+        target_modules=['query', 'value'], rank_pattern={'value': 2},
+        alpha_pattern={r'layer\.1\.attention\.self\.query': 3}))
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters() if 'lora_' in name], 5)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_pretrained(folder)
+    np.testing.assert_allclose(
+        logits_here(peft_lib.read(folder, SHAPE)), logits_there(model),
+        atol=1e-5, rtol=1e-5)
+
   @parameterized.parameters(*method_cases.PEFT)
   def test_theirs_here(self, case):
     model = fixtures.make_bert(

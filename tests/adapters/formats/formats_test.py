@@ -341,9 +341,34 @@ class PeftTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, message):
       peft.to_tensors(make(text), SHAPE)
 
+  @parameterized.parameters(False, True)
+  def test_ranks_and_alphas_of_single_layers(self, rank_stabilized):
+    values, tensors = peft.to_tensors(make('lora[r=4, alpha=8]'), SHAPE)
+    values |= {'use_rslora': rank_stabilized, 'rank_pattern': {'value': 2},
+               'alpha_pattern': {r'layer\.1\.attention\.self\.value': 6}}
+    for key in tensors:
+      if '.value.lora_A' in key:
+        tensors[key] = tensors[key][:2]
+      elif '.value.lora_B' in key:
+        tensors[key] = tensors[key][:, :2]
+    found = peft.from_tensors(values, tensors, SHAPE)
+    self.assertEqual(found.methods[0].r, 4)
+    for layer, site, rank, alpha in (
+        (0, 'query', 4, 8), (0, 'value', 2, 8), (1, 'value', 2, 6)):
+      stem = (f'base_model.model.bert.encoder.layer.{layer}.attention.self.'
+              f'{site}.lora_')
+      scale = alpha / (rank**0.5 if rank_stabilized else rank)
+      wanted = scale * tensors[f'{stem}B.weight'] @ tensors[f'{stem}A.weight']
+      place = found.tuned['encoder'][f'layer_{layer}']['attention'][
+          f'adapter_{site}_0']
+      np.testing.assert_allclose(
+          found.methods[0].scale * place['a'] @ place['b'], wanted.T,
+          atol=1e-5)
+
   def test_options_that_would_change_the_outputs_are_refused(self):
     values, tensors, _, _ = parity.load('peft-lora')
-    for name, value in (('bias', 'all'), ('rank_pattern', {'query': 2}),
+    for name, value in (('bias', 'all'), ('alpha_pattern', {'query': 'x'}),
+                        ('alpha_pattern', {'[': 2}), ('alpha_pattern', [3]),
                         ('init_lora_weights', 'pissa')):
       with self.assertRaisesRegex(errors.UserError, name):
         peft.from_tensors({**values, name: value}, tensors, SHAPE)
