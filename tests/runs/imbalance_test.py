@@ -35,6 +35,7 @@ def group(checkpoint, own_files, tmp_path_factory):
     return configs, vmapped.run_unit(configs, 'glue', classification.KIND)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [0, 1])
 def test_runs_of_a_group_equal_single_runs(group, number, tmp_path):
   config, record = group[0][number], group[1][number]

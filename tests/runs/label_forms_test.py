@@ -13,6 +13,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import prediction
 from adapters_jax.analysis import predictions
 from adapters_jax.api import inputs
+from adapters_jax.api.commands import predict
 from adapters_jax.data import batching
 from adapters_jax.data import label_metrics
 from adapters_jax.runs import config as config_lib
@@ -90,6 +91,7 @@ def trained(request, checkpoint, tmp_path_factory):
   return Trained(request.param, configs, found, files, checkpoint)
 
 
+@pytest.mark.slow
 def test_a_grouped_run_equals_a_resumed_one(trained, tmp_path):
   config = dataclasses.replace(
       trained.configs[1], workdir=str(tmp_path / 'work'))
@@ -141,6 +143,7 @@ def test_predictions_are_those_of_the_scores(trained):
           if share >= adapter.threshold)
 
 
+@pytest.mark.slow
 def test_adapters_mix_in_a_batch(trained):
   bank = {name: adapter_lib.load(config.workdir) for name, config in zip(
       'ab', trained.configs, strict=True)}
@@ -174,6 +177,24 @@ def test_files_of_predictions(trained, form):
   assert len(lines) == 13
 
 
+def test_the_command_reads_the_files_of_the_training(trained, capsys):
+  config = predict.PredictConfig(
+      trained.configs[0].workdir, checkpoint=trained.checkpoint,
+      input=trained.files['test_file'], format='jsonl')
+  capsys.readouterr()
+  predict.main(config)
+  found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+  assert len(found) == 12
+  base, adapter = prediction.load(config.adapter, trained.checkpoint)
+  texts = [tuple(one['texts']) for one in found]
+  for one, wanted in zip(found, aj.predict(base, adapter, texts), strict=True):
+    if trained.form == 'multiple_choice':
+      assert one['choice'] == wanted.choice
+    else:
+      assert tuple(one['labels']) == wanted.labels
+
+
+@pytest.mark.slow
 def test_files_and_memory_give_the_same_adapter(trained, checkpoint):
   config = trained.configs[0]
   _, splits, _ = classification.setup_lib.load_data(config)
