@@ -22,6 +22,8 @@ ABLATED=${ABLATED:-movie_sentiment:2000 cola:4000}
 FOLDERS=${FOLDERS:-}
 # Folders of the same kind with several labels a text, in columns text and labels.
 LABELLED=${LABELLED:-}
+# Folders with train, dev and test.conll: a word and its tag on each line.
+TAGGED=${TAGGED:-}
 
 # Eight trials for every method, with seeds of their own (--pick_seeds).
 METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
@@ -63,6 +65,15 @@ for folder in $LABELLED; do
   run experiments.text_classification --folder="$folder" \
     --file_task=multilabel --text_columns=text --label_column=labels \
     --max_length=64 --epochs=3 --seeds=0-2 --grid='
+      adapter_size=64 learning_rate=1e-3; adapter_size=8 learning_rate=3e-3;
+      tune=full learning_rate=1e-4;
+      adapter_config=lora[r=8] learning_rate=3e-3;
+      tune=head learning_rate=1e-2'
+done
+for folder in $TAGGED; do
+  run experiments.tagging --task="$(basename "$folder")" \
+    --train_file="$folder/train.conll" --dev_file="$folder/dev.conll" \
+    --test_file="$folder/test.conll" --epochs=5 --seeds=0-2 --grid='
       adapter_size=64 learning_rate=1e-3; adapter_size=8 learning_rate=3e-3;
       tune=full learning_rate=1e-4;
       adapter_config=lora[r=8] learning_rate=3e-3;

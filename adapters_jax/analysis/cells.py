@@ -17,6 +17,7 @@ from adapters_jax.runs import compact
 from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
+_COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
 
 
 @functools.lru_cache(maxsize=512)
@@ -28,6 +29,16 @@ def _resampled(
   return statistics.resample(
       metric, compact.to_array(labels) if labels else np.zeros(found.shape[1]),
       found)
+
+
+@functools.lru_cache(maxsize=512)
+def _resampled_counts(
+    metric: str, *columns: tuple[str, ...]
+) -> np.ndarray:
+  """Returns `statistics.resample_counts` of packed arrays."""
+  return statistics.resample_counts(metric, *(
+      np.stack([compact.to_array(text) for text in column])
+      for column in columns))
 
 
 def _draws(
@@ -45,6 +56,12 @@ def _draws(
         metric, text, tuple(one['predictions'] for one in kept)), text
   if all(metric in one for one in kept):  # A score for each example.
     return _resampled('mean', '', tuple(one[metric] for one in kept)), ''
+  # Of a tagger. In a task of entities the counts are no words.
+  if all(set(_COUNTS) <= one.keys() for one in kept) and (
+      metric.startswith('entity_') or metric == 'tag_accuracy'
+      and 'entity_f1' not in records[0].metrics[split]):
+    return _resampled_counts(metric, *(
+        tuple(one[name] for one in kept) for name in _COUNTS)), ''
   return None, ''
 
 

@@ -8,6 +8,7 @@ from scipy import stats
 
 from adapters_jax.analysis import statistics
 from adapters_jax.data import metrics
+from adapters_jax.data import tags
 
 
 def made_up(seeds=3, examples=400, classes=3, right=0.7, seed=0):
@@ -43,6 +44,21 @@ class IntervalsTest(parameterized.TestCase):
     np.testing.assert_allclose(
         found.bootstrap, (accuracy - half, accuracy + half), atol=0.005)
     self.assertTrue(math.isnan(found.low))  # One seed tells nothing.
+
+  def test_counts_of_entities_as_drawn_one_by_one(self):
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 4, (2, 30))
+    predicted = rng.integers(0, 4, (2, 30))
+    correct = np.minimum(true, predicted) // 2
+    drawn = np.random.default_rng(0).integers(30, size=(100, 30))[7]
+    for metric, at in (('entity_precision', 0), ('entity_recall', 1),
+                       ('entity_f1', 2)):
+      found = statistics.resample_counts(metric, correct, predicted, true)
+      wanted = [tags.precision_recall_f1(*(
+          int(one[seed][drawn].sum()) for one in (correct, predicted, true)))
+                for seed in range(2)]
+      np.testing.assert_allclose(found[:, 7], [row[at] for row in wanted])
+      self.assertEqual(found.shape, (2, statistics.RESAMPLES))
 
   def test_the_wider_end_of_both(self):
     found = statistics.Estimate(0.5, (0.3, 0.6), (0.4, 0.7), 3)

@@ -11,6 +11,7 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import prediction
+from adapters_jax.analysis import cells
 from adapters_jax.api.commands import predict
 from adapters_jax.api import written
 from adapters_jax.data import conll
@@ -79,6 +80,8 @@ def test_a_run_of_two_seeds_as_one_program(config, capsys):
   counts = {name: compact.to_array(text).sum()
             for name, text in record.predictions['dev'].items()}
   assert tags_lib.precision_recall_f1(**counts)[2] == scores['entity_f1']
+  estimate = cells.estimate(found, 'dev', 'entity_f1')
+  assert estimate.bootstrap[0] < estimate.mean < estimate.bootstrap[1]
   path, = [line.split(': ')[1] for line in capsys.readouterr().out.splitlines()
            if line.startswith('predictions: ')]
   with open(path) as file:
