@@ -3,14 +3,18 @@
 import functools
 import os
 import resource
+import statistics
 import tempfile
+import time
 from typing import Any
 
 import jax
 import numpy as np
+import psutil
 
 from adapters_jax.adapters import prediction
 from adapters_jax.data import batching
+from adapters_jax.layers import bfloat16
 from adapters_jax.runs import compiled as compiled_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -20,6 +24,7 @@ from adapters_jax.runs import session
 from adapters_jax.runs import setup
 from adapters_jax.runs.kinds import classification
 from adapters_jax.training import loop
+from adapters_jax.training import programs
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
@@ -44,7 +49,7 @@ class Side:
 
   def begin(
       self, task: str, tune: str, data_dir: str, compiled: str = '',
-      **settings: Any,
+      examples: int = 0, **settings: Any,
   ) -> None:
     """Loads and tokenises the data, and prepares a whole run.
 
@@ -53,15 +58,19 @@ class Side:
       tune: 'adapters' or 'full'.
       data_dir: Folder of the TFDS files.
       compiled: Folder of compiled programs; that of the cache when empty.
-      **settings: Further settings of the run.
+      examples: Number of training examples; 0 for all.
+      **settings: Further settings of the run, such as its precision.
     """
+    self.imports = time.time() - psutil.Process().create_time()
+    start = time.perf_counter()
     session.enable_compilation_cache()
     if compiled:
       jax.config.update('jax_compilation_cache_dir', compiled)
+      programs.keep_in(os.path.join(compiled, 'programs'))
     rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
     self.config = config_lib.Config(
         task=task, tune=tune, data_dir=data_dir, learning_rate=rate,
-        **settings)
+        **{'train_examples': examples, **settings})
     self.setup = setup.prepare(self.config)
     tx, self.train_step = compiled_lib.make_step(
         self.config, self.setup,
@@ -74,6 +83,7 @@ class Side:
         self.setup.tuned)
     self.progress = self.make_progress()
     self.eval_step = steps_lib.make_eval_step(self.setup.model)
+    self.loading = time.perf_counter() - start
 
   def trained(self) -> int:
     """Returns the number of trained parameters."""
@@ -83,7 +93,9 @@ class Side:
     """Returns versions and device."""
     return {**machine.versions(), 'device': console.describe_devices()}
 
-  def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
+  def gemm(
+      self, rows: int, inner: int, columns: int, repeats: int, rounded: bool
+  ) -> float:
     """Returns the seconds of the fastest of several matrix products.
 
     Args:
@@ -91,8 +103,10 @@ class Side:
       inner: Inner dimension.
       columns: Columns of the right factor [inner, columns].
       repeats: Number of products.
+      rounded: Whether the operands are bfloat16; the result is float32.
     """
-    return workers.best_seconds(_product(rows, inner, columns), repeats)
+    return workers.best_seconds(
+        _product(rows, inner, columns, rounded), repeats)
 
   def step(self, length: int, steps: int = 1) -> float:
     """Takes steps on random words, and returns the last loss.
@@ -103,11 +117,7 @@ class Side:
     """
     batch = self._place(random_batch(length))
     for _ in range(steps):
-      state, metrics = self.train_step(
-          self.progress.state, self.setup.base, batch)
-      self.progress = self.progress.replace(state=state)
-      # Waits for the step, which JAX only dispatched.
-      loss = float(metrics['loss'])
+      loss = self._take(batch)
     return loss
 
   def warm_up(self) -> None:
@@ -141,6 +151,45 @@ class Side:
         # saved.
         loop.Hooks(evaluate=lambda tuned, step: 0.0), steps=last,
         eval_every=last)
+
+  def phases(self) -> dict[str, float]:
+    """Trains an epoch, evaluates and saves; returns seconds of each phase.
+
+    'programs' is what first calls take beyond later ones: tracing, and loading
+    or compiling.
+    """
+    schedule, spent = self.setup.schedule, {}
+    for number in range(schedule.steps_per_epoch):
+      batch = self._place(schedule.batch(number))
+      start = time.perf_counter()
+      self._take(batch)
+      spent.setdefault(schedule.at(number).length, []).append(
+          time.perf_counter() - start)
+    typical = {length: statistics.median(row[1:] or row)
+               for length, row in spent.items()}
+    programs_ = sum(row[0] - typical[n] for n, row in spent.items())
+    steps = sum(map(sum, spent.values())) - programs_
+    score, evaluations = classification.KIND.make_score(
+        self.setup, BATCH), []
+    for _ in range(2):
+      start = time.perf_counter()
+      score(self.progress.state.tuned, 'dev')
+      evaluations.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    self.memory()  # Saves.
+    return {
+        'imports': self.imports, 'data, base, initialisation': self.loading,
+        'programs': programs_ + evaluations[0] - evaluations[1],
+        'steps': steps, 'evaluation': evaluations[1],
+        'saving': time.perf_counter() - start}
+
+  def _take(self, batch: Any) -> float:
+    """Takes a step, and returns the loss."""
+    state, metrics = self.train_step(
+        self.progress.state, self.setup.base, batch)
+    self.progress = self.progress.replace(state=state)
+    # Waits for the step, which JAX only dispatched.
+    return float(metrics['loss'])
 
   def predict(self, batch_size: int, examples: int) -> int:
     """Classifies the first dev sentences, and returns their number.
@@ -180,11 +229,12 @@ class Side:
 
 
 @functools.cache
-def _product(rows: int, inner: int, columns: int) -> Any:
+def _product(rows: int, inner: int, columns: int, rounded: bool) -> Any:
   """Returns a compiled matrix product, a function without arguments."""
-  a = jax.numpy.ones((rows, inner))
-  b = jax.numpy.ones((inner, columns))
-  product = jax.jit(lambda a, b: a @ b)
+  dtype = 'bfloat16' if rounded else 'float32'
+  a = jax.numpy.ones((rows, inner), dtype)
+  b = jax.numpy.ones((inner, columns), dtype)
+  product = jax.jit(bfloat16.product if rounded else lambda a, b: a @ b)
   # Compiles, outside of the timed calls.
   product(a, b).block_until_ready()
   return lambda: product(a, b).block_until_ready()

@@ -3,8 +3,13 @@
 Both sides have the same weights, data, sizes and optimizer settings: bottleneck
 adapters at both sublayers, trained layer norms and head, AdamW (fused), a clip
 at 1, dropout on. Threads keep torch's defaults.
+
+  python -m scripts.benchmark.peer --task=cola --precision=bfloat16
+
+As a command it trains an epoch, evaluates on dev and saves: a whole process.
 """
 
+import argparse
 import functools
 import importlib.metadata
 import os
@@ -36,7 +41,8 @@ def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
     tune: 'adapters' or 'full'.
     size: Width of the adapters.
   """
-  model = adapters.AutoAdapterModel.from_pretrained(folder)
+  model = adapters.AutoAdapterModel.from_pretrained(
+      folder, attn_implementation='sdpa')
   model.add_classification_head('task', num_labels=2, layers=1)
   if tune == 'adapters':
     model.add_adapter('task', config=adapters.DoubleSeqBnConfig(
@@ -87,14 +93,20 @@ def padded(
 class Side:
   """A training of the peer, a call at a time."""
 
-  def begin(self, task: str, tune: str, data_dir: str) -> None:
+  def begin(
+      self, task: str, tune: str, data_dir: str, precision: str,
+      examples: int = 0,
+  ) -> None:
     """Loads and tokenises the data, and makes model and optimizer.
 
     Args:
       task: Name in data.tasks.TASKS.
       tune: 'adapters' or 'full'.
       data_dir: Folder of the TFDS files.
+      precision: 'float32', or 'bfloat16' for autocast.
+      examples: Number of training examples; 0 for all.
     """
+    self.precision = precision
     folder = pinned.fetch('minilm-l6')
     tokenizer = tokenization.load(folder)
     self.splits = {
@@ -102,7 +114,8 @@ class Side:
             *tokenization.encode(tokenizer, split.texts, _MAX_LENGTH),
             split.labels)
         for name, split in tasks.load(tasks.find(task), data_dir).items()}
-    order = np.random.default_rng(0).permutation(len(self.splits['train']))
+    order = np.random.default_rng(0).permutation(
+        len(self.splits['train']))[:examples or None]
     self.batches = [order[start:start + BATCH]
                     for start in range(0, len(order), BATCH)]
     self.model = make_model(folder, tune, 64)
@@ -121,7 +134,9 @@ class Side:
                for name in ('torch', 'adapters', 'transformers')},
             'threads': torch.get_num_threads()}
 
-  def gemm(self, rows: int, inner: int, columns: int, repeats: int) -> float:
+  def gemm(
+      self, rows: int, inner: int, columns: int, repeats: int, rounded: bool
+  ) -> float:
     """Returns the seconds of the fastest of several linear layers.
 
     Args:
@@ -129,8 +144,9 @@ class Side:
       inner: Inner dimension.
       columns: Columns of the output [rows, columns].
       repeats: Number of calls.
+      rounded: Whether to compute in bfloat16.
     """
-    product = _product(rows, inner, columns)
+    product = _product(rows, inner, columns, rounded)
     with torch.inference_mode():
       return workers.best_seconds(product, repeats)
 
@@ -148,11 +164,13 @@ class Side:
 
   def facts(self) -> dict[str, Any]:
     """Returns the steps and tokens of one epoch."""
-    lengths = self.splits['train'].lengths
+    lengths = self.splits['train'].lengths[np.concatenate(self.batches)]
+    all_lengths = self.splits['train'].lengths
     return {
         'steps': len(self.batches), 'real_tokens': int(lengths.sum()),
         'padded_tokens': sum(
-            len(rows) * int(lengths[rows].max()) for rows in self.batches),
+            len(rows) * int(all_lengths[rows].max())
+            for rows in self.batches),
         'padded_tokens_to_128': _MAX_LENGTH * len(lengths)}
 
   def epoch(self, first: int, last: int, length: int | None = None) -> None:
@@ -205,9 +223,12 @@ class Side:
         'saved_bytes': saved}
 
   def _logits(self, batch: Batch) -> torch.Tensor:
-    return self.model(
-        input_ids=batch['tokens'], token_type_ids=batch['segments'],
-        attention_mask=batch['mask']).logits
+    with torch.autocast('cpu', dtype=torch.bfloat16,
+                        enabled=self.precision == 'bfloat16'):
+      logits = self.model(
+          input_ids=batch['tokens'], token_type_ids=batch['segments'],
+          attention_mask=batch['mask']).logits
+    return logits.float()
 
   def _train(self, batch: Batch) -> float:
     self.model.train()
@@ -221,12 +242,32 @@ class Side:
 
 
 @functools.cache
-def _product(rows: int, inner: int, columns: int) -> Any:
+def _product(rows: int, inner: int, columns: int, rounded: bool) -> Any:
   """Returns a linear layer as a function without arguments."""
-  x = torch.ones(rows, inner)
-  kernel = torch.ones(columns, inner)  # torch's layout
+  dtype = torch.bfloat16 if rounded else torch.float32
+  x = torch.ones(rows, inner, dtype=dtype)
+  kernel = torch.ones(columns, inner, dtype=dtype)  # torch's layout
   return lambda: torch.nn.functional.linear(x, kernel)
 
 
+def main() -> None:
+  """Trains an epoch, evaluates and saves, if there are flags; else serves."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument('--task')
+  parser.add_argument('--precision', choices=('float32', 'bfloat16'))
+  parser.add_argument('--data_dir', default='')
+  parser.add_argument('--examples', type=int, default=0)
+  given = parser.parse_args()
+  side = Side()
+  if not given.task:
+    workers.serve(side)
+    return
+  side.begin(given.task, 'adapters', given.data_dir, given.precision,
+             given.examples)
+  side.epoch(0, len(side.batches))
+  side.predict(BATCH, len(side.splits['dev']), ordered=True)
+  side.memory()  # Saves.
+
+
 if __name__ == '__main__':
-  workers.serve(Side())
+  main()

@@ -13,7 +13,9 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from scripts.benchmark import __main__ as benchmark
 from scripts.benchmark import table as benchmark_table
+from scripts.benchmark import measures
 from scripts.benchmark import ours
+from scripts.benchmark import sides
 from scripts.benchmark import workers
 
 # A side whose work is to sleep and to add; it prints, as libraries do.
@@ -100,36 +102,44 @@ def test_sides_work_in_turns():
 
 
 def test_ratios_are_those_of_each_turn():
-  row = benchmark.compare(
-      [answer(1.0, 4.0), answer(2.0, 2.0), answer(4.0, 3.0)],
-      [answer(3.0), answer(3.0), answer(3.0)])
-  assert row['ours_seconds'] == {'min': 1.0, 'median': 2.0}
-  assert row['ours_cpu_seconds'] == {'min': 2.0, 'median': 3.0}
-  assert row['ratio_of_minima'] == 3.0
-  assert row['ratio_median'] == 1.5
-  assert row['ratio_min'] == 0.75
+  row = sides.compare({
+      'ours': [answer(1.0, 4.0), answer(2.0, 2.0), answer(4.0, 3.0)],
+      'peer': [answer(3.0), answer(3.0), answer(3.0)],
+      'peer_bfloat16': [answer(4.0), answer(3.5), answer(3.5)]})
+  assert row['sides']['ours']['seconds'] == {'min': 1.0, 'median': 2.0}
+  assert row['sides']['ours']['cpu_seconds'] == {'min': 2.0, 'median': 3.0}
+  assert row['best_peer'] == 'peer'  # By the minimum.
+  assert row['ratios'] == {
+      'ours': {'of_minima': 3.0, 'median': 1.5, 'min': 0.75}}
   assert row['turns'] == 3
 
 
 class Stub:
-  """Stands for both sides' workers in a whole measurement."""
+  """Stands for all sides' workers in a whole measurement."""
+
+  SPEEDS = {(sides.OURS, 'float32'): 1.0,
+            (sides.OURS, 'bfloat16_products'): 0.5,
+            (sides.PEER, 'float32'): 2.0, (sides.PEER, 'bfloat16'): 1.5}
 
   def __init__(self, command, **environment):
-    self.speed = {benchmark.OURS: 1.0, benchmark.PEER: 2.0}[command]
-    self.command = command
+    self.command, self.speed = command, None
 
   def ask(self, call, **arguments):
+    if call == 'begin':
+      self.speed = self.SPEEDS[self.command, arguments['precision']]
+    speed = self.speed or 1.0
     value = {
         'facts': {
             'steps': 10, 'real_tokens': 90, 'padded_tokens': 100,
             'padded_tokens_to_128': 400, 'necessary_flops': 6e9,
             'buckets': [4, 8]},
-        'gemm': self.speed * 1e-3, 'trained': 7,
+        'gemm': speed * 1e-3, 'trained': 7,
         'predict': arguments.get('examples'),
+        'phases': {'imports': 1.0, 'steps': 3.0, 'evaluation': 1.0},
         'memory': {'peak_bytes': 5 * 10**6, 'saved_bytes': 10**6},
         'about': {'version': '1'},
     }.get(call)
-    seconds = self.speed
+    seconds = speed
     if call == 'epoch':
       steps = arguments['last'] - arguments['first']
       seconds *= steps * (3.0 if arguments.get('length') else 1.0)
@@ -149,7 +159,9 @@ class Stub:
 def stubs(monkeypatch):
   monkeypatch.setattr(workers, 'Worker', Stub)
   monkeypatch.setattr(workers, '_PAUSE', 0.0)  # Stubs have no threads.
-  monkeypatch.setattr(benchmark.tasks, 'load', lambda task, data_dir: None)
+  monkeypatch.setattr(measures.tasks, 'load', lambda task, data_dir: None)
+  monkeypatch.setattr(
+      measures, 'timed', lambda command, _: answer(4.0 + len(command) % 2))
 
 
 def run(**settings):
@@ -159,32 +171,34 @@ def run(**settings):
 
 def test_all_parts_are_measured_merged_and_printed(stubs, tmp_path, capsys):
   out = str(tmp_path / 'found.json')
-  run(parts='gemm,step,inference', out=out)
-  run(parts='epoch,start,memory', out=out)
+  run(parts='gemm,step,inference,process', out=out)
+  run(parts='epoch,start,phases,memory', out=out)
   with open(out) as file:
     found = json.load(file)
   assert set(found) == {'about', *benchmark_table.TIMED}
   for tune in ('adapters', 'full'):
     for length in ('16', '32', '64', '128'):
-      assert found['step'][tune]['lengths'][length]['ratio_min'] == 2.0
+      row = found['step'][tune]['lengths'][length]
+      assert row['best_peer'] == 'peer_bfloat16'
+      assert row['ratios']['ours']['min'] == 1.5
+      assert row['ratios']['ours_bfloat16']['of_minima'] == 3.0
   epoch = found['epoch']['tasks']['movie_sentiment']
-  assert epoch['ours']['seconds'] == 10.0
-  assert epoch['peer']['seconds'] == 20.0
-  assert epoch['to_128']['seconds'] == 60.0
-  assert epoch['ratios']['peer']['total'] == 2.0
-  assert epoch['ratios']['to_128']['slice_min'] == 6.0
-  assert found['inference']['sizes']['8']['peer']['ratio_median'] == 2.0
+  assert {side: row['seconds'] for side, row in epoch['sides'].items()} == {
+      'ours': 10.0, 'ours_bfloat16': 5.0, 'peer': 20.0, 'peer_bfloat16': 15.0,
+      'peer_to_128': 60.0, 'peer_bfloat16_to_128': 45.0}
+  assert epoch['ratios']['ours_bfloat16']['slice_min'] == 3.0
+  assert found['inference']['sizes']['8']['ratios']['ours']['median'] == 1.5
   capsys.readouterr()
   run(table=True, out=out)
   printed = capsys.readouterr().out
   for timed in benchmark_table.TIMED.values():
     assert timed in printed
   rows = [line for line in printed.splitlines() if 'to 128 |' in line]
-  assert len(rows) == 1 and '60.0 *' in rows[0] and '6.00x' in rows[0]
+  assert len(rows) == 2 and '60.0 *' in rows[0]
+  assert '1.25' in printed  # All phases by steps and evaluation.
   # 6e9 FLOPs in 10 s, by the peak: 2 * 4096 * 1536 * 384 in a millisecond.
-  peak = 2 * 4096 * 1536 * 384 / 1e-3
-  share = round(100 * 6e9 / 10 / peak)
-  assert f'{share} % ({round(2 * 100 * 6e9 / 10 / peak)} %)' in printed
+  share = round(100 * 6e9 / 10 / (2 * 4096 * 1536 * 384 / 1e-3))
+  assert f'{share} %' in printed
 
 
 def test_wrong_parts_and_an_absent_file_are_user_errors(tmp_path):
@@ -192,6 +206,10 @@ def test_wrong_parts_and_an_absent_file_are_user_errors(tmp_path):
     run(parts='step,naps')
   with pytest.raises(errors.UserError, match='--out'):
     run(table=True, out=str(tmp_path / 'absent.json'))
+  old = tmp_path / 'old.json'
+  old.write_text('{"step": {"adapters": {}, "timed": ""}}')
+  with pytest.raises(errors.UserError, match='earlier version'):
+    run(table=True, out=str(old))
 
 
 class NecessaryFlopsTest(parameterized.TestCase):
@@ -224,8 +242,9 @@ def test_the_parent_imports_neither_library():
 @pytest.mark.interop
 def test_both_sides_step_alike_in_size():
   pytest.importorskip('adapters')
-  for command in (benchmark.OURS, benchmark.PEER):
+  for command in (sides.OURS, sides.PEER):
     with workers.Worker(command) as worker:
       assert worker.ask(
-          'gemm', rows=6, inner=5, columns=4, repeats=2).value > 0
+          'gemm', rows=6, inner=5, columns=4, repeats=2,
+          rounded=True).value > 0
       assert worker.ask('about').value
