@@ -1,5 +1,6 @@
 """Facts about the machine and the moment of a run, for its record."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -38,8 +39,12 @@ def versions() -> dict[str, str]:
   """Returns {package: version} of all that decides a run's numbers."""
   names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'scikit-learn',
            'tokenizers', 'tensorflow-datasets')
-  return {'python': platform.python_version(),
-          **{name: importlib.metadata.version(name) for name in names}}
+  found = {'python': platform.python_version()}
+  for name in names:
+    # Own files need no TFDS.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
 
 
 def peak_bytes() -> dict[str, int]:

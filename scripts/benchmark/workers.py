@@ -8,6 +8,7 @@ previous answer, which should be none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 import dataclasses
 import json
 import os
@@ -78,7 +79,8 @@ class Worker:
   def close(self) -> None:
     """Ends the worker, and waits for it."""
     # The end of its input ends `serve`.
-    self._process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # It has ended already.
+      self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
 
