@@ -261,14 +261,16 @@ def write(
       'model_type': shape.family, 'name': name, 'version': VERSION}
   config = to_config(adapter.methods, shape)
   tensors = to_tensors(name, adapter, shape.family)
+  head = (adapterhub_heads.config_and_tensors(name, adapter, base)
+          if 'head' in adapter.tuned else None)
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
+  weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN, NORMS)
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
   weights.write(os.path.join(folder, WEIGHTS), tensors)
   weights.write_bin(os.path.join(folder, BIN), tensors)
-  if 'head' in adapter.tuned:
-    head_config, tensors = adapterhub_heads.config_and_tensors(
-        name, adapter, base)
+  if head is not None:
+    head_config, tensors = head
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)

@@ -180,6 +180,7 @@ def write(
         peft_names.STEM + key.removeprefix(start) if key.startswith(start)
         else key: value for key, value in tensors.items()}
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
+  weights.remove(folder, peft_labels.NAME)
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
   if (adapter.labels and adapter.outputs is not None

@@ -1,6 +1,7 @@
 """Tensors in the files of other libraries' adapters."""
 
 from collections.abc import Mapping
+import contextlib
 import os
 
 import numpy as np
@@ -68,3 +69,15 @@ def write_bin(path: str, tensors: Mapping[str, np.ndarray]) -> None:
   """
   with atomic.replacing(path) as file:
     torch_writer.write(file, tensors)
+
+
+def remove(folder: str, *names: str) -> None:
+  """Removes files of an earlier export, which readers would take for parts.
+
+  Args:
+    folder: Folder of the export.
+    *names: Names of files, absent or not.
+  """
+  for name in names:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(folder, name))

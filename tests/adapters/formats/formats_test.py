@@ -101,6 +101,13 @@ class AdapterHubTest(parameterized.TestCase):
                      (adapter.methods, adapter.labels, 'pooler'))
     jax.tree.map(np.testing.assert_array_equal, found.tuned,
                  trees.overlay(adapter.tuned, base))
+    # A later export without them leaves nothing of them.
+    bare = make('seq_bn[reduction_factor=4]')
+    del bare.tuned['head']
+    bare = dataclasses.replace(bare, head_input='cls')
+    adapterhub.write(folder, 'film', bare, {}, SHAPE)
+    self.assertEqual(set(os.listdir(folder)), {
+        adapterhub.CONFIG, adapterhub.WEIGHTS, adapterhub.BIN})
 
   def test_a_head_that_finds_spans(self):
     folder = self.enter_context(tempfile.TemporaryDirectory())
