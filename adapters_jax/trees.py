@@ -126,7 +126,7 @@ def stack(trees: Iterable[Tree]) -> Tree:
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def take(stacked: Tree, index: jax.Array) -> Tree:
+def take(stacked: Tree, index: jax.Array | int) -> Tree:
   """Picks entries of a stacked tree.
 
   Args:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
-from adapters_jax.adapters import compiled
+from adapters_jax.adapters import mixed
+from adapters_jax.adapters import resident
 from adapters_jax.adapters import prediction
 from adapters_jax.api import face
 from adapters_jax.data import tasks
@@ -154,12 +155,12 @@ def test_an_adapter_under_a_new_one(base, bank):
 def test_a_second_call_compiles_nothing(base, bank):
   names = ['film', 'food', 'news', 'food', 'film']
   aj.predict(base, bank, TEXTS, adapters=names)
-  steps = [compiled.eval_step(compiled.model_of(base, bank['film'])),
-           compiled.mixed_step(compiled.model_of(base, bank['food']))]
-  programs = [step._cache_size() for step in steps]
-  assert min(programs) >= 1
+  step = mixed.make_step(resident.place(base, bank).kinds)
+  programs = step._cache_size()
+  assert programs >= 1
   aj.predict(base, bank, TEXTS[::-1], adapters=names[::-1])
-  assert [step._cache_size() for step in steps] == programs
+  aj.predict(base, bank, TEXTS, adapters=['news', *names[:4]])
+  assert step._cache_size() == programs
 
 
 def test_examples_in_memory(base):
@@ -243,7 +244,10 @@ def test_the_import_is_light_and_names_are_listed():
     (lambda base, bank: aj.train(
         base, aj.Examples(['a', 'b'], ['x', 'y']), metric='pearson'),
      '`metric=pearson`: is not for this task; give one of accuracy'),
-    (lambda base, bank: aj.predict(base, bank, TEXTS), 'for each of the 5'),
+    (lambda base, bank: aj.predict(base, bank, TEXTS, adapters='film'),
+     'for each of the 5'),
+    (lambda base, bank: aj.predict(base, bank, ['a'], adapters=[None]),
+     'None is the plain base'),
     (lambda base, bank: aj.predict(base, bank, TEXTS, adapters=['film']),
      'for each of the 5'),
     (lambda base, bank: aj.predict(base, bank, ['a'], adapters=['fild']),

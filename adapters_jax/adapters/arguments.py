@@ -80,12 +80,14 @@ def named(
       raise errors.UserError(
           '`adapters`: names are for a bank; give {name: adapter}')
     return {'': adapter}, [''] * count
-  if names is None and len(adapter) == 1:
-    return adapter, [*adapter] * count
   if names is None or isinstance(names, str) or len(names) != count:
     raise errors.UserError(
         f'`adapters`: give a list with the name of an adapter for each of the '
         f'{count} texts')
-  for name in names:
+  for number, name in enumerate(names):
+    if name is None:
+      raise errors.UserError(
+          f'`adapters[{number}]`: None is the plain base, which has no head to '
+          'predict with; aj.encode gives its embeddings')
     bank_lib.find(adapter, name)
   return adapter, list(names)

@@ -13,7 +13,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
 from adapters_jax.data import batching
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
@@ -50,7 +50,7 @@ def fusion_attention(
   arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
   compiled.check_adapter(base, adapter)
   rows = arguments.rows_of(texts)
-  examples = compiled.encode(base, {'': adapter}, [''] * len(rows), rows)
+  examples = readings.read(base, adapter, rows).examples
   model = compiled.model_of(base, adapter)
   read = _reader(encoder.Bert(model.config))
   parts = ('head', 'pooler')
@@ -58,7 +58,7 @@ def fusion_attention(
       base.params, adapter.tuned).items() if name not in parts}
   found: dict[str, Any] = {}
   for chosen, batch in batching.eval_batches(
-      examples, prediction.BUCKETS, batch_size):
+      examples, readings.BUCKETS, batch_size):
     with compiled.matmul_precision(base):
       weights = read(params, batch['tokens'], batch['segments'], batch['mask'])
     for name, values in weights.items():

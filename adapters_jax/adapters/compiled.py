@@ -1,20 +1,17 @@
 """Models of adapters on a base, their inputs and their compiled steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import dataclasses
 import functools
 import logging
 from typing import Any
 
 import jax
-import numpy as np
 import tokenizers
 
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import bank as bank_lib
-from adapters_jax.data import batching
 from adapters_jax.data import choices
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
@@ -153,35 +150,6 @@ def check_texts(
   return row
 
 
-def encode(
-    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
-    names: Sequence[str], rows: Sequence[Sequence[str]],
-) -> batching.Examples:
-  """Tokenises inputs, each cut to the length limit of its adapter.
-
-  Args:
-    base: Pretrained encoder.
-    bank: Adapters.
-    names: Name of the adapter for each input.
-    rows: One or two texts of each input.
-
-  Returns:
-    Unlabelled examples, in the order of the inputs.
-  """
-  tokens: list[Any] = [None] * len(rows)
-  segments: list[Any] = [None] * len(rows)
-  for name in dict.fromkeys(names):
-    adapter = bank[name]
-    chosen = [row for row, other in enumerate(names) if other == name]
-    texts = [tuple(check_texts(adapter, row, rows[row])) for row in chosen]
-    encoded = tokenization.encode(
-        tokenizer_of(base), texts, max_length(base, adapter))
-    for row, ids, kinds in zip(chosen, *encoded, strict=True):
-      tokens[row], segments[row] = ids, kinds
-  # Batches carry labels, but no model reads them: zeros.
-  return batching.Examples(tokens, segments, np.zeros(len(rows), np.int32))
-
-
 def matmul_precision(base: base_lib.Base) -> Any:
   """Returns a context with the base's matmul precision, for this thread."""
   shape = base.config
@@ -196,28 +164,6 @@ def matmul_precision(base: base_lib.Base) -> Any:
 def eval_step(model: Model) -> Any:
   """Returns the jitted step (base, tuned, batch) -> logits of a model."""
   return steps.make_eval_step(model)
-
-
-@functools.lru_cache(maxsize=128)
-def mixed_step(model: Model) -> Any:
-  """Returns the jitted step of a batch with an adapter for each example.
-
-  Args:
-    model: Classifier of one of the adapters.
-
-  Returns:
-    step(base, stacked, batch) -> [batch, outputs] logits. The batch has 'ids'
-    [batch] int32, the stacked adapter of each example.
-  """
-
-  # `base` is an argument: jit would compile in the arrays of a closure.
-  @jax.jit
-  def step(base, stacked, batch):
-    return bank_lib.apply_mixed(
-        model, base, stacked, batch['ids'], batch['tokens'],
-        batch['segments'], batch['mask'])
-
-  return step
 
 
 @functools.lru_cache(maxsize=128)

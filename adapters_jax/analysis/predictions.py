@@ -1,6 +1,6 @@
 """Predictions of finished runs on dev and test, as TSV or JSONL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import os
 from typing import Any
 
@@ -52,9 +52,9 @@ def checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
 
 
 def outputs(
-    base: Any, adapter: Any, texts: Sequence[tuple[str, ...]],
+    base: Any, adapter: Any, texts: Sequence[Any],
     batch_size: int = 32,
-) -> Iterable[Any]:
+) -> list[Any]:
   """Returns the prediction of each input, for `predicted.Writer`.
 
   It is probabilities, a score [1], an answer or a tagged sentence.
@@ -65,17 +65,9 @@ def outputs(
     texts: Inputs, or the words of sentences.
     batch_size: Inputs a step.
   """
-  if adapter.head_input == 'tokens':
-    return prediction_lib.answers(base, adapter, texts, batch_size)
-  if adapter.head.choices:
-    return [prediction_lib.probabilities(logits)
-            for logits in prediction_lib.choice_logits(
-                base, {'': adapter}, [''] * len(texts), texts, batch_size)]
-  if adapter.head.name == 'tags':
-    return prediction_lib.predict(base, adapter, texts, None, batch_size)
-  values = prediction_lib.logits(base, adapter, texts, batch_size)
-  return prediction_lib.shares_of(adapter, values) if (
-      adapter.classes) else values
+  found, _ = prediction_lib.values(
+      base, {'': adapter}, [''] * len(texts), texts, batch_size)
+  return [shown(adapter, value) for value in found]
 
 
 def writer_of(
@@ -92,6 +84,19 @@ def writer_of(
       form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
       adapter.head.name == 'tags', checked, adapter.threshold,
       adapter.head.multilabel, adapter.head.choices)
+
+
+def shown(adapter: Any, value: Any) -> Any:
+  """Returns probabilities, a score [1], an answer or a tagged sentence.
+
+  Args:
+    adapter: Adapter.
+    value: Logits, an answer or a tagged sentence, of `prediction.values`.
+  """
+  if adapter.head.name == 'tags':
+    return value
+  return (prediction_lib.shares_of(adapter, value)
+          if adapter.classes or adapter.head.choices else value)
 
 
 def _write_run(

@@ -5,7 +5,6 @@ import dataclasses
 import json
 from typing import Any
 
-import numpy as np
 
 from adapters_jax.data import quoting
 from adapters_jax.data import thresholds
@@ -83,7 +82,7 @@ class Writer:
     """
     if self.tagged:
       return self._tagged(found, truth)
-    answer = self._answer(found)
+    answer = self.entries(found)
     if self.multilabel and self.form == 'tsv':
       answer[self.name] = ','.join(answer[self.name])
       truth = None if truth is None else ','.join(truth)
@@ -108,18 +107,23 @@ class Writer:
       truth: Correct tags.
     """
     if self.form == 'jsonl':
-      spans = [{name: value for name, value in vars(one).items()
-                if value is not None} for one in found.entities]
       right = {'label': list(truth or ())} if self.checked else {}
       return json.dumps(
-          {'words': found.words, 'tags': found.tags, 'spans': spans, **right},
-          ensure_ascii=False)
+          {**self.entries(found), **right}, ensure_ascii=False)
     # As CoNLL's files: without quotes, the correct tag before the predicted.
     columns = [found.words, *([truth] if truth else []), found.tags]
     return ''.join('\t'.join(row) + '\n' for row in zip(*columns, strict=True))
 
-  def _answer(self, found: np.ndarray | str) -> dict[str, Any]:
-    """Returns the entries of a prediction."""
+  def entries(self, found: Any) -> dict[str, Any]:
+    """Returns the JSON entries of a prediction.
+
+    Args:
+      found: As for `line`.
+    """
+    if self.tagged:
+      spans = [{name: value for name, value in vars(one).items()
+                if value is not None} for one in found.entities]
+      return {'words': found.words, 'tags': found.tags, 'spans': spans}
     if isinstance(found, str):
       return {self.name: found}
     numbers = [round(float(value), 6) for value in found]

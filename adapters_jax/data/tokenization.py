@@ -173,22 +173,38 @@ def encode(
     errors.UserError: a `max_length` without room for text, a text that cannot
       be read, or a tokenizer without special tokens.
   """
+  return encode_counted(tokenizer, texts, max_length)[:2]
+
+
+def encode_counted(
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
+    max_length: int,
+) -> tuple[ragged.Ragged, ragged.Ragged, np.ndarray]:
+  """Returns (tokens, segments, [examples] whether an example is cut).
+
+  Args:
+    tokenizer: Tokenizer from `load`.
+    texts: As for `encode`.
+    max_length: Largest number of tokens, special tokens included.
+  """
   if not texts:
-    return ragged.Ragged.join([], []), ragged.Ragged.join([], [])
+    nothing = ragged.Ragged.join([], [])
+    return nothing, nothing, np.zeros(0, bool)
   template = templates.template_of(tokenizer, len(texts[0]))
   room = template.room(max_length)
-  tokens, segments, lengths = [], [], []
+  tokens, segments, lengths, cut = [], [], [], []
   for start, some in chunks_of(texts):
     ids, kinds = [], []
-    for parts in _parts(tokenizer, some, start, room):
+    for parts, whole in _parts(tokenizer, some, start, room):
       row, kind = template.fill(parts)
       ids += row
       kinds += kind
       lengths.append(len(row))
+      cut.append(not whole)
     tokens.append(np.array(ids, np.int32))
     segments.append(np.array(kinds, np.int8))  # 0 or 1: a quarter of memory.
   return (ragged.Ragged.join(tokens, lengths),
-          ragged.Ragged.join(segments, lengths))
+          ragged.Ragged.join(segments, lengths), np.array(cut))
 
 
 def _ids(
@@ -209,8 +225,8 @@ def _ids(
 def _parts(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     start: int, room: int,
-) -> Iterator[list[list[int]]]:
-  """Yields the pieces of each text of the examples, cut to their room.
+) -> Iterator[tuple[list[list[int]], bool]]:
+  """Yields (pieces of each text, whether they are whole) of the examples.
 
   Args:
     tokenizer: Tokenizer.
@@ -222,7 +238,8 @@ def _parts(
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
-    yield [part[:size] for part, size in zip(example, kept, strict=True)]
+    parts = [part[:size] for part, size in zip(example, kept, strict=True)]
+    yield parts, sum(map(len, example)) <= room
 
 
 def count_truncated(

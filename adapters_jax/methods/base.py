@@ -47,6 +47,8 @@ class Method(codec.Codec):
     sums: Whether `weighted_sum` is the sum of such changes.
     fuses: Whether AdapterFusion can mix the method's updates: its module has
       the argument `alone`, and `entry` returns its input and residual.
+    padding_width: Width that leaves padded with zeros can increase without a
+      change of the outputs; None for a method without one.
   """
   kind: ClassVar[str]
   # No annotations: class attributes, which a subclass may turn into fields.
@@ -60,6 +62,7 @@ class Method(codec.Codec):
   folds = False
   sums = False
   fuses = False
+  padding_width = None
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.
@@ -100,6 +103,10 @@ class Method(codec.Codec):
   def moved(self, rows: np.ndarray) -> np.ndarray:
     """Returns the new indices of positions after the method inserts its own."""
     return rows
+
+  def padded(self, width: int) -> 'Method':
+    """Returns the method of another `padding_width`, with the same scale."""
+    raise NotImplementedError
 
   def with_fields(self, **fields: Any) -> 'Method':
     """Returns the config with some fields changed."""

@@ -165,6 +165,16 @@ class Bottleneck(base.Method):
   def needs_whole_batch(self) -> bool:
     return self.inner_norm == 'batch'
 
+  @property
+  def padding_width(self) -> int | None:
+    # A norm inside is a mean over the units. Subclasses have other kernels.
+    plain = type(self) is Bottleneck and not self.inner_norm
+    return self.size if plain else None
+
+  def padded(self, width: int) -> 'Bottleneck':
+    """Returns the method with a bottleneck of another width."""
+    return dataclasses.replace(self, size=width)
+
   def with_fields(self, **fields: Any) -> 'Bottleneck':
     """Returns the config with some fields changed; a new factor resets size."""
     if 'reduction_factor' in fields:

@@ -77,6 +77,15 @@ class LoRA(linear.LinearMethod):
     """Factor of the update."""
     return self.alpha / (self.r**0.5 if self.rank_stabilized else self.r)
 
+  @property
+  def padding_width(self) -> int:
+    return self.r
+
+  def padded(self, width: int) -> 'LoRA':
+    """Returns the method with another rank and the same scale."""
+    return dataclasses.replace(
+        self, r=width, alpha=self.scale * width, rank_stabilized=False)
+
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import psutil
 
-from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
 from adapters_jax.data import batching
 from adapters_jax.layers import bfloat16
 from adapters_jax.runs import compiled as compiled_lib
@@ -203,7 +203,7 @@ class Side:
                              dev.labels[:examples])
     logits = steps_lib.example_logits(
         self.eval_step, self.setup.base, self.progress.state.tuned,
-        batching.eval_batches(some, prediction.BUCKETS, batch_size), len(some))
+        batching.eval_batches(some, readings.BUCKETS, batch_size), len(some))
     return len(logits)
 
   def memory(self) -> dict[str, int]:

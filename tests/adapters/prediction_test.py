@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import prediction
 from adapters_jax.data import tokenization
@@ -46,31 +45,6 @@ def test_logits_are_those_of_the_model(base):
     wanted = model.apply(
         {'params': params}, tokens[None], segments[None], mask)
     np.testing.assert_allclose(row, wanted[0], atol=2e-6)
-
-
-def test_groups_share_a_batch_where_adapters_stack():
-  bank = {'a': bank_test.make(), 'b': bank_test.make(seed=1),
-          'c': bank_test.make('bottleneck[size=4]'),
-          'd': dataclasses.replace(
-              bank_test.make(), hidden_activation='gelu_tanh'),
-          'e': asked(bank_test.make()), 'f': asked(bank_test.make(seed=1)),
-          'unused': bank_test.make(seed=2)}
-  names = ['b', 'e', 'a', 'c', 'd', 'f', 'b', 'a']
-  assert list(prediction._groups(bank, names, 32)) == [
-      ['b', 'a'], ['e'], ['c'], ['d'], ['f']]
-
-
-def test_large_adapters_are_computed_one_after_another(base, monkeypatch):
-  bank = {'a': bank_test.make(), 'b': bank_test.make(seed=1)}
-  names = ['b', 'a', 'a', 'b']
-  together = prediction.predict(base, bank, TEXTS, names)
-  monkeypatch.setattr(prediction, '_MIXED_BYTES', 1000)
-  monkeypatch.setattr(
-      bank_lib, 'stack', lambda *_: pytest.fail('adapters were stacked'))
-  apart = prediction.predict(base, bank, TEXTS, names)
-  for one, other in zip(together, apart, strict=True):
-    for label, share in one.probabilities.items():
-      assert other.probabilities[label] == pytest.approx(share, abs=1e-6)
 
 
 def test_a_mixed_batch_has_each_adapter_its_own_labels_and_length(base):

@@ -1,17 +1,20 @@
-"""Labels texts with a saved adapter, answers questions, or tags words.
+"""Labels texts with saved adapters, answers questions, or tags words.
 
 Each line of the input is a text; a tab separates the two texts of a pair. Of a
 file named .tsv, .csv or .jsonl the columns of the training are read, or those
-that `--text_columns` names.
+that `--text_columns` names. Several adapters, `--adapters=DIR,DIR`, all label
+every input, or each the inputs whose `--adapter_column` names it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import itertools
+import json
 import sys
 from typing import Any, IO
 
 from adapters_jax import errors
+from adapters_jax.api import banks
 from adapters_jax.api import flags
 from adapters_jax.api import inputs
 from adapters_jax.data import predicted
@@ -24,6 +27,12 @@ _CHUNK = 1024  # Inputs per call, which bounds the memory.
 class PredictConfig:
   """Settings of a prediction; every field is a flag."""
   adapter: str = option('', "A run's workdir, or a saved adapter's folder.")
+  adapters: str = option(
+      '', 'Several of them, with commas, each DIR or name=DIR. The output is '
+      'JSONL.')
+  adapter_column: str = option(
+      '', "Column with the name of one of 'adapters' for each input; without "
+      'it all label every input.')
   checkpoint: str = option(
       '', 'The base, where the adapter was trained on a folder.')
   input: str = option('-', "File to read; '-' for standard input.")
@@ -39,8 +48,18 @@ class PredictConfig:
 
 def _check(config: PredictConfig) -> None:
   """Raises UserError for a setting that cannot work."""
-  if not config.adapter:
+  if not config.adapter and not config.adapters:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
+  if config.adapter and config.adapters:
+    raise errors.UserError('`adapter`, `adapters`: give one of them')
+  if config.adapters:
+    banks.parse(config.adapters)
+    if config.format != 'jsonl':
+      raise errors.UserError(
+          f'`format={config.format}`: give jsonl with `adapters`, whose '
+          'classes differ')
+  elif config.adapter_column:
+    raise errors.UserError('`adapter_column`: is for `adapters`')
   if config.format not in predicted.FORMATS:
     raise errors.unknown('`format`', config.format, predicted.FORMATS)
   formats = (*inputs.FORMATS, 'conll')
@@ -101,25 +120,103 @@ def main(config: PredictConfig) -> None:
   _check(config)
   with inputs.opened(config.input) as file:
     from adapters_jax.adapters import prediction  # Slow: after the checks.
-    from adapters_jax.analysis import predictions
     from adapters_jax.runs import console
     from adapters_jax.runs import session
     console.show(flags.as_text, 'stderr')
     session.enable_compilation_cache()
+    if config.adapters:
+      _label_by_bank(config, file)
+      return
     base, adapter = prediction.load(config.adapter, config.checkpoint)
-    writer = predictions.writer_of(adapter, config.format)
-    print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
-    count = cut = 0
-    for chunk in _chunks(_given(config, file, adapter)):
-      found = predictions.outputs(base, adapter, chunk, config.batch_size)
-      for texts, one in zip(chunk, found, strict=True):
-        print(writer.line(texts, one))
-      sys.stdout.flush()
-      count += len(chunk)
-      cut += prediction.count_cut(base, adapter, chunk)
+    _label(config, file, base, adapter)
+
+
+def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
+  """Prints the outputs of one adapter."""
+  from adapters_jax.adapters import prediction
+  from adapters_jax.analysis import predictions
+  writer = predictions.writer_of(adapter, config.format)
+  print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
+  count = cut = 0
+  for chunk in _chunks(_given(config, file, adapter)):
+    found, longer = prediction.values(
+        base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size)
+    for texts, one in zip(chunk, found, strict=True):
+      print(writer.line(texts, predictions.shown(adapter, one)))
+    sys.stdout.flush()
+    count += len(chunk)
+    cut += longer
   if cut:
     print(f'{cut:,} of {count:,} inputs were cut to the '
           f'{adapter.max_length} tokens of the training', file=sys.stderr)
+
+
+def _label_by_bank(config: PredictConfig, file: Any) -> None:
+  """Prints the outputs of all adapters, or of the one that a column names."""
+  from adapters_jax.adapters import every
+  from adapters_jax.adapters import prediction
+  from adapters_jax.analysis import predictions
+  base, bank = banks.load(config.adapters, config.checkpoint)
+  texts = _texts_of(config, bank)
+  writers = {name: predictions.writer_of(adapter, 'jsonl')
+             for name, adapter in bank.items()}
+
+  def entries(name, one):
+    return writers[name].entries(predictions.shown(bank[name], one))
+
+  # The column is read like one more text.
+  last = [config.adapter_column] if config.adapter_column else []
+  columns = _columns_of(config, texts)
+  for chunk in _chunks(inputs.read_texts(
+      file, config.input, config.input_format, [*texts, *last],
+      [*columns, *last] if columns else [])):
+    rows = [row[:len(texts)] for row in chunk]
+    if last:
+      names = [_known(row[-1], bank) for row in chunk]
+      found, _ = prediction.values(base, bank, names, rows, config.batch_size)
+      shown = [{'adapter': name, **entries(name, one)}
+               for name, one in zip(names, found, strict=True)]
+    else:
+      by_name = every.values(base, bank, rows, config.batch_size)
+      shown = [{'adapters': {name: entries(name, some[row])
+                             for name, some in by_name.items()}}
+               for row in range(len(rows))]
+    for row, one in zip(rows, shown, strict=True):
+      print(json.dumps({'texts': list(row), **one}, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
+  """Returns the names of the texts that all adapters of a bank read.
+
+  Args:
+    config: Settings.
+    bank: Adapters.
+
+  Raises:
+    errors.UserError: adapters of different texts.
+  """
+  first = next(iter(bank))
+  for name, adapter in bank.items():
+    if adapter.head.choices or adapter.head.name == 'tags':
+      raise errors.UserError(
+          f'`adapters`: {name} is for multiple choice or tags; give it alone, '
+          'as `adapter`')
+    same = (len(adapter.texts) == len(bank[first].texts)
+            if config.text_columns else adapter.texts == bank[first].texts)
+    if not same:
+      raise errors.UserError(
+          f'`adapters`: {name} reads {", ".join(adapter.texts)}, {first} '
+          f'{", ".join(bank[first].texts)}; give `text_columns` for names that '
+          'differ, and adapters of equal numbers of texts')
+  return bank[first].texts
+
+
+def _known(name: str, bank: Mapping[str, Any]) -> str:
+  """Returns the name of an adapter; raises UserError for an unknown one."""
+  if name not in bank:
+    raise errors.unknown('`adapter_column`', name, bank)
+  return name
 
 
 def start() -> None:

@@ -1,0 +1,110 @@
+"""All adapters of a bank on every text; what they share is computed once.
+
+Adapters of a kind are one leading axis on their tuned leaves. Whatever does not
+depend on a tuned leaf, such as the layers below the lowest adapter, has no such
+axis: it is computed once, and the base's matrix products above it are batched
+over the adapters.
+"""
+
+from collections.abc import Mapping, Sequence
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import kinds as kinds_lib
+from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident as resident_lib
+from adapters_jax.data import batching
+from adapters_jax.model import base as base_lib
+from adapters_jax.training import steps
+
+
+@functools.lru_cache(maxsize=64)
+def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
+  """Makes the jitted step of all adapters on a batch.
+
+  Args:
+    kinds: Kinds of the adapters.
+
+  Returns:
+    step(base, stacks, batch) -> for each kind [adapters, batch, ...] outputs.
+  """
+
+  @jax.jit
+  def step(base, stacks, batch):
+    def one(model, tuned):
+      return model.apply(
+          {'params': trees.overlay(base, tuned)}, **steps.inputs(batch))
+
+    return tuple(jax.vmap(functools.partial(one, kind.model))(stack)
+                 for kind, stack in zip(kinds, stacks, strict=True))
+
+  return step
+
+
+def values(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    rows: Sequence[Any], batch_size: int = 32,
+) -> dict[str, list[Any]]:
+  """Computes logits or answers of every adapter for every input.
+
+  Args:
+    base: Pretrained encoder.
+    bank: Adapters, all of which read the same number of texts.
+    rows: Inputs, as for `prediction.predict`.
+    batch_size: Inputs a step.
+
+  Returns:
+    {name: [outputs] logits or an answer for each input}
+
+  Raises:
+    errors.UserError: an adapter that does not fit, or texts of another form.
+  """
+  groups: dict[Any, list[str]] = {}
+  for name, adapter in bank.items():
+    compiled.check_adapter(base, adapter, f'adapter {name!r}')
+    # Adapters that read alike share the tokens.
+    groups.setdefault((
+        readings.reader_of(adapter), compiled.max_length(base, adapter),
+        # A tagger decodes with its own tags.
+        len(adapter.texts), adapter.classes if (
+            adapter.head.name == 'tags') else ()), []).append(name)
+  found: dict[str, list[Any]] = {name: [] for name in bank}
+  for names in groups.values() if rows else ():
+    with errors.within(f'adapter {names[0]!r}'):
+      read = readings.read(base, bank[names[0]], rows)
+    outputs = _outputs(
+        base, {name: bank[name] for name in names}, read.examples, batch_size)
+    for name, some in outputs.items():
+      for number, one in enumerate(some):
+        if not np.isfinite(one).all():
+          raise steps.not_finite(
+              read.owners[number], f'adapter {name!r}, text')
+      found[name] = read.decode(some)
+  return found
+
+
+def _outputs(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    examples: batching.Examples, batch_size: int,
+) -> dict[str, list[np.ndarray]]:
+  """Returns {name: outputs for each example}."""
+  found: dict[str, list[Any]] = {name: [None] * len(examples) for name in bank}
+  resident = resident_lib.place(base, bank, exact=True)
+  step = make_step(resident.kinds)
+  with compiled.matmul_precision(base):
+    pending = [(rows, step(base.params, resident.stacks, batch))
+               for rows, batch in batching.eval_batches(
+                   examples, readings.BUCKETS, batch_size)]
+  for rows, outputs in pending:
+    for name, (kind, slot) in resident.places.items():
+      width = bank[name].outputs
+      for row, one in zip(rows, np.asarray(outputs[kind][slot])):
+        found[name][row] = one[..., :width]
+  return found

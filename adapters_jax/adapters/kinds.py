@@ -1,0 +1,197 @@
+"""Kinds: adapters of a bank that one forward pass can compute together.
+
+Adapters of one kind have the same model and the same tuned paths. Bottlenecks
+and low-rank updates of different widths, and heads of different numbers of
+classes, are padded with zeros to the widest. The result is exact: activations
+are 0 at 0, and outputs beyond an adapter's own are dropped.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.model import base as base_lib
+
+# (base, adapter or None for the plain base) -> module. It raises for an adapter
+# that it cannot read.
+MakeModel = Callable[[base_lib.Base, Any], Any]
+# Memory of the copied leaves of a tile, one for each example. Adapters take a
+# few hundred MB at most; fully fine-tuned models would take tens of GB.
+_LARGEST = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """What the adapters of a kind have in common; hashable.
+
+  Attributes:
+    model: Module with the widths of all its adapters.
+    form: The same module at width 1, which adapters of a kind share.
+    widths: Width of each method that can be padded, then outputs of the head.
+    leaves: {path: shape} of the tuned leaves, as pairs.
+    owner: Name of the only adapter, whose leaves are too large for a copy for
+      each example; '' for a kind of any number.
+  """
+  model: Any
+  form: Any
+  widths: tuple[int, ...]
+  leaves: tuple[tuple[str, tuple[int, ...]], ...]
+  owner: str = ''
+
+
+def find(
+    base: base_lib.Base, bank: Mapping[Any, Any], make_model: MakeModel,
+    tile: int, *, reads_head: bool = True,
+) -> dict[Kind, list[Any]]:
+  """Sorts adapters into kinds.
+
+  Args:
+    base: Pretrained encoder.
+    bank: Adapters that fit the base; None stands for the plain base.
+    make_model: Module of an adapter.
+    tile: Examples that are computed together.
+    reads_head: Whether the modules have the adapters' heads.
+
+  Returns:
+    {kind: names of its adapters}
+  """
+  constant = unchanged(base, bank.values())
+  groups: dict[Any, list[Any]] = {}
+  for name, adapter in bank.items():
+    tuned = leaves_of(adapter, reads_head)
+    paths = tuple(path for path in tuned if path not in constant)
+    memory = tile * sum(tuned[path].nbytes for path in paths)
+    owner = str(name) if memory > _LARGEST else ''
+    form = make_model(base, resized(adapter, None))
+    groups.setdefault((form, paths, owner), []).append(name)
+  kinds = {}
+  for (form, paths, owner), names in groups.items():
+    widths = tuple(map(max, zip(*(widths_of(bank[name]) for name in names))))
+    model = make_model(base, resized(bank[names[0]], widths))
+    shapes = trees.flatten(compiled.shapes(model))
+    leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
+    kinds[Kind(model, form, widths, leaves, owner)] = names
+  return kinds
+
+
+def unchanged(
+    base: base_lib.Base, adapters: Iterable[Any]
+) -> frozenset[str]:
+  """Returns the tuned paths whose leaves are those of the base.
+
+  Args:
+    base: Pretrained encoder.
+    adapters: Adapters; a path counts if none of them changes it.
+  """
+  below = trees.flatten(base.params)
+  same: dict[str, bool] = {}
+  for adapter in adapters:
+    for path, leaf in leaves_of(adapter, True).items():
+      if same.get(path, True):
+        same[path] = path in below and np.array_equal(leaf, below[path])
+  return frozenset(path for path, equal in same.items() if equal)
+
+
+def leaves_of(adapter: Any, reads_head: bool) -> dict[str, Any]:
+  """Returns {path: leaf} of an adapter, {} of the plain base.
+
+  Args:
+    adapter: Adapter, or None.
+    reads_head: Whether to include those of its head.
+  """
+  return {path: leaf for path, leaf in trees.flatten(
+      adapter.tuned if adapter else {}).items()
+          if reads_head or path.split('/')[0] not in ('head', 'pooler')}
+
+
+def widths_of(adapter: Any) -> tuple[int, ...]:
+  """Returns the width of each method that zeros can widen, then the outputs."""
+  if adapter is None:
+    return ()
+  return (*(config.padding_width for config in adapter.methods
+            if _widens(adapter, config)), adapter.outputs or 0)
+
+
+def _widens(adapter: adapter_lib.Adapter, config: Any) -> bool:
+  # Setups of several adapters keep their widths.
+  return adapter.setup is None and config.padding_width is not None
+
+
+def resized(adapter: Any, widths: tuple[int, ...] | None) -> Any:
+  """Returns an adapter of other widths, whose tree has the head's bias alone.
+
+  Args:
+    adapter: Adapter, or None.
+    widths: As from `widths_of`; None for 1 everywhere.
+  """
+  if adapter is None:
+    return None
+  *sizes, outputs = widths or [1] * len(widths_of(adapter))
+  left = iter(sizes)
+  methods = tuple(
+      config.padded(next(left)) if _widens(adapter, config) else config
+      for config in adapter.methods)
+  head = {'head': {'bias': np.zeros(outputs, np.float32)}}
+  return dataclasses.replace(
+      adapter, methods=methods, labels=(),
+      tuned=head if adapter.outputs is not None else {})
+
+
+def padded(
+    kind: Kind, base: base_lib.Base, adapter: adapter_lib.Adapter | None,
+    *, reads_head: bool = True,
+) -> dict[str, np.ndarray]:
+  """Returns {path: leaf} of an adapter in the shapes of a kind.
+
+  Args:
+    kind: Kind that `holds` the adapter.
+    base: Pretrained encoder, whose leaves stand in for absent ones.
+    adapter: Adapter, or None.
+    reads_head: Whether the kind has the leaves of heads.
+  """
+  own = leaves_of(adapter, reads_head)
+  below: Mapping[str, Any] = {}
+  if any(path not in own for path, _ in kind.leaves):
+    below = trees.flatten(base.params)
+  found = {}
+  for path, shape in kind.leaves:
+    leaf = np.asarray(own[path] if path in own else below[path])
+    if leaf.shape != shape:
+      leaf = np.pad(leaf, [
+          (0, new - old) for old, new in zip(leaf.shape, shape, strict=True)])
+    found[path] = leaf
+  return found
+
+
+def holds(
+    kind: Kind, base: base_lib.Base, adapter: adapter_lib.Adapter | None,
+    make_model: MakeModel, *, reads_head: bool = True,
+) -> bool:
+  """Returns whether an adapter is of a kind and no wider.
+
+  Args:
+    kind: Kind.
+    base: Pretrained encoder.
+    adapter: Adapter that fits the base, or None.
+    make_model: Module of an adapter.
+    reads_head: Whether the kind has the leaves of heads.
+  """
+  if kind.owner or make_model(base, resized(adapter, None)) != kind.form:
+    return False
+  if any(own > width for own, width in zip(
+      widths_of(adapter), kind.widths, strict=True)):
+    return False
+  own = leaves_of(adapter, reads_head)
+  known = {path for path, _ in kind.leaves}
+  missing = [path for path in known if path not in own]
+  if missing:
+    below = trees.flatten(base.params)
+    if not all(path in below for path in missing):
+      return False
+  extra = [path for path in own if path not in known]
+  return not extra or set(extra) <= unchanged(base, [adapter])

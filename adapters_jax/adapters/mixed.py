@@ -1,0 +1,198 @@
+"""Batches with an adapter of its own for each example, of any kinds.
+
+A batch is cut into tiles of one kind each. One program holds a forward pass for
+each kind and loops over the tiles, so that it serves every mixture.
+"""
+
+from collections.abc import Iterator, Sequence
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax import trees
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import kinds as kinds_lib
+from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident as resident_lib
+from adapters_jax.data import batching
+from adapters_jax.training import steps
+
+_INPUTS = ('tokens', 'segments', 'mask')
+
+
+@functools.lru_cache(maxsize=64)
+def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
+  """Makes the jitted step of a batch that mixes kinds.
+
+  Args:
+    kinds: Kinds of the bank.
+
+  Returns:
+    step(base, stacks, batch, kinds, count) -> [tiles, rows, width] float32, the
+    flattened outputs of each example, padded to the widest kind. `batch` has
+    tokens and segments [tiles, rows, length] int32, mask [tiles, rows, length]
+    bool, and ids [tiles, rows] int32, the slots of the adapters. `kinds` is the
+    kind of each tile, [tiles] int32, and `count` the number of tiles to
+    compute.
+  """
+
+  @jax.jit
+  def step(base, stacks, batch, tile_kinds, count):
+    passes = [functools.partial(_outputs, kind, base, stack)
+              for kind, stack in zip(kinds, stacks, strict=True)]
+    first = {name: value[0] for name, value in batch.items()}
+    shapes = [jax.eval_shape(run, first).shape for run in passes]
+    rows = shapes[0][0]
+    width = max(int(np.prod(shape[1:])) for shape in shapes)
+    branches = [functools.partial(_flat, run, width) for run in passes]
+
+    def compute(number, found):
+      tile = {name: value[number] for name, value in batch.items()}
+      return found.at[number].set(
+          jax.lax.switch(tile_kinds[number], branches, tile))
+
+    found = jnp.zeros((len(batch['ids']), rows, width), jnp.float32)
+    if len(kinds) == 1 and len(found) == 1:
+      return compute(0, found)
+    return jax.lax.fori_loop(0, count, compute, found)
+
+  return step
+
+
+def _outputs(
+    kind: kinds_lib.Kind, base: trees.Tree, stack: trees.Tree, tile: Any
+) -> jax.Array:
+  """Returns [rows, ...] outputs of a tile."""
+  inputs = [tile[name] for name in _INPUTS]
+  if kind.owner:  # The only slot, for all examples.
+    tuned = trees.take(stack, 0)
+    return kind.model.apply({'params': trees.overlay(base, tuned)}, *inputs)
+  return bank_lib.apply_mixed(kind.model, base, stack, tile['ids'], *inputs)
+
+
+def _flat(run: Any, width: int, tile: Any) -> jax.Array:
+  """Returns the outputs of a tile as [rows, width]."""
+  found = run(tile)
+  found = found.reshape(len(found), -1).astype(jnp.float32)
+  return jnp.pad(found, ((0, 0), (0, width - found.shape[1])))
+
+
+def fitting(count: int, batch_size: int) -> int:
+  """Returns a batch size for a few inputs: 1, a tile, or the whole batch.
+
+  Args:
+    count: Number of inputs.
+    batch_size: Largest batch.
+  """
+  sizes = (1, resident_lib.TILE, batch_size)
+  return min(size for size in sizes if size >= min(count, batch_size))
+
+
+def outputs(
+    resident: resident_lib.Resident, names: Sequence[Any],
+    examples: batching.Examples, batch_size: int = 32,
+    buckets: Sequence[int] = readings.BUCKETS,
+) -> list[np.ndarray]:
+  """Computes the outputs of a named adapter for each example.
+
+  Args:
+    resident: Bank on the device.
+    names: Name of the adapter of each example; None for the plain base.
+    examples: Tokenised examples.
+    batch_size: Examples a step.
+    buckets: Lengths to pad batches to.
+
+  Returns:
+    Outputs of the adapter's head for each example: [outputs], or
+    [length, outputs] with padding.
+
+  Raises:
+    steps.NotFinite: NaN or infinite outputs.
+  """
+  step = make_step(resident.kinds)
+  found: list[Any] = [None] * len(examples)
+  pending = []
+  with compiled.matmul_precision(resident.base):
+    for tiles, batch, kinds in _batches(
+        resident, names, examples, buckets, batch_size):
+      # All are dispatched before the first is read.
+      pending.append((tiles, batch['tokens'].shape[-1], step(
+          resident.base.params, resident.stacks, batch, kinds, len(tiles))))
+  for tiles, length, values in pending:
+    for (number, rows), flat in zip(tiles, np.asarray(values)):
+      shape = _shape(resident.kinds[number].model, length)
+      for row, one in zip(rows, flat):
+        one = one[:int(np.prod(shape))].reshape(shape)
+        found[row] = _own(resident, names[row], one)
+  for row, one in enumerate(found):
+    if not np.isfinite(one).all():
+      raise steps.not_finite(row)
+  return found
+
+
+def _own(
+    resident: resident_lib.Resident, name: Any, one: np.ndarray
+) -> np.ndarray:
+  """Returns the outputs of an example without those of wider heads."""
+  if not resident.reads_head:
+    return one
+  return one[..., :resident.bank[name].outputs]
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape(model: Any, length: int) -> tuple[int, ...]:
+  """Returns the shape of a model's outputs for one example."""
+  tokens = jnp.zeros((1, length), jnp.int32)
+  params = compiled.shapes(model)
+  return jax.eval_shape(
+      lambda params: model.apply({'params': params}, tokens, tokens,
+                                 tokens == 0), params).shape[1:]
+
+
+def _batches(
+    resident: resident_lib.Resident, names: Sequence[Any],
+    examples: batching.Examples, buckets: Sequence[int], batch_size: int,
+) -> Iterator[tuple[list[Any], dict[str, np.ndarray], np.ndarray]]:
+  """Yields (tiles, batch, kinds of its tiles).
+
+  Args:
+    resident: Bank on the device.
+    names: Name of the adapter of each example.
+    examples: Tokenised examples.
+    buckets: Lengths to pad batches to.
+    batch_size: Examples a step.
+
+  Yields:
+    Tiles are (kind, rows), and fewer than the batch has room for.
+  """
+  several = len(resident.kinds) > 1
+  size = min(batch_size, resident_lib.TILE) if several else batch_size
+  whole = -(-batch_size // size)
+  # Each kind may leave a tile partly empty.
+  room = whole + len(resident.kinds) - 1
+  longest = int(examples.lengths.max(initial=0))
+  if longest > buckets[-1]:
+    buckets = (*buckets, -(-longest // 4) * 4)
+  for plan in batching.plan(examples.lengths, buckets, whole * size):
+    groups: dict[int, list[int]] = {}
+    for row in plan.rows:
+      groups.setdefault(resident.places[names[row]][0], []).append(int(row))
+    tiles = [(number, rows[start:start + size])
+             for number, rows in groups.items()
+             for start in range(0, len(rows), size)]
+    parts = []
+    for _, rows in tiles + tiles[:1] * (room - len(tiles)):
+      part = batching.make_batch(
+          examples, batching.Plan(np.array(rows), plan.length), size)
+      slots = [resident.places[names[row]][1] for row in rows]
+      parts.append({
+          **{name: part[name] for name in _INPUTS},
+          'ids': np.resize(np.array(slots, np.int32), size)})
+    batch = {name: np.stack([part[name] for part in parts])
+             for name in parts[0]}
+    kinds = np.array([number for number, _ in tiles], np.int32)
+    yield tiles, batch, np.resize(kinds, room)

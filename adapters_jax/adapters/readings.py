@@ -1,0 +1,234 @@
+"""Readings: texts as the inputs of a head, and its outputs as predictions.
+
+A head that reads texts in its own way, or whose outputs are no classes of one
+text, has a row in READERS.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import tagging
+from adapters_jax.data import batching
+from adapters_jax.data import choices
+from adapters_jax.data import squad
+from adapters_jax.data import tags as tags_lib
+from adapters_jax.data import thresholds
+from adapters_jax.data import tokenization
+from adapters_jax.model import base as base_lib
+
+
+# Lengths to pad batches to: few, so that few programs are compiled.
+BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """Output for one input; the fields of other kinds of task are None.
+
+  Attributes:
+    label: Most probable class, or the one that the adapter's threshold gives.
+    probabilities: {class: probability}
+    score: Score of a regression.
+    answer: Answer to a question, a part of the paragraph.
+    labels: Labels of a text that may have several or none.
+    choice: Number of the most probable choice, from 0. `probabilities` then has
+      the numbers of the choices as keys.
+    words: Words of a tagged sentence.
+    tags: Tag of each word.
+    entities: Entities that the tags mark, each with its `type` and `text`.
+  """
+  label: str | None = None
+  probabilities: Mapping[Any, float] | None = None
+  score: float | None = None
+  answer: str | None = None
+  labels: tuple[str, ...] | None = None
+  choice: int | None = None
+  words: tuple[str, ...] | None = None
+  tags: tuple[str, ...] | None = None
+  entities: tuple[tags_lib.Entity, ...] | None = None
+
+  def __repr__(self) -> str:
+    given = (f'{field.name}={value!r}' for field in dataclasses.fields(self)
+             if (value := getattr(self, field.name)) is not None)
+    return f'Prediction({", ".join(given)})'
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """Inputs of a head, made from texts.
+
+  Attributes:
+    examples: Inputs, one or several a text.
+    owners: Number of the text of each input.
+    decode: Outputs of the inputs, in order -> one value for each text.
+    cut: Number of texts that are longer than the adapter's limit.
+  """
+  examples: batching.Examples
+  owners: Sequence[int]
+  decode: Callable[[list[np.ndarray]], list[Any]]
+  cut: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+  """How a head reads texts.
+
+  Attributes:
+    read: (base, adapter, texts) -> Reading.
+    predict: (adapter, value of `Reading.decode`) -> Prediction.
+  """
+  read: Callable[..., Reading]
+  predict: Callable[[adapter_lib.Adapter, Any], Prediction]
+
+
+def reader_of(adapter: adapter_lib.Adapter) -> Reader:
+  """Returns the reader of an adapter's head."""
+  if adapter.head.choices:
+    return CHOICES
+  return READERS.get(adapter.head_input, CLASSES)
+
+
+def read(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, texts: Sequence[Any],
+) -> Reading:
+  """Tokenises texts, each cut to the adapter's limit or read in windows.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    texts: Inputs, as for `prediction.predict`.
+
+  Raises:
+    errors.UserError: texts of another form.
+  """
+  for number, given in enumerate(texts):
+    check(adapter, number, given)
+  return reader_of(adapter).read(base, adapter, texts)
+
+
+def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
+  """Raises UserError for an input of another form than the adapter reads.
+
+  Args:
+    adapter: Adapter.
+    number: Number of the input, for the message.
+    given: The input.
+  """
+  if adapter.head.name == 'tags':
+    tagging.words_of(number, given)
+  else:
+    row, = arguments.rows_of([given])
+    compiled.check_texts(adapter, number, row)
+
+
+def joined(parts: Sequence[batching.Examples]) -> batching.Examples:
+  """Returns the inputs of several readings, one after the other."""
+  return batching.Examples(
+      [one for part in parts for one in part.tokens],
+      [one for part in parts for one in part.segments],
+      np.concatenate([part.labels for part in parts]))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+  """Returns the softmax over the last axis of [..., classes]."""
+  return special.softmax(logits, axis=-1)
+
+
+def shares_of(adapter: adapter_lib.Adapter, logits: np.ndarray) -> np.ndarray:
+  """Returns the probabilities of an adapter's classes, labels or choices.
+
+  Args:
+    adapter: Adapter.
+    logits: [..., outputs], or [choices]
+  """
+  return (special.expit(logits) if adapter.head.multilabel
+          else probabilities(logits))
+
+
+def _read_classes(base, adapter, texts) -> Reading:
+  texts = arguments.rows_of(texts)
+  tokens, segments, cut = tokenization.encode_counted(
+      compiled.tokenizer_of(base), texts,
+      compiled.max_length(base, adapter))
+  # Batches carry labels, but no model reads them: zeros.
+  examples = batching.Examples(
+      tokens, segments, np.zeros(len(texts), np.int32))
+  return Reading(examples, range(len(texts)), list, int(cut.sum()))
+
+
+def _predict_classes(
+    adapter: adapter_lib.Adapter, values: np.ndarray
+) -> Prediction:
+  """Returns the prediction of the logits [outputs] of one text."""
+  classes = adapter.classes
+  if not classes:
+    return Prediction(score=float(values[0]))
+  shares = shares_of(adapter, values)
+  if adapter.head.multilabel:
+    given = thresholds.given(shares, adapter.threshold)
+    return Prediction(
+        labels=tuple(np.array(classes)[given].tolist()),
+        probabilities=dict(zip(classes, map(float, shares), strict=True)))
+  return Prediction(
+      classes[int(thresholds.choose(shares, adapter.threshold))],
+      {name: float(share) for name, share in zip(classes, shares, strict=True)})
+
+
+def _read_choices(base, adapter, texts) -> Reading:
+  # Choices are rows of their own, so texts may differ in their number.
+  texts = arguments.rows_of(texts)
+  counts = [len(row[1]) for row in texts]
+  ends = np.cumsum(counts)
+  tokens, segments, cut = tokenization.encode_counted(
+      compiled.tokenizer_of(base), choices.flat(texts),
+      compiled.max_length(base, adapter))
+  owners = np.repeat(np.arange(len(texts)), counts)
+  examples = batching.Examples(
+      tokens, segments, np.zeros(len(owners), np.int32))
+  return Reading(
+      examples, owners.tolist(),
+      lambda found: np.split(np.array(found)[:, 0], ends[:-1]),
+      len(set(owners[cut].tolist())))
+
+
+def _predict_choices(
+    adapter: adapter_lib.Adapter, values: np.ndarray
+) -> Prediction:
+  """Returns the prediction of the logits [choices] of one text."""
+  shares = shares_of(adapter, values)
+  return Prediction(
+      choice=int(shares.argmax()),
+      probabilities=dict(enumerate(map(float, shares))))
+
+
+def _read_spans(base, adapter, texts) -> Reading:
+  # `cut` reads an answer, for labels that prediction ignores.
+  asked = [squad.Question(str(row), question, paragraph, (('', 0),))
+           for row, (question, paragraph) in enumerate(texts)]
+  examples, windows = squad.cut(
+      compiled.tokenizer_of(base), asked, compiled.max_length(base, adapter))
+  return Reading(
+      dataclasses.replace(examples, labels=np.zeros(len(windows), np.int32)),
+      [window.row for window in windows],
+      lambda found: squad.best_answers(found, windows, asked))
+
+
+def _read_words(base, adapter, texts) -> Reading:
+  return Reading(*tagging.read(base, adapter, texts))
+
+
+CLASSES = Reader(_read_classes, _predict_classes)
+CHOICES = Reader(_read_choices, _predict_choices)
+SPANS = Reader(
+    _read_spans, lambda adapter, answer: Prediction(answer=answer))
+TAGS = Reader(
+    _read_words, lambda adapter, tagged: Prediction(**vars(tagged)))
+# {name of a head: reader}; other heads have one output vector a text.
+READERS = {'tokens': SPANS, 'tags': TAGS}

@@ -1,0 +1,155 @@
+"""Tests of batches that mix adapters, and of all adapters on every text."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import every
+from adapters_jax.adapters import kinds
+from adapters_jax.adapters import mixed
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import resident
+from adapters_jax.model import base as base_lib
+from tests.adapters import bank_test
+
+PAIR = ('a plot', 'a good film the very dull plot')
+TEXTS = ['a good film', 'very dull', 'the plot ' * 4, 'bad', 'good plot']
+
+
+def with_classes(adapter, count):
+  """Returns an adapter whose head has other classes."""
+  rng = np.random.default_rng(count)
+  head = {'kernel': rng.standard_normal((12, count), np.float32),
+          'bias': np.zeros(count, np.float32)}
+  return dataclasses.replace(adapter, tuned={**adapter.tuned, 'head': head})
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return base_lib.load(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def bank():
+  return {
+      'narrow': bank_test.make(),
+      'wide': with_classes(bank_test.make('bottleneck[size=4]', 1), 3),
+      'rank': bank_test.make('lora[r=2, alpha=4]', 2),
+      'higher': bank_test.make('lora[r=3, alpha=6]', 3),
+      'prompt': with_classes(bank_test.make(
+          'prompt_tuning[prompt_length=3, combine=words]', 4), 1),
+      'asked': dataclasses.replace(
+          with_classes(bank_test.make('lora[r=2, alpha=4]', 5), 2),
+          head_input='tokens', texts=('question', 'context'))}
+
+
+def close(found, wanted):
+  assert (found.label, found.answer) == (wanted.label, wanted.answer)
+  assert found.score == pytest.approx(wanted.score, abs=1e-5)
+  if wanted.probabilities:
+    assert found.probabilities == pytest.approx(
+        wanted.probabilities, abs=1e-6)
+
+
+def test_a_batch_of_any_adapters_equals_one_by_one(base, bank):
+  names = ['wide', 'asked', 'prompt', 'rank', 'narrow', 'higher', 'wide',
+           'rank', 'narrow', 'prompt']
+  texts = [PAIR if name == 'asked' else TEXTS[row % 5]
+           for row, name in enumerate(names)]
+  found = prediction.predict(base, bank, texts, names)
+  for name, text, one in zip(names, texts, found, strict=True):
+    close(one, prediction.predict(base, bank[name], [text])[0])
+  assert len(found[0].probabilities) == 3 and found[2].score is not None
+  placed = resident.place(base, bank)
+  assert len(placed.kinds) == 4  # Widths are padded, numbers of classes too.
+  step = mixed.make_step(placed.kinds)
+  programs = step._cache_size()
+  again = prediction.predict(base, bank, texts[::-1], names[::-1])
+  assert step._cache_size() == programs
+  for one, other in zip(found, again[::-1], strict=True):
+    close(one, other)
+
+
+def test_a_new_adapter_of_a_known_kind_compiles_nothing(base, bank):
+  placed = resident.place(
+      base, {name: bank[name] for name in ('wide', 'rank')}, slots=2)
+  step, names = mixed.make_step(placed.kinds), ['wide', 'rank', 'wide']
+
+  def outputs(placed, names):
+    read = prediction.readings.read(base, bank['wide'], [
+        (text,) for text in TEXTS[:3]])
+    return mixed.outputs(placed, names, read.examples, batch_size=8)
+
+  def alone(adapter, row):
+    return prediction.logits(base, adapter, TEXTS[row:row + 1])[0]
+
+  first = outputs(placed, names)
+  programs = step._cache_size(), resident._write._cache_size()
+  placed = resident.put(placed, 'narrow', bank['narrow'])
+  found = outputs(placed, ['narrow', 'rank', 'wide'])
+  assert step._cache_size() == programs[0]
+  np.testing.assert_allclose(found[0], alone(bank['narrow'], 0), atol=2e-6)
+  for row in (1, 2):
+    np.testing.assert_array_equal(found[row], first[row])
+  other = bank_test.make('bottleneck[size=2]', 9)
+  placed = resident.put(placed, 'narrow', other)  # Replaced, in its slot.
+  found = outputs(placed, ['wide', 'narrow', 'rank'])
+  np.testing.assert_allclose(found[1], alone(other, 1), atol=2e-6)
+  assert (step._cache_size(), resident._write._cache_size()) == (
+      programs[0], programs[1] + 1)
+  placed = resident.remove(placed, 'narrow')
+  with pytest.raises(errors.UserError, match="unknown 'narrow'"):
+    resident.remove(placed, 'narrow')
+  wider = resident.put(placed, 'prompt', bank['prompt'])
+  assert len(wider.kinds) == 3 and set(wider.bank) == {
+      'wide', 'rank', 'prompt'}
+
+
+def test_adapters_too_large_for_copies_are_not_stacked(
+    base, bank, monkeypatch):
+  names = ['wide', 'narrow', 'wide']
+  together = prediction.predict(base, bank, TEXTS[:3], names)
+  monkeypatch.setattr(kinds, '_LARGEST', 1000)
+  placed = resident.place(base, {name: bank[name] for name in names})
+  assert [kind.owner for kind in placed.kinds] == ['wide', 'narrow']
+  apart = prediction.predict(base, bank, TEXTS[:3], names)
+  for one, other in zip(together, apart, strict=True):
+    close(one, other)
+
+
+def test_all_adapters_on_every_text(base, bank):
+  some = {name: bank[name] for name in ('narrow', 'prompt', 'wide')}
+  found = prediction.predict(base, some, TEXTS[:2])
+  assert [list(one) for one in found] == [list(some)] * 2
+  for name, adapter in some.items():
+    wanted = prediction.predict(base, adapter, TEXTS[:2])
+    for one, other in zip(found, wanted, strict=True):
+      close(one[name], other)
+  assert prediction.predict(base, some, []) == []
+  with pytest.raises(errors.UserError, match="adapter 'asked': .*2 texts"):
+    prediction.predict(base, {**some, 'asked': bank['asked']}, TEXTS[:2])
+
+
+def test_shared_layers_are_computed_once(base):
+  """Counted in the compiled program: products of the base's first layer."""
+  def upper(seed):
+    adapter = bank_test.make('bottleneck[size=3, leave_out=[0]]', seed)
+    # Leaves that training left as they were, such as lower norms.
+    tuned = {**adapter.tuned, 'embeddings': base.params['embeddings'],
+             'encoder': {**adapter.tuned['encoder'],
+                         'layer_0': base.params['encoder']['layer_0']}}
+    return dataclasses.replace(adapter, tuned=tuned)
+
+  placed = resident.place(base, {'a': upper(0), 'b': upper(1)}, exact=True)
+  assert not any('layer_0' in path or 'embeddings' in path
+                 for path, _ in placed.kinds[0].leaves)
+  tokens = np.full((4, 8), 5, np.int32)
+  batch = {'tokens': tokens, 'segments': tokens * 0, 'mask': tokens > 0}
+  program = str(jax.make_jaxpr(every.make_step(placed.kinds))(
+      base.params, placed.stacks, batch))
+  # [4 texts, 8 tokens, ffn_dim] below, and [2 adapters, ...] of [CLS] above.
+  assert 'f32[4,8,20]' in program and 'f32[2,4,8,20]' not in program
+  assert 'f32[2,4,1,20]' in program
