@@ -17,6 +17,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps
 from tests import tiny
 
@@ -94,7 +95,7 @@ def test_cudnn_attention_and_einsum(batch, length):
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 def test_a_training_step_lowers_the_loss(params, precision):
   model, chosen = model_of(precision, jax.devices()[0])
-  select = optimizers.make_select('adapters', 2, True, None, 1)
+  select = selections.make_select('adapters', 2, True, None, 1)
   tuned, base = trees.split(params, select)
   tx = optimizers.make_optimizer(learning_rate=1e-2, select=select, steps=40)
   batch = tiny.random_batch(CONFIG, 8, 16)

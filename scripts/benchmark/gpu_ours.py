@@ -12,6 +12,7 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.model import heads
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.training import optimizers
+from adapters_jax.training import selections
 from adapters_jax.training import steps
 from scripts.benchmark import gpu_cases
 from scripts.benchmark import workers
@@ -74,7 +75,7 @@ class Side:
   def _lowered(self, tune, precision, batch, length, runs=1):
     """Returns (lowered step, function that makes its state, base, batch)."""
     model = self._model(tune, precision)
-    select = optimizers.make_select(
+    select = selections.make_select(
         tune, self._shape.layers, True, None, 1)
     tuned, _ = trees.split(
         gpu_cases.with_tune(self._params, tune), select)
@@ -102,7 +103,7 @@ class Side:
     """Returns the base of a case, one copy for each type."""
     key = tune, precision
     if key not in self._bases:
-      select = optimizers.make_select(tune, self._shape.layers, True, None, 1)
+      select = selections.make_select(tune, self._shape.layers, True, None, 1)
       _, base = trees.split(gpu_cases.with_tune(self._params, tune), select)
       self._bases[key] = precision_lib.cast(precision, base)
     return self._bases[key]
@@ -146,7 +147,7 @@ class Side:
       repeats: Number of calls; the fastest counts.
     """
     model = self._model('adapters', precision)
-    select = optimizers.make_select(
+    select = selections.make_select(
         'adapters', self._shape.layers, True, None, 1)
     tuned, _ = trees.split(
         gpu_cases.with_tune(self._params, 'adapters'), select)
