@@ -29,6 +29,8 @@ UNTRAINED = ('fixed', 'statistics')
 
 # Linear layers of a task, the last and the one before it.
 HEADS = ('head', 'head_first')
+# Parts above the encoder: the pooler may be the base's or a task's.
+ABOVE = (*HEADS, 'pooler')
 
 _LISTED = 8  # Paths per kind of problem in an error message.
 

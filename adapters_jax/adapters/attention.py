@@ -53,9 +53,8 @@ def fusion_attention(
   examples = readings.read(base, adapter, rows).examples
   model = compiled.model_of(base, adapter)
   read = _reader(encoder.Bert(model.config))
-  parts = ('head', 'pooler')
   params = {name: leaves for name, leaves in trees.overlay(
-      base.params, adapter.tuned).items() if name not in parts}
+      base.params, adapter.tuned).items() if name not in trees.ABOVE}
   found: dict[str, Any] = {}
   for chosen, batch in batching.eval_batches(
       examples, readings.BUCKETS, batch_size):

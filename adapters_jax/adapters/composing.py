@@ -20,7 +20,6 @@ from adapters_jax.model import composition
 from adapters_jax.model import setups
 
 _MODULE = re.compile(r'(adapter_(?:fusion_)?)(.*_)(\d+)')
-_HEAD = ('head', 'pooler')  # Parts of a tree that belong to a head.
 
 Bank = Mapping[str, adapter_lib.Adapter]
 
@@ -69,7 +68,7 @@ def compose(
   if head or not _lacks_attention(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()
-        if part in _HEAD})
+        if part in trees.ABOVE})
   else:
     chosen = dataclasses.replace(chosen, labels=())
   return dataclasses.replace(
@@ -246,7 +245,7 @@ def _check_members(members: Bank) -> None:
   for name, adapter in members.items():
     if any(trees.role(path) == 'encoder'
            for path in trees.flatten(adapter.tuned)
-           if path.split('/')[0] not in _HEAD):
+           if path.split('/')[0] not in trees.ABOVE):
       raise errors.UserError(
           f'adapter {name!r} has fine-tuned weights of the base; give it to '
           'parallel, where each member has a base of its own')

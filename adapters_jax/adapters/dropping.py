@@ -61,7 +61,7 @@ def drop_layers(
     return dataclasses.replace(
         adapter, methods=(), setup=None, members=(), scores={}, tuned={
             part: leaves for part, leaves in adapter.tuned.items()
-            if part in ('head', 'pooler')})
+            if part in trees.ABOVE})
   return dataclasses.replace(
       adapter, tuned=trees.map_with_path(cut, kept), scores={},
       methods=tuple(method.with_fields(leave_out=tuple(sorted(

@@ -24,7 +24,7 @@ from adapters_jax.model import sentence_files
 # into them, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
 # Parts of a tree that embeddings do not read.
-HEADS = (*trees.HEADS, 'pooler')
+HEADS = trees.ABOVE
 
 
 def encode(

@@ -218,7 +218,7 @@ def write(
 def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
   """Returns an adapter without its head and the pooler before it."""
   tuned = {part: leaves for part, leaves in adapter.tuned.items()
-           if part not in (*trees.HEADS, 'pooler')}
+           if part not in trees.ABOVE}
   return dataclasses.replace(
       adapter, tuned=tuned, head_input='cls', labels=())
 

@@ -161,7 +161,7 @@ def _load(
     raise errors.UserError(
         f"`setup={text}`: tune=fusion trains a fuse, as in 'fuse(a, b)'")
   tuned, _ = trees.split(
-      whole.tuned, lambda path: path.split('/')[0] not in ('head', 'pooler'))
+      whole.tuned, lambda path: path.split('/')[0] not in trees.ABOVE)
   if whole.setup is None:
     name = str(setup)
     return Frozen(name, ((name, len(whole.methods)),), whole.methods, tuned)

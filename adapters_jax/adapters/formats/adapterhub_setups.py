@@ -94,7 +94,7 @@ def read(
   last = bank[names[-1]]
   tuned = trees.overlay(tuned, {
       part: leaves for part, leaves in last.tuned.items()
-      if part in ('head', 'pooler')})
+      if part in trees.ABOVE})
   if os.path.isfile(os.path.join(folder, adapterhub.NORMS)):
     tuned = trees.overlay(tuned, trees.unflatten(
         weights.read(folder, adapterhub.NORMS)))
@@ -129,7 +129,7 @@ def write(
     one = composing.member(adapter, name)
     kept, norms = trees.split(
         one.tuned, lambda path: trees.role(path) != 'norm' and (
-            name == names[-1] or path.split('/')[0] not in ('head', 'pooler')))
+            name == names[-1] or path.split('/')[0] not in trees.ABOVE))
     notes += adapterhub.write(
         os.path.join(folder, name), name,
         dataclasses.replace(one, tuned=kept), base, shape, model)
