@@ -41,6 +41,12 @@ def _resampled_counts(
       for column in columns))
 
 
+def _other_labels(split: str) -> errors.UserError:
+  return errors.UserError(
+      f'records: the {split} labels of one point differ; keep the records of '
+      'one data set')
+
+
 def _draws(
     records: Records, split: str, metric: str
 ) -> tuple[np.ndarray | None, str]:
@@ -48,12 +54,16 @@ def _draws(
   kept = [record.predictions.get(split, {}) for record in records]
   if all('predictions' in one for one in kept):
     if len(labels := {one['labels'] for one in kept}) > 1:
-      raise errors.UserError(
-          f'records: the {split} labels of one point differ; keep the records '
-          'of one data set')
+      raise _other_labels(split)
     text, = labels
     return _resampled(
         metric, text, tuple(one['predictions'] for one in kept)), text
+  if (f'sets_{metric}' in statistics.OF_SETS
+      and all('predicted_sets' in one for one in kept)):
+    if len(labels := {one['label_sets'] for one in kept}) > 1:
+      raise _other_labels(split)
+    return _resampled(f'sets_{metric}', labels.pop(), tuple(
+        one['predicted_sets'] for one in kept)), ''
   if all(metric in one for one in kept):  # A score for each example.
     return _resampled('mean', '', tuple(one[metric] for one in kept)), ''
   # Of a tagger. In a task of entities the counts are no words.

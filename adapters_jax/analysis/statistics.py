@@ -92,7 +92,8 @@ def resample(
   are paired.
 
   Args:
-    metric: Key of `metrics.METRICS`, or 'mean' for the mean of `predictions`.
+    metric: Key of `metrics.METRICS`; 'mean' for the mean of `predictions`; or
+      one of OF_SETS for sets of labels, integers whose bit n is the label n.
     labels: [examples]
     predictions: [seeds, examples]
 
@@ -201,6 +202,30 @@ def _macro_f1(labels, predictions, weights):
   return scores.sum(0) / there.sum(0)
 
 
+def _f1_of_labels(labels, predictions, weights):
+  """Returns (hits, label and prediction counts), [labels, resamples] each.
+
+  Sets of labels are integers, whose bit n is the label n.
+  """
+  count = max(1, int(max(labels.max(), predictions.max())).bit_length())
+  bits = np.arange(count)[:, None]
+  true, said = ((sets >> bits & 1).astype(np.float64)  # [labels, examples]
+                for sets in (labels, predictions))
+  return (true * said) @ weights, (true + said) @ weights
+
+
+def _sets_micro_f1(labels, predictions, weights):
+  hits, total = (counts.sum(0) for counts in _f1_of_labels(
+      labels, predictions, weights))
+  return 2 * hits / np.where(total > 0, total, 1)
+
+
+def _sets_macro_f1(labels, predictions, weights):
+  # A label that is absent from a resample counts as 0, as in scikit-learn.
+  hits, total = _f1_of_labels(labels, predictions, weights)
+  return (2 * hits / np.where(total > 0, total, 1)).mean(0)
+
+
 def _matthews(labels, predictions, weights):
   # Gorodkin (2004), for any number of classes, from the confusion table.
   true, said, hits = _counts(labels, predictions, weights)
@@ -241,7 +266,13 @@ def _spearman(labels, predictions, weights):
 # [resamples]. Other metrics are computed draw by draw.
 _WEIGHTED = {
     'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
-    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman}
+    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman,
+    # Of sets of labels.
+    'sets_micro_f1': _sets_micro_f1, 'sets_macro_f1': _sets_macro_f1,
+    'sets_subset_accuracy': _accuracy}
+
+
+OF_SETS = tuple(name for name in _WEIGHTED if name.startswith('sets_'))
 
 
 def _over_seeds(resampled: np.ndarray, stream: int) -> np.ndarray:

@@ -236,7 +236,8 @@ def _classes(labels: Sequence[Any]) -> set[Any]:
     if kind(label) is None or kind(label) != kind(labels[0]):
       raise errors.UserError(
           f'`labels[{number}]`: {label!r} beside {labels[0]!r}; give strings '
-          'for all, integers for all, or floats for all')
+          'for all, integers for all, floats for all, or a list of labels for '
+          'each')
   return set(labels)
 
 

@@ -52,7 +52,8 @@ class Record:
     commit: Commit of the code, with '+' if there were changes; '' if unknown.
     last: The metrics after the last step, as in `metrics`.
     predictions: {split: {name: text}} of the best step, packed by `compact`:
-      for each example its 'labels' and 'predictions'; its 'f1' for answers.
+      for each example its 'labels' and 'predictions'; its 'f1' for answers;
+      'label_sets' and 'predicted_sets' for several labels.
     data: {split: {'examples': number, 'sha256': of its texts and labels}}.
     computation: Types and precisions that the settings mean on the device.
     machine: {'cpu': name, 'threads': number}, and 'xla_flags' if set.

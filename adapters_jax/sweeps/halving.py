@@ -64,12 +64,15 @@ def rungs_of(
 
   Raises:
     errors.UserError: no run is longer than the first rung, or one is given in
-      steps.
+      steps or may end early.
   """
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(
         '`stop=halving`: rungs are epochs; give `epochs`, not `max_steps`')
+  if any(run.patience for run in runs):  # Their steps would be unlike.
+    raise errors.UserError(
+        '`stop=halving`: it stops runs by itself; leave `patience` out')
   longest = max(run.epochs for run in runs)
   found = []
   while first < longest:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from adapters_jax.analysis import statistics
+from adapters_jax.data import label_metrics
 from adapters_jax.data import metrics
 from adapters_jax.data import tags
 
@@ -67,6 +68,21 @@ class IntervalsTest(parameterized.TestCase):
     self.assertEqual((twice.mean, twice.low, twice.high), (-1, -1.4, -0.6))
     found = statistics.Estimate(0.5, (0.3, 0.6), (math.nan, math.nan), 3)
     self.assertEqual((found.low, found.high), (0.3, 0.6))
+
+  def test_sets_of_labels(self):
+    rng = np.random.default_rng(0)
+    labels = rng.random((60, 3)) < 0.4
+    found = np.where(rng.random((60, 3)) < 0.8, labels, ~labels)
+    bits = 1 << np.arange(3)
+    draws = np.random.default_rng(statistics._SEED).integers(
+        60, size=(statistics._CHUNK, 60))[:4]
+    for name in ('micro_f1', 'macro_f1', 'subset_accuracy'):
+      self.assertIn(f'sets_{name}', statistics.OF_SETS)
+      resampled = statistics.resample(
+          f'sets_{name}', labels @ bits, (found @ bits)[None])
+      np.testing.assert_allclose(resampled[0, :4], [
+          label_metrics.compute([name], labels[rows], found[rows] * 1.0, 0.5)[
+              name] for rows in draws])
 
   def test_seeds_that_differ_widen_the_bootstrap(self):
     labels = np.zeros(1000, np.int64)

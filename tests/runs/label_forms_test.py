@@ -16,6 +16,7 @@ from adapters_jax.api import inputs
 from adapters_jax.api.commands import predict
 from adapters_jax.data import batching
 from adapters_jax.data import label_metrics
+from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import session
@@ -137,6 +138,9 @@ def test_predictions_are_those_of_the_scores(trained):
     shares = np.array([list(one.probabilities.values()) for one in found])
     assert record.metrics['test'] == label_metrics.compute(
         list(record.metrics['test']), labels, shares, adapter.threshold)
+    sets = compact.to_array(record.predictions['test']['predicted_sets'])
+    assert sets.tolist() == [
+        sum(1 << NAMES.index(name) for name in one.labels) for one in found]
     for one in found:
       assert one.labels == tuple(
           name for name, share in one.probabilities.items()

@@ -171,13 +171,35 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           if name != 'train'}
 
 
+def outcomes(
+    setup: setup_lib.Setup, split: str, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the labels and predictions of a split; see `kind.Kind`.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    predictions: [examples] or [examples, classes]
+
+  Returns:
+    {name: [examples]}. Sets of up to 16 labels are integers, whose bit n is the
+    label n.
+  """
+  if setup.task.form != 'multilabel':
+    return kind.labelled(setup, split, predictions)
+  if len(setup.task.labels) > 16:
+    return {}  # A record holds integers of two bytes.
+  bits = 1 << np.arange(len(setup.task.labels))
+  return {'label_sets': (setup.splits[split].labels > 0) @ bits,
+          'predicted_sets': (predictions > 0) @ bits}
+
+
 def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:
   return score.threshold(tuned)
 
 
 KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, head_of,
-                 check_data=_check_data, inputs=_inputs,
-                 threshold_of=_threshold_of)
+                 outcomes, _check_data, _inputs, _threshold_of)
 
 
 def of_examples(
