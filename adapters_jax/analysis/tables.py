@@ -13,8 +13,8 @@ GLUE_TASKS = (
 # Metrics and the unit of a hundredth of them, for sentences.
 _UNITS = {
     'accuracy': 'accuracy', 'matthews': "Matthews' correlation", 'f1': 'F1',
-    'macro_f1': 'macro F1', 'entity_f1': 'entity F1', 'pearson': "Pearson's correlation",
-    'spearman': "Spearman's correlation"}
+    'macro_f1': 'macro F1', 'micro_f1': 'micro F1', 'entity_f1': 'entity F1',
+    'pearson': "Pearson's correlation", 'spearman': "Spearman's correlation"}
 
 
 def unit(metric: str) -> str:
