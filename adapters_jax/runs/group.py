@@ -151,7 +151,7 @@ def group_batch(group: Group, step: int) -> dict[str, Any]:
   batches = [member.schedule.batch(step) for member in group.members]
   batch: dict[str, Any]
   if len(batches) == 1:
-    batch = sharding.place_batch(
+    batch: dict[str, Any] = sharding.place_batch(
         group.setup.mesh, batches[0], group.configs[0].batch_size)
   else:
     batch = sharding.place_group(group.setup.mesh, batches)
