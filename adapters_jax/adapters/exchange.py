@@ -173,11 +173,7 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
-  if adapter.setup is not None and form != 'adapterhub':
-    raise errors.UserError(
-        f'`format={form}`: it has no file of several adapters in one; export '
-        'the members one by one, as in aj.member(adapter, '
-        f'{adapter.members[-1][0]!r}), or give format=own')
+  _check_setup(adapter, form)
   if form == 'sentence_transformers':
     if '@' not in adapter.base:
       checkpoint = checkpoint or adapter.base
@@ -210,9 +206,16 @@ def write(
   model = models.hub_name(checkpoint)
   if form == 'peft':
     return peft.write(path, adapter, shape, pooler, model)
-  if adapter.setup is not None:
-    return adapterhub_setups.write(path, adapter, pooler, shape, model)
-  return adapterhub.write(path, name, adapter, pooler, shape, model)
+  return adapterhub_setups.write(path, name, adapter, pooler, shape, model)
+
+
+def _check_setup(adapter: adapter_lib.Adapter, form: str) -> None:
+  """Raises UserError for a composed adapter that a format cannot hold."""
+  if adapter.setup is not None and form != 'adapterhub':
+    raise errors.UserError(
+        f'`format={form}`: it has no file of several adapters in one; export '
+        'the members one by one, as in aj.member(adapter, '
+        f'{adapter.members[-1][0]!r}), or give format=own')
 
 
 def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:

@@ -124,14 +124,7 @@ def span_scores(
     raise errors.UserError(
         f'`records`: the run of {folder} left no adapter there, only a record; '
         'run it again without `records`')
-  # A record names files by their content and knows no places.
-  paths = {name: getattr(config, name)
-           for name in (*options.marked(config_lib.Config, 'where'),
-                        *options.marked(config_lib.Config, 'path'),
-                        *options.marked(config_lib.Config, 'folders'),
-                        'checkpoint')}
-  config = config_lib.of_portable(
-      record.config, **{**paths, 'workdir': folder})
+  config = settings_of(record, folder, config)
   tuned, _ = storage.load_tuned(adapter)
   with session.computing(config):
     setup = setup_lib.prepare(config)
@@ -149,6 +142,26 @@ def span_scores(
                   base)}
   atomic.write_json(path, found)
   return found
+
+
+def settings_of(
+    record: records.Record, folder: str, config: config_lib.Config
+) -> config_lib.Config:
+  """Returns the settings of a record, with the places of other settings.
+
+  Args:
+    record: Record of a run.
+    folder: Workdir of the run.
+    config: Settings with the places of data and base.
+  """
+  # A record names files by their content and knows no places.
+  places = {name: getattr(config, name)
+            for name in (*options.marked(config_lib.Config, 'where'),
+                         *options.marked(config_lib.Config, 'path'),
+                         *options.marked(config_lib.Config, 'folders'),
+                         'checkpoint')}
+  return config_lib.of_portable(
+      record.config, **{**places, 'workdir': folder})
 
 
 def _majority(task: tasks.Task, labels: np.ndarray) -> dict[str, float]:

@@ -149,7 +149,6 @@ def group_batch(group: Group, step: int) -> dict[str, Any]:
     step: Number of the step.
   """
   batches = [member.schedule.batch(step) for member in group.members]
-  batch: dict[str, Any]
   if len(batches) == 1:
     batch: dict[str, Any] = sharding.place_batch(
         group.setup.mesh, batches[0], group.configs[0].batch_size)

@@ -266,6 +266,15 @@ def _encode(
   return examples
 
 
+def _frozen_leaves(
+    config: config_lib.Config, base: trees.Tree, select: Callable[[str], bool]
+) -> trees.Tree:
+  """Returns the leaves of the base that are not tuned."""
+  # A step without adapters in some layers has the pretrained norms there.
+  return trees.split(base, lambda path: select(path) and not (
+      config.adapter_drop and trees.role(path) == 'norm'))[1]
+
+
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
     encoded: dict[str, batching.Examples], notes: Sequence[str],
@@ -298,9 +307,7 @@ def assemble(
     raise errors.UserError(
         '`tune=none`: the head would stay random; it is for sentence '
         'embeddings, which have none')
-  # A step without adapters in some layers has the pretrained norms there.
-  _, base = trees.split(base, lambda path: select(path) and not (
-      config.adapter_drop and trees.role(path) == 'norm'))
+  base = _frozen_leaves(config, base, select)
   # Cast after the split: tuned leaves stay float32.
   base = sharding.place(mesh, precision.cast(config.precision, base))
   tuned = sharding.place(mesh, tuned)

@@ -139,8 +139,7 @@ def make_train_step(
     grouped: Whether to train a group of runs on one base. State, batch and
       metrics then have a leading axis [runs, ...].
     penalty: (tuned tree) -> addend to the loss, None for none.
-    layers_without: Number of lowest layers without adapters, where `base` has
-      the layer norms. Their leaves get a gradient of zero.
+    layers_without: Number of lowest layers without adapters; `base` has norms.
 
   Returns:
     train_step(state, base, batch) -> (state, metrics). It donates `state`, and
@@ -150,10 +149,9 @@ def make_train_step(
     [batch] float32, which are 0 for filler rows. `metrics` has the float32
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
-
-  # Each part of a batch adds its share.
   grad_of = _make_grad(model, loss_fn, penalty and (
       lambda tuned: penalty(tuned) / accumulate), layers_without)
+
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.
     rng = jax.random.fold_in(state.rng, state.step)
@@ -172,16 +170,21 @@ def make_train_step(
       (loss, grads), _ = jax.lax.scan(
           add_part, jax.tree.map(jnp.zeros_like, (total, state.tuned)),
           (jnp.arange(accumulate), _in_parts(batch, accumulate)))
-    updates, opt_state = tx.update(grads, state.opt_state, state.tuned)
-    state = state.replace(
-        step=state.step + 1, opt_state=opt_state,
-        tuned=optax.apply_updates(state.tuned, updates))
-    return state, {'loss': loss, 'grad_norm': gradient_norm(grads)}
+    return _updated(tx, state, loss, grads)
 
   if grouped:
     train_step = jax.vmap(train_step, in_axes=(0, None, 0))
   # Donation works in the outermost jit only: within another jit it is lost.
   return jax.jit(train_step, donate_argnums=0, out_shardings=shardings)
+
+
+def _updated(tx, state, loss, grads):
+  """Returns (state after an update, metrics of the step)."""
+  updates, opt_state = tx.update(grads, state.opt_state, state.tuned)
+  state = state.replace(
+      step=state.step + 1, opt_state=opt_state,
+      tuned=optax.apply_updates(state.tuned, updates))
+  return state, {'loss': loss, 'grad_norm': gradient_norm(grads)}
 
 
 def _in_parts(batch: Batch, parts: int) -> Batch:

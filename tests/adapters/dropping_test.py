@@ -9,6 +9,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import dropping
+from adapters_jax.analysis import dropped_layers
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import heads
@@ -121,6 +122,10 @@ def test_a_run(checkpoint, own_files, tmp_path, monkeypatch):
   assert set(seen) == {0, 1, 2}
   assert record.config['adapter_drop'] == '0-2'
   assert record.history[-1]['loss'] < 0.75
+  scores = dropped_layers.scores(record, str(tmp_path), tiny.run_config(
+      checkpoint, own_files, str(tmp_path)))
+  assert list(scores) == ['0', '1', '2']
+  assert scores['0'] == next(iter(record.metrics['dev'].values()))
   for changed, message in (
       ({'adapter_drop': '0-3'}, 'the model has 2 layers'),
       ({'adapter_drop': '0-1', 'tune': 'full'}, 'goes with `tune=adapters`'),

@@ -1,4 +1,7 @@
-"""Where `adapters` 1.3.0 computes something wrong: its value, and ours."""
+"""Where `adapters` 1.3.0 computes something wrong: its value, and ours.
+
+Setups of several adapters are in `tests/adapters/composing_interop_test.py`.
+"""
 
 import dataclasses
 import tempfile

@@ -102,16 +102,17 @@ def read(
 
 
 def write(
-    folder: str, adapter: adapter_lib.Adapter, base: trees.Tree,
+    folder: str, name: str, adapter: adapter_lib.Adapter, base: trees.Tree,
     shape: encoder.BertConfig, model: str = '',
 ) -> list[str]:
-  """Writes a folder for `load_adapter_setup` of the library.
+  """Writes a folder for `load_adapter_setup`, or for `load_adapter`.
 
   The head is in the folder of the last adapter, whose name it has there.
 
   Args:
     folder: Folder, created if absent.
-    adapter: Composed adapter.
+    name: Name of an adapter that is not composed.
+    adapter: Composed adapter, or another, as in `adapterhub.write`.
     base: Pretrained tree, for the pooler where the head reads it.
     shape: Shape of the base.
     model: Name of the base on the Hugging Face hub, '' if unknown.
@@ -122,6 +123,8 @@ def write(
   Raises:
     errors.UserError: a setup that the library computes in another way.
   """
+  if adapter.setup is None:
+    return adapterhub.write(folder, name, adapter, base, shape, model)
   _check(adapter)
   names = [name for name, _ in adapter.members]
   notes: list[str] = []

@@ -1,0 +1,109 @@
+"""Scores without the adapters of the lowest layers (AdapterDrop).
+
+  python -m experiments.adapter_drop --figure=drop.svg
+
+Trains adapters as usual, and with a random number of lower layers without
+adapters in each step (Rücklé et al., 2021). Scores both on dev without the
+adapters and layer norms of the lowest 0, 1, ... layers, and measures the
+training step by processor time and XLA's count of operations. Prints the table
+and draws it; the figure needs the extra 'notebooks'.
+"""
+
+import dataclasses
+import os
+from typing import Any
+
+from adapters_jax.api import flags
+from adapters_jax.downloads import atomic
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
+from adapters_jax.sweeps import grid
+from experiments import ablations
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+  """Files of this experiment."""
+  out: str = options.option(
+      '', 'JSON file of scores and costs; drop/TASK.json next to the runs when '
+      'empty.')
+  figure: str = options.option('', 'Figure to draw: .svg, .png or .pdf.')
+
+
+def draw(found: dict[str, Any], path: str) -> None:
+  """Draws scores and costs against the number of layers without adapters.
+
+  Args:
+    found: Result of `main`, as it is in the JSON file.
+    path: File of the figure.
+  """
+  from matplotlib import figure as figure_lib
+  figure = figure_lib.Figure(figsize=(7.2, 2.9), layout='constrained')
+  left, right = figure.subplots(1, 2)
+  for name, runs in found['scores'].items():
+    # Mean over the seeds.
+    numbers = [int(number) for number in runs[0]]
+    means = [100 * sum(run[str(n)] for run in runs) / len(runs)
+             for n in numbers]
+    left.plot(numbers, means, marker='o', label=name)
+  left.set(xlabel='lowest layers without adapters',
+           ylabel=f'{found["metric"]} on dev (%)', xticks=numbers,
+           title=found['task'])
+  left.legend(frameon=False)
+  costs = found['costs']
+  numbers = [int(number) for number in costs]
+  for what, name in (('flops', 'operations'),
+                     ('cpu_seconds', 'processor time')):
+    whole = costs['0'][what]
+    right.plot(numbers, [100 * costs[str(n)][what] / whole for n in numbers],
+               marker='o', label=name)
+  right.set(xlabel='lowest layers without adapters', xticks=numbers,
+            ylabel='% of all adapters', ylim=(0, None),
+            title='a training step')
+  right.legend(frameon=False)
+  figure.savefig(path, dpi=150)
+
+
+def main(
+    config: config_lib.Config, many: grid.Options, output: Output
+) -> None:
+  """Trains, scores and measures.
+
+  Args:
+    config: Settings; `adapter_drop` is that of the robust training.
+    many: Seeds.
+    output: Files.
+  """
+  from adapters_jax.model import pretrained  # Imports JAX.
+  from adapters_jax.analysis import dropped_layers
+  layers = pretrained.config_of(config.checkpoint).layers
+  drop = config.adapter_drop or f'0-{layers - 1}'
+  found: dict[str, Any] = {'task': config.task_name, 'scores': {}}
+  for name, text in (('trained as usual', ''), (f'AdapterDrop {drop}', drop)):
+    outcome = flags.launch(
+        [dataclasses.replace(config, adapter_drop=text)],
+        ablations.EXPERIMENT, many)
+    if outcome.failures:
+      raise SystemExit(1)
+    found['metric'] = next(iter(outcome.records[0].metrics['dev']))
+    found['scores'][name] = [
+        dropped_layers.scores(record, folder, config)
+        for record, folder in zip(outcome.records, outcome.folders)]
+  found['costs'] = dropped_layers.costs(config, range(layers + 1))
+  atomic.write_json(output.out or os.path.join(
+      many.records or 'runs', 'drop', f'{config.task_name}.json'), found)
+  for name, runs in found['scores'].items():
+    print(name, *(f'{100 * sum(run[number] for run in runs) / len(runs):6.1f}'
+                  for number in runs[0]))
+  for what in ('flops', 'cpu_seconds'):
+    print(f'{what:12}', *(f'{cost[what] / found["costs"]["0"][what]:6.2f}'
+                          for cost in found['costs'].values()))
+  if output.figure:
+    draw(found, output.figure)
+
+
+if __name__ == '__main__':
+  flags.define(config_lib.Config, train_examples=1000)
+  flags.define(grid.Options)
+  flags.define(Output)
+  flags.start(config_lib.Config, main, grid.Options, Output)
