@@ -52,6 +52,7 @@ setuptools.setup(
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',
             'pandas'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
+        'serve': ['prometheus_client', 'starlette', 'uvicorn'],
         'sweep': ['ray>=2.40'],
         'tpu': ['jax[tpu]'],
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.

@@ -29,5 +29,5 @@ def test_other_arguments_print_the_commands(
     program.main()
   assert stopped.value.code == status
   out, err = capsys.readouterr()
-  usage = 'usage: adapters-jax {train|predict|sweep|convert} [flags]\n'
+  usage = 'usage: adapters-jax {train|predict|serve|sweep|convert} [flags]\n'
   assert (out, err) == ((usage, '') if status == 0 else ('', usage))

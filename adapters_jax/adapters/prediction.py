@@ -163,6 +163,7 @@ def _prediction(adapter: adapter_lib.Adapter, value: Any) -> Prediction:
 def values(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     names: Sequence[str], rows: Sequence[Any], batch_size: int = 32,
+    placed: resident.Resident | None = None,
 ) -> tuple[list[Any], int]:
   """Computes logits, answers or tags by a named adapter for each input.
 
@@ -172,6 +173,7 @@ def values(
     names: Name of the adapter for each input.
     rows: Inputs, as for `predict`.
     batch_size: Inputs a step.
+    placed: The bank on the device; None to place the adapters in use.
 
   Returns:
     ([outputs] logits or an answer for each input, number of inputs that are
@@ -192,7 +194,7 @@ def values(
             for row in one.owners]
   try:
     outputs = _outputs(
-        base, {name: bank[name] for name in read}, read, batch_size)
+        base, {name: bank[name] for name in read}, read, batch_size, placed)
   except steps.NotFinite as error:  # Its row counts inputs of the model.
     raise steps.not_finite(owners[error.row], 'text') from error
   start = 0
@@ -208,6 +210,7 @@ def values(
 def _outputs(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     read: Mapping[str, readings.Reading], batch_size: int,
+    placed: resident.Resident | None,
 ) -> list[np.ndarray]:
   """Returns the outputs of all inputs, adapter by adapter.
 
@@ -216,12 +219,13 @@ def _outputs(
     bank: Adapters in use.
     read: Inputs of each.
     batch_size: Inputs a step.
+    placed: The bank on the device, or None.
   """
-  if len(bank) > 1:
+  if placed or len(bank) > 1:
     names = [name for name, one in read.items() for _ in one.owners]
     examples = readings.joined([one.examples for one in read.values()])
     return mixed.outputs(
-        resident.place(base, bank), names, examples,
+        placed or resident.place(base, bank), names, examples,
         mixed.fitting(len(examples), batch_size))
   (name, adapter), = bank.items()
   compiled.check_adapter(base, adapter, f'adapter {name!r}' if name

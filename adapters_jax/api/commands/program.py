@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ('train', 'predict', 'sweep', 'convert')
+NAMES = ('train', 'predict', 'serve', 'sweep', 'convert')
 
 
 def main() -> None:

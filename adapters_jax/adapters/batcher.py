@@ -1,0 +1,125 @@
+"""Requests from many threads, computed together in mixed batches.
+
+The worker takes whatever waits whenever the device is free: a lone request is
+computed at once, and requests that arrive during a batch share the next one.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent import futures
+import queue
+import threading
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident
+from adapters_jax.model import base as base_lib
+
+
+class Full(Exception):
+  """Too many inputs wait."""
+
+
+class Batcher:
+  """A worker thread that predicts for all others.
+
+  Attributes:
+    bank: {name: adapter}, fixed.
+  """
+
+  def __init__(
+      self, base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter], *,
+      max_batch: int = 32, max_queue: int = 1024,
+      seen: Callable[[int], None] = lambda size: None,
+  ):
+    """Places the bank on the device, and starts the worker.
+
+    Args:
+      base: Pretrained encoder.
+      bank: Adapters.
+      max_batch: Most inputs of a batch.
+      max_queue: Most inputs that may wait.
+      seen: Called with the size of each batch.
+
+    Raises:
+      errors.UserError: an adapter that does not fit the base.
+    """
+    self.bank = dict(bank)
+    self._placed = resident.place(base, self.bank)
+    self._max_batch = max_batch
+    self._seen = seen
+    self._waiting: queue.Queue = queue.Queue(max_queue)
+    self._thread = threading.Thread(target=self._work, daemon=True)
+    self._thread.start()
+
+  @property
+  def waiting(self) -> int:
+    """Number of inputs that wait."""
+    return self._waiting.qsize()
+
+  def submit(self, name: str, given: Any) -> futures.Future:
+    """Returns the future prediction of an input.
+
+    Args:
+      name: Name of the adapter.
+      given: Input, as for `prediction.predict`.
+
+    Raises:
+      errors.UserError: an unknown adapter, or an input of another form.
+      Full: too many inputs wait.
+    """
+    if name not in self.bank:
+      raise errors.unknown('adapter', name, self.bank)
+    readings.check(self.bank[name], 0, given)
+    future: futures.Future = futures.Future()
+    try:
+      self._waiting.put_nowait((name, given, future))
+    except queue.Full:
+      raise Full from None
+    return future
+
+  def close(self) -> None:
+    """Computes what waits, and ends the worker."""
+    self._waiting.put(None)
+    self._thread.join()
+
+  def _work(self) -> None:
+    while (first := self._waiting.get()) is not None:
+      batch, last = [first], False
+      while len(batch) < self._max_batch and not last:
+        try:
+          one = self._waiting.get_nowait()
+        except queue.Empty:
+          break
+        last = one is None
+        if not last:
+          batch.append(one)
+      # A client may have gone while its input waited.
+      batch = [one for one in batch if one[2].set_running_or_notify_cancel()]
+      if batch:
+        self._answer(batch)
+        self._seen(len(batch))
+      if last:
+        return
+
+  def _answer(self, batch: list[Any]) -> None:
+    """Sets the results of a batch; of a failed one, input by input."""
+    names, given, pending = zip(*batch, strict=True)
+    try:
+      found, _ = prediction.values(
+          self._placed.base, self.bank, names, given, self._max_batch,
+          self._placed)
+      done = [readings.reader_of(self.bank[name]).predict(
+          self.bank[name], value)
+              for name, value in zip(names, found, strict=True)]
+    except Exception as error:  # pylint: disable=broad-except
+      if len(batch) > 1:  # One bad input is no fault of the others.
+        for one in batch:
+          self._answer([one])
+      else:
+        pending[0].set_exception(error)
+      return
+    for future, one in zip(pending, done, strict=True):
+      future.set_result(one)

@@ -1,0 +1,93 @@
+"""Serves adapters over HTTP, with one batch for concurrent requests.
+
+POST /predict takes {"inputs": [TEXT, ...], "adapter": NAME}, or "adapters" with
+a name for each input. GET /adapters, /health and /metrics describe the service.
+"""
+
+import dataclasses
+
+from adapters_jax import errors
+from adapters_jax.api import banks
+from adapters_jax.api import flags
+from adapters_jax.runs.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeConfig:
+  """Settings of the service; every field is a flag."""
+  adapters: str = option(
+      '', 'Workdirs of runs or folders of adapters, with commas, each DIR or '
+      'name=DIR.')
+  checkpoint: str = option(
+      '', 'The base, where the adapters were trained on a folder.')
+  host: str = option(
+      '127.0.0.1', 'Address; the default is reached from this machine alone.')
+  port: int = option(8000, 'Port; 0 for a free one.')
+  max_batch: int = option(32, 'Most inputs of a batch.')
+  max_queue: int = option(1024, 'Most inputs that may wait.')
+  max_inputs: int = option(256, 'Most inputs of a request.')
+  max_body: int = option(2**20, 'Most bytes of a request.')
+  timeout: float = option(60.0, 'Seconds for a body, and for an answer.')
+  warm_up: bool = option(
+      True, 'Compile the programs of short texts before the first request.')
+
+
+def _check(config: ServeConfig) -> None:
+  """Raises UserError for a setting that cannot work."""
+  banks.parse(config.adapters)
+  if not 0 <= config.port <= 65535:
+    raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
+  for name in ('max_batch', 'max_queue', 'max_inputs', 'max_body', 'timeout'):
+    if getattr(config, name) <= 0:
+      raise errors.UserError(
+          f'`{name}={getattr(config, name)}`: give more than 0')
+  try:
+    import prometheus_client  # noqa: F401  pylint: disable=unused-import
+    import starlette  # noqa: F401  pylint: disable=unused-import
+    import uvicorn  # noqa: F401  pylint: disable=unused-import
+  except ImportError as error:
+    raise errors.UserError(
+        f"serving needs {error.name}: pip install 'adapters_jax[serve]'"
+    ) from error
+
+
+def main(config: ServeConfig) -> None:
+  """Serves until a signal ends the process; running requests are answered."""
+  _check(config)
+  import uvicorn
+  from adapters_jax.adapters import batcher as batcher_lib
+  from adapters_jax.api import service
+  from adapters_jax.runs import console
+  from adapters_jax.runs import session
+  console.show(flags.as_text, 'stderr')
+  session.enable_compilation_cache()
+  base, bank = banks.load(config.adapters, config.checkpoint)
+  metrics = service.Metrics()
+  batcher = batcher_lib.Batcher(
+      base, bank, max_batch=config.max_batch, max_queue=config.max_queue,
+      seen=metrics.batches.observe)
+  if config.warm_up:
+    _warm_up(batcher, config.max_batch)
+  app = service.make(batcher, metrics, service.Limits(
+      config.max_body, config.max_inputs, config.timeout))
+  uvicorn.run(
+      app, host=config.host, port=config.port, log_level='info',
+      access_log=False, timeout_keep_alive=30,
+      timeout_graceful_shutdown=int(config.timeout) + 1)
+
+
+def _warm_up(batcher, max_batch: int) -> None:
+  """Compiles the programs of one input, a tile and a batch."""
+  name, adapter = next(iter(batcher.bank.items()))
+  one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
+  if adapter.head.choices:
+    one = ('a', ('a', 'a'))
+  for count in (1, 8, max_batch):
+    for future in [batcher.submit(name, one) for _ in range(count)]:
+      future.result()
+
+
+def start() -> None:
+  """Runs the command with the flags of the command line."""
+  flags.define(ServeConfig)
+  flags.start(ServeConfig, main)

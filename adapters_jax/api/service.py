@@ -1,0 +1,180 @@
+"""The HTTP service: a Starlette application on a batcher."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from typing import Any
+
+import prometheus_client
+from starlette import applications
+from starlette import requests
+from starlette import responses
+from starlette import routing
+
+from adapters_jax import errors
+from adapters_jax.adapters import batcher as batcher_lib
+
+
+class Refused(Exception):
+  """A request that gets no prediction.
+
+  Attributes:
+    status: HTTP status.
+    message: Reason, for the client.
+  """
+
+  def __init__(self, status: int, message: str):
+    super().__init__(message)
+    self.status, self.message = status, message
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """Limits on a request.
+
+  Attributes:
+    max_body: Bytes.
+    max_inputs: Inputs.
+    timeout: Seconds for the body to arrive, and for the predictions.
+  """
+  max_body: int = 2**20
+  max_inputs: int = 256
+  timeout: float = 60.0
+
+
+class Metrics:
+  """Counters of a service, in a registry of their own."""
+
+  def __init__(self) -> None:
+    self.registry = prometheus_client.CollectorRegistry()
+    self.requests = prometheus_client.Counter(
+        'adapters_requests', 'Requests, by status.', ['status'],
+        registry=self.registry)
+    self.seconds = prometheus_client.Histogram(
+        'adapters_request_seconds', 'Seconds of answered requests.',
+        registry=self.registry)
+    self.batches = prometheus_client.Histogram(
+        'adapters_batch_inputs', 'Inputs of a batch.',
+        buckets=(1, 2, 4, 8, 16, 32, 64, 128), registry=self.registry)
+    self.waiting = prometheus_client.Gauge(
+        'adapters_waiting_inputs', 'Inputs that wait.', registry=self.registry)
+
+
+def make(
+    batcher: batcher_lib.Batcher, metrics: Metrics, limits: Limits = Limits()
+) -> applications.Starlette:
+  """Returns the application; its shutdown closes the batcher.
+
+  Args:
+    batcher: Worker with the adapters.
+    metrics: Counters.
+    limits: Limits on a request.
+  """
+  metrics.waiting.set_function(lambda: batcher.waiting)
+
+  async def predict(request: requests.Request) -> responses.Response:
+    with metrics.seconds.time():
+      try:
+        found = await _answer(batcher, limits, request)
+        response = responses.JSONResponse({'predictions': found})
+      except Refused as refused:
+        response = responses.JSONResponse(
+            {'error': refused.message}, refused.status)
+    metrics.requests.labels(response.status_code).inc()
+    return response
+
+  def adapters(request: requests.Request) -> responses.Response:
+    return responses.JSONResponse({name: {
+        'method': adapter.method, 'texts': list(adapter.texts),
+        'classes': list(adapter.classes), 'task': adapter.task}
+                                   for name, adapter in batcher.bank.items()})
+
+  def health(request: requests.Request) -> responses.Response:
+    return responses.JSONResponse({'status': 'ok'})
+
+  def show_metrics(request: requests.Request) -> responses.Response:
+    return responses.Response(
+        prometheus_client.generate_latest(metrics.registry),
+        media_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+  @contextlib.asynccontextmanager
+  async def lifespan(app):
+    yield
+    await asyncio.to_thread(batcher.close)
+
+  return applications.Starlette(lifespan=lifespan, routes=[
+      routing.Route('/predict', predict, methods=['POST']),
+      routing.Route('/adapters', adapters),
+      routing.Route('/health', health),
+      routing.Route('/metrics', show_metrics)])
+
+
+async def _answer(
+    batcher: batcher_lib.Batcher, limits: Limits, request: requests.Request
+) -> list[dict[str, Any]]:
+  """Returns the predictions of a request, as JSON values."""
+  try:
+    body = await asyncio.wait_for(_body(request, limits), limits.timeout)
+  except TimeoutError:
+    raise Refused(408, 'the body did not arrive in time') from None
+  names, inputs = _parsed(batcher, body, limits)
+  pending = []
+  try:
+    for number, (name, given) in enumerate(zip(names, inputs, strict=True)):
+      with errors.within(f'input {number}'):
+        pending.append(batcher.submit(name, given))
+    found = await asyncio.wait_for(
+        asyncio.gather(*map(asyncio.wrap_future, pending)), limits.timeout)
+  except errors.UserError as error:
+    raise Refused(422, str(error).replace('`', '')) from None
+  except batcher_lib.Full:
+    raise Refused(503, 'too many inputs wait; try again') from None
+  except TimeoutError:
+    raise Refused(504, 'the predictions did not come in time') from None
+  finally:
+    for future in pending:  # Nobody waits for what is left.
+      future.cancel()
+  return [{name: value for name, value in dataclasses.asdict(one).items()
+           if value is not None} for one in found]
+
+
+async def _body(request: requests.Request, limits: Limits) -> bytes:
+  """Returns the body; raises Refused for a long one before it is read."""
+  body = b''
+  async for part in request.stream():
+    body += part
+    if len(body) > limits.max_body:
+      raise Refused(413, f'the body is longer than {limits.max_body} bytes')
+  return body
+
+
+def _parsed(
+    batcher: batcher_lib.Batcher, body: bytes, limits: Limits
+) -> tuple[list[str], list[Any]]:
+  """Returns (name of an adapter for each input, inputs) of a body.
+
+  Args:
+    batcher: Worker with the adapters.
+    body: JSON object with 'inputs', and 'adapter' or 'adapters'.
+    limits: Limits on a request.
+
+  Raises:
+    Refused: another body.
+  """
+  try:
+    values = json.loads(body)
+  except (ValueError, RecursionError):
+    raise Refused(422, 'the body is no JSON') from None
+  inputs = values.get('inputs') if isinstance(values, dict) else None
+  if not isinstance(inputs, list) or not inputs:
+    raise Refused(422, 'give {"inputs": [TEXT, ...], "adapter": NAME}')
+  if len(inputs) > limits.max_inputs:
+    raise Refused(422, f'give at most {limits.max_inputs} inputs')
+  only = next(iter(batcher.bank)) if len(batcher.bank) == 1 else None
+  names = values.get('adapters', [values.get('adapter', only)] * len(inputs))
+  if (not isinstance(names, list) or len(names) != len(inputs)
+      or not all(isinstance(name, str) for name in names)):
+    raise Refused(422, 'give "adapter", or "adapters" with a name for each '
+                       f'input; known: {", ".join(batcher.bank)}')
+  return names, inputs

@@ -1,0 +1,113 @@
+"""Tests of the HTTP service, by a real client."""
+
+from concurrent import futures
+import http.client
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import batcher as batcher_lib
+from adapters_jax.adapters import prediction
+from adapters_jax.api.commands import serve
+from adapters_jax.model import base as base_lib
+from tests.adapters import bank_test
+
+pytestmark = pytest.mark.slow
+TEXTS = ['a good film', 'very dull', 'bad', 'good plot']
+
+
+@pytest.fixture(scope='module')
+def served(checkpoint):
+  """(port, base, bank, server) of a service in a thread."""
+  pytest.importorskip('starlette')
+  uvicorn = pytest.importorskip('uvicorn')
+  from adapters_jax.api import service
+  base = base_lib.load(checkpoint)
+  bank = {'film': bank_test.make(), 'food': bank_test.make(seed=1),
+          'news': bank_test.make('lora[r=2]', 2)}
+  metrics = service.Metrics()
+  batcher = batcher_lib.Batcher(
+      base, bank, max_batch=8, seen=metrics.batches.observe)
+  app = service.make(
+      batcher, metrics, service.Limits(max_body=2000, max_inputs=4, timeout=90))
+  server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
+  thread = threading.Thread(target=server.run)
+  thread.start()
+  while not server.started:
+    time.sleep(0.01)
+  port = server.servers[0].sockets[0].getsockname()[1]
+  yield port, base, bank, server
+  server.should_exit = True
+  thread.join(60)
+  assert not thread.is_alive()
+  batcher._thread.join(60)  # The shutdown closed it.
+  assert not batcher._thread.is_alive()
+
+
+def ask(port, body=None, path='/predict'):
+  """Returns (status, value) of a request."""
+  connection = http.client.HTTPConnection('127.0.0.1', port, timeout=90)
+  text = body if isinstance(body, (bytes, type(None))) else json.dumps(body)
+  connection.request('POST' if body else 'GET', path, text)
+  response = connection.getresponse()
+  found = response.read().decode()
+  connection.close()
+  return response.status, (
+      found if path == '/metrics' else json.loads(found))
+
+
+def test_concurrent_clients_get_their_own_answers(served):
+  port, base, bank, _ = served
+  hung = socket.create_connection(('127.0.0.1', port))  # Its body never ends.
+  hung.sendall(b'POST /predict HTTP/1.1\r\nHost: a\r\n'
+               b'Content-Length: 99\r\n\r\n{"inputs": ')
+  asked = [(TEXTS[n % 4], list(bank)[n % 3]) for n in range(32)]
+  with futures.ThreadPoolExecutor(16) as pool:
+    found = list(pool.map(lambda one: ask(
+        port, {'inputs': [one[0]], 'adapter': one[1]}), asked))
+  hung.close()
+  wanted = prediction.predict(
+      base, bank, [text for text, _ in asked], [name for _, name in asked])
+  for (status, value), one in zip(found, wanted, strict=True):
+    assert status == 200
+    assert value['predictions'][0]['label'] == one.label
+    assert value['predictions'][0]['probabilities'] == pytest.approx(
+        one.probabilities, abs=1e-6)
+  _, text = ask(port, path='/metrics')
+  batches = float(text.split('adapters_batch_inputs_count ')[1].split()[0])
+  assert 1 <= batches < 32  # Requests shared batches.
+  assert 'adapters_requests_total{status="200"} 32.0' in text
+  both = {'inputs': TEXTS[:2], 'adapters': ['film', 'news']}
+  assert len(ask(port, both)[1]['predictions']) == 2
+  assert ask(port, path='/health') == (200, {'status': 'ok'})
+  assert list(ask(port, path='/adapters')[1]) == list(bank)
+
+
+@pytest.mark.parametrize(('body', 'status', 'message'), [
+    (b'{', 422, 'no JSON'), (b'[' * 1500, 422, 'no JSON'), ([1], 422, 'give'),
+    ({'inputs': []}, 422, 'give'), ({'inputs': ['a']}, 422, 'known: film'),
+    ({'inputs': ['a'], 'adapter': 'flim'}, 422, 'mean film'),
+    ({'inputs': ['a'], 'adapter': ['film']}, 422, 'give "adapter"'),
+    ({'inputs': [3], 'adapter': 'film'}, 422, 'as strings'),
+    ({'inputs': ['a', ['b', 'c']], 'adapter': 'film'}, 422, 'input 1'),
+    ({'inputs': ['a'] * 5, 'adapter': 'film'}, 422, 'at most 4'),
+    ({'inputs': ['a' * 3000], 'adapter': 'film'}, 413, 'longer than 2000'),
+])
+def test_bad_requests_are_explained(served, body, status, message):
+  found, value = ask(served[0], body)
+  assert found == status and message in value['error']
+
+
+@pytest.mark.parametrize(('changed', 'message'), [
+    ({}, '`adapters`: name'), ({'adapters': 'none'}, 'no folder none'),
+    ({'adapters': '.,.'}, 'two are named'), ({'port': 10**6}, '`port=1000000`'),
+    ({'max_batch': 0}, '`max_batch=0`')])
+def test_wrong_settings(changed, message):
+  with pytest.raises(errors.UserError, match=message):
+    serve.main(serve.ServeConfig(**{
+        **({'adapters': '.'} if 'adapters' not in changed and changed else {}),
+        **changed}))
