@@ -63,8 +63,10 @@ def make_adapter(
       lambda leaf: 0.02 * rng.standard_normal(leaf.shape, np.float32), tuned))
 
 
-def compare(sides: dict[str, Callable[[], Any]], turns: int) -> None:
-  """Prints the processor time of each side, and its ratio to the first.
+def compare(
+    sides: dict[str, Callable[[], Any]], turns: int
+) -> list[float]:
+  """Returns the least processor time of each side; prints all, as ratios too.
 
   Args:
     sides: {name: call}, measured in turns.
@@ -84,6 +86,7 @@ def compare(sides: dict[str, Callable[[], Any]], turns: int) -> None:
     print(f'{name}: {min(some) * 1e3:.1f} ms, median {median * 1e3:.1f} ms; '
           f'ratio {min(some) / min(first):.3f}, median '
           f'{median / statistics.median(first):.3f}', flush=True)
+  return [min(some) for some in times.values()]
 
 
 def measure_mixed(config: Config, base: base_lib.Base) -> None:
@@ -133,10 +136,33 @@ def measure_every(config: Config, base: base_lib.Base) -> None:
     placed = resident.place(base, bank, exact=True)
     whole = every.make_step(placed.kinds)
     print(f'adapters in the upper {part}:')
-    compare({
+    above, hidden = upper_step(base, one, first, config)
+    times = compare({
         f'{config.adapters} passes': lambda: [
             step(params, tuned, batch) for tuned in trees_of],
-        'one pass': lambda: whole(params, placed.stacks, batch)}, config.turns)
+        'one pass': lambda: whole(params, placed.stacks, batch),
+        f'{config.adapters} times the layers above': lambda: [
+            above(params, tuned, hidden) for tuned in trees_of]}, config.turns)
+    passes, together, upper = times
+    unshared = upper / passes
+    bound = 1 / ((1 - unshared) / config.adapters + unshared)
+    print(f'speed-up {passes / together:.2f} of at most {bound:.2f}: '
+          f'{passes / together / bound:.2f}', flush=True)
+
+
+def upper_step(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, first: int,
+    config: Config,
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+  """Returns (step of the layers from the first adapted one, its batch)."""
+  model = compiled.model_of(base, adapter)
+  model = model.clone(config=dataclasses.replace(
+      model.config, first_layer=first))
+  shape = config.batch_size, config.length
+  return compiled.eval_step(model), {
+      'hidden': np.random.default_rng(0).standard_normal(
+          (*shape, base.config.dim), np.float32),
+      'mask': np.ones(shape, bool)}
 
 
 def examples_of(config: Config) -> batching.Examples:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import os
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.adapters import prediction
+from adapters_jax.api import banks
 from adapters_jax.api.commands import predict
 from adapters_jax.data import quoting
 from adapters_jax.data import rows
@@ -86,3 +88,54 @@ def test_wrong_settings(folder, checkpoint, changed, message):
       'adapter': folder, 'checkpoint': checkpoint, **changed})
   with pytest.raises(errors.UserError, match=message):
     predict.main(config)
+
+
+@pytest.fixture(scope='module')
+def folders(folder, tmp_path_factory):
+  """The flag of two adapters, of other methods and classes."""
+  path = str(tmp_path_factory.mktemp('other'))
+  dataclasses.replace(
+      bank_test.make('lora[r=2]', 1), texts=('sentence',),
+      labels=('dull', 'fine')).save(path)
+  return f'ours={folder},other={path}'
+
+
+def test_several_adapters_label_one_stream(
+    folders, checkpoint, tmp_path, capsys):
+  path = tmp_path / 'a.jsonl'
+  path.write_text('\n'.join(
+      json.dumps({'sentence': text, 'by': name})
+      for text, name in zip(TEXTS, ('other', 'ours', 'other'))))
+  config = predict.PredictConfig(
+      adapters=folders, checkpoint=checkpoint, input=str(path),
+      format='jsonl')
+  base, bank = banks.load(folders, checkpoint)
+  wanted = prediction.predict(base, bank, TEXTS)
+
+  def printed(**changed):
+    capsys.readouterr()
+    predict.main(dataclasses.replace(config, **changed))
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+  for row, one in zip(printed(), wanted, strict=True):
+    labels = {name: found['label'] for name, found in row['adapters'].items()}
+    assert labels == {name: found.label for name, found in one.items()}
+  by_column = printed(adapter_column='by')
+  assert [row['texts'] for row in by_column] == [[text] for text in TEXTS]
+  for row, one, name in zip(
+      by_column, wanted, ('other', 'ours', 'other'), strict=True):
+    assert (row['adapter'], row['label']) == (name, one[name].label)
+  with pytest.raises(errors.UserError, match="`adapter_column`: unknown 'good"):
+    printed(adapter_column='sentence')
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'adapter': '.'}, 'give one of them'), ({'format': 'tsv'}, 'give jsonl'),
+    ({'adapters': ''}, '`adapter`: name'),
+    ({'adapters': 'a=none'}, 'no folder none'),
+    ({'adapters': '', 'adapter': '.', 'adapter_column': 'a'},
+     'is for `adapters`')])
+def test_wrong_settings_of_several(changed, message):
+  with pytest.raises(errors.UserError, match=message):
+    predict.main(predict.PredictConfig(
+        **{'adapters': '.', 'format': 'jsonl', **changed}))
