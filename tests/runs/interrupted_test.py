@@ -122,9 +122,9 @@ def test_a_signal_stops_between_batches_of_an_evaluation(
 def test_a_signal_in_the_last_scores(config, whole):
   scores = results.all_scores
 
-  def signalled(*args):
+  def signalled(*args, **kwargs):
     send()()
-    return scores(*args)
+    return scores(*args, **kwargs)
   with mock.patch.object(results, 'all_scores', signalled):
     with pytest.raises(errors.Interrupted) as stopped:
       run.run(config, 'glue')
