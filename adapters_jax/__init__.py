@@ -27,6 +27,7 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import load_base as load_base
   from adapters_jax.api.face import member as member
   from adapters_jax.api.face import merge as merge
+  from adapters_jax.api.face import Pairs as Pairs
   from adapters_jax.api.face import Parallel as Parallel
   from adapters_jax.api.face import predict as predict
   from adapters_jax.api.face import Prediction as Prediction
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 
 __version__ = '0.1.0'
 __all__ = (
-    'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Parallel',
-    'Prediction', 'Split', 'Stack', 'TaggedExamples', 'UserError', 'compose',
-    'drop_layers', 'encode', 'export', 'fusion_attention', 'load_adapter',
-    'load_base', 'member', 'merge', 'predict', 'train')
+    'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
+    'Parallel', 'Prediction', 'Split', 'Stack', 'TaggedExamples', 'UserError',
+    'compose', 'drop_layers', 'encode', 'export', 'fusion_attention',
+    'load_adapter', 'load_base', 'member', 'merge', 'predict', 'train')
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,11 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
     raise errors.UserError(
         '`adapter`: it is for sentence embeddings and has no classes; '
         'aj.encode embeds texts with it')
+  if adapter.head.pretrained:
+    raise errors.UserError(
+        '`adapter`: it was trained by masked language modelling and predicts '
+        'no labels; stack an adapter of a task on it, or embed texts with '
+        'aj.encode')
   if adapter.outputs is None:
     raise errors.UserError('`adapter`: it has no head to predict with')
   shape = base.config

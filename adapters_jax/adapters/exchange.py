@@ -180,6 +180,10 @@ def write(
     if not checkpoint:
       raise _base_needed('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
+  if adapter.head.pretrained:
+    return [*write(path, _without_head(adapter), form, name=name,
+                   checkpoint=checkpoint),
+            'the head of masked language modelling is left out']
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)

@@ -27,9 +27,11 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
+from adapters_jax.api import chosen_kind
 from adapters_jax.api import expand
 from adapters_jax.data import class_weights
 from adapters_jax.data import memory
+from adapters_jax.data import pairs
 from adapters_jax.data import squad
 from adapters_jax.data import tagged
 from adapters_jax.methods import strings
@@ -39,14 +41,13 @@ from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
-from adapters_jax.runs.kinds import classification
-from adapters_jax.runs.kinds import question_answering
-from adapters_jax.runs.kinds import tagging
 
 Adapter = adapter_lib.Adapter
 Base = base_lib.Base
 Examples = memory.Examples
+Pairs = pairs.Pairs
 TaggedExamples = tagged.TaggedExamples
+InMemory = Examples | TaggedExamples | Pairs
 Prediction = prediction.Prediction
 UserError = errors.UserError
 Average = composition.Average
@@ -74,10 +75,8 @@ _NOT_SETTINGS = (
 
 
 def train(
-    base: Base, data: str | Examples | TaggedExamples, method: str = 'houlsby',
-    *,
-    dev: Examples | TaggedExamples | None = None,
-    test: Examples | TaggedExamples | None = None,
+    base: Base, data: str | InMemory, method: str = 'houlsby', *,
+    dev: InMemory | None = None, test: InMemory | None = None,
     under: Adapter | Mapping[str, Adapter] | None = None,
     setup: composition.Setup = '', **settings: Any,
 ) -> Adapter:
@@ -94,8 +93,10 @@ def train(
 
   Args:
     base: Pretrained encoder, which is not changed.
-    data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad'; or
-      examples in memory: texts with labels, or words with tags.
+    data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad', or
+      'movie_sentiment_texts' for masked language modelling; or examples in
+      memory: texts with labels, words with tags, or pairs of texts for sentence
+      embeddings.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
       'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
       'fusion' for AdapterFusion over `under`.
@@ -122,23 +123,8 @@ def train(
   settings = {**_defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
-  kind: Any
-  given: Any = (data, dev, test)
-  if isinstance(data, memory.Examples):
-    task, splits = memory.to_task(*given)
-    kind = classification.of_examples(task, splits)
-    settings['task'] = task.name
-  elif isinstance(data, tagged.TaggedExamples):
-    kind = tagging.of_sentences(tagged.splits(*given))
-    settings['task'] = 'tagging'
-  else:
-    if dev is not None or test is not None:
-      raise errors.UserError(
-          '`dev`, `test`: a task by name brings its own; give `data` as '
-          'Examples with them')
-    kind = (question_answering.KIND if data == squad.TASK.name
-            else classification.KIND)
-    settings['task'] = kind.find(data).name
+  kind, chosen = chosen_kind.of(data, dev, test)
+  settings |= chosen
   with frozen.saved(bank, setup) as below:
     settings |= below
     return run.train(
@@ -175,16 +161,16 @@ def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
   for name, value, kinds, wanted in (
-      ('`data`', data, str | Examples | TaggedExamples,
+      ('`data`', data, str | InMemory,
        f'the name of a task, or {examples}'),
       ('`method`', method, str, "a string such as 'lora[r=8]'"),
-      *(('`dev`, `test`', split, Examples | TaggedExamples | None, examples)
+      *(('`dev`, `test`', split, InMemory | None, examples)
         for split in splits)):
     if not isinstance(value, kinds):
       raise errors.UserError(
           f'{name}: give {wanted}, not {type(value).__name__}')
   for split in splits:
-    if isinstance(data, Examples | TaggedExamples) and split is not None and (
+    if isinstance(data, InMemory) and split is not None and (
         not isinstance(split, type(data))):
       raise errors.UserError(
           f'`dev`, `test`: give {type(data).__name__}, as for training')

@@ -169,8 +169,12 @@ METRICS = {**OF_CLASSES, **OF_SCORES}
 OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
 # Computed together, by `retrieval.scores`.
 OF_RETRIEVAL = ('ndcg@10', 'mrr@10', 'accuracy@1')
+# Computed together, by `runs.kinds.language_modeling`; the first is the inverse
+# of the perplexity.
+OF_LANGUAGE = ('token_probability', 'perplexity', 'accuracy')
 # Of tasks whose metrics are computed together; `tags` has those of tagging.
-_TOGETHER = (OF_ANSWERS, OF_RETRIEVAL, tags.OF_ENTITIES, tags.OF_TAGS)
+_TOGETHER = (
+    OF_ANSWERS, OF_RETRIEVAL, OF_LANGUAGE, tags.OF_ENTITIES, tags.OF_TAGS)
 NAMES = tuple(dict.fromkeys([
     *METRICS, *label_metrics.METRICS, *itertools.chain(*_TOGETHER)]))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -19,19 +20,38 @@ SQUAD_TEXTS = ('question', 'context')
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """A split of pairs.
+  """Pairs of texts that belong together, or that have scores.
+
+  >>> len(aj.Pairs([('Who wrote it?', 'Ann did.'), ('Where?', 'In Rome.')]))
+  2
 
   Attributes:
     texts: For each pair its two texts, and perhaps a third one that does not
       belong to the first.
-    scores: [pairs] float32 scores, None without.
+    scores: [pairs] Scores, None without.
     where: File, for messages.
     lines: Line of each pair in it, [] if unknown.
   """
-  texts: list[tuple[str, ...]]
-  scores: np.ndarray | None = None
+  texts: Sequence[tuple[str, ...]]
+  scores: Any = None
   where: str = ''
   lines: Sequence[int] = ()
+
+  def __post_init__(self):
+    rows = [tuple(row) for row in self.texts]
+    object.__setattr__(self, 'texts', rows)
+    for number, row in enumerate(rows):
+      if len(row) != len(rows[0]) or len(row) not in (2, 3) or not all(
+          isinstance(text, str) for text in row):
+        raise errors.UserError(
+            f'`texts[{number}]`: give two strings each, or three with a '
+            'negative')
+    if self.scores is None:
+      return
+    scores = np.array(self.scores, np.float32)
+    object.__setattr__(self, 'scores', scores)
+    if scores.shape != (len(rows),) or not np.isfinite(scores).all():
+      raise errors.UserError('`scores`: give a finite number for each pair')
 
   def __len__(self) -> int:
     return len(self.texts)
@@ -130,25 +150,46 @@ def load(
   splits = {name: read(path, columns, label_column,
                        negative_column if name == 'train' else '')
             for name, path in paths.items()}
-  train = splits['train']
   if 'dev' not in splits:
-    # Together: a paragraph of dev must not be known from training.
-    second = list(dict.fromkeys(texts[1] for texts in train.texts))
-    if len(second) < 3:
-      raise errors.UserError(
-          f'{train.where}: three different second texts or more are needed to '
-          'hold some out')
-    parts = held_out.split(len(second), dev_fraction, test_fraction)
-    for name, part in zip(('train', 'dev', 'test'), parts, strict=True):
-      if part:
-        chosen = {second[row] for row in part}
-        found = train.take([row for row, texts in enumerate(train.texts)
-                            if texts[1] in chosen])
-        splits[name] = found if name == 'train' else dataclasses.replace(
-            found, texts=[texts[:2] for texts in found.texts])
+    splits |= hold_out(splits['train'], dev_fraction, test_fraction)
   if 'test' in splits and (
       splits['test'].scores is None) != (splits['dev'].scores is None):
     raise errors.UserError(
         '`test_file`: pairs of dev and test must both have scores, or neither')
   return {name: splits[name] for name in ('train', 'dev', 'test')
           if name in splits}
+
+
+def hold_out(
+    train: Pairs, dev_fraction: float, test_fraction: float = 0.0
+) -> dict[str, Pairs]:
+  """Holds out second texts with all of their pairs.
+
+  Args:
+    train: Pairs.
+    dev_fraction: Share of the second texts to hold out as dev.
+    test_fraction: Share to hold out as test in addition.
+
+  Returns:
+    {'train', 'dev' and perhaps 'test': pairs}
+
+  Raises:
+    errors.UserError: fewer than three second texts.
+  """
+  # Together: a paragraph of dev must not be known from training.
+  second = list(dict.fromkeys(texts[1] for texts in train.texts))
+  if len(second) < 3:
+    where = train.where or '`texts`'
+    raise errors.UserError(
+        f'{where}: three different second texts or more are needed to hold '
+        'some out')
+  splits = {}
+  parts = held_out.split(len(second), dev_fraction, test_fraction)
+  for name, part in zip(('train', 'dev', 'test'), parts, strict=True):
+    if part:
+      chosen = {second[row] for row in part}
+      found = train.take([row for row, texts in enumerate(train.texts)
+                          if texts[1] in chosen])
+      splits[name] = found if name == 'train' else dataclasses.replace(
+          found, texts=[texts[:2] for texts in found.texts])
+  return splits

@@ -45,6 +45,7 @@ class Method(codec.Codec):
     folds: Whether the method is a change of weights and biases that `fold` can
       add to the base.
     sums: Whether `weighted_sum` is the sum of such changes.
+    invertible: Whether its module at the embeddings has an `inverse`.
     fuses: Whether AdapterFusion can mix the method's updates: its module has
       the argument `alone`, and `entry` returns its input and residual.
     padding_width: Width that leaves padded with zeros can increase without a
@@ -61,6 +62,7 @@ class Method(codec.Codec):
   positions_taken = 0
   folds = False
   sums = False
+  invertible = False
   fuses = False
   padding_width = None
 

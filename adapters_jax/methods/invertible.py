@@ -31,6 +31,7 @@ class Invertible(base.Method):
   activation: str = 'relu'
 
   kind: ClassVar[str] = 'embedding'
+  invertible = True
   sites = ('embedding',)
   adapterhub_words = {'non_linearity': 'activation',
                       'inv_adapter_reduction_factor': 'factor'}

@@ -48,6 +48,9 @@ class Family:
     joined: {end of the name of a linear layer in files: names of its parts},
       each an equal share of the outputs, in order; `modules` adds them to the
       layer's name.
+    masked_lm: {leaf of the head of masked language modelling: Hugging Face's
+      name}; {} if it is not read.
+    masked_lm_activation: Activation of that head; '' for the encoder's.
   """
   name: str
   prefix: str
@@ -58,20 +61,24 @@ class Family:
   pooler: bool = True
   joined: Mapping[str, tuple[str, ...]] = dataclasses.field(
       default_factory=dict)
+  masked_lm: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  masked_lm_activation: str = ''
 
 
 def _roberta(name: str) -> Family:
   """Returns a family with RoBERTa's layers and names."""
   return Family(
       name, 'roberta.', family_configs.roberta, family_names.BERT,
-      (_POSITIONS, r'^lm_head\.'))
+      (_POSITIONS, r'^lm_head\.'), masked_lm=family_names.LM_HEAD,
+      masked_lm_activation='gelu')
 
 
 # {model_type: family}
 FAMILIES = {family.name: family for family in (
     Family(
         'bert', 'bert.', family_configs.bert, family_names.BERT,
-        (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.')),
+        (_POSITIONS, r'^cls\.(predictions|seq_relationship)\.'),
+        masked_lm=family_names.BERT_PREDICTIONS),
     _roberta('roberta'),
     _roberta('xlm-roberta'),
     _roberta('camembert'),
@@ -79,12 +86,13 @@ FAMILIES = {family.name: family for family in (
         'mpnet', 'mpnet.', family_configs.mpnet, family_names.MPNET,
         (_POSITIONS, r'^lm_head\.'),
         leaves={'encoder/relative_bias':
-                'encoder.relative_attention_bias.weight'}),
+                'encoder.relative_attention_bias.weight'},
+        masked_lm=family_names.LM_HEAD, masked_lm_activation='gelu'),
     Family(
         'distilbert', 'distilbert.', family_configs.distilbert,
         family_names.DISTILBERT,
         (_POSITIONS, r'^vocab_(transform|layer_norm|projector)\.'),
-        pooler=False),
+        pooler=False, masked_lm=family_names.DISTILBERT_VOCABULARY),
     Family(
         'electra', 'electra.', family_configs.electra, family_names.ELECTRA,
         (_POSITIONS, r'^(discriminator|generator)_predictions\.',

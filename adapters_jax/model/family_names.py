@@ -71,3 +71,26 @@ MODERNBERT = {
 }
 ELECTRA = BERT | {'embeddings/project': 'embeddings_project'}
 del ELECTRA['pooler']
+
+
+def _masked_lm(dense: str, norm: str, decoder: str) -> dict[str, str]:
+  """Returns {leaf: name} of the head of masked language modelling.
+
+  Args:
+    dense: Name of its linear layer.
+    norm: Name of its layer norm.
+    decoder: Name of the module with the bias of the vocabulary.
+  """
+  return {
+      'head/dense/kernel': f'{dense}.weight',
+      'head/dense/bias': f'{dense}.bias',
+      'head/norm/scale': f'{norm}.weight', 'head/norm/bias': f'{norm}.bias',
+      'head/bias': f'{decoder}.bias'}
+
+
+BERT_PREDICTIONS = _masked_lm(
+    'cls.predictions.transform.dense', 'cls.predictions.transform.LayerNorm',
+    'cls.predictions')
+LM_HEAD = _masked_lm('lm_head.dense', 'lm_head.layer_norm', 'lm_head')
+DISTILBERT_VOCABULARY = _masked_lm(
+    'vocab_transform', 'vocab_layer_norm', 'vocab_projector')

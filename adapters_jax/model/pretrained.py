@@ -157,3 +157,51 @@ def _of_encoder(names: Iterable[str], family: str) -> set[str]:
   if left_out := sorted(names - inside):
     _log.info('tensors of heads that are not read: %s', ', '.join(left_out))
   return inside
+
+
+def load_masked_lm(folder: str) -> trees.Tree:
+  """Returns the head of masked language modelling of a checkpoint.
+
+  Args:
+    folder: Folder with config.json and weights.
+
+  Returns:
+    {'head': leaves} in float32, or {} where the checkpoint has no such head.
+
+  Raises:
+    errors.UserError: a decoder that is not the table of words.
+  """
+  config = read_config(folder)
+  table = families.FAMILIES[config.family].masked_lm
+  with errors.within('`checkpoint`'):
+    present = {_modern(name): name
+               for name in tensor_files.folder_names(folder)}
+    if not table or not {*table.values()} <= present.keys():
+      return {}
+    decoder = table['head/bias'].removesuffix('.bias')
+    weights = {name for name in (
+        f'{decoder}.weight', f'{decoder}.decoder.weight') if name in present}
+    words = families.their_name('embeddings/words/embedding', config.family)
+    wanted = {*(present[name] for name in table.values()), *weights, words,
+              families.FAMILIES[config.family].prefix + words}
+    tensors = tensor_files.read_folder(folder, wanted.__contains__)
+  tensors = {_modern(name): tensor_files.as_float32(name, value)
+             for name, value in tensors.items()}
+  for name in weights:
+    for stem in ('', families.FAMILIES[config.family].prefix):
+      if stem + words in tensors and not np.array_equal(
+          tensors[name], tensors[stem + words]):
+        raise errors.UserError(
+            f'`checkpoint`: {name} differs from the embeddings of the words; '
+            'decoders of their own are not supported')
+  return trees.unflatten({
+      path: tensors[name].T if path.endswith('/kernel') else tensors[name]
+      for path, name in table.items()})
+
+
+def _modern(name: str) -> str:
+  """Returns the present name of a tensor of an early BERT."""
+  for old, new in (('.gamma', '.weight'), ('.beta', '.bias')):
+    if name.endswith(old):
+      return name.removesuffix(old) + new
+  return name

@@ -33,6 +33,7 @@ _RANGES = (
     ('seed', lambda v: 0 <= v < 2**32, f'0 to {2**32 - 1:,}'),
     ('dev_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
     ('test_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
+    ('mask_rate', lambda v: 0 < v < 1, 'a share between 0 and 1'),
     ('similarity_scale', lambda v: 0 < v < math.inf, 'a finite factor above 0'),
     ('join_seconds', lambda v: 1 <= v <= _LARGEST, f'1 to {_LARGEST:,}'),
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
@@ -48,7 +49,8 @@ CHOICES = {
     'precision': (
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': (
-        'classification', 'regression', 'multilabel', 'multiple_choice'),
+        'classification', 'regression', 'multilabel', 'multiple_choice',
+        'pairs', 'text'),
     'pair_loss': ('', 'multiple_negatives', 'cosent', 'cosine'),
     'pooling': ('', 'mean', 'cls', 'max', 'mean_sqrt_len_tokens',
                 'weightedmean', 'lasttoken'),

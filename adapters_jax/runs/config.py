@@ -108,6 +108,11 @@ class Config:
   matryoshka_dims: str = option(
       '', "Leading dimensions that are embeddings too, like '384,128,32'; all "
       'dimensions alone when empty.', 'schedule')
+  mask_rate: float = option(
+      0.15, 'Share of the word pieces that language modelling predicts.',
+      'schedule')
+  whole_words: bool = option(
+      True, 'Mask all pieces of a word together.', 'schedule')
   optimizer: str = option(
       'adam', "'adam', or 'adapter_bert' for that of the authors' code: no "
       'bias correction, epsilon 1e-6, a rate that drops after warm-up.',
@@ -213,7 +218,8 @@ class Config:
       'sentence embeddings.', 'data')
   file_task: str = option(
       'classification', "Kind of own data: 'classification', 'regression', "
-      "'multilabel' or 'multiple_choice'.", 'data')
+      "'multilabel' or 'multiple_choice'; 'pairs' for sentence embeddings, "
+      "'text' for language modelling.", 'data')
   workdir: str = option(
       '', 'Folder of the results; one named after the settings when empty.',
       'where', 'vmapped')

@@ -181,9 +181,14 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
   return _text(table, wide)
 
 
+_PLAIN = ('perplexity',)  # Metrics that are no shares.
+
+
 def percent(metrics: Mapping[str, float]) -> str:
   """Returns 'accuracy 82.31, f1 81.90': metrics in hundredths."""
-  return ', '.join(f'{name} {100 * v:.2f}' for name, v in metrics.items())
+  return ', '.join(
+      f'{name} {(1 if name in _PLAIN else 100) * v:.2f}'
+      for name, v in metrics.items())
 
 
 def run_summary(record: Any, folder: str) -> str:

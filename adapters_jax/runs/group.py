@@ -101,8 +101,7 @@ def make_group(
   shape = setup.model.config
   # The whole base again: that of `setup` lacks the tuned leaves.
   folder = pretrained.resolve(configs[0].checkpoint)
-  base = pretrained.load_base(
-      folder, pooler=configs[0].head_input == 'pooler')
+  base = models.load_base(configs[0], folder, kind.head_of(configs[0]))
   base = trees.overlay(base, frozen.of(configs[0]).tuned)
   note = (f'trained as one of {len(configs)} runs of one program: times are '
           'its share')

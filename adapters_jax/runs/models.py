@@ -14,6 +14,7 @@ from adapters_jax.methods import prompt
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
+from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.training import selections
@@ -75,6 +76,22 @@ def make_model(
       **changed)
   head = head or heads.HEADS[config.head_input]
   return head.make(shape, outputs)
+
+
+def load_base(
+    config: config_lib.Config, folder: str, head: heads.Head | None = None
+) -> trees.Tree:
+  """Returns the pretrained tree of a run.
+
+  Args:
+    config: Settings.
+    folder: Folder of the checkpoint.
+    head: Head of the run, which the checkpoint may hold.
+  """
+  base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
+  if head is not None and head.pretrained:
+    base |= pretrained.load_masked_lm(folder)
+  return base
 
 
 def on_mesh(

@@ -160,6 +160,10 @@ def load_data(
     config: config_lib.Config,
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
   """Returns (task, splits, remarks for the record)."""
+  if config.file_task in ('pairs', 'text'):
+    raise errors.UserError(
+        f'`file_task={config.file_task}`: is for sentence embeddings or '
+        'language modelling; leave it out')
   if config.files:
     task, splits = own_data.read(config)
     # Named after the file, and checked here before the first of many runs.
@@ -277,10 +281,11 @@ def _frozen_leaves(
 
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
-    encoded: dict[str, batching.Examples], notes: Sequence[str],
+    encoded: Mapping[str, batching.Examples], notes: Sequence[str],
     model_of: Callable[[encoder.BertConfig], Any],
     mesh: jax.sharding.Mesh | None = None,
     data: dict[str, dict[str, Any]] | None = None,
+    head: heads.Head | None = None,
 ) -> Setup:
   """Returns the setup of a run on tokenised examples.
 
@@ -293,20 +298,21 @@ def assemble(
     model_of: (shape of the encoder) -> model.
     mesh: Devices; the first one alone when None.
     data: {split: number and hash of its examples}.
+    head: Head, where the checkpoint may hold it.
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
     mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   model = models.on_mesh(model_of(shape), mesh)
-  base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
+  base = models.load_base(config, folder, head)
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
   # With the whole base: full fine-tuning starts from its leaves.
   tuned, params = models.init_tuned(model, base, select, config.seed, folder)
-  if config.tune == 'none' and 'head' in params:
+  if config.tune == 'none' and params.keys() - base.keys():
     raise errors.UserError(
         '`tune=none`: the head would stay random; it is for sentence '
-        'embeddings, which have none')
+        'embeddings, and for heads that the checkpoint holds')
   base = _frozen_leaves(config, base, select)
   # Cast after the split: tuned leaves stay float32.
   base = sharding.place(mesh, precision.cast(config.precision, base))
@@ -331,7 +337,7 @@ def assemble(
           config.class_weights, task.labels, encoded['train'].labels))
   per_epoch = schedule.steps_per_epoch
   return Setup(
-      task, encoded, model, mesh, base, tuned, params, select, schedule,
+      task, dict(encoded), model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes),
       data=data or {}, threshold=config.threshold,

@@ -126,7 +126,8 @@ def config(checkpoint, tmp_path):
   return config_lib.Config(
       checkpoint=checkpoint, adapter_size=3, batch_size=8, learning_rate=1e-2,
       buckets=0, max_length=12, max_steps=12, eval_every=6, dropout=0.0,
-      text_columns='anchor,positive', dev_fraction=0.25, test_fraction=0.2,
+      text_columns='anchor,positive', file_task='pairs', dev_fraction=0.25,
+      test_fraction=0.2,
       train_file=write_pairs(tmp_path), workdir=str(tmp_path / 'run'))
 
 

@@ -14,6 +14,7 @@ from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model.heads import classification
 from adapters_jax.model.heads import embedding
 from adapters_jax.model.heads import head
+from adapters_jax.model.heads import masked_lm
 from adapters_jax.model.heads import multilabel
 from adapters_jax.model.heads import multiple_choice
 from adapters_jax.model.heads import spans
@@ -23,7 +24,8 @@ from adapters_jax.model.heads import tagging
 HEADS = {row.name: row for row in (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
     classification.CLS_RELU, spans.SPANS, tagging.TAGS, *multilabel.ROWS,
-    multiple_choice.CLS, multiple_choice.POOLER, *embedding.ROWS.values())}
+    multiple_choice.CLS, multiple_choice.POOLER, masked_lm.MASKED_LM,
+    *embedding.ROWS.values())}
 
 Head = head.Head
 Model = head.Model

@@ -114,6 +114,7 @@ class Head:
     layer: Its linear layer in transformers' classes; '' for the last layer of
       the family's classifier of texts.
     dense: Whether it has parameters.
+    pretrained: Whether checkpoints may hold its parameters.
   """
   name: str
   make: Callable[[encoder_lib.BertConfig, int], Model]
@@ -133,6 +134,7 @@ class Head:
   peft_task: str = ''
   layer: str = ''
   dense: bool = True
+  pretrained: bool = False
 
   def has_classes(self, outputs: int) -> bool:
     """Returns whether so many outputs are classes."""

@@ -5,7 +5,9 @@ documents of dev and test, and some of training. Pairs with scores are ranked by
 their cosines.
 """
 
+from collections.abc import Mapping
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -35,6 +37,8 @@ from adapters_jax.training import sharding
 _DISTRACTORS = 1000
 _SEED = 0  # Of their draw, the same in all runs.
 _LARGEST_COSINE = 1.0
+STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
+_KIND = 'pairs'  # Value of the setting `file_task`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +60,11 @@ class PairSetup(setup_lib.Setup):
 
 def _find(name: str) -> tasks.Task:
   """Returns a task of scored pairs; UserError for any other."""
-  if name != 'stsb':
+  if name != STS:
     raise errors.UserError(
         f'`task={name}`: sentence embeddings are trained on pairs; give '
-        '`train_file`, or `task=stsb`')
-  return tasks.find(name)
+        f'`train_file`, or `task={STS}`')
+  return dataclasses.replace(tasks.find('stsb'), name=name)
 
 
 def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
@@ -134,6 +138,10 @@ def _check(config: config_lib.Config) -> None:
     if used:
       raise errors.UserError(
           f'`{name}`: is for tasks with a head on [CLS]; leave it out')
+  if config.file_task != _KIND:
+    raise errors.UserError(
+        f'`file_task={config.file_task}`: give `file_task={_KIND}` for '
+        'sentence embeddings')
   if config.tune == 'head':
     raise errors.UserError(
         '`tune=head`: sentence embeddings have no head; `tune=none` scores '
@@ -142,26 +150,29 @@ def _check(config: config_lib.Config) -> None:
 
 
 def prepare(
-    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
+    data: Mapping[str, pairs_lib.Pairs] | None = None,
 ) -> PairSetup:
   """Loads pairs and base, and initialises the new leaves.
 
   Args:
     config: Settings.
     mesh: Devices; the first one alone when None.
+    data: {split: pairs}; those that the settings name when None.
 
   Raises:
     errors.UserError: a setting for other tasks, or a fault of the data.
   """
   _check(config)
-  splits = _load(config)
+  splits = dict(data) if data else _load(config)
   _loss_name(config, splits['train'])
   counts = {name: len(split) for name, split in splits.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = splits['train'].take(rows)
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
-  task = metrics.with_first(_task_of(config, splits), config.metric)
+  task = metrics.with_first(
+      _task_of(config, splits, data is not None), config.metric)
   setup_lib.check_classes(config, task)
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
@@ -185,13 +196,16 @@ def prepare(
 
 
 def _task_of(
-    config: config_lib.Config, splits: dict[str, pairs_lib.Pairs]
+    config: config_lib.Config, splits: dict[str, pairs_lib.Pairs],
+    in_memory: bool,
 ) -> tasks.Task:
   """Returns the task of the splits."""
   squad = config.train_file.endswith('.json')
   texts = pairs_lib.SQUAD_TEXTS if squad else config.columns
-  if not config.files:
-    texts = tasks.find(config.task).texts
+  if in_memory:
+    texts = ('anchor', 'positive')
+  elif not config.files:
+    texts = _find(config.task).texts
   return tasks.Task(
       config.task_name, '', texts, (),
       metrics.OF_RETRIEVAL if splits['dev'].scores is None
@@ -323,3 +337,13 @@ class _Kind(kind.Kind):
 
 KIND = _Kind(_find, prepare, make_score, head_of, _outcomes, _check_data,
              predicts=False)
+
+
+def of_pairs(splits: Mapping[str, pairs_lib.Pairs]) -> kind.Kind:
+  """Returns the kind of a task whose pairs are in memory.
+
+  Args:
+    splits: {'train', 'dev' and perhaps 'test': pairs}.
+  """
+  return dataclasses.replace(
+      KIND, prepare=functools.partial(prepare, data=splits))

@@ -1,0 +1,61 @@
+"""The kind of task that the data of `train` are for."""
+
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import memory
+from adapters_jax.data import pairs
+from adapters_jax.data import squad
+from adapters_jax.data import tagged
+from adapters_jax.runs.kinds import classification
+from adapters_jax.runs.kinds import embeddings
+from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.runs.kinds import language_modeling
+from adapters_jax.runs.kinds import question_answering
+from adapters_jax.runs.kinds import tagging
+
+_HELD_OUT = 0.1
+
+
+def of(
+    data: Any, dev: Any = None, test: Any = None
+) -> tuple[kind_lib.Kind, dict[str, Any]]:
+  """Returns (kind of task, its settings).
+
+  Args:
+    data: Name of a task, or examples in memory.
+    dev: Examples of the type of `data` that choose the best step, or None.
+    test: Further examples to score, or None.
+
+  Raises:
+    errors.UserError: an unknown task, or examples that cannot work.
+  """
+  if isinstance(data, str):
+    if dev is not None or test is not None:
+      raise errors.UserError(
+          '`dev`, `test`: a task by name brings its own; give `data` as '
+          'Examples with them')
+    kind, settings = _of_name(data)
+    return kind, {'task': kind.find(data).name, **settings}
+  if isinstance(data, pairs.Pairs):
+    splits = ({'train': data, 'dev': dev} if dev is not None
+              else pairs.hold_out(data, _HELD_OUT))
+    if test is not None:
+      splits['test'] = test
+    return embeddings.of_pairs(splits), {'task': 'pairs', 'file_task': 'pairs'}
+  if isinstance(data, tagged.TaggedExamples):
+    return tagging.of_sentences(
+        tagged.splits(data, dev, test)), {'task': 'tagging'}
+  task, examples = memory.to_task(data, dev, test)
+  return classification.of_examples(task, examples), {'task': task.name}
+
+
+def _of_name(name: str) -> tuple[kind_lib.Kind, dict[str, Any]]:
+  """Returns (kind of a task, settings); any name for classification."""
+  if name == squad.TASK.name:
+    return question_answering.KIND, {}
+  if name == embeddings.STS:
+    return embeddings.KIND, {'file_task': 'pairs'}
+  if name.endswith(language_modeling.END):
+    return language_modeling.KIND, {'file_task': 'text'}
+  return classification.KIND, {}

@@ -1,0 +1,72 @@
+"""Raw text for language modelling: one text a line, or a column of a table."""
+
+from collections.abc import Mapping
+import os
+
+from adapters_jax import errors
+from adapters_jax.data import held_out
+from adapters_jax.data import rows
+from adapters_jax.data import tables
+
+FORMATS = ('.txt', *rows.FORMATS)
+
+
+def read(path: str, column: str) -> list[str]:
+  """Returns the texts of a file, without empty ones.
+
+  Args:
+    path: A .txt file with a text a line, or .tsv, .csv or .jsonl.
+    column: Column of the text in a table.
+
+  Raises:
+    errors.UserError: a fault of the file, or no text in it.
+  """
+  form = os.path.splitext(path)[1].lower()
+  if form not in FORMATS:
+    raise errors.UserError(
+        f'{path}: the name must end in {", ".join(FORMATS)}')
+  if form == '.txt':
+    try:
+      with open(path, 'rb') as file:
+        texts = [line.strip() for line in rows.lines_of(file, path)]
+    except OSError as error:
+      raise errors.UserError(f'{path}: cannot be read ({error})') from error
+  else:
+    texts = [tables.texts_of(path, line, row, (column,))[0].strip()
+             for line, row in rows.read(path)]
+  texts = [text for text in texts if text]
+  if not texts:
+    raise errors.UserError(f'{path}: no text in it')
+  return texts
+
+
+def load(
+    paths: Mapping[str, str], column: str, dev_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+) -> dict[str, list[str]]:
+  """Reads the splits of a task.
+
+  Args:
+    paths: {'train' and possibly 'dev' and 'test': path}.
+    column: Column of the text in a table.
+    dev_fraction: Share of the training texts to hold out as dev.
+    test_fraction: Share to hold out as test in addition.
+
+  Returns:
+    {'train', 'dev' and perhaps 'test': texts}
+
+  Raises:
+    errors.UserError: a fault of a file.
+  """
+  splits = {name: read(path, column) for name, path in paths.items()}
+  if 'dev' not in splits:
+    train = splits['train']
+    if len(train) < 3:
+      raise errors.UserError(
+          f'{paths["train"]}: three texts or more are needed to hold some out')
+    parts = held_out.split(len(train), dev_fraction, test_fraction)
+    held = dict(zip(('train', 'dev', 'test'), (
+        [train[row] for row in part] for part in parts), strict=True))
+    splits |= {name: part for name, part in held.items() if part}
+  return {name: splits[name] for name in ('train', 'dev', 'test')
+          if name in splits}

@@ -1,0 +1,208 @@
+"""Masked language modelling: adapters of a language or a domain (MAD-X)."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.data import fingerprint
+from adapters_jax.data import masking as masking_lib
+from adapters_jax.data import metrics
+from adapters_jax.data import raw_text
+from adapters_jax.data import tasks
+from adapters_jax.data import tokenization
+from adapters_jax.model import heads
+from adapters_jax.model import pretrained
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
+from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs.kinds import kind
+from adapters_jax.training import sharding
+from adapters_jax.training import steps
+
+END = '_texts'
+_KIND = 'text'  # Value of the setting `file_task`.
+HEAD = heads.masked_lm.MASKED_LM
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSetup(setup_lib.Setup):
+  """Setup of a run, with its masking.
+
+  Attributes:
+    masking: How texts are masked.
+  """
+  masking: masking_lib.Masking
+
+
+def find(name: str) -> tasks.Task:
+  """Returns the task of the texts of a task of one text.
+
+  Args:
+    name: Name of a task of data.tasks, with '_texts' at its end.
+
+  Raises:
+    errors.UserError: another name.
+  """
+  known = [task.name + END for task in tasks.TASKS.values()
+           if len(task.texts) == 1]
+  if name not in known:
+    raise errors.UserError(
+        f'`task={name}`: language modelling reads raw text; give `train_file`, '
+        f'or `task` as one of {", ".join(known)}')
+  found = tasks.find(name.removesuffix(END))
+  return dataclasses.replace(
+      found, name=name, labels=(), metrics=metrics.OF_LANGUAGE,
+      positive_above=None)
+
+
+def _load(config: config_lib.Config) -> dict[str, list[str]]:
+  """Returns {split: texts}."""
+  if config.files:
+    if len(config.columns) != 1:
+      raise errors.UserError('`text_columns`: name the one column of the text')
+    return raw_text.load(config.files, config.columns[0], config.dev_fraction,
+                         config.test_fraction)
+  found = tasks.load(tasks.find(find(config.task).name.removesuffix(END)),
+                     config.data_dir)
+  return {name: [texts[0] for texts in split.texts]
+          for name, split in found.items()}
+
+
+def _check(config: config_lib.Config) -> None:
+  """Raises UserError for settings of other kinds of tasks."""
+  for name, used in (('head_input', config.head_input != 'cls'),
+                     ('cache_frozen', config.cache_frozen)):
+    if used:
+      raise errors.UserError(
+          f'`{name}`: is for tasks with a head on [CLS]; leave it out')
+  if config.file_task != _KIND:
+    raise errors.UserError(
+        f'`file_task={config.file_task}`: give `file_task={_KIND}` for '
+        'language modelling')
+
+
+def prepare(
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+) -> TextSetup:
+  """Loads texts and base, and initialises the new leaves.
+
+  Args:
+    config: Settings.
+    mesh: Devices; the first one alone when None.
+
+  Raises:
+    errors.UserError: a setting for other tasks, or a fault of the data.
+  """
+  _check(config)
+  splits = _load(config)
+  counts = {name: len(texts) for name, texts in splits.items()}
+  notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  if rows := setup_lib.subset(config, counts['train']):
+    splits['train'] = [splits['train'][row] for row in rows]
+    notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
+  task = find(config.task) if not config.files else tasks.Task(
+      config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
+  task = metrics.with_first(task, config.metric)
+  setup_lib.check_classes(config, task)
+  folder = pretrained.resolve(config.checkpoint)
+  shape = pretrained.config_of(config.checkpoint)
+  tokenizer = tokenization.load(folder, shape.vocab_size)
+  masking = masking_lib.Masking(
+      config.mask_rate, config.whole_words, masking_lib.mask_id(tokenizer),
+      tokenizer.get_vocab_size())
+  encoded = {name: masking_lib.encode(tokenizer, texts, config.max_length)
+             for name, texts in splits.items()}
+  if not pretrained.load_masked_lm(folder):
+    notes.append('the head of masked language modelling is new: the '
+                 'checkpoint holds none')
+  setup = setup_lib.assemble(
+      config, folder, task, encoded, notes,
+      lambda shape: models.make_model(config, shape, 1, head=HEAD), mesh,
+      {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
+      HEAD)
+  schedule = masking_lib.Schedule(**vars_of(setup.schedule), masking=masking)
+  if config.tune == 'none':
+    setup = dataclasses.replace(setup, steps=1, eval_every=1)
+  setup = dataclasses.replace(setup, schedule=schedule)
+  return TextSetup(**vars(setup), masking=masking)
+
+
+def vars_of(schedule):
+  """Returns the fields of a schedule, without what it has cached."""
+  return {field.name: getattr(schedule, field.name)
+          for field in dataclasses.fields(schedule)}
+
+
+@functools.lru_cache(maxsize=8)
+def _eval_step(model, mesh):
+  """Returns step(base, tuned, batch) -> (log-probabilities, hits)."""
+
+  @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
+  def step(base, tuned, batch):
+    logits = model.apply(
+        {'params': trees.overlay(base, tuned)}, **steps.inputs(batch))
+    labels = jnp.maximum(batch['labels'], 0)
+    chosen = jnp.take_along_axis(
+        jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
+    return chosen, logits.argmax(-1) == labels
+
+  return step
+
+
+def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
+  """Returns score(tuned, split) -> (metrics, log-probability of each text).
+
+  Perplexity is exp of the mean cross-entropy of the masked pieces; the masks of
+  a split are always the same.
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Number of texts a batch.
+  """
+  step, batches = _eval_step(setup.model, setup.mesh), {}
+
+  def score(tuned, split):
+    examples = setup.splits[split]
+    if split not in batches:
+      batches[split] = masking_lib.eval_batches(
+          examples, setup.schedule.buckets, batch_size,
+          setup.schedule.local_rows, setup.masking)
+    means = np.zeros(len(examples))
+    total = hits = count = 0.0
+    for rows, batch in batches[split]:
+      setup.between()
+      placed = sharding.place_batch(setup.mesh, batch, batch_size)
+      found, right = map(np.asarray, step(setup.base, tuned, placed))
+      counted = np.asarray(placed['labels']) >= 0
+      counted, found = counted[:len(rows)], found[:len(rows)]
+      sums = np.where(counted, found, 0).sum(1)
+      means[rows] = sums / np.maximum(counted.sum(1), 1)
+      total += float(sums.sum())
+      hits += float((right[:len(rows)] & counted).sum())
+      count += float(counted.sum())
+    bad = np.flatnonzero(~np.isfinite(means))
+    if len(bad):
+      raise steps.not_finite(int(bad[0]))
+    values = {'token_probability': float(np.exp(total / count)),
+              'perplexity': float(np.exp(-total / count)),
+              'accuracy': hits / count}
+    return {name: values[name] for name in setup.task.metrics}, means
+
+  return score
+
+
+def _check_data(config: config_lib.Config) -> None:
+  """Raises UserError for a fault of the user's files."""
+  if config.files:
+    _load(config)
+
+
+KIND = kind.Kind(
+    find, prepare, make_score, lambda config: HEAD,
+    lambda setup, split, predictions: {'log_probability': predictions},
+    _check_data, predicts=False)
