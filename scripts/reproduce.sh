@@ -34,6 +34,11 @@ METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
   tune=head learning_rate=1e-2,3e-2,1e-1,3e-1 epochs=3,20'
 PICK=learning_rate,epochs
 
+# A file of SQuAD's format for the records of retrieval, and their bases.
+QUESTIONS=${QUESTIONS:-}
+ENCODERS=${ENCODERS:-minilm-l6 mpnet-base}
+DOMAIN=${DOMAIN:-}  # Not empty: the records of a domain adapter.
+
 failed=()
 
 run() {  # A module of this project with flags; if it fails, the others go on.
@@ -79,6 +84,25 @@ for folder in $TAGGED; do
       adapter_config=lora[r=8] learning_rate=3e-3;
       tune=head learning_rate=1e-2'
 done
+for base in $ENCODERS; do
+  # Retrieval: a file of questions and paragraphs in SQuAD's format.
+  if [ -n "$QUESTIONS" ]; then
+    run experiments.embeddings --train_file="$QUESTIONS" --dev_fraction=0.2 \
+      --test_fraction=0.2 --checkpoint="$base" --buckets=3 --tune=none
+    run experiments.embeddings --train_file="$QUESTIONS" --dev_fraction=0.2 \
+      --test_fraction=0.2 --checkpoint="$base" --buckets=3 --epochs=3 \
+      --seeds=0-2 --pick=learning_rate --grid='
+        tune=full learning_rate=1e-5,3e-5,1e-4;
+        adapter_size=64 learning_rate=1e-4,3e-4,1e-3;
+        adapter_config=lora[r=8] learning_rate=1e-4,3e-4,1e-3'
+  fi
+done
+if [ -n "$DOMAIN" ]; then  # An adapter of a domain, and its head alone.
+  run experiments.language_modeling --task=movie_sentiment_texts --epochs=3 \
+    --learning_rate=1e-3 --seeds=0-2
+  run experiments.language_modeling --task=movie_sentiment_texts --epochs=3 \
+    --learning_rate=1e-3 --seeds=0-2 --adapter_config= --tune=head
+fi
 for pair in $ABLATED; do
   for name in size init learning_rate variants layers; do
     run "experiments.ablation_$name" --task="${pair%:*}" \
