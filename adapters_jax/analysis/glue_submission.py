@@ -8,14 +8,9 @@ from collections.abc import Sequence
 import os
 import zipfile
 
-import numpy as np
-from scipy import special
-
-from adapters_jax.adapters import prediction as prediction_lib
 from adapters_jax.analysis import predictions
+from adapters_jax.data import rows
 from adapters_jax.data import tasks
-from adapters_jax.data import thresholds
-from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import outcome as outcome_lib
 
 # {(task, split): file name that the server expects}
@@ -35,26 +30,22 @@ _NAMED = ('mnli', 'qnli', 'rte')  # Tasks whose classes are written as names.
 
 
 def format_predictions(
-    task: tasks.Task, logits: np.ndarray, threshold: float | None = None
+    task: tasks.Task, predicted: Sequence[str | float]
 ) -> list[str]:
   """Formats the column 'prediction' of a test set.
 
   Args:
     task: Task of GLUE.
-    logits: [examples, outputs] Logits, or scores of STS-B.
-    threshold: Probability from which on the second of two classes is predicted;
-      None for the most probable class.
+    predicted: Class names, or scores of STS-B.
 
   Returns:
     One string for each example.
   """
   if not task.labels:  # STS-B's scale ends at 0 and 5.
-    return [f'{score:.3f}' for score in np.clip(logits[:, 0], 0, 5)]
-  classes = thresholds.choose(
-      special.softmax(logits, axis=-1), threshold)  # [examples]
+    return [f'{min(max(float(one), 0), 5):.3f}' for one in predicted]
   if task.name in _NAMED:
-    return [task.labels[c] for c in classes]
-  return [str(c) for c in classes]
+    return [str(one) for one in predicted]
+  return [str(task.labels.index(one)) for one in predicted]
 
 
 def _write_tsv(path: str, values: Sequence[str]) -> None:
@@ -71,41 +62,38 @@ def _write_tsv(path: str, values: Sequence[str]) -> None:
       file.write(f'{index}\t{value}\n')
 
 
-def _write_run(
-    task: tasks.Task, workdir: str, data_dir: str, checkpoint: str
-) -> list[str]:
+def _write_run(task: tasks.Task, workdir: str, form: str) -> list[str]:
   """Writes the test predictions of a finished run into its workdir.
 
   Args:
     task: Task of GLUE.
-    workdir: Workdir of the run.
-    data_dir: Folder of the TFDS files.
-    checkpoint: Name or folder of the base.
+    workdir: Workdir of the run, with the files of `predictions.write_best`.
+    form: Their format.
 
   Returns:
     Paths of the files; empty if the data has no test split.
   """
-  loaded = prediction_lib.load(workdir, checkpoint)
-  splits = tasks.load(task, data_dir)
-  paths = []
+  folder, paths = os.path.join(workdir, 'predictions'), []
   for (name, split), file in FILES.items():
-    if name == task.name and split in splits:
-      logits = prediction_lib.logits(*loaded, splits[split].texts)
-      paths.append(os.path.join(workdir, 'predictions', file))
-      _write_tsv(paths[-1], format_predictions(
-          task, logits, loaded[1].threshold))
+    source = os.path.join(folder, f'{split}.{form}')
+    if name == task.name and os.path.isfile(source):
+      found = [row['prediction'] for _, row in rows.read(source)]
+      paths.append(os.path.join(folder, file))
+      _write_tsv(paths[-1], format_predictions(task, found))
   return paths
 
 
 def write_zip(
-    outcome: outcome_lib.Outcome, config: config_lib.Config, target: str
+    outcome: outcome_lib.Outcome, target: str, form: str = 'tsv'
 ) -> list[str]:
-  """Writes the predictions of each task's run best on dev, and zips them.
+  """Zips the predictions of each task's run best on dev.
+
+  They are those that `predictions.write_best` has written.
 
   Args:
     outcome: Finished runs; those of tasks outside GLUE are skipped.
-    config: Settings that were crossed, for paths and the checkpoint.
     target: Path of the zip file.
+    form: Format of the predictions, one of `predicted.FORMATS`.
 
   Returns:
     Paths of the TSV files, then that of the zip; empty without a GLUE run.
@@ -117,9 +105,7 @@ def write_zip(
   for task, (record, folder) in predictions.best_runs(outcome).items():
     # Own data may bear the name of a GLUE task.
     if (task, 'test') in FILES and not record.config['train_file']:
-      paths += _write_run(
-          tasks.find(task), folder, config.data_dir,
-          predictions.checkpoint_of(record, config))
+      paths += _write_run(tasks.find(task), folder, form)
   if paths:
     with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:
       for path in paths:

@@ -81,13 +81,14 @@ def test_two_tasks_with_predictions(config, capsys):
     ('cola', ['1', '0']), ('rte', ['not_entailment', 'entailment']),
     ('wnli', ['1', '0']), ('qnli', ['not_entailment', 'entailment'])])
 def test_classes_go_as_the_server_wants_them(name, wanted):
-  logits = np.array([[0.1, 0.4], [2.0, -1.0]])
-  assert glue_submission.format_predictions(tasks.find(name), logits) == wanted
+  task = tasks.find(name)
+  found = [task.labels[1], task.labels[0]]
+  assert glue_submission.format_predictions(task, found) == wanted
 
 
 def test_scores_are_clipped_to_the_scale():
-  logits = np.array([[-0.2], [3.14159], [5.5]])
-  assert glue_submission.format_predictions(tasks.find('stsb'), logits) == [
+  found = ['-0.2', '3.14159', 5.5]
+  assert glue_submission.format_predictions(tasks.find('stsb'), found) == [
       '0.000', '3.142', '5.000']
 
 
@@ -98,7 +99,7 @@ def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
       '')
   outcome = outcome_lib.Outcome((record,), (str(tmp_path / 'none'),))
   with pytest.raises(errors.UserError, match='left no adapter'):
-    glue_submission.write_zip(outcome, config, str(tmp_path / 'a.zip'))
+    glue_submission.write_zip(outcome, str(tmp_path / 'a.zip'))
 
 
 def test_absent_tasks_are_named_before_anything_runs(config, monkeypatch):

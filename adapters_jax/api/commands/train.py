@@ -33,7 +33,8 @@ def main(
     # The default folder of this experiment's runs.
     root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
     for path in glue_submission.write_zip(
-        outcome, config, os.path.join(root, 'submission.zip')):
+        outcome, os.path.join(root, 'submission.zip'),
+        predictions.predictions_format):
       print(f'predictions: {path}')
   if outcome.failures:
     raise SystemExit(1)
