@@ -118,7 +118,7 @@ def _choices_of_lines(
 
 
 def read_words(
-    file: IO[bytes], path: str, form: str, column: str = '',
+    file: IO[bytes], path: str, form: str, column: str = '', trained: str = '',
 ) -> Iterator[str | tuple[str, ...]]:
   """Yields the text, or the words, of each sentence to tag.
 
@@ -127,7 +127,10 @@ def read_words(
     path: Its path, '-' for standard input.
     form: One of WORD_FORMATS; '' follows the end of the name: .conll, .conllu,
       .iob, .iob2, .bio and .tsv are 'conll'.
-    column: Column of the words, see `conll.read`; the first when empty.
+    column: Column of the words, see `conll.read`; that of the training when
+      empty.
+    trained: Column of the training, used where it is of the same kind: a number
+      in columns, a name in JSONL.
 
   Raises:
     errors.UserError: a fault of the input; names it and the line.
@@ -140,6 +143,8 @@ def read_words(
   if form not in WORD_FORMATS:
     raise errors.UserError(
         f'`input_format={form}`: a tagger reads {", ".join(WORD_FORMATS)}')
+  if not column and trained.lstrip('-').isdecimal() == (form != 'jsonl'):
+    column = trained
   with errors.within('`input`'):
     if form == 'jsonl':
       for number, row in rows.of_file(file, place, '.jsonl'):

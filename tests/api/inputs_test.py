@@ -85,3 +85,20 @@ def test_an_absent_file_and_a_folder(tmp_path):
     with pytest.raises(errors.UserError, match='`input`: '):
       with inputs.opened(path):
         pass
+
+
+def read_words(text, form, *columns):
+  return [*inputs.read_words(io.BytesIO(text.encode()), '-', form, *columns)]
+
+
+def test_words_of_a_tagger():
+  assert read_words('a b.\n\n', 'lines') == ['a b.', '']
+  columns = '1\ta\tX\n2\tb\tY\n\n1\tc\tX\n'
+  assert read_words(columns, 'conll', '2') == [('a', 'b'), ('c',)]
+  assert read_words(columns, 'conll', '', '2') == [('a', 'b'), ('c',)]
+  assert read_words(columns, 'conll', '', 'sentence') == [('1', '2'), ('1',)]
+  rows = '{"tokens": ["a"], "text": ["b"]}\n'
+  assert read_words(rows, 'jsonl', '', '2') == [('a',)]
+  assert read_words(rows, 'jsonl', '', 'text') == [('b',)]
+  with pytest.raises(errors.UserError, match='`input_format=csv`: a tagger'):
+    read_words('a', 'csv')

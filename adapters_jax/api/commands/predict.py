@@ -102,7 +102,8 @@ def _given(
   columns = _columns_of(config, adapter.texts)
   if adapter.head.name == 'tags':
     return inputs.read_words(
-        file, config.input, config.input_format, ''.join(columns))
+        file, config.input, config.input_format, ''.join(columns),
+        str(adapter.settings.get('text_columns', '')))
   return inputs.read_texts(
       file, config.input, config.input_format, adapter.texts, columns,
       adapter.head.choices)
