@@ -131,6 +131,26 @@ def segments(
   return found
 
 
+def branches(
+    bank: Bank, setup: composition.Setup
+) -> dict[str, adapter_lib.Adapter]:
+  """Returns {setup: composed adapter} of the answers to each text.
+
+  Args:
+    bank: Adapters.
+    setup: Setup without BatchSplit; several answers are those of a Parallel.
+
+  Raises:
+    errors.UserError: as for `compose`, or a BatchSplit.
+  """
+  found = setups.columns(checked(bank, setup))
+  if any(len(column) > 1 for column in found):
+    raise errors.UserError(
+        f'`setup={setup}`: batch_split needs the number of texts; name an '
+        'adapter for each, or give predict the setup')
+  return {str(inner): compose(bank, inner) for (_, inner), in found}
+
+
 def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   """Returns one of the adapters in a composed one.
 

@@ -168,8 +168,10 @@ class Program:
   def _make(self, key: str | None, args: Sequence[Any]) -> Callable[..., Any]:
     """Returns a program that this process has traced; writes what is new."""
     lowered = self._jitted.lower(*args)
+    # The text lacks arguments that nothing reads; a program demands them.
     digest = _digest(
-        lowered.as_text(), _environment(self._device), _settings())
+        lowered.as_text(), str(lowered.in_tree), _environment(self._device),
+        _settings())
     call = _load(digest, self._device)
     if call is None:
       # An executable from JAX's cache cannot be written a second time.

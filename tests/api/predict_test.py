@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.adapters import adapter
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.api import banks
 from adapters_jax.api.commands import predict
@@ -139,3 +141,32 @@ def test_wrong_settings_of_several(changed, message):
   with pytest.raises(errors.UserError, match=message):
     predict.main(predict.PredictConfig(
         **{'adapters': '.', 'format': 'jsonl', **changed}))
+
+
+def test_a_setup_of_adapters(
+    folder, checkpoint, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  other = str(tmp_path / 'other')
+  dataclasses.replace(
+      bank_test.make('lora[r=2]', 1), texts=('sentence',), labels=('no', 'yes'),
+      max_length=8).save(other)
+  (tmp_path / 'a.txt').write_text('good film\nvery bad\n')
+  config = predict.PredictConfig(
+      adapters=f'one={folder},two={other}', input='a.txt',
+      setup='stack(one, two, norms=last)', checkpoint=checkpoint)
+  found, _ = labelled(config, capsys)
+  base, _ = prediction.load(folder, checkpoint)
+  whole = composing.compose(
+      {'one': adapter.load(folder), 'two': adapter.load(other)}, config.setup)
+  values = prediction.probabilities(prediction.logits(
+      base, whole, ['good film', 'very bad']))
+  np.testing.assert_allclose(
+      [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,
+      atol=1e-5)
+  for changed, message in (
+      ({'adapters': '', 'adapter': folder}, '`setup`: is for `adapters`'),
+      ({'setup': 'parallel(one, two)'}, 'give jsonl'),
+      ({'setup': 'stack(one, tow)'}, "unknown 'tow'"),
+      ({'setup': 'batch_split(one, two, batch_sizes=1)'}, 'number of texts')):
+    with pytest.raises(errors.UserError, match=message):
+      predict.main(dataclasses.replace(config, **changed))

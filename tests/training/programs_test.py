@@ -74,6 +74,16 @@ def test_sources_that_lower_alike_share_a_program(
   assert endings == ['index', 'index', 'program']
 
 
+def test_an_argument_that_nothing_reads_has_another_program(traces):
+  step = make(traces)
+  first = step(*arguments())
+  state, x = arguments()
+  # Lowers to the same text, but another call.
+  found = step({**state, 'unused': jnp.zeros(2)}, x)
+  np.testing.assert_array_equal(found['sum'], first['sum'])
+  assert len(traces) == 2
+
+
 def test_other_functions_have_other_programs(traces):
   one = make(traces)(*arguments())
   other = make(traces, 'triple', 3.0)(*arguments())

@@ -33,6 +33,8 @@ class PredictConfig:
   adapter_column: str = option(
       '', "Column with the name of one of 'adapters' for each input; without "
       'it all label every input.')
+  setup: str = option(
+      '', "Setup of 'adapters', like 'stack(domain, task)', 'parallel(a, b)'.")
   checkpoint: str = option(
       '', 'The base, where the adapter was trained on a folder.')
   input: str = option('-', "File to read; '-' for standard input.")
@@ -52,9 +54,14 @@ def _check(config: PredictConfig) -> None:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
   if config.adapter and config.adapters:
     raise errors.UserError('`adapter`, `adapters`: give one of them')
+  if config.setup and (not config.adapters or config.adapter_column):
+    raise errors.UserError(
+        '`setup`: is for `adapters`, and without `adapter_column`')
   if config.adapters:
     banks.parse(config.adapters)
-    if config.format != 'jsonl':
+    # A setup without Parallel is one adapter.
+    if config.format != 'jsonl' and (
+        not config.setup or 'parallel' in config.setup.lower()):
       raise errors.UserError(
           f'`format={config.format}`: give jsonl with `adapters`, whose '
           'classes differ')
@@ -153,11 +160,17 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
 
 
 def _label_by_bank(config: PredictConfig, file: Any) -> None:
-  """Prints the outputs of all adapters, or of the one that a column names."""
+  """Prints the outputs of all adapters, of their setup, or of a named one."""
+  from adapters_jax.adapters import composing
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
   from adapters_jax.analysis import predictions
   base, bank = banks.load(config.adapters, config.checkpoint)
+  if config.setup:
+    bank = composing.branches(bank, config.setup)
+    if len(bank) == 1:
+      _label(config, file, base, *bank.values())
+      return
   texts = _texts_of(config, bank)
   writers = {name: predictions.writer_of(adapter, 'jsonl')
              for name, adapter in bank.items()}
