@@ -49,8 +49,8 @@ def words(notebook):
   return [re.sub('<[^>]+>', ' ', text).split() for text in found]
 
 
-def test_there_are_six():
-  assert len(NAMES) == 6
+def test_there_are_seven():
+  assert len(NAMES) == 7
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -63,13 +63,29 @@ def test_committed_as_executed_from_top_to_bottom(name):
   assert '/home/' not in str(code) and '/root/' not in str(code)
 
 
-@pytest.mark.parametrize('name', [n for n in NAMES if 'walk' not in n])
+@pytest.mark.parametrize('name', [
+    n for n in NAMES if n not in ('walkthrough.ipynb', 'composition.ipynb')])
 def test_says_now_what_it_said(name):
   committed = read(name)
   before = words(committed)
   assert before and words(execute(committed)) == before, (
       'the records have changed; run: jupyter execute --inplace '
       'experiments/notebooks/*.ipynb')
+
+
+def test_composition_on_a_tiny_base(checkpoint, tmp_path):
+  notebook = read('composition.ipynb')
+  cell, = (c for c in notebook.cells
+           if SETTINGS in c['metadata'].get('tags', ()))
+  cell['source'] = (
+      'import adapters_jax as aj\n'
+      f'BASE = {checkpoint!r}\n'
+      "texts, labels = ['good film', 'dull plot'] * 12, ['no', 'yes'] * 12\n"
+      'FILM = FOOD = NEWS = [aj.Examples(texts, labels)] * 2\n'
+      "TEXTS = ['a good film', 'very dull', 'the plot', 'bad']\n"
+      'QUICK = dict(max_steps=4, batch_size=8, max_length=8, buckets=0,\n'
+      '             eval_every=4, tune_norms=False)\n')
+  execute(notebook, str(tmp_path))
 
 
 def test_walkthrough_on_a_tiny_base(checkpoint, own_files, tmp_path):
