@@ -78,6 +78,7 @@ def test_composition_on_a_tiny_base(checkpoint, tmp_path):
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
   cell['source'] = (
+      'import numpy as np\n'
       'import adapters_jax as aj\n'
       f'BASE = {checkpoint!r}\n'
       "texts, labels = ['good film', 'dull plot'] * 12, ['no', 'yes'] * 12\n"
