@@ -1,7 +1,8 @@
 """Sentence embeddings of texts, by a base alone or with an adapter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -11,7 +12,10 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
+from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import mixed
+from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
@@ -29,9 +33,11 @@ HEADS = trees.ABOVE
 
 def encode(
     base: base_lib.Base, texts: Sequence[str],
-    adapter: adapter_lib.Adapter | None = None, *, pooling: str | None = None,
-    normalize: bool | None = None, max_length: int | None = None,
-    prompt: str | None = None, dims: int = 0, batch_size: int = 32,
+    adapter: adapter_lib.Adapter | Mapping[str, Any] | None = None, *,
+    adapters: Sequence[str | None] | None = None,
+    pooling: str | None = None, normalize: bool | None = None,
+    max_length: int | None = None, prompt: str | None = None, dims: int = 0,
+    batch_size: int = 32,
 ) -> np.ndarray:
   """Embeds texts.
 
@@ -45,7 +51,10 @@ def encode(
   Args:
     base: Pretrained encoder.
     texts: Texts.
-    adapter: Adapter of any task, whose head is left out; None for the base.
+    adapter: Adapter of any task, whose head is left out; None for the base; or
+      a bank {name: adapter}.
+    adapters: With a bank, the name of the adapter for each text, None for the
+      plain base.
     pooling: One of `model.pooling.MODES`, such as 'mean' or 'cls'.
     normalize: Whether to scale embeddings to the length 1.
     max_length: Longest text in tokens, special tokens included; the rest of a
@@ -71,17 +80,77 @@ def encode(
   if not 0 <= dims <= base.config.dim:
     raise errors.UserError(
         f'`dims={dims}`: give 1 to {base.config.dim}, or 0 for all')
-  chosen = settings_of(
-      base.checkpoint, adapter, mode=pooling, normalize=normalize,
+  words = [row[0] for row in rows]
+  make_settings = functools.partial(
+      settings_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
-  found = _embedded(base, [row[0] for row in rows], adapter, chosen, batch_size)
+  if isinstance(adapter, Mapping):
+    named = _names(adapter, adapters, len(words))
+    found, scaled = _embedded_by_name(
+        base, words, adapter, named, make_settings, batch_size)
+  else:
+    if adapters is not None:
+      raise errors.UserError('`adapters`: is for a bank {name: adapter}')
+    chosen = make_settings(adapter)
+    scaled = chosen.normalize
+    found = _embedded(base, words, adapter, chosen, batch_size)
   if not dims or dims == base.config.dim:
     return found
   found = found[:, :dims]
-  if chosen.normalize:
-    found = found / np.maximum(
-        np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
-  return found
+  norms = np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+  return np.where(scaled, found / norms, found)
+
+
+def _names(
+    bank: Mapping[str, Any], names: Any, count: int
+) -> list[str | None]:
+  """Returns the checked name of the adapter for each text."""
+  if names is None or isinstance(names, str) or len(names) != count:
+    raise errors.UserError(
+        f'`adapters`: give a list with the name of an adapter, or None for the '
+        f'plain base, for each of the {count} texts')
+  for name in names:
+    if name is not None:
+      bank_lib.find(bank, name)
+  return list(names)
+
+
+def _embedded_by_name(
+    base: base_lib.Base, texts: Sequence[str], bank: Mapping[str, Any],
+    names: Sequence[str | None], make_settings: Any, batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns ([texts, dim] embeddings, [texts, 1] whether scaled to length 1).
+
+  Args:
+    base: Pretrained encoder.
+    texts: Texts.
+    bank: Adapters.
+    names: Name of the adapter of each text; None for the plain base.
+    make_settings: (adapter or None) -> Pooling.
+    batch_size: Texts a step.
+  """
+  used = {name: None if name is None else bank[name] for name in names}
+  settings = {name: make_settings(one) for name, one in used.items()}
+  for name, one in used.items():
+    _model_of(base, one, settings[name])  # For its checks.
+  scaled = np.array([[settings[name].normalize] for name in names], bool)
+  if not texts:
+    return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
+  tokens, segments = [], []
+  for text, name in zip(texts, names, strict=True):
+    ids, kinds = tokenization.encode(
+        compiled.tokenizer_of(base), [(settings[name].text(text),)],
+        _longest(base, used[name], settings[name]))
+    tokens.append(ids[0])
+    segments.append(kinds[0])
+  placed = resident.place(
+      base, used, reads_head=False, make_model=lambda base, one: _module_of(
+          base, one, make_settings(one)))
+  found = mixed.outputs(
+      placed, names, batching.Examples(
+          tokens, segments, np.zeros(len(tokens), np.int32)),
+      mixed.fitting(len(tokens), batch_size), _BUCKETS)
+  return np.stack(found), scaled
 
 
 def settings_of(
@@ -110,10 +179,7 @@ def _embedded(
     batch_size: int,
 ) -> np.ndarray:
   """Returns [texts, dim] float32 embeddings; arguments as for `encode`."""
-  methods = adapter.methods if adapter else ()
-  longest = base.config.longest - sum(c.positions_taken for c in methods)
-  if pooling.max_length:
-    longest = min(longest, pooling.max_length)
+  longest = _longest(base, adapter, pooling)
   found = np.zeros((len(texts), base.config.dim), np.float32)
   if not texts:
     return found
@@ -144,21 +210,22 @@ def _embedded(
   return found
 
 
+def _longest(
+    base: base_lib.Base, adapter: adapter_lib.Adapter | None,
+    pooling: pooling_lib.Pooling,
+) -> int:
+  """Returns the longest text in tokens."""
+  methods = adapter.methods if adapter else ()
+  longest = base.config.longest - sum(c.positions_taken for c in methods)
+  return min(longest, pooling.max_length or longest)
+
+
 def _model_of(
     base: base_lib.Base, adapter: adapter_lib.Adapter | None,
     pooling: pooling_lib.Pooling,
 ) -> tuple[heads.Model, trees.Tree, trees.Tree]:
   """Returns (model, leaves of the base, tuned leaves)."""
-  shape = base.config
-  chosen = precision.choose(base.precision, shape.head_dim)
-  activation = adapter.hidden_activation if adapter else ''
-  shape = dataclasses.replace(
-      shape, dtype=chosen.dtype, attention=chosen.attention,
-      products=chosen.products, activation=activation or shape.activation,
-      adapters=adapter.methods if adapter else (),
-      composition=adapter.composition if adapter else None)
-  model = heads.embedding.SentenceEncoder(
-      shape, pooling.mode, pooling.normalize)
+  model = _module_of(base, adapter, pooling)
   params, tuned = (
       {name: leaves for name, leaves in tree.items() if name not in HEADS}
       for tree in (base.params, adapter.tuned if adapter else {}))
@@ -167,3 +234,20 @@ def _model_of(
     trees.check_same(
         trees.overlay(params, tuned), compiled.shapes(model), 'the adapter')
   return model, params, jax.device_put(tuned)
+
+
+def _module_of(
+    base: base_lib.Base, adapter: adapter_lib.Adapter | None,
+    pooling: pooling_lib.Pooling,
+) -> heads.Model:
+  """Returns the encoder of sentences with an adapter's methods."""
+  shape = base.config
+  chosen = precision.choose(base.precision, shape.head_dim)
+  activation = adapter.hidden_activation if adapter else ''
+  shape = dataclasses.replace(
+      shape, dtype=chosen.dtype, attention=chosen.attention,
+      products=chosen.products, activation=activation or shape.activation,
+      adapters=adapter.methods if adapter else (),
+      composition=adapter.composition if adapter else None)
+  return heads.embedding.SentenceEncoder(
+      shape, pooling.mode, pooling.normalize)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.adapters import embedding
 from adapters_jax.adapters import every
 from adapters_jax.adapters import kinds
 from adapters_jax.adapters import mixed
@@ -153,3 +154,13 @@ def test_shared_layers_are_computed_once(base):
   # [4 texts, 8 tokens, ffn_dim] below, and [2 adapters, ...] of [CLS] above.
   assert 'f32[4,8,20]' in program and 'f32[2,4,8,20]' not in program
   assert 'f32[2,4,1,20]' in program
+
+
+def test_embeddings_of_adapters_and_the_plain_base(base, bank):
+  names = ['wide', None, 'prompt', 'narrow', None]
+  found = embedding.encode(base, TEXTS, bank, adapters=names)
+  for text, name, one in zip(TEXTS, names, found, strict=True):
+    wanted, = embedding.encode(base, [text], name and bank[name])
+    np.testing.assert_allclose(one, wanted, atol=2e-6)
+  with pytest.raises(errors.UserError, match='None for the plain base'):
+    embedding.encode(base, TEXTS, bank)
