@@ -294,7 +294,8 @@ def export(
     adapter: Adapter.
     path: Folder, made if absent; a .npz file for 'adapter_bert'.
     format: 'own', 'adapterhub', 'peft' (a head of classes must read the
-      pooler; the heads of DistilBERT and ELECTRA cannot be written),
+      pooler; for DistilBERT the layer 'cls_relu', for ELECTRA and DeBERTa
+      'cls_gelu'),
       'adapter_bert', the authors' TensorFlow variables, or
       'sentence_transformers', a whole model with the adapter folded into it.
     name: Name of the adapter in AdapterHub's files.

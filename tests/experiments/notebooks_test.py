@@ -11,6 +11,7 @@ nbclient = pytest.importorskip(
 nbformat = pytest.importorskip('nbformat')
 for needed in ('ipykernel', 'matplotlib', 'pandas'):
   pytest.importorskip(needed)
+from experiments.analysis import layer_picture  # noqa: E402
 
 pytestmark = pytest.mark.slow
 ROOT = os.path.abspath(os.path.join(
@@ -89,19 +90,28 @@ def test_composition_on_a_tiny_base(checkpoint, tmp_path):
   execute(notebook, str(tmp_path))
 
 
-def test_walkthrough_on_a_tiny_base(checkpoint, own_files, tmp_path):
+def test_walkthrough_on_a_tiny_base(checkpoint, tmp_path):
   notebook = read('walkthrough.ipynb')
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
   cell['source'] = (
-      'from adapters_jax.runs import config\n'
-      f'DEFAULTS = dict(checkpoint={checkpoint!r}, **{own_files!r},\n'
-      '                buckets=0, adapter_size=3, batch_size=16,\n'
-      '                max_steps=30, learning_rate=3e-2)\n'
-      "PRODUCTS = config.Config(task='one', **DEFAULTS)\n"
-      "TWEETS = config.Config(task='two', seed=1, **DEFAULTS)\n")
+      f'BASE = {checkpoint!r}\n'
+      "BOTTLENECK, LORA = 'bottleneck[size=3]', 'lora[r=2]'\n"
+      'SETTINGS = dict(max_steps=4, learning_rate=3e-2, batch_size=8,\n'
+      '                max_length=24, buckets=0)\n')
   execute(notebook, str(tmp_path))
-  printed = ''.join(output.get('text', '') for c in notebook.cells
-                    for output in c.get('outputs', ()))
+  outputs = [output for c in notebook.cells for output in c.get('outputs', ())]
+  printed = ''.join(output.get('text', '') for output in outputs)
   assert 'the base is what it was, bit for bit' in printed
-  assert "one              {'one':" in printed
+  assert 'encoder/layer_0/adapter_ffn_output_0/down/kernel' in printed
+  assert printed.count('in the stack: ') == 6
+  assert sum('image/png' in output.get('data', ()) for output in outputs) == 1
+
+
+def test_layer_picture_names_every_part():
+  figure = layer_picture.draw(dim=8, size=3)
+  texts = [text.get_text() for text in figure.axes[0].texts]
+  for name, times in (
+      ('attention', 1), ('feed-forward', 1), ('adapter', 3), ('layer norm', 2),
+      ('+', 3), ('down: 8 → 3', 1), ('up: 3 → 8', 1)):
+    assert texts.count(name) == times, name
