@@ -230,5 +230,7 @@ def summary(
   table.add_section()
   table.add_row('base', '', f'{total:,}', '100.00', '')
   text = io.StringIO()
-  rich.console.Console(file=text, width=100).print(table)
+  # In a notebook rich would display the table and leave the text empty.
+  rich.console.Console(
+      file=text, width=100, force_jupyter=False, color_system=None).print(table)
   return text.getvalue()

@@ -69,6 +69,10 @@ def load_settings(folder: str) -> dict[str, Any]:
     errors.UserError: no saved adapter in the folder.
   """
   path = os.path.join(folder, SETTINGS)
+  if not os.path.isdir(folder):
+    raise errors.UserError(
+        f'no saved adapter: there is no folder {folder}; name that of an '
+        'adapter, or the workdir of a run')
   if not os.path.exists(path) and _is_of_run(folder):
     raise errors.UserError(
         f'{folder} holds a run that has not finished, without an adapter yet; '

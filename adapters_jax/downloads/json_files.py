@@ -43,8 +43,10 @@ def read_any(path: str, *, what: str = '') -> Any:
       return json.load(file)
   # ValueError includes text that is not UTF-8.
   except (OSError, ValueError) as error:
+    # The text of an OSError repeats the path.
+    reason = getattr(error, 'strerror', None) or error
     raise errors.UserError(
-        f'{what}{path} cannot be read ({error})') from error
+        f'{what}{path} cannot be read ({reason})') from error
   except RecursionError as error:
     raise errors.UserError(
         f'{what}{path} cannot be read (its values are nested too deeply)'

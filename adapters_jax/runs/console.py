@@ -159,7 +159,10 @@ def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
 def _text(table: rich.table.Table, width: int | None) -> str:
   """Returns a table as plain text."""
   text = io.StringIO()
-  rich.console.Console(file=text, width=width).print(table)
+  # In a notebook rich would display the table and leave the text empty.
+  rich.console.Console(
+      file=text, width=width, force_jupyter=False, color_system=None
+  ).print(table)
   return text.getvalue().rstrip('\n')
 
 

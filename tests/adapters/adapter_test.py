@@ -211,5 +211,5 @@ def test_damaged_folders(change, message, tmp_path):
   (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
   with pytest.raises(errors.UserError, match=f'config.json.*{message}'):
     adapter_lib.load(str(tmp_path))
-  with pytest.raises(errors.UserError, match='holds no saved adapter'):
+  with pytest.raises(errors.UserError, match='there is no folder .*absent'):
     adapter_lib.load(str(tmp_path / 'absent'))

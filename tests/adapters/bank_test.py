@@ -1,5 +1,7 @@
 import dataclasses
 import functools
+import os
+from unittest import mock
 
 from absl.testing import parameterized
 import jax
@@ -77,6 +79,13 @@ class BankTest(parameterized.TestCase):
     self.assertEqual(list(bank), ['film'])
     with self.assertRaisesRegex(errors.UserError, 'the bank is empty'):
       bank_lib.delete({}, 'flim')
+
+  @mock.patch.dict(os.environ, FORCE_COLOR='1')
+  @mock.patch('rich.console._is_jupyter', lambda: True)
+  def test_summary_is_plain_text_in_a_notebook_too(self):
+    text = bank_lib.summary({'a': make()}, base())
+    self.assertIn('bottleneck[size=3]', text)
+    self.assertNotIn('\x1b', text)
 
   def test_summary_counts_what_trains(self):
     bank = {'a': make(), 'b': make('vera[r=4]')}
