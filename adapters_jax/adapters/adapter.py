@@ -69,6 +69,12 @@ class Adapter:
   setup: composition_lib.Block | None = None
   members: tuple[tuple[str, int], ...] = ()
 
+  def __repr__(self) -> str:
+    """Returns one line; all fields of all methods would take many."""
+    shown = ', '.join(f'{name}={getattr(self, name)!r}' for name in (
+        'task', 'labels', 'base', 'scores') if getattr(self, name))
+    return f'Adapter({", ".join(filter(None, (repr(self.method), shown)))})'
+
   @property
   def composition(self) -> Any:
     """Tree over `methods`, None where they act one after the other."""

@@ -160,8 +160,9 @@ def stack(
     # Without the shapes, whose check below lists the paths that differ.
     if signature(adapter)[:3] != signature(first)[:3]:
       raise errors.UserError(
-          f'adapter: {name!r} is of another method than {names[0]!r}; a batch '
-          'mixes adapters of one')
+          f'adapter: {name!r} is of another method than {names[0]!r} '
+          f'({adapter.method}, {first.method}), or has another head; adapters '
+          'of one method and kind of head can be stacked and merged')
     trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
   return first, trees.stack(adapter.tuned for adapter in adapters)
 

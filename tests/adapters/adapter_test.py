@@ -213,3 +213,10 @@ def test_damaged_folders(change, message, tmp_path):
     adapter_lib.load(str(tmp_path))
   with pytest.raises(errors.UserError, match='there is no folder .*absent'):
     adapter_lib.load(str(tmp_path / 'absent'))
+
+
+def test_repr_is_a_line():
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), task='film', labels=('a', 'b'), base='x')
+  assert repr(adapter) == (
+      "Adapter('lora[r=2]', task='film', labels=('a', 'b'), base='x')")
