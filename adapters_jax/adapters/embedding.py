@@ -17,6 +17,7 @@ from adapters_jax.adapters import compiled
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import resident
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import heads
@@ -147,7 +148,7 @@ def _embedded_by_name(
       base, used, reads_head=False, make_model=lambda base, one: _module_of(
           base, one, make_settings(one)))
   found = mixed.outputs(
-      placed, names, batching.Examples(
+      placed, names, examples_lib.Examples(
           tokens, segments, np.zeros(len(tokens), np.int32)),
       mixed.fitting(len(tokens), batch_size), _BUCKETS)
   return np.stack(found), scaled
@@ -188,7 +189,7 @@ def _embedded(
   tokens, segments = tokenization.encode(
       compiled.tokenizer_of(base),
       [(pooling.text(text),) for text in distinct], longest)
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(distinct), np.int32))
   while batch_size >= 2 * len(distinct):  # One text needs no batch of 32.
     batch_size //= 2

@@ -21,6 +21,7 @@ from adapters_jax.adapters import kinds as kinds_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.model import base as base_lib
 from adapters_jax.training import steps
 
@@ -92,7 +93,7 @@ def values(
 
 def _outputs(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
-    examples: batching.Examples, batch_size: int,
+    examples: examples_lib.Examples, batch_size: int,
 ) -> dict[str, list[np.ndarray]]:
   """Returns {name: outputs for each example}."""
   found: dict[str, list[Any]] = {name: [None] * len(examples) for name in bank}

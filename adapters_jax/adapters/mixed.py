@@ -19,6 +19,7 @@ from adapters_jax.adapters import kinds as kinds_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.training import steps
 
 _INPUTS = ('tokens', 'segments', 'mask')
@@ -94,7 +95,7 @@ def fitting(count: int, batch_size: int) -> int:
 
 def outputs(
     resident: resident_lib.Resident, names: Sequence[Any],
-    examples: batching.Examples, batch_size: int = 32,
+    examples: examples_lib.Examples, batch_size: int = 32,
     buckets: Sequence[int] = readings.BUCKETS,
 ) -> list[np.ndarray]:
   """Computes the outputs of a named adapter for each example.
@@ -155,7 +156,7 @@ def _shape(model: Any, length: int) -> tuple[int, ...]:
 
 def _batches(
     resident: resident_lib.Resident, names: Sequence[Any],
-    examples: batching.Examples, buckets: Sequence[int], batch_size: int,
+    examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
 ) -> Iterator[tuple[list[Any], dict[str, np.ndarray], np.ndarray]]:
   """Yields (tiles, batch, kinds of its tiles).
 

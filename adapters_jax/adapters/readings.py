@@ -15,8 +15,8 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import tagging
-from adapters_jax.data import batching
 from adapters_jax.data import choices
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import squad
 from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import thresholds
@@ -70,7 +70,7 @@ class Reading:
     decode: Outputs of the inputs, in order -> one value for each text.
     cut: Number of texts that are longer than the adapter's limit.
   """
-  examples: batching.Examples
+  examples: examples_lib.Examples
   owners: Sequence[int]
   decode: Callable[[list[np.ndarray]], list[Any]]
   cut: int = 0
@@ -128,9 +128,9 @@ def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
     compiled.check_texts(adapter, number, row)
 
 
-def joined(parts: Sequence[batching.Examples]) -> batching.Examples:
+def joined(parts: Sequence[examples_lib.Examples]) -> examples_lib.Examples:
   """Returns the inputs of several readings, one after the other."""
-  return batching.Examples(
+  return examples_lib.Examples(
       [one for part in parts for one in part.tokens],
       [one for part in parts for one in part.segments],
       np.concatenate([part.labels for part in parts]))
@@ -158,7 +158,7 @@ def _read_classes(base, adapter, texts) -> Reading:
       compiled.tokenizer_of(base), texts,
       compiled.max_length(base, adapter))
   # Batches carry labels, but no model reads them: zeros.
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(texts), np.int32))
   return Reading(examples, range(len(texts)), list, int(cut.sum()))
 
@@ -190,7 +190,7 @@ def _read_choices(base, adapter, texts) -> Reading:
       compiled.tokenizer_of(base), choices.flat(texts),
       compiled.max_length(base, adapter))
   owners = np.repeat(np.arange(len(texts)), counts)
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(owners), np.int32))
   return Reading(
       examples, owners.tolist(),

@@ -8,7 +8,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
-from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import words as words_lib
 from adapters_jax.model import base as base_lib
@@ -55,7 +55,8 @@ def read(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
     texts: Sequence[str | Sequence[str]],
 ) -> tuple[
-    batching.Examples, list[int], Callable[[list[np.ndarray]], list[Tagged]]]:
+    examples_lib.Examples, list[int],
+    Callable[[list[np.ndarray]], list[Tagged]]]:
   """Returns (inputs, number of the sentence of each, decoder of outputs).
 
   Long sentences are read in windows, as in training.

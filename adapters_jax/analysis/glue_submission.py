@@ -77,7 +77,7 @@ def _write_run(task: tasks.Task, workdir: str, form: str) -> list[str]:
   for (name, split), file in FILES.items():
     source = os.path.join(folder, f'{split}.{form}')
     if name == task.name and os.path.isfile(source):
-      found = [row['prediction'] for _, row in rows.read(source)]
+      found = [str(row['prediction']) for _, row in rows.read(source)]
       paths.append(os.path.join(folder, file))
       _write_tsv(paths[-1], format_predictions(task, found))
   return paths

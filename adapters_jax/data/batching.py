@@ -10,89 +10,13 @@ the batches is a new version of all numbers (`runs/version.py`).
 from collections.abc import Callable, Sequence
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 
-IGNORED = -1  # Label of positions that have no part in the loss.
-
 _ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-  """A tokenised split.
-
-  Attributes:
-    tokens: [length] int32 for each example, its word pieces.
-    segments: [length] int32 for each example, 0 or 1 for each piece.
-    labels: [examples] int32 classes or float32 scores; or for labels of every
-      position [length] int32 for each example, IGNORED where there is none.
-    hidden: [at most length, dim] float32 for each example, precomputed inputs
-      of the first trained layer instead of the pieces
-      (`training.frozen_cache`); None to batch the pieces.
-    labelled: Whether the labels are known.
-    columns: Pieces of further texts of each example, each at a length of its
-      own, as for the losses of sentence embeddings.
-    choices: Number of choices of each example, whose pieces are the rows
-      `choices * example` and following of tokens and segments; 0 for examples
-      of one row.
-  """
-  tokens: Sequence[np.ndarray]
-  segments: Sequence[np.ndarray]
-  labels: Any  # np.ndarray or ragged.Ragged.
-  hidden: Sequence[np.ndarray] | None = None
-  labelled: bool = True
-  columns: tuple[Sequence[np.ndarray], ...] = ()
-  choices: int = 0
-
-  def __len__(self) -> int:
-    return len(self.tokens) // self.rows_each
-
-  @property
-  def rows_each(self) -> int:
-    """Number of rows of an example."""
-    return self.choices or 1
-
-  @functools.cached_property
-  def lengths(self) -> np.ndarray:
-    """[examples] int64, number of pieces of each example, or of its longest
-    choice."""
-    if self.choices:
-      return self.row_lengths.reshape(-1, self.choices).max(-1)
-    return np.sum(self.column_lengths, axis=0)
-
-  @functools.cached_property
-  def column_lengths(self) -> list[np.ndarray]:
-    """[examples] int64 for each column of texts, their numbers of pieces."""
-    return [column.lengths if isinstance(column, ragged.Ragged) else
-            np.array([len(tokens) for tokens in column], np.int64)
-            for column in (self.tokens, *self.columns)]
-
-  @functools.cached_property
-  def widths(self) -> Callable[[int], tuple[int, ...]]:
-    """Function from the length of a batch to the lengths of its columns.
-
-    The longest text of a column among the examples that fit the batch, so that
-    batches of a length have one shape, whatever the seed.
-    """
-    return functools.lru_cache(maxsize=None)(lambda length: tuple(
-        -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2
-        for one in self.column_lengths))
-
-  @functools.cached_property
-  def row_lengths(self) -> np.ndarray:
-    """[examples * rows_each] int64, number of pieces of each row."""
-    return self.column_lengths[0]
-
-  @functools.cached_property
-  def pieces(self) -> np.ndarray:
-    """[examples] int64, number of pieces of all rows of each example."""
-    if self.choices:
-      return self.row_lengths.reshape(-1, self.choices).sum(-1)
-    return self.lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +66,7 @@ def plan(
   Args:
     lengths: [examples] int, in tokens.
     buckets: Lengths from `bucket_lengths`.
-    batch_size: Examples of a batch; one batch may have fewer.
+    batch_size: examples_lib.Examples of a batch; one batch may have fewer.
     rng: Generator that shuffles the examples; None keeps their order and sorts
       the batches by length.
     order: Generator that shuffles the batches. Runs that share its seed have
@@ -193,7 +117,7 @@ def _padded(
 
 
 def make_batch(
-    examples: Examples, batch: Plan, batch_size: int,
+    examples: examples_lib.Examples, batch: Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
     class_weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
@@ -230,8 +154,9 @@ def make_batch(
     inputs = {'hidden': examples.hidden}
   real, labels = weights > 0, examples.labels
   if isinstance(labels, ragged.Ragged):
-    found = _padded(labels, rows, batch.length, IGNORED)
-    weights = weights * (found != IGNORED).sum(axis=1, dtype=np.float32)
+    found = _padded(labels, rows, batch.length, examples_lib.IGNORED)
+    counted = found != examples_lib.IGNORED
+    weights = weights * counted.sum(axis=1, dtype=np.float32)
   else:
     found = labels[rows]
     if class_weights is not None:
@@ -261,7 +186,8 @@ def make_batch(
 
 
 def _columns(
-    examples: Examples, rows: np.ndarray, real: np.ndarray, length: int
+    examples: examples_lib.Examples, rows: np.ndarray, real: np.ndarray,
+    length: int,
 ) -> dict[str, np.ndarray]:
   """Returns the inputs of examples with several texts.
 
@@ -298,13 +224,13 @@ class Schedule:
   Attributes:
     examples: The training split.
     buckets: Lengths from `bucket_lengths`.
-    batch_size: Examples of a batch.
+    batch_size: examples_lib.Examples of a batch.
     seed: Seed of the examples' order; the sequence of lengths is the same for
       all seeds, because a vmapped group trains all of its runs at a step.
     local_rows: Rows of each batch to make; None for all.
     class_weights: [classes] float32, see `make_batch`; None for equal ones.
   """
-  examples: Examples
+  examples: examples_lib.Examples
   buckets: tuple[int, ...]
   batch_size: int
   seed: int
@@ -358,7 +284,7 @@ class Schedule:
 
 
 def eval_batches(
-    examples: Examples, buckets: Sequence[int], batch_size: int,
+    examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
     local_rows: Sequence[int] | None = None,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
   """Makes the batches that predict a whole split.

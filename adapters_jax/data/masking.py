@@ -14,6 +14,7 @@ import tokenizers
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 
@@ -25,7 +26,7 @@ _EVAL_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Texts(batching.Examples):
+class Texts(examples_lib.Examples):
   """Tokenised texts.
 
   Attributes:
@@ -163,7 +164,7 @@ def masked_batch(
   count = masking.most(batch['tokens'].shape[1])
   tokens = batch['tokens'].copy()
   positions = np.zeros((len(tokens), count), np.int32)
-  labels = np.full((len(tokens), count), batching.IGNORED, np.int32)
+  labels = np.full((len(tokens), count), examples_lib.IGNORED, np.int32)
   for row, (example, key) in enumerate(zip(rows, keys, strict=True)):
     if not batch['weights'][row]:
       continue  # Filler.
@@ -174,7 +175,7 @@ def masked_batch(
     positions[row, :len(found)] = found
     labels[row, :len(found)] = text[found]
   return {**batch, 'tokens': tokens, 'positions': positions, 'labels': labels,
-          'weights': (labels != batching.IGNORED).sum(1).astype(np.float32)}
+          'weights': (labels != examples_lib.IGNORED).sum(1).astype(np.float32)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

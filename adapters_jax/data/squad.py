@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 
-from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import metrics
 from adapters_jax.data import prepared
 from adapters_jax.data import tasks
@@ -140,7 +140,7 @@ def _span(offsets: np.ndarray, answer: tuple[str, int]) -> tuple[int, int]:
 def cut(
     tokenizer: tokenizers.Tokenizer, questions: Sequence[Question],
     max_length: int,
-) -> tuple[batching.Examples, list[Window]]:
+) -> tuple[examples_lib.Examples, list[Window]]:
   """Makes inputs from questions, with windows that slide over the paragraphs.
 
   Args:
@@ -183,7 +183,7 @@ def cut(
       labels.append((first - begin + prefix, last - begin + prefix)
                     if inside else (0, 0))
       windows.append(Window(row, prefix, offsets[begin:begin + room]))
-  return batching.Examples(
+  return examples_lib.Examples(
       tokens, segments, np.array(labels, np.int32)), windows
 
 

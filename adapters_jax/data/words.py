@@ -11,7 +11,7 @@ import numpy as np
 import tokenizers
 
 from adapters_jax import errors
-from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -102,7 +102,7 @@ def pieces(
 def cut(
     tokenizer: tokenizers.Tokenizer, sentences: Sequence[Sequence[str]],
     max_length: int, labels: Sequence[Sequence[int]] | None = None,
-) -> tuple[batching.Examples, Windows]:
+) -> tuple[examples_lib.Examples, Windows]:
   """Makes inputs from sentences; long ones in windows that overlap.
 
   The first piece of a word stands for it. Where it is in two windows, the one
@@ -112,7 +112,7 @@ def cut(
     tokenizer: Tokenizer from `tokenization.load`.
     sentences: Words of each.
     max_length: Tokens of an input, special tokens included.
-    labels: Class of each word, `batching.IGNORED` for none; unlabelled when
+    labels: Class of each word, `examples_lib.IGNORED` for none; unlabelled when
       None.
 
   Returns:
@@ -142,10 +142,10 @@ def cut(
   known = None if labels is None else [
       np.array(one, np.int32) for one in labels]
   targets = [
-      np.full(len(place), batching.IGNORED, np.int32) if known is None else
-      np.where(place >= 0, known[row][place], batching.IGNORED)
+      np.full(len(place), examples_lib.IGNORED, np.int32) if known is None else
+      np.where(place >= 0, known[row][place], examples_lib.IGNORED)
       for row, place in zip(rows, places, strict=True)]
-  return batching.Examples(
+  return examples_lib.Examples(
       _joined(tokens), _joined(segments), _joined(targets),
       labelled=labels is not None), windows
 

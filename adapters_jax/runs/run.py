@@ -16,6 +16,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import group_training
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import records
@@ -165,7 +166,7 @@ def _train_claimed(
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
-    progress, log = group_lib.train_group(
+    progress, log = group_training.train_group(
         group, kind, score, state_folder=state_folder, restore=first.resume,
         pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
         stop=stop, joined=lambda: regroup.join(group, folders))
@@ -223,7 +224,7 @@ def train(
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
-    progress, _ = group_lib.train_group(
+    progress, _ = group_training.train_group(
         group, kind, score, stop=signals.Stop(stop))
     scores, _, _, threshold = results.all_scores(
         group.setup, kind, score, progress.best)

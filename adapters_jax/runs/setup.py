@@ -15,6 +15,7 @@ from adapters_jax import trees
 from adapters_jax.data import batching
 from adapters_jax.data import choices
 from adapters_jax.data import class_weights
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
@@ -68,7 +69,7 @@ class Setup:
     factors: Factor of the regularization of each trained Fuse block.
   """
   task: tasks.Task
-  splits: dict[str, batching.Examples]
+  splits: dict[str, examples_lib.Examples]
   model: heads.Model
   mesh: jax.sharding.Mesh
   base: trees.Tree
@@ -247,7 +248,7 @@ def prepare(
 def _encode(
     tokenizer: tokenizers.Tokenizer, name: str, split: tasks.Split,
     max_length: int, count: int,
-) -> batching.Examples:
+) -> examples_lib.Examples:
   """Returns a tokenised split, and logs how many of its inputs are cut.
 
   Args:
@@ -258,7 +259,7 @@ def _encode(
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       *token_cache.encode(tokenizer, texts, max_length), split.labels,
       labelled=split.labelled, choices=count)
   # Only those of the full length can have lost tokens.
@@ -281,7 +282,7 @@ def _frozen_leaves(
 
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
-    encoded: Mapping[str, batching.Examples], notes: Sequence[str],
+    encoded: Mapping[str, examples_lib.Examples], notes: Sequence[str],
     model_of: Callable[[encoder.BertConfig], Any],
     mesh: jax.sharding.Mesh | None = None,
     data: dict[str, dict[str, Any]] | None = None,

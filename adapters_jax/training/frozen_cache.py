@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import sites
@@ -94,9 +95,9 @@ def above(model: Any, first: int) -> Any:
 
 def cached(
     model: Any, base: trees.Tree, tuned: trees.Tree,
-    splits: Mapping[str, batching.Examples], first: int, *,
+    splits: Mapping[str, examples_lib.Examples], first: int, *,
     mesh: jax.sharding.Mesh, buckets: Sequence[int], batch_size: int,
-) -> dict[str, batching.Examples]:
+) -> dict[str, examples_lib.Examples]:
   """Returns the splits with precomputed layer inputs instead of token ids.
 
   Args:

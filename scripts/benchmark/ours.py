@@ -14,6 +14,7 @@ import psutil
 
 from adapters_jax.adapters import readings
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.layers import bfloat16
 from adapters_jax.runs import compiled as compiled_lib
 from adapters_jax.runs import config as config_lib
@@ -199,7 +200,7 @@ class Side:
       examples: Largest number of sentences.
     """
     dev = self.setup.splits['dev']
-    some = batching.Examples(dev.tokens[:examples], dev.segments[:examples],
+    some = examples_lib.Examples(dev.tokens[:examples], dev.segments[:examples],
                              dev.labels[:examples])
     logits = steps_lib.example_logits(
         self.eval_step, self.setup.base, self.progress.state.tuned,

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import pinned
@@ -77,7 +78,7 @@ def random_batch(length: int) -> Batch:
 
 
 def padded(
-    examples: batching.Examples, rows: np.ndarray, length: int | None = None
+    examples: examples_lib.Examples, rows: np.ndarray, length: int | None = None
 ) -> Batch:
   """Returns a batch of examples.
 
@@ -110,7 +111,7 @@ class Side:
     folder = pinned.fetch('minilm-l6')
     tokenizer = tokenization.load(folder)
     self.splits = {
-        name: batching.Examples(
+        name: examples_lib.Examples(
             *tokenization.encode(tokenizer, split.texts, _MAX_LENGTH),
             split.labels)
         for name, split in tasks.load(tasks.find(task), data_dir).items()}

@@ -23,6 +23,7 @@ from adapters_jax.adapters import mixed
 from adapters_jax.adapters import resident
 from adapters_jax.api import flags
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
@@ -165,12 +166,12 @@ def upper_step(
       'mask': np.ones(shape, bool)}
 
 
-def examples_of(config: Config) -> batching.Examples:
+def examples_of(config: Config) -> examples_lib.Examples:
   """Returns texts of random words, all of one length."""
   rng = np.random.default_rng(0)
   tokens = [*rng.integers(
       1000, 30000, (config.batch_size, config.length), np.int32)]
-  return batching.Examples(
+  return examples_lib.Examples(
       tokens, [row * 0 for row in tokens],
       np.zeros(config.batch_size, np.int32))
 

@@ -2,6 +2,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 
 
@@ -10,7 +11,7 @@ def make_examples(count=103, seed=0):
   lengths = rng.integers(3, 42, count)
   tokens = [np.full(n, i + 1, np.int32) for i, n in enumerate(lengths)]
   segments = [np.arange(n, dtype=np.int32) % 2 for n in lengths]
-  return batching.Examples(tokens, segments, np.arange(count) % 3)
+  return examples_lib.Examples(tokens, segments, np.arange(count) % 3)
 
 
 class BatchingTest(parameterized.TestCase):
@@ -80,7 +81,7 @@ class BatchingTest(parameterized.TestCase):
 
   def test_labels_of_every_position(self):
     rows = [np.array(row, np.int32) for row in ([3, -1], [-1, 0, 2])]
-    examples = batching.Examples(
+    examples = examples_lib.Examples(
         rows, rows, ragged.Ragged.join(rows, [2, 3]))
     batch = batching.make_batch(
         examples, batching.Plan(np.array([1, 0]), 4), 3)

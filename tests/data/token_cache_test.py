@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 from adapters_jax.data import token_cache
 from adapters_jax.data import tokenization
@@ -38,8 +39,8 @@ class RaggedTest(parameterized.TestCase):
     plan = batching.Plan(np.array([2, 0]), 5)
     found, wanted = (
         batching.make_batch(examples, plan, 3) for examples in (
-            batching.Examples(rows, kinds, labels),
-            batching.Examples([*rows], [*kinds], labels)))
+            examples_lib.Examples(rows, kinds, labels),
+            examples_lib.Examples([*rows], [*kinds], labels)))
     for name, value in wanted.items():
       np.testing.assert_array_equal(found[name], value, strict=True)
 

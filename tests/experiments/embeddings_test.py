@@ -12,6 +12,7 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import pairs
 from adapters_jax.data import retrieval
 from adapters_jax.model import heads
@@ -91,7 +92,7 @@ def test_metrics_by_hand():
 def test_columns_have_lengths_of_their_own():
   def texts(*lengths):
     return [np.full(n, 7, np.int32) for n in lengths]
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       texts(2, 3, 9, 2), texts(2, 3, 9, 2), np.zeros((4, 2), np.int32),
       columns=(texts(5, 4, 2, 8),))
   np.testing.assert_array_equal(examples.lengths, [7, 7, 11, 10])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import progress
 
@@ -86,7 +87,7 @@ def test_every_line_has_the_prefix(capsys):
 
 
 def test_the_plan_counts_as_the_schedule_does():
-  examples = batching.Examples(
+  examples = examples_lib.Examples(
       [np.arange(3)] * 10 + [np.arange(5)] * 7,
       [np.zeros(3)] * 10 + [np.zeros(5)] * 7, np.zeros(17, np.int64))
   schedule = batching.Schedule(examples, [5], 4, seed=0)

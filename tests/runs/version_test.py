@@ -5,6 +5,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
@@ -19,7 +20,8 @@ HOW = ('the numbers have changed: raise NUMBERS in '
 
 def test_batches():
   tokens = [np.zeros(n, np.int32) for n in (3, 8, 5, 4, 9, 7, 2, 6, 4, 11, 5)]
-  examples = batching.Examples(tokens, tokens, np.zeros(len(tokens), np.int32))
+  examples = examples_lib.Examples(
+      tokens, tokens, np.zeros(len(tokens), np.int32))
   schedule = batching.Schedule(
       examples, batching.bucket_lengths(examples.lengths, 3), 2, seed=3)
   found = [(schedule.at(step).rows.tolist(), schedule.at(step).length)

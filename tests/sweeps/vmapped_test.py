@@ -14,6 +14,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import group_training
 from adapters_jax.runs import records
 from adapters_jax.runs import results
 from adapters_jax.runs import run
@@ -78,7 +79,7 @@ def trained(checkpoint, own_files, tmp_path_factory):
   """Trains a group of CHANGES."""
   configs = configs_in(
       tmp_path_factory.mktemp('group'), checkpoint, own_files)
-  train, seen = group_lib.train_group, []
+  train, seen = group_training.train_group, []
 
   def watched(group, *rest, **more):
     progress, log = train(group, *rest, **more)
@@ -86,7 +87,7 @@ def trained(checkpoint, own_files, tmp_path_factory):
     return progress, log
 
   with mock.patch.object(session, 'enable_compilation_cache', lambda: None):
-    with mock.patch.object(group_lib, 'train_group', watched):
+    with mock.patch.object(group_training, 'train_group', watched):
       found = vmapped.run_unit(configs, 'glue', classification.KIND)
   return Trained(configs, found, *seen)
 

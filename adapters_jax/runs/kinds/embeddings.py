@@ -14,6 +14,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import pairs as pairs_lib
@@ -53,7 +54,7 @@ class PairSetup(setup_lib.Setup):
     documents: Numbers of the documents that queries rank.
   """
   texts: tuple[str, ...]
-  encoded: batching.Examples
+  encoded: examples_lib.Examples
   pairs: dict[str, np.ndarray]
   documents: np.ndarray
 
@@ -221,7 +222,7 @@ def _fingerprint(split: pairs_lib.Pairs) -> dict:
           split.texts, scores, strict=True))
 
 
-def _examples(encode, split: pairs_lib.Pairs) -> batching.Examples:
+def _examples(encode, split: pairs_lib.Pairs) -> examples_lib.Examples:
   """Returns the tokenised pairs; labels are scores or numbers of the texts."""
   columns = [encode(column) for column in zip(*split.texts, strict=True)]
   labels = split.scores
@@ -229,7 +230,7 @@ def _examples(encode, split: pairs_lib.Pairs) -> batching.Examples:
     numbers: dict[str, int] = {}
     labels = np.array([[numbers.setdefault(text, len(numbers))
                         for text in texts] for texts in split.texts], np.int32)
-  return batching.Examples(
+  return examples_lib.Examples(
       columns[0], columns[0], labels, columns=tuple(columns[1:]))
 
 
@@ -251,7 +252,7 @@ def _evaluation(splits: dict[str, pairs_lib.Pairs], encode) -> dict:
   tokens = encode(texts)
   return {
       'texts': tuple(texts),
-      'encoded': batching.Examples(
+      'encoded': examples_lib.Examples(
           tokens, [np.zeros_like(row) for row in tokens],
           np.zeros(len(texts), np.int32)),
       'pairs': {name: np.array([[numbers[text] for text in pair]

@@ -12,6 +12,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import conll
+from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import fingerprint
 from adapters_jax.data import held_out
 from adapters_jax.data import metrics
@@ -154,7 +155,7 @@ def prepare(
   for name, some in found.items():
     splits[name], windows[name] = words_lib.cut(
         tokenizer, [one.words for one in some], config.max_length,
-        [[numbered.get(tag, batching.IGNORED) for tag in one.tags]
+        [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
 
   def model_of(shape):

@@ -1,0 +1,213 @@
+"""Training of a group of runs: losses in, scores out, failures noted."""
+
+from collections.abc import Callable
+import logging
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.runs import compiled
+from adapters_jax.runs import console
+from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import log as log_lib
+from adapters_jax.runs import progress as progress_lib
+from adapters_jax.runs import saving
+from adapters_jax.runs import signals
+from adapters_jax.runs.kinds import kind as kind_lib
+from adapters_jax.training import loop
+from adapters_jax.training import programs
+from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import steps as steps_lib
+
+_log = logging.getLogger(__name__)
+
+
+def _load_ahead(
+    group: group_lib.Group, train_step: Any, progress: loop.Progress, first: int
+) -> None:
+  """Reads kept programs in the order of their first use in an epoch.
+
+  Args:
+    group: Runs.
+    train_step: Step of `compiled.make_step`.
+    progress: Progress of the runs.
+    first: Number of the first step.
+  """
+  if not isinstance(train_step, programs.Program):
+    return
+  schedule = group.setup.schedule
+  last = min(group.setup.steps, first + schedule.steps_per_epoch)
+  numbers = {schedule.at(step).length: step
+             for step in reversed(range(first, last))}
+  train_step.load_ahead(
+      [(progress.state, group.setup.base, group_lib.group_batch(group, step))
+       for step in sorted(numbers.values())])
+
+
+class _Watch:
+  """The loop's view of a group: losses in, scores out, failures noted."""
+
+  def __init__(
+      self, group: group_lib.Group, score: kind_lib.Score, log: log_lib.Log,
+      done: int):
+    self._group, self._score, self._runs_log = group, score, log
+    self._rates = [compiled.make_rate(config, group.setup.steps)
+                   for config in group.configs]
+    self.meter = progress_lib.Meter(
+        group.setup.steps, done, len(group) * group.configs[0].batch_size)
+
+  def check(self, step: int, values: dict[str, Any]) -> None:
+    """Notes runs whose loss is not finite; raises when none is left.
+
+    Args:
+      step: Number of the step.
+      values: {'loss', 'grad_norm'}: scalars of one run, or [runs].
+    """
+    for i, run in self._runs_log.training():
+      try:
+        loop.demand_finite(
+            step, {name: np.atleast_1d(value)[i]
+                   for name, value in values.items()}, self._rates[i](step))
+      except errors.UserError as error:
+        self._fail(i, error)
+
+  def _fail(self, i: int, error: errors.UserError) -> None:
+    """Notes that a run has failed; raises when none is left."""
+    self._runs_log.runs[i].failed = str(error)
+    if len(self._group) > 1:
+      _log.info('failed: %s: %s', self._group.names[i], error)
+    if not self._runs_log.alive():
+      raise error
+
+  def report(self, step: int, values: dict[str, Any]) -> None:
+    """Keeps the losses of a step and counts it; values as for `check`."""
+    losses = np.atleast_1d(values['loss'])  # [runs]
+    for i, run in self._runs_log.training():
+      run.losses.append(float(losses[i]))
+    if training := self._runs_log.training():
+      self.meter.update(float(np.mean([losses[i] for i, _ in training])),
+                        max(rate(step) for rate in self._rates))
+
+  def evaluate(self, tuned: trees.Tree, step: int) -> Any:
+    """Returns the dev score of a run, or [runs] scores; -inf if it has ended.
+
+    Args:
+      tuned: Tuned tree, [runs, ...] for several.
+      step: Steps taken.
+
+    Raises:
+      errors.UserError: outputs that are not finite, of the last run left.
+    """
+    task = self._group.setup.task
+    scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
+    # All before the first entry: a stop in between must leave no trace.
+    found, last, failures = {}, {}, {}
+    for i, run in self._runs_log.training():
+      one = self._group.take(tuned, i)
+      try:
+        found[i] = self._score(one, 'dev')
+        if self._patience_ends(i, found[i][0]):
+          last[i] = self._last(one)
+      except steps_lib.NotFinite as error:
+        failures[i] = errors.UserError(
+            f'dev {error}; after step {step}: {loop.REMEDY}')
+    for i, failure in failures.items():
+      self._fail(i, failure)
+    for i, run in self._runs_log.training():
+      dev, predictions = found[i]
+      entry = run.add_evaluation(step, dev, predictions, task)
+      name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
+      _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],
+                console.percent(dev))
+      scores[i] = dev[task.metrics[0]]
+      if i in last:
+        run.stopped, run.last = step, {'dev': dev, **last[i]}
+        _log.info('%sstopped after step %d of %d: no better dev score in %d '
+                  'evaluations', name, step, self._group.setup.steps,
+                  self._group.configs[i].patience)
+    return scores if len(self._group) > 1 else scores[0]
+
+  def _patience_ends(self, i: int, dev: dict[str, float]) -> bool:
+    """Returns whether an evaluation of a run is its last."""
+    patience = self._group.configs[i].patience
+    metric = self._group.setup.task.metrics[0]
+    return bool(patience) and patience <= log_lib.since_best(
+        [*(entry['dev'][metric] for entry in self._runs_log.runs[i].history),
+         dev[metric]])
+
+  def _last(self, tuned: trees.Tree) -> dict[str, dict[str, float]]:
+    """Returns the scores of a run's last step on other splits than dev."""
+    # At once: other runs of the group, and so its state, may continue.
+    return {split: self._score(tuned, split)[0]
+            for split in self._group.setup.scored_splits() if split != 'dev'}
+
+
+def train_group(
+    group: group_lib.Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
+    state_folder: str = '', restore: bool = False, pause: int = 0,
+    stop: signals.Stop,
+    joined: Callable[[], tuple[loop.Progress, log_lib.Log] | None] = (
+        lambda: None),
+) -> tuple[loop.Progress, log_lib.Log]:
+  """Trains a group to its last step, or to a pause.
+
+  Args:
+    group: Runs.
+    kind: Kind of their task.
+    score: Score of `kind.make_score`.
+    state_folder: Folder of the resumable state; '' saves none.
+    restore: Whether to continue from a saved state, if there is one.
+    pause: Number of steps after which to save and return; 0 for none.
+    stop: Requests to stop the training.
+    joined: Makes the start of a group out of states that its runs saved alone,
+      None without them; used if the group has no saved state.
+
+  Returns:
+    Progress, with leaves [runs, ...] for several runs, and the log.
+
+  Raises:
+    errors.Interrupted: `stop` returned True; the state is saved.
+    errors.UserError: the loss of the only run is not finite.
+  """
+  setup = group.setup
+  loss = kind.loss_of(group.configs[0], setup)
+  _, train_step = compiled.make_step(
+      group.configs[0], setup, loss, len(group))
+  progress, log = group_lib.initial(group), log_lib.new(len(group))
+  resume = resume_lib.Resume(state_folder) if state_folder else None
+
+  def check(progress, extra):
+    # Others have diverged, or may have since patience stopped them.
+    for i, _ in log_lib.Log.from_json(extra).training():
+      resume_lib.demand_finite_weights(group.take(progress, i))
+
+  saved = resume.restore(progress, check) if restore and resume else None
+  start = (saved[0], log_lib.Log.from_json(saved[1])) if saved else joined()
+  if start:
+    progress, log = start
+    _log.info('continuing from step %d', loop.steps_taken(progress))
+  first = loop.steps_taken(progress)
+  _load_ahead(group, train_step, progress, first)
+  watch = _Watch(group, score, log, first)
+  saver = saving.Saver(
+      resume, log, progress, group.configs[0].save_minutes, stop)
+  hooks = loop.Hooks(
+      watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop,
+      ended=lambda: not log.training())
+  try:
+    progress = loop.fit(
+        saver.counted(train_step), progress, setup.base,
+        lambda step: group_lib.group_batch(group, step), hooks,
+        steps=setup.steps, eval_every=setup.eval_every,
+        evaluated=log.evaluated(), pause=pause)
+  except errors.UserError:
+    if log.alive() or len(group) == 1:
+      raise  # A group reports its failures run by run.
+    # All runs failed: nobody reads `progress`, whose buffers were donated.
+  finally:
+    watch.meter.close()
+    if resume:
+      resume.close()
+  return progress, log
