@@ -4,7 +4,7 @@
       --checkpoint_config=bert-large
 
 Prints the figures of the TPU compiler: memory and FLOPs of a device, and the
-compile time. Needs libtpu: pip install 'adapters_jax[tpu]'.
+compile time. Needs libtpu: pip install -e '.[tpu]'.
 """
 
 from collections.abc import Sequence
@@ -104,8 +104,8 @@ def topology_devices(name: str) -> Sequence[Any]:
         platform='tpu', topology_name=name).devices
   except Exception as error:  # XLA raises its own errors.
     raise errors.UserError(
-        f'--topology={name}: {error}; it needs libtpu (pip install '
-        "'adapters_jax[tpu]') and a slice such as 'v5e:2x4'") from error
+        f'--topology={name}: {error}; it needs libtpu (pip install -e '
+        "'.[tpu]') and a slice such as 'v5e:2x4'") from error
 
 
 def shape_of(config: Config) -> encoder.BertConfig:

@@ -1,6 +1,6 @@
 """Converts Google's TensorFlow 1 BERT checkpoints to a Hugging Face folder.
 
-  pip install 'adapters_jax[tf1]'
+  pip install -e '.[tf1]'
   python -m scripts.convert_tf1_bert --source=uncased_L-12_H-768_A-12 --out=DIR
 
 The source is the unpacked archive: bert_config.json, vocab.txt and
@@ -114,8 +114,8 @@ def main(config: Config) -> None:
     import tensorflow as tf
   except ImportError as error:
     raise errors.UserError(
-        "TensorFlow is needed to read its checkpoints: pip install "
-        "'adapters_jax[tf1]'") from error
+        "TensorFlow is needed to read its checkpoints: pip install -e '.[tf1]'"
+    ) from error
   prefix = os.path.join(config.source, 'bert_model.ckpt')
   try:
     reader = tf.train.load_checkpoint(prefix)

@@ -47,7 +47,7 @@ def _check(config: ServeConfig) -> None:
     import uvicorn  # noqa: F401  pylint: disable=unused-import
   except ImportError as error:
     raise errors.UserError(
-        f"serving needs {error.name}: pip install 'adapters_jax[serve]'"
+        f"serving needs {error.name}: pip install -e '.[serve]'"
     ) from error
 
 
