@@ -40,6 +40,17 @@ def opened(path: str) -> Iterator[IO[bytes]]:
     yield file
 
 
+def form_of(path: str, form: str = '') -> str:
+  """Returns the form of texts, one of FORMATS.
+
+  Args:
+    path: Path of the file, '-' for standard input.
+    form: The form if it is known; '' follows the end of the name.
+  """
+  end = os.path.splitext(path)[1].lower().removeprefix('.')
+  return form or (end if end in FORMATS[1:] else 'lines')
+
+
 def read_texts(
     file: IO[bytes], path: str, form: str, names: Sequence[str],
     columns: Sequence[str] = (), with_choices: bool = False,
@@ -58,8 +69,7 @@ def read_texts(
     errors.UserError: a fault of the input; names it and the line.
   """
   place = 'standard input' if path == '-' else path
-  end = os.path.splitext(path)[1].lower().removeprefix('.')
-  table = form or (end if end in FORMATS[1:] else 'lines')
+  table = form_of(path, form)
   with errors.within('`input`'):
     if table == 'lines':
       if columns:

@@ -170,3 +170,15 @@ def test_a_setup_of_adapters(
       ({'setup': 'batch_split(one, two, batch_sizes=1)'}, 'number of texts')):
     with pytest.raises(errors.UserError, match=message):
       predict.main(dataclasses.replace(config, **changed))
+
+
+def test_names_of_texts_agree_in_tables_alone():
+  bank = {name: dataclasses.replace(bank_test.make(), texts=(name,))
+          for name in ('sentence', 'review')}
+  config = predict.PredictConfig(adapters='one,two')
+  assert predict._texts_of(config, bank) == ('sentence',)  # Lines.
+  table = dataclasses.replace(config, input='a.tsv')
+  with pytest.raises(errors.UserError, match='review reads review, sentence'):
+    predict._texts_of(table, bank)
+  columns = dataclasses.replace(table, text_columns='body')
+  assert predict._texts_of(columns, bank) == ('sentence',)

@@ -211,13 +211,16 @@ def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
     errors.UserError: adapters of different texts.
   """
   first = next(iter(bank))
+  # Lines have no columns, whose names would have to agree.
+  named = not config.text_columns and inputs.form_of(
+      config.input, config.input_format) != 'lines'
   for name, adapter in bank.items():
     if adapter.head.choices or adapter.head.name == 'tags':
       raise errors.UserError(
           f'`adapters`: {name} is for multiple choice or tags; give it alone, '
           'as `adapter`')
-    same = (len(adapter.texts) == len(bank[first].texts)
-            if config.text_columns else adapter.texts == bank[first].texts)
+    same = (adapter.texts == bank[first].texts if named
+            else len(adapter.texts) == len(bank[first].texts))
     if not same:
       raise errors.UserError(
           f'`adapters`: {name} reads {", ".join(adapter.texts)}, {first} '
