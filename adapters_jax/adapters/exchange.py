@@ -1,5 +1,6 @@
 """Adapters between this package's folders and the files of other libraries."""
 
+from collections.abc import Callable
 import dataclasses
 import os
 from typing import Any
@@ -83,7 +84,8 @@ def download_adapter(name: str) -> str:
 
 
 def read(
-    path: str, shape: encoder.BertConfig, head: bool = True
+    path: str, shape: encoder.BertConfig, head: bool = True,
+    base: Callable[[], trees.Tree] | None = None,
 ) -> adapter_lib.Adapter:
   """Reads an adapter of any of formats.FORMATS.
 
@@ -91,6 +93,8 @@ def read(
     path: Folder, or .npz file of adapter-bert's variables.
     shape: Shape of the base.
     head: Whether to read the head of another library.
+    base: Makes the pretrained tree with its pooler, to which a LoRA of the
+      pooler is added.
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual
@@ -109,7 +113,7 @@ def read(
       adapter = (adapterhub_setups.read(path, shape, head) if setup
                  else adapterhub.read(path, shape, head)[1])
     elif form == 'peft':
-      adapter = peft.read(path, shape, head)
+      adapter = peft.read(path, shape, head, base)
     else:
       adapter = adapter_bert.from_variables(_read_npz(path), shape)
   except (AttributeError, KeyError, TypeError) as error:

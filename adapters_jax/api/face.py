@@ -216,7 +216,8 @@ def load_adapter(
         'base=load_base(...)')
   return dataclasses.replace(
       # The files name no base; the adapter is for the one that was given.
-      exchange.read(path, base.config, head), base=base.identity)
+      exchange.read(path, base.config, head, lambda: base.params),
+      base=base.identity)
 
 
 def merge(

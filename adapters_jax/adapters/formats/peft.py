@@ -17,6 +17,7 @@ from adapters_jax.adapters.formats import peft_joined
 from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import peft_names
 from adapters_jax.adapters.formats import peft_patterns
+from adapters_jax.adapters.formats import peft_pooler
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
@@ -32,7 +33,8 @@ WEIGHTS = 'adapter_model.safetensors'
 
 
 def read(
-    folder: str, shape: encoder.BertConfig, head: bool = True
+    folder: str, shape: encoder.BertConfig, head: bool = True,
+    base: peft_pooler.Base | None = None,
 ) -> adapter_lib.Adapter:
   """Returns the adapter of a folder, with its head and saved modules.
 
@@ -41,19 +43,21 @@ def read(
       .bin.
     shape: Shape of the base.
     head: Whether to read the head.
+    base: Makes the base with its pooler, for a LoRA of the pooler.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
   adapter = from_tensors(
       json_files.read(os.path.join(folder, CONFIG)),
-      weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape, head)
+      weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape, head, base)
   return dataclasses.replace(adapter, labels=peft_labels.read(folder, adapter))
 
 
 def from_tensors(
     values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
     shape: encoder.BertConfig, head: bool = True,
+    base: peft_pooler.Base | None = None,
 ) -> adapter_lib.Adapter:
   """Returns the adapter of an adapter_config.json and its tensors.
 
@@ -65,6 +69,7 @@ def from_tensors(
     tensors: {name: tensor}.
     shape: Shape of the base.
     head: Whether to read the head.
+    base: Makes the base with its pooler, for a LoRA of the pooler.
 
   Raises:
     errors.UserError: an adapter of another base, or of an unsupported kind.
@@ -72,6 +77,7 @@ def from_tensors(
   _refuse(values)
   values, tensors = peft_patterns.uniform(values, tensors)
   family, ends, saved, own = shape.family, {}, {}, {}
+  tensors, pooler = peft_pooler.folded(values, tensors, family, base)
   for key, value in tensors.items():
     key = peft_names.shortened(key, family)
     value = np.asarray(value, np.float32)
@@ -83,6 +89,7 @@ def from_tensors(
       own[key] = value
   configs, tuned = _methods(
       values, peft_joined.split(own, family), shape)
+  tuned = trees.overlay(tuned, pooler)
   if saved:
     tuned = trees.overlay(tuned, pretrained.from_hugging_face(saved, family))
   head_input = 'cls'

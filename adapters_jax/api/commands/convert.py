@@ -75,7 +75,8 @@ def convert(
     checkpoint = checkpoint or _base_of(source)
   shape = pretrained.config_of(checkpoint)
   with _path_of('from'):
-    adapter = exchange.read(source, shape, head)
+    adapter = exchange.read(
+        source, shape, head, lambda: base_lib.load(checkpoint).params)
     if form != 'own':  # Of another base, the pooler would be a wrong one.
       compiled.check_base(
           base_lib.identity(checkpoint), adapter, f'the adapter in {source}')

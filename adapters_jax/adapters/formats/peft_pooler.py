@@ -1,0 +1,60 @@
+"""LoRA of the pooler in PEFT's files, added to the base's pooler when read.
+
+Methods of this package act in the layers of the encoder. An update of the
+pooler becomes a tuned pooler, as if the file had saved the whole layer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters.formats import peft_names
+from adapters_jax.model import families
+
+# () -> base with its pooler
+Base = Callable[[], trees.Tree]
+
+
+def folded(
+    values: Mapping[str, Any], tensors: Mapping[str, np.ndarray], family: str,
+    base: Base | None,
+) -> tuple[dict[str, np.ndarray], trees.Tree]:
+  """Returns (tensors without those of the pooler's LoRA, tuned pooler or {}).
+
+  Args:
+    values: Entries of adapter_config.json, without patterns.
+    tensors: {name: tensor} of the file.
+    family: Key of models.FOREIGN.
+    base: Makes the base; None if unknown.
+
+  Raises:
+    errors.UserError: the base is needed and unknown, or the LoRA is not plain.
+  """
+  kernel = families.their_name('pooler/kernel', family)
+  module = kernel.removesuffix('.weight')
+  names = {peft_names.shortened(key, family): key for key in tensors}
+  found = {name.removeprefix(f'{module}.'): np.asarray(tensors[key], np.float32)
+           for name, key in names.items() if name.startswith(f'{module}.lora_')}
+  if not found:
+    return dict(tensors), {}
+  left = {key: value for name, key in names.items()
+          if not name.startswith(f'{module}.lora_')
+          for value in [tensors[key]]}
+  if set(found) != {'lora_A.weight', 'lora_B.weight'}:
+    raise errors.UserError(
+        f'{module}: of methods on the pooler, plain LoRA alone can be read')
+  if base is None:
+    raise errors.UserError(
+        f'{module}: LoRA of the pooler is added to the base; give `base`')
+  a, b = found['lora_A.weight'], found['lora_B.weight']  # (r, in), (out, r)
+  pooler = base().get('pooler')
+  if pooler is None or (b @ a).T.shape != pooler['kernel'].shape:
+    raise errors.UserError(f'{module}: the base has no pooler of this shape')
+  power = 0.5 if values.get('use_rslora') else 1
+  scale = values.get('lora_alpha', 8) / len(a) ** power
+  return left, {'pooler': {
+      'kernel': np.asarray(pooler['kernel'], np.float32) + scale * (b @ a).T,
+      'bias': np.asarray(pooler['bias'], np.float32)}}

@@ -1,0 +1,57 @@
+"""Tests of LoRA on the pooler in PEFT's files."""
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters.formats import peft
+from tests.adapters.formats import formats_test
+
+SHAPE = formats_test.SHAPE
+STEM = 'base_model.model.bert.pooler.dense.'
+
+
+def file_of(**changed):
+  """Returns (entries, tensors) of LoRA of rank 2 on queries and the pooler."""
+  adapter = formats_test.make('lora[r=2, alpha=8, leave_out=[0]]')
+  values, tensors = peft.to_tensors(adapter, SHAPE)
+  rng = np.random.default_rng(0)
+  a = rng.standard_normal((2, SHAPE.dim))
+  b = rng.standard_normal((SHAPE.dim, 2))
+  tensors = {**tensors, f'{STEM}lora_A.weight': a, f'{STEM}lora_B.weight': b}
+  return {**values, **changed}, tensors, b @ a
+
+
+def pooler():
+  rng = np.random.default_rng(1)
+  return {'pooler': {'kernel': rng.standard_normal((SHAPE.dim, SHAPE.dim)),
+                     'bias': rng.standard_normal(SHAPE.dim)}}
+
+
+@pytest.mark.parametrize('changed, scale', [
+    ({}, 4), ({'use_rslora': True}, 8 / 2**0.5),
+    ({'alpha_pattern': {'pooler.dense': 2}}, 1)])
+def test_a_lora_of_the_pooler_is_added_to_the_base(changed, scale):
+  values, tensors, update = file_of(**changed)
+  found = peft.from_tensors(values, tensors, SHAPE, base=pooler)
+  base = pooler()['pooler']
+  np.testing.assert_allclose(
+      found.tuned['pooler']['kernel'], base['kernel'] + scale * update.T,
+      atol=1e-5)
+  np.testing.assert_allclose(
+      found.tuned['pooler']['bias'], base['bias'], rtol=1e-6)
+  # The other layers are those of a file without it.
+  plain = peft.from_tensors(values, {
+      key: value for key, value in tensors.items() if STEM not in key}, SHAPE)
+  assert found.methods == plain.methods
+
+
+def test_what_cannot_be_added_is_refused():
+  values, tensors, _ = file_of()
+  with pytest.raises(errors.UserError, match='give `base`'):
+    peft.from_tensors(values, tensors, SHAPE)
+  with pytest.raises(errors.UserError, match='no pooler of this shape'):
+    peft.from_tensors(values, tensors, SHAPE, base=dict)
+  tensors[f'{STEM}lora_magnitude_vector'] = np.ones(SHAPE.dim)
+  with pytest.raises(errors.UserError, match='plain LoRA alone'):
+    peft.from_tensors(values, tensors, SHAPE, base=pooler)
