@@ -21,7 +21,7 @@ def test_the_first_argument_names_the_command(name, monkeypatch):
 
 
 @pytest.mark.parametrize(('arguments', 'status'), (
-    ([], 2), (['fly'], 2), (['--seed=1'], 2), (['--help'], 0)))
+    ([], 2), (['--seed=1'], 2), (['--help'], 0)))
 def test_other_arguments_print_the_commands(
     arguments, status, monkeypatch, capsys):
   monkeypatch.setattr(sys, 'argv', ['adapters-jax', *arguments])
@@ -29,5 +29,15 @@ def test_other_arguments_print_the_commands(
     program.main()
   assert stopped.value.code == status
   out, err = capsys.readouterr()
-  usage = 'usage: adapters-jax {train|predict|serve|sweep|convert} [flags]\n'
-  assert (out, err) == ((usage, '') if status == 0 else ('', usage))
+  shown, other = (out, err) if status == 0 else (err, out)
+  assert shown.startswith('usage: adapters-jax COMMAND') and not other
+  assert all(f'\n  {name} ' in shown for name in program.NAMES)
+
+
+def test_an_unknown_command(monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'argv', ['adapters-jax', 'trian'])
+  with pytest.raises(SystemExit) as stopped:
+    program.main()
+  assert stopped.value.code == 2
+  assert capsys.readouterr().err == (
+      "error: command: unknown 'trian'; did you mean train?\n")

@@ -3,7 +3,15 @@
 import importlib
 import sys
 
-NAMES = ('train', 'predict', 'serve', 'sweep', 'convert')
+from adapters_jax import errors
+
+NAMES = {
+    'train': 'train an adapter',
+    'predict': 'label texts with saved adapters',
+    'serve': 'answer over HTTP with saved adapters',
+    'sweep': 'train a grid of runs',
+    'convert': 'exchange adapters with other libraries',
+}
 
 
 def main() -> None:
@@ -13,8 +21,14 @@ def main() -> None:
   """
   name = sys.argv[1] if len(sys.argv) > 1 else ''
   if name not in NAMES:
-    usage = f'usage: adapters-jax {{{"|".join(NAMES)}}} [flags]'
-    asked = name in ('--help', '-h')
+    if name and not name.startswith('-'):
+      print(f'error: {errors.unknown("command", name, NAMES)}', file=sys.stderr)
+      raise SystemExit(2)
+    usage = '\n'.join([
+        'usage: adapters-jax COMMAND [--FLAG=VALUE ...]', '',
+        *(f'  {one:8} {text}' for one, text in NAMES.items()), '',
+        'adapters-jax COMMAND --help lists the flags of a command.'])
+    asked = name in ('--help', '-h', '--helpfull')
     print(usage, file=sys.stdout if asked else sys.stderr)
     raise SystemExit(0 if asked else 2)
   # absl takes the program's name, the owner of its flags, from argv.
