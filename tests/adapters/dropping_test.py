@@ -106,6 +106,7 @@ def test_a_step_without_the_lowest_layer(base):
   assert costs[1] < 0.8 * costs[0]
 
 
+@pytest.mark.slow
 def test_a_run(checkpoint, own_files, tmp_path, monkeypatch):
   seen = []
   real = group.group_batch

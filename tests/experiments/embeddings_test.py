@@ -184,6 +184,7 @@ def test_a_group_equals_its_runs(config):
       [entry['loss'] for entry in single.history], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_negatives_and_the_base_as_it_is(config, tmp_path):
   scored = dataclasses.replace(
       config, train_file=write_pairs(tmp_path, scored=True), pooling='cls',

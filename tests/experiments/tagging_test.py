@@ -62,6 +62,7 @@ def config(checkpoint, tmp_path, monkeypatch):
       dev_file=write(tmp_path / 'dev.conll', make_sentences(20, 1)))
 
 
+@pytest.mark.slow
 def test_a_run_of_two_seeds_as_one_program(config, capsys):
   run.run_group([dataclasses.replace(config, seed=seed) for seed in (0, 1)],
                 'tagging', tagging.KIND, names=['0', '1'])
@@ -126,6 +127,7 @@ def test_a_saved_tagger_tags_as_in_its_run(config, capsys):
         span['text'])
 
 
+@pytest.mark.slow
 def test_taggers_in_memory_in_one_batch(checkpoint):
   base = aj.load_base(checkpoint)
   sentences = make_sentences(24)

@@ -57,6 +57,7 @@ def command(*flags, **kwargs):
       text=True, check=False, **kwargs)
 
 
+@pytest.mark.slow
 def test_command_line(config, tmp_path):
   flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
       config).items() if value != getattr(config_lib.Config(), name)]

@@ -32,8 +32,9 @@ class ConfigTest(parameterized.TestCase):
 
   def test_marked_fields(self):
     self.assertEqual(options.marked(config_lib.Config, 'vmapped'), (
-        'adapter_size', 'init_scale', 'learning_rate', 'class_weights',
-        'patience', 'seed', 'workdir', 'resume'))
+        'adapter_size', 'init_scale', 'learning_rate', 'warmup',
+        'weight_decay', 'class_weights', 'patience', 'seed', 'workdir',
+        'resume'))
     self.assertEqual(options.marked(config_lib.Config, 'path'), (
         'train_file', 'dev_file', 'test_file', 'data_dir'))
 

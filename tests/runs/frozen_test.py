@@ -69,6 +69,7 @@ def test_a_new_adapter_on_a_frozen_one(
     np.testing.assert_array_equal(trees.flatten(again.tuned)[path], leaf)
 
 
+@pytest.mark.slow
 def test_a_fusion(checkpoint, own_files, tmp_path, domains):
   config = config_of(
       checkpoint, own_files, str(tmp_path), domains, tune='fusion',

@@ -118,6 +118,7 @@ def test_a_grouped_run_equals_a_resumed_one(trained, tmp_path):
   assert losses[1] < losses[0]
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_scores(trained):
   config, record = trained.configs[0], trained.found[0]
   base, adapter = prediction.load(config.workdir, trained.checkpoint)
@@ -162,6 +163,7 @@ def test_adapters_mix_in_a_batch(trained):
         atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', ['tsv', 'jsonl'])
 def test_files_of_predictions(trained, form):
   config = trained.configs[0]
@@ -181,6 +183,7 @@ def test_files_of_predictions(trained, form):
   assert len(lines) == 13
 
 
+@pytest.mark.slow
 def test_the_command_reads_the_files_of_the_training(trained, capsys):
   config = predict.PredictConfig(
       trained.configs[0].workdir, checkpoint=trained.checkpoint,
@@ -225,6 +228,7 @@ def test_files_and_memory_give_the_same_adapter(trained, checkpoint):
   assert found.threshold == pytest.approx(saved.threshold, abs=0.1)
 
 
+@pytest.mark.slow
 def test_batches_of_choices(trained):
   if trained.form == 'multilabel':
     weights = classification.KIND.prepare(

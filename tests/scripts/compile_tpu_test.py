@@ -63,5 +63,5 @@ class CompileTest(parameterized.TestCase):
     from jax.experimental import topologies
     with mock.patch.object(
         topologies, 'get_topology_desc', side_effect=RuntimeError('no tpu')):
-      with self.assertRaisesRegex(errors.UserError, r'adapters_jax\[tpu\]'):
+      with self.assertRaisesRegex(errors.UserError, r'\.\[tpu\]'):
         compile_tpu.topology_devices('v5e:2x4')

@@ -23,7 +23,7 @@ from adapters_jax.sweeps import halving
 from tests.sweeps import grid_test
 
 # The last rate diverges.
-GRID = 'learning_rate=1e-4,3e-2,1e-3,1e30 seed=0,1'
+GRID = 'learning_rate=1e-4,3e-2,1e30 seed=0,1'
 
 
 def runs_of(text):
@@ -100,10 +100,10 @@ HALVED = {'stop': 'halving', 'halving_factor': 2}
 
 @pytest.fixture(scope='module')
 def base(checkpoint, own_files):
-  """Returns the settings of a run of four epochs of four steps."""
+  """Returns the settings of a run of two epochs of four steps."""
   return config_lib.Config(
       checkpoint=checkpoint, **own_files, batch_size=16, buckets=0,
-      max_length=12, epochs=4.0, adapter_size=3)
+      max_length=12, epochs=2.0, adapter_size=3)
 
 
 def sweep(base, folder, group):
@@ -126,14 +126,14 @@ def alone(base, record, folder):
 
 
 def check_outcome(outcome, root):
-  # Rungs at 1 and 2 epochs leave two settings, then one.
+  # The rung at one epoch leaves one setting.
   assert [r.config['seed'] for r in outcome.records] == [0, 1]
   assert len(outcome.failures) == 2 and '1e+30' in outcome.failures[0][1]
   best, _ = (r.config['learning_rate'] for r in outcome.records)
-  for rate in {1e-4, 1e-3, 3e-2} - {best}:
+  for rate in {1e-4, 3e-2} - {best}:
     folder = str(next(root.glob(f'*/*rate-{rate:g}-seed-0*')))
     found = rungs.read(folder)
-    assert found.stopped in (1, 2) and not found.waits
+    assert found.stopped == 1 and not found.waits
     assert rungs.key(found.stopped) in found.scores
     assert sorted(os.listdir(folder)) == ['.lock', 'run.json', 'rungs.json']
   for folder in outcome.folders:  # No states are left.
@@ -156,6 +156,7 @@ def test_survivors_equal_undisturbed_runs(base, tmp_path):
   assert {call.args[0][0].learning_rate for call in made.mock_calls} == {1e30}
 
 
+@pytest.mark.slow
 def test_groups_of_survivors_form_anew(base, tmp_path):
   undisturbed = sweep(base, tmp_path / 'undisturbed', '4')
   check_outcome(undisturbed, tmp_path / 'undisturbed')
@@ -171,7 +172,7 @@ def test_groups_of_survivors_form_anew(base, tmp_path):
 
   def save_some(*arguments):
     saved.append(arguments)
-    if len(saved) in (2, 7):  # In the middle of a group's pause.
+    if len(saved) in (2, 4):  # In the middle of a group's pause.
       raise RuntimeError('killed')
     save(*arguments)
 

@@ -33,8 +33,9 @@ def folded(
   Raises:
     errors.UserError: the base is needed and unknown, or the LoRA is not plain.
   """
-  kernel = families.their_name('pooler/kernel', family)
-  module = kernel.removesuffix('.weight')
+  module = families.FAMILIES[family].modules.get('pooler')
+  if module is None:  # The family has none.
+    return dict(tensors), {}
   names = {peft_names.shortened(key, family): key for key in tensors}
   found = {name.removeprefix(f'{module}.'): np.asarray(tensors[key], np.float32)
            for name, key in names.items() if name.startswith(f'{module}.lora_')}

@@ -381,7 +381,7 @@ class PeftTest(parameterized.TestCase):
         peft.from_tensors({**values, name: value}, tensors, SHAPE)
     # What 'all-linear' adapts too, and no site here is at.
     key = 'base_model.model.bert.pooler.dense.lora_A.weight'
-    with self.assertRaisesRegex(errors.UserError, 'pooler.*no place'):
+    with self.assertRaisesRegex(errors.UserError, 'pooler.*plain LoRA alone'):
       peft.from_tensors(
           values, {**tensors, key: np.ones((4, 32))}, SHAPE)
     with self.assertRaisesRegex(errors.UserError, 'no tensors'):
