@@ -142,7 +142,7 @@ class AdapterHubTest(parameterized.TestCase):
         logits_here(adapterhub.read(folder, SHAPE)[1]), spans_there(model),
         atol=1e-5, rtol=1e-5)
 
-  @parameterized.parameters('relu', None)
+  @parameterized.parameters('swish', None)
   def test_their_heads_that_are_not_here(self, activation):
     model = fixtures.make_bert(adapters.BertAdapterModel)
     model.add_adapter('n', config='lora[r=2]')
@@ -152,6 +152,23 @@ class AdapterHubTest(parameterized.TestCase):
     model.save_adapter(folder, 'n')
     with self.assertRaisesRegex(errors.UserError, 'two with tanh'):
       adapterhub.read(folder, SHAPE)
+
+  @parameterized.parameters('relu', 'gelu')
+  def test_their_heads_with_a_first_layer(self, activation):
+    model = fixtures.make_bert(adapters.BertAdapterModel)
+    before = {name for name, _ in model.named_parameters()}
+    model.add_adapter('n', config='lora[r=2]')
+    model.add_classification_head(
+        'n', num_labels=3, layers=2, activation_function=activation)
+    fixtures.randomize([(name, value) for name, value
+                        in model.named_parameters() if name not in before], 4)
+    model.set_active_adapters('n')
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    model.save_adapter(folder, 'n')
+    adapter = adapterhub.read(folder, SHAPE)[1]
+    self.assertEqual(adapter.head_input, f'cls_{activation}')
+    np.testing.assert_allclose(
+        logits_here(adapter), logits_there(model), atol=1e-5, rtol=1e-5)
 
   @parameterized.product(
       config=['double_seq_bn[reduction_factor=4]', 'lora[r=4]',
