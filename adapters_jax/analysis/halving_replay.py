@@ -12,6 +12,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
@@ -58,7 +59,7 @@ def replay(
   if len({config_lib.task_of(record.config) for record in records}) != 1:
     raise errors.UserError('`records`: give the records of one task')
   records_lib.one_version(records)
-  runs = [config_lib.of_portable(record.config) for record in records]
+  runs = [identity.of_portable(record.config) for record in records]
   of_run = {grid.run_name(run): record
             for run, record in zip(runs, records, strict=True)}
   taken = dict.fromkeys(of_run, 0)
@@ -111,7 +112,7 @@ def resampled(
   """
   by_setting: dict[object, list[records_lib.Record]] = {}
   for record in records:
-    key = halving.setting_of(config_lib.of_portable(record.config))
+    key = halving.setting_of(identity.of_portable(record.config))
     by_setting.setdefault(key, []).append(record)
   if not 1 < settings <= len(by_setting):
     raise errors.UserError(

@@ -21,6 +21,7 @@ from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import options
 from adapters_jax.runs import session
@@ -71,7 +72,7 @@ def remove(
 
 def complete(record: records.Record) -> bool:
   """Returns whether a run has adapters in all layers, at both sublayers."""
-  values = config_lib.completed(record.config)
+  values = identity.completed(record.config)
   if values['tune'] != 'adapters' or values['adapter_config']:
     return False
   # Without adapter_config there is one method, the default bottleneck.
@@ -89,7 +90,7 @@ def map_path(
     record: Record of the run.
     restore_norms: Whether the spans' layer norms are the pretrained ones.
   """
-  name = config_lib.digest(record.config)
+  name = identity.digest(record.config)
   return os.path.join(folder, config_lib.task_of(record.config),
                       f'{name}{"-norms" * restore_norms}.json')
 
@@ -160,7 +161,7 @@ def settings_of(
                          *options.marked(config_lib.Config, 'path'),
                          *options.marked(config_lib.Config, 'folders'),
                          'checkpoint')}
-  return config_lib.of_portable(
+  return identity.of_portable(
       record.config, **{**places, 'workdir': folder})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
@@ -158,10 +159,10 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
   groups: dict[str, tuple[dict[str, Any], dict[int, records_lib.Record]]] = {}
   for record in records:
     # Records of earlier versions lack newer settings.
-    values: dict[str, Any] = config_lib.completed(record.config)
+    values: dict[str, Any] = identity.completed(record.config)
     seed = values.pop('seed')
     # By seed: a run that is found twice counts once.
-    groups.setdefault(config_lib.digest(values), (values, {}))[1][seed] = record
+    groups.setdefault(identity.digest(values), (values, {}))[1][seed] = record
   return {name: Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
           for name, (values, by_seed) in groups.items()}
 
@@ -169,7 +170,7 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
 def _without_schedule(settings: dict[str, Any]) -> str:
   """Returns the hash of the settings that no trial changes."""
   free = (*options.marked(config_lib.Config, 'schedule'), 'train_examples')
-  return config_lib.digest(
+  return identity.digest(
       {k: v for k, v in settings.items() if k not in free})
 
 
@@ -184,8 +185,8 @@ def _check_data(records: Iterable[records_lib.Record]) -> None:
   names = options.marked(config_lib.Config, 'data')
   seen: dict[tuple[str, str], str] = {}
   for record in records:
-    values = config_lib.completed(record.config)
-    data = config_lib.digest({name: values[name] for name in names})
+    values = identity.completed(record.config)
+    data = identity.digest({name: values[name] for name in names})
     for split, facts in record.data.items():
       before = seen.setdefault((data, split), facts['sha256'])
       if before != facts['sha256']:

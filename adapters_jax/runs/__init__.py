@@ -1,8 +1,9 @@
 """Runs from settings to record and adapter.
 
 Imports adapters, training and everything below; nothing of sweeps.
-Public: `config`, `options` and `presets` (settings), `run` and `group` (the
-run), `setup`, `compiled`, `session`, `signals`, `saving` and `allocator` (its
-parts), `kinds`, `results`, `records`, `workdirs`, `log`, `console` and
-`progress` (its results and messages).
+Public: `config`, `identity`, `options` and `presets` (settings), `run`, `group`
+and `group_training` (the run), `setup`, `compiled`, `session`, `signals`,
+`saving`, `rungs`, `regroup` and `allocator` (its parts), `kinds`, `results`,
+`records`, `workdirs`, `log`, `console` and `progress` (its results and
+messages).
 """

@@ -70,11 +70,10 @@ def convert_types(config: Any) -> None:
   Raises:
     errors.UserError: a value of another type.
   """
+  # A number too, for callers in Python.
+  object.__setattr__(config, 'threshold', _threshold(config.threshold))
   for field in dataclasses.fields(config):
     value, wanted = getattr(config, field.name), cast(type, field.type)
-    if field.name == 'threshold':
-      value = _threshold(value)
-      object.__setattr__(config, field.name, value)
     if type(value) is wanted:
       continue
     kind, words = _KINDS[wanted]

@@ -1,16 +1,10 @@
 """Settings of a training run: each is declared once, with its role. No JAX."""
 
 import dataclasses
-import hashlib
-import json
 import os
 from typing import Any
 
-from adapters_jax import errors
-from adapters_jax.downloads import file_hash
 from adapters_jax.runs import checks
-from adapters_jax.runs import options
-from adapters_jax.runs import version
 from adapters_jax.runs.options import option
 
 # Role of every field in a run.
@@ -293,72 +287,3 @@ def task_of(values: dict[str, Any]) -> str:
     return values['task']
   path = values['train_file'].split('@')[0]  # Portable paths have a hash.
   return os.path.splitext(os.path.basename(path))[0]
-
-
-def portable(config: Config) -> dict[str, Any]:
-  """Returns the settings without places, and the version of the numbers.
-
-  Files are named with a hash.
-  """
-  values = {version.FIELD: version.NUMBERS, **dataclasses.asdict(config)}
-  for name in options.marked(Config, 'where'):
-    values.pop(name)  # Some are paths as well, hence `get` below.
-  for name in options.marked(Config, 'path'):
-    if path := values.get(name):  # The same file in any folder is the same run.
-      try:
-        digest = file_hash.kept_sha256(path)[:16]
-        values[name] = f'{os.path.basename(path)}@{digest}'
-      except OSError as error:
-        raise errors.UserError(
-            f'`{name}`: {path} cannot be read ({error.strerror})') from error
-  if config.adapters:
-    from adapters_jax.adapters import folders  # Imports JAX.
-    values['adapters'] = folders.portable(config.adapters)
-  values['task'] = config.task_name
-  if os.path.isdir(config.checkpoint):  # Else a name.
-    from adapters_jax.model import tensor_files  # Imports numpy.
-    folder = os.path.abspath(config.checkpoint)
-    with errors.within('`checkpoint`'):
-      digest = tensor_files.folder_digest(folder)
-    values['checkpoint'] = f'{os.path.basename(folder)}@{digest}'
-  return values
-
-
-def completed(values: dict[str, object]) -> dict[str, object]:
-  """Returns saved settings with the defaults of fields added since."""
-  places = options.marked(Config, 'where')
-  values = {**{k: v for k, v in _defaults().items() if k not in places},
-            **values}
-  return {**values, 'task': task_of(values)}
-
-
-def _defaults() -> dict[str, Any]:
-  """Returns the settings that saved ones stand for where they lack them."""
-  return {version.FIELD: version.FIRST, **dataclasses.asdict(Config())}
-
-
-def of_portable(values: dict[str, Any], **changed: Any) -> Config:
-  """Returns the settings of a record.
-
-  Args:
-    values: Result of `portable`, perhaps of an earlier version.
-    **changed: Places, and other fields to replace.
-  """
-  values = {**completed(values), **changed}
-  values.pop(version.FIELD)
-  return Config(**values)
-
-
-def digest(values: dict[str, object]) -> str:
-  """Returns 12 hex digits that name the settings.
-
-  Settings at their default stay out, so that a new field renames no run; so
-  does the task of own data if it is only their file's name.
-  """
-  defaults = _defaults()
-  if values.get('train_file'):  # Own data are named after their file.
-    values = {**values, 'task': task_of({'task': '', **values})}
-    defaults['task'] = task_of({**values, 'task': ''})
-  changed = {k: v for k, v in values.items() if v != defaults.get(k)}
-  text = json.dumps(changed, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:12]

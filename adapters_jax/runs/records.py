@@ -33,7 +33,7 @@ class Record:
 
   Attributes:
     experiment: Name of the experiment.
-    config: Settings, without places (`config.portable`).
+    config: Settings, without places (`identity.portable`).
     metrics: {'dev', 'test', ...: {metric: value}} of the best step. Records of
       earlier versions lack everything after `commit`.
     trained_params: Number of parameters with a gradient.

@@ -13,6 +13,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import frozen
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
 from adapters_jax.runs import padding
@@ -44,7 +45,7 @@ def make_adapter(
     threshold: Probability from which on a label is given; None for the most
       probable class.
   """
-  settings = config_lib.portable(config)
+  settings = identity.portable(config)
   head = kind.head_of(config)
   below = frozen.of(config)
   methods = setup.model.config.adapters
@@ -178,7 +179,7 @@ def _make_record(
         f'score in {config.patience} evaluations')]
   padded, real = setup.schedule.tokens(0, steps_taken)
   return records.Record(
-      experiment=experiment, config=config_lib.portable(config),
+      experiment=experiment, config=identity.portable(config),
       trained_params=trees.count_trained(setup.tuned),
       total_params=trees.count(setup.params),
       roles=console.role_counts(setup.tuned),

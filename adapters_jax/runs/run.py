@@ -159,9 +159,9 @@ def _train_claimed(
     folders = [workdirs.path_of(config, experiment) for config in configs]
     for config in configs if hosts.is_first() else ():
       workdirs.begin(config, experiment)
-    if len(group) == 1:  # A group's runs keep their states until it pauses.
-      rungs.leave(folders[0])
     if len(group) == 1:
+      if hosts.is_first():  # Runs of a group keep their states at the rung.
+        rungs.leave(folders[0])
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, compiled.eval_batch_size(

@@ -13,6 +13,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records
 
 STATE = 'resume'  # Folder of the resumable state.
@@ -47,7 +48,7 @@ def below(parent: str, config: config_lib.Config) -> str:
     PARENT/METHOD-RATE-SEED-HASH, or PARENT/HASH where an earlier version made
     that folder.
   """
-  digest = config_lib.digest(config_lib.portable(config))
+  digest = identity.digest(identity.portable(config))
   old = os.path.join(parent, digest)
   if os.path.isdir(old):
     return old
@@ -85,7 +86,7 @@ def _read_settings(folder: str) -> dict[str, Any]:
   """Returns the settings in a workdir, also those of earlier versions."""
   path = os.path.join(folder, _SETTINGS)
   try:
-    return config_lib.completed(json_files.read(path, what='`workdir`: '))
+    return identity.completed(json_files.read(path, what='`workdir`: '))
   except errors.UserError as error:
     raise errors.UserError(
         f'{error}; give another folder, or delete this one to run again'
@@ -138,7 +139,7 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
     raise errors.UserError(
         f'`workdir`: {folder} is not empty and holds no run; give another')
   before = _read_settings(folder)
-  wanted = {'experiment': experiment, **config_lib.portable(config)}
+  wanted = {'experiment': experiment, **identity.portable(config)}
   if before != wanted:
     raise errors.UserError(
         f'`workdir`: {folder} holds a run of other settings '
@@ -202,4 +203,4 @@ def begin(config: config_lib.Config, experiment: str) -> None:
   """
   atomic.write_json(
       os.path.join(path_of(config, experiment), _SETTINGS),
-      {'experiment': experiment, **config_lib.portable(config)})
+      {'experiment': experiment, **identity.portable(config)})

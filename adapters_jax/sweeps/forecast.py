@@ -14,6 +14,7 @@ from adapters_jax.data import batching
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import session
@@ -34,7 +35,7 @@ def cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
   """Returns the settings that decide the time of a step."""
   free = {*options.marked(config_lib.Config, 'schedule'),
           *options.marked(config_lib.Config, 'free')}
-  return tuple(sorted((k, v) for k, v in config_lib.completed(values).items()
+  return tuple(sorted((k, v) for k, v in identity.completed(values).items()
                       if k not in free))
 
 
@@ -47,7 +48,7 @@ def cost(
     config: Settings.
     records: Records of this machine.
   """
-  key = cost_key(config_lib.portable(config))
+  key = cost_key(identity.portable(config))
   # With `max_steps` or `patience` a run's steps say nothing about the length of
   # an epoch.
   alike = [r for r in records if r.steps and cost_key(r.config) == key
@@ -72,7 +73,7 @@ def hours(
   """
   records, known, seconds = list(records), {}, 0.0
   for config in configs:
-    key = cost_key(config_lib.portable(config))
+    key = cost_key(identity.portable(config))
     if key not in known:
       known[key] = cost(config, records) or measure(config)
     a_step, an_epoch = known[key]
@@ -195,7 +196,7 @@ def make_size_of(
     sizes = [size for size in SIZES if size <= limit]
     if len(sizes) == 1:
       return 1
-    key = cost_key(config_lib.portable(runs[0])), sizes[-1]
+    key = cost_key(identity.portable(runs[0])), sizes[-1]
     if key not in known:
       _, found = next(launch(
           measure_groups, [(runs[:limit], kind, sizes)], ['']))

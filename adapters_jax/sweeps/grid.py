@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
@@ -182,7 +183,7 @@ def placed(
 
 def run_name(config: config_lib.Config) -> str:
   """Returns the hash that names a run."""
-  return config_lib.digest(config_lib.portable(config))
+  return identity.digest(identity.portable(config))
 
 
 def difference_line(

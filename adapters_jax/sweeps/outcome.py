@@ -6,6 +6,7 @@ import tempfile
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
@@ -76,7 +77,7 @@ def finished_run(
             f'the record is damaged: {error}; delete it to make the run again'
         ) from error
       # A named workdir may hold a run of other settings.
-      if config_lib.completed(record.config) == config_lib.portable(config):
+      if identity.completed(record.config) == identity.portable(config):
         return record
   return None
 

@@ -15,6 +15,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records
 from adapters_jax.runs import rungs
@@ -93,7 +94,7 @@ def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
   """
   parent = os.path.dirname(workdirs.path_of(configs[0], experiment))
   names = [grid.run_name(config) for config in configs]
-  return os.path.join(parent, _FOLDER, config_lib.digest({_LIST: names}))
+  return os.path.join(parent, _FOLDER, identity.digest({_LIST: names}))
 
 
 def begin_group(configs: Sequence[config_lib.Config], experiment: str) -> str:
@@ -122,7 +123,7 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
     if os.path.exists(path):
       try:
         members = json_files.strings(json_files.read(path), _LIST, path)
-        if config_lib.digest({_LIST: members}) != name:
+        if identity.digest({_LIST: members}) != name:
           raise errors.UserError('its runs are not those of its name')
         found.append((os.path.dirname(path), list(members)))
       except errors.UserError as error:

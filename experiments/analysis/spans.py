@@ -8,6 +8,7 @@ import pandas as pd
 from adapters_jax.analysis import statistics
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import version
 from experiments.analysis import frames
@@ -37,7 +38,7 @@ def load(
   rows, numbers = [], []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
     found = json_files.read(path)
-    values = frames.columns_of(config_lib.completed(found['config']))
+    values = frames.columns_of(identity.completed(found['config']))
     numbers.append(values[version.FIELD])
     free = (*frames.DATA, *frames.SCHEDULE, 'seed')
     default = all(

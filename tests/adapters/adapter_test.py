@@ -15,6 +15,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.api import face
 from adapters_jax.methods import strings
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax import trees
 from tests.adapters import bank_test
 
@@ -129,7 +130,7 @@ def test_an_unfinished_run_is_named(tmp_path, left):
      'lora[r=2]')])
 def test_folders_saved_before_load(changed, method, tmp_path):
   """Settings alone described an adapter before it described itself."""
-  values = config_lib.portable(
+  values = identity.portable(
       dataclasses.replace(config_lib.Config(), **changed))
   tuned = bank_test.make(method).tuned
   storage.save_tuned(str(tmp_path), tuned, {

@@ -19,6 +19,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import setup
@@ -174,7 +175,7 @@ def test_spans_are_of_runs_with_all_adapters(changed):
   def complete(**changed):
     config = dataclasses.replace(config_lib.Config(), **changed)
     return layer_removal.complete(
-        mock.Mock(config=config_lib.portable(config)))
+        mock.Mock(config=identity.portable(config)))
   assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
 
 

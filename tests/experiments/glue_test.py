@@ -23,6 +23,7 @@ from adapters_jax.data import rows
 from adapters_jax.data import tasks
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import presets
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import forecast
@@ -94,7 +95,7 @@ def test_scores_are_clipped_to_the_scale():
 
 def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
   record = records_lib.Record(
-      'glue', config_lib.portable(dataclasses.replace(config, task='rte')),
+      'glue', identity.portable(dataclasses.replace(config, task='rte')),
       {'dev': {'accuracy': 0.5}}, 1, 1, {}, 1, 1, 1, 1, 1, 1, [], [], '', {},
       '')
   outcome = outcome_lib.Outcome((record,), (str(tmp_path / 'none'),))

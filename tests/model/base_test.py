@@ -13,6 +13,7 @@ from adapters_jax import errors
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax import trees
 from tests import tiny
 
@@ -33,7 +34,7 @@ def test_a_base_is_its_checkpoint(checkpoint):
 def test_identity_is_that_of_records(checkpoint, tmp_path):
   config = dataclasses.replace(config_lib.Config(), checkpoint=checkpoint)
   name = base_lib.identity(checkpoint)
-  assert name == config_lib.portable(config)['checkpoint']
+  assert name == identity.portable(config)['checkpoint']
   assert base_lib.identity('minilm-l6') == 'minilm-l6'
   moved = shutil.copytree(checkpoint, tmp_path / 'moved')
   assert base_lib.identity(str(moved)) == f'moved@{name.split("@")[1]}'

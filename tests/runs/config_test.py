@@ -14,6 +14,7 @@ from adapters_jax.adapters import settings
 from adapters_jax.model import precision
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import version
 from adapters_jax.training import optimizers
@@ -64,18 +65,18 @@ class ConfigTest(parameterized.TestCase):
         tune='full', adapter_config='lora[r=4]', adapter_size=8)
 
   def test_a_default_does_not_rename_a_run(self):
-    values = config_lib.portable(config_lib.Config(seed=3))
+    values = identity.portable(config_lib.Config(seed=3))
     shorter = {k: v for k, v in values.items() if k != 'optimizer'}
-    self.assertEqual(config_lib.digest(values), config_lib.digest(shorter))
-    self.assertEqual(config_lib.completed(shorter), values)
-    self.assertEqual(config_lib.digest({'numbers': version.NUMBERS}),
-                     config_lib.digest(
-                         config_lib.portable(config_lib.Config())))
+    self.assertEqual(identity.digest(values), identity.digest(shorter))
+    self.assertEqual(identity.completed(shorter), values)
+    self.assertEqual(identity.digest({'numbers': version.NUMBERS}),
+                     identity.digest(
+                         identity.portable(config_lib.Config())))
 
   def test_an_absent_file_is_named(self):
     with self.assertRaisesRegex(
         errors.UserError, '`train_file`: nowhere.tsv cannot be read .No such'):
-      config_lib.portable(config_lib.Config(
+      identity.portable(config_lib.Config(
           train_file='nowhere.tsv', dev_file='nowhere.tsv'))
 
   def test_own_data_are_named_after_their_file(self):
@@ -84,20 +85,20 @@ class ConfigTest(parameterized.TestCase):
     with open(path, 'w', encoding='utf-8') as file:
       file.write('x')
     config = config_lib.Config(train_file=path, dev_file=path)
-    values = config_lib.portable(config)
+    values = identity.portable(config)
     self.assertEqual(values['task'], 'reviews')
-    self.assertEqual(config_lib.of_portable(values).task_name, 'reviews')
+    self.assertEqual(identity.of_portable(values).task_name, 'reviews')
     # Records of earlier versions have the default, and the same hash.
     old = {**values, 'task': config_lib.Config.task}
-    self.assertEqual(config_lib.completed(old), values)
+    self.assertEqual(identity.completed(old), values)
     text = json.dumps({name: values[name] for name in (
         'dev_file', version.FIELD, 'train_file')}, sort_keys=True)
     hashed = hashlib.sha256(text.encode()).hexdigest()[:12]
-    self.assertEqual(config_lib.digest(old), hashed)
-    self.assertEqual(config_lib.digest(values), hashed)
-    named = config_lib.portable(dataclasses.replace(config, task='films'))
+    self.assertEqual(identity.digest(old), hashed)
+    self.assertEqual(identity.digest(values), hashed)
+    named = identity.portable(dataclasses.replace(config, task='films'))
     self.assertEqual(named['task'], 'films')
-    self.assertNotEqual(config_lib.digest(named), hashed)
+    self.assertNotEqual(identity.digest(named), hashed)
 
 
 if __name__ == '__main__':

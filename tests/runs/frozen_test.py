@@ -12,6 +12,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.runs import identity
 from adapters_jax.runs import run
 from adapters_jax.runs import session
 from tests import tiny
@@ -97,7 +98,7 @@ def test_a_fusion(checkpoint, own_files, tmp_path, domains):
   with pytest.raises(errors.UserError, match='0 fuses'):
     attention.fusion_attention(base, adapter_lib.load(domains['one']), texts)
   # The portable settings name the adapters by their content.
-  named = config_lib.portable(config)['adapters']
+  named = identity.portable(config)['adapters']
   assert named.startswith('one@') and 'two@' in named
   assert record.config['adapters'] == named
 

@@ -14,6 +14,7 @@ from absl.testing import parameterized
 from adapters_jax.downloads import atomic
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import workdirs
 
@@ -21,7 +22,7 @@ from adapters_jax.runs import workdirs
 def make_record(dev=0.5, **config):
   return records.Record(
       experiment='glue',
-      config={**config_lib.portable(config_lib.Config()), **config},
+      config={**identity.portable(config_lib.Config()), **config},
       metrics={'dev': {'accuracy': dev, 'f1': 0.1}}, trained_params=3,
       total_params=7, roles={'head': 3}, seconds=1.5, cpu_seconds=2.5, steps=9,
       best_step=6, padded_tokens=20, real_tokens=15,
@@ -185,7 +186,7 @@ class WorkdirsTest(parameterized.TestCase):
 
   def test_a_folder_of_an_earlier_version_stays_the_run_s(self):
     config = config_lib.Config(seed=3)
-    name = config_lib.digest(config_lib.portable(config))
+    name = identity.digest(identity.portable(config))
     old = os.path.join(self.config.workdir, name)
     self.assertNotEqual(workdirs.below(self.config.workdir, config), old)
     os.makedirs(old)
@@ -285,11 +286,11 @@ class WorkdirsTest(parameterized.TestCase):
           pass
 
   def test_settings_saved_before_a_flag_existed(self):
-    old = config_lib.portable(config_lib.Config(seed=5))
+    old = identity.portable(config_lib.Config(seed=5))
     del old['norm_layers']
     self.assertEqual(
-        config_lib.completed(old),
-        config_lib.portable(config_lib.Config(seed=5)))
+        identity.completed(old),
+        identity.portable(config_lib.Config(seed=5)))
     self.assertEqual(
-        config_lib.digest(old),
-        config_lib.digest(config_lib.portable(config_lib.Config(seed=5))))
+        identity.digest(old),
+        identity.digest(identity.portable(config_lib.Config(seed=5))))

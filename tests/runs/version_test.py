@@ -7,6 +7,7 @@ from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.runs import version
@@ -48,13 +49,13 @@ LOSSES = [0.679682, 0.620524, 0.634619]  # After 4, 8 and 12 steps.
 
 
 def test_the_version_names_a_run():
-  values = config_lib.portable(config_lib.Config())
+  values = identity.portable(config_lib.Config())
   old = {k: v for k, v in values.items() if k != version.FIELD}
   # Hashes of records without a version are as they were.
-  assert config_lib.digest(old) == config_lib.digest({})
-  assert config_lib.digest(values) != config_lib.digest(old)
-  assert config_lib.completed(old)[version.FIELD] == version.FIRST
-  assert config_lib.of_portable(old, seed=3) == config_lib.Config(seed=3)
+  assert identity.digest(old) == identity.digest({})
+  assert identity.digest(values) != identity.digest(old)
+  assert identity.completed(old)[version.FIELD] == version.FIRST
+  assert identity.of_portable(old, seed=3) == config_lib.Config(seed=3)
 
 
 def test_versions_do_not_mix():

@@ -11,6 +11,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs import run as run_lib
@@ -25,7 +26,7 @@ CONFIG = config_lib.Config(task='cola', epochs=2.0)
 
 def make_record(config, dev=0.5, seconds=40.0, steps=20, **changed):
   return records_lib.Record(**{**dict(
-      experiment='glue', config=config_lib.portable(config),
+      experiment='glue', config=identity.portable(config),
       metrics={'dev': {'matthews': dev, 'accuracy': 0.9}}, trained_params=7,
       total_params=100, roles={'head': 7}, seconds=seconds, cpu_seconds=1.0,
       steps=steps, best_step=1, padded_tokens=9, real_tokens=8, history=[],

@@ -18,6 +18,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
+from adapters_jax.runs import identity
 from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
@@ -188,8 +189,8 @@ def test_too_much_for_the_memory_is_a_user_error(config, monkeypatch):
 
 
 def test_the_flag_renames_no_run(config):
-  values = config_lib.portable(whole(config))
+  values = identity.portable(whole(config))
   before = {k: v for k, v in values.items() if k != 'cache_frozen'}
-  assert config_lib.digest(values) == config_lib.digest(before)
-  assert config_lib.digest(values) != config_lib.digest(
-      config_lib.portable(config))
+  assert identity.digest(values) == identity.digest(before)
+  assert identity.digest(values) != identity.digest(
+      identity.portable(config))
