@@ -114,13 +114,13 @@ def check_all(
     errors.UserError: a setting that cannot work.
   """
   from adapters_jax.data import tasks  # Slow imports: after flag errors.
-  from adapters_jax.runs import setup
+  from adapters_jax.runs import task_checks
   from adapters_jax.training import sharding
   if len(runs) == 1 and how is engine.ALONE:
     return  # Checked when it starts.
   for config in runs:  # `resume`: the folder of a run may exist.
-    setup.check(dataclasses.replace(config, resume=True), experiment,
-                kind.find)
+    task_checks.check_run(
+        dataclasses.replace(config, resume=True), experiment, kind.find)
   for config in configs:
     kind.check_data(config)
   # Other processes have devices of their own.

@@ -24,8 +24,8 @@ from adapters_jax.runs import regroup
 from adapters_jax.runs import results
 from adapters_jax.runs import rungs
 from adapters_jax.runs import session
-from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
+from adapters_jax.runs import task_checks
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
@@ -89,7 +89,7 @@ def run_group(
   """
   first = configs[0]
   for config in configs:
-    setup_lib.check(config, experiment, kind.find)
+    task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(
       first.coordinator, first.processes, first.process, first.join_seconds)
   # Once the hosts have joined, as this call asks JAX for its devices.
@@ -219,7 +219,7 @@ def train(
     errors.UserError: a fault of the settings or the data.
     errors.Interrupted: `stop` returned True.
   """
-  setup_lib.check_model(config)
+  task_checks.check_model(config)
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import logging
-import os
 from typing import Any
 
 import jax
@@ -21,26 +20,20 @@ from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.data import token_cache
 from adapters_jax.data import tokenization
-from adapters_jax.layers import activations
 from adapters_jax.model import encoder
-from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
-from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import own_data
-from adapters_jax.runs import workdirs
-from adapters_jax.training import adapter_drop
+from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
-
-check_classes = own_data.check_classes  # For the kinds of tasks.
 
 _SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
 
@@ -92,71 +85,6 @@ class Setup:
             if split != 'train' and examples.labelled]
 
 
-def check(
-    config: config_lib.Config, experiment: str,
-    find: Callable[[str], tasks.Task] = tasks.find,
-) -> None:
-  """Checks settings against task, base and folder, before any download.
-
-  Args:
-    config: Settings, each of them valid by itself.
-    experiment: Name of the experiment, part of the folder.
-    find: Look-up of the experiment's tasks by name.
-
-  Raises:
-    errors.UserError: a setting that cannot work.
-  """
-  if config.hidden_activation not in ('', *activations.ACTIVATIONS):
-    raise errors.unknown('`hidden_activation`', config.hidden_activation,
-                         activations.ACTIVATIONS)
-  for split, path in config.files.items():
-    if not os.path.isfile(path):
-      raise errors.UserError(f'`{split}_file`: there is no file {path}')
-  if not config.files:
-    if config.form != 'single':  # Not in the settings: a folder names files.
-      raise errors.UserError(
-          f'`file_task={config.file_task}`: is for own data; give `train_file`')
-    check_classes(config, find(config.task))
-  check_model(config)
-  workdirs.check_free(config, experiment)
-
-
-def check_model(config: config_lib.Config) -> None:
-  """Checks settings against the base, before its weights are downloaded.
-
-  Args:
-    config: Settings, each of them valid by itself.
-
-  Raises:
-    errors.UserError: a setting that does not fit the base.
-  """
-  shape = pretrained.config_of(config.checkpoint)
-  configs = models.adapter_configs(config, shape.layers)
-  if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
-    raise errors.UserError(
-        f'`accumulate={config.accumulate}`: batch norm takes its statistics '
-        'from a whole batch; give `accumulate=1` or inner_norm=layer')
-  # Prompts among the words take positions of the text.
-  room = shape.longest - sum(c.positions_taken for c in configs)
-  if config.max_length > room:
-    raise errors.UserError(
-        f'`max_length={config.max_length}`: the model has {room} positions '
-        'for text')
-  families.check_head_input(shape, config.head_input)
-  families.check_tune(shape, config.tune)
-  if shape.pre_norm:
-    sites.check_pre_norm(configs, shape.family)
-  if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
-    raise errors.UserError(
-        f'`top_k={config.top_k}`: the model has {shape.layers} layers')
-  if config.dropped_layers:
-    adapter_drop.check(config.dropped_layers, configs, shape.layers,
-                       config.adapter_drop)
-  if config.cache_frozen:
-    frozen_cache.check_config(
-        models.selection_of(config, shape.layers), configs, shape.layers)
-
-
 def load_data(
     config: config_lib.Config,
 ) -> tuple[tasks.Task, dict[str, tasks.Split], list[str]]:
@@ -170,7 +98,7 @@ def load_data(
     # Named after the file, and checked here before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
-    check_classes(config, task)
+    task_checks.check_classes(config, task)
     notes = []
     if config.dev_fraction:
       notes = held_out_notes(config, {
@@ -224,7 +152,7 @@ def prepare(
   """
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
-  check_classes(config, task)  # Again: of `data` in memory.
+  task_checks.check_classes(config, task)  # Again: of `data` in memory.
   train = splits['train']
   if rows := subset(config, len(train)):
     splits = {**splits, 'train': tasks.Split(

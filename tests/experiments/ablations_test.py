@@ -22,7 +22,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import run
-from adapters_jax.runs import setup
+from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import grid
 from adapters_jax.training import selections
@@ -53,7 +53,7 @@ def test_every_point_of_a_grid_is_a_run(points):
       [config_lib.Config()], grid.Options(grid=points))
   assert len({grid.run_name(run) for run in runs}) == len(runs) > 4
   for one in runs:
-    setup.check(one, 'test')
+    task_checks.check_run(one, 'test')
 
 
 @pytest.mark.parametrize('layers, thirds', [

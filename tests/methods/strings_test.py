@@ -12,7 +12,7 @@ from adapters_jax.methods import prefix
 from adapters_jax.methods import strings
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
-from adapters_jax.runs import setup
+from adapters_jax.runs import task_checks
 from tests.methods import methods_test as common
 
 
@@ -124,7 +124,7 @@ class StringsTest(parameterized.TestCase):
   )
   def test_flags_are_checked_before_anything_is_loaded(self, flags, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      setup.check(config_lib.Config(**flags), 'test')
+      task_checks.check_run(config_lib.Config(**flags), 'test')
 
   def test_the_flag_describes_the_methods(self):
     config = config_lib.Config(adapter_config='mam[prefix_length=3]')

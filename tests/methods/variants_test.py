@@ -23,7 +23,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import setup
+from adapters_jax.runs import task_checks
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
@@ -148,7 +148,7 @@ class VariantsTest(parameterized.TestCase):
     config = config_lib.Config(
         adapter_config='bottleneck[inner_norm=batch]', accumulate=2)
     with self.assertRaisesRegex(errors.UserError, '`accumulate=2`: batch'):
-      setup.check(config, 'test')
+      task_checks.check_run(config, 'test')
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import compiled
+from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
@@ -173,7 +174,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
 def test_nothing_to_keep_is_a_user_error(config, settings):
   settings = {'init_scale': 0.01, 'adapter_size': 64, **settings}
   with pytest.raises(errors.UserError, match='`cache_frozen`: the embeddings'):
-    setup_lib.check(dataclasses.replace(config, **settings), 'glue')
+    task_checks.check_run(dataclasses.replace(config, **settings), 'glue')
 
 
 def test_spans_are_refused(config):

@@ -30,6 +30,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
@@ -174,7 +175,7 @@ def prepare(
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
   task = metrics.with_first(
       _task_of(config, splits, data is not None), config.metric)
-  setup_lib.check_classes(config, task)
+  task_checks.check_classes(config, task)
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)

@@ -20,6 +20,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
@@ -108,7 +109,7 @@ def prepare(
   task = find(config.task) if not config.files else tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
   task = metrics.with_first(task, config.metric)
-  setup_lib.check_classes(config, task)
+  task_checks.check_classes(config, task)
   folder = pretrained.resolve(config.checkpoint)
   shape = pretrained.config_of(config.checkpoint)
   tokenizer = tokenization.load(folder, shape.vocab_size)

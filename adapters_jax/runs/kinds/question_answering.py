@@ -17,6 +17,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
@@ -57,7 +58,7 @@ def prepare(
         '`dev_fraction`: questions of one article must stay together; give '
         '`dev_file`')
   task = metrics.with_first(squad.TASK, config.metric)
-  setup_lib.check_classes(config, task)
+  task_checks.check_classes(config, task)
   notes = []
   questions = _questions(config)
   train = questions['train']

@@ -1,0 +1,110 @@
+"""Checks of settings against task, base and folder, before any download."""
+
+from collections.abc import Callable
+import os
+
+from adapters_jax import errors
+from adapters_jax.data import class_weights
+from adapters_jax.data import tasks
+from adapters_jax.layers import activations
+from adapters_jax.model import families
+from adapters_jax.model import pretrained
+from adapters_jax.model import sites
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
+from adapters_jax.runs import workdirs
+from adapters_jax.training import adapter_drop
+from adapters_jax.training import frozen_cache
+
+
+def check_run(
+    config: config_lib.Config, experiment: str,
+    find: Callable[[str], tasks.Task] = tasks.find,
+) -> None:
+  """Checks settings against task, base and folder, before any download.
+
+  Args:
+    config: Settings, each of them valid by itself.
+    experiment: Name of the experiment, part of the folder.
+    find: Look-up of the experiment's tasks by name.
+
+  Raises:
+    errors.UserError: a setting that cannot work.
+  """
+  if config.hidden_activation not in ('', *activations.ACTIVATIONS):
+    raise errors.unknown('`hidden_activation`', config.hidden_activation,
+                         activations.ACTIVATIONS)
+  for split, path in config.files.items():
+    if not os.path.isfile(path):
+      raise errors.UserError(f'`{split}_file`: there is no file {path}')
+  if not config.files:
+    if config.form != 'single':  # Not in the settings: a folder names files.
+      raise errors.UserError(
+          f'`file_task={config.file_task}`: is for own data; give `train_file`')
+    check_classes(config, find(config.task))
+  check_model(config)
+  workdirs.check_free(config, experiment)
+
+
+def check_model(config: config_lib.Config) -> None:
+  """Checks settings against the base, before its weights are downloaded.
+
+  Args:
+    config: Settings, each of them valid by itself.
+
+  Raises:
+    errors.UserError: a setting that does not fit the base.
+  """
+  shape = pretrained.config_of(config.checkpoint)
+  configs = models.adapter_configs(config, shape.layers)
+  if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
+    raise errors.UserError(
+        f'`accumulate={config.accumulate}`: batch norm takes its statistics '
+        'from a whole batch; give `accumulate=1` or inner_norm=layer')
+  # Prompts among the words take positions of the text.
+  room = shape.longest - sum(c.positions_taken for c in configs)
+  if config.max_length > room:
+    raise errors.UserError(
+        f'`max_length={config.max_length}`: the model has {room} positions '
+        'for text')
+  families.check_head_input(shape, config.head_input)
+  families.check_tune(shape, config.tune)
+  if shape.pre_norm:
+    sites.check_pre_norm(configs, shape.family)
+  if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
+    raise errors.UserError(
+        f'`top_k={config.top_k}`: the model has {shape.layers} layers')
+  if config.dropped_layers:
+    adapter_drop.check(config.dropped_layers, configs, shape.layers,
+                       config.adapter_drop)
+  if config.cache_frozen:
+    frozen_cache.check_config(
+        models.selection_of(config, shape.layers), configs, shape.layers)
+
+
+def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
+  """Checks the settings that are for tasks with classes.
+
+  Args:
+    config: Settings, each of them valid by itself.
+    task: Task.
+
+  Raises:
+    errors.UserError: a setting that the task has no use for, or a weight of an
+      unknown class.
+  """
+  choice = task.form == 'multiple_choice'
+  if choice and config.cache_frozen:
+    raise errors.UserError(
+        '`cache_frozen`: is for tasks without choices; leave it out')
+  for name in ('class_weights', 'label_smoothing', 'threshold'):
+    unfit = not task.labels or choice and name != 'label_smoothing'
+    if unfit and getattr(config, name):
+      raise errors.UserError(
+          f'`{name}={getattr(config, name)}`: is for tasks with classes; leave '
+          'it out')
+  if config.threshold and task.form == 'single' and len(task.labels) != 2:
+    raise errors.UserError(
+        f'`threshold={config.threshold}`: is for two classes, and the task has '
+        f'{len(task.labels)}; leave it out')
+  class_weights.check(config.class_weights, task.labels)
