@@ -1,6 +1,6 @@
 """The sites of a layer where the methods form a tree instead of a sequence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -13,6 +13,9 @@ from adapters_jax.methods import bottleneck_module
 from adapters_jax.model import composition
 from adapters_jax.model import fusion
 from adapters_jax.model import sites as sites_lib
+
+# {index of a method: (config, module, shared arrays)} at one site
+Modules = Mapping[int, tuple[Any, nn.Module, Any]]
 
 
 def make(
@@ -44,48 +47,54 @@ class ComposedSites(sites_lib.Sites):
   """
   tree: Any
 
-  def _indices(self, kind: str, site: str, part: composition.Part):
-    """Returns the indices of a part's methods at a site."""
-    return [index for index in range(part.start, part.stop)
-            if self.configs[index].kind == kind
-            and self.configs[index].applies(site, self.layer)]
+  def _modules(self, kind: str, site: str) -> Modules:
+    """Returns the methods at a site by their index."""
+    return dict(zip(
+        self._indices(kind, site), self._at(kind, site), strict=True))
 
-  def _of(self, kind: str, site: str, part: composition.Part):
-    """Yields (config, module, shared arrays) of a part's methods at a site."""
-    for index in self._indices(kind, site, part):
-      config = self.configs[index]
-      module = config.make(f'adapter_{site}_{index}', self.layer)
-      yield config, module, self.shared[index]
-
-  def linear(self, site: str, dense: nn.Module, x: jax.Array) -> jax.Array:
-    """Applies a linear layer with its adapters; see `Sites.linear`.
+  def linears(
+      self, site: str, dense: nn.Module,
+      inputs: Sequence[tuple[jax.Array, jax.Array]],
+  ) -> list[jax.Array]:
+    """Applies a linear layer with its adapters; see `Sites.linears`.
 
     Args:
       site: One of methods.base.LINEARS.
       dense: The linear layer.
-      x: [batch, length, in]
+      inputs: ([batch, length, in] array, [batch, length] mask) pairs.
 
     Returns:
-      [batch, length, out]
+      [batch, length, out] of each input.
+
+    Raises:
+      errors.UserError: a Split of an input whose rows are no positions.
     """
+    scales, updates = (
+        self._modules(kind, site) for kind in ('input', 'linear'))
+    if len(inputs) > 1 and (scales or updates) and _splits(self.tree):
+      raise errors.UserError(
+          f'split: adapters at {site} also act on the embeddings of distances, '
+          'which are not in one part of the text; give average, or train '
+          'adapters at other sites')
 
     def scale(part, x, mask):
       del mask
-      for _, module, _ in self._of('input', site, part):
+      for _, module, _ in _of(part, scales):
         x = module(x)
       return x
 
-    # `setups.check` has made sure that a mean of inputs has no other reader.
-    x = _walk(self.tree, scale, x, self.mask)
-    y = dense(x)  # Creates its weights, which are arguments below.
-
     def adapt(part, y, mask, x):
-      for _, module, shared in self._of('linear', site, part):
+      for _, module, shared in _of(part, updates):
         y = module(x, y, weights=dense.variables['params'], mask=mask,
                    shared=shared, train=self.train)
       return y
 
-    return _walk(self.tree, adapt, y, self.mask, x)
+    masks = [mask for _, mask in inputs]
+    # `setups.check` has made sure that a mean of inputs has no other reader.
+    xs = [_walk(self.tree, scale, x, mask) for x, mask in inputs]
+    ys = [dense(x) for x in xs]  # Creates its weights, arguments above.
+    return [_walk(self.tree, adapt, y, mask, x)
+            for x, y, mask in zip(xs, ys, masks, strict=True)]
 
   def sublayer(
       self, site: str, residual: jax.Array, update: jax.Array,
@@ -102,47 +111,32 @@ class ComposedSites(sites_lib.Sites):
     Returns:
       [batch, length, dim]
     """
+    modules = self._modules('sublayer', site)
 
     def adapt(part, update, mask, residual):
-      for _, module, shared in self._of('sublayer', site, part):
+      for _, module, shared in _of(part, modules):
         update = module(
             update, residual=residual, norm=norm, mask=mask, shared=shared,
             train=self.train)
       return update
 
     def fuse(node, update, mask, residual):
-      return self._fused(node, site, residual, update, norm, mask)
+      return self._fused(node, site, modules, residual, update, norm, mask)
 
     update = _walk(self.tree, adapt, update, self.mask, residual, fuse=fuse)
-    close = self._closes(site, self.tree)
+    close = _closes(self.tree, modules)
     if norm is None:
       return residual + update
     return update if close is False else norm(residual + update)
 
-  def _closes(self, site: str, node: Any) -> bool | None:
-    """Returns whether a sum and norm follow; None without adapters."""
-    if isinstance(node, composition.Part):
-      found = [self.configs[index].original_ln_after
-               for index in self._indices('sublayer', site, node)]
-      return found[-1] if found else None
-    found = [self._closes(site, member) for member in node.members]
-    known = [one for one in found if one is not None]
-    if isinstance(node, (composition.Stack, composition.Fuse)):
-      return known[-1] if known else None
-    if False in known and (True in known or None in found):
-      raise errors.UserError(
-          f'{node.word}: one of its members ends without the layer norm '
-          '(original_ln_after=False), another with it; give stack or parallel')
-    return known[0] if known else None
-
-  def _fused(self, node, site, residual, update, norm, mask):
+  def _fused(self, node, site, modules, residual, update, norm, mask):
     """Returns the update with the fused ones of the members added."""
     updates, last = [], None
     for member in node.members:
       total, current = None, update
       inner = getattr(member, 'members', (member,))
       for part in inner:
-        for config, module, shared in self._of('sublayer', site, part):
+        for config, module, shared in _of(part, modules):
           out = module(
               current, residual=residual, norm=norm, mask=mask, shared=shared,
               train=self.train, alone=True)
@@ -164,13 +158,44 @@ class ComposedSites(sites_lib.Sites):
 
   def layer_output(self, x: jax.Array) -> jax.Array:
     """Adapts the output of a layer, [batch, rows, dim]."""
+    modules = self._modules('layer', 'layer_output')
 
     def adapt(part, x, mask):
-      for _, module, _ in self._of('layer', 'layer_output', part):
+      for _, module, _ in _of(part, modules):
         x = module(x, mask=mask, train=self.train)
       return x
 
     return _walk(self.tree, adapt, x, self.mask)
+
+
+def _of(
+    part: composition.Part, modules: Modules
+) -> list[tuple[Any, nn.Module, Any]]:
+  """Returns the methods of a part, in order."""
+  return [modules[index] for index in range(part.start, part.stop)
+          if index in modules]
+
+
+def _splits(node: Any) -> bool:
+  """Returns whether a tree contains a Split."""
+  return isinstance(node, composition.Split) or any(
+      map(_splits, getattr(node, 'members', ())))
+
+
+def _closes(node: Any, modules: Modules) -> bool | None:
+  """Returns whether a sum and norm follow; None without adapters."""
+  if isinstance(node, composition.Part):
+    found = [config.original_ln_after for config, *_ in _of(node, modules)]
+    return found[-1] if found else None
+  found = [_closes(member, modules) for member in node.members]
+  known = [one for one in found if one is not None]
+  if isinstance(node, (composition.Stack, composition.Fuse)):
+    return known[-1] if known else None
+  if False in known and (True in known or None in found):
+    raise errors.UserError(
+        f'{node.word}: one of its members ends without the layer norm '
+        '(original_ln_after=False), another with it; give stack or parallel')
+  return known[0] if known else None
 
 
 def _walk(

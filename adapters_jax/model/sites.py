@@ -148,17 +148,27 @@ class Sites:
   shared: Shared
   train: bool
 
-  def _at(self, kind: str, site: str) -> Iterator[tuple[Any, nn.Module, Any]]:
-    """Yields (config, module, shared arrays) of each method at a site.
+  def _indices(self, kind: str, site: str) -> list[int]:
+    """Returns the indices of the methods at a site.
 
     Args:
       kind: Kind of the methods, which is the hook that calls them.
       site: Name of the site.
     """
-    for index, config in enumerate(self.configs):
-      if config.kind == kind and config.applies(site, self.layer):
-        module = config.make(f'adapter_{site}_{index}', self.layer)
-        yield config, module, self.shared[index]
+    return [index for index, config in enumerate(self.configs)
+            if config.kind == kind and config.applies(site, self.layer)]
+
+  def _at(self, kind: str, site: str) -> Iterator[tuple[Any, nn.Module, Any]]:
+    """Yields (config, module, shared arrays) of each method at a site.
+
+    Args:
+      kind: Kind of the methods.
+      site: Name of the site.
+    """
+    for index in self._indices(kind, site):
+      config = self.configs[index]
+      module = config.make(f'adapter_{site}_{index}', self.layer)
+      yield config, module, self.shared[index]
 
   def linear(self, site: str, dense: nn.Module, x: jax.Array) -> jax.Array:
     """Applies a linear layer with its adapters.

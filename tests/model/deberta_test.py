@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from adapters_jax.methods import strings
 from adapters_jax.model import deberta
+from adapters_jax.model import setups
 from adapters_jax import trees
 from tests import tiny_families
 from tests.methods import families_test
@@ -86,6 +88,32 @@ def test_an_adapter_of_the_key_acts_on_the_distances():
   np.testing.assert_allclose(found[mask], wanted[mask], atol=1e-4)
   first = plain.apply({'params': merged}, *arguments, rows=1, train=False)
   np.testing.assert_allclose(first, wanted[:, :1], atol=1e-5)
+
+
+def test_a_setup_weighs_adapters_of_the_distances():
+  """The same ones act on the projections of the table and of the text."""
+  x = np.random.default_rng(1).standard_normal((2, 9, 12), np.float32)
+  arguments = x, np.ones((2, 9), bool), (None, None), attention()[2]
+  draw = np.random.default_rng(3).standard_normal
+  leaves = [{'a': 0.3 * draw((12, 2), np.float32),
+             'b': 0.3 * draw((2, 12), np.float32)} for _ in range(2)]
+  fields = 'r=2, sites=["query", "key", "value"]'
+
+  def outputs(text, setup):
+    tree = setup and setups.resolve(setups.parse(setup), {'a': 1, 'b': 1})[0]
+    module, params, _ = attention(text, composition=tree)
+    own = {f'adapter_{site}_{index}': leaves[index]
+           for site in ('query', 'key', 'value') for index in range(2)}
+    return module.apply(
+        {'params': params | own}, *arguments, rows=None, train=False)
+
+  both = f'lora[{fields}]|lora[{fields}]'
+  mean = outputs(both, 'average(a, b, weights=[3, 1])')
+  # The scale alpha / r is 8 / 2 without weights.
+  wanted = outputs(f'lora[{fields}, alpha=6]|lora[{fields}, alpha=2]', None)
+  np.testing.assert_allclose(mean, wanted, atol=1e-5)
+  with pytest.raises(errors.UserError, match='split: .* of distances'):
+    outputs(both, 'split(a, b, splits=[4])')
 
 
 @pytest.mark.parametrize('products', ('float32', 'bfloat16'))
