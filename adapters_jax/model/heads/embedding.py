@@ -14,7 +14,6 @@ import optax
 
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import pooling
-from adapters_jax.model import sites
 from adapters_jax.model.heads import head
 
 
@@ -69,9 +68,8 @@ class SentenceEncoder(head.Model):
     prompted = any(c.kind == 'embedding' for c in self.config.adapters)
     rows = 1 if self.mode == 'cls' and not prompted else None
     hidden = encoder(tokens, segments, mask, rows=rows, train=train)[-1]
-    if prompted:
-      hidden = hidden[:, sites.text_rows(
-          self.config.adapters, tokens.shape[1])]
+    if rows is None:
+      hidden = head.of_text(self.config, hidden, tokens.shape[1])
     found = pooling.pool(hidden, mask, self.mode)
     return pooling.normalized(found) if self.normalize else found
 
@@ -169,7 +167,7 @@ def cosine(
   Args:
     vectors: [batch, 2, dim] Embeddings.
     labels: [batch] float scores in [-1, 1].
-    scale: Unused.
+    scale: Not used.
 
   Returns:
     [batch] float32.
@@ -183,7 +181,7 @@ def cosine(
 
 LOSSES = {'multiple_negatives': multiple_negatives, 'cosent': cosent,
           'cosine': cosine}
-# Of one number for a pair; the others are of the texts alone.
+# Losses of pairs with scores; the others compare texts alone.
 SCORED = ('cosent', 'cosine')
 
 

@@ -22,6 +22,27 @@ class Model(nn.Module):
   """
   config: encoder_lib.BertConfig
 
+  def text_states(
+      self, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
+      train: bool,
+  ) -> jax.Array:
+    """Runs the encoder, in whose scope the head then is.
+
+    Args:
+      tokens: [batch, length] int32 word pieces.
+      segments: [batch, length] int32, 0 or 1.
+      mask: [batch, length] bool, False at padding.
+      train: Whether to drop out; needs the 'dropout' rng.
+
+    Returns:
+      [batch, length, dim] Last hidden states, without those of a prompt.
+    """
+    encoder = encoder_lib.Bert(self.config)
+    # Without a prefix, the encoder's paths are those of every base.
+    nn.share_scope(self, encoder)
+    hidden = encoder(tokens, segments, mask, train=train)[-1]
+    return of_text(self.config, hidden, tokens.shape[1])
+
 
 def of_text(
     config: encoder_lib.BertConfig, hidden: jax.Array, length: int
@@ -49,8 +70,8 @@ class Layout:
     kind: Its 'head_type' in head_config.json.
     layers: {part of our tree: index of its linear layer in the head, a torch
       Sequential of dropout 0, dense 1, activation 2, dropout 3, dense 4}.
-    values: Entries that tell it from other heads of the type. An absent entry
-      equals that of DEFAULTS.
+    values: Entries by which it differs from other heads of the type. An absent
+      entry equals that of DEFAULTS.
     written: Further entries of an exported file.
     count: Entry with the number of labels or choices.
   """
@@ -69,7 +90,7 @@ class Layout:
         for name, value in self.values.items())
 
 
-# Of entries that head_config.json may leave out.
+# Values of entries that head_config.json may leave out.
 DEFAULTS = {'layers': 1, 'use_pooler': False}
 
 

@@ -5,17 +5,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import families
 from adapters_jax.model import layer
-from adapters_jax.model import sites
 from adapters_jax.model.heads import head
-
-IGNORED = -1  # Label of a position that is none.
+from adapters_jax.model.heads import tagging
 
 
 class Transform(nn.Module):
@@ -67,12 +64,7 @@ class MaskedLM(head.Model):
     Returns:
       [batch, positions, vocabulary] float32 logits.
     """
-    encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)
-    hidden = encoder(tokens, segments, mask, train=train)[-1]
-    if hidden.shape[1] != tokens.shape[1]:  # A prompt lengthened the text.
-      hidden = hidden[:, sites.text_rows(
-          self.config.adapters, tokens.shape[1])]
+    hidden = self.text_states(tokens, segments, mask, train)
     if positions is not None:
       hidden = jnp.take_along_axis(hidden, positions[..., None], axis=1)
     hidden, bias = Transform(
@@ -102,23 +94,6 @@ class MaskedLM(head.Model):
     return hidden
 
 
-def masked_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns the mean cross-entropy of each text's masked pieces.
-
-  Args:
-    logits: [batch, positions, vocabulary]
-    labels: [batch, positions] int, IGNORED for no position.
-
-  Returns:
-    [batch] float32, 0 for a text without masked pieces.
-  """
-  losses = optax.softmax_cross_entropy_with_integer_labels(
-      logits, jnp.maximum(labels, 0))
-  counted = labels != IGNORED
-  return jnp.sum(losses * counted, axis=-1) / jnp.maximum(
-      counted.sum(axis=-1), 1)
-
-
 def _make(config: encoder_lib.BertConfig, outputs: Any) -> MaskedLM:
   """Returns the model; the outputs are the vocabulary."""
   del outputs
@@ -126,5 +101,5 @@ def _make(config: encoder_lib.BertConfig, outputs: Any) -> MaskedLM:
 
 
 MASKED_LM = head.Head(
-    'masked_lm', _make, lambda outputs: masked_loss, per_token=True,
+    'masked_lm', _make, lambda outputs: tagging.token_loss, per_token=True,
     least_classes=None, task='language_modeling', pretrained=True)

@@ -62,7 +62,7 @@ def _row(
   Args:
     head_input: 'cls' or 'pooler'.
     layers: Layers in the `adapters` library.
-    values: Entries that tell it from other heads there.
+    values: Entries by which it differs from other heads there.
     **more: Further fields of the row.
   """
   return head.Head(

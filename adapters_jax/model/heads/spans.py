@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
 from adapters_jax.model.heads import head
 
@@ -34,10 +33,7 @@ class SpanSelector(head.Model):
       [batch, length, 2] float32 logits, -1e9 at padding, without the positions
       of a prompt.
     """
-    encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)
-    hidden = encoder(tokens, segments, mask, train=train)[-1]
-    hidden = head.of_text(self.config, hidden, tokens.shape[1])
+    hidden = self.text_states(tokens, segments, mask, train)
     logits = layer.dense(
         layer.outside_encoder(self.config), 2, 'head')(hidden)
     # Finite, so that the loss of filler (padding alone) is not NaN.

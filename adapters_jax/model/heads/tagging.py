@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from adapters_jax.layers import dropout
-from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
 from adapters_jax.model.heads import head
 
@@ -42,10 +41,7 @@ class Tagger(head.Model):
       [batch, length, outputs] float32 logits, without the positions of a
       prompt.
     """
-    encoder = encoder_lib.Bert(self.config)
-    nn.share_scope(self, encoder)
-    hidden = encoder(tokens, segments, mask, train=train)[-1]
-    hidden = head.of_text(self.config, hidden, tokens.shape[1])
+    hidden = self.text_states(tokens, segments, mask, train)
     hidden = dropout.Dropout(self.config.dropout)(hidden, train=train)
     logits = layer.dense(
         layer.outside_encoder(self.config), self.outputs, 'head')(hidden)
@@ -76,11 +72,17 @@ def token_loss(
   return total / jnp.maximum(labelled.sum(-1), 1)
 
 
+# One function for each share: compiled steps are kept by their loss.
+@functools.cache
+def smoothed_token_loss(smoothing: float) -> head.Loss:
+  """Returns `token_loss` with smoothed labels."""
+  return functools.partial(token_loss, smoothing=smoothing)
+
+
 TAGS = head.Head(
     'tags', lambda config, outputs: Tagger(config, outputs),
     lambda outputs: token_loss,
-    lambda smoothing: functools.partial(token_loss, smoothing=smoothing),
-    per_token=True, least_classes=1,
+    smoothed_token_loss, per_token=True, least_classes=1,
     task='tagging', texts=('words',), adapterhub=(head.Layout('tagging'),),
     transformers='TokenClassification', peft_task='TOKEN_CLS',
     layer='classifier')
