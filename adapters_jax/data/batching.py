@@ -66,7 +66,7 @@ def plan(
   Args:
     lengths: [examples] int, in tokens.
     buckets: Lengths from `bucket_lengths`.
-    batch_size: examples_lib.Examples of a batch; one batch may have fewer.
+    batch_size: Examples of a batch; one batch may have fewer.
     rng: Generator that shuffles the examples; None keeps their order and sorts
       the batches by length.
     order: Generator that shuffles the batches. Runs that share its seed have
@@ -224,7 +224,7 @@ class Schedule:
   Attributes:
     examples: The training split.
     buckets: Lengths from `bucket_lengths`.
-    batch_size: examples_lib.Examples of a batch.
+    batch_size: Examples of a batch.
     seed: Seed of the examples' order; the sequence of lengths is the same for
       all seeds, because a vmapped group trains all of its runs at a step.
     local_rows: Rows of each batch to make; None for all.

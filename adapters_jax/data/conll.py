@@ -6,7 +6,7 @@ number of columns) and lines of -DOCSTART- are left out, as are the ranges and
 empty nodes of CoNLL-U.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 import collections
 import dataclasses
 import os
@@ -16,6 +16,8 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.data import rows
 
+# {separator of columns: its name}
+_SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas'}
 _DOCUMENT = '-DOCSTART-'
 _NODE = re.compile(r'\d+[-.]\d+')  # Ids of CoNLL-U without a word of their own.
 # Defaults of the settings, which mean the first and the last column here.
@@ -89,7 +91,9 @@ def of_lines(
   """
   first = _number('text_columns', word_column, _WORDS, 0)
   last = _number('label_column', tag_column, _TAGS, -1)
-  cells = [*_cells(lines)]
+  lines = [line.strip('\r\n') for line in lines]
+  separator = _separator(lines)
+  cells = [_cells(line, separator) for line in lines]
   width = _width(cells)
   found: list[Sentence] = []
   start, words, tags = 0, [], []
@@ -109,9 +113,10 @@ def of_lines(
       continue
     if len(row) != width:
       raise errors.UserError(
-          f'{path}, line {line}: {len(row)} columns, and most lines have '
-          f'{width}; a word and its tag stand on a line of their own, and a '
-          'blank line ends a sentence')
+          f'{path}, line {line}: {len(row)} columns separated by '
+          f'{_SEPARATORS[separator]}, and most lines have {width}; a word and '
+          'its tag stand on a line of their own, and a blank line ends a '
+          'sentence')
     word = _cell(path, line, row, first, 'text_columns')
     if not words:
       start = line
@@ -126,18 +131,20 @@ def of_lines(
   return found
 
 
-def _cells(lines: Iterable[str]) -> Iterator[list[str]]:
-  """Yields the columns of each line, [] for a blank one."""
-  lines = [line.strip('\r\n') for line in lines]
-  tabs = any('\t' in line.strip() for line in lines)
-  split: Any = (lambda line: line.split('\t')) if tabs else None
-  if not tabs:
-    blanks = any(' ' in line.strip(' ') for line in lines)
-    # Not `split()`: words may hold other white space, such as U+00A0.
-    split = (lambda line: re.split(' +', line.strip(' '))) if blanks else (
-        lambda line: line.split(','))
-  for line in lines:
-    yield split(line) if line.strip(' \t') else []
+def _separator(lines: Iterable[str]) -> str:
+  """Returns the separator of the columns: tab, blank or comma."""
+  if any('\t' in line.strip() for line in lines):
+    return '\t'
+  return ' ' if any(' ' in line.strip(' ') for line in lines) else ','
+
+
+def _cells(line: str, separator: str) -> list[str]:
+  """Returns the columns of a line, [] for a blank one."""
+  if not line.strip(' \t'):
+    return []
+  # Not `split()`: words may hold other white space, such as U+00A0.
+  return (re.split(' +', line.strip(' ')) if separator == ' '
+          else line.split(separator))
 
 
 def _width(cells: Iterable[Sequence[str]]) -> int:

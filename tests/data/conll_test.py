@@ -49,7 +49,9 @@ def test_json(tmp_path):
 
 
 @pytest.mark.parametrize('name, text, message', [
-    ('a.conll', 'a\tO\nb c\nc\tO\n', 'line 2: 1 columns, and most'),
+    ('a.conll', 'a\tO\nb O\nc\tO\n',
+     'line 2: 1 columns separated by tabs, and most lines have 2'),
+    ('a.conll', 'a O\nb\nc O\n', 'line 2: 1 columns separated by blanks'),
     ('a.conll', 'a\tO\n\tO\n', 'line 2, column 1: the cell is empty'),
     ('a.conll', 'a\tO\nb\t\n', 'line 2, column 2: the cell is empty'),
     ('a.conll', 'a\nb\n', 'line 1: column 1 holds words and tags'),
