@@ -71,8 +71,7 @@ class Log:
     return [(i, run) for i, run in enumerate(self.runs) if not run.failed]
 
   def training(self) -> list[tuple[int, RunLog]]:
-    """Returns (index, log) of the runs that have neither failed nor stopped.
-    """
+    """Returns (index, log) of the runs that still train."""
     return [(i, run) for i, run in self.alive() if not run.stopped]
 
   def evaluated(self) -> int:

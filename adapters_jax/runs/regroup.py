@@ -84,17 +84,20 @@ def join(
   """Makes the progress of a group out of the states that its runs saved alone.
 
   Args:
-    group: Runs that wait at one rung.
+    group: Runs.
     folders: Workdir of each run.
 
   Returns:
-    (progress [runs, ...], log); None if the runs have not begun.
+    (progress [runs, ...], log); None if the runs wait at no common rung.
 
   Raises:
     errors.UserError: a state is damaged.
   """
   states = [os.path.join(folder, workdirs.STATE) for folder in folders]
-  if len(group) == 1 or not all(map(resume_lib.exists, states)):
+  waits = {rungs_lib.read(folder).waits for folder in folders}
+  # States of several rungs, or from between two, are of different steps.
+  if (len(group) == 1 or len(waits) > 1 or waits == {0.0}
+      or not all(map(resume_lib.exists, states))):
     return None
   wide = jax.eval_shape(lambda: group_lib.initial(group))
   wide = jax.tree.map(  # The shapes of one run.

@@ -2,5 +2,5 @@
 
 Imports data, model, layers, `trees` and `errors`; nothing of adapters or runs.
 Public: `selections`, `optimizers`, `steps`, `loop`, `programs`, `resume`,
-`sharding`, `hosts` and `frozen_cache`.
+`sharding`, `hosts`, `frozen_cache` and `adapter_drop`.
 """
