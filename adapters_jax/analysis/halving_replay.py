@@ -87,7 +87,7 @@ def _means(runs, of_run) -> dict[object, tuple[float, float]]:
   """Returns {setting: (mean, standard error) of its dev scores}."""
   found: dict[object, list[float]] = {}
   for run in runs:
-    found.setdefault(halving.setting_of(run), []).append(
+    found.setdefault(grid.setting_of(run), []).append(
         records_lib.primary(of_run[grid.run_name(run)]))
   return {setting: records_lib.mean_sem(values)
           for setting, values in found.items()}
@@ -112,7 +112,7 @@ def resampled(
   """
   by_setting: dict[object, list[records_lib.Record]] = {}
   for record in records:
-    key = halving.setting_of(identity.of_portable(record.config))
+    key = grid.setting_of(identity.of_portable(record.config))
     by_setting.setdefault(key, []).append(record)
   if not 1 < settings <= len(by_setting):
     raise errors.UserError(

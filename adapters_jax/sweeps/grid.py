@@ -261,6 +261,20 @@ def trial_of(
       train_examples=many.pick_examples or run.train_examples)
 
 
+def setting_of(
+    run: config_lib.Config, left_out: Iterable[str] = ()
+) -> tuple[Any, ...]:
+  """Returns the settings of a run without its seed and places.
+
+  Args:
+    run: Settings.
+    left_out: Names of further fields to leave out.
+  """
+  hidden = {'seed', *left_out, *options.marked(config_lib.Config, 'where')}
+  return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
+               if f.name not in hidden)
+
+
 def pick_best(
     runs: Sequence[config_lib.Config],
     records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
@@ -279,22 +293,16 @@ def pick_best(
     For each set the first run of the trial with the highest mean score. A trial
     with a run that failed is below all others.
   """
-  places = options.marked(config_lib.Config, 'where')
-
-  def key_of(run, left_out):
-    return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
-                 if f.name not in {*left_out, 'seed', *places})
-
   scores: dict[Any, tuple[config_lib.Config, list[float]]] = {}
   for run, record in zip(runs, records, strict=True):
-    scores.setdefault(key_of(run, ()), (run, []))[1].append(
+    scores.setdefault(setting_of(run), (run, []))[1].append(
         float('-inf') if record is None else records_lib.primary(record))
   best = {}
   for run, found in scores.values():
     score = sum(found) / len(found)
     if score == float('-inf') and not stand_in:
       continue
-    key = key_of(run, pick)
+    key = setting_of(run, pick)
     # Strictly greater: the first of equal trials stays.
     if key not in best or score > best[key][1]:
       best[key] = run, score

@@ -17,7 +17,6 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
@@ -85,20 +84,6 @@ def rungs_of(
   return found
 
 
-def setting_of(
-    run: config_lib.Config, left_out: Iterable[str] = ()
-) -> tuple[Any, ...]:
-  """Returns the settings of a run without its seed and places.
-
-  Args:
-    run: Settings.
-    left_out: Names of further fields to leave out.
-  """
-  hidden = {'seed', *left_out, *options.marked(config_lib.Config, 'where')}
-  return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
-               if f.name not in hidden)
-
-
 def survivors(
     runs: Sequence[config_lib.Config], scores: Mapping[str, float],
     factor: int, pick: Sequence[str] = (),
@@ -115,8 +100,8 @@ def survivors(
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
-    among = setting_of(run, pick) if pick else run.task_name
-    found.setdefault(among, {}).setdefault(setting_of(run), []).append(
+    among = grid.setting_of(run, pick) if pick else run.task_name
+    found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
         scores[grid.run_name(run)])
   kept = set()
   for settings in found.values():
@@ -126,7 +111,7 @@ def survivors(
     order = sorted(means, key=lambda setting: -means[setting])
     best = order[:max(1, len(order) // factor)]
     kept.update(setting for setting in best if means[setting] > -math.inf)
-  return [run for run in runs if setting_of(run) in kept]
+  return [run for run in runs if grid.setting_of(run) in kept]
 
 
 def _known_score(
