@@ -1,5 +1,6 @@
 """Results of runs to tables, ablations and files for the GLUE server.
 
 May import runs, sweeps, adapters and everything below; nothing of api.
-Public: `tables`, `layer_removal`, `glue_submission`.
+Public: `tables`, `layer_removal`, `dropped_layers`, `halving_replay`,
+`predictions` and `glue_submission`.
 """

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.analysis import resampling
 from adapters_jax.analysis import statistics
 from adapters_jax.data import metrics
 from adapters_jax.runs import compact
@@ -24,9 +25,9 @@ _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
 def _resampled(
     metric: str, labels: str, predictions: tuple[str, ...]
 ) -> np.ndarray:
-  """Returns `statistics.resample` of packed arrays; '' labels for a mean."""
+  """Returns `resampling.resample` of packed arrays; '' labels for a mean."""
   found = np.stack([compact.to_array(text) for text in predictions])
-  return statistics.resample(
+  return resampling.resample(
       metric, compact.to_array(labels) if labels else np.zeros(found.shape[1]),
       found)
 
@@ -35,8 +36,8 @@ def _resampled(
 def _resampled_counts(
     metric: str, *columns: tuple[str, ...]
 ) -> np.ndarray:
-  """Returns `statistics.resample_counts` of packed arrays."""
-  return statistics.resample_counts(metric, *(
+  """Returns `resampling.resample_counts` of packed arrays."""
+  return resampling.resample_counts(metric, *(
       np.stack([compact.to_array(text) for text in column])
       for column in columns))
 
@@ -58,7 +59,7 @@ def _draws(
     text, = labels
     return _resampled(
         metric, text, tuple(one['predictions'] for one in kept)), text
-  if (f'sets_{metric}' in statistics.OF_SETS
+  if (f'sets_{metric}' in resampling.OF_SETS
       and all('predicted_sets' in one for one in kept)):
     if len(labels := {one['label_sets'] for one in kept}) > 1:
       raise _other_labels(split)
@@ -66,7 +67,7 @@ def _draws(
         one['predicted_sets'] for one in kept)), ''
   if all(metric in one for one in kept):  # A score for each example.
     return _resampled('mean', '', tuple(one[metric] for one in kept)), ''
-  # Of a tagger. In a task of entities the counts are no words.
+  # Counts of a tagger: entities, or words in a task without entities.
   if all(set(_COUNTS) <= one.keys() for one in kept) and (
       metric.startswith('entity_') or metric == 'tag_accuracy'
       and 'entity_f1' not in records[0].metrics[split]):

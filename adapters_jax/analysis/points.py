@@ -16,12 +16,9 @@ from adapters_jax.runs import version
 # Settings outside a method: the task, its data, and the axes of a grid within
 # one method.
 _NOT_METHOD = (
-    version.FIELD, 'task', 'tune', 'train_file', 'dev_file', 'test_file',
-    'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
-    'negative_column', 'label_separator', 'choice_columns', 'file_task',
-    'checkpoint', 'train_examples', 'max_length', 'batch_size', 'epochs',
-    'max_steps', 'eval_every', 'buckets', 'seed', 'learning_rate',
-    'adapter_size', 'top_k')
+    version.FIELD, *options.marked(config_lib.Config, 'data'), 'tune',
+    'adapter_size', 'top_k', 'learning_rate', 'epochs', 'max_steps', 'seed',
+    'batch_size', 'buckets', 'eval_every')
 
 
 @dataclasses.dataclass(frozen=True)

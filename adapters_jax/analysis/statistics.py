@@ -12,18 +12,15 @@ examples another score. Two intervals of 95 % answer them:
 `Estimate.low` and `high` are the outer ends of both.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import math
 
 import numpy as np
 
-from adapters_jax.data import metrics
+from adapters_jax.analysis import resampling
 
 LEVEL = 0.95  # Probability that an interval covers the true mean.
-RESAMPLES = 2000
-_CHUNK = 100  # Resamples at a time: [examples, chunk] of weights in memory.
-_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,202 +80,10 @@ def t_interval(
   return float(values.mean() - half), float(values.mean() + half)
 
 
-def resample(
-    metric: str, labels: np.ndarray, predictions: np.ndarray
-) -> np.ndarray:
-  """Returns the score of every seed on every draw of the examples.
-
-  The draws depend on the number of examples alone: calls with the same labels
-  are paired.
-
-  Args:
-    metric: Key of `metrics.METRICS`; 'mean' for the mean of `predictions`; or
-      one of OF_SETS for sets of labels, integers whose bit n is the label n.
-    labels: [examples]
-    predictions: [seeds, examples]
-
-  Returns:
-    [seeds, RESAMPLES]
-  """
-  score = _WEIGHTED.get(metric)
-  parts = []
-  for drawn in _draws(len(labels)):
-    if score is None:
-      parts.append(np.array([
-          [metrics.METRICS[metric](labels[rows], one[rows]) for rows in drawn]
-          for one in predictions]))
-      continue
-    weights = _weights(drawn)
-    parts.append(np.array(
-        [score(labels, one, weights) for one in predictions]))
-  return np.concatenate(parts, axis=1)
-
-
-def _draws(count: int) -> Iterator[np.ndarray]:
-  """Yields [chunk, examples] int, the examples of some resamples."""
-  rng = np.random.default_rng(_SEED)
-  for _ in range(RESAMPLES // _CHUNK):
-    yield rng.integers(count, size=(_CHUNK, count))
-
-
-def _weights(drawn: np.ndarray) -> np.ndarray:
-  """Returns [examples, chunk] how often each example was drawn."""
-  chunk, count = drawn.shape
-  offsets = count * np.arange(chunk)[:, None]
-  weights = np.bincount((drawn + offsets).ravel(), minlength=chunk * count)
-  return weights.reshape(chunk, count).T.astype(np.float64)
-
-
-def resample_counts(
-    metric: str, correct: np.ndarray, predicted: np.ndarray, true: np.ndarray
-) -> np.ndarray:
-  """Returns the score of entities of every seed on every draw of sentences.
-
-  Args:
-    metric: 'entity_precision' or 'entity_recall'; F1 for other names, which for
-      one tag a word is the accuracy.
-    correct: [seeds, sentences] Entities that are predicted and right.
-    predicted: [seeds, sentences] Predicted entities.
-    true: [seeds, sentences] Entities.
-
-  Returns:
-    [seeds, RESAMPLES], 0 where not defined.
-  """
-  below = {'entity_precision': predicted, 'entity_recall': true}.get(
-      metric, (predicted + true) / 2)
-  parts = []
-  for drawn in _draws(correct.shape[1]):
-    weights = _weights(drawn)
-    hits, total = correct @ weights, below @ weights  # [seeds, chunk] each
-    parts.append(hits / np.where(total > 0, total, 1))
-  return np.concatenate(parts, axis=1)
-
-
-def _one_hot(values: np.ndarray, classes: int) -> np.ndarray:
-  """Returns [classes, examples] of 0 and 1 in float64."""
-  return (np.arange(classes)[:, None] == values).astype(np.float64)
-
-
-def _counts(
-    labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Returns the margins and the diagonal of every confusion table.
-
-  Args:
-    labels: [examples]
-    predictions: [examples]
-    weights: [examples, resamples]
-
-  Returns:
-    (labels, predictions, hits) of each class, [classes, resamples] each.
-  """
-  classes = int(max(labels.max(), predictions.max(), 1)) + 1
-  true, said = _one_hot(labels, classes), _one_hot(predictions, classes)
-  return true @ weights, said @ weights, (true * said) @ weights
-
-
-def _accuracy(labels, predictions, weights):
-  return (labels == predictions) @ weights / len(labels)
-
-
-def _mean(labels, predictions, weights):
-  return predictions @ weights / len(labels)
-
-
-def _f1_of_classes(labels, predictions, weights):
-  true, said, hits = _counts(labels, predictions, weights)
-  total = true + said
-  # As in scikit-learn with zero_division=0; 0 / 1 where a class is absent.
-  return 2 * hits / np.where(total > 0, total, 1), total > 0
-
-
-def _f1(labels, predictions, weights):
-  return _f1_of_classes(labels, predictions, weights)[0][1]
-
-
-def _macro_f1(labels, predictions, weights):
-  # The mean over the classes that occur in a resample.
-  scores, there = _f1_of_classes(labels, predictions, weights)
-  return scores.sum(0) / there.sum(0)
-
-
-def _f1_of_labels(labels, predictions, weights):
-  """Returns (hits, label and prediction counts), [labels, resamples] each.
-
-  Sets of labels are integers, whose bit n is the label n.
-  """
-  count = max(1, int(max(labels.max(), predictions.max())).bit_length())
-  bits = np.arange(count)[:, None]
-  true, said = ((sets >> bits & 1).astype(np.float64)  # [labels, examples]
-                for sets in (labels, predictions))
-  return (true * said) @ weights, (true + said) @ weights
-
-
-def _sets_micro_f1(labels, predictions, weights):
-  hits, total = (counts.sum(0) for counts in _f1_of_labels(
-      labels, predictions, weights))
-  return 2 * hits / np.where(total > 0, total, 1)
-
-
-def _sets_macro_f1(labels, predictions, weights):
-  # A label that is absent from a resample counts as 0, as in scikit-learn.
-  hits, total = _f1_of_labels(labels, predictions, weights)
-  return (2 * hits / np.where(total > 0, total, 1)).mean(0)
-
-
-def _matthews(labels, predictions, weights):
-  # Gorodkin (2004), for any number of classes, from the confusion table.
-  true, said, hits = _counts(labels, predictions, weights)
-  total = len(labels)
-  over = hits.sum(0) * total - (true * said).sum(0)
-  under = ((total**2 - (true**2).sum(0)) * (total**2 - (said**2).sum(0)))
-  return np.where(under > 0, over / np.sqrt(np.where(under > 0, under, 1)), 0.0)
-
-
-def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-  """Returns [examples, resamples] the mean ranks within each resample."""
-  unique, group = np.unique(values, return_inverse=True)
-  sizes = np.zeros((len(unique), weights.shape[1]))
-  np.add.at(sizes, group, weights)  # Drawn examples of each value.
-  return (np.cumsum(sizes, 0) - (sizes - 1) / 2)[group]
-
-
-def _weighted_correlation(x, y, weights):
-  """Returns [resamples] Pearson's correlation, 0 where a side is constant."""
-  total = weights.sum(0)
-  x = x - (x * weights).sum(0) / total
-  y = y - (y * weights).sum(0) / total
-  under = (weights * x**2).sum(0) * (weights * y**2).sum(0)
-  return np.where(under > 1e-24, (weights * x * y).sum(0)
-                  / np.sqrt(np.where(under > 1e-24, under, 1)), 0.0)
-
-
-def _pearson(labels, predictions, weights):
-  return _weighted_correlation(labels[:, None], predictions[:, None], weights)
-
-
-def _spearman(labels, predictions, weights):
-  return _weighted_correlation(
-      _ranks(labels, weights), _ranks(predictions, weights), weights)
-
-
-# (labels [examples], predictions [examples], weights [examples, resamples]) ->
-# [resamples]. Other metrics are computed draw by draw.
-_WEIGHTED = {
-    'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
-    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman,
-    # Of sets of labels.
-    'sets_micro_f1': _sets_micro_f1, 'sets_macro_f1': _sets_macro_f1,
-    'sets_subset_accuracy': _accuracy}
-
-
-OF_SETS = tuple(name for name in _WEIGHTED if name.startswith('sets_'))
-
-
 def _over_seeds(resampled: np.ndarray, stream: int) -> np.ndarray:
   """Returns [resamples] the mean over seeds drawn with replacement."""
   seeds, count = resampled.shape
-  rng = np.random.default_rng([_SEED, stream])
+  rng = np.random.default_rng([resampling.SEED, stream])
   drawn = rng.integers(seeds, size=(seeds, count))
   return np.take_along_axis(resampled, drawn, 0).mean(0)
 
@@ -295,7 +100,7 @@ def mean_estimate(
 
   Args:
     scores: [seeds]
-    resampled: [seeds, resamples] Result of `resample`; None without
+    resampled: [seeds, resamples] Result of `resampling.resample`; None without
       predictions.
   """
   scores = np.asarray(scores, np.float64)
@@ -315,7 +120,7 @@ def difference_estimate(
   Args:
     a: {seed: score}
     b: {seed: score} to subtract; {-1: score} for a constant.
-    resampled_a: [seeds, resamples] Result of `resample`.
+    resampled_a: [seeds, resamples] Result of `resampling.resample`.
     resampled_b: The same of b, on the same examples.
 
   Returns:

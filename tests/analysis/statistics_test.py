@@ -6,6 +6,7 @@ from absl.testing import parameterized
 import numpy as np
 from scipy import stats
 
+from adapters_jax.analysis import resampling
 from adapters_jax.analysis import statistics
 from adapters_jax.data import label_metrics
 from adapters_jax.data import metrics
@@ -40,7 +41,7 @@ class IntervalsTest(parameterized.TestCase):
     labels, predictions = made_up(seeds=1)
     accuracy = np.mean(labels == predictions[0])
     found = statistics.mean_estimate(
-        [accuracy], statistics.resample('accuracy', labels, predictions))
+        [accuracy], resampling.resample('accuracy', labels, predictions))
     half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / len(labels))
     np.testing.assert_allclose(
         found.bootstrap, (accuracy - half, accuracy + half), atol=0.005)
@@ -54,12 +55,12 @@ class IntervalsTest(parameterized.TestCase):
     drawn = np.random.default_rng(0).integers(30, size=(100, 30))[7]
     for metric, at in (('entity_precision', 0), ('entity_recall', 1),
                        ('entity_f1', 2)):
-      found = statistics.resample_counts(metric, correct, predicted, true)
+      found = resampling.resample_counts(metric, correct, predicted, true)
       wanted = [tags.precision_recall_f1(*(
           int(one[seed][drawn].sum()) for one in (correct, predicted, true)))
                 for seed in range(2)]
       np.testing.assert_allclose(found[:, 7], [row[at] for row in wanted])
-      self.assertEqual(found.shape, (2, statistics.RESAMPLES))
+      self.assertEqual(found.shape, (2, resampling.RESAMPLES))
 
   def test_the_wider_end_of_both(self):
     found = statistics.Estimate(0.5, (0.3, 0.6), (0.4, 0.7), 3)
@@ -74,11 +75,11 @@ class IntervalsTest(parameterized.TestCase):
     labels = rng.random((60, 3)) < 0.4
     found = np.where(rng.random((60, 3)) < 0.8, labels, ~labels)
     bits = 1 << np.arange(3)
-    draws = np.random.default_rng(statistics._SEED).integers(
-        60, size=(statistics._CHUNK, 60))[:4]
+    draws = np.random.default_rng(resampling.SEED).integers(
+        60, size=(resampling._CHUNK, 60))[:4]
     for name in ('micro_f1', 'macro_f1', 'subset_accuracy'):
-      self.assertIn(f'sets_{name}', statistics.OF_SETS)
-      resampled = statistics.resample(
+      self.assertIn(f'sets_{name}', resampling.OF_SETS)
+      resampled = resampling.resample(
           f'sets_{name}', labels @ bits, (found @ bits)[None])
       np.testing.assert_allclose(resampled[0, :4], [
           label_metrics.compute([name], labels[rows], found[rows] * 1.0, 0.5)[
@@ -89,7 +90,7 @@ class IntervalsTest(parameterized.TestCase):
     predictions = (np.arange(1000) < 100 * np.arange(5)[:, None]) * 1
     found = statistics.mean_estimate(
         np.mean(labels == predictions, 1),
-        statistics.resample('accuracy', labels, predictions))
+        resampling.resample('accuracy', labels, predictions))
     # The variance of a mean of 5 draws from the 5 scores, and little beside.
     half = 1.96 * np.std(0.1 * np.arange(5)) / math.sqrt(5)
     self.assertAlmostEqual(found.bootstrap[0], 0.8 - half, delta=0.02)
@@ -111,8 +112,8 @@ class ResampleTest(parameterized.TestCase):
     if metric == 'f1' and classes > 2:
       self.skipTest('of two classes')
     labels, predictions = made_up(2, 30, classes)
-    found = statistics.resample(metric, labels, predictions)
-    self.assertEqual(found.shape, (2, statistics.RESAMPLES))
+    found = resampling.resample(metric, labels, predictions)
+    self.assertEqual(found.shape, (2, resampling.RESAMPLES))
     for seed, number in ((0, 0), (1, 3), (0, 250)):
       rows = self.drawn(30, number)
       self.assertAlmostEqual(found[seed, number], metrics.METRICS[metric](
@@ -123,7 +124,7 @@ class ResampleTest(parameterized.TestCase):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 6, 40) / 2.0  # With ties.
     predictions = np.round(labels + rng.normal(size=(2, 40)), 1)
-    found = statistics.resample(metric, labels, predictions)
+    found = resampling.resample(metric, labels, predictions)
     for seed, number in ((0, 0), (1, 120)):
       rows = self.drawn(40, number)
       self.assertAlmostEqual(found[seed, number], metrics.METRICS[metric](
@@ -132,12 +133,12 @@ class ResampleTest(parameterized.TestCase):
   @parameterized.parameters('matthews', 'f1', 'pearson', 'spearman')
   def test_constant_predictions_score_zero(self, metric):
     labels = np.arange(20) % 2
-    found = statistics.resample(metric, labels, np.zeros((1, 20), np.int64))
+    found = resampling.resample(metric, labels, np.zeros((1, 20), np.int64))
     np.testing.assert_array_equal(found, 0)
 
   def test_means_of_scores(self):
     values = np.random.default_rng(2).random((2, 25))
-    found = statistics.resample('mean', np.zeros(25), values)
+    found = resampling.resample('mean', np.zeros(25), values)
     rows = self.drawn(25, 7)
     np.testing.assert_allclose(found[:, 7], values[:, rows].mean(1))
 
@@ -146,8 +147,8 @@ class ResampleTest(parameterized.TestCase):
     metrics.METRICS['share'] = lambda a, b: float(np.mean(a == b))
     try:
       np.testing.assert_allclose(
-          statistics.resample('share', labels, predictions),
-          statistics.resample('accuracy', labels, predictions))
+          resampling.resample('share', labels, predictions),
+          resampling.resample('accuracy', labels, predictions))
     finally:
       del metrics.METRICS['share']
 
@@ -168,7 +169,7 @@ class DifferenceTest(parameterized.TestCase):
     other = predictions.copy()
     other[0, :20] = (labels[:20] + 1) % 3  # 20 of 1,000 examples differ.
     other[0, 20:40] = labels[20:40]
-    a, b = (statistics.resample('accuracy', labels, p)
+    a, b = (resampling.resample('accuracy', labels, p)
             for p in (predictions, other))
     scores = [{0: np.mean(labels == p)} for p in (predictions, other)]
     low, high = statistics.difference_estimate(*scores, a, b).bootstrap
