@@ -24,6 +24,7 @@ from absl import app
 from absl import flags
 
 from scripts import run_differences
+from tests import xla_flags
 
 _OLD = flags.DEFINE_string('old', None, 'Checkout before the change.')
 _NEW = flags.DEFINE_string('new', '.', 'Checkout after the change.')
@@ -35,8 +36,6 @@ _KEEP = flags.DEFINE_string(
     'keep', '', 'Folder for data and runs, a temporary one when empty. The '
     'next comparison in it trains in the new checkout alone.')
 
-_QUICK_TO_COMPILE = (
-    '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false')
 _FILES = ('--train_file=DATA/train.tsv --dev_file=DATA/dev.tsv '
           '--test_file=DATA/test.tsv')
 _SCORES = ('--train_file=DATA/train_scores.tsv '
@@ -131,8 +130,8 @@ def environment(checkout: str, cache: str) -> dict[str, str]:
       'ADAPTERS_JAX_CACHE': cache,
       # When set, scripts do not restart themselves for it.
       'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
-      # Tiny programs compile for longer than they run.
-      'XLA_FLAGS': os.environ.get('XLA_FLAGS', _QUICK_TO_COMPILE)}
+      'XLA_FLAGS': os.environ.get(
+          'XLA_FLAGS', ' '.join(xla_flags.quick_to_compile()))}
 
 
 def check_imports(

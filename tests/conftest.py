@@ -1,20 +1,14 @@
 """Shared by the tests: a tiny checkpoint, data, and compiled programs."""
 
-from importlib import metadata
 import os
 import signal
 
-# Tiny models run for moments and compile for minutes: LLVM need not optimise,
-# and XLA's older emitters of fused loops compile a training step in half the
-# time. Set before jax is imported, and for the processes that tests start.
-_FLAGS = ['--xla_backend_optimization_level=0']
-# XLA ends the process at an unknown flag, and 0.12 has dropped this one.
-if (0, 8) <= tuple(
-    map(int, metadata.version('jaxlib').split('.')[:2])) < (0, 11):
-  _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
+from tests import xla_flags
+
+# Before jax is imported, and for the processes that tests start.
 if os.environ.get('ADAPTERS_JAX_TEST_XLA_FLAGS') != 'none':  # As for a GPU.
   os.environ['XLA_FLAGS'] = ' '.join(
-      [os.environ.get('XLA_FLAGS', ''), *_FLAGS])
+      [os.environ.get('XLA_FLAGS', ''), *xla_flags.quick_to_compile()])
 # Bytes. Only with a limit does JAX lock the folder of compiled programs, which
 # two workers write to.
 os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)

@@ -14,11 +14,12 @@ import random
 import sys
 import time
 
-# Before JAX is imported: tiny models run for moments and compile for minutes.
+from tests import xla_flags
+
+# Before JAX is imported.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ['XLA_FLAGS'] = ' '.join([
-    os.environ.get('XLA_FLAGS', ''), '--xla_backend_optimization_level=0',
-    '--xla_cpu_use_fusion_emitters=false'])
+    os.environ.get('XLA_FLAGS', ''), *xla_flags.quick_to_compile()])
 # The processes that the parts start inherit the value; see `runs.allocator`.
 os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=0')
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import faulthandler
-import hashlib
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ import tempfile
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.runs import run
@@ -77,9 +77,7 @@ def watched() -> Iterator[None]:
 def result(folder: str) -> tuple[str, Any]:
   """Returns (hash of the weights, history) of a finished run."""
   path = os.path.join(folder, 'adapter', 'tuned.safetensors')
-  with open(path, 'rb') as file:
-    weights = hashlib.file_digest(file, 'sha256').hexdigest()
-  return weights, records.read(os.path.join(folder, records.RECORD)).history
+  return file_hash.sha256(path), records.read(os.path.join(folder, records.RECORD)).history
 
 
 def resumed(place: Place, name: str, **changed: Any) -> tuple[str, Any]:
