@@ -11,7 +11,7 @@ def quick_to_compile() -> list[str]:
   found = ['--xla_backend_optimization_level=0']  # LLVM need not optimise.
   release = tuple(map(int, metadata.version('jaxlib').split('.')[:2]))
   # XLA's older emitters of fused loops compile a training step in half the
-  # time. XLA ends the process at an unknown flag, and 0.12 has dropped this one.
+  # time. XLA ends the process at an unknown flag, and 0.12 dropped this one.
   if (0, 8) <= release < (0, 11):
     found.append('--xla_cpu_use_fusion_emitters=false')
   return found

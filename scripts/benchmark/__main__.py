@@ -55,15 +55,9 @@ class Config:
 def about() -> dict[str, Any]:
   """Returns the machine, and the versions on both sides."""
   with workers.Worker(sides.OURS) as ours, workers.Worker(sides.PEER) as peer:
-    versions = {'ours': ours.ask('about').value,
-                'peer': peer.ask('about').value}
-  cpu = ''
-  if os.path.exists('/proc/cpuinfo'):
-    with open('/proc/cpuinfo', encoding='utf-8') as file:
-      cpu = next((line.partition(':')[2].strip() for line in file
-                  if line.startswith('model name')), '')
-  return {'cpu': cpu, 'cores': os.cpu_count(), 'load': os.getloadavg()[0],
-          **versions}
+    return {'cpu': ours.ask('cpu').value, 'cores': os.cpu_count(),
+            'load': os.getloadavg()[0], 'ours': ours.ask('about').value,
+            'peer': peer.ask('about').value}
 
 
 def main(config: Config) -> None:

@@ -9,7 +9,6 @@ of a step divided by the runs. Measure on an idle machine.
 """
 
 import dataclasses
-import statistics
 import time
 from typing import Any
 
@@ -18,6 +17,7 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.options import option
 from adapters_jax.runs import records
+from scripts.benchmark import sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +79,7 @@ def in_turns(
       start = time.perf_counter()
       jax.block_until_ready(step(batch))
       times[runs].append((time.perf_counter() - start) / runs)
-  return {str(runs): {'min': min(found), 'median': statistics.median(found)}
-          for runs, found in times.items()}
+  return {str(runs): sides.column(found) for runs, found in times.items()}
 
 
 def measure(config: Config) -> list[dict[str, Any]]:

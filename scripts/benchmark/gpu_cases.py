@@ -13,6 +13,7 @@ from adapters_jax.model import bert_config
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from scripts.benchmark import batches
 
 SIZE = 64  # Width of the adapters.
 SHAPES = {
@@ -83,13 +84,7 @@ def batch_of(
     batch: Examples.
     length: Tokens of each.
   """
-  rng = np.random.default_rng(0)
-  return {
-      'tokens': rng.integers(5, shape.vocab_size, (batch, length), np.int32),
-      'segments': np.zeros((batch, length), np.int32),
-      'mask': np.ones((batch, length), bool),
-      'labels': rng.integers(0, 2, batch, np.int32),
-      'weights': np.ones(batch, np.float32)}
+  return batches.random_batch(length, batch, (5, shape.vocab_size))
 
 
 def training_cases(

@@ -1,5 +1,6 @@
 """Worker of scripts.benchmark.gpu for this project."""
 
+from collections.abc import Callable
 from concurrent import futures
 import dataclasses
 from typing import Any
@@ -75,13 +76,9 @@ class Side:
   def _lowered(self, tune, precision, batch, length, runs=1):
     """Returns (lowered step, function that makes its state, base, batch)."""
     model = self._model(tune, precision)
-    select = selections.make_select(
-        tune, self._shape.layers, True, None, 1)
-    tuned, _ = trees.split(
-        gpu_cases.with_tune(self._params, tune), select)
-    base = self._cast(tune, precision)
+    tuned, base = self._split(tune, precision)
     tx = optimizers.make_optimizer(
-        learning_rate=1e-4, select=select, steps=10_000)
+        learning_rate=1e-4, select=self._selection(tune), steps=10_000)
     step = steps.make_train_step(
         model, tx, heads.cross_entropy, grouped=runs > 1)
 
@@ -99,14 +96,19 @@ class Side:
       lowered = step.lower(jax.eval_shape(make), base, data)
     return lowered, make, base, data
 
-  def _cast(self, tune: str, precision: str) -> trees.Tree:
-    """Returns the base of a case, one copy for each type."""
+  def _selection(self, tune: str) -> Callable[[str], bool]:
+    return selections.make_select(tune, self._shape.layers, True, None, 1)
+
+  def _split(
+      self, tune: str, precision: str
+  ) -> tuple[trees.Tree, trees.Tree]:
+    """Returns the tuned leaves and the base, of which each type has a copy."""
+    tuned, base = trees.split(
+        gpu_cases.with_tune(self._params, tune), self._selection(tune))
     key = tune, precision
     if key not in self._bases:
-      select = selections.make_select(tune, self._shape.layers, True, None, 1)
-      _, base = trees.split(gpu_cases.with_tune(self._params, tune), select)
       self._bases[key] = precision_lib.cast(precision, base)
-    return self._bases[key]
+    return tuned, self._bases[key]
 
   def step(self, name: str, steps: int) -> float:
     """Takes steps of a prepared case, and returns the last loss.
@@ -147,11 +149,7 @@ class Side:
       repeats: Number of calls; the fastest counts.
     """
     model = self._model('adapters', precision)
-    select = selections.make_select(
-        'adapters', self._shape.layers, True, None, 1)
-    tuned, _ = trees.split(
-        gpu_cases.with_tune(self._params, 'adapters'), select)
-    base = self._cast('adapters', precision)
+    tuned, base = self._split('adapters', precision)
     data = jax.device_put(gpu_cases.batch_of(self._shape, batch, length))
     chosen = precision_lib.choose(precision, self._shape.head_dim)
     with jax.default_matmul_precision(chosen.matmul):

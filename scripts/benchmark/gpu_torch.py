@@ -8,6 +8,7 @@ import torch
 
 from scripts.benchmark import gpu_cases
 from scripts.benchmark import torch_bert
+from scripts.benchmark import torch_training
 from scripts.benchmark import workers
 
 
@@ -44,8 +45,7 @@ class Side:
     """
     model = self._model(tune)
     trained = torch_bert.freeze(model, tune)
-    optimizer = torch.optim.AdamW(
-        trained, lr=1e-4, weight_decay=0.01, fused=True)
+    optimizer = torch_training.make_optimizer(trained, 1e-4)
     data = {key: torch.from_numpy(value).to(self._device)
             for key, value in gpu_cases.batch_of(
                 self._shape, batch, length).items()}
@@ -78,10 +78,7 @@ class Side:
             data['tokens'].long(), data['segments'].long(), data['mask'])
       loss = torch.nn.functional.cross_entropy(
           logits.float(), data['labels'].long())
-      loss.backward()
-      torch.nn.utils.clip_grad_norm_(trained, 1.0)
-      optimizer.step()
-      optimizer.zero_grad(set_to_none=True)
+      torch_training.update(loss, trained, optimizer)
     return loss.item()  # Waits for the steps.
 
   def free(self, name: str) -> None:

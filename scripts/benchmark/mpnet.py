@@ -11,13 +11,13 @@ setting of each side. Measure on an idle machine, or compare processor times.
 
 import contextlib
 import dataclasses
-import statistics
 from typing import Any
 
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs.options import option
 from adapters_jax.runs import records
+from scripts.benchmark import sides
 from scripts.benchmark import workers
 
 # {side: (module of its worker, {setting: arguments of `begin`})}
@@ -28,7 +28,7 @@ SIDES = {
                'train_examples': 64}
         for name in ('float32', 'bfloat16_products')}),
     'peer': ('scripts.benchmark.mpnet_peer', {
-        name: {'setting': name, 'size': 64}
+        name: {'precision': name, 'size': 64}
         for name in ('float32', 'bfloat16')}),
 }
 TIMES = 'seconds', 'cpu_seconds'
@@ -58,9 +58,8 @@ def measure(config: Config) -> dict[str, dict[str, Any]]:
     answers = workers.in_turns(
         started, config.turns, dict.fromkeys(started, call), awaken=call)
     return {name: {
-        **{time: {'min': min(values), 'median': statistics.median(values)}
-           for time in TIMES
-           for values in [[getattr(answer, time) for answer in some]]},
+        **{time: sides.column([getattr(answer, time) for answer in some])
+           for time in TIMES},
         **started[name].ask('about').value} for name, some in answers.items()}
 
 

@@ -2,39 +2,15 @@
 
 No library has adapters for MPNet, so they are placed by hand: Houlsby's
 bottlenecks after the dropout of both sublayers, trained with the layer norms
-and a linear head on [CLS]. AdamW is fused; threads keep torch's defaults.
+and a linear head on [CLS].
 """
 
-import contextlib
-import functools
-import importlib.metadata
-from typing import Any
-
-import numpy as np
 import torch
 import transformers
 
 from adapters_jax.downloads import pinned
+from scripts.benchmark import torch_training
 from scripts.benchmark import workers
-
-# {setting: context of the forward pass}
-SETTINGS = {
-    'float32': contextlib.nullcontext,
-    'bfloat16': functools.partial(torch.autocast, 'cpu', torch.bfloat16),
-}
-
-
-_BATCH = 32
-
-
-@functools.cache
-def random_batch(length: int) -> dict[str, torch.Tensor]:
-  """Returns a full batch of random words without padding."""
-  rng = np.random.default_rng(0)
-  return {
-      'tokens': torch.from_numpy(rng.integers(1000, 30000, (_BATCH, length))),
-      'mask': torch.ones(_BATCH, length, dtype=torch.long),
-      'labels': torch.from_numpy(rng.integers(0, 2, _BATCH))}
 
 
 class Adapter(torch.nn.Module):
@@ -97,51 +73,23 @@ class Model(torch.nn.Module):
     return self.head(self.dropout(hidden[:, 0]))
 
 
-class Side:
+class Side(torch_training.Side):
   """A training of the peer, a call at a time."""
 
-  def begin(self, setting: str, size: int) -> None:
+  def begin(self, precision: str, size: int) -> None:
     """Makes model and optimizer.
 
     Args:
-      setting: Key of SETTINGS.
+      precision: 'float32', or 'bfloat16' for autocast.
       size: Width of the adapters.
     """
     encoder = transformers.AutoModel.from_pretrained(
         pinned.fetch('mpnet-base'), add_pooling_layer=False)
-    self.model = Model(encoder, size).train()
-    self.context = SETTINGS[setting]
-    self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-    self.optimizer = torch.optim.AdamW(
-        self.parameters, lr=1e-3, weight_decay=0.01, fused=True)
+    self.prepare(Model(encoder, size), precision, 1e-3)
 
-  def trained(self) -> int:
-    """Returns the number of trained parameters."""
-    return sum(p.numel() for p in self.parameters)
-
-  def about(self) -> dict[str, Any]:
-    """Returns versions and the number of torch's threads."""
-    return {**{name: importlib.metadata.version(name)
-               for name in ('torch', 'transformers')},
-            'threads': torch.get_num_threads()}
-
-  def step(self, length: int, steps: int = 1) -> float:
-    """Takes steps on random words, and returns the last loss.
-
-    Args:
-      length: Words of each of the 32 inputs.
-      steps: Number of steps.
-    """
-    batch = random_batch(length)
-    for _ in range(steps):
-      with self.context():
-        logits = self.model(batch['tokens'], batch['mask'])
-      loss = torch.nn.functional.cross_entropy(logits.float(), batch['labels'])
-      loss.backward()
-      torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-      self.optimizer.step()
-      self.optimizer.zero_grad(set_to_none=True)
-    return loss.item()
+  def forward(self, batch: torch_training.Batch) -> torch.Tensor:
+    """Returns the logits [batch, 2] of a batch."""
+    return self.model(batch['tokens'], batch['mask'])
 
 
 if __name__ == '__main__':

@@ -29,20 +29,8 @@ from adapters_jax.training import programs
 from adapters_jax.training import sharding
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
+from scripts.benchmark import batches
 from scripts.benchmark import workers
-
-BATCH = 32
-
-
-@functools.cache
-def random_batch(length: int) -> dict[str, np.ndarray]:
-  """Returns a full batch of random words without padding."""
-  rng = np.random.default_rng(0)
-  shape = BATCH, length
-  return {'tokens': rng.integers(1000, 30000, shape, np.int32),
-          'segments': np.zeros(shape, np.int32), 'mask': np.ones(shape, bool),
-          'labels': rng.integers(0, 2, BATCH, np.int32),
-          'weights': np.ones(BATCH, np.float32)}
 
 
 class Side:
@@ -94,6 +82,10 @@ class Side:
     """Returns versions and device."""
     return {**machine.versions(), 'device': console.describe_devices()}
 
+  def cpu(self) -> str:
+    """Returns the name of the processor."""
+    return machine.cpu_model()
+
   def gemm(
       self, rows: int, inner: int, columns: int, repeats: int, rounded: bool
   ) -> float:
@@ -116,7 +108,7 @@ class Side:
       length: Words of each of the 32 inputs.
       steps: Number of steps.
     """
-    batch = self._place(random_batch(length))
+    batch = self._place(batches.random_batch(length))
     for _ in range(steps):
       loss = self._take(batch)
     return loss
@@ -171,7 +163,7 @@ class Side:
     programs_ = sum(row[0] - typical[n] for n, row in spent.items())
     steps = sum(map(sum, spent.values())) - programs_
     score, evaluations = classification.KIND.make_score(
-        self.setup, BATCH), []
+        self.setup, batches.SIZE), []
     for _ in range(2):
       start = time.perf_counter()
       score(self.progress.state.tuned, 'dev')
@@ -226,7 +218,7 @@ class Side:
         'saved_bytes': saved}
 
   def _place(self, batch):
-    return sharding.place_batch(self.setup.mesh, batch, BATCH)
+    return sharding.place_batch(self.setup.mesh, batch, batches.SIZE)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 Both sides have the same weights, data, sizes and optimizer settings: bottleneck
 adapters at both sublayers, trained layer norms and head, AdamW (fused), a clip
-at 1, dropout on. Threads keep torch's defaults.
+at 1, dropout on.
 
   python -m scripts.benchmark.peer --task=cola --precision=bfloat16
 
@@ -11,7 +11,6 @@ As a command it trains an epoch, evaluates on dev and saves: a whole process.
 
 import argparse
 import functools
-import importlib.metadata
 import os
 import resource
 import tempfile
@@ -26,12 +25,11 @@ from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import pinned
+from scripts.benchmark import batches
+from scripts.benchmark import torch_training
 from scripts.benchmark import workers
 
-BATCH = 32
 _MAX_LENGTH = 128
-
-Batch = dict[str, torch.Tensor]
 
 
 def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
@@ -59,27 +57,9 @@ def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
   return model
 
 
-def to_torch(batch: dict[str, np.ndarray]) -> Batch:
-  """Returns a batch of this project as torch tensors."""
-  # No fillers in these batches, hence no weights.
-  return {name: torch.from_numpy(np.asarray(value, np.int64))
-          for name, value in batch.items() if name != 'weights'}
-
-
-@functools.cache
-def random_batch(length: int) -> Batch:
-  """Returns a full batch of random words without padding."""
-  rng = np.random.default_rng(0)
-  shape = BATCH, length
-  return to_torch({
-      'tokens': rng.integers(1000, 30000, shape),
-      'segments': np.zeros(shape), 'mask': np.ones(shape),
-      'labels': rng.integers(0, 2, BATCH)})
-
-
 def padded(
     examples: examples_lib.Examples, rows: np.ndarray, length: int | None = None
-) -> Batch:
+) -> torch_training.Batch:
   """Returns a batch of examples.
 
   Args:
@@ -88,11 +68,12 @@ def padded(
     length: Length to pad to; that of the longest example when None.
   """
   plan = batching.Plan(rows, length or int(examples.lengths[rows].max()))
-  return to_torch(batching.make_batch(examples, plan, len(rows)))
+  return torch_training.to_torch(batching.make_batch(examples, plan, len(rows)))
 
 
-class Side:
+class Side(torch_training.Side):
   """A training of the peer, a call at a time."""
+  LIBRARIES = ('torch', 'adapters', 'transformers')
 
   def begin(
       self, task: str, tune: str, data_dir: str, precision: str,
@@ -107,7 +88,6 @@ class Side:
       precision: 'float32', or 'bfloat16' for autocast.
       examples: Number of training examples; 0 for all.
     """
-    self.precision = precision
     folder = pinned.fetch('minilm-l6')
     tokenizer = tokenization.load(folder)
     self.splits = {
@@ -117,23 +97,10 @@ class Side:
         for name, split in tasks.load(tasks.find(task), data_dir).items()}
     order = np.random.default_rng(0).permutation(
         len(self.splits['train']))[:examples or None]
-    self.batches = [order[start:start + BATCH]
-                    for start in range(0, len(order), BATCH)]
-    self.model = make_model(folder, tune, 64)
-    self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-    rate = {'adapters': 1e-3, 'full': 1e-4}[tune]
-    self.optimizer = torch.optim.AdamW(
-        self.parameters, lr=rate, weight_decay=0.01, fused=True)
-
-  def trained(self) -> int:
-    """Returns the number of trained parameters."""
-    return sum(p.numel() for p in self.parameters)
-
-  def about(self) -> dict[str, Any]:
-    """Returns versions and the number of torch's threads."""
-    return {**{name: importlib.metadata.version(name)
-               for name in ('torch', 'adapters', 'transformers')},
-            'threads': torch.get_num_threads()}
+    self.batches = [order[start:start + batches.SIZE]
+                    for start in range(0, len(order), batches.SIZE)]
+    self.prepare(make_model(folder, tune, 64), precision,
+                 {'adapters': 1e-3, 'full': 1e-4}[tune])
 
   def gemm(
       self, rows: int, inner: int, columns: int, repeats: int, rounded: bool
@@ -150,18 +117,6 @@ class Side:
     product = _product(rows, inner, columns, rounded)
     with torch.inference_mode():
       return workers.best_seconds(product, repeats)
-
-  def step(self, length: int, steps: int = 1) -> float:
-    """Takes steps on random words, and returns the last loss.
-
-    Args:
-      length: Words of each of the 32 inputs.
-      steps: Number of steps.
-    """
-    batch = random_batch(length)
-    for _ in range(steps):
-      loss = self._train(batch)
-    return loss
 
   def facts(self) -> dict[str, Any]:
     """Returns the steps and tokens of one epoch."""
@@ -183,7 +138,7 @@ class Side:
       length: Length to pad to; that of the longest in each batch when None.
     """
     for rows in self.batches[first:last]:
-      self._train(padded(self.splits['train'], rows, length))
+      self.train(padded(self.splits['train'], rows, length))
 
   def predict(self, batch_size: int, examples: int, ordered: bool) -> int:
     """Classifies the first dev sentences, and returns their number.
@@ -198,10 +153,10 @@ class Side:
     if ordered:
       # `rows` counts from 0, so that its order is an index of dev.
       rows = np.argsort(dev.lengths[rows], kind='stable')
-    # Without dropout; `_train` sets it back.
+    # Without dropout; `train` sets it back.
     self.model.eval()
     with torch.inference_mode():
-      logits = [self._logits(padded(dev, part)).numpy() for part in np.split(
+      logits = [self.logits(padded(dev, part)).numpy() for part in np.split(
           rows, range(batch_size, len(rows), batch_size))]
     return len(np.concatenate(logits))
 
@@ -223,23 +178,11 @@ class Side:
             for value in state.values() if value.ndim),  # No step counts.
         'saved_bytes': saved}
 
-  def _logits(self, batch: Batch) -> torch.Tensor:
-    with torch.autocast('cpu', dtype=torch.bfloat16,
-                        enabled=self.precision == 'bfloat16'):
-      logits = self.model(
-          input_ids=batch['tokens'], token_type_ids=batch['segments'],
-          attention_mask=batch['mask']).logits
-    return logits.float()
-
-  def _train(self, batch: Batch) -> float:
-    self.model.train()
-    loss = torch.nn.functional.cross_entropy(
-        self._logits(batch), batch['labels'])
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-    self.optimizer.step()
-    self.optimizer.zero_grad(set_to_none=True)
-    return loss.item()
+  def forward(self, batch: torch_training.Batch) -> torch.Tensor:
+    """Returns the logits [batch, 2] of a batch."""
+    return self.model(
+        input_ids=batch['tokens'], token_type_ids=batch['segments'],
+        attention_mask=batch['mask']).logits
 
 
 @functools.cache
@@ -266,7 +209,7 @@ def main() -> None:
   side.begin(given.task, 'adapters', given.data_dir, given.precision,
              given.examples)
   side.epoch(0, len(side.batches))
-  side.predict(BATCH, len(side.splits['dev']), ordered=True)
+  side.predict(batches.SIZE, len(side.splits['dev']), ordered=True)
   side.memory()  # Saves.
 
 

@@ -4,7 +4,6 @@ The same computation as `model.heads.Classifier` with `methods.bottleneck`, for
 comparisons of speed on a GPU: no library but torch is needed.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -130,8 +129,3 @@ def freeze(model: Classifier, tune: str) -> list[nn.Parameter]:
     parameter.requires_grad_(tune == 'full' or any(
         part in name for part in ('adapters', 'norm', 'head')))
   return [p for p in model.parameters() if p.requires_grad]
-
-
-def parameter_count(model: Classifier) -> int:
-  """Returns the number of trained parameters."""
-  return sum(math.prod(p.shape) for p in model.parameters() if p.requires_grad)

@@ -76,8 +76,9 @@ def watched() -> Iterator[None]:
 
 def result(folder: str) -> tuple[str, Any]:
   """Returns (hash of the weights, history) of a finished run."""
-  path = os.path.join(folder, 'adapter', 'tuned.safetensors')
-  return file_hash.sha256(path), records.read(os.path.join(folder, records.RECORD)).history
+  weights = os.path.join(folder, 'adapter', 'tuned.safetensors')
+  record = records.read(os.path.join(folder, records.RECORD))
+  return file_hash.sha256(weights), record.history
 
 
 def resumed(place: Place, name: str, **changed: Any) -> tuple[str, Any]:
