@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import folders
 from adapters_jax.adapters import settings as settings_lib
 from adapters_jax.adapters import storage
 from adapters_jax.data import squad
@@ -182,12 +183,12 @@ def load(folder: str) -> Adapter:
   Raises:
     errors.UserError: no adapter in the folder, or a damaged one.
   """
-  folder = storage.folder_of(folder)
+  folder = folders.folder_of(folder)
   tuned, saved = storage.load_tuned(folder)
   if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
     raise errors.UserError(
-        f'{os.path.join(folder, storage.WEIGHTS)} has no head/bias')
-  return _described(tuned, saved, os.path.join(folder, storage.SETTINGS))
+        f'{os.path.join(folder, folders.WEIGHTS)} has no head/bias')
+  return _described(tuned, saved, os.path.join(folder, folders.SETTINGS))
 
 
 def _described(

@@ -10,8 +10,8 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
-from adapters_jax.adapters import storage
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_setups
@@ -46,14 +46,14 @@ def find_format(path: str) -> str:
   """
   if path.endswith('.npz') and os.path.isfile(path):
     return 'adapter_bert'
-  if storage.is_own(path):
+  if folders.is_own(path):
     return 'own'
   if os.path.isfile(os.path.join(path, adapterhub_setups.SETUP)):
     return 'adapterhub'
   config = os.path.join(path, adapterhub.CONFIG)
   if not os.path.isfile(config):
     raise errors.UserError(
-        f'`path={path}`: there is no {storage.WEIGHTS}, no '
+        f'`path={path}`: there is no {folders.WEIGHTS}, no '
         f'{adapterhub.CONFIG}, and it is no .npz')
   values = json_files.read(config, what='`path`: ')
   # AdapterHub and PEFT give this file the same name.

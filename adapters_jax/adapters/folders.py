@@ -1,50 +1,94 @@
-"""Folders of saved adapters in one text: `DIR,DIR` or `name=DIR,name=DIR`."""
+"""Folders of saved adapters, alone or in one text: `DIR,DIR`, `name=DIR`."""
 
 import os
 
 from adapters_jax import errors
-from adapters_jax.adapters import storage
 from adapters_jax.downloads import file_hash
 
+WEIGHTS = 'tuned.safetensors'
+SETTINGS = 'config.json'
+_RUN = 'run.json'  # In the workdir of a run from its start.
 
-def parse(text: str, what: str = '`adapters`') -> dict[str, str]:
+
+def folder_of(path: str) -> str:
+  """Returns the folder of an adapter; a run's workdir has it inside."""
+  inner = os.path.join(path, 'adapter')
+  return inner if os.path.isdir(inner) else path
+
+
+def is_own(path: str) -> bool:
+  """Returns whether a path is an adapter of this package, or a workdir."""
+  folder = folder_of(path)
+  return os.path.isfile(os.path.join(folder, WEIGHTS)) or is_of_run(folder)
+
+
+def is_of_run(folder: str) -> bool:
+  """Returns whether a folder is a run's workdir, or the adapter in one."""
+  return any(os.path.isfile(os.path.join(place, _RUN))
+             for place in (folder, os.path.dirname(os.path.abspath(folder))))
+
+
+def demand(folder: str, what: str) -> None:
+  """Raises UserError for a folder that does not exist.
+
+  Args:
+    folder: Folder of an adapter, or workdir of a run.
+    what: Start of the message.
+  """
+  if not os.path.isdir(folder):
+    raise errors.UserError(
+        f'{what}: there is no folder {folder}; name that of an adapter, or the '
+        'workdir of a run')
+
+
+def parse(text: str) -> dict[str, str]:
   """Returns {name: folder}.
 
   A folder without a name is named after itself, or after the run's folder that
   it is in.
 
   Args:
-    text: Folders with commas.
-    what: Name of the text in messages.
+    text: Folders with commas, each as DIR or name=DIR.
 
   Raises:
-    errors.UserError: an empty name or folder, or a name for two folders.
+    errors.UserError: no folder, an empty name or folder, or a name for two
+      folders.
   """
   found: dict[str, str] = {}
-  for part in text.split(','):
+  for part in filter(None, map(str.strip, text.split(','))):
     name, equals, folder = (piece.strip() for piece in part.partition('='))
     if not equals:
       folder = name
-      whole = os.path.abspath(folder)
-      name = os.path.basename(
-          os.path.dirname(whole) if os.path.basename(whole) == 'adapter'
-          else whole)
+      parent, name = os.path.split(os.path.abspath(folder))
+      if name == 'adapter':
+        name = os.path.basename(parent)
     if not name or not folder:
       raise errors.UserError(
-          f'{what}: {part!r} is not of the form DIR or name=DIR')
+          f'`adapters`: {part!r} is not of the form DIR or name=DIR')
     if name in found:
       raise errors.UserError(
-          f'{what}: two folders have the name {name!r}; give names, as in '
+          f'`adapters`: two folders have the name {name!r}; give names, as in '
           'one=DIR,two=DIR')
-    found[name] = folder
+    # A shell expands no ~ after name=.
+    found[name] = os.path.expanduser(folder)
+  if not found:
+    raise errors.UserError(
+        '`adapters`: name workdirs of finished runs, or folders of adapters')
+  return found
+
+
+def parse_existing(text: str) -> dict[str, str]:
+  """Returns {name: folder} as `parse`, and raises for an absent folder too."""
+  found = parse(text)
+  for folder in found.values():
+    demand(folder, '`adapters`')
   return found
 
 
 def absolute(text: str) -> str:
   """Returns the text with absolute paths."""
-  return ','.join(
-      f'{name}={os.path.abspath(os.path.expanduser(folder))}'
-      for name, folder in parse(text).items())
+  return ','.join(f'{name}={os.path.abspath(folder)}'
+                  for name, folder in parse(text).items())
 
 
 def portable(text: str) -> str:
@@ -55,7 +99,7 @@ def portable(text: str) -> str:
   """
   found = []
   for name, folder in parse(text).items():
-    path = os.path.join(storage.folder_of(folder), storage.WEIGHTS)
+    path = os.path.join(folder_of(folder), WEIGHTS)
     try:
       found.append(f'{name}@{file_hash.kept_sha256(path)[:16]}')
     except OSError as error:

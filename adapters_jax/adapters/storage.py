@@ -9,32 +9,12 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import folders
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 
 FORMAT = 1
-WEIGHTS = 'tuned.safetensors'
-SETTINGS = 'config.json'
 HASH = 'sha256'  # Of both files, in the settings.
-_RUN = 'run.json'  # In the workdir of a run from its start.
-
-
-def folder_of(path: str) -> str:
-  """Returns the folder of an adapter; a run's workdir has it inside."""
-  inner = os.path.join(path, 'adapter')
-  return inner if os.path.isdir(inner) else path
-
-
-def is_own(path: str) -> bool:
-  """Returns whether a path is an adapter of this package, or a workdir."""
-  folder = folder_of(path)
-  return os.path.isfile(os.path.join(folder, WEIGHTS)) or _is_of_run(folder)
-
-
-def _is_of_run(folder: str) -> bool:
-  """Returns whether a folder is a run's workdir, or the adapter in one."""
-  return any(os.path.isfile(os.path.join(place, _RUN))
-             for place in (folder, os.path.dirname(os.path.abspath(folder))))
 
 
 def save_tuned(
@@ -51,11 +31,11 @@ def save_tuned(
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
   content = safetensors_numpy.save(flat)
-  with atomic.replacing(os.path.join(folder, WEIGHTS)) as file:
+  with atomic.replacing(os.path.join(folder, folders.WEIGHTS)) as file:
     file.write(content)
   # Last: where there are settings, the weights are complete.
   settings = {'format': FORMAT, **settings}
-  atomic.write_json(os.path.join(folder, SETTINGS), {
+  atomic.write_json(os.path.join(folder, folders.SETTINGS), {
       **settings, HASH: atomic.json_digest(settings, content)})
 
 
@@ -68,12 +48,9 @@ def load_settings(folder: str) -> dict[str, Any]:
   Raises:
     errors.UserError: no saved adapter in the folder.
   """
-  path = os.path.join(folder, SETTINGS)
-  if not os.path.isdir(folder):
-    raise errors.UserError(
-        f'no saved adapter: there is no folder {folder}; name that of an '
-        'adapter, or the workdir of a run')
-  if not os.path.exists(path) and _is_of_run(folder):
+  path = os.path.join(folder, folders.SETTINGS)
+  folders.demand(folder, 'no saved adapter')
+  if not os.path.exists(path) and folders.is_of_run(folder):
     raise errors.UserError(
         f'{folder} holds a run that has not finished, without an adapter yet; '
         'continue it with the same command and `resume`')
@@ -94,7 +71,7 @@ def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
     errors.UserError: no saved adapter, or a damaged one.
   """
   settings = load_settings(folder)
-  path = os.path.join(folder, WEIGHTS)
+  path = os.path.join(folder, folders.WEIGHTS)
   try:
     with open(path, 'rb') as file:
       content = file.read()
@@ -118,6 +95,6 @@ def _check_hash(
   saved = settings.pop(HASH, None)
   if saved is not None and saved != atomic.json_digest(settings, content):
     raise errors.UserError(
-        f'{folder}: {WEIGHTS} or {SETTINGS} has changed since the adapter was '
-        f'saved; copy them again, or after a change by hand remove "{HASH}" '
-        f'from {SETTINGS}')
+        f'{folder}: {folders.WEIGHTS} or {folders.SETTINGS} has changed since '
+        'the adapter was saved; copy them again, or after a change by hand '
+        f'remove "{HASH}" from {folders.SETTINGS}')

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from adapters_jax import trees
+from adapters_jax.adapters import folders
 from adapters_jax.adapters import storage
 from adapters_jax.analysis import layer_removal
 from adapters_jax.runs import compiled
@@ -48,7 +49,7 @@ def scores(
     {number of layers without adapters: first metric}, numbers as texts.
   """
   config = layer_removal.settings_of(record, folder, config)
-  tuned, _ = storage.load_tuned(storage.folder_of(folder))
+  tuned, _ = storage.load_tuned(folders.folder_of(folder))
   with session.computing(config):
     setup = _prepare(config)
     found = {}

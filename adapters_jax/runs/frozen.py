@@ -14,7 +14,6 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
-from adapters_jax.adapters import storage
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import setups
@@ -136,7 +135,7 @@ def of(config: config_lib.Config) -> Frozen:
 
 def _stamp(folder: str) -> tuple[int, int]:
   """Returns size and time of an adapter's weights, zeros without."""
-  path = os.path.join(storage.folder_of(folder), storage.WEIGHTS)
+  path = os.path.join(folders.folder_of(folder), folders.WEIGHTS)
   try:
     found = os.stat(path)
   except OSError:

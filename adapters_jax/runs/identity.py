@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.adapters import folders
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -30,7 +31,6 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
         raise errors.UserError(
             f'`{name}`: {path} cannot be read ({error.strerror})') from error
   if config.adapters:
-    from adapters_jax.adapters import folders  # Imports JAX.
     values['adapters'] = folders.portable(config.adapters)
   values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.

@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.adapters import folders
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
@@ -106,7 +107,6 @@ def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
       changed[name] = os.path.abspath(
           os.path.expanduser(getattr(config, name)))
   if config.adapters:
-    from adapters_jax.adapters import folders  # Imports JAX.
     changed['adapters'] = folders.absolute(config.adapters)
   if os.path.isdir(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)

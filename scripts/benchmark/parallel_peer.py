@@ -5,10 +5,11 @@
 
 The counterpart of the part `every` of scripts.benchmark.serving: a BERT of the
 shape of MiniLM with random weights, and processor time. Heads of two classes,
-without a pooler.
+without a pooler. Before the measurement both ways must give equal logits.
 """
 
 import argparse
+import logging
 import statistics
 import time
 
@@ -37,6 +38,19 @@ def make(count: int, size: int, first: int) -> adapters.BertAdapterModel:
   return model.eval()
 
 
+def check(one_by_one: list[torch.Tensor], together: list[torch.Tensor]) -> None:
+  """Raises ValueError unless Parallel computes what single passes do.
+
+  Args:
+    one_by_one: [batch, classes] logits of a pass of each adapter.
+    together: [batch, classes] logits of each adapter in Parallel.
+  """
+  if torch.allclose(one_by_one[0], one_by_one[1], atol=1e-4):
+    raise ValueError('two adapters give equal logits: none is active')
+  for one, other in zip(one_by_one, together, strict=True):
+    torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
+
+
 def main() -> None:
   """Prints the processor time of N passes and of one with Parallel."""
   parser = argparse.ArgumentParser()
@@ -47,24 +61,30 @@ def main() -> None:
   parser.add_argument('--turns', type=int, default=7)
   given = parser.parse_args()
   torch.set_num_threads(2)
+  # The first activation warns that no adapter is active yet; `check` sees to
+  # that.
+  logging.getLogger('adapters.model_mixin').setLevel(logging.ERROR)
   tokens = torch.randint(1000, 30000, (given.batch_size, given.length))
   names = [str(number) for number in range(given.adapters)]
   for part, first in (('third', 4), ('half', 3)):
     model = make(given.adapters, given.size, first)
 
     def passes():
+      found = []
       for name in names:
         model.set_active_adapters(name)
         model.active_head = name
-        model(tokens)
+        found.append(model(tokens).logits)
+      return found
 
     def parallel():
-      model.active_adapters = adapters.composition.Parallel(*names)
+      model.set_active_adapters(adapters.composition.Parallel(*names))
       model.active_head = names
-      model(tokens)
+      return [one.logits for one in model(tokens).head_outputs]
 
     times = {'passes': [], 'parallel': []}
     with torch.inference_mode():
+      check(passes(), parallel())
       for turn in range(given.turns + 1):
         for name, call in (('passes', passes), ('parallel', parallel)):
           start = time.process_time()

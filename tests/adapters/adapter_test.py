@@ -11,6 +11,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folders
 from adapters_jax.adapters import storage
 from adapters_jax.api import face
 from adapters_jax.methods import strings
@@ -22,7 +23,7 @@ from tests.adapters import bank_test
 
 def saved(folder):
   """Returns the JSON value saved with an adapter."""
-  with open(os.path.join(folder, storage.SETTINGS), encoding='utf-8') as file:
+  with open(os.path.join(folder, folders.SETTINGS), encoding='utf-8') as file:
     return json.load(file)
 
 
@@ -53,7 +54,7 @@ def test_any_changed_byte_is_an_error_or_means_the_same(tmp_path):
       bank_test.make(), labels=('no', 'yes'), settings={'seed': 3})
   adapter.save(str(tmp_path))
   rng = np.random.default_rng(0)
-  for name in (storage.SETTINGS, storage.WEIGHTS):
+  for name in (folders.SETTINGS, folders.WEIGHTS):
     whole = (tmp_path / name).read_bytes()
     changes = [b'', whole[:-1], whole[:len(whole) // 2], whole + b'x']
     for place in rng.integers(0, len(whole), 40):
@@ -78,7 +79,7 @@ def test_any_changed_byte_is_an_error_or_means_the_same(tmp_path):
     (lambda flat: flat.update({'head': np.ones(2)}), 'is a leaf too')])
 def test_damaged_weights_of_an_earlier_version(change, message, tmp_path):
   bank_test.make().save(str(tmp_path))
-  path = tmp_path / storage.WEIGHTS
+  path = tmp_path / folders.WEIGHTS
   flat = safetensors_numpy.load_file(path)
   change(flat)
   safetensors_numpy.save_file(flat, path)
@@ -86,14 +87,14 @@ def test_damaged_weights_of_an_earlier_version(change, message, tmp_path):
     adapter_lib.load(str(tmp_path))
   value = saved(tmp_path)
   del value['sha256']
-  (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
+  (tmp_path / folders.SETTINGS).write_text(json.dumps(value))
   with pytest.raises(errors.UserError, match=f'{path}.*{message}'):
     adapter_lib.load(str(tmp_path))
 
 
 def test_deep_settings(tmp_path):
   bank_test.make().save(str(tmp_path))
-  (tmp_path / storage.SETTINGS).write_text('[' * 100000)
+  (tmp_path / folders.SETTINGS).write_text('[' * 100000)
   with pytest.raises(errors.UserError, match='config.json.*too deeply'):
     adapter_lib.load(str(tmp_path))
 
@@ -101,7 +102,7 @@ def test_deep_settings(tmp_path):
 def test_a_change_by_hand_needs_the_hash_removed(tmp_path):
   bank_test.make().save(str(tmp_path))
   values = {**saved(tmp_path), 'labels': ['minus', 'plus']}
-  path = tmp_path / storage.SETTINGS
+  path = tmp_path / folders.SETTINGS
   path.write_text(json.dumps(values))
   with pytest.raises(errors.UserError, match='remove "sha256"'):
     adapter_lib.load(str(tmp_path))
@@ -209,7 +210,7 @@ def test_damaged_folders(change, message, tmp_path):
   value = saved(tmp_path)
   del value['sha256']  # As of an earlier version.
   change(value)
-  (tmp_path / storage.SETTINGS).write_text(json.dumps(value))
+  (tmp_path / folders.SETTINGS).write_text(json.dumps(value))
   with pytest.raises(errors.UserError, match=f'config.json.*{message}'):
     adapter_lib.load(str(tmp_path))
   with pytest.raises(errors.UserError, match='there is no folder .*absent'):

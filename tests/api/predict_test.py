@@ -78,6 +78,7 @@ def test_cut_texts_are_counted(
 
 @pytest.mark.parametrize('changed, message', [
     ({'adapter': ''}, '`adapter`: name'),
+    ({'adapter': 'none'}, '`adapter`: there is no folder none'),
     ({'format': 'csv'}, "`format`: unknown 'csv'"),
     ({'input_format': 'xls'}, "`input_format`: unknown 'xls'"),
     ({'batch_size': 0}, '`batch_size=0`: give 1 to'),
@@ -85,11 +86,12 @@ def test_cut_texts_are_counted(
     ({'input': 'none.tsv'}, '`input`: .*none.tsv'),
     ({'text_columns': 'a,b', 'input': os.devnull}, 'the adapter reads 1 .sent'),
 ])
-def test_wrong_settings(folder, checkpoint, changed, message):
+def test_wrong_settings(folder, checkpoint, changed, message, capsys):
   config = predict.PredictConfig(**{
       'adapter': folder, 'checkpoint': checkpoint, **changed})
   with pytest.raises(errors.UserError, match=message):
     predict.main(config)
+  assert not capsys.readouterr().out  # No header before a fault.
 
 
 @pytest.fixture(scope='module')

@@ -104,7 +104,7 @@ def test_bad_requests_are_explained(served, body, status, message):
 
 @pytest.mark.parametrize(('changed', 'message'), [
     ({}, '`adapters`: name'), ({'adapters': 'none'}, 'no folder none'),
-    ({'adapters': '.,.'}, 'two are named'), ({'port': 10**6}, '`port=1000000`'),
+    ({'adapters': '.,.'}, 'two folders'), ({'port': 10**6}, '`port=1000000`'),
     ({'max_batch': 0}, '`max_batch=0`')])
 def test_wrong_settings(changed, message):
   with pytest.raises(errors.UserError, match=message):

@@ -14,7 +14,7 @@ import sys
 from typing import Any, IO
 
 from adapters_jax import errors
-from adapters_jax.api import banks
+from adapters_jax.adapters import folders
 from adapters_jax.api import flags
 from adapters_jax.api import inputs
 from adapters_jax.data import predicted
@@ -54,11 +54,13 @@ def _check(config: PredictConfig) -> None:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
   if config.adapter and config.adapters:
     raise errors.UserError('`adapter`, `adapters`: give one of them')
+  if config.adapter:
+    folders.demand(config.adapter, '`adapter`')
   if config.setup and (not config.adapters or config.adapter_column):
     raise errors.UserError(
         '`setup`: is for `adapters`, and without `adapter_column`')
   if config.adapters:
-    banks.parse(config.adapters)
+    folders.parse_existing(config.adapters)
     # A setup without Parallel is one adapter.
     if config.format != 'jsonl' and (
         not config.setup or 'parallel' in config.setup.lower()):
@@ -144,9 +146,13 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   from adapters_jax.adapters import prediction
   from adapters_jax.analysis import predictions
   writer = predictions.writer_of(adapter, config.format)
-  print(*writer.header(), sep='\n', end='\n' * bool(writer.header()))
+  chunks = _chunks(_given(config, file, adapter))
+  # A faulty input fails before the header is out.
+  first = next(chunks, [])
+  for line in writer.header():
+    print(line)
   count = cut = 0
-  for chunk in _chunks(_given(config, file, adapter)):
+  for chunk in itertools.chain([first], chunks):
     found, longer = prediction.values(
         base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size)
     for texts, one in zip(chunk, found, strict=True):
@@ -165,6 +171,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
   from adapters_jax.analysis import predictions
+  from adapters_jax.api import banks
   base, bank = banks.load(config.adapters, config.checkpoint)
   if config.setup:
     bank = composing.branches(bank, config.setup)

@@ -7,7 +7,7 @@ a name for each input. GET /adapters, /health and /metrics describe the service.
 import dataclasses
 
 from adapters_jax import errors
-from adapters_jax.api import banks
+from adapters_jax.adapters import folders
 from adapters_jax.api import flags
 from adapters_jax.runs.options import option
 
@@ -34,7 +34,7 @@ class ServeConfig:
 
 def _check(config: ServeConfig) -> None:
   """Raises UserError for a setting that cannot work."""
-  banks.parse(config.adapters)
+  folders.parse_existing(config.adapters)
   if not 0 <= config.port <= 65535:
     raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
   for name in ('max_batch', 'max_queue', 'max_inputs', 'max_body', 'timeout'):
@@ -56,6 +56,7 @@ def main(config: ServeConfig) -> None:
   _check(config)
   import uvicorn
   from adapters_jax.adapters import batcher as batcher_lib
+  from adapters_jax.api import banks
   from adapters_jax.api import service
   from adapters_jax.runs import console
   from adapters_jax.runs import session
