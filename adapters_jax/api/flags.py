@@ -134,14 +134,14 @@ def check_all(
 
 
 def _report(
-    outcome: outcome_lib.Outcome, checkpoint: str = '', predicts: bool = True
+    outcome: outcome_lib.Outcome, checkpoint: str = '', usage: str = ''
 ) -> None:
   """Prints the tables of several runs, the best adapters, and the failures.
 
   Args:
     outcome: Results of the runs.
     checkpoint: Name or folder of their base.
-    predicts: Whether `predict` applies their adapters.
+    usage: Use of their adapters, see `kind.Kind`.
   """
   from adapters_jax.analysis import tables  # Imports numpy.
   from adapters_jax.runs import console  # Imports JAX.
@@ -153,20 +153,20 @@ def _report(
     best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
-  _print_best(outcome, checkpoint, predicts)
+  _print_best(outcome, checkpoint, usage)
   for description, message in outcome.failures:
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
 
 
 def _print_best(
-    outcome: outcome_lib.Outcome, checkpoint: str, predicts: bool
+    outcome: outcome_lib.Outcome, checkpoint: str, usage: str
 ) -> None:
   """Prints the folder of the best adapter of each task, and how to use it.
 
   Args:
     outcome: Results of the runs.
     checkpoint: Name or folder of their base.
-    predicts: Whether `predict` applies their adapters.
+    usage: Use of their adapters, see `kind.Kind`.
   """
   best: dict[str, tuple[records_lib.Record, str]] = {}
   for record, folder in zip(outcome.records, outcome.folders, strict=True):
@@ -191,11 +191,8 @@ def _print_best(
     if len(outcome.records) > 1:
       score = next(iter(record.metrics['dev'].items()))
       print(f'best on dev of {task}, {score[0]} {100 * score[1]:.2f}: {folder}')
-    if predicts:
-      print(f'label texts with: {shlex.join(command)} < TEXTS')
-    else:
-      print(f'embed texts in Python: aj.encode(base, texts, '
-            f'aj.load_adapter({folder!r}))')
+    print(usage.format(folder=folder) if usage else
+          f'label texts with: {shlex.join(command)} < TEXTS')
 
 
 def launch(
@@ -240,7 +237,7 @@ def launch(
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
     _leave(stopped)
-  _report(outcome, configs[0].checkpoint, kind.predicts)
+  _report(outcome, configs[0].checkpoint, kind.usage)
   return outcome
 
 

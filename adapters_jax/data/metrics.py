@@ -15,6 +15,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import label_metrics
+from adapters_jax.data import retrieval
 from adapters_jax.data import tags
 from adapters_jax.data import tasks
 
@@ -167,14 +168,12 @@ OF_SCORES = {
 }
 METRICS = {**OF_CLASSES, **OF_SCORES}
 OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
-# Computed together, by `retrieval.scores`.
-OF_RETRIEVAL = ('ndcg@10', 'mrr@10', 'accuracy@1')
 # Computed together, by `runs.kinds.language_modeling`; the first is the inverse
 # of the perplexity.
 OF_LANGUAGE = ('token_probability', 'perplexity', 'accuracy')
-# Of tasks whose metrics are computed together; `tags` has those of tagging.
-_TOGETHER = (
-    OF_ANSWERS, OF_RETRIEVAL, OF_LANGUAGE, tags.OF_ENTITIES, tags.OF_TAGS)
+# Metrics of tasks that compute all of theirs together.
+_TOGETHER = (OF_ANSWERS, retrieval.METRICS, OF_LANGUAGE, tags.OF_ENTITIES,
+             tags.OF_TAGS)
 NAMES = tuple(dict.fromkeys([
     *METRICS, *label_metrics.METRICS, *itertools.chain(*_TOGETHER)]))
 

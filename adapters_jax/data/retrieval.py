@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+METRICS = ('ndcg@10', 'mrr@10', 'accuracy@1')
 _CUT = 10  # Ranks that count.
 _PART = 256  # Queries at a time: their scores are [part, documents].
 
@@ -23,12 +24,11 @@ def per_query(
     relevant: Numbers of the relevant documents of each query, one or more.
 
   Returns:
-    {'ndcg@10', 'mrr@10', 'accuracy@1'}, each [queries] float64.
+    {metric: [queries] float64}, for METRICS.
   """
   discounts = 1 / np.log2(np.arange(_CUT) + 2)  # [ranks]
   ideal = np.cumsum(discounts)
-  names = ('ndcg@10', 'mrr@10', 'accuracy@1')
-  found: dict[str, list[float]] = {name: [] for name in names}
+  found: dict[str, list[float]] = {name: [] for name in METRICS}
   for start in range(0, len(queries), _PART):
     part = queries[start:start + _PART] @ documents.T
     # Stable: of equally near documents the first comes first.
@@ -44,6 +44,6 @@ def per_query(
   return {name: np.array(values) for name, values in found.items()}
 
 
-def scores(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+def means(values: Mapping[str, np.ndarray]) -> dict[str, float]:
   """Returns the means over queries of the result of `per_query`."""
   return {name: float(one.mean()) for name, one in values.items()}

@@ -150,7 +150,7 @@ def test_a_run_is_saved_and_encodes(config):
   queries = list(dict.fromkeys(pair[0] for pair in split['dev'].texts))
   relevant = [[documents.index(pair[1]) for pair in split['dev'].texts
                if pair[0] == query] for query in queries]
-  found = retrieval.scores(retrieval.per_query(
+  found = retrieval.means(retrieval.per_query(
       aj.encode(base, queries, adapter), aj.encode(base, documents, adapter),
       relevant))
   assert found['ndcg@10'] == pytest.approx(record.metrics['dev']['ndcg@10'])

@@ -11,6 +11,7 @@ import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import compiled
+from adapters_jax.api import flags
 from adapters_jax.data import masking
 from adapters_jax.data import raw_text
 from adapters_jax.methods import strings
@@ -20,6 +21,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs.kinds import language_modeling
+from adapters_jax.sweeps import outcome
 from tests import tiny
 
 HOW = masking.Masking(0.3, True, 4, len(tiny.VOCABULARY))
@@ -152,12 +154,17 @@ def config(checkpoint, tmp_path):
       eval_every=8, dropout=0.0, workdir=str(tmp_path / 'run'))
 
 
-def test_a_domain_adapter_is_trained_and_shared(config, tmp_path):
+def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
   record = run.run(config, 'language_modeling', language_modeling.KIND)
   first, last = (entry['dev'] for entry in record.history)
   assert last['perplexity'] < first['perplexity'] < len(tiny.VOCABULARY)
   assert last['token_probability'] == pytest.approx(1 / last['perplexity'])
   assert any('is new' in note for note in record.notes)
+  flags._print_best(
+      outcome.Outcome((record,), (config.workdir,)), '',
+      language_modeling.KIND.usage)
+  assert capsys.readouterr().out.endswith(
+      f'--adapters=domain={config.workdir}\n')
   adapter = aj.load_adapter(config.workdir)
   assert adapter.head_input == 'masked_lm'
   assert {trees.role(path) for path in trees.flatten(adapter.tuned)} == {

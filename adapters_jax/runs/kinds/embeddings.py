@@ -14,9 +14,8 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
-from adapters_jax.data import examples as examples_lib
-from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
+from adapters_jax.data import pair_examples
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import retrieval
 from adapters_jax.data import tasks
@@ -35,12 +34,8 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
 
-# Documents of training among those that dev and test queries rank.
-_DISTRACTORS = 1000
-_SEED = 0  # Of their draw, the same in all runs.
 _LARGEST_COSINE = 1.0
 STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
-_KIND = 'pairs'  # Value of the setting `file_task`.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,16 +43,9 @@ class PairSetup(setup_lib.Setup):
   """Setup of a run, with the texts of its evaluation.
 
   Attributes:
-    texts: All distinct texts of dev and test, and documents of training.
-    encoded: Their tokens.
-    pairs: {split: [pairs, 2] int, numbers of the two texts of each pair}, of
-      dev and test.
-    documents: Numbers of the documents that queries rank.
+    evaluation: Texts to embed, and the pairs among them.
   """
-  texts: tuple[str, ...]
-  encoded: examples_lib.Examples
-  pairs: dict[str, np.ndarray]
-  documents: np.ndarray
+  evaluation: pair_examples.Evaluation
 
 
 def _find(name: str) -> tasks.Task:
@@ -82,10 +70,15 @@ def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
           if split.labelled}
 
 
-def _loss_name(config: config_lib.Config, train: pairs_lib.Pairs) -> str:
-  """Returns the loss of the settings; raises UserError for unfit pairs."""
+def _loss_name(config: config_lib.Config, scored: bool) -> str:
+  """Returns the loss of the settings; `scored` is whether pairs have scores."""
+  return config.pair_loss or ('cosent' if scored else 'multiple_negatives')
+
+
+def _check_loss(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
+  """Raises UserError for a loss that does not fit the pairs."""
   scored = train.scores is not None
-  name = config.pair_loss or ('cosent' if scored else 'multiple_negatives')
+  name = _loss_name(config, scored)
   if name in heads.embedding.SCORED:
     if not scored:
       raise errors.UserError(
@@ -105,7 +98,6 @@ def _loss_name(config: config_lib.Config, train: pairs_lib.Pairs) -> str:
     raise errors.UserError(
         f'`accumulate={config.accumulate}`: {name} compares all pairs of a '
         'batch; give `accumulate=1`, or a smaller `batch_size`')
-  return name
 
 
 def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
@@ -135,15 +127,8 @@ def _mode(config: config_lib.Config) -> str:
 
 def _check(config: config_lib.Config) -> None:
   """Raises UserError for settings of other kinds of tasks."""
-  for name, used in (('head_input', config.head_input != 'cls'),
-                     ('cache_frozen', config.cache_frozen)):
-    if used:
-      raise errors.UserError(
-          f'`{name}`: is for tasks with a head on [CLS]; leave it out')
-  if config.file_task != _KIND:
-    raise errors.UserError(
-        f'`file_task={config.file_task}`: give `file_task={_KIND}` for '
-        'sentence embeddings')
+  kind.check_no_cls_head(config)
+  kind.check_file_task(config, 'pairs', 'sentence embeddings')
   if config.tune == 'head':
     raise errors.UserError(
         '`tune=head`: sentence embeddings have no head; `tune=none` scores '
@@ -167,7 +152,7 @@ def prepare(
   """
   _check(config)
   splits = dict(data) if data else _load(config)
-  _loss_name(config, splits['train'])
+  _check_loss(config, splits['train'])
   counts = {name: len(split) for name, split in splits.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
   if rows := setup_lib.subset(config, counts['train']):
@@ -188,13 +173,16 @@ def prepare(
 
   setup = setup_lib.assemble(
       config, folder, task,
-      {name: _examples(encode, split) for name, split in splits.items()},
+      {name: pair_examples.examples_of(split, encode)
+       for name, split in splits.items()},
       notes, lambda shape: models.make_model(
           config, shape, 1, head=head_of(config)), mesh,
-      {name: _fingerprint(split) for name, split in splits.items()})
+      {name: pair_examples.fingerprint_of(split)
+       for name, split in splits.items()})
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
-  return PairSetup(**vars(setup), **_evaluation(splits, encode))
+  return PairSetup(
+      **vars(setup), evaluation=pair_examples.evaluation_of(splits, encode))
 
 
 def _task_of(
@@ -210,56 +198,13 @@ def _task_of(
     texts = _find(config.task).texts
   return tasks.Task(
       config.task_name, '', texts, (),
-      metrics.OF_RETRIEVAL if splits['dev'].scores is None
+      retrieval.METRICS if splits['dev'].scores is None
       else ('spearman', 'pearson'))
 
 
-def _fingerprint(split: pairs_lib.Pairs) -> dict:
-  """Returns the number and the hash of a split's texts with their scores."""
-  scores = [None] * len(split) if split.scores is None else (
-      split.scores.tolist())
-  return fingerprint.of_rows(
-      [*texts, score] for texts, score in zip(
-          split.texts, scores, strict=True))
-
-
-def _examples(encode, split: pairs_lib.Pairs) -> examples_lib.Examples:
-  """Returns the tokenised pairs; labels are scores or numbers of the texts."""
-  columns = [encode(column) for column in zip(*split.texts, strict=True)]
-  labels = split.scores
-  if labels is None:
-    numbers: dict[str, int] = {}
-    labels = np.array([[numbers.setdefault(text, len(numbers))
-                        for text in texts] for texts in split.texts], np.int32)
-  return examples_lib.Examples(
-      columns[0], columns[0], labels, columns=tuple(columns[1:]))
-
-
-def _evaluation(splits: dict[str, pairs_lib.Pairs], encode) -> dict:
-  """Returns the further attributes of a `PairSetup`."""
-  held = [name for name in splits if name != 'train']
-  texts = dict.fromkeys(
-      text for name in held for pair in splits[name].texts for text in pair)
-  documents = dict.fromkeys(
-      pair[1] for name in held for pair in splits[name].texts)
-  if splits['dev'].scores is None:
-    known = [text for text in dict.fromkeys(
-        pair[1] for pair in splits['train'].texts) if text not in documents]
-    order = np.random.default_rng(_SEED).permutation(len(known))
-    documents.update(dict.fromkeys(
-        known[row] for row in sorted(order[:_DISTRACTORS])))
-    texts.update(documents)
-  numbers = {text: number for number, text in enumerate(texts)}
-  tokens = encode(texts)
-  return {
-      'texts': tuple(texts),
-      'encoded': examples_lib.Examples(
-          tokens, [np.zeros_like(row) for row in tokens],
-          np.zeros(len(texts), np.int32)),
-      'pairs': {name: np.array([[numbers[text] for text in pair]
-                                for pair in splits[name].texts])
-                for name in held},
-      'documents': np.array([numbers[text] for text in documents])}
+def _has_scores(setup: PairSetup, split: str) -> bool:
+  """Returns whether the pairs of a split have scores."""
+  return setup.splits[split].labels.ndim == 1
 
 
 def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
@@ -270,29 +215,24 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
     batch_size: Number of texts a batch.
   """
   eval_step = compiled.make_eval(setup, batch_size)
-  buckets = batching.bucket_lengths(
-      setup.encoded.lengths, len(setup.schedule.buckets))
+  texts = setup.evaluation.texts
   batches = batching.eval_batches(
-      setup.encoded, buckets, batch_size,
-      sharding.local_rows(setup.mesh, batch_size))
+      texts, batching.bucket_lengths(
+          texts.lengths, len(setup.schedule.buckets)),
+      batch_size, sharding.local_rows(setup.mesh, batch_size))
 
   def score(tuned, split):
-    vectors = steps.example_logits(
-        eval_step, setup.base, tuned, batches, len(setup.encoded))
-    vectors = np.array(pooling.normalized(vectors))
-    first, second = setup.pairs[split].T
-    if setup.splits[split].labels.ndim == 1:  # Scores.
+    vectors = np.array(pooling.normalized(steps.example_logits(
+        eval_step, setup.base, tuned, batches, len(texts))))
+    if _has_scores(setup, split):
+      first, second = setup.evaluation.pairs[split].T
       cosines = np.sum(vectors[first] * vectors[second], axis=-1)
       return metrics.compute(
           setup.task.metrics, setup.splits[split].labels, cosines), cosines
-    queries = np.unique(first)
-    place = {number: at for at, number in enumerate(setup.documents)}
-    relevant = {query: [] for query in queries}
-    for query, document in dict.fromkeys(zip(first, second, strict=True)):
-      relevant[query].append(place[document])
+    queries, relevant = setup.evaluation.queries(split)
     found = retrieval.per_query(
-        vectors[queries], vectors[setup.documents], list(relevant.values()))
-    means = retrieval.scores(found)
+        vectors[queries], vectors[setup.evaluation.documents], relevant)
+    means = retrieval.means(found)
     return ({name: means[name] for name in setup.task.metrics},
             found[setup.task.metrics[0]])
 
@@ -314,31 +254,29 @@ def _outcomes(
     split: Name of the split.
     predictions: [queries] or [pairs]
   """
-  labels = setup.splits[split].labels
-  if labels.ndim == 1:
-    return {'labels': labels, 'predictions': predictions}
+  if _has_scores(setup, split):
+    return kind.labelled(setup, split, predictions)
   return {setup.task.metrics[0]: predictions}
 
 
 def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   if config.files:
-    _loss_name(config, _load(config)['train'])
+    _check_loss(config, _load(config)['train'])
 
 
 class _Kind(kind.Kind):
   """Sentence embeddings, whose loss is a setting."""
 
   def loss_of(self, config, setup):
-    scored = setup.splits['train'].labels.ndim == 1
-    name = config.pair_loss or ('cosent' if scored else 'multiple_negatives')
     return heads.embedding.make_loss(
-        name, config.similarity_scale,
-        dims_of(config, setup.model.config.dim))
+        _loss_name(config, _has_scores(setup, 'train')),
+        config.similarity_scale, dims_of(config, setup.model.config.dim))
 
 
 KIND = _Kind(_find, prepare, make_score, head_of, _outcomes, _check_data,
-             predicts=False)
+             usage='embed texts in Python: aj.encode(base, texts, '
+             'aj.load_adapter({folder!r}))')
 
 
 def of_pairs(splits: Mapping[str, pairs_lib.Pairs]) -> kind.Kind:

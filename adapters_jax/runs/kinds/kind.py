@@ -35,6 +35,31 @@ def labelled(
   return {'labels': setup.splits[split].labels, 'predictions': predictions}
 
 
+def check_no_cls_head(config: config_lib.Config) -> None:
+  """Raises UserError for settings of heads on [CLS]."""
+  for name, used in (('head_input', config.head_input != 'cls'),
+                     ('cache_frozen', config.cache_frozen)):
+    if used:
+      raise errors.UserError(
+          f'`{name}`: is for tasks with a head on [CLS]; leave it out')
+
+
+def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
+  """Checks the form of the data.
+
+  Args:
+    config: Settings.
+    name: Value of `file_task` for a kind of task.
+    title: The kind, in words.
+
+  Raises:
+    errors.UserError: another value.
+  """
+  if config.file_task != name:
+    raise errors.UserError(
+        f'`file_task={config.file_task}`: give `file_task={name}` for {title}')
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
   """Task-specific hooks of a run.
@@ -52,7 +77,8 @@ class Kind:
       without 'train'.
     threshold_of: (score, tuned) -> probability from which on a label is given;
       None for the most probable class.
-    predicts: Whether `predict` applies the adapters.
+    usage: Use of an adapter in `{folder}`, to print at the end; '' for
+      `predict`.
     report: (setup, split, predictions) -> table to log at the end, '' for none.
   """
   find: Callable[[str], tasks.Task]
@@ -64,7 +90,7 @@ class Kind:
   inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}
   threshold_of: Callable[[Any, trees.Tree], float | None] = (
       lambda score, tuned: None)
-  predicts: bool = True
+  usage: str = ''
   report: Callable[..., str] = lambda setup, split, predictions: ''
 
   def loss_of(

@@ -25,8 +25,7 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
-END = '_texts'
-_KIND = 'text'  # Value of the setting `file_task`.
+END = '_texts'  # Of the names of tasks: the texts of a task of one text.
 HEAD = heads.masked_lm.MASKED_LM
 
 
@@ -74,19 +73,6 @@ def _load(config: config_lib.Config) -> dict[str, list[str]]:
           for name, split in found.items()}
 
 
-def _check(config: config_lib.Config) -> None:
-  """Raises UserError for settings of other kinds of tasks."""
-  for name, used in (('head_input', config.head_input != 'cls'),
-                     ('cache_frozen', config.cache_frozen)):
-    if used:
-      raise errors.UserError(
-          f'`{name}`: is for tasks with a head on [CLS]; leave it out')
-  if config.file_task != _KIND:
-    raise errors.UserError(
-        f'`file_task={config.file_task}`: give `file_task={_KIND}` for '
-        'language modelling')
-
-
 def prepare(
     config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
 ) -> TextSetup:
@@ -99,7 +85,8 @@ def prepare(
   Raises:
     errors.UserError: a setting for other tasks, or a fault of the data.
   """
-  _check(config)
+  kind.check_no_cls_head(config)
+  kind.check_file_task(config, 'text', 'language modelling')
   splits = _load(config)
   counts = {name: len(texts) for name, texts in splits.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
@@ -118,7 +105,7 @@ def prepare(
       tokenizer.get_vocab_size())
   encoded = {name: masking_lib.encode(tokenizer, texts, config.max_length)
              for name, texts in splits.items()}
-  if not pretrained.load_masked_lm(folder):
+  if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')
   setup = setup_lib.assemble(
@@ -126,17 +113,14 @@ def prepare(
       lambda shape: models.make_model(config, shape, 1, head=HEAD), mesh,
       {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
       HEAD)
-  schedule = masking_lib.Schedule(**vars_of(setup.schedule), masking=masking)
+  # Its fields alone: `vars` would add cached properties.
+  fields = {field.name: getattr(setup.schedule, field.name)
+            for field in dataclasses.fields(setup.schedule)}
+  setup = dataclasses.replace(
+      setup, schedule=masking_lib.Schedule(**fields, masking=masking))
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
-  setup = dataclasses.replace(setup, schedule=schedule)
   return TextSetup(**vars(setup), masking=masking)
-
-
-def vars_of(schedule):
-  """Returns the fields of a schedule, without what it has cached."""
-  return {field.name: getattr(schedule, field.name)
-          for field in dataclasses.fields(schedule)}
 
 
 @functools.lru_cache(maxsize=8)
@@ -206,4 +190,5 @@ def _check_data(config: config_lib.Config) -> None:
 KIND = kind.Kind(
     find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
-    _check_data, predicts=False)
+    _check_data,
+    usage='train a task above it with: --adapters=domain={folder}')

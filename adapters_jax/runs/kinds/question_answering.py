@@ -47,12 +47,7 @@ def prepare(
   Raises:
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
-  if config.head_input != 'cls':
-    raise errors.UserError(
-        '`head_input`: spans have a head on every position; leave it out')
-  if config.cache_frozen:
-    raise errors.UserError(
-        '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
+  kind.check_no_cls_head(config)
   if config.dev_fraction:
     raise errors.UserError(
         '`dev_fraction`: questions of one article must stay together; give '

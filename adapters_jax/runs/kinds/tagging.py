@@ -172,12 +172,7 @@ def prepare(
 
 def _check(config: config_lib.Config) -> None:
   """Raises UserError for settings of heads on [CLS]."""
-  if config.head_input != 'cls':
-    raise errors.UserError(
-        '`head_input`: tags have a head on every position; leave it out')
-  if config.cache_frozen:
-    raise errors.UserError(
-        '`cache_frozen`: is for tasks with a head on [CLS]; leave it out')
+  kind.check_no_cls_head(config)
   for name in ('class_weights', 'threshold'):
     if getattr(config, name):
       raise errors.UserError(

@@ -1,0 +1,112 @@
+"""Tokenised pairs of texts, and the texts among which queries rank."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import fingerprint
+from adapters_jax.data import pairs as pairs_lib
+
+# Documents of training among those that dev and test queries rank.
+_DISTRACTORS = 1000
+_SEED = 0  # Of their draw, the same in all runs.
+
+# (texts) -> [length] int32 tokens of each
+Encode = Callable[[Iterable[str]], Sequence[np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """Texts of an evaluation, each embedded once.
+
+  Attributes:
+    texts: Distinct texts of dev and test, and documents of training.
+    pairs: {split: [pairs, 2] int, numbers of the two texts of each pair}, of
+      dev and test.
+    documents: [documents] int, numbers of the texts that queries rank.
+  """
+  texts: examples_lib.Examples
+  pairs: dict[str, np.ndarray]
+  documents: np.ndarray
+
+  def queries(self, split: str) -> tuple[np.ndarray, list[list[int]]]:
+    """Returns the queries of a split, the distinct first texts of its pairs.
+
+    Args:
+      split: Name of the split.
+
+    Returns:
+      ([queries] int numbers of their texts, indices in `documents` of the
+      relevant documents of each)
+    """
+    first, second = self.pairs[split].T
+    queries = np.unique(first)
+    place = {number: at for at, number in enumerate(self.documents)}
+    relevant: dict[int, list[int]] = {query: [] for query in queries}
+    for query, document in dict.fromkeys(zip(first, second, strict=True)):
+      relevant[query].append(place[document])
+    return queries, list(relevant.values())
+
+
+def evaluation_of(
+    splits: Mapping[str, pairs_lib.Pairs], encode: Encode
+) -> Evaluation:
+  """Returns the texts that evaluate embeddings.
+
+  Args:
+    splits: {'train', 'dev' and perhaps 'test': pairs}. Queries rank documents
+      of training too, where pairs have no scores.
+    encode: Tokeniser.
+  """
+  held = [name for name in splits if name != 'train']
+  texts = dict.fromkeys(
+      text for name in held for pair in splits[name].texts for text in pair)
+  documents = dict.fromkeys(
+      pair[1] for name in held for pair in splits[name].texts)
+  if splits['dev'].scores is None:
+    known = [text for text in dict.fromkeys(
+        pair[1] for pair in splits['train'].texts) if text not in documents]
+    order = np.random.default_rng(_SEED).permutation(len(known))
+    documents.update(dict.fromkeys(
+        known[row] for row in sorted(order[:_DISTRACTORS])))
+    texts.update(documents)
+  numbers = {text: number for number, text in enumerate(texts)}
+  tokens = encode(texts)
+  return Evaluation(
+      examples_lib.Examples(
+          tokens, [np.zeros_like(row) for row in tokens],
+          np.zeros(len(texts), np.int32)),
+      {name: np.array([[numbers[text] for text in pair]
+                       for pair in splits[name].texts]) for name in held},
+      np.array([numbers[text] for text in documents]))
+
+
+def examples_of(
+    pairs: pairs_lib.Pairs, encode: Encode
+) -> examples_lib.Examples:
+  """Returns tokenised pairs; labels are scores, or numbers of the texts.
+
+  Args:
+    pairs: Pairs of a split.
+    encode: Tokeniser.
+  """
+  columns = [encode(column) for column in zip(*pairs.texts, strict=True)]
+  labels = pairs.scores
+  if labels is None:
+    numbers: dict[str, int] = {}
+    labels = np.array([[numbers.setdefault(text, len(numbers))
+                        for text in texts] for texts in pairs.texts], np.int32)
+  return examples_lib.Examples(
+      columns[0], columns[0], labels, columns=tuple(columns[1:]))
+
+
+def fingerprint_of(pairs: pairs_lib.Pairs) -> dict[str, Any]:
+  """Returns the number and the hash of pairs with their scores."""
+  scores = ([None] * len(pairs) if pairs.scores is None
+            else pairs.scores.tolist())
+  return fingerprint.of_rows(
+      [*texts, score] for texts, score in zip(
+          pairs.texts, scores, strict=True))
