@@ -159,6 +159,14 @@ def _of_encoder(names: Iterable[str], family: str) -> set[str]:
   return inside
 
 
+def has_masked_lm(folder: str) -> bool:
+  """Returns whether a checkpoint has a head of masked language modelling."""
+  table = families.FAMILIES[read_config(folder).family].masked_lm
+  with errors.within('`checkpoint`'):
+    return bool(table) and {*table.values()} <= {
+        _modern(name) for name in tensor_files.folder_names(folder)}
+
+
 def load_masked_lm(folder: str) -> trees.Tree:
   """Returns the head of masked language modelling of a checkpoint.
 
@@ -171,13 +179,13 @@ def load_masked_lm(folder: str) -> trees.Tree:
   Raises:
     errors.UserError: a decoder that is not the table of words.
   """
+  if not has_masked_lm(folder):
+    return {}
   config = read_config(folder)
   table = families.FAMILIES[config.family].masked_lm
   with errors.within('`checkpoint`'):
     present = {_modern(name): name
                for name in tensor_files.folder_names(folder)}
-    if not table or not {*table.values()} <= present.keys():
-      return {}
     decoder = table['head/bias'].removesuffix('.bias')
     weights = {name for name in (
         f'{decoder}.weight', f'{decoder}.decoder.weight') if name in present}
