@@ -24,15 +24,21 @@ def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
     setup: Setup of the run, or of a group.
     runs: Number of runs in the group.
   """
-  splits = ', '.join(f'{name} {len(examples):,}'
-                     for name, examples in setup.splits.items())
+  # Long sentences and paragraphs become several rows, called windows.
+  given = {name: setup.data[name]['examples'] for name in setup.splits}
+  cut = any(len(setup.splits[name]) != count for name, count in given.items())
+  splits = ', '.join(
+      f'{name} {count:,}'
+      + (f' in {len(setup.splits[name]):,} windows' if cut else '')
+      for name, count in given.items())
   schedule = setup.schedule
   some = min(setup.steps, schedule.steps_per_epoch)
   padded, real = (count * setup.steps // some
                   for count in schedule.tokens(0, some))
   return (
       f'examples: {splits}; {setup.steps:,} steps of {schedule.batch_size} '
-      f'examples ({setup.steps / schedule.steps_per_epoch:.3g} epochs'
+      f'{"windows" if cut else "examples"} '
+      f'({setup.steps / schedule.steps_per_epoch:.3g} epochs'
       f'{f" of {runs} runs" if runs > 1 else ""}), about {real:,} tokens '
       f'({padded:,} with padding); evaluated every {setup.eval_every:,} steps')
 

@@ -93,8 +93,12 @@ def test_the_plan_counts_as_the_schedule_does():
   schedule = batching.Schedule(examples, [5], 4, seed=0)
   setup = types.SimpleNamespace(
       splits={'train': examples, 'dev': examples}, schedule=schedule, steps=15,
-      eval_every=5)
+      eval_every=5, data={'train': {'examples': 17}, 'dev': {'examples': 17}})
   assert progress.plan_line(setup) == (
       'examples: train 17, dev 17; 15 steps of 4 examples (3 epochs), about '
       '195 tokens (300 with padding); evaluated every 5 steps')
   assert '(3 epochs of 2 runs)' in progress.plan_line(setup, 2)
+  setup.data['train']['examples'] = 9  # Sentences, the longest in two windows.
+  assert progress.plan_line(setup).startswith(
+      'examples: train 9 in 17 windows, dev 17 in 17 windows; 15 steps of 4 '
+      'windows (3 epochs)')
