@@ -71,6 +71,18 @@ def within(what: str) -> Iterator[None]:
     raise UserError(f'{what}: {error}') from error.__cause__
 
 
+def listed(names: Iterable[str], most: int) -> str:
+  """Returns names with commas, and the number of those beyond the first ones.
+
+  Args:
+    names: Names.
+    most: Number of names to spell out.
+  """
+  names = list(names)
+  rest = len(names) - most
+  return ', '.join(names[:most]) + (f' and {rest} more' if rest > 0 else '')
+
+
 def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
   """Returns the error for a name that is not in a table.
 

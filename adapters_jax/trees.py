@@ -227,14 +227,8 @@ def check_finite(tree: Mapping[str, Any], what: str) -> None:
            if not np.isfinite(leaf).all()]
   if wrong:
     raise errors.UserError(
-        f'{what} has NaN or infinite numbers; {_listed("in", wrong)}')
-
-
-def _listed(title: str, paths: list[str]) -> str:
-  """Returns a title and paths with commas, of many the first."""
-  rest = len(paths) - _LISTED
-  more = f' and {rest} more' if rest > 0 else ''
-  return f'{title}: {", ".join(paths[:_LISTED])}{more}'
+        f'{what} has NaN or infinite numbers; in: '
+        f'{errors.listed(wrong, _LISTED)}')
 
 
 def check_same(
@@ -261,7 +255,7 @@ def check_same(
   for title, paths in (
       ('missing', missing), ('unknown', unknown), ('misshapen', misshapen)):
     if paths:
-      problems.append(_listed(title, paths))
+      problems.append(f'{title}: {errors.listed(paths, _LISTED)}')
   if problems:
     raise errors.UserError(
         f'{what} does not fit the model; ' + '; '.join(problems))

@@ -65,13 +65,12 @@ def _check_ids(
   beyond = sorted((number, token) for token, number in ids.items()
                   if number >= vocab_size)
   if beyond:
-    named = ', '.join(f'{token!r} ({number})'
-                      for number, token in beyond[:_NAMED])
-    more = f' and {len(beyond) - _NAMED} more' if len(beyond) > _NAMED else ''
+    named = errors.listed(
+        (f'{token!r} ({number})' for number, token in beyond), _NAMED)
     raise errors.UserError(
         f'`checkpoint`: the tokenizer in {folder} has ids up to '
         f'{beyond[-1][0]}, the embedding {vocab_size} rows (vocab_size of '
-        f'config.json): no row for {named}{more}; remove these tokens from the '
+        f'config.json): no row for {named}; remove these tokens from the '
         'tokenizer, or give the one of these weights')
 
 

@@ -1,4 +1,4 @@
-"""Folders of files that can be made again, within a bound."""
+"""Caches within a bound: folders of files that can be made again."""
 
 import contextlib
 import os
@@ -7,10 +7,11 @@ import os
 def least_recent(folder: str, most_bytes: int) -> None:
   """Removes the least recently used files of a folder beyond a bound.
 
-  Use is the last change of a file's time, by a write or by `os.utime`.
+  A file's time of modification counts as its last use; readers set it by
+  `os.utime`.
 
   Args:
-    folder: Folder; those below it are left alone.
+    folder: Folder; folders below it stay.
     most_bytes: Bytes of the files that may stay.
   """
   files = []

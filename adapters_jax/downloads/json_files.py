@@ -91,17 +91,7 @@ def number(
 def string(
     values: Mapping[str, Any], name: str, where: str, default: str | None = None
 ) -> str:
-  """Returns an entry that is a string.
-
-  Args:
-    values: JSON object.
-    name: Name of the entry.
-    where: Path of the file; starts the message.
-    default: Value of an absent entry or null; None if it must be present.
-
-  Raises:
-    errors.UserError: the entry is absent or another value.
-  """
+  """Returns an entry that is a string; arguments as for `number`."""
   value = _present(values, name, where, default)
   if not isinstance(value, str):
     raise _wrong(where, name, value, 'a text')
@@ -111,16 +101,7 @@ def string(
 def strings(
     values: Mapping[str, Any], name: str, where: str
 ) -> tuple[str, ...]:
-  """Returns an entry that is a list of strings.
-
-  Args:
-    values: JSON object.
-    name: Name of the entry, which must be present.
-    where: Path of the file; starts the message.
-
-  Raises:
-    errors.UserError: the entry is absent or another value.
-  """
+  """Returns an entry that is a list of strings; arguments as for `number`."""
   value = _present(values, name, where, None)
   if not isinstance(value, list) or not all(
       isinstance(item, str) for item in value):
@@ -131,13 +112,7 @@ def strings(
 def inner(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
   """Returns an entry that is an object; {} where it is absent.
 
-  Args:
-    values: JSON object.
-    name: Name of the entry.
-    where: Path of the file; starts the message.
-
-  Raises:
-    errors.UserError: the entry is another value.
+  Arguments as for `number`.
   """
   value = _present(values, name, where, {})
   if not isinstance(value, dict):

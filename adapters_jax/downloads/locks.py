@@ -50,10 +50,10 @@ def _acquired(
   """Acquires the lock; arguments and errors as for `held`."""
   try:
     with warnings.catch_warnings():
-      # For ENOSYS filelock falls back by itself and warns.
+      # filelock itself makes a soft lock for ENOSYS, and warns.
       warnings.simplefilter('ignore')
       return filelock.FileLock(path).acquire(timeout=timeout)
-  # NotImplementedError stands for ENOSYS in older releases of filelock.
+  # Earlier releases of filelock raise NotImplementedError for ENOSYS.
   except (OSError, NotImplementedError) as error:
     # Timeout is an OSError too, without a number.
     if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

@@ -4,8 +4,7 @@ The imports and exports of all formats read the rows. A family with layers
 unlike those of `layer` also needs a class, such as `modernbert.PreNormLayer`.
 """
 
-from collections.abc import Callable
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import re
 from typing import Any
@@ -175,6 +174,12 @@ def is_ignored(name: str, family: str = 'bert') -> bool:
   return any(re.search(pattern, name) for pattern in FAMILIES[family].ignored)
 
 
+def modern_name(name: str) -> str:
+  """Returns the present name of a tensor; early BERTs have others."""
+  stem, dot, leaf = name.rpartition('.')
+  return stem + dot + _OLD_LEAVES.get(leaf, leaf)
+
+
 def our_name(name: str, family: str = 'bert') -> str:
   """Returns the path of a tensor.
 
@@ -190,8 +195,7 @@ def our_name(name: str, family: str = 'bert') -> str:
   for path, known in table.leaves.items():
     if name == known:
       return path
-  name, _, leaf = name.rpartition('.')
-  leaf = _OLD_LEAVES.get(leaf, leaf)
+  name, _, leaf = modern_name(name).rpartition('.')
   layer_index = re.search(r'\.(\d+)\.', name)
   if layer_index:
     name = name.replace(layer_index[0], '.{}.', 1)

@@ -1,6 +1,6 @@
 """Strict loading of pretrained checkpoints."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import difflib
 import logging
 import os
@@ -139,17 +139,7 @@ def names_of_encoder(folder: str, family: str) -> set[str]:
     folder: Folder with weights.
     family: Key of families.FAMILIES.
   """
-  return _of_encoder(tensor_files.folder_names(folder), family)
-
-
-def _of_encoder(names: Iterable[str], family: str) -> set[str]:
-  """Returns the names of an encoder's tensors, without those of heads.
-
-  Args:
-    names: Hugging Face's names of all tensors of a checkpoint.
-    family: Key of families.FAMILIES.
-  """
-  names = set(names)
+  names = set(tensor_files.folder_names(folder))
   prefix = families.FAMILIES[family].prefix
   # All names of the encoder have the prefix, or none has.
   inside = {name for name in names if name.startswith(prefix)} or {
@@ -184,7 +174,7 @@ def load_masked_lm(folder: str) -> trees.Tree:
   config = read_config(folder)
   table = families.FAMILIES[config.family].masked_lm
   with errors.within('`checkpoint`'):
-    present = {_modern(name): name
+    present = {families.modern_name(name): name
                for name in tensor_files.folder_names(folder)}
     decoder = table['head/bias'].removesuffix('.bias')
     weights = {name for name in (
@@ -193,7 +183,7 @@ def load_masked_lm(folder: str) -> trees.Tree:
     wanted = {*(present[name] for name in table.values()), *weights, words,
               families.FAMILIES[config.family].prefix + words}
     tensors = tensor_files.read_folder(folder, wanted.__contains__)
-  tensors = {_modern(name): tensor_files.as_float32(name, value)
+  tensors = {families.modern_name(name): tensor_files.as_float32(name, value)
              for name, value in tensors.items()}
   for name in weights:
     for stem in ('', families.FAMILIES[config.family].prefix):
@@ -205,11 +195,3 @@ def load_masked_lm(folder: str) -> trees.Tree:
   return trees.unflatten({
       path: tensors[name].T if path.endswith('/kernel') else tensors[name]
       for path, name in table.items()})
-
-
-def _modern(name: str) -> str:
-  """Returns the present name of a tensor of an early BERT."""
-  for old, new in (('.gamma', '.weight'), ('.beta', '.bias')):
-    if name.endswith(old):
-      return name.removesuffix(old) + new
-  return name

@@ -4,7 +4,7 @@ The formats are safetensors and torch's .bin, each perhaps in shards with an
 index.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 import dataclasses
 import hashlib
 import os
@@ -47,7 +47,8 @@ def model_folder(folder: str) -> str:
     folder: Folder of a checkpoint.
 
   Raises:
-    errors.UserError: the list is damaged, or points outside of the folder.
+    errors.UserError: the list of modules is damaged, or points outside of the
+      folder.
   """
   path = os.path.join(folder, weight_files.MODULES)
   inner = weight_files.read_modules(path) if os.path.isfile(path) else ''
@@ -75,8 +76,8 @@ def find_weights(folder: str) -> Weights:
              'shards or not')
   if foreign:
     message += (
-        f', but {_listed(foreign)}, which cannot be read; load it with '
-        'transformers and save it with save_pretrained(folder, '
+        f', but {errors.listed(foreign, _LISTED)}, which cannot be read; load '
+        'it with transformers and save it with save_pretrained(folder, '
         'safe_serialization=True)')
   raise errors.UserError(message)
 
@@ -141,8 +142,8 @@ def _checked_names(path: str, listed: frozenset[str] | None) -> list[str]:
                        ('also has', set(found).difference(listed))):
     if other:
       raise errors.UserError(
-          f'{path} {title} {_listed(sorted(other))}, unlike its index; the '
-          'files are of different saves')
+          f'{path} {title} {errors.listed(sorted(other), _LISTED)}, unlike its '
+          'index; the files are of different saves')
   return found
 
 
@@ -187,8 +188,8 @@ def read_file(
 def _tied(file: safetensors.safe_open) -> dict[str, str]:
   """Returns {absent name: name of the equal tensor} of a safetensors file.
 
-  The function `save_model` of safetensors leaves out tied weights and notes
-  them.
+  safetensors' `save_model` leaves out tied weights and lists them in the
+  metadata.
   """
   present = set(file.keys())
   return {name: kept for name, kept in (file.metadata() or {}).items()
@@ -231,13 +232,6 @@ def folder_digest(folder: str) -> str:
     return hashes.popitem()[1][:16]
   text = ''.join(f'{name} {value}\n' for name, value in sorted(hashes.items()))
   return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _listed(found: Iterable[str]) -> str:
-  """Returns names with commas: the first ones, and the number of others."""
-  found = list(found)
-  more = len(found) - _LISTED
-  return ', '.join(found[:_LISTED]) + (f' and {more} more' if more > 0 else '')
 
 
 def _unreadable(path: str, error: Exception) -> errors.UserError:

@@ -102,12 +102,17 @@ def test_mpnet_base_has_the_published_size():
       'relative_attention_num_buckets': 32, 'pad_token_id': 1}, 'config.json')
 
 
-def test_modernbert_base_has_the_published_sizes():
-  config = families.parse_config(MODERNBERT, 'config.json')
+def parts_of(config):
+  """Returns {role: leaves} of an encoder with adapters of size 64."""
   tree = encoder.shapes(encoder.Bert(dataclasses.replace(
       config, adapters=(bottleneck.Bottleneck(64),))))
-  parts = {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
-           for role in ('encoder', 'norm', 'adapter')}
+  return {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
+          for role in ('encoder', 'norm', 'adapter')}
+
+
+def test_modernbert_base_has_the_published_sizes():
+  config = families.parse_config(MODERNBERT, 'config.json')
+  parts = parts_of(config)
   assert trees.count(parts['encoder']) + trees.count(
       parts['norm']) == 149_014_272
   assert trees.count(parts['norm']) == 45 * 768
@@ -118,10 +123,7 @@ def test_modernbert_base_has_the_published_sizes():
 
 def test_deberta_v3_base_has_the_published_sizes():
   config = families.parse_config(DEBERTA, 'config.json')
-  tree = encoder.shapes(encoder.Bert(dataclasses.replace(
-      config, adapters=(bottleneck.Bottleneck(64),))))
-  parts = {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
-           for role in ('encoder', 'norm', 'adapter')}
+  parts = parts_of(config)
   assert trees.count(parts['encoder']) + trees.count(
       parts['norm']) == 183_831_552
   assert trees.count(parts['norm']) == 26 * 2 * 768
