@@ -154,7 +154,8 @@ def has_masked_lm(folder: str) -> bool:
   table = families.FAMILIES[read_config(folder).family].masked_lm
   with errors.within('`checkpoint`'):
     return bool(table) and {*table.values()} <= {
-        _modern(name) for name in tensor_files.folder_names(folder)}
+        families.modern_name(name)
+        for name in tensor_files.folder_names(folder)}
 
 
 def load_masked_lm(folder: str) -> trees.Tree:
