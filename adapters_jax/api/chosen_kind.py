@@ -3,6 +3,7 @@
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.data import held_out
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
 from adapters_jax.data import squad
@@ -13,8 +14,6 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.runs.kinds import language_modeling
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
-
-_HELD_OUT = 0.1
 
 
 def of(
@@ -39,7 +38,7 @@ def of(
     return kind, {'task': kind.find(data).name, **settings}
   if isinstance(data, pairs.Pairs):
     splits = ({'train': data, 'dev': dev} if dev is not None
-              else pairs.hold_out(data, _HELD_OUT))
+              else pairs.hold_out(data, held_out.SHARE))
     if test is not None:
       splits['test'] = test
     return embeddings.of_pairs(splits), {'task': 'pairs', 'file_task': 'pairs'}

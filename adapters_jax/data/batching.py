@@ -148,41 +148,69 @@ def make_batch(
   if local_rows is not None:
     local_rows = np.asarray(local_rows)
     rows, weights = rows[local_rows], weights[local_rows]
+  inputs = _columns if examples.columns else _inputs
+  return {**inputs(examples, rows, weights > 0, batch.length),
+          **_labels(examples, rows, weights, batch.length, class_weights)}
+
+
+def _labels(
+    examples: examples_lib.Examples, rows: np.ndarray, weights: np.ndarray,
+    length: int, class_weights: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+  """Returns the labels and weights of a batch.
+
+  Args:
+    examples: The split.
+    rows: [rows] int, the examples.
+    weights: [rows] float32, 0 for filler, else 1.
+    length: Length of the batch.
+    class_weights: As for `make_batch`.
+  """
+  if isinstance(examples.labels, ragged.Ragged):
+    labels = _padded(examples.labels, rows, length, examples_lib.IGNORED)
+    counted = labels != examples_lib.IGNORED
+    weights = weights * counted.sum(axis=1, dtype=np.float32)
+    return {'labels': labels, 'weights': weights}
+  labels = examples.labels[rows]
+  if class_weights is not None:
+    if labels.ndim == 2:  # Several labels: weights of their positive terms.
+      labels = labels * class_weights
+    else:
+      weights = weights * class_weights[labels]
+  return {'labels': labels, 'weights': weights}
+
+
+def _inputs(
+    examples: examples_lib.Examples, rows: np.ndarray, real: np.ndarray,
+    length: int,
+) -> dict[str, np.ndarray]:
+  """Returns the inputs of examples with one text or pair, or with choices.
+
+  Args:
+    examples: The split.
+    rows: [rows] int, the examples.
+    real: [rows] bool, False for filler.
+    length: Length of the batch.
+
+  Returns:
+    tokens, segments (or hidden) and mask of `make_batch`.
+  """
   if examples.hidden is None:
     inputs = {'tokens': examples.tokens, 'segments': examples.segments}
   else:
     inputs = {'hidden': examples.hidden}
-  real, labels = weights > 0, examples.labels
-  if isinstance(labels, ragged.Ragged):
-    found = _padded(labels, rows, batch.length, examples_lib.IGNORED)
-    counted = found != examples_lib.IGNORED
-    weights = weights * counted.sum(axis=1, dtype=np.float32)
-  else:
-    found = labels[rows]
-    if class_weights is not None:
-      if found.ndim == 2:  # Several labels: weights of their positive terms.
-        found = found * class_weights
-      else:
-        weights = weights * class_weights[found]
-  if examples.columns:
-    return {**_columns(examples, rows, real, batch.length),
-            'labels': found, 'weights': weights}
   each, shape = rows, (len(rows),)
   if examples.choices:
     shape = len(rows), examples.choices
     each = (rows[:, None] * examples.choices
             + np.arange(examples.choices)).reshape(-1)
     real = np.repeat(real, examples.choices)
-  mask = np.arange(batch.length) < np.where(
+  mask = np.arange(length) < np.where(
       real, examples.row_lengths[each], 0)[:, None]
-  arrays = {name: _padded(values, each, batch.length)
+  arrays = {name: _padded(values, each, length)
             for name, values in inputs.items()} | {'mask': mask}
-  return {
-      **{name: array.reshape(*shape, *array.shape[1:])
-         for name, array in arrays.items()},
-      'labels': found,
-      'weights': weights,
-  }
+  return {name: array.reshape(*shape, *array.shape[1:])
+          for name, array in arrays.items()}
 
 
 def _columns(

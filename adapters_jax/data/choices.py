@@ -118,12 +118,10 @@ def texts_of(path: str, line: int, row: Row, layout: Layout) -> Choices:
           f'{path}, line {line}, column {layout.question!r}: {word!r} is '
           "neither 'cause' nor 'effect'")
     context = f'{context} {_QUESTIONS[word]}'
-  columns = [name for name in layout.needed
+  columns = [name for name in dict.fromkeys((*layout.needed, *row))
              if re.fullmatch(layout.choices, name)]
-  columns += sorted(
-      (name for name in row if name not in columns
-       and re.fullmatch(layout.choices, name)), key=_number)
-  columns = sorted(columns, key=_number) if layout.name != 'own' else columns
+  if layout.name != 'own':
+    columns.sort(key=_number)
   found = [one for name in columns
            for one in _cells(path, line, name, tables.column(
                path, line, row, name, 'choice_columns'))]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+SHARE = 0.1  # For dev, where a caller in Python gives none.
 _SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
 
 

@@ -4,71 +4,23 @@ Each metric takes labels [examples, labels] of 0 and 1, predictions of the same
 form, and probabilities [examples, labels], and returns a float.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
 
 import numpy as np
 
 
-def _f1(average: str, labels: np.ndarray, predictions: np.ndarray) -> float:
+def _f1(average: str, labels, predictions, shares) -> float:
   """Returns an average of F1 over the labels; 0 where it is not defined."""
+  del shares
   from sklearn import metrics  # Slow to import, as below.
   return float(metrics.f1_score(
       labels, predictions, average=average, zero_division=0))
 
 
-def micro_f1(
-    labels: np.ndarray, predictions: np.ndarray, shares: np.ndarray
-) -> float:
-  """Returns F1 of all decisions together, whatever their label.
-
-  Args:
-    labels: [examples, labels] 0 or 1.
-    predictions: [examples, labels] 0 or 1.
-    shares: [examples, labels] Probabilities, not used.
-  """
-  del shares
-  return _f1('micro', labels, predictions)
-
-
-def macro_f1(
-    labels: np.ndarray, predictions: np.ndarray, shares: np.ndarray
-) -> float:
-  """Returns the mean of F1 over the labels, each with the same weight.
-
-  Args:
-    labels: [examples, labels] 0 or 1.
-    predictions: [examples, labels] 0 or 1.
-    shares: [examples, labels] Probabilities, not used.
-  """
-  del shares
-  return _f1('macro', labels, predictions)
-
-
-def subset_accuracy(
-    labels: np.ndarray, predictions: np.ndarray, shares: np.ndarray
-) -> float:
-  """Returns the share of examples all of whose labels are right.
-
-  Args:
-    labels: [examples, labels] 0 or 1.
-    predictions: [examples, labels] 0 or 1.
-    shares: [examples, labels] Probabilities, not used.
-  """
-  del shares
-  return float(np.mean((labels == predictions).all(-1)))
-
-
-def mean_average_precision(
-    labels: np.ndarray, predictions: np.ndarray, shares: np.ndarray
-) -> float:
-  """Returns the mean of average precision over the labels that occur.
-
-  Args:
-    labels: [examples, labels] 0 or 1.
-    predictions: [examples, labels] Not used: no threshold matters.
-    shares: [examples, labels] Probabilities.
-  """
-  del predictions
+def _mean_average_precision(labels, predictions, shares) -> float:
+  """Returns the mean of average precision over the labels that occur."""
+  del predictions  # No threshold matters.
   from sklearn import metrics
   occur = labels.any(0)  # Others have no precision.
   if not occur.any():
@@ -77,11 +29,18 @@ def mean_average_precision(
       labels[:, occur], shares[:, occur], average='macro'))
 
 
-METRICS = {
-    'micro_f1': micro_f1,
-    'macro_f1': macro_f1,
-    'mean_average_precision': mean_average_precision,
-    'subset_accuracy': subset_accuracy,
+def _subset_accuracy(labels, predictions, shares) -> float:
+  """Returns the share of examples all of whose labels are right."""
+  del shares
+  return float(np.mean((labels == predictions).all(-1)))
+
+
+METRICS: dict[str, Callable[..., float]] = {
+    # All decisions together; and the mean over the labels.
+    'micro_f1': functools.partial(_f1, 'micro'),
+    'macro_f1': functools.partial(_f1, 'macro'),
+    'mean_average_precision': _mean_average_precision,
+    'subset_accuracy': _subset_accuracy,
 }
 
 

@@ -13,8 +13,7 @@ from adapters_jax.data import held_out
 from adapters_jax.data import label_sets
 from adapters_jax.data import tasks
 
-_HELD_OUT = 0.1
-_SEVERAL = (list, tuple, set, frozenset)  # Of labels of one text.
+_SEVERAL = (list, tuple, set, frozenset)  # Types of several labels.
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -110,7 +109,7 @@ def to_task(
   if dev is None:
     if len(examples) < 2:
       raise errors.UserError('`texts`: two examples or more are needed')
-    kept, drawn = held_out.draw(len(examples), _HELD_OUT)
+    kept, drawn = held_out.draw(len(examples), held_out.SHARE)
     train, dev = examples.take(kept), examples.take(drawn)
   else:
     train = examples

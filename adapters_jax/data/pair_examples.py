@@ -12,7 +12,7 @@ from adapters_jax.data import pairs as pairs_lib
 
 # Documents of training among those that dev and test queries rank.
 _DISTRACTORS = 1000
-_SEED = 0  # Of their draw, the same in all runs.
+_SEED = 0  # Not the run's: all runs draw the same ones.
 
 # (texts) -> [length] int32 tokens of each
 Encode = Callable[[Iterable[str]], Sequence[np.ndarray]]
@@ -61,11 +61,13 @@ def evaluation_of(
       of training too, where pairs have no scores.
     encode: Tokeniser.
   """
-  held = [name for name in splits if name != 'train']
+  # Negatives of dev and test, third texts, are no documents.
+  given = {name: [pair[:2] for pair in splits[name].texts]
+           for name in splits if name != 'train'}
   texts = dict.fromkeys(
-      text for name in held for pair in splits[name].texts for text in pair)
+      text for some in given.values() for pair in some for text in pair)
   documents = dict.fromkeys(
-      pair[1] for name in held for pair in splits[name].texts)
+      second for some in given.values() for _, second in some)
   if splits['dev'].scores is None:
     known = [text for text in dict.fromkeys(
         pair[1] for pair in splits['train'].texts) if text not in documents]
@@ -79,8 +81,8 @@ def evaluation_of(
       examples_lib.Examples(
           tokens, [np.zeros_like(row) for row in tokens],
           np.zeros(len(texts), np.int32)),
-      {name: np.array([[numbers[text] for text in pair]
-                       for pair in splits[name].texts]) for name in held},
+      {name: np.array([[numbers[text] for text in pair] for pair in some])
+       for name, some in given.items()},
       np.array([numbers[text] for text in documents]))
 
 
@@ -99,6 +101,7 @@ def examples_of(
     numbers: dict[str, int] = {}
     labels = np.array([[numbers.setdefault(text, len(numbers))
                         for text in texts] for texts in pairs.texts], np.int32)
+  # Batches of columns do not read segments: they are 0.
   return examples_lib.Examples(
       columns[0], columns[0], labels, columns=tuple(columns[1:]))
 

@@ -5,7 +5,6 @@ import dataclasses
 import json
 from typing import Any
 
-
 from adapters_jax.data import quoting
 from adapters_jax.data import thresholds
 

@@ -38,7 +38,7 @@ class Ragged(Sequence):
 
   def __getitem__(self, row: Any) -> Any:
     """Returns a row, [length] int32, or the list of rows of a slice."""
-    found = range(len(self))[row]  # Of negative numbers and slices too.
+    found = range(len(self))[row]  # Negative numbers and slices too.
     if isinstance(found, range):
       return [self[one] for one in found]
     first, last = self.offsets[found:found + 2]

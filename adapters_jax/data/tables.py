@@ -148,7 +148,7 @@ def read_table(
     texts.append(texts_of_row(line, row))
     labels.append(labels_of_row(line, row) if unknown is None else row)
     lines.append(line)
-    # Of multiple choice the second part is a tuple of texts.
+    # The second part of multiple choice is a tuple of texts.
     if not all(part.strip() for part in texts[-1] if isinstance(part, str)):
       empty.append(line)
   if not texts:

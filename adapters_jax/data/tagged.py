@@ -8,8 +8,6 @@ from adapters_jax.data import conll
 from adapters_jax.data import held_out
 from adapters_jax.data import memory
 
-_HELD_OUT = 0.1
-
 
 @dataclasses.dataclass(frozen=True)
 class TaggedExamples:
@@ -77,7 +75,7 @@ def splits(
     rows = found['train']
     if len(rows) < 2:
       raise errors.UserError('`words`: two sentences or more are needed')
-    kept, drawn = held_out.draw(len(rows), _HELD_OUT)
+    kept, drawn = held_out.draw(len(rows), held_out.SHARE)
     found |= {'train': [rows[row] for row in kept],
               'dev': [rows[row] for row in drawn]}
   return found

@@ -164,17 +164,13 @@ def by_type(
     marked: Whether to count entities by type; otherwise words by tag.
   """
   table: dict[str, list[int]] = {}
-
-  def add(keys, column):
-    for kind, *_ in keys:
-      table.setdefault(kind, [0, 0, 0])[column] += 1
-
   for one, other in zip(right, found, strict=True):
     true, said = ({(e.type, e.first, e.end) for e in entities(tags)} if marked
                   else {(tag, n) for n, tag in enumerate(tags)}
                   for tags in (one, other))
-    for keys, column in ((true & said, 0), (said, 1), (true, 2)):
-      add(keys, column)
+    for column, keys in enumerate((true & said, said, true)):
+      for kind, *_ in keys:
+        table.setdefault(kind, [0, 0, 0])[column] += 1
   return {kind: (row[0], row[1], row[2])
           for kind, row in sorted(table.items())}
 

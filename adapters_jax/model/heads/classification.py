@@ -157,5 +157,5 @@ def _with_layer(name: str) -> head.Head:
       transformers='SequenceClassification', peft_task='SEQ_CLS')
 
 
-# Those of ELECTRA and DeBERTa, and of DistilBERT, in transformers.
+# Heads of ELECTRA and DeBERTa, and of DistilBERT, in transformers.
 CLS_GELU, CLS_RELU = _with_layer('cls_gelu'), _with_layer('cls_relu')

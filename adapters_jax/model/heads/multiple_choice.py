@@ -49,8 +49,7 @@ class ChoiceScorer(head.Model):
     rows = (array.reshape(-1, array.shape[-1])
             for array in (tokens, segments, mask))
     logits = classifier(*rows, train=train)  # [batch * choices, 1]
-    return logits.reshape(*tokens.shape[:-1], -1)[..., 0] if (
-        tokens.ndim == 3) else logits
+    return logits.reshape(len(tokens), -1)
 
 
 def _row(

@@ -25,7 +25,7 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
-END = '_texts'  # Of the names of tasks: the texts of a task of one text.
+END = '_texts'  # End of a task's name that stands for its texts.
 HEAD = heads.masked_lm.MASKED_LM
 
 

@@ -57,7 +57,7 @@ def prepare(
   notes = []
   questions = _questions(config)
   train = questions['train']
-  # Of questions, before they are cut into windows.
+  # Questions are drawn before they are cut into windows.
   if rows := setup_lib.subset(config, len(train)):
     questions['train'] = [train[row] for row in rows]
     notes.append(f'trained on {len(rows)} of {len(train)} examples')
