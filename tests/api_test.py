@@ -158,7 +158,7 @@ def test_an_adapter_under_a_new_one(base, bank):
 def test_a_second_call_compiles_nothing(base, bank):
   names = ['film', 'food', 'news', 'food', 'film']
   aj.predict(base, bank, TEXTS, adapters=names)
-  step = mixed.make_step(resident.place(base, bank).kinds)
+  step = mixed.make_step(resident.place(base, bank).layouts)
   programs = step._cache_size()
   assert programs >= 1
   aj.predict(base, bank, TEXTS[::-1], adapters=names[::-1])

@@ -139,11 +139,11 @@ def _embedded_by_name(
     return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
   tokens, segments = [], []
   for text, name in zip(texts, names, strict=True):
-    ids, kinds = tokenization.encode(
+    ids, parts = tokenization.encode(
         compiled.tokenizer_of(base), [(settings[name].text(text),)],
         _longest(base, used[name], settings[name]))
     tokens.append(ids[0])
-    segments.append(kinds[0])
+    segments.append(parts[0])
   placed = resident.place(
       base, used, reads_head=False, make_model=lambda base, one: _module_of(
           base, one, make_settings(one)))

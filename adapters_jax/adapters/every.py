@@ -1,9 +1,9 @@
 """All adapters of a bank on every text; what they share is computed once.
 
-Adapters of a kind are one leading axis on their tuned leaves. Whatever does not
-depend on a tuned leaf, such as the layers below the lowest adapter, has no such
-axis: it is computed once, and the base's matrix products above it are batched
-over the adapters.
+Adapters of a layout are one leading axis on their tuned leaves. Whatever does
+not depend on a tuned leaf, such as the layers below the lowest adapter, has no
+such axis: it is computed once, and the base's matrix products above it are
+batched over the adapters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import kinds as kinds_lib
+from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
@@ -27,14 +27,14 @@ from adapters_jax.training import steps
 
 
 @functools.lru_cache(maxsize=64)
-def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
+def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
   """Makes the jitted step of all adapters on a batch.
 
   Args:
-    kinds: Kinds of the adapters.
+    layouts: Layouts of the adapters.
 
   Returns:
-    step(base, stacks, batch) -> for each kind [adapters, batch, ...] outputs.
+    step(base, stacks, batch) -> for each layout [adapters, batch, ...] outputs.
   """
 
   @jax.jit
@@ -43,8 +43,8 @@ def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
       return model.apply(
           {'params': trees.overlay(base, tuned)}, **steps.inputs(batch))
 
-    return tuple(jax.vmap(functools.partial(one, kind.model))(stack)
-                 for kind, stack in zip(kinds, stacks, strict=True))
+    return tuple(jax.vmap(functools.partial(one, layout.model))(stack)
+                 for layout, stack in zip(layouts, stacks, strict=True))
 
   return step
 
@@ -98,14 +98,14 @@ def _outputs(
   """Returns {name: outputs for each example}."""
   found: dict[str, list[Any]] = {name: [None] * len(examples) for name in bank}
   resident = resident_lib.place(base, bank, exact=True)
-  step = make_step(resident.kinds)
+  step = make_step(resident.layouts)
   with compiled.matmul_precision(base):
     pending = [(rows, step(base.params, resident.stacks, batch))
                for rows, batch in batching.eval_batches(
                    examples, readings.BUCKETS, batch_size)]
   for rows, outputs in pending:
-    for name, (kind, slot) in resident.places.items():
+    for name, (number, slot) in resident.places.items():
       width = bank[name].outputs
-      for row, one in zip(rows, np.asarray(outputs[kind][slot])):
+      for row, one in zip(rows, np.asarray(outputs[number][slot])):
         found[name][row] = one[..., :width]
   return found

@@ -28,7 +28,7 @@ def is_of_run(folder: str) -> bool:
              for place in (folder, os.path.dirname(os.path.abspath(folder))))
 
 
-def demand(folder: str, what: str) -> None:
+def check_exists(folder: str, what: str) -> None:
   """Raises UserError for a folder that does not exist.
 
   Args:
@@ -81,7 +81,7 @@ def parse_existing(text: str) -> dict[str, str]:
   """Returns {name: folder} as `parse`, and raises for an absent folder too."""
   found = parse(text)
   for folder in found.values():
-    demand(folder, '`adapters`')
+    check_exists(folder, '`adapters`')
   return found
 
 

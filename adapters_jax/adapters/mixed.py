@@ -1,7 +1,7 @@
-"""Batches with an adapter of its own for each example, of any kinds.
+"""Batches with an adapter of its own for each example, of any layouts.
 
-A batch is cut into tiles of one kind each. One program holds a forward pass for
-each kind and loops over the tiles, so that it serves every mixture.
+A batch is cut into tiles of one layout each. One program holds a forward pass
+for each layout and loops over the tiles, so that it serves every mixture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from adapters_jax import trees
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import kinds as kinds_lib
+from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
@@ -26,38 +26,38 @@ _INPUTS = ('tokens', 'segments', 'mask')
 
 
 @functools.lru_cache(maxsize=64)
-def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
-  """Makes the jitted step of a batch that mixes kinds.
+def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
+  """Makes the jitted step of a batch that mixes layouts.
 
   Args:
-    kinds: Kinds of the bank.
+    layouts: Layouts of the bank.
 
   Returns:
-    step(base, stacks, batch, kinds, count) -> [tiles, rows, width] float32, the
-    flattened outputs of each example, padded to the widest kind. `batch` has
-    tokens and segments [tiles, rows, length] int32, mask [tiles, rows, length]
-    bool, and ids [tiles, rows] int32, the slots of the adapters. `kinds` is the
-    kind of each tile, [tiles] int32, and `count` the number of tiles to
-    compute.
+    step(base, stacks, batch, numbers, count) -> [tiles, rows, width] float32,
+    the flattened outputs of each example, padded to the widest layout. `batch`
+    has tokens and segments [tiles, rows, length] int32, mask [tiles, rows,
+    length] bool, and ids [tiles, rows] int32, the slots of the adapters.
+    `numbers` are those of the layout of each tile, [tiles] int32, and `count`
+    is the number of tiles to compute.
   """
 
   @jax.jit
-  def step(base, stacks, batch, tile_kinds, count):
-    passes = [functools.partial(_outputs, kind, base, stack)
-              for kind, stack in zip(kinds, stacks, strict=True)]
+  def step(base, stacks, batch, numbers, count):
+    passes = [functools.partial(_outputs, layout, base, stack)
+              for layout, stack in zip(layouts, stacks, strict=True)]
     first = {name: value[0] for name, value in batch.items()}
     shapes = [jax.eval_shape(run, first).shape for run in passes]
     rows = shapes[0][0]
     width = max(int(np.prod(shape[1:])) for shape in shapes)
     branches = [functools.partial(_flat, run, width) for run in passes]
 
-    def compute(number, found):
-      tile = {name: value[number] for name, value in batch.items()}
-      return found.at[number].set(
-          jax.lax.switch(tile_kinds[number], branches, tile))
+    def compute(index, found):
+      tile = {name: value[index] for name, value in batch.items()}
+      return found.at[index].set(
+          jax.lax.switch(numbers[index], branches, tile))
 
     found = jnp.zeros((len(batch['ids']), rows, width), jnp.float32)
-    if len(kinds) == 1 and len(found) == 1:
+    if len(layouts) == 1 and len(found) == 1:
       return compute(0, found)
     return jax.lax.fori_loop(0, count, compute, found)
 
@@ -65,14 +65,15 @@ def make_step(kinds: tuple[kinds_lib.Kind, ...]) -> Any:
 
 
 def _outputs(
-    kind: kinds_lib.Kind, base: trees.Tree, stack: trees.Tree, tile: Any
+    layout: layouts_lib.StackLayout, base: trees.Tree, stack: trees.Tree,
+    tile: Any,
 ) -> jax.Array:
   """Returns [rows, ...] outputs of a tile."""
   inputs = [tile[name] for name in _INPUTS]
-  if kind.owner:  # The only slot, for all examples.
+  if layout.owner:  # The only slot, for all examples.
     tuned = trees.take(stack, 0)
-    return kind.model.apply({'params': trees.overlay(base, tuned)}, *inputs)
-  return bank_lib.apply_mixed(kind.model, base, stack, tile['ids'], *inputs)
+    return layout.model.apply({'params': trees.overlay(base, tuned)}, *inputs)
+  return bank_lib.apply_mixed(layout.model, base, stack, tile['ids'], *inputs)
 
 
 def _flat(run: Any, width: int, tile: Any) -> jax.Array:
@@ -114,18 +115,18 @@ def outputs(
   Raises:
     steps.NotFinite: NaN or infinite outputs.
   """
-  step = make_step(resident.kinds)
+  step = make_step(resident.layouts)
   found: list[Any] = [None] * len(examples)
   pending = []
   with compiled.matmul_precision(resident.base):
-    for tiles, batch, kinds in _batches(
+    for tiles, batch, numbers in _batches(
         resident, names, examples, buckets, batch_size):
       # All are dispatched before the first is read.
       pending.append((tiles, batch['tokens'].shape[-1], step(
-          resident.base.params, resident.stacks, batch, kinds, len(tiles))))
+          resident.base.params, resident.stacks, batch, numbers, len(tiles))))
   for tiles, length, values in pending:
     for (number, rows), flat in zip(tiles, np.asarray(values)):
-      shape = _shape(resident.kinds[number].model, length)
+      shape = _shape(resident.layouts[number].model, length)
       for row, one in zip(rows, flat):
         one = one[:int(np.prod(shape))].reshape(shape)
         found[row] = _own(resident, names[row], one)
@@ -158,7 +159,7 @@ def _batches(
     resident: resident_lib.Resident, names: Sequence[Any],
     examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
 ) -> Iterator[tuple[list[Any], dict[str, np.ndarray], np.ndarray]]:
-  """Yields (tiles, batch, kinds of its tiles).
+  """Yields (tiles, batch, number of the layout of each tile).
 
   Args:
     resident: Bank on the device.
@@ -168,13 +169,13 @@ def _batches(
     batch_size: Examples a step.
 
   Yields:
-    Tiles are (kind, rows), and fewer than the batch has room for.
+    Tiles are (number of the layout, rows), and may be fewer than fit.
   """
-  several = len(resident.kinds) > 1
+  several = len(resident.layouts) > 1
   size = min(batch_size, resident_lib.TILE) if several else batch_size
   whole = -(-batch_size // size)
-  # Each kind may leave a tile partly empty.
-  room = whole + len(resident.kinds) - 1
+  # Each layout may leave a tile partly empty.
+  room = whole + len(resident.layouts) - 1
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
     buckets = (*buckets, -(-longest // 4) * 4)
@@ -195,5 +196,5 @@ def _batches(
           'ids': np.resize(np.array(slots, np.int32), size)})
     batch = {name: np.stack([part[name] for part in parts])
              for name in parts[0]}
-    kinds = np.array([number for number, _ in tiles], np.int32)
-    yield tiles, batch, np.resize(kinds, room)
+    numbers = np.array([number for number, _ in tiles], np.int32)
+    yield tiles, batch, np.resize(numbers, room)

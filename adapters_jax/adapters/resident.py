@@ -1,7 +1,7 @@
 """A bank on the device, ready for batches that mix its adapters in any way.
 
-Adapters are stacked by kind, in slots. A new adapter of a known kind is written
-into a slot, so that nothing is compiled.
+Adapters are stacked by layout, in slots. A new adapter of a known layout is
+written into a slot, so that nothing is compiled.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ import jax
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import kinds as kinds_lib
+from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.model import base as base_lib
 
-TILE = 8  # Examples of one kind that are computed together.
+TILE = 8  # Examples of one layout that are computed together.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,30 +27,30 @@ class Resident:
   Attributes:
     base: Pretrained encoder.
     bank: {name: adapter}; None as name and adapter stands for the plain base.
-    kinds: Kinds of the adapters.
-    stacks: Leaves [slots, ...] of each kind.
-    places: {name: (number of the kind, slot)}
+    layouts: Layouts of the adapters.
+    stacks: Leaves [slots, ...] of each layout.
+    places: {name: (number of the layout, slot)}
     make_model: Module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
   """
   base: base_lib.Base
   bank: Mapping[Any, Any]
-  kinds: tuple[kinds_lib.Kind, ...]
+  layouts: tuple[layouts_lib.StackLayout, ...]
   stacks: tuple[trees.Tree, ...] = dataclasses.field(repr=False)
   places: Mapping[Any, tuple[int, int]]
-  make_model: kinds_lib.MakeModel
+  make_model: layouts_lib.MakeModel
   reads_head: bool = True
 
   @property
   def slots(self) -> tuple[int, ...]:
-    """Number of slots of each kind."""
+    """Number of slots of each layout."""
     return tuple(_slots_of(stack) for stack in self.stacks)
 
 
 def place(
     base: base_lib.Base, bank: Mapping[Any, Any], slots: int = 0, *,
     exact: bool = False,
-    make_model: kinds_lib.MakeModel = compiled.model_of,
+    make_model: layouts_lib.MakeModel = compiled.model_of,
     reads_head: bool = True,
 ) -> Resident:
   """Puts a bank on the device.
@@ -58,7 +58,7 @@ def place(
   Args:
     base: Pretrained encoder.
     bank: Adapters of any methods, sizes and heads.
-    slots: Slots of each kind; 0 for the next power of two, so that banks of
+    slots: Slots of each layout; 0 for the next power of two, so that banks of
       similar numbers share a program.
     exact: Whether to leave no slot free.
     make_model: Module of an adapter.
@@ -66,32 +66,32 @@ def place(
 
   Raises:
     errors.UserError: an adapter that does not fit the base, or fewer slots than
-      adapters of a kind.
+      adapters of a layout.
   """
   for name, adapter in bank.items():
     if reads_head:
       compiled.check_adapter(base, adapter, f'adapter {name!r}')
     elif adapter is not None:
       compiled.check_base(base.identity, adapter, f'adapter {name!r}')
-  found = kinds_lib.find(
+  found = layouts_lib.find(
       base, bank, make_model, TILE, reads_head=reads_head)
   stacks, places = [], {}
-  for number, (kind, names) in enumerate(found.items()):
+  for number, (layout, names) in enumerate(found.items()):
     places |= {name: (number, slot) for slot, name in enumerate(names)}
     count = slots or 1 << (len(names) - 1).bit_length()
-    if exact or kind.owner:
+    if exact or layout.owner:
       count = len(names)
     if len(names) > count:
       raise errors.UserError(
-          f'`slots={slots}`: {len(names)} adapters are of one kind; give as '
+          f'`slots={slots}`: {len(names)} adapters are of one layout; give as '
           'many or more')
-    rows = [kinds_lib.padded(kind, base, bank[name], reads_head=reads_head)
+    rows = [layouts_lib.padded(layout, base, bank[name], reads_head=reads_head)
             for name in names]
     # Free slots hold the first adapter, which no example asks for.
     rows += rows[:1] * (count - len(rows))
     stacks.append(jax.device_put(trees.unflatten({
         path: _stacked([row[path] for row in rows])
-        for path, _ in kind.leaves})))
+        for path, _ in layout.leaves})))
   return Resident(
       base, dict(bank), tuple(found), tuple(stacks), places, make_model,
       reads_head)
@@ -100,7 +100,7 @@ def place(
 def put(resident: Resident, name: str, adapter: Any) -> Resident:
   """Returns the bank with one more adapter, or with another of a name.
 
-  An adapter of a known kind, no wider than the others, is copied into a free
+  An adapter of a known layout, no wider than the others, is copied into a free
   slot in place: the argument is used up, and nothing is compiled. Otherwise the
   whole bank is stacked again, and the next batch compiles a program.
 
@@ -116,16 +116,16 @@ def put(resident: Resident, name: str, adapter: Any) -> Resident:
   bank = {**resident.bank, name: adapter}
   old = resident.places.get(name)
   taken = {where for other, where in resident.places.items() if other != name}
-  for number, kind in enumerate(resident.kinds):
+  for number, layout in enumerate(resident.layouts):
     free = [slot for slot in range(resident.slots[number])
             if (number, slot) not in taken]
-    if not free or not kinds_lib.holds(
-        kind, resident.base, adapter, resident.make_model,
+    if not free or not layouts_lib.holds(
+        layout, resident.base, adapter, resident.make_model,
         reads_head=resident.reads_head):
       continue
     slot = old[1] if old and old[0] == number else free[0]
-    leaves = trees.unflatten(kinds_lib.padded(
-        kind, resident.base, adapter, reads_head=resident.reads_head))
+    leaves = trees.unflatten(layouts_lib.padded(
+        layout, resident.base, adapter, reads_head=resident.reads_head))
     stacks = list(resident.stacks)
     stacks[number] = _write(stacks[number], leaves, slot)
     return dataclasses.replace(

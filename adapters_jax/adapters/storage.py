@@ -49,7 +49,7 @@ def load_settings(folder: str) -> dict[str, Any]:
     errors.UserError: no saved adapter in the folder.
   """
   path = os.path.join(folder, folders.SETTINGS)
-  folders.demand(folder, 'no saved adapter')
+  folders.check_exists(folder, 'no saved adapter')
   if not os.path.exists(path) and folders.is_of_run(folder):
     raise errors.UserError(
         f'{folder} holds a run that has not finished, without an adapter yet; '

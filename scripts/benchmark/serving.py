@@ -135,7 +135,7 @@ def measure_every(config: Config, base: base_lib.Base) -> None:
     params = compiled.params_of(base, one)
     trees_of = [jax.device_put(adapter.tuned) for adapter in bank.values()]
     placed = resident.place(base, bank, exact=True)
-    whole = every.make_step(placed.kinds)
+    whole = every.make_step(placed.layouts)
     print(f'adapters in the upper {part}:')
     above, hidden = upper_step(base, one, first, config)
     times = compare({

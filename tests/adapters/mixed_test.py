@@ -9,7 +9,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import every
-from adapters_jax.adapters import kinds
+from adapters_jax.adapters import layouts
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import resident
@@ -65,8 +65,8 @@ def test_a_batch_of_any_adapters_equals_one_by_one(base, bank):
     close(one, prediction.predict(base, bank[name], [text])[0])
   assert len(found[0].probabilities) == 3 and found[2].score is not None
   placed = resident.place(base, bank)
-  assert len(placed.kinds) == 4  # Widths are padded, numbers of classes too.
-  step = mixed.make_step(placed.kinds)
+  assert len(placed.layouts) == 4  # Widths are padded, numbers of classes too.
+  step = mixed.make_step(placed.layouts)
   programs = step._cache_size()
   again = prediction.predict(base, bank, texts[::-1], names[::-1])
   assert step._cache_size() == programs
@@ -74,10 +74,10 @@ def test_a_batch_of_any_adapters_equals_one_by_one(base, bank):
     close(one, other)
 
 
-def test_a_new_adapter_of_a_known_kind_compiles_nothing(base, bank):
+def test_a_new_adapter_of_a_known_layout_compiles_nothing(base, bank):
   placed = resident.place(
       base, {name: bank[name] for name in ('wide', 'rank')}, slots=2)
-  step, names = mixed.make_step(placed.kinds), ['wide', 'rank', 'wide']
+  step, names = mixed.make_step(placed.layouts), ['wide', 'rank', 'wide']
 
   def outputs(placed, names):
     read = prediction.readings.read(base, bank['wide'], [
@@ -105,7 +105,7 @@ def test_a_new_adapter_of_a_known_kind_compiles_nothing(base, bank):
   with pytest.raises(errors.UserError, match="unknown 'narrow'"):
     resident.remove(placed, 'narrow')
   wider = resident.put(placed, 'prompt', bank['prompt'])
-  assert len(wider.kinds) == 3 and set(wider.bank) == {
+  assert len(wider.layouts) == 3 and set(wider.bank) == {
       'wide', 'rank', 'prompt'}
 
 
@@ -113,9 +113,9 @@ def test_adapters_too_large_for_copies_are_not_stacked(
     base, bank, monkeypatch):
   names = ['wide', 'narrow', 'wide']
   together = prediction.predict(base, bank, TEXTS[:3], names)
-  monkeypatch.setattr(kinds, '_LARGEST', 1000)
+  monkeypatch.setattr(layouts, '_LARGEST', 1000)
   placed = resident.place(base, {name: bank[name] for name in names})
-  assert [kind.owner for kind in placed.kinds] == ['wide', 'narrow']
+  assert [layout.owner for layout in placed.layouts] == ['wide', 'narrow']
   apart = prediction.predict(base, bank, TEXTS[:3], names)
   for one, other in zip(together, apart, strict=True):
     close(one, other)
@@ -146,10 +146,10 @@ def test_shared_layers_are_computed_once(base):
 
   placed = resident.place(base, {'a': upper(0), 'b': upper(1)}, exact=True)
   assert not any('layer_0' in path or 'embeddings' in path
-                 for path, _ in placed.kinds[0].leaves)
+                 for path, _ in placed.layouts[0].leaves)
   tokens = np.full((4, 8), 5, np.int32)
   batch = {'tokens': tokens, 'segments': tokens * 0, 'mask': tokens > 0}
-  program = str(jax.make_jaxpr(every.make_step(placed.kinds))(
+  program = str(jax.make_jaxpr(every.make_step(placed.layouts))(
       base.params, placed.stacks, batch))
   # [4 texts, 8 tokens, ffn_dim] below, and [2 adapters, ...] of [CLS] above.
   assert 'f32[4,8,20]' in program and 'f32[2,4,8,20]' not in program

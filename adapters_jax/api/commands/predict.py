@@ -55,7 +55,7 @@ def _check(config: PredictConfig) -> None:
   if config.adapter and config.adapters:
     raise errors.UserError('`adapter`, `adapters`: give one of them')
   if config.adapter:
-    folders.demand(config.adapter, '`adapter`')
+    folders.check_exists(config.adapter, '`adapter`')
   if config.setup and (not config.adapters or config.adapter_column):
     raise errors.UserError(
         '`setup`: is for `adapters`, and without `adapter_column`')

@@ -1,6 +1,7 @@
-"""Kinds: adapters of a bank that one forward pass can compute together.
+"""Layouts: models and padded shapes that several adapters share.
 
-Adapters of one kind have the same model and the same tuned paths. Bottlenecks
+One forward pass computes the adapters of a layout together.
+Adapters of one layout have the same model and the same tuned paths. Bottlenecks
 and low-rank updates of different widths, and heads of different numbers of
 classes, are padded with zeros to the widest. The result is exact: activations
 are 0 at 0, and outputs beyond an adapter's own are dropped.
@@ -26,16 +27,16 @@ _LARGEST = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
-  """What the adapters of a kind have in common; hashable.
+class StackLayout:
+  """Model and padded shapes of one or several adapters; hashable.
 
   Attributes:
     model: Module with the widths of all its adapters.
-    form: The same module at width 1, which adapters of a kind share.
+    form: The same module at width 1, which adapters of a layout share.
     widths: Width of each method that can be padded, then outputs of the head.
     leaves: {path: shape} of the tuned leaves, as pairs.
     owner: Name of the only adapter, whose leaves are too large for a copy for
-      each example; '' for a kind of any number.
+      each example; '' for a layout of any number of adapters.
   """
   model: Any
   form: Any
@@ -47,8 +48,8 @@ class Kind:
 def find(
     base: base_lib.Base, bank: Mapping[Any, Any], make_model: MakeModel,
     tile: int, *, reads_head: bool = True,
-) -> dict[Kind, list[Any]]:
-  """Sorts adapters into kinds.
+) -> dict[StackLayout, list[Any]]:
+  """Sorts adapters into layouts.
 
   Args:
     base: Pretrained encoder.
@@ -58,7 +59,7 @@ def find(
     reads_head: Whether the modules have the adapters' heads.
 
   Returns:
-    {kind: names of its adapters}
+    {layout: names of its adapters}
   """
   constant = unchanged(base, bank.values())
   groups: dict[Any, list[Any]] = {}
@@ -69,14 +70,14 @@ def find(
     owner = str(name) if memory > _LARGEST else ''
     form = make_model(base, resized(adapter, None))
     groups.setdefault((form, paths, owner), []).append(name)
-  kinds = {}
+  layouts = {}
   for (form, paths, owner), names in groups.items():
     widths = tuple(map(max, zip(*(widths_of(bank[name]) for name in names))))
     model = make_model(base, resized(bank[names[0]], widths))
     shapes = trees.flatten(compiled.shapes(model))
     leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
-    kinds[Kind(model, form, widths, leaves, owner)] = names
-  return kinds
+    layouts[StackLayout(model, form, widths, leaves, owner)] = names
+  return layouts
 
 
 def unchanged(
@@ -143,23 +144,23 @@ def resized(adapter: Any, widths: tuple[int, ...] | None) -> Any:
 
 
 def padded(
-    kind: Kind, base: base_lib.Base, adapter: adapter_lib.Adapter | None,
-    *, reads_head: bool = True,
+    layout: StackLayout, base: base_lib.Base,
+    adapter: adapter_lib.Adapter | None, *, reads_head: bool = True,
 ) -> dict[str, np.ndarray]:
-  """Returns {path: leaf} of an adapter in the shapes of a kind.
+  """Returns {path: leaf} of an adapter in the shapes of a layout.
 
   Args:
-    kind: Kind that `holds` the adapter.
+    layout: Layout that `holds` the adapter.
     base: Pretrained encoder, whose leaves stand in for absent ones.
     adapter: Adapter, or None.
-    reads_head: Whether the kind has the leaves of heads.
+    reads_head: Whether the layout has the leaves of heads.
   """
   own = leaves_of(adapter, reads_head)
   below: Mapping[str, Any] = {}
-  if any(path not in own for path, _ in kind.leaves):
+  if any(path not in own for path, _ in layout.leaves):
     below = trees.flatten(base.params)
   found = {}
-  for path, shape in kind.leaves:
+  for path, shape in layout.leaves:
     leaf = np.asarray(own[path] if path in own else below[path])
     if leaf.shape != shape:
       leaf = np.pad(leaf, [
@@ -169,25 +170,26 @@ def padded(
 
 
 def holds(
-    kind: Kind, base: base_lib.Base, adapter: adapter_lib.Adapter | None,
-    make_model: MakeModel, *, reads_head: bool = True,
+    layout: StackLayout, base: base_lib.Base,
+    adapter: adapter_lib.Adapter | None, make_model: MakeModel, *,
+    reads_head: bool = True,
 ) -> bool:
-  """Returns whether an adapter is of a kind and no wider.
+  """Returns whether an adapter is of a layout and no wider.
 
   Args:
-    kind: Kind.
+    layout: Layout of other adapters.
     base: Pretrained encoder.
     adapter: Adapter that fits the base, or None.
     make_model: Module of an adapter.
-    reads_head: Whether the kind has the leaves of heads.
+    reads_head: Whether the layout has the leaves of heads.
   """
-  if kind.owner or make_model(base, resized(adapter, None)) != kind.form:
+  if layout.owner or make_model(base, resized(adapter, None)) != layout.form:
     return False
   if any(own > width for own, width in zip(
-      widths_of(adapter), kind.widths, strict=True)):
+      widths_of(adapter), layout.widths, strict=True)):
     return False
   own = leaves_of(adapter, reads_head)
-  known = {path for path, _ in kind.leaves}
+  known = {path for path, _ in layout.leaves}
   missing = [path for path in known if path not in own]
   if missing:
     below = trees.flatten(base.params)
