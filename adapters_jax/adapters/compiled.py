@@ -48,15 +48,26 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
         'aj.encode')
   if adapter.outputs is None:
     raise errors.UserError('`adapter`: it has no head to predict with')
+  return heads.make(
+      config_of(base, adapter.hidden_activation), adapter.methods,
+      adapter.outputs, adapter.head_input, adapter.composition)
+
+
+def config_of(
+    base: base_lib.Base, activation: str = ''
+) -> encoder.BertConfig:
+  """Returns the config of an encoder in the precision of its base.
+
+  Args:
+    base: Pretrained encoder.
+    activation: Activation of the feed-forward sublayers; that of the base when
+      empty.
+  """
   shape = base.config
   chosen = precision.choose(base.precision, shape.head_dim)
-  shape = dataclasses.replace(
+  return dataclasses.replace(
       shape, dtype=chosen.dtype, attention=chosen.attention,
-      products=chosen.products,
-      activation=adapter.hidden_activation or shape.activation)
-  return heads.make(
-      shape, adapter.methods, adapter.outputs, adapter.head_input,
-      adapter.composition)
+      products=chosen.products, activation=activation or shape.activation)
 
 
 def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
@@ -128,8 +139,18 @@ def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
     base: Pretrained encoder.
     adapter: Adapter with a limit of its own.
   """
-  taken = sum(config.positions_taken for config in adapter.methods)
-  return min(adapter.max_length, base.config.longest - taken)
+  return min(adapter.max_length, free_positions(base, adapter.methods))
+
+
+def free_positions(base: base_lib.Base, methods: Sequence[Any]) -> int:
+  """Returns the positions of a base that the prompts of methods leave to texts.
+
+  Args:
+    base: Pretrained encoder.
+    methods: Methods of an adapter.
+  """
+  return base.config.longest - sum(
+      config.positions_taken for config in methods)
 
 
 def check_texts(

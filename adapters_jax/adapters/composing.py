@@ -176,22 +176,14 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   stop = start + counts[name]
 
   def keep(path):
-    index = _index(path)
-    return index is None or (
-        start <= index < stop and not trees.is_fusion(path))
+    index = trees.method_of(path)
+    return not trees.is_fusion(path) and (
+        index is None or start <= index < stop)
 
   tuned, _ = trees.split(adapter.tuned, keep)
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
       tuned=_shifted(tuned, -start, 0), setup=None, members=())
-
-
-def _index(path: str) -> int | None:
-  """Returns the index of a leaf's method, None for norms and heads."""
-  for name in path.split('/'):
-    if found := _MODULE.fullmatch(name):
-      return int(found[3])
-  return None
 
 
 def _shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
@@ -254,8 +246,9 @@ def untrained(adapter: adapter_lib.Adapter) -> bool:
 def _lacks_attention(
     setup: composition.Setup | None, tuned: trees.Tree
 ) -> bool:
-  trained = {_index(path) for path in trees.flatten(tuned)
-             if trees.is_fusion(path)}
+  trained = {found[3] for path in trees.flatten(tuned)
+             if trees.is_fusion(path) for name in path.split('/')
+             if (found := _MODULE.fullmatch(name))}
   return len(trained) < len(setups.fuses(setup))
 
 

@@ -22,14 +22,11 @@ from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
-from adapters_jax.model import precision
 from adapters_jax.model import sentence_files
 
 # Lengths to pad batches to, whose programs all calls share. Texts are sorted
 # into them, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
-# Parts of a tree that embeddings do not read.
-HEADS = trees.ABOVE
 
 
 def encode(
@@ -72,18 +69,13 @@ def encode(
       an unknown pooling, or embeddings that are not finite.
   """
   arguments.demand_base(base, 'encode(base, texts)')
-  if adapter is not None:
-    arguments.check_types(base, adapter, batch_size)
-  rows = arguments.rows_of(texts)
-  for number, row in enumerate(rows):
-    if len(row) != 1 or not isinstance(row[0], str):
-      raise errors.UserError(f'`texts[{number}]`: give a string')
+  arguments.check_types(base, {} if adapter is None else adapter, batch_size)
+  words = _strings(texts)
   if not 0 <= dims <= base.config.dim:
     raise errors.UserError(
         f'`dims={dims}`: give 1 to {base.config.dim}, or 0 for all')
-  words = [row[0] for row in rows]
   make_settings = functools.partial(
-      settings_of, base.checkpoint, mode=pooling, normalize=normalize,
+      pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
   if isinstance(adapter, Mapping):
     named = _names(adapter, adapters, len(words))
@@ -100,6 +92,15 @@ def encode(
   found = found[:, :dims]
   norms = np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
   return np.where(scaled, found / norms, found)
+
+
+def _strings(texts: Sequence[str]) -> list[str]:
+  """Returns the texts as a list; raises UserError for other things."""
+  rows = arguments.rows_of(texts)
+  for number, row in enumerate(rows):
+    if len(row) != 1 or not isinstance(row[0], str):
+      raise errors.UserError(f'`texts[{number}]`: give a string')
+  return [row[0] for row in rows]
 
 
 def _names(
@@ -137,13 +138,16 @@ def _embedded_by_name(
   scaled = np.array([[settings[name].normalize] for name in names], bool)
   if not texts:
     return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
-  tokens, segments = [], []
-  for text, name in zip(texts, names, strict=True):
-    ids, parts = tokenization.encode(
-        compiled.tokenizer_of(base), [(settings[name].text(text),)],
-        _longest(base, used[name], settings[name]))
-    tokens.append(ids[0])
-    segments.append(parts[0])
+  tokens: list[Any] = [None] * len(texts)
+  segments: list[Any] = [None] * len(texts)
+  for name, one in used.items():
+    rows = [row for row, other in enumerate(names) if other == name]
+    encoded = tokenization.encode(
+        compiled.tokenizer_of(base),
+        [(settings[name].text(texts[row]),) for row in rows],
+        _longest(base, one, settings[name]))
+    for row, ids, parts in zip(rows, *encoded, strict=True):
+      tokens[row], segments[row] = ids, parts
   placed = resident.place(
       base, used, reads_head=False, make_model=lambda base, one: _module_of(
           base, one, make_settings(one)))
@@ -154,7 +158,7 @@ def _embedded_by_name(
   return np.stack(found), scaled
 
 
-def settings_of(
+def pooling_of(
     checkpoint: str, adapter: adapter_lib.Adapter | None, **given: Any
 ) -> pooling_lib.Pooling:
   """Returns the settings of embeddings.
@@ -194,7 +198,7 @@ def _embedded(
   while batch_size >= 2 * len(distinct):  # One text needs no batch of 32.
     batch_size //= 2
   model, params, tuned = _model_of(base, adapter, pooling)
-  step = compiled.eval_step(model)
+  step, tuned = compiled.eval_step(model), jax.device_put(tuned)
   with compiled.matmul_precision(base):
     # All are dispatched before the first is read.
     computed = [(rows, step(params, tuned, batch)) for rows, batch in (
@@ -216,9 +220,8 @@ def _longest(
     pooling: pooling_lib.Pooling,
 ) -> int:
   """Returns the longest text in tokens."""
-  methods = adapter.methods if adapter else ()
-  longest = base.config.longest - sum(c.positions_taken for c in methods)
-  return min(longest, pooling.max_length or longest)
+  free = compiled.free_positions(base, adapter.methods if adapter else ())
+  return min(free, pooling.max_length or free)
 
 
 def _model_of(
@@ -228,13 +231,13 @@ def _model_of(
   """Returns (model, leaves of the base, tuned leaves)."""
   model = _module_of(base, adapter, pooling)
   params, tuned = (
-      {name: leaves for name, leaves in tree.items() if name not in HEADS}
+      {name: leaves for name, leaves in tree.items() if name not in trees.ABOVE}
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
     trees.check_same(
         trees.overlay(params, tuned), compiled.shapes(model), 'the adapter')
-  return model, params, jax.device_put(tuned)
+  return model, params, tuned
 
 
 def _module_of(
@@ -242,13 +245,9 @@ def _module_of(
     pooling: pooling_lib.Pooling,
 ) -> heads.Model:
   """Returns the encoder of sentences with an adapter's methods."""
-  shape = base.config
-  chosen = precision.choose(base.precision, shape.head_dim)
-  activation = adapter.hidden_activation if adapter else ''
-  shape = dataclasses.replace(
-      shape, dtype=chosen.dtype, attention=chosen.attention,
-      products=chosen.products, activation=activation or shape.activation,
-      adapters=adapter.methods if adapter else (),
-      composition=adapter.composition if adapter else None)
+  shape = compiled.config_of(base, adapter.hidden_activation if adapter else '')
+  if adapter:
+    shape = dataclasses.replace(
+        shape, adapters=adapter.methods, composition=adapter.composition)
   return heads.embedding.SentenceEncoder(
       shape, pooling.mode, pooling.normalize)

@@ -10,6 +10,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import base_shape
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
 from adapters_jax.adapters.formats import adapter_bert
@@ -178,11 +179,12 @@ def write(
     _write_own(path, adapter, checkpoint)
     return []
   _check_setup(adapter, form)
+  # 'folder@hash' identifies weights, but does not locate them.
+  if '@' not in adapter.base:
+    checkpoint = checkpoint or adapter.base
   if form == 'sentence_transformers':
-    if '@' not in adapter.base:
-      checkpoint = checkpoint or adapter.base
     if not checkpoint:
-      raise _base_needed('its weights are part of the folder')
+      raise base_shape.needed('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
   if adapter.head.pretrained:
     return [*write(path, _without_head(adapter), form, name=name,
@@ -195,21 +197,7 @@ def write(
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
     return []
-  # 'folder@hash' identifies weights, but does not locate them.
-  if '@' not in adapter.base:
-    checkpoint = checkpoint or adapter.base
-  shape = (pretrained.config_of(checkpoint) if checkpoint
-           else shape_of(adapter))
-  if shape.family != adapter.family:
-    raise errors.UserError(
-        f'`checkpoint={checkpoint}`: it is a {shape.family}, and the adapter '
-        f'is for a {adapter.family}')
-  inside = any(config.kind in ('embedding', 'key_value')
-               for config in adapter.methods)
-  if not checkpoint and inside and form == 'peft':
-    raise _base_needed('PEFT wants the attention heads of the base')
-  if not checkpoint and inside and shape.family == 'electra':
-    raise _base_needed('it shows the width of the embeddings')
+  shape = base_shape.shape_for(adapter, form, checkpoint)
   pooler = _pooler(adapter, form, checkpoint)
   model = models.hub_name(checkpoint)
   if form == 'peft':
@@ -245,7 +233,7 @@ def _pooler(
           adapter.family, adapter.head_input)):
     return {}
   if not checkpoint:
-    raise _base_needed('the head reads the pooler of the base')
+    raise base_shape.needed('the head reads the pooler of the base')
   return pretrained.load_base(pretrained.resolve(checkpoint))
 
 
@@ -263,35 +251,3 @@ def _write_own(
     if not base_lib.same(identity, adapter.base):  # Of another training.
       adapter = dataclasses.replace(adapter, base=identity, settings={})
   adapter.save(folder)
-
-
-def _base_needed(reason: str) -> errors.UserError:
-  return errors.UserError(
-      f'`base`: {reason}; give it, as in base=load_base(...)')
-
-
-def shape_of(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
-  """Infers the width and the number of layers of an adapter's base.
-
-  Only `dim`, `layers` and `family` of the result are valid.
-
-  Args:
-    adapter: Adapter with a head or tuned norms, from which the width is read.
-      Its methods, or its norms, are in the last layer.
-
-  Raises:
-    errors.UserError: the tree does not determine them.
-  """
-  flat = trees.flatten(adapter.tuned)
-  widths = {leaf.shape[0] for path, leaf in flat.items()
-            if path == 'head/kernel' or trees.role(path) == 'norm'}
-  # Other methods may be absent from the last layer.
-  everywhere = any(
-      getattr(config, 'layers', None) is None
-      and not getattr(config, 'leave_out', ()) for config in adapter.methods)
-  layers = {trees.layer_of(path) for path in flat if everywhere
-            or trees.role(path) == 'norm'} - {None}
-  if len(widths) != 1 or not layers:
-    raise _base_needed('the adapter does not show the shape of its base')
-  return encoder.BertConfig(
-      dim=widths.pop(), layers=max(layers) + 1, family=adapter.family)

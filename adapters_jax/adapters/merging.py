@@ -16,7 +16,6 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import merge_rules
-from adapters_jax.methods import places
 
 
 def merge(
@@ -55,7 +54,7 @@ def merge(
   for index, config in enumerate(configs):
     if combine.how == 'linear' and config.sums:
       own = {path: leaf for path, leaf in leaves.items()
-             if _index(path) == index}
+             if trees.method_of(path) == index}
       configs[index], found = config.weighted_sum(own, combine.weights)
       merged |= found
       leaves = {path: leaf for path, leaf in leaves.items() if path not in own}
@@ -64,13 +63,6 @@ def merge(
   return dataclasses.replace(
       first, methods=tuple(configs), tuned=trees.unflatten(
           merged | _combined(leaves, combine, trees.flatten(base))))
-
-
-def _index(path):
-  """Returns the index of the method that has a leaf, None for other leaves."""
-  if trees.role(path) not in ('adapter', 'fixed', 'statistics'):
-    return None
-  return places.parse_name(path).index
 
 
 def _check_mean(combine, config):

@@ -123,11 +123,8 @@ def predict(
     return [{name: _prediction(adapter[name], values[row])
              for name, values in found.items()} for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
-  for number, (name, row) in enumerate(zip(names, rows, strict=True)):
-    readings.check(bank[name], number, row)
-  found, _ = values(base, bank, names, rows, batch_size)
-  return [_prediction(bank[name], value)
-          for name, value in zip(names, found, strict=True)]
+  return [_prediction(bank[name], value) for name, value in zip(
+      names, values(base, bank, names, rows, batch_size)[0], strict=True)]
 
 
 def _compose(
@@ -188,8 +185,9 @@ def values(
   found: list[Any] = [None] * len(rows)
   if not rows:
     return found, 0
-  read = {name: readings.read(base, bank[name], [rows[row] for row in some])
-          for name, some in chosen.items()}
+  read = {
+      name: readings.read(base, bank[name], [rows[row] for row in some], some)
+      for name, some in chosen.items()}
   owners = [chosen[name][row] for name, one in read.items()
             for row in one.owners]
   try:

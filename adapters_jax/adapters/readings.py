@@ -97,6 +97,7 @@ def reader_of(adapter: adapter_lib.Adapter) -> Reader:
 
 def read(
     base: base_lib.Base, adapter: adapter_lib.Adapter, texts: Sequence[Any],
+    numbers: Sequence[int] | None = None,
 ) -> Reading:
   """Tokenises texts, each cut to the adapter's limit or read in windows.
 
@@ -104,11 +105,12 @@ def read(
     base: Pretrained encoder.
     adapter: Adapter.
     texts: Inputs, as for `prediction.predict`.
+    numbers: Number of each in messages; from 0 on when None.
 
   Raises:
     errors.UserError: texts of another form.
   """
-  for number, given in enumerate(texts):
+  for number, given in zip(numbers or range(len(texts)), texts, strict=True):
     check(adapter, number, given)
   return reader_of(adapter).read(base, adapter, texts)
 

@@ -118,6 +118,8 @@ async def _answer(
     body = await asyncio.wait_for(_body(request, limits), limits.timeout)
   except TimeoutError:
     raise Refused(408, 'the body did not arrive in time') from None
+  except requests.ClientDisconnect:
+    raise Refused(400, 'the client left before the end of the body') from None
   names, inputs = _parsed(batcher, body, limits)
   pending = []
   try:
@@ -127,7 +129,7 @@ async def _answer(
     found = await asyncio.wait_for(
         asyncio.gather(*map(asyncio.wrap_future, pending)), limits.timeout)
   except errors.UserError as error:
-    raise Refused(422, str(error).replace('`', '')) from None
+    raise Refused(422, errors.as_flags(str(error), ())) from None
   except batcher_lib.Full:
     raise Refused(503, 'too many inputs wait; try again') from None
   except TimeoutError:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.adapters import base_shape
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters.formats import adapterhub
@@ -27,16 +28,16 @@ def test_the_shape_of_a_base_is_seen_in_an_adapter(text, wanted):
   adapter = bank_test.make(text or 'lora')
   if not text:
     adapter = dataclasses.replace(adapter, methods=())
-  shape = exchange.shape_of(adapter)
+  shape = base_shape.infer(adapter)
   assert (shape.dim, shape.layers) == (12, 2)
   bare, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'head'))
   bare = dataclasses.replace(adapter, tuned=bare)
   if text in ('bottleneck[size=3]', 'lora[r=2]'):
-    assert exchange.shape_of(bare) == shape
+    assert base_shape.infer(bare) == shape
   else:  # Neither norms nor methods need to be in the last layer.
     with pytest.raises(errors.UserError, match='`base`.*load_base'):
-      exchange.shape_of(bare)
+      base_shape.infer(bare)
 
 
 def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):

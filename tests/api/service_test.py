@@ -81,6 +81,7 @@ def test_concurrent_clients_get_their_own_answers(served):
   batches = float(text.split('adapters_batch_inputs_count ')[1].split()[0])
   assert 1 <= batches < 32  # Requests shared batches.
   assert 'adapters_requests_total{status="200"} 32.0' in text
+  assert 'adapters_requests_total{status="400"} 1.0' in text  # It hung up.
   both = {'inputs': TEXTS[:2], 'adapters': ['film', 'news']}
   assert len(ask(port, both)[1]['predictions']) == 2
   assert ask(port, path='/health') == (200, {'status': 'ok'})
@@ -105,7 +106,8 @@ def test_bad_requests_are_explained(served, body, status, message):
 @pytest.mark.parametrize(('changed', 'message'), [
     ({}, '`adapters`: name'), ({'adapters': 'none'}, 'no folder none'),
     ({'adapters': '.,.'}, 'two folders'), ({'port': 10**6}, '`port=1000000`'),
-    ({'max_batch': 0}, '`max_batch=0`')])
+    ({'max_batch': 0}, '`max_batch=0`'),
+    ({'max_queue': 99}, '`max_queue=99`: give 256')])
 def test_wrong_settings(changed, message):
   with pytest.raises(errors.UserError, match=message):
     serve.main(serve.ServeConfig(**{

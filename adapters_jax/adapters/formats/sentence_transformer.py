@@ -44,7 +44,7 @@ def write(
   source = pretrained.resolve(checkpoint)
   shape = pretrained.read_config(source)
   tuned = {name: leaves for name, leaves in adapter.tuned.items()
-           if name not in embedding.HEADS}
+           if name not in trees.ABOVE}
   tensors = tensor_files.read_folder(
       source, pretrained.names_of_encoder(source, shape.family).__contains__)
   tree = pretrained.from_hugging_face(tensors, shape.family)
@@ -69,7 +69,7 @@ def write(
       shutil.copyfile(
           os.path.join(source, name), os.path.join(folder, name))
   sentence_files.write(
-      folder, embedding.settings_of(checkpoint, adapter), shape.dim,
+      folder, embedding.pooling_of(checkpoint, adapter), shape.dim,
       shape.longest)
   return []
 

@@ -170,6 +170,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   from adapters_jax.adapters import composing
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
+  from adapters_jax.adapters import resident
   from adapters_jax.analysis import predictions
   from adapters_jax.api import banks
   base, bank = banks.load(config.adapters, config.checkpoint)
@@ -188,13 +189,16 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   # The column is read like one more text.
   last = [config.adapter_column] if config.adapter_column else []
   columns = _columns_of(config, texts)
+  # Once: other inputs may name other adapters, and would compile again.
+  placed = resident.place(base, bank) if last else None
   for chunk in _chunks(inputs.read_texts(
       file, config.input, config.input_format, [*texts, *last],
       [*columns, *last] if columns else [])):
     rows = [row[:len(texts)] for row in chunk]
     if last:
       names = [_known(row[-1], bank) for row in chunk]
-      found, _ = prediction.values(base, bank, names, rows, config.batch_size)
+      found, _ = prediction.values(
+          base, bank, names, rows, config.batch_size, placed)
       shown = [{'adapter': name, **entries(name, one)}
                for name, one in zip(names, found, strict=True)]
     else:

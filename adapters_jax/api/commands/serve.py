@@ -41,6 +41,11 @@ def _check(config: ServeConfig) -> None:
     if getattr(config, name) <= 0:
       raise errors.UserError(
           f'`{name}={getattr(config, name)}`: give more than 0')
+  least = max(config.max_batch, config.max_inputs)
+  if config.max_queue < least:  # Such requests would never be accepted.
+    raise errors.UserError(
+        f'`max_queue={config.max_queue}`: give {least} or more, as `max_batch` '
+        'and `max_inputs` need')
   try:
     import prometheus_client  # noqa: F401  pylint: disable=unused-import
     import starlette  # noqa: F401  pylint: disable=unused-import
@@ -79,11 +84,12 @@ def main(config: ServeConfig) -> None:
 
 def _warm_up(batcher, max_batch: int) -> None:
   """Compiles the programs of one input, a tile and a batch."""
+  from adapters_jax.adapters import resident
   name, adapter = next(iter(batcher.bank.items()))
   one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
   if adapter.head.choices:
     one = ('a', ('a', 'a'))
-  for count in (1, 8, max_batch):
+  for count in (1, resident.TILE, max_batch):
     for future in [batcher.submit(name, one) for _ in range(count)]:
       future.result()
 

@@ -1,0 +1,68 @@
+"""Shape of a base, given or inferred, for files of other libraries."""
+
+from adapters_jax import errors
+from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.model import encoder
+from adapters_jax.model import pretrained
+
+
+def shape_for(
+    adapter: adapter_lib.Adapter, form: str, checkpoint: str
+) -> encoder.BertConfig:
+  """Returns the shape of the base that a format of AdapterHub or PEFT needs.
+
+  Args:
+    adapter: Adapter.
+    form: 'adapterhub' or 'peft'.
+    checkpoint: Name or folder of the base, '' if unknown.
+
+  Raises:
+    errors.UserError: a base of another family, or one that must be named.
+  """
+  shape = (pretrained.config_of(checkpoint) if checkpoint
+           else infer(adapter))
+  if shape.family != adapter.family:
+    raise errors.UserError(
+        f'`checkpoint={checkpoint}`: it is a {shape.family}, and the adapter '
+        f'is for a {adapter.family}')
+  inside = any(config.kind in ('embedding', 'key_value')
+               for config in adapter.methods)
+  if not checkpoint and inside and form == 'peft':
+    raise needed('PEFT wants the attention heads of the base')
+  if not checkpoint and inside and shape.family == 'electra':
+    raise needed('it shows the width of the embeddings')
+  return shape
+
+
+def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
+  """Infers the width and the number of layers of an adapter's base.
+
+  Only `dim`, `layers` and `family` of the result are valid.
+
+  Args:
+    adapter: Adapter with a head or tuned norms, from which the width is read.
+      Its methods, or its norms, are in the last layer.
+
+  Raises:
+    errors.UserError: the tree does not determine them.
+  """
+  flat = trees.flatten(adapter.tuned)
+  widths = {leaf.shape[0] for path, leaf in flat.items()
+            if path == 'head/kernel' or trees.role(path) == 'norm'}
+  # Other methods may be absent from the last layer.
+  everywhere = any(
+      getattr(config, 'layers', None) is None
+      and not getattr(config, 'leave_out', ()) for config in adapter.methods)
+  layers = {trees.layer_of(path) for path in flat if everywhere
+            or trees.role(path) == 'norm'} - {None}
+  if len(widths) != 1 or not layers:
+    raise needed('the adapter does not show the shape of its base')
+  return encoder.BertConfig(
+      dim=widths.pop(), layers=max(layers) + 1, family=adapter.family)
+
+
+def needed(reason: str) -> errors.UserError:
+  """Returns the error for an export that needs the base."""
+  return errors.UserError(
+      f'`base`: {reason}; give it, as in base=load_base(...)')
