@@ -49,7 +49,8 @@ def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
   """
   flat = trees.flatten(adapter.tuned)
   widths = {leaf.shape[0] for path, leaf in flat.items()
-            if path == 'head/kernel' or trees.role(path) == 'norm'}
+            if path in ('head/kernel', 'head/dense/kernel')
+            or trees.role(path) == 'norm'}
   # Other methods may be absent from the last layer.
   everywhere = any(
       getattr(config, 'layers', None) is None

@@ -95,7 +95,7 @@ def read(
     shape: Shape of the base.
     head: Whether to read the head of another library.
     base: Makes the pretrained tree with its pooler, to which a LoRA of the
-      pooler is added.
+      pooler is added, and whose words a masked_lm head decodes.
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual
@@ -111,8 +111,8 @@ def read(
   try:
     if form == 'adapterhub':
       setup = os.path.isfile(os.path.join(path, adapterhub_setups.SETUP))
-      adapter = (adapterhub_setups.read(path, shape, head) if setup
-                 else adapterhub.read(path, shape, head)[1])
+      adapter = (adapterhub_setups.read(path, shape, head, base) if setup
+                 else adapterhub.read(path, shape, head, base)[1])
     elif form == 'peft':
       adapter = peft.read(path, shape, head, base)
     else:
@@ -186,7 +186,7 @@ def write(
     if not checkpoint:
       raise base_shape.needed('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
-  if adapter.head.pretrained:
+  if adapter.head.pretrained and form != 'adapterhub':
     return [*write(path, _without_head(adapter), form, name=name,
                    checkpoint=checkpoint),
             'the head of masked language modelling is left out']

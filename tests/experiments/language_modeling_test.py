@@ -171,8 +171,10 @@ def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
       'adapter', 'head'}
   base = aj.load_base(config.checkpoint)
   notes = aj.export(adapter, str(tmp_path / 'hub'), 'adapterhub', base=base)
-  assert any('head' in note for note in notes)
+  assert notes == []
   again = aj.load_adapter(str(tmp_path / 'hub'), base)
+  jax.tree.map(np.testing.assert_array_equal, again.tuned['head'],
+               adapter.tuned['head'])
   np.testing.assert_array_equal(
       aj.encode(base, ['a film'], adapter), aj.encode(base, ['a film'], again))
   # Under a task's adapter: MAD-X.

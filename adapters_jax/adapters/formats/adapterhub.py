@@ -1,6 +1,6 @@
 """Adapter folders of the `adapters` library (AdapterHub), read and written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import os
 from typing import Any
@@ -198,7 +198,8 @@ def to_tensors(
 
 
 def read(
-    folder: str, shape: encoder.BertConfig, head: bool = True
+    folder: str, shape: encoder.BertConfig, head: bool = True,
+    base: Callable[[], trees.Tree] | None = None,
 ) -> tuple[str, adapter_lib.Adapter]:
   """Returns (name, adapter) of a folder, with its head and norms if present.
 
@@ -209,6 +210,7 @@ def read(
       pytorch_adapter.bin, and perhaps the files of a head.
     shape: Shape of the base.
     head: Whether to read the head.
+    base: Makes the pretrained tree, to check the decoder of a masked_lm head.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
@@ -221,7 +223,8 @@ def read(
     tensors = weights.read(folder, HEAD_WEIGHTS, HEAD_BIN)
     with errors.within(weights.find(folder, HEAD_WEIGHTS, HEAD_BIN)):
       found, head_input, labels = adapterhub_heads.read(
-          json_files.read(os.path.join(folder, HEAD_CONFIG)), tensors, shape)
+          json_files.read(os.path.join(folder, HEAD_CONFIG)), tensors, shape,
+          base)
     tuned = trees.overlay(tuned, found)
   if os.path.isfile(os.path.join(folder, NORMS)):
     tuned = trees.overlay(
@@ -261,7 +264,7 @@ def write(
       'model_type': shape.family, 'name': name, 'version': VERSION}
   config = to_config(adapter.methods, shape)
   tensors = to_tensors(name, adapter, shape.family)
-  head = (adapterhub_heads.config_and_tensors(name, adapter, base)
+  head = (adapterhub_heads.config_and_tensors(name, adapter, base, shape)
           if 'head' in adapter.tuned else None)
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
   weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN, NORMS)

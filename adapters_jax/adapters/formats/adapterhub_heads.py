@@ -1,6 +1,6 @@
 """Heads of the `adapters` library and of transformers, read and written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import re
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import masked_lm_heads
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
@@ -62,7 +63,7 @@ def _others() -> str:
 
 def read(
     values: Mapping[str, Any], tensors: Mapping[str, np.ndarray],
-    shape: encoder.BertConfig,
+    shape: encoder.BertConfig, base: Callable[[], trees.Tree] | None = None,
 ) -> tuple[trees.Tree, str, tuple[str, ...]]:
   """Returns (partial tree, head_input, labels) of a head's files.
 
@@ -70,10 +71,14 @@ def read(
     values: JSON of head_config.json.
     tensors: Tensors of the head's file.
     shape: Shape of the base.
+    base: Makes the pretrained tree, to check the decoder of a masked_lm head.
 
   Raises:
     errors.UserError: a damaged head, or one of an unsupported kind.
   """
+  if masked_lm_heads.is_one(values):
+    tree = masked_lm_heads.read(values, tensors, shape, base)
+    return tree, masked_lm_heads.ROW.name, ()
   tree, head_input = head_tree(
       values_lib.needed(values, 'config'), tensors, shape.family,
       values.get('model_class') or '')
@@ -113,7 +118,8 @@ def check_outputs(head_input: str, outputs: int) -> None:
 
 
 def config_and_tensors(
-    name: str, adapter: adapter_lib.Adapter, base: trees.Tree
+    name: str, adapter: adapter_lib.Adapter, base: trees.Tree,
+    shape: encoder.BertConfig,
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (config, tensors) of a head, with the pooler that it reads.
 
@@ -121,10 +127,13 @@ def config_and_tensors(
     name: Name of the adapter in the files.
     adapter: Adapter with a head.
     base: Pretrained tree, for the pooler where the adapter has none.
+    shape: Shape of the base.
 
   Raises:
     errors.UserError: the library has no such head.
   """
+  if adapter.head is masked_lm_heads.ROW:
+    return masked_lm_heads.write(name, adapter, shape)
   if not adapter.head.adapterhub:
     raise errors.UserError(
         f'head: the adapters library has no head {adapter.head.name!r}; give '

@@ -1,6 +1,6 @@
 """Setups of the `adapters` library: stacks, and AdapterFusion with weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import os
 from typing import Any
@@ -66,7 +66,8 @@ def from_dict(values: Any, where: str) -> composition.Setup:
 
 
 def read(
-    folder: str, shape: encoder.BertConfig, head: bool = True
+    folder: str, shape: encoder.BertConfig, head: bool = True,
+    base: Callable[[], trees.Tree] | None = None,
 ) -> adapter_lib.Adapter:
   """Returns the composed adapter of a folder of `save_adapter_setup`.
 
@@ -74,6 +75,7 @@ def read(
     folder: Folder with adapter_setup.json, and one for each adapter and fusion.
     shape: Shape of the base.
     head: Whether to read the head of the last adapter.
+    base: As for `adapterhub.read`.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
@@ -83,7 +85,7 @@ def read(
       json_files.read(where), 'adapter_setup'), where)
   names = list(dict.fromkeys(setups.names(setup)))
   bank = {name: adapterhub.read(
-      os.path.join(folder, name), shape, head and name == names[-1])[1]
+      os.path.join(folder, name), shape, head and name == names[-1], base)[1]
           for name in names}
   setup = _with_fields(setup, folder)
   whole = composing.compose(bank, setup)

@@ -15,6 +15,12 @@ from adapters_jax.model.heads import head
 from adapters_jax.model.heads import tagging
 
 
+def activation_of(config: encoder_lib.BertConfig) -> str:
+  """Returns the activation of the head, a key of activations.ACTIVATIONS."""
+  name = families.FAMILIES[config.family].masked_lm_activation
+  return name or config.activation
+
+
 class Transform(nn.Module):
   """A linear layer, an activation and a layer norm, before the decoder."""
   config: encoder_lib.BertConfig
@@ -32,8 +38,7 @@ class Transform(nn.Module):
     config = self.config
     width = config.embedding_dim or config.dim
     x = layer.dense(config, width, 'dense')(hidden)
-    name = families.FAMILIES[config.family].masked_lm_activation
-    x = activations.ACTIVATIONS[name or config.activation](x)
+    x = activations.ACTIVATIONS[activation_of(config)](x)
     bias = self.param('bias', nn.initializers.zeros, (config.vocab_size,))
     return layer.norm(config, 'norm')(x), bias
 
@@ -102,4 +107,8 @@ def _make(config: encoder_lib.BertConfig, outputs: Any) -> MaskedLM:
 
 MASKED_LM = head.Head(
     'masked_lm', _make, lambda outputs: tagging.token_loss, per_token=True,
-    least_classes=None, task='language_modeling', pretrained=True)
+    least_classes=None, task='language_modeling', pretrained=True,
+    adapterhub=(head.Layout(
+        'masked_lm', {'head/dense': 0, 'head/norm': 2, 'head': 3},
+        {'layers': 2, 'layer_norm': True, 'bias': True},
+        {'shift_labels': False}, 'vocab_size'),))
