@@ -53,7 +53,7 @@ def main(
   outcome = ablations.make_runs(config, many)
   for record, folder in zip(outcome.records, outcome.folders):
     # Spans of the others would be partly empty already.
-    if not layer_removal.complete(record):
+    if not layer_removal.adapts_all_layers(record):
       continue
     found = layer_removal.span_scores(
         record, folder, config, restore_norms=spans.restore_norms,

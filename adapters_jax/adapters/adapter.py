@@ -81,7 +81,7 @@ class Adapter:
     """Tree over `methods`, None where they act one after the other."""
     if self.setup is None:
       return None
-    return setups.resolve(self.setup, dict(self.members))[0]
+    return setups.over_methods(self.setup, dict(self.members))[0]
 
   @property
   def method(self) -> str:

@@ -29,9 +29,9 @@ def shape_for(
   inside = any(config.kind in ('embedding', 'key_value')
                for config in adapter.methods)
   if not checkpoint and inside and form == 'peft':
-    raise needed('PEFT wants the attention heads of the base')
+    raise missing('PEFT wants the attention heads of the base')
   if not checkpoint and inside and shape.family == 'electra':
-    raise needed('it shows the width of the embeddings')
+    raise missing('it shows the width of the embeddings')
   return shape
 
 
@@ -58,12 +58,12 @@ def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
   layers = {trees.layer_of(path) for path in flat if everywhere
             or trees.role(path) == 'norm'} - {None}
   if len(widths) != 1 or not layers:
-    raise needed('the adapter does not show the shape of its base')
+    raise missing('the adapter does not show the shape of its base')
   return encoder.BertConfig(
       dim=widths.pop(), layers=max(layers) + 1, family=adapter.family)
 
 
-def needed(reason: str) -> errors.UserError:
+def missing(reason: str) -> errors.UserError:
   """Returns the error for an export that needs the base."""
   return errors.UserError(
       f'`base`: {reason}; give it, as in base=load_base(...)')

@@ -49,11 +49,11 @@ def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
   if adapter.outputs is None:
     raise errors.UserError('`adapter`: it has no head to predict with')
   return heads.make(
-      config_of(base, adapter.hidden_activation), adapter.methods,
+      encoder_config(base, adapter.hidden_activation), adapter.methods,
       adapter.outputs, adapter.head_input, adapter.composition)
 
 
-def config_of(
+def encoder_config(
     base: base_lib.Base, activation: str = ''
 ) -> encoder.BertConfig:
   """Returns the config of an encoder in the precision of its base.
@@ -96,7 +96,7 @@ def check_adapter(
   check_base(base.identity, adapter, what)
   trees.check_same(
       trees.overlay(params_of(base, adapter), adapter.tuned),
-      shapes(model_of(base, adapter)), what)
+      cached_shapes(model_of(base, adapter)), what)
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
@@ -168,7 +168,7 @@ def check_texts(
   """
   wanted = adapter.texts
   if adapter.head.choices and len(row) == 2 and not isinstance(row[1], str):
-    return choices.checked(row, f'`texts[{number}]`')
+    return choices.checked_row(row, f'`texts[{number}]`')
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
     raise errors.UserError(
         f'`texts[{number}]`: give {len(wanted)} '
@@ -193,7 +193,7 @@ def eval_step(model: Model) -> Any:
 
 
 @functools.lru_cache(maxsize=128)
-def shapes(model: Any) -> trees.Tree:
+def cached_shapes(model: Any) -> trees.Tree:
   """Returns the shapes of a model's whole tree."""
   return encoder.shapes(model)
 

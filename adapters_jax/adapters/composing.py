@@ -47,7 +47,7 @@ def compose(
     errors.UserError: an unknown name, adapters of several bases, trained norms
       that differ, or methods that have no meaning in the setup.
   """
-  setup = checked(bank, setup)
+  setup = checked_setup(bank, setup)
   found = setups.columns(setup)
   if len(found) != 1 or len(found[0]) != 1:
     raise errors.UserError(
@@ -60,7 +60,7 @@ def compose(
   _check_members({name: bank[name] for name in members})
   norms = shared_norms.norms_of(bank, setup)
   whole, tuned, methods = _joined(bank, setup)
-  tree, _ = setups.resolve(whole, dict(methods))
+  tree, _ = setups.over_methods(whole, dict(methods))
   configs = tuple(
       config for name in members for config in bank[name].methods)
   setups.check(tree, configs)
@@ -78,7 +78,7 @@ def compose(
       task='+'.join(dict.fromkeys(bank[name].task for name in members)))
 
 
-def checked(bank: Bank, setup: composition.Setup) -> composition.Setup:
+def checked_setup(bank: Bank, setup: composition.Setup) -> composition.Setup:
   """Returns a setup, parsed, whose names are all in the bank.
 
   Args:
@@ -116,7 +116,7 @@ def segments(
   Raises:
     errors.UserError: as for `compose`, or batch sizes of another sum.
   """
-  setup = checked(bank, setup)
+  setup = checked_setup(bank, setup)
   found = []
   for column in setups.columns(setup):
     sizes = [count if size is None else size for size, _ in column]
@@ -143,7 +143,7 @@ def branches(
   Raises:
     errors.UserError: as for `compose`, or a BatchSplit.
   """
-  found = setups.columns(checked(bank, setup))
+  found = setups.columns(checked_setup(bank, setup))
   if any(len(column) > 1 for column in found):
     raise errors.UserError(
         f'`setup={setup}`: batch_split needs the number of texts; name an '
@@ -171,7 +171,7 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   counts = dict(adapter.members)
   if name not in counts:
     raise errors.unknown('`name`', name, counts)
-  _, places = setups.resolve(adapter.setup, counts)
+  _, places = setups.over_methods(adapter.setup, counts)
   start = dict(reversed(places))[name]  # The first occurrence.
   stop = start + counts[name]
 

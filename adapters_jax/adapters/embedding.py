@@ -151,7 +151,7 @@ def _embedded_by_name(
   placed = resident.place(
       base, used, reads_head=False, make_model=lambda base, one: _module_of(
           base, one, make_settings(one)))
-  found = mixed.outputs(
+  found = mixed.forward(
       placed, names, examples_lib.Examples(
           tokens, segments, np.zeros(len(tokens), np.int32)),
       mixed.fitting(len(tokens), batch_size), _BUCKETS)
@@ -236,7 +236,8 @@ def _model_of(
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
     trees.check_same(
-        trees.overlay(params, tuned), compiled.shapes(model), 'the adapter')
+        trees.overlay(params, tuned), compiled.cached_shapes(model),
+        'the adapter')
   return model, params, tuned
 
 
@@ -245,7 +246,8 @@ def _module_of(
     pooling: pooling_lib.Pooling,
 ) -> heads.Model:
   """Returns the encoder of sentences with an adapter's methods."""
-  shape = compiled.config_of(base, adapter.hidden_activation if adapter else '')
+  shape = compiled.encoder_config(
+      base, adapter.hidden_activation if adapter else '')
   if adapter:
     shape = dataclasses.replace(
         shape, adapters=adapter.methods, composition=adapter.composition)

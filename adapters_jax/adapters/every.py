@@ -49,7 +49,7 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
   return step
 
 
-def values(
+def by_adapter(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     rows: Sequence[Any], batch_size: int = 32,
 ) -> dict[str, list[Any]]:

@@ -184,7 +184,7 @@ def write(
     checkpoint = checkpoint or adapter.base
   if form == 'sentence_transformers':
     if not checkpoint:
-      raise base_shape.needed('its weights are part of the folder')
+      raise base_shape.missing('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
   if adapter.head.pretrained and form != 'adapterhub':
     return [*write(path, _without_head(adapter), form, name=name,
@@ -233,7 +233,7 @@ def _pooler(
           adapter.family, adapter.head_input)):
     return {}
   if not checkpoint:
-    raise base_shape.needed('the head reads the pooler of the base')
+    raise base_shape.missing('the head reads the pooler of the base')
   return pretrained.load_base(pretrained.resolve(checkpoint))
 
 

@@ -91,7 +91,7 @@ def absolute(text: str) -> str:
                   for name, folder in parse(text).items())
 
 
-def portable(text: str) -> str:
+def with_hashes(text: str) -> str:
   """Returns the text with hashes of the weights in place of folders.
 
   Raises:

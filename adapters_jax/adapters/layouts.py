@@ -74,7 +74,7 @@ def find(
   for (form, paths, owner), names in groups.items():
     widths = tuple(map(max, zip(*(widths_of(bank[name]) for name in names))))
     model = make_model(base, resized(bank[names[0]], widths))
-    shapes = trees.flatten(compiled.shapes(model))
+    shapes = trees.flatten(compiled.cached_shapes(model))
     leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
     layouts[StackLayout(model, form, widths, leaves, owner)] = names
   return layouts

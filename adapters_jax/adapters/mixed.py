@@ -94,7 +94,7 @@ def fitting(count: int, batch_size: int) -> int:
   return min(size for size in sizes if size >= min(count, batch_size))
 
 
-def outputs(
+def forward(
     resident: resident_lib.Resident, names: Sequence[Any],
     examples: examples_lib.Examples, batch_size: int = 32,
     buckets: Sequence[int] = readings.BUCKETS,
@@ -149,7 +149,7 @@ def _own(
 def _shape(model: Any, length: int) -> tuple[int, ...]:
   """Returns the shape of a model's outputs for one example."""
   tokens = jnp.zeros((1, length), jnp.int32)
-  params = compiled.shapes(model)
+  params = compiled.cached_shapes(model)
   return jax.eval_shape(
       lambda params: model.apply({'params': params}, tokens, tokens,
                                  tokens == 0), params).shape[1:]

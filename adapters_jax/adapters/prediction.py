@@ -119,7 +119,7 @@ def predict(
     return _compose(
         base, composing.segments(adapter, setup, len(rows)), rows, batch_size)
   if isinstance(adapter, Mapping) and adapters is None:
-    found = every.values(base, adapter, rows, batch_size)
+    found = every.by_adapter(base, adapter, rows, batch_size)
     return [{name: _prediction(adapter[name], values[row])
              for name, values in found.items()} for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
@@ -222,7 +222,7 @@ def _outputs(
   if placed or len(bank) > 1:
     names = [name for name, one in read.items() for _ in one.owners]
     examples = readings.joined([one.examples for one in read.values()])
-    return mixed.outputs(
+    return mixed.forward(
         placed or resident.place(base, bank), names, examples,
         mixed.fitting(len(examples), batch_size))
   (name, adapter), = bank.items()

@@ -179,7 +179,7 @@ def _predict_classes(
         labels=tuple(np.array(classes)[given].tolist()),
         probabilities=dict(zip(classes, map(float, shares), strict=True)))
   return Prediction(
-      classes[int(thresholds.choose(shares, adapter.threshold))],
+      classes[int(thresholds.predicted_class(shares, adapter.threshold))],
       {name: float(share) for name, share in zip(classes, shares, strict=True)})
 
 

@@ -70,7 +70,7 @@ def read(
     errors.UserError: another input.
   """
   split = [words_of(number, one) for number, one in enumerate(texts)]
-  examples, windows = words_lib.cut(
+  examples, windows = words_lib.cut_sentences(
       compiled.tokenizer_of(base), [words for words, _ in split],
       compiled.max_length(base, adapter))
   labels = adapter.classes

@@ -34,7 +34,7 @@ def _without(setup: setup_lib.Setup, number: int) -> setup_lib.Setup:
       config=dataclasses.replace(setup.model.config, adapted_from=number)))
 
 
-def scores(
+def dev_scores(
     record: records.Record, folder: str, config: config_lib.Config
 ) -> dict[str, float]:
   """Scores a run on dev without the adapters of the lowest layers.

@@ -37,7 +37,7 @@ def spans(layers: int) -> Iterator[tuple[int, int]]:
       yield first, last
 
 
-def remove(
+def without_layers(
     tuned: trees.Tree, first: int, last: int,
     base: trees.Tree | None = None,
 ) -> trees.Tree:
@@ -70,7 +70,7 @@ def remove(
   return trees.map_with_path(change, tuned)
 
 
-def complete(record: records.Record) -> bool:
+def adapts_all_layers(record: records.Record) -> bool:
   """Returns whether a run has adapters in all layers, at both sublayers."""
   values = identity.completed(record.config)
   if values['tune'] != 'adapters' or values['adapter_config']:
@@ -179,8 +179,9 @@ def _scores(
 ) -> dict[str, Any]:
   return {
       'whole': score(tuned),
-      'without': {f'{first}-{last}': score(remove(tuned, first, last, base))
-                  for first, last in spans(layers)}}
+      'without': {
+          f'{first}-{last}': score(without_layers(tuned, first, last, base))
+          for first, last in spans(layers)}}
 
 
 def table(found: dict[str, Any]) -> str:

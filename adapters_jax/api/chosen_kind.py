@@ -16,7 +16,7 @@ from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
 
 
-def of(
+def of_data(
     data: Any, dev: Any = None, test: Any = None
 ) -> tuple[kind_lib.Kind, dict[str, Any]]:
   """Returns (kind of task, its settings).

@@ -123,7 +123,7 @@ def train(
   settings = {**_defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
-  kind, chosen = chosen_kind.of(data, dev, test)
+  kind, chosen = chosen_kind.of_data(data, dev, test)
   settings |= chosen
   with frozen.saved(bank, setup) as below:
     settings |= below

@@ -284,7 +284,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       print('stopped', file=sys.stderr)
       _leave(error)
 
-  if help_lib.shown(help_lib.grouped((config_class, *more))):
+  if help_lib.print_if_asked(help_lib.grouped((config_class, *more))):
     return
   # First: it may replace this process by a new one.
   allocator.start_anew()

@@ -37,7 +37,7 @@ def asked(argv: Sequence[str]) -> str:
   return ''
 
 
-def shown(groups: Mapping[str, Sequence[str]]) -> bool:
+def print_if_asked(groups: Mapping[str, Sequence[str]]) -> bool:
   """Prints the help of the command if its arguments ask for it.
 
   Args:

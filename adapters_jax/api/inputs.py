@@ -111,7 +111,7 @@ def _choices_of_rows(
       known = tuple(names) == choices.TEXTS
       layout = choices.layout_of(
           place, line, row, *(() if known else (contexts, chosen)))
-    yield choices.texts_of(place, line, row, layout)
+    yield choices.choices_of(place, line, row, layout)
 
 
 def _choices_of_lines(

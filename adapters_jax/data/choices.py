@@ -30,7 +30,7 @@ Choices = tuple[str, tuple[str, ...]]  # (context, choices)
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Columns:
   """Columns of a table of multiple choice.
 
   Attributes:
@@ -52,21 +52,21 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout('SWAG', ('sent1', 'sent2', 'ending0'), ('sent1',), r'ending\d+',
+    Columns('SWAG', ('sent1', 'sent2', 'ending0'), ('sent1',), r'ending\d+',
            start='sent2', answers=('label',)),
-    Layout('COPA', ('premise', 'question', 'choice1', 'choice2'), ('premise',),
+    Columns('COPA', ('premise', 'question', 'choice1', 'choice2'), ('premise',),
            r'choice\d+', answers=('label',), question='question'),
-    Layout('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
+    Columns('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
            answers=('label',)),
-    Layout('plain', ('context', 'choices'), ('context',), 'choices'),
-    Layout('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
+    Columns('plain', ('context', 'choices'), ('context',), 'choices'),
+    Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
 )
 
 
 def layout_of(
     path: str, line: int, row: Row, contexts: Sequence[str] = (),
     choices: Sequence[str] = (), answer: str = '',
-) -> Layout:
+) -> Columns:
   """Returns the layout of a table.
 
   Args:
@@ -82,7 +82,7 @@ def layout_of(
   """
   if choices:
     pattern = '|'.join(map(re.escape, choices))
-    return Layout('own', (*contexts, *choices), tuple(contexts), pattern,
+    return Columns('own', (*contexts, *choices), tuple(contexts), pattern,
                   answers=(answer,))
   for layout in LAYOUTS:
     if set(layout.needed) <= row.keys():
@@ -93,7 +93,7 @@ def layout_of(
       'with `text_columns` and `choice_columns`')
 
 
-def texts_of(path: str, line: int, row: Row, layout: Layout) -> Choices:
+def choices_of(path: str, line: int, row: Row, layout: Columns) -> Choices:
   """Returns (context, choices) of a row.
 
   Args:
@@ -146,7 +146,7 @@ def _cells(path: str, line: int, name: str, value: object) -> list[str]:
 
 
 def _answer(
-    path: str, line: int, row: Row, layout: Layout, choices: Sequence[str]
+    path: str, line: int, row: Row, layout: Columns, choices: Sequence[str]
 ) -> int:
   """Returns the number of the right choice, from 0."""
   name = next((n for n in layout.answers if n in row), layout.answers[-1])
@@ -184,7 +184,7 @@ def read(
     errors.UserError: a fault of the file, an absent column, too few choices, or
       an answer out of range; names the file and the line.
   """
-  found: list[Layout] = []
+  found: list[Columns] = []
 
   def layout(line, row):
     if not found:
@@ -196,10 +196,10 @@ def read(
                for name in layout(1, row).answers)
 
   return tables.read_table(
-      path, lambda line, row: texts_of(path, line, row, layout(line, row)),
+      path, lambda line, row: choices_of(path, line, row, layout(line, row)),
       lambda line, row: _answer(
           path, line, row, layout(line, row),
-          texts_of(path, line, row, dataclasses.replace(
+          choices_of(path, line, row, dataclasses.replace(
               layout(line, row), start=''))[1]),
       answer or 'answer', unknown=None if labelled else unknown)
 
@@ -279,7 +279,7 @@ def check_counts(
           f'training example has {count}; give all as many')
 
 
-def checked(row: Any, place: str) -> Choices:
+def checked_row(row: Any, place: str) -> Choices:
   """Returns (context, choices) in memory.
 
   Args:

@@ -60,7 +60,7 @@ def check(text: str, classes: Sequence[str]) -> None:
       raise errors.unknown('`class_weights`', name, classes)
 
 
-def of(
+def per_class(
     text: str, classes: Sequence[str], labels: Any
 ) -> np.ndarray | None:
   """Returns the weight of each class, None for equal weights.

@@ -44,7 +44,7 @@ METRICS: dict[str, Callable[..., float]] = {
 }
 
 
-def compute(
+def compute_at_threshold(
     names: Sequence[str], labels: np.ndarray, shares: np.ndarray,
     threshold: float,
 ) -> dict[str, float]:

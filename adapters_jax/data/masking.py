@@ -179,7 +179,7 @@ def masked_batch(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Schedule(batching.Schedule):
+class MaskedSchedule(batching.Schedule):
   """Training batches whose masks differ in every epoch.
 
   Attributes:
@@ -199,7 +199,7 @@ class Schedule(batching.Schedule):
         [[self.seed, step, row, _STREAM] for row in local])
 
 
-def eval_batches(
+def masked_eval_batches(
     examples: Texts, buckets: Sequence[int], batch_size: int,
     local_rows: Sequence[int] | None, masking: Masking,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:

@@ -76,7 +76,7 @@ class Examples:
     """Each input as a tuple of its one or two texts, or context and choices.
     """
     if self.form == 'multiple_choice':
-      return [choices.checked(row, f'`texts[{number}]`')
+      return [choices.checked_row(row, f'`texts[{number}]`')
               for number, row in enumerate(self.texts)]
     return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
             for row in self.texts]

@@ -135,5 +135,5 @@ class Writer:
       given = thresholds.given(found, self.threshold)
       return {self.name: [name for name, one in zip(
           self.classes, given, strict=True) if one], 'probabilities': shares}
-    chosen = int(thresholds.choose(found, self.threshold))
+    chosen = int(thresholds.predicted_class(found, self.threshold))
     return {self.name: self.classes[chosen], 'probabilities': shares}

@@ -175,7 +175,7 @@ def by_type(
           for kind, row in sorted(table.items())}
 
 
-def scores(
+def tagging_scores(
     right: Sequence[Sequence[str]], found: Sequence[Sequence[str]],
     names: Sequence[str],
 ) -> dict[str, float]:
@@ -202,7 +202,9 @@ def scores(
   return {name: values[name] for name in names}
 
 
-def table(counted: dict[str, tuple[int, int, int]]) -> list[dict[str, str]]:
+def entity_rows(
+    counted: dict[str, tuple[int, int, int]]
+) -> list[dict[str, str]]:
   """Returns a row for each type: precision, recall, F1, number.
 
   Args:

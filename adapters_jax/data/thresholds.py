@@ -30,7 +30,7 @@ def given(shares: np.ndarray, threshold: float | None) -> np.ndarray:
   return shares >= (HALF if threshold is None else threshold)
 
 
-def choose(shares: np.ndarray, threshold: float | None) -> np.ndarray:
+def predicted_class(shares: np.ndarray, threshold: float | None) -> np.ndarray:
   """Returns [...] the predicted class of probabilities.
 
   Args:

@@ -68,7 +68,7 @@ def _for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
   return tokenizers.Tokenizer.from_str(json.dumps(values))
 
 
-def pieces(
+def word_pieces(
     tokenizer: tokenizers.Tokenizer, sentences: Sequence[Sequence[str]],
     start: int = 0,
 ) -> list[tokenizers.Encoding]:
@@ -99,7 +99,7 @@ def pieces(
     raise errors.UserError(f'`checkpoint`: its tokenizer: {error}') from error
 
 
-def cut(
+def cut_sentences(
     tokenizer: tokenizers.Tokenizer, sentences: Sequence[Sequence[str]],
     max_length: int, labels: Sequence[Sequence[int]] | None = None,
 ) -> tuple[examples_lib.Examples, Windows]:
@@ -128,7 +128,7 @@ def cut(
   room, prefix = template.room(max_length), len(template.tokens[0])
   tokens, segments, places, rows = [], [], [], []
   for start, some in tokenization.chunks_of(sentences):
-    for row, one in enumerate(pieces(tokenizer, some, start), start):
+    for row, one in enumerate(word_pieces(tokenizer, some, start), start):
       ids, numbers = np.array(one.ids, np.int32), _first_pieces(one.word_ids)
       for begin, kept in _windows(numbers, room):
         filled, kinds = template.fill((ids[begin:begin + room],))
@@ -201,7 +201,7 @@ def read_outputs(
 
   Args:
     outputs: [length, classes] logits for each input, with or without padding.
-    windows: Origins of the inputs, from `cut`.
+    windows: Origins of the inputs, from `cut_sentences`.
     sizes: Number of words of each sentence.
     missing: Class of words without pieces.
   """

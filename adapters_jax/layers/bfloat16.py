@@ -39,7 +39,7 @@ def _rearranged(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
 
 
 @jax.custom_vjp
-def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def dense_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Multiplies rows by a kernel.
 
   Args:
@@ -54,7 +54,7 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _product_forward(x, kernel):
   x, kernel = _cast(x), _cast(kernel)  # Half the memory of what is kept.
-  return product(x, kernel), (x, kernel)
+  return dense_product(x, kernel), (x, kernel)
 
 
 def _product_backward(saved, cotangent):
@@ -69,10 +69,10 @@ def _product_backward(saved, cotangent):
   return grad_x, grad_kernel
 
 
-product.defvjp(_product_forward, _product_backward)
+dense_product.defvjp(_product_forward, _product_backward)
 
 
-dot_general = dense.for_dense(product)
+dot_general = dense.for_dense(dense_product)
 
 
 # Attention. Both products, and the four of their gradients, are one of three
@@ -99,7 +99,7 @@ def _over_queries(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @jax.custom_vjp
-def scores(query: jax.Array, key: jax.Array) -> jax.Array:
+def attention_scores(query: jax.Array, key: jax.Array) -> jax.Array:
   """Multiplies queries by keys (Vaswani et al., 2017, section 3.2.1).
 
   Args:
@@ -112,8 +112,9 @@ def scores(query: jax.Array, key: jax.Array) -> jax.Array:
   return _over_depth(query, key)
 
 
-scores.defvjp(
-    lambda query, key: (scores(query, key), (_cast(query), _cast(key))),
+attention_scores.defvjp(
+    lambda query, key: (
+        attention_scores(query, key), (_cast(query), _cast(key))),
     lambda saved, cotangent: (
         _over_keys(cotangent, saved[1]), _over_queries(cotangent, saved[0])))
 

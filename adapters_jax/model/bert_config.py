@@ -47,8 +47,8 @@ class BertConfig:
     local_layers: Layers in which a token attends to its neighbours alone.
     window: Largest distance of a neighbour.
     adapters: Method configs, applied in this order at each site.
-    composition: Tree over the adapters from `setups.resolve`, instead of that
-      order; None for the order.
+    composition: Tree over the adapters from `setups.over_methods`, instead of
+      that order; None for the order.
     adapted_from: Lowest layer with adapters; those below have none.
     dtype: Type of the computation; parameters keep their own.
     products: Type of the operands of the encoder's matrix products: 'float32'

@@ -43,7 +43,7 @@ class ComposedSites(sites_lib.Sites):
   """The sites of one layer, with a tree of methods.
 
   Attributes:
-    tree: Result of `setups.resolve`.
+    tree: Result of `setups.over_methods`.
   """
   tree: Any
 

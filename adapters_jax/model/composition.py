@@ -2,8 +2,8 @@
 
 The blocks are those of AdapterHub (Pfeiffer et al., 2020). `Parallel` and
 `BatchSplit` choose what an example is given to: `columns` moves them to the top
-of the tree. All others work on one hidden state, and `resolve` turns them into
-the tree over indices of methods that `composed_sites` walks.
+of the tree. All others work on one hidden state, and `setups.over_methods`
+turns them into the tree over indices of methods that `composed_sites` walks.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def buckets(distances: np.ndarray, count: int, longest: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def rows_of(
+def distance_rows(
     config: layer_lib.BertConfig, queries: int, keys: int
 ) -> np.ndarray:
   """Returns the rows of the table for distances, in ascending order.
@@ -133,7 +133,7 @@ class DisentangledAttention(layer_lib.Attention):
     config = self.config
     sites = composed_sites.make(config, self.index, mask, shared, train)
     length = x.shape[1]
-    needed = rows_of(config, length if rows is None else rows, length)
+    needed = distance_rows(config, length if rows is None else rows, length)
     lowest = needed.min()
     table = dropout.Dropout(config.dropout)(
         relative[lowest:needed.max() + 1].astype(x.dtype), train=train)[None]

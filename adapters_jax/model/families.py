@@ -208,7 +208,7 @@ def our_name(name: str, family: str = 'bert') -> str:
   return path.replace('{}', layer_index[1], 1) if layer_index else path
 
 
-def parts(
+def part_tensors(
     name: str, value: np.ndarray, family: str = 'bert'
 ) -> dict[str, np.ndarray]:
   """Returns the tensors of a layer's parts, or the tensor where it has none.

@@ -74,7 +74,7 @@ def scores(
     [batch, heads, queries, keys]
   """
   if config.products == 'bfloat16':
-    return bfloat16.scores(query, key)
+    return bfloat16.attention_scores(query, key)
   return jnp.einsum('bqhd,bkhd->bhqk', query, key)
 
 

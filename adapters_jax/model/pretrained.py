@@ -87,7 +87,7 @@ def from_hugging_face(
     if families.is_ignored(name, family):
       continue
     value = tensor_files.as_float32(name, value)
-    for part, value in families.parts(name, value, family).items():
+    for part, value in families.part_tensors(name, value, family).items():
       path = families.our_name(part, family)
       # torch keeps [out, in].
       value = value.T if path.endswith('/kernel') else value

@@ -16,7 +16,7 @@ _FIRST = (8, 12, 16, 23, 32, 46, 64, 91)
 BUCKETS = 2 * (8 + len(_FIRST))
 
 
-def buckets(length: int) -> np.ndarray:
+def pair_buckets(length: int) -> np.ndarray:
   """Returns the bucket of every pair of tokens.
 
   Args:
@@ -45,4 +45,4 @@ def bias(table: jax.Array, length: int) -> jax.Array:
     [1, heads, length, length], queries before keys.
   """
   # numpy's index is a constant of the program.
-  return jnp.transpose(table[buckets(length)], (2, 0, 1))[None]
+  return jnp.transpose(table[pair_buckets(length)], (2, 0, 1))[None]

@@ -142,7 +142,7 @@ def _zipped(
           for n, size in enumerate(one)]
 
 
-def resolve(
+def over_methods(
     setup: composition.Setup, counts: Mapping[str, int]
 ) -> tuple[Any, list[tuple[str, int]]]:
   """Returns the tree over methods of a setup on one hidden state.
@@ -187,7 +187,7 @@ def check(tree: Any, methods: Sequence[base.Method]) -> None:
   """Checks that blocks hold methods for which they are defined.
 
   Args:
-    tree: Result of `resolve`.
+    tree: Result of `over_methods`.
     methods: Methods of the model.
 
   Raises:

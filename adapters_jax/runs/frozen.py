@@ -64,7 +64,9 @@ class Frozen:
       own: Number of new methods.
     """
     setup, members = self.whole(own)
-    return None if setup is None else setups.resolve(setup, dict(members))[0]
+    if setup is None:
+      return None
+    return setups.over_methods(setup, dict(members))[0]
 
   @property
   def factors(self) -> tuple[float, ...]:

@@ -92,7 +92,7 @@ def make_group(
   shape = setup.model.config
   # The whole base again: that of `setup` lacks the tuned leaves.
   folder = pretrained.resolve(configs[0].checkpoint)
-  base = models.load_base(configs[0], folder, kind.head_of(configs[0]))
+  base = models.pretrained_tree(configs[0], folder, kind.head_of(configs[0]))
   base = trees.overlay(base, frozen.of(configs[0]).tuned)
   note = (f'trained as one of {len(configs)} runs of one program: times are '
           'its share')
@@ -106,7 +106,8 @@ def make_group(
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,
         schedule=dataclasses.replace(
-            setup.schedule, seed=config.seed, class_weights=class_weights.of(
+            setup.schedule, seed=config.seed,
+            class_weights=class_weights.per_class(
                 config.class_weights, setup.task.labels,
                 setup.splits['train'].labels)),
         notes=(*setup.notes, note)))

@@ -31,7 +31,7 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
         raise errors.UserError(
             f'`{name}`: {path} cannot be read ({error.strerror})') from error
   if config.adapters:
-    values['adapters'] = folders.portable(config.adapters)
+    values['adapters'] = folders.with_hashes(config.adapters)
   values['task'] = config.task_name
   if os.path.isdir(config.checkpoint):  # Else a name.
     from adapters_jax.model import tensor_files  # Imports numpy.

@@ -78,7 +78,7 @@ def make_model(
   return head.make(shape, outputs)
 
 
-def load_base(
+def pretrained_tree(
     config: config_lib.Config, folder: str, head: heads.Head | None = None
 ) -> trees.Tree:
   """Returns the pretrained tree of a run.

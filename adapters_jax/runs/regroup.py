@@ -78,7 +78,7 @@ def _save_alone(
   resume.close()
 
 
-def join(
+def join_progress(
     group: group_lib.Group, folders: Sequence[str]
 ) -> tuple[loop.Progress, log_lib.Log] | None:
   """Makes the progress of a group out of the states that its runs saved alone.

@@ -169,7 +169,7 @@ def _train_claimed(
     progress, log = group_training.train_group(
         group, kind, score, state_folder=state_folder, restore=first.resume,
         pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
-        stop=stop, joined=lambda: regroup.join(group, folders))
+        stop=stop, joined=lambda: regroup.join_progress(group, folders))
     # Runs that have failed, or that patience ended, pause at no rung.
     if log.training() and loop.steps_taken(progress) < group.setup.steps:
       return [*regroup.pause(group, progress, log, folders, pause)]

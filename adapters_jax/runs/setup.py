@@ -233,7 +233,7 @@ def assemble(
   if mesh is None:
     mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
   model = models.on_mesh(model_of(shape), mesh)
-  base = models.load_base(config, folder, head)
+  base = models.pretrained_tree(config, folder, head)
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
   # With the whole base: full fine-tuning starts from its leaves.
@@ -244,8 +244,8 @@ def assemble(
         'embeddings, and for heads that the checkpoint holds')
   base = _frozen_leaves(config, base, select)
   # Cast after the split: tuned leaves stay float32.
-  base = sharding.place(mesh, precision.cast(config.precision, base))
-  tuned = sharding.place(mesh, tuned)
+  base = sharding.distribute(mesh, precision.cast(config.precision, base))
+  tuned = sharding.distribute(mesh, tuned)
   # The setting does not count the longest length.
   shapes = precision.batching(mesh.devices.flat[0])
   buckets = batching.bucket_lengths(
@@ -262,7 +262,7 @@ def assemble(
   schedule = batching.Schedule(
       encoded['train'], buckets, config.batch_size, config.seed,
       local_rows=sharding.local_rows(mesh, config.batch_size),
-      class_weights=class_weights.of(
+      class_weights=class_weights.per_class(
           config.class_weights, task.labels, encoded['train'].labels))
   per_epoch = schedule.steps_per_epoch
   return Setup(

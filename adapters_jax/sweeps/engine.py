@@ -93,7 +93,9 @@ def check(how: HowToRun) -> None:
         f"`address={how.address}`: give 'auto' or host:port")
 
 
-def absolute(config: config_lib.Config, experiment: str) -> config_lib.Config:
+def with_absolute_paths(
+    config: config_lib.Config, experiment: str
+) -> config_lib.Config:
   """Returns the settings with absolute paths, valid in other processes.
 
   Args:
@@ -169,11 +171,12 @@ def go(
     return outcome_lib.Outcome(
         (record,), (workdirs.path_of(runs[0], experiment),))
   root = configs[0].workdir
-  runs = [absolute(run, experiment) for run in grid.placed(runs, root)]
+  runs = [with_absolute_paths(run, experiment)
+          for run in grid.placed(runs, root)]
   if not pick:
     return _sweep(runs, [], experiment, many.records, how, kind, measure)
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
-  trials = [absolute(run, experiment)
+  trials = [with_absolute_paths(run, experiment)
             for run in grid.placed(grid.trial_runs(runs, many), root)]
 
   def later(stand_in):
@@ -268,7 +271,7 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
         how, launch, at_a_time, len(todo), kind))
     _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
               at_a_time)
-    progress = progress_lib.Progress(len(todo))
+    progress = progress_lib.SweepProgress(len(todo))
     labels = [grid.difference_line(unit[0], runs) + (
         f' and {len(unit) - 1} more' if len(unit) > 1 else '')
               for unit in units]

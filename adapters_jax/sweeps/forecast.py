@@ -160,7 +160,7 @@ def measure_groups(
   Sizes that do not fit the device's memory are left out.
 
   Args:
-    configs: Settings of runs of one `vmapped.key`, widest adapters first.
+    configs: Settings of runs of one `vmapped.group_key`, widest adapters first.
     kind: Kind of the task.
     sizes: Sizes to try, ascending, none above the number of runs.
   """

@@ -11,7 +11,7 @@ from adapters_jax.sweeps import halving
 _log = logging.getLogger(__name__)
 
 
-class Progress:
+class SweepProgress:
   """Reports finished runs, and forecasts the rest by their mean time."""
 
   def __init__(self, todo: int):

@@ -31,7 +31,7 @@ _MEMBERS = 'group.json'
 _LIST = 'members'
 
 
-def key(config: config_lib.Config) -> tuple[Any, ...]:
+def group_key(config: config_lib.Config) -> tuple[Any, ...]:
   """Returns the settings that all runs of one group share."""
   free = options.marked(config_lib.Config, 'vmapped')
   return tuple(getattr(config, f.name) for f in dataclasses.fields(config)
@@ -48,7 +48,7 @@ def run_unit(
   have finished.
 
   Args:
-    configs: Settings of the runs, all of one `key`.
+    configs: Settings of the runs, all of one `group_key`.
     experiment: Name of the experiment.
     kind: Kind of the task.
     pause: Epochs after which the runs wait with their states saved; 0 to train
@@ -62,7 +62,7 @@ def run_unit(
   """
   import jax  # Later than the planning; so is the next one.
   from adapters_jax.runs import run
-  if len({key(config) for config in configs}) != 1:
+  if len({group_key(config) for config in configs}) != 1:
     names = ', '.join(options.marked(config_lib.Config, 'vmapped'))
     raise ValueError(f'runs of a group may differ in {names} alone')
   # An earlier launch may have been killed.
@@ -182,7 +182,7 @@ def make_units(
     if os.path.isdir(os.path.join(folder, workdirs.STATE)) and not waits:
       units.append((config,))  # Its state is that of a single run.
     else:  # Runs that wait at one rung may train together.
-      alike.setdefault((key(config), waits), []).append(config)
+      alike.setdefault((group_key(config), waits), []).append(config)
   fresh = []
   for found in alike.values():  # Similar sizes together, for little padding.
     found.sort(key=lambda config: -config.adapter_size)

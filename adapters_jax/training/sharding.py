@@ -151,7 +151,7 @@ def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...]:
       sorted({int(row) for i, in indices.values() for row in rows[i]}))
 
 
-def place(mesh: jax.sharding.Mesh, tree: Any) -> Any:
+def distribute(mesh: jax.sharding.Mesh, tree: Any) -> Any:
   """Returns a tree, given whole on every host, on the devices by RULES."""
 
   def put(leaf, sharding):

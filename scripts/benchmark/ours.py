@@ -227,7 +227,7 @@ def _product(rows: int, inner: int, columns: int, rounded: bool) -> Any:
   dtype = 'bfloat16' if rounded else 'float32'
   a = jax.numpy.ones((rows, inner), dtype)
   b = jax.numpy.ones((inner, columns), dtype)
-  product = jax.jit(bfloat16.product if rounded else lambda a, b: a @ b)
+  product = jax.jit(bfloat16.dense_product if rounded else lambda a, b: a @ b)
   # Compiles, outside of the timed calls.
   product(a, b).block_until_ready()
   return lambda: product(a, b).block_until_ready()

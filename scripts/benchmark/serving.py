@@ -104,7 +104,7 @@ def measure_mixed(config: Config, base: base_lib.Base) -> None:
   names = [str(n % config.adapters) for n in range(config.batch_size)]
   compare({
       'one adapter': lambda: step(params, tuned, batch),
-      'mixed': lambda: mixed.outputs(
+      'mixed': lambda: mixed.forward(
           placed, names, examples, config.batch_size, (config.length,))},
       config.turns)
   seconds = []

@@ -82,7 +82,7 @@ def test_a_new_adapter_of_a_known_layout_compiles_nothing(base, bank):
   def outputs(placed, names):
     read = prediction.readings.read(base, bank['wide'], [
         (text,) for text in TEXTS[:3]])
-    return mixed.outputs(placed, names, read.examples, batch_size=8)
+    return mixed.forward(placed, names, read.examples, batch_size=8)
 
   def alone(adapter, row):
     return prediction.logits(base, adapter, TEXTS[row:row + 1])[0]

@@ -82,8 +82,9 @@ class IntervalsTest(parameterized.TestCase):
       resampled = resampling.resample(
           f'sets_{name}', labels @ bits, (found @ bits)[None])
       np.testing.assert_allclose(resampled[0, :4], [
-          label_metrics.compute([name], labels[rows], found[rows] * 1.0, 0.5)[
-              name] for rows in draws])
+          label_metrics.compute_at_threshold(
+              [name], labels[rows], found[rows] * 1.0, 0.5)[name]
+          for rows in draws])
 
   def test_seeds_that_differ_widen_the_bootstrap(self):
     labels = np.zeros(1000, np.int64)

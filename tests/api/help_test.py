@@ -82,7 +82,8 @@ def test_a_command_prints_its_help_and_ends(
   monkeypatch.setattr(sys, 'argv', ['program', '--learning_rate=x', '-h'])
   if start is convert.start:
     monkeypatch.setattr(
-        convert, 'define', lambda define=convert.define: define(values))
+        convert, 'define_flags',
+        lambda define=convert.define_flags: define(values))
   monkeypatch.setattr(
       help_lib, 'page', lambda groups, full, page=help_lib.page: page(
           groups, full, values))

@@ -63,7 +63,7 @@ def test_faults_are_named_by_line(tmp_path, columns, train, dev, message):
 def test_metrics_by_hand():
   labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
   shares = np.array([[.9, .1, .2], [.4, .8, .1], [.6, .7, .3], [.1, .2, .1]])
-  found = label_metrics.compute(
+  found = label_metrics.compute_at_threshold(
       list(label_metrics.METRICS), labels, shares, 0.5)
   # Of 4 labels 3 are found, beside a false one.
   assert found['micro_f1'] == pytest.approx(2 * 3 / (4 + 4))

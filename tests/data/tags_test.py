@@ -26,20 +26,21 @@ def test_entities(text, wanted):
 def test_scores_by_hand():
   right = [['B-P', 'I-P', 'O'], ['B-L', 'O']]
   found = [['B-P', 'O', 'O'], ['B-L', 'B-P']]
-  assert tags.scores(right, found, tags.OF_ENTITIES) == {
+  assert tags.tagging_scores(right, found, tags.OF_ENTITIES) == {
       'entity_f1': 2 / 5, 'entity_precision': 1 / 3, 'entity_recall': 1 / 2,
       'tag_accuracy': 3 / 5}
   assert tags.by_type(right, found, True) == {'L': (1, 1, 1), 'P': (0, 2, 1)}
-  assert tags.table(tags.by_type(right, found, True))[0] == {
+  assert tags.entity_rows(tags.by_type(right, found, True))[0] == {
       'type': 'L', 'precision': '100.0', 'recall': '100.0', 'F1': '100.0',
       'number': '1'}
   counts = tags.counts(right, found, True)
   assert {name: value.tolist() for name, value in counts.items()} == {
       'correct': [0, 1], 'predicted': [1, 2], 'true': [1, 1]}
   # NOUN: F1 of 2 / 3, VERB: 0, X: 0.
-  assert tags.scores([['NOUN', 'VERB']], [['NOUN', 'X']], tags.OF_TAGS) == {
-      'tag_accuracy': 0.5, 'tag_macro_f1': 1 / 3}
-  nothing = tags.scores([['O']], [['O']], tags.OF_ENTITIES)
+  assert tags.tagging_scores(
+      [['NOUN', 'VERB']], [['NOUN', 'X']], tags.OF_TAGS) == {
+          'tag_accuracy': 0.5, 'tag_macro_f1': 1 / 3}
+  nothing = tags.tagging_scores([['O']], [['O']], tags.OF_ENTITIES)
   assert nothing['entity_f1'] == 0 and nothing['tag_accuracy'] == 1
 
 
@@ -72,7 +73,7 @@ def test_scores_equal_those_of_seqeval(prefixes):
       'entity_precision': metrics.precision_score(right, found),
       'entity_recall': metrics.recall_score(right, found),
       'tag_accuracy': metrics.accuracy_score(right, found)}
-  scores = tags.scores(right, found, tags.OF_ENTITIES)
+  scores = tags.tagging_scores(right, found, tags.OF_ENTITIES)
   assert 0.1 < scores['entity_f1'] < 0.9
   assert scores == pytest.approx(wanted, abs=1e-12)
   report = metrics.classification_report(right, found, output_dict=True)

@@ -22,7 +22,7 @@ def test_pieces_and_their_words_equal_those_of_transformers(kind, tmp_path):
     wanted = json.load(file)[kind]
   tokenizer = tokenization.load(tokenizer_cases.write(str(tmp_path), files))
   before = tokenizer.encode('film').ids
-  found = words.pieces(words.for_words(tokenizer), word_cases.SENTENCES)
+  found = words.word_pieces(words.for_words(tokenizer), word_cases.SENTENCES)
   assert [{'ids': one.ids, 'words': one.word_ids} for one in found] == wanted
   assert tokenizer.encode('film').ids == before  # A copy reads words.
 
@@ -38,7 +38,8 @@ def test_every_word_has_one_place(tokenizer, max_length):
                ['\u200b'], ['a'], ['plots', '\u200b', 'a']]
   labels = [[10 * row + n % 10 for n in range(len(one))]
             for row, one in enumerate(sentences)]
-  examples, windows = words.cut(tokenizer, sentences, max_length, labels)
+  examples, windows = words.cut_sentences(
+      tokenizer, sentences, max_length, labels)
   assert max(map(len, examples.tokens)) <= max_length
   seen = []
   outputs = []
@@ -63,7 +64,8 @@ def test_every_word_has_one_place(tokenizer, max_length):
 
 
 def test_a_word_counts_where_it_has_most_context(tokenizer):
-  examples, windows = words.cut(tokenizer, [['a', 'good', 'film'] * 4], 8)
+  examples, windows = words.cut_sentences(
+      tokenizer, [['a', 'good', 'film'] * 4], 8)
   # Windows of 6 pieces begin at 0, 3 and 6; the ends of a sentence are no edge.
   assert [row[row >= 0].tolist() for row in windows.words] == [
       [0, 1, 2, 3, 4], [5, 6, 7], [8, 9, 10, 11]]
@@ -78,4 +80,4 @@ def test_a_text_is_split():
 
 def test_a_word_that_cannot_be_read(tokenizer):
   with pytest.raises(errors.UserError, match='sentence 1, word 1'):
-    words.cut(tokenizer, [['a'], ['a', '\ud800']], 8)
+    words.cut_sentences(tokenizer, [['a'], ['a', '\ud800']], 8)

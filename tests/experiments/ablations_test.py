@@ -116,15 +116,15 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
         {'params': trees.overlay(base, tree)}, *inputs))
 
   norms, _ = trees.split(tuned, lambda path: trees.role(path) != 'adapter')
-  bare = layer_removal.remove(tuned, 0, 2)
+  bare = layer_removal.without_layers(tuned, 0, 2)
   np.testing.assert_array_equal(
       logits(bare, adapted), logits(norms, tiny.CONFIG))
   # Of some layers: as if the others alone had been given adapters.
   kept = (bottleneck.Bottleneck(4, layers=(0,)),)
   np.testing.assert_array_equal(
-      logits(layer_removal.remove(tuned, 1, 2), adapted),
+      logits(layer_removal.without_layers(tuned, 1, 2), adapted),
       logits(tuned, dataclasses.replace(tiny.CONFIG, adapters=kept)))
-  restored = trees.flatten(layer_removal.remove(tuned, 1, 2, base))
+  restored = trees.flatten(layer_removal.without_layers(tuned, 1, 2, base))
   for path, leaf in trees.flatten(norms).items():
     inside = trees.role(path) == 'norm' and trees.layer_of(path) in (1, 2)
     np.testing.assert_array_equal(
@@ -174,7 +174,7 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
 def test_spans_are_of_runs_with_all_adapters(changed):
   def complete(**changed):
     config = dataclasses.replace(config_lib.Config(), **changed)
-    return layer_removal.complete(
+    return layer_removal.adapts_all_layers(
         mock.Mock(config=identity.portable(config)))
   assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
 

@@ -69,7 +69,7 @@ def test_masks_cover_words_and_are_a_pure_function(texts):
   assert len({*singles}) > 5 and all(len(one) == 3 for one in singles)
 
   def schedule(seed):
-    return masking.Schedule(texts, (12,), 3, seed, masking=HOW)
+    return masking.MaskedSchedule(texts, (12,), 3, seed, masking=HOW)
 
   first, again = schedule(5).batch(3), schedule(5).batch(3)
   for name in first:

@@ -89,7 +89,7 @@ def test_a_run_of_two_seeds_as_one_program(config, capsys):
     rows = [json.loads(line) for line in file]
   sentences = conll.read(config.dev_file)
   assert [tuple(row['words']) for row in rows] == [s.words for s in sentences]
-  assert tags_lib.scores(
+  assert tags_lib.tagging_scores(
       [row['label'] for row in rows], [row['tags'] for row in rows],
       tags_lib.OF_ENTITIES) == scores
 

@@ -31,8 +31,8 @@ def mix(weights, value):
 class ProductsTest(parameterized.TestCase):
 
   @parameterized.named_parameters(
-      ('product', bfloat16.product, jnp.dot, (2, 7, 5), (5, 3)),
-      ('scores', bfloat16.scores, scores, (2, 3, 5, 4), (2, 7, 5, 4)),
+      ('product', bfloat16.dense_product, jnp.dot, (2, 7, 5), (5, 3)),
+      ('scores', bfloat16.attention_scores, scores, (2, 3, 5, 4), (2, 7, 5, 4)),
       ('mix', bfloat16.mix, mix, (2, 5, 3, 7), (2, 7, 5, 4)))
   def test_value_and_gradients(self, ours, wanted, first, second):
     a, b = rounded(*first), rounded(*second, seed=1)
@@ -50,13 +50,13 @@ class ProductsTest(parameterized.TestCase):
 
   def test_operands_are_rounded(self):
     x = jnp.full((1, 1), 1 + 2**-12)
-    self.assertEqual(bfloat16.product(x, x)[0, 0], 1)
+    self.assertEqual(bfloat16.dense_product(x, x)[0, 0], 1)
 
   def test_runs_are_vmapped(self):
     x, kernels = rounded(4, 3), rounded(2, 3, 5, seed=1)
 
     def grad(kernel):
-      return jax.grad(lambda k: jnp.sum(bfloat16.product(x, k)))(kernel)
+      return jax.grad(lambda k: jnp.sum(bfloat16.dense_product(x, k)))(kernel)
 
     for kernel, gradient in zip(kernels, jax.vmap(grad)(kernels), strict=True):
       np.testing.assert_allclose(grad(kernel), gradient, rtol=1e-5)

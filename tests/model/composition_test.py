@@ -90,13 +90,13 @@ class ResolveTest(parameterized.TestCase):
 
   def test_indices_of_methods(self):
     part = composition.Part
-    tree, places = setups.resolve(
+    tree, places = setups.over_methods(
         Stack('l', Fuse('a', 'l', norms='last')), {'l': 2, 'a': 1})
     self.assertEqual(tree, Stack(
         part(0, 2), Fuse(part(2, 3), part(3, 5), regularization=0.0)))
     self.assertEqual(places, [('l', 0), ('a', 2), ('l', 3)])
     # A sequence needs no tree, and so is the program of a union.
-    self.assertIsNone(setups.resolve(Stack('l', 'a'), {'l': 2, 'a': 1})[0])
+    self.assertIsNone(setups.over_methods(Stack('l', 'a'), {'l': 2, 'a': 1})[0])
 
   @parameterized.parameters(
       ('fuse(a, b)', 'lora', 'houlsby', 'bottleneck adapters, not LoRA'),
@@ -109,6 +109,6 @@ class ResolveTest(parameterized.TestCase):
        'seq_bn', 'apart from its residual'))
   def test_methods_that_a_block_cannot_hold(self, text, one, two, message):
     methods = [strings.parse(one)[0], strings.parse(two)[0]]
-    tree, _ = setups.resolve(setups.parse(text), {'a': 1, 'b': 1})
+    tree, _ = setups.over_methods(setups.parse(text), {'a': 1, 'b': 1})
     with self.assertRaisesRegex(errors.UserError, message):
       setups.check(tree, methods)

@@ -34,7 +34,7 @@ def test_buckets_of_the_published_models():
   assert found[:131].tolist() == [*range(129), 129, 130]
   assert found[-1] == 255 and (np.diff(found) >= 0).all()
   assert (found == -deberta.buckets(-np.arange(512), 256, 512)).all()
-  rows = deberta.rows_of(tiny_families.config('deberta-256'), 512, 512)
+  rows = deberta.distance_rows(tiny_families.config('deberta-256'), 512, 512)
   assert rows[0] == 1 and rows[511] == 256 and rows[-1] == 511
 
 
@@ -100,7 +100,8 @@ def test_a_setup_weighs_adapters_of_the_distances():
   fields = 'r=2, sites=["query", "key", "value"]'
 
   def outputs(text, setup):
-    tree = setup and setups.resolve(setups.parse(setup), {'a': 1, 'b': 1})[0]
+    tree = setup and setups.over_methods(
+        setups.parse(setup), {'a': 1, 'b': 1})[0]
     module, params, _ = attention(text, composition=tree)
     own = {f'adapter_{site}_{index}': leaves[index]
            for site in ('query', 'key', 'value') for index in range(2)}

@@ -35,7 +35,8 @@ def tensors_of(case):
   return {
       part: list(value.shape)
       for name, shape in tiny_families.names()[case]['bare'].items()
-      for part, value in families.parts(name, np.zeros(shape), family).items()}
+      for part, value in families.part_tensors(
+          name, np.zeros(shape), family).items()}
 
 
 def hidden_of(case, batch, config=None, params=None):
@@ -244,7 +245,8 @@ def test_bias_tuning_needs_biases():
 def test_a_joined_layer_of_another_size_is_listed():
   value = np.zeros((37, 12), np.float32)
   name = 'model.layers.0.attn.Wqkv.weight'
-  assert families.parts(name, value, 'modernbert') == {name: value}
-  query, key, _ = families.parts(name, np.arange(6), 'modernbert').items()
+  assert families.part_tensors(name, value, 'modernbert') == {name: value}
+  query, key, _ = families.part_tensors(
+      name, np.arange(6), 'modernbert').items()
   assert query[0].endswith('Wqkv.query.weight') and query[1].tolist() == [0, 1]
   assert key[1].tolist() == [2, 3]

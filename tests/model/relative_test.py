@@ -8,7 +8,7 @@ from adapters_jax.model import relative
 
 def test_buckets_equal_the_logarithm_of_the_source():
   # T5's formula, in float64, where exact logarithms are safe from rounding.
-  found = relative.buckets(301)
+  found = relative.pair_buckets(301)
   for query, key in ((0, 300), (300, 0), (150, 150)):
     assert found[query, key] == {300: 31, -300: 15, 0: 0}[key - query]
   for distance in range(1, 301):

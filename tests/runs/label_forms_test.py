@@ -137,7 +137,7 @@ def test_predictions_are_those_of_the_scores(trained):
   else:
     assert f'the threshold {adapter.threshold} is' in record.notes[-1]
     shares = np.array([list(one.probabilities.values()) for one in found])
-    assert record.metrics['test'] == label_metrics.compute(
+    assert record.metrics['test'] == label_metrics.compute_at_threshold(
         list(record.metrics['test']), labels, shares, adapter.threshold)
     sets = compact.to_array(record.predictions['test']['predicted_sets'])
     assert sets.tolist() == [

@@ -46,7 +46,7 @@ def make(text, outputs=2, head_input='pooler'):
 def convert(*flags):
   """Runs the command in this process; returns its exit status."""
   values = absl_flags.FlagValues()
-  command.define(values)
+  command.define_flags(values)
   values(['convert', *flags])
   try:
     command.run(values)

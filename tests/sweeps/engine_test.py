@@ -48,7 +48,7 @@ class SweepTest(parameterized.TestCase):
   def runs(self, text):
     runs = grid.expand([config_lib.Config(task='cola')],
                        grid.Options(grid=text))
-    return [engine.absolute(run, 'glue') for run in runs]
+    return [engine.with_absolute_paths(run, 'glue') for run in runs]
 
   def go(self, text, group='2', records='', fake=None):
     many = grid.Options(grid=text, records=records)
@@ -159,7 +159,7 @@ class SweepTest(parameterized.TestCase):
     config = config_lib.Config(
         train_file='a.tsv', dev_file='b.tsv', workdir='w')
     with mock.patch.object(file_hash, 'kept_sha256', lambda path: 'x'):
-      placed = engine.absolute(config, 'glue')
+      placed = engine.with_absolute_paths(config, 'glue')
     self.assertTrue(os.path.isabs(placed.train_file))
     self.assertTrue(os.path.isabs(placed.workdir))
     self.assertEqual(placed.test_file, '')

@@ -72,14 +72,14 @@ def prepared(text, tune, family='bert'):
     return loop.init_progress(
         steps_lib.init_state(tuned, tx, jax.random.key(3)))
 
-  progress = sharding.create(mesh, begin, sharding.place(mesh, tuned))
+  progress = sharding.create(mesh, begin, sharding.distribute(mesh, tuned))
   model = models.on_mesh(heads.Classifier(SHAPES[family], 2), mesh)
   step = steps_lib.make_train_step(
       model, tx, heads.cross_entropy,
       shardings=(sharding.shardings(mesh, progress.state),
                  sharding.replicated(mesh)))
   batch = sharding.place_batch(mesh, whole_batch(), BATCH)
-  return step, progress.state, progress, sharding.place(mesh, base), batch
+  return step, progress.state, progress, sharding.distribute(mesh, base), batch
 
 
 def trained(text, tune, family='bert'):
@@ -142,7 +142,7 @@ class EightDevicesTest(parameterized.TestCase):
       self.assertEqual(
           batch['tokens'].addressable_shards[0].data.shape,
           (2, BATCH // mesh.size, 6))
-      state, _ = step(state, sharding.place(mesh, base), batch)
+      state, _ = step(state, sharding.distribute(mesh, base), batch)
       found.append(sharding.gather(mesh, state.tuned))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)

@@ -82,7 +82,7 @@ class MeshTest(parameterized.TestCase):
     mesh = sharding.make_mesh('data', 3, jax.devices()[:1])
     self.assertEqual(sharding.local_rows(mesh, 3), (0, 1, 2))
     self.assertEqual(sharding.mesh_line(mesh), 'mesh data:1')
-    placed = sharding.place(mesh, {'a': {'kernel': np.ones((2, 3))}})
+    placed = sharding.distribute(mesh, {'a': {'kernel': np.ones((2, 3))}})
     self.assertEqual(placed['a']['kernel'].sharding.mesh, mesh)
     made = sharding.create(
         mesh, lambda x: {'twice': 2 * x, 'key': jax.random.key(1)}, jnp.ones(3))

@@ -33,7 +33,7 @@ _VARIABLES = (
 _IGNORED = re.compile(r'/adam_[mv]$|^global_step$')
 
 
-def name_of(path: str) -> str:
+def tensor_name(path: str) -> str:
   """Returns adapter-bert's name of a tuned leaf."""
   if path in _HEAD:
     return _HEAD[path]
@@ -77,7 +77,7 @@ def from_variables(
             'head/kernel': None, 'head/bias': None}
   flat, missing = {}, []
   for path, leaf in wanted.items():
-    name = name_of(path)
+    name = tensor_name(path)
     if name not in found:
       missing.append(name)
     else:
@@ -117,7 +117,7 @@ def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:
         '`head_input=pooler`, and nothing else')
   variables: dict[str, Any] = {}
   for path, leaf in trees.flatten(adapter.tuned).items():
-    name = name_of(path)
+    name = tensor_name(path)
     value = np.asarray(leaf, np.float32)
     if '/biases' in name:
       value = value[None]

@@ -88,7 +88,7 @@ def _changed(
   if families.is_ignored(name, family):
     return value
   found = []
-  for part in families.parts(name, value, family):
+  for part in families.part_tensors(name, value, family):
     path = families.our_name(part, family)
     leaf = np.asarray(flat[path], np.float32)
     found.append(leaf.T if path.endswith('/kernel') else leaf)

@@ -111,7 +111,7 @@ def _path_of(flag: str) -> Iterator[None]:
     raise errors.UserError(str(error).replace('`path', f'`{flag}')) from error
 
 
-def define(values: flags.FlagValues = flags.FLAGS) -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags of the command."""
   for name, (default, text) in _FLAGS.items():
     _DEFINE[type(default)](name, default, text, flag_values=values)
@@ -135,6 +135,6 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  define()
-  if not help_lib.shown({'flags': list(_FLAGS)}):
+  define_flags()
+  if not help_lib.print_if_asked({'flags': list(_FLAGS)}):
     app.run(lambda _: run(), flags_parser=flags_lib.parse_argv)

@@ -202,7 +202,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
       shown = [{'adapter': name, **entries(name, one)}
                for name, one in zip(names, found, strict=True)]
     else:
-      by_name = every.values(base, bank, rows, config.batch_size)
+      by_name = every.by_adapter(base, bank, rows, config.batch_size)
       shown = [{'adapters': {name: entries(name, some[row])
                              for name, some in by_name.items()}}
                for row in range(len(rows))]

@@ -62,7 +62,7 @@ def make(
     configs: Method configs of the adapters.
     outputs: Number of outputs of the head.
     head_input: Key of HEADS.
-    composition: Tree over the methods from `setups.resolve`, if any.
+    composition: Tree over the methods from `setups.over_methods`, if any.
   """
   return HEADS[head_input].make(
       dataclasses.replace(shape, adapters=configs, composition=composition),

@@ -111,7 +111,7 @@ def _scores(
     threshold: As for `to_predictions`.
   """
   if task.form == 'multilabel':
-    return label_metrics.compute(
+    return label_metrics.compute_at_threshold(
         names, labels, special.expit(logits), threshold or thresholds.HALF)
   return metrics.compute(
       names, labels, to_predictions(task, logits, threshold))
@@ -134,7 +134,7 @@ def to_predictions(
     return logits[:, 0]  # [examples]
   if threshold is None:
     return logits.argmax(-1)
-  return thresholds.choose(special.softmax(logits, axis=-1), threshold)
+  return thresholds.predicted_class(special.softmax(logits, axis=-1), threshold)
 
 
 def head_of(config: config_lib.Config) -> heads.Head:

@@ -176,7 +176,7 @@ def prepare(
       {name: pair_examples.examples_of(split, encode)
        for name, split in splits.items()},
       notes, lambda shape: models.make_model(
-          config, shape, 1, head=head_of(config)), mesh,
+          config, shape, 1, head=pooling_head(config)), mesh,
       {name: pair_examples.fingerprint_of(split)
        for name, split in splits.items()})
   if config.tune == 'none':
@@ -239,7 +239,7 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
   return score
 
 
-def head_of(config: config_lib.Config) -> heads.Head:
+def pooling_head(config: config_lib.Config) -> heads.Head:
   """Returns the row of the pooling."""
   return heads.embedding.ROWS[_mode(config)]
 
@@ -274,7 +274,7 @@ class _Kind(kind.Kind):
         config.similarity_scale, dims_of(config, setup.model.config.dim))
 
 
-KIND = _Kind(_find, prepare, make_score, head_of, _outcomes, _check_data,
+KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))')
 

@@ -117,7 +117,7 @@ def prepare(
   fields = {field.name: getattr(setup.schedule, field.name)
             for field in dataclasses.fields(setup.schedule)}
   setup = dataclasses.replace(
-      setup, schedule=masking_lib.Schedule(**fields, masking=masking))
+      setup, schedule=masking_lib.MaskedSchedule(**fields, masking=masking))
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return TextSetup(**vars(setup), masking=masking)
@@ -154,7 +154,7 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
   def score(tuned, split):
     examples = setup.splits[split]
     if split not in batches:
-      batches[split] = masking_lib.eval_batches(
+      batches[split] = masking_lib.masked_eval_batches(
           examples, setup.schedule.buckets, batch_size,
           setup.schedule.local_rows, setup.masking)
     means = np.zeros(len(examples))

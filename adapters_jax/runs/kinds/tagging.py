@@ -79,7 +79,7 @@ def read(config: config_lib.Config) -> dict[str, Sentences]:
   return found
 
 
-def task_of(
+def task_of_sentences(
     name: str, sentences: Mapping[str, Sentences],
     places: Mapping[str, str] | None = None,
 ) -> tasks.Task:
@@ -139,7 +139,7 @@ def prepare(
   _check(config)
   found = dict(sentences or read(config))
   task = metrics.with_first(
-      task_of(config.task_name, found, config.files), config.metric)
+      task_of_sentences(config.task_name, found, config.files), config.metric)
   notes = []
   if config.dev_fraction:
     held, kept = len(found['dev']), len(found['train'])
@@ -153,7 +153,7 @@ def prepare(
   numbered = {tag: number for number, tag in enumerate(task.labels)}
   splits, windows = {}, {}
   for name, some in found.items():
-    splits[name], windows[name] = words_lib.cut(
+    splits[name], windows[name] = words_lib.cut_sentences(
         tokenizer, [one.words for one in some], config.max_length,
         [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
@@ -202,7 +202,7 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
     found = words_lib.read_outputs(
         logits, setup.windows[split], [len(one.words) for one in sentences],
         missing)
-    return tags_lib.scores(
+    return tags_lib.tagging_scores(
         [one.tags for one in sentences],
         [[labels[tag] for tag in one] for one in found],
         setup.task.metrics), np.concatenate(found)
@@ -249,14 +249,15 @@ def _report(setup: TagSetup, split: str, predictions: np.ndarray) -> str:
   """
   counted = tags_lib.by_type(*_pairs(setup, split, predictions))
   return console.rows_table(
-      tags_lib.table(counted), f'{split} by type') if counted else ''
+      tags_lib.entity_rows(counted), f'{split} by type') if counted else ''
 
 
 def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files or of the settings."""
   _check(config)
   metrics.with_first(
-      task_of(config.task_name, read(config), config.files), config.metric)
+      task_of_sentences(config.task_name, read(config), config.files),
+      config.metric)
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
@@ -287,4 +288,5 @@ def of_sentences(sentences: Mapping[str, Sentences]) -> kind.Kind:
   """
   prepare_them: Any = functools.partial(prepare, sentences=sentences)
   return dataclasses.replace(
-      KIND, find=lambda name: task_of(name, sentences), prepare=prepare_them)
+      KIND, find=lambda name: task_of_sentences(name, sentences),
+      prepare=prepare_them)
