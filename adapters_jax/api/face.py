@@ -71,7 +71,7 @@ _NOT_SETTINGS = (
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
     'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
-    'mesh', 'adapters')
+    'mesh', 'threads', 'adapters')
 
 
 def train(

@@ -23,6 +23,7 @@ from adapters_jax.runs import signals
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.training import threads
 
 _DEFINE: dict[Any, Callable[..., Any]] = {
     bool: flags.DEFINE_boolean,
@@ -267,7 +268,10 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
     try:
       preset = getattr(flags.FLAGS, 'preset', '')
       with signals.requests():
-        main(read(config_class, presets.find(preset) if preset else None),
+        config = read(config_class, presets.find(preset) if preset else None)
+        # Before any work, as JAX reads it once.
+        threads.use(getattr(config, 'threads', 0))
+        main(config,
              *(read(other) for other in more))
     except errors.UserError as error:
       fail(as_text(error))

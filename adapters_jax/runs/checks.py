@@ -35,6 +35,7 @@ _RANGES = (
     ('test_fraction', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
     ('mask_rate', lambda v: 0 < v < 1, 'a share between 0 and 1'),
     ('similarity_scale', lambda v: 0 < v < math.inf, 'a finite factor above 0'),
+    ('threads', lambda v: 0 <= v <= 1024, '0 to 1,024'),
     ('join_seconds', lambda v: 1 <= v <= _LARGEST, f'1 to {_LARGEST:,}'),
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
 )

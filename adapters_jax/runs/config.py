@@ -163,6 +163,9 @@ class Config:
   mesh: str = option(
       'data', "Devices: 'data' splits the batch over all, 'data:4,fsdp:2' "
       'also keeps large leaves in 2 slices.', 'where', 'devices')
+  threads: int = option(
+      0, "Threads of XLA's products on a CPU; 0 for one a core. Equal numbers "
+      'give equal bits on any number of cores.', 'where', 'devices')
   accumulate: int = option(
       1, 'Parts of a batch, computed one after another to save memory.',
       'speed')

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from adapters_jax.training import threads
+
 
 def cpu_model() -> str:
   """Returns the processor's name, or its architecture where that is unknown."""
@@ -24,12 +26,14 @@ def cpu_model() -> str:
 
 
 def describe() -> dict[str, Any]:
-  """Returns {'cpu': name, 'threads': number, 'xla_flags': text if set}."""
-  if hasattr(os, 'sched_getaffinity'):
-    threads = len(os.sched_getaffinity(0))  # XLA starts as many.
-  else:
-    threads = os.cpu_count() or 1
-  found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads}
+  """Returns {'cpu': name, 'threads': number} and facts that are no default.
+
+  These are 'cores', unless there are as many as threads of XLA, and
+  'xla_flags'.
+  """
+  found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads.number()}
+  if threads.cores() != found['threads']:
+    found['cores'] = threads.cores()
   if flags := os.environ.get('XLA_FLAGS'):
     found['xla_flags'] = flags
   return found

@@ -56,7 +56,8 @@ class Record:
       'label_sets' and 'predicted_sets' for several labels.
     data: {split: {'examples': number, 'sha256': of its texts and labels}}.
     computation: Types and precisions that the settings mean on the device.
-    machine: {'cpu': name, 'threads': number}, and 'xla_flags' if set.
+    machine: {'cpu': name, 'threads': number} and more, see
+      `machine.describe`.
     peak_bytes: {'host', 'device'}: most memory of the process until its end.
     date: End of the run, in UTC.
   """

@@ -33,6 +33,7 @@ from adapters_jax.training import hosts
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import sharding
+from adapters_jax.training import threads
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def run_group(
     errors.Interrupted: a signal arrived; the state is saved.
   """
   first = configs[0]
+  threads.demand(first.threads)
   for config in configs:
     task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(

@@ -15,6 +15,7 @@ import socket
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.training import threads
 
 # Environment variables that workers inherit from this process.
 _PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME',
@@ -100,8 +101,9 @@ def started(
     workers, cores, gpus = share(machines, **resources)
     environment = {name: os.environ[name] for name in _PASSED_ON
                    if name in os.environ}
-    # XLA would make a thread for each core of the machine, and reads this.
-    environment['NPROC'] = str(cores)
+    # XLA would start a thread for each core of the machine.
+    environment |= dict.fromkeys(
+        threads.VARIABLES, os.environ.get(threads.VARIABLES[0], str(cores)))
     task_options = dict(
         num_cpus=cores, num_gpus=gpus, max_retries=retries,
         runtime_env={'env_vars': environment})

@@ -36,6 +36,7 @@ import psutil
 
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import evict
+from adapters_jax.training import threads
 
 _log = logging.getLogger(__name__)
 
@@ -236,9 +237,7 @@ def _environment(device: Any) -> str:
       processor += sorted({line for line in file if line.startswith(
           ('model name', 'flags', 'Features'))})
     # XLA divides loops among the cores when it compiles.
-    processor.append(str(
-        len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count()))
+    processor.append(f'{threads.cores()} cores, {threads.number()} threads')
   return repr((
       platform.python_version(), versions, flags, processor, device.platform,
       device.device_kind, device.id, device.client.platform_version))

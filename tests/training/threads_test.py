@@ -1,0 +1,70 @@
+"""Tests of XLA's threads: records name them, equal numbers give equal bits."""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.runs import machine
+from adapters_jax.training import threads
+from tests import tiny
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_the_environment_fixes_the_number(monkeypatch):
+  for name in threads.VARIABLES:
+    monkeypatch.setenv(name, '')  # Else `use` would outlive the test.
+  cores = threads.cores()
+  threads.use(0)
+  assert threads.number() == cores >= 1
+  assert 'cores' not in machine.describe()
+  monkeypatch.setenv('NPROC', str(cores + 1))
+  assert threads.number() == cores + 1
+  threads.use(cores + 2)
+  assert [os.environ[name] for name in threads.VARIABLES] == 2 * [
+      str(cores + 2)]
+  found = machine.describe()
+  assert (found['threads'], found['cores']) == (cores + 2, cores)
+  threads.demand(0)
+  threads.demand(cores + 2)
+  with pytest.raises(errors.UserError, match=f'PJRT_NPROC={cores + 3}'):
+    threads.demand(cores + 3)
+
+
+@pytest.mark.slow
+def test_equal_bits_on_one_core_and_two(tmp_path):
+  if threads.cores() < 2:
+    pytest.skip('needs two cores')
+  # Wide: XLA computes small products on one thread anyway.
+  checkpoint = tiny.write_checkpoint(
+      str(tmp_path / 'base'), dim=256, ffn_dim=512)
+  data = tiny.write_data(str(tmp_path / 'data'), examples=128)
+
+  def adapter(name, cores, *flags):
+    workdir = tmp_path / name
+    command = [
+        sys.executable, '-m', 'experiments.glue', f'--checkpoint={checkpoint}',
+        *(f'--{key}={path}' for key, path in data.items()), '--batch_size=64',
+        '--max_length=12', '--buckets=0', '--max_steps=4',
+        f'--workdir={workdir}', *flags]
+    left_out = {*threads.VARIABLES, 'XLA_FLAGS'}
+    subprocess.run(
+        command, cwd=_ROOT, check=True, capture_output=True,
+        env={**{k: v for k, v in os.environ.items() if k not in left_out},
+             'JAX_PLATFORMS': 'cpu', 'ADAPTERS_JAX_CACHE': str(tmp_path)},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores))
+    weights, = (workdir / 'adapter').glob('*.safetensors')
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
+
+  one, *_ = two = sorted(os.sched_getaffinity(0))[:2]
+  both = adapter('both', two)
+  alone = adapter('alone', [one])
+  assert adapter('alone_two_threads', [one], '--threads=2') == both
+  assert adapter('both_one_thread', two, '--threads=1') == alone
+  if alone == both:
+    pytest.skip('this processor rounds equally on one thread and on two')
