@@ -14,12 +14,14 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 from adapters_jax.model import sentence_files
@@ -35,8 +37,8 @@ def encode(
     adapters: Sequence[str | None] | None = None,
     pooling: str | None = None, normalize: bool | None = None,
     max_length: int | None = None, prompt: str | None = None, dims: int = 0,
-    batch_size: int = 32,
-) -> np.ndarray:
+    batch_size: int = 32, setup: composition.Setup | None = None,
+) -> Any:
   """Embeds texts.
 
   Settings that are None are those of the adapter's training, else those in the
@@ -45,6 +47,9 @@ def encode(
 
   >>> aj.encode(base, ['A joy from start to end.']).shape
   (1, 12)
+  >>> bank = {'film': film, 'food': food}
+  >>> list(aj.encode(base, ['A joy.'], bank))
+  ['film', 'food']
 
   Args:
     base: Pretrained encoder.
@@ -52,7 +57,7 @@ def encode(
     adapter: Adapter of any task, whose head is left out; None for the base; or
       a bank {name: adapter}.
     adapters: With a bank, the name of the adapter for each text, None for the
-      plain base.
+      plain base; without it all adapters embed every text.
     pooling: One of `model.pooling.MODES`, such as 'mean' or 'cls'.
     normalize: Whether to scale embeddings to the length 1.
     max_length: Longest text in tokens, special tokens included; the rest of a
@@ -60,9 +65,12 @@ def encode(
     prompt: Text to put before every text, such as 'query: '.
     dims: Leading dimensions to keep (Kusupati et al., 2022); 0 for all.
     batch_size: Texts a step.
+    setup: With a bank, a setup such as Stack('domain', 'sts'), or its text, for
+      all texts.
 
   Returns:
-    [texts, dims] float32 embeddings, in order.
+    [texts, dims] float32 embeddings, in order; {name: embeddings} with all
+    adapters of a bank or with a `Parallel`.
 
   Raises:
     errors.UserError: an adapter of another base, other texts than strings,
@@ -78,20 +86,62 @@ def encode(
       pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
   if isinstance(adapter, Mapping):
-    named = _names(adapter, adapters, len(words))
-    found, scaled = _embedded_by_name(
-        base, words, adapter, named, make_settings, batch_size)
-  else:
-    if adapters is not None:
-      raise errors.UserError('`adapters`: is for a bank {name: adapter}')
-    chosen = make_settings(adapter)
-    scaled = chosen.normalize
-    found = _embedded(base, words, adapter, chosen, batch_size)
-  if not dims or dims == base.config.dim:
-    return found
-  found = found[:, :dims]
+    columns = _columns(adapter, adapters, setup, len(words))
+    found = [_leading(*_embedded_by_name(
+        base, words, bank, names, make_settings, batch_size), dims)
+             for _, bank, names in columns]
+    keys = [key for key, _, _ in columns]
+    return found[0] if keys == [None] else dict(zip(keys, found, strict=True))
+  for name, value in (('adapters', adapters), ('setup', setup)):
+    if value is not None:
+      raise errors.UserError(f'`{name}`: is for a bank {{name: adapter}}')
+  chosen = make_settings(adapter)
+  return _leading(_embedded(base, words, adapter, chosen, batch_size),
+                  chosen.normalize, dims)
+
+
+def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
+  """Returns the leading dimensions of embeddings.
+
+  Args:
+    vectors: [texts, dim]
+    scaled: Whether to scale the result to length 1, or [texts, 1] of it.
+    dims: Dimensions to keep; 0 for all.
+  """
+  if not dims or dims == vectors.shape[1]:
+    return vectors
+  found = vectors[:, :dims]
   norms = np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
   return np.where(scaled, found / norms, found)
+
+
+def _columns(
+    bank: Mapping[str, Any], names: Any, setup: composition.Setup | None,
+    count: int,
+) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]]:
+  """Returns a triple for each embedding of a text.
+
+  Args:
+    bank: Adapters.
+    names: Name of the adapter for each text, or None.
+    setup: Setup of the bank, or None.
+    count: Number of texts.
+
+  Returns:
+    (key in the result, bank, name for each text); the only column without
+    names of its own has the key None.
+  """
+  if setup is None:
+    if names is not None:
+      return [(None, bank, _names(bank, names, count))]
+    return [(name, bank, [name] * count) for name in bank]
+  if names is not None:
+    raise errors.UserError('`setup`: is for all texts; leave out `adapters`')
+  found = composing.segments(bank, setup, count)
+  if len(found) == 1:
+    return [(None, found[0][0], list(found[0][1]))]
+  return [(', '.join(dict.fromkeys(keys)), composed, list(keys))
+          for composed, keys in found]
 
 
 def _strings(texts: Sequence[str]) -> list[str]:
@@ -107,7 +157,7 @@ def _names(
     bank: Mapping[str, Any], names: Any, count: int
 ) -> list[str | None]:
   """Returns the checked name of the adapter for each text."""
-  if names is None or isinstance(names, str) or len(names) != count:
+  if isinstance(names, str) or len(names) != count:
     raise errors.UserError(
         f'`adapters`: give a list with the name of an adapter, or None for the '
         f'plain base, for each of the {count} texts')

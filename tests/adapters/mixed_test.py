@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import every
 from adapters_jax.adapters import layouts
@@ -14,6 +15,8 @@ from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import resident
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
+from adapters_jax.model import setups
 from tests.adapters import bank_test
 
 PAIR = ('a plot', 'a good film the very dull plot')
@@ -163,4 +166,37 @@ def test_embeddings_of_adapters_and_the_plain_base(base, bank):
     wanted, = embedding.encode(base, [text], name and bank[name])
     np.testing.assert_allclose(one, wanted, atol=2e-6)
   with pytest.raises(errors.UserError, match='None for the plain base'):
-    embedding.encode(base, TEXTS, bank)
+    embedding.encode(base, TEXTS, bank, adapters=['wide'])
+  some = {name: bank[name] for name in ('wide', 'prompt', 'narrow')}
+  each = embedding.encode(base, TEXTS, some)
+  assert list(each) == list(some)
+  for row, name in enumerate(names):
+    if name:
+      np.testing.assert_allclose(each[name][row], found[row], atol=2e-6)
+
+
+def test_embeddings_of_setups(base, bank):
+  bank = {'a': bank['narrow'], 'b': dataclasses.replace(
+      bank['wide'], head_input='embedding_cls')}
+  text = 'stack(a, b, norms=last)'
+  wanted = embedding.encode(
+      base, TEXTS, composing.compose(bank, text), dims=5)
+  assert np.abs(wanted - embedding.encode(
+      base, TEXTS, bank['b'], dims=5)).max() > 1e-3
+  np.testing.assert_allclose(
+      embedding.encode(base, TEXTS, bank, setup=text, dims=5), wanted,
+      atol=2e-6)
+  both = embedding.encode(
+      base, TEXTS, bank, setup=composition.Parallel('b', setups.parse(text)),
+      dims=5)
+  assert list(both) == ['b', text]
+  np.testing.assert_allclose(both[text], wanted, atol=2e-6)
+  split = embedding.encode(base, TEXTS[:3], bank, dims=5, setup=(
+      composition.BatchSplit('a', 'b', batch_sizes=(2, 1))))
+  np.testing.assert_allclose(split[2], both['b'][2], atol=2e-6)
+  for adapter, setup, names, message in (
+      (bank['a'], text, None, 'is for a bank'),
+      (bank, text, ['a'] * 5, 'leave out `adapters`'),
+      (bank, 'stack(a, c)', None, "unknown 'c'")):
+    with pytest.raises(errors.UserError, match=message):
+      embedding.encode(base, TEXTS, adapter, setup=setup, adapters=names)
