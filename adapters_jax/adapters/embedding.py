@@ -47,8 +47,7 @@ def encode(
 
   >>> aj.encode(base, ['A joy from start to end.']).shape
   (1, 12)
-  >>> bank = {'film': film, 'food': food}
-  >>> list(aj.encode(base, ['A joy.'], bank))
+  >>> list(aj.encode(base, ['A joy.'], {'film': film, 'food': food}))
   ['film', 'food']
 
   Args:
@@ -65,8 +64,7 @@ def encode(
     prompt: Text to put before every text, such as 'query: '.
     dims: Leading dimensions to keep (Kusupati et al., 2022); 0 for all.
     batch_size: Texts a step.
-    setup: With a bank, a setup such as Stack('domain', 'sts'), or its text, for
-      all texts.
+    setup: With a bank, a setup for all texts, such as Stack('domain', 'sts').
 
   Returns:
     [texts, dims] float32 embeddings, in order; {name: embeddings} with all
@@ -85,19 +83,14 @@ def encode(
   make_settings = functools.partial(
       pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
-  if isinstance(adapter, Mapping):
-    columns = _columns(adapter, adapters, setup, len(words))
-    found = [_leading(*_embedded_by_name(
-        base, words, bank, names, make_settings, batch_size), dims)
-             for _, bank, names in columns]
-    keys = [key for key, _, _ in columns]
-    return found[0] if keys == [None] else dict(zip(keys, found, strict=True))
-  for name, value in (('adapters', adapters), ('setup', setup)):
-    if value is not None:
-      raise errors.UserError(f'`{name}`: is for a bank {{name: adapter}}')
-  chosen = make_settings(adapter)
-  return _leading(_embedded(base, words, adapter, chosen, batch_size),
-                  chosen.normalize, dims)
+  columns = _columns(adapter, adapters, setup, len(words))
+  if columns is None:
+    return _leading(
+        *_embedded(base, words, adapter, make_settings, batch_size), dims)
+  found = {key: _leading(*_embedded_by_name(
+      base, words, bank, names, make_settings, batch_size), dims)
+           for key, bank, names in columns}
+  return found.get(None, found)
 
 
 def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
@@ -116,21 +109,25 @@ def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
 
 
 def _columns(
-    bank: Mapping[str, Any], names: Any, setup: composition.Setup | None,
-    count: int,
-) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]]:
+    bank: Any, names: Any, setup: composition.Setup | None, count: int
+) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]] | None:
   """Returns a triple for each embedding of a text.
 
   Args:
-    bank: Adapters.
+    bank: Adapters, or another type.
     names: Name of the adapter for each text, or None.
     setup: Setup of the bank, or None.
     count: Number of texts.
 
   Returns:
-    (key in the result, bank, name for each text); the only column without
-    names of its own has the key None.
+    (key in the result, bank, name for each text); the key None stands for the
+    whole result. None without a bank.
   """
+  if not isinstance(bank, Mapping):
+    for name, value in (('adapters', names), ('setup', setup)):
+      if value is not None:
+        raise errors.UserError(f'`{name}`: is for a bank {{name: adapter}}')
+    return None
   if setup is None:
     if names is not None:
       return [(None, bank, _names(bank, names, count))]
@@ -230,14 +227,22 @@ def pooling_of(
 
 def _embedded(
     base: base_lib.Base, texts: Sequence[str],
-    adapter: adapter_lib.Adapter | None, pooling: pooling_lib.Pooling,
-    batch_size: int,
-) -> np.ndarray:
-  """Returns [texts, dim] float32 embeddings; arguments as for `encode`."""
+    adapter: adapter_lib.Adapter | None, make_settings: Any, batch_size: int,
+) -> tuple[np.ndarray, bool]:
+  """Returns ([texts, dim] embeddings, whether scaled to length 1).
+
+  Args:
+    base: Pretrained encoder.
+    texts: Texts.
+    adapter: Adapter, or None.
+    make_settings: (adapter or None) -> Pooling.
+    batch_size: Texts a step.
+  """
+  pooling = make_settings(adapter)
   longest = _longest(base, adapter, pooling)
   found = np.zeros((len(texts), base.config.dim), np.float32)
   if not texts:
-    return found
+    return found, pooling.normalize
   # A text that occurs several times is computed once.
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
   tokens, segments = tokenization.encode(
@@ -262,7 +267,7 @@ def _embedded(
     raise errors.UserError(
         f'text {bad[0]}: the embedding is not finite, so the weights of base '
         'or adapter are not, or too large')
-  return found
+  return found, pooling.normalize
 
 
 def _longest(
