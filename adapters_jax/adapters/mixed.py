@@ -19,6 +19,7 @@ from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.training import steps
 
@@ -179,7 +180,7 @@ def _batches(
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
     buckets = (*buckets, -(-longest // 4) * 4)
-  for plan in batching.plan(examples.lengths, buckets, whole * size):
+  for plan in bucketing.plan(examples.lengths, buckets, whole * size):
     groups: dict[int, list[int]] = {}
     for row in plan.rows:
       groups.setdefault(resident.places[names[row]][0], []).append(int(row))
@@ -189,7 +190,7 @@ def _batches(
     parts = []
     for _, rows in tiles + tiles[:1] * (room - len(tiles)):
       part = batching.make_batch(
-          examples, batching.Plan(np.array(rows), plan.length), size)
+          examples, bucketing.Plan(np.array(rows), plan.length), size)
       slots = [resident.places[names[row]][1] for row in rows]
       parts.append({
           **{name: part[name] for name in _INPUTS},

@@ -1,10 +1,8 @@
 """Length-bucketed batches, a pure function of (seed, epoch, index).
 
 Padding is wasted work, and every new shape is compiled. So examples are
-shuffled, distributed over a few lengths that fit the data, and cut into batches
-of exactly `batch_size`; the remainder of a bucket goes to the next longer one.
-The number of batches of each length does not depend on the seed. A change of
-the batches is a new version of all numbers (`runs/version.py`).
+shuffled, and batched by length (`bucketing`). A change of the batches is a new
+version of all numbers (`runs/version.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,86 +11,11 @@ import functools
 
 import numpy as np
 
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 
 _ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-  """The examples of one batch and the length to pad them to."""
-  rows: np.ndarray  # [at most batch_size] int
-  length: int
-
-
-def bucket_lengths(
-    lengths: np.ndarray, buckets: int, multiple: int = 2
-) -> tuple[int, ...]:
-  """Chooses the lengths with the fewest tokens after padding.
-
-  Args:
-    lengths: [examples] int, in tokens.
-    buckets: Largest number of lengths.
-    multiple: Common divisor of all lengths, in tokens.
-
-  Returns:
-    Lengths in ascending order, the last no shorter than any example.
-  """
-  rounded = -(-np.asarray(lengths) // multiple) * multiple
-  values, counts = np.unique(rounded, return_counts=True)
-  total = np.concatenate([[0], np.cumsum(counts)])
-  # Dynamic programming: after n rounds, best[i] is (tokens after padding,
-  # lengths) of the shortest i values in at most n buckets.
-  best = [(0.0, ())] + [(np.inf, ())] * len(values)
-  for _ in range(min(buckets, len(values))):
-    step = list(best)
-    for end in range(1, len(values) + 1):
-      for start in range(end):
-        cost = best[start][0] + values[end - 1] * (total[end] - total[start])
-        if cost < step[end][0]:
-          step[end] = (cost, best[start][1] + (int(values[end - 1]),))
-    best = step
-  return best[-1][1]
-
-
-def plan(
-    lengths: np.ndarray, buckets: Sequence[int], batch_size: int,
-    rng: np.random.Generator | None = None,
-    order: np.random.Generator | None = None,
-) -> list[Plan]:
-  """Plans one pass over the examples.
-
-  Args:
-    lengths: [examples] int, in tokens.
-    buckets: Lengths from `bucket_lengths`.
-    batch_size: Examples of a batch; one batch may have fewer.
-    rng: Generator that shuffles the examples; None keeps their order and sorts
-      the batches by length.
-    order: Generator that shuffles the batches. Runs that share its seed have
-      the same sequence of lengths.
-
-  Returns:
-    Plans that hold every example exactly once.
-  """
-  shuffled = (np.arange(len(lengths)) if rng is None
-              else rng.permutation(len(lengths)))
-  bucket_of = np.searchsorted(buckets, lengths[shuffled])
-  plans, left = [], np.zeros(0, shuffled.dtype)
-  for bucket, length in enumerate(buckets):
-    rows = np.concatenate([left, shuffled[bucket_of == bucket]])
-    whole = len(rows) // batch_size * batch_size
-    plans += [Plan(rows[start:start + batch_size], length)
-              for start in range(0, whole, batch_size)]
-    left = rows[whole:]
-  if len(left):
-    # In training the partial batch has the longest of all lengths: that of its
-    # own examples would depend on the seed.
-    longest = int((lengths if order else lengths[left]).max())
-    plans.append(Plan(left, min(b for b in buckets if b >= longest)))
-  if order is None:
-    return plans
-  return [plans[i] for i in order.permutation(len(plans))]
 
 
 def _padded(
@@ -117,7 +40,7 @@ def _padded(
 
 
 def make_batch(
-    examples: examples_lib.Examples, batch: Plan, batch_size: int,
+    examples: examples_lib.Examples, batch: bucketing.Plan, batch_size: int,
     local_rows: Sequence[int] | None = None,
     class_weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
@@ -251,7 +174,7 @@ class Schedule:
 
   Attributes:
     examples: The training split.
-    buckets: Lengths from `bucket_lengths`.
+    buckets: Lengths from `bucketing.bucket_lengths`.
     batch_size: Examples of a batch.
     seed: Seed of the examples' order; the sequence of lengths is the same for
       all seeds, because a vmapped group trains all of its runs at a step.
@@ -268,23 +191,25 @@ class Schedule:
   @functools.cached_property
   def steps_per_epoch(self) -> int:
     """Number of batches of one pass over the examples."""
-    return len(plan(self.examples.lengths, self.buckets, self.batch_size))
+    return len(bucketing.plan(
+        self.examples.lengths, self.buckets, self.batch_size))
 
   @functools.cached_property
-  def epoch(self) -> Callable[[int], list[Plan]]:
+  def epoch(self) -> Callable[[int], list[bucketing.Plan]]:
     """Function from the number of an epoch to the plans of its batches."""
     # A cache for each schedule: the runs of a group take turns, and would evict
     # each other's plans from a common one. Planning at every step took 5.1 ms
     # for 8 runs. Two epochs, since `tokens` looks back over the end of one.
     return functools.lru_cache(maxsize=2)(self._plan_epoch)
 
-  def _plan_epoch(self, epoch: int) -> list[Plan]:
+  def _plan_epoch(self, epoch: int) -> list[bucketing.Plan]:
     """Plans an epoch."""
-    return plan(self.examples.lengths, self.buckets, self.batch_size,
-                np.random.default_rng([self.seed, epoch]),
-                np.random.default_rng([_ORDER_SEED, epoch, 1]))
+    return bucketing.plan(
+        self.examples.lengths, self.buckets, self.batch_size,
+        np.random.default_rng([self.seed, epoch]),
+        np.random.default_rng([_ORDER_SEED, epoch, 1]))
 
-  def at(self, step: int) -> Plan:
+  def at(self, step: int) -> bucketing.Plan:
     """Returns the plan of a step, counted from 0 over all epochs."""
     epoch, index = divmod(step, self.steps_per_epoch)
     return self.epoch(epoch)[index]
@@ -319,8 +244,9 @@ def eval_batches(
 
   Args:
     examples: The split.
-    buckets: Lengths from `bucket_lengths`, of the training split: evaluation
-      then compiles few shapes. One more is added for longer examples.
+    buckets: Lengths from `bucketing.bucket_lengths`, of the training split:
+      evaluation then compiles few shapes. One more is added for longer
+      examples.
     batch_size: Number of rows of a batch.
     local_rows: Rows of each batch to make; None for all.
 
@@ -332,4 +258,4 @@ def eval_batches(
   if longest > buckets[-1]:
     buckets = (*buckets, -(-longest // 4) * 4)
   return [(p.rows, make_batch(examples, p, batch_size, local_rows))
-          for p in plan(examples.lengths, buckets, batch_size)]
+          for p in bucketing.plan(examples.lengths, buckets, batch_size)]

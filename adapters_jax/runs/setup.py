@@ -12,6 +12,7 @@ import tokenizers
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import choices
 from adapters_jax.data import class_weights
 from adapters_jax.data import examples as examples_lib
@@ -248,7 +249,7 @@ def assemble(
   tuned = sharding.distribute(mesh, tuned)
   # The setting does not count the longest length.
   shapes = precision.batching(mesh.devices.flat[0])
-  buckets = batching.bucket_lengths(
+  buckets = bucketing.bucket_lengths(
       encoded['train'].lengths, shapes.lengths(1 + config.buckets),
       shapes.multiple)
   if config.cache_frozen:

@@ -22,6 +22,7 @@ from adapters_jax.runs.options import option
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import progress as progress_lib
 from adapters_jax.sweeps import vmapped
 
@@ -161,7 +162,7 @@ def go(
     errors.UserError: a fault of the description, or of the only run.
     errors.Interrupted: a signal arrived; the state is saved.
   """
-  pick = grid.parse_pick(many)
+  pick = picking.parse_pick(many)
   runs = grid.expand(configs, many)
   if len(runs) == 1 and how is ALONE and not pick:
     from adapters_jax.runs import run  # Imports JAX.
@@ -177,15 +178,15 @@ def go(
     return _sweep(runs, [], experiment, many.records, how, kind, measure)
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
   trials = [with_absolute_paths(run, experiment)
-            for run in grid.placed(grid.trial_runs(runs, many), root)]
+            for run in grid.placed(picking.trial_runs(runs, many), root)]
 
   def later(stand_in):
     records = [outcome_lib.finished_run(run, experiment, many.records)
                for run in trials]
-    best = grid.pick_best(trials, records, pick, stand_in=stand_in)
+    best = picking.pick_best(trials, records, pick, stand_in=stand_in)
     chosen = {dataclasses.replace(run, workdir='') for run in best}
     return [run for run in runs
-            if grid.trial_of(run, many, pick_seed) in chosen]
+            if picking.trial_of(run, many, pick_seed) in chosen]
 
   first = _sweep(
       trials, later(True), experiment, many.records, how, kind, measure, pick)

@@ -1,6 +1,6 @@
-"""Runs of a description: seeds, grids and picks. No JAX here."""
+"""Runs of a description: seeds and grids. No JAX here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 import dataclasses
 import itertools
 import math
@@ -204,63 +204,6 @@ def difference_line(
                    *(f'--{name}={getattr(config, name)}' for name in names)])
 
 
-def parse_pick(many: Options) -> tuple[str, ...]:
-  """Returns the names of `pick`.
-
-  Args:
-    many: Grid, seeds and pick.
-
-  Raises:
-    errors.UserError: no grid crosses a name, or a seed both picks and reports.
-  """
-  names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
-  crossed = {name for point in parse_grid(many.grid) for name in point}
-  for name in names:
-    if name not in crossed:
-      raise errors.UserError(
-          f'`pick`: {name} is not in `grid={many.grid!r}`')
-  least = records_lib.FIRST_PICK_SEED
-  if names and min(parse_seeds(many.pick_seeds, '`pick_seeds`')) < least:
-    raise errors.UserError(
-        f'`pick_seeds={many.pick_seeds}`: give seeds from {least} on')
-  if names and many.seeds and max(parse_seeds(many.seeds)) >= least:
-    raise errors.UserError(
-        f'`seeds={many.seeds}`: seeds from {least} on pick; give smaller ones')
-  if many.pick_examples < 0:
-    raise errors.UserError(
-        f'`pick_examples={many.pick_examples}`: give 0 or more')
-  return names
-
-
-def trial_runs(
-    runs: Iterable[config_lib.Config], many: Options
-) -> list[config_lib.Config]:
-  """Returns the runs that pick: the settings of some runs at `pick_seeds`.
-
-  Args:
-    runs: Settings of the runs, at any seeds.
-    many: Grid, seeds and pick.
-  """
-  seeds = parse_seeds(many.pick_seeds, '`pick_seeds`')
-  return list(dict.fromkeys(  # Each once, for all seeds of `runs`.
-      trial_of(run, many, seed) for run in runs for seed in seeds))
-
-
-def trial_of(
-    run: config_lib.Config, many: Options, seed: int
-) -> config_lib.Config:
-  """Returns the settings that decide for a run at a seed that picks.
-
-  Args:
-    run: Settings of a run.
-    many: Grid, seeds and pick.
-    seed: Seed that picks.
-  """
-  return dataclasses.replace(
-      run, seed=seed, workdir='',
-      train_examples=many.pick_examples or run.train_examples)
-
-
 def setting_of(
     run: config_lib.Config, left_out: Iterable[str] = ()
 ) -> tuple[Any, ...]:
@@ -273,37 +216,3 @@ def setting_of(
   hidden = {'seed', *left_out, *options.marked(config_lib.Config, 'where')}
   return tuple(getattr(run, f.name) for f in dataclasses.fields(run)
                if f.name not in hidden)
-
-
-def pick_best(
-    runs: Sequence[config_lib.Config],
-    records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
-    stand_in: bool = False,
-) -> list[config_lib.Config]:
-  """Returns the best setting on dev of each set that differ in `pick` only.
-
-  Args:
-    runs: Settings of the runs; those that differ in their seed are one trial.
-    records: Their records; None for a run without one.
-    pick: Names of the fields to pick.
-    stand_in: Whether the first run represents a set without records, as for a
-      forecast; otherwise such sets are left out.
-
-  Returns:
-    For each set the first run of the trial with the highest mean score. A trial
-    with a run that failed is below all others.
-  """
-  scores: dict[Any, tuple[config_lib.Config, list[float]]] = {}
-  for run, record in zip(runs, records, strict=True):
-    scores.setdefault(setting_of(run), (run, []))[1].append(
-        float('-inf') if record is None else records_lib.primary(record))
-  best = {}
-  for run, found in scores.values():
-    score = sum(found) / len(found)
-    if score == float('-inf') and not stand_in:
-      continue
-    key = setting_of(run, pick)
-    # Strictly greater: the first of equal trials stays.
-    if key not in best or score > best[key][1]:
-      best[key] = run, score
-  return [run for run, _ in best.values()]

@@ -17,14 +17,11 @@ alone: the files hold machine code.
 
 from collections.abc import Callable, Iterable, Sequence
 import contextlib
-import functools
 import hashlib
-import importlib.metadata
 import inspect
 import logging
 import os
 import pickle
-import platform
 import threading
 from typing import Any
 import zlib
@@ -32,19 +29,15 @@ import zlib
 import jax
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
-import psutil
 
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import evict
-from adapters_jax.training import threads
+from adapters_jax.training import program_keys
 
 _log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition('.')[0]
 _MOST_BYTES = 2**30  # Of the folder.
-_VERSION = 1  # Counts changes of the files below.
-# Parts of the names of JAX's settings that no trace depends on.
-_IRRELEVANT = ('cache', 'log', 'dump', 'traceback', 'profiler', 'explain')
 # Early versions of JAX load a program onto all devices.
 _SUPPORTED = 'execution_devices' in inspect.signature(
     serialize_executable.deserialize_and_load).parameters
@@ -143,11 +136,11 @@ class Program:
 
   def _key(self, signature: Any) -> str | None:
     """Returns the name of an index entry; None if the sources have changed."""
-    sources = _sources()
+    sources = program_keys.sources()
     if sources is None:
       return None
-    return _digest(
-        sources, _environment(self._device), _settings(), self._described,
+    return program_keys.digest(
+        sources, *program_keys.surroundings(self._device), self._described,
         repr(signature))
 
   def _obtain(self, signature: Any, args: Sequence[Any]) -> Callable[..., Any]:
@@ -170,9 +163,9 @@ class Program:
     """Returns a program that this process has traced; writes what is new."""
     lowered = self._jitted.lower(*args)
     # The text lacks arguments that nothing reads; a program demands them.
-    digest = _digest(
-        lowered.as_text(), str(lowered.in_tree), _environment(self._device),
-        _settings())
+    digest = program_keys.digest(
+        lowered.as_text(), str(lowered.in_tree),
+        *program_keys.surroundings(self._device))
     call = _load(digest, self._device)
     if call is None:
       # An executable from JAX's cache cannot be written a second time.
@@ -193,62 +186,6 @@ def _signature(args: Sequence[Any]) -> Any:
   return (structure, tuple(
       (leaf.shape, leaf.dtype, getattr(leaf, 'weak_type', False))
       for leaf in leaves), getattr(jax.config, 'jax_default_matmul_precision'))
-
-
-def _digest(*parts: str) -> str:
-  """Returns a hash of texts."""
-  return hashlib.sha256(repr((_VERSION, *parts)).encode()).hexdigest()[:40]
-
-
-@functools.cache
-def _sources() -> str | None:
-  """Returns a hash of this package's sources.
-
-  None if one has changed since this process started, which may have imported
-  the file before.
-  """
-  root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  started = psutil.Process().create_time()
-  found = hashlib.sha256()
-  for parent, folders, names in os.walk(root):
-    folders.sort()  # In place: `os.walk` follows this order.
-    for name in sorted(names):
-      if name.endswith('.py'):
-        path = os.path.join(parent, name)
-        if os.path.getmtime(path) > started:
-          return None
-        with open(path, 'rb') as file:
-          content = file.read()
-        found.update(repr((os.path.relpath(path, root), len(content))).encode())
-        found.update(content)
-  return found.hexdigest()
-
-
-@functools.cache
-def _environment(device: Any) -> str:
-  """Returns what a compilation depends on apart from the program."""
-  versions = [f'{name} {importlib.metadata.version(name)}'
-              for name in ('jax', 'jaxlib', 'flax', 'optax', 'numpy')]
-  flags = [os.environ.get(name, '') for name in (
-      'XLA_FLAGS', 'LIBTPU_INIT_ARGS')]
-  processor = [platform.machine()]
-  if device.platform == 'cpu':
-    with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
-      processor += sorted({line for line in file if line.startswith(
-          ('model name', 'flags', 'Features'))})
-    # XLA divides loops among the cores when it compiles.
-    processor.append(f'{threads.cores()} cores, {threads.number()} threads')
-  return repr((
-      platform.python_version(), versions, flags, processor, device.platform,
-      device.device_kind, device.id, device.client.platform_version))
-
-
-def _settings() -> str:
-  """Returns JAX's settings, those of the thread included."""
-  return repr(sorted(
-      (name, str(getattr(jax.config, name, None)))
-      for name in jax.config.values
-      if not any(part in name for part in _IRRELEVANT)))
 
 
 def _path(name: str) -> str:

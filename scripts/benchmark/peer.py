@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
@@ -67,7 +68,7 @@ def padded(
     rows: [batch] int, the examples of the batch.
     length: Length to pad to; that of the longest example when None.
   """
-  plan = batching.Plan(rows, length or int(examples.lengths[rows].max()))
+  plan = bucketing.Plan(rows, length or int(examples.lengths[rows].max()))
   return torch_training.to_torch(batching.make_batch(examples, plan, len(rows)))
 
 

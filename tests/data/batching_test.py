@@ -2,6 +2,7 @@ from absl.testing import parameterized
 import numpy as np
 
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 
@@ -19,15 +20,16 @@ class BatchingTest(parameterized.TestCase):
   def test_bucket_lengths_are_the_best(self):
     lengths = np.array([3, 4, 4, 9, 10, 30])
     # By hand, in multiples of 2: {4, 10, 30} pads 3 * 4 + 2 * 10 + 30 tokens.
-    self.assertEqual(batching.bucket_lengths(lengths, 3, 2), (4, 10, 30))
-    self.assertEqual(batching.bucket_lengths(lengths, 2, 2), (10, 30))
-    self.assertEqual(batching.bucket_lengths(lengths, 1, 4), (32,))
-    self.assertEqual(batching.bucket_lengths(lengths, 99, 1), (3, 4, 9, 10, 30))
+    self.assertEqual(bucketing.bucket_lengths(lengths, 3, 2), (4, 10, 30))
+    self.assertEqual(bucketing.bucket_lengths(lengths, 2, 2), (10, 30))
+    self.assertEqual(bucketing.bucket_lengths(lengths, 1, 4), (32,))
+    self.assertEqual(
+        bucketing.bucket_lengths(lengths, 99, 1), (3, 4, 9, 10, 30))
 
   @parameterized.parameters((8, 3), (16, 1), (200, 4))
   def test_every_example_once_an_epoch(self, batch_size, buckets):
     examples = make_examples()
-    lengths = batching.bucket_lengths(examples.lengths, buckets)
+    lengths = bucketing.bucket_lengths(examples.lengths, buckets)
     schedule = batching.Schedule(examples, lengths, batch_size, seed=5)
     for epoch in (0, 3):
       plans = schedule.epoch(epoch)
@@ -41,7 +43,7 @@ class BatchingTest(parameterized.TestCase):
 
   def test_pure_function_of_seed_epoch_and_index(self):
     examples = make_examples()
-    lengths = batching.bucket_lengths(examples.lengths, 3)
+    lengths = bucketing.bucket_lengths(examples.lengths, 3)
     a = batching.Schedule(examples, lengths, 8, seed=5)
     b = batching.Schedule(examples, lengths, 8, seed=5)
     steps = list(range(2 * a.steps_per_epoch))
@@ -56,7 +58,7 @@ class BatchingTest(parameterized.TestCase):
 
   def test_all_seeds_share_the_lengths_but_not_the_examples(self):
     examples = make_examples()
-    lengths = batching.bucket_lengths(examples.lengths, 4)
+    lengths = bucketing.bucket_lengths(examples.lengths, 4)
     a, b = (batching.Schedule(examples, lengths, 8, seed=s) for s in (1, 2))
     steps = range(3 * a.steps_per_epoch)
     self.assertEqual([a.at(i).length for i in steps],
@@ -66,7 +68,7 @@ class BatchingTest(parameterized.TestCase):
 
   def test_batch_arrays(self):
     examples = make_examples()
-    plan = batching.Plan(np.array([4, 9]), 44)
+    plan = bucketing.Plan(np.array([4, 9]), 44)
     batch = batching.make_batch(examples, plan, 5)
     self.assertEqual(
         {k: (v.shape, v.dtype.name) for k, v in batch.items()},
@@ -84,7 +86,7 @@ class BatchingTest(parameterized.TestCase):
     examples = examples_lib.Examples(
         rows, rows, ragged.Ragged.join(rows, [2, 3]))
     batch = batching.make_batch(
-        examples, batching.Plan(np.array([1, 0]), 4), 3)
+        examples, bucketing.Plan(np.array([1, 0]), 4), 3)
     np.testing.assert_array_equal(
         batch['labels'], [[-1, 0, 2, -1], [3, -1, -1, -1], [-1, 0, 2, -1]])
     # Numbers of labels, so that the loss is a mean over positions.

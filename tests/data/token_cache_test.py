@@ -7,6 +7,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 from adapters_jax.data import token_cache
@@ -36,7 +37,7 @@ class RaggedTest(parameterized.TestCase):
     rows = ragged.Ragged.join([np.arange(9, dtype=np.int8)], [4, 2, 3])
     kinds = ragged.Ragged.join([np.arange(9, dtype=np.int8) % 2], [4, 2, 3])
     labels = np.arange(3, dtype=np.int32)
-    plan = batching.Plan(np.array([2, 0]), 5)
+    plan = bucketing.Plan(np.array([2, 0]), 5)
     found, wanted = (
         batching.make_batch(examples, plan, 3) for examples in (
             examples_lib.Examples(rows, kinds, labels),

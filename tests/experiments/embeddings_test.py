@@ -12,6 +12,7 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import pairs
 from adapters_jax.data import retrieval
@@ -98,7 +99,7 @@ def test_columns_have_lengths_of_their_own():
   np.testing.assert_array_equal(examples.lengths, [7, 7, 11, 10])
   assert examples.widths(8) == (4, 6) and examples.widths(12) == (10, 8)
   batch = batching.make_batch(
-      examples, batching.Plan(np.array([1, 0]), 8), 3)
+      examples, bucketing.Plan(np.array([1, 0]), 8), 3)
   assert {name: value.shape for name, value in batch.items()} == {
       'tokens': (3, 4), 'segments': (3, 4), 'mask': (3, 4),
       'tokens_1': (3, 6), 'segments_1': (3, 6), 'mask_1': (3, 6),

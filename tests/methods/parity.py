@@ -3,6 +3,7 @@
 import numpy as np
 
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
 from tests import tiny
@@ -68,7 +69,7 @@ def make_inputs(name: str, folder: str) -> dict[str, np.ndarray]:
     tokens = [rng.integers(1000, 30000, n, np.int32) for n in (24, 3, 17)]
     segments = [(np.arange(len(t)) >= 8).astype(np.int32) for t in tokens]
   examples = examples_lib.Examples(tokens, segments, np.zeros(3, np.int32))
-  plan = batching.Plan(np.arange(3), int(examples.lengths.max()) + 2)
+  plan = bucketing.Plan(np.arange(3), int(examples.lengths.max()) + 2)
   return batching.make_batch(examples, plan, 3)
 
 

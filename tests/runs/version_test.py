@@ -5,6 +5,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
@@ -24,7 +25,7 @@ def test_batches():
   examples = examples_lib.Examples(
       tokens, tokens, np.zeros(len(tokens), np.int32))
   schedule = batching.Schedule(
-      examples, batching.bucket_lengths(examples.lengths, 3), 2, seed=3)
+      examples, bucketing.bucket_lengths(examples.lengths, 3), 2, seed=3)
   found = [(schedule.at(step).rows.tolist(), schedule.at(step).length)
            for step in range(2 * schedule.steps_per_epoch)]
   assert (version.NUMBERS, found) == (2, PLAN), HOW

@@ -19,6 +19,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import vmapped
 
 CONFIG = config_lib.Config(task='cola', epochs=2.0)
@@ -209,10 +210,11 @@ class GoTest(parameterized.TestCase):
     scores = (0.9, 0.2, 0.6, 0.7, 0.95, None)
     records = [None if score is None else make_record(config, dev=score)
                for config, score in zip(configs, scores)]
-    best, = grid.pick_best(configs, records, ['learning_rate'])
+    best, = picking.pick_best(configs, records, ['learning_rate'])
     self.assertEqual(best.learning_rate, 0.2)
-    self.assertEqual(grid.pick_best(configs, [None] * 6, ['learning_rate']), [])
-    self.assertLen(grid.pick_best(
+    self.assertEqual(
+        picking.pick_best(configs, [None] * 6, ['learning_rate']), [])
+    self.assertLen(picking.pick_best(
         configs, [None] * 6, ['learning_rate'], stand_in=True), 1)
 
   @parameterized.parameters(

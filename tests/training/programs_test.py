@@ -11,6 +11,7 @@ import pytest
 
 from adapters_jax.downloads import evict
 from adapters_jax.layers import activations
+from adapters_jax.training import program_keys
 from adapters_jax.training import programs
 from adapters_jax.training import sharding
 
@@ -19,7 +20,7 @@ from adapters_jax.training import sharding
 def folder(tmp_path, monkeypatch) -> str:
   monkeypatch.setattr(programs, '_folder', str(tmp_path))
   # The sources may have changed while the tests run.
-  monkeypatch.setattr(programs, '_sources', lambda: 'sources')
+  monkeypatch.setattr(program_keys, 'sources', lambda: 'sources')
   return str(tmp_path)
 
 
@@ -66,7 +67,7 @@ def test_a_later_process_neither_traces_nor_compiles(traces, folder):
 def test_sources_that_lower_alike_share_a_program(
     traces, folder, monkeypatch):
   make(traces)(*arguments())
-  monkeypatch.setattr(programs, '_sources', lambda: 'changed')
+  monkeypatch.setattr(program_keys, 'sources', lambda: 'changed')
   monkeypatch.setattr(programs, '_without_jax_cache', None)  # Never called.
   make(traces)(*arguments())
   assert len(traces) == 2
@@ -139,7 +140,7 @@ def test_only_what_describes_itself_is_kept(monkeypatch):
 
 def test_sources_that_changed_after_the_start_keep_nothing(
     traces, monkeypatch):
-  monkeypatch.setattr(programs, '_sources', lambda: None)
+  monkeypatch.setattr(program_keys, 'sources', lambda: None)
   make(traces)(*arguments())
   make(traces)(*arguments())
   assert len(traces) == 2

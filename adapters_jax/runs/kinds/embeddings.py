@@ -14,6 +14,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
+from adapters_jax.data import bucketing
 from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
 from adapters_jax.data import pairs as pairs_lib
@@ -217,7 +218,7 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
   eval_step = compiled.make_eval(setup, batch_size)
   texts = setup.evaluation.texts
   batches = batching.eval_batches(
-      texts, batching.bucket_lengths(
+      texts, bucketing.bucket_lengths(
           texts.lengths, len(setup.schedule.buckets)),
       batch_size, sharding.local_rows(setup.mesh, batch_size))
 
