@@ -84,7 +84,7 @@ def encode(
       pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
   columns = _columns(adapter, adapters, setup, len(words))
-  if columns is None:
+  if not isinstance(adapter, Mapping):
     return _leading(
         *_embedded(base, words, adapter, make_settings, batch_size), dims)
   found = {key: _leading(*_embedded_by_name(
@@ -110,7 +110,7 @@ def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
 
 def _columns(
     bank: Any, names: Any, setup: composition.Setup | None, count: int
-) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]] | None:
+) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]]:
   """Returns a triple for each embedding of a text.
 
   Args:
@@ -121,13 +121,13 @@ def _columns(
 
   Returns:
     (key in the result, bank, name for each text); the key None stands for the
-    whole result. None without a bank.
+    whole result. [] without a bank.
   """
   if not isinstance(bank, Mapping):
     for name, value in (('adapters', names), ('setup', setup)):
       if value is not None:
         raise errors.UserError(f'`{name}`: is for a bank {{name: adapter}}')
-    return None
+    return []
   if setup is None:
     if names is not None:
       return [(None, bank, _names(bank, names, count))]
