@@ -20,7 +20,7 @@ setuptools.setup(
     python_requires='>=3.11',
     # Not `experiments` and `scripts`: other projects have packages of the name.
     packages=setuptools.find_packages(include=['adapters_jax*']),
-    package_data={'adapters_jax': ['py.typed']},
+    package_data={'adapters_jax': ['py.typed', 'api/demo_page/*']},
     entry_points={'console_scripts': [
         'adapters-jax = adapters_jax.api.commands.program:main']},
     install_requires=[
@@ -46,12 +46,15 @@ setuptools.setup(
     ],
     extras_require={
         # hypothesis finds tables that a reader of files gets wrong.
-        'test': ['hypothesis', 'pytest', 'pytest-xdist'],
+        'test': ['httpx2', 'hypothesis', 'pytest', 'pytest-xdist', 'starlette'],
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'notebooks': [
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',
             'pandas'],
         'bench': ['torch==2.13.0', 'adapters==1.3.0'],
+        'demo': ['starlette', 'uvicorn'],
+        # The demo's tests in Chromium, which the system provides.
+        'browser': ['playwright'],
         'serve': ['prometheus_client', 'starlette', 'uvicorn'],
         'sweep': ['ray>=2.40'],
         'tpu': ['jax[tpu]'],

@@ -33,7 +33,8 @@ def names_of(module: str) -> frozenset[str]:
   path = source_of(module)
   found = {'__name__', '__file__', '__doc__', '__path__'}
   for node in ast.walk(ast.parse(path.read_text())):
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    if isinstance(node, (
+        ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
       found.add(node.name)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
       found.add(node.id)

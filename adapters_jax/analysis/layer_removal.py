@@ -13,6 +13,7 @@ import numpy as np
 
 from adapters_jax.adapters import settings
 from adapters_jax.adapters import storage
+from adapters_jax.adapters import switching
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.downloads import atomic
@@ -44,8 +45,8 @@ def without_layers(
   """Returns the tuned tree without the adapters of layers first to last.
 
   Args:
-    tuned: Tuned tree with bottleneck adapters. A zero `up` makes them the
-      identity, unless `ln_after` puts a norm of their own at the end.
+    tuned: Tuned tree with the paper's bottleneck adapters. A zero `up` makes
+      them the identity.
     first: First layer of the span.
     last: Last layer of the span, included.
     base: Pretrained tree whose layer norms replace the tuned ones in the span;
@@ -54,20 +55,9 @@ def without_layers(
   Returns:
     A tree of the same paths, shapes and types.
   """
-  pretrained_leaves = trees.flatten(base or {})
-
-  def change(path, leaf):
-    layer = trees.layer_of(path)
-    if layer is None or not first <= layer <= last:
-      return leaf
-    if trees.role(path) == 'adapter' and '/up/' in path:
-      # Kernel and bias. Keeps shape and type, and so the compiled program.
-      return 0 * leaf
-    if trees.role(path) == 'norm' and path in pretrained_leaves:
-      return pretrained_leaves[path].astype(leaf.dtype)
-    return leaf
-
-  return trees.map_with_path(change, tuned)
+  off = switching.neutral(tuned, (bottleneck.Bottleneck(),), base)
+  return switching.chosen(
+      tuned, off, range(first, last + 1), restore_norms=base is not None)
 
 
 def adapts_all_layers(record: records.Record) -> bool:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 from typing import Any
 
 import prometheus_client
@@ -14,33 +12,7 @@ from starlette import routing
 
 from adapters_jax import errors
 from adapters_jax.adapters import batcher as batcher_lib
-
-
-class Refused(Exception):
-  """A request that gets no prediction.
-
-  Attributes:
-    status: HTTP status.
-    message: Reason, for the client.
-  """
-
-  def __init__(self, status: int, message: str):
-    super().__init__(message)
-    self.status, self.message = status, message
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-  """Limits on a request.
-
-  Attributes:
-    max_body: Bytes.
-    max_inputs: Inputs.
-    timeout: Seconds for the body to arrive, and for the predictions.
-  """
-  max_body: int = 2**20
-  max_inputs: int = 256
-  timeout: float = 60.0
+from adapters_jax.api import bodies
 
 
 class Metrics:
@@ -62,7 +34,8 @@ class Metrics:
 
 
 def make(
-    batcher: batcher_lib.Batcher, metrics: Metrics, limits: Limits = Limits()
+    batcher: batcher_lib.Batcher, metrics: Metrics,
+    limits: bodies.Limits = bodies.Limits(),
 ) -> applications.Starlette:
   """Returns the application; its shutdown closes the batcher.
 
@@ -78,7 +51,7 @@ def make(
       try:
         found = await _answer(batcher, limits, request)
         response = responses.JSONResponse({'predictions': found})
-      except Refused as refused:
+      except bodies.Refused as refused:
         response = responses.JSONResponse(
             {'error': refused.message}, refused.status)
     metrics.requests.labels(response.status_code).inc()
@@ -111,16 +84,12 @@ def make(
 
 
 async def _answer(
-    batcher: batcher_lib.Batcher, limits: Limits, request: requests.Request
+    batcher: batcher_lib.Batcher, limits: bodies.Limits,
+    request: requests.Request,
 ) -> list[dict[str, Any]]:
   """Returns the predictions of a request, as JSON values."""
-  try:
-    body = await asyncio.wait_for(_body(request, limits), limits.timeout)
-  except TimeoutError:
-    raise Refused(408, 'the body did not arrive in time') from None
-  except requests.ClientDisconnect:
-    raise Refused(400, 'the client left before the end of the body') from None
-  names, inputs = _parsed(batcher, body, limits)
+  values = await bodies.read(request, limits)
+  names, inputs = _parsed(batcher, values, limits)
   pending = []
   try:
     for number, (name, given) in enumerate(zip(names, inputs, strict=True)):
@@ -129,54 +98,40 @@ async def _answer(
     found = await asyncio.wait_for(
         asyncio.gather(*map(asyncio.wrap_future, pending)), limits.timeout)
   except errors.UserError as error:
-    raise Refused(422, errors.as_flags(str(error), ())) from None
+    raise bodies.Refused(422, errors.as_flags(str(error), ())) from None
   except batcher_lib.Full:
-    raise Refused(503, 'too many inputs wait; try again') from None
+    raise bodies.Refused(503, 'too many inputs wait; try again') from None
   except TimeoutError:
-    raise Refused(504, 'the predictions did not come in time') from None
+    raise bodies.Refused(504, 'the predictions did not come in time') from None
   finally:
     for future in pending:  # Nobody waits for what is left.
       future.cancel()
-  return [{name: value for name, value in dataclasses.asdict(one).items()
-           if value is not None} for one in found]
-
-
-async def _body(request: requests.Request, limits: Limits) -> bytes:
-  """Returns the body; raises Refused for a long one before it is read."""
-  body = b''
-  async for part in request.stream():
-    body += part
-    if len(body) > limits.max_body:
-      raise Refused(413, f'the body is longer than {limits.max_body} bytes')
-  return body
+  return [bodies.entries(one) for one in found]
 
 
 def _parsed(
-    batcher: batcher_lib.Batcher, body: bytes, limits: Limits
+    batcher: batcher_lib.Batcher, values: Any, limits: bodies.Limits
 ) -> tuple[list[str], list[Any]]:
-  """Returns (name of an adapter for each input, inputs) of a body.
+  """Returns (name of an adapter for each input, inputs) of a request.
 
   Args:
     batcher: Worker with the adapters.
-    body: JSON object with 'inputs', and 'adapter' or 'adapters'.
+    values: JSON object with 'inputs', and 'adapter' or 'adapters'.
     limits: Limits on a request.
 
   Raises:
-    Refused: another body.
+    bodies.Refused: another value.
   """
-  try:
-    values = json.loads(body)
-  except (ValueError, RecursionError):
-    raise Refused(422, 'the body is no JSON') from None
   inputs = values.get('inputs') if isinstance(values, dict) else None
   if not isinstance(inputs, list) or not inputs:
-    raise Refused(422, 'give {"inputs": [TEXT, ...], "adapter": NAME}')
+    raise bodies.Refused(422, 'give {"inputs": [TEXT, ...], "adapter": NAME}')
   if len(inputs) > limits.max_inputs:
-    raise Refused(422, f'give at most {limits.max_inputs} inputs')
+    raise bodies.Refused(422, f'give at most {limits.max_inputs} inputs')
   only = next(iter(batcher.bank)) if len(batcher.bank) == 1 else None
   names = values.get('adapters', [values.get('adapter', only)] * len(inputs))
   if (not isinstance(names, list) or len(names) != len(inputs)
       or not all(isinstance(name, str) for name in names)):
-    raise Refused(422, 'give "adapter", or "adapters" with a name for each '
-                       f'input; known: {", ".join(batcher.bank)}')
+    raise bodies.Refused(
+        422, 'give "adapter", or "adapters" with a name for each input; known: '
+        + ', '.join(batcher.bank))
   return names, inputs

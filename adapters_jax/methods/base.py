@@ -162,6 +162,20 @@ class Method(codec.Codec):
     """
     raise NotImplementedError
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns the leaves of a module with which it changes nothing.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+
+    Returns:
+      {path: leaf} of the same shapes, or None where no leaves have this effect.
+    """
+    del leaves
+    return None
+
   def to_products(
       self, leaves: Mapping[str, jax.Array]
   ) -> tuple['Method', dict[str, jax.Array]]:
@@ -222,6 +236,24 @@ class Gate(nn.Module):
     # At least 1, so that an example of padding alone does not divide by zero.
     tokens = jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1)
     return jnp.sum(gates * weights, axis=1, keepdims=True) / tokens
+
+
+def zeroed(
+    leaves: Mapping[str, Any], start: str
+) -> dict[str, Any] | None:
+  """Returns leaves with zeros in those whose path begins with a text.
+
+  Args:
+    leaves: {path: leaf}, of numpy.
+    start: Beginning of paths.
+
+  Returns:
+    {path: leaf}, or None if there is no such path.
+  """
+  if not any(path.startswith(start) for path in leaves):
+    return None
+  return {path: np.zeros_like(leaf) if path.startswith(start) else leaf
+          for path, leaf in leaves.items()}
 
 
 def demand(good: bool, name: str, value: Any, wanted: str) -> None:

@@ -188,6 +188,25 @@ class Bottleneck(base.Method):
       changed.setdefault('size', self.size)
     return changed
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with u = 0, None where `out` then differs from h.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+    """
+    normed = (not self.is_parallel and self.original_ln_before
+              and self.residual_before_ln is not True)
+    # LN(h + x) once, before or after the adapter.
+    if (normed == self.original_ln_after
+        or self.residual_before_ln == 'post_add'):
+      return None
+    if not self.ln_after:
+      return base.zeroed(leaves, 'up/')
+    closes = self.adapter_residual_before_ln and not self.is_parallel
+    return None if closes else base.zeroed(leaves, 'norm_after/')
+
   def width(self, dim: int, layer: int) -> int:
     """Returns the width of a layer's bottleneck.
 

@@ -99,6 +99,18 @@ class Compacter(bottleneck.Bottleneck):
     return {**super().to_adapterhub(shape), **own, 'phm_layer': True,
             'init_weights': 'bert'}
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with u = 0; None where all layers share the kernel.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+    """
+    if self.shared_W_phm and not self.ln_after:
+      return None
+    return super().neutral(leaves)
+
   def make_shared(self, name: str) -> nn.Module | None:
     """Returns the module of the shared rule and kernels, if any."""
     if self.shared_phm_rule or self.shared_W_phm:

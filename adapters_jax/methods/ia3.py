@@ -60,6 +60,19 @@ class IA3(linear.LinearMethod):
     del layer
     return ScaleOutput(self, name=name)
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with alpha * scale = 1, None with a gate.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+    """
+    if self.use_gating or not self.alpha:
+      return None
+    return {path: np.full_like(leaf, 1 / self.alpha)
+            for path, leaf in leaves.items()}
+
   @classmethod
   def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
     """Returns whether a config of AdapterHub is an IA3."""

@@ -180,6 +180,16 @@ class LoRA(linear.LinearMethod):
     kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with b = 0; None for DoRA, which also has magnitudes.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+    """
+    return None if self.dora else base.zeroed(leaves, 'b')
+
   @property
   def sums(self) -> bool:
     # A gate and magnitudes are no factors of a plain product.

@@ -147,6 +147,32 @@ class ReFT(base.Method):
       original, start = map(read, _keys(key))
       return projection_of(original, start, key)
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with edits of 0.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+
+    Returns:
+      R = 0, or W = 0 and b = 0 where R is orthonormal and R z is not
+      subtracted. For LoReft W = R and b = 0; None with an activation.
+    """
+    if not self.orthogonality:
+      return base.zeroed(leaves, '')
+    found = {path: np.zeros_like(leaf) if '/source/' in f'/{path}' else leaf
+             for path, leaf in leaves.items()}
+    if not self.subtract_projection:
+      return found
+    if self.activation != 'identity':
+      return None
+    for path, leaf in leaves.items():
+      if path.endswith('projection'):
+        kernel = path.replace('projection', 'source/kernel')
+        found[kernel] = np.asarray(orthonormal(leaf))
+    return found
+
   def adapterhub_notes(self) -> list[str]:
     """Returns warnings for users who load the file with AdapterHub."""
     return [] if self.subtract_projection else [

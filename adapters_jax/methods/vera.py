@@ -179,6 +179,16 @@ class VeRA(linear.LinearMethod):
       value = value * (self.alpha / self.r)
     return super().to_peft_tensor(where, value)
 
+  def neutral(
+      self, leaves: Mapping[str, Any]
+  ) -> dict[str, Any] | None:
+    """Returns leaves with b = 0.
+
+    Args:
+      leaves: {path: leaf} of the module at one site, of numpy.
+    """
+    return base.zeroed(leaves, 'b')
+
   def fold(
       self, kernel: jax.Array, bias: jax.Array, start: Any,
       own: Mapping[str, jax.Array], shared: Mapping[str, jax.Array],

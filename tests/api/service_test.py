@@ -25,6 +25,7 @@ def served(checkpoint):
   """(port, base, bank, server) of a service in a thread."""
   pytest.importorskip('starlette')
   uvicorn = pytest.importorskip('uvicorn')
+  from adapters_jax.api import bodies
   from adapters_jax.api import service
   base = base_lib.load(checkpoint)
   bank = {'film': bank_test.make(), 'food': bank_test.make(seed=1),
@@ -33,7 +34,7 @@ def served(checkpoint):
   batcher = batcher_lib.Batcher(
       base, bank, max_batch=8, seen=metrics.batches.observe)
   app = service.make(
-      batcher, metrics, service.Limits(max_body=2000, max_inputs=4, timeout=90))
+      batcher, metrics, bodies.Limits(max_body=2000, max_inputs=4, timeout=90))
   server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
   thread = threading.Thread(target=server.run)
   thread.start()

@@ -9,6 +9,7 @@ NAMES = {
     'train': 'train an adapter',
     'predict': 'label texts with saved adapters',
     'serve': 'answer over HTTP with saved adapters',
+    'demo': 'show saved adapters on a local page',
     'sweep': 'train a grid of runs',
     'convert': 'exchange adapters with other libraries',
 }

@@ -62,6 +62,7 @@ def main(config: ServeConfig) -> None:
   import uvicorn
   from adapters_jax.adapters import batcher as batcher_lib
   from adapters_jax.api import banks
+  from adapters_jax.api import bodies
   from adapters_jax.api import service
   from adapters_jax.runs import console
   from adapters_jax.runs import session
@@ -74,7 +75,7 @@ def main(config: ServeConfig) -> None:
       seen=metrics.batches.observe)
   if config.warm_up:
     _warm_up(batcher, config.max_batch)
-  app = service.make(batcher, metrics, service.Limits(
+  app = service.make(batcher, metrics, bodies.Limits(
       config.max_body, config.max_inputs, config.timeout))
   uvicorn.run(
       app, host=config.host, port=config.port, log_level='info',

@@ -1,0 +1,117 @@
+"""Opens a local page that shows the answers of trained adapters.
+
+It switches adapters, and layers of them, on and off, and composes them. Without
+`--adapters` it shows the newest adapter of each task in the folder runs.
+"""
+
+import asyncio
+import dataclasses
+import socket
+import sys
+import webbrowser
+
+from adapters_jax import errors
+from adapters_jax.adapters import folders
+from adapters_jax.api import finished
+from adapters_jax.api import flags
+from adapters_jax.runs.options import option
+
+_LOOPBACK = ('127.0.0.1', 'localhost', '::1')
+_TEXT = 'A joy from start to end.'
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+  """Settings of the demo; every field is a flag."""
+  adapters: str = option(
+      '', 'Workdirs of runs or folders of adapters, with commas, each DIR or '
+      'name=DIR; when empty, the newest of each task in the folder runs.')
+  checkpoint: str = option(
+      '', 'The base, where the adapters were trained on a folder.')
+  host: str = option(
+      '127.0.0.1', 'Address; the default is reached from this machine alone.')
+  port: int = option(8000, 'Port; 0 for a free one.')
+  open: bool = option(False, 'Open the page in the browser.')
+
+
+def _check(config: DemoConfig) -> str:
+  """Returns the adapters; raises UserError for a setting that cannot work."""
+  try:
+    import starlette  # noqa: F401  pylint: disable=unused-import
+    import uvicorn  # noqa: F401  pylint: disable=unused-import
+  except ImportError as error:
+    raise errors.UserError(
+        f"the demo needs {error.name}: pip install -e '.[demo]'") from error
+  if not 0 <= config.port <= 65535:
+    raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
+  chosen = config.adapters or finished.newest('runs')
+  if not chosen:
+    installed = sys.argv[0].endswith('adapters-jax demo')
+    train = 'adapters-jax train' if installed else 'python -m experiments.glue'
+    raise errors.UserError(
+        '`adapters`: no finished run is in the folder runs; name folders of '
+        'adapters, or train one in about a minute: '
+        f'{train} --train_examples=1000 --epochs=1')
+  folders.parse_existing(chosen)
+  return chosen
+
+
+def listen(host: str, port: int) -> socket.socket:
+  """Returns a socket that listens.
+
+  Args:
+    host: Address or name.
+    port: Port; 0 for a free one.
+
+  Raises:
+    errors.UserError: the address is in use, or not of this machine.
+  """
+  family = socket.AF_INET6 if ':' in host else socket.AF_INET
+  try:
+    return socket.create_server((host, port), family=family, backlog=64)
+  except (OSError, UnicodeError) as error:
+    why = getattr(error, 'strerror', None) or error
+    raise errors.UserError(
+        f'`host={host}` `port={port}`: {why}; give another, or port 0 for a '
+        'free one') from error
+
+
+def main(config: DemoConfig) -> None:
+  """Shows the page until a signal ends the process."""
+  chosen = _check(config)
+  with listen(config.host, config.port) as listener:
+    _run(config, chosen, listener)
+
+
+def _run(config: DemoConfig, chosen: str, listener: socket.socket) -> None:
+  """Loads the adapters, and answers on a socket."""
+  import uvicorn  # Slow imports: after the checks.
+  from adapters_jax.api import banks
+  from adapters_jax.api import demo_answers
+  from adapters_jax.api import demo_service
+  from adapters_jax.runs import console
+  from adapters_jax.runs import session
+  console.show(flags.as_text, 'stderr')
+  session.enable_compilation_cache()
+  base, bank = banks.load(chosen, config.checkpoint)
+  answers = demo_answers.Answers(base, bank)
+  print(f'adapters: {", ".join(bank)}; compiling ...', flush=True)
+  # The page's first text.
+  answers.answer(demo_answers.Question((_TEXT, _TEXT), tuple(bank)))
+  local = config.host in _LOOPBACK
+  app = demo_service.make(
+      answers, hosts=('127.0.0.1', 'localhost', '[::1]') if local else ())
+  server = uvicorn.Server(uvicorn.Config(
+      app, log_level='warning', access_log=False, timeout_graceful_shutdown=5))
+  name = f'[{config.host}]' if ':' in config.host else config.host
+  url = f'http://{name}:{listener.getsockname()[1]}/'
+  print(f'the demo is on {url} (Ctrl-C ends it)', flush=True)
+  if config.open:
+    webbrowser.open(url)  # The socket listens already.
+  asyncio.run(server.serve([listener]))
+
+
+def start() -> None:
+  """Runs the command with the flags of the command line."""
+  flags.define(DemoConfig)
+  flags.start(DemoConfig, main)
