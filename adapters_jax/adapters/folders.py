@@ -1,12 +1,15 @@
 """Folders of saved adapters, alone or in one text: `DIR,DIR`, `name=DIR`."""
 
 import os
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
+from adapters_jax.downloads import json_files
 
 WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
+FORMAT = 1
 _RUN = 'run.json'  # In the workdir of a run from its start.
 
 
@@ -39,6 +42,45 @@ def check_exists(folder: str, what: str) -> None:
     raise errors.UserError(
         f'{what}: there is no folder {folder}; name that of an adapter, or the '
         'workdir of a run')
+
+
+def read_settings(folder: str) -> dict[str, Any]:
+  """Returns the JSON value saved with an adapter.
+
+  Args:
+    folder: Folder of the adapter.
+
+  Raises:
+    errors.UserError: no saved adapter in the folder.
+  """
+  path = os.path.join(folder, SETTINGS)
+  check_exists(folder, 'no saved adapter')
+  if not os.path.exists(path) and is_of_run(folder):
+    raise errors.UserError(
+        f'{folder} holds a run that has not finished, without an adapter yet; '
+        'continue it with the same command and `resume`')
+  settings = json_files.read(path, what=f'{folder} holds no saved adapter: ')
+  if settings.get('format') != FORMAT:
+    raise errors.UserError(
+        f'{path} is not of format {FORMAT}, which this version reads')
+  return settings
+
+
+def check_saved(path: str, what: str) -> None:
+  """Raises UserError for a folder without a saved adapter.
+
+  Without JAX, so that a wrong folder is reported at once.
+
+  Args:
+    path: Folder of an adapter, or workdir of a run.
+    what: Start of the message about an absent folder.
+  """
+  check_exists(path, what)
+  folder = folder_of(path)
+  read_settings(folder)
+  weights = os.path.join(folder, WEIGHTS)
+  if not os.path.isfile(weights):
+    raise errors.UserError(f'{folder} holds no saved adapter: no {WEIGHTS}')
 
 
 def parse(text: str) -> dict[str, str]:
@@ -78,10 +120,10 @@ def parse(text: str) -> dict[str, str]:
 
 
 def parse_existing(text: str) -> dict[str, str]:
-  """Returns {name: folder} as `parse`, and raises for an absent folder too."""
+  """Returns {name: folder} as `parse`; raises for one without an adapter."""
   found = parse(text)
   for folder in found.values():
-    check_exists(folder, '`adapters`')
+    check_saved(folder, '`adapters`')
   return found
 
 

@@ -11,9 +11,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import atomic
-from adapters_jax.downloads import json_files
 
-FORMAT = 1
 HASH = 'sha256'  # Of both files, in the settings.
 
 
@@ -34,31 +32,9 @@ def save_tuned(
   with atomic.replacing(os.path.join(folder, folders.WEIGHTS)) as file:
     file.write(content)
   # Last: where there are settings, the weights are complete.
-  settings = {'format': FORMAT, **settings}
+  settings = {'format': folders.FORMAT, **settings}
   atomic.write_json(os.path.join(folder, folders.SETTINGS), {
       **settings, HASH: atomic.json_digest(settings, content)})
-
-
-def load_settings(folder: str) -> dict[str, Any]:
-  """Returns the JSON value saved with a tuned tree.
-
-  Args:
-    folder: Folder of the adapter.
-
-  Raises:
-    errors.UserError: no saved adapter in the folder.
-  """
-  path = os.path.join(folder, folders.SETTINGS)
-  folders.check_exists(folder, 'no saved adapter')
-  if not os.path.exists(path) and folders.is_of_run(folder):
-    raise errors.UserError(
-        f'{folder} holds a run that has not finished, without an adapter yet; '
-        'continue it with the same command and `resume`')
-  settings = json_files.read(path, what=f'{folder} holds no saved adapter: ')
-  if settings.get('format') != FORMAT:
-    raise errors.UserError(
-        f'{path} is not of format {FORMAT}, which this version reads')
-  return settings
 
 
 def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
@@ -70,7 +46,7 @@ def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:
   Raises:
     errors.UserError: no saved adapter, or a damaged one.
   """
-  settings = load_settings(folder)
+  settings = folders.read_settings(folder)
   path = os.path.join(folder, folders.WEIGHTS)
   try:
     with open(path, 'rb') as file:

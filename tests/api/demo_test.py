@@ -38,7 +38,7 @@ def asked(checkpoint):
       'pair': dataclasses.replace(
           bank_test.make('lora[r=2]', 2), texts=('premise', 'hypothesis'))}
   answers = demo_answers.Answers(base, bank)
-  app = demo_service.make(answers, bodies.Limits(max_body=2000))
+  app = demo_service.make(answers, bodies.Limits(max_body=2000, timeout=600))
   with testclient.TestClient(app, base_url='http://127.0.0.1:8000') as client:
     yield client, base, bank
 
@@ -150,10 +150,10 @@ def test_the_page_is_whole_and_closed_to_others(asked):
 
 @pytest.mark.parametrize(('changed', 'message'), [
     ({}, 'train_examples=1000'), ({'adapters': 'none'}, 'no folder none'),
-    ({'adapters': 'a=.', 'port': 10**6}, '`port=1000000`'),
+    ({'adapters': 'a=adapter', 'port': 10**6}, '`port=1000000`'),
     ({'adapters': 'a=adapter', 'port': 0, 'host': '192.0.2.1'},
      '`host=192.0.2.1`'),
-    ({'adapters': 'a=.'}, 'no saved adapter')])
+    ({'adapters': 'a=..'}, 'no saved adapter')])
 def test_wrong_settings(changed, message, tmp_path, monkeypatch):
   pytest.importorskip('uvicorn')
   monkeypatch.chdir(tmp_path)

@@ -54,13 +54,11 @@ def _check(config: PredictConfig) -> None:
     raise errors.UserError('`adapter`: name the workdir of a finished run')
   if config.adapter and config.adapters:
     raise errors.UserError('`adapter`, `adapters`: give one of them')
-  if config.adapter:
-    folders.check_exists(config.adapter, '`adapter`')
   if config.setup and (not config.adapters or config.adapter_column):
     raise errors.UserError(
         '`setup`: is for `adapters`, and without `adapter_column`')
   if config.adapters:
-    folders.parse_existing(config.adapters)
+    folders.parse(config.adapters)
     # A setup without Parallel is one adapter.
     if config.format != 'jsonl' and (
         not config.setup or 'parallel' in config.setup.lower()):
@@ -77,6 +75,10 @@ def _check(config: PredictConfig) -> None:
   if not 1 <= config.batch_size <= 2**20:
     raise errors.UserError(
         f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
+  if config.adapter:
+    folders.check_saved(config.adapter, '`adapter`')
+  else:
+    folders.parse_existing(config.adapters)
 
 
 def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:

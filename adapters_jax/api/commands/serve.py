@@ -34,7 +34,7 @@ class ServeConfig:
 
 def _check(config: ServeConfig) -> None:
   """Raises UserError for a setting that cannot work."""
-  folders.parse_existing(config.adapters)
+  folders.parse(config.adapters)
   if not 0 <= config.port <= 65535:
     raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
   for name in ('max_batch', 'max_queue', 'max_inputs', 'max_body', 'timeout'):
@@ -46,6 +46,7 @@ def _check(config: ServeConfig) -> None:
     raise errors.UserError(
         f'`max_queue={config.max_queue}`: give {least} or more, as `max_batch` '
         'and `max_inputs` need')
+  folders.parse_existing(config.adapters)
   try:
     import prometheus_client  # noqa: F401  pylint: disable=unused-import
     import starlette  # noqa: F401  pylint: disable=unused-import
