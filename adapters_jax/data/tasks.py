@@ -10,6 +10,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import prepared
+from adapters_jax.data import split_cache
 from adapters_jax.downloads import json_files
 
 
@@ -174,9 +175,26 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
     errors.UserError: the data cannot be downloaded; names the way out.
   """
   builder = prepared.dataset(task.source, data_dir)
-  return {  # Datasets from raw files may lack splits.
-      name: _read(prepared.read_split(builder, source), task)
-      for name, source in task.splits if source in builder.info.splits}
+  sources = {  # Datasets from raw files may lack splits.
+      name: source for name, source in task.splits
+      if source in builder.info.splits}
+
+  def read():
+    splits = {name: _read(prepared.read_split(builder, source), task)
+              for name, source in sources.items()}
+    return {name: (split.texts, split.labels.tolist(), split.labelled)
+            for name, split in splits.items()}
+
+  found = split_cache.cached(str(builder.data_dir), (
+      sources, task.texts, task.target, task.positive_above, task.labels), read)
+  return {name: Split([tuple(texts) for texts in rows],
+                      np.array(labels, _type_of_labels(task)), labelled)
+          for name, (rows, labels, labelled) in found.items()}
+
+
+def _type_of_labels(task: Task) -> type:
+  """Returns the type of the labels of a task."""
+  return np.int32 if task.labels else np.float32
 
 
 def _read(rows: Sequence[dict[str, Any]], task: Task) -> Split:
@@ -193,5 +211,4 @@ def _read(rows: Sequence[dict[str, Any]], task: Task) -> Split:
   labelled = bool(np.any(targets != -1))  # The builders' word for unknown.
   if task.positive_above is not None:
     targets = targets > task.positive_above  # The bound itself is class 0.
-  return Split(
-      texts, targets.astype(np.int32 if task.labels else np.float32), labelled)
+  return Split(texts, targets.astype(_type_of_labels(task)), labelled)

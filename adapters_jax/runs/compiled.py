@@ -9,10 +9,10 @@ import jax
 import optax
 
 from adapters_jax import trees
-from adapters_jax.model import encoder
 from adapters_jax.model import fusion
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import programs
@@ -63,12 +63,7 @@ def make_eval(
 def _eval_step(model, mesh):
   return programs.kept(
       steps.make_eval_step(model, shardings=sharding.replicated(mesh)),
-      ('eval_step', model), mesh, _written(model))
-
-
-def _written(model: Any) -> tuple[Any, ...]:
-  """Returns the objects whose code a trace of a model executes."""
-  return type(model), *map(type, model.config.adapters)
+      ('eval_step', model), mesh, models.model_classes(model))
 
 
 def _optimizer_settings(
@@ -118,12 +113,13 @@ def make_step(
         state)
   # A tuple and a treedef, as the arguments of a cached function are hashed.
   leaves, structure = jax.tree.flatten(sharding.shardings(setup.mesh, state))
+  paths = tuple(trees.flatten(setup.params))
 
   def step_of(model):
     return _train_step(
         model, tuple(_optimizer_settings(config, setup).items()),
         loss_fn, config.accumulate, runs > 1, setup.mesh, tuple(leaves),
-        structure, setup.factors)
+        structure, setup.factors, paths)
 
   if not config.adapter_drop:
     return tx, step_of(setup.model)
@@ -143,7 +139,7 @@ def make_step(
 @functools.lru_cache(maxsize=_KEPT)
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure,
-    factors):
+    factors, paths):
   # Any rate, warm-up and decay: the step reads those of its state.
   settings = dict(optimizer)
   tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
@@ -155,16 +151,12 @@ def _train_step(
       shardings=(jax.tree.unflatten(structure, leaves),
                  sharding.replicated(mesh)))
   select = settings.pop('select')
-  # Shapes need tokens, which a model above cached layers does not read.
-  whole = model.clone(
-      config=dataclasses.replace(model.config, first_layer=0))
-  labels = {path: selections.label(select, path)
-            for path in trees.flatten(encoder.shapes(whole))}
+  labels = {path: selections.label(select, path) for path in paths}
   return programs.kept(
       step, ('train_step', model, settings, labels,
              getattr(loss_fn, '__qualname__', loss_fn),
              loss_fn.__module__, accumulate, grouped, factors),
-      mesh, (*_written(model), loss_fn))
+      mesh, (*models.model_classes(model), loss_fn))
 
 
 def initial_state(

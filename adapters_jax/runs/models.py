@@ -17,6 +17,7 @@ from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.training import programs
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
 
@@ -152,8 +153,8 @@ def init_tuned(
         model.config.longest)[0][0]
 
   # 0 for the new leaves; `compiled` folds in 1 for dropout.
-  params = trees.overlay(
-      base, _fresh(model, jax.random.fold_in(jax.random.key(seed), 0), base))
+  params = trees.overlay(base, _fresh(model)(
+      jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
@@ -161,10 +162,23 @@ def init_tuned(
   return tuned, jax.eval_shape(lambda tree: tree, params)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _fresh(model, key, base):
-  """Returns the initialised leaves that the base lacks."""
-  old = set(trees.flatten(base))
-  params = encoder.init(model, key, base)
-  # XLA drops the computation of every leaf that is not returned.
-  return trees.split(params, lambda path: path not in old)[0]
+@functools.lru_cache(maxsize=8)
+def _fresh(model):
+  """Returns init(key, base) -> the initialised leaves that the base lacks."""
+
+  @jax.jit
+  def init(key, base):
+    old = set(trees.flatten(base))
+    params = encoder.init(model, key, base)
+    # XLA drops the computation of every leaf that is not returned.
+    return trees.split(params, lambda path: path not in old)[0]
+
+  if jax.device_count() > 1:  # Kept programs are those of one device.
+    return init
+  return programs.kept(init, ('init', model), sharding.make_mesh('data', 1),
+                       model_classes(model))
+
+
+def model_classes(model: heads.Model) -> tuple[type, ...]:
+  """Returns the classes whose code a trace of a model executes."""
+  return type(model), *map(type, model.config.adapters)

@@ -1,17 +1,21 @@
 """Tests of compiled steps: what runs of one process share."""
 
 import dataclasses
+import os
 
 import jax
 import numpy as np
 import pytest
 
+from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
+from adapters_jax.runs import models
 from adapters_jax.runs.kinds import classification
+from adapters_jax.training import programs
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +93,23 @@ def test_shapes_of_batches_of_another_device(config, monkeypatch):
   scores.append(classification.KIND.make_score(setup, size)(setup.tuned, 'dev'))
   assert scores[0][0] == scores[1][0]
   np.testing.assert_array_equal(scores[0][1], scores[1][1])
+
+
+def test_new_leaves_of_a_kept_program(config, tmp_path, monkeypatch):
+  expected = setup_lib.prepare(config).tuned
+  init = encoder.init
+
+  def of_shapes_alone(model, key, base=None):
+    assert not base
+    return init(model, key)
+
+  monkeypatch.setattr(programs, '_folder', str(tmp_path))
+  monkeypatch.setattr(programs, '_sources', lambda: 'sources')
+  for _ in range(2):  # Compiled, and loaded without a trace.
+    models._fresh.cache_clear()
+    tuned = setup_lib.prepare(config).tuned
+    jax.tree.map(np.testing.assert_array_equal, tuned, expected)
+    if jax.device_count() == 1:
+      assert any(name.endswith('.program') for name in os.listdir(tmp_path))
+    monkeypatch.setattr(encoder, 'init', of_shapes_alone)
+  models._fresh.cache_clear()
