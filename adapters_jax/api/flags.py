@@ -17,6 +17,7 @@ from adapters_jax.api import help as help_lib
 from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import file_checks
 from adapters_jax.runs import presets
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import signals
@@ -214,7 +215,10 @@ def launch(
   Returns:
     Records and failures, in the order of the runs.
   """
-  from adapters_jax.runs import console  # Slow imports: after flag errors.
+  if kind is None and how is engine.ALONE and len(configs) == 1:
+    from adapters_jax.runs import own_data  # Imports numpy.
+    own_data.read_ahead(configs[0])
+  from adapters_jax.runs import console  # Slow imports: after file errors.
   from adapters_jax.runs.kinds import classification
   from adapters_jax.sweeps import forecast
   kind = kind or classification.KIND
@@ -269,6 +273,8 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       preset = getattr(flags.FLAGS, 'preset', '')
       with signals.requests():
         config = read(config_class, presets.find(preset) if preset else None)
+        if isinstance(config, config_lib.Config):
+          file_checks.check(config)
         # Before any work, as JAX reads it once.
         threads.use(getattr(config, 'threads', 0))
         main(config,

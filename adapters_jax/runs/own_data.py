@@ -1,4 +1,9 @@
-"""The user's own files as tasks."""
+"""The user's own files as tasks. No JAX here."""
+
+from collections.abc import Hashable, Iterator
+import contextlib
+import logging
+import os
 
 from adapters_jax.data import choices
 from adapters_jax.data import files
@@ -6,11 +11,74 @@ from adapters_jax.data import label_sets
 from adapters_jax.data import tasks
 from adapters_jax.runs import config as config_lib
 
+Data = tuple[tasks.Task, dict[str, tasks.Split]]
 
-def read(
-    config: config_lib.Config
-) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+_LARGEST = 50 * 2**20  # Bytes that take about a second to read.
+# {files and columns: (data, messages of the reading)} of `read_ahead`, if any.
+_ahead: dict[Hashable, tuple[Data, list[logging.LogRecord]]] = {}
+
+
+def read_ahead(config: config_lib.Config) -> None:
+  """Reads small files for a later `read`, so that faults show at once.
+
+  JAX, whose import takes longer, need not be imported yet. Messages are logged
+  by `read`.
+
+  Args:
+    config: Settings; those without own files are left alone.
+
+  Raises:
+    errors.UserError: a fault of a file.
+  """
+  _ahead.clear()
+  if not config.files or config.file_task in ('pairs', 'text') or sum(
+      map(os.path.getsize, config.files.values())) > _LARGEST:
+    return
+  with _kept_messages() as messages:
+    _ahead[_key(config)] = _read(config), messages
+
+
+@contextlib.contextmanager
+def _kept_messages() -> Iterator[list[logging.LogRecord]]:
+  """Collects the messages of the package instead of handling them."""
+  messages: list[logging.LogRecord] = []
+  handler = logging.Handler()
+  handler.emit = messages.append  # type: ignore[method-assign]
+  logger = logging.getLogger('adapters_jax')
+  handlers, level, propagate = logger.handlers, logger.level, logger.propagate
+  logger.handlers, logger.propagate = [handler], False
+  logger.setLevel(logging.INFO)
+  try:
+    yield messages
+  finally:
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+def _key(config: config_lib.Config) -> Hashable:
+  """Returns all that decides what `_read` returns."""
+  files = []
+  for split, path in config.files.items():
+    found = os.stat(path)
+    files.append((split, path, found.st_size, found.st_mtime_ns))
+  return (*files, *(getattr(config, name) for name in (
+      'file_task', 'columns', 'label_columns', 'label_separator', 'choices',
+      'label_column', 'dev_fraction', 'test_fraction')))
+
+
+def read(config: config_lib.Config) -> Data:
   """Returns (task, splits) of the user's own files."""
+  try:
+    found, messages = _ahead.pop(_key(config))
+  except (KeyError, OSError):  # OSError: `_read` explains an absent file.
+    return _read(config)
+  for message in messages:
+    logging.getLogger(message.name).handle(message)
+  return found
+
+
+def _read(config: config_lib.Config) -> Data:
+  """Reads the files."""
   if config.file_task == 'multilabel':
     return label_sets.load(
         config.files, config.columns, config.label_columns,

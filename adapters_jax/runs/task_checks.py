@@ -1,7 +1,6 @@
 """Checks of settings against task, base and folder, before any download."""
 
 from collections.abc import Callable
-import os
 
 from adapters_jax import errors
 from adapters_jax.data import class_weights
@@ -11,6 +10,7 @@ from adapters_jax.model import families
 from adapters_jax.model import pretrained
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import file_checks
 from adapters_jax.runs import models
 from adapters_jax.runs import workdirs
 from adapters_jax.training import adapter_drop
@@ -34,9 +34,7 @@ def check_run(
   if config.hidden_activation not in ('', *activations.ACTIVATIONS):
     raise errors.unknown('`hidden_activation`', config.hidden_activation,
                          activations.ACTIVATIONS)
-  for split, path in config.files.items():
-    if not os.path.isfile(path):
-      raise errors.UserError(f'`{split}_file`: there is no file {path}')
+  file_checks.check(config)
   if not config.files:
     if config.form != 'single':  # Not in the settings: a folder names files.
       raise errors.UserError(
