@@ -1,6 +1,7 @@
 """Runs a grid of an experiment: grouped where faster, or on a cluster."""
 
 import dataclasses
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.api import expand
@@ -12,7 +13,11 @@ from adapters_jax.runs import presets
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 
-EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging')
+EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
+               'embeddings', 'language_modeling')
+# {experiment: its defaults}
+_DEFAULTS = {'squad': expand.SQUAD, 'embeddings': expand.EMBEDDINGS,
+             'language_modeling': expand.LANGUAGE_MODELING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,21 +71,34 @@ def main(
     raise errors.unknown('`experiment`', name, EXPERIMENTS)
   # Before the data and JAX are loaded.
   engine.check(how)
-  kind = None
-  if name == 'squad':
+  if name in _DEFAULTS:
     preset = presets.find(many.preset) if many.preset else {}
-    # Read again with SQuAD's defaults; a preset overrides them.
-    config = flags.read(config_lib.Config, {**expand.SQUAD, **preset})
-    from adapters_jax.runs.kinds import question_answering  # Imports JAX.
-    kind = question_answering.KIND
-  if name == 'tagging':
-    from adapters_jax.runs.kinds import tagging  # Imports JAX.
-    kind = tagging.KIND
+    # Read again with the experiment's defaults; a preset overrides them.
+    config = flags.read(config_lib.Config, {**_DEFAULTS[name], **preset})
+  kind = _kind_of(name)
   configs = configs_of(name, config, folders)
   outcome = flags.launch(configs, name, many, kind, how)
   written.write_if_wanted(outcome, configs, predictions, kind)
   if outcome.failures:
     raise SystemExit(1)
+
+
+def _kind_of(experiment: str) -> Any:
+  """Returns the kind of an experiment's task, None for classification."""
+  # Each imports JAX.
+  if experiment == 'squad':
+    from adapters_jax.runs.kinds import question_answering
+    return question_answering.KIND
+  if experiment == 'tagging':
+    from adapters_jax.runs.kinds import tagging
+    return tagging.KIND
+  if experiment == 'embeddings':
+    from adapters_jax.runs.kinds import embeddings
+    return embeddings.KIND
+  if experiment == 'language_modeling':
+    from adapters_jax.runs.kinds import language_modeling
+    return language_modeling.KIND
+  return None
 
 
 def start() -> None:

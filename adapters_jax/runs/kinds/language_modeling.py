@@ -125,7 +125,7 @@ def prepare(
 
 @functools.lru_cache(maxsize=8)
 def _eval_step(model, mesh):
-  """Returns step(base, tuned, batch) -> (log-probabilities, hits)."""
+  """Returns step(base, tuned, batch) -> (log-probabilities, hits, labelled)."""
 
   @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
   def step(base, tuned, batch):
@@ -134,7 +134,8 @@ def _eval_step(model, mesh):
     labels = jnp.maximum(batch['labels'], 0)
     chosen = jnp.take_along_axis(
         jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
-    return chosen, logits.argmax(-1) == labels
+    # A host sees its own rows of the batch alone, and all rows of the results.
+    return chosen, logits.argmax(-1) == labels, batch['labels'] >= 0
 
   return step
 
@@ -162,13 +163,13 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
     for rows, batch in batches[split]:
       setup.between()
       placed = sharding.place_batch(setup.mesh, batch, batch_size)
-      found, right = map(np.asarray, step(setup.base, tuned, placed))
-      counted = np.asarray(placed['labels']) >= 0
-      counted, found = counted[:len(rows)], found[:len(rows)]
+      found, right, counted = (
+          np.asarray(one)[:len(rows)]
+          for one in step(setup.base, tuned, placed))
       sums = np.where(counted, found, 0).sum(1)
       means[rows] = sums / np.maximum(counted.sum(1), 1)
       total += float(sums.sum())
-      hits += float((right[:len(rows)] & counted).sum())
+      hits += float((right & counted).sum())
       count += float(counted.sum())
     bad = np.flatnonzero(~np.isfinite(means))
     if len(bad):

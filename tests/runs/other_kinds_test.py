@@ -1,0 +1,121 @@
+"""Sentence embeddings and masked LM: kills, groups of runs, several hosts."""
+
+import dataclasses
+import json
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax.adapters import storage
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import run
+from adapters_jax.runs import saving
+from adapters_jax.runs.kinds import embeddings
+from adapters_jax.runs.kinds import language_modeling
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import forecast
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import vmapped
+from tests import tiny
+from tests.runs import interrupted_test as interrupted
+from tests.training import hosts_test as hosts
+
+KINDS = {'embeddings': embeddings.KIND,
+         'language_modeling': language_modeling.KIND}
+
+
+def settings_of(name, folder):
+  """Returns the settings of a kind and writes its data."""
+  rng = np.random.default_rng(0)
+  texts = [' '.join(rng.choice(tiny.WORDS[:11], rng.integers(3, 9)))
+           for _ in range(32)]
+  shared = {'max_length': 12, 'buckets': 0, 'batch_size': 8, 'max_steps': 6,
+            'eval_every': 3, 'learning_rate': 1e-2, 'dev_fraction': 0.25,
+            'train_file': f'{folder}/{name}.jsonl'}
+  with open(shared['train_file'], 'w') as file:
+    for text in texts:
+      file.write(json.dumps({
+          'text': text, 'anchor': text, 'positive': f'{text} film'}) + '\n')
+  if name == 'embeddings':
+    return {**shared, 'adapter_size': 3, 'file_task': 'pairs',
+            'text_columns': 'anchor,positive'}
+  return {**shared, 'adapter_config': 'seq_bn_inv[reduction_factor=4]',
+          'tune_norms': False, 'file_task': 'text', 'text_columns': 'text',
+          'mask_rate': 0.3}
+
+
+def config_of(name, checkpoint, folder, **changed):
+  return config_lib.Config(
+      checkpoint=checkpoint, workdir=f'{folder}/run',
+      **{**settings_of(name, folder), **changed})
+
+
+@pytest.mark.parametrize('name', KINDS)
+def test_a_killed_run_continues_bit_equal(
+    name, checkpoint, tmp_path, monkeypatch):
+  config, kind = config_of(name, checkpoint, str(tmp_path)), KINDS[name]
+  whole = run.run(
+      dataclasses.replace(config, workdir=f'{tmp_path}/whole'), name, kind)
+  monkeypatch.setattr(saving, '_LITTLE', 0.0)
+  with interrupted.at_step(5, interrupted.kill), (
+      pytest.raises(interrupted.Killed)):
+    run.run(config, name, kind)
+  assert interrupted.saved_step(config.workdir) == 3
+  record = run.run(dataclasses.replace(config, resume=True), name, kind)
+  assert record.history == whole.history
+  assert record.metrics == whole.metrics
+  jax.tree.map(
+      np.testing.assert_array_equal, tiny.tuned_of(config.workdir),
+      tiny.tuned_of(f'{tmp_path}/whole'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', KINDS)
+def test_a_sweep_in_groups_equals_single_runs(name, checkpoint, tmp_path):
+  config = config_of(name, checkpoint, str(tmp_path))
+  kind, names = KINDS[name], []
+  run_unit = vmapped.run_unit
+
+  def counted(configs, *rest, **options):
+    names.append(len(configs))
+    return run_unit(configs, *rest, **options)
+
+  with mock.patch.object(vmapped, 'run_unit', counted):
+    outcome = engine.go(
+        [config], name, grid.Options(
+            grid='learning_rate=1e-2,3e-3', seeds='0-1'),
+        engine.HowToRun(group='4'), kind)
+  assert names == [4] and not outcome.failures
+  assert min(forecast.measure(config, kind)) > 0
+  assert len(outcome.records) == 4
+  for record, folder in zip(outcome.records, outcome.folders, strict=True):
+    single = dataclasses.replace(
+        config, seed=record.config['seed'],
+        learning_rate=record.config['learning_rate'],
+        workdir=f'{tmp_path}/single-{record.config["seed"]}')
+    if record.config['learning_rate'] == 1e-2:
+      alone = run.run(single, name, kind)
+      np.testing.assert_allclose(
+          [entry['loss'] for entry in record.history],
+          [entry['loss'] for entry in alone.history], rtol=1e-4)
+      jax.tree.map(
+          lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+          storage.load_tuned(f'{folder}/adapter')[0],
+          storage.load_tuned(f'{single.workdir}/adapter')[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', KINDS)
+def test_two_hosts_equal_one(name, checkpoint, tmp_path):
+  config, port = config_of(name, checkpoint, str(tmp_path)), hosts.free_port()
+  hosts.finish(*(
+      hosts.start(f'{tmp_path}/both', checkpoint,
+                  settings_of(name, str(tmp_path)), process=process, port=port,
+                  module=f'experiments.{name}') for process in range(2)),
+               timeout=900)
+  run.run(config, name, KINDS[name])
+  assert hosts.read(f'{tmp_path}/both')[0].device.startswith('2 x cpu')
+  hosts.check_equal(
+      hosts.read(f'{tmp_path}/both'), hosts.read(config.workdir), rel=1e-5)
