@@ -27,8 +27,8 @@ ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
 # batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
 
-# Linear layers of a task, the last and the one before it.
-HEADS = ('head', 'head_first')
+# Layers of a task: the last linear one, one before it, and the norm between.
+HEADS = ('head', 'head_first', 'head_norm')
 # Parts above the encoder: the pooler may be the base's or a task's.
 ABOVE = (*HEADS, 'pooler')
 

@@ -95,7 +95,8 @@ def read(
     shape: Shape of the base.
     head: Whether to read the head of another library.
     base: Makes the pretrained tree with its pooler, to which a LoRA of the
-      pooler is added, and whose words a masked_lm head decodes.
+      pooler is added; whose words a masked_lm head decodes; and with the layers
+      before ModernBERT's classifier, which PEFT does not save by default.
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual

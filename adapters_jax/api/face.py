@@ -216,7 +216,9 @@ def load_adapter(
         'base=load_base(...)')
   return dataclasses.replace(
       # The files name no base; the adapter is for the one that was given.
-      exchange.read(path, base.config, head, lambda: base.params),
+      exchange.read(
+          path, base.config, head,
+          lambda: base_lib.with_head_start(base)),
       base=base.identity)
 
 
@@ -296,7 +298,7 @@ def export(
     path: Folder, made if absent; a .npz file for 'adapter_bert'.
     format: 'own', 'adapterhub', 'peft' (a head of classes must read the
       pooler; for DistilBERT the layer 'cls_relu', for ELECTRA and DeBERTa
-      'cls_gelu'),
+      'cls_gelu', for ModernBERT 'cls_norm' or 'mean_norm'),
       'adapter_bert', the authors' TensorFlow variables, or
       'sentence_transformers', a whole model with the adapter folded into it.
     name: Name of the adapter in AdapterHub's files.

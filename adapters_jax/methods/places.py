@@ -11,9 +11,10 @@ import numpy as np
 
 from adapters_jax import errors
 
-# Linear layers of a Transformer layer, in the order of configs.
+# Linear layers of a Transformer layer, in the order of configs. 'gate' is that
+# of gated feed-forward sublayers.
 LINEARS = ('query', 'key', 'value', 'attention_output', 'intermediate',
-           'ffn_output')
+           'gate', 'ffn_output')
 
 _PATH = re.compile(
     r'(?:encoder/(?:layer_(?P<layer>\d+)/(?:attention/)?)?|embeddings/)?'

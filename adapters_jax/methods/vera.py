@@ -106,7 +106,7 @@ class VeRA(linear.LinearMethod):
 
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
     """Returns the config of AdapterHub."""
-    widths = {(site == 'ffn_output', site == 'intermediate')
+    widths = {(site == 'ffn_output', site in ('intermediate', 'gate'))
               for site in self.sites}
     # AdapterHub's projections have the shape of the first site.
     if len(widths) > 1:
@@ -228,10 +228,11 @@ class Projections(nn.Module):
     """
     del train
     sites, rank = self.config.sites, self.config.r
-    # Only these two sites read or write the wider feed-forward units.
+    # Only these sites read or write the wider feed-forward units.
     reads = [shape.ffn_dim if s == 'ffn_output' else shape.dim for s in sites]
     writes = [
-        shape.ffn_dim if s == 'intermediate' else shape.dim for s in sites]
+        shape.ffn_dim if s in ('intermediate', 'gate') else shape.dim
+        for s in sites]
     a = self.param('fixed_a', base.uniform_he, (max(reads), rank))
     b = self.param('fixed_b', base.uniform_he, (rank, max(writes)))
     # The leaves are in the tuned tree, which a training step differentiates.

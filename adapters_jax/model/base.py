@@ -71,6 +71,11 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
               jax.device_put(params), precision)
 
 
+def with_head_start(base: Base) -> trees.Tree:
+  """Returns the pretrained tree with the checkpoint's layers before a head."""
+  return {**base.params, **pretrained.load_head_start(base.folder)}
+
+
 def _has_pooler(folder: str) -> bool:
   """Returns whether a checkpoint has a pooler; some encoders lack one."""
   with errors.within('`checkpoint`'):

@@ -46,6 +46,9 @@ class BertConfig:
       None for a table of positions.
     local_layers: Layers in which a token attends to its neighbours alone.
     window: Largest distance of a neighbour.
+    classifier_pooling: Input of transformers' classifier of the checkpoint,
+      'cls' or 'mean'; '' for a classifier that no head of this package
+      computes.
     adapters: Method configs, applied in this order at each site.
     composition: Tree over the adapters from `setups.over_methods`, instead of
       that order; None for the order.
@@ -90,6 +93,7 @@ class BertConfig:
   rotary: tuple[float, float] | None = None
   local_layers: tuple[int, ...] = ()
   window: int = 0
+  classifier_pooling: str = 'cls'
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   composition: Any = None
   adapted_from: int = 0

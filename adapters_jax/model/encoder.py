@@ -177,6 +177,8 @@ class Encoder(nn.Module):
 
 def _layer_class(config: BertConfig) -> type[layer_lib.Layer]:
   """Returns the class of the layers; raises if it cannot hold the methods."""
+  if not config.pre_norm:
+    sites_lib.check_gate(config.adapters, config.family)
   if config.distance_buckets:
     return deberta.DisentangledLayer
   if not config.pre_norm:

@@ -24,6 +24,7 @@ LINEARS = {
     'value': 'encoder/layer_{}/attention/value',
     'attention_output': 'encoder/layer_{}/attention/output',
     'intermediate': 'encoder/layer_{}/ffn_intermediate',
+    'gate': 'encoder/layer_{}/ffn_gate',  # Of gated families alone.
     'ffn_output': 'encoder/layer_{}/ffn_output',
 }
 _POSITIONS = r'embeddings\.position_ids$'
@@ -50,6 +51,8 @@ class Family:
     masked_lm: {leaf of the head of masked language modelling: Hugging Face's
       name}; {} if it is not read.
     masked_lm_activation: Activation of that head; '' for the encoder's.
+    head_start: {leaf of the layers before a classifier: Hugging Face's name},
+      of checkpoints that hold them.
   """
   name: str
   prefix: str
@@ -62,6 +65,7 @@ class Family:
       default_factory=dict)
   masked_lm: Mapping[str, str] = dataclasses.field(default_factory=dict)
   masked_lm_activation: str = ''
+  head_start: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def _roberta(name: str) -> Family:
@@ -106,7 +110,10 @@ FAMILIES = {family.name: family for family in (
         'modernbert', 'model.', family_configs.modernbert,
         family_names.MODERNBERT, (r'^head\.', r'^decoder\.'), pooler=False,
         joined={'.attn.Wqkv': ('query', 'key', 'value'),
-                '.mlp.Wi': ('activated', 'gate')}),
+                '.mlp.Wi': ('activated', 'gate')},
+        head_start={'head_first/kernel': 'head.dense.weight',
+                    'head_norm/scale': 'head.norm.weight',
+                    'head_norm/bias': 'head.norm.bias'}),
 )}
 
 
@@ -281,6 +288,12 @@ def their_site(site: str, layer_index: int, family: str = 'bert') -> str:
   else:
     name = table.modules[LINEARS[site]]
   return name.replace('{}', str(layer_index))
+
+
+def linears(family: str) -> dict[str, str]:
+  """Returns {site: linear layer} of a family."""
+  return {site: module for site, module in LINEARS.items()
+          if module in FAMILIES[family].modules}
 
 
 def _weight_of(module):

@@ -193,7 +193,16 @@ def modernbert(entries: Entries) -> bert_config.BertConfig:
       ffn_bias=entries.switch('mlp_bias'),
       norm_bias=entries.switch('norm_bias'),
       rotary=_rotary(entries), window=span // 2,
+      classifier_pooling=_classifier_pooling(entries),
       local_layers=_local_layers(entries, sizes['layers']))
+
+
+def _classifier_pooling(entries):
+  """Returns the input of ModernBERT's classifier, '' if it is not supported."""
+  plain = (entries.values.get('classifier_activation', 'gelu') == 'gelu'
+           and not entries.values.get('classifier_bias'))
+  found = entries.values.get('classifier_pooling', 'cls')
+  return found if plain and found in ('cls', 'mean') else ''
 
 
 def _local_layers(entries, layers):

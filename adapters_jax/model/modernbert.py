@@ -234,7 +234,8 @@ class PreNormLayer(layer_lib.Layer):
     hidden = sites.linear(
         'intermediate', linear(config.ffn_dim, 'ffn_intermediate'), normal)
     hidden = activations.ACTIVATIONS[config.activation](hidden)
-    hidden = hidden * linear(config.ffn_dim, 'ffn_gate')(normal)
+    hidden = hidden * sites.linear(
+        'gate', linear(config.ffn_dim, 'ffn_gate'), normal)
     update = sites.linear(
         'ffn_output', linear(config.dim, 'ffn_output'), hidden)
     x = sites.sublayer('ffn_output', x, drop(update), None)

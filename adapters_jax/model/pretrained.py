@@ -149,6 +149,32 @@ def names_of_encoder(folder: str, family: str) -> set[str]:
   return inside
 
 
+def load_head_start(folder: str) -> trees.Tree:
+  """Returns the layers before a classifier that a checkpoint holds.
+
+  ModernBERT's classifiers of texts start from the head of its pretraining.
+
+  Args:
+    folder: Folder with config.json and weights.
+
+  Returns:
+    {'head_first': leaves, 'head_norm': leaves} in float32, or {} where the
+    checkpoint has none.
+  """
+  table = families.FAMILIES[read_config(folder).family].head_start
+  with errors.within('`checkpoint`'):
+    names = tensor_files.folder_names(folder) if table else ()
+    table = {leaf: name for leaf, name in table.items() if name in names}
+    if 'head_first/kernel' not in table:
+      return {}
+    tensors = tensor_files.read_folder(folder, {*table.values()}.__contains__)
+  found = {leaf: tensor_files.as_float32(name, tensors[name])
+           for leaf, name in table.items()}
+  return trees.unflatten({
+      leaf: value.T if leaf.endswith('/kernel') else value
+      for leaf, value in found.items()})
+
+
 def has_masked_lm(folder: str) -> bool:
   """Returns whether a checkpoint has a head of masked language modelling."""
   table = families.FAMILIES[read_config(folder).family].masked_lm

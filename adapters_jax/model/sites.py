@@ -21,7 +21,7 @@ from adapters_jax import errors
 Shared = tuple[Any, ...]
 
 SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
-         'intermediate', 'ffn_output', 'layer_output')
+         'intermediate', 'gate', 'ffn_output', 'layer_output')
 
 
 def needs_all_rows(configs: tuple[Any, ...]) -> bool:
@@ -48,6 +48,22 @@ def check_alike(configs: tuple[Any, ...], layers: int) -> None:
     if not same or config.kind == 'key_value':
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
+
+
+def check_gate(configs: tuple[Any, ...], family: str) -> None:
+  """Checks that no method is at the gate of a family without one.
+
+  Args:
+    configs: The model's method configs.
+    family: Name of the family of encoders, for messages.
+
+  Raises:
+    errors.UserError: one is.
+  """
+  if any('gate' in getattr(config, 'sites', ()) for config in configs):
+    raise errors.UserError(
+        f'`sites`: the feed-forward sublayers of {family} have no gate; '
+        'ModernBERT\'s have; leave out gate')
 
 
 def check_pre_norm(configs: tuple[Any, ...], family: str) -> None:

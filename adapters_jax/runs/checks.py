@@ -46,7 +46,8 @@ CHOICES = {
              'fusion', 'none'),
     'optimizer': ('adam', 'adapter_bert'),
     'norm_layers': ('all', 'same'),
-    'head_input': ('cls', 'pooler', 'cls_gelu', 'cls_relu'),
+    'head_input': ('cls', 'pooler', 'cls_gelu', 'cls_relu', 'cls_norm',
+                   'mean_norm'),
     'precision': (
         'float32', 'tensorfloat32', 'bfloat16', 'bfloat16_products'),
     'file_task': (

@@ -83,7 +83,9 @@ class Config:
   head_input: str = option(
       'cls', "Input of the head: 'cls', the last hidden state of [CLS]; "
       "'pooler', the pretrained tanh layer over it; 'cls_gelu' or 'cls_relu', "
-      'a trained layer over it, as in ELECTRA or DistilBERT.', 'method')
+      "a trained layer over it, as in ELECTRA or DistilBERT; 'cls_norm' or "
+      "'mean_norm', a layer and a norm over [CLS] or the mean of the text, as "
+      'in ModernBERT.', 'method')
   hidden_activation: str = option(
       '', 'Activation of the pretrained feed-forward sublayers; that of the '
       'checkpoint when empty.', 'method')

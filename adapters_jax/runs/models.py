@@ -92,6 +92,8 @@ def pretrained_tree(
   base = pretrained.load_base(folder, pooler=config.head_input == 'pooler')
   if head is not None and head.pretrained:
     base |= pretrained.load_masked_lm(folder)
+  if config.head_input in heads.classification.NORMED:
+    base |= pretrained.load_head_start(folder)
   return base
 
 

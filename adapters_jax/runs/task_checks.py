@@ -69,6 +69,8 @@ def check_model(config: config_lib.Config) -> None:
   families.check_tune(shape, config.tune)
   if shape.pre_norm:
     sites.check_pre_norm(configs, shape.family)
+  else:
+    sites.check_gate(configs, shape.family)
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
     raise errors.UserError(
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')

@@ -26,7 +26,7 @@ AXES = ('data', 'fsdp')
 # whole. Gathering small adapters and heads would cost more than it saves. Rows
 # are read from embeddings: slices would move hidden states between devices.
 RULES = (
-    (r'(^|/)(adapter\w*|head|head_first)/', ()),
+    (r'(^|/)(adapter\w*|head|head_first|head_norm)/', ()),
     (r'/kernel$', ('fsdp', None)),
 )
 

@@ -263,7 +263,7 @@ def test_kept_hidden_states(first):
                      for text in ('vera', 'dora'))))
 @pytest.mark.parametrize('case', (CASE, 'modernbert-128'))
 def test_methods_fold_with_and_without_biases(case, text):
-  sites = 'query', 'attention_output', 'intermediate', 'ffn_output'
+  sites = 'query', 'attention_output', 'intermediate', 'gate', 'ffn_output'
   methods = tuple(
       method if text == 'ia3' else dataclasses.replace(method, sites=sites)
       for method in strings.parse(text))

@@ -17,8 +17,9 @@ class Foreign:
   Attributes:
     class_start: Start of the names of its classes, such as 'Bert'.
     classifier: Linear layers of transformers' classification head and the
-      activation between them: (first, activation, second). None if its heads
-      are of other layers.
+      activation between them: (first, activation, second).
+    classifier_norm: Layer norm after the activation, '' for none. Then heads on
+      every position have the first layer and the norm too.
     in_adapterhub: Whether `adapters` has the family.
     takes_keys: Whether transformers' model takes keys and values from outside,
       as PEFT's prefix tuning needs.
@@ -28,7 +29,8 @@ class Foreign:
       '.dense'.
   """
   class_start: str
-  classifier: tuple[str, str, str] | None
+  classifier: tuple[str, str, str]
+  classifier_norm: str = ''
   in_adapterhub: bool = True
   takes_keys: bool = True
   prefix_pool: str = 'self_prefix'
@@ -49,7 +51,8 @@ FOREIGN = {
         sublayers={'attention_output': 'attention_adapters',
                    'ffn_output': 'output_adapters'}),
     'modernbert': Foreign(
-        'ModernBert', None, in_adapterhub=False, takes_keys=False),
+        'ModernBert', ('head.dense', 'gelu', 'classifier'), 'head.norm',
+        in_adapterhub=False, takes_keys=False),
     'deberta-v2': Foreign(
         'DebertaV2', ('pooler.dense', 'gelu', 'classifier'), takes_keys=False),
     'electra': Foreign(

@@ -43,7 +43,8 @@ def read(
       .bin.
     shape: Shape of the base.
     head: Whether to read the head.
-    base: Makes the base with its pooler, for a LoRA of the pooler.
+    base: Makes the base with its pooler, for a LoRA of the pooler, and with the
+      layers before a classifier, for a file without them.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
@@ -95,7 +96,7 @@ def from_tensors(
   head_input = 'cls'
   if ends and head:
     found, head_input = transformers_heads.tree_of(
-        ends, family, _task_of(values))
+        ends, family, _task_of(values), shape.classifier_pooling, base)
     tuned = trees.overlay(tuned, found)
     adapterhub_heads.check_outputs(head_input, found['head']['kernel'].shape[1])
   return adapter_lib.Adapter(configs, tuned, head_input, family=family)
@@ -260,7 +261,8 @@ def to_tensors(
   models.check_family(shape.family, 'peft')
   models.check_peft(adapter.methods, shape)
   has_head = adapter.outputs is not None
-  head = (transformers_heads.tensors_of(adapter, base or {}, shape.family)
+  head = (transformers_heads.tensors_of(
+      adapter, base or {}, shape.family, shape.classifier_pooling)
           if has_head else {})
   own, named = {}, {}
   for path, leaf in trees.flatten(adapter.tuned).items():

@@ -31,8 +31,8 @@ def split(tensors: weights.Tensors, family: str) -> weights.Tensors:
     family: Key of families.FAMILIES.
 
   Raises:
-    errors.UserError: an adapter that changes a part at no site, or whose parts
-      are no adapters of the same kind, as in VeRA.
+    errors.UserError: an adapter whose parts are no adapters of the same kind,
+      as in VeRA.
   """
   found: weights.Tensors = {}
   for key, value in tensors.items():
@@ -50,29 +50,27 @@ def split(tensors: weights.Tensors, family: str) -> weights.Tensors:
               if leaf != _IN and len(value) > 1 else [value] * len(parts))
     found |= {f'{module}.{part}.{leaf}': share
               for part, share in zip(parts, shares, strict=True)}
-  return _without_gates(found, family)
+  return _without_idle_gates(found, family)
 
 
-def _without_gates(
+def _without_idle_gates(
     tensors: weights.Tensors, family: str
 ) -> weights.Tensors:
-  """Drops parts at no site, if their adapters change nothing; else raises."""
-  sites = {families.FAMILIES[family].modules[module].rpartition('.')[2]
-           for module in families.LINEARS.values()}
+  """Drops the parts 'gate' whose adapters change nothing.
+
+  Files of this package have them where `intermediate` alone was trained.
+  """
   found = dict(tensors)
-  for key in tensors:
-    module, part, leaf = _part(key, family)
-    if not part or part in sites:
-      continue
-    factor = tensors.get(f'{module}.{part}.{_OUT}')
-    idle = (factor is not None and not factor.any() and leaf in (_IN, _OUT)
-            or leaf == _SCALE and len(tensors[key]) > 1
-            and (tensors[key] == 1).all())
-    if not idle:
-      raise errors.UserError(
-          f'{module} of a PEFT adapter changes its {part}, which is at no site '
-          'of this package; train with other `target_modules`')
-    del found[key]
+  for module, part in {_part(key, family)[:2] for key in tensors}:
+    stem = f'{module}.{part}.'
+    own = {key.removeprefix(stem): tensors[key]
+           for key in tensors if key.startswith(stem)}
+    idle = (set(own) == {_IN, _OUT} and not own[_OUT].any()
+            or set(own) == {_SCALE} and len(own[_SCALE]) > 1
+            and (own[_SCALE] == 1).all())
+    if part == 'gate' and idle:
+      for leaf in own:
+        del found[stem + leaf]
   return found
 
 
@@ -171,7 +169,8 @@ def _demand_all(module: str, kind: str, absent: list[str]) -> None:
   if absent:
     raise errors.UserError(
         f'`sites`: {kind} of {module} in PEFT covers {", ".join(absent)} too; '
-        'train with `sites=[query, key, value]`, without intermediate')
+        'train with `sites=[query, key, value]` or `sites=[intermediate, '
+        'gate]`')
 
 
 def _joined(key: str, family: str) -> tuple[str, str, tuple[str, ...]]:

@@ -61,7 +61,7 @@ def site_of(key: str, family: str) -> tuple[tuple[int, str], str] | None:
   table, number = families.FAMILIES[family], re.search(r'\.(\d+)\.', key)
   if number:
     key = key.replace(number[0], '.{}.', 1)
-    for site, module in families.LINEARS.items():
+    for site, module in families.linears(family).items():
       start = f'{table.modules[module]}.'
       if key.startswith(start):
         return (int(number[1]), site), key.removeprefix(start)
@@ -138,10 +138,10 @@ def target_modules(
   table = families.FAMILIES[shape.family]
   # Several sites may be parts of one module.
   modules = {site: families.whole(table.modules[path], shape.family)
-             for site, path in families.LINEARS.items()}
+             for site, path in families.linears(shape.family).items()}
   wanted = {
       entry: dict.fromkeys(
-          (modules[site], layer) for site in families.LINEARS
+          (modules[site], layer) for site in modules
           for layer in range(shape.layers)
           if any(config.applies(site, layer) for config in chosen))
       for entry, chosen in configs.items()}

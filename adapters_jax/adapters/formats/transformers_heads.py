@@ -1,6 +1,6 @@
 """Heads of transformers' models of tasks, by family."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -44,7 +44,8 @@ def is_head(key: str, family: str) -> bool:
 
 
 def tree_of(
-    tensors: Mapping[str, np.ndarray], family: str, task: str = ''
+    tensors: Mapping[str, np.ndarray], family: str, task: str = '',
+    pooling: str = 'cls', base: Callable[[], trees.Tree] | None = None,
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
@@ -52,30 +53,71 @@ def tree_of(
     tensors: {name: tensor} of the head.
     family: Key of models.FOREIGN.
     task: PEFT's `task_type`, or the name of transformers' class; '' if unknown.
+    pooling: The base's `classifier_pooling`.
+    base: Makes the pretrained tree, for layers that files of PEFT leave out.
 
   Raises:
     errors.UserError: a tensor is missing, or the head is of another kind than
       those of `model.heads`.
   """
-  row = _row_of(tensors, family, task)
+  row = _row_of(tensors, family, task, pooling)
   layers = _layers(row, family)
   for key in tensors:
     if key.rpartition('.')[0] not in layers.values():
       raise errors.UserError(
           f'head: {key} has no place in it; give `head=false` to leave the '
           'head out')
+  if 'head_norm' in layers:
+    return _normed(tensors, layers, base), row.name
   return {part: linear_of(tensors, name)
           for part, name in layers.items()}, row.name
 
 
+def _normed(
+    tensors: Mapping[str, np.ndarray], layers: Mapping[str, str],
+    base: Callable[[], trees.Tree] | None,
+) -> trees.Tree:
+  """Returns the leaves of a head with a norm; see `tree_of`.
+
+  Args:
+    tensors: {name: tensor} of the head.
+    layers: {part of our tree: name}.
+    base: Makes the pretrained tree.
+  """
+  first, norm = layers['head_first'], layers['head_norm']
+  found = {'head': linear_of(tensors, layers['head'])}
+  if f'{first}.weight' in tensors:
+    if f'{first}.bias' in tensors:
+      raise errors.UserError(
+          f'head: {first} has a bias, as in no head of this package; give '
+          '`head=false` to leave the head out')
+    leaves = {name: np.asarray(tensors[f'{norm}.{theirs}'], np.float32)
+              for name, theirs in {'scale': 'weight', 'bias': 'bias'}.items()
+              if f'{norm}.{theirs}' in tensors}
+    kernel = linear_of(tensors, first)['kernel']
+    return {**found, 'head_first': {'kernel': kernel}, 'head_norm': leaves}
+  start = base() if base else {}
+  if 'head_first' not in start:
+    raise errors.UserError(
+        f'head: {first} and {norm} are neither in the file nor in the base; '
+        "save them with modules_to_save=['classifier', 'head'], or give "
+        '`head=false` to leave the head out')
+  return {**found, **{
+      part: {name: np.asarray(leaf, np.float32)
+             for name, leaf in start[part].items()}
+      for part in ('head_first', 'head_norm')}}
+
+
 def _row_of(
-    tensors: Mapping[str, np.ndarray], family: str, task: str
+    tensors: Mapping[str, np.ndarray], family: str, task: str, pooling: str
 ) -> heads.Head:
   """Returns the head of some tensors; see `tree_of`."""
   for row in _SHARED:
     if task and (task == row.peft_task
                  or task.endswith(f'For{row.transformers}')):
-      return row if row.layer else _of_texts(family)
+      if row.layer and models.FOREIGN[family].classifier_norm:
+        raise _other_layers(class_of(family, row.name))
+      return row if row.layer else _of_texts(family, pooling)
   # Tokens, choices and others: many classes name their layer 'classifier'.
   if task.isupper() or 'For' in task:
     known = ', '.join(dict.fromkeys(row.transformers for row in _SHARED))
@@ -86,22 +128,32 @@ def _row_of(
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):
       return row
-  return _of_texts(family)
+  return _of_texts(family, pooling)
 
 
-def _of_texts(family: str) -> heads.Head:
+def _of_texts(family: str, pooling: str) -> heads.Head:
   """Returns the head that computes what a family's classifier does.
+
+  Args:
+    family: Key of models.FOREIGN.
+    pooling: The base's `classifier_pooling`.
 
   Raises:
     errors.UserError: none does.
   """
-  classifier = models.FOREIGN[family].classifier
-  if classifier is None:
-    raise errors.UserError(
-        f'head: those of {models.FOREIGN[family].class_start} in transformers '
-        'have layers that no head of this package has; give `head=false` to '
-        'leave it out')
-  return heads.HEADS[_OF_TEXTS[classifier[1]]]
+  row = models.FOREIGN[family]
+  if not row.classifier_norm:
+    return heads.HEADS[_OF_TEXTS[row.classifier[1]]]
+  if not pooling:
+    raise _other_layers(f'{row.class_start}ForSequenceClassification')
+  return heads.HEADS[f'{pooling}_norm']
+
+
+def _other_layers(name: str) -> errors.UserError:
+  """Returns the error for a class of transformers with other layers."""
+  return errors.UserError(
+      f'head: {name} has layers that no head of this package has; give '
+      '`head=false` to leave the head out')
 
 
 def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
@@ -125,7 +177,8 @@ def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
 
 
 def tensors_of(
-    adapter: adapter_lib.Adapter, base: trees.Tree, family: str
+    adapter: adapter_lib.Adapter, base: trees.Tree, family: str,
+    pooling: str = 'cls',
 ) -> weights.Tensors:
   """Returns the tensors of an adapter's head.
 
@@ -133,26 +186,31 @@ def tensors_of(
     adapter: Adapter with a head.
     base: Pretrained tree, for a first layer that the adapter does not have.
     family: Key of models.FOREIGN.
+    pooling: The base's `classifier_pooling`.
 
   Raises:
     errors.UserError: transformers has no such head for the family.
   """
-  row, wanted = adapter.head, _of_texts(family)
+  row, wanted = adapter.head, _of_texts(family, pooling)
   form = 'multilabel' if row.multilabel else 'single'
+  normed = models.FOREIGN[family].classifier_norm
+  if row.layer and normed:
+    raise _other_layers(class_of(family, row.name))
   fits = row.layer or row is heads.of_form(form, wanted.name)
   # The head of choices has a pooler, but not those of all families.
   if not fits or row.choices and not wanted.pooled:
     kind = ('reads the pooler' if wanted.pooled else
             f'has two layers with {models.FOREIGN[family].classifier[1]} '
-            'between them')
+            f'{"and a norm " if normed else ""}between them')
     raise errors.UserError(
         f'head: {class_of(family, wanted.name)}\'s {kind}; train with '
         f'`head_input={wanted.name}` for PEFT, or give `head=false`')
   found = {}
   for part, name in _layers(row, family).items():
     leaves = adapter.tuned.get(part) or base[part]
-    found[f'{name}.weight'] = np.asarray(leaves['kernel'], np.float32).T
-    found[f'{name}.bias'] = np.asarray(leaves['bias'], np.float32)
+    for leaf, value in leaves.items():
+      end = 'bias' if leaf == 'bias' else 'weight'
+      found[f'{name}.{end}'] = np.asarray(value, np.float32).T
   return found
 
 
@@ -185,7 +243,7 @@ def mapping_of(family: str, head_input: str) -> dict[str, str] | None:
 
 def has_first(family: str) -> bool:
   """Returns whether the classifier of a family has a first layer of its own."""
-  return len(_classifier(family)) == 2
+  return len(_classifier(family)) > 1
 
 
 def modules(keys: Collection[str]) -> list[str]:
@@ -200,9 +258,9 @@ def _layers(row: heads.Head, family: str) -> dict[str, str]:
 
 def _classifier(family: str) -> dict[str, str]:
   """Returns {part of our tree: name} of the layers of a classifier."""
-  if models.FOREIGN[family].classifier is None:
-    return {}
   first, activation, last = models.FOREIGN[family].classifier
+  if norm := models.FOREIGN[family].classifier_norm:
+    return {'head_first': first, 'head_norm': norm, 'head': last}
   if first.startswith(models.prefix_of(family)):
     return {'head': last}  # The first layer is the encoder's own pooler.
   part = 'pooler' if activation == 'tanh' else 'head_first'

@@ -76,7 +76,8 @@ def convert(
   shape = pretrained.config_of(checkpoint)
   with _path_of('from'):
     adapter = exchange.read(
-        source, shape, head, lambda: base_lib.load(checkpoint).params)
+        source, shape, head, lambda: base_lib.with_head_start(
+            base_lib.load(checkpoint)))
     if form != 'own':  # Of another base, the pooler would be a wrong one.
       compiled.check_base(
           base_lib.identity(checkpoint), adapter, f'the adapter in {source}')

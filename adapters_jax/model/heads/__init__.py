@@ -23,7 +23,8 @@ from adapters_jax.model.heads import tagging
 # {name in saved adapters, their `head_input`: head}
 HEADS = {row.name: row for row in (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
-    classification.CLS_RELU, spans.SPANS, tagging.TAGS, *multilabel.ROWS,
+    classification.CLS_RELU, classification.CLS_NORM, classification.MEAN_NORM,
+    spans.SPANS, tagging.TAGS, *multilabel.ROWS,
     multiple_choice.CLS, multiple_choice.POOLER, masked_lm.MASKED_LM,
     *embedding.ROWS.values())}
 
@@ -39,7 +40,7 @@ def of_form(form: str, head_input: str) -> Head:
 
   Args:
     form: 'single', 'multilabel' or 'multiple_choice'.
-    head_input: 'cls', 'pooler', 'cls_gelu' or 'cls_relu'.
+    head_input: One of `runs.checks.CHOICES`, such as 'cls' or 'pooler'.
 
   Raises:
     errors.UserError: choices have no such head.

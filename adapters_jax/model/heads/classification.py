@@ -11,11 +11,14 @@ from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import layer
+from adapters_jax.model import pooling
 from adapters_jax.model.heads import head
 
 
 # {head with a layer of its own: activation after it}
 HIDDEN = {'cls_gelu': 'gelu', 'cls_relu': 'relu'}
+# Heads with a layer without bias, GELU and a layer norm, as in ModernBERT.
+NORMED = ('cls_norm', 'mean_norm')
 
 
 class Classifier(head.Model):
@@ -25,7 +28,8 @@ class Classifier(head.Model):
     outputs: Number of classes, or 1 for regression.
     head_input: Input of the head: 'cls' for the last hidden state of [CLS];
       'pooler' for BERT's tanh layer on it, as in the authors' code; a key of
-      HIDDEN for a layer of the task's own on it.
+      HIDDEN for a layer of the task's own on it; one of NORMED for such a layer
+      and a norm, on [CLS] or on the mean of the text.
   """
   outputs: int
   head_input: str = 'cls'
@@ -56,9 +60,14 @@ class Classifier(head.Model):
     encoder = encoder_lib.Bert(self.config)
     # Without a prefix, the encoder's paths are those of every base.
     nn.share_scope(self, encoder)
-    last = encoder(
-        tokens, segments, mask, hidden=hidden, rows=1, train=train)[-1]
-    summary = last[:, 0]  # [batch, dim]
+    means = self.head_input == 'mean_norm'
+    last = encoder(tokens, segments, mask, hidden=hidden,
+                   rows=None if means else 1, train=train)[-1]
+    if means:
+      summary = pooling.pool(
+          head.of_text(self.config, last, mask.shape[1]), mask, 'mean')
+    else:
+      summary = last[:, 0]  # [batch, dim]
     head_config = layer.outside_encoder(self.config)
     if self.head_input == 'pooler':
       pooler = layer.dense(head_config, self.config.dim, 'pooler')
@@ -67,6 +76,11 @@ class Classifier(head.Model):
       first = layer.dense(head_config, self.config.dim, 'head_first')
       summary = activations.ACTIVATIONS[HIDDEN[self.head_input]](
           first(summary))
+    elif self.head_input in NORMED:
+      first = layer.dense(
+          head_config, self.config.dim, 'head_first', bias=False)
+      summary = layer.norm(head_config, 'head_norm')(
+          activations.gelu(first(summary)))
     summary = dropout.Dropout(self.config.dropout)(summary, train=train)
     logits = layer.dense(head_config, self.outputs, 'head')(summary)
     return logits.astype(jnp.float32)
@@ -157,5 +171,15 @@ def _with_layer(name: str) -> head.Head:
       transformers='SequenceClassification', peft_task='SEQ_CLS')
 
 
-# Heads of ELECTRA and DeBERTa, and of DistilBERT, in transformers.
+def _with_norm(name: str) -> head.Head:
+  """Returns the head with a norm, one of NORMED."""
+  return head.Head(
+      name, lambda config, outputs: Classifier(config, outputs, name),
+      _make_loss, smoothed_cross_entropy,
+      transformers='SequenceClassification', peft_task='SEQ_CLS')
+
+
+# Heads of ELECTRA and DeBERTa, of DistilBERT, and of ModernBERT in
+# transformers.
 CLS_GELU, CLS_RELU = _with_layer('cls_gelu'), _with_layer('cls_relu')
+CLS_NORM, MEAN_NORM = map(_with_norm, NORMED)

@@ -99,7 +99,7 @@ def name_of(form: str, head_input: str) -> str:
 
   Args:
     form: Form of the labels: 'single', 'multilabel' or 'multiple_choice'.
-    head_input: 'cls', 'pooler', 'cls_gelu' or 'cls_relu'.
+    head_input: Input of the head, such as 'cls', 'pooler' or 'cls_gelu'.
   """
   if form == 'single':
     return head_input

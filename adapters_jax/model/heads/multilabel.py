@@ -59,4 +59,5 @@ def _row(plain: head.Head) -> head.Head:
 # After the classifiers in HEADS: PEFT's files do not tell them apart.
 ROWS = tuple(map(_row, (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
-    classification.CLS_RELU)))
+    classification.CLS_RELU, classification.CLS_NORM,
+    classification.MEAN_NORM)))

@@ -53,10 +53,16 @@ def make(
     flat |= {'head/kernel': draw(shape.dim, outputs),
              'head/bias': draw(outputs)}
   first = {'pooler': 'pooler', 'cls_relu': 'head_first',
-           'cls_gelu': 'head_first'}.get(head_input)
+           'cls_gelu': 'head_first', 'cls_norm': 'head_first',
+           'mean_norm': 'head_first'}.get(head_input)
   if first:
-    flat |= {f'{first}/kernel': draw(shape.dim, shape.dim),
-             f'{first}/bias': draw(shape.dim)}
+    flat |= {f'{first}/kernel': draw(shape.dim, shape.dim)}
+    if head_input not in heads.classification.NORMED:
+      flat[f'{first}/bias'] = draw(shape.dim)
+    else:
+      flat['head_norm/scale'] = 1 + draw(shape.dim)
+      if shape.norm_bias:
+        flat['head_norm/bias'] = draw(shape.dim)
   if norms:
     flat |= {f'encoder/layer_{layer}/{name}/{leaf}': 1 + draw(shape.dim)
              for layer in range(shape.layers)

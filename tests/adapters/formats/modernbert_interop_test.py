@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters.formats import peft as peft_lib
+from adapters_jax.model import pretrained
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -26,6 +27,9 @@ TEXTS = (
     'lora[r=2, sites=["query", "intermediate", "ffn_output"], leave_out=[0]]',
     'vera[r=4, sites=["attention_output", "ffn_output"]]',
     'ia3[sites=["key", "intermediate"]]|ia3_inputs[sites=["ffn_output"]]',
+    'lora[r=2, sites=["query", "intermediate", "gate"]]',
+    'dora[r=2, dora=peft, sites=["intermediate", "gate"]]',
+    'ia3[sites=["key", "intermediate", "gate"]]',
     'prompt_tuning[prompt_length=3, combine=words]')
 
 
@@ -66,7 +70,8 @@ def test_both_ways(text, tmp_path):
 
 
 @pytest.mark.parametrize('targets, dora', (
-    (['Wqkv'], False), (['Wqkv', 'Wo'], True)))
+    (['Wqkv'], False), (['Wqkv', 'Wo'], True), (['Wi', 'Wqkv'], False),
+    (['Wi'], True)))
 def test_a_file_of_peft(targets, dora, tmp_path):
   shape = tiny_families.config(CASE)
   model = peft_model(config=peft.LoraConfig(
@@ -86,3 +91,35 @@ def test_a_file_of_peft(targets, dora, tmp_path):
     if 'lora_' in key:
       key = key.removesuffix('.weight') if 'magnitude' in key else key
       np.testing.assert_array_equal(tensors[key], value.numpy())
+
+
+@pytest.mark.parametrize('case, pooling', (
+    (CASE, 'cls'), (CASE, 'mean'), ('modernbert-128', 'mean')))
+@pytest.mark.parametrize('saved', (None, ['classifier', 'head']))
+def test_the_classifier(case, pooling, saved, tmp_path):
+  """With the head's first layers in PEFT's file, or in the base."""
+  model = families_interop_test.make_model(
+      case, 'ForSequenceClassification', num_labels=3,
+      classifier_pooling=pooling)
+  fixtures.randomize([(name, value) for name, value in model.named_parameters()
+                      if name.startswith('head.')], 2)
+  model.save_pretrained(str(tmp_path / 'base'))
+  start = pretrained.load_head_start(str(tmp_path / 'base'))
+  shape = pretrained.read_config(str(tmp_path / 'base'))
+  assert shape.classifier_pooling == pooling
+  model = peft.get_peft_model(model, peft.LoraConfig(
+      task_type='SEQ_CLS', target_modules=['Wi'], modules_to_save=saved)).eval()
+  fixtures.randomize([(name, value) for name, value in model.named_parameters()
+                      if value.requires_grad], 4)
+  model.save_pretrained(str(tmp_path / 'a'))
+  wanted = families_interop_test.run(model, case).logits.numpy()
+  ours = peft_lib.read(str(tmp_path / 'a'), shape, base=lambda: start)
+  assert ours.head_input == f'{pooling}_norm'
+  families_interop_test.assert_close(family_cases.outputs(case, ours), wanted)
+  peft_lib.write(str(tmp_path / 'b'), ours, shape)
+  again = peft.PeftModel.from_pretrained(
+      families_interop_test.make_model(
+          case, 'ForSequenceClassification', num_labels=3,
+          classifier_pooling=pooling), str(tmp_path / 'b'))
+  families_interop_test.assert_close(
+      families_interop_test.run(again, case).logits.numpy(), wanted)

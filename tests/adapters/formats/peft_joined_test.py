@@ -1,5 +1,6 @@
 """Adapters of ModernBERT's joined layers in PEFT's form."""
 
+import dataclasses
 import json
 
 import jax
@@ -9,6 +10,8 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_joined
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -85,22 +88,58 @@ def test_what_peft_cannot_hold(text, message):
     written(text)
 
 
-def test_changes_of_the_gate_are_refused():
+def test_the_gate_of_the_feed_forward_sublayer(tmp_path):
   values, tensors = written('lora[r=2, sites=["intermediate"]]')
+  # A gate that changes nothing is left out, any other one is at its site.
+  assert peft.from_tensors(values, tensors, SHAPE).methods[0].sites == (
+      'intermediate',)
   tensors[f'{STEM}mlp.Wi.lora_B.weight'][-1] = 1
-  with pytest.raises(errors.UserError, match='Wi.*its gate.*target_modules'):
-    peft.from_tensors(values, tensors, SHAPE)
+  ours = peft.from_tensors(values, tensors, SHAPE)
+  assert {config.sites: config.leave_out for config in ours.methods} == {
+      ('intermediate',): (), ('gate',): (0, 2, 3)}
+  for text in ('lora[r=2, sites=["gate"]]',
+               'dora[r=2, dora=peft, sites=["intermediate", "gate"]]',
+               'ia3[sites=["gate"]]'):
+    adapter = family_cases.make(CASE, text, None)
+    peft.write(str(tmp_path), adapter, SHAPE)
+    values = json.loads((tmp_path / peft.CONFIG).read_text())
+    assert values['target_modules'] == ['Wi']
   with pytest.raises(errors.UserError, match='vera_lambda_b.*query, key'):
     peft_joined.split(
         {'layers.1.attn.Wqkv.vera_lambda_b': np.ones(36)}, 'modernbert')
+  bert = heads.Classifier(dataclasses.replace(
+      tiny_families.config('bert'), adapters=adapter.methods), 2)
+  with pytest.raises(errors.UserError, match='bert have no gate'):
+    encoder.shapes(bert)
 
 
-def test_heads_of_modernbert_are_refused():
-  with pytest.raises(errors.UserError, match='ModernBert.*`head=false`'):
+def test_heads_with_a_norm(tmp_path):
+  with pytest.raises(errors.UserError, match='a norm.*head_input=cls_norm'):
     peft.to_tensors(family_cases.make(CASE, 'lora[r=2]'), SHAPE)
-  values, tensors = written('lora[r=2]', norms=True)
-  tensors['base_model.model.head.norm.weight'] = np.ones(12)
+  with pytest.raises(errors.UserError, match='ForTokenClas.*`head=false`'):
+    peft.to_tensors(family_cases.make(CASE, 'lora[r=2]', 'tags'), SHAPE)
+  ours = family_cases.make(
+      CASE, 'lora[r=2, sites=["attention_output"]]', 'cls_norm')
+  peft.write(str(tmp_path), ours, SHAPE)
+  values = json.loads((tmp_path / peft.CONFIG).read_text())
+  assert values['modules_to_save'] == ['classifier', 'head']
+  again = peft.read(str(tmp_path), SHAPE)
+  assert again.head_input == 'cls_norm'
+  jax.tree.map(np.testing.assert_array_equal, again.tuned, ours.tuned)
+  means = dataclasses.replace(SHAPE, classifier_pooling='mean')
+  assert peft.read(str(tmp_path), means).head_input == 'mean_norm'
+  with pytest.raises(errors.UserError, match='head_input=mean_norm'):
+    peft.to_tensors(ours, means)
+  # PEFT saves the last layer alone by default; the others are the base's.
+  values, tensors = peft.to_tensors(ours, SHAPE)
+  few = {key: value for key, value in tensors.items() if '.head.' not in key}
+  with pytest.raises(errors.UserError, match="modules_to_save=.'classifier'"):
+    peft.from_tensors(values, few, SHAPE)
+  base = {part: ours.tuned[part] for part in ('head_first', 'head_norm')}
+  whole = peft.from_tensors(values, few, SHAPE, base=lambda: base)
+  jax.tree.map(np.testing.assert_array_equal, whole.tuned, ours.tuned)
+  other = dataclasses.replace(SHAPE, classifier_pooling='')
   with pytest.raises(errors.UserError, match='ModernBert.*`head=false`'):
-    peft.from_tensors(values, tensors, SHAPE)
-  bare = peft.from_tensors(values, tensors, SHAPE, head=False)
+    peft.from_tensors(values, tensors, other)
+  bare = peft.from_tensors(values, tensors, other, head=False)
   assert bare.outputs is None
