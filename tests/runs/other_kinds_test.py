@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import storage
+from adapters_jax.api import expand
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import saving
@@ -47,8 +48,11 @@ def settings_of(name, folder):
 
 
 def config_of(name, checkpoint, folder, **changed):
+  # Defaults of the command.
+  task = {'language_modeling': expand.LANGUAGE_MODELING}.get(
+      name, {}).get('task', config_lib.Config.task)
   return config_lib.Config(
-      checkpoint=checkpoint, workdir=f'{folder}/run',
+      checkpoint=checkpoint, workdir=f'{folder}/run', task=task,
       **{**settings_of(name, folder), **changed})
 
 
