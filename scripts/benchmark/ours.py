@@ -151,15 +151,16 @@ class Side:
     'programs' is what first calls take beyond later ones: tracing, and loading
     or compiling.
     """
-    schedule, spent = self.setup.schedule, {}
+    schedule, spent, last = self.setup.schedule, {}, {}
     for number in range(schedule.steps_per_epoch):
-      batch = self._place(schedule.batch(number))
-      start = time.perf_counter()
-      self._take(batch)
-      spent.setdefault(schedule.at(number).length, []).append(
-          time.perf_counter() - start)
-    typical = {length: statistics.median(row[1:] or row)
-               for length, row in spent.items()}
+      length = schedule.at(number).length
+      last[length] = self._place(schedule.batch(number))
+      spent.setdefault(length, []).append(
+          workers.best_seconds(lambda: self._take(last[length]), 1))
+    typical = {  # A length of a single step takes another one.
+        length: statistics.median(row[1:] or [workers.best_seconds(
+            lambda: self._take(last[length]), 1)])
+        for length, row in spent.items()}
     programs_ = sum(row[0] - typical[n] for n, row in spent.items())
     steps = sum(map(sum, spent.values())) - programs_
     score, evaluations = classification.KIND.make_score(

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+import types
 
 from absl.testing import parameterized
 import numpy as np
@@ -229,6 +231,30 @@ class NecessaryFlopsTest(parameterized.TestCase):
                        + 3 * adapters + 3 * n * pairs)
     self.assertEqual(
         ours.necessary_flops(config, np.array([5, 7])), expected)
+
+
+def test_first_calls_of_a_length_with_a_single_step_are_no_steps(monkeypatch):
+  now, taken = [0.0], set()
+
+  def take(batch):
+    now[0] += 1 if batch in taken else 8  # The first one compiles.
+    taken.add(batch)
+
+  monkeypatch.setattr(time, 'perf_counter', lambda: now[0])
+  space = types.SimpleNamespace
+  monkeypatch.setattr(ours, 'classification', space(KIND=space(
+      make_score=lambda setup, size: lambda tuned, split: take(split))))
+  side = ours.Side()
+  side.imports, side.loading, side._place = 3.0, 4.0, lambda batch: batch
+  side.setup = space(schedule=space(  # Lengths 0, 1, 0.
+      steps_per_epoch=3, at=lambda n: space(length=n % 2),
+      batch=lambda n: n % 2))
+  side.progress, side.memory, side._take = (
+      space(state=space(tuned={})), lambda: {}, take)
+  found = side.phases()
+  assert found == {
+      'imports': 3, 'data, base, initialisation': 4, 'programs': 3 * 7,
+      'steps': 3, 'evaluation': 1, 'saving': 0}
 
 
 def test_the_parent_imports_neither_library():
