@@ -30,7 +30,7 @@ _WAITING = 16  # Most questions that wait; a page has one at a time.
 
 def make(
     answers: demo_answers.Answers,
-    limits: bodies.Limits = bodies.Limits(max_body=2**16),
+    limits: bodies.Limits = bodies.Limits(max_body=2**16, timeout=300.0),
     hosts: Sequence[str] = ('127.0.0.1', 'localhost', '[::1]'),
 ) -> applications.Starlette:
   """Returns the application.

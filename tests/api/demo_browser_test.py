@@ -7,8 +7,8 @@ import pytest
 
 from adapters_jax.adapters import prediction
 from adapters_jax.model import base as base_lib
+from scripts import browsers
 from tests.adapters import bank_test
-from tests.api import browsers
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(
     bool(browsers.missing()), reason=browsers.missing() or 'a browser')]
