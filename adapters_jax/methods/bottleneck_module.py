@@ -66,7 +66,7 @@ class BottleneckAdapter(nn.Module):
       mask: [batch, length] bool, False at padding.
       shared: Arrays of `make_shared`, None without any.
       train: Whether to apply dropout.
-      alone: Whether to return what the adapter adds, without its residual.
+      alone: Whether to return the addend to the residual, without the sum.
 
     Returns:
       [batch, length, dim] The output that replaces `update`.

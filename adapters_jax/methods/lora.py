@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from adapters_jax import errors
-from adapters_jax.layers import dropout
 from adapters_jax.methods import base
 from adapters_jax.methods import linear
+from adapters_jax.methods import lora_module
 
 INITS = ('lora', 'bert')
 DORA = ('', 'adapters', 'peft')
@@ -94,7 +94,7 @@ class LoRA(linear.LinearMethod):
       layer: Unused.
     """
     del layer
-    return LoRAUpdate(self, name=name)
+    return lora_module.LoRAUpdate(self, name=name)
 
   def from_words(self, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns {field: value} from {word: value}."""
@@ -175,7 +175,7 @@ class LoRA(linear.LinearMethod):
     updated = kernel + self.scale * (own['a'] @ own['b'])
     if not self.dora:
       return updated, bias
-    ratio = own['magnitude'] / updated_norm(
+    ratio = own['magnitude'] / lora_module.updated_norm(
         self, start[0], own['a'], own['b'])
     kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
@@ -260,77 +260,3 @@ class LoRA(linear.LinearMethod):
     # alpha = r: the product holds the scale already.
     return dataclasses.replace(
         self, r=rank, alpha=rank, rank_stabilized=False), leaves
-
-
-def magnitude(kernel: jax.Array) -> jax.Array:
-  """Returns the norms [out] of the columns of a kernel [in, out]."""
-  return jnp.linalg.norm(kernel.astype(jnp.float32), axis=0)
-
-
-class LoRAUpdate(nn.Module):
-  """A low-rank update of the output of a linear layer."""
-  config: LoRA
-
-  @nn.compact
-  def __call__(
-      self, x: jax.Array, y: jax.Array, *, weights: Mapping[str, jax.Array],
-      mask: jax.Array, shared: Any, train: bool,
-  ) -> jax.Array:
-    """Adapts the output of a linear layer.
-
-    Args:
-      x: [batch, length, in] Input of the layer.
-      y: [batch, length, out] Output of the layer.
-      weights: 'kernel' [in, out] and 'bias' [out] of the layer.
-      mask: [batch, length] bool, False at padding.
-      shared: Unused.
-      train: Whether to apply dropout.
-
-    Returns:
-      [batch, length, out]
-    """
-    del shared
-    config = self.config
-    a_init, b_init = base.uniform_fan_in, nn.initializers.zeros
-    if config.init == 'bert':
-      a_init = b_init = nn.initializers.normal(0.02)
-    a = self.param('a', a_init, (x.shape[-1], config.r))
-    b = self.param('b', b_init, (config.r, y.shape[-1]))
-    dropped = dropout.Dropout(config.dropout)(x, train=train)
-    delta = (dropped @ a.astype(x.dtype)) @ b.astype(x.dtype)
-    if config.use_gating:
-      delta = delta * base.Gate(name='gating')(x, mask)
-    else:
-      delta = delta * config.scale
-    if not config.dora:
-      return y + delta
-    # Starts at the base's norms, so that a fresh adapter changes nothing.
-    learned = self.param('magnitude', lambda _: magnitude(weights['kernel']))
-    ratio = learned / updated_norm(config, weights['kernel'], a, b)
-    ratio = ratio.astype(y.dtype)
-    if config.dora == 'adapters' or 'bias' not in weights:
-      return ratio * (y + delta)
-    # y includes the bias, which the paper's DoRA does not scale.
-    bias = weights['bias'].astype(y.dtype)
-    return ratio * (y - bias + delta) + bias
-
-
-def updated_norm(
-    config: LoRA, kernel: jax.Array, a: jax.Array, b: jax.Array
-) -> jax.Array:
-  """Returns the norms by which DoRA divides.
-
-  Args:
-    config: The method; its `dora` chooses the implementation.
-    kernel: [in, out] Kernel of the base.
-    a: [in, r] First factor.
-    b: [r, out] Second factor.
-
-  Returns:
-    [out]
-  """
-  # The norm gives no gradient to the kernel, even where the kernel is trained.
-  kernel = jax.lax.stop_gradient(kernel)
-  if config.dora == 'adapters':
-    return magnitude(kernel + a @ b)
-  return jax.lax.stop_gradient(magnitude(kernel + config.scale * (a @ b)))
