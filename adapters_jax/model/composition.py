@@ -1,18 +1,20 @@
 """Setups: several named adapters in one forward pass, as a static tree.
 
 The blocks are those of AdapterHub (Pfeiffer et al., 2020). `Parallel` and
-`BatchSplit` choose what an example is given to: `columns` moves them to the top
-of the tree. All others work on one hidden state, and `setups.over_methods`
+`BatchSplit` choose the members for an example: `setups.columns` moves them to
+the top of the tree. All others work on one hidden state, and `setups.over_methods`
 turns them into the tree over indices of methods that `composed_sites` walks.
 """
 
 from collections.abc import Sequence
 import dataclasses
 import re
+import typing
 from typing import Any
 from typing import ClassVar
 
 from adapters_jax import errors
+from adapters_jax.methods import values as values_lib
 
 NORMS = ('', 'last', 'first', 'average', 'base')
 
@@ -21,7 +23,7 @@ NAME = re.compile(r'[\w.+-]+')  # One that needs no quotes in texts.
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """The methods start to stop - 1 of a model, which are those of one adapter.
+  """Indices of one adapter's methods in a model.
 
   Attributes:
     start: Index of the first method.
@@ -55,13 +57,11 @@ class Block:
       if name not in defaults:
         raise errors.unknown(f'field of {self.word}', name, defaults)
     object.__setattr__(self, 'members', members)
+    hints = typing.get_type_hints(type(self))
     for name, default in defaults.items():
       value = fields.get(name, default)
-      value = tuple(value) if isinstance(value, list) else value
-      if not _alike(value, default):
-        raise errors.UserError(
-            f'{self.word}: {name}={value!r} has the wrong type')
-      object.__setattr__(self, name, value)
+      object.__setattr__(self, name, values_lib.converted(
+          value, hints[name], f'{self.word}: {name}={value!r}'))
     self._check()
 
   def _check(self) -> None:
@@ -107,20 +107,6 @@ class Block:
 Setup = str | Block
 
 
-def _alike(value: Any, default: Any) -> bool:
-  """Returns whether a field's value is of the type of its default."""
-  if isinstance(default, (bool, str)):
-    return isinstance(value, type(default))
-  # Else numbers, or tuples of them; None where the default is.
-  found = value if isinstance(value, tuple) else (value,)
-  whole = isinstance(default, (int, tuple))
-  return value is default or (
-      isinstance(value, tuple) == (not isinstance(default, (int, float)))
-      or default == ()) and all(
-          isinstance(n, int if whole else (int, float))
-          and not isinstance(n, bool) for n in found)
-
-
 def _as_text(value: Any) -> str:
   """Returns a field's value as `setups.parse` reads it."""
   if isinstance(value, str):
@@ -146,7 +132,7 @@ class Stack(Block):
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
 class Average(Block):
-  """The weighted mean of what the members make of one hidden state.
+  """The weighted mean of the members' outputs for one hidden state.
 
   Attributes:
     weights: Weight of each member, divided by their sum; None for equal ones.

@@ -40,7 +40,7 @@ class AdapterFusion(nn.Module):
 
     Args:
       query: [batch, length, dim] Input of the last member's adapter.
-      updates: [batch, length, members, dim] What each member adds.
+      updates: [batch, length, members, dim] Addends of the members.
       train: Whether to drop scores.
 
     Returns:

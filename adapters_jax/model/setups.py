@@ -36,8 +36,9 @@ def parse(text: str, what: str = '`setup`') -> composition.Setup:
   found = _BLOCK.fullmatch(text)
   if found is None:
     name = text.strip()
-    if len(name) > 2 and name[0] == name[-1] and name[0] in '\'"':
-      return name[1:-1]
+    quoted = strings.literal(name)
+    if isinstance(quoted, str) and quoted not in ('', name):
+      return quoted
     if not composition.NAME.fullmatch(name):
       raise errors.UserError(
           f'{what}: {name!r} is neither a name nor of the form '

@@ -22,6 +22,7 @@ class TextTest(parameterized.TestCase):
           'lang', Fuse('a', 'b', dropout=0))),
       ("average(a, 'my film', weights=[2, 1], norms=last)", Average(
           'a', 'my film', weights=[2, 1], norms='last')),
+      (r"average('a\\b', 'it''s')", Average('a\\b', 'its')),
       ('split(a, stack(b, c), splits=[3])', Split(
           'a', Stack('b', 'c'), splits=[3])),
       ('Parallel(a-1, batch_split(b.x, c, batch_sizes=2))', Parallel(
@@ -45,7 +46,7 @@ class TextTest(parameterized.TestCase):
       ('batch_split(a, b)', 'give batch_sizes='),
       ('stack(a, b, norms=none)', "unknown 'none'"),
       ('stack(a, b, weights=[1, 2])', "unknown 'weights'"),
-      ('fuse(a, b, dropout=x)', 'dropout=.x. has the wrong type'),
+      ('fuse(a, b, dropout=x)', 'dropout=.x.: give float'),
       ('fuse(a, b, dropout=1)', 'dropout from 0'))
   def test_wrong_texts(self, text, message):
     with self.assertRaisesRegex(errors.UserError, message) as caught:
