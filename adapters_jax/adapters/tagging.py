@@ -77,20 +77,14 @@ def read(
 
   def decode(outputs):
     found = words_lib.read_outputs(
-        outputs, windows, [len(words) for words, _ in split], -1)
-    return [_tagged(text, *one, [_name(labels, number) for number in numbers])
+        outputs, windows, [len(words) for words, _ in split],
+        tags_lib.default_class(labels))
+    return [_tagged(text, *one, [labels[number] for number in numbers])
             for text, one, numbers in zip(texts, split, found, strict=True)]
 
   return (dataclasses.replace(
       examples, labels=np.zeros(len(examples), np.int32)),
           [int(row) for row in windows.rows], decode)
-
-
-def _name(labels: Sequence[str], number: int) -> str:
-  """Returns the name of a class; of a word without pieces 'O', or the first."""
-  if number >= 0:
-    return labels[number]
-  return tags_lib.OUTSIDE if tags_lib.OUTSIDE in labels else labels[0]
 
 
 def _tagged(

@@ -73,7 +73,7 @@ def mask_id(tokenizer: tokenizers.Tokenizer) -> int:
       'language modelling needs')
 
 
-def encode(
+def encode_words(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[str], max_length: int
 ) -> Texts:
   """Tokenises texts; longer ones become several examples.

@@ -74,7 +74,7 @@ def of_entities(tags: Iterable[str]) -> bool:
   return True
 
 
-def complete(tags: Iterable[str]) -> tuple[str, ...]:
+def with_all_prefixes(tags: Iterable[str]) -> tuple[str, ...]:
   """Returns tags sorted, with every prefix for every type of entity.
 
   A type may lack a prefix that others have, by chance.
@@ -87,6 +87,15 @@ def complete(tags: Iterable[str]) -> tuple[str, ...]:
     pairs = [tag.partition('-')[::2] for tag in tags if '-' in tag]
     tags |= {f'{prefix}-{kind}' for prefix, _ in pairs for _, kind in pairs}
   return tuple(sorted(tags))
+
+
+def default_class(labels: Sequence[str]) -> int:
+  """Returns the class of a word without pieces: 'O', or the first.
+
+  Args:
+    labels: Tags of a task, by their classes.
+  """
+  return labels.index(OUTSIDE) if OUTSIDE in labels else 0
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:

@@ -45,9 +45,9 @@ def test_scores_by_hand():
 
 
 def test_schemes():
-  assert tags.complete(['O', 'B-P', 'I-P', 'B-L']) == (
+  assert tags.with_all_prefixes(['O', 'B-P', 'I-P', 'B-L']) == (
       'B-L', 'B-P', 'I-L', 'I-P', 'O')
-  assert tags.complete(['NOUN', 'S', 'B-X']) == ('B-X', 'NOUN', 'S')
+  assert tags.with_all_prefixes(['NOUN', 'S', 'B-X']) == ('B-X', 'NOUN', 'S')
   assert tags.of_entities(['O', 'B', 'I'])
   assert not tags.of_entities(['B', 'NOUN', 'I'])
   with pytest.raises(errors.UserError, match="'LOC' has no prefix"):

@@ -32,7 +32,7 @@ def texts(checkpoint):
   """Texts with a word of two pieces, the last one of three examples."""
   tokenizer = compiled.tokenizer_of(aj.load_base(checkpoint))
   assert masking.mask_id(tokenizer) == 4
-  return masking.encode(
+  return masking.encode_words(
       tokenizer, ['the films very good', 'plots a',
                   ' '.join(['dull', 'films'] * 9)], 12)
 

@@ -137,7 +137,7 @@ def to_predictions(
   return thresholds.predicted_class(special.softmax(logits, axis=-1), threshold)
 
 
-def head_of(config: config_lib.Config) -> heads.Head:
+def _head_of(config: config_lib.Config) -> heads.Head:
   """Returns the head on [CLS] or on the pooler."""
   return heads.of_form(config.form, config.head_input)
 
@@ -171,7 +171,7 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           if name != 'train'}
 
 
-def outcomes(
+def _outcomes(
     setup: setup_lib.Setup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Returns the labels and predictions of a split; see `kind.Kind`.
@@ -198,8 +198,8 @@ def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:
   return score.threshold(tuned)
 
 
-KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, head_of,
-                 outcomes, _check_data, _inputs, _threshold_of)
+KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
+                 _outcomes, _check_data, _inputs, _threshold_of)
 
 
 def of_examples(

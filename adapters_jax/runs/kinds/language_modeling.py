@@ -39,7 +39,7 @@ class TextSetup(setup_lib.Setup):
   masking: masking_lib.Masking
 
 
-def find(name: str) -> tasks.Task:
+def _find(name: str) -> tasks.Task:
   """Returns the task of the texts of a task of one text.
 
   Args:
@@ -67,7 +67,7 @@ def _load(config: config_lib.Config) -> dict[str, list[str]]:
       raise errors.UserError('`text_columns`: name the one column of the text')
     return raw_text.load(config.files, config.columns[0], config.dev_fraction,
                          config.test_fraction)
-  found = tasks.load(tasks.find(find(config.task).name.removesuffix(END)),
+  found = tasks.load(tasks.find(_find(config.task).name.removesuffix(END)),
                      config.data_dir)
   return {name: [texts[0] for texts in split.texts]
           for name, split in found.items()}
@@ -93,7 +93,7 @@ def prepare(
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = [splits['train'][row] for row in rows]
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
-  task = find(config.task) if not config.files else tasks.Task(
+  task = _find(config.task) if not config.files else tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)
@@ -103,7 +103,7 @@ def prepare(
   masking = masking_lib.Masking(
       config.mask_rate, config.whole_words, masking_lib.mask_id(tokenizer),
       tokenizer.get_vocab_size())
-  encoded = {name: masking_lib.encode(tokenizer, texts, config.max_length)
+  encoded = {name: masking_lib.encode_words(tokenizer, texts, config.max_length)
              for name, texts in splits.items()}
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
@@ -189,7 +189,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 KIND = kind.Kind(
-    find, prepare, make_score, lambda config: HEAD,
+    _find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
     usage='train a task above it with: --adapters=domain={folder}')

@@ -47,14 +47,14 @@ class TagSetup(setup_lib.Setup):
   windows: dict[str, words_lib.Windows]
 
 
-def find(name: str) -> tasks.Task:
+def _find(name: str) -> tasks.Task:
   """Raises UserError: tagged data are files."""
   raise errors.UserError(
       f'`train_file`: tagging has no data named {name!r}; give files with a '
       'word and its tag on each line')
 
 
-def read(config: config_lib.Config) -> dict[str, Sentences]:
+def _read(config: config_lib.Config) -> dict[str, Sentences]:
   """Returns {split: sentences} of the user's files.
 
   Args:
@@ -99,7 +99,8 @@ def task_of_sentences(
   known = all_of('train')
   where = {split: split for split in sentences} | dict(places or {})
   with errors.within(where['train']):
-    labels, marked = tags_lib.complete(known), tags_lib.of_entities(known)
+    labels = tags_lib.with_all_prefixes(known)
+    marked = tags_lib.of_entities(known)
   if len(labels) < 2:
     raise errors.UserError(
         f'{where["train"]}: all words have the tag {labels[0]!r}; two tags or '
@@ -137,7 +138,7 @@ def prepare(
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
   _check(config)
-  found = dict(sentences or read(config))
+  found = dict(sentences or _read(config))
   task = metrics.with_first(
       task_of_sentences(config.task_name, found, config.files), config.metric)
   notes = []
@@ -189,7 +190,7 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
   """
   eval_step, batches = compiled.make_eval(setup, batch_size), {}
   labels = setup.task.labels
-  missing = missing_tag(labels)
+  missing = tags_lib.default_class(labels)
 
   def score(tuned, split):
     examples, sentences = setup.splits[split], setup.sentences[split]
@@ -208,11 +209,6 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
         setup.task.metrics), np.concatenate(found)
 
   return score
-
-
-def missing_tag(labels: Sequence[str]) -> int:
-  """Returns the class of words without pieces: 'O', or the first."""
-  return labels.index(tags_lib.OUTSIDE) if tags_lib.OUTSIDE in labels else 0
 
 
 def _pairs(
@@ -256,7 +252,7 @@ def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files or of the settings."""
   _check(config)
   metrics.with_first(
-      task_of_sentences(config.task_name, read(config), config.files),
+      task_of_sentences(config.task_name, _read(config), config.files),
       config.metric)
 
 
@@ -267,7 +263,7 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
     config: Settings.
   """
   return {name: ([one.words for one in some], [one.tags for one in some])
-          for name, some in read(config).items() if name != 'train'}
+          for name, some in _read(config).items() if name != 'train'}
 
 
 def _head_of(config: config_lib.Config) -> heads.Head:
@@ -276,7 +272,7 @@ def _head_of(config: config_lib.Config) -> heads.Head:
   return heads.tagging.TAGS
 
 
-KIND = kind.Kind(find, prepare, make_score, _head_of, _outcomes, _check_data,
+KIND = kind.Kind(_find, prepare, make_score, _head_of, _outcomes, _check_data,
                  _inputs, report=_report)
 
 
