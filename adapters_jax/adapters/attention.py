@@ -15,6 +15,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import readings
 from adapters_jax.data import batching
+from adapters_jax.data import memory
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import fusion
@@ -30,13 +31,13 @@ def fusion_attention(
   Args:
     base: Pretrained encoder.
     adapter: Adapter with one trained Fuse.
-    texts: Texts, or pairs.
+    texts: Inputs, as for `prediction.predict`.
     batch_size: Texts a step.
 
   Returns:
     {site: [layers with the fusion, texts, members]}, the means over the tokens
-    of a text. Sites are 'attention_output' and 'ffn_output', and members those
-    of the Fuse, in order.
+    of a text, and over its windows or choices. Sites are 'attention_output' and
+    'ffn_output', and members those of the Fuse, in order.
 
   Raises:
     errors.UserError: an adapter without a fusion or with several; texts of
@@ -49,38 +50,56 @@ def fusion_attention(
         'has one')
   arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
   compiled.check_adapter(base, adapter)
-  rows = arguments.rows_of(texts)
-  examples = readings.read(base, adapter, rows).examples
+  rows = memory.as_list('texts', texts)
+  read = readings.read(base, adapter, rows)
   model = compiled.model_of(base, adapter)
-  read = _reader(encoder.Bert(model.config))
+  step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(
       base.params, adapter.tuned).items() if name not in trees.ABOVE}
   found: dict[str, Any] = {}
   for chosen, batch in batching.eval_batches(
-      examples, readings.BUCKETS, batch_size):
+      read.examples, readings.BUCKETS, batch_size):
     with compiled.matmul_precision(base):
-      weights = read(params, batch['tokens'], batch['segments'], batch['mask'])
+      weights = step(params, batch['tokens'], batch['segments'], batch['mask'])
     for name, values in weights.items():
       whole = found.setdefault(name, np.zeros(
-          (len(rows), values.shape[-1]), np.float32))
+          (len(read.examples), values.shape[-1]), np.float32))
       whole[chosen] = np.asarray(values)[:len(chosen)]
   sites: dict[str, list[np.ndarray]] = {}
   for name in sorted(found, key=lambda one: trees.layer_of(f'{one}/') or 0):
     site = name.rpartition('adapter_fusion_')[2].rpartition('_')[0]
-    sites.setdefault(site, []).append(found[name])
+    sites.setdefault(site, []).append(
+        _mean_by_owner(found[name], read.owners, len(rows)))
   return {site: np.stack(layers) for site, layers in sites.items()}
 
 
+def _mean_by_owner(
+    values: np.ndarray, owners: Sequence[int], count: int
+) -> np.ndarray:
+  """Returns the mean [texts, members] over the inputs of each text.
+
+  Args:
+    values: [inputs, members] float32.
+    owners: Number of the text of each input; each text has one or more.
+    count: Number of texts.
+  """
+  rows = np.asarray(owners, int)
+  total = np.zeros((count, values.shape[-1]), np.float32)
+  np.add.at(total, rows, values)
+  inputs = np.bincount(rows, minlength=count).astype(np.float32)
+  return total / inputs[:, None]
+
+
 @functools.lru_cache(maxsize=8)
-def _reader(model: encoder.Bert) -> Any:
-  """Returns read(params, tokens, segments, mask) -> {module: [batch, members]}.
+def _make_step(model: encoder.Bert) -> Any:
+  """Returns step(params, tokens, segments, mask) -> {module: [batch, members]}.
 
   Args:
     model: Encoder with a fusion.
   """
 
   @jax.jit
-  def read(params, tokens, segments, mask):
+  def step(params, tokens, segments, mask):
     _, kept = model.apply(
         {'params': params}, tokens, segments, mask, mutable=[fusion.WEIGHTS])
     # At least 1: an example of padding alone (filler) has no tokens.
@@ -88,4 +107,4 @@ def _reader(model: encoder.Bert) -> Any:
     return {path.removesuffix('/weights'): (leaf * weights).sum(1)
             for path, leaf in trees.flatten(kept[fusion.WEIGHTS]).items()}
 
-  return read
+  return step

@@ -37,7 +37,8 @@ def drop_layers(
   if not 0 <= layers <= shape.layers:
     raise errors.UserError(
         f'`layers={layers}`: the base has {shape.layers} layers')
-  adapter_drop.check((layers,), adapter.methods, shape.layers, str(layers))
+  adapter_drop.check((layers,), adapter.methods, shape.layers,
+                     f'`layers={layers}`')
   if any(trees.role(path) == 'encoder' and not path.startswith('pooler/')
          for path in trees.flatten(adapter.tuned)):
     raise errors.UserError(

@@ -76,7 +76,7 @@ def check_model(config: config_lib.Config) -> None:
         f'`top_k={config.top_k}`: the model has {shape.layers} layers')
   if config.dropped_layers:
     adapter_drop.check(config.dropped_layers, configs, shape.layers,
-                       config.adapter_drop)
+                       f'`adapter_drop={config.adapter_drop}`')
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)

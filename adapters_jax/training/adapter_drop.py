@@ -39,7 +39,7 @@ def survives(path: str, layers: int) -> bool:
 
 
 def check(
-    choices: tuple[int, ...], methods: tuple, layers: int, text: str
+    choices: tuple[int, ...], methods: tuple, layers: int, what: str
 ) -> None:
   """Checks the numbers of layers against a model.
 
@@ -47,7 +47,7 @@ def check(
     choices: Numbers of layers without adapters.
     methods: Methods of the model.
     layers: Number of layers of the model.
-    text: The setting, for messages.
+    what: The setting or argument, which starts the message.
 
   Raises:
     errors.UserError: more layers than the model has, or a method that acts on
@@ -55,9 +55,9 @@ def check(
   """
   if max(choices) > layers:
     raise errors.UserError(
-        f'`adapter_drop={text}`: the model has {layers} layers')
+        f'{what}: the model has {layers} layers')
   for method in methods:
     if method.kind == 'embedding':
       raise errors.UserError(
-          f'`adapter_drop={text}`: {type(method).__name__} acts on the '
+          f'{what}: {type(method).__name__} acts on the '
           'embeddings, below all layers; leave it out')

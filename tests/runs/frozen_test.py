@@ -1,5 +1,6 @@
 """Training on top of frozen adapters, and of their fusion."""
 
+import dataclasses
 import numpy as np
 import pytest
 
@@ -95,6 +96,12 @@ def test_a_fusion(checkpoint, own_files, tmp_path, domains):
   again = attention.fusion_attention(base, whole, texts[1:], batch_size=1)
   np.testing.assert_allclose(
       again['ffn_output'], weights['ffn_output'][:, 1:], atol=1e-6)
+  asked = dataclasses.replace(
+      whole, head_input='tokens', texts=('question', 'context'), max_length=9)
+  windows = attention.fusion_attention(  # The first paragraph has several.
+      base, asked, [('a plot', texts[1] * 3), ('a plot', 'bad')])
+  assert windows['ffn_output'].shape == (2, 2, 2)
+  np.testing.assert_allclose(windows['ffn_output'].sum(-1), 1, atol=1e-6)
   with pytest.raises(errors.UserError, match='0 fuses'):
     attention.fusion_attention(base, adapter_lib.load(domains['one']), texts)
   # The portable settings name the adapters by their content.
