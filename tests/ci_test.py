@@ -28,6 +28,12 @@ def test_all_requirements_are_pinned(path):
   assert {name.lower().replace('_', '-') for name in names} <= set(found)
 
 
+def test_all_extras_that_ci_installs_are_pinned():
+  run, pin = (set(re.findall(r"-e '(\.\[.+?\])'", (
+      ROOT / '.ci' / name).read_text())) for name in ('run', 'pin'))
+  assert pin == run and len(run) == 2
+
+
 @pytest.mark.parametrize('items, status, message', [
     ([{'name': 'a', 'version': '1', 'vulns': []}], 0, '1 of 1 looked up, 0'),
     ([{'name': 'a', 'version': '1', 'vulns': [{'id': 'CVE-1'}]},
