@@ -18,7 +18,6 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.api import flags
 from adapters_jax import errors
-
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.model import pretrained

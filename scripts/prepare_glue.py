@@ -14,7 +14,6 @@ import sys
 
 from adapters_jax.api import flags
 from adapters_jax import errors
-
 from adapters_jax.runs import options
 
 

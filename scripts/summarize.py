@@ -13,7 +13,6 @@ import os
 
 from adapters_jax.api import flags
 from adapters_jax import errors
-
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax.runs import options

@@ -52,10 +52,9 @@ def _write_tsv(path: str, values: Sequence[str]) -> None:
   """Writes the columns index and prediction.
 
   Args:
-    path: Path of the file; its folder is created.
+    path: Path of the file.
     values: Formatted predictions, in the order of the test set.
   """
-  os.makedirs(os.path.dirname(path), exist_ok=True)
   with open(path, 'w', encoding='utf-8', newline='\n') as file:
     file.write('index\tprediction\n')
     for index, value in enumerate(values):

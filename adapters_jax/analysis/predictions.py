@@ -1,6 +1,6 @@
 """Predictions of finished runs on dev and test, as TSV or JSONL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import os
 from typing import Any
 
@@ -40,7 +40,7 @@ def best_runs(
   return best
 
 
-def checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
+def _checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
   """Returns the name or folder of a run's base.
 
   Args:
@@ -49,25 +49,6 @@ def checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
   """
   trained_on = record.config['checkpoint']
   return config.checkpoint if '@' in trained_on else trained_on
-
-
-def outputs(
-    base: Any, adapter: Any, texts: Sequence[Any],
-    batch_size: int = 32,
-) -> list[Any]:
-  """Returns the prediction of each input, for `predicted.Writer`.
-
-  It is probabilities, a score [1], an answer or a tagged sentence.
-
-  Args:
-    base: Pretrained encoder.
-    adapter: Adapter.
-    texts: Inputs, or the words of sentences.
-    batch_size: Inputs a step.
-  """
-  found, _ = prediction_lib.values(
-      base, {'': adapter}, [''] * len(texts), texts, batch_size)
-  return [shown(adapter, value) for value in found]
 
 
 def writer_of(
@@ -119,9 +100,10 @@ def _write_run(
   writer = writer_of(adapter, form, checked=True)
   paths = []
   for split, (texts, labels) in kind.inputs(config).items():
-    found = outputs(base, adapter, texts, config.batch_size)
+    found, _ = prediction_lib.values(
+        base, {'': adapter}, [''] * len(texts), texts, config.batch_size)
     lines = [*writer.header(), *(
-        writer.line(row, one, label) for row, one, label in zip(
+        writer.line(row, shown(adapter, one), label) for row, one, label in zip(
             texts, found, labels or [None] * len(texts), strict=True))]
     paths.append(os.path.join(folder, 'predictions', f'{split}.{form}'))
     with atomic.replacing(paths[-1]) as file:
@@ -150,5 +132,5 @@ def write_best(
   return [
       path for task, (record, folder) in best_runs(outcome).items()
       for path in _write_run(
-          configs[task], kind, checkpoint_of(record, configs[task]), folder,
+          configs[task], kind, _checkpoint_of(record, configs[task]), folder,
           form)]

@@ -2,12 +2,15 @@
 
 import dataclasses
 import os
+import shutil
 from typing import Any
 
 import jax
 import numpy as np
+from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import trees
+from adapters_jax.data import tasks
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import bert_config
 from adapters_jax.model import encoder
@@ -103,7 +106,9 @@ def training_cases(
       for tune in ('adapters', 'full')]
 
 
-def pack(folder: str, checkpoint: str = 'minilm-l6', examples: int = 1000):
+def pack(
+    folder: str, checkpoint: str = 'minilm-l6', examples: int = 1000
+) -> None:
   """Writes a float16 checkpoint and reviews for a machine without network.
 
   Args:
@@ -111,19 +116,15 @@ def pack(folder: str, checkpoint: str = 'minilm-l6', examples: int = 1000):
     checkpoint: Name of an embedded checkpoint.
     examples: Training examples.
   """
-  import shutil
-
-  from safetensors import numpy as tensors
-
-  from adapters_jax.data import tasks
   source, target = pretrained.resolve(checkpoint), os.path.join(folder, 'model')
   os.makedirs(target, exist_ok=True)
   for file in os.listdir(source):
     if file.endswith(('.json', '.txt')) and os.path.isfile(
         os.path.join(source, file)):
       shutil.copy(os.path.join(source, file), target)
-  weights = tensors.load_file(os.path.join(source, 'model.safetensors'))
-  tensors.save_file(
+  weights = safetensors_numpy.load_file(
+      os.path.join(source, 'model.safetensors'))
+  safetensors_numpy.save_file(
       {key: value.astype(np.float16) if value.dtype == np.float32 else value
        for key, value in weights.items()},
       os.path.join(target, 'model.safetensors'))
