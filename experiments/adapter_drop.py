@@ -52,10 +52,10 @@ def draw(found: dict[str, Any], path: str) -> None:
   left.legend(frameon=False)
   costs = found['costs']
   numbers = [int(number) for number in costs]
-  for what, name in (('flops', 'operations'),
-                     ('cpu_seconds', 'processor time')):
-    whole = costs['0'][what]
-    right.plot(numbers, [100 * costs[str(n)][what] / whole for n in numbers],
+  for field, name in (('flops', 'operations'),
+                      ('cpu_seconds', 'processor time')):
+    whole = costs['0'][field]
+    right.plot(numbers, [100 * costs[str(n)][field] / whole for n in numbers],
                marker='o', label=name)
   right.set(xlabel='lowest layers without adapters', xticks=numbers,
             ylabel='% of all adapters', ylim=(0, None),
@@ -95,9 +95,9 @@ def main(
   for name, runs in found['scores'].items():
     print(name, *(f'{100 * sum(run[number] for run in runs) / len(runs):6.1f}'
                   for number in runs[0]))
-  for what in ('flops', 'cpu_seconds'):
-    print(f'{what:12}', *(f'{cost[what] / found["costs"]["0"][what]:6.2f}'
-                          for cost in found['costs'].values()))
+  for field in ('flops', 'cpu_seconds'):
+    print(f'{field:12}', *(f'{cost[field] / found["costs"]["0"][field]:6.2f}'
+                           for cost in found['costs'].values()))
   if output.figure:
     draw(found, output.figure)
 

@@ -22,6 +22,7 @@ from tests import tiny
 
 QUICK = {'buckets': 0, 'batch_size': 16, 'max_length': 12, 'max_steps': 200,
          'eval_every': 50, 'learning_rate': 3e-2}
+SHORT = {**QUICK, 'max_steps': 2}
 TEXTS = ['a good film', 'very dull', 'the plot', 'great ' * 9, 'bad']
 
 
@@ -145,7 +146,7 @@ def test_setups(base, bank):
 def test_an_adapter_under_a_new_one(base, bank):
   examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
   both = aj.train(base, examples, method='lora[r=1]', under=bank['film'],
-                  **{**QUICK, 'max_steps': 2})
+                  **SHORT)
   assert both.method == 'stack(under, task)'
   assert aj.member(both, 'task').method == 'lora[r=1]'
   found = aj.predict(base, {'film': bank['film'], 'mine': aj.member(
@@ -172,7 +173,7 @@ def test_examples_in_memory(base):
   examples = aj.Examples(
       texts=[f'{word} film' for word in words + others],
       labels=['praise'] * 12 + ['blame'] * 12)
-  mine = aj.train(base, examples, method='lora[r=2]', **QUICK)
+  mine = aj.train(base, examples, method='lora[r=2]', **SHORT)
   assert (mine.labels, mine.task) == (('blame', 'praise'), 'examples')
   assert set(mine.scores) == {'dev'}
   found = aj.predict(base, mine, ['a good film'])
@@ -185,7 +186,7 @@ def test_scores_of_pairs_and_a_given_test_set(base):
   scores = [float(a.split()[0] == b.split()[0]) for a, b in pairs]
   train = aj.Examples(pairs, scores)
   adapter = aj.train(
-      base, train, method='norms', dev=train, test=train, **QUICK)
+      base, train, method='norms', dev=train, test=train, **SHORT)
   assert set(adapter.scores) == {'dev', 'test'}
   assert adapter.method == 'layer norms' and len(adapter.texts) == 2
   found, = aj.predict(base, adapter, pairs[:1])
@@ -199,7 +200,7 @@ def test_nothing_is_printed_and_no_global_setting_changes(
     base, bank, capsys, monkeypatch):
   before = dict(jax.config.values)
   monkeypatch.setattr(tasks, 'load', data)
-  aj.train(base, 'movie_sentiment', method='houlsby[size=3]', **QUICK)
+  aj.train(base, 'movie_sentiment', method='houlsby[size=3]', **SHORT)
   aj.predict(base, bank['film'], TEXTS)
   assert dict(jax.config.values) == before
   assert capsys.readouterr() == ('', '')

@@ -17,7 +17,6 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import arguments
 from adapters_jax.adapters import attention
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
@@ -28,16 +27,13 @@ from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.api import chosen_kind
-from adapters_jax.api import expand
+from adapters_jax.api import train_settings
 from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
-from adapters_jax.data import squad
 from adapters_jax.data import tagged
-from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
-from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
@@ -47,7 +43,7 @@ Base = base_lib.Base
 Examples = memory.Examples
 Pairs = pairs.Pairs
 TaggedExamples = tagged.TaggedExamples
-InMemory = Examples | TaggedExamples | Pairs
+InMemory = train_settings.InMemory
 Prediction = prediction.Prediction
 UserError = errors.UserError
 Average = composition.Average
@@ -63,15 +59,6 @@ load_base = base_lib.load
 encode = embedding.encode
 member = composing.member
 predict = prediction.predict
-
-# Settings that `train` takes from its own arguments, or that concern files,
-# folders and hosts.
-_NOT_SETTINGS = (
-    'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
-    'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
-    'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
-    'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
-    'mesh', 'threads', 'adapters')
 
 
 def train(
@@ -117,10 +104,10 @@ def train(
     errors.UserError: an unknown task, method or setting, or a value that cannot
       work.
   """
-  _check_arguments(base, data, method, dev, test)
-  _check_settings(settings)
+  train_settings.check_arguments(base, data, method, dev, test)
+  train_settings.check_names(settings)
   bank = frozen.bank_of(under)
-  settings = {**_defaults(base, data, method, bank), **settings}
+  settings = {**train_settings.defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
   kind, chosen = chosen_kind.of_data(data, dev, test)
@@ -129,51 +116,6 @@ def train(
     settings |= below
     return run.train(
         config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
-
-
-def _check_settings(settings: Mapping[str, Any]) -> None:
-  """Raises UserError for a setting that `train` does not take."""
-  allowed = [field.name for field in dataclasses.fields(config_lib.Config)
-             if field.name not in _NOT_SETTINGS]
-  for name in settings:
-    if name not in allowed:
-      raise errors.unknown('setting', name, allowed)
-
-
-def _defaults(
-    base: Base, data: Any, method: str, under: Mapping[str, Adapter]
-) -> dict[str, Any]:
-  """Returns the settings that follow from the arguments of `train`."""
-  # 'adapters' is a value of `tune`, but names no method.
-  tuned = method in checks.CHOICES['tune'] and method != 'adapters'
-  methods = () if tuned else strings.parse(method, '`method`')
-  taken = sum(config.positions_taken for configs in (
-      methods, *(one.methods for one in under.values())) for config in configs)
-  longest = (expand.SQUAD['max_length'] if data == squad.TASK.name
-             else config_lib.Config.max_length)
-  return {'precision': base.precision,
-          'max_length': min(longest, base.config.longest - taken),
-          'tune' if tuned else 'adapter_config': method}
-
-
-def _check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
-  """Raises UserError for arguments of `train` of another type."""
-  arguments.demand_base(base, 'train(base, data)')
-  examples = 'Examples(texts=..., labels=...)'
-  for name, value, kinds, wanted in (
-      ('`data`', data, str | InMemory,
-       f'the name of a task, or {examples}'),
-      ('`method`', method, str, "a string such as 'lora[r=8]'"),
-      *(('`dev`, `test`', split, InMemory | None, examples)
-        for split in splits)):
-    if not isinstance(value, kinds):
-      raise errors.UserError(
-          f'{name}: give {wanted}, not {type(value).__name__}')
-  for split in splits:
-    if isinstance(data, InMemory) and split is not None and (
-        not isinstance(split, type(data))):
-      raise errors.UserError(
-          f'`dev`, `test`: give {type(data).__name__}, as for training')
 
 
 def load_adapter(

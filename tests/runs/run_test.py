@@ -1,7 +1,9 @@
 """Whole runs on a tiny checkpoint, as a user starts them."""
 
+import contextlib
 import dataclasses
 import datetime
+import io
 import json
 import os
 import re
@@ -19,8 +21,10 @@ from adapters_jax.data import metrics
 from adapters_jax import errors
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import console
 from adapters_jax.runs import records
 from adapters_jax.runs import run
+from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import version
 from adapters_jax.training import loop
@@ -30,8 +34,25 @@ from tests import tiny
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
   """Twelve steps on own data, evaluated after 4, 8 and 12."""
+  return make_config(checkpoint, own_files, tmp_path)
+
+
+def make_config(checkpoint, own_files, folder):
   return tiny.run_config(
-      checkpoint, own_files, str(tmp_path / 'work'), buckets=0, max_steps=12)
+      checkpoint, own_files, str(folder / 'work'), buckets=0, max_steps=12)
+
+
+@pytest.fixture(scope='module')
+def trained(checkpoint, own_files, tmp_path_factory):
+  """Returns (settings, record, output) of a finished run of `config`."""
+  config = make_config(
+      checkpoint, own_files, tmp_path_factory.mktemp('trained'))
+  out = io.StringIO()
+  with mock.patch.object(session, 'enable_compilation_cache', lambda: None):
+    with contextlib.redirect_stdout(out):
+      console.show()
+      record = run.run(config, 'glue')
+  return config, record, out.getvalue()
 
 
 def assert_same_trees(a, b):
@@ -40,8 +61,8 @@ def assert_same_trees(a, b):
     np.testing.assert_array_equal(a[path], b[path], path)
 
 
-def test_a_run_writes_record_and_adapter(config, capsys):
-  record = run.run(config, 'glue')
+def test_a_run_writes_record_and_adapter(trained, capsys):
+  config, record, out = trained
   assert record == records.read(f'{config.workdir}/record.json')
   assert set(record.metrics) == {'dev', 'test'}
   assert list(record.metrics['dev']) == ['accuracy', 'macro_f1']
@@ -57,7 +78,6 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert '/' not in json.dumps(record.config)  # No machine's paths.
   assert sorted(os.listdir(config.workdir)) == [
       '.lock', 'adapter', 'record.json', 'run.json']
-  out = capsys.readouterr().out
   for words in ('trained parameters', 'step 12', 'test: accuracy'):
     assert words in out
 
@@ -65,8 +85,8 @@ def test_a_run_writes_record_and_adapter(config, capsys):
   assert 'finished before' in capsys.readouterr().out
 
 
-def test_the_best_step_is_the_saved_one(config):
-  record = run.run(config, 'glue')
+def test_the_best_step_is_the_saved_one(trained):
+  config, record, _ = trained
   scores = {e['step']: e['dev']['accuracy'] for e in record.history}
   assert record.metrics['dev']['accuracy'] == max(scores.values())
   assert scores[record.best_step] == max(scores.values())
@@ -79,8 +99,8 @@ def test_the_best_step_is_the_saved_one(config):
   assert loaded[1].labels == task.labels
 
 
-def test_metrics_follow_from_the_predictions_in_the_record(config):
-  record = run.run(config, 'glue')
+def test_metrics_follow_from_the_predictions_in_the_record(trained):
+  config, record, _ = trained
   task, splits, _ = setup_lib.load_data(config)
   assert list(record.predictions) == ['dev', 'test']
   for split, packed in record.predictions.items():
@@ -111,8 +131,8 @@ def test_the_last_step_is_scored_beside_the_best(config, tmp_path):
   assert set(best.last) == {'dev', 'test'} and best.last != best.metrics
 
 
-def test_a_record_names_data_machine_and_computation(config):
-  record = run.run(dataclasses.replace(config, max_steps=1), 'glue')
+def test_a_record_names_data_machine_and_computation(trained):
+  _, record, _ = trained
   assert set(record.data) == {'train', 'dev', 'test'}
   for part in record.data.values():
     assert re.fullmatch('[0-9a-f]{16}', part['sha256'])
@@ -122,11 +142,11 @@ def test_a_record_names_data_machine_and_computation(config):
   assert {'jaxlib', 'scikit-learn'} <= set(record.versions)
   ended = datetime.datetime.fromisoformat(record.date)
   age = datetime.datetime.now(datetime.UTC) - ended
-  assert abs(age.total_seconds()) < 60
+  assert 0 <= age.total_seconds() < 1800
 
 
-def test_killed_and_resumed_is_bit_equal(config, tmp_path):
-  whole = run.run(config, 'glue')
+def test_killed_and_resumed_is_bit_equal(trained, tmp_path):
+  config, whole, _ = trained
   parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
   make_batch = batching.Schedule.batch
 
@@ -228,8 +248,8 @@ def test_bfloat16_base_and_float32_tuned(config):
   assert np.isfinite(run.run(half, 'glue').history[0]['loss'])
 
 
-def test_an_adapter_knows_its_base(config, tmp_path, checkpoint):
-  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+def test_an_adapter_knows_its_base(trained, tmp_path, checkpoint):
+  config, _, _ = trained
   with pytest.raises(errors.UserError, match='trained on the folder tiny'):
     prediction.load(config.workdir)
   other = tmp_path / 'other'

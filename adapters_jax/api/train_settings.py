@@ -1,0 +1,101 @@
+"""Arguments of `train`: checks of their types, and the settings they stand for."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
+from adapters_jax.api import expand
+from adapters_jax.data import memory
+from adapters_jax.data import pairs
+from adapters_jax.data import squad
+from adapters_jax.data import tagged
+from adapters_jax.methods import strings
+from adapters_jax.model import base as base_lib
+from adapters_jax.runs import checks
+from adapters_jax.runs import config as config_lib
+
+InMemory = memory.Examples | tagged.TaggedExamples | pairs.Pairs
+
+# Settings that `train` takes from its own arguments, or that concern files,
+# folders and hosts.
+_NOT_SETTINGS = (
+    'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
+    'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
+    'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
+    'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
+    'mesh', 'threads', 'adapters')
+
+
+def check_names(settings: Mapping[str, Any]) -> None:
+  """Checks the names of settings.
+
+  Args:
+    settings: Settings that a user gave to `train`.
+
+  Raises:
+    errors.UserError: a setting that `train` does not take.
+  """
+  allowed = [field.name for field in dataclasses.fields(config_lib.Config)
+             if field.name not in _NOT_SETTINGS]
+  for name in settings:
+    if name not in allowed:
+      raise errors.unknown('setting', name, allowed)
+
+
+def defaults(
+    base: base_lib.Base, data: Any, method: str, under: Mapping[str, adapter_lib.Adapter]
+) -> dict[str, Any]:
+  """Returns the settings that follow from the arguments of `train`.
+
+  Args:
+    base: Pretrained encoder.
+    data: Name of a task, or examples in memory.
+    method: Method string, or a choice of weights of the base.
+    under: {name: adapter} of frozen adapters.
+
+  Returns:
+    Precision, longest input in tokens, and method as settings.
+  """
+  # 'adapters' is a value of `tune`, but names no method.
+  tuned = method in checks.CHOICES['tune'] and method != 'adapters'
+  methods = () if tuned else strings.parse(method, '`method`')
+  taken = sum(config.positions_taken for configs in (
+      methods, *(one.methods for one in under.values())) for config in configs)
+  longest = (expand.SQUAD['max_length'] if data == squad.TASK.name
+             else config_lib.Config.max_length)
+  return {'precision': base.precision,
+          'max_length': min(longest, base.config.longest - taken),
+          'tune' if tuned else 'adapter_config': method}
+
+
+def check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
+  """Checks the types of the arguments of `train`.
+
+  Args:
+    base: Pretrained encoder.
+    data: Name of a task, or examples in memory.
+    method: Method string, or a choice of weights of the base.
+    *splits: dev and test examples, or None.
+
+  Raises:
+    errors.UserError: an argument of another type.
+  """
+  arguments.demand_base(base, 'train(base, data)')
+  examples = 'Examples(texts=..., labels=...)'
+  for name, value, kinds, wanted in (
+      ('`data`', data, str | InMemory,
+       f'the name of a task, or {examples}'),
+      ('`method`', method, str, "a string such as 'lora[r=8]'"),
+      *(('`dev`, `test`', split, InMemory | None, examples)
+        for split in splits)):
+    if not isinstance(value, kinds):
+      raise errors.UserError(
+          f'{name}: give {wanted}, not {type(value).__name__}')
+  for split in splits:
+    if isinstance(data, InMemory) and split is not None and (
+        not isinstance(split, type(data))):
+      raise errors.UserError(
+          f'`dev`, `test`: give {type(data).__name__}, as for training')
