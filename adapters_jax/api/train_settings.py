@@ -1,4 +1,4 @@
-"""Arguments of `train`: checks of their types, and the settings they stand for."""
+"""Checks of the arguments of `train`, and the settings they stand for."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -46,7 +46,8 @@ def check_names(settings: Mapping[str, Any]) -> None:
 
 
 def defaults(
-    base: base_lib.Base, data: Any, method: str, under: Mapping[str, adapter_lib.Adapter]
+    base: base_lib.Base, data: Any, method: str,
+    under: Mapping[str, adapter_lib.Adapter],
 ) -> dict[str, Any]:
   """Returns the settings that follow from the arguments of `train`.
 

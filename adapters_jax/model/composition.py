@@ -2,8 +2,9 @@
 
 The blocks are those of AdapterHub (Pfeiffer et al., 2020). `Parallel` and
 `BatchSplit` choose the members for an example: `setups.columns` moves them to
-the top of the tree. All others work on one hidden state, and `setups.over_methods`
-turns them into the tree over indices of methods that `composed_sites` walks.
+the top of the tree. All others work on one hidden state, and
+`setups.over_methods` turns them into the tree over indices of methods that
+`composed_sites` walks.
 """
 
 from collections.abc import Sequence
