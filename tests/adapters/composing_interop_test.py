@@ -270,7 +270,7 @@ class FusionTest(parameterized.TestCase):
     shape = dataclasses.replace(
         SHAPE, adapters=made.methods, composition=made.composition)
     params = trees.overlay(interop.BASE, made.tuned)
-    found = attention._reader(encoder.Bert(shape))(
+    found = attention._make_step(encoder.Bert(shape))(
         {part: leaves for part, leaves in params.items() if part != 'pooler'},
         batch['tokens'], batch['segments'], batch['mask'])
     for layer in range(SHAPE.layers):
