@@ -23,6 +23,28 @@ class UserError(ValueError):
   """
 
 
+# Messages of failed runs pass between processes as text.
+_DIVERGED = 'diverged: '
+
+
+def diverged(message: str) -> UserError:
+  """Returns the error of a training whose numbers are no longer finite.
+
+  Args:
+    message: Numbers, their step, and settings to change.
+  """
+  return UserError(_DIVERGED + message)
+
+
+def is_divergence(message: str) -> bool:
+  """Returns whether a failed run diverged, a result of its settings.
+
+  Args:
+    message: Message of the failure.
+  """
+  return message.startswith(_DIVERGED)
+
+
 class Interrupted(Exception):
   """End of a training that was stopped.
 

@@ -111,7 +111,7 @@ class _Watch:
         if self._patience_ends(i, found[i][0]):
           last[i] = self._last(one)
       except steps_lib.NotFinite as error:
-        failures[i] = errors.UserError(
+        failures[i] = errors.diverged(
             f'dev {error}; after step {step}: {loop.REMEDY}')
     for i, failure in failures.items():
       self._fail(i, failure)

@@ -159,7 +159,8 @@ def go(
     Records and failures, in the order of the runs.
 
   Raises:
-    errors.UserError: a fault of the description, or of the only run.
+    errors.UserError: a fault of the description, or of the only run; a pick
+      without the score of a trial.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
@@ -190,6 +191,7 @@ def go(
 
   first = _sweep(
       trials, later(True), experiment, many.records, how, kind, measure, pick)
+  picking.demand_complete(first.failures)
   second = _stage(
       later(False), [], experiment, many.records, how, kind, None)
   return outcome_lib.Outcome(

@@ -67,6 +67,23 @@ def trial_of(
       train_examples=many.pick_examples or run.train_examples)
 
 
+def demand_complete(failures: Sequence[tuple[str, str]]) -> None:
+  """Raises UserError for a trial that failed by another cause than divergence.
+
+  A pick without its score would compare unequal numbers of trials.
+
+  Args:
+    failures: (description, message) of the failed trials.
+  """
+  others = [(run, message) for run, message in failures
+            if not errors.is_divergence(message)]
+  if others:
+    run, message = others[0]
+    raise errors.UserError(
+        f'`pick`: {len(others)} of the trials failed, such as {run}: '
+        f'{message}; correct the cause, and the same command repeats them')
+
+
 def pick_best(
     runs: Sequence[config_lib.Config],
     records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
@@ -83,7 +100,7 @@ def pick_best(
 
   Returns:
     For each set the first run of the trial with the highest mean score. A trial
-    with a run that failed is below all others.
+    with a run that diverged is below all others.
   """
   scores: dict[Any, tuple[config_lib.Config, list[float]]] = {}
   for run, record in zip(runs, records, strict=True):

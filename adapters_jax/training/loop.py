@@ -64,7 +64,7 @@ def demand_finite(
     errors.UserError: names settings to change.
   """
   if not all(math.isfinite(value) for value in values.values()):
-    raise errors.UserError(
+    raise errors.diverged(
         f'the loss is {values["loss"]:.4g} and the gradient norm '
         f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
         f'{rate:.3g}: {REMEDY}')

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import shutil
 from unittest import mock
 
 from absl.testing import parameterized
@@ -40,12 +41,12 @@ class FakeRuns:
   Leaves records, trains nothing.
   """
 
-  def __init__(self, fail_at=()):
-    self.done, self.fail_at = [], fail_at
+  def __init__(self, fail_at=(), failure=errors.diverged('the loss is nan')):
+    self.done, self.fail_at, self.failure = [], fail_at, failure
 
   def run(self, config, experiment, kind):
     if config.learning_rate in self.fail_at:
-      raise errors.UserError('the loss is nan')
+      raise self.failure
     self.done.append(config)
     record = make_record(config, dev=1 - abs(config.learning_rate - 0.01))
     folder = workdirs.path_of(config, experiment)
@@ -225,6 +226,21 @@ class GoTest(parameterized.TestCase):
       go('learning_rate=1e-4,1e-2', seeds, pick='learning_rate',
          pick_seeds=pick_seeds)
 
+  def test_a_trial_that_diverged_is_a_result_and_other_failures_are_none(self):
+    crossed = 'learning_rate=1e-4,1e-2,1e-1', '0', 'learning_rate'
+    _, runs = go(*crossed, runs=FakeRuns(fail_at=(1e-2,)))
+    self.assertEqual(runs.done[-1].learning_rate, 1e-4)
+    shutil.rmtree('runs')
+    runs = FakeRuns((1e-2,), errors.UserError('the disk is full'))
+    with self.assertRaisesRegex(
+        errors.UserError, '1 of the trials.*rate=0.01: the disk is full'):
+      go(*crossed, runs=runs)
+    self.assertEqual({run.seed for run in runs.done}, {1000})
+    self.assertLen(runs.done, 2)
+    _, runs = go(*crossed)  # The failed trial, then the picked run.
+    self.assertEqual([(run.learning_rate, run.seed) for run in runs.done],
+                     [(1e-2, 1000), (1e-2, 0)])
+
   def test_pick_must_be_in_the_grid(self):
     with self.assertRaisesRegex(errors.UserError, '`pick`: epochs is not in'):
       go('learning_rate=1e-4,1e-2', pick='epochs')
@@ -233,8 +249,8 @@ class GoTest(parameterized.TestCase):
     outcome, runs = go('learning_rate=1e-4,1e-2,1e-1',
                        runs=FakeRuns(fail_at=(1e-2,)))
     self.assertLen(runs.done, 2)
-    self.assertEqual(outcome.failures,
-                     (('cola --learning_rate=0.01', 'the loss is nan'),))
+    self.assertEqual(outcome.failures, (
+        ('cola --learning_rate=0.01', 'diverged: the loss is nan'),))
 
   def test_hours_are_said_before_the_first_run(self):
     asked, said = [], []

@@ -168,8 +168,8 @@ def test_a_run_whose_outputs_diverge_fails_alone(trained, tmp_path):
       dataclasses.replace(config, max_steps=1, workdir=str(tmp_path / str(i)))
       for i, config in enumerate(trained.configs)]
   found = vmapped.run_unit(configs, 'glue', classification.KIND)
-  wanted = ('^dev example 0: the outputs are not finite, .*; after step 1: try '
-            'a lower `learning_rate`')
+  wanted = ('^diverged: dev example 0: the outputs are not finite, .*; '
+            'after step 1: try a lower `learning_rate`')
   assert re.match(wanted, found[2])
   for config, record in zip(configs[:2], found):
     assert records.read(f'{config.workdir}/record.json') == record
