@@ -53,10 +53,12 @@ def main(config: Picture) -> None:
     page.get_by_label('Text', exact=True).fill(config.text)
     for layer in filter(None, config.off.split(',')):
       page.get_by_label(f'Layer {layer}', exact=True).uncheck()
-    page.get_by_label('Show the effect of each layer').check()
     if len(bank) > 1:
       page.get_by_label('Stack').check()
-    page.locator('#answers[aria-busy=false]').wait_for()
+    answered = page.locator('#answers[aria-busy=false]')
+    answered.wait_for()  # With the time of compiling.
+    page.get_by_label('Show the effect of each layer').check()
+    answered.wait_for()
     page.screenshot(path=config.output, full_page=True)
   size = os.path.getsize(config.output)
   print(f'{config.output}: {size:,} bytes')
