@@ -96,7 +96,7 @@ def check_adapter(
   check_base(base.identity, adapter, what)
   trees.check_same(
       trees.overlay(params_of(base, adapter), adapter.tuned),
-      cached_shapes(model_of(base, adapter)), what)
+      encoder.shapes(model_of(base, adapter)), what)
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
@@ -190,12 +190,6 @@ def matmul_precision(base: base_lib.Base) -> Any:
 def eval_step(model: Model) -> Any:
   """Returns the jitted step (base, tuned, batch) -> logits of a model."""
   return steps.make_eval_step(model)
-
-
-@functools.lru_cache(maxsize=128)
-def cached_shapes(model: Any) -> trees.Tree:
-  """Returns the shapes of a model's whole tree."""
-  return encoder.shapes(model)
 
 
 def tokenizer_of(base: base_lib.Base) -> tokenizers.Tokenizer:

@@ -22,6 +22,7 @@ from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
+from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 from adapters_jax.model import sentence_files
@@ -291,8 +292,7 @@ def _model_of(
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
     trees.check_same(
-        trees.overlay(params, tuned), compiled.cached_shapes(model),
-        'the adapter')
+        trees.overlay(params, tuned), encoder.shapes(model), 'the adapter')
   return model, params, tuned
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import compiled
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import encoder
 
 # (base, adapter or None for the plain base) -> module. It raises for an adapter
 # that it cannot read.
@@ -74,7 +74,7 @@ def find(
   for (form, paths, owner), names in groups.items():
     widths = tuple(map(max, zip(*(widths_of(bank[name]) for name in names))))
     model = make_model(base, resized(bank[names[0]], widths))
-    shapes = trees.flatten(compiled.cached_shapes(model))
+    shapes = trees.flatten(encoder.shapes(model))
     leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
     layouts[StackLayout(model, form, widths, leaves, owner)] = names
   return layouts

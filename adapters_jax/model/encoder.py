@@ -259,4 +259,11 @@ def shapes(model: nn.Module) -> dict[str, Any]:
   Args:
     model: `Bert` or a model of `heads`.
   """
+  return jax.tree.map(lambda leaf: leaf, _shapes(model))  # New dicts.
+
+
+# Models hash and compare by their configs; a trace takes a tenth of a second.
+@functools.lru_cache(maxsize=128)
+def _shapes(model: nn.Module) -> dict[str, Any]:
+  """Returns the shapes of a model's whole tree."""
   return jax.eval_shape(lambda: init(model, jax.random.key(0)))

@@ -18,7 +18,7 @@ _VERSION = 1  # Counts changes of the programs' files.
 _IRRELEVANT = ('cache', 'log', 'dump', 'traceback', 'profiler', 'explain')
 
 
-def digest(*parts: str) -> str:
+def key_of(*parts: str) -> str:
   """Returns a hash of texts."""
   return hashlib.sha256(repr((_VERSION, *parts)).encode()).hexdigest()[:40]
 
