@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
   These are 'cores', unless there are as many as threads of XLA, and
   'xla_flags'.
   """
-  found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads.number()}
+  found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads.in_use()}
   if threads.cores() != found['threads']:
     found['cores'] = threads.cores()
   if flags := os.environ.get('XLA_FLAGS'):

@@ -89,7 +89,7 @@ def run_group(
     errors.Interrupted: a signal arrived; the state is saved.
   """
   first = configs[0]
-  threads.demand(first.threads)
+  threads.demand_number(first.threads)
   for config in configs:
     task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(

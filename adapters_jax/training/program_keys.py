@@ -18,7 +18,7 @@ _VERSION = 1  # Counts changes of the programs' files.
 _IRRELEVANT = ('cache', 'log', 'dump', 'traceback', 'profiler', 'explain')
 
 
-def key_of(*parts: str) -> str:
+def hash_of(*parts: str) -> str:
   """Returns a hash of texts."""
   return hashlib.sha256(repr((_VERSION, *parts)).encode()).hexdigest()[:40]
 
@@ -71,7 +71,7 @@ def _environment(device: Any) -> str:
       processor += sorted({line for line in file if line.startswith(
           ('model name', 'flags', 'Features'))})
     # XLA divides loops among the cores when it compiles.
-    processor.append(f'{threads.cores()} cores, {threads.number()} threads')
+    processor.append(f'{threads.cores()} cores, {threads.in_use()} threads')
   return repr((
       platform.python_version(), versions, flags, processor, device.platform,
       device.device_kind, device.id, device.client.platform_version))

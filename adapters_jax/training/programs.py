@@ -139,7 +139,7 @@ class Program:
     sources = program_keys.sources()
     if sources is None:
       return None
-    return program_keys.key_of(
+    return program_keys.hash_of(
         sources, *program_keys.surroundings(self._device), self._described,
         repr(signature))
 
@@ -163,7 +163,7 @@ class Program:
     """Returns a program that this process has traced; writes what is new."""
     lowered = self._jitted.lower(*args)
     # The text lacks arguments that nothing reads; a program demands them.
-    digest = program_keys.key_of(
+    digest = program_keys.hash_of(
         lowered.as_text(), str(lowered.in_tree),
         *program_keys.surroundings(self._device))
     call = _load(digest, self._device)

@@ -31,7 +31,7 @@ def use(number: int) -> None:
       os.environ[name] = str(number)
 
 
-def number() -> int:
+def in_use() -> int:
   """Returns the number of threads: that of the environment, else the cores."""
   for name in VARIABLES:
     value = os.environ.get(name, '').strip()
@@ -40,14 +40,14 @@ def number() -> int:
   return cores()
 
 
-def demand(wanted: int) -> None:
+def demand_number(wanted: int) -> None:
   """Raises UserError if JAX has or will have another number of threads.
 
   Args:
     wanted: Threads; 0 for any number.
   """
-  if wanted not in (0, number()):
+  if wanted not in (0, in_use()):
     raise errors.UserError(
         f'`threads={wanted}`: JAX reads the number when it starts, and it is '
-        f'{number()}; leave `threads` out, and set the environment variable '
+        f'{in_use()}; leave `threads` out, and set the environment variable '
         f'{VARIABLES[0]}={wanted} before')

@@ -21,19 +21,19 @@ def test_the_environment_fixes_the_number(monkeypatch):
     monkeypatch.setenv(name, '')  # Else `use` would outlive the test.
   cores = threads.cores()
   threads.use(0)
-  assert threads.number() == cores >= 1
+  assert threads.in_use() == cores >= 1
   assert 'cores' not in machine.describe()
   monkeypatch.setenv('NPROC', str(cores + 1))
-  assert threads.number() == cores + 1
+  assert threads.in_use() == cores + 1
   threads.use(cores + 2)
   assert [os.environ[name] for name in threads.VARIABLES] == 2 * [
       str(cores + 2)]
   found = machine.describe()
   assert (found['threads'], found['cores']) == (cores + 2, cores)
-  threads.demand(0)
-  threads.demand(cores + 2)
+  threads.demand_number(0)
+  threads.demand_number(cores + 2)
   with pytest.raises(errors.UserError, match=f'PJRT_NPROC={cores + 3}'):
-    threads.demand(cores + 3)
+    threads.demand_number(cores + 3)
 
 
 @pytest.mark.slow
