@@ -15,6 +15,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
@@ -22,6 +23,7 @@ from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
+from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
@@ -32,7 +34,7 @@ from adapters_jax.model import pretrained
 # Files that a repository on the hub may have.
 _HUB_FILES = (
     adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
-    adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub.NORMS,
+    adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub_norms.NAME,
     peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
 
 
@@ -202,8 +204,12 @@ def write(
   pooler = _pooler(adapter, form, checkpoint)
   model = models.hub_name(checkpoint)
   if form == 'peft':
-    return peft.write(path, adapter, shape, pooler, model)
-  return adapterhub_setups.write(path, name, adapter, pooler, shape, model)
+    notes = peft.write(path, adapter, shape, pooler, model)
+  else:
+    notes = adapterhub_setups.write(path, name, adapter, pooler, shape, model)
+  if adapter.setup is None:  # That of an earlier export would be read instead.
+    weights.remove(path, adapterhub_setups.SETUP)
+  return notes
 
 
 def _check_setup(adapter: adapter_lib.Adapter, form: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 import functools
 import inspect
+import itertools
 import logging
 import os
 from typing import Any
@@ -23,6 +24,7 @@ _TOKENIZERS = (
     ('sentencepiece.bpe.model',), ('spm.model',))
 _SETTINGS = (
     'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json')
+TOKENIZER_FILES = (*itertools.chain(*_TOKENIZERS), *_SETTINGS)
 
 
 class _Unreachable(errors_lib.UserError):

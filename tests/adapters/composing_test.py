@@ -122,6 +122,21 @@ class OutputsTest(parameterized.TestCase):
 
 class ComposedTest(parameterized.TestCase):
 
+  def test_a_later_export_leaves_nothing_of_the_setup(self):
+    bank = {'a': make('seq_bn[size=3]', norms=True),
+            'b': make('double_seq_bn[size=2]', 1)}
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    for name, setup in (('a', 'stack(b, a)'), ('b', 'stack(b, b)'), ('b', 'b')):
+      written = composing.compose(bank, setup)
+      exchange.write(folder, written, 'adapterhub')
+      found = exchange.read(folder, tiny.CONFIG)
+      self.assertEqual(found.setup, written.setup)
+      self.assertEqual([method.width(12, 0) for method in found.methods],
+                       [method.size for method in written.methods])
+      self.assertEqual(
+          'norm' in {trees.role(path) for path in trees.flatten(found.tuned)},
+          name == 'a')
+
   def test_saved_and_taken_apart(self):
     bank = {'lang': make('seq_bn_inv[size=3]'), 'b': make('lora[r=2]', 1),
             'c': make('houlsby[size=2]', 2, norms=True)}

@@ -8,7 +8,7 @@ from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.adapters.formats import formats_interop_test as interop
-from tests.adapters.formats import formats_test as common
+from tests.adapters.formats import format_cases as common
 from tests.methods import method_cases
 
 torch = pytest.importorskip('torch')

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from adapters_jax.adapters.formats import adapterhub
-from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_reading
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
@@ -75,7 +75,7 @@ class PeftTest(parameterized.TestCase):
   @parameterized.parameters(*method_cases.PEFT)
   def test_outputs_are_those_of_peft(self, case):
     values, tensors, hidden, logits = load(f'peft-{case}')
-    adapter = peft.from_tensors(values, tensors, method_cases.SHAPE)
+    adapter = peft_reading.from_tensors(values, tensors, method_cases.SHAPE)
     found_hidden, found_logits = outputs(
         adapter.methods, adapter.tuned, method_cases.batch(f'peft_{case}'),
         adapter.head_input)

@@ -11,6 +11,7 @@ import pytest
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
@@ -216,7 +217,7 @@ def test_shapes_that_do_not_fit_are_one_line(checkpoint, tmp_path, capsys):
   assert convert(*flags) == 2
   error = capsys.readouterr().err
   assert 'embeddings/norm/scale is (1,), not (12,)' in error
-  os.remove(os.path.join(theirs, adapterhub.NORMS))
+  os.remove(os.path.join(theirs, adapterhub_norms.NAME))
   assert convert(*flags) == 0
   path = os.path.join(theirs, adapterhub.HEAD_WEIGHTS)
   kernel, bias = 'heads.film.1.weight', 'heads.film.1.bias'

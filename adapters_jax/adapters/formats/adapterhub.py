@@ -12,6 +12,7 @@ from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapterhub_heads
+from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_old
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
@@ -30,8 +31,6 @@ BIN = 'pytorch_adapter.bin'  # The library's default.
 HEAD_CONFIG = 'head_config.json'
 HEAD_WEIGHTS = 'model_head.safetensors'
 HEAD_BIN = 'pytorch_model_head.bin'
-# An extension: the library's own files hold no layer norms.
-NORMS = 'layer_norms.safetensors'
 
 
 def from_config(
@@ -226,9 +225,7 @@ def read(
           json_files.read(os.path.join(folder, HEAD_CONFIG)), tensors, shape,
           base)
     tuned = trees.overlay(tuned, found)
-  if os.path.isfile(os.path.join(folder, NORMS)):
-    tuned = trees.overlay(
-        tuned, trees.unflatten(weights.read(folder, NORMS)))
+  tuned = trees.overlay(tuned, adapterhub_norms.read(folder))
   return values['name'], dataclasses.replace(
       adapter, tuned=tuned, head_input=head_input, labels=labels)
 
@@ -258,16 +255,13 @@ def write(
     raise errors.UserError(f'`name={name}`: give a name without dots')
   models.check_family(shape.family, 'adapterhub')
   models.check_adapterhub(adapter.methods, shape)
-  common = {
-      'hidden_size': shape.dim,
-      'model_class': models.adapterhub_class(shape.family), 'model_name': model,
-      'model_type': shape.family, 'name': name, 'version': VERSION}
+  common = entries(name, shape, model)
   config = to_config(adapter.methods, shape)
   tensors = to_tensors(name, adapter, shape.family)
   head = (adapterhub_heads.config_and_tensors(name, adapter, base, shape)
           if 'head' in adapter.tuned else None)
   os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
-  weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN, NORMS)
+  weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN)
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
   weights.write(os.path.join(folder, WEIGHTS), tensors)
@@ -281,13 +275,20 @@ def write(
   notes = [note for config in adapter.methods
            for note in config.adapterhub_notes()]
   notes += models.adapterhub_notes(adapter.methods, shape.family)
-  norms, _ = trees.split(
-      adapter.tuned, lambda path: trees.role(path) == 'norm')
-  if norms:
-    weights.write(os.path.join(folder, NORMS), {
-        path: np.asarray(leaf, np.float32)
-        for path, leaf in trees.flatten(norms).items()})
-    notes.append(
-        f"tuned layer norms are in {NORMS}, which `adapters` does not load; "
-        'train with `tune_norms=false` for equal outputs there')
-  return notes
+  return notes + adapterhub_norms.write(folder, adapter.tuned)
+
+
+def entries(
+    name: str, shape: encoder.BertConfig, model: str
+) -> dict[str, Any]:
+  """Returns the entries that all JSON files of the library have.
+
+  Args:
+    name: Name of the adapter, or of a fusion.
+    shape: Shape of the base.
+    model: Name of the base on the Hugging Face hub, '' if unknown.
+  """
+  return {
+      'hidden_size': shape.dim,
+      'model_class': models.adapterhub_class(shape.family), 'model_name': model,
+      'model_type': shape.family, 'name': name, 'version': VERSION}

@@ -44,21 +44,29 @@ def head_tree(
       if layout.matches(values):
         return {part: transformers_heads.linear_of(tensors, f'{stem}.{number}')
                 for part, number in layout.layers.items()}, row.name
-  raise errors.UserError(
-      f'head: a {values.get("head_type")} head of {values.get("layers", 1)} '
-      f'layers ({values.get("activation_function")}, '
-      f'use_pooler={values.get("use_pooler", False)}) is not supported; for '
-      'classification, several labels and multiple choice one linear layer '
-      'is, or two with tanh (for the first two gelu or relu too) without the '
-      f'pooler, and {_others()} one; give `head=false` to leave it out')
+  raise _unsupported(values)
 
 
-def _others() -> str:
-  """Returns the types of heads with one layout, for a message."""
-  kinds = {layout.kind: None for row in heads.HEADS.values()
-           for layout in row.adapterhub if len(layout.layers) == 1
-           and layout.values.keys() == {'layers'}}
-  return 'for ' + ' and '.join(kind.replace('_', ' ') for kind in kinds)
+def _unsupported(values: Mapping[str, Any]) -> errors.UserError:
+  """Returns the error of a head without a layout; names those of its type."""
+  kind = values.get('head_type')
+  layouts = [layout for row in heads.HEADS.values()
+             for layout in row.adapterhub]
+  known = [_entries(layout.values) for layout in layouts if layout.kind == kind]
+  if known:
+    wanted = 'one with ' + ' or '.join(known)
+  else:
+    wanted = 'one of ' + ', '.join(
+        dict.fromkeys(layout.kind for layout in layouts))
+  own = {name: values.get(name) for name in (
+      'layers', 'activation_function', 'use_pooler')}
+  return errors.UserError(
+      f'head: a {kind} head ({_entries(own)}) is not supported; give {wanted}, '
+      'or leave it out with `head=false`')
+
+
+def _entries(values: Mapping[str, Any]) -> str:
+  return ' '.join(f'{name}={value}' for name, value in values.items())
 
 
 def read(

@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
@@ -30,8 +31,8 @@ FUSION_BIN = 'pytorch_model_adapter_fusion.bin'
 _LEAVES = {'query/kernel': 'query.weight', 'query/bias': 'query.bias',
            'key/kernel': 'key.weight', 'key/bias': 'key.bias',
            'value/kernel': 'value.weight'}
-# Fields with other values change outputs and have no counterpart here: keys
-# that get the residual too, and a temperature that falls with every call.
+# Fields with other values change outputs and have no counterpart in this
+# package: keys that get the residual too, a temperature that falls per call.
 _FIXED = {'residual_before': False, 'temperature': False}
 
 
@@ -97,9 +98,7 @@ def read(
   tuned = trees.overlay(tuned, {
       part: leaves for part, leaves in last.tuned.items()
       if part in trees.ABOVE})
-  if os.path.isfile(os.path.join(folder, adapterhub.NORMS)):
-    tuned = trees.overlay(tuned, trees.unflatten(
-        weights.read(folder, adapterhub.NORMS)))
+  tuned = trees.overlay(tuned, adapterhub_norms.read(folder))
   return dataclasses.replace(whole, tuned=tuned, labels=last.labels)
 
 
@@ -128,15 +127,15 @@ def write(
   if adapter.setup is None:
     return adapterhub.write(folder, name, adapter, base, shape, model)
   _check(adapter)
-  names = [name for name, _ in adapter.members]
+  last, _ = adapter.members[-1]
   notes: list[str] = []
-  for name in names:
-    one = composing.member(adapter, name)
-    kept, norms = trees.split(
+  for member, _ in adapter.members:
+    one = composing.member(adapter, member)
+    kept, _ = trees.split(
         one.tuned, lambda path: trees.role(path) != 'norm' and (
-            name == names[-1] or path.split('/')[0] not in trees.ABOVE))
+            member == last or path.split('/')[0] not in trees.ABOVE))
     notes += adapterhub.write(
-        os.path.join(folder, name), name,
+        os.path.join(folder, member), member,
         dataclasses.replace(one, tuned=kept), base, shape, model)
   for block, tree in zip(
       setups.fuses(adapter.setup), _trees(adapter), strict=True):
@@ -144,16 +143,7 @@ def write(
   atomic.write_json(os.path.join(folder, SETUP), {
       'adapter_setup': to_dict(adapter.setup), 'head_setup': None,
       'version': adapterhub.VERSION})
-  norms, _ = trees.split(
-      adapter.tuned, lambda path: trees.role(path) == 'norm')
-  if norms:
-    weights.write(os.path.join(folder, adapterhub.NORMS), {
-        path: np.asarray(leaf, np.float32)
-        for path, leaf in trees.flatten(norms).items()})
-    notes.append(
-        f'tuned layer norms are in {adapterhub.NORMS}, which `adapters` does '
-        'not load; train with `tune_norms=false` for equal outputs there')
-  return notes
+  return notes + adapterhub_norms.write(folder, adapter.tuned)
 
 
 def _trees(adapter: adapter_lib.Adapter) -> list[composition.Fuse]:
@@ -180,8 +170,8 @@ def _check(adapter: adapter_lib.Adapter) -> None:
   if words or nested or not plain or dots:
     raise errors.UserError(
         '`format=adapterhub`: holds stacks and fuses of serial bottlenecks, '
-        f'with names without dots; {adapter.setup} is computed in another way '
-        "there; export its members one by one, as in aj.member(adapter, "
+        f'with names without dots, and computes {adapter.setup} in another '
+        'way; export its members one by one, as in aj.member(adapter, '
         f'{adapter.members[-1][0]!r})')
 
 
@@ -201,7 +191,7 @@ def _with_fields(setup: composition.Setup, folder: str) -> composition.Setup:
     fields = {name: bool(values.get(name, True))
               for name in ('query', 'key', 'value')}
     fields['query_before_ln'] = bool(values.get('query_before_ln', False))
-    # There None and 0 both stand for the model's rate, 0.1 in BERT.
+    # To the library None and 0 both mean the model's rate, 0.1 in BERT.
     fields['dropout'] = float(values.get('dropout_prob') or 0.1)
   return setup.with_members(
       [_with_fields(member, folder) for member in setup.members], **fields)
@@ -215,7 +205,7 @@ def _name(block: composition.Fuse) -> str:
 def _modules(
     index: int, adapter: adapter_lib.Adapter, shape: encoder.BertConfig
 ) -> Iterator[tuple[str, str]]:
-  """Yields (path of a fusion's module here, its name there)."""
+  """Yields (path of a fusion's module, its name in the library)."""
   for layer in range(shape.layers):
     for site in bottleneck.SITES:
       if any(method.applies(site, layer) for method in adapter.methods):
@@ -270,9 +260,7 @@ def _write_fusion(
           'regularization': bool(block.regularization),
           'value_before_softmax': True, 'value_initialized': block.value,
           'dropout_prob': block.dropout},
-      'adapter_names': list(block.members), 'hidden_size': shape.dim,
-      'model_class': models.adapterhub_class(shape.family), 'model_name': model,
-      'model_type': shape.family, 'name': _name(block),
-      'version': adapterhub.VERSION})
+      'adapter_names': list(block.members),
+      **adapterhub.entries(_name(block), shape, model)})
   return [] if block.dropout else [
       'a dropout of 0 in a fuse becomes 0.1 in `adapters` 1.3.0']

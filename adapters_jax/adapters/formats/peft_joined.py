@@ -144,8 +144,8 @@ def _whole(
       _demand_all(module, 'IA3 at inputs', absent)
       if any(not np.array_equal(part[_SCALE], first) for part in present):
         raise errors.UserError(
-            f'PEFT has one IA3 for the inputs of {", ".join(names)}, which '
-            'differ here')
+            f'PEFT has one IA3 for the inputs of {", ".join(names)}; those of '
+            'this adapter differ')
       return {_SCALE: first}
     return {_SCALE: np.concatenate([
         parts[name][_SCALE] if name in parts else np.ones_like(first)

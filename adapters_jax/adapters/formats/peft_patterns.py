@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.methods import lora
 
 _IN, _OUT = '.lora_A.weight', '.lora_B.weight'
 
@@ -36,20 +37,21 @@ def uniform(
     return values, tensors
   # The tensors have the ranks already.
   rank = max(len(tensors[f'{module}{_IN}']) for module in modules)
-  power = 0.5 if values.get('use_rslora') else 1
   found = dict(tensors)
   for module in modules:
     a, b = found[f'{module}{_IN}'], found.get(f'{module}{_OUT}')
     if b is None or b.ndim != 2 or a.ndim != 2 or b.shape[1] != len(a):
       raise errors.UserError(f'{module}: lora_A and lora_B do not fit')
-    alpha = _value_of(module, alphas, values.get('lora_alpha', 8))
-    # A common alpha of `rank ** power` makes the scale 1.
-    scale = alpha / len(a) ** power
+    method = lora.LoRA.peft_options({**values, 'r': len(a)})
+    method = method.with_fields(alpha=_value_of(module, alphas, method.alpha))
     missing = rank - len(a)
     found[f'{module}{_IN}'] = np.pad(a, ((0, missing), (0, 0)))
-    found[f'{module}{_OUT}'] = np.pad(scale * b, ((0, 0), (0, missing)))
+    found[f'{module}{_OUT}'] = np.pad(
+        method.scale * b, ((0, 0), (0, missing)))
+  # With this alpha the scale of all layers is 1.
+  alpha = rank ** (0.5 if values.get('use_rslora') else 1)
   return {**values, 'rank_pattern': {}, 'alpha_pattern': {}, 'r': rank,
-          'lora_alpha': rank ** power}, found
+          'lora_alpha': alpha}, found
 
 
 def _value_of(module: str, patterns: Any, default: Any) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters.formats import peft_names
+from adapters_jax.methods import lora
 from adapters_jax.model import families
 
 # () -> base with its pooler
@@ -36,14 +37,15 @@ def folded(
   module = families.FAMILIES[family].modules.get('pooler')
   if module is None:  # The family has none.
     return dict(tensors), {}
-  names = {peft_names.shortened(key, family): key for key in tensors}
-  found = {name.removeprefix(f'{module}.'): np.asarray(tensors[key], np.float32)
-           for name, key in names.items() if name.startswith(f'{module}.lora_')}
+  found, left = {}, {}
+  for key, value in tensors.items():
+    name = peft_names.shortened(key, family)
+    if name.startswith(f'{module}.lora_'):
+      found[name.removeprefix(f'{module}.')] = np.asarray(value, np.float32)
+    else:
+      left[key] = value
   if not found:
-    return dict(tensors), {}
-  left = {key: value for name, key in names.items()
-          if not name.startswith(f'{module}.lora_')
-          for value in [tensors[key]]}
+    return left, {}
   if set(found) != {'lora_A.weight', 'lora_B.weight'}:
     raise errors.UserError(
         f'{module}: of methods on the pooler, plain LoRA alone can be read')
@@ -54,8 +56,7 @@ def folded(
   pooler = base().get('pooler')
   if pooler is None or (b @ a).T.shape != pooler['kernel'].shape:
     raise errors.UserError(f'{module}: the base has no pooler of this shape')
-  power = 0.5 if values.get('use_rslora') else 1
-  scale = values.get('lora_alpha', 8) / len(a) ** power
+  scale = lora.LoRA.peft_options({**values, 'r': len(a)}).scale
   return left, {'pooler': {
       'kernel': np.asarray(pooler['kernel'], np.float32) + scale * (b @ a).T,
       'bias': np.asarray(pooler['bias'], np.float32)}}

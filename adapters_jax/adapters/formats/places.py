@@ -13,6 +13,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
 
+
 def leaf_shapes(
     configs: tuple[base.Method, ...], shape: encoder.BertConfig
 ) -> dict[str, jax.ShapeDtypeStruct]:

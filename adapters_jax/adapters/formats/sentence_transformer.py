@@ -13,16 +13,12 @@ from adapters_jax.adapters import embedding
 from adapters_jax.adapters import folding
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.model import families
 from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
 from adapters_jax.model import tensor_files
-
-# What a tokenizer needs; the files of `data.tokenizer_files`.
-_TOKENIZER = (
-    'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json',
-    'added_tokens.json', 'vocab.txt', 'vocab.json', 'merges.txt')
 
 
 def write(
@@ -64,7 +60,7 @@ def write(
   if adapter.hidden_activation:
     values['hidden_act'] = adapter.hidden_activation
   atomic.write_json(os.path.join(folder, 'config.json'), values)
-  for name in _TOKENIZER:
+  for name in hub.TOKENIZER_FILES:
     if os.path.isfile(os.path.join(source, name)):
       shutil.copyfile(
           os.path.join(source, name), os.path.join(folder, name))

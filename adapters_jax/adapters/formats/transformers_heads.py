@@ -132,7 +132,7 @@ def _row_of(
 
 
 def _of_texts(family: str, pooling: str) -> heads.Head:
-  """Returns the head that computes what a family's classifier does.
+  """Returns the head of this package that equals a family's classifier.
 
   Args:
     family: Key of models.FOREIGN.
@@ -203,7 +203,7 @@ def tensors_of(
             f'has two layers with {models.FOREIGN[family].classifier[1]} '
             f'{"and a norm " if normed else ""}between them')
     raise errors.UserError(
-        f'head: {class_of(family, wanted.name)}\'s {kind}; train with '
+        f"head: {class_of(family, wanted.name)}'s {kind}; train with "
         f'`head_input={wanted.name}` for PEFT, or give `head=false`')
   found = {}
   for part, name in _layers(row, family).items():

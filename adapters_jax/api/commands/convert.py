@@ -1,8 +1,9 @@
 """Converts adapters between this package's folders and other libraries'.
 
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
-default; `predict` reads it), 'adapterhub', 'peft', or 'adapter_bert' (a .npz of
-the authors' TensorFlow variables).
+default; `predict` reads it), 'adapterhub', 'peft', 'adapter_bert' (a .npz of
+the authors' TensorFlow variables) or 'sentence_transformers' (the whole
+encoder).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -14,6 +14,8 @@ from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_reading
+from adapters_jax.adapters.formats import peft_writing
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import selections
@@ -118,16 +120,16 @@ def test_a_folder_of_adapterhub_and_back(case, tmp_path):
 @pytest.mark.parametrize('case', LINEARS)
 def test_names_of_peft(case):
   shape, (inner, outer) = tiny_families.config(case), LINEARS[case]
-  values, tensors = peft.to_tensors(
+  values, tensors = peft_writing.to_tensors(
       family_cases.make(case, 'lora[r=2]', None), shape)
   assert values['target_modules'] == TARGETS[case][0]
   assert of_layer(tensors, case) == {
       f'{module}.lora_{leaf}.weight' for module in inner for leaf in 'AB'}
   assert all(name.startswith('base_model.model.') for name in tensors)
-  values, tensors = peft.to_tensors(family_cases.make(
+  values, tensors = peft_writing.to_tensors(family_cases.make(
       case, 'lora[r=2, sites=["attention_output"]]', None), shape)
   assert values['target_modules'] == TARGETS[case][1]
-  values, tensors = peft.to_tensors(family_cases.make(
+  values, tensors = peft_writing.to_tensors(family_cases.make(
       case, 'lora[r=2, sites=["attention_output", "intermediate", '
       '"ffn_output"], leave_out=[0]]', None), shape)
   start = LAYERS[case].partition('.')[2]
@@ -150,23 +152,24 @@ def test_a_folder_of_peft_and_back(case, tmp_path):
     return
   # The first layer of the head is that of the base where it was not trained.
   pooler = adapter.tuned.pop('pooler')
-  _, tensors = peft.to_tensors(adapter, shape, {'pooler': pooler})
+  _, tensors = peft_writing.to_tensors(adapter, shape, {'pooler': pooler})
   assert np.array_equal(
       tensors['base_model.model.classifier.dense.weight'], pooler['kernel'].T)
-  assert peft.from_tensors(values, tensors, shape, head=False).outputs is None
+  bare = peft_reading.from_tensors(values, tensors, shape, head=False)
+  assert bare.outputs is None
 
 
 @pytest.mark.parametrize('case', ('mpnet', 'distilbert', 'electra'))
 def test_layer_norms_alone(case):
   adapter, shape = family_cases.make(case, '', 'tokens', norms=True), (
       tiny_families.config(case))
-  values, tensors = peft.to_tensors(adapter, shape)
+  values, tensors = peft_writing.to_tensors(adapter, shape)
   norms = {'mpnet': 'encoder.layer.0.attention.LayerNorm',
            'distilbert': 'transformer.layer.0.sa_layer_norm',
            'electra': 'encoder.layer.0.attention.output.LayerNorm'}[case]
   assert norms in values['target_modules']
   assert f'base_model.model.{case}.{norms}.ln_tuning_layers.bias' in tensors
-  found = peft.from_tensors(values, tensors, shape)
+  found = peft_reading.from_tensors(values, tensors, shape)
   jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
 
 
@@ -179,7 +182,7 @@ def test_heads_of_other_layers_are_refused(case, name, first):
   for head_input in {'pooler', 'cls', 'cls_gelu', 'cls_relu'} - {name}:
     adapter = family_cases.make(case, 'lora[r=2]', head_input)
     with pytest.raises(errors.UserError, match=f'`head_input={name}`'):
-      peft.to_tensors(adapter, shape)
+      peft_writing.to_tensors(adapter, shape)
   tensors = {f'{stem}.weight': np.ones((5, 12), np.float32)
              for stem in (first, models.FOREIGN[shape.family].classifier[2])}
   tree, found = adapterhub_heads.head_tree(None, tensors, shape.family)
@@ -223,7 +226,7 @@ def test_a_pooler_that_a_family_lacks(case):
 def test_prefixes_that_peft_lacks(case):
   text = 'prefix_tuning_flat[shift_positions=true, prefix_length=3]'
   with pytest.raises(errors.UserError, match=f'no prefix tuning for {case}'):
-    peft.to_tensors(
+    peft_writing.to_tensors(
         family_cases.make(case, text, None), tiny_families.config(case))
 
 
@@ -238,7 +241,7 @@ def test_what_adapterhub_has_before_the_wider_layer(text, tmp_path):
 
 def test_a_prompt_is_as_wide_as_the_words():
   text = 'prompt_tuning[prompt_length=3, combine=words]'
-  values, _ = peft.to_tensors(
+  values, _ = peft_writing.to_tensors(
       family_cases.make('electra-small', text, None),
       tiny_families.config('electra-small'))
   assert values['token_dim'] == 10

@@ -13,7 +13,7 @@ from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft as peft_lib
 from adapters_jax import errors
 from tests.fixtures import make_method_fixtures as fixtures
-from tests.adapters.formats import formats_test as common
+from tests.adapters.formats import format_cases as common
 from tests.methods import method_cases
 from tests.methods import parity_test as parity
 

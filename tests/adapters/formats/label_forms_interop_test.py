@@ -14,7 +14,7 @@ from adapters_jax.model import pretrained
 from tests import tiny_families
 from tests.adapters.formats import families_interop_test as families
 from tests.adapters.formats import family_cases
-from tests.adapters.formats import formats_test as common
+from tests.adapters.formats import format_cases as common
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.methods import method_cases
 from tests.methods import parity_test as parity

@@ -7,6 +7,7 @@ import pytest
 
 from adapters_jax.adapters.formats import peft as peft_lib
 from adapters_jax.model import pretrained
+from adapters_jax.adapters.formats import peft_writing
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -84,7 +85,7 @@ def test_a_file_of_peft(targets, dora, tmp_path):
   families_interop_test.assert_close(
       family_cases.outputs(CASE, ours), hidden_of(model))
   # Parts with the same first factor are one LoRA of the old rank again.
-  values, tensors = peft_lib.to_tensors(ours, shape)
+  values, tensors = peft_writing.to_tensors(ours, shape)
   assert values['r'] == 3
   for key, value in model.state_dict().items():
     key = f'{key}'.replace('.default', '')

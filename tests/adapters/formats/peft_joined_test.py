@@ -10,6 +10,8 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_joined
+from adapters_jax.adapters.formats import peft_reading
+from adapters_jax.adapters.formats import peft_writing
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from tests import tiny_families
@@ -23,7 +25,8 @@ NAME = f'{STEM}attn.Wqkv.lora_'
 
 
 def written(text, **changed):
-  return peft.to_tensors(family_cases.make(CASE, text, None, **changed), SHAPE)
+  return peft_writing.to_tensors(
+      family_cases.make(CASE, text, None, **changed), SHAPE)
 
 
 def product(tensors, values, module):
@@ -38,7 +41,7 @@ def test_loras_of_parts_are_one_of_the_summed_rank(kind, scale):
   ours = family_cases.make(
       CASE, f'{kind}[r=2, sites=["query", "value", "attention_output", '
       '"intermediate"]]', None)
-  values, tensors = peft.to_tensors(ours, SHAPE)
+  values, tensors = peft_writing.to_tensors(ours, SHAPE)
   assert values['r'] == 4
   assert values['target_modules'] == ['Wqkv', 'attn.Wo', 'Wi']
   layer = ours.tuned['encoder']['layer_1']
@@ -60,7 +63,7 @@ def test_equal_first_factors_stay_one(tmp_path):
   values, tensors = written(f'lora[r=2, sites={QKV}]')
   tensors = {key: value[:2] if 'lora_A' in key else value[:, :2]
              for key, value in tensors.items()}
-  adapter = peft.from_tensors({**values, 'r': 2}, tensors, SHAPE)
+  adapter = peft_reading.from_tensors({**values, 'r': 2}, tensors, SHAPE)
   assert [config.sites for config in adapter.methods] == [
       ('query', 'key', 'value')]
   notes = peft.write(str(tmp_path), adapter, SHAPE, model='owner/base')
@@ -82,7 +85,7 @@ def test_a_note_names_the_rank(tmp_path):
     ('dora[r=2, dora=peft, sites=["intermediate"]]', 'covers gate'),
     ('vera[r=2]', 'one layer.*LoRA, DoRA and IA3'),
     ('ia3_inputs[sites=["query"]]', 'IA3 at inputs.*covers key, value'),
-    (f'ia3_inputs[sites={QKV}]', 'differ here')))
+    (f'ia3_inputs[sites={QKV}]', 'adapter differ')))
 def test_what_peft_cannot_hold(text, message):
   with pytest.raises(errors.UserError, match=message):
     written(text)
@@ -91,10 +94,10 @@ def test_what_peft_cannot_hold(text, message):
 def test_the_gate_of_the_feed_forward_sublayer(tmp_path):
   values, tensors = written('lora[r=2, sites=["intermediate"]]')
   # A gate that changes nothing is left out, any other one is at its site.
-  assert peft.from_tensors(values, tensors, SHAPE).methods[0].sites == (
+  assert peft_reading.from_tensors(values, tensors, SHAPE).methods[0].sites == (
       'intermediate',)
   tensors[f'{STEM}mlp.Wi.lora_B.weight'][-1] = 1
-  ours = peft.from_tensors(values, tensors, SHAPE)
+  ours = peft_reading.from_tensors(values, tensors, SHAPE)
   assert {config.sites: config.leave_out for config in ours.methods} == {
       ('intermediate',): (), ('gate',): (0, 2, 3)}
   for text in ('lora[r=2, sites=["gate"]]',
@@ -115,9 +118,9 @@ def test_the_gate_of_the_feed_forward_sublayer(tmp_path):
 
 def test_heads_with_a_norm(tmp_path):
   with pytest.raises(errors.UserError, match='a norm.*head_input=cls_norm'):
-    peft.to_tensors(family_cases.make(CASE, 'lora[r=2]'), SHAPE)
+    peft_writing.to_tensors(family_cases.make(CASE, 'lora[r=2]'), SHAPE)
   with pytest.raises(errors.UserError, match='ForTokenClas.*`head=false`'):
-    peft.to_tensors(family_cases.make(CASE, 'lora[r=2]', 'tags'), SHAPE)
+    peft_writing.to_tensors(family_cases.make(CASE, 'lora[r=2]', 'tags'), SHAPE)
   ours = family_cases.make(
       CASE, 'lora[r=2, sites=["attention_output"]]', 'cls_norm')
   peft.write(str(tmp_path), ours, SHAPE)
@@ -129,17 +132,17 @@ def test_heads_with_a_norm(tmp_path):
   means = dataclasses.replace(SHAPE, classifier_pooling='mean')
   assert peft.read(str(tmp_path), means).head_input == 'mean_norm'
   with pytest.raises(errors.UserError, match='head_input=mean_norm'):
-    peft.to_tensors(ours, means)
+    peft_writing.to_tensors(ours, means)
   # PEFT saves the last layer alone by default; the others are the base's.
-  values, tensors = peft.to_tensors(ours, SHAPE)
+  values, tensors = peft_writing.to_tensors(ours, SHAPE)
   few = {key: value for key, value in tensors.items() if '.head.' not in key}
   with pytest.raises(errors.UserError, match="modules_to_save=.'classifier'"):
-    peft.from_tensors(values, few, SHAPE)
+    peft_reading.from_tensors(values, few, SHAPE)
   base = {part: ours.tuned[part] for part in ('head_first', 'head_norm')}
-  whole = peft.from_tensors(values, few, SHAPE, base=lambda: base)
+  whole = peft_reading.from_tensors(values, few, SHAPE, base=lambda: base)
   jax.tree.map(np.testing.assert_array_equal, whole.tuned, ours.tuned)
   other = dataclasses.replace(SHAPE, classifier_pooling='')
   with pytest.raises(errors.UserError, match='ModernBert.*`head=false`'):
-    peft.from_tensors(values, tensors, other)
-  bare = peft.from_tensors(values, tensors, other, head=False)
+    peft_reading.from_tensors(values, tensors, other)
+  bare = peft_reading.from_tensors(values, tensors, other, head=False)
   assert bare.outputs is None

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.adapters.formats import peft
-from tests.adapters.formats import formats_test
+from adapters_jax.adapters.formats import peft_reading
+from adapters_jax.adapters.formats import peft_writing
+from tests.adapters.formats import format_cases
 
-SHAPE = formats_test.SHAPE
+SHAPE = format_cases.SHAPE
 STEM = 'base_model.model.bert.pooler.dense.'
 
 
 def file_of(**changed):
   """Returns (entries, tensors) of LoRA of rank 2 on queries and the pooler."""
-  adapter = formats_test.make('lora[r=2, alpha=8, leave_out=[0]]')
-  values, tensors = peft.to_tensors(adapter, SHAPE)
+  adapter = format_cases.make('lora[r=2, alpha=8, leave_out=[0]]')
+  values, tensors = peft_writing.to_tensors(adapter, SHAPE)
   rng = np.random.default_rng(0)
   a = rng.standard_normal((2, SHAPE.dim))
   b = rng.standard_normal((SHAPE.dim, 2))
@@ -33,7 +34,7 @@ def pooler():
     ({'alpha_pattern': {'pooler.dense': 2}}, 1)])
 def test_a_lora_of_the_pooler_is_added_to_the_base(changed, scale):
   values, tensors, update = file_of(**changed)
-  found = peft.from_tensors(values, tensors, SHAPE, base=pooler)
+  found = peft_reading.from_tensors(values, tensors, SHAPE, base=pooler)
   base = pooler()['pooler']
   np.testing.assert_allclose(
       found.tuned['pooler']['kernel'], base['kernel'] + scale * update.T,
@@ -41,7 +42,7 @@ def test_a_lora_of_the_pooler_is_added_to_the_base(changed, scale):
   np.testing.assert_allclose(
       found.tuned['pooler']['bias'], base['bias'], rtol=1e-6)
   # The other layers are those of a file without it.
-  plain = peft.from_tensors(values, {
+  plain = peft_reading.from_tensors(values, {
       key: value for key, value in tensors.items() if STEM not in key}, SHAPE)
   assert found.methods == plain.methods
 
@@ -49,9 +50,9 @@ def test_a_lora_of_the_pooler_is_added_to_the_base(changed, scale):
 def test_what_cannot_be_added_is_refused():
   values, tensors, _ = file_of()
   with pytest.raises(errors.UserError, match='give `base`'):
-    peft.from_tensors(values, tensors, SHAPE)
+    peft_reading.from_tensors(values, tensors, SHAPE)
   with pytest.raises(errors.UserError, match='no pooler of this shape'):
-    peft.from_tensors(values, tensors, SHAPE, base=dict)
+    peft_reading.from_tensors(values, tensors, SHAPE, base=dict)
   tensors[f'{STEM}lora_magnitude_vector'] = np.ones(SHAPE.dim)
   with pytest.raises(errors.UserError, match='plain LoRA alone'):
-    peft.from_tensors(values, tensors, SHAPE, base=pooler)
+    peft_reading.from_tensors(values, tensors, SHAPE, base=pooler)

@@ -1,0 +1,45 @@
+"""Variables of adapter-bert: names, shapes and errors."""
+
+from absl.testing import parameterized
+import jax
+import numpy as np
+
+from adapters_jax.adapters.formats import adapter_bert
+from adapters_jax import errors
+from tests.adapters.formats import format_cases
+from tests.methods import method_cases
+
+SHAPE = method_cases.SHAPE
+
+
+class AdapterBertTest(parameterized.TestCase):
+
+  def test_names_and_layout(self):
+    adapter = format_cases.make(
+        'bottleneck[size=8, activation=gelu_tanh]', norms=True)
+    variables = adapter_bert.to_variables(adapter)
+    shapes = {name: value.shape for name, value in variables.items()
+              if 'layer_1' not in name}
+    stem = 'bert/encoder/layer_0/'
+    wanted = {'output_weights': (3, 32), 'output_bias': (3,)}
+    for place in (f'{stem}attention/output/', f'{stem}output/'):
+      wanted |= {
+          f'{place}adapters/weights1': (32, 8),
+          f'{place}adapters/biases1': (1, 8),
+          f'{place}adapters/weights2': (8, 32),
+          f'{place}adapters/biases2': (1, 32)}
+    for place in (f'{stem}attention/output/', f'{stem}output/',
+                  'bert/embeddings/'):
+      wanted |= {f'{place}LayerNorm/gamma': (32,),
+                 f'{place}LayerNorm/beta': (32,)}
+    self.assertEqual(shapes, wanted)
+    variables['bert/encoder/layer_0/output/adapters/weights1/adam_m'] = 0
+    found = adapter_bert.from_variables(variables, SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+    self.assertEqual(found.methods[0].width(32, 0), 8)
+
+  def test_what_it_cannot_hold(self):
+    with self.assertRaisesRegex(errors.UserError, 'gelu_tanh'):
+      adapter_bert.to_variables(format_cases.make('bottleneck[size=8]'))
+    with self.assertRaisesRegex(errors.UserError, 'weights1'):
+      adapter_bert.from_variables({}, SHAPE)
