@@ -43,15 +43,16 @@ def test_multiple_negatives_by_hand():
              2: [2, 1, 4, 5, 6, 7], 3: [0, 2, 3, 4, 5, 6, 7]}
   wanted = [np.log(np.exp(cosines[row, chosen]).sum()) - cosines[row, row]
             for row, chosen in counted.items()]
-  found = losses.make_loss('multiple_negatives')(jnp.array(vectors), labels)
+  loss = jax.jit(losses.make_loss('multiple_negatives'))
+  found = loss(jnp.array(vectors), labels)
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
   # Filler repeats labels and has zero vectors: it changes nothing.
   filled = np.concatenate([vectors, np.zeros((2, 3, 5), np.float32)])
   more = np.concatenate([labels, labels[:1], labels[:1]])
-  again = losses.make_loss('multiple_negatives')(jnp.array(filled), more)
+  again = loss(jnp.array(filled), more)
   np.testing.assert_allclose(again[:4], wanted, rtol=1e-4)
-  gradient = jax.grad(lambda v: losses.make_loss('multiple_negatives')(
-      v, more)[:4].sum())(jnp.array(filled))
+  gradient = jax.jit(jax.grad(lambda v: loss(v, more)[:4].sum()))(
+      jnp.array(filled))
   assert np.isfinite(gradient).all()
 
 
@@ -60,17 +61,19 @@ def test_losses_of_scores_by_hand():
   scores = np.array([0.5, 2.0, 0.5], np.float32)
   c = (vectors[:, 0] * vectors[:, 1]).sum(-1)
   wanted = np.log(1 + np.exp(20 * (c[0] - c[1])) + np.exp(20 * (c[2] - c[1])))
-  found = losses.make_loss('cosent')(jnp.array(vectors), scores)
+  cosent = jax.jit(losses.make_loss('cosent'))
+  found = cosent(jnp.array(vectors), scores)
   np.testing.assert_allclose(found, [wanted] * 3, rtol=1e-4)
   filled = np.concatenate([vectors, np.zeros((1, 2, 5), np.float32)])
-  again = losses.make_loss('cosent')(
+  again = cosent(
       jnp.array(filled), np.append(scores, 0.5).astype(np.float32))
   np.testing.assert_allclose(again[:3], found, rtol=1e-5)
-  square = losses.make_loss('cosine')(jnp.array(vectors), scores)
+  square = jax.jit(losses.make_loss('cosine'))(jnp.array(vectors), scores)
   np.testing.assert_allclose(square, (c - scores)**2, rtol=1e-4)
   # Leading dimensions are embeddings of their own.
   short = unit(vectors[..., :2])
-  both = losses.make_loss('cosine', 20.0, (5, 2))(jnp.array(vectors), scores)
+  both = jax.jit(losses.make_loss('cosine', 20.0, (5, 2)))(
+      jnp.array(vectors), scores)
   np.testing.assert_allclose(
       both, (c - scores)**2 + ((short[:, 0] * short[:, 1]).sum(-1) - scores)**2,
       rtol=1e-4)

@@ -68,7 +68,8 @@ def test_blocks_equal_the_masked_form(length, text):
     return jnp.sum(jnp.sin(out) * mask[..., None]), out
 
   found, wanted = (
-      jax.value_and_grad(mixed, argnums=(0, 1), has_aux=True)(params, x, rows)
+      jax.jit(jax.value_and_grad(mixed, argnums=(0, 1), has_aux=True),
+              static_argnums=2)(params, x, rows)
       for rows in (None, length))  # Given rows are computed under a mask.
   np.testing.assert_allclose(found[0][1][mask], wanted[0][1][mask], atol=2e-6)
   jax.tree.map(
@@ -99,6 +100,7 @@ def test_local_layers_see_the_window(index, distance, moves, length):
   x, _ = inputs(length)
   mask = np.ones((2, length), bool)
 
+  @jax.jit
   def out(x):
     return module.apply({'params': params}, x, mask, (), rows=None, train=False)
 
@@ -112,6 +114,7 @@ def test_a_prefix_is_not_rotated_and_seen_from_everywhere():
   params = dict(params)
   zero = jax.tree.map(jnp.zeros_like, params['query'])
 
+  @jax.jit
   def out(params, x):
     return module.apply(
         {'params': params}, x, mask, shared, rows=None, train=False)
