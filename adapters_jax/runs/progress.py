@@ -35,10 +35,11 @@ def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
   some = min(setup.steps, schedule.steps_per_epoch)
   padded, real = (count * setup.steps // some
                   for count in schedule.tokens(0, some))
+  epochs = setup.steps / schedule.steps_per_epoch
   return (
       f'examples: {splits}; {setup.steps:,} steps of {schedule.batch_size} '
       f'{"windows" if cut else "examples"} '
-      f'({setup.steps / schedule.steps_per_epoch:.3g} epochs'
+      f'({epochs:.3g} epoch{"s" * (epochs != 1)}'
       f'{f" of {runs} runs" if runs > 1 else ""}), about {real:,} tokens '
       f'({padded:,} with padding); evaluated every {setup.eval_every:,} steps')
 

@@ -98,6 +98,9 @@ def test_the_plan_counts_as_the_schedule_does():
       'examples: train 17, dev 17; 15 steps of 4 examples (3 epochs), about '
       '195 tokens (300 with padding); evaluated every 5 steps')
   assert '(3 epochs of 2 runs)' in progress.plan_line(setup, 2)
+  setup.steps = 5
+  assert '(1 epoch)' in progress.plan_line(setup)
+  setup.steps = 15
   setup.data['train']['examples'] = 9  # Sentences, the longest in two windows.
   assert progress.plan_line(setup).startswith(
       'examples: train 9 in 17 windows, dev 17 in 17 windows; 15 steps of 4 '

@@ -50,7 +50,7 @@ def _check(config: DemoConfig) -> str:
     train = 'adapters-jax train' if installed else 'python -m experiments.glue'
     raise errors.UserError(
         '`adapters`: no finished run is in the folder runs; name folders of '
-        'adapters, or train one in about a minute: '
+        'adapters, or train a small one: '
         f'{train} --train_examples=1000 --epochs=1')
   folders.parse_existing(chosen)
   return chosen
