@@ -15,6 +15,7 @@ from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
 from adapters_jax.runs import models
 from adapters_jax.runs.kinds import classification
+from adapters_jax.training import program_keys
 from adapters_jax.training import programs
 
 
@@ -104,7 +105,7 @@ def test_new_leaves_of_a_kept_program(config, tmp_path, monkeypatch):
     return init(model, key)
 
   monkeypatch.setattr(programs, '_folder', str(tmp_path))
-  monkeypatch.setattr(programs, '_sources', lambda: 'sources')
+  monkeypatch.setattr(program_keys, 'sources', lambda: 'sources')
   for _ in range(2):  # Compiled, and loaded without a trace.
     models._fresh.cache_clear()
     tuned = setup_lib.prepare(config).tuned
