@@ -52,9 +52,8 @@ def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
             if path in ('head/kernel', 'head/dense/kernel')
             or trees.role(path) == 'norm'}
   # Other methods may be absent from the last layer.
-  everywhere = any(
-      getattr(config, 'layers', None) is None
-      and not getattr(config, 'leave_out', ()) for config in adapter.methods)
+  everywhere = any(config.layers is None and not config.leave_out
+                   for config in adapter.methods)
   layers = {trees.layer_of(path) for path in flat if everywhere
             or trees.role(path) == 'norm'} - {None}
   if len(widths) != 1 or not layers:

@@ -60,7 +60,7 @@ def check_gate(configs: tuple[Any, ...], family: str) -> None:
   Raises:
     errors.UserError: one is.
   """
-  if any('gate' in getattr(config, 'sites', ()) for config in configs):
+  if any('gate' in config.sites for config in configs):
     raise errors.UserError(
         f'`sites`: the feed-forward sublayers of {family} have no gate; '
         'ModernBERT\'s have; leave out gate')

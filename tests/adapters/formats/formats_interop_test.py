@@ -150,7 +150,8 @@ class AdapterHubTest(parameterized.TestCase):
         'n', num_labels=3, layers=2, activation_function=activation)
     folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_adapter(folder, 'n')
-    with self.assertRaisesRegex(errors.UserError, 'two with tanh'):
+    with self.assertRaisesRegex(
+        errors.UserError, 'give one with .*layers=2 activation_function=tanh'):
       adapterhub.read(folder, SHAPE)
 
   @parameterized.parameters('relu', 'gelu')
