@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 _LINES = 30.0  # Seconds between lines where there is no terminal.
 _FIRST = 10.0  # Seconds before the first forecast.
-_FEWEST = 5  # Steps before it.
+_FEWEST = 5  # Steps before it that did not compile.
 
 
 def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
@@ -76,14 +76,11 @@ class Meter:
     # Seconds of the last steps.
     self._recent: collections.deque[float] = collections.deque(maxlen=100)
 
-  def _step_seconds(self) -> float:
-    """Returns the usual seconds of a step, nan before the first."""
-    if not self._recent:
-      return float('nan')
-    middle = sorted(self._recent)[len(self._recent) // 2]
-    # Steps that compile, or follow an evaluation, take many times as long.
-    usual = [seconds for seconds in self._recent if seconds <= 5 * middle]
-    return sum(usual) / len(usual)
+  def _usual(self) -> list[float]:
+    """Returns the seconds of recent steps that neither compile nor evaluate."""
+    # They take many times as long, and most of the first steps compile.
+    fast = sorted(self._recent)[len(self._recent) // 8]
+    return [seconds for seconds in self._recent if seconds <= 5 * fast]
 
   def update(self, loss: float, rate: float) -> None:
     """Counts a step.
@@ -96,14 +93,15 @@ class Meter:
     self._recent.append(now - self._before)
     self._before = now
     self._done += 1
-    seconds = self._step_seconds()
+    usual = self._usual()
+    seconds = sum(usual) / len(usual)
     left = self._steps - self._done
     if not self._bar.disable:
       self._bar.set_postfix_str(
           f'loss {loss:.3f}, rate {rate:.2e}, '
           f'{self._size / max(seconds, 1e-9):.0f} examples/s', refresh=False)
       self._bar.update()
-    if (not self._forecast and len(self._recent) >= _FEWEST
+    if (not self._forecast and len(usual) >= _FEWEST
         and now - self._start >= _FIRST):
       self._forecast, self._line = True, now
       if left:

@@ -29,11 +29,20 @@ def test_lines_where_there_is_no_terminal(clock, capsys):
   out, err = capsys.readouterr()
   lines = out.splitlines()
   assert lines[0] == (
-      'about 3 min for the other 175 steps, without evaluations and compiling')
+      'about 3 min for the other 174 steps, without evaluations and compiling')
   assert lines[1] == ('step 51 of 200: loss 0.500, rate 1.00e-03, '
                       '8 examples/s, about 2 min left')
   assert len(lines) == 2 and not err
   assert '\x1b' not in out and '\r' not in out
+
+
+def test_first_steps_that_compile_are_not_in_the_forecast(clock, capsys):
+  meter = progress.Meter(steps=200, done=0, batch_size=8)
+  for step in range(20):
+    clock.seconds += 7.0 if step in (0, 1, 3, 4, 6, 8) else 0.5
+    meter.update(0.5, 1e-3)
+  assert capsys.readouterr().out.splitlines() == [
+      'about 2 min for the other 189 steps, without evaluations and compiling']
 
 
 def test_a_short_training_has_no_lines(clock, capsys):
