@@ -47,11 +47,14 @@ def page(**context: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[str]:
-  """Serves an application in a thread, and yields its address.
+def serving(app: Any) -> Iterator[tuple[int, Any]]:
+  """Serves an application in a thread, and yields (port, uvicorn's server).
 
   Args:
     app: ASGI application.
+
+  Raises:
+    TimeoutError: the server does not end within a minute.
   """
   import uvicorn
   server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
@@ -59,9 +62,10 @@ def serving(app: Any) -> Iterator[str]:
   thread.start()
   while not server.started:
     time.sleep(0.01)
-  port = server.servers[0].sockets[0].getsockname()[1]
   try:
-    yield f'http://127.0.0.1:{port}/'
+    yield server.servers[0].sockets[0].getsockname()[1], server
   finally:
     server.should_exit = True
     thread.join(60)
+  if thread.is_alive():
+    raise TimeoutError('the server has not ended')

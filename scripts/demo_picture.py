@@ -44,12 +44,12 @@ def main(config: Picture) -> None:
   base, bank = banks.load(config.adapters, config.checkpoint)
   app = demo_service.make(
       demo_answers.Answers(base, bank), bodies.Limits(timeout=600.0))
-  with browsers.serving(app) as address, browsers.page(
+  with browsers.serving(app) as (port, _), browsers.page(
       viewport={'width': config.width, 'height': 600},
       color_scheme='dark' if config.dark else 'light',
       reduced_motion='reduce') as page:
     page.set_default_timeout(600_000)  # Milliseconds.
-    page.goto(address)
+    page.goto(f'http://127.0.0.1:{port}/')
     page.get_by_label('Text', exact=True).fill(config.text)
     for layer in filter(None, config.off.split(',')):
       page.get_by_label(f'Layer {layer}', exact=True).uncheck()

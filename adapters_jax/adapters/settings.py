@@ -11,6 +11,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import json_files
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import strings
 
 # Values of absent settings. Equal to those of runs.config.Config, which this
@@ -73,8 +74,8 @@ def methods_of(
       site.strip() for site in values['adapter_sites'].split(',')
       if site.strip())
   for site in sites:
-    if site not in bottleneck.SITES:
-      raise errors.unknown('`adapter_sites`', site, bottleneck.SITES)
+    if site not in bottleneck_fields.SITES:
+      raise errors.unknown('`adapter_sites`', site, bottleneck_fields.SITES)
   return (bottleneck.Bottleneck(
       size=values['adapter_size'], init_scale=values['init_scale'],
       activation=values['activation'], sites=sites, layers=chosen),)

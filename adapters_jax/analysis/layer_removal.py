@@ -20,6 +20,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import bottleneck_fields
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
@@ -67,7 +68,7 @@ def adapts_all_layers(record: records.Record) -> bool:
     return False
   # Without adapter_config there is one method, the default bottleneck.
   method, = settings.methods_of(values, None)
-  return method.layers is None and method.sites == bottleneck.SITES
+  return method.layers is None and method.sites == bottleneck_fields.SITES
 
 
 def map_path(

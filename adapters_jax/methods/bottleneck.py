@@ -14,16 +14,12 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax.layers import activations
 from adapters_jax.layers import dense
 from adapters_jax.methods import base
+from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import bottleneck_module
 from adapters_jax.methods import places
 from adapters_jax.methods import values as values_lib
-
-SITES = ('attention_output', 'ffn_output')
-INITS = ('houlsby', 'bert', 'mam_adapter')
-NORMS = ('', 'layer', 'batch')
 
 # AdapterHub's entries for a bottleneck that is not a Compacter.
 _NO_PHM = {
@@ -35,73 +31,8 @@ _NO_PHM = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Bottleneck(base.Method):
-  """A bottleneck adapter and its place in a sublayer.
-
-  x is the input of the sublayer, h its output, LN its own layer norm. Serial:
-  `h = LN(h + x)` first if `original_ln_before`;
-  `u = scaling * up(activation(down(h)))`; `out = u + r` with the residual r;
-  `LN(out + x)` last if `original_ln_after`. Parallel: u is computed from x, and
-  r is h.
-
-  Attributes:
-    size: Width of the bottleneck, m in the paper; None for dim /
-      reduction_factor.
-    init_scale: Standard deviation of the 'houlsby' initialisation, sigma in the
-      paper.
-    activation: A name in layers.activations.
-    sites: Sublayers to adapt, from SITES.
-    layers: Layers with the method, None for all.
-    leave_out: Layers without the method.
-    reduction_factor: dim / size, or ((layer, factor), ...) with layers as
-      strings and 'default' for all others.
-    init: 'houlsby', a normal truncated at two deviations for both kernels;
-      'bert', normal with 0.02; 'mam_adapter', uniform down, zero up.
-    is_parallel: Whether to read x instead of h.
-    scaling: A number, 'learned' (one) or 'channel' (one per feature).
-    original_ln_before: Whether to read LN(h + x) instead of h.
-    original_ln_after: Whether to apply LN at the end.
-    residual_before_ln: Choice of r: h before LN (true), LN(h + x) (false) or
-      h + x ('post_add').
-    adapter_residual_before_ln: Whether to add r before the norm of ln_after.
-    ln_before: Whether a new layer norm precedes `down`.
-    ln_after: Whether a new layer norm follows `up`.
-    use_gating: Whether a learned gate weighs u for each example.
-    dropout: Dropout rate of u.
-    stochastic_depth: Rate at which examples skip u in training.
-    depth: Number of layers of `size` units, each activated. `down` is the
-      first; each further layer reads its predecessor and starts equally small.
-    inner_norm: Normalisation of each such layer before its activation, from
-      NORMS: none, over the units of one position ('layer'), or of each unit
-      over a batch ('batch').
-    multiplicative: Whether u of a parallel adapter weighs h: out = h + u * h.
-
-  The last three are variants of the paper's section 3.6, which leaves their
-  places in the adapter open; the places are our choice.
-  """
-  size: int | None = 64
-  init_scale: float = 1e-2
-  activation: str = 'gelu'
-  sites: tuple[str, ...] = SITES
-  layers: tuple[int, ...] | None = None
-  leave_out: tuple[int, ...] = ()
-  reduction_factor: float | tuple[tuple[str, float], ...] = 16
-  init: str = 'houlsby'
-  is_parallel: bool = False
-  scaling: float | str = 1.0
-  original_ln_before: bool = False
-  original_ln_after: bool = True
-  residual_before_ln: bool | str = True
-  adapter_residual_before_ln: bool = False
-  ln_before: bool = False
-  ln_after: bool = False
-  use_gating: bool = False
-  dropout: float = 0.0
-  stochastic_depth: float = 0.0
-  depth: int = 1
-  inner_norm: str = ''
-  multiplicative: bool = False
-
+class Bottleneck(bottleneck_fields.BottleneckFields):
+  """A bottleneck adapter; see `BottleneckFields` for its computation."""
   kind: ClassVar[str] = 'sublayer'
   fuses = True
   adapterhub_architecture = None
@@ -124,46 +55,6 @@ class Bottleneck(base.Method):
   adapterhub_names = (
       (r'^norm_(before|after)/', r'adapter_norm_\1.'),
       (r'^down/', 'adapter_down.0.'), (r'^up/', 'adapter_up.'))
-
-  def __post_init__(self):
-    base.demand(self.size is None or self.size >= 1, 'size', self.size,
-                '1 or more')
-    base.demand(self.init_scale >= 0, 'init_scale', self.init_scale,
-                'a standard deviation, 0 or more')
-    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
-    base.demand_sites(self.sites, SITES)
-    base.demand_choice('init', self.init, INITS)
-    for factor in dict(self._factors).values():
-      base.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
-    if isinstance(self.scaling, str):
-      base.demand_choice('scaling', self.scaling, ('learned', 'channel'))
-    if isinstance(self.residual_before_ln, str):
-      base.demand_choice(
-          'residual_before_ln', self.residual_before_ln, ('post_add',))
-      base.demand(
-          self.original_ln_before, 'residual_before_ln', 'post_add',
-          'original_ln_before=True with it')
-    base.demand_rate('dropout', self.dropout)
-    base.demand_rate('stochastic_depth', self.stochastic_depth)
-    base.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
-    base.demand_choice('inner_norm', self.inner_norm, NORMS)
-    base.demand(self.is_parallel or not self.multiplicative,
-                'multiplicative', True, 'is_parallel=True with it')
-
-  @property
-  def _factors(self) -> tuple[tuple[str, float], ...]:
-    if isinstance(self.reduction_factor, tuple):
-      return self.reduction_factor
-    return (('default', self.reduction_factor),)
-
-  @property
-  def needs_all_rows(self) -> bool:
-    # The gate and the batch's statistics are means over all tokens.
-    return self.use_gating or self.needs_whole_batch
-
-  @property
-  def needs_whole_batch(self) -> bool:
-    return self.inner_norm == 'batch'
 
   @property
   def padding_width(self) -> int | None:
@@ -206,26 +97,6 @@ class Bottleneck(base.Method):
       return base.zeroed(leaves, 'up/')
     closes = self.adapter_residual_before_ln and not self.is_parallel
     return None if closes else base.zeroed(leaves, 'norm_after/')
-
-  def width(self, dim: int, layer: int) -> int:
-    """Returns the width of a layer's bottleneck.
-
-    Args:
-      dim: Width of the hidden states.
-      layer: Index of the layer.
-
-    Raises:
-      errors.UserError: no factor for the layer.
-    """
-    if self.size is not None:
-      return self.size
-    factors = dict(self._factors)
-    factor = factors.get(str(layer), factors.get('default'))
-    if factor is None:
-      raise errors.UserError(
-          f'`reduction_factor`: there is none for layer {layer}, nor a '
-          "'default'")
-    return max(1, int(dim // factor))
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.

@@ -1,5 +1,6 @@
 """Trainings on torch, for the workers of the peers."""
 
+import abc
 from collections.abc import Sequence
 import functools
 import importlib.metadata
@@ -54,7 +55,7 @@ def update(
   optimizer.zero_grad(set_to_none=True)
 
 
-class Side:
+class Side(abc.ABC):
   """A training on the CPU, a call at a time; subclasses compute the logits.
 
   Threads keep torch's defaults.
@@ -110,6 +111,6 @@ class Side:
                         enabled=self.precision == 'bfloat16'):
       return self.forward(batch).float()
 
+  @abc.abstractmethod
   def forward(self, batch: Batch) -> torch.Tensor:
     """Returns the logits [batch, 2] of a batch."""
-    raise NotImplementedError

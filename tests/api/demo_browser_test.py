@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(
 
 @pytest.fixture(scope='module')
 def served(checkpoint):
-  """(address, base, bank) of a demo of two adapters."""
+  """(port, base, bank) of a demo of two adapters."""
   from adapters_jax.api import demo_answers
   from adapters_jax.api import demo_service
   base = base_lib.load(checkpoint)
@@ -24,8 +24,8 @@ def served(checkpoint):
       bank_test.make('lora[r=2]', seed), labels=('<b>bad</b>', 'good'))
           for seed, name in enumerate(('film', 'food'))}
   app = demo_service.make(demo_answers.Answers(base, bank))
-  with browsers.serving(app) as address:
-    yield address, base, bank
+  with browsers.serving(app) as (port, _):
+    yield port, base, bank
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def page(served):
     found.on('console', lambda message: faults.append(message.text)
              if message.type in ('error', 'warning') else None)
     found.set_default_timeout(60_000)  # Milliseconds.
-    found.goto(served[0])
+    found.goto(f'http://127.0.0.1:{served[0]}/')
     settled(found)
     yield found
   assert not faults

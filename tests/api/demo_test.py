@@ -15,6 +15,7 @@ from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import switching
 from adapters_jax.api import finished
+from adapters_jax.api import listening
 from adapters_jax.api.commands import demo
 from adapters_jax.model import base as base_lib
 from tests.adapters import bank_test
@@ -163,10 +164,10 @@ def test_wrong_settings(changed, message, tmp_path, monkeypatch):
 
 
 def test_a_port_in_use():
-  with demo.listen('127.0.0.1', 0) as taken:
+  with listening.listen('127.0.0.1', 0) as taken:
     port = taken.getsockname()[1]
     with pytest.raises(errors.UserError, match=f'`port={port}`: .*port 0'):
-      demo.listen('127.0.0.1', port)
+      listening.listen('127.0.0.1', port)
 
 
 def test_the_newest_adapters_of_runs(tmp_path, monkeypatch):

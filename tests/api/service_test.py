@@ -4,16 +4,16 @@ from concurrent import futures
 import http.client
 import json
 import socket
-import threading
-import time
 
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.adapters import batcher as batcher_lib
 from adapters_jax.adapters import prediction
+from adapters_jax.api import listening
 from adapters_jax.api.commands import serve
 from adapters_jax.model import base as base_lib
+from scripts import browsers
 from tests.adapters import bank_test
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ TEXTS = ['a good film', 'very dull', 'bad', 'good plot']
 def served(checkpoint):
   """(port, base, bank, server) of a service in a thread."""
   pytest.importorskip('starlette')
-  uvicorn = pytest.importorskip('uvicorn')
+  pytest.importorskip('uvicorn')
   from adapters_jax.api import bodies
   from adapters_jax.api import service
   base = base_lib.load(checkpoint)
@@ -35,16 +35,8 @@ def served(checkpoint):
       base, bank, max_batch=8, seen=metrics.batches.observe)
   app = service.make(
       batcher, metrics, bodies.Limits(max_body=2000, max_inputs=4, timeout=90))
-  server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
-  thread = threading.Thread(target=server.run)
-  thread.start()
-  while not server.started:
-    time.sleep(0.01)
-  port = server.servers[0].sockets[0].getsockname()[1]
-  yield port, base, bank, server
-  server.should_exit = True
-  thread.join(60)
-  assert not thread.is_alive()
+  with browsers.serving(app) as (port, server):
+    yield port, base, bank, server
   batcher._thread.join(60)  # The shutdown closed it.
   assert not batcher._thread.is_alive()
 
@@ -114,3 +106,11 @@ def test_wrong_settings(changed, message):
     serve.main(serve.ServeConfig(**{
         **({'adapters': '.'} if 'adapters' not in changed and changed else {}),
         **changed}))
+
+
+def test_a_port_in_use_is_named_before_the_base_is_loaded(tmp_path):
+  bank_test.make().save(str(tmp_path))
+  with listening.listen('127.0.0.1', 0) as taken:
+    port = taken.getsockname()[1]
+    with pytest.raises(errors.UserError, match=f'`port={port}`: .*in use'):
+      serve.main(serve.ServeConfig(adapters=str(tmp_path), port=port))

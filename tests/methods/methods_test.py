@@ -15,7 +15,7 @@ from adapters_jax import methods
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import invertible
 from adapters_jax.methods import prompt
-from adapters_jax.methods import reft
+from adapters_jax.methods import reft_module
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
@@ -227,9 +227,9 @@ class MethodsTest(parameterized.TestCase):
 
   def test_a_loreft_projection_is_orthonormal_whatever_decays(self):
     matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
-    rows = reft.orthonormal(0.001 * matrix)
+    rows = reft_module.orthonormal(0.001 * matrix)
     np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
-    np.testing.assert_allclose(reft.orthonormal(rows), rows, atol=1e-6)
+    np.testing.assert_allclose(reft_module.orthonormal(rows), rows, atol=1e-6)
 
   def test_widths_of_layers(self):
     config = bottleneck.Bottleneck().with_fields(

@@ -19,7 +19,7 @@ from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax import errors
 from adapters_jax.methods import compacter
-from adapters_jax.methods import reft
+from adapters_jax.methods import reft_module
 from adapters_jax.methods import strings
 from adapters_jax.model import heads
 from adapters_jax import trees
@@ -184,7 +184,7 @@ class QuirksTest(parameterized.TestCase):
     self.assertEqual(float(layer.projection.weight.abs().max()), 0)
     with self.assertRaisesRegex(errors.UserError, 'weight decay'):
       self.read(model)
-    rows = reft.orthonormal(0.9 * np.eye(8, 2, dtype=np.float32))
+    rows = reft_module.orthonormal(0.9 * np.eye(8, 2, dtype=np.float32))
     np.testing.assert_allclose(rows.T @ rows, np.eye(2), atol=1e-6)
 
   @parameterized.parameters((-1.0, -1.0, 1.0), (0.5, 0.25, 0.25))

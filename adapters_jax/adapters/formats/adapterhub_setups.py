@@ -19,6 +19,7 @@ from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import composition
 from adapters_jax.model import encoder
@@ -207,7 +208,7 @@ def _modules(
 ) -> Iterator[tuple[str, str]]:
   """Yields (path of a fusion's module, its name in the library)."""
   for layer in range(shape.layers):
-    for site in bottleneck.SITES:
+    for site in bottleneck_fields.SITES:
       if any(method.applies(site, layer) for method in adapter.methods):
         yield (f'encoder/layer_{layer}/adapter_fusion_{site}_{index}',
                places.sublayer_module(site, layer, shape.family))

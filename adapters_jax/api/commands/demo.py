@@ -14,6 +14,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import finished
 from adapters_jax.api import flags
+from adapters_jax.api import listening
 from adapters_jax.runs.options import option
 
 _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
@@ -36,14 +37,8 @@ class DemoConfig:
 
 def _check(config: DemoConfig) -> str:
   """Returns the adapters; raises UserError for a setting that cannot work."""
-  try:
-    import starlette  # noqa: F401  pylint: disable=unused-import
-    import uvicorn  # noqa: F401  pylint: disable=unused-import
-  except ImportError as error:
-    raise errors.UserError(
-        f"the demo needs {error.name}: pip install -e '.[demo]'") from error
-  if not 0 <= config.port <= 65535:
-    raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
+  listening.demand_packages('demo', ('starlette', 'uvicorn'))
+  listening.check_port(config.port)
   chosen = config.adapters or finished.newest('runs')
   if not chosen:
     installed = sys.argv[0].endswith('adapters-jax demo')
@@ -56,30 +51,10 @@ def _check(config: DemoConfig) -> str:
   return chosen
 
 
-def listen(host: str, port: int) -> socket.socket:
-  """Returns a socket that listens.
-
-  Args:
-    host: Address or name.
-    port: Port; 0 for a free one.
-
-  Raises:
-    errors.UserError: the address is in use, or not of this machine.
-  """
-  family = socket.AF_INET6 if ':' in host else socket.AF_INET
-  try:
-    return socket.create_server((host, port), family=family, backlog=64)
-  except (OSError, UnicodeError) as error:
-    why = getattr(error, 'strerror', None) or error
-    raise errors.UserError(
-        f'`host={host}` `port={port}`: {why}; give another, or port 0 for a '
-        'free one') from error
-
-
 def main(config: DemoConfig) -> None:
   """Shows the page until a signal ends the process."""
   chosen = _check(config)
-  with listen(config.host, config.port) as listener:
+  with listening.listen(config.host, config.port) as listener:
     _run(config, chosen, listener)
 
 
@@ -103,8 +78,7 @@ def _run(config: DemoConfig, chosen: str, listener: socket.socket) -> None:
       answers, hosts=('127.0.0.1', 'localhost', '[::1]') if local else ())
   server = uvicorn.Server(uvicorn.Config(
       app, log_level='warning', access_log=False, timeout_graceful_shutdown=5))
-  name = f'[{config.host}]' if ':' in config.host else config.host
-  url = f'http://{name}:{listener.getsockname()[1]}/'
+  url = listening.url_of(config.host, listener)
   print(f'the demo is on {url} (Ctrl-C ends it)', flush=True)
   if config.open:
     webbrowser.open(url)  # The socket listens already.

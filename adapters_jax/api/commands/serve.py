@@ -5,10 +5,12 @@ a name for each input. GET /adapters, /health and /metrics describe the service.
 """
 
 import dataclasses
+import socket
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import flags
+from adapters_jax.api import listening
 from adapters_jax.runs.options import option
 
 
@@ -35,8 +37,7 @@ class ServeConfig:
 def _check(config: ServeConfig) -> None:
   """Raises UserError for a setting that cannot work."""
   folders.parse(config.adapters)
-  if not 0 <= config.port <= 65535:
-    raise errors.UserError(f'`port={config.port}`: give 0 to 65535')
+  listening.check_port(config.port)
   for name in ('max_batch', 'max_queue', 'max_inputs', 'max_body', 'timeout'):
     if getattr(config, name) <= 0:
       raise errors.UserError(
@@ -47,20 +48,20 @@ def _check(config: ServeConfig) -> None:
         f'`max_queue={config.max_queue}`: give {least} or more, as `max_batch` '
         'and `max_inputs` need')
   folders.parse_existing(config.adapters)
-  try:
-    import prometheus_client  # noqa: F401  pylint: disable=unused-import
-    import starlette  # noqa: F401  pylint: disable=unused-import
-    import uvicorn  # noqa: F401  pylint: disable=unused-import
-  except ImportError as error:
-    raise errors.UserError(
-        f"serving needs {error.name}: pip install -e '.[serve]'"
-    ) from error
+  listening.demand_packages(
+      'serve', ('prometheus_client', 'starlette', 'uvicorn'))
 
 
 def main(config: ServeConfig) -> None:
   """Serves until a signal ends the process; running requests are answered."""
   _check(config)
-  import uvicorn
+  with listening.listen(config.host, config.port) as listener:
+    _run(config, listener)
+
+
+def _run(config: ServeConfig, listener: socket.socket) -> None:
+  """Loads the adapters, and answers on a socket."""
+  import uvicorn  # Slow imports: after the checks.
   from adapters_jax.adapters import batcher as batcher_lib
   from adapters_jax.api import banks
   from adapters_jax.api import bodies
@@ -78,10 +79,13 @@ def main(config: ServeConfig) -> None:
     _warm_up(batcher, config.max_batch)
   app = service.make(batcher, metrics, bodies.Limits(
       config.max_body, config.max_inputs, config.timeout))
-  uvicorn.run(
-      app, host=config.host, port=config.port, log_level='info',
-      access_log=False, timeout_keep_alive=30,
-      timeout_graceful_shutdown=int(config.timeout) + 1)
+  server = uvicorn.Server(uvicorn.Config(
+      app, log_level='warning', access_log=False, timeout_keep_alive=30,
+      timeout_graceful_shutdown=int(config.timeout) + 1))
+  print(f'serving {", ".join(bank)} on '
+        f'{listening.url_of(config.host, listener)} (Ctrl-C ends it)',
+        flush=True)
+  server.run([listener])
 
 
 def _warm_up(batcher, max_batch: int) -> None:

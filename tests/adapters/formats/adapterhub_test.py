@@ -14,7 +14,7 @@ from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import weights
 from adapters_jax import errors
-from adapters_jax.methods import reft
+from adapters_jax.methods import reft_module
 from adapters_jax.methods import strings
 from adapters_jax import trees
 from tests.adapters.formats import format_cases
@@ -220,7 +220,7 @@ class AdapterHubTest(parameterized.TestCase):
     for path, leaf in trees.flatten(found.tuned).items():
       wanted = trees.flatten(adapter.tuned)[path]
       if path.endswith('projection'):  # The signs of columns are free.
-        wanted = reft.orthonormal(wanted)
+        wanted = reft_module.orthonormal(wanted)
       np.testing.assert_allclose(leaf, wanted, atol=1e-5, err_msg=path)
 
   def test_a_width_that_divides_nothing_survives(self):
