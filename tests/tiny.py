@@ -1,5 +1,6 @@
 """A tiny BERT checkpoint and data files, made on the spot for the tests."""
 
+import functools
 import json
 import os
 from typing import Any
@@ -24,6 +25,15 @@ _VALUES = {
     'model_type': 'bert', 'vocab_size': CONFIG.vocab_size, 'hidden_size': 12,
     'num_hidden_layers': 2, 'num_attention_heads': 2, 'intermediate_size': 20,
     'max_position_embeddings': 40, 'type_vocab_size': 2, 'hidden_act': 'gelu'}
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames=('rows', 'train'))
+def apply(model, params, *inputs, **keywords):
+  """Returns a module's output, computed by one compiled program.
+
+  Without jit every operation of a new shape is a program of its own.
+  """
+  return model.apply({'params': params}, *inputs, **keywords)
 
 
 def hugging_face_shapes(

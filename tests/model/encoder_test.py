@@ -29,8 +29,9 @@ def params(head_input='cls'):
 
 
 def logits(params, batch, config=ADAPTED, head_input='cls'):
-  return heads.Classifier(config, 2, head_input).apply(
-      {'params': params}, batch['tokens'], batch['segments'], batch['mask'])
+  return tiny.apply(
+      heads.Classifier(config, 2, head_input), params,
+      batch['tokens'], batch['segments'], batch['mask'])
 
 
 def shapes(config, head_input='cls', outputs=2):

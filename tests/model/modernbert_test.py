@@ -18,6 +18,7 @@ from adapters_jax.model import modernbert
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax import trees
+from tests import tiny
 from tests import tiny_families
 from tests.methods import families_test
 from tests.methods import methods_test
@@ -160,7 +161,7 @@ def test_uncomputed_rows_change_nothing(case, name):
   params = trees.overlay(
       families_test.base(case), methods_test.perturbed(tuned))
   found, whole = (
-      one.apply({'params': params}, *arguments(case, 30))
+      tiny.apply(one, params, *arguments(case, 30))
       for one in (model, encoder.Bert(model.config)))
   head = params['head']
   np.testing.assert_allclose(
@@ -211,8 +212,8 @@ def test_an_adapter_that_adds_nothing_is_the_identity():
   whole = encoder.init(encoder.Bert(config), jax.random.key(0), params)
   plain = dataclasses.replace(config, adapters=())
   for found, wanted in zip(
-      encoder.Bert(config).apply({'params': whole}, *arguments()),
-      encoder.Bert(plain).apply({'params': params}, *arguments()),
+      tiny.apply(encoder.Bert(config), whole, *arguments()),
+      tiny.apply(encoder.Bert(plain), params, *arguments()),
       strict=True):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
@@ -241,7 +242,7 @@ def test_other_ways_to_compute(changed):
 def test_bfloat16(changed, atol):
   params, config = families_test.base(CASE), tiny_families.config(CASE)
   found, wanted = (
-      encoder.Bert(one).apply({'params': params}, *arguments())[-1]
+      tiny.apply(encoder.Bert(one), params, *arguments())[-1]
       for one in (dataclasses.replace(config, **changed), config))
   assert found.dtype == changed.get('dtype', 'float32')
   difference = np.abs(found.astype(jnp.float32) - wanted)[arguments()[2]]
@@ -253,12 +254,13 @@ def test_kept_hidden_states(first):
   """The final norm is applied once, and never to an inner layer's output."""
   model = heads.Classifier(tiny_families.config(CASE), 2)
   params = encoder.init(model, jax.random.key(1), families_test.base(CASE))
-  hidden = encoder.Bert(model.config).apply(
-      {'params': params}, *arguments())[first]
-  found = frozen_cache.above(model, first).apply(
-      {'params': params}, hidden=hidden, mask=arguments()[2])
+  hidden = tiny.apply(
+      encoder.Bert(model.config), params, *arguments())[first]
+  found = tiny.apply(
+      frozen_cache.above(model, first), params, hidden=hidden,
+      mask=arguments()[2])
   np.testing.assert_allclose(
-      found, model.apply({'params': params}, *arguments()), atol=1e-5)
+      found, tiny.apply(model, params, *arguments()), atol=1e-5)
 
 
 @pytest.mark.parametrize('text', (
@@ -282,7 +284,7 @@ def test_methods_fold_with_and_without_biases(case, text):
   assert trees.flatten(folded).keys() == {
       *trees.flatten(base), 'head/bias', 'head/kernel'}
   found, wanted = (
-      one.apply({'params': params}, *arguments(case, 20))
+      tiny.apply(one, params, *arguments(case, 20))
       for one, params in (
           (plain, folded), (model, trees.overlay(base, tuned))))
   np.testing.assert_allclose(found, wanted, atol=2e-5)
