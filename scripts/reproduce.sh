@@ -114,7 +114,8 @@ for pair in $ABLATED; do
 done
 
 if [ "$RECORDS" = experiments/results ]; then
-  "$PYTHON" -m scripts.summarize --records="$RECORDS" --readme=README.md
+  "$PYTHON" -m scripts.summarize --records="$RECORDS" --readme=README.md \
+    --checkpoint=mpnet-base
   "$PYTHON" -m docs.generate
   "$PYTHON" -m jupyter execute --inplace experiments/notebooks/*.ipynb
 else

@@ -2,9 +2,10 @@
 
   python -m scripts.summarize --records=experiments/results --readme=README.md
 
-One table for dev and one for test, with a row for each method and a column for
-each task, at the settings with the most seeds and, among equals, the best mean
-on dev. In the README they are between two marker lines.
+For each base one table for dev and one for test, with a row for each method and
+a column for each task, at the settings picked with other seeds or, without such
+trials, with the most seeds and the best mean on dev. In the README they are
+between two marker lines.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ class Config:
       'experiments/results', 'Folder of records, with those below it.')
   readme: str = options.option(
       '', 'File whose lines between the markers are replaced; empty prints.')
+  checkpoint: str = options.option(
+      '', 'Base with a table, like mpnet-base; empty for all bases.')
   sizes: str = options.option('8,64', 'Adapter sizes that have a row.')
   top_k: str = options.option('2', 'Values of --top_k that have a row.')
 
@@ -67,9 +70,33 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   return lines
 
 
-def table(
+def chosen_by_base(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int],
+) -> dict[str, list[points_lib.Point]]:
+  """Returns {name of a base: its points to report}, larger bases first.
+
+  Args:
+    records: Records of any runs.
+    sizes: Adapter sizes to report.
+    top_k: Numbers of fine-tuned layers to report.
+  """
+  chosen = points_lib.picked(
+      points_lib.headline(points_lib.points(records), sizes, top_k))
+  # Full fine-tuning first, then methods with fewer parameters.
+  return points_lib.by_base(sorted(
+      chosen, key=lambda p: (-p.records[0].trained_params, p.task)))
+
+
+def no_results() -> str:
+  """Returns the text in place of a table without records."""
+  return (f'There are no results of version {version.NUMBERS} yet; '
+          '`scripts/reproduce.sh` trains the runs and fills this table.')
+
+
+def table(
+    records: list[records_lib.Record], sizes: Sequence[int],
+    top_k: Sequence[int], checkpoint: str = '',
 ) -> str:
   """Returns the tables in Markdown, and the notes of the records.
 
@@ -77,22 +104,20 @@ def table(
     records: Records of any runs.
     sizes: Adapter sizes that have a row.
     top_k: Numbers of fine-tuned layers that have a row.
+    checkpoint: Base with a table; '' for all.
   """
+  records = [record for record in records
+             if checkpoint in ('', record.config['checkpoint'])]
   if all(record.picks for record in records):  # None, or trials alone.
-    return (f'There are no results of version {version.NUMBERS} yet; '
-            '`scripts/reproduce.sh` trains the runs and fills this table.')
-  chosen = sorted(
-      points_lib.picked(
-          points_lib.headline(points_lib.points(records), sizes, top_k)),
-      # Full fine-tuning first, then methods with fewer parameters.
-      key=lambda p: (-p.records[0].trained_params, p.task))
+    return no_results()
   lines = []
-  for split in ('dev', 'test'):
-    # Empty where no record has labels, as on GLUE's test sets.
-    if rows := tables.by_task(chosen, split):
-      lines += [f'On {split}:', '', tables.markdown(rows), '']
-  lines.append(how_line(chosen))
-  return '\n'.join(lines + note_lines(chosen))
+  for base, chosen in chosen_by_base(records, sizes, top_k).items():
+    for split in ('dev', 'test'):
+      # Empty where no record has labels, as on GLUE's test sets.
+      if rows := tables.by_task(chosen, split):
+        lines += [f'With {base}, on {split}:', '', tables.markdown(rows), '']
+    lines += [how_line(chosen), *note_lines(chosen), '']
+  return '\n'.join(lines[:-1])
 
 
 def how_line(chosen: Sequence[points_lib.Point]) -> str:
@@ -129,13 +154,15 @@ def intervals(
     top_k: Numbers of fine-tuned layers that have rows.
   """
   if all(record.picks for record in records):
-    return table(records, sizes, top_k)
-  chosen = points_lib.picked(
-      points_lib.headline(points_lib.points(records), sizes, top_k))
-  told = [f'- {task}: {power}' for task, power in tables.powers(chosen).items()]
-  return '\n'.join([
-      tables.markdown(tables.intervals(chosen)), '',
-      'Can a task tell methods apart?', '', *told])
+    return no_results()
+  lines = []
+  for base, chosen in chosen_by_base(records, sizes, top_k).items():
+    lines += [
+        f'With {base}:', '', tables.markdown(tables.intervals(chosen)), '',
+        'Can a task tell methods apart?', '',
+        *(f'- {task}: {power}'
+          for task, power in tables.powers(chosen).items()), '']
+  return '\n'.join(lines[:-1])
 
 
 def put(text: str, new: str, begin: str = BEGIN, end: str = END) -> str:
@@ -164,8 +191,13 @@ def main(config: Config) -> None:
   records = list(records_lib.read_all(config.records))
   if not records:
     raise errors.UserError(f'--records: no record in {config.records}')
+  bases = sorted({record.config['checkpoint'] for record in records})
+  if config.checkpoint and config.checkpoint not in bases:
+    raise errors.UserError(
+        f'--checkpoint={config.checkpoint}: no record has this base; the bases '
+        f'in {config.records} are {", ".join(bases)}')
   text = table(records, numbers(config.sizes, '--sizes'),
-               numbers(config.top_k, '--top_k'))
+               numbers(config.top_k, '--top_k'), config.checkpoint)
   if not config.readme:
     print(text)
     return

@@ -228,11 +228,12 @@ class CommandsTest(parameterized.TestCase):
 
 class TablesTest(parameterized.TestCase):
 
-  @parameterized.parameters('README.md', 'docs/results.md')
-  def test_results_are_those_of_the_records(self, page):
+  @parameterized.parameters(
+      ('README.md', 'mpnet-base'), ('docs/results.md', ''))
+  def test_results_are_those_of_the_records(self, page, checkpoint):
     found = list(records.read_all(str(ROOT / 'experiments' / 'results')))
     table = between(PAGES[page], summarize.BEGIN, summarize.END)
-    self.assertEqual(table, summarize.table(found, (8, 64), (2,)))
+    self.assertEqual(table, summarize.table(found, (8, 64), (2,), checkpoint))
 
   def test_reliability_is_that_of_the_figures(self):
     table = between(PAGES['docs/reliability.md'], '<!-- stress: begin -->',

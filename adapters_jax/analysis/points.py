@@ -13,12 +13,12 @@ from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
 
-# Settings outside a method: the task, its data, and the axes of a grid within
-# one method.
+# Settings outside a method: the task, its data, the computation, and the axes
+# of a grid within one method.
 _NOT_METHOD = (
-    version.FIELD, *options.marked(config_lib.Config, 'data'), 'tune',
-    'adapter_size', 'top_k', 'learning_rate', 'epochs', 'max_steps', 'seed',
-    'batch_size', 'buckets', 'eval_every')
+    version.FIELD, *options.marked(config_lib.Config, 'data'),
+    *options.marked(config_lib.Config, 'speed'), 'tune', 'adapter_size',
+    'top_k', 'learning_rate', 'epochs', 'max_steps', 'seed')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Point:
   def task(self) -> str:
     """Name of the task."""
     return config_lib.task_of(self.settings)
+
+  @property
+  def base(self) -> str:
+    """Name of the pretrained model, and its precision unless the default."""
+    name, precision = self.settings['checkpoint'], self.settings['precision']
+    return base_name(name) + (
+        '' if precision == config_lib.Config.precision else f' ({precision})')
 
   @property
   def method(self) -> str:
@@ -97,6 +104,11 @@ class Point:
   def best(self) -> records_lib.Record:
     """The run with the highest dev score."""
     return records_lib.best(self.records)
+
+
+def base_name(checkpoint: str) -> str:
+  """Returns the name of a base: that of a folder without its path."""
+  return checkpoint.rstrip('/').rpartition('/')[2]
 
 
 def points(records: Iterable[records_lib.Record]) -> list[Point]:
@@ -194,7 +206,7 @@ def _check_data(records: Iterable[records_lib.Record]) -> None:
 
 
 def picked(found: Iterable[Point]) -> list[Point]:
-  """Returns the point to report of each task and method.
+  """Returns the point to report of each task, base and method.
 
   Its schedule scored best on dev with seeds that pick. Without such trials it
   has the most seeds and, among equals, the best mean on dev.
@@ -205,7 +217,7 @@ def picked(found: Iterable[Point]) -> list[Point]:
 
   chosen: dict[tuple[str, str, str], Point] = {}
   for point in found:
-    key = point.task, point.settings['checkpoint'], point.method
+    key = *_task_and_base(point), point.method
     if key not in chosen or rank(point) > rank(chosen[key]):
       chosen[key] = point
   return list(chosen.values())
@@ -216,9 +228,10 @@ def headline(
 ) -> list[Point]:
   """Returns the points of a results table.
 
-  Their settings are the defaults, apart from rates and epochs. They have the
-  number of training examples that most runs of their task have, and among
-  equals the largest: one trial on a few examples replaces no results.
+  Their settings are the defaults, apart from rates, epochs and the computation.
+  They have the precision and the number of training examples that most runs of
+  their task and base have, and among equals the most examples: one trial on a
+  few examples replaces no results.
 
   Args:
     found: Points.
@@ -231,10 +244,31 @@ def headline(
       and (p.settings['tune'] != 'adapters'
            or p.settings['adapter_size'] in sizes)
       and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
-  runs: dict[str, collections.Counter[float]] = {}
+
+  def own(point):
+    return _examples(point), point.settings['precision']
+
+  runs: dict[tuple[str, str], collections.Counter[tuple[float, str]]] = {}
   for point in kept:
-    runs.setdefault(point.task, collections.Counter())[
-        _examples(point)] += len(point.records)
-  most = {task: max(counts, key=lambda number: (counts[number], number))
-          for task, counts in runs.items()}
-  return [p for p in kept if _examples(p) == most[p.task]]
+    runs.setdefault(_task_and_base(point), collections.Counter())[
+        own(point)] += len(point.records)
+  most = {name: max(counts, key=lambda one: (counts[one], one))
+          for name, counts in runs.items()}
+  return [p for p in kept if own(p) == most[_task_and_base(p)]]
+
+
+def by_base(found: Iterable[Point]) -> dict[str, list[Point]]:
+  """Returns {`Point.base`: its points, in order}, larger models first."""
+  bases: dict[str, list[Point]] = {}
+  for point in found:
+    bases.setdefault(point.base, []).append(point)
+
+  def size(name):
+    return max(point.records[0].total_params for point in bases[name])
+
+  return {name: bases[name]
+          for name in sorted(bases, key=lambda name: (-size(name), name))}
+
+
+def _task_and_base(point: Point) -> tuple[str, str]:
+  return point.task, point.settings['checkpoint']

@@ -6,6 +6,8 @@ import math
 from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import statistics
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 
 GLUE_TASKS = (
@@ -28,7 +30,7 @@ def by_task(
   """Returns a row for each method with a column for each task.
 
   Args:
-    found: Points, one for each task and method.
+    found: Points of one base, one for each task and method.
     split: Split of the scores; tasks without its labels have no column.
   """
   found = [point for point in found if point.scores(split)]
@@ -58,7 +60,15 @@ def _mean_text(scores: Sequence[float]) -> str:
 
 
 def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
-  """Returns a row of text for each point, with the same columns in all."""
+  """Returns a row of text for each point, with the same columns in all.
+
+  Settings of the computation, like the batch size, have a column where the
+  points differ in them.
+  """
+  found = list(found)
+  computation = [
+      name for name in options.marked(config_lib.Config, 'speed')
+      if len({point.settings[name] for point in found}) > 1]
   table = []
   for point in found:
     best = point.best
@@ -70,6 +80,8 @@ def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
         'method': point.method,
         'rate': f'{point.settings["learning_rate"]:g}',
         'epochs': f'{point.settings["epochs"]:g}',
+        **{name.replace('_', ' '): str(point.settings[name])
+           for name in computation},
         'trials': str(point.trials) if point.trials else '-',
         'seeds': str(len(point.records)),
         'metric': point.metric,
@@ -87,8 +99,8 @@ def trial_rows(
     records: Iterable[records_lib.Record]
 ) -> list[dict[str, str]]:
   """Returns a row of text for each setting tried with seeds that pick."""
-  return [{name: row[name] for name in (
-      'task', 'method', 'rate', 'epochs', 'seeds', 'metric', 'dev')}
+  left_out = 'trials', 'test', 'best on dev', 'trained', 'CPU minutes'
+  return [{name: text for name, text in row.items() if name not in left_out}
           for row in rows(points_lib.trial_points(records))]
 
 
@@ -107,7 +119,7 @@ def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
   95 % are over seeds (t), and over examples and seeds (bootstrap).
 
   Args:
-    found: Points to report, one for each task and method.
+    found: Points of one base to report, one for each task and method.
   """
   table = []
   for point in sorted(found, key=lambda p: (p.task, -p.share)):
@@ -140,7 +152,7 @@ def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
   """Returns {task: whether it can tell methods apart}.
 
   Args:
-    found: Points to report, one for each task and method.
+    found: Points of one base to report, one for each task and method.
   """
   return {
       p.task: cells.power(_records_of(found, p.task, 'full'),

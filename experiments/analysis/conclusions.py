@@ -70,7 +70,7 @@ def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
           (5, variants.load(runs), verdicts.variants))
   known, found = frames.powers(runs), {}
   for claim, rows, test in sources:
-    for _, part in rows.groupby('task'):
+    for _, part in rows.groupby(frames.PANEL):
       if (told := test(part)) is None:
         continue
       power = frames.power_of(part, known)
@@ -103,7 +103,7 @@ def rates(runs: pd.DataFrame) -> list[str]:
     runs: Result of `frames.load`.
   """
   known, lines = frames.powers(runs), []
-  for _, rows in frames.learning_rates(runs).groupby('task'):
+  for _, rows in frames.learning_rates(runs).groupby(frames.PANEL):
     if not frames.power_of(rows, known).tells:
       continue
     for method, part in rows.groupby('method'):

@@ -28,7 +28,7 @@ def load(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _several(found: pd.DataFrame) -> pd.DataFrame:
   """Returns the tasks with more than one method."""
-  return found[found.groupby('task')['method'].transform('nunique') > 1]
+  return found[found.groupby(frames.PANEL)['method'].transform('nunique') > 1]
 
 
 @style.or_say('glue', _several)
@@ -40,7 +40,7 @@ def draw(found: pd.DataFrame) -> style.Drawn:
   Args:
     found: Result of `load`.
   """
-  groups = list(found.groupby('task'))
+  groups = list(found.groupby(frames.PANEL))
   figure, axes = style.panels(len(groups), 2.2, 3)
   handles = {}
   for axis, (_, rows) in zip(axes, groups):

@@ -34,10 +34,10 @@ def _draw_paper(axis, task: str, metric: str) -> str:
 @style.or_say('ablation_size', frames.several)
 def tradeoff(found: pd.DataFrame) -> style.Drawn:
   """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4)."""
-  groups = list(found.groupby('task'))
+  groups = list(found.groupby(frames.PANEL))
   figure, axes = style.panels(len(groups), 2.2, 3)
   sources, used = set(), set()
-  for axis, (task, rows) in zip(axes, groups):
+  for axis, ((task, _), rows) in zip(axes, groups):
     for method, look in style.METHODS.items():
       part = rows[rows['method'] == method].sort_values('trained')
       if len(part):
@@ -64,7 +64,7 @@ def tradeoff(found: pd.DataFrame) -> style.Drawn:
 def distances(
     found: pd.DataFrame, known: dict[tuple[Any, ...], cells.Power]
 ) -> style.Drawn:
-  """Draws scores minus full fine-tuning's, a line for each task (fig. 3).
+  """Draws scores minus full fine-tuning's, a line for each panel (fig. 3).
 
   Solid lines are adapters, dashed ones top layers; tasks without full
   fine-tuning are left out, and those that cannot tell are pale.
@@ -78,13 +78,13 @@ def distances(
     return 'No task has full fine-tuning and adapters or top layers yet.'
   figure, axes = style.panels(1, 2.7, 1)
   axis = axes[0]
-  tasks = list(dict.fromkeys(wide['task']))
-  for number, task in enumerate(tasks):
+  points = dict(list(found.groupby(frames.PANEL)))
+  for number, (panel, part) in enumerate(wide.groupby(frames.PANEL)):
     color, marker = style.task_look(number)
-    tells = frames.power_of(found[found['task'] == task], known).tells
-    name = style.task_name(task) + ('' if tells else ' (cannot tell)')
+    tells = frames.power_of(points[panel], known).tells
+    name = style.panel_name(points[panel]) + ('' if tells else ' (cannot tell)')
     for method, dash in (('adapters', '-'), ('top layers', '--')):
-      rows = wide[(wide['task'] == task) & (wide['method'] == method)]
+      rows = part[part['method'] == method]
       axis.plot(rows['share'], rows['distance'], color=color, marker=marker,
                 linestyle=dash, markersize=3, linewidth=1,
                 alpha=1 if tells else 0.35,
@@ -106,22 +106,22 @@ def relative(found: pd.DataFrame) -> pd.DataFrame:
     found: Points of `frames.tradeoff`.
 
   Returns:
-    'task', 'method', 'share' of trained parameters in per cent and 'distance'
-    to full fine-tuning's score, sorted by share.
+    PANEL of `frames`, 'method', 'share' of trained parameters in per cent and
+    'distance' to full fine-tuning's score, sorted by share.
   """
-  full = found[found['method'] == FULL].set_index('task')
-  rest = found[found['task'].isin(full.index)
-               & found['method'].isin(('adapters', 'top layers'))]
-  return pd.DataFrame({
-      'task': rest['task'], 'method': rest['method'], 'share': _share(rest),
-      'distance': rest['score'] - rest['task'].map(full['score']),
-  }).sort_values(['task', 'method', 'share'])
+  full = found[found['method'] == FULL]
+  rest = found[found['method'].isin(('adapters', 'top layers'))].merge(
+      full[[*frames.PANEL, 'score']], on=frames.PANEL, suffixes=('', '_full'))
+  return rest.assign(
+      share=_share(rest), distance=rest['score'] - rest['score_full'])[
+          [*frames.PANEL, 'method', 'share', 'distance']].sort_values(
+              [*frames.PANEL, 'method', 'share'])
 
 
 @style.or_say('ablation_init', frames.several)
 def init_scales(found: pd.DataFrame) -> style.Drawn:
   """Draws scores against the initial deviation, a panel a task (fig. 6)."""
-  groups = list(found.groupby('task'))
+  groups = list(found.groupby(frames.PANEL))
   figure, axes = style.panels(len(groups), 2.0, 2)
   for number, (axis, (_, rows)) in enumerate(zip(axes, groups)):
     rows = rows.sort_values('init_scale')
@@ -144,7 +144,7 @@ def learning_rates(
     found: Points of `frames.learning_rates`.
     known: Result of `frames.powers`.
   """
-  groups = [(task, rows) for task, rows in found.groupby('task')
+  groups = [(panel, rows) for panel, rows in found.groupby(frames.PANEL)
             if frames.power_of(rows, known).tells]
   if not groups:
     return ('None of the tasks with these records can tell methods apart: full '
@@ -181,9 +181,9 @@ def bars(
 
   @style.or_say(script, frames.several)
   def draw(found):
-    groups = list(found.groupby('task'))
+    groups = list(found.groupby(frames.PANEL))
     figure, axes = style.panels(
-        len(groups), 0.65 + 0.16 * found.groupby('task').size().max(), 2)
+        len(groups), 0.65 + 0.16 * found.groupby(frames.PANEL).size().max(), 2)
     for number, (axis, (_, rows)) in enumerate(zip(axes, groups)):
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]

@@ -21,13 +21,16 @@ from adapters_jax.runs import records
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
-# Settings that all runs of a task share in one figure, at any value.
+# Settings that all runs of a panel share, at any value.
 DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
-        'head_input', 'train_file', 'dev_file', 'test_file', 'dev_fraction',
-        'test_fraction', 'text_columns', 'label_column', 'negative_column',
-        'file_task')
+        'precision', 'head_input', 'train_file', 'dev_file', 'test_file',
+        'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
+        'negative_column', 'file_task')
+PANEL = ['task', 'checkpoint']  # Of which a figure has a panel or a line.
 # Settings that every point may have picked for itself.
-SCHEDULE = ('learning_rate', 'epochs', 'max_steps')
+SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
+    name for name in options.marked(config_lib.Config, 'speed')
+    if name not in DATA))
 
 
 def columns_of(values: dict[str, Any]) -> dict[str, Any]:
@@ -125,11 +128,11 @@ def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 def fullest(
     found: pd.DataFrame, keys: Sequence[str] = DATA
 ) -> pd.DataFrame:
-  """Returns the points of each task at the settings with the most points.
+  """Returns the points of each panel at the settings with the most points.
 
   Args:
     found: Result of `points`.
-    keys: Settings that the points of a task have in common. Ties are broken by
+    keys: Settings that the points of a panel have in common. Ties are broken by
       the number of seeds, then by the amount of data.
   """
   if found.empty:
@@ -138,13 +141,13 @@ def fullest(
       count=('score', 'size'), runs=('seeds', 'sum')).reset_index()
   examples = groups['train_examples']
   groups['size'] = examples.where(examples > 0, float('inf'))  # 0 is all.
-  best = groups.sort_values(['count', 'runs', 'size']).groupby('task').tail(1)
+  best = groups.sort_values(['count', 'runs', 'size']).groupby(PANEL).tail(1)
   return found.merge(best[list(keys)], on=list(keys))
 
 
 def several(found: pd.DataFrame) -> pd.DataFrame:
-  """Returns the points of tasks with more than one, which can be compared."""
-  return found[found['task'].map(found['task'].value_counts()).gt(1)]
+  """Returns the points of panels with more than one, which can be compared."""
+  return found[found.groupby(PANEL)['task'].transform('size').gt(1)]
 
 
 def at_one_rate(
@@ -191,7 +194,7 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns the main point of each method of `tradeoff`, to compare methods.
 
   These are adapters of the default size, the fewest top layers and the other
-  methods, at the settings (DATA) of a task with most of them, then most data.
+  methods, at the settings (DATA) of a panel with most of them, then most data.
   """
   found = _amounts(runs)
   default = DEFAULTS['adapter_size']

@@ -3,6 +3,7 @@
 from matplotlib import ticker
 import pandas as pd
 
+from experiments.analysis import frames
 from experiments.analysis import spans as spans_lib
 from experiments.analysis import style
 
@@ -17,18 +18,18 @@ def draw(found: pd.DataFrame) -> style.Drawn:
   Args:
     found: Spans.
   """
-  groups = {task: rows for task, rows in found.groupby('task')
+  groups = {panel: rows for panel, rows in found.groupby(frames.PANEL)
             if _beats_majority(rows)}
   if not groups:
     return ('No task has models above the most frequent class: there is '
             'nothing for a layer to lose.')
-  tables = {task: _table(rows) for task, rows in groups.items()}
+  tables = {panel: _table(rows) for panel, rows in groups.items()}
   lowest = min(table.min().min() for table in tables.values())
   # At least 0 at the bright end: a loss everywhere must not look like a gain.
   highest = max(0.0, *(table.max().max() for table in tables.values()))
   figure, axes = style.panels(len(groups), 3.4, 2)
-  for axis, (task, rows) in zip(axes, groups.items()):
-    image = _draw_one(axis, tables[task], lowest, highest)
+  for axis, (panel, rows) in zip(axes, groups.items()):
+    image = _draw_one(axis, tables[panel], lowest, highest)
     title = style.title_of(rows.assign(seeds=rows['seed'].nunique()))
     style.label(
         axis, f'{title}, {style.metric_name(rows)}',

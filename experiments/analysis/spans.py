@@ -85,12 +85,12 @@ def means(spans: pd.DataFrame) -> pd.DataFrame:
   """Returns 'mean' over seeds of the 'drop' of `load`, and its t interval.
 
   Returns:
-    A row for each task and each span of one layer, or of all layers, with
+    A row for each panel and each span of one layer, or of all layers, with
     columns 'mean', 'low' and 'high' (nan for one seed).
   """
   whole = (spans['first'] == 0) & (spans['last'] == spans['layers'] - 1)
   part = spans[whole | (spans['first'] == spans['last'])]
-  groups = part.groupby(['task', 'metric', 'first', 'last'])['drop']
+  groups = part.groupby([*frames.PANEL, 'metric', 'first', 'last'])['drop']
   return groups.agg(
       mean='mean', low=lambda drops: statistics.t_interval(drops)[0],
       high=lambda drops: statistics.t_interval(drops)[1]).reset_index()

@@ -8,6 +8,7 @@ from matplotlib import figure as figure_lib
 import numpy as np
 import pandas as pd
 
+from adapters_jax.analysis import points
 from adapters_jax.runs import config as config_lib
 
 COLUMN, PAGE = 3.3, 6.8  # Widths of a paper's column and of its page, inches.
@@ -157,20 +158,30 @@ def metric_name(rows: pd.DataFrame) -> str:
   return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
 
 
-def data_name(rows: pd.DataFrame, separator: str = ', ') -> str:
-  """Returns task, checkpoint unless the default, and examples of points.
+def panel_name(rows: pd.DataFrame) -> str:
+  """Returns the task of points, and their base unless it is the default."""
+  row = rows.iloc[0]
+  base = points.base_name(row['checkpoint'])
+  where = '' if base == config_lib.Config.checkpoint else f' with {base}'
+  return f'{task_name(row["task"])}{where}'
+
+
+def _examples(rows: pd.DataFrame) -> str:
+  examples = rows['train_examples'].iloc[0]
+  return f'{examples:,} examples' if examples else 'all examples'  # 0 is all.
+
+
+def data_name(rows: pd.DataFrame) -> str:
+  """Returns e.g. 'CoLA with mpnet-base, bfloat16_products, all examples'.
 
   Args:
-    rows: Points of a task.
-    separator: Text between the checkpoint and the examples.
+    rows: Points of a panel.
   """
-  row = rows.iloc[0]
-  examples = row['train_examples']
-  few = f'{examples:,} examples' if examples else 'all examples'  # 0 is all.
-  # A folder by its name alone.
-  base = row['checkpoint'].rstrip('/').rpartition('/')[2]
-  where = '' if base == config_lib.Config.checkpoint else f' with {base}'
-  return f'{task_name(row["task"])}{where}{separator}{few}'
+  precision = rows['precision'].iloc[0]
+  parts = [panel_name(rows), _examples(rows)]
+  if precision != config_lib.Config.precision:
+    parts.insert(1, precision)
+  return ', '.join(parts)
 
 
 def title_of(rows: pd.DataFrame) -> str:
@@ -178,5 +189,4 @@ def title_of(rows: pd.DataFrame) -> str:
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  name = data_name(rows, separator='\n')
-  return f'{name}, {spread} seed{plural}'
+  return f'{panel_name(rows)}\n{_examples(rows)}, {spread} seed{plural}'

@@ -46,6 +46,7 @@ class PointsTest(parameterized.TestCase):
   @parameterized.parameters(
       ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),
       ({'tune_norms': False}, 'adapters, size 64, tune_norms=False'),
+      ({'precision': 'bfloat16', 'batch_size': 9}, 'adapters, size 64'),
       ({'tune': 'head', 'head_input': 'pooler'},
        'head alone, head_input=pooler'))
   def test_methods_are_named(self, changed, wanted):
@@ -108,6 +109,25 @@ class PointsTest(parameterized.TestCase):
         record(0.9, task='rte', train_examples=5)])
     kept = points_lib.headline(found, sizes=[64], top_k=[2])
     self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
+
+  def test_headline_has_one_precision_and_any_cache_for_each_base(self):
+    mpnet = {'checkpoint': 'bases/mpnet-base/'}
+    products = {'precision': 'bfloat16_products', **mpnet}
+    found = points_lib.points([
+        record(0.1), record(0.2, **mpnet), record(0.3, **products),
+        record(0.4, tune='head', cache_frozen=True, **products)])
+    kept = points_lib.headline(found, sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [0.1, 0.3, 0.4])
+    self.assertEqual(
+        {name: [p.dev for p in points]
+         for name, points in points_lib.by_base(kept).items()},
+        {'minilm-l6': [0.1], 'mpnet-base (bfloat16_products)': [0.3, 0.4]})
+
+  def test_larger_bases_come_first(self):
+    large = dataclasses.replace(
+        record(0.5, checkpoint='z'), total_params=10**9)
+    self.assertEqual(list(points_lib.by_base(points_lib.points(
+        [record(0.5), large]))), ['z', 'minilm-l6'])
 
   @parameterized.parameters(0, 9)
   def test_one_trial_replaces_no_results(self, examples):

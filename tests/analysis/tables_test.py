@@ -54,6 +54,16 @@ class SummariesTest(parameterized.TestCase):
     self.assertEqual((row['trials'], row['seeds'], row['dev']),
                      ('2', '1', '50.0'))
 
+  def test_settings_of_the_computation_that_differ_have_a_column(self):
+    found = points_lib.points([
+        record(0.5, batch_size=size) for size in (8, 16)])
+    self.assertEqual(
+        [row['batch size'] for row in tables.rows(found)], ['8', '16'])
+    trial, = tables.trial_rows([record(0.5, seed=1000, batch_size=8)])
+    self.assertEqual(
+        list(trial),
+        ['task', 'method', 'rate', 'epochs', 'seeds', 'metric', 'dev'])
+
   def test_intervals_and_differences(self):
     found = points_lib.points([
         points_test.predicted(right, seed, tune=tune, task='rte')
@@ -132,6 +142,25 @@ def test_table_goes_between_the_markers(tmp_path):
   assert '- cola: trained on 4 of 9' in text
   summarize.main(summarize.Config(str(tmp_path / 'records'), str(readme)))
   assert readme.read_text() == text
+
+
+def test_a_table_for_each_base_or_for_one(tmp_path):
+  mpnet = dataclasses.replace(
+      record(0.3, checkpoint='mpnet-base', precision='bfloat16_products'),
+      total_params=10**9)
+  found = [record(0.5), record(0.6, tune='full'), mpnet]
+  both = summarize.table(found, (64,), (2,))
+  first, second = both.split('With minilm-l6, on dev:')
+  assert first.startswith('With mpnet-base (bfloat16_products), on dev:')
+  assert '| 30.0 |' in first and 'full' not in first
+  assert '| 50.0 |' in second and '| 60.0 |' in second
+  assert summarize.table(found, (64,), (2,), 'mpnet-base') == first.rstrip()
+  assert 'no results' in summarize.table(found, (64,), (2,), 'bert')
+  said = summarize.intervals(found, (64,), (2,))
+  assert said.index('mpnet-base') < said.index('full fine-tuning')
+  records.write(str(tmp_path / 'a.json'), mpnet)
+  with pytest.raises(errors.UserError, match='--checkpoint.*mpnet-base'):
+    summarize.main(summarize.Config(str(tmp_path), checkpoint='mpnet'))
 
 
 @pytest.mark.parametrize(('trials', 'wanted'), (

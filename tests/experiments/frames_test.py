@@ -12,6 +12,7 @@ pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 
 # pylint: disable=wrong-import-position
+from experiments.analysis import conclusions  # noqa: E402
 from experiments.analysis import figures  # noqa: E402
 from experiments.analysis import frames  # noqa: E402
 from experiments.analysis import spans  # noqa: E402
@@ -71,6 +72,32 @@ class FramesTest(parameterized.TestCase):
         [(row['task'], row['train_examples'], row['adapter_size'])
          for _, row in sizes.iterrows()],
         [('rte', 500, 4), ('rte', 500, 64), ('wnli', 0, 64)])
+
+  def test_bases_have_panels_of_their_own(self):
+    mpnet = {'checkpoint': 'mpnet-base', 'precision': 'bfloat16_products'}
+    put_floor(self.folder, **mpnet)
+    put(self.folder, [0.8, 0.81], **mpnet)
+    put(self.folder, [0.7], checkpoint='mpnet-base')  # Another precision.
+    put(self.folder, [0.6], tune='full')
+    put(self.folder, [0.5])
+    put(self.folder, [0.9], 2, tune='norms', cache_frozen=True)
+    runs = self.load()
+    found = frames.tradeoff(runs)
+    self.assertEqual(
+        [(base, set(rows['precision']), set(rows['method']))
+         for (_, base), rows in found.groupby(frames.PANEL)],
+        [('minilm-l6', {'float32'},
+          {'adapters', 'full fine-tuning', 'layer norms'}),
+         ('mpnet-base', {'bfloat16_products'},
+          {'adapters', 'full fine-tuning', 'head alone'})])
+    near = figures.relative(found)
+    self.assertEqual(list(near['checkpoint']), ['minilm-l6', 'mpnet-base'])
+    np.testing.assert_allclose(near['distance'], [-10, -1.5])
+    judged = conclusions.findings(runs, spans.load(str(self.folder)))
+    self.assertEqual(
+        {finding.data: finding.power.tells for finding in judged},
+        {'RTE, 500 examples': False,
+         'RTE with mpnet-base, bfloat16_products, 500 examples': True})
 
   def test_tradeoff_names_methods_and_relative_subtracts(self):
     for task, full in (('rte', 0.8), ('wnli', 0.6)):
