@@ -21,6 +21,9 @@ from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
+_NO_DEFAULTS = (
+    'No table: all records differ from the defaults in more than rates and '
+    'epochs.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +114,10 @@ def table(
   if all(record.picks for record in records):  # None, or trials alone.
     return no_results()
   lines = []
-  for base, chosen in chosen_by_base(records, sizes, top_k).items():
+  bases = chosen_by_base(records, sizes, top_k)
+  if not bases:
+    return _NO_DEFAULTS
+  for base, chosen in bases.items():
     for split in ('dev', 'test'):
       # Empty where no record has labels, as on GLUE's test sets.
       if rows := tables.by_task(chosen, split):
@@ -156,7 +162,10 @@ def intervals(
   if all(record.picks for record in records):
     return no_results()
   lines = []
-  for base, chosen in chosen_by_base(records, sizes, top_k).items():
+  bases = chosen_by_base(records, sizes, top_k)
+  if not bases:
+    return _NO_DEFAULTS
+  for base, chosen in bases.items():
     lines += [
         f'With {base}:', '', tables.markdown(tables.intervals(chosen)), '',
         'Can a task tell methods apart?', '',

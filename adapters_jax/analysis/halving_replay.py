@@ -56,31 +56,53 @@ def replay(
   Raises:
     errors.UserError: no records, records of several tasks, or none with a rung.
   """
+  return _replayed(records, factor, _rungs_of(records, factor, first))
+
+
+def _rungs_of(
+    records: Sequence[records_lib.Record], factor: int, first: float
+) -> list[float]:
+  """Returns the epochs before each rung of a sweep of one task."""
   if len({config_lib.task_of(record.config) for record in records}) != 1:
     raise errors.UserError('`records`: give the records of one task')
   records_lib.one_version(records)
-  runs = [identity.of_portable(record.config) for record in records]
-  of_run = {grid.run_name(run): record
-            for run, record in zip(runs, records, strict=True)}
-  taken = dict.fromkeys(of_run, 0)
+  longest = max(record.config['epochs'] for record in records)
+  if longest <= first:
+    raise errors.UserError(
+        f'`first={first:g}`: the longest run has {longest:g} epochs, so none '
+        'would stop; give less')
+  return halving.rungs_of(
+      [identity.of_portable(record.config) for record in records], factor,
+      first)
+
+
+def _replayed(
+    records: Sequence[records_lib.Record], factor: int, rungs: Sequence[float]
+) -> Replay:
+  """Returns the result of halving some runs of a sweep at its rungs."""
+  longest = max(record.config['epochs'] for record in records)
+  # By the settings of their records, which name files without a folder.
+  of_run = {identity.of_portable(record.config): record for record in records}
+  names = {run: identity.digest(record.config)
+           for run, record in of_run.items()}
+  runs = list(of_run)
+  taken = dict.fromkeys(runs, 0)
   left = runs
-  for epochs in halving.rungs_of(runs, factor, first):
+  for epochs in (one for one in rungs if one < longest):
     scores = {}
     for run in left:
-      name = grid.run_name(run)
-      record = of_run[name]
-      scores[name] = halving.record_score(record, epochs)
-      taken[name] = halving.record_step(record, epochs)
-    left = halving.survivors(left, scores, factor)
+      scores[names[run]] = halving.record_score(of_run[run], epochs)
+      taken[run] = halving.record_step(of_run[run], epochs)
+    left = halving.survivors(left, scores, factor, name_of=names.__getitem__)
   for run in left:
-    taken[grid.run_name(run)] = of_run[grid.run_name(run)].steps
+    taken[run] = of_run[run].steps
   everything = _means(runs, of_run)
   best = max(everything.values())
   finished = _means(left, of_run)
   return Replay(
       len(everything), len(finished), best[0],
       max(finished.values(), default=(-math.inf, math.nan))[0], best[1],
-      sum(taken.values()) / sum(record.steps for record in records))
+      sum(taken.values()) / sum(record.steps for record in of_run.values()))
 
 
 def _means(runs, of_run) -> dict[object, tuple[float, float]]:
@@ -88,7 +110,7 @@ def _means(runs, of_run) -> dict[object, tuple[float, float]]:
   found: dict[object, list[float]] = {}
   for run in runs:
     found.setdefault(grid.setting_of(run), []).append(
-        records_lib.primary(of_run[grid.run_name(run)]))
+        records_lib.primary(of_run[run]))
   return {setting: records_lib.mean_sem(values)
           for setting, values in found.items()}
 
@@ -117,10 +139,11 @@ def resampled(
   if not 1 < settings <= len(by_setting):
     raise errors.UserError(
         f'`settings={settings}`: give 2 to {len(by_setting)}')
+  rungs = _rungs_of(records, factor, first)
   rng = np.random.default_rng(seed)
   groups = list(by_setting.values())
   return [
-      replay([record for index in rng.choice(
+      _replayed([record for index in rng.choice(
           len(groups), settings, replace=False) for record in groups[index]],
-             factor, first)
+                factor, rungs)
       for _ in range(draws)]

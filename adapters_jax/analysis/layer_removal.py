@@ -150,8 +150,9 @@ def settings_of(
   places = {name: getattr(config, name)
             for name in (*options.marked(config_lib.Config, 'where'),
                          *options.marked(config_lib.Config, 'path'),
-                         *options.marked(config_lib.Config, 'folders'),
-                         'checkpoint')}
+                         *options.marked(config_lib.Config, 'folders'))}
+  if '@' in record.config['checkpoint']:  # A folder, by its content.
+    places['checkpoint'] = config.checkpoint
   return identity.of_portable(
       record.config, **{**places, 'workdir': folder})
 

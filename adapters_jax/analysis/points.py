@@ -47,8 +47,8 @@ class Point:
   def base(self) -> str:
     """Name of the pretrained model, and its precision unless the default."""
     name, precision = self.settings['checkpoint'], self.settings['precision']
-    return base_name(name) + (
-        '' if precision == config_lib.Config.precision else f' ({precision})')
+    return (name if precision == config_lib.Config.precision
+            else f'{name} ({precision})')
 
   @property
   def method(self) -> str:
@@ -104,11 +104,6 @@ class Point:
   def best(self) -> records_lib.Record:
     """The run with the highest dev score."""
     return records_lib.best(self.records)
-
-
-def base_name(checkpoint: str) -> str:
-  """Returns the name of a base: that of a folder without its path."""
-  return checkpoint.rstrip('/').rpartition('/')[2]
 
 
 def points(records: Iterable[records_lib.Record]) -> list[Point]:
@@ -229,9 +224,9 @@ def headline(
   """Returns the points of a results table.
 
   Their settings are the defaults, apart from rates, epochs and the computation.
-  They have the precision and the number of training examples that most runs of
-  their task and base have, and among equals the most examples: one trial on a
-  few examples replaces no results.
+  They have the data, the number of training examples and the precision that
+  most runs of their task and base have, and among equals the most examples: one
+  trial on a few examples replaces no results.
 
   Args:
     found: Points.
@@ -245,8 +240,12 @@ def headline(
            or p.settings['adapter_size'] in sizes)
       and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
 
+  names = options.marked(config_lib.Config, 'data')
+
   def own(point):
-    return _examples(point), point.settings['precision']
+    others = {name: point.settings[name] for name in (*names, 'precision')
+              if name != 'train_examples'}
+    return _examples(point), identity.digest(others)
 
   runs: dict[tuple[str, str], collections.Counter[tuple[float, str]]] = {}
   for point in kept:

@@ -12,6 +12,12 @@ from adapters_jax.runs import records as records_lib
 
 GLUE_TASKS = (
     'cola', 'sst2', 'mrpc', 'qqp', 'stsb', 'mnli', 'qnli', 'rte', 'wnli')
+# Settings without a fixed column that name no method.
+_FURTHER = tuple(
+    name for role in ('data', 'speed')
+    for name in options.marked(config_lib.Config, role)
+    if name != 'task' and name not in options.marked(
+        config_lib.Config, 'path')) + ('max_steps',)
 # Metrics and the unit of a hundredth of them, for sentences.
 _UNITS = {
     'accuracy': 'accuracy', 'matthews': "Matthews' correlation", 'f1': 'F1',
@@ -62,13 +68,12 @@ def _mean_text(scores: Sequence[float]) -> str:
 def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
   """Returns a row of text for each point, with the same columns in all.
 
-  Settings of the computation, like the batch size, have a column where the
-  points differ in them.
+  Settings that name no method, such as the base or the batch size, have a
+  column where the points differ in them.
   """
   found = list(found)
-  computation = [
-      name for name in options.marked(config_lib.Config, 'speed')
-      if len({point.settings[name] for point in found}) > 1]
+  varied = [name for name in _FURTHER
+            if len({point.settings[name] for point in found}) > 1]
   table = []
   for point in found:
     best = point.best
@@ -81,7 +86,7 @@ def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
         'rate': f'{point.settings["learning_rate"]:g}',
         'epochs': f'{point.settings["epochs"]:g}',
         **{name.replace('_', ' '): str(point.settings[name])
-           for name in computation},
+           for name in varied},
         'trials': str(point.trials) if point.trials else '-',
         'seeds': str(len(point.records)),
         'metric': point.metric,

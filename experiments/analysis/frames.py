@@ -22,10 +22,8 @@ RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
 # Settings that all runs of a panel share, at any value.
-DATA = ('task', 'checkpoint', 'train_examples', 'max_length', 'batch_size',
-        'precision', 'head_input', 'train_file', 'dev_file', 'test_file',
-        'dev_fraction', 'test_fraction', 'text_columns', 'label_column',
-        'negative_column', 'file_task')
+DATA = (*options.marked(config_lib.Config, 'data'), 'batch_size', 'precision',
+        'head_input')
 PANEL = ['task', 'checkpoint']  # Of which a figure has a panel or a line.
 # Settings that every point may have picked for itself.
 SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
@@ -44,7 +42,7 @@ DEFAULTS = columns_of({
         config_lib.Config()).items()
     # Records have no places.
     if name not in options.marked(config_lib.Config, 'where')})
-_COLUMNS = (*DEFAULTS, 'metric', 'split', 'score', 'trained', 'total',
+_COLUMNS = (*DEFAULTS, 'metric', 'split', 'score', 'dev', 'trained', 'total',
             'trials', 'pick', 'record')
 
 
@@ -56,8 +54,8 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
 
   Returns:
     A column for each setting; 'metric', the name of the first one; the 'split'
-    of its 'score' in hundredths; 'trained' and 'total' parameters; 'trials' and
-    'pick' of `points.Point`; the 'record'.
+    of its 'score' in hundredths; 'dev', the score on dev; 'trained' and 'total'
+    parameters; 'trials' and 'pick' of `points.Point`; the 'record'.
 
   Raises:
     errors.UserError: the records are of several versions of the numbers, or of
@@ -71,6 +69,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
           'task': point.task,
           'metric': point.metric, 'split': point.split,
           'score': 100 * records.primary(record, point.split),
+          'dev': 100 * records.primary(record),
           'trained': record.trained_params, 'total': record.total_params,
           'trials': point.trials, 'pick': point.pick_score, 'record': record})
   return pd.DataFrame(rows, columns=_COLUMNS)  # All of them without rows.
@@ -89,10 +88,10 @@ def points(
 
   Returns:
     A row for each combination of DATA, SCHEDULE and `by`, with columns
-    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'seeds',
-    'trained', 'total', 'trials', 'pick' and 'records'.
+    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'dev',
+    'seeds', 'trained', 'total', 'trials', 'pick' and 'records'.
   """
-  free = {*DATA, *SCHEDULE, *by, 'seed', 'score', *fixed}
+  free = {*DATA, *SCHEDULE, *by, 'seed', *fixed}
   keep = pd.Series(True, runs.index)
   for name, value in {**DEFAULTS, **fixed}.items():
     if name not in free or name in fixed:
@@ -100,7 +99,7 @@ def points(
   keys = [*dict.fromkeys([*DATA, *SCHEDULE, *by])]  # Each once.
   found = runs[keep].groupby(keys).agg(
       metric=('metric', 'first'), split=('split', 'first'),
-      score=('score', 'mean'), seeds=('score', 'size'),
+      score=('score', 'mean'), dev=('dev', 'mean'), seeds=('score', 'size'),
       trained=('trained', 'first'), total=('total', 'first'),
       trials=('trials', 'first'), pick=('pick', 'first'),
       records=('record', list)).reset_index()
@@ -113,7 +112,7 @@ def points(
 def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
   """Returns the points at the schedule picked with other seeds.
 
-  Without such trials: the most seeds, then the best score.
+  Without such trials: the most seeds, then the best score on dev.
 
   Args:
     found: Result of `points`.
@@ -121,7 +120,7 @@ def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
   """
   # Ascending: the last row of a group is its best.
   ordered = found.sort_values(
-      ['pick', 'seeds', 'score'], na_position='first')
+      ['pick', 'seeds', 'dev'], na_position='first')
   return ordered.groupby([*DATA, *by]).tail(1).sort_values([*DATA, *by])
 
 

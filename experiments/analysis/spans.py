@@ -27,13 +27,13 @@ def load(
       without it take their first one.
 
   Returns:
-    A row for each run of default adapters and each span, at the settings of a
-    task with the most runs. These count runs with and without restored norms,
-    so that both can be compared. Columns: DATA and SCHEDULE of `frames`,
-    'seed', 'layers' of the model, 'first' and 'last' layer of the span;
-    'metric'; 'whole', the score with all adapters, 'score' without those of the
-    span, their difference 'drop', and 'majority', the score of the most
-    frequent class. All scores are on dev.
+    A row for each run of default adapters and each span. Of each task and base,
+    only the settings with the most runs are kept. Runs with and without
+    restored norms are counted together, so both calls keep the same settings.
+    Columns: DATA and SCHEDULE of `frames`, 'seed', 'layers' of the model,
+    'first' and 'last' layer of the span; 'metric'; 'whole', the score with all
+    adapters, 'score' without those of the span, their difference 'drop', and
+    'majority', the score of the most frequent class. All scores are on dev.
   """
   rows, numbers = [], []
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):

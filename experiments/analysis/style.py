@@ -8,7 +8,6 @@ from matplotlib import figure as figure_lib
 import numpy as np
 import pandas as pd
 
-from adapters_jax.analysis import points
 from adapters_jax.runs import config as config_lib
 
 COLUMN, PAGE = 3.3, 6.8  # Widths of a paper's column and of its page, inches.
@@ -32,7 +31,7 @@ Drawn = figure_lib.Figure | str
 def or_say(
     script: str, compared: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> Callable[..., Callable[..., Drawn]]:
-  """Makes a function of points return a sentence without any points.
+  """Wraps a drawing function: without points it returns how to make them.
 
   Args:
     script: Name of the script that makes the records.
@@ -161,7 +160,7 @@ def metric_name(rows: pd.DataFrame) -> str:
 def panel_name(rows: pd.DataFrame) -> str:
   """Returns the task of points, and their base unless it is the default."""
   row = rows.iloc[0]
-  base = points.base_name(row['checkpoint'])
+  base = row['checkpoint']
   where = '' if base == config_lib.Config.checkpoint else f' with {base}'
   return f'{task_name(row["task"])}{where}'
 

@@ -111,7 +111,7 @@ class PointsTest(parameterized.TestCase):
     self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
 
   def test_headline_has_one_precision_and_any_cache_for_each_base(self):
-    mpnet = {'checkpoint': 'bases/mpnet-base/'}
+    mpnet = {'checkpoint': 'mpnet-base'}
     products = {'precision': 'bfloat16_products', **mpnet}
     found = points_lib.points([
         record(0.1), record(0.2, **mpnet), record(0.3, **products),
@@ -128,6 +128,25 @@ class PointsTest(parameterized.TestCase):
         record(0.5, checkpoint='z'), total_params=10**9)
     self.assertEqual(list(points_lib.by_base(points_lib.points(
         [record(0.5), large]))), ['z', 'minilm-l6'])
+
+  @parameterized.parameters(
+      {'max_length': 32}, {'dev_fraction': 0.1}, {'train_file': 'a.tsv@1'})
+  def test_headline_is_of_one_data_set(self, **changed):
+    made = [record(0.1), record(0.2, tune='full')]
+    made += [dataclasses.replace(one, config={**one.config, **changed})
+             for one in (record(0.3), record(0.4, 1), record(0.5, 2))]
+    for one in made:
+      one.config['task'] = 'cola'
+    kept = points_lib.headline(
+        points_lib.points(made), sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [pytest.approx(0.4)])
+
+  def test_bases_of_one_last_name_are_apart(self):
+    found = points_lib.points([
+        record(0.1, checkpoint='roberta-base'),
+        record(0.2, checkpoint='FacebookAI/roberta-base')])
+    self.assertEqual(set(points_lib.by_base(points_lib.picked(found))),
+                     {'roberta-base', 'FacebookAI/roberta-base'})
 
   @parameterized.parameters(0, 9)
   def test_one_trial_replaces_no_results(self, examples):

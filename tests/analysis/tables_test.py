@@ -54,11 +54,15 @@ class SummariesTest(parameterized.TestCase):
     self.assertEqual((row['trials'], row['seeds'], row['dev']),
                      ('2', '1', '50.0'))
 
-  def test_settings_of_the_computation_that_differ_have_a_column(self):
+  @parameterized.parameters(
+      ('batch_size', 8, 16), ('train_examples', 5, 0), ('max_steps', 3, 9),
+      ('checkpoint', 'mpnet-base', 'minilm-l6'))
+  def test_settings_that_name_no_method_have_a_column(self, name, *values):
     found = points_lib.points([
-        record(0.5, batch_size=size) for size in (8, 16)])
+        record(0.5, **{name: value}) for value in values])
     self.assertEqual(
-        [row['batch size'] for row in tables.rows(found)], ['8', '16'])
+        [row[name.replace('_', ' ')] for row in tables.rows(found)],
+        [str(value) for value in values])
     trial, = tables.trial_rows([record(0.5, seed=1000, batch_size=8)])
     self.assertEqual(
         list(trial),
@@ -158,6 +162,8 @@ def test_a_table_for_each_base_or_for_one(tmp_path):
   assert 'no results' in summarize.table(found, (64,), (2,), 'bert')
   said = summarize.intervals(found, (64,), (2,))
   assert said.index('mpnet-base') < said.index('full fine-tuning')
+  for make in (summarize.table, summarize.intervals):
+    assert make([record(0.5, dropout=0.3)], (64,), (2,)).startswith('No table')
   records.write(str(tmp_path / 'a.json'), mpnet)
   with pytest.raises(errors.UserError, match='--checkpoint.*mpnet-base'):
     summarize.main(summarize.Config(str(tmp_path), checkpoint='mpnet'))

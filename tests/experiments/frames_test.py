@@ -61,6 +61,14 @@ class FramesTest(parameterized.TestCase):
     found = frames.best_rate(frames.points(self.load()))
     self.assertEqual(list(found['learning_rate']), [1e-4])
 
+  def test_test_scores_pick_no_rate(self):
+    for rate, dev, test in ((1e-3, 0.6, 0.5), (1e-4, 0.5, 0.9)):
+      put(self.folder, [dev, dev], tested=[test, test], learning_rate=rate)
+    row, = frames.best_rate(frames.points(self.load())).to_dict('records')
+    self.assertEqual(
+        (row['learning_rate'], row['split'], row['score'], row['dev']),
+        (1e-3, 'test', 50, 60))
+
   def test_the_settings_with_most_points_then_most_data(self):
     for examples in (0, 500):
       put(self.folder, [0.6], train_examples=examples)

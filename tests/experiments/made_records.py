@@ -12,8 +12,8 @@ from tests.sweeps import grid_test
 CONFIG = config_lib.Config(task='rte', train_examples=500)
 
 
-def put(folder, scores, trained=7, first_seed=0, **changed):
-  """Writes a record for each score, of seeds 0, 1, ..."""
+def put(folder, scores, trained=7, first_seed=0, tested=None, **changed):
+  """Writes a record for each dev score, of seeds 0, 1, ..."""
   for seed, score in enumerate(scores, first_seed):
     config = dataclasses.replace(CONFIG, **{'seed': seed, **changed})
     history = [{'step': step, 'loss': 1.0, 'dev': {'accuracy': share * score}}
@@ -21,7 +21,9 @@ def put(folder, scores, trained=7, first_seed=0, **changed):
     records.write(
         outcome.record_path(str(folder), 'glue', config),
         grid_test.make_record(
-            config, metrics={'dev': {'accuracy': score}}, history=history,
+            config, metrics={'dev': {'accuracy': score}, **(
+                {'test': {'accuracy': tested[seed - first_seed]}}
+                if tested else {})}, history=history,
             trained_params=trained, total_params=1000))
 
 
