@@ -195,7 +195,8 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
   elif task.form == 'multiple_choice':
     possible = ['accuracy']
   if task.metrics in _TOGETHER:
-    possible = list(task.metrics)
+    # The highest score is the best: perplexity's inverse is among them.
+    possible = [one for one in task.metrics if one != 'perplexity']
   if len(task.labels) > 2 and 'f1' in possible:
     possible.remove('f1')  # Defined for two classes.
   if name and name not in possible:

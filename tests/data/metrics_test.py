@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 
 from absl.testing import parameterized
@@ -68,6 +69,13 @@ class MetricsTest(parameterized.TestCase):
         tasks.find('mrpc'), 'accuracy').metrics, ('accuracy', 'f1'))
     self.assertEqual(metrics.with_first(squad.TASK, 'exact_match').metrics,
                      ('exact_match', 'f1'))
+
+  def test_a_metric_that_is_best_at_its_lowest_picks_nothing(self):
+    task = dataclasses.replace(
+        tasks.find('sst2'), labels=(), metrics=metrics.OF_LANGUAGE)
+    with self.assertRaisesRegex(
+        errors.UserError, '`metric=perplexity`.*token_probability, accuracy'):
+      metrics.with_first(task, 'perplexity')
 
   @parameterized.parameters(
       ('sst2', 'pearson'), ('stsb', 'accuracy'), ('mnli', 'f1'))
