@@ -278,6 +278,26 @@ class Config:
     return task_of(dataclasses.asdict(self))
 
 
+# Values of `task` that name no own data: '' and the experiments' defaults.
+DEFAULT_TASKS = ('', Config.task, 'squad', 'movie_sentiment_texts')
+_OF_ADAPTERS = ('adapter_config', 'adapter_size', 'adapter_sites', 'init_scale',
+                'activation')
+
+
+def without_unread(config: Config) -> Config:
+  """Returns settings with the defaults in fields that `tune` does not read.
+
+  Runs that differ in them alone are equal, and so are their names then.
+  """
+  unread = list(_OF_ADAPTERS) if config.tune != 'adapters' else []
+  if unread and config.norm_layers != 'same':
+    unread.append('adapter_layers')
+  if config.tune != 'top_k':
+    unread.append('top_k')
+  return dataclasses.replace(
+      config, **{name: getattr(Config, name) for name in unread})
+
+
 def _names(text: str) -> tuple[str, ...]:
   """Returns the names in a list with commas."""
   return tuple(name for part in text.split(',') if (name := part.strip()))
@@ -286,9 +306,10 @@ def _names(text: str) -> tuple[str, ...]:
 def task_of(values: dict[str, Any]) -> str:
   """Returns the name of a task in folders and tables.
 
-  Own data is named after its training file, unless `task` is not the default.
+  Own data is named after its training file, unless `task` is not the default of
+  an experiment.
   """
-  if not values['train_file'] or values['task'] not in ('', Config.task):
+  if not values['train_file'] or values['task'] not in DEFAULT_TASKS:
     return values['task']
   path = values['train_file'].split('@')[0]  # Portable paths have a hash.
   return os.path.splitext(os.path.basename(path))[0]

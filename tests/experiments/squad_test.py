@@ -201,8 +201,8 @@ def test_a_run_through_the_one_training_loop(config):
   assert record.experiment == 'squad'
   losses = [entry['loss'] for entry in record.history]
   assert losses[-1] < losses[0]
-  folder, = os.listdir('runs/squad/squad')
-  folder = f'runs/squad/squad/{folder}'
+  folder, = os.listdir('runs/squad/train')  # Named after the file.
+  folder = f'runs/squad/train/{folder}'
   assert os.path.exists(f'{folder}/adapter/tuned.safetensors')
   # The scores follow from the predictions.
   answered = [row for _, row in rows.read(f'{folder}/predictions/dev.jsonl')]

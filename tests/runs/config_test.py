@@ -11,6 +11,7 @@ from absl.testing import parameterized
 
 from adapters_jax import errors
 from adapters_jax.adapters import settings
+from adapters_jax.api import expand
 from adapters_jax.model import precision
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
@@ -96,6 +97,9 @@ class ConfigTest(parameterized.TestCase):
     hashed = hashlib.sha256(text.encode()).hexdigest()[:12]
     self.assertEqual(identity.digest(old), hashed)
     self.assertEqual(identity.digest(values), hashed)
+    for experiment in (expand.SQUAD, expand.LANGUAGE_MODELING):
+      task = dataclasses.replace(config, task=experiment['task'])
+      self.assertEqual(identity.portable(task), values)
     named = identity.portable(dataclasses.replace(config, task='films'))
     self.assertEqual(named['task'], 'films')
     self.assertNotEqual(identity.digest(named), hashed)
