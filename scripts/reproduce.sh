@@ -101,7 +101,7 @@ if [ -n "$DOMAIN" ]; then  # An adapter of a domain, and its head alone.
   run experiments.language_modeling --task=movie_sentiment_texts --epochs=3 \
     --learning_rate=1e-3 --seeds=0-2
   run experiments.language_modeling --task=movie_sentiment_texts --epochs=3 \
-    --learning_rate=1e-3 --seeds=0-2 --adapter_config= --tune=head
+    --learning_rate=1e-3 --seeds=0-2 --tune=head
 fi
 for pair in $ABLATED; do
   for name in size init learning_rate variants layers; do

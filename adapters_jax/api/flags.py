@@ -149,8 +149,9 @@ def _report(
   from adapters_jax.runs import console  # Imports JAX.
   if outcome.trials:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
-  if len(outcome.records) > 1:
-    found = points_lib.points(outcome.records)
+  # Runs with seeds that pick are in no point.
+  if len(outcome.records) > 1 and (
+      found := points_lib.points(outcome.records)):
     print(console.rows_table(tables.rows(found), 'all settings'))
     best = points_lib.picked(found)
     if len(best) < len(found):
@@ -221,16 +222,19 @@ def launch(
   from adapters_jax.runs import console  # Slow imports: after file errors.
   from adapters_jax.runs.kinds import classification
   from adapters_jax.sweeps import forecast
+  from adapters_jax.training import hosts
   kind = kind or classification.KIND
   console.show(as_text)
-  if how is not engine.ALONE and any(c.coordinator for c in configs):
+  several_hosts = any(config.coordinator for config in configs)
+  if how is not engine.ALONE and several_hosts:
     raise errors.UserError(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue')
   outcome_lib.check_folder(many.records)
   check_all(grid.expand(configs, many), configs, experiment, kind, how)
-  measure = (lambda config: forecast.measure(config, kind)) if (
-      how is engine.ALONE) else None
+  # Several hosts join in their first run, before which JAX may not start.
+  measure = None if several_hosts or how is not engine.ALONE else (
+      lambda config: forecast.measure(config, kind))
   try:
     outcome = engine.go(configs, experiment, many, how, kind, measure)
   except errors.Interrupted as stopped:
@@ -242,7 +246,8 @@ def launch(
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
     _leave(stopped)
-  _report(outcome, configs[0].checkpoint, kind.usage)
+  if not several_hosts or hosts.is_first():
+    _report(outcome, configs[0].checkpoint, kind.usage)
   return outcome
 
 

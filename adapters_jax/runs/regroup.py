@@ -95,7 +95,7 @@ def join_progress(
   """
   states = [os.path.join(folder, workdirs.STATE) for folder in folders]
   waits = {rungs_lib.read(folder).waits for folder in folders}
-  # States of several rungs, or from between two, are of different steps.
+  # Runs at different rungs, or stopped between two, are at different steps.
   if (len(group) == 1 or len(waits) > 1 or waits == {0.0}
       or not all(map(resume_lib.exists, states))):
     return None

@@ -17,7 +17,7 @@ _CALLS = 32  # Steps between questions to the other hosts.
 
 
 class Saver:
-  """Saves progress and log around evaluations, every few minutes, at compiles.
+  """Saves progress and log: at evaluations, before compiles, every few minutes.
 
   A new shape of a batch is compiled for seconds or minutes, in which no signal
   handler runs. With the state saved before, the process can end at once.

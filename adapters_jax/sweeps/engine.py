@@ -65,8 +65,8 @@ class HowToRun:
       '', "'halving': train only the best settings further at each rung; "
       'nothing: train all runs to the end.')
   halving_factor: int = option(
-      3, 'Settings at a rung for each that trains further; also the ratio of '
-      'the epochs of two rungs.')
+      3, 'One in this many settings trains beyond a rung, and each rung comes '
+      'after this many times the epochs of the one before.')
   halving_first: float = option(1.0, 'Epochs before the first rung.')
 
 
@@ -165,13 +165,10 @@ def go(
   """
   pick = picking.parse_pick(many)
   runs = grid.expand(configs, many)
-  if len(runs) == 1 and how is ALONE and not pick:
-    from adapters_jax.runs import run  # Imports JAX.
-    record = run.run(runs[0], experiment, kind)
-    if many.records:
-      outcome_lib.keep(many.records, experiment, runs[0], record)
-    return outcome_lib.Outcome(
-        (record,), (workdirs.path_of(runs[0], experiment),))
+  if pick:
+    picking.check_seeds(runs)
+  elif len(runs) == 1 and how is ALONE:
+    return _single(runs[0], experiment, many.records, kind)
   root = configs[0].workdir
   runs = [with_absolute_paths(run, experiment)
           for run in grid.placed(runs, root)]
@@ -197,6 +194,25 @@ def go(
   return outcome_lib.Outcome(
       second.records, second.folders, first.failures + second.failures,
       first.records)
+
+
+def _single(
+    config: config_lib.Config, experiment: str, folder: str, kind: Any
+) -> outcome_lib.Outcome:
+  """Trains the only run, in its own workdir, unless a record of it exists."""
+  from adapters_jax.runs import run  # Imports JAX.
+  workdir = workdirs.path_of(config, experiment)
+  record = None
+  if folder and workdirs.finished(workdir) is None:
+    record = outcome_lib.finished_run(config, experiment, folder)
+  if record is None:
+    record = run.run(config, experiment, kind)
+  else:
+    _log.info('this run has finished before: %s',
+              outcome_lib.record_path(folder, experiment, config))
+  if folder:
+    outcome_lib.keep(folder, experiment, config, record)
+  return outcome_lib.Outcome((record,), (workdir,))
 
 
 def _sweep(

@@ -165,15 +165,18 @@ def measure_groups(
     sizes: Sizes to try, ascending, none above the number of runs.
   """
   found = {}
-  with assembled(configs[:sizes[-1]], kind) as group:
-    median = _median_step(group.members[0].schedule)
-    for size in sizes:
-      try:
-        step, batch = make_group_step(group.first(size), kind, median)
-        found[size] = min(_times(step, batch)) / size
-      except jax.errors.JaxRuntimeError as error:
-        if 'RESOURCE_EXHAUSTED' not in str(error):
-          raise
+  for most in reversed(sizes):  # Of which the trees themselves fit.
+    try:
+      with assembled(configs[:most], kind) as group:
+        median = _median_step(group.members[0].schedule)
+        for size in sizes[:sizes.index(most) + 1]:
+          step, batch = make_group_step(group.first(size), kind, median)
+          found[size] = min(_times(step, batch)) / size
+      break
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      if found:
         break  # Larger sizes need more memory still.
   return found
 
@@ -203,7 +206,8 @@ def make_size_of(
       if isinstance(found, str):
         raise errors.UserError(
             f'`group=auto`: the sizes could not be measured ({found})')
-      known[key] = min(found, key=found.get)
+      # Without any that fits, a run alone may still: with its own message.
+      known[key] = min(found, key=found.get) if found else 1
       _log.info('seconds a step and run, by the size of the group: %s; groups '
                 'of %d', ', '.join(f'{size}: {1000 * seconds:.0f} ms'
                                    for size, seconds in found.items()),

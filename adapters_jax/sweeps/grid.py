@@ -40,7 +40,9 @@ class Options:
   preset: str = option(
       '', "Settings to start from, 'paper' or 'adapter_bert'; explicit flags "
       'win.')
-  seeds: str = option('', "Seeds, like '0-4' or '0,3'; --seed when empty.")
+  seeds: str = option(
+      '', "Seeds, like '0-4' or '0,3'; --seed when empty. Those from "
+      f'{records_lib.FIRST_PICK_SEED} on pick settings and are in no mean.')
   grid: str = option(
       '', "Settings to cross: 'adapter_size=8,64 learning_rate=1e-4,3e-4'; "
       "'|' separates values with commas, ';' several grids; seed=0-4 is five "
@@ -101,7 +103,8 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
   """Returns the points of a grid: {field of Config: value} each.
 
   Args:
-    text: A grid as in the flag; '' has one point without settings.
+    text: A grid as in the flag; '' has one point without settings. A ';' may
+      end it.
 
   Raises:
     errors.UserError: an unknown setting or a value of another type.
@@ -111,7 +114,7 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
   kinds = {f.name: f.type for f in dataclasses.fields(config_lib.Config)
            if f.name not in places}
   points = []
-  for one in GRIDS.get(text.strip(), text).split(';'):
+  for one in GRIDS.get(text.strip(), text).strip(' ;\n').split(';'):
     axes = []
     for axis in one.split():
       name, equals, values = axis.removeprefix('--').partition('=')
@@ -162,7 +165,8 @@ def expand(
   for config in configs:
     seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
-    runs += [dataclasses.replace(config, **{'seed': seed, **point})
+    runs += [config_lib.without_unread(
+        dataclasses.replace(config, **{'seed': seed, **point}))
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
   return placed(runs, configs[0].workdir) if len(runs) > 1 else runs

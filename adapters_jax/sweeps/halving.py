@@ -87,6 +87,7 @@ def rungs_of(
 def survivors(
     runs: Sequence[config_lib.Config], scores: Mapping[str, float],
     factor: int, pick: Sequence[str] = (),
+    name_of: Callable[[config_lib.Config], str] = grid.run_name,
 ) -> list[config_lib.Config]:
   """Returns the runs that train further, in their order.
 
@@ -97,12 +98,13 @@ def survivors(
       does.
     pick: Names of fields whose values compete, all others being equal; with
       none, all settings of a task compete.
+    name_of: Name of a run in `scores`.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
     among = grid.setting_of(run, pick) if pick else run.task_name
     found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
-        scores[grid.run_name(run)])
+        scores[name_of(run)])
   kept = set()
   for settings in found.values():
     means = {setting: sum(values) / len(values)

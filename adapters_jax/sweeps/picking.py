@@ -17,7 +17,8 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
     many: Grid, seeds and pick.
 
   Raises:
-    errors.UserError: no grid crosses a name, or a seed both picks and reports.
+    errors.UserError: no grid crosses a name, or a seed of `pick_seeds` is one
+      of runs to report.
   """
   names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
   crossed = {name for point in grid.parse_grid(many.grid) for name in point}
@@ -29,13 +30,20 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
   if names and min(grid.parse_seeds(many.pick_seeds, '`pick_seeds`')) < least:
     raise errors.UserError(
         f'`pick_seeds={many.pick_seeds}`: give seeds from {least} on')
-  if names and many.seeds and max(grid.parse_seeds(many.seeds)) >= least:
-    raise errors.UserError(
-        f'`seeds={many.seeds}`: seeds from {least} on pick; give smaller ones')
   if many.pick_examples < 0:
     raise errors.UserError(
         f'`pick_examples={many.pick_examples}`: give 0 or more')
   return names
+
+
+def check_seeds(runs: Iterable[config_lib.Config]) -> None:
+  """Raises UserError for runs to report with a seed that picks."""
+  least = records_lib.FIRST_PICK_SEED
+  for run in runs:
+    if run.seed >= least:
+      raise errors.UserError(
+          f'`seeds`: {run.seed} is to be reported, but seeds from {least} on '
+          'pick; give smaller ones')
 
 
 def trial_runs(

@@ -152,8 +152,10 @@ def _resumed(
     mine = [name for name in names if name in todo]
     if mine:
       units.append(tuple(by_name[name] for name in names))
-    else:  # All have records: a kill came before the folder was removed.
-      shutil.rmtree(path)
+    elif all(workdirs.finished(workdirs.path_of(by_name[name], experiment))
+             for name in names):
+      shutil.rmtree(path)  # A kill came before the folder was removed.
+    # Else its runs have been at this rung, and continue from there.
     for name in mine:
       del todo[name]
   return units

@@ -30,6 +30,8 @@ def join_all(
 ) -> None:
   """Joins the hosts of a run. Call it before JAX is asked for its devices.
 
+  Hosts that an earlier run of this process has joined stay together.
+
   Args:
     coordinator: '' for one process, 'auto' where JAX detects the cluster (Cloud
       TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
@@ -45,6 +47,8 @@ def join_all(
     if processes or process >= 0:
       raise errors.UserError(
           '`processes` and `process` go with `coordinator=host:port`')
+    return
+  if jax.distributed.is_initialized():
     return
   if coordinator == 'auto':
     try:

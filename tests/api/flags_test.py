@@ -1,6 +1,7 @@
 """Tests of the checks before the first of many runs."""
 
 import dataclasses
+from unittest import mock
 
 import pytest
 
@@ -9,6 +10,9 @@ from adapters_jax.api import flags
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import outcome as outcome_lib
+from tests.sweeps import grid_test
 
 
 @pytest.fixture
@@ -33,6 +37,27 @@ def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):
   with pytest.raises(errors.UserError, match=message):
     check(config, engine.HowToRun())
   check(config, engine.ALONE)  # Checked when it starts.
+
+
+def test_runs_whose_seeds_pick_have_no_table(config, capsys):
+  records = tuple(grid_test.make_record(dataclasses.replace(
+      grid_test.CONFIG, seed=seed)) for seed in (1000, 1001))
+  outcome = outcome_lib.Outcome(records, ('a', 'b'), (('c', 'failed'),))
+  many = grid.Options(seeds='1000-1001')
+  with mock.patch.object(engine, 'go', lambda *_: outcome):
+    assert flags.launch([config], 'glue', many) is outcome
+  printed = capsys.readouterr()
+  assert 'all settings' not in printed.out and 'c: failed' in printed.err
+
+
+def test_several_hosts_forecast_nothing(config):
+  hosts = dataclasses.replace(
+      config, coordinator='127.0.0.1:1', processes=2, process=0)
+  for one, timed in ((config, True), (hosts, False)):
+    with mock.patch.object(
+        engine, 'go', return_value=outcome_lib.Outcome()) as go:
+      flags.launch([one], 'glue', grid.Options(seeds='0-1'))
+    assert (go.call_args.args[-1] is not None) == timed
 
 
 def test_devices_of_other_machines_are_not_asked_for(config):

@@ -168,6 +168,15 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
                         path='kept/spans/new.json')
 
 
+@pytest.mark.parametrize('trained, named, wanted', [
+    ('a', 'b', 'a'), ('a@01', 'elsewhere/a', 'elsewhere/a')])
+def test_spans_are_scored_on_the_base_of_the_run(trained, named, wanted):
+  record = mock.Mock(config={
+      **identity.portable(config_lib.Config()), 'checkpoint': trained})
+  config = config_lib.Config(checkpoint=named)
+  assert layer_removal.settings_of(record, 'w', config).checkpoint == wanted
+
+
 @pytest.mark.parametrize('changed', [
     {'tune': 'full'}, {'adapter_layers': '0-1'}, {'adapter_config': 'lora'},
     {'adapter_sites': 'ffn_output'}])

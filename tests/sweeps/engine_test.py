@@ -97,6 +97,39 @@ class SweepTest(parameterized.TestCase):
     self.assertEqual([len(made) for made in fake.made], [2, 2, 1])
     self.assertIn('1: 500 ms, 2: 250 ms, 4: 300 ms; groups of 2', said[1])
 
+  @parameterized.parameters((0, 9, [4, 2, 1]), (2, 2, [4, 2]), (9, 1, [4]))
+  def test_sizes_that_fit_the_memory(self, trees, runs, wanted):
+    full = jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: memory')
+    made = []
+
+    @contextlib.contextmanager
+    def assembled(configs, kind):
+      del kind
+      made.append(len(configs))
+      if len(configs) > trees:
+        raise full
+      yield mock.MagicMock(first=lambda size: size)
+
+    def make_group_step(size, *rest):
+      del rest
+      if size > runs:
+        raise full
+      return None, None
+
+    with mock.patch.multiple(
+        forecast, assembled=assembled, make_group_step=make_group_step,
+        _median_step=mock.Mock(), _times=lambda step, batch: [1.0]):
+      found = forecast.measure_groups(self.runs('seed=0-3'), None, (1, 2, 4))
+      self.assertEqual(made, wanted)
+      self.assertEqual(list(found), [
+          size for size in (1, 2, 4) if size <= min(trees, runs)])
+
+  def test_a_run_that_fits_no_memory_is_tried_alone(self):
+    with mock.patch.object(
+        forecast, 'measure_groups', lambda runs, kind, sizes: {}):
+      _, fake, _ = self.go('seed=0-1', group='auto')
+    self.assertEqual([len(made) for made in fake.made], [1, 1])
+
   def test_a_run_begun_alone_goes_on_alone(self):
     runs = self.runs('seed=0-2')
     os.makedirs(f'{runs[1].workdir}/resume')
@@ -110,9 +143,14 @@ class SweepTest(parameterized.TestCase):
     self.assertEqual(
         vmapped.make_units(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
-    self.assertEqual(
-        vmapped.make_units(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
-    self.assertFalse(os.path.exists(other))
+    # Runs that wait at a rung are neither in `todo` nor finished.
+    for done in (0, 1, 2):
+      for run in runs[:done]:
+        records_lib.write(f'{run.workdir}/record.json',
+                          grid_test.make_record(run))
+      self.assertEqual(
+          vmapped.make_units(runs, runs[2:], 'glue', len), [tuple(runs[2:])])
+      self.assertEqual(os.path.exists(other), done < 2)
 
   def test_a_damaged_group_is_left_out_and_found_by_its_runs(self):
     runs = self.runs('seed=0-1')

@@ -127,6 +127,27 @@ class ExpandTest(parameterized.TestCase):
     self.assertLen(grid.parse_grid('paper_additional'), 12 * (6 + 1 + 8))
     self.assertLen(grid.parse_grid('paper_squad'), 4 * 3 * 2 + 3 * 3)
 
+  def test_a_semicolon_may_end_a_grid(self):
+    self.assertLen(grid.parse_grid('adapter_size=8,16; '), 2)
+    self.assertEqual(grid.parse_grid(' ; '), [{}])
+
+  @parameterized.parameters(
+      ('full', 'adapter_size=8,64 epochs=3,20 top_k=1,2', 2),
+      ('head', 'adapter_layers=0-1|all init_scale=1,2', 1),
+      ('top_k', 'top_k=1,2 activation=relu,tanh', 2),
+      ('adapters', 'adapter_size=8,64 top_k=1,2', 2))
+  def test_settings_that_a_method_does_not_read_make_no_runs(
+      self, tune, text, count):
+    config = dataclasses.replace(CONFIG, tune=tune)
+    found = grid.expand([config], grid.Options(grid=text))
+    self.assertLen(found, count)
+    self.assertEqual(found[0].adapter_size, 8 if tune == 'adapters' else 64)
+
+  def test_layers_of_norms_stay(self):
+    config = dataclasses.replace(CONFIG, tune='norms', norm_layers='same')
+    self.assertLen(grid.expand(
+        [config], grid.Options(grid='adapter_layers=0-1|2-3')), 2)
+
   def test_a_run_is_there_once(self):
     self.assertLen(grid.expand(
         [CONFIG], grid.Options(grid='seed=0,0; seed=0')), 1)
@@ -144,6 +165,15 @@ class GoTest(parameterized.TestCase):
     outcome, runs = go()
     self.assertEqual(runs.done, [CONFIG])
     self.assertLen(outcome.records, 1)
+
+  def test_a_record_stands_for_the_only_run(self):
+    go(records='kept')
+    os.rename('runs', 'gone')
+    outcome, runs = go(records='kept')
+    self.assertEmpty(runs.done)
+    self.assertLen(outcome.records, 1)
+    _, runs = go()  # Without the folder of records.
+    self.assertEqual(runs.done, [CONFIG])
 
   def test_finished_runs_are_skipped_and_others_resumed(self):
     go('learning_rate=1e-4,1e-2')
@@ -187,7 +217,7 @@ class GoTest(parameterized.TestCase):
     def measure(config):
       asked.append(config.tune)
       return 36.0, 10.0
-    go('tune=full,head adapter_size=8,64', '0-2', said=said, measure=measure)
+    go('tune=full,head warmup=0.1,0.2', '0-2', said=said, measure=measure)
     self.assertEqual(asked, ['full', 'head'])  # Once for each kind of run.
     # 12 runs of 2 epochs of 10 steps of 36 seconds.
     self.assertEqual(said[1], 'about 2.40 hours for the other 12, without '

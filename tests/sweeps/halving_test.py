@@ -213,3 +213,22 @@ def test_a_recorded_sweep_is_replayed():
   assert found.share == pytest.approx((2 * 40 + 4 * 20) / 240)
   parts = halving_replay.resampled(records, 2, 1, settings=2, draws=200)
   assert {round(one.regret, 9) for one in parts} == {0.0, 0.3, 0.5}
+  with pytest.raises(errors.UserError, match='`first=4`: the longest run has'):
+    halving_replay.replay(records, 3, 4)
+
+
+def test_a_recorded_sweep_of_own_files_and_several_lengths_is_replayed():
+  records = [recorded(*one) for one in (
+      (.1, 0, [.1, .5, .6, .9]), (.2, 0, [.6, .6, .6, .6]),
+      (.3, 0, [.2, .3, .3, .3]), (.4, 0, [.3]), (.5, 0, [.2]))]
+  for record in records:
+    record.config.update(  # Files of no folder.
+        train_file='train.tsv@0123', dev_file='dev.tsv@4567')
+    record.config['task'] = 'train'
+  for number in (3, 4):
+    records[number] = dataclasses.replace(records[number], steps=10)
+    records[number].config['epochs'] = 1.0
+  parts = halving_replay.resampled(records, 2, 1, settings=2, draws=100)
+  # A draw of the two short runs has no rung, and loses nothing.
+  assert any(one.share == 1 and one.kept == 2 for one in parts)
+  assert {round(one.regret, 9) for one in parts} >= {0.0, 0.3}

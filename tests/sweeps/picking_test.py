@@ -62,12 +62,13 @@ class PickTest(parameterized.TestCase):
         configs, [None] * 6, ['learning_rate'], stand_in=True), 1)
 
   @parameterized.parameters(
-      ('0-2', '3', '`pick_seeds=3`: give seeds from 1000'),
-      ('0,1000', '1000', '`seeds=0,1000`: seeds from 1000 on pick'))
-  def test_no_seed_picks_and_reports(self, seeds, pick_seeds, message):
+      ('', '0-2', '3', '`pick_seeds=3`: give seeds from 1000'),
+      ('', '0,1000', '1000', '1000 is to be reported, but seeds from 1000 on'),
+      (' seed=1001', '', '1000', '1001 is to be reported'))
+  def test_no_seed_picks_and_reports(self, more, seeds, pick_seeds, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      grid_test.go('learning_rate=1e-4,1e-2', seeds, pick='learning_rate',
-                   pick_seeds=pick_seeds)
+      grid_test.go(f'learning_rate=1e-4,1e-2{more}', seeds,
+                   pick='learning_rate', pick_seeds=pick_seeds)
 
   def test_a_trial_that_diverged_is_a_result_and_other_failures_are_none(self):
     crossed = 'learning_rate=1e-4,1e-2,1e-1', '0', 'learning_rate'

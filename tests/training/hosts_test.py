@@ -96,6 +96,16 @@ def test_two_processes_equal_one(tmp_path, checkpoint, own_files, alone):
   check_equal(read(workdir), alone)
 
 
+def test_two_processes_make_a_grid(tmp_path, checkpoint, own_files):
+  workdir, port = str(tmp_path / 'runs'), free_port()
+  first, second = finish(*(
+      start(workdir, checkpoint, own_files, process=process, port=port,
+            max_steps=2, eval_every=2, seeds='0-1') for process in range(2)))
+  assert first.count('over 2 processes') == 2 and 'all settings' in first
+  assert 'all settings' not in second
+  assert len(list(records.read_all(workdir))) == 2
+
+
 @pytest.mark.parametrize('process', [0, 1])
 def test_a_missing_process_is_one_line(
     tmp_path, checkpoint, own_files, process):
