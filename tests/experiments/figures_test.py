@@ -173,10 +173,10 @@ class FiguresTest(parameterized.TestCase):
     self.assertLessEqual(len(axis.get_xticks()), 14)
 
   def test_another_checkpoint_is_named(self):
-    put(self.folder, [0.5], checkpoint='/models/bert-base/')
-    put(self.folder, [0.7], checkpoint='/models/bert-base/', init_scale=0.1)
+    put(self.folder, [0.5], checkpoint='org/bert-base')
+    put(self.folder, [0.7], checkpoint='org/bert-base', init_scale=0.1)
     self.assertEqual(self.draw()['init'].axes[0].get_title('left'),
-                     'RTE with bert-base\n500 examples, 1 seed')
+                     'RTE with org/bert-base\n500 examples, 1 seed')
 
   @parameterized.parameters(
       ('accuracy', 'test accuracy (%)'),
