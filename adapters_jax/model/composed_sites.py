@@ -236,7 +236,12 @@ def _walk(
   pieces = []
   for inner, (start, stop) in zip(
       node.members, node.bounds(mask.shape[1]), strict=True):
-    if start < y.shape[1]:  # The last layer may compute the first rows alone.
-      pieces.append(member(
-          inner, *(a[:, start:stop] for a in (y, mask, *inputs))))
+    # The last layer may compute the first rows alone.
+    empty = start >= min(stop, y.shape[1])
+    # An empty part has leaves too: one position makes them, and its result,
+    # which nothing reads, is not compiled.
+    piece = slice(0, 1) if empty else slice(start, stop)
+    found = member(inner, *(a[:, piece] for a in (y, mask, *inputs)))
+    if not empty:
+      pieces.append(found)
   return jnp.concatenate(pieces, axis=1)

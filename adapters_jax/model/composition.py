@@ -9,6 +9,7 @@ the top of the tree. All others work on one hidden state, and
 
 from collections.abc import Sequence
 import dataclasses
+import itertools
 import re
 import typing
 from typing import Any
@@ -163,9 +164,11 @@ class Average(Block):
 class Split(Block):
   """Parts of the text, from left to right, one for each member.
 
+  A shorter text has no positions for the last members.
+
   Attributes:
-    splits: Number of positions of each member, [CLS] and padding included; the
-      last may be left out and gets the rest.
+    splits: Number of positions of each member, [CLS] included. The last member
+      gets the rest, whatever its number, which may be left out.
   """
   splits: tuple[int, ...] = ()
 
@@ -182,22 +185,15 @@ class Split(Block):
           'members; the last may be left out')
 
   def bounds(self, length: int) -> list[tuple[int, int]]:
-    """Returns (start, stop) of each member.
+    """Returns (start, stop) of each member; equal ones of an empty part.
 
     Args:
-      length: Number of positions.
-
-    Raises:
-      errors.UserError: the text has another length.
+      length: Number of positions, padding included.
     """
-    sizes = list(self.splits)
-    if len(sizes) < len(self.members):
-      sizes.append(length - sum(sizes))
-    if sizes[-1] <= 0 or sum(sizes) != length:
-      raise errors.UserError(
-          f'{self}: the batch has {length} positions; leave out the last of '
-          'the splits, or give splits of that sum')
-    stops = [sum(sizes[:n + 1]) for n in range(len(sizes))]
+    # The last part has no end of its own: a text's answer would otherwise
+    # depend on the padding of its batch.
+    inner = list(itertools.accumulate(self.splits[:len(self.members) - 1]))
+    stops = [*(min(stop, length) for stop in inner), length]
     return list(zip([0, *stops[:-1]], stops, strict=True))
 
 

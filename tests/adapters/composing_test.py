@@ -109,10 +109,13 @@ class OutputsTest(parameterized.TestCase):
     close(model.apply({'params': trees.overlay(base, adapter.tuned)},
                       **longer), found)
 
-  def test_a_split_of_another_length(self):
-    bank = {'a': make('houlsby[size=3]')}
-    with self.assertRaisesRegex(errors.UserError, '7 positions'):
-      logits(composing.compose(bank, 'split(a, a, splits=[2, 3])'))
+  @parameterized.parameters('split(a, a, splits=[2, 3])', 'split(a, b, c, '
+                            'splits=[7, 1])', 'split(a, b, splits=[9, 2])')
+  def test_parts_beyond_the_text_are_empty_and_the_last_has_the_rest(
+      self, text):
+    bank = {'a': make('houlsby[size=3]'), 'b': make('lora[r=2]', 1),
+            'c': make('seq_bn[size=2]', 2)}
+    close(logits(composing.compose(bank, text, head='a')), logits(bank['a']))
 
   def test_a_mean_of_outputs_with_and_without_a_norm(self):
     bank = {'a': make('houlsby[size=3]'), 'b': make('adapter_plus[size=3]', 1)}

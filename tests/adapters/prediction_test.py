@@ -13,10 +13,12 @@ from adapters_jax.adapters import compiled
 from adapters_jax.adapters import prediction
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 from adapters_jax.model import heads
 from adapters_jax import trees
 from tests import tiny
 from tests.adapters import bank_test
+from tests.adapters import composing_test
 
 TEXTS = ['a good film', 'very dull', 'the plot ' * 4, 'bad']
 
@@ -105,6 +107,28 @@ def test_the_activation_of_the_training_is_used(base):
   assert not np.allclose(
       prediction.logits(base, other, TEXTS),
       prediction.logits(base, adapter, TEXTS), atol=1e-3)
+
+
+@pytest.mark.parametrize('position', [1, 8])
+def test_a_split_of_texts_of_any_length(base, position):
+  bank = {'a': composing_test.make('houlsby[size=3]'),
+          'b': composing_test.make('lora[r=2]', 1)}
+  bank['b'].tuned['head'] = bank['a'].tuned['head']
+  setup = composition.Split('a', 'b', splits=(position,))
+  texts = ['good', 'the plot of a very dull film is a good plot']
+
+  def found(adapters, texts, **options):
+    return np.array([list(one.probabilities.values()) for one in
+                     prediction.predict(base, adapters, texts, **options)])
+
+  both = found(bank, texts, setup=setup)
+  # Padded to other lengths.
+  alone = np.concatenate([found(bank, [one], setup=setup) for one in texts])
+  np.testing.assert_allclose(both, alone, atol=1e-6)
+  # [CLS] good [SEP] are 3 positions.
+  first = np.isclose(both, found(bank['a'], texts), atol=1e-6).all(axis=1)
+  assert first.tolist() == [position == 8, False]
+  assert not np.isclose(both, found(bank['b'], texts), atol=1e-4).any()
 
 
 def test_prompts_leave_room_for_less_text(base):
