@@ -27,8 +27,13 @@ def fold(
     replaced, for `unfold`.
 
   Raises:
-    errors.UserError: a method that is not a change of weights.
+    errors.UserError: a method that is not a change of weights, or several
+      adapters that are not one after the other.
   """
+  if adapter.composition is not None:
+    raise errors.UserError(
+        f'`adapter`: {adapter.setup} cannot be folded into the base, only '
+        'stacks of names; merge its adapters with aj.merge, and fold the result')
   for config in adapter.methods:
     if not config.folds:
       raise errors.UserError(

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import folding
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
@@ -26,6 +27,10 @@ def adapter(text, seed=0):
 
 def at(tree, name='query'):
   return tree['encoder']['layer_1']['attention'][f'adapter_{name}_0']
+
+
+def _query(base):
+  return base['encoder']['layer_1']['attention']['query']['kernel']
 
 
 class FoldTest(parameterized.TestCase):
@@ -64,6 +69,25 @@ class FoldTest(parameterized.TestCase):
   def test_what_is_no_change_of_weights_is_refused(self, text):
     with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
       folding.fold(common.base(), adapter(text))
+
+  def test_of_setups_stacks_alone_are_folded(self):
+    bank = {}
+    for seed, name in enumerate('ab'):
+      made = adapter('lora[r=2]', seed)
+      bank[name] = dataclasses.replace(made, tuned=trees.split(
+          made.tuned, lambda path: trees.role(path) != 'norm')[0])
+    query = {}
+    for name in 'ab':
+      folded, _ = folding.fold(common.base(), bank[name])
+      query[name] = _query(folded) - _query(common.base())
+    both, _ = folding.fold(
+        common.base(), composing.compose(bank, 'stack(a, b)'))
+    np.testing.assert_allclose(
+        _query(both) - _query(common.base()), query['a'] + query['b'],
+        atol=1e-5)
+    for text in ('average(a, b)', 'stack(a, split(a, b, splits=[2]))'):
+      with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
+        folding.fold(common.base(), composing.compose(bank, text))
 
 
 class MergeTest(parameterized.TestCase):
