@@ -43,7 +43,9 @@ def uniform(
     if b is None or b.ndim != 2 or a.ndim != 2 or b.shape[1] != len(a):
       raise errors.UserError(f'{module}: lora_A and lora_B do not fit')
     method = lora.LoRA.peft_options({**values, 'r': len(a)})
-    method = method.with_fields(alpha=_value_of(module, alphas, method.alpha))
+    # PEFT matches names inside the base model, where ^ is their start.
+    inner = module.removeprefix('base_model.model.')
+    method = method.with_fields(alpha=_value_of(inner, alphas, method.alpha))
     missing = rank - len(a)
     found[f'{module}{_IN}'] = np.pad(a, ((0, missing), (0, 0)))
     found[f'{module}{_OUT}'] = np.pad(
@@ -58,7 +60,7 @@ def _value_of(module: str, patterns: Any, default: Any) -> float:
   """Returns the value of the first pattern that ends a module's name.
 
   Args:
-    module: Name of the module.
+    module: Name of the module inside the base model.
     patterns: {regular expression: value}.
     default: Value without a pattern.
   """

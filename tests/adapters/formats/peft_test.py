@@ -118,12 +118,14 @@ class PeftTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, message):
       peft_writing.to_tensors(format_cases.make(text), SHAPE)
 
-  @parameterized.parameters(False, True)
-  def test_ranks_and_alphas_of_single_layers(self, rank_stabilized):
+  @parameterized.parameters((False, ''), (True, ''), (
+      False, r'^bert\.encoder\.'))
+  def test_ranks_and_alphas_of_single_layers(self, rank_stabilized, start):
     values, tensors = peft_writing.to_tensors(
         format_cases.make('lora[r=4, alpha=8]'), SHAPE)
     values |= {'use_rslora': rank_stabilized, 'rank_pattern': {'value': 2},
-               'alpha_pattern': {r'layer\.1\.attention\.self\.value': 6}}
+               'alpha_pattern': {
+                   rf'{start}layer\.1\.attention\.self\.value': 6}}
     for key in tensors:
       if '.value.lora_A' in key:
         tensors[key] = tensors[key][:2]
