@@ -167,7 +167,7 @@ def check_texts(
     errors.UserError: a wrong number of texts, or not strings.
   """
   wanted = adapter.texts
-  if adapter.head.choices and len(row) == 2 and not isinstance(row[1], str):
+  if adapter.head.choices:
     return choices.checked_row(row, f'`texts[{number}]`')
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):
     raise errors.UserError(

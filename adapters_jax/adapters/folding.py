@@ -33,7 +33,7 @@ def fold(
   if adapter.composition is not None:
     raise errors.UserError(
         f'`adapter`: {adapter.setup} cannot be folded into the base, only '
-        'stacks of names; merge its adapters with aj.merge, and fold the result')
+        'stacks of names; aj.merge the adapters first')
   for config in adapter.methods:
     if not config.folds:
       raise errors.UserError(

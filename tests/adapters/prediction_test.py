@@ -11,6 +11,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import prediction
+from adapters_jax.data import choices
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
@@ -129,6 +130,19 @@ def test_a_split_of_texts_of_any_length(base, position):
   first = np.isclose(both, found(bank['a'], texts), atol=1e-6).all(axis=1)
   assert first.tolist() == [position == 8, False]
   assert not np.isclose(both, found(bank['b'], texts), atol=1e-4).any()
+
+
+@pytest.mark.parametrize('row', [
+    ('the film', 'good'), ('the film', ''), ('the film', ['good']), 'the film',
+    ('the film', 'good', 'dull')])
+def test_one_text_is_no_choices(base, row):
+  adapter = bank_test.make()
+  adapter.tuned['head'] = jax.tree.map(
+      lambda leaf: leaf[..., :1], adapter.tuned['head'])
+  adapter = dataclasses.replace(
+      adapter, head_input='multiple_choice', texts=choices.TEXTS)
+  with pytest.raises(errors.UserError, match=r'^`texts\[0\]`.*two choices or m'):
+    prediction.predict(base, adapter, [row])
 
 
 def test_prompts_leave_room_for_less_text(base):
