@@ -185,9 +185,10 @@ class Answers:
     rows: dict[str, Any] = {}
     for name in names:
       try:
-        rows[name] = _row(bank[name], question.texts)
-        readings.check(bank[name], 0, rows[name])
-        found[name] = {'name': name}
+        row = _row(bank[name], question.texts)
+        readings.check(bank[name], 0, row)
+        # Only rows that pass: a refused one would stop all other answers.
+        found[name], rows[name] = {'name': name}, row
       except errors.UserError as error:
         found[name] = {'name': name, 'error': errors.as_flags(str(error), ())}
 

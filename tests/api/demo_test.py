@@ -6,6 +6,7 @@ import os
 import re
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -109,6 +110,25 @@ def test_compositions(asked):
   assert 'number of texts' in refused['composed']['error']
   assert shares(refused['answers'][0])  # The others answer all the same.
   assert ask(client, adapters=['film'], block='stack')['composed'] is None
+
+
+def test_choices_are_lines_and_one_is_no_fault_of_others(asked):
+  from adapters_jax.api import demo_answers
+  _, base, bank = asked
+  choosing = bank_test.make('lora[r=2]', 3)
+  choosing.tuned['head'] = jax.tree.map(
+      lambda leaf: leaf[..., :1], choosing.tuned['head'])
+  choosing = dataclasses.replace(
+      choosing, head_input='multiple_choice', texts=('context', 'choices'))
+  answers = demo_answers.Answers(base, {**bank, 'chosen': choosing})
+
+  def answer(*texts):
+    return answers.answer(demo_answers.Question(
+        texts, ('chosen', 'film')))['answers']
+
+  assert all('prediction' in one for one in answer(*demo.FIRST_TEXTS))
+  chosen, film = answer(TEXT, 'one line')
+  assert 'two choices' in chosen['error'] and 'prediction' in film
 
 
 @pytest.mark.parametrize(('body', 'status', 'message'), [

@@ -18,7 +18,8 @@ from adapters_jax.api import listening
 from adapters_jax.runs.options import option
 
 _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
-_TEXT = 'A joy from start to end.'
+# The page's first text; again, as two choices of the same length.
+FIRST_TEXTS = 'A joy from start to end.', 'A joy from\nstart to end.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,7 @@ def _run(config: DemoConfig, chosen: str, listener: socket.socket) -> None:
   base, bank = banks.load(chosen, config.checkpoint)
   answers = demo_answers.Answers(base, bank)
   print(f'adapters: {", ".join(bank)}; compiling ...', flush=True)
-  # The page's first text.
-  answers.answer(demo_answers.Question((_TEXT, _TEXT), tuple(bank)))
+  answers.answer(demo_answers.Question(FIRST_TEXTS, tuple(bank)))
   local = config.host in _LOOPBACK
   app = demo_service.make(
       answers, hosts=('127.0.0.1', 'localhost', '[::1]') if local else ())
