@@ -29,6 +29,7 @@ from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
+from adapters_jax.model import family_configs
 from adapters_jax.model import pretrained
 
 # Files that a repository on the hub may have.
@@ -181,7 +182,7 @@ def write(
   if form == 'own':
     _write_own(path, adapter, checkpoint)
     return []
-  _check_setup(adapter, form)
+  _check_kind(adapter, form)
   # 'folder@hash' identifies weights, but does not locate them.
   if '@' not in adapter.base:
     checkpoint = checkpoint or adapter.base
@@ -199,7 +200,7 @@ def write(
     path = path if path.endswith('.npz') else f'{path}.npz'
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
-    return []
+    return _notes_on_activation(adapter, form)
   shape = base_shape.shape_for(adapter, form, checkpoint)
   pooler = _pooler(adapter, form, checkpoint)
   model = models.hub_name(checkpoint)
@@ -209,11 +210,34 @@ def write(
     notes = adapterhub_setups.write(path, name, adapter, pooler, shape, model)
   if adapter.setup is None:  # That of an earlier export would be read instead.
     weights.remove(path, adapterhub_setups.SETUP)
-  return notes
+  return notes + _notes_on_activation(adapter, form)
 
 
-def _check_setup(adapter: adapter_lib.Adapter, form: str) -> None:
-  """Raises UserError for a composed adapter that a format cannot hold."""
+def _notes_on_activation(
+    adapter: adapter_lib.Adapter, form: str
+) -> list[str]:
+  """Returns notes on an activation of the base that a file does not state."""
+  own = adapter.hidden_activation
+  if form == 'adapter_bert':
+    return [] if own == adapter_bert.HIDDEN_ACTIVATION else [
+        "adapter-bert's BERT has the tanh form of GELU; train with "
+        f'`hidden_activation={adapter_bert.HIDDEN_ACTIVATION}` for equal '
+        'outputs']
+  if not own:
+    return []
+  (entry, value), = family_configs.activation_entry(
+      adapter.family, own).items()
+  return [f'the files do not state the activation of the base: load it with '
+          f'{entry}={value!r}']
+
+
+def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:
+  """Raises UserError for a composed adapter, or none, in a format without."""
+  if (form != 'sentence_transformers' and not adapter.methods
+      and adapter.method != 'layer norms'):
+    raise errors.UserError(
+        f'`format={form}`: it holds adapters, and this is {adapter.method} '
+        "alone; 'own' and 'sentence_transformers' hold it")
   if adapter.setup is not None and form != 'adapterhub':
     raise errors.UserError(
         f'`format={form}`: it has no file of several adapters in one; export '

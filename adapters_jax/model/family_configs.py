@@ -15,7 +15,11 @@ from adapters_jax.model import bert_config
 # {Hugging Face's name: name in layers.activations}
 _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
-    'relu': 'relu', 'silu': 'swish', 'swish': 'swish', 'tanh': 'tanh'}
+    'relu': 'relu', 'leaky_relu': 'leaky_relu', 'silu': 'swish',
+    'swish': 'swish', 'tanh': 'tanh', 'linear': 'identity'}
+# {family: entry of the activation}, where it has a name of its own.
+_ACTIVATION_ENTRIES = {
+    'distilbert': 'activation', 'modernbert': 'hidden_activation'}
 
 # {field of BertConfig: largest value}. Far above those of any model: a damaged
 # number would otherwise take hours or all memory before it shows.
@@ -129,7 +133,7 @@ def distilbert(entries: Entries) -> bert_config.BertConfig:
   # 'sinusoidal_pos_embds' is not read: files hold the table in any case.
   return bert_config.BertConfig(
       **_sizes(entries, _DISTILBERT_SIZES), segments=0, family='distilbert',
-      norm_epsilon=1e-12, activation=_activation(entries, 'activation'),
+      norm_epsilon=1e-12, activation=_activation(entries, 'distilbert'),
       dropout=entries.rate('dropout'),
       attention_dropout=entries.rate('attention_dropout'))
 
@@ -184,7 +188,7 @@ def modernbert(entries: Entries) -> bert_config.BertConfig:
   span = entries.whole('local_attention', 2, _LARGEST['positions'], 128)
   return bert_config.BertConfig(
       **sizes, segments=0, family='modernbert', pre_norm=True,
-      activation=_activation(entries, 'hidden_activation'),
+      activation=_activation(entries, 'modernbert'),
       # A published model drops nothing.
       dropout=entries.rate('mlp_dropout', 0.0),
       attention_dropout=entries.rate('attention_dropout', 0.0),
@@ -272,14 +276,27 @@ def _common(entries, norm_epsilon=1e-12):
   """Returns {field: value} of the entries that most families share."""
   entries.demand('position_embedding_type', 'absolute')
   return {
-      'activation': _activation(entries, 'hidden_act'),
+      'activation': _activation(entries),
       'dropout': entries.rate('hidden_dropout_prob'),
       'attention_dropout': entries.rate('attention_probs_dropout_prob'),
       'norm_epsilon': entries.number(
           'layer_norm_eps', 0, 1, norm_epsilon)}
 
 
-def _activation(entries, name):
+def activation_entry(family: str, activation: str) -> dict[str, str]:
+  """Returns {entry of config.json: Hugging Face's name} of an activation.
+
+  Args:
+    family: Key of families.FAMILIES.
+    activation: A name in layers.activations.
+  """
+  names = {ours: theirs for theirs, ours in reversed(_ACTIVATIONS.items())}
+  name = _ACTIVATION_ENTRIES.get(family, 'hidden_act')
+  return {name: names[activation]}
+
+
+def _activation(entries, family=''):
+  name = _ACTIVATION_ENTRIES.get(family, 'hidden_act')
   activation = entries.text(name, 'gelu')
   if activation not in _ACTIVATIONS:
     raise errors.unknown(

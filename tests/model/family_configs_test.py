@@ -7,9 +7,11 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.layers import activations
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import families
+from adapters_jax.model import family_configs
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from tests import tiny_families
@@ -63,6 +65,16 @@ def test_padding_tokens_of_other_types_and_sizes(value):
   values = {**tiny_families.VALUES['roberta'], 'pad_token_id': value}
   with pytest.raises(errors.UserError, match='f/c has pad_token_id'):
     families.parse_config(values, 'f/c')
+
+
+@pytest.mark.parametrize('case', ['bert', 'distilbert', 'modernbert'])
+def test_activations_there_and_back(case):
+  values = tiny_families.VALUES[case]
+  for name in activations.ACTIVATIONS:
+    entry = family_configs.activation_entry(values['model_type'], name)
+    assert {*entry} <= {*values}
+    assert families.parse_config(
+        {**values, **entry}, 'config.json').activation == name
 
 
 def test_config_without_a_size():

@@ -1,5 +1,6 @@
 """Adapters on their way through the formats, as a user converts them."""
 
+import dataclasses
 import json
 import os
 
@@ -67,6 +68,8 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
     base = pretrained.load_base(checkpoint)
     norms, _ = trees.split(base, lambda path: trees.role(path) == 'norm')
     adapter.tuned.update(trees.overlay(adapter.tuned, norms))
+    # And its BERT this activation.
+    adapter = dataclasses.replace(adapter, hidden_activation='gelu_tanh')
   exchange.write(ours, adapter, 'own', checkpoint=checkpoint)
   where = f'--checkpoint={checkpoint}'
   assert convert(f'--from={ours}', f'--to={theirs}', f'--format={form}',
@@ -86,6 +89,7 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
       prediction.logits(*after, texts), prediction.logits(*before, texts),
       atol=1e-6)
   assert text.split('[')[0] in capsys.readouterr().out
+  assert after[1].hidden_activation == adapter.hidden_activation
   jax.tree.map(np.testing.assert_array_equal, before[1].tuned, {
       key: value for key, value in after[1].tuned.items()
       if key in before[1].tuned})

@@ -16,7 +16,9 @@ from adapters_jax.model import encoder
 from adapters_jax.model import families
 
 # Its bottleneck: BERT's own activation, and a tenth of the paper's sigma.
-_CONFIG = bottleneck.Bottleneck(activation='gelu_tanh', init_scale=1e-3)
+HIDDEN_ACTIVATION = 'gelu_tanh'
+_CONFIG = bottleneck.Bottleneck(
+    activation=HIDDEN_ACTIVATION, init_scale=1e-3)
 
 _LEAVES = {'down/kernel': 'weights1', 'down/bias': 'biases1',
            'up/kernel': 'weights2', 'up/bias': 'biases2'}
@@ -95,7 +97,9 @@ def from_variables(
     raise errors.UserError(
         f'adapter-bert: {len(missing)} variables are missing, such as '
         f'{missing[0]}')
-  return adapter_lib.Adapter((config,), trees.unflatten(flat), 'pooler')
+  return adapter_lib.Adapter(
+      (config,), trees.unflatten(flat), 'pooler',
+      hidden_activation=HIDDEN_ACTIVATION)
 
 
 def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:

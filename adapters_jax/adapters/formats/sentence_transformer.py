@@ -16,6 +16,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.model import families
+from adapters_jax.model import family_configs
 from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
 from adapters_jax.model import tensor_files
@@ -58,7 +59,8 @@ def write(
       for name, value in tensors.items()})
   values = json_files.read(os.path.join(source, 'config.json'))
   if adapter.hidden_activation:
-    values['hidden_act'] = adapter.hidden_activation
+    values |= family_configs.activation_entry(
+        shape.family, adapter.hidden_activation)
   atomic.write_json(os.path.join(folder, 'config.json'), values)
   for name in hub.TOKENIZER_FILES:
     if os.path.isfile(os.path.join(source, name)):
