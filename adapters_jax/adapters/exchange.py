@@ -144,11 +144,8 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
 
 def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   adapter = adapter_lib.load(folder)
-  if not adapter.methods and adapter.method != 'layer norms':
-    raise errors.UserError(
-        f'`path={folder}`: {adapter.method} alone; the run has no adapter')
   # Head and norms are left out: their shapes are the task's.
-  wanted = places.leaf_shapes(adapter.methods, shape)
+  wanted = places.leaf_shapes(adapter.methods, shape, adapter.composition)
   own, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
   trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+import jax
 import numpy as np
 import pytest
 
@@ -81,6 +82,39 @@ def test_heads_of_attention_are_of_the_base(checkpoint, tmp_path):
   exchange.write(str(tmp_path / 'x'), adapter, 'peft', checkpoint=checkpoint)
   values = json.loads((tmp_path / 'x' / 'adapter_config.json').read_text())
   assert values['num_attention_heads'] == tiny.CONFIG.heads
+
+
+def test_weights_of_the_base_and_its_activation(checkpoint, tmp_path):
+  base = base_lib.load(checkpoint)
+  tuned = jax.tree.map(lambda leaf: leaf + 1, {
+      name: leaves for name, leaves in base.params.items() if name != 'pooler'})
+  full = dataclasses.replace(
+      bank_test.make(), methods=(), hidden_activation='gelu_tanh',
+      tuned={**tuned, 'head': bank_test.make().tuned['head']})
+  own, whole = str(tmp_path / 'own'), str(tmp_path / 'whole')
+  exchange.write(own, full, 'own', checkpoint=checkpoint)
+  full = exchange.read(own, base.config)
+  for form in ('adapterhub', 'peft', 'adapter_bert'):
+    with pytest.raises(errors.UserError, match='fine-tuned weights alone'):
+      exchange.write(str(tmp_path / 'x'), full, form, checkpoint=checkpoint)
+  exchange.write(whole, full, 'sentence_transformers', checkpoint=checkpoint)
+  found = base_lib.load(whole)
+  assert found.config.activation == 'gelu_tanh'
+  jax.tree.map(np.testing.assert_array_equal, tuned, {
+      name: found.params[name] for name in tuned})
+
+
+@pytest.mark.parametrize('form', ['adapterhub', 'peft', 'adapter_bert'])
+def test_a_note_on_the_activation_of_the_base(form, checkpoint, tmp_path):
+  adapter = bank_test.make(
+      'bottleneck[size=3, activation=gelu_tanh]' if form == 'adapter_bert' else
+      'lora[r=2]')
+  adapter = dataclasses.replace(adapter, head_input='pooler')
+  noted = [any('activation' in note for note in exchange.write(
+      str(tmp_path / name),
+      dataclasses.replace(adapter, hidden_activation=name), form,
+      checkpoint=checkpoint)) for name in ('', 'gelu_tanh')]
+  assert noted == ([True, False] if form == 'adapter_bert' else [False, True])
 
 
 def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):

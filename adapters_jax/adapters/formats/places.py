@@ -1,6 +1,7 @@
 """Places of methods' leaves, by Hugging Face's names of modules."""
 
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -15,16 +16,19 @@ from adapters_jax.model import heads
 
 
 def leaf_shapes(
-    configs: tuple[base.Method, ...], shape: encoder.BertConfig
+    configs: tuple[base.Method, ...], shape: encoder.BertConfig,
+    composition: Any = None,
 ) -> dict[str, jax.ShapeDtypeStruct]:
   """Returns {path: shape} of the leaves that methods add to an encoder.
 
   Args:
     configs: Methods of an adapter.
     shape: Shape of the base.
+    composition: Tree over the methods, see `Adapter.composition`.
   """
   # Any head: its leaves are dropped below.
-  model = heads.Classifier(dataclasses.replace(shape, adapters=configs), 1)
+  model = heads.Classifier(dataclasses.replace(
+      shape, adapters=configs, composition=composition), 1)
   tree = encoder.shapes(model)
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
