@@ -220,8 +220,8 @@ def _joined(
   tuned: trees.Tree = {}
   counts: dict[str, int] = {}
   changes: dict[str, composition.Setup] = {}
-  start = fused = 0
-  for name in setups.names(setup):
+  start = 0
+  for name, fused in _fuses_before(bank, setup):
     adapter = bank[name]
     own, _ = trees.split(
         adapter.tuned, lambda path: trees.role(path) in (
@@ -231,11 +231,38 @@ def _joined(
     if adapter.setup is None:
       counts[name] = len(adapter.methods)
       continue
-    fused += len(setups.fuses(adapter.setup))
     inner = {one: f'{name}.{one}' for one, _ in adapter.members}
     changes[name] = setups.replaced(adapter.setup, inner)
     counts |= {inner[one]: count for one, count in adapter.members}
   return setups.replaced(setup, changes), tuned, tuple(counts.items())
+
+
+def _fuses_before(
+    bank: Bank, setup: composition.Setup
+) -> list[tuple[str, int]]:
+  """Returns (name, number of Fuse blocks before it) of each occurrence.
+
+  The order is that in which `setups.over_methods` numbers the blocks of the
+  joined setup.
+
+  Args:
+    bank: Adapters; composed ones may have Fuse blocks of their own.
+    setup: Setup on one hidden state.
+  """
+  found, count = [], 0
+
+  def walk(node):
+    nonlocal count
+    if isinstance(node, str):
+      found.append((node, count))
+      count += len(setups.fuses(bank[node].setup))
+      return
+    count += isinstance(node, composition.Fuse)
+    for member in node.members:
+      walk(member)
+
+  walk(setup)
+  return found
 
 
 def untrained(adapter: adapter_lib.Adapter) -> bool:

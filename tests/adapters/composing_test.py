@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters.formats import places
 from adapters_jax.model import composition
 from adapters_jax.model import heads
 from tests import tiny
@@ -41,6 +42,24 @@ def logits(adapter):
 
 def close(found, wanted):
   np.testing.assert_allclose(found, wanted, atol=2e-6, rtol=2e-6)
+
+
+def fused(bank):
+  """Returns the fusion of a and b with random attention, and a's head."""
+  adapter = composing.compose(bank, 'fuse(a, b)', head='a')
+  shapes = places.leaf_shapes(
+      adapter.methods, tiny.CONFIG, adapter.composition)
+  rng = np.random.default_rng(5)
+  return dataclasses.replace(adapter, labels=('0', '1'), tuned=trees.overlay(
+      adapter.tuned, trees.unflatten({
+          path: rng.standard_normal(leaf.shape, np.float32)
+          for path, leaf in shapes.items() if trees.is_fusion(path)})))
+
+
+def attention_of(adapter):
+  """Returns {path: sum} of the leaves of a fusion's attention."""
+  return {path: float(leaf.sum()) for path, leaf in trees.flatten(
+      adapter.tuned).items() if trees.is_fusion(path)}
 
 
 class OutputsTest(parameterized.TestCase):
@@ -169,6 +188,25 @@ class ComposedTest(parameterized.TestCase):
         {**bank, 'd': make('lora[r=1]', 3)},
         composition.Stack('d', *setup.members))
     np.testing.assert_array_equal(logits(outer), logits(wanted))
+
+  def test_a_trained_fusion_in_files_and_next_to_another_fuse(self):
+    bank = {name: make('houlsby[size=3]', seed)
+            for seed, name in enumerate('ab')}
+    bank['c'] = fused(bank)
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    for form in ('own', 'adapterhub'):
+      exchange.write(f'{folder}/{form}', bank['c'], form)
+      found = exchange.read(f'{folder}/{form}', tiny.CONFIG)
+      jax.tree.map(
+          np.testing.assert_array_equal, found.tuned, bank['c'].tuned)
+    attention = attention_of(bank['c'])
+    for setup, index in (('stack(fuse(a, b), c)', 1), ('stack(c, a)', 0),
+                         ('stack(c, fuse(a, b))', 0)):
+      outer = composing.compose(bank, setup)
+      self.assertEqual(attention_of(outer), {
+          path.replace('output_0/', f'output_{index}/'): total
+          for path, total in attention.items()})
+      self.assertEqual(composing.untrained(outer), 'fuse' in setup)
 
   def test_trained_norms_that_differ(self):
     bank = {name: make('houlsby[size=3]', seed, norms=True)
