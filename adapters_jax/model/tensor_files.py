@@ -185,6 +185,19 @@ def read_file(
     raise _unreadable(path, error) from error
 
 
+def metadata(path: str) -> dict[str, str]:
+  """Returns the metadata of a safetensors file.
+
+  Raises:
+    errors.UserError: the file is damaged or missing.
+  """
+  try:
+    with safetensors.safe_open(path, 'numpy') as file:
+      return file.metadata() or {}
+  except Exception as error:  # The reader raises many kinds.
+    raise _unreadable(path, error) from error
+
+
 def _tied(file: safetensors.safe_open) -> dict[str, str]:
   """Returns {absent name: name of the equal tensor} of a safetensors file.
 

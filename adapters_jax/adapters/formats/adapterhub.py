@@ -215,8 +215,8 @@ def read(
     errors.UserError: a file is missing, damaged or not supported.
   """
   values = json_files.read(os.path.join(folder, CONFIG))
-  adapter = from_tensors(
-      values, weights.read(folder, WEIGHTS, BIN), shape)
+  whole = weights.read(folder, WEIGHTS, BIN)
+  adapter = from_tensors(values, whole, shape)
   tuned, head_input, labels = adapter.tuned, 'cls', ()
   if head and os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
     tensors = weights.read(folder, HEAD_WEIGHTS, HEAD_BIN)
@@ -225,7 +225,7 @@ def read(
           json_files.read(os.path.join(folder, HEAD_CONFIG)), tensors, shape,
           base)
     tuned = trees.overlay(tuned, found)
-  tuned = trees.overlay(tuned, adapterhub_norms.read(folder))
+  tuned = trees.overlay(tuned, adapterhub_norms.read(folder, whole))
   return values['name'], dataclasses.replace(
       adapter, tuned=tuned, head_input=head_input, labels=labels)
 
@@ -264,18 +264,16 @@ def write(
   weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN)
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
-  weights.write(os.path.join(folder, WEIGHTS), tensors)
-  weights.write_bin(os.path.join(folder, BIN), tensors)
+  weights.write_both(folder, WEIGHTS, BIN, tensors)
   if head is not None:
-    head_config, tensors = head
+    head_config, head_tensors = head
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
-    weights.write(os.path.join(folder, HEAD_WEIGHTS), tensors)
-    weights.write_bin(os.path.join(folder, HEAD_BIN), tensors)
+    weights.write_both(folder, HEAD_WEIGHTS, HEAD_BIN, head_tensors)
   notes = [note for config in adapter.methods
            for note in config.adapterhub_notes()]
   notes += models.adapterhub_notes(adapter.methods, shape.family)
-  return notes + adapterhub_norms.write(folder, adapter.tuned)
+  return notes + adapterhub_norms.write(folder, adapter.tuned, tensors)
 
 
 def entries(

@@ -1,6 +1,6 @@
 """Setups of the `adapters` library: stacks, and AdapterFusion with weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import os
 from typing import Any
@@ -99,7 +99,8 @@ def read(
   tuned = trees.overlay(tuned, {
       part: leaves for part, leaves in last.tuned.items()
       if part in trees.ABOVE})
-  tuned = trees.overlay(tuned, adapterhub_norms.read(folder))
+  tuned = trees.overlay(tuned, adapterhub_norms.read(
+      folder, _tensors(folder, names)))
   return dataclasses.replace(whole, tuned=tuned, labels=last.labels)
 
 
@@ -144,7 +145,16 @@ def write(
   atomic.write_json(os.path.join(folder, SETUP), {
       'adapter_setup': to_dict(adapter.setup), 'head_setup': None,
       'version': adapterhub.VERSION})
-  return notes + adapterhub_norms.write(folder, adapter.tuned)
+  tensors = _tensors(folder, [name for name, _ in adapter.members])
+  return notes + adapterhub_norms.write(folder, adapter.tuned, tensors)
+
+
+def _tensors(folder: str, names: Sequence[str]) -> weights.Tensors:
+  """Returns {adapter/name: tensor} of the folders of some adapters."""
+  return {
+      f'{name}/{key}': tensor for name in names for key, tensor in weights.read(
+          os.path.join(folder, name), adapterhub.WEIGHTS,
+          adapterhub.BIN).items()}
 
 
 def _trees(adapter: adapter_lib.Adapter) -> list[composition.Fuse]:
@@ -252,8 +262,7 @@ def _write_fusion(
                f'{_name(block)}.{name}')
         value = np.asarray(found[f'{path}/{leaf}'], np.float32)
         tensors[key] = value.T if value.ndim == 2 else value
-  weights.write(os.path.join(inner, FUSION_WEIGHTS), tensors)
-  weights.write_bin(os.path.join(inner, FUSION_BIN), tensors)
+  weights.write_both(inner, FUSION_WEIGHTS, FUSION_BIN, tensors)
   atomic.write_json(os.path.join(inner, FUSION_CONFIG), {
       'config': {
           'query': block.query, 'key': block.key, 'value': block.value,

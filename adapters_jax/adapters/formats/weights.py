@@ -16,24 +16,27 @@ Tensors = tensor_files.Tensors
 
 
 def find(folder: str, *names: str) -> str:
-  """Returns the path of the first of several files that exists.
+  """Returns the path of the newest of several files.
+
+  A library that saves into a folder again, in its default format, leaves the
+  file of the other format.
 
   Args:
     folder: Folder of the file.
-    *names: File names, '.safetensors' or '.bin', the preferred one first.
+    *names: File names, '.safetensors' or '.bin'; the first of equal times.
 
   Raises:
     errors.UserError: the folder has none of them.
   """
-  for name in names:
-    path = os.path.join(folder, name)
-    if os.path.isfile(path):
-      return path
+  paths = [path for name in names
+           if os.path.isfile(path := os.path.join(folder, name))]
+  if paths:
+    return max(paths, key=os.path.getmtime)
   raise errors.UserError(f'{folder} has no {" or ".join(names)}')
 
 
 def read(folder: str, *names: str) -> Tensors:
-  """Returns the tensors of the first of several files that exists.
+  """Returns the tensors of the newest of several files.
 
   Args:
     folder: Folder of the file.
@@ -45,30 +48,39 @@ def read(folder: str, *names: str) -> Tensors:
   return tensor_files.read_file(find(folder, *names))
 
 
-def write(path: str, tensors: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: str, tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
   """Writes a safetensors file that torch's libraries accept.
 
   Args:
     path: Path of the file.
     tensors: {name: array}.
+    metadata: Further entries of its metadata.
   """
   content = safetensors_numpy.save(
       {key: np.ascontiguousarray(value) for key, value in tensors.items()},
-      metadata={'format': 'pt'})
+      metadata={'format': 'pt', **(metadata or {})})
   # Not `save_file`, whose files only their owner may read.
   with atomic.replacing(path) as file:
     file.write(content)
 
 
-def write_bin(path: str, tensors: Mapping[str, np.ndarray]) -> None:
-  """Writes a file of `torch.save`, without torch.
+def write_both(
+    folder: str, name: str, bin_name: str, tensors: Mapping[str, np.ndarray]
+) -> None:
+  """Writes a file of `torch.save`, without torch, and a safetensors file.
 
   Args:
-    path: Path of the file.
+    folder: Folder of the files.
+    name: Name of the safetensors file, which `find` then returns.
+    bin_name: Name of the other one.
     tensors: {name: array}.
   """
-  with atomic.replacing(path) as file:
+  with atomic.replacing(os.path.join(folder, bin_name)) as file:
     torch_writer.write(file, tensors)
+  write(os.path.join(folder, name), tensors)
 
 
 def remove(folder: str, *names: str) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import tempfile
 
 from absl.testing import parameterized
@@ -79,6 +80,19 @@ class AdapterHubTest(parameterized.TestCase):
                      (adapter.methods, adapter.labels, 'pooler'))
     jax.tree.map(np.testing.assert_array_equal, found.tuned,
                  trees.overlay(adapter.tuned, base))
+    # `adapters` saves into its folder: the default format, without norms.
+    again = format_cases.make('seq_bn[reduction_factor=4]', seed=1)
+    other = self.enter_context(tempfile.TemporaryDirectory())
+    adapterhub.write(other, 'film', again, base, SHAPE)
+    for file in (adapterhub.BIN, adapterhub.HEAD_BIN):
+      shutil.copy(os.path.join(other, file), folder)
+      # Newer on any file system.
+      os.utime(os.path.join(folder, file), times=(2**31, 2**31))
+    with self.assertLogs(adapterhub_norms.__name__, 'WARNING') as logs:
+      found = adapterhub.read(folder, SHAPE)[1]
+    self.assertIn('saved again', logs.output[0])
+    jax.tree.map(np.testing.assert_array_equal, found.tuned,
+                 trees.overlay(again.tuned, base))
     # A later export without them leaves nothing of them.
     bare = format_cases.make('seq_bn[reduction_factor=4]')
     del bare.tuned['head']
