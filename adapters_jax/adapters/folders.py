@@ -16,7 +16,9 @@ _RUN = 'run.json'  # In the workdir of a run from its start.
 def folder_of(path: str) -> str:
   """Returns the folder of an adapter; a run's workdir has it inside."""
   inner = os.path.join(path, 'adapter')
-  return inner if os.path.isdir(inner) else path
+  # A user may have saved another adapter into the workdir itself.
+  own = os.path.isfile(os.path.join(path, WEIGHTS))
+  return inner if os.path.isdir(inner) and not own else path
 
 
 def is_own(path: str) -> bool:

@@ -45,6 +45,9 @@ def test_saved_and_loaded(text, tmp_path):
     back = adapter_lib.load(str(tmp_path / folder))
     assert dataclasses.replace(back, tuned=adapter.tuned) == adapter
     jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
+  other = bank_test.make('lora[r=1]')
+  other.save(str(tmp_path / 'run'))  # Into the workdir itself.
+  assert adapter_lib.load(str(tmp_path / 'run')).methods == other.methods
   assert list(saved(tmp_path / 'run' / 'adapter')) == [
       'format', 'task', 'labels', 'texts', 'config', 'adapter', 'sha256']
 
