@@ -16,6 +16,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import embeddings
 
 InMemory = memory.Examples | tagged.TaggedExamples | pairs.Pairs
 
@@ -65,8 +66,11 @@ def defaults(
   methods = () if tuned else strings.parse(method, '`method`')
   taken = sum(config.positions_taken for configs in (
       methods, *(one.methods for one in under.values())) for config in configs)
-  longest = (expand.SQUAD['max_length'] if data == squad.TASK.name
-             else config_lib.Config.max_length)
+  longest = config_lib.Config.max_length
+  if isinstance(data, pairs.Pairs) or data == embeddings.STS:
+    longest = expand.EMBEDDINGS['max_length']
+  elif data == squad.TASK.name:
+    longest = expand.SQUAD['max_length']
   return {'precision': base.precision,
           'max_length': min(longest, base.config.longest - taken),
           'tune' if tuned else 'adapter_config': method}

@@ -1,0 +1,28 @@
+"""Settings of `train` that follow from its arguments."""
+
+import dataclasses
+
+import pytest
+
+import adapters_jax as aj
+from adapters_jax.api import expand
+from adapters_jax.api import train_settings
+from adapters_jax.runs import config as config_lib
+
+
+@pytest.mark.parametrize('data, wanted', [
+    (aj.Pairs([('a', 'b')] * 4), expand.EMBEDDINGS['max_length']),
+    ('stsb_pairs', expand.EMBEDDINGS['max_length']),
+    ('squad', expand.SQUAD['max_length']),
+    ('rte', config_lib.Config.max_length)])
+def test_the_longest_input_is_that_of_the_commands(data, wanted, checkpoint):
+  base = aj.load_base(checkpoint)
+
+  def longest(positions):
+    config = dataclasses.replace(base.config, positions=positions)
+    return train_settings.defaults(
+        dataclasses.replace(base, config=config), data, 'lora', {})[
+            'max_length']
+
+  assert longest(512) == wanted
+  assert longest(40) == 40
