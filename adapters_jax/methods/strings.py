@@ -89,15 +89,18 @@ def check_layers(
 
 
 def split(text: str, separator: str) -> list[str]:
-  """Splits a text at separators, except in brackets and quotes.
+  """Splits a text at separators, except in brackets and Python's strings.
 
   Args:
     text: Text.
     separator: One letter.
   """
-  parts, depth, start, quote = [], 0, 0, ''
+  parts, depth, start, quote, escaped = [], 0, 0, '', False
   for position, letter in enumerate(text):
-    if quote:
+    if escaped:
+      escaped = False
+    elif quote:
+      escaped = letter == '\\'
       quote = '' if letter == quote else quote
     elif letter in '\'"':
       quote = letter

@@ -57,6 +57,15 @@ class StringsTest(parameterized.TestCase):
   def test_words_of_the_adapters_library(self, theirs, ours):
     self.assertEqual(strings.parse(theirs), strings.parse(ours))
 
+  @parameterized.parameters(
+      'it\'s "good" | [bad', "a 'b', c", 'back\\slash"\'', 'a\\')
+  def test_any_text_of_a_prompt(self, text):
+    config, = strings.parse('prompt_tuning')
+    other = lora.LoRA(r=3)
+    configs = (config.with_fields(
+        prompt_init='from_string', prompt_init_text=text), other)
+    self.assertEqual(strings.parse(strings.render(configs)), configs)
+
   @parameterized.parameters(*methods.CONFIGS)
   def test_rendered_texts_parse_to_the_same(self, name):
     configs = strings.parse(common.TEXTS[name])
