@@ -32,6 +32,7 @@ class Resident:
     places: {name: (number of the layout, slot)}
     make_model: Module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
+    least: Least number of slots of a layout, 0 for none.
   """
   base: base_lib.Base
   bank: Mapping[Any, Any]
@@ -40,6 +41,7 @@ class Resident:
   places: Mapping[Any, tuple[int, int]]
   make_model: layouts_lib.MakeModel
   reads_head: bool = True
+  least: int = 0
 
   @property
   def slots(self) -> tuple[int, ...]:
@@ -51,7 +53,7 @@ def place(
     base: base_lib.Base, bank: Mapping[Any, Any], slots: int = 0, *,
     exact: bool = False,
     make_model: layouts_lib.MakeModel = compiled.model_of,
-    reads_head: bool = True,
+    reads_head: bool = True, grows: bool = False,
 ) -> Resident:
   """Puts a bank on the device.
 
@@ -63,6 +65,7 @@ def place(
     exact: Whether to leave no slot free.
     make_model: Module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
+    grows: Whether a layout of more adapters than `slots` has more of them.
 
   Raises:
     errors.UserError: an adapter that does not fit the base, or fewer slots than
@@ -78,7 +81,8 @@ def place(
   stacks, places = [], {}
   for number, (layout, names) in enumerate(found.items()):
     places |= {name: (number, slot) for slot, name in enumerate(names)}
-    count = slots or 1 << (len(names) - 1).bit_length()
+    power = 1 << (len(names) - 1).bit_length()
+    count = max(slots, power) if grows else slots or power
     if exact or layout.owner:
       count = len(names)
     if len(names) > count:
@@ -94,7 +98,7 @@ def place(
         for path, _ in layout.leaves})))
   return Resident(
       base, dict(bank), tuple(found), tuple(stacks), places, make_model,
-      reads_head)
+      reads_head, slots)
 
 
 def put(resident: Resident, name: str, adapter: Any) -> Resident:
@@ -132,8 +136,8 @@ def put(resident: Resident, name: str, adapter: Any) -> Resident:
         resident, bank=bank, stacks=tuple(stacks),
         places={**resident.places, name: (number, slot)})
   return place(
-      resident.base, bank, make_model=resident.make_model,
-      reads_head=resident.reads_head)
+      resident.base, bank, resident.least, make_model=resident.make_model,
+      reads_head=resident.reads_head, grows=True)
 
 
 def remove(resident: Resident, name: str) -> Resident:

@@ -112,6 +112,15 @@ def test_a_new_adapter_of_a_known_layout_compiles_nothing(base, bank):
       'wide', 'rank', 'prompt'}
 
 
+def test_slots_are_kept_where_a_bank_is_stacked_again(base, bank):
+  placed = resident.place(base, {'wide': bank['wide']}, slots=2)
+  assert resident.put(placed, 'prompt', bank['prompt']).slots == (2, 2)
+  for seed in (1, 2):
+    placed = resident.put(
+        placed, f'more {seed}', bank_test.make('bottleneck[size=2]', seed))
+  assert placed.slots == (4,)  # More than 2 of one layout.
+
+
 def test_adapters_too_large_for_copies_are_not_stacked(
     base, bank, monkeypatch):
   names = ['wide', 'narrow', 'wide']
