@@ -55,16 +55,18 @@ def compose(
         'compose takes blocks on one hidden state')
   _, setup = found[0][0]
   if isinstance(setup, str):
-    return bank[setup]
+    if head in ('', setup):
+      return bank[setup]
+    setup = composition.Stack(setup)
   members = list(setups.names(setup))
-  _check_members({name: bank[name] for name in members})
+  chosen = bank_lib.find(bank, head or members[-1])
+  _check_members({name: bank[name] for name in filter(None, [*members, head])})
   norms = shared_norms.norms_of(bank, setup)
   whole, tuned, methods = _joined(bank, setup)
   tree, _ = setups.over_methods(whole, dict(methods))
   configs = tuple(
       config for name in members for config in bank[name].methods)
   setups.check(tree, configs)
-  chosen = bank_lib.find(bank, head or members[-1])
   if head or not _lacks_attention(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()

@@ -67,6 +67,14 @@ class OutputsTest(parameterized.TestCase):
   def test_a_single_name_is_that_adapter(self):
     bank = {'a': make('houlsby[size=3]')}
     self.assertIs(composing.compose(bank, 'a'), bank['a'])
+    self.assertIs(composing.compose(bank, 'a', head='a'), bank['a'])
+    bank['b'] = make('lora[r=2]', 1)
+    found = composing.compose(bank, 'a', head='b')
+    self.assertEqual(found.methods, bank['a'].methods)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, {
+        **bank['a'].tuned, 'head': bank['b'].tuned['head']})
+    with self.assertRaisesRegex(errors.UserError, "unknown 'x'"):
+      composing.compose(bank, 'a', head='x')
 
   @parameterized.parameters('houlsby[size=3]', 'par_bn[size=3]', 'lora[r=2]')
   def test_an_adapter_that_does_nothing_changes_no_stack(self, text):
