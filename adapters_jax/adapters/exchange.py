@@ -244,6 +244,8 @@ def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:
 
 def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
   """Returns an adapter without its head and the pooler before it."""
+  if not adapter.head.dense:  # Its name states how embeddings are pooled.
+    return adapter
   tuned = {part: leaves for part, leaves in adapter.tuned.items()
            if part not in trees.ABOVE}
   return dataclasses.replace(

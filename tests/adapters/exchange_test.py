@@ -117,6 +117,19 @@ def test_a_note_on_the_activation_of_the_base(form, checkpoint, tmp_path):
   assert noted == ([True, False] if form == 'adapter_bert' else [False, True])
 
 
+def test_embeddings_have_no_head_to_leave_out(checkpoint, tmp_path):
+  adapter = bank_test.make('lora[r=2]')
+  del adapter.tuned['head']
+  adapter = dataclasses.replace(adapter, head_input='embedding_max')
+  for head in (True, False):
+    exchange.write(str(tmp_path / str(head)), adapter, 'own', head=head)
+    exchange.write(str(tmp_path / 'peft'), adapter, 'peft', head=head)
+    back = exchange.read(str(tmp_path / str(head)), tiny.CONFIG)
+    assert back.head_input == 'embedding_max'
+    values = json.loads((tmp_path / 'peft/adapter_config.json').read_text())
+    assert values['task_type'] == 'FEATURE_EXTRACTION'
+
+
 def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
   adapter = dataclasses.replace(
       bank_test.make('lora[r=2]'), base='other@01', settings={'seed': 1})
