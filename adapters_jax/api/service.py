@@ -54,6 +54,9 @@ def make(
       except bodies.Refused as refused:
         response = responses.JSONResponse(
             {'error': refused.message}, refused.status)
+      except Exception:
+        metrics.requests.labels(500).inc()
+        raise
     metrics.requests.labels(response.status_code).inc()
     return response
 

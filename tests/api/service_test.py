@@ -96,6 +96,22 @@ def test_bad_requests_are_explained(served, body, status, message):
   assert found == status and message in value['error']
 
 
+def test_failures_are_counted():
+  testclient = pytest.importorskip('starlette.testclient')
+  from adapters_jax.api import service
+
+  class Broken:
+    bank, waiting = {'film': None}, 0
+
+    def submit(self, name, given):
+      raise RuntimeError
+
+  client = testclient.TestClient(
+      service.make(Broken(), service.Metrics()), raise_server_exceptions=False)
+  assert client.post('/predict', json={'inputs': ['a']}).status_code == 500
+  assert 'requests_total{status="500"} 1.0' in client.get('/metrics').text
+
+
 @pytest.mark.parametrize(('changed', 'message'), [
     ({}, '`adapters`: name'), ({'adapters': 'none'}, 'no folder none'),
     ({'adapters': '.,.'}, 'two folders'), ({'port': 10**6}, '`port=1000000`'),
