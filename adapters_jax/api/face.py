@@ -181,9 +181,9 @@ def merge(
       (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.
       Heads become a mean, weighted by |weight|.
     base: Pretrained encoder, which all but 'average' need.
-    weights: Weight of each adapter; None for equal ones, which sum to 1 or, for
-      'ties', which averages itself, are 1 each. Where parameters are combined,
-      others must have the same sum.
+    weights: Weight of each adapter. None: 1 / n each, or 1 each for 'ties',
+      which averages itself. Others must have the same sum, except where
+      updates are combined: LoRA and IA3 with 'linear', LoRA with a `rank`.
     density: Share of the values that 'ties' and 'dare' keep.
     seed: Seed of the random drops of 'dare'.
     rank: For LoRA, the rank to which the merged updates are cut. With 0 the

@@ -154,8 +154,9 @@ class ReFT(base.Method):
       leaves: {path: leaf} of the module at one site, of numpy.
 
     Returns:
-      R = 0, or W = 0 and b = 0 where R is orthonormal and R z is not
-      subtracted. For LoReft W = R and b = 0; None with an activation.
+      Not orthonormal: all leaves 0. Orthonormal without subtraction: W = b = 0.
+      LoReft: W = R, b = 0, so that both terms cancel; None if an activation
+      stands between them.
     """
     if not self.orthogonality:
       return base.zeroed(leaves, '')

@@ -23,9 +23,9 @@ class AdapterFusion(nn.Module):
   """A mix of the members' updates, weighted for each position.
 
   The score of an update v is q . (W v + b) with the query q. It is computed as
-  (W' q) . v + q . b, and the value matrix maps the mix instead of each update:
-  equal numbers from 3 products of [dim, dim] matrices, not 1 + 2 n for n
-  members.
+  (W' q) . v + q . b, and the value matrix maps the mix instead of each update.
+  The result is the same, with 3 products of [dim, dim] matrices instead of
+  1 + 2 n for n members.
 
   Attributes:
     config: Block of the resolved tree.
