@@ -154,14 +154,14 @@ def free_positions(base: base_lib.Base, methods: Sequence[Any]) -> int:
 
 
 def check_texts(
-    adapter: adapter_lib.Adapter, number: int, row: Sequence[str]
-) -> Sequence[str]:
+    adapter: adapter_lib.Adapter, number: int, row: Sequence[Any]
+) -> Sequence[Any]:
   """Returns the texts of an input after checking their number and type.
 
   Args:
     adapter: Adapter.
     number: Index of the input, for the message.
-    row: Its texts.
+    row: Its texts; with choices (context, choices).
 
   Raises:
     errors.UserError: a wrong number of texts, or not strings.

@@ -141,7 +141,7 @@ def test_one_text_is_no_choices(base, row):
       lambda leaf: leaf[..., :1], adapter.tuned['head'])
   adapter = dataclasses.replace(
       adapter, head_input='multiple_choice', texts=choices.TEXTS)
-  with pytest.raises(errors.UserError, match=r'^`texts\[0\]`.*two choices or m'):
+  with pytest.raises(errors.UserError, match=r'^`texts\[0\]`.*two choices'):
     prediction.predict(base, adapter, [row])
 
 
