@@ -1,4 +1,8 @@
-"""Sentence embeddings and masked LM: kills, groups of runs, several hosts."""
+"""Sentence embeddings and masked LM: kills, groups of runs, several hosts.
+
+And evaluations of all kinds of tasks in larger batches than the training's;
+compiled_test.py has those of classification.
+"""
 
 import dataclasses
 import json
@@ -10,16 +14,22 @@ import pytest
 
 from adapters_jax.adapters import storage
 from adapters_jax.api import expand
+from adapters_jax.model import precision
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import run
 from adapters_jax.runs import saving
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
+from adapters_jax.runs.kinds import question_answering
+from adapters_jax.runs.kinds import tagging
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from tests import tiny
+from tests.experiments import squad_test
+from tests.experiments import tagging_test
 from tests.runs import interrupted_test as interrupted
 from tests.training import hosts_test as hosts
 
@@ -73,6 +83,42 @@ def test_a_killed_run_continues_bit_equal(
   jax.tree.map(
       np.testing.assert_array_equal, tiny.tuned_of(config.workdir),
       tiny.tuned_of(f'{tmp_path}/whole'))
+
+
+def config_of_any(name, checkpoint, folder):
+  """Returns the settings of a run of any kind."""
+  if name in KINDS:
+    return config_of(name, checkpoint, str(folder))
+  changed = {'max_length': 12, 'batch_size': 8}
+  if name == 'tagging':
+    files = {f'{split}_file': tagging_test.write(
+        folder / f'{split}.conll', tagging_test.make_sentences(count))
+             for split, count in (('train', 12), ('dev', 11))}
+  else:
+    files = {f'{split}_file': squad_test.write_json(
+        f'{folder}/{split}.json', squad_test.make_questions(count))
+             for split, count in (('train', 4), ('dev', 3))}
+    changed['max_length'] = 24
+  return tiny.run_config(checkpoint, files, f'{folder}/run', **changed)
+
+
+@pytest.mark.parametrize('name, kind', [
+    *KINDS.items(), ('tagging', tagging.KIND),
+    ('question_answering', question_answering.KIND)])
+def test_evaluations_in_batches_of_gpus(
+    name, kind, checkpoint, tmp_path, monkeypatch):
+  setup = kind.prepare(config_of_any(name, checkpoint, tmp_path))
+  expected = kind.make_score(setup, 8)(setup.tuned, 'dev')
+  monkeypatch.setattr(
+      precision, 'batching', lambda device: precision.Batching(evaluation=4))
+  size = compiled.eval_batch_size(setup, 8)
+  assert size == 32
+  found = kind.make_score(setup, size)(setup.tuned, 'dev')
+  assert found[0] == pytest.approx(expected[0], rel=1e-5)
+  if name == 'question_answering':
+    assert [*found[1]] == [*expected[1]]
+  else:
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
     if split not in batches:
       batches[split] = masking_lib.masked_eval_batches(
           examples, setup.schedule.buckets, batch_size,
-          setup.schedule.local_rows, setup.masking)
+          sharding.local_rows(setup.mesh, batch_size), setup.masking)
     means = np.zeros(len(examples))
     total = hits = count = 0.0
     for rows, batch in batches[split]:

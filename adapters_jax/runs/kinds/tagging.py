@@ -28,6 +28,7 @@ from adapters_jax.runs import console
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
+from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
     if split not in batches:
       batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, batch_size,
-          setup.schedule.local_rows)
+          sharding.local_rows(setup.mesh, batch_size))
     logits = steps.predict_ragged(
         eval_step, setup.base, tuned, batches[split], len(examples))
     found = words_lib.read_outputs(
