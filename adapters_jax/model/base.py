@@ -65,7 +65,8 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
   # Before `resolve`, which may download weights.
   config = pretrained.config_of(checkpoint)
   folder = pretrained.resolve(checkpoint)
-  params: Any = pretrained.load_base(folder, pooler=_has_pooler(folder))
+  params: Any = pretrained.load_base(
+      folder, pooler=pretrained.has_pooler(folder))
   params = precision_lib.cast(precision, params)
   return Base(checkpoint, identity(checkpoint), folder, config,
               jax.device_put(params), precision)
@@ -74,12 +75,6 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
 def with_head_start(base: Base) -> trees.Tree:
   """Returns the pretrained tree with the checkpoint's layers before a head."""
   return {**base.params, **pretrained.load_head_start(base.folder)}
-
-
-def _has_pooler(folder: str) -> bool:
-  """Returns whether a checkpoint has a pooler; some encoders lack one."""
-  with errors.within('`checkpoint`'):
-    return any('pooler.' in name for name in tensor_files.folder_names(folder))
 
 
 def identity(checkpoint: str) -> str:

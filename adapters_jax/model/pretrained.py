@@ -120,6 +120,8 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   with errors.within('`checkpoint`'):
     path = tensor_files.find_weights(folder).path
     inside = names_of_encoder(folder, config.family)
+    if left_out := sorted({*tensor_files.folder_names(folder)} - inside):
+      _log.info('tensors of heads that are not read: %s', ', '.join(left_out))
     tree = from_hugging_face(
         tensor_files.read_folder(folder, inside.__contains__), config.family)
   if not pooler:
@@ -142,11 +144,20 @@ def names_of_encoder(folder: str, family: str) -> set[str]:
   names = set(tensor_files.folder_names(folder))
   prefix = families.FAMILIES[family].prefix
   # All names of the encoder have the prefix, or none has.
-  inside = {name for name in names if name.startswith(prefix)} or {
+  return {name for name in names if name.startswith(prefix)} or {
       name for name in names if not _HEADS.match(name)}
-  if left_out := sorted(names - inside):
-    _log.info('tensors of heads that are not read: %s', ', '.join(left_out))
-  return inside
+
+
+def has_pooler(folder: str) -> bool:
+  """Returns whether a checkpoint's encoder has a pooler.
+
+  DeBERTa's classifiers have a layer of that name, which is part of the head.
+  """
+  family = families.FAMILIES[read_config(folder).family]
+  with errors.within('`checkpoint`'):
+    return family.pooler and any(
+        name.removeprefix(family.prefix).startswith('pooler.')
+        for name in names_of_encoder(folder, family.name))
 
 
 def load_head_start(folder: str) -> trees.Tree:

@@ -16,6 +16,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax import trees
 from tests import tiny
+from tests import tiny_families
 
 
 def test_a_base_is_its_checkpoint(checkpoint):
@@ -51,6 +52,23 @@ def test_a_checkpoint_without_a_pooler(checkpoint, tmp_path):
       {name: leaf for name, leaf in tensors.items() if 'pooler' not in name},
       path)
   assert 'pooler' not in base_lib.load(str(folder)).params
+
+
+@pytest.mark.parametrize('case, prefix', (
+    ('bert', 'bert.'), ('deberta', 'deberta.'), ('deberta', '')))
+def test_a_pooler_of_the_head_is_none_of_the_encoder(case, prefix, tmp_path):
+  folder = str(tmp_path)
+  if case == 'bert':
+    tiny.write_checkpoint(folder)
+  else:
+    tiny_families.write_checkpoint(case, folder)
+  path = os.path.join(folder, 'model.safetensors')
+  tensors = {prefix + name: leaf for name, leaf in safetensors_numpy.load_file(
+      path).items() if not name.startswith('pooler')}
+  head = np.zeros((12, 12), np.float32)
+  safetensors_numpy.save_file(
+      {**tensors, 'pooler.dense.weight': head, 'classifier.weight': head}, path)
+  assert base_lib.load(folder).params.keys() == {'embeddings', 'encoder'}
 
 
 def test_a_checkpoint_in_shards(checkpoint, tmp_path):
