@@ -16,6 +16,7 @@ from tokenizers import pre_tokenizers
 from tokenizers import processors
 
 from adapters_jax import errors
+from adapters_jax.data import tokenizer_classes
 from adapters_jax.downloads import json_files
 
 _ROLES = ('cls', 'sep', 'unk', 'pad', 'mask')
@@ -26,9 +27,6 @@ _ROBERTA = ('<s>', '</s>', '<unk>', '<pad>', '<mask>')
 
 _SENTENCEPIECE = (
     'sentencepiece.bpe.model', 'spm.model', 'spiece.model', 'tokenizer.model')
-# The classes of `transformers` that take all from tokenizer.json.
-_GENERIC = ('PreTrainedTokenizerFast', 'PreTrainedTokenizer',
-            'TokenizersBackend')
 # {setting: option of `tokenizers`}
 _NORMALIZER = {'do_lower_case': 'lowercase', 'strip_accents': 'strip_accents',
                'tokenize_chinese_chars': 'handle_chinese_chars'}
@@ -43,7 +41,8 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
       special_tokens_map.json, added_tokens.json and config.json.
 
   Raises:
-    errors.UserError: none of these files, or a damaged one.
+    errors.UserError: none of these files, a damaged one, or an older one of a
+      tokenizer of another class.
   """
   present = {name for name in os.listdir(folder)
              if os.path.exists(os.path.join(folder, name))}  # No dead links.
@@ -53,8 +52,14 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
     tokenizer = _parsed(path, tokenizers.Tokenizer.from_file, path)
     _override(tokenizer, settings)
   elif 'vocab.txt' in present:
-    tokenizer = _word_piece(folder, settings)
+    config = _json(os.path.join(folder, 'config.json'))
+    tokenizer_classes.check_word_piece(folder, settings, config)
+    tokenizer = _word_piece(
+        folder, settings,
+        mpnet=tokenizer_classes.family(settings, config) == 'mpnet')
   elif {'vocab.json', 'merges.txt'} <= present:
+    tokenizer_classes.check_byte_pairs(
+        folder, settings, _json(os.path.join(folder, 'config.json')))
     tokenizer = _byte_pairs(folder, settings)
   elif found := [name for name in _SENTENCEPIECE if name in present]:
     raise errors.UserError(
@@ -119,15 +124,6 @@ def _settings(folder: str) -> dict[str, Any]:
   return found
 
 
-def _family(folder: str, settings: Mapping[str, Any]) -> str:
-  """Returns e.g. 'mpnet', after the tokenizer's class or the model's type."""
-  name = str(settings.get('tokenizer_class', ''))
-  if name and name not in _GENERIC:
-    return name.removesuffix('Fast').removesuffix('Tokenizer').lower()
-  config = _json(os.path.join(folder, 'config.json'))
-  return str(config.get('model_type', '')).lower()
-
-
 def _name_of(value: Any) -> str:
   """Returns the text of a token, '' for JSON of another form."""
   if isinstance(value, Mapping):
@@ -186,12 +182,17 @@ def _pair(token: tokenizers.AddedToken, vocabulary) -> tuple[str, int]:
 
 
 def _word_piece(
-    folder: str, settings: Mapping[str, Any]
+    folder: str, settings: Mapping[str, Any], *, mpnet: bool
 ) -> tokenizers.Tokenizer:
-  """Builds the tokenizer of a folder with vocab.txt."""
+  """Builds the tokenizer of a folder with vocab.txt.
+
+  Args:
+    folder: Folder.
+    settings: Its settings.
+    mpnet: Whether special tokens are those of MPNet rather than BERT.
+  """
   path = os.path.join(folder, 'vocab.txt')
   vocabulary = _parsed(path, models.WordPiece.read_file, path)
-  mpnet = _family(folder, settings) == 'mpnet'
   special = _special(path, vocabulary, settings, _MPNET if mpnet else _BERT)
   tokenizer = tokenizers.Tokenizer(models.WordPiece(
       vocabulary, unk_token=special['unk'].content,
@@ -244,7 +245,7 @@ def _override(
   given = {option: settings[name] for name, option in _NORMALIZER.items()
            if name in settings}
   if isinstance(normalizer, normalizers.BertNormalizer) and given and (
-      settings.get('tokenizer_class') not in _GENERIC):
+      settings.get('tokenizer_class') not in tokenizer_classes.GENERIC):
     state = json.loads(normalizer.__getstate__())
     state.pop('type')
     tokenizer.normalizer = normalizers.BertNormalizer(**{**state, **given})

@@ -156,12 +156,35 @@ class TokenizerFilesTest(parameterized.TestCase):
       ({}, 'neither tokenizer.json nor vocab.txt, nor vocab.json with merges'),
       ({'spm.model': 'x'},
        r'in spm.model, and no tokenizer.json; convert it with transformers'),
-      ({'sentencepiece.bpe.model': 'x'}, 'in sentencepiece.bpe.model'))
+      ({'sentencepiece.bpe.model': 'x'}, 'in sentencepiece.bpe.model'),
+      ({'vocab.txt': LINES,
+        'config.json': {'tokenizer_class': 'BertJapaneseTokenizer'}},
+       'vocab.txt, .* BertJapaneseTokenizer; add the tokenizer.json'),
+      ({'vocab.txt': LINES, 'tokenizer_config.json': {
+          'tokenizer_class': 'BertTokenizer', 'word_tokenizer_type': 'mecab'}},
+       "word_tokenizer_type = 'mecab'; add the tokenizer.json"),
+      ({'vocab.txt': LINES, 'bpe.codes': 'x',
+        'tokenizer_config.json': {'tokenizer_class': 'BertweetTokenizer'}},
+       'BertweetTokenizer'),
+      ({**BPE, 'tokenizer_config.json': {
+          'tokenizer_class': 'HerbertTokenizerFast'}},
+       'vocab.json and merges.txt, .* HerbertTokenizerFast; add'))
   def test_one_line_for_files_that_cannot_work(self, files, message):
     with self.assertRaisesRegex(
         errors.UserError, f'^`checkpoint`: .*{message}.*$') as caught:
       self.load(files)
     self.assertNotIn('\n', str(caught.exception))
+
+  def test_classes_with_the_tokenizer_of_a_vocabulary(self):
+    for name in ('RobertaTokenizerFast', 'LongformerTokenizer', None):
+      self.load({**BPE, 'tokenizer_config.json': {'tokenizer_class': name}})
+    for name in ('MobileBertTokenizer', 'PreTrainedTokenizerFast', None):
+      self.load({'vocab.txt': LINES, 'config.json': {
+          'model_type': 'bert', 'tokenizer_class': name}})
+    # The settings of the tokenizer win over those of the model.
+    self.load({'vocab.txt': LINES, 'tokenizer_config.json': {
+        'tokenizer_class': 'BertTokenizer', 'word_tokenizer_type': 'basic',
+    }, 'config.json': {'tokenizer_class': 'BertJapaneseTokenizer'}})
 
   def test_a_vocabulary_that_is_not_utf_8(self):
     self.write({})

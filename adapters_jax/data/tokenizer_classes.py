@@ -1,0 +1,101 @@
+"""Classes of tokenizers, as the settings of checkpoints name them.
+
+A vocabulary says neither how a text is cut into words nor how words become
+pieces: the class does, and only a few of them read each layout of files.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from adapters_jax import errors
+
+# The classes of `transformers` that take all from tokenizer.json.
+GENERIC = ('PreTrainedTokenizerFast', 'PreTrainedTokenizer',
+           'TokenizersBackend')
+# Classes with BERT's pieces, apart from the names of special tokens.
+_WORD_PIECES = ('bert', 'convbert', 'distilbert', 'electra', 'layoutlm',
+                'mobilebert', 'mpnet', 'squeezebert')
+# Classes with RoBERTa's pieces and special tokens.
+_BYTE_PAIRS = ('bart', 'led', 'longformer', 'roberta')
+# {setting of BertJapaneseTokenizer: its value for BERT's words and pieces}
+_CUTS = {'word_tokenizer_type': 'basic', 'subword_tokenizer_type': 'wordpiece'}
+
+
+def named(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Returns the name of a tokenizer's class, '' for none or a generic one.
+
+  Args:
+    settings: Settings of the tokenizer.
+    config: Entries of config.json; those of the tokenizer win.
+  """
+  name = str(settings.get('tokenizer_class')
+             or config.get('tokenizer_class') or '')
+  return '' if name in GENERIC else name
+
+
+def family(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Returns e.g. 'mpnet', after the tokenizer's class or the model's type.
+
+  Args:
+    settings: Settings of the tokenizer.
+    config: Entries of config.json.
+  """
+  name = named(settings, config)
+  return (_family_of(name) if name
+          else str(config.get('model_type', '')).lower())
+
+
+def check_word_piece(
+    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+  """Checks that vocab.txt describes the tokenizer of a folder.
+
+  Args:
+    folder: Folder, for messages.
+    settings: Settings of the tokenizer.
+    config: Entries of config.json.
+
+  Raises:
+    errors.UserError: the settings name a tokenizer of another kind.
+  """
+  _check(folder, settings, config, _WORD_PIECES, 'vocab.txt, which does')
+
+
+def check_byte_pairs(
+    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+  """Checks that vocab.json and merges.txt describe the tokenizer of a folder.
+
+  Args:
+    folder: Folder, for messages.
+    settings: Settings of the tokenizer.
+    config: Entries of config.json.
+
+  Raises:
+    errors.UserError: the settings name a tokenizer of another kind.
+  """
+  _check(folder, settings, config, _BYTE_PAIRS,
+         'vocab.json and merges.txt, which do')
+
+
+def _check(
+    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any],
+    known: Collection[str], files: str,
+) -> None:
+  """Raises UserError for a class that is not known to fit the files."""
+  found = [f'{setting} = {settings[setting]!r}'
+           for setting, value in _CUTS.items()
+           if settings.get(setting, value) != value]
+  name = named(settings, config)
+  if name and _family_of(name) not in known:
+    found.insert(0, name)
+  if found:
+    raise errors.UserError(
+        f'`checkpoint`: {folder} has its tokenizer in {files} not describe '
+        f'{found[0]}; add the tokenizer.json that the library of the tokenizer '
+        'saves')
+
+
+def _family_of(name: str) -> str:
+  """Returns e.g. 'mpnet' of the class MPNetTokenizerFast."""
+  return name.removesuffix('Fast').removesuffix('Tokenizer').lower()
