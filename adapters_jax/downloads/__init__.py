@@ -1,6 +1,7 @@
 """Pinned packages and files of the Hugging Face hub; files on the disk.
 
 Imports `errors` only. Public: `pinned.fetch`, `pinned.cache_dir`, `hub.folder`,
-`hub.config` and `progress` for downloads; `json_files`, `atomic`, `locks.held`,
-`disk.explained`, `file_hash` and `evict` for the files of all other packages.
+`hub.config`, `assets.is_folder` and `progress` for downloads; `json_files`,
+`atomic`, `locks.held`, `disk.explained`, `file_hash` and `evict` for the files
+of all other packages.
 """

@@ -1,6 +1,7 @@
 """Table of the pinned files, with the releases that hold them."""
 
 import dataclasses
+import os
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,3 +149,11 @@ def checkpoints() -> tuple[str, ...]:
   """Returns the names of the assets that are pretrained models."""
   return tuple(name for name, asset in ASSETS.items()
                if 'config.json' in asset.members)
+
+
+def is_folder(checkpoint: str) -> bool:
+  """Returns whether a checkpoint is a folder rather than a name.
+
+  The names of embedded checkpoints stay names next to folders called the same.
+  """
+  return checkpoint not in checkpoints() and os.path.isdir(checkpoint)

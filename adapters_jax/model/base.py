@@ -8,6 +8,7 @@ import jax
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import file_hash
 from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
@@ -89,7 +90,7 @@ def identity(checkpoint: str) -> str:
   Raises:
     errors.UserError: a folder without weights.
   """
-  if not os.path.isdir(checkpoint):
+  if not assets.is_folder(checkpoint):
     return checkpoint
   with errors.within('`checkpoint`'):
     digest = tensor_files.folder_digest(checkpoint)
@@ -114,7 +115,7 @@ def file_hashes(checkpoint: str) -> dict[str, str]:
   be written in another way without a change of their meaning.
   """
   found = {}
-  for name in _FILES if os.path.isdir(checkpoint) else ():
+  for name in _FILES if assets.is_folder(checkpoint) else ():
     path = os.path.join(checkpoint, name)
     if os.path.isfile(path):
       found[name] = file_hash.sha256(path)[:16]

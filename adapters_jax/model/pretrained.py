@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
@@ -53,7 +54,7 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   """
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
-  if os.path.isdir(checkpoint):
+  if assets.is_folder(checkpoint):
     with errors.within('`checkpoint`'):
       folder = tensor_files.model_folder(checkpoint)
     return read_config(folder)
@@ -67,7 +68,7 @@ def resolve(checkpoint: str) -> str:
   """Returns the folder of a checkpoint's encoder; downloads named ones."""
   if checkpoint in CHECKPOINTS:
     return pinned.fetch(checkpoint)
-  if os.path.isdir(checkpoint):
+  if assets.is_folder(checkpoint):
     with errors.within('`checkpoint`'):
       return tensor_files.model_folder(checkpoint)
   return hub.folder(checkpoint)

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
@@ -44,7 +45,7 @@ def of_checkpoint(checkpoint: str) -> Pooling:
   """
   if checkpoint in _EMBEDDED:
     return _EMBEDDED[checkpoint]
-  if os.path.isdir(checkpoint):
+  if assets.is_folder(checkpoint):
     return of_folder(checkpoint)
   if not hub.present(checkpoint, [weight_files.MODULES], None):
     return Pooling()

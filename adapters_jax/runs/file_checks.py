@@ -4,6 +4,7 @@ import os
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
 
@@ -31,7 +32,7 @@ def _check_checkpoint(checkpoint: str) -> None:
   Args:
     checkpoint: Name or folder; names are left alone.
   """
-  if os.path.isdir(checkpoint):
+  if assets.is_folder(checkpoint):
     from adapters_jax.model import tensor_files  # Imports numpy.
     with errors.within('`checkpoint`'):
       folder = tensor_files.model_folder(checkpoint)

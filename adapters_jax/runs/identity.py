@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -33,7 +34,7 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
   if config.adapters:
     values['adapters'] = folders.with_hashes(config.adapters)
   values['task'] = config.task_name
-  if os.path.isdir(config.checkpoint):  # Else a name.
+  if assets.is_folder(config.checkpoint):
     from adapters_jax.model import tensor_files  # Imports numpy.
     folder = os.path.abspath(config.checkpoint)
     with errors.within('`checkpoint`'):

@@ -10,9 +10,11 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
+from adapters_jax.adapters.formats import models
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import file_checks
 from adapters_jax.runs import identity
 from adapters_jax import trees
 from tests import tiny
@@ -42,6 +44,22 @@ def test_identity_is_that_of_records(checkpoint, tmp_path):
   assert base_lib.same(base_lib.identity(str(moved)), name)
   tiny.write_checkpoint(str(moved), seed=1)  # The content changes.
   assert not base_lib.same(base_lib.identity(str(moved)), name)
+
+
+def test_a_folder_called_like_an_embedded_checkpoint(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'minilm-l6').mkdir()
+  (tmp_path / 'minilm-l6' / 'vocab.txt').write_text('other')
+  assert base_lib.identity('minilm-l6') == 'minilm-l6'
+  assert base_lib.file_hashes('minilm-l6') == {}
+  config = config_lib.Config(checkpoint='minilm-l6')
+  file_checks.check(config)
+  assert identity.portable(config)['checkpoint'] == 'minilm-l6'
+  assert models.hub_name('minilm-l6').endswith('/all-MiniLM-L6-v2')
+  assert pretrained.config_of('minilm-l6').dim == 384
+  with pytest.raises(errors.UserError, match='config.json'):  # By its path.
+    pretrained.config_of('./minilm-l6')
+  assert base_lib.file_hashes('./minilm-l6').keys() == {'vocab.txt'}
 
 
 def test_a_checkpoint_without_a_pooler(checkpoint, tmp_path):

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 import dataclasses
-import os
 
 from adapters_jax import errors
+from adapters_jax.downloads import assets
 from adapters_jax.methods import base
 from adapters_jax.model import encoder
 from adapters_jax.model import families
@@ -170,4 +170,5 @@ def hub_name(checkpoint: str) -> str:
     checkpoint: Name or folder of a checkpoint, '' if unknown.
   """
   # Folders of this machine mean nothing elsewhere.
-  return '' if os.path.isdir(checkpoint) else _HUB.get(checkpoint, checkpoint)
+  return ('' if assets.is_folder(checkpoint)
+          else _HUB.get(checkpoint, checkpoint))
