@@ -58,8 +58,10 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
     with errors.within('`checkpoint`'):
       folder = tensor_files.model_folder(checkpoint)
     return read_config(folder)
-  # A typo of an embedded name must not become a request to the hub.
-  if difflib.get_close_matches(checkpoint, CHECKPOINTS, cutoff=0.7):
+  # A typo of an embedded name must not become a request to the hub. Names with
+  # owners are no typos: embedded ones have no slash.
+  if '/' not in checkpoint and difflib.get_close_matches(
+      checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
   return read_config(os.path.dirname(hub.config(checkpoint)))
 

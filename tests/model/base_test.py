@@ -11,6 +11,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax.adapters.formats import models
+from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
@@ -60,6 +61,14 @@ def test_a_folder_called_like_an_embedded_checkpoint(tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='config.json'):  # By its path.
     pretrained.config_of('./minilm-l6')
   assert base_lib.file_hashes('./minilm-l6').keys() == {'vocab.txt'}
+
+
+@pytest.mark.parametrize('name', ('acme/mpnet-base', 'org/minilm-l6-v2'))
+def test_a_repository_called_like_an_embedded_checkpoint(
+    name, checkpoint, monkeypatch):
+  monkeypatch.setattr(hub, 'config', lambda asked: os.path.join(
+      checkpoint, {name: 'config.json'}[asked]))
+  assert pretrained.config_of(name) == tiny.CONFIG
 
 
 def test_a_checkpoint_without_a_pooler(checkpoint, tmp_path):
