@@ -106,7 +106,7 @@ def cached(
     tuned: Tuned leaves.
     splits: {split: examples}
     first: Layer from `first_layer`. The number of layers stands for the output
-      of the last layer at [CLS], one row for each example.
+      of the last layer, at the positions that the head reads.
     mesh: Devices.
     buckets: Lengths to pad to for the computation.
     batch_size: Number of examples at a time.
@@ -115,8 +115,9 @@ def cached(
     errors.UserError: the hidden states do not fit the free memory.
   """
   config = model.config
-  rows = sum(len(examples) if first == config.layers
-             else int(examples.lengths.sum()) for examples in splits.values())
+  whole = first < config.layers or model.rows is None
+  rows = sum(int(examples.lengths.sum()) if whole else len(examples)
+             for examples in splits.values())
   size = 4 * rows * config.dim  # Bytes of float32.
   free = psutil.virtual_memory().available
   if size > free:
@@ -135,7 +136,8 @@ def cached(
   @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
   def enter(base, tuned, batch):
     params = {'params': trees.overlay(base, tuned)}
-    return encoder.apply(params, **steps.inputs(batch), rows=1)[first]
+    return encoder.apply(
+        params, **steps.inputs(batch), rows=model.rows)[first]
 
   def hidden_of(examples):
     hidden = [None] * len(examples)

@@ -101,6 +101,7 @@ def logits_of(setup):
     TOP_ADAPTERS,
     {'tune': 'top_k', 'top_k': 1},
     {'tune': 'head', 'head_input': 'pooler'},
+    {'tune': 'head', 'head_input': 'mean_norm'},
 ], ids=str)
 def test_logits_are_those_of_the_whole_model(config, settings):
   config = dataclasses.replace(config, **settings)
@@ -187,6 +188,16 @@ def test_too_much_for_the_memory_is_a_user_error(config, monkeypatch):
                       lambda: types.SimpleNamespace(available=1000))
   with pytest.raises(errors.UserError, match='do not fit the 0.0 GB'):
     setup_lib.prepare(dataclasses.replace(config, tune='head'))
+
+
+def test_the_memory_of_a_head_on_all_positions(config, monkeypatch):
+  config = dataclasses.replace(config, tune='head', head_input='mean_norm')
+  splits = setup_lib.prepare(config).splits.values()
+  needed = 4 * 12 * sum(int(split.lengths.sum()) for split in splits)
+  monkeypatch.setattr(frozen_cache.psutil, 'virtual_memory',
+                      lambda: types.SimpleNamespace(available=needed - 1))
+  with pytest.raises(errors.UserError, match='`cache_frozen`: .* do not fit'):
+    setup_lib.prepare(config)
 
 
 def test_the_flag_renames_no_run(config):

@@ -34,6 +34,11 @@ class Classifier(head.Model):
   outputs: int
   head_input: str = 'cls'
 
+  @property
+  def rows(self) -> int | None:
+    """Number of leading positions that the head reads; None for all."""
+    return None if self.head_input == 'mean_norm' else 1
+
   @nn.compact
   def __call__(
       self,
@@ -60,10 +65,9 @@ class Classifier(head.Model):
     encoder = encoder_lib.Bert(self.config)
     # Without a prefix, the encoder's paths are those of every base.
     nn.share_scope(self, encoder)
-    means = self.head_input == 'mean_norm'
-    last = encoder(tokens, segments, mask, hidden=hidden,
-                   rows=None if means else 1, train=train)[-1]
-    if means:
+    last = encoder(tokens, segments, mask, hidden=hidden, rows=self.rows,
+                   train=train)[-1]
+    if self.rows is None:
       summary = pooling.pool(
           head.of_text(self.config, last, mask.shape[1]), mask, 'mean')
     else:

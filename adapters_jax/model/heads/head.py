@@ -22,6 +22,11 @@ class Model(nn.Module):
   """
   config: encoder_lib.BertConfig
 
+  @property
+  def rows(self) -> int | None:
+    """Number of leading positions that the head reads; None for all."""
+    return None
+
   def text_states(
       self, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
       train: bool,
