@@ -53,14 +53,16 @@ def pool(hidden: jax.Array, mask: jax.Array, mode: str) -> jax.Array:
   """
   hidden = hidden.astype(jnp.float32)
   weights = mask.astype(jnp.float32)
+  empty = ~mask.any(axis=1)[:, None]
   if mode == 'cls':
-    return hidden[:, 0]
+    return jnp.where(empty, 0, hidden[:, 0])
   if mode == 'max':
     largest = jnp.where(mask[..., None], hidden, -jnp.inf).max(axis=1)
-    return jnp.where(mask.any(axis=1)[:, None], largest, 0)
+    return jnp.where(empty, 0, largest)
   if mode == 'lasttoken':
     last = jnp.maximum(mask.sum(axis=1) - 1, 0)  # [batch]
-    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+    found = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+    return jnp.where(empty, 0, found)
   if mode == 'weightedmean':  # By position (Muennighoff, 2022, SGPT).
     weights = weights * jnp.arange(1, mask.shape[1] + 1)
   total = jnp.einsum('bld,bl->bd', hidden, weights)

@@ -17,6 +17,7 @@ from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import pairs
 from adapters_jax.data import retrieval
 from adapters_jax.model import heads
+from adapters_jax.model import pooling
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import group
 from adapters_jax.runs import records
@@ -77,6 +78,24 @@ def test_losses_of_scores_by_hand():
   np.testing.assert_allclose(
       both, (c - scores)**2 + ((short[:, 0] * short[:, 1]).sum(-1) - scores)**2,
       rtol=1e-4)
+
+
+@pytest.mark.parametrize('mode', pooling.MODES)
+@pytest.mark.parametrize('name', ('cosent', 'multiple_negatives'))
+def test_filler_of_a_batch_changes_no_loss(mode, name):
+  rng = np.random.default_rng(2)
+  hidden = rng.standard_normal((5, 2, 3, 7), np.float32)
+  mask = np.arange(3) < rng.integers(1, 4, (5, 2, 1))
+  mask[3:] = False  # Filler, whose hidden states are any.
+  labels = (np.array([0.5, 2.0, 1.0, 0.0, 3.0]) if name == 'cosent'
+            else np.arange(10).reshape(5, 2))
+  vectors = np.stack([
+      pooling.pool(hidden[:, side], mask[:, side], mode)
+      for side in range(2)], axis=1)
+  assert vectors[:3].all() and not vectors[3:].any()
+  loss = losses.make_loss(name)
+  np.testing.assert_allclose(
+      loss(vectors, labels)[:3], loss(vectors[:3], labels[:3]), rtol=1e-5)
 
 
 def test_metrics_by_hand():
