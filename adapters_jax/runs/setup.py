@@ -111,18 +111,20 @@ def load_data(
 
 
 def held_out_notes(
-    config: config_lib.Config, counts: Mapping[str, int]
+    config: config_lib.Config, counts: Mapping[str, int],
+    what: str = 'examples',
 ) -> list[str]:
   """Returns remarks on examples that are held out of the training file.
 
   Args:
     config: Settings.
     counts: {split: number of its examples}.
+    what: Name of the examples.
   """
   held = [name for name, share in (
       ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
   total = sum(counts[name] for name in ('train', *held))
-  return [f'{name} is {counts[name]} of the {total} examples of train_file'
+  return [f'{name} is {counts[name]} of the {total} {what} of train_file'
           for name in held]
 
 

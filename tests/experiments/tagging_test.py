@@ -177,6 +177,23 @@ def test_wrong_settings(config, changed, message):
                     written.Predictions())
 
 
+def test_examples_held_out_of_the_training_file(config):
+  config = dataclasses.replace(
+      config, dev_file='', dev_fraction=0.25, test_fraction=0.1)
+  setup = tagging.prepare(config)
+  assert {split: len(some) for split, some in setup.sentences.items()} == {
+      'train': 39, 'dev': 15, 'test': 6}
+  assert [*setup.notes] == ['dev is 15 of the 60 sentences of train_file',
+                            'test is 6 of the 60 sentences of train_file']
+  lines = [one.line for some in setup.sentences.values() for one in some]
+  assert len({*lines}) == 60
+  # Those of dev do not depend on the share of test.
+  alone = tagging._read(dataclasses.replace(config, test_fraction=0.0))
+  assert alone.keys() == {'train', 'dev'}
+  assert alone['dev'] == setup.sentences['dev']
+  assert tagging._inputs(config).keys() == {'dev', 'test'}
+
+
 @pytest.mark.parametrize('words, tags, message', [
     ([['a']], [['O'], ['O']], '`tags`: there are 2 for 1 sentences'),
     ([['a', 'b']], [['O']], r'`tags\[0\]`: there are 1 for 2 words'),

@@ -69,14 +69,16 @@ def _read(config: config_lib.Config) -> dict[str, Sentences]:
       for split, path in config.files.items()}
   if config.dev_fraction:
     train = found['train']
-    if len(train) < 2:
+    if len(train) < 2 + bool(config.test_fraction):
+      fewest = 'three' if config.test_fraction else 'two'
       raise errors.UserError(
-          '`dev_fraction`: two sentences or more are needed')
-    kept, drawn = held_out.draw(len(train), config.dev_fraction)
-    found = {'train': [train[row] for row in kept],
-             'dev': [train[row] for row in drawn], **{
-                 split: rows for split, rows in found.items()
-                 if split != 'train'}}
+          f'`dev_fraction`: {fewest} sentences or more are needed')
+    parts = held_out.split(
+        len(train), config.dev_fraction, config.test_fraction)
+    held = dict(zip(('train', 'dev', 'test'), (
+        [train[row] for row in part] for part in parts), strict=True))
+    found |= {split: part for split, part in held.items() if part}
+    found = {split: found[split] for split in held if split in found}
   return found
 
 
@@ -142,10 +144,8 @@ def prepare(
   found = dict(sentences or _read(config))
   task = metrics.with_first(
       task_of_sentences(config.task_name, found, config.files), config.metric)
-  notes = []
-  if config.dev_fraction:
-    held, kept = len(found['dev']), len(found['train'])
-    notes.append(f'dev is {held} of the {held + kept} sentences of train_file')
+  notes = setup_lib.held_out_notes(
+      config, {split: len(some) for split, some in found.items()}, 'sentences')
   if rows := setup_lib.subset(config, len(found['train'])):
     notes.append(f'trained on {len(rows)} of {len(found["train"])} sentences')
     found['train'] = [found['train'][row] for row in rows]
