@@ -14,6 +14,9 @@ def _f1(average: str, labels, predictions, shares) -> float:
   """Returns an average of F1 over the labels; 0 where it is not defined."""
   del shares
   from sklearn import metrics  # Slow to import, as below.
+  if labels.shape[1] == 1:
+    # A column is two classes to sklearn, and both would be averaged.
+    labels, predictions, average = labels[:, 0], predictions[:, 0], 'binary'
   return float(metrics.f1_score(
       labels, predictions, average=average, zero_division=0))
 

@@ -76,6 +76,19 @@ def test_metrics_by_hand():
       'macro_f1')
 
 
+def test_f1_of_a_single_label():
+  labels = np.array([[1], [1], [0], [0], [0], [0]])
+  shares = np.array([[0.9], [0.1], [0.8], [0.2], [0.3], [0.05]])
+  names = list(label_metrics.METRICS)
+  found = label_metrics.compute_at_threshold(names, labels, shares, 0.5)
+  assert found == pytest.approx({
+      'micro_f1': 1 / 2, 'macro_f1': 1 / 2, 'subset_accuracy': 4 / 6,
+      'mean_average_precision': (1 + 2 / 5) / 2})
+  nothing = label_metrics.compute_at_threshold(
+      names, np.zeros((3, 1), int), np.zeros((3, 1)), 0.5)
+  assert nothing['micro_f1'] == nothing['macro_f1'] == 0
+
+
 def test_the_first_metric_is_one_of_label_sets():
   task = tasks.Task('t', '', ('text',), ('a', 'b', 'c'), label_sets.METRICS,
                     form='multilabel')
