@@ -134,9 +134,13 @@ class DisentangledAttention(layer_lib.Attention):
     sites = composed_sites.make(config, self.index, mask, shared, train)
     length = x.shape[1]
     needed = distance_rows(config, length if rows is None else rows, length)
-    lowest = needed.min()
+    used = slice(needed.min(), needed.max() + 1)
+    if any(method.kind == 'linear' and method.needs_all_rows
+           for method in config.adapters):
+      # Gates average over the rows, which must not depend on the padding.
+      used = slice(0, len(relative))
     table = dropout.Dropout(config.dropout)(
-        relative[lowest:needed.max() + 1].astype(x.dtype), train=train)[None]
+        relative[used].astype(x.dtype), train=train)[None]
     known = np.ones(table.shape[:2], bool)
 
     def project(name, inputs):
@@ -150,7 +154,7 @@ class DisentangledAttention(layer_lib.Attention):
     query, far_query = project('query', [(x[:, :rows], mask), (table, known)])
     key, far_key = project('key', [(x, mask), (table, known)])
     query = query * scale
-    needed = needed - lowest  # The cache keeps the array.
+    needed = needed - used.start  # The cache keeps the array.
     terms = slide(config, query, far_key[0, needed[::-1]]) + slide(
         config, key, far_query[0, needed] * scale).swapaxes(2, 3)
     (value,) = project('value', [(x, mask)])

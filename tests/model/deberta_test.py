@@ -90,6 +90,28 @@ def test_an_adapter_of_the_key_acts_on_the_distances():
   np.testing.assert_allclose(first, wanted[:, :1], atol=1e-5)
 
 
+@pytest.mark.parametrize('method', ('lora[r=2, {}]', 'ia3[{}]'))
+def test_padding_changes_no_gate_of_the_distances(method):
+  fields = 'use_gating=True, sites=["query", "key"]'
+  module, params, table = attention(method.format(fields))
+  x = np.random.default_rng(1).standard_normal((1, 9, 12), np.float32)
+  mask = np.arange(9)[None] < 3
+  options = {'rows': None, 'train': False}
+  shapes = jax.eval_shape(lambda: module.init(
+      jax.random.key(0), x, mask, (None,), table, **options))['params']
+  draw = np.random.default_rng(3).standard_normal
+  own = trees.map_with_path(
+      lambda path, leaf: draw(leaf.shape, np.float32), {
+          name: leaves for name, leaves in shapes.items()
+          if name not in params})
+  assert 'gating/gate/kernel' in '|'.join(trees.flatten(own))
+  tree = {'params': params | own}
+  found = module.apply(tree, x, mask, (None,), table, **options)
+  alone = module.apply(
+      tree, x[:, :3], mask[:, :3], (None,), table, **options)
+  np.testing.assert_allclose(found[:, :3], alone, atol=1e-5)
+
+
 def test_a_setup_weighs_adapters_of_the_distances():
   """The same ones act on the projections of the table and of the text."""
   x = np.random.default_rng(1).standard_normal((2, 9, 12), np.float32)
