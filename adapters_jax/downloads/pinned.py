@@ -147,14 +147,14 @@ def fetch(name: str) -> str:
   """
   asset = assets.ASSETS[name]
   folder = os.path.join(cache_dir(), 'assets', f'{name}-{asset.version}')
-  # A folder of this name is complete: no lock, as the cache may be read-only.
-  if os.path.exists(folder):
+  # No lock for a folder with all files, as the cache may be read-only.
+  if unpack.complete(folder, asset):
     unpack.verify(folder, asset)
     if os.path.exists(f'{folder}.parts'):  # Left by a kill at the very end.
       shutil.rmtree(f'{folder}.parts', ignore_errors=True)
     return folder
   with _explained(asset, folder), locked(folder):
-    if not os.path.exists(folder):  # Else another process was faster.
+    if not unpack.complete(folder, asset):  # Else another process was faster.
       _fetch(asset, name, folder)
   return folder
 
@@ -180,8 +180,10 @@ def _fetch(asset: assets.Asset, name: str, folder: str) -> None:
     archives = _download(asset, name, parts)
     with progress.Reporter(f'unpacking {name}', asset.size) as bar:
       unpack.extract(archives, asset, unpacked, bar.update)
-    # Last, so that a folder of this name is always complete.
-    os.replace(unpacked, folder)
+    if os.path.exists(folder):  # Something else has removed files from it.
+      unpack.move(unpacked, folder, asset)
+    else:  # Last, so that a new folder of this name is complete.
+      os.replace(unpacked, folder)
   finally:
     shutil.rmtree(unpacked, ignore_errors=True)
   shutil.rmtree(parts, ignore_errors=True)

@@ -67,6 +67,31 @@ def extract(
   _note(folder, asset)
 
 
+def complete(folder: str, asset: assets.Asset) -> bool:
+  """Returns whether a folder has all files of an asset.
+
+  Args:
+    folder: Folder of the unpacked files.
+    asset: Asset that they belong to.
+  """
+  return all(os.path.isfile(os.path.join(folder, member))
+             for member in asset.members)
+
+
+def move(source: str, folder: str, asset: assets.Asset) -> None:
+  """Moves checked files, one by one, over those of a folder.
+
+  Args:
+    source: Folder of `extract`, on the same file system.
+    folder: Folder to complete.
+    asset: Asset that the files belong to.
+  """
+  for member in (*asset.members, CHECKED):
+    target = os.path.join(folder, member)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    os.replace(os.path.join(source, member), target)
+
+
 def verify(folder: str, asset: assets.Asset) -> None:
   """Checks cached files, without reading those that have not changed.
 
@@ -81,8 +106,10 @@ def verify(folder: str, asset: assets.Asset) -> None:
     noted = json_files.read(os.path.join(folder, CHECKED))
   except errors.UserError:  # A cache of an earlier version, or a damaged note.
     noted = {}
-  unknown = [member for member in asset.members
-             if noted.get(member) != _state(os.path.join(folder, member))]
+  states = {member: _state(os.path.join(folder, member))
+            for member in asset.members}
+  unknown = [member for member, state in states.items()
+             if state is None or noted.get(member) != state]
   for member in unknown:
     path = os.path.join(folder, member)
     if not os.path.isfile(path) or (

@@ -83,10 +83,23 @@ class AssetsTest(parameterized.TestCase):
         errors.UserError, r'weights\.bin is missing or damaged; delete'):
       pinned.fetch('toy')
 
-  def test_absent_file(self):
-    os.remove(os.path.join(pinned.fetch('toy'), 'weights.bin'))
+  @parameterized.parameters(True, False)
+  def test_a_purged_folder_is_completed(self, noted):
+    folder = pinned.fetch('toy')
+    path = os.path.join(folder, 'weights.bin')
+    os.remove(path)
+    if not noted:
+      os.remove(os.path.join(folder, unpack.CHECKED))
     with self.assertRaisesRegex(errors.UserError, 'missing or damaged'):
+      unpack.verify(folder, self.asset)
+    self.assertEqual(pinned.fetch('toy'), folder)
+    with open(path, 'rb') as file:
+      self.assertEqual(file.read(), CONTENT)
+    with mock.patch.object(file_hash, 'sha256', side_effect=AssertionError):
       pinned.fetch('toy')
+    left = {name for name in os.listdir(os.path.dirname(folder))
+            if not name.endswith('.lock')}
+    self.assertEqual(left, {os.path.basename(folder)})
 
   def test_files_are_read_again_only_after_a_change(self):
     path = os.path.join(pinned.fetch('toy'), 'weights.bin')
