@@ -3,7 +3,7 @@
 A blank line ends a sentence. Columns are separated by tabs, or by blanks or
 commas in files without tabs. Comments (lines that begin with # and have another
 number of columns) and lines of -DOCSTART- are left out, as are the ranges and
-empty nodes of CoNLL-U.
+empty nodes of CoNLL-U: ten columns, of which the first has ids in all lines.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from adapters_jax.data import rows
 # {separator of columns: its name}
 _SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas'}
 _DOCUMENT = '-DOCSTART-'
+_ID = re.compile(r'\d+([-.]\d+)?')  # Of CoNLL-U.
 _NODE = re.compile(r'\d+[-.]\d+')  # Ids of CoNLL-U without a word of their own.
 # Defaults of the settings, which mean the first and the last column here.
 _WORDS, _TAGS = ('', 'sentence'), ('', 'label')
@@ -95,6 +96,10 @@ def of_lines(
   separator = _separator(lines)
   cells = [_cells(line, separator) for line in lines]
   width = _width(cells)
+  if (numbered := _is_numbered(cells, width)) and word_column in _WORDS:
+    raise errors.UserError(
+        f'{path}: the first column has ids, as in CoNLL-U; name others with '
+        '`text_columns=2`' + ' and `label_column=4`' * tagged)
   found: list[Sentence] = []
   start, words, tags = 0, [], []
 
@@ -109,7 +114,7 @@ def of_lines(
       end()
       continue
     if row[0].startswith('#') and len(row) != width and not words or (
-        width == 10 and _NODE.fullmatch(row[0])):
+        numbered and _NODE.fullmatch(row[0])):
       continue
     if len(row) != width:
       raise errors.UserError(
@@ -151,6 +156,18 @@ def _width(cells: Iterable[Sequence[str]]) -> int:
   """Returns the number of columns that most lines have."""
   sizes = collections.Counter(len(row) for row in cells if row)
   return sizes.most_common(1)[0][0] if sizes else 0
+
+
+def _is_numbered(cells: Iterable[Sequence[str]], width: int) -> bool:
+  """Returns whether the first column has the ids of CoNLL-U.
+
+  Args:
+    cells: Cells of each line.
+    width: Number of columns of most lines.
+  """
+  return width == 10 and all(
+      _ID.fullmatch(row[0]) for row in cells
+      if len(row) == width and not row[0].startswith(_DOCUMENT))
 
 
 def _number(

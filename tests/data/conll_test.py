@@ -38,6 +38,21 @@ def test_universal_dependencies(tmp_path):
   path.write_text('\n'.join(lines), encoding='utf-8')
   sentence, = conll.read(str(path), '2', '4')
   assert sentence == conll.Sentence(('vamos', 'nos'), ('VERB', 'PRON'), 3)
+  # Without settings, ids would be words.
+  for label in ('', '4'):
+    with pytest.raises(
+        errors.UserError, match='a.conllu: .*`text_columns=2` and .*=4`$'):
+      conll.read(str(path), 'sentence', label)
+  with pytest.raises(errors.UserError, match='CoNLL-U; .*`text_columns=2`$'):
+    conll.read(str(path), tagged=False)
+  assert conll.read(str(path), '1', '4')[0].words == ('1', '2')
+
+
+def test_numbers_that_are_words_of_ten_columns():
+  words = ('from', '1914-1918', ',', '3.5', '7')
+  sentence, = conll.of_lines(
+      ['# id'] + [word + '\tx' * 8 + '\tO' for word in words], 'a')
+  assert sentence.words == words
 
 
 def test_json(tmp_path):
