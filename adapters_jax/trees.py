@@ -31,6 +31,9 @@ UNTRAINED = ('fixed', 'statistics')
 HEADS = ('head', 'head_first', 'head_norm')
 # Parts above the encoder: the pooler may be the base's or a task's.
 ABOVE = (*HEADS, 'pooler')
+# Starts of the paths that act in the lowest layer, and belong to no layer: the
+# tables of distances act in all layers.
+BELOW = ('embeddings/', 'encoder/relative_')
 
 _LISTED = 8  # Paths per kind of problem in an error message.
 

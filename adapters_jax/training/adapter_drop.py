@@ -26,7 +26,7 @@ def number_at(choices: tuple[int, ...], step: int) -> int:
 
 
 def survives(path: str, layers: int) -> bool:
-  """Returns whether a tuned leaf acts where the lowest layers have no adapters.
+  """Returns whether a tuned leaf is used once the lowest layers are the base's.
 
   Args:
     path: Path of the leaf.
@@ -35,7 +35,7 @@ def survives(path: str, layers: int) -> bool:
   layer = trees.layer_of(path)
   if layer is not None:
     return layer >= layers
-  return not layers or not path.startswith('embeddings/')
+  return not layers or not path.startswith(trees.BELOW)
 
 
 def check(

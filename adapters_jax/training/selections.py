@@ -59,9 +59,8 @@ def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
 
   def select(path):
     layer = trees.layer_of(path)
-    if layer is None:  # Embeddings, pooler or head.
-      # A bias of distances acts in the layers below, too.
-      return not path.startswith(('embeddings/', 'encoder/relative_'))
+    if layer is None:  # Embeddings, distances, pooler or head.
+      return not path.startswith(trees.BELOW)
     return layer >= layers - top_k
 
   return select

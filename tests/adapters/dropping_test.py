@@ -20,7 +20,9 @@ from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps
 from tests import tiny
+from tests import tiny_families
 from tests.adapters import bank_test
+from tests.model import families_test
 
 BATCH = tiny.random_batch(batch=3, length=7)
 ALL = ('houlsby[size=3]', 'lora[r=2]|compacter[size=4]',
@@ -66,6 +68,27 @@ def test_dropped_adapters(base, text):
       logits(base, none.methods, none.tuned),
       logits(base, (), {'head': adapter.tuned['head']}))
   assert dropping.drop_layers(base, adapter, 0).methods == adapter.methods
+
+
+@pytest.mark.parametrize('case', ('deberta', 'modernbert'))
+def test_the_lowest_layers_are_those_of_the_base(case):
+  params = {part: families_test.base(case)[part]
+            for part in ('embeddings', 'encoder')}
+  tuned, _ = trees.split(trees.map_with_path(
+      lambda path, leaf: leaf + 0.5, params), selections.TUNE['norms'](3))
+  kept, dropped = trees.split(
+      tuned, lambda path: adapter_drop.survives(path, 1))
+  assert any('encoder/layer_1/' in path for path in trees.flatten(kept))
+  assert {path.rpartition('/')[0] for path in trees.flatten(dropped)
+          if trees.layer_of(path) is None} == {
+              'deberta': {'embeddings/norm', 'encoder/relative_norm'},
+              'modernbert': {'embeddings/norm'}}[case]
+  batch = tiny_families.batch(case)
+  first, *others = families_test.hidden_of(case, batch)
+  lowest, *above = families_test.hidden_of(
+      case, batch, params=trees.overlay(params, kept))
+  np.testing.assert_array_equal(lowest, first)
+  assert not np.allclose(above[-1], others[-1], atol=1e-2)
 
 
 def test_layers_that_cannot_be_dropped(base):
