@@ -34,18 +34,19 @@ def bucket_lengths(
   rounded = -(-np.asarray(lengths) // multiple) * multiple
   values, counts = np.unique(rounded, return_counts=True)
   total = np.concatenate([[0], np.cumsum(counts)])
-  # Dynamic programming: after n rounds, best[i] is (tokens after padding,
-  # lengths) of the shortest i values in at most n buckets.
-  best = [(0.0, ())] + [(np.inf, ())] * len(values)
+  # Dynamic programming: after n rounds, costs[i] is the number of tokens after
+  # padding of the shortest i values in at most n buckets, of lengths chosen[i].
+  costs = np.array([0.0] + [np.inf] * len(values))
+  chosen: list[tuple[int, ...]] = [()] * len(costs)
   for _ in range(min(buckets, len(values))):
-    step = list(best)
-    for end in range(1, len(values) + 1):
-      for start in range(end):
-        cost = best[start][0] + values[end - 1] * (total[end] - total[start])
-        if cost < step[end][0]:
-          step[end] = (cost, best[start][1] + (int(values[end - 1]),))
-    best = step
-  return best[-1][1]
+    before, lengths_before = costs.copy(), list(chosen)
+    for end, longest in enumerate(values, 1):
+      found = before[:end] + longest * (total[end] - total[:end])
+      start = int(found.argmin())  # The first of equal ones.
+      if found[start] < before[end]:
+        costs[end] = found[start]
+        chosen[end] = (*lengths_before[start], int(longest))
+  return chosen[-1]
 
 
 def plan(

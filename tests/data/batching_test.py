@@ -1,3 +1,5 @@
+import time
+
 from absl.testing import parameterized
 import numpy as np
 
@@ -25,6 +27,41 @@ class BatchingTest(parameterized.TestCase):
     self.assertEqual(bucketing.bucket_lengths(lengths, 1, 4), (32,))
     self.assertEqual(
         bucketing.bucket_lengths(lengths, 99, 1), (3, 4, 9, 10, 30))
+
+  def test_bucket_lengths_of_a_loop_over_all_pairs(self):
+    """Equal in ties too: batches decide the numbers of a run."""
+
+    def looped(lengths, buckets, multiple):
+      rounded = -(-lengths // multiple) * multiple
+      values, counts = np.unique(rounded, return_counts=True)
+      total = np.concatenate([[0], np.cumsum(counts)])
+      best = [(0.0, ())] + [(np.inf, ())] * len(values)
+      for _ in range(min(buckets, len(values))):
+        step = list(best)
+        for end in range(1, len(values) + 1):
+          for start in range(end):
+            cost = best[start][0] + values[end - 1] * (
+                total[end] - total[start])
+            if cost < step[end][0]:
+              step[end] = cost, best[start][1] + (int(values[end - 1]),)
+        best = step
+      return best[-1][1]
+
+    rng = np.random.default_rng(0)
+    for number in range(300):
+      lengths = rng.integers(1, rng.integers(2, 40), rng.integers(1, 40))
+      if number % 3 == 0:  # Evenly spaced and as frequent: many ties.
+        lengths = np.repeat(np.unique(lengths) * 2, rng.integers(1, 4))
+      arguments = lengths, int(rng.integers(1, 10)), int(rng.choice([1, 2, 8]))
+      self.assertEqual(
+          bucketing.bucket_lengths(*arguments), looped(*arguments), arguments)
+
+  def test_bucket_lengths_of_many_values_take_no_second(self):
+    start = time.process_time()
+    found = bucketing.bucket_lengths(np.arange(1, 4001), 9, 1)
+    # A loop over the pairs takes half a minute.
+    self.assertLess(time.process_time() - start, 5)
+    self.assertLen(found, 9)
 
   @parameterized.parameters((8, 3), (16, 1), (200, 4))
   def test_every_example_once_an_epoch(self, batch_size, buckets):
