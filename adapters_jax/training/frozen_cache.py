@@ -77,9 +77,10 @@ def check_config(
   """
   if not first_layer(select, methods, layers):
     raise errors.UserError(
-        '`cache_frozen`: the embeddings or the lowest layer are trained or '
-        'adapted, so that nothing can be kept; restrict what is, as with '
-        '`adapter_layers=4-5` `norm_layers=same`, `tune=top_k` or `tune=head`')
+        '`cache_frozen`: no layer can be computed once, because the embeddings '
+        'or the lowest layer are trained or adapted; train upper layers alone, '
+        'e.g. `adapter_layers=4-5` with `norm_layers=same`, `tune=top_k` or '
+        '`tune=head`')
 
 
 def above(model: Any, first: int) -> Any:

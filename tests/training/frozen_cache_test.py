@@ -174,7 +174,7 @@ def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
 ], ids=str)
 def test_nothing_to_keep_is_a_user_error(config, settings):
   settings = {'init_scale': 0.01, 'adapter_size': 64, **settings}
-  with pytest.raises(errors.UserError, match='`cache_frozen`: the embeddings'):
+  with pytest.raises(errors.UserError, match='`cache_frozen`: no layer'):
     task_checks.check_run(dataclasses.replace(config, **settings), 'glue')
 
 
