@@ -12,6 +12,11 @@ optimizer or arithmetic that moves a score by more than rounding.
 2:
   Lengths in multiples of 2. A run alone has the sequence of lengths that it
   has in a group. The first of equal dev scores is the best.
+  Corrected within this version, as no record in `experiments/results` has the
+  fault: means of cached features of which only the first was kept
+  (`cache_frozen` with `head_input=mean_norm`); filler in CoSENT's loss with
+  pooling 'cls' or 'lasttoken'; gates of LoRA and IA3 on DeBERTa that moved with
+  the padding; DeBERTa's tuned norm of distances in `adapter_drop`.
 
 `tests/runs/version_test.py` pins the batches and the losses of a small run.
 """
