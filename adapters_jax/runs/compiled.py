@@ -14,6 +14,7 @@ from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.training import adapter_drop
 from adapters_jax.training import optimizers
 from adapters_jax.training import programs
 from adapters_jax.training import selections
@@ -23,7 +24,6 @@ from adapters_jax.training import steps
 # loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
-DROPPED = 'dropped'  # Entry of a batch: layers without adapters, [n] int.
 _KEPT = 8  # Compiled steps of each kind, for later runs of the process.
 
 
@@ -130,8 +130,9 @@ def make_step(
            for number in config.dropped_layers}
 
   def train_step(state, base, batch):
-    arrays = {name: value for name, value in batch.items() if name != DROPPED}
-    return found[len(batch[DROPPED])](state, base, arrays)
+    arrays = {name: value for name, value in batch.items()
+              if name != adapter_drop.DROPPED}
+    return found[len(batch[adapter_drop.DROPPED])](state, base, arrays)
 
   return tx, train_step
 

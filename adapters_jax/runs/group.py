@@ -146,6 +146,6 @@ def group_batch(group: Group, step: int) -> dict[str, Any]:
   else:
     batch = sharding.place_group(group.setup.mesh, batches)
   if choices := group.configs[0].dropped_layers:
-    batch = {**batch, compiled.DROPPED: np.arange(
+    batch = {**batch, adapter_drop.DROPPED: np.arange(
         adapter_drop.number_at(choices, step))}
   return batch

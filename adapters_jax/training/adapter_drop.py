@@ -10,6 +10,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 
+DROPPED = 'dropped'  # Entry of a batch: layers without adapters, [n] int.
 _STREAM = 20  # Tells the numbers of this module from others of a step.
 
 

@@ -227,6 +227,13 @@ def test_group_sizes_are_measured(checkpoint, own_files, tmp_path):
   assert not os.listdir(tmp_path)  # Nothing is kept.
 
 
+def test_runs_with_adapter_drop_are_forecast(checkpoint, own_files, tmp_path):
+  config, = configs_in(tmp_path, checkpoint, own_files, [
+      {'adapter_size': 3, 'adapter_drop': '0-1'}])
+  a_step, an_epoch = forecast.measure(config)
+  assert a_step > 0 and an_epoch > 0
+
+
 def test_a_single_run_is_timed_with_one_program(
     checkpoint, own_files, tmp_path):
   config, = configs_in(tmp_path, checkpoint, own_files, CHANGES[1:2])
