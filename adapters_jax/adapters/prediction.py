@@ -43,7 +43,27 @@ def load(
 
   Raises:
     errors.UserError: no adapter in the folder, another base, or an adapter that
-      does not fit it.
+      does not fit it, or predicts nothing.
+  """
+  base, adapter = load_member(folder, checkpoint)
+  compiled.check_adapter(base, adapter, f'the adapter in {folder}')
+  return base, adapter
+
+
+def load_member(
+    folder: str, checkpoint: str = ''
+) -> tuple[base_lib.Base, adapter_lib.Adapter]:
+  """Loads an adapter that may predict nothing by itself, and its base.
+
+  Args:
+    folder: Workdir of a run, or folder of an adapter.
+    checkpoint: As for `load`.
+
+  Returns:
+    (base in the precision of the training, adapter)
+
+  Raises:
+    errors.UserError: no adapter in the folder, or another base.
   """
   adapter = adapter_lib.load(folder)
   if not checkpoint and '@' in adapter.base:
@@ -61,7 +81,6 @@ def load(
   compiled.warn_of_files(checkpoint, adapter, f'the adapter in {folder}')
   base = base_lib.load(
       checkpoint, adapter.settings.get('precision', 'float32'))
-  compiled.check_adapter(base, adapter, f'the adapter in {folder}')
   return base, adapter
 
 

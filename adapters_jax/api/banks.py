@@ -3,30 +3,40 @@
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import prediction
 from adapters_jax.model import base as base_lib
 
 
 def load(
-    text: str, checkpoint: str = ''
+    text: str, checkpoint: str = '', setup: str = ''
 ) -> tuple[base_lib.Base, bank_lib.Bank]:
-  """Loads adapters and the base that all of them were trained on.
+  """Loads adapters, or a setup of them, and the base they were trained on.
 
   Args:
     text: Folders, as for `folders.parse`.
     checkpoint: Name or folder of the base; by default that of the first.
+    setup: Setup of the adapters, without BatchSplit; '' for each by itself.
 
   Returns:
-    (base, {name: adapter})
+    (base, {name: adapter}); with a setup {setup: composed adapter} of the
+    answers to each text.
 
   Raises:
-    errors.UserError: no adapter in a folder, or one of another base.
+    errors.UserError: no adapter in a folder, one of another base, or one
+      without predictions, as a language adapter has none by itself.
   """
   (first, folder), *others = folders.parse_existing(text).items()
-  base, adapter = prediction.load(folder, checkpoint)
-  bank = {first: adapter}
+  base, adapter = prediction.load_member(folder, checkpoint)
+  bank, places = {first: adapter}, {first: f'the adapter in {folder}'}
   for name, folder in others:
-    bank[name] = adapter_lib.load(folder)
-    compiled.check_adapter(base, bank[name], f'the adapter in {folder}')
+    bank[name], places[name] = (
+        adapter_lib.load(folder), f'the adapter in {folder}')
+    compiled.check_base(base.identity, bank[name], places[name])
+  if setup:
+    bank = composing.branches(bank, setup)
+    places = {name: f'the adapter {name}' for name in bank}
+  for name, adapter in bank.items():
+    compiled.check_adapter(base, adapter, places[name])
   return base, bank

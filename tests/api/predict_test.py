@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax import trees
 from adapters_jax.adapters import adapter
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
@@ -172,6 +173,23 @@ def test_a_setup_of_adapters(
       ({'setup': 'batch_split(one, two, batch_sizes=1)'}, 'number of texts')):
     with pytest.raises(errors.UserError, match=message):
       predict.main(dataclasses.replace(config, **changed))
+
+
+def test_a_task_stacked_on_a_language(folder, checkpoint, tmp_path, capsys):
+  other = str(tmp_path / 'lang')
+  made = bank_test.make('lora[r=2]')
+  dataclasses.replace(made, head_input='masked_lm', tuned=trees.split(
+      made.tuned, lambda path: trees.role(path) == 'adapter')[0]).save(other)
+  path = tmp_path / 'a.txt'
+  path.write_text('good film\n')
+  config = predict.PredictConfig(
+      adapters=f'lang={other},task={folder}', input=str(path),
+      setup='stack(lang, task, norms=last)', checkpoint=checkpoint)
+  predict.main(config)
+  assert capsys.readouterr().out.splitlines()[1].endswith('\tgood film')
+  for changed in ({'setup': ''}, {'setup': 'stack(task, lang, norms=last)'}):
+    with pytest.raises(errors.UserError, match='predicts no labels'):
+      predict.main(dataclasses.replace(config, format='jsonl', **changed))
 
 
 def test_names_of_texts_agree_in_tables_alone():

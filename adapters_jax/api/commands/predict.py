@@ -169,18 +169,15 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
 
 def _label_by_bank(config: PredictConfig, file: Any) -> None:
   """Prints the outputs of all adapters, of their setup, or of a named one."""
-  from adapters_jax.adapters import composing
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
   from adapters_jax.adapters import resident
   from adapters_jax.analysis import predictions
   from adapters_jax.api import banks
-  base, bank = banks.load(config.adapters, config.checkpoint)
-  if config.setup:
-    bank = composing.branches(bank, config.setup)
-    if len(bank) == 1:
-      _label(config, file, base, *bank.values())
-      return
+  base, bank = banks.load(config.adapters, config.checkpoint, config.setup)
+  if config.setup and len(bank) == 1:
+    _label(config, file, base, *bank.values())
+    return
   texts = _texts_of(config, bank)
   writers = {name: predictions.writer_of(adapter, 'jsonl')
              for name, adapter in bank.items()}
