@@ -14,8 +14,8 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import shared_norms
-from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 
@@ -60,7 +60,8 @@ def compose(
     setup = composition.Stack(setup)
   members = list(setups.names(setup))
   chosen = bank_lib.find(bank, head or members[-1])
-  _check_members({name: bank[name] for name in filter(None, [*members, head])})
+  member_checks.check(
+      {name: bank[name] for name in filter(None, [*members, head])})
   norms = shared_norms.norms_of(bank, setup)
   whole, tuned, methods = _joined(bank, setup)
   tree, _ = setups.over_methods(whole, dict(methods))
@@ -279,27 +280,3 @@ def _lacks_attention(
              if trees.is_fusion(path) for name in path.split('/')
              if (found := _MODULE.fullmatch(name))}
   return len(trained) < len(setups.fuses(setup))
-
-
-def _check_members(members: Bank) -> None:
-  """Raises UserError for adapters that have no common base."""
-  (first_name, first), *others = members.items()
-  for name, adapter in members.items():
-    if any(trees.role(path) == 'encoder'
-           for path in trees.flatten(adapter.tuned)
-           if path.split('/')[0] not in trees.ABOVE):
-      raise errors.UserError(
-          f'adapter {name!r} has fine-tuned weights of the base; give it to '
-          'parallel, where each member has a base of its own')
-  for name, adapter in others:
-    for what, one, two in (
-        ('base', adapter.base, first.base),
-        ('family of encoders', adapter.family, first.family),
-        ('activation', adapter.hidden_activation, first.hidden_activation),
-        ('number of texts', len(adapter.texts), len(first.texts))):
-      if one != two and not (what == 'base' and (
-          not one or not two or base_lib.same(str(one), str(two)))):
-        raise errors.UserError(
-            f'adapters {first_name!r} and {name!r} differ in their {what} '
-            f'({two or "none"} and {one or "none"}), and share one hidden '
-            'state; give parallel')

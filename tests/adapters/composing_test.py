@@ -248,6 +248,19 @@ class ComposedTest(parameterized.TestCase):
       composing.compose(bank, text)
     self.assertEqual(list(bank), list(before))
 
+  def test_a_language_adapter_serves_tasks_of_two_texts(self):
+    a = make('lora[r=2]')
+    pair = dataclasses.replace(a, texts=('question', 'sentence'))
+    headless, _ = trees.split(
+        a.tuned, lambda path: trees.role(path) != 'head')
+    bank = {'task': pair, 'other': a,
+            'lang': dataclasses.replace(a, head_input='masked_lm'),
+            'plain': dataclasses.replace(a, tuned=headless)}
+    for text in ('stack(lang, task)', 'stack(plain, lang, task)'):
+      self.assertEqual(composing.compose(bank, text).texts, pair.texts)
+    with self.assertRaisesRegex(errors.UserError, 'number of texts .2 and 1'):
+      composing.compose(bank, 'stack(lang, task, other)')
+
   def test_a_fuse_gets_its_head_in_training(self):
     bank = {name: make('houlsby[size=3]', seed)
             for seed, name in enumerate('ab')}
