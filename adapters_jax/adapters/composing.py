@@ -41,7 +41,8 @@ def compose(
     head: Name of the adapter whose head to use; by default that of the last.
 
   Returns:
-    The composed adapter.
+    The composed adapter, with the labels, texts and longest input of that
+    head's adapter.
 
   Raises:
     errors.UserError: an unknown name, adapters of several bases, trained norms
@@ -77,7 +78,6 @@ def compose(
   return dataclasses.replace(
       chosen, methods=configs, tuned=trees.overlay(tuned, norms),
       setup=whole, members=methods, scores={}, settings={},
-      max_length=min(bank[name].max_length for name in members),
       task='+'.join(dict.fromkeys(bank[name].task for name in members)))
 
 

@@ -250,14 +250,16 @@ class ComposedTest(parameterized.TestCase):
 
   def test_a_language_adapter_serves_tasks_of_two_texts(self):
     a = make('lora[r=2]')
-    pair = dataclasses.replace(a, texts=('question', 'sentence'))
+    pair = dataclasses.replace(
+        a, texts=('question', 'sentence'), max_length=384)
     headless, _ = trees.split(
         a.tuned, lambda path: trees.role(path) != 'head')
     bank = {'task': pair, 'other': a,
             'lang': dataclasses.replace(a, head_input='masked_lm'),
             'plain': dataclasses.replace(a, tuned=headless)}
     for text in ('stack(lang, task)', 'stack(plain, lang, task)'):
-      self.assertEqual(composing.compose(bank, text).texts, pair.texts)
+      found = composing.compose(bank, text)
+      self.assertEqual((found.texts, found.max_length), (pair.texts, 384))
     with self.assertRaisesRegex(errors.UserError, 'number of texts .2 and 1'):
       composing.compose(bank, 'stack(lang, task, other)')
 
