@@ -249,7 +249,9 @@ def test_faults_of_files_name_the_line(config, tmp_path):
       (['a film\t \t1'], {}, 'line 2, column .positive.: the text is empty'),
       (['a\tb\t1', 'c\td\tbest'], {}, "line 3, column 'label': 'best' is no"),
       (['a\tb\t1', 'c\td\t2', 'e\tf\t3'], {'pair_loss': 'cosine'},
-       'line [34]: the score [23] is no cosine')):
+       'line [34]: the score [23] is no cosine'),
+      (['a\tb\t1', 'c\td\t2', 'e\tf\t3'], {'pair_loss': 'multiple_negatives'},
+       'faulty.tsv has scores; leave the scores out')):
     path.write_text('anchor\tpositive\tlabel\n' + '\n'.join(rows) + '\n')
     with pytest.raises(errors.UserError, match=message):
       embeddings.prepare(dataclasses.replace(

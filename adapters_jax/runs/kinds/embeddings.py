@@ -89,6 +89,11 @@ def _check_loss(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
     if config.negative_column:
       raise errors.UserError(
           '`negative_column`: is for `pair_loss=multiple_negatives`')
+  elif scored:  # Their labels are scores, not numbers of texts.
+    raise errors.UserError(
+        f'`pair_loss={name}`: is for pairs without scores, and '
+        f'{train.where or "training"} has scores; leave the scores out, or '
+        'give `pair_loss=cosent`')
   if name == 'cosine' and (
       beyond := np.flatnonzero(np.abs(train.scores) > _LARGEST_COSINE)).size:
     row = int(beyond[0])
