@@ -243,6 +243,16 @@ def test_wrong_settings(config, changed, message):
     embeddings.prepare(dataclasses.replace(config, **changed))
 
 
+def test_a_subset_ranks_the_documents_of_all(config):
+  found, whole = (
+      embeddings.prepare(dataclasses.replace(config, train_examples=count))
+      for count in (4, 0))
+  assert len(found.splits['train']) == 4 < len(whole.splits['train'])
+  assert len(found.evaluation.texts) == len(whole.evaluation.texts)
+  np.testing.assert_array_equal(
+      found.evaluation.documents, whole.evaluation.documents)
+
+
 def test_faults_of_files_name_the_line(config, tmp_path):
   path = tmp_path / 'faulty.tsv'
   for rows, changed, message in (

@@ -161,6 +161,7 @@ def prepare(
   _check_loss(config, splits['train'])
   counts = {name: len(split) for name, split in splits.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  whole = dict(splits)
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = splits['train'].take(rows)
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
@@ -188,7 +189,7 @@ def prepare(
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return PairSetup(
-      **vars(setup), evaluation=pair_examples.evaluation_of(splits, encode))
+      **vars(setup), evaluation=pair_examples.evaluation_of(whole, encode))
 
 
 def _task_of(
