@@ -81,8 +81,8 @@ def _quiet() -> Iterator[None]:
 @jax.jit
 def _all_finite(tree: Any) -> jax.Array:
   """Returns whether all numbers of a tree are finite, on any devices."""
-  return jnp.stack(
-      [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+  return jnp.array(  # Of no leaves: `tune=none` has none.
+      [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], bool).all()
 
 
 def demand_finite_weights(progress: loop.Progress) -> None:

@@ -42,10 +42,10 @@ def folder(tmp_path) -> str:
   return folder
 
 
-def restore(folder):
+def restore(folder, like=None):
   resume = resume_lib.Resume(folder)
   try:
-    return resume.restore(make_progress(0, 0.0))
+    return resume.restore(like or make_progress(0, 0.0))
   finally:
     resume.close()
 
@@ -71,6 +71,16 @@ def test_weights_that_are_not_finite_are_damage(folder, value):
   progress, extra = restore(folder)
   assert extra == {'value': 0.75}
   assert_equal(progress, make_progress(5, 0.75))
+
+
+def test_a_run_without_trained_leaves(tmp_path):
+  state = steps.init_state({}, optax.adamw(1e-3), jax.random.key(7))
+  progress = loop.init_progress(state.replace(step=jnp.int32(1)))
+  resume = resume_lib.Resume(str(tmp_path))
+  resume.save(progress, {})
+  resume.close()
+  found, _ = restore(str(tmp_path), progress)
+  assert_equal(found, progress)
 
 
 def test_without_a_save(tmp_path):
