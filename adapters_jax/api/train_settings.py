@@ -59,7 +59,8 @@ def defaults(
     under: {name: adapter} of frozen adapters.
 
   Returns:
-    Precision, longest input in tokens, and method as settings.
+    Precision, longest input in tokens, method, and the activation of frozen
+    adapters as settings.
   """
   # 'adapters' is a value of `tune`, but names no method.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
@@ -71,7 +72,9 @@ def defaults(
     longest = expand.EMBEDDINGS['max_length']
   elif data == squad.TASK.name:
     longest = expand.SQUAD['max_length']
-  return {'precision': base.precision,
+  # Those of a bank agree, or are refused.
+  activation = next((one.hidden_activation for one in under.values()), '')
+  return {'precision': base.precision, 'hidden_activation': activation,
           'max_length': min(longest, base.config.longest - taken),
           'tune' if tuned else 'adapter_config': method}
 

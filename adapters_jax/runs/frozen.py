@@ -16,6 +16,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
+from adapters_jax.model import pretrained
 from adapters_jax.model import setups
 from adapters_jax.runs import config as config_lib
 
@@ -132,7 +133,7 @@ def of(config: config_lib.Config) -> Frozen:
   paths = folders.parse(config.adapters)
   # Folders may change: their files are part of the key.
   return _load(config.adapters, config.setup, config.tune, config.checkpoint,
-               tuple(_stamp(path) for path in paths.values()))
+               config.hidden_activation, tuple(_stamp(path) for path in paths.values()))
 
 
 def _stamp(folder: str) -> tuple[int, int]:
@@ -147,7 +148,8 @@ def _stamp(folder: str) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=2)
 def _load(
-    adapters: str, text: str, tune: str, checkpoint: str, stamps: Any
+    adapters: str, text: str, tune: str, checkpoint: str, activation: str,
+    stamps: Any,
 ) -> Frozen:
   """Loads and composes adapters; see `of`."""
   del stamps
@@ -156,6 +158,7 @@ def _load(
   identity = base_lib.identity(checkpoint)
   for name, adapter in bank.items():
     compiled.check_base(identity, adapter, f'adapter {name!r}')
+    _check_activation(checkpoint, activation, adapter, name)
   setup = setups.parse(text) if text else _default(bank, tune)
   whole = composing.compose(bank, setup)
   if tune == 'fusion' and not setups.fuses(whole.setup):
@@ -171,6 +174,25 @@ def _load(
         f'`setup={text}`: the fuse has not been trained; give `tune=fusion`, '
         'or the folder of a trained fusion')
   return Frozen(whole.setup, whole.members, whole.methods, tuned)
+
+
+def _check_activation(
+    checkpoint: str, activation: str, adapter: adapter_lib.Adapter, name: str
+) -> None:
+  """Raises UserError for an adapter of another activation of the base.
+
+  Args:
+    checkpoint: Base.
+    activation: Setting of the run; that of the base when empty.
+    adapter: Frozen adapter.
+    name: Its name.
+  """
+  of_base = pretrained.config_of(checkpoint).activation
+  wanted = adapter.hidden_activation or of_base
+  if wanted != (activation or of_base):
+    raise errors.UserError(
+        f'`hidden_activation={activation or of_base}`: adapter {name!r} was '
+        f'trained with {wanted}; give `hidden_activation={wanted}`')
 
 
 def _default(

@@ -9,6 +9,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import attention
 from adapters_jax.adapters import composing
+from adapters_jax.api import train_settings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
@@ -16,7 +17,9 @@ from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import run
 from adapters_jax.runs import session
+from adapters_jax.runs import task_checks
 from tests import tiny
+from tests.adapters import bank_test
 
 
 @pytest.fixture(scope='module')
@@ -124,3 +127,20 @@ def test_settings_that_cannot_be(
   with pytest.raises(errors.UserError, match=message):
     frozen.of(config_of(
         checkpoint, own_files, str(tmp_path), domains, **changed))
+
+
+def test_the_activation_is_that_of_the_frozen_adapters(
+    checkpoint, own_files, tmp_path):
+  under = dataclasses.replace(
+      bank_test.make('lora[r=2]'), hidden_activation='relu')
+  under.save(str(tmp_path))
+  config = config_of(checkpoint, own_files, '', {'one': str(tmp_path)})
+  with pytest.raises(errors.UserError, match=(
+      "hidden_activation=gelu`: adapter 'one' was trained with relu; give")):
+    task_checks.check_run(config, 'glue')
+  for activation in ('', 'gelu'):  # That of the base, by either name.
+    dataclasses.replace(under, hidden_activation=activation).save(str(tmp_path))
+    assert frozen.of(config).methods == under.methods
+  assert train_settings.defaults(
+      base_lib.load(checkpoint), 'rte', 'lora', {'one': under})[
+          'hidden_activation'] == 'relu'
