@@ -51,7 +51,7 @@ class Config:
       True, 'Train the pretrained layer norms along with adapters.', 'method')
   norm_layers: str = option(
       'all', "Layer norms to train with adapters: 'all', or 'same' for those "
-      'of adapter_layers.', 'method')
+      'of the layers with adapters.', 'method')
   adapter_config: str = option(
       '', "Adapter method, e.g. 'lora[r=8]' or 'par_bn|prefix_tuning'; when "
       'empty, the bottleneck that the other adapter flags describe.', 'method')

@@ -17,6 +17,7 @@ from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.training import frozen_cache
 from adapters_jax.training import programs
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
@@ -126,6 +127,9 @@ def selection_of(config: config_lib.Config, layers: int) -> selections.Select:
   if config.norm_layers == 'same':
     norm_layers = settings.parse_layers(
         config.adapter_layers, layers, 'adapter_layers')
+    if own := own_configs(config, layers):  # Whatever string describes them.
+      norm_layers = tuple(layer for layer in range(layers)
+                          if frozen_cache.adapted(own, layer))
   return selections.make_select(
       config.tune, layers, config.tune_norms, norm_layers, config.top_k,
       len(frozen.of(config).methods))

@@ -34,6 +34,17 @@ _log = logging.getLogger(__name__)
 _LEAVES = ('norm/scale', 'norm/bias', 'kernel', 'embedding')
 
 
+def adapted(methods: Sequence[Any], layer: int) -> bool:
+  """Returns whether a method acts in a layer.
+
+  Args:
+    methods: Method configs of the adapters.
+    layer: Number of the layer.
+  """
+  return any(method.applies(site, layer)
+             for method in methods for site in sites.SITES)
+
+
 def first_layer(
     select: selections.Select, methods: Sequence[Any], layers: int
 ) -> int:
@@ -51,15 +62,12 @@ def first_layer(
   def tuned(prefix):
     return any(select(f'{prefix}/{leaf}') for leaf in _LEAVES)
 
-  def adapted(layer):
-    return any(method.applies(site, layer)
-               for method in methods for site in sites.SITES)
-
   # Methods of the kind 'embedding' change the input of layer 0.
   if tuned('embeddings') or any(m.kind == 'embedding' for m in methods):
     return 0
   return next((layer for layer in range(layers)
-               if tuned(f'encoder/layer_{layer}') or adapted(layer)), layers)
+               if tuned(f'encoder/layer_{layer}') or adapted(methods, layer)),
+              layers)
 
 
 def check_config(
@@ -79,8 +87,8 @@ def check_config(
     raise errors.UserError(
         '`cache_frozen`: no layer can be computed once, because the embeddings '
         'or the lowest layer are trained or adapted; train upper layers alone, '
-        'e.g. `adapter_layers=4-5` with `norm_layers=same`, `tune=top_k` or '
-        '`tune=head`')
+        'e.g. `adapter_layers=4-5`, or a method with leave_out=(0, 1), with '
+        '`norm_layers=same`; `tune=top_k` or `tune=head`')
 
 
 def above(model: Any, first: int) -> Any:

@@ -19,6 +19,7 @@ from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import identity
+from adapters_jax.runs import models
 from adapters_jax.runs import run
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import session
@@ -176,6 +177,16 @@ def test_nothing_to_keep_is_a_user_error(config, settings):
   settings = {'init_scale': 0.01, 'adapter_size': 64, **settings}
   with pytest.raises(errors.UserError, match='`cache_frozen`: no layer'):
     task_checks.check_run(dataclasses.replace(config, **settings), 'glue')
+
+
+def test_norms_of_the_layers_with_a_method_given_by_name(config):
+  chosen = dataclasses.replace(
+      config, adapter_config='lora[r=2, leave_out=(0,)]', norm_layers='same',
+      init_scale=0.01, adapter_size=64)
+  task_checks.check_run(chosen, 'glue')
+  select = models.selection_of(chosen, 2)
+  for layer, wanted in ((0, False), (1, True)):
+    assert select(f'encoder/layer_{layer}/ffn_norm/scale') == wanted
 
 
 def test_spans_are_refused(config):
