@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from adapters_jax import errors
+from adapters_jax import trees
 from adapters_jax.data import class_weights
 from adapters_jax.data import tasks
 from adapters_jax.layers import activations
@@ -11,6 +12,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
+from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import workdirs
 from adapters_jax.training import adapter_drop
@@ -77,6 +79,13 @@ def check_model(config: config_lib.Config) -> None:
   if config.dropped_layers:
     adapter_drop.check(config.dropped_layers, configs, shape.layers,
                        f'`adapter_drop={config.adapter_drop}`')
+    if any(trees.role(path) == 'norm'
+           for path in trees.flatten(frozen.of(config).tuned)):
+      # Layers without adapters have the pretrained ones, but not in training.
+      raise errors.UserError(
+          f'`adapter_drop={config.adapter_drop}`: the frozen adapters have '
+          'trained layer norms; leave it out, or give adapters trained with '
+          '`tune_norms=false`')
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)

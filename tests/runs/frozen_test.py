@@ -144,3 +144,16 @@ def test_the_activation_is_that_of_the_frozen_adapters(
   assert train_settings.defaults(
       base_lib.load(checkpoint), 'rte', 'lora', {'one': under})[
           'hidden_activation'] == 'relu'
+
+
+def test_norms_of_frozen_adapters_are_not_dropped(
+    checkpoint, own_files, tmp_path):
+  under = bank_test.make('lora[r=2]')
+  config = config_of(
+      checkpoint, own_files, '', {'one': str(tmp_path)}, adapter_drop='0-1')
+  under.save(str(tmp_path))
+  with pytest.raises(errors.UserError, match='trained layer norms; leave it'):
+    task_checks.check_run(config, 'glue')
+  kept, _ = trees.split(under.tuned, lambda path: trees.role(path) != 'norm')
+  dataclasses.replace(under, tuned=kept).save(str(tmp_path))
+  task_checks.check_run(config, 'glue')
