@@ -52,6 +52,8 @@ FAULTS = (
     (lambda base, bank: aj.train(base, 'movi_sentiment'), 'movie_sentiment'),
     (lambda base, bank: aj.train(base, 'rte', epoch=3), 'mean epochs'),
     (lambda base, bank: aj.train(base, 'rte', workdir='x'), "'workdir'"),
+    (lambda base, bank: aj.train(base, 'rte', hidden_activation='gelu_new'),
+     "`hidden_activation`: unknown 'gelu_new'"),
     (lambda base, bank: aj.train(base, 'rte', method='lorra'), 'mean lora'),
     (lambda base, bank: aj.train(
         base, aj.Examples(['a', 'b'], ['x', 'y']), max_length=41),

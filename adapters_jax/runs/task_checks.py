@@ -33,9 +33,6 @@ def check_run(
   Raises:
     errors.UserError: a setting that cannot work.
   """
-  if config.hidden_activation not in ('', *activations.ACTIVATIONS):
-    raise errors.unknown('`hidden_activation`', config.hidden_activation,
-                         activations.ACTIVATIONS)
   file_checks.check(config)
   if not config.files:
     if config.form != 'single':  # Not in the settings: a folder names files.
@@ -55,6 +52,9 @@ def check_model(config: config_lib.Config) -> None:
   Raises:
     errors.UserError: a setting that does not fit the base.
   """
+  if config.hidden_activation not in ('', *activations.ACTIVATIONS):
+    raise errors.unknown('`hidden_activation`', config.hidden_activation,
+                         activations.ACTIVATIONS)
   shape = pretrained.config_of(config.checkpoint)
   configs = models.adapter_configs(config, shape.layers)
   if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
