@@ -51,12 +51,12 @@ def main(
     layers = pretrained.config_of(config.checkpoint).layers
     many = dataclasses.replace(many, grid=placements(layers))
   outcome = ablations.make_runs(config, many)
-  for record, folder in zip(outcome.records, outcome.folders):
+  for record, folder, own in outcome.runs():
     # Spans of the others would be partly empty already.
     if not layer_removal.adapts_all_layers(record):
       continue
     found = layer_removal.span_scores(
-        record, folder, config, restore_norms=spans.restore_norms,
+        record, folder, own, restore_norms=spans.restore_norms,
         path=layer_removal.map_path(
             os.path.join(many.records or 'runs', 'spans'), record,
             spans.restore_norms))

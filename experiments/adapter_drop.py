@@ -87,8 +87,7 @@ def main(
       raise SystemExit(1)
     found['metric'] = next(iter(outcome.records[0].metrics['dev']))
     found['scores'][name] = [
-        dropped_layers.dev_scores(record, folder, config)
-        for record, folder in zip(outcome.records, outcome.folders)]
+        dropped_layers.dev_scores(*run) for run in outcome.runs()]
   found['costs'] = dropped_layers.costs(config, range(layers + 1))
   atomic.write_json(output.out or os.path.join(
       many.records or 'runs', 'drop', f'{config.task_name}.json'), found)

@@ -29,7 +29,7 @@ def main(
   from adapters_jax.runs.kinds import question_answering  # Imports JAX.
   kind = question_answering.KIND
   outcome = flags.launch([config], 'squad', many, kind)
-  written.write_if_wanted(outcome, [config], predictions, kind)
+  written.write_if_wanted(outcome, predictions, kind)
   if outcome.failures:
     raise SystemExit(1)
 

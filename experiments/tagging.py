@@ -25,7 +25,7 @@ def main(
   """
   from adapters_jax.runs.kinds import tagging  # Imports JAX.
   outcome = flags.launch([config], 'tagging', many, tagging.KIND)
-  written.write_if_wanted(outcome, [config], predictions, tagging.KIND)
+  written.write_if_wanted(outcome, predictions, tagging.KIND)
   if outcome.failures:
     raise SystemExit(1)
 

@@ -30,7 +30,7 @@ def main(
   """
   configs = expand.folders(config, named)
   outcome = flags.launch(configs, 'text_classification', many)
-  written.write_if_wanted(outcome, configs, predictions)
+  written.write_if_wanted(outcome, predictions)
   if outcome.failures:
     raise SystemExit(1)
 

@@ -101,7 +101,7 @@ def write_zip(
     errors.UserError: a best run's adapter is not on this machine.
   """
   paths = []
-  for task, (record, folder) in predictions.best_runs(outcome).items():
+  for task, (record, folder, _) in predictions.best_runs(outcome).items():
     # Own data may bear the name of a GLUE task.
     if (task, 'test') in FILES and not record.config['train_file']:
       paths += _write_run(tasks.find(task), folder, form)

@@ -1,6 +1,5 @@
 """Predictions of finished runs on dev and test, as TSV or JSONL."""
 
-from collections.abc import Mapping
 import os
 from typing import Any
 
@@ -16,8 +15,8 @@ from adapters_jax.sweeps import outcome as outcome_lib
 
 def best_runs(
     outcome: outcome_lib.Outcome
-) -> dict[str, tuple[records.Record, str]]:
-  """Returns {task: (record, workdir)} of the runs best on dev.
+) -> dict[str, tuple[records.Record, str, config_lib.Config]]:
+  """Returns {task: (record, workdir, settings)} of the runs best on dev.
 
   Args:
     outcome: Finished runs.
@@ -25,30 +24,19 @@ def best_runs(
   Raises:
     errors.UserError: a best run's adapter is not on this machine.
   """
-  best: dict[str, tuple[records.Record, str]] = {}
-  for record, folder in zip(outcome.records, outcome.folders, strict=True):
+  best: dict[str, tuple[records.Record, str, config_lib.Config]] = {}
+  for record, folder, config in outcome.runs():
     task = config_lib.task_of(record.config)
     # Strictly greater: the first of equal runs stays.
     if task not in best or (
         records.primary(record) > records.primary(best[task][0])):
-      best[task] = record, folder
-  for task, (_, folder) in best.items():
+      best[task] = record, folder, config
+  for task, (_, folder, _) in best.items():
     if not os.path.isdir(os.path.join(folder, 'adapter')):
       raise errors.UserError(
           f'`write_predictions`: the best run of {task} left no adapter in '
           f'{folder}, only a record; run it again without `records`')
   return best
-
-
-def _checkpoint_of(record: records.Record, config: config_lib.Config) -> str:
-  """Returns the name or folder of a run's base.
-
-  Args:
-    record: Record of the run, which names a folder without its place.
-    config: Settings that name the place.
-  """
-  trained_on = record.config['checkpoint']
-  return config.checkpoint if '@' in trained_on else trained_on
 
 
 def writer_of(
@@ -81,22 +69,20 @@ def shown(adapter: Any, value: Any) -> Any:
 
 
 def _write_run(
-    config: config_lib.Config, kind: kind_lib.Kind, checkpoint: str,
-    folder: str, form: str,
+    config: config_lib.Config, kind: kind_lib.Kind, folder: str, form: str,
 ) -> list[str]:
   """Writes the predictions of a finished run on all splits but train.
 
   Args:
-    config: Settings with the places of the data.
+    config: Settings of the run.
     kind: Kind of the task.
-    checkpoint: Name or folder of the base.
     folder: Workdir of the run.
     form: Format, one of `predicted.FORMATS`.
 
   Returns:
     Paths of the files, one a split, below the workdir.
   """
-  base, adapter = prediction_lib.load(folder, checkpoint)
+  base, adapter = prediction_lib.load(folder, config.checkpoint)
   writer = writer_of(adapter, form, checked=True)
   paths = []
   for split, (texts, labels) in kind.inputs(config).items():
@@ -112,14 +98,12 @@ def _write_run(
 
 
 def write_best(
-    outcome: outcome_lib.Outcome, configs: Mapping[str, config_lib.Config],
-    kind: kind_lib.Kind, form: str,
+    outcome: outcome_lib.Outcome, kind: kind_lib.Kind, form: str,
 ) -> list[str]:
   """Writes the predictions of each task's run that is best on dev.
 
   Args:
     outcome: Finished runs.
-    configs: {name of the task: settings that were crossed}.
     kind: Kind of the tasks.
     form: Format, one of `predicted.FORMATS`.
 
@@ -129,8 +113,7 @@ def write_best(
   Raises:
     errors.UserError: a best run's adapter is not on this machine.
   """
+  # Each by its own settings: a grid may cross columns, files and bases.
   return [
-      path for task, (record, folder) in best_runs(outcome).items()
-      for path in _write_run(
-          configs[task], kind, _checkpoint_of(record, configs[task]), folder,
-          form)]
+      path for _, folder, config in best_runs(outcome).values()
+      for path in _write_run(config, kind, folder, form)]

@@ -136,13 +136,12 @@ def check_all(
 
 
 def _report(
-    outcome: outcome_lib.Outcome, checkpoint: str = '', usage: str = ''
+    outcome: outcome_lib.Outcome, usage: str = ''
 ) -> None:
   """Prints the tables of several runs, the best adapters, and the failures.
 
   Args:
     outcome: Results of the runs.
-    checkpoint: Name or folder of their base.
     usage: Use of their adapters, see `kind.Kind`.
   """
   from adapters_jax.analysis import tables  # Imports numpy.
@@ -156,46 +155,50 @@ def _report(
     best = points_lib.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
-  _print_best(outcome, checkpoint, usage)
+  _print_best(outcome, usage)
   for description, message in outcome.failures:
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
 
 
 def _print_best(
-    outcome: outcome_lib.Outcome, checkpoint: str, usage: str
+    outcome: outcome_lib.Outcome, usage: str
 ) -> None:
   """Prints the folder of the best adapter of each task, and how to use it.
 
   Args:
     outcome: Results of the runs.
-    checkpoint: Name or folder of their base.
     usage: Use of their adapters, see `kind.Kind`.
   """
-  best: dict[str, tuple[records_lib.Record, str]] = {}
-  for record, folder in zip(outcome.records, outcome.folders, strict=True):
+  best: dict[str, tuple[records_lib.Record, str, str]] = {}
+  for record, folder, config in outcome.runs():
     task = config_lib.task_of(record.config)
     if not os.path.isdir(os.path.join(folder, 'adapter')):
       continue  # Of another machine, known by its record alone.
     # Strictly greater: the first of equal runs stays.
     if task not in best or (
         records_lib.primary(record) > records_lib.primary(best[task][0])):
-      best[task] = record, folder
+      best[task] = record, folder, config.checkpoint
   # `adapters-jax`, or the scripts of a checkout.
   installed = os.path.basename(sys.argv[0]).startswith('adapters-jax')
   program = ('adapters-jax predict' if installed
              else 'python -m experiments.predict')
-  for task, (record, folder) in best.items():
-    near = os.path.relpath(folder)
-    folder = folder if near.startswith('..') else near
+  for task, (record, folder, checkpoint) in best.items():
+    folder = _near(folder)
     # The record has a folder's hash in place of its path.
-    named = '@' in record.config['checkpoint'] and checkpoint
     command = [*program.split(), f'--adapter={folder}',
-               *([f'--checkpoint={checkpoint}'] if named else [])]
+               *([f'--checkpoint={_near(checkpoint)}']
+                 if '@' in record.config['checkpoint'] else [])]
     if len(outcome.records) > 1:
       score = next(iter(record.metrics['dev'].items()))
       print(f'best on dev of {task}, {score[0]} {100 * score[1]:.2f}: {folder}')
     print(usage.format(folder=folder) if usage else
           f'label texts with: {shlex.join(command)} < TEXTS')
+
+
+def _near(path: str) -> str:
+  """Returns a path from here, if it lies below the current folder."""
+  near = os.path.relpath(path)
+  return path if near.startswith('..') else near
 
 
 def launch(
@@ -247,7 +250,7 @@ def launch(
     print(f'{stopped}; {state}, {again}', flush=True)
     _leave(stopped)
   if not several_hosts or hosts.is_first():
-    _report(outcome, configs[0].checkpoint, kind.usage)
+    _report(outcome, kind.usage)
   return outcome
 
 

@@ -1,11 +1,9 @@
 """Predictions that an experiment writes after its runs."""
 
-from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.sweeps import outcome as outcome_lib
 
@@ -29,14 +27,12 @@ class Predictions:
 
 
 def write_if_wanted(
-    outcome: outcome_lib.Outcome, configs: Sequence[config_lib.Config],
-    chosen: Predictions, kind: Any = None,
+    outcome: outcome_lib.Outcome, chosen: Predictions, kind: Any = None
 ) -> None:
   """Writes predictions if the options ask for them, and prints the paths.
 
   Args:
     outcome: Finished runs.
-    configs: Settings, one for each task.
     chosen: Options.
     kind: Kind of the tasks; classification when None.
   """
@@ -45,6 +41,5 @@ def write_if_wanted(
   from adapters_jax.analysis import predictions  # Imports JAX.
   from adapters_jax.runs.kinds import classification
   for path in predictions.write_best(
-      outcome, {config.task_name: config for config in configs},
-      kind or classification.KIND, chosen.predictions_format):
+      outcome, kind or classification.KIND, chosen.predictions_format):
     print(f'predictions: {path}')

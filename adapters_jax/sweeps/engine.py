@@ -191,9 +191,8 @@ def go(
   picking.demand_complete(first.failures)
   second = _stage(
       later(False), [], experiment, many.records, how, kind, None)
-  return outcome_lib.Outcome(
-      second.records, second.folders, first.failures + second.failures,
-      first.records)
+  return dataclasses.replace(
+      second, failures=first.failures + second.failures, trials=first.records)
 
 
 def _single(
@@ -212,7 +211,7 @@ def _single(
               outcome_lib.record_path(folder, experiment, config))
   if folder:
     outcome_lib.keep(folder, experiment, config, record)
-  return outcome_lib.Outcome((record,), (workdir,))
+  return outcome_lib.Outcome((record,), (workdir,), configs=(config,))
 
 
 def _sweep(
@@ -267,7 +266,8 @@ def _stage(
       tuple(record for _, record in good),
       tuple(run.workdir for run, _ in good),
       tuple((grid.difference_line(run, runs), message)
-            for run, message in results if isinstance(message, str)))
+            for run, message in results if isinstance(message, str)),
+      configs=tuple(run for run, _ in good))
 
 
 def _known(

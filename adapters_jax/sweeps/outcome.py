@@ -1,5 +1,6 @@
 """Results of many runs, and look-up of earlier results. No JAX here."""
 
+from collections.abc import Iterator
 import dataclasses
 import os
 import tempfile
@@ -22,11 +23,19 @@ class Outcome:
     failures: (description, message) of the failed ones.
     trials: Records of the runs that picked settings, which are not among
       `records`.
+    configs: Settings of the finished ones, each with the values of its grid.
   """
   records: tuple[records_lib.Record, ...] = ()
   folders: tuple[str, ...] = ()
   failures: tuple[tuple[str, str], ...] = ()
   trials: tuple[records_lib.Record, ...] = ()
+  configs: tuple[config_lib.Config, ...] = ()
+
+  def runs(
+      self
+  ) -> Iterator[tuple[records_lib.Record, str, config_lib.Config]]:
+    """Returns (record, workdir, settings) of each finished run."""
+    return zip(self.records, self.folders, self.configs, strict=True)
 
 
 def check_folder(folder: str) -> None:

@@ -42,7 +42,8 @@ def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):
 def test_runs_whose_seeds_pick_have_no_table(config, capsys):
   records = tuple(grid_test.make_record(dataclasses.replace(
       grid_test.CONFIG, seed=seed)) for seed in (1000, 1001))
-  outcome = outcome_lib.Outcome(records, ('a', 'b'), (('c', 'failed'),))
+  outcome = outcome_lib.Outcome(
+      records, ('a', 'b'), (('c', 'failed'),), configs=(config, config))
   many = grid.Options(seeds='1000-1001')
   with mock.patch.object(engine, 'go', lambda *_: outcome):
     assert flags.launch([config], 'glue', many) is outcome

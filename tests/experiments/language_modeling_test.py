@@ -161,7 +161,7 @@ def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
   assert last['token_probability'] == pytest.approx(1 / last['perplexity'])
   assert any('is new' in note for note in record.notes)
   flags._print_best(
-      outcome.Outcome((record,), (config.workdir,)), '',
+      outcome.Outcome((record,), (config.workdir,), configs=(config,)),
       language_modeling.KIND.usage)
   assert capsys.readouterr().out.endswith(
       f'--adapters=domain={config.workdir}\n')

@@ -10,6 +10,7 @@ from absl.testing import parameterized
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.analysis import predictions
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
@@ -265,3 +266,18 @@ def test_runs_are_bounded_before_they_are_made():
 def test_a_setting_twice_in_a_grid_is_refused():
   with pytest.raises(errors.UserError, match='has a setting twice'):
     grid.parse_grid('top_k=1,2 seed=0 top_k=3')
+
+
+def test_predictions_are_written_with_the_settings_of_each_best_run():
+  outcome, _ = go('task=cola,rte text_columns=a learning_rate=0.02;'
+                  'task=cola,rte text_columns=b learning_rate=0.01')
+  for folder in outcome.folders:
+    os.makedirs(os.path.join(folder, 'adapter'))
+  with mock.patch.object(
+      predictions, '_write_run', side_effect=lambda config, kind, folder, form:
+      [(config.task, config.text_columns, folder == config.workdir)]):
+    found = predictions.write_best(outcome, None, 'tsv')
+  assert found == [('cola', 'b', True), ('rte', 'b', True)]
+  failing, _ = go('learning_rate=0.5,0.01', runs=FakeRuns(fail_at=(0.5,)))
+  assert [config.learning_rate for _, _, config in failing.runs()] == [0.01]
+  assert go()[0].configs == (CONFIG,)

@@ -78,7 +78,7 @@ def main(
   kind = _kind_of(name)
   configs = configs_of(name, config, folders)
   outcome = flags.launch(configs, name, many, kind, how)
-  written.write_if_wanted(outcome, configs, predictions, kind)
+  written.write_if_wanted(outcome, predictions, kind)
   if outcome.failures:
     raise SystemExit(1)
 

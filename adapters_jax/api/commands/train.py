@@ -26,7 +26,7 @@ def main(
   if len(configs) > 1:
     from adapters_jax.analysis import tables  # Imports numpy.
     print(tables.glue_mean(points.points(outcome.records)))
-  written.write_if_wanted(outcome, configs, predictions)
+  written.write_if_wanted(outcome, predictions)
   if predictions.write_predictions:
     # Imports JAX.
     from adapters_jax.analysis import glue_submission
