@@ -53,15 +53,17 @@ def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
 
   Args:
     config_class: Settings dataclass.
-    preset: Values of fields without an explicit flag.
+    preset: Values of fields without an explicit flag or a default of the
+      script's own.
   """
-  preset = preset or {}
-  return config_class(**{
-      # An explicit flag wins, even one that repeats the default.
-      field.name: preset[field.name]
-      if field.name in preset and not flags.FLAGS[field.name].present
-      else flags.FLAGS[field.name].value
-      for field in dataclasses.fields(config_class)})
+  values = {}
+  for field in dataclasses.fields(config_class):
+    flag = flags.FLAGS[field.name]
+    # An explicit flag wins, even one that repeats the default.
+    chosen = flag.present or flag.default != field.default
+    values[field.name] = flag.value if chosen else (
+        preset or {}).get(field.name, flag.value)
+  return config_class(**values)
 
 
 def as_text(error: Exception | str) -> str:

@@ -39,7 +39,7 @@ class Options:
 
   preset: str = option(
       '', "Settings to start from, 'paper' or 'adapter_bert'; explicit flags "
-      'win.')
+      "and an experiment's own defaults win.")
   seeds: str = option(
       '', "Seeds, like '0-4' or '0,3'; --seed when empty. Those from "
       f'{records_lib.FIRST_PICK_SEED} on pick settings and are in no mean.')

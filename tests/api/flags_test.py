@@ -6,7 +6,10 @@ from unittest import mock
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import written
+from adapters_jax.api.commands import sweep
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
@@ -64,3 +67,14 @@ def test_several_hosts_forecast_nothing(config):
 def test_devices_of_other_machines_are_not_asked_for(config):
   config = dataclasses.replace(config, mesh='data:64', batch_size=64)
   check(config, engine.HowToRun(launcher='ray'))
+
+
+def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
+  with mock.patch.object(flags, 'read') as read, mock.patch.object(
+      flags, 'launch', side_effect=errors.UserError('launched')):
+    with pytest.raises(errors.UserError, match='launched'):
+      sweep.main(
+          config, grid.Options(preset='paper'), engine.HowToRun(),
+          sweep.Sweep('squad'), expand.Folders(), written.Predictions())
+  values = read.call_args.args[1]
+  assert (values['max_length'], values['epochs']) == (384, 20)

@@ -218,6 +218,9 @@ def test_explicit_flags_override_a_preset(monkeypatch):
   assert config.optimizer == 'adapter_bert'
   assert config.hidden_activation == 'gelu_tanh'
   assert config.task == config_lib.Config().task
+  # So does a default of the script's own.
+  values.set_default('max_length', 384)
+  assert flags.read(config_lib.Config, presets.find('paper')).max_length == 384
 
 
 def test_unknown_preset_has_near_matches():

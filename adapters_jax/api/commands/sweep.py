@@ -73,8 +73,8 @@ def main(
   engine.check(how)
   if name in _DEFAULTS:
     preset = presets.find(many.preset) if many.preset else {}
-    # Read again with the experiment's defaults; a preset overrides them.
-    config = flags.read(config_lib.Config, {**_DEFAULTS[name], **preset})
+    # Read again with the experiment's defaults, which win over a preset.
+    config = flags.read(config_lib.Config, {**preset, **_DEFAULTS[name]})
   kind = _kind_of(name)
   configs = configs_of(name, config, folders)
   outcome = flags.launch(configs, name, many, kind, how)
