@@ -78,3 +78,11 @@ def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
           sweep.Sweep('squad'), expand.Folders(), written.Predictions())
   values = read.call_args.args[1]
   assert (values['max_length'], values['epochs']) == (384, 20)
+
+
+def test_predictions_of_a_sweep_without_any_are_refused_first(config):
+  for name in ('embeddings', 'language_modeling'):
+    with pytest.raises(errors.UserError, match=f'`write_predictions`: .*{name}'):
+      sweep.main(
+          config, grid.Options(), engine.HowToRun(), sweep.Sweep(name),
+          expand.Folders(), written.Predictions(True))

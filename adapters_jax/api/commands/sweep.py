@@ -15,6 +15,8 @@ from adapters_jax.sweeps import grid
 
 EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
                'embeddings', 'language_modeling')
+# Their adapters label no texts; `predict` refuses them too.
+_WITHOUT_PREDICTIONS = ('embeddings', 'language_modeling')
 # {experiment: its defaults}
 _DEFAULTS = {'squad': expand.SQUAD, 'embeddings': expand.EMBEDDINGS,
              'language_modeling': expand.LANGUAGE_MODELING}
@@ -69,6 +71,10 @@ def main(
   name = sweep.experiment
   if name not in EXPERIMENTS:
     raise errors.unknown('`experiment`', name, EXPERIMENTS)
+  if predictions.write_predictions and name in _WITHOUT_PREDICTIONS:
+    raise errors.UserError(
+        f'`write_predictions`: experiment={name} trains adapters without '
+        'predictions; leave it out')
   # Before the data and JAX are loaded.
   engine.check(how)
   if name in _DEFAULTS:
