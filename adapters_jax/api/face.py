@@ -62,7 +62,7 @@ predict = prediction.predict
 
 
 def train(
-    base: Base, data: str | InMemory, method: str = 'houlsby', *,
+    base: Base, data: str | InMemory, method: str = '', *,
     dev: InMemory | None = None, test: InMemory | None = None,
     under: Adapter | Mapping[str, Adapter] | None = None,
     setup: composition.Setup = '', **settings: Any,
@@ -86,7 +86,9 @@ def train(
       embeddings.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
       'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
-      'fusion' for AdapterFusion over `under`.
+      'fusion' for AdapterFusion over `under`. By default 'houlsby'; for masked
+      language modelling 'seq_bn_inv', with `tune_norms=False` by default so
+      that other adapters stack on the result.
     dev: Examples that choose the best step; without them a tenth of `data`,
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.

@@ -17,6 +17,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import embeddings
+from adapters_jax.runs.kinds import language_modeling
 
 InMemory = memory.Examples | tagged.TaggedExamples | pairs.Pairs
 
@@ -55,13 +56,17 @@ def defaults(
   Args:
     base: Pretrained encoder.
     data: Name of a task, or examples in memory.
-    method: Method string, or a choice of weights of the base.
+    method: Method string, or a choice of weights of the base; that of the
+      commands when empty.
     under: {name: adapter} of frozen adapters.
 
   Returns:
-    Precision, longest input in tokens, method, and the activation of frozen
-    adapters as settings.
+    Precision, longest input in tokens, method, the activation of frozen
+    adapters, and for raw text that norms are not tuned, as settings.
   """
+  raw = isinstance(data, str) and data.endswith(language_modeling.END)
+  method = method or (
+      expand.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
   # 'adapters' is a value of `tune`, but names no method.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
   methods = () if tuned else strings.parse(method, '`method`')
@@ -76,6 +81,8 @@ def defaults(
   activation = next((one.hidden_activation for one in under.values()), '')
   return {'precision': base.precision, 'hidden_activation': activation,
           'max_length': min(longest, base.config.longest - taken),
+          **({'tune_norms': expand.LANGUAGE_MODELING['tune_norms']}
+             if raw else {}),
           'tune' if tuned else 'adapter_config': method}
 
 

@@ -26,3 +26,15 @@ def test_the_longest_input_is_that_of_the_commands(data, wanted, checkpoint):
 
   assert longest(512) == wanted
   assert longest(40) == 40
+
+
+@pytest.mark.parametrize('method', ('', 'lora'))
+@pytest.mark.parametrize('data', ('rte', 'movie_sentiment_texts'))
+def test_raw_text_has_the_method_and_norms_of_the_command(
+    data, method, checkpoint):
+  found = train_settings.defaults(aj.load_base(checkpoint), data, method, {})
+  wanted = expand.LANGUAGE_MODELING
+  raw = data == wanted['task']
+  named = wanted['adapter_config'] if raw else 'houlsby'
+  assert found['adapter_config'] == (method or named)
+  assert config_lib.Config(**found).tune_norms != raw
