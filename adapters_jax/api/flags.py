@@ -137,9 +137,7 @@ def check_all(
     tasks.require([c.task for c in configs if not c.files], configs[0].data_dir)
 
 
-def _report(
-    outcome: outcome_lib.Outcome, usage: str = ''
-) -> None:
+def _report(outcome: outcome_lib.Outcome, usage: str = '') -> None:
   """Prints the tables of several runs, the best adapters, and the failures.
 
   Args:
@@ -162,9 +160,7 @@ def _report(
     print(f'failed: {description}: {as_text(message)}', file=sys.stderr)
 
 
-def _print_best(
-    outcome: outcome_lib.Outcome, usage: str
-) -> None:
+def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
   """Prints the folder of the best adapter of each task, and how to use it.
 
   Args:

@@ -133,7 +133,8 @@ def of(config: config_lib.Config) -> Frozen:
   paths = folders.parse(config.adapters)
   # Folders may change: their files are part of the key.
   return _load(config.adapters, config.setup, config.tune, config.checkpoint,
-               config.hidden_activation, tuple(_stamp(path) for path in paths.values()))
+               config.hidden_activation,
+               tuple(_stamp(path) for path in paths.values()))
 
 
 def _stamp(folder: str) -> tuple[int, int]:

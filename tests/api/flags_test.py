@@ -82,7 +82,7 @@ def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
 
 def test_predictions_of_a_sweep_without_any_are_refused_first(config):
   for name in ('embeddings', 'language_modeling'):
-    with pytest.raises(errors.UserError, match=f'`write_predictions`: .*{name}'):
+    with pytest.raises(errors.UserError, match=f'`write_pred.*{name}'):
       sweep.main(
           config, grid.Options(), engine.HowToRun(), sweep.Sweep(name),
           expand.Folders(), written.Predictions(True))

@@ -98,7 +98,8 @@ def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
       'glue', identity.portable(dataclasses.replace(config, task='rte')),
       {'dev': {'accuracy': 0.5}}, 1, 1, {}, 1, 1, 1, 1, 1, 1, [], [], '', {},
       '')
-  outcome = outcome_lib.Outcome((record,), (str(tmp_path / 'none'),), configs=(config,))
+  outcome = outcome_lib.Outcome(
+      (record,), (str(tmp_path / 'none'),), configs=(config,))
   with pytest.raises(errors.UserError, match='left no adapter'):
     glue_submission.write_zip(outcome, str(tmp_path / 'a.zip'))
 
