@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import trees
+from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
@@ -90,6 +91,47 @@ def test_cudnn_attention_and_einsum(batch, length):
             query, key, value).astype(jnp.float32)
 
   np.testing.assert_allclose(by('cudnn'), by('xla'), atol=2e-2)
+
+
+def test_adapters_of_a_batch_and_each_alone(params):
+  model, chosen = model_of('bfloat16', jax.devices()[0])
+  tuned, base = trees.split(params, selections.select_adapters(2))
+  other = jax.tree.map(lambda leaf: 1.5 * leaf, tuned)
+  data = tiny.random_batch(CONFIG, 3, 64)
+  inputs = [jnp.asarray(data[k]) for k in ('tokens', 'segments', 'mask')]
+  with jax.default_matmul_precision(chosen.matmul):
+    base = precision_lib.cast('bfloat16', jax.device_put(base))
+    mixed = jax.jit(lambda *rest: bank_lib.apply_mixed(model, *rest))(
+        base, trees.stack([tuned, other]), jnp.asarray([1, 0, 1]), *inputs)
+    step = steps.make_eval_step(model)
+    for row, own in enumerate((other, tuned, other)):
+      np.testing.assert_allclose(
+          np.asarray(mixed[row], np.float32),
+          np.asarray(step(base, own, data)[row], np.float32), atol=5e-2)
+
+
+def test_a_group_of_runs_and_each_alone(params):
+  model, chosen = model_of('bfloat16', jax.devices()[0])
+  model = model.clone(config=dataclasses.replace(
+      model.config, dropout=0.0, attention_dropout=0.0))
+  select = selections.make_select('adapters', 2, True, None, 1)
+  tuned, base = trees.split(params, select)
+  tx = optimizers.make_optimizer(learning_rate=1e-2, select=select, steps=40)
+  batches = [tiny.random_batch(CONFIG, 4, 16, seed=seed) for seed in (0, 1)]
+
+  def start():
+    return steps.init_state(tuned, tx, jax.random.key(0))
+
+  with jax.default_matmul_precision(chosen.matmul):
+    base = precision_lib.cast('bfloat16', jax.device_put(base))
+    alone = steps.make_train_step(model, tx, heads.cross_entropy)
+    group = steps.make_train_step(
+        model, tx, heads.cross_entropy, grouped=True)
+    _, metrics = group(
+        trees.stack([start(), start()]), base, trees.stack(batches))
+    wanted = [float(alone(start(), base, batch)[1]['loss'])
+              for batch in batches]
+  np.testing.assert_allclose(metrics['loss'], wanted, rtol=2e-2)
 
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])

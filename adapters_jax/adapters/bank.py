@@ -17,6 +17,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import precision
 
 Bank = dict[str, adapter_lib.Adapter]
 
@@ -188,6 +189,7 @@ def apply_mixed(
   Returns:
     [batch, outputs] logits.
   """
+  model = precision.under_vmap(model)
 
   def one(tuned, *example):
     inputs = (array[None] for array in example)  # [1, length] each

@@ -23,6 +23,7 @@ from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import precision
 from adapters_jax.training import steps
 
 
@@ -43,8 +44,9 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
       return model.apply(
           {'params': trees.overlay(base, tuned)}, **steps.inputs(batch))
 
-    return tuple(jax.vmap(functools.partial(one, layout.model))(stack)
-                 for layout, stack in zip(layouts, stacks, strict=True))
+    return tuple(
+        jax.vmap(functools.partial(one, precision.under_vmap(layout.model)))(
+            stack) for layout, stack in zip(layouts, stacks, strict=True))
 
   return step
 

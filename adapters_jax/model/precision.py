@@ -18,8 +18,8 @@ without them the computation is that of float32.
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
 is used where the attention weights are not dropped: in every evaluation, and in
-training with `dropout=0`. Everywhere else attention is plain einsum and
-softmax, which XLA fuses.
+training with `dropout=0`. Everywhere else, also in groups of runs and in batches
+of several adapters, attention is plain einsum and softmax, which XLA fuses.
 
 | device | lengths in multiples of | most lengths | evaluation, x the batch |
 | --- | --- | --- | --- |
@@ -86,6 +86,19 @@ def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
       matmul='highest' if precision == 'float32' else 'default', dtype=dtype,
       attention='cudnn' if fused else 'einsum',
       products='bfloat16' if rounded else 'float32')
+
+
+def under_vmap(model: Any) -> Any:
+  """Returns a model for use under `jax.vmap`, with einsum in its attention.
+
+  Args:
+    model: Module with a `config`, such as a `heads.Model`.
+  """
+  if model.config.attention == 'einsum':
+    return model
+  # JAX's batching rule of cuDNN's attention demands a bias of every head.
+  return model.clone(
+      config=dataclasses.replace(model.config, attention='einsum'))
 
 
 @dataclasses.dataclass(frozen=True)

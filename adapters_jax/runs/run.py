@@ -151,7 +151,11 @@ def _train_claimed(
   """Trains runs whose workdirs this process holds; see `run_group`."""
   first = configs[0]
   with session.computing(first) as chosen, session.stop_requests() as stop:
-    together = f'; {len(configs)} runs together' if len(configs) > 1 else ''
+    together = ''
+    if len(configs) > 1:
+      together = f'; {len(configs)} runs together'
+      # As `precision.under_vmap` does.
+      chosen = dataclasses.replace(chosen, attention='einsum')
     _log.info('%s\n%s; %s%s', console.device_line(machine.versions()), chosen,
               sharding.mesh_line(mesh), together)
     group = group_lib.make_group(configs, kind, mesh, names)

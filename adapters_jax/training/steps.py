@@ -13,6 +13,7 @@ import optax
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.model import precision
 from adapters_jax.training import adapter_drop
 
 Batch = Mapping[str, np.ndarray | jax.Array]
@@ -149,6 +150,8 @@ def make_train_step(
     [batch] float32, which are 0 for filler rows. `metrics` has the float32
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
+  if grouped:
+    model = precision.under_vmap(model)
   grad_of = _make_grad(model, loss_fn, penalty and (
       lambda tuned: penalty(tuned) / accumulate), layers_without)
 
