@@ -98,13 +98,15 @@ def attend(
     value: [batch, keys, heads, head_dim]
     bias: [batch, 1 or heads, 1 or queries, keys] Addend to the scores.
     fused: Whether to use the implementation of the config, which does not drop
-      weights.
+      weights; training on an odd number of positions does not.
     train: Whether to drop attention weights.
 
   Returns:
     [batch, queries, dim]
   """
-  if fused:
+  # The gradients of cuDNN's attention need even numbers of positions.
+  odd = query.shape[1] % 2 or key.shape[1] % 2
+  if fused and not (train and odd):
     square = (*bias.shape[:2], query.shape[1], key.shape[1])
     mixed = jax.nn.dot_product_attention(
         query, key, value, jnp.broadcast_to(bias, square), scale=1.0,

@@ -18,8 +18,9 @@ without them the computation is that of float32.
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
 is used where the attention weights are not dropped: in every evaluation, and in
-training with `dropout=0`. Everywhere else, also in groups of runs and in batches
-of several adapters, attention is plain einsum and softmax, which XLA fuses.
+training with `dropout=0` on even numbers of positions. Everywhere else, also in
+groups of runs and in batches of several adapters, attention is plain einsum and
+softmax, which XLA fuses.
 
 | device | lengths in multiples of | most lengths | evaluation, x the batch |
 | --- | --- | --- | --- |

@@ -25,6 +25,10 @@ from tests import tiny
 CONFIG = dataclasses.replace(
     tiny.CONFIG, dim=16, dtype='bfloat16', attention='cudnn', dropout=0.0,
     attention_dropout=0.0, adapters=(bottleneck.Bottleneck(3),))
+MODERN = dataclasses.replace(
+    CONFIG, family='modernbert', segments=0, pre_norm=True, rotary=(1e4, 1e3),
+    local_layers=(1,), window=2, attention_bias=False, ffn_bias=False,
+    norm_bias=False)
 SELECT = selections.select_adapters(2)
 
 
@@ -81,4 +85,13 @@ def test_mixed_adapters_and_all_adapters_answer(called):
   layout = layouts_lib.StackLayout(model, model, (), ())
   logits, = jax.eval_shape(every.make_step((layout,)), base, (stack,), inputs)
   assert logits.shape == (3, 4, 2)
+  assert not called.called
+
+
+@pytest.mark.parametrize('config', [CONFIG, MODERN])
+def test_odd_lengths_train_by_einsum(called, config):
+  train(config, 8)
+  assert called.called
+  called.reset_mock()
+  train(config, 5)
   assert not called.called
