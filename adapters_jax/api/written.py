@@ -31,6 +31,8 @@ def write_if_wanted(
 ) -> None:
   """Writes predictions if the options ask for them, and prints the paths.
 
+  Of several hosts the first one writes, and the others wait.
+
   Args:
     outcome: Finished runs.
     chosen: Options.
@@ -40,6 +42,11 @@ def write_if_wanted(
     return
   from adapters_jax.analysis import predictions  # Imports JAX.
   from adapters_jax.runs.kinds import classification
-  for path in predictions.write_best(
-      outcome, kind or classification.KIND, chosen.predictions_format):
-    print(f'predictions: {path}')
+  from adapters_jax.training import hosts
+
+  def write():
+    for path in predictions.write_best(
+        outcome, kind or classification.KIND, chosen.predictions_format):
+      print(f'predictions: {path}')
+
+  hosts.by_first(write)

@@ -113,7 +113,8 @@ def run_group(
       with _noting_state(state_folder):
         found = _train_claimed(
             configs, experiment, kind, names, mesh, state_folder, pause)
-    _remove_states(found, folders, state_folder)
+    # Every host looks for states when it plans its next run.
+    hosts.by_first(lambda: _remove_states(found, folders, state_folder))
     if None in before and len(found) == 1 and isinstance(
         found[0], records.Record):
       _log.info(console.run_summary(found[0], folders[0]))
@@ -131,8 +132,6 @@ def _remove_states(
     folders: Workdir of each run.
     state_folder: Folder of the group's state; that of the only run.
   """
-  if not hosts.is_first():
-    return
   paused = any(isinstance(one, rungs.Paused) for one in found)
   if not (paused and len(found) == 1):
     # It was needed until all have records; a kill may have come in between.

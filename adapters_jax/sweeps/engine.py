@@ -178,9 +178,11 @@ def go(
   trials = [with_absolute_paths(run, experiment)
             for run in grid.placed(picking.trial_runs(runs, many), root)]
 
-  def later(stand_in):
-    records = [outcome_lib.finished_run(run, experiment, many.records)
-               for run in trials]
+  def later(stand_in, known=None):
+    # In memory first: this host may not see each file that the first one wrote.
+    known = known or {}
+    records = [known.get(run.workdir) or outcome_lib.finished_run(
+        run, experiment, many.records) for run in trials]
     best = picking.pick_best(trials, records, pick, stand_in=stand_in)
     chosen = {dataclasses.replace(run, workdir='') for run in best}
     return [run for run in runs
@@ -190,7 +192,8 @@ def go(
       trials, later(True), experiment, many.records, how, kind, measure, pick)
   picking.demand_complete(first.failures)
   second = _stage(
-      later(False), [], experiment, many.records, how, kind, None)
+      later(False, dict(zip(first.folders, first.records, strict=True))), [],
+      experiment, many.records, how, kind, None)
   return dataclasses.replace(
       second, failures=first.failures + second.failures, trials=first.records)
 

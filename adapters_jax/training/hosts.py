@@ -142,6 +142,26 @@ def on_first(
     yield
 
 
+def by_first(act: Callable[[], None]) -> None:
+  """Calls a function on the first host alone; the others wait for its end.
+
+  Args:
+    act: Function such as one that writes files.
+
+  Raises:
+    OSError: that of the first host's call.
+    errors.UserError: that of the first host's call; its call failed, on others.
+  """
+  problem: OSError | errors.UserError | None = None
+  if is_first():
+    try:
+      act()
+    except (OSError, errors.UserError) as error:
+      problem = error
+  if not agreed(problem is None):  # Every host must end.
+    raise problem or errors.UserError('the first process could not write')
+
+
 def stopped_together() -> Callable[[], bool]:
   """Returns asked(): whether to stop now, at the same call on every host.
 

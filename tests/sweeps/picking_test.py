@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import types
 
 from absl.testing import parameterized
 
@@ -28,6 +29,24 @@ class PickTest(parameterized.TestCase):
                      [(8, 0), (8, 1), (64, 0), (64, 1)])
     self.assertLen(outcome.records, 4)  # No seed that picked is reported.
     self.assertFalse(any(record.picks for record in outcome.records))
+
+  def test_scores_in_memory_pick(self):
+    # As on a host that does not see the files of the first one yet.
+    made = []
+
+    def run_unit(configs, experiment, kind, pause=0.0):
+      made.extend(configs)
+      return [grid_test.make_record(
+          config, dev=1 - abs(config.learning_rate - 0.01))
+              for config in configs]
+
+    outcome, _ = grid_test.go(
+        'learning_rate=1e-4,1e-2,1e-1', '0-1', pick='learning_rate',
+        runs=types.SimpleNamespace(run_unit=run_unit, run=None))
+    self.assertEqual(
+        [(run.learning_rate, run.seed) for run in made[3:]],
+        [(1e-2, 0), (1e-2, 1)])
+    self.assertLen(outcome.records, 2)
 
   def test_fewer_examples_pick(self):
     _, runs = grid_test.go(

@@ -100,10 +100,14 @@ def test_two_processes_make_a_grid(tmp_path, checkpoint, own_files):
   workdir, port = str(tmp_path / 'runs'), free_port()
   first, second = finish(*(
       start(workdir, checkpoint, own_files, process=process, port=port,
-            max_steps=2, eval_every=2, seeds='0-1') for process in range(2)))
-  assert first.count('over 2 processes') == 2 and 'all settings' in first
+            max_steps=2, eval_every=2, seeds='0-1',
+            grid='learning_rate=1e-3,1e-2', pick='learning_rate',
+            write_predictions=True) for process in range(2)))
+  # Two runs pick, two are reported.
+  assert first.count('over 2 processes') == 4 and 'all settings' in first
   assert 'all settings' not in second
-  assert len(list(records.read_all(workdir))) == 2
+  assert 'predictions: ' in first and 'predictions: ' not in second
+  assert len(list(records.read_all(workdir))) == 4
 
 
 @pytest.mark.parametrize('process', [0, 1])

@@ -30,12 +30,17 @@ def main(
   if predictions.write_predictions:
     # Imports JAX.
     from adapters_jax.analysis import glue_submission
+    from adapters_jax.training import hosts
     # The default folder of this experiment's runs.
     root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
-    for path in glue_submission.write_zip(
-        outcome, os.path.join(root, 'submission.zip'),
-        predictions.predictions_format):
-      print(f'predictions: {path}')
+
+    def write():
+      for path in glue_submission.write_zip(
+          outcome, os.path.join(root, 'submission.zip'),
+          predictions.predictions_format):
+        print(f'predictions: {path}')
+
+    hosts.by_first(write)
   if outcome.failures:
     raise SystemExit(1)
 

@@ -1,0 +1,55 @@
+"""What the first of several hosts does alone, without further processes."""
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.analysis import predictions
+from adapters_jax.api import written
+from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.training import hosts
+
+
+def host(monkeypatch, number, works=True):
+  """Acts as a host; returns the choices that it has brought in."""
+  brought = []
+
+  def agreed(choice):
+    brought.append(choice)
+    return works
+
+  monkeypatch.setattr(hosts, 'is_first', lambda: number == 0)
+  monkeypatch.setattr(hosts, 'agreed', agreed)
+  return brought
+
+
+def full():
+  raise OSError(28, 'No space left on device')
+
+
+def test_the_first_host_acts_and_all_wait(monkeypatch):
+  acts = []
+  for number in (0, 1):
+    brought = host(monkeypatch, number)
+    hosts.by_first(lambda: acts.append(number))
+    assert brought == [True]
+  assert acts == [0]
+
+
+def test_all_hosts_end_with_the_first(monkeypatch):
+  for number, error in ((0, OSError), (1, errors.UserError)):
+    brought = host(monkeypatch, number, works=False)
+    with pytest.raises(error):
+      hosts.by_first(full)
+    assert brought == [number == 1]
+
+
+def test_the_first_host_alone_writes_predictions(monkeypatch):
+  calls = []
+  monkeypatch.setattr(
+      predictions, 'write_best', lambda *rest: calls.append(rest) or [])
+  for number in (0, 1):
+    brought = host(monkeypatch, number)
+    written.write_if_wanted(
+        outcome_lib.Outcome(), [], written.Predictions(write_predictions=True))
+    assert brought == [True]
+  assert len(calls) == 1
