@@ -100,39 +100,6 @@ def _median_step(schedule: batching.Schedule) -> int:
   return order[len(order) // 2]
 
 
-def measure(
-    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
-) -> Cost:
-  """Returns the cost of a run, dev evaluations included.
-
-  Times a training and an evaluation step at the median length, and scales them
-  by the padded tokens of an epoch.
-
-  Args:
-    config: Settings.
-    kind: Kind of the task.
-  """
-  with session.computing(config):
-    group = group_lib.make_group([config], kind)
-    setup = group.setup
-    schedule, dev = setup.schedule, setup.splits['dev']
-    step, batch = make_group_step(group, kind, _median_step(schedule))
-    # Seconds a padded token: mask is [batch, length].
-    a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
-    eval_step = steps.make_eval_step(setup.model)
-    eval_token = sum(_times(
-        lambda batch: eval_step(setup.base, setup.tuned, batch),
-        batch)) / _STEPS / batch['mask'].size
-  dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
-      dev, schedule.buckets, config.batch_size))
-  per_epoch = schedule.steps_per_epoch
-  # At least one: the last step is always evaluated.
-  evaluations = max(1.0, per_epoch / setup.eval_every)
-  seconds = (a_token * schedule.tokens(0, per_epoch)[0]
-             + eval_token * evaluations * dev_tokens)
-  return float(np.float64(seconds) / per_epoch), float(per_epoch)
-
-
 @contextlib.contextmanager
 def assembled(
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind
@@ -148,6 +115,39 @@ def assembled(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   with session.computing(first):
     yield group_lib.make_group(configs, kind, mesh)
+
+
+def measure(
+    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
+) -> Cost:
+  """Returns the cost of a run, dev evaluations included.
+
+  Times a training and an evaluation step at the median length, on the devices
+  of the run, and scales them by the padded tokens of an epoch.
+
+  Args:
+    config: Settings.
+    kind: Kind of the task.
+  """
+  with assembled([config], kind) as group:
+    setup = group.setup
+    schedule, dev = setup.schedule, setup.splits['dev']
+    step, batch = make_group_step(group, kind, _median_step(schedule))
+    # Seconds a padded token: mask is [batch, length].
+    a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
+    eval_step = steps.make_eval_step(
+        setup.model, shardings=sharding.replicated(setup.mesh))
+    eval_token = sum(_times(
+        lambda batch: eval_step(setup.base, setup.tuned, batch),
+        batch)) / _STEPS / batch['mask'].size
+  dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
+      dev, schedule.buckets, config.batch_size))
+  per_epoch = schedule.steps_per_epoch
+  # At least one: the last step is always evaluated.
+  evaluations = max(1.0, per_epoch / setup.eval_every)
+  seconds = (a_token * schedule.tokens(0, per_epoch)[0]
+             + eval_token * evaluations * dev_tokens)
+  return float(np.float64(seconds) / per_epoch), float(per_epoch)
 
 
 def measure_groups(

@@ -27,6 +27,7 @@ from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from adapters_jax.training import loop
+from adapters_jax.training import sharding
 from adapters_jax import trees
 from scripts.benchmark import crossover
 
@@ -245,6 +246,19 @@ def test_a_single_run_is_timed_with_one_program(
     _, step = compiled.make_step(
         config, group.setup, classification.KIND.loss_of(config, group.setup))
   assert step._cache_size() == 1
+
+
+def test_the_forecast_is_measured_on_the_devices_of_a_run(
+    checkpoint, own_files, tmp_path):
+  config, = configs_in(tmp_path, checkpoint, own_files, (
+      {**CHANGES[1], 'mesh': 'data:1,fsdp:1'},))
+  with mock.patch.object(
+      forecast, '_times', return_value=[1.0] * 3) as timed:
+    assert min(forecast.measure(config, classification.KIND)) > 0
+  mesh = sharding.make_mesh(config.mesh, config.batch_size)
+  for call in timed.call_args_list:  # Of the training and the evaluation.
+    _, batch = call.args
+    assert batch['tokens'].sharding == sharding.of_batch(mesh)
 
 
 @pytest.mark.slow
