@@ -53,20 +53,57 @@ def share(
   gpus = gpus_per_worker
   if gpus < 0:
     gpus = 1 if all_gpus else 0
-  workers = workers or (
-      max(1, all_gpus // gpus) if gpus else len(machines))
+  able = _demand('gpus_per_worker', 'GPU', gpus, machines)
+  # A head started with --num-cpus=0 runs no worker.
+  able = _demand('cpus_per_worker', 'CPU', max(1, cpus_per_worker), able)
+  slots = [int(m['GPU']) // gpus for m in able] if gpus else []
+  workers = workers or sum(slots) or len(able)
   cores = cpus_per_worker
-  if not cores:
+  if not cores and gpus:
+    cores = _cores_beside_gpus(able, slots, workers)
+  elif not cores:
     # Workers on a machine; the smallest machine must hold its share as well.
-    a_machine = math.ceil(workers / len(machines))
-    cores = max(1, int(min(m.get('CPU', 1) for m in machines)) // a_machine)
-  for field, name, wanted in (
-      ('cpus_per_worker', 'CPU', cores), ('gpus_per_worker', 'GPU', gpus)):
-    most = int(max(m.get(name, 0) for m in machines))
-    if wanted > most:
-      raise errors.UserError(
-          f'`{field}={wanted}`: no machine of the cluster has more than {most}')
+    a_machine = math.ceil(workers / len(able))
+    cores = max(1, int(min(m['CPU'] for m in able)) // a_machine)
   return workers, cores, gpus
+
+
+def _demand(
+    field: str, name: str, wanted: int, machines: Sequence[dict[str, float]]
+) -> list[dict[str, float]]:
+  """Returns the machines with enough of a resource for a worker.
+
+  Raises:
+    errors.UserError: there is none.
+  """
+  able = [m for m in machines if m.get(name, 0) >= wanted]
+  if not able:
+    most = int(max(m.get(name, 0) for m in machines))
+    raise errors.UserError(
+        f'`{field}={wanted}`: no machine of the cluster for it has more than '
+        f'{most}')
+  return able
+
+
+def _cores_beside_gpus(
+    machines: Sequence[dict[str, float]], slots: Sequence[int], workers: int
+) -> int:
+  """Returns the most cores of a worker that leave no worker without a place.
+
+  Args:
+    machines: Resources of the machines with enough GPUs.
+    slots: Workers that the GPUs of each of them serve.
+    workers: Number of units at a time.
+  """
+  wanted = min(workers, sum(slots))
+
+  def places(cores):
+    return sum(min(slot, int(m['CPU']) // cores)
+               for m, slot in zip(machines, slots, strict=True))
+
+  most = int(max(m['CPU'] for m in machines))
+  return next((cores for cores in range(most, 0, -1)
+               if places(cores) >= wanted), 1)
 
 
 @contextlib.contextmanager

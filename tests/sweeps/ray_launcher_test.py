@@ -47,8 +47,14 @@ class ClusterTest(parameterized.TestCase):
       ({}, [{'CPU': 6}], (1, 6, 0)),
       ({'workers': 2}, [{'CPU': 7}], (2, 3, 0)),
       ({'workers': 3}, [{'CPU': 8}, {'CPU': 5}], (3, 2, 0)),
+      ({}, [{}, {'CPU': 8}, {'CPU': 6}], (2, 6, 0)),
       ({}, [{'CPU': 32, 'GPU': 4}, {'CPU': 40, 'GPU': 4}], (8, 8, 1)),
+      ({}, [{'CPU': 32}, {'CPU': 32, 'GPU': 4}], (4, 8, 1)),
+      ({}, [{'CPU': 32, 'GPU': 8}, {'CPU': 32, 'GPU': 2}], (10, 4, 1)),
+      ({'workers': 9}, [{'CPU': 32, 'GPU': 8}, {'CPU': 32, 'GPU': 2}],
+       (9, 4, 1)),
       ({'gpus_per_worker': 2}, [{'CPU': 32, 'GPU': 4}], (2, 16, 2)),
+      ({'gpus_per_worker': 2}, [{'CPU': 9, 'GPU': 3}] * 2, (2, 9, 2)),
       ({'gpus_per_worker': 0, 'cpus_per_worker': 5},
        [{'CPU': 32, 'GPU': 4}], (1, 5, 0)),
       ({'workers': 9}, [{'CPU': 4}], (9, 1, 0)))
@@ -61,6 +67,11 @@ class ClusterTest(parameterized.TestCase):
   def test_more_than_a_machine_has(self, flags, message):
     with self.assertRaisesRegex(errors.UserError, message):
       ray_launcher.share([{'CPU': 8.0}, {'CPU': 4.0}], **flags)
+
+  def test_more_cores_than_the_machines_with_gpus_have(self):
+    with self.assertRaisesRegex(errors.UserError, '=40.*more than 32'):
+      ray_launcher.share(
+          [{'CPU': 64}, {'CPU': 32, 'GPU': 4}], cpus_per_worker=40)
 
   def test_ray_is_not_installed(self):
     with mock.patch.dict(sys.modules, {'ray': None}):
