@@ -80,8 +80,8 @@ def _demand(
   if not able:
     most = int(max(m.get(name, 0) for m in machines))
     raise errors.UserError(
-        f'`{field}={wanted}`: no machine of the cluster for it has more than '
-        f'{most}')
+        f'`{field}={wanted}`: no suitable machine of the cluster has more '
+        f'than {most}')
   return able
 
 
