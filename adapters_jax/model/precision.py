@@ -11,9 +11,10 @@ JAX's own default for float32 products is TF32 on NVIDIA and bfloat16 on a TPU;
 same number on every device up to rounding.
 
 `bfloat16_products` rounds the operands of the encoder's products to bfloat16;
-results and everything else are float32, adapters and heads included. Frozen
-kernels are kept in bfloat16. On a CPU it needs AVX512_BF16, or AMX (not tried);
-without them the computation is that of float32.
+results and everything else are float32, adapters and heads included, whose own
+products are those of `float32`. Frozen kernels are kept in bfloat16. On a CPU
+it needs AVX512_BF16, or AMX (not tried); without them the computation is that
+of float32.
 
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
@@ -83,8 +84,10 @@ def choose(precision: str, head_dim: int, device: Any = None) -> Choices:
       and head_dim % 8 == 0 and head_dim <= 128)
   rounded = precision == 'bfloat16_products' and (
       device.platform != 'cpu' or _cpu_multiplies_bfloat16())
+  # A CPU's default is float32.
+  exact = precision == 'float32' or (rounded and device.platform != 'cpu')
   return Choices(
-      matmul='highest' if precision == 'float32' else 'default', dtype=dtype,
+      matmul='highest' if exact else 'default', dtype=dtype,
       attention='cudnn' if fused else 'einsum',
       products='bfloat16' if rounded else 'float32')
 

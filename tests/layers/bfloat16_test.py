@@ -48,6 +48,19 @@ class ProductsTest(parameterized.TestCase):
       self.assertEqual(one.dtype, jnp.float32)
       np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
+  def test_one_pass_whatever_the_precision_of_other_products(self):
+    x = jnp.ones((2, 3, 5, 4))
+
+    def attended(x, kernel):
+      scores = bfloat16.attention_scores(x, x)
+      return jnp.sum(bfloat16.dense_product(bfloat16.mix(scores, x), kernel))
+
+    with jax.default_matmul_precision('highest'):
+      text = jax.jit(jax.value_and_grad(attended, (0, 1))).lower(
+          x, jnp.ones((4, 6))).as_text()
+    self.assertEqual(text.count('precision = [DEFAULT, DEFAULT]'), 9)
+    self.assertNotIn('HIGHEST', text)
+
   def test_operands_are_rounded(self):
     x = jnp.full((1, 1), 1 + 2**-12)
     self.assertEqual(bfloat16.dense_product(x, x)[0, 0], 1)

@@ -50,16 +50,19 @@ class ChooseTest(parameterized.TestCase):
         precision_lib.Choices(*wanted))
 
   @parameterized.parameters(
-      (fake('cpu'), True, 'bfloat16'), (fake('cpu'), False, 'float32'),
-      (fake('tpu'), False, 'bfloat16'), (fake('gpu', '8.0'), False, 'bfloat16'))
+      (fake('cpu'), True, 'bfloat16', 'default'),
+      (fake('cpu'), False, 'float32', 'default'),
+      # Adapters and heads stay in float32 where the default would round them.
+      (fake('tpu'), False, 'bfloat16', 'highest'),
+      (fake('gpu', '8.0'), False, 'bfloat16', 'highest'))
   def test_products_of_bfloat16_where_they_are_fast(
-      self, device, instructions, wanted):
+      self, device, instructions, wanted, matmul):
     with mock.patch.object(
         precision_lib, '_cpu_multiplies_bfloat16', lambda: instructions):
       chosen = precision_lib.choose('bfloat16_products', 64, device)
       cast = precision_lib.cast('bfloat16_products', BASE, device)
     self.assertEqual(
-        chosen, precision_lib.Choices('default', 'float32', 'einsum', wanted))
+        chosen, precision_lib.Choices(matmul, 'float32', 'einsum', wanted))
     self.assertEqual(
         jax.tree.map(lambda leaf: str(leaf.dtype), cast),
         {'encoder': {'layer_0': {'query': {
