@@ -1,5 +1,6 @@
 """Methods of linear layers folded into a base, where they cost nothing."""
 
+import jax
 import jax.numpy as jnp
 
 from adapters_jax import errors
@@ -50,10 +51,11 @@ def fold(
       if any(config.applies(site, layer) for config in adapter.methods):
         # Updates are linear: a bias that a family lacks stays zero.
         start = flat.get(bias)
-        changed[kernel], moved = _adapted(
-            flat[kernel],
-            jnp.zeros(flat[kernel].shape[-1:]) if start is None else start,
-            adapter.methods, tuned, layer, site)
+        with jax.default_matmul_precision('highest'):  # GPU, TPU would round.
+          changed[kernel], moved = _adapted(
+              flat[kernel],
+              jnp.zeros(flat[kernel].shape[-1:]) if start is None else start,
+              adapter.methods, tuned, layer, site)
         if start is not None:
           changed[bias] = moved
   replaced = {path: flat[path] for path in changed if path in flat}

@@ -15,6 +15,8 @@ import dataclasses
 import os
 from typing import Any
 
+import jax
+
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import attention
@@ -217,10 +219,11 @@ def merge(
     compiled.check_base(base.identity, first, f'adapter {names[0]!r}')
   # The weights of an average sum to 1, so that the base cancels out.
   params = {} if base is None else base.params
-  if rank:
-    merged = merging.merge_products(bank, names, combine, params, rank)
-  else:
-    merged = merging.merge(bank, names, combine, params)
+  with jax.default_matmul_precision('highest'):  # GPU and TPU would round.
+    if rank:
+      merged = merging.merge_products(bank, names, combine, params, rank)
+    else:
+      merged = merging.merge(bank, names, combine, params)
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
       merged, task='+'.join(tasks), scores={}, settings={},  # Of no run.

@@ -1,4 +1,5 @@
 import dataclasses
+from unittest import mock
 
 from absl.testing import parameterized
 import jax
@@ -10,7 +11,9 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import folding
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
+from adapters_jax.api import face
 from adapters_jax import errors
+from adapters_jax.methods import lora
 from adapters_jax.model import heads
 from adapters_jax import trees
 from tests.methods import methods_test as common
@@ -220,6 +223,26 @@ class MergeTest(parameterized.TestCase):
     self.assertAlmostEqual(
         float(np.linalg.norm(found['a'] @ found['b'] - wanted)),
         float(np.linalg.norm(best)), places=4)
+
+  def test_products_are_not_rounded_on_gpu_and_tpu(self):
+    bank, seen = {'a': adapter('lora[r=2]'), 'b': adapter('lora[r=2]', 1)}, []
+
+    def noting(owner, name):
+      function = getattr(owner, name)
+
+      def noted(*arguments):
+        seen.append((name, jax.config.jax_default_matmul_precision))
+        return function(*arguments)
+
+      return mock.patch.object(owner, name, noted)
+
+    with noting(merging, 'merge'), noting(merging, 'merge_products'), noting(
+        lora.LoRA, 'fold'):
+      face.merge(bank)
+      face.merge(bank, rank=2)
+      folding.fold(common.base(), bank['a'])
+    self.assertEqual(set(seen), {(name, 'highest') for name in (
+        'merge', 'merge_products', 'fold')})
 
   def test_what_does_not_merge(self):
     bank = {'a': adapter('lora[r=2]'), 'b': adapter('lora[r=3]'),
