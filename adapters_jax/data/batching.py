@@ -238,7 +238,7 @@ class Schedule:
 
 def eval_batches(
     examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
-    local_rows: Sequence[int] | None = None,
+    local_rows: Sequence[int] | None = None, *, multiple: int = 4,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
   """Makes the batches that predict a whole split.
 
@@ -249,6 +249,7 @@ def eval_batches(
       examples.
     batch_size: Number of rows of a batch.
     local_rows: Rows of each batch to make; None for all.
+    multiple: Divisor of the added length.
 
   Returns:
     (rows, batch) pairs that hold every example exactly once: row i of a batch
@@ -256,6 +257,6 @@ def eval_batches(
   """
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
-    buckets = (*buckets, -(-longest // 4) * 4)
+    buckets = (*buckets, -(-longest // multiple) * multiple)
   return [(p.rows, make_batch(examples, p, batch_size, local_rows))
           for p in bucketing.plan(examples.lengths, buckets, batch_size)]

@@ -201,7 +201,7 @@ class MaskedSchedule(batching.Schedule):
 
 def masked_eval_batches(
     examples: Texts, buckets: Sequence[int], batch_size: int,
-    local_rows: Sequence[int] | None, masking: Masking,
+    local_rows: Sequence[int] | None, masking: Masking, *, multiple: int = 4,
 ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
   """Returns the batches of a split; its masks are always the same.
 
@@ -211,6 +211,7 @@ def masked_eval_batches(
     batch_size: Number of rows of a batch.
     local_rows: Rows of each batch to make; None for all.
     masking: How to mask.
+    multiple: Divisor of a length beyond `buckets`.
 
   Returns:
     (rows, batch) pairs, as of `batching.eval_batches`.
@@ -218,7 +219,7 @@ def masked_eval_batches(
   found = []
   local = range(batch_size) if local_rows is None else local_rows
   for chosen, batch in batching.eval_batches(
-      examples, buckets, batch_size, local_rows):
+      examples, buckets, batch_size, local_rows, multiple=multiple):
     rows = [int(chosen[row]) if row < len(chosen) else 0 for row in local]
     found.append((chosen, masked_batch(
         batch, examples, rows, masking,

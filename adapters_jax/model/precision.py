@@ -118,6 +118,11 @@ class Batching:
   most_lengths: int | None = None
   evaluation: int = 1
 
+  @property
+  def beyond(self) -> int:
+    """Divisor of an evaluation's length beyond those of the training."""
+    return max(4, self.multiple)
+
   def lengths(self, asked: int) -> int:
     """Returns the number of lengths, `asked` or the device's bound."""
     return min(asked, self.most_lengths or asked)

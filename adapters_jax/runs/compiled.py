@@ -27,6 +27,11 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 _KEPT = 8  # Compiled steps of each kind, for later runs of the process.
 
 
+def shapes_of(setup: setup_lib.Setup) -> precision.Batching:
+  """Returns the shapes of the batches on the devices of a run."""
+  return precision.batching(setup.mesh.devices.flat[0])
+
+
 def eval_batch_size(setup: setup_lib.Setup, batch_size: int) -> int:
   """Returns the number of examples of an evaluation's batches.
 
@@ -34,8 +39,7 @@ def eval_batch_size(setup: setup_lib.Setup, batch_size: int) -> int:
     setup: Setup of the run.
     batch_size: Examples of a training batch, over all hosts.
   """
-  shapes = precision.batching(setup.mesh.devices.flat[0])
-  return batch_size * shapes.evaluation
+  return batch_size * shapes_of(setup).evaluation
 
 
 def make_eval(

@@ -141,7 +141,8 @@ def measure(
         lambda batch: eval_step(setup.base, setup.tuned, batch),
         batch)) / _STEPS / batch['mask'].size
   dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
-      dev, schedule.buckets, config.batch_size))
+      dev, schedule.buckets, config.batch_size,
+      multiple=compiled.shapes_of(setup).beyond))
   per_epoch = schedule.steps_per_epoch
   # At least one: the last step is always evaluated.
   evaluations = max(1.0, per_epoch / setup.eval_every)

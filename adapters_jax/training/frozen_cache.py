@@ -22,6 +22,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
+from adapters_jax.model import precision
 from adapters_jax.model import sites
 from adapters_jax.training import sharding
 from adapters_jax.training import selections
@@ -152,7 +153,8 @@ def cached(
     hidden = [None] * len(examples)
     for rows, batch in batching.eval_batches(
         examples, buckets, batch_size,
-        sharding.local_rows(mesh, batch_size)):
+        sharding.local_rows(mesh, batch_size),
+        multiple=precision.batching(mesh.devices.flat[0]).beyond):
       out = np.asarray(enter(
           base, tuned, sharding.place_batch(mesh, batch, batch_size)))
       for row, states in zip(rows, out):  # `rows` is shorter by the filler.

@@ -139,6 +139,11 @@ class BatchingTest(parameterized.TestCase):
       self.assertEqual(batch['tokens'].shape[0], 16)
       np.testing.assert_array_equal(
           batch['mask'].sum(1)[:len(rows)], examples.lengths[rows])
+    longest = max(batch['tokens'].shape[1] for _, batch in pairs)
+    wide = batching.eval_batches(examples, (8, 20), 16, multiple=16)
+    self.assertEqual(
+        (longest, max(batch['tokens'].shape[1] for _, batch in wide)),
+        (44, 48))
 
   def test_tokens_count_padding_and_filler(self):
     examples = make_examples(count=20)

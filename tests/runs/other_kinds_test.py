@@ -14,6 +14,7 @@ import pytest
 
 from adapters_jax.adapters import storage
 from adapters_jax.api import expand
+from adapters_jax.data import batching
 from adapters_jax.model import precision
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -110,10 +111,23 @@ def test_evaluations_in_batches_of_gpus(
   setup = kind.prepare(config_of_any(name, checkpoint, tmp_path))
   expected = kind.make_score(setup, 8)(setup.tuned, 'dev')
   monkeypatch.setattr(
-      precision, 'batching', lambda device: precision.Batching(evaluation=4))
+      precision, 'batching',
+      lambda device: precision.Batching(multiple=16, evaluation=4))
+  made = []
+
+  def eval_batches(examples, buckets, *rest, multiple):
+    made.append((buckets, multiple))
+    return make_batches(examples, buckets, *rest, multiple=multiple)
+
+  make_batches = batching.eval_batches
+  monkeypatch.setattr(batching, 'eval_batches', eval_batches)
   size = compiled.eval_batch_size(setup, 8)
   assert size == 32
   found = kind.make_score(setup, size)(setup.tuned, 'dev')
+  (lengths, multiple), = made
+  assert multiple == 16  # Of a length beyond those of the training.
+  if name == 'embeddings':  # Its texts have lengths of their own.
+    assert not any(length % 16 for length in lengths)
   assert found[0] == pytest.approx(expected[0], rel=1e-5)
   if name == 'question_answering':
     assert [*found[1]] == [*expected[1]]

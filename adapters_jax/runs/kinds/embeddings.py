@@ -222,11 +222,12 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
     batch_size: Number of texts a batch.
   """
   eval_step = compiled.make_eval(setup, batch_size)
-  texts = setup.evaluation.texts
+  texts, shapes = setup.evaluation.texts, compiled.shapes_of(setup)
   batches = batching.eval_batches(
       texts, bucketing.bucket_lengths(
-          texts.lengths, len(setup.schedule.buckets)),
-      batch_size, sharding.local_rows(setup.mesh, batch_size))
+          texts.lengths, len(setup.schedule.buckets), shapes.multiple),
+      batch_size, sharding.local_rows(setup.mesh, batch_size),
+      multiple=shapes.beyond)
 
   def score(tuned, split):
     vectors = np.array(pooling.normalized(steps.example_logits(
