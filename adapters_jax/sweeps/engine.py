@@ -178,9 +178,10 @@ def go(
   trials = [with_absolute_paths(run, experiment)
             for run in grid.placed(picking.trial_runs(runs, many), root)]
 
-  def later(stand_in, known=None):
+  known: dict[str, records_lib.Record] = {}
+
+  def later(stand_in):
     # In memory first: this host may not see each file that the first one wrote.
-    known = known or {}
     records = [known.get(run.workdir) or outcome_lib.finished_run(
         run, experiment, many.records) for run in trials]
     best = picking.pick_best(trials, records, pick, stand_in=stand_in)
@@ -190,10 +191,10 @@ def go(
 
   first = _sweep(
       trials, later(True), experiment, many.records, how, kind, measure, pick)
+  known |= dict(zip(first.folders, first.records, strict=True))
   picking.demand_complete(first.failures)
   second = _stage(
-      later(False, dict(zip(first.folders, first.records, strict=True))), [],
-      experiment, many.records, how, kind, None)
+      later(False), [], experiment, many.records, how, kind, None)
   return dataclasses.replace(
       second, failures=first.failures + second.failures, trials=first.records)
 

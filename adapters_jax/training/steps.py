@@ -150,10 +150,9 @@ def make_train_step(
     [batch] float32, which are 0 for filler rows. `metrics` has the float32
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
-  if grouped:
-    model = precision.under_vmap(model)
-  grad_of = _make_grad(model, loss_fn, penalty and (
-      lambda tuned: penalty(tuned) / accumulate), layers_without)
+  grad_of = _make_grad(
+      precision.under_vmap(model) if grouped else model, loss_fn, penalty and (
+          lambda tuned: penalty(tuned) / accumulate), layers_without)
 
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.
