@@ -50,6 +50,6 @@ def test_the_first_host_alone_writes_predictions(monkeypatch):
   for number in (0, 1):
     brought = host(monkeypatch, number)
     written.write_if_wanted(
-        outcome_lib.Outcome(), [], written.Predictions(write_predictions=True))
+        outcome_lib.Outcome(), written.Predictions(write_predictions=True))
     assert brought == [True]
   assert len(calls) == 1
