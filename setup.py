@@ -25,7 +25,7 @@ setuptools.setup(
         'adapters-jax = adapters_jax.api.commands.program:main']},
     install_requires=[
         'absl-py',
-        'array_record',
+        'array_record>=0.5',
         'filelock',
         'flax>=0.10',
         'huggingface_hub>=0.25',

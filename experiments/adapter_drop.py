@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 from adapters_jax.api import flags
+from adapters_jax.api import listening
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -74,6 +75,8 @@ def main(
     many: Seeds.
     output: Files.
   """
+  if output.figure:
+    listening.demand_packages('notebooks', ('matplotlib',))
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import dropped_layers
   layers = pretrained.config_of(config.checkpoint).layers

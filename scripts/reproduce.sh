@@ -79,8 +79,9 @@ for folder in $TAGGED; do
   run experiments.tagging --task="$(basename "$folder")" \
     --train_file="$folder/train.conll" --dev_file="$folder/dev.conll" \
     --test_file="$folder/test.conll" --epochs=5 --seeds=0-2 --grid='
-      adapter_size=64,8 learning_rate=1e-3;
-      adapter_config=lora[r=8] learning_rate=1e-3;
+      adapter_size=64 learning_rate=1e-3;
+      adapter_size=8 learning_rate=3e-3;
+      adapter_config=lora[r=8] learning_rate=3e-3;
       tune=full learning_rate=1e-4;
       tune=head learning_rate=1e-2'
 done

@@ -11,6 +11,7 @@ import zipfile
 from adapters_jax.analysis import predictions
 from adapters_jax.data import rows
 from adapters_jax.data import tasks
+from adapters_jax.downloads import atomic
 from adapters_jax.sweeps import outcome as outcome_lib
 
 # {(task, split): file name that the server expects}
@@ -55,10 +56,10 @@ def _write_tsv(path: str, values: Sequence[str]) -> None:
     path: Path of the file.
     values: Formatted predictions, in the order of the test set.
   """
-  with open(path, 'w', encoding='utf-8', newline='\n') as file:
-    file.write('index\tprediction\n')
-    for index, value in enumerate(values):
-      file.write(f'{index}\t{value}\n')
+  lines = ['index\tprediction', *(
+      f'{index}\t{value}' for index, value in enumerate(values))]
+  with atomic.replacing(path) as file:
+    file.write(''.join(f'{line}\n' for line in lines).encode())
 
 
 def _write_run(task: tasks.Task, workdir: str, form: str) -> list[str]:
@@ -106,7 +107,8 @@ def write_zip(
     if (task, 'test') in FILES and not record.config['train_file']:
       paths += _write_run(tasks.find(task), folder, form)
   if paths:
-    with zipfile.ZipFile(target, 'w', zipfile.ZIP_DEFLATED) as archive:
+    with atomic.replacing(target) as file, zipfile.ZipFile(
+        file, 'w', zipfile.ZIP_DEFLATED) as archive:
       for path in paths:
         archive.write(path, os.path.basename(path))
     paths.append(target)

@@ -179,7 +179,7 @@ def merge(
   'lora[r=2]'
 
   Args:
-    bank: {name: adapter}, two or more.
+    bank: {name: adapter}.
     how: 'average', the mean of the parameters; 'linear', the weighted sum of
       the changes that LoRA, IA3 and layer norms make to the base; 'ties'
       (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.

@@ -230,7 +230,7 @@ def launch(
   if how is not engine.ALONE and several_hosts:
     raise errors.UserError(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
-        'run the grid with experiments.glue')
+        'run the grid with experiments.glue or adapters-jax train')
   outcome_lib.check_folder(many.records)
   check_all(grid.expand(configs, many), configs, experiment, kind, how)
   # Several hosts join in their first run, before which JAX may not start.

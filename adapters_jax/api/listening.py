@@ -28,7 +28,8 @@ def demand_packages(extra: str, names: Sequence[str]) -> None:
       importlib.import_module(name)
     except ImportError as error:
       raise errors.UserError(
-          f"{error.name} is missing: pip install -e '.[{extra}]'") from error
+          f"{error.name} is missing: pip install -e '.[{extra}]' in a clone, "
+          f"else pip install 'adapters_jax[{extra}]'") from error
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -25,6 +25,6 @@ def least_recent(folder: str, most_bytes: int) -> None:
   for _, size, path in sorted(files):
     if total <= most_bytes:
       break
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # Gone, or on a read-only disk.
       os.remove(path)
     total -= size

@@ -15,6 +15,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import record_checks
 from adapters_jax.runs import version
+from adapters_jax.training import threads
 
 _log = logging.getLogger(__name__)
 
@@ -109,9 +110,9 @@ def write_measured(config: Any, **found: Any) -> None:
   path = settings.pop('out')
   if path:  # The cores that this process may use, not all of the machine.
     atomic.write_json(path, {
-        **settings, **found, 'cores': len(os.sched_getaffinity(0)),
+        **settings, **found, 'cores': threads.cores(),
         'machine': platform.machine(),
-        'commit': commit_of(os.path.dirname(os.path.abspath(__file__)))})
+        'commit': commit_of(__file__)})
 
 
 def write(path: str, record: Record) -> None:
@@ -218,14 +219,24 @@ def mean_sem(values: Iterable[float]) -> tuple[float, float]:
   return mean, math.sqrt(variance / len(values))
 
 
-def commit_of(folder: str) -> str:
-  """Returns the commit of a checkout, with '+' if it has changes; or ''."""
+def commit_of(path: str) -> str:
+  """Returns the commit of a file's checkout, with '+' if it has changes; or ''.
+
+  A file that git does not track has none: that of an installed package may lie
+  in the checkout of another project.
+
+  Args:
+    path: Path of the file.
+  """
+  folder, name = os.path.split(os.path.abspath(path))
+
   def git(*arguments: str) -> str:
     return subprocess.run(
         ['git', '-C', folder, *arguments], capture_output=True, text=True,
         check=True).stdout.strip()
 
   try:
+    git('ls-files', '--error-unmatch', name)
     changed = git('status', '--porcelain', '--untracked-files=no')
     return git('rev-parse', '--short=12', 'HEAD') + ('+' if changed else '')
   except (OSError, subprocess.CalledProcessError):

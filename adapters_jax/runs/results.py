@@ -190,7 +190,7 @@ def _make_record(
       padded_tokens=padded, real_tokens=real,
       history=run.history, device=console.describe_devices(),
       versions=machine.versions(),
-      commit=records.commit_of(os.path.dirname(os.path.abspath(__file__))),
+      commit=records.commit_of(__file__),
       data=setup.data, machine=machine.describe(),
       peak_bytes=machine.peak_bytes(), date=machine.now(), **found)
 

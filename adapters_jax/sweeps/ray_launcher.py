@@ -29,8 +29,8 @@ def _import_ray() -> Any:
     import ray
   except ImportError as error:
     raise errors.UserError(
-        "`launcher=ray`: Ray is not installed; pip install -e '.[sweep]'"
-    ) from error
+        "`launcher=ray`: Ray is not installed; pip install -e '.[sweep]' in a "
+        "clone, else pip install 'adapters_jax[sweep]'") from error
   return ray
 
 

@@ -104,7 +104,7 @@ def write(path: str, found: dict[str, dict], seed: int) -> None:
   """
   here = {'seed': seed, 'machine': machine.describe(),
           'versions': machine.versions(),
-          'commit': records.commit_of(os.path.dirname(__file__))}
+          'commit': records.commit_of(__file__)}
   before = json_files.read(path) if os.path.exists(path) else {}
   atomic.write_json(path, {**before, **{
       name: {**figures, **here} for name, figures in found.items()}})

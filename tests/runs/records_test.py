@@ -140,8 +140,8 @@ class ResultsTest(parameterized.TestCase):
       subprocess.run(
           ['git', '-c', 'user.name=a', '-c', 'user.email=b@c', '-C',
            self.folder, *arguments], check=True, capture_output=True)
-    self.assertEqual(records.commit_of(self.folder), '')
     path = os.path.join(self.folder, 'file')
+    self.assertEqual(records.commit_of(path), '')
     for text in ('one', 'two'):
       with open(path, 'w') as file:
         file.write(text)
@@ -149,8 +149,13 @@ class ResultsTest(parameterized.TestCase):
         git('init')
         git('add', 'file')
         git('commit', '-m', 'm')
-        self.assertRegex(records.commit_of(self.folder), '^[0-9a-f]{12}$')
-    self.assertRegex(records.commit_of(self.folder), r'^[0-9a-f]{12}\+$')
+        self.assertRegex(records.commit_of(path), '^[0-9a-f]{12}$')
+    self.assertRegex(records.commit_of(path), r'^[0-9a-f]{12}\+$')
+    # As of a package that is installed within another project.
+    installed = os.path.join(self.folder, 'records.py')
+    with open(installed, 'w'):
+      pass
+    self.assertEqual(records.commit_of(installed), '')
 
 
 class WorkdirsTest(parameterized.TestCase):

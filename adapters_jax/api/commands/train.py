@@ -32,7 +32,8 @@ def main(
     from adapters_jax.analysis import glue_submission
     from adapters_jax.training import hosts
     # The default folder of this experiment's runs.
-    root = os.path.abspath(config.workdir or os.path.join('runs', 'glue'))
+    root = os.path.abspath(os.path.expanduser(
+        config.workdir or os.path.join('runs', 'glue')))
 
     def write():
       for path in glue_submission.write_zip(
