@@ -168,7 +168,7 @@ def test_adapters_mix_in_a_batch(trained):
 def test_files_of_predictions(trained, form):
   config = trained.configs[0]
   path = predictions._write_run(
-      config, classification.KIND, trained.checkpoint, config.workdir, form)[1]
+      config, classification.KIND, config.workdir, form)[1]
   with open(path) as file:
     lines = file.read().splitlines()
   if form == 'jsonl':
