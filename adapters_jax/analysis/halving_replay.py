@@ -81,19 +81,16 @@ def _replayed(
 ) -> Replay:
   """Returns the result of halving some runs of a sweep at its rungs."""
   longest = max(record.config['epochs'] for record in records)
-  # By the settings of their records, which name files without a folder.
   of_run = {identity.of_portable(record.config): record for record in records}
-  names = {run: identity.digest(record.config)
-           for run, record in of_run.items()}
   runs = list(of_run)
   taken = dict.fromkeys(runs, 0)
   left = runs
   for epochs in (one for one in rungs if one < longest):
     scores = {}
     for run in left:
-      scores[names[run]] = halving.record_score(of_run[run], epochs)
+      scores[run] = halving.record_score(of_run[run], epochs)
       taken[run] = halving.record_step(of_run[run], epochs)
-    left = halving.survivors(left, scores, factor, name_of=names.__getitem__)
+    left = halving.survivors(left, scores, factor)
   for run in left:
     taken[run] = of_run[run].steps
   everything = _means(runs, of_run)

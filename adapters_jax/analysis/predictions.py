@@ -8,15 +8,12 @@ from adapters_jax.adapters import prediction as prediction_lib
 from adapters_jax.data import predicted
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import records
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.sweeps import outcome as outcome_lib
 
 
-def best_runs(
-    outcome: outcome_lib.Outcome
-) -> dict[str, tuple[records.Record, str, config_lib.Config]]:
-  """Returns {task: (record, workdir, settings)} of the runs best on dev.
+def best_runs(outcome: outcome_lib.Outcome) -> dict[str, outcome_lib.Run]:
+  """Returns {task: the run best on dev}.
 
   Args:
     outcome: Finished runs.
@@ -24,13 +21,7 @@ def best_runs(
   Raises:
     errors.UserError: a best run's adapter is not on this machine.
   """
-  best: dict[str, tuple[records.Record, str, config_lib.Config]] = {}
-  for record, folder, config in outcome.runs():
-    task = config_lib.task_of(record.config)
-    # Strictly greater: the first of equal runs stays.
-    if task not in best or (
-        records.primary(record) > records.primary(best[task][0])):
-      best[task] = record, folder, config
+  best = outcome_lib.best_of_tasks(outcome.runs())
   for task, (_, folder, _) in best.items():
     if not os.path.isdir(os.path.join(folder, 'adapter')):
       raise errors.UserError(

@@ -19,7 +19,6 @@ from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
 from adapters_jax.runs import presets
-from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import signals
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
@@ -167,24 +166,19 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
     outcome: Results of the runs.
     usage: Use of their adapters, see `kind.Kind`.
   """
-  best: dict[str, tuple[records_lib.Record, str, str]] = {}
-  for record, folder, config in outcome.runs():
-    task = config_lib.task_of(record.config)
-    if not os.path.isdir(os.path.join(folder, 'adapter')):
-      continue  # Of another machine, known by its record alone.
-    # Strictly greater: the first of equal runs stays.
-    if task not in best or (
-        records_lib.primary(record) > records_lib.primary(best[task][0])):
-      best[task] = record, folder, config.checkpoint
+  # Runs of other machines left a record alone.
+  best = outcome_lib.best_of_tasks(
+      run for run in outcome.runs()
+      if os.path.isdir(os.path.join(run[1], 'adapter')))
   # `adapters-jax`, or the scripts of a checkout.
   installed = os.path.basename(sys.argv[0]).startswith('adapters-jax')
   program = ('adapters-jax predict' if installed
              else 'python -m experiments.predict')
-  for task, (record, folder, checkpoint) in best.items():
+  for task, (record, folder, config) in best.items():
     folder = _near(folder)
     # The record has a folder's hash in place of its path.
     command = [*program.split(), f'--adapter={folder}',
-               *([f'--checkpoint={_near(checkpoint)}']
+               *([f'--checkpoint={_near(config.checkpoint)}']
                  if '@' in record.config['checkpoint'] else [])]
     if len(outcome.records) > 1:
       score = next(iter(record.metrics['dev'].items()))

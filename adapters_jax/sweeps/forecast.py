@@ -166,7 +166,7 @@ def measure_groups(
     sizes: Sizes to try, ascending, none above the number of runs.
   """
   found = {}
-  for most in reversed(sizes):  # Of which the trees themselves fit.
+  for most in reversed(sizes):  # Fewer, where the trees alone do not fit.
     try:
       with assembled(configs[:most], kind) as group:
         median = _median_step(group.members[0].schedule)
@@ -207,7 +207,7 @@ def make_size_of(
       if isinstance(found, str):
         raise errors.UserError(
             f'`group=auto`: the sizes could not be measured ({found})')
-      # Without any that fits, a run alone may still: with its own message.
+      # If no size fits, the run itself reports the full memory.
       known[key] = min(found, key=found.get) if found else 1
       _log.info('seconds a step and run, by the size of the group: %s; groups '
                 'of %d', ', '.join(f'{size}: {1000 * seconds:.0f} ms'

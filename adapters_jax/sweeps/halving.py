@@ -85,26 +85,25 @@ def rungs_of(
 
 
 def survivors(
-    runs: Sequence[config_lib.Config], scores: Mapping[str, float],
-    factor: int, pick: Sequence[str] = (),
-    name_of: Callable[[config_lib.Config], str] = grid.run_name,
+    runs: Sequence[config_lib.Config],
+    scores: Mapping[config_lib.Config, float], factor: int,
+    pick: Sequence[str] = (),
 ) -> list[config_lib.Config]:
   """Returns the runs that train further, in their order.
 
   Args:
     runs: Settings of the runs at a rung.
-    scores: {name of the run: best dev score so far}; -inf for a failure.
+    scores: {run: best dev score so far}; -inf for a failure.
     factor: Settings at the rung for each that trains further; at least one
       does.
     pick: Names of fields whose values compete, all others being equal; with
       none, all settings of a task compete.
-    name_of: Name of a run in `scores`.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
     among = grid.setting_of(run, pick) if pick else run.task_name
     found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
-        scores[name_of(run)])
+        scores[run])
   kept = set()
   for settings in found.values():
     means = {setting: sum(values) / len(values)
@@ -177,29 +176,26 @@ def run_rungs(
     for run in left:
       score = _known_score(run, experiment, folder, epochs)
       if score is not None:
-        scores[grid.run_name(run)] = score
-    todo = [run for run in left if grid.run_name(run) not in scores]
+        scores[run] = score
+    todo = [run for run in left if run not in scores]
     for run, result in make(left, todo, epochs):
-      name = grid.run_name(run)
       if isinstance(result, str):
         failures.append((run, result))
-        scores[name] = -math.inf
+        scores[run] = -math.inf
         continue
       if isinstance(result, records_lib.Record):
         if folder:
           outcome_lib.keep(folder, experiment, run, result)
-        scores[name] = record_score(result, epochs)
+        scores[run] = record_score(result, epochs)
       else:
-        scores[name] = result.score
-      if scores[name] == -math.inf:
+        scores[run] = result.score
+      if scores[run] == -math.inf:
         raise errors.UserError(
             f'`halving_first={first:g}`: no evaluation comes before; give '
             'more, or a smaller `eval_every`')
     before, left = left, survivors(left, scores, factor, pick)
-    kept = {grid.run_name(run) for run in left}
-    for run in before:
-      if grid.run_name(run) not in kept:
-        _stop(workdirs.path_of(run, experiment), epochs)
+    for run in set(before).difference(left):
+      _stop(workdirs.path_of(run, experiment), epochs)
     _log.info('rung at %g epochs: %d of %d runs train further', epochs,
               len(left), len(before))
   return left, failures

@@ -1,6 +1,6 @@
 """Results of many runs, and look-up of earlier results. No JAX here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 import os
 import tempfile
@@ -11,6 +11,10 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
+
+
+# (record, workdir, settings) of a finished run.
+Run = tuple[records_lib.Record, str, config_lib.Config]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +35,20 @@ class Outcome:
   trials: tuple[records_lib.Record, ...] = ()
   configs: tuple[config_lib.Config, ...] = ()
 
-  def runs(
-      self
-  ) -> Iterator[tuple[records_lib.Record, str, config_lib.Config]]:
-    """Returns (record, workdir, settings) of each finished run."""
+  def runs(self) -> Iterator[Run]:
+    """Returns the finished runs."""
     return zip(self.records, self.folders, self.configs, strict=True)
+
+
+def best_of_tasks(runs: Iterable[Run]) -> dict[str, Run]:
+  """Returns {task: the run with the highest dev score, the first of equals}."""
+  best: dict[str, Run] = {}
+  for run in runs:
+    task = config_lib.task_of(run[0].config)
+    if task not in best or (
+        records_lib.primary(run[0]) > records_lib.primary(best[task][0])):
+      best[task] = run
+  return best
 
 
 def check_folder(folder: str) -> None:

@@ -15,6 +15,7 @@ import socket
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.runs import extras
 from adapters_jax.training import threads
 
 # Environment variables that workers inherit from this process.
@@ -25,12 +26,9 @@ _SECONDS_TO_ANSWER = 5.0
 
 
 def _import_ray() -> Any:
-  try:
-    import ray
-  except ImportError as error:
-    raise errors.UserError(
-        "`launcher=ray`: Ray is not installed; pip install -e '.[sweep]' in a "
-        "clone, else pip install 'adapters_jax[sweep]'") from error
+  with errors.within('`launcher=ray`'):
+    extras.demand('sweep', 'ray')
+  import ray
   return ray
 
 

@@ -155,7 +155,7 @@ def _resumed(
     elif all(workdirs.finished(workdirs.path_of(by_name[name], experiment))
              for name in names):
       shutil.rmtree(path)  # A kill came before the folder was removed.
-    # Else its runs have been at this rung, and continue from there.
+    # Otherwise its runs have a score at this rung, and continue from it.
     for name in mine:
       del todo[name]
   return units

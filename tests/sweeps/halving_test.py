@@ -31,14 +31,13 @@ def runs_of(text):
   return grid.expand([config], grid.Options(grid=text))
 
 
-def named(runs, values):
-  return {grid.run_name(run): value
-          for run, value in zip(runs, values, strict=True)}
+def scored(runs, values):
+  return dict(zip(runs, values, strict=True))
 
 
 def test_the_mean_over_seeds_decides():
   runs = runs_of('learning_rate=0.1,0.2,0.3,0.4 seed=0,1')
-  scores = named(runs, [.9, .1, .6, .6, .5, .5, .6, .6])
+  scores = scored(runs, [.9, .1, .6, .6, .5, .5, .6, .6])
   kept = halving.survivors(runs, scores, 2)
   # 0.1 has the best seed, but not the best mean.
   assert [(run.learning_rate, run.seed) for run in kept] == [
@@ -50,7 +49,7 @@ def test_the_mean_over_seeds_decides():
 
 def test_picked_settings_compete_among_their_own():
   runs = runs_of('adapter_size=8,64 learning_rate=0.1,0.2,0.3')
-  scores = named(runs, [.9, .8, .7, .1, .2, -math.inf])
+  scores = scored(runs, [.9, .8, .7, .1, .2, -math.inf])
   kept = halving.survivors(runs, scores, 3, ['learning_rate'])
   assert [(run.adapter_size, run.learning_rate) for run in kept] == [
       (8, .1), (64, .2)]
@@ -60,7 +59,7 @@ def test_picked_settings_compete_among_their_own():
 
 def test_nothing_survives_if_all_fail():
   runs = runs_of('learning_rate=0.1,0.2')
-  assert not halving.survivors(runs, named(runs, [-math.inf] * 2), 2)
+  assert not halving.survivors(runs, scored(runs, [-math.inf] * 2), 2)
 
 
 @pytest.mark.parametrize('epochs, wanted', [(6, [1, 3]), (3, [1]), (10, [
