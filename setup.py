@@ -26,7 +26,7 @@ setuptools.setup(
     install_requires=[
         'absl-py',
         'array_record>=0.5',
-        'filelock',
+        'filelock>=3.24',  # Replaces flock where a file system lacks it.
         'flax>=0.10',
         'huggingface_hub>=0.25',
         'importlib_resources',  # TFDS needs it without declaring it.

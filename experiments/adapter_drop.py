@@ -14,9 +14,9 @@ import os
 from typing import Any
 
 from adapters_jax.api import flags
-from adapters_jax.api import listening
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import extras
 from adapters_jax.runs import options
 from adapters_jax.sweeps import grid
 from experiments import ablations
@@ -76,7 +76,7 @@ def main(
     output: Files.
   """
   if output.figure:
-    listening.demand_packages('notebooks', ('matplotlib',))
+    extras.demand('notebooks', 'matplotlib')
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import dropped_layers
   layers = pretrained.config_of(config.checkpoint).layers

@@ -8,7 +8,7 @@ trials, with the most seeds and the best mean on dev. In the README they are
 between two marker lines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import os
 
@@ -21,9 +21,6 @@ from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
-_NO_DEFAULTS = (
-    'No table: all records differ from the defaults in more than rates and '
-    'epochs.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,28 +70,32 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   return lines
 
 
-def chosen_by_base(
+def _each_base(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int],
-) -> dict[str, list[points_lib.Point]]:
-  """Returns {name of a base: its points to report}, larger bases first.
+    lines_of: Callable[[str, list[points_lib.Point]], list[str]],
+) -> str:
+  """Returns the lines of every base, larger bases first, as Markdown.
 
   Args:
     records: Records of any runs.
     sizes: Adapter sizes to report.
     top_k: Numbers of fine-tuned layers to report.
+    lines_of: (name of a base, its points to report) -> lines.
   """
+  if all(record.picks for record in records):  # None, or trials alone.
+    return (f'There are no results of version {version.NUMBERS} yet; '
+            '`scripts/reproduce.sh` trains the runs and fills this table.')
   chosen = points_lib.picked(
       points_lib.headline(points_lib.points(records), sizes, top_k))
+  if not chosen:
+    return ('No table: all records differ from the defaults in more than rates '
+            'and epochs.')
   # Full fine-tuning first, then methods with fewer parameters.
-  return points_lib.by_base(sorted(
-      chosen, key=lambda p: (-p.records[0].trained_params, p.task)))
-
-
-def no_results() -> str:
-  """Returns the text in place of a table without records."""
-  return (f'There are no results of version {version.NUMBERS} yet; '
-          '`scripts/reproduce.sh` trains the runs and fills this table.')
+  chosen.sort(key=lambda p: (-p.records[0].trained_params, p.task))
+  return '\n\n'.join(
+      '\n'.join(lines_of(base, points))
+      for base, points in points_lib.by_base(chosen).items())
 
 
 def table(
@@ -109,21 +110,19 @@ def table(
     top_k: Numbers of fine-tuned layers that have a row.
     checkpoint: Base with a table; '' for all.
   """
-  records = [record for record in records
-             if checkpoint in ('', record.config['checkpoint'])]
-  if all(record.picks for record in records):  # None, or trials alone.
-    return no_results()
-  lines = []
-  bases = chosen_by_base(records, sizes, top_k)
-  if not bases:
-    return _NO_DEFAULTS
-  for base, chosen in bases.items():
+
+  def lines_of(base, chosen):
+    lines = []
     for split in ('dev', 'test'):
       # Empty where no record has labels, as on GLUE's test sets.
       if rows := tables.by_task(chosen, split):
         lines += [f'With {base}, on {split}:', '', tables.markdown(rows), '']
-    lines += [how_line(chosen), *note_lines(chosen), '']
-  return '\n'.join(lines[:-1])
+    return [*lines, how_line(chosen), *note_lines(chosen)]
+
+  return _each_base(
+      [record for record in records
+       if checkpoint in ('', record.config['checkpoint'])],
+      sizes, top_k, lines_of)
 
 
 def how_line(chosen: Sequence[points_lib.Point]) -> str:
@@ -159,19 +158,15 @@ def intervals(
     sizes: Adapter sizes that have rows.
     top_k: Numbers of fine-tuned layers that have rows.
   """
-  if all(record.picks for record in records):
-    return no_results()
-  lines = []
-  bases = chosen_by_base(records, sizes, top_k)
-  if not bases:
-    return _NO_DEFAULTS
-  for base, chosen in bases.items():
-    lines += [
+
+  def lines_of(base, chosen):
+    return [
         f'With {base}:', '', tables.markdown(tables.intervals(chosen)), '',
         'Can a task tell methods apart?', '',
         *(f'- {task}: {power}'
-          for task, power in tables.powers(chosen).items()), '']
-  return '\n'.join(lines[:-1])
+          for task, power in tables.powers(chosen).items())]
+
+  return _each_base(records, sizes, top_k, lines_of)
 
 
 def put(text: str, new: str, begin: str = BEGIN, end: str = END) -> str:

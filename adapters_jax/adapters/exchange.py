@@ -229,7 +229,7 @@ def _notes_on_activation(
 
 
 def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:
-  """Raises UserError for a composed adapter, or none, in a format without."""
+  """Raises UserError for an adapter that a format cannot hold."""
   if (form != 'sentence_transformers' and not adapter.methods
       and adapter.method != 'layer norms'):
     raise errors.UserError(

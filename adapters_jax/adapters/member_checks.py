@@ -19,8 +19,6 @@ def check(members: Mapping[str, adapter_lib.Adapter]) -> None:
     errors.UserError: adapters that differ, or with fine-tuned weights.
   """
   (first_name, first), *others = members.items()
-  reading = {name: adapter for name, adapter in members.items()
-             if _reads_texts(adapter)}
   for name, adapter in members.items():
     if any(trees.role(path) == 'encoder'
            for path in trees.flatten(adapter.tuned)
@@ -36,11 +34,12 @@ def check(members: Mapping[str, adapter_lib.Adapter]) -> None:
       if one != two and not (what == 'base' and (
           not one or not two or base_lib.same(str(one), str(two)))):
         raise _differ(first_name, name, what, two, one)
-  for name, adapter in reading.items():
-    one = next(iter(reading))
-    counts = len(reading[one].texts), len(adapter.texts)
-    if counts[0] != counts[1]:
-      raise _differ(one, name, 'number of texts', *counts)
+  counts = {name: len(adapter.texts) for name, adapter in members.items()
+            if _reads_texts(adapter)}
+  for name, count in counts.items():
+    one, wanted = next(iter(counts.items()))
+    if count != wanted:
+      raise _differ(one, name, 'number of texts', wanted, count)
 
 
 def _reads_texts(adapter: adapter_lib.Adapter) -> bool:

@@ -65,7 +65,7 @@ def place(
     exact: Whether to leave no slot free.
     make_model: Module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
-    grows: Whether a layout of more adapters than `slots` has more of them.
+    grows: Whether a layout grows beyond `slots` for more adapters.
 
   Raises:
     errors.UserError: an adapter that does not fit the base, or fewer slots than

@@ -1,7 +1,5 @@
-"""Extras, ports and sockets of the commands that answer over HTTP."""
+"""Ports and sockets of the commands that answer over HTTP."""
 
-from collections.abc import Sequence
-import importlib
 import socket
 
 from adapters_jax import errors
@@ -11,25 +9,6 @@ def check_port(port: int) -> None:
   """Raises UserError for a number that is no port; 0 stands for a free one."""
   if not 0 <= port <= 65535:
     raise errors.UserError(f'`port={port}`: give 0 to 65535')
-
-
-def demand_packages(extra: str, names: Sequence[str]) -> None:
-  """Checks that the packages of an extra are installed.
-
-  Args:
-    extra: Extra of this package.
-    names: Its packages.
-
-  Raises:
-    errors.UserError: one is missing.
-  """
-  for name in names:
-    try:
-      importlib.import_module(name)
-    except ImportError as error:
-      raise errors.UserError(
-          f"{error.name} is missing: pip install -e '.[{extra}]' in a clone, "
-          f"else pip install 'adapters_jax[{extra}]'") from error
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,7 +4,7 @@ A vocabulary says neither how a text is cut into words nor how words become
 pieces: the class does, and only a few of them read each layout of files.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from adapters_jax import errors
@@ -12,11 +12,12 @@ from adapters_jax import errors
 # The classes of `transformers` that take all from tokenizer.json.
 GENERIC = ('PreTrainedTokenizerFast', 'PreTrainedTokenizer',
            'TokenizersBackend')
-# Classes with BERT's pieces, apart from the names of special tokens.
-_WORD_PIECES = ('bert', 'convbert', 'distilbert', 'electra', 'layoutlm',
-                'mobilebert', 'mpnet', 'squeezebert')
-# Classes with RoBERTa's pieces and special tokens.
-_BYTE_PAIRS = ('bart', 'led', 'longformer', 'roberta')
+WORD_PIECE, BYTE_PAIRS = 'vocab.txt', 'vocab.json and merges.txt'
+# {files: classes that they describe, apart from the names of special tokens}
+_KNOWN = {
+    WORD_PIECE: ('bert', 'convbert', 'distilbert', 'electra', 'layoutlm',
+                 'mobilebert', 'mpnet', 'squeezebert'),
+    BYTE_PAIRS: ('bart', 'led', 'longformer', 'roberta')}
 # {setting of BertJapaneseTokenizer: its value for BERT's words and pieces}
 _CUTS = {'word_tokenizer_type': 'basic', 'subword_tokenizer_type': 'wordpiece'}
 
@@ -45,55 +46,32 @@ def family(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
           else str(config.get('model_type', '')).lower())
 
 
-def check_word_piece(
-    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any]
+def check(
+    folder: str, files: str, settings: Mapping[str, Any],
+    config: Mapping[str, Any],
 ) -> None:
-  """Checks that vocab.txt describes the tokenizer of a folder.
+  """Checks that the files of a vocabulary describe the tokenizer of a folder.
 
   Args:
     folder: Folder, for messages.
+    files: WORD_PIECE or BYTE_PAIRS.
     settings: Settings of the tokenizer.
     config: Entries of config.json.
 
   Raises:
     errors.UserError: the settings name a tokenizer of another kind.
   """
-  _check(folder, settings, config, _WORD_PIECES, 'vocab.txt, which does')
-
-
-def check_byte_pairs(
-    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any]
-) -> None:
-  """Checks that vocab.json and merges.txt describe the tokenizer of a folder.
-
-  Args:
-    folder: Folder, for messages.
-    settings: Settings of the tokenizer.
-    config: Entries of config.json.
-
-  Raises:
-    errors.UserError: the settings name a tokenizer of another kind.
-  """
-  _check(folder, settings, config, _BYTE_PAIRS,
-         'vocab.json and merges.txt, which do')
-
-
-def _check(
-    folder: str, settings: Mapping[str, Any], config: Mapping[str, Any],
-    known: Collection[str], files: str,
-) -> None:
-  """Raises UserError for a class that is not known to fit the files."""
   found = [f'{setting} = {settings[setting]!r}'
            for setting, value in _CUTS.items()
            if settings.get(setting, value) != value]
   name = named(settings, config)
-  if name and _family_of(name) not in known:
+  if name and _family_of(name) not in _KNOWN[files]:
     found.insert(0, name)
   if found:
     raise errors.UserError(
-        f'`checkpoint`: {folder} has its tokenizer in {files} not describe '
-        f'{found[0]}; add the tokenizer.json that the library of the tokenizer '
-        'saves')
+        f'`checkpoint`: {folder} has its tokenizer in {files}, which cannot '
+        f'describe {found[0]}; add the tokenizer.json that the library of the '
+        'tokenizer saves')
 
 
 def _family_of(name: str) -> str:

@@ -53,13 +53,15 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
     _override(tokenizer, settings)
   elif 'vocab.txt' in present:
     config = _json(os.path.join(folder, 'config.json'))
-    tokenizer_classes.check_word_piece(folder, settings, config)
+    tokenizer_classes.check(
+        folder, tokenizer_classes.WORD_PIECE, settings, config)
     tokenizer = _word_piece(
         folder, settings,
         mpnet=tokenizer_classes.family(settings, config) == 'mpnet')
   elif {'vocab.json', 'merges.txt'} <= present:
-    tokenizer_classes.check_byte_pairs(
-        folder, settings, _json(os.path.join(folder, 'config.json')))
+    tokenizer_classes.check(
+        folder, tokenizer_classes.BYTE_PAIRS, settings,
+        _json(os.path.join(folder, 'config.json')))
     tokenizer = _byte_pairs(folder, settings)
   elif found := [name for name in _SENTENCEPIECE if name in present]:
     raise errors.UserError(

@@ -53,9 +53,7 @@ def _acquired(
       # filelock itself makes a soft lock for ENOSYS, and warns.
       warnings.simplefilter('ignore')
       return filelock.FileLock(path).acquire(timeout=timeout)
-  # Earlier releases of filelock raise NotImplementedError for ENOSYS.
-  except (OSError, NotImplementedError) as error:
-    # Timeout is an OSError too, without a number.
-    if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+  except OSError as error:  # Timeout is one, without a number.
+    if error.errno not in _NO_LOCKS:
       raise
     return filelock.SoftFileLock(path + SOFT).acquire(timeout=timeout)

@@ -1,5 +1,6 @@
 """Base class of adapter methods, with their common gate and checks."""
 
+import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
@@ -24,11 +25,13 @@ uniform_he = nn.initializers.variance_scaling(2, 'fan_in', 'uniform')
 
 
 @dataclasses.dataclass(frozen=True)
-class Method(codec.Codec):
+class Method(codec.Codec, abc.ABC):
   """Interface of an adapter method: config, module and codec.
 
   A subclass is a frozen dataclass. Its fields are the config, `make` returns
-  the module, and the members inherited from `codec.Codec` are the codec.
+  the module, and the members inherited from `codec.Codec` are the codec. Hooks
+  that an attribute announces, such as `fold` by `folds`, are for subclasses
+  that set it, and raise NotImplementedError here.
 
   Attributes:
     kind: Hook that calls the module: 'sublayer', 'linear', 'input',
@@ -75,6 +78,7 @@ class Method(codec.Codec):
     """
     return site in self.sites and self.in_layer(layer)
 
+  @abc.abstractmethod
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.
 
@@ -82,7 +86,6 @@ class Method(codec.Codec):
       name: Name of the module in the parameter tree.
       layer: Index of the Transformer layer.
     """
-    raise NotImplementedError
 
   def make_shared(self, name: str) -> nn.Module | None:
     """Returns the module of the arrays that all sites share, if any.

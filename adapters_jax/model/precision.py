@@ -120,7 +120,7 @@ class Batching:
 
   @property
   def beyond(self) -> int:
-    """Divisor of an evaluation's length beyond those of the training."""
+    """Divisor of the lengths of evaluations above the longest in training."""
     return max(4, self.multiple)
 
   def lengths(self, asked: int) -> int:

@@ -5,5 +5,5 @@ Public: `config`, `identity`, `options` and `presets` (settings), `run`, `group`
 and `group_training` (the run), `setup`, `compiled`, `session`, `signals`,
 `saving`, `rungs`, `regroup` and `allocator` (its parts), `kinds`, `results`,
 `records`, `workdirs`, `log`, `console` and `progress` (its results and
-messages).
+messages), `extras` (optional packages).
 """

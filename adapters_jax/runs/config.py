@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from adapters_jax.runs import checks
+from adapters_jax.runs import options
 from adapters_jax.runs.options import option
 
 # Role of every field in a run.
@@ -278,22 +279,22 @@ class Config:
     return task_of(dataclasses.asdict(self))
 
 
-# Values of `task` that name no own data: '' and the experiments' defaults.
-DEFAULT_TASKS = ('', Config.task, 'squad', 'movie_sentiment_texts')
-_OF_ADAPTERS = ('adapter_config', 'adapter_size', 'adapter_sites', 'init_scale',
-                'activation')
+# Default of `task` in question answering and in masked language modelling.
+SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
 
 
 def without_unread(config: Config) -> Config:
-  """Returns settings with the defaults in fields that `tune` does not read.
+  """Resets the fields that `tune` does not read to their defaults.
 
-  Runs that differ in them alone are equal, and so are their names then.
+  Runs that differ only in such fields train equal models. They get one name.
   """
-  unread = list(_OF_ADAPTERS) if config.tune != 'adapters' else []
-  if unread and config.norm_layers != 'same':
-    unread.append('adapter_layers')
+  unread = set()
+  if config.tune != 'adapters':
+    unread |= {'adapter_config', *options.marked(Config, 'bottleneck')}
+  if config.norm_layers == 'same':
+    unread -= {'adapter_layers'}
   if config.tune != 'top_k':
-    unread.append('top_k')
+    unread |= {'top_k'}
   return dataclasses.replace(
       config, **{name: getattr(Config, name) for name in unread})
 
@@ -306,10 +307,11 @@ def _names(text: str) -> tuple[str, ...]:
 def task_of(values: dict[str, Any]) -> str:
   """Returns the name of a task in folders and tables.
 
-  Own data is named after its training file, unless `task` is not the default of
-  an experiment.
+  Own data is named after its training file, unless `task` differs from the
+  experiments' defaults.
   """
-  if not values['train_file'] or values['task'] not in DEFAULT_TASKS:
+  if not values['train_file'] or values['task'] not in (
+      '', Config.task, SQUAD, TEXTS):
     return values['task']
   path = values['train_file'].split('@')[0]  # Portable paths have a hash.
   return os.path.splitext(os.path.basename(path))[0]

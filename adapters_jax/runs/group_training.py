@@ -144,13 +144,42 @@ class _Watch:
             for split in self._group.setup.scored_splits() if split != 'dev'}
 
 
+Start = tuple[loop.Progress, log_lib.Log]
+
+
+def _start(
+    group: group_lib.Group, resume: resume_lib.Resume | None,
+    joined: Callable[[], Start | None],
+) -> Start:
+  """Returns the progress and log from which a group trains.
+
+  Args:
+    group: Runs.
+    resume: Saved states, None to ignore them.
+    joined: Makes the start out of states that the runs saved alone; used
+      without a state of the group.
+  """
+  progress = group_lib.initial(group)
+
+  def check(progress, extra):
+    # Others have diverged, or may have since patience stopped them.
+    for i, _ in log_lib.Log.from_json(extra).training():
+      resume_lib.demand_finite_weights(group.take(progress, i))
+
+  saved = resume.restore(progress, check) if resume else None
+  start = (saved[0], log_lib.Log.from_json(saved[1])) if saved else joined()
+  if not start:
+    return progress, log_lib.new(len(group))
+  _log.info('continuing from step %d', loop.steps_taken(start[0]))
+  return start
+
+
 def train_group(
     group: group_lib.Group, kind: kind_lib.Kind, score: kind_lib.Score, *,
     state_folder: str = '', restore: bool = False, pause: int = 0,
     stop: signals.Stop,
-    joined: Callable[[], tuple[loop.Progress, log_lib.Log] | None] = (
-        lambda: None),
-) -> tuple[loop.Progress, log_lib.Log]:
+    joined: Callable[[], Start | None] = lambda: None,
+) -> Start:
   """Trains a group to its last step, or to a pause.
 
   Args:
@@ -175,19 +204,8 @@ def train_group(
   loss = kind.loss_of(group.configs[0], setup)
   _, train_step = compiled.make_step(
       group.configs[0], setup, loss, len(group))
-  progress, log = group_lib.initial(group), log_lib.new(len(group))
   resume = resume_lib.Resume(state_folder) if state_folder else None
-
-  def check(progress, extra):
-    # Others have diverged, or may have since patience stopped them.
-    for i, _ in log_lib.Log.from_json(extra).training():
-      resume_lib.demand_finite_weights(group.take(progress, i))
-
-  saved = resume.restore(progress, check) if restore and resume else None
-  start = (saved[0], log_lib.Log.from_json(saved[1])) if saved else joined()
-  if start:
-    progress, log = start
-    _log.info('continuing from step %d', loop.steps_taken(progress))
+  progress, log = _start(group, resume if restore else None, joined)
   first = loop.steps_taken(progress)
   _load_ahead(group, train_step, progress, first)
   watch = _Watch(group, score, log, first)

@@ -160,7 +160,7 @@ def finish(
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
     best = padding.narrow(best, setup.tuned)  # To the run's own size.
-  # Then every host may read the files.
+  # All hosts wait, so that each may read the files.
   hosts.by_first(lambda: save(
       folder, make_adapter(config, setup, kind, best, scores, threshold),
       record))

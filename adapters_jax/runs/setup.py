@@ -112,19 +112,19 @@ def load_data(
 
 def held_out_notes(
     config: config_lib.Config, counts: Mapping[str, int],
-    what: str = 'examples',
+    unit: str = 'examples',
 ) -> list[str]:
   """Returns remarks on examples that are held out of the training file.
 
   Args:
     config: Settings.
     counts: {split: number of its examples}.
-    what: Name of the examples.
+    unit: Name of the examples, such as 'sentences'.
   """
   held = [name for name, share in (
       ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
   total = sum(counts[name] for name in ('train', *held))
-  return [f'{name} is {counts[name]} of the {total} {what} of train_file'
+  return [f'{name} is {counts[name]} of the {total} {unit} of train_file'
           for name in held]
 
 
@@ -211,6 +211,16 @@ def _frozen_leaves(
       config.adapter_drop and trees.role(path) == 'norm'))[1]
 
 
+def _buckets(
+    config: config_lib.Config, lengths: np.ndarray, mesh: jax.sharding.Mesh
+) -> tuple[int, ...]:
+  """Returns the lengths of batches that suit the devices."""
+  shapes = precision.batching(mesh.devices.flat[0])
+  # The setting does not count the longest length.
+  return bucketing.bucket_lengths(
+      lengths, shapes.lengths(1 + config.buckets), shapes.multiple)
+
+
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
     encoded: Mapping[str, examples_lib.Examples], notes: Sequence[str],
@@ -249,11 +259,7 @@ def assemble(
   # Cast after the split: tuned leaves stay float32.
   base = sharding.distribute(mesh, precision.cast(config.precision, base))
   tuned = sharding.distribute(mesh, tuned)
-  # The setting does not count the longest length.
-  shapes = precision.batching(mesh.devices.flat[0])
-  buckets = bucketing.bucket_lengths(
-      encoded['train'].lengths, shapes.lengths(1 + config.buckets),
-      shapes.multiple)
+  buckets = _buckets(config, encoded['train'].lengths, mesh)
   if config.cache_frozen:
     # Last: `params` and `tuned` above belong to the whole model.
     first = frozen_cache.first_layer(

@@ -22,7 +22,6 @@ from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
-from adapters_jax.model import precision
 from adapters_jax.model import sites
 from adapters_jax.training import sharding
 from adapters_jax.training import selections
@@ -103,6 +102,16 @@ def above(model: Any, first: int) -> Any:
       config=dataclasses.replace(model.config, first_layer=first))
 
 
+def _demand_memory(size: int) -> None:
+  """Raises UserError where so many bytes of hidden states do not fit."""
+  free = psutil.virtual_memory().available
+  if size > free:
+    raise errors.UserError(
+        f'`cache_frozen`: {size / 1e9:.1f} GB of hidden states do not fit the '
+        f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
+        'fewer `train_examples` or a lower `max_length`')
+
+
 def cached(
     model: Any, base: trees.Tree, tuned: trees.Tree,
     splits: Mapping[str, examples_lib.Examples], first: int, *,
@@ -129,12 +138,7 @@ def cached(
   rows = sum(int(examples.lengths.sum()) if whole else len(examples)
              for examples in splits.values())
   size = 4 * rows * config.dim  # Bytes of float32.
-  free = psutil.virtual_memory().available
-  if size > free:
-    raise errors.UserError(
-        f'`cache_frozen`: {size / 1e9:.1f} GB of hidden states do not fit the '
-        f'{free / 1e9:.1f} GB of memory that are free; leave it out, or take '
-        'fewer `train_examples` or a lower `max_length`')
+  _demand_memory(size)
   _log.info('below layer %d of %d nothing is trained: computing %s hidden '
             'states once, without dropout; %s MB', first, config.layers,
             f'{rows:,}', f'{size / 1e6:,.1f}')
@@ -153,8 +157,7 @@ def cached(
     hidden = [None] * len(examples)
     for rows, batch in batching.eval_batches(
         examples, buckets, batch_size,
-        sharding.local_rows(mesh, batch_size),
-        multiple=precision.batching(mesh.devices.flat[0]).beyond):
+        **sharding.of_evaluation(mesh, batch_size)):
       out = np.asarray(enter(
           base, tuned, sharding.place_batch(mesh, batch, batch_size)))
       for row, states in zip(rows, out):  # `rows` is shorter by the filler.

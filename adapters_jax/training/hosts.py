@@ -150,7 +150,8 @@ def by_first(act: Callable[[], None]) -> None:
 
   Raises:
     OSError: that of the first host's call.
-    errors.UserError: that of the first host's call; its call failed, on others.
+    errors.UserError: that of the first host's call; on other hosts, that the
+      call failed.
   """
   problem: OSError | errors.UserError | None = None
   if is_first():

@@ -81,7 +81,7 @@ def _quiet() -> Iterator[None]:
 @jax.jit
 def _all_finite(tree: Any) -> jax.Array:
   """Returns whether all numbers of a tree are finite, on any devices."""
-  return jnp.array(  # Of no leaves: `tune=none` has none.
+  return jnp.array(  # Not `stack`: the tree of `tune=none` has no leaves.
       [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], bool).all()
 
 

@@ -16,6 +16,7 @@ from jax.experimental import mesh_utils
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.model import precision
 
 P = jax.sharding.PartitionSpec
 
@@ -149,6 +150,19 @@ def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> tuple[int, ...]:
   rows = np.arange(batch_size)
   return tuple(
       sorted({int(row) for i, in indices.values() for row in rows[i]}))
+
+
+def of_evaluation(
+    mesh: jax.sharding.Mesh, batch_size: int
+) -> dict[str, Any]:
+  """Returns the arguments of `batching.eval_batches` that depend on devices.
+
+  Args:
+    mesh: Devices of the run.
+    batch_size: Number of rows of an evaluation's batch, over all hosts.
+  """
+  return {'local_rows': local_rows(mesh, batch_size),
+          'multiple': precision.batching(mesh.devices.flat[0]).beyond}
 
 
 def distribute(mesh: jax.sharding.Mesh, tree: Any) -> Any:

@@ -132,13 +132,11 @@ def make_train_step(
     model: Module whose `apply` returns [batch, outputs] logits.
     tx: Optimizer of the state.
     loss_fn: (logits [batch, outputs], labels [batch]) -> losses [batch].
-    accumulate: Number of equal parts to compute a batch in, one after the
-      other. The gradient is that of the whole batch, except for the bits of
-      the dropout.
+    accumulate: Number of equal parts of a batch, computed one after another.
+      Only the bits of the dropout differ from the whole batch.
     shardings: (shardings of the state, sharding of the metrics) on several
       devices; None on one.
-    grouped: Whether to train a group of runs on one base. State, batch and
-      metrics then have a leading axis [runs, ...].
+    grouped: Whether state, batch and metrics have a leading axis [runs, ...].
     penalty: (tuned tree) -> addend to the loss, None for none.
     layers_without: Number of lowest layers without adapters; `base` has norms.
 
@@ -150,9 +148,10 @@ def make_train_step(
     [batch] float32, which are 0 for filler rows. `metrics` has the float32
     scalars 'loss', the weighted mean, and 'grad_norm', before clipping.
   """
-  grad_of = _make_grad(
-      precision.under_vmap(model) if grouped else model, loss_fn, penalty and (
-          lambda tuned: penalty(tuned) / accumulate), layers_without)
+  if grouped:
+    model = precision.under_vmap(model)
+  grad_of = _make_grad(model, loss_fn, penalty and (
+      lambda tuned: penalty(tuned) / accumulate), layers_without)
 
   def train_step(state, base, batch):
     # Folded, not split, so that a resumed run draws the same bits.

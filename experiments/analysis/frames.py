@@ -24,7 +24,7 @@ RECORDS = os.path.abspath(
 # Settings that all runs of a panel share, at any value.
 DATA = (*options.marked(config_lib.Config, 'data'), 'batch_size', 'precision',
         'head_input')
-PANEL = ['task', 'checkpoint']  # Of which a figure has a panel or a line.
+PANEL = ['task', 'checkpoint']  # A figure has a panel or a line for each pair.
 # Settings that every point may have picked for itself.
 SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
     name for name in options.marked(config_lib.Config, 'speed')

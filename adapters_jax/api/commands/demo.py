@@ -15,6 +15,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.api import finished
 from adapters_jax.api import flags
 from adapters_jax.api import listening
+from adapters_jax.runs import extras
 from adapters_jax.runs.options import option
 
 _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
@@ -38,7 +39,7 @@ class DemoConfig:
 
 def _check(config: DemoConfig) -> str:
   """Returns the adapters; raises UserError for a setting that cannot work."""
-  listening.demand_packages('demo', ('starlette', 'uvicorn'))
+  extras.demand('demo', 'starlette', 'uvicorn')
   listening.check_port(config.port)
   chosen = config.adapters or finished.newest('runs')
   if not chosen:

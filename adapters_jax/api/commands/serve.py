@@ -11,6 +11,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import flags
 from adapters_jax.api import listening
+from adapters_jax.runs import extras
 from adapters_jax.runs.options import option
 
 
@@ -48,8 +49,7 @@ def _check(config: ServeConfig) -> None:
         f'`max_queue={config.max_queue}`: give {least} or more, as `max_batch` '
         'and `max_inputs` need')
   folders.parse_existing(config.adapters)
-  listening.demand_packages(
-      'serve', ('prometheus_client', 'starlette', 'uvicorn'))
+  extras.demand('serve', 'prometheus_client', 'starlette', 'uvicorn')
 
 
 def main(config: ServeConfig) -> None:

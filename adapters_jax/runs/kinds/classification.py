@@ -92,8 +92,7 @@ class Scorer:
     if split not in self._batches:  # Built once; all evaluations share them.
       self._batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, self._batch_size,
-          sharding.local_rows(setup.mesh, self._batch_size),
-          multiple=compiled.shapes_of(setup).beyond)
+          **sharding.of_evaluation(setup.mesh, self._batch_size))
     return steps.example_logits(
         self._step, setup.base, tuned, self._batches[split], len(examples))
 

@@ -222,12 +222,12 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
     batch_size: Number of texts a batch.
   """
   eval_step = compiled.make_eval(setup, batch_size)
-  texts, shapes = setup.evaluation.texts, compiled.shapes_of(setup)
+  texts = setup.evaluation.texts
   batches = batching.eval_batches(
       texts, bucketing.bucket_lengths(
-          texts.lengths, len(setup.schedule.buckets), shapes.multiple),
-      batch_size, sharding.local_rows(setup.mesh, batch_size),
-      multiple=shapes.beyond)
+          texts.lengths, len(setup.schedule.buckets),
+          compiled.shapes_of(setup).multiple),
+      batch_size, **sharding.of_evaluation(setup.mesh, batch_size))
 
   def score(tuned, split):
     vectors = np.array(pooling.normalized(steps.example_logits(

@@ -17,7 +17,6 @@ from adapters_jax.data import tasks
 from adapters_jax.data import tokenization
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
-from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
@@ -158,8 +157,8 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
     if split not in batches:
       batches[split] = masking_lib.masked_eval_batches(
           examples, setup.schedule.buckets, batch_size,
-          sharding.local_rows(setup.mesh, batch_size), setup.masking,
-          multiple=compiled.shapes_of(setup).beyond)
+          masking=setup.masking,
+          **sharding.of_evaluation(setup.mesh, batch_size))
     means = np.zeros(len(examples))
     total = hits = count = 0.0
     for rows, batch in batches[split]:

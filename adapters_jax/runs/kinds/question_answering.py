@@ -101,8 +101,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
     logits = steps.predict_ragged(
         eval_step, setup.base, tuned, batching.eval_batches(
             examples, setup.schedule.buckets, batch_size,
-            sharding.local_rows(setup.mesh, batch_size),
-            multiple=compiled.shapes_of(setup).beyond), len(examples))
+            **sharding.of_evaluation(setup.mesh, batch_size)), len(examples))
     found = squad.best_answers(logits, setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     # object: an array of str would pad every answer to the longest one.

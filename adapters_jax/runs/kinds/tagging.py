@@ -198,8 +198,7 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
     if split not in batches:
       batches[split] = batching.eval_batches(
           examples, setup.schedule.buckets, batch_size,
-          sharding.local_rows(setup.mesh, batch_size),
-          multiple=compiled.shapes_of(setup).beyond)
+          **sharding.of_evaluation(setup.mesh, batch_size))
     logits = steps.predict_ragged(
         eval_step, setup.base, tuned, batches[split], len(examples))
     found = words_lib.read_outputs(
