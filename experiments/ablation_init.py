@@ -2,8 +2,8 @@
 
   python -m experiments.ablation_init
 
-The paper's range is 1e-7 to 1. The computation is in float32 unless
-`--precision` changes it.
+The paper's range is 1e-7 to 1. Adapters are in float32, and so are their
+products, unless `--precision=bfloat16`.
 """
 
 from experiments import ablations

@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from adapters_jax.model import precision  # noqa: E402
 from adapters_jax.runs import console  # noqa: E402
 from adapters_jax.runs import session  # noqa: E402
 from tests import tiny  # noqa: E402
@@ -61,6 +62,16 @@ def frozen_objects():
 def no_user_cache(monkeypatch):
   """Leaves the user's cache of compiled programs alone."""
   monkeypatch.setattr(session, 'enable_compilation_cache', lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def cpu_without_bfloat16(monkeypatch):
+  """Computes in float32 by default, as CPUs without these instructions do.
+
+  So the numbers of tests are those of every CPU. `precision_test` and
+  `bfloat16_test` have bfloat16 products.
+  """
+  monkeypatch.setattr(precision, '_cpu_multiplies_bfloat16', lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -164,6 +164,7 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
   for record in records:
     # Records of earlier versions lack newer settings.
     values: dict[str, Any] = identity.completed(record.config)
+    values['precision'] = record.precision
     seed = values.pop('seed')
     # By seed: a run that is found twice counts once.
     groups.setdefault(identity.digest(values), (values, {}))[1][seed] = record

@@ -14,7 +14,8 @@ same number on every device up to rounding.
 results and everything else are float32, adapters and heads included, whose own
 products are those of `float32`. Frozen kernels are kept in bfloat16. On a CPU
 it needs AVX512_BF16, or AMX (not tried); without them the computation is that
-of float32.
+of float32. The experiments compute so by default. `aj.load_base` has float32 as
+its default, which other libraries have too: hidden states then equal theirs.
 
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it

@@ -158,10 +158,10 @@ class Config:
       0, 'Seed of the initialisation, data order and dropout.', 'schedule',
       'vmapped', 'column')
   precision: str = option(
-      'float32', "Precision of the computation: 'float32', 'tensorfloat32' "
-      "(the device's fast matmuls), 'bfloat16' (the base is cast too) or "
-      "'bfloat16_products' (float32 results of bfloat16 operands, 1.4 to 1.8 "
-      'times as fast on a CPU with AVX512_BF16).',
+      'bfloat16_products', "Precision of the computation: 'bfloat16_products' "
+      "(float32 results of bfloat16 operands; 'float32' on a CPU without "
+      "AVX512_BF16 or AMX), 'float32', 'tensorfloat32' (the device's fast "
+      "matmuls) or 'bfloat16' (the base is cast too).",
       'speed')
   mesh: str = option(
       'data', "Devices: 'data' splits the batch over all, 'data:4,fsdp:2' "

@@ -134,7 +134,7 @@ def role_counts(tree: trees.Tree) -> dict[str, int]:
 def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
   """Returns a table of trained roles, parameters and their shares.
 
-  'of encoder' divides by the pretrained Transformer layers, as the paper's
+  'of layers' divides by the pretrained Transformer layers, as the paper's
   2.1 % does; 'of all' by every parameter of the model, embeddings included.
 
   Args:
@@ -146,7 +146,7 @@ def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
       and trees.role(path) not in ('adapter', *trees.UNTRAINED))[0])
   total = trees.count(params)
   table = rich.table.Table(title='trained parameters', title_justify='left')
-  for name in ('role', 'parameters', 'of encoder', 'of all'):
+  for name in ('role', 'parameters', 'of layers', 'of all'):
     table.add_column(name, justify='left' if name == 'role' else 'right')
   counts = role_counts(tuned)
   for role, count in (*counts.items(), ('trained', trees.count_trained(tuned))):

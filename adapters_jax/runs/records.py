@@ -98,6 +98,18 @@ class Record:
     """Whether the run chooses settings, and so counts in no mean."""
     return self.config['seed'] >= FIRST_PICK_SEED
 
+  @property
+  def precision(self) -> str:
+    """Precision of the settings; 'float32' where the CPU computed in it.
+
+    A CPU without instructions for bfloat16 does so for 'bfloat16_products'
+    (`model.precision`).
+    """
+    asked = self.config['precision']
+    fell_back = (asked == 'bfloat16_products' and self.computation
+                 and 'products of bfloat16' not in self.computation)
+    return 'float32' if fell_back else asked
+
 
 def write_measured(config: Any, **found: Any) -> None:
   """Writes the measurements of a script to the file `config.out`, unless ''.

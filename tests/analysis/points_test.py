@@ -2,14 +2,17 @@
 
 import dataclasses
 import math
+from unittest import mock
 
 from absl.testing import parameterized
+import jax
 import numpy as np
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.model import precision as precision_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import version
@@ -113,15 +116,31 @@ class PointsTest(parameterized.TestCase):
   def test_headline_has_one_precision_and_any_cache_for_each_base(self):
     mpnet = {'checkpoint': 'mpnet-base'}
     products = {'precision': 'bfloat16_products', **mpnet}
+    exact = {'precision': 'float32'}
     found = points_lib.points([
-        record(0.1), record(0.2, **mpnet), record(0.3, **products),
+        record(0.1, **exact), record(0.2, **exact, **mpnet), record(0.3, **products),
         record(0.4, tune='head', cache_frozen=True, **products)])
     kept = points_lib.headline(found, sizes=[64], top_k=[2])
     self.assertEqual([p.dev for p in kept], [0.1, 0.3, 0.4])
     self.assertEqual(
         {name: [p.dev for p in points]
          for name, points in points_lib.by_base(kept).items()},
-        {'minilm-l6': [0.1], 'mpnet-base (bfloat16_products)': [0.3, 0.4]})
+        {'minilm-l6 (float32)': [0.1], 'mpnet-base': [0.3, 0.4]})
+
+  def test_runs_on_a_cpu_without_bfloat16_are_those_of_float32(self):
+    def computed(dev, seed, instructions, asked='bfloat16_products'):
+      with mock.patch.object(
+          precision_lib, '_cpu_multiplies_bfloat16', lambda: instructions):
+        choices = precision_lib.choose(asked, 64, jax.devices('cpu')[0])
+      return dataclasses.replace(
+          record(dev, seed, precision=asked), computation=str(choices))
+
+    found = points_lib.points([
+        computed(0.1, 0, True), computed(0.2, 0, False),
+        computed(0.3, 1, True, 'float32')])
+    self.assertEqual(
+        [(p.base, p.scores('dev')) for p in found],
+        [('minilm-l6', [0.1]), ('minilm-l6 (float32)', [0.2, 0.3])])
 
   def test_larger_bases_come_first(self):
     large = dataclasses.replace(

@@ -150,12 +150,12 @@ def test_table_goes_between_the_markers(tmp_path):
 
 def test_a_table_for_each_base_or_for_one(tmp_path):
   mpnet = dataclasses.replace(
-      record(0.3, checkpoint='mpnet-base', precision='bfloat16_products'),
+      record(0.3, checkpoint='mpnet-base', precision='float32'),
       total_params=10**9)
   found = [record(0.5), record(0.6, tune='full'), mpnet]
   both = summarize.table(found, (64,), (2,))
   first, second = both.split('With minilm-l6, on dev:')
-  assert first.startswith('With mpnet-base (bfloat16_products), on dev:')
+  assert first.startswith('With mpnet-base (float32), on dev:')
   assert '| 30.0 |' in first and 'full' not in first
   assert '| 50.0 |' in second and '| 60.0 |' in second
   assert summarize.table(found, (64,), (2,), 'mpnet-base') == first.rstrip()

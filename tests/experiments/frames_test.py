@@ -82,7 +82,7 @@ class FramesTest(parameterized.TestCase):
         [('rte', 500, 4), ('rte', 500, 64), ('wnli', 0, 64)])
 
   def test_bases_have_panels_of_their_own(self):
-    mpnet = {'checkpoint': 'mpnet-base', 'precision': 'bfloat16_products'}
+    mpnet = {'checkpoint': 'mpnet-base', 'precision': 'float32'}
     put_floor(self.folder, **mpnet)
     put(self.folder, [0.8, 0.81], **mpnet)
     put(self.folder, [0.7], checkpoint='mpnet-base')  # Another precision.
@@ -94,9 +94,9 @@ class FramesTest(parameterized.TestCase):
     self.assertEqual(
         [(base, set(rows['precision']), set(rows['method']))
          for (_, base), rows in found.groupby(frames.PANEL)],
-        [('minilm-l6', {'float32'},
+        [('minilm-l6', {'bfloat16_products'},
           {'adapters', 'full fine-tuning', 'layer norms'}),
-         ('mpnet-base', {'bfloat16_products'},
+         ('mpnet-base', {'float32'},
           {'adapters', 'full fine-tuning', 'head alone'})])
     near = figures.relative(found)
     self.assertEqual(list(near['checkpoint']), ['minilm-l6', 'mpnet-base'])
@@ -105,7 +105,7 @@ class FramesTest(parameterized.TestCase):
     self.assertEqual(
         {finding.data: finding.power.tells for finding in judged},
         {'RTE, 500 examples': False,
-         'RTE with mpnet-base, bfloat16_products, 500 examples': True})
+         'RTE with mpnet-base, float32, 500 examples': True})
 
   def test_tradeoff_names_methods_and_relative_subtracts(self):
     for task, full in (('rte', 0.8), ('wnli', 0.6)):
