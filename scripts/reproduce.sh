@@ -15,9 +15,13 @@ PYTHON=${PYTHON:-.venv/bin/python}
 RECORDS=${RECORDS:-experiments/results}
 DATA=${DATA:-}        # Where TFDS keeps its files; the cache folder when empty.
 SEEDS=${SEEDS:-0-4}
-# Tasks and how many examples to train on, 0 for all.
-TASKS=${TASKS:-movie_sentiment:0 cola:4000 rte:1000}
-ABLATED=${ABLATED:-movie_sentiment:2000 cola:4000}
+# Tasks compared on mpnet-base, on all examples.
+LARGE=${LARGE:-cola}
+# Tasks of the ablations on minilm-l6, with the number of examples to train on.
+ABLATED=${ABLATED:-movie_sentiment:2000}
+# Further tasks on minilm-l6, in the same way, 0 for all examples: eight trials
+# for every method.
+TASKS=${TASKS:-}
 # Folders with train.tsv and dev.tsv, of one's own, in the same way.
 FOLDERS=${FOLDERS:-}
 # Folders of the same kind with several labels a text, in columns text and labels.
@@ -25,7 +29,7 @@ LABELLED=${LABELLED:-}
 # Folders with train, dev and test.conll: a word and its tag on each line.
 TAGGED=${TAGGED:-}
 
-# Eight trials for every method, with seeds of their own (--pick_seeds).
+# Trials of every method have seeds of their own (--pick_seeds).
 METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
   adapter_size=8 learning_rate=1e-3,3e-3,1e-2,3e-2 epochs=3,20;
   tune=full learning_rate=3e-5,1e-4,3e-4,1e-3 epochs=3,20;
@@ -33,6 +37,11 @@ METHODS='adapter_size=64 learning_rate=3e-4,1e-3,3e-3,1e-2 epochs=3,20;
   tune=norms learning_rate=1e-3,3e-3,1e-2,3e-2 epochs=3,20;
   tune=head learning_rate=1e-2,3e-2,1e-1,3e-1 epochs=3,20'
 PICK=learning_rate,epochs
+SIZES='adapter_size=64 learning_rate=1e-3,3e-3;
+  tune=full learning_rate=3e-5,1e-4; tune=head learning_rate=3e-2,1e-1;
+  tune=norms learning_rate=3e-3,1e-2;
+  tune=top_k top_k=2,1 learning_rate=1e-4,3e-4;
+  adapter_size=8,256,1 learning_rate=1e-3,3e-3'
 
 # A file of SQuAD's format for the records of retrieval, and their bases.
 QUESTIONS=${QUESTIONS:-}
@@ -57,6 +66,15 @@ hours = sum(record.seconds for record in records) / 3600
 print(f'{len(records)} runs are recorded; they took {hours:.1f} hours')
 END
 
+for task in $LARGE; do
+  large=(experiments.glue --task="$task" --checkpoint=mpnet-base
+    --data_dir="$DATA" --pick="$PICK" --pick_examples=4000 --resume)
+  run "${large[@]}" --seeds="$SEEDS" --grid='
+    adapter_size=64 learning_rate=3e-4,1e-3,3e-3 epochs=3,10;
+    tune=full learning_rate=2e-5,5e-5,1e-4 epochs=3,10'
+  run "${large[@]}" --seeds=0-2 --cache_frozen \
+    --grid='tune=head learning_rate=1e-2,3e-2,1e-1 epochs=3,10'
+done
 for pair in $TASKS; do
   run experiments.glue --task="${pair%:*}" --train_examples="${pair##*:}" \
     --data_dir="$DATA" --seeds="$SEEDS" --pick="$PICK" --grid="$METHODS"
@@ -105,13 +123,13 @@ if [ -n "$DOMAIN" ]; then  # An adapter of a domain, and its head alone.
     --learning_rate=1e-3 --seeds=0-2 --tune=head
 fi
 for pair in $ABLATED; do
-  for name in size init learning_rate variants layers; do
-    run "experiments.ablation_$name" --task="${pair%:*}" \
-      --train_examples="${pair##*:}" --data_dir="$DATA" --seeds="$SEEDS"
-  done
-  run experiments.ablation_layers --task="${pair%:*}" --restore_norms \
-    --train_examples="${pair##*:}" --data_dir="$DATA" --seeds="$SEEDS" \
-    --grid=adapter_layers=all
+  ablated=(--task="${pair%:*}" --train_examples="${pair##*:}" --epochs=5
+    --data_dir="$DATA" --seeds=0-2 --resume)
+  run experiments.ablation_size "${ablated[@]}" --pick=learning_rate \
+    --grid="$SIZES"
+  run experiments.ablation_layers "${ablated[@]}" --grid=adapter_layers=all
+  run experiments.ablation_init "${ablated[@]}" \
+    --grid='init_scale=1e-2,1e-1,1,1e-3,1e-5,1e-7'
 done
 
 if [ "$RECORDS" = experiments/results ]; then
