@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from unittest import mock
 
 from tests import xla_flags
 
@@ -47,6 +48,19 @@ def compiled_programs(tmp_path_factory) -> str:
   return folder
 
 
+@pytest.fixture(scope='session', autouse=True)
+def cpu_without_bfloat16():
+  """Computes in float32 by default, as CPUs without these instructions do.
+
+  So the numbers of tests are those of every CPU. `precision_test` and
+  `bfloat16_test` have bfloat16 products. For the session, so that it covers
+  fixtures of modules.
+  """
+  with mock.patch.object(
+      precision, '_cpu_multiplies_bfloat16', lambda: False):
+    yield
+
+
 @pytest.fixture(scope='module', autouse=True)
 def frozen_objects():
   """Leaves what exists before a module out of later garbage collections.
@@ -62,16 +76,6 @@ def frozen_objects():
 def no_user_cache(monkeypatch):
   """Leaves the user's cache of compiled programs alone."""
   monkeypatch.setattr(session, 'enable_compilation_cache', lambda: None)
-
-
-@pytest.fixture(autouse=True)
-def cpu_without_bfloat16(monkeypatch):
-  """Computes in float32 by default, as CPUs without these instructions do.
-
-  So the numbers of tests are those of every CPU. `precision_test` and
-  `bfloat16_test` have bfloat16 products.
-  """
-  monkeypatch.setattr(precision, '_cpu_multiplies_bfloat16', lambda: False)
 
 
 @pytest.fixture(autouse=True)

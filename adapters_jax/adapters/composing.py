@@ -62,7 +62,8 @@ def compose(
   members = list(setups.names(setup))
   chosen = bank_lib.find(bank, head or members[-1])
   member_checks.check(
-      {name: bank[name] for name in filter(None, [*members, head])})
+      {name: bank[name] for name in filter(None, [*members, head])},
+      fused=setups.fused(setup))
   norms = shared_norms.norms_of(bank, setup)
   whole, tuned, methods = _joined(bank, setup)
   tree, _ = setups.over_methods(whole, dict(methods))

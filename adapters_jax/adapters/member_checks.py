@@ -1,6 +1,6 @@
 """Checks of adapters that act on one hidden state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from adapters_jax import errors
@@ -9,11 +9,15 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.model import base as base_lib
 
 
-def check(members: Mapping[str, adapter_lib.Adapter]) -> None:
+def check(
+    members: Mapping[str, adapter_lib.Adapter], fused: Collection[str] = ()
+) -> None:
   """Checks that adapters have one base, and read as many texts.
 
   Args:
     members: Adapters of one hidden state.
+    fused: Names of members of a Fuse. They may read another number of texts:
+      its attention is trained on inputs of its own.
 
   Raises:
     errors.UserError: adapters that differ, or with fine-tuned weights.
@@ -35,7 +39,7 @@ def check(members: Mapping[str, adapter_lib.Adapter]) -> None:
           not one or not two or base_lib.same(str(one), str(two)))):
         raise _differ(first_name, name, what, two, one)
   counts = {name: len(adapter.texts) for name, adapter in members.items()
-            if _reads_texts(adapter)}
+            if name not in fused and _reads_texts(adapter)}
   for name, count in counts.items():
     one, wanted = next(iter(counts.items()))
     if count != wanted:

@@ -67,6 +67,15 @@ def names(setup: composition.Setup) -> Iterator[str]:
       yield from names(member)
 
 
+def fused(setup: composition.Setup) -> set[str]:
+  """Returns the names within the Fuse blocks of a setup."""
+  if isinstance(setup, str):
+    return set()
+  if isinstance(setup, composition.Fuse):
+    return set(names(setup))
+  return set().union(*map(fused, setup.members))
+
+
 def replaced(
     setup: composition.Setup, changes: Mapping[str, composition.Setup]
 ) -> composition.Setup:

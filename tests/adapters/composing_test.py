@@ -263,6 +263,15 @@ class ComposedTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'number of texts .2 and 1'):
       composing.compose(bank, 'stack(lang, task, other)')
 
+  def test_a_fuse_has_members_of_any_number_of_texts(self):
+    one = make('houlsby[size=3]')
+    pair = dataclasses.replace(one, texts=('question', 'sentence'))
+    bank = {'one': one, 'pair': pair}
+    found = composing.compose(bank, 'fuse(pair, one)')
+    self.assertEqual(found.method, 'fuse(pair, one)')
+    with self.assertRaisesRegex(errors.UserError, 'number of texts .1 and 2'):
+      composing.compose(bank, 'stack(one, pair)')
+
   def test_a_fuse_gets_its_head_in_training(self):
     bank = {name: make('houlsby[size=3]', seed)
             for seed, name in enumerate('ab')}

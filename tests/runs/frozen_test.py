@@ -76,16 +76,21 @@ def test_a_new_adapter_on_a_frozen_one(
 
 @pytest.mark.slow
 def test_a_fusion(checkpoint, own_files, tmp_path, domains):
+  pair = dataclasses.replace(  # As if of a task of two texts.
+      adapter_lib.load(domains['two']), texts=('question', 'sentence'))
+  pair.save(str(tmp_path / 'pair'))
+  domains = {**domains, 'two': str(tmp_path / 'pair')}
+  folder = str(tmp_path / 'work')
   config = config_of(
-      checkpoint, own_files, str(tmp_path), domains, tune='fusion',
+      checkpoint, own_files, folder, domains, tune='fusion',
       tune_norms=False, learning_rate=1e-3)
   record = run.run(config, 'glue')
   # A site: three matrices of 12 x 12, two biases; 4 sites, and a head of 26.
   assert record.trained_params == 4 * (3 * 144 + 24) + 26
-  whole = adapter_lib.load(str(tmp_path))
+  whole = adapter_lib.load(folder)
   assert str(whole.setup) == 'fuse(one, two, norms=base)'
-  for name, folder in domains.items():
-    same(whole, name, adapter_lib.load(folder))
+  for name, path in domains.items():
+    same(whole, name, adapter_lib.load(path))
   flat = trees.flatten(whole.tuned)
   value = flat['encoder/layer_1/adapter_fusion_ffn_output_0/value/kernel']
   assert 0 < np.abs(value - np.eye(12)).max() < 0.1
