@@ -115,9 +115,9 @@ def test_evaluations_in_batches_of_gpus(
       lambda device: precision.Batching(multiple=16, evaluation=4))
   made = []
 
-  def eval_batches(examples, buckets, size, **layout):
+  def eval_batches(examples, buckets, *rest, **layout):
     made.append((buckets, layout['multiple']))
-    return make_batches(examples, buckets, size, **layout)
+    return make_batches(examples, buckets, *rest, **layout)
 
   make_batches = batching.eval_batches
   monkeypatch.setattr(batching, 'eval_batches', eval_batches)
