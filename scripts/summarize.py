@@ -54,7 +54,10 @@ def numbers(text: str, flag: str) -> list[int]:
 
 
 def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
-  """Returns a line for each note, with the methods if only some have it."""
+  """Returns a line for each note, with the methods if only some have it.
+
+  Points whose trials favour a schedule without runs have a line each.
+  """
   methods = {}
   for point in chosen:
     methods.setdefault(point.task, set()).add(point.method)
@@ -67,6 +70,14 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   for (task, note), having in sorted(notes.items()):
     whose = [] if set(having) == methods[task] else [' and '.join(having)]
     lines.append(f'- {", ".join([task, *whose])}: {note}')
+  for point in chosen:
+    if point.better:
+      better = ', '.join(f'{name}={value:g}' if isinstance(value, float)
+                         else f'{name}={value}'
+                         for name, value in point.better.items())
+      lines.append(
+          f'- {point.task}, {point.method}: {better} scored higher in the '
+          'trials and has no run that counts yet')
   return lines
 
 

@@ -32,11 +32,14 @@ class Point:
       other seeds than those of `records`; 0 without trials.
     pick_score: Mean dev score of the trials at this point's settings, by which
       it is picked; nan without.
+    better: {setting: value} of a schedule that scored higher in the trials;
+      empty for the best.
   """
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
   trials: int = 0
   pick_score: float = math.nan
+  better: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def task(self) -> str:
@@ -125,11 +128,16 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
   for point in _group(r for r in records if not r.picks).values():
     mine = _on_one_amount(
         tried.get(_without_schedule(point.settings), {}), _examples(point))
+    own = _schedule(point.settings)
     # At most one: trials of one amount of data differ in their schedule.
-    same = [trial.dev for trial in mine
-            if _schedule(trial.settings) == _schedule(point.settings)]
+    score = next((trial.dev for trial in mine
+                  if _schedule(trial.settings) == own), math.nan)
+    best = max(mine, key=lambda trial: trial.dev, default=None)
+    better = {} if best is None or best.dev <= score else {
+        name: value for name, value in _schedule(best.settings).items()
+        if value != own[name]}
     found.append(dataclasses.replace(
-        point, pick_score=same[0] if same else math.nan, trials=len(mine)))
+        point, pick_score=score, trials=len(mine), better=better))
   return found
 
 
@@ -179,10 +187,11 @@ def _without_schedule(settings: dict[str, Any]) -> str:
       {k: v for k, v in settings.items() if k not in free})
 
 
-def _schedule(settings: dict[str, Any]) -> tuple[Any, ...]:
-  """Returns the values that trials change."""
-  return tuple(settings.get(name) for name in options.marked(
-      config_lib.Config, 'schedule'))
+def _schedule(settings: dict[str, Any]) -> dict[str, Any]:
+  """Returns the settings that trials change, the seed apart."""
+  return {name: settings.get(name)
+          for name in options.marked(config_lib.Config, 'schedule')
+          if name != 'seed'}
 
 
 def _check_data(records: Iterable[records_lib.Record]) -> None:

@@ -181,6 +181,21 @@ def test_trials_are_said(trials, wanted):
   assert wanted in summarize.table(found, (64,), (2,))
 
 
+def test_a_schedule_that_won_the_trials_without_runs_is_said():
+  found = [
+      record(0.5, learning_rate=1e-3),
+      record(0.4, seed=1000, learning_rate=1e-3),
+      record(0.6, seed=1000, learning_rate=2e-5, epochs=10.0),
+      record(0.7, tune='full'), record(0.1, seed=1000, tune='full')]
+  lines = summarize.table(found, (64,), (2,)).splitlines()
+  assert [line for line in lines if 'scored higher' in line] == [
+      '- cola, adapters, size 64: learning_rate=2e-05, epochs=10 scored higher '
+      'in the trials and has no run that counts yet']
+  won = summarize.table(
+      [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
+  assert '| 30.0 |' in won and 'scored higher' not in won
+
+
 def test_no_records_and_no_markers(tmp_path):
   with pytest.raises(errors.UserError, match='no record in'):
     summarize.main(summarize.Config(str(tmp_path)))
