@@ -123,6 +123,8 @@ def run_config(
 ) -> config_lib.Config:
   """Returns the settings of a run of 8 steps, evaluated after 4 and 8.
 
+  In float32, so that processes which a test starts compute as the test does.
+
   Args:
     checkpoint: Folder of `write_checkpoint`.
     own_files: Paths of `write_data`.
@@ -132,7 +134,8 @@ def run_config(
   return config_lib.Config(**{
       'checkpoint': checkpoint, **own_files, 'adapter_size': 3,
       'batch_size': 16, 'learning_rate': 1e-2, 'buckets': 1, 'max_length': 12,
-      'max_steps': 8, 'eval_every': 4, 'workdir': workdir, **changed})
+      'max_steps': 8, 'eval_every': 4, 'precision': 'float32',
+      'workdir': workdir, **changed})
 
 
 def tuned_of(workdir: str) -> dict[str, np.ndarray]:

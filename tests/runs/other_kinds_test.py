@@ -62,9 +62,9 @@ def config_of(name, checkpoint, folder, **changed):
   # Defaults of the command.
   task = {'language_modeling': expand.LANGUAGE_MODELING}.get(
       name, {}).get('task', config_lib.Config.task)
-  return config_lib.Config(
+  return config_lib.Config(  # In float32, as other processes compute, too.
       checkpoint=checkpoint, workdir=f'{folder}/run', task=task,
-      **{**settings_of(name, folder), **changed})
+      **{'precision': 'float32', **settings_of(name, folder), **changed})
 
 
 @pytest.mark.parametrize('name', KINDS)

@@ -30,7 +30,9 @@ def start(workdir, checkpoint, files, *, process=None, port=0,
   settings = {
       'checkpoint': checkpoint, 'workdir': workdir, 'batch_size': 8,
       'max_steps': 6, 'eval_every': 3, 'buckets': 0,
-      'max_length': 16, 'learning_rate': 0.01, **files, **changed}
+      'max_length': 16, 'learning_rate': 0.01,
+      'precision': 'float32',  # As this process computes.
+      **files, **changed}
   if 'adapter_config' not in settings:
     settings['adapter_size'] = 3
   environment = {
