@@ -2,10 +2,10 @@
 
   python -m docs.generate
 
-The figure and its caption in the README and on the first page, in results.md
-the tables and the verdicts on the paper's conclusions, and the table of
-reliability.md. Works with any number of records; without any, the figure
-stays. Needs the extra 'notebooks'.
+The figure and its caption in the README and on the first page; in results.md
+the tables, the verdicts on the paper's conclusions and the figures of
+ablations; and the table of reliability.md. Works with any number of records; a
+figure without records stays as it is. Needs the extra 'notebooks'.
 """
 
 import os
@@ -15,7 +15,9 @@ from adapters_jax.runs import records
 from experiments.analysis import conclusions
 from experiments.analysis import figures
 from experiments.analysis import frames
+from experiments.analysis import heat_maps
 from experiments.analysis import spans
+from experiments.analysis import style
 from scripts import summarize
 from scripts.stress import table as stress_table
 
@@ -25,13 +27,23 @@ RECORDS = os.path.join(HERE, os.pardir, 'experiments', 'results')
 PAGE = os.path.join(HERE, 'results.md')
 RELIABILITY = os.path.join(HERE, 'reliability.md')
 STRESS = os.path.join(RECORDS, 'reliability.json')
-FIGURE = os.path.join(HERE, 'figures', 'tradeoff.png')
+FIGURES = os.path.join(HERE, 'figures')
+FIGURE = os.path.join(FIGURES, 'tradeoff.png')
 SIZES, TOP_K = (8, 64), (2,)
 
 
 def markers(name: str) -> tuple[str, str]:
   """Returns the lines around a generated part."""
   return f'<!-- {name}: begin -->', f'<!-- {name}: end -->'
+
+
+def _save(figure: style.Drawn, path: str) -> bool:
+  """Writes a figure, if there is one; returns whether."""
+  if isinstance(figure, str):  # Says that there are no records.
+    return False
+  # Without the version of matplotlib: equal figures are equal files.
+  figure.savefig(path, metadata={'Software': None})
+  return True
 
 
 def draw_tradeoff(path: str) -> str:
@@ -44,15 +56,38 @@ def draw_tradeoff(path: str) -> str:
     The caption; '' without a figure.
   """
   points = frames.several(frames.tradeoff(frames.load(RECORDS)))
-  figure = figures.tradeoff(points)
-  if isinstance(figure, str):
+  if not _save(figures.tradeoff(points), path):
     return ''
-  # Without the version of matplotlib: equal figures are equal files.
-  figure.savefig(path, metadata={'Software': None})
   bases = ' and '.join(sorted(set(points['checkpoint'])))
   return (f'*Scores against trained parameters, {bases}: means over seeds with '
           '95 % intervals, from the records in `experiments/results`; grey: '
           'the paper, on its own bases.*')
+
+
+def draw_ablations(folder: str) -> str:
+  """Draws removed layers and initial deviations, where there are records.
+
+  Args:
+    folder: Folder to write `layers.png` and `deviations.png` to.
+
+  Returns:
+    The figures with their captions, as Markdown of a page in `docs/`.
+  """
+  runs = frames.load(RECORDS)
+  drawn = {
+      'layers': (
+          heat_maps.draw(spans.load(RECORDS)),
+          'Scores without the adapters of all layers from a row to a column, '
+          'without further training: changes of the means over seeds'),
+      'deviations': (
+          figures.init_scales(frames.several(
+              frames.at_one_rate(runs, ['init_scale']))),
+          'Scores against the initial standard deviation of the adapters: '
+          'means over seeds with 95 % intervals')}
+  return '\n\n'.join(
+      f'![{caption.split(":")[0]}](figures/{name}.png)\n\n*{caption}.*'
+      for name, (figure, caption) in drawn.items()
+      if _save(figure, os.path.join(folder, f'{name}.png')))
 
 
 def conclusion_lines() -> str:
@@ -77,7 +112,7 @@ def rewrite(path: str, *parts: tuple[str, str]) -> None:
 
 
 def main() -> None:
-  """Writes the figure and the pages."""
+  """Writes the figures and the pages."""
   if caption := draw_tradeoff(FIGURE):
     for path, folder in ((README, 'docs/figures'),
                          (os.path.join(HERE, 'index.md'), 'figures')):
@@ -88,7 +123,8 @@ def main() -> None:
   found = list(records.read_all(RECORDS))
   rewrite(PAGE, ('results', summarize.table(found, SIZES, TOP_K)),
           ('intervals', summarize.intervals(found, SIZES, TOP_K)),
-          ('conclusions', conclusion_lines()))
+          ('conclusions', conclusion_lines()),
+          ('ablations', draw_ablations(FIGURES)))
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 
 from absl.testing import parameterized
 import pytest
@@ -249,6 +250,20 @@ class TablesTest(parameterized.TestCase):
     self.assertEqual(
         between(PAGES['docs/results.md'], *generate.markers('conclusions')),
         generate.conclusion_lines())
+
+  def test_figures_of_ablations_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    with tempfile.TemporaryDirectory() as folder:
+      lines = generate.draw_ablations(folder)
+      drawn = os.listdir(folder)
+    self.assertEqual(
+        between(PAGES['docs/results.md'], *generate.markers('ablations')),
+        lines)
+    for name in drawn:
+      self.assertIn(f'](figures/{name})', lines)
+      self.assertTrue((ROOT / 'docs' / 'figures' / name).exists(), name)
 
   def test_every_method_has_its_names_listed(self):
     text = PAGES['docs/methods.md'].partition('\n## Fields\n')[0]

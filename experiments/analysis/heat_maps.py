@@ -32,7 +32,7 @@ def draw(found: pd.DataFrame) -> style.Drawn:
     image = _draw_one(axis, tables[panel], lowest, highest)
     title = style.title_of(rows.assign(seeds=rows['seed'].nunique()))
     style.label(
-        axis, f'{title}, {style.metric_name(rows)}',
+        axis, f'{title}\n{style.metric_name(rows)}',  # A map is narrow.
         'last layer without adapters', 'first layer without adapters')
   bar = figure.colorbar(image, ax=list(axes), shrink=0.8)
   bar.set_label('change of the dev score (points)', fontsize=style.SIZE)

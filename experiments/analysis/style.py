@@ -171,7 +171,7 @@ def _examples(rows: pd.DataFrame) -> str:
 
 
 def data_name(rows: pd.DataFrame) -> str:
-  """Returns e.g. 'CoLA with mpnet-base, bfloat16_products, all examples'.
+  """Returns e.g. 'CoLA with mpnet-base, float32, all examples'.
 
   Args:
     rows: Points of a panel.

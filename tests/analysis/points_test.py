@@ -118,7 +118,8 @@ class PointsTest(parameterized.TestCase):
     products = {'precision': 'bfloat16_products', **mpnet}
     exact = {'precision': 'float32'}
     found = points_lib.points([
-        record(0.1, **exact), record(0.2, **exact, **mpnet), record(0.3, **products),
+        record(0.1, **exact), record(0.2, **exact, **mpnet),
+        record(0.3, **products),
         record(0.4, tune='head', cache_frozen=True, **products)])
     kept = points_lib.headline(found, sizes=[64], top_k=[2])
     self.assertEqual([p.dev for p in kept], [0.1, 0.3, 0.4])
