@@ -45,7 +45,7 @@ def test_logits_are_those_of_the_model(base):
       tokenization.load(base.folder), [(text,) for text in TEXTS], 128))
   for row, (tokens, segments) in zip(found, encoded, strict=True):
     mask = jnp.ones((1, len(tokens)), bool)
-    wanted = model.apply(
+    wanted = jax.jit(model.apply)(
         {'params': params}, tokens[None], segments[None], mask)
     np.testing.assert_allclose(row, wanted[0], atol=2e-6)
 
