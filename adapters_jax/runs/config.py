@@ -162,7 +162,7 @@ class Config:
       "(float32 results of bfloat16 operands; 'float32' on a CPU without "
       "AVX512_BF16 or AMX), 'float32', 'tensorfloat32' (the device's fast "
       "matmuls) or 'bfloat16' (the base is cast too).",
-      'speed')
+      'speed', first='float32')
   mesh: str = option(
       'data', "Devices: 'data' splits the batch over all, 'data:4,fsdp:2' "
       'also keeps large leaves in 2 slices.', 'where', 'devices')

@@ -44,7 +44,7 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
 
 
 def completed(values: dict[str, object]) -> dict[str, object]:
-  """Returns saved settings with the defaults of fields added since."""
+  """Returns saved settings with the first defaults of fields added since."""
   places = options.marked(config_lib.Config, 'where')
   values = {**{k: v for k, v in _defaults().items() if k not in places},
             **values}
@@ -54,7 +54,7 @@ def completed(values: dict[str, object]) -> dict[str, object]:
 def _defaults() -> dict[str, Any]:
   """Returns the settings that saved ones stand for where they lack them."""
   return {version.FIELD: version.FIRST,
-          **dataclasses.asdict(config_lib.Config())}
+          **options.first_values(config_lib.Config)}
 
 
 def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:
@@ -72,8 +72,9 @@ def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:
 def digest(values: dict[str, object]) -> str:
   """Returns 12 hex digits that name the settings.
 
-  Settings at their default stay out, so that a new field renames no run; so
-  does the task of own data if it is only their file's name.
+  Settings at their first default stay out, so that neither a new field nor a
+  new default renames a run; so does the task of own data if it is only their
+  file's name.
   """
   defaults = _defaults()
   if values.get('train_file'):  # Own data are named after their file.

@@ -5,7 +5,8 @@ from typing import Any
 
 
 def option(
-    default: Any, help_text: str, role: str = '', *marks: str
+    default: Any, help_text: str, role: str = '', *marks: str,
+    first: Any = None
 ) -> Any:
   """Returns a dataclass field that becomes a flag.
 
@@ -14,9 +15,19 @@ def option(
     help_text: One sentence for `--help`.
     role: Role of the field in a run, one of `config.ROLES`; '' elsewhere.
     *marks: Further properties, of `config.MARKS`.
+    first: Default of earlier versions, if it was another. Settings saved
+      without the field stand for it, and hashes leave it out, so that a new
+      default renames no saved run.
   """
   return dataclasses.field(default=default, metadata={
-      'help': help_text, 'role': role, 'marks': frozenset(marks)})
+      'help': help_text, 'role': role, 'marks': frozenset(marks),
+      'first': default if first is None else first})
+
+
+def first_values(config_class: Any) -> dict[str, Any]:
+  """Returns {name: first default} of a dataclass with fields from `option`."""
+  return {field.name: field.metadata['first']
+          for field in dataclasses.fields(config_class)}
 
 
 def marked(config_class: Any, mark: str) -> tuple[str, ...]:

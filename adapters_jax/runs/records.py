@@ -13,6 +13,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
+from adapters_jax.runs import identity
 from adapters_jax.runs import record_checks
 from adapters_jax.runs import version
 from adapters_jax.training import threads
@@ -105,7 +106,7 @@ class Record:
     A CPU without instructions for bfloat16 does so for 'bfloat16_products'
     (`model.precision`).
     """
-    asked = self.config['precision']
+    asked = identity.completed(self.config)['precision']
     fell_back = (asked == 'bfloat16_products' and self.computation
                  and 'products of bfloat16' not in self.computation)
     return 'float32' if fell_back else asked

@@ -71,8 +71,18 @@ class ConfigTest(parameterized.TestCase):
     self.assertEqual(identity.digest(values), identity.digest(shorter))
     self.assertEqual(identity.completed(shorter), values)
     self.assertEqual(identity.digest({'numbers': version.NUMBERS}),
-                     identity.digest(
-                         identity.portable(config_lib.Config())))
+                     identity.digest(identity.portable(
+                         config_lib.Config(precision='float32'))))
+
+  def test_a_new_default_does_not_rename_a_run(self):
+    # Precision was 'float32' before its default changed.
+    new = identity.portable(config_lib.Config())
+    self.assertEqual(new['precision'], 'bfloat16_products')
+    old = identity.portable(config_lib.Config(precision='float32'))
+    unnamed = {k: v for k, v in old.items() if k != 'precision'}
+    self.assertEqual(identity.completed(unnamed), old)
+    self.assertEqual(identity.digest(unnamed), identity.digest(old))
+    self.assertNotEqual(identity.digest(new), identity.digest(old))
 
   def test_an_absent_file_is_named(self):
     with self.assertRaisesRegex(
@@ -93,7 +103,7 @@ class ConfigTest(parameterized.TestCase):
     old = {**values, 'task': config_lib.Config.task}
     self.assertEqual(identity.completed(old), values)
     text = json.dumps({name: values[name] for name in (
-        'dev_file', version.FIELD, 'train_file')}, sort_keys=True)
+        'dev_file', version.FIELD, 'precision', 'train_file')}, sort_keys=True)
     hashed = hashlib.sha256(text.encode()).hexdigest()[:12]
     self.assertEqual(identity.digest(old), hashed)
     self.assertEqual(identity.digest(values), hashed)

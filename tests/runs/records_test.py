@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import pathlib
 import re
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import outcome
 
 
 def make_record(dev=0.5, **config):
@@ -28,6 +30,19 @@ def make_record(dev=0.5, **config):
       best_step=6, padded_tokens=20, real_tokens=15,
       history=[{'step': 6, 'loss': 0.1, 'dev': {'accuracy': dev}}], notes=[],
       device='1 x cpu', versions={'jax': '0'}, commit='abc')
+
+
+COMMITTED = pathlib.Path(__file__).parents[2] / 'experiments' / 'results'
+
+
+def test_committed_records_are_found_by_their_settings():
+  paths = sorted((COMMITTED / 'glue').glob('*/*.json'))
+  assert len(paths) > 50
+  for path in paths:  # A sweep that does not find one trains it again.
+    record = records.read(str(path))
+    config = identity.of_portable(record.config)
+    assert outcome.record_path(
+        str(COMMITTED), record.experiment, config) == str(path)
 
 
 class ResultsTest(parameterized.TestCase):
