@@ -1,13 +1,17 @@
 """Requests from many threads, computed together in mixed batches.
 
-The worker takes whatever waits whenever the device is free: a lone request is
-computed at once, and requests that arrive during a batch share the next one.
+The worker takes whatever waits whenever the device is free, and requests that
+arrive during a batch share the next one. It then waits for as many inputs as
+that batch and the queue had together, at most half the time of the batch:
+clients that have just got their answers ask again one by one, and the first
+would otherwise be computed alone. A lone client never waits.
 """
 
 from collections.abc import Callable, Mapping
 from concurrent import futures
 import queue
 import threading
+import time
 from typing import Any
 
 from adapters_jax import errors
@@ -86,23 +90,42 @@ class Batcher:
     self._thread.join()
 
   def _work(self) -> None:
+    size, seconds = 1, 0.0  # Inputs to wait for; time of the batch before.
     while (first := self._waiting.get()) is not None:
-      batch, last = [first], False
-      while len(batch) < self._max_batch and not last:
-        try:
-          one = self._waiting.get_nowait()
-        except queue.Empty:
-          break
-        last = one is None
-        if not last:
-          batch.append(one)
+      batch, last = self._collect(first, size, seconds / 2)
+      start = time.monotonic()
       # A client may have gone while its input waited.
       batch = [one for one in batch if one[2].set_running_or_notify_cancel()]
       if batch:
         self._answer(batch)
         self._seen(len(batch))
+      size = len(batch) + self._waiting.qsize()
+      seconds = time.monotonic() - start
       if last:
         return
+
+  def _collect(
+      self, first: Any, size: int, patience: float
+  ) -> tuple[list[Any], bool]:
+    """Returns (batch, whether the batcher is closed).
+
+    Args:
+      first: First input.
+      size: Number of inputs to wait for.
+      patience: Seconds to wait for them.
+    """
+    batch, end = [first], time.monotonic() + patience
+    while len(batch) < self._max_batch:
+      wait = end - time.monotonic() if len(batch) < size else 0
+      try:
+        one = (self._waiting.get(timeout=wait) if wait > 0
+               else self._waiting.get_nowait())
+      except queue.Empty:
+        break
+      if one is None:
+        return batch, True
+      batch.append(one)
+    return batch, False
 
   def _answer(self, batch: list[Any]) -> None:
     """Sets the results of a batch; of a failed one, input by input."""

@@ -55,6 +55,7 @@ class _Watch:
     self._group, self._score, self._runs_log = group, score, log
     self._rates = [compiled.make_rate(config, group.setup.steps)
                    for config in group.configs]
+    self._first: dict[int, int] = {}  # {length: its first step}
     self.meter = progress_lib.Meter(
         group.setup.steps, done, len(group) * group.configs[0].batch_size)
 
@@ -87,8 +88,16 @@ class _Watch:
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
     if training := self._runs_log.training():
-      self.meter.update(float(np.mean([losses[i] for i, _ in training])),
-                        max(rate(step) for rate in self._rates))
+      self.meter.update(
+          float(np.mean([losses[i] for i, _ in training])),
+          max(rate(step) for rate in self._rates),
+          # The next step has been dispatched when this one is read.
+          any([self._is_first(one) for one in (step, step + 1)]))
+
+  def _is_first(self, step: int) -> bool:
+    """Returns whether no earlier step of this process had a step's length."""
+    length = self._group.setup.schedule.at(step).length
+    return self._first.setdefault(length, step) == step
 
   def evaluate(self, tuned: trees.Tree, step: int) -> Any:
     """Returns the dev score of a run, or [runs] scores; -inf if it has ended.

@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import math
 import sys
 import time
 
@@ -14,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 _LINES = 30.0  # Seconds between lines where there is no terminal.
 _FIRST = 10.0  # Seconds before the first forecast.
-_FEWEST = 5  # Steps before it that did not compile.
+_FEWEST = 5  # Steps before it whose program was there.
 
 
 def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
@@ -77,24 +78,29 @@ class Meter:
     self._recent: collections.deque[float] = collections.deque(maxlen=100)
 
   def _usual(self) -> list[float]:
-    """Returns the seconds of recent steps that neither compile nor evaluate."""
-    # They take many times as long, and most of the first steps compile.
-    fast = sorted(self._recent)[len(self._recent) // 8]
-    return [seconds for seconds in self._recent if seconds <= 5 * fast]
+    """Returns the seconds of recent steps without evaluations."""
+    if not self._recent:
+      return []
+    middle = sorted(self._recent)[len(self._recent) // 2]
+    return [seconds for seconds in self._recent if seconds <= 5 * middle]
 
-  def update(self, loss: float, rate: float) -> None:
+  def update(self, loss: float, rate: float, is_new: bool = False) -> None:
     """Counts a step.
 
     Args:
       loss: Loss of the step.
       rate: Learning rate of the step.
+      is_new: Whether this step, or the one that runs meanwhile, is the first of
+        its shape: it compiles, or loads a program.
     """
     now = time.monotonic()
-    self._recent.append(now - self._before)
+    if not is_new:
+      self._recent.append(now - self._before)
     self._before = now
     self._done += 1
     usual = self._usual()
-    seconds = sum(usual) / len(usual)
+    # No speed is known as long as every step compiles.
+    seconds = sum(usual) / len(usual) if usual else math.inf
     left = self._steps - self._done
     if not self._bar.disable:
       self._bar.set_postfix_str(

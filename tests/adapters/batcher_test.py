@@ -1,0 +1,72 @@
+"""Tests of how requests share batches."""
+
+import threading
+import time
+from unittest import mock
+
+import pytest
+
+from adapters_jax.adapters import batcher as batcher_lib
+from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident
+
+
+@pytest.fixture
+def batches():
+  """(batcher, sizes of its batches), each of which takes 0.2 s."""
+  sizes = []
+
+  def slow(base, bank, names, given, *_):
+    time.sleep(0.2)
+    return list(given), 0
+
+  reader = mock.Mock()
+  reader.predict = lambda adapter, value: value
+  with mock.patch.object(prediction, 'values', slow), mock.patch.object(
+      readings, 'check'), mock.patch.object(
+          readings, 'reader_of', lambda adapter: reader), mock.patch.object(
+              resident, 'place'):
+    batcher = batcher_lib.Batcher(
+        None, {'film': None}, max_batch=4, seen=sizes.append)
+    yield batcher, sizes
+    batcher.close()
+
+
+def test_clients_that_ask_again_share_the_next_batch(batches):
+  batcher, sizes = batches
+
+  def client(number):
+    for turn in range(4):
+      time.sleep(0.01 * number)  # The answers of a batch go out one by one.
+      assert batcher.submit('film', (number, turn)).result() == (number, turn)
+
+  threads = [threading.Thread(target=client, args=(n,)) for n in range(4)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  # The first is alone, the others come during its batch; then all four wait
+  # for each other. Without that, one of them would always be late.
+  assert sum(sizes) == 16 and len(sizes) <= 6, list(sizes)
+  assert sizes.count(4) >= 2, list(sizes)
+
+
+def test_a_lone_client_never_waits(batches):
+  batcher, sizes = batches
+  pending = [batcher.submit('film', n) for n in range(4)]
+  assert [one.result() for one in pending] == list(range(4))
+  batcher.submit('film', 0).result()  # Waits for others, half a batch's time.
+  start = time.monotonic()
+  batcher.submit('film', 1).result()
+  assert time.monotonic() - start < 0.27
+  assert sum(sizes) == 6 and sizes[-2:] == [1, 1]
+
+
+def test_close_computes_what_waits(batches):
+  batcher, sizes = batches
+  pending = [batcher.submit('film', n) for n in range(3)]
+  start = time.monotonic()
+  batcher.close()
+  assert [one.result() for one in pending] == [0, 1, 2]
+  assert time.monotonic() - start < 0.9 and sum(sizes) == 3
