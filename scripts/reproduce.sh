@@ -40,8 +40,8 @@ PICK=learning_rate,epochs
 SIZES='adapter_size=64 learning_rate=1e-3,3e-3;
   tune=full learning_rate=3e-5,1e-4; tune=head learning_rate=3e-2,1e-1;
   tune=norms learning_rate=3e-3,1e-2;
-  tune=top_k top_k=2,1 learning_rate=1e-4,3e-4;
-  adapter_size=8,256,1 learning_rate=1e-3,3e-3'
+  tune=top_k top_k=2 learning_rate=1e-4,3e-4;
+  adapter_size=8,256 learning_rate=1e-3,3e-3'
 
 # A file of SQuAD's format for the records of retrieval, and their bases.
 QUESTIONS=${QUESTIONS:-}
@@ -124,12 +124,16 @@ if [ -n "$DOMAIN" ]; then  # An adapter of a domain, and its head alone.
 fi
 for pair in $ABLATED; do
   ablated=(--task="${pair%:*}" --train_examples="${pair##*:}" --epochs=5
-    --data_dir="$DATA" --seeds=0-2 --resume)
-  run experiments.ablation_size "${ablated[@]}" --pick=learning_rate \
-    --grid="$SIZES"
-  run experiments.ablation_layers "${ablated[@]}" --grid=adapter_layers=all
-  run experiments.ablation_init "${ablated[@]}" \
-    --grid='init_scale=1e-2,1e-1,1,1e-3,1e-5,1e-7'
+    --data_dir="$DATA" --resume)
+  run experiments.ablation_size "${ablated[@]}" --seeds=0-6 \
+    --pick=learning_rate --grid="$SIZES"
+  run experiments.ablation_layers "${ablated[@]}" --seeds=0-6 \
+    --grid=adapter_layers=all
+  run experiments.ablation_init "${ablated[@]}" --seeds=0-6 \
+    --grid='init_scale=1e-2,1e-1,1,1e-3'
+  run experiments.ablation_init "${ablated[@]}" --seeds=0-2 \
+    --grid='init_scale=1e-5,1e-7'
+  run experiments.ablation_variants "${ablated[@]}" --seeds=0-2
 done
 
 if [ "$RECORDS" = experiments/results ]; then
