@@ -2,10 +2,10 @@
 
   python -m scripts.benchmark.clients
 
-`experiments.serve` runs as a process of its own, with adapters of random leaves.
-A client asks for the label of one text and waits for the answer; its next
-request goes to another adapter. Both loads take turns. Requests and clients
-share the cores with the service.
+`experiments.serve` runs as a process of its own, with adapters of random
+leaves. A client asks for the label of one text and waits for the answer; its
+next request goes to another adapter. Both loads take turns. The clients share
+the cores with the service.
 """
 
 from concurrent import futures
