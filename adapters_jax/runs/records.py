@@ -106,7 +106,7 @@ class Record:
     A CPU without instructions for bfloat16 does so for 'bfloat16_products'
     (`model.precision`).
     """
-    asked = identity.completed(self.config)['precision']
+    asked = str(identity.completed(self.config)['precision'])
     fell_back = (asked == 'bfloat16_products' and self.computation
                  and 'products of bfloat16' not in self.computation)
     return 'float32' if fell_back else asked

@@ -118,7 +118,7 @@ class VariantsTest(parameterized.TestCase):
       hidden /= np.sqrt((hidden**2).mean(-1, keepdims=True) + 1e-5)
       hidden = np.tanh(hidden)
     np.testing.assert_allclose(
-        found, y + hidden @ params['up']['kernel'], atol=1e-6)
+        found, y + hidden @ params['up']['kernel'], atol=5e-6)
 
   def test_multiplicative_by_hand(self):
     config = bottleneck.Bottleneck(
@@ -128,7 +128,7 @@ class VariantsTest(parameterized.TestCase):
     hidden = np.asarray(x @ params['down']['kernel'], np.float64)
     hidden = hidden * special.ndtr(hidden)  # GELU.
     np.testing.assert_allclose(
-        found, y * (1 + hidden @ params['up']['kernel']), atol=1e-6)
+        found, y * (1 + hidden @ params['up']['kernel']), atol=5e-6)
 
   @parameterized.parameters(
       ('depth=0', 'depth=0: give 1 or more'),
@@ -218,7 +218,7 @@ class BatchNormTest(parameterized.TestCase):
     self.assertNotEmpty(statistics(tuned))
     for path, leaf in statistics(first.tuned).items():
       np.testing.assert_allclose(
-          statistics(second.tuned)[path], leaf, atol=1e-6)
+          statistics(second.tuned)[path], leaf, atol=5e-6)
       self.assertFalse(np.allclose(statistics(tuned)[path], leaf), path)
 
   def test_statistics_are_those_of_the_model(self):
@@ -244,10 +244,10 @@ class BatchNormTest(parameterized.TestCase):
     for path, values in seen.items():
       self.assertLen(values, batch['mask'].sum())  # In the last layer too.
       np.testing.assert_allclose(
-          found[f'{path}/running_mean'], 0.1 * values.mean(0), atol=1e-6)
+          found[f'{path}/running_mean'], 0.1 * values.mean(0), atol=5e-6)
       np.testing.assert_allclose(
           found[f'{path}/running_variance'], 0.9 + 0.1 * values.var(0),
-          atol=1e-6)
+          atol=5e-6)
 
   @pytest.mark.slow
   def test_vmapped_and_rematerialised_steps_do_the_same(self):
