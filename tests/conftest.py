@@ -57,7 +57,7 @@ def cpu_without_bfloat16():
   fixtures of modules.
   """
   with mock.patch.object(
-      precision, '_cpu_multiplies_bfloat16', lambda: False):
+      precision, '_cpu_gains_by_bfloat16', lambda: False):
     yield
 
 

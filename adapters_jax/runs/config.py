@@ -159,8 +159,8 @@ class Config:
       'vmapped', 'column')
   precision: str = option(
       'bfloat16_products', "Precision of the computation: 'bfloat16_products' "
-      "(float32 results of bfloat16 operands; 'float32' on a CPU without "
-      "AVX512_BF16 or AMX), 'float32', 'tensorfloat32' (the device's fast "
+      "(float32 results of bfloat16 operands; 'float32' on a CPU without AMX "
+      "or AMD's AVX512_BF16), 'float32', 'tensorfloat32' (the device's fast "
       "matmuls) or 'bfloat16' (the base is cast too).",
       'speed', first='float32')
   mesh: str = option(

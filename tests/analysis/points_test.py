@@ -131,7 +131,7 @@ class PointsTest(parameterized.TestCase):
   def test_runs_on_a_cpu_without_bfloat16_are_those_of_float32(self):
     def computed(dev, seed, instructions, asked='bfloat16_products'):
       with mock.patch.object(
-          precision_lib, '_cpu_multiplies_bfloat16', lambda: instructions):
+          precision_lib, '_cpu_gains_by_bfloat16', lambda: instructions):
         choices = precision_lib.choose(asked, 64, jax.devices('cpu')[0])
       return dataclasses.replace(
           record(dev, seed, precision=asked), computation=str(choices))
