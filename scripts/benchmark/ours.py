@@ -22,7 +22,6 @@ from adapters_jax.runs import console
 from adapters_jax.runs import machine
 from adapters_jax.runs import results
 from adapters_jax.runs import session
-from adapters_jax.runs import setup
 from adapters_jax.runs.kinds import classification
 from adapters_jax.training import loop
 from adapters_jax.training import programs
@@ -34,7 +33,8 @@ from scripts.benchmark import workers
 
 
 class Side:
-  """A run of this project, a call at a time."""
+  """A run of this project, a call at a time; `kind` is its kind of task."""
+  kind = classification.KIND
 
   def begin(
       self, task: str, tune: str, data_dir: str, compiled: str = '',
@@ -60,10 +60,9 @@ class Side:
     self.config = config_lib.Config(
         task=task, tune=tune, data_dir=data_dir, learning_rate=rate,
         **{'train_examples': examples, **settings})
-    self.setup = setup.prepare(self.config)
+    self.setup = self.kind.prepare(self.config)
     tx, self.train_step = compiled_lib.make_step(
-        self.config, self.setup,
-        classification.KIND.loss_of(self.config, self.setup))
+        self.config, self.setup, self.kind.loss_of(self.config, self.setup))
     # Created on the devices as in a run, or the second step would compile
     # again.
     self.make_progress = lambda: sharding.create(
@@ -163,8 +162,7 @@ class Side:
         for length, row in spent.items()}
     programs_ = sum(row[0] - typical[n] for n, row in spent.items())
     steps = sum(map(sum, spent.values())) - programs_
-    score, evaluations = classification.KIND.make_score(
-        self.setup, batches.SIZE), []
+    score, evaluations = self.kind.make_score(self.setup, batches.SIZE), []
     for _ in range(2):
       start = time.perf_counter()
       score(self.progress.state.tuned, 'dev')
@@ -204,7 +202,7 @@ class Side:
     """Returns bytes of the process's peak, the optimizer and the saved file."""
     with tempfile.TemporaryDirectory() as folder:
       results.make_adapter(
-          self.config, self.setup, classification.KIND,
+          self.config, self.setup, self.kind,
           jax.device_get(self.progress.state.tuned), {}).save(folder)
       saved = sum(os.path.getsize(os.path.join(folder, name))
                   for name in os.listdir(folder))

@@ -242,9 +242,9 @@ def test_first_calls_of_a_length_with_a_single_step_are_no_steps(monkeypatch):
 
   monkeypatch.setattr(time, 'perf_counter', lambda: now[0])
   space = types.SimpleNamespace
-  monkeypatch.setattr(ours, 'classification', space(KIND=space(
-      make_score=lambda setup, size: lambda tuned, split: take(split))))
   side = ours.Side()
+  side.kind = space(
+      make_score=lambda setup, size: lambda tuned, split: take(split))
   side.imports, side.loading, side._place = 3.0, 4.0, lambda batch: batch
   side.setup = space(schedule=space(  # Lengths 0, 1, 0.
       steps_per_epoch=3, at=lambda n: space(length=n % 2),

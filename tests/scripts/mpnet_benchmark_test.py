@@ -15,14 +15,15 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from scripts.benchmark import mpnet
+from scripts.benchmark import settings
 from tests import tiny_families
 
 
 def test_ratio_is_of_the_best_settings():
   def row(low, high):
-    return {time: {'min': low, 'median': high} for time in mpnet.TIMES}
+    return {time: {'min': low, 'median': high} for time in settings.TIMES}
 
-  found = mpnet.ratios({
+  found = settings.ratios({
       'ours a': row(2.0, 8.0), 'ours b': row(4.0, 5.0),
       'peer a': row(6.0, 9.0), 'peer b': row(5.0, 10.0)})
   assert found['seconds'] == {'min': 2.5, 'median': 1.8}
@@ -30,7 +31,7 @@ def test_ratio_is_of_the_best_settings():
 
 @pytest.mark.parametrize('changed', ({'length': 513}, {'turns': 0}))
 def test_wrong_flags(changed):
-  with mock.patch.object(mpnet, 'measure', side_effect=AssertionError):
+  with mock.patch.object(settings, 'measure', side_effect=AssertionError):
     with pytest.raises(errors.UserError, match='--(length|turns)'):
       mpnet.main(mpnet.Config(**changed))
 
