@@ -282,3 +282,24 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
       assert result.failed == 0
       ran += result.attempted
   assert ran >= 10
+
+
+def test_embeddings_over_a_frozen_adapter(base, bank):
+  words = ('good', 'bad', 'dull', 'fine', 'great', 'poor')
+  pairs = aj.Pairs([(f'a {word} film', f'very {word}') for word in words] * 3)
+  both = aj.train(base, pairs, method='lora[r=1]',
+                  under={'film': bank['film']}, **SHORT)
+  assert both.method == 'stack(film, task)'
+  # The frozen adapter is the one that was given, the other one has moved.
+  frozen = trees.flatten(aj.member(both, 'film').tuned)
+  for path, leaf in trees.flatten(bank['film'].tuned).items():
+    if trees.role(path) == 'adapter':
+      np.testing.assert_array_equal(frozen[path], leaf, err_msg=path)
+  sts = aj.member(both, 'task')
+  assert any(np.any(leaf) for path, leaf in trees.flatten(sts.tuned).items()
+             if path.endswith('/b'))
+  found = aj.encode(base, TEXTS, both)
+  assert np.abs(found - aj.encode(base, TEXTS, sts)).max() > 1e-3
+  apart = aj.encode(base, TEXTS, {'film': bank['film'], 'sts': sts},
+                    setup='stack(film, sts, norms=last)')
+  np.testing.assert_allclose(found, apart, atol=1e-6)
