@@ -153,8 +153,12 @@ def test_rotation_of_a_head():
       turned, [first.real, second.real, first.imag, second.imag], rtol=1e-5)
 
 
-@pytest.mark.parametrize('case', (CASE, 'modernbert-128'))
-@pytest.mark.parametrize('name', ('houlsby', 'prefix_tuning', 'prompt words'))
+@pytest.mark.parametrize('case, name', (
+    (CASE, 'houlsby'), ('modernbert-128', 'prefix_tuning'), *(
+        pytest.param(*slow, marks=pytest.mark.slow) for slow in (
+            (CASE, 'prefix_tuning'), (CASE, 'prompt words'),
+            ('modernbert-128', 'houlsby'),
+            ('modernbert-128', 'prompt words')))))
 def test_uncomputed_rows_change_nothing(case, name):
   """Also where the last layer is local, as in the second case."""
   model, tuned = families_test.make(case, families_test.TEXTS[name])
@@ -168,7 +172,9 @@ def test_uncomputed_rows_change_nothing(case, name):
       whole[-1][:, 0] @ head['kernel'] + head['bias'], found, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ('houlsby', 'lora', 'prompt words'))
+@pytest.mark.parametrize('name', (
+    'houlsby', pytest.param('lora', marks=pytest.mark.slow),
+    pytest.param('prompt words', marks=pytest.mark.slow)))
 def test_methods_train(name):
   families_test.check_training(CASE, name)
 

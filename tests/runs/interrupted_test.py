@@ -108,7 +108,8 @@ def test_a_kill_in_an_evaluation_loses_no_step(config, whole, monkeypatch):
   check_resumed(config, whole)
 
 
-@pytest.mark.parametrize('little', [0.0, 1e9])
+@pytest.mark.parametrize(
+    'little', [0.0, pytest.param(1e9, marks=pytest.mark.slow)])
 def test_a_signal_stops_between_batches_of_an_evaluation(
     config, whole, monkeypatch, little):
   monkeypatch.setattr(saving, '_LITTLE', little)
@@ -211,9 +212,12 @@ def test_a_run_that_diverges_before_its_first_save_leaves_the_folder_free(
   run.run(dataclasses.replace(config, max_steps=1), 'glue')
 
 
-@pytest.mark.parametrize('number, name', list(enumerate([
-    'run.json', 'resume/4.sha256.json', 'resume/8.sha256.json',
-    'adapter/tuned.safetensors', 'adapter/config.json', 'record.json'])))
+@pytest.mark.parametrize('number, name', [
+    (0, 'run.json'), (1, 'resume/4.sha256.json'),
+    (3, 'adapter/tuned.safetensors'), *(
+        pytest.param(*slow, marks=pytest.mark.slow) for slow in (
+            (2, 'resume/8.sha256.json'), (4, 'adapter/config.json'),
+            (5, 'record.json')))])
 def test_a_full_disk_is_one_line_and_loses_no_save(config, whole, number, name):
   full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
   sync, numbers = os.fsync, itertools.count()
