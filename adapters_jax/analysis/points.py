@@ -56,9 +56,9 @@ class Point:
   @property
   def method(self) -> str:
     """Name of the tuned part, and the settings that are not the defaults."""
-    values = self.settings
+    values, config = self.settings, self.named_config
     name = {
-        'adapters': f'adapters, size {values["adapter_size"]}',
+        'adapters': config or f'adapters, size {values["adapter_size"]}',
         'full': 'full fine-tuning',
         'top_k': ('top layer' if values['top_k'] == 1 else
                   f'top {values["top_k"]} layers'),
@@ -68,10 +68,22 @@ class Point:
         'none': 'base as it is',
         'fusion': 'AdapterFusion',
     }.get(values['tune'], values['tune'])
+    return ', '.join([name, *self.changed])
+
+  @property
+  def named_config(self) -> str:
+    """Method other than bottlenecks, such as 'lora[r=8]'; '' for the others."""
+    text = self.settings['adapter_config']
+    return ('' if self.settings['tune'] != 'adapters'
+            or text.startswith('bottleneck') else text)
+
+  @property
+  def changed(self) -> list[str]:
+    """Settings of the method that are not the defaults, like 'name=value'."""
     default = dataclasses.asdict(config_lib.Config())
-    changed = [f'{k}={v}' for k, v in sorted(values.items())
-               if k not in _NOT_METHOD and v != default.get(k)]
-    return ', '.join([name, *changed])
+    outside = {*_NOT_METHOD, *(['adapter_config'] if self.named_config else [])}
+    return [f'{k}={v}' for k, v in sorted(self.settings.items())
+            if k not in outside and v != default.get(k)]
 
   def scores(self, split: str) -> list[float]:
     """Returns the first metric of each run on a split, [] without labels."""
@@ -233,7 +245,8 @@ def headline(
 ) -> list[Point]:
   """Returns the points of a results table.
 
-  Their settings are the defaults, apart from rates, epochs and the computation.
+  Their settings are the defaults, apart from rates, epochs, the computation and
+  the name of a method other than bottlenecks.
   They have the data, the number of training examples and the precision that
   most runs of their task and base have, and among equals the most examples: one
   trial on a few examples replaces no results.
@@ -243,10 +256,9 @@ def headline(
     sizes: Adapter sizes to keep.
     top_k: Numbers of fine-tuned layers to keep.
   """
-  # In the name of a method, a comma precedes a setting that is not the default.
   kept = [
-      p for p in found if ', ' not in p.method.replace(', size', '')
-      and (p.settings['tune'] != 'adapters'
+      p for p in found if not p.changed
+      and (p.settings['tune'] != 'adapters' or p.named_config
            or p.settings['adapter_size'] in sizes)
       and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
 

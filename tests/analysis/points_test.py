@@ -113,6 +113,22 @@ class PointsTest(parameterized.TestCase):
     kept = points_lib.headline(found, sizes=[64], top_k=[2])
     self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
 
+  def test_headline_has_methods_by_name_but_no_variants(self):
+    found = points_lib.points([
+        record(0.1), record(0.2, adapter_config='lora[r=8]'),
+        record(0.3, adapter_config='mam[prefix_length=3, r=2]'),
+        record(0.4, adapter_config='bottleneck[depth=2]'),
+        record(0.5, adapter_config='lora[r=8]', tune_norms=False)])
+    kept = points_lib.headline(found, sizes=[64], top_k=[])
+    self.assertEqual(
+        {p.method: p.dev for p in kept},
+        {'adapters, size 64': 0.1, 'lora[r=8]': 0.2,
+         'mam[prefix_length=3, r=2]': 0.3})
+    self.assertEqual(
+        [p.method for p in found if p.dev in (0.4, 0.5)],
+        ['adapters, size 64, adapter_config=bottleneck[depth=2]',
+         'lora[r=8], tune_norms=False'])
+
   def test_headline_has_one_precision_and_any_cache_for_each_base(self):
     mpnet = {'checkpoint': 'mpnet-base'}
     products = {'precision': 'bfloat16_products', **mpnet}
