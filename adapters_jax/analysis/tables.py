@@ -25,9 +25,14 @@ _UNITS = {
     'pearson': "Pearson's correlation", 'spearman': "Spearman's correlation"}
 
 
+def metric_name(metric: str) -> str:
+  """Returns the name of a metric in sentences and figures."""
+  return _UNITS.get(metric, metric.replace('_', ' '))
+
+
 def unit(metric: str) -> str:
   """Returns e.g. 'points of accuracy', for hundredths of a metric."""
-  return f'points of {_UNITS.get(metric, metric.replace("_", " "))}'
+  return f'points of {metric_name(metric)}'
 
 
 def by_task(

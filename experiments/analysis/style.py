@@ -8,6 +8,7 @@ from matplotlib import figure as figure_lib
 import numpy as np
 import pandas as pd
 
+from adapters_jax.analysis import tables
 from adapters_jax.runs import config as config_lib
 
 COLUMN, PAGE = 3.3, 6.8  # Widths of a paper's column and of its page, inches.
@@ -143,8 +144,8 @@ def legend_below(
 def task_name(task: str) -> str:
   """Returns the title of a task."""
   return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
-          'sms_spam': 'SMS spam', 'squad': 'SQuAD'}.get(
-              task, task.replace('_', ' '))
+          'sms_spam': 'SMS spam', 'squad': 'SQuAD',
+          'wnut17': 'WNUT 2017'}.get(task, task.replace('_', ' '))
 
 
 def metric_name(rows: pd.DataFrame) -> str:
@@ -153,7 +154,7 @@ def metric_name(rows: pd.DataFrame) -> str:
   name = {
       'accuracy': 'accuracy (%)',
       'matthews': "Matthews' corr. (×100)",
-  }.get(metric, f'{metric} (×100)')
+  }.get(metric, f'{tables.metric_name(metric)} (×100)')
   return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
 
 
