@@ -181,7 +181,8 @@ class FiguresTest(parameterized.TestCase):
   @parameterized.parameters(
       ('accuracy', 'test accuracy (%)'),
       ('matthews', "test Matthews' corr. (×100)"),
-      ('spearman', 'test spearman (×100)'))
+      ('spearman', "test Spearman's correlation (×100)"),
+      ('entity_f1', 'test entity F1 (×100)'))
   def test_metrics_with_units(self, metric, wanted):
     rows = pd.DataFrame({'metric': [metric] * 2, 'split': ['test'] * 2})
     self.assertEqual(style.metric_name(rows), wanted)
