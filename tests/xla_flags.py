@@ -10,7 +10,7 @@ def quick_to_compile() -> list[str]:
   """Returns flags that cut the time to compile; programs run more slowly."""
   found = ['--xla_backend_optimization_level=0']  # LLVM need not optimise.
   release = tuple(map(int, metadata.version('jaxlib').split('.')[:2]))
-  # XLA ends the process at an unknown flag, and 0.12 dropped the first one.
+  # XLA ends the process at an unknown flag, and 0.12 dropped that of emitters.
   if (0, 8) <= release < (0, 11):
     found += [
         # Older emitters of fused loops compile a step in half the time.

@@ -81,9 +81,9 @@ class Point:
   def changed(self) -> list[str]:
     """Settings of the method that are not the defaults, like 'name=value'."""
     default = dataclasses.asdict(config_lib.Config())
-    outside = {*_NOT_METHOD, *(['adapter_config'] if self.named_config else [])}
+    named = ('adapter_config',) if self.named_config else ()
     return [f'{k}={v}' for k, v in sorted(self.settings.items())
-            if k not in outside and v != default.get(k)]
+            if k not in _NOT_METHOD + named and v != default.get(k)]
 
   def scores(self, split: str) -> list[float]:
     """Returns the first metric of each run on a split, [] without labels."""

@@ -5,6 +5,7 @@ a type for each and names the adapted modules by regular expressions. Reading
 takes the modules from the tensors, so it never interprets these.
 """
 
+import abc
 from collections.abc import Mapping
 import dataclasses
 from typing import Any
@@ -106,9 +107,9 @@ class LinearMethod(base.Method):
             for chosen, found in sorted(places.items())]
 
   @classmethod
+  @abc.abstractmethod
   def peft_options(cls, values: Any) -> Any:
     """Returns the method of PEFT's options, with the default sites."""
-    raise NotImplementedError
 
   @classmethod
   def in_peft(cls, site: str, sites: Any) -> bool:

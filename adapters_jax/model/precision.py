@@ -13,11 +13,11 @@ same number on every device up to rounding.
 `bfloat16_products` rounds the operands of the encoder's products to bfloat16;
 results and everything else are float32, adapters and heads included, whose own
 products are those of `float32`. Frozen kernels are kept in bfloat16. On a CPU
-it needs AVX512_BF16 of AMD, or AMX (not tried); elsewhere the computation is
-that of float32. Intel's AVX512_BF16 without AMX, which virtual machines often
-hide, runs at half the rate of float32 products. The experiments compute so by
-default. `aj.load_base` has float32 as its default, which other libraries have
-too: hidden states then equal theirs.
+it needs AMD's AVX512_BF16, or AMX (not tried); elsewhere the computation is
+that of float32. Intel's AVX512_BF16 without AMX, which virtual machines may
+hide, was measured at half the rate of float32 products. The experiments compute
+so by default. `aj.load_base` has float32 as its default, which other libraries
+have too: hidden states then equal theirs.
 
 cuDNN's fused attention needs bfloat16, compute capability 8.0 and heads of a
 multiple of 8 up to 128. It has no dropout that this project could share, so it
@@ -38,9 +38,10 @@ longer, and are idle in small evaluation batches, whose inner values no gradient
 keeps. The rows of GPU and TPU follow from the hardware; they were not tried.
 """
 
+from collections.abc import Iterable
 import dataclasses
 import functools
-import re
+import itertools
 from typing import Any
 
 import jax
@@ -173,23 +174,26 @@ def _cpu_gains_by_bfloat16() -> bool:
   """Returns whether bfloat16 products are the faster ones on this processor."""
   try:
     with open('/proc/cpuinfo', encoding='utf-8') as file:
-      return gains_by_bfloat16(file.read())
+      # An empty line ends the first of the cores, which are alike.
+      return gains_by_bfloat16(itertools.takewhile(str.strip, file))
   except OSError:  # Not Linux.
     return False
 
 
-def gains_by_bfloat16(cpuinfo: str) -> bool:
+def gains_by_bfloat16(lines: Iterable[str]) -> bool:
   """Returns whether a processor multiplies bfloat16 faster than float32.
 
   A rule rather than a measurement, so that a machine always computes alike.
 
   Args:
-    cpuinfo: Text of Linux's /proc/cpuinfo.
+    lines: Lines of a core in Linux's /proc/cpuinfo, like 'vendor_id : name'.
   """
-  first = dict(re.findall(r'^(\w+)\s*: (.*)$', cpuinfo.split('\n\n')[0], re.M))
-  instructions = set(first.get('flags', '').split())
-  amd = first.get('vendor_id') == 'AuthenticAMD'
-  return 'amx_bf16' in instructions or (amd and 'avx512_bf16' in instructions)
+  cells = (line.partition(':') for line in lines)
+  facts = {name.strip(): value.split() for name, _, value in cells}
+  instructions = facts.get('flags', [])
+  return 'amx_bf16' in instructions or (
+      facts.get('vendor_id') == ['AuthenticAMD']
+      and 'avx512_bf16' in instructions)
 
 
 def _compute_capability(device: Any) -> float:

@@ -71,6 +71,18 @@ def show(value: statistics.Estimate, metric: str = '') -> str:
   return f'{_rounded(value.mean)}{unit} ({ends})'
 
 
+def apart(value: statistics.Estimate, metric: str = '') -> str:
+  """Returns e.g. '1.2 points of accuracy (0.3 to 2.1) above', or 'below'.
+
+  Args:
+    value: Lead in points; a negative one is below.
+    metric: As for `show`.
+  """
+  if value.mean < 0:
+    return f'{show(value.times(-1), metric)} below'
+  return f'{show(value, metric)} above'
+
+
 def _rounded(value: float) -> str:
   return f'{round(value, 1) + 0.0:.1f}'.replace('-', '−')  # No -0.0.
 
@@ -101,10 +113,11 @@ def parity(rows: pd.DataFrame) -> Verdict | None:
   full = _first(rows, method='full fine-tuning')
   if adapters is None or full is None:
     return None
-  gap = difference(full, adapters)
+  lead = difference(adapters, full)
   share = adapters['trained'] / adapters['total']
-  return judge(gap, 1), (
-      f'{show(gap, full["metric"])} below with {share:.1%} of the parameters')
+  return judge(lead.times(-1), 1), (
+      f'{apart(lead, full["metric"])} full fine-tuning with {share:.1%} of the '
+      'parameters')
 
 
 def cheaper(rows: pd.DataFrame) -> Verdict | None:
@@ -121,8 +134,8 @@ def cheaper(rows: pd.DataFrame) -> Verdict | None:
   # Negated: a lead of at least 0 is a value of at most 0.
   verdict = both(*(judge(one.times(-1), 0) for one in (ahead, above)))
   return verdict, (
-      f'{show(ahead, top["metric"])} above the {layers} ({more:.1f} times the '
-      f'parameters), {show(above)} above layer norms')
+      f'{apart(ahead, top["metric"])} the {layers} ({more:.1f} times the '
+      f'parameters), {apart(above)} layer norms')
 
 
 def layers(rows: pd.DataFrame) -> Verdict:

@@ -23,7 +23,7 @@ from scripts.benchmark import settings
 # {call of the workers: precisions of the peer}
 PARTS = {'train': ('float32', 'bfloat16'),
          'encode': ('float32', 'bfloat16', 'bfloat16_weights')}
-_LARGEST = 4096  # Pairs; the data has twice as many sentences.
+_LARGEST = 4096  # Pairs of the 8,485 sentences.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ def sides(part: str, pairs: int) -> settings.Sides:
     part: Key of PARTS.
     pairs: Pairs of an epoch.
   """
+
   def named(precisions):
     return {name: {'precision': name, 'pairs': pairs} for name in precisions}
 

@@ -22,7 +22,7 @@ class Side(ours.Side):
     """Prepares a run with LoRA, its batches and the base to embed with.
 
     Args:
-      precision: Name in model.precision.NAMES.
+      precision: Name in model.precision.PRECISIONS.
       pairs: Pairs of an epoch.
       checkpoint: Base, a name or folder.
       **settings: Further settings of the run.
@@ -31,13 +31,15 @@ class Side(ours.Side):
     self.kind = embeddings.of_pairs({'train': some, 'dev': some.take([0, 1])})
     super().begin(
         'sentences', 'adapters', '', file_task='pairs', precision=precision,
-        tune_norms=False, adapter_config='lora[r=8]',
-        checkpoint=checkpoint, batch_size=sentences.BATCH_SIZE, **settings)
+        tune_norms=False, adapter_config='lora[r=8]', checkpoint=checkpoint,
+        batch_size=sentences.BATCH_SIZE, **settings)
     self.texts = sentences.texts(2 * pairs)
     self.base = base_lib.load(checkpoint, precision=precision)
     schedule = self.setup.schedule
     self.batches = [self._place(schedule.batch(step))
                     for step in range(schedule.steps_per_epoch)]
+    self.adapter = results.make_adapter(  # As it is before the training.
+        self.config, self.setup, self.kind, self.progress.state.tuned, {})
 
   def train(self) -> float:
     """Trains an epoch of the same batches, and returns the last loss."""
@@ -45,9 +47,7 @@ class Side(ours.Side):
 
   def encode(self) -> int:
     """Embeds all texts with the adapter, and returns their number."""
-    adapter = results.make_adapter(
-        self.config, self.setup, self.kind, self.progress.state.tuned, {})
-    return len(embedding.encode(self.base, self.texts, adapter))
+    return len(embedding.encode(self.base, self.texts, self.adapter))
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ Found = dict[str, dict[str, Any]]
 
 def measure(
     sides: Sides, turns: int, call: tuple[str, dict[str, Any]], *,
-    awaken: bool = False, same: str = 'trained',
+    awaken: bool = False,
 ) -> Found:
   """Returns the times of a call on every side, in turns.
 
@@ -25,21 +25,20 @@ def measure(
     turns: Calls that count, after one that warms up.
     call: Method of the workers and its arguments.
     awaken: Whether an untimed call comes before each of them.
-    same: Method whose answer must be the same on all sides.
 
   Raises:
-    RuntimeError: the sides differ in it.
+    RuntimeError: the sides train different numbers of parameters.
   """
   with contextlib.ExitStack() as stack:
-    started, facts = {}, set()
+    started, trained = {}, set()
     for side, (module, settings) in sides.items():
       for name, arguments in settings.items():
         worker = stack.enter_context(workers.Worker(('-m', module)))
         worker.ask('begin', **arguments)
-        facts.add(worker.ask(same).value)
+        trained.add(worker.ask('trained').value)
         started[f'{side} {name}'] = worker
-    if len(facts) > 1:
-      raise RuntimeError(f'{same}: the sides answer {sorted(facts)}')
+    if len(trained) > 1:
+      raise RuntimeError(f'the sides train {sorted(trained)} parameters')
     answers = workers.in_turns(
         started, turns, dict.fromkeys(started, call),
         awaken=call if awaken else None)

@@ -59,10 +59,10 @@ class FindingsTest(parameterized.TestCase):
         'undecided', 'holds in part', 'holds', 'holds in part',
         'does not hold'])
     self.assertEqual([finding.text for finding in found], [
-        '1.5 points of accuracy (−4.9 to 7.9) below with 2.0% of the '
-        'parameters',
+        '1.5 points of accuracy (−4.9 to 7.9) below full fine-tuning with '
+        '2.0% of the parameters',
         '10.0 points of accuracy (10.0 to 10.0) above the top layer (3.0 times '
-        'the parameters), −10.0 (−10.0 to −10.0) above layer norms',
+        'the parameters), 10.0 (10.0 to 10.0) below layer norms',
         'one layer costs at most 1.5 points of accuracy (1.5 to 1.5) (layer '
         '2), the lower third 1.0 (1.0 to 1.0), the upper third 1.5 (1.5 to '
         '1.5), all 30.0 (30.0 to 30.0)',

@@ -76,13 +76,14 @@ class ChooseTest(parameterized.TestCase):
       ('GenuineIntel', 'fpu avx512f avx512_bf16', False),
       ('GenuineIntel', 'fpu avx512f avx512_bf16 amx_bf16 amx_tile', True))
   def test_processors_that_gain(self, vendor, flags, wanted):
-    one = (f'processor\t: 0\nvendor_id\t: {vendor}\ncpu MHz\t\t: 2300.000\n'
-           f'flags\t\t: {flags}\nbugs\t\t: spectre_v1\n')
-    self.assertIs(precision_lib.gains_by_bfloat16(f'{one}\n{one}'), wanted)
+    core = (f'processor\t: 0\nvendor_id\t: {vendor}\ncpu MHz\t\t: 2300.000\n'
+            f'flags\t\t: {flags}\nbugs\t\t: spectre_v1\n')
+    self.assertIs(
+        precision_lib.gains_by_bfloat16(core.splitlines(True)), wanted)
 
   def test_an_unknown_processor_does_not_gain(self):
     self.assertFalse(precision_lib.gains_by_bfloat16(
-        'processor\t: 0\nFeatures\t: fp asimd bf16\n'))
+        ['processor\t: 0\n', 'Features\t: fp asimd bf16\n']))
 
   def test_the_line_and_the_device_here(self):
     self.assertEqual(
