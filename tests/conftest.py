@@ -37,12 +37,14 @@ def compiled_programs(tmp_path_factory) -> str:
   """Folder of the programs that the session's tests have compiled.
 
   All of pytest's workers share it. A process that a test starts does too, with
-  ADAPTERS_JAX_CACHE set to the folder above.
+  ADAPTERS_JAX_CACHE set to the folder above. ADAPTERS_JAX_TEST_CACHE names one
+  that several sessions share.
   """
   root = tmp_path_factory.getbasetemp()
   if 'PYTEST_XDIST_WORKER' in os.environ:
     root = root.parent  # Of this session; without workers, of all sessions.
-  folder = str(root / 'adapters_jax' / 'compiled')
+  root = os.environ.get('ADAPTERS_JAX_TEST_CACHE', root)
+  folder = os.path.join(root, 'adapters_jax', 'compiled')
   jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
   return folder

@@ -23,13 +23,14 @@ _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
 
 @functools.lru_cache(maxsize=512)
 def _resampled(
-    metric: str, labels: str, predictions: tuple[str, ...]
+    metric: str, labels: str, predictions: tuple[str, ...],
+    label_count: int = 0,
 ) -> np.ndarray:
   """Returns `resampling.resample` of packed arrays; '' labels for a mean."""
   found = np.stack([compact.to_array(text) for text in predictions])
   return resampling.resample(
       metric, compact.to_array(labels) if labels else np.zeros(found.shape[1]),
-      found)
+      found, label_count)
 
 
 @functools.lru_cache(maxsize=512)
@@ -42,29 +43,35 @@ def _resampled_counts(
       for column in columns))
 
 
-def _other_labels(split: str) -> errors.UserError:
-  return errors.UserError(
-      f'records: the {split} labels of one point differ; keep the records of '
-      'one data set')
+def _check_same_examples(records: Records, split: str) -> None:
+  """Raises UserError if the records name other texts or labels of a split."""
+  found = {record.data.get(split, {}).get('sha256', '') for record in records}
+  labels = {one[name] for record in records
+            for one in [record.predictions.get(split, {})]
+            for name in ('labels', 'label_sets') if name in one}
+  if max(len(found), len(labels)) > 1:
+    raise errors.UserError(
+        f'records: the {split} examples of runs to compare differ; keep the '
+        'records of one data set')
 
 
 def _draws(
     records: Records, split: str, metric: str
 ) -> tuple[np.ndarray | None, str]:
-  """Returns ([seeds, resamples] or None without predictions, packed labels)."""
+  """Returns ([seeds, resamples] or None without predictions, packed labels).
+
+  The labels are those of classes and scores, '' for other kinds.
+  """
   kept = [record.predictions.get(split, {}) for record in records]
   if all('predictions' in one for one in kept):
-    if len(labels := {one['labels'] for one in kept}) > 1:
-      raise _other_labels(split)
-    text, = labels
+    text = kept[0]['labels']
     return _resampled(
         metric, text, tuple(one['predictions'] for one in kept)), text
   if (f'sets_{metric}' in resampling.OF_SETS
-      and all('predicted_sets' in one for one in kept)):
-    if len(labels := {one['label_sets'] for one in kept}) > 1:
-      raise _other_labels(split)
-    return _resampled(f'sets_{metric}', labels.pop(), tuple(
-        one['predicted_sets'] for one in kept)), ''
+      and all('label_count' in one for one in kept)):
+    count, = compact.to_array(kept[0]['label_count'])
+    return _resampled(f'sets_{metric}', kept[0]['label_sets'], tuple(
+        one['predicted_sets'] for one in kept), int(count)), ''
   if all(metric in one for one in kept):  # A score for each example.
     return _resampled('mean', '', tuple(one[metric] for one in kept)), ''
   # Counts of a tagger: entities, or words in a task without entities.
@@ -89,7 +96,11 @@ def estimate(records: Records, split: str, metric: str) -> statistics.Estimate:
     records: Records of the runs.
     split: Name of the split.
     metric: Name of the metric.
+
+  Raises:
+    errors.UserError: the runs have other examples.
   """
+  _check_same_examples(records, split)
   scores = list(_scores(records, split, metric).values())
   return statistics.mean_estimate(
       np.array(scores), _draws(records, split, metric)[0])
@@ -109,12 +120,9 @@ def difference(
   Raises:
     errors.UserError: a and b have other examples.
   """
-  (draws_a, labels_a), (draws_b, labels_b) = (
+  _check_same_examples([*a, *b], split)
+  (draws_a, _), (draws_b, _) = (
       _draws(records, split, metric) for records in (a, b))
-  if labels_a and labels_b and labels_a != labels_b:
-    raise errors.UserError(
-        f'records: two methods to compare have other {split} labels; keep the '
-        'records of one data set')
   return statistics.difference_estimate(
       _scores(a, split, metric), _scores(b, split, metric), draws_a, draws_b)
 
@@ -134,6 +142,7 @@ def above_majority(
     regression, where constant predictions have a correlation of 0. None without
     labels.
   """
+  _check_same_examples(records, split)
   draws, labels = _draws(records, split, metric)
   if not labels:
     return None

@@ -32,8 +32,8 @@ class Point:
       other seeds than those of `records`; 0 without trials.
     pick_score: Mean dev score of the trials at this point's settings, by which
       it is picked; nan without.
-    better: {setting: value} of a schedule that scored higher in the trials;
-      empty for the best.
+    better: {setting: value} of the best schedule of the trials, if that is
+      another one; empty without.
   """
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
@@ -138,13 +138,15 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
         _examples(trial), []).append(trial)
   found = []
   for point in _group(r for r in records if not r.picks).values():
-    mine = _on_one_amount(
-        tried.get(_without_schedule(point.settings), {}), _examples(point))
+    mine = _of_one_computation(_on_one_amount(
+        tried.get(_without_schedule(point.settings), {}), _examples(point)),
+                               point.settings['precision'])
     own = _schedule(point.settings)
-    # At most one: trials of one amount of data differ in their schedule.
+    # At most one: these trials differ in their schedule.
     score = next((trial.dev for trial in mine
                   if _schedule(trial.settings) == own), math.nan)
     best = max(mine, key=lambda trial: trial.dev, default=None)
+    # Without a trial of the own schedule too: another one was picked.
     better = {} if best is None or best.dev <= score else {
         name: value for name, value in _schedule(best.settings).items()
         if value != own[name]}
@@ -167,6 +169,19 @@ def _on_one_amount(
   if not tried:
     return []
   return tried[own if own in tried else max(tried)]
+
+
+def _of_one_computation(trials: list[Point], precision: str) -> list[Point]:
+  """Returns one trial of each schedule, with this precision if there is one.
+
+  A CPU without bfloat16 repeats in float32 the trials of another machine.
+  """
+  found: dict[str, Point] = {}
+  for trial in trials:
+    schedule = identity.digest(_schedule(trial.settings))
+    if schedule not in found or trial.settings['precision'] == precision:
+      found[schedule] = trial
+  return list(found.values())
 
 
 def _examples(point: Point) -> float:
@@ -194,7 +209,8 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
 
 def _without_schedule(settings: dict[str, Any]) -> str:
   """Returns the hash of the settings that no trial changes."""
-  free = (*options.marked(config_lib.Config, 'schedule'), 'train_examples')
+  free = (*options.marked(config_lib.Config, 'schedule'), 'train_examples',
+          'precision')
   return identity.digest(
       {k: v for k, v in settings.items() if k not in free})
 

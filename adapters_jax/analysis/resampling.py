@@ -5,6 +5,7 @@ Metrics of weighted examples score a chunk of resamples by matrix products.
 """
 
 from collections.abc import Iterator
+import functools
 
 import numpy as np
 
@@ -16,7 +17,8 @@ _CHUNK = 100  # Resamples at a time: [examples, chunk] of weights in memory.
 
 
 def resample(
-    metric: str, labels: np.ndarray, predictions: np.ndarray
+    metric: str, labels: np.ndarray, predictions: np.ndarray,
+    label_count: int = 0,
 ) -> np.ndarray:
   """Returns the score of every seed on every draw of the examples.
 
@@ -28,11 +30,15 @@ def resample(
       one of OF_SETS for sets of labels, integers whose bit n is the label n.
     labels: [examples]
     predictions: [seeds, examples]
+    label_count: Number of labels of which sets consist, those that never occur
+      included; 0 for the other metrics.
 
   Returns:
     [seeds, RESAMPLES]
   """
   score = _WEIGHTED.get(metric)
+  if metric in OF_SETS:
+    score = functools.partial(_OF_SETS[metric], label_count)
   parts = []
   for drawn in _draws(len(labels)):
     if score is None:
@@ -134,27 +140,26 @@ def _macro_f1(labels, predictions, weights):
   return scores.sum(0) / there.sum(0)
 
 
-def _counts_of_labels(labels, predictions, weights):
-  """Returns (hits, labels plus predictions), [labels, resamples] each.
+def _counts_of_labels(count, labels, predictions, weights):
+  """Returns (hits, labels plus predictions), [count, resamples] each.
 
   A set of labels is an integer, whose bit n is the label n.
   """
-  count = max(1, int(max(labels.max(), predictions.max())).bit_length())
   bits = np.arange(count)[:, None]
   true, said = ((sets >> bits & 1).astype(np.float64)  # [labels, examples]
                 for sets in (labels, predictions))
   return (true * said) @ weights, (true + said) @ weights
 
 
-def _sets_micro_f1(labels, predictions, weights):
+def _sets_micro_f1(count, labels, predictions, weights):
   hits, total = (counts.sum(0) for counts in _counts_of_labels(
-      labels, predictions, weights))
+      count, labels, predictions, weights))
   return 2 * hits / np.where(total > 0, total, 1)
 
 
-def _sets_macro_f1(labels, predictions, weights):
+def _sets_macro_f1(count, labels, predictions, weights):
   # A label that is absent from a resample counts as 0, as in scikit-learn.
-  hits, total = _counts_of_labels(labels, predictions, weights)
+  hits, total = _counts_of_labels(count, labels, predictions, weights)
   return (2 * hits / np.where(total > 0, total, 1)).mean(0)
 
 
@@ -198,8 +203,9 @@ def _spearman(labels, predictions, weights):
 # [resamples]. Other metrics are computed draw by draw.
 _WEIGHTED = {
     'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
-    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman,
-    # Sets of labels.
+    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman}
+# The same after the number of labels.
+_OF_SETS = {
     'sets_micro_f1': _sets_micro_f1, 'sets_macro_f1': _sets_macro_f1,
-    'sets_subset_accuracy': _accuracy}
-OF_SETS = tuple(name for name in _WEIGHTED if name.startswith('sets_'))
+    'sets_subset_accuracy': lambda count, *arrays: _accuracy(*arrays)}
+OF_SETS = tuple(_OF_SETS)

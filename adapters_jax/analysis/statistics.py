@@ -3,7 +3,8 @@
 Two sources of chance: another seed gives another model, another sample of
 examples another score. Two intervals of 95 % answer them:
 
-- Student's t over the seeds, with n - 1 degrees of freedom. Exact for normal
+- Student's t over the seeds, with n - 1 degrees of freedom; Welch's for a
+  difference of methods with other seeds. Exact (nearly, for Welch's) for normal
   scores, but blind to the choice of examples.
 - A percentile bootstrap that draws examples and seeds with replacement (Efron
   and Tibshirani, 1993, chapter 13). Every method sees the same draws of
@@ -31,7 +32,7 @@ class Estimate:
     mean: Mean over seeds.
     t: (low, high) of Student's t; nan for one seed.
     bootstrap: (low, high) of the bootstrap; nan without predictions.
-    seeds: Number of seeds, or of pairs of seeds.
+    seeds: Number of seeds; the smaller one for a difference.
   """
   mean: float
   t: tuple[float, float]
@@ -110,12 +111,39 @@ def mean_estimate(
       float(scores.mean()), t_interval(scores), bootstrap, len(scores))
 
 
+def welch_interval(
+    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray
+) -> tuple[float, float]:
+  """Returns Welch's interval of mean(a) - mean(b), with unequal variances.
+
+  Args:
+    a: [n] Independent values.
+    b: [m] Values that are independent of `a`.
+
+  Returns:
+    (low, high), (nan, nan) where a or b has one value.
+  """
+  from scipy import stats  # Slow to import.
+  if min(len(a), len(b)) < 2:
+    return math.nan, math.nan
+  found = stats.ttest_ind(a, b, equal_var=False)
+  if math.isnan(found.df):  # Both are constant.
+    return (float(np.mean(a) - np.mean(b)),) * 2
+  ends = found.confidence_interval(LEVEL)
+  return float(ends.low), float(ends.high)
+
+
 def difference_estimate(
     a: dict[int, float], b: dict[int, float],
     resampled_a: np.ndarray | None = None,
     resampled_b: np.ndarray | None = None,
 ) -> Estimate:
   """Returns a - b of two methods on the same examples.
+
+  The mean is that of all seeds of a minus that of all of b. Pairs of seeds
+  share the order of batches, so with equal seeds the t interval is that of
+  their differences. Otherwise it is Welch's: some pairs would be an interval of
+  another mean.
 
   Args:
     a: {seed: score}
@@ -124,20 +152,18 @@ def difference_estimate(
     resampled_b: The same of b, on the same examples.
 
   Returns:
-    The t interval is over the seeds that both have, paired; the bootstrap draws
-    the seeds of each on their own.
+    The estimate, with the smaller number of seeds. The bootstrap draws the
+    seeds of each on their own.
   """
   constant = set(b) == {-1}
-  pairs = sorted(a if constant else set(a) & set(b))
-  paired = np.array([a[seed] - b[-1 if constant else seed] for seed in pairs])
-  mean = (np.mean(list(a.values())) - np.mean(list(b.values())))
+  mean = float(np.mean(list(a.values())) - np.mean(list(b.values())))
+  if constant or set(a) == set(b):
+    t = t_interval([a[seed] - b[-1 if constant else seed] for seed in a])
+  else:
+    t = welch_interval(list(a.values()), list(b.values()))
   bootstrap = (math.nan, math.nan)
   if resampled_a is not None and resampled_b is not None:
     bootstrap = _percentiles(
         _over_seeds(resampled_a, 1) - _over_seeds(resampled_b, 2))
-  low, high = t_interval(paired)
-  # Around the mean of all seeds, of which the pairs may be a part.
-  shift = mean - paired.mean() if len(pairs) else 0.0
   return Estimate(
-      float(mean), (float(low + shift), float(high + shift)), bootstrap,
-      len(pairs))
+      mean, t, bootstrap, len(a) if constant else min(len(a), len(b)))

@@ -47,14 +47,22 @@ def by_task(
   found = [point for point in found if point.scores(split)]
   titles = {p.task: f'{p.task}, {next(iter(p.records[0].metrics[split]))}'
             for p in found}
-  table = {}
+  table: dict[str, dict[str, str]] = {}
+  shares: dict[str, list[float]] = {}
   for point in found:
     row = table.setdefault(point.method, {
-        'method': point.method,
-        'trained': f'{100 * point.share:.3g} %',
+        'method': point.method, 'trained': '',
         **dict.fromkeys(titles.values(), '-')})
     row[titles[point.task]] = _mean_text(point.scores(split))
+    shares.setdefault(point.method, []).append(point.share)
+  for method, row in table.items():  # Heads of more classes are larger.
+    ends = [_percent(choose(shares[method])) for choose in (min, max)]
+    row['trained'] = f'{" to ".join(dict.fromkeys(ends))} %'
   return list(table.values())
+
+
+def _percent(share: float) -> str:
+  return f'{100 * share:.3g}'
 
 
 def _mean_text(scores: Sequence[float]) -> str:

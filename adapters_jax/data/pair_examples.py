@@ -32,7 +32,9 @@ class Evaluation:
   pairs: dict[str, np.ndarray]
   documents: np.ndarray
 
-  def queries(self, split: str) -> tuple[np.ndarray, list[list[int]]]:
+  def queries(
+      self, split: str
+  ) -> tuple[np.ndarray, list[list[int]], list[int]]:
     """Returns the queries of a split, the distinct first texts of its pairs.
 
     Args:
@@ -40,7 +42,8 @@ class Evaluation:
 
     Returns:
       ([queries] int numbers of their texts, indices in `documents` of the
-      relevant documents of each)
+      relevant documents of each, index of the document that it is itself or
+      -1)
     """
     first, second = self.pairs[split].T
     queries = np.unique(first)
@@ -48,7 +51,8 @@ class Evaluation:
     relevant: dict[int, list[int]] = {query: [] for query in queries}
     for query, document in dict.fromkeys(zip(first, second, strict=True)):
       relevant[query].append(place[document])
-    return queries, list(relevant.values())
+    return queries, list(relevant.values()), [
+        place.get(query, -1) for query in queries]
 
 
 def evaluation_of(

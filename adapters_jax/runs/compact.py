@@ -16,8 +16,9 @@ def to_text(values: np.ndarray) -> str:
   """Returns an array as text: its type, a colon, compressed bytes in base64.
 
   Args:
-    values: [examples] Classes from 0, or -1 where unknown; or scores, which
-      keep the 11 bits of float16, or are float32 where one is too large.
+    values: [examples] Classes from 0, or -1 where unknown; sets of up to 63
+      labels, a bit each; or scores, which keep the 11 bits of float16, or are
+      float32 where one is too large.
   """
   values = np.asarray(values)
   if values.dtype.kind == 'f':
@@ -25,7 +26,8 @@ def to_text(values: np.ndarray) -> str:
   elif values.min(initial=0) < 0:
     name = 'i2'
   else:
-    name = 'u1' if values.max(initial=0) < 256 else 'u2'
+    most = int(values.max(initial=0))
+    name = next(f'u{size}' for size in (1, 2, 4, 8) if most < 256**size)
   # Little-endian on every machine.
   data = values.astype(f'<{name}').tobytes()
   return f'{name}:{base64.b64encode(zlib.compress(data, 9)).decode()}'

@@ -55,7 +55,8 @@ class Record:
     last: The metrics after the last step, as in `metrics`.
     predictions: {split: {name: text}} of the best step, packed by `compact`:
       for each example its 'labels' and 'predictions'; its 'f1' for answers;
-      'label_sets' and 'predicted_sets' for several labels.
+      'label_sets' and 'predicted_sets' for several labels, of which there are
+      'label_count'.
     data: {split: {'examples': number, 'sha256': of its texts and labels}}.
     computation: Types and precisions that the settings mean on the device.
     machine: {'cpu': name, 'threads': number} and more, see

@@ -17,7 +17,8 @@ optimizer or arithmetic that moves a score by more than rounding.
   (`cache_frozen` with `head_input=mean_norm`); filler in CoSENT's loss with
   pooling 'cls' or 'lasttoken'; gates of LoRA and IA3 on DeBERTa that moved with
   the padding; DeBERTa's tuned norm of distances in `adapter_drop`; retrieval
-  among the documents of a subset (`train_examples` with sentence embeddings);
+  among the documents of a subset (`train_examples` with sentence embeddings)
+  and of queries that are documents themselves;
   norms of all layers in `norm_layers=same` with `adapter_config`.
 
 `tests/runs/version_test.py` pins the batches and the losses of a small run.

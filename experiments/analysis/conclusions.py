@@ -77,7 +77,8 @@ def findings(runs: pd.DataFrame, spans: pd.DataFrame) -> list[Finding]:
       split = part['split'].iloc[0] if 'split' in part else 'dev'
       new = Finding(claim, style.data_name(part), split, told[0], told[1],
                     power)
-      key = claim, *part[frames.PANEL].iloc[0]
+      # Parts of a claim are one finding if they have the same data.
+      key = claim, *part[frames.PANEL].iloc[0], new.data, split
       found[key] = _joined(found[key], new) if key in found else new
   return [_told(found[key]) for key in sorted(found)]
 

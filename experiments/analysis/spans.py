@@ -5,6 +5,7 @@ import os
 
 import pandas as pd
 
+from adapters_jax import errors
 from adapters_jax.analysis import statistics
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
@@ -34,11 +35,26 @@ def load(
     'first' and 'last' layer of the span; 'metric'; 'whole', the score with all
     adapters, 'score' without those of the span, their difference 'drop', and
     'majority', the score of the most frequent class. All scores are on dev.
+    Runs whose seed picks settings are left out.
+
+  Raises:
+    errors.UserError: the scores are of several versions of the numbers, or
+      those of a run without a record in the folder.
   """
   rows, numbers = [], []
+  known = {identity.digest(record.config): record
+           for record in records.read_all(folder)}
   for path in sorted(glob.glob(os.path.join(folder, 'spans', '*', '*.json'))):
     found = json_files.read(path)
+    record = known.get(identity.digest(found['config']))
+    if record is None:
+      raise errors.UserError(
+          f'{path}: its run has no record in {folder}; put it there, or remove '
+          'this file')
+    if record.picks:
+      continue
     values = frames.columns_of(identity.completed(found['config']))
+    values['precision'] = record.precision  # That of the machine.
     numbers.append(values[version.FIELD])
     free = (*frames.DATA, *frames.SCHEDULE, 'seed')
     default = all(

@@ -6,6 +6,8 @@ number (95 %; the wider of t over seeds and of the bootstrap) it
 - 'holds' if the interval is below the limit,
 - 'does not hold' if it is above,
 - is 'undecided' if the limit is inside, or if there is one seed.
+
+Scores without layers have no predictions, so conclusion 3 has t alone.
 """
 
 import math
@@ -19,6 +21,7 @@ from experiments.analysis import variants as variants_lib
 
 HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'undecided'
 IN_PART = 'holds in part'
+_FEW = 0.05  # Largest share of the parameters that is 'a few per cent'.
 
 Verdict = tuple[str, str]  # (verdict, numbers with their intervals)
 
@@ -56,6 +59,11 @@ def both(*verdicts: str) -> str:
   if FAILS in found:
     return IN_PART if HOLDS in found else FAILS
   return OPEN if OPEN in found else HOLDS
+
+
+def every(*verdicts: str) -> str:
+  """Returns the verdict on a conclusion that one exception contradicts."""
+  return FAILS if FAILS in verdicts else both(*verdicts)
 
 
 def show(value: statistics.Estimate, metric: str = '') -> str:
@@ -115,7 +123,8 @@ def parity(rows: pd.DataFrame) -> Verdict | None:
     return None
   lead = difference(adapters, full)
   share = adapters['trained'] / adapters['total']
-  return judge(lead.times(-1), 1), (
+  near = judge(lead.times(-1), 1)
+  return (near if share <= _FEW else FAILS), (
       f'{apart(lead, full["metric"])} full fine-tuning with {share:.1%} of the '
       'parameters')
 
@@ -133,7 +142,7 @@ def cheaper(rows: pd.DataFrame) -> Verdict | None:
   more = top['trained'] / adapters['trained']
   # Negated: a lead of at least 0 is a value of at most 0.
   verdict = both(*(judge(one.times(-1), 0) for one in (ahead, above)))
-  return verdict, (
+  return (verdict if more > 1 else FAILS), (
       f'{apart(ahead, top["metric"])} the {layers} ({more:.1f} times the '
       f'parameters), {apart(above)} layer norms')
 
@@ -144,17 +153,21 @@ def layers(rows: pd.DataFrame) -> Verdict:
   drops = rows.pivot(index=['first', 'last'], columns='seed', values='drop')
   last = int(rows['layers'].iloc[0]) - 1
   third = max(1, (last + 1) // 3)
-  worst = max(range(last + 1), key=lambda i: drops.loc[(i, i)].mean())
+  alone = [statistics.mean_estimate(drops.loc[(i, i)].to_numpy())
+           for i in range(last + 1)]
+  worst = max(range(last + 1), key=lambda i: alone[i].mean)
   parts = [drops.loc[span].to_numpy() for span in (
-      (worst, worst), (0, third - 1), (last - third + 1, last), (0, last))]
-  one, lower, upper, whole = map(statistics.mean_estimate, parts)
-  gap = statistics.mean_estimate(parts[1] - parts[2])  # Of the same runs.
-  # Points: a layer costs at most 2, all layers at least 2.
-  verdict = both(judge(one, 2), judge(whole.times(-1), -2), judge(gap, 0))
+      (0, third - 1), (last - third + 1, last), (0, last))]
+  lower, upper, whole = map(statistics.mean_estimate, parts)
+  gap = statistics.mean_estimate(parts[0] - parts[1])  # Of the same runs.
+  # Points: each layer costs at most 2, all layers at least 2.
+  verdict = both(every(*(judge(one, 2) for one in alone)),
+                 judge(whole.times(-1), -2), judge(gap, 0))
   return verdict, (
-      f'one layer costs at most {show(one, rows["metric"].iloc[0])} (layer '
-      f'{worst}), the lower third {show(lower)}, the upper third '
-      f'{show(upper)}, all {show(whole)}')
+      f'of single layers, {worst} costs most, '
+      f'{show(alone[worst], rows["metric"].iloc[0])}, the lower third costs '
+      f'{show(lower)}, the upper third {show(upper)}, all {show(whole)}; t '
+      'over seeds alone')
 
 
 def _around(
@@ -173,7 +186,7 @@ def _around(
     return None
   found = [(difference(row, base), row[name]) for _, row in others.iterrows()]
   most, where = max(found, key=lambda one: abs(one[0].mean))
-  return both(*(judge_within(one, 1) for one, _ in found)), most, where
+  return every(*(judge_within(one, 1) for one, _ in found)), most, where
 
 
 def sizes(rows: pd.DataFrame) -> Verdict | None:
@@ -215,8 +228,6 @@ def variants(rows: pd.DataFrame) -> Verdict | None:
            for _, row in others.iterrows()]
   # By the gain alone: its ends may be nan, which does not compare.
   gain, name = max(gains, key=lambda one: one[0].mean)
-  verdict = both(*(judge(one, 1) for one, _ in gains))
-  # Not 'in part': one better variant contradicts the conclusion.
-  return FAILS if verdict == IN_PART else verdict, (
+  return every(*(judge(one, 1) for one, _ in gains)), (
       f'of {len(others)}, the best is {name!r}, by '
       f'{show(gain, default["metric"])}')

@@ -159,6 +159,19 @@ class PointsTest(parameterized.TestCase):
         [(p.base, p.scores('dev')) for p in found],
         [('minilm-l6', [0.1]), ('minilm-l6 (float32)', [0.2, 0.3])])
 
+  def test_trials_of_another_machine_count(self):
+    def trial(dev, rate, computation='products of bfloat16'):
+      return dataclasses.replace(
+          record(dev, 1000, precision='bfloat16_products',
+                 learning_rate=rate), computation=computation)
+
+    point, = points_lib.points([
+        record(0.5, precision='float32', learning_rate=1e-3),
+        trial(0.1, 1e-3), trial(0.3, 3e-3),
+        trial(0.4, 1e-3, 'computes in float32')])
+    self.assertEqual(
+        (point.trials, point.pick_score, point.better), (2, 0.4, {}))
+
   def test_larger_bases_come_first(self):
     large = dataclasses.replace(
         record(0.5, checkpoint='z'), total_params=10**9)
@@ -243,11 +256,21 @@ class CellsTest(parameterized.TestCase):
 
   def test_other_labels_are_not_compared(self):
     a, b = predicted(0.7), predicted(0.7, labels=1 - LABELS)
-    with self.assertRaisesRegex(errors.UserError, 'other dev labels'):
+    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
       cells.difference([a], [b], 'dev', 'accuracy')
-    with self.assertRaisesRegex(errors.UserError, 'labels of one point'):
+    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
       cells.estimate([a, dataclasses.replace(
           b, config={**b.config, 'seed': 1})], 'dev', 'accuracy')
+
+  @parameterized.parameters('f1', 'entity_f1')
+  def test_other_examples_of_other_kinds_are_not_compared(self, metric):
+    ones = compact.to_text(np.ones(9))
+    a, b = (grid_test.make_record(
+        CONFIG, metrics={'dev': {metric: 0.5}}, predictions={'dev': {
+            'f1': ones, 'correct': ones, 'predicted': ones, 'true': ones}},
+        data={'dev': {'examples': 9, 'sha256': sha}}) for sha in 'ab')
+    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
+      cells.difference([a], [b], 'dev', metric)
 
   def test_above_the_majority(self):
     runs = [predicted(0.9, seed) for seed in range(3)]

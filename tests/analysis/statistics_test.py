@@ -80,11 +80,16 @@ class IntervalsTest(parameterized.TestCase):
     for name in ('micro_f1', 'macro_f1', 'subset_accuracy'):
       self.assertIn(f'sets_{name}', resampling.OF_SETS)
       resampled = resampling.resample(
-          f'sets_{name}', labels @ bits, (found @ bits)[None])
+          f'sets_{name}', labels @ bits, (found @ bits)[None], 3)
       np.testing.assert_allclose(resampled[0, :4], [
           label_metrics.compute_at_threshold(
               [name], labels[rows], found[rows] * 1.0, 0.5)[name]
           for rows in draws])
+
+  def test_labels_that_never_occur_count(self):
+    labels = np.array([1, 2, 3] * 10)  # Of 4 labels, the first two.
+    found = resampling.resample('sets_macro_f1', labels, labels[None], 4)
+    np.testing.assert_allclose(found, 0.5, atol=0.01)
 
   def test_seeds_that_differ_widen_the_bootstrap(self):
     labels = np.zeros(1000, np.int64)
@@ -185,7 +190,33 @@ class DifferenceTest(parameterized.TestCase):
     np.testing.assert_allclose(
         found.t, np.array(statistics.t_interval([0.7, 0.9])) - 0.5)
 
-  def test_without_common_seeds_there_is_no_interval_over_them(self):
-    found = statistics.difference_estimate({0: 0.7, 1: 0.8}, {2: 0.5})
+  def test_other_seeds_as_in_welch(self):
+    a, b = {0: 0.5, 1: 0.7, 2: 0.6}, {1: 0.4, 2: 0.65, 3: 0.45, 4: 0.5}
+    found = statistics.difference_estimate(a, b)
+    wanted = stats.ttest_ind(
+        list(a.values()), list(b.values()), equal_var=False
+    ).confidence_interval(0.95)
+    np.testing.assert_allclose(found.t, (wanted.low, wanted.high))
+    self.assertAlmostEqual(found.mean, 0.1)  # Of the scores in a table.
+    self.assertEqual(found.seeds, 3)
+    constant = statistics.difference_estimate(
+        {0: 0.75, 1: 0.75}, {2: 0.5, 3: 0.5})
+    np.testing.assert_allclose(constant.t, (0.25, 0.25))
+
+  @parameterized.parameters(0.0, 0.8)
+  def test_covers_where_one_method_has_more_seeds(self, correlation):
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(1000):
+      common = rng.normal(size=7)
+      a, b = (correlation**0.5 * common
+              + (1 - correlation)**0.5 * rng.normal(size=7) for _ in range(2))
+      low, high = statistics.difference_estimate(
+          dict(enumerate(a[:3])), dict(enumerate(b))).t
+      covered.append(low < 0 < high)
+    self.assertGreater(np.mean(covered), 0.93)
+
+  def test_one_seed_has_no_interval(self):
+    found = statistics.difference_estimate({0: 0.7, 1: 0.8}, {0: 0.5})
     self.assertAlmostEqual(found.mean, 0.25)
     self.assertTrue(math.isnan(found.low))

@@ -108,6 +108,11 @@ class SummariesTest(parameterized.TestCase):
     self.assertEqual(rows[0]['cola, matthews'], '30.0')
     self.assertNotIn('rte, matthews', rows[0])
 
+  def test_shares_of_tasks_with_other_heads(self):
+    wide = dataclasses.replace(record(0.2, task='rte'), trained_params=9)
+    row, = tables.by_task(points_lib.points([record(0.1), wide]), 'dev')
+    self.assertEqual(row['trained'], '7 to 9 %')
+
   def test_own_files_name_the_task(self):
     values = {'train_file': 'spam.tsv@0123', 'task': 'movie_sentiment'}
     self.assertEqual(config_lib.task_of(values), 'spam')
@@ -188,12 +193,12 @@ def test_a_schedule_that_won_the_trials_without_runs_is_said():
       record(0.6, seed=1000, learning_rate=2e-5, epochs=10.0),
       record(0.7, tune='full'), record(0.1, seed=1000, tune='full')]
   lines = summarize.table(found, (64,), (2,)).splitlines()
-  assert [line for line in lines if 'scored higher' in line] == [
-      '- cola, adapters, size 64: learning_rate=2e-05, epochs=10 scored higher '
-      'in the trials and has no run that counts yet']
+  assert [line for line in lines if 'no run that counts' in line] == [
+      '- cola, adapters, size 64: learning_rate=2e-05, epochs=10 was best in '
+      'the trials and has no run that counts yet']
   won = summarize.table(
       [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
-  assert '| 30.0 |' in won and 'scored higher' not in won
+  assert '| 30.0 |' in won and 'no run that counts' not in won
 
 
 def test_no_records_and_no_markers(tmp_path):

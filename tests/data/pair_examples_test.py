@@ -19,9 +19,18 @@ def test_queries_and_their_documents():
   # Documents of dev and test, then those of training; no negatives.
   assert [texts[row] for row in found.documents] == ['w', 'z', 'x', 'y']
   assert sorted(texts) == ['a', 'b', 'c', 'w', 'x', 'y', 'z']
-  queries, relevant = found.queries('dev')
+  queries, relevant, own = found.queries('dev')
   assert {texts[query]: rows for query, rows in zip(
       queries, relevant, strict=True)} == {'b': [0, 1], 'a': [1]}
+  assert own == [-1, -1]
+
+
+def test_queries_that_are_documents():
+  found = pair_examples.evaluation_of({
+      'train': pairs.Pairs([('x', 'y')]),
+      'dev': pairs.Pairs([('a', 'b'), ('b', 'a')])}, encode)
+  _, relevant, own = found.queries('dev')
+  assert sorted(zip(relevant, own, strict=True)) == [([0], 1), ([1], 0)]
 
 
 def test_labels_are_scores_or_name_equal_texts():

@@ -63,9 +63,9 @@ class FindingsTest(parameterized.TestCase):
         '2.0% of the parameters',
         '10.0 points of accuracy (10.0 to 10.0) above the top layer (3.0 times '
         'the parameters), 10.0 (10.0 to 10.0) below layer norms',
-        'one layer costs at most 1.5 points of accuracy (1.5 to 1.5) (layer '
-        '2), the lower third 1.0 (1.0 to 1.0), the upper third 1.5 (1.5 to '
-        '1.5), all 30.0 (30.0 to 30.0)',
+        'of single layers, 2 costs most, 1.5 points of accuracy (1.5 to 1.5), '
+        'the lower third costs 1.0 (1.0 to 1.0), the upper third 1.5 (1.5 to '
+        '1.5), all 30.0 (30.0 to 30.0); t over seeds alone',
         'of 3 sizes from 8 to 256, 16 is farthest from 64, by −10.0 points of '
         'accuracy (−10.0 to −10.0); of deviations up to 0.01, 0.001 is '
         'farthest from it, by 0.1 points of accuracy (0.1 to 0.1), −30.0 '
@@ -73,6 +73,23 @@ class FindingsTest(parameterized.TestCase):
         "of 2, the best is 'ReLU', by 3.0 points of accuracy (3.0 to 3.0)"])
     self.assertEqual({(finding.data, finding.split) for finding in found},
                      {('RTE, 500 examples', 'dev')})
+
+  def test_parts_on_other_data_are_findings_of_their_own(self):
+    put_floor(self.folder)
+    for size, score in ((64, 0.80), (8, 0.80)):
+      put(self.folder, [score, score], adapter_size=size)
+    for scale in (1e-2, 1e-3):
+      put(self.folder, [0.7, 0.7, 0.7], init_scale=scale, train_examples=200)
+    found = [(finding.claim, finding.data, finding.verdict)
+             for finding in self.findings() if finding.claim == 4]
+    self.assertEqual(found, [
+        (4, 'RTE, 200 examples', 'cannot be told'),
+        (4, 'RTE, 500 examples', 'holds')])
+
+  def test_many_parameters_are_not_a_few_per_cent(self):
+    put_floor(self.folder)
+    put(self.folder, [0.82, 0.82], 60)
+    self.assertEqual(self.findings()[0].verdict, 'does not hold')
 
   def test_cannot_be_told_where_full_fine_tuning_beats_nothing(self):
     for task, full in (('rte', (0.82, 0.82)), ('wnli', (0.4, 0.62))):

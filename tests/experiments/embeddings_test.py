@@ -110,6 +110,10 @@ def test_metrics_by_hand():
       found['ndcg@10'], [(1 / np.log2(3) + 1 / 2) / ideal, 0, 1])
   np.testing.assert_allclose(found['mrr@10'], [0.5, 0, 1])
   np.testing.assert_array_equal(found['accuracy@1'], [0, 0, 1])
+  # The first query is document 2, the third its own answer.
+  found = retrieval.per_query(
+      queries, documents, [[5, 0], [11], [0]], [2, -1, 0])
+  np.testing.assert_allclose(found['mrr@10'], [1, 0, 1])
 
 
 def test_columns_have_lengths_of_their_own():

@@ -6,6 +6,7 @@ from absl.testing import parameterized
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from tests.experiments import made_records
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -187,6 +188,19 @@ class FramesTest(parameterized.TestCase):
     np.testing.assert_allclose(means['mean'], [0, 30, 1, 1.5], atol=1e-9)
     np.testing.assert_allclose(means['low'], means['mean'], atol=1e-9)
     self.assertEmpty(spans.load(str(self.folder), restore_norms=True))
+
+  def test_spans_belong_to_records(self):
+    put_spans(self.folder, DROPS)
+    put_spans(self.folder, DROPS, seed=1)
+    put_spans(self.folder, DROPS, seed=2, computation='computes in float32')
+    put_spans(self.folder, DROPS, seed=1000)  # Picks settings.
+    found = spans.load(str(self.folder))
+    self.assertEqual(set(found['seed']), {0, 1})
+    self.assertEqual(set(found['precision']), {'bfloat16_products'})
+    for path in (self.folder / 'glue').rglob('*.json'):
+      path.unlink()
+    with self.assertRaisesRegex(errors.UserError, 'has no record in'):
+      spans.load(str(self.folder))
 
   def test_spans_with_and_without_norms_are_of_the_same_runs(self):
     for seed in (0, 1):

@@ -1,6 +1,7 @@
 """Made-up records and scores without layers, for the tests of figures."""
 
 import dataclasses
+import os
 
 from adapters_jax.analysis import layer_removal
 from adapters_jax.downloads import atomic
@@ -34,10 +35,20 @@ def put_floor(folder, full=(0.82, 0.82), **changed):
 
 
 def put_spans(
-    folder, drops, restore_norms=False, majority=None, layers=3, **changed
+    folder, drops, restore_norms=False, majority=None, layers=3,
+    computation='', **changed
 ):
-  """Writes the spans of a run, of three layers; the whole scores 0.9."""
-  record = grid_test.make_record(dataclasses.replace(CONFIG, **changed))
+  """Writes the spans of a run, of three layers; the whole scores 0.9.
+
+  Writes the record of the run too, unless there is one.
+  """
+  config = dataclasses.replace(CONFIG, **changed)
+  record = dataclasses.replace(
+      grid_test.make_record(config, metrics={'dev': {'accuracy': 0.9}}),
+      computation=computation)
+  path = outcome.record_path(str(folder), 'glue', config)
+  if not os.path.exists(path):
+    records.write(path, record)
   atomic.write_json(
       layer_removal.map_path(str(folder / 'spans'), record, restore_norms),
       {'config': record.config, 'restore_norms': restore_norms,

@@ -7,9 +7,10 @@ from adapters_jax.runs import compact
 
 
 @pytest.mark.parametrize(('values', 'kind'), (
-    ([0, 1, 1, 0], 'u1'), ([0, 300], 'u2'), ([1, -1], 'i2'), ([], 'u1')))
+    ([0, 1, 1, 0], 'u1'), ([0, 300], 'u2'), ([1, -1], 'i2'), ([], 'u1'),
+    ([1 << 27, 5], 'u4'), ([(1 << 63) - 1, 5], 'u8')))
 def test_classes_come_back(values, kind):
-  text = compact.to_text(np.array(values, np.int32))
+  text = compact.to_text(np.array(values, np.int64))
   assert text.startswith(f'{kind}:')
   np.testing.assert_array_equal(compact.to_array(text), values)
   assert compact.to_array(text).dtype == np.int64

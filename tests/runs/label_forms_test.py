@@ -140,6 +140,8 @@ def test_predictions_are_those_of_the_scores(trained):
     assert record.metrics['test'] == label_metrics.compute_at_threshold(
         list(record.metrics['test']), labels, shares, adapter.threshold)
     sets = compact.to_array(record.predictions['test']['predicted_sets'])
+    assert compact.to_array(
+        record.predictions['test']['label_count']) == [len(NAMES)]
     assert sets.tolist() == [
         sum(1 << NAMES.index(name) for name in one.labels) for one in found]
     for one in found:

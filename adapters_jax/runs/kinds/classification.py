@@ -182,16 +182,18 @@ def _outcomes(
     predictions: [examples] or [examples, classes]
 
   Returns:
-    {name: [examples]}. Sets of up to 16 labels are integers, whose bit n is the
-    label n.
+    {name: [examples]}. Sets of up to 63 labels are integers, whose bit n is the
+    label n, beside [1] the 'label_count'.
   """
   if setup.task.form != 'multilabel':
     return kind.labelled(setup, split, predictions)
-  if len(setup.task.labels) > 16:
-    return {}  # A record holds integers of two bytes.
-  bits = 1 << np.arange(len(setup.task.labels))
+  count = len(setup.task.labels)
+  if count > 63:
+    return {}  # A record holds integers of 63 bits.
+  bits = 1 << np.arange(count, dtype=np.int64)
   return {'label_sets': (setup.splits[split].labels > 0) @ bits,
-          'predicted_sets': (predictions > 0) @ bits}
+          'predicted_sets': (predictions > 0) @ bits,
+          'label_count': np.array([count])}
 
 
 def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:

@@ -237,9 +237,9 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
       cosines = np.sum(vectors[first] * vectors[second], axis=-1)
       return metrics.compute(
           setup.task.metrics, setup.splits[split].labels, cosines), cosines
-    queries, relevant = setup.evaluation.queries(split)
+    queries, relevant, own = setup.evaluation.queries(split)
     found = retrieval.per_query(
-        vectors[queries], vectors[setup.evaluation.documents], relevant)
+        vectors[queries], vectors[setup.evaluation.documents], relevant, own)
     means = retrieval.means(found)
     return ({name: means[name] for name in setup.task.metrics},
             found[setup.task.metrics[0]])
