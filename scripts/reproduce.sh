@@ -7,7 +7,7 @@
 # it can be stopped and started again at any time. To make all from nothing, name
 # an empty folder: RECORDS=mine scripts/reproduce.sh. It first says how long the
 # records at hand took; every grid says how long its unfinished runs will take.
-# Needs the extra 'notebooks', and GLUE: a network, or DATA (see README.md).
+# Needs the extra 'notebooks', and GLUE: a network, or DATA (see docs/data.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
