@@ -284,6 +284,7 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
   assert ran >= 10
 
 
+@pytest.mark.slow
 def test_embeddings_over_a_frozen_adapter(base, bank):
   words = ('good', 'bad', 'dull', 'fine', 'great', 'poor')
   pairs = aj.Pairs([(f'a {word} film', f'very {word}') for word in words] * 3)

@@ -32,6 +32,16 @@ from adapters_jax.runs import session  # noqa: E402
 from tests import tiny  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+  """Puts files with tests marked `first` first.
+
+  With `--no-loadscope-reorder` they start first, and no worker waits for the
+  other's long test in the end.
+  """
+  first = {item.path for item in items if item.get_closest_marker('first')}
+  items.sort(key=lambda item: item.path not in first)  # Stable.
+
+
 @pytest.fixture(scope='session', autouse=True)
 def compiled_programs(tmp_path_factory) -> str:
   """Folder of the programs that the session's tests have compiled.

@@ -168,6 +168,7 @@ def test_shared_layers_are_computed_once(base):
   assert 'f32[2,4,1,20]' in program
 
 
+@pytest.mark.slow
 def test_embeddings_of_adapters_and_the_plain_base(base, bank):
   names = ['wide', None, 'prompt', 'narrow', None]
   found = embedding.encode(base, TEXTS, bank, adapters=names)
@@ -184,6 +185,7 @@ def test_embeddings_of_adapters_and_the_plain_base(base, bank):
       np.testing.assert_allclose(each[name][row], found[row], atol=2e-6)
 
 
+@pytest.mark.slow
 def test_embeddings_of_setups(base, bank):
   bank = {'a': bank['narrow'], 'b': dataclasses.replace(
       bank['wide'], head_input='embedding_cls')}

@@ -81,14 +81,9 @@ def batch(length=5):
       'weights': np.ones(3, np.float32)}
 
 
-@functools.partial(jax.jit, static_argnums=0)  # One program, not one an op.
-def applied(model, params, inputs):
-  return model.apply({'params': params}, inputs['tokens'], inputs['segments'],
-                     inputs['mask'])
-
-
 def logits(model, params, inputs):
-  return np.asarray(applied(model, params, inputs))
+  return np.asarray(tiny.apply(
+      model, params, inputs['tokens'], inputs['segments'], inputs['mask']))
 
 
 def check_training(case, name):
@@ -151,7 +146,9 @@ def test_padding_and_uncomputed_rows_change_nothing(case, name):
       for key, fill in (('tokens', 7), ('segments', 1), ('mask', False))}
   np.testing.assert_allclose(
       logits(model, params, padded), found, atol=3e-6, rtol=1e-5)
-  whole = applied(encoder.Bert(model.config), params, inputs)[-1]
+  whole = tiny.apply(
+      encoder.Bert(model.config), params, inputs['tokens'], inputs['segments'],
+      inputs['mask'])[-1]
   head = params['head']
   np.testing.assert_allclose(
       whole[:, 0] @ head['kernel'] + head['bias'], found, atol=3e-6, rtol=1e-5)
@@ -187,7 +184,8 @@ def test_a_prefix_is_at_no_distance():
 
 
 @pytest.mark.parametrize(
-    'case', ('mpnet', 'roberta', 'electra-small', 'deberta'))
+    'case', ('mpnet', *(pytest.param(case, marks=pytest.mark.slow)
+                        for case in ('roberta', 'electra-small', 'deberta'))))
 def test_a_prompt_of_words_is_a_longer_text(case):
   """Positions, segments and distances of a prompt are those of a text."""
   model, tuned = make(case, WORDS)

@@ -63,6 +63,7 @@ def draw(*shape, seed=0):
 
 class VariantsTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   @parameterized.parameters(*VARIANTS)
   def test_a_fresh_adapter_is_nearly_the_identity(self, fields):
     model = make(f'{fields}, init_scale=1e-6')

@@ -67,8 +67,8 @@ def config_of(name, checkpoint, folder, **changed):
       **{'precision': 'float32', **settings_of(name, folder), **changed})
 
 
-@pytest.mark.parametrize('name', [
-    'embeddings', pytest.param('language_modeling', marks=pytest.mark.slow)])
+@pytest.mark.slow  # `interrupted_test` kills runs of classification.
+@pytest.mark.parametrize('name', ['embeddings', 'language_modeling'])
 def test_a_killed_run_continues_bit_equal(
     name, checkpoint, tmp_path, monkeypatch):
   config, kind = config_of(name, checkpoint, str(tmp_path)), KINDS[name]

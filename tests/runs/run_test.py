@@ -238,6 +238,7 @@ def test_a_subset_is_fixed_and_named(config, tmp_path):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_bfloat16_base_and_float32_tuned(config):
   half = dataclasses.replace(config, precision='bfloat16', max_steps=2)
   setup = setup_lib.prepare(half)

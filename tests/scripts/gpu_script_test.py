@@ -41,6 +41,7 @@ sys.modules['tensorflow_datasets'] = None
 """
 
 
+@pytest.mark.first
 @pytest.mark.slow
 def test_the_whole_script_on_a_cpu(tmp_path):
   (tmp_path / 'sitecustomize.py').write_text(_WITHOUT_TFDS)

@@ -75,6 +75,7 @@ def records_of(workdir):
           for r in records.read_all(f'{workdir}/records')}
 
 
+@pytest.mark.first
 def test_a_killed_worker_loses_nothing(checkpoint, own_files, tmp_path):
   there, here = str(tmp_path / 'ray'), str(tmp_path / 'local')
   sweep = start(checkpoint, own_files, there, '--launcher=ray', '--workers=2',

@@ -163,6 +163,7 @@ def test_a_diverged_run_fails_alone(trained):
   assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
 
 
+@pytest.mark.slow
 def test_a_run_whose_outputs_diverge_fails_alone(trained, tmp_path):
   # Its only loss is finite: that of the weights before the step.
   configs = [

@@ -117,13 +117,14 @@ class StartTest(parameterized.TestCase):
     hosts.wait_for_all('nobody')
 
 
+@pytest.mark.first
 @pytest.mark.slow
 class EightDevicesTest(parameterized.TestCase):
 
   def test_in_a_process_with_eight_devices(self):
     result = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider',
-         'tests/training/eight_devices.py'],
+        [sys.executable, '-m', 'pytest', '-q', '-x', '-n', '0', '-p',
+         'no:cacheprovider', 'tests/training/eight_devices.py'],
         cwd=ROOT, capture_output=True, text=True, timeout=600,
         env={**os.environ, 'JAX_PLATFORMS': 'cpu',
              'XLA_FLAGS': '--xla_force_host_platform_device_count=8'})
