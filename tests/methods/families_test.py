@@ -21,6 +21,7 @@ from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
+from tests import tiny
 from tests import tiny_families
 from tests.methods import methods_test
 

@@ -63,8 +63,8 @@ def draw(*shape, seed=0):
 
 class VariantsTest(parameterized.TestCase):
 
-  @pytest.mark.slow
   @parameterized.parameters(*VARIANTS)
+  @pytest.mark.slow
   def test_a_fresh_adapter_is_nearly_the_identity(self, fields):
     model = make(f'{fields}, init_scale=1e-6')
     params = encoder.init(model, jax.random.key(1))
