@@ -1,5 +1,5 @@
 """Layers that Flax lacks, or that run faster than Flax's on a CPU.
 
 Imports JAX and Flax only. Public: `activations`, `batch_norm`, `dense`,
-`dropout` and `layer_norm`.
+`dropout`, `layer_norm` and `parameters`.
 """

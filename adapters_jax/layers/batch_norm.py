@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax.layers import parameters
+
 MOMENTUM = 0.9  # Share of a running statistic that a step keeps.
 
 
@@ -62,7 +64,7 @@ def moments(x: jax.Array, mask: jax.Array) -> jax.Array:
   return jnp.stack([mean, variance])
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(parameters.Module):
   """Normalises each unit over the tokens of a batch, padding excluded.
 
   Attributes:

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax.layers import parameters
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(
@@ -67,7 +69,7 @@ def _backward(epsilon, saved, errors):
 layer_norm.defvjp(_forward, _backward)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(parameters.Module):
   """`layer_norm` with the parameters 'scale' and 'bias' [dim].
 
   Attributes:

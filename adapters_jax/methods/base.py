@@ -13,6 +13,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.layers import parameters
 from adapters_jax.methods import codec
 from adapters_jax.methods import places
 
@@ -232,7 +233,7 @@ class Gate(nn.Module):
     Returns:
       [batch, 1, outputs]
     """
-    gates = nn.sigmoid(nn.Dense(
+    gates = nn.sigmoid(parameters.Dense(
         self.outputs, dtype=x.dtype, name='gate',
         kernel_init=nn.initializers.normal(0.02))(x))
     weights = mask[:, :, None].astype(x.dtype)

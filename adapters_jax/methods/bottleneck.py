@@ -15,6 +15,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.layers import dense
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import bottleneck_module
@@ -128,7 +129,7 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
         'mam_adapter': (nn.initializers.zeros if name == 'up'
                         else base.uniform_fan_in),
     }[self.init]
-    return nn.Dense(
+    return parameters.Dense(
         features, kernel_init=init, dtype=x.dtype, name=name,
         dot_general=dense.dot_general)(x)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from adapters_jax.layers import activations
 from adapters_jax.layers import batch_norm
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 
 _NORM_EPSILON = 1e-5  # For norms inside an adapter: torch's, as in AdapterHub.
@@ -40,7 +41,7 @@ def entry(
   return update, skip
 
 
-class BottleneckAdapter(nn.Module):
+class BottleneckAdapter(parameters.Module):
   """y + up(activation(down(y))), which starts close to the identity.
 
   Attributes:
@@ -124,5 +125,5 @@ class BottleneckAdapter(nn.Module):
     return hidden
 
   def _norm(self, name, dtype):
-    return nn.LayerNorm(
+    return parameters.LayerNorm(
         epsilon=_NORM_EPSILON, dtype=dtype, name=name, use_fast_variance=False)

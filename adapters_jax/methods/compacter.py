@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import bottleneck
 
@@ -183,7 +184,7 @@ class Compacter(bottleneck.Bottleneck):
     return Dense(self, features, name=name)(x, shared or {})
 
 
-class Dense(nn.Module):
+class Dense(parameters.Module):
   """A linear layer whose kernel is a sum of Kronecker products."""
   config: Compacter
   features: int

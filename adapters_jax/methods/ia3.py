@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import places
 from adapters_jax.methods import linear
@@ -218,7 +219,7 @@ def _scales_inputs(site, sites):
              if other == site for tensor in tensors.values())
 
 
-class ScaleInput(nn.Module):
+class ScaleInput(parameters.Module):
   """Multiplication of each feature by a learned number that starts at 1."""
   config: IA3
 
@@ -229,7 +230,7 @@ class ScaleInput(nn.Module):
     return x * (self.config.alpha * scale).astype(x.dtype)
 
 
-class ScaleOutput(nn.Module):
+class ScaleOutput(parameters.Module):
   """The same for the output of a linear layer."""
   config: IA3
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import values as values_lib
 
@@ -121,11 +122,12 @@ class Network(nn.Module):
     """Maps x [..., half] to [..., half]."""
     half = x.shape[-1]
     init = nn.initializers.normal(0.02)
-    hidden = nn.Dense(
+    hidden = parameters.Dense(
         max(1, int(half // self.config.factor)), name='down',
         kernel_init=init, dtype=x.dtype)(x)
     hidden = activations.ACTIVATIONS[self.config.activation](hidden)
-    return nn.Dense(half, name='up', kernel_init=init, dtype=x.dtype)(hidden)
+    return parameters.Dense(
+        half, name='up', kernel_init=init, dtype=x.dtype)(hidden)
 
 
 class Coupling(nn.Module):

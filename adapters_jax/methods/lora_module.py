@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 
 
@@ -16,7 +17,7 @@ def magnitude(kernel: jax.Array) -> jax.Array:
   return jnp.linalg.norm(kernel.astype(jnp.float32), axis=0)
 
 
-class LoRAUpdate(nn.Module):
+class LoRAUpdate(parameters.Module):
   """A low-rank update of the output of a linear layer.
 
   Attributes:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import codec
 from adapters_jax.methods import values as values_lib
@@ -133,7 +134,7 @@ class PrefixTuning(base.Method):
             'prefix_projection': False, 'encoder_hidden_size': shape.dim}
 
 
-class Pool(nn.Module):
+class Pool(parameters.Module):
   """Keys and values of all layers."""
   config: PrefixTuning
 
@@ -158,11 +159,11 @@ class Pool(nn.Module):
       # torch's initial values, as in the published results.
       embedding = self.param(
           'embedding', nn.initializers.normal(1.0), (length, dim))
-      hidden = nn.Dense(
+      hidden = parameters.Dense(
           config.bottleneck_size, kernel_init=base.uniform_fan_in,
           name='down')(embedding)
       hidden = activations.ACTIVATIONS[config.activation](hidden)
-      flat = nn.Dense(
+      flat = parameters.Dense(
           width, kernel_init=base.uniform_fan_in, name='up')(hidden)
     flat = dropout.Dropout(config.dropout)(flat, train=train)
     return flat.reshape(length, count, 2, dim).transpose(1, 2, 0, 3)

@@ -14,6 +14,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import codec
 from adapters_jax.methods import values as values_lib
@@ -164,7 +165,7 @@ class PromptTuning(base.Method):
     return trees.unflatten({f'{place}/prompt': prompt})
 
 
-class Insert(nn.Module):
+class Insert(parameters.Module):
   """Insertion of the prompt into embedded texts."""
   config: PromptTuning
 

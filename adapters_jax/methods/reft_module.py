@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 
 
-class Edit(nn.Module):
+class Edit(parameters.Module):
   """An edit, applied to every position.
 
   Attributes:
@@ -34,7 +35,7 @@ class Edit(nn.Module):
     base.demand(not config.orthogonality or config.r <= dim, 'r', config.r,
                 f'at most {dim}, the width of the base: no more rows are '
                 'orthonormal')
-    source = nn.Dense(
+    source = parameters.Dense(
         config.r, kernel_init=base.uniform_fan_in, dtype=z.dtype,
         name='source')(z)
     source = activations.ACTIVATIONS[config.activation](source)

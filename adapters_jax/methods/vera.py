@@ -11,6 +11,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import linear
 from adapters_jax.methods import places
@@ -211,7 +212,7 @@ class VeRA(linear.LinearMethod):
     return kernel + self.alpha / self.r * delta, bias
 
 
-class Projections(nn.Module):
+class Projections(parameters.Module):
   """The random projections of all sites."""
   config: VeRA
 
@@ -239,7 +240,7 @@ class Projections(nn.Module):
     return jax.lax.stop_gradient({'a': a, 'b': b})
 
 
-class VeRAUpdate(nn.Module):
+class VeRAUpdate(parameters.Module):
   """A scaled random update of the output of a linear layer."""
   config: VeRA
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.model import bert_config
 from adapters_jax.model import deberta
 from adapters_jax.model import layer as layer_lib
@@ -50,7 +51,7 @@ class Embeddings(nn.Module):
     """
     config = self.config
     embed = functools.partial(
-        nn.Embed, features=config.embedding_dim or config.dim,
+        parameters.Embed, features=config.embedding_dim or config.dim,
         dtype=config.dtype,
         embedding_init=nn.initializers.truncated_normal(0.02))
     words = embed(config.vocab_size, name='words')(tokens)
@@ -95,7 +96,7 @@ def positions(config: BertConfig, mask: jax.Array) -> jax.Array:
   return number * mask + config.first_position - 1
 
 
-class Encoder(nn.Module):
+class Encoder(parameters.Module):
   """The stack of Transformer layers."""
   config: BertConfig
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from adapters_jax import trees
 from adapters_jax.layers import dense as dense_lib
 from adapters_jax.layers import dropout
+from adapters_jax.layers import parameters
 from adapters_jax.model import composition
 
 # Collection of the attention weights, filled where a caller makes it mutable.
@@ -49,8 +50,9 @@ class AdapterFusion(nn.Module):
     config, dim, dtype = self.config, query.shape[-1], query.dtype
     init = nn.initializers.normal(0.02)
     if config.query:
-      query = nn.Dense(dim, name='query', kernel_init=init, dtype=dtype,
-                       dot_general=dense_lib.dot_general)(query)
+      query = parameters.Dense(
+          dim, name='query', kernel_init=init, dtype=dtype,
+          dot_general=dense_lib.dot_general)(query)
     if config.key:
       kernel = _Key(dim, name='key')
       query, bias = kernel(query)  # [batch, length, dim], [batch, length, 1]
@@ -65,13 +67,13 @@ class AdapterFusion(nn.Module):
                init_fn=lambda: None)
     mixed = jnp.einsum('bln,blnd->bld', weights, updates)
     if config.value:
-      mixed = nn.Dense(
+      mixed = parameters.Dense(
           dim, use_bias=False, name='value', kernel_init=_near_identity,
           dtype=dtype, dot_general=dense_lib.dot_general)(mixed)
     return mixed
 
 
-class _Key(nn.Module):
+class _Key(parameters.Module):
   """The linear layer of the keys, applied to the queries from its other side.
 
   Attributes:

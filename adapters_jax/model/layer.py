@@ -13,6 +13,7 @@ from adapters_jax.layers import bfloat16
 from adapters_jax.layers import dense as dense_lib
 from adapters_jax.layers import dropout
 from adapters_jax.layers import layer_norm
+from adapters_jax.layers import parameters
 from adapters_jax.model import bert_config
 from adapters_jax.model import composed_sites
 from adapters_jax.model import sites as sites_lib
@@ -22,7 +23,7 @@ BertConfig = bert_config.BertConfig
 
 def dense(
     config: BertConfig, features: int, name: str, *, bias: bool = True
-) -> nn.Dense:
+) -> parameters.Dense:
   """Makes a linear layer with BERT's initialisation.
 
   Args:
@@ -32,7 +33,7 @@ def dense(
     bias: Whether the layer has a bias.
   """
   products = bfloat16 if config.products == 'bfloat16' else dense_lib
-  return nn.Dense(
+  return parameters.Dense(
       features, use_bias=bias, name=name, dtype=config.dtype,
       dot_general=products.dot_general,
       kernel_init=nn.initializers.truncated_normal(0.02))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
+from adapters_jax.layers import parameters
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import families
 from adapters_jax.model import layer
@@ -21,7 +22,7 @@ def activation_of(config: encoder_lib.BertConfig) -> str:
   return name or config.activation
 
 
-class Transform(nn.Module):
+class Transform(parameters.Module):
   """A linear layer, an activation and a layer norm, before the decoder."""
   config: encoder_lib.BertConfig
 
