@@ -1,4 +1,4 @@
-"""Tests of modules that do not trace the initialisers of existing parameters."""
+"""Tests of modules that read existing parameters without initialisers."""
 
 from flax import errors
 from flax import linen as nn
