@@ -116,7 +116,9 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
   """
   known = list(known)  # May be an iterator; read twice.
   lowered = {one.lower(): one for one in known}
-  near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
+  # Callers in Python may give another type.
+  near = difflib.get_close_matches(
+      str(word).lower(), lowered, n=3, cutoff=0.5)
   hint = (f'did you mean {" or ".join(lowered[one] for one in near)}?' if near
           else f'it is one of {", ".join(known)}')
   return UserError(f'{what}: unknown {word!r}; {hint}')

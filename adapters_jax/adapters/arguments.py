@@ -1,6 +1,7 @@
 """Arguments of predictions: texts, and an adapter or a bank of them."""
 
 from collections.abc import Mapping, Sequence
+import numbers
 from typing import Any
 
 from adapters_jax import errors
@@ -26,14 +27,49 @@ def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
   demand_base(base, 'predict(base, adapter, texts)')
   bank = adapter if isinstance(adapter, Mapping) else {'': adapter}
   for name, one in bank.items():
-    if not isinstance(one, adapter_lib.Adapter):
-      raise errors.UserError(
-          f'`adapter{name and f"[{name!r}]"}`: give an Adapter or a bank '
-          f'{{name: Adapter}}, not {type(one).__name__}; load_adapter reads '
-          'a saved one')
-  if isinstance(batch_size, bool) or not (
-      isinstance(batch_size, int) and batch_size >= 1):
-    raise errors.UserError(f'`batch_size={batch_size}`: give 1 or more')
+    _demand_adapter(
+        one, f'adapter{name and f"[{name!r}]"}',
+        'an Adapter or a bank {name: Adapter}')
+  demand_batch_size(batch_size)
+
+
+def demand_adapter(adapter: Any) -> None:
+  """Raises UserError unless an argument is an adapter."""
+  _demand_adapter(adapter, 'adapter', 'an Adapter')
+
+
+def demand_bank(bank: Any, call: str) -> None:
+  """Raises UserError unless an argument is a bank {name: adapter}.
+
+  Args:
+    bank: Argument.
+    call: Example of the call, for the message.
+  """
+  if not isinstance(bank, Mapping):
+    raise errors.UserError(
+        f'`bank`: give {{name: Adapter}}, as in {call}, not '
+        f'{type(bank).__name__}')
+  for name, one in bank.items():
+    _demand_adapter(one, f'bank[{name!r}]', 'an Adapter')
+
+
+def _demand_adapter(value: Any, name: str, wanted: str) -> None:
+  if not isinstance(value, adapter_lib.Adapter):
+    raise errors.UserError(
+        f'`{name}`: give {wanted}, not {type(value).__name__}; load_adapter '
+        'reads a saved one')
+
+
+def demand_batch_size(batch_size: Any) -> None:
+  """Raises UserError unless an argument is a number of inputs."""
+  if not is_whole(batch_size) or batch_size < 1:
+    raise errors.UserError(f'`batch_size={batch_size!r}`: give 1 or more')
+
+
+def is_whole(value: Any) -> bool:
+  """Returns whether a value is an integer of Python or numpy."""
+  # True is an integer to Python.
+  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def demand_base(base: Any, call: str) -> None:
@@ -47,6 +83,13 @@ def demand_base(base: Any, call: str) -> None:
     raise errors.UserError(
         f'`base`: give the base first, as in {call}, not '
         f'{type(base).__name__}; load_base loads it')
+
+
+def demand_optional_base(base: Any) -> None:
+  """Raises UserError unless an argument is a base or None."""
+  if base is not None and not isinstance(base, base_lib.Base):
+    raise errors.UserError(
+        f'`base`: give a Base, not {type(base).__name__}; load_base loads it')
 
 
 def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:

@@ -15,6 +15,7 @@ import rich.table
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
@@ -159,13 +160,26 @@ def stack(
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):
     # Without the shapes, whose check below lists the paths that differ.
-    if signature(adapter)[:3] != signature(first)[:3]:
-      raise errors.UserError(
-          f'adapter: {name!r} is of another method than {names[0]!r} '
-          f'({adapter.method}, {first.method}), or has another head; adapters '
-          'of one method and kind of head can be stacked and merged')
+    for what, one, two, own, wanted in zip(
+        ('is of another method', 'has another head', 'has another activation'),
+        _described(adapter), _described(first),
+        signature(adapter), signature(first), strict=False):
+      if own != wanted:
+        raise errors.UserError(
+            f'adapter: {name!r} {what} than {names[0]!r} ({one}, {two}); '
+            'adapters of one method, kind of head and activation can be '
+            'stacked and merged')
     trees.check_same(adapter.tuned, first.tuned, f'adapter {name!r}')
   return first, trees.stack(adapter.tuned for adapter in adapters)
+
+
+def _described(adapter: adapter_lib.Adapter) -> tuple[str, str, str]:
+  """Returns texts of the first entries of a signature."""
+  # A setup names its members, whose methods may differ.
+  method = adapter.method if adapter.setup is None else (
+      f'{adapter.method} of {strings.render(adapter.methods)}')
+  return (method, adapter.head_input,
+          adapter.hidden_activation or "the base's")
 
 
 def apply_mixed(

@@ -1,7 +1,7 @@
 """Checks of adapters that act on one hidden state."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+import operator
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -22,7 +22,6 @@ def check(
   Raises:
     errors.UserError: adapters that differ, or with fine-tuned weights.
   """
-  (first_name, first), *others = members.items()
   for name, adapter in members.items():
     if any(trees.role(path) == 'encoder'
            for path in trees.flatten(adapter.tuned)
@@ -30,20 +29,42 @@ def check(
       raise errors.UserError(
           f'adapter {name!r} has fine-tuned weights of the base; give it to '
           'parallel, where each member has a base of its own')
-  for name, adapter in others:
-    for what, one, two in (
-        ('base', adapter.base, first.base),
-        ('family of encoders', adapter.family, first.family),
-        ('activation', adapter.hidden_activation, first.hidden_activation)):
-      if one != two and not (what == 'base' and (
-          not one or not two or base_lib.same(str(one), str(two)))):
-        raise _differ(first_name, name, what, two, one)
-  counts = {name: len(adapter.texts) for name, adapter in members.items()
-            if name not in fused and _reads_texts(adapter)}
-  for name, count in counts.items():
-    one, wanted = next(iter(counts.items()))
-    if count != wanted:
-      raise _differ(one, name, 'number of texts', wanted, count)
+  if found := difference(members, fused):
+    raise errors.UserError(
+        f'{found}, and share one hidden state; give parallel')
+
+
+def difference(
+    members: Mapping[str, adapter_lib.Adapter], fused: Collection[str] = ()
+) -> str | None:
+  """Returns a sentence on two adapters that differ, None where all agree.
+
+  Base, family of encoders, activation and number of texts are compared, as far
+  as they are known.
+
+  Args:
+    members: Adapters by name.
+    fused: Names of those whose number of texts is their own.
+  """
+  # Adapters of other libraries name no base.
+  bases = {name: adapter.base for name, adapter in members.items()
+           if adapter.base}
+  for what, values, same in (
+      ('base', bases, base_lib.same),
+      ('family of encoders',
+       {name: one.family for name, one in members.items()}, operator.eq),
+      ('activation',
+       {name: one.hidden_activation or "the base's"
+        for name, one in members.items()}, operator.eq),
+      ('number of texts',
+       {name: str(len(one.texts)) for name, one in members.items()
+        if name not in fused and _reads_texts(one)}, operator.eq)):
+    for name, value in values.items():
+      first, wanted = next(iter(values.items()))
+      if not same(value, wanted):
+        return (f'adapters {first!r} and {name!r} differ in their {what} '
+                f'({wanted} and {value})')
+  return None
 
 
 def _reads_texts(adapter: adapter_lib.Adapter) -> bool:
@@ -54,13 +75,3 @@ def _reads_texts(adapter: adapter_lib.Adapter) -> bool:
   """
   return not adapter.head.pretrained and (
       adapter.outputs is not None or not adapter.head.dense)
-
-
-def _differ(
-    first: str, second: str, what: str, one: Any, two: Any
-) -> errors.UserError:
-  """Returns the error for two members that share no hidden state."""
-  return errors.UserError(
-      f'adapters {first!r} and {second!r} differ in their {what} '
-      f'({one or "none"} and {two or "none"}), and share one hidden state; '
-      'give parallel')

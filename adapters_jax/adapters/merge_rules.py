@@ -49,7 +49,7 @@ class Combine:
   def mean(self, stacked: jax.Array) -> jax.Array:
     """Returns the mean [...] of leaves [n, ...], weighted by |weight|."""
     self.check_count(len(stacked))
-    sizes = jnp.abs(jnp.asarray(self.weights))
+    sizes = jnp.abs(jnp.asarray(self.weights, jnp.float32))
     return jnp.tensordot(sizes / jnp.sum(sizes), stacked, 1)
 
 
@@ -57,7 +57,7 @@ def linear(weights: Iterable[float]) -> Combine:
   """Returns the weighted sum, as in task arithmetic (Ilharco et al., 2023)."""
   weights = tuple(weights)
   return Combine('linear', weights, lambda stacked, _: jnp.tensordot(
-      jnp.asarray(weights), stacked, 1))
+      jnp.asarray(weights, jnp.float32), stacked, 1))
 
 
 def average(count: int) -> Combine:
@@ -86,12 +86,14 @@ def ties(weights: Iterable[float], density: float) -> Combine:
     keep = max(1, int(density * flat.shape[1]))
     smallest = jnp.sort(jnp.abs(flat), axis=1)[:, -keep, None]  # [n, 1]
     trimmed = jnp.where(jnp.abs(flat) >= smallest, flat, 0)
-    elected = jnp.where(jnp.sum(trimmed, axis=0) >= 0, 1, -1)
+    elected = jnp.where(
+        jnp.sum(trimmed, axis=0, keepdims=True) >= 0, 1, -1)  # [1, size]
     agree = jnp.sign(trimmed) == elected
-    scaled = jnp.asarray(weights)[:, None] * trimmed
+    scaled = jnp.asarray(weights, jnp.float32)[:, None] * trimmed
     total = jnp.sum(jnp.where(agree, scaled, 0), axis=0)
     # Where none agrees, the total is 0: 0 / 1, not 0 / 0.
-    merged = total / jnp.maximum(jnp.sum(agree, axis=0), 1)
+    merged = total / jnp.maximum(
+        jnp.sum(agree, axis=0), 1).astype(total.dtype)
     return merged.reshape(stacked.shape[1:])
 
   return Combine('ties', weights, combine)
@@ -112,14 +114,16 @@ def dare(weights: Iterable[float], density: float, key: jax.Array) -> Combine:
   """
   weights = tuple(weights)
   _check_density(density)
+  share = float(density)  # A probability of JAX is no integer.
 
   def combine(stacked, number):
     # A key for each leaf: leaves of equal shapes must not drop alike.
     kept = jax.random.bernoulli(
-        jax.random.fold_in(key, number), density, stacked.shape)
+        jax.random.fold_in(key, number), share, stacked.shape)
     # Divided by the density, so that the expected value is unchanged.
     return jnp.tensordot(
-        jnp.asarray(weights), jnp.where(kept, stacked / density, 0), 1)
+        jnp.asarray(weights, jnp.float32),
+        jnp.where(kept, stacked / share, 0), 1)
 
   return Combine('dare', weights, combine)
 

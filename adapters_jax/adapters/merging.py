@@ -15,6 +15,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import merge_rules
 
 
@@ -39,11 +40,11 @@ def merge(
     base: Pretrained tree.
 
   Returns:
-    The first adapter with the merged tree.
+    The first adapter with the merged tree, and the longest of the inputs.
 
   Raises:
-    errors.UserError: an unknown name, adapters of different methods or classes,
-      or weights that do not fit them.
+    errors.UserError: an unknown name, adapters of different methods, classes or
+      numbers of texts, or weights that do not fit them.
   """
   names = list(names)
   bank = _aligned(bank, names)
@@ -61,7 +62,7 @@ def merge(
     else:
       _check_mean(combine, config)
   return dataclasses.replace(
-      first, methods=tuple(configs), tuned=trees.unflatten(
+      first, methods=tuple(configs), tuned=_tree(
           merged | _combined(leaves, combine, trees.flatten(base))))
 
 
@@ -78,11 +79,20 @@ def _check_mean(combine, config):
 
 
 def _aligned(bank, names):
-  """Returns {name: adapter} with the classes of heads in one order."""
-  first = bank_lib.find(bank, names[0]) if names else None
-  aligned = {}
-  for name in names:
-    adapter = aligned[name] = bank_lib.find(bank, name)
+  """Returns {name: adapter} with one order of classes, base and max_length."""
+  found = {name: bank_lib.find(bank, name) for name in names}
+  if differ := member_checks.difference(found):
+    raise errors.UserError(f'{differ}; merge adapters that agree in it')
+  if not found:
+    return {}
+  first, aligned = found[names[0]], {}
+  # The result must not depend on the order of the bank.
+  known = next((one for one in found.values() if one.base), first)
+  longest = max(adapter.max_length for adapter in found.values())
+  for name, adapter in found.items():
+    adapter = aligned[name] = dataclasses.replace(
+        adapter, base=known.base, base_files=known.base_files,
+        max_length=longest)
     if adapter.outputs is None or adapter.labels == first.labels:
       continue
     if sorted(adapter.labels) != sorted(first.labels):
@@ -115,7 +125,7 @@ def _combined(leaves, combine, start):
     elif trees.role(path) == 'head':
       merged[path] = combine.mean(leaf)
     elif path in start:
-      merged[path] = start[path] + combine(leaf - start[path], number)
+      merged[path] = start[path] + combine(leaf - start[path][None], number)
     else:
       merged[path] = combine(leaf, number)
   return merged
@@ -153,13 +163,20 @@ def merge_products(
   config, leaves = first.methods[0].from_products(_combined(
       trees.flatten(stacked), combine, trees.flatten(base)), rank)
   return dataclasses.replace(
-      first, methods=(config,), tuned=trees.unflatten(leaves))
+      first, methods=(config,), tuned=_tree(leaves))
+
+
+def _tree(leaves):
+  """Returns a tree in the type of saved adapters, also with 64-bit JAX."""
+  return trees.unflatten({
+      path: leaf.astype(jnp.float32) for path, leaf in leaves.items()})
 
 
 def _as_products(adapter):
   """Returns an adapter with products instead of factors."""
   if len(adapter.methods) != 1:
-    raise errors.UserError('a merge of products is for adapters of one method')
+    raise errors.UserError(
+        '`rank`: a merge of products is for adapters of one method')
   config, leaves = adapter.methods[0].to_products(trees.flatten(adapter.tuned))
   return dataclasses.replace(
       adapter, methods=(config,), tuned=trees.unflatten(leaves))

@@ -19,12 +19,14 @@ import jax
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.adapters import attention
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import dropping
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import merge_checks
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
@@ -147,6 +149,11 @@ def load_adapter(
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
+  arguments.demand_optional_base(base)
+  if not isinstance(path, str | os.PathLike):
+    raise errors.UserError(
+        f'`path`: give a folder, a file or a name, not {type(path).__name__}')
+  path = os.fspath(path)
   if not os.path.exists(path):
     path = exchange.download_adapter(path)
   if exchange.find_format(path) == 'own':
@@ -170,7 +177,8 @@ def load_adapter(
 
 def merge(
     bank: Mapping[str, Adapter], how: str = 'average', *,
-    base: Base | None = None, weights: Sequence[float] | None = None,
+    base: Base | None = None,
+    weights: Sequence[float] | Mapping[str, float] | None = None,
     density: float = 0.5, seed: int = 0, rank: int = 0,
 ) -> Adapter:
   """Merges adapters of one method into one.
@@ -185,9 +193,10 @@ def merge(
       (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.
       Heads become a mean, weighted by |weight|.
     base: Pretrained encoder, which all but 'average' need.
-    weights: Weight of each adapter. None: 1 / n each, or 1 each for 'ties',
-      which averages itself. Others must have the same sum, except where
-      updates are combined: LoRA and IA3 with 'linear', LoRA with a `rank`.
+    weights: Weight of each adapter, in the order of the bank or by name. None:
+      1 / n each, or 1 each for 'ties', which averages itself. Others must have
+      the same sum, except where updates are combined: LoRA and IA3 with
+      'linear', LoRA with a `rank`.
     density: Share of the values that 'ties' and 'dare' keep.
     seed: Seed of the random drops of 'dare'.
     rank: For LoRA, the rank to which the merged updates are cut. With 0 the
@@ -195,33 +204,30 @@ def merge(
       the factors.
 
   Returns:
-    The merged adapter, without scores.
+    The merged adapter in float32, without scores. It reads inputs as long as
+    those of the longest `max_length`.
 
   Raises:
-    errors.UserError: an unknown `how`, or adapters of different methods, bases
-      or classes.
+    errors.UserError: an unknown `how`, or adapters of different methods, bases,
+      classes or numbers of texts.
   """
+  merge_checks.check_types(bank, how, base, density, seed, rank)
   names = list(bank)
-  if not names:
-    raise errors.UserError('`bank`: there is no adapter to merge')
-  first = bank[names[0]]
-  for name, adapter in bank.items():
-    if not base_lib.same(adapter.base, first.base):
-      raise errors.UserError(
-          f'adapter {name!r} was trained on {adapter.base}, {names[0]!r} on '
-          f'{first.base}')
   # Before the check of the base, so that an unknown `how` is named first.
-  combine = merge_rules.combination(how, len(names), weights, density, seed)
+  combine = merge_rules.combination(
+      how, len(names), merge_checks.weights_of(bank, weights), density, seed)
   if base is None and how != 'average':
     raise errors.UserError(
         f'`base`: how={how!r} needs the pretrained layer norms; give base')
   if base is not None:
-    compiled.check_base(base.identity, first, f'adapter {names[0]!r}')
+    for name, adapter in bank.items():
+      compiled.check_base(base.identity, adapter, f'adapter {name!r}')
   # The weights of an average sum to 1, so that the base cancels out.
   params = {} if base is None else base.params
   with jax.default_matmul_precision('highest'):  # GPU and TPU would round.
     if rank:
-      merged = merging.merge_products(bank, names, combine, params, rank)
+      merged = merging.merge_products(
+          bank, names, combine, params, int(rank))
     else:
       merged = merging.merge(bank, names, combine, params)
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
@@ -259,6 +265,8 @@ def export(
   Raises:
     errors.UserError: an unknown format, or one that cannot hold the adapter.
   """
+  arguments.demand_adapter(adapter)
+  arguments.demand_optional_base(base)
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
   return exchange.write(

@@ -193,7 +193,8 @@ class Method(codec.Codec, abc.ABC):
     """
     del leaves
     raise errors.UserError(
-        'a merge of products is for LoRA without a gate and magnitudes')
+        '`rank`: a merge of products is for LoRA without a gate and '
+        'magnitudes')
 
   def from_products(
       self, leaves: Mapping[str, jax.Array], rank: int

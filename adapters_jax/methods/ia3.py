@@ -151,7 +151,8 @@ class IA3(linear.LinearMethod):
     """
     start = 1 / self.alpha  # Where alpha * scale is 1.
     return self, {
-        path: start + jnp.tensordot(jnp.asarray(weights), leaf - start, 1)
+        path: start + jnp.tensordot(
+            jnp.asarray(weights, jnp.float32), leaf - start, 1)
         for path, leaf in leaves.items()}
 
 

@@ -206,7 +206,7 @@ class LoRA(linear.LinearMethod):
       leaves: {path: [n, ...]} Factors of n adapters.
       weights: Weight of each adapter.
     """
-    factors = jnp.asarray(weights) * self.scale
+    factors = jnp.asarray(weights, jnp.float32) * self.scale
     found = {}
     for path, leaf in leaves.items():
       if path.endswith('/a'):
@@ -255,7 +255,7 @@ class LoRA(linear.LinearMethod):
       u, s, v = jnp.linalg.svd(leaves.pop(path), full_matrices=False)
       # Both factors get the root of the singular values: equal norms.
       stem, root = path.removesuffix('product'), jnp.sqrt(s[:rank])
-      leaves[f'{stem}a'] = u[:, :rank] * root
+      leaves[f'{stem}a'] = u[:, :rank] * root[None]
       leaves[f'{stem}b'] = root[:, None] * v[:rank]
     # alpha = r: the product holds the scale already.
     return dataclasses.replace(
