@@ -43,12 +43,14 @@ def fusion_attention(
     errors.UserError: an adapter without a fusion or with several; texts of
       another form.
   """
+  arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
+  arguments.demand_adapter(adapter)
+  arguments.demand_batch_size(batch_size)
   fuses = setups.fuses(adapter.setup)
   if len(fuses) != 1 or adapter.outputs is None:
     raise errors.UserError(
         f'`adapter`: {len(fuses)} fuses; give an adapter of tune=fusion, which '
         'has one')
-  arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
   compiled.check_adapter(base, adapter)
   rows = memory.as_list('texts', texts)
   read = readings.read(base, adapter, rows)

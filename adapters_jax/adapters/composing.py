@@ -13,6 +13,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import shared_norms
@@ -48,6 +49,7 @@ def compose(
     errors.UserError: an unknown name, adapters of several bases, trained norms
       that differ, or methods that have no meaning in the setup.
   """
+  arguments.demand_bank(bank, "compose({'a': one, 'b': two}, 'stack(a, b)')")
   setup = checked_setup(bank, setup)
   found = setups.columns(setup)
   if len(found) != 1 or len(found[0]) != 1:
@@ -172,6 +174,7 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   Raises:
     errors.UserError: no such member.
   """
+  arguments.demand_adapter(adapter)
   counts = dict(adapter.members)
   if name not in counts:
     raise errors.unknown('`name`', name, counts)

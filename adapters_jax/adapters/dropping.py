@@ -6,6 +6,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.model import base as base_lib
 from adapters_jax.training import adapter_drop
@@ -29,14 +30,18 @@ def drop_layers(
     layers: Number of layers, from the lowest.
 
   Raises:
-    errors.UserError: more layers than the base has, an adapter of another base,
-      or one with fine-tuned weights or parts in the embeddings.
+    errors.UserError: arguments in another order, more layers than the base has,
+      an adapter of another base, or one with fine-tuned weights or parts in the
+      embeddings.
   """
+  arguments.demand_base(base, 'drop_layers(base, adapter, layers)')
+  arguments.demand_adapter(adapter)
   compiled.check_base(base.identity, adapter, 'the adapter')
   shape = base.config
-  if not 0 <= layers <= shape.layers:
+  if not arguments.is_whole(layers) or not 0 <= layers <= shape.layers:
     raise errors.UserError(
-        f'`layers={layers}`: the base has {shape.layers} layers')
+        f'`layers={layers!r}`: give an integer, 0 to {shape.layers}; the base '
+        f'has {shape.layers} layers')
   adapter_drop.check((layers,), adapter.methods, shape.layers,
                      f'`layers={layers}`')
   if any(trees.role(path) == 'encoder' and not path.startswith('pooler/')

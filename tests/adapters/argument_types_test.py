@@ -1,0 +1,59 @@
+"""Arguments of another order or type: one line that names the argument."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from tests.adapters import merging_test
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def adapter():
+  return merging_test.adapter('lora[r=2]')
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda base, one: aj.drop_layers(one, base, 1),
+     '`base`: .*drop_layers.base, adapter, layers., not Adapter'),
+    (lambda base, one: aj.drop_layers(base, 'a', 1), '`adapter`: .*not str'),
+    (lambda base, one: aj.drop_layers(base, {'a': one}, 1),
+     '`adapter`: give an Adapter, not dict'),
+    *((lambda base, one, layers=layers: aj.drop_layers(base, one, layers),
+       '`layers=.*give an integer, 0 to 2')
+      for layers in ('1', [0], 1.5, True, None, -1, 3)),
+    (lambda base, one: aj.fusion_attention(one, base, ['a']),
+     '`base`: .*fusion_attention.*, not Adapter'),
+    (lambda base, one: aj.fusion_attention(base, {'a': one}, ['a']),
+     '`adapter`: give an Adapter, not dict'),
+    *((lambda base, one, size=size: aj.fusion_attention(
+        base, one, ['a'], batch_size=size), '`batch_size=.*give 1 or more')
+      for size in (0, '8', 1.5, True)),
+    (lambda base, one: aj.compose([one], 'a'), '`bank`: .*not list'),
+    (lambda base, one: aj.compose({'a': 'folder'}, 'a'),
+     r"`bank\['a'\]`: .*not str"),
+    (lambda base, one: aj.member('folder', 'a'), '`adapter`: .*not str'),
+    (lambda base, one: aj.export('folder', 'out'), '`adapter`: .*not str'),
+    (lambda base, one: aj.export(one, 'out', base='minilm-l6'),
+     '`base`: give a Base, not str; load_base'),
+    (lambda base, one: aj.load_adapter('out', 'minilm-l6'),
+     '`base`: give a Base, not str; load_base'),
+    (lambda base, one: aj.load_adapter(3), '`path`: .*not int')])
+def test_faults(base, adapter, call, message):
+  with pytest.raises(aj.UserError, match=message) as found:
+    call(base, adapter)
+  assert '\n' not in str(found.value)
+
+
+def test_integers_of_numpy_and_paths(base, adapter, tmp_path):
+  dropped = aj.drop_layers(base, adapter, np.int64(1))
+  assert dropped.method == 'lora[r=2, leave_out=(0,)]'
+  adapter.save(str(tmp_path / 'a'))
+  loaded = aj.load_adapter(pathlib.Path(tmp_path / 'a'))
+  assert loaded.method == 'lora[r=2]'
