@@ -1,15 +1,17 @@
 """Errors that the user can correct, and the flag names in their messages."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 import contextlib
 import difflib
 import re
 
 # `name` or `name=value`; a value may contain blanks.
-_ARGUMENT = re.compile(r'`(\w+)(=[^`]*)?`')
+_ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`')
 # Any other quotation without blanks. Commands such as `pip download` contain
 # blanks and keep their backticks.
 _WORD = re.compile(r'`([^`\s]+)`')
+# {argument in Python: flag of another name}
+_FLAGS = {'base': 'checkpoint'}
 
 
 class UserError(ValueError):
@@ -73,11 +75,23 @@ def as_flags(message: str, names: Collection[str]) -> str:
     blanks and keep them.
   """
 
-  def flag(match):
-    name, value = match.group(1), match.group(2) or ''
-    return f'--{name}{value}' if name in names else f'{name}{value}'
+  def flag(name, value):
+    if name not in names and _FLAGS.get(name) in names:
+      name = _FLAGS[name]
+    text = name if value is None else f'{name}={value}'
+    return f'--{text}' if name in names else text
 
-  return _WORD.sub(r'\1', _ARGUMENT.sub(flag, message))
+  return _WORD.sub(r'\1', rewrite(message, flag))
+
+
+def rewrite(message: str, write: Callable[[str, str | None], str]) -> str:
+  """Returns a message with its arguments in backticks written anew.
+
+  Args:
+    message: Message of a UserError.
+    write: (name, value or None) -> text in place of both and the backticks.
+  """
+  return _ARGUMENT.sub(lambda found: write(*found.groups()), message)
 
 
 @contextlib.contextmanager

@@ -49,8 +49,7 @@ def fusion_attention(
   fuses = setups.fuses(adapter.setup)
   if len(fuses) != 1 or adapter.outputs is None:
     raise errors.UserError(
-        f'`adapter`: {len(fuses)} fuses; give an adapter of tune=fusion, which '
-        'has one')
+        f'`adapter`: {len(fuses)} fuses; give a trained fusion, which has one')
   compiled.check_adapter(base, adapter)
   rows = memory.as_list('texts', texts)
   read = readings.read(base, adapter, rows)

@@ -109,7 +109,7 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
   """
   if adapter.base and not base_lib.same(adapter.base, identity):
     raise errors.UserError(
-        f'`checkpoint`: {identity} is not the base that {what} was trained on '
+        f'`base`: {identity} is not the base that {what} was trained on '
         f'({adapter.base})')
 
 

@@ -31,6 +31,7 @@ from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.api import chosen_kind
+from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
 from adapters_jax.data import class_weights
 from adapters_jax.data import memory
@@ -116,12 +117,13 @@ def train(
   settings = {**train_settings.defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
-  kind, chosen = chosen_kind.of_data(data, dev, test)
-  settings |= chosen
-  with frozen.saved(bank, setup) as below:
-    settings |= below
-    return run.train(
-        config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
+  with train_names.arguments():
+    kind, chosen = chosen_kind.of_data(data, dev, test)
+    settings |= chosen
+    with frozen.saved(bank, setup) as below:
+      settings |= below
+      return run.train(
+          config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
 
 
 def load_adapter(

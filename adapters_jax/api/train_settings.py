@@ -8,6 +8,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.api import expand
+from adapters_jax.api import train_names
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
 from adapters_jax.data import squad
@@ -43,6 +44,8 @@ def check_names(settings: Mapping[str, Any]) -> None:
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in _NOT_SETTINGS]
   for name in settings:
+    if name in _NOT_SETTINGS:
+      raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
       raise errors.unknown('setting', name, allowed)
 

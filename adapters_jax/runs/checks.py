@@ -149,7 +149,7 @@ def _check_frozen(config: Any) -> None:
         '`adapters=one=DIR,two=DIR`')
   if config.setup and not config.adapters:
     raise errors.UserError(
-        f'`setup={config.setup}`: is for saved adapters; give `adapters`')
+        f'`setup={config.setup}`: is for frozen adapters; give `adapters`')
 
 
 def _check_metric(config: Any) -> None:

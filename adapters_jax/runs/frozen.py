@@ -114,8 +114,14 @@ def saved(
   with tempfile.TemporaryDirectory() as folder:
     for name, adapter in bank.items():
       adapter.save(os.path.join(folder, name))
-    yield {'setup': str(setup), 'adapters': ','.join(
-        f'{name}={os.path.join(folder, name)}' for name in bank)}
+    try:
+      yield {'setup': str(setup), 'adapters': ','.join(
+          f'{name}={os.path.join(folder, name)}' for name in bank)}
+    except errors.UserError as error:
+      # The folder is gone when the message is read.
+      error.args = (str(error).replace(os.path.join(folder, ''), ''),
+                    *error.args[1:])
+      raise
 
 
 def of(config: config_lib.Config) -> Frozen:
@@ -164,7 +170,7 @@ def _load(
   whole = composing.compose(bank, setup)
   if tune == 'fusion' and not setups.fuses(whole.setup):
     raise errors.UserError(
-        f"`setup={text}`: tune=fusion trains a fuse, as in 'fuse(a, b)'")
+        f"`setup={text}`: `tune=fusion` trains a fuse, as in 'fuse(a, b)'")
   tuned, _ = trees.split(
       whole.tuned, lambda path: path.split('/')[0] not in trees.ABOVE)
   if whole.setup is None:
@@ -173,7 +179,7 @@ def _load(
   if tune != 'fusion' and composing.untrained(whole):
     raise errors.UserError(
         f'`setup={text}`: the fuse has not been trained; give `tune=fusion`, '
-        'or the folder of a trained fusion')
+        'or a trained fusion')
   return Frozen(whole.setup, whole.members, whole.methods, tuned)
 
 
@@ -207,7 +213,7 @@ def _default(
     if adapter.setup is not None:
       return name
     raise errors.UserError(
-        '`adapters`: tune=fusion fuses two or more; there is one')
+        '`adapters`: `tune=fusion` fuses two or more; there is one')
   trained = [any(trees.role(path) == 'norm'
                  for path in trees.flatten(adapter.tuned))
              for adapter in bank.values()]

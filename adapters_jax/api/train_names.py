@@ -1,0 +1,60 @@
+"""Messages of runs, which name settings, with the arguments of `train`."""
+
+from collections.abc import Iterator
+import contextlib
+
+from adapters_jax import errors
+
+# {setting: argument of `train`}
+_ARGUMENTS = {
+    'tune': 'method', 'adapter_config': 'method', 'adapters': 'under',
+    'checkpoint': 'base', 'task': 'data', 'train_file': 'data',
+    'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
+    'test_fraction': 'test'}
+
+
+@contextlib.contextmanager
+def arguments() -> Iterator[None]:
+  """Renames settings in the UserErrors of the context."""
+  try:
+    yield
+  except errors.UserError as error:
+    # In place: subclasses and tracebacks stay.
+    error.args = (errors.rewrite(str(error), _renamed), *error.args[1:])
+    raise
+
+
+def advice(setting: str) -> str:
+  """Returns the predicate of a sentence on a setting that is no argument.
+
+  Args:
+    setting: Setting of the commands.
+  """
+  if setting not in _ARGUMENTS:
+    return 'is a setting of the commands; leave it out'
+  example = _renamed(setting, 'a=DIR') if setting == 'adapters' else (
+      f'`{_ARGUMENTS[setting]}`')
+  return f'is a setting of the commands; give {example}'
+
+
+def _renamed(name: str, value: str | None) -> str:
+  """Returns a setting as an argument of `train`, in backticks.
+
+  Args:
+    name: Name of the setting.
+    value: Its value, None without one.
+  """
+  argument = _ARGUMENTS.get(name, name)
+  if value is None:
+    return f'`{argument}`'
+  if name == 'adapters':  # Folders, whose adapters are in memory here.
+    names = (part.partition('=')[0].strip() for part in value.split(','))
+    shown = ', '.join(f'{one!r}: ...' for one in names)
+    return f'`{argument}={{{shown}}}`'
+  if name == 'tune' and value == 'adapters':  # Names no method.
+    return f"a `{argument}` such as 'lora'"
+  if name == 'checkpoint':
+    return f'`{argument}=load_base({value!r})`'
+  if argument != name:
+    return f'`{argument}={value!r}`'
+  return f'`{name}={ {"true": "True", "false": "False"}.get(value, value)}`'

@@ -1,0 +1,92 @@
+"""Messages of `train` name its own arguments, those of commands their flags."""
+
+import dataclasses
+import os
+import tempfile
+
+import pytest
+
+import adapters_jax as aj
+from adapters_jax import errors
+from adapters_jax.api import train_names
+from adapters_jax.runs import config as config_lib
+from adapters_jax.training import steps
+from tests.adapters import merging_test
+
+EXAMPLES = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def adapter():
+  return merging_test.adapter('seq_bn')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ({'method': 'fusion'},
+     r"`method='fusion'`: .*`under=\{'one': ..., 'two': ...\}`"),
+    ({'setup': 'stack(a, b)'},
+     r'`setup=stack\(a, b\)`: is for frozen adapters; give `under`'),
+    ({'method': 'full', 'under': True},
+     r"`under=\{'a': ...\}`: stay .*`method='full'` trains; give a `method`"),
+    ({'method': 'fusion', 'under': True},
+     "`under`: `method='fusion'` fuses two or more"),
+    ({'adapter_drop': '0', 'method': 'full'},
+     "`adapter_drop=0`: goes with a `method` such as 'lora', and without "
+     "`method='full'`"),
+    ({'adapter_size': 8}, r'write it into `method`, as in houlsby\[size=8\]'),
+    ({'adapters': 'a=DIR'}, r"'adapters' .*give `under=\{'a': ...\}`"),
+    ({'tune': 'full'}, "'tune' .*give `method`"),
+    ({'checkpoint': 'minilm-l6'}, "'checkpoint' .*give `base`"),
+    ({'dev_file': 'dev.tsv'}, "'dev_file' .*give `dev`"),
+    ({'workdir': 'runs/a'}, "'workdir' is a setting of the commands; leave"),
+    ({'epoch': 3}, "unknown 'epoch'; did you mean epochs")])
+def test_arguments_are_those_of_python(base, adapter, arguments, message):
+  if 'under' in arguments:
+    arguments = {**arguments, 'under': {'a': adapter}}
+  with pytest.raises(aj.UserError, match=message) as found:
+    aj.train(base, EXAMPLES, **arguments)
+  assert tempfile.gettempdir() not in str(found.value)
+
+
+def test_no_message_names_the_temporary_folder(base, adapter):
+  head = {name: leaf + float('nan')
+          for name, leaf in adapter.tuned['head'].items()}
+  damaged = dataclasses.replace(adapter, tuned={**adapter.tuned, 'head': head})
+  with pytest.raises(
+      aj.UserError, match=os.path.join('^a', 'tuned.safetensors has NaN')):
+    aj.train(base, EXAMPLES, under={'a': damaged})
+
+
+def test_an_adapter_of_another_base(base, adapter):
+  other = dataclasses.replace(adapter, base='other@0')
+  for call in (lambda: aj.predict(base, other, ['a']),
+               lambda: aj.train(base, EXAMPLES, under=other)):
+    with pytest.raises(aj.UserError, match='^`base`: .*is not the base') as got:
+      call()
+    assert errors.as_flags(str(got.value), {'checkpoint'}).startswith(
+        '--checkpoint: ')
+    assert errors.as_flags(str(got.value), ()).startswith('base: ')
+
+
+def test_commands_name_their_flags():
+  for values, message in (
+      ({'tune': 'fusion'}, '--tune=fusion: name the adapters to fuse, as in '
+       '--adapters=one=DIR,two=DIR'),
+      ({'setup': 'stack(a, b)'},
+       '--setup=stack(a, b): is for frozen adapters; give --adapters')):
+    with pytest.raises(aj.UserError) as found:
+      config_lib.Config(**values)
+    assert errors.as_flags(
+        str(found.value), {'tune', 'adapters', 'setup'}) == message
+
+
+def test_errors_keep_their_type_and_cause():
+  with pytest.raises(steps.NotFinite, match='`base`: x') as found:
+    with train_names.arguments():
+      raise steps.NotFinite('`checkpoint`: x') from KeyError('a')
+  assert isinstance(found.value.__cause__, KeyError)
