@@ -37,6 +37,9 @@ class Adapter:
       unknown.
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
+    history: One entry for each evaluation of the training, as in records:
+      'step', the mean 'loss' since the last one, and 'dev' {metric: value}.
+      Of the adapter that `train` returns; not saved, and () for any other.
     settings: Training settings, for people and for `prediction.load`.
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
@@ -60,6 +63,8 @@ class Adapter:
   task: str = ''
   scores: Mapping[str, Mapping[str, float]] = dataclasses.field(
       default_factory=dict)
+  history: tuple[Mapping[str, Any], ...] = dataclasses.field(
+      default=(), repr=False, compare=False, kw_only=True)
   settings: Mapping[str, Any] = dataclasses.field(
       default_factory=dict, repr=False)
   base_files: Mapping[str, str] = dataclasses.field(

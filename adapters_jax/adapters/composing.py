@@ -80,7 +80,7 @@ def compose(
     chosen = dataclasses.replace(chosen, labels=())
   return dataclasses.replace(
       chosen, methods=configs, tuned=trees.overlay(tuned, norms),
-      setup=whole, members=methods, scores={}, settings={},
+      setup=whole, members=methods, scores={}, settings={}, history=(),
       task='+'.join(dict.fromkeys(bank[name].task for name in members)))
 
 
@@ -190,7 +190,7 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   tuned, _ = trees.split(adapter.tuned, keep)
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
-      tuned=_shifted(tuned, -start, 0), setup=None, members=())
+      tuned=_shifted(tuned, -start, 0), setup=None, members=(), history=())
 
 
 def _shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:

@@ -65,11 +65,11 @@ def drop_layers(
       adapter.tuned, lambda path: adapter_drop.survives(path, layers))
   if layers == shape.layers:  # A head on the base as it is.
     return dataclasses.replace(
-        adapter, methods=(), setup=None, members=(), scores={}, tuned={
-            part: leaves for part, leaves in adapter.tuned.items()
-            if part in trees.ABOVE})
+        adapter, methods=(), setup=None, members=(), scores={}, history=(),
+        tuned={part: leaves for part, leaves in adapter.tuned.items()
+               if part in trees.ABOVE})
   return dataclasses.replace(
-      adapter, tuned=trees.map_with_path(cut, kept), scores={},
+      adapter, tuned=trees.map_with_path(cut, kept), scores={}, history=(),
       methods=tuple(method.with_fields(leave_out=tuple(sorted(
           {*method.leave_out, *range(layers)}))) if layers else method
                     for method in adapter.methods))

@@ -105,7 +105,8 @@ def train(
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 
   Returns:
-    The adapter, with its scores on dev and test.
+    The adapter, with its scores on dev and test, and the history of the
+    training.
 
   Raises:
     errors.UserError: an unknown task, method or setting, or a value that cannot
@@ -235,7 +236,7 @@ def merge(
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
       merged, task='+'.join(tasks), scores={}, settings={},  # Of no run.
-      threshold=None)
+      history=(), threshold=None)
 
 
 def export(

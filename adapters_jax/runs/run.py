@@ -218,7 +218,7 @@ def train(
     stop: Called before every step; True stops the training.
 
   Returns:
-    The adapter of the best step, with its scores.
+    The adapter of the best step, with its scores and the run's history.
 
   Raises:
     errors.UserError: a fault of the settings or the data.
@@ -229,10 +229,10 @@ def train(
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
-    progress, _ = group_training.train_group(
+    progress, log = group_training.train_group(
         group, kind, score, stop=signals.Stop(stop))
     scores, _, _, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
-    return results.make_adapter(
+    return dataclasses.replace(results.make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores,
-        threshold)
+        threshold), history=tuple(log.runs[0].history))

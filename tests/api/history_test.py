@@ -1,0 +1,57 @@
+"""The history of a training in memory, and of adapters without a training."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+
+EXAMPLES = aj.Examples(
+    ['good film', 'bad film', 'great plot', 'dull plot'] * 16,
+    ['yes', 'no'] * 32)
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def adapter(base):
+  return aj.train(base, EXAMPLES, method='lora[r=2]', max_steps=6, eval_every=2,
+                  batch_size=8, buckets=1, learning_rate=1e-2)
+
+
+def test_an_entry_for_each_evaluation(adapter):
+  assert [entry['step'] for entry in adapter.history] == [2, 4, 6]
+  assert all(0 < entry['loss'] < 2 for entry in adapter.history)
+  # The first of the best steps is the one that is kept.
+  metric = next(iter(adapter.scores['dev']))
+  best = max(adapter.history, key=lambda entry: entry['dev'][metric])
+  assert best['dev'] == pytest.approx(adapter.scores['dev'])
+  assert json.loads(json.dumps(adapter.history)) == list(adapter.history)
+
+
+def test_the_loss_is_the_mean_since_the_last_entry(base, adapter):
+  whole = aj.train(base, EXAMPLES, method='lora[r=2]', max_steps=6,
+                   eval_every=6, batch_size=8, buckets=1, learning_rate=1e-2)
+  entry, = whole.history
+  assert math.isclose(entry['loss'], np.mean(
+      [part['loss'] for part in adapter.history]), rel_tol=1e-5)
+
+
+def test_other_adapters_have_none(base, adapter, tmp_path):
+  adapter.save(str(tmp_path))
+  loaded = aj.load_adapter(str(tmp_path))
+  bank = {'a': adapter, 'b': adapter}
+  whole = aj.compose(bank, 'stack(a, b)')
+  for other in (loaded, aj.merge(bank), aj.merge(bank, rank=1), whole,
+                aj.member(whole, 'a'), aj.drop_layers(base, adapter, 1),
+                aj.drop_layers(base, adapter, 2)):
+    assert other.history == ()
+  # It is no part of what an adapter is.
+  assert dataclasses.replace(adapter, history=()) == adapter
+  assert 'history' not in repr(adapter)
