@@ -7,7 +7,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
-from adapters_jax.data import memory
+from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
 
 Text = str | tuple[str, ...]  # One text, or a pair.
@@ -101,8 +101,8 @@ def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:
   Raises:
     errors.UserError: a single string, or another thing that is no list.
   """
-  return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
-          for row in memory.as_list('texts', texts)]
+  return list(map(
+      sequences.row_of, sequences.as_list('texts', texts)))
 
 
 def named(

@@ -15,7 +15,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import readings
 from adapters_jax.data import batching
-from adapters_jax.data import memory
+from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import fusion
@@ -51,7 +51,7 @@ def fusion_attention(
     raise errors.UserError(
         f'`adapter`: {len(fuses)} fuses; give a trained fusion, which has one')
   compiled.check_adapter(base, adapter)
-  rows = memory.as_list('texts', texts)
+  rows = sequences.as_list('texts', texts)
   read = readings.read(base, adapter, rows)
   model = compiled.model_of(base, adapter)
   step = _make_step(encoder.Bert(model.config))

@@ -16,7 +16,7 @@ from adapters_jax.adapters import mixed
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident
 from adapters_jax.data import batching
-from adapters_jax.data import memory
+from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import pretrained
@@ -130,7 +130,7 @@ def predict(
   arguments.check_types(base, adapter, batch_size)
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
-  rows = memory.as_list('texts', texts)
+  rows = sequences.as_list('texts', texts)
   if setup is not None:
     if adapters is not None or not isinstance(adapter, Mapping):
       raise errors.UserError(

@@ -9,6 +9,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import sequences
 from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import words as words_lib
 from adapters_jax.model import base as base_lib
@@ -44,9 +45,9 @@ def words_of(
   if isinstance(given, str):
     parts = words_lib.split(given)
     return tuple(word for word, _ in parts), tuple(at for _, at in parts)
-  if isinstance(given, (list, tuple)) and all(
+  if sequences.is_row(given) and all(
       isinstance(word, str) and word.strip() for word in given):
-    return tuple(given), ()
+    return sequences.row_of(given), ()
   raise errors.UserError(
       f'`texts[{number}]`: give a text, or its words as a list of strings')
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import sequences
 from adapters_jax.data import tables
 from adapters_jax.data import tasks
 
@@ -289,13 +290,12 @@ def checked_row(row: Any, place: str) -> Choices:
   Raises:
     errors.UserError: a value of another form, or fewer than two choices.
   """
-  if (not isinstance(row, (tuple, list)) or len(row) != 2
-      or not isinstance(row[1], (tuple, list)) or len(row[1]) < 2
+  if (not sequences.is_row(row) or len(row) != 2
+      or not sequences.is_row(row[1]) or len(row[1]) < 2
       or not all(isinstance(text, str) for text in (row[0], *row[1]))):
     raise errors.UserError(
-        f'{place}: give (context, choices) of strings, with two choices or '
-        'more')
-  return row[0], tuple(row[1])
+        f'{place}: give (context, choices) of strings, with two or more')
+  return row[0], sequences.row_of(row[1])
 
 
 def flat(rows: Sequence[Choices]) -> list[tuple[str, str]]:

@@ -1,8 +1,7 @@
 """Examples in memory, converted to a task."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 import dataclasses
-import numbers
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ from adapters_jax import errors
 from adapters_jax.data import choices
 from adapters_jax.data import held_out
 from adapters_jax.data import label_sets
+from adapters_jax.data import label_values
+from adapters_jax.data import sequences
 from adapters_jax.data import tasks
-
-_SEVERAL = (list, tuple, set, frozenset)  # Types of several labels.
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +24,13 @@ class Examples:
 
   Attributes:
     texts: Texts, or pairs of texts; of multiple choice (context, choices), with
-      a list of choices.
-    labels: Class of each, as a string, an integer or a bool; or scores, all of
-      them floats; or a list of labels for each, perhaps empty; or, of multiple
-      choice, the number of the right choice, from 0.
+      a list of choices. Pairs and choices may be rows of an array.
+    labels: Class of each, as a string, an integer or a bool, whose names in
+      predictions are strings such as '1' or 'True'; or scores, numbers with
+      floats among them; or a list of labels for each, perhaps empty; or a row
+      of 0 and 1 for each, all of one length, whose columns are the labels '0',
+      '1' and so on; or, of multiple choice, the number of the right choice,
+      from 0.
   """
   texts: Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
   labels: Sequence[Any]
@@ -37,7 +38,10 @@ class Examples:
   def __post_init__(self):
     for name in ('texts', 'labels'):
       # Lists: a pandas Series is indexed by its own labels, not by numbers.
-      object.__setattr__(self, name, as_list(name, getattr(self, name)))
+      object.__setattr__(
+          self, name, sequences.as_list(name, getattr(self, name)))
+    object.__setattr__(self, 'labels', list(map(
+        label_values.plain, self.labels)))
     if len(self.texts) != len(self.labels):
       raise errors.UserError(
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
@@ -54,10 +58,7 @@ class Examples:
           isinstance(text, str) for text in row):
         raise errors.UserError(
             f'`texts[{number}]`: give one string each, or a pair each')
-    for number, label in enumerate(self.labels):
-      if _is_score(label) and not abs(label) <= _LARGEST:  # False for nan.
-        raise errors.UserError(
-            f'`labels[{number}]`: {label} is no number of float32')
+    label_values.check_scores(self.labels, _place())
 
   def __len__(self) -> int:
     return len(self.texts)
@@ -66,10 +67,11 @@ class Examples:
   def form(self) -> str:
     """Form of the labels, one of tasks.FORMS."""
     first = self.texts[0]
-    if (isinstance(first, (tuple, list)) and len(first) == 2
-        and isinstance(first[1], (tuple, list))):
+    if (sequences.is_row(first) and len(first) == 2
+        and sequences.is_row(first[1])):
       return 'multiple_choice'
-    return 'multilabel' if isinstance(self.labels[0], _SEVERAL) else 'single'
+    return ('multilabel' if label_values.is_several(self.labels[0])
+            else 'single')
 
   @property
   def rows(self) -> list[tuple[Any, ...]]:
@@ -78,13 +80,18 @@ class Examples:
     if self.form == 'multiple_choice':
       return [choices.checked_row(row, f'`texts[{number}]`')
               for number, row in enumerate(self.texts)]
-    return [tuple(row) if isinstance(row, (tuple, list)) else (row,)
-            for row in self.texts]
+    return list(map(sequences.row_of, self.texts))
 
   def take(self, rows: Sequence[int]) -> 'Examples':
     """Returns some of the examples, by their numbers."""
     return Examples([self.texts[row] for row in rows],
                     [self.labels[row] for row in rows])
+
+
+def _place(split: str = 'train') -> label_values.Place:
+  """Returns (number of a label) -> its place in a message."""
+  start = '' if split == 'train' else f'`{split}`, '
+  return lambda number: f'{start}`labels[{number}]`'
 
 
 def to_task(
@@ -116,11 +123,14 @@ def to_task(
   given = {'train': train, 'dev': dev}
   if test is not None:
     given['test'] = test
-  if examples.form != 'single':
-    return _to_task(examples, given)
+  if examples.form == 'multiple_choice':
+    return _choices(examples, given)
   # From all examples: a rare class may be among those held out alone.
-  regression = all(map(_is_score, examples.labels))
-  classes = [] if regression else sorted(_classes(examples.labels))
+  kind = label_values.kind_of(examples.labels, _place())
+  if kind == 'list':
+    return _several(examples, given)
+  regression = kind == 'float'
+  classes = [] if regression else sorted(set(examples.labels))
   if not regression and len(classes) < 2:
     raise errors.UserError(
         f'`labels`: all are {classes[0]!r}; two classes are needed, or floats '
@@ -131,58 +141,105 @@ def to_task(
       labels=tuple(map(str, classes)),  # Names, for the saved adapter.
       metrics=(('spearman', 'pearson') if regression
                else ('accuracy', 'macro_f1')))
-  return task, {name: _split(name, split, task, classes)
+  return task, {name: _split(name, split, task, classes, kind)
                 for name, split in given.items()}
 
 
-def _to_task(
+def _check_forms(examples: Examples, given: Mapping[str, Examples]) -> None:
+  """Raises UserError for a split whose inputs or labels have another form."""
+  width = len(examples.rows[0])
+  for name, split in given.items():
+    if split.form != examples.form or len(split.rows[0]) != width:
+      raise errors.UserError(
+          f'`{name}`: its texts or labels are of another form than those for '
+          'training')
+
+
+def _choices(
     examples: Examples, given: Mapping[str, Examples]
 ) -> tuple[tasks.Task, dict[str, tasks.Split]]:
-  """Returns the task of examples with several labels or with choices.
+  """Returns the task of examples with choices.
 
   Args:
     examples: All training examples.
     given: {split: its examples}
   """
-  rows = examples.rows
+  _check_forms(examples, given)
+  count = len(examples.rows[0][1])
   for name, split in given.items():
-    if split.form != examples.form or len(split.rows[0]) != len(rows[0]):
-      raise errors.UserError(
-          f'`{name}`: its texts or labels are of another form than those for '
-          'training')
-  if examples.form == 'multiple_choice':
-    count = len(rows[0][1])
-    for name, split in given.items():
-      choices.check_counts(split.rows, [
-          f'`{name}`, texts[{row}]' for row in range(len(split))], count)
-    return choices.make_task('examples', choices.TEXTS, count), {
-        name: tasks.Split(split.rows, _answers(name, split, count))
-        for name, split in given.items()}
-  for number, labels in enumerate(examples.labels):
-    if not isinstance(labels, _SEVERAL):
-      raise errors.UserError(
-          f'`labels[{number}]`: {labels!r} beside {examples.labels[0]!r}; give '
-          'a list of labels for each text')
-  names = sorted(_classes([one for row in examples.labels for one in row]))
-  if not names:
-    raise errors.UserError('`labels`: no text has a label')
-  numbered: Mapping[Any, int] = {
-      label: number for number, label in enumerate(names)}
+    choices.check_counts(split.rows, [
+        f'`{name}`, texts[{row}]' for row in range(len(split))], count)
+  return choices.make_task('examples', choices.TEXTS, count), {
+      name: tasks.Split(split.rows, _answers(name, split, count))
+      for name, split in given.items()}
+
+
+def _several(
+    examples: Examples, given: Mapping[str, Examples]
+) -> tuple[tasks.Task, dict[str, tasks.Split]]:
+  """Returns the task of examples with several labels.
+
+  Args:
+    examples: All training examples.
+    given: {split: its examples}
+  """
+  _check_forms(examples, given)
   for name, split in given.items():
-    for row, labels in enumerate(split.labels):
-      for label in labels:
-        if label not in numbered:
-          raise errors.UserError(
-              f'`{name}`, labels[{row}]: {label!r} does not occur in training, '
-              f'which has {", ".join(map(str, names[:20]))}')
+    label_values.kind_of(split.labels, _place(name))
+  columns = label_values.columns_of(examples.labels, _place())
+  if columns:
+    names: list[Any] = list(range(columns))
+    if not any(map(any, examples.labels)):
+      raise errors.UserError('`labels`: no text has a label')
+    matrices = {name: _columns(name, split, columns)
+                for name, split in given.items()}
+  else:
+    names = sorted({one for row in examples.labels for one in row})
+    if not names:
+      raise errors.UserError('`labels`: no text has a label')
+    matrices = {name: _matrix(name, split, examples, names)
+                for name, split in given.items()}
   task = tasks.Task(
-      name='examples', source='', texts=('text', 'pair')[:len(rows[0])],
+      name='examples', source='',
+      texts=('text', 'pair')[:len(examples.rows[0])],
       labels=tuple(map(str, names)), metrics=label_sets.METRICS,
       form='multilabel')
-  return task, {
-      name: tasks.Split(
-          split.rows, label_sets.to_matrix(split.labels, numbered))
-      for name, split in given.items()}
+  return task, {name: tasks.Split(split.rows, matrices[name])
+                for name, split in given.items()}
+
+
+def _columns(name: str, split: Examples, columns: int) -> np.ndarray:
+  """Returns [examples, columns] float32 rows of 0 and 1."""
+  label_values.check_columns(split.labels, columns, _place(name))
+  return np.array(split.labels, np.float32)
+
+
+def _matrix(
+    name: str, split: Examples, examples: Examples, names: Sequence[Any]
+) -> np.ndarray:
+  """Returns [examples, labels] float32, 1 for each label of an example.
+
+  Args:
+    name: Name of the split.
+    split: Its examples.
+    examples: All training examples.
+    names: Their labels, in order.
+  """
+  wanted = label_values.kind_of_rows(examples.labels, _place())
+  found = label_values.kind_of_rows(split.labels, _place(name))
+  if found not in ('', wanted):
+    raise errors.UserError(
+        f'`{name}`: its labels are {found}s, those for training {wanted}s')
+  label_values.check_distinct(split.labels, _place(name))
+  numbered: Mapping[Any, int] = {
+      label: number for number, label in enumerate(names)}
+  for row, labels in enumerate(split.labels):
+    for label in labels:
+      if label not in numbered:
+        raise errors.UserError(
+            f'`{name}`, labels[{row}]: {label!r} does not occur in training, '
+            f'which has {", ".join(map(str, names[:20]))}')
+  return label_sets.to_matrix(split.labels, numbered)
 
 
 def _answers(name: str, examples: Examples, count: int) -> np.ndarray:
@@ -195,64 +252,35 @@ def _answers(name: str, examples: Examples, count: int) -> np.ndarray:
   return np.array(examples.labels, np.int32)
 
 
-def as_list(name: str, values: Any) -> list[Any]:
-  """Returns values as a list.
+def _split(
+    name: str, examples: Examples, task: tasks.Task, classes: Sequence[Any],
+    kind: str,
+) -> tasks.Split:
+  """Returns a split; raises UserError for one unlike the training examples.
 
   Args:
-    name: Name of the argument, for messages.
-    values: List, array, pandas Series or another iterable.
-
-  Raises:
-    errors.UserError: values without an order, or that iterate over something
-      else, such as the characters of a string or the columns of a DataFrame.
+    name: Name of the split.
+    examples: Its examples.
+    task: Task.
+    classes: Classes of training, () for scores.
+    kind: Kind of the labels of training.
   """
-  if isinstance(values, (str, bytes)):
-    raise errors.UserError(
-        f'`{name}`: give a list of {name}, as in [...], not a single string')
-  if isinstance(values, (Mapping, Set)) or (
-      hasattr(values, 'columns') or not hasattr(values, '__iter__')):
-    raise errors.UserError(
-        f'`{name}`: give a list, not {type(values).__name__}')
-  return list(values)
-
-
-def _is_score(label: Any) -> bool:
-  # `Real` includes integers and bools, which are classes.
-  return isinstance(label, numbers.Real) and not isinstance(
-      label, (numbers.Integral, np.bool_))
-
-
-def _classes(labels: Sequence[Any]) -> set[Any]:
-  """Returns the distinct labels; raises UserError if they do not compare."""
-  def kind(label):
-    if isinstance(label, str):
-      return str
-    # Bools are classes: Python's are integers, numpy's are not.
-    return (numbers.Integral
-            if isinstance(label, (numbers.Integral, np.bool_)) else None)
-
-  for number, label in enumerate(labels):
-    if kind(label) is None or kind(label) != kind(labels[0]):
-      raise errors.UserError(
-          f'`labels[{number}]`: {label!r} beside {labels[0]!r}; give strings '
-          'for all, integers for all, floats for all, or a list of labels for '
-          'each')
-  return set(labels)
-
-
-def _split(
-    name: str, examples: Examples, task: tasks.Task, classes: Sequence[Any]
-) -> tasks.Split:
-  """Returns a split; raises UserError for one unlike the training examples."""
   rows = examples.rows
   if len(rows[0]) != len(task.texts):
     raise errors.UserError(
         f'`{name}`: its inputs have {len(rows[0])} texts, those for training '
         f'{len(task.texts)}')
+  found = label_values.kind_of(examples.labels, _place(name))
+  if kind == 'float' and found == 'integer':
+    found = 'float'
+  if found != kind:
+    raise errors.UserError(
+        f'`{name}`: its labels are {found}s, those for training {kind}s; give '
+        'the same kind')
   if not classes:
-    if not all(map(_is_score, examples.labels)):
-      raise errors.UserError(f'`{name}`: scores must be floats')
-    return tasks.Split(rows, np.array(examples.labels, np.float32))
+    scores = list(map(float, examples.labels))
+    label_values.check_scores(scores, _place(name))
+    return tasks.Split(rows, np.array(scores, np.float32))
   numbered: Mapping[Any, int] = {
       label: number for number, label in enumerate(classes)}
   for label in examples.labels:

@@ -6,7 +6,8 @@ import dataclasses
 from adapters_jax import errors
 from adapters_jax.data import conll
 from adapters_jax.data import held_out
-from adapters_jax.data import memory
+from adapters_jax.data import label_values
+from adapters_jax.data import sequences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,10 @@ class TaggedExamples:
 
   def __post_init__(self):
     for name in ('words', 'tags'):
-      rows = memory.as_list(name, getattr(self, name))
+      rows = sequences.as_list(name, getattr(self, name))
       for number, row in enumerate(rows):
-        one = memory.as_list(f'{name}[{number}]', row)
+        one = list(map(label_values.plain, sequences.as_list(
+            f'{name}[{number}]', row)))
         if not one or not all(isinstance(x, str) and x.strip() for x in one):
           raise errors.UserError(
               f'`{name}[{number}]`: give a list of strings that are not empty')

@@ -102,7 +102,7 @@ def test_wrong_examples(texts, labels, message):
     ((['a', 'b'], ['x', None]), None, 'strings for all'),
     ((['a', 'b'], ['x', 'y']), (['c'], ['z']), "`dev`.*'z' does not occur"),
     ((['a', 'b'], ['x', 'y']), ([('c', 'd')], ['x']), '`dev`.*2 texts'),
-    ((['a', 'b'], [0.1, 0.2]), (['c'], ['x']), 'scores must be floats'),
+    ((['a', 'b'], [0.1, 0.2]), (['c'], ['x']), '`dev`: its labels are strings'),
 ])
 def test_splits_that_do_not_fit(train, dev, message):
   with pytest.raises(errors.UserError, match=message):

@@ -1,0 +1,196 @@
+"""Labels in memory: their kinds, and rows of several labels or of 0 and 1."""
+
+import collections
+from collections.abc import Callable, Sequence, Set
+import enum
+import numbers
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.data import sequences
+
+_LARGEST = float(np.finfo(np.float32).max)
+_WANTED = ('give strings for all, integers for all, bools for all, numbers '
+           'with floats among them for scores, or a list of labels for each')
+_COLUMNS = 'rows of 0 and 1, all of one length,'
+
+Place = Callable[[int], str]  # Number of a label -> its place in a message.
+
+
+def is_several(label: Any) -> bool:
+  """Returns whether a label is a row or a set of labels."""
+  return sequences.is_row(label) or isinstance(label, Set)
+
+
+def plain(label: Any) -> Any:
+  """Returns strings and integers of an enumeration as such, rows as lists.
+
+  Args:
+    label: Label, or several.
+  """
+  if isinstance(label, Set):
+    return set(map(plain, label))
+  if sequences.is_row(label):
+    return [plain(one) for one in sequences.row_of(label)]
+  if isinstance(label, str):
+    return str.__str__(label)  # `str` gives an enumeration's name.
+  if isinstance(label, enum.Enum) and isinstance(label, int):
+    return int(label)
+  return label
+
+
+def name_of(label: Any) -> str:
+  """Returns the name of a class."""
+  return str(plain(label))
+
+
+def _kind(label: Any) -> str:
+  """Returns the kind of a label, '' for none."""
+  if is_several(label):
+    return 'list'
+  if isinstance(label, str):
+    return 'string'
+  if isinstance(label, (bool, np.bool_)):  # Python's are integers, too.
+    return 'bool'
+  if isinstance(label, numbers.Integral):
+    return 'integer'
+  return 'float' if isinstance(label, numbers.Real) else ''
+
+
+def kind_of(labels: Sequence[Any], place: Place) -> str:
+  """Returns 'list', 'string', 'bool', 'integer' or 'float'.
+
+  Args:
+    labels: Labels; integers among floats are floats. At least one.
+    place: Place of a label in messages.
+
+  Raises:
+    errors.UserError: labels of several kinds, or of another one; names the
+      first that is unlike most.
+  """
+  kinds = [_kind(label) for label in labels]
+  if '' in kinds:
+    number = kinds.index('')
+    raise errors.UserError(
+        f'{place(number)}: {labels[number]!r} '
+        f'({type(labels[number]).__name__}) is no label; {_WANTED}')
+  if 'float' in kinds:
+    kinds = ['float' if kind == 'integer' else kind for kind in kinds]
+  most = collections.Counter(kinds).most_common(1)[0][0]
+  for number, kind in enumerate(kinds):
+    if kind != most:
+      raise errors.UserError(
+          f'{place(number)}: {labels[number]!r} beside '
+          f'{labels[kinds.index(most)]!r}; {_WANTED}')
+  return most
+
+
+def check_scores(labels: Sequence[Any], place: Place) -> None:
+  """Raises UserError for a score that float32 does not hold.
+
+  Args:
+    labels: Labels of any kind; integers are scores where floats are.
+    place: Place of a label in messages.
+  """
+  scores = {'float', 'integer'} if any(
+      _kind(label) == 'float' for label in labels) else set()
+  for number, label in enumerate(labels):
+    # False for nan.
+    if _kind(label) in scores and not abs(label) <= _LARGEST:
+      raise errors.UserError(
+          f'{place(number)}: {label} is no number of float32')
+
+
+def kind_of_rows(rows: Sequence[Any], place: Place) -> str:
+  """Returns the kind of the labels in rows; '' if all are empty.
+
+  Args:
+    rows: List or set of labels of each text.
+    place: Place of a row in messages.
+
+  Raises:
+    errors.UserError: as for `kind_of`, or rows within rows.
+  """
+  owners = [number for number, row in enumerate(rows) for _ in row]
+  if not owners:
+    return ''
+  kind = kind_of([one for row in rows for one in row],
+                 lambda number: place(owners[number]))
+  if kind == 'list':
+    raise errors.UserError(
+        f'{place(owners[0])}: {rows[owners[0]]!r}; give a list of labels, not '
+        'of lists')
+  return kind
+
+
+def columns_of(rows: Sequence[Any], place: Place) -> int:
+  """Returns the number of columns of 0 and 1, 0 for lists of labels.
+
+  Ordered rows of one length from 2 on that hold 0 and 1 alone are columns: as
+  lists of two labels' numbers they would give every text both.
+
+  Args:
+    rows: List or set of labels of each training text.
+    place: Place of a row in messages.
+
+  Raises:
+    errors.UserError: rows that may be either, or that are neither.
+  """
+  kind = kind_of_rows(rows, place)
+  if kind in ('', 'string'):
+    return 0
+  lengths = [len(row) for row in rows]
+  ordered = not any(isinstance(row, Set) for row in rows)
+  if ordered and len({*lengths}) == 1 and all(map(_is_binary, rows)):
+    if lengths[0] > 1:
+      return lengths[0]
+    raise errors.UserError(
+        f'{place(0)}: {rows[0]!r} may be a label or a column; give one label '
+        'for each text without lists, or names of labels as strings')
+  if kind != 'integer':  # Truth values, and HuggingFace's columns of floats.
+    most = collections.Counter(lengths).most_common(1)[0][0]
+    number = next(number for number, row in enumerate(rows) if isinstance(
+        row, Set) or len(row) != most or not _is_binary(row))
+    raise errors.UserError(
+        f'{place(number)}: {rows[number]!r}; give {_COLUMNS} or a list of '
+        'labels for each text')
+  check_distinct(rows, place)
+  return 0
+
+
+def check_distinct(rows: Sequence[Any], place: Place) -> None:
+  """Raises UserError for a row that repeats a number.
+
+  Args:
+    rows: List or set of labels of each text.
+    place: Place of a row in messages.
+  """
+  for number, row in enumerate(rows):
+    for label, count in collections.Counter(row).items():
+      if count > 1 and not isinstance(label, str):
+        raise errors.UserError(
+            f'{place(number)}: the label {label!r} is there {count} times; '
+            f'give {_COLUMNS} or each label once')
+
+
+def check_columns(rows: Sequence[Any], columns: int, place: Place) -> None:
+  """Raises UserError for rows of another form than columns of 0 and 1.
+
+  Args:
+    rows: List or set of labels of each text.
+    columns: Number of columns in training.
+    place: Place of a row in messages.
+  """
+  for number, row in enumerate(rows):
+    if isinstance(row, Set) or len(row) != columns or not _is_binary(row):
+      raise errors.UserError(
+          f'{place(number)}: {row!r}; give {columns} numbers 0 or 1, as in '
+          'training')
+
+
+def _is_binary(row: Any) -> bool:
+  """Returns whether a row holds the numbers 0 and 1 alone."""
+  return all(_kind(one) in ('bool', 'integer', 'float') and one in (0, 1)
+             for one in row)
