@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import decimal
 import logging
+import numbers
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,15 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import files
 from adapters_jax.data import held_out
+from adapters_jax.data import sequences
 from adapters_jax.data import squad
 from adapters_jax.data import tables
 
 _log = logging.getLogger(__name__)
 
 SQUAD_TEXTS = ('question', 'context')
+_NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Pairs:
       belong to the first.
     scores: [pairs] Scores, None without.
     where: File, for messages.
-    lines: Line of each pair in it, [] if unknown.
+    lines: Line of each pair in it, [] if unknown; without a file its number
+      among all pairs.
   """
   texts: Sequence[tuple[str, ...]]
   scores: Any = None
@@ -38,35 +44,60 @@ class Pairs:
   lines: Sequence[int] = ()
 
   def __post_init__(self):
-    rows = [tuple(row) for row in self.texts]
-    object.__setattr__(self, 'texts', rows)
+    rows = sequences.as_list('texts', self.texts)
     for number, row in enumerate(rows):
-      if len(row) != len(rows[0]) or len(row) not in (2, 3) or not all(
-          isinstance(text, str) for text in row):
+      rows[number] = sequences.row_of(row)
+      if not sequences.is_row(row) or len(row) not in (2, 3) or not all(
+          isinstance(text, str) for text in rows[number]):
         raise errors.UserError(
             f'`texts[{number}]`: give two strings each, or three with a '
             'negative')
-    if self.scores is None:
-      return
-    scores = np.array(self.scores, np.float32)
-    object.__setattr__(self, 'scores', scores)
-    if scores.shape != (len(rows),) or not np.isfinite(scores).all():
-      raise errors.UserError('`scores`: give a finite number for each pair')
+      if len(row) != len(rows[0]):
+        raise errors.UserError(
+            f'`texts[{number}]`: there are {len(row)} texts, and '
+            f'{len(rows[0])} in the first; give all as many')
+    if not rows:
+      raise errors.UserError('`texts`: there is no pair')
+    object.__setattr__(self, 'texts', rows)
+    if self.scores is not None:
+      object.__setattr__(self, 'scores', _checked(self.scores, len(rows)))
 
   def __len__(self) -> int:
     return len(self.texts)
 
   def take(self, rows: Sequence[int]) -> 'Pairs':
     """Returns some of the pairs, by their numbers from 0."""
+    numbered = self.lines or ([] if self.where else range(len(self)))
     return dataclasses.replace(
         self, texts=[self.texts[row] for row in rows],
         scores=None if self.scores is None else self.scores[list(rows)],
-        lines=[self.lines[row] for row in rows] if self.lines else ())
+        lines=[numbered[row] for row in rows] if numbered else ())
 
   def place(self, row: int) -> str:
     """Returns the place of a pair, for messages."""
+    if not self.where:
+      return f'`data`, pair {self.lines[row] if self.lines else row}'
     line = f', line {self.lines[row]}' if self.lines else ''
     return f'{self.where}{line}'
+
+
+def _checked(scores: Any, count: int) -> np.ndarray:
+  """Returns [pairs] float32; raises UserError for other things than numbers.
+
+  Args:
+    scores: Scores that a caller gave.
+    count: Number of pairs.
+  """
+  values = sequences.as_list('scores', scores)
+  if len(values) != count:
+    raise errors.UserError(
+        f'`scores`: there are {len(values)} for {count} pairs')
+  for number, score in enumerate(values):
+    # False for nan, and for numbers beyond those of float32.
+    if not isinstance(score, _NUMBERS) or not abs(float(score)) <= _LARGEST:
+      raise errors.UserError(
+          f'`scores[{number}]`: {score!r} is no score; give a finite number')
+  return np.array(values, np.float32)
 
 
 def read(

@@ -70,7 +70,7 @@ def of_entities(tags: Iterable[str]) -> bool:
   if others:
     raise errors.UserError(
         f'the tag {others[0]!r} has no prefix B-, I-, E- or S- as '
-        f'{marked[0]!r} has; correct it, or name another `label_column`')
+        f'{marked[0]!r} has; correct it, or give the tags of another column')
   return True
 
 

@@ -13,7 +13,7 @@ TEXTS = ['a', 'b', 'c', 'd']
 ROWS = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]]
 
 
-class Mood(str, enum.Enum):
+class Mood(str, enum.Enum):  # noqa: UP042, whose `str` is its name.
   GOOD = 'good'
   BAD = 'bad'
 

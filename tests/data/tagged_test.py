@@ -5,7 +5,7 @@ import enum
 from adapters_jax.data import tagged
 
 
-class Tag(str, enum.Enum):
+class Tag(str, enum.Enum):  # noqa: UP042, whose `str` is its name.
   PERSON = 'B-PER'
   OUTSIDE = 'O'
 

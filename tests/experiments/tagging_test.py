@@ -149,6 +149,28 @@ def test_taggers_in_memory_in_one_batch(checkpoint):
     aj.predict(base, bank['1'], ['a', ['a', 3]])
 
 
+def test_tags_in_memory_that_training_lacks(caplog):
+  def sentences(*tags):
+    return aj.TaggedExamples([['a', 'b']], [list(tags)]).sentences()
+
+  train = sentences('B-PER', 'O')
+  with pytest.raises(aj.UserError, match="^dev: its tags, .*give the same tag"):
+    tagging.task_of_sentences(
+        'tags', {'train': train, 'dev': sentences('X', 'Y')})
+  with pytest.raises(aj.UserError, match='`label_column`'):
+    tagging.task_of_sentences(
+        'tags', {'train': train, 'dev': sentences('X', 'Y')},
+        {'train': 'a.conll', 'dev': 'b.conll'})
+  with pytest.raises(aj.UserError, match='^`data`: all words have the tag'):
+    tagging.task_of_sentences('tags', {'train': sentences('O', 'O')})
+  with pytest.raises(aj.UserError, match="^`data`: .* or give the tags of ano"):
+    tagging.task_of_sentences('tags', {'train': sentences('B-PER', 'O')
+                                       + sentences('LOC', 'O')})
+  tagging.task_of_sentences(
+      'tags', {'train': train, 'dev': sentences('X', 'O')})
+  assert "such as 'X' in sentence 0" in caplog.text
+
+
 def test_token_loss_by_hand():
   logits = jnp.zeros((2, 3, 4)).at[0, 0, 2].set(2.0)
   labels = jnp.array([[2, -1, 0], [-1, -1, -1]])

@@ -82,9 +82,11 @@ def _check_loss(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
   name = _loss_name(config, scored)
   if name in heads.embedding.SCORED:
     if not scored:
+      lack = (f'and {train.where} has no column {config.label_column!r}; name '
+              'it with `label_column`' if train.where
+              else 'and the pairs have none; give `scores`')
       raise errors.UserError(
-          f'`pair_loss={name}`: needs scores, and {train.where} has no column '
-          f'{config.label_column!r}; name it with `label_column`, or give '
+          f'`pair_loss={name}`: needs scores, {lack}, or give '
           '`pair_loss=multiple_negatives`')
     if config.negative_column:
       raise errors.UserError(

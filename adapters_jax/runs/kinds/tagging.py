@@ -91,7 +91,7 @@ def task_of_sentences(
   Args:
     name: Name of the task.
     sentences: {'train', 'dev' and perhaps others: sentences}.
-    places: {split: file}, for messages; the split's name where absent.
+    places: {split: file}, for messages; the argument's name where absent.
 
   Raises:
     errors.UserError: fewer than two tags, or a split without any of them.
@@ -100,7 +100,8 @@ def task_of_sentences(
     return {tag for one in sentences[split] for tag in one.tags}
 
   known = all_of('train')
-  where = {split: split for split in sentences} | dict(places or {})
+  where = {split: split for split in sentences} | dict(
+      places or {'train': '`data`'})
   with errors.within(where['train']):
     labels = tags_lib.with_all_prefixes(known)
     marked = tags_lib.of_entities(known)
@@ -111,15 +112,17 @@ def task_of_sentences(
   for split in sentences:
     missing = sorted(all_of(split) - set(labels))
     if missing and not all_of(split) & known:
+      way = ('name the column with `label_column`' if places
+             else 'give the same tags')
       raise errors.UserError(
           f'{where[split]}: its tags, such as {missing[0]!r}, are none of '
-          f'those in training, such as {labels[0]!r}; name the column with '
-          '`label_column`')
+          f'those in training, such as {labels[0]!r}; {way}')
     if missing:  # They count as errors of the model, which cannot predict them.
       one = next(one for one in sentences[split] if missing[0] in one.tags)
       _log.warning(
-          '%s: %d tags do not occur in training, such as %r near line %d',
-          where[split], len(missing), missing[0], one.line)
+          '%s: %d tags do not occur in training, such as %r %s %d',
+          where[split], len(missing), missing[0],
+          'near line' if places else 'in sentence', one.line)
   return tasks.Task(
       name=name, source='', texts=('words',), labels=labels,
       metrics=tags_lib.OF_ENTITIES if marked else tags_lib.OF_TAGS,

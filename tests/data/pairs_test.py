@@ -1,0 +1,73 @@
+"""Tests of pairs in memory."""
+
+import dataclasses
+import decimal
+
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.data import pairs
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import embeddings
+
+
+class Table:
+  """A table as of pandas, which iterates over the names of its columns."""
+  columns = ('ab', 'cd')
+
+  def __iter__(self):
+    return iter(self.columns)
+
+
+def test_arrays_and_generators_are_pairs():
+  rows = [('a', 'b'), ('c', 'd')]
+  for texts in (np.array(rows), np.array(rows, object), iter(rows)):
+    assert pairs.Pairs(texts).texts == rows
+  found = pairs.Pairs(rows, (x for x in (1, decimal.Decimal('0.5'))))
+  assert found.scores.tolist() == [1, 0.5]
+  assert found.scores.dtype == np.float32
+
+
+@pytest.mark.parametrize('texts, scores, message', [
+    ('ab', None, '`texts`: give a list of texts'),
+    ({'ab': 1}, None, '`texts`: give a list, not dict'),
+    (Table(), None, '`texts`: give a list, not Table'),
+    (None, None, '`texts`: give a list, not NoneType'),
+    ([], None, '`texts`: there is no pair'),
+    (['ab', 'cd'], None, r'`texts\[0\]`: give two strings'),
+    ([('a', 'b'), {'a': 1, 'b': 2}], None, r'`texts\[1\]`: give two'),
+    ([('a', 'b'), None], None, r'`texts\[1\]`: give two strings'),
+    ([('a', 'b'), ('c', 'd', 'e')], None, r'`texts\[1\]`: there are 3 texts'),
+    ([('a', 'b')], 0.5, '`scores`: give a list, not float'),
+    ([('a', 'b')], [0.5, 1], '`scores`: there are 2 for 1 pairs'),
+    ([('a', 'b')] * 2, np.array(['0.5', '1']), r'`scores\[0\]`: .*0.5'),
+    ([('a', 'b')] * 2, [0.5, None], r'`scores\[1\]`: None is no score'),
+    ([('a', 'b')] * 2, [0.5, np.nan], r'`scores\[1\]`: nan is no score'),
+    ([('a', 'b')] * 2, [1e39, 1], r'`scores\[0\]`: 1e\+39 is no score'),
+])
+def test_wrong_pairs(texts, scores, message):
+  with pytest.raises(errors.UserError, match=message):
+    pairs.Pairs(texts, scores)
+
+
+def test_places_are_those_of_all_pairs():
+  whole = pairs.Pairs([('a', 'b')] * 4)
+  assert whole.place(2) == '`data`, pair 2'
+  part = whole.take([3, 1]).take([1])
+  assert part.place(0) == '`data`, pair 1'
+  named = dataclasses.replace(whole, where='a.json')
+  assert named.take([3]).place(0) == 'a.json'
+  lined = dataclasses.replace(whole, where='a.tsv', lines=[2, 3, 4, 5])
+  assert lined.take([3]).place(0) == 'a.tsv, line 5'
+
+
+@pytest.mark.parametrize('scores, message', [
+    ([0.5, 1, 2], '^`data`, pair 2: the score 2 is no cosine'),
+    (None, '^`pair_loss=cosine`: needs scores, and the pairs have none')])
+def test_messages_of_the_loss_name_the_pair(scores, message):
+  config = config_lib.Config(
+      task='pairs', file_task='pairs', pair_loss='cosine')
+  given = pairs.Pairs([('a', 'b'), ('c', 'd'), ('e', 'f')], scores)
+  with pytest.raises(errors.UserError, match=message):
+    embeddings.prepare(config, data={'train': given, 'dev': given})
