@@ -1,14 +1,21 @@
 """Weights of classes in the training loss, for classes of different sizes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import json
 import math
+import re
 from typing import Any
 
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import label_values
 
 BALANCED = 'balanced'
+# A class, perhaps as a string of JSON, and its weight.
+_PART = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([^,\s][^,]*)):([^:,]*)(?:,|\Z)')
+# A name that the form without quotes would change.
+_UNFIT = re.compile(r'[,\n\r]|^["\s]|^$')
 
 
 def parse(text: str) -> dict[str, float]:
@@ -16,7 +23,7 @@ def parse(text: str) -> dict[str, float]:
 
   Args:
     text: 'balanced', or like 'spam:5,ham:1'. A colon in the name of a class is
-      allowed, a comma is not.
+      allowed; a name with a comma is quoted as in JSON, '"spam, ham":5'.
 
   Raises:
     errors.UserError: another form, or a weight that is no finite number above
@@ -25,13 +32,12 @@ def parse(text: str) -> dict[str, float]:
   found: dict[str, float] = {}
   if text == BALANCED:
     return found
-  for part in text.split(','):
-    name, colon, number = part.strip().rpartition(':')
+  for name, number in _parts(text):
     try:
       weight = float(number)
     except ValueError:
       weight = math.nan
-    if not colon or not name or not 0 < weight < math.inf:
+    if not 0 < weight < math.inf:
       raise errors.UserError(
           f"`class_weights={text}`: give 'balanced', or weights above 0 like "
           'spam:5,ham:1')
@@ -43,9 +49,35 @@ def parse(text: str) -> dict[str, float]:
   return found
 
 
-def render(weights: Mapping[str, float]) -> str:
-  """Returns the setting of {class: weight}."""
-  return ','.join(f'{name}:{weight}' for name, weight in weights.items())
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+  """Yields (class, weight) of each part; a part of another form ends them."""
+  start = 0
+  while found := _PART.match(text, start):
+    quoted, name, weight = found.groups()
+    try:
+      yield json.loads(quoted) if quoted else name, weight
+    except ValueError:
+      break
+    start = found.end()
+    if text[start - 1] != ',':
+      return
+  yield '', ''
+
+
+def render(weights: Mapping[Any, float]) -> str:
+  """Returns the setting of {class: weight}.
+
+  Args:
+    weights: Weights of classes, which may be integers, bools or members of an
+      enumeration.
+  """
+  names = {label_values.name_of(one): weight for one, weight in weights.items()}
+  if len(names) < len(weights):
+    raise errors.UserError(
+        '`class_weights`: there are two weights of a class; remove one')
+  return ','.join(
+      f'{json.dumps(name, ensure_ascii=False) if _UNFIT.search(name) else name}'
+      f':{weight}' for name, weight in names.items())
 
 
 def check(text: str, classes: Sequence[str]) -> None:

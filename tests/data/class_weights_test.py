@@ -1,5 +1,7 @@
 """Tests of class weights, and of thresholds."""
 
+import enum
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,31 @@ def test_named_weights():
   assert class_weights.parse(text) == {'spam': 5.0, 'ham': 0.5}
 
 
+@pytest.mark.parametrize('name', [
+    'a,b', 'a:b', 'a,b:2', ':', ',', ' a', 'a ', '', '"', '"a"', '"a":1', 'a"b',
+    '\\', '"\\', 'a\nb', 'é, ü', 'balanced', "it's"])
+def test_a_dict_takes_any_name(name):
+  weights = {'x': 2.0, name: 0.5, 'y': 3.0}
+  text = class_weights.render(weights)
+  assert class_weights.parse(text) == weights
+  found = class_weights.per_class(
+      text, ('x', name, 'z'), np.zeros(2, np.int32))
+  np.testing.assert_array_equal(found, np.array([2, 0.5, 1], np.float32))
+
+
+def test_texts_of_plain_names_stay():
+  assert class_weights.render({'spam': 5, 'not:ham': 0.5}) == (
+      'spam:5,not:ham:0.5')
+  assert class_weights.render({1: 2, 'x': 1}) == '1:2,x:1'
+  mood = enum.Enum('Mood', {'GOOD': 'good'}, type=str)
+  assert class_weights.render({mood.GOOD: 2}) == 'good:2'
+  with pytest.raises(errors.UserError, match='two weights of a class'):
+    class_weights.render({1: 2, '1': 3})
+
+
 @pytest.mark.parametrize('text, message', [
+    ('"a,b:3', 'above 0'), ('a:1,', 'above 0'), (' :3', 'above 0'),
+    ('"a,b":3,"a,b":2', "two weights of 'a,b'"), ('"a\\q":3', 'above 0'),
     ('balance', "give 'balanced', or weights above 0"),
     ('spam:0', 'above 0'), ('spam:inf', 'above 0'), (':3', 'above 0'),
     ('spam:1,spam:2', "two weights of 'spam'"),
