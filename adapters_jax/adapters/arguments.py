@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 import numbers
 from typing import Any
 
+import numpy as np
+
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
@@ -30,7 +32,7 @@ def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
     _demand_adapter(
         one, f'adapter{name and f"[{name!r}]"}',
         'an Adapter or a bank {name: Adapter}')
-  demand_batch_size(batch_size)
+  demand_count('batch_size', batch_size)
 
 
 def demand_adapter(adapter: Any) -> None:
@@ -60,16 +62,52 @@ def _demand_adapter(value: Any, name: str, wanted: str) -> None:
         'reads a saved one')
 
 
-def demand_batch_size(batch_size: Any) -> None:
-  """Raises UserError unless an argument is a number of inputs."""
-  if not is_whole(batch_size) or batch_size < 1:
-    raise errors.UserError(f'`batch_size={batch_size!r}`: give 1 or more')
-
-
-def is_whole(value: Any) -> bool:
-  """Returns whether a value is an integer of Python or numpy."""
-  # True is an integer to Python.
+def is_integer(value: Any) -> bool:
+  """Returns whether a value is an integer of Python or numpy, and no bool."""
   return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def demand_count(name: str, value: Any, instead: str = '') -> None:
+  """Raises UserError unless an argument is an integer from 1 on.
+
+  Args:
+    name: Name of the argument.
+    value: Argument.
+    instead: Further value that it may have, for the message.
+  """
+  if not is_integer(value) or value < 1:
+    raise errors.UserError(
+        f'`{name}={value!r}`: give an integer of 1 or more{instead}')
+
+
+def check_encoding(
+    pooling: Any, normalize: Any, max_length: Any, prompt: Any, dims: Any,
+    largest: int,
+) -> None:
+  """Checks the settings of embeddings; None stands for a default.
+
+  Args:
+    pooling: Name of a pooling, which `Pooling` checks further.
+    normalize: Whether to scale embeddings to the length 1.
+    max_length: Longest text in tokens.
+    prompt: Text before every text.
+    dims: Leading dimensions to keep; 0 for all.
+    largest: Width of the encoder.
+
+  Raises:
+    errors.UserError: one of another type, or out of range.
+  """
+  for name, value, kinds, wanted in (
+      ('pooling', pooling, str, "a name, such as 'mean'"),
+      ('normalize', normalize, (bool, np.bool_), 'True or False'),
+      ('prompt', prompt, str, 'a string')):
+    if value is not None and not isinstance(value, kinds):
+      raise errors.UserError(f'`{name}={value!r}`: give {wanted}')
+  if max_length is not None:
+    demand_count('max_length', max_length, ", or None for the model's limit")
+  if not is_integer(dims) or not 0 <= dims <= largest:
+    raise errors.UserError(
+        f'`dims={dims!r}`: give an integer from 1 to {largest}, or 0 for all')
 
 
 def demand_base(base: Any, call: str) -> None:
@@ -123,14 +161,41 @@ def named(
       raise errors.UserError(
           '`adapters`: names are for a bank; give {name: adapter}')
     return {'': adapter}, [''] * count
-  if names is None or isinstance(names, str) or len(names) != count:
+  if names is None:
     raise errors.UserError(
         f'`adapters`: give a list with the name of an adapter for each of the '
         f'{count} texts')
-  for number, name in enumerate(names):
-    if name is None:
+  found = names_of(adapter, names, count)
+  if None in found:
+    raise errors.UserError(
+        f'`adapters[{found.index(None)}]`: None is the plain base, which has '
+        'no head to predict with; aj.encode gives its embeddings')
+  return adapter, [name for name in found if name is not None]
+
+
+def names_of(
+    bank: Mapping[str, adapter_lib.Adapter], names: Any, count: int
+) -> list[str | None]:
+  """Returns the name of the adapter for each text, None for the plain base.
+
+  Args:
+    bank: Adapters.
+    names: Names that a caller gave.
+    count: Number of texts.
+
+  Raises:
+    errors.UserError: no list, another number, or a name that the bank lacks.
+  """
+  found = sequences.as_list('adapters', names)
+  if len(found) != count:
+    raise errors.UserError(
+        f'`adapters`: there are {len(found)} names for {count} texts; give '
+        'one for each')
+  for number, name in enumerate(found):
+    if isinstance(name, str):
+      bank_lib.find(bank, name)
+    elif name is not None and name not in [*bank]:  # Perhaps without a hash.
       raise errors.UserError(
-          f'`adapters[{number}]`: None is the plain base, which has no head to '
-          'predict with; aj.encode gives its embeddings')
-    bank_lib.find(adapter, name)
-  return adapter, list(names)
+          f'`adapters[{number}]`: give the name of an adapter as a string, '
+          f'not {type(name).__name__}')
+  return found

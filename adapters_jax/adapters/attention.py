@@ -45,7 +45,7 @@ def fusion_attention(
   """
   arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
   arguments.demand_adapter(adapter)
-  arguments.demand_batch_size(batch_size)
+  arguments.demand_count('batch_size', batch_size)
   fuses = setups.fuses(adapter.setup)
   if len(fuses) != 1 or adapter.outputs is None:
     raise errors.UserError(
@@ -53,6 +53,7 @@ def fusion_attention(
   compiled.check_adapter(base, adapter)
   rows = sequences.as_list('texts', texts)
   read = readings.read(base, adapter, rows)
+  readings.log_cut(read.cut, len(rows))
   model = compiled.model_of(base, adapter)
   step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(

@@ -38,7 +38,7 @@ def drop_layers(
   arguments.demand_adapter(adapter)
   compiled.check_base(base.identity, adapter, 'the adapter')
   shape = base.config
-  if not arguments.is_whole(layers) or not 0 <= layers <= shape.layers:
+  if not arguments.is_integer(layers) or not 0 <= layers <= shape.layers:
     raise errors.UserError(
         f'`layers={layers!r}`: give an integer, 0 to {shape.layers}; the base '
         f'has {shape.layers} layers')

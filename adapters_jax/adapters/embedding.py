@@ -12,10 +12,10 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
-from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import mixed
+from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
@@ -61,7 +61,7 @@ def encode(
     pooling: One of `model.pooling.MODES`, such as 'mean' or 'cls'.
     normalize: Whether to scale embeddings to the length 1.
     max_length: Longest text in tokens, special tokens included; the rest of a
-      text is not read.
+      text is not read, which is logged.
     prompt: Text to put before every text, such as 'query: '.
     dims: Leading dimensions to keep (Kusupati et al., 2022); 0 for all.
     batch_size: Texts a step.
@@ -77,10 +77,10 @@ def encode(
   """
   arguments.demand_base(base, 'encode(base, texts)')
   arguments.check_types(base, {} if adapter is None else adapter, batch_size)
+  batch_size = int(batch_size)  # Perhaps numpy's.
+  arguments.check_encoding(
+      pooling, normalize, max_length, prompt, dims, base.config.dim)
   words = _strings(texts)
-  if not 0 <= dims <= base.config.dim:
-    raise errors.UserError(
-        f'`dims={dims}`: give 1 to {base.config.dim}, or 0 for all')
   make_settings = functools.partial(
       pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
       max_length=max_length, prompt=prompt)
@@ -131,7 +131,10 @@ def _columns(
     return []
   if setup is None:
     if names is not None:
-      return [(None, bank, _names(bank, names, count))]
+      return [(None, bank, arguments.names_of(bank, names, count))]
+    if not bank:
+      raise errors.UserError('`adapter`: the bank is empty; give None for the '
+                             'base alone')
     return [(name, bank, [name] * count) for name in bank]
   if names is not None:
     raise errors.UserError('`setup`: is for all texts; leave out `adapters`')
@@ -149,20 +152,6 @@ def _strings(texts: Sequence[str]) -> list[str]:
     if len(row) != 1 or not isinstance(row[0], str):
       raise errors.UserError(f'`texts[{number}]`: give a string')
   return [row[0] for row in rows]
-
-
-def _names(
-    bank: Mapping[str, Any], names: Any, count: int
-) -> list[str | None]:
-  """Returns the checked name of the adapter for each text."""
-  if isinstance(names, str) or len(names) != count:
-    raise errors.UserError(
-        f'`adapters`: give a list with the name of an adapter, or None for the '
-        f'plain base, for each of the {count} texts')
-  for name in names:
-    if name is not None:
-      bank_lib.find(bank, name)
-  return list(names)
 
 
 def _embedded_by_name(
@@ -188,14 +177,17 @@ def _embedded_by_name(
     return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
   tokens: list[Any] = [None] * len(texts)
   segments: list[Any] = [None] * len(texts)
+  longer = 0
   for name, one in used.items():
     rows = [row for row, other in enumerate(names) if other == name]
-    encoded = tokenization.encode(
+    *encoded, cut = tokenization.encode_counted(
         compiled.tokenizer_of(base),
         [(settings[name].text(texts[row]),) for row in rows],
         _longest(base, one, settings[name]))
     for row, ids, parts in zip(rows, *encoded, strict=True):
       tokens[row], segments[row] = ids, parts
+    longer += int(cut.sum())
+  readings.log_cut(longer, len(texts))
   placed = resident.place(
       base, used, reads_head=False, make_model=lambda base, one: _module_of(
           base, one, make_settings(one)))
@@ -246,9 +238,11 @@ def _embedded(
     return found, pooling.normalize
   # A text that occurs several times is computed once.
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-  tokens, segments = tokenization.encode(
+  tokens, segments, cut = tokenization.encode_counted(
       compiled.tokenizer_of(base),
       [(pooling.text(text),) for text in distinct], longest)
+  rows_of = [distinct[text] for text in texts]
+  readings.log_cut(int(cut[rows_of].sum()), len(texts))
   examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(distinct), np.int32))
   while batch_size >= 2 * len(distinct):  # One text needs no batch of 32.
@@ -262,7 +256,7 @@ def _embedded(
   vectors = np.zeros((len(distinct), base.config.dim), np.float32)
   for rows, part in computed:
     vectors[rows] = np.asarray(part)[:len(rows)]
-  found = vectors[[distinct[text] for text in texts]]
+  found = vectors[rows_of]
   bad = np.flatnonzero(~np.isfinite(found).all(axis=-1))
   if len(bad):
     raise errors.UserError(

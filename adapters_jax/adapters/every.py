@@ -69,6 +69,8 @@ def by_adapter(
   Raises:
     errors.UserError: an adapter that does not fit, or texts of another form.
   """
+  if not bank:
+    raise errors.UserError('`adapter`: the bank is empty; give an adapter')
   groups: dict[Any, list[str]] = {}
   for name, adapter in bank.items():
     compiled.check_adapter(base, adapter, f'adapter {name!r}')
@@ -82,6 +84,8 @@ def by_adapter(
   for names in groups.values() if rows else ():
     with errors.within(f'adapter {names[0]!r}'):
       read = readings.read(base, bank[names[0]], rows)
+    readings.log_cut(
+        read.cut, len(rows), f'adapter {", ".join(map(repr, names))}: ')
     outputs = _outputs(
         base, {name: bank[name] for name in names}, read.examples, batch_size)
     for name, some in outputs.items():

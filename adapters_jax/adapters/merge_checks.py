@@ -41,7 +41,7 @@ def check_types(
         f'`density={density!r}`: give a share above 0, up to 1')
   for name, value, most in (
       ('seed', seed, _LARGEST_SEED), ('rank', rank, math.inf)):
-    if not arguments.is_whole(value) or not 0 <= value <= most:
+    if not arguments.is_integer(value) or not 0 <= value <= most:
       raise errors.UserError(
           f'`{name}={value!r}`: give an integer, 0 '
           + (f'to {most:,}' if most < math.inf else 'or more'))

@@ -94,7 +94,8 @@ def predict(
   """Applies an adapter, one of a bank for each text, all, or a setup of them.
 
   Adapters of any methods, sizes and heads share the batches. Compiled programs
-  are kept for the next call.
+  are kept for the next call. A text is cut to the `max_length` of its adapter,
+  which is logged.
 
   >>> aj.predict(base, film, ['A joy from start to end.'])
   [Prediction(label=..., probabilities={'negative': ..., 'positive': ...})]
@@ -128,6 +129,7 @@ def predict(
   """
   # Without `texts` the base was forgotten, which its own check explains.
   arguments.check_types(base, adapter, batch_size)
+  batch_size = int(batch_size)  # Perhaps numpy's.
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
   rows = sequences.as_list('texts', texts)
@@ -138,12 +140,14 @@ def predict(
     return _compose(
         base, composing.segments(adapter, setup, len(rows)), rows, batch_size)
   if isinstance(adapter, Mapping) and adapters is None:
-    found = every.by_adapter(base, adapter, rows, batch_size)
-    return [{name: _prediction(adapter[name], values[row])
-             for name, values in found.items()} for row in range(len(rows))]
+    outputs = every.by_adapter(base, adapter, rows, batch_size)
+    return [{name: _prediction(adapter[name], some[row])
+             for name, some in outputs.items()} for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
-  return [_prediction(bank[name], value) for name, value in zip(
-      names, values(base, bank, names, rows, batch_size)[0], strict=True)]
+  found, cut = values(base, bank, names, rows, batch_size)
+  readings.log_cut(cut, len(rows))
+  return [_prediction(bank[name], value)
+          for name, value in zip(names, found, strict=True)]
 
 
 def _compose(

@@ -6,6 +6,7 @@ text, has a row in READERS.
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from adapters_jax.data import thresholds
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 
+_log = logging.getLogger(__name__)
 
 # Lengths to pad batches to: few, so that few programs are compiled.
 BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
@@ -128,6 +130,18 @@ def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
   else:
     row, = arguments.rows_of([given])
     compiled.check_texts(adapter, number, row)
+
+
+def log_cut(cut: int, count: int, where: str = '') -> None:
+  """Logs that texts are cut, if any is.
+
+  Args:
+    cut: Number of texts that are longer than the limit.
+    count: Number of texts.
+    where: Start of the message.
+  """
+  if cut:
+    _log.info('%s%d of %d texts are cut to `max_length`', where, cut, count)
 
 
 def joined(parts: Sequence[examples_lib.Examples]) -> examples_lib.Examples:

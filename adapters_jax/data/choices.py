@@ -294,7 +294,7 @@ def checked_row(row: Any, place: str) -> Choices:
       or not sequences.is_row(row[1]) or len(row[1]) < 2
       or not all(isinstance(text, str) for text in (row[0], *row[1]))):
     raise errors.UserError(
-        f'{place}: give (context, choices) of strings, with two or more')
+        f'{place}: give (context, choices), strings with two choices or more')
   return row[0], sequences.row_of(row[1])
 
 

@@ -139,7 +139,7 @@ def test_settings_of_sentence_transformers_are_honoured(
     ('a text', {}, 'give a list of texts'),
     ([('a', 'b')], {}, r'`texts\[0\]`: give a string'),
     (['a'], {'pooling': 'median'}, "unknown 'median'"),
-    (['a'], {'dims': 13}, 'give 1 to 12'),
+    (['a'], {'dims': 13}, 'give an integer from 1 to 12'),
     (['a'], {'batch_size': 0}, 'batch_size=0')])
 def test_wrong_arguments(base, texts, settings, message):
   with pytest.raises(errors.UserError, match=message):
