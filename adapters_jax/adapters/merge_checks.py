@@ -8,7 +8,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
-from adapters_jax.data import memory
+from adapters_jax.data import sequences
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -70,7 +70,7 @@ def weights_of(
       if name not in weights:
         raise errors.UserError(f'`weights`: there is none for {name!r}')
     weights = [weights[name] for name in bank]
-  found = memory.as_list('weights', weights)
+  found = sequences.as_list('weights', weights)
   for weight in found:
     if not math.isfinite(_number(weight)):
       raise errors.UserError(
