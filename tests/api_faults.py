@@ -68,6 +68,17 @@ FAULTS = (
     (lambda base, bank: aj.merge(
         {'a': bank['food'], 'b': dataclasses.replace(
             bank['news'], labels=('x', 'y'))}), 'has the classes'),
+    (lambda base, bank: aj.export('x', bank['film']),
+     '`adapter`: give an Adapter, as in export.adapter, path., not str'),
+    (lambda base, bank: aj.export(bank['film'], None), '`path`: .*NoneType'),
+    (lambda base, bank: aj.export(bank['film'], 'x', base='minilm-l6'),
+     '`base`: .*not str'),
+    (lambda base, bank: bank['film'].save(3), '`folder`: .*not int'),
+    (lambda base, bank: bank['film'].save(__file__), '`folder=.* no folder'),
+    (lambda base, bank: aj.load_adapter(bank['film']), '`path`: .*not Adapter'),
+    (lambda base, bank: aj.load_adapter('x', 'minilm-l6'),
+     '`base`: .*not str'),
+    (lambda base, bank: aj.load_base(None), '`checkpoint`: .*not NoneType'),
     (lambda base, bank: aj.export(bank['film'], 'x', format='pefd'),
      'mean peft'),
     (lambda base, bank: aj.export(bank['food'], 'x', format='peft'),

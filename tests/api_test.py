@@ -77,8 +77,8 @@ def test_the_program(base, bank, tmp_path):
   assert (film.base, film.labels, film.max_length) == (
       base.identity, ('negative', 'positive'), 12)
 
-  film.save(str(tmp_path / 'film'))
-  again = aj.load_adapter(str(tmp_path / 'film'), base)
+  film.save(tmp_path / 'film')
+  again = aj.load_adapter(tmp_path / 'film', base)
   assert dataclasses.replace(again, tuned=film.tuned) == film
   jax.tree.map(np.testing.assert_array_equal, again.tuned, film.tuned)
   np.testing.assert_array_equal(

@@ -12,6 +12,7 @@ from adapters_jax.adapters import settings as settings_lib
 from adapters_jax.adapters import storage
 from adapters_jax.data import squad
 from adapters_jax.downloads import json_files
+from adapters_jax.downloads import paths
 from adapters_jax.layers import activations
 from adapters_jax.methods import strings
 from adapters_jax.model import composition as composition_lib
@@ -138,12 +139,16 @@ class Adapter:
     """Parameters that training changes, head and norms included."""
     return trees.count_trained(self.tuned)
 
-  def save(self, folder: str) -> None:
+  def save(self, folder: paths.Path) -> None:
     """Writes tuned.safetensors and config.json, which `load` reads.
 
     Args:
       folder: Folder of the adapter, made if absent.
+
+    Raises:
+      errors.UserError: no path, a file in its place, or the folder of a model.
     """
+    folder = paths.target(folder, 'folder')
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),
         'texts': list(self.texts),

@@ -35,9 +35,14 @@ def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
   demand_count('batch_size', batch_size)
 
 
-def demand_adapter(adapter: Any) -> None:
-  """Raises UserError unless an argument is an adapter."""
-  _demand_adapter(adapter, 'adapter', 'an Adapter')
+def demand_adapter(adapter: Any, call: str = '') -> None:
+  """Raises UserError unless an argument is an adapter.
+
+  Args:
+    adapter: Argument.
+    call: Example of the call, for the message.
+  """
+  _demand_adapter(adapter, 'adapter', f'an Adapter{call and f", as in {call}"}')
 
 
 def demand_bank(bank: Any, call: str) -> None:
@@ -123,11 +128,12 @@ def demand_base(base: Any, call: str) -> None:
         f'{type(base).__name__}; load_base loads it')
 
 
-def demand_optional_base(base: Any) -> None:
-  """Raises UserError unless an argument is a base or None."""
+def demand_base_or_none(base: Any) -> None:
+  """Raises UserError unless an optional argument is a base or None."""
   if base is not None and not isinstance(base, base_lib.Base):
     raise errors.UserError(
-        f'`base`: give a Base, not {type(base).__name__}; load_base loads it')
+        f'`base`: give a base, as in base=load_base(...), not '
+        f'{type(base).__name__}')
 
 
 def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:

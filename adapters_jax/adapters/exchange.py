@@ -11,84 +11,28 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import base_shape
-from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
+from adapters_jax.adapters import locations
+from adapters_jax.adapters import remarks
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
-from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
-from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
-from adapters_jax.downloads import hub
-from adapters_jax.downloads import json_files
+from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
-from adapters_jax.model import family_configs
 from adapters_jax.model import pretrained
-
-# Files that a repository on the hub may have.
-_HUB_FILES = (
-    adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
-    adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub_norms.NAME,
-    peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
-
-
-def find_format(path: str) -> str:
-  """Returns the format, one of formats.FORMATS, of a folder or file.
-
-  Args:
-    path: Folder, or .npz file.
-
-  Raises:
-    errors.UserError: none of them.
-  """
-  if path.endswith('.npz') and os.path.isfile(path):
-    return 'adapter_bert'
-  if folders.is_own(path):
-    return 'own'
-  if os.path.isfile(os.path.join(path, adapterhub_setups.SETUP)):
-    return 'adapterhub'
-  config = os.path.join(path, adapterhub.CONFIG)
-  if not os.path.isfile(config):
-    raise errors.UserError(
-        f'`path={path}`: there is no {folders.WEIGHTS}, no '
-        f'{adapterhub.CONFIG}, and it is no .npz')
-  values = json_files.read(config, what='`path`: ')
-  # AdapterHub and PEFT give this file the same name.
-  return 'peft' if 'peft_type' in values else 'adapterhub'
-
-
-def download_adapter(name: str) -> str:
-  """Returns the folder of an adapter repository of the Hugging Face hub.
-
-  Args:
-    name: Name of the repository, 'owner/name'.
-
-  Raises:
-    errors.UserError: no such repository, no adapter in it, or no network.
-  """
-  try:
-    folder = os.path.dirname(hub.file(name, adapterhub.CONFIG))
-  except (errors.UserError, FileNotFoundError) as error:
-    raise errors.UserError(
-        f'`path={name}`: it is neither a folder nor a .npz file, and no '
-        f'{adapterhub.CONFIG} of that name can be had from the Hugging Face '
-        'hub; check the name and the network') from error
-  # The hub's cache names folders by commit: no file of a later one mixes in.
-  revision = os.path.basename(folder)
-  # The reader reports a missing file that it needs.
-  hub.present(name, _HUB_FILES, revision)
-  return folder
 
 
 def read(
-    path: str, shape: encoder.BertConfig, head: bool = True,
+    path: paths.Path, shape: encoder.BertConfig, head: bool = True,
     base: Callable[[], trees.Tree] | None = None,
 ) -> adapter_lib.Adapter:
   """Reads an adapter of any of formats.FORMATS.
@@ -108,7 +52,8 @@ def read(
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
-  form = find_format(path)
+  path = paths.text(path, 'path')
+  form = locations.find_format(path)
   if form == 'own':
     return _read_own(path, shape)
   models.check_family(shape.family, form)
@@ -153,7 +98,7 @@ def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
 
 
 def write(
-    path: str, adapter: adapter_lib.Adapter, form: str, *,
+    path: paths.Path, adapter: adapter_lib.Adapter, form: str, *,
     name: str = 'adapter', checkpoint: str = '', head: bool = True,
 ) -> list[str]:
   """Writes an adapter in one of formats.FORMATS.
@@ -173,7 +118,8 @@ def write(
     errors.UserError: an unknown format, or one that cannot hold the adapter.
   """
   if form not in formats.FORMATS:
-    raise errors.unknown('`format`', form, formats.FORMATS)
+    raise errors.unknown('`format`', str(form), formats.FORMATS)
+  path = locations.target(path, form)
   if not head:
     adapter = _without_head(adapter)
   if form == 'own':
@@ -183,21 +129,33 @@ def write(
   # 'folder@hash' identifies weights, but does not locate them.
   if '@' not in adapter.base:
     checkpoint = checkpoint or adapter.base
+  notes = _write_other(path, adapter, form, name, checkpoint)
+  if form != 'adapter_bert':
+    locations.remove_own(path)
+  return notes
+
+
+def _write_other(
+    path: str, adapter: adapter_lib.Adapter, form: str, name: str,
+    checkpoint: str,
+) -> list[str]:
+  """Writes an adapter in another format than 'own'; returns notes."""
   if form == 'sentence_transformers':
     if not checkpoint:
       raise base_shape.missing('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
   if adapter.head.pretrained and form != 'adapterhub':
-    return [*write(path, _without_head(adapter), form, name=name,
-                   checkpoint=checkpoint),
+    return [*_write_other(path, _without_head(adapter), form, name, checkpoint),
             'the head of masked language modelling is left out']
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(adapter)
-    path = path if path.endswith('.npz') else f'{path}.npz'
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
-    return _notes_on_activation(adapter, form)
+    # Named BERTs have the default number of positions, and need no download.
+    shape = (pretrained.config_of(checkpoint) if assets.is_folder(checkpoint)
+             else encoder.BertConfig())
+    return remarks.of(adapter, form, shape.longest)
   shape = base_shape.shape_for(adapter, form, checkpoint)
   pooler = _pooler(adapter, form, checkpoint)
   model = models.hub_name(checkpoint)
@@ -207,25 +165,7 @@ def write(
     notes = adapterhub_setups.write(path, name, adapter, pooler, shape, model)
   if adapter.setup is None:  # That of an earlier export would be read instead.
     weights.remove(path, adapterhub_setups.SETUP)
-  return notes + _notes_on_activation(adapter, form)
-
-
-def _notes_on_activation(
-    adapter: adapter_lib.Adapter, form: str
-) -> list[str]:
-  """Returns notes on an activation of the base that a file does not state."""
-  own = adapter.hidden_activation
-  if form == 'adapter_bert':
-    return [] if own == adapter_bert.HIDDEN_ACTIVATION else [
-        "adapter-bert's BERT has the tanh form of GELU; train with "
-        f'`hidden_activation={adapter_bert.HIDDEN_ACTIVATION}` for equal '
-        'outputs']
-  if not own:
-    return []
-  (entry, value), = family_configs.activation_entry(
-      adapter.family, own).items()
-  return [f'the files do not state the activation of the base: load it with '
-          f'{entry}={value!r}']
+  return notes + remarks.of(adapter, form, shape.longest)
 
 
 def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:

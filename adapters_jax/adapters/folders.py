@@ -27,10 +27,34 @@ def is_own(path: str) -> bool:
   return os.path.isfile(os.path.join(folder, WEIGHTS)) or is_of_run(folder)
 
 
+def is_workdir(folder: str) -> bool:
+  """Returns whether a folder is the workdir of a run."""
+  return os.path.isfile(os.path.join(folder, _RUN))
+
+
 def is_of_run(folder: str) -> bool:
   """Returns whether a folder is a run's workdir, or the adapter in one."""
-  return any(os.path.isfile(os.path.join(place, _RUN))
-             for place in (folder, os.path.dirname(os.path.abspath(folder))))
+  return any(map(is_workdir, (
+      folder, os.path.dirname(os.path.abspath(folder)))))
+
+
+def has_settings(folder: str) -> bool:
+  """Returns whether config.json in a folder describes an adapter."""
+  return {'format', 'labels', 'config'} <= _entries(folder)
+
+
+def is_model(folder: str) -> bool:
+  """Returns whether config.json in a folder describes a pretrained model."""
+  found = _entries(folder)
+  return 'model_type' in found and 'format' not in found
+
+
+def _entries(folder: str) -> set[str]:
+  """Returns the names in config.json of a folder; none of an unreadable one."""
+  try:
+    return {*json_files.read(os.path.join(folder, SETTINGS))}
+  except errors.UserError:
+    return set()
 
 
 def check_exists(folder: str, what: str) -> None:

@@ -35,7 +35,7 @@ def check_types(
   if not isinstance(how, str):
     raise errors.UserError(
         f"`how={how!r}`: give the name of a rule, such as 'average'")
-  arguments.demand_optional_base(base)
+  arguments.demand_base_or_none(base)
   if math.isnan(_number(density)):
     raise errors.UserError(
         f'`density={density!r}`: give a share above 0, up to 1')

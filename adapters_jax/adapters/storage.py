@@ -24,7 +24,14 @@ def save_tuned(
     folder: Folder of the adapter, made if absent.
     tuned: Partial tree; saved whole, so that head and norms are never lost.
     settings: JSON value that describes it; see `Adapter.save`.
+
+  Raises:
+    errors.UserError: the folder of a model, whose config.json would be lost.
   """
+  if folders.is_model(folder):
+    raise errors.UserError(
+        f'`folder={folder}`: its {folders.SETTINGS} is that of a model; name '
+        'another folder')
   # safetensors demands contiguous arrays.
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}

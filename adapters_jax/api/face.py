@@ -26,6 +26,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import dropping
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import locations
 from adapters_jax.adapters import merge_checks
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
@@ -37,6 +38,7 @@ from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
 from adapters_jax.data import tagged
+from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
@@ -114,6 +116,8 @@ def train(
   """
   train_settings.check_arguments(base, data, method, dev, test)
   train_settings.check_names(settings)
+  settings = {name: os.fspath(value) if isinstance(value, os.PathLike)
+              else value for name, value in settings.items()}
   bank = frozen.bank_of(under)
   settings = {**train_settings.defaults(base, data, method, bank), **settings}
   if isinstance(settings.get('class_weights'), Mapping):
@@ -128,7 +132,7 @@ def train(
 
 
 def load_adapter(
-    path: str, base: Base | None = None, *, head: bool = True
+    path: paths.Path, base: Base | None = None, *, head: bool = True
 ) -> Adapter:
   """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
 
@@ -152,14 +156,9 @@ def load_adapter(
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
-  arguments.demand_optional_base(base)
-  if not isinstance(path, str | os.PathLike):
-    raise errors.UserError(
-        f'`path`: give a folder, a file or a name, not {type(path).__name__}')
-  path = os.fspath(path)
-  if not os.path.exists(path):
-    path = exchange.download_adapter(path)
-  if exchange.find_format(path) == 'own':
+  arguments.demand_base_or_none(base)
+  path = locations.find(path)
+  if locations.find_format(path) == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
       compiled.check_base(base.identity, adapter, f'the adapter in {path}')
@@ -240,7 +239,7 @@ def merge(
 
 
 def export(
-    adapter: Adapter, path: str, format: str = 'own', *,
+    adapter: Adapter, path: paths.Path, format: str = 'own', *,
     name: str = 'adapter', base: Base | None = None, head: bool = True,
 ) -> list[str]:
   """Writes an adapter for this package or another library.
@@ -268,8 +267,8 @@ def export(
   Raises:
     errors.UserError: an unknown format, or one that cannot hold the adapter.
   """
-  arguments.demand_adapter(adapter)
-  arguments.demand_optional_base(base)
+  arguments.demand_adapter(adapter, 'export(adapter, path)')
+  arguments.demand_base_or_none(base)
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
   return exchange.write(

@@ -10,6 +10,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import file_hash
+from adapters_jax.downloads import paths
 from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
@@ -45,7 +46,7 @@ class Base:
     return trees.count(self.params)
 
 
-def load(checkpoint: str, precision: str = 'float32') -> Base:
+def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
   """Loads a pretrained encoder.
 
   Args:
@@ -61,6 +62,7 @@ def load(checkpoint: str, precision: str = 'float32') -> Base:
     errors.UserError: an unknown checkpoint or precision, or files that do not
       make an encoder.
   """
+  checkpoint = paths.text(checkpoint, 'checkpoint')
   if precision not in precision_lib.PRECISIONS:
     raise errors.unknown('`precision`', precision, precision_lib.PRECISIONS)
   # Before `resolve`, which may download weights.

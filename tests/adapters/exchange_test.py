@@ -11,6 +11,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters import base_shape
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import locations
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.downloads import hub
@@ -154,13 +155,13 @@ def test_a_repository_of_the_hub(checkpoint, tmp_path, monkeypatch):
     return str(folder / path)
 
   monkeypatch.setattr(hub, 'file', file)
-  assert exchange.download_adapter('owner/name') == str(folder)
+  assert locations.download('owner/name') == str(folder)
   assert asked[0] == ('owner/name', adapterhub.CONFIG, None)
   assert {revision for _, _, revision in asked[1:]} == {'abc'}
   assert {path for _, path, _ in asked} >= set(os.listdir(folder))
   os.remove(folder / adapterhub.CONFIG)
   with pytest.raises(errors.UserError, match='`path=owner/name`'):
-    exchange.download_adapter('owner/name')
+    locations.download('owner/name')
 
 
 @pytest.mark.parametrize('name, content, message', [

@@ -39,6 +39,9 @@ def write(
     errors.UserError: an adapter that cannot be folded into its base.
   """
   source = pretrained.resolve(checkpoint)
+  if os.path.realpath(folder) in map(os.path.realpath, (source, checkpoint)):
+    raise errors.UserError(
+        f'`path={folder}`: it is the folder of the base; name another')
   shape = pretrained.read_config(source)
   tuned = {name: leaves for name, leaves in adapter.tuned.items()
            if name not in trees.ABOVE}

@@ -20,6 +20,7 @@ from adapters_jax.adapters import formats
 from adapters_jax.api import flags as flags_lib
 from adapters_jax.api import help as help_lib
 from adapters_jax.downloads import disk
+from adapters_jax.downloads import paths
 
 _DEFAULT = 'minilm-l6'  # Base of files that name none.
 # {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
@@ -40,8 +41,9 @@ _DEFINE: dict[type, Callable[..., Any]] = {
 
 
 def convert(
-    source: str, target: str, form: str, *, checkpoint: str = '',
-    name: str = 'adapter', labels: Sequence[str] = (), head: bool = True,
+    source: paths.Path, target: paths.Path, form: str, *,
+    checkpoint: paths.Path = '', name: str = 'adapter',
+    labels: Sequence[str] = (), head: bool = True,
 ) -> list[str]:
   """Reads an adapter of any format and writes it in another.
 
@@ -63,6 +65,8 @@ def convert(
   """
   if form not in formats.FORMATS:
     raise errors.unknown('`format`', form, formats.FORMATS)
+  source, target = paths.text(source, 'from'), paths.text(target, 'to')
+  checkpoint = paths.text(checkpoint, 'checkpoint')
   for flag, value in (('from', source), ('to', target)):
     if not value:
       raise errors.UserError(f'`{flag}`: name the folder or .npz file')
@@ -93,8 +97,8 @@ def convert(
 def _base_of(source: str) -> str:
   """Returns the base of an adapter, as far as its files name one."""
   from adapters_jax.adapters import adapter as adapter_lib
-  from adapters_jax.adapters import exchange
-  if exchange.find_format(source) != 'own':
+  from adapters_jax.adapters import locations
+  if locations.find_format(source) != 'own':
     return _DEFAULT
   name = adapter_lib.load(source).base
   if not name or '@' in name:  # 'folder@hash' does not locate the folder.

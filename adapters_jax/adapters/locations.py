@@ -1,0 +1,152 @@
+"""Locations of adapters: folders and files of any format, and the hub."""
+
+import os
+
+from adapters_jax import errors
+from adapters_jax.adapters import folders
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_norms
+from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_labels
+from adapters_jax.adapters.formats import weights
+from adapters_jax.downloads import hub
+from adapters_jax.downloads import json_files
+from adapters_jax.downloads import paths
+
+# Files that a repository on the hub may have.
+_HUB_FILES = (
+    adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
+    adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub_norms.NAME,
+    peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
+
+
+def find(path: paths.Path) -> str:
+  """Returns the folder or file of an adapter; downloads a named one.
+
+  Args:
+    path: Folder, .npz file, or a name on the Hugging Face hub. The end .npz
+      may be left out, as in an export.
+
+  Raises:
+    errors.UserError: a path of another type, or no such adapter.
+  """
+  path = paths.text(path, 'path')
+  if os.path.exists(path):
+    return path
+  if os.path.isfile(f'{path}.npz'):
+    return f'{path}.npz'
+  return download(path)
+
+
+def find_format(path: str) -> str:
+  """Returns the format, one of formats.FORMATS, of a folder or file.
+
+  Args:
+    path: Folder, or .npz file.
+
+  Raises:
+    errors.UserError: none of them.
+  """
+  if path.endswith('.npz') and os.path.isfile(path):
+    return 'adapter_bert'
+  if os.path.isfile(os.path.join(path, folders.WEIGHTS)):
+    return 'own'
+  if os.path.isfile(os.path.join(path, adapterhub_setups.SETUP)):
+    return 'adapterhub'
+  config = os.path.join(path, adapterhub.CONFIG)
+  if os.path.isfile(config):
+    values = json_files.read(config, what='`path`: ')
+    # AdapterHub and PEFT give this file the same name.
+    return 'peft' if 'peft_type' in values else 'adapterhub'
+  # Last: an export may be in the workdir of a run, or in a folder below it.
+  if folders.is_own(path):
+    return 'own'
+  raise errors.UserError(
+      f'`path={path}`: there is no {folders.WEIGHTS}, no '
+      f'{adapterhub.CONFIG}, and it is no .npz')
+
+
+def target(path: paths.Path, form: str) -> str:
+  """Returns the folder or file that an export may write.
+
+  Args:
+    path: Folder, or .npz file, whose end may be left out.
+    form: One of formats.FORMATS.
+
+  Raises:
+    errors.UserError: a path of another type, a file in the place of a folder
+      or the other way round, or a folder that the export would spoil.
+  """
+  if form != 'adapter_bert':
+    path = paths.target(path, 'path')
+    _check_folder(path, form)
+    return path
+  found = paths.target(path, 'path', file='.npz')
+  if _holds_adapter(folder := found.removesuffix('.npz')):
+    raise errors.UserError(  # By this name the folder would be read.
+        f'`path={folder}`: it is the folder of an adapter; give another path')
+  return found
+
+
+def _holds_adapter(path: str) -> bool:
+  """Returns whether a path is the folder of an adapter of any format."""
+  return folders.is_own(path) or any(
+      os.path.isfile(os.path.join(path, name))
+      for name in (adapterhub.CONFIG, adapterhub_setups.SETUP))
+
+
+def _check_folder(path: str, form: str) -> None:
+  """Raises UserError for a folder that an export would spoil."""
+  if form == 'own':
+    if folders.is_model(path):
+      raise errors.UserError(
+          f'`path={path}`: its {folders.SETTINGS} is that of a model; name '
+          'another folder')
+    return
+  if (os.path.isfile(os.path.join(path, folders.WEIGHTS))
+      and folders.is_of_run(path) and not folders.is_workdir(path)):
+    raise errors.UserError(
+        f'`path={path}`: it holds the adapter of a run; name another folder')
+  if form == 'sentence_transformers' and any(
+      os.path.isfile(os.path.join(path, name))
+      for name in (adapterhub.CONFIG, adapterhub_setups.SETUP)):
+    raise errors.UserError(  # transformers adds such an adapter to the model.
+        f'`path={path}`: it holds an adapter of another library; name another '
+        'folder for a whole model')
+
+
+def remove_own(folder: str) -> None:
+  """Removes an adapter of this package, which would be read in place of others.
+
+  Args:
+    folder: Folder of an export in another format, complete.
+  """
+  ours = folders.has_settings(folder)  # A model has a file of this name too.
+  # First: without weights the folder is no longer of this package's format.
+  weights.remove(folder, folders.WEIGHTS)
+  if ours:
+    weights.remove(folder, folders.SETTINGS)
+
+
+def download(name: str) -> str:
+  """Returns the folder of an adapter repository of the Hugging Face hub.
+
+  Args:
+    name: Name of the repository, 'owner/name'.
+
+  Raises:
+    errors.UserError: no such repository, no adapter in it, or no network.
+  """
+  try:
+    folder = os.path.dirname(hub.file(name, adapterhub.CONFIG))
+  except (errors.UserError, FileNotFoundError) as error:
+    raise errors.UserError(
+        f'`path={name}`: it is neither a folder nor a .npz file, and no '
+        f'{adapterhub.CONFIG} of that name can be had from the Hugging Face '
+        'hub; check the name and the network') from error
+  # The hub's cache names folders by commit: no file of a later one mixes in.
+  revision = os.path.basename(folder)
+  # The reader reports a missing file that it needs.
+  hub.present(name, _HUB_FILES, revision)
+  return folder

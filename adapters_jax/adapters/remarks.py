@@ -1,0 +1,52 @@
+"""Remarks on parts of an adapter that other libraries' files do not state."""
+
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import adapter_bert
+from adapters_jax.model import family_configs
+
+
+def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
+  """Returns notes on values that a load of the files does not give back.
+
+  Args:
+    adapter: Adapter, as it is written.
+    form: 'adapterhub', 'peft' or 'adapter_bert'.
+    longest: Longest input of the base in tokens.
+  """
+  return [*_on_inputs(adapter, form, longest), *_on_activation(adapter, form)]
+
+
+def _on_inputs(
+    adapter: adapter_lib.Adapter, form: str, longest: int
+) -> list[str]:
+  """Returns notes on the values that `exchange.read` sets by the kind of head.
+  """
+  row, lost = adapter.head, {}
+  if adapter.max_length != min(row.max_length, longest):
+    lost['max_length'] = adapter.max_length
+  if adapter.outputs is not None:
+    if adapter.threshold is not None:
+      lost['threshold'] = adapter.threshold
+    if adapter.texts != row.texts:
+      lost['texts'] = adapter.texts
+    if adapter.labels and form == 'adapter_bert':
+      lost['labels'] = adapter.labels
+  return [f'the files do not state `{name}={value}`: set it in the other '
+          'program, and here with dataclasses.replace'
+          for name, value in lost.items()]
+
+
+def _on_activation(adapter: adapter_lib.Adapter, form: str) -> list[str]:
+  """Returns notes on an activation of the base that a file does not state."""
+  own = adapter.hidden_activation
+  if form == 'adapter_bert':
+    return [] if own == adapter_bert.HIDDEN_ACTIVATION else [
+        "adapter-bert's BERT has the tanh form of GELU; train with "
+        f'`hidden_activation={adapter_bert.HIDDEN_ACTIVATION}` for equal '
+        'outputs']
+  if not own:
+    return []
+  (entry, value), = family_configs.activation_entry(
+      adapter.family, own).items()
+  return [f'the files do not state the activation of the base: load it with '
+          f'{entry}={value!r}']

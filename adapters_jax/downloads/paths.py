@@ -1,0 +1,56 @@
+"""Paths that a user gives, as text."""
+
+import os
+from typing import Any
+
+from adapters_jax import errors
+
+Path = str | os.PathLike[str]
+
+
+def text(value: Any, name: str) -> str:
+  """Returns a path as text.
+
+  Args:
+    value: Path that a user gives: a string or an os.PathLike.
+    name: Name of the argument.
+
+  Raises:
+    errors.UserError: a value of another type.
+  """
+  found = os.fspath(value) if isinstance(value, os.PathLike) else value
+  if not isinstance(found, str):
+    raise errors.UserError(
+        f'`{name}`: give a path or a name, as a string or a pathlib.Path, not '
+        f'{type(value).__name__}')
+  return found
+
+
+def target(value: Any, name: str, file: str = '') -> str:
+  """Returns the path of a folder or file to write, as text.
+
+  Args:
+    value: Path that a user gives.
+    name: Name of the argument.
+    file: End of the names of files; it is added where it is missing. '' for a
+      folder.
+
+  Raises:
+    errors.UserError: a value of another type, an empty one, a file where the
+      folder, or a folder above it, should be, or a folder in place of a file.
+  """
+  path = text(value, name)
+  if not path:
+    raise errors.UserError(f'`{name}`: it is empty; give a path')
+  if not path.endswith(file):
+    path = f'{path}{file}'
+  if file and os.path.isdir(path):
+    raise errors.UserError(
+        f'`{name}={path}`: it is a folder; give another path')
+  above = os.path.abspath(os.path.dirname(path) if file else path)
+  while not os.path.lexists(above):
+    above = os.path.dirname(above)
+  if not os.path.isdir(above):
+    raise errors.UserError(
+        f'`{name}={path}`: {above} is no folder; give another path')
+  return path

@@ -1,0 +1,132 @@
+"""Tests of folders that get exports of several formats, one after another."""
+
+import dataclasses
+import itertools
+import json
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.adapters import composing
+from adapters_jax.adapters import exchange
+from adapters_jax.adapters import folders
+from adapters_jax.adapters import locations
+from adapters_jax.model import base as base_lib
+from tests import tiny
+from tests.adapters import bank_test
+
+FORMS = ('own', 'adapterhub', 'setup', 'peft', 'sentence_transformers')
+# Not for a second export: the first one would be lost, or change the second.
+REFUSED = {
+    ('adapterhub', 'sentence_transformers'): 'adapter of another library',
+    ('setup', 'sentence_transformers'): 'adapter of another library',
+    ('peft', 'sentence_transformers'): 'adapter of another library',
+    ('sentence_transformers', 'own'): 'that of a model'}
+
+
+def adapter_of(form, seed):
+  """Returns an adapter that a format holds."""
+  if form != 'setup':
+    return dataclasses.replace(
+        bank_test.make('lora[r=2]', seed), head_input='pooler')
+  return composing.compose(
+      {name: bank_test.make(seed=seed) for name in 'ab'},
+      'stack(a, b, norms=last)')
+
+
+def write(folder, form, seed, checkpoint):
+  adapter = adapter_of(form, seed)
+  exchange.write(folder, adapter, 'adapterhub' if form == 'setup' else form,
+                 checkpoint=checkpoint)
+  return adapter
+
+
+@pytest.mark.parametrize('first, second', [*itertools.product(FORMS, FORMS)])
+def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
+  folder = str(tmp_path / 'x')
+  write(folder, first, 0, checkpoint)
+  if message := REFUSED.get((first, second)):
+    before = {path: path.read_bytes() for path in (tmp_path / 'x').iterdir()
+              if path.is_file()}
+    with pytest.raises(errors.UserError, match=f'`path=.*{message}'):
+      write(folder, second, 1, checkpoint)
+    assert all(path.read_bytes() == then for path, then in before.items())
+    return
+  wanted = write(folder, second, 1, checkpoint)
+  if second == 'sentence_transformers':
+    assert base_lib.load(folder).config.dim == tiny.CONFIG.dim
+    with pytest.raises(errors.UserError, match='there is no tuned'):
+      locations.find_format(folder)
+    return
+  back = exchange.read(folder, tiny.CONFIG)
+  jax.tree.map(
+      np.testing.assert_array_equal, back.tuned['encoder'],
+      wanted.tuned['encoder'])
+
+
+def test_files_of_others_are_left(checkpoint, tmp_path):
+  folder = str(tmp_path / 'x')
+  write(folder, 'own', 0, checkpoint)
+  (tmp_path / 'x' / 'notes.txt').write_text('mine')
+  (tmp_path / 'x' / 'config.json').write_text('{"model_type": "bert"}')
+  write(folder, 'peft', 1, checkpoint)
+  left = {*os.listdir(folder)}
+  assert {'notes.txt', 'config.json'} <= left
+  assert folders.WEIGHTS not in left
+  with pytest.raises(errors.UserError, match='`folder=.*of a model'):
+    adapter_of('own', 0).save(folder)
+  assert json.loads((tmp_path / 'x' / 'config.json').read_text()) == {
+      'model_type': 'bert'}
+
+
+def test_a_failed_export_leaves_the_adapter(checkpoint, tmp_path):
+  folder = str(tmp_path / 'x')
+  wanted = write(folder, 'own', 0, checkpoint)
+  with pytest.raises(errors.UserError, match='without dots'):
+    exchange.write(folder, adapter_of('adapterhub', 1), 'adapterhub',
+                   name='a.b', checkpoint=checkpoint)
+  back = exchange.read(folder, tiny.CONFIG)
+  jax.tree.map(np.testing.assert_array_equal, back.tuned, wanted.tuned)
+
+
+def test_exports_around_a_run(checkpoint, tmp_path):
+  work = tmp_path / 'work'
+  own = write(str(work / 'adapter'), 'own', 0, checkpoint)
+  (work / 'run.json').write_text('{}')
+  with pytest.raises(errors.UserError, match='`path=.*adapter of a run'):
+    write(str(work / 'adapter'), 'peft', 1, checkpoint)
+  assert locations.find_format(str(work)) == 'own'
+  for seed, place in enumerate((work / 'peft', work), 1):
+    wanted = write(str(place), 'peft', seed, checkpoint)
+    back = exchange.read(str(place), tiny.CONFIG)
+    jax.tree.map(np.testing.assert_array_equal, back.tuned['encoder'],
+                 wanted.tuned['encoder'])
+  back = exchange.read(str(work / 'adapter'), tiny.CONFIG)
+  jax.tree.map(np.testing.assert_array_equal, back.tuned, own.tuned)
+
+
+def test_a_model_is_not_written_over_its_base(tmp_path):
+  base = tiny.write_checkpoint(str(tmp_path / 'base'))
+  before = (tmp_path / 'base' / 'model.safetensors').read_bytes()
+  for form, message in (('sentence_transformers', 'of the base'),
+                        ('own', 'of a model')):
+    with pytest.raises(errors.UserError, match=f'`path=.*{message}'):
+      write(base, form, 0, base)
+  assert (tmp_path / 'base' / 'model.safetensors').read_bytes() == before
+
+
+def test_variables_are_a_file(tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('bottleneck[size=3, activation=gelu_tanh]'),
+      head_input='pooler')
+  path = tmp_path / 'x'
+  exchange.write(path, adapter, 'adapter_bert')
+  assert locations.find(path) == f'{path}.npz'
+  back = exchange.read(f'{path}.npz', tiny.CONFIG)
+  jax.tree.map(np.testing.assert_array_equal, back.tuned, adapter.tuned)
+  adapter.save(path)
+  with pytest.raises(errors.UserError, match='`path=.*folder of an adapter'):
+    exchange.write(path, adapter, 'adapter_bert')

@@ -1,0 +1,34 @@
+"""Tests of paths that a user gives."""
+
+import pathlib
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.downloads import paths
+
+
+def test_strings_and_paths():
+  assert paths.text('a/b', 'path') == 'a/b'
+  assert paths.text(pathlib.Path('a/b'), 'path') == 'a/b'
+  for value in (None, 3, b'a', object()):
+    with pytest.raises(
+        errors.UserError, match=f'`path`.*not {type(value).__name__}'):
+      paths.text(value, 'path')
+
+
+def test_places_to_write(tmp_path):
+  file = tmp_path / 'file'
+  file.write_text('x')
+  for place in (tmp_path, tmp_path / 'new' / 'inner'):
+    assert paths.target(place, 'to') == str(place)
+  wanted = str(tmp_path / 'x.npz')
+  for name in ('x', 'x.npz'):
+    assert paths.target(tmp_path / name, 'to', '.npz') == wanted
+  (tmp_path / 'y.npz').mkdir()
+  for place, end, message in (
+      (file, '', 'file is no folder'), (file / 'x', '', 'file is no folder'),
+      (file / 'x', '.npz', 'file is no folder'), ('', '', 'empty'),
+      (tmp_path / 'y.npz', '.npz', 'it is a folder')):
+    with pytest.raises(errors.UserError, match=f'`to.*{message}'):
+      paths.target(place, 'to', end)
