@@ -18,6 +18,7 @@ from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import origins
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
@@ -33,7 +34,7 @@ from adapters_jax.model import pretrained
 
 def read(
     path: paths.Path, shape: encoder.BertConfig, head: bool = True,
-    base: Callable[[], trees.Tree] | None = None,
+    base: Callable[[], trees.Tree] | None = None, checkpoint: str = '',
 ) -> adapter_lib.Adapter:
   """Reads an adapter of any of formats.FORMATS.
 
@@ -44,6 +45,8 @@ def read(
     base: Makes the pretrained tree with its pooler, to which a LoRA of the
       pooler is added; whose words a masked_lm head decodes; and with the layers
       before ModernBERT's classifier, which PEFT does not save by default.
+    checkpoint: Name or folder of the base, '' if unknown. Files that name
+      another one are logged.
 
   Returns:
     The adapter. One of another library reads one text, up to the length usual
@@ -72,6 +75,8 @@ def read(
     ) from error
   trees.check_finite(adapter.tuned, f'`path={path}`')
   places.check_shapes(adapter, shape, f'`path={path}`')
+  if form != 'adapter_bert':
+    origins.warn(locations.bases_of(path), checkpoint)
   row = adapter.head
   return dataclasses.replace(
       adapter, family=shape.family, task=row.task, texts=row.texts,

@@ -1,6 +1,7 @@
 """Locations of adapters: folders and files of any format, and the hub."""
 
 import os
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
@@ -14,9 +15,11 @@ from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
 
+# Files that show the format of a folder.
+_FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
 # Files that a repository on the hub may have.
 _HUB_FILES = (
-    adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
+    *_FORMATS, adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
     adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub_norms.NAME,
     peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
 
@@ -65,6 +68,24 @@ def find_format(path: str) -> str:
   raise errors.UserError(
       f'`path={path}`: there is no {folders.WEIGHTS}, no '
       f'{adapterhub.CONFIG}, and it is no .npz')
+
+
+def bases_of(folder: str) -> dict[str, Any]:
+  """Returns {file: base that it names} of a folder of AdapterHub or PEFT.
+
+  Args:
+    folder: Folder of an adapter, or of a setup of several.
+  """
+  files = [os.path.join(folder, adapterhub.CONFIG)]
+  if os.path.isfile(os.path.join(folder, adapterhub_setups.SETUP)):
+    files = [os.path.join(folder, name, adapterhub.CONFIG)
+             for name in sorted(os.listdir(folder))]
+  found = {}
+  for path in filter(os.path.isfile, files):
+    values = json_files.read(path, what='`path`: ')
+    found[path] = values.get('base_model_name_or_path' if 'peft_type' in values
+                             else 'model_name')
+  return found
 
 
 def target(path: paths.Path, form: str) -> str:
@@ -138,15 +159,28 @@ def download(name: str) -> str:
   Raises:
     errors.UserError: no such repository, no adapter in it, or no network.
   """
-  try:
-    folder = os.path.dirname(hub.file(name, adapterhub.CONFIG))
-  except (errors.UserError, FileNotFoundError) as error:
-    raise errors.UserError(
-        f'`path={name}`: it is neither a folder nor a .npz file, and no '
-        f'{adapterhub.CONFIG} of that name can be had from the Hugging Face '
-        'hub; check the name and the network') from error
+  folder = _first_folder(name)
   # The hub's cache names folders by commit: no file of a later one mixes in.
   revision = os.path.basename(folder)
   # The reader reports a missing file that it needs.
-  hub.present(name, _HUB_FILES, revision)
+  found = hub.present(name, _HUB_FILES, revision)
+  if folders.WEIGHTS in found:  # Other repositories may have that of a model.
+    hub.present(name, [folders.SETTINGS], revision)
+  if adapterhub_setups.SETUP in found:
+    hub.present(name, adapterhub_setups.files(folder), revision)
   return folder
+
+
+def _first_folder(name: str) -> str:
+  """Returns the folder of the first file that shows an adapter's format."""
+  error: Exception | None = None
+  for path in _FORMATS:
+    try:
+      return os.path.dirname(hub.file(name, path))
+    except (errors.UserError, FileNotFoundError) as found:
+      error = error or found
+  raise errors.UserError(
+      f'`path={name}`: it is neither a folder nor a .npz file, and no '
+      f'{errors.listed(_FORMATS[:-1], 2)} or {_FORMATS[-1]} of that name can '
+      'be had from the Hugging Face hub; check the name and the network'
+  ) from error

@@ -173,7 +173,7 @@ def load_adapter(
       # The files name no base; the adapter is for the one that was given.
       exchange.read(
           path, base.config, head,
-          lambda: base_lib.with_head_start(base)),
+          lambda: base_lib.with_head_start(base), base.checkpoint),
       base=base.identity)
 
 

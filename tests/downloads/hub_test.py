@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from urllib import parse
 
 from huggingface_hub import constants
 import jax
@@ -37,7 +38,8 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     self._answer(True)
 
   def _answer(self, with_body):
-    name, _, rest = self.path.lstrip('/').partition('/resolve/')
+    name, _, rest = parse.unquote(self.path).lstrip('/').partition(
+        '/resolve/')
     path = rest.partition('/')[2]
     if not rest:
       self.send_response(200)

@@ -15,6 +15,7 @@ from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_old
 from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import origins
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
@@ -215,6 +216,7 @@ def read(
     errors.UserError: a file is missing, damaged or not supported.
   """
   values = json_files.read(os.path.join(folder, CONFIG))
+  origins.check(values, shape, os.path.join(folder, CONFIG))
   whole = weights.read(folder, WEIGHTS, BIN)
   adapter = from_tensors(values, whole, shape)
   tuned, head_input, labels = adapter.tuned, 'cls', ()

@@ -67,6 +67,28 @@ def from_dict(values: Any, where: str) -> composition.Setup:
   return block(*(from_dict(child, where) for child in children))
 
 
+def files(folder: str) -> list[str]:
+  """Returns the paths of files that a folder with a setup may have.
+
+  Args:
+    folder: Folder with adapter_setup.json.
+
+  Raises:
+    errors.UserError: the file is damaged or not supported.
+  """
+  where = os.path.join(folder, SETUP)
+  setup = from_dict(values_lib.needed(
+      json_files.read(where), 'adapter_setup'), where)
+  single = (adapterhub.CONFIG, adapterhub.WEIGHTS, adapterhub.BIN,
+            adapterhub.HEAD_CONFIG, adapterhub.HEAD_WEIGHTS,
+            adapterhub.HEAD_BIN)
+  fusion = FUSION_CONFIG, FUSION_WEIGHTS, FUSION_BIN
+  return [f'{name}/{file}' for name in dict.fromkeys(setups.names(setup))
+          for file in single] + [
+              f'{_name(block)}/{file}' for block in setups.fuses(setup)
+              for file in fusion]
+
+
 def read(
     folder: str, shape: encoder.BertConfig, head: bool = True,
     base: Callable[[], trees.Tree] | None = None,

@@ -82,7 +82,7 @@ def convert(
   with _path_of('from'):
     adapter = exchange.read(
         source, shape, head, lambda: base_lib.with_head_start(
-            base_lib.load(checkpoint)))
+            base_lib.load(checkpoint)), checkpoint)
     if form != 'own':  # Of another base, the pooler would be a wrong one.
       compiled.check_base(
           base_lib.identity(checkpoint), adapter, f'the adapter in {source}')

@@ -1,0 +1,62 @@
+"""Tests of adapters of all formats on a hub on this machine's loopback."""
+
+import jax
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax.adapters import composing
+from adapters_jax.adapters import exchange
+from adapters_jax.downloads import hub
+from tests.adapters import bank_test
+from tests.adapters import locations_test
+from tests.downloads import hub_test
+
+local_hub = hub_test.local_hub
+
+
+@pytest.mark.parametrize('form', ['own', 'adapterhub', 'setup', 'peft'])
+def test_an_adapter_by_its_name(
+    form, local_hub, checkpoint, tmp_path, monkeypatch):
+  folder = str(tmp_path / 'saved')
+  locations_test.write(folder, form, 0, checkpoint)
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/film', folder)
+  base = aj.load_base(checkpoint)
+  wanted = aj.load_adapter(folder, base)
+  found = aj.load_adapter('me/film', base)
+  assert found.method == wanted.method
+  jax.tree.map(np.testing.assert_array_equal, found.tuned, wanted.tuned)
+  if form == 'own':  # Its files state the shape of the base.
+    assert aj.load_adapter('me/film').method == wanted.method
+  # Without a network it is in the cache.
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+  local_hub.shutdown()
+  local_hub.server_close()
+  assert aj.load_adapter('me/film', base).method == wanted.method
+
+
+def test_a_fusion_by_its_name(local_hub, checkpoint, tmp_path, monkeypatch):
+  fused = composing.compose(
+      {name: bank_test.make() for name in 'ab'}, 'fuse(a, b, norms=base)')
+  rng = np.random.default_rng(0)
+  for layer in fused.tuned['encoder'].values():
+    for site in ('attention_output', 'ffn_output'):
+      layer[f'adapter_fusion_{site}_0'] = {
+          name: {'kernel': rng.standard_normal((12, 12), np.float32),
+                 **({} if name == 'value' else {'bias': np.ones(12)})}
+          for name in ('query', 'key', 'value')}
+  folder = str(tmp_path / 'fused')
+  exchange.write(folder, fused, 'adapterhub', checkpoint=checkpoint, head=False)
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/fused', folder)
+  base = aj.load_base(checkpoint)
+  jax.tree.map(
+      np.testing.assert_array_equal, aj.load_adapter('me/fused', base).tuned,
+      aj.load_adapter(folder, base).tuned)
+
+
+def test_a_repository_without_an_adapter(local_hub):
+  with pytest.raises(aj.UserError, match='`path=tiny-bert`.*tuned.safetensors'):
+    aj.load_adapter('tiny-bert')
+  # The config of a model alone is not asked for.
+  assert 'config.json' not in hub_test._Hub.asked
