@@ -161,6 +161,13 @@ def rename(tree: Mapping[str, Any], name: Callable[[str], str]) -> Tree:
   return unflatten(renamed)
 
 
+def equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+  """Returns whether two trees have the same paths, shapes and numbers."""
+  one, other = flatten(one), flatten(other)
+  return one.keys() == other.keys() and all(
+      np.array_equal(leaf, other[path]) for path, leaf in one.items())
+
+
 def count(tree: Mapping[str, Any]) -> int:
   """Returns the number of parameters of a tree of arrays or shapes."""
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))

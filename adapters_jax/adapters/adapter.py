@@ -7,25 +7,24 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import field_checks
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import settings as settings_lib
 from adapters_jax.adapters import storage
+from adapters_jax.adapters import trained
 from adapters_jax.data import squad
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
-from adapters_jax.layers import activations
 from adapters_jax.methods import strings
 from adapters_jax.model import composition as composition_lib
-from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import setups
 
-_LONGEST = 10**6  # Tokens, far above any input.
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Adapter:
   """A trained or imported adapter, apart from its base.
+
+  Two are equal if their fields are, with equal numbers in their trees.
 
   Attributes:
     methods: Configs of its adapter methods; empty for fine-tuned leaves alone.
@@ -75,6 +74,27 @@ class Adapter:
   threshold: float | None = None
   setup: composition_lib.Block | None = None
   members: tuple[tuple[str, int], ...] = ()
+
+  def __post_init__(self):
+    checks = field_checks
+    for name, value in {
+        'threshold': checks.threshold(self.threshold),
+        'max_length': checks.max_length(self.max_length),
+        'labels': checks.strings('labels', self.labels),
+        'texts': checks.strings('texts', self.texts)}.items():
+      object.__setattr__(self, name, value)
+    checks.check_names(self.head_input, self.hidden_activation, self.family)
+
+  def __eq__(self, other: object) -> bool:
+    if not isinstance(other, Adapter):
+      return NotImplemented
+    return self is other or all(
+        trees.equal(self.tuned, other.tuned) if field.name == 'tuned' else
+        getattr(self, field.name) == getattr(other, field.name)
+        for field in dataclasses.fields(self))
+
+  def __hash__(self) -> int:
+    return hash((self.methods, self.head_input, self.labels, self.base))
 
   def __repr__(self) -> str:
     """Returns one line; all fields of all methods would take many."""
@@ -136,8 +156,12 @@ class Adapter:
 
   @property
   def trained_params(self) -> int:
-    """Parameters that training changes, head and norms included."""
-    return trees.count_trained(self.tuned)
+    """Parameters that its training changed, head and norms included.
+
+    Those of frozen adapters that it contains stay out.
+    """
+    return trained.count(
+        self.tuned, self.methods, self.members, self.settings)
 
   def save(self, folder: paths.Path) -> None:
     """Writes tuned.safetensors and config.json, which `load` reads.
@@ -229,29 +253,23 @@ def _described(
     # The number of layers is unknown; the training has checked them.
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
-  head_input = json_files.string(own, 'head_input', where)
-  activation = json_files.string(own, 'hidden_activation', where)
-  if head_input not in heads.HEADS:
-    raise errors.unknown(f'{where}: head_input', head_input, heads.HEADS)
-  if activation and activation not in activations.ACTIVATIONS:
-    raise errors.unknown(f'{where}: hidden_activation', activation,
-                         activations.ACTIVATIONS)
-  # Absent in adapters of versions that knew BERT alone.
-  family = json_files.string(own, 'family', where, 'bert')
-  if family not in families.FAMILIES:
-    raise errors.unknown(f'{where}: family', family, families.FAMILIES)
   setup, members = _setup_of(own, methods, where)
-  return Adapter(
-      methods, tuned, head_input=head_input, setup=setup, members=members,
-      labels=json_files.strings(saved, 'labels', where),
-      texts=json_files.strings(saved, 'texts', where),
-      max_length=json_files.integer(own, 'max_length', where, 1, _LONGEST),
-      base=json_files.string(own, 'base', where), task=task,
-      scores=json_files.inner(own, 'scores', where), settings=values,
-      base_files=json_files.inner(own, 'base_files', where),
-      hidden_activation=activation, family=family,
-      threshold=(json_files.number(own, 'threshold', where, 0, 1)
-                 if 'threshold' in own else None))
+  fields = {
+      'head_input': json_files.string(own, 'head_input', where),
+      'labels': json_files.strings(saved, 'labels', where),
+      'texts': json_files.strings(saved, 'texts', where),
+      'max_length': json_files.integer(
+          own, 'max_length', where, 1, field_checks.LONGEST),
+      'base': json_files.string(own, 'base', where), 'task': task,
+      'scores': json_files.inner(own, 'scores', where), 'settings': values,
+      'base_files': json_files.inner(own, 'base_files', where),
+      'hidden_activation': json_files.string(own, 'hidden_activation', where),
+      # Absent in adapters of versions that knew BERT alone.
+      'family': json_files.string(own, 'family', where, 'bert'),
+      'threshold': (json_files.number(own, 'threshold', where, 0, 1)
+                    if 'threshold' in own else None)}
+  with errors.within(where):
+    return Adapter(methods, tuned, setup=setup, members=members, **fields)
 
 
 def _setup_of(

@@ -221,7 +221,7 @@ def summary(
 ) -> str:
   """Returns a table: name, method, parameters, % of the base, active.
 
-  Parameters are those that training changes, head and norms included.
+  Parameters are those that its training changed, head and norms included.
 
   Args:
     bank: Adapters.
@@ -240,7 +240,7 @@ def summary(
   escape = rich.markup.escape  # Rich reads '[r=4]' as a style otherwise.
   total = trees.count(base)
   for name, adapter in bank.items():
-    count = trees.count_trained(adapter.tuned)
+    count = adapter.trained_params
     table.add_row(
         escape(name), escape(adapter.method), f'{count:,}',
         f'{100 * count / total:.2f}', 'yes' if name == active else '')

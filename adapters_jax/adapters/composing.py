@@ -161,7 +161,7 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   """Returns one of the adapters in a composed one.
 
   It has the layer norms and the head of the whole, since they were trained
-  together.
+  together, and no scores.
 
   >>> both = aj.compose({'a': film, 'b': food}, 'stack(a, b, norms=last)')
   >>> aj.member(both, 'b').method
@@ -172,10 +172,14 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
     name: Name of the member.
 
   Raises:
-    errors.UserError: no such member.
+    errors.UserError: no such member, or an adapter without members.
   """
   arguments.demand_adapter(adapter)
   counts = dict(adapter.members)
+  if not counts:
+    raise errors.UserError(
+        '`adapter`: it is a single one, without members; aj.compose makes one '
+        'of several')
   if name not in counts:
     raise errors.unknown('`name`', name, counts)
   _, places = setups.over_methods(adapter.setup, counts)
@@ -190,7 +194,8 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   tuned, _ = trees.split(adapter.tuned, keep)
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
-      tuned=_shifted(tuned, -start, 0), setup=None, members=(), history=())
+      tuned=_shifted(tuned, -start, 0), setup=None, members=(),
+      scores={}, history=())  # Those are of the whole.
 
 
 def _shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:

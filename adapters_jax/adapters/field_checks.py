@@ -1,0 +1,79 @@
+"""Checks of an adapter's fields, which users set with dataclasses.replace."""
+
+from collections.abc import Iterable
+import numbers
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.layers import activations
+from adapters_jax.model import families
+from adapters_jax.model import heads
+
+LONGEST = 10**6  # Tokens, far above any input.
+
+
+def threshold(value: Any) -> float | None:
+  """Returns a threshold as a number, None for none.
+
+  Raises:
+    errors.UserError: no number from 0 to 1.
+  """
+  if value is None:
+    return None
+  if (not isinstance(value, numbers.Real) or isinstance(value, bool)
+      or not 0 <= value <= 1):  # NaN is in no range.
+    raise errors.UserError(
+        f'`threshold={value!r}`: give a number from 0 to 1, or None')
+  return float(value)
+
+
+def max_length(value: Any) -> int:
+  """Returns a longest input in tokens.
+
+  Raises:
+    errors.UserError: no whole number, or one of no input.
+  """
+  if (not isinstance(value, numbers.Integral) or isinstance(value, bool)
+      or not 1 <= value <= LONGEST):
+    raise errors.UserError(
+        f'`max_length={value!r}`: give a whole number from 1 to {LONGEST}')
+  return int(value)
+
+
+def strings(name: str, values: Any) -> tuple[str, ...]:
+  """Returns names as a tuple.
+
+  Args:
+    name: Field.
+    values: Its value.
+
+  Raises:
+    errors.UserError: no list of different strings.
+  """
+  if not isinstance(values, (tuple, list)) or not all(
+      isinstance(value, str) for value in values):
+    raise errors.UserError(f'`{name}`: give a tuple of strings, not {values!r}')
+  if twice := [value for value in values if list(values).count(value) > 1]:
+    raise errors.UserError(f'`{name}`: {twice[0]!r} is there twice')
+  return tuple(values)
+
+
+def known(name: str, value: Any, names: Iterable[str]) -> None:
+  """Raises UserError for a value that is not one of some names.
+
+  Args:
+    name: Field.
+    value: Its value.
+    names: Valid values.
+  """
+  names = list(names)
+  if not isinstance(value, str) or value not in names:
+    raise errors.unknown(f'`{name}`', str(value), names)
+
+
+def check_names(head_input: Any, hidden_activation: Any, family: Any) -> None:
+  """Raises UserError for a head, activation or family that does not exist."""
+  known('head_input', head_input, heads.HEADS)
+  known('family', family, families.FAMILIES)
+  if hidden_activation != '':
+    known('hidden_activation', hidden_activation, activations.ACTIVATIONS)
