@@ -80,7 +80,7 @@ class Adapter:
     for name, value in {
         'threshold': checks.threshold(self.threshold),
         'max_length': checks.max_length(self.max_length),
-        'labels': checks.strings('labels', self.labels),
+        'labels': checks.labels(self.labels),
         'texts': checks.strings('texts', self.texts)}.items():
       object.__setattr__(self, name, value)
     checks.check_names(self.head_input, self.hidden_activation, self.family)

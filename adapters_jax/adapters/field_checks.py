@@ -40,6 +40,20 @@ def max_length(value: Any) -> int:
   return int(value)
 
 
+def labels(values: Any) -> tuple[str, ...]:
+  """Returns names of classes as a tuple.
+
+  Raises:
+    errors.UserError: no list of different strings.
+  """
+  found = strings('labels', values)
+  if twice := [value for value in found if found.count(value) > 1]:
+    raise errors.UserError(
+        f'`labels`: {twice[0]!r} is there twice; give each class a name of its '
+        'own')
+  return found
+
+
 def strings(name: str, values: Any) -> tuple[str, ...]:
   """Returns names as a tuple.
 
@@ -48,13 +62,11 @@ def strings(name: str, values: Any) -> tuple[str, ...]:
     values: Its value.
 
   Raises:
-    errors.UserError: no list of different strings.
+    errors.UserError: no list of strings.
   """
   if not isinstance(values, (tuple, list)) or not all(
       isinstance(value, str) for value in values):
     raise errors.UserError(f'`{name}`: give a tuple of strings, not {values!r}')
-  if twice := [value for value in values if list(values).count(value) > 1]:
-    raise errors.UserError(f'`{name}`: {twice[0]!r} is there twice')
   return tuple(values)
 
 

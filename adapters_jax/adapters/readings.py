@@ -56,6 +56,11 @@ class Prediction:
   tags: tuple[str, ...] | None = None
   entities: tuple[tags_lib.Entity, ...] | None = None
 
+  def __hash__(self) -> int:
+    # Without the fields that hold dicts.
+    return hash((self.label, self.score, self.answer, self.labels, self.choice,
+                 self.words, self.tags))
+
   def __repr__(self) -> str:
     given = (f'{field.name}={value!r}' for field in dataclasses.fields(self)
              if (value := getattr(self, field.name)) is not None)

@@ -15,7 +15,7 @@ from adapters_jax.data import sequences
 from adapters_jax.data import tasks
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
   """Labelled texts.
 

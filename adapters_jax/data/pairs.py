@@ -23,7 +23,7 @@ _NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Pairs:
   """Pairs of texts that belong together, or that have scores.
 

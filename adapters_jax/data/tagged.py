@@ -10,7 +10,7 @@ from adapters_jax.data import label_values
 from adapters_jax.data import sequences
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TaggedExamples:
   """Sentences with a tag for each word.
 

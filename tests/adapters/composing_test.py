@@ -184,6 +184,10 @@ class ComposedTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, taken.tuned, bank['c'].tuned)
     with self.assertRaisesRegex(errors.UserError, "unknown 'd'"):
       composing.member(again, 'd')
+    with self.assertRaisesRegex(errors.UserError, '`adapter`: .*single one'):
+      composing.member(bank['c'], 'c')
+    scored = dataclasses.replace(again, scores={'dev': {'accuracy': 0.5}})
+    self.assertEqual(composing.member(scored, 'c').scores, {})
     for form, message in (('peft', 'aj.member'), ('adapterhub', 'aj.member')):
       with self.assertRaisesRegex(errors.UserError, message):
         exchange.write(folder, whole, form)

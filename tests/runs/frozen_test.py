@@ -64,7 +64,8 @@ def test_a_new_adapter_on_a_frozen_one(
   task = composing.member(whole, 'task')
   assert task.method == 'lora[r=2]'
   # Trained: its own leaves, norms and head; counted: these alone.
-  assert record.trained_params == task.trained_params
+  assert record.trained_params == task.trained_params == whole.trained_params
+  assert whole.scores and not task.scores
   assert np.abs(trees.flatten(task.tuned)[
       'encoder/layer_1/attention/adapter_query_0/b']).max() > 0
   # The parts in a bank are the whole again.
@@ -88,6 +89,7 @@ def test_a_fusion(checkpoint, own_files, tmp_path, domains):
   # A site: three matrices of 12 x 12, two biases; 4 sites, and a head of 26.
   assert record.trained_params == 4 * (3 * 144 + 24) + 26
   whole = adapter_lib.load(folder)
+  assert whole.trained_params == record.trained_params
   assert str(whole.setup) == 'fuse(one, two, norms=base)'
   for name, path in domains.items():
     same(whole, name, adapter_lib.load(path))

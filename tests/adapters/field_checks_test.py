@@ -1,0 +1,84 @@
+"""Tests of an adapter's fields, equality and hash."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import readings
+from tests.adapters import bank_test
+
+
+@pytest.mark.parametrize('field, value, message', [
+    ('threshold', 2., 'threshold=2.0`: give a number from 0 to 1'),
+    ('threshold', float('nan'), 'threshold=nan'),
+    ('threshold', '0.5', "threshold='0.5'"), ('threshold', True, 'threshold=True'),
+    ('labels', ('a', 'a'), "labels`: 'a' is there twice"),
+    ('labels', 'ab', "labels`: give a tuple of strings, not 'ab'"),
+    ('labels', (1, 2), 'labels`: give a tuple of strings'),
+    ('texts', 'text', "texts`: give a tuple of strings, not 'text'"),
+    ('head_input', 'nope', "head_input`: unknown 'nope'"),
+    ('head_input', None, "head_input`: unknown 'None'"),
+    ('hidden_activation', 'geluu', "hidden_activation`: unknown 'geluu'"),
+    ('family', 'brt', "family`: unknown 'brt'.*bert"),
+    ('max_length', '8', "max_length='8'`: give a whole number"),
+    ('max_length', 0, 'max_length=0'), ('max_length', 8., 'max_length=8.0'),
+    ('max_length', True, 'max_length=True')])
+def test_wrong_fields_are_named(field, value, message):
+  adapter = bank_test.make('lora[r=2]')
+  with pytest.raises(errors.UserError, match=f'^`{message}'):
+    dataclasses.replace(adapter, **{field: value})
+
+
+def test_fields_of_numpy_and_lists_are_saved(tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), threshold=np.float32(0.25),
+      max_length=np.int64(9), labels=['no', 'yes'], texts=['text'])
+  adapter.save(tmp_path)
+  back = adapter_lib.load(str(tmp_path))
+  assert (back.threshold, back.max_length) == (0.25, 9)
+  assert (back.labels, back.texts) == (('no', 'yes'), ('text',))
+
+
+def test_a_damaged_folder_names_its_file(tmp_path):
+  bank_test.make('lora[r=2]').save(tmp_path)
+  path = tmp_path / 'config.json'
+  values = json.loads(path.read_text())
+  del values['sha256']
+  for part, name, value in ((values, 'labels', ['a', 'a']),
+                            (values['adapter'], 'head_input', 'nope')):
+    before, part[name] = part[name], value
+    path.write_text(json.dumps(values))
+    with pytest.raises(errors.UserError, match=f'{path}: `{name}`'):
+      adapter_lib.load(str(tmp_path))
+    part[name] = before
+
+
+def test_equal_numbers_are_equal(tmp_path):
+  one, again, other = (
+      bank_test.make('lora[r=2]', seed) for seed in (0, 0, 1))
+  assert one == again and hash(one) == hash(again)
+  assert one != other and other in [one, other]
+  assert [one, other].index(other) == 1
+  assert len({one, again, other}) == 2
+  assert one != dataclasses.replace(one, task='x') and one != 'lora'
+  assert one != bank_test.make('lora[r=1]')
+  one.save(tmp_path)
+  back = dataclasses.replace(adapter_lib.load(str(tmp_path)), settings={})
+  assert back == one and back in {one}
+
+
+def test_data_and_predictions_are_keys():
+  for make in (lambda: aj.Examples(['a', 'b'], ['x', 'y']),
+               lambda: aj.Pairs([('a', 'b'), ('c', 'd')], np.array([0.5, 1])),
+               lambda: aj.TaggedExamples([['a']], [['O']])):
+    one, other = make(), make()
+    assert one == one and one != other  # By identity.
+    assert other in [one, other] and len({one, other}) == 2
+  one, again, other = (readings.Prediction(
+      label, {'yes': 0.5, 'no': 0.5}) for label in ('yes', 'yes', 'no'))
+  assert one == again and len({one, again, other}) == 2
