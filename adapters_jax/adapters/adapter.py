@@ -254,7 +254,7 @@ def _described(
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
   setup, members = _setup_of(own, methods, where)
-  fields = {
+  fields: dict[str, Any] = {
       'head_input': json_files.string(own, 'head_input', where),
       'labels': json_files.strings(saved, 'labels', where),
       'texts': json_files.strings(saved, 'texts', where),

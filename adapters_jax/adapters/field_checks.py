@@ -21,7 +21,7 @@ def threshold(value: Any) -> float | None:
   if value is None:
     return None
   if (not isinstance(value, numbers.Real) or isinstance(value, bool)
-      or not 0 <= value <= 1):  # NaN is in no range.
+      or not 0 <= float(value) <= 1):  # NaN is in no range.
     raise errors.UserError(
         f'`threshold={value!r}`: give a number from 0 to 1, or None')
   return float(value)
@@ -34,7 +34,7 @@ def max_length(value: Any) -> int:
     errors.UserError: no whole number, or one of no input.
   """
   if (not isinstance(value, numbers.Integral) or isinstance(value, bool)
-      or not 1 <= value <= LONGEST):
+      or not 1 <= int(value) <= LONGEST):
     raise errors.UserError(
         f'`max_length={value!r}`: give a whole number from 1 to {LONGEST}')
   return int(value)

@@ -16,7 +16,8 @@ from tests.adapters import bank_test
 @pytest.mark.parametrize('field, value, message', [
     ('threshold', 2., 'threshold=2.0`: give a number from 0 to 1'),
     ('threshold', float('nan'), 'threshold=nan'),
-    ('threshold', '0.5', "threshold='0.5'"), ('threshold', True, 'threshold=True'),
+    ('threshold', '0.5', "threshold='0.5'"),
+    ('threshold', True, 'threshold=True'),
     ('labels', ('a', 'a'), "labels`: 'a' is there twice"),
     ('labels', 'ab', "labels`: give a tuple of strings, not 'ab'"),
     ('labels', (1, 2), 'labels`: give a tuple of strings'),
