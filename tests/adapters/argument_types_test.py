@@ -33,7 +33,7 @@ def adapter():
     (lambda base, one: aj.fusion_attention(base, {'a': one}, ['a']),
      '`adapter`: give an Adapter, not dict'),
     *((lambda base, one, size=size: aj.fusion_attention(
-        base, one, ['a'], batch_size=size), '`batch_size=.*give an integer of 1 or more')
+        base, one, ['a'], batch_size=size), '`batch_size=.*an integer of 1')
       for size in (0, '8', 1.5, True)),
     (lambda base, one: aj.compose([one], 'a'), '`bank`: .*not list'),
     (lambda base, one: aj.compose({'a': 'folder'}, 'a'),
