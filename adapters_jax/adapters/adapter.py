@@ -91,7 +91,7 @@ class Adapter:
     return self is other or all(
         trees.equal(self.tuned, other.tuned) if field.name == 'tuned' else
         getattr(self, field.name) == getattr(other, field.name)
-        for field in dataclasses.fields(self))
+        for field in dataclasses.fields(self) if field.compare)
 
   def __hash__(self) -> int:
     return hash((self.methods, self.head_input, self.labels, self.base))

@@ -194,11 +194,11 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   tuned, _ = trees.split(adapter.tuned, keep)
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
-      tuned=_shifted(tuned, -start, 0), setup=None, members=(),
+      tuned=shifted(tuned, -start, 0), setup=None, members=(),
       scores={}, history=())  # Those are of the whole.
 
 
-def _shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
+def shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
   """Returns a tree with other indices in the names of modules.
 
   Args:
@@ -238,7 +238,7 @@ def _joined(
     own, _ = trees.split(
         adapter.tuned, lambda path: trees.role(path) in (
             'adapter', *trees.UNTRAINED))
-    tuned = trees.overlay(tuned, _shifted(own, start, fused))
+    tuned = trees.overlay(tuned, shifted(own, start, fused))
     start += len(adapter.methods)
     if adapter.setup is None:
       counts[name] = len(adapter.methods)

@@ -127,9 +127,7 @@ def parse(text: str) -> dict[str, str]:
     name, equals, folder = (piece.strip() for piece in part.partition('='))
     if not equals:
       folder = name
-      parent, name = os.path.split(os.path.abspath(folder))
-      if name == 'adapter':
-        name = os.path.basename(parent)
+      name = _name_of(folder)
     if not name or not folder:
       raise errors.UserError(
           f'`adapters`: {part!r} is not of the form DIR or name=DIR')
@@ -167,11 +165,32 @@ def with_hashes(text: str) -> str:
   """
   found = []
   for name, folder in parse(text).items():
-    path = os.path.join(folder_of(folder), WEIGHTS)
-    try:
-      found.append(f'{name}@{file_hash.kept_sha256(path)[:16]}')
-    except OSError as error:
-      raise errors.UserError(
-          f'`adapters`: {folder} holds no saved adapter ({error.strerror})'
-      ) from error
+    found.append(f'{name}@{_digest(folder, "`adapters`")}')
   return ','.join(found)
+
+
+def with_hash(folder: str, what: str) -> str:
+  """Returns a folder's name with the hash of its adapter's weights.
+
+  Args:
+    folder: Folder of an adapter, or workdir of a run.
+    what: Start of the message about an absent adapter.
+  """
+  return f'{_name_of(folder)}@{_digest(os.path.expanduser(folder), what)}'
+
+
+def _digest(folder: str, what: str) -> str:
+  """Returns the hash of an adapter's weights; UserError without any."""
+  try:
+    path = os.path.join(folder_of(folder), WEIGHTS)
+    return file_hash.kept_sha256(path)[:16]
+  except OSError as error:
+    raise errors.UserError(
+        f'{what}: {folder} holds no saved adapter ({error.strerror})'
+    ) from error
+
+
+def _name_of(folder: str) -> str:
+  """Returns the name of a folder, or of the run's folder that it is in."""
+  parent, name = os.path.split(os.path.abspath(folder))
+  return os.path.basename(parent) if name == 'adapter' else name

@@ -44,6 +44,7 @@ from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
+from adapters_jax.runs import start as start_lib
 
 Adapter = adapter_lib.Adapter
 Base = base_lib.Base
@@ -72,7 +73,8 @@ def train(
     base: Base, data: str | InMemory, method: str = '', *,
     dev: InMemory | None = None, test: InMemory | None = None,
     under: Adapter | Mapping[str, Adapter] | None = None,
-    setup: composition.Setup = '', **settings: Any,
+    setup: composition.Setup = '', start: Adapter | None = None,
+    **settings: Any,
 ) -> Adapter:
   """Trains an adapter, and keeps the step that is best on dev.
 
@@ -103,6 +105,10 @@ def train(
       result contains them, and the new one as 'task'; see `member`.
     setup: Setup of a bank in `under`, or its text; by default a stack, or with
       'fusion' a `Fuse`.
+    start: Adapter to train on from, of any origin, on the same task or another
+      one. Its method, layer norms and `max_length` are those of the new one.
+      The head is kept for the same classes, in any order; else it begins anew,
+      which is logged. The optimizer begins anew.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 
@@ -114,19 +120,20 @@ def train(
     errors.UserError: an unknown task, method or setting, or a value that cannot
       work.
   """
-  train_settings.check_arguments(base, data, method, dev, test)
+  train_settings.check_arguments(base, data, method, start, dev, test)
   train_settings.check_names(settings)
   settings = {name: os.fspath(value) if isinstance(value, os.PathLike)
               else value for name, value in settings.items()}
   bank = frozen.bank_of(under)
-  settings = {**train_settings.defaults(base, data, method, bank), **settings}
+  settings = {**train_settings.defaults(base, data, method, bank, start),
+              **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])
   with train_names.arguments():
     kind, chosen = chosen_kind.of_data(data, dev, test)
     settings |= chosen
-    with frozen.saved(bank, setup) as below:
-      settings |= below
+    with frozen.saved(bank, setup) as below, start_lib.saved(start) as before:
+      settings |= below | before
       return run.train(
           config_lib.Config(checkpoint=base.checkpoint, **settings), kind)
 

@@ -14,6 +14,7 @@ from absl import logging
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.api import help as help_lib
+from adapters_jax.api import started
 from adapters_jax.downloads import disk
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
@@ -47,18 +48,25 @@ def define(config_class: type, **defaults: Any) -> None:
         module_name=sys.argv[0])  # absl's --help lists the script's own flags.
 
 
-def read(config_class: type, preset: Mapping[str, Any] | None = None) -> Any:
+def read(
+    config_class: type, preset: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] | None = None,
+) -> Any:
   """Returns the dataclass of the parsed flags.
 
   Args:
     config_class: Settings dataclass.
     preset: Values of fields without an explicit flag or a default of the
       script's own.
+    start: Values of fields without an explicit flag, which win over `preset`.
   """
   values = {}
   for field in dataclasses.fields(config_class):
     flag = flags.FLAGS[field.name]
     # An explicit flag wins, even one that repeats the default.
+    if start and field.name in start and not flag.present:
+      values[field.name] = start[field.name]
+      continue
     chosen = flag.present or flag.default != field.default
     values[field.name] = flag.value if chosen else (
         preset or {}).get(field.name, flag.value)
@@ -219,6 +227,7 @@ def launch(
   from adapters_jax.sweeps import forecast
   from adapters_jax.training import hosts
   kind = kind or classification.KIND
+  configs = [started.for_kind(config, kind) for config in configs]
   console.show(as_text)
   several_hosts = any(config.coordinator for config in configs)
   if how is not engine.ALONE and several_hosts:
@@ -272,7 +281,10 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
     try:
       preset = getattr(flags.FLAGS, 'preset', '')
       with signals.requests():
-        config = read(config_class, presets.find(preset) if preset else None)
+        config = read(config_class, presets.find(preset) if preset else None,
+                      started.settings(
+                          getattr(flags.FLAGS, 'start', ''),
+                          getattr(flags.FLAGS, 'checkpoint', '')))
         if isinstance(config, config_lib.Config):
           file_checks.check(config)
         # Before any work, as JAX reads it once.

@@ -17,6 +17,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
 
@@ -29,7 +30,7 @@ _NOT_SETTINGS = (
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
     'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
-    'mesh', 'threads', 'adapters')
+    'mesh', 'threads', 'adapters', 'start')
 
 
 def check_names(settings: Mapping[str, Any]) -> None:
@@ -53,6 +54,7 @@ def check_names(settings: Mapping[str, Any]) -> None:
 def defaults(
     base: base_lib.Base, data: Any, method: str,
     under: Mapping[str, adapter_lib.Adapter],
+    start: adapter_lib.Adapter | None = None,
 ) -> dict[str, Any]:
   """Returns the settings that follow from the arguments of `train`.
 
@@ -62,11 +64,18 @@ def defaults(
     method: Method string, or a choice of weights of the base; that of the
       commands when empty.
     under: {name: adapter} of frozen adapters.
+    start: Adapter to train on from, or None.
 
   Returns:
     Precision, longest input in tokens, method, the activation of frozen
-    adapters, and for raw text that norms are not tuned, as settings.
+    adapters, and for raw text that norms are not tuned, as settings; and those
+    of `start`, which win.
+
+  Raises:
+    errors.UserError: another method than that of `start`.
   """
+  own = {} if start is None else _of_start(start, base, data, method)
+  method = own.get('adapter_config') or own.get('tune') or method
   raw = isinstance(data, str) and data.endswith(language_modeling.END)
   method = method or (
       expand.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
@@ -81,21 +90,52 @@ def defaults(
   elif data == squad.TASK.name:
     longest = expand.SQUAD['max_length']
   # Those of a bank agree, or are refused.
-  activation = next((one.hidden_activation for one in under.values()), '')
+  activation = own.pop('hidden_activation', '') or next(
+      (one.hidden_activation for one in under.values()), '')
+  longest = own.pop('max_length', longest)
   return {'precision': base.precision, 'hidden_activation': activation,
           'max_length': min(longest, base.config.longest - taken),
           **({'tune_norms': expand.LANGUAGE_MODELING['tune_norms']}
              if raw else {}),
-          'tune' if tuned else 'adapter_config': method}
+          'tune' if tuned else 'adapter_config': method, **own}
 
 
-def check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
+def _of_start(
+    start: adapter_lib.Adapter, base: base_lib.Base, data: Any, method: str
+) -> dict[str, Any]:
+  """Returns the settings that follow from an adapter to train on from.
+
+  Args:
+    start: Adapter.
+    base: Pretrained encoder.
+    data: Name of a task, or examples in memory.
+    method: Argument of the same name.
+
+  Raises:
+    errors.UserError: another method than that of the adapter, or an adapter
+      from which no training can start.
+  """
+  start_lib.check(start)
+  start_lib.check_method(start, method, base.config.layers)
+  paired = isinstance(data, pairs.Pairs) or data == embeddings.STS
+  of_texts = isinstance(data, memory.Examples) or (
+      isinstance(data, str) and not paired and data != squad.TASK.name
+      and not data.endswith(language_modeling.END))
+  return start_lib.of_kind(
+      start_lib.settings_of(start, base.config.layers), of_texts,
+      data.form if isinstance(data, memory.Examples) else 'single', paired)
+
+
+def check_arguments(
+    base: Any, data: Any, method: Any, start: Any, *splits: Any
+) -> None:
   """Checks the types of the arguments of `train`.
 
   Args:
     base: Pretrained encoder.
     data: Name of a task, or examples in memory.
     method: Method string, or a choice of weights of the base.
+    start: Adapter, or None.
     *splits: dev and test examples, or None.
 
   Raises:
@@ -107,6 +147,8 @@ def check_arguments(base: Any, data: Any, method: Any, *splits: Any) -> None:
       ('`data`', data, str | InMemory,
        f'the name of a task, or {examples}'),
       ('`method`', method, str, "a string such as 'lora[r=8]'"),
+      ('`start`', start, adapter_lib.Adapter | None,
+       'an Adapter, as load_adapter reads it'),
       *(('`dev`, `test`', split, InMemory | None, examples)
         for split in splits)):
     if not isinstance(value, kinds):

@@ -76,6 +76,10 @@ class Config:
   setup: str = option(
       '', "Setup of the saved adapters, e.g. 'stack(a, b)' or 'fuse(a, b)'; a "
       'stack of all when empty, a fuse with --tune=fusion.', 'method')
+  start: str = option(
+      '', 'Saved adapter to train on from: its folder, or the workdir of a '
+      'run. It gives the method, and the head where the classes are the same.',
+      'method', 'folders')
   adapter_drop: str = option(
       '', 'Numbers of lower layers without adapters, like 0-5; each step draws '
       'one (AdapterDrop). None are left out when empty.', 'method')

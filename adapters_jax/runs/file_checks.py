@@ -23,6 +23,8 @@ def check(config: config_lib.Config) -> None:
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if config.adapters:
     folders.parse_existing(config.adapters)
+  if config.start:
+    folders.check_saved(os.path.expanduser(config.start), '`start`')
   _check_checkpoint(config.checkpoint)
 
 

@@ -140,10 +140,10 @@ def of(config: config_lib.Config) -> Frozen:
   # Folders may change: their files are part of the key.
   return _load(config.adapters, config.setup, config.tune, config.checkpoint,
                config.hidden_activation,
-               tuple(_stamp(path) for path in paths.values()))
+               tuple(stamp(path) for path in paths.values()))
 
 
-def _stamp(folder: str) -> tuple[int, int]:
+def stamp(folder: str) -> tuple[int, int]:
   """Returns size and time of an adapter's weights, zeros without."""
   path = os.path.join(folders.folder_of(folder), folders.WEIGHTS)
   try:
@@ -165,7 +165,7 @@ def _load(
   identity = base_lib.identity(checkpoint)
   for name, adapter in bank.items():
     compiled.check_base(identity, adapter, f'adapter {name!r}')
-    _check_activation(checkpoint, activation, adapter, name)
+    check_activation(checkpoint, activation, adapter, f'adapter {name!r}')
   setup = setups.parse(text) if text else _default(bank, tune)
   whole = composing.compose(bank, setup)
   if tune == 'fusion' and not setups.fuses(whole.setup):
@@ -183,22 +183,22 @@ def _load(
   return Frozen(whole.setup, whole.members, whole.methods, tuned)
 
 
-def _check_activation(
-    checkpoint: str, activation: str, adapter: adapter_lib.Adapter, name: str
+def check_activation(
+    checkpoint: str, activation: str, adapter: adapter_lib.Adapter, what: str
 ) -> None:
   """Raises UserError for an adapter of another activation of the base.
 
   Args:
     checkpoint: Base.
     activation: Setting of the run; that of the base when empty.
-    adapter: Frozen adapter.
-    name: Its name.
+    adapter: Saved adapter.
+    what: Its name in the message.
   """
   of_base = pretrained.config_of(checkpoint).activation
   wanted = adapter.hidden_activation or of_base
   if wanted != (activation or of_base):
     raise errors.UserError(
-        f'`hidden_activation={activation or of_base}`: adapter {name!r} was '
+        f'`hidden_activation={activation or of_base}`: {what} was '
         f'trained with {wanted}; give `hidden_activation={wanted}`')
 
 

@@ -102,7 +102,7 @@ def make_group(
         shape, adapters=models.adapter_configs(config, shape.layers),
         first_layer=0))  # Adapters of a cached layer are initialised too.
     tuned, params = models.init_tuned(
-        model, base, setup.select, config.seed, folder)
+        model, base, setup.select, config.seed, folder, setup.start)
     members.append(dataclasses.replace(
         setup, model=model, tuned=tuned, params=params,
         schedule=dataclasses.replace(

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from adapters_jax import trees
 from adapters_jax.adapters import settings
@@ -137,7 +138,7 @@ def selection_of(config: config_lib.Config, layers: int) -> selections.Select:
 
 def init_tuned(
     model: heads.Model, base: trees.Tree, select: selections.Select,
-    seed: int, folder: str,
+    seed: int, folder: str, start: trees.Tree | None = None,
 ) -> tuple[trees.Tree, trees.Tree]:
   """Initialises the leaves that the base lacks, and no others.
 
@@ -148,9 +149,13 @@ def init_tuned(
     seed: Seed of the run.
     folder: Folder of the checkpoint, whose tokenizer a prompt may need to
       begin as the words of a text.
+    start: Leaves of a saved adapter, which replace those of equal path.
 
   Returns:
     (tuned tree in float32, shapes of the whole tree).
+
+  Raises:
+    errors.UserError: the model lacks a leaf of `start`, or has another shape.
   """
 
   def tokenize(text):
@@ -162,6 +167,10 @@ def init_tuned(
   params = trees.overlay(base, _fresh(model)(
       jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
+  if start:
+    started = trees.overlay(params, jax.tree.map(jnp.asarray, start))
+    trees.check_same(started, params, 'the adapter of `start`')
+    params = started
   tuned, _ = trees.split(params, select)
   tuned = jax.tree.map(lambda leaf: leaf.astype('float32'), tuned)
   # Shapes alone, so that the arrays of the base can be freed.

@@ -49,9 +49,11 @@ def make_adapter(
   head = kind.head_of(config)
   below = frozen.of(config)
   methods = setup.model.config.adapters
+  kept = trees.split(setup.start, setup.select)[1]
   whole, members = below.whole(len(methods) - len(below.methods))
   return adapter_lib.Adapter(
-      methods=methods, tuned=trees.overlay(below.tuned, tuned),
+      methods=methods,
+      tuned=trees.overlay(trees.overlay(below.tuned, kept), tuned),
       setup=whole, members=members,
       head_input=head.name, labels=tuple(setup.task.labels),
       # Embeddings are of one text, though trained on pairs.

@@ -29,6 +29,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import own_data
+from adapters_jax.runs import start as start_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
@@ -61,6 +62,7 @@ class Setup:
       raises ends the evaluation.
     threshold: Setting of the same name.
     factors: Factor of the regularization of each trained Fuse block.
+    start: Leaves of the adapter that the run starts from.
   """
   task: tasks.Task
   splits: dict[str, examples_lib.Examples]
@@ -79,6 +81,7 @@ class Setup:
       default=lambda: None, kw_only=True)
   threshold: str = dataclasses.field(default='', kw_only=True)
   factors: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
+  start: trees.Tree = dataclasses.field(default_factory=dict, kw_only=True)
 
   def scored_splits(self) -> list[str]:
     """Returns the names of the labelled splits but 'train'."""
@@ -168,12 +171,13 @@ def prepare(
       name: _encode(tokenizer, name, split, config.max_length,
                     len(task.labels) if task.form == 'multiple_choice' else 0)
       for name, split in splits.items()}
+  head = heads.of_form(task.form, config.head_input)
   return assemble(
       config, folder, task, encoded, notes,
       lambda shape: models.make_model(
-          config, shape, task.outputs,
-          head=heads.of_form(task.form, config.head_input)), mesh,
-      {name: fingerprint.of_split(split) for name, split in splits.items()})
+          config, shape, task.outputs, head=head), mesh,
+      {name: fingerprint.of_split(split) for name, split in splits.items()},
+      head=head)
 
 
 def _encode(
@@ -226,8 +230,7 @@ def assemble(
     encoded: Mapping[str, examples_lib.Examples], notes: Sequence[str],
     model_of: Callable[[encoder.BertConfig], Any],
     mesh: jax.sharding.Mesh | None = None,
-    data: dict[str, dict[str, Any]] | None = None,
-    head: heads.Head | None = None,
+    data: dict[str, dict[str, Any]] | None = None, *, head: heads.Head,
 ) -> Setup:
   """Returns the setup of a run on tokenised examples.
 
@@ -240,7 +243,7 @@ def assemble(
     model_of: (shape of the encoder) -> model.
     mesh: Devices; the first one alone when None.
     data: {split: number and hash of its examples}.
-    head: Head, where the checkpoint may hold it.
+    head: Head, which the checkpoint or a saved adapter may hold.
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
@@ -250,12 +253,15 @@ def assemble(
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
   # With the whole base: full fine-tuning starts from its leaves.
-  tuned, params = models.init_tuned(model, base, select, config.seed, folder)
+  start = start_lib.leaves(config, head, task)
+  tuned, params = models.init_tuned(
+      model, base, select, config.seed, folder, start)
   if config.tune == 'none' and params.keys() - base.keys():
     raise errors.UserError(
         '`tune=none`: the head would stay random; it is for sentence '
         'embeddings, and for heads that the checkpoint holds')
-  base = _frozen_leaves(config, base, select)
+  base = trees.overlay(
+      _frozen_leaves(config, base, select), trees.split(start, select)[1])
   # Cast after the split: tuned leaves stay float32.
   base = sharding.distribute(mesh, precision.cast(config.precision, base))
   tuned = sharding.distribute(mesh, tuned)
@@ -279,4 +285,5 @@ def assemble(
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes),
       data=data or {}, threshold=config.threshold,
-      factors=frozen.of(config).factors if config.tune == 'fusion' else ())
+      factors=frozen.of(config).factors if config.tune == 'fusion' else (),
+      start=start)

@@ -14,6 +14,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
 from adapters_jax.runs import frozen
 from adapters_jax.runs import models
+from adapters_jax.runs import start
 from adapters_jax.runs import workdirs
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import frozen_cache
@@ -56,6 +57,7 @@ def check_model(config: config_lib.Config) -> None:
     raise errors.unknown('`hidden_activation`', config.hidden_activation,
                          activations.ACTIVATIONS)
   shape = pretrained.config_of(config.checkpoint)
+  start.of(config)
   configs = models.adapter_configs(config, shape.layers)
   if config.accumulate > 1 and any(c.needs_whole_batch for c in configs):
     raise errors.UserError(

@@ -111,6 +111,8 @@ def with_absolute_paths(
           os.path.expanduser(getattr(config, name)))
   if config.adapters:
     changed['adapters'] = folders.absolute(config.adapters)
+  if config.start:
+    changed['start'] = os.path.abspath(os.path.expanduser(config.start))
   if os.path.isdir(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)

@@ -187,7 +187,7 @@ def prepare(
       notes, lambda shape: models.make_model(
           config, shape, 1, head=pooling_head(config)), mesh,
       {name: pair_examples.fingerprint_of(split)
-       for name, split in splits.items()})
+       for name, split in splits.items()}, head=pooling_head(config))
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return PairSetup(

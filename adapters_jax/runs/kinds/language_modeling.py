@@ -112,7 +112,7 @@ def prepare(
       config, folder, task, encoded, notes,
       lambda shape: models.make_model(config, shape, 1, head=HEAD), mesh,
       {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
-      HEAD)
+      head=HEAD)
   # Its fields alone: `vars` would add cached properties.
   fields = {field.name: getattr(setup.schedule, field.name)
             for field in dataclasses.fields(setup.schedule)}

@@ -75,7 +75,8 @@ def prepare(
   setup = setup_lib.assemble(
       config, folder, task, splits, notes, model_of, mesh,
       {name: fingerprint.of_rows(map(dataclasses.astuple, asked))
-       for name, asked in questions.items()})
+       for name, asked in questions.items()},
+      head=heads.spans.SPANS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 

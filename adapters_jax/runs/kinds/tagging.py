@@ -170,7 +170,7 @@ def prepare(
   setup = setup_lib.assemble(
       config, folder, task, splits, notes, model_of, mesh,
       {name: fingerprint.of_rows([*one.words, *one.tags] for one in some)
-       for name, some in found.items()})
+       for name, some in found.items()}, head=heads.tagging.TAGS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return TagSetup(**vars(setup), sentences=found, windows=windows)
 

@@ -1,0 +1,46 @@
+"""Settings of the adapter that the flag `--start` names."""
+
+import dataclasses
+import os
+from typing import Any
+
+from adapters_jax.adapters import folders
+from adapters_jax.runs import config as config_lib
+
+
+def settings(folder: str, checkpoint: str) -> dict[str, Any]:
+  """Returns the settings of a saved adapter, {} without a folder.
+
+  Args:
+    folder: Value of the flag.
+    checkpoint: Name or folder of the base.
+
+  Raises:
+    errors.UserError: no adapter, or one from which no training can start.
+  """
+  if not folder:
+    return {}
+  folders.check_saved(os.path.expanduser(folder), '`start`')
+  from adapters_jax.model import pretrained  # Imports JAX.
+  from adapters_jax.runs import start
+  return start.settings_of(
+      start.load(folder), pretrained.config_of(checkpoint).layers)
+
+
+def for_kind(config: config_lib.Config, kind: Any) -> config_lib.Config:
+  """Returns settings without those of `start` that a task does not read.
+
+  Args:
+    config: Settings.
+    kind: Kind of the task.
+  """
+  if not config.start:
+    return config
+  from adapters_jax.runs import start  # Imports JAX.
+  from adapters_jax.runs.kinds import classification
+  from adapters_jax.runs.kinds import embeddings
+  found = start.of_kind(
+      vars(config), kind is classification.KIND, config.form,
+      kind is embeddings.KIND)
+  return dataclasses.replace(config, **{
+      name: found[name] for name in ('head_input', 'pooling')})
