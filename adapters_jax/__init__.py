@@ -19,6 +19,7 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import compose as compose
   from adapters_jax.api.face import drop_layers as drop_layers
   from adapters_jax.api.face import encode as encode
+  from adapters_jax.api.face import evaluate as evaluate
   from adapters_jax.api.face import Examples as Examples
   from adapters_jax.api.face import export as export
   from adapters_jax.api.face import Fuse as Fuse
@@ -41,8 +42,9 @@ __version__ = '0.1.0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
     'Parallel', 'Prediction', 'Split', 'Stack', 'TaggedExamples', 'UserError',
-    'compose', 'drop_layers', 'encode', 'export', 'fusion_attention',
-    'load_adapter', 'load_base', 'member', 'merge', 'predict', 'train')
+    'compose', 'drop_layers', 'encode', 'evaluate', 'export',
+    'fusion_attention', 'load_adapter', 'load_base', 'member', 'merge',
+    'predict', 'train')
 
 
 def __getattr__(name: str) -> Any:

@@ -274,7 +274,8 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
   ran = 0
   for function in (face.train, face.merge, face.export, face.load_adapter,
                    face.compose, face.member, face.drop_layers,
-                   prediction.predict, face.Examples, face.Pairs, face.encode):
+                   prediction.predict, face.Examples, face.Pairs, face.encode,
+                   face.evaluate):
     for test in doctest.DocTestFinder(recurse=False).find(
         function, globs=dict(names)):
       result = doctest.DocTestRunner(

@@ -42,6 +42,7 @@ from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import evaluation
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
 from adapters_jax.runs import start as start_lib
@@ -65,6 +66,7 @@ drop_layers = dropping.drop_layers
 fusion_attention = attention.fusion_attention
 load_base = base_lib.load
 encode = embedding.encode
+evaluate = evaluation.evaluate
 member = composing.member
 predict = prediction.predict
 

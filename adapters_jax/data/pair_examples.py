@@ -8,7 +8,9 @@ import numpy as np
 
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import fingerprint
+from adapters_jax.data import metrics
 from adapters_jax.data import pairs as pairs_lib
+from adapters_jax.data import retrieval
 
 # Documents of training among those that dev and test queries rank.
 _DISTRACTORS = 1000
@@ -88,6 +90,30 @@ def evaluation_of(
       {name: np.array([[numbers[text] for text in pair] for pair in some])
        for name, some in given.items()},
       np.array([numbers[text] for text in documents]))
+
+
+def scores(
+    names: Sequence[str], vectors: np.ndarray,
+    evaluation: Evaluation, split: str, labels: Any,
+) -> tuple[dict[str, float], np.ndarray]:
+  """Returns (metrics, cosines [pairs] or first metric of each query).
+
+  Args:
+    names: Metrics.
+    vectors: [texts, dim] Embeddings of length 1.
+    evaluation: Texts and the pairs among them.
+    split: Name of the split.
+    labels: [pairs] scores, or None.
+  """
+  if labels is not None:
+    first, second = evaluation.pairs[split].T
+    cosines = np.sum(vectors[first] * vectors[second], axis=-1)
+    return metrics.compute(names, labels, cosines), cosines
+  queries, relevant, own = evaluation.queries(split)
+  found = retrieval.per_query(
+      vectors[queries], vectors[evaluation.documents], relevant, own)
+  means = retrieval.means(found)
+  return {name: means[name] for name in names}, found[names[0]]
 
 
 def examples_of(

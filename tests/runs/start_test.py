@@ -133,6 +133,7 @@ def test_words_and_pairs_from_a_classifier(base):
   assert not differing(again, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method, changed', [
     ('norms', {}), ('head', {}), ('bias', {}), ('full', {}),
     ('top_k', {'top_k': 1})])

@@ -51,7 +51,7 @@ class Scorer:
     if split == 'dev' and self._setting() == thresholds.DEV:
       self._pick(tuned, logits)
     task, threshold = self._setup.task, self.threshold(tuned)
-    return (_scores(task, task.metrics, self._setup.splits[split].labels,
+    return (scores(task, task.metrics, self._setup.splits[split].labels,
                     logits, threshold),
             to_predictions(task, logits, threshold))
 
@@ -83,7 +83,7 @@ class Scorer:
     name = (label_metrics.decided_by(task.metrics)
             if task.form == 'multilabel' else task.metrics[0])
     self._picked = tuned, thresholds.pick(
-        lambda threshold: _scores(task, [name], labels, logits, threshold)[
+        lambda threshold: scores(task, [name], labels, logits, threshold)[
             name])
 
   def _logits(self, tuned: trees.Tree, split: str) -> np.ndarray:
@@ -97,7 +97,7 @@ class Scorer:
         self._step, setup.base, tuned, self._batches[split], len(examples))
 
 
-def _scores(
+def scores(
     task: tasks.Task, names: Sequence[str], labels: np.ndarray,
     logits: np.ndarray, threshold: float | None,
 ) -> dict[str, float]:

@@ -234,17 +234,10 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
   def score(tuned, split):
     vectors = np.array(pooling.normalized(steps.example_logits(
         eval_step, setup.base, tuned, batches, len(texts))))
-    if _has_scores(setup, split):
-      first, second = setup.evaluation.pairs[split].T
-      cosines = np.sum(vectors[first] * vectors[second], axis=-1)
-      return metrics.compute(
-          setup.task.metrics, setup.splits[split].labels, cosines), cosines
-    queries, relevant, own = setup.evaluation.queries(split)
-    found = retrieval.per_query(
-        vectors[queries], vectors[setup.evaluation.documents], relevant, own)
-    means = retrieval.means(found)
-    return ({name: means[name] for name in setup.task.metrics},
-            found[setup.task.metrics[0]])
+    labels = setup.splits[split].labels
+    return pair_examples.scores(
+        setup.task.metrics, vectors, setup.evaluation, split,
+        labels if _has_scores(setup, split) else None)
 
   return score
 

@@ -1,0 +1,237 @@
+"""Scores of an adapter on labelled examples, as a training reports them."""
+
+import contextlib
+import dataclasses
+import logging
+from typing import Any
+
+import numpy as np
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import embedding
+from adapters_jax.adapters import prediction
+from adapters_jax.data import memory
+from adapters_jax.data import metrics
+from adapters_jax.data import pair_examples
+from adapters_jax.data import pairs as pairs_lib
+from adapters_jax.data import retrieval
+from adapters_jax.data import squad
+from adapters_jax.data import tagged
+from adapters_jax.data import tags as tags_lib
+from adapters_jax.data import tasks
+from adapters_jax.model import base as base_lib
+from adapters_jax.runs import labelled
+from adapters_jax.runs.kinds import classification
+
+_log = logging.getLogger(__name__)
+
+InMemory = memory.Examples | tagged.TaggedExamples | pairs_lib.Pairs
+
+
+def evaluate(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, data: str | InMemory, *,
+    split: str = '', threshold: float | None = None, batch_size: int = 32,
+) -> dict[str, float]:
+  """Scores an adapter on labelled examples.
+
+  The scores are those that `train` reports for the same examples as `dev` or
+  `test`, up to rounding. Classes are matched by their names. Queries of pairs
+  without scores rank the second texts of `data` alone, without those of
+  training.
+
+  >>> examples = aj.Examples(['A joy.', 'Dull.'], ['positive', 'negative'])
+  >>> list(aj.evaluate(base, film, examples))
+  ['accuracy', 'macro_f1']
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    data: Examples in memory: texts with labels, words with tags, or pairs of
+      texts for sentence embeddings; or the name of a task.
+    split: Split of a task by name, such as 'dev'; by default 'test'.
+    threshold: Probability from which on the second of two classes, or each of
+      several labels, is predicted; by default that of the adapter.
+    batch_size: Inputs a step.
+
+  Returns:
+    {metric: value}; the metric that picked the step in training comes first.
+
+  Raises:
+    errors.UserError: an adapter of another base or without a head, labels that
+      it does not know, or data of another form.
+  """
+  _check(base, adapter, data, threshold, batch_size)
+  if isinstance(data, str):
+    task, examples = labelled.of_name(data, split or 'test')
+  else:
+    task, examples = None, data
+    if split:
+      raise errors.UserError(
+          f'`split={split}`: is for a task by name; leave it out')
+  if isinstance(examples, pairs_lib.Pairs):
+    return _of_pairs(base, adapter, examples, batch_size)
+  compiled.check_adapter(base, adapter)  # It has a head, too.
+
+  def values(rows):
+    return prediction.values(
+        base, {'': adapter}, [''] * len(rows), rows, batch_size)[0]
+
+  if isinstance(examples, list):
+    _demand(adapter, 'tokens', 'questions of squad')
+    found = metrics.squad(
+        [[text for text, _ in one.answers] for one in examples],
+        values([(one.question, one.context) for one in examples]))
+    return {name: found[name] for name in squad.TASK.metrics}
+  if isinstance(examples, tagged.TaggedExamples):
+    return _of_tags(adapter, examples, values)
+  if isinstance(examples, memory.Examples):
+    task, examples = labelled.matched(adapter, examples)
+  assert task is not None  # For the type checker.
+  return _of_labels(adapter, task, examples, values, threshold)
+
+
+def _check(
+    base: Any, adapter: Any, data: Any, threshold: Any, batch_size: Any
+) -> None:
+  """Raises UserError for an argument of another type or range."""
+  arguments.demand_base(base, 'evaluate(base, adapter, data)')
+  if not isinstance(adapter, adapter_lib.Adapter):
+    raise errors.UserError(
+        f'`adapter`: give an Adapter, not {type(adapter).__name__}; '
+        'load_adapter reads a saved one')
+  arguments.check_types(base, adapter, batch_size)
+  if not isinstance(data, str | InMemory):
+    raise errors.UserError(
+        '`data`: give Examples(texts=..., labels=...), or the name of a task, '
+        f'not {type(data).__name__}')
+  if threshold is None:
+    return
+  number = isinstance(threshold, (int, float)) and 0 < threshold < 1
+  if not number:
+    raise errors.UserError(
+        f'`threshold={threshold}`: give a probability between 0 and 1')
+  if not adapter.head.multilabel and len(adapter.classes) != 2 or (
+      adapter.head.per_token):
+    raise errors.UserError(
+        f'`threshold={threshold}`: is for two classes, or several labels a '
+        'text; leave it out')
+
+
+def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
+  """Raises UserError for an adapter with another head.
+
+  Args:
+    adapter: Adapter with a head.
+    head: Name of the head.
+    what: The data, in words.
+  """
+  if adapter.head_input != head:
+    raise errors.UserError(
+        f'`data`: {what} need an adapter with the head {head}, and its head '
+        f'is {adapter.head_input}; give Examples for it')
+
+
+def _with_own_metric(
+    adapter: adapter_lib.Adapter, task: tasks.Task
+) -> tasks.Task:
+  """Returns a task with the metric that picked the adapter's step first."""
+  with contextlib.suppress(errors.UserError):  # That of another task.
+    return metrics.with_first(task, adapter.settings.get('metric', ''))
+  return task
+
+
+def _of_labels(
+    adapter: adapter_lib.Adapter, task: tasks.Task, split: tasks.Split,
+    values: Any, threshold: float | None,
+) -> dict[str, float]:
+  """Returns the scores of labels of texts.
+
+  Args:
+    adapter: Adapter.
+    task: Task, with the classes of the adapter in any order.
+    split: Examples.
+    values: (inputs) -> logits of each.
+    threshold: As for `evaluate`.
+  """
+  labelled.check_form(adapter, task)
+  classes = adapter.classes or task.labels  # Choices are no classes.
+  if set(classes) != set(task.labels):
+    raise errors.UserError(
+        f'`data`: {task.name} has the classes {", ".join(task.labels)}, and '
+        f'the adapter {errors.listed(classes, 20)}')
+  task = _with_own_metric(adapter, task)
+  logits = np.array(values(split.texts), np.float32).reshape(len(split), -1)
+  threshold = adapter.threshold if threshold is None else threshold
+  own = dataclasses.replace(task, labels=classes)
+  if task.form == 'multilabel':
+    return classification.scores(
+        own, task.metrics, split.labels, logits, threshold)
+  found = classification.to_predictions(own, logits, threshold)
+  if classes:  # In the order of the task, whose second class counts for F1.
+    found = np.array([task.labels.index(name) for name in classes])[found]
+  return metrics.compute(task.metrics, split.labels, found)
+
+
+def _of_tags(
+    adapter: adapter_lib.Adapter, examples: tagged.TaggedExamples, values: Any
+) -> dict[str, float]:
+  """Returns the scores of tags of words.
+
+  Args:
+    adapter: Adapter.
+    examples: Sentences.
+    values: (inputs) -> tagged sentences.
+  """
+  _demand(adapter, 'tags', 'tags of words')
+  known = {tag for tags in examples.tags for tag in tags}
+  missing = sorted(known - {*adapter.classes})
+  if len(missing) == len(known):
+    raise errors.unknown('`tags`', missing[0], adapter.classes)
+  if missing:  # As in training, they count as errors of the adapter.
+    _log.warning('%d tags are unknown to the adapter, such as %r',
+                 len(missing), missing[0])
+  marked = tags_lib.of_entities(adapter.classes)
+  task = _with_own_metric(adapter, tasks.Task(
+      'tagging', '', ('words',), adapter.classes,
+      tags_lib.OF_ENTITIES if marked else tags_lib.OF_TAGS))
+  return tags_lib.tagging_scores(
+      examples.tags, [one.tags for one in values(examples.words)],
+      task.metrics)
+
+
+def _of_pairs(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, pairs: pairs_lib.Pairs,
+    batch_size: int,
+) -> dict[str, float]:
+  """Returns the scores of sentence embeddings.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    pairs: Pairs, with or without scores.
+    batch_size: Texts a step.
+  """
+  head = adapter.head
+  if head.dense and not head.pretrained and adapter.outputs is not None:
+    raise errors.UserError(
+        '`data`: Pairs are for sentence embeddings, and the adapter predicts '
+        'labels; give Examples')
+  compiled.check_base(base.identity, adapter, 'the adapter')
+  texts: list[str] = []
+
+  def encode(some):
+    texts.extend(some)
+    return [np.zeros(1, np.int32) for _ in texts]  # `embedding` reads them.
+
+  found = pair_examples.evaluation_of({'train': pairs, 'dev': pairs}, encode)
+  vectors = embedding.encode(
+      base, texts, adapter, normalize=True, batch_size=batch_size)
+  scored = pairs.scores is not None
+  task = _with_own_metric(adapter, tasks.Task(
+      'pairs', '', ('anchor', 'positive'), (),
+      ('spearman', 'pearson') if scored else retrieval.METRICS))
+  return pair_examples.scores(
+      task.metrics, vectors, found, 'dev', pairs.scores)[0]

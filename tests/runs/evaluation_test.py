@@ -1,0 +1,202 @@
+"""Scores of an adapter on labelled examples."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax.data import squad
+from adapters_jax.data import tasks
+from adapters_jax.runs import labelled
+from tests import tiny
+from tests.adapters import bank_test
+
+SHORT = {'buckets': 1, 'batch_size': 8, 'max_steps': 4, 'max_length': 16,
+         'learning_rate': 3e-2}
+
+
+def texts(count=24):
+  rng = np.random.default_rng(0)
+  return [' '.join(rng.choice(tiny.WORDS[:11], rng.integers(2, 7)))
+          for _ in range(count)]
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+def pairs_of(words):
+  return [(one, words[row - 1]) for row, one in enumerate(words)]
+
+
+def choices_of(words):
+  return [(one, (words[row - 1], words[row - 2])) for row, one in enumerate(
+      words)]
+
+
+def data_of(form):
+  """Returns learnable examples of a form, for training and dev."""
+  words = texts()
+  good = [any(word in tiny.WORDS[:3] for word in one.split()) for one in words]
+  if form == 'classes':
+    return aj.Examples(words, ['yes' if one else 'no' for one in good])
+  if form == 'pairs of classes':
+    return aj.Examples(pairs_of(words), good)
+  if form == 'several labels':
+    return aj.Examples(words, [sorted({*one.split()} & {*tiny.WORDS[:4]})
+                               for one in words])
+  if form == 'scores':
+    return aj.Examples(words, [float(len(one.split())) for one in words])
+  if form == 'choices':
+    return aj.Examples(choices_of(words), [int(one) for one in good])
+  if form == 'tags':
+    return aj.TaggedExamples([one.split() for one in words], [
+        ['S' if word in tiny.WORDS[:3] else 'T' for word in one.split()]
+        for one in words])
+  if form == 'entities':
+    return aj.TaggedExamples([one.split() for one in words], [
+        ['B-G' if word in tiny.WORDS[:3] else 'O' for word in one.split()]
+        for one in words])
+  scores = [float(len({*a.split()} & {*b.split()})) for a, b in pairs_of(words)]
+  return aj.Pairs(pairs_of(words), scores if form == 'scored pairs' else None)
+
+
+@pytest.mark.parametrize('form, changed', [
+    ('classes', {'threshold': 'dev', 'metric': 'matthews'}),
+    ('several labels', {'metric': 'macro_f1'}), ('tags', {}), *(
+        pytest.param(form, {}, marks=pytest.mark.slow) for form in (
+            'pairs of classes', 'scores', 'choices', 'entities',
+            'scored pairs', 'pairs'))])
+def test_scores_are_those_of_the_training(base, form, changed):
+  data = data_of(form)
+  adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)
+  found = aj.evaluate(base, adapter, data)
+  assert list(found) == list(adapter.scores['dev'])
+  # Other lengths of padding round logits and vectors in another way.
+  assert found == pytest.approx(adapter.scores['dev'], abs=(
+      2e-5 if 'pearson' in found else 1e-9))
+
+
+@pytest.fixture
+def adapter(base):
+  return dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=base.identity, labels=('no', 'yes'),
+      max_length=16)
+
+
+def test_classes_are_matched_by_name(base, adapter, monkeypatch):
+  words = texts()
+  right = np.arange(len(words)) % 2
+  monkeypatch.setattr(tasks, 'load', lambda task, data_dir='': {
+      'dev': tasks.Split([(one,) for one in words], right.astype(np.int32)),
+      'test': tasks.Split([('a',)], np.array([-1]), labelled=False)})
+  given = aj.predict(base, adapter, words)
+  for labels in (('negative', 'positive'), ('positive', 'negative')):
+    named = dataclasses.replace(adapter, labels=labels)
+    hits = [('no', 'yes').index(one.label) for one in given]
+    calls = np.array([labels[hit] == 'positive' for hit in hits])
+    found = aj.evaluate(base, named, 'movie_sentiment', split='dev')
+    both = (calls & (right == 1)).sum()
+    assert found == pytest.approx({
+        'accuracy': (calls == right).mean(),
+        'f1': 2 * both / (calls.sum() + right.sum())})
+    names = [('negative', 'positive')[one] for one in right]
+    again = aj.evaluate(base, named, aj.Examples(words, names))
+    assert again['accuracy'] == pytest.approx(found['accuracy'])
+  with pytest.raises(aj.UserError, match='movie_sentiment has labels in dev al'):
+    aj.evaluate(base, named, 'movie_sentiment')
+  with pytest.raises(aj.UserError, match='has the classes negative, positive,'):
+    aj.evaluate(base, adapter, 'movie_sentiment', split='dev')
+
+
+def test_a_threshold_of_its_own(base, adapter):
+  words = texts()
+  shares = sorted(one.probabilities['yes']
+                  for one in aj.predict(base, adapter, words))
+  examples = aj.Examples(words, ['yes'] * len(words))
+  middle = (shares[5] + shares[6]) / 2
+  found = aj.evaluate(base, adapter, examples, threshold=middle)
+  assert found['accuracy'] == pytest.approx(18 / 24)
+  saved = dataclasses.replace(adapter, threshold=middle)
+  assert aj.evaluate(base, saved, examples) == found
+
+
+def test_a_composed_adapter_and_classes_that_are_numbers(base, adapter):
+  other = dataclasses.replace(
+      bank_test.make('lora[r=2]', seed=1), base=base.identity, max_length=16)
+  both = aj.compose({'a': adapter, 'b': other}, 'stack(a, b, norms=last)')
+  words = texts(6)
+  given = [int(one.label) for one in aj.predict(base, both, words)]
+  found = aj.evaluate(base, both, aj.Examples(words, given))
+  assert found['accuracy'] == 1
+
+
+def test_questions(base, monkeypatch):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=base.identity, max_length=16,
+      head_input='tokens', texts=('question', 'context'))
+  asked = [squad.Question('0', 'a film', 'very good plot', (('good', 5),))]
+  monkeypatch.setattr(squad, 'read_tfds', lambda data_dir: {'dev': asked})
+  answer, = aj.predict(base, adapter, [('a film', 'very good plot')])
+  found = aj.evaluate(base, adapter, 'squad', split='dev')
+  assert list(found) == list(squad.TASK.metrics)
+  assert found['exact_match'] == float(answer.answer == 'good')
+  for data, split, message in (
+      ('squad', '', "unknown 'test'"), (data_of('classes'), '', 'gives answers')):
+    with pytest.raises(aj.UserError, match=message):
+      aj.evaluate(base, adapter, data, split=split)
+
+
+def test_tags_that_the_adapter_does_not_know(base, caplog):
+  tagger = dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=base.identity, head_input='tags',
+      labels=('S', 'T'), max_length=16)
+  with caplog.at_level(logging.WARNING, 'adapters_jax'):
+    found = aj.evaluate(base, tagger, aj.TaggedExamples([['a', 'film']], [
+        ['X', 'T']]))
+  assert "such as 'X'" in caplog.text and found['tag_accuracy'] <= 0.5
+  with pytest.raises(aj.UserError, match="`tags`: unknown 'X'"):
+    aj.evaluate(base, tagger, aj.TaggedExamples([['a']], [['X']]))
+  with pytest.raises(aj.UserError, match='adapter gives tags of words'):
+    aj.evaluate(base, tagger, data_of('classes'))
+
+
+@pytest.mark.parametrize('change, data, call, message', [
+    ({}, aj.Examples(['a'], ['yess']), {}, r"`labels\[0\]`: unknown 'yess'.*yes"),
+    ({}, aj.Examples(['a'], [None]), {}, "unknown 'None'"),
+    ({}, aj.Examples(['a'], [1.0]), {}, 'are for scores, and the adapter gives c'),
+    ({}, aj.Examples(['a'], [['yes']]), {}, 'for several labels a text, and'),
+    ({}, aj.Examples([('a', ('b', 'c'))], [0]), {}, 'for multiple choice, and'),
+    ({}, aj.Examples([('a', 'b')], ['yes']), {}, r'`texts\[0\]`: give 1 text'),
+    ({}, aj.TaggedExamples([['a']], [['yes']]), {}, 'tags of words need an ad'),
+    ({}, aj.Pairs([('a', 'b')]), {}, 'Pairs are for sentence embeddings'),
+    ({}, 'squad_texts', {}, 'raw text has no labels'),
+    ({}, 'movi_sentiment', {}, '`data`: .*movie_sentiment'),
+    ({}, 3, {}, '`data`: give Examples.*not int'),
+    ({}, aj.Examples(['a'], ['no']), {'split': 'dev'}, 'for a task by name'),
+    ({}, aj.Examples(['a'], ['no']), {'threshold': 1}, '`threshold=1`: give a'),
+    ({'labels': ('a', 'b', 'c')}, aj.Examples(['a'], ['a']), {}, '2 outputs'),
+    ({'base': 'other@0'}, aj.Examples(['a'], ['no']), {}, 'is not the base'),
+    ({'tuned': {}}, aj.Examples(['a'], ['no']), {}, 'no head to predict with'),
+    ({'head_input': 'embedding_mean', 'tuned': {}},
+     aj.Examples(['a'], ['no']), {}, 'for sentence embeddings and has no class'),
+    ({'head_input': 'tags'}, aj.Examples(['a'], ['no']), {'threshold': 0.4},
+     'is for two classes, or several')])
+def test_what_cannot_be_scored(base, adapter, change, data, call, message):
+  changed = dataclasses.replace(adapter, **change)
+  with pytest.raises(aj.UserError, match=message):
+    aj.evaluate(base, changed, data, **call)
+
+
+def test_other_types(base, adapter):
+  examples = aj.Examples(['a'], ['no'])
+  with pytest.raises(aj.UserError, match='`base`: .*evaluate.base, adapter'):
+    aj.evaluate(adapter, base, examples)
+  with pytest.raises(aj.UserError, match='`adapter`: give an Adapter, not dict'):
+    aj.evaluate(base, {'a': adapter}, examples)
+  with pytest.raises(aj.UserError, match='none of the 2 choices'):
+    labelled.matched(
+        adapter, aj.Examples([('a', ('b', 'c'))], [2]))
