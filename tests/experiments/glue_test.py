@@ -222,6 +222,11 @@ def test_explicit_flags_override_a_preset(monkeypatch):
   # So does a default of the script's own.
   values.set_default('max_length', 384)
   assert flags.read(config_lib.Config, presets.find('paper')).max_length == 384
+  # But an adapter to train on from overrides both, and a flag overrides it.
+  config = flags.read(config_lib.Config, presets.find('paper'), {
+      'max_length': 12, 'init_scale': 0.1, 'adapter_size': 5})
+  assert (config.max_length, config.init_scale, config.adapter_size) == (
+      12, 0.5, 5)
 
 
 def test_unknown_preset_has_near_matches():

@@ -109,6 +109,20 @@ def test_an_adapter_without_head_or_norms(base, caplog):
   assert {trees.role(path) for path in differing(more, found)} == {'norm'}
 
 
+@pytest.mark.parametrize('form', ['adapterhub', 'peft', 'merged'])
+def test_adapters_of_any_origin(base, form, tmp_path):
+  start = made(base, 'lora[r=2]', head_input='pooler')
+  if form == 'merged':
+    start = aj.merge({'a': start, 'b': start})
+  else:
+    aj.export(start, str(tmp_path), form, base=base)
+    start = aj.load_adapter(str(tmp_path), base)
+  assert start.labels == ('no', 'yes')
+  found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
+  assert not differing(found, start)
+  assert found.head_input == 'pooler'
+
+
 def test_norms_that_stay_are_a_part_of_the_result(base):
   start = made(base, 'lora[r=2]')
   found = aj.train(base, examples(['no', 'yes']), start=start, tune_norms=False,
