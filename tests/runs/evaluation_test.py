@@ -106,7 +106,7 @@ def test_classes_are_matched_by_name(base, adapter, monkeypatch):
     names = [('negative', 'positive')[one] for one in right]
     again = aj.evaluate(base, named, aj.Examples(words, names))
     assert again['accuracy'] == pytest.approx(found['accuracy'])
-  with pytest.raises(aj.UserError, match='movie_sentiment has labels in dev al'):
+  with pytest.raises(aj.UserError, match='movie_sentiment has labels in dev'):
     aj.evaluate(base, named, 'movie_sentiment')
   with pytest.raises(aj.UserError, match='has the classes negative, positive,'):
     aj.evaluate(base, adapter, 'movie_sentiment', split='dev')
@@ -145,7 +145,7 @@ def test_questions(base, monkeypatch):
   assert list(found) == list(squad.TASK.metrics)
   assert found['exact_match'] == float(answer.answer == 'good')
   for data, split, message in (
-      ('squad', '', "unknown 'test'"), (data_of('classes'), '', 'gives answers')):
+      ('squad', '', "unknown 'test'"), (data_of('classes'), '', 'answers')):
     with pytest.raises(aj.UserError, match=message):
       aj.evaluate(base, adapter, data, split=split)
 
@@ -165,9 +165,9 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
 
 
 @pytest.mark.parametrize('change, data, call, message', [
-    ({}, aj.Examples(['a'], ['yess']), {}, r"`labels\[0\]`: unknown 'yess'.*yes"),
+    ({}, aj.Examples(['a'], ['yess']), {}, "`labels.0.`: unknown 'yess'.*yes"),
     ({}, aj.Examples(['a'], [None]), {}, "unknown 'None'"),
-    ({}, aj.Examples(['a'], [1.0]), {}, 'are for scores, and the adapter gives c'),
+    ({}, aj.Examples(['a'], [1.0]), {}, 'for scores, and the adapter gives c'),
     ({}, aj.Examples(['a'], [['yes']]), {}, 'for several labels a text, and'),
     ({}, aj.Examples([('a', ('b', 'c'))], [0]), {}, 'for multiple choice, and'),
     ({}, aj.Examples([('a', 'b')], ['yes']), {}, r'`texts\[0\]`: give 1 text'),
@@ -182,7 +182,7 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
     ({'base': 'other@0'}, aj.Examples(['a'], ['no']), {}, 'is not the base'),
     ({'tuned': {}}, aj.Examples(['a'], ['no']), {}, 'no head to predict with'),
     ({'head_input': 'embedding_mean', 'tuned': {}},
-     aj.Examples(['a'], ['no']), {}, 'for sentence embeddings and has no class'),
+     aj.Examples(['a'], ['no']), {}, 'for sentence embeddings and has no cl'),
     ({'head_input': 'tags'}, aj.Examples(['a'], ['no']), {'threshold': 0.4},
      'is for two classes, or several')])
 def test_what_cannot_be_scored(base, adapter, change, data, call, message):
@@ -195,7 +195,7 @@ def test_other_types(base, adapter):
   examples = aj.Examples(['a'], ['no'])
   with pytest.raises(aj.UserError, match='`base`: .*evaluate.base, adapter'):
     aj.evaluate(adapter, base, examples)
-  with pytest.raises(aj.UserError, match='`adapter`: give an Adapter, not dict'):
+  with pytest.raises(aj.UserError, match='`adapter`: give an Adapter, not d'):
     aj.evaluate(base, {'a': adapter}, examples)
   with pytest.raises(aj.UserError, match='none of the 2 choices'):
     labelled.matched(
