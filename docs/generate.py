@@ -10,8 +10,10 @@ figure without records stays as it is. Needs the extra 'notebooks'.
 
 import os
 
+from adapters_jax.analysis import tables
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
+from experiments.analysis import composed
 from experiments.analysis import conclusions
 from experiments.analysis import figures
 from experiments.analysis import frames
@@ -96,6 +98,13 @@ def conclusion_lines() -> str:
       frames.load(RECORDS), spans.load(RECORDS)))
 
 
+def composed_lines(found: list[records.Record]) -> str:
+  """Returns the tables of composed adapters and of domains, as Markdown."""
+  parts = (tables.markdown(make(found)) for make in (
+      composed.rows, composed.perplexities))
+  return '\n\n'.join(filter(None, parts)) or 'No records yet.'
+
+
 def rewrite(path: str, *parts: tuple[str, str]) -> None:
   """Puts generated parts into a page.
 
@@ -124,6 +133,7 @@ def main() -> None:
   rewrite(PAGE, ('results', summarize.table(found, SIZES, TOP_K)),
           ('intervals', summarize.intervals(found, SIZES, TOP_K)),
           ('conclusions', conclusion_lines()),
+          ('composed', composed_lines(found)),
           ('ablations', draw_ablations(FIGURES)))
 
 

@@ -147,20 +147,25 @@ def intervals(found: Sequence[points_lib.Point]) -> list[dict[str, str]]:
         'metric': f'{point.metric}, {point.split}',
         'trials': str(point.trials) if point.trials else '-',
         'seeds': str(score.seeds), 'score': f'{100 * score.mean:.1f}',
-        't': _range(score.t), 'bootstrap': _range(score.bootstrap),
+        't': interval_text(score.t),
+        'bootstrap': interval_text(score.bootstrap),
         '− full': '-', 't of −': '-', 'bootstrap of −': '-'}
     full = _records_of(found, point.task, 'full')
     if full and point.settings['tune'] != 'full':
       gap = cells.difference(point.records, full, point.split, point.metric)
       row['− full'] = f'{100 * gap.mean:+.1f}'.replace('-', '−')
       row['t of −'], row['bootstrap of −'] = map(
-          _range, (gap.t, gap.bootstrap))
+          interval_text, (gap.t, gap.bootstrap))
     table.append(row)
   return table
 
 
-def _range(ends: tuple[float, float]) -> str:
-  """Returns e.g. '80.1 to 83.4' in hundredths, '-' for nan."""
+def interval_text(ends: tuple[float, float]) -> str:
+  """Returns e.g. '80.1 to 83.4' in hundredths, '-' for nan.
+
+  Args:
+    ends: (low, high) in the metric's own unit.
+  """
   if math.isnan(ends[0]):
     return '-'
   return f'{100 * ends[0]:.1f} to {100 * ends[1]:.1f}'.replace('-', '−')
