@@ -251,6 +251,17 @@ class TablesTest(parameterized.TestCase):
         between(PAGES['docs/results.md'], *generate.markers('conclusions')),
         generate.conclusion_lines())
 
+  def test_intervals_and_composed_adapters_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    found = list(records.read_all(generate.RECORDS))
+    page = PAGES['docs/results.md']
+    self.assertEqual(between(page, *generate.markers('intervals')),
+                     summarize.intervals(found, (8, 64), (2,)))
+    self.assertEqual(between(page, *generate.markers('composed')),
+                     generate.composed_lines(found))
+
   def test_figures_of_ablations_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
