@@ -132,8 +132,7 @@ def demand_base_or_none(base: Any) -> None:
   """Raises UserError unless an optional argument is a base or None."""
   if base is not None and not isinstance(base, base_lib.Base):
     raise errors.UserError(
-        f'`base`: give a base, as in base=load_base(...), not '
-        f'{type(base).__name__}')
+        f'`base`: give a Base, not {type(base).__name__}; load_base loads it')
 
 
 def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:

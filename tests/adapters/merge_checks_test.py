@@ -43,8 +43,8 @@ def test_readers_of_other_inputs_do_not_merge(bank, rank):
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'hidden_activation': 'gelu_new'},
-     r"activation \(the base's and gelu_new\); merge adapters that agree"),
+    ({'hidden_activation': 'gelu_tanh'},
+     r"activation \(the base's and gelu_tanh\); merge adapters that agree"),
     ({'base': 'other@0'}, r'base \(tiny@1 and other@0\)'),
     ({'family': 'roberta'}, r'family of encoders \(bert and roberta\)')])
 def test_the_difference_is_named(bank, changes, message):
