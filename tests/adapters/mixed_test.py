@@ -175,7 +175,7 @@ def test_embeddings_of_adapters_and_the_plain_base(base, bank):
   for text, name, one in zip(TEXTS, names, found, strict=True):
     wanted, = embedding.encode(base, [text], name and bank[name])
     np.testing.assert_allclose(one, wanted, atol=2e-6)
-  with pytest.raises(errors.UserError, match='None for the plain base'):
+  with pytest.raises(errors.UserError, match='there are 1 names for 5 texts'):
     embedding.encode(base, TEXTS, bank, adapters=['wide'])
   some = {name: bank[name] for name in ('wide', 'prompt', 'narrow')}
   each = embedding.encode(base, TEXTS, some)
