@@ -2,6 +2,7 @@
 
 import glob
 import os
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import version
 from experiments.analysis import frames
+
+_FREE = (*frames.DATA, *frames.SCHEDULE, 'seed')  # Settings of any value.
 
 
 def load(
@@ -56,27 +59,10 @@ def load(
     values = frames.columns_of(identity.completed(found['config']))
     values['precision'] = record.precision  # That of the machine.
     numbers.append(values[version.FIELD])
-    free = (*frames.DATA, *frames.SCHEDULE, 'seed')
-    default = all(
-        values[name] == value for name, value in frames.DEFAULTS.items()
-        if name not in free)
-    if not default:
-      continue
-    named = metric if metric in found['whole'] else next(iter(found['whole']))
-    whole = 100 * found['whole'][named]
-    for span, scores in found['without'].items():
-      first, last = map(int, span.split('-'))
-      rows.append({
-          **{name: values[name] for name in free},
-          'task': config_lib.task_of(values), 'layers': found['layers'],
-          'restore_norms': found['restore_norms'],
-          'first': first, 'last': last, 'metric': named, 'whole': whole,
-          'score': 100 * scores[named],
-          'drop': whole - 100 * scores[named],
-          'majority': 100 * found['majority'].get(named, float('nan'))})
+    rows += _rows_of(found, values, metric)
   records.check_versions(numbers)
-  columns = (*frames.DATA, *frames.SCHEDULE, 'seed', 'layers', 'restore_norms',
-             'first', 'last', 'metric', 'score', 'whole', 'drop', 'majority')
+  columns = (*_FREE, 'layers', 'restore_norms', 'first', 'last', 'metric',
+             'score', 'whole', 'drop', 'majority')
   frame = pd.DataFrame(rows, columns=columns)
   keys = [*frames.DATA, *frames.SCHEDULE]
   # One row for each run: its spans must not count as points.
@@ -84,6 +70,36 @@ def load(
   best = frames.fullest(maps.assign(seeds=1), keys)[keys].drop_duplicates()
   frame = frame.merge(best, on=keys)
   return frame[frame['restore_norms'] == restore_norms]
+
+
+def _rows_of(
+    found: dict[str, Any], values: dict[str, Any], metric: str
+) -> list[dict[str, Any]]:
+  """Returns a row for each span of a run of default adapters, [] of others.
+
+  Args:
+    found: Scores of the run, from its file.
+    values: Settings of the run by column.
+    metric: As for `load`.
+  """
+  default = all(
+      values[name] == value for name, value in frames.DEFAULTS.items()
+      if name not in _FREE)
+  if not default:
+    return []
+  named = metric if metric in found['whole'] else next(iter(found['whole']))
+  whole, rows = 100 * found['whole'][named], []
+  for span, scores in found['without'].items():
+    first, last = map(int, span.split('-'))
+    rows.append({
+        **{name: values[name] for name in _FREE},
+        'task': config_lib.task_of(values), 'layers': found['layers'],
+        'restore_norms': found['restore_norms'],
+        'first': first, 'last': last, 'metric': named, 'whole': whole,
+        'score': 100 * scores[named],
+        'drop': whole - 100 * scores[named],
+        'majority': 100 * found['majority'].get(named, float('nan'))})
+  return rows
 
 
 def above_majority(rows: pd.DataFrame) -> statistics.Estimate:
