@@ -40,6 +40,9 @@ def test_committed_records_are_found_by_their_settings():
   assert len(paths) > 50
   for path in paths:  # A sweep that does not find one trains it again.
     record = records.read(str(path))
+    if record.config.get('adapters'):  # By their hashes; the folders are gone.
+      assert path.stem == identity.digest(record.config)
+      continue
     config = identity.of_portable(record.config)
     assert outcome.record_path(
         str(COMMITTED), record.experiment, config) == str(path)
