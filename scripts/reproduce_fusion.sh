@@ -34,5 +34,6 @@ fi
   --adapters="$(IFS=,; echo "${fused[*]}")" --tune_norms=false \
   --learning_rate=3e-4 --seeds="$SEEDS" --records="$RECORDS"
 "$PYTHON" -m experiments.glue --task=nyt_sentiment --checkpoint="$BASE" \
-  --grid='tune_norms=false,true; tune=full learning_rate=3e-5,1e-4' \
+  --grid='tune_norms=false,true; tune=full learning_rate=1e-4;
+    tune=head learning_rate=1e-2' \
   --seeds="$SEEDS" --records="$RECORDS"
