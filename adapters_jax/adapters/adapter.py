@@ -20,6 +20,7 @@ from adapters_jax.model import composition as composition_lib
 from adapters_jax.model import heads
 from adapters_jax.model import setups
 
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Adapter:
   """A trained or imported adapter, apart from its base.

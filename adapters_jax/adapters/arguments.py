@@ -1,7 +1,6 @@
 """Arguments of predictions: texts, and an adapter or a bank of them."""
 
 from collections.abc import Mapping, Sequence
-import numbers
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
 
@@ -67,11 +67,6 @@ def _demand_adapter(value: Any, name: str, wanted: str) -> None:
         'reads a saved one')
 
 
-def is_integer(value: Any) -> bool:
-  """Returns whether a value is an integer of Python or numpy, and no bool."""
-  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def demand_count(name: str, value: Any, instead: str = '') -> None:
   """Raises UserError unless an argument is an integer from 1 on.
 
@@ -80,7 +75,7 @@ def demand_count(name: str, value: Any, instead: str = '') -> None:
     value: Argument.
     instead: Further value that it may have, for the message.
   """
-  if not is_integer(value) or value < 1:
+  if not field_checks.is_integer(value) or value < 1:
     raise errors.UserError(
         f'`{name}={value!r}`: give an integer of 1 or more{instead}')
 
@@ -110,7 +105,7 @@ def check_encoding(
       raise errors.UserError(f'`{name}={value!r}`: give {wanted}')
   if max_length is not None:
     demand_count('max_length', max_length, ", or None for the model's limit")
-  if not is_integer(dims) or not 0 <= dims <= largest:
+  if not field_checks.is_integer(dims) or not 0 <= dims <= largest:
     raise errors.UserError(
         f'`dims={dims!r}`: give an integer from 1 to {largest}, or 0 for all')
 

@@ -8,6 +8,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import field_checks
 from adapters_jax.model import base as base_lib
 from adapters_jax.training import adapter_drop
 
@@ -38,7 +39,7 @@ def drop_layers(
   arguments.demand_adapter(adapter)
   compiled.check_base(base.identity, adapter, 'the adapter')
   shape = base.config
-  if not arguments.is_integer(layers) or not 0 <= layers <= shape.layers:
+  if not field_checks.is_integer(layers) or not 0 <= layers <= shape.layers:
     raise errors.UserError(
         f'`layers={layers!r}`: give an integer, 0 to {shape.layers}; the base '
         f'has {shape.layers} layers')

@@ -12,6 +12,11 @@ from adapters_jax.model import heads
 LONGEST = 10**6  # Tokens, far above any input.
 
 
+def is_integer(value: Any) -> bool:
+  """Returns whether a value is an integer of Python or numpy, and no bool."""
+  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def threshold(value: Any) -> float | None:
   """Returns a threshold as a number, None for none.
 
@@ -33,8 +38,7 @@ def max_length(value: Any) -> int:
   Raises:
     errors.UserError: no whole number, or one of no input.
   """
-  if (not isinstance(value, numbers.Integral) or isinstance(value, bool)
-      or not 1 <= int(value) <= LONGEST):
+  if not is_integer(value) or not 1 <= int(value) <= LONGEST:
     raise errors.UserError(
         f'`max_length={value!r}`: give a whole number from 1 to {LONGEST}')
   return int(value)

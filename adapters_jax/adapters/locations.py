@@ -112,26 +112,24 @@ def target(path: paths.Path, form: str) -> str:
 
 def _holds_adapter(path: str) -> bool:
   """Returns whether a path is the folder of an adapter of any format."""
-  return folders.is_own(path) or any(
-      os.path.isfile(os.path.join(path, name))
-      for name in (adapterhub.CONFIG, adapterhub_setups.SETUP))
+  return folders.is_own(path) or _holds_foreign(path)
+
+
+def _holds_foreign(path: str) -> bool:
+  """Returns whether a path is the folder of AdapterHub's or PEFT's adapter."""
+  return any(os.path.isfile(os.path.join(path, name))
+             for name in (adapterhub.CONFIG, adapterhub_setups.SETUP))
 
 
 def _check_folder(path: str, form: str) -> None:
   """Raises UserError for a folder that an export would spoil."""
   if form == 'own':
-    if folders.is_model(path):
-      raise errors.UserError(
-          f'`path={path}`: its {folders.SETTINGS} is that of a model; name '
-          'another folder')
-    return
+    return  # `storage.save_tuned` refuses the folder of a model.
   if (os.path.isfile(os.path.join(path, folders.WEIGHTS))
       and folders.is_of_run(path) and not folders.is_workdir(path)):
     raise errors.UserError(
         f'`path={path}`: it holds the adapter of a run; name another folder')
-  if form == 'sentence_transformers' and any(
-      os.path.isfile(os.path.join(path, name))
-      for name in (adapterhub.CONFIG, adapterhub_setups.SETUP)):
+  if form == 'sentence_transformers' and _holds_foreign(path):
     raise errors.UserError(  # transformers adds such an adapter to the model.
         f'`path={path}`: it holds an adapter of another library; name another '
         'folder for a whole model')

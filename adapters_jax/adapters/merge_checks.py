@@ -8,6 +8,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
+from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
 
 _LARGEST_SEED = 2**32 - 1
@@ -41,7 +42,7 @@ def check_types(
         f'`density={density!r}`: give a share above 0, up to 1')
   for name, value, most in (
       ('seed', seed, _LARGEST_SEED), ('rank', rank, math.inf)):
-    if not arguments.is_integer(value) or not 0 <= value <= most:
+    if not field_checks.is_integer(value) or not 0 <= value <= most:
       raise errors.UserError(
           f'`{name}={value!r}`: give an integer, 0 '
           + (f'to {most:,}' if most < math.inf else 'or more'))

@@ -19,8 +19,7 @@ def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
 def _on_inputs(
     adapter: adapter_lib.Adapter, form: str, longest: int
 ) -> list[str]:
-  """Returns notes on the values that `exchange.read` sets by the kind of head.
-  """
+  """Returns notes on the values that `exchange.read` sets by the head."""
   row, lost = adapter.head, {}
   if adapter.max_length != min(row.max_length, longest):
     lost['max_length'] = adapter.max_length

@@ -30,8 +30,8 @@ def save_tuned(
   """
   if folders.is_model(folder):
     raise errors.UserError(
-        f'`folder={folder}`: its {folders.SETTINGS} is that of a model; name '
-        'another folder')
+        f'{folder}: its {folders.SETTINGS} is that of a model; name another '
+        'folder')
   # safetensors demands contiguous arrays.
   flat = {path: np.ascontiguousarray(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}

@@ -23,8 +23,9 @@ def count(
   """
   if not members or not settings.get('adapters'):
     return trees.count_trained(tuned)
+  tune = settings.get('tune', settings_lib.DEFAULTS['tune'])
   own: tuple[Any, ...] = ()
-  if settings.get('tune', settings_lib.DEFAULTS['tune']) == 'adapters':
+  if tune == 'adapters':
     own = methods[len(methods) - members[-1][1]:]  # The new one is the last.
   layers = {trees.layer_of(path) for path in trees.flatten(tuned)} - {None}
   norm_layers = None
@@ -32,8 +33,7 @@ def count(
     norm_layers = tuple(
         layer for layer in sorted(layers) if frozen_cache.adapted(own, layer))
   select = selections.make_select(
-      settings.get('tune', settings_lib.DEFAULTS['tune']), len(layers),
-      settings.get('tune_norms', True), norm_layers, 1,
+      tune, len(layers), settings.get('tune_norms', True), norm_layers, 1,
       len(methods) - len(own))
   # Frozen adapters bring no head.
   return trees.count_trained(trees.split(

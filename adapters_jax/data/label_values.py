@@ -142,8 +142,7 @@ def columns_of(rows: Sequence[Any], place: Place) -> int:
   if kind in ('', 'string'):
     return 0
   lengths = [len(row) for row in rows]
-  ordered = not any(isinstance(row, Set) for row in rows)
-  if ordered and len({*lengths}) == 1 and all(map(_is_binary, rows)):
+  if are_columns(rows, lengths[0]):
     if lengths[0] > 1:
       return lengths[0]
     raise errors.UserError(
@@ -151,8 +150,8 @@ def columns_of(rows: Sequence[Any], place: Place) -> int:
         'for each text without lists, or names of labels as strings')
   if kind != 'integer':  # Truth values, and HuggingFace's columns of floats.
     most = collections.Counter(lengths).most_common(1)[0][0]
-    number = next(number for number, row in enumerate(rows) if isinstance(
-        row, Set) or len(row) != most or not _is_binary(row))
+    number = next(
+        number for number, row in enumerate(rows) if _misfits(row, most))
     raise errors.UserError(
         f'{place(number)}: {rows[number]!r}; give {_COLUMNS} or a list of '
         'labels for each text')
@@ -175,6 +174,16 @@ def check_distinct(rows: Sequence[Any], place: Place) -> None:
             f'give {_COLUMNS} or each label once')
 
 
+def are_columns(rows: Sequence[Any], columns: int) -> bool:
+  """Returns whether all rows are ordered, and of some columns of 0 and 1.
+
+  Args:
+    rows: List or set of labels of each text.
+    columns: Number of columns.
+  """
+  return not any(_misfits(row, columns) for row in rows)
+
+
 def check_columns(rows: Sequence[Any], columns: int, place: Place) -> None:
   """Raises UserError for rows of another form than columns of 0 and 1.
 
@@ -184,13 +193,14 @@ def check_columns(rows: Sequence[Any], columns: int, place: Place) -> None:
     place: Place of a row in messages.
   """
   for number, row in enumerate(rows):
-    if isinstance(row, Set) or len(row) != columns or not _is_binary(row):
+    if _misfits(row, columns):
       raise errors.UserError(
           f'{place(number)}: {row!r}; give {columns} numbers 0 or 1, as in '
           'training')
 
 
-def _is_binary(row: Any) -> bool:
-  """Returns whether a row holds the numbers 0 and 1 alone."""
-  return all(_kind(one) in ('bool', 'integer', 'float') and one in (0, 1)
-             for one in row)
+def _misfits(row: Any, columns: int) -> bool:
+  """Returns whether a row is other than some columns of 0 and 1."""
+  return isinstance(row, Set) or len(row) != columns or not all(
+      _kind(one) in ('bool', 'integer', 'float') and one in (0, 1)
+      for one in row)

@@ -170,7 +170,7 @@ def _choices(
     choices.check_counts(split.rows, [
         f'`{name}`, texts[{row}]' for row in range(len(split))], count)
   return choices.make_task('examples', choices.TEXTS, count), {
-      name: tasks.Split(split.rows, _answers(name, split, count))
+      name: tasks.Split(split.rows, answers(name, split, count))
       for name, split in given.items()}
 
 
@@ -242,8 +242,17 @@ def _matrix(
   return label_sets.to_matrix(split.labels, numbered)
 
 
-def _answers(name: str, examples: Examples, count: int) -> np.ndarray:
-  """Returns [examples] int32 answers; UserError for one out of range."""
+def answers(name: str, examples: Examples, count: int) -> np.ndarray:
+  """Returns [examples] int32 answers of multiple choice.
+
+  Args:
+    name: Name of the argument, for messages.
+    examples: Examples.
+    count: Number of choices.
+
+  Raises:
+    errors.UserError: an answer out of range.
+  """
   for number, label in enumerate(examples.labels):
     if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
       raise errors.UserError(

@@ -1,8 +1,8 @@
 """Flax modules that read their parameters without tracing initialisers.
 
 `nn.Module.param` traces the initialiser of a parameter that exists, to compare
-shapes. That is a third of the time to trace a model. These modules compare the
-shapes alone; values and programs are those of Flax.
+shapes. That is up to a quarter of the time to trace a training step. These
+modules compare the shapes alone; values and programs are those of Flax.
 """
 
 from collections.abc import Callable

@@ -12,6 +12,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import embedding
+from adapters_jax.adapters import field_checks
 from adapters_jax.adapters import prediction
 from adapters_jax.data import memory
 from adapters_jax.data import metrics
@@ -98,21 +99,14 @@ def _check(
 ) -> None:
   """Raises UserError for an argument of another type or range."""
   arguments.demand_base(base, 'evaluate(base, adapter, data)')
-  if not isinstance(adapter, adapter_lib.Adapter):
-    raise errors.UserError(
-        f'`adapter`: give an Adapter, not {type(adapter).__name__}; '
-        'load_adapter reads a saved one')
-  arguments.check_types(base, adapter, batch_size)
+  arguments.demand_adapter(adapter)
+  arguments.demand_count('batch_size', batch_size)
   if not isinstance(data, str | InMemory):
     raise errors.UserError(
         '`data`: give Examples(texts=..., labels=...), or the name of a task, '
         f'not {type(data).__name__}')
-  if threshold is None:
+  if field_checks.threshold(threshold) is None:
     return
-  number = isinstance(threshold, (int, float)) and 0 < threshold < 1
-  if not number:
-    raise errors.UserError(
-        f'`threshold={threshold}`: give a probability between 0 and 1')
   if not adapter.head.multilabel and len(adapter.classes) != 2 or (
       adapter.head.per_token):
     raise errors.UserError(

@@ -1,6 +1,6 @@
 """Labelled data for the scores of an adapter, with its classes by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import dataclasses
 from typing import Any
 
@@ -10,6 +10,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.data import choices
 from adapters_jax.data import label_sets
+from adapters_jax.data import label_values
 from adapters_jax.data import memory
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import squad
@@ -65,52 +66,67 @@ def matched(
   Raises:
     errors.UserError: a label that the adapter does not know.
   """
-  classes, labels, found = adapter.classes, examples.labels, None
+  classes, labels = adapter.classes, examples.labels
   texts = ('text', 'pair')[:len(examples.rows[0])]
-  numbered = {name: number for number, name in enumerate(classes)}
   task = tasks.Task('examples', '', texts, classes, ('accuracy', 'macro_f1'))
   if examples.form == 'multiple_choice':
     count = len(examples.rows[0][1])
     task = choices.make_task('examples', choices.TEXTS, count)
-    for row, label in enumerate(labels):
-      if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
-        raise errors.UserError(
-            f'`labels[{row}]`: {label!r} is none of the {count} choices; give '
-            f'a number from 0 to {count - 1}')
-    found = np.array(labels, np.int32)
-  elif examples.form == 'multilabel':
+    answers = memory.answers('data', examples, count)
+    check_form(adapter, task)
+    return task, tasks.Split(examples.rows, answers)
+  kind = label_values.kind_of(labels, _place)
+  if kind == 'list':
     task = dataclasses.replace(
         task, metrics=label_sets.METRICS, form='multilabel')
-  elif all(isinstance(label, (float, np.floating)) for label in labels):
+    check_form(adapter, task)
+    return task, tasks.Split(examples.rows, _matrix(labels, classes))
+  # As in training, integers are scores beside floats.
+  if kind == 'float' or kind == 'integer' and not classes:
     task = dataclasses.replace(
         task, labels=(), metrics=('spearman', 'pearson'))
-    found = np.array(labels, np.float32)
+    check_form(adapter, task)
+    return task, tasks.Split(examples.rows, np.array(labels, np.float32))
   check_form(adapter, task)
-  if found is None:
-    several = task.form == 'multilabel'
-    rows = [_names(row, label, several, classes)
-            for row, label in enumerate(labels)]
-    found = label_sets.to_matrix(rows, numbered) if several else np.array(
-        [numbered[name] for name, in rows], np.int32)
-  return task, tasks.Split(examples.rows, found)
+  return task, tasks.Split(examples.rows, np.array(
+      [classes.index(_names(row, [label], classes)[0])
+       for row, label in enumerate(labels)], np.int32))
+
+
+def _place(row: int) -> str:
+  return f'`labels[{row}]`'
+
+
+def _matrix(rows: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
+  """Returns [examples, classes] float32, 1 for each label of an example.
+
+  Args:
+    rows: List or set of labels of each text, or 0 and 1 for each class.
+    classes: Classes of the adapter; numbers, if it was trained on columns.
+  """
+  label_values.kind_of_rows(rows, _place)
+  numbered = {name: number for number, name in enumerate(classes)}
+  by_number = len(classes) > 1 and [*classes] == [
+      str(number) for number in numbered.values()]
+  if by_number and label_values.are_columns(rows, len(classes)):
+    return np.array(rows, np.float32)
+  label_values.check_distinct(rows, _place)
+  return label_sets.to_matrix(
+      [_names(row, labels, classes) for row, labels in enumerate(rows)],
+      numbered)
 
 
 def _names(
-    row: int, label: Any, several: bool, classes: Sequence[str]
+    row: int, labels: Iterable[Any], classes: Sequence[str]
 ) -> list[str]:
   """Returns the names of the labels of an example; UserError for unknown ones.
 
   Args:
     row: Number of the example.
-    label: Its label, or its labels.
-    several: Whether texts have several labels.
+    labels: Its labels.
     classes: Classes of the adapter.
   """
-  if several and not isinstance(label, (list, tuple, set, frozenset)):
-    raise errors.UserError(
-        f'`labels[{row}]`: {label!r} is no list; give a list of labels for '
-        'each text')
-  names = [str(one) for one in (label if several else [label])]
+  names = list(map(str, labels))
   for name in names:
     if name not in classes:
       raise errors.unknown(f'`labels[{row}]`', name, classes)

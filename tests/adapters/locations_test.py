@@ -51,7 +51,7 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
   if message := REFUSED.get((first, second)):
     before = {path: path.read_bytes() for path in (tmp_path / 'x').iterdir()
               if path.is_file()}
-    with pytest.raises(errors.UserError, match=f'`path=.*{message}'):
+    with pytest.raises(errors.UserError, match=message):
       write(folder, second, 1, checkpoint)
     assert all(path.read_bytes() == then for path, then in before.items())
     return
@@ -76,7 +76,7 @@ def test_files_of_others_are_left(checkpoint, tmp_path):
   left = {*os.listdir(folder)}
   assert {'notes.txt', 'config.json'} <= left
   assert folders.WEIGHTS not in left
-  with pytest.raises(errors.UserError, match='`folder=.*of a model'):
+  with pytest.raises(errors.UserError, match='of a model'):
     adapter_of('own', 0).save(folder)
   assert json.loads((tmp_path / 'x' / 'config.json').read_text()) == {
       'model_type': 'bert'}
@@ -113,7 +113,7 @@ def test_a_model_is_not_written_over_its_base(tmp_path):
   before = (tmp_path / 'base' / 'model.safetensors').read_bytes()
   for form, message in (('sentence_transformers', 'of the base'),
                         ('own', 'of a model')):
-    with pytest.raises(errors.UserError, match=f'`path=.*{message}'):
+    with pytest.raises(errors.UserError, match=message):
       write(base, form, 0, base)
   assert (tmp_path / 'base' / 'model.safetensors').read_bytes() == before
 

@@ -48,8 +48,11 @@ def data_of(form):
   if form == 'several labels':
     return aj.Examples(words, [sorted({*one.split()} & {*tiny.WORDS[:4]})
                                for one in words])
-  if form == 'scores':
-    return aj.Examples(words, [float(len(one.split())) for one in words])
+  if form == 'columns':
+    return aj.Examples(words, [[word in one.split() for word in tiny.WORDS[:3]]
+                               for one in words])
+  if form == 'scores':  # Integers among floats.
+    return aj.Examples(words, [0.5, *(len(one.split()) for one in words[1:])])
   if form == 'choices':
     return aj.Examples(choices_of(words), [int(one) for one in good])
   if form == 'tags':
@@ -68,7 +71,7 @@ def data_of(form):
     ('classes', {'threshold': 'dev', 'metric': 'matthews'}),
     ('several labels', {'metric': 'macro_f1'}), ('tags', {}), *(
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
-            'pairs of classes', 'scores', 'choices', 'entities',
+            'pairs of classes', 'columns', 'scores', 'choices', 'entities',
             'scored pairs', 'pairs'))])
 def test_scores_are_those_of_the_training(base, form, changed):
   data = data_of(form)
@@ -166,7 +169,7 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
 
 @pytest.mark.parametrize('change, data, call, message', [
     ({}, aj.Examples(['a'], ['yess']), {}, "`labels.0.`: unknown 'yess'.*yes"),
-    ({}, aj.Examples(['a'], [None]), {}, "unknown 'None'"),
+    ({}, aj.Examples(['a'], [None]), {}, "no label"),
     ({}, aj.Examples(['a'], [1.0]), {}, 'for scores, and the adapter gives c'),
     ({}, aj.Examples(['a'], [['yes']]), {}, 'for several labels a text, and'),
     ({}, aj.Examples([('a', ('b', 'c'))], [0]), {}, 'for multiple choice, and'),
@@ -177,7 +180,7 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
     ({}, 'movi_sentiment', {}, '`data`: .*movie_sentiment'),
     ({}, 3, {}, '`data`: give Examples.*not int'),
     ({}, aj.Examples(['a'], ['no']), {'split': 'dev'}, 'for a task by name'),
-    ({}, aj.Examples(['a'], ['no']), {'threshold': 1}, '`threshold=1`: give a'),
+    ({}, aj.Examples(['a'], ['no']), {'threshold': 2}, '`threshold=2`: give a'),
     ({'labels': ('a', 'b', 'c')}, aj.Examples(['a'], ['a']), {}, '2 outputs'),
     ({'base': 'other@0'}, aj.Examples(['a'], ['no']), {}, 'is not the base'),
     ({'tuned': {}}, aj.Examples(['a'], ['no']), {}, 'no head to predict with'),
@@ -189,6 +192,26 @@ def test_what_cannot_be_scored(base, adapter, change, data, call, message):
   changed = dataclasses.replace(adapter, **change)
   with pytest.raises(aj.UserError, match=message):
     aj.evaluate(base, changed, data, **call)
+
+
+@pytest.mark.parametrize('rows', (
+    [[1, 0], [1, 1]], [[True, False], [True, True]], [[0], [0, 1]],
+    [{0}, {1, 0}], [['0'], ['1', '0']]))
+def test_rows_of_labels_are_read_as_in_training(adapter, rows):
+  numbered = dataclasses.replace(
+      adapter, head_input='multilabel', labels=('0', '1'))
+  _, split = labelled.matched(numbered, aj.Examples(['a', 'b'], rows))
+  np.testing.assert_array_equal(split.labels, [[1, 0], [1, 1]])
+
+
+def test_rows_of_0_and_1_are_no_names(adapter):
+  changed = dataclasses.replace(
+      adapter, head_input='multilabel', labels=('0', '1'))
+  with pytest.raises(aj.UserError, match='`labels.0.`: the label 0 is there 2'):
+    labelled.matched(changed, aj.Examples(['a', 'b'], [[1, 0, 0], [1, 0]]))
+  named = dataclasses.replace(changed, labels=('a', 'b'))
+  with pytest.raises(aj.UserError, match="`labels.0.`: unknown '1'"):
+    labelled.matched(named, aj.Examples(['a', 'b'], [[1, 0], [0, 1]]))
 
 
 def test_other_types(base, adapter):

@@ -52,7 +52,7 @@ class Scorer:
       self._pick(tuned, logits)
     task, threshold = self._setup.task, self.threshold(tuned)
     return (scores(task, task.metrics, self._setup.splits[split].labels,
-                    logits, threshold),
+                   logits, threshold),
             to_predictions(task, logits, threshold))
 
   def threshold(self, tuned: trees.Tree) -> float | None:
