@@ -35,8 +35,7 @@ def _draw_paper(axis, task: str, metric: str) -> str:
 def tradeoff(found: pd.DataFrame) -> style.Drawn:
   """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4)."""
   groups = list(found.groupby(frames.PANEL))
-  columns = 2 if len(groups) == 4 else 3  # Four are a square.
-  figure, axes = style.panels(len(groups), 2.2, columns)
+  figure, axes = style.panels(len(groups), 2.2, 3)
   sources, used = set(), set()
   for axis, ((task, _), rows) in zip(axes, groups):
     for method, look in style.METHODS.items():

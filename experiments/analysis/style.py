@@ -65,9 +65,9 @@ def panels(
   Args:
     count: Number of panels.
     height: Height of a row in inches.
-    columns: Number of columns, at most.
+    columns: Number of columns, at most; four panels have two.
   """
-  columns = min(columns, count)
+  columns = 2 if count == 4 else min(columns, count)  # Four are a square.
   rows = -(-count // columns)
   # Not of pyplot, which would keep every figure and choose a backend.
   figure = figure_lib.Figure(

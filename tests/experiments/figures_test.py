@@ -62,7 +62,7 @@ class FiguresTest(parameterized.TestCase):
       put_spans(self.folder, DROPS, task=task)
 
   @parameterized.parameters((('rte',), 1), (('rte', 'wnli'), 2),
-                            (('rte', 'wnli', 'cola', 'qnli'), 3))
+                            (('rte', 'wnli', 'cola', 'qnli'), 2))
   def test_every_figure_is_labelled_and_fills_columns_or_a_page(
       self, tasks, columns):
     self.put_all(tasks)
@@ -75,10 +75,7 @@ class FiguresTest(parameterized.TestCase):
                 if axis.get_label() != '<colorbar>' and axis.get_visible()]
       self.assertLen(panels, 1 if name == 'distances' else len(tasks), name)
       across = {axis.get_subplotspec().colspan.start for axis in panels}
-      three = name == 'curves' or name == 'tradeoff' and len(tasks) != 4
-      most = 3 if three else 2
-      self.assertLen(
-          across, 1 if name == 'distances' else min(columns, most), name)
+      self.assertLen(across, 1 if name == 'distances' else columns, name)
       for axis in panels:
         self.assertNotEmpty(axis.get_xlabel(), name)
         self.assertNotEmpty(axis.get_title('left') + axis.get_title('right'))
