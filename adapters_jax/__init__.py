@@ -32,16 +32,19 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import Parallel as Parallel
   from adapters_jax.api.face import predict as predict
   from adapters_jax.api.face import Prediction as Prediction
+  from adapters_jax.api.face import Questions as Questions
   from adapters_jax.api.face import Split as Split
   from adapters_jax.api.face import Stack as Stack
   from adapters_jax.api.face import TaggedExamples as TaggedExamples
+  from adapters_jax.api.face import Texts as Texts
   from adapters_jax.api.face import train as train
   from adapters_jax.api.face import UserError as UserError
 
 __version__ = '0.1.0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
-    'Parallel', 'Prediction', 'Split', 'Stack', 'TaggedExamples', 'UserError',
+    'Parallel', 'Prediction', 'Questions', 'Split', 'Stack', 'TaggedExamples',
+    'Texts', 'UserError',
     'compose', 'drop_layers', 'encode', 'evaluate', 'export',
     'fusion_attention', 'load_adapter', 'load_base', 'member', 'merge',
     'predict', 'train')

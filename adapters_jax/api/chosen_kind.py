@@ -6,6 +6,8 @@ from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
+from adapters_jax.data import questions
+from adapters_jax.data import raw_text
 from adapters_jax.data import squad
 from adapters_jax.data import tagged
 from adapters_jax.runs.kinds import classification
@@ -45,6 +47,12 @@ def of_data(
   if isinstance(data, tagged.TaggedExamples):
     return tagging.of_sentences(
         tagged.splits(data, dev, test)), {'task': 'tagging'}
+  if isinstance(data, questions.Questions):
+    return question_answering.of_questions(
+        questions.splits(data, dev, test)), {'task': 'questions'}
+  if isinstance(data, raw_text.Texts):
+    return language_modeling.of_texts(raw_text.splits(data, dev, test)), {
+        'task': 'texts', 'file_task': 'text'}
   task, examples = memory.to_task(data, dev, test)
   return classification.of_examples(task, examples), {'task': task.name}
 

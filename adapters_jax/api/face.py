@@ -37,6 +37,8 @@ from adapters_jax.api import train_settings
 from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
+from adapters_jax.data import questions
+from adapters_jax.data import raw_text
 from adapters_jax.data import tagged
 from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
@@ -51,7 +53,9 @@ Adapter = adapter_lib.Adapter
 Base = base_lib.Base
 Examples = memory.Examples
 Pairs = pairs.Pairs
+Questions = questions.Questions
 TaggedExamples = tagged.TaggedExamples
+Texts = raw_text.Texts
 InMemory = train_settings.InMemory
 Prediction = prediction.Prediction
 UserError = errors.UserError
@@ -93,8 +97,9 @@ def train(
     base: Pretrained encoder, which is not changed.
     data: Name of a task, such as 'movie_sentiment', 'rte' or 'squad', or
       'movie_sentiment_texts' for masked language modelling; or examples in
-      memory: texts with labels, words with tags, or pairs of texts for sentence
-      embeddings.
+      memory: texts with labels, words with tags, questions with paragraphs,
+      pairs of texts for sentence embeddings, or raw texts for masked language
+      modelling.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
       'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
       'fusion' for AdapterFusion over `under`. By default 'houlsby'; for masked

@@ -11,6 +11,8 @@ from adapters_jax.api import expand
 from adapters_jax.api import train_names
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
+from adapters_jax.data import questions
+from adapters_jax.data import raw_text
 from adapters_jax.data import squad
 from adapters_jax.data import tagged
 from adapters_jax.methods import strings
@@ -21,7 +23,8 @@ from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
 
-InMemory = memory.Examples | tagged.TaggedExamples | pairs.Pairs
+InMemory = (memory.Examples | tagged.TaggedExamples | pairs.Pairs
+            | questions.Questions | raw_text.Texts)
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.
@@ -76,7 +79,8 @@ def defaults(
   """
   own = {} if start is None else _of_start(start, base, data, method)
   method = own.get('adapter_config') or own.get('tune') or method
-  raw = isinstance(data, str) and data.endswith(language_modeling.END)
+  raw = isinstance(data, raw_text.Texts) or (
+      isinstance(data, str) and data.endswith(language_modeling.END))
   method = method or (
       expand.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
   # 'adapters' is a value of `tune`, but names no method.
@@ -87,7 +91,7 @@ def defaults(
   longest = config_lib.Config.max_length
   if isinstance(data, pairs.Pairs) or data == embeddings.STS:
     longest = expand.EMBEDDINGS['max_length']
-  elif data == squad.TASK.name:
+  elif isinstance(data, questions.Questions) or data == squad.TASK.name:
     longest = expand.SQUAD['max_length']
   # Those of a bank agree, or are refused.
   activation = own.pop('hidden_activation', '') or next(

@@ -1,14 +1,73 @@
-"""Raw text for language modelling: one text a line, or a column of a table."""
+"""Raw text for language modelling: lines, a column of a table, or in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+import dataclasses
 import os
 
 from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import rows
+from adapters_jax.data import sequences
 from adapters_jax.data import tables
 
 FORMATS = ('.txt', *rows.FORMATS)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Texts:
+  """Texts without labels, for masked language modelling.
+
+  >>> len(aj.Texts(['A joy.', '', 'Dull.']))
+  2
+
+  Attributes:
+    texts: Texts; empty ones are left out.
+  """
+  texts: Sequence[str]
+
+  def __post_init__(self):
+    texts = sequences.as_list('texts', self.texts)
+    for number, text in enumerate(texts):
+      if not isinstance(text, str):
+        raise errors.UserError(
+            f'`texts[{number}]`: give a string, not {type(text).__name__}')
+    texts = [text.strip() for text in texts if text.strip()]
+    if not texts:
+      raise errors.UserError('`texts`: there is no text')
+    object.__setattr__(self, 'texts', texts)
+
+  def __len__(self) -> int:
+    return len(self.texts)
+
+
+def splits(
+    texts: Texts, dev: Texts | None = None, test: Texts | None = None
+) -> dict[str, list[str]]:
+  """Returns {'train', 'dev' and perhaps 'test': texts}.
+
+  Args:
+    texts: Texts to train on; without `dev` a tenth of them, drawn with a fixed
+      seed, is held out for it.
+    dev: Texts that choose the best step.
+    test: Further texts to score.
+
+  Raises:
+    errors.UserError: fewer than two texts, and no `dev`.
+  """
+  found = {'train': list(texts.texts)}
+  for name, given in (('dev', dev), ('test', test)):
+    if given is not None:
+      found[name] = list(given.texts)
+  if dev is None:
+    rows_of = found['train']
+    if len(rows_of) < 2:
+      raise errors.UserError(
+          '`texts`: two texts or more are needed to hold some out; or give '
+          '`dev`')
+    kept, drawn = held_out.draw(len(rows_of), held_out.SHARE)
+    found |= {'train': [rows_of[row] for row in kept],
+              'dev': [rows_of[row] for row in drawn]}
+  return found
 
 
 def read(path: str, column: str) -> list[str]:

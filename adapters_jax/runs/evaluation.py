@@ -18,6 +18,8 @@ from adapters_jax.data import memory
 from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
 from adapters_jax.data import pairs as pairs_lib
+from adapters_jax.data import questions as questions_lib
+from adapters_jax.data import raw_text
 from adapters_jax.data import retrieval
 from adapters_jax.data import squad
 from adapters_jax.data import tagged
@@ -25,11 +27,13 @@ from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import tasks
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import labelled
+from adapters_jax.runs import perplexity
 from adapters_jax.runs.kinds import classification
 
 _log = logging.getLogger(__name__)
 
-InMemory = memory.Examples | tagged.TaggedExamples | pairs_lib.Pairs
+InMemory = (memory.Examples | tagged.TaggedExamples | pairs_lib.Pairs
+            | questions_lib.Questions | raw_text.Texts)
 
 
 def evaluate(
@@ -50,8 +54,9 @@ def evaluate(
   Args:
     base: Pretrained encoder.
     adapter: Adapter.
-    data: Examples in memory: texts with labels, words with tags, or pairs of
-      texts for sentence embeddings; or the name of a task.
+    data: Examples in memory: texts with labels, words with tags, questions with
+      paragraphs, pairs of texts for sentence embeddings, or raw texts for an
+      adapter of masked language modelling; or the name of a task.
     split: Split of a task by name, such as 'dev'; by default 'test'.
     threshold: Probability from which on the second of two classes, or each of
       several labels, is predicted; by default that of the adapter.
@@ -74,18 +79,22 @@ def evaluate(
           f'`split={split}`: is for a task by name; leave it out')
   if isinstance(examples, pairs_lib.Pairs):
     return _of_pairs(base, adapter, examples, batch_size)
+  if isinstance(examples, raw_text.Texts):
+    found = perplexity.of_texts(base, adapter, examples.texts, batch_size)
+    return _ordered(adapter, found)
   compiled.check_adapter(base, adapter)  # It has a head, too.
 
   def values(rows):
     return prediction.values(
         base, {'': adapter}, [''] * len(rows), rows, batch_size)[0]
 
-  if isinstance(examples, list):
-    _demand(adapter, 'tokens', 'questions of squad')
+  if isinstance(examples, questions_lib.Questions):
+    _demand(adapter, 'tokens', 'questions')
+    asked = examples.asked()
     found = metrics.squad(
-        [[text for text, _ in one.answers] for one in examples],
-        values([(one.question, one.context) for one in examples]))
-    return {name: found[name] for name in squad.TASK.metrics}
+        [[text for text, _ in one.answers] for one in asked],
+        values([(one.question, one.context) for one in asked]))
+    return _ordered(adapter, {name: found[name] for name in squad.TASK.metrics})
   if isinstance(examples, tagged.TaggedExamples):
     return _of_tags(adapter, examples, values)
   if isinstance(examples, memory.Examples):
@@ -135,6 +144,15 @@ def _with_own_metric(
   with contextlib.suppress(errors.UserError):  # That of another task.
     return metrics.with_first(task, adapter.settings.get('metric', ''))
   return task
+
+
+def _ordered(
+    adapter: adapter_lib.Adapter, scores: dict[str, float]
+) -> dict[str, float]:
+  """Returns scores with the metric that picked the adapter's step first."""
+  task = _with_own_metric(adapter, tasks.Task(
+      'examples', '', ('text',), (), tuple(scores)))
+  return {name: scores[name] for name in task.metrics}
 
 
 def _of_labels(

@@ -13,6 +13,8 @@ from adapters_jax.data import label_sets
 from adapters_jax.data import label_values
 from adapters_jax.data import memory
 from adapters_jax.data import pairs as pairs_lib
+from adapters_jax.data import questions
+from adapters_jax.data import raw_text
 from adapters_jax.data import squad
 from adapters_jax.data import tasks
 from adapters_jax.runs.kinds import embeddings
@@ -27,19 +29,23 @@ def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
     split: Name of a split.
 
   Returns:
-    (task, split); (None, pairs or questions) for tasks of other kinds.
+    (task, split); (None, pairs, questions or texts) for tasks of other kinds.
 
   Raises:
     errors.UserError: an unknown name or split, or one without labels.
   """
   if name.endswith(language_modeling.END):
-    raise errors.UserError(
-        f'`data={name}`: raw text has no labels; give a task with labels')
+    with errors.within('`data`'):
+      task = language_modeling.KIND.find(name)
+    texts = language_modeling.load(task, '')
+    if split not in texts:
+      raise errors.unknown('`split`', split, texts)
+    return None, raw_text.Texts(texts[split])
   if name == squad.TASK.name:
     asked = squad.read_tfds('')
     if split not in asked:
       raise errors.unknown('`split`', split, asked)
-    return None, asked[split]
+    return None, questions.of_squad(asked[split])
   paired = name == embeddings.STS
   with errors.within('`data`'):
     task = tasks.find('stsb' if paired else name)

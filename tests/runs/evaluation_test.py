@@ -55,6 +55,12 @@ def data_of(form):
     return aj.Examples(words, [0.5, *(len(one.split()) for one in words[1:])])
   if form == 'choices':
     return aj.Examples(choices_of(words), [int(one) for one in good])
+  if form == 'texts':
+    return aj.Texts(words)
+  if form == 'questions':
+    return aj.Questions(['a film'] * len(words), words, [
+        {'text': [one.split()[-1]], 'answer_start': [one.rindex(' ') + 1]}
+        for one in words])
   if form == 'tags':
     return aj.TaggedExamples([one.split() for one in words], [
         ['S' if word in tiny.WORDS[:3] else 'T' for word in one.split()]
@@ -69,7 +75,9 @@ def data_of(form):
 
 @pytest.mark.parametrize('form, changed', [
     ('classes', {'threshold': 'dev', 'metric': 'matthews'}),
-    ('several labels', {'metric': 'macro_f1'}), ('tags', {}), *(
+    ('several labels', {'metric': 'macro_f1'}), ('tags', {}),
+    ('texts', {'metric': 'accuracy', 'mask_rate': 0.3}),
+    ('questions', {'metric': 'exact_match'}), *(
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
             'pairs of classes', 'columns', 'scores', 'choices', 'entities',
             'scored pairs', 'pairs'))])
@@ -80,7 +88,7 @@ def test_scores_are_those_of_the_training(base, form, changed):
   assert list(found) == list(adapter.scores['dev'])
   # Other lengths of padding round logits and vectors in another way.
   assert found == pytest.approx(adapter.scores['dev'], abs=(
-      2e-5 if 'pearson' in found else 1e-9))
+      2e-5 if 'pearson' in found or form == 'texts' else 1e-9))
 
 
 @pytest.fixture
@@ -176,7 +184,9 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
     ({}, aj.Examples([('a', 'b')], ['yes']), {}, r'`texts\[0\]`: give 1 text'),
     ({}, aj.TaggedExamples([['a']], [['yes']]), {}, 'tags of words need an ad'),
     ({}, aj.Pairs([('a', 'b')]), {}, 'Pairs are for sentence embeddings'),
-    ({}, 'squad_texts', {}, 'raw text has no labels'),
+    ({}, 'squad_texts', {}, '`data`: .*movie_sentiment_texts'),
+    ({}, aj.Texts(['a']), {}, 'raw texts need an adapter of masked language'),
+    ({}, aj.Questions(['a'], ['b'], ['b']), {}, 'questions need an adapter'),
     ({}, 'movi_sentiment', {}, '`data`: .*movie_sentiment'),
     ({}, 3, {}, '`data`: give Examples.*not int'),
     ({}, aj.Examples(['a'], ['no']), {'split': 'dev'}, 'for a task by name'),

@@ -1,7 +1,9 @@
 """Masked language modelling: adapters of a language or a domain (MAD-X)."""
 
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,34 +69,47 @@ def _load(config: config_lib.Config) -> dict[str, list[str]]:
       raise errors.UserError('`text_columns`: name the one column of the text')
     return raw_text.load(config.files, config.columns[0], config.dev_fraction,
                          config.test_fraction)
-  found = tasks.load(tasks.find(_find(config.task).name.removesuffix(END)),
-                     config.data_dir)
+  return load(_find(config.task), config.data_dir)
+
+
+def load(task: tasks.Task, data_dir: str) -> dict[str, list[str]]:
+  """Returns {split: texts} of a task.
+
+  Args:
+    task: Task that `KIND.find` returned.
+    data_dir: Folder of the TFDS files; the default one when empty.
+  """
+  found = tasks.load(tasks.find(task.name.removesuffix(END)), data_dir)
   return {name: [texts[0] for texts in split.texts]
           for name, split in found.items()}
 
 
 def prepare(
-    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
+    data: Mapping[str, list[str]] | None = None,
 ) -> TextSetup:
   """Loads texts and base, and initialises the new leaves.
 
   Args:
     config: Settings.
     mesh: Devices; the first one alone when None.
+    data: {split: texts}; those that the settings name when None.
 
   Raises:
     errors.UserError: a setting for other tasks, or a fault of the data.
   """
   kind.check_no_cls_head(config)
   kind.check_file_task(config, 'text', 'language modelling')
-  splits = _load(config)
+  splits = dict(data) if data else _load(config)
   counts = {name: len(texts) for name, texts in splits.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = [splits['train'][row] for row in rows]
     notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
-  task = _find(config.task) if not config.files else tasks.Task(
+  task = tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
+  if not data and not config.files:
+    task = _find(config.task)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)
   folder = pretrained.resolve(config.checkpoint)
@@ -124,8 +139,13 @@ def prepare(
 
 
 @functools.lru_cache(maxsize=8)
-def _eval_step(model, mesh):
-  """Returns step(base, tuned, batch) -> (log-probabilities, hits, labelled)."""
+def eval_step(model: Any, mesh: jax.sharding.Mesh) -> Callable[..., Any]:
+  """Returns step(base, tuned, batch) -> (log-probabilities, hits, labelled).
+
+  Args:
+    model: Model with a head of masked language modelling.
+    mesh: Devices.
+  """
 
   @functools.partial(jax.jit, out_shardings=sharding.replicated(mesh))
   def step(base, tuned, batch):
@@ -150,7 +170,7 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
     setup: Setup of the run.
     batch_size: Number of texts a batch.
   """
-  step, batches = _eval_step(setup.model, setup.mesh), {}
+  step, batches = eval_step(setup.model, setup.mesh), {}
 
   def score(tuned, split):
     examples = setup.splits[split]
@@ -159,28 +179,50 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
           examples, setup.schedule.buckets, batch_size,
           masking=setup.masking,
           **sharding.of_evaluation(setup.mesh, batch_size))
-    means = np.zeros(len(examples))
-    total = hits = count = 0.0
-    for rows, batch in batches[split]:
-      setup.between()
-      placed = sharding.place_batch(setup.mesh, batch, batch_size)
-      found, right, counted = (
-          np.asarray(one)[:len(rows)]
-          for one in step(setup.base, tuned, placed))
-      sums = np.where(counted, found, 0).sum(1)
-      means[rows] = sums / np.maximum(counted.sum(1), 1)
-      total += float(sums.sum())
-      hits += float((right & counted).sum())
-      count += float(counted.sum())
-    bad = np.flatnonzero(~np.isfinite(means))
-    if len(bad):
-      raise steps.not_finite(int(bad[0]))
-    values = {'token_probability': float(np.exp(total / count)),
-              'perplexity': float(np.exp(-total / count)),
-              'accuracy': hits / count}
+
+    def outputs():
+      for rows, batch in batches[split]:
+        setup.between()
+        placed = sharding.place_batch(setup.mesh, batch, batch_size)
+        yield rows, step(setup.base, tuned, placed)
+
+    values, means = summary(outputs(), len(examples))
     return {name: values[name] for name in setup.task.metrics}, means
 
   return score
+
+
+def summary(
+    outputs: Iterable[tuple[np.ndarray, Any]], count: int
+) -> tuple[dict[str, float], np.ndarray]:
+  """Returns the metrics of masked texts, and those of each text.
+
+  Args:
+    outputs: (rows, results of `eval_step`) of each batch.
+    count: Number of texts.
+
+  Returns:
+    ({metric: value}, [texts] mean log-probability of the masked pieces)
+
+  Raises:
+    errors.UserError: outputs that are NaN.
+  """
+  means = np.zeros(count)
+  total = hits = predicted = 0.0
+  for rows, results in outputs:
+    found, right, counted = (np.asarray(one)[:len(rows)] for one in results)
+    sums = np.where(counted, found, 0).sum(1)
+    means[rows] = sums / np.maximum(counted.sum(1), 1)
+    total += float(sums.sum())
+    hits += float((right & counted).sum())
+    predicted += float(counted.sum())
+  bad = np.flatnonzero(~np.isfinite(means))
+  if len(bad):
+    raise steps.not_finite(int(bad[0]))
+  values = {'token_probability': float(np.exp(total / predicted)),
+            'perplexity': float(np.exp(-total / predicted)),
+            'accuracy': hits / predicted}
+  return {name: values[name] for name in metrics.OF_LANGUAGE}, means
 
 
 def _check_data(config: config_lib.Config) -> None:
@@ -194,3 +236,13 @@ KIND = kind.Kind(
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
     usage='train a task above it with: --adapters=domain={folder}')
+
+
+def of_texts(texts: Mapping[str, list[str]]) -> kind.Kind:
+  """Returns the kind of texts in memory.
+
+  Args:
+    texts: {'train', 'dev' and perhaps 'test': texts}.
+  """
+  prepare_them: Any = functools.partial(prepare, data=texts)
+  return dataclasses.replace(KIND, prepare=prepare_them)

@@ -1,6 +1,9 @@
 """Question answering: the answer is a span of the paragraph (SQuAD v1.1)."""
 
+from collections.abc import Mapping
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,13 +39,15 @@ class SpanSetup(setup_lib.Setup):
 
 
 def prepare(
-    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None
+    config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
+    data: Mapping[str, list[squad.Question]] | None = None,
 ) -> SpanSetup:
   """Loads questions and base, and initialises the new leaves.
 
   Args:
     config: Settings.
     mesh: Devices; the first one alone when None.
+    data: {split: questions}; those that the settings name when None.
 
   Raises:
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
@@ -55,7 +60,7 @@ def prepare(
   task = metrics.with_first(squad.TASK, config.metric)
   task_checks.check_classes(config, task)
   notes = []
-  questions = _questions(config)
+  questions = dict(data) if data else _questions(config)
   train = questions['train']
   # Questions are drawn before they are cut into windows.
   if rows := setup_lib.subset(config, len(train)):
@@ -150,3 +155,13 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
 KIND = kind.Kind(squad.load_task, prepare, make_score,
                  lambda config: heads.spans.SPANS, _outcomes, _check_data,
                  _inputs)
+
+
+def of_questions(questions: Mapping[str, list[squad.Question]]) -> kind.Kind:
+  """Returns the kind of questions in memory.
+
+  Args:
+    questions: {'train', 'dev' and perhaps 'test': questions}.
+  """
+  prepare_them: Any = functools.partial(prepare, data=questions)
+  return dataclasses.replace(KIND, prepare=prepare_them)

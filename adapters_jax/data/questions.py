@@ -1,0 +1,151 @@
+"""Questions on paragraphs in memory."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import numbers
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import held_out
+from adapters_jax.data import sequences
+from adapters_jax.data import squad
+
+_KEYS = 'text', 'answer_start'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Questions:
+  """Questions, each with a paragraph that holds its answer.
+
+  >>> len(aj.Questions(['Who left?'], ['Ann left early.'], ['Ann']))
+  1
+
+  Attributes:
+    questions: Questions.
+    contexts: Paragraph of each.
+    answers: Answer of each, a part of its paragraph: a string, or a list of
+      correct ones, each at its first place in the paragraph; or {'text':
+      answers, 'answer_start': character where each begins}, as in SQuAD of
+      Hugging Face's datasets. Training reads the first answer, scores all.
+  """
+  questions: Sequence[str]
+  contexts: Sequence[str]
+  answers: Sequence[str | Sequence[str] | Mapping[str, Sequence[Any]]]
+
+  def __post_init__(self):
+    for name in ('questions', 'contexts', 'answers'):
+      object.__setattr__(
+          self, name, sequences.as_list(name, getattr(self, name)))
+    for name in ('contexts', 'answers'):
+      if len(getattr(self, name)) != len(self.questions):
+        raise errors.UserError(
+            f'`{name}`: there are {len(getattr(self, name))} for '
+            f'{len(self.questions)} questions')
+    if not self.questions:
+      raise errors.UserError('`questions`: there is no question')
+    for name in ('questions', 'contexts'):
+      for row, text in enumerate(getattr(self, name)):
+        if not isinstance(text, str):
+          raise errors.UserError(
+              f'`{name}[{row}]`: give a string, not {type(text).__name__}')
+    self.asked()
+
+  def __len__(self) -> int:
+    return len(self.questions)
+
+  def asked(self) -> list[squad.Question]:
+    """Returns the questions with the places of their answers.
+
+    Raises:
+      errors.UserError: an answer that is not in its paragraph.
+    """
+    return [
+        squad.Question(str(row), question, context, _places(
+            answers, context, f'`answers[{row}]`'))
+        for row, (question, context, answers) in enumerate(zip(
+            self.questions, self.contexts, self.answers))]
+
+
+def of_squad(asked: Sequence[squad.Question]) -> Questions:
+  """Returns the questions of a file of SQuAD.
+
+  Args:
+    asked: Questions.
+  """
+  return Questions(
+      [one.question for one in asked], [one.context for one in asked],
+      [dict(zip(_KEYS, zip(*one.answers))) for one in asked])
+
+
+def _places(
+    answers: Any, context: str, where: str
+) -> tuple[tuple[str, int], ...]:
+  """Returns (text, first character) of each answer.
+
+  Args:
+    answers: An item of `Questions.answers`.
+    context: Paragraph.
+    where: Name of the item, for messages.
+
+  Raises:
+    errors.UserError: answers of another form, or outside the paragraph.
+  """
+  if isinstance(answers, Mapping):
+    if not {*_KEYS} <= {*answers}:
+      raise errors.UserError(
+          f'{where}: give the keys {" and ".join(map(repr, _KEYS))}')
+    texts, starts = (
+        list(sequences.row_of(answers[key])) for key in _KEYS)
+    if len(texts) != len(starts):
+      raise errors.UserError(
+          f'{where}: there are {len(texts)} texts and {len(starts)} starts')
+  else:
+    texts = list(sequences.row_of(answers))
+    starts = [context.find(text) if isinstance(text, str) else -1
+              for text in texts]
+  if not texts:
+    raise errors.UserError(f'{where}: give an answer at least')
+  for text, start in zip(texts, starts):
+    if not isinstance(text, str) or not text.strip():
+      raise errors.UserError(
+          f'{where}: give strings that are not empty, not {text!r}')
+    if (not isinstance(start, numbers.Integral) or start < 0
+        or context[int(start):int(start) + len(text)] != text):
+      place = f' at character {start}' if isinstance(answers, Mapping) else ''
+      raise errors.UserError(
+          f'{where}: {text!r} is not in its paragraph{place}')
+  return tuple((text, int(start)) for text, start in zip(texts, starts))
+
+
+def splits(
+    questions: Questions, dev: Questions | None = None,
+    test: Questions | None = None,
+) -> dict[str, list[squad.Question]]:
+  """Returns {'train', 'dev' and perhaps 'test': questions}.
+
+  Args:
+    questions: Questions to train on; without `dev` a tenth of their paragraphs,
+      drawn with a fixed seed, is held out for it with all of its questions.
+    dev: Questions that choose the best step.
+    test: Further questions to score.
+
+  Raises:
+    errors.UserError: fewer than two paragraphs, and no `dev`.
+  """
+  found = {'train': questions.asked()}
+  for name, given in (('dev', dev), ('test', test)):
+    if given is not None:
+      found[name] = given.asked()
+  if dev is None:
+    # Together: a paragraph of dev must not be known from training.
+    contexts = list(dict.fromkeys(questions.contexts))
+    if len(contexts) < 2:
+      raise errors.UserError(
+          '`contexts`: two different paragraphs or more are needed to hold '
+          'some out; or give `dev`')
+    _, drawn = held_out.draw(len(contexts), held_out.SHARE)
+    held = {contexts[row] for row in drawn}
+    asked = found['train']
+    found |= {'train': [one for one in asked if one.context not in held],
+              'dev': [one for one in asked if one.context in held]}
+  return found
