@@ -1,6 +1,6 @@
 """Probabilities from which on a label is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
@@ -11,13 +11,26 @@ _CANDIDATES = sorted(
     (number / 100 for number in range(1, 100)), key=lambda t: abs(t - HALF))
 
 
-def pick(score_at: Callable[[float], float]) -> float:
+def pick(
+    score_at: Callable[[float], float],
+    predicted_at: Callable[[float], Hashable],
+) -> float:
   """Returns the threshold of the highest score, in steps of 0.01.
 
   Args:
     score_at: (threshold) -> score; larger is better.
+    predicted_at: (threshold) -> predictions. Where they are those of another
+      threshold, its score is taken: a metric of many labels takes far longer.
   """
-  return max(_CANDIDATES, key=score_at)  # The first of equal ones.
+  scores: dict[Hashable, float] = {}
+
+  def score(threshold):
+    predicted = predicted_at(threshold)
+    if predicted not in scores:
+      scores[predicted] = score_at(threshold)
+    return scores[predicted]
+
+  return max(_CANDIDATES, key=score)  # The first of equal ones.
 
 
 def given(shares: np.ndarray, threshold: float | None) -> np.ndarray:

@@ -19,6 +19,7 @@ from tests import tiny
 from tests.adapters import bank_test
 
 FORMS = ('own', 'adapterhub', 'setup', 'peft', 'sentence_transformers')
+NEXT = {*zip(FORMS, FORMS[1:] + FORMS), *zip(FORMS[::-1], FORMS[-2::-1])}
 # Not for a second export: the first one would be lost, or change the second.
 REFUSED = {
     ('adapterhub', 'sentence_transformers'): 'adapter of another library',
@@ -44,7 +45,9 @@ def write(folder, form, seed, checkpoint):
   return adapter
 
 
-@pytest.mark.parametrize('first, second', [*itertools.product(FORMS, FORMS)])
+@pytest.mark.parametrize('first, second', [
+    pytest.param(*two, marks=() if two in NEXT else pytest.mark.slow)
+    for two in itertools.product(FORMS, FORMS)])
 def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
   folder = str(tmp_path / 'x')
   write(folder, first, 0, checkpoint)

@@ -130,9 +130,13 @@ def test_weights_by_name_or_in_order(bank):
   assert merge_checks.weights_of(bank, None) is None
 
 
-@pytest.mark.parametrize('text, rank', [
-    ('lora[r=2]', 0), ('lora[r=2]', 2), ('ia3', 0)])
-@pytest.mark.parametrize('how', ('average', 'linear', 'ties', 'dare'))
+@pytest.mark.parametrize('text, rank, how', [
+    ('lora[r=2]', 0, 'average'), ('lora[r=2]', 2, 'ties'), ('ia3', 0, 'dare'),
+    *(pytest.param(text, rank, how, marks=pytest.mark.slow)
+      for text, rank, hows in (
+          ('lora[r=2]', 0, ('linear', 'ties', 'dare')),
+          ('lora[r=2]', 2, ('average', 'linear', 'dare')),
+          ('ia3', 0, ('average', 'linear', 'ties'))) for how in hows)])
 def test_jaxs_options_leave_the_numbers_alone(text, rank, how):
   bank = {name: merging_test.adapter(text, seed)
           for seed, name in enumerate('ab')}

@@ -110,7 +110,8 @@ def test_the_activation_of_the_training_is_used(base):
       prediction.logits(base, adapter, TEXTS), atol=1e-3)
 
 
-@pytest.mark.parametrize('position', [1, 8])
+@pytest.mark.parametrize('position', [
+    1, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_split_of_texts_of_any_length(base, position):
   bank = {'a': composing_test.make('houlsby[size=3]'),
           'b': composing_test.make('lora[r=2]', 1)}

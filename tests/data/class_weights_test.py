@@ -64,8 +64,12 @@ def test_wrong_weights(text, message):
 
 
 def test_the_threshold_nearest_to_one_half_wins_a_tie():
-  assert thresholds.pick(lambda t: 1.0) == 0.5
-  assert thresholds.pick(lambda t: float(t <= 0.3)) == 0.3
+  assert thresholds.pick(lambda t: 1.0, lambda t: t) == 0.5
+  assert thresholds.pick(lambda t: float(t <= 0.3), lambda t: t) == 0.3
+  asked = []
+  found = thresholds.pick(
+      lambda t: asked.append(t) or float(t <= 0.3), lambda t: t <= 0.3)
+  assert found == 0.3 and asked == [0.5, 0.3]
   shares = np.array([[0.6, 0.4], [0.75, 0.25]])
   assert thresholds.predicted_class(shares, None).tolist() == [0, 0]
   assert thresholds.predicted_class(shares, 0.4).tolist() == [1, 0]

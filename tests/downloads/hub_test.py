@@ -104,7 +104,9 @@ def local_hub(tmp_path, monkeypatch):
   _Hub.folders = {'tiny-bert': good, 'some/one': bare, 'sharded': shards}
   _Hub.asked = []
   server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Hub)
-  threading.Thread(target=server.serve_forever, daemon=True).start()
+  # Asked to stop every 10 ms: by default a shutdown waits for half a second.
+  threading.Thread(
+      target=server.serve_forever, args=(0.01,), daemon=True).start()
   url = f'http://127.0.0.1:{server.server_port}'
   monkeypatch.setattr(constants, 'ENDPOINT', url)
   monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE',

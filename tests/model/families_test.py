@@ -207,7 +207,9 @@ def test_no_pooler(case, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'case', ('mpnet', 'roberta', 'deberta', 'modernbert', 'modernbert-128'))
+    'case', ('mpnet', 'deberta', 'modernbert-128', *(
+        pytest.param(case, marks=pytest.mark.slow)
+        for case in ('roberta', 'modernbert'))))
 def test_padding_changes_nothing(case):
   batch = tiny_families.batch(case)
   whole = hidden_of(case, batch)[-1]

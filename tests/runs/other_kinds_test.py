@@ -105,8 +105,10 @@ def config_of_any(name, checkpoint, folder):
 
 
 @pytest.mark.parametrize('name, kind', [
-    *KINDS.items(), ('tagging', tagging.KIND),
-    ('question_answering', question_answering.KIND)])
+    ('embeddings', embeddings.KIND), ('tagging', tagging.KIND), *(
+        pytest.param(*other, marks=pytest.mark.slow) for other in (
+            ('language_modeling', language_modeling.KIND),
+            ('question_answering', question_answering.KIND)))])
 def test_evaluations_in_batches_of_gpus(
     name, kind, checkpoint, tmp_path, monkeypatch):
   setup = kind.prepare(config_of_any(name, checkpoint, tmp_path))

@@ -24,8 +24,10 @@ def started(program):
   return process
 
 
-@pytest.mark.parametrize('unsaved', [False, True])
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number, unsaved', [
+    (signal.SIGTERM, True), (signal.SIGINT, False), *(
+        pytest.param(*other, marks=pytest.mark.slow) for other in (
+            (signal.SIGTERM, False), (signal.SIGINT, True)))])
 def test_a_process_that_compiles_ends_too(number, unsaved):
   program = (  # Like a compilation, it lets no Python handler run.
       'import hashlib\n'

@@ -55,9 +55,11 @@ def differing(one, other):
 
 
 @pytest.mark.parametrize('method', [
-    'houlsby[size=3]', 'lora[r=2]', 'vera[r=2]',
-    'prompt_tuning[prompt_length=2, prompt_init=from_string, '
-    "prompt_init_text='a film']"])
+    'houlsby[size=3]', *(
+        pytest.param(text, marks=pytest.mark.slow) for text in (
+            'lora[r=2]', 'vera[r=2]',
+            'prompt_tuning[prompt_length=2, prompt_init=from_string, '
+            "prompt_init_text='a film']"))])
 def test_all_leaves_are_those_of_the_start(base, method):
   start = made(base, method)
   found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
@@ -83,7 +85,7 @@ def test_the_head_follows_the_names_of_the_classes(base, caplog):
 
 @pytest.mark.parametrize('labels, reason', [
     (('ham', 'spam'), 'has the classes no, yes, and the task the classes ham'),
-    ((0.5, 1.0), 'and the task a score'),
+    pytest.param((0.5, 1.0), 'and the task a score', marks=pytest.mark.slow),
     ((['ham'], []), 'of the kind cls, not multilabel')])
 def test_another_task_gets_a_new_head(base, labels, reason, caplog):
   start = made(base, 'lora[r=2]')
@@ -131,6 +133,7 @@ def test_norms_that_stay_are_a_part_of_the_result(base):
       'adapter', 'head'}
 
 
+@pytest.mark.slow
 def test_words_and_pairs_from_a_classifier(base):
   start = made(base, 'lora[r=2]', head_input='pooler')
   words = aj.TaggedExamples([['good', 'film']] * 6, [['A', 'B']] * 6)

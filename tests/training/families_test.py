@@ -78,6 +78,7 @@ def assert_close(found, expected):
         leaf, expected[path], atol=1e-5 * max(1, scale), err_msg=path)
 
 
+@pytest.mark.slow  # memory_test.py scans the layers of BERT.
 @pytest.mark.parametrize('case', CASES)
 def test_scanned_and_recomputed_layers_have_the_same_gradient(case):
   value, gradient = wanted(case)

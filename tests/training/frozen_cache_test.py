@@ -100,9 +100,10 @@ def logits_of(setup):
 
 @pytest.mark.parametrize('settings', [
     TOP_ADAPTERS,
-    {'tune': 'top_k', 'top_k': 1},
-    {'tune': 'head', 'head_input': 'pooler'},
-    {'tune': 'head', 'head_input': 'mean_norm'},
+    {'tune': 'head', 'head_input': 'pooler'}, *(
+        pytest.param(other, marks=pytest.mark.slow) for other in (
+            {'tune': 'top_k', 'top_k': 1},
+            {'tune': 'head', 'head_input': 'mean_norm'})),
 ], ids=str)
 def test_logits_are_those_of_the_whole_model(config, settings):
   config = dataclasses.replace(config, **settings)

@@ -84,7 +84,8 @@ class Scorer:
             if task.form == 'multilabel' else task.metrics[0])
     self._picked = tuned, thresholds.pick(
         lambda threshold: scores(task, [name], labels, logits, threshold)[
-            name])
+            name],
+        lambda threshold: to_predictions(task, logits, threshold).tobytes())
 
   def _logits(self, tuned: trees.Tree, split: str) -> np.ndarray:
     """Returns [examples, outputs] of a split."""
