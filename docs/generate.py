@@ -15,6 +15,7 @@ from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
 from experiments.analysis import composed
 from experiments.analysis import conclusions
+from experiments.analysis import drops
 from experiments.analysis import figures
 from experiments.analysis import frames
 from experiments.analysis import heat_maps
@@ -29,6 +30,7 @@ RECORDS = os.path.join(HERE, os.pardir, 'experiments', 'results')
 PAGE = os.path.join(HERE, 'results.md')
 RELIABILITY = os.path.join(HERE, 'reliability.md')
 STRESS = os.path.join(RECORDS, 'reliability.json')
+DROPS = os.path.join(RECORDS, 'adapter_drop.json')
 FIGURES = os.path.join(HERE, 'figures')
 FIGURE = os.path.join(FIGURES, 'tradeoff.png')
 SIZES, TOP_K = (8, 64), (2,)
@@ -105,6 +107,18 @@ def composed_lines(found: list[records.Record]) -> str:
   return '\n\n'.join(filter(None, parts)) or 'No records yet.'
 
 
+def dropped_lines(folder: str) -> str:
+  """Returns the scores without the lowest layers' adapters, as Markdown.
+
+  Args:
+    folder: Folder to write `adapter_drop.png` to.
+  """
+  found = json_files.read(DROPS)
+  _save(drops.draw(found), os.path.join(folder, 'adapter_drop.png'))
+  return ('![Scores without the lowest adapters](figures/adapter_drop.png)\n\n'
+          + tables.markdown(drops.rows(found)))
+
+
 def rewrite(path: str, *parts: tuple[str, str]) -> None:
   """Puts generated parts into a page.
 
@@ -134,6 +148,7 @@ def main() -> None:
           ('intervals', summarize.intervals(found, SIZES, TOP_K)),
           ('conclusions', conclusion_lines()),
           ('composed', composed_lines(found)),
+          ('dropped', dropped_lines(FIGURES)),
           ('ablations', draw_ablations(FIGURES)))
 
 

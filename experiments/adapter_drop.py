@@ -18,6 +18,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import extras
 from adapters_jax.runs import options
+from adapters_jax.runs import records
 from adapters_jax.sweeps import grid
 from experiments import ablations
 
@@ -29,40 +30,6 @@ class Output:
       '', 'JSON file of scores and costs; drop/TASK.json next to the runs when '
       'empty.')
   figure: str = options.option('', 'Figure to draw: .svg, .png or .pdf.')
-
-
-def draw(found: dict[str, Any], path: str) -> None:
-  """Draws scores and costs against the number of layers without adapters.
-
-  Args:
-    found: Result of `main`, as it is in the JSON file.
-    path: File of the figure.
-  """
-  from matplotlib import figure as figure_lib
-  figure = figure_lib.Figure(figsize=(7.2, 2.9), layout='constrained')
-  left, right = figure.subplots(1, 2)
-  for name, runs in found['scores'].items():
-    # Mean over the seeds.
-    numbers = [int(number) for number in runs[0]]
-    means = [100 * sum(run[str(n)] for run in runs) / len(runs)
-             for n in numbers]
-    left.plot(numbers, means, marker='o', label=name)
-  left.set(xlabel='lowest layers without adapters',
-           ylabel=f'{found["metric"]} on dev (%)', xticks=numbers,
-           title=found['task'])
-  left.legend(frameon=False)
-  costs = found['costs']
-  numbers = [int(number) for number in costs]
-  for field, name in (('flops', 'operations'),
-                      ('cpu_seconds', 'processor time')):
-    whole = costs['0'][field]
-    right.plot(numbers, [100 * costs[str(n)][field] / whole for n in numbers],
-               marker='o', label=name)
-  right.set(xlabel='lowest layers without adapters', xticks=numbers,
-            ylabel='% of all adapters', ylim=(0, None),
-            title='a training step')
-  right.legend(frameon=False)
-  figure.savefig(path, dpi=150)
 
 
 def main(
@@ -81,17 +48,20 @@ def main(
   from adapters_jax.analysis import dropped_layers
   layers = pretrained.config_of(config.checkpoint).layers
   drop = config.adapter_drop or f'0-{layers - 1}'
-  found: dict[str, Any] = {'task': config.task_name, 'scores': {}}
+  found: dict[str, Any] = {}
   for name, text in (('trained as usual', ''), (f'AdapterDrop {drop}', drop)):
     outcome = flags.launch(
         [dataclasses.replace(config, adapter_drop=text)],
         ablations.EXPERIMENT, many)
     if outcome.failures:
       raise SystemExit(1)
-    found['metric'] = next(iter(outcome.records[0].metrics['dev']))
+    first = outcome.records[0]
+    split = 'test' if 'test' in first.metrics else 'dev'
+    found = found or _about(config, first, split)
     found['scores'][name] = [
-        dropped_layers.dev_scores(*run) for run in outcome.runs()]
-  found['costs'] = dropped_layers.costs(config, range(layers + 1))
+        dropped_layers.scores(*run, split) for run in outcome.runs()]
+  found['costs'], found['batch'] = dropped_layers.costs(
+      config, range(layers + 1))
   atomic.write_json(output.out or os.path.join(
       many.records or 'runs', 'drop', f'{config.task_name}.json'), found)
   for name, runs in found['scores'].items():
@@ -101,7 +71,27 @@ def main(
     print(f'{field:12}', *(f'{cost[field] / found["costs"]["0"][field]:6.2f}'
                            for cost in found['costs'].values()))
   if output.figure:
-    draw(found, output.figure)
+    from experiments.analysis import drops
+    drops.draw(found).savefig(output.figure)
+
+
+def _about(
+    config: config_lib.Config, record: records.Record, split: str
+) -> dict[str, Any]:
+  """Returns the settings of the runs, and an empty entry for their scores.
+
+  Args:
+    config: Settings of a run.
+    record: Its record.
+    split: Split that is scored.
+  """
+  settings = {name: getattr(config, name) for name in (
+      'checkpoint', 'train_examples', 'epochs', 'learning_rate', 'batch_size',
+      'adapter_size')}
+  return {'task': config.task_name, **settings, 'split': split,
+          'metric': next(iter(record.metrics['dev'])),
+          'computation': record.computation, 'machine': record.machine,
+          'commit': record.commit, 'scores': {}}
 
 
 if __name__ == '__main__':

@@ -34,16 +34,18 @@ def _without(setup: setup_lib.Setup, number: int) -> setup_lib.Setup:
       config=dataclasses.replace(setup.model.config, adapted_from=number)))
 
 
-def dev_scores(
-    record: records.Record, folder: str, config: config_lib.Config
+def scores(
+    record: records.Record, folder: str, config: config_lib.Config,
+    split: str = 'dev',
 ) -> dict[str, float]:
-  """Scores a run on dev without the adapters of the lowest layers.
+  """Scores a run without the adapters of the lowest layers.
 
   Args:
     record: Record of the run.
     folder: Workdir of the run, with the adapter.
     config: Settings with the places of data and base; the others come from
       `record`.
+    split: Split to score.
 
   Returns:
     {number of layers without adapters: first metric}, numbers as texts.
@@ -58,13 +60,13 @@ def dev_scores(
           tuned, lambda path: adapter_drop.survives(path, number))
       score = classification.Scorer(
           _without(setup, number), config.batch_size)
-      found[str(number)] = next(iter(score(kept, 'dev')[0].values()))
+      found[str(number)] = next(iter(score(kept, split)[0].values()))
   return found
 
 
 def costs(
     config: config_lib.Config, numbers: Iterable[int]
-) -> dict[str, dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], tuple[int, int]]:
   """Measures a training step without the adapters of the lowest layers.
 
   Args:
@@ -72,8 +74,9 @@ def costs(
     numbers: Numbers of layers without adapters.
 
   Returns:
-    {number: {'flops': operations that XLA counts, 'cpu_seconds': processor time
-    of the fastest of several steps}}, numbers as texts.
+    ({number: {'flops': operations that XLA counts, 'cpu_seconds': processor
+    time of the fastest of several steps}}, numbers as texts; examples and
+    tokens of each in the batch).
   """
   found: dict[str, Any] = {}
   with session.computing(config):
@@ -96,4 +99,4 @@ def costs(
         times.append(time.process_time() - start)
       found[str(number)] = {
           'flops': program.cost_analysis()['flops'], 'cpu_seconds': min(times)}
-  return found
+  return found, batch['tokens'].shape

@@ -8,11 +8,24 @@ pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 
 from adapters_jax.sweeps import grid  # noqa: E402
 from experiments import adapter_drop  # noqa: E402
+from experiments.analysis import drops  # noqa: E402
 from tests import tiny  # noqa: E402
 
-pytestmark = pytest.mark.slow
+
+def test_means_intervals_and_shares():
+  found = {
+      'scores': {'usual': [{'0': 0.8, '1': 0.5}, {'0': 0.9, '1': 0.5}],
+                 'robust': [{'0': 0.8, '1': 0.7}]},
+      'costs': {'0': {'flops': 8, 'cpu_seconds': 2.0},
+                '1': {'flops': 4, 'cpu_seconds': 0.5}}}
+  assert drops.rows(found) == [
+      {'layers without': '0', 'usual': '85.0 ± 63.5', 'robust': '80.0',
+       'operations': '1.00', 'processor time': '1.00'},
+      {'layers without': '1', 'usual': '50.0 ± 0.0', 'robust': '70.0',
+       'operations': '0.50', 'processor time': '0.25'}]
 
 
+@pytest.mark.slow
 def test_scores_costs_and_figure(
     checkpoint, own_files, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
@@ -20,6 +33,8 @@ def test_scores_costs_and_figure(
   adapter_drop.main(config, grid.Options(), adapter_drop.Output(
       str(tmp_path / 'found.json'), str(tmp_path / 'drop.png')))
   found = json.loads((tmp_path / 'found.json').read_text())
+  assert found['split'] == 'test' and found['batch'][0] == config.batch_size
+  assert found['computation'] and found['machine']['cpu']
   assert list(found['scores']) == ['trained as usual', 'AdapterDrop 0-1']
   for runs in found['scores'].values():
     assert [list(run) for run in runs] == [['0', '1', '2']]

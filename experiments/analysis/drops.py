@@ -1,0 +1,88 @@
+"""Scores and costs without the adapters of the lowest layers."""
+
+from collections.abc import Mapping, Sequence
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapters_jax.analysis import statistics
+from experiments.analysis import style
+
+Found = Mapping[str, Any]  # The JSON file of experiments.adapter_drop.
+_LOOKS = (('#0072B2', 'o'), ('#D55E00', 's'))
+
+
+def _estimates(runs: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+  """Returns 'score', 'low' and 'high' in hundredths, a row a number of layers.
+
+  Args:
+    runs: {number of layers without adapters: score} of each seed.
+  """
+  rows = []
+  for number in runs[0]:
+    values = [100 * run[number] for run in runs]
+    low, high = statistics.t_interval(values)
+    rows.append({'score': float(np.mean(values)), 'low': low, 'high': high})
+  return pd.DataFrame(rows)
+
+
+def draw(found: Found) -> style.Drawn:
+  """Draws scores and costs of a step against the layers without adapters.
+
+  Args:
+    found: Content of the JSON file.
+  """
+  figure, (scores, costs) = style.panels(2, 2.2, 2)
+  numbers = [int(number) for number in found['costs']]
+  for (name, runs), look in zip(found['scores'].items(), _LOOKS):
+    style.draw_scores(scores, numbers, _estimates(runs), look, label=name)
+  rows = pd.DataFrame([{
+      **{name: found[name] for name in ('task', 'checkpoint', 'metric',
+                                        'split', 'train_examples')},
+      'seeds': len(next(iter(found['scores'].values())))}])
+  across = 'lowest layers without adapters'
+  style.label(scores, style.title_of(rows), across, style.metric_name(rows))
+  for (field, name), (color, marker) in zip((
+      ('flops', 'operations'), ('cpu_seconds', 'processor time')), _LOOKS):
+    costs.plot(numbers, 100 * _relative(found, field), color=color,
+               marker=marker, markersize=3.5, linewidth=1, label=name)
+  batch, length = found['batch']
+  style.label(costs, f'a training step\n{batch} texts of {length} tokens',
+              across, '% of a step with all adapters')
+  costs.set_ylim(0, None)
+  for axis in (scores, costs):
+    axis.set_xticks(numbers)
+    axis.legend(frameon=False, fontsize=style.SIZE - 1, loc='lower left')
+  return figure
+
+
+def _relative(found: Found, field: str) -> np.ndarray:
+  """Returns [numbers] a cost of a step, as a share of that of all adapters."""
+  values = np.array([cost[field] for cost in found['costs'].values()])
+  return values / values[0]
+
+
+def rows(found: Found) -> list[dict[str, str]]:
+  """Returns a row for each number of layers without adapters.
+
+  Args:
+    found: Content of the JSON file.
+  """
+  estimates = {name: _estimates(runs)
+               for name, runs in found['scores'].items()}
+  shares = {name: _relative(found, field) for field, name in (
+      ('flops', 'operations'), ('cpu_seconds', 'processor time'))}
+  return [{
+      'layers without': number,
+      **{name: _text(one.iloc[row]) for name, one in estimates.items()},
+      **{name: f'{share[row]:.2f}' for name, share in shares.items()}}
+      for row, number in enumerate(found['costs'])]
+
+
+def _text(estimate: pd.Series) -> str:
+  """Returns a mean with half of its interval."""
+  half = estimate['high'] - estimate['score']
+  mean = f'{estimate["score"]:.1f}'
+  return mean if math.isnan(half) else f'{mean} ± {half:.1f}'
