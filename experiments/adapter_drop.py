@@ -43,7 +43,7 @@ def main(
     output: Files.
   """
   if output.figure:
-    extras.demand('notebooks', 'matplotlib')
+    extras.demand('notebooks', 'matplotlib', 'pandas')
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import dropped_layers
   layers = pretrained.config_of(config.checkpoint).layers

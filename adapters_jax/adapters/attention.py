@@ -53,7 +53,7 @@ def fusion_attention(
   compiled.check_adapter(base, adapter)
   rows = sequences.as_list('texts', texts)
   read = readings.read(base, adapter, rows)
-  readings.log_cut(read.cut, len(rows))
+  readings.log_cut(len(read.cut), len(rows))
   model = compiled.model_of(base, adapter)
   step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(

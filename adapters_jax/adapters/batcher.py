@@ -131,12 +131,12 @@ class Batcher:
     """Sets the results of a batch; of a failed one, input by input."""
     names, given, pending = zip(*batch, strict=True)
     try:
-      found, _ = prediction.values(
+      found, cut = prediction.values(
           self._placed.base, self.bank, names, given, self._max_batch,
           self._placed)
-      done = [readings.reader_of(self.bank[name]).predict(
-          self.bank[name], value)
-              for name, value in zip(names, found, strict=True)]
+      done = [readings.prediction_of(self.bank[name], value, row in cut)
+              for row, (name, value) in enumerate(zip(
+                  names, found, strict=True))]
     except Exception as error:  # pylint: disable=broad-except
       if len(batch) > 1:  # One bad input is no fault of the others.
         for one in batch:

@@ -6,7 +6,7 @@ such axis: it is computed once, and the base's matrix products above it are
 batched over the adapters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import functools
 from typing import Any
 
@@ -54,7 +54,7 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
 def by_adapter(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     rows: Sequence[Any], batch_size: int = 32,
-) -> dict[str, list[Any]]:
+) -> tuple[dict[str, list[Any]], dict[str, Collection[int]]]:
   """Computes logits or answers of every adapter for every input.
 
   Args:
@@ -64,7 +64,8 @@ def by_adapter(
     batch_size: Inputs a step.
 
   Returns:
-    {name: [outputs] logits or an answer for each input}
+    ({name: [outputs] logits or an answer for each input}, {name: numbers of the
+    inputs that are cut to the limit of the adapter})
 
   Raises:
     errors.UserError: an adapter that does not fit, or texts of another form.
@@ -81,11 +82,13 @@ def by_adapter(
         len(adapter.texts), adapter.classes if (
             adapter.head.name == 'tags') else ()), []).append(name)
   found: dict[str, list[Any]] = {name: [] for name in bank}
+  cut: dict[str, Collection[int]] = {name: () for name in bank}
   for names in groups.values() if rows else ():
     with errors.within(f'adapter {names[0]!r}'):
       read = readings.read(base, bank[names[0]], rows)
+    cut |= {name: read.cut for name in names}
     readings.log_cut(
-        read.cut, len(rows), f'adapter {", ".join(map(repr, names))}: ')
+        len(read.cut), len(rows), f'adapter {", ".join(map(repr, names))}: ')
     outputs = _outputs(
         base, {name: bank[name] for name in names}, read.examples, batch_size)
     for name, some in outputs.items():
@@ -94,7 +97,7 @@ def by_adapter(
           raise steps.not_finite(
               read.owners[number], f'adapter {name!r}, text')
       found[name] = read.decode(some)
-  return found
+  return found, cut
 
 
 def _outputs(

@@ -95,7 +95,7 @@ def predict(
 
   Adapters of any methods, sizes and heads share the batches. Compiled programs
   are kept for the next call. A text is cut to the `max_length` of its adapter,
-  which is logged.
+  which is logged and marked in its prediction.
 
   >>> aj.predict(base, film, ['A joy from start to end.'])
   [Prediction(label=..., probabilities={'negative': ..., 'positive': ...})]
@@ -140,14 +140,15 @@ def predict(
     return _compose(
         base, composing.segments(adapter, setup, len(rows)), rows, batch_size)
   if isinstance(adapter, Mapping) and adapters is None:
-    outputs = every.by_adapter(base, adapter, rows, batch_size)
-    return [{name: _prediction(adapter[name], some[row])
+    outputs, longer = every.by_adapter(base, adapter, rows, batch_size)
+    return [{name: readings.prediction_of(
+        adapter[name], some[row], row in longer[name])
              for name, some in outputs.items()} for row in range(len(rows))]
   bank, names = arguments.named(adapter, adapters, len(rows))
   found, cut = values(base, bank, names, rows, batch_size)
-  readings.log_cut(cut, len(rows))
-  return [_prediction(bank[name], value)
-          for name, value in zip(names, found, strict=True)]
+  readings.log_cut(len(cut), len(rows))
+  return [readings.prediction_of(bank[name], value, row in cut)
+          for row, (name, value) in enumerate(zip(names, found, strict=True))]
 
 
 def _compose(
@@ -176,15 +177,11 @@ def _compose(
           for row in range(len(rows))]
 
 
-def _prediction(adapter: adapter_lib.Adapter, value: Any) -> Prediction:
-  return readings.reader_of(adapter).predict(adapter, value)
-
-
 def values(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     names: Sequence[str], rows: Sequence[Any], batch_size: int = 32,
     placed: resident.Resident | None = None,
-) -> tuple[list[Any], int]:
+) -> tuple[list[Any], set[int]]:
   """Computes logits, answers or tags by a named adapter for each input.
 
   Args:
@@ -196,8 +193,8 @@ def values(
     placed: The bank on the device; None to place the adapters in use.
 
   Returns:
-    ([outputs] logits or an answer for each input, number of inputs that are
-    cut to the limit of their adapter).
+    ([outputs] logits or an answer for each input, numbers of the inputs that
+    are cut to the limit of their adapter).
 
   Raises:
     errors.UserError: as for `predict`.
@@ -207,7 +204,7 @@ def values(
     chosen[name].append(row)
   found: list[Any] = [None] * len(rows)
   if not rows:
-    return found, 0
+    return found, set()
   read = {
       name: readings.read(base, bank[name], [rows[row] for row in some], some)
       for name, some in chosen.items()}
@@ -225,7 +222,8 @@ def values(
         chosen[name], one.decode(outputs[start:end]), strict=True):
       found[row] = value
     start = end
-  return found, sum(one.cut for one in read.values())
+  return found, {chosen[name][number] for name, one in read.items()
+                 for number in one.cut}
 
 
 def _outputs(

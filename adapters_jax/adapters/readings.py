@@ -4,7 +4,7 @@ A head that reads texts in its own way, or whose outputs are no classes of one
 text, has a row in READERS.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
 import logging
 from typing import Any
@@ -45,6 +45,8 @@ class Prediction:
     words: Words of a tagged sentence.
     tags: Tag of each word.
     entities: Entities that the tags mark, each with its `type` and `text`.
+    truncated: True if only the beginning of a text was read, as it is longer
+      than the adapter's `max_length`.
   """
   label: str | None = None
   probabilities: Mapping[Any, float] | None = None
@@ -55,6 +57,7 @@ class Prediction:
   words: tuple[str, ...] | None = None
   tags: tuple[str, ...] | None = None
   entities: tuple[tags_lib.Entity, ...] | None = None
+  truncated: bool | None = None
 
   def __hash__(self) -> int:
     # Without the fields that hold dicts.
@@ -75,12 +78,12 @@ class Reading:
     examples: Inputs, one or several a text.
     owners: Number of the text of each input.
     decode: Outputs of the inputs, in order -> one value for each text.
-    cut: Number of texts that are longer than the adapter's limit.
+    cut: Numbers of the texts that are longer than the adapter's limit.
   """
   examples: examples_lib.Examples
   owners: Sequence[int]
   decode: Callable[[list[np.ndarray]], list[Any]]
-  cut: int = 0
+  cut: Collection[int] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +140,20 @@ def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
     compiled.check_texts(adapter, number, row)
 
 
+def prediction_of(
+    adapter: adapter_lib.Adapter, value: Any, cut: bool
+) -> Prediction:
+  """Returns the prediction of an adapter for an input.
+
+  Args:
+    adapter: Adapter.
+    value: Value of the input, of `Reading.decode`.
+    cut: Whether only the beginning of the input was read.
+  """
+  found = reader_of(adapter).predict(adapter, value)
+  return dataclasses.replace(found, truncated=True) if cut else found
+
+
 def log_cut(cut: int, count: int, where: str = '') -> None:
   """Logs that texts are cut, if any is.
 
@@ -181,7 +198,8 @@ def _read_classes(base, adapter, texts) -> Reading:
   # Batches carry labels, but no model reads them: zeros.
   examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(texts), np.int32))
-  return Reading(examples, range(len(texts)), list, int(cut.sum()))
+  return Reading(
+      examples, range(len(texts)), list, np.flatnonzero(cut).tolist())
 
 
 def _predict_classes(
@@ -216,7 +234,7 @@ def _read_choices(base, adapter, texts) -> Reading:
   return Reading(
       examples, owners.tolist(),
       lambda found: np.split(np.array(found)[:, 0], ends[:-1]),
-      len(set(owners[cut].tolist())))
+      set(owners[cut].tolist()))
 
 
 def _predict_choices(

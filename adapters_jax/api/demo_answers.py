@@ -195,17 +195,17 @@ class Answers:
     def values(off):
       return self._predict(switches, rows, off, question.restore_norms)
 
-    shown, cut = values(question.off)
+    shown = values(question.off)
     for name, one in shown.items():
-      found[name] |= {'prediction': bodies.entries(one), 'cut': cut[name]}
+      found[name]['prediction'] = bodies.entries(one)
     if question.off:
-      for name, one in values(())[0].items():
+      for name, one in values(()).items():
         found[name]['whole'] = bodies.entries(one)
     # Without answers and tags, which have no single number.
     rows = {name: row for name, row in rows.items()
             if _support(shown[name], shown[name]) is not None}
     for layer in range(self.base.config.layers if question.each_layer else 0):
-      for name, one in values({*question.off, layer})[0].items():
+      for name, one in values({*question.off, layer}).items():
         found[name].setdefault('layers', []).append(
             _support(one, shown[name]))
     return list(found.values())
@@ -213,17 +213,17 @@ class Answers:
   def _predict(
       self, switches: switching.Switches, rows: Mapping[str, Any], off: Any,
       restore_norms: bool,
-  ) -> tuple[dict[str, readings.Prediction], dict[str, int]]:
-    """Returns ({name: prediction}, {name: number of inputs that are cut})."""
+  ) -> dict[str, readings.Prediction]:
+    """Returns {name: prediction}."""
     placed = switches.without(off, restore_norms)
-    found, cut = {}, {}
+    found = {}
     for name, row in rows.items():
       # One input a batch: one program for each padded length.
-      (value,), cut[name] = prediction.values(
+      (value,), cut = prediction.values(
           self.base, placed.bank, [name], [row], 1, placed)
-      found[name] = readings.reader_of(placed.bank[name]).predict(
-          placed.bank[name], value)
-    return found, cut
+      found[name] = readings.prediction_of(
+          placed.bank[name], value, bool(cut))
+    return found
 
 
 def _row(adapter: adapter_lib.Adapter, texts: Sequence[str]) -> Any:

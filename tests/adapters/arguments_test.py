@@ -125,6 +125,14 @@ def test_texts_that_are_cut_are_logged(base, bank, caplog):
     call()
     assert [one.getMessage() for one in caplog.records
             if one.name.startswith('adapters_jax')] == [message]
+  long = max(range(len(TEXTS)), key=lambda row: len(TEXTS[row].split()))
+  for found in (
+      aj.predict(base, short['a'], TEXTS),
+      aj.predict(base, short, TEXTS, ['a', 'b', 'b']),
+      *zip(*map(dict.values, aj.predict(base, short, TEXTS)))):
+    assert [row for row, one in enumerate(found) if one.truncated] == [long]
+    assert found[long - 1].truncated is None
+  assert 'truncated' not in repr(aj.predict(base, bank['a'], TEXTS))
   caplog.clear()
   aj.predict(base, bank, TEXTS)
   aj.encode(base, TEXTS)

@@ -19,7 +19,7 @@ def batches():
 
   def slow(base, bank, names, given, *_):
     time.sleep(0.2)
-    return list(given), 0
+    return list(given), set()
 
   reader = mock.Mock()
   reader.predict = lambda adapter, value: value

@@ -77,6 +77,9 @@ def test_concurrent_clients_get_their_own_answers(served):
   assert 'adapters_requests_total{status="400"} 1.0' in text  # It hung up.
   both = {'inputs': TEXTS[:2], 'adapters': ['film', 'news']}
   assert len(ask(port, both)[1]['predictions']) == 2
+  long = ' '.join(['film'] * 80)
+  found, = ask(port, {'inputs': [long], 'adapter': 'film'})[1]['predictions']
+  assert found['truncated'] and 'truncated' not in value['predictions'][0]
   assert ask(port, path='/health') == (200, {'status': 'ok'})
   assert list(ask(port, path='/adapters')[1]) == list(bank)
 

@@ -161,7 +161,7 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
       print(writer.line(texts, predictions.shown(adapter, one)))
     sys.stdout.flush()
     count += len(chunk)
-    cut += longer
+    cut += len(longer)
   if cut:
     print(f'{cut:,} of {count:,} inputs were cut to the '
           f'{adapter.max_length} tokens of the training', file=sys.stderr)
@@ -201,7 +201,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
       shown = [{'adapter': name, **entries(name, one)}
                for name, one in zip(names, found, strict=True)]
     else:
-      by_name = every.by_adapter(base, bank, rows, config.batch_size)
+      by_name, _ = every.by_adapter(base, bank, rows, config.batch_size)
       shown = [{'adapters': {name: entries(name, some[row])
                              for name, some in by_name.items()}}
                for row in range(len(rows))]

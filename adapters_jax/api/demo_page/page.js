@@ -114,7 +114,7 @@ function result(answer) {
       : says(answer.whole);
     found.push(make('p', {className: 'note'}, `with all layers: ${was}`));
   }
-  if (answer.cut) {
+  if (one.truncated) {
     found.push(make('p', {className: 'note'},
       'The text is longer than those of the training, and was cut.'));
   }
