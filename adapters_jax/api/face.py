@@ -12,7 +12,6 @@ the logger 'adapters_jax'.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import os
 from typing import Any
 
 import jax
@@ -129,8 +128,8 @@ def train(
   """
   train_settings.check_arguments(base, data, method, start, dev, test)
   train_settings.check_names(settings)
-  settings = {name: os.fspath(value) if isinstance(value, os.PathLike)
-              else value for name, value in settings.items()}
+  settings = {name: train_settings.plain(value)
+              for name, value in settings.items()}
   bank = frozen.bank_of(under)
   settings = {**train_settings.defaults(base, data, method, bank, start),
               **settings}

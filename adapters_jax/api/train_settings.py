@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 import dataclasses
+import os
 from typing import Any
+
+import jax
+import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
@@ -34,6 +38,19 @@ _NOT_SETTINGS = (
     'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
     'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
     'mesh', 'threads', 'adapters', 'start')
+
+
+def plain(value: Any) -> Any:
+  """Returns a path as a string, and a scalar of NumPy or JAX as Python's.
+
+  Args:
+    value: Value of a setting.
+  """
+  if isinstance(value, os.PathLike):
+    return os.fspath(value)
+  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim:
+    return value.item()
+  return value
 
 
 def check_names(settings: Mapping[str, Any]) -> None:

@@ -1,7 +1,10 @@
 """Settings of `train` that follow from its arguments."""
 
 import dataclasses
+import pathlib
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import adapters_jax as aj
@@ -12,6 +15,7 @@ from adapters_jax.runs import config as config_lib
 
 @pytest.mark.parametrize('data, wanted', [
     (aj.Pairs([('a', 'b')] * 4), expand.EMBEDDINGS['max_length']),
+    (aj.Questions(['a'], ['b'], ['b']), expand.SQUAD['max_length']),
     ('stsb_pairs', expand.EMBEDDINGS['max_length']),
     ('squad', expand.SQUAD['max_length']),
     ('rte', config_lib.Config.max_length)])
@@ -29,12 +33,21 @@ def test_the_longest_input_is_that_of_the_commands(data, wanted, checkpoint):
 
 
 @pytest.mark.parametrize('method', ('', 'lora'))
-@pytest.mark.parametrize('data', ('rte', 'movie_sentiment_texts'))
+@pytest.mark.parametrize(
+    'data', ('rte', 'movie_sentiment_texts', aj.Texts(['a'])))
 def test_raw_text_has_the_method_and_norms_of_the_command(
     data, method, checkpoint):
   found = train_settings.defaults(aj.load_base(checkpoint), data, method, {})
   wanted = expand.LANGUAGE_MODELING
-  raw = data == wanted['task']
+  raw = data != 'rte'
   named = wanted['adapter_config'] if raw else 'houlsby'
   assert found['adapter_config'] == (method or named)
   assert config_lib.Config(**found).tune_norms != raw
+
+
+@pytest.mark.parametrize('value, wanted', [
+    (np.bool_(False), False), (np.float32(0.5), 0.5), (jnp.array(3), 3),
+    (pathlib.Path('a'), 'a'), ('a', 'a'), (True, True)])
+def test_scalars_of_arrays_are_settings(value, wanted):
+  found = train_settings.plain(value)
+  assert found == wanted and type(found) is type(wanted)
