@@ -68,7 +68,8 @@ class Writer:
         [self.name, *shares, *(['label'] if self.checked else []), *texts])]
 
   def line(
-      self, texts: Sequence[Any], found: Any, truth: Any = None
+      self, texts: Sequence[Any], found: Any, truth: Any = None,
+      cut: bool = False,
   ) -> str:
     """Returns the line of one prediction.
 
@@ -78,10 +79,11 @@ class Writer:
         words, tags and entities.
       truth: Correct label or labels, score, answer, number of the choice, or
         tags; None if unknown.
+      cut: Whether only the beginning of a text was read, which JSONL says.
     """
     if self.tagged:
       return self._tagged(found, truth)
-    answer = self.entries(found)
+    answer = self.entries(found, cut and self.form == 'jsonl')
     if self.multilabel and self.form == 'tsv':
       answer[self.name] = ','.join(answer[self.name])
       truth = None if truth is None else ','.join(truth)
@@ -113,12 +115,17 @@ class Writer:
     columns = [found.words, *([truth] if truth else []), found.tags]
     return ''.join('\t'.join(row) + '\n' for row in zip(*columns, strict=True))
 
-  def entries(self, found: Any) -> dict[str, Any]:
+  def entries(self, found: Any, cut: bool = False) -> dict[str, Any]:
     """Returns the JSON entries of a prediction.
 
     Args:
       found: As for `line`.
+      cut: As for `line`.
     """
+    return {**self._entries(found), **({'truncated': True} if cut else {})}
+
+  def _entries(self, found: Any) -> dict[str, Any]:
+    """Returns the entries of what is predicted."""
     if self.tagged:
       spans = [{name: value for name, value in vars(one).items()
                 if value is not None} for one in found.entities]

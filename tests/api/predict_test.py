@@ -75,6 +75,11 @@ def test_cut_texts_are_counted(
       predict.PredictConfig(folder, checkpoint=checkpoint), capsys)
   assert [row['sentence'] for row in found] == lines
   assert '2 of 4 inputs were cut to the 8 tokens' in err
+  (tmp_path / 'a.txt').write_text('\n'.join(lines))
+  predict.main(predict.PredictConfig(
+      folder, checkpoint=checkpoint, input='a.txt', format='jsonl'))
+  shown = map(json.loads, capsys.readouterr().out.splitlines())
+  assert ['truncated' in one for one in shown] == [False, False, True, True]
 
 
 @pytest.mark.parametrize('changed, message', [
@@ -107,15 +112,16 @@ def folders(folder, tmp_path_factory):
 
 def test_several_adapters_label_one_stream(
     folders, checkpoint, tmp_path, capsys):
+  texts = [*TEXTS, 'a ' * 9]  # Longer than one of the two reads.
   path = tmp_path / 'a.jsonl'
   path.write_text('\n'.join(
       json.dumps({'sentence': text, 'by': name})
-      for text, name in zip(TEXTS, ('other', 'ours', 'other'))))
+      for text, name in zip(texts, ('other', 'ours', 'other', 'ours'))))
   config = predict.PredictConfig(
       adapters=folders, checkpoint=checkpoint, input=str(path),
       format='jsonl')
   base, bank = banks.load(folders, checkpoint)
-  wanted = prediction.predict(base, bank, TEXTS)
+  wanted = prediction.predict(base, bank, texts)
 
   def printed(**changed):
     capsys.readouterr()
@@ -125,11 +131,16 @@ def test_several_adapters_label_one_stream(
   for row, one in zip(printed(), wanted, strict=True):
     labels = {name: found['label'] for name, found in row['adapters'].items()}
     assert labels == {name: found.label for name, found in one.items()}
+    cut = {name: found.get('truncated')
+           for name, found in row['adapters'].items()}
+    assert cut == {name: found.truncated for name, found in one.items()}
+  assert cut == {'ours': True, 'other': None}
   by_column = printed(adapter_column='by')
-  assert [row['texts'] for row in by_column] == [[text] for text in TEXTS]
+  assert [row['texts'] for row in by_column] == [[text] for text in texts]
   for row, one, name in zip(
-      by_column, wanted, ('other', 'ours', 'other'), strict=True):
+      by_column, wanted, ('other', 'ours', 'other', 'ours'), strict=True):
     assert (row['adapter'], row['label']) == (name, one[name].label)
+  assert [row.get('truncated') for row in by_column] == [None] * 3 + [True]
   with pytest.raises(errors.UserError, match="`adapter_column`: unknown 'good"):
     printed(adapter_column='sentence')
 

@@ -157,8 +157,9 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   for chunk in itertools.chain([first], chunks):
     found, longer = prediction.values(
         base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size)
-    for texts, one in zip(chunk, found, strict=True):
-      print(writer.line(texts, predictions.shown(adapter, one)))
+    for row, (texts, one) in enumerate(zip(chunk, found, strict=True)):
+      print(writer.line(
+          texts, predictions.shown(adapter, one), cut=row in longer))
     sys.stdout.flush()
     count += len(chunk)
     cut += len(longer)
@@ -171,6 +172,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   """Prints the outputs of all adapters, of their setup, or of a named one."""
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
+  from adapters_jax.adapters import readings
   from adapters_jax.adapters import resident
   from adapters_jax.analysis import predictions
   from adapters_jax.api import banks
@@ -182,8 +184,8 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   writers = {name: predictions.writer_of(adapter, 'jsonl')
              for name, adapter in bank.items()}
 
-  def entries(name, one):
-    return writers[name].entries(predictions.shown(bank[name], one))
+  def entries(name, one, cut):
+    return writers[name].entries(predictions.shown(bank[name], one), cut)
 
   # The column is read like one more text.
   last = [config.adapter_column] if config.adapter_column else []
@@ -196,15 +198,17 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
     rows = [row[:len(texts)] for row in chunk]
     if last:
       names = [_known(row[-1], bank) for row in chunk]
-      found, _ = prediction.values(
+      found, cut = prediction.values(
           base, bank, names, rows, config.batch_size, placed)
-      shown = [{'adapter': name, **entries(name, one)}
-               for name, one in zip(names, found, strict=True)]
+      readings.log_cut(len(cut), len(rows))
+      shown = [{'adapter': name, **entries(name, one, row in cut)}
+               for row, (name, one) in enumerate(zip(
+                   names, found, strict=True))]
     else:
-      by_name, _ = every.by_adapter(base, bank, rows, config.batch_size)
-      shown = [{'adapters': {name: entries(name, some[row])
-                             for name, some in by_name.items()}}
-               for row in range(len(rows))]
+      by_name, longer = every.by_adapter(base, bank, rows, config.batch_size)
+      shown = [{'adapters': {
+          name: entries(name, some[row], row in longer[name])
+          for name, some in by_name.items()}} for row in range(len(rows))]
     for row, one in zip(rows, shown, strict=True):
       print(json.dumps({'texts': list(row), **one}, ensure_ascii=False))
     sys.stdout.flush()
