@@ -34,8 +34,8 @@ class Adapter:
     labels: Class names in the order of the head's outputs; empty if unknown.
     texts: Names of the one or two texts of an input.
     max_length: Longest input in tokens.
-    base: Identity of the base: name, or 'folder@hash' of its weights; '' if
-      unknown.
+    base: Identity of the base: name, 'folder@hash' or 'name#hash' of its
+      weights, as of `model.base.identity`; '' if unknown.
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
     history: One entry for each evaluation of the training, as in records:

@@ -107,10 +107,17 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
     adapter: Adapter; one of unknown origin passes.
     what: Name of the adapter in the message.
   """
-  if adapter.base and not base_lib.same(adapter.base, identity):
+  if not adapter.base or base_lib.same(adapter.base, identity):
+    return
+  name = base_lib.name_of(identity)
+  if name and name == base_lib.name_of(adapter.base):
     raise errors.UserError(
-        f'`base`: {identity} is not the base that {what} was trained on '
-        f'({adapter.base})')
+        f'`base`: the weights of {name} on the hub are not those that {what} '
+        f'was trained on ({adapter.base}, now {identity}); give a folder with '
+        'those of that time, as `hf download --revision` makes it')
+  raise errors.UserError(
+      f'`base`: {identity} is not the base that {what} was trained on '
+      f'({adapter.base})')
 
 
 def warn_of_files(

@@ -131,9 +131,7 @@ def write(
     _write_own(path, adapter, checkpoint)
     return []
   _check_kind(adapter, form)
-  # 'folder@hash' identifies weights, but does not locate them.
-  if '@' not in adapter.base:
-    checkpoint = checkpoint or adapter.base
+  checkpoint = checkpoint or base_lib.name_of(adapter.base)
   notes = _write_other(path, adapter, form, name, checkpoint)
   if form != 'adapter_bert':
     locations.remove_own(path)

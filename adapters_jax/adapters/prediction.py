@@ -66,11 +66,11 @@ def load_member(
     errors.UserError: no adapter in the folder, or another base.
   """
   adapter = adapter_lib.load(folder)
-  if not checkpoint and '@' in adapter.base:
+  checkpoint = checkpoint or base_lib.name_of(adapter.base)
+  if not checkpoint and adapter.base:
     raise errors.UserError(
         f'`checkpoint`: the adapter in {folder} was trained on the folder '
-        f'{adapter.base.split("@")[0]}; name it')
-  checkpoint = checkpoint or adapter.base
+        f'{base_lib.title_of(adapter.base)}; name it')
   if not checkpoint:
     raise errors.UserError(
         f'`checkpoint`: the adapter in {folder} does not name its base; name '

@@ -121,7 +121,7 @@ class Answers:
   def about(self) -> dict[str, Any]:
     """Returns the base and the adapters as a JSON value."""
     return {
-        'base': self.base.identity.partition('@')[0],
+        'base': base_lib.title_of(self.base.identity),
         'layers': self.base.config.layers, 'adapters': [{
             'name': name, 'method': adapter.method, 'task': adapter.task,
             'texts': list(adapter.texts), 'classes': list(adapter.classes),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from adapters_jax.model import tensor_files
 # Files that change results, apart from the weights.
 _FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
           'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt')
+_HASH = re.compile('[@#](?=[0-9a-f]{16}$)')  # Before the hash of an identity.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Base:
 
   Attributes:
     checkpoint: Name or folder of the checkpoint.
-    identity: Name, or 'folder@hash' of the weights; adapters record it.
+    identity: Result of `identity`; adapters record it.
     folder: Folder of the checkpoint's files.
     config: Shape of the encoder.
     params: Pretrained tree on the device, with the pooler if present.
@@ -87,16 +89,37 @@ def identity(checkpoint: str) -> str:
     checkpoint: Name or folder.
 
   Returns:
-    The name, or 'folder@hash' with the digest of a folder's weights.
+    The name of an embedded checkpoint, whose files are pinned; 'folder@hash'
+    with the digest of a folder's weights; or 'name#hash' for a name on the
+    Hugging Face hub, where the weights of a name can change.
 
   Raises:
-    errors.UserError: a folder without weights.
+    errors.UserError: a folder without weights, or a download that fails.
   """
-  if not assets.is_folder(checkpoint):
+  if checkpoint in pretrained.CHECKPOINTS:
     return checkpoint
   with errors.within('`checkpoint`'):
-    digest = tensor_files.folder_digest(checkpoint)
-  return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
+    if assets.is_folder(checkpoint):
+      digest = tensor_files.folder_digest(checkpoint)
+      return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
+  folder = pretrained.resolve(checkpoint)
+  with errors.within('`checkpoint`'):
+    return f'{checkpoint}#{tensor_files.folder_digest(folder)}'
+
+
+def name_of(identity: str) -> str:
+  """Returns the name by which a base can be loaded; '' for one of a folder.
+
+  Args:
+    identity: Result of `identity`.
+  """
+  # 'folder@hash' identifies weights, but does not locate them.
+  return '' if '@' in identity else identity.split('#')[0]
+
+
+def title_of(identity: str) -> str:
+  """Returns the name of a base or its folder, for the eye."""
+  return _HASH.split(identity)[0]
 
 
 def same(one: str, other: str) -> bool:
@@ -106,8 +129,11 @@ def same(one: str, other: str) -> bool:
     one: Result of `identity`.
     other: Result of `identity`.
   """
-  # The hash decides, so that a folder may be renamed.
-  return one.split('@')[-1] == other.split('@')[-1]
+  (_, *hash_of_one), (_, *hash_of_other) = map(_HASH.split, (one, other))
+  if hash_of_one and hash_of_other:  # A folder may be renamed, or be a copy.
+    return hash_of_one == hash_of_other
+  # Adapters of earlier versions name a base of the hub without its hash.
+  return one.split('#')[0] == other.split('#')[0]
 
 
 def file_hashes(checkpoint: str) -> dict[str, str]:

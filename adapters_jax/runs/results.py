@@ -58,7 +58,8 @@ def make_adapter(
       head_input=head.name, labels=tuple(setup.task.labels),
       # Embeddings are of one text, though trained on pairs.
       texts=tuple(setup.task.texts if head.dense else head.texts),
-      max_length=config.max_length, base=settings['checkpoint'],
+      max_length=config.max_length,
+      base=base_lib.identity(config.checkpoint),
       task=setup.task.name, scores=scores, settings=settings,
       base_files=base_lib.file_hashes(config.checkpoint),
       hidden_activation=config.hidden_activation,

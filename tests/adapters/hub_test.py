@@ -1,5 +1,10 @@
 """Tests of adapters of all formats on a hub on this machine's loopback."""
 
+import dataclasses
+import json
+import shutil
+
+from huggingface_hub import constants
 import jax
 import numpy as np
 import pytest
@@ -7,7 +12,9 @@ import pytest
 import adapters_jax as aj
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import prediction
 from adapters_jax.downloads import hub
+from tests import tiny
 from tests.adapters import bank_test
 from tests.adapters import locations_test
 from tests.downloads import hub_test
@@ -60,3 +67,37 @@ def test_a_repository_without_an_adapter(local_hub):
     aj.load_adapter('tiny-bert')
   # The config of a model alone is not asked for.
   assert 'config.json' not in hub_test._Hub.asked
+
+
+def test_a_base_of_the_hub_whose_weights_change(
+    local_hub, tmp_path, monkeypatch):
+  base = aj.load_base('tiny-bert')
+  film = aj.train(
+      base, aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8), 'lora[r=2]',
+      max_steps=1, buckets=1, max_length=8, head_input='pooler')
+  assert film.base == base.identity and film.base.startswith('tiny-bert#')
+  film.save(str(tmp_path / 'film'))
+  path = str(tmp_path / 'run' / 'adapter')
+  film.save(path)
+  assert prediction.load(path)[0].identity == film.base
+  # As before hashes were kept: the name alone.
+  old = dataclasses.replace(film, base='tiny-bert')
+  assert aj.predict(base, old, ['good']) == aj.predict(base, film, ['good'])
+  merged = aj.merge({'a': film, 'b': old})
+  assert merged.base == film.base
+  aj.export(film, str(tmp_path / 'peft'), 'peft', base=base)
+  settings = json.loads((tmp_path / 'peft/adapter_config.json').read_text())
+  assert settings['base_model_name_or_path'] == 'tiny-bert'
+
+  then = shutil.copytree(hub_test._Hub.folders['tiny-bert'], tmp_path / 'then')
+  tiny.write_checkpoint(hub_test._Hub.folders['tiny-bert'], seed=1)
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'new'))
+  hub.file.cache_clear()
+  now = aj.load_base('tiny-bert')
+  for call in (lambda: aj.predict(now, film, ['good']),
+               lambda: aj.load_adapter(str(tmp_path / 'film'), now),
+               lambda: prediction.load(path)):
+    with pytest.raises(aj.UserError, match='weights of tiny-bert on the hub'):
+      call()
+  again = aj.load_base(str(then))
+  assert aj.predict(again, film, ['good']) == aj.predict(base, film, ['good'])

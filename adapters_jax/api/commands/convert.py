@@ -98,14 +98,15 @@ def _base_of(source: str) -> str:
   """Returns the base of an adapter, as far as its files name one."""
   from adapters_jax.adapters import adapter as adapter_lib
   from adapters_jax.adapters import locations
+  from adapters_jax.model import base as base_lib
   if locations.find_format(source) != 'own':
     return _DEFAULT
   name = adapter_lib.load(source).base
-  if not name or '@' in name:  # 'folder@hash' does not locate the folder.
+  if not base_lib.name_of(name):
     raise errors.UserError(
         f'`checkpoint`: the adapter in {source} was trained on '
-        f'{name.split("@")[0] or "a base it does not name"}; name it')
-  return name
+        f'{base_lib.title_of(name) or "a base it does not name"}; name it')
+  return base_lib.name_of(name)
 
 
 @contextlib.contextmanager
