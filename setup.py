@@ -46,7 +46,9 @@ setuptools.setup(
     ],
     extras_require={
         # hypothesis finds tables that a reader of files gets wrong.
-        'test': ['httpx2', 'hypothesis', 'pytest', 'pytest-xdist', 'starlette'],
+        'test': [
+            'httpx2', 'hypothesis', 'pytest', 'pytest-xdist', 'starlette',
+            'tensorboardX'],
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'notebooks': [
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',
@@ -58,6 +60,7 @@ setuptools.setup(
         'serve': ['prometheus_client', 'starlette', 'uvicorn'],
         'sweep': ['ray>=2.40'],
         'tpu': ['jax[tpu]'],
+        'track': ['tensorboardX', 'wandb'],
         'tf1': ['tensorflow'],  # For scripts.convert_tf1_bert alone.
         'interop': [
             'torch', 'transformers>=4.50,<5', 'adapters==1.3.0',

@@ -36,8 +36,8 @@ _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
-    'save_minutes', 'coordinator', 'processes', 'process', 'join_seconds',
-    'mesh', 'threads', 'adapters', 'start')
+    'save_minutes', 'track', 'coordinator', 'processes', 'process',
+    'join_seconds', 'mesh', 'threads', 'adapters', 'start')
 
 
 def plain(value: Any) -> Any:

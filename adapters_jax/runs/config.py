@@ -232,6 +232,9 @@ class Config:
       'path')
   resume: bool = option(
       False, 'Continue an unfinished run in the workdir.', 'where', 'vmapped')
+  track: str = option(
+      '', 'Trackers of losses and scores, with commas: jsonl and tensorboard '
+      'write into the workdir, wandb sends to Weights & Biases.', 'where')
   save_minutes: float = option(
       5.0, 'Most minutes between saves of the state, apart from those around '
       'evaluations; 0 for these alone.', 'where')

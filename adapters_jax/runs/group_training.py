@@ -1,6 +1,6 @@
 """Training of a group of runs: losses in, scores out, failures noted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import logging
 from typing import Any
 
@@ -15,6 +15,7 @@ from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import saving
 from adapters_jax.runs import signals
+from adapters_jax.runs import trackers as trackers_lib
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
 from adapters_jax.training import programs
@@ -51,8 +52,9 @@ class _Watch:
 
   def __init__(
       self, group: group_lib.Group, score: kind_lib.Score, log: log_lib.Log,
-      done: int):
+      done: int, trackers: Sequence[trackers_lib.Tracker]):
     self._group, self._score, self._runs_log = group, score, log
+    self._trackers = trackers
     self._rates = [compiled.make_rate(config, group.setup.steps)
                    for config in group.configs]
     self._first: dict[int, int] = {}  # {length: its first step}
@@ -87,12 +89,21 @@ class _Watch:
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
+      self._track(i, step + 1, {'train/learning_rate': self._rates[i](step), **{
+          f'train/{name}': np.atleast_1d(value)[i]
+          for name, value in values.items()}})
     if training := self._runs_log.training():
       self.meter.update(
           float(np.mean([losses[i] for i, _ in training])),
           max(rate(step) for rate in self._rates),
           # The next step has been dispatched when this one is read.
           any([self._is_first(one) for one in (step, step + 1)]))
+
+  def _track(self, i: int, step: int, values: dict[str, Any]) -> None:
+    """Hands numbers of a run to its tracker, if there is one."""
+    if self._trackers:
+      self._trackers[i].add(
+          step, {name: float(value) for name, value in values.items()})
 
   def _is_first(self, step: int) -> bool:
     """Returns whether no earlier step of this process had a step's length."""
@@ -127,6 +138,7 @@ class _Watch:
     for i, run in self._runs_log.training():
       dev, predictions = found[i]
       entry = run.add_evaluation(step, dev, predictions, task)
+      self._track(i, step, {f'dev/{one}': dev[one] for one in dev})
       name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
       _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],
                 console.percent(dev))
@@ -188,6 +200,7 @@ def train_group(
     state_folder: str = '', restore: bool = False, pause: int = 0,
     stop: signals.Stop,
     joined: Callable[[], Start | None] = lambda: None,
+    trackers: Sequence[trackers_lib.Tracker] = (),
 ) -> Start:
   """Trains a group to its last step, or to a pause.
 
@@ -201,6 +214,7 @@ def train_group(
     stop: Requests to stop the training.
     joined: Makes the start of a group out of states that its runs saved alone,
       None without them; used if the group has no saved state.
+    trackers: Tracker of each run, () for none.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -217,7 +231,9 @@ def train_group(
   progress, log = _start(group, resume if restore else None, joined)
   first = loop.steps_taken(progress)
   _load_ahead(group, train_step, progress, first)
-  watch = _Watch(group, score, log, first)
+  for one in trackers:
+    one.begin(first)
+  watch = _Watch(group, score, log, first, trackers)
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(

@@ -103,6 +103,14 @@ def all_scores(
   return scores, outcomes, notes, threshold
 
 
+def of_best(record: records.Record) -> dict[str, float]:
+  """Returns {'best/step' and 'best/SPLIT/METRIC': number} of a record."""
+  return {'best/step': record.best_step, **{
+      f'best/{split}/{name}': value
+      for split, scores in record.metrics.items()
+      for name, value in scores.items()}}
+
+
 def _last_scores(
     setup: setup_lib.Setup, score: kind_lib.Score, progress: loop.Progress,
     run: log_lib.RunLog, best: dict[str, dict[str, float]],

@@ -17,6 +17,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
+from adapters_jax.runs import identity
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import records
@@ -26,6 +27,7 @@ from adapters_jax.runs import rungs
 from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import task_checks
+from adapters_jax.runs import trackers
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
@@ -171,17 +173,45 @@ def _train_claimed(
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
-    progress, log = group_training.train_group(
-        group, kind, score, state_folder=state_folder, restore=first.resume,
-        pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
-        stop=stop, joined=lambda: regroup.join_progress(group, folders))
-    # Runs that have failed, or that patience ended, pause at no rung.
-    if log.training() and loop.steps_taken(progress) < group.setup.steps:
-      return [*regroup.pause(group, progress, log, folders, pause)]
-    # Within the context: the last scores need its matmul precision.
-    return [results.finish(group, i, experiment, kind, score, progress, log,
-                           str(chosen))
-            for i in range(len(group))]
+    with _tracked(configs, folders) as followed:
+      progress, log = group_training.train_group(
+          group, kind, score, state_folder=state_folder, restore=first.resume,
+          pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
+          stop=stop, joined=lambda: regroup.join_progress(group, folders),
+          trackers=followed)
+      # Runs that have failed, or that patience ended, pause at no rung.
+      if log.training() and loop.steps_taken(progress) < group.setup.steps:
+        return [*regroup.pause(group, progress, log, folders, pause)]
+      # Within the context: the last scores need its matmul precision.
+      found: list[records.Record | rungs.Paused | str] = [
+          results.finish(
+              group, i, experiment, kind, score, progress, log, str(chosen))
+          for i in range(len(group))]
+      for record, tracker in zip(found, followed):
+        if isinstance(record, records.Record):
+          tracker.add(record.steps, results.of_best(record))
+      return found
+
+
+@contextlib.contextmanager
+def _tracked(
+    configs: Sequence[config_lib.Config], folders: Sequence[str]
+) -> Iterator[list[trackers.Tracker]]:
+  """Yields the tracker of each run, [] without; the first host has them.
+
+  Args:
+    configs: Settings of each run.
+    folders: Workdir of each run.
+  """
+  with contextlib.ExitStack() as stack:
+    found = []
+    if configs[0].track and hosts.is_first():
+      for config, folder in zip(configs, folders, strict=True):
+        settings = identity.portable(config)
+        found.append(trackers.make(
+            config.track, folder, identity.digest(settings), settings))
+        stack.callback(found[-1].end)
+    yield found
 
 
 @contextlib.contextmanager

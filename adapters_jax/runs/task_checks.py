@@ -15,6 +15,7 @@ from adapters_jax.runs import file_checks
 from adapters_jax.runs import frozen
 from adapters_jax.runs import models
 from adapters_jax.runs import start
+from adapters_jax.runs import trackers
 from adapters_jax.runs import workdirs
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import frozen_cache
@@ -34,6 +35,7 @@ def check_run(
   Raises:
     errors.UserError: a setting that cannot work.
   """
+  trackers.names(config.track)
   file_checks.check(config)
   if not config.files:
     if config.form != 'single':  # Not in the settings: a folder names files.

@@ -15,6 +15,7 @@ from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records
+from adapters_jax.runs import trackers
 
 STATE = 'resume'  # Folder of the resumable state.
 _LONGEST = 40  # Characters of a method in the name of a folder.
@@ -78,7 +79,8 @@ def _listed(folder: str) -> set[str]:
 def _is_empty(folder: str, names: set[str]) -> bool:
   """Returns whether a workdir has neither results nor a saved state."""
   state = os.path.join(folder, STATE)
-  return names <= {_SETTINGS, STATE} and not (
+  tracked = {trackers.FILE, trackers.FOLDER, trackers.CLOUD}
+  return names <= {_SETTINGS, STATE, *tracked} and not (
       os.path.isdir(state) and os.listdir(state))
 
 

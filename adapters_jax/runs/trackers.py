@@ -1,0 +1,168 @@
+"""Trackers: losses and scores of a run while it trains, for other programs."""
+
+from collections.abc import Mapping
+import contextlib
+import json
+import os
+import shutil
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.downloads import atomic
+from adapters_jax.runs import extras
+
+FILE, FOLDER, CLOUD = 'metrics.jsonl', 'tensorboard', 'wandb'  # In a workdir.
+_PACKAGES = {'jsonl': '', 'tensorboard': 'tensorboardX', 'wandb': 'wandb'}
+
+
+class Tracker:
+  """Receives the numbers of a run; this one forgets them."""
+
+  def begin(self, done: int) -> None:
+    """Starts a sitting of the run.
+
+    Args:
+      done: Steps that it has taken; numbers of later ones, from a sitting that
+        was killed, are removed.
+    """
+
+  def add(self, step: int, values: Mapping[str, float]) -> None:
+    """Adds numbers.
+
+    Args:
+      step: Steps taken.
+      values: {name: number}, names as 'train/loss' or 'dev/accuracy'.
+    """
+
+  def end(self) -> None:
+    """Ends the sitting."""
+
+
+class JsonLines(Tracker):
+  """A line of JSON for each call, in `metrics.jsonl`."""
+
+  def __init__(self, folder: str):
+    self._path = os.path.join(folder, FILE)
+    self._file: Any = None
+
+  def begin(self, done: int) -> None:
+    kept = []
+    with contextlib.suppress(OSError), open(
+        self._path, encoding='utf-8') as file:
+      for line in file:
+        with contextlib.suppress(ValueError):  # A kill cut the last line.
+          if json.loads(line)['step'] <= done:
+            kept.append(line)
+    with atomic.replacing(self._path) as file:
+      file.write(''.join(kept if done else []).encode())
+    # Line by line, for programs that follow the file.
+    self._file = open(self._path, 'a', buffering=1, encoding='utf-8')
+
+  def add(self, step: int, values: Mapping[str, float]) -> None:
+    self._file.write(json.dumps({'step': step, **values}) + '\n')
+
+  def end(self) -> None:
+    if self._file:
+      self._file.close()
+
+
+class TensorBoard(Tracker):
+  """TensorBoard's event files, in the folder `tensorboard`."""
+
+  def __init__(self, folder: str):
+    self._folder = os.path.join(folder, FOLDER)
+    self._writer: Any = None
+
+  def begin(self, done: int) -> None:
+    import tensorboardX
+    if not done:
+      shutil.rmtree(self._folder, ignore_errors=True)
+    self._writer = tensorboardX.SummaryWriter(
+        self._folder, purge_step=done + 1 if done else None)
+
+  def add(self, step: int, values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+      self._writer.add_scalar(name, value, step)
+
+  def end(self) -> None:
+    if self._writer:
+      self._writer.close()
+
+
+class WeightsAndBiases(Tracker):
+  """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax."""
+
+  def __init__(self, folder: str, name: str, settings: Mapping[str, Any]):
+    self._folder, self._name, self._settings = folder, name, settings
+    self._run: Any = None
+
+  def begin(self, done: int) -> None:
+    import wandb
+    # The same run in every sitting. Several at once, as in a vmapped group.
+    self._run = wandb.init(
+        project=os.environ.get('WANDB_PROJECT', 'adapters_jax'),
+        id=self._name, name=os.path.basename(self._folder), dir=self._folder,
+        config=dict(self._settings), resume='allow' if done else None,
+        reinit='create_new')
+
+  def add(self, step: int, values: Mapping[str, float]) -> None:
+    self._run.log(dict(values), step=step)
+
+  def end(self) -> None:
+    if self._run:
+      self._run.finish()
+
+
+class Several(Tracker):
+  """Trackers that receive the same numbers."""
+
+  def __init__(self, *trackers: Tracker):
+    self._trackers = trackers
+
+  def begin(self, done: int) -> None:
+    for one in self._trackers:
+      one.begin(done)
+
+  def add(self, step: int, values: Mapping[str, float]) -> None:
+    for one in self._trackers:
+      one.add(step, values)
+
+  def end(self) -> None:
+    for one in self._trackers:
+      one.end()
+
+
+def names(text: str) -> tuple[str, ...]:
+  """Returns the names in the setting `track`.
+
+  Args:
+    text: Names with commas; '' for none.
+
+  Raises:
+    errors.UserError: an unknown name, or one whose package is missing.
+  """
+  found = tuple(part.strip() for part in text.split(',')) if text else ()
+  for name in found:
+    if name not in _PACKAGES:
+      raise errors.unknown('`track`', name, _PACKAGES)
+    if _PACKAGES[name]:
+      with errors.within(f'`track={name}`'):
+        extras.demand('track', _PACKAGES[name])
+  return found
+
+
+def make(
+    text: str, folder: str, name: str, settings: Mapping[str, Any]
+) -> Tracker:
+  """Makes the trackers of a run.
+
+  Args:
+    text: Setting `track`.
+    folder: Workdir of the run.
+    name: Hash of its settings.
+    settings: Its settings without places.
+  """
+  makers = {'jsonl': lambda: JsonLines(folder),
+            'tensorboard': lambda: TensorBoard(folder),
+            'wandb': lambda: WeightsAndBiases(folder, name, settings)}
+  return Several(*(makers[one]() for one in names(text)))
