@@ -32,6 +32,7 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import Parallel as Parallel
   from adapters_jax.api.face import predict as predict
   from adapters_jax.api.face import Prediction as Prediction
+  from adapters_jax.api.face import push as push
   from adapters_jax.api.face import Questions as Questions
   from adapters_jax.api.face import Split as Split
   from adapters_jax.api.face import Stack as Stack
@@ -44,10 +45,9 @@ __version__ = '0.1.0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
     'Parallel', 'Prediction', 'Questions', 'Split', 'Stack', 'TaggedExamples',
-    'Texts', 'UserError',
-    'compose', 'drop_layers', 'encode', 'evaluate', 'export',
-    'fusion_attention', 'load_adapter', 'load_base', 'member', 'merge',
-    'predict', 'train')
+    'Texts', 'UserError', 'compose', 'drop_layers', 'encode', 'evaluate',
+    'export', 'fusion_attention', 'load_adapter', 'load_base', 'member',
+    'merge', 'predict', 'push', 'train')
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ from adapters_jax.adapters import merge_checks
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
+from adapters_jax.adapters import pushing
 from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
@@ -72,6 +73,7 @@ encode = embedding.encode
 evaluate = evaluation.evaluate
 member = composing.member
 predict = prediction.predict
+push = pushing.push
 
 
 def train(

@@ -1,0 +1,85 @@
+"""Model cards: the README.md of an adapter on the Hugging Face hub."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import models
+from adapters_jax.model import base as base_lib
+
+# {format: name of the library in the hub's metadata}
+_LIBRARIES = {
+    'own': 'adapters_jax', 'adapterhub': 'adapters', 'peft': 'peft',
+    'sentence_transformers': 'sentence-transformers'}
+_SETTINGS = ('learning_rate', 'epochs', 'batch_size', 'max_length', 'seed',
+             'precision')
+
+
+def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
+  """Returns the card of an adapter, with the metadata that the hub reads.
+
+  Args:
+    adapter: Adapter.
+    name: Name of the repository.
+    form: Format of the files, one of formats.FORMATS.
+  """
+  import huggingface_hub  # Slow to import.
+  base = models.hub_name(base_lib.name_of(adapter.base)) or None
+  data = huggingface_hub.ModelCardData(
+      library_name=_LIBRARIES.get(form, 'adapters_jax'), base_model=base,
+      pipeline_tag=_pipeline(adapter), model_name=name.split('/')[-1],
+      tags=['adapter', 'jax'], eval_results=[*_results(adapter)] or None)
+  return '\n'.join(('---', data.to_yaml(), '---', *_lines(adapter, name)))
+
+
+def _pipeline(adapter: adapter_lib.Adapter) -> str:
+  """Returns the hub's name for the task of a head."""
+  head = adapter.head
+  if not head.dense:
+    return 'sentence-similarity'
+  if head.pretrained:
+    return 'fill-mask'
+  if head.name == 'tags':
+    return 'token-classification'
+  return 'question-answering' if head.per_token else (
+      'multiple-choice' if head.choices else 'text-classification')
+
+
+def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
+  """Yields the scores as entries of the hub's index."""
+  import huggingface_hub
+  for split, scores in adapter.scores.items():
+    for metric, value in scores.items():
+      yield huggingface_hub.EvalResult(
+          task_type=_pipeline(adapter), dataset_type=adapter.task,
+          dataset_name=adapter.task, dataset_split=split, metric_type=metric,
+          metric_value=value)
+
+
+def _lines(adapter: adapter_lib.Adapter, name: str) -> Iterator[str]:
+  """Yields the lines of the card below its metadata."""
+  checkpoint = base_lib.name_of(adapter.base)
+  base = checkpoint or base_lib.title_of(adapter.base) or 'an unknown base'
+  yield from (
+      '', f'# {name.split("/")[-1]}', '',
+      f'An adapter for `{base}`, trained with adapters_jax'
+      f'{f" on {adapter.task}" if adapter.task else ""}.', '',
+      '```python', 'import adapters_jax as aj', '',
+      f'base = aj.load_base({checkpoint or "DIR"!r})',
+      f'adapter = aj.load_adapter({name!r}, base)', '```', '',
+      '| | |', '|---|---|', f'| method | `{adapter.method}` |',
+      f'| trained parameters | {adapter.trained_params:,} |',
+      f'| texts | {", ".join(adapter.texts)} |')
+  if adapter.classes:
+    yield f'| classes | {", ".join(adapter.classes)} |'
+  if adapter.threshold is not None:
+    yield f'| threshold | {adapter.threshold:g} |'
+  for field in _SETTINGS:
+    if field in adapter.settings:
+      yield f'| {field.replace("_", " ")} | {adapter.settings[field]} |'
+  if adapter.scores:
+    yield from ('', '| split | metric | value |', '|---|---|---:|')
+  for split, scores in adapter.scores.items():
+    for metric, value in scores.items():
+      yield f'| {split} | {metric} | {value:.4f} |'
+  yield ''

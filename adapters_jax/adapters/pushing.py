@@ -1,0 +1,60 @@
+"""Adapters sent to the Hugging Face hub, with a model card."""
+
+import os
+import tempfile
+
+from adapters_jax import errors
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
+from adapters_jax.adapters import card
+from adapters_jax.adapters import compiled
+from adapters_jax.adapters import exchange
+from adapters_jax.adapters import formats
+from adapters_jax.downloads import publish
+from adapters_jax.model import base as base_lib
+
+
+def push(
+    adapter: adapter_lib.Adapter, name: str, format: str = 'own', *,
+    base: base_lib.Base | None = None, head: bool = True,
+    private: bool = False,
+) -> str:
+  """Uploads an adapter to the Hugging Face hub, with a model card.
+
+  Log in first, with `hf auth login` or the variable HF_TOKEN.
+  `load_adapter(name)` reads it back. Another adapter of the repository is
+  replaced in a new commit.
+
+  Args:
+    adapter: Adapter.
+    name: Name of the repository, 'owner/name', made if absent.
+    format: Format of the files: 'own', 'adapterhub', 'peft' or
+      'sentence_transformers', as of `export`.
+    base: Pretrained encoder, as of `export`.
+    head: Whether to write the head.
+    private: Whether a new repository is visible to its owner alone.
+
+  Returns:
+    Address of the commit.
+
+  Raises:
+    errors.UserError: a format that cannot hold the adapter, no login, no right
+      to write there, or no network.
+  """
+  arguments.demand_adapter(adapter, 'push(adapter, name)')
+  arguments.demand_base_or_none(base)
+  if format == 'adapter_bert':
+    raise errors.UserError(
+        '`format=adapter_bert`: is a file for the authors\' code; give one of '
+        f'{", ".join(one for one in formats.FORMATS if one != format)}')
+  if base is not None:
+    compiled.check_base(base.identity, adapter, 'the adapter')
+  with tempfile.TemporaryDirectory() as folder:
+    exchange.write(
+        folder, adapter, format, head=head,
+        name=name.split('/')[-1],
+        checkpoint=base.checkpoint if base is not None else '')
+    with open(os.path.join(folder, 'README.md'), 'w', encoding='utf-8') as file:
+      file.write(card.text(adapter, name, format))
+    title = f'{adapter.method} for {adapter.task or "a task"}'
+    return publish.send(folder, name, message=title, private=private)

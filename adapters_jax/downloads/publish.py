@@ -1,0 +1,50 @@
+"""Folders sent to the Hugging Face hub."""
+
+from adapters_jax import errors as errors_lib
+from adapters_jax.downloads import pinned
+
+
+def send(
+    folder: str, name: str, *, message: str, private: bool = False
+) -> str:
+  """Uploads a folder as a commit of a repository of models, made if absent.
+
+  Args:
+    folder: Folder.
+    name: Name of the repository, 'owner/name'.
+    message: Title of the commit.
+    private: Whether a new repository is visible to its owner alone.
+
+  Returns:
+    Address of the commit.
+
+  Raises:
+    errors.UserError: no valid name, no login, no right to write there, or no
+      network.
+  """
+  import huggingface_hub  # Slow to import.
+  from huggingface_hub import constants
+  from huggingface_hub import errors
+  if name.count('/') != 1 or not all(name.split('/')):
+    raise errors_lib.UserError(
+        f"`name={name}`: give 'owner/name', as in 'me/film'")
+  api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT)
+  if constants.HF_HUB_OFFLINE or not pinned.status(constants.ENDPOINT):
+    raise errors_lib.UserError(
+        f'`name={name}`: the Hugging Face hub cannot be reached')
+  try:
+    api.create_repo(name, private=private, exist_ok=True)
+    return str(api.upload_folder(
+        repo_id=name, folder_path=folder, commit_message=message).commit_url)
+  except errors.HFValidationError as error:
+    raise errors_lib.UserError(f'`name={name}`: {error}') from error
+  except (errors.HfHubHTTPError, OSError) as error:
+    status = getattr(getattr(error, 'response', None), 'status_code', None)
+    if status in (401, 403) or isinstance(
+        error, errors.LocalTokenNotFoundError):
+      reason = 'log in with `hf auth login` as someone who may write there'
+    else:
+      reason = ' '.join(str(error).split())[:200] or type(error).__name__
+    raise errors_lib.UserError(
+        f'`name={name}`: the Hugging Face hub refused the upload: {reason}'
+    ) from error

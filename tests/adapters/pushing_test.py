@@ -1,0 +1,145 @@
+"""Adapters sent to a hub on this machine's loopback, and read back."""
+
+import base64
+import dataclasses
+import json
+import os
+
+from huggingface_hub import constants
+import pytest
+
+import adapters_jax as aj
+from adapters_jax.adapters import card
+from adapters_jax.downloads import hub
+from tests.adapters import bank_test
+from tests.downloads import hub_test
+
+local_hub = hub_test.local_hub
+
+
+class _Writable(hub_test._Hub):
+  """A hub that takes commits of small files, if the token is right."""
+  written: dict[str, list[str]] = {}
+  created: list[dict] = []
+
+  def do_GET(self):
+    if not self.path.startswith('/api/models/'):
+      super().do_GET()
+    elif self._allowed():
+      self._send(200, {'id': 'me/film', 'sha': hub_test.COMMIT})
+    else:
+      self._send(401, {'error': 'Invalid credentials'})
+
+  def _allowed(self):
+    return self.headers.get('authorization') == 'Bearer right'
+
+  def do_POST(self):
+    body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+    if not self._allowed():
+      self._send(401, {'error': 'Invalid credentials'})
+    elif self.path == '/api/repos/create':
+      self.created.append(json.loads(body))
+      self._send(200, {'url': f'http://{self.headers["Host"]}/me/film'})
+    elif self.path == '/api/validate-yaml':
+      self._send(200, {'errors': [], 'warnings': []})
+    elif '/preupload/' in self.path:
+      files = json.loads(body)['files']
+      self._send(200, {'files': [
+          {'path': one['path'], 'uploadMode': 'regular', 'shouldIgnore': False}
+          for one in files]})
+    else:
+      name = self.path.split('/api/models/')[1].split('/commit/')[0]
+      entries = [json.loads(line) for line in body.splitlines()]
+      self.written[name] = [entries[0]['value']['summary']]
+      for one in entries[1:]:
+        path = os.path.join(self.folders[name], one['value']['path'])
+        self.written[name].append(one['value']['path'])
+        with open(path, 'wb') as file:
+          file.write(base64.b64decode(one['value']['content']))
+      self._send(200, {
+          'commitUrl': f'http://{self.headers["Host"]}/me/film/commit/1',
+          'commitOid': '1',
+          'pullRequestUrl': None, 'hookOutput': ''})
+
+  def _send(self, status, value):
+    body = json.dumps(value).encode()
+    self.send_response(status)
+    self.send_header('Content-Type', 'application/json')
+    self.send_header('Content-Length', str(len(body)))
+    self.end_headers()
+    self.wfile.write(body)
+
+
+@pytest.fixture
+def writable(local_hub, monkeypatch, tmp_path):
+  """A hub with the empty repository me/film, and a right token."""
+  local_hub.RequestHandlerClass = _Writable
+  folder = tmp_path / 'film'
+  folder.mkdir()
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/film', str(folder))
+  monkeypatch.setenv('HF_TOKEN', 'right')
+  _Writable.written, _Writable.created = {}, []
+  return folder
+
+
+@pytest.fixture
+def adapter(checkpoint):
+  return dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=aj.load_base(checkpoint).identity,
+      labels=('no', 'yes'), task='films', max_length=16, threshold=0.4,
+      scores={'dev': {'accuracy': 0.75}}, settings={'learning_rate': 1e-3})
+
+
+@pytest.mark.parametrize('form', ['own', 'adapterhub'])
+def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
+  base = aj.load_base(checkpoint)
+  found = aj.push(adapter, 'me/film', form, base=base, private=True)
+  assert found == f'{constants.ENDPOINT}/me/film/commit/1'
+  made, = _Writable.created
+  assert made['name'] == 'film' and made['organization'] == 'me'
+  assert made.get('private') or made.get('visibility') == 'private'
+  title, *paths = _Writable.written['me/film']
+  assert title == 'lora[r=2] for films' and 'README.md' in paths
+  hub.file.cache_clear()
+  found = aj.load_adapter('me/film', base)
+  wanted = aj.predict(base, adapter, ['a good film'])
+  again = aj.predict(base, dataclasses.replace(
+      found, threshold=adapter.threshold), ['a good film'])
+  assert again[0].label == wanted[0].label
+  assert again[0].probabilities == pytest.approx(wanted[0].probabilities)
+
+
+def test_the_card(adapter):
+  text = card.text(dataclasses.replace(adapter, base='minilm-l6'),
+                   'me/film', 'peft')
+  import huggingface_hub
+  data = huggingface_hub.ModelCard(text).data
+  assert data.library_name == 'peft'
+  assert data.base_model.endswith('/all-MiniLM-L6-v2')
+  assert data.pipeline_tag == 'text-classification'
+  result, = data.eval_results
+  assert (result.dataset_name, result.dataset_split, result.metric_type,
+          result.metric_value) == ('films', 'dev', 'accuracy', 0.75)
+  for line in ("base = aj.load_base('minilm-l6')", '| method | `lora[r=2]` |',
+               '| classes | no, yes |', '| threshold | 0.4 |',
+               '| learning rate | 0.001 |', '| dev | accuracy | 0.7500 |'):
+    assert line in text.splitlines()
+  own = card.text(adapter, 'me/film', 'own')  # Of a folder, which has no name.
+  assert "load_base('DIR')" in own and 'base_model' not in own
+
+
+def test_what_cannot_be_pushed(writable, adapter, monkeypatch):
+  for name, form, message in (
+      ('film', 'own', "`name=film`: give 'owner/name'"),
+      ('me/', 'own', "give 'owner/name'"), ('me/a b', 'own', '`name=me/a b`'),
+      ('me/film', 'adapter_bert', 'a file for the authors'),
+      ('me/film', 'other', '`format`: unknown')):
+    with pytest.raises(aj.UserError, match=message):
+      aj.push(adapter, name, form)
+  monkeypatch.setenv('HF_TOKEN', 'wrong')
+  with pytest.raises(aj.UserError, match='refused the upload: log in with'):
+    aj.push(adapter, 'me/film')
+  assert not _Writable.written
+  monkeypatch.setattr(constants, 'ENDPOINT', 'http://127.0.0.1:9')
+  with pytest.raises(aj.UserError, match='hub cannot be reached'):
+    aj.push(adapter, 'me/film')
