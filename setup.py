@@ -27,12 +27,12 @@ setuptools.setup(
         'absl-py',
         'array_record>=0.5',
         'filelock>=3.24',  # Replaces flock where a file system lacks it.
-        'flax>=0.11',
-        'huggingface_hub>=0.25',
+        'flax>=0.12',
+        'huggingface_hub>=0.36',
         'importlib_resources',  # TFDS needs it without declaring it.
-        'jax>=0.7',
+        'jax>=0.8',
         'numpy>=2.0',
-        'optax>=0.2.5',
+        'optax>=0.2.6',
         'orbax-checkpoint>=0.11.32',  # Earlier ones lose random keys.
         'psutil',
         'requests',
@@ -40,8 +40,8 @@ setuptools.setup(
         'safetensors>=0.4.5',
         'scikit-learn>=1.5',
         'scipy>=1.13',
-        'tensorflow-datasets>=4.9.7',
-        'tokenizers>=0.20',
+        'tensorflow-datasets>=4.9.9',  # Earlier ones need TensorFlow.
+        'tokenizers>=0.22',
         'tqdm',
     ],
     extras_require={

@@ -85,13 +85,14 @@ for pair in $FOLDERS; do
     --grid="$METHODS"
 done
 for folder in $LABELLED; do
-  run experiments.text_classification --folder="$folder" \
-    --file_task=multilabel --text_columns=text --label_column=labels \
-    --max_length=64 --epochs=3 --seeds=0-2 --grid='
-      adapter_size=64,8 learning_rate=1e-3;
-      adapter_config=lora[r=8] learning_rate=1e-3;
-      tune=full learning_rate=1e-4;
-      tune=head learning_rate=1e-2'
+  labelled=(experiments.text_classification --folder="$folder"
+    --file_task=multilabel --text_columns=text --label_column=labels
+    --max_length=64 --epochs=3 --seeds=0-2)
+  run "${labelled[@]}" --grid='
+    adapter_size=64,8 learning_rate=1e-3;
+    adapter_config=lora[r=8] learning_rate=1e-3;
+    tune=full learning_rate=1e-4'
+  run "${labelled[@]}" --cache_frozen --grid='tune=head learning_rate=1e-2'
 done
 for folder in $TAGGED; do
   run experiments.tagging --task="$(basename "$folder")" \

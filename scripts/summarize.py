@@ -53,6 +53,9 @@ def numbers(text: str, flag: str) -> list[int]:
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
+_OF_ONE_RUN = 'the threshold '  # Start of notes that differ in every run.
+
+
 def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   """Returns a line for each note, with the methods if only some have it.
 
@@ -65,7 +68,8 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   for point in chosen:
     # A set: seeds of one point repeat a note.
     for note in {note for record in point.records for note in record.notes}:
-      notes.setdefault((point.task, note), []).append(point.method)
+      if not note.startswith(_OF_ONE_RUN):
+        notes.setdefault((point.task, note), []).append(point.method)
   lines = []
   for (task, note), having in sorted(notes.items()):
     whose = [] if set(having) == methods[task] else [' and '.join(having)]

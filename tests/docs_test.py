@@ -261,6 +261,9 @@ class TablesTest(parameterized.TestCase):
                      summarize.intervals(found, (8, 64), (2,)))
     self.assertEqual(between(page, *generate.markers('composed')),
                      generate.composed_lines(found))
+    with tempfile.TemporaryDirectory() as folder:
+      self.assertEqual(between(page, *generate.markers('dropped')),
+                       generate.dropped_lines(folder))
 
   def test_figures_of_ablations_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")

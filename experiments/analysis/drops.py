@@ -50,7 +50,7 @@ def draw(found: Found) -> style.Drawn:
                marker=marker, markersize=3.5, linewidth=1, label=name)
   batch, length = found['batch']
   style.label(costs, f'a training step\n{batch} texts of {length} tokens',
-              across, '% of a step with all adapters')
+              across, 'share of that with all (%)')
   costs.set_ylim(0, None)
   for axis in (scores, costs):
     axis.set_xticks(numbers)

@@ -145,7 +145,8 @@ def task_name(task: str) -> str:
   """Returns the title of a task."""
   return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
           'sms_spam': 'SMS spam', 'squad': 'SQuAD', 'wnut17': 'WNUT 2017',
-          'nyt_sentiment': 'NYT sentiment'}.get(task, task.replace('_', ' '))
+          'nyt_sentiment': 'NYT sentiment',
+          'goemotions': 'GoEmotions'}.get(task, task.replace('_', ' '))
 
 
 def metric_name(rows: pd.DataFrame) -> str:

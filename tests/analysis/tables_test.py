@@ -137,7 +137,8 @@ class SummariesTest(parameterized.TestCase):
 
 
 def test_table_goes_between_the_markers(tmp_path):
-  noted = dataclasses.replace(record(0.5, 0.25), notes=['trained on 4 of 9'])
+  noted = dataclasses.replace(record(0.5, 0.25), notes=[
+      'trained on 4 of 9', 'the threshold 0.3 is the best one on dev'])
   records.write(os.path.join(tmp_path, 'records', 'a.json'), noted)
   readme = tmp_path / 'README.md'
   readme.write_text(f'before\n{summarize.BEGIN}\nold\n{summarize.END}\nafter\n')
@@ -148,7 +149,7 @@ def test_table_goes_between_the_markers(tmp_path):
   assert 'method | trained | cola, matthews |' in text
   assert text.count('| adapters, size 64 | 7 % |') == 2
   assert '7 % | 50.0 |' in text and '7 % | 25.0 |' in text
-  assert '- cola: trained on 4 of 9' in text
+  assert '- cola: trained on 4 of 9' in text and 'threshold' not in text
   summarize.main(summarize.Config(str(tmp_path / 'records'), str(readme)))
   assert readme.read_text() == text
 
