@@ -7,6 +7,7 @@ from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from adapters_jax.adapters import adapter
 from adapters_jax.adapters import bank as bank_lib
@@ -119,6 +120,7 @@ class BankTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'another method'):
       bank_lib.stack({**bank, 'l': make('lora')}, ['a', 'l'])
 
+  @pytest.mark.slow
   def test_layer_norms_alone_that_find_spans(self):
     tuned, _ = trees.split(
         make().tuned, lambda path: trees.role(path) in ('norm', 'head'))

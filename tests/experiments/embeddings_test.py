@@ -81,7 +81,8 @@ def test_losses_of_scores_by_hand():
 
 
 @pytest.mark.parametrize('mode', pooling.MODES)
-@pytest.mark.parametrize('name', ('cosent', 'multiple_negatives'))
+@pytest.mark.parametrize('name', (
+    'multiple_negatives', pytest.param('cosent', marks=pytest.mark.slow)))
 def test_filler_of_a_batch_changes_no_loss(mode, name):
   rng = np.random.default_rng(2)
   hidden = rng.standard_normal((5, 2, 3, 7), np.float32)

@@ -229,6 +229,7 @@ def test_padding_with_any_token():
         hidden_of('roberta', batch)[-1][batch['mask']])
 
 
+@pytest.mark.slow
 def test_only_bert_and_electra_read_segments():
   for case in CASES:
     batch = tiny_families.batch(case)

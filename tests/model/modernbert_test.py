@@ -154,9 +154,9 @@ def test_rotation_of_a_head():
 
 
 @pytest.mark.parametrize('case, name', (
-    (CASE, 'houlsby'), ('modernbert-128', 'prefix_tuning'), *(
+    ('modernbert-128', 'prefix_tuning'), *(
         pytest.param(*slow, marks=pytest.mark.slow) for slow in (
-            (CASE, 'prefix_tuning'), (CASE, 'prompt words'),
+            (CASE, 'houlsby'), (CASE, 'prefix_tuning'), (CASE, 'prompt words'),
             ('modernbert-128', 'houlsby'),
             ('modernbert-128', 'prompt words')))))
 def test_uncomputed_rows_change_nothing(case, name):

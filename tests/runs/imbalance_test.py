@@ -61,6 +61,7 @@ def test_patience_ends_a_run(group):
   assert (other.steps, len(other.history)) == (16, 4)
 
 
+@pytest.mark.slow
 def test_a_run_that_patience_ended_resumes_at_its_end(
     checkpoint, own_files, tmp_path):
   config = tiny.run_config(

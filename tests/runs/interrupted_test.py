@@ -133,7 +133,8 @@ def test_a_signal_in_the_last_scores(config, whole):
   check_resumed(config, whole)
 
 
-@pytest.mark.parametrize('minutes, saved', [(1e-9, 2), (0.0, None)])
+@pytest.mark.parametrize('minutes, saved', [
+    pytest.param(1e-9, 2, marks=pytest.mark.slow), (0.0, None)])
 def test_a_kill_loses_at_most_the_minutes_of_the_setting(
     config, whole, minutes, saved):
   config = dataclasses.replace(config, save_minutes=minutes)

@@ -91,6 +91,7 @@ def test_a_killed_run_goes_on_as_if_undisturbed(config, whole, at):
       1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 8]
 
 
+@pytest.mark.slow
 def test_runs_of_a_group_have_files_of_their_own(config, tmp_path):
   pair = [dataclasses.replace(
       config, seed=seed, workdir=str(tmp_path / str(seed)))

@@ -92,6 +92,7 @@ def test_scanned_and_recomputed_layers_have_the_same_gradient(case):
     assert (moved[:8] > 1e-3).all() and (moved[17:24] > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_fused_attention_adds_the_bias_and_leaves_its_gradient_to_einsum():
   fused = model_of('mpnet', attention='xla')
   inputs = tiny_families.batch('bert')

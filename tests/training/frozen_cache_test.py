@@ -145,6 +145,7 @@ def test_dropout_stays_on_above_and_off_below(config):
       dataclasses.replace(config, dropout=0.0))[0]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_its_adapter_is_an_ordinary_one(config, capsys):
   config = dataclasses.replace(config, **TOP_ADAPTERS, dropout=0.1)
   record = run.run(config, 'glue')

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
@@ -114,6 +115,7 @@ class TrainingTest(parameterized.TestCase):
       losses.add(float(metrics['loss']))
     self.assertLen(losses, 4)
 
+  @pytest.mark.slow
   def test_vmapped_runs_equal_single_runs(self):
     tuned, base = trees.split(params(), SELECT)
     tx, step_fn = default_step()
