@@ -26,11 +26,11 @@ setuptools.setup(
     install_requires=[
         'absl-py',
         'array_record>=0.5',
-        'filelock>=3.24',  # Replaces flock where a file system lacks it.
+        'filelock>=4.3',  # Replaces flock where a file system lacks it.
         'flax>=0.12',
         'huggingface_hub>=0.36',
         'importlib_resources',  # TFDS needs it without declaring it.
-        'jax>=0.8',
+        'jax>=0.9',
         'numpy>=2.0',
         'optax>=0.2.6',
         'orbax-checkpoint>=0.11.32',  # Earlier ones lose random keys.
@@ -40,7 +40,7 @@ setuptools.setup(
         'safetensors>=0.4.5',
         'scikit-learn>=1.5',
         'scipy>=1.13',
-        'tensorflow-datasets>=4.9.9',  # Earlier ones need TensorFlow.
+        'tensorflow-datasets>=4.9.10',
         'tokenizers>=0.22',
         'tqdm',
     ],
