@@ -53,9 +53,6 @@ def numbers(text: str, flag: str) -> list[int]:
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
-_OF_ONE_RUN = 'the threshold '  # Start of notes that differ in every run.
-
-
 def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   """Returns a line for each note, with the methods if only some have it.
 
@@ -65,10 +62,11 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   for point in chosen:
     methods.setdefault(point.task, set()).add(point.method)
   notes = {}
+  threshold = records_lib.THRESHOLD_NOTE.partition('{')[0]
   for point in chosen:
     # A set: seeds of one point repeat a note.
     for note in {note for record in point.records for note in record.notes}:
-      if not note.startswith(_OF_ONE_RUN):
+      if not note.startswith(threshold):  # Another one in every run.
         notes.setdefault((point.task, note), []).append(point.method)
   lines = []
   for (task, note), having in sorted(notes.items()):

@@ -9,7 +9,7 @@ from adapters_jax.model import base as base_lib
 
 # {format: name of the library in the hub's metadata}
 _LIBRARIES = {
-    'own': 'adapters_jax', 'adapterhub': 'adapters', 'peft': 'peft',
+    'own': 'adapters_jax', 'adapterhub': 'adapter-transformers', 'peft': 'peft',
     'sentence_transformers': 'sentence-transformers'}
 _SETTINGS = ('learning_rate', 'epochs', 'batch_size', 'max_length', 'seed',
              'precision')
@@ -26,7 +26,7 @@ def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
   import huggingface_hub  # Slow to import.
   base = models.hub_name(base_lib.name_of(adapter.base)) or None
   data = huggingface_hub.ModelCardData(
-      library_name=_LIBRARIES.get(form, 'adapters_jax'), base_model=base,
+      library_name=_LIBRARIES[form], base_model=base,
       pipeline_tag=_pipeline(adapter), model_name=name.split('/')[-1],
       tags=['adapter', 'jax'], eval_results=[*_results(adapter)] or None)
   return '\n'.join(('---', data.to_yaml(), '---', *_lines(adapter, name)))

@@ -53,7 +53,7 @@ def by_task(
     row = table.setdefault(point.method, {
         'method': point.method, 'trained': '',
         **dict.fromkeys(titles.values(), '-')})
-    row[titles[point.task]] = _mean_text(point.scores(split))
+    row[titles[point.task]] = mean_text(point.scores(split))
     shares.setdefault(point.method, []).append(point.share)
   for method, row in table.items():  # Heads of more classes are larger.
     ends = [_percent(choose(shares[method])) for choose in (min, max)]
@@ -65,10 +65,13 @@ def _percent(share: float) -> str:
   return f'{100 * share:.3g}'
 
 
-def _mean_text(scores: Sequence[float]) -> str:
+def mean_text(scores: Sequence[float]) -> str:
   """Returns e.g. '91.3 ± 0.2' in hundredths; one score has no error.
 
   The error is half of Student's interval of 95 % over the seeds.
+
+  Args:
+    scores: [seeds] Scores.
   """
   if not scores:
     return '-'
@@ -103,8 +106,8 @@ def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
         'trials': str(point.trials) if point.trials else '-',
         'seeds': str(len(point.records)),
         'metric': point.metric,
-        'dev': _mean_text(point.scores('dev')),
-        'test': _mean_text(point.scores('test')),
+        'dev': mean_text(point.scores('dev')),
+        'test': mean_text(point.scores('test')),
         'best on dev': ' / '.join(
             f'{v:.1f}' for v in (100 * records_lib.primary(best), *test)),
         'trained': f'{100 * point.share:.3g} %',

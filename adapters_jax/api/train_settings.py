@@ -18,17 +18,16 @@ from adapters_jax.data import pairs
 from adapters_jax.data import questions
 from adapters_jax.data import raw_text
 from adapters_jax.data import squad
-from adapters_jax.data import tagged
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
 
-InMemory = (memory.Examples | tagged.TaggedExamples | pairs.Pairs
-            | questions.Questions | raw_text.Texts)
+InMemory = evaluation.InMemory
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.

@@ -1,6 +1,11 @@
 """Dev and test examples held out of the training examples."""
 
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+
+from adapters_jax import errors
 
 SHARE = 0.1  # For dev, where a caller in Python gives none.
 _SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
@@ -41,3 +46,35 @@ def split(
   # Shares are of all examples. At least one is left to train on.
   rest, drawn = draw(len(kept), test * count / len(kept))
   return [kept[row] for row in rest], held, [kept[row] for row in drawn]
+
+
+def in_memory(
+    given: Mapping[str, Sequence[Any]], too_few: str,
+    group: Callable[[Any], Hashable] | None = None,
+) -> dict[str, list[Any]]:
+  """Holds a tenth of the training examples out as dev, unless it is given.
+
+  Args:
+    given: {'train', and perhaps 'dev' and 'test': examples}.
+    too_few: Message where less than two groups are given.
+    group: (example) -> group, which stays together; each alone when None.
+
+  Returns:
+    {'train', 'dev' and perhaps 'test': examples}
+
+  Raises:
+    errors.UserError: nothing can be held out.
+  """
+  found = {name: list(some) for name, some in given.items()}
+  if 'dev' not in found:
+    train = found['train']
+    groups = [*map(group, train)] if group else [*range(len(train))]
+    distinct = list(dict.fromkeys(groups))
+    if len(distinct) < 2:
+      raise errors.UserError(f'{too_few} to hold some out; or give `dev`')
+    held = {distinct[row] for row in draw(len(distinct), SHARE)[1]}
+    for name, inside in (('train', False), ('dev', True)):
+      found[name] = [one for one, own in zip(train, groups, strict=True)
+                     if (own in held) == inside]
+  return {name: found[name] for name in ('train', 'dev', 'test')
+          if name in found}

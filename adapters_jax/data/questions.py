@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import numbers
 from typing import Any
 
@@ -48,33 +49,19 @@ class Questions:
         if not isinstance(text, str):
           raise errors.UserError(
               f'`{name}[{row}]`: give a string, not {type(text).__name__}')
-    self.asked()
+    self.asked  # Raises for an answer that is not in its paragraph.
 
   def __len__(self) -> int:
     return len(self.questions)
 
+  @functools.cached_property
   def asked(self) -> list[squad.Question]:
-    """Returns the questions with the places of their answers.
-
-    Raises:
-      errors.UserError: an answer that is not in its paragraph.
-    """
+    """The questions with the places of their answers."""
     return [
         squad.Question(str(row), question, context, _places(
             answers, context, f'`answers[{row}]`'))
         for row, (question, context, answers) in enumerate(zip(
             self.questions, self.contexts, self.answers))]
-
-
-def of_squad(asked: Sequence[squad.Question]) -> Questions:
-  """Returns the questions of a file of SQuAD.
-
-  Args:
-    asked: Questions.
-  """
-  return Questions(
-      [one.question for one in asked], [one.context for one in asked],
-      [dict(zip(_KEYS, zip(*one.answers))) for one in asked])
 
 
 def _places(
@@ -132,20 +119,10 @@ def splits(
   Raises:
     errors.UserError: fewer than two paragraphs, and no `dev`.
   """
-  found = {'train': questions.asked()}
-  for name, given in (('dev', dev), ('test', test)):
-    if given is not None:
-      found[name] = given.asked()
-  if dev is None:
-    # Together: a paragraph of dev must not be known from training.
-    contexts = list(dict.fromkeys(questions.contexts))
-    if len(contexts) < 2:
-      raise errors.UserError(
-          '`contexts`: two different paragraphs or more are needed to hold '
-          'some out; or give `dev`')
-    _, drawn = held_out.draw(len(contexts), held_out.SHARE)
-    held = {contexts[row] for row in drawn}
-    asked = found['train']
-    found |= {'train': [one for one in asked if one.context not in held],
-              'dev': [one for one in asked if one.context in held]}
-  return found
+  # Together: a paragraph of dev must not be known from training.
+  return held_out.in_memory(
+      {name: one.asked for name, one in (
+          ('train', questions), ('dev', dev), ('test', test))
+       if one is not None},
+      '`contexts`: two different paragraphs or more are needed',
+      lambda one: one.context)

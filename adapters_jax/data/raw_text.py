@@ -54,20 +54,11 @@ def splits(
   Raises:
     errors.UserError: fewer than two texts, and no `dev`.
   """
-  found = {'train': list(texts.texts)}
-  for name, given in (('dev', dev), ('test', test)):
-    if given is not None:
-      found[name] = list(given.texts)
-  if dev is None:
-    rows_of = found['train']
-    if len(rows_of) < 2:
-      raise errors.UserError(
-          '`texts`: two texts or more are needed to hold some out; or give '
-          '`dev`')
-    kept, drawn = held_out.draw(len(rows_of), held_out.SHARE)
-    found |= {'train': [rows_of[row] for row in kept],
-              'dev': [rows_of[row] for row in drawn]}
-  return found
+  return held_out.in_memory(
+      {name: one.texts for name, one in (
+          ('train', texts), ('dev', dev), ('test', test))
+       if one is not None},
+      '`texts`: two texts or more are needed')
 
 
 def read(path: str, column: str) -> list[str]:

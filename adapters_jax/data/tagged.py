@@ -69,15 +69,8 @@ def splits(
   Raises:
     errors.UserError: fewer than two sentences.
   """
-  found = {'train': examples.sentences()}
-  for name, given in (('dev', dev), ('test', test)):
-    if given is not None:
-      found[name] = given.sentences()
-  if dev is None:
-    rows = found['train']
-    if len(rows) < 2:
-      raise errors.UserError('`words`: two sentences or more are needed')
-    kept, drawn = held_out.draw(len(rows), held_out.SHARE)
-    found |= {'train': [rows[row] for row in kept],
-              'dev': [rows[row] for row in drawn]}
-  return found
+  return held_out.in_memory(
+      {name: one.sentences() for name, one in (
+          ('train', examples), ('dev', dev), ('test', test))
+       if one is not None},
+      '`words`: two sentences or more are needed')

@@ -89,11 +89,12 @@ def evaluate(
         base, {'': adapter}, [''] * len(rows), rows, batch_size)[0]
 
   if isinstance(examples, questions_lib.Questions):
+    examples = examples.asked
+  if isinstance(examples, list):
     _demand(adapter, 'tokens', 'questions')
-    asked = examples.asked()
     found = metrics.squad(
-        [[text for text, _ in one.answers] for one in asked],
-        values([(one.question, one.context) for one in asked]))
+        [[text for text, _ in one.answers] for one in examples],
+        values([(one.question, one.context) for one in examples]))
     return _ordered(adapter, {name: found[name] for name in squad.TASK.metrics})
   if isinstance(examples, tagged.TaggedExamples):
     return _of_tags(adapter, examples, values)

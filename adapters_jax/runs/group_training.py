@@ -1,6 +1,7 @@
 """Training of a group of runs: losses in, scores out, failures noted."""
 
 from collections.abc import Callable, Sequence
+import itertools
 import logging
 from typing import Any
 
@@ -23,6 +24,8 @@ from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import steps as steps_lib
 
 _log = logging.getLogger(__name__)
+
+Trackers = Sequence[trackers_lib.Tracker]  # Of a run.
 
 
 def _load_ahead(
@@ -52,7 +55,7 @@ class _Watch:
 
   def __init__(
       self, group: group_lib.Group, score: kind_lib.Score, log: log_lib.Log,
-      done: int, trackers: Sequence[trackers_lib.Tracker]):
+      done: int, trackers: Sequence[Trackers]):
     self._group, self._score, self._runs_log = group, score, log
     self._trackers = trackers
     self._rates = [compiled.make_rate(config, group.setup.steps)
@@ -89,9 +92,11 @@ class _Watch:
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
-      self._track(i, step + 1, {'train/learning_rate': self._rates[i](step), **{
-          f'train/{name}': np.atleast_1d(value)[i]
-          for name, value in values.items()}})
+      if self._trackers:  # A rate is computed.
+        self._track(i, step + 1, {
+            'train/learning_rate': self._rates[i](step),
+            **{f'train/{name}': np.atleast_1d(value)[i]
+               for name, value in values.items()}})
     if training := self._runs_log.training():
       self.meter.update(
           float(np.mean([losses[i] for i, _ in training])),
@@ -100,10 +105,9 @@ class _Watch:
           any([self._is_first(one) for one in (step, step + 1)]))
 
   def _track(self, i: int, step: int, values: dict[str, Any]) -> None:
-    """Hands numbers of a run to its tracker, if there is one."""
-    if self._trackers:
-      self._trackers[i].add(
-          step, {name: float(value) for name, value in values.items()})
+    """Hands numbers of a run to its trackers."""
+    for one in self._trackers[i] if self._trackers else ():
+      one.add(step, {name: float(value) for name, value in values.items()})
 
   def _is_first(self, step: int) -> bool:
     """Returns whether no earlier step of this process had a step's length."""
@@ -200,7 +204,7 @@ def train_group(
     state_folder: str = '', restore: bool = False, pause: int = 0,
     stop: signals.Stop,
     joined: Callable[[], Start | None] = lambda: None,
-    trackers: Sequence[trackers_lib.Tracker] = (),
+    trackers: Sequence[Trackers] = (),
 ) -> Start:
   """Trains a group to its last step, or to a pause.
 
@@ -214,7 +218,7 @@ def train_group(
     stop: Requests to stop the training.
     joined: Makes the start of a group out of states that its runs saved alone,
       None without them; used if the group has no saved state.
-    trackers: Tracker of each run, () for none.
+    trackers: Trackers of each run, () for none.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -231,7 +235,7 @@ def train_group(
   progress, log = _start(group, resume if restore else None, joined)
   first = loop.steps_taken(progress)
   _load_ahead(group, train_step, progress, first)
-  for one in trackers:
+  for one in itertools.chain(*trackers):
     one.begin(first)
   watch = _Watch(group, score, log, first, trackers)
   saver = saving.Saver(

@@ -13,7 +13,6 @@ from adapters_jax.data import label_sets
 from adapters_jax.data import label_values
 from adapters_jax.data import memory
 from adapters_jax.data import pairs as pairs_lib
-from adapters_jax.data import questions
 from adapters_jax.data import raw_text
 from adapters_jax.data import squad
 from adapters_jax.data import tasks
@@ -45,7 +44,7 @@ def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
     asked = squad.read_tfds('')
     if split not in asked:
       raise errors.unknown('`split`', split, asked)
-    return None, questions.of_squad(asked[split])
+    return None, asked[split]
   paired = name == embeddings.STS
   with errors.within('`data`'):
     task = tasks.find('stsb' if paired else name)

@@ -41,10 +41,10 @@ def of_texts(
     errors.UserError: an adapter of another base, or of labels; outputs that are
       NaN.
   """
-  if not adapter.head.pretrained or not trees.flatten(adapter.tuned):
+  if not adapter.head.pretrained:
     raise errors.UserError(
-        '`data`: raw texts need an adapter of masked language modelling with '
-        'its head; give labelled Examples for others')
+        '`data`: raw texts need an adapter of masked language modelling; give '
+        'labelled Examples for others')
   compiled.check_base(base.identity, adapter, 'the adapter')
   model = heads.make(
       compiled.encoder_config(base, adapter.hidden_activation),

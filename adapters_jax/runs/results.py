@@ -99,7 +99,7 @@ def all_scores(
           '--learning_rate or another --seed')
   threshold = kind.threshold_of(score, best)
   if threshold is not None and setup.threshold in ('', thresholds.DEV):
-    notes.append(f'the threshold {threshold} is the best one on dev')
+    notes.append(records.THRESHOLD_NOTE.format(threshold))
   return scores, outcomes, notes, threshold
 
 

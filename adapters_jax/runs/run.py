@@ -187,17 +187,18 @@ def _train_claimed(
           results.finish(
               group, i, experiment, kind, score, progress, log, str(chosen))
           for i in range(len(group))]
-      for record, tracker in zip(found, followed):
+      for record, some in zip(found, followed):
         if isinstance(record, records.Record):
-          tracker.add(record.steps, results.of_best(record))
+          for tracker in some:
+            tracker.add(record.steps, results.of_best(record))
       return found
 
 
 @contextlib.contextmanager
 def _tracked(
     configs: Sequence[config_lib.Config], folders: Sequence[str]
-) -> Iterator[list[trackers.Tracker]]:
-  """Yields the tracker of each run, [] without; the first host has them.
+) -> Iterator[list[list[trackers.Tracker]]]:
+  """Yields the trackers of each run, [] without; the first host has them.
 
   Args:
     configs: Settings of each run.
@@ -208,9 +209,12 @@ def _tracked(
     if configs[0].track and hosts.is_first():
       for config, folder in zip(configs, folders, strict=True):
         settings = identity.portable(config)
-        found.append(trackers.make(
-            config.track, folder, identity.digest(settings), settings))
-        stack.callback(found[-1].end)
+        found.append([
+            trackers.TRACKERS[name](
+                folder, identity.digest(settings), settings)
+            for name in trackers.names(config.track)])
+        for one in found[-1]:
+          stack.callback(one.end)
     yield found
 
 

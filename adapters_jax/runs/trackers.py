@@ -11,12 +11,28 @@ from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import extras
 
-FILE, FOLDER, CLOUD = 'metrics.jsonl', 'tensorboard', 'wandb'  # In a workdir.
-_PACKAGES = {'jsonl': '', 'tensorboard': 'tensorboardX', 'wandb': 'wandb'}
-
 
 class Tracker:
-  """Receives the numbers of a run; this one forgets them."""
+  """Receives the numbers of a run; this one forgets them.
+
+  Attributes:
+    place: File or folder that it makes in the workdir.
+    package: Package that it needs.
+  """
+  place: str = ''
+  package: str = ''
+
+  def __init__(self, folder: str, name: str, settings: Mapping[str, Any]):
+    """Keeps the run; writes nothing.
+
+    Args:
+      folder: Workdir of the run.
+      name: Hash of its settings.
+      settings: Its settings without places.
+    """
+    self._folder, self._name, self._settings = folder, name, settings
+    self._path = os.path.join(folder, self.place)
+    self._to: Any = None  # File, writer or run.
 
   def begin(self, done: int) -> None:
     """Starts a sitting of the run.
@@ -40,10 +56,7 @@ class Tracker:
 
 class JsonLines(Tracker):
   """A line of JSON for each call, in `metrics.jsonl`."""
-
-  def __init__(self, folder: str):
-    self._path = os.path.join(folder, FILE)
-    self._file: Any = None
+  place = 'metrics.jsonl'
 
   def begin(self, done: int) -> None:
     kept = []
@@ -56,80 +69,59 @@ class JsonLines(Tracker):
     with atomic.replacing(self._path) as file:
       file.write(''.join(kept if done else []).encode())
     # Line by line, for programs that follow the file.
-    self._file = open(self._path, 'a', buffering=1, encoding='utf-8')
+    self._to = open(self._path, 'a', buffering=1, encoding='utf-8')
 
   def add(self, step: int, values: Mapping[str, float]) -> None:
-    self._file.write(json.dumps({'step': step, **values}) + '\n')
+    self._to.write(json.dumps({'step': step, **values}) + '\n')
 
   def end(self) -> None:
-    if self._file:
-      self._file.close()
+    if self._to:
+      self._to.close()
 
 
 class TensorBoard(Tracker):
   """TensorBoard's event files, in the folder `tensorboard`."""
-
-  def __init__(self, folder: str):
-    self._folder = os.path.join(folder, FOLDER)
-    self._writer: Any = None
+  place, package = 'tensorboard', 'tensorboardX'
 
   def begin(self, done: int) -> None:
     import tensorboardX
     if not done:
-      shutil.rmtree(self._folder, ignore_errors=True)
-    self._writer = tensorboardX.SummaryWriter(
-        self._folder, purge_step=done + 1 if done else None)
+      shutil.rmtree(self._path, ignore_errors=True)
+    self._to = tensorboardX.SummaryWriter(
+        self._path, purge_step=done + 1 if done else None)
 
   def add(self, step: int, values: Mapping[str, float]) -> None:
     for name, value in values.items():
-      self._writer.add_scalar(name, value, step)
+      self._to.add_scalar(name, value, step)
 
   def end(self) -> None:
-    if self._writer:
-      self._writer.close()
+    if self._to:
+      self._to.close()
 
 
 class WeightsAndBiases(Tracker):
   """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax."""
-
-  def __init__(self, folder: str, name: str, settings: Mapping[str, Any]):
-    self._folder, self._name, self._settings = folder, name, settings
-    self._run: Any = None
+  place, package = 'wandb', 'wandb'
 
   def begin(self, done: int) -> None:
     import wandb
     # The same run in every sitting. Several at once, as in a vmapped group.
-    self._run = wandb.init(
+    self._to = wandb.init(
         project=os.environ.get('WANDB_PROJECT', 'adapters_jax'),
         id=self._name, name=os.path.basename(self._folder), dir=self._folder,
         config=dict(self._settings), resume='allow' if done else None,
         reinit='create_new')
 
   def add(self, step: int, values: Mapping[str, float]) -> None:
-    self._run.log(dict(values), step=step)
+    self._to.log(dict(values), step=step)
 
   def end(self) -> None:
-    if self._run:
-      self._run.finish()
+    if self._to:
+      self._to.finish()
 
 
-class Several(Tracker):
-  """Trackers that receive the same numbers."""
-
-  def __init__(self, *trackers: Tracker):
-    self._trackers = trackers
-
-  def begin(self, done: int) -> None:
-    for one in self._trackers:
-      one.begin(done)
-
-  def add(self, step: int, values: Mapping[str, float]) -> None:
-    for one in self._trackers:
-      one.add(step, values)
-
-  def end(self) -> None:
-    for one in self._trackers:
-      one.end()
+TRACKERS: dict[str, type[Tracker]] = {
+    'jsonl': JsonLines, 'tensorboard': TensorBoard, 'wandb': WeightsAndBiases}
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -143,26 +135,9 @@ def names(text: str) -> tuple[str, ...]:
   """
   found = tuple(part.strip() for part in text.split(',')) if text else ()
   for name in found:
-    if name not in _PACKAGES:
-      raise errors.unknown('`track`', name, _PACKAGES)
-    if _PACKAGES[name]:
+    if name not in TRACKERS:
+      raise errors.unknown('`track`', name, TRACKERS)
+    if TRACKERS[name].package:
       with errors.within(f'`track={name}`'):
-        extras.demand('track', _PACKAGES[name])
+        extras.demand('track', TRACKERS[name].package)
   return found
-
-
-def make(
-    text: str, folder: str, name: str, settings: Mapping[str, Any]
-) -> Tracker:
-  """Makes the trackers of a run.
-
-  Args:
-    text: Setting `track`.
-    folder: Workdir of the run.
-    name: Hash of its settings.
-    settings: Its settings without places.
-  """
-  makers = {'jsonl': lambda: JsonLines(folder),
-            'tensorboard': lambda: TensorBoard(folder),
-            'wandb': lambda: WeightsAndBiases(folder, name, settings)}
-  return Several(*(makers[one]() for one in names(text)))

@@ -79,7 +79,7 @@ def _listed(folder: str) -> set[str]:
 def _is_empty(folder: str, names: set[str]) -> bool:
   """Returns whether a workdir has neither results nor a saved state."""
   state = os.path.join(folder, STATE)
-  tracked = {trackers.FILE, trackers.FOLDER, trackers.CLOUD}
+  tracked = {one.place for one in trackers.TRACKERS.values()}
   return names <= {_SETTINGS, STATE, *tracked} and not (
       os.path.isdir(state) and os.listdir(state))
 

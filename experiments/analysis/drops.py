@@ -1,17 +1,17 @@
 """Scores and costs without the adapters of the lowest layers."""
 
 from collections.abc import Mapping, Sequence
-import math
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from adapters_jax.analysis import statistics
+from adapters_jax.analysis import tables
 from experiments.analysis import style
 
 Found = Mapping[str, Any]  # The JSON file of experiments.adapter_drop.
-_LOOKS = (('#0072B2', 'o'), ('#D55E00', 's'))
+_COSTS = {'flops': 'operations', 'cpu_seconds': 'processor time'}
 
 
 def _estimates(runs: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -36,16 +36,17 @@ def draw(found: Found) -> style.Drawn:
   """
   figure, (scores, costs) = style.panels(2, 2.2, 2)
   numbers = [int(number) for number in found['costs']]
-  for (name, runs), look in zip(found['scores'].items(), _LOOKS):
-    style.draw_scores(scores, numbers, _estimates(runs), look, label=name)
+  for number, (name, runs) in enumerate(found['scores'].items()):
+    style.draw_scores(scores, numbers, _estimates(runs),
+                      style.task_look(number), label=name)
   rows = pd.DataFrame([{
       **{name: found[name] for name in ('task', 'checkpoint', 'metric',
                                         'split', 'train_examples')},
       'seeds': len(next(iter(found['scores'].values())))}])
   across = 'lowest layers without adapters'
   style.label(scores, style.title_of(rows), across, style.metric_name(rows))
-  for (field, name), (color, marker) in zip((
-      ('flops', 'operations'), ('cpu_seconds', 'processor time')), _LOOKS):
+  for number, (field, name) in enumerate(_COSTS.items()):
+    color, marker = style.task_look(number)
     costs.plot(numbers, 100 * _relative(found, field), color=color,
                marker=marker, markersize=3.5, linewidth=1, label=name)
   batch, length = found['batch']
@@ -70,19 +71,10 @@ def rows(found: Found) -> list[dict[str, str]]:
   Args:
     found: Content of the JSON file.
   """
-  estimates = {name: _estimates(runs)
-               for name, runs in found['scores'].items()}
-  shares = {name: _relative(found, field) for field, name in (
-      ('flops', 'operations'), ('cpu_seconds', 'processor time'))}
+  shares = {name: _relative(found, field) for field, name in _COSTS.items()}
   return [{
       'layers without': number,
-      **{name: _text(one.iloc[row]) for name, one in estimates.items()},
+      **{name: tables.mean_text([run[number] for run in runs])
+         for name, runs in found['scores'].items()},
       **{name: f'{share[row]:.2f}' for name, share in shares.items()}}
       for row, number in enumerate(found['costs'])]
-
-
-def _text(estimate: pd.Series) -> str:
-  """Returns a mean with half of its interval."""
-  half = estimate['high'] - estimate['score']
-  mean = f'{estimate["score"]:.1f}'
-  return mean if math.isnan(half) else f'{mean} ± {half:.1f}'

@@ -28,8 +28,12 @@ def config(checkpoint, own_files, tmp_path):
       checkpoint, own_files, str(tmp_path / 'work'), track='jsonl')
 
 
+def path_of(folder):
+  return os.path.join(folder, trackers.JsonLines.place)
+
+
 def lines_of(folder):
-  with open(os.path.join(folder, trackers.FILE), encoding='utf-8') as file:
+  with open(path_of(folder), encoding='utf-8') as file:
     return [json.loads(line) for line in file]
 
 
@@ -37,7 +41,8 @@ def scalars_of(folder):
   """Returns [(step, name, value)] of TensorBoard's event files, in order."""
   from tensorboardX.proto import event_pb2
   found = []
-  for path in sorted(glob.glob(os.path.join(folder, trackers.FOLDER, '*'))):
+  for path in sorted(glob.glob(os.path.join(
+      folder, trackers.TensorBoard.place, '*'))):
     with open(path, 'rb') as file:
       while header := file.read(12):  # Length and its checksum.
         size, = struct.unpack('<Q', header[:8])
@@ -82,7 +87,7 @@ def test_a_killed_run_goes_on_as_if_undisturbed(config, whole, at):
   with interrupted.at_step(at, interrupted.kill), pytest.raises(
       interrupted.Killed):
     run.run(config, 'glue')
-  with open(os.path.join(config.workdir, trackers.FILE), 'a') as file:
+  with open(path_of(config.workdir), 'a') as file:
     file.write('{"step": 6, "tra')  # A kill in the middle of a line.
   record = run.run(dataclasses.replace(config, resume=True), 'glue')
   assert record.history == whole[0]
