@@ -109,12 +109,13 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
   """
   if not adapter.base or base_lib.same(adapter.base, identity):
     return
-  name = base_lib.name_of(identity)
-  if name and name == base_lib.name_of(adapter.base):
+  name = base_lib.repository_of(identity)
+  if name and name == base_lib.repository_of(adapter.base):
     raise errors.UserError(
         f'`base`: the weights of {name} on the hub are not those that {what} '
-        f'was trained on ({adapter.base}, now {identity}); give a folder with '
-        'those of that time, as `hf download --revision` makes it')
+        f'was trained on ({adapter.base}, now {identity}); give '
+        f'{name}@REVISION with the commit of that time, or a folder with those '
+        'weights')
   raise errors.UserError(
       f'`base`: {identity} is not the base that {what} was trained on '
       f'({adapter.base})')

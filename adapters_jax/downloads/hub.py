@@ -64,14 +64,35 @@ def _download(name: str, path: str, revision: str | None) -> str:
                   local_files_only=not _reachable(), **more)
 
 
+def split(name: str) -> tuple[str, str | None]:
+  """Returns the parts of a name with a revision, 'owner/name@revision'.
+
+  Args:
+    name: Name of a repository, which never has an '@' of its own.
+
+  Returns:
+    (name of the repository; branch, tag or commit, None for the newest)
+
+  Raises:
+    errors.UserError: nothing before or after the '@'.
+  """
+  repository, at, revision = name.partition('@')
+  if at and not (repository and revision):
+    raise errors_lib.UserError(
+        f'`checkpoint={name}`: a revision is given as NAME@REVISION, with a '
+        'branch, a tag or a commit')
+  return repository, revision or None
+
+
 @functools.cache
 def file(name: str, path: str, revision: str | None = None) -> str:
   """Returns a file of a repository, from the hub's own cache if it is there.
 
   Args:
     name: Name of the repository: 'owner/name', or one word for the oldest ones.
+      '@' and a revision may follow; see `split`.
     path: Path of the file in the repository.
-    revision: Commit, or None for the newest.
+    revision: Commit, or None for the revision of the name.
 
   Returns:
     Path of the file in the cache.
@@ -83,12 +104,14 @@ def file(name: str, path: str, revision: str | None = None) -> str:
   """
   import huggingface_hub
   from huggingface_hub import errors
+  repository, named = split(name)
+  revision = revision or named
   try:
-    return _download(name, path, revision)
+    return _download(repository, path, revision)
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
     cached = huggingface_hub.try_to_load_from_cache(
-        name, path, revision=revision)
+        repository, path, revision=revision)
     # A mark of the cache: an earlier call has found no such file.
     if cached is not None and not isinstance(cached, str):
       raise FileNotFoundError(f'{name} has no {path}') from error
@@ -102,8 +125,12 @@ def file(name: str, path: str, revision: str | None = None) -> str:
     raise errors_lib.UserError(
         f'`checkpoint`: {name} is gated; accept its terms on the Hugging Face '
         'hub and log in with `hf auth login`') from error
-  except (errors.HFValidationError, errors.RepositoryNotFoundError,
-          errors.RevisionNotFoundError) as error:
+  except errors.RevisionNotFoundError as error:
+    raise errors_lib.UserError(
+        f'`checkpoint={name}`: {repository} of the Hugging Face hub has no '
+        f'branch, tag or commit {revision!r}') from error
+  except (errors.HFValidationError,
+          errors.RepositoryNotFoundError) as error:
     raise errors_lib.UserError(_no_checkpoint(
         name, ', nor a repository of the Hugging Face hub '
         f'({type(error).__name__})')) from error

@@ -21,6 +21,7 @@ from adapters_jax.model import tensor_files
 _FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
           'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt')
 _HASH = re.compile('[@#](?=[0-9a-f]{16}$)')  # Before the hash of an identity.
+_OF_FOLDER = re.compile('[^#]*@[0-9a-f]{16}$')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,8 +91,9 @@ def identity(checkpoint: str) -> str:
 
   Returns:
     The name of an embedded checkpoint, whose files are pinned; 'folder@hash'
-    with the digest of a folder's weights; or 'name#hash' for a name on the
-    Hugging Face hub, where the weights of a name can change.
+    with the digest of a folder's weights; or 'name#hash' or
+    'name@revision#hash' for a name on the Hugging Face hub, where the weights
+    of a name can change.
 
   Raises:
     errors.UserError: a folder without weights, or a download that fails.
@@ -114,7 +116,16 @@ def name_of(identity: str) -> str:
     identity: Result of `identity`.
   """
   # 'folder@hash' identifies weights, but does not locate them.
-  return '' if '@' in identity else identity.split('#')[0]
+  return '' if _OF_FOLDER.match(identity) else identity.split('#')[0]
+
+
+def repository_of(identity: str) -> str:
+  """Returns the name of a base without a revision; '' for one of a folder.
+
+  Args:
+    identity: Result of `identity`.
+  """
+  return name_of(identity).partition('@')[0]
 
 
 def title_of(identity: str) -> str:
@@ -133,7 +144,8 @@ def same(one: str, other: str) -> bool:
   if hash_of_one and hash_of_other:  # A folder may be renamed, or be a copy.
     return hash_of_one == hash_of_other
   # Adapters of earlier versions name a base of the hub without its hash.
-  return one.split('#')[0] == other.split('#')[0]
+  return one == other or bool(
+      repository_of(one)) and repository_of(one) == repository_of(other)
 
 
 def file_hashes(checkpoint: str) -> dict[str, str]:

@@ -18,9 +18,10 @@ from adapters_jax import errors
 from adapters_jax.runs import extras
 from adapters_jax.training import threads
 
-# Environment variables that workers inherit from this process.
-_PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'HF_HOME',
-              'GLIBC_TUNABLES')
+# Environment variables that workers inherit from this process, by their starts.
+# XLA_PYTHON_CLIENT_MEM_FRACTION lets several workers share a GPU.
+_PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'XLA_', 'HF_HOME',
+              'HF_HUB_', 'GLIBC_TUNABLES')
 
 _SECONDS_TO_ANSWER = 5.0
 
@@ -134,8 +135,8 @@ def started(
   try:
     machines = [node['Resources'] for node in ray.nodes() if node['Alive']]
     workers, cores, gpus = share(machines, **resources)
-    environment = {name: os.environ[name] for name in _PASSED_ON
-                   if name in os.environ}
+    environment = {name: value for name, value in os.environ.items()
+                   if name.startswith(_PASSED_ON)}
     # XLA would start a thread for each core of the machine.
     environment |= dict.fromkeys(
         threads.VARIABLES, os.environ.get(threads.VARIABLES[0], str(cores)))

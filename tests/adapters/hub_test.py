@@ -101,3 +101,35 @@ def test_a_base_of_the_hub_whose_weights_change(
       call()
   again = aj.load_base(str(then))
   assert aj.predict(again, film, ['good']) == aj.predict(base, film, ['good'])
+  monkeypatch.setitem(hub_test._Hub.folders, 'tiny-bert@then', str(then))
+  again = aj.load_base('tiny-bert@then')
+  assert again.identity == film.base.replace('#', '@then#')
+  for adapter in (film, old):
+    assert aj.predict(again, adapter, ['good']) == aj.predict(
+        base, film, ['good'])
+
+
+def test_an_adapter_for_a_revision(local_hub, tmp_path, monkeypatch):
+  folder = tiny.write_checkpoint(str(tmp_path / 'v1'), seed=1)
+  monkeypatch.setitem(hub_test._Hub.folders, 'tiny-bert@v1', folder)
+  base = aj.load_base('tiny-bert@v1')
+  film = aj.train(
+      base, aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8), 'lora[r=2]',
+      max_steps=1, buckets=1, max_length=8, head_input='pooler')
+  path = str(tmp_path / 'run' / 'adapter')
+  film.save(path)
+  # By itself it finds the weights of its training.
+  found, loaded = prediction.load(path)
+  assert found.identity == film.base == base.identity
+  assert found.checkpoint == 'tiny-bert@v1'
+  assert aj.predict(found, loaded, ['good']) == aj.predict(
+      base, film, ['good'])
+  with pytest.raises(aj.UserError, match='give tiny-bert@REVISION'):
+    aj.predict(aj.load_base('tiny-bert'), film, ['good'])
+  aj.export(film, str(tmp_path / 'peft'), 'peft', base=base)
+  settings = json.loads((tmp_path / 'peft/adapter_config.json').read_text())
+  assert settings['base_model_name_or_path'] == 'tiny-bert'
+  # An adapter's own repository has revisions too.
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/film', str(tmp_path / 'peft'))
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/film@v2', path)
+  assert aj.load_adapter('me/film@v2').base == film.base

@@ -28,8 +28,16 @@ from tests import tiny
 COMMIT = 'c0ffee' + 34 * '0'
 
 
+def commit_of(tag):
+  return hashlib.sha1(tag.encode()).hexdigest()
+
+
 class _Hub(http.server.BaseHTTPRequestHandler):
-  """Serves /NAME/resolve/REVISION/FILE from folders, as the hub does."""
+  """Serves /NAME/resolve/REVISION/FILE from folders, as the hub does.
+
+  Attributes:
+    folders: {name, or 'name@tag' of another revision than main: folder}.
+  """
   folders = {}
   refused = ()
   asked = []
@@ -43,14 +51,21 @@ class _Hub(http.server.BaseHTTPRequestHandler):
   def _answer(self, with_body):
     name, _, rest = parse.unquote(self.path).lstrip('/').partition(
         '/resolve/')
-    path = rest.partition('/')[2]
+    revision, _, path = rest.partition('/')
     if not rest:
       self.send_response(200)
       self.send_header('Content-Length', '0')
       self.end_headers()
       return
     _Hub.asked.append(path)
-    file = os.path.join(self.folders.get(name, '/none'), path)
+    folder, commit = self.folders.get(name), COMMIT
+    if folder and revision not in ('main', COMMIT):
+      folder = None
+      for key, value in self.folders.items():
+        tag = key.removeprefix(f'{name}@')
+        if tag != key and revision in (tag, commit_of(tag)):
+          folder, commit = value, commit_of(tag)
+    file = os.path.join(folder or '/none', path)
     found = os.path.exists(file)
     if name in self.refused:
       self.send_response(403)
@@ -63,13 +78,14 @@ class _Hub(http.server.BaseHTTPRequestHandler):
     if found:
       with open(file, 'rb') as opened:
         body = opened.read()
-      self.send_header('X-Repo-Commit', COMMIT)
+      self.send_header('X-Repo-Commit', commit)
       self.send_header('ETag', f'"{hashlib.sha1(body).hexdigest()}"')
     else:
-      self.send_header('X-Error-Code', 'EntryNotFound' if name in self.folders
+      self.send_header('X-Error-Code', 'EntryNotFound' if folder else
+                       'RevisionNotFound' if name in self.folders
                        else 'RepoNotFound')
-      if name in self.folders:
-        self.send_header('X-Repo-Commit', COMMIT)
+      if folder:
+        self.send_header('X-Repo-Commit', commit)
     self.send_header('Content-Length', str(len(body)))
     self.end_headers()
     if with_body:
@@ -141,6 +157,29 @@ def test_weights_and_tokenizer_load(local_hub):
       tiny.CONFIG.vocab_size, tiny.CONFIG.dim)
   assert tokenization.load(folder).token_to_id('good') == 5
   assert isinstance(pretrained.config_of('tiny-bert'), encoder.BertConfig)
+
+
+def test_a_revision(local_hub, tmp_path, monkeypatch):
+  monkeypatch.setitem(_Hub.folders, 'tiny-bert@v1', tiny.write_checkpoint(
+      str(tmp_path / 'v1'), ffn_dim=16))
+  commit = commit_of('v1')
+  for name in ('tiny-bert@v1', f'tiny-bert@{commit}'):
+    assert pretrained.config_of(name).ffn_dim == 16
+    folder = pretrained.resolve(name)
+    assert os.path.basename(folder) == commit
+    pretrained.load_base(folder)  # Checks the shapes.
+  assert pretrained.config_of('tiny-bert') == tiny.CONFIG
+  with pytest.raises(errors.UserError, match="tiny-bert of .* 'v2'"):
+    pretrained.config_of('tiny-bert@v2')
+  for name in ('tiny-bert@', '@v1'):
+    with pytest.raises(errors.UserError, match='NAME@REVISION'):
+      pretrained.config_of(name)
+  # Without a network the tag is in the cache too.
+  local_hub.shutdown()
+  local_hub.server_close()
+  hub.file.cache_clear()
+  hub._reachable.cache_clear()
+  assert os.path.basename(pretrained.resolve('tiny-bert@v1')) == commit
 
 
 def test_cached_files_do_without_the_hub(local_hub):

@@ -1,5 +1,6 @@
 """Tests of adapters_jax.cluster that need no cluster."""
 
+import os
 import sys
 import types
 from unittest import mock
@@ -32,6 +33,15 @@ class FakeRay:
       return lambda: function(*arguments)
 
     return types.SimpleNamespace(options=options)
+
+  def init(self, **_):
+    pass
+
+  def nodes(self):
+    return [{'Alive': True, 'Resources': {'CPU': 3.0}}]
+
+  def shutdown(self):
+    pass
 
   def wait(self, tasks):
     return tasks[-1:], tasks[:-1]
@@ -79,6 +89,21 @@ class ClusterTest(parameterized.TestCase):
           errors.UserError, r"`launcher=ray`: .* pip install -e '.\[sweep\]'"):
         with ray_launcher.started():
           pass
+
+  def test_environment_of_workers(self):
+    ray = FakeRay()
+    there = {'XLA_PYTHON_CLIENT_MEM_FRACTION': '.4', 'HF_TOKEN': 'secret',
+             'JAX_PLATFORMS': 'cpu', 'OTHER': '1'}
+    with (mock.patch.dict(sys.modules, {'ray': ray}),
+          mock.patch.dict(os.environ, there, clear=True),
+          ray_launcher.started() as (launch, workers)):
+      list(launch(abs, [(-1,)], ['a']))
+    self.assertEqual(workers, 1)
+    passed = ray.options['runtime_env']['env_vars']
+    self.assertEqual(passed['XLA_PYTHON_CLIENT_MEM_FRACTION'], '.4')
+    self.assertEqual(passed['JAX_PLATFORMS'], 'cpu')
+    self.assertEqual(passed['NPROC'], '3')
+    self.assertFalse({'HF_TOKEN', 'OTHER'} & set(passed))
 
   def test_units_run_a_few_at_a_time_and_fail_alone(self):
     ray = FakeRay()

@@ -164,11 +164,11 @@ def prefix_of(family: str) -> str:
 
 
 def hub_name(checkpoint: str) -> str:
-  """Returns the name of a checkpoint on the hub, '' for a folder.
+  """Returns the name of a checkpoint's repository, '' for a folder.
 
   Args:
     checkpoint: Name or folder of a checkpoint, '' if unknown.
   """
   # Folders of this machine mean nothing elsewhere.
   return ('' if assets.is_folder(checkpoint)
-          else _HUB.get(checkpoint, checkpoint))
+          else _HUB.get(checkpoint, checkpoint.partition('@')[0]))
