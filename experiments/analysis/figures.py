@@ -134,7 +134,7 @@ def init_scales(found: pd.DataFrame) -> style.Drawn:
   return figure
 
 
-@style.or_say('ablation_learning_rate', frames.several)
+@style.or_say('ablation_learning_rate', frames.several_rates)
 def learning_rates(
     found: pd.DataFrame, known: dict[tuple[Any, ...], cells.Power]
 ) -> style.Drawn:

@@ -149,6 +149,13 @@ def several(found: pd.DataFrame) -> pd.DataFrame:
   return found[found.groupby(PANEL)['task'].transform('size').gt(1)]
 
 
+def several_rates(found: pd.DataFrame) -> pd.DataFrame:
+  """Returns the points of panels in which some method has several rates."""
+  rates = found.groupby([*PANEL, 'method'])['task'].transform('size')
+  return found[rates.groupby([found[name] for name in PANEL]).transform(
+      'max').gt(1)]
+
+
 def at_one_rate(
     runs: pd.DataFrame, by: Sequence[str], **fixed: Any
 ) -> pd.DataFrame:

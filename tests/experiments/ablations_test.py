@@ -96,6 +96,7 @@ def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
   assert len(runs) == 5 and {run.seed for run in runs} == {3}
 
 
+@pytest.mark.slow
 def test_without_its_adapters_a_model_is_one_without_adapters():
   adapted = dataclasses.replace(
       tiny.CONFIG, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))

@@ -116,6 +116,15 @@ class FiguresTest(parameterized.TestCase):
         path.unlink()
     self.assertIn('can tell methods apart', self.draw()['rates'])
 
+  def test_rates_of_tasks_with_one_rate_a_method_are_not_drawn(self):
+    put_floor(self.folder, task='wnli')
+    put(self.folder, [0.6], task='wnli')
+    put(self.folder, [0.7], task='wnli', tune='full')
+    self.assertStartsWith(self.draw()['rates'], 'No records of this yet')
+    self.put_all(('rte',))
+    axis, = self.draw()['rates'].axes
+    self.assertIn('RTE', axis.get_title('left'))
+
   def test_curves_are_means_and_seeds(self):
     put(self.folder, [0.6, 0.8])
     put(self.folder, [0.9], tune='full')

@@ -88,6 +88,7 @@ def test_masks_cover_words_and_are_a_pure_function(texts):
   np.testing.assert_array_equal(part['tokens'], first['tokens'][2:])
 
 
+@pytest.mark.slow
 def test_the_head_of_a_checkpoint(tmp_path):
   folder = tiny.write_checkpoint(str(tmp_path / 'a'), prefix='bert.')
   path = f'{folder}/model.safetensors'

@@ -39,6 +39,7 @@ def make(config):
   return setup, compiled.initial_state(config, tx, setup.tuned), step
 
 
+@pytest.mark.slow
 def test_runs_of_other_seeds_and_rates_share_one_compiled_step(config):
   losses, seen = {}, set()
   for changed in ({}, {'seed': 1}, {'learning_rate': 1e-1}, {'warmup': 0.5},

@@ -74,11 +74,12 @@ def data_of(form):
 
 
 @pytest.mark.parametrize('form, changed', [
-    ('classes', {'threshold': 'dev', 'metric': 'matthews'}), ('tags', {}),
-    ('texts', {'metric': 'accuracy', 'mask_rate': 0.3}), *(
-        pytest.param(form, {'metric': metric}, marks=pytest.mark.slow)
-        for form, metric in (('several labels', 'macro_f1'),
-                             ('questions', 'exact_match'))), *(
+    ('classes', {'threshold': 'dev', 'metric': 'matthews'}), ('tags', {}), *(
+        pytest.param(form, changed, marks=pytest.mark.slow)
+        for form, changed in (
+            ('texts', {'metric': 'accuracy', 'mask_rate': 0.3}),
+            ('several labels', {'metric': 'macro_f1'}),
+            ('questions', {'metric': 'exact_match'}))), *(
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
             'pairs of classes', 'columns', 'scores', 'choices', 'entities',
             'scored pairs', 'pairs'))])

@@ -164,6 +164,7 @@ def test_weights_of_the_base(base, method, changed):
   assert not differing(found, start)
 
 
+@pytest.mark.slow
 def test_above_a_frozen_adapter(base):
   under = made(base, 'houlsby[size=3]')
   both = aj.train(base, examples(['no', 'yes']), 'lora[r=2]', under=under,
@@ -211,6 +212,7 @@ def config_of(checkpoint, own_files, workdir, saved, **changed):
       **values, **changed})
 
 
+@pytest.mark.slow
 def test_the_flag(checkpoint, own_files, tmp_path, saved):
   config = config_of(checkpoint, own_files, str(tmp_path / 'one'), saved)
   assert (config.head_input, config.adapter_config) == ('pooler', 'lora[r=2]')
