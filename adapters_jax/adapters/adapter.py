@@ -213,12 +213,13 @@ def load(folder: str) -> Adapter:
   """Loads a saved adapter.
 
   Args:
-    folder: Folder of the adapter, or the workdir of the run that trained it.
+    folder: Folder of the adapter, the workdir of the run that trained it, or
+      a name on the Hugging Face hub.
 
   Raises:
     errors.UserError: no adapter in the folder, or a damaged one.
   """
-  folder = folders.folder_of(folder)
+  folder = folders.folder_of(folders.local(folder))
   tuned, saved = storage.load_tuned(folder)
   if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
     raise errors.UserError(

@@ -1,6 +1,11 @@
-"""Folders of saved adapters, alone or in one text: `DIR,DIR`, `name=DIR`."""
+"""Folders of saved adapters, alone or in one text: `DIR,DIR`, `name=DIR`.
+
+In place of a folder, 'owner/name' or 'owner/name@revision' is an adapter of
+this package on the Hugging Face hub.
+"""
 
 import os
+import re
 from typing import Any
 
 from adapters_jax import errors
@@ -11,6 +16,43 @@ WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 FORMAT = 1
 _RUN = 'run.json'  # In the workdir of a run from its start.
+_ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
+
+
+def is_on_hub(path: str) -> bool:
+  """Returns whether a path is a name on the hub, rather than a folder.
+
+  A missing folder in an existing one is a misspelt path.
+  """
+  return (_ON_HUB.fullmatch(path) is not None
+          and not os.path.lexists(path)
+          and not os.path.isdir(os.path.dirname(path)))
+
+
+def local(path: str, what: str = '') -> str:
+  """Returns a folder; an adapter of this package on the hub is downloaded.
+
+  Args:
+    path: Folder of an adapter, workdir of a run, or name on the hub.
+    what: Start of the message, such as '`start`'.
+
+  Raises:
+    errors.UserError: no such adapter on the hub, or no network.
+  """
+  if not is_on_hub(path):
+    return path
+  from adapters_jax.downloads import hub
+  try:
+    folder = os.path.dirname(hub.file(path, WEIGHTS))
+    # Both of one commit, which names the folder.
+    hub.file(path, SETTINGS, os.path.basename(folder))
+  except (FileNotFoundError, errors.UserError) as error:
+    raise errors.UserError(
+        f'{what}{": " if what else ""}there is no folder {path}, and no '
+        f'{WEIGHTS} of that name can be had from the Hugging Face hub; check '
+        'the name and the network, and convert files of another library'
+    ) from error
+  return folder
 
 
 def folder_of(path: str) -> str:
@@ -98,9 +140,10 @@ def check_saved(path: str, what: str) -> None:
   Without JAX, so that a wrong folder is reported at once.
 
   Args:
-    path: Folder of an adapter, or workdir of a run.
+    path: Folder of an adapter, workdir of a run, or name on the hub.
     what: Start of the message about an absent folder.
   """
+  path = local(path, what)
   check_exists(path, what)
   folder = folder_of(path)
   read_settings(folder)
@@ -152,9 +195,14 @@ def parse_existing(text: str) -> dict[str, str]:
 
 
 def absolute(text: str) -> str:
-  """Returns the text with absolute paths."""
-  return ','.join(f'{name}={os.path.abspath(folder)}'
+  """Returns the text with absolute paths; names on the hub stay."""
+  return ','.join(f'{name}={absolute_of(folder)}'
                   for name, folder in parse(text).items())
+
+
+def absolute_of(path: str) -> str:
+  """Returns the absolute path of a folder; a name on the hub stays."""
+  return path if is_on_hub(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def with_hashes(text: str) -> str:
@@ -182,7 +230,7 @@ def with_hash(folder: str, what: str) -> str:
 def _digest(folder: str, what: str) -> str:
   """Returns the hash of an adapter's weights; UserError without any."""
   try:
-    path = os.path.join(folder_of(folder), WEIGHTS)
+    path = os.path.join(folder_of(local(folder, what)), WEIGHTS)
     return file_hash.kept_sha256(path)[:16]
   except OSError as error:
     raise errors.UserError(
@@ -192,5 +240,7 @@ def _digest(folder: str, what: str) -> str:
 
 def _name_of(folder: str) -> str:
   """Returns the name of a folder, or of the run's folder that it is in."""
+  if is_on_hub(folder):
+    return os.path.basename(folder.partition('@')[0])
   parent, name = os.path.split(os.path.abspath(folder))
   return os.path.basename(parent) if name == 'adapter' else name

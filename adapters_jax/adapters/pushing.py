@@ -43,17 +43,51 @@ def push(
   """
   arguments.demand_adapter(adapter, 'push(adapter, name)')
   arguments.demand_base_or_none(base)
+  check(name, format)
+  if base is not None:
+    compiled.check_base(base.identity, adapter, 'the adapter')
+  return push_for(
+      adapter, name, format, '' if base is None else base.checkpoint,
+      head=head, private=private)
+
+
+def check(name: str, format: str) -> None:
+  """Checks arguments of `push`, before anything is written.
+
+  Args:
+    name: Name of the repository.
+    format: Format of the files.
+
+  Raises:
+    errors.UserError: another form of name, or a format without folders.
+  """
+  publish.check_name(name)
   if format == 'adapter_bert':
     raise errors.UserError(
         '`format=adapter_bert`: is a file for the authors\' code; give one of '
         f'{", ".join(one for one in formats.FORMATS if one != format)}')
-  if base is not None:
-    compiled.check_base(base.identity, adapter, 'the adapter')
+
+
+def push_for(
+    adapter: adapter_lib.Adapter, name: str, format: str, checkpoint: str, *,
+    head: bool, private: bool,
+) -> str:
+  """Uploads an adapter that fits a base; see `push`.
+
+  Args:
+    adapter: Adapter.
+    name: Name of the repository.
+    format: Format of the files.
+    checkpoint: Name or folder of the base, '' for the one it names.
+    head: Whether to write the head.
+    private: Whether a new repository is private.
+
+  Returns:
+    Address of the commit.
+  """
   with tempfile.TemporaryDirectory() as folder:
-    exchange.write(
-        folder, adapter, format, head=head,
-        name=name.split('/')[-1],
-        checkpoint=base.checkpoint if base is not None else '')
+    exchange.write(folder, adapter, format, head=head,
+                   name=name.split('/')[-1], checkpoint=checkpoint)
     with open(os.path.join(folder, 'README.md'), 'w', encoding='utf-8') as file:
       file.write(card.text(adapter, name, format))
     title = f'{adapter.method} for {adapter.task or "a task"}'

@@ -4,6 +4,13 @@ from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import pinned
 
 
+def check_name(name: str) -> None:
+  """Raises UserError for a name that is not 'owner/name'."""
+  if name.count('/') != 1 or not all(name.split('/')):
+    raise errors_lib.UserError(
+        f"`name={name}`: give 'owner/name', as in 'me/film'")
+
+
 def send(
     folder: str, name: str, *, message: str, private: bool = False
 ) -> str:
@@ -25,9 +32,7 @@ def send(
   import huggingface_hub  # Slow to import.
   from huggingface_hub import constants
   from huggingface_hub import errors
-  if name.count('/') != 1 or not all(name.split('/')):
-    raise errors_lib.UserError(
-        f"`name={name}`: give 'owner/name', as in 'me/film'")
+  check_name(name)
   api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT)
   if constants.HF_HUB_OFFLINE or not pinned.status(constants.ENDPOINT):
     raise errors_lib.UserError(

@@ -145,7 +145,8 @@ def of(config: config_lib.Config) -> Frozen:
 
 def stamp(folder: str) -> tuple[int, int]:
   """Returns size and time of an adapter's weights, zeros without."""
-  path = os.path.join(folders.folder_of(folder), folders.WEIGHTS)
+  path = os.path.join(
+      folders.folder_of(folders.local(folder)), folders.WEIGHTS)
   try:
     found = os.stat(path)
   except OSError:

@@ -112,7 +112,7 @@ def with_absolute_paths(
   if config.adapters:
     changed['adapters'] = folders.absolute(config.adapters)
   if config.start:
-    changed['start'] = os.path.abspath(os.path.expanduser(config.start))
+    changed['start'] = folders.absolute_of(config.start)
   if os.path.isdir(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)

@@ -13,7 +13,10 @@ import adapters_jax as aj
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import prediction
+from adapters_jax.api.commands import predict
 from adapters_jax.downloads import hub
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import run
 from tests import tiny
 from tests.adapters import bank_test
 from tests.adapters import locations_test
@@ -107,6 +110,45 @@ def test_a_base_of_the_hub_whose_weights_change(
   for adapter in (film, old):
     assert aj.predict(again, adapter, ['good']) == aj.predict(
         base, film, ['good'])
+
+
+def test_flags_take_names(local_hub, tmp_path, monkeypatch, capsys):
+  """Those of prediction and training, where a folder may stand."""
+  base = aj.load_base('tiny-bert')
+  words = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
+  film = aj.train(base, words, 'lora[r=2]', max_steps=1, buckets=1,
+                  max_length=8)
+  film.save(str(tmp_path / 'film'))
+  monkeypatch.setitem(
+      hub_test._Hub.folders, 'me/film', str(tmp_path / 'film'))
+  texts = tmp_path / 'texts'
+  texts.write_text('good\n')
+  for flags in ({'adapter': 'me/film'},
+                {'adapters': 'me/film', 'format': 'jsonl'}):
+    predict.main(predict.PredictConfig(input=str(texts), **flags))
+    assert aj.predict(base, film, ['good'])[0].label in capsys.readouterr().out
+  texts.with_suffix('.tsv').write_text(
+      'sentence\tlabel\n' + 'good\tyes\nbad\tno\n' * 8)
+  own = dict(
+      checkpoint='tiny-bert', train_file=str(texts.with_suffix('.tsv')),
+      dev_fraction=0.2, buckets=1, max_length=8, max_steps=1)
+  started, stacked = (
+      run.run(config_lib.Config(
+          **own, **flags, workdir=str(tmp_path / name)), 'glue')
+      for name, flags in (
+          ('started', {'start': 'me/film', 'adapter_config': 'lora[r=2]'}),
+          ('stacked', {'adapters': 'me/film'})))
+  assert started.config['start'].startswith('film@')
+  assert stacked.config['adapters'].startswith('film@')
+  with pytest.raises(aj.UserError, match='`adapter`: there is no folder me/x'):
+    predict.main(predict.PredictConfig(adapter='me/x', input=str(texts)))
+  # A folder of that name wins, and a folder above shows a misspelt one.
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'me').mkdir()
+  hub_test._Hub.asked.clear()
+  with pytest.raises(aj.UserError, match='`adapter`: there is no folder me/'):
+    predict.main(predict.PredictConfig(adapter='me/film', input=str(texts)))
+  assert not hub_test._Hub.asked
 
 
 def test_an_adapter_for_a_revision(local_hub, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 
 import adapters_jax as aj
 from adapters_jax.adapters import card
+from adapters_jax.api.commands import convert
 from adapters_jax.downloads import hub
 from tests.adapters import bank_test
 from tests.downloads import hub_test
@@ -107,6 +108,30 @@ def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
       found, threshold=adapter.threshold), ['a good film'])
   assert again[0].label == wanted[0].label
   assert again[0].probabilities == pytest.approx(wanted[0].probabilities)
+
+
+def test_the_command(writable, adapter, checkpoint, tmp_path):
+  adapter.save(str(tmp_path / 'saved'))
+  lines = convert.convert(
+      tmp_path / 'saved', '', 'adapterhub', checkpoint=checkpoint,
+      push='me/film')
+  assert lines[0] == f'lora[r=2] -> {constants.ENDPOINT}/me/film/commit/1'
+  assert (writable / 'adapter_config.json').exists()
+  hub.file.cache_clear()
+  lines = convert.convert(
+      'me/film', tmp_path / 'back', 'own', checkpoint=checkpoint)
+  assert lines[0] == f'lora[r=2] -> {tmp_path / "back"}'
+  found = aj.load_adapter(str(tmp_path / 'back'))
+  base = aj.load_base(checkpoint)
+  assert (aj.predict(base, found, ['good'])[0].label
+          == aj.predict(base, adapter, ['good'])[0].label)
+  for more, message in (
+      ({'push': 'film'}, "`push=film`: give 'owner/name'"),
+      ({'private': True, 'target': tmp_path / 'x'}, '`private`: is for `push'),
+      ({}, '`to`: name the folder')):
+    with pytest.raises(aj.UserError, match=message):
+      convert.convert(tmp_path / 'saved', **{
+          'target': '', 'form': 'own', 'checkpoint': checkpoint, **more})
 
 
 def test_the_card(adapter):

@@ -3,7 +3,8 @@
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
 default; `predict` reads it), 'adapterhub', 'peft', 'adapter_bert' (a .npz of
 the authors' TensorFlow variables) or 'sentence_transformers' (the whole
-encoder).
+encoder). `--push=OWNER/NAME` sends the result to the Hugging Face hub, with a
+model card.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +26,12 @@ from adapters_jax.downloads import paths
 _DEFAULT = 'minilm-l6'  # Base of files that name none.
 # {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
 _FLAGS = {
-    'from': ('', "A run's workdir, an adapter's folder or a .npz file to "
-             'read.'),
+    'from': ('', "A run's workdir, an adapter's folder, a .npz file or a name "
+             'on the Hugging Face hub to read.'),
     'to': ('', 'Folder or .npz file to write.'),
+    'push': ('', 'Repository of the Hugging Face hub to write, OWNER/NAME; log '
+             "in first with 'hf auth login'."),
+    'private': (False, 'Whether a new repository of --push is private.'),
     'format': ('own', f'Format to write: {", ".join(formats.FORMATS)}.'),
     'checkpoint': (
         '', 'Base that the adapter is for; when empty, the one that the '
@@ -43,22 +47,25 @@ _DEFINE: dict[type, Callable[..., Any]] = {
 def convert(
     source: paths.Path, target: paths.Path, form: str, *,
     checkpoint: paths.Path = '', name: str = 'adapter',
-    labels: Sequence[str] = (), head: bool = True,
+    labels: Sequence[str] = (), head: bool = True, push: str = '',
+    private: bool = False,
 ) -> list[str]:
   """Reads an adapter of any format and writes it in another.
 
   Args:
-    source: Workdir of a run, folder, or .npz file.
-    target: Folder, or .npz file.
+    source: Workdir of a run, folder, .npz file, or name on the hub.
+    target: Folder, or .npz file; '' for `push` alone.
     form: Format of the target, one of formats.FORMATS.
     checkpoint: Name or folder of the base that the adapter is for; '' for the
       one that it names.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
     head: Whether to read and write the head.
+    push: Repository of the hub to write too, '' for none.
+    private: Whether a new repository is private.
 
   Returns:
-    Lines for the user: the method and the target, then notes.
+    Lines for the user: the method and each target, then notes.
 
   Raises:
     errors.UserError: a wrong format, or an adapter that it cannot hold.
@@ -67,16 +74,24 @@ def convert(
     raise errors.unknown('`format`', form, formats.FORMATS)
   source, target = paths.text(source, 'from'), paths.text(target, 'to')
   checkpoint = paths.text(checkpoint, 'checkpoint')
-  for flag, value in (('from', source), ('to', target)):
+  for flag, value in (('from', source), ('to', target or push)):
     if not value:
       raise errors.UserError(f'`{flag}`: name the folder or .npz file')
-  if os.path.realpath(source) == os.path.realpath(target):
+  if private and not push:
+    raise errors.UserError('`private`: is for `push`')
+  if target and os.path.realpath(source) == os.path.realpath(target):
     raise errors.UserError('`to`: give another folder than `from`')
   from adapters_jax.adapters import compiled  # Slow imports: after the checks.
   from adapters_jax.adapters import exchange
+  from adapters_jax.adapters import locations
+  from adapters_jax.adapters import pushing
   from adapters_jax.model import base as base_lib
   from adapters_jax.model import pretrained
+  if push:
+    with _path_of('push', 'name'):
+      pushing.check(push, form)
   with _path_of('from'):
+    source = locations.find(source)
     checkpoint = checkpoint or _base_of(source)
   shape = pretrained.config_of(checkpoint)
   with _path_of('from'):
@@ -88,10 +103,18 @@ def convert(
           base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
-  with _path_of('to'):
-    notes = exchange.write(
-        target, adapter, form, name=name, checkpoint=checkpoint, head=head)
-  return [f'{adapter.method} -> {target}', *(f'note: {n}' for n in notes)]
+  done, notes = [], []
+  if target:
+    with _path_of('to'):
+      notes = exchange.write(
+          target, adapter, form, name=name, checkpoint=checkpoint, head=head)
+    done.append(target)
+  if push:
+    with _path_of('push', 'name'):
+      done.append(pushing.push_for(
+          adapter, push, form, checkpoint, head=head, private=private))
+  return [*(f'{adapter.method} -> {place}' for place in done),
+          *(f'note: {n}' for n in notes)]
 
 
 def _base_of(source: str) -> str:
@@ -110,12 +133,13 @@ def _base_of(source: str) -> str:
 
 
 @contextlib.contextmanager
-def _path_of(flag: str) -> Iterator[None]:
-  """Names a flag in messages on the argument `path` of reading and writing."""
+def _path_of(flag: str, argument: str = 'path') -> Iterator[None]:
+  """Names a flag in messages on an argument of reading and writing."""
   try:
     yield
   except errors.UserError as error:
-    raise errors.UserError(str(error).replace('`path', f'`{flag}')) from error
+    raise errors.UserError(
+        str(error).replace(f'`{argument}', f'`{flag}')) from error
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -130,7 +154,8 @@ def run(values: flags.FlagValues = flags.FLAGS) -> None:
     print('\n'.join(convert(
         values['from'].value, values['to'].value, values['format'].value,
         checkpoint=values['checkpoint'].value, name=values['name'].value,
-        labels=values['labels'].value, head=values['head'].value)))
+        labels=values['labels'].value, head=values['head'].value,
+        push=values['push'].value, private=values['private'].value)))
   except errors.UserError as error:
     flags_lib.fail(errors.as_flags(str(error), set(values)))
   except OSError as error:

@@ -26,7 +26,9 @@ _CHUNK = 1024  # Inputs per call, which bounds the memory.
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
   """Settings of a prediction; every field is a flag."""
-  adapter: str = option('', "A run's workdir, or a saved adapter's folder.")
+  adapter: str = option(
+      '', "A run's workdir, a saved adapter's folder, or a name on the Hugging "
+      'Face hub.')
   adapters: str = option(
       '', 'Several of them, with commas, each DIR or name=DIR. The output is '
       'JSONL.')
