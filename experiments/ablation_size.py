@@ -5,9 +5,9 @@ and full fine-tuning:
 
   python -m experiments.ablation_size
 
-Every method tries two rates with a seed that picks (`--pick_seeds`); the seeds
-take the best on dev. The paper's sizes range from 2^0 to 2^9, and its k from 1
-to 12:
+Each method tries two learning rates with the seed of `--pick_seeds`. The
+reported seeds then use the rate that scored best on dev. The paper's sizes
+range from 2^0 to 2^9, and its k from 1 to 12:
 
   --grid='adapter_size=1,2,4,8,16,32,64,128,256,512; tune=norms; tune=head;
   tune=full; tune=top_k top_k=1,2,3,4,5,6,7,8,9,10,11,12'

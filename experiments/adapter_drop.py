@@ -3,10 +3,11 @@
   python -m experiments.adapter_drop --figure=drop.svg
 
 Trains adapters as usual, and with a random number of lower layers without
-adapters in each step (Rücklé et al., 2021). Scores both on dev without the
-adapters and layer norms of the lowest 0, 1, ... layers, and measures the
-training step by processor time and XLA's count of operations. Prints the table
-and draws it; the figure needs the extra 'notebooks'.
+adapters in each step (Rücklé et al., 2021). Scores both on test, or on dev if
+test has no labels, without the adapters and layer norms of the lowest 0, 1, ...
+layers, and measures the training step by processor time and XLA's count of
+operations. Prints the table and draws it; the figure needs the extra
+'notebooks'.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Trains adapters (or a baseline) for sentence embeddings on pairs of texts.
 
   python -m experiments.embeddings --train_file=pairs.tsv --dev_fraction=0.1
-  python -m experiments.embeddings --train_file=scored.csv --dev_file=dev.csv \
+  python -m experiments.embeddings --train_file=scored.csv --dev_file=dev.csv \\
     --text_columns=sentence1,sentence2 --label_column=score
 
 Pairs without scores are trained with in-batch negatives and scored by

@@ -1,6 +1,6 @@
 """Trains adapters of a language or a domain on raw text (masked LM, MAD-X).
 
-  python -m experiments.language_modeling --train_file=lines.txt \
+  python -m experiments.language_modeling --train_file=lines.txt \\
     --dev_fraction=0.1
   python -m experiments.language_modeling --task=movie_sentiment_texts
 

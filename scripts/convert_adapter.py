@@ -4,8 +4,9 @@
   python -m scripts.convert_adapter --from=DIR --to=OURS --checkpoint=BASE
 
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
-default; `experiments.predict` reads it), 'adapterhub', 'peft', or
-'adapter_bert' (a .npz of the authors' TensorFlow variables).
+default; `experiments.predict` reads it), 'adapterhub', 'peft', 'adapter_bert'
+(a .npz of the authors' TensorFlow variables) or 'sentence_transformers' (the
+whole encoder). `--push=OWNER/NAME` sends the result to the Hugging Face hub.
 """
 
 from adapters_jax.api.commands import convert

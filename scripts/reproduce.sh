@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes all records of the README and the notebooks, then rewrites both.
+# Makes the records of the README and the notebooks, then rewrites both.
 #
 #   scripts/reproduce.sh
+#   LARGE= ABLATED= TAGGED=wnut17 scripts/reproduce.sh  # One part alone.
 #
 # Finished runs are looked up in RECORDS and skipped, unfinished ones resumed, so
 # it can be stopped and started again at any time. To make all from nothing, name
@@ -16,9 +17,9 @@ RECORDS=${RECORDS:-experiments/results}
 DATA=${DATA:-}        # Where TFDS keeps its files; the cache folder when empty.
 SEEDS=${SEEDS:-0-4}
 # Tasks compared on mpnet-base, on all examples.
-LARGE=${LARGE:-cola}
+LARGE=${LARGE-cola}
 # Tasks of the ablations on minilm-l6, with the number of examples to train on.
-ABLATED=${ABLATED:-movie_sentiment:2000}
+ABLATED=${ABLATED-movie_sentiment:2000}
 # Further tasks on minilm-l6, in the same way, 0 for all examples: eight trials
 # for every method.
 TASKS=${TASKS:-}

@@ -78,8 +78,8 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
                          else f'{name}={value}'
                          for name, value in point.better.items())
       lines.append(
-          f'- {point.task}, {point.method}: {better} was best in the trials '
-          'and has no run that counts yet')
+          f'- {point.task}, {point.method}: the trials favoured {better}, '
+          'which has no run outside of them yet')
   return lines
 
 

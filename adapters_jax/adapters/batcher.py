@@ -43,8 +43,8 @@ class Batcher:
     Args:
       base: Pretrained encoder.
       bank: Adapters.
-      max_batch: Most inputs of a batch.
-      max_queue: Most inputs that may wait.
+      max_batch: Maximum inputs of a batch.
+      max_queue: Maximum inputs that may wait.
       seen: Called with the size of each batch.
 
     Raises:

@@ -29,8 +29,8 @@ def push(
     adapter: Adapter.
     name: Name of the repository, 'owner/name', made if absent.
     format: Format of the files: 'own', 'adapterhub', 'peft' or
-      'sentence_transformers', as of `export`.
-    base: Pretrained encoder, as of `export`.
+      'sentence_transformers', as for `export`.
+    base: Pretrained encoder, as for `export`.
     head: Whether to write the head.
     private: Whether a new repository is visible to its owner alone.
 

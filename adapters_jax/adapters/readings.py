@@ -40,7 +40,7 @@ class Prediction:
     score: Score of a regression.
     answer: Answer to a question, a part of the paragraph.
     labels: Labels of a text that may have several or none.
-    choice: Number of the most probable choice, from 0. `probabilities` then has
+    choice: Index of the most probable choice, from 0. `probabilities` then has
       the numbers of the choices as keys.
     words: Words of a tagged sentence.
     tags: Tag of each word.

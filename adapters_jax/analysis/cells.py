@@ -177,12 +177,15 @@ class Power:
       parts.append(('the most frequent class', self.majority))
     said = ' and '.join(
         f'{_interval(one)} above {name}' for name, one in parts)
-    return f'{"yes" if self.tells else "no"}: full fine-tuning is {said}'
+    alone = any(math.isnan(one.low) for _, one in parts)
+    return (f'{"yes" if self.tells else "no"}: '
+            f'{"one seed gives no interval; " if alone else ""}'
+            f'full fine-tuning is {said}')
 
 
 def _interval(found: statistics.Estimate) -> str:
   if math.isnan(found.low):
-    return f'{100 * found.mean:.1f} (one seed)'.replace('-', '−')
+    return f'{100 * found.mean:.1f}'.replace('-', '−')
   return f'{100 * found.low:.1f} to {100 * found.high:.1f}'.replace('-', '−')
 
 

@@ -113,10 +113,10 @@ def train(
       result contains them, and the new one as 'task'; see `member`.
     setup: Setup of a bank in `under`, or its text; by default a stack, or with
       'fusion' a `Fuse`.
-    start: Adapter to train on from, of any origin, on the same task or another
+    start: Adapter to continue from, of any origin, on the same task or another
       one. Its method, layer norms and `max_length` are those of the new one.
-      The head is kept for the same classes, in any order; else it begins anew,
-      which is logged. The optimizer begins anew.
+      The head is kept for the same classes, in any order; else it is
+      initialised again, which is logged. The optimizer state is always new.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 

@@ -73,18 +73,18 @@ def page(
 
   Args:
     groups: {title: names of flags}.
-    full: Whether with whole texts and the flags of absl.
+    full: Whether with the flags of absl.
     values: Flags, defined.
   """
   parts = [_head()]
-  parts += ['\n'.join([f'{title}:', *(_entry(values[n], full) for n in names)])
+  parts += ['\n'.join([f'{title}:', *(_entry(values[n]) for n in names)])
             for title, names in groups.items()]
   if full:
     parts += [values.module_help(module)
               for module in sorted(values.flags_by_module_dict())
               if module.startswith('absl.')]
   else:
-    parts.append('--helpfull has longer texts, and the flags of absl.')
+    parts.append('--helpfull has the flags of absl too.')
   return '\n\n'.join(parts) + '\n'
 
 
@@ -107,12 +107,12 @@ def _head() -> str:
       'default.')))
 
 
-def _entry(flag: flags.Flag, full: bool) -> str:
+def _entry(flag: flags.Flag) -> str:
   """Returns the lines of a flag: its name, default and text."""
   start = f'  --{flag.name}={_written(flag.default)}'
   width = max(60, min(shutil.get_terminal_size().columns, 100))
   lines = textwrap.wrap(
-      flag.help if full else _short(flag), width - _NAMES,
+      flag.help, width - _NAMES,
       break_long_words=False, break_on_hyphens=False)
   if len(start) < _NAMES:
     lines[0] = start.ljust(_NAMES) + lines[0]
@@ -120,15 +120,6 @@ def _entry(flag: flags.Flag, full: bool) -> str:
     lines.insert(0, start)
   return '\n'.join(
       [lines[0], *(' ' * _NAMES + line for line in lines[1:])])
-
-
-def _short(flag: flags.Flag) -> str:
-  """Returns the first clause of a text, and the one on a special default."""
-  first, *more = flag.help.split('; ')
-  special = flag.default == '' or (
-      isinstance(flag.default, (int, float)) and flag.default <= 0)
-  chosen = [first, more[-1]] if more and special else [first]
-  return '; '.join(chosen).rstrip('.') + '.'
 
 
 def _written(default: Any) -> str:

@@ -83,7 +83,7 @@ def defaults(
     method: Method string, or a choice of weights of the base; that of the
       commands when empty.
     under: {name: adapter} of frozen adapters.
-    start: Adapter to train on from, or None.
+    start: Adapter to continue from, or None.
 
   Returns:
     Precision, longest input in tokens, method, the activation of frozen
@@ -123,7 +123,7 @@ def defaults(
 def _of_start(
     start: adapter_lib.Adapter, base: base_lib.Base, data: Any, method: str
 ) -> dict[str, Any]:
-  """Returns the settings that follow from an adapter to train on from.
+  """Returns the settings that follow from an adapter to continue from.
 
   Args:
     start: Adapter.

@@ -46,7 +46,8 @@ class Config:
       "hub like 'bert-base-uncased'.", 'data')
   tune: str = option(
       'adapters', 'Leaves to train: adapters, full, top_k, norms, bias, head, '
-      'fusion; none scores the sentence embeddings of the base as it is.',
+      'fusion; none scores the base as it is, for sentence embeddings and '
+      'heads that the checkpoint holds.',
       'method', 'column')
   tune_norms: bool = option(
       True, 'Train the pretrained layer norms along with adapters.', 'method')
@@ -77,7 +78,7 @@ class Config:
       '', "Setup of the saved adapters, e.g. 'stack(a, b)' or 'fuse(a, b)'; a "
       'stack of all when empty, a fuse with --tune=fusion.', 'method')
   start: str = option(
-      '', 'Saved adapter to train on from: its folder, or the workdir of a '
+      '', 'Saved adapter to continue from: its folder, or the workdir of a '
       'run. It gives the method, and the head where the classes are the same.',
       'method', 'folders')
   adapter_drop: str = option(
@@ -119,7 +120,8 @@ class Config:
       'bias correction, epsilon 1e-6, a rate that drops after warm-up.',
       'schedule')
   warmup: float = option(
-      0.1, 'Share of the steps with a rising rate.', 'schedule', 'vmapped')
+      0.1, 'Fraction of the steps over which the learning rate warms up.',
+      'schedule', 'vmapped')
   weight_decay: float = option(
       0.01, "AdamW's decay, not on norms or biases.", 'schedule', 'vmapped')
   clip_norm: float = option(
@@ -189,7 +191,7 @@ class Config:
   processes: int = option(
       0, 'Number of processes, with --coordinator=host:port.', 'where', 'hosts')
   process: int = option(
-      -1, 'Number of this process, from 0, with --coordinator=host:port.',
+      -1, 'Index of this process, from 0, with --coordinator=host:port.',
       'where', 'hosts')
   join_seconds: int = option(
       300, 'Seconds to wait for the other processes, with --coordinator.',
@@ -236,7 +238,7 @@ class Config:
       '', 'Trackers of losses and scores, with commas: jsonl and tensorboard '
       'write into the workdir, wandb sends to Weights & Biases.', 'where')
   save_minutes: float = option(
-      5.0, 'Most minutes between saves of the state, apart from those around '
+      5.0, 'Maximum minutes between saves, apart from those around '
       'evaluations; 0 for these alone.', 'where')
 
   def __post_init__(self):

@@ -33,7 +33,7 @@ class Saver:
       resume: Where to save; None saves nothing.
       log: Log of the group, saved with the progress.
       start: Progress at the start of the sitting, saved or at step 0.
-      minutes: Most minutes between saves; 0 for no such limit.
+      minutes: Maximum minutes between saves; 0 for no such limit.
       stop: Requests to stop, which learn whether they would lose work.
     """
     self._resume, self._log, self._stop = resume, log, stop

@@ -258,8 +258,8 @@ def assemble(
       model, base, select, config.seed, folder, start)
   if config.tune == 'none' and params.keys() - base.keys():
     raise errors.UserError(
-        '`tune=none`: the head would stay random; it is for sentence '
-        'embeddings, and for heads that the checkpoint holds')
+        '`tune=none`: the new head would stay untrained; give it for sentence '
+        'embeddings, or for a head that the checkpoint holds')
   base = trees.overlay(
       _frozen_leaves(config, base, select), trees.split(start, select)[1])
   # Cast after the split: tuned leaves stay float32.

@@ -247,7 +247,7 @@ def _order(
 
   Returns:
     Numbers of the outputs, [] for outputs that are no classes; None where the
-    head is not kept. A head that begins anew is logged.
+    head is not kept. A head that is initialised again is logged.
   """
   if not head.dense:  # Nothing to keep, and nothing to begin anew.
     return None
@@ -264,7 +264,8 @@ def _order(
               f'{_listed(task.labels)}')
   if not reason:
     return []
-  _log.info('start: the head of the adapter begins anew, as %s', reason)
+  _log.info(
+      'start: the head of the adapter is initialised again, as %s', reason)
   return None
 
 

@@ -138,7 +138,7 @@ def make_optimizer(
     select: Predicate of the tuned paths.
     learning_rate: Peak rate.
     steps: Number of steps of the whole training.
-    warmup: Share of the steps with a rising rate.
+    warmup: Fraction of the steps over which the rate warms up.
     weight_decay: Decay per step, relative to the rate.
     clip_norm: Largest global norm of the trained leaves' gradient.
     optimizer: Key of OPTIMIZERS.

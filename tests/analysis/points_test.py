@@ -296,5 +296,5 @@ class CellsTest(parameterized.TestCase):
   def test_one_seed_tells_nothing(self):
     found = cells.power([predicted(0.9)], [predicted(0.7)], 'dev', 'accuracy')
     self.assertFalse(found.tells)
-    self.assertIn('(one seed) above the head alone', str(found))
+    self.assertIn('one seed gives no interval', str(found))
     self.assertFalse(cells.power([], [record(0.5)], 'dev', 'accuracy').tells)

@@ -194,12 +194,12 @@ def test_a_schedule_that_won_the_trials_without_runs_is_said():
       record(0.6, seed=1000, learning_rate=2e-5, epochs=10.0),
       record(0.7, tune='full'), record(0.1, seed=1000, tune='full')]
   lines = summarize.table(found, (64,), (2,)).splitlines()
-  assert [line for line in lines if 'no run that counts' in line] == [
-      '- cola, adapters, size 64: learning_rate=2e-05, epochs=10 was best in '
-      'the trials and has no run that counts yet']
+  assert [line for line in lines if 'trials favoured' in line] == [
+      '- cola, adapters, size 64: the trials favoured learning_rate=2e-05, '
+      'epochs=10, which has no run outside of them yet']
   won = summarize.table(
       [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
-  assert '| 30.0 |' in won and 'no run that counts' not in won
+  assert '| 30.0 |' in won and 'trials favoured' not in won
 
 
 def test_no_records_and_no_markers(tmp_path):

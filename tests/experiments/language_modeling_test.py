@@ -195,7 +195,7 @@ def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
 @pytest.mark.parametrize('changed, message', [
     ({'file_task': 'classification'}, 'give `file_task=text`'),
     ({'text_columns': 'a,b'}, 'name the one column'),
-    ({'tune': 'none', 'adapter_config': ''}, 'the head would stay random'),
+    ({'tune': 'none', 'adapter_config': ''}, 'new head would stay untrained'),
     ({'train_file': '', 'dev_fraction': 0.0}, 'reads raw text'),
     ({'class_weights': 'balanced'}, 'tasks with classes')])
 def test_wrong_settings(config, changed, message):

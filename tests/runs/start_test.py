@@ -103,7 +103,7 @@ def test_an_adapter_without_head_or_norms(base, caplog):
   start = dataclasses.replace(start, tuned=tuned, labels=(), base='')
   with caplog.at_level(logging.INFO, 'adapters_jax'):
     found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
-  assert 'begins anew, as it has none' in caplog.text
+  assert 'initialised again, as it has none' in caplog.text
   assert differing(found, start) == {'head/kernel', 'head/bias'}
   # Norms in addition, from those of the base.
   more = aj.train(base, examples(['no', 'yes']), start=start, tune_norms=True,

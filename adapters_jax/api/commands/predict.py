@@ -30,8 +30,8 @@ class PredictConfig:
       '', "A run's workdir, a saved adapter's folder, or a name on the Hugging "
       'Face hub.')
   adapters: str = option(
-      '', 'Several of them, with commas, each DIR or name=DIR. The output is '
-      'JSONL.')
+      '', 'Several of them, with commas, each DIR or name=DIR; with '
+      '--format=jsonl, unless a setup makes one adapter of them.')
   adapter_column: str = option(
       '', "Column with the name of one of 'adapters' for each input; without "
       'it all label every input.')

@@ -26,10 +26,10 @@ class ServeConfig:
   host: str = option(
       '127.0.0.1', 'Address; the default is reached from this machine alone.')
   port: int = option(8000, 'Port; 0 for a free one.')
-  max_batch: int = option(32, 'Most inputs of a batch.')
-  max_queue: int = option(1024, 'Most inputs that may wait.')
-  max_inputs: int = option(256, 'Most inputs of a request.')
-  max_body: int = option(2**20, 'Most bytes of a request.')
+  max_batch: int = option(32, 'Maximum inputs of a batch.')
+  max_queue: int = option(1024, 'Maximum inputs that may wait.')
+  max_inputs: int = option(256, 'Maximum inputs of a request.')
+  max_body: int = option(2**20, 'Maximum bytes of a request.')
   timeout: float = option(60.0, 'Seconds for a body, and for an answer.')
   warm_up: bool = option(
       True, 'Compile the programs of short texts before the first request.')
