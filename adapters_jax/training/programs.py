@@ -148,7 +148,8 @@ class Program:
     with self._lock(signature):
       if signature not in self._ready:
         key = self._key(signature)
-        self._ready[signature] = self._read(key) or self._make(key, args)
+        self._ready[signature] = self._read(key) or self._make(
+            key, signature, args)
       return self._ready[signature]
 
   def _read(self, key: str | None) -> Callable[..., Any] | None:
@@ -159,12 +160,16 @@ class Program:
     except (OSError, UnicodeDecodeError):
       return None
 
-  def _make(self, key: str | None, args: Sequence[Any]) -> Callable[..., Any]:
+  def _make(
+      self, key: str | None, signature: Any, args: Sequence[Any]
+  ) -> Callable[..., Any]:
     """Returns a program that this process has traced; writes what is new."""
     lowered = self._jitted.lower(*args)
-    # The text lacks arguments that nothing reads; a program demands them.
+    # The text lacks arguments that nothing reads; a program demands them, with
+    # their shapes and types.
+    structure, leaves, _ = signature
     digest = program_keys.hash_of(
-        lowered.as_text(), str(lowered.in_tree),
+        lowered.as_text(), str(structure), repr(leaves),
         *program_keys.surroundings(self._device))
     call = _load(digest, self._device)
     if call is None:

@@ -75,14 +75,15 @@ def test_sources_that_lower_alike_share_a_program(
   assert endings == ['index', 'index', 'program']
 
 
-def test_an_argument_that_nothing_reads_has_another_program(traces):
-  step = make(traces)
-  first = step(*arguments())
-  state, x = arguments()
-  # Lowers to the same text, but another call.
-  found = step({**state, 'unused': jnp.zeros(2)}, x)
-  np.testing.assert_array_equal(found['sum'], first['sum'])
-  assert len(traces) == 2
+def test_arguments_that_nothing_reads_have_programs_of_their_own(traces):
+  first = make(traces)(*arguments())
+  # All lower to the same text, but are other calls.
+  unread = (jnp.zeros(2), jnp.zeros((2, 2)), jnp.zeros(2, jnp.int32))
+  for count, value in enumerate(unread, 2):
+    state, x = arguments()
+    found = make(traces)({**state, 'unread': value}, x)
+    np.testing.assert_array_equal(found['sum'], first['sum'])
+    assert len(traces) == count
 
 
 def test_other_functions_have_other_programs(traces):
