@@ -25,6 +25,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.runs import identity
 from adapters_jax.runs import models
 from adapters_jax.runs import padding
 from adapters_jax.runs import setup as setup_lib
@@ -85,9 +86,11 @@ def make_group(
     names: Name of each run in messages.
   """
   configs = tuple(configs)
+  origins = [*map(identity.origin_of, configs)]  # Before the files are read.
   # The widest run gives the shapes to which all others are padded.
   setup = kind.prepare(max(configs, key=lambda c: c.adapter_size), mesh)
   if len(configs) == 1:
+    setup = dataclasses.replace(setup, origin=origins[0])
     return Group(configs, setup, (setup,), tuple(names))
   shape = setup.model.config
   # The whole base again: that of `setup` lacks the tuned leaves.
@@ -97,14 +100,14 @@ def make_group(
   note = (f'trained as one of {len(configs)} runs of one program: times are '
           'its share')
   members = []
-  for config in configs:
+  for config, origin in zip(configs, origins, strict=True):
     model = setup.model.clone(config=dataclasses.replace(
         shape, adapters=models.adapter_configs(config, shape.layers),
         first_layer=0))  # Adapters of a cached layer are initialised too.
     tuned, params = models.init_tuned(
         model, base, setup.select, config.seed, folder, setup.start)
     members.append(dataclasses.replace(
-        setup, model=model, tuned=tuned, params=params,
+        setup, model=model, tuned=tuned, params=params, origin=origin,
         schedule=dataclasses.replace(
             setup.schedule, seed=config.seed,
             class_weights=class_weights.per_class(

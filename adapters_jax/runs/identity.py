@@ -45,6 +45,29 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
   return values
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """Names and hashes of a run's inputs, as they are when it reads them.
+
+  Files may change while it trains.
+
+  Attributes:
+    settings: Result of `portable`.
+    base: Result of `model.base.identity`.
+    base_files: Result of `model.base.file_hashes`.
+  """
+  settings: dict[str, Any]
+  base: str
+  base_files: dict[str, str]
+
+
+def origin_of(config: config_lib.Config) -> Origin:
+  """Returns the origin of a run that begins to read its inputs."""
+  from adapters_jax.model import base as base_lib  # Imports JAX.
+  return Origin(portable(config), base_lib.identity(config.checkpoint),
+                base_lib.file_hashes(config.checkpoint))
+
+
 def completed(values: dict[str, object]) -> dict[str, object]:
   """Returns saved settings with the first defaults of fields added since."""
   places = options.marked(config_lib.Config, 'where')

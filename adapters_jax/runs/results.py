@@ -7,7 +7,6 @@ from typing import Any
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.data import thresholds
-from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -45,7 +44,7 @@ def make_adapter(
     threshold: Probability from which on a label is given; None for the most
       probable class.
   """
-  settings = identity.portable(config)
+  origin = setup.origin or identity.origin_of(config)
   head = kind.head_of(config)
   below = frozen.of(config)
   methods = setup.model.config.adapters
@@ -59,9 +58,8 @@ def make_adapter(
       # Embeddings are of one text, though trained on pairs.
       texts=tuple(setup.task.texts if head.dense else head.texts),
       max_length=config.max_length,
-      base=base_lib.identity(config.checkpoint),
-      task=setup.task.name, scores=scores, settings=settings,
-      base_files=base_lib.file_hashes(config.checkpoint),
+      base=origin.base, task=setup.task.name, scores=scores,
+      settings=origin.settings, base_files=origin.base_files,
       hidden_activation=config.hidden_activation,
       family=setup.model.config.family, threshold=threshold)
 
@@ -191,7 +189,7 @@ def _make_record(
         f'score in {config.patience} evaluations')]
   padded, real = setup.schedule.tokens(0, steps_taken)
   return records.Record(
-      experiment=experiment, config=identity.portable(config),
+      experiment=experiment, config=setup.origin.settings,
       trained_params=trees.count_trained(setup.tuned),
       total_params=trees.count(setup.params),
       roles=console.role_counts(setup.tuned),

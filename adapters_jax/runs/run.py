@@ -100,6 +100,9 @@ def run_group(
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
+  # The default name has hashes of files, which may change from now on.
+  configs = [dataclasses.replace(config, workdir=folder)
+             for config, folder in zip(configs, folders, strict=True)]
   state_folder = state_folder or os.path.join(folders[0], workdirs.STATE)
   places = dict.fromkeys([state_folder, *folders], '`workdir`')
   # All hosts see the same folders, so one of them holds the locks.
@@ -163,9 +166,10 @@ def _train_claimed(
     # Evaluations are asked for a stop as well.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
-    folders = [workdirs.path_of(config, experiment) for config in configs]
-    for config in configs if hosts.is_first() else ():
-      workdirs.begin(config, experiment)
+    folders = [config.workdir for config in configs]
+    for folder, member in zip(
+        folders if hosts.is_first() else (), group.members):
+      workdirs.begin(folder, experiment, member.origin.settings)
     if len(group) == 1:
       if hosts.is_first():  # Runs of a group keep their states at the rung.
         rungs.leave(folders[0])

@@ -27,6 +27,7 @@ from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.runs import identity
 from adapters_jax.runs import models
 from adapters_jax.runs import own_data
 from adapters_jax.runs import start as start_lib
@@ -63,6 +64,7 @@ class Setup:
     threshold: Setting of the same name.
     factors: Factor of the regularization of each trained Fuse block.
     start: Leaves of the adapter that the run starts from.
+    origin: Names and hashes of the inputs; None outside of a group.
   """
   task: tasks.Task
   splits: dict[str, examples_lib.Examples]
@@ -82,6 +84,8 @@ class Setup:
   threshold: str = dataclasses.field(default='', kw_only=True)
   factors: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
   start: trees.Tree = dataclasses.field(default_factory=dict, kw_only=True)
+  origin: identity.Origin | None = dataclasses.field(
+      default=None, kw_only=True)
 
   def scored_splits(self) -> list[str]:
     """Returns the names of the labelled splits but 'train'."""

@@ -193,16 +193,16 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
     yield folder
 
 
-def begin(config: config_lib.Config, experiment: str) -> None:
+def begin(folder: str, experiment: str, settings: dict[str, Any]) -> None:
   """Writes the settings into a claimed workdir, which is then this run's.
 
   Called once the data are read: a start that fails before leaves the folder
   free for corrected settings.
 
   Args:
-    config: Settings.
+    folder: Workdir.
     experiment: Name of the experiment.
+    settings: Result of `identity.portable`, from before the data were read.
   """
-  atomic.write_json(
-      os.path.join(path_of(config, experiment), _SETTINGS),
-      {'experiment': experiment, **identity.portable(config)})
+  atomic.write_json(os.path.join(folder, _SETTINGS),
+                    {'experiment': experiment, **settings})

@@ -250,8 +250,8 @@ def _stage(
   for run in (*runs, *later):
     record = outcome_lib.finished_run(run, experiment, folder)
     if record is not None:
-      found[grid.run_name(run)] = record
-  todo = [run for run in (*runs, *later) if grid.run_name(run) not in found]
+      found[run] = record
+  todo = [run for run in (*runs, *later) if run not in found]
   _log.info('%d runs, %d of them finished', len(runs) + len(later), len(found))
   if todo and measure:
     from adapters_jax.sweeps import forecast  # Imports JAX.
@@ -260,13 +260,13 @@ def _stage(
               len(todo))
   todo = [run for run in todo if run not in later]  # `later` is forecast only.
   for run in runs:
-    if folder and grid.run_name(run) in found:
-      outcome_lib.keep(folder, experiment, run, found[grid.run_name(run)])
+    if folder and run in found:
+      outcome_lib.keep(folder, experiment, run, found[run])
   for run, answer in _make(runs, todo, experiment, how, kind):
-    found[grid.run_name(run)] = answer
+    found[run] = answer
     if folder and not isinstance(answer, str):
       outcome_lib.keep(folder, experiment, run, answer)
-  results = [(run, found[grid.run_name(run)]) for run in runs]
+  results = [(run, found[run]) for run in runs]
   good = [pair for pair in results if not isinstance(pair[1], str)]
   return outcome_lib.Outcome(
       tuple(record for _, record in good),
@@ -290,7 +290,7 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
   """Yields (run, record, pause or message) of each unfinished run."""
   if not todo:
     return
-  unfinished = {grid.run_name(run) for run in todo}
+  unfinished = set(todo)
   with launcher(how) as (launch, at_a_time):
     units = vmapped.make_units(runs, todo, experiment, _make_size_of(
         how, launch, at_a_time, len(todo), kind))
@@ -306,7 +306,7 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
       if isinstance(answers, str):  # The unit as a whole failed.
         answers = [answers] * len(units[number])
       for run, answer in zip(units[number], answers, strict=True):
-        if grid.run_name(run) in unfinished:
+        if run in unfinished:
           progress.add(grid.difference_line(run, runs), answer)
           yield run, answer
 

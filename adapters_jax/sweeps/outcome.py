@@ -128,6 +128,9 @@ def keep(
     folder: Folder of records.
     experiment: Name of the experiment.
     config: Settings.
-    record: Record of the run.
+    record: Record of the run. Its own settings name the file: the data may
+      have changed since they were read.
   """
-  records_lib.write(record_path(folder, experiment, config), record)
+  records_lib.write(os.path.join(
+      folder, experiment, config.task_name,
+      f'{identity.digest(identity.completed(record.config))}.json'), record)

@@ -218,7 +218,7 @@ class WorkdirsTest(parameterized.TestCase):
   def begin(self, *saved):
     """Leaves a workdir with a run's settings and other files."""
     with workdirs.claimed(self.config, 'glue') as folder:
-      workdirs.begin(self.config, 'glue')
+      workdirs.begin(folder, 'glue', identity.portable(self.config))
       for name in saved:
         os.makedirs(os.path.join(folder, os.path.dirname(name)), exist_ok=True)
         with open(os.path.join(folder, name), 'w'):
