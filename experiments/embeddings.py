@@ -10,9 +10,9 @@ with scores are trained and scored by the order of their cosines. `--tune=none`
 scores the base as it is.
 """
 
-from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
 from adapters_jax.sweeps import grid
 
 
@@ -30,6 +30,6 @@ def main(config: config_lib.Config, many: grid.Options) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(config_lib.Config, **expand.EMBEDDINGS)
+  flags.define(config_lib.Config, **presets.EMBEDDINGS)
   flags.define(grid.Options)
   flags.start(config_lib.Config, main, grid.Options)

@@ -10,9 +10,9 @@ embeddings. dev and test report the perplexity of masked pieces. Stack a task's
 adapter on the result: `stack(domain, task)`.
 """
 
-from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
 from adapters_jax.sweeps import grid
 
 
@@ -31,6 +31,6 @@ def main(config: config_lib.Config, many: grid.Options) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(config_lib.Config, **expand.LANGUAGE_MODELING)
+  flags.define(config_lib.Config, **presets.LANGUAGE_MODELING)
   flags.define(grid.Options)
   flags.start(config_lib.Config, main, grid.Options)

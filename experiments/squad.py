@@ -8,10 +8,10 @@ take about 7 minutes on one core and reach an F1 of 8.7: this base needs all of
 SQuAD's 87,599 questions.
 """
 
-from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
 from adapters_jax.sweeps import grid
 
 
@@ -36,7 +36,7 @@ def main(
 
 if __name__ == '__main__':
   # Longer inputs than in the other experiments.
-  flags.define(config_lib.Config, **expand.SQUAD)
+  flags.define(config_lib.Config, **presets.SQUAD)
   classes = (grid.Options, written.Predictions)
   for flag_class in classes:
     flags.define(flag_class)

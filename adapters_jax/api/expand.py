@@ -8,17 +8,6 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 
-# Defaults of question answering, in place of those of Config.
-SQUAD = {'task': config_lib.SQUAD, 'max_length': 384}
-# Those of sentence embeddings.
-EMBEDDINGS = {'text_columns': 'anchor,positive', 'max_length': 256,
-              'file_task': 'pairs'}
-# Those of masked language modelling. The norms stay those of the base, so that
-# task adapters stack on the result.
-LANGUAGE_MODELING = {
-    'task': config_lib.TEXTS, 'adapter_config': 'seq_bn_inv',
-    'tune_norms': False, 'text_columns': 'text', 'file_task': 'text'}
-
 _FORMATS = ('.tsv', '.csv', '.jsonl')
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
-from adapters_jax.api import expand
 from adapters_jax.api import train_names
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
@@ -23,6 +22,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
+from adapters_jax.runs import presets
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
@@ -98,7 +98,7 @@ def defaults(
   raw = isinstance(data, raw_text.Texts) or (
       isinstance(data, str) and data.endswith(language_modeling.END))
   method = method or (
-      expand.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
+      presets.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
   # 'adapters' is a value of `tune`, but names no method.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
   methods = () if tuned else strings.parse(method, '`method`')
@@ -106,16 +106,16 @@ def defaults(
       methods, *(one.methods for one in under.values())) for config in configs)
   longest = config_lib.Config.max_length
   if isinstance(data, pairs.Pairs) or data == embeddings.STS:
-    longest = expand.EMBEDDINGS['max_length']
+    longest = presets.EMBEDDINGS['max_length']
   elif isinstance(data, questions.Questions) or data == squad.TASK.name:
-    longest = expand.SQUAD['max_length']
+    longest = presets.SQUAD['max_length']
   # Those of a bank agree, or are refused.
   activation = own.pop('hidden_activation', '') or next(
       (one.hidden_activation for one in under.values()), '')
   longest = own.pop('max_length', longest)
   return {'precision': base.precision, 'hidden_activation': activation,
           'max_length': min(longest, base.config.longest - taken),
-          **({'tune_norms': expand.LANGUAGE_MODELING['tune_norms']}
+          **({'tune_norms': presets.LANGUAGE_MODELING['tune_norms']}
              if raw else {}),
           'tune' if tuned else 'adapter_config': method, **own}
 

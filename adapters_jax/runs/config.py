@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from typing import Any
 
 from adapters_jax.runs import checks
@@ -26,6 +27,9 @@ MARKS = {
     'folders': 'names folders of adapters, like `adapters.folders`',
     'devices': 'is about the use of devices, in groups of --help',
     'hosts': 'is about several hosts, in groups of --help',
+    'files': 'is read with own data alone',
+    'embeddings': 'is read by sentence embeddings alone',
+    'texts': 'is read by masked language modelling alone',
 }
 
 
@@ -99,22 +103,22 @@ class Config:
       1e-3, 'Peak learning rate.', 'schedule', 'vmapped', 'column')
   pooling: str = option(
       '', 'Pooling of sentence embeddings: mean, cls, max, ...; that of the '
-      'base when empty.', 'method')
+      'base when empty.', 'method', 'embeddings')
   pair_loss: str = option(
       '', "Loss of sentence embeddings: 'multiple_negatives' for pairs, "
       "'cosent' or 'cosine' for scored ones; the first that fits the data when "
-      'empty.', 'schedule')
+      'empty.', 'schedule', 'embeddings')
   similarity_scale: float = option(
       20.0, 'Factor of the cosines in the loss of sentence embeddings.',
-      'schedule')
+      'schedule', 'embeddings')
   matryoshka_dims: str = option(
       '', "Leading dimensions that are embeddings too, like '384,128,32'; all "
-      'dimensions alone when empty.', 'schedule')
+      'dimensions alone when empty.', 'schedule', 'embeddings')
   mask_rate: float = option(
       0.15, 'Share of the word pieces that language modelling predicts.',
-      'schedule')
+      'schedule', 'texts')
   whole_words: bool = option(
-      True, 'Mask all pieces of a word together.', 'schedule')
+      True, 'Mask all pieces of a word together.', 'schedule', 'texts')
   optimizer: str = option(
       'adam', "'adam', or 'adapter_bert' for that of the authors' code: no "
       'bias correction, epsilon 1e-6, a rate that drops after warm-up.',
@@ -204,28 +208,28 @@ class Config:
       '', 'Test data of your own, with --train_file.', 'data', 'path')
   dev_fraction: float = option(
       0.0, 'Share of --train_file to hold out as dev data, without '
-      '--dev_file.', 'data')
+      '--dev_file.', 'data', 'files')
   test_fraction: float = option(
       0.0, 'Share of --train_file to hold out as test data, with '
-      '--dev_fraction.', 'data')
+      '--dev_fraction.', 'data', 'files')
   text_columns: str = option(
       'sentence', 'Column of the text in own data, or of two texts: a,b.',
-      'data')
+      'data', 'files')
   label_column: str = option(
       'label', 'Column of the label in own data; of several labels either one '
-      'column, or a column of 0 and 1 for each: a,b.', 'data')
+      'column, or a column of 0 and 1 for each: a,b.', 'data', 'files')
   label_separator: str = option(
-      ',', 'Separator of several labels in one column.', 'data')
+      ',', 'Separator of several labels in one column.', 'data', 'files')
   choice_columns: str = option(
       '', 'Columns of the choices, a,b, or one with a list; a known layout '
-      '(context and choices, SWAG, COPA) when empty.', 'data')
+      '(context and choices, SWAG, COPA) when empty.', 'data', 'files')
   negative_column: str = option(
       '', 'Column of a text that does not belong to the pair, in own data for '
-      'sentence embeddings.', 'data')
+      'sentence embeddings.', 'data', 'files', 'embeddings')
   file_task: str = option(
       'classification', "Kind of own data: 'classification', 'regression', "
       "'multilabel' or 'multiple_choice'; 'pairs' for sentence embeddings, "
-      "'text' for language modelling.", 'data')
+      "'text' for language modelling.", 'data', 'files')
   workdir: str = option(
       '', 'Folder of the results; one named after the settings when empty.',
       'where', 'vmapped')
@@ -322,5 +326,6 @@ def task_of(values: dict[str, Any]) -> str:
   if not values['train_file'] or values['task'] not in (
       '', Config.task, SQUAD, TEXTS):
     return values['task']
-  path = values['train_file'].split('@')[0]  # Portable paths have a hash.
-  return os.path.splitext(os.path.basename(path))[0]
+  name = os.path.basename(values['train_file'])
+  name = re.sub('@[0-9a-f]{16}$', '', name)  # Portable paths have a hash.
+  return os.path.splitext(name)[0]

@@ -141,7 +141,8 @@ class _Watch:
       self._fail(i, failure)
     for i, run in self._runs_log.training():
       dev, predictions = found[i]
-      entry = run.add_evaluation(step, dev, predictions, task)
+      entry = run.add_evaluation(
+          step, dev, predictions, self._group.setup.splits['dev'].labels, task)
       self._track(i, step, {f'dev/{one}': dev[one] for one in dev})
       name = f'{self._group.names[i]}: ' if len(self._group) > 1 else ''
       _log.info('step %d: %sloss %.4f; dev %s', step, name, entry['loss'],

@@ -32,7 +32,7 @@ class RunLog:
 
   def add_evaluation(
       self, step: int, dev: dict[str, float], predictions: np.ndarray,
-      task: tasks.Task,
+      labels: Any, task: tasks.Task,
   ) -> dict[str, Any]:
     """Appends an evaluation on dev to the history.
 
@@ -40,13 +40,14 @@ class RunLog:
       step: Steps taken.
       dev: {metric: value}
       predictions: [examples] Classes or scores.
+      labels: [examples] Correct ones.
       task: Task.
 
     Returns:
       The new entry.
     """
     entry = {'step': step, 'loss': float(np.mean(self.losses)), 'dev': dev}
-    if (label := collapsed_to(task, predictions)) is not None:
+    if (label := collapsed_to(task, predictions, labels)) is not None:
       entry['collapsed_to'] = label
     self.history.append(entry)
     self.losses = []
@@ -108,16 +109,19 @@ def since_best(scores: Sequence[float]) -> int:
 
 
 def collapsed_to(
-    task: tasks.Task, predictions: Sequence[Any] | np.ndarray
+    task: tasks.Task, predictions: Sequence[Any] | np.ndarray, labels: Any
 ) -> str | None:
   """Returns the class, or the labels, of all predictions; None if they differ.
+
+  Equal predictions of examples that are all alike are no collapse.
 
   Args:
     task: Task; a regression task never collapses.
     predictions: [examples] Classes or scores.
+    labels: [examples] Correct ones.
   """
   # Scores and answers have no labels.
-  if not task.labels:
+  if not task.labels or len({np.asarray(one).tobytes() for one in labels}) < 2:
     return None
   found = np.asarray(predictions)
   if np.any(found != found[0]):

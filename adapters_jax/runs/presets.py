@@ -1,8 +1,9 @@
-"""Settings of the paper and of its authors' code, by name."""
+"""Settings of the paper and its authors' code, and defaults of experiments."""
 
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.runs import config as config_lib
 
 PRESETS = {
     # Houlsby et al. (2019), sections 3.1, 3.2 and 3.6. For a sweep over the
@@ -22,6 +23,17 @@ PRESETS = {
         'warmup': 0.1, 'learning_rate': 3e-4, 'epochs': 5.0,
         'max_length': 128, 'head_input': 'pooler', 'dropout': 0.1},
 }
+
+# Defaults of question answering, in place of those of Config.
+SQUAD = {'task': config_lib.SQUAD, 'max_length': 384}
+# Those of sentence embeddings.
+EMBEDDINGS = {'text_columns': 'anchor,positive', 'max_length': 256,
+              'file_task': 'pairs'}
+# Those of masked language modelling. The norms stay those of the base, so that
+# task adapters stack on the result.
+LANGUAGE_MODELING = {
+    'task': config_lib.TEXTS, 'adapter_config': 'seq_bn_inv',
+    'tune_norms': False, 'text_columns': 'text', 'file_task': 'text'}
 
 
 def find(name: str) -> dict[str, Any]:

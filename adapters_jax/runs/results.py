@@ -90,7 +90,8 @@ def all_scores(
             setup, split, predictions).items() if compact.fits(values)}
     if report and (table := kind.report(setup, split, predictions)):
       _log.info(table)
-    label = log_lib.collapsed_to(setup.task, predictions)
+    label = log_lib.collapsed_to(
+        setup.task, predictions, setup.splits[split].labels)
     if split == 'dev' and label is not None:
       notes.append(
           f'collapse: every dev example is called {label!r}; try a lower '

@@ -93,6 +93,8 @@ def run_group(
   first = configs[0]
   threads.demand_number(first.threads)
   for config in configs:
+    kind.check_data_settings(config)
+    kind.check_settings(config)
     task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(
       first.coordinator, first.processes, first.process, first.join_seconds)
@@ -262,6 +264,7 @@ def train(
     errors.UserError: a fault of the settings or the data.
     errors.Interrupted: `stop` returned True.
   """
+  kind.check_settings(config)
   task_checks.check_model(config)
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)

@@ -38,9 +38,6 @@ def check_run(
   trackers.names(config.track)
   file_checks.check(config)
   if not config.files:
-    if config.form != 'single':  # Not in the settings: a folder names files.
-      raise errors.UserError(
-          f'`file_task={config.file_task}`: is for own data; give `train_file`')
     check_classes(config, find(config.task))
   check_model(config)
   workdirs.check_free(config, experiment)

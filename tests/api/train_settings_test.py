@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
-from adapters_jax.api import expand
 from adapters_jax.api import train_settings
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
 
 
 @pytest.mark.parametrize('data, wanted', [
-    (aj.Pairs([('a', 'b')] * 4), expand.EMBEDDINGS['max_length']),
-    (aj.Questions(['a'], ['b'], ['b']), expand.SQUAD['max_length']),
-    ('stsb_pairs', expand.EMBEDDINGS['max_length']),
-    ('squad', expand.SQUAD['max_length']),
+    (aj.Pairs([('a', 'b')] * 4), presets.EMBEDDINGS['max_length']),
+    (aj.Questions(['a'], ['b'], ['b']), presets.SQUAD['max_length']),
+    ('stsb_pairs', presets.EMBEDDINGS['max_length']),
+    ('squad', presets.SQUAD['max_length']),
     ('rte', config_lib.Config.max_length)])
 def test_the_longest_input_is_that_of_the_commands(data, wanted, checkpoint):
   base = aj.load_base(checkpoint)
@@ -38,7 +38,7 @@ def test_the_longest_input_is_that_of_the_commands(data, wanted, checkpoint):
 def test_raw_text_has_the_method_and_norms_of_the_command(
     data, method, checkpoint):
   found = train_settings.defaults(aj.load_base(checkpoint), data, method, {})
-  wanted = expand.LANGUAGE_MODELING
+  wanted = presets.LANGUAGE_MODELING
   raw = data != 'rte'
   named = wanted['adapter_config'] if raw else 'houlsby'
   assert found['adapter_config'] == (method or named)

@@ -11,12 +11,12 @@ from absl.testing import parameterized
 
 from adapters_jax import errors
 from adapters_jax.adapters import settings
-from adapters_jax.api import expand
 from adapters_jax.model import precision
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import options
+from adapters_jax.runs import presets
 from adapters_jax.runs import version
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
@@ -107,7 +107,7 @@ class ConfigTest(parameterized.TestCase):
     hashed = hashlib.sha256(text.encode()).hexdigest()[:12]
     self.assertEqual(identity.digest(old), hashed)
     self.assertEqual(identity.digest(values), hashed)
-    for experiment in (expand.SQUAD, expand.LANGUAGE_MODELING):
+    for experiment in (presets.SQUAD, presets.LANGUAGE_MODELING):
       task = dataclasses.replace(config, task=experiment['task'])
       self.assertEqual(identity.portable(task), values)
     named = identity.portable(dataclasses.replace(config, task='films'))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import storage
-from adapters_jax.api import expand
 from adapters_jax.data import batching
 from adapters_jax.model import precision
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import presets
 from adapters_jax.runs import run
 from adapters_jax.runs import saving
 from adapters_jax.runs.kinds import embeddings
@@ -60,7 +60,7 @@ def settings_of(name, folder):
 
 def config_of(name, checkpoint, folder, **changed):
   # Defaults of the command.
-  task = {'language_modeling': expand.LANGUAGE_MODELING}.get(
+  task = {'language_modeling': presets.LANGUAGE_MODELING}.get(
       name, {}).get('task', config_lib.Config.task)
   return config_lib.Config(  # In float32, as other processes compute, too.
       checkpoint=checkpoint, workdir=f'{folder}/run', task=task,

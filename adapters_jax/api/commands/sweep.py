@@ -18,8 +18,8 @@ EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
 # Their adapters label no texts; `predict` refuses them too.
 _WITHOUT_PREDICTIONS = ('embeddings', 'language_modeling')
 # {experiment: its defaults}
-_DEFAULTS = {'squad': expand.SQUAD, 'embeddings': expand.EMBEDDINGS,
-             'language_modeling': expand.LANGUAGE_MODELING}
+_DEFAULTS = {'squad': presets.SQUAD, 'embeddings': presets.EMBEDDINGS,
+             'language_modeling': presets.LANGUAGE_MODELING}
 
 
 @dataclasses.dataclass(frozen=True)

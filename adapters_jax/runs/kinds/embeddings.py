@@ -29,6 +29,7 @@ from adapters_jax.model import sentence_files
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
@@ -279,7 +280,8 @@ class _Kind(kind.Kind):
 
 KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
-             'aj.load_adapter({folder!r}))')
+             'aj.load_adapter({folder!r}))',
+             reads=('embeddings',), defaults=presets.EMBEDDINGS)
 
 
 def of_pairs(splits: Mapping[str, pairs_lib.Pairs]) -> kind.Kind:

@@ -12,8 +12,12 @@ from adapters_jax.data import tasks
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
 from adapters_jax.runs import setup as setup_lib
 
+# {mark of settings: tasks that read them}
+_OF_KINDS = {'embeddings': 'sentence embeddings',
+             'texts': 'masked language modelling'}
 # score(tuned, split) -> (metrics, predictions [examples])
 Score = Callable[[trees.Tree, str], tuple[dict[str, float], np.ndarray]]
 # {split: (texts of each input, their correct labels, scores or answers)}; None
@@ -60,6 +64,17 @@ def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
         f'`file_task={config.file_task}`: give `file_task={name}` for {title}')
 
 
+def _check_unread(
+    config: config_lib.Config, mark: str, reason: str,
+    defaults: Mapping[str, Any]
+) -> None:
+  """Raises UserError for a changed setting that a run would not read."""
+  for name in options.marked(config_lib.Config, mark):
+    value = getattr(config, name)
+    if value not in (getattr(config_lib.Config, name), defaults.get(name)):
+      raise errors.UserError(f'`{name}={value}`: is for {reason}')
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
   """Task-specific hooks of a run.
@@ -80,6 +95,8 @@ class Kind:
     usage: Use of an adapter in `{folder}`, to print at the end; '' for
       `predict`.
     report: (setup, split, predictions) -> table to log at the end, '' for none.
+    reads: Marks of the settings that only such tasks read, of `_OF_KINDS`.
+    defaults: Defaults of settings, in place of those of Config.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -92,6 +109,27 @@ class Kind:
       lambda score, tuned: None)
   usage: str = ''
   report: Callable[..., str] = lambda setup, split, predictions: ''
+  reads: tuple[str, ...] = ()
+  defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def check_settings(self, config: config_lib.Config) -> None:
+    """Checks that no setting of another kind of task was given.
+
+    Args:
+      config: Settings.
+
+    Raises:
+      errors.UserError: one that would be ignored; names it.
+    """
+    for mark, tasks_of_it in _OF_KINDS.items():
+      if mark not in self.reads:
+        _check_unread(config, mark, tasks_of_it, self.defaults)
+
+  def check_data_settings(self, config: config_lib.Config) -> None:
+    """Raises UserError for settings of own data without any."""
+    if not config.files:
+      _check_unread(config, 'files', 'own data; give `train_file`',
+                    self.defaults)
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup

@@ -21,6 +21,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
@@ -29,6 +30,7 @@ from adapters_jax.training import steps
 
 END = '_texts'  # End of a task's name that stands for its texts.
 HEAD = heads.masked_lm.MASKED_LM
+_LARGEST = 700.0  # Mean loss whose exponential is a float64.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,10 @@ def prepare(
       tokenizer.get_vocab_size())
   encoded = {name: masking_lib.encode_words(tokenizer, texts, config.max_length)
              for name, texts in splits.items()}
+  for name, examples in encoded.items():
+    if not len(examples):
+      raise errors.UserError(
+          f'{name}: no text has a piece that the tokenizer knows')
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')
@@ -219,8 +225,10 @@ def summary(
   bad = np.flatnonzero(~np.isfinite(means))
   if len(bad):
     raise steps.not_finite(int(bad[0]))
-  values = {'token_probability': float(np.exp(total / predicted)),
-            'perplexity': float(np.exp(-total / predicted)),
+  mean = total / predicted
+  values = {'token_probability': float(np.exp(mean)),
+            # Finite, as a record demands: that of a diverged run overflows.
+            'perplexity': float(np.exp(min(-mean, _LARGEST))),
             'accuracy': hits / predicted}
   return {name: values[name] for name in metrics.OF_LANGUAGE}, means
 
@@ -235,7 +243,8 @@ KIND = kind.Kind(
     _find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
-    usage='train a task above it with: --adapters=domain={folder}')
+    usage='train a task above it with: --adapters=domain={folder}',
+    reads=('texts',), defaults=presets.LANGUAGE_MODELING)
 
 
 def of_texts(texts: Mapping[str, list[str]]) -> kind.Kind:
