@@ -80,7 +80,7 @@ def run_unit(
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # As of a device's full memory.
-    return [f'JAX: {str(error).splitlines()[0]}'] * len(configs)
+    return [errors.first_line(error)] * len(configs)
   finally:
     allocator.release()
 

@@ -49,9 +49,8 @@ def _hashes(folder: str) -> dict[str, str]:
 
 
 def _first_line(error: Exception) -> str:
-  """Returns the type and the first line of an error, which may be long."""
-  text = (str(error).strip() or 'no message').splitlines()[0]
-  return f'{type(error).__name__}: {text[:200]}'
+  """Returns the beginning of an error of orbax, which may be long."""
+  return errors.first_line(error)[:200]
 
 
 @contextlib.contextmanager

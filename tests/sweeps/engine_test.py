@@ -175,7 +175,8 @@ class SweepTest(parameterized.TestCase):
   @parameterized.parameters(
       (OSError(28, 'No space left on device', '/x'), 'No space left.*/x'),
       (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: memory\nmore'),
-       'JAX: RESOURCE_EXHAUSTED: memory$'))
+       '^JaxRuntimeError: RESOURCE_EXHAUSTED: memory$'),
+      (jax.errors.JaxRuntimeError(), '^JaxRuntimeError: no message$'))
   def test_a_full_disk_or_memory_fails_a_unit_alone(self, error, message):
     runs = self.runs('seed=0-1')
     with mock.patch('adapters_jax.runs.run.run_group', side_effect=error):
