@@ -18,6 +18,7 @@ from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import sharding
 
 
@@ -97,7 +98,7 @@ def join_progress(
   waits = {rungs_lib.read(folder).waits for folder in folders}
   # Runs at different rungs, or stopped between two, are at different steps.
   if (len(group) == 1 or len(waits) > 1 or waits == {0.0}
-      or not all(map(resume_lib.exists, states))):
+      or not all(map(saves.exists, states))):
     return None
   wide = jax.eval_shape(lambda: group_lib.initial(group))
   wide = jax.tree.map(  # The shapes of one run.

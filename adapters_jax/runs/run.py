@@ -33,7 +33,7 @@ from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import hosts
 from adapters_jax.training import loop
-from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import sharding
 from adapters_jax.training import threads
 
@@ -224,7 +224,7 @@ def _noting_state(folder: str) -> Iterator[None]:
   try:
     yield
   except errors.Interrupted as stopped:
-    stopped.saved = resume_lib.exists(folder)
+    stopped.saved = saves.exists(folder)
     raise
 
 

@@ -289,6 +289,7 @@ def _known(
 def _make(runs, todo, experiment, how, kind, pause=0.0):
   """Yields (run, record, pause or message) of each unfinished run."""
   if not todo:
+    vmapped.make_units(runs, (), experiment, len)  # Removes finished groups.
     return
   unfinished = {grid.run_name(run) for run in todo}
   with launcher(how) as (launch, at_a_time):

@@ -31,12 +31,6 @@ _THREADS = 0.5  # Seconds in which the threads of a failed save end.
 KEPT = 2  # Saves, the second in case that the first is damaged.
 
 
-def exists(folder: str) -> bool:
-  """Returns whether a folder holds a saved state."""
-  return os.path.isdir(folder) and any(
-      name.isdecimal() for name in os.listdir(folder))
-
-
 def _hashes(folder: str) -> dict[str, str]:
   """Returns {relative path: SHA-256} of the files below a folder."""
   found = {}

@@ -39,6 +39,13 @@ class FakeUnits:
     return found
 
 
+def begun(runs, step=1):
+  """Begins a group, with the traces of a save; returns its folder."""
+  folder = vmapped.begin_group(runs, 'glue')
+  os.makedirs(os.path.join(folder, 'resume', str(step)))
+  return folder
+
+
 class SweepTest(parameterized.TestCase):
 
   @pytest.fixture(autouse=True)
@@ -132,14 +139,15 @@ class SweepTest(parameterized.TestCase):
 
   def test_a_run_begun_alone_goes_on_alone(self):
     runs = self.runs('seed=0-2')
-    os.makedirs(f'{runs[1].workdir}/resume')
+    os.makedirs(f'{runs[1].workdir}/resume/8')
+    os.makedirs(f'{runs[2].workdir}/resume')  # Opened, and never saved in.
     self.assertEqual(
         vmapped.make_units(runs, runs, 'glue', len),
         [(runs[1],), (runs[0], runs[2])])
 
   def test_groups_begun_of_other_sweeps_and_finished_ones(self):
     runs = self.runs('seed=0-3')
-    other = vmapped.begin_group(runs[:2], 'glue')
+    other = begun(runs[:2])
     self.assertEqual(
         vmapped.make_units(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
