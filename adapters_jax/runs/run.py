@@ -163,6 +163,9 @@ def _train_claimed(
     # Evaluations are asked for a stop as well.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
+    rung = rungs.step_of(pause, group.setup.schedule.steps_per_epoch)
+    if 0 < rung < group.setup.steps:
+      rungs.demand_score(pause, rung, group.setup.eval_every)
     folders = [workdirs.path_of(config, experiment) for config in configs]
     for config in configs if hosts.is_first() else ():
       workdirs.begin(config, experiment)
@@ -176,9 +179,8 @@ def _train_claimed(
     with _tracked(configs, folders) as followed:
       progress, log = group_training.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
-          pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
-          stop=stop, joined=lambda: regroup.join_progress(group, folders),
-          trackers=followed)
+          pause=rung, stop=stop, trackers=followed,
+          joined=lambda: regroup.join_progress(group, folders))
       # Runs that have failed, or that patience ended, pause at no rung.
       if log.training() and loop.steps_taken(progress) < group.setup.steps:
         return [*regroup.pause(group, progress, log, folders, pause)]

@@ -74,6 +74,24 @@ def score_at(
               if entry['step'] <= step), default=-math.inf)
 
 
+def demand_score(epochs: float, step: int, eval_every: int) -> None:
+  """Checks, before a run trains, that it is evaluated until a rung.
+
+  Args:
+    epochs: Epochs before the rung.
+    step: Steps before the rung.
+    eval_every: Steps between evaluations.
+
+  Raises:
+    errors.UserError: it is not.
+  """
+  if step < eval_every:
+    raise errors.UserError(
+        f'`halving_first`: the rung at {epochs:g} epochs is step {step}, and '
+        f'the first evaluation step {eval_every}; give more, or a smaller '
+        '`eval_every`')
+
+
 def read(folder: str) -> Rungs:
   """Returns the rungs of a workdir, empty ones without the file.
 

@@ -193,6 +193,21 @@ def _remove_idle(
     pass  # Another process trains it, and has not saved yet.
 
 
+def remove_groups_of(config: config_lib.Config, experiment: str) -> None:
+  """Removes the states of a run's groups, as it trains no further.
+
+  Its groups cannot continue whole; their other runs have states of their own.
+
+  Args:
+    config: Settings of the run, whose workdir this process holds.
+    experiment: Name of the experiment.
+  """
+  for path, names in _begun(
+      os.path.dirname(workdirs.path_of(config, experiment))):
+    if grid.run_name(config) in names:
+      shutil.rmtree(path, ignore_errors=True)
+
+
 def make_units(
     runs: Sequence[config_lib.Config], todo: Iterable[config_lib.Config],
     experiment: str, size_of: Callable[[Sequence[config_lib.Config]], int],

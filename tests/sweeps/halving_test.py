@@ -150,7 +150,8 @@ def test_survivors_equal_undisturbed_runs(base, tmp_path):
   jax.tree.map(
       np.testing.assert_array_equal, tuned_in(outcome.folders[0]), tuned)
   # The same command decides again as before; only failed runs start again.
-  with mock.patch.object(run_lib, 'run_group', return_value=['no']) as made:
+  with mock.patch.object(
+      run_lib, 'run_group', return_value=['diverged: no']) as made:
     again = sweep(base, tmp_path, '1', '1')
   assert again.records == outcome.records
   assert {call.args[0][0].learning_rate for call in made.mock_calls} == {1e30}
