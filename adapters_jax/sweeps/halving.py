@@ -42,7 +42,7 @@ def check(stop: str, factor: int, first: float) -> None:
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: a wrong value, or an option without `stop=halving`.
+    errors.UserError: a wrong value.
   """
   if stop not in ('', 'halving'):
     raise errors.UserError(f"`stop={stop}`: give 'halving', or nothing")
