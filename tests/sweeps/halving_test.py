@@ -181,6 +181,11 @@ def test_groups_of_survivors_form_anew(base, tmp_path):
     for _ in range(2):
       with pytest.raises(RuntimeError, match='killed'):
         sweep(base, tmp_path / 'killed', '4')
+    with mock.patch.object(  # All runs of a group have paused.
+        run_lib, '_remove_states', side_effect=RuntimeError('killed')):
+      with pytest.raises(RuntimeError, match='killed'):
+        sweep(base, tmp_path / 'killed', '4')
+    assert list((tmp_path / 'killed').glob('*/.groups/*/resume'))
     killed = sweep(base, tmp_path / 'killed', '4')
   check_outcome(killed, tmp_path / 'killed')
   for here, there in zip(killed.folders, undisturbed.folders, strict=True):
