@@ -164,7 +164,7 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
-      without the score of a trial.
+      without the score of a trial; a rung without that of a run.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
