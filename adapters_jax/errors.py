@@ -47,6 +47,16 @@ def is_divergence(message: str) -> bool:
   return message.startswith(_DIVERGED)
 
 
+def first_line(error: BaseException) -> str:
+  """Returns the type and the first line of an error of any origin.
+
+  Args:
+    error: Error, perhaps without a message.
+  """
+  text = (str(error).strip() or 'no message').splitlines()[0]
+  return f'{type(error).__name__}: {text}'
+
+
 class Interrupted(Exception):
   """End of a training that was stopped.
 

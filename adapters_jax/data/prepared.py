@@ -83,7 +83,7 @@ def dataset(source: str, data_dir: str = '') -> Any:
     except Exception as error:  # TFDS raises errors of many types.
       if not probe:
         raise
-      reason = str(error).strip().splitlines()[0][:200]
+      reason = errors.first_line(error)[:200]
       raise _absent(source, data_dir, f'preparing it failed: {reason}'
                     ) from error
   return builder

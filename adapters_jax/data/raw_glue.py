@@ -148,8 +148,8 @@ def prepare_task(
     except (
         KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
       raise errors.UserError(
-          f'{folder}: not in GLUE\'s layout ({type(error).__name__}: '
-          f'{str(error).splitlines()[0]})') from error
+          f'{folder}: not in GLUE\'s layout ({errors.first_line(error)})'
+      ) from error
     _check_counts(builder, config, say)
     for note in notes:
       say(f'{config}: {note}')

@@ -18,6 +18,7 @@ from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import sharding
 
 
@@ -44,19 +45,23 @@ def pause(
     The pause of each run, or the reason of its failure.
   """
   found: list[rungs_lib.Paused | str] = []
-  step = loop.steps_taken(progress)
+  per_epoch = group.setup.schedule.steps_per_epoch
+  # A sweep without this rung may have trained the runs beyond it.
+  rung = rungs_lib.step_of(epochs, per_epoch)
+  waits = loop.steps_taken(progress) / per_epoch
   metric = group.setup.task.metrics[0]
   for i, folder in enumerate(folders):
     if log.runs[i].failed:
       found.append(log.runs[i].failed)
       continue
     if len(group) > 1:  # Else it is saved already.
+      rungs_lib.leave(folder)  # A kill leaves no state of other epochs than it.
       _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
-    score = rungs_lib.score_at(log.runs[i].history, metric, step)
+    score = rungs_lib.score_at(log.runs[i].history, metric, rung)
     before = rungs_lib.read(folder)
     rungs_lib.write(folder, rungs_lib.Rungs(
-        {**before.scores, rungs_lib.key(epochs): score}, waits=epochs))
-    found.append(rungs_lib.Paused(score, step))
+        {**before.scores, rungs_lib.key(epochs): score}, waits=waits))
+    found.append(rungs_lib.Paused(score, rung))
   return found
 
 
@@ -88,16 +93,16 @@ def join_progress(
     folders: Workdir of each run.
 
   Returns:
-    (progress [runs, ...], log); None if the runs wait at no common rung.
+    (progress [runs, ...], log); None if the runs wait at no common step.
 
   Raises:
     errors.UserError: a state is damaged.
   """
   states = [os.path.join(folder, workdirs.STATE) for folder in folders]
   waits = {rungs_lib.read(folder).waits for folder in folders}
-  # Runs at different rungs, or stopped between two, are at different steps.
+  # Runs that wait after different epochs are at different steps.
   if (len(group) == 1 or len(waits) > 1 or waits == {0.0}
-      or not all(map(resume_lib.exists, states))):
+      or not all(map(saves.exists, states))):
     return None
   wide = jax.eval_shape(lambda: group_lib.initial(group))
   wide = jax.tree.map(  # The shapes of one run.
@@ -112,6 +117,8 @@ def join_progress(
     parts.append(padding.widen(saved[0], wide))
     runs += log.runs
     seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
+  if len(set(map(loop.steps_taken, parts))) > 1:
+    return None  # Earlier versions noted the rung of a state beyond it.
   progress = sharding.create(
       group.setup.mesh, lambda parts: trees.stack(parts), parts)
   return progress, log_lib.Log(runs, seconds, cpu_seconds)

@@ -33,7 +33,7 @@ from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import hosts
 from adapters_jax.training import loop
-from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import sharding
 from adapters_jax.training import threads
 
@@ -168,6 +168,9 @@ def _train_claimed(
     # Evaluations are asked for a stop as well.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
+    rung = rungs.step_of(pause, group.setup.schedule.steps_per_epoch)
+    if 0 < rung < group.setup.steps:
+      rungs.demand_score(pause, rung, group.setup.eval_every)
     folders = [config.workdir for config in configs]
     for folder, member in zip(
         folders if hosts.is_first() else (), group.members):
@@ -182,9 +185,8 @@ def _train_claimed(
     with _tracked(configs, folders) as followed:
       progress, log = group_training.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
-          pause=rungs.step_of(pause, group.setup.schedule.steps_per_epoch),
-          stop=stop, joined=lambda: regroup.join_progress(group, folders),
-          trackers=followed)
+          pause=rung, stop=stop, trackers=followed,
+          joined=lambda: regroup.join_progress(group, folders))
       # Runs that have failed, or that patience ended, pause at no rung.
       if log.training() and loop.steps_taken(progress) < group.setup.steps:
         return [*regroup.pause(group, progress, log, folders, pause)]
@@ -230,7 +232,7 @@ def _noting_state(folder: str) -> Iterator[None]:
   try:
     yield
   except errors.Interrupted as stopped:
-    stopped.saved = resume_lib.exists(folder)
+    stopped.saved = saves.exists(folder)
     raise
 
 

@@ -23,8 +23,8 @@ class Paused:
   """A run that waits at a rung, with its state saved.
 
   Attributes:
-    score: Best dev score so far.
-    step: Steps taken.
+    score: Best dev score until the rung.
+    step: Steps before the rung; the state may have more.
   """
   score: float
   step: int
@@ -36,7 +36,8 @@ class Rungs:
 
   Attributes:
     scores: {epochs as text: best dev score until then}.
-    waits: Epochs at which the state of the run's own folder waits; 0 for none.
+    waits: Epochs that the state in the run's own folder has trained while it
+      waits; 0 if none waits.
     stopped: Epochs after which the sweep stopped the run; 0 if it did not.
   """
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -71,6 +72,24 @@ def score_at(
   """
   return max((entry['dev'][metric] for entry in history
               if entry['step'] <= step), default=-math.inf)
+
+
+def demand_score(epochs: float, step: int, eval_every: int) -> None:
+  """Checks, before a run trains, that it is evaluated until a rung.
+
+  Args:
+    epochs: Epochs before the rung.
+    step: Steps before the rung.
+    eval_every: Steps between evaluations.
+
+  Raises:
+    errors.UserError: it is not.
+  """
+  if step < eval_every:
+    raise errors.UserError(
+        f'`halving_first`: the rung at {epochs:g} epochs is step {step}, and '
+        f'the first evaluation step {eval_every}; give more, or a smaller '
+        '`eval_every`')
 
 
 def read(folder: str) -> Rungs:

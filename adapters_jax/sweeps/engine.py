@@ -60,14 +60,15 @@ class HowToRun:
       -1, 'GPUs of a Ray worker; -1 for 1 if the cluster has any, else 0.', '',
       'ray')
   retries: int = option(
-      3, 'Restarts of a unit whose Ray worker dies.')
+      3, 'Restarts of a unit whose Ray worker dies.', '', 'ray')
   stop: str = option(
       '', "'halving': train only the best settings further at each rung; "
       'nothing: train all runs to the end.')
   halving_factor: int = option(
       3, 'One in this many settings trains beyond a rung, and each rung comes '
-      'after this many times the epochs of the one before.')
-  halving_first: float = option(1.0, 'Epochs before the first rung.')
+      'after this many times the epochs of the one before.', '', 'halving')
+  halving_first: float = option(
+      1.0, 'Epochs before the first rung.', '', 'halving')
 
 
 ALONE = HowToRun(group='1')  # Single runs, one after the other.
@@ -84,11 +85,12 @@ def check(how: HowToRun) -> None:
     if getattr(how, name) < least:
       raise errors.UserError(
           f'`{name}={getattr(how, name)}`: give {least} or more')
-  if how.launcher == 'local':
-    for name in options.marked(HowToRun, 'ray'):
-      if getattr(how, name) != getattr(HowToRun, name):
-        raise errors.UserError(f'`{name}` goes with `launcher=ray`')
   halving.check(how.stop, how.halving_factor, how.halving_first)
+  for mark, place in (('ray', 'launcher'), ('halving', 'stop')):
+    for name in options.marked(HowToRun, mark):
+      if (getattr(how, place) != mark
+          and getattr(how, name) != getattr(HowToRun, name)):
+        raise errors.UserError(f'`{name}` goes with `{place}={mark}`')
   if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
     raise errors.UserError(
         f"`address={how.address}`: give 'auto' or host:port")
@@ -138,7 +140,7 @@ def launcher(how: HowToRun) -> Iterator[tuple[Launch, int]]:
   from adapters_jax.sweeps import ray_launcher
   with ray_launcher.started(**{
       name: getattr(how, name)
-      for name in (*options.marked(HowToRun, 'ray'), 'retries')}) as started:
+      for name in options.marked(HowToRun, 'ray')}) as started:
     yield started
 
 
@@ -162,7 +164,7 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
-      without the score of a trial.
+      without the score of a trial; a rung without that of a run.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
@@ -289,6 +291,7 @@ def _known(
 def _make(runs, todo, experiment, how, kind, pause=0.0):
   """Yields (run, record, pause or message) of each unfinished run."""
   if not todo:
+    vmapped.make_units(runs, (), experiment, len)  # Removes finished groups.
     return
   unfinished = set(todo)
   with launcher(how) as (launch, at_a_time):

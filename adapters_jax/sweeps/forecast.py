@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 _STEPS = 3  # Timed steps, after one that compiles.
+# Errors of single units, as `vmapped.run_unit` reports them.
+_FAULTS = (errors.UserError, OSError, jax.errors.JaxRuntimeError)
 
 Cost = tuple[float, float]  # (seconds a step, steps an epoch)
 
@@ -64,21 +66,30 @@ def hours(
     records: Iterable[records_lib.Record],
     measure: Callable[[config_lib.Config], Cost],
 ) -> float:
-  """Returns the hours of runs, one after the other.
+  """Returns the hours of runs, one after the other; 0 for those that fail.
 
   Args:
     configs: Settings of the runs.
     records: Records of this machine.
     measure: Called once for each kind of step that no record has.
+
+  Raises:
+    errors.UserError: no run can be set up.
   """
   records, known, seconds = list(records), {}, 0.0
+  fault: Exception | None = None
   for config in configs:
     key = cost_key(identity.portable(config))
     if key not in known:
-      known[key] = cost(config, records) or measure(config)
+      try:
+        known[key] = cost(config, records) or measure(config)
+      except _FAULTS as error:
+        known[key], fault = (0.0, 0.0), fault or error
     a_step, an_epoch = known[key]
     seconds += a_step * (config.max_steps or config.epochs * an_epoch)
-  return seconds / 3600
+  if fault and not any(map(any, known.values())):
+    raise fault
+  return seconds / 3600  # Runs that fail report it themselves.
 
 
 def _times(step, batch) -> list[float]:
@@ -202,11 +213,15 @@ def make_size_of(
       return 1
     key = cost_key(identity.portable(runs[0])), sizes[-1]
     if key not in known:
-      _, found = next(launch(
-          measure_groups, [(runs[:limit], kind, sizes)], ['']))
+      try:
+        _, found = next(launch(
+            measure_groups, [(runs[:limit], kind, sizes)], ['']))
+      except _FAULTS as error:
+        found = str(error)
       if isinstance(found, str):
-        raise errors.UserError(
-            f'`group=auto`: the sizes could not be measured ({found})')
+        _log.info('the sizes of a group could not be measured (%s); groups of '
+                  '1', found)
+        return 1  # The runs themselves report the cause.
       # If no size fits, the run itself reports the full memory.
       known[key] = min(found, key=found.get) if found else 1
       _log.info('seconds a step and run, by the size of the group: %s; groups '

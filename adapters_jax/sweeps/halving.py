@@ -22,6 +22,7 @@ from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def check(stop: str, factor: int, first: float) -> None:
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: a wrong value, or an option without `stop=halving`.
+    errors.UserError: a wrong value.
   """
   if stop not in ('', 'halving'):
     raise errors.UserError(f"`stop={stop}`: give 'halving', or nothing")
@@ -168,11 +169,12 @@ def run_rungs(
     (runs to train to their end, (run, message) of those that failed).
 
   Raises:
-    errors.UserError: a rung comes before the first evaluation.
+    errors.UserError: a rung comes before the first evaluation, or a run failed
+      by another cause than divergence; nothing is stopped at that rung.
   """
   left, failures = list(runs), []
   for epochs in rungs_of(runs, factor, first):
-    scores = {}
+    scores, failed = {}, []
     for run in left:
       score = _known_score(run, experiment, folder, epochs)
       if score is not None:
@@ -180,33 +182,65 @@ def run_rungs(
     todo = [run for run in left if run not in scores]
     for run, result in make(left, todo, epochs):
       if isinstance(result, str):
-        failures.append((run, result))
-        scores[run] = -math.inf
-        continue
-      if isinstance(result, records_lib.Record):
+        failed.append((run, result))
+      elif isinstance(result, records_lib.Record):
         if folder:
           outcome_lib.keep(folder, experiment, run, result)
         scores[run] = record_score(result, epochs)
       else:
         scores[run] = result.score
-      if scores[run] == -math.inf:
-        raise errors.UserError(
-            f'`halving_first={first:g}`: no evaluation comes before; give '
-            'more, or a smaller `eval_every`')
+    _demand_results(failed, runs, epochs)
+    if -math.inf in scores.values():
+      raise errors.UserError(
+          f'`halving_first={first:g}`: a run has no evaluation at {epochs:g} '
+          'epochs; give more, or a smaller `eval_every`')
+    scores |= {run: -math.inf for run, _ in failed}
+    failures += failed
     before, left = left, survivors(left, scores, factor, pick)
     for run in set(before).difference(left):
-      _stop(workdirs.path_of(run, experiment), epochs)
+      _stop(run, experiment, epochs)
     _log.info('rung at %g epochs: %d of %d runs train further', epochs,
               len(left), len(before))
   return left, failures
 
 
-def _stop(folder: str, epochs: float) -> None:
-  """Marks a run as stopped, and removes its state."""
+def _demand_results(
+    failed: Sequence[tuple[config_lib.Config, str]],
+    runs: Sequence[config_lib.Config], epochs: float,
+) -> None:
+  """Raises UserError for a run that failed by another cause than divergence.
+
+  A full disk says nothing about settings, and must not decide against them.
+
+  Args:
+    failed: (run, message) of those that failed before a rung.
+    runs: Settings of all runs.
+    epochs: Epochs before the rung.
+  """
+  others = [(run, message) for run, message in failed
+            if not errors.is_divergence(message)]
+  if others:
+    run, message = others[0]
+    raise errors.UserError(
+        f'`stop=halving`: {len(others)} of the runs failed before the rung at '
+        f'{epochs:g} epochs, such as {grid.difference_line(run, runs)}: '
+        f'{message}; correct the cause, and the same command goes on')
+
+
+def _stop(
+    config: config_lib.Config, experiment: str, epochs: float
+) -> None:
+  """Marks a run as stopped, and removes its state and those of its groups."""
+  folder = workdirs.path_of(config, experiment)
   if not os.path.isdir(folder):
     return  # It failed before it began, or its record is elsewhere.
-  shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
-  rungs = rungs_lib.read(folder)
-  if rungs.scores:
-    rungs_lib.write(
-        folder, dataclasses.replace(rungs, waits=0.0, stopped=epochs))
+  try:
+    with workdirs.claimed(config, experiment):
+      shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
+      vmapped.remove_groups_of(config, experiment)
+      rungs = rungs_lib.read(folder)
+      if rungs.scores:
+        rungs_lib.write(
+            folder, dataclasses.replace(rungs, waits=0.0, stopped=epochs))
+  except errors.UserError as error:  # As of another process that trains it.
+    _log.info('a stopped run is left as it is: %s', error)

@@ -180,4 +180,4 @@ def _launch(
         yield number, ray.get(done)
       except ray.exceptions.RayError as error:  # One unit; others continue.
         cause = getattr(error, 'cause', None) or error
-        yield number, f'{type(cause).__name__}: {str(cause).splitlines()[0]}'
+        yield number, errors.first_line(cause)

@@ -21,6 +21,7 @@ from adapters_jax.runs import records
 from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
+from adapters_jax.training import saves
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +76,17 @@ def run_unit(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
         state_folder=os.path.join(folder, workdirs.STATE), pause=pause)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     return found
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # As of a device's full memory.
-    return [f'JAX: {str(error).splitlines()[0]}'] * len(configs)
+    way_out = ''
+    if len(configs) > 1 and _saved(group_folder(configs, experiment)):
+      # Else the next launch may form smaller groups by itself.
+      way_out = ('; to go on in smaller groups, from the first step, delete '
+                 f'{group_folder(configs, experiment)}')
+    return [errors.first_line(error) + way_out] * len(configs)
   finally:
     allocator.release()
 
@@ -140,25 +146,66 @@ def _resumed(
   """Returns the groups begun before, and takes their runs out of `todo`.
 
   A group continues whole: runs of it with a record (a kill came between two
-  records) belong to it too.
+  records) belong to it too. Without a saved state it is no group: its runs may
+  form others, as after a full memory.
   """
   by_name = {grid.run_name(run): run for run in runs}
-  units = []
+  units: list[Unit] = []
+  taken: set[str] = set()
   folders = {os.path.dirname(workdirs.path_of(run, experiment))
              for run in runs}
-  for path, names in (one for f in sorted(folders) for one in _begun(f)):
-    if not all(name in by_name for name in names):
+  begun = [one for folder in sorted(folders) for one in _begun(folder)]
+  # Of groups that share a run one continues: that with the most steps.
+  begun.sort(key=lambda one: -_saved(one[0]))
+  for path, names in begun:
+    known = [by_name[name] for name in names if name in by_name]
+    if known and not _saved(path):
+      _remove_idle(path, known[0], experiment)
+    if len(known) < len(names) or not _saved(path):
       continue  # Part of another sweep, which may need its state.
     mine = [name for name in names if name in todo]
-    if mine:
-      units.append(tuple(by_name[name] for name in names))
-    elif all(workdirs.finished(workdirs.path_of(by_name[name], experiment))
-             for name in names):
+    if mine and taken.isdisjoint(names):
+      units.append(tuple(known))
+      taken.update(names)
+      for name in mine:
+        del todo[name]
+    elif all(workdirs.finished(workdirs.path_of(run, experiment))
+             for run in known):
       shutil.rmtree(path)  # A kill came before the folder was removed.
     # Otherwise its runs have a score at this rung, and continue from it.
-    for name in mine:
-      del todo[name]
   return units
+
+
+def _saved(path: str) -> int:
+  """Returns the number of the last save of a group, 0 without one."""
+  return saves.last(os.path.join(path, workdirs.STATE))
+
+
+def _remove_idle(
+    path: str, member: config_lib.Config, experiment: str
+) -> None:
+  """Removes the folder of a group without a state, unless it is training."""
+  try:
+    with workdirs.claimed(member, experiment):
+      if not _saved(path):
+        shutil.rmtree(path, ignore_errors=True)
+  except errors.UserError:
+    pass  # Another process trains it, and has not saved yet.
+
+
+def remove_groups_of(config: config_lib.Config, experiment: str) -> None:
+  """Removes the states of a run's groups, as it trains no further.
+
+  Its groups cannot continue whole; their other runs have states of their own.
+
+  Args:
+    config: Settings of the run, whose workdir this process holds.
+    experiment: Name of the experiment.
+  """
+  for path, names in _begun(
+      os.path.dirname(workdirs.path_of(config, experiment))):
+    if grid.run_name(config) in names:
+      shutil.rmtree(path, ignore_errors=True)
 
 
 def make_units(
@@ -180,10 +227,11 @@ def make_units(
   alike = {}
   for config in left.values():
     folder = workdirs.path_of(config, experiment)
-    waits = rungs.read(folder).waits
-    if os.path.isdir(os.path.join(folder, workdirs.STATE)) and not waits:
+    saved = saves.exists(os.path.join(folder, workdirs.STATE))
+    waits = rungs.read(folder).waits if saved else 0.0
+    if saved and not waits:
       units.append((config,))  # Its state is that of a single run.
-    else:  # Runs that wait at one rung may train together.
+    else:  # Runs that wait after equal epochs may train together.
       alike.setdefault((group_key(config), waits), []).append(config)
   fresh = []
   for found in alike.values():  # Similar sizes together, for little padding.

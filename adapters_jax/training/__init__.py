@@ -2,5 +2,5 @@
 
 Imports data, model, layers, `trees` and `errors`; nothing of adapters or runs.
 Public: `selections`, `optimizers`, `steps`, `loop`, `programs`, `resume`,
-`sharding`, `threads`, `hosts`, `frozen_cache` and `adapter_drop`.
+`saves`, `sharding`, `threads`, `hosts`, `frozen_cache` and `adapter_drop`.
 """

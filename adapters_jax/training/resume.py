@@ -31,12 +31,6 @@ _THREADS = 0.5  # Seconds in which the threads of a failed save end.
 KEPT = 2  # Saves, the second in case that the first is damaged.
 
 
-def exists(folder: str) -> bool:
-  """Returns whether a folder holds a saved state."""
-  return os.path.isdir(folder) and any(
-      name.isdecimal() for name in os.listdir(folder))
-
-
 def _hashes(folder: str) -> dict[str, str]:
   """Returns {relative path: SHA-256} of the files below a folder."""
   found = {}
@@ -49,9 +43,8 @@ def _hashes(folder: str) -> dict[str, str]:
 
 
 def _first_line(error: Exception) -> str:
-  """Returns the type and the first line of an error, which may be long."""
-  text = (str(error).strip() or 'no message').splitlines()[0]
-  return f'{type(error).__name__}: {text[:200]}'
+  """Returns the beginning of an error of orbax, which may be long."""
+  return errors.first_line(error)[:200]
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import signals
 from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import steps
 from tests import tiny
 
@@ -141,7 +142,7 @@ def test_a_kill_loses_at_most_the_minutes_of_the_setting(
   with at_step(3, kill), pytest.raises(Killed):
     run.run(config, 'glue')
   if saved is None:
-    assert not resume_lib.exists(os.path.join(config.workdir, 'resume'))
+    assert not saves.exists(os.path.join(config.workdir, 'resume'))
   else:
     assert saved_step(config.workdir) == saved
   check_resumed(config, whole)

@@ -39,6 +39,13 @@ class FakeUnits:
     return found
 
 
+def begun(runs, step=1):
+  """Begins a group, with the traces of a save; returns its folder."""
+  folder = vmapped.begin_group(runs, 'glue')
+  os.makedirs(os.path.join(folder, 'resume', str(step)))
+  return folder
+
+
 class SweepTest(parameterized.TestCase):
 
   @pytest.fixture(autouse=True)
@@ -124,6 +131,42 @@ class SweepTest(parameterized.TestCase):
       self.assertEqual(list(found), [
           size for size in (1, 2, 4) if size <= min(trees, runs)])
 
+  @parameterized.parameters(
+      errors.UserError('no column wrong'), OSError(5, 'Input/output error'),
+      jax.errors.JaxRuntimeError('INTERNAL: no device'))
+  def test_a_setting_that_cannot_be_measured_fails_alone(self, error):
+
+    def measure_groups(runs, kind, sizes):
+      if runs[0].epochs == 1:
+        raise error
+      return {1: 0.5, 2: 0.25}
+
+    with mock.patch.object(forecast, 'measure_groups', measure_groups):
+      outcome, fake, said = self.go(
+          'epochs=1,2 seed=0,1', group='auto', fake=FakeUnits())
+    self.assertEqual([len(made) for made in fake.made], [1, 1, 2])
+    self.assertLen(outcome.records, 4)
+    self.assertIn(f'could not be measured ({error}); groups of 1',
+                  '\n'.join(said))
+
+  def test_a_failure_on_a_worker_is_no_end_of_the_sweep(self):
+    # As Ray reports it.
+    size_of = forecast.make_size_of(
+        lambda *_: iter([(0, 'RayError: the worker died')]), 4, None)
+    self.assertEqual(size_of(self.runs('seed=0,1')), 1)
+
+  def test_runs_that_cannot_be_set_up_have_no_hours(self):
+    runs = self.runs('max_length=8,16 epochs=1,2')
+
+    def measure(config):
+      if config.max_length == 8:
+        raise errors.UserError('no column wrong')
+      return 1200.0, 1.0
+
+    self.assertAlmostEqual(forecast.hours(runs, [], measure), 1)
+    with self.assertRaisesRegex(errors.UserError, 'no column wrong'):
+      forecast.hours(runs[:2], [], measure)
+
   def test_a_run_that_fits_no_memory_is_tried_alone(self):
     with mock.patch.object(
         forecast, 'measure_groups', lambda runs, kind, sizes: {}):
@@ -132,14 +175,15 @@ class SweepTest(parameterized.TestCase):
 
   def test_a_run_begun_alone_goes_on_alone(self):
     runs = self.runs('seed=0-2')
-    os.makedirs(f'{runs[1].workdir}/resume')
+    os.makedirs(f'{runs[1].workdir}/resume/8')
+    os.makedirs(f'{runs[2].workdir}/resume')  # Opened, and never saved in.
     self.assertEqual(
         vmapped.make_units(runs, runs, 'glue', len),
         [(runs[1],), (runs[0], runs[2])])
 
   def test_groups_begun_of_other_sweeps_and_finished_ones(self):
     runs = self.runs('seed=0-3')
-    other = vmapped.begin_group(runs[:2], 'glue')
+    other = begun(runs[:2])
     self.assertEqual(
         vmapped.make_units(runs[1:], runs[1:], 'glue', len), [tuple(runs[1:])])
     self.assertTrue(os.path.exists(other))
@@ -175,7 +219,8 @@ class SweepTest(parameterized.TestCase):
   @parameterized.parameters(
       (OSError(28, 'No space left on device', '/x'), 'No space left.*/x'),
       (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: memory\nmore'),
-       'JAX: RESOURCE_EXHAUSTED: memory$'))
+       '^JaxRuntimeError: RESOURCE_EXHAUSTED: memory$'),
+      (jax.errors.JaxRuntimeError(), '^JaxRuntimeError: no message$'))
   def test_a_full_disk_or_memory_fails_a_unit_alone(self, error, message):
     runs = self.runs('seed=0-1')
     with mock.patch('adapters_jax.runs.run.run_group', side_effect=error):
@@ -188,7 +233,10 @@ class SweepTest(parameterized.TestCase):
       ({'launcher': 'ray', 'workers': -1}, '`workers=-1'),
       ({'launcher': 'ray', 'address': 'ray://here'},
        '`address=ray://here'),
-      ({'workers': 2}, '`workers` goes with `launcher=ray`'))
+      ({'workers': 2}, '`workers` goes with `launcher=ray`'),
+      ({'retries': 9}, '`retries` goes with `launcher=ray`'),
+      ({'halving_factor': 5}, '`halving_factor` goes with `stop=halving`'),
+      ({'halving_first': 2.0}, '`halving_first` goes with `stop=halving`'))
   def test_wrong_options(self, how, message):
     with self.assertRaisesRegex(errors.UserError, message):
       engine.check(engine.HowToRun(**how))

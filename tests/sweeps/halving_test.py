@@ -150,7 +150,8 @@ def test_survivors_equal_undisturbed_runs(base, tmp_path):
   jax.tree.map(
       np.testing.assert_array_equal, tuned_in(outcome.folders[0]), tuned)
   # The same command decides again as before; only failed runs start again.
-  with mock.patch.object(run_lib, 'run_group', return_value=['no']) as made:
+  with mock.patch.object(
+      run_lib, 'run_group', return_value=['diverged: no']) as made:
     again = sweep(base, tmp_path, '1', '1')
   assert again.records == outcome.records
   assert {call.args[0][0].learning_rate for call in made.mock_calls} == {1e30}
@@ -180,6 +181,11 @@ def test_groups_of_survivors_form_anew(base, tmp_path):
     for _ in range(2):
       with pytest.raises(RuntimeError, match='killed'):
         sweep(base, tmp_path / 'killed', '4')
+    with mock.patch.object(  # All runs of a group have paused.
+        run_lib, '_remove_states', side_effect=RuntimeError('killed')):
+      with pytest.raises(RuntimeError, match='killed'):
+        sweep(base, tmp_path / 'killed', '4')
+    assert list((tmp_path / 'killed').glob('*/.groups/*/resume'))
     killed = sweep(base, tmp_path / 'killed', '4')
   check_outcome(killed, tmp_path / 'killed')
   for here, there in zip(killed.folders, undisturbed.folders, strict=True):

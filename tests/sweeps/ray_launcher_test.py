@@ -111,13 +111,18 @@ class ClusterTest(parameterized.TestCase):
     def double(x):
       if x == 3:
         raise ray.exceptions.RayError('the worker died\nand more')
+      if x == 1:  # As Ray reports a worker's own error.
+        error = ray.exceptions.RayError('a traceback')
+        error.cause = MemoryError()
+        raise error
       return 2 * x
 
     found = dict(ray_launcher._launch(
         ray, {'num_cpus': 1}, 2, double, [(x,) for x in range(5)],
         ['a'] * 5))
     self.assertEqual(
-        found, {0: 0, 1: 2, 2: 4, 3: 'RayError: the worker died', 4: 8})
+        found, {0: 0, 1: 'MemoryError: no message', 2: 4,
+                3: 'RayError: the worker died', 4: 8})
     self.assertEqual(ray.most, 2)
     self.assertEqual(
         ray.options['retry_exceptions'], [errors.Interrupted])

@@ -11,6 +11,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
+from adapters_jax.training import saves
 from adapters_jax.training import steps
 
 
@@ -33,12 +34,12 @@ def assert_equal(a, b):
 def folder(tmp_path) -> str:
   """Three saves: of step 3, and of step 5 before and after its evaluation."""
   folder = str(tmp_path / 'resume')
-  assert not resume_lib.exists(folder)
+  assert not saves.exists(folder)
   resume = resume_lib.Resume(folder)
   for step, value in ((3, 0.25), (5, 0.5), (5, 0.75)):
     resume.save(make_progress(step, value), {'value': value})
   resume.close()
-  assert resume_lib.exists(folder)
+  assert saves.exists(folder)
   return folder
 
 

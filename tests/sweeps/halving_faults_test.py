@@ -1,0 +1,114 @@
+"""Tests of failures at the rungs of a sweep that stops weak settings."""
+
+import dataclasses
+import os
+
+import pytest
+
+from adapters_jax import errors
+from adapters_jax.downloads import locks
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import rungs
+from adapters_jax.runs import workdirs
+from adapters_jax.runs.kinds import classification
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import vmapped
+from tests.sweeps import grid_test
+
+FULL_DISK = '[Errno 28] No space left on device'
+DIVERGED = 'diverged: the loss is nan'
+
+
+@pytest.fixture
+def runs(tmp_path):
+  """Returns runs of three rates that wait at one epoch, with states."""
+  base = config_lib.Config(task='cola', epochs=2.0, resume=True)
+  found = [
+      dataclasses.replace(run, workdir=str(tmp_path / f'{run.learning_rate}'))
+      for run in grid.expand(
+          [base], grid.Options(grid='learning_rate=.1,.2,.3'))]
+  for run in found:
+    os.makedirs(os.path.join(run.workdir, 'resume', '4'))
+    workdirs.begin(run, 'glue')
+  return found
+
+
+def halved(runs, scores, first=1.0):
+  """Makes the rungs of runs that have the given scores, or messages."""
+  known = dict(zip(runs, scores, strict=True))
+
+  def make(among, todo, epochs):
+    for run in todo:
+      score = known[run]
+      if not isinstance(score, str):
+        rungs.write(run.workdir, rungs.Rungs({rungs.key(epochs): score}, 1.0))
+        score = rungs.Paused(score, 4)
+      yield run, score
+
+  return halving.run_rungs(
+      runs, 'glue', '', make, factor=2, first=first)
+
+
+def kept(runs):
+  return [os.path.exists(os.path.join(run.workdir, 'resume')) for run in runs]
+
+
+def test_only_divergence_decides_against_a_setting(runs):
+  with pytest.raises(
+      errors.UserError, match='`stop=halving`: 1 of the runs failed before the '
+      r'rung at 1 epochs, such as .*rate=0.2.*No space left.*same command'):
+    halved(runs, [.1, FULL_DISK, DIVERGED])
+  assert all(kept(runs))
+  # The same command with room on the disk.
+  left, failures = halved(runs, [.1, .2, DIVERGED])
+  assert (left, failures) == ([runs[1]], [(runs[2], DIVERGED)])
+  assert kept(runs) == [False, True, False]
+  assert rungs.read(runs[0].workdir) == rungs.Rungs({'1': .1}, stopped=1.0)
+
+
+def test_the_state_of_another_process_stays(runs):
+  lock = os.path.join(runs[0].workdir, '.lock')
+  with locks.held(lock, timeout=0):
+    assert halved(runs, [.1, .2, .3])[0] == [runs[2]]
+  assert kept(runs) == [True, False, True]
+  assert not rungs.read(runs[0].workdir).stopped
+
+
+def test_groups_of_a_stopped_run_go_with_it(runs):
+  folders = [vmapped.begin_group(group, 'glue') for group in (
+      runs[:2], runs[1:], [runs[0], runs[2]])]
+  for folder in folders:  # A kill came before they were removed.
+    os.makedirs(os.path.join(folder, 'resume', '4'))
+  halved(runs[1:], [.2, .3])
+  assert [os.path.exists(folder) for folder in folders] == [
+      False, False, True]
+
+
+def test_a_record_without_an_evaluation_at_the_rung_is_no_failure(runs):
+  for run in runs:  # As a sweep without rungs leaves them.
+    records_lib.write(f'{run.workdir}/record.json', grid_test.make_record(
+        run, steps=8, history=[{'step': 8, 'dev': {'matthews': .2}}]))
+  for _ in range(2):
+    with pytest.raises(errors.UserError, match='`halving_first=1`.*no eval'):
+      halved(runs, [.1, .2, .3])
+
+
+def test_a_rung_before_the_first_evaluation_is_refused_again_and_again(
+    checkpoint, own_files, tmp_path):
+  config = config_lib.Config(
+      checkpoint=checkpoint, **own_files, batch_size=16, buckets=0,
+      max_length=12, epochs=2.0, adapter_size=3, workdir=str(tmp_path))
+  for _ in range(2):
+    with pytest.raises(
+        errors.UserError, match='such as .*=0.1: `halving_first`: the rung at '
+        '0.5 epochs is step 2, and the first evaluation step 4'):
+      engine.go(
+          [config], 'glue', grid.Options(grid='learning_rate=.1,.2'),
+          engine.HowToRun(group='2', stop='halving', halving_first=0.5),
+          classification.KIND)
+  # Nothing trained.
+  assert not list(tmp_path.glob('**/rungs.json'))
+  assert not list(tmp_path.glob('**/run.json'))
