@@ -9,6 +9,7 @@ from adapters_jax import errors
 from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
@@ -32,7 +33,7 @@ def runs(tmp_path):
           [base], grid.Options(grid='learning_rate=.1,.2,.3'))]
   for run in found:
     os.makedirs(os.path.join(run.workdir, 'resume', '4'))
-    workdirs.begin(run, 'glue')
+    workdirs.begin(run.workdir, 'glue', identity.portable(run))
   return found
 
 
