@@ -8,8 +8,8 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import identity
+from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
