@@ -1,7 +1,8 @@
 """Folders sent to the Hugging Face hub."""
 
 from adapters_jax import errors as errors_lib
-from adapters_jax.downloads import pinned
+from adapters_jax.downloads import hub
+from adapters_jax.downloads import network
 
 
 def check_name(name: str) -> None:
@@ -34,13 +35,15 @@ def send(
   from huggingface_hub import errors
   check_name(name)
   api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT)
-  if constants.HF_HUB_OFFLINE or not pinned.status(constants.ENDPOINT):
+  if not network.reachable():
     raise errors_lib.UserError(
         f'`name={name}`: the Hugging Face hub cannot be reached')
   try:
     api.create_repo(name, private=private, exist_ok=True)
-    return str(api.upload_folder(
-        repo_id=name, folder_path=folder, commit_message=message).commit_url)
+    done = api.upload_folder(
+        repo_id=name, folder_path=folder, commit_message=message)
+    hub.forget()  # This process may have read the files before.
+    return str(done.commit_url)
   except errors.HFValidationError as error:
     raise errors_lib.UserError(f'`name={name}`: {error}') from error
   except (errors.HfHubHTTPError, OSError) as error:

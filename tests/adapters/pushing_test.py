@@ -11,7 +11,6 @@ import pytest
 import adapters_jax as aj
 from adapters_jax.adapters import card
 from adapters_jax.api.commands import convert
-from adapters_jax.downloads import hub
 from tests.adapters import bank_test
 from tests.downloads import hub_test
 
@@ -101,7 +100,6 @@ def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
   assert made.get('private') or made.get('visibility') == 'private'
   title, *paths = _Writable.written['me/film']
   assert title == 'lora[r=2] for films' and 'README.md' in paths
-  hub.file.cache_clear()
   found = aj.load_adapter('me/film', base)
   wanted = aj.predict(base, adapter, ['a good film'])
   again = aj.predict(base, dataclasses.replace(
@@ -117,7 +115,6 @@ def test_the_command(writable, adapter, checkpoint, tmp_path):
       push='me/film')
   assert lines[0] == f'lora[r=2] -> {constants.ENDPOINT}/me/film/commit/1'
   assert (writable / 'adapter_config.json').exists()
-  hub.file.cache_clear()
   lines = convert.convert(
       'me/film', tmp_path / 'back', 'own', checkpoint=checkpoint)
   assert lines[0] == f'lora[r=2] -> {tmp_path / "back"}'
