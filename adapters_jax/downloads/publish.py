@@ -1,5 +1,8 @@
 """Folders sent to the Hugging Face hub."""
 
+from collections.abc import Iterable
+import glob
+
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import network
@@ -13,7 +16,8 @@ def check_name(name: str) -> None:
 
 
 def send(
-    folder: str, name: str, *, message: str, private: bool = False
+    folder: str, name: str, *, message: str, private: bool = False,
+    replaced: Iterable[str] = (),
 ) -> str:
   """Uploads a folder as a commit of a repository of models, made if absent.
 
@@ -22,6 +26,7 @@ def send(
     name: Name of the repository, 'owner/name'.
     message: Title of the commit.
     private: Whether a new repository is visible to its owner alone.
+    replaced: Paths of files that the commit deletes unless the folder has them.
 
   Returns:
     Address of the commit.
@@ -41,7 +46,9 @@ def send(
   try:
     api.create_repo(name, private=private, exist_ok=True)
     done = api.upload_folder(
-        repo_id=name, folder_path=folder, commit_message=message)
+        repo_id=name, folder_path=folder, commit_message=message,
+        # Patterns: a name may have brackets.
+        delete_patterns=[glob.escape(path) for path in replaced])
     hub.forget()  # This process may have read the files before.
     return str(done.commit_url)
   except errors.HFValidationError as error:
