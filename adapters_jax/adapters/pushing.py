@@ -64,6 +64,7 @@ def push(
   arguments.demand_adapter(adapter, 'push(adapter, name)')
   arguments.demand_base_or_none(base)
   check(name, format)
+  adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
   return push_for(

@@ -10,7 +10,8 @@ from adapters_jax.downloads import network
 
 def check_name(name: str) -> None:
   """Raises UserError for a name that is not 'owner/name'."""
-  if name.count('/') != 1 or not all(name.split('/')):
+  if (not isinstance(name, str) or name.count('/') != 1
+      or not all(name.split('/'))):
     raise errors_lib.UserError(
         f"`name={name}`: give 'owner/name', as in 'me/film'")
 
