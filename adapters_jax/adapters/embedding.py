@@ -185,7 +185,7 @@ def _embedded_by_name(
     *encoded, cut = tokenization.encode_counted(
         compiled.tokenizer_of(base),
         [(settings[name].text(texts[row]),) for row in rows],
-        embedding_settings.longest(base, one, settings[name]))
+        embedding_settings.longest(base, one, settings[name]), rows)
     for row, ids, parts in zip(rows, *encoded, strict=True):
       tokens[row], segments[row] = ids, parts
     longer += int(cut.sum())
@@ -219,10 +219,12 @@ def _embedded(
   if not texts:
     return found, pooling.normalize
   # A text that occurs several times is computed once.
+  firsts = {text: row for row, text in reversed([*enumerate(texts)])}
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
   tokens, segments, cut = tokenization.encode_counted(
       compiled.tokenizer_of(base),
-      [(pooling.text(text),) for text in distinct], longest)
+      [(pooling.text(text),) for text in distinct], longest,
+      [firsts[text] for text in distinct])
   rows_of = [distinct[text] for text in texts]
   readings.log_cut(int(cut[rows_of].sum()), len(texts))
   examples = examples_lib.Examples(
