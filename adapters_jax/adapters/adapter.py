@@ -78,7 +78,9 @@ class Adapter:
 
   def __post_init__(self):
     checks = field_checks
+    checks.check_tree(self.tuned, self.setup)
     for name, value in {
+        'methods': checks.methods(self.methods),
         'threshold': checks.threshold(self.threshold),
         'max_length': checks.max_length(self.max_length),
         'labels': checks.labels(self.labels),
@@ -145,15 +147,22 @@ class Adapter:
     Raises:
       errors.UserError: the number of labels is not that of the outputs.
     """
-    outputs = self.outputs or 0
     if self.head.least_classes is None:
       return ()
-    if self.labels and len(self.labels) != outputs:
-      raise errors.UserError(
-          f'`labels`: the head has {outputs} outputs, not {len(self.labels)}')
+    self.check_labels()
+    outputs = self.outputs or 0
     # A single output is a score, without classes.
     return self.labels or tuple(
         str(n) for n in range(outputs) if self.head.has_classes(outputs))
+
+  def check_labels(self) -> None:
+    """Raises UserError for another number of labels than the head's outputs."""
+    # Not at the start: head and labels may be replaced one by one.
+    if (self.labels and self.head.least_classes is not None
+        and self.outputs not in (None, len(self.labels))):
+      raise errors.UserError(
+          f'`labels`: the head has {self.outputs} outputs, not '
+          f'{len(self.labels)}; name each of them, or none')
 
   @property
   def trained_params(self) -> int:
@@ -171,8 +180,10 @@ class Adapter:
       folder: Folder of the adapter, made if absent.
 
     Raises:
-      errors.UserError: no path, a file in its place, or the folder of a model.
+      errors.UserError: no path, a file in its place, the folder of a model, or
+        labels that do not fit the head.
     """
+    self.check_labels()
     folder = paths.target(folder, 'folder')
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),
@@ -197,10 +208,11 @@ class Adapter:
 
   def _as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
-    tune = {'fine-tuned weights': 'full', 'head': 'head',
-            'layer norms': 'norms'}.get(self.method, 'adapters')
+    tunes = {'fine-tuned weights': 'full', 'head': 'head',
+             'layer norms': 'norms'}
     return {
-        'tune': tune, 'adapter_config': strings.render(self.methods),
+        'tune': tunes.get(self.method, 'adapters'),
+        'adapter_config': strings.render(self.methods),
         'checkpoint': self.base, 'max_length': self.max_length,
         'hidden_activation': self.hidden_activation,
         # In settings it is the input alone: the task implies the head.
@@ -255,7 +267,7 @@ def _described(
     # The number of layers is unknown; the training has checked them.
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
-  setup, members = _setup_of(own, methods, where)
+  setup, members = storage.setup_of(own, methods, where)
   fields: dict[str, Any] = {
       'head_input': json_files.string(own, 'head_input', where),
       'labels': json_files.strings(saved, 'labels', where),
@@ -272,22 +284,3 @@ def _described(
                     if 'threshold' in own else None)}
   with errors.within(where):
     return Adapter(methods, tuned, setup=setup, members=members, **fields)
-
-
-def _setup_of(
-    own: Mapping[str, Any], methods: tuple[Any, ...], where: str
-) -> tuple[composition_lib.Block | None, tuple[tuple[str, int], ...]]:
-  """Returns (setup, members) of a saved adapter; (None, ()) of a single one."""
-  text = json_files.string(own, 'setup', where, '')
-  if not text:
-    return None, ()
-  setup = setups.parse(text, f'{where}: setup')
-  try:
-    members = tuple((str(name), int(count)) for name, count in own['members'])
-    whole = sum(dict(members)[name] for name in setups.names(setup))
-  except (KeyError, TypeError, ValueError):
-    whole = -1
-  if whole != len(methods) or isinstance(setup, str):
-    raise errors.UserError(
-        f'{where}: the members of setup {text} do not add up to its method')
-  return setup, members

@@ -37,7 +37,8 @@ def fusion_attention(
   Returns:
     {site: [layers with the fusion, texts, members]}, the means over the tokens
     of a text, and over its windows or choices. Sites are 'attention_output' and
-    'ffn_output', and members those of the Fuse, in order.
+    'ffn_output', and members those of the Fuse, in order; the weight of one
+    without a module at a site of a layer is 0 there.
 
   Raises:
     errors.UserError: an adapter without a fusion or with several; texts of
@@ -70,9 +71,28 @@ def fusion_attention(
   sites: dict[str, list[np.ndarray]] = {}
   for name in sorted(found, key=lambda one: trees.layer_of(f'{one}/') or 0):
     site = name.rpartition('adapter_fusion_')[2].rpartition('_')[0]
-    sites.setdefault(site, []).append(
-        _mean_by_owner(found[name], read.owners, len(rows)))
+    there = _has_module(adapter, site, trees.layer_of(f'{name}/') or 0)
+    means = np.zeros((len(rows), len(there)), np.float32)
+    means[:, there] = _mean_by_owner(found[name], read.owners, len(rows))
+    sites.setdefault(site, []).append(means)
   return {site: np.stack(layers) for site, layers in sites.items()}
+
+
+def _has_module(
+    adapter: adapter_lib.Adapter, site: str, layer: int
+) -> list[bool]:
+  """Returns whether each member of the Fuse has a module at a site of a layer.
+
+  Args:
+    adapter: Adapter with one Fuse.
+    site: Site of a sublayer.
+    layer: Index of the layer.
+  """
+  fuse, = setups.fuses(adapter.composition)
+  return [any(adapter.methods[index].applies(site, layer)
+              for part in setups.parts(member)
+              for index in range(part.start, part.stop))
+          for member in fuse.members]
 
 
 def _mean_by_owner(

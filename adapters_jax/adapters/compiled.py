@@ -97,6 +97,8 @@ def check_adapter(
   trees.check_same(
       trees.overlay(params_of(base, adapter), adapter.tuned),
       encoder.shapes(model_of(base, adapter)), what)
+  with errors.within(what):
+    adapter.check_labels()
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:

@@ -46,8 +46,9 @@ def compose(
     head's adapter.
 
   Raises:
-    errors.UserError: an unknown name, adapters of several bases, trained norms
-      that differ, or methods that have no meaning in the setup.
+    errors.UserError: an unknown or empty name, two members of one name,
+      adapters of several bases, trained norms that differ, or methods that have
+      no meaning in the setup.
   """
   arguments.demand_bank(bank, "compose({'a': one, 'b': two}, 'stack(a, b)')")
   setup = checked_setup(bank, setup)
@@ -62,6 +63,8 @@ def compose(
       return bank[setup]
     setup = composition.Stack(setup)
   members = list(setups.names(setup))
+  if '' in members:  # The text of such a setup could not be read.
+    raise errors.UserError('`bank`: give each member a name, not an empty one')
   chosen = bank_lib.find(bank, head or members[-1])
   member_checks.check(
       {name: bank[name] for name in filter(None, [*members, head])},
@@ -231,6 +234,7 @@ def _joined(
   """
   tuned: trees.Tree = {}
   counts: dict[str, int] = {}
+  owners: dict[str, str] = {}  # {member: name in the bank}
   changes: dict[str, composition.Setup] = {}
   start = 0
   for name, fused in _fuses_before(bank, setup):
@@ -240,10 +244,15 @@ def _joined(
             'adapter', *trees.UNTRAINED))
     tuned = trees.overlay(tuned, shifted(own, start, fused))
     start += len(adapter.methods)
+    inner = {one: f'{name}.{one}' for one, _ in adapter.members} or {'': name}
+    for one in inner.values():
+      if owners.setdefault(one, name) != name:
+        raise errors.UserError(
+            f'`bank`: {owners[one]!r} and {name!r} would both make a member '
+            f'{one!r}; give one of them another name')
     if adapter.setup is None:
       counts[name] = len(adapter.methods)
       continue
-    inner = {one: f'{name}.{one}' for one, _ in adapter.members}
     changes[name] = setups.replaced(adapter.setup, inner)
     counts |= {inner[one]: count for one, count in adapter.members}
   return setups.replaced(setup, changes), tuned, tuple(counts.items())

@@ -14,6 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
+from adapters_jax.adapters import embedding_settings
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident
@@ -25,7 +26,8 @@ from adapters_jax.model import composition
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
-from adapters_jax.model import sentence_files
+
+pooling_of = embedding_settings.pooling_of
 
 # Lengths to pad batches to, whose programs all calls share. Texts are sorted
 # into them, so that few tokens are padding.
@@ -81,9 +83,9 @@ def encode(
   arguments.check_encoding(
       pooling, normalize, max_length, prompt, dims, base.config.dim)
   words = _strings(texts)
-  make_settings = functools.partial(
+  make_settings = embedding_settings.once(functools.partial(
       pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
-      max_length=max_length, prompt=prompt)
+      max_length=max_length, prompt=prompt))
   columns = _columns(adapter, adapters, setup, len(words))
   if not isinstance(adapter, Mapping):
     return _leading(
@@ -183,7 +185,7 @@ def _embedded_by_name(
     *encoded, cut = tokenization.encode_counted(
         compiled.tokenizer_of(base),
         [(settings[name].text(texts[row]),) for row in rows],
-        _longest(base, one, settings[name]))
+        embedding_settings.longest(base, one, settings[name]), rows)
     for row, ids, parts in zip(rows, *encoded, strict=True):
       tokens[row], segments[row] = ids, parts
     longer += int(cut.sum())
@@ -196,26 +198,6 @@ def _embedded_by_name(
           tokens, segments, np.zeros(len(tokens), np.int32)),
       mixed.fitting(len(tokens), batch_size), _BUCKETS)
   return np.stack(found), scaled
-
-
-def pooling_of(
-    checkpoint: str, adapter: adapter_lib.Adapter | None, **given: Any
-) -> pooling_lib.Pooling:
-  """Returns the settings of embeddings.
-
-  Args:
-    checkpoint: Name or folder of the base.
-    adapter: Adapter, or None.
-    **given: Fields of `Pooling` that replace those of adapter and base, unless
-      None.
-  """
-  found = sentence_files.of_checkpoint(checkpoint)
-  if adapter and adapter.head_input.startswith(heads.embedding.PREFIX):
-    found = dataclasses.replace(
-        found, max_length=adapter.max_length, normalize=True,
-        mode=adapter.head_input.removeprefix(heads.embedding.PREFIX))
-  return dataclasses.replace(found, **{
-      name: value for name, value in given.items() if value is not None})
 
 
 def _embedded(
@@ -232,15 +214,17 @@ def _embedded(
     batch_size: Texts a step.
   """
   pooling = make_settings(adapter)
-  longest = _longest(base, adapter, pooling)
+  longest = embedding_settings.longest(base, adapter, pooling)
   found = np.zeros((len(texts), base.config.dim), np.float32)
   if not texts:
     return found, pooling.normalize
   # A text that occurs several times is computed once.
+  firsts = {text: row for row, text in reversed([*enumerate(texts)])}
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
   tokens, segments, cut = tokenization.encode_counted(
       compiled.tokenizer_of(base),
-      [(pooling.text(text),) for text in distinct], longest)
+      [(pooling.text(text),) for text in distinct], longest,
+      [firsts[text] for text in distinct])
   rows_of = [distinct[text] for text in texts]
   readings.log_cut(int(cut[rows_of].sum()), len(texts))
   examples = examples_lib.Examples(
@@ -263,15 +247,6 @@ def _embedded(
         f'text {bad[0]}: the embedding is not finite, so the weights of base '
         'or adapter are not, or too large')
   return found, pooling.normalize
-
-
-def _longest(
-    base: base_lib.Base, adapter: adapter_lib.Adapter | None,
-    pooling: pooling_lib.Pooling,
-) -> int:
-  """Returns the longest text in tokens."""
-  free = compiled.free_positions(base, adapter.methods if adapter else ())
-  return min(free, pooling.max_length or free)
 
 
 def _model_of(

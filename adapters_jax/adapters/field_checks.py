@@ -1,11 +1,13 @@
 """Checks of an adapter's fields, which users set with dataclasses.replace."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import numbers
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
+from adapters_jax.methods import base
+from adapters_jax.model import composition
 from adapters_jax.model import families
 from adapters_jax.model import heads
 
@@ -85,6 +87,31 @@ def known(name: str, value: Any, names: Iterable[str]) -> None:
   names = list(names)
   if not isinstance(value, str) or value not in names:
     raise errors.unknown(f'`{name}`', str(value), names)
+
+
+def methods(values: Any) -> tuple[base.Method, ...]:
+  """Returns configs of methods as a tuple.
+
+  Raises:
+    errors.UserError: no list of configs.
+  """
+  if not isinstance(values, (tuple, list)) or not all(
+      isinstance(value, base.Method) for value in values):
+    raise errors.UserError(
+        '`methods`: give a tuple of configs of methods, as `strings.parse` '
+        f'makes of a text, not {values!r:.60}')
+  return tuple(values)
+
+
+def check_tree(tuned: Any, setup: Any) -> None:
+  """Raises UserError for leaves or a setup of another type."""
+  if not isinstance(tuned, Mapping):
+    raise errors.UserError(
+        f'`tuned`: give a dict of arrays, not {type(tuned).__name__}')
+  if setup is not None and not isinstance(setup, composition.Block):
+    raise errors.UserError(
+        f'`setup`: give a block or None, not {setup!r:.60}; aj.compose makes '
+        'one adapter of several')
 
 
 def check_names(head_input: Any, hidden_activation: Any, family: Any) -> None:

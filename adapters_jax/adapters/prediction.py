@@ -281,24 +281,3 @@ def logits(
   rows = arguments.rows_of(texts)
   found, _ = values(base, {'': adapter}, [''] * len(rows), rows, batch_size)
   return np.array(found, np.float32).reshape(len(rows), adapter.outputs or 0)
-
-
-def answers(
-    base: base_lib.Base, adapter: adapter_lib.Adapter,
-    texts: Sequence[tuple[str, ...]], batch_size: int = 32,
-) -> list[str]:
-  """Finds the best answer in each paragraph.
-
-  Long paragraphs are read in windows, as in training.
-
-  Args:
-    base: Pretrained encoder.
-    adapter: Adapter for question answering.
-    texts: (question, paragraph) pairs.
-    batch_size: Windows a step.
-
-  Returns:
-    The answer to each question, a part of its paragraph.
-  """
-  rows = arguments.rows_of(texts)
-  return values(base, {'': adapter}, [''] * len(rows), rows, batch_size)[0]

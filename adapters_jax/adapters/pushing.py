@@ -9,9 +9,29 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import card
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_norms
+from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.adapters.formats import peft
+from adapters_jax.adapters.formats import peft_labels
+from adapters_jax.downloads import hub
 from adapters_jax.downloads import publish
+from adapters_jax.downloads import weight_files
 from adapters_jax.model import base as base_lib
+
+# Files of an adapter, or of a whole model, at the top of a repository. Those of
+# an earlier push would be read in place of a new one's, or with them. A
+# tokenizer stays: it belongs to the base.
+_FILES = (
+    folders.WEIGHTS, folders.SETTINGS, adapterhub.CONFIG, adapterhub.WEIGHTS,
+    adapterhub.BIN, adapterhub.HEAD_CONFIG, adapterhub.HEAD_WEIGHTS,
+    adapterhub.HEAD_BIN, adapterhub_norms.NAME, adapterhub_setups.SETUP,
+    peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME, *weight_files.FILES,
+    weight_files.MODULES, weight_files.LENGTHS, weight_files.PROMPTS,
+    '1_Pooling/config.json')
+_INDEXES = tuple(one for one in weight_files.FILES if one.endswith('.json'))
 
 
 def push(
@@ -22,8 +42,8 @@ def push(
   """Uploads an adapter to the Hugging Face hub, with a model card.
 
   Log in first, with `hf auth login` or the variable HF_TOKEN.
-  `load_adapter(name)` reads it back. Another adapter of the repository is
-  replaced in a new commit.
+  `load_adapter(name)` reads it back. A new commit replaces another adapter of
+  the repository, its model card, and a whole model; other files stay.
 
   Args:
     adapter: Adapter.
@@ -44,6 +64,7 @@ def push(
   arguments.demand_adapter(adapter, 'push(adapter, name)')
   arguments.demand_base_or_none(base)
   check(name, format)
+  adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
   return push_for(
@@ -91,4 +112,23 @@ def push_for(
     with open(os.path.join(folder, 'README.md'), 'w', encoding='utf-8') as file:
       file.write(card.text(adapter, name, format))
     title = f'{adapter.method} for {adapter.task or "a task"}'
-    return publish.send(folder, name, message=title, private=private)
+    return publish.send(folder, name, message=title, private=private,
+                        replaced=_earlier(name))
+
+
+def _earlier(name: str) -> list[str]:
+  """Returns the paths of files that earlier pushes may have left.
+
+  Args:
+    name: Name of the repository.
+  """
+  found = [*_FILES]
+  hub.forget()  # An earlier answer may be of another commit.
+  for listed in adapterhub_setups.SETUP, *_INDEXES:
+    try:
+      path = hub.file(name, listed)
+      found += (weight_files.read_index(path).values() if listed in _INDEXES
+                else adapterhub_setups.files(os.path.dirname(path)))
+    except (errors.UserError, FileNotFoundError):
+      continue  # None, or a damaged one, whose parts nothing reads.
+  return [*dict.fromkeys(found)]

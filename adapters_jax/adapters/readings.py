@@ -120,13 +120,18 @@ def read(
   Raises:
     errors.UserError: texts of another form.
   """
-  for number, given in zip(numbers or range(len(texts)), texts, strict=True):
+  numbers = numbers or range(len(texts))
+  for number, given in zip(numbers, texts, strict=True):
     check(adapter, number, given)
-  return reader_of(adapter).read(base, adapter, texts)
+  try:
+    return reader_of(adapter).read(base, adapter, texts)
+  except tokenization.Unreadable as error:  # Its row counts these texts.
+    raise tokenization.Unreadable(
+        numbers[error.row], error.reason) from error
 
 
 def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
-  """Raises UserError for an input of another form than the adapter reads.
+  """Raises UserError for an input that the adapter cannot read.
 
   Args:
     adapter: Adapter.
@@ -134,10 +139,13 @@ def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
     given: The input.
   """
   if adapter.head.name == 'tags':
-    tagging.words_of(number, given)
+    parts, _ = tagging.words_of(number, given)
   else:
     row, = arguments.rows_of([given])
-    compiled.check_texts(adapter, number, row)
+    parts = compiled.check_texts(adapter, number, row)
+  for part in parts:  # With choices, the second part is a tuple of texts.
+    for text in (part,) if isinstance(part, str) else part:
+      tokenization.check_characters(number, text)
 
 
 def prediction_of(
@@ -225,10 +233,10 @@ def _read_choices(base, adapter, texts) -> Reading:
   texts = arguments.rows_of(texts)
   counts = [len(row[1]) for row in texts]
   ends = np.cumsum(counts)
+  owners = np.repeat(np.arange(len(texts)), counts)
   tokens, segments, cut = tokenization.encode_counted(
       compiled.tokenizer_of(base), choices.flat(texts),
-      compiled.max_length(base, adapter))
-  owners = np.repeat(np.arange(len(texts)), counts)
+      compiled.max_length(base, adapter), owners.tolist())
   examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(owners), np.int32))
   return Reading(

@@ -55,7 +55,8 @@ def methods_of(
       numbers unchecked.
 
   Raises:
-    errors.UserError: an unknown method, field or layer.
+    errors.UserError: an unknown method, field or layer, or a method that adapts
+      nothing.
   """
   values = {**DEFAULTS, **values}
   if values['tune'] != 'adapters':
@@ -64,6 +65,7 @@ def methods_of(
     configs = strings.parse(values['adapter_config'], '`adapter_config`')
     if layers is not None:
       strings.check_layers(configs, layers, '`adapter_config`')
+      strings.check_effect(configs, layers, '`adapter_config`')
     return configs
   chosen = None
   if values['adapter_layers'] != 'all':

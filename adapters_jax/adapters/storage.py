@@ -1,5 +1,6 @@
 """Saved adapters: `tuned.safetensors` and `config.json` in a folder."""
 
+from collections.abc import Mapping
 import os
 from typing import Any
 
@@ -11,6 +12,9 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import json_files
+from adapters_jax.model import composition
+from adapters_jax.model import setups
 
 HASH = 'sha256'  # Of both files, in the settings.
 
@@ -81,3 +85,31 @@ def _check_hash(
         f'{folder}: {folders.WEIGHTS} or {folders.SETTINGS} has changed since '
         'the adapter was saved; copy them again, or after a change by hand '
         f'remove "{HASH}" from {folders.SETTINGS}')
+
+
+def setup_of(
+    own: Mapping[str, Any], methods: tuple[Any, ...], where: str
+) -> tuple[composition.Block | None, tuple[tuple[str, int], ...]]:
+  """Returns (setup, members) of a saved adapter; (None, ()) of a single one.
+
+  Args:
+    own: JSON entries of the adapter.
+    methods: Its methods.
+    where: Path of its file, for messages.
+
+  Raises:
+    errors.UserError: members that do not make the methods.
+  """
+  text = json_files.string(own, 'setup', where, '')
+  if not text:
+    return None, ()
+  setup = setups.parse(text, f'{where}: setup')
+  try:
+    members = tuple((str(name), int(count)) for name, count in own['members'])
+    whole = sum(dict(members)[name] for name in setups.names(setup))
+  except (KeyError, TypeError, ValueError):
+    whole = -1
+  if whole != len(methods) or isinstance(setup, str):
+    raise errors.UserError(
+        f'{where}: the members of setup {text} do not add up to its method')
+  return setup, members

@@ -12,6 +12,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import switching
+from adapters_jax.data import tokenization
 from adapters_jax.api import bodies
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
@@ -189,6 +190,8 @@ class Answers:
         readings.check(bank[name], 0, row)
         # Only rows that pass: a refused one would stop all other answers.
         found[name], rows[name] = {'name': name}, row
+      except tokenization.Unreadable:
+        raise  # No adapter reads it.
       except errors.UserError as error:
         found[name] = {'name': name, 'error': errors.as_flags(str(error), ())}
 

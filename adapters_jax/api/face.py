@@ -284,6 +284,9 @@ def export(
   """
   arguments.demand_adapter(adapter, 'export(adapter, path)')
   arguments.demand_base_or_none(base)
+  if not isinstance(name, str) or not name:
+    raise errors.UserError(f'`name={name!r}`: give a text')
+  adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
   return exchange.write(

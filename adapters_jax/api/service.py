@@ -1,6 +1,7 @@
 """The HTTP service: a Starlette application on a batcher."""
 
 import asyncio
+from concurrent import futures
 import contextlib
 from typing import Any
 
@@ -99,7 +100,8 @@ async def _answer(
       with errors.within(f'input {number}'):
         pending.append(batcher.submit(name, given))
     found = await asyncio.wait_for(
-        asyncio.gather(*map(asyncio.wrap_future, pending)), limits.timeout)
+        asyncio.gather(*map(_result, range(len(pending)), pending)),
+        limits.timeout)
   except errors.UserError as error:
     raise bodies.Refused(422, errors.as_flags(str(error), ())) from None
   except batcher_lib.Full:
@@ -110,6 +112,12 @@ async def _answer(
     for future in pending:  # Nobody waits for what is left.
       future.cancel()
   return [bodies.entries(one) for one in found]
+
+
+async def _result(number: int, future: futures.Future) -> Any:
+  """Returns the prediction of an input, whose number an error names."""
+  with errors.within(f'input {number}'):
+    return await asyncio.wrap_future(future)
 
 
 def _parsed(

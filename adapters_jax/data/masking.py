@@ -88,7 +88,8 @@ def encode_words(
   before, after = map(len, template.tokens)
   tokens, segments, words = [], [], []
   for start, some in tokenization.chunks_of(texts):
-    for one in tokenization.pieces(tokenizer, some, start):
+    for one in tokenization.pieces(
+        tokenizer, some, range(start, start + len(some))):
       numbers = [_NONE if word is None else word for word in one.word_ids]
       for begin in range(0, len(one.ids), room):
         ids, kinds = template.fill((one.ids[begin:begin + room],))

@@ -201,8 +201,12 @@ def _pieces(
     character and the one after its last.
   """
   found = {}
-  for start, some in tokenization.chunks_of(list(dict.fromkeys(texts))):
-    for text, one in zip(some, tokenization.pieces(tokenizer, some, start)):
+  firsts: dict[str, int] = {}
+  for row, text in enumerate(texts):
+    firsts.setdefault(text, row)
+  for _, some in tokenization.chunks_of([*firsts]):
+    for text, one in zip(some, tokenization.pieces(
+        tokenizer, some, [firsts[text] for text in some])):
       # Reshaped for a text without any pieces: [0, 2], not [0].
       found[text] = (np.array(one.ids, np.int32),
                      np.array(one.offsets, np.int64).reshape(-1, 2))

@@ -21,6 +21,19 @@ _CHUNK = 4096
 _SECONDS = 5.0  # Between messages of progress.
 
 
+class Unreadable(errors.UserError):
+  """A text that the tokenizer cannot read.
+
+  Attributes:
+    row: Number of the text.
+    reason: End of the message.
+  """
+
+  def __init__(self, row: int, reason: str):
+    super().__init__(f'text {row}: {reason}')
+    self.row, self.reason = row, reason
+
+
 def load(
     folder: str, vocab_size: int | None = None
 ) -> tokenizers.Tokenizer:
@@ -115,43 +128,60 @@ def chunks_of(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
 
 
 def pieces(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[str], start: int = 0
+    tokenizer: tokenizers.Tokenizer, texts: Sequence[str],
+    rows: Sequence[int],
 ) -> list[tokenizers.Encoding]:
   """Returns the pieces of texts, without special tokens.
 
   Args:
     tokenizer: Tokenizer from `load`.
     texts: Texts.
-    start: Number of the first text, for messages.
+    rows: Number of each text, for messages.
 
   Raises:
-    errors.UserError: the tokenizer fails; names the first such text.
+    Unreadable: the tokenizer fails; names the first such text.
+    errors.UserError: it fails on all texts together.
   """
   try:
     return tokenizer.encode_batch(list(texts), add_special_tokens=False)
   except Exception as error:  # `tokenizers` raises no narrower class.
-    for row, text in enumerate(texts, start):
+    for row, text in zip(rows, texts, strict=True):
       _check_text(tokenizer, row, text)
     raise errors.UserError(f'`checkpoint`: its tokenizer: {error}') from error
+
+
+def check_characters(row: int, text: str) -> None:
+  """Raises Unreadable for half of a surrogate pair, which no tokenizer reads.
+
+  Args:
+    row: Number of the text, for the message.
+    text: Text.
+  """
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:  # It says where.
+    raise _unreadable(row, text, error) from error
+
+
+def _unreadable(row: int, text: str, error: Exception) -> Unreadable:
+  return Unreadable(row, f'the tokenizer cannot read {text!r:.60} ({error})')
 
 
 def _check_text(
     tokenizer: tokenizers.Tokenizer, row: int, text: str
 ) -> None:
-  """Raises UserError if the tokenizer fails on a text.
+  """Raises Unreadable if the tokenizer fails on a text.
 
   Args:
     tokenizer: Tokenizer.
     row: Number of the text, for the message.
     text: Text.
   """
+  check_characters(row, text)
   try:
-    text.encode()  # Half of a surrogate pair: its error says where.
     tokenizer.encode(text, add_special_tokens=False)
   except Exception as error:
-    raise errors.UserError(
-        f'text {row}: the tokenizer cannot read {text!r:.60} ({error})'
-    ) from error
+    raise _unreadable(row, text, error) from error
 
 
 def encode(
@@ -177,7 +207,7 @@ def encode(
 
 def encode_counted(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    max_length: int,
+    max_length: int, rows: Sequence[int] | None = None,
 ) -> tuple[ragged.Ragged, ragged.Ragged, np.ndarray]:
   """Returns (tokens, segments, [examples] whether an example is cut).
 
@@ -185,6 +215,7 @@ def encode_counted(
     tokenizer: Tokenizer from `load`.
     texts: As for `encode`.
     max_length: Largest number of tokens, special tokens included.
+    rows: Number of each example in messages; from 0 on when None.
   """
   if not texts:
     nothing = ragged.Ragged.join([], [])
@@ -192,9 +223,11 @@ def encode_counted(
   template = templates.template_of(tokenizer, len(texts[0]))
   room = template.room(max_length)
   tokens, segments, lengths, cut = [], [], [], []
+  rows = range(len(texts)) if rows is None else rows
   for start, some in chunks_of(texts):
     ids, kinds = [], []
-    for parts, whole in _parts(tokenizer, some, start, room):
+    for parts, whole in _parts(
+        tokenizer, some, rows[start:start + len(some)], room):
       row, kind = template.fill(parts)
       ids += row
       kinds += kind
@@ -208,32 +241,32 @@ def encode_counted(
 
 def _ids(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    start: int,
+    rows: Sequence[int],
 ) -> Iterator[tuple[list[int], ...]]:
   """Returns the pieces of each text, example by example.
 
   Args:
     tokenizer: Tokenizer.
     texts: Texts of the examples.
-    start: Number of the first example.
+    rows: Number of each example.
   """
-  return zip(*([e.ids for e in pieces(tokenizer, column, start)]
+  return zip(*([e.ids for e in pieces(tokenizer, column, rows)]
                for column in zip(*texts, strict=True)))
 
 
 def _parts(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    start: int, room: int,
+    rows: Sequence[int], room: int,
 ) -> Iterator[tuple[list[list[int]], bool]]:
   """Yields (pieces of each text, whether they are whole) of the examples.
 
   Args:
     tokenizer: Tokenizer.
     texts: Texts of the examples.
-    start: Number of the first example.
+    rows: Number of each example.
     room: Pieces that the texts of an example may have together.
   """
-  for example in _ids(tokenizer, texts, start):
+  for example in _ids(tokenizer, texts, rows):
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
@@ -258,5 +291,6 @@ def count_truncated(
   count = 0
   for start, some in chunks_of(texts):
     count += sum(sum(map(len, example)) > room
-                 for example in _ids(tokenizer, some, start))
+                 for example in _ids(
+                     tokenizer, some, range(start, start + len(some))))
   return count

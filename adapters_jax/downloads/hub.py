@@ -11,7 +11,7 @@ from typing import Any
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import json_files
-from adapters_jax.downloads import pinned
+from adapters_jax.downloads import network
 from adapters_jax.downloads import progress
 from adapters_jax.downloads import weight_files
 
@@ -27,17 +27,14 @@ _SETTINGS = (
 TOKENIZER_FILES = (*itertools.chain(*_TOKENIZERS), *_SETTINGS)
 
 
-class _Unreachable(errors_lib.UserError):
+class Unreachable(errors_lib.UserError):
   """A file that is not in the cache, without a network to look for it."""
 
 
-@functools.cache
-def _reachable() -> bool:
-  """Returns whether the hub answers."""
-  from huggingface_hub import constants
-  # The library itself would retry for 20 seconds before it gives up.
-  return not constants.HF_HUB_OFFLINE and bool(
-      pinned.status(constants.ENDPOINT))
+def forget() -> None:
+  """Lets the next call ask the hub again, as at the start of a process."""
+  _found.cache_clear()
+  network.forget()
 
 
 def _no_checkpoint(name: str, reason: str) -> str:
@@ -61,7 +58,7 @@ def _download(name: str, path: str, revision: str | None) -> str:
   if 'tqdm_class' in inspect.signature(download).parameters:
     more['tqdm_class'] = progress.Bar
   return download(name, path, revision=revision,
-                  local_files_only=not _reachable(), **more)
+                  local_files_only=not network.reachable(), **more)
 
 
 def split(name: str) -> tuple[str, str | None]:
@@ -84,7 +81,6 @@ def split(name: str) -> tuple[str, str | None]:
   return repository, revision or None
 
 
-@functools.cache
 def file(name: str, path: str, revision: str | None = None) -> str:
   """Returns a file of a repository, from the hub's own cache if it is there.
 
@@ -102,6 +98,19 @@ def file(name: str, path: str, revision: str | None = None) -> str:
     errors.UserError: there is no such repository, the download fails, or the
       hub cannot be reached and the file is not in the cache.
   """
+  found = _found(name, path, revision)
+  if found is None:
+    raise FileNotFoundError(f'{name} has no {path}')
+  return found
+
+
+@functools.cache
+def _found(name: str, path: str, revision: str | None) -> str | None:
+  """Returns the path of a file in the cache, None for no such file.
+
+  A file is asked for once a process, absent ones too. Arguments and errors are
+  those of `file`.
+  """
   import huggingface_hub
   from huggingface_hub import errors
   repository, named = split(name)
@@ -110,17 +119,17 @@ def file(name: str, path: str, revision: str | None = None) -> str:
     return _download(repository, path, revision)
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
-    cached = huggingface_hub.try_to_load_from_cache(
+    cached: Any = huggingface_hub.try_to_load_from_cache(
         repository, path, revision=revision)
     # A mark of the cache: an earlier call has found no such file.
     if cached is not None and not isinstance(cached, str):
-      raise FileNotFoundError(f'{name} has no {path}') from error
-    raise _Unreachable(_no_checkpoint(
+      return None
+    raise Unreachable(_no_checkpoint(
         name, ', and the Hugging Face hub cannot be reached for it; check the '
         'name and the network, or give a folder with config.json, '
         'model.safetensors and tokenizer.json')) from error
-  except errors.EntryNotFoundError as error:
-    raise FileNotFoundError(f'{name} has no {path}') from error
+  except errors.EntryNotFoundError:
+    return None
   except errors.GatedRepoError as error:
     raise errors_lib.UserError(
         f'`checkpoint`: {name} is gated; accept its terms on the Hugging Face '
@@ -153,7 +162,8 @@ def _required(name: str, path: str, revision: str | None = None) -> str:
 
 
 def present(
-    name: str, paths: Iterable[str], revision: str | None
+    name: str, paths: Iterable[str], revision: str | None, *,
+    sure: bool = False,
 ) -> list[str]:
   """Downloads optional files of a repository.
 
@@ -161,11 +171,14 @@ def present(
     name: Name of the repository.
     paths: Paths of files that it may have.
     revision: Commit, or None for the newest.
+    sure: Whether to raise where neither hub nor cache tells if there is a file;
+      it counts as absent otherwise.
 
   Returns:
     The paths of those that exist.
 
   Raises:
+    Unreachable: with `sure`, a file that may exist.
     errors.UserError: a download fails.
   """
   found, unknown = [], []
@@ -175,7 +188,9 @@ def present(
       found.append(path)
     except FileNotFoundError:
       continue
-    except _Unreachable:
+    except Unreachable:
+      if sure:
+        raise
       unknown.append(path)
   if unknown:  # Other programs cache a repository without marks of absence.
     _log.info('%s: taken as absent without a network: %s', name,
@@ -203,7 +218,7 @@ def _encoder(name: str) -> tuple[str, str]:
     modules = file(name, weight_files.MODULES)
     with errors_lib.within('`checkpoint`'):
       inner = weight_files.read_modules(modules)
-  except (FileNotFoundError, _Unreachable):
+  except (FileNotFoundError, Unreachable):
     inner = ''
   if not inner:
     return path or _required(name, 'config.json'), ''
@@ -230,7 +245,7 @@ def _weights(name: str, stem: str, revision: str) -> None:
       found = file(name, stem + path, revision)
     except FileNotFoundError:
       continue
-    except _Unreachable as error:
+    except Unreachable as error:
       unreachable = error
       continue
     if path.endswith('.json'):
@@ -260,4 +275,34 @@ def folder(name: str) -> str:
     files = [stem + path for path in group]
     if present(name, files, revision) == files:
       break
+  sentence_files(name, revision)
   return where
+
+
+def sentence_files(
+    name: str, revision: str | None, *, sure: bool = False
+) -> str:
+  """Downloads the files of sentence-transformers in a repository, if any.
+
+  They come with the weights, so that embeddings need no network later.
+
+  Args:
+    name: Name of the repository.
+    revision: Commit, or None for the newest.
+    sure: As for `present`.
+
+  Returns:
+    Folder in the cache with the list of modules, '' without one.
+
+  Raises:
+    Unreachable: as for `present`.
+    errors.UserError: a download fails.
+  """
+  if not present(name, [weight_files.MODULES], revision, sure=sure):
+    return ''
+  folder = os.path.dirname(file(name, weight_files.MODULES, revision))
+  present(
+      name, weight_files.files_of_modules(
+          os.path.join(folder, weight_files.MODULES)),
+      os.path.basename(folder), sure=sure)
+  return folder

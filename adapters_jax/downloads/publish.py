@@ -1,18 +1,24 @@
 """Folders sent to the Hugging Face hub."""
 
+from collections.abc import Iterable
+import glob
+
 from adapters_jax import errors as errors_lib
-from adapters_jax.downloads import pinned
+from adapters_jax.downloads import hub
+from adapters_jax.downloads import network
 
 
 def check_name(name: str) -> None:
   """Raises UserError for a name that is not 'owner/name'."""
-  if name.count('/') != 1 or not all(name.split('/')):
+  if (not isinstance(name, str) or name.count('/') != 1
+      or not all(name.split('/'))):
     raise errors_lib.UserError(
         f"`name={name}`: give 'owner/name', as in 'me/film'")
 
 
 def send(
-    folder: str, name: str, *, message: str, private: bool = False
+    folder: str, name: str, *, message: str, private: bool = False,
+    replaced: Iterable[str] = (),
 ) -> str:
   """Uploads a folder as a commit of a repository of models, made if absent.
 
@@ -21,6 +27,7 @@ def send(
     name: Name of the repository, 'owner/name'.
     message: Title of the commit.
     private: Whether a new repository is visible to its owner alone.
+    replaced: Paths of files that the commit deletes unless the folder has them.
 
   Returns:
     Address of the commit.
@@ -34,13 +41,17 @@ def send(
   from huggingface_hub import errors
   check_name(name)
   api = huggingface_hub.HfApi(endpoint=constants.ENDPOINT)
-  if constants.HF_HUB_OFFLINE or not pinned.status(constants.ENDPOINT):
+  if not network.reachable():
     raise errors_lib.UserError(
         f'`name={name}`: the Hugging Face hub cannot be reached')
   try:
     api.create_repo(name, private=private, exist_ok=True)
-    return str(api.upload_folder(
-        repo_id=name, folder_path=folder, commit_message=message).commit_url)
+    done = api.upload_folder(
+        repo_id=name, folder_path=folder, commit_message=message,
+        # Patterns: a name may have brackets.
+        delete_patterns=[glob.escape(path) for path in replaced])
+    hub.forget()  # This process may have read the files before.
+    return str(done.commit_url)
   except errors.HFValidationError as error:
     raise errors_lib.UserError(f'`name={name}`: {error}') from error
   except (errors.HfHubHTTPError, OSError) as error:

@@ -11,6 +11,9 @@ FILES = ('model.safetensors', 'model.safetensors.index.json',
 
 # Modules of sentence-transformers; the first one is the encoder.
 MODULES = 'modules.json'
+# Its files with the longest input, beside the encoder, and the prompts.
+LENGTHS = 'sentence_bert_config.json'
+PROMPTS = 'config_sentence_transformers.json'
 
 
 def read_modules(path: str) -> str:
@@ -35,6 +38,29 @@ def read_modules(path: str) -> str:
   if outside:
     raise errors.UserError(f'{path} points outside of its folder: {inner!r}')
   return inner.strip('/')
+
+
+def files_of_modules(path: str) -> list[str]:
+  """Returns the paths of the settings that a list of modules may have.
+
+  Args:
+    path: Path of a MODULES file; a damaged one has none, which `read_modules`
+      reports.
+  """
+  try:
+    modules = json_files.read_any(path)
+    read_modules(path)
+  except errors.UserError:
+    return []
+  found = [PROMPTS]
+  for one in modules:
+    inner = str(one.get('path', '')) if isinstance(one, dict) else ''
+    kind = str(one.get('type', '')) if isinstance(one, dict) else ''
+    name = {'Transformer': LENGTHS, 'Pooling': 'config.json'}.get(
+        kind.rpartition('.')[2])
+    if name and not os.path.isabs(inner) and '..' not in inner.split('/'):
+      found.append(os.path.join(inner, name))
+  return found
 
 
 def read_index(path: str) -> dict[str, str]:

@@ -67,6 +67,9 @@ class ReFT(base.Method):
     for name in ('prefix_positions', 'suffix_positions'):
       base.demand(getattr(self, name) >= 0, name, getattr(self, name),
                    '0 or more')
+    base.demand(self.prefix_positions + self.suffix_positions > 0,
+                'prefix_positions', 0,
+                '1 or more, or suffix_positions=1 or more')
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
     base.demand_rate('dropout', self.dropout)
 

@@ -88,6 +88,32 @@ def check_layers(
               f'{layers} layers, numbered 0 to {layers - 1}')
 
 
+def check_effect(
+    configs: tuple[methods.Method, ...], layers: int, flag: str
+) -> None:
+  """Checks that each config adapts something, or says so by `layers=()`.
+
+  A training without it would train the head alone, under the method's name.
+
+  Args:
+    configs: Methods of an adapter.
+    layers: Number of the model's layers.
+    flag: Name of the methods' text in messages.
+
+  Raises:
+    errors.UserError: no sites, or no layer.
+  """
+  for config in configs:
+    if not config.sites:
+      raise errors.UserError(
+          f'{flag}: sites=(): there is nothing to adapt; name a site, or give '
+          '`tune=head` for the head alone')
+    if config.layers != () and len(config.absent(layers)) == layers:
+      raise errors.UserError(
+          f'{flag}: leave_out={config.leave_out}: none of the {layers} layers '
+          'is left; leave out fewer, or give `tune=head` for the head alone')
+
+
 def split(text: str, separator: str) -> list[str]:
   """Splits a text at separators, except in brackets and Python's strings.
 

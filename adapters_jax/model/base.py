@@ -106,7 +106,7 @@ def identity(checkpoint: str) -> str:
       return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
   folder = pretrained.resolve(checkpoint)
   with errors.within('`checkpoint`'):
-    return f'{checkpoint}#{tensor_files.folder_digest(folder)}'
+    return f'{checkpoint}#{tensor_files.encoder_digest(folder)}'
 
 
 def name_of(identity: str) -> str:

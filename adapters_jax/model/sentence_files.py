@@ -17,8 +17,7 @@ from adapters_jax.model import pooling as pooling_lib
 
 Pooling = pooling_lib.Pooling
 
-LENGTHS = 'sentence_bert_config.json'
-PROMPTS = 'config_sentence_transformers.json'
+LENGTHS, PROMPTS = weight_files.LENGTHS, weight_files.PROMPTS
 _TYPES = 'sentence_transformers.models.'
 # {embedded checkpoint: settings of its publisher}
 _EMBEDDED = {'minilm-l6': Pooling(max_length=256),
@@ -32,37 +31,42 @@ _OLD = {'pooling_mode_cls_token': 'cls', 'pooling_mode_mean_tokens': 'mean',
 _LONGEST = 10**6  # Tokens; tokenizers write larger numbers for no limit.
 
 
-def of_checkpoint(checkpoint: str) -> Pooling:
+def of_checkpoint(checkpoint: str, *, known: bool = False) -> Pooling:
   """Returns how a checkpoint makes sentence embeddings.
 
   Args:
     checkpoint: Name of an embedded checkpoint, folder, or name on the Hugging
       Face hub. Without files of sentence-transformers, embeddings are the
       normalised means.
+    known: Whether the caller knows the pooling. Files that neither hub nor
+      cache can tell of count as absent then.
 
   Raises:
-    errors.UserError: a damaged file, or a module that is not supported.
+    errors.UserError: a damaged file, a module that is not supported, or files
+      that are not in the cache, without a network to look for them.
   """
   if checkpoint in _EMBEDDED:
     return _EMBEDDED[checkpoint]
   if assets.is_folder(checkpoint):
     return of_folder(checkpoint)
-  if not hub.present(checkpoint, [weight_files.MODULES], None):
-    return Pooling()
-  modules = hub.file(checkpoint, weight_files.MODULES)
-  revision = os.path.basename(os.path.dirname(modules))
-  listed = _modules(modules)
-  hub.present(checkpoint, [
-      *(os.path.join(one.get('path', ''), name) for one in listed
-        for name in ('config.json', LENGTHS)), PROMPTS], revision)
-  return of_folder(os.path.dirname(modules))
+  try:
+    folder = hub.sentence_files(checkpoint, None, sure=not known)
+  except hub.Unreachable as error:
+    # Another program may have cached the weights alone. Means would be wrong
+    # embeddings of many models.
+    raise errors.UserError(
+        f'`checkpoint`: the cache does not tell how {checkpoint} makes '
+        'sentence embeddings, and the Hugging Face hub cannot be reached; call '
+        'load_base once with a network, or give `pooling`') from error
+  return of_folder(folder, known=known) if folder else Pooling()
 
 
-def of_folder(folder: str) -> Pooling:
+def of_folder(folder: str, *, known: bool = False) -> Pooling:
   """Returns the settings in a folder; see `of_checkpoint`.
 
   Args:
     folder: Folder of a checkpoint.
+    known: Whether the file of the pooling may be absent.
   """
   path = os.path.join(folder, weight_files.MODULES)
   if not os.path.isfile(path):
@@ -74,7 +78,9 @@ def of_folder(folder: str) -> Pooling:
     if name == 'Transformer':
       found |= _lengths(inner)
     elif name == 'Pooling':
-      found['mode'] = _mode(os.path.join(inner, 'config.json'))
+      path = os.path.join(inner, 'config.json')
+      if not known or os.path.isfile(path):
+        found['mode'] = _mode(path)
     elif name == 'Normalize':
       found['normalize'] = True
     else:

@@ -238,7 +238,19 @@ def folder_digest(folder: str) -> str:
   Raises:
     errors.UserError: there are no weights.
   """
-  shards = find_weights(model_folder(folder)).shards
+  return encoder_digest(model_folder(folder))
+
+
+def encoder_digest(folder: str) -> str:
+  """Returns `folder_digest` of the folder that holds the weights themselves.
+
+  Args:
+    folder: Result of `model_folder`, or folder of a download.
+
+  Raises:
+    errors.UserError: there are no weights.
+  """
+  shards = find_weights(folder).shards
   hashes = {os.path.basename(path): file_hash.kept_sha256(path)
             for path in shards}
   if len(hashes) == 1:

@@ -42,6 +42,11 @@ def adapter():
     (lambda base, one: aj.export('folder', 'out'), '`adapter`: .*not str'),
     (lambda base, one: aj.export(one, 'out', base='minilm-l6'),
      '`base`: give a Base, not str; load_base'),
+    *((lambda base, one, name=name: aj.export(
+        one, 'out', 'adapterhub', base=base, name=name), '`name=.*give a text')
+      for name in (3, None, '')),
+    *((lambda base, one, name=name: aj.push(one, name),
+       "`name=.*give 'owner/name'") for name in (3, None, 'film')),
     (lambda base, one: aj.load_adapter('out', 'minilm-l6'),
      '`base`: give a Base, not str; load_base'),
     (lambda base, one: aj.load_adapter(3), '`path`: .*not int')])

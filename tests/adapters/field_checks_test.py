@@ -9,6 +9,8 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import batcher
+from adapters_jax.adapters import compiled
 from adapters_jax.adapters import readings
 from tests.adapters import bank_test
 
@@ -28,7 +30,11 @@ from tests.adapters import bank_test
     ('family', 'brt', "family`: unknown 'brt'.*bert"),
     ('max_length', '8', "max_length='8'`: give a whole number"),
     ('max_length', 0, 'max_length=0'), ('max_length', 8., 'max_length=8.0'),
-    ('max_length', True, 'max_length=True')])
+    ('max_length', True, 'max_length=True'),
+    ('methods', 'lora[r=2]', 'methods`: give a tuple of configs'),
+    ('methods', [None], 'methods`: give a tuple of configs'),
+    ('tuned', None, 'tuned`: give a dict of arrays, not NoneType'),
+    ('setup', 'stack(a, b)', 'setup`: give a block or None')])
 def test_wrong_fields_are_named(field, value, message):
   adapter = bank_test.make('lora[r=2]')
   with pytest.raises(errors.UserError, match=f'^`{message}'):
@@ -43,6 +49,39 @@ def test_fields_of_numpy_and_lists_are_saved(tmp_path):
   back = adapter_lib.load(str(tmp_path))
   assert (back.threshold, back.max_length) == (0.25, 9)
   assert (back.labels, back.texts) == (('no', 'yes'), ('text',))
+
+
+def test_a_list_of_methods_is_a_tuple(checkpoint):
+  adapter = bank_test.make('lora[r=2]')
+  listed = dataclasses.replace(adapter, methods=[*adapter.methods])
+  assert listed == adapter and hash(listed) == hash(adapter)
+  base = aj.load_base(checkpoint)
+  assert aj.predict(base, listed, ['good']) == aj.predict(
+      base, adapter, ['good'])
+
+
+def test_labels_that_do_not_fit_the_head(checkpoint, tmp_path):
+  base = aj.load_base(checkpoint)
+  adapter = bank_test.make('lora[r=2]')
+  other = dataclasses.replace(adapter, labels=('a', 'b', 'c'))
+  message = '`labels`: the head has 2 outputs, not 3'
+  for call in (lambda: other.save(tmp_path / 'a'),
+               lambda: compiled.check_adapter(base, other),
+               lambda: aj.predict(base, other, ['good']),
+               lambda: batcher.Batcher(base, {'film': other}),
+               lambda: aj.export(other, tmp_path / 'b', 'peft', base=base),
+               lambda: aj.push(other, 'me/film')):
+    with pytest.raises(errors.UserError, match=message):
+      call()
+  assert not [*tmp_path.iterdir()]
+  # Head and labels may be replaced one after the other.
+  kernel, bias = np.zeros((12, 3), np.float32), np.zeros(3, np.float32)
+  wide = dataclasses.replace(other, tuned={
+      **other.tuned, 'head': {'kernel': kernel, 'bias': bias}})
+  assert aj.predict(base, wide, ['good'])[0].label == 'a'
+  dataclasses.replace(other, tuned={
+      name: part for name, part in other.tuned.items() if name != 'head'}
+                      ).save(tmp_path / 'c')
 
 
 def test_a_damaged_folder_names_its_file(tmp_path):

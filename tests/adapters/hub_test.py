@@ -39,8 +39,7 @@ def test_an_adapter_by_its_name(
   if form == 'own':  # Its files state the shape of the base.
     assert aj.load_adapter('me/film').method == wanted.method
   # Without a network it is in the cache.
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
   local_hub.shutdown()
   local_hub.server_close()
   assert aj.load_adapter('me/film', base).method == wanted.method
@@ -95,7 +94,7 @@ def test_a_base_of_the_hub_whose_weights_change(
   then = shutil.copytree(hub_test._Hub.folders['tiny-bert'], tmp_path / 'then')
   tiny.write_checkpoint(hub_test._Hub.folders['tiny-bert'], seed=1)
   monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path / 'new'))
-  hub.file.cache_clear()
+  hub.forget()
   now = aj.load_base('tiny-bert')
   for call in (lambda: aj.predict(now, film, ['good']),
                lambda: aj.load_adapter(str(tmp_path / 'film'), now),

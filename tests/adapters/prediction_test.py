@@ -72,8 +72,8 @@ def test_a_bank_of_classes_scores_and_answers(base):
   texts = [pair, 'a good film', 'a good film']
   found = prediction.predict(base, bank, texts, ['answer', 'score', 'class'])
   assert found[0].answer and found[0].answer in pair[1]
-  assert found[0].answer == prediction.answers(
-      base, bank['answer'], [pair])[0]
+  assert found[0].answer == prediction.predict(
+      base, bank['answer'], [pair])[0].answer
   assert found[1].score == pytest.approx(float(prediction.logits(
       base, bank['score'], texts[1:2])[0, 0]))
   assert found[2].label in ('0', '1') and found[2].score is None

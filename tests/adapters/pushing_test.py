@@ -4,14 +4,17 @@ import base64
 import dataclasses
 import json
 import os
+import pathlib
+import shutil
 
 from huggingface_hub import constants
 import pytest
 
 import adapters_jax as aj
 from adapters_jax.adapters import card
+from adapters_jax.adapters import locations
+from adapters_jax.adapters import pushing
 from adapters_jax.api.commands import convert
-from adapters_jax.downloads import hub
 from tests.adapters import bank_test
 from tests.downloads import hub_test
 
@@ -26,6 +29,13 @@ class _Writable(hub_test._Hub):
   def do_GET(self):
     if not self.path.startswith('/api/models/'):
       super().do_GET()
+    elif '/tree/' in self.path:
+      folder = self.folders[self.path.split('/api/models/')[1].split(
+          '/tree/')[0]]
+      self._send(200, [
+          {'type': 'file', 'path': path.relative_to(folder).as_posix(),
+           'size': path.stat().st_size, 'oid': '0'}
+          for path in pathlib.Path(folder).rglob('*') if path.is_file()])
     elif self._allowed():
       self._send(200, {'id': 'me/film', 'sha': hub_test.COMMIT})
     else:
@@ -54,7 +64,11 @@ class _Writable(hub_test._Hub):
       self.written[name] = [entries[0]['value']['summary']]
       for one in entries[1:]:
         path = os.path.join(self.folders[name], one['value']['path'])
+        if one['key'] == 'deletedFile':
+          os.remove(path)
+          continue
         self.written[name].append(one['value']['path'])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, 'wb') as file:
           file.write(base64.b64decode(one['value']['content']))
       self._send(200, {
@@ -101,13 +115,51 @@ def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
   assert made.get('private') or made.get('visibility') == 'private'
   title, *paths = _Writable.written['me/film']
   assert title == 'lora[r=2] for films' and 'README.md' in paths
-  hub.file.cache_clear()
   found = aj.load_adapter('me/film', base)
   wanted = aj.predict(base, adapter, ['a good film'])
   again = aj.predict(base, dataclasses.replace(
       found, threshold=adapter.threshold), ['a good film'])
   assert again[0].label == wanted[0].label
   assert again[0].probabilities == pytest.approx(wanted[0].probabilities)
+
+
+def test_a_push_replaces_earlier_ones(writable, adapter, checkpoint):
+  """Files of two adapters would be read as one of them, or mixed."""
+  base = aj.load_base(checkpoint)
+  one, two = (dataclasses.replace(
+      bank_test.make('lora[r=2]', seed), base=base.identity, texts=('text',),
+      head_input='pooler', labels=labels)
+              for seed, labels in ((1, ('no', 'yes')), (2, ())))
+  bottleneck = bank_test.make('seq_bn[reduction_factor=4]', 3)
+  both = dataclasses.replace(aj.compose(
+      {'a[1]': bottleneck, 'b': bottleneck}, aj.Stack('a[1]', 'b')),
+                             base=base.identity)
+  (writable / 'picture.png').write_text('of the user')
+  (writable / 'notes').mkdir()
+  (writable / 'notes' / 'adapter_config.json').write_text('of the user')
+  for form, pushed, head in (
+      ('own', one, True), ('peft', one, True), ('peft', two, False),
+      ('adapterhub', both, True), ('sentence_transformers', one, True),
+      ('own', two, True)):
+    aj.push(pushed, 'me/film', form, base=base, head=head)
+    found = {path.relative_to(writable).as_posix()
+             for path in writable.rglob('*') if path.is_file()}
+    words, *written = _Writable.written['me/film']
+    assert found - {'vocab.txt'} == {
+        'picture.png', 'notes/adapter_config.json', *written} - {'vocab.txt'}
+    if form == 'sentence_transformers':
+      assert {'model.safetensors', 'modules.json'} < found
+      continue
+    shutil.rmtree(constants.HF_HUB_CACHE)  # All commits have one name here.
+    loaded = aj.load_adapter('me/film', base)
+    assert loaded.method == pushed.method and words.startswith(pushed.method)
+    assert (loaded.outputs is not None) == head
+    if pushed is one:
+      assert loaded.labels == one.labels
+
+
+def test_every_file_that_is_read_is_replaced():
+  assert {*locations._HUB_FILES} <= {*pushing._FILES}
 
 
 def test_the_command(writable, adapter, checkpoint, tmp_path):
@@ -117,7 +169,6 @@ def test_the_command(writable, adapter, checkpoint, tmp_path):
       push='me/film')
   assert lines[0] == f'lora[r=2] -> {constants.ENDPOINT}/me/film/commit/1'
   assert (writable / 'adapter_config.json').exists()
-  hub.file.cache_clear()
   lines = convert.convert(
       'me/film', tmp_path / 'back', 'own', checkpoint=checkpoint)
   assert lines[0] == f'lora[r=2] -> {tmp_path / "back"}'

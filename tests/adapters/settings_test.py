@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from adapters_jax import errors
+from adapters_jax import methods
 from adapters_jax.adapters import settings
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
@@ -31,6 +32,12 @@ def test_absent_settings_are_those_of_a_run():
      (bottleneck.Bottleneck(sites=('ffn_output',)),)),
     ({'adapter_config': 'lora[r=3]|seq_bn'}, 6,
      strings.parse('lora[r=3]|seq_bn')),
+    # A saved adapter is read as it is; the word for none in training.
+    ({'adapter_config': 'lora[sites=[]]'}, None,
+     strings.parse('lora[sites=[]]')),
+    ({'adapter_config': 'bottleneck[layers=[]]'}, 6,
+     (bottleneck.Bottleneck(layers=()),)),
+    ({'adapter_layers': 'none'}, 6, (bottleneck.Bottleneck(layers=()),)),
     ({'tune': 'full'}, 6, ()), ({'tune': 'norms', 'adapter_size': 3}, 6, ())])
 def test_methods(values, layers, wanted):
   assert settings.methods_of(values, layers) == wanted
@@ -40,10 +47,23 @@ def test_methods(values, layers, wanted):
     ({'adapter_layers': '0-6'}, '`adapter_layers`: there is no layer 6'),
     ({'adapter_config': 'lorra'}, '`adapter_config`.*lora'),
     ({'adapter_config': 'lora[leave_out=[6]]'}, '`adapter_config`.*no layer 6'),
+    ({'adapter_config': 'lora[sites=[]]'}, '`adapter_config`: sites='),
+    ({'adapter_config': 'seq_bn|ia3[sites=[]]'}, '`adapter_config`: sites='),
+    ({'adapter_config': 'lora[leave_out=[0,1,2,3,4,5]]'},
+     r'leave_out=.*none of the 6 layers.*`tune=head`'),
+    ({'adapter_config': 'bottleneck[layers=[1], leave_out=[1]]'},
+     r'leave_out=\(1,\)'),
+    ({'adapter_config': 'loreft[prefix_positions=0]'},
+     'prefix_positions=0: give 1 or more, or suffix_positions'),
     ({'adapter_sites': 'ffn'}, '`adapter_sites`.*ffn_output')])
 def test_wrong_settings(values, message):
   with pytest.raises(errors.UserError, match=message):
     settings.methods_of(values, 6)
+
+
+def test_every_method_adapts_something():
+  for name in methods.CONFIGS:
+    settings.methods_of({'adapter_config': name}, 6)
 
 
 @pytest.mark.parametrize('text, wanted', [

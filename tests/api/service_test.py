@@ -91,6 +91,8 @@ def test_concurrent_clients_get_their_own_answers(served):
     ({'inputs': ['a'], 'adapter': ['film']}, 422, 'give "adapter"'),
     ({'inputs': [3], 'adapter': 'film'}, 422, 'as strings'),
     ({'inputs': ['a', ['b', 'c']], 'adapter': 'film'}, 422, 'input 1'),
+    (b'{"inputs": ["a", "b \\ud800"], "adapter": "film"}', 422,
+     'input 1: text 0: the tokenizer cannot read'),
     ({'inputs': ['a'] * 5, 'adapter': 'film'}, 422, 'at most 4'),
     ({'inputs': ['a' * 3000], 'adapter': 'film'}, 413, 'longer than 2000'),
 ])

@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import network
 from adapters_jax.downloads import progress
 from adapters_jax import errors
 from adapters_jax.model import encoder
@@ -133,13 +134,11 @@ def local_hub(tmp_path, monkeypatch):
        url + '/{repo_id}/resolve/{revision}/{filename}')):
     for module in (constants, file_download):  # Releases before 1.0 copy them.
       monkeypatch.setattr(module, name, value, raising=module is constants)
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
   yield server
   server.shutdown()
   server.server_close()
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
 
 
 def test_config_alone_is_fetched_for_the_shape(local_hub):
@@ -177,8 +176,7 @@ def test_a_revision(local_hub, tmp_path, monkeypatch):
   # Without a network the tag is in the cache too.
   local_hub.shutdown()
   local_hub.server_close()
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
   assert os.path.basename(pretrained.resolve('tiny-bert@v1')) == commit
 
 
@@ -186,8 +184,7 @@ def test_cached_files_do_without_the_hub(local_hub):
   folder = pretrained.resolve('tiny-bert')
   local_hub.shutdown()
   local_hub.server_close()
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
   assert pretrained.config_of('tiny-bert') == tiny.CONFIG
   # The repository has no tokenizer.json, which the cache remembers.
   assert pretrained.resolve('tiny-bert') == folder
@@ -252,7 +249,6 @@ def test_cache_of_another_program_needs_no_hub(local_hub):
     huggingface_hub.hf_hub_download('tiny-bert', name)
   local_hub.shutdown()
   local_hub.server_close()
-  hub._reachable.cache_clear()
   folder = pretrained.resolve('tiny-bert')
   assert {*os.listdir(folder)} == {
       'config.json', 'model.safetensors', 'vocab.txt'}
@@ -264,8 +260,7 @@ def test_cache_without_weights_and_no_hub(local_hub):
   pretrained.config_of('tiny-bert')
   local_hub.shutdown()
   local_hub.server_close()
-  hub.file.cache_clear()
-  hub._reachable.cache_clear()
+  hub.forget()
   with pytest.raises(errors.UserError, match='cannot be reached'):
     pretrained.resolve('tiny-bert')
 
@@ -328,6 +323,6 @@ def test_without_a_network(local_hub):
 @pytest.mark.parametrize('name, text', [
     ('minilm-16', 'did you mean minilm-l6'), ('./nowhere', 'nor a folder')])
 def test_wrong_names_need_no_network(name, text, monkeypatch):
-  monkeypatch.setattr(hub, '_reachable', lambda: False)
+  monkeypatch.setattr(network, 'reachable', lambda: False)
   with pytest.raises(errors.UserError, match=text):
     pretrained.config_of(name)

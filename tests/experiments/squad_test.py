@@ -225,7 +225,8 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
   loaded = prediction.load('run', config.checkpoint)
   _, wanted = question_answering.make_score(setup, 6)(
       loaded[1].tuned, 'dev')
-  found = prediction.answers(*loaded, [(q.question, q.context) for q in asked])
+  found = [one.answer for one in prediction.predict(
+      *loaded, [(q.question, q.context) for q in asked])]
   assert found == list(wanted)
   with open('asked.txt', 'w', encoding='utf-8') as file:
     file.writelines(f'{q.question}\t{q.context}\n' for q in asked)

@@ -103,6 +103,7 @@ def convert(
           base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
+    adapter.check_labels()
   done, notes = [], []
   if target:
     with _path_of('to'):

@@ -1,0 +1,49 @@
+"""Names of the members of composed adapters."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax import trees
+from adapters_jax.adapters import composing
+from tests.adapters import bank_test
+
+METHOD = 'seq_bn[reduction_factor=4]'
+
+
+def _make(seed):
+  """Returns an adapter without norms, which would differ."""
+  found = bank_test.make(METHOD, seed)
+  tuned, _ = trees.split(
+      found.tuned, lambda path: trees.role(path) != 'norm')
+  return dataclasses.replace(found, tuned=tuned)
+
+
+@pytest.fixture
+def bank():
+  one, two, three = map(_make, range(3))
+  return {'x': composing.compose({'y': one, 'z': two}, 'stack(y, z)'),
+          'x.y': three, 'w': three}
+
+
+def test_members_of_one_name_are_refused(bank):
+  for setup in (aj.Stack('x', 'x.y'), aj.Stack('x.y', 'x')):
+    with pytest.raises(aj.UserError, match="both make a member 'x.y'"):
+      aj.compose(bank, setup)
+  whole = aj.compose(bank, aj.Stack('x', 'w'))
+  assert [name for name, _ in whole.members] == ['x.y', 'x.z', 'w']
+  # The same member twice is no collision.
+  assert len(aj.compose(bank, aj.Stack('x', 'w', 'x', 'w')).methods) == 6
+  for name, wanted in (('x.y', aj.member(bank['x'], 'y')), ('w', bank['w'])):
+    found = aj.member(whole, name).tuned['encoder']['layer_0']
+    for part, leaves in wanted.tuned['encoder']['layer_0'].items():
+      if part.startswith('adapter_'):
+        np.testing.assert_array_equal(
+            found[part]['down']['kernel'], leaves['down']['kernel'])
+
+
+def test_an_empty_name_is_refused(bank):
+  with pytest.raises(aj.UserError, match='not an empty one'):
+    aj.compose({'': bank['w'], 'w': bank['w']}, aj.Stack('', 'w'))
