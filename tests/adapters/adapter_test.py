@@ -37,7 +37,8 @@ def test_saved_and_loaded(text, tmp_path):
           lambda path: trees.role(path) in ('norm', 'head'))[0])
   adapter = dataclasses.replace(
       adapter, head_input='pooler', labels=('no', 'yes'),
-      texts=('premise', 'hypothesis'), max_length=20, base='tiny@01',
+      texts=('premise', 'hypothesis'), max_length=20,
+      base='tiny@0123456789abcdef',
       task='toy', scores={'dev': {'accuracy': 0.5}},
       hidden_activation='gelu_tanh', family='mpnet', settings={'seed': 3})
   adapter.save(str(tmp_path / 'run' / 'adapter'))
@@ -130,7 +131,7 @@ def test_an_unfinished_run_is_named(tmp_path, left):
     ({'adapter_size': 3}, 'bottleneck[size=3]'),
     ({'adapter_config': 'lora[r=2]'}, 'lora[r=2]'),
     ({'adapter_config': 'lora[r=2]', 'head_input': 'pooler', 'max_length': 7,
-      'hidden_activation': 'gelu_tanh', 'checkpoint': 'tiny@01'},
+      'hidden_activation': 'gelu_tanh', 'checkpoint': 'tiny@0123456789abcdef'},
      'lora[r=2]')])
 def test_folders_saved_before_load(changed, method, tmp_path):
   """Settings alone described an adapter before it described itself."""
@@ -162,13 +163,14 @@ def test_an_adapter_of_questions_saved_before_reads_all_tokens(tmp_path):
 
 def test_versions_before_read_an_imported_adapter(tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), base='tiny@01', max_length=20)
+      bank_test.make('lora[r=2]'), base='tiny@0123456789abcdef', max_length=20)
   adapter.save(str(tmp_path))
   values = saved(tmp_path)['config']
   assert adapter_lib.settings_lib.methods_of(values, 3) == adapter.methods
   assert set(values) <= {
       field.name for field in dataclasses.fields(config_lib.Config)}
-  assert (values['checkpoint'], values['max_length']) == ('tiny@01', 20)
+  assert (values['checkpoint'], values['max_length']) == (
+      'tiny@0123456789abcdef', 20)
 
 
 @pytest.mark.parametrize('roles, wanted', [

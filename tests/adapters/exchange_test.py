@@ -44,7 +44,7 @@ def test_the_shape_of_a_base_is_seen_in_an_adapter(text, wanted):
 
 def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2, leave_out=[1]]'), base='tiny@01')
+      bank_test.make('lora[r=2, leave_out=[1]]'), base='tiny@0123456789abcdef')
   for name, where in (('seen', ''), ('told', checkpoint)):
     exchange.write(
         str(tmp_path / name), adapter, 'adapterhub', checkpoint=where)

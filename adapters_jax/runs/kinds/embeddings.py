@@ -174,7 +174,8 @@ def prepare(
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
-  settings = sentence_files.of_checkpoint(config.checkpoint)
+  settings = sentence_files.of_checkpoint(
+      config.checkpoint, known=bool(config.pooling))
 
   def encode(texts):
     return token_cache.encode(
