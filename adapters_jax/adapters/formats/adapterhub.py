@@ -17,6 +17,7 @@ from adapters_jax.adapters.formats import adapterhub_old
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import origins
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import setup_checks
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
@@ -253,8 +254,7 @@ def write(
   Raises:
     errors.UserError: the library cannot hold the adapter or the name.
   """
-  if not name or '.' in name:  # Names of torch's modules have no dots.
-    raise errors.UserError(f'`name={name}`: give a name without dots')
+  setup_checks.check_name(name, '`name`')
   models.check_family(shape.family, 'adapterhub')
   models.check_adapterhub(adapter.methods, shape)
   common = entries(name, shape, model)
