@@ -69,6 +69,7 @@ def read(
       adapter = peft.read(path, shape, head, base)
     else:
       adapter = adapter_bert.from_variables(_read_npz(path), shape)
+      adapter = adapter if head else _without_head(adapter)
   except (AttributeError, KeyError, TypeError) as error:
     raise errors.UserError(
         f'`path={path}`: its JSON is not as it should be ({error!r})'
@@ -134,7 +135,7 @@ def write(
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
   notes = _write_other(path, adapter, form, name, checkpoint)
   if form != 'adapter_bert':
-    locations.remove_own(path)
+    notes += locations.remove_own(path)
   return notes
 
 
@@ -152,7 +153,9 @@ def _write_other(
             'the head of masked language modelling is left out']
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
-    variables: dict[str, Any] = adapter_bert.to_variables(adapter)
+    variables: dict[str, Any] = adapter_bert.to_variables(
+        adapter, (lambda: pretrained.load_base(pretrained.resolve(checkpoint)))
+        if checkpoint else None)
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
     # Named BERTs have the default number of positions, and need no download.
