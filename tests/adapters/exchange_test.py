@@ -44,7 +44,7 @@ def test_the_shape_of_a_base_is_seen_in_an_adapter(text, wanted):
 
 def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2, leave_out=[1]]'), base='tiny@01')
+      bank_test.make('lora[r=2, leave_out=[1]]'), base=f'tiny@{0:016x}')
   for name, where in (('seen', ''), ('told', checkpoint)):
     exchange.write(
         str(tmp_path / name), adapter, 'adapterhub', checkpoint=where)
@@ -207,6 +207,36 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
   path = str(tmp_path / name) if name.endswith('.npz') else str(tmp_path)
   with pytest.raises(errors.UserError, match=f'`path.*{message}'):
     exchange.read(path, tiny.CONFIG)
+
+
+@pytest.mark.parametrize('text, form, entry, value', [
+    ('par_bn[size=3]', 'adapterhub', 'scaling', 10**30),
+    ('par_bn[size=3]', 'adapterhub', 'reduction_factor', 1e-308),
+    ('par_bn[size=3]', 'adapterhub', 'reduction_factor', 1e308),
+    ('lora[r=2]', 'adapterhub', 'r', 10**30),
+    ('lora[r=2]', 'adapterhub', 'leave_out', [10**30]),
+    ('prompt_tuning[prompt_length=2]', 'adapterhub', 'prompt_length', 10**12),
+    ('lora[r=2]', 'peft', 'r', 10**30),
+    ('lora[r=2]', 'peft', 'lora_alpha', 10**400),
+    ('prompt_tuning[combine=words, prompt_length=2]', 'peft',
+     'num_virtual_tokens', 10**30),
+    ('prompt_tuning[combine=words, prompt_length=2]', 'peft',
+     'num_virtual_tokens', 1e308)])
+def test_values_out_of_range(text, form, entry, value, checkpoint, tmp_path):
+  tuned, _ = trees.split(
+      bank_test.make(text).tuned, lambda path: trees.role(path) != 'norm')
+  adapter = dataclasses.replace(
+      bank_test.make(text), tuned=tuned, head_input='pooler')
+  exchange.write(tmp_path, adapter, form, checkpoint=checkpoint)
+  path = tmp_path / adapterhub.CONFIG
+  values = json.loads(path.read_text())
+  inner = values['config'] if form == 'adapterhub' else values
+  assert entry in inner
+  inner[entry] = value
+  path.write_text(json.dumps(values))
+  with pytest.raises(errors.UserError) as found:
+    exchange.read(tmp_path, tiny.CONFIG)
+  assert len(str(found.value).splitlines()) == 1
 
 
 def test_an_unknown_format_is_named(tmp_path):
