@@ -2,7 +2,6 @@
 
 import dataclasses
 import tempfile
-from unittest import mock
 
 from absl.testing import parameterized
 import numpy as np
@@ -15,7 +14,6 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_setups
-from adapters_jax.adapters.formats import setup_checks
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import setups
@@ -298,23 +296,3 @@ class FusionTest(parameterized.TestCase):
     folder = self.folder()
     model.save_adapter_setup(folder, setup)
     self.assertEqual(adapterhub_setups.read(folder, SHAPE).setup.dropout, 0.1)
-
-  def test_parallel_adapters_in_a_fuse(self):
-    text = 'par_bn[reduction_factor=8]'
-    model, setup = build_fusion('static', a=text, b=text)
-    values = dict(model.named_parameters())
-    with torch.no_grad():  # Two equal members: any weights give either.
-      for name, value in values.items():
-        if '.b.' in name:
-          value.copy_(values[name.replace('.b.', '.a.')])
-    alone = logits_there(model, 'a')
-    # They add the input of the sublayer twice.
-    self.assertGreater(np.abs(logits_there(model, setup) - alone).max(), 1e-2)
-    folder = self.folder()
-    model.save_adapter_setup(folder, setup)
-    with self.assertRaisesRegex(errors.UserError, 'adds their input twice'):
-      adapterhub_setups.read(folder, SHAPE)
-    with mock.patch.object(setup_checks, 'difference', return_value=''):
-      made = adapterhub_setups.read(folder, SHAPE)
-    assert_close(logits_here(dataclasses.replace(made, tuned=trees.overlay(
-        made.tuned, parity.linear_head()))), alone)

@@ -77,6 +77,9 @@ def from_variables(
             # None: any shape. The number of classes is unknown.
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
+  pooler = {f'pooler/{leaf}': None for leaf in ('kernel', 'bias')}
+  if all(tensor_name(path) in found for path in pooler):
+    wanted |= pooler  # Of a head that was trained with a pooler of its own.
   flat, missing = {}, []
   for path, leaf in wanted.items():
     name = tensor_name(path)

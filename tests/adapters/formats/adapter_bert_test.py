@@ -49,6 +49,16 @@ class AdapterBertTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found.tuned, trees.overlay(
         whole.tuned, adapter.tuned))
 
+  def test_a_pooler_that_was_trained(self):
+    adapter = format_cases.make(
+        'bottleneck[size=8, activation=gelu_tanh]', norms=True)
+    adapter.tuned['pooler'] = {
+        'kernel': np.arange(1024, dtype=np.float32).reshape(32, 32),
+        'bias': np.ones(32, np.float32)}
+    found = adapter_bert.from_variables(
+        adapter_bert.to_variables(adapter), SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+
   def test_what_it_cannot_hold(self):
     with self.assertRaisesRegex(errors.UserError, 'gelu_tanh'):
       adapter_bert.to_variables(format_cases.make('bottleneck[size=8]'))

@@ -1,6 +1,7 @@
 """Folders of `save_adapter_setup` against `adapters` 1.3.0, to 1e-5."""
 
 import dataclasses
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.adapters.formats import setup_checks
 from tests.adapters import composing_interop_test as composing
 from tests.adapters.formats import formats_interop_test as interop
 from tests.fixtures import make_method_fixtures as fixtures
 from tests.methods import method_cases
 from tests.methods import parity_test as parity
 
+torch = pytest.importorskip('torch')
 adapters = pytest.importorskip('adapters')
 from adapters import composition as theirs  # noqa: E402
 
@@ -77,6 +80,25 @@ def test_fusions_that_differ_are_refused(one, two, message, tmp_path):
   model.save_adapter_setup(str(tmp_path), setup)
   with pytest.raises(errors.UserError, match=f'setup.json.*{message}'):
     exchange.read(tmp_path, SHAPE)
+
+
+def test_parallel_adapters_in_a_fuse(tmp_path):
+  model, setup = composing.build_fusion('static', a=PAR, b=PAR)
+  values = dict(model.named_parameters())
+  with torch.no_grad():  # Two equal members: any weights give either.
+    for name, value in values.items():
+      if '.b.' in name:
+        value.copy_(values[name.replace('.b.', '.a.')])
+  alone = composing.logits_there(model, 'a')
+  # They add the input of the sublayer twice.
+  assert np.abs(composing.logits_there(model, setup) - alone).max() > 1e-2
+  model.save_adapter_setup(str(tmp_path), setup)
+  with pytest.raises(errors.UserError, match='adds their input twice'):
+    exchange.read(tmp_path, SHAPE)
+  with mock.patch.object(setup_checks, 'difference', return_value=''):
+    made = exchange.read(tmp_path, SHAPE)
+  composing.assert_close(composing.logits_here(dataclasses.replace(
+      made, tuned=trees.overlay(made.tuned, parity.linear_head()))), alone)
 
 
 @pytest.mark.parametrize('head', ['a', 'b', None])
