@@ -31,6 +31,8 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 
+_SHOWN = 80  # Characters of another library's message.
+
 
 def read(
     path: paths.Path, shape: encoder.BertConfig, head: bool = True,
@@ -61,26 +63,44 @@ def read(
     return _read_own(path, shape)
   models.check_family(shape.family, form)
   try:
-    if form == 'adapterhub':
-      setup = os.path.isfile(os.path.join(path, adapterhub_setups.SETUP))
-      adapter = (adapterhub_setups.read(path, shape, head, base) if setup
-                 else adapterhub.read(path, shape, head, base)[1])
-    elif form == 'peft':
-      adapter = peft.read(path, shape, head, base)
-    else:
-      adapter = adapter_bert.from_variables(_read_npz(path), shape)
-  except (AttributeError, KeyError, TypeError) as error:
+    adapter = _read_other(path, form, shape, head, base)
+    trees.check_finite(adapter.tuned, f'`path={path}`')
+    places.check_shapes(adapter, shape, f'`path={path}`')
+  except errors.UserError:  # A ValueError, too.
+    raise
+  # Values of any type and size; JAX and Flax raise for shapes out of range.
+  except (ArithmeticError, AttributeError, LookupError, MemoryError,
+          RecursionError, TypeError, ValueError) as error:
     raise errors.UserError(
-        f'`path={path}`: its JSON is not as it should be ({error!r})'
+        f'`path={path}`: its JSON is not as it should be ({_one_line(error)})'
     ) from error
-  trees.check_finite(adapter.tuned, f'`path={path}`')
-  places.check_shapes(adapter, shape, f'`path={path}`')
   if form != 'adapter_bert':
     origins.warn(locations.bases_of(path), checkpoint)
   row = adapter.head
   return dataclasses.replace(
       adapter, family=shape.family, task=row.task, texts=row.texts,
       max_length=min(row.max_length, shape.longest))
+
+
+def _read_other(
+    path: str, form: str, shape: encoder.BertConfig, head: bool,
+    base: Callable[[], trees.Tree] | None,
+) -> adapter_lib.Adapter:
+  """Reads an adapter of another format than 'own'; arguments as in `read`."""
+  if form == 'adapterhub':
+    if os.path.isfile(os.path.join(path, adapterhub_setups.SETUP)):
+      return adapterhub_setups.read(path, shape, head, base)
+    return adapterhub.read(path, shape, head, base)[1]
+  if form == 'peft':
+    return peft.read(path, shape, head, base)
+  adapter = adapter_bert.from_variables(_read_npz(path), shape)
+  return adapter if head else _without_head(adapter)
+
+
+def _one_line(error: Exception) -> str:
+  """Returns the kind and the start of the text of an error."""
+  text = ' '.join(str(error).split())
+  return f'{type(error).__name__}: {text[:_SHOWN]}'
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:
@@ -134,7 +154,7 @@ def write(
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
   notes = _write_other(path, adapter, form, name, checkpoint)
   if form != 'adapter_bert':
-    locations.remove_own(path)
+    notes += locations.remove_own(path)
   return notes
 
 
@@ -152,7 +172,9 @@ def _write_other(
             'the head of masked language modelling is left out']
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
-    variables: dict[str, Any] = adapter_bert.to_variables(adapter)
+    variables: dict[str, Any] = adapter_bert.to_variables(
+        adapter, (lambda: pretrained.load_base(pretrained.resolve(checkpoint)))
+        if checkpoint else None)
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
     # Named BERTs have the default number of positions, and need no download.

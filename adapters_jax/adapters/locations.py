@@ -1,5 +1,6 @@
 """Locations of adapters: folders and files of any format, and the hub."""
 
+import contextlib
 import os
 from typing import Any
 
@@ -135,17 +136,37 @@ def _check_folder(path: str, form: str) -> None:
         'folder for a whole model')
 
 
-def remove_own(folder: str) -> None:
+def remove_own(folder: str) -> list[str]:
   """Removes an adapter of this package, which would be read in place of others.
 
   Args:
     folder: Folder of an export in another format, complete.
+
+  Returns:
+    A note that names the adapter, if there was one.
   """
   ours = folders.has_settings(folder)  # A model has a file of this name too.
+  removed = folders.WEIGHTS + f' and {folders.SETTINGS}' * ours
+  notes = [
+      f'{folder} held {_described(folder)} in our format, which would be read '
+      f'in place of the export: {removed} removed; `save` writes an adapter '
+      'to another folder'
+  ] if os.path.isfile(os.path.join(folder, folders.WEIGHTS)) else []
   # First: without weights the folder is no longer of this package's format.
   weights.remove(folder, folders.WEIGHTS)
   if ours:
     weights.remove(folder, folders.SETTINGS)
+  return notes
+
+
+def _described(folder: str) -> str:
+  """Returns the method of an adapter of this package, if its file has one."""
+  with contextlib.suppress(errors.UserError):
+    values = json_files.inner(
+        folders.read_settings(folder), 'adapter', folder)
+    if method := values.get('method'):
+      return f'an adapter ({method})'
+  return 'an adapter'
 
 
 def download(name: str) -> str:

@@ -213,8 +213,9 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
 
   def adapterhub_notes(self) -> list[str]:
     """Returns warnings for users who load the file with AdapterHub."""
-    return ['`adapters` needs torchvision for stochastic_depth'
-            ] if self.stochastic_depth else []
+    notes = ['`adapters` needs torchvision for stochastic_depth'
+             ] if self.stochastic_depth else []
+    return super().adapterhub_notes() + notes
 
 
 SEQ_BN = Bottleneck(

@@ -196,9 +196,16 @@ class Codec:
     layouts = {'kernel': 'transposed', **self.adapterhub_layouts}
     return layouts.get(where.name)
 
+  def adapterhub_on_padding(self) -> str:
+    """Returns how AdapterHub's result depends on padding, '' if it does not."""
+    if not getattr(self, 'use_gating', False):
+      return ''
+    return ('`adapters` averages gates over padding too: outputs there are '
+            'those of this package for batches without padding alone')
+
   def adapterhub_notes(self) -> list[str]:
     """Returns warnings for users who load the file with AdapterHub."""
-    return []
+    return list(filter(None, [self.adapterhub_on_padding()]))
 
   @classmethod
   def from_peft(

@@ -102,6 +102,11 @@ class PromptTuning(base.Method):
     del layer
     return Insert(self, name=name)
 
+  def adapterhub_on_padding(self) -> str:
+    """Returns how AdapterHub's result depends on padding."""
+    return ('`adapters` lets a prompt attend to padding: outputs there are '
+            'those of this package for batches without padding alone')
+
   def to_adapterhub(self, shape: Any) -> dict[str, Any]:
     """Returns the config of AdapterHub."""
     if self.combine == 'words':

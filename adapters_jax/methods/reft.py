@@ -177,9 +177,10 @@ class ReFT(base.Method):
 
   def adapterhub_notes(self) -> list[str]:
     """Returns warnings for users who load the file with AdapterHub."""
-    return [] if self.subtract_projection else [
+    notes = [] if self.subtract_projection else [
         '`adapters` reads a DiReft from files as a NoReft, its own too, and '
         'computes something else']
+    return super().adapterhub_notes() + notes
 
 
 def _keys(key):

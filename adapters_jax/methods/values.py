@@ -18,6 +18,7 @@ ACTIVATIONS = {
 _ACTIVATION_WORDS = {
     'gelu': 'gelu', 'gelu_tanh': 'gelu_new', 'relu': 'relu', 'swish': 'swish',
     'tanh': 'tanh', 'leaky_relu': 'leakyrelu', 'identity': 'linear'}
+_LARGEST = 2**31 - 1
 # Files without a version predate the split of 'gelu' into erf and tanh forms.
 _OLD_ACTIVATIONS = {**ACTIVATIONS, 'gelu': 'gelu_tanh'}
 
@@ -92,6 +93,9 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
     value = tuple((str(key), entry) for key, entry in value.items())
   if isinstance(value, (list, tuple)):
     value = tuple(value)
+  # Of shapes, which are products, 64 bits hold those of 32-bit fields alone.
+  if type(value) is int and abs(value) > _LARGEST:
+    raise errors.UserError(f'{what}: give a number of at most {_LARGEST}')
   for choice in choices:
     if _is(value, choice):
       return value

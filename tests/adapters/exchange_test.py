@@ -164,6 +164,41 @@ def test_a_repository_of_the_hub(checkpoint, tmp_path, monkeypatch):
     locations.download('owner/name')
 
 
+def test_a_variables_file_with_the_norms_of_the_base(checkpoint, tmp_path):
+  whole = dataclasses.replace(
+      bank_test.make('bottleneck[size=3, activation=gelu_tanh]'),
+      head_input='pooler', hidden_activation='gelu_tanh')
+  tuned, _ = trees.split(
+      whole.tuned, lambda path: trees.role(path) != 'norm')
+  adapter = dataclasses.replace(whole, tuned=tuned)
+  with pytest.raises(errors.UserError, match='`base`: layer norms'):
+    exchange.write(tmp_path / 'x', adapter, 'adapter_bert')
+  exchange.write(tmp_path / 'x', adapter, 'adapter_bert', checkpoint=checkpoint)
+  back = exchange.read(tmp_path / 'x.npz', tiny.CONFIG)
+  base = base_lib.load(checkpoint)
+  texts = ['a good film', 'very dull']
+  np.testing.assert_allclose(
+      prediction.logits(base, back, texts),
+      prediction.logits(base, adapter, texts), atol=1e-6)
+  bare = exchange.read(tmp_path / 'x.npz', tiny.CONFIG, head=False)
+  assert bare.outputs is None
+  with pytest.raises(errors.UserError, match='`head`'):
+    exchange.write(tmp_path / 'y', whole, 'adapter_bert', head=False)
+
+
+def test_a_model_for_embeddings_leaves_out_the_head(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
+      threshold=0.3)
+  form = 'sentence_transformers'
+  note, = exchange.write(
+      tmp_path / 'x', adapter, form, checkpoint=checkpoint)
+  assert note.startswith(
+      "the head is left out, `labels=('no', 'yes')`, `threshold=0.3`")
+  assert exchange.write(tmp_path / 'y', adapter, form, checkpoint=checkpoint,
+                        head=False) == []
+
+
 @pytest.mark.parametrize('name, content, message', [
     ('x.npz', 'x', 'cannot be read'), ('adapter_config.json', '{', 'be read'),
     ('other.txt', '', 'there is no')])
@@ -172,6 +207,36 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
   path = str(tmp_path / name) if name.endswith('.npz') else str(tmp_path)
   with pytest.raises(errors.UserError, match=f'`path.*{message}'):
     exchange.read(path, tiny.CONFIG)
+
+
+@pytest.mark.parametrize('text, form, entry, value', [
+    ('par_bn[size=3]', 'adapterhub', 'scaling', 10**30),
+    ('par_bn[size=3]', 'adapterhub', 'reduction_factor', 1e-308),
+    ('par_bn[size=3]', 'adapterhub', 'reduction_factor', 1e308),
+    ('lora[r=2]', 'adapterhub', 'r', 10**30),
+    ('lora[r=2]', 'adapterhub', 'leave_out', [10**30]),
+    ('prompt_tuning[prompt_length=2]', 'adapterhub', 'prompt_length', 10**12),
+    ('lora[r=2]', 'peft', 'r', 10**30),
+    ('lora[r=2]', 'peft', 'lora_alpha', 10**400),
+    ('prompt_tuning[combine=words, prompt_length=2]', 'peft',
+     'num_virtual_tokens', 10**30),
+    ('prompt_tuning[combine=words, prompt_length=2]', 'peft',
+     'num_virtual_tokens', 1e308)])
+def test_values_out_of_range(text, form, entry, value, checkpoint, tmp_path):
+  tuned, _ = trees.split(
+      bank_test.make(text).tuned, lambda path: trees.role(path) != 'norm')
+  adapter = dataclasses.replace(
+      bank_test.make(text), tuned=tuned, head_input='pooler')
+  exchange.write(tmp_path, adapter, form, checkpoint=checkpoint)
+  path = tmp_path / adapterhub.CONFIG
+  values = json.loads(path.read_text())
+  inner = values['config'] if form == 'adapterhub' else values
+  assert entry in inner
+  inner[entry] = value
+  path.write_text(json.dumps(values))
+  with pytest.raises(errors.UserError) as found:
+    exchange.read(tmp_path, tiny.CONFIG)
+  assert len(str(found.value).splitlines()) == 1
 
 
 def test_an_unknown_format_is_named(tmp_path):

@@ -85,6 +85,21 @@ def test_files_of_others_are_left(checkpoint, tmp_path):
       'model_type': 'bert'}
 
 
+@pytest.mark.parametrize('form', ['peft', 'adapterhub', 'setup'])
+def test_a_note_names_the_adapter_that_was_removed(form, checkpoint, tmp_path):
+  write(str(tmp_path), 'own', 0, checkpoint)
+  adapter = adapter_of(form, 1)
+  found = [[note for note in exchange.write(
+      tmp_path, adapter, 'adapterhub' if form == 'setup' else form,
+      checkpoint=checkpoint) if 'removed' in note] for _ in range(2)]
+  (note,), none = found
+  assert none == []
+  assert note.startswith(
+      f'{tmp_path} held an adapter (lora[r=2]) in our format')
+  assert 'tuned.safetensors and config.json removed' in note
+  assert folders.WEIGHTS not in os.listdir(tmp_path)
+
+
 def test_a_failed_export_leaves_the_adapter(checkpoint, tmp_path):
   folder = str(tmp_path / 'x')
   wanted = write(folder, 'own', 0, checkpoint)

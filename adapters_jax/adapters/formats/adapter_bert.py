@@ -1,6 +1,6 @@
 """Variables of the authors' code, adapter-bert (TensorFlow 1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import re
 from typing import Any
@@ -77,6 +77,9 @@ def from_variables(
             # None: any shape. The number of classes is unknown.
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
+  pooler = {f'pooler/{leaf}': None for leaf in ('kernel', 'bias')}
+  if all(tensor_name(path) in found for path in pooler):
+    wanted |= pooler  # Of a head that was trained with a pooler of its own.
   flat, missing = {}, []
   for path, leaf in wanted.items():
     name = tensor_name(path)
@@ -102,13 +105,26 @@ def from_variables(
       hidden_activation=HIDDEN_ACTIVATION)
 
 
-def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:
+def to_variables(
+    adapter: adapter_lib.Adapter,
+    base: Callable[[], trees.Tree] | None = None,
+) -> dict[str, np.ndarray]:
   """Returns an adapter as adapter-bert's variables.
+
+  Args:
+    adapter: Adapter to write.
+    base: Makes the pretrained tree, for layer norms that were not trained: the
+      authors' code always trains them, and needs them in the file.
 
   Raises:
     errors.UserError: its method is not the Houlsby bottleneck at both sublayers
-      with the tanh form of GELU, or its head does not read the pooler.
+      with the tanh form of GELU, its head does not read the pooler, or there is
+      no head, or no base for untrained norms.
   """
+  if adapter.outputs is None:
+    raise errors.UserError(
+        '`head`: adapter-bert has no files without a head; leave out '
+        '`head=False`, or give another format')
   config, *others = adapter.methods or (None,)
   plain = (not others and isinstance(config, bottleneck.Bottleneck)
            # Any size and sigma, which leave the computation as it is.
@@ -120,13 +136,31 @@ def to_variables(adapter: adapter_lib.Adapter) -> dict[str, np.ndarray]:
         'adapter-bert has bottleneck[activation=gelu_tanh] in all layers, with '
         '`head_input=pooler`, and nothing else')
   variables: dict[str, Any] = {}
-  for path, leaf in trees.flatten(adapter.tuned).items():
+  for path, leaf in _with_norms(adapter, base).items():
     name = tensor_name(path)
     value = np.asarray(leaf, np.float32)
     if '/biases' in name:
       value = value[None]
     variables[name] = value.T if name == 'output_weights' else value
   return variables
+
+
+def _with_norms(
+    adapter: adapter_lib.Adapter, base: Callable[[], trees.Tree] | None
+) -> dict[str, Any]:
+  """Returns an adapter's {path: leaf} with all layer norms."""
+  flat = trees.flatten(adapter.tuned)
+  # Its bottlenecks are in all layers.
+  layers = {trees.layer_of(path) for path in flat} - {None}
+  lacking = {*norm_paths(encoder.BertConfig(layers=len(layers)))} - {*flat}
+  if not lacking:
+    return flat
+  if base is None:
+    raise errors.UserError(
+        '`base`: layer norms that were not trained are part of the file; give '
+        'the base of the adapter')
+  known = trees.flatten(base())
+  return flat | {path: known[path] for path in sorted(lacking)}
 
 
 def norm_paths(shape: encoder.BertConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
+import logging
 import os
 from typing import Any
 
@@ -17,6 +18,7 @@ from adapters_jax.adapters.formats import adapterhub_old
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import origins
 from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import setup_checks
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
@@ -32,6 +34,7 @@ BIN = 'pytorch_adapter.bin'  # The library's default.
 HEAD_CONFIG = 'head_config.json'
 HEAD_WEIGHTS = 'model_head.safetensors'
 HEAD_BIN = 'pytorch_model_head.bin'
+_log = logging.getLogger(__name__)
 
 
 def from_config(
@@ -219,6 +222,10 @@ def read(
   origins.check(values, shape, os.path.join(folder, CONFIG))
   whole = weights.read(folder, WEIGHTS, BIN)
   adapter = from_tensors(values, whole, shape)
+  for note in dict.fromkeys(
+      config.adapterhub_on_padding() for config in adapter.methods):
+    if note:
+      _log.warning('%s: %s', folder, note)
   tuned, head_input, labels = adapter.tuned, 'cls', ()
   if head and os.path.isfile(os.path.join(folder, HEAD_CONFIG)):
     tensors = weights.read(folder, HEAD_WEIGHTS, HEAD_BIN)
@@ -253,8 +260,7 @@ def write(
   Raises:
     errors.UserError: the library cannot hold the adapter or the name.
   """
-  if not name or '.' in name:  # Names of torch's modules have no dots.
-    raise errors.UserError(f'`name={name}`: give a name without dots')
+  setup_checks.check_name(name, '`name`')
   models.check_family(shape.family, 'adapterhub')
   models.check_adapterhub(adapter.methods, shape)
   common = entries(name, shape, model)
@@ -272,8 +278,8 @@ def write(
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write_both(folder, HEAD_WEIGHTS, HEAD_BIN, head_tensors)
-  notes = [note for config in adapter.methods
-           for note in config.adapterhub_notes()]
+  notes = list(dict.fromkeys(  # The gates of a union share one.
+      note for config in adapter.methods for note in config.adapterhub_notes()))
   notes += models.adapterhub_notes(adapter.methods, shape.family)
   return notes + adapterhub_norms.write(folder, adapter.tuned, tensors)
 

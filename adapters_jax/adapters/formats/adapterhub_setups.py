@@ -1,40 +1,27 @@
 """Setups of the `adapters` library: stacks, and AdapterFusion with weights."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import os
 from typing import Any
-
-import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_fusions
 from adapters_jax.adapters.formats import adapterhub_norms
-from adapters_jax.adapters.formats import models
-from adapters_jax.adapters.formats import places
+from adapters_jax.adapters.formats import setup_checks
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
-from adapters_jax.methods import bottleneck
-from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import values as values_lib
 from adapters_jax.model import composition
 from adapters_jax.model import encoder
 from adapters_jax.model import setups
 
 SETUP = 'adapter_setup.json'
-FUSION_CONFIG = 'adapter_fusion_config.json'
-FUSION_WEIGHTS = 'model_adapter_fusion.safetensors'
-FUSION_BIN = 'pytorch_model_adapter_fusion.bin'
-_LEAVES = {'query/kernel': 'query.weight', 'query/bias': 'query.bias',
-           'key/kernel': 'key.weight', 'key/bias': 'key.bias',
-           'value/kernel': 'value.weight'}
-# Fields with other values change outputs and have no counterpart in this
-# package: keys that get the residual too, a temperature that falls per call.
-_FIXED = {'residual_before': False, 'temperature': False}
 
 
 def to_dict(setup: composition.Setup) -> dict[str, Any]:
@@ -53,18 +40,26 @@ def from_dict(values: Any, where: str) -> composition.Setup:
     where: Path of its file, for messages.
 
   Raises:
-    errors.UserError: a block other than Stack and Fuse.
+    errors.UserError: a block other than Stack and Fuse, or a name that is not
+      that of a folder.
   """
   kind, children = (values_lib.needed(values, name)
                     for name in ('type', 'children'))
+  if not isinstance(children, list) or not children:
+    raise errors.UserError(f'{where}: its children are no list with a member')
   if kind == 'single':
+    setup_checks.check_name(children[0], where)  # It names a folder, below.
     return str(children[0])
   if kind not in ('Stack', 'Fuse'):
     raise errors.UserError(
         f'{where}: setups of Stack and Fuse are read, not {kind}; load the '
         'adapters one by one, and give predict the setup')
   block = composition.Stack if kind == 'Stack' else composition.Fuse
-  return block(*(from_dict(child, where) for child in children))
+  members = [from_dict(child, where) for child in children]
+  if kind == 'Fuse' and not all(isinstance(one, str) for one in members):
+    raise errors.UserError(
+        f'{where}: a fuse of names is read, not one of blocks')
+  return block(*members)
 
 
 def files(folder: str) -> list[str]:
@@ -76,17 +71,16 @@ def files(folder: str) -> list[str]:
   Raises:
     errors.UserError: the file is damaged or not supported.
   """
-  where = os.path.join(folder, SETUP)
-  setup = from_dict(values_lib.needed(
-      json_files.read(where), 'adapter_setup'), where)
+  setup, _ = _read_setup(folder)
   single = (adapterhub.CONFIG, adapterhub.WEIGHTS, adapterhub.BIN,
             adapterhub.HEAD_CONFIG, adapterhub.HEAD_WEIGHTS,
             adapterhub.HEAD_BIN)
-  fusion = FUSION_CONFIG, FUSION_WEIGHTS, FUSION_BIN
+  fusion = (adapterhub_fusions.CONFIG, adapterhub_fusions.WEIGHTS,
+            adapterhub_fusions.BIN)
+  fused = map(adapterhub_fusions.name_of, setups.fuses(setup))
   return [f'{name}/{file}' for name in dict.fromkeys(setups.names(setup))
           for file in single] + [
-              f'{_name(block)}/{file}' for block in setups.fuses(setup)
-              for file in fusion]
+              f'{name}/{file}' for name in fused for file in fusion]
 
 
 def read(
@@ -98,32 +92,51 @@ def read(
   Args:
     folder: Folder with adapter_setup.json, and one for each adapter and fusion.
     shape: Shape of the base.
-    head: Whether to read the head of the last adapter.
+    head: Whether to read the head, that of the last adapter unless the file
+      names another one.
     base: As for `adapterhub.read`.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
   """
-  where = os.path.join(folder, SETUP)
-  setup = from_dict(values_lib.needed(
-      json_files.read(where), 'adapter_setup'), where)
+  setup, owner = _read_setup(folder)
+  if head and not owner:
+    raise errors.UserError(
+        f'{os.path.join(folder, SETUP)}: its head_setup is no adapter of the '
+        'setup; give head=False, and train a head or take that of another file')
   names = list(dict.fromkeys(setups.names(setup)))
   bank = {name: adapterhub.read(
-      os.path.join(folder, name), shape, head and name == names[-1], base)[1]
+      os.path.join(folder, name), shape, head and name == owner, base)[1]
           for name in names}
-  setup = _with_fields(setup, folder)
-  whole = composing.compose(bank, setup)
+  setup = adapterhub_fusions.with_fields(setup, folder)
+  whole = composing.compose(bank, setup, head=owner)
+  _check(whole, os.path.join(folder, SETUP),
+         'load the folders of its members one by one')
   tuned = dict(whole.tuned)
   for block, tree in zip(setups.fuses(setup), _trees(whole), strict=True):
-    tuned = trees.overlay(tuned, _read_fusion(
-        folder, block, tree.index, shape, whole))
-  last = bank[names[-1]]
-  tuned = trees.overlay(tuned, {
-      part: leaves for part, leaves in last.tuned.items()
-      if part in trees.ABOVE})
+    tuned = trees.overlay(tuned, adapterhub_fusions.read(
+        folder, block, tree, shape, whole))
   tuned = trees.overlay(tuned, adapterhub_norms.read(
       folder, _tensors(folder, names)))
-  return dataclasses.replace(whole, tuned=tuned, labels=last.labels)
+  return dataclasses.replace(whole, tuned=tuned)
+
+
+def _read_setup(folder: str) -> tuple[composition.Setup, str]:
+  """Returns (setup, name of the member with the head) of a folder.
+
+  The name is '' where the head is that of no member.
+
+  Args:
+    folder: Folder with adapter_setup.json.
+  """
+  where = os.path.join(folder, SETUP)
+  values = json_files.read(where)
+  setup = from_dict(values_lib.needed(values, 'adapter_setup'), where)
+  names = list(setups.names(setup))
+  owner = values.get('head_setup')
+  if owner is None:  # The library then takes the head named like the last.
+    return setup, names[-1]
+  return setup, owner if owner in names else ''
 
 
 def write(
@@ -150,8 +163,11 @@ def write(
   """
   if adapter.setup is None:
     return adapterhub.write(folder, name, adapter, base, shape, model)
-  _check(adapter)
-  last, _ = adapter.members[-1]
+  last = list(setups.names(adapter.setup))[-1]
+  for member, _ in adapter.members:
+    setup_checks.check_name(member, '`format=adapterhub`')
+  _check(adapter, '`format=adapterhub`',
+         f'export its members one by one, as in aj.member(adapter, {last!r})')
   notes: list[str] = []
   for member, _ in adapter.members:
     one = composing.member(adapter, member)
@@ -163,7 +179,8 @@ def write(
         dataclasses.replace(one, tuned=kept), base, shape, model)
   for block, tree in zip(
       setups.fuses(adapter.setup), _trees(adapter), strict=True):
-    notes += _write_fusion(folder, block, tree.index, adapter, shape, model)
+    notes += adapterhub_fusions.write(
+        folder, block, tree, adapter, shape, model)
   atomic.write_json(os.path.join(folder, SETUP), {
       'adapter_setup': to_dict(adapter.setup), 'head_setup': None,
       'version': adapterhub.VERSION})
@@ -184,115 +201,16 @@ def _trees(adapter: adapter_lib.Adapter) -> list[composition.Fuse]:
   return setups.fuses(adapter.composition)
 
 
-def _check(adapter: adapter_lib.Adapter) -> None:
-  """Raises UserError for a setup that the library computes in another way."""
+def _check(adapter: adapter_lib.Adapter, what: str, advice: str) -> None:
+  """Raises UserError for a setup that the library computes in another way.
 
-  def blocks(setup):
-    if not isinstance(setup, str):
-      yield setup
-      for member in setup.members:
-        yield from blocks(member)
-
-  words = {block.word for block in blocks(adapter.setup)} - {'stack', 'fuse'}
-  nested = any(isinstance(member, composition.Block)
-               for block in setups.fuses(adapter.setup)
-               for member in block.members)
-  plain = all(isinstance(method, bottleneck.Bottleneck)
-              and not method.is_parallel for method in adapter.methods)
-  dots = any('.' in name for name, _ in adapter.members)
-  if words or nested or not plain or dots:
+  Args:
+    adapter: Adapter of a setup.
+    what: Name of its source; starts the message.
+    advice: How to go on.
+  """
+  if adapter.setup is not None and (
+      reason := setup_checks.difference(adapter)):
     raise errors.UserError(
-        '`format=adapterhub`: holds stacks and fuses of serial bottlenecks, '
-        f'with names without dots, and computes {adapter.setup} in another '
-        'way; export its members one by one, as in aj.member(adapter, '
-        f'{adapter.members[-1][0]!r})')
-
-
-def _with_fields(setup: composition.Setup, folder: str) -> composition.Setup:
-  """Returns a setup whose Fuse blocks have the fields of their configs."""
-  if isinstance(setup, str):
-    return setup
-  fields: dict[str, Any] = {}
-  if isinstance(setup, composition.Fuse):
-    path = os.path.join(folder, _name(setup), FUSION_CONFIG)
-    values = values_lib.needed(json_files.read(path), 'config')
-    for name, value in _FIXED.items():
-      if values.get(name, value) != value:
-        raise errors.UserError(
-            f'{path}: {name}={values[name]} is not supported; train the fusion '
-            'without it')
-    fields = {name: bool(values.get(name, True))
-              for name in ('query', 'key', 'value')}
-    fields['query_before_ln'] = bool(values.get('query_before_ln', False))
-    # To the library None and 0 both mean the model's rate, 0.1 in BERT.
-    fields['dropout'] = float(values.get('dropout_prob') or 0.1)
-  return setup.with_members(
-      [_with_fields(member, folder) for member in setup.members], **fields)
-
-
-def _name(block: composition.Fuse) -> str:
-  """Returns the library's name of a fusion."""
-  return ','.join(block.members)
-
-
-def _modules(
-    index: int, adapter: adapter_lib.Adapter, shape: encoder.BertConfig
-) -> Iterator[tuple[str, str]]:
-  """Yields (path of a fusion's module, its name in the library)."""
-  for layer in range(shape.layers):
-    for site in bottleneck_fields.SITES:
-      if any(method.applies(site, layer) for method in adapter.methods):
-        yield (f'encoder/layer_{layer}/adapter_fusion_{site}_{index}',
-               places.sublayer_module(site, layer, shape.family))
-
-
-def _read_fusion(
-    folder: str, block: composition.Fuse, index: int,
-    shape: encoder.BertConfig, adapter: adapter_lib.Adapter,
-) -> trees.Tree:
-  """Returns the leaves of a fusion."""
-  inner = os.path.join(folder, _name(block))
-  prefix = models.prefix_of(shape.family)
-  tensors = {key.removeprefix(prefix): np.asarray(value, np.float32)
-             for key, value in weights.read(
-                 inner, FUSION_WEIGHTS, FUSION_BIN).items()}
-  flat = {}
-  for path, module in _modules(index, adapter, shape):
-    for leaf, name in _LEAVES.items():
-      key = f'{module}.adapter_fusion_layer.{_name(block)}.{name}'
-      if key in tensors:
-        tensor = tensors[key]
-        flat[f'{path}/{leaf}'] = tensor.T if tensor.ndim == 2 else tensor
-      elif getattr(block, leaf.split('/')[0]):
-        raise errors.UserError(f'{inner}: {key} is missing')
-  return trees.unflatten(flat)
-
-
-def _write_fusion(
-    folder: str, block: composition.Fuse, index: int,
-    adapter: adapter_lib.Adapter, shape: encoder.BertConfig, model: str,
-) -> list[str]:
-  """Writes the folder of a fusion; returns notes."""
-  inner = os.path.join(folder, _name(block))
-  os.makedirs(inner, exist_ok=True)
-  found: Mapping[str, Any] = trees.flatten(adapter.tuned)
-  tensors = {}
-  for path, module in _modules(index, adapter, shape):
-    for leaf, name in _LEAVES.items():
-      if f'{path}/{leaf}' in found:
-        key = (f'{models.prefix_of(shape.family)}{module}.adapter_fusion_layer.'
-               f'{_name(block)}.{name}')
-        value = np.asarray(found[f'{path}/{leaf}'], np.float32)
-        tensors[key] = value.T if value.ndim == 2 else value
-  weights.write_both(inner, FUSION_WEIGHTS, FUSION_BIN, tensors)
-  atomic.write_json(os.path.join(inner, FUSION_CONFIG), {
-      'config': {
-          'query': block.query, 'key': block.key, 'value': block.value,
-          'query_before_ln': block.query_before_ln, **_FIXED,
-          'regularization': bool(block.regularization),
-          'value_before_softmax': True, 'value_initialized': block.value,
-          'dropout_prob': block.dropout},
-      'adapter_names': list(block.members),
-      **adapterhub.entries(_name(block), shape, model)})
-  return [] if block.dropout else [
-      'a dropout of 0 in a fuse becomes 0.1 in `adapters` 1.3.0']
+        f'{what}: `adapters` computes {adapter.setup} in another way '
+        f'({reason}); {advice}')

@@ -72,7 +72,18 @@ def write(
   sentence_files.write(
       folder, embedding.pooling_of(checkpoint, adapter), shape.dim,
       shape.longest)
-  return []
+  return _notes(adapter)
+
+
+def _notes(adapter: adapter_lib.Adapter) -> list[str]:
+  """Returns a note on a head, which a folder for embeddings does not hold."""
+  if adapter.outputs is None:
+    return []
+  values = {'labels': adapter.labels, 'threshold': adapter.threshold}
+  lost = ''.join(
+      f', `{name}={value}`' for name, value in values.items() if value)
+  return [f'the head is left out{lost}: the folder holds an encoder for '
+          'embeddings']
 
 
 def _changed(

@@ -6,6 +6,7 @@ import numpy as np
 
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax import errors
+from adapters_jax import trees
 from tests.adapters.formats import format_cases
 from tests.methods import method_cases
 
@@ -38,8 +39,33 @@ class AdapterBertTest(parameterized.TestCase):
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
     self.assertEqual(found.methods[0].width(32, 0), 8)
 
+  def test_norms_of_the_base(self):
+    text = 'bottleneck[size=8, activation=gelu_tanh]'
+    adapter, whole = (format_cases.make(text, norms) for norms in (0, 1))
+    with self.assertRaisesRegex(errors.UserError, '`base`: layer norms'):
+      adapter_bert.to_variables(adapter)
+    found = adapter_bert.from_variables(
+        adapter_bert.to_variables(adapter, lambda: whole.tuned), SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, trees.overlay(
+        whole.tuned, adapter.tuned))
+
+  def test_a_pooler_that_was_trained(self):
+    adapter = format_cases.make(
+        'bottleneck[size=8, activation=gelu_tanh]', norms=True)
+    adapter.tuned['pooler'] = {
+        'kernel': np.arange(1024, dtype=np.float32).reshape(32, 32),
+        'bias': np.ones(32, np.float32)}
+    found = adapter_bert.from_variables(
+        adapter_bert.to_variables(adapter), SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+
   def test_what_it_cannot_hold(self):
     with self.assertRaisesRegex(errors.UserError, 'gelu_tanh'):
       adapter_bert.to_variables(format_cases.make('bottleneck[size=8]'))
+    bare = format_cases.make(
+        'bottleneck[size=8, activation=gelu_tanh]', norms=True)
+    del bare.tuned['head']
+    with self.assertRaisesRegex(errors.UserError, '`head`.*without a head'):
+      adapter_bert.to_variables(bare)
     with self.assertRaisesRegex(errors.UserError, 'weights1'):
       adapter_bert.from_variables({}, SHAPE)
