@@ -82,6 +82,28 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
           if name != 'pooler' or adapter.head.pooled}
 
 
+def check_leaves(
+    params: trees.Tree, tuned: trees.Tree, model: heads.Model, what: str
+) -> None:
+  """Raises UserError for leaves that do not fit a model.
+
+  A leaf of the base that the model does not read is no fault: a method may
+  leave a layer norm out.
+
+  Args:
+    params: Leaves of the base.
+    tuned: Leaves of the adapter.
+    model: Model.
+    what: Name of the adapter in the message.
+  """
+  wanted = encoder.shapes(model)
+  known = trees.flatten(wanted)
+  read = {path: leaf for path, leaf in trees.flatten(params).items()
+          if path in known}
+  trees.check_same(
+      trees.overlay(trees.unflatten(read), tuned), wanted, what)
+
+
 def check_adapter(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
     what: str = 'the adapter',
@@ -94,9 +116,8 @@ def check_adapter(
     what: Name of the adapter in the message.
   """
   check_base(base.identity, adapter, what)
-  trees.check_same(
-      trees.overlay(params_of(base, adapter), adapter.tuned),
-      encoder.shapes(model_of(base, adapter)), what)
+  check_leaves(params_of(base, adapter), adapter.tuned,
+               model_of(base, adapter), what)
   with errors.within(what):
     adapter.check_labels()
 

@@ -23,7 +23,6 @@ from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 
@@ -260,8 +259,7 @@ def _model_of(
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
-    trees.check_same(
-        trees.overlay(params, tuned), encoder.shapes(model), 'the adapter')
+    compiled.check_leaves(params, tuned, model, 'the adapter')
   return model, params, tuned
 
 

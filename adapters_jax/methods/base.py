@@ -52,6 +52,8 @@ class Method(codec.Codec, abc.ABC):
     invertible: Whether its module at the embeddings has an `inverse`.
     fuses: Whether AdapterFusion can mix the method's updates: its module has
       the argument `alone`, and `entry` returns its input and residual.
+    reads_norms: Whether the layer norm of an adapted sublayer is read in any
+      case.
     padding_width: Width that leaves padded with zeros can increase without a
       change of the outputs; None for a method without one.
   """
@@ -67,6 +69,7 @@ class Method(codec.Codec, abc.ABC):
   folds = False
   sums = False
   invertible = False
+  reads_norms = True
   fuses = False
   padding_width = None
 

@@ -99,6 +99,10 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
     closes = self.adapter_residual_before_ln and not self.is_parallel
     return None if closes else base.zeroed(leaves, 'norm_after/')
 
+  @property
+  def reads_norms(self) -> bool:
+    return self.original_ln_after
+
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.
 

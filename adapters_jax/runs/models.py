@@ -167,6 +167,9 @@ def init_tuned(
   params = trees.overlay(base, _fresh(model)(
       jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
+  if not all(method.reads_norms for method in model.config.adapters):
+    known = trees.flatten(encoder.shapes(model))
+    params, _ = trees.split(params, known.__contains__)
   if start:
     started = trees.overlay(params, jax.tree.map(jnp.asarray, start))
     trees.check_same(started, params, 'the adapter of `start`')

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 import jax
 
 from adapters_jax import errors
-from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import readings
 from adapters_jax.data import masking as masking_lib
 from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import language_modeling
@@ -50,8 +48,7 @@ def of_texts(
       compiled.encoder_config(base, adapter.hidden_activation),
       adapter.methods, 1, adapter.head_input, adapter.composition)
   params = compiled.params_of(base, adapter)
-  trees.check_same(trees.overlay(params, adapter.tuned),
-                   encoder.shapes(model), 'the adapter')
+  compiled.check_leaves(params, adapter.tuned, model, 'the adapter')
   tokenizer = tokenization.load(base.folder, base.config.vocab_size)
   known = adapter.settings
   masking = masking_lib.Masking(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import prediction
@@ -48,6 +49,18 @@ def test_logits_are_those_of_the_model(base):
     wanted = jax.jit(model.apply)(
         {'params': params}, tokens[None], segments[None], mask)
     np.testing.assert_allclose(row, wanted[0], atol=2e-6)
+
+
+def test_a_method_may_leave_out_a_norm(base):
+  method = ('houlsby[size=3, original_ln_before=False, '
+            'original_ln_after=False]')
+  film = aj.train(base, aj.Examples(TEXTS[:2] * 4, ['yes', 'no'] * 4), method,
+                  max_steps=1, buckets=1, max_length=8)
+  assert not any('ffn_norm' in path for path in trees.flatten(film.tuned))
+  one, = aj.predict(base, film, TEXTS[:1])
+  both = aj.predict(base, {'a': film, 'b': film}, TEXTS[:1], ['b'])
+  assert both[0].probabilities == pytest.approx(one.probabilities)
+  assert aj.encode(base, TEXTS[:1], film).shape == (1, tiny.CONFIG.dim)
 
 
 def test_a_mixed_batch_has_each_adapter_its_own_labels_and_length(base):
