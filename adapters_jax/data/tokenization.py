@@ -177,8 +177,8 @@ def _check_text(
     row: Number of the text, for the message.
     text: Text.
   """
-  check_characters(row, text)
   try:
+    text.encode()  # As `check_characters`; `text` may be None here.
     tokenizer.encode(text, add_special_tokens=False)
   except Exception as error:
     raise _unreadable(row, text, error) from error

@@ -68,6 +68,8 @@ def test_names_that_lead_elsewhere(name, tmp_path):
                lambda: adapterhub_setups.files(str(folder))):
     with pytest.raises(errors.UserError, match='setup.json.*without dots, sl'):
       call()
+  if not name:
+    return  # `compose` refuses it.
   evil = str(tmp_path) + name if name.startswith('/') else name
   bank = {evil: bank_test.make(SEQ), 'b': bank_test.make(SEQ, 1)}
   one = composing.compose(bank, composition.Stack(evil, 'b', norms='last'))
