@@ -22,6 +22,7 @@ _FURTHER = tuple(
 _UNITS = {
     'accuracy': 'accuracy', 'matthews': "Matthews' correlation", 'f1': 'F1',
     'macro_f1': 'macro F1', 'micro_f1': 'micro F1', 'entity_f1': 'entity F1',
+    'ndcg@10': 'NDCG@10', 'mrr@10': 'MRR@10',
     'pearson': "Pearson's correlation", 'spearman': "Spearman's correlation"}
 
 

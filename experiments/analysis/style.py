@@ -145,7 +145,7 @@ def task_name(task: str) -> str:
   """Returns the title of a task."""
   return {'cola': 'CoLA', 'sst2': 'SST-2', 'rte': 'RTE', 'mnli': 'MNLI',
           'sms_spam': 'SMS spam', 'squad': 'SQuAD', 'wnut17': 'WNUT 2017',
-          'nyt_sentiment': 'NYT sentiment',
+          'nyt_sentiment': 'NYT sentiment', 'xquad.en': 'XQuAD',
           'goemotions': 'GoEmotions'}.get(task, task.replace('_', ' '))
 
 
