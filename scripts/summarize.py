@@ -143,7 +143,8 @@ def how_line(chosen: Sequence[points_lib.Point]) -> str:
   seeds = sorted({len(point.records) for point in chosen})
   trials = {}
   for point in chosen:
-    trials.setdefault(point.trials, []).append(f'{point.task}, {point.method}')
+    trials.setdefault(point.trials, []).append(
+        f'{point.method} on {point.task}')
   if list(trials) == [0]:
     picked = 'No setting was picked with seeds apart from these.'
   elif len(trials) == 1:
@@ -155,7 +156,7 @@ def how_line(chosen: Sequence[points_lib.Point]) -> str:
         f'{count} for {" and ".join(names)}'
         for count, names in sorted(trials.items()) if count != most)
     picked = (f'Trials of the schedule on dev, with seeds apart from these: '
-              f'{most}, but {others}.')
+              f'{others}; {most or "none"} for the others.')
   return ('Scores in hundredths of the metric: mean ± half of the 95 % t '
           f'interval over {" or ".join(map(str, seeds))} seeds. {picked}')
 

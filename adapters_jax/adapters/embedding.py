@@ -26,8 +26,6 @@ from adapters_jax.model import composition
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 
-pooling_of = embedding_settings.pooling_of
-
 # Lengths to pad batches to, whose programs all calls share. Texts are sorted
 # into them, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
@@ -83,8 +81,8 @@ def encode(
       pooling, normalize, max_length, prompt, dims, base.config.dim)
   words = _strings(texts)
   make_settings = embedding_settings.once(functools.partial(
-      pooling_of, base.checkpoint, mode=pooling, normalize=normalize,
-      max_length=max_length, prompt=prompt))
+      embedding_settings.pooling_of, base.checkpoint, mode=pooling,
+      normalize=normalize, max_length=max_length, prompt=prompt))
   columns = _columns(adapter, adapters, setup, len(words))
   if not isinstance(adapter, Mapping):
     return _leading(

@@ -31,7 +31,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import pretrained
 
-_SHOWN = 80  # Characters of another library's message.
+_SHOWN = 100  # Characters of another library's message.
 
 
 def read(
@@ -72,8 +72,8 @@ def read(
   except (ArithmeticError, AttributeError, LookupError, MemoryError,
           RecursionError, TypeError, ValueError) as error:
     raise errors.UserError(
-        f'`path={path}`: its JSON is not as it should be ({_one_line(error)})'
-    ) from error
+        f'`path={path}`: its JSON is not as it should be '
+        f'({errors.first_line(error)[:_SHOWN]})') from error
   if form != 'adapter_bert':
     origins.warn(locations.bases_of(path), checkpoint)
   row = adapter.head
@@ -95,12 +95,6 @@ def _read_other(
     return peft.read(path, shape, head, base)
   adapter = adapter_bert.from_variables(_read_npz(path), shape)
   return adapter if head else _without_head(adapter)
-
-
-def _one_line(error: Exception) -> str:
-  """Returns the kind and the start of the text of an error."""
-  text = ' '.join(str(error).split())
-  return f'{type(error).__name__}: {text[:_SHOWN]}'
 
 
 def _read_npz(path: str) -> dict[str, np.ndarray]:

@@ -41,7 +41,7 @@ def local(path: str, what: str = '') -> str:
   """
   if not is_on_hub(path):
     return path
-  from adapters_jax.downloads import hub
+  from adapters_jax.downloads import hub  # Slow; most paths are folders.
   try:
     folder = os.path.dirname(hub.file(path, WEIGHTS))
     # Both of one commit, which names the folder.

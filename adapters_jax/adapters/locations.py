@@ -19,7 +19,7 @@ from adapters_jax.downloads import paths
 # Files that show the format of a folder.
 _FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
 # Files that a repository on the hub may have.
-_HUB_FILES = (
+HUB_FILES = (
     *_FORMATS, adapterhub.WEIGHTS, adapterhub.BIN, adapterhub.HEAD_CONFIG,
     adapterhub.HEAD_WEIGHTS, adapterhub.HEAD_BIN, adapterhub_norms.NAME,
     peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
@@ -182,7 +182,7 @@ def download(name: str) -> str:
   # The hub's cache names folders by commit: no file of a later one mixes in.
   revision = os.path.basename(folder)
   # The reader reports a missing file that it needs.
-  found = hub.present(name, _HUB_FILES, revision)
+  found = hub.present(name, HUB_FILES, revision)
   if folders.WEIGHTS in found:  # Other repositories may have that of a model.
     hub.present(name, [folders.SETTINGS], revision)
   if adapterhub_setups.SETUP in found:

@@ -11,11 +11,8 @@ from adapters_jax.adapters import compiled
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
-from adapters_jax.adapters.formats import adapterhub
-from adapters_jax.adapters.formats import adapterhub_norms
+from adapters_jax.adapters import locations
 from adapters_jax.adapters.formats import adapterhub_setups
-from adapters_jax.adapters.formats import peft
-from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import publish
 from adapters_jax.downloads import weight_files
@@ -25,10 +22,7 @@ from adapters_jax.model import base as base_lib
 # an earlier push would be read in place of a new one's, or with them. A
 # tokenizer stays: it belongs to the base.
 _FILES = (
-    folders.WEIGHTS, folders.SETTINGS, adapterhub.CONFIG, adapterhub.WEIGHTS,
-    adapterhub.BIN, adapterhub.HEAD_CONFIG, adapterhub.HEAD_WEIGHTS,
-    adapterhub.HEAD_BIN, adapterhub_norms.NAME, adapterhub_setups.SETUP,
-    peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME, *weight_files.FILES,
+    *locations.HUB_FILES, folders.SETTINGS, *weight_files.FILES,
     weight_files.MODULES, weight_files.LENGTHS, weight_files.PROMPTS,
     '1_Pooling/config.json')
 _INDEXES = tuple(one for one in weight_files.FILES if one.endswith('.json'))

@@ -12,8 +12,8 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import switching
-from adapters_jax.data import tokenization
 from adapters_jax.api import bodies
+from adapters_jax.data import tokenization
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 

@@ -130,7 +130,6 @@ def check_all(
   if len(runs) == 1 and how is engine.ALONE:
     return  # Checked when it starts.
   for config in runs:  # `resume`: the folder of a run may exist.
-    kind.check_data_settings(config)
     kind.check_settings(config)
     task_checks.check_run(
         dataclasses.replace(config, resume=True), experiment, kind.find)

@@ -17,7 +17,6 @@ from adapters_jax.model import pooling as pooling_lib
 
 Pooling = pooling_lib.Pooling
 
-LENGTHS, PROMPTS = weight_files.LENGTHS, weight_files.PROMPTS
 _TYPES = 'sentence_transformers.models.'
 # {embedded checkpoint: settings of its publisher}
 _EMBEDDED = {'minilm-l6': Pooling(max_length=256),
@@ -87,7 +86,8 @@ def of_folder(folder: str, *, known: bool = False) -> Pooling:
       raise errors.UserError(
           f'`checkpoint`: {path} has a module {name}; supported are '
           'Transformer, Pooling and Normalize')
-  return Pooling(**found, prompt=_prompt(os.path.join(folder, PROMPTS)))
+  return Pooling(**found, prompt=_prompt(
+      os.path.join(folder, weight_files.PROMPTS)))
 
 
 def _modules(path: str) -> Sequence[Mapping[str, Any]]:
@@ -106,7 +106,7 @@ def _lengths(folder: str) -> dict[str, Any]:
         'model_max_length')
     if isinstance(longest, int) and 0 < longest < _LONGEST:
       found['max_length'] = longest
-  path = os.path.join(folder, LENGTHS)
+  path = os.path.join(folder, weight_files.LENGTHS)
   if os.path.isfile(path):
     values = json_files.read(path, what='`checkpoint`: ')
     if values.get('max_seq_length') is not None:
@@ -160,7 +160,7 @@ def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
   atomic.write_json(os.path.join(folder, weight_files.MODULES), [
       {'idx': index, 'name': str(index), 'path': path, 'type': _TYPES + name}
       for index, (path, name) in enumerate(modules)])
-  atomic.write_json(os.path.join(folder, LENGTHS), {
+  atomic.write_json(os.path.join(folder, weight_files.LENGTHS), {
       'max_seq_length': pooling.max_length or longest,
       'do_lower_case': pooling.lowercase})
   atomic.write_json(os.path.join(folder, '1_Pooling', 'config.json'), {
@@ -171,7 +171,7 @@ def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
   if pooling.normalize:
     os.makedirs(os.path.join(folder, '2_Normalize'), exist_ok=True)
   prompts = {'default': pooling.prompt} if pooling.prompt else {}
-  atomic.write_json(os.path.join(folder, PROMPTS), {
+  atomic.write_json(os.path.join(folder, weight_files.PROMPTS), {
       'prompts': prompts,
       'default_prompt_name': 'default' if prompts else None,
       'similarity_fn_name': 'cosine'})

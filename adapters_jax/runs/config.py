@@ -9,29 +9,6 @@ from adapters_jax.runs import checks
 from adapters_jax.runs import options
 from adapters_jax.runs.options import option
 
-# Role of every field in a run.
-ROLES = {
-    'where': 'place of the run: neither in its hash nor in its record',
-    'data': 'examples, base and their preprocessing',
-    'method': 'trained leaves and the model around them',
-    'schedule': 'optimization; does not change the time of a step',
-    'speed': 'batching and arithmetic',
-}
-# Further properties of a field.
-MARKS = {
-    'vmapped': 'may differ between runs that train as one program',
-    'free': 'hardly changes the time of a step in spite of its role',
-    'column': 'has a column of its own in tables, apart from the method name',
-    'bottleneck': 'describes the default adapter, used without adapter_config',
-    'path': 'is a path, which other processes need absolute',
-    'folders': 'names folders of adapters, like `adapters.folders`',
-    'devices': 'is about the use of devices, in groups of --help',
-    'hosts': 'is about several hosts, in groups of --help',
-    'files': 'is read with own data alone',
-    'embeddings': 'is read by sentence embeddings alone',
-    'texts': 'is read by masked language modelling alone',
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Config:

@@ -121,10 +121,12 @@ def collapsed_to(
     labels: [examples] Correct ones.
   """
   # Scores and answers have no labels.
-  if not task.labels or len({np.asarray(one).tobytes() for one in labels}) < 2:
+  if not task.labels:
     return None
   found = np.asarray(predictions)
   if np.any(found != found[0]):
+    return None
+  if len({np.asarray(one).tobytes() for one in labels}) < 2:
     return None
   if found.ndim > 1:  # Several labels.
     return ','.join(np.array(task.labels)[found[0] > 0])

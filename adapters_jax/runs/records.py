@@ -24,9 +24,9 @@ RECORD = 'record.json'
 _HASH = 'sha256'  # Of the other values of a record's file.
 # Entries by which a record is told from other JSON, even when damaged.
 _OF_RECORDS = {'config', 'metrics'}
+THRESHOLD_NOTE = 'the threshold {} is the best one on dev'
 # Runs from this seed on choose settings; means leave them out, because the best
 # of several scores is above the mean of the chosen setting.
-THRESHOLD_NOTE = 'the threshold {} is the best one on dev'
 FIRST_PICK_SEED = 1000
 
 

@@ -93,7 +93,6 @@ def run_group(
   first = configs[0]
   threads.demand_number(first.threads)
   for config in configs:
-    kind.check_data_settings(config)
     kind.check_settings(config)
     task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(
@@ -182,7 +181,7 @@ def _train_claimed(
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
-    with _tracked(configs, folders) as followed:
+    with _tracked(group, folders) as followed:
       progress, log = group_training.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           pause=rung, stop=stop, trackers=followed,
@@ -204,23 +203,24 @@ def _train_claimed(
 
 @contextlib.contextmanager
 def _tracked(
-    configs: Sequence[config_lib.Config], folders: Sequence[str]
+    group: group_lib.Group, folders: Sequence[str]
 ) -> Iterator[list[list[trackers.Tracker]]]:
   """Yields the trackers of each run, [] without; the first host has them.
 
   Args:
-    configs: Settings of each run.
+    group: Runs.
     folders: Workdir of each run.
   """
   with contextlib.ExitStack() as stack:
     found = []
-    if configs[0].track and hosts.is_first():
-      for config, folder in zip(configs, folders, strict=True):
-        settings = identity.portable(config)
+    names = trackers.names(group.configs[0].track)
+    if names and hosts.is_first():
+      for member, folder in zip(group.members, folders, strict=True):
+        settings = member.origin.settings
         found.append([
             trackers.TRACKERS[name](
                 folder, identity.digest(settings), settings)
-            for name in trackers.names(config.track)])
+            for name in names])
         for one in found[-1]:
           stack.callback(one.end)
     yield found
@@ -266,7 +266,7 @@ def train(
     errors.UserError: a fault of the settings or the data.
     errors.Interrupted: `stop` returned True.
   """
-  kind.check_settings(config)
+  kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)

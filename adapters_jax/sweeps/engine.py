@@ -196,7 +196,7 @@ def go(
   first = _sweep(
       trials, later(True), experiment, many.records, how, kind, measure, pick)
   known |= dict(zip(first.folders, first.records, strict=True))
-  picking.demand_complete(first.failures)
+  picking.demand_complete(first.failures, 'pick', 'the trials')
   second = _stage(
       later(False), [], experiment, many.records, how, kind, None)
   return dataclasses.replace(

@@ -22,6 +22,7 @@ from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -189,7 +190,9 @@ def run_rungs(
         scores[run] = record_score(result, epochs)
       else:
         scores[run] = result.score
-    _demand_results(failed, runs, epochs)
+    picking.demand_complete(
+        [(grid.difference_line(run, runs), message) for run, message in failed],
+        'stop=halving', f'the runs before the rung at {epochs:g} epochs')
     if -math.inf in scores.values():
       raise errors.UserError(
           f'`halving_first={first:g}`: a run has no evaluation at {epochs:g} '
@@ -202,29 +205,6 @@ def run_rungs(
     _log.info('rung at %g epochs: %d of %d runs train further', epochs,
               len(left), len(before))
   return left, failures
-
-
-def _demand_results(
-    failed: Sequence[tuple[config_lib.Config, str]],
-    runs: Sequence[config_lib.Config], epochs: float,
-) -> None:
-  """Raises UserError for a run that failed by another cause than divergence.
-
-  A full disk says nothing about settings, and must not decide against them.
-
-  Args:
-    failed: (run, message) of those that failed before a rung.
-    runs: Settings of all runs.
-    epochs: Epochs before the rung.
-  """
-  others = [(run, message) for run, message in failed
-            if not errors.is_divergence(message)]
-  if others:
-    run, message = others[0]
-    raise errors.UserError(
-        f'`stop=halving`: {len(others)} of the runs failed before the rung at '
-        f'{epochs:g} epochs, such as {grid.difference_line(run, runs)}: '
-        f'{message}; correct the cause, and the same command goes on')
 
 
 def _stop(

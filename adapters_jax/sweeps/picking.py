@@ -75,21 +75,25 @@ def trial_of(
       train_examples=many.pick_examples or run.train_examples)
 
 
-def demand_complete(failures: Sequence[tuple[str, str]]) -> None:
-  """Raises UserError for a trial that failed by another cause than divergence.
+def demand_complete(
+    failures: Sequence[tuple[str, str]], what: str, runs: str
+) -> None:
+  """Raises UserError for a run that failed by another cause than divergence.
 
-  A pick without its score would compare unequal numbers of trials.
+  A full disk says nothing about settings, and must not decide against them.
 
   Args:
-    failures: (description, message) of the failed trials.
+    failures: (description, message) of the failed runs.
+    what: Name of the setting in the message.
+    runs: The runs that compete, in words.
   """
   others = [(run, message) for run, message in failures
             if not errors.is_divergence(message)]
   if others:
     run, message = others[0]
     raise errors.UserError(
-        f'`pick`: {len(others)} of the trials failed, such as {run}: '
-        f'{message}; correct the cause, and the same command repeats them')
+        f'`{what}`: {len(others)} of {runs} failed, such as {run}: {message}; '
+        'correct the cause, and the same command goes on')
 
 
 def pick_best(

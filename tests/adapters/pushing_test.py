@@ -12,8 +12,6 @@ import pytest
 
 import adapters_jax as aj
 from adapters_jax.adapters import card
-from adapters_jax.adapters import locations
-from adapters_jax.adapters import pushing
 from adapters_jax.api.commands import convert
 from tests.adapters import bank_test
 from tests.downloads import hub_test
@@ -156,10 +154,6 @@ def test_a_push_replaces_earlier_ones(writable, adapter, checkpoint):
     assert (loaded.outputs is not None) == head
     if pushed is one:
       assert loaded.labels == one.labels
-
-
-def test_every_file_that_is_read_is_replaced():
-  assert {*locations._HUB_FILES} <= {*pushing._FILES}
 
 
 def test_the_command(writable, adapter, checkpoint, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
-from adapters_jax.adapters import embedding
+from adapters_jax.adapters import embedding_settings
 from adapters_jax.downloads import hub
 from adapters_jax.model import pooling as pooling_lib
 from adapters_jax.model import sentence_files
@@ -62,10 +62,10 @@ def test_a_cache_of_another_program_does_not_tell_the_pooling(
       aj.encode(aj.load_base(folder), ['good film'], prompt=''), atol=1e-6)
   trained = dataclasses.replace(
       bank_test.make(), head_input='embedding_max', max_length=9)
-  assert embedding.pooling_of('me/sentences', trained) == pooling_lib.Pooling(
-      'max', max_length=9)
+  assert embedding_settings.pooling_of(
+      'me/sentences', trained) == pooling_lib.Pooling('max', max_length=9)
   with pytest.raises(aj.UserError, match='once with a network'):
-    embedding.pooling_of('me/sentences', bank_test.make())
+    embedding_settings.pooling_of('me/sentences', bank_test.make())
 
 
 def test_a_whole_repository_of_another_program(local_hub, folder):
@@ -82,7 +82,7 @@ def test_a_whole_repository_of_another_program(local_hub, folder):
   os.remove(os.path.join(os.path.dirname(
       hub.file('me/sentences', 'modules.json')), '1_Pooling', 'config.json'))
   hub.forget()
-  assert not embedding.pooling_of(
+  assert not embedding_settings.pooling_of(
       'me/sentences', None, mode='max').normalize
 
 

@@ -28,8 +28,8 @@ class ConfigTest(parameterized.TestCase):
       *(field.name for field in dataclasses.fields(config_lib.Config)))
   def test_every_field_has_a_role(self, name):
     field = config_lib.Config.__dataclass_fields__[name]
-    self.assertIn(field.metadata['role'], config_lib.ROLES)
-    self.assertContainsSubset(field.metadata['marks'], config_lib.MARKS)
+    self.assertIn(field.metadata['role'], options.ROLES)
+    self.assertContainsSubset(field.metadata['marks'], options.MARKS)
     self.assertTrue(field.metadata['help'].endswith('.'))
 
   def test_marked_fields(self):

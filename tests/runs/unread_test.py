@@ -44,7 +44,6 @@ def test_settings_of_other_tasks_are_refused(kind):
   found, defaults = KINDS[kind]
   plain = config_lib.Config(**{'task': 'cola', **defaults})
   found.check_settings(plain)
-  found.check_data_settings(plain)
   reads = {name for mark in found.reads
            for name in options.marked(config_lib.Config, mark)}
   of_kinds = {name for mark in ('embeddings', 'texts')
@@ -55,15 +54,14 @@ def test_settings_of_other_tasks_are_refused(kind):
     changed = dataclasses.replace(plain, **{name: value})
     if name in of_kinds - reads:
       with pytest.raises(errors.UserError, match=f'`{name}=.*: is for '):
-        found.check_settings(changed)
-    else:
-      found.check_settings(changed)
+        found.check_settings(changed, in_memory=True)
+      continue
+    found.check_settings(changed, in_memory=True)
     if name in options.marked(config_lib.Config, 'files'):
       with pytest.raises(errors.UserError, match='own data; give `train_file`'):
-        found.check_data_settings(changed)
-      found.check_data_settings(dataclasses.replace(
-          changed, train_file='a.tsv', dev_file='b.tsv',
-          dev_fraction=0.0))
+        found.check_settings(changed)
+    found.check_settings(dataclasses.replace(
+        changed, train_file='a.tsv', dev_file='b.tsv', dev_fraction=0.0))
 
 
 def test_a_run_refuses_them(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import embedding
+from adapters_jax.adapters import embedding_settings
 from adapters_jax.adapters import folding
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
@@ -70,7 +70,7 @@ def write(
       shutil.copyfile(
           os.path.join(source, name), os.path.join(folder, name))
   sentence_files.write(
-      folder, embedding.pooling_of(checkpoint, adapter), shape.dim,
+      folder, embedding_settings.pooling_of(checkpoint, adapter), shape.dim,
       shape.longest)
   return _notes(adapter)
 

@@ -64,17 +64,6 @@ def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
         f'`file_task={config.file_task}`: give `file_task={name}` for {title}')
 
 
-def _check_unread(
-    config: config_lib.Config, mark: str, reason: str,
-    defaults: Mapping[str, Any]
-) -> None:
-  """Raises UserError for a changed setting that a run would not read."""
-  for name in options.marked(config_lib.Config, mark):
-    value = getattr(config, name)
-    if value not in (getattr(config_lib.Config, name), defaults.get(name)):
-      raise errors.UserError(f'`{name}={value}`: is for {reason}')
-
-
 @dataclasses.dataclass(frozen=True)
 class Kind:
   """Task-specific hooks of a run.
@@ -112,24 +101,29 @@ class Kind:
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-  def check_settings(self, config: config_lib.Config) -> None:
-    """Checks that no setting of another kind of task was given.
+  def check_settings(
+      self, config: config_lib.Config, *, in_memory: bool = False
+  ) -> None:
+    """Checks that a run reads all settings that were given.
 
     Args:
       config: Settings.
+      in_memory: Whether the data are in memory, in place of files.
 
     Raises:
-      errors.UserError: one that would be ignored; names it.
+      errors.UserError: one of another kind of task, or of own data without
+        any; names it.
     """
-    for mark, tasks_of_it in _OF_KINDS.items():
-      if mark not in self.reads:
-        _check_unread(config, mark, tasks_of_it, self.defaults)
-
-  def check_data_settings(self, config: config_lib.Config) -> None:
-    """Raises UserError for settings of own data without any."""
-    if not config.files:
-      _check_unread(config, 'files', 'own data; give `train_file`',
-                    self.defaults)
+    unread = {mark: title for mark, title in _OF_KINDS.items()
+              if mark not in self.reads}
+    if not config.files and not in_memory:
+      unread['files'] = 'own data; give `train_file`'
+    for mark, title in unread.items():
+      for name in options.marked(config_lib.Config, mark):
+        value = getattr(config, name)
+        if value not in (getattr(config_lib.Config, name),
+                         self.defaults.get(name)):
+          raise errors.UserError(f'`{name}={value}`: is for {title}')
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup
