@@ -60,7 +60,8 @@ def kept(runs):
 def test_only_divergence_decides_against_a_setting(runs):
   with pytest.raises(
       errors.UserError, match='`stop=halving`: 1 of the runs before the '
-      r'rung at 1 epochs failed, such as .*rate=0.2.*No space left.*same command'):
+      r'rung at 1 epochs failed, such as .*rate=0.2.*No space left.*same '
+      'command'):
     halved(runs, [.1, FULL_DISK, DIVERGED])
   assert all(kept(runs))
   # The same command with room on the disk.
