@@ -3,7 +3,7 @@
 All numbers are in the metric's own unit, up to 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
 import math
@@ -19,6 +19,9 @@ from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
 _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
+# Parts of a model whose scores full fine-tuning has to beat, by `Config.tune`.
+# Sentence embeddings have no head: the first with records counts.
+FLOORS = {'head': 'the head alone', 'none': 'the base as it is'}
 
 
 @functools.lru_cache(maxsize=512)
@@ -84,8 +87,10 @@ def _draws(
 
 
 def _scores(records: Records, split: str, metric: str) -> dict[int, float]:
-  """Returns {seed: score}."""
-  return {record.config['seed']: record.metrics[split][metric]
+  """Returns {seed: score}, {CONSTANT: score} of the base as it is."""
+  # Without training, every seed has the same score.
+  return {statistics.CONSTANT if record.config['tune'] == 'none'
+          else record.config['seed']: record.metrics[split][metric]
           for record in records}
 
 
@@ -153,7 +158,8 @@ def above_majority(
   constant = _resampled(metric, labels, (compact.to_text(most),))
   return statistics.difference_estimate(
       _scores(records, split, metric),
-      {-1: metrics.METRICS[metric](values, most)}, draws, constant)
+      {statistics.CONSTANT: metrics.METRICS[metric](values, most)}, draws,
+      constant)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,23 +167,18 @@ class Power:
   """Whether a task can tell methods apart.
 
   Attributes:
-    tells: Whether full fine-tuning clearly beats both floors.
-    head: Full fine-tuning minus the head alone; None without records.
-    majority: Full fine-tuning minus the most frequent class; None without.
+    tells: Whether full fine-tuning clearly beats all floors.
+    floors: {name of a floor: full fine-tuning minus it}; {} without records.
   """
   tells: bool
-  head: statistics.Estimate | None
-  majority: statistics.Estimate | None
+  floors: dict[str, statistics.Estimate]
 
   def __str__(self) -> str:
-    if self.head is None:
+    if not self.floors:
       return 'no: full fine-tuning or the head alone has no records'
-    parts = [('the head alone', self.head)]
-    if self.majority is not None:
-      parts.append(('the most frequent class', self.majority))
     said = ' and '.join(
-        f'{_interval(one)} above {name}' for name, one in parts)
-    alone = any(math.isnan(one.low) for _, one in parts)
+        f'{_interval(one)} above {name}' for name, one in self.floors.items())
+    alone = any(math.isnan(one.low) for one in self.floors.values())
     return (f'{"yes" if self.tells else "no"}: '
             f'{"one seed gives no interval; " if alone else ""}'
             f'full fine-tuning is {said}')
@@ -189,23 +190,28 @@ def _interval(found: statistics.Estimate) -> str:
   return f'{100 * found.low:.1f} to {100 * found.high:.1f}'.replace('-', '−')
 
 
-def power(full: Records, head: Records, split: str, metric: str) -> Power:
+def power(
+    full: Records, floors: Mapping[str, Records], split: str, metric: str
+) -> Power:
   """Returns whether a task can tell methods apart.
 
-  Where full fine-tuning is not clearly better than the head on frozen features,
-  or than a constant, nothing between them can be ranked, and a small difference
-  of two methods says nothing about the methods.
+  Where full fine-tuning is not clearly better than the head on frozen features
+  (for sentence embeddings, than the base as it is), or than a constant, nothing
+  between them can be ranked, and a small difference of two methods says nothing
+  about the methods.
 
   Args:
-    full: Records of full fine-tuning, [] without.
-    head: Records of the head alone, [] without.
+    full: Records of full fine-tuning, () without.
+    floors: {key of FLOORS: records}; () or no key without.
     split: Name of the split.
     metric: Name of the metric.
   """
-  if not full or not head:
-    return Power(False, None, None)
-  floors = (difference(full, head, split, metric),
-            above_majority(full, split, metric))
+  floor = next((tune for tune in FLOORS if floors.get(tune)), None)
+  if not full or floor is None:
+    return Power(False, {})
+  found = {FLOORS[floor]: difference(full, floors[floor], split, metric)}
+  majority = above_majority(full, split, metric)
+  if majority is not None:
+    found['the most frequent class'] = majority
   # False for nan, the interval of one seed.
-  tells = all(floor.low > 0 for floor in floors if floor is not None)
-  return Power(tells, *floors)
+  return Power(all(one.low > 0 for one in found.values()), found)

@@ -22,6 +22,7 @@ import numpy as np
 from adapters_jax.analysis import resampling
 
 LEVEL = 0.95  # Probability that an interval covers the true mean.
+CONSTANT = -1  # In place of a seed: a score that no seed changes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,24 +147,24 @@ def difference_estimate(
   another mean.
 
   Args:
-    a: {seed: score}
-    b: {seed: score} to subtract; {-1: score} for a constant.
+    a: {seed: score}; {CONSTANT: score} without seeds.
+    b: The same to subtract.
     resampled_a: [seeds, resamples] Result of `resampling.resample`.
     resampled_b: The same of b, on the same examples.
 
   Returns:
-    The estimate, with the smaller number of seeds. The bootstrap draws the
-    seeds of each on their own.
+    The estimate, with the smaller number of seeds, leaving out a constant's.
+    The bootstrap draws the seeds of each on their own.
   """
-  constant = set(b) == {-1}
   mean = float(np.mean(list(a.values())) - np.mean(list(b.values())))
-  if constant or set(a) == set(b):
-    t = t_interval([a[seed] - b[-1 if constant else seed] for seed in a])
+  drawn = [scores for scores in (a, b) if set(scores) != {CONSTANT}] or [a]
+  if len(drawn) == 1 or set(a) == set(b):
+    t = t_interval([a.get(seed, a.get(CONSTANT)) - b.get(seed, b.get(CONSTANT))
+                    for seed in drawn[0]])
   else:
     t = welch_interval(list(a.values()), list(b.values()))
   bootstrap = (math.nan, math.nan)
   if resampled_a is not None and resampled_b is not None:
     bootstrap = _percentiles(
         _over_seeds(resampled_a, 1) - _over_seeds(resampled_b, 2))
-  return Estimate(
-      mean, t, bootstrap, len(a) if constant else min(len(a), len(b)))
+  return Estimate(mean, t, bootstrap, min(map(len, drawn)))

@@ -182,8 +182,10 @@ def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
     found: Points of one base to report, one for each task and method.
   """
   return {
-      p.task: cells.power(_records_of(found, p.task, 'full'),
-                          _records_of(found, p.task, 'head'), p.split, p.metric)
+      p.task: cells.power(
+          _records_of(found, p.task, 'full'),
+          {tune: _records_of(found, p.task, tune) for tune in cells.FLOORS},
+          p.split, p.metric)
       for p in sorted(found, key=lambda p: p.task)}
 
 

@@ -1,8 +1,9 @@
 """The paper's conclusions, with a verdict for each task that can tell.
 
 `verdicts` judges numbers by their intervals. Where full fine-tuning does not
-clearly beat the head alone and the most frequent class (`cells.power`), the
-verdict is 'cannot be told': equally useless methods confirm no conclusion.
+clearly beat the head alone, or the base as it is where there is no head, and
+the most frequent class (`cells.power`), the verdict is 'cannot be told':
+equally useless methods confirm no conclusion.
 """
 
 from collections.abc import Callable, Sequence

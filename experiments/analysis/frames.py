@@ -222,16 +222,14 @@ def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:
 def powers(runs: pd.DataFrame) -> dict[tuple[Any, ...], cells.Power]:
   """Returns {values of DATA: whether these data can tell methods apart}."""
   parts = {tune: best_rate(points(runs, tune=tune)).set_index(list(DATA))
-           for tune in ('full', 'head')}
-  found = {}
-  for data in parts['full'].index.union(parts['head'].index):
-    rows = {tune: part.loc[data] for tune, part in parts.items()
-            if data in part.index}
-    some = next(iter(rows.values()))
-    found[tuple(data)] = cells.power(
-        *(rows[tune]['records'] if tune in rows else ()
-          for tune in ('full', 'head')), some['split'], some['metric'])
-  return found
+           for tune in cells.FLOORS}
+  return {
+      tuple(data): cells.power(
+          full['records'],
+          {tune: part.loc[data, 'records'] for tune, part in parts.items()
+           if data in part.index}, full['split'], full['metric'])
+      for data, full in best_rate(points(runs, tune='full')).set_index(
+          list(DATA)).iterrows()}
 
 
 def power_of(
@@ -244,4 +242,4 @@ def power_of(
     known: Result of `powers`.
   """
   key = tuple(rows.iloc[0][name] for name in DATA)
-  return known.get(key, cells.Power(False, None, None))
+  return known.get(key, cells.Power(False, {}))

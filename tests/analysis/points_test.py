@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.runs import compact
@@ -229,72 +228,3 @@ class PointsTest(parameterized.TestCase):
         'dev': {'matthews': 0.5}, 'test': {'matthews': 0.4}})
     point, = points_lib.points([tested])
     self.assertEqual(point.split, 'test')
-
-
-class CellsTest(parameterized.TestCase):
-
-  def test_estimates(self):
-    found = cells.estimate(
-        [predicted(0.7, 0), predicted(0.8, 1)], 'dev', 'accuracy')
-    self.assertAlmostEqual(found.mean, 0.75)
-    self.assertBetween(found.bootstrap[0], 0.62, 0.72)
-    self.assertBetween(found.bootstrap[1], 0.78, 0.87)
-    self.assertLess(found.low, 0.15)  # 12.7 * 0.05 below the mean.
-
-  def test_records_without_predictions_have_no_bootstrap(self):
-    found = cells.estimate([record(0.5), record(0.7, 1)], 'dev', 'matthews')
-    self.assertTrue(math.isnan(found.bootstrap[0]))
-    self.assertAlmostEqual(found.mean, 0.6)
-
-  def test_scores_of_examples_are_averaged(self):
-    made = grid_test.make_record(
-        CONFIG, metrics={'dev': {'f1': 0.5}}, predictions={
-            'dev': {'f1': compact.to_text(np.array([0.25, 0.75] * 50))}})
-    low, high = cells.estimate([made], 'dev', 'f1').bootstrap
-    # 1.96 * 0.25 / sqrt(100).
-    np.testing.assert_allclose((low, high), (0.451, 0.549), atol=0.01)
-
-  def test_other_labels_are_not_compared(self):
-    a, b = predicted(0.7), predicted(0.7, labels=1 - LABELS)
-    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
-      cells.difference([a], [b], 'dev', 'accuracy')
-    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
-      cells.estimate([a, dataclasses.replace(
-          b, config={**b.config, 'seed': 1})], 'dev', 'accuracy')
-
-  @parameterized.parameters('f1', 'entity_f1')
-  def test_other_examples_of_other_kinds_are_not_compared(self, metric):
-    ones = compact.to_text(np.ones(9))
-    a, b = (grid_test.make_record(
-        CONFIG, metrics={'dev': {metric: 0.5}}, predictions={'dev': {
-            'f1': ones, 'correct': ones, 'predicted': ones, 'true': ones}},
-        data={'dev': {'examples': 9, 'sha256': sha}}) for sha in 'ab')
-    with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
-      cells.difference([a], [b], 'dev', metric)
-
-  def test_above_the_majority(self):
-    runs = [predicted(0.9, seed) for seed in range(3)]
-    found = cells.above_majority(runs, 'dev', 'accuracy')
-    self.assertAlmostEqual(found.mean, 0.3)
-    self.assertGreater(found.low, 0.2)
-    self.assertIsNone(cells.above_majority([record(0.5)], 'dev', 'matthews'))
-
-  @parameterized.parameters(
-      (0.9, 0.7, True),  # Clearly above both.
-      (0.9, 0.89, False),  # Hardly above the head.
-      (0.62, 0.4, False))  # Hardly above the majority, 60 %.
-  def test_a_task_tells_if_full_fine_tuning_beats_both_floors(
-      self, full, head, wanted):
-    found = cells.power(
-        [predicted(full, seed) for seed in range(3)],
-        [predicted(head, seed) for seed in range(3)], 'dev', 'accuracy')
-    self.assertEqual(found.tells, wanted)
-    self.assertStartsWith(
-        str(found), 'yes: full' if wanted else 'no: full fine-tuning is')
-
-  @pytest.mark.filterwarnings('error')
-  def test_one_seed_tells_nothing(self):
-    found = cells.power([predicted(0.9)], [predicted(0.7)], 'dev', 'accuracy')
-    self.assertFalse(found.tells)
-    self.assertIn('one seed gives no interval', str(found))
-    self.assertFalse(cells.power([], [record(0.5)], 'dev', 'accuracy').tells)
