@@ -22,6 +22,7 @@ from adapters_jax.runs import file_checks
 from adapters_jax.runs import presets
 from adapters_jax.runs import signals
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.training import threads
@@ -110,7 +111,7 @@ def fail(message: object) -> NoReturn:
 
 def check_all(
     runs: Sequence[config_lib.Config], configs: Sequence[config_lib.Config],
-    experiment: str, kind: Any, how: engine.HowToRun = engine.ALONE,
+    experiment: str, kind: Any, how: execution.HowToRun = execution.ALONE,
 ) -> None:
   """Checks every run before the first one of a sweep starts.
 
@@ -127,7 +128,7 @@ def check_all(
   from adapters_jax.data import tasks  # Slow imports: after flag errors.
   from adapters_jax.runs import task_checks
   from adapters_jax.training import sharding
-  if len(runs) == 1 and how is engine.ALONE:
+  if len(runs) == 1 and how is execution.ALONE:
     return  # Checked when it starts.
   for config in runs:  # `resume`: the folder of a run may exist.
     kind.check_settings(config)
@@ -204,7 +205,7 @@ def _near(path: str) -> str:
 
 def launch(
     configs: Sequence[config_lib.Config], experiment: str, many: grid.Options,
-    kind: Any = None, how: engine.HowToRun = engine.ALONE,
+    kind: Any = None, how: execution.HowToRun = execution.ALONE,
 ) -> outcome_lib.Outcome:
   """Makes the runs of an experiment, and prints a table of several.
 
@@ -220,7 +221,7 @@ def launch(
   Returns:
     Records and failures, in the order of the runs.
   """
-  if kind is None and how is engine.ALONE and len(configs) == 1:
+  if kind is None and how is execution.ALONE and len(configs) == 1:
     from adapters_jax.runs import own_data  # Imports numpy.
     own_data.read_ahead(configs[0])
   from adapters_jax.runs import console  # Slow imports: after file errors.
@@ -231,21 +232,21 @@ def launch(
   configs = [started.for_kind(config, kind) for config in configs]
   console.show(as_text)
   several_hosts = any(config.coordinator for config in configs)
-  if how is not engine.ALONE and several_hosts:
+  if how is not execution.ALONE and several_hosts:
     raise errors.UserError(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue or adapters-jax train')
   outcome_lib.check_folder(many.records)
   check_all(grid.expand(configs, many), configs, experiment, kind, how)
   # Several hosts join in their first run, before which JAX may not start.
-  measure = None if several_hosts or how is not engine.ALONE else (
+  measure = None if several_hosts or how is not execution.ALONE else (
       lambda config: forecast.measure(config, kind))
   try:
     outcome = engine.go(configs, experiment, many, how, kind, measure)
   except errors.Interrupted as stopped:
     # A sweep, and a run without a state, need no flag.
     again = ('the same command with --resume continues'
-             if how is engine.ALONE and stopped.saved else
+             if how is execution.ALONE and stopped.saved else
              'the same command continues' if stopped.saved else
              'the same command starts again')
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'

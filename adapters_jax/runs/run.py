@@ -67,7 +67,7 @@ def run_group(
     configs: Sequence[config_lib.Config], experiment: str,
     kind: kind_lib.Kind = classification.KIND, *,
     names: Sequence[str] = (), state_folder: str = '',
-    pause: float = 0.0,
+    begin: Callable[[], object] = lambda: None, pause: float = 0.0,
 ) -> list[records.Record | rungs.Paused | str]:
   """Trains, evaluates and saves runs together; see `group`.
 
@@ -79,6 +79,7 @@ def run_group(
     kind: Kind of the task.
     names: Name of each run in messages.
     state_folder: Folder of the resumable state; that of the only run when ''.
+    begin: Called once before training, when this process holds all workdirs.
     pause: Epochs after which to save each run's state in its own workdir; 0 to
       train to the end.
 
@@ -116,6 +117,7 @@ def run_group(
                   console.run_summary(record, folder))
       found: list[records.Record | rungs.Paused | str] = [*before]
     else:
+      hosts.by_first(begin)
       with _noting_state(state_folder):
         found = _train_claimed(
             configs, experiment, kind, names, mesh, state_folder, pause)

@@ -4,21 +4,20 @@ No JAX at import: a sweep may be planned on a machine without a device.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+import collections
 import contextlib
 import dataclasses
 import logging
 import math
 import os
-import re
 from typing import Any
 
-from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
-from adapters_jax.runs.options import option
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -28,72 +27,11 @@ from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
 
-LAUNCHERS = ('local', 'ray')
-
 # launch(function, calls, labels of the calls' messages) -> (number of the call,
 # its result or the message of its failure), in the order in which they finish.
 Launch = Callable[
     [Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]],
     Iterator[tuple[int, Any]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class HowToRun:
-  """Execution of a sweep; every field is a flag."""
-  HELP = 'many runs'
-
-  launcher: str = option(
-      'local', "'local': one unit after the other; 'ray': on a cluster.")
-  group: str = option(
-      'auto', 'Runs of equal shapes that train as one program: a number, or '
-      "'auto' to measure 1, 2, 4 and 8 and take the fastest.")
-  address: str = option(
-      '', "Address of a Ray cluster, 'auto' or host:port; a local one is "
-      'started when empty.', '', 'ray')
-  workers: int = option(
-      0, 'Units at a time on Ray; 0 for one a GPU, or one a machine.', '',
-      'ray')
-  cpus_per_worker: int = option(
-      0, "Cores of a Ray worker; 0 for an equal share of its machine's.", '',
-      'ray')
-  gpus_per_worker: int = option(
-      -1, 'GPUs of a Ray worker; -1 for 1 if the cluster has any, else 0.', '',
-      'ray')
-  retries: int = option(
-      3, 'Restarts of a unit whose Ray worker dies.', '', 'ray')
-  stop: str = option(
-      '', "'halving': train only the best settings further at each rung; "
-      'nothing: train all runs to the end.')
-  halving_factor: int = option(
-      3, 'One in this many settings trains beyond a rung, and each rung comes '
-      'after this many times the epochs of the one before.', '', 'halving')
-  halving_first: float = option(
-      1.0, 'Epochs before the first rung.', '', 'halving')
-
-
-ALONE = HowToRun(group='1')  # Single runs, one after the other.
-
-
-def check(how: HowToRun) -> None:
-  """Raises UserError, naming the field, for a wrong option."""
-  if how.launcher not in LAUNCHERS:
-    raise errors.unknown('`launcher`', how.launcher, LAUNCHERS)
-  if how.group != 'auto' and not (how.group.isdecimal() and int(how.group)):
-    raise errors.UserError(f"`group={how.group}`: give 'auto' or 1 or more")
-  for name, least in (('workers', 0), ('cpus_per_worker', 0),
-                      ('gpus_per_worker', -1), ('retries', 0)):
-    if getattr(how, name) < least:
-      raise errors.UserError(
-          f'`{name}={getattr(how, name)}`: give {least} or more')
-  halving.check(how.stop, how.halving_factor, how.halving_first)
-  for mark, place in (('ray', 'launcher'), ('halving', 'stop')):
-    for name in options.marked(HowToRun, mark):
-      if (getattr(how, place) != mark
-          and getattr(how, name) != getattr(HowToRun, name)):
-        raise errors.UserError(f'`{name}` goes with `{place}={mark}`')
-  if how.address and not re.fullmatch(r'auto|[^/]+:\d+', how.address):
-    raise errors.UserError(
-        f"`address={how.address}`: give 'auto' or host:port")
 
 
 def with_absolute_paths(
@@ -132,7 +70,7 @@ def in_turns(
 
 
 @contextlib.contextmanager
-def launcher(how: HowToRun) -> Iterator[tuple[Launch, int]]:
+def launcher(how: execution.HowToRun) -> Iterator[tuple[Launch, int]]:
   """Yields (launch, number of units at a time)."""
   if how.launcher == 'local':
     yield in_turns, 1
@@ -140,13 +78,14 @@ def launcher(how: HowToRun) -> Iterator[tuple[Launch, int]]:
   from adapters_jax.sweeps import ray_launcher
   with ray_launcher.started(**{
       name: getattr(how, name)
-      for name in options.marked(HowToRun, 'ray')}) as started:
+      for name in options.marked(execution.HowToRun, 'ray')}) as started:
     yield started
 
 
 def go(
     configs: Sequence[config_lib.Config], experiment: str,
-    many: grid.Options, how: HowToRun = ALONE, kind: Any = None,
+    many: grid.Options, how: execution.HowToRun = execution.ALONE,
+    kind: Any = None,
     measure: Callable[[config_lib.Config], Any] | None = None,
 ) -> outcome_lib.Outcome:
   """Trains all runs of a description; a single run keeps its own workdir.
@@ -171,7 +110,7 @@ def go(
   runs = grid.expand(configs, many)
   if pick:
     picking.check_seeds(runs)
-  elif len(runs) == 1 and how is ALONE:
+  elif len(runs) == 1 and how is execution.ALONE:
     return _single(runs[0], experiment, many.records, kind)
   root = configs[0].workdir
   runs = [with_absolute_paths(run, experiment)
@@ -224,7 +163,7 @@ def _single(
 
 def _sweep(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
-    experiment: str, folder: str, how: HowToRun, kind: Any,
+    experiment: str, folder: str, how: execution.HowToRun, kind: Any,
     measure: Callable[[config_lib.Config], Any] | None,
     pick: Sequence[str] = (),
 ) -> outcome_lib.Outcome:
@@ -244,7 +183,7 @@ def _sweep(
 
 def _stage(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
-    experiment: str, folder: str, how: HowToRun, kind: Any,
+    experiment: str, folder: str, how: execution.HowToRun, kind: Any,
     measure: Callable[[config_lib.Config], Any] | None,
 ) -> outcome_lib.Outcome:
   """Trains the unfinished runs; those of `later` are only forecast."""
@@ -270,12 +209,28 @@ def _stage(
       outcome_lib.keep(folder, experiment, run, answer)
   results = [(run, found[run]) for run in runs]
   good = [pair for pair in results if not isinstance(pair[1], str)]
+  _warn_of_machines([record for _, record in good])
   return outcome_lib.Outcome(
       tuple(record for _, record in good),
       tuple(run.workdir for run, _ in good),
       tuple((grid.difference_line(run, runs), message)
             for run, message in results if isinstance(message, str)),
       configs=tuple(run for run, _ in good))
+
+
+def _warn_of_machines(records: Sequence[records_lib.Record]) -> None:
+  """Warns if machines computed equal settings in different precisions."""
+  found: dict[str, collections.Counter[str]] = {}
+  for record in records:
+    asked = str(record.config.get('precision', ''))
+    found.setdefault(asked, collections.Counter())[record.precision] += 1
+  for counts in found.values():
+    if len(counts) > 1:
+      said = ' and '.join(f'{count} in {name}' for name, count in
+                          sorted(counts.items()))
+      _log.warning(
+          'the processors computed %s: tables keep these apart; '
+          '`precision=float32` computes alike on all', said)
 
 
 def _known(
@@ -315,7 +270,8 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
 
 
 def _make_size_of(
-    how: HowToRun, launch: Launch, at_a_time: int, todo: int, kind: Any
+    how: execution.HowToRun, launch: Launch, at_a_time: int, todo: int,
+    kind: Any,
 ) -> Callable[[Sequence[config_lib.Config]], int]:
   """Returns size_of(runs): the number of runs to train as one program."""
   if how.group != 'auto':

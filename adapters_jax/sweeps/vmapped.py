@@ -71,11 +71,14 @@ def run_unit(
   try:
     if len(configs) == 1:
       return run.run_group(configs, experiment, kind, pause=pause)
-    folder = begin_group(configs, experiment)
+    folder = group_folder(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
-        state_folder=os.path.join(folder, workdirs.STATE), pause=pause)
+        state_folder=os.path.join(folder, workdirs.STATE),
+        # Within the runs' locks: else `_remove_idle` of another process, which
+        # starts the same sweep, could take the group for a dead one.
+        begin=lambda: begin_group(configs, experiment), pause=pause)
     shutil.rmtree(folder, ignore_errors=True)
     return found
   except (errors.UserError, OSError) as error:  # Other units continue.

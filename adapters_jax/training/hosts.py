@@ -142,7 +142,7 @@ def on_first(
     yield
 
 
-def by_first(act: Callable[[], None]) -> None:
+def by_first(act: Callable[[], object]) -> None:
   """Calls a function on the first host alone; the others wait for its end.
 
   Args:

@@ -13,6 +13,7 @@ from adapters_jax.api.commands import sweep
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 from tests.sweeps import grid_test
@@ -38,8 +39,8 @@ def check(config, how):
 def test_a_sweep_of_one_run_is_checked_before_it(config, changed, message):
   config = dataclasses.replace(config, **changed)
   with pytest.raises(errors.UserError, match=message):
-    check(config, engine.HowToRun())
-  check(config, engine.ALONE)  # Checked when it starts.
+    check(config, execution.HowToRun())
+  check(config, execution.ALONE)  # Checked when it starts.
 
 
 def test_runs_whose_seeds_pick_have_no_table(config, capsys):
@@ -66,7 +67,7 @@ def test_several_hosts_forecast_nothing(config):
 
 def test_devices_of_other_machines_are_not_asked_for(config):
   config = dataclasses.replace(config, mesh='data:64', batch_size=64)
-  check(config, engine.HowToRun(launcher='ray'))
+  check(config, execution.HowToRun(launcher='ray'))
 
 
 def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
@@ -74,7 +75,7 @@ def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
       flags, 'launch', side_effect=errors.UserError('launched')):
     with pytest.raises(errors.UserError, match='launched'):
       sweep.main(
-          config, grid.Options(preset='paper'), engine.HowToRun(),
+          config, grid.Options(preset='paper'), execution.HowToRun(),
           sweep.Sweep('squad'), expand.Folders(), written.Predictions())
   values = read.call_args.args[1]
   assert (values['max_length'], values['epochs']) == (384, 20)
@@ -84,5 +85,5 @@ def test_predictions_of_a_sweep_without_any_are_refused_first(config):
   for name in ('embeddings', 'language_modeling'):
     with pytest.raises(errors.UserError, match=f'`write_pred.*{name}'):
       sweep.main(
-          config, grid.Options(), engine.HowToRun(), sweep.Sweep(name),
+          config, grid.Options(), execution.HowToRun(), sweep.Sweep(name),
           expand.Folders(), written.Predictions(True))

@@ -25,6 +25,7 @@ from adapters_jax.runs.kinds import language_modeling
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
@@ -153,7 +154,7 @@ def test_a_sweep_in_groups_equals_single_runs(name, checkpoint, tmp_path):
     outcome = engine.go(
         [config], name, grid.Options(
             grid='learning_rate=1e-2,3e-3', seeds='0-1'),
-        engine.HowToRun(group='4'), kind)
+        execution.HowToRun(group='4'), kind)
   assert names == [4] and not outcome.failures
   assert min(forecast.measure(config, kind)) > 0
   assert len(outcome.records) == 4

@@ -13,6 +13,7 @@ from adapters_jax.runs import run as run_lib
 from adapters_jax.runs import rungs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from adapters_jax.training import resume as resume_lib
@@ -106,7 +107,7 @@ def test_a_run_beyond_the_first_rung_trains_the_others_as_they_would_alone(
       [first], 'glue', classification.KIND, pause=2.0)
   assert before.step == 8
   found = engine.go(
-      [config], 'glue', many, engine.HowToRun(
+      [config], 'glue', many, execution.HowToRun(
           group='2', stop='halving', halving_factor=2), classification.KIND)
   for record, folder in zip(found.records, found.folders, strict=True):
     alone = run_lib.run(dataclasses.replace(

@@ -9,7 +9,9 @@ import pytest
 from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
@@ -39,7 +41,11 @@ def sizes(runs, size):
 
 
 def fail(runs):
-  with mock.patch('adapters_jax.runs.run.run_group', side_effect=FULL):
+  def fill(*_, begin, **__):
+    begin()
+    raise FULL
+
+  with mock.patch('adapters_jax.runs.run.run_group', side_effect=fill):
     return vmapped.run_unit(runs, 'glue', None)
 
 
@@ -69,6 +75,15 @@ def test_a_group_that_another_process_trains_stays_without_a_save(runs):
   assert not os.path.exists(folder)
 
 
+def test_a_group_begins_once_it_holds_its_runs(runs):
+  # Before, a second start of the sweep would remove it as a dead one.
+  os.makedirs(runs[1].workdir)
+  with locks.held(os.path.join(runs[1].workdir, '.lock'), timeout=0):
+    found = vmapped.run_unit(runs, 'glue', classification.KIND)
+  assert 'another process is running' in found[0]
+  assert not os.path.exists(vmapped.group_folder(runs, 'glue'))
+
+
 @pytest.mark.parametrize('steps, wanted', [
     ((3, 5), [[1, 2, 3], [0]]), ((5, 3), [[0, 1], [2], [3]])])
 def test_of_groups_that_share_a_run_one_goes_on(runs, steps, wanted):
@@ -86,7 +101,7 @@ def test_a_state_that_was_never_saved_pins_no_run(runs):
 
 def test_the_folder_of_a_finished_group_goes_without_runs_to_make(runs):
   folder = begun(runs, 3)
-  how = engine.HowToRun(group='4')
+  how = execution.HowToRun(group='4')
   for run in runs:
     records_lib.write(
         f'{run.workdir}/record.json', grid_test.make_record(run))

@@ -1,6 +1,7 @@
 """Tests of units and sweeps, with units that train nothing."""
 
 import contextlib
+import dataclasses
 import io
 import os
 from unittest import mock
@@ -14,6 +15,7 @@ from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -63,7 +65,7 @@ class SweepTest(parameterized.TestCase):
     with mock.patch.object(vmapped, 'run_unit', fake):
       with contextlib.redirect_stdout(text):
         outcome = engine.go([config_lib.Config(task='cola')], 'glue', many,
-                            engine.HowToRun(group=group))
+                            execution.HowToRun(group=group))
     return outcome, fake, text.getvalue().splitlines()
 
   def test_groups_are_of_equal_shapes_and_about_one_size(self):
@@ -87,6 +89,22 @@ class SweepTest(parameterized.TestCase):
                      [0.1, 0.2, 0.3])
     self.assertLen(list(records_lib.read_all('kept')), 3)
     self.assertEqual(self.go('learning_rate=0.1')[1].made, [])
+
+  def test_records_of_processors_that_computed_otherwise_are_told_of(self):
+    kinds = iter(('float32', 'float32, products of bfloat16', 'float32'))
+
+    def unit(configs, *_):
+      return [dataclasses.replace(
+          grid_test.make_record(config), computation=next(kinds))
+              for config in configs]
+
+    with self.assertLogs('adapters_jax.sweeps.engine', 'WARNING') as said:
+      self.go('seed=0-2', fake=unit)
+    self.assertStartsWith(
+        said.records[0].getMessage(), 'the processors computed 1 in '
+        'bfloat16_products and 2 in float32: tables keep these apart')
+    with self.assertNoLogs('adapters_jax.sweeps.engine', 'WARNING'):
+      self.go('precision=float32,bfloat16_products adapter_size=8')
 
   def test_a_failed_run_is_told_of_and_does_not_end_the_others(self):
     outcome, _, said = self.go(
@@ -239,7 +257,7 @@ class SweepTest(parameterized.TestCase):
       ({'halving_first': 2.0}, '`halving_first` goes with `stop=halving`'))
   def test_wrong_options(self, how, message):
     with self.assertRaisesRegex(errors.UserError, message):
-      engine.check(engine.HowToRun(**how))
+      execution.check(execution.HowToRun(**how))
 
   def test_paths_hold_in_another_process(self):
     config = config_lib.Config(

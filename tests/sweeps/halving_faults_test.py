@@ -14,6 +14,7 @@ from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import vmapped
@@ -109,7 +110,7 @@ def test_a_rung_before_the_first_evaluation_is_refused_again_and_again(
         '0.5 epochs is step 2, and the first evaluation step 4'):
       engine.go(
           [config], 'glue', grid.Options(grid='learning_rate=.1,.2'),
-          engine.HowToRun(group='2', stop='halving', halving_first=0.5),
+          execution.HowToRun(group='2', stop='halving', halving_first=0.5),
           classification.KIND)
   # Nothing trained.
   assert not list(tmp_path.glob('**/rungs.json'))

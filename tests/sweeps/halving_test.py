@@ -18,6 +18,7 @@ from adapters_jax.runs import run as run_lib
 from adapters_jax.runs import rungs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from tests.sweeps import grid_test
@@ -75,7 +76,7 @@ def test_rungs_are_below_the_longest_run(epochs, wanted):
     ({'stop': 'halving', 'halving_first': 0.0}, 'halving_first=0')])
 def test_wrong_options(changed, message):
   with pytest.raises(errors.UserError, match=f'`{message}`'):
-    engine.check(engine.HowToRun(**changed))
+    execution.check(execution.HowToRun(**changed))
 
 
 def test_runs_without_a_rung_are_refused():
@@ -109,7 +110,7 @@ def sweep(base, folder, group, seeds='0,1'):
   many = grid.Options(grid=f'{GRID} seed={seeds}')
   return engine.go(
       [dataclasses.replace(base, workdir=str(folder))], 'glue', many,
-      engine.HowToRun(group=group, **HALVED), classification.KIND)
+      execution.HowToRun(group=group, **HALVED), classification.KIND)
 
 
 def tuned_in(folder):

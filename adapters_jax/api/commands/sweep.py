@@ -10,7 +10,7 @@ from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import presets
-from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 
 EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
@@ -55,7 +55,7 @@ def configs_of(
 
 
 def main(
-    config: config_lib.Config, many: grid.Options, how: engine.HowToRun,
+    config: config_lib.Config, many: grid.Options, how: execution.HowToRun,
     sweep: Sweep, folders: expand.Folders, predictions: written.Predictions,
 ) -> None:
   """Makes the runs, and prints the tables.
@@ -76,7 +76,7 @@ def main(
         f'`write_predictions`: experiment={name} trains adapters without '
         'predictions; leave it out')
   # Before the data and JAX are loaded.
-  engine.check(how)
+  execution.check(how)
   if name in _DEFAULTS:
     preset = presets.find(many.preset) if many.preset else {}
     # Read again with the experiment's defaults, which win over a preset.
@@ -109,7 +109,7 @@ def _kind_of(experiment: str) -> Any:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  classes = (grid.Options, engine.HowToRun, Sweep, expand.Folders,
+  classes = (grid.Options, execution.HowToRun, Sweep, expand.Folders,
              written.Predictions)
   for flag_class in (config_lib.Config, *classes):
     flags.define(flag_class)
