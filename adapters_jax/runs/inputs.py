@@ -66,9 +66,9 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
   """
   if not before:
     return ''
-  if splits := sorted(
-      name for name in {*before['data'], *now['data']}
-      if before['data'].get(name) != now['data'].get(name)):
+  if splits := [
+      name for name in now['data'] | before['data']
+      if before['data'].get(name) != now['data'].get(name)]:
     return (f'was trained with other {", ".join(splits)} examples than those '
             'at hand; give the data')
   if before['computation'] != now['computation']:

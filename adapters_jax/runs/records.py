@@ -64,6 +64,8 @@ class Record:
       `machine.describe`.
     peak_bytes: {'host', 'device'}: most memory of the process until its end.
     date: End of the run, in UTC.
+    base: Base with the hash of its weights, see `model.base.identity`; '' in
+      records of earlier versions.
   """
   experiment: str
   config: dict[str, Any]
@@ -90,6 +92,7 @@ class Record:
   machine: dict[str, Any] = dataclasses.field(default_factory=dict)
   peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
   date: str = ''
+  base: str = ''
 
   @property
   def numbers(self) -> int:
