@@ -105,16 +105,22 @@ class Record:
     return self.config['seed'] >= FIRST_PICK_SEED
 
   @property
-  def precision(self) -> str:
-    """Precision of the settings; 'float32' where the CPU computed in it.
+  def arithmetic(self) -> str:
+    """Precision computed in, and the kind of device unless a CPU.
 
-    A CPU without instructions for bfloat16 does so for 'bfloat16_products'
-    (`model.precision`).
+    Like 'float32' or 'bfloat16_products, gpu'. Devices differ in the lengths of
+    their batches and in the meaning of a precision (`model.precision`): on a
+    CPU 'tensorfloat32' is float32, and without instructions for bfloat16 so is
+    'bfloat16_products'.
     """
     asked = str(identity.completed(self.config)['precision'])
+    # Such as '1 x cpu (cpu)'.
+    kind, = self.device.partition(' x ')[2].split()[:1] or ['cpu']
+    if kind != 'cpu':
+      return f'{asked}, {kind}'
     fell_back = (asked == 'bfloat16_products' and self.computation
                  and 'products of bfloat16' not in self.computation)
-    return 'float32' if fell_back else asked
+    return 'float32' if fell_back or asked == 'tensorfloat32' else asked
 
 
 def write_measured(config: Any, **found: Any) -> None:

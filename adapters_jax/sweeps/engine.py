@@ -229,18 +229,21 @@ def _stage(
 
 
 def _warn_of_machines(records: Sequence[records_lib.Record]) -> None:
-  """Warns if machines computed equal settings in different precisions."""
+  """Warns if machines computed equal settings in different arithmetic."""
   found: dict[str, collections.Counter[str]] = {}
   for record in records:
     asked = str(record.config.get('precision', ''))
-    found.setdefault(asked, collections.Counter())[record.precision] += 1
+    found.setdefault(asked, collections.Counter())[record.arithmetic] += 1
   for counts in found.values():
     if len(counts) > 1:
       said = ' and '.join(f'{count} in {name}' for name, count in
                           sorted(counts.items()))
+      # A device other than a CPU is named after a comma.
+      way = ('runs on one kind of device compute alike'
+             if any(',' in name for name in counts)
+             else '`precision=float32` computes alike on all')
       _log.warning(
-          'the processors computed %s: tables keep these apart; '
-          '`precision=float32` computes alike on all', said)
+          'the processors computed %s: tables keep these apart; %s', said, way)
 
 
 def _known(
