@@ -26,7 +26,8 @@ class Point:
   """Runs that differ in their seed alone.
 
   Attributes:
-    settings: Common settings, without the seed.
+    settings: Common settings, without the seed; as 'precision' the arithmetic
+      of the records.
     records: Records of the runs, sorted by seed.
     trials: Number of schedules (rates, epochs, ...) tried for this method with
       other seeds than those of `records`; 0 without trials.
@@ -48,7 +49,7 @@ class Point:
 
   @property
   def base(self) -> str:
-    """Name of the pretrained model, and its precision unless the default."""
+    """Name of the pretrained model, and its arithmetic unless the default."""
     name, precision = self.settings['checkpoint'], self.settings['precision']
     return (name if precision == config_lib.Config.precision
             else f'{name} ({precision})')
@@ -128,10 +129,11 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
 
   Raises:
     errors.UserError: the records are of several versions of the numbers, or of
-      several data under one name.
+      several data or weights under one name.
   """
   records = records_lib.one_version(records)
   _check_data(records)
+  _check_bases(records)
   tried: dict[str, dict[float, list[Point]]] = {}
   for trial in trial_points(records):
     tried.setdefault(_without_schedule(trial.settings), {}).setdefault(
@@ -199,7 +201,7 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
   for record in records:
     # Records of earlier versions lack newer settings.
     values: dict[str, Any] = identity.completed(record.config)
-    values['precision'] = record.precision
+    values['precision'] = record.arithmetic
     seed = values.pop('seed')
     # By seed: a run that is found twice counts once.
     groups.setdefault(identity.digest(values), (values, {}))[1][seed] = record
@@ -236,6 +238,19 @@ def _check_data(records: Iterable[records_lib.Record]) -> None:
             f'records: {config_lib.task_of(values)} has other {split} examples '
             f'in some of them ({before} and {facts["sha256"]}); keep those of '
             'one data set')
+
+
+def _check_bases(records: Iterable[records_lib.Record]) -> None:
+  """Raises UserError if one name of a base stands for different weights."""
+  seen: dict[str, str] = {}
+  for record in records:
+    name = str(identity.completed(record.config)['checkpoint'])
+    # Records of earlier versions name no weights.
+    before = seen.setdefault(name, record.base) if record.base else ''
+    if before != record.base:
+      raise errors.UserError(
+          f'records: {name} has other weights in some of them ({before} and '
+          f'{record.base}); keep those of one revision')
 
 
 def picked(found: Iterable[Point]) -> list[Point]:

@@ -59,10 +59,7 @@ def dataset(source: str, data_dir: str = '') -> Any:
       format; names the way out.
   """
   data_dir = data_dir or default_data_dir()
-  logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
-  import tensorflow_datasets as tfds
-  tfds.disable_progress_bar()
-  importlib.import_module(_BUILDERS[source.split('/')[0]])
+  _import_builder(source)
   builder = _builder(source, data_dir)
   if _is_prepared(builder):  # No lock, as the folder may be read-only.
     return builder
@@ -87,6 +84,40 @@ def dataset(source: str, data_dir: str = '') -> Any:
       raise _absent(source, data_dir, f'preparing it failed: {reason}'
                     ) from error
   return builder
+
+
+def is_pinned(source: str) -> bool:
+  """Returns whether the texts of a dataset are pinned by their hash.
+
+  Args:
+    source: 'builder' or 'builder/config'.
+  """
+  return source.split('/')[0] == 'vader_sentiment'
+
+
+def is_prepared(source: str, data_dir: str = '') -> bool:
+  """Returns whether a dataset is on this machine, without preparing it.
+
+  Args:
+    source: 'builder' or 'builder/config'.
+    data_dir: Folder of TFDS datasets; the cache folder when empty.
+
+  Raises:
+    errors.UserError: it is damaged, or stored in another format.
+  """
+  data_dir = data_dir or default_data_dir()
+  if not os.path.isdir(os.path.join(data_dir, source)):
+    return False
+  _import_builder(source)
+  return _is_prepared(_builder(source, data_dir))
+
+
+def _import_builder(source: str) -> None:
+  """Imports TFDS, which is slow, and the module that registers a builder."""
+  logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
+  import tensorflow_datasets as tfds
+  tfds.disable_progress_bar()
+  importlib.import_module(_BUILDERS[source.split('/')[0]])
 
 
 def _builder(source: str, data_dir: str) -> Any:

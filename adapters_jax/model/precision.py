@@ -68,10 +68,15 @@ class Choices:
   products: str = 'float32'
 
   def __str__(self) -> str:
+    return f'{self.types}, attention by {self.attention}'
+
+  @property
+  def types(self) -> str:
+    """Types and matmul precision, in words."""
     products = (
         ', products of bfloat16' if self.products == 'bfloat16' else '')
     return (f'computes in {self.dtype}{products}, matmul precision '
-            f'{self.matmul}, attention by {self.attention}')
+            f'{self.matmul}')
 
 
 def choose(precision: str, head_dim: int, device: Any = None) -> Choices:

@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.runs import compiled
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import saving
@@ -184,8 +185,12 @@ def _start(
     resume: Saved states, None to ignore them.
     joined: Makes the start out of states that the runs saved alone; used
       without a state of the group.
+
+  Raises:
+    errors.UserError: a state of other data, of another computation or base.
   """
   progress = group_lib.initial(group)
+  inputs = inputs_lib.of_group(group)
 
   def check(progress, extra):
     # Others have diverged, or may have since patience stopped them.
@@ -193,9 +198,11 @@ def _start(
       resume_lib.demand_finite_weights(group.take(progress, i))
 
   saved = resume.restore(progress, check) if resume else None
-  start = (saved[0], log_lib.Log.from_json(saved[1])) if saved else joined()
+  start = joined() if resume is None or saved is None else (
+      saved[0], inputs_lib.continued(
+          log_lib.Log.from_json(saved[1]), inputs, resume.folder))
   if not start:
-    return progress, log_lib.new(len(group))
+    return progress, log_lib.new(len(group), inputs)
   _log.info('continuing from step %d', loop.steps_taken(start[0]))
   return start
 
@@ -226,7 +233,8 @@ def train_group(
 
   Raises:
     errors.Interrupted: `stop` returned True; the state is saved.
-    errors.UserError: the loss of the only run is not finite.
+    errors.UserError: the loss of the only run is not finite, or the state is
+      of other data, of another computation or base.
   """
   setup = group.setup
   loss = kind.loss_of(group.configs[0], setup)

@@ -62,10 +62,12 @@ class Log:
     runs: One log a run.
     seconds: Wall time over all sittings of the group.
     cpu_seconds: Processor time of the same, over all threads.
+    inputs: Result of `inputs.of_group`; {} in states of earlier versions.
   """
   runs: list[RunLog]
   seconds: float = 0.0
   cpu_seconds: float = 0.0
+  inputs: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def alive(self) -> list[tuple[int, RunLog]]:
     """Returns (index, log) of the runs that have not failed."""
@@ -90,9 +92,14 @@ class Log:
     return cls(**{**values, 'runs': [RunLog(**run) for run in values['runs']]})
 
 
-def new(runs: int) -> Log:
-  """Returns the log of a group of runs before its first step."""
-  return Log([RunLog() for _ in range(runs)])
+def new(runs: int, inputs: dict[str, Any] | None = None) -> Log:
+  """Returns the log of a group of runs before its first step.
+
+  Args:
+    runs: Number of runs.
+    inputs: Result of `inputs.of_group`.
+  """
+  return Log([RunLog() for _ in range(runs)], inputs=inputs or {})
 
 
 def since_best(scores: Sequence[float]) -> int:

@@ -64,6 +64,8 @@ class Record:
       `machine.describe`.
     peak_bytes: {'host', 'device'}: most memory of the process until its end.
     date: End of the run, in UTC.
+    base: Base with the hash of its weights, see `model.base.identity`; '' in
+      records of earlier versions.
   """
   experiment: str
   config: dict[str, Any]
@@ -90,6 +92,7 @@ class Record:
   machine: dict[str, Any] = dataclasses.field(default_factory=dict)
   peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
   date: str = ''
+  base: str = ''
 
   @property
   def numbers(self) -> int:
@@ -102,16 +105,22 @@ class Record:
     return self.config['seed'] >= FIRST_PICK_SEED
 
   @property
-  def precision(self) -> str:
-    """Precision of the settings; 'float32' where the CPU computed in it.
+  def arithmetic(self) -> str:
+    """Precision computed in, and the kind of device unless a CPU.
 
-    A CPU without instructions for bfloat16 does so for 'bfloat16_products'
-    (`model.precision`).
+    Like 'float32' or 'bfloat16_products, gpu'. Devices differ in the lengths of
+    their batches and in the meaning of a precision (`model.precision`): on a
+    CPU 'tensorfloat32' is float32, and without instructions for bfloat16 so is
+    'bfloat16_products'.
     """
     asked = str(identity.completed(self.config)['precision'])
+    # Such as '1 x cpu (cpu)'.
+    kind, = self.device.partition(' x ')[2].split()[:1] or ['cpu']
+    if kind != 'cpu':
+      return f'{asked}, {kind}'
     fell_back = (asked == 'bfloat16_products' and self.computation
                  and 'products of bfloat16' not in self.computation)
-    return 'float32' if fell_back else asked
+    return 'float32' if fell_back or asked == 'tensorfloat32' else asked
 
 
 def write_measured(config: Any, **found: Any) -> None:

@@ -12,6 +12,7 @@ import jax
 
 from adapters_jax import trees
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import padding
 from adapters_jax.runs import rungs as rungs_lib
@@ -79,7 +80,7 @@ def _save_alone(
   resume.save(
       padding.narrow(group.take(progress, index), shapes),
       log_lib.Log([log.runs[index]], log.seconds / runs,
-                  log.cpu_seconds / runs).to_json())
+                  log.cpu_seconds / runs, log.inputs).to_json())
   resume.close()
 
 
@@ -96,7 +97,8 @@ def join_progress(
     (progress [runs, ...], log); None if the runs wait at no common step.
 
   Raises:
-    errors.UserError: a state is damaged.
+    errors.UserError: a state is damaged, or of other data, of another
+      computation or base.
   """
   states = [os.path.join(folder, workdirs.STATE) for folder in folders]
   waits = {rungs_lib.read(folder).waits for folder in folders}
@@ -107,13 +109,15 @@ def join_progress(
   wide = jax.eval_shape(lambda: group_lib.initial(group))
   wide = jax.tree.map(  # The shapes of one run.
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), wide)
+  inputs = inputs_lib.of_group(group)
   parts, runs, seconds, cpu_seconds = [], [], 0.0, 0.0
   for index, state in enumerate(states):
     resume = resume_lib.Resume(state)
     saved = resume.restore(group_lib.initial(_alone(group, index)))
     resume.close()
     assert saved is not None  # `exists` has found one.
-    log = log_lib.Log.from_json(saved[1])
+    log = inputs_lib.continued(
+        log_lib.Log.from_json(saved[1]), inputs, resume.folder)
     parts.append(padding.widen(saved[0], wide))
     runs += log.runs
     seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
@@ -121,4 +125,4 @@ def join_progress(
     return None  # Earlier versions noted the rung of a state beyond it.
   progress = sharding.create(
       group.setup.mesh, lambda parts: trees.stack(parts), parts)
-  return progress, log_lib.Log(runs, seconds, cpu_seconds)
+  return progress, log_lib.Log(runs, seconds, cpu_seconds, inputs)

@@ -202,7 +202,8 @@ def _make_record(
       versions=machine.versions(),
       commit=records.commit_of(__file__),
       data=setup.data, machine=machine.describe(),
-      peak_bytes=machine.peak_bytes(), date=machine.now(), **found)
+      peak_bytes=machine.peak_bytes(), date=machine.now(),
+      base=setup.origin.base, **found)
 
 
 def save(

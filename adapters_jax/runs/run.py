@@ -12,6 +12,7 @@ import jax
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.downloads import disk
+from adapters_jax.runs import at_hand
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -112,6 +113,7 @@ def run_group(
       _claimed(configs, experiment)):
     before = [workdirs.finished(folder) for folder in folders]
     if None not in before:  # A group with any open run continues as a whole.
+      _demand_same(before, configs, kind)
       for record, folder in zip(before, folders, strict=True):
         _log.info('this run has finished before: %s\n%s', folder,
                   console.run_summary(record, folder))
@@ -127,6 +129,19 @@ def run_group(
         found[0], records.Record):
       _log.info(console.run_summary(found[0], folders[0]))
     return found
+
+
+def _demand_same(
+    found: Sequence[records.Record | None],
+    configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
+) -> None:
+  """Raises UserError for a finished run of other data, or of another base."""
+  here = at_hand.AtHand(kind)
+  for record, config in zip(found, configs, strict=True):
+    problem = here.problem(record, config) if record else ''
+    if problem := hosts.first_text(problem):  # Every host must end.
+      path = os.path.join(config.workdir, records.RECORD)
+      raise errors.UserError(at_hand.refusal('workdir', path, problem))
 
 
 def _remove_states(

@@ -149,6 +149,22 @@ def subset(config: config_lib.Config, examples: int) -> list[int]:
   return sorted(order[:config.train_examples].tolist())
 
 
+def drawn(
+    config: config_lib.Config, splits: Mapping[str, tasks.Split]
+) -> dict[str, tasks.Split]:
+  """Returns splits with the rows to train on, see `subset`."""
+  train = splits['train']
+  if not (rows := subset(config, len(train))):
+    return {**splits}
+  return {**splits, 'train': tasks.Split(
+      [train.texts[row] for row in rows], train.labels[rows])}
+
+
+def facts_of(splits: Mapping[str, tasks.Split]) -> dict[str, dict[str, Any]]:
+  """Returns {split: number and hash of its examples}."""
+  return {name: fingerprint.of_split(split) for name, split in splits.items()}
+
+
 def prepare(
     config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
     data: Any = None,
@@ -163,11 +179,10 @@ def prepare(
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)  # Again: of `data` in memory.
-  train = splits['train']
-  if rows := subset(config, len(train)):
-    splits = {**splits, 'train': tasks.Split(
-        [train.texts[row] for row in rows], train.labels[rows])}
-    notes = [*notes, f'trained on {len(rows)} of {len(train)} examples']
+  whole = len(splits['train'])
+  splits = drawn(config, splits)
+  if (count := len(splits['train'])) < whole:
+    notes = [*notes, f'trained on {count} of {whole} examples']
   folder = pretrained.resolve(config.checkpoint)
   tokenizer = tokenization.load(
       folder, pretrained.config_of(config.checkpoint).vocab_size)
@@ -180,8 +195,7 @@ def prepare(
       config, folder, task, encoded, notes,
       lambda shape: models.make_model(
           config, shape, task.outputs, head=head), mesh,
-      {name: fingerprint.of_split(split) for name, split in splits.items()},
-      head=head)
+      facts_of(splits), head=head)
 
 
 def _encode(

@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from adapters_jax.adapters import folders
+from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
@@ -103,20 +104,23 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
-      without the score of a trial; a rung without that of a run.
+      without the score of a trial; a rung without that of a run; a finished
+      run of other data than those at hand, or of another base.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
+  at_hand = at_hand_lib.AtHand(kind)
   runs = grid.expand(configs, many)
   if pick:
     picking.check_seeds(runs)
   elif len(runs) == 1 and how is execution.ALONE:
-    return _single(runs[0], experiment, many.records, kind)
+    return _single(runs[0], experiment, many.records, kind, at_hand)
   root = configs[0].workdir
   runs = [with_absolute_paths(run, experiment)
           for run in grid.placed(runs, root)]
   if not pick:
-    return _sweep(runs, [], experiment, many.records, how, kind, measure)
+    return _sweep(
+        runs, [], experiment, many.records, how, kind, at_hand, measure)
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
   trials = [with_absolute_paths(run, experiment)
             for run in grid.placed(picking.trial_runs(runs, many), root)]
@@ -126,32 +130,34 @@ def go(
   def later(stand_in):
     # In memory first: this host may not see each file that the first one wrote.
     records = [known.get(run.workdir) or outcome_lib.finished_run(
-        run, experiment, many.records) for run in trials]
+        run, experiment, many.records, at_hand) for run in trials]
     best = picking.pick_best(trials, records, pick, stand_in=stand_in)
     chosen = {dataclasses.replace(run, workdir='') for run in best}
     return [run for run in runs
             if picking.trial_of(run, many, pick_seed) in chosen]
 
   first = _sweep(
-      trials, later(True), experiment, many.records, how, kind, measure, pick)
+      trials, later(True), experiment, many.records, how, kind, at_hand,
+      measure, pick)
   known |= dict(zip(first.folders, first.records, strict=True))
   picking.demand_complete(first.failures, 'pick', 'the trials')
   second = _stage(
-      later(False), [], experiment, many.records, how, kind, None)
+      later(False), [], experiment, many.records, how, kind, at_hand, None)
   return dataclasses.replace(
       second, failures=first.failures + second.failures, trials=first.records)
 
 
 def _single(
-    config: config_lib.Config, experiment: str, folder: str, kind: Any
+    config: config_lib.Config, experiment: str, folder: str, kind: Any,
+    at_hand: at_hand_lib.AtHand,
 ) -> outcome_lib.Outcome:
   """Trains the only run, in its own workdir, unless a record of it exists."""
   from adapters_jax.runs import run  # Imports JAX.
   workdir = workdirs.path_of(config, experiment)
-  record = None
-  if folder and workdirs.finished(workdir) is None:
-    record = outcome_lib.finished_run(config, experiment, folder)
-  if record is None:
+  finished = workdirs.finished(workdir)
+  record = outcome_lib.finished_run(
+      config, experiment, folder, at_hand) if folder else None
+  if record is None or finished is not None:
     record = run.run(config, experiment, kind)
   else:
     _log.info('this run has finished before: %s',
@@ -164,18 +170,21 @@ def _single(
 def _sweep(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
     experiment: str, folder: str, how: execution.HowToRun, kind: Any,
+    at_hand: at_hand_lib.AtHand,
     measure: Callable[[config_lib.Config], Any] | None,
     pick: Sequence[str] = (),
 ) -> outcome_lib.Outcome:
   """Trains runs as `_stage`, those that survive if weak settings stop."""
   if not how.stop:
-    return _stage(runs, later, experiment, folder, how, kind, measure)
+    return _stage(
+        runs, later, experiment, folder, how, kind, at_hand, measure)
   left, failures = halving.run_rungs(
       runs, experiment, folder,
       lambda among, todo, epochs: _make(
           among, todo, experiment, how, kind, pause=epochs),
-      factor=how.halving_factor, first=how.halving_first, pick=pick)
-  found = _stage(left, [], experiment, folder, how, kind, None)
+      factor=how.halving_factor, first=how.halving_first, pick=pick,
+      at_hand=at_hand)
+  found = _stage(left, [], experiment, folder, how, kind, at_hand, None)
   return dataclasses.replace(found, failures=(*found.failures, *(
       (grid.difference_line(run, runs), message)
       for run, message in failures)))
@@ -184,12 +193,13 @@ def _sweep(
 def _stage(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
     experiment: str, folder: str, how: execution.HowToRun, kind: Any,
+    at_hand: at_hand_lib.AtHand,
     measure: Callable[[config_lib.Config], Any] | None,
 ) -> outcome_lib.Outcome:
   """Trains the unfinished runs; those of `later` are only forecast."""
   found = {}
   for run in (*runs, *later):
-    record = outcome_lib.finished_run(run, experiment, folder)
+    record = outcome_lib.finished_run(run, experiment, folder, at_hand)
     if record is not None:
       found[run] = record
   todo = [run for run in (*runs, *later) if run not in found]
@@ -219,18 +229,21 @@ def _stage(
 
 
 def _warn_of_machines(records: Sequence[records_lib.Record]) -> None:
-  """Warns if machines computed equal settings in different precisions."""
+  """Warns if machines computed equal settings in different arithmetic."""
   found: dict[str, collections.Counter[str]] = {}
   for record in records:
     asked = str(record.config.get('precision', ''))
-    found.setdefault(asked, collections.Counter())[record.precision] += 1
+    found.setdefault(asked, collections.Counter())[record.arithmetic] += 1
   for counts in found.values():
     if len(counts) > 1:
       said = ' and '.join(f'{count} in {name}' for name, count in
                           sorted(counts.items()))
+      # A device other than a CPU is named after a comma.
+      way = ('runs on one kind of device compute alike'
+             if any(',' in name for name in counts)
+             else '`precision=float32` computes alike on all')
       _log.warning(
-          'the processors computed %s: tables keep these apart; '
-          '`precision=float32` computes alike on all', said)
+          'the processors computed %s: tables keep these apart; %s', said, way)
 
 
 def _known(

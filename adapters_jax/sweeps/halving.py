@@ -16,6 +16,7 @@ import shutil
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs as rungs_lib
@@ -118,10 +119,11 @@ def survivors(
 
 
 def _known_score(
-    run: config_lib.Config, experiment: str, folder: str, epochs: float
+    run: config_lib.Config, experiment: str, folder: str, epochs: float,
+    at_hand: at_hand_lib.AtHand | None,
 ) -> float | None:
   """Returns a run's score at a rung, None if it has not been there."""
-  record = outcome_lib.finished_run(run, experiment, folder)
+  record = outcome_lib.finished_run(run, experiment, folder, at_hand)
   if record is not None:
     return record_score(record, epochs)
   rungs = rungs_lib.read(workdirs.path_of(run, experiment))
@@ -154,6 +156,7 @@ def record_score(record: records_lib.Record, epochs: float) -> float:
 def run_rungs(
     runs: Sequence[config_lib.Config], experiment: str, folder: str,
     make: Make, *, factor: int, first: float, pick: Sequence[str] = (),
+    at_hand: at_hand_lib.AtHand | None = None,
 ) -> tuple[list[config_lib.Config], list[tuple[config_lib.Config, str]]]:
   """Trains runs from rung to rung, and stops the weaker settings.
 
@@ -165,6 +168,7 @@ def run_rungs(
     factor: Settings at a rung for each that trains further.
     first: Epochs before the first rung.
     pick: Names of fields whose values compete.
+    at_hand: As for `outcome.finished_run`.
 
   Returns:
     (runs to train to their end, (run, message) of those that failed).
@@ -177,7 +181,7 @@ def run_rungs(
   for epochs in rungs_of(runs, factor, first):
     scores, failed = {}, []
     for run in left:
-      score = _known_score(run, experiment, folder, epochs)
+      score = _known_score(run, experiment, folder, epochs, at_hand)
       if score is not None:
         scores[run] = score
     todo = [run for run in left if run not in scores]

@@ -6,6 +6,7 @@ import os
 import tempfile
 
 from adapters_jax import errors
+from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
@@ -74,7 +75,8 @@ def check_folder(folder: str) -> None:
 
 
 def finished_run(
-    config: config_lib.Config, experiment: str, folder: str = ''
+    config: config_lib.Config, experiment: str, folder: str = '',
+    at_hand: at_hand_lib.AtHand | None = None,
 ) -> records_lib.Record | None:
   """Returns the record of a run, None if it has not finished.
 
@@ -82,26 +84,33 @@ def finished_run(
     config: Settings.
     experiment: Name of the experiment.
     folder: Folder of records, looked up after the workdir.
+    at_hand: Data and bases at hand, of which the record must be; not compared
+      when None.
 
   Raises:
-    errors.UserError: a damaged record.
+    errors.UserError: a damaged record, or one of other data or another base.
   """
-  paths = [os.path.join(
-      workdirs.path_of(config, experiment), records_lib.RECORD)]
+  places = {'workdir': os.path.join(
+      workdirs.path_of(config, experiment), records_lib.RECORD)}
   if folder:
-    paths.append(record_path(folder, experiment, config))
-  for path in paths:
+    places['records'] = record_path(folder, experiment, config)
+  found = None
+  for place, path in places.items():
     if os.path.exists(path):
       try:
         record = records_lib.read(path)
       except ValueError as error:
+        if found is not None:
+          continue  # `keep` replaces it.
         raise errors.UserError(
             f'the record is damaged: {error}; delete it to make the run again'
         ) from error
       # A named workdir may hold a run of other settings.
       if identity.completed(record.config) == identity.portable(config):
-        return record
-  return None
+        if at_hand:  # Both of them: `keep` must not replace one of other data.
+          at_hand.demand_same(record, config, path, place)
+        found = found or record
+  return found
 
 
 def record_path(

@@ -112,6 +112,23 @@ def agreed(choice: bool) -> bool:
   return bool(multihost_utils.broadcast_one_to_all(np.asarray(choice)))
 
 
+def first_text(text: str) -> str:
+  """Returns the text of the first host that has one; every host must call.
+
+  Args:
+    text: Text such as a fault that this host has found, '' for none.
+  """
+  if jax.process_count() == 1:
+    return text
+  own = text.encode()
+  # All arrays of one length, as the hosts must have equal shapes.
+  longest = int(np.max(multihost_utils.process_allgather(np.asarray(len(own)))))
+  found = multihost_utils.process_allgather(
+      np.frombuffer(own.ljust(longest, b'\0'), np.uint8))  # [hosts, bytes]
+  texts = [row.tobytes().rstrip(b'\0').decode() for row in np.asarray(found)]
+  return next(filter(None, texts), '')
+
+
 def wait_for_all(name: str) -> None:
   """Waits until every host has made the call of this name."""
   if jax.process_count() > 1:

@@ -115,6 +115,11 @@ class Resume:
           f'({_first_line(error)}); delete that folder to start from the first '
           'step') from error
 
+  @property
+  def folder(self) -> str:
+    """Path of the folder."""
+    return self._folder
+
   def save(
       self, progress: loop.Progress, extra: dict[str, Any]
   ) -> None:

@@ -57,7 +57,7 @@ def load(
     if record.picks:
       continue
     values = frames.columns_of(identity.completed(found['config']))
-    values['precision'] = record.precision  # That of the machine.
+    values['precision'] = record.arithmetic  # That of the machine.
     numbers.append(values[version.FIELD])
     rows += _rows_of(found, values, metric)
   records.check_versions(numbers)

@@ -13,6 +13,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from adapters_jax.data import glue_layouts
+from adapters_jax.data import prepared
 from adapters_jax.data import raw_glue as raw_glue_lib
 from adapters_jax.data import tasks
 from adapters_jax.downloads import pinned
@@ -38,6 +39,14 @@ class LocalGlueTest(parameterized.TestCase):
     cls.raw = raw_glue.write(cls.folder + '/raw')
     cls.data_dir = cls.folder + '/data'
     cls.done, cls.said = prepare_all(cls.raw, cls.data_dir)
+
+  def test_a_look_for_a_dataset_prepares_none(self):
+    self.assertTrue(prepared.is_prepared('glue/rte', self.data_dir))
+    with tempfile.TemporaryDirectory() as folder:
+      self.assertFalse(prepared.is_prepared('glue/rte', folder))
+      os.makedirs(f'{folder}/glue/rte')  # As of a start that failed.
+      self.assertFalse(prepared.is_prepared('glue/rte', folder))
+      self.assertEmpty(os.listdir(f'{folder}/glue/rte'))
 
   @parameterized.parameters(
       ('cola', [0, 1, 0, 1], [0, 1, 0]),

@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_cache
 from adapters_jax.downloads import network
 from adapters_jax.downloads import progress
 from adapters_jax import errors
@@ -254,6 +255,16 @@ def test_cache_of_another_program_needs_no_hub(local_hub):
       'config.json', 'model.safetensors', 'vocab.txt'}
   with pytest.raises(errors.UserError, match='minilm-l6, mpnet-base.*reached'):
     pretrained.resolve('some/one')
+
+
+def test_a_look_into_the_cache_downloads_nothing(local_hub):
+  assert not hub_cache.folder('tiny-bert')
+  folder = pretrained.resolve('tiny-bert')
+  local_hub.shutdown()
+  local_hub.server_close()
+  assert hub_cache.folder('tiny-bert') == folder
+  assert hub_cache.folder(f'tiny-bert@{COMMIT}') == folder
+  assert not hub_cache.folder('tiny-bert@other')
 
 
 def test_cache_without_weights_and_no_hub(local_hub):

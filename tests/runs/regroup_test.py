@@ -6,6 +6,7 @@ from unittest import mock
 import jax.numpy as jnp
 import pytest
 
+from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import regroup
@@ -78,6 +79,27 @@ def test_states_of_unequal_steps_do_not_join(tmp_path, steps, joins):
     mocks['padding'].widen = lambda progress, wide: progress
     found = regroup.join_progress(of(2), folders)
   assert (found is not None and found[0] == 'joined') == joins
+
+
+def test_states_of_other_data_do_not_join(tmp_path):
+  folders = [str(tmp_path / str(i)) for i in range(2)]
+  for folder in folders:
+    rungs.write(folder, rungs.Rungs({'1': .2}, waits=1.0))
+  inputs = [{'data': {'dev': {'examples': 1, 'sha256': digest}},
+             'computation': '', 'base': ''} for digest in 'ab']
+  resume = mock.Mock(folder='there')
+  resume.restore.side_effect = [
+      (at(4), log_lib.new(1, one).to_json()) for one in inputs]
+  with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
+        mock.patch.object(saves, 'exists', return_value=True),
+        mock.patch.object(
+            regroup.inputs_lib, 'of_group', return_value=inputs[0]),
+        mock.patch.multiple(
+            regroup, jax=mock.DEFAULT, padding=mock.DEFAULT,
+            _alone=mock.DEFAULT, group_lib=mock.DEFAULT)):
+    with pytest.raises(
+        errors.UserError, match='state in there was trained with other dev'):
+      regroup.join_progress(of(2), folders)
 
 
 def test_units_are_of_states_after_equal_epochs(tmp_path):

@@ -106,6 +106,21 @@ class SweepTest(parameterized.TestCase):
     with self.assertNoLogs('adapters_jax.sweeps.engine', 'WARNING'):
       self.go('precision=float32,bfloat16_products adapter_size=8')
 
+  def test_records_of_other_devices_are_told_of(self):
+    devices = iter(('1 x cpu (cpu)', '1 x gpu (NVIDIA H200)'))
+
+    def unit(configs, *_):
+      return [dataclasses.replace(
+          grid_test.make_record(config), device=next(devices))
+              for config in configs]
+
+    with self.assertLogs('adapters_jax.sweeps.engine', 'WARNING') as said:
+      self.go('precision=float32 seed=0-1', fake=unit)
+    self.assertEqual(
+        said.records[0].getMessage(), 'the processors computed 1 in float32 '
+        'and 1 in float32, gpu: tables keep these apart; runs on one kind of '
+        'device compute alike')
+
   def test_a_failed_run_is_told_of_and_does_not_end_the_others(self):
     outcome, _, said = self.go(
         'learning_rate=0.1,0.2 seed=0-1', fake=FakeUnits(fail_at=(0.1,)))

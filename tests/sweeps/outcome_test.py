@@ -1,9 +1,20 @@
 """Tests of the folder of kept records."""
 
+import os
+from unittest import mock
+
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.data import prepared
+from adapters_jax.data import tasks
+from adapters_jax.runs import at_hand
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+from adapters_jax.sweeps import engine
+from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from tests.sweeps import grid_test
 
 
 def test_a_folder_of_records_is_made_before_the_runs(tmp_path):
@@ -14,3 +25,38 @@ def test_a_folder_of_records_is_made_before_the_runs(tmp_path):
   for folder in (tmp_path / 'file' / 'x', '/proc/nope/x', 'a\0b'):
     with pytest.raises(errors.UserError, match='`records`: .* cannot be writ'):
       outcome_lib.check_folder(str(folder))
+
+
+@pytest.mark.parametrize('seeds', ['0', '0,1'])
+def test_a_record_of_other_data_is_neither_a_result_nor_replaced(
+    tmp_path, monkeypatch, seeds):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(prepared, 'is_prepared', lambda *_: True)
+  here, there = ({'dev': {'examples': 2, 'sha256': one}} for one in 'ab')
+  kind = mock.Mock(find=tasks.find, facts=lambda config: here)
+  config = config_lib.Config(task='rte', workdir=str(tmp_path / 'work'))
+  old = grid_test.make_record(config, data=there)
+  outcome_lib.keep('kept', 'glue', config, old)
+  path = outcome_lib.record_path('kept', 'glue', config)
+  with pytest.raises(errors.UserError, match=f'`records`: {path} is of other'):
+    engine.go([config], 'glue', grid.Options(seeds=seeds, records='kept'),
+              kind=kind)
+  # Nor is it, where the workdir has a record of the data at hand.
+  records.write(os.path.join(config.workdir, records.RECORD),
+                grid_test.make_record(config, data=here))
+  with pytest.raises(errors.UserError, match=f'`records`: {path} is of other'):
+    outcome_lib.finished_run(config, 'glue', 'kept', at_hand.AtHand(kind))
+  assert records.read(path) == old
+
+
+def test_a_damaged_record_is_replaced_by_that_of_the_workdir(tmp_path):
+  config = config_lib.Config(task='rte', workdir=str(tmp_path / 'work'))
+  path = outcome_lib.record_path(str(tmp_path), 'glue', config)
+  os.makedirs(os.path.dirname(path))
+  with open(path, 'w') as file:
+    file.write('{}')
+  with pytest.raises(errors.UserError, match='the record is damaged'):
+    outcome_lib.finished_run(config, 'glue', str(tmp_path))
+  record = grid_test.make_record(config)
+  records.write(os.path.join(config.workdir, records.RECORD), record)
+  assert outcome_lib.finished_run(config, 'glue', str(tmp_path)) == record

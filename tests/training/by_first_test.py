@@ -1,5 +1,7 @@
 """What the first of several hosts does alone, without further processes."""
 
+import jax
+import numpy as np
 import pytest
 
 from adapters_jax import errors
@@ -53,3 +55,22 @@ def test_the_first_host_alone_writes_predictions(monkeypatch):
         outcome_lib.Outcome(), written.Predictions(write_predictions=True))
     assert brought == [True]
   assert len(calls) == 1
+
+
+@pytest.mark.parametrize('texts, found', [
+    (['', ''], ''), (['', 'a fault: ä'], 'a fault: ä'),
+    (['one', 'another'], 'one')])
+def test_all_hosts_have_the_text_of_one(monkeypatch, texts, found):
+  sizes = np.array([len(text.encode()) for text in texts])
+  longest = int(sizes.max())
+
+  def gathered(own):
+    if not own.ndim:
+      return sizes
+    assert own.shape == (longest,)  # Arrays of all hosts are of one shape.
+    return np.stack([np.frombuffer(
+        text.encode().ljust(longest, b'\0'), np.uint8) for text in texts])
+
+  monkeypatch.setattr(jax, 'process_count', lambda: len(texts))
+  monkeypatch.setattr(hosts.multihost_utils, 'process_allgather', gathered)
+  assert [hosts.first_text(text) for text in texts] == [found] * len(texts)

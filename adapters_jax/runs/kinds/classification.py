@@ -201,8 +201,14 @@ def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:
   return score.threshold(tuned)
 
 
+def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
+  """Returns {split: number and hash of its examples} of a task by name."""
+  _, splits, _ = setup_lib.load_data(config)
+  return setup_lib.facts_of(setup_lib.drawn(config, splits))
+
+
 KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
-                 _outcomes, _check_data, _inputs, _threshold_of)
+                 _outcomes, _check_data, _inputs, _threshold_of, facts=_facts)
 
 
 def of_examples(

@@ -8,6 +8,7 @@ their cosines.
 from collections.abc import Mapping
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,6 +36,8 @@ from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
+
+Facts = dict[str, dict[str, Any]]  # As `Kind.facts`.
 
 _LARGEST_COSINE = 1.0
 STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
@@ -188,8 +191,7 @@ def prepare(
        for name, split in splits.items()},
       notes, lambda shape: models.make_model(
           config, shape, 1, head=pooling_head(config)), mesh,
-      {name: pair_examples.fingerprint_of(split)
-       for name, split in splits.items()}, head=pooling_head(config))
+      _facts_of(splits), head=pooling_head(config))
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return PairSetup(
@@ -270,6 +272,19 @@ def _check_data(config: config_lib.Config) -> None:
     _check_loss(config, _load(config)['train'])
 
 
+def _facts_of(splits: Mapping[str, pairs_lib.Pairs]) -> Facts:
+  return {name: pair_examples.fingerprint_of(split)
+          for name, split in splits.items()}
+
+
+def _facts(config: config_lib.Config) -> Facts:
+  """Returns {split: number and hash of its pairs} of a task by name."""
+  splits = _load(config)
+  if rows := setup_lib.subset(config, len(splits['train'])):
+    splits['train'] = splits['train'].take(rows)
+  return _facts_of(splits)
+
+
 class _Kind(kind.Kind):
   """Sentence embeddings, whose loss is a setting."""
 
@@ -282,7 +297,7 @@ class _Kind(kind.Kind):
 KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
-             reads=('embeddings',), defaults=presets.EMBEDDINGS)
+             reads=('embeddings',), defaults=presets.EMBEDDINGS, facts=_facts)
 
 
 def of_pairs(splits: Mapping[str, pairs_lib.Pairs]) -> kind.Kind:

@@ -86,6 +86,8 @@ class Kind:
     report: (setup, split, predictions) -> table to log at the end, '' for none.
     reads: Marks of the settings that only such tasks read, of `_OF_KINDS`.
     defaults: Defaults of settings, in place of those of Config.
+    facts: (config) -> {split: number and hash of its examples} of a task by
+      name, as a record has them.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -100,6 +102,8 @@ class Kind:
   report: Callable[..., str] = lambda setup, split, predictions: ''
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  facts: Callable[[config_lib.Config], dict[str, dict[str, Any]]] = (
+      lambda config: {})
 
   def check_settings(
       self, config: config_lib.Config, *, in_memory: bool = False

@@ -239,12 +239,20 @@ def _check_data(config: config_lib.Config) -> None:
     _load(config)
 
 
+def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
+  """Returns {split: number and hash of its texts} of a task by name."""
+  splits = _load(config)
+  if rows := setup_lib.subset(config, len(splits['train'])):
+    splits['train'] = [splits['train'][row] for row in rows]
+  return {name: fingerprint.of_rows(texts) for name, texts in splits.items()}
+
+
 KIND = kind.Kind(
     _find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
     usage='train a task above it with: --adapters=domain={folder}',
-    reads=('texts',), defaults=presets.LANGUAGE_MODELING)
+    reads=('texts',), defaults=presets.LANGUAGE_MODELING, facts=_facts)
 
 
 def of_texts(texts: Mapping[str, list[str]]) -> kind.Kind:

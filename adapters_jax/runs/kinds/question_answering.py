@@ -79,9 +79,7 @@ def prepare(
 
   setup = setup_lib.assemble(
       config, folder, task, splits, notes, model_of, mesh,
-      {name: fingerprint.of_rows(map(dataclasses.astuple, asked))
-       for name, asked in questions.items()},
-      head=heads.spans.SPANS)
+      _facts_of(questions), head=heads.spans.SPANS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
@@ -152,9 +150,24 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
           for name, asked in _questions(config).items() if name != 'train'}
 
 
+def _facts_of(
+    questions: Mapping[str, list[squad.Question]]
+) -> dict[str, dict[str, Any]]:
+  return {name: fingerprint.of_rows(map(dataclasses.astuple, asked))
+          for name, asked in questions.items()}
+
+
+def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
+  """Returns {split: number and hash of its questions} of a task by name."""
+  questions = _questions(config)
+  if rows := setup_lib.subset(config, len(questions['train'])):
+    questions['train'] = [questions['train'][row] for row in rows]
+  return _facts_of(questions)
+
+
 KIND = kind.Kind(squad.load_task, prepare, make_score,
                  lambda config: heads.spans.SPANS, _outcomes, _check_data,
-                 _inputs)
+                 _inputs, facts=_facts)
 
 
 def of_questions(questions: Mapping[str, list[squad.Question]]) -> kind.Kind:

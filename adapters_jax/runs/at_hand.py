@@ -1,0 +1,124 @@
+"""Data and bases at hand, against those of records. No JAX at import.
+
+The name of a record has the name of a task, not its texts: they lie in
+`data_dir`, a place. Nor does it have the weights of a base of the hub.
+"""
+
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.data import prepared
+from adapters_jax.downloads import assets
+from adapters_jax.downloads import hub_cache
+from adapters_jax.model import tensor_files
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import records
+
+Facts = dict[str, dict[str, Any]]  # As `records.Record.data`.
+
+
+def refusal(place: str, path: str, problem: str) -> str:
+  """Returns the message for a record of other data or another base.
+
+  Args:
+    place: Argument that names the folder of the record.
+    path: Path of the record.
+    problem: Result of `AtHand.problem`.
+  """
+  return (f'`{place}`: {path} {problem}; runs on both have one name, so give '
+          f'another `{place}` for these')
+
+
+class AtHand:
+  """The data and bases of this machine, each hashed once for many records."""
+
+  def __init__(self, kind: Any = None):
+    """Remembers the kind.
+
+    Args:
+      kind: Kind of the tasks; that of labels of texts when None.
+    """
+    self._kind = kind
+    self._data: dict[tuple[Any, ...], Facts] = {}
+    self._bases: dict[str, str] = {}
+
+  def demand_same(
+      self, record: records.Record, config: config_lib.Config, path: str,
+      place: str,
+  ) -> None:
+    """Checks that a record is of the data and the base at hand.
+
+    Args:
+      record: Record of the name that these settings have.
+      config: Settings.
+      path: Path of the record.
+      place: Argument that names its folder.
+
+    Raises:
+      errors.UserError: it is of others.
+    """
+    if problem := self.problem(record, config):
+      raise errors.UserError(refusal(place, path, problem))
+
+  def problem(
+      self, record: records.Record, config: config_lib.Config
+  ) -> str:
+    """Returns the difference of a record from data and base at hand, or ''.
+
+    Unknown data and bases count as equal: records of earlier versions have no
+    hashes, and this machine may lack the files.
+
+    Args:
+      record: Record of the name that these settings have.
+      config: Settings.
+    """
+    # The hashes of own files are among the settings.
+    if record.data and not config.files:
+      here = self._data_of(config)
+      splits = [name for name in here | record.data if here and (
+          record.data.get(name) != here.get(name))]
+      if splits:
+        return (f'is of other {", ".join(splits)} examples of {config.task} '
+                'than those at hand')
+    if '#' in record.base:  # Of the hub; other names are of certain weights.
+      base = self._base_of(config.checkpoint)
+      if base and base != record.base:
+        return f'is of the base {record.base}, and {base} is at hand'
+    return ''
+
+  def _data_of(self, config: config_lib.Config) -> Facts:
+    """Returns the facts of a named task, {} if they are not to be compared."""
+    key = config.task, config.data_dir, config.train_examples
+    if key not in self._data:
+      self._data[key] = self._read(config)
+    return self._data[key]
+
+  def _read(self, config: config_lib.Config) -> Facts:
+    """Calls `Kind.facts` where the data are on this machine; {} elsewhere."""
+    kind = self._kind
+    if kind is None:
+      from adapters_jax.runs.kinds import classification  # Imports JAX.
+      kind = classification.KIND
+    try:
+      source = kind.find(config.task).source
+      if prepared.is_pinned(source) or not prepared.is_prepared(
+          source, config.data_dir):
+        return {}
+      found: Facts = kind.facts(config)
+      return found
+    except errors.UserError:  # A run on damaged data would tell of it.
+      return {}
+
+  def _base_of(self, checkpoint: str) -> str:
+    """Returns the identity of a base in the cache of the hub, '' without."""
+    if checkpoint not in self._bases:
+      self._bases[checkpoint] = ''
+      try:
+        folder = '' if assets.is_folder(checkpoint) else hub_cache.folder(
+            checkpoint)
+        if folder:
+          self._bases[checkpoint] = (
+              f'{checkpoint}#{tensor_files.encoder_digest(folder)}')
+      except errors.UserError:  # No weights in the cache.
+        pass
+    return self._bases[checkpoint]

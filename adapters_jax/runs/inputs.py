@@ -1,0 +1,80 @@
+"""Inputs of a saved state: data, computation and base, with which it goes on.
+
+The settings of a run name a task, a precision and a base of the hub, and each
+of them may stand for something else in another folder, on another processor or
+on another day. A state that went on with it would hide it in the record.
+"""
+
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.model import base as base_lib
+from adapters_jax.model import precision
+from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import log as log_lib
+from adapters_jax.training import hosts
+
+
+def of_group(group: group_lib.Group) -> dict[str, Any]:
+  """Returns the inputs of a group, as its states keep them.
+
+  Args:
+    group: Runs.
+
+  Returns:
+    {'data': as in a record, 'computation': types, precision and kind of
+    device, 'base': result of `base.identity`}
+  """
+  setup, origin = group.setup, group.members[0].origin
+  device = setup.mesh.devices.flat[0]
+  # Without the attention: a run that leaves its group may use another one.
+  types = precision.choose(group.configs[0].precision, 1, device).types
+  return {'data': setup.data, 'computation': f'{types}, on {device.platform}',
+          'base': origin.base if origin else ''}
+
+
+def continued(
+    log: log_lib.Log, inputs: dict[str, Any], folder: str
+) -> log_lib.Log:
+  """Returns the log of a saved state that goes on with some inputs.
+
+  Every host must make the call; all of them end if one has other inputs.
+
+  Args:
+    log: Log of the state. One of an earlier version has no inputs, and goes on
+      with any.
+    inputs: Result of `of_group`.
+    folder: Folder of the state.
+
+  Raises:
+    errors.UserError: the state has other inputs.
+  """
+  if problem := hosts.first_text(_difference(log.inputs, inputs)):
+    raise errors.UserError(
+        f'`resume`: the state in {folder} {problem} as before, or delete that '
+        'folder to begin again')
+  log.inputs = inputs
+  return log
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+  """Returns a difference of inputs and the way out; '' for none.
+
+  Args:
+    before: Inputs of a state.
+    now: Inputs at hand.
+  """
+  if not before:
+    return ''
+  if splits := [
+      name for name in now['data'] | before['data']
+      if before['data'].get(name) != now['data'].get(name)]:
+    return (f'was trained with other {", ".join(splits)} examples than those '
+            'at hand; give the data')
+  if before['computation'] != now['computation']:
+    return (f'{before["computation"]}, and this machine '
+            f'{now["computation"]}; continue on a processor')
+  if not base_lib.same(before['base'], now['base']):
+    return (f'was trained on the base {before["base"]}, and {now["base"]} is '
+            'at hand; give the base')
+  return ''
