@@ -75,13 +75,23 @@ def text_of(path: str, line: int, name: str, value: object) -> str:
     raise errors.UserError(
         f'{place}: the text is {_WORDS[type(value)]}; give a string, or leave '
         'the row out')
-  try:
-    value.encode('utf-8')
-  except UnicodeEncodeError as error:  # JSON can spell half a character.
-    raise errors.UserError(
-        f'{place}: {value[error.start]!r} is half of a character; write both '
-        'halves') from error
+  check_halves(place, value)
   return value
+
+
+def check_halves(place: str, text: str) -> None:
+  """Raises UserError for a text with half of a character, as JSON can spell it.
+
+  Args:
+    place: Place of the text, for messages.
+    text: Text.
+  """
+  try:
+    text.encode('utf-8')
+  except UnicodeEncodeError as error:
+    raise errors.UserError(
+        f'{place}: {text[error.start]!r} is half of a character; write both '
+        'halves') from error
 
 
 def label_of(path: str, line: int, name: str, value: object) -> str:
@@ -94,7 +104,9 @@ def label_of(path: str, line: int, name: str, value: object) -> str:
     raise errors.UserError(
         f'{path}, line {line}, column {name!r}: the label is '
         f'{_WORDS[type(value)]}; give a string or a number')
-  return '' if value is None else str(value).strip()  # 0 and false are labels.
+  found = '' if value is None else str(value).strip()  # 0, false are labels.
+  check_halves(f'{path}, line {line}, column {name!r}', found)
+  return found
 
 
 def texts_of(
