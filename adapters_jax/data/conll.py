@@ -260,7 +260,7 @@ def of_object(
           f'are not empty; name the column with `{setting}`')
     place = f'{path}, line {line}, column {name!r}'
     for one in found:
-      tables.check_halves(place, one)
+      tables.text_at(place, one)
       # Columns, in which predictions are written, have no quotes.
       if set(one) & set('\t\n\r'):
         raise errors.UserError(

@@ -74,28 +74,27 @@ def column(
 
 def text_of(path: str, line: int, name: str, value: object) -> str:
   """Returns a cell, of any type in JSONL, as a text; UserError for others."""
-  place = f'{path}, line {line}, column {name!r}'
+  return text_at(f'{path}, line {line}, column {name!r}', value)
+
+
+def text_at(place: str, value: object) -> str:
+  """Returns a value of JSON as a text; UserError for others.
+
+  Args:
+    place: Place of the value, for messages.
+    value: Value.
+  """
   if not isinstance(value, str):
     raise errors.UserError(
         f'{place}: the text is {_WORDS[type(value)]}; give a string, or leave '
-        'the row out')
-  check_halves(place, value)
-  return value
-
-
-def check_halves(place: str, text: str) -> None:
-  """Raises UserError for a text with half of a character, as JSON can spell it.
-
-  Args:
-    place: Place of the text, for messages.
-    text: Text.
-  """
+        'it out')
   try:
-    text.encode('utf-8')
-  except UnicodeEncodeError as error:
+    value.encode('utf-8')
+  except UnicodeEncodeError as error:  # JSON can spell half a character.
     raise errors.UserError(
-        f'{place}: {text[error.start]!r} is half of a character; write both '
+        f'{place}: {value[error.start]!r} is half of a character; write both '
         'halves') from error
+  return value
 
 
 def label_of(path: str, line: int, name: str, value: object) -> str:
@@ -108,9 +107,9 @@ def label_of(path: str, line: int, name: str, value: object) -> str:
     raise errors.UserError(
         f'{path}, line {line}, column {name!r}: the label is '
         f'{_WORDS[type(value)]}; give a string or a number')
-  found = '' if value is None else str(value).strip()  # 0, false are labels.
-  check_halves(f'{path}, line {line}, column {name!r}', found)
-  return found
+  return text_at(  # 0 and false are labels.
+      f'{path}, line {line}, column {name!r}',
+      '' if value is None else str(value).strip())
 
 
 def check_spellings(table: Table) -> None:

@@ -57,6 +57,8 @@ class FilesTest(parameterized.TestCase):
       ('a.jsonl', '{"sentence": "a", "label": NaN}\n', 'nan is no label'),
       ('a.jsonl', '{"sentence": "a", "label": 1e999}\n', 'inf is no label'),
       ('a.jsonl', '{"sentence": "a", "label": ["b"]}\n', 'the label is a list'),
+      ('a.jsonl', '{"sentence": "a", "label": "\\udfff"}\n',
+       "line 1, column 'label': '.udfff' is half of a character"),
       ('a.jsonl', '{"sentence": null, "label": "b"}\n',
        "line 1, column 'sentence': the text is null"),
       ('a.jsonl', '{"sentence": ["a"], "label": "b"}\n', 'the text is a list'),
