@@ -95,8 +95,8 @@ def of_lines(
   first = _number('text_columns', word_column, _WORDS, 0)
   last = _number('label_column', tag_column, _TAGS, -1)
   lines = [line.strip('\r\n') for line in lines]
-  for number, line in enumerate(lines, 1):
-    rows.check_return(path, number, line)
+  for number, text in enumerate(lines, 1):
+    rows.check_return(path, number, text)
   separator = _separator(lines)
   cells = [_cells(line, separator) for line in lines]
   width = _width(cells)
