@@ -74,11 +74,24 @@ def folders(
     named: Folders.
 
   Raises:
-    errors.UserError: no folder, or one without the files of its splits.
+    errors.UserError: no folder, one without the files of its splits, files
+      beside it, or a task for several.
   """
   names = [name.strip() for name in named.folder.split(',') if name.strip()]
   if not names:
     raise errors.UserError('`folder`: name a folder with train.tsv, dev.tsv')
+  if config.files:
+    given = ', '.join(f'`{split}_file`' for split in config.files)
+    raise errors.UserError(
+        f'{given}: `folder` has files of its own; give one or the other')
+  # The experiments' defaults name no data of one's own.
+  if config.task not in (
+      '', config_lib.Config.task, config_lib.SQUAD, config_lib.TEXTS):
+    if len(names) > 1:
+      raise errors.UserError(
+          f'`task={config.task}`: names the data of one `folder`, there are '
+          f'{len(names)}; leave it out')
+    return [dataclasses.replace(in_folder(config, *names), task=config.task)]
   configs = [in_folder(config, name) for name in names]
   tasks_named = [one.task for one in configs]
   for name in tasks_named:

@@ -9,6 +9,7 @@ import tempfile
 from typing import IO, Any
 
 from adapters_jax import errors
+from adapters_jax.data import choice_layouts
 from adapters_jax.data import choices
 from adapters_jax.data import conll
 from adapters_jax.data import rows
@@ -109,7 +110,7 @@ def _choices_of_rows(
     if layout is None:
       contexts, chosen = (name.split(',') for name in names)
       known = tuple(names) == choices.TEXTS
-      layout = choices.layout_of(
+      layout = choice_layouts.layout_of(
           place, line, row, *(() if known else (contexts, chosen)))
     yield choices.choices_of(place, line, row, layout)
 
@@ -118,12 +119,16 @@ def _choices_of_lines(
     lines: Iterable[str], place: str
 ) -> Iterator[choices.Choices]:
   """Yields (context, choices) of lines, with tabs between them."""
-  for number, line in enumerate(lines, 1):
-    context, *rest = line.removesuffix('\n').removesuffix('\r').split('\t')
+  for number, line in enumerate(_plain(lines, place), 1):
+    context, *rest = line.split('\t')
     if len(rest) < 2:
       raise errors.UserError(
           f'{place}, line {number}: a context and two choices or more, '
           f'separated by tabs, are needed, there are {1 + len(rest)} texts')
+    if not all(one.strip() for one in rest):
+      raise errors.UserError(
+          f'{place}, line {number}: a choice is empty; give a text, or leave '
+          'the line out')
     yield context, tuple(rest)
 
 
@@ -162,11 +167,22 @@ def read_words(
       return
     lines = rows.lines_of(file, place)
     if form == 'lines':
-      for line in lines:
-        yield line.removesuffix('\n').removesuffix('\r')
+      yield from _plain(lines, place)
       return
     for sentence in conll.of_lines([*lines], place, column, tagged=False):
       yield sentence.words
+
+
+def _plain(lines: Iterable[str], place: str) -> Iterator[str]:
+  """Yields lines without their line breaks; UserError for one within a line.
+
+  Args:
+    lines: Lines.
+    place: Name of the input, for messages.
+  """
+  for number, line in enumerate(lines, 1):
+    rows.check_return(place, number, line)
+    yield line.removesuffix('\n').removesuffix('\r')
 
 
 def _of_lines(
@@ -180,8 +196,7 @@ def _of_lines(
     names: Names of the texts of an input.
     checked: Whether to refuse a header, of a table without a fitting name.
   """
-  for number, line in enumerate(lines, 1):
-    line = line.removesuffix('\n').removesuffix('\r')
+  for number, line in enumerate(_plain(lines, place), 1):
     cells = tuple(line.split('\t'))
     if checked and number == 1 and set(names) <= set(cells):
       raise errors.UserError(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import choice_layouts
 from adapters_jax.data import sequences
 from adapters_jax.data import tables
 from adapters_jax.data import tasks
@@ -30,71 +31,9 @@ Row = Mapping[str, object]
 Choices = tuple[str, tuple[str, ...]]  # (context, choices)
 
 
-@dataclasses.dataclass(frozen=True)
-class Columns:
-  """Columns of a table of multiple choice.
-
-  Attributes:
-    name: Name of the layout, for messages.
-    needed: Columns by which a table is known to have it.
-    contexts: Columns that make the context, with a blank between them.
-    start: Column with the start of every choice, '' for none.
-    choices: Pattern of the columns of choices, or one column with a list.
-    answers: Possible columns of the answer.
-    question: Column of COPA's question, '' for none.
-  """
-  name: str
-  needed: tuple[str, ...]
-  contexts: tuple[str, ...]
-  choices: str
-  start: str = ''
-  answers: tuple[str, ...] = ('answer', 'label')
-  question: str = ''
-
-
-LAYOUTS = (
-    Columns('SWAG', ('sent1', 'sent2', 'ending0'), ('sent1',), r'ending\d+',
-           start='sent2', answers=('label',)),
-    Columns('COPA', ('premise', 'question', 'choice1', 'choice2'), ('premise',),
-           r'choice\d+', answers=('label',), question='question'),
-    Columns('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
-           answers=('label',)),
-    Columns('plain', ('context', 'choices'), ('context',), 'choices'),
-    Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
-)
-
-
-def layout_of(
-    path: str, line: int, row: Row, contexts: Sequence[str] = (),
-    choices: Sequence[str] = (), answer: str = '',
-) -> Columns:
-  """Returns the layout of a table.
-
-  Args:
-    path: Path of the file, for messages.
-    line: Line of the row, for messages.
-    row: Its first row, {column: value}.
-    contexts: Columns of the context, for other columns than those of LAYOUTS.
-    choices: Columns of the choices, or one with a list; () to find a layout.
-    answer: Column of the answer, with `choices`.
-
-  Raises:
-    errors.UserError: none of LAYOUTS.
-  """
-  if choices:
-    pattern = '|'.join(map(re.escape, choices))
-    return Columns('own', (*contexts, *choices), tuple(contexts), pattern,
-                  answers=(answer,))
-  for layout in LAYOUTS:
-    if set(layout.needed) <= row.keys():
-      return layout
-  raise errors.UserError(
-      f'{path}, line {line}: the columns {", ".join(map(repr, row))} are of no '
-      'known layout (context and choices, SWAG, COPA, HellaSwag); name yours '
-      'with `text_columns` and `choice_columns`')
-
-
-def choices_of(path: str, line: int, row: Row, layout: Columns) -> Choices:
+def choices_of(
+    path: str, line: int, row: Row, layout: choice_layouts.Columns
+) -> Choices:
   """Returns (context, choices) of a row.
 
   Args:
@@ -104,8 +43,8 @@ def choices_of(path: str, line: int, row: Row, layout: Columns) -> Choices:
     layout: Layout of the table.
 
   Raises:
-    errors.UserError: an absent column, a value that is no text, or fewer than
-      two choices.
+    errors.UserError: an absent column, a value that is no text, an empty
+      choice, or fewer than two choices.
   """
   def text(name, setting='text_columns'):
     value = tables.column(path, line, row, name, setting)
@@ -143,23 +82,40 @@ def _number(name: str) -> int:
 def _cells(path: str, line: int, name: str, value: object) -> list[str]:
   """Returns the choices of a column: its text, or a list of texts."""
   values = value if isinstance(value, list) else [value]
-  return [tables.text_of(path, line, name, one) for one in values]
+  found = [tables.text_of(path, line, name, one) for one in values]
+  if not all(one.strip() for one in found):
+    raise errors.UserError(
+        f'{path}, line {line}, column {name!r}: a choice is empty; give a '
+        'text, or leave the row out')
+  return found
 
 
 def _answer(
-    path: str, line: int, row: Row, layout: Columns, choices: Sequence[str]
+    path: str, line: int, row: Row, layout: choice_layouts.Columns,
+    choices: Sequence[str],
 ) -> int:
   """Returns the number of the right choice, from 0."""
   name = next((n for n in layout.answers if n in row), layout.answers[-1])
   value = tables.column(path, line, row, name, 'label_column')
   word = tables.label_of(path, line, name, value)
+  place = f'{path}, line {line}, column {name!r}'
+  is_number = type(value) in (int, float)  # Of JSON; false for truth values.
   if re.fullmatch(r'\d+(\.0)?', word) and float(word) < len(choices):
-    return int(float(word))
-  if choices.count(word) == 1:  # By its text.
+    number = int(float(word))
+    texts = [text.strip() for text in choices]
+    if not is_number and word in texts and texts[number] != word:
+      raise errors.UserError(
+          f'{place}: the answer {word!r} may be the number of the choice '
+          f'{choices[number]!r} or the text of another one; give its number, '
+          'from 0, as a number in JSONL')
+    return number
+  if not is_number and choices.count(word) == 1:  # By its text.
     return choices.index(word)
+  way = f'give its number, 0 to {len(choices) - 1}' + (
+      ', or its text in quotes' if is_number and word in choices else '')
   raise errors.UserError(
-      f'{path}, line {line}, column {name!r}: the answer {word!r} is none of '
-      f'the {len(choices)} choices; give its number, 0 to {len(choices) - 1}')
+      f'{place}: the answer {word!r} is none of the {len(choices)} choices; '
+      f'{way}')
 
 
 def read(
@@ -172,9 +128,9 @@ def read(
     path: A .tsv or .csv file with a header, or a .jsonl file.
     contexts: Columns of the context, with `choices`.
     choices: Columns of the choices, or one with a list; () for a layout of
-      LAYOUTS.
+      `choice_layouts`.
     answer: Column of the answer: the number of the right choice, from 0, or its
-      text.
+      text. A number of JSON is no text.
     labelled: Whether the answers must be known. Otherwise they may be absent,
       empty or -1 in all rows.
 
@@ -185,11 +141,12 @@ def read(
     errors.UserError: a fault of the file, an absent column, too few choices, or
       an answer out of range; names the file and the line.
   """
-  found: list[Columns] = []
+  found: list[choice_layouts.Columns] = []
 
   def layout(line, row):
     if not found:
-      found.append(layout_of(path, line, row, contexts, choices, answer))
+      found.append(choice_layouts.layout_of(
+          path, line, row, contexts, choices, answer))
     return found[0]
 
   def unknown(row):

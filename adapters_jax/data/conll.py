@@ -1,9 +1,10 @@
 """Tagged sentences: files with a word and its tag on each line, or JSONL.
 
-A blank line ends a sentence. Columns are separated by tabs, or by blanks or
-commas in files without tabs. Comments (lines that begin with # and have another
-number of columns) and lines of -DOCSTART- are left out, as are the ranges and
-empty nodes of CoNLL-U: ten columns, of which the first has ids in all lines.
+A blank line ends a sentence. Columns are separated by tabs; in files without
+tabs by blanks; in files without both by commas if most lines have one. Comments
+(lines that begin with # and have another number of columns) and lines of
+-DOCSTART- are left out, as are the ranges and empty nodes of CoNLL-U: ten
+columns, of which the first has ids in all lines.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.data import rows
+from adapters_jax.data import tables
 
 # {separator of columns: its name}
-_SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas'}
+_SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas', '': 'nothing'}
 _DOCUMENT = '-DOCSTART-'
 _ID = re.compile(r'\d+([-.]\d+)?')  # Of CoNLL-U.
 _NODE = re.compile(r'\d+[-.]\d+')  # Ids of CoNLL-U without a word of their own.
@@ -93,6 +95,8 @@ def of_lines(
   first = _number('text_columns', word_column, _WORDS, 0)
   last = _number('label_column', tag_column, _TAGS, -1)
   lines = [line.strip('\r\n') for line in lines]
+  for number, text in enumerate(lines, 1):
+    rows.check_return(path, number, text)
   separator = _separator(lines)
   cells = [_cells(line, separator) for line in lines]
   width = _width(cells)
@@ -137,16 +141,22 @@ def of_lines(
 
 
 def _separator(lines: Iterable[str]) -> str:
-  """Returns the separator of the columns: tab, blank or comma."""
+  """Returns the separator of the columns, '' for lines of a word alone."""
   if any('\t' in line.strip() for line in lines):
     return '\t'
-  return ' ' if any(' ' in line.strip(' ') for line in lines) else ','
+  if any(' ' in line.strip(' ') for line in lines):
+    return ' '
+  # A comma may be a word, or a part of a number.
+  commas = [',' in line.strip(',') for line in lines if line.strip()]
+  return ',' if 2 * sum(commas) > len(commas) else ''
 
 
 def _cells(line: str, separator: str) -> list[str]:
   """Returns the columns of a line, [] for a blank one."""
   if not line.strip(' \t'):
     return []
+  if not separator:
+    return [line]
   # Not `split()`: words may hold other white space, such as U+00A0.
   return (re.split(' +', line.strip(' ')) if separator == ' '
           else line.split(separator))
@@ -236,16 +246,25 @@ def of_object(
     tagged: Whether the tags are needed.
 
   Raises:
-    errors.UserError: an absent column, or lists that do not fit.
+    errors.UserError: an absent column, a word that columns cannot hold, or
+      lists that do not fit.
   """
   def column(name, defaults, names, setting):
     wanted = names if name in defaults else (name,)
-    found = next((row[one] for one in wanted if one in row), None)
+    name = next((one for one in wanted if one in row), wanted[0])
+    found = row.get(name)
     if not isinstance(found, list) or not all(
         isinstance(one, str) and one.strip() for one in found):
       raise errors.UserError(
-          f'{path}, line {line}: {wanted[0]!r} must be a list of strings that '
+          f'{path}, line {line}: {name!r} must be a list of strings that '
           f'are not empty; name the column with `{setting}`')
+    place = f'{path}, line {line}, column {name!r}'
+    for one in found:
+      tables.text_at(place, one)
+      # Columns, in which predictions are written, have no quotes.
+      if set(one) & set('\t\n\r'):
+        raise errors.UserError(
+            f'{place}: {one!r} has a tab or a line break; leave it out')
     return tuple(found)
 
   one = column(words, _WORDS, _JSON_WORDS, 'text_columns')

@@ -70,7 +70,8 @@ def _scores(table: tables.Table) -> np.ndarray:
 
 
 def _check_classes(table: tables.Table) -> None:
-  """Raises UserError for labels that are scores, or numbers with gaps."""
+  """Raises UserError for scores, numbers with gaps, or in two spellings."""
+  tables.check_spellings(table)
   numbers = [_number(label) for label in table.labels]
   words = [row for row, number in enumerate(numbers) if math.isnan(number)]
   gaps = [row for row in words if table.labels[row].lower() == 'nan']

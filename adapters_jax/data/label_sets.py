@@ -141,12 +141,14 @@ def classes_of(
     label_columns: Its columns of labels.
 
   Raises:
-    errors.UserError: no row has a label.
+    errors.UserError: no row has a label, or a number has two spellings.
   """
   found = {name for labels in train.labels or () for name in labels}
   if not found:
     raise errors.UserError(
         f'{train.path}, column {train.label_column!r}: no row has a label')
+  if len(label_columns) == 1:
+    tables.check_spellings(train)
   return tuple(label_columns if len(label_columns) > 1 else sorted(found))
 
 

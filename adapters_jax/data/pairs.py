@@ -12,6 +12,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import files
 from adapters_jax.data import held_out
+from adapters_jax.data import rows as rows_lib
 from adapters_jax.data import sequences
 from adapters_jax.data import squad
 from adapters_jax.data import tables
@@ -19,6 +20,8 @@ from adapters_jax.data import tables
 _log = logging.getLogger(__name__)
 
 SQUAD_TEXTS = ('question', 'context')
+# Default of `label_column`, which pairs without scores may lack.
+_SCORES = 'label'
 _NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -148,11 +151,29 @@ def _score(table: tables.Table, row: int) -> float:
     found = float(table.labels[row])
   except ValueError:
     found = np.nan
-  if not np.isfinite(np.float32(found)):
+  if not abs(found) <= _LARGEST:  # False for nan.
     raise errors.UserError(
         f'{table.place(row)}: {table.labels[row]!r} is no score; give a '
         'number, or name the column of the scores with `label_column`')
   return found
+
+
+def _check_column(paths: Mapping[str, str], label_column: str) -> None:
+  """Raises UserError for a column of scores that no file has.
+
+  Args:
+    paths: As for `load`.
+    label_column: Column of the score.
+  """
+  tabular = [path for path in paths.values() if not path.endswith('.json')]
+  if not tabular:
+    raise errors.UserError(
+        f"`label_column={label_column}`: files in SQuAD's format have no "
+        'scores; leave it out')
+  if not any(label_column in row
+             for path in tabular for _, row in rows_lib.read(path)):
+    line, row = next(rows_lib.read(tabular[0]))
+    tables.column(tabular[0], line, row, label_column, 'label_column')
 
 
 def load(
@@ -175,12 +196,15 @@ def load(
     {'train', 'dev' and perhaps 'test': pairs}
 
   Raises:
-    errors.UserError: a fault of a file, or splits of which only some have
-      scores.
+    errors.UserError: a fault of a file, a column of scores that no file has,
+      or splits of which only some have scores.
   """
   splits = {name: read(path, columns, label_column,
                        negative_column if name == 'train' else '')
             for name, path in paths.items()}
+  if label_column != _SCORES and all(
+      split.scores is None for split in splits.values()):
+    _check_column(paths, label_column)
   if 'dev' not in splits:
     splits |= hold_out(splits['train'], dev_fraction, test_fraction)
   if 'test' in splits and (

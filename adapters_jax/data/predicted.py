@@ -26,13 +26,16 @@ class Writer:
     tagged: Whether a prediction is a tag for each word. TSV then has a line for
       each word, and a blank line after each sentence.
     checked: Whether the correct label, score or answer follows. It is named
-      'label' then, and the predicted one 'prediction'.
+      'label' then, and the predicted one 'prediction'. In TSV, names that a
+      text has too begin with 'correct_' and 'predicted_'.
     threshold: Probability from which on the second of two classes, or each of
       several labels, is predicted; None for the most probable class, and for
       one half.
     multilabel: Whether a text may have several labels, or none.
     choices: Whether a prediction is one of an input's choices. TSV then has the
       text of that choice, JSONL all of them.
+    separator: Separator of several labels in TSV. Labels that hold it are in
+      quotes, as a cell of CSV.
   """
   form: str
   texts: tuple[str, ...]
@@ -43,6 +46,7 @@ class Writer:
   threshold: float | None = None
   multilabel: bool = False
   choices: bool = False
+  separator: str = ','
 
   @property
   def name(self) -> str:
@@ -64,8 +68,15 @@ class Writer:
     shares = (['probability'] if self.choices else
               [f'p({name})' for name in self.classes])
     texts = ('context', 'chosen') if self.choices else self.texts
-    return [quoting.quote_row(
-        [self.name, *shares, *(['label'] if self.checked else []), *texts])]
+    names = [('predicted_', self.name), *(('predicted_', p) for p in shares),
+             *([('correct_', 'label')] if self.checked else [])]
+    own: list[str] = []
+    for start, name in names:
+      # Two columns of one name could not be read again.
+      while name in texts or name in own:
+        name = start + name
+      own.append(name)
+    return [quoting.quote_row([*own, *texts])]
 
   def line(
       self, texts: Sequence[Any], found: Any, truth: Any = None,
@@ -85,8 +96,8 @@ class Writer:
       return self._tagged(found, truth)
     answer = self.entries(found, cut and self.form == 'jsonl')
     if self.multilabel and self.form == 'tsv':
-      answer[self.name] = ','.join(answer[self.name])
-      truth = None if truth is None else ','.join(truth)
+      answer[self.name] = self._joined(answer[self.name])
+      truth = None if truth is None else self._joined(truth)
     if self.form == 'jsonl':
       right = {'label': truth} if self.checked else {}
       return json.dumps(
@@ -99,6 +110,15 @@ class Writer:
     return quoting.quote_row(
         [str(cell) for cell in (
             *answer.values(), *shares.values(), *right, *texts)])
+
+  def _joined(self, labels: Sequence[str]) -> str:
+    """Returns the cell of several labels."""
+    # Readers strip the labels, so that blanks of a separator do not separate.
+    mark = self.separator.strip() or self.separator
+    return self.separator.join(
+        '"' + label.replace('"', '""') + '"'
+        if mark in label or label.startswith('"') else label
+        for label in labels)
 
   def _tagged(self, found: Any, truth: Sequence[str] | None) -> str:
     """Returns the lines of a tagged sentence, or its line of JSON.

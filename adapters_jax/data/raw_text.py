@@ -78,7 +78,10 @@ def read(path: str, column: str) -> list[str]:
   if form == '.txt':
     try:
       with open(path, 'rb') as file:
-        texts = [line.strip() for line in rows.lines_of(file, path)]
+        texts = []
+        for number, line in enumerate(rows.lines_of(file, path), 1):
+          rows.check_return(path, number, line)
+          texts.append(line.strip())
     except OSError as error:
       raise errors.UserError(f'{path}: cannot be read ({error})') from error
   else:

@@ -24,6 +24,11 @@ _NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars'}
 # UTF-32's begins with UTF-16's.
 _MARKS = ((b'\xff\xfe\0\0', 'UTF-32'), (b'\0\0\xfe\xff', 'UTF-32'),
           (b'\xff\xfe', 'UTF-16'), (b'\xfe\xff', 'UTF-16'))
+# First bytes of compressed files; their formats, and programs that unpack them.
+_COMPRESSED = (
+    (b'\x1f\x8b', 'gzip', 'gunzip'), (b'\xfd7zXZ\0', 'xz', 'unxz'),
+    (b'BZh91AY&SY', 'bzip2', 'bunzip2'), (b'(\xb5/\xfd', 'zstd', 'unzstd'),
+    (b'PK\x03\x04', 'zip, as .xlsx is too', 'unzip'))
 
 
 def _form_of(path: str) -> str:
@@ -33,6 +38,38 @@ def _form_of(path: str) -> str:
     raise errors.UserError(
         f'{path}: the name must end in {", ".join(FORMATS)}')
   return form
+
+
+def check_start(start: bytes, path: str) -> None:
+  """Raises UserError for a file that is no text in UTF-8 by its first bytes.
+
+  Args:
+    start: First bytes of the file, 16 or more where it has them.
+    path: Path of the file, for messages.
+  """
+  for mark, name in _MARKS:
+    if start.startswith(mark):
+      raise errors.UserError(
+          f'{path}: the text is in {name}; save it in UTF-8')
+  for mark, name, program in _COMPRESSED:
+    if start.startswith(mark):
+      raise errors.UserError(
+          f'{path}: the file is compressed ({name}); unpack it first, with '
+          f'`{program}`')
+
+
+def check_return(path: str, line: int, text: str) -> None:
+  """Raises UserError for a carriage return within a line.
+
+  Args:
+    path: Path of the file, for messages.
+    line: Line, for messages.
+    text: The line, with or without its line break.
+  """
+  if '\r' in text.strip('\r\n'):
+    raise errors.UserError(
+        f'{path}, line {line}: lines end with a carriage return alone; end '
+        'them with a line feed')
 
 
 def lines_of(file: IO[bytes], path: str) -> Iterator[str]:
@@ -46,14 +83,11 @@ def lines_of(file: IO[bytes], path: str) -> Iterator[str]:
     path: Path of the file, for messages.
 
   Raises:
-    errors.UserError: bytes that are not UTF-8, or a NUL.
+    errors.UserError: bytes that are not UTF-8, a NUL, or a compressed file.
   """
   for number, line in enumerate(file, 1):
     if number == 1:
-      for mark, name in _MARKS:
-        if line.startswith(mark):
-          raise errors.UserError(
-              f'{path}: the text is in {name}; save it in UTF-8')
+      check_start(line, path)
     try:
       # Marks are left where files that begin with one were joined.
       text = line.decode('utf-8')
@@ -95,7 +129,8 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
   file is quoted as the writers of Python's csv and of pandas do.
 
   Args:
-    file: File open for reading bytes, at its start; a TSV file is read twice.
+    file: File open for reading bytes, whose rows begin at its position; a TSV
+      file is read twice from there.
     path: Path of the file, for messages.
     form: Format, one of FORMATS.
 
@@ -104,8 +139,9 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
   """
   quoted = form == '.csv'
   if form == '.tsv':
+    start = file.tell()  # Of redirected input a part may be read already.
     quoted = quoting.is_quoted(lines_of(file, path))
-    file.seek(0)
+    file.seek(start)
   lines = lines_of(file, path)
   if form == '.jsonl':
     yield from _json_rows(path, lines)

@@ -11,6 +11,8 @@ import tokenizers
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import metrics
 from adapters_jax.data import prepared
+from adapters_jax.data import rows as rows_lib
+from adapters_jax.data import tables
 from adapters_jax.data import tasks
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -70,17 +72,21 @@ def read_json(path: str) -> list[Question]:
   """Returns the questions of a file in SQuAD's JSON format.
 
   Raises:
-    errors.UserError: the file cannot be read or has another format, or an
-      answer is not at its position.
+    errors.UserError: the file cannot be read or has another format, a value has
+      another type, or an answer is not at its position.
   """
   try:
-    with open(path, encoding='utf-8-sig') as file:
-      articles = json.load(file)['data']
+    with open(path, 'rb') as file:
+      content = file.read()
+    rows_lib.check_start(content[:16], path)
+    articles = json.loads(content.decode('utf-8-sig'))['data']
     questions = [
         Question(str(qa['id']), qa['question'], paragraph['context'], tuple(
-            (a['text'], int(a['answer_start'])) for a in qa['answers']))
+            (a['text'], a['answer_start']) for a in qa['answers']))
         for article in articles for paragraph in article['paragraphs']
         for qa in paragraph['qas']]
+  except errors.UserError:  # Is a ValueError too.
+    raise
   except (
       OSError, ValueError, KeyError, TypeError, RecursionError) as error:
     raise errors.UserError(
@@ -89,15 +95,32 @@ def read_json(path: str) -> list[Question]:
   if not questions:
     raise errors.UserError(f'{path}: no questions in it')
   for question in questions:
-    if not question.answers:
-      raise errors.UserError(
-          f'{path}: question {question.name} has no answer, as v1.1 demands')
-    for text, start in question.answers:
-      if question.context[start:start + len(text)] != text:
-        raise errors.UserError(
-            f'{path}: an answer of question {question.name} is not at '
-            f'character {start} of its paragraph')
+    _check(path, question)
   return questions
+
+
+def _check(path: str, question: Question) -> None:
+  """Raises UserError for a question without answers in its paragraph.
+
+  Args:
+    path: Path of the file, for messages.
+    question: Question whose values are those of JSON, of any type.
+  """
+  place = f'{path}: question {question.name}'
+  for name, text in (
+      ('question', question.question), ('context', question.context),
+      *(('text', text) for text, _ in question.answers)):
+    tables.text_at(f'{place}, {name!r}', text)
+  if not question.answers:
+    raise errors.UserError(f'{place} has no answer, as v1.1 demands')
+  for text, start in question.answers:
+    if type(start) is not int:  # Truth values are integers too.
+      raise errors.UserError(
+          f"{place}: 'answer_start' is {start!r}; give a whole number")
+    if start < 0 or question.context[start:start + len(text)] != text:
+      raise errors.UserError(
+          f'{path}: an answer of question {question.name} is not at '
+          f'character {start} of its paragraph')
 
 
 def read_tfds(data_dir: str) -> dict[str, list[Question]]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import decimal
 import difflib
 import logging
 import math
+import re
 from typing import Any
 
 from adapters_jax import errors
@@ -13,6 +15,8 @@ from adapters_jax.data import rows
 
 _log = logging.getLogger(__name__)
 
+_DECIMAL = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)', re.ASCII)
+_NUMBER = re.compile(_DECIMAL.pattern + r'([eE][+-]?\d+)?', re.ASCII)
 _WORDS = {bool: 'a truth value', int: 'a number', float: 'a number',
           list: 'a list', dict: 'an object', type(None): 'null'}
 
@@ -70,11 +74,20 @@ def column(
 
 def text_of(path: str, line: int, name: str, value: object) -> str:
   """Returns a cell, of any type in JSONL, as a text; UserError for others."""
-  place = f'{path}, line {line}, column {name!r}'
+  return text_at(f'{path}, line {line}, column {name!r}', value)
+
+
+def text_at(place: str, value: object) -> str:
+  """Returns a value of JSON as a text; UserError for others.
+
+  Args:
+    place: Place of the value, for messages.
+    value: Value.
+  """
   if not isinstance(value, str):
     raise errors.UserError(
         f'{place}: the text is {_WORDS[type(value)]}; give a string, or leave '
-        'the row out')
+        'it out')
   try:
     value.encode('utf-8')
   except UnicodeEncodeError as error:  # JSON can spell half a character.
@@ -94,7 +107,35 @@ def label_of(path: str, line: int, name: str, value: object) -> str:
     raise errors.UserError(
         f'{path}, line {line}, column {name!r}: the label is '
         f'{_WORDS[type(value)]}; give a string or a number')
-  return '' if value is None else str(value).strip()  # 0 and false are labels.
+  return text_at(  # 0 and false are labels.
+      f'{path}, line {line}, column {name!r}',
+      '' if value is None else str(value).strip())
+
+
+def check_spellings(table: Table) -> None:
+  """Raises UserError for classes that are one number or truth value.
+
+  Args:
+    table: Table with a label, or a list of labels, for each row.
+  """
+  rows: dict[str, int] = {}
+  for row, labels in enumerate(table.labels or ()):
+    for label in labels if isinstance(labels, list) else [labels]:
+      rows.setdefault(label, row)
+  # Among words, 1e3 and 1000 may be codes; 1_0 is a name in any case.
+  pattern = _NUMBER if all(map(_NUMBER.fullmatch, rows)) else _DECIMAL
+  found: dict[object, str] = {}
+  for label, row in rows.items():
+    value: object = label.lower()  # JSON's true is True here.
+    if pattern.fullmatch(label):
+      value = decimal.Decimal(label)  # Exact, for long ids.
+    elif value not in ('true', 'false'):
+      continue
+    first = found.setdefault(value, label)
+    if first != label:
+      raise errors.UserError(
+          f'{table.place(row)}: the label {label!r} is {first!r} of line '
+          f'{table.lines[rows[first]]} in another spelling; write both alike')
 
 
 def texts_of(

@@ -1,5 +1,6 @@
 """Tests of the texts that `predict` reads."""
 
+import gzip
 import io
 import json
 
@@ -9,12 +10,14 @@ from adapters_jax import errors
 from adapters_jax.api import inputs
 
 
-def read(tmp_path, name, content, form='', names=('sentence',), columns=()):
+def read(tmp_path, name, content, form='', names=('sentence',), columns=(),
+         with_choices=False):
   """Writes a file and returns the texts read from it."""
   path = tmp_path / name
   path.write_bytes(content if isinstance(content, bytes) else content.encode())
   with inputs.opened(str(path)) as file:
-    return list(inputs.read_texts(file, str(path), form, names, columns))
+    return list(inputs.read_texts(
+        file, str(path), form, names, columns, with_choices))
 
 
 def test_a_table_is_read_by_its_columns(tmp_path):
@@ -62,6 +65,16 @@ def test_a_table_in_a_pipe():
       ('He said "no".',)]
 
 
+@pytest.mark.parametrize('form', ['tsv', 'lines'])
+def test_redirected_input_of_which_a_part_is_read(tmp_path, form):
+  path = tmp_path / 'input'
+  path.write_text('a note\nsentence\nA "joy".\n')
+  with inputs.opened(str(path)) as file:
+    file.readline()
+    assert list(inputs.read_texts(file, '-', form, ('sentence',)))[-1] == (
+        'A "joy".',)
+
+
 @pytest.mark.parametrize('name, content, more, message', [
     ('a.txt', b'good\ncaf\xe9\n', {}, 'a.txt, line 2: byte 0xe9 is not UTF-8'),
     ('a.tsv', b'sentence\ncaf\xe9\n', {}, 'a.tsv, line 2: byte 0xe9'),
@@ -73,6 +86,12 @@ def test_a_table_in_a_pipe():
     ('a.tsv', 'text\tlabel\nA\tB\n', {}, "no column 'sentence', only 'text'"),
     ('a.jsonl', '{"sentence": null}\n', {}, 'line 1, .* the text is null'),
     ('a.csv', 'sentence,label\nA, joy,yes\n', {}, 'line 2: 3 columns'),
+    ('a.txt', 'one\ntwo\rthree\r', {}, 'line 2: lines end with a carriage'),
+    ('a.tsv', gzip.compress(b'sentence\nA joy.\n'), {}, 'gzip'),
+    ('a.txt', 'c\tx\t \n', {'with_choices': True}, 'line 1: a choice is empt'),
+    ('a.csv', 'context,choice1,choice2\nc,x,y\nc,x,\n', {
+        'with_choices': True, 'names': ('context', 'choices')},
+     "line 3, column 'choice2': a choice is empty"),
 ])
 def test_faults_name_the_input_and_the_line(
     tmp_path, name, content, more, message):
@@ -100,5 +119,16 @@ def test_words_of_a_tagger():
   rows = '{"tokens": ["a"], "text": ["b"]}\n'
   assert read_words(rows, 'jsonl', '', '2') == [('a',)]
   assert read_words(rows, 'jsonl', '', 'text') == [('b',)]
+  assert read_words('Ann\n,\nleft\n', 'conll') == [('Ann', ',', 'left')]
   with pytest.raises(errors.UserError, match='`input_format=csv`: a tagger'):
     read_words('a', 'csv')
+
+
+@pytest.mark.parametrize('form, text, message', [
+    ('lines', 'a b\n\nc\rd\n', 'line 3: lines end with a carriage return'),
+    ('conll', 'a\rb\r', 'line 1: lines end with a carriage return'),
+    ('jsonl', '{"words": ["a"]}\n{"words": ["a\\tb"]}\n', 'line 2, .* a tab'),
+    ('jsonl', '{"words": ["\\udc00"]}\n', 'line 1, .* half of a character')])
+def test_faults_of_words_name_the_line(form, text, message):
+  with pytest.raises(errors.UserError, match=f'^`input`: .*{message}'):
+    read_words(text, form)

@@ -37,6 +37,26 @@ def test_layouts(tmp_path, name, text, columns, wanted):
   assert (context, found, table.labels[0]) == wanted
 
 
+@pytest.mark.parametrize('some, answer, number', [
+    (['1', '0'], 1, 1), (['1', '0'], 1.0, 1),  # Numbers are no texts.
+    (['3', '4'], '4', 1), (['0', '1'], '1', 1), (['b', 'a'], 'a', 1),
+    (['x', '0.5'], '1', 1)])
+def test_answers_by_number_or_text(tmp_path, some, answer, number):
+  assert rows_of(tmp_path, 'a.jsonl', json.dumps(
+      {'context': 'c', 'choices': some, 'answer': answer})).labels == [number]
+
+
+@pytest.mark.parametrize('some, answer, message', [
+    (['1', '0'], '1', "the answer '1' may be the number of the choice '0' or"),
+    (['2', ' 0', '1'], '0', "number of the choice '2' or"),
+    (['3', '4', '5'], 4, "'4' is none .*0 to 2, or its text in quotes"),
+    (['x', 'y', ' '], 'x', "column 'choices': a choice is empty")])
+def test_answers_with_two_readings(tmp_path, some, answer, message):
+  with pytest.raises(errors.UserError, match=f'a.jsonl, line 1, .*{message}'):
+    rows_of(tmp_path, 'a.jsonl', json.dumps(
+        {'context': 'c', 'choices': some, 'answer': answer}))
+
+
 @pytest.mark.parametrize('lines, message', [
     ([('c', ['x'], 0)], 'line 1: there is 1 choice; two or more'),
     ([('c', ['x', 'y'], 0), ('c', ['x', 'y'], 2)],

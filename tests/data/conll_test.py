@@ -55,6 +55,18 @@ def test_numbers_that_are_words_of_ten_columns():
   assert sentence.words == words
 
 
+@pytest.mark.parametrize('text', [
+    'Ann\n,\npaid\n1,000\n\n,\n', 'Ann\n,\r\npaid \n1,000\r\n \n,'])
+def test_a_comma_is_a_word_where_most_lines_have_none(text):
+  found = conll.of_lines(text.splitlines(keepends=True), 'a', tagged=False)
+  assert [one.words for one in found] == [('Ann', ',', 'paid', '1,000'), (',',)]
+
+
+def test_commas_separate_columns_beside_comments():
+  found = conll.of_lines(['#1', 'a,O', 'c,O', '', '#2', 'b,O'], 'a')
+  assert pairs(found) == ([('a', 'O'), ('c', 'O')], [('b', 'O')])
+
+
 def test_json(tmp_path):
   path = tmp_path / 'a.jsonl'
   path.write_text('\n'.join(json.dumps(row) for row in (
@@ -72,7 +84,15 @@ def test_json(tmp_path):
     ('a.conll', 'a\nb\n', 'line 1: column 1 holds words and tags'),
     ('a.conll', '\n-DOCSTART-\tO\n\n', 'no sentences'),
     ('a.conll', b'a\tO\n\xff\tO\n', 'line 2: byte 0xff is not UTF-8'),
+    ('a.conll', 'a\tO\rb\tO\r', 'line 1: lines end with a carriage return'),
+    ('a.conll', 'a O\n\nb O\rc O\n', 'line 3: lines end with a carriage'),
     ('a.jsonl', '{"words": ["a"], "tags": ["O", "O"]}', '1: 1 words and 2'),
+    ('a.jsonl', '\n{"words": ["a\\tb"], "tags": ["O"]}',
+     "line 2, column 'words': 'a.*b' has a tab or a line break"),
+    ('a.jsonl', '{"tokens": ["a\\nb"], "tags": ["O"]}', "column 'tokens': 'a"),
+    ('a.jsonl', '{"words": ["a"], "tags": ["O\\r"]}', "column 'tags': 'O"),
+    ('a.jsonl', '\n\n{"words": ["a", "\\ud83d"], "tags": ["O", "O"]}',
+     "line 3, column 'words': '.ud83d' is half of a character"),
     ('a.jsonl', '{"words": "a b", "tags": []}', "line 1: 'words' must be")])
 def test_faults_are_named_by_line(name, text, message, tmp_path):
   path = tmp_path / name

@@ -57,6 +57,8 @@ class FilesTest(parameterized.TestCase):
       ('a.jsonl', '{"sentence": "a", "label": NaN}\n', 'nan is no label'),
       ('a.jsonl', '{"sentence": "a", "label": 1e999}\n', 'inf is no label'),
       ('a.jsonl', '{"sentence": "a", "label": ["b"]}\n', 'the label is a list'),
+      ('a.jsonl', '{"sentence": "a", "label": "\\udfff"}\n',
+       "line 1, column 'label': '.udfff' is half of a character"),
       ('a.jsonl', '{"sentence": null, "label": "b"}\n',
        "line 1, column 'sentence': the text is null"),
       ('a.jsonl', '{"sentence": ["a"], "label": "b"}\n', 'the text is a list'),
@@ -118,6 +120,26 @@ class FilesTest(parameterized.TestCase):
       files.load({'train': path, 'dev': path}, ('sentence',), 'label', False)
 
   @parameterized.parameters(
+      ('a.tsv', '1 0 1.0', "line 4, .*label '1.0' is '1' of line 2 in another"),
+      ('a.tsv', '0 0 1 01', "line 5, .*'01' is '1' of line 4"),
+      ('a.tsv', '0 1 +0', "'.0' is '0' of line 2"),
+      ('a.tsv', '-0 1 0', "'0' is '-0'"), ('a.tsv', '1e0 0 1', "'1' is '1e0'"),
+      ('a.tsv', 'x 1 1.', "line 4, .*'1.' is '1' of line 3"),
+      ('a.jsonl', '1 0 1.0', "line 3, .*'1.0' is '1' of line 1"),
+      ('a.jsonl', '1 "01" 0', "'01' is '1'"),
+      ('a.jsonl', 'true false "true"', "'true' is 'True' of line 1"))
+  def test_one_number_in_two_spellings(self, name, labels, message):
+    row = {'a.tsv': 'a\t{}\n', 'a.jsonl': '{{"sentence": "a", "label": {}}}\n'}
+    path = self.write(name, 'sentence\tlabel\n' * (name == 'a.tsv') + ''.join(
+        row[name].format(label) for label in labels.split()))
+    with self.assertRaisesRegex(errors.UserError, message):
+      files.load({'train': path, 'dev': path}, ('sentence',), 'label', False)
+
+  @parameterized.parameters(
+      (['1e1', '10', 'x'], ('10', '1e1', 'x')),
+      (['1_0', '10', 'yes', 'Yes'], ('10', '1_0', 'Yes', 'yes')),
+      (['9007199254740993', '9007199254740992'],
+       ('9007199254740992', '9007199254740993')),
       (['1.0', '0.0'], ('0.0', '1.0')), (['10', '9'], ('10', '9')),
       (['nan', 'zh', 'nl'], ('nan', 'nl', 'zh')), (['7', 'x'], ('7', 'x')))
   def test_whole_numbers_and_words_are_classes(self, labels, classes):

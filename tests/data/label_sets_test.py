@@ -51,6 +51,8 @@ def test_a_column_for_each_label(tmp_path):
      "train.tsv, line 3, .* 'joy' is there 2 times"),
     (('labels',), 'a\tjoy,,fear', 'b\tjoy', 'line 2, .* is empty'),
     (('labels',), 'a\t', 'b\t', 'no row has a label'),
+    (('labels',), 'a\t1,x\nb\t2\nc\t2.0,1', 'b\t1',
+     "train.tsv, line 4, .*'2.0' is '2' of line 3 in another spelling"),
     (('labels', 'text'), 'a\t2', 'b\t0',
      "line 2, column 'labels': '2' is neither 0 nor 1"),
     (('lables',), 'a\tjoy', 'b\tjoy', "did you mean `label_column=labels`")])

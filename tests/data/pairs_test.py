@@ -2,6 +2,7 @@
 
 import dataclasses
 import decimal
+import json
 
 import numpy as np
 import pytest
@@ -71,3 +72,42 @@ def test_messages_of_the_loss_name_the_pair(scores, message):
   given = pairs.Pairs([('a', 'b'), ('c', 'd'), ('e', 'f')], scores)
   with pytest.raises(errors.UserError, match=message):
     embeddings.prepare(config, data={'train': given, 'dev': given})
+
+
+def load(folder, label_column, **texts):
+  """Writes a file for each split and reads them as pairs."""
+  paths = {}
+  for split, text in texts.items():
+    end = 'json' if text.startswith('{') else 'tsv'
+    paths[split] = str(folder / f'{split}.{end}')
+    (folder / f'{split}.{end}').write_text(text)
+  return pairs.load(paths, ('a', 'b'), label_column)
+
+
+SCORED = 'a\tb\tscore\nx\ty\t0.5\nz\tw\t0\n'
+PLAIN = 'a\tb\nx\ty\nz\tw\n'
+
+
+@pytest.mark.parametrize('column, train, message', [
+    ('scores', SCORED, "train.tsv, line 2: no column 'scores', only 'a', 'b', "
+     "'score'; did you mean `label_column=score`"),
+    ('grade', PLAIN, "no column 'grade', .*name yours with `label_column`"),
+    ('grade', json.dumps({'data': [{'paragraphs': [{
+        'context': 'x y', 'qas': [{'id': 'q', 'question': 'z?', 'answers': [
+            {'text': 'x', 'answer_start': 0}]}]}]}]}),
+     '`label_column=grade`: .* have no scores')])
+def test_a_named_column_of_scores_is_in_some_file(
+    tmp_path, column, train, message):
+  with pytest.raises(errors.UserError, match=message):
+    load(tmp_path, column, train=train, dev=train)
+
+
+def test_scores_may_be_absent(tmp_path):
+  for column, train, dev, scored in (
+      ('score', SCORED, SCORED, (True, True)),
+      ('score', PLAIN, SCORED, (False, True)),
+      ('label', PLAIN, SCORED, (False, False)),
+      ('score', SCORED.replace('0.5', '').replace('0', ''), PLAIN,
+       (False, False))):
+    found = load(tmp_path, column, train=train, dev=dev)
+    assert tuple(split.scores is not None for split in found.values()) == scored

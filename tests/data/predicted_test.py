@@ -1,8 +1,10 @@
 """Tests of rows of predictions."""
 
+import csv
 import json
 
 import numpy as np
+import pytest
 
 from adapters_jax.data import predicted
 from adapters_jax.data import rows
@@ -49,3 +51,42 @@ def test_scores_and_answers(tmp_path):
   writer = predicted.Writer('tsv', ('q', 'c'), answers=True)
   assert read_back(tmp_path, writer, writer.line(('x', 'y z'), 'y')) == [
       {'answer': 'y', 'q': 'x', 'c': 'y z'}]
+
+
+@pytest.mark.parametrize('texts, classes, checked, wanted', [
+    (('label',), ('no', 'yes'), False,
+     ['predicted_label', 'p(no)', 'p(yes)', 'label']),
+    (('p(no)', 'label'), ('no', 'yes'), True,
+     ['prediction', 'predicted_p(no)', 'p(yes)', 'correct_label', 'p(no)',
+      'label']),
+    (('score', 'predicted_score'), (), False,
+     ['predicted_predicted_score', 'score', 'predicted_score']),
+    (('prediction', 'label'), (), True,
+     ['predicted_prediction', 'correct_label', 'prediction', 'label'])])
+def test_columns_have_names_of_their_own(
+    tmp_path, texts, classes, checked, wanted):
+  writer = predicted.Writer('tsv', texts, classes, checked=checked)
+  row, = read_back(tmp_path, writer, writer.line(
+      texts, FOUND if classes else np.array([2.5])))
+  assert list(row) == wanted
+  assert [row[name] for name in texts] == list(texts)
+
+
+def test_labels_that_hold_the_separator_are_quoted(tmp_path):
+  classes = ('ham', 'spam', 'spam, ham', '"so"')
+  for separator in (',', ', ', '|', ' | '):
+    writer = predicted.Writer(
+        'tsv', ('a',), classes, multilabel=True, checked=True,
+        separator=separator)
+    given = [(.9, .9, .1, .1), (.1, .1, .9, .1), (.9, .1, .9, .9), (0, 0, 0, 0)]
+    rows_read = read_back(tmp_path, writer, *(
+        writer.line(('x',), np.array(one), classes[:n])
+        for n, one in enumerate(given)))
+    assert rows_read[0]['prediction'] == f'ham{separator}spam'
+    for n, (row, one) in enumerate(zip(rows_read, given, strict=True)):
+      for name, wanted in (
+          ('prediction', [c for c, p in zip(classes, one) if p > .5]),
+          ('label', list(classes[:n]))):
+        cells = next(csv.reader([row[name]], delimiter=separator.strip(),
+                                skipinitialspace=True), [])
+        assert [cell.strip() for cell in cells] == wanted

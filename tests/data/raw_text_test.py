@@ -19,6 +19,15 @@ def test_texts_without_the_empty_ones_and_held_out():
     raw_text.splits(other)
 
 
+def test_a_line_of_a_file_is_a_text(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_bytes(b'\ra b\r\n\n c\r\r\nd\r')
+  assert raw_text.read(str(path), 'text') == ['a b', 'c', 'd']
+  path.write_bytes(b'a\nb\rc\rd\n')
+  with pytest.raises(aj.UserError, match='a.txt, line 2: lines end with a car'):
+    raw_text.read(str(path), 'text')
+
+
 @pytest.mark.parametrize('texts, message', [
     ('one text', 'not a single string'), (['a', 3], r'`texts\[1\]`.*not int'),
     ([], 'there is no text'), (['', ' '], 'there is no text')])

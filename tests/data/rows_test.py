@@ -1,8 +1,11 @@
 """Tests of the rows of TSV, CSV and JSONL files."""
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import os
 
 import hypothesis
@@ -151,6 +154,10 @@ def test_tsv_is_quoted_only_if_all_of_it_is(tmp_path, caplog):
     ('a.tsv', b'a\tb\nx\0\ty\n', 'line 2: there is a NUL byte'),
     ('a.csv', 'a,b\n'.encode('utf-16'), 'is in UTF-16; save it in UTF-8'),
     ('a.tsv', 'a\tb\n'.encode('utf-32'), 'is in UTF-32'),
+    ('a.tsv', gzip.compress(b'a\tb\nx\ty\n'), 'gzip.; unpack .*`gunzip`'),
+    ('a.csv', bz2.compress(b'a,b\nx,y\n'), 'compressed .bzip2.'),
+    ('a.jsonl', lzma.compress(b'{"a": 1}\n'), 'compressed .xz.'),
+    ('a.csv', b'PK\x03\x04\x14\0\x06\0', 'compressed .zip'),
     ('a.txt', 'a', 'must end in .tsv, .csv, .jsonl'),
 ])
 def test_faults_are_one_line_with_the_place(tmp_path, name, content, message):
@@ -158,6 +165,16 @@ def test_faults_are_one_line_with_the_place(tmp_path, name, content, message):
     read(tmp_path, name, content)
   assert str(found.value).startswith(str(tmp_path / name))
   assert '\n' not in str(found.value)
+
+
+@pytest.mark.parametrize('form', rows.FORMATS)
+def test_rows_begin_at_the_position_of_the_file(form):
+  text = {'.tsv': 'a\tb\n1\t2\n', '.csv': 'a,b\n1,2\n',
+          '.jsonl': '{"a": "1", "b": "2"}\n'}[form]
+  file = io.BytesIO(f'a\tz\nread\tbefore\n{text}'.encode())
+  file.readline(), file.readline()
+  (_, row), = rows.of_file(file, 'input', form)
+  assert row == {'a': '1', 'b': '2'}
 
 
 def test_an_absent_file_and_a_folder(tmp_path):
