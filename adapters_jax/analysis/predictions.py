@@ -43,7 +43,8 @@ def writer_of(
   return predicted.Writer(
       form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
       adapter.head.name == 'tags', checked, adapter.threshold,
-      adapter.head.multilabel, adapter.head.choices)
+      adapter.head.multilabel, adapter.head.choices,
+      adapter.settings.get('label_separator') or ',')
 
 
 def shown(adapter: Any, value: Any) -> Any:
