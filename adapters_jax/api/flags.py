@@ -13,6 +13,7 @@ from absl import logging
 
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.api import help as help_lib
 from adapters_jax.api import started
 from adapters_jax.downloads import disk
@@ -161,7 +162,7 @@ def _report(outcome: outcome_lib.Outcome, usage: str = '') -> None:
   if len(outcome.records) > 1 and (
       found := points_lib.points(outcome.records)):
     print(console.rows_table(tables.rows(found), 'all settings'))
-    best = points_lib.picked(found)
+    best = reported.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
   _print_best(outcome, usage)

@@ -101,7 +101,7 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
   Args:
     settings: Results of `completed`, or parts of them.
   """
-  first, *others = settings
+  first, *others = [*settings] or [{}]
   return [name for name in first
           if any(other.get(name) != first[name] for other in others)]
 

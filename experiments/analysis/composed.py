@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.analysis import statistics
 from adapters_jax.analysis import tables
 from adapters_jax.runs import config as config_lib
@@ -75,7 +76,7 @@ def _by_data(
     data.setdefault(key, {}).setdefault(point.method, []).append(point)
   return [
       [point for some in methods.values() for point in (
-          points_lib.picked(some) if any(one.trials for one in some) else some)]
+          reported.picked(some) if any(one.trials for one in some) else some)]
       for methods in data.values()]
 
 

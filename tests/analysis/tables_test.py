@@ -202,6 +202,22 @@ def test_a_schedule_that_won_the_trials_without_runs_is_said():
   assert '| 30.0 |' in won and 'trials favoured' not in won
 
 
+def test_missing_seeds_are_said():
+  found = [record(0.5, seed=seed) for seed in range(4)]
+  found += [record(0.6, seed=seed, tune='full') for seed in (0, 3)]
+  found += [record(0.6, seed=seed, adapter_config='lora[r=8]')
+            for seed in (0, 1, 2)]
+  found += [record(0.1, seed=1000 + seed, learning_rate=rate, epochs=epochs)
+            for rate, epochs, seeds in ((1e-3, 3.0, 2), (1e-2, 10.0, 1))
+            for seed in range(seeds)]
+  lines = summarize.table(found, (64,), (2,)).splitlines()
+  assert [line for line in lines if 'no record' in line] == [
+      '- cola, adapters, size 64: the trial with learning_rate=0.01, epochs=10 '
+      'has no record of seed 1001, and ranks last',
+      '- cola, full fine-tuning: no record of seeds 1 and 2',
+      '- cola, lora[r=8]: no record of seed 3']
+
+
 def test_no_records_and_no_markers(tmp_path):
   with pytest.raises(errors.UserError, match='no record in'):
     summarize.main(summarize.Config(str(tmp_path)))
