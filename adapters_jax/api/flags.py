@@ -160,7 +160,7 @@ def _report(outcome: outcome_lib.Outcome, usage: str = '') -> None:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
   # Runs with seeds that pick are in no point.
   if len(outcome.records) > 1 and (
-      found := points_lib.points(outcome.records)):
+      found := points_lib.points((*outcome.records, *outcome.trials))):
     print(console.rows_table(tables.rows(found), 'all settings'))
     best = reported.picked(found)
     if len(best) < len(found):

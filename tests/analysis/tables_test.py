@@ -131,6 +131,22 @@ class SummariesTest(parameterized.TestCase):
     self.assertStartsWith(
         line, 'GLUE-style mean on dev: 73.3 over 3 of 9 tasks, without sst2')
 
+  def test_a_metric_that_picks_does_not_count_in_the_glue_mean(self):
+    made = [grid_test.make_record(
+        config_lib.Config(task=task, metric='kappa'),
+        metrics={'dev': {'kappa': kappa, **metrics}})
+            for task, kappa, metrics in (
+                ('mrpc', 0.95, {'f1': 0.8, 'accuracy': 0.7}),
+                ('cola', 0.1, {'matthews': 0.5, 'accuracy': 0.9}),
+                ('rte', 0.2, {'accuracy': 0.7}))]
+    self.assertEqual([*map(tables.task_score, made)],
+                     [0.75, 0.5, 0.7])
+    default = grid_test.make_record(
+        config_lib.Config(task='mrpc'),
+        metrics={'dev': {'f1': 0.9, 'accuracy': 0.8}})
+    line = tables.glue_mean(points_lib.points([made[0], default]))
+    self.assertStartsWith(line, 'GLUE-style mean on dev: 85.0 over 1')
+
   def test_glue_mean_of_other_tasks_is_nothing(self):
     points = points_lib.points([grid_test.make_record(config_lib.Config())])
     self.assertEqual(tables.glue_mean(points), '')
