@@ -8,13 +8,15 @@ trials, with the most seeds and the best mean on dev. In the README they are
 between two marker lines.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
+from typing import Any
 
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.analysis import tables
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
@@ -56,7 +58,11 @@ def numbers(text: str, flag: str) -> list[int]:
 def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   """Returns a line for each note, with the methods if only some have it.
 
-  Points whose trials favour a schedule without runs have a line each.
+  Points whose trials favour a schedule without runs, trials that lack seeds of
+  others and points that do have a line each.
+
+  Args:
+    chosen: Points of one table.
   """
   methods = {}
   for point in chosen:
@@ -73,14 +79,28 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
     whose = [] if set(having) == methods[task] else [' and '.join(having)]
     lines.append(f'- {", ".join([task, *whose])}: {note}')
   for point in chosen:
+    start = f'- {point.task}, {point.method}: '
     if point.better:
-      better = ', '.join(f'{name}={value:g}' if isinstance(value, float)
-                         else f'{name}={value}'
-                         for name, value in point.better.items())
       lines.append(
-          f'- {point.task}, {point.method}: the trials favoured {better}, '
-          'which has no run outside of them yet')
-  return lines
+          f'{start}the trials favoured {_in_words(point.better)}, which has no '
+          'run outside of them yet')
+    lines += [f'{start}the trial with {_in_words(settings)} has no record of '
+              f'{_seeds(seeds)}, and ranks last'
+              for settings, seeds in point.incomplete]
+  return lines + [
+      f'- {point.task}, {point.method}: no record of {_seeds(seeds)}'
+      for point, seeds in reported.missing_seeds(chosen)]
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+  return ', '.join(f'{name}={value:g}' if isinstance(value, float)
+                   else f'{name}={value}' for name, value in settings.items())
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+  """Returns e.g. 'seed 3' or 'seeds 1, 2 and 5'."""
+  *first, last = map(str, seeds)
+  return f'seeds {", ".join(first)} and {last}' if first else f'seed {last}'
 
 
 def _each_base(
@@ -99,8 +119,8 @@ def _each_base(
   if all(record.picks for record in records):  # None, or trials alone.
     return (f'There are no results of version {version.NUMBERS} yet; '
             '`scripts/reproduce.sh` trains the runs and fills this table.')
-  chosen = points_lib.picked(
-      points_lib.headline(points_lib.points(records), sizes, top_k))
+  chosen = reported.picked(
+      reported.headline(points_lib.points(records), sizes, top_k))
   if not chosen:
     return ('No table: all records differ from the defaults in more than rates '
             'and epochs.')
@@ -108,7 +128,7 @@ def _each_base(
   chosen.sort(key=lambda p: (-p.records[0].trained_params, p.task))
   return '\n\n'.join(
       '\n'.join(lines_of(base, points))
-      for base, points in points_lib.by_base(chosen).items())
+      for base, points in reported.by_base(chosen).items())
 
 
 def table(

@@ -1,12 +1,11 @@
 """Points of tables and figures: runs that differ in their seed alone."""
 
-import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 import dataclasses
 import math
 from typing import Any
 
-from adapters_jax import errors
+from adapters_jax.analysis import mixing
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import options
@@ -32,15 +31,18 @@ class Point:
     trials: Number of schedules (rates, epochs, ...) tried for this method with
       other seeds than those of `records`; 0 without trials.
     pick_score: Mean dev score of the trials at this point's settings, by which
-      it is picked; nan without.
+      it is picked; nan without, -inf if they lack seeds of their rivals.
     better: {setting: value} of the best schedule of the trials, if that is
       another one; empty without.
+    incomplete: ({setting: value}, seeds) of each trial without records of some
+      seeds that its rivals have, such as one that diverged.
   """
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
   trials: int = 0
   pick_score: float = math.nan
   better: dict[str, Any] = dataclasses.field(default_factory=dict)
+  incomplete: tuple[tuple[dict[str, Any], tuple[int, ...]], ...] = ()
 
   @property
   def task(self) -> str:
@@ -86,6 +88,16 @@ class Point:
     return [f'{k}={v}' for k, v in sorted(self.settings.items())
             if k not in _NOT_METHOD + named and v != default.get(k)]
 
+  @property
+  def seeds(self) -> set[int]:
+    """Seeds of the runs."""
+    return {record.config['seed'] for record in self.records}
+
+  @property
+  def examples(self) -> float:
+    """Number of training examples, infinity for all."""
+    return self.settings['train_examples'] or math.inf  # 0 stands for all.
+
   def scores(self, split: str) -> list[float]:
     """Returns the first metric of each run on a split, [] without labels."""
     return [records_lib.primary(record, split) for record in self.records
@@ -129,32 +141,57 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
 
   Raises:
     errors.UserError: the records are of several versions of the numbers, or of
-      several data or weights under one name.
+      several data or weights under one name, or one run has two results.
   """
   records = records_lib.one_version(records)
-  _check_data(records)
-  _check_bases(records)
+  mixing.check_data(records)
+  mixing.check_bases(records)
   tried: dict[str, dict[float, list[Point]]] = {}
   for trial in trial_points(records):
     tried.setdefault(_without_schedule(trial.settings), {}).setdefault(
-        _examples(trial), []).append(trial)
+        trial.examples, []).append(trial)
   found = []
   for point in _group(r for r in records if not r.picks).values():
-    mine = _of_one_computation(_on_one_amount(
-        tried.get(_without_schedule(point.settings), {}), _examples(point)),
-                               point.settings['precision'])
-    own = _schedule(point.settings)
-    # At most one: these trials differ in their schedule.
-    score = next((trial.dev for trial in mine
-                  if _schedule(trial.settings) == own), math.nan)
-    best = max(mine, key=lambda trial: trial.dev, default=None)
-    # Without a trial of the own schedule too: another one was picked.
-    better = {} if best is None or best.dev <= score else {
-        name: value for name, value in _schedule(best.settings).items()
-        if value != own[name]}
-    found.append(dataclasses.replace(
-        point, pick_score=score, trials=len(mine), better=better))
+    trials = _on_one_amount(
+        tried.get(_without_schedule(point.settings), {}), point.examples)
+    found.append(_with_trials(point, _of_one_computation(
+        trials, point.settings['precision'])))
   return found
+
+
+def _with_trials(point: Point, trials: list[Point]) -> Point:
+  """Returns a point with the results of its trials.
+
+  Args:
+    point: Point without them.
+    trials: One trial of each schedule.
+  """
+  seeds = _seeds(trials)
+
+  def score_of(trial):
+    # Runs that diverged leave no record, and the others say too much good.
+    return trial.dev if trial.seeds == seeds else -math.inf
+
+  own = _schedule(point.settings)
+  # At most one: these trials differ in their schedule.
+  score = next((score_of(trial) for trial in trials
+                if _schedule(trial.settings) == own), math.nan)
+  best = max(trials, key=score_of, default=point)
+  # Without a trial of the own schedule too: another one was picked.
+  loses = score_of(best) > (-math.inf if math.isnan(score) else score)
+  names = identity.differing(_schedule(trial.settings) for trial in trials)
+  return dataclasses.replace(
+      point, pick_score=score, trials=len(trials),
+      better={name: value for name, value in _schedule(best.settings).items()
+              if value != own[name]} if loses else {},
+      incomplete=tuple(
+          ({name: trial.settings[name] for name in names},
+           tuple(sorted(seeds - trial.seeds)))
+          for trial in trials if trial.seeds != seeds))
+
+
+def _seeds(found: Iterable[Point]) -> set[int]:
+  return {seed for point in found for seed in point.seeds}
 
 
 def _on_one_amount(
@@ -176,18 +213,18 @@ def _on_one_amount(
 def _of_one_computation(trials: list[Point], precision: str) -> list[Point]:
   """Returns one trial of each schedule, with this precision if there is one.
 
-  A CPU without bfloat16 repeats in float32 the trials of another machine.
+  A CPU without bfloat16 repeats in float32 the trials of another machine, and
+  perhaps not yet at all seeds.
   """
-  found: dict[str, Point] = {}
-  for trial in trials:
-    schedule = identity.digest(_schedule(trial.settings))
-    if schedule not in found or trial.settings['precision'] == precision:
-      found[schedule] = trial
-  return list(found.values())
-
-
-def _examples(point: Point) -> float:
-  return point.settings['train_examples'] or math.inf  # 0 stands for all.
+  found: dict[str, list[Point]] = {}
+  # Stable: those of this precision come first.
+  for trial in sorted(
+      trials, key=lambda one: one.settings['precision'] != precision):
+    found.setdefault(identity.digest(_schedule(trial.settings)), []).append(
+        trial)
+  seeds = _seeds(some[0] for some in found.values())
+  return [next((trial for trial in some if trial.seeds == seeds), some[0])
+          for some in found.values()]
 
 
 def trial_points(records: Iterable[records_lib.Record]) -> list[Point]:
@@ -204,7 +241,10 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
     values['precision'] = record.arithmetic
     seed = values.pop('seed')
     # By seed: a run that is found twice counts once.
-    groups.setdefault(identity.digest(values), (values, {}))[1][seed] = record
+    by_seed = groups.setdefault(identity.digest(values), (values, {}))[1]
+    if seed in by_seed and by_seed[seed].metrics != record.metrics:
+      raise mixing.two_results(by_seed[seed], record)
+    by_seed[seed] = record
   return {name: Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
           for name, (values, by_seed) in groups.items()}
 
@@ -222,105 +262,3 @@ def _schedule(settings: dict[str, Any]) -> dict[str, Any]:
   return {name: settings.get(name)
           for name in options.marked(config_lib.Config, 'schedule')
           if name != 'seed'}
-
-
-def _check_data(records: Iterable[records_lib.Record]) -> None:
-  """Raises UserError if equal settings of the data name different examples."""
-  names = options.marked(config_lib.Config, 'data')
-  seen: dict[tuple[str, str], str] = {}
-  for record in records:
-    values = identity.completed(record.config)
-    data = identity.digest({name: values[name] for name in names})
-    for split, facts in record.data.items():
-      before = seen.setdefault((data, split), facts['sha256'])
-      if before != facts['sha256']:
-        raise errors.UserError(
-            f'records: {config_lib.task_of(values)} has other {split} examples '
-            f'in some of them ({before} and {facts["sha256"]}); keep those of '
-            'one data set')
-
-
-def _check_bases(records: Iterable[records_lib.Record]) -> None:
-  """Raises UserError if one name of a base stands for different weights."""
-  seen: dict[str, str] = {}
-  for record in records:
-    name = str(identity.completed(record.config)['checkpoint'])
-    # Records of earlier versions name no weights.
-    before = seen.setdefault(name, record.base) if record.base else ''
-    if before != record.base:
-      raise errors.UserError(
-          f'records: {name} has other weights in some of them ({before} and '
-          f'{record.base}); keep those of one revision')
-
-
-def picked(found: Iterable[Point]) -> list[Point]:
-  """Returns the point to report of each task, base and method.
-
-  Its schedule scored best on dev with seeds that pick. Without such trials it
-  has the most seeds and, among equals, the best mean on dev.
-  """
-  def rank(point):
-    score = -math.inf if math.isnan(point.pick_score) else point.pick_score
-    return score, len(point.records), point.dev
-
-  chosen: dict[tuple[str, str, str], Point] = {}
-  for point in found:
-    key = *_task_and_base(point), point.method
-    if key not in chosen or rank(point) > rank(chosen[key]):
-      chosen[key] = point
-  return list(chosen.values())
-
-
-def headline(
-    found: Iterable[Point], sizes: Sequence[int], top_k: Sequence[int]
-) -> list[Point]:
-  """Returns the points of a results table.
-
-  Their settings are the defaults, apart from rates, epochs, the computation and
-  the name of a method other than bottlenecks.
-  They have the data, the number of training examples and the precision that
-  most runs of their task and base have, and among equals the most examples: one
-  trial on a few examples replaces no results.
-
-  Args:
-    found: Points.
-    sizes: Adapter sizes to keep.
-    top_k: Numbers of fine-tuned layers to keep.
-  """
-  kept = [
-      p for p in found if not p.changed
-      and (p.settings['tune'] != 'adapters' or p.named_config
-           or p.settings['adapter_size'] in sizes)
-      and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
-
-  names = options.marked(config_lib.Config, 'data')
-
-  def own(point):
-    others = {name: point.settings[name] for name in (*names, 'precision')
-              if name != 'train_examples'}
-    return _examples(point), identity.digest(others)
-
-  runs: dict[tuple[str, str], collections.Counter[tuple[float, str]]] = {}
-  for point in kept:
-    runs.setdefault(_task_and_base(point), collections.Counter())[
-        own(point)] += len(point.records)
-  most = {name: max(counts, key=lambda one: (counts[one], one))
-          for name, counts in runs.items()}
-  return [p for p in kept if own(p) == most[_task_and_base(p)]]
-
-
-def by_base(found: Iterable[Point]) -> dict[str, list[Point]]:
-  """Returns {`Point.base`: its points, in order}, larger models first."""
-  bases: dict[str, list[Point]] = {}
-  for point in found:
-    bases.setdefault(point.base, []).append(point)
-
-  def size(name):
-    return max(point.records[0].total_params for point in bases[name])
-
-  return {name: bases[name]
-          for name in sorted(bases, key=lambda name: (-size(name), name))}
-
-
-def _task_and_base(point: Point) -> tuple[str, str]:
-  return point.task, point.settings['checkpoint']

@@ -6,6 +6,7 @@ import math
 from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import statistics
+from adapters_jax.data import tasks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
@@ -208,15 +209,18 @@ def markdown(table: Sequence[dict[str, str]]) -> str:
 def task_score(record: records_lib.Record) -> float:
   """Returns a task's dev score by GLUE's rule, the mean of its metrics.
 
-  For MNLI it is the mean over matched and mismatched.
+  For MNLI it is the mean over matched and mismatched. A further metric, which
+  picked the best step, does not count.
+
+  Args:
+    record: Record of a task of GLUE.
   """
-  splits = [split for split in ('dev', 'dev_mismatched')
-            if split in record.metrics]
-  values = [value for split in splits
-            for value in record.metrics[split].values()]
-  metrics = {'cola': ('matthews',)}.get(record.config['task'])
-  if metrics:  # Accuracy is reported too, but does not count.
-    values = [record.metrics['dev'][name] for name in metrics]
+  task = record.config['task']
+  # Accuracy on CoLA is reported too, but does not count.
+  names = ('matthews',) if task == 'cola' else tasks.find(task).metrics
+  values = [record.metrics[split][name]
+            for split in ('dev', 'dev_mismatched') if split in record.metrics
+            for name in names]
   return sum(values) / len(values)
 
 
@@ -224,22 +228,23 @@ def glue_mean(found: Iterable[points_lib.Point]) -> str:
   """Returns a line with the GLUE-style mean on dev, and how it was formed.
 
   Args:
-    found: Points; the best on dev of each task counts.
+    found: Points; the best on dev of each task counts. Own data of a task's
+      name have other metrics, and do not count.
   """
-  best = {}
+  best: dict[str, float] = {}
   for point in found:
-    if point.task in GLUE_TASKS and (
-        point.task not in best or point.dev > best[point.task].dev):
-      best[point.task] = point
+    if point.task in GLUE_TASKS and not point.settings['train_file']:
+      # Not by the first metric: it may be another one in each point.
+      score, _ = records_lib.mean_sem(map(task_score, point.records))
+      best[point.task] = max(score, best.get(point.task, -math.inf))
   if not best:
     return ''
-  means = [records_lib.mean_sem(map(task_score, point.records))[0]
-           for point in best.values()]
+  mean = 100 * math.fsum(best.values()) / len(best)
   missing = [task for task in GLUE_TASKS if task not in best]
   without = f', without {", ".join(missing)}' if missing else ''
   return (
-      f'GLUE-style mean on dev: {100 * sum(means) / len(means):.1f} over '
-      f'{len(best)} of {len(GLUE_TASKS)} tasks{without}. Each task counts '
+      f'GLUE-style mean on dev: {mean:.1f} over {len(best)} of '
+      f'{len(GLUE_TASKS)} tasks{without}. Each task counts '
       'once, with the mean of its metrics (CoLA: Matthews; MRPC, QQP: F1 and '
       'accuracy; STS-B: Pearson and Spearman; MNLI: matched and mismatched), '
       'averaged over seeds, at the settings best on dev. The Total of the '

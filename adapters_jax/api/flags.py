@@ -13,6 +13,7 @@ from absl import logging
 
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.api import help as help_lib
 from adapters_jax.api import started
 from adapters_jax.downloads import disk
@@ -159,9 +160,9 @@ def _report(outcome: outcome_lib.Outcome, usage: str = '') -> None:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
   # Runs with seeds that pick are in no point.
   if len(outcome.records) > 1 and (
-      found := points_lib.points(outcome.records)):
+      found := points_lib.points((*outcome.records, *outcome.trials))):
     print(console.rows_table(tables.rows(found), 'all settings'))
-    best = points_lib.picked(found)
+    best = reported.picked(found)
     if len(best) < len(found):
       print(console.rows_table(tables.rows(best), 'best on dev'))
   _print_best(outcome, usage)

@@ -16,7 +16,8 @@ def per_query(
   """Scores the ranking of all documents but the query itself for each query.
 
   NDCG as in Järvelin and Kekäläinen (2002), with gains of 0 and 1; the
-  reciprocal rank of the first relevant document, 0 beyond rank 10.
+  reciprocal rank of the first relevant document, 0 beyond rank 10. Documents
+  with equal scores count as in the mean over their orders.
 
   Args:
     queries: [queries, dim] Embeddings of length 1.
@@ -38,17 +39,72 @@ def per_query(
       # As in TREC's evaluations: a query would find itself first.
       if mine >= 0 and mine not in right:
         scores[mine] = -np.inf
-    # Stable: of equally near documents the first comes first.
     ranked = np.argsort(-part, axis=1, kind='stable')[:, :_CUT]
-    for row, right in zip(ranked, relevant[start:start + _PART]):
-      hits = np.isin(row, right)
-      first = np.flatnonzero(hits)
-      found['ndcg@10'].append(
-          float(discounts[:len(hits)][hits].sum())
-          / ideal[min(len(right), _CUT) - 1])
-      found['mrr@10'].append(1 / (first[0] + 1) if len(first) else 0.0)
+    for scores, row, right in zip(
+        part, ranked, relevant[start:start + _PART]):
+      best = ideal[min(len(right), _CUT) - 1]
+      if _tied(scores, row, right):
+        hits, reciprocal = _expected(scores, row, right)
+        found['ndcg@10'].append(float((discounts[:len(hits)] * hits).sum())
+                                / best)
+      else:
+        hits = np.isin(row, right)
+        first = np.flatnonzero(hits)
+        reciprocal = 1 / (first[0] + 1) if len(first) else 0.0
+        found['ndcg@10'].append(float(discounts[:len(hits)][hits].sum())
+                                / best)
+      found['mrr@10'].append(reciprocal)
       found['accuracy@1'].append(float(hits[0]))
   return {name: np.array(values) for name, values in found.items()}
+
+
+def _tied(
+    scores: np.ndarray, row: np.ndarray, right: Sequence[int]
+) -> bool:
+  """Returns whether relevant documents tie with others for ranks that count.
+
+  Args:
+    scores: [documents] Scores.
+    row: [ranks] Numbers of the first documents.
+    right: Numbers of the relevant ones.
+  """
+  values, counts = np.unique(scores[list(right)], return_counts=True)
+  return any(np.count_nonzero(scores == value) > count
+             for value, count in zip(values, counts)
+             if value >= scores[row[-1]])
+
+
+def _expected(
+    scores: np.ndarray, row: np.ndarray, right: Sequence[int]
+) -> tuple[np.ndarray, float]:
+  """Returns the means over all orders of the documents with equal scores.
+
+  A model that gives every text one embedding would otherwise find what comes
+  first: the documents of dev and test, before those of training.
+
+  Args:
+    scores: [documents] Scores.
+    row: [ranks] Numbers of the first documents, in one of the orders.
+    right: Numbers of the relevant ones.
+
+  Returns:
+    ([ranks] probability that a rank has a relevant document, expected
+    reciprocal rank of the first one)
+  """
+  hits = np.zeros(len(row))
+  reciprocal, start, missed = 0.0, 0, 1.0
+  while start < len(row):
+    alike = scores == scores[row[start]]
+    count = int(np.count_nonzero(alike))
+    share = int(np.count_nonzero(alike[list(right)]))
+    hits[start:start + count] = share / count
+    for place in range(min(count, len(row) - start)):
+      # Of the `count - place` documents left, if none of them came before.
+      now = min(1.0, share / (count - place))
+      reciprocal += missed * now / (start + place + 1)
+      missed *= 1 - now
+    start += count
+  return hits, reciprocal
 
 
 def means(values: Mapping[str, np.ndarray]) -> dict[str, float]:

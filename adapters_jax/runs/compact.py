@@ -17,12 +17,15 @@ def to_text(values: np.ndarray) -> str:
 
   Args:
     values: [examples] Classes from 0, or -1 where unknown; sets of up to 63
-      labels, a bit each; or scores, which keep the 11 bits of float16, or are
-      float32 where one is too large.
+      labels, a bit each; or scores, as float16 where that holds all of them
+      exactly, else as float32. Records of earlier versions have rounded ones.
   """
   values = np.asarray(values)
   if values.dtype.kind == 'f':
-    name = 'f2' if np.abs(values).max(initial=0) < 6e4 else 'f4'
+    with np.errstate(over='ignore'):
+      half = values.astype(np.float16)
+    # Rounded cosines or years would have other ranks and correlations.
+    name = 'f2' if np.array_equal(half, values) else 'f4'
   elif values.min(initial=0) < 0:
     name = 'i2'
   else:

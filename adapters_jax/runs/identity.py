@@ -1,5 +1,6 @@
 """Identity of a run: its settings without places, and their hash. No JAX."""
 
+from collections.abc import Iterable, Mapping
 import dataclasses
 import hashlib
 import json
@@ -92,6 +93,17 @@ def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:
   values = {**completed(values), **changed}
   values.pop(version.FIELD)
   return config_lib.Config(**values)
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+  """Returns the names of the settings that are not equal in all.
+
+  Args:
+    settings: Results of `completed`, or parts of them.
+  """
+  first, *others = [*settings] or [{}]
+  return [name for name in first
+          if any(other.get(name) != first[name] for other in others)]
 
 
 def digest(values: dict[str, object]) -> str:

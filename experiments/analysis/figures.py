@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib import lines
 from matplotlib import ticker
+import numpy as np
 import pandas as pd
 
 from adapters_jax.analysis import cells
@@ -16,6 +17,9 @@ from experiments.analysis import paper
 from experiments.analysis import style
 
 FULL = 'full fine-tuning'
+# (line, filling of the markers) of the methods in `distances`.
+_LOOKS = {'adapters': ('-', 'full'), 'top layers': ('--', 'none')}
+_CLOSE = 0.03  # Share of the axes within which markers hide each other.
 
 
 def _share(found: pd.DataFrame) -> pd.Series:
@@ -46,7 +50,7 @@ def tradeoff(found: pd.DataFrame) -> style.Drawn:
     sources.add(_draw_paper(axis, task, rows['metric'].iloc[0]))
     axis.set_xscale('log')
     axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-    style.label(axis, style.title_of(rows), 'trained parameters (%)',
+    style.label(axis, style.title_of(rows, found), 'trained parameters (%)',
                 style.metric_name(rows))
   handles = [lines.Line2D([], [], color=color, marker=marker, markersize=3.5,
                           linewidth=1, label=method)
@@ -66,8 +70,9 @@ def distances(
 ) -> style.Drawn:
   """Draws scores minus full fine-tuning's, a line for each panel (fig. 3).
 
-  Solid lines are adapters, dashed ones top layers; tasks without full
-  fine-tuning are left out, and those that cannot tell are pale.
+  Filled markers and solid lines are adapters, hollow ones and dashed lines top
+  layers; tasks without full fine-tuning are left out, and those that cannot
+  tell are pale.
 
   Args:
     found: Points of `frames.tradeoff`.
@@ -77,26 +82,52 @@ def distances(
   if wide.empty:
     return 'No task has full fine-tuning and adapters or top layers yet.'
   figure, axes = style.panels(1, 2.7, 1)
-  axis = axes[0]
+  axis, handles = axes[0], []
+  wide = wide.assign(size=_sizes(wide))
   points = dict(list(found.groupby(frames.PANEL)))
   for number, (panel, part) in enumerate(wide.groupby(frames.PANEL)):
     color, marker = style.task_look(number)
     tells = frames.power_of(points[panel], known).tells
-    name = style.panel_name(points[panel]) + ('' if tells else ' (cannot tell)')
-    for method, dash in (('adapters', '-'), ('top layers', '--')):
+    pale = 1 if tells else 0.35
+    handles.append(lines.Line2D(
+        [], [], color=color, marker=marker, markersize=4, linewidth=1,
+        alpha=pale, label=style.panel_name(points[panel], found)
+        + ('' if tells else ' (cannot tell)')))
+    for method, (dash, fill) in _LOOKS.items():
       rows = part[part['method'] == method]
-      axis.plot(rows['share'], rows['distance'], color=color, marker=marker,
-                linestyle=dash, markersize=3, linewidth=1,
-                alpha=1 if tells else 0.35,
-                label=name if method == 'adapters' else None)
+      axis.plot(rows['share'], rows['distance'], color=color, linestyle=dash,
+                linewidth=1, alpha=pale)
+      for _, row in rows.iterrows():
+        axis.plot(row['share'], row['distance'], color=color, marker=marker,
+                  markersize=row['size'], markeredgewidth=0.8, fillstyle=fill,
+                  alpha=pale)
+  if 'top layers' in set(wide['method']):
+    handles += [
+        lines.Line2D([], [], color='black', marker='o', markersize=4,
+                     markeredgewidth=0.8, linewidth=1, linestyle=dash,
+                     fillstyle=fill, label=method)
+        for method, (dash, fill) in _LOOKS.items()]
   axis.axhline(0, color='black', linewidth=0.8, linestyle=':')
   axis.set_xscale('log')
   axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
   style.label(
-      axis, 'solid: adapters, dashed: top layers', 'trained parameters (%)',
+      axis, 'filled: adapters, hollow: top layers', 'trained parameters (%)',
       f'score − {FULL}\n(points of the metric)')
-  style.legend_below(figure, 2)
+  style.legend_below(figure, 2, handles)
   return figure
+
+
+def _sizes(wide: pd.DataFrame) -> np.ndarray:
+  """Returns [points] sizes of markers, larger below later ones close by.
+
+  Args:
+    wide: Result of `relative`, in the order of drawing.
+  """
+  places = np.stack([np.log10(wide['share']), wide['distance']])
+  extent = np.maximum(np.ptp(places, axis=1), 1e-9)[:, None, None]
+  apart = np.abs(places[:, :, None] - places[:, None, :]) / extent
+  later = np.triu((apart < _CLOSE).all(axis=0), 1).sum(axis=1)
+  return 4 + 3.5 * later
 
 
 def relative(found: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +159,7 @@ def init_scales(found: pd.DataFrame) -> style.Drawn:
     style.draw_scores(axis, rows['init_scale'], rows, style.task_look(number))
     axis.set_xscale('log')
     axis.axvline(0.01, color='black', linewidth=0.8, linestyle=':')
-    style.label(axis, style.title_of(rows),
+    style.label(axis, style.title_of(rows, found),
                 'initial standard deviation σ (dotted: default)',
                 style.metric_name(rows))
   return figure
@@ -144,8 +175,9 @@ def learning_rates(
     found: Points of `frames.learning_rates`.
     known: Result of `frames.powers`.
   """
-  groups = [(panel, rows) for panel, rows in found.groupby(frames.PANEL)
-            if frames.power_of(rows, known).tells]
+  found = found.groupby(frames.PANEL).filter(
+      lambda rows: frames.power_of(rows, known).tells)
+  groups = list(found.groupby(frames.PANEL))
   if not groups:
     return ('None of the tasks with these records can tell methods apart: full '
             'fine-tuning does not clearly beat the head alone and the most '
@@ -158,7 +190,7 @@ def learning_rates(
                         style.METHODS[method],
                         label=method if axis is axes[0] else None)
     axis.set_xscale('log')
-    style.label(axis, style.title_of(rows), 'peak learning rate',
+    style.label(axis, style.title_of(rows, found), 'peak learning rate',
                 style.metric_name(rows))
   style.legend_below(figure, 2)
   return figure
@@ -196,7 +228,7 @@ def bars(
       axis.set_ylim(-0.5, len(rows) - 0.5)
       for score in rows[rows[column] == first]['score']:
         axis.axvline(score, color='black', linewidth=0.8, linestyle=':')
-      style.label(axis, style.title_of(rows), style.metric_name(rows),
+      style.label(axis, style.title_of(rows, found), style.metric_name(rows),
                   loc='right')
     return figure
 

@@ -159,12 +159,25 @@ def metric_name(rows: pd.DataFrame) -> str:
   return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
 
 
-def panel_name(rows: pd.DataFrame) -> str:
-  """Returns the task of points, and their base unless it is the default."""
+def panel_name(rows: pd.DataFrame, found: pd.DataFrame | None = None) -> str:
+  """Returns the task of points, and base and precision unless the defaults.
+
+  Args:
+    rows: Points of a panel.
+    found: Points of all panels, whose precision is said where there are
+      several; None for no precision.
+  """
   row = rows.iloc[0]
   base = row['checkpoint']
   where = '' if base == config_lib.Config.checkpoint else f' with {base}'
-  return f'{task_name(row["task"])}{where}'
+  several = found is not None and found['precision'].nunique() > 1
+  return f'{task_name(row["task"])}{where}{_precision(row) if several else ""}'
+
+
+def _precision(row: pd.Series) -> str:
+  precision = row['precision']
+  return ('' if precision == config_lib.Config.precision
+          else f', {precision}')
 
 
 def _examples(rows: pd.DataFrame) -> str:
@@ -178,16 +191,17 @@ def data_name(rows: pd.DataFrame) -> str:
   Args:
     rows: Points of a panel.
   """
-  precision = rows['precision'].iloc[0]
-  parts = [panel_name(rows), _examples(rows)]
-  if precision != config_lib.Config.precision:
-    parts.insert(1, precision)
-  return ', '.join(parts)
+  return f'{panel_name(rows)}{_precision(rows.iloc[0])}, {_examples(rows)}'
 
 
-def title_of(rows: pd.DataFrame) -> str:
-  """Returns a title of two lines: the task, then its examples and seeds."""
+def title_of(rows: pd.DataFrame, found: pd.DataFrame | None = None) -> str:
+  """Returns a title of two lines: the task, then its examples and seeds.
+
+  Args:
+    rows: Points of a panel.
+    found: As for `panel_name`.
+  """
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  return f'{panel_name(rows)}\n{_examples(rows)}, {spread} seed{plural}'
+  return f'{panel_name(rows, found)}\n{_examples(rows)}, {spread} seed{plural}'

@@ -4,6 +4,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.runs import config as config_lib
 from tests.sweeps import grid_test
 
@@ -43,7 +44,7 @@ def test_devices_are_kept_apart():
       ('minilm-l6 (tensorfloat32, gpu)', 1),
       ('minilm-l6 (bfloat16_products, gpu)', 1)]
   # One table of results has one of them.
-  kept = points_lib.headline(found, sizes=[64], top_k=[2])
+  kept = reported.headline(found, sizes=[64], top_k=[2])
   assert [point.base for point in kept] == ['minilm-l6 (float32)']
 
 

@@ -10,6 +10,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.analysis import cells
 from adapters_jax.runs import compact
+from adapters_jax.runs import identity
 from tests.analysis import points_test
 from tests.sweeps import grid_test
 
@@ -49,6 +50,19 @@ class CellsTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'dev examples of runs'):
       cells.estimate([a, dataclasses.replace(
           b, config={**b.config, 'seed': 1})], 'dev', 'accuracy')
+
+  def test_a_seed_is_in_a_mean_once(self):
+    a, b = predicted(0.7), predicted(0.8, learning_rate=1e-4)
+    files = [f'{identity.digest(one.config)}.json' for one in (a, b)]
+    with self.assertRaisesRegex(errors.UserError, (
+        rf'the seed 0 \({" and ".join(files)}\); they differ in learning_rate '
+        r'\(0.001 and 0.0001\); keep one')):
+      cells.estimate([a, b], 'dev', 'accuracy')
+    with self.assertRaisesRegex(errors.UserError, 'seed 0 .* no setting'):
+      cells.difference([predicted(0.7, 1)], [a, a], 'dev', 'accuracy')
+    # No seed changes the base as it is.
+    base = [predicted(0.7, seed, tune='none') for seed in (0, 0, 1)]
+    self.assertEqual(cells.estimate(base, 'dev', 'accuracy').seeds, 1)
 
   @parameterized.parameters('f1', 'entity_f1')
   def test_other_examples_of_other_kinds_are_not_compared(self, metric):

@@ -7,13 +7,13 @@ from unittest import mock
 from absl.testing import parameterized
 import jax
 import numpy as np
-import pytest
 
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import version
 from tests.sweeps import grid_test
 
@@ -45,6 +45,20 @@ class PointsTest(parameterized.TestCase):
     point, = points_lib.points([record(0.5), record(0.5)])
     self.assertLen(point.records, 1)
 
+  def test_a_run_with_two_results_is_refused(self):
+    for first in (0, 1000):  # Trials too.
+      a, b = (dataclasses.replace(record(dev, first), date=date)
+              for dev, date in ((0.5, '2030'), (0.6, '2031')))
+      with self.assertRaisesRegex(errors.UserError, (
+          rf'{identity.digest(a.config)}.json of cola with seed {first} is '
+          'there twice, with 0.5 2030 and 0.6 2031 as dev matthews; keep one')):
+        points_lib.points([a, record(0.7, 5), b])
+      tested = dataclasses.replace(
+          a, metrics={**a.metrics, 'test': {'matthews': 0.4}})
+      with self.assertRaisesRegex(
+          errors.UserError, 'no score 2030 and 0.4 2030 as test matthews'):
+        points_lib.points([a, tested])
+
   @parameterized.parameters(
       ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),
       ({'tune_norms': False}, 'adapters, size 64, tune_norms=False'),
@@ -70,6 +84,39 @@ class PointsTest(parameterized.TestCase):
     self.assertLen(points_lib.trial_points(
         [record(0.1, 1000), record(0.1, 1001), record(0.2, 0)]), 1)
 
+  def test_trials_without_all_seeds_rank_last(self):
+    def trials(rate, *devs, **changed):
+      return [record(dev, seed, learning_rate=rate, **changed)
+              for seed, dev in enumerate(devs, 1000)]
+
+    found = [record(0.5), *trials(1e-3, 0.3, 0.5), *trials(1e-4, 0.2, 0.2),
+             *trials(1e-2, 0.9),  # The other one diverged.
+             *trials(1e-2, 0.9, tune='full')]
+    point, = points_lib.points(found)
+    self.assertEqual(
+        (point.trials, point.pick_score, point.better, point.incomplete),
+        (3, 0.4, {}, (({'learning_rate': 1e-2}, (1001,)),)))
+    short = dataclasses.replace(
+        record(0.6), config={**record(0.6).config, 'learning_rate': 1e-2})
+    point = points_lib.points([*found, short])[1]
+    self.assertEqual(
+        (point.pick_score, point.better['learning_rate']), (-math.inf, 1e-3))
+    full, = points_lib.points(  # Without rivals, all seeds are there.
+        [record(0.5, tune='full', learning_rate=1e-2), *found[-1:]])
+    self.assertEqual((full.pick_score, full.incomplete), (0.9, ()))
+
+  def test_trials_that_another_machine_has_repeated_in_part(self):
+    products = {'precision': 'bfloat16_products'}
+    found = [record(0.5, precision='float32')]
+    found += [record(dev, seed, learning_rate=rate, **products)
+              for rate, dev in ((1e-3, 0.4), (1e-2, 0.2))
+              for seed in (1000, 1001)]
+    found.append(record(0.9, 1000, precision='float32'))
+    point, = points_lib.points([
+        dataclasses.replace(one, computation='products of bfloat16')
+        for one in found])
+    self.assertEqual((point.pick_score, point.incomplete), (0.4, ()))
+
   @parameterized.parameters(
       ((400,), 2, 0.4), ((200, 400), 2, 0.4), ((200, 400, 0), 2, 0.8),
       ((), 0, math.nan))
@@ -81,67 +128,6 @@ class PointsTest(parameterized.TestCase):
           for amount in amounts for rate in (1e-3, 1e-4))])
     self.assertEqual(point.trials, trials)
     np.testing.assert_equal(point.pick_score, score)  # Equal for nan, too.
-
-  def test_picked_is_the_best_of_the_trials(self):
-    found = points_lib.points([
-        *(record(dev, seed, learning_rate=rate) for rate, dev in (
-            (1e-4, 0.9), (1e-3, 0.5)) for seed in (0, 1)),
-        record(0.3, 1000, learning_rate=1e-4),
-        record(0.4, 1000, learning_rate=1e-3)])
-    point, = points_lib.picked(found)
-    self.assertEqual(point.settings['learning_rate'], 1e-3)
-
-  def test_picked_without_trials_has_the_most_seeds_then_the_best_dev(self):
-    found = points_lib.points([
-        record(0.4, learning_rate=1e-4), record(0.5, learning_rate=3e-4),
-        record(0.3, 0), record(0.5, 1),
-        record(0.2, tune='full', learning_rate=1e-4),
-        record(0.7, tune='full', learning_rate=3e-4)])
-    rates = {p.method: p.settings['learning_rate']
-             for p in points_lib.picked(found)}
-    self.assertEqual(
-        rates, {'adapters, size 64': 1e-3, 'full fine-tuning': 3e-4})
-
-  def test_headline_has_the_default_settings_on_the_most_examples(self):
-    found = points_lib.points([
-        record(0.1), record(0.2, train_examples=9), record(0.3, adapter_size=4),
-        record(0.4, tune='top_k', top_k=2), record(0.5, tune='top_k', top_k=3),
-        record(0.6, init_scale=1.0), record(0.7, learning_rate=1e-4),
-        record(0.8, task='rte', train_examples=9),
-        record(0.9, task='rte', train_examples=5)])
-    kept = points_lib.headline(found, sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [0.1, 0.4, 0.7, 0.8])
-
-  def test_headline_has_methods_by_name_but_no_variants(self):
-    found = points_lib.points([
-        record(0.1), record(0.2, adapter_config='lora[r=8]'),
-        record(0.3, adapter_config='mam[prefix_length=3, r=2]'),
-        record(0.4, adapter_config='bottleneck[depth=2]'),
-        record(0.5, adapter_config='lora[r=8]', tune_norms=False)])
-    kept = points_lib.headline(found, sizes=[64], top_k=[])
-    self.assertEqual(
-        {p.method: p.dev for p in kept},
-        {'adapters, size 64': 0.1, 'lora[r=8]': 0.2,
-         'mam[prefix_length=3, r=2]': 0.3})
-    self.assertEqual(
-        [p.method for p in found if p.dev in (0.4, 0.5)],
-        ['adapters, size 64, adapter_config=bottleneck[depth=2]',
-         'lora[r=8], tune_norms=False'])
-
-  def test_headline_has_one_precision_and_any_cache_for_each_base(self):
-    mpnet = {'checkpoint': 'mpnet-base'}
-    products = {'precision': 'bfloat16_products', **mpnet}
-    exact = {'precision': 'float32'}
-    found = points_lib.points([
-        record(0.1, **exact), record(0.2, **exact, **mpnet),
-        record(0.3, **products),
-        record(0.4, tune='head', cache_frozen=True, **products)])
-    kept = points_lib.headline(found, sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [0.1, 0.3, 0.4])
-    self.assertEqual(
-        {name: [p.dev for p in points]
-         for name, points in points_lib.by_base(kept).items()},
-        {'minilm-l6 (float32)': [0.1], 'mpnet-base': [0.3, 0.4]})
 
   def test_runs_on_a_cpu_without_bfloat16_are_those_of_float32(self):
     def computed(dev, seed, instructions, asked='bfloat16_products'):
@@ -171,39 +157,6 @@ class PointsTest(parameterized.TestCase):
     self.assertEqual(
         (point.trials, point.pick_score, point.better), (2, 0.4, {}))
 
-  def test_larger_bases_come_first(self):
-    large = dataclasses.replace(
-        record(0.5, checkpoint='z'), total_params=10**9)
-    self.assertEqual(list(points_lib.by_base(points_lib.points(
-        [record(0.5), large]))), ['z', 'minilm-l6'])
-
-  @parameterized.parameters(
-      {'max_length': 32}, {'dev_fraction': 0.1}, {'train_file': 'a.tsv@1'})
-  def test_headline_is_of_one_data_set(self, **changed):
-    made = [record(0.1), record(0.2, tune='full')]
-    made += [dataclasses.replace(one, config={**one.config, **changed})
-             for one in (record(0.3), record(0.4, 1), record(0.5, 2))]
-    for one in made:
-      one.config['task'] = 'cola'
-    kept = points_lib.headline(
-        points_lib.points(made), sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [pytest.approx(0.4)])
-
-  def test_bases_of_one_last_name_are_apart(self):
-    found = points_lib.points([
-        record(0.1, checkpoint='roberta-base'),
-        record(0.2, checkpoint='FacebookAI/roberta-base')])
-    self.assertEqual(set(points_lib.by_base(points_lib.picked(found))),
-                     {'roberta-base', 'FacebookAI/roberta-base'})
-
-  @parameterized.parameters(0, 9)
-  def test_one_trial_replaces_no_results(self, examples):
-    found = points_lib.points([
-        record(0.1, train_examples=7), record(0.3, 1, train_examples=7),
-        record(0.9, train_examples=examples, max_steps=2)])
-    kept = points_lib.headline(found, sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [0.2])
-
   def test_versions_do_not_mix(self):
     old = record(0.5)
     old.config[version.FIELD] = version.FIRST
@@ -217,8 +170,16 @@ class PointsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         errors.UserError, 'cola has other dev examples .*aa and bb'):
       points_lib.points([a, b])
-    other = dataclasses.replace(
-        b, config={**b.config, 'train_examples': 9})
+    # Dev examples do not depend on the training's.
+    for name, value in (('train_examples', 9), ('max_length', 8),
+                        ('checkpoint', 'mpnet-base')):
+      other = dataclasses.replace(b, config={**b.config, name: value})
+      with self.assertRaisesRegex(errors.UserError, 'other dev examples'):
+        points_lib.points([a, other])
+      trained = [dataclasses.replace(one, data={'train': one.data['dev']})
+                 for one in (a, other)]
+      self.assertLen(points_lib.points(trained), 2)
+    other = dataclasses.replace(b, config={**b.config, 'dev_fraction': 0.2})
     self.assertLen(points_lib.points([a, other]), 2)
 
   def test_the_split_that_chose_nothing(self):

@@ -131,6 +131,22 @@ class SummariesTest(parameterized.TestCase):
     self.assertStartsWith(
         line, 'GLUE-style mean on dev: 73.3 over 3 of 9 tasks, without sst2')
 
+  def test_a_metric_that_picks_does_not_count_in_the_glue_mean(self):
+    made = [grid_test.make_record(
+        config_lib.Config(task=task, metric='kappa'),
+        metrics={'dev': {'kappa': kappa, **metrics}})
+            for task, kappa, metrics in (
+                ('mrpc', 0.95, {'f1': 0.8, 'accuracy': 0.7}),
+                ('cola', 0.1, {'matthews': 0.5, 'accuracy': 0.9}),
+                ('rte', 0.2, {'accuracy': 0.7}))]
+    self.assertEqual([*map(tables.task_score, made)],
+                     [0.75, 0.5, 0.7])
+    default = grid_test.make_record(
+        config_lib.Config(task='mrpc'),
+        metrics={'dev': {'f1': 0.9, 'accuracy': 0.8}})
+    line = tables.glue_mean(points_lib.points([made[0], default]))
+    self.assertStartsWith(line, 'GLUE-style mean on dev: 85.0 over 1')
+
   def test_glue_mean_of_other_tasks_is_nothing(self):
     points = points_lib.points([grid_test.make_record(config_lib.Config())])
     self.assertEqual(tables.glue_mean(points), '')
@@ -200,6 +216,22 @@ def test_a_schedule_that_won_the_trials_without_runs_is_said():
   won = summarize.table(
       [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
   assert '| 30.0 |' in won and 'trials favoured' not in won
+
+
+def test_missing_seeds_are_said():
+  found = [record(0.5, seed=seed) for seed in range(4)]
+  found += [record(0.6, seed=seed, tune='full') for seed in (0, 3)]
+  found += [record(0.6, seed=seed, adapter_config='lora[r=8]')
+            for seed in (0, 1, 2)]
+  found += [record(0.1, seed=1000 + seed, learning_rate=rate, epochs=epochs)
+            for rate, epochs, seeds in ((1e-3, 3.0, 2), (1e-2, 10.0, 1))
+            for seed in range(seeds)]
+  lines = summarize.table(found, (64,), (2,)).splitlines()
+  assert [line for line in lines if 'no record' in line] == [
+      '- cola, adapters, size 64: the trial with learning_rate=0.01, epochs=10 '
+      'has no record of seed 1001, and ranks last',
+      '- cola, full fine-tuning: no record of seeds 1 and 2',
+      '- cola, lora[r=8]: no record of seed 3']
 
 
 def test_no_records_and_no_markers(tmp_path):

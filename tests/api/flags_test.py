@@ -55,6 +55,26 @@ def test_runs_whose_seeds_pick_have_no_table(config, capsys):
   assert 'all settings' not in printed.out and 'c: failed' in printed.err
 
 
+def test_the_table_of_a_picked_setting_counts_its_trials(config, capsys):
+  made = [grid_test.make_record(
+      dataclasses.replace(grid_test.CONFIG, seed=seed, learning_rate=rate), dev)
+          for seed, rate, dev in (
+              (0, 1e-3, 0.5), (1, 1e-3, 0.6), (1000, 1e-3, 0.9),
+              (1000, 1e-4, 0.8), (1000, 1e-2, 0.1))]
+  outcome = outcome_lib.Outcome(
+      tuple(made[:2]), ('a', 'b'), trials=tuple(made[2:]),
+      configs=(config, config))
+  with mock.patch.object(engine, 'go', lambda *_: outcome):
+    flags.launch([config], 'glue', grid.Options(seeds='0-1'))
+  printed = capsys.readouterr().out
+  lines = [line.split() for line in printed.partition(
+      'all settings')[2].splitlines()]
+  head, = (line for line in lines if 'trials' in line)
+  row, = (line for line in lines if 'cola' in line)
+  # The name of the method is three words.
+  assert row[head.index('trials') + 2] == '3' and '55.0' in row
+
+
 def test_several_hosts_forecast_nothing(config):
   hosts = dataclasses.replace(
       config, coordinator='127.0.0.1:1', processes=2, process=0)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from tests.sweeps import grid_test
 
@@ -64,6 +65,59 @@ def test_perplexities():
           for row in rows] == [
               ('the head alone', '1', '40.0', '-'),
               ('seq_bn_inv', '2', f'10.5 ± {half:.1f}', '-')]
+
+
+def test_a_row_is_of_one_schedule_and_names_it():
+  found = [record(0.6, seed) for seed in range(2)]
+  found += [record(0.2, seed, learning_rate=1e-2) for seed in range(2)]
+  found += [record(0.1, seed, init_scale=1.0) for seed in range(2)]
+  found += [record(0.7, seed, f'domain@{seed}') for seed in range(2)]
+  found += [record(0.3, 0, 'domain@0', epochs=9.0)]
+  rows = {row['method']: (row['seeds'], row['score'])
+          for row in composed.rows(found)}
+  assert rows == {
+      'adapters, size 64 above domain, epochs=3.0': ('2', '70.0'),
+      'adapters, size 64 above domain, epochs=9.0': ('1', '30.0'),
+      'adapters, size 64, learning_rate=0.001': ('2', '60.0'),
+      'adapters, size 64, learning_rate=0.01': ('2', '20.0'),
+      'adapters, size 64, init_scale=1.0': ('2', '10.0')}
+  tried = [*found, record(0.1, 1000), record(0.9, 1000, learning_rate=1e-2)]
+  rows = {row['method']: row['score'] for row in composed.rows(tried)}
+  assert rows['adapters, size 64'] == '20.0'  # The schedule of the best trial.
+  assert len(rows) == 4
+
+
+def test_data_of_one_name_are_told_apart():
+  found = [record(0.6 + bits / 100, 0, adapters, precision=precision)
+           for bits, precision in ((0, 'float32'), (3, 'bfloat16'))
+           for adapters in ('', 'domain@1')]
+  rows = composed.rows(found)
+  assert [(row['task'], row['score']) for row in rows] == [
+      (f'rte, minilm-l6, precision={precision}', score)
+      for precision, score in (('float32', '60.0'), ('bfloat16', '63.0'))
+      for _ in range(2)]
+
+
+def test_two_runs_of_a_seed_above_adapters_of_other_seeds():
+  with pytest.raises(errors.UserError, match=(
+      r"seed 0 .*differ in adapters \('a@1' and 'a@2'\); keep one")):
+    composed.rows([record(0.5, 0, 'a@1'), record(0.6, 0, 'a@2')])
+
+
+def test_perplexities_at_several_rates():
+  found = [
+      dataclasses.replace(
+          record(0.5, seed, task='x_texts', learning_rate=rate, **changed),
+          metrics={'dev': {'token_probability': 1 - value / 100,
+                           'perplexity': value}})
+      for seed, rate, value, changed in (
+          (0, 1e-4, 10.0, {}), (0, 1e-3, 20.0, {}),
+          (0, 1e-3, 30.0, {'tune': 'head'}))]
+  wanted = [('the head alone', '30.0'),
+            ('adapters, size 64, learning_rate=0.0001', '10.0'),
+            ('adapters, size 64, learning_rate=0.001', '20.0')]
+  assert [(row['method'], row['dev'])
+          for row in composed.perplexities(found)] == wanted
 
 
 def test_without_records():

@@ -1,0 +1,61 @@
+"""Tests of the metrics of retrieval where documents tie."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from adapters_jax.data import pair_examples
+from adapters_jax.data import pairs
+from adapters_jax.data import retrieval
+
+
+def per_query(scores, relevant):
+  """Returns the metrics of one query whose documents have these scores."""
+  return {name: values[0] for name, values in retrieval.per_query(
+      np.ones((1, 1)), np.array(scores)[:, None], [relevant], [-1]).items()}
+
+
+@pytest.mark.parametrize(('scores', 'relevant'), (
+    ([0.5, 0.5, 0.5, 0.5], [0]),
+    ([0.5, 0.5, 0.9, 0.5, 0.1], [1, 3]),
+    ([0.5, 0.5, 0.9, 0.9, 0.9], [0, 2, 4]),
+    ([0.1, 0.1, 0.1, 0.9, 0.9], [0, 3])))
+def test_ties_have_the_mean_over_their_orders(scores, relevant):
+  count = len(scores)
+  # Tiny differences make each order of the ties, equally often.
+  found = [per_query(scores - 1e-6 * np.array(order), relevant)
+           for order in itertools.permutations(range(count))]
+  tied = per_query(scores, relevant)
+  for name in retrieval.METRICS:
+    assert tied[name] == pytest.approx(np.mean([one[name] for one in found]))
+
+
+def test_ties_beyond_the_last_rank_that_counts():
+  # Nine better documents: one of the four that tie has rank 10.
+  found = per_query([0.2] * 4 + [0.9] * 9, [1])
+  assert found['mrr@10'] == pytest.approx(0.25 / 10)
+  assert found['ndcg@10'] == pytest.approx(0.25 / np.log2(11))
+  assert found['accuracy@1'] == 0
+  assert not any(per_query([0.2] * 4 + [0.9] * 10, [1]).values())
+
+
+def test_ties_among_documents_of_one_kind_change_nothing():
+  found = per_query([0.9, 0.9, 0.5, 0.2, 0.2], [0, 1])
+  assert found == {'ndcg@10': 1.0, 'mrr@10': 1.0, 'accuracy@1': 1.0}
+  assert per_query([0.9, 0.9, 0.5], [2])['mrr@10'] == 1 / 3
+
+
+def test_a_model_with_one_embedding_is_at_chance():
+  splits = {
+      'train': pairs.Pairs([(f'q{i}', f'd{i}') for i in range(95)]),
+      'dev': pairs.Pairs([(f'a{i}', f'b{i}') for i in range(5)])}
+  made = pair_examples.evaluation_of(
+      splits, lambda texts: [np.zeros(1, np.int32) for _ in texts])
+  found, _ = pair_examples.scores(
+      retrieval.METRICS, np.ones((len(made.texts), 1)), made, 'dev', None)
+  assert found['accuracy@1'] == pytest.approx(1 / 100)
+  assert found['mrr@10'] == pytest.approx(
+      sum(1 / rank for rank in range(1, 11)) / 100)
+  assert found['ndcg@10'] == pytest.approx(
+      sum(1 / np.log2(1 + rank) for rank in range(1, 11)) / 100)
