@@ -77,6 +77,9 @@ def _check(config: PredictConfig) -> None:
   if not 1 <= config.batch_size <= 2**20:
     raise errors.UserError(
         f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
+  if config.input == '-' and sys.stdin is None:
+    raise errors.UserError(
+        '`input=-`: standard input is closed; name a file')
   if config.adapter:
     folders.check_saved(config.adapter, '`adapter`')
   else:
