@@ -100,9 +100,9 @@ def convert(
     adapter = exchange.read(
         source, shape, head, lambda: base_lib.with_head_start(
             base_lib.load(checkpoint)), checkpoint)
-    if form != 'own':  # Of another base, the pooler would be a wrong one.
-      compiled.check_base(
-          base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
+    # Other libraries' files name no base, and pass.
+    compiled.check_base(
+        base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
     adapter.check_labels()
