@@ -16,6 +16,7 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.api import ending
 from adapters_jax.api import help as help_lib
 from adapters_jax.api import started
+from adapters_jax.downloads import paths
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
@@ -84,6 +85,8 @@ def as_text(error: Exception | str) -> str:
 def parse_argv(argv: Sequence[str]) -> list[str]:
   """Parses the flags; a wrong one prints one line and exits with status 2.
 
+  A ~ in a path is the user's home: shells expand none after `--FLAG=`.
+
   Args:
     argv: Name of the program and its arguments.
 
@@ -96,6 +99,10 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
     ending.fail(error)
   if len(rest) > 1:
     ending.fail(f'{rest[1]!r} is not a flag; flags begin with --')
+  for name in flags.FLAGS:
+    flag = flags.FLAGS[name]
+    if flag.present and isinstance(flag.value, str):
+      flag.value = paths.at_home(flag.value)
   return rest
 
 
