@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
-import errno
 import io
 import os
 import sys
@@ -99,7 +98,7 @@ def _open_streams() -> None:
 
 def _of_output(error: OSError) -> errors.UserError | None:
   """Returns the UserError for an error that names no file, None for others."""
-  full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+  full = error.errno in disk.FULL
   text = (error.strerror or str(error)) + '; make room on the disk' * full
   if _is_writable():
     return errors.UserError(text) if full else None
