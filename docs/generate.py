@@ -11,6 +11,7 @@ figure without records stays as it is. Needs the extra 'notebooks'.
 import os
 
 from adapters_jax.analysis import tables
+from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
 from experiments.analysis import composed
@@ -46,7 +47,8 @@ def _save(figure: style.Drawn, path: str) -> bool:
   if isinstance(figure, str):  # Says that there are no records.
     return False
   # Without the version of matplotlib: equal figures are equal files.
-  figure.savefig(path, metadata={'Software': None})
+  with atomic.replacing(path) as file:
+    figure.savefig(file, format='png', metadata={'Software': None})
   return True
 
 
@@ -126,12 +128,13 @@ def rewrite(path: str, *parts: tuple[str, str]) -> None:
     path: Page.
     *parts: (name of the markers, new text).
   """
-  with open(path, encoding='utf-8') as file:
-    text = file.read()
-  for name, new in parts:
-    text = summarize.put(text, new, *markers(name))
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write(text)
+
+  def change(text):
+    for name, new in parts:
+      text = summarize.put(text, new, *markers(name))
+    return text
+
+  summarize.rewrite(path, change)
 
 
 def main() -> None:

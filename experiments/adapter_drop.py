@@ -73,7 +73,9 @@ def main(
                            for cost in found['costs'].values()))
   if output.figure:
     from experiments.analysis import drops
-    drops.draw(found).savefig(output.figure)
+    with atomic.replacing(output.figure) as file:
+      drops.draw(found).savefig(
+          file, format=os.path.splitext(output.figure)[1][1:] or None)
 
 
 def _about(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 import dataclasses
 import os
 import re
-import shutil
 
 import numpy as np
 from safetensors import numpy as safetensors_numpy
@@ -97,9 +96,12 @@ def write(
       os.path.join(out, 'config.json'), {'model_type': 'bert', **values})
   atomic.write_json(os.path.join(out, 'tokenizer_config.json'),
                      {'do_lower_case': not cased})
-  shutil.copyfile(paths['vocab.txt'], os.path.join(out, 'vocab.txt'))
-  with open(os.path.join(out, 'model.safetensors'), 'wb') as file:
-    file.write(safetensors_numpy.save(tensors))
+  with open(paths['vocab.txt'], 'rb') as file:
+    vocabulary = file.read()
+  for name, content in (('vocab.txt', vocabulary),
+                        ('model.safetensors', safetensors_numpy.save(tensors))):
+    with atomic.replacing(os.path.join(out, name)) as target:
+      target.write(content)
   # Raises for missing, unknown and misshapen tensors.
   pretrained.load_base(out)
 

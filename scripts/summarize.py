@@ -18,6 +18,7 @@ from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import reported
 from adapters_jax.analysis import tables
+from adapters_jax.downloads import atomic
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
@@ -224,6 +225,19 @@ def put(text: str, new: str, begin: str = BEGIN, end: str = END) -> str:
   return f'{before}{begin}\n{new}\n{end}{after}'
 
 
+def rewrite(path: str, change: Callable[[str], str]) -> None:
+  """Rewrites a page; one that cannot be written stays as it was.
+
+  Args:
+    path: Page.
+    change: Returns the new text for the old one.
+  """
+  with open(path, encoding='utf-8') as file:
+    text = change(file.read())
+  with atomic.replacing(os.path.realpath(path)) as page:  # Keeps links.
+    page.write(text.encode())
+
+
 def main(config: Config) -> None:
   """Prints the tables or writes them into the README."""
   records = list(records_lib.read_all(config.records))
@@ -241,10 +255,7 @@ def main(config: Config) -> None:
     return
   if not os.path.isfile(config.readme):
     raise errors.UserError(f'--readme: there is no file {config.readme}')
-  with open(config.readme, encoding='utf-8') as file:
-    text = put(file.read(), text)
-  with open(config.readme, 'w', encoding='utf-8') as file:
-    file.write(text)
+  rewrite(config.readme, lambda page: put(page, text))
 
 
 if __name__ == '__main__':

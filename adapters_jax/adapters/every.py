@@ -53,7 +53,7 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
 
 def by_adapter(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
-    rows: Sequence[Any], batch_size: int = 32,
+    rows: Sequence[Any], batch_size: int = 32, first: int = 0,
 ) -> tuple[dict[str, list[Any]], dict[str, Collection[int]]]:
   """Computes logits or answers of every adapter for every input.
 
@@ -62,6 +62,7 @@ def by_adapter(
     bank: Adapters, all of which read the same number of texts.
     rows: Inputs, as for `prediction.predict`.
     batch_size: Inputs a step.
+    first: Number of the first input in messages.
 
   Returns:
     ({name: [outputs] logits or an answer for each input}, {name: numbers of the
@@ -85,7 +86,8 @@ def by_adapter(
   cut: dict[str, Collection[int]] = {name: () for name in bank}
   for names in groups.values() if rows else ():
     with errors.within(f'adapter {names[0]!r}'):
-      read = readings.read(base, bank[names[0]], rows)
+      read = readings.read(
+          base, bank[names[0]], rows, range(first, first + len(rows)))
     cut |= {name: read.cut for name in names}
     readings.log_cut(
         len(read.cut), len(rows), f'adapter {", ".join(map(repr, names))}: ')
@@ -95,7 +97,7 @@ def by_adapter(
       for number, one in enumerate(some):
         if not np.isfinite(one).all():
           raise steps.not_finite(
-              read.owners[number], f'adapter {name!r}, text')
+              first + read.owners[number], f'adapter {name!r}, text')
       found[name] = read.decode(some)
   return found, cut
 

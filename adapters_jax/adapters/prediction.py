@@ -180,7 +180,7 @@ def _compose(
 def values(
     base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
     names: Sequence[str], rows: Sequence[Any], batch_size: int = 32,
-    placed: resident.Resident | None = None,
+    placed: resident.Resident | None = None, first: int = 0,
 ) -> tuple[list[Any], set[int]]:
   """Computes logits, answers or tags by a named adapter for each input.
 
@@ -191,6 +191,7 @@ def values(
     rows: Inputs, as for `predict`.
     batch_size: Inputs a step.
     placed: The bank on the device; None to place the adapters in use.
+    first: Number of the first input in messages.
 
   Returns:
     ([outputs] logits or an answer for each input, numbers of the inputs that
@@ -206,7 +207,8 @@ def values(
   if not rows:
     return found, set()
   read = {
-      name: readings.read(base, bank[name], [rows[row] for row in some], some)
+      name: readings.read(base, bank[name], [rows[row] for row in some],
+                          [first + row for row in some])
       for name, some in chosen.items()}
   owners = [chosen[name][row] for name, one in read.items()
             for row in one.owners]
@@ -214,7 +216,7 @@ def values(
     outputs = _outputs(
         base, {name: bank[name] for name in read}, read, batch_size, placed)
   except steps.NotFinite as error:  # Its row counts inputs of the model.
-    raise steps.not_finite(owners[error.row], 'text') from error
+    raise steps.not_finite(first + owners[error.row], 'text') from error
   start = 0
   for name, one in read.items():
     end = start + len(one.examples)

@@ -7,6 +7,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import prediction
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import setups
 
 
 def load(
@@ -24,10 +25,14 @@ def load(
     answers to each text.
 
   Raises:
-    errors.UserError: no adapter in a folder, one of another base, or one
-      without predictions, as a language adapter has none by itself.
+    errors.UserError: no adapter in a folder, one of another base, one without
+      predictions, as a language adapter has none by itself, or one that the
+      setup leaves out.
   """
-  (first, folder), *others = folders.parse_existing(text).items()
+  found = folders.parse_existing(text)
+  if setup:
+    setups.demand_all(setup if setup in found else setups.parse(setup), found)
+  (first, folder), *others = found.items()
   base, adapter = prediction.load_member(folder, checkpoint)
   bank, places = {first: adapter}, {first: f'the adapter in {folder}'}
   for name, folder in others:

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -14,9 +14,10 @@ from absl import logging
 from adapters_jax import errors
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import reported
+from adapters_jax.api import ending
 from adapters_jax.api import help as help_lib
 from adapters_jax.api import started
-from adapters_jax.downloads import disk
+from adapters_jax.downloads import paths
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
@@ -85,6 +86,8 @@ def as_text(error: Exception | str) -> str:
 def parse_argv(argv: Sequence[str]) -> list[str]:
   """Parses the flags; a wrong one prints one line and exits with status 2.
 
+  A ~ in a path is the user's home: shells expand none after `--FLAG=`.
+
   Args:
     argv: Name of the program and its arguments.
 
@@ -94,20 +97,14 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
-    fail(error)
+    ending.fail(error)
   if len(rest) > 1:
-    fail(f'{rest[1]!r} is not a flag; flags begin with --')
+    ending.fail(f'{rest[1]!r} is not a flag; flags begin with --')
+  for name in flags.FLAGS:
+    flag = flags.FLAGS[name]
+    if flag.present and isinstance(flag.value, str):
+      flag.value = paths.at_home(flag.value)
   return rest
-
-
-def fail(message: object) -> NoReturn:
-  """Prints a message of one line, and exits with status 2.
-
-  Args:
-    message: Message for the user, or an error.
-  """
-  print(f'error: {message}', file=sys.stderr)
-  raise SystemExit(2)
 
 
 def check_all(
@@ -252,23 +249,10 @@ def launch(
              'the same command starts again')
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'
     print(f'{stopped}; {state}, {again}', flush=True)
-    _leave(stopped)
+    ending.leave(stopped)
   if not several_hosts or hosts.is_first():
     _report(outcome, kind.usage)
   return outcome
-
-
-def _leave(stopped: BaseException) -> NoReturn:
-  """Ends the process after a signal; several hosts end together.
-
-  Args:
-    stopped: The interruption.
-  """
-  # Python's own end waits for compilations, and may crash in one that the
-  # signal has interrupted. Hosts take leave of each other in it, though.
-  if not getattr(flags.FLAGS, 'coordinator', ''):
-    signals.end_process()
-  raise SystemExit(signals.STATUS) from stopped
 
 
 def start(config_class: type, main: Callable[..., None], *more: type) -> None:
@@ -281,37 +265,22 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
   """
 
   def run(_):
-    try:
+    with ending.reported(as_text), signals.requests():
       preset = getattr(flags.FLAGS, 'preset', '')
-      with signals.requests():
-        config = read(config_class, presets.find(preset) if preset else None,
-                      started.settings(
-                          getattr(flags.FLAGS, 'start', ''),
-                          getattr(flags.FLAGS, 'checkpoint', '')))
-        if isinstance(config, config_lib.Config):
-          file_checks.check(config)
-        # Before any work, as JAX reads it once.
-        threads.use(getattr(config, 'threads', 0))
-        main(config,
-             *(read(other) for other in more))
-    except errors.UserError as error:
-      fail(as_text(error))
-    except BrokenPipeError as error:  # As of `... | head`.
-      # Python flushes stdout once more at its end.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-      raise SystemExit(1) from error
-    except OSError as error:
-      found = disk.user_error(error)
-      if found is None:
-        raise
-      fail(as_text(found))
-    except (errors.Interrupted, KeyboardInterrupt) as error:
-      print('stopped', file=sys.stderr)
-      _leave(error)
+      config = read(config_class, presets.find(preset) if preset else None,
+                    started.settings(
+                        getattr(flags.FLAGS, 'start', ''),
+                        getattr(flags.FLAGS, 'checkpoint', '')))
+      if isinstance(config, config_lib.Config):
+        file_checks.check(config)
+      # Before any work, as JAX reads it once.
+      threads.use(getattr(config, 'threads', 0))
+      main(config, *(read(other) for other in more))
 
-  if help_lib.print_if_asked(help_lib.grouped((config_class, *more))):
-    return
-  # First: it may replace this process by a new one.
-  allocator.start_anew()
-  logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
-  app.run(run, flags_parser=parse_argv)
+  with ending.reported(as_text):
+    if help_lib.print_if_asked(help_lib.grouped((config_class, *more))):
+      return
+    # First: it may replace this process by a new one.
+    allocator.start_anew()
+    logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
+    app.run(run, flags_parser=parse_argv)

@@ -9,7 +9,7 @@ import pathlib
 from adapters_jax import errors
 from adapters_jax.downloads import pinned
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -32,7 +32,7 @@ def user_error(
   path = os.fsdecode(error.filename) if not isinstance(
       error.filename, int) else str(error.filename)
   text = f'{path}: {error.strerror}'
-  way_out = ('make room on the disk' if error.errno in _FULL
+  way_out = ('make room on the disk' if error.errno in FULL
              else 'check its permissions')
   for folder, name in (folders or {}).items():
     if folder and _is_below(path, folder):

@@ -1,11 +1,24 @@
 """Paths that a user gives, as text."""
 
 import os
+import re
 from typing import Any
 
 from adapters_jax import errors
 
 Path = str | os.PathLike[str]
+
+# At the start of a path; several are separated by commas, or follow a name.
+_HOME = re.compile(r'(?<![^,=|])(\s*)(~[^/,|\s]*)')
+
+
+def at_home(flag: str) -> str:
+  """Returns the value of a flag with home folders in place of ~.
+
+  Args:
+    flag: PATH, PATH,PATH or name=PATH; any other text stays as it is.
+  """
+  return _HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), flag)
 
 
 def text(value: Any, name: str) -> str:

@@ -6,7 +6,7 @@ hidden-state setup below them is then one model, with one base, one set of layer
 norms and one head.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 import re
 from typing import Any
 
@@ -88,6 +88,28 @@ def replaced(
   if isinstance(setup, str):
     return changes.get(setup, setup)
   return setup.with_members([replaced(m, changes) for m in setup.members])
+
+
+def demand_all(setup: composition.Setup, given: Collection[str]) -> None:
+  """Raises UserError for a setup that does not do what its adapters suggest.
+
+  A name that is unknown passes: where the adapters are composed, its message
+  suggests others.
+
+  Args:
+    setup: Setup that a user wrote.
+    given: Names of the adapters that came with it, each of which it is to hold.
+  """
+  used = set(names(setup))
+  left = [name for name in given if name not in used]
+  if left and used <= set(given):
+    raise errors.UserError(
+        f'`setup={setup}`: it leaves out {", ".join(left)}; name every adapter '
+        'in it, or drop the others from `adapters`')
+  for fuse in fuses(setup):
+    if len(set(map(str, fuse.members))) < 2:
+      raise errors.UserError(
+          f'`setup={setup}`: a fuse is of two or more; {fuse} has one')
 
 
 def columns(setup: composition.Setup) -> list[list[Segment]]:

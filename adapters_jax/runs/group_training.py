@@ -31,7 +31,7 @@ Trackers = Sequence[trackers_lib.Tracker]  # Of a run.
 
 def _load_ahead(
     group: group_lib.Group, train_step: Any, progress: loop.Progress, first: int
-) -> None:
+) -> programs.Ahead | None:
   """Reads kept programs in the order of their first use in an epoch.
 
   Args:
@@ -39,14 +39,17 @@ def _load_ahead(
     train_step: Step of `compiled.make_step`.
     progress: Progress of the runs.
     first: Number of the first step.
+
+  Returns:
+    The thread that reads them, None where none are kept.
   """
   if not isinstance(train_step, programs.Program):
-    return
+    return None
   schedule = group.setup.schedule
   last = min(group.setup.steps, first + schedule.steps_per_epoch)
   numbers = {schedule.at(step).length: step
              for step in reversed(range(first, last))}
-  train_step.load_ahead(
+  return train_step.load_ahead(
       [(progress.state, group.setup.base, group_lib.group_batch(group, step))
        for step in sorted(numbers.values())])
 
@@ -243,16 +246,16 @@ def train_group(
   resume = resume_lib.Resume(state_folder) if state_folder else None
   progress, log = _start(group, resume if restore else None, joined)
   first = loop.steps_taken(progress)
-  _load_ahead(group, train_step, progress, first)
-  for one in itertools.chain(*trackers):
-    one.begin(first)
   watch = _Watch(group, score, log, first, trackers)
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(
       watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop,
       ended=lambda: not log.training())
+  ahead = _load_ahead(group, train_step, progress, first)
   try:
+    for one in itertools.chain(*trackers):
+      one.begin(first)
     progress = loop.fit(
         saver.counted(train_step), progress, setup.base,
         lambda step: group_lib.group_batch(group, step), hooks,
@@ -263,6 +266,8 @@ def train_group(
       raise  # A group reports its failures run by run.
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
+    if ahead:
+      ahead.end()
     watch.meter.close()
     if resume:
       resume.close()

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import folders
 from adapters_jax.data import class_weights
 from adapters_jax.data import tasks
 from adapters_jax.layers import activations
 from adapters_jax.model import families
 from adapters_jax.model import pretrained
+from adapters_jax.model import setups
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
@@ -37,6 +39,9 @@ def check_run(
   """
   trackers.names(config.track)
   file_checks.check(config)
+  if config.setup:  # Of flags; a bank in memory may hold more than a setup.
+    setups.demand_all(
+        setups.parse(config.setup), folders.parse(config.adapters))
   if not config.files:
     check_classes(config, find(config.task))
   check_model(config)

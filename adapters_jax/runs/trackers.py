@@ -1,19 +1,28 @@
 """Trackers: losses and scores of a run while it trains, for other programs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import contextlib
 import json
+import logging
 import os
 import shutil
+import time
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import extras
 
+_log = logging.getLogger(__name__)
+
+_FLUSH = 120.0  # Seconds between writes of event files to the disk.
+
 
 class Tracker:
   """Receives the numbers of a run; this one forgets them.
+
+  An OSError, as of a full disk, turns a tracker off: a run is worth more than
+  its curves.
 
   Attributes:
     place: File or folder that it makes in the workdir.
@@ -33,6 +42,7 @@ class Tracker:
     self._folder, self._name, self._settings = folder, name, settings
     self._path = os.path.join(folder, self.place)
     self._to: Any = None  # File, writer or run.
+    self._off = False
 
   def begin(self, done: int) -> None:
     """Starts a sitting of the run.
@@ -41,6 +51,7 @@ class Tracker:
       done: Steps that it has taken; numbers of later ones, from a sitting that
         was killed, are removed.
     """
+    self._try(self._begin, done)
 
   def add(self, step: int, values: Mapping[str, float]) -> None:
     """Adds numbers.
@@ -49,32 +60,66 @@ class Tracker:
       step: Steps taken.
       values: {name: number}, names as 'train/loss' or 'dev/accuracy'.
     """
+    self._try(self._add, step, values)
 
   def end(self) -> None:
     """Ends the sitting."""
+    self._try(self._end)
+
+  def _try(self, call: Callable[..., None], *args: Any) -> None:
+    """Calls a method of the tracker; turns it off after an OSError."""
+    if self._off:
+      return
+    try:
+      call(*args)
+    except OSError as error:
+      self._off = True
+      _log.warning('`track`: %s: %s; the run goes on without it',
+                   self._path, error.strerror or error)
+      with contextlib.suppress(OSError):
+        self._end()
+
+  def _begin(self, done: int) -> None:
+    """See `begin`."""
+
+  def _add(self, step: int, values: Mapping[str, float]) -> None:
+    """See `add`."""
+
+  def _end(self) -> None:
+    """See `end`; also called without a start, and after an error."""
+
+
+def _step_of(line: str) -> int | None:
+  """Returns the step of a line of `metrics.jsonl`, None for any other line."""
+  try:
+    found = json.loads(line)
+  except (ValueError, RecursionError):  # A kill cut the line, or damage.
+    return None
+  step = found.get('step') if isinstance(found, dict) else None
+  return step if isinstance(step, int) else None
 
 
 class JsonLines(Tracker):
   """A line of JSON for each call, in `metrics.jsonl`."""
   place = 'metrics.jsonl'
 
-  def begin(self, done: int) -> None:
+  def _begin(self, done: int) -> None:
     kept = []
     with contextlib.suppress(OSError), open(
-        self._path, encoding='utf-8') as file:
+        self._path, encoding='utf-8', errors='replace') as file:
       for line in file:
-        with contextlib.suppress(ValueError):  # A kill cut the last line.
-          if json.loads(line)['step'] <= done:
-            kept.append(line)
+        step = _step_of(line)
+        if step is not None and step <= done:
+          kept.append(line.rstrip('\n') + '\n')  # A kill may cut this alone.
     with atomic.replacing(self._path) as file:
       file.write(''.join(kept if done else []).encode())
     # Line by line, for programs that follow the file.
     self._to = open(self._path, 'a', buffering=1, encoding='utf-8')
 
-  def add(self, step: int, values: Mapping[str, float]) -> None:
+  def _add(self, step: int, values: Mapping[str, float]) -> None:
     self._to.write(json.dumps({'step': step, **values}) + '\n')
 
-  def end(self) -> None:
+  def _end(self) -> None:
     if self._to:
       self._to.close()
 
@@ -83,18 +128,38 @@ class TensorBoard(Tracker):
   """TensorBoard's event files, in the folder `tensorboard`."""
   place, package = 'tensorboard', 'tensorboardX'
 
-  def begin(self, done: int) -> None:
-    import tensorboardX
+  def _begin(self, done: int) -> None:
+    # No SummaryWriter: a full disk ends its thread, without which it waits for
+    # ever.
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto import event_pb2
     if not done:
       shutil.rmtree(self._path, ignore_errors=True)
-    self._to = tensorboardX.SummaryWriter(
-        self._path, purge_step=done + 1 if done else None)
+    os.makedirs(self._path, exist_ok=True)
+    self._to = event_file_writer.EventsWriter(
+        os.path.join(self._path, 'events'))
+    if done:  # Hides the steps from here on of the files before this one.
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._to.write_event(event_pb2.Event(
+          wall_time=time.time(), step=done + 1, session_log=start))
+    self._flush()
 
-  def add(self, step: int, values: Mapping[str, float]) -> None:
+  def _flush(self) -> None:
+    """Writes the events so far to the disk."""
+    self._to.flush()
+    self._flushed = time.monotonic()
+
+  def _add(self, step: int, values: Mapping[str, float]) -> None:
+    from tensorboardX import summary
+    from tensorboardX.proto import event_pb2
     for name, value in values.items():
-      self._to.add_scalar(name, value, step)
+      self._to.write_event(event_pb2.Event(
+          wall_time=time.time(), step=step,
+          summary=summary.scalar(name, value)))
+    if time.monotonic() - self._flushed > _FLUSH:
+      self._flush()
 
-  def end(self) -> None:
+  def _end(self) -> None:
     if self._to:
       self._to.close()
 
@@ -103,7 +168,7 @@ class WeightsAndBiases(Tracker):
   """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax."""
   place, package = 'wandb', 'wandb'
 
-  def begin(self, done: int) -> None:
+  def _begin(self, done: int) -> None:
     import wandb
     # The same run in every sitting. Several at once, as in a vmapped group.
     self._to = wandb.init(
@@ -112,10 +177,10 @@ class WeightsAndBiases(Tracker):
         config=dict(self._settings), resume='allow' if done else None,
         reinit='create_new')
 
-  def add(self, step: int, values: Mapping[str, float]) -> None:
+  def _add(self, step: int, values: Mapping[str, float]) -> None:
     self._to.log(dict(values), step=step)
 
-  def end(self) -> None:
+  def _end(self) -> None:
     if self._to:
       self._to.finish()
 

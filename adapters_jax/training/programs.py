@@ -106,28 +106,27 @@ class Program:
       call = self._obtain(signature, args)
     return call(*args)
 
-  def load_ahead(self, calls: Iterable[Sequence[Any]]) -> threading.Thread:
+  def load_ahead(self, calls: Iterable[Sequence[Any]]) -> 'Ahead':
     """Reads the programs of coming calls in a thread, in their order.
 
     Args:
       calls: Arguments of each call; arrays or `jax.ShapeDtypeStruct`.
 
     Returns:
-      The thread, which ends with the process.
+      The thread, to be ended before the process ends.
     """
     # Here: the precision of a context is that of the thread.
     wanted = [(signature, self._key(signature))
               for signature in map(_signature, calls)]
 
-    def load():
-      for signature, key in wanted:
-        with self._lock(signature):
-          if signature not in self._ready:
-            call = self._read(key)
-            if call is not None:
-              self._ready[signature] = call
+    def load(signature, key):
+      with self._lock(signature):
+        if signature not in self._ready:
+          call = self._read(key)
+          if call is not None:
+            self._ready[signature] = call
 
-    thread = threading.Thread(target=load, daemon=True, name='load_ahead')
+    thread = Ahead(load, wanted)
     thread.start()
     return thread
 
@@ -183,6 +182,36 @@ class Program:
         with atomic.replacing(_path(f'{key}.index')) as file:
           file.write(digest.encode('ascii'))
     return call
+
+
+class Ahead(threading.Thread):
+  """Loads programs, one after the other."""
+
+  def __init__(
+      self, load: Callable[[Any, Any], None],
+      wanted: Sequence[tuple[Any, Any]]):
+    """Keeps the work for `start`.
+
+    Args:
+      load: Loads a program.
+      wanted: Arguments of `load` for each program.
+    """
+    super().__init__(daemon=True, name='load_ahead')
+    self._load, self._wanted = load, wanted
+    self._over = threading.Event()
+
+  def run(self) -> None:
+    """Loads until all are loaded, or until `end`."""
+    for one in self._wanted:
+      if self._over.is_set():
+        return
+      self._load(*one)
+
+  def end(self) -> None:
+    """Waits for the program that is being loaded; leaves the others out."""
+    # XLA aborts the process if the interpreter ends while it loads a program.
+    self._over.set()
+    self.join()
 
 
 def _signature(args: Sequence[Any]) -> Any:

@@ -3,12 +3,14 @@
 import dataclasses
 from unittest import mock
 
+from absl import flags as absl_flags
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.api import written
+from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import sweep
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
@@ -107,3 +109,18 @@ def test_predictions_of_a_sweep_without_any_are_refused_first(config):
       sweep.main(
           config, grid.Options(), execution.HowToRun(), sweep.Sweep(name),
           expand.Folders(), written.Predictions(True))
+
+
+def test_paths_of_all_commands_may_be_at_home(monkeypatch):
+  monkeypatch.setenv('HOME', '/me')
+  found = absl_flags.FlagValues()
+  convert.define_flags(found)
+  for name in ('adapters', 'train_file'):
+    absl_flags.DEFINE_string(name, '', '', flag_values=found)
+  monkeypatch.setattr(flags.flags, 'FLAGS', found)
+  flags.parse_argv([
+      'convert', '--to=~/out', '--adapters=a=~/x,~/y', '--train_file=~/z',
+      '--labels=~/no,yes'])
+  assert (found.to, found.adapters, found.train_file) == (
+      '/me/out', 'a=/me/x,/me/y', '/me/z')
+  assert found['from'].value == '' and found.labels == ['~/no', 'yes']

@@ -181,9 +181,44 @@ def test_a_setup_of_adapters(
       ({'adapters': '', 'adapter': folder}, '`setup`: is for `adapters`'),
       ({'setup': 'parallel(one, two)'}, 'give jsonl'),
       ({'setup': 'stack(one, tow)'}, "unknown 'tow'"),
+      ({'setup': 'two'}, '`setup=two`: it leaves out one'),
       ({'setup': 'batch_split(one, two, batch_sizes=1)'}, 'number of texts')):
     with pytest.raises(errors.UserError, match=message):
       predict.main(dataclasses.replace(config, **changed))
+
+
+def test_a_name_is_no_block(folder, checkpoint, tmp_path, capsys):
+  path = tmp_path / 'a.txt'
+  path.write_text('good film\n')
+  config = predict.PredictConfig(
+      adapters=f'Parallel={folder}', input=str(path), checkpoint=checkpoint,
+      setup='Parallel')
+  predict.main(config)
+  alone = capsys.readouterr().out
+  predict.main(dataclasses.replace(config, setup='stack(Parallel)'))
+  assert capsys.readouterr().out == alone
+  assert alone.splitlines()[1].endswith('\tgood film')
+  with pytest.raises(errors.UserError, match='give jsonl'):
+    predict.main(dataclasses.replace(
+        config, setup='stack(Parallel, parallel(Parallel, Parallel))'))
+
+
+@pytest.mark.parametrize('changed', [
+    {}, {'adapters': 'b={folder},c={folder}'},
+    {'adapters': 'b={folder},c={folder}', 'adapter_column': 'by'}])
+def test_messages_count_all_inputs(
+    changed, folder, checkpoint, monkeypatch):
+  by = 'adapter_column' in changed
+  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
+      (text, 'bc'[row % 2])[:1 + by]
+      for row, text in enumerate([*TEXTS, 'a', 'b', '\ud800'])))
+  config = predict.PredictConfig(
+      **({'adapter': folder} if not changed else {}),
+      **{name: text.format(folder=folder) for name, text in changed.items()},
+      checkpoint=checkpoint, input=os.devnull, format='jsonl')
+  with pytest.raises(errors.UserError, match='text 5: the tokenizer'):
+    predict.main(config)
 
 
 def test_a_task_stacked_on_a_language(folder, checkpoint, tmp_path, capsys):

@@ -120,13 +120,27 @@ def test_failures_are_counted():
 @pytest.mark.parametrize(('changed', 'message'), [
     ({}, '`adapters`: name'), ({'adapters': 'none'}, 'no folder none'),
     ({'adapters': '.,.'}, 'two folders'), ({'port': 10**6}, '`port=1000000`'),
-    ({'max_batch': 0}, '`max_batch=0`'),
+    ({'max_batch': 0}, '`max_batch=0`'), ({'timeout': 0.0}, '`timeout=0.0`'),
+    ({'timeout': float('inf')}, '`timeout=inf`: give a number'),
+    ({'timeout': float('nan')}, '`timeout=nan`: give a number'),
     ({'max_queue': 99}, '`max_queue=99`: give 256')])
 def test_wrong_settings(changed, message):
   with pytest.raises(errors.UserError, match=message):
     serve.main(serve.ServeConfig(**{
         **({'adapters': '.'} if 'adapters' not in changed and changed else {}),
         **changed}))
+
+
+@pytest.mark.parametrize('size', [1, 3])
+def test_small_queues_are_warmed_up_too(size, checkpoint):
+  base, bank = base_lib.load(checkpoint), {'film': bank_test.make()}
+  seen = []
+  batcher = batcher_lib.Batcher(
+      base, bank, max_batch=size, max_queue=size, seen=seen.append)
+  serve._warm_up(batcher, serve.ServeConfig(
+      max_batch=size, max_queue=size, max_inputs=size))
+  batcher.close()
+  assert sum(seen) == 1 + 2 * size
 
 
 def test_a_port_in_use_is_named_before_the_base_is_loaded(tmp_path):

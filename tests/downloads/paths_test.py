@@ -32,3 +32,13 @@ def test_places_to_write(tmp_path):
       (tmp_path / 'y.npz', '.npz', 'it is a folder')):
     with pytest.raises(errors.UserError, match=f'`to.*{message}'):
       paths.target(place, 'to', end)
+
+
+@pytest.mark.parametrize('flag, wanted', [
+    ('~', '/me'), ('~/x', '/me/x'), ('a=~/x,~/y', 'a=/me/x,/me/y'),
+    ('checkpoint=~/a|~/b', 'checkpoint=/me/a|/me/b'), ('./~/x', './~/x'),
+    ('/a/~x', '/a/~x'), ('~no.such.user/x', '~no.such.user/x'), ('', ''),
+    ('lora[r=8]', 'lora[r=8]')])
+def test_home_folders_in_flags(flag, wanted, monkeypatch):
+  monkeypatch.setenv('HOME', '/me')
+  assert paths.at_home(flag) == wanted

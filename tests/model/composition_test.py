@@ -113,3 +113,21 @@ class ResolveTest(parameterized.TestCase):
     tree, _ = setups.over_methods(setups.parse(text), {'a': 1, 'b': 1})
     with self.assertRaisesRegex(errors.UserError, message):
       setups.check(tree, methods)
+
+
+class GivenTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ('stack(a, a)', 'leaves out b; name every'), ('a', 'leaves out b;'),
+      ('fuse(a, a)', 'leaves out b;'),
+      ('stack(b, fuse(a, a))', r'two or more; fuse\(a, a\) has one'),
+      ('stack(b, fuse(a))', r'two or more; fuse\(a\) has one'))
+  def test_setups_that_do_less_than_they_seem_to(self, text, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      setups.demand_all(setups.parse(text), ['a', 'b'])
+
+  @parameterized.parameters(
+      'stack(a, b)', 'average(a, b, a)', 'fuse(a, stack(a, b))',
+      'stack(a, c)')  # An unknown name has a message of its own.
+  def test_other_setups_pass(self, text):
+    setups.demand_all(setups.parse(text), ['a', 'b'])

@@ -164,3 +164,16 @@ def test_norms_of_frozen_adapters_are_not_dropped(
   kept, _ = trees.split(under.tuned, lambda path: trees.role(path) != 'norm')
   dataclasses.replace(under, tuned=kept).save(str(tmp_path))
   task_checks.check_run(config, 'glue')
+
+
+def test_setups_of_flags_hold_all_adapters(checkpoint, own_files, tmp_path):
+  bank_test.make().save(str(tmp_path / 'a'))
+  domains = {name: str(tmp_path / 'a') for name in ('a', 'b')}
+  for setup, message in (
+      ('fuse(a, a)', '`setup=fuse.a, a.`: it leaves out b'),
+      ('stack(b, fuse(a, a))', 'a fuse is of two or more')):
+    config = config_of(
+        checkpoint, own_files, str(tmp_path / 'work'), domains, tune='fusion',
+        setup=setup)
+    with pytest.raises(errors.UserError, match=message):
+      task_checks.check_run(config, 'glue')

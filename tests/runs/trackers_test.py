@@ -1,9 +1,12 @@
 """Trackers of losses and scores, also through kills and in groups."""
 
+import contextlib
 import dataclasses
 import glob
 import json
+import logging
 import os
+import resource
 import struct
 import sys
 from unittest import mock
@@ -37,19 +40,21 @@ def lines_of(folder):
     return [json.loads(line) for line in file]
 
 
-def scalars_of(folder):
-  """Returns [(step, name, value)] of TensorBoard's event files, in order."""
+def events_of(folder):
+  """Yields the events of TensorBoard's event files, in order."""
   from tensorboardX.proto import event_pb2
-  found = []
   for path in sorted(glob.glob(os.path.join(
       folder, trackers.TensorBoard.place, '*'))):
     with open(path, 'rb') as file:
       while header := file.read(12):  # Length and its checksum.
         size, = struct.unpack('<Q', header[:8])
-        event = event_pb2.Event.FromString(file.read(size + 4)[:-4])
-        found += [(event.step, value.tag, value.simple_value)
-                  for value in event.summary.value]
-  return found
+        yield event_pb2.Event.FromString(file.read(size + 4)[:-4])
+
+
+def scalars_of(folder):
+  """Returns [(step, name, value)] of TensorBoard's event files, in order."""
+  return [(event.step, value.tag, value.simple_value)
+          for event in events_of(folder) for value in event.summary.value]
 
 
 def test_losses_rates_and_scores(config, whole):
@@ -94,6 +99,66 @@ def test_a_killed_run_goes_on_as_if_undisturbed(config, whole, at):
   lines = lines_of(config.workdir)
   assert [line['step'] for line in lines] == [
       1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 8]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+  """Lets no file of this process grow beyond a size, as on a full disk."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize('name', ['jsonl', 'tensorboard'])
+def test_a_full_disk_turns_a_tracker_off(name, tmp_path, caplog):
+  one = trackers.TRACKERS[name](str(tmp_path), 'hash', {})
+  one.begin(0)
+  with files_of_at_most(500):
+    for step in range(1000):
+      one.add(step, {'train/loss': 0.5})
+    one.end()
+  found, = caplog.records
+  assert found.levelno == logging.WARNING
+  assert found.getMessage().endswith(
+      f'{one.place}: File too large; the run goes on without it')
+  if name == 'jsonl':
+    with open(path_of(tmp_path)) as file:
+      assert json.loads(file.readline()) == {'step': 0, 'train/loss': 0.5}
+
+
+def test_a_place_that_is_taken_turns_a_tracker_off(config, whole, caplog):
+  os.makedirs(os.path.join(path_of(config.workdir), 'folder'))
+  record = run.run(dataclasses.replace(config, resume=True), 'glue')
+  assert record.history == whole[0]
+  assert caplog.text.count('the run goes on without it') == 1
+
+
+def test_a_damaged_file_is_no_obstacle(tmp_path):
+  good = [b'{"step": 1, "train/loss": 0.5}', b'{"step": 2, "note": "\xff"}']
+  path = tmp_path / trackers.JsonLines.place
+  path.write_bytes(b'\n'.join([
+      good[0], b'\xff', b'{"a": 1}', b'[1]', b'3', b'null', b'{"step": "1"}',
+      b'[' * 100_000, b'', b'{"step": 7}', good[1]]))
+  one = trackers.JsonLines(str(tmp_path), 'hash', {})
+  one.begin(2)
+  one.add(3, {'train/loss': 0.25})
+  one.end()
+  assert lines_of(tmp_path) == [
+      {'step': 1, 'train/loss': 0.5}, {'step': 2, 'note': '\ufffd'},
+      {'step': 3, 'train/loss': 0.25}]
+
+
+def test_event_files_of_a_resumed_run_hide_its_later_steps(tmp_path):
+  from tensorboardX.proto import event_pb2
+  one = trackers.TensorBoard(str(tmp_path), 'hash', {})
+  one.begin(4)
+  one.end()
+  *_, last = events_of(tmp_path)
+  assert last.step == 5
+  assert last.session_log.status == event_pb2.SessionLog.START
 
 
 @pytest.mark.slow

@@ -278,3 +278,16 @@ def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):
   with pytest.raises(errors.UserError, match='no head'):
     exchange.write(str(tmp_path), adapter_lib.Adapter((), {}), 'own',
                    checkpoint=checkpoint)
+
+
+def test_an_adapter_of_this_package_keeps_its_base(
+    checkpoint, tmp_path, capsys):
+  ours, other, to = (str(tmp_path / name) for name in 'abc')
+  exchange.write(ours, make('lora[r=2]'), 'own', checkpoint=checkpoint)
+  tiny.write_checkpoint(other, seed=1)  # Of equal shape.
+  assert convert(f'--from={ours}', f'--to={to}', f'--checkpoint={other}') == 2
+  assert 'is not the base that the adapter in' in capsys.readouterr().err
+  assert not os.path.exists(to)
+  assert convert(
+      f'--from={ours}', f'--to={to}', f'--checkpoint={checkpoint}') == 0
+  assert adapter_lib.load(to).base == adapter_lib.load(ours).base

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -117,6 +118,26 @@ def test_programs_are_read_ahead(traces):
   assert len(step._ready) == 2  # Nothing is compiled ahead.
   assert step(*arguments(4))['sum'][3] == 7
   assert len(traces) == 2
+
+
+def test_reading_ahead_ends_between_programs(traces, monkeypatch):
+  for length in (3, 4):
+    make(traces)(*arguments(length))
+  begun, asked, read = threading.Event(), threading.Event(), []
+  step = make(traces)
+
+  def slow(key):
+    begun.set()
+    assert asked.wait(60)
+    read.append(key)
+
+  monkeypatch.setattr(step, '_read', slow)
+  ahead = step.load_ahead([arguments(n) for n in (3, 4)])
+  assert begun.wait(60)
+  ahead._over.set()  # As `end`, which waits for the first program.
+  asked.set()
+  ahead.end()
+  assert not ahead.is_alive() and len(read) == 1
 
 
 def test_only_what_describes_itself_is_kept(monkeypatch):

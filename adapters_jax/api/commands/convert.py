@@ -18,10 +18,12 @@ from absl import flags
 
 from adapters_jax import errors
 from adapters_jax.adapters import formats
+from adapters_jax.api import ending
 from adapters_jax.api import flags as flags_lib
 from adapters_jax.api import help as help_lib
 from adapters_jax.downloads import disk
 from adapters_jax.downloads import paths
+from adapters_jax.runs import signals
 
 _DEFAULT = 'minilm-l6'  # Base of files that name none.
 # {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
@@ -98,9 +100,9 @@ def convert(
     adapter = exchange.read(
         source, shape, head, lambda: base_lib.with_head_start(
             base_lib.load(checkpoint)), checkpoint)
-    if form != 'own':  # Of another base, the pooler would be a wrong one.
-      compiled.check_base(
-          base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
+    # Other libraries' files name no base, and pass.
+    compiled.check_base(
+        base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
     adapter.check_labels()
@@ -151,23 +153,19 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def run(values: flags.FlagValues = flags.FLAGS) -> None:
   """Converts by the flags; a UserError prints one line, exit status 2."""
-  try:
+  with (
+      ending.reported(lambda error: errors.as_flags(str(error), set(values))),
+      disk.explained({values['to'].value: '`to`'}), signals.requests()):
     print('\n'.join(convert(
         values['from'].value, values['to'].value, values['format'].value,
         checkpoint=values['checkpoint'].value, name=values['name'].value,
         labels=values['labels'].value, head=values['head'].value,
         push=values['push'].value, private=values['private'].value)))
-  except errors.UserError as error:
-    flags_lib.fail(errors.as_flags(str(error), set(values)))
-  except OSError as error:
-    found = disk.user_error(error, {values['to'].value: '`to`'})
-    if found is None:
-      raise
-    flags_lib.fail(errors.as_flags(str(found), set(values)))
 
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
   define_flags()
-  if not help_lib.print_if_asked({'flags': list(_FLAGS)}):
-    app.run(lambda _: run(), flags_parser=flags_lib.parse_argv)
+  with ending.reported():
+    if not help_lib.print_if_asked({'flags': list(_FLAGS)}):
+      app.run(lambda _: run(), flags_parser=flags_lib.parse_argv)

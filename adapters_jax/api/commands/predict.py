@@ -6,7 +6,7 @@ that `--text_columns` names. Several adapters, `--adapters=DIR,DIR`, all label
 every input, or each the inputs whose `--adapter_column` names it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 import dataclasses
 import itertools
 import json
@@ -60,10 +60,8 @@ def _check(config: PredictConfig) -> None:
     raise errors.UserError(
         '`setup`: is for `adapters`, and without `adapter_column`')
   if config.adapters:
-    folders.parse(config.adapters)
-    # A setup without Parallel is one adapter.
-    if config.format != 'jsonl' and (
-        not config.setup or 'parallel' in config.setup.lower()):
+    given = folders.parse(config.adapters)
+    if config.format != 'jsonl' and not _is_one(config.setup, given):
       raise errors.UserError(
           f'`format={config.format}`: give jsonl with `adapters`, whose '
           'classes differ')
@@ -77,10 +75,26 @@ def _check(config: PredictConfig) -> None:
   if not 1 <= config.batch_size <= 2**20:
     raise errors.UserError(
         f'`batch_size={config.batch_size}`: give 1 to 1,048,576')
+  if config.input == '-' and sys.stdin is None:
+    raise errors.UserError(
+        '`input=-`: standard input is closed; name a file')
   if config.adapter:
     folders.check_saved(config.adapter, '`adapter`')
   else:
     folders.parse_existing(config.adapters)
+
+
+def _is_one(setup: str, given: Collection[str]) -> bool:
+  """Returns whether a setup, without which all answer, has one answer.
+
+  Args:
+    setup: Setup, perhaps ''.
+    given: Names of the adapters.
+  """
+  if not setup or setup in given:
+    return bool(setup)
+  from adapters_jax.model import setups  # Imports JAX.
+  return len(setups.columns(setups.parse(setup))) == 1
 
 
 def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
@@ -158,7 +172,8 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   count = cut = 0
   for chunk in itertools.chain([first], chunks):
     found, longer = prediction.values(
-        base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size)
+        base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size,
+        first=count)
     for row, (texts, one) in enumerate(zip(chunk, found, strict=True)):
       print(writer.line(
           texts, predictions.shown(adapter, one), cut=row in longer))
@@ -194,6 +209,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   columns = _columns_of(config, texts)
   # Once: other inputs may name other adapters, and would compile again.
   placed = resident.place(base, bank) if last else None
+  count = 0
   for chunk in _chunks(inputs.read_texts(
       file, config.input, config.input_format, [*texts, *last],
       [*columns, *last] if columns else [])):
@@ -201,19 +217,21 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
     if last:
       names = [_known(row[-1], bank) for row in chunk]
       found, cut = prediction.values(
-          base, bank, names, rows, config.batch_size, placed)
+          base, bank, names, rows, config.batch_size, placed, count)
       readings.log_cut(len(cut), len(rows))
       shown = [{'adapter': name, **entries(name, one, row in cut)}
                for row, (name, one) in enumerate(zip(
                    names, found, strict=True))]
     else:
-      by_name, longer = every.by_adapter(base, bank, rows, config.batch_size)
+      by_name, longer = every.by_adapter(
+          base, bank, rows, config.batch_size, count)
       shown = [{'adapters': {
           name: entries(name, some[row], row in longer[name])
           for name, some in by_name.items()}} for row in range(len(rows))]
     for row, one in zip(rows, shown, strict=True):
       print(json.dumps({'texts': list(row), **one}, ensure_ascii=False))
     sys.stdout.flush()
+    count += len(rows)
 
 
 def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:

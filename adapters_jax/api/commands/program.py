@@ -4,6 +4,7 @@ import importlib
 import sys
 
 from adapters_jax import errors
+from adapters_jax.api import ending
 
 NAMES = {
     'train': 'train an adapter',
@@ -20,21 +21,21 @@ def main() -> None:
 
   The command's own flags follow: `adapters-jax train --help` lists them.
   """
-  name = sys.argv[1] if len(sys.argv) > 1 else ''
-  if name not in NAMES:
-    if name and not name.startswith('-'):
-      print(f'error: {errors.unknown("command", name, NAMES)}', file=sys.stderr)
-      raise SystemExit(2)
-    usage = '\n'.join([
-        'usage: adapters-jax COMMAND [--FLAG=VALUE ...]', '',
-        *(f'  {one:8} {text}' for one, text in NAMES.items()), '',
-        'adapters-jax COMMAND --help lists the flags of a command.'])
-    asked = name in ('--help', '-h', '--helpfull')
-    print(usage, file=sys.stdout if asked else sys.stderr)
-    raise SystemExit(0 if asked else 2)
-  # absl takes the program's name, the owner of its flags, from argv.
-  sys.argv[:2] = [f'{sys.argv[0]} {name}']
-  # Only the one command: some import JAX.
-  command = importlib.import_module(f'{__package__}.{name}')
-  sys.modules['__main__'].__doc__ = command.__doc__  # The head of --help.
-  command.start()
+  with ending.reported():
+    name = sys.argv[1] if len(sys.argv) > 1 else ''
+    if name not in NAMES:
+      if name and not name.startswith('-'):
+        ending.fail(errors.unknown('command', name, NAMES))
+      usage = '\n'.join([
+          'usage: adapters-jax COMMAND [--FLAG=VALUE ...]', '',
+          *(f'  {one:8} {text}' for one, text in NAMES.items()), '',
+          'adapters-jax COMMAND --help lists the flags of a command.'])
+      asked = name in ('--help', '-h', '--helpfull')
+      print(usage, file=sys.stdout if asked else sys.stderr)
+      raise SystemExit(0 if asked else 2)
+    # absl takes the program's name, the owner of its flags, from argv.
+    sys.argv[:2] = [f'{sys.argv[0]} {name}']
+    # Only the one command: some import JAX.
+    command = importlib.import_module(f'{__package__}.{name}')
+    sys.modules['__main__'].__doc__ = command.__doc__  # The head of --help.
+    command.start()

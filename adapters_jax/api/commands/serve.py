@@ -5,7 +5,9 @@ a name for each input. GET /adapters, /health and /metrics describe the service.
 """
 
 import dataclasses
+import math
 import socket
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
@@ -40,9 +42,9 @@ def _check(config: ServeConfig) -> None:
   folders.parse(config.adapters)
   listening.check_port(config.port)
   for name in ('max_batch', 'max_queue', 'max_inputs', 'max_body', 'timeout'):
-    if getattr(config, name) <= 0:
+    if not 0 < getattr(config, name) < math.inf:  # Nor NaN.
       raise errors.UserError(
-          f'`{name}={getattr(config, name)}`: give more than 0')
+          f'`{name}={getattr(config, name)}`: give a number above 0')
   least = max(config.max_batch, config.max_inputs)
   if config.max_queue < least:  # Such requests would never be accepted.
     raise errors.UserError(
@@ -76,7 +78,7 @@ def _run(config: ServeConfig, listener: socket.socket) -> None:
       base, bank, max_batch=config.max_batch, max_queue=config.max_queue,
       seen=metrics.batches.observe)
   if config.warm_up:
-    _warm_up(batcher, config.max_batch)
+    _warm_up(batcher, config)
   app = service.make(batcher, metrics, bodies.Limits(
       config.max_body, config.max_inputs, config.timeout))
   server = uvicorn.Server(uvicorn.Config(
@@ -88,14 +90,15 @@ def _run(config: ServeConfig, listener: socket.socket) -> None:
   server.run([listener])
 
 
-def _warm_up(batcher, max_batch: int) -> None:
+def _warm_up(batcher: Any, config: ServeConfig) -> None:
   """Compiles the programs of one input, a tile and a batch."""
   from adapters_jax.adapters import resident
   name, adapter = next(iter(batcher.bank.items()))
   one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
   if adapter.head.choices:
     one = ('a', ('a', 'a'))
-  for count in (1, resident.TILE, max_batch):
+  # More inputs than may wait would be refused, and never share a batch.
+  for count in (1, min(resident.TILE, config.max_queue), config.max_batch):
     for future in [batcher.submit(name, one) for _ in range(count)]:
       future.result()
 

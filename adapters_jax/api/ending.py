@@ -1,0 +1,121 @@
+"""Ends of commands: one line and a status for each error, no traceback."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import io
+import os
+import sys
+from typing import NoReturn
+
+from absl import flags
+
+from adapters_jax import errors
+from adapters_jax.downloads import disk
+from adapters_jax.runs import signals
+
+
+def fail(message: object) -> NoReturn:
+  """Prints a message of one line, and exits with status 2.
+
+  Args:
+    message: Message for the user, or an error.
+  """
+  print(f'error: {message}', file=sys.stderr)
+  raise SystemExit(2)
+
+
+def leave(stopped: BaseException) -> NoReturn:
+  """Ends the process after a signal; several hosts end together.
+
+  Args:
+    stopped: The interruption.
+  """
+  # Python's own end waits for compilations, and may crash in one that the
+  # signal has interrupted. Hosts take leave of each other in it, though.
+  if not getattr(flags.FLAGS, 'coordinator', ''):
+    signals.end_process()
+  raise SystemExit(signals.STATUS) from stopped
+
+
+@contextlib.contextmanager
+def reported(as_text: Callable[[Exception], str] = str) -> Iterator[None]:
+  """Exits for errors of the context that are no fault of the program.
+
+  The status is 2 for a UserError or a file that cannot be read or written, 1
+  where the reader of the output has gone, and 130 after a signal.
+
+  Args:
+    as_text: Rewrites the message of a UserError.
+  """
+  _open_streams()
+  try:
+    with _flushed():
+      yield
+  except errors.UserError as error:
+    fail(as_text(error))
+  except BrokenPipeError as error:  # As of `... | head`.
+    raise SystemExit(1) from error
+  except OSError as error:
+    found = disk.user_error(error) or _of_output(error)
+    if found is None:
+      raise
+    fail(as_text(found))
+  except (errors.Interrupted, KeyboardInterrupt) as error:
+    print('stopped', file=sys.stderr)
+    leave(error)
+  finally:
+    _drop_unwritten()
+
+
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+  """Writes out what a context without an error has printed."""
+  # Before Python's end, which would only grumble about an error.
+  try:
+    yield
+  except SystemExit as end:
+    if not end.code:
+      sys.stdout.flush()
+    raise
+  sys.stdout.flush()
+
+
+def _open_streams() -> None:
+  """Makes standard output and errors usable, whatever the process was given."""
+  # A closed one is None, and its number would be that of the next open file.
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)
+  for name in ('stdout', 'stderr'):
+    if getattr(sys, name) is None:
+      setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
+  # As the input is always UTF-8, and no text may end the output half way.
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(encoding='utf-8', errors='backslashreplace')
+
+
+def _of_output(error: OSError) -> errors.UserError | None:
+  """Returns the UserError for an error that names no file, None for others."""
+  full = error.errno in disk.FULL
+  text = (error.strerror or str(error)) + '; make room on the disk' * full
+  if _is_writable():
+    return errors.UserError(text) if full else None
+  return errors.UserError(f'standard output: {text}')
+
+
+def _is_writable() -> bool:
+  """Returns whether standard output takes what was printed."""
+  try:
+    sys.stdout.flush()
+  except (OSError, ValueError):  # ValueError: closed.
+    return False
+  return True
+
+
+def _drop_unwritten() -> None:
+  """Leaves nothing to write to Python's end, if it cannot be written."""
+  if not _is_writable():
+    with contextlib.suppress(OSError, ValueError):
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
