@@ -14,6 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import pretrained
@@ -143,15 +144,11 @@ def of(config: config_lib.Config) -> Frozen:
                tuple(stamp(path) for path in paths.values()))
 
 
-def stamp(folder: str) -> tuple[int, int]:
-  """Returns size and time of an adapter's weights, zeros without."""
-  path = os.path.join(
-      folders.folder_of(folders.local(folder)), folders.WEIGHTS)
-  try:
-    found = os.stat(path)
-  except OSError:
-    return 0, 0
-  return found.st_size, found.st_mtime_ns
+def stamp(folder: str) -> tuple[file_hash.Stamp, ...]:
+  """Returns sizes and times of an adapter's files, () without."""
+  return file_hash.stamps(
+      folders.folder_of(folders.local(folder)),
+      (folders.WEIGHTS, folders.SETTINGS))
 
 
 @functools.lru_cache(maxsize=2)
