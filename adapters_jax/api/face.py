@@ -289,6 +289,7 @@ def export(
   adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
+    base.check_unchanged('export')
   return exchange.write(
       path, adapter, format, name=name,
       checkpoint=base.checkpoint if base is not None else '', head=head)
