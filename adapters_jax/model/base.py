@@ -31,9 +31,9 @@ class Base:
   """A pretrained encoder in memory, never modified.
 
   Attributes:
-    checkpoint: Name or folder of the checkpoint.
+    checkpoint: Name of the checkpoint, or absolute path of its folder.
     identity: Result of `identity`; adapters record it.
-    folder: Folder of the checkpoint's files.
+    folder: Folder of the checkpoint's files, absolute.
     config: Shape of the encoder.
     params: Pretrained tree on the device, with the pooler if present.
     precision: One of precision.PRECISIONS, for all computations with the base.
@@ -105,7 +105,10 @@ def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
       folder, pooler=pretrained.has_pooler(folder))
   params = precision_lib.cast(precision, params)
   params = jax.device_put(params)
-  return Base(checkpoint, identity(checkpoint), folder, config, params,
+  name = identity(checkpoint)
+  if assets.is_folder(checkpoint):  # The process may change its folder.
+    checkpoint = os.path.abspath(checkpoint)
+  return Base(checkpoint, name, os.path.abspath(folder), config, params,
               precision, (config, trees.flatten(params)))
 
 
