@@ -222,7 +222,8 @@ def merge(
 
   Returns:
     The merged adapter in float32, without scores. It reads inputs as long as
-    those of the longest `max_length`.
+    those of the longest `max_length`. It has the `threshold` on which all
+    adapters agree; else none, which is logged.
 
   Raises:
     errors.UserError: an unknown `how`, or adapters of different methods, bases,
@@ -250,7 +251,7 @@ def merge(
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
       merged, task='+'.join(tasks), scores={}, settings={},  # Of no run.
-      history=(), threshold=None)
+      history=(), threshold=merging.threshold_of(bank))
 
 
 def export(
