@@ -110,7 +110,8 @@ def train(
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
     under: Adapter, or bank of adapters, that stay frozen below the new one. The
-      result contains them, and the new one as 'task'; see `member`.
+      result contains them, and the new one as 'task', or as 'task_new' above a
+      bank with a 'task'; see `member`.
     setup: Setup of a bank in `under`, or its text; by default a stack, or with
       'fusion' a `Fuse`.
     start: Adapter to continue from, of any origin, on the same task or another

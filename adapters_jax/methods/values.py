@@ -128,7 +128,7 @@ def _finite(value: Any) -> bool:
 
 
 @functools.cache
-def hints_of(kind: type) -> dict[str, Any]:
+def hints_of(kind: Any) -> dict[str, Any]:
   """Returns {field: annotation} of a class."""
   return typing.get_type_hints(kind)
 

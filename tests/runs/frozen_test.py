@@ -164,3 +164,12 @@ def test_norms_of_frozen_adapters_are_not_dropped(
   kept, _ = trees.split(under.tuned, lambda path: trees.role(path) != 'norm')
   dataclasses.replace(under, tuned=kept).save(str(tmp_path))
   task_checks.check_run(config, 'glue')
+
+
+def test_the_new_one_has_a_name_of_its_own():
+  """Above members called as it would be."""
+  for members, wanted in ((('a',), 'task'), (('task',), 'task_new'),
+                          (('task_new', 'task'), 'task_new_new')):
+    below = frozen.Frozen('a', tuple((name, 1) for name in members))
+    setup, found = below.whole(2)
+    assert found[-1] == (wanted, 2) and setup.members[-1] == wanted
