@@ -1,6 +1,7 @@
 """Checks of an adapter's fields, which users set with dataclasses.replace."""
 
 from collections.abc import Iterable, Mapping
+import math
 import numbers
 from typing import Any
 
@@ -178,6 +179,8 @@ def plain(value: Any, name: str) -> Any:
     return {str(key): plain(entry, str(key)) for key, entry in value.items()}
   if isinstance(value, (list, tuple)):
     return [plain(entry, name) for entry in value]
+  if isinstance(value, float) and math.isnan(value):
+    return math.nan  # One object, as dicts of it are equal then.
   if isinstance(value, (np.ndarray, np.generic, jax.Array)):
     return plain(value.tolist(), name)
   if not isinstance(value, (str, int, float, type(None))):

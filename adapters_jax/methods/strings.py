@@ -2,6 +2,7 @@
 
 import ast
 import re
+import typing
 from typing import Any
 
 from adapters_jax import errors
@@ -211,7 +212,7 @@ def _changed(
     config: methods.Method, values: dict[str, Any]
 ) -> methods.Method:
   """Returns a method with some words changed."""
-  hints = values_lib.hints_of(type(config))
+  hints = typing.get_type_hints(type(config))
   fields = {
       field: convert(value, hints[field], f'`{field}={value!r}`')
       for field, value in config.from_words(values).items()}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
-import functools
 import math
 import types
 import typing
@@ -71,7 +70,7 @@ def copied(start: Any, values: Mapping[str, Any], names: Iterable[str]) -> Any:
     values: Config as JSON has it.
     names: Fields that the config may contain under their own names.
   """
-  hints = hints_of(type(start))
+  hints = typing.get_type_hints(type(start))
   return dataclasses.replace(start, **{
       name: converted(values[name], hints[name], f'`{name}`')
       for name in names if values.get(name) is not None})  # null: the default.
@@ -127,12 +126,6 @@ def _finite(value: Any) -> bool:
   return not isinstance(value, float) or math.isfinite(value)
 
 
-@functools.cache
-def hints_of(kind: Any) -> dict[str, Any]:
-  """Returns {field: annotation} of a class."""
-  return typing.get_type_hints(kind)
-
-
 def convert_fields(config: Any) -> None:
   """Converts the fields of a config to their annotated types, in place.
 
@@ -142,7 +135,7 @@ def convert_fields(config: Any) -> None:
   Raises:
     errors.UserError: a field has another type.
   """
-  hints = hints_of(type(config))
+  hints = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     object.__setattr__(config, field.name, converted(

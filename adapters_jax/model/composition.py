@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import dataclasses
 import itertools
 import re
+import typing
 from typing import Any
 from typing import ClassVar
 
@@ -61,7 +62,7 @@ class Block:
       if name not in defaults:
         raise errors.unknown(f'field of {self.word}', name, defaults)
     object.__setattr__(self, 'members', members)
-    hints = values_lib.hints_of(type(self))
+    hints = typing.get_type_hints(type(self))
     for name, default in defaults.items():
       value = fields.get(name, default)
       object.__setattr__(self, name, values_lib.converted(

@@ -109,6 +109,13 @@ def test_adapters_of_no_run_are_equal_to_their_files(adapter, tmp_path):
     assert back == made and back.settings == {}
 
 
+def test_scores_that_are_nan_are_equal(adapter, tmp_path):
+  scores = [{'dev': {'loss': value}} for value in (np.float32('nan'), np.nan)]
+  one, other = (dataclasses.replace(adapter, scores=one) for one in scores)
+  one.save(tmp_path)
+  assert adapter_lib.load(str(tmp_path)) == one == other != adapter
+
+
 def test_a_frozen_dict_is_a_tree(adapter, tmp_path):
   frozen = dataclasses.replace(adapter, tuned=core.freeze(adapter.tuned))
   assert frozen == adapter and type(frozen.tuned['head']) is dict
