@@ -79,6 +79,12 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
   return tree
 
 
+def plain(tree: Mapping[str, Any]) -> Tree:
+  """Returns a tree, such as a FrozenDict, as nested dicts with its leaves."""
+  return {key: plain(value) if isinstance(value, Mapping) else value
+          for key, value in tree.items()}
+
+
 def split(
     tree: Mapping[str, Any], select: Callable[[str], bool]
 ) -> tuple[Tree, Tree]:

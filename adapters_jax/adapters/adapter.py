@@ -80,13 +80,17 @@ class Adapter:
     checks = field_checks
     checks.check_tree(self.tuned, self.setup)
     for name, value in {
+        'tuned': trees.plain(self.tuned),
         'methods': checks.methods(self.methods),
         'threshold': checks.threshold(self.threshold),
         'max_length': checks.max_length(self.max_length),
         'labels': checks.labels(self.labels),
+        **{field: checks.entries(field, getattr(self, field))
+           for field in ('scores', 'settings', 'base_files')},
         'texts': checks.strings('texts', self.texts)}.items():
       object.__setattr__(self, name, value)
     checks.check_names(self.head_input, self.hidden_activation, self.family)
+    checks.check_texts(base=self.base, task=self.task)
 
   def __eq__(self, other: object) -> bool:
     if not isinstance(other, Adapter):
@@ -180,16 +184,18 @@ class Adapter:
       folder: Folder of the adapter, made if absent.
 
     Raises:
-      errors.UserError: no path, a file in its place, the folder of a model, or
-        labels that do not fit the head.
+      errors.UserError: no path, a file in its place, the folder of a model,
+        labels that do not fit the head, or values that `load` would refuse.
     """
     self.check_labels()
+    settings_lib.checked({**self.settings}, '`settings`')
+    field_checks.check_head(self.tuned, '`tuned`')
     folder = paths.target(folder, 'folder')
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),
         'texts': list(self.texts),
         # Merged and imported adapters come from no run.
-        'config': dict(self.settings) or self._as_settings(),
+        'config': dict(self.settings) or self.as_settings(),
         'adapter': {
             'method': strings.render(self.methods),
             'head_input': self.head_input, 'max_length': self.max_length,
@@ -206,7 +212,7 @@ class Adapter:
     return {'setup': str(self.setup),
             'members': [list(member) for member in self.members]}
 
-  def _as_settings(self) -> dict[str, Any]:
+  def as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""
     tunes = {'fine-tuned weights': 'full', 'head': 'head',
              'layer norms': 'norms'}
@@ -233,9 +239,7 @@ def load(folder: str) -> Adapter:
   """
   folder = folders.folder_of(folders.local(folder))
   tuned, saved = storage.load_tuned(folder)
-  if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
-    raise errors.UserError(
-        f'{os.path.join(folder, folders.WEIGHTS)} has no head/bias')
+  field_checks.check_head(tuned, os.path.join(folder, folders.WEIGHTS))
   return _described(tuned, saved, os.path.join(folder, folders.SETTINGS))
 
 
@@ -283,4 +287,7 @@ def _described(
       'threshold': (json_files.number(own, 'threshold', where, 0, 1)
                     if 'threshold' in own else None)}
   with errors.within(where):
-    return Adapter(methods, tuned, setup=setup, members=members, **fields)
+    adapter = Adapter(methods, tuned, setup=setup, members=members, **fields)
+  # Those that `save` writes for an adapter without any.
+  return (dataclasses.replace(adapter, settings={})
+          if values == adapter.as_settings() else adapter)

@@ -21,6 +21,10 @@ from adapters_jax.model import encoder
 from adapters_jax.model import fusion
 from adapters_jax.model import setups
 
+# Tokens, segments and mask of a batch, whose shapes decide no names.
+_EXAMPLE = [jax.ShapeDtypeStruct((1, 8), kind)
+            for kind in (np.int32, np.int32, np.bool_)]
+
 
 def fusion_attention(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
@@ -38,7 +42,8 @@ def fusion_attention(
     {site: [layers with the fusion, texts, members]}, the means over the tokens
     of a text, and over its windows or choices. Sites are 'attention_output' and
     'ffn_output', and members those of the Fuse, in order; the weight of one
-    without a module at a site of a layer is 0 there.
+    without a module at a site of a layer is 0 there. A text without words has 0
+    for all in tagging, where it makes no input.
 
   Raises:
     errors.UserError: an adapter without a fusion or with several; texts of
@@ -59,15 +64,16 @@ def fusion_attention(
   step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(
       base.params, adapter.tuned).items() if name not in trees.ABOVE}
-  found: dict[str, Any] = {}
+  # Known without a batch, as there may be none.
+  found = {
+      name: np.zeros((len(read.examples), leaf.shape[-1]), np.float32)
+      for name, leaf in jax.eval_shape(step, params, *_EXAMPLE).items()}
   for chosen, batch in batching.eval_batches(
       read.examples, readings.BUCKETS, batch_size):
     with compiled.matmul_precision(base):
       weights = step(params, batch['tokens'], batch['segments'], batch['mask'])
     for name, values in weights.items():
-      whole = found.setdefault(name, np.zeros(
-          (len(read.examples), values.shape[-1]), np.float32))
-      whole[chosen] = np.asarray(values)[:len(chosen)]
+      found[name][chosen] = np.asarray(values)[:len(chosen)]
   sites: dict[str, list[np.ndarray]] = {}
   for name in sorted(found, key=lambda one: trees.layer_of(f'{one}/') or 0):
     site = name.rpartition('adapter_fusion_')[2].rpartition('_')[0]
@@ -102,14 +108,14 @@ def _mean_by_owner(
 
   Args:
     values: [inputs, members] float32.
-    owners: Number of the text of each input; each text has one or more.
+    owners: Number of the text of each input. A text without any has zeros.
     count: Number of texts.
   """
   rows = np.asarray(owners, int)
   total = np.zeros((count, values.shape[-1]), np.float32)
   np.add.at(total, rows, values)
   inputs = np.bincount(rows, minlength=count).astype(np.float32)
-  return total / inputs[:, None]
+  return total / np.maximum(inputs, 1)[:, None]
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ arguments unchanged, so a failed call changes nothing.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
+import dataclasses
 import io
 
 import jax
@@ -122,6 +123,8 @@ def activate(
   adapter = find(bank, name)
   if adapter.outputs is None:
     raise errors.UserError(f'adapter: {name!r} has no head')
+  if adapter.hidden_activation:
+    shape = dataclasses.replace(shape, activation=adapter.hidden_activation)
   model = heads.make(
       shape, adapter.methods, adapter.outputs, adapter.head_input,
       adapter.composition)

@@ -14,6 +14,8 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.data import choices
 from adapters_jax.data import tokenization
+from adapters_jax.data import tokenizer_files
+from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
@@ -224,13 +226,15 @@ def eval_step(model: Model) -> Any:
 
 
 def tokenizer_of(base: base_lib.Base) -> tokenizers.Tokenizer:
-  """Returns the tokenizer of a base, read once."""
-  return _tokenizer(base.folder, base.identity, base.config.vocab_size)
+  """Returns the tokenizer of a base, read once until its files change."""
+  return _tokenizer(
+      base.folder, base.config.vocab_size,
+      file_hash.stamps(base.folder, tokenizer_files.FILES))
 
 
 @functools.lru_cache(maxsize=8)
 def _tokenizer(
-    folder: str, identity: str, vocab_size: int
+    folder: str, vocab_size: int, stamps: tuple[file_hash.Stamp, ...]
 ) -> tokenizers.Tokenizer:
-  del identity  # Part of the cache's key: a folder's content may change.
+  del stamps  # Part of the cache's key: a folder's content may change.
   return tokenization.load(folder, vocab_size)

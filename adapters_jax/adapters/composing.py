@@ -81,8 +81,12 @@ def compose(
         if part in trees.ABOVE})
   else:
     chosen = dataclasses.replace(chosen, labels=())
+  # Adapters of other libraries name no base.
+  known = next((one for one in (chosen, *map(bank.get, members)) if one.base),
+               chosen)
   return dataclasses.replace(
-      chosen, methods=configs, tuned=trees.overlay(tuned, norms),
+      chosen, base=known.base, base_files=known.base_files,
+      methods=configs, tuned=trees.overlay(tuned, norms),
       setup=whole, members=methods, scores={}, settings={}, history=(),
       task='+'.join(dict.fromkeys(bank[name].task for name in members)))
 

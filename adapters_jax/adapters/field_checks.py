@@ -1,10 +1,15 @@
 """Checks of an adapter's fields, which users set with dataclasses.replace."""
 
 from collections.abc import Iterable, Mapping
+import math
 import numbers
 from typing import Any
 
+import jax
+import numpy as np
+
 from adapters_jax import errors
+from adapters_jax import trees
 from adapters_jax.layers import activations
 from adapters_jax.methods import base
 from adapters_jax.model import composition
@@ -114,9 +119,72 @@ def check_tree(tuned: Any, setup: Any) -> None:
         'one adapter of several')
 
 
+def check_head(tuned: Mapping[str, Any], what: str) -> None:
+  """Raises UserError for a head without a bias, which counts its outputs.
+
+  Args:
+    tuned: Partial tree.
+    what: Name of the tree; starts the message.
+  """
+  if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
+    raise errors.UserError(f'{what} has no head/bias')
+
+
 def check_names(head_input: Any, hidden_activation: Any, family: Any) -> None:
   """Raises UserError for a head, activation or family that does not exist."""
   known('head_input', head_input, heads.HEADS)
   known('family', family, families.FAMILIES)
   if hidden_activation != '':
     known('hidden_activation', hidden_activation, activations.ACTIVATIONS)
+
+
+def check_texts(**values: Any) -> None:
+  """Raises UserError for a field that is no string.
+
+  Args:
+    **values: {field: value}.
+  """
+  for name, value in values.items():
+    if not isinstance(value, str):
+      raise errors.UserError(
+          f"`{name}={value!r}`: give a text, '' where it is unknown")
+
+
+def entries(name: str, values: Any) -> dict[str, Any]:
+  """Returns a dict that JSON can hold, as a file of it would be read.
+
+  Args:
+    name: Field.
+    values: Its value.
+
+  Raises:
+    errors.UserError: no dict, or one with other things than numbers and texts.
+  """
+  if not isinstance(values, Mapping):
+    raise errors.UserError(f'`{name}`: give a dict, not {values!r:.60}')
+  return plain(values, name)
+
+
+def plain(value: Any, name: str) -> Any:
+  """Returns a JSON value, with Python's numbers for those of NumPy and JAX.
+
+  Args:
+    value: Value.
+    name: Field or entry that holds it, for the message.
+
+  Raises:
+    errors.UserError: a value that JSON cannot hold.
+  """
+  if isinstance(value, Mapping):
+    return {str(key): plain(entry, str(key)) for key, entry in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [plain(entry, name) for entry in value]
+  if isinstance(value, float) and math.isnan(value):
+    return math.nan  # One object, as dicts of it are equal then.
+  if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+    return plain(value.tolist(), name)
+  if not isinstance(value, (str, int, float, type(None))):
+    raise errors.UserError(
+        f'`{name}`: {value!r:.60} cannot be saved; give numbers, texts, or '
+        'lists and dicts of them')
+  return value

@@ -4,6 +4,7 @@ In place of a folder, 'owner/name' or 'owner/name@revision' is an adapter of
 this package on the Hugging Face hub.
 """
 
+from collections.abc import Mapping
 import os
 import re
 from typing import Any
@@ -16,6 +17,7 @@ WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 FORMAT = 1
 _RUN = 'run.json'  # In the workdir of a run from its start.
+_COMMA = re.compile(r'(?<!\\),')  # One without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
 
 
@@ -159,14 +161,15 @@ def parse(text: str) -> dict[str, str]:
   it is in.
 
   Args:
-    text: Folders with commas, each as DIR or name=DIR.
+    text: Folders with commas, each as DIR or name=DIR. A comma within a path
+      has a backslash before it.
 
   Raises:
     errors.UserError: no folder, an empty name or folder, or a name for two
       folders.
   """
   found: dict[str, str] = {}
-  for part in filter(None, map(str.strip, text.split(','))):
+  for part in split(text):
     name, equals, folder = (piece.strip() for piece in part.partition('='))
     if not equals:
       folder = name
@@ -186,6 +189,18 @@ def parse(text: str) -> dict[str, str]:
   return found
 
 
+def split(text: str) -> list[str]:
+  """Returns the entries of a text for `parse`, without empty ones."""
+  return [part.replace(r'\,', ',')
+          for part in map(str.strip, _COMMA.split(text)) if part]
+
+
+def render(paths: Mapping[str, str]) -> str:
+  """Returns the text of {name: folder} that `parse` reads."""
+  return ','.join(f'{name}={folder}'.replace(',', r'\,')
+                  for name, folder in paths.items())
+
+
 def parse_existing(text: str) -> dict[str, str]:
   """Returns {name: folder} as `parse`; raises for one without an adapter."""
   found = parse(text)
@@ -196,8 +211,8 @@ def parse_existing(text: str) -> dict[str, str]:
 
 def absolute(text: str) -> str:
   """Returns the text with absolute paths; names on the hub stay."""
-  return ','.join(f'{name}={absolute_of(folder)}'
-                  for name, folder in parse(text).items())
+  return render({name: absolute_of(folder)
+                 for name, folder in parse(text).items()})
 
 
 def absolute_of(path: str) -> str:

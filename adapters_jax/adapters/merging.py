@@ -8,6 +8,7 @@ all other methods, combine parameters.
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import logging
 
 import jax.numpy as jnp
 
@@ -17,6 +18,8 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import merge_rules
+
+_log = logging.getLogger(__name__)
 
 
 def merge(
@@ -64,6 +67,21 @@ def merge(
   return dataclasses.replace(
       first, methods=tuple(configs), tuned=_tree(
           merged | _combined(leaves, combine, trees.flatten(base))))
+
+
+def threshold_of(
+    bank: Mapping[str, adapter_lib.Adapter]
+) -> float | None:
+  """Returns the threshold on which adapters agree; None, and logs it, else."""
+  found = {name: adapter.threshold for name, adapter in bank.items()}
+  first, *others = dict.fromkeys(found.values())
+  if others:
+    _log.warning(
+        'the adapters have several thresholds (%s), and the merged one has '
+        'none; set one with dataclasses.replace(adapter, threshold=...)',
+        ', '.join(f'{name!r}: {value}' for name, value in found.items()))
+    return None
+  return first
 
 
 def _check_mean(combine, config):

@@ -61,6 +61,7 @@ def push(
   adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
+    base.check_unchanged('push')
   return push_for(
       adapter, name, format, '' if base is None else base.checkpoint,
       head=head, private=private)

@@ -5,11 +5,13 @@ import os
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import field_checks
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
@@ -30,22 +32,36 @@ def save_tuned(
     settings: JSON value that describes it; see `Adapter.save`.
 
   Raises:
-    errors.UserError: the folder of a model, whose config.json would be lost.
+    errors.UserError: the folder of a model, whose config.json would be lost; or
+      a value that would not be read back. The folder stays as it is.
   """
   if folders.is_model(folder):
     raise errors.UserError(
         f'{folder}: its {folders.SETTINGS} is that of a model; name another '
         'folder')
-  # safetensors demands contiguous arrays.
-  flat = {path: np.ascontiguousarray(leaf)
+  flat = {path: _stored(leaf)
           for path, leaf in trees.flatten(jax.device_get(tuned)).items()}
+  trees.check_finite(flat, '`tuned`')
   content = safetensors_numpy.save(flat)
+  settings = field_checks.plain(
+      {'format': folders.FORMAT, **settings}, folders.SETTINGS)
+  settings[HASH] = atomic.json_digest(settings, content)
+  # A fault above leaves an adapter that the folder holds as it is.
   with atomic.replacing(os.path.join(folder, folders.WEIGHTS)) as file:
     file.write(content)
   # Last: where there are settings, the weights are complete.
-  settings = {'format': folders.FORMAT, **settings}
-  atomic.write_json(os.path.join(folder, folders.SETTINGS), {
-      **settings, HASH: atomic.json_digest(settings, content)})
+  atomic.write_json(os.path.join(folder, folders.SETTINGS), settings)
+
+
+def _stored(leaf: Any) -> np.ndarray:
+  """Returns a leaf as safetensors takes it, contiguous; floats in float32."""
+  # NumPy turns a scalar into a list of one.
+  leaf = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+  # bfloat16 is no floating type of NumPy's own.
+  if not jnp.issubdtype(leaf.dtype, jnp.floating):
+    return leaf
+  with np.errstate(over='ignore'):  # The check of infinite numbers names it.
+    return leaf.astype(np.float32)
 
 
 def load_tuned(folder: str) -> tuple[trees.Tree, dict[str, Any]]:

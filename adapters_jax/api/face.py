@@ -110,7 +110,8 @@ def train(
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
     under: Adapter, or bank of adapters, that stay frozen below the new one. The
-      result contains them, and the new one as 'task'; see `member`.
+      result contains them, and the new one as 'task', or as 'task_new' above a
+      bank with a 'task'; see `member`.
     setup: Setup of a bank in `under`, or its text; by default a stack, or with
       'fusion' a `Fuse`.
     start: Adapter to continue from, of any origin, on the same task or another
@@ -222,7 +223,8 @@ def merge(
 
   Returns:
     The merged adapter in float32, without scores. It reads inputs as long as
-    those of the longest `max_length`.
+    those of the longest `max_length`. It has the `threshold` on which all
+    adapters agree; else none, which is logged.
 
   Raises:
     errors.UserError: an unknown `how`, or adapters of different methods, bases,
@@ -250,7 +252,7 @@ def merge(
   tasks = dict.fromkeys(adapter.task for adapter in bank.values())
   return dataclasses.replace(
       merged, task='+'.join(tasks), scores={}, settings={},  # Of no run.
-      history=(), threshold=None)
+      history=(), threshold=merging.threshold_of(bank))
 
 
 def export(
@@ -289,6 +291,7 @@ def export(
   adapter.check_labels()
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
+    base.check_unchanged('export')
   return exchange.write(
       path, adapter, format, name=name,
       checkpoint=base.checkpoint if base is not None else '', head=head)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import contextlib
 
 from adapters_jax import errors
+from adapters_jax.adapters import folders
 
 # {setting: argument of `train`}
 _ARGUMENTS = {
@@ -48,7 +49,7 @@ def _renamed(name: str, value: str | None) -> str:
   if value is None:
     return f'`{argument}`'
   if name == 'adapters':  # Folders, whose adapters are in memory here.
-    names = (part.partition('=')[0].strip() for part in value.split(','))
+    names = (part.partition('=')[0].strip() for part in folders.split(value))
     shown = ', '.join(f'{one!r}: ...' for one in names)
     return f'`{argument}={{{shown}}}`'
   if name == 'tune' and value == 'adapters':  # Names no method.

@@ -159,7 +159,7 @@ def check_arguments(
     *splits: dev and test examples, or None.
 
   Raises:
-    errors.UserError: an argument of another type.
+    errors.UserError: an argument of another type, or a changed base.
   """
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
@@ -179,3 +179,5 @@ def check_arguments(
         not isinstance(split, type(data))):
       raise errors.UserError(
           f'`dev`, `test`: give {type(data).__name__}, as for training')
+  # The run loads the checkpoint by its name.
+  base.check_unchanged('train')

@@ -25,7 +25,9 @@ def is_several(label: Any) -> bool:
 
 
 def plain(label: Any) -> Any:
-  """Returns strings and integers of an enumeration as such, rows as lists.
+  """Returns a label as Python's own, where it is an array or an enumeration's.
+
+  Rows become lists.
 
   Args:
     label: Label, or several.
@@ -34,6 +36,7 @@ def plain(label: Any) -> Any:
     return set(map(plain, label))
   if sequences.is_row(label):
     return [plain(one) for one in sequences.row_of(label)]
+  label = sequences.scalar_of(label)
   if isinstance(label, str):
     return str.__str__(label)  # `str` gives an enumeration's name.
   if isinstance(label, enum.Enum) and isinstance(label, int):

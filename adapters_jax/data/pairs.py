@@ -91,7 +91,7 @@ def _checked(scores: Any, count: int) -> np.ndarray:
     scores: Scores that a caller gave.
     count: Number of pairs.
   """
-  values = sequences.as_list('scores', scores)
+  values = [*map(sequences.scalar_of, sequences.as_list('scores', scores))]
   if len(values) != count:
     raise errors.UserError(
         f'`scores`: there are {len(values)} for {count} pairs')

@@ -13,7 +13,7 @@ def as_list(name: str, values: Any) -> list[Any]:
 
   Args:
     name: Name of the argument, for messages.
-    values: List, array, pandas Series or another iterable.
+    values: List, array of NumPy or JAX, pandas Series or another iterable.
 
   Raises:
     errors.UserError: values without an order, or that iterate over something
@@ -26,10 +26,34 @@ def as_list(name: str, values: Any) -> list[Any]:
       hasattr(values, 'columns') or not hasattr(values, '__iter__')):
     raise errors.UserError(
         f'`{name}`: give a list, not {type(values).__name__}')
-  if isinstance(values, np.ndarray) and not values.ndim:
+  if is_array(values) and not values.ndim:
     raise errors.UserError(
         f'`{name}`: give a list, not an array without a dimension')
-  return list(values)
+  # Items of other libraries' arrays would be arrays, slow to take one by one.
+  return list(values if isinstance(values, np.ndarray) or not is_array(values)
+              else values.tolist())
+
+
+def is_array(value: Any) -> bool:
+  """Returns whether a value is an array of NumPy, JAX or a similar library.
+
+  Those of the array API have a device, unlike a Series of pandas.
+
+  Args:
+    value: Value.
+  """
+  return isinstance(value, np.ndarray) or not isinstance(
+      value, np.generic) and all(
+          hasattr(value, name) for name in ('device', 'ndim', 'tolist'))
+
+
+def scalar_of(value: Any) -> Any:
+  """Returns an array without a dimension as a number of Python, all else as is.
+
+  Args:
+    value: Value.
+  """
+  return value.tolist() if is_array(value) and not value.ndim else value
 
 
 def is_row(value: Any) -> TypeGuard[Any]:
@@ -39,7 +63,7 @@ def is_row(value: Any) -> TypeGuard[Any]:
     value: Value, such as a row of a list or of an array.
   """
   return isinstance(value, (tuple, list)) or (
-      isinstance(value, np.ndarray) and value.ndim == 1)
+      is_array(value) and value.ndim == 1)
 
 
 def row_of(value: Any) -> tuple[Any, ...]:
@@ -48,6 +72,6 @@ def row_of(value: Any) -> tuple[Any, ...]:
   Args:
     value: Value, perhaps a row.
   """
-  if isinstance(value, np.ndarray) and value.ndim == 1:
+  if is_array(value) and value.ndim == 1:
     return tuple(value.tolist())  # Strings of Python, not of numpy.
   return tuple(value) if is_row(value) else (value,)

@@ -19,6 +19,10 @@ from adapters_jax import errors
 from adapters_jax.data import tokenizer_classes
 from adapters_jax.downloads import json_files
 
+# All files that `read_tokenizer` may read.
+FILES = ('tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json',
+         'added_tokens.json', 'vocab.txt', 'vocab.json', 'merges.txt',
+         'config.json')
 _ROLES = ('cls', 'sep', 'unk', 'pad', 'mask')
 # Names of the roles where the settings give none.
 _BERT = ('[CLS]', '[SEP]', '[UNK]', '[PAD]', '[MASK]')

@@ -1,8 +1,11 @@
 """SHA-256 of files."""
 
+from collections.abc import Iterable
 import functools
 import hashlib
 import os
+
+Stamp = tuple[str, int, int]
 
 
 def sha256(path: str) -> str:
@@ -21,3 +24,20 @@ def kept_sha256(path: str) -> str:
 def _kept(path: str, size: int, changed: int) -> str:
   del size, changed  # Part of the cache's key: a changed file is read again.
   return sha256(path)
+
+
+def stamps(folder: str, names: Iterable[str]) -> tuple[Stamp, ...]:
+  """Returns (name, size, time of the last change) of the files that exist.
+
+  Args:
+    folder: Folder of the files.
+    names: Names of files, some of which may be absent.
+  """
+  found = []
+  for name in names:
+    try:
+      stat = os.stat(os.path.join(folder, name))
+    except OSError:
+      continue
+    found.append((name, stat.st_size, stat.st_mtime_ns))
+  return tuple(found)

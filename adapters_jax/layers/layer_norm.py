@@ -39,7 +39,10 @@ def _forward(x, scale, bias, epsilon):
   centred = wide - mean  # E[x**2] - mean**2 would cancel for large means.
   rate = jax.lax.rsqrt(
       jnp.mean(centred * centred, -1, keepdims=True) + epsilon)
-  out = centred * rate * scale + bias
+  # With the rank of x, since `jax_numpy_rank_promotion` may be 'raise'.
+  above = range(x.ndim - 1)
+  out = centred * rate * jnp.expand_dims(scale, above) + jnp.expand_dims(
+      bias, above)
   # The normalised values are not saved: recomputation is cheaper than writing
   # and reading an array of the size of x.
   return out.astype(x.dtype), (x, mean, rate, scale)
@@ -60,8 +63,9 @@ def _backward(epsilon, saved, errors):
       jnp.dot, precision='highest', preferred_element_type=jnp.float32)
   along = dot(moved, scale)[..., None] / dim
   level = dot(errors, scale)[..., None] / dim
-  grad = rate * (errors * scale - level - normal * along)
   rows = tuple(range(x.ndim - 1))
+  grad = rate * (
+      errors * jnp.expand_dims(scale, rows) - level - normal * along)
   return (grad.astype(x.dtype), jnp.sum(moved, rows).astype(scale.dtype),
           jnp.sum(errors, rows).astype(scale.dtype))
 

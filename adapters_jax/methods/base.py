@@ -16,6 +16,7 @@ from adapters_jax import trees
 from adapters_jax.layers import parameters
 from adapters_jax.methods import codec
 from adapters_jax.methods import places
+from adapters_jax.methods import values
 
 LINEARS = places.LINEARS
 
@@ -72,6 +73,10 @@ class Method(codec.Codec, abc.ABC):
   reads_norms = True
   fuses = False
   padding_width = None
+
+  def __post_init__(self):
+    # A subclass calls it before the checks of its own.
+    values.convert_fields(self)
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.

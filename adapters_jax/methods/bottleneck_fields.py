@@ -80,6 +80,7 @@ class BottleneckFields(base.Method):
   multiplicative: bool = False
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(self.size is None or self.size >= 1, 'size', self.size,
                 '1 or more')
     base.demand(self.init_scale >= 0, 'init_scale', self.init_scale,

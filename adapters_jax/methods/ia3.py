@@ -49,6 +49,7 @@ class IA3(linear.LinearMethod):
   peft_layouts = {'scale': 'column'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand_sites(self.sites, base.LINEARS)
 
   def make(self, name: str, layer: int) -> nn.Module:

@@ -44,6 +44,7 @@ class Invertible(base.Method):
       (r'^f/', 'F.'), (r'^g/', 'G.'), (r'\bdown/', '0.'), (r'\bup/', '2.'))
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(self.factor > 0, 'factor', self.factor, 'more than 0')
     base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
 

@@ -66,6 +66,7 @@ class LoRA(linear.LinearMethod):
   peft_layouts = {'a': 'transposed', 'b': 'transposed'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
     base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)

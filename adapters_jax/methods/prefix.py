@@ -65,6 +65,7 @@ class PrefixTuning(base.Method):
   peft_names = {'prefix': 'prompt_embeddings'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(
         self.prefix_length >= 1, 'prefix_length', self.prefix_length,
         '1 or more')

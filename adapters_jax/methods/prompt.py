@@ -63,6 +63,7 @@ class PromptTuning(base.Method):
   peft_names = {'prompt': 'prompt_embeddings'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(
         self.prompt_length >= 1, 'prompt_length', self.prompt_length,
         '1 or more')

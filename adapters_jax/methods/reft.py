@@ -63,6 +63,7 @@ class ReFT(base.Method):
   adapterhub_layouts = {'projection': 'transposed'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
     for name in ('prefix_positions', 'suffix_positions'):
       base.demand(getattr(self, name) >= 0, name, getattr(self, name),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -79,20 +80,19 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
   """Converts a value to an annotated type; lists and dicts become tuples.
 
   Args:
-    value: Value of a JSON file or a Python literal.
+    value: Value of a JSON file or of a caller; scalars and arrays of NumPy and
+      JAX become Python's.
     wanted: Annotation of the field.
     what: Name of the value; starts the message.
 
   Raises:
-    errors.UserError: the value has another type.
+    errors.UserError: the value has another type, or is not finite.
   """
   choices = (typing.get_args(wanted)
              if isinstance(wanted, types.UnionType) else (wanted,))
-  # Tuples, since configs must be hashable.
-  if isinstance(value, dict):
-    value = tuple((str(key), entry) for key, entry in value.items())
-  if isinstance(value, (list, tuple)):
-    value = tuple(value)
+  value = _hashable(value)
+  if not _finite(value):
+    raise errors.UserError(f'{what}: give a finite number')
   # Of shapes, which are products, 64 bits hold those of 32-bit fields alone.
   if type(value) is int and abs(value) > _LARGEST:
     raise errors.UserError(f'{what}: give a number of at most {_LARGEST}')
@@ -106,6 +106,40 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
       'None' if c is type(None) else getattr(c, '__name__', str(c))
       if not typing.get_args(c) else str(c) for c in choices)
   raise errors.UserError(f'{what}: give {names}')
+
+
+def _hashable(value: Any) -> Any:
+  """Returns a value of Python's, with tuples in place of lists and dicts."""
+  if isinstance(value, Mapping):
+    value = [(str(key), entry) for key, entry in value.items()]
+  elif tolist := getattr(value, 'tolist', None):  # Of NumPy or JAX.
+    value = tolist()
+  if isinstance(value, (list, tuple)):
+    return tuple(map(_hashable, value))
+  return value
+
+
+def _finite(value: Any) -> bool:
+  """Returns whether a value has no NaN or infinity, which no text holds."""
+  if isinstance(value, tuple):
+    return all(map(_finite, value))
+  return not isinstance(value, float) or math.isfinite(value)
+
+
+def convert_fields(config: Any) -> None:
+  """Converts the fields of a config to their annotated types, in place.
+
+  Args:
+    config: Frozen dataclass that is being made.
+
+  Raises:
+    errors.UserError: a field has another type.
+  """
+  hints = typing.get_type_hints(type(config))
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    object.__setattr__(config, field.name, converted(
+        value, hints[field.name], f'`{field.name}={value!r}`'))
 
 
 def _is(value: Any, kind: Any) -> bool:

@@ -63,6 +63,7 @@ class VeRA(linear.LinearMethod):
   peft_layouts = {'fixed_a': 'transposed', 'fixed_b': 'transposed'}
 
   def __post_init__(self):
+    super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
     base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)

@@ -1,11 +1,13 @@
 """`Base`: a pretrained encoder, loaded once for any number of adapters."""
 
+from collections.abc import Mapping
 import dataclasses
 import os
 import re
 from typing import Any
 
 import jax
+import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -29,12 +31,14 @@ class Base:
   """A pretrained encoder in memory, never modified.
 
   Attributes:
-    checkpoint: Name or folder of the checkpoint.
+    checkpoint: Name of the checkpoint, or absolute path of its folder.
     identity: Result of `identity`; adapters record it.
-    folder: Folder of the checkpoint's files.
+    folder: Folder of the checkpoint's files, absolute.
     config: Shape of the encoder.
     params: Pretrained tree on the device, with the pooler if present.
     precision: One of precision.PRECISIONS, for all computations with the base.
+    loaded: Config and leaves as `load` has read them, by path; None for a base
+      of other origin.
   """
   checkpoint: str
   identity: str
@@ -42,11 +46,37 @@ class Base:
   config: encoder.BertConfig
   params: trees.Tree = dataclasses.field(repr=False)
   precision: str = 'float32'
+  loaded: tuple[encoder.BertConfig, Mapping[str, Any]] | None = (
+      dataclasses.field(default=None, repr=False))
 
   @property
   def total_params(self) -> int:
     """Parameters of the encoder and its pooler."""
     return trees.count(self.params)
+
+  def check_unchanged(self, reader: str) -> None:
+    """Raises UserError unless the checkpoint's files hold this base.
+
+    Args:
+      reader: Function that reads the files instead of `params`.
+    """
+    config, leaves = self.loaded or (None, {})
+    own = trees.flatten(self.params)
+    # Most leaves are the same arrays; copies cost a transfer.
+    if own.keys() != leaves.keys() or not all(
+        leaf is leaves[path] or np.array_equal(leaf, leaves[path])
+        for path, leaf in own.items()):
+      raise errors.UserError(
+          f'`base`: its `params` are not those of {self.checkpoint}, whose '
+          f'files {reader} reads; give the base as load_base returned it. An '
+          "adapter folded into it goes into files by export(adapter, DIR, "
+          "format='sentence_transformers'), which load_base reads; in training "
+          '`under` keeps any adapter below the new one')
+    if self.config != config:
+      raise errors.UserError(
+          f'`base`: its `config` is not that of {self.checkpoint}, whose files '
+          f'{reader} reads; give the base as load_base returned it, and in '
+          'training settings such as `dropout` and `hidden_activation`')
 
 
 def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
@@ -74,8 +104,12 @@ def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
   params: Any = pretrained.load_base(
       folder, pooler=pretrained.has_pooler(folder))
   params = precision_lib.cast(precision, params)
-  return Base(checkpoint, identity(checkpoint), folder, config,
-              jax.device_put(params), precision)
+  params = jax.device_put(params)
+  name = identity(checkpoint)
+  if assets.is_folder(checkpoint):  # The process may change its folder.
+    checkpoint = os.path.abspath(checkpoint)
+  return Base(checkpoint, name, os.path.abspath(folder), config, params,
+              precision, (config, trees.flatten(params)))
 
 
 def with_head_start(base: Base) -> trees.Tree:

@@ -53,6 +53,9 @@ class Block:
   holds: ClassVar[tuple[str, ...]]  # Words of the blocks that it may contain.
 
   def __init__(self, *members: Any, **fields: Any):
+    # By its name too, as dataclasses.replace gives it.
+    if not members and isinstance(fields.get('members'), (tuple, list)):
+      members = (*fields.pop('members'),)
     defaults = {field.name: field.default for field in dataclasses.fields(self)
                 if field.name != 'members'}
     for name in fields:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import re
 import tempfile
 from typing import Any
 
@@ -14,6 +15,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import pretrained
@@ -95,9 +97,12 @@ def bank_of(under: Any) -> dict[str, adapter_lib.Adapter]:
       raise errors.UserError(
           f'`under`: give an Adapter or a bank {{name: Adapter}}, not '
           f'{type(adapter).__name__}')
-    if not composition.NAME.fullmatch(name):
+    # Only dots: no name of a folder, in the files of other libraries.
+    if not isinstance(name, str) or not name.strip('.') or (
+        not composition.NAME.fullmatch(name)):
       raise errors.UserError(
-          f'`under`: {name!r} has letters other than A-Z, a-z, 0-9 and ._+-')
+          f'`under`: {name!r} is no name; give a text of letters, digits and '
+          '._+-, and not of dots alone')
   return dict(bank)
 
 
@@ -111,16 +116,22 @@ def saved(
     bank: Adapters, perhaps none.
     setup: Their setup, '' for the default.
   """
+  names = [*bank]
   with tempfile.TemporaryDirectory() as folder:
-    for name, adapter in bank.items():
-      adapter.save(os.path.join(folder, name))
+    # Numbers, as no name may lead to another folder.
+    paths = {name: os.path.join(folder, str(number))
+             for number, name in enumerate(names)}
+    for name, path in paths.items():
+      with errors.within(f'`under`: adapter {name!r}'):
+        bank[name].save(path)
     try:
-      yield {'setup': str(setup), 'adapters': ','.join(
-          f'{name}={os.path.join(folder, name)}' for name in bank)}
+      yield {'setup': str(setup), 'adapters': folders.render(paths)}
     except errors.UserError as error:
       # The folder is gone when the message is read.
-      error.args = (str(error).replace(os.path.join(folder, ''), ''),
-                    *error.args[1:])
+      message = re.sub(
+          re.escape(os.path.join(folder, '')) + r'(\d+)',
+          lambda found: names[int(found[1])], str(error))
+      error.args = (message, *error.args[1:])
       raise
 
 
@@ -143,15 +154,11 @@ def of(config: config_lib.Config) -> Frozen:
                tuple(stamp(path) for path in paths.values()))
 
 
-def stamp(folder: str) -> tuple[int, int]:
-  """Returns size and time of an adapter's weights, zeros without."""
-  path = os.path.join(
-      folders.folder_of(folders.local(folder)), folders.WEIGHTS)
-  try:
-    found = os.stat(path)
-  except OSError:
-    return 0, 0
-  return found.st_size, found.st_mtime_ns
+def stamp(folder: str) -> tuple[file_hash.Stamp, ...]:
+  """Returns sizes and times of an adapter's files, () without."""
+  return file_hash.stamps(
+      folders.folder_of(folders.local(folder)),
+      (folders.WEIGHTS, folders.SETTINGS))
 
 
 @functools.lru_cache(maxsize=2)

@@ -42,7 +42,8 @@ def saved(adapter: adapter_lib.Adapter | None) -> Iterator[dict[str, str]]:
     return
   with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, 'start')
-    adapter.save(path)
+    with errors.within(_WHAT):
+      adapter.save(path)
     yield {'start': path}
 
 

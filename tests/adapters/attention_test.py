@@ -51,3 +51,18 @@ def test_a_member_without_a_site(base):
   np.testing.assert_allclose(found['attention_output'][..., 0], 0)
   np.testing.assert_allclose(found['attention_output'][..., 1], 1, atol=1e-6)
   assert (found['ffn_output'] > 0).all()
+
+
+def test_no_texts_and_texts_without_words(base, recwarn):
+  fused = _fused(base, a='seq_bn[reduction_factor=4]',
+                 b='seq_bn[reduction_factor=4]')
+  empty = aj.fusion_attention(base, fused, [])
+  assert {site: found.shape for site, found in empty.items()} == {
+      'ffn_output': (2, 0, 2)}
+  tagger = dataclasses.replace(fused, head_input='tags')
+  found, = aj.fusion_attention(base, tagger, ['good', '', 'bad']).values()
+  np.testing.assert_array_equal(found[:, 1], 0)
+  np.testing.assert_allclose(found[:, [0, 2]].sum(-1), 1, atol=1e-6)
+  found, = aj.fusion_attention(base, tagger, ['']).values()
+  np.testing.assert_array_equal(found, np.zeros((2, 1, 2)))
+  assert not recwarn.list

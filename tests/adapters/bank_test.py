@@ -120,6 +120,13 @@ class BankTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'another method'):
       bank_lib.stack({**bank, 'l': make('lora')}, ['a', 'l'])
 
+  def test_the_model_has_the_activation_of_the_training(self):
+    relu = dataclasses.replace(make(), hidden_activation='relu')
+    bank = {'gelu': make(), 'relu': relu}
+    for name in bank:
+      model, _ = bank_lib.activate(bank, name, tiny.CONFIG, base())
+      self.assertEqual(model.config.activation, name)
+
   @pytest.mark.slow
   def test_layer_norms_alone_that_find_spans(self):
     tuned, _ = trees.split(

@@ -7,6 +7,7 @@ import pytest
 
 import adapters_jax as aj
 from adapters_jax import trees
+from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from tests.adapters import bank_test
 
@@ -42,6 +43,19 @@ def test_members_of_one_name_are_refused(bank):
       if part.startswith('adapter_'):
         np.testing.assert_array_equal(
             found[part]['down']['kernel'], leaves['down']['kernel'])
+
+
+def test_the_base_is_that_of_a_member_that_knows_it(bank):
+  """Whichever member has the head."""
+  known = dataclasses.replace(
+      bank['w'], base='tiny@0123456789abcdef', base_files={'vocab.txt': '1'})
+  bank = {**bank, 'known': known}
+  for setup in ('stack(known, w)', 'stack(w, known)', 'stack(w, known, w)'):
+    whole = aj.compose(bank, setup)
+    assert (whole.base, whole.base_files) == (known.base, known.base_files)
+  assert aj.compose(bank, 'stack(x, w)').base == ''
+  with pytest.raises(aj.UserError, match='`base`: other@.* is not the base'):
+    compiled.check_base('other@fedcba9876543210', whole, 'it')
 
 
 def test_an_empty_name_is_refused(bank):

@@ -156,3 +156,19 @@ def test_jaxs_options_leave_the_numbers_alone(text, rank, how):
   if how != 'dare':  # Its draw has the width of JAX's default.
     for path, leaf in trees.flatten(wanted).items():
       np.testing.assert_allclose(found[path], leaf, atol=1e-5, err_msg=path)
+
+
+def test_a_threshold_of_all_is_kept(bank, caplog):
+  bank = {name: dataclasses.replace(one, threshold=0.25)
+          for name, one in bank.items()}
+  assert face.merge(bank).threshold == 0.25
+  assert face.merge({'a': bank['a']}).threshold == 0.25
+  assert not caplog.records
+
+
+@pytest.mark.parametrize('value', [None, 0.5])
+def test_thresholds_that_differ_are_dropped_and_logged(bank, value, caplog):
+  bank = {'a': dataclasses.replace(bank['a'], threshold=0.25),
+          'b': dataclasses.replace(bank['b'], threshold=value)}
+  assert face.merge(bank).threshold is None
+  assert f"'a': 0.25, 'b': {value}" in caplog.text

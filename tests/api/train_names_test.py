@@ -1,15 +1,16 @@
 """Messages of `train` name its own arguments, those of commands their flags."""
 
 import dataclasses
-import os
 import tempfile
 
 import pytest
 
 import adapters_jax as aj
 from adapters_jax import errors
+from adapters_jax.adapters import folders
 from adapters_jax.api import train_names
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import frozen
 from adapters_jax.training import steps
 from tests.adapters import merging_test
 
@@ -58,8 +59,40 @@ def test_no_message_names_the_temporary_folder(base, adapter):
           for name, leaf in adapter.tuned['head'].items()}
   damaged = dataclasses.replace(adapter, tuned={**adapter.tuned, 'head': head})
   with pytest.raises(
-      aj.UserError, match=os.path.join('^a', 'tuned.safetensors has NaN')):
+      aj.UserError, match="^`under`: adapter 'a': `tuned` has NaN"):
     aj.train(base, EXAMPLES, under={'a': damaged})
+  with pytest.raises(aj.UserError, match='^the adapter of `start`: `tuned`'):
+    aj.train(base, EXAMPLES, start=damaged)
+
+
+def test_a_comma_in_the_path_of_temporary_files(
+    base, adapter, tmp_path, monkeypatch):
+  folder = tmp_path / 'a,b=c'
+  folder.mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(folder))
+  with pytest.raises(aj.UserError, match=(
+      r"^`under=\{'a': ..., 'b': ...\}`: stay frozen .*`method='full'`")):
+    aj.train(base, EXAMPLES, method='full', under={'a': adapter, 'b': adapter})
+  bank = {'a': adapter, 'b.c': adapter}
+  with frozen.saved(bank, '') as settings:
+    whole = frozen.of(config_lib.Config(
+        checkpoint=base.checkpoint, precision='float32', **settings))
+    assert [name for name, _ in whole.members] == ['a', 'b.c']
+  assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize('name', ['.', '..', '...', '', 0, None, 'a/b', 'a,b'])
+def test_names_of_frozen_adapters(base, adapter, name):
+  with pytest.raises(aj.UserError, match='^`under`: .* is no name; give a'):
+    aj.train(base, EXAMPLES, under={name: adapter})
+
+
+def test_faults_of_frozen_adapters_name_them(adapter):
+  bank = {f'm{number}': adapter for number in range(12)}
+  with pytest.raises(aj.UserError, match='^m11: m1$'):
+    with frozen.saved(bank, '') as settings:
+      paths = folders.parse(settings['adapters'])
+      raise errors.UserError(f'{paths["m11"]}: {paths["m1"]}')
 
 
 def test_an_adapter_of_another_base(base, adapter):

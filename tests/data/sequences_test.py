@@ -1,10 +1,12 @@
 """Tests of sequences: arrays wherever lists and tuples are taken."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import memory
+from adapters_jax.data import pairs
 from adapters_jax.data import sequences
 
 
@@ -30,3 +32,28 @@ def test_an_array_without_a_dimension_is_refused():
 def test_rows_of_other_things_than_strings_are_refused():
   with pytest.raises(errors.UserError, match=r'`texts\[1\]`'):
     memory.Examples(np.array([['a', 'b'], ['c', None]]), ['x', 'y'])
+
+
+@pytest.mark.parametrize('kind', [
+    jnp.array, lambda values: [jnp.array(one) for one in values],
+    lambda values: [np.array(one) for one in values], np.array])
+def test_arrays_of_jax_and_scalars_are_labels_and_scores(kind):
+  texts = [f'text {number}' for number in range(4)]
+  for values, form in (([0, 1, 1, 0], 'single'), ([.5, 1., 0., 2.], 'single'),
+                       ([True, False] * 2, 'single'),
+                       ([[0, 1, 1], [1, 0, 0]] * 2, 'multilabel')):
+    found = memory.Examples(texts, kind(values))
+    wanted = memory.Examples(texts, values)
+    assert (found.labels, found.form) == (wanted.labels, form)
+    assert memory.to_task(found)[0] == memory.to_task(wanted)[0]
+  rows = [(text, text) for text in texts]
+  found = pairs.Pairs(rows, kind([.5, 1., 0., 2.])).scores
+  np.testing.assert_array_equal(found, np.array([.5, 1, 0, 2], np.float32))
+  assert found.dtype == np.float32
+
+
+def test_scalars_of_jax_are_named_in_messages():
+  with pytest.raises(errors.UserError, match='`labels`: give a list, not an'):
+    memory.Examples(['a'], jnp.array(1))
+  with pytest.raises(errors.UserError, match=r'`scores\[1\]`: nan is no score'):
+    pairs.Pairs([('a', 'b')] * 2, jnp.array([1, jnp.nan]))

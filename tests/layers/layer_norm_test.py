@@ -31,6 +31,18 @@ class NormsTest(parameterized.TestCase):
         lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-5),
         run(ours), run(theirs))
 
+  def test_no_rank_is_promoted(self):
+    x, scale, bias = draw(2, 5, 8), draw(8, seed=1), draw(8, seed=2)
+
+    def run():
+      out, pull = jax.vjp(
+          lambda *args: layer_norm.layer_norm(*args, 1e-5), x, scale, bias)
+      return out, pull(x)
+
+    with jax.numpy_rank_promotion('raise'):
+      found = run()
+    jax.tree.map(np.testing.assert_array_equal, found, run())
+
   def test_parameters_start_as_the_identity(self):
     x = draw(4, 6)
     variables = layer_norm.LayerNorm(0.0).init(jax.random.key(0), x)

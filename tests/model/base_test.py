@@ -133,3 +133,18 @@ def test_what_cannot_be_loaded(arguments, message, tmp_path, monkeypatch):
   os.mkdir('empty')
   with pytest.raises(errors.UserError, match=message):
     base_lib.load(*arguments)
+
+
+def test_a_base_of_a_relative_path_stays_in_its_folder(
+    checkpoint, tmp_path, monkeypatch):
+  parent, name = os.path.split(checkpoint)
+  monkeypatch.chdir(parent)
+  base = base_lib.load(name)
+  whole = base_lib.load(checkpoint)
+  # Another base of that name lies where the process goes.
+  tiny.write_checkpoint(str(tmp_path / name), seed=1)
+  monkeypatch.chdir(tmp_path)
+  assert (base.checkpoint, base.folder) == (checkpoint, checkpoint)
+  assert base.identity == whole.identity == base_lib.identity(base.checkpoint)
+  assert base_lib.file_hashes(base.checkpoint) == base_lib.file_hashes(
+      checkpoint)

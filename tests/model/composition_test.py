@@ -1,6 +1,9 @@
 """Setups as text, their nesting, and the blocks that choose examples."""
 
+import dataclasses
+
 from absl.testing import parameterized
+import pytest
 
 from adapters_jax import errors
 from adapters_jax.methods import strings
@@ -131,3 +134,22 @@ class GivenTest(parameterized.TestCase):
       'stack(a, c)')  # An unknown name has a message of its own.
   def test_other_setups_pass(self, text):
     setups.demand_all(setups.parse(text), ['a', 'b'])
+
+
+@pytest.mark.parametrize('text', [
+    'stack(a, b)', 'average(a, b, weights=[2, 1])', 'split(a, b, splits=[3])',
+    'fuse(a, stack(b, c), dropout=0)', 'parallel(a, b)',
+    'batch_split(a, b, batch_sizes=[1, 2])'])
+def test_replace_changes_a_field(text):
+  setup = setups.parse(text)
+  last = dataclasses.replace(setup, norms='last')
+  assert last == setup.with_members(setup.members, norms='last')
+  assert dataclasses.replace(last, norms='') == setup
+  assert dataclasses.replace(setup, members=['x', 'y']).members == ('x', 'y')
+
+
+def test_members_are_given_once():
+  with pytest.raises(errors.UserError, match="unknown 'members'"):
+    Stack('a', members=['b'])
+  with pytest.raises(errors.UserError, match='name one adapter or more'):
+    Stack(members=[])

@@ -177,3 +177,12 @@ def test_setups_of_flags_hold_all_adapters(checkpoint, own_files, tmp_path):
         setup=setup)
     with pytest.raises(errors.UserError, match=message):
       task_checks.check_run(config, 'glue')
+
+
+def test_the_new_one_has_a_name_of_its_own():
+  """Above members called as it would be."""
+  for members, wanted in ((('a',), 'task'), (('task',), 'task_new'),
+                          (('task_new', 'task'), 'task_new_new')):
+    below = frozen.Frozen('a', tuple((name, 1) for name in members))
+    setup, found = below.whole(2)
+    assert found[-1] == (wanted, 2) and setup.members[-1] == wanted

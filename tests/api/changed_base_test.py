@@ -1,0 +1,76 @@
+"""A base with other params or another config than its checkpoint's files."""
+
+import copy
+import dataclasses
+import pickle
+
+import jax
+import numpy as np
+import pytest
+
+import adapters_jax as aj
+from adapters_jax import trees
+from adapters_jax.adapters import folding
+from tests.adapters import bank_test
+
+EXAMPLES = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
+
+
+@pytest.fixture(scope='module')
+def base(checkpoint):
+  return aj.load_base(checkpoint)
+
+
+@pytest.fixture(scope='module')
+def adapter(base):
+  return dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=base.identity)
+
+
+@pytest.fixture(scope='module')
+def folded(base, adapter):
+  params, _ = folding.fold(base.params, adapter)
+  return dataclasses.replace(base, params={
+      name: leaves for name, leaves in params.items()
+      if name not in trees.HEADS})
+
+
+def test_what_reads_files_refuses_folded_params(folded, adapter, tmp_path):
+  with pytest.raises(aj.UserError, match='`base`: its `params` .* train reads'):
+    aj.train(folded, EXAMPLES, method='lora[r=2]')
+  with pytest.raises(aj.UserError, match='`params` .* export reads'):
+    aj.export(adapter, tmp_path / 'a', 'adapterhub', base=folded)
+  with pytest.raises(aj.UserError, match='`params` .* push reads'):
+    aj.push(adapter, 'owner/name', base=folded)
+
+
+def test_a_folder_of_the_folded_base_is_the_way_out(
+    base, folded, adapter, tmp_path):
+  aj.export(adapter, tmp_path, 'sentence_transformers', base=base)
+  written = aj.load_base(tmp_path)
+  written.check_unchanged('train')
+  np.testing.assert_allclose(
+      aj.encode(written, ['good'], pooling='mean'),
+      aj.encode(folded, ['good'], pooling='mean'), atol=1e-6)
+
+
+def test_other_changes_of_a_base(base):
+  config = dataclasses.replace(base.config, dropout=0.5)
+  with pytest.raises(aj.UserError, match='its `config` .*`dropout`'):
+    aj.train(dataclasses.replace(base, config=config), EXAMPLES)
+  own = dataclasses.replace(base, loaded=None)
+  with pytest.raises(aj.UserError, match='its `params`'):
+    aj.train(own, EXAMPLES)
+  changed = copy.deepcopy(base)
+  changed.params['pooler']['bias'] += 1  # In place.
+  with pytest.raises(aj.UserError, match='its `params`'):
+    changed.check_unchanged('train')
+
+
+@pytest.mark.parametrize('make', [
+    copy.deepcopy, lambda base: pickle.loads(pickle.dumps(base)),
+    lambda base: dataclasses.replace(
+        base, params=jax.tree.map(np.asarray, base.params)),
+    lambda base: dataclasses.replace(base, precision='bfloat16_products')])
+def test_copies_of_a_base_are_the_base(base, make):
+  make(base).check_unchanged('train')

@@ -1,0 +1,67 @@
+"""Fields that a caller gives to the constructors of methods."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adapters_jax import errors
+from adapters_jax import methods
+from adapters_jax.methods import base
+from adapters_jax.methods import lora
+from adapters_jax.methods import strings
+from adapters_jax.model import composition
+
+CONFIGS = {type(config): config
+           for configs in methods.CONFIGS.values() for config in configs}
+
+
+def subclasses(kind):
+  """Returns the classes of a package that derive from one, at any depth."""
+  for one in kind.__subclasses__():
+    if one.__module__.startswith('adapters_jax.'):
+      yield one
+      yield from subclasses(one)
+
+
+def test_every_class_is_tested():
+  assert {kind for kind in subclasses(base.Method)
+          if 'make' not in kind.__abstractmethods__} == {*CONFIGS}
+
+
+@pytest.mark.parametrize('kind', CONFIGS, ids=lambda kind: kind.__name__)
+def test_lists_and_numbers_of_numpy_are_those_of_texts(kind):
+  config = CONFIGS[kind]
+  names = {field.name for field in dataclasses.fields(kind)}
+  lists = {name: list(getattr(config, name))
+           for name in names & {'sites', 'leave_out'}}
+  numbers = {
+      name: np.asarray(value)[()] for name in names
+      if isinstance(value := getattr(config, name), (bool, int, float))}
+  made = config.with_fields(**lists, **numbers)
+  assert made == config and hash(made) == hash(config)
+  assert repr(made) == repr(config)
+  assert strings.parse(strings.render((made,))) == (config,)
+
+
+@pytest.mark.parametrize('fields, message', [
+    ({'r': 2.5}, '`r=2.5`: give int'), ({'r': True}, '`r=True`: give int'),
+    ({'r': np.array([2])}, '`r=.*: give int'),
+    ({'sites': 'query'}, "`sites='query'`: give tuple"),
+    ({'sites': [['query']]}, '`sites=.*: give tuple'),
+    ({'leave_out': ['0']}, '`leave_out=.*: give tuple'),
+    ({'alpha': float('inf')}, '`alpha=inf`: give a finite number'),
+    ({'dropout': np.float32('nan')}, '`dropout=.*: give a finite number')])
+def test_values_of_other_types(fields, message):
+  with pytest.raises(errors.UserError, match=f'^{message}') as found:
+    lora.LoRA(**fields)
+  assert '\n' not in str(found.value)
+
+
+def test_fields_of_a_setup():
+  setup = composition.Average('a', 'b', weights=jnp.array([2., 1.]))
+  assert setup == composition.Average('a', 'b', weights=[np.float64(2), 1])
+  assert str(setup) == 'average(a, b, weights=[2.0, 1.0])'
+  with pytest.raises(errors.UserError, match='weights=.*a finite number'):
+    composition.Average('a', 'b', weights=[float('inf'), 1])
