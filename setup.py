@@ -35,6 +35,7 @@ setuptools.setup(
         'optax>=0.2.6',
         'orbax-checkpoint>=0.11.32',  # Earlier ones lose random keys.
         'psutil',
+        'pyarrow',
         'requests',
         'rich>=13.0',
         'safetensors>=0.4.5',

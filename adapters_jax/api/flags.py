@@ -17,6 +17,7 @@ from adapters_jax.analysis import reported
 from adapters_jax.api import ending
 from adapters_jax.api import help as help_lib
 from adapters_jax.api import started
+from adapters_jax.downloads import hub_data
 from adapters_jax.downloads import paths
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
@@ -105,6 +106,20 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
     if flag.present and isinstance(flag.value, str):
       flag.value = paths.at_home(flag.value)
   return rest
+
+
+def with_local_files(config: config_lib.Config) -> config_lib.Config:
+  """Returns the settings with files of the hub in its cache.
+
+  Args:
+    config: Settings, each of them valid by itself.
+
+  Raises:
+    errors.UserError: a file that the hub does not have, or does not send.
+  """
+  return dataclasses.replace(config, **{
+      f'{split}_file': hub_data.local(path, f'{split}_file')
+      for split, path in config.files.items()})
 
 
 def check_all(
@@ -272,6 +287,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
                         getattr(flags.FLAGS, 'start', ''),
                         getattr(flags.FLAGS, 'checkpoint', '')))
       if isinstance(config, config_lib.Config):
+        config = with_local_files(config)
         file_checks.check(config)
       # Before any work, as JAX reads it once.
       threads.use(getattr(config, 'threads', 0))

@@ -1,4 +1,4 @@
-"""Texts to label: lines, rows of TSV, CSV and JSONL files, words of CoNLL."""
+"""Texts to label: lines, rows of tables, words of CoNLL."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
@@ -15,8 +15,8 @@ from adapters_jax.data import conll
 from adapters_jax.data import rows
 from adapters_jax.data import tables
 
-FORMATS = ('lines', 'tsv', 'csv', 'jsonl')
-WORD_FORMATS = ('lines', 'conll', 'jsonl')  # Of taggers.
+FORMATS = ('lines', 'tsv', 'csv', 'jsonl', 'parquet')
+WORD_FORMATS = ('lines', 'conll', 'jsonl', 'parquet')  # Of taggers.
 Texts = tuple[str, ...]
 
 
@@ -81,17 +81,23 @@ def read_texts(
       yield from (_choices_of_lines(lines, place) if with_choices else
                   _of_lines(lines, place, names, checked=not form))
       return
-    if not file.seekable():  # A pipe: TSV is read twice.
-      whole = tempfile.TemporaryFile()
-      shutil.copyfileobj(file, whole)
-      whole.seek(0)
-      file = whole
+    file = _seekable(file)
     if with_choices:
       yield from _choices_of_rows(
           rows.of_file(file, place, f'.{table}'), place, columns or names)
       return
     for line, row in rows.of_file(file, place, f'.{table}'):
       yield tables.texts_of(place, line, row, columns or names)
+
+
+def _seekable(file: IO[bytes]) -> IO[bytes]:
+  """Returns a file in which one can jump, of a pipe a copy."""
+  if file.seekable():
+    return file
+  whole = tempfile.TemporaryFile()
+  shutil.copyfileobj(file, whole)
+  whole.seek(0)
+  return whole
 
 
 def _choices_of_rows(
@@ -145,7 +151,7 @@ def read_words(
     column: Column of the words, see `conll.read`; that of the training when
       empty.
     trained: Column of the training, used where it is of the same kind: a number
-      in columns, a name in JSONL.
+      in columns, a name in rows.
 
   Raises:
     errors.UserError: a fault of the input; names it and the line.
@@ -154,15 +160,16 @@ def read_words(
   end = os.path.splitext(path)[1].lower().removeprefix('.')
   if not form and end in ('conll', 'conllu', 'iob', 'iob2', 'bio', 'tsv'):
     form = 'conll'
-  form = form or ('jsonl' if end == 'jsonl' else 'lines')
+  form = form or (end if end in ('jsonl', 'parquet') else 'lines')
   if form not in WORD_FORMATS:
     raise errors.UserError(
         f'`input_format={form}`: a tagger reads {", ".join(WORD_FORMATS)}')
-  if not column and trained.lstrip('-').isdecimal() == (form != 'jsonl'):
+  in_rows = form in ('jsonl', 'parquet')
+  if not column and trained.lstrip('-').isdecimal() != in_rows:
     column = trained
   with errors.within('`input`'):
-    if form == 'jsonl':
-      for number, row in rows.of_file(file, place, '.jsonl'):
+    if in_rows:
+      for number, row in rows.of_file(_seekable(file), place, f'.{form}'):
         yield conll.of_object(row, place, number, column).words
       return
     lines = rows.lines_of(file, place)

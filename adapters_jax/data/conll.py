@@ -50,17 +50,17 @@ def read(
   """Returns the sentences of a file.
 
   Args:
-    path: A .jsonl file with a list of words and one of tags in each line, or a
-      file of columns under any other name.
+    path: A .jsonl or .parquet file with a list of words and one of tags in each
+      row, or a file of columns under any other name.
     word_column: Number of the column of the words, from 1, negative from the
-      last; for JSONL its name. The default is the first, or 'words'.
+      last; of rows its name. The default is the first, or 'words'.
     tag_column: The same of the tags. The default is the last, or 'tags'.
     tagged: Whether the tags are needed.
 
   Raises:
     errors.UserError: a fault of the file; names it and the line.
   """
-  if os.path.splitext(path)[1].lower() == '.jsonl':
+  if os.path.splitext(path)[1].lower() in ('.jsonl', '.parquet'):
     found = [of_object(row, path, line, word_column, tag_column, tagged=tagged)
              for line, row in rows.read(path)]
   else:
@@ -235,7 +235,7 @@ def of_object(
     row: Any, path: str, line: int, words: str = '', tags: str = '', *,
     tagged: bool = False,
 ) -> Sentence:
-  """Returns the sentence of a line of JSONL.
+  """Returns the sentence of a row of JSONL or Parquet.
 
   Args:
     row: {column: value}

@@ -1,4 +1,4 @@
-"""Examples from the user's own TSV, CSV and JSONL files."""
+"""Examples from the user's own TSV, CSV, JSONL and Parquet files."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses

@@ -111,7 +111,7 @@ def read(
 
   Args:
     path: A .json file in SQuAD's format, whose questions and paragraphs are
-      pairs; or .tsv, .csv or .jsonl.
+      pairs; or a file that `rows.read` reads.
     columns: Columns of the two texts.
     label_column: Column of the score, which may be absent.
     negative_column: Column of a text that does not belong to the first; ''

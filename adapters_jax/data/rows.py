@@ -1,4 +1,4 @@
-"""Rows of TSV, CSV and JSONL files, each with the line that it begins in.
+"""Rows of TSV, CSV, JSONL and Parquet files, each with the line of its begin.
 
 A file is read as it is stored, or refused with the number of the line: no cell
 is dropped, joined or decoded by a guess.
@@ -11,12 +11,14 @@ import os
 from typing import IO
 
 from adapters_jax import errors
+from adapters_jax.data import parquet
 from adapters_jax.data import quoting
 
 _log = logging.getLogger(__name__)
 
-FORMATS = ('.tsv', '.csv', '.jsonl')
-Row = tuple[int, Mapping[str, object]]  # (line, {column: value})
+FORMATS = ('.tsv', '.csv', '.jsonl', '.parquet')
+# (line, {column: value}); of Parquet the number of the row, from 1.
+Row = tuple[int, Mapping[str, object]]
 
 _SEPARATORS = {'.tsv': '\t', '.csv': ','}
 _NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars'}
@@ -109,7 +111,7 @@ def read(path: str) -> Iterator[Row]:
   """Yields (line, {column: value}) for each row of a file.
 
   Args:
-    path: A .tsv or .csv file with a header, or a .jsonl file.
+    path: A .tsv or .csv file with a header, a .jsonl or a .parquet file.
 
   Raises:
     errors.UserError: a fault of the file; names it and the line.
@@ -130,13 +132,16 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
 
   Args:
     file: File open for reading bytes, whose rows begin at its position; a TSV
-      file is read twice from there.
+      file is read twice from there, Parquet in jumps.
     path: Path of the file, for messages.
     form: Format, one of FORMATS.
 
   Raises:
     errors.UserError: a fault of the file; names it and the line.
   """
+  if form == '.parquet':
+    yield from parquet.rows_of(file, path)
+    return
   quoted = form == '.csv'
   if form == '.tsv':
     start = file.tell()  # Of redirected input a part may be read already.

@@ -1,4 +1,4 @@
-"""Tables of examples: the columns of a TSV, CSV or JSONL file, checked."""
+"""Tables of examples: the columns of a file of rows, checked."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -174,7 +174,7 @@ def read_table(
   """Reads the rows of a file.
 
   Args:
-    path: A .tsv or .csv file with a header, or a .jsonl file.
+    path: A file that `rows.read` reads.
     texts_of_row: (line, row) -> texts.
     labels_of_row: (line, row) -> label or labels.
     label_column: Name of the column of labels, for messages.

@@ -178,7 +178,8 @@ class Config:
       300, 'Seconds to wait for the other processes, with --coordinator.',
       'where', 'hosts')
   train_file: str = option(
-      '', 'Training data of your own: .tsv, .csv or .jsonl.', 'data', 'path')
+      '', 'Training data of your own: .tsv, .csv, .jsonl or .parquet, here or '
+      'on the hub (hf://datasets/OWNER/NAME/FILE).', 'data', 'path')
   dev_file: str = option(
       '', 'Dev data of your own, with --train_file.', 'data', 'path')
   test_file: str = option(

@@ -12,6 +12,7 @@ from adapters_jax.api import flags
 from adapters_jax.api import written
 from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import sweep
+from adapters_jax.downloads import hub_data
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
@@ -109,6 +110,15 @@ def test_predictions_of_a_sweep_without_any_are_refused_first(config):
       sweep.main(
           config, grid.Options(), execution.HowToRun(), sweep.Sweep(name),
           expand.Folders(), written.Predictions(True))
+
+
+def test_files_of_the_hub_become_those_of_its_cache(config, monkeypatch):
+  monkeypatch.setattr(
+      hub_data, '_download', lambda name, file, *_: f'/cache/{name}/{file}')
+  found = flags.with_local_files(dataclasses.replace(
+      config, train_file='hf://datasets/a/b/c.tsv', dev_file='dev.tsv'))
+  assert (found.train_file, found.dev_file, found.test_file) == (
+      '/cache/a/b/c.tsv', 'dev.tsv', config.test_file)
 
 
 def test_paths_of_all_commands_may_be_at_home(monkeypatch):
