@@ -2,8 +2,8 @@
 
 Each line of the input is a text; a tab separates the two texts of a pair. Of a
 file named .tsv, .csv, .jsonl or .parquet the columns of the training are read,
-or those that `--text_columns` names. Several adapters, `--adapters=DIR,DIR`, all label
-every input, or each the inputs whose `--adapter_column` names it.
+or those that `--text_columns` names. Several adapters, `--adapters=DIR,DIR`,
+all label every input, or each the inputs whose `--adapter_column` names it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
