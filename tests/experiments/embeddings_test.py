@@ -102,6 +102,7 @@ def test_filler_of_a_batch_changes_no_loss(mode, name):
 def test_metrics_by_hand():
   documents = np.eye(12, dtype=np.float32)
   queries = np.zeros((3, 12), np.float32)
+  queries[0] = -np.arange(12) / 20
   queries[0, [2, 5]] = 0.9, 0.5  # Ranks: 2, 5, then 0, 1, 3, ...
   queries[1] = np.arange(12)[::-1] / 20  # Ranks in order.
   queries[2, 0] = 1.0
@@ -113,7 +114,7 @@ def test_metrics_by_hand():
   np.testing.assert_array_equal(found['accuracy@1'], [0, 0, 1])
   # The first query is document 2, the third its own answer.
   found = retrieval.per_query(
-      queries, documents, [[5, 0], [11], [0]], [2, -1, 0])
+      queries, documents, [[5, 0], [11], [0]], [[2], [], []])
   np.testing.assert_allclose(found['mrr@10'], [1, 0, 1])
 
 

@@ -166,7 +166,8 @@ def prepare(
   splits = dict(data) if data else _load(config)
   _check_loss(config, splits['train'])
   counts = {name: len(split) for name, split in splits.items()}
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  given = counts | {'train': counts['train'] + len(splits['train'].left_out)}
+  notes = setup_lib.held_out_notes(config, given) if config.files else []
   whole = dict(splits)
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = splits['train'].take(rows)
