@@ -239,6 +239,7 @@ def test_scores_negatives_and_the_base_as_it_is(config, tmp_path):
     ({'tune': 'head'}, 'embeddings have no head'),
     ({'head_input': 'pooler'}, '`head_input`: is for'),
     ({'matryoshka_dims': '13'}, 'numbers from 1 to 12'),
+    ({'matryoshka_dims': '8,4,4'}, 'beyond 8 of 12 .*as in 12,8,4$'),
     ({'pair_loss': 'cosent'}, "has no column 'label'"),
     ({'accumulate': 2}, 'compares all pairs of a batch'),
     ({'text_columns': 'anchor'}, 'name the columns of the two texts'),

@@ -120,7 +120,8 @@ def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
     dim: Width of the encoder.
 
   Raises:
-    errors.UserError: a size that is no number from 1 to `dim`.
+    errors.UserError: a size that is no number from 1 to `dim`, or sizes
+      without `dim`.
   """
   found = [part.strip() for part in config.matryoshka_dims.split(',')
            if part.strip()]
@@ -128,7 +129,13 @@ def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
     raise errors.UserError(
         f'`matryoshka_dims={config.matryoshka_dims}`: give numbers from 1 to '
         f'{dim} with commas')
-  return tuple(sorted({*map(int, found)}, reverse=True))
+  sizes = sorted({*map(int, found)}, reverse=True)
+  if sizes and sizes[0] != dim:  # The whole vector picks the best step.
+    raise errors.UserError(
+        f'`matryoshka_dims={config.matryoshka_dims}`: the dimensions beyond '
+        f'{sizes[0]} of {dim} would not be trained; give the full width too, '
+        f'as in {",".join(map(str, (dim, *sizes)))}')
+  return tuple(sizes)
 
 
 def _mode(config: config_lib.Config) -> str:
