@@ -209,12 +209,23 @@ def load(
     _check_column(paths, label_column)
   if 'dev' not in splits:
     splits |= hold_out(splits['train'], dev_fraction, test_fraction)
-  if 'test' in splits and (
-      splits['test'].scores is None) != (splits['dev'].scores is None):
-    raise errors.UserError(
-        '`test_file`: pairs of dev and test must both have scores, or neither')
+  check_scored_alike(splits, 'test_file')
   return {name: splits[name] for name in ('train', 'dev', 'test')
           if name in splits}
+
+
+def check_scored_alike(splits: Mapping[str, Pairs], name: str) -> None:
+  """Raises UserError where only one of dev and test has scores.
+
+  Args:
+    splits: {'train', 'dev' and perhaps 'test': pairs}.
+    name: Name of the argument of the test pairs.
+  """
+  scored = splits['dev'].scores is not None
+  if 'test' in splits and (splits['test'].scores is not None) != scored:
+    raise errors.UserError(
+        f'`{name}`: pairs of dev and test must both have scores, or neither; '
+        f'those of dev have {"some" if scored else "none"}')
 
 
 def hold_out(

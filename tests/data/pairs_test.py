@@ -74,6 +74,18 @@ def test_messages_of_the_loss_name_the_pair(scores, message):
     embeddings.prepare(config, data={'train': given, 'dev': given})
 
 
+@pytest.mark.parametrize('scores, end', [
+    ((None, None, [1, 0]), 'none'), (([1, 0], [1, 0], None), 'some')])
+def test_dev_and_test_both_have_scores_or_neither(scores, end):
+  config = config_lib.Config(task='pairs', file_task='pairs')
+  given = dict(zip(('train', 'dev', 'test'), (
+      pairs.Pairs([('a', 'b'), ('c', 'd')], some) for some in scores),
+      strict=True))
+  with pytest.raises(
+      errors.UserError, match=f'^`test`: .* those of dev have {end}$'):
+    embeddings.prepare(config, data=given)
+
+
 def load(folder, label_column, **texts):
   """Writes a file for each split and reads them as pairs."""
   paths = {}
