@@ -260,6 +260,16 @@ def test_a_subset_ranks_the_documents_of_all(config):
       found.evaluation.documents, whole.evaluation.documents)
 
 
+def test_notes_count_the_pairs_that_training_leaves_out(config, tmp_path):
+  path = tmp_path / 'both.tsv'
+  path.write_text('anchor\tpositive\n' + ''.join(
+      f'film {n}\tplot {n}\nplot {n}\tfilm {n}\n' for n in range(10)))
+  found = embeddings.prepare(dataclasses.replace(
+      config, train_file=str(path), test_fraction=0.0))
+  assert len(found.splits['train']) < 15  # Of dev are 5.
+  assert 'dev is 5 of the 20 examples of train_file' in found.notes
+
+
 def test_faults_of_files_name_the_line(config, tmp_path):
   path = tmp_path / 'faulty.tsv'
   for rows, changed, message in (
