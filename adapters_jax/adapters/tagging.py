@@ -75,12 +75,13 @@ def read(
       compiled.tokenizer_of(base), [words for words, _ in split],
       compiled.max_length(base, adapter))
   labels = adapter.classes
+  marked = _mark_entities(labels)
 
   def decode(outputs):
     found = words_lib.read_outputs(
         outputs, windows, [len(words) for words, _ in split],
         tags_lib.default_class(labels))
-    return [_tagged(text, *one, [labels[number] for number in numbers])
+    return [_tagged(text, *one, [labels[number] for number in numbers], marked)
             for text, one, numbers in zip(texts, split, found, strict=True)]
 
   return (dataclasses.replace(
@@ -88,9 +89,17 @@ def read(
           [int(row) for row in windows.rows], decode)
 
 
+def _mark_entities(labels: Sequence[str]) -> bool:
+  """Returns whether the tags of an adapter mark entities."""
+  try:
+    return tags_lib.of_entities(labels)
+  except errors.UserError:  # Heads of elsewhere have such as '[PAD]' too.
+    return True
+
+
 def _tagged(
     text: str | Sequence[str], words: Sequence[str], starts: Sequence[int],
-    tags: Sequence[str],
+    tags: Sequence[str], marked: bool,
 ) -> Tagged:
   """Returns a tagged sentence.
 
@@ -99,10 +108,12 @@ def _tagged(
     words: Its words.
     starts: First character of each word in a text; () for words.
     tags: Tag of each word.
+    marked: Whether the adapter's tags mark entities; others are outside then.
   """
   found = []
-  marked = all(map(tags_lib.is_entity_tag, tags))
-  for one in tags_lib.entities(tags) if marked else ():
+  for one in tags_lib.entities([
+      tag if tags_lib.is_entity_tag(tag) else tags_lib.OUTSIDE
+      for tag in tags]) if marked else ():
     if isinstance(text, str):
       last = one.end - 1
       start, stop = starts[one.first], starts[last] + len(words[last])

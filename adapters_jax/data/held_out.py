@@ -1,11 +1,14 @@
 """Dev and test examples held out of the training examples."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import logging
 from typing import Any
 
 import numpy as np
 
 from adapters_jax import errors
+
+_log = logging.getLogger(__name__)
 
 SHARE = 0.1  # For dev, where a caller in Python gives none.
 _SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
@@ -48,9 +51,30 @@ def split(
   return [kept[row] for row in rest], held, [kept[row] for row in drawn]
 
 
+def warn_of_known(
+    train: Iterable[Hashable], *held: Iterable[Hashable]
+) -> None:
+  """Warns of held-out texts that are in training too.
+
+  Rows are drawn one by one, so that a text that occurs twice may be in both.
+
+  Args:
+    train: Text, or texts, of each training example.
+    *held: Those of each example of dev, and perhaps of test.
+  """
+  known, others = {*train}, [text for texts in held for text in texts]
+  found = [text for text in others if text in known]
+  if found:
+    _log.warning(
+        '%d of the %d texts held out of training are in it too, such as '
+        '%.60r, and may raise the scores; leave repeated rows out, or give '
+        'dev examples', len(found), len(others), found[0])
+
+
 def in_memory(
     given: Mapping[str, Sequence[Any]], too_few: str,
     group: Callable[[Any], Hashable] | None = None,
+    text: Callable[[Any], Hashable] | None = None,
 ) -> dict[str, list[Any]]:
   """Holds a tenth of the training examples out as dev, unless it is given.
 
@@ -58,6 +82,7 @@ def in_memory(
     given: {'train', and perhaps 'dev' and 'test': examples}.
     too_few: Message where less than two groups are given.
     group: (example) -> group, which stays together; each alone when None.
+    text: (example) -> its text, to warn of known ones; None for no warning.
 
   Returns:
     {'train', 'dev' and perhaps 'test': examples}
@@ -76,5 +101,7 @@ def in_memory(
     for name, inside in (('train', False), ('dev', True)):
       found[name] = [one for one, own in zip(train, groups, strict=True)
                      if (own in held) == inside]
+    if text:
+      warn_of_known(map(text, found['train']), map(text, found['dev']))
   return {name: found[name] for name in ('train', 'dev', 'test')
           if name in found}

@@ -118,6 +118,7 @@ def to_task(
       raise errors.UserError('`texts`: two examples or more are needed')
     kept, drawn = held_out.draw(len(examples), held_out.SHARE)
     train, dev = examples.take(kept), examples.take(drawn)
+    held_out.warn_of_known(train.rows, dev.rows)
   else:
     train = examples
   given = {'train': train, 'dev': dev}

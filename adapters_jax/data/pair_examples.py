@@ -29,14 +29,17 @@ class Evaluation:
     pairs: {split: [pairs, 2] int, numbers of the two texts of each pair}, of
       dev and test.
     documents: [documents] int, numbers of the texts that queries rank.
+    partners: {number of a text: numbers of the texts that some pair without
+      score has it with, whatever its split and order}.
   """
   texts: examples_lib.Examples
   pairs: dict[str, np.ndarray]
   documents: np.ndarray
+  partners: Mapping[int, Iterable[int]]
 
   def queries(
       self, split: str
-  ) -> tuple[np.ndarray, list[list[int]], list[int]]:
+  ) -> tuple[np.ndarray, list[list[int]], list[list[int]]]:
     """Returns the queries of a split, the distinct first texts of its pairs.
 
     Args:
@@ -44,8 +47,7 @@ class Evaluation:
 
     Returns:
       ([queries] int numbers of their texts, indices in `documents` of the
-      relevant documents of each, index of the document that it is itself or
-      -1)
+      relevant documents of each, indices of those that it does not rank)
     """
     first, second = self.pairs[split].T
     queries = np.unique(first)
@@ -53,8 +55,13 @@ class Evaluation:
     relevant: dict[int, list[int]] = {query: [] for query in queries}
     for query, document in dict.fromkeys(zip(first, second, strict=True)):
       relevant[query].append(place[document])
-    return queries, list(relevant.values()), [
-        place.get(query, -1) for query in queries]
+    # A query would find itself first, and then the partners that it has
+    # elsewhere, which are right too.
+    left_out = [
+        sorted({place[number] for number in (query, *self.partners[query])
+                if number in place}.difference(right))
+        for query, right in relevant.items()]
+    return queries, list(relevant.values()), left_out
 
 
 def evaluation_of(
@@ -82,6 +89,14 @@ def evaluation_of(
         known[row] for row in sorted(order[:_DISTRACTORS])))
     texts.update(documents)
   numbers = {text: number for number, text in enumerate(texts)}
+  partners: dict[int, set[int]] = {
+      number: set() for number in numbers.values()}
+  for split in splits.values():
+    for one, other, *_ in (
+        *split.texts, *split.left_out) if split.scores is None else ():
+      if one in numbers and other in numbers:
+        partners[numbers[one]].add(numbers[other])
+        partners[numbers[other]].add(numbers[one])
   tokens = encode(texts)
   return Evaluation(
       examples_lib.Examples(
@@ -89,7 +104,7 @@ def evaluation_of(
           np.zeros(len(texts), np.int32)),
       {name: np.array([[numbers[text] for text in pair] for pair in some])
        for name, some in given.items()},
-      np.array([numbers[text] for text in documents]))
+      np.array([numbers[text] for text in documents]), partners)
 
 
 def scores(
@@ -109,9 +124,9 @@ def scores(
     first, second = evaluation.pairs[split].T
     cosines = np.sum(vectors[first] * vectors[second], axis=-1)
     return metrics.compute(names, labels, cosines), cosines
-  queries, relevant, own = evaluation.queries(split)
+  queries, relevant, left_out = evaluation.queries(split)
   found = retrieval.per_query(
-      vectors[queries], vectors[evaluation.documents], relevant, own)
+      vectors[queries], vectors[evaluation.documents], relevant, left_out)
   means = retrieval.means(found)
   return {name: means[name] for name in names}, found[names[0]]
 

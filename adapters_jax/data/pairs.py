@@ -1,6 +1,6 @@
 """Pairs of texts for sentence embeddings, with or without a score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import decimal
 import logging
@@ -40,11 +40,13 @@ class Pairs:
     where: File, for messages.
     lines: Line of each pair in it, [] if unknown; without a file its number
       among all pairs.
+    left_out: Pairs that are not trained on, as a text of theirs is held out.
   """
   texts: Sequence[tuple[str, ...]]
   scores: Any = None
   where: str = ''
   lines: Sequence[int] = ()
+  left_out: Sequence[tuple[str, ...]] = ()
 
   def __post_init__(self):
     rows = sequences.as_list('texts', self.texts)
@@ -207,18 +209,33 @@ def load(
     _check_column(paths, label_column)
   if 'dev' not in splits:
     splits |= hold_out(splits['train'], dev_fraction, test_fraction)
-  if 'test' in splits and (
-      splits['test'].scores is None) != (splits['dev'].scores is None):
-    raise errors.UserError(
-        '`test_file`: pairs of dev and test must both have scores, or neither')
+  check_scored_alike(splits, 'test_file')
   return {name: splits[name] for name in ('train', 'dev', 'test')
           if name in splits}
+
+
+def check_scored_alike(splits: Mapping[str, Pairs], name: str) -> None:
+  """Raises UserError where only one of dev and test has scores.
+
+  Args:
+    splits: {'train', 'dev' and perhaps 'test': pairs}.
+    name: Name of the argument of the test pairs.
+  """
+  scored = splits['dev'].scores is not None
+  if 'test' in splits and (splits['test'].scores is not None) != scored:
+    raise errors.UserError(
+        f'`{name}`: pairs of dev and test must both have scores, or neither; '
+        f'those of dev have {"some" if scored else "none"}')
 
 
 def hold_out(
     train: Pairs, dev_fraction: float, test_fraction: float = 0.0
 ) -> dict[str, Pairs]:
   """Holds out second texts with all of their pairs.
+
+  No training pair has a held-out text: one that has it first is left out, and
+  one that has it as its negative gets its own second text in the place, which
+  the loss does not count.
 
   Args:
     train: Pairs.
@@ -229,12 +246,13 @@ def hold_out(
     {'train', 'dev' and perhaps 'test': pairs}
 
   Raises:
-    errors.UserError: fewer than three second texts.
+    errors.UserError: fewer than three second texts, or no training pair without
+      those of dev and test.
   """
   # Together: a paragraph of dev must not be known from training.
   second = list(dict.fromkeys(texts[1] for texts in train.texts))
+  where = train.where or '`texts`'
   if len(second) < 3:
-    where = train.where or '`texts`'
     raise errors.UserError(
         f'{where}: three different second texts or more are needed to hold '
         'some out')
@@ -247,4 +265,40 @@ def hold_out(
                           if texts[1] in chosen])
       splits[name] = found if name == 'train' else dataclasses.replace(
           found, texts=[texts[:2] for texts in found.texts])
+  splits['train'] = _without(
+      splits['train'], {second[row] for part in parts[1:] for row in part},
+      where)
   return splits
+
+
+def _without(train: Pairs, held: Collection[str], where: str) -> Pairs:
+  """Returns training pairs without texts that are held out.
+
+  Args:
+    train: Pairs, whose second texts are not held out.
+    held: Texts that are.
+    where: File or argument, for messages.
+
+  Raises:
+    errors.UserError: no pair is left.
+  """
+  kept = [row for row, texts in enumerate(train.texts) if texts[0] not in held]
+  if not kept:
+    way = '`dev_file`' if train.where else '`dev`'
+    raise errors.UserError(
+        f'{where}: no pair is left to train on, as all have a text that is '
+        f'held out; give {way}')
+  left_out = [texts for texts in train.texts if texts[0] in held]
+  found = train.take(kept)
+  negatives = sum(texts[-1] in held for texts in found.texts)
+  if left_out:
+    _log.warning(
+        '%s: %d training pairs are left out, whose first text is held out as '
+        'the second of others', where, len(left_out))
+  if negatives:
+    _log.warning(
+        '%s: %d training pairs go without their negative, which is held out',
+        where, negatives)
+  return dataclasses.replace(found, left_out=left_out, texts=[
+      (*texts[:2], texts[1]) if texts[-1] in held else texts
+      for texts in found.texts])

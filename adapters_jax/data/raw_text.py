@@ -58,7 +58,7 @@ def splits(
       {name: one.texts for name, one in (
           ('train', texts), ('dev', dev), ('test', test))
        if one is not None},
-      '`texts`: two texts or more are needed')
+      '`texts`: two texts or more are needed', text=str)
 
 
 def read(path: str, column: str) -> list[str]:
@@ -121,6 +121,7 @@ def load(
     parts = held_out.split(len(train), dev_fraction, test_fraction)
     held = dict(zip(('train', 'dev', 'test'), (
         [train[row] for row in part] for part in parts), strict=True))
+    held_out.warn_of_known(*held.values())
     splits |= {name: part for name, part in held.items() if part}
   return {name: splits[name] for name in ('train', 'dev', 'test')
           if name in splits}

@@ -11,9 +11,10 @@ _PART = 256  # Queries at a time: their scores are [part, documents].
 
 def per_query(
     queries: np.ndarray, documents: np.ndarray,
-    relevant: Sequence[Sequence[int]], own: Sequence[int] = (),
+    relevant: Sequence[Sequence[int]],
+    left_out: Sequence[Sequence[int]] = (),
 ) -> dict[str, np.ndarray]:
-  """Scores the ranking of all documents but the query itself for each query.
+  """Scores the ranking of the documents for each query.
 
   NDCG as in Järvelin and Kekäläinen (2002), with gains of 0 and 1; the
   reciprocal rank of the first relevant document, 0 beyond rank 10. Documents
@@ -23,8 +24,8 @@ def per_query(
     queries: [queries, dim] Embeddings of length 1.
     documents: [documents, dim] Embeddings of length 1.
     relevant: Numbers of the relevant documents of each query, one or more.
-    own: Number of the document that is the query, -1 without one; () if none
-      is.
+    left_out: Numbers of the documents that each query does not rank; () if all
+      rank all.
 
   Returns:
     {metric: [queries] float64}, for METRICS.
@@ -34,11 +35,8 @@ def per_query(
   found: dict[str, list[float]] = {name: [] for name in METRICS}
   for start in range(0, len(queries), _PART):
     part = queries[start:start + _PART] @ documents.T
-    for scores, mine, right in zip(
-        part, own[start:start + _PART], relevant[start:start + _PART]):
-      # As in TREC's evaluations: a query would find itself first.
-      if mine >= 0 and mine not in right:
-        scores[mine] = -np.inf
+    for scores, others in zip(part, left_out[start:start + _PART]):
+      scores[list(others)] = -np.inf
     ranked = np.argsort(-part, axis=1, kind='stable')[:, :_CUT]
     for scores, row, right in zip(
         part, ranked, relevant[start:start + _PART]):

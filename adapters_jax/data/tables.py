@@ -226,8 +226,8 @@ def with_dev(
   if len(train.texts) < 2 + bool(test_fraction):
     raise errors.UserError(
         f'{train.path}: {fewest} rows or more are needed to hold some out')
-  kept, dev, test = held_out.split(
-      len(train.texts), dev_fraction, test_fraction)
-  return {'train': train.take(kept), 'dev': train.take(dev),
-          **({'test': train.take(test)} if test else {}),
+  kept, dev, test = map(train.take, held_out.split(
+      len(train.texts), dev_fraction, test_fraction))
+  held_out.warn_of_known(kept.texts, dev.texts, test.texts)
+  return {'train': kept, 'dev': dev, **({'test': test} if test.texts else {}),
           **{k: v for k, v in tables.items() if k != 'train'}}

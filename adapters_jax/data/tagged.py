@@ -73,4 +73,5 @@ def splits(
       {name: one.sentences() for name, one in (
           ('train', examples), ('dev', dev), ('test', test))
        if one is not None},
-      '`words`: two sentences or more are needed')
+      '`words`: two sentences or more are needed',
+      text=lambda one: one.words)

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from typing import Any
+import unicodedata
 
 import numpy as np
 import tokenizers
@@ -16,8 +17,14 @@ from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 
-# A run of letters and digits, with apostrophes inside; or any other character.
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+# A combining mark, for all characters over which a word continues.
+_MARK = '\u0300'
+# A run of letters and digits, with apostrophes inside; or any other character;
+# each with the marks on it.
+_WORD = re.compile(
+    f"\\w[\\w{_MARK}]*(?:['’]\\w[\\w{_MARK}]*)*|[^\\w\\s]{_MARK}*")
+_OTHER = re.compile(r'[^\x00-\x7f\w\s]')
+_ZERO_WIDTH_SPACE = '\u200b'  # Divides words, unlike other format characters.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +42,26 @@ class Windows:
 
 def split(text: str) -> list[tuple[str, int]]:
   """Returns (word, its first character) of a text that has not been split."""
-  return [(found[0], found.start()) for found in _WORD.finditer(text)]
+  # Of equal length, as `re` has no class of marks.
+  plain = _OTHER.sub(_mark_or_itself, text)
+  return [(text[slice(*found.span())], found.start())
+          for found in _WORD.finditer(plain)]
+
+
+def _mark_or_itself(found: re.Match[str]) -> str:
+  """Returns `_MARK` for a character over which a word continues.
+
+  Those are combining marks, such as vowel signs and accents, and format
+  characters, such as joiners and soft hyphens (rule WB4 of Unicode's word
+  boundaries, UAX 29).
+
+  Args:
+    found: Match of a character.
+  """
+  category = unicodedata.category(found[0])
+  continues = category[0] == 'M' or (
+      category == 'Cf' and found[0] != _ZERO_WIDTH_SPACE)
+  return _MARK if continues else found[0]
 
 
 def for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

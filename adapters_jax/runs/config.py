@@ -89,8 +89,9 @@ class Config:
       20.0, 'Factor of the cosines in the loss of sentence embeddings.',
       'schedule', 'embeddings')
   matryoshka_dims: str = option(
-      '', "Leading dimensions that are embeddings too, like '384,128,32'; all "
-      'dimensions alone when empty.', 'schedule', 'embeddings')
+      '', "Leading dimensions that are embeddings too, with the full width, "
+      "like '384,128,32'; all dimensions alone when empty.", 'schedule',
+      'embeddings')
   mask_rate: float = option(
       0.15, 'Share of the word pieces that language modelling predicts.',
       'schedule', 'texts')

@@ -1,9 +1,11 @@
 """Tests of data.pair_examples."""
 
 import numpy as np
+import pytest
 
 from adapters_jax.data import pair_examples
 from adapters_jax.data import pairs
+from adapters_jax.data import retrieval
 
 
 def encode(texts):
@@ -19,18 +21,59 @@ def test_queries_and_their_documents():
   # Documents of dev and test, then those of training; no negatives.
   assert [texts[row] for row in found.documents] == ['w', 'z', 'x', 'y']
   assert sorted(texts) == ['a', 'b', 'c', 'w', 'x', 'y', 'z']
-  queries, relevant, own = found.queries('dev')
-  assert {texts[query]: rows for query, rows in zip(
-      queries, relevant, strict=True)} == {'b': [0, 1], 'a': [1]}
-  assert own == [-1, -1]
+  queries, relevant, left_out = found.queries('dev')
+  # The documents that they have in training are right too.
+  assert {texts[query]: rows for query, *rows in zip(
+      queries, relevant, left_out, strict=True)} == {
+          'b': [[0, 1], [3]], 'a': [[1], [2]]}
 
 
 def test_queries_that_are_documents():
   found = pair_examples.evaluation_of({
       'train': pairs.Pairs([('x', 'y')]),
       'dev': pairs.Pairs([('a', 'b'), ('b', 'a')])}, encode)
-  _, relevant, own = found.queries('dev')
-  assert sorted(zip(relevant, own, strict=True)) == [([0], 1), ([1], 0)]
+  _, relevant, left_out = found.queries('dev')
+  assert sorted(zip(relevant, left_out, strict=True)) == [
+      ([0], [1]), ([1], [0])]
+
+
+# Query i has the documents 4 i to 4 i + 3.
+SEVERAL = [(f'q{i // 4}', f'd{i}') for i in range(40)]
+
+
+def perfect(text):
+  """Returns the embedding that a query has in common with its documents."""
+  number = int(text[1:])
+  return np.eye(10)[number if text[0] == 'q' else number // 4]
+
+
+@pytest.mark.parametrize('splits', [
+    pairs.hold_out(pairs.Pairs(SEVERAL), 0.1, 0.2),
+    {'train': pairs.Pairs(SEVERAL[:4]), 'dev': pairs.Pairs(SEVERAL[4::2]),
+     'test': pairs.Pairs(SEVERAL[5::2])},
+    # In the other order, of which cosines know nothing.
+    {'train': pairs.Pairs([two[::-1] for two in SEVERAL[::4]] + SEVERAL[::4]),
+     'dev': pairs.Pairs(SEVERAL[1::4])}])
+def test_a_perfect_model_ranks_perfectly(splits):
+  texts = []
+
+  def read(given):
+    texts.extend(given)
+    return encode(texts)
+
+  found = pair_examples.evaluation_of(splits, read)
+  vectors = np.array([*map(perfect, texts)])
+  for split in splits.keys() - {'train'}:
+    assert pair_examples.scores(
+        retrieval.METRICS, vectors, found, split, None)[0] == dict.fromkeys(
+            retrieval.METRICS, 1.0)
+
+
+def test_pairs_with_scores_are_no_partners():
+  found = pair_examples.evaluation_of({
+      'train': pairs.Pairs([('a', 'x')], [0.0]),
+      'dev': pairs.Pairs([('a', 'z')])}, encode)
+  assert found.queries('dev')[1:] == ([[0]], [[]])
 
 
 def test_labels_are_scores_or_name_equal_texts():

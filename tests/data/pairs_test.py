@@ -74,6 +74,18 @@ def test_messages_of_the_loss_name_the_pair(scores, message):
     embeddings.prepare(config, data={'train': given, 'dev': given})
 
 
+@pytest.mark.parametrize('scores, end', [
+    ((None, None, [1, 0]), 'none'), (([1, 0], [1, 0], None), 'some')])
+def test_dev_and_test_both_have_scores_or_neither(scores, end):
+  config = config_lib.Config(task='pairs', file_task='pairs')
+  given = dict(zip(('train', 'dev', 'test'), (
+      pairs.Pairs([('a', 'b'), ('c', 'd')], some) for some in scores),
+      strict=True))
+  with pytest.raises(
+      errors.UserError, match=f'^`test`: .* those of dev have {end}$'):
+    embeddings.prepare(config, data=given)
+
+
 def load(folder, label_column, **texts):
   """Writes a file for each split and reads them as pairs."""
   paths = {}
@@ -111,3 +123,46 @@ def test_scores_may_be_absent(tmp_path):
        (False, False))):
     found = load(tmp_path, column, train=train, dev=dev)
     assert tuple(split.scores is not None for split in found.values()) == scored
+
+
+def test_no_training_pair_has_a_text_that_is_held_out(caplog):
+  count = 20
+  given = pairs.Pairs([
+      (f'q{n}', f'd{n}', f'd{(n + 1) % count}') for n in range(count)] + [
+          (f'd{n}', f'q{n}', 'd0') for n in range(count)])
+  found = pairs.hold_out(given, 0.2, 0.1)
+  held = {texts[1] for split in ('dev', 'test') for texts in found[split].texts}
+  assert len(held) == 12
+  # Dev and test are as they are in pairs without negatives.
+  plain = pairs.hold_out(
+      pairs.Pairs([texts[:2] for texts in given.texts]), 0.2, 0.1)
+  assert all(plain[name].texts == found[name].texts for name in ('dev', 'test'))
+  train = found['train']
+  assert not held & {text for texts in train.texts for text in texts}
+  left_out = [texts for texts in given.texts
+              if texts[1] not in held and texts[0] in held]
+  assert train.left_out == left_out and left_out
+  # The others are as given, but for a negative that is held out.
+  kept = [texts for texts in given.texts if not held & {*texts[:2]}]
+  assert train.texts == [
+      (*texts[:2], texts[1] if texts[2] in held else texts[2])
+      for texts in kept]
+  assert [given.texts[number] for number in train.lines] == kept
+  negatives = sum(texts[2] in held for texts in kept)
+  assert f'{len(left_out)} training pairs are left out' in caplog.text
+  assert f'{negatives} training pairs go without their neg' in caplog.text
+
+
+def test_pairs_without_held_out_texts_are_as_given(caplog):
+  given = pairs.Pairs([(f'q{n}', f'd{n}', f'n{n}') for n in range(20)])
+  found = pairs.hold_out(given, 0.2)
+  held = {texts[:2] for texts in found['dev'].texts}
+  assert found['train'].texts == [
+      texts for texts in given.texts if texts[:2] not in held]
+  assert not caplog.records and not found['train'].left_out
+
+
+def test_no_pair_is_left_to_train_on():
+  given = [(one, other) for one in 'abc' for other in 'abc' if one != other]
+  with pytest.raises(errors.UserError, match='no pair is left .*give `dev`'):
+    pairs.hold_out(pairs.Pairs(given), 0.3, 0.3)

@@ -13,7 +13,7 @@ from adapters_jax.data import retrieval
 def per_query(scores, relevant):
   """Returns the metrics of one query whose documents have these scores."""
   return {name: values[0] for name, values in retrieval.per_query(
-      np.ones((1, 1)), np.array(scores)[:, None], [relevant], [-1]).items()}
+      np.ones((1, 1)), np.array(scores)[:, None], [relevant]).items()}
 
 
 @pytest.mark.parametrize(('scores', 'relevant'), (

@@ -78,6 +78,20 @@ def test_a_text_is_split():
       ('N', 15), ('.', 16), ('!', 17)]
 
 
+@pytest.mark.parametrize('text, wanted', [
+    ('हिन्दी में।', ['हिन्दी', 'में', '।']),
+    ('ذَهَبَ الوَلَدُ', ['ذَهَبَ', 'الوَلَدُ']),
+    ('cafe\u0301 l’e\u0301te\u0301.', ['cafe\u0301', 'l’e\u0301te\u0301', '.']),
+    ('می\u200cروم, क्\u200dष', ['می\u200cروم', ',', 'क्\u200dष']),
+    ('co\u00adop (a\u2060b)', ['co\u00adop', '(', 'a\u2060b', ')']),
+    ('a\u200bb ❤\ufe0f=\u0338', ['a', '\u200b', 'b', '❤\ufe0f', '=\u0338']),
+    ('\u0301 a', ['\u0301', 'a'])])
+def test_a_word_continues_over_marks(text, wanted):
+  found = words.split(text)
+  assert [word for word, _ in found] == wanted
+  assert all(text.startswith(word, at) for word, at in found)
+
+
 def test_a_word_that_cannot_be_read(tokenizer):
   with pytest.raises(errors.UserError, match='sentence 1, word 1'):
     words.cut_sentences(tokenizer, [['a'], ['a', '\ud800']], 8)

@@ -102,6 +102,7 @@ def test_filler_of_a_batch_changes_no_loss(mode, name):
 def test_metrics_by_hand():
   documents = np.eye(12, dtype=np.float32)
   queries = np.zeros((3, 12), np.float32)
+  queries[0] = -np.arange(12) / 20
   queries[0, [2, 5]] = 0.9, 0.5  # Ranks: 2, 5, then 0, 1, 3, ...
   queries[1] = np.arange(12)[::-1] / 20  # Ranks in order.
   queries[2, 0] = 1.0
@@ -113,7 +114,7 @@ def test_metrics_by_hand():
   np.testing.assert_array_equal(found['accuracy@1'], [0, 0, 1])
   # The first query is document 2, the third its own answer.
   found = retrieval.per_query(
-      queries, documents, [[5, 0], [11], [0]], [2, -1, 0])
+      queries, documents, [[5, 0], [11], [0]], [[2], [], []])
   np.testing.assert_allclose(found['mrr@10'], [1, 0, 1])
 
 
@@ -238,6 +239,7 @@ def test_scores_negatives_and_the_base_as_it_is(config, tmp_path):
     ({'tune': 'head'}, 'embeddings have no head'),
     ({'head_input': 'pooler'}, '`head_input`: is for'),
     ({'matryoshka_dims': '13'}, 'numbers from 1 to 12'),
+    ({'matryoshka_dims': '8,4,4'}, 'beyond 8 of 12 .*as in 12,8,4$'),
     ({'pair_loss': 'cosent'}, "has no column 'label'"),
     ({'accumulate': 2}, 'compares all pairs of a batch'),
     ({'text_columns': 'anchor'}, 'name the columns of the two texts'),
@@ -256,6 +258,16 @@ def test_a_subset_ranks_the_documents_of_all(config):
   assert len(found.evaluation.texts) == len(whole.evaluation.texts)
   np.testing.assert_array_equal(
       found.evaluation.documents, whole.evaluation.documents)
+
+
+def test_notes_count_the_pairs_that_training_leaves_out(config, tmp_path):
+  path = tmp_path / 'both.tsv'
+  path.write_text('anchor\tpositive\n' + ''.join(
+      f'film {n}\tplot {n}\nplot {n}\tfilm {n}\n' for n in range(10)))
+  found = embeddings.prepare(dataclasses.replace(
+      config, train_file=str(path), test_fraction=0.0))
+  assert len(found.splits['train']) < 15  # Of dev are 5.
+  assert 'dev is 5 of the 20 examples of train_file' in found.notes
 
 
 def test_faults_of_files_name_the_line(config, tmp_path):

@@ -99,8 +99,9 @@ def multiple_negatives(
   """Returns the cross-entropy of a text's partner among all of the batch.
 
   Henderson et al. (2017, section 4.4), with cosines as sentence-transformers
-  has them. Further columns are negatives for every text. A partner is no
-  negative of a text that it belongs to, and counts once.
+  has them. Further columns are negatives for every text. A text is no negative
+  of itself nor, in either order, of those that it is paired with, and a partner
+  counts once.
 
   Args:
     vectors: [batch, texts, dim] Embeddings: texts, partners, hard negatives.
@@ -122,7 +123,11 @@ def multiple_negatives(
   # Equal texts of the first column share their partners: [batch, candidates].
   alike = labels[:, None, 0] == labels[None, :, 0]
   partner = alike.astype(jnp.float32) @ same[:batch].astype(jnp.float32) > 0
-  excluded = ~real | earlier.any(axis=1) | partner
+  itself = labels[:, :1] == names[None]
+  # Cosines have no order: the first text of a pair that has this one second.
+  second = labels[:, None, 0] == labels[None, :, 1]
+  reverse = second.astype(jnp.float32) @ itself.astype(jnp.float32) > 0
+  excluded = ~real | earlier.any(axis=1) | partner | itself | reverse
   own = jnp.eye(batch, len(names), dtype=bool)
   logits = jnp.where(excluded & ~own, -jnp.inf, logits)
   return optax.softmax_cross_entropy_with_integer_labels(

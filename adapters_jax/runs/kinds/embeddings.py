@@ -30,6 +30,7 @@ from adapters_jax.model import sentence_files
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import pair_losses
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
@@ -39,7 +40,6 @@ from adapters_jax.training import sharding
 
 Facts = dict[str, dict[str, Any]]  # As `Kind.facts`.
 
-_LARGEST_COSINE = 1.0
 STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
 
 
@@ -75,62 +75,6 @@ def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
           if split.labelled}
 
 
-def _loss_name(config: config_lib.Config, scored: bool) -> str:
-  """Returns the loss of the settings; `scored` is whether pairs have scores."""
-  return config.pair_loss or ('cosent' if scored else 'multiple_negatives')
-
-
-def _check_loss(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
-  """Raises UserError for a loss that does not fit the pairs."""
-  scored = train.scores is not None
-  name = _loss_name(config, scored)
-  if name in heads.embedding.SCORED:
-    if not scored:
-      lack = (f'and {train.where} has no column {config.label_column!r}; name '
-              'it with `label_column`' if train.where
-              else 'and the pairs have none; give `scores`')
-      raise errors.UserError(
-          f'`pair_loss={name}`: needs scores, {lack}, or give '
-          '`pair_loss=multiple_negatives`')
-    if config.negative_column:
-      raise errors.UserError(
-          '`negative_column`: is for `pair_loss=multiple_negatives`')
-  elif scored:  # Their labels are scores, not numbers of texts.
-    raise errors.UserError(
-        f'`pair_loss={name}`: is for pairs without scores, and '
-        f'{train.where or "training"} has scores; leave the scores out, or '
-        'give `pair_loss=cosent`')
-  if name == 'cosine' and (
-      beyond := np.flatnonzero(np.abs(train.scores) > _LARGEST_COSINE)).size:
-    row = int(beyond[0])
-    raise errors.UserError(
-        f'{train.place(row)}: the score {train.scores[row]:g} is no cosine; '
-        'scale scores to -1 to 1, or give `pair_loss=cosent`')
-  if name != 'cosine' and config.accumulate > 1:
-    raise errors.UserError(
-        f'`accumulate={config.accumulate}`: {name} compares all pairs of a '
-        'batch; give `accumulate=1`, or a smaller `batch_size`')
-
-
-def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
-  """Returns the nested sizes of embeddings, () for the whole alone.
-
-  Args:
-    config: Settings.
-    dim: Width of the encoder.
-
-  Raises:
-    errors.UserError: a size that is no number from 1 to `dim`.
-  """
-  found = [part.strip() for part in config.matryoshka_dims.split(',')
-           if part.strip()]
-  if not all(part.isdecimal() and 1 <= int(part) <= dim for part in found):
-    raise errors.UserError(
-        f'`matryoshka_dims={config.matryoshka_dims}`: give numbers from 1 to '
-        f'{dim} with commas')
-  return tuple(sorted({*map(int, found)}, reverse=True))
-
-
 def _mode(config: config_lib.Config) -> str:
   """Returns the pooling of the settings, or of the base."""
   return config.pooling or sentence_files.of_checkpoint(
@@ -145,7 +89,7 @@ def _check(config: config_lib.Config) -> None:
     raise errors.UserError(
         '`tune=head`: sentence embeddings have no head; `tune=none` scores '
         'the base as it is')
-  dims_of(config, pretrained.config_of(config.checkpoint).dim)
+  pair_losses.dims_of(config, pretrained.config_of(config.checkpoint).dim)
 
 
 def prepare(
@@ -164,9 +108,11 @@ def prepare(
   """
   _check(config)
   splits = dict(data) if data else _load(config)
-  _check_loss(config, splits['train'])
+  pairs_lib.check_scored_alike(splits, 'test')
+  pair_losses.check(config, splits['train'])
   counts = {name: len(split) for name, split in splits.items()}
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  given = counts | {'train': counts['train'] + len(splits['train'].left_out)}
+  notes = setup_lib.held_out_notes(config, given) if config.files else []
   whole = dict(splits)
   if rows := setup_lib.subset(config, counts['train']):
     splits['train'] = splits['train'].take(rows)
@@ -269,7 +215,7 @@ def _outcomes(
 def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   if config.files:
-    _check_loss(config, _load(config)['train'])
+    pair_losses.check(config, _load(config)['train'])
 
 
 def _facts_of(splits: Mapping[str, pairs_lib.Pairs]) -> Facts:
@@ -290,8 +236,9 @@ class _Kind(kind.Kind):
 
   def loss_of(self, config, setup):
     return heads.embedding.make_loss(
-        _loss_name(config, _has_scores(setup, 'train')),
-        config.similarity_scale, dims_of(config, setup.model.config.dim))
+        pair_losses.name_of(config, _has_scores(setup, 'train')),
+        config.similarity_scale,
+        pair_losses.dims_of(config, setup.model.config.dim))
 
 
 KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,

@@ -77,6 +77,8 @@ def _read(config: config_lib.Config) -> dict[str, Sentences]:
         len(train), config.dev_fraction, config.test_fraction)
     held = dict(zip(('train', 'dev', 'test'), (
         [train[row] for row in part] for part in parts), strict=True))
+    held_out.warn_of_known(
+        *([one.words for one in part] for part in held.values()))
     found |= {split: part for split, part in held.items() if part}
     found = {split: found[split] for split in held if split in found}
   return found
