@@ -36,7 +36,7 @@ TEXTS = {
         'seq_bn', 'pfeiffer', 'double_seq_bn', 'houlsby', 'par_bn', 'parallel',
         'scaled_par_bn', 'scaled_parallel', 'adapter_plus', 'seq_bn_inv',
         'pfeiffer+inv', 'double_seq_bn_inv', 'houlsby+inv')},
-    **{name: f'{name}[reduction_factor=4, phm_dim=2]'
+    **{name: f'{name}[reduction_factor=2, phm_dim=2]'
        for name in ('compacter', 'compacter++')},
     **{name: f'{name}[prefix_length=4, bottleneck_size=2]'
        for name in ('prefix_tuning', 'prefix_tuning_flat')},
