@@ -160,7 +160,8 @@ def from_tensors(
       config.adapterhub_copies(key) for config in configs)]
   if left:
     raise errors.UserError(
-        f'adapter {name!r}: {left[0]} has no place in {strings.render(configs)}')
+        f'adapter {name!r}: {left[0]} has no place in '
+        f'{strings.render(configs)}')
   tuned = trees.unflatten(flat)
   trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name!r}')
   return adapter_lib.Adapter(configs, tuned, family=shape.family)
