@@ -67,7 +67,7 @@ _ALIKE = {
     'double_seq_bn_inv', 'ia3', 'ia3_inputs', 'inner batch norm',
     'inner layer norm', 'invertible', 'mam', 'multiplicative', 'noreft',
     'par_bn', 'prefix_tuning', 'prefix_tuning_flat', 'rslora', 'scaled_par_bn',
-    'seq_bn', 'seq_bn_inv', 'vera'}
+    'seq_bn', 'seq_bn_inv', 'unipelt', 'vera'}
 TRAINED = [pytest.param(name, id=name, marks=(
     [pytest.mark.slow] if name in _ALIKE else [])) for name in DISTINCT]
 
@@ -128,7 +128,7 @@ def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
   select = selections.select_adapters(SHAPE.layers, tune_norms=False)
   tx = optimizers.make_optimizer(
       select, learning_rate=0.02, steps=100, weight_decay=0.1)
-  batch = tiny.random_batch(SHAPE, 4, 5)
+  batch = tiny.random_batch(SHAPE, 3, 5)
   before = jax.device_get(tuned)
   frozen = jax.device_get(base())
   step = steps_lib.make_train_step(model, tx, heads.cross_entropy)

@@ -65,10 +65,17 @@ class AddShift(nn.Module):
     return y + self.config.strength * shift
 
 
-@pytest.fixture
-def trained(monkeypatch) -> adapter_lib.Adapter:
+@pytest.fixture(scope='module', autouse=True)
+def known():
+  """Names the toy method, as a program of one's own does."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(methods.CONFIGS, 'shift', (Shift(),))
+    yield
+
+
+@pytest.fixture(scope='module')
+def trained(known) -> adapter_lib.Adapter:
   """An adapter of the toy method after a few steps."""
-  monkeypatch.setitem(methods.CONFIGS, 'shift', (Shift(),))
   configs = strings.parse('shift[power=2]')
   assert configs == (Shift(strength=2.0),)
   model = heads.Classifier(
@@ -111,8 +118,7 @@ def test_it_goes_to_other_libraries_and_back(
   assert_same(exchange.read(str(tmp_path / 'out'), tiny.CONFIG), trained)
 
 
-def test_a_linear_method_shifts_as_it_says(monkeypatch):
-  monkeypatch.setitem(methods.CONFIGS, 'shift', (Shift(),))
+def test_a_linear_method_shifts_as_it_says():
   config = dataclasses.replace(tiny.CONFIG, layers=1, adapters=(
       Shift(3.0, ('ffn_output',)),))
   params = tiny.init(heads.Classifier(config, 2))
