@@ -1,6 +1,7 @@
 """Errors that the user can correct, and the flag names in their messages."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Mapping
 import contextlib
 import difflib
 import re
@@ -129,7 +130,19 @@ def listed(names: Iterable[str], most: int) -> str:
   return ', '.join(names[:most]) + (f' and {rest} more' if rest > 0 else '')
 
 
-def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
+def _near(word: str, known: Iterable[str]) -> list[str]:
+  """Returns the names of similar spelling, the nearest first."""
+  # Short words have half their letters in common by chance, in any order:
+  # 'width' and 'sites'.
+  return [one for one in difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+          if len(word) > 5 or one[:1] == word[:1]
+          or difflib.SequenceMatcher(None, word, one).ratio() >= 0.7]
+
+
+def unknown(
+    what: str, word: str, known: Iterable[str],
+    same: Mapping[str, str] | None = None,
+) -> UserError:
   """Returns the error for a name that is not in a table.
 
   Args:
@@ -137,12 +150,14 @@ def unknown(what: str, word: str, known: Iterable[str]) -> UserError:
     word: The unknown name.
     known: Names in the table. The message suggests the ones of similar
       spelling, or lists all.
+    same: {usual name elsewhere: name in the table}, suggested before others.
   """
   known = list(known)  # May be an iterator; read twice.
   lowered = {one.lower(): one for one in known}
   # Callers in Python may give another type.
-  near = difflib.get_close_matches(
-      str(word).lower(), lowered, n=3, cutoff=0.5)
+  word = str(word)
+  found = (same or {}).get(word.lower())
+  near = [found.lower()] if found in known else _near(word.lower(), lowered)
   hint = (f'did you mean {" or ".join(lowered[one] for one in near)}?' if near
           else f'it is one of {", ".join(known)}')
   return UserError(f'{what}: unknown {word!r}; {hint}')

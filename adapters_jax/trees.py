@@ -27,10 +27,6 @@ ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
 # batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
 
-# Layers of a task: the last linear one, one before it, and the norm between.
-HEADS = ('head', 'head_first', 'head_norm')
-# Parts above the encoder: the pooler may be the base's or a task's.
-ABOVE = (*HEADS, 'pooler')
 # Starts of the paths that act in the lowest layer, and belong to no layer: the
 # tables of distances act in all layers.
 BELOW = ('embeddings/', 'encoder/relative_')
@@ -192,11 +188,33 @@ def role(path: str) -> str:
     if names[-1].startswith('running_'):
       return 'statistics'
     return 'fixed' if names[-1].startswith('fixed_') else 'adapter'
-  if names[0] in HEADS:
+  if is_head(path):
     return 'head'
   if any(name == 'norm' or name.endswith('_norm') for name in names):
     return 'norm'
   return 'encoder'
+
+
+def is_head(path: str) -> bool:
+  """Returns whether a leaf or part is of a task's head.
+
+  Its last linear layer is the part 'head', others start with 'head_'.
+
+  Args:
+    path: Path of the leaf, or name of a part of the whole tree.
+  """
+  part = path.split('/')[0]
+  return part == 'head' or part.startswith('head_')
+
+
+def is_above(path: str) -> bool:
+  """Returns whether a leaf or part is above the encoder: a head or the pooler.
+
+  Args:
+    path: Path of the leaf, or name of a part of the whole tree.
+  """
+  # The pooler may be the base's or a task's.
+  return is_head(path) or path.split('/')[0] == 'pooler'
 
 
 def is_fusion(path: str) -> bool:

@@ -132,8 +132,16 @@ def test_the_training_loop_runs(base_folder, small_world):
         logits, batch['labels']).mean()
 
   page = docs_test.PAGES['docs/how_it_works.md']
-  first, second = docs_test.blocks(page, 'python')
+  first, predicted, second = docs_test.blocks(page, 'python')
   execute(first)
+  execute(predicted)
+  own = names['model'].apply(
+      {'params': trees.overlay(names['base'], names['tuned'])},
+      names['batch']['tokens'][:1], names['batch']['segments'][:1],
+      names['batch']['mask'][:1])
+  np.testing.assert_allclose(
+      [*names['found'].probabilities.values()], jax.nn.softmax(own)[0],
+      atol=1e-5)
   tx, whole = names['tx'], names['params']
   at_first = loss(whole)
   assert loss(trees.overlay(whole, names['tuned'])) < at_first

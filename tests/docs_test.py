@@ -9,19 +9,13 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
 
 from absl.testing import parameterized
-import pytest
 
 import adapters_jax
 from adapters_jax import methods
 from adapters_jax.data import tasks
 from adapters_jax.methods import bottleneck
-from adapters_jax.downloads import json_files
-from adapters_jax.runs import records
-from scripts import summarize
-from scripts.stress import table as stress_table
 from tests import import_graph_test
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -228,56 +222,6 @@ class CommandsTest(parameterized.TestCase):
 
 
 class TablesTest(parameterized.TestCase):
-
-  @parameterized.parameters(
-      ('README.md', 'mpnet-base'), ('docs/results.md', ''))
-  def test_results_are_those_of_the_records(self, page, checkpoint):
-    found = list(records.read_all(str(ROOT / 'experiments' / 'results')))
-    table = between(PAGES[page], summarize.BEGIN, summarize.END)
-    self.assertEqual(table, summarize.table(found, (8, 64), (2,), checkpoint))
-
-  def test_reliability_is_that_of_the_figures(self):
-    table = between(PAGES['docs/reliability.md'], '<!-- stress: begin -->',
-                    '<!-- stress: end -->')
-    found = json_files.read(
-        str(ROOT / 'experiments' / 'results' / 'reliability.json'))
-    self.assertEqual(table.splitlines(), stress_table.lines(found))
-
-  def test_conclusions_are_those_of_the_records(self):
-    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
-    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
-    from docs import generate
-    self.assertEqual(
-        between(PAGES['docs/results.md'], *generate.markers('conclusions')),
-        generate.conclusion_lines())
-
-  def test_intervals_and_composed_adapters_are_those_of_the_records(self):
-    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
-    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
-    from docs import generate
-    found = list(records.read_all(generate.RECORDS))
-    page = PAGES['docs/results.md']
-    self.assertEqual(between(page, *generate.markers('intervals')),
-                     summarize.intervals(found, (8, 64), (2,)))
-    self.assertEqual(between(page, *generate.markers('composed')),
-                     generate.composed_lines(found))
-    with tempfile.TemporaryDirectory() as folder:
-      self.assertEqual(between(page, *generate.markers('dropped')),
-                       generate.dropped_lines(folder))
-
-  def test_figures_of_ablations_are_those_of_the_records(self):
-    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
-    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
-    from docs import generate
-    with tempfile.TemporaryDirectory() as folder:
-      lines = generate.draw_ablations(folder)
-      drawn = os.listdir(folder)
-    self.assertEqual(
-        between(PAGES['docs/results.md'], *generate.markers('ablations')),
-        lines)
-    for name in drawn:
-      self.assertIn(f'](figures/{name})', lines)
-      self.assertTrue((ROOT / 'docs' / 'figures' / name).exists(), name)
 
   def test_every_method_has_its_names_listed(self):
     text = PAGES['docs/methods.md'].partition('\n## Fields\n')[0]

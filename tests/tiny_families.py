@@ -79,6 +79,23 @@ _LENGTHS = {
 _SHORTER = (38, 9, 3)
 
 
+# Families whose layers are another's, under the other's case.
+ALIASES = {'xlm-roberta': 'roberta', 'camembert': 'roberta'}
+# Families with a class of layers of their own, which have tests of their own.
+OTHER_LAYERS = {'modernbert'}
+REPEATED = {'deberta-256'}  # Cases of other lengths for a family with a case.
+
+
+def sampled() -> list[str]:
+  """Returns one case of each family with BERT's layers, except BERT's own."""
+  first: dict[str, str] = {}
+  for case, values in VALUES.items():
+    first.setdefault(values['model_type'], case)
+  first['electra'] = 'electra-small'  # A narrow embedding is the harder one.
+  return [case for name, case in first.items()
+          if name != 'bert' and name not in {*ALIASES, *OTHER_LAYERS}]
+
+
 def config(case: str) -> encoder.BertConfig:
   """Returns the shape of a case."""
   return families.parse_config(VALUES[case], case)
@@ -97,6 +114,23 @@ def names() -> dict[str, dict]:
     return json.load(file)
 
 
+def names_of(case: str) -> dict:
+  """Returns the entry of a case in `names`.
+
+  Args:
+    case: Key of VALUES.
+
+  Raises:
+    LookupError: names the command that makes the fixtures of the case.
+  """
+  if case not in names():
+    raise LookupError(
+        f'{TENSORS} has no {case!r}; run `python -m '
+        'tests.fixtures.make_family_fixtures` in the environment of the live '
+        'comparisons (CONTRIBUTING.md, "Set-up and tests")')
+  return names()[case]
+
+
 def random_tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
   """Returns float32 tensors of these shapes, norms' scales about 1."""
   tensors = tiny.random_tensors(shapes, scale=0.3)
@@ -110,7 +144,7 @@ def random_tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 def tensors(case: str) -> dict[str, np.ndarray]:
   """Returns {name: tensor} of the bare encoder of a case."""
   return random_tensors({
-      name: tuple(shape) for name, shape in names()[case]['bare'].items()})
+      name: tuple(shape) for name, shape in names_of(case)['bare'].items()})
 
 
 def batch(case: str) -> dict[str, np.ndarray]:

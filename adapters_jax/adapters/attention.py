@@ -63,7 +63,7 @@ def fusion_attention(
   model = compiled.model_of(base, adapter)
   step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(
-      base.params, adapter.tuned).items() if name not in trees.ABOVE}
+      base.params, adapter.tuned).items() if not trees.is_above(name)}
   # Known without a batch, as there may be none.
   found = {
       name: np.zeros((len(read.examples), leaf.shape[-1]), np.float32)

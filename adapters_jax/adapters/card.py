@@ -27,22 +27,9 @@ def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
   base = models.hub_name(base_lib.name_of(adapter.base)) or None
   data = huggingface_hub.ModelCardData(
       library_name=_LIBRARIES[form], base_model=base,
-      pipeline_tag=_pipeline(adapter), model_name=name.split('/')[-1],
+      pipeline_tag=adapter.head.hub_task, model_name=name.split('/')[-1],
       tags=['adapter', 'jax'], eval_results=[*_results(adapter)] or None)
   return '\n'.join(('---', data.to_yaml(), '---', *_lines(adapter, name)))
-
-
-def _pipeline(adapter: adapter_lib.Adapter) -> str:
-  """Returns the hub's name for the task of a head."""
-  head = adapter.head
-  if not head.dense:
-    return 'sentence-similarity'
-  if head.pretrained:
-    return 'fill-mask'
-  if head.name == 'tags':
-    return 'token-classification'
-  return 'question-answering' if head.per_token else (
-      'multiple-choice' if head.choices else 'text-classification')
 
 
 def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
@@ -51,7 +38,7 @@ def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
   for split, scores in adapter.scores.items():
     for metric, value in scores.items():
       yield huggingface_hub.EvalResult(
-          task_type=_pipeline(adapter), dataset_type=adapter.task,
+          task_type=adapter.head.hub_task, dataset_type=adapter.task,
           dataset_name=adapter.task, dataset_split=split, metric_type=metric,
           metric_value=value)
 

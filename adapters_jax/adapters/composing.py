@@ -78,7 +78,7 @@ def compose(
   if head or not _lacks_attention(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()
-        if part in trees.ABOVE})
+        if trees.is_above(part)})
   else:
     chosen = dataclasses.replace(chosen, labels=())
   # Adapters of other libraries name no base.

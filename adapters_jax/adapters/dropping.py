@@ -68,7 +68,7 @@ def drop_layers(
     return dataclasses.replace(
         adapter, methods=(), setup=None, members=(), scores={}, history=(),
         tuned={part: leaves for part, leaves in adapter.tuned.items()
-               if part in trees.ABOVE})
+               if trees.is_above(part)})
   return dataclasses.replace(
       adapter, tuned=trees.map_with_path(cut, kept), scores={}, history=(),
       methods=tuple(method.with_fields(leave_out=tuple(sorted(

@@ -253,7 +253,8 @@ def _model_of(
   """Returns (model, leaves of the base, tuned leaves)."""
   model = _module_of(base, adapter, pooling)
   params, tuned = (
-      {name: leaves for name, leaves in tree.items() if name not in trees.ABOVE}
+      {name: leaves for name, leaves in tree.items()
+       if not trees.is_above(name)}
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')

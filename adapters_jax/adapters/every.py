@@ -81,7 +81,7 @@ def by_adapter(
         readings.reader_of(adapter), compiled.max_length(base, adapter),
         # A tagger decodes with its own tags.
         len(adapter.texts), adapter.classes if (
-            adapter.head.name == 'tags') else ()), []).append(name)
+            adapter.head.reads_words) else ()), []).append(name)
   found: dict[str, list[Any]] = {name: [] for name in bank}
   cut: dict[str, Collection[int]] = {name: () for name in bank}
   for names in groups.values() if rows else ():

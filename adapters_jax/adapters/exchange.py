@@ -206,7 +206,7 @@ def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
   if not adapter.head.dense:  # Its name states how embeddings are pooled.
     return adapter
   tuned = {part: leaves for part, leaves in adapter.tuned.items()
-           if part not in trees.ABOVE}
+           if not trees.is_above(part)}
   return dataclasses.replace(
       adapter, tuned=tuned, head_input='cls', labels=())
 

@@ -107,7 +107,7 @@ def leaves_of(adapter: Any, reads_head: bool) -> dict[str, Any]:
   """
   return {path: leaf for path, leaf in trees.flatten(
       adapter.tuned if adapter else {}).items()
-          if reads_head or path.split('/')[0] not in trees.ABOVE}
+          if reads_head or not trees.is_above(path)}
 
 
 def widths_of(adapter: Any) -> tuple[int, ...]:

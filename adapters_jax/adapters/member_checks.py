@@ -25,7 +25,7 @@ def check(
   for name, adapter in members.items():
     if any(trees.role(path) == 'encoder'
            for path in trees.flatten(adapter.tuned)
-           if path.split('/')[0] not in trees.ABOVE):
+           if not trees.is_above(path)):
       raise errors.UserError(
           f'adapter {name!r} has fine-tuned weights of the base; give it to '
           'parallel, where each member has a base of its own')

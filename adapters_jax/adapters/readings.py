@@ -138,7 +138,7 @@ def check(adapter: adapter_lib.Adapter, number: int, given: Any) -> None:
     number: Number of the input, for the message.
     given: The input.
   """
-  if adapter.head.name == 'tags':
+  if adapter.head.reads_words:
     parts, _ = tagging.words_of(number, given)
   else:
     row, = arguments.rows_of([given])

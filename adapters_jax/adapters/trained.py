@@ -37,4 +37,4 @@ def count(
       len(methods) - len(own))
   # Frozen adapters bring no head.
   return trees.count_trained(trees.split(
-      tuned, lambda path: path.split('/')[0] in trees.ABOVE or select(path))[0])
+      tuned, lambda path: trees.is_above(path) or select(path))[0])

@@ -42,7 +42,7 @@ def writer_of(
   """
   return predicted.Writer(
       form, adapter.texts, adapter.classes, adapter.head_input == 'tokens',
-      adapter.head.name == 'tags', checked, adapter.threshold,
+      adapter.head.reads_words, checked, adapter.threshold,
       adapter.head.multilabel, adapter.head.choices,
       adapter.settings.get('label_separator') or ',')
 
@@ -54,7 +54,7 @@ def shown(adapter: Any, value: Any) -> Any:
     adapter: Adapter.
     value: Logits, an answer or a tagged sentence, of `prediction.values`.
   """
-  if adapter.head.name == 'tags':
+  if adapter.head.reads_words:
     return value
   return (prediction_lib.shares_of(adapter, value)
           if adapter.classes or adapter.head.choices else value)

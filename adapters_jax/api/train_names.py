@@ -13,6 +13,16 @@ _ARGUMENTS = {
     'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
     'test_fraction': 'test'}
 
+# {setting by another library's name: setting}
+SAME = {
+    'bs': 'batch_size', 'eval_steps': 'eval_every', 'lr': 'learning_rate',
+    'max_len': 'max_length', 'max_seq_len': 'max_length',
+    'max_seq_length': 'max_length', 'n_epochs': 'epochs',
+    'num_epochs': 'epochs', 'num_train_epochs': 'epochs',
+    'per_device_train_batch_size': 'batch_size', 'random_state': 'seed',
+    'steps': 'max_steps', 'train_batch_size': 'batch_size',
+    'warmup_ratio': 'warmup', 'wd': 'weight_decay'}
+
 
 @contextlib.contextmanager
 def arguments() -> Iterator[None]:

@@ -178,6 +178,42 @@ NAMES = tuple(dict.fromkeys([
     *METRICS, *label_metrics.METRICS, *itertools.chain(*_TOGETHER)]))
 
 
+def possible(task: tasks.Task) -> list[str]:
+  """Returns the metrics that can pick the best step of a task."""
+  if task.form == 'multilabel':
+    return list(label_metrics.METRICS)
+  if task.form == 'multiple_choice':
+    return ['accuracy']
+  if task.metrics in _TOGETHER:
+    # The highest score is the best: perplexity's inverse is among them.
+    return [one for one in task.metrics if one != 'perplexity']
+  # The F1 of class 1 is defined for two classes.
+  return [name for name in (OF_CLASSES if task.labels else OF_SCORES)
+          if name != 'f1' or len(task.labels) <= 2]
+
+
+def check(task: tasks.Task) -> None:
+  """Checks the metrics of a row of `tasks.TASKS`.
+
+  Args:
+    task: Task.
+
+  Raises:
+    errors.UserError: no metric, an unknown one, or one for other tasks.
+  """
+  where = f'`metrics` of the task {task.name}'
+  if not task.metrics:
+    raise errors.UserError(f'{where}: name one, which picks the best step')
+  for name in task.metrics:
+    if name not in NAMES:
+      raise errors.unknown(where, name, possible(task))
+    if name not in possible(task):
+      kind = f'{len(task.labels)} classes' if task.labels else 'scores'
+      raise errors.UserError(
+          f'{where}: {name} is not for {kind}; give one of '
+          f'{", ".join(possible(task))}')
+
+
 def with_first(task: tasks.Task, name: str) -> tasks.Task:
   """Returns a task whose best step a metric picks.
 
@@ -189,20 +225,10 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
   Raises:
     errors.UserError: a metric for other tasks.
   """
-  possible = list(OF_CLASSES if task.labels else OF_SCORES)
-  if task.form == 'multilabel':
-    possible = list(label_metrics.METRICS)
-  elif task.form == 'multiple_choice':
-    possible = ['accuracy']
-  if task.metrics in _TOGETHER:
-    # The highest score is the best: perplexity's inverse is among them.
-    possible = [one for one in task.metrics if one != 'perplexity']
-  if len(task.labels) > 2 and 'f1' in possible:
-    possible.remove('f1')  # Defined for two classes.
-  if name and name not in possible:
+  if name and name not in possible(task):
     raise errors.UserError(
         f'`metric={name}`: is not for this task; give one of '
-        f'{", ".join(possible)}')
+        f'{", ".join(possible(task))}')
   return task if not name else dataclasses.replace(
       task, metrics=tuple(dict.fromkeys((name, *task.metrics))))
 

@@ -113,11 +113,24 @@ def is_prepared(source: str, data_dir: str = '') -> bool:
 
 
 def _import_builder(source: str) -> None:
-  """Imports TFDS, which is slow, and the module that registers a builder."""
+  """Imports TFDS, which is slow, and the module that registers a builder.
+
+  Args:
+    source: 'builder' or 'builder/config'.
+
+  Raises:
+    errors.UserError: a builder that _BUILDERS lacks.
+  """
   logging.getLogger('absl').setLevel(logging.ERROR)  # TFDS logs at length.
   import tensorflow_datasets as tfds
   tfds.disable_progress_bar()
-  importlib.import_module(_BUILDERS[source.split('/')[0]])
+  name = source.split('/')[0]
+  if name not in _BUILDERS:
+    raise errors.UserError(
+        f'`source={source}`: the module of its builder is not known; name it '
+        'in _BUILDERS of adapters_jax.data.prepared, which has '
+        f'{", ".join(_BUILDERS)}')
+  importlib.import_module(_BUILDERS[name])
 
 
 def _builder(source: str, data_dir: str) -> Any:

@@ -1,6 +1,6 @@
 """The tasks, a row of a table each, read through TensorFlow Datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import glob
 import os
@@ -25,7 +25,8 @@ class Task:
 
   Attributes:
     name: Name of the task, as in the setting `task`.
-    source: Dataset of TFDS, as 'builder/config'.
+    source: Dataset of TFDS, as 'builder/config'. Rows with a feature `idx` are
+      sorted by it; others keep the order of TFDS.
     texts: Feature of the text, or features of the two texts.
     labels: Names of the classes, in order; empty for regression.
     metrics: Keys of metrics.METRICS; the first one picks the best step.
@@ -89,6 +90,9 @@ _MNLI_SPLITS = (
     ('train', 'train'), ('dev', 'validation_matched'),
     ('test', 'test_matched'), ('dev_mismatched', 'validation_mismatched'),
     ('test_mismatched', 'test_mismatched'))
+
+# Names in TFDS of GLUE's splits.
+_GLUE_SPLITS = {'train', 'validation', 'test', *dict(_MNLI_SPLITS).values()}
 
 TASKS = {task.name: task for task in (
     *_sentiment('movie'), *_sentiment('amazon'), *_sentiment('nyt'),
@@ -172,12 +176,12 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
     {'train', 'dev', 'test', ...: examples}
 
   Raises:
-    errors.UserError: the data cannot be downloaded; names the way out.
+    errors.UserError: the data cannot be downloaded, or are not as the row of
+      the task says; names the way out.
   """
   builder = prepared.dataset(task.source, data_dir)
-  sources = {  # Datasets from raw files may lack splits.
-      name: source for name, source in task.splits
-      if source in builder.info.splits}
+  sources = _sources(task, builder.info.splits)
+  _check_features(task, builder.info.features)
 
   def read():
     splits = {name: _read(prepared.read_split(builder, source), task)
@@ -192,6 +196,51 @@ def load(task: Task, data_dir: str = '') -> dict[str, Split]:
           for name, (rows, labels, labelled) in found.items()}
 
 
+def _sources(task: Task, known: Collection[str]) -> dict[str, str]:
+  """Returns {split: its name in TFDS}; UserError for names of no split."""
+  found = {}
+  for name, source in task.splits:
+    if source in known:
+      found[name] = source
+    # GLUE from raw files may lack splits.
+    elif not (task.source.startswith('glue/') and source in _GLUE_SPLITS):
+      raise errors.unknown(
+          f'`splits` of the task {task.name}', source, known)
+  return found
+
+
+def _check_features(task: Task, features: Mapping[str, Any]) -> None:
+  """Checks a row of TASKS against its dataset.
+
+  Args:
+    task: Task.
+    features: {name: feature of TFDS}
+
+  Raises:
+    errors.UserError: a feature that the dataset lacks, or of another type.
+  """
+  for field, names in (('texts', task.texts), ('target', (task.target,))):
+    for name in names:
+      if name not in features:
+        raise errors.unknown(
+            f'`{field}` of the task {task.name}', name, list(features))
+  for name in task.texts:
+    # TFDS stores texts as bytes, whose type for numpy is 'object'.
+    if np.dtype(features[name].np_dtype) != object:
+      raise errors.UserError(
+          f'`texts` of the task {task.name}: {name} is not a text')
+  if task.positive_above is not None and len(task.labels) != 2:
+    raise errors.UserError(
+        f'`positive_above` of the task {task.name}: makes two classes of a '
+        'rating; give two `labels`, or leave it out for regression')
+  rating = np.issubdtype(features[task.target].np_dtype, np.floating)
+  if rating and task.labels and task.positive_above is None:
+    raise errors.UserError(
+        f'`target` of the task {task.name}: {task.target} is a rating; give '
+        '`positive_above`, the largest rating of class 0, or `labels=()` for '
+        'regression')
+
+
 def _type_of_labels(task: Task) -> type:
   """Returns the type of the labels of a task."""
   return np.int32 if task.labels else np.float32
@@ -203,12 +252,20 @@ def _read(rows: Sequence[dict[str, Any]], task: Task) -> Split:
   Args:
     rows: Rows of the TFDS dataset.
     task: Task of the dataset.
+
+  Raises:
+    errors.UserError: a class without a name.
   """
   # Sorted, as TFDS shuffles examples when it writes its shards.
-  rows = sorted(rows, key=lambda row: int(row['idx']))
+  rows = sorted(rows, key=lambda row: int(row.get('idx', 0)))
   texts = [tuple(row[name].decode() for name in task.texts) for row in rows]
   targets = np.array([row[task.target] for row in rows])
   labelled = bool(np.any(targets != -1))  # The builders' word for unknown.
   if task.positive_above is not None:
     targets = targets > task.positive_above  # The bound itself is class 0.
+  elif task.labels and len(targets) and not (
+      -1 <= targets.min() <= targets.max() < len(task.labels)):
+    raise errors.UserError(
+        f'`labels` of the task {task.name}: {len(task.labels)} names for the '
+        f'classes {targets.min()} to {targets.max()}; name each of them')
   return Split(texts, targets.astype(_type_of_labels(task)), labelled)

@@ -51,10 +51,15 @@ class Method(codec.Codec, abc.ABC):
       add to the base.
     sums: Whether `weighted_sum` is the sum of such changes.
     invertible: Whether its module at the embeddings has an `inverse`.
-    fuses: Whether AdapterFusion can mix the method's updates: its module has
-      the argument `alone`, and `entry` returns its input and residual.
+    fuses: Whether AdapterFusion can mix the method's updates: a bottleneck
+      with the fields that `bottleneck_module.entry` reads, whose module has the
+      argument `alone`.
     reads_norms: Whether the layer norm of an adapted sublayer is read in any
       case.
+    original_ln_before: Whether the module of a sublayer method reads the
+      sublayer's own norm of update and residual.
+    original_ln_after: Whether the sublayer's own sum and norm follow the module
+      of a sublayer method; without, its output is the sublayer's.
     padding_width: Width that leaves padded with zeros can increase without a
       change of the outputs; None for a method without one.
   """
@@ -72,6 +77,8 @@ class Method(codec.Codec, abc.ABC):
   invertible = False
   reads_norms = True
   fuses = False
+  original_ln_before = False
+  original_ln_after = True
   padding_width = None
 
   def __post_init__(self):

@@ -42,7 +42,7 @@ _FIELDS = {
                                               'prompt_length'),
     'adapter_size': ('size', 'r', 'prefix_length', 'prompt_length'),
     'bottleneck_size': ('size',), 'bottleneck_dim': ('size',),
-    'adapter_dim': ('size',), 'hidden_size': ('size',), 'width': ('size',),
+    'adapter_dim': ('size',), 'hidden_size': ('size',), 'width': ('size', 'r'),
     'dim': ('size', 'r'), 'adapter_layers': ('layers',),
     'adapter_sites': ('sites',), 'target_modules': ('sites',),
     'lora_alpha': ('alpha',), 'lora_dropout': ('dropout',),

@@ -186,6 +186,10 @@ def _with_fields(
         raise errors.UserError(
             f'{flag}: {name} has no field {word!r}; did you mean {same}, as in '
             f'{name}[{same}={values[word]}]?')
+      if word == 'layers' and 'leave_out' in words:
+        raise errors.UserError(
+            f'{flag}: {name} has no field {word!r}; leave_out names the layers '
+            f'without an adapter, as in {name}[leave_out=[0,1]]')
       raise errors.unknown(f'{flag}: field of {name}', word, words)
   try:
     # A word may be fixed for one method of a union and a field of another.

@@ -180,7 +180,7 @@ def _load(
     raise errors.UserError(
         f"`setup={text}`: `tune=fusion` trains a fuse, as in 'fuse(a, b)'")
   tuned, _ = trees.split(
-      whole.tuned, lambda path: path.split('/')[0] not in trees.ABOVE)
+      whole.tuned, lambda path: not trees.is_above(path))
   if whole.setup is None:
     name = str(setup)
     return Frozen(name, ((name, len(whole.methods)),), whole.methods, tuned)

@@ -149,7 +149,7 @@ def check_form(adapter: adapter_lib.Adapter, task: tasks.Task) -> None:
   words = {'multilabel': 'several labels a text',
            'multiple_choice': 'multiple choice',
            'single': 'classes' if task.labels else 'scores'}
-  own = ('tags of words' if head.name == 'tags' else
+  own = ('tags of words' if head.reads_words else
          'answers to questions' if head.per_token else
          words['multilabel'] if head.multilabel else
          words['multiple_choice'] if head.choices else

@@ -113,6 +113,7 @@ def load_data(
           name: len(split) for name, split in splits.items()})
     return task, splits, notes
   task = tasks.find(config.task)
+  metrics.check(task)
   return (task, tasks.load(task, config.data_dir),
           tasks.notes(task, config.data_dir))
 

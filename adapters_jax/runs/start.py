@@ -229,7 +229,7 @@ def leaves(
   order = _order(adapter, head, task)
   if order is None:
     found = {name: part for name, part in found.items()
-             if name not in trees.HEADS}
+             if not trees.is_head(name)}
   elif order != list(range(len(order))):
     found['head'] = {name: np.asarray(leaf)[..., order]
                      for name, leaf in found['head'].items()}

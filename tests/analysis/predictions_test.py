@@ -14,7 +14,8 @@ from adapters_jax.analysis import predictions
 def test_labels_are_joined_as_the_training_file_has_them(settings, cell):
   adapter = types.SimpleNamespace(
       texts=('text',), classes=('ham', 'spam, eggs'), head_input='cls',
-      head=types.SimpleNamespace(name='labels', multilabel=True, choices=False),
+      head=types.SimpleNamespace(
+          multilabel=True, choices=False, reads_words=False),
       threshold=0.5, settings=settings)
   writer = predictions.writer_of(adapter, 'tsv')
   line = writer.line(['a'], np.array([0.9, 0.8]))

@@ -32,7 +32,7 @@ def folded(base, adapter):
   params, _ = folding.fold(base.params, adapter)
   return dataclasses.replace(base, params={
       name: leaves for name, leaves in params.items()
-      if name not in trees.HEADS})
+      if not trees.is_head(name)})
 
 
 def test_what_reads_files_refuses_folded_params(folded, adapter, tmp_path):

@@ -45,7 +45,9 @@ def adapter():
     ({'checkpoint': 'minilm-l6'}, "'checkpoint' .*give `base`"),
     ({'dev_file': 'dev.tsv'}, "'dev_file' .*give `dev`"),
     ({'workdir': 'runs/a'}, "'workdir' is a setting of the commands; leave"),
-    ({'epoch': 3}, "unknown 'epoch'; did you mean epochs")])
+    ({'epoch': 3}, "unknown 'epoch'; did you mean epochs"),
+    ({'lr': 1e-3}, "unknown 'lr'; did you mean learning_rate"),
+    ({'num_train_epochs': 3}, "did you mean epochs")])
 def test_arguments_are_those_of_python(base, adapter, arguments, message):
   if 'under' in arguments:
     arguments = {**arguments, 'under': {'a': adapter}}

@@ -1,7 +1,9 @@
 """Tests of the ablation scripts and of adapters_jax.removal."""
 
 import dataclasses
+import importlib
 import json
+import pkgutil
 import signal
 from unittest import mock
 
@@ -28,11 +30,10 @@ from adapters_jax.sweeps import grid
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
+import experiments
 from experiments import ablation_init
 from experiments import ablation_layers
-from experiments import ablation_learning_rate
 from experiments import ablation_size
-from experiments import ablation_variants
 from experiments import ablations
 from tests import tiny
 
@@ -45,13 +46,21 @@ def config(checkpoint, own_files, tmp_path, monkeypatch):
       batch_size=16, learning_rate=3e-2, buckets=1, max_length=12, max_steps=6)
 
 
-@pytest.mark.parametrize('points', [
-    ablation_init.GRID, ablation_learning_rate.GRID, ablation_variants.GRID,
-    ablation_size.points(6, 384), ablation_layers.placements(6)])
-def test_every_point_of_a_grid_is_a_run(points):
+# {ablation: its grid}, of those that make it for a model.
+MADE = {'ablation_size': lambda: ablation_size.points(6, 384),
+        'ablation_layers': lambda: ablation_layers.placements(6)}
+NAMES = sorted(name for _, name, _ in pkgutil.iter_modules(experiments.__path__)
+               if name.startswith('ablation_'))
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_point_of_a_grid_is_a_run(name):
+  module = importlib.import_module(f'experiments.{name}')
+  assert name in MADE or hasattr(module, 'GRID'), 'name its grid GRID'
+  points = MADE[name]() if name in MADE else module.GRID
   runs = grid.expand(
       [config_lib.Config()], grid.Options(grid=points))
-  assert len({grid.run_name(run) for run in runs}) == len(runs) > 4
+  assert len({grid.run_name(run) for run in runs}) == len(runs) > 1
   for one in runs:
     task_checks.check_run(one, 'test')
 

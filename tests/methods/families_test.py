@@ -25,9 +25,8 @@ from tests import tiny
 from tests import tiny_families
 from tests.methods import methods_test
 
-# One case of each family: XLM-R and CamemBERT are RoBERTa under other names,
-# BERT has `methods_test`.
-CASES = ('mpnet', 'roberta', 'distilbert', 'electra-small', 'deberta')
+# BERT has `methods_test`, ModernBERT `model.modernbert_test`.
+CASES = tiny_families.sampled()
 WORDS = 'prompt_tuning[prompt_length=3, combine=words]'
 SHIFTED = ('prefix_tuning_flat[prefix_length=3, bottleneck_size=5, '
            'shift_positions=true]')

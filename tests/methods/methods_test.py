@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import tempfile
 
-from absl.testing import parameterized
 import jax
 import numpy as np
 import pytest
@@ -31,43 +29,47 @@ from tests import tiny
 SHAPE = encoder.BertConfig(
     vocab_size=13, dim=8, layers=2, heads=2, ffn_dim=20, positions=30)
 
-# A small text for every name in CONFIGS.
+# A small text for every name in CONFIGS; equal sizes share compiled operations.
 TEXTS = {
-    'bottleneck': 'bottleneck[size=3]',
+    'bottleneck': 'bottleneck[size=2]',
     **{name: f'{name}[reduction_factor=4]' for name in (
         'seq_bn', 'pfeiffer', 'double_seq_bn', 'houlsby', 'par_bn', 'parallel',
         'scaled_par_bn', 'scaled_parallel', 'adapter_plus', 'seq_bn_inv',
         'pfeiffer+inv', 'double_seq_bn_inv', 'houlsby+inv')},
     **{name: f'{name}[reduction_factor=2, phm_dim=2]'
        for name in ('compacter', 'compacter++')},
-    **{name: f'{name}[prefix_length=3, bottleneck_size=5]'
+    **{name: f'{name}[prefix_length=4, bottleneck_size=2]'
        for name in ('prefix_tuning', 'prefix_tuning_flat')},
-    'prompt_tuning': 'prompt_tuning[prompt_length=3]',
+    'prompt_tuning': 'prompt_tuning[prompt_length=4]',
     **{name: f'{name}[r=2]' for name in (
         'lora', 'rslora', 'dora', 'vera', 'loreft', 'noreft', 'direft')},
     **{name: name for name in ('ia3', 'ia3_inputs', 'invertible')},
-    'mam': 'mam[prefix_length=3, bottleneck_size=5]',
-    'unipelt': 'unipelt[prefix_length=3, bottleneck_size=5, r=2, '
-               'reduction_factor=3]',
+    'mam': 'mam[prefix_length=4, bottleneck_size=2]',
+    'unipelt': 'unipelt[prefix_length=4, bottleneck_size=2, r=2, '
+               'reduction_factor=4]',
 }
 # The bottlenecks of the paper's section 3.6 that have no name of their own.
 VARIANTS = {
-    'depth': 'bottleneck[size=3, depth=3]',
-    'inner layer norm': 'bottleneck[size=3, inner_norm=layer]',
-    'inner batch norm': 'bottleneck[size=3, inner_norm=batch]',
+    'depth': 'bottleneck[size=2, depth=3]',
+    'inner layer norm': 'bottleneck[size=2, inner_norm=layer]',
+    'inner batch norm': 'bottleneck[size=2, inner_norm=batch]',
     'multiplicative':
-        'bottleneck[size=3, is_parallel=true, multiplicative=true]',
+        'bottleneck[size=2, is_parallel=true, multiplicative=true]',
 }
 ALL = TEXTS | VARIANTS
 # One name of each config: the others are aliases.
 DISTINCT = sorted({strings.parse(text): name
                    for name, text in reversed(ALL.items())}.values())
-# For what compiles a program for each method.
-SAMPLE = (
-    'bottleneck', 'seq_bn_inv', 'compacter', 'prefix_tuning', 'prompt_tuning',
-    'lora', 'loreft', 'unipelt')
-KINDS = (  # One of each kind.
-    *SAMPLE, 'adapter_plus', 'dora', 'ia3', 'vera', 'inner batch norm')
+# Trained by the slow tests alone, as others are much like them, or as
+# `families_test` trains them.
+_ALIKE = {
+    'adapter_plus', 'compacter++', 'depth', 'direft', 'dora', 'double_seq_bn',
+    'double_seq_bn_inv', 'ia3', 'ia3_inputs', 'inner batch norm',
+    'inner layer norm', 'invertible', 'mam', 'multiplicative', 'noreft',
+    'par_bn', 'prefix_tuning', 'prefix_tuning_flat', 'rslora', 'scaled_par_bn',
+    'seq_bn', 'seq_bn_inv', 'unipelt', 'vera'}
+TRAINED = [pytest.param(name, id=name, marks=(
+    [pytest.mark.slow] if name in _ALIKE else [])) for name in DISTINCT]
 
 
 @functools.cache
@@ -92,9 +94,10 @@ def make(text, layers=SHAPE.layers):
 
 def logits(model, tuned, batch, **changed):
   batch = {**batch, **changed}
-  return np.asarray(tiny.apply(
-      model, trees.overlay(base(), tuned), batch['tokens'], batch['segments'],
-      batch['mask']))
+  # Not jitted: all methods share the operations, which compile once.
+  return np.asarray(model.apply(
+      {'params': trees.overlay(base(), tuned)}, batch['tokens'],
+      batch['segments'], batch['mask']))
 
 
 def perturbed(tuned, seed=0):
@@ -105,149 +108,143 @@ def perturbed(tuned, seed=0):
           leaf.shape, np.float32), tuned)
 
 
-class MethodsTest(parameterized.TestCase):
+@pytest.fixture(autouse=True)
+def fast_compilation():
+  """Compiles quickly, since each method is a program of its own."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
 
-  def setUp(self):
-    super().setUp()
-    # A program for each method: compiling well would take most of the time.
-    jax.config.update('jax_disable_most_optimizations', True)
-    self.addCleanup(
-        jax.config.update, 'jax_disable_most_optimizations', False)
 
-  def test_every_name_has_a_text(self):
-    self.assertEqual(set(TEXTS), set(methods.CONFIGS))
+def test_every_name_has_a_text():
+  # A new name needs a row of TEXTS, with which the tests below cover it.
+  assert set(TEXTS) == set(methods.CONFIGS)
+  assert _ALIKE < set(DISTINCT)
 
-  @parameterized.parameters(*SAMPLE)
-  def test_training_moves_the_adapter_alone_and_saves(self, name):
-    self.check_training(name)
 
-  @parameterized.parameters(*sorted(set(DISTINCT) - set(SAMPLE)))
-  @pytest.mark.slow
-  def test_training_with_the_other_methods(self, name):
-    self.check_training(name)
+@pytest.mark.parametrize('name', TRAINED)
+def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
+  model, tuned = make(ALL[name], layers=1)
+  select = selections.select_adapters(SHAPE.layers, tune_norms=False)
+  tx = optimizers.make_optimizer(
+      select, learning_rate=0.02, steps=100, weight_decay=0.1)
+  batch = tiny.random_batch(SHAPE, 3, 5)
+  before = jax.device_get(tuned)
+  frozen = jax.device_get(base())
+  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
+  state = steps_lib.init_state(tuned, tx, jax.random.key(2))
+  losses = []
+  for _ in range(8):
+    state, metrics = step(state, base(), batch)
+    losses.append(float(metrics['loss']))
+  assert losses[-1] < losses[0]
+  jax.tree.map(np.testing.assert_array_equal, frozen, base())
+  moved = trees.flatten(jax.tree.map(
+      lambda a, b: not np.array_equal(a, b), before, state.tuned))
+  for path, value in moved.items():
+    # The second unit of a product whose first is zero moves one step later,
+    # the third later still; what is drawn once never does.
+    assert value == (trees.role(path) != 'fixed'), path
 
-  def check_training(self, name):
-    model, tuned = make(ALL[name], layers=1)
-    select = selections.select_adapters(SHAPE.layers, tune_norms=False)
-    tx = optimizers.make_optimizer(
-        select, learning_rate=0.02, steps=100, weight_decay=0.1)
-    batch = tiny.random_batch(SHAPE, 4, 5)
-    before = jax.device_get(tuned)
-    frozen = jax.device_get(base())
-    step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
-    state = steps_lib.init_state(tuned, tx, jax.random.key(2))
-    losses = []
-    for _ in range(8):
-      state, metrics = step(state, base(), batch)
-      losses.append(float(metrics['loss']))
-    self.assertLess(losses[-1], losses[0])
-    jax.tree.map(np.testing.assert_array_equal, frozen, base())
-    moved = trees.flatten(jax.tree.map(
-        lambda a, b: not np.array_equal(a, b), before, state.tuned))
-    for path, value in moved.items():
-      # The second unit of a product whose first is zero moves one step later,
-      # the third later still; what is drawn once never does.
-      self.assertEqual(value, trees.role(path) != 'fixed', path)
+  storage.save_tuned(str(tmp_path), state.tuned, {'method': ALL[name]})
+  loaded, settings = storage.load_tuned(str(tmp_path))
+  again, _ = make(settings['method'], layers=1)
+  np.testing.assert_array_equal(
+      logits(again, loaded, batch), logits(model, state.tuned, batch))
 
-    folder = self.enter_context(tempfile.TemporaryDirectory())
-    storage.save_tuned(folder, state.tuned, {'method': ALL[name]})
-    loaded, settings = storage.load_tuned(folder)
-    again, _ = make(settings['method'], layers=1)
-    np.testing.assert_array_equal(
-        logits(again, loaded, batch), logits(model, state.tuned, batch))
 
-  @parameterized.parameters(*SAMPLE[::2])
-  def test_padding_and_uncomputed_rows_change_nothing(self, name):
-    self.check_padding(name)
+@pytest.mark.parametrize('name', [
+    *DISTINCT, 'loreft[r=2, prefix_positions=1, suffix_positions=2]'])
+def test_padding_and_uncomputed_rows_change_nothing(name):
+  model, tuned = make(ALL.get(name, name))
+  tuned = trees.map_with_path(  # Variances stay positive.
+      lambda path, leaf: np.abs(leaf) if 'running' in path else leaf,
+      perturbed(tuned))
+  batch = tiny.random_batch(SHAPE, 3, 5)
+  found = logits(model, tuned, batch)
+  plain = logits(
+      heads.Classifier(SHAPE, 2), {'head': tuned['head']}, batch)
+  assert np.abs(found - plain).max() > 1e-4  # It acts.
+  padded = {
+      key: np.pad(batch[key], ((0, 0), (0, 4)), constant_values=fill)
+      for key, fill in (('tokens', 7), ('segments', 1), ('mask', False))}
+  np.testing.assert_allclose(
+      logits(model, tuned, padded), found, atol=3e-6, rtol=1e-5,
+      err_msg='the update depends on padding, which `mask` excludes')
+  whole = encoder.Bert(model.config).apply(
+      {'params': trees.overlay(base(), tuned)}, batch['tokens'],
+      batch['segments'], batch['mask'])[-1]
+  head = tuned['head']
+  np.testing.assert_allclose(
+      whole[:, 0] @ head['kernel'] + head['bias'], found, atol=3e-6,
+      rtol=1e-5, err_msg='the update of a position depends on others: the '
+      'method needs `needs_all_rows`')
 
-  @parameterized.parameters(*(
-      name for name in KINDS if name not in SAMPLE[::2]))
-  @pytest.mark.slow
-  def test_padding_and_rows_with_the_other_methods(self, name):
-    self.check_padding(name)
 
-  def check_padding(self, name):
-    text = ALL[name]
-    if name == 'loreft':
-      text = 'loreft[r=2, prefix_positions=1, suffix_positions=2]'
-    model, tuned = make(text)
-    tuned = trees.map_with_path(  # Variances stay positive.
-        lambda path, leaf: jax.numpy.abs(leaf) if 'running' in path else leaf,
-        perturbed(tuned))
-    batch = tiny.random_batch(SHAPE, 3, 5)
-    found = logits(model, tuned, batch)
-    padded = {
-        key: np.pad(batch[key], ((0, 0), (0, 4)), constant_values=fill)
-        for key, fill in (('tokens', 7), ('segments', 1), ('mask', False))}
-    np.testing.assert_allclose(
-        logits(model, tuned, padded), found, atol=3e-6, rtol=1e-5)
-    whole = tiny.apply(
-        encoder.Bert(model.config), trees.overlay(base(), tuned),
-        batch['tokens'], batch['segments'], batch['mask'])[-1]
-    head = tuned['head']
-    np.testing.assert_allclose(
-        whole[:, 0] @ head['kernel'] + head['bias'], found, atol=3e-6,
-        rtol=1e-5)
+@pytest.mark.parametrize('name', ['lora', 'rslora', 'dora', 'ia3', 'vera'])
+def test_a_fresh_update_of_weights_is_none(name):
+  model, tuned = make(TEXTS[name])
+  plain = heads.Classifier(SHAPE, 2)
+  batch = tiny.random_batch(SHAPE, 3, 5)
+  np.testing.assert_allclose(
+      logits(model, tuned, batch),
+      logits(plain, {'head': tuned['head']}, batch), atol=2e-6)
 
-  @parameterized.parameters('lora', 'rslora', 'dora', 'ia3', 'vera')
-  def test_a_fresh_update_of_weights_is_none(self, name):
-    model, tuned = make(TEXTS[name])
-    plain = heads.Classifier(SHAPE, 2)
-    batch = tiny.random_batch(SHAPE, 3, 5)
-    np.testing.assert_allclose(
-        logits(model, tuned, batch),
-        logits(plain, {'head': tuned['head']}, batch), atol=2e-6)
 
-  def test_dora_starts_at_the_norms_of_the_base(self):
-    model, tuned = make('dora[r=2]')
-    attention = base()['encoder']['layer_1']['attention']
-    learned = tuned['encoder']['layer_1']['attention']['adapter_value_0']
-    np.testing.assert_allclose(
-        learned['magnitude'],
-        np.linalg.norm(attention['value']['kernel'], axis=0), rtol=1e-6)
-    del model
+def test_dora_starts_at_the_norms_of_the_base():
+  model, tuned = make('dora[r=2]')
+  attention = base()['encoder']['layer_1']['attention']
+  learned = tuned['encoder']['layer_1']['attention']['adapter_value_0']
+  np.testing.assert_allclose(
+      learned['magnitude'],
+      np.linalg.norm(attention['value']['kernel'], axis=0), rtol=1e-6)
+  del model
 
-  def test_the_inverse_of_the_coupling(self):
-    module = invertible.Coupling(invertible.Invertible())
-    x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
-    params = perturbed(module.init(jax.random.key(0), x, None)['params'])
-    y, _ = module.apply({'params': params}, x, None)
-    self.assertGreater(np.abs(y - x).max(), 0.1)
-    np.testing.assert_allclose(
-        module.apply({'params': params}, y, method='inverse'), x, atol=1e-6)
 
-  @parameterized.parameters(
-      ('prefix', 'adapter_embedding_0'),
-      ('words', 'embeddings/adapter_words_0'))
-  def test_a_prompt_begins_as_a_text(self, combine, place):
-    configs = strings.parse(
-        f'prompt_tuning[prompt_length=4, combine={combine}, prompt_init='
-        "from_string, prompt_init_text='Is it good, or bad?']|lora")
-    seen = []
+def test_the_inverse_of_the_coupling():
+  module = invertible.Coupling(invertible.Invertible())
+  x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
+  params = perturbed(module.init(jax.random.key(0), x, None)['params'])
+  y, _ = module.apply({'params': params}, x, None)
+  assert np.abs(y - x).max() > 0.1
+  np.testing.assert_allclose(
+      module.apply({'params': params}, y, method='inverse'), x, atol=1e-6)
 
-    def tokenize(text):
-      seen.append(text)
-      return [2, 7, 3]
 
-    found = prompt.embed(configs, base(), tokenize)
-    self.assertEqual(seen, ['Is it good, or bad?'])
-    words = base()['embeddings']['words']['embedding']
-    np.testing.assert_array_equal(
-        trees.flatten(found)[f'{place}/prompt'], words[[2, 7, 3, 2]])
-    self.assertEqual(len(trees.flatten(found)), len(trees.flatten(base())) + 1)
+@pytest.mark.parametrize('combine, place', [
+    ('prefix', 'adapter_embedding_0'),
+    ('words', 'embeddings/adapter_words_0')])
+def test_a_prompt_begins_as_a_text(combine, place):
+  configs = strings.parse(
+      f'prompt_tuning[prompt_length=4, combine={combine}, prompt_init='
+      "from_string, prompt_init_text='Is it good, or bad?']|lora")
+  seen = []
 
-  def test_a_loreft_projection_is_orthonormal_whatever_decays(self):
-    matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
-    rows = reft_module.orthonormal(0.001 * matrix)
-    np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
-    np.testing.assert_allclose(reft_module.orthonormal(rows), rows, atol=1e-6)
+  def tokenize(text):
+    seen.append(text)
+    return [2, 7, 3]
 
-  def test_widths_of_layers(self):
-    config = bottleneck.Bottleneck().with_fields(
-        reduction_factor=(('1', 0.5), ('default', 16)))
-    self.assertEqual([config.width(32, n) for n in range(3)], [2, 64, 2])
-    with self.assertRaisesRegex(errors.UserError, 'layer 0'):
-      config.with_fields(reduction_factor=(('1', 2),)).width(32, 0)
+  found = prompt.embed(configs, base(), tokenize)
+  assert seen == ['Is it good, or bad?']
+  words = base()['embeddings']['words']['embedding']
+  np.testing.assert_array_equal(
+      trees.flatten(found)[f'{place}/prompt'], words[[2, 7, 3, 2]])
+  assert len(trees.flatten(found)) == len(trees.flatten(base())) + 1
+
+
+def test_a_loreft_projection_is_orthonormal_whatever_decays():
+  matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
+  rows = reft_module.orthonormal(0.001 * matrix)
+  np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
+  np.testing.assert_allclose(reft_module.orthonormal(rows), rows, atol=1e-6)
+
+
+def test_widths_of_layers():
+  config = bottleneck.Bottleneck().with_fields(
+      reduction_factor=(('1', 0.5), ('default', 16)))
+  assert [config.width(32, n) for n in range(3)] == [2, 64, 2]
+  with pytest.raises(errors.UserError, match='layer 0'):
+    config.with_fields(reduction_factor=(('1', 2),)).width(32, 0)
 
 
 def test_a_run_begins_with_the_words_of_a_prompt(checkpoint, own_files):

@@ -101,6 +101,8 @@ class StringsTest(parameterized.TestCase):
       ('LoRA', "'LoRA' is named lora in this"), ('IA3', 'named ia3'),
       ('prefixTuning', 'named prefix_tuning'), ('adapters', 'named houlsby'),
       ('bitfit', 'adds no module; give `tune=bias`'),
+      ('lora[layers=[0]]', "no field 'layers'; leave_out names the layers"),
+      ('loreft[width=4]', r'did you mean r, as in loreft\[r=4\]'),
       ('lora[rank=8]', "no field 'rank'; did you mean r, as in lora.r=8.?"),
       ('lora[lora_alpha=8]', 'mean alpha, as in lora.alpha=8.'),
       ('lora[target_modules=["query"]]', 'mean sites'),

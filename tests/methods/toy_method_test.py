@@ -13,6 +13,7 @@ from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import switching
 from adapters_jax.methods import base
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
@@ -21,6 +22,7 @@ from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps
 from tests import tiny
+from tests import tiny_families
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +65,17 @@ class AddShift(nn.Module):
     return y + self.config.strength * shift
 
 
-@pytest.fixture
-def trained(monkeypatch) -> adapter_lib.Adapter:
+@pytest.fixture(scope='module', autouse=True)
+def known():
+  """Names the toy method, as a program of one's own does."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(methods.CONFIGS, 'shift', (Shift(),))
+    yield
+
+
+@pytest.fixture(scope='module')
+def trained(known) -> adapter_lib.Adapter:
   """An adapter of the toy method after a few steps."""
-  monkeypatch.setitem(methods.CONFIGS, 'shift', (Shift(),))
   configs = strings.parse('shift[power=2]')
   assert configs == (Shift(strength=2.0),)
   model = heads.Classifier(
@@ -109,8 +118,7 @@ def test_it_goes_to_other_libraries_and_back(
   assert_same(exchange.read(str(tmp_path / 'out'), tiny.CONFIG), trained)
 
 
-def test_a_linear_method_shifts_as_it_says(monkeypatch):
-  monkeypatch.setitem(methods.CONFIGS, 'shift', (Shift(),))
+def test_a_linear_method_shifts_as_it_says():
   config = dataclasses.replace(tiny.CONFIG, layers=1, adapters=(
       Shift(3.0, ('ffn_output',)),))
   params = tiny.init(heads.Classifier(config, 2))
@@ -125,3 +133,46 @@ def test_a_linear_method_shifts_as_it_says(monkeypatch):
   np.testing.assert_allclose(
       encoder.Bert(plain).apply({'params': params}, *inputs)[-1], found,
       atol=1e-6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubled(base.Method):
+  """The output of a sublayer, scaled."""
+  sites: tuple[str, ...] = ('attention_output', 'ffn_output')
+
+  kind: ClassVar[str] = 'sublayer'
+
+  def make(self, name, layer):
+    return Scale(name=name)
+
+
+class Scale(nn.Module):
+  """Scales the update."""
+
+  @nn.compact
+  def __call__(self, update, *, residual, norm, mask, shared, train):
+    return update * self.param('scale', nn.initializers.constant(2.0), (1,))
+
+
+@pytest.mark.parametrize('case', ['bert', 'modernbert'])
+def test_a_sublayer_method_is_followed_by_sum_and_norm(case):
+  config = dataclasses.replace(
+      tiny_families.config(case), adapters=(Doubled(),))
+  inputs = tiny_families.batch(case)
+  inputs = inputs['tokens'], inputs['segments'], inputs['mask']
+  params = tiny.init(heads.Classifier(config, 2))
+  found = encoder.Bert(config).apply({'params': params}, *inputs)[-1]
+  plain = dataclasses.replace(config, adapters=())
+  for layer in params['encoder'].values():
+    for dense in ((layer['attention']['output'], layer['ffn_output'])
+                  if 'attention' in layer else ()):
+      for leaf in dense:  # Twice the update.
+        dense[leaf] = 2 * dense[leaf]
+  np.testing.assert_allclose(
+      encoder.Bert(plain).apply({'params': params}, *inputs)[-1], found,
+      atol=1e-5)
+
+
+def test_a_method_without_neutral_leaves_is_not_switched_off(trained):
+  other = dataclasses.replace(trained, methods=(Doubled(),))
+  assert 'Doubled: no weights' in switching.reason(other)

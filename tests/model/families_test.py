@@ -34,7 +34,7 @@ def tensors_of(case):
   family = tiny_families.config(case).family
   return {
       part: list(value.shape)
-      for name, shape in tiny_families.names()[case]['bare'].items()
+      for name, shape in tiny_families.names_of(case)['bare'].items()
       for part, value in families.part_tensors(
           name, np.zeros(shape), family).items()}
 
@@ -72,7 +72,7 @@ def test_hidden_states_equal_those_of_transformers(case):
 def test_hidden_states_and_names_live(case):
   from tests.fixtures import make_family_fixtures
   check_parity(case, make_family_fixtures.hidden_of(case))
-  assert make_family_fixtures.names_of(case) == tiny_families.names()[case]
+  assert make_family_fixtures.names_of(case) == tiny_families.names_of(case)
 
 
 @pytest.mark.interop
@@ -139,7 +139,7 @@ def test_every_leaf_has_a_name_and_every_name_a_leaf(case):
 
 @pytest.mark.parametrize('case', CASES)
 def test_names_with_the_heads_of_pretraining(case):
-  names = tiny_families.names()[case]
+  names = tiny_families.names_of(case)
   config = tiny_families.config(case)
   family = families.FAMILIES[config.family]
   assert family.prefix == names['prefix']
@@ -181,7 +181,7 @@ def test_folder_with_prefix_and_heads(case, tmp_path):
   folder = tiny_families.write_checkpoint(case, str(tmp_path))
   config = pretrained.read_config(folder)
   assert config == tiny_families.config(case)
-  family, names = families.FAMILIES[config.family], tiny_families.names()[case]
+  family, names = families.FAMILIES[config.family], tiny_families.names_of(case)
   # As transformers writes a model of pretraining, which has no pooler.
   tensors = {family.prefix + name: value
              for name, value in tiny_families.tensors(case).items()
@@ -254,3 +254,20 @@ def test_a_joined_layer_of_another_size_is_listed():
       name, np.arange(6), 'modernbert').items()
   assert query[0].endswith('Wqkv.query.weight') and query[1].tolist() == [0, 1]
   assert key[1].tolist() == [2, 3]
+
+
+def test_every_family_has_a_case_and_a_row_of_the_docs():
+  cased = {values['model_type'] for values in tiny_families.VALUES.values()}
+  assert set(families.FAMILIES) == cased, (
+      'give the family a case in VALUES of tests/tiny_families.py')
+  with open('docs/encoders.md', encoding='utf-8') as file:
+    rows = [line for line in file if line.startswith('| ')]
+  for name in families.FAMILIES:
+    assert any(f'(`{name}`)' in row for row in rows), (
+        f'list {name} in the table of docs/encoders.md')
+
+
+def test_a_case_without_fixtures_names_their_command(monkeypatch):
+  monkeypatch.setitem(tiny_families.VALUES, 'new', {})
+  with pytest.raises(LookupError, match='make_family_fixtures'):
+    tiny_families.tensors('new')

@@ -130,7 +130,7 @@ def from_tensors(
       adapterhub_old.flattened(values_lib.needed(values, 'config')),
       values.get('type'), tensors)
   configs = from_config(config, values.get('version') or '')
-  strings.check_layers(configs, shape.layers, f'adapter {name}')
+  strings.check_layers(configs, shape.layers, f'adapter {name!r}')
   models.check_adapterhub(configs, shape)
   prefix = models.prefix_of(shape.family)
   tensors = {key.removeprefix(prefix): np.asarray(value, np.float32)
@@ -153,16 +153,17 @@ def from_tensors(
       missing.append(key)
   if missing:
     raise errors.UserError(
-        f'adapter {name}: {len(missing)} tensors are missing, such as '
+        f'adapter {name!r}: {len(missing)} tensors are missing, such as '
         f'{missing[0]}')
   # Ignoring a tensor would silently change the outputs.
   left = [key for key in tensors if key not in used and not any(
       config.adapterhub_copies(key) for config in configs)]
   if left:
     raise errors.UserError(
-        f'adapter {name}: {left[0]} has no place in {strings.render(configs)}')
+        f'adapter {name!r}: {left[0]} has no place in '
+        f'{strings.render(configs)}')
   tuned = trees.unflatten(flat)
-  trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name}')
+  trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name!r}')
   return adapter_lib.Adapter(configs, tuned, family=shape.family)
 
 

@@ -173,7 +173,7 @@ def write(
     one = composing.member(adapter, member)
     kept, _ = trees.split(
         one.tuned, lambda path: trees.role(path) != 'norm' and (
-            member == last or path.split('/')[0] not in trees.ABOVE))
+            member == last or not trees.is_above(path)))
     notes += adapterhub.write(
         os.path.join(folder, member), member,
         dataclasses.replace(one, tuned=kept), base, shape, model)

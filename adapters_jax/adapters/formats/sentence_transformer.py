@@ -44,7 +44,7 @@ def write(
         f'`path={folder}`: it is the folder of the base; name another')
   shape = pretrained.read_config(source)
   tuned = {name: leaves for name, leaves in adapter.tuned.items()
-           if name not in trees.ABOVE}
+           if not trees.is_above(name)}
   tensors = tensor_files.read_folder(
       source, pretrained.names_of_encoder(source, shape.family).__contains__)
   tree = pretrained.from_hugging_face(tensors, shape.family)

@@ -127,7 +127,7 @@ def _given(
     adapter: Adapter.
   """
   columns = _columns_of(config, adapter.texts)
-  if adapter.head.name == 'tags':
+  if adapter.head.reads_words:
     return inputs.read_words(
         file, config.input, config.input_format, ''.join(columns),
         str(adapter.settings.get('text_columns', '')))
@@ -249,7 +249,7 @@ def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
   named = not config.text_columns and inputs.form_of(
       config.input, config.input_format) != 'lines'
   for name, adapter in bank.items():
-    if adapter.head.choices or adapter.head.name == 'tags':
+    if adapter.head.choices or adapter.head.reads_words:
       raise errors.UserError(
           f'`adapters`: {name} is for multiple choice or tags; give it alone, '
           'as `adapter`')

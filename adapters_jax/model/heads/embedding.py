@@ -222,7 +222,8 @@ def row_of(mode: str) -> head.Head:
       PREFIX + mode,
       lambda config, outputs: SentenceEncoder(config, mode=mode),
       lambda outputs: make_loss('multiple_negatives'),
-      least_classes=None, task='embeddings', dense=False)
+      least_classes=None, task='embeddings', dense=False,
+      hub_task='sentence-similarity')
 
 
 # {mode: row}

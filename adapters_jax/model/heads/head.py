@@ -124,6 +124,7 @@ class Head:
     pooled: Whether it reads the tanh layer on [CLS], the pooler.
     per_token: Whether it has outputs on every position.
     multilabel: Whether an input may have several labels, or none.
+    reads_words: Whether its inputs are the words of a sentence, not texts.
     choices: Whether it scores the choices of an input, each in a row of its
       own.
     least_classes: Fewest outputs that are classes, each with a name: 1, or 2
@@ -137,6 +138,7 @@ class Head:
     transformers: End of the name of transformers' class, as in
       'SequenceClassification'; '' if it has none.
     peft_task: PEFT's `task_type` of it; '' if it has none.
+    hub_task: Name of its kind of task in the metadata of the hub.
     layer: Its linear layer in transformers' classes; '' for the last layer of
       the family's classifier of texts.
     dense: Whether it has parameters.
@@ -149,6 +151,7 @@ class Head:
   pooled: bool = False
   per_token: bool = False
   multilabel: bool = False
+  reads_words: bool = False
   choices: bool = False
   least_classes: int | None = 2
   outputs: int | None = None
@@ -158,6 +161,7 @@ class Head:
   adapterhub: tuple[Layout, ...] = ()
   transformers: str = ''
   peft_task: str = ''
+  hub_task: str = 'text-classification'
   layer: str = ''
   dense: bool = True
   pretrained: bool = False

@@ -109,7 +109,7 @@ def _make(config: encoder_lib.BertConfig, outputs: Any) -> MaskedLM:
 MASKED_LM = head.Head(
     'masked_lm', _make, lambda outputs: tagging.token_loss, per_token=True,
     least_classes=None, task='language_modeling', pretrained=True,
-    adapterhub=(head.Layout(
+    hub_task='fill-mask', adapterhub=(head.Layout(
         'masked_lm', {'head/dense': 0, 'head/norm': 2, 'head': 3},
         {'layers': 2, 'layer_norm': True, 'bias': True},
         {'shift_labels': False}, 'vocab_size'),))

@@ -69,7 +69,7 @@ def _row(
       lambda config, outputs: ChoiceScorer(config, head_input),
       lambda outputs: classification.cross_entropy,
       classification.smoothed_cross_entropy, choices=True, least_classes=None,
-      outputs=1, texts=('context', 'choices'),
+      outputs=1, texts=('context', 'choices'), hub_task='multiple-choice',
       adapterhub=(head.Layout(
           'multiple_choice', layers, values, count='num_choices'),), **more)
 

@@ -61,4 +61,4 @@ SPANS = head.Head(
     task='squad', texts=('question', 'context'), max_length=384,
     adapterhub=(head.Layout('question_answering'),),
     transformers='QuestionAnswering', peft_task='QUESTION_ANS',
-    layer='qa_outputs')
+    hub_task='question-answering', layer='qa_outputs')

@@ -82,7 +82,8 @@ def smoothed_token_loss(smoothing: float) -> head.Loss:
 TAGS = head.Head(
     'tags', lambda config, outputs: Tagger(config, outputs),
     lambda outputs: token_loss,
-    smoothed_token_loss, per_token=True, least_classes=1,
+    smoothed_token_loss, per_token=True, reads_words=True,
+    least_classes=1,
     task='tagging', texts=('words',), adapterhub=(head.Layout('tagging'),),
     transformers='TokenClassification', peft_task='TOKEN_CLS',
-    layer='classifier')
+    hub_task='token-classification', layer='classifier')

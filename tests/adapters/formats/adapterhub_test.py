@@ -138,7 +138,8 @@ class AdapterHubTest(parameterized.TestCase):
     more = {**tensors, key.replace('value', 'key'): tensors[key]}
     with self.assertRaisesRegex(errors.UserError, 'self.key.*no place'):
       adapterhub.from_tensors(values, more, SHAPE)
-    with self.assertRaisesRegex(errors.UserError, 'is .*not '):
+    with self.assertRaisesRegex(
+        errors.UserError, "^adapter 'n' does not fit .*is .*not "):
       adapterhub.from_tensors(values, {**tensors, key: tensors[key][:, :2]},
                               SHAPE)
     values['config']['architecture'] = 'lorra'

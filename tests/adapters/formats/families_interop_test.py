@@ -41,7 +41,7 @@ def config_of(case, **extra):
 
 def load(model, case):
   """Puts the random weights of a case into a model of a task."""
-  prefix = tiny_families.names()[case]['prefix']
+  prefix = tiny_families.names_of(case)['prefix']
   own = model.state_dict()
   tensors = {prefix + name: torch.from_numpy(value)
              for name, value in tiny_families.tensors(case).items()}

@@ -203,7 +203,7 @@ def test_a_head_with_a_layer_of_its_own_trains_it():
 
 @pytest.mark.parametrize('case', ('bert', *family_cases.PEFT))
 def test_classification_head_of_transformers(case):
-  names = tiny_families.names()[case]
+  names = tiny_families.names_of(case)
   family = tiny_families.config(case).family
   first, _, second = models.FOREIGN[family].classifier
   modules = {name.rpartition('.')[0]

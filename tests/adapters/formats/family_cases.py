@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import places
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
@@ -15,10 +16,19 @@ from adapters_jax import trees
 from tests import tiny_families
 
 OUTPUTS = 3
-ADAPTERHUB = ('roberta', 'xlm-roberta', 'distilbert', 'deberta', 'electra',
-              'electra-small')
-PEFT = ('roberta', 'xlm-roberta', 'camembert', 'mpnet', 'distilbert',
-        'deberta', 'electra', 'electra-small')
+
+
+def _cases(adapterhub: bool) -> tuple[str, ...]:
+  """Returns the cases, but BERT's, of the families that a library has."""
+  rows = {case: models.FOREIGN.get(values['model_type'])
+          for case, values in tiny_families.VALUES.items()
+          if values['model_type'] not in ('bert', *tiny_families.OTHER_LAYERS)
+          and case not in tiny_families.REPEATED}
+  return tuple(case for case, row in rows.items()
+               if row and (row.in_adapterhub or not adapterhub))
+
+
+ADAPTERHUB, PEFT = _cases(True), _cases(False)
 # {case: head of transformers' classifiers, where it is not 'pooler'}
 HEADS = {'distilbert': 'cls_relu', 'deberta': 'cls_gelu',
          'electra': 'cls_gelu', 'electra-small': 'cls_gelu'}

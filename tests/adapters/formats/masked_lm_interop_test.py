@@ -67,7 +67,7 @@ def test_heads_of_transformers(case, text, tmp_path, monkeypatch):
   model = families.make_model(case, 'ForMaskedLM')
   adapters.init(model)
   model.add_adapter('n', config=text, set_active=True)
-  start = tiny_families.names()[case]['prefix']
+  start = tiny_families.names_of(case)['prefix']
   fixtures.randomize([(name, value) for name, value in model.named_parameters()
                       if '.n.' in name or not name.startswith(start)], 4)
   model.save_adapter(str(tmp_path), 'n', with_head=True, use_safetensors=False)

@@ -1,0 +1,82 @@
+"""Tests that the tables and figures of README and docs are of the records."""
+
+import os
+import tempfile
+
+from absl.testing import parameterized
+import pytest
+
+from adapters_jax.downloads import json_files
+from adapters_jax.runs import records
+from scripts import summarize
+from scripts.stress import table as stress_table
+from tests import docs_test
+
+ROOT, PAGES, between = docs_test.ROOT, docs_test.PAGES, docs_test.between
+# As in docs/reproduce.md.
+SUMMARIZE = ('python -m scripts.summarize --records=experiments/results '
+             '--readme=README.md --checkpoint=mpnet-base')
+
+
+class RecordsTest(parameterized.TestCase):
+
+  def check_current(self, page, found, wanted):
+    if found != wanted:  # Without a dump of both, which hides the way out.
+      self.fail(f'{page} differs from the records; run `{SUMMARIZE}` and '
+                '`python -m docs.generate`')
+
+  @parameterized.parameters(
+      ('README.md', 'mpnet-base'), ('docs/results.md', ''))
+  def test_results_are_those_of_the_records(self, page, checkpoint):
+    found = list(records.read_all(str(ROOT / 'experiments' / 'results')))
+    table = between(PAGES[page], summarize.BEGIN, summarize.END)
+    self.check_current(
+        page, table, summarize.table(found, (8, 64), (2,), checkpoint))
+
+  def test_reliability_is_that_of_the_figures(self):
+    table = between(PAGES['docs/reliability.md'], '<!-- stress: begin -->',
+                    '<!-- stress: end -->')
+    found = json_files.read(
+        str(ROOT / 'experiments' / 'results' / 'reliability.json'))
+    self.check_current('docs/reliability.md', table.splitlines(),
+                       stress_table.lines(found))
+
+  def test_conclusions_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    self.check_current(
+        'docs/results.md',
+        between(PAGES['docs/results.md'], *generate.markers('conclusions')),
+        generate.conclusion_lines())
+
+  def test_intervals_and_composed_adapters_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    found = list(records.read_all(generate.RECORDS))
+    page = PAGES['docs/results.md']
+    for name, wanted in (
+        ('intervals', summarize.intervals(found, (8, 64), (2,))),
+        ('composed', generate.composed_lines(found))):
+      self.check_current('docs/results.md',
+                         between(page, *generate.markers(name)), wanted)
+    with tempfile.TemporaryDirectory() as folder:
+      self.check_current('docs/results.md',
+                         between(page, *generate.markers('dropped')),
+                         generate.dropped_lines(folder))
+
+  def test_figures_of_ablations_are_those_of_the_records(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    from docs import generate
+    with tempfile.TemporaryDirectory() as folder:
+      lines = generate.draw_ablations(folder)
+      drawn = os.listdir(folder)
+    self.check_current(
+        'docs/results.md',
+        between(PAGES['docs/results.md'], *generate.markers('ablations')),
+        lines)
+    for name in drawn:
+      self.assertIn(f'](figures/{name})', lines)
+      self.assertTrue((ROOT / 'docs' / 'figures' / name).exists(), name)
