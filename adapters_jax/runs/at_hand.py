@@ -10,7 +10,6 @@ from adapters_jax import errors
 from adapters_jax.data import prepared
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import hub_cache
-from adapters_jax.model import tensor_files
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 
@@ -117,6 +116,7 @@ class AtHand:
         folder = '' if assets.is_folder(checkpoint) else hub_cache.folder(
             checkpoint)
         if folder:
+          from adapters_jax.model import tensor_files  # Imports numpy.
           self._bases[checkpoint] = (
               f'{checkpoint}#{tensor_files.encoder_digest(folder)}')
       except errors.UserError:  # No weights in the cache.
