@@ -26,11 +26,6 @@ TEXTS = ['a very good film', 'dull', 'the plot very very dull the film good',
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def hidden(base):
   """Hidden states of each text, computed one by one without padding."""
   tokens, segments = tokenization.encode(

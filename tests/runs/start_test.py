@@ -30,11 +30,6 @@ STILL = {'buckets': 0, 'batch_size': 16, 'max_steps': 1, 'learning_rate': 1e-30}
 TEXTS = ['good film', 'bad plot', 'great film', 'dull plot'] * 4
 
 
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
 def made(base, method, labels=('no', 'yes'), **changed):
   """Returns an untrained adapter with random leaves, as if for texts."""
   return dataclasses.replace(
