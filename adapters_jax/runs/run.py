@@ -266,22 +266,19 @@ def _claimed(
 
 
 def train(
-    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND, *,
-    stop: Callable[[], bool] = lambda: False,
+    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
 ) -> adapter_lib.Adapter:
   """Trains an adapter in memory: no workdir, no record, no global settings.
 
   Args:
     config: Settings; places (workdir, resume, ...) are not used.
     kind: Kind of the task.
-    stop: Called before every step; True stops the training.
 
   Returns:
     The adapter of the best step, with its scores and the run's history.
 
   Raises:
     errors.UserError: a fault of the settings or the data.
-    errors.Interrupted: `stop` returned True.
   """
   kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
@@ -290,7 +287,7 @@ def train(
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
     progress, log = group_training.train_group(
-        group, kind, score, stop=signals.Stop(stop))
+        group, kind, score, stop=signals.Stop())
     scores, _, _, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     return dataclasses.replace(results.make_adapter(
