@@ -37,7 +37,7 @@ def hidden(base):
           for one, kinds in zip(tokens, segments)]
 
 
-def test_poolings_by_hand(base, hidden):
+def test_poolings_by_hand(hidden):
   states = np.zeros((2, 9, 12), np.float32)
   mask = np.zeros((2, 9), bool)
   for row in range(2):

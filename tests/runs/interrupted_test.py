@@ -136,7 +136,7 @@ def test_a_kill_loses_at_most_the_minutes_of_the_setting(
   check_resumed(config, whole)
 
 
-def test_work_is_saved_before_a_program_is_compiled(config, monkeypatch):
+def test_work_is_saved_before_a_program_is_compiled(monkeypatch):
   monkeypatch.setattr(saving, '_LITTLE', 0.0)
   stop = signals.Stop()
   saves = []

@@ -221,7 +221,7 @@ def test_collapse_is_reported(config):
   assert 'collapse: every dev example is called' in record.notes[0]
 
 
-def test_a_subset_is_fixed_and_named(config, tmp_path):
+def test_a_subset_is_fixed_and_named(config):
   subset = dataclasses.replace(config, train_examples=20, max_steps=1)
   first = setup_lib.prepare(subset)
   second = setup_lib.prepare(dataclasses.replace(subset, seed=7))

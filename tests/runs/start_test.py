@@ -66,7 +66,7 @@ def test_all_leaves_are_those_of_the_start(base, method):
   assert changed == {'adapter', 'head', 'norm'}
 
 
-def test_the_head_follows_the_names_of_the_classes(base, caplog):
+def test_the_head_follows_the_names_of_the_classes(base):
   start = made(base, 'lora[r=2]', labels=('yes', 'no'))
   found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
   assert found.labels == ('no', 'yes')
