@@ -114,9 +114,6 @@ def run_group(
     before = [workdirs.finished(folder) for folder in folders]
     if None not in before:  # A group with any open run continues as a whole.
       _demand_same(before, configs, kind)
-      for record, folder in zip(before, folders, strict=True):
-        _log.info('this run has finished before: %s\n%s', folder,
-                  console.run_summary(record, folder))
       found: list[records.Record | rungs.Paused | str] = [*before]
     else:
       hosts.by_first(begin)
@@ -135,13 +132,16 @@ def _demand_same(
     found: Sequence[records.Record | None],
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
 ) -> None:
-  """Raises UserError for a finished run of other data, or of another base."""
+  """Logs finished runs; UserError for one of other data, or another base."""
   here = at_hand.AtHand(kind)
   for record, config in zip(found, configs, strict=True):
     problem = here.problem(record, config) if record else ''
     if problem := hosts.first_text(problem):  # Every host must end.
       path = os.path.join(config.workdir, records.RECORD)
       raise errors.UserError(at_hand.refusal('workdir', path, problem))
+  for record, config in zip(found, configs, strict=True):
+    _log.info('this run has finished before: %s\n%s', config.workdir,
+              console.run_summary(record, config.workdir))
 
 
 def _remove_states(
