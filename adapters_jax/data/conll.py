@@ -59,7 +59,7 @@ def read(
     errors.UserError: a fault of the file; names it and the line.
   """
   if os.path.splitext(path)[1].lower() == '.jsonl':
-    found = [of_object(row, path, line, word_column, tag_column)
+    found = [of_object(row, path, line, word_column, tag_column, tagged=True)
              for line, row in rows.read(path)]
   else:
     try:
