@@ -143,15 +143,10 @@ def docstrings(source: Source) -> list[str]:
   return [node.value.value for node in _docstring_nodes(source.tree)]
 
 
-def per_thousand(word: str, text: str) -> float:
-  """Returns the occurrences of a word in 1,000 words of a text.
-
-  Args:
-    word: Word in lower case.
-    text: Prose.
-  """
+def whats(text: str) -> float:
+  """Returns the occurrences of 'what' in 1,000 words of a text."""
   words = _WORD.findall(text.lower())
-  return 1000 * words.count(word) / max(1, len(words))
+  return 1000 * words.count('what') / max(1, len(words))
 
 
 def method_names(sources: Sequence[Source]) -> tuple[set[str], set[str]]:
@@ -214,16 +209,11 @@ def spread(values: Sequence[int]) -> str:
           f'longest {ordered[-1]}')
 
 
-def longest(sources: Sequence[Source], limit: int) -> list[str]:
-  """Returns 'path:line name (lines)' of the functions above a limit.
-
-  Args:
-    sources: Parsed files.
-    limit: Largest number of lines that is not listed.
-  """
+def longest(sources: Sequence[Source]) -> list[str]:
+  """Returns 'path:line name (lines)' of the functions above 60 lines."""
   return [f'{source.path}:{node.lineno} {node.name} ({length(node)})'
           for source in sources for node in functions(source)
-          if length(node) > limit]
+          if length(node) > 60]
 
 
 def report(root: str) -> list[tuple[str, str, list[str]]]:
@@ -253,19 +243,19 @@ def report(root: str) -> list[tuple[str, str, list[str]]]:
   # Scripts may share names with one another: each is a program.
   package = [s for s in sources if s.path.startswith('adapters_jax' + os.sep)]
   names, found = recurring(package), probes(package)
-  whats = [f'{path}: {count}' for path, text in texts
-           if (count := _WORD.findall(text.lower()).count('what'))]
+  places = [f'{path}: {count}' for path, text in texts
+            if (count := _WORD.findall(text.lower()).count('what'))]
   code = sum(source.code_lines for source in sources)
   comments = sum(len(source.comments) for source in sources)
   documented = len(several) - len(silent)
   return [
       ('lines of a function', spread(
           [length(n) for s in sources for n in functions(s)]),
-       longest(sources, 60)),
+       longest(sources)),
       ('lines of a file', spread([s.lines for s in sources]),
        [f'{s.path} ({s.lines})' for s in sources if s.lines > 300]),
-      ("'what' in 1,000 words of prose", format(per_thousand(
-          'what', '\n'.join(text for _, text in texts)), '.1f'), whats),
+      ("'what' in 1,000 words of prose", format(whats(
+          '\n'.join(text for _, text in texts)), '.1f'), places),
       ("entries 'name: Of ...'", str(len(genitives)), genitives),
       ('functions of 2 or more parameters with Args',
        f'{100 * documented / max(1, len(several)):.0f} % of {len(several)}',

@@ -45,11 +45,6 @@ def data(task, data_dir=''):
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def bank(base):
   """The adapters that the README's program trains, by name."""
   with pytest.MonkeyPatch.context() as patched:

@@ -26,6 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from adapters_jax.model import base as base_lib  # noqa: E402
 from adapters_jax.model import precision  # noqa: E402
 from adapters_jax.runs import console  # noqa: E402
 from adapters_jax.runs import session  # noqa: E402
@@ -102,6 +103,12 @@ def shown_messages():
 def checkpoint(tmp_path_factory) -> str:
   """A tiny BERT as a Hugging Face folder."""
   return tiny.write_checkpoint(str(tmp_path_factory.mktemp('base') / 'tiny'))
+
+
+@pytest.fixture(scope='session')
+def base(checkpoint) -> base_lib.Base:
+  """The tiny BERT in memory."""
+  return base_lib.load(checkpoint)
 
 
 @pytest.fixture(scope='session')

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import trees
 from adapters_jax.adapters import storage
+from adapters_jax.data import batching
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
@@ -136,6 +138,17 @@ def run_config(
       'batch_size': 16, 'learning_rate': 1e-2, 'buckets': 1, 'max_length': 12,
       'max_steps': 8, 'eval_every': 4, 'precision': 'float32',
       'workdir': workdir, **changed})
+
+
+def at_step(wanted, act):
+  """Acts when the batch of a step is made, while the step before runs."""
+  make = batching.Schedule.batch
+
+  def batch(self, step):
+    if step == wanted:
+      act()
+    return make(self, step)
+  return mock.patch.object(batching.Schedule, 'batch', batch)
 
 
 def tuned_of(workdir: str) -> dict[str, np.ndarray]:

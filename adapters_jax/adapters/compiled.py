@@ -1,4 +1,4 @@
-"""Models of adapters on a base, their inputs and their compiled steps."""
+"""Adapters on a base: checks of both and of texts, models, compiled steps."""
 
 from collections.abc import Sequence
 import dataclasses

@@ -75,7 +75,7 @@ def compose(
   configs = tuple(
       config for name in members for config in bank[name].methods)
   setups.check(tree, configs)
-  if head or not _lacks_attention(whole, tuned):
+  if head or not untrained(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()
         if trees.is_above(part)})
@@ -219,10 +219,9 @@ def shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
     shift = fuses if prefix == 'adapter_fusion_' else methods
     return f'{prefix}{site}{int(index) + shift}'
 
-  return trees.unflatten({
-      '/'.join(_MODULE.sub(rename, name) if _MODULE.fullmatch(name) else name
-               for name in path.split('/')): leaf
-      for path, leaf in trees.flatten(tree).items()})
+  return trees.rename(tree, lambda path: '/'.join(
+      _MODULE.sub(rename, name) if _MODULE.fullmatch(name) else name
+      for name in path.split('/')))
 
 
 def _joined(
@@ -290,14 +289,13 @@ def _fuses_before(
   return found
 
 
-def untrained(adapter: adapter_lib.Adapter) -> bool:
-  """Returns whether a Fuse of a composed adapter lacks its attention."""
-  return _lacks_attention(adapter.setup, adapter.tuned)
+def untrained(setup: composition.Setup | None, tuned: trees.Tree) -> bool:
+  """Returns whether a Fuse of a setup lacks its attention.
 
-
-def _lacks_attention(
-    setup: composition.Setup | None, tuned: trees.Tree
-) -> bool:
+  Args:
+    setup: Setup of a composed adapter; None for a single one.
+    tuned: Its leaves.
+  """
   trained = {found[3] for path in trees.flatten(tuned)
              if trees.is_fusion(path) for name in path.split('/')
              if (found := _MODULE.fullmatch(name))}

@@ -232,14 +232,14 @@ def with_hashes(text: str) -> str:
   return ','.join(found)
 
 
-def with_hash(folder: str, what: str) -> str:
-  """Returns a folder's name with the hash of its adapter's weights.
+def with_hash(start: str) -> str:
+  """Returns the name of `start` with the hash of its adapter's weights.
 
-  Args:
-    folder: Folder of an adapter, or workdir of a run.
-    what: Start of the message about an absent adapter.
+  Raises:
+    errors.UserError: a folder without an adapter.
   """
-  return f'{_name_of(folder)}@{_digest(os.path.expanduser(folder), what)}'
+  digest = _digest(os.path.expanduser(start), '`start`')
+  return f'{_name_of(start)}@{digest}'
 
 
 def _digest(folder: str, what: str) -> str:

@@ -24,7 +24,6 @@ from adapters_jax.training import steps
 
 Prediction = readings.Prediction
 Text = arguments.Text
-probabilities = readings.probabilities
 shares_of = readings.shares_of
 
 
@@ -137,13 +136,9 @@ def predict(
     if adapters is not None or not isinstance(adapter, Mapping):
       raise errors.UserError(
           '`setup`: is for a bank {name: adapter}, and without `adapters`')
-    return _compose(
-        base, composing.segments(adapter, setup, len(rows)), rows, batch_size)
+    return _by_setup(base, adapter, setup, rows, batch_size)
   if isinstance(adapter, Mapping) and adapters is None:
-    outputs, longer = every.by_adapter(base, adapter, rows, batch_size)
-    return [{name: readings.prediction_of(
-        adapter[name], some[row], row in longer[name])
-             for name, some in outputs.items()} for row in range(len(rows))]
+    return _by_all(base, adapter, rows, batch_size)
   bank, names = arguments.named(adapter, adapters, len(rows))
   found, cut = values(base, bank, names, rows, batch_size)
   readings.log_cut(len(cut), len(rows))
@@ -151,18 +146,32 @@ def predict(
           for row, (name, value) in enumerate(zip(names, found, strict=True))]
 
 
-def _compose(
-    base: base_lib.Base, columns: Sequence[Any], rows: Sequence[Any],
-    batch_size: int,
+def _by_all(
+    base: base_lib.Base, bank: Mapping[str, adapter_lib.Adapter],
+    rows: Sequence[Any], batch_size: int,
+) -> list[dict[str, Prediction]]:
+  """Returns the predictions of all adapters of a bank for each input."""
+  outputs, longer = every.by_adapter(base, bank, rows, batch_size)
+  return [{name: readings.prediction_of(
+      bank[name], some[row], row in longer[name])
+           for name, some in outputs.items()} for row in range(len(rows))]
+
+
+def _by_setup(
+    base: base_lib.Base, whole: Mapping[str, adapter_lib.Adapter],
+    setup: composition.Setup, rows: Sequence[Any], batch_size: int,
 ) -> list[Any]:
   """Returns the predictions of a setup.
 
   Args:
     base: Pretrained encoder.
-    columns: (bank, name for each input), one for each member of a `Parallel`.
+    whole: Bank with the members of the setup.
+    setup: Setup, or its text.
     rows: Inputs.
     batch_size: Inputs a step.
   """
+  # (bank, name for each input), one for each member of a `Parallel`.
+  columns = composing.segments(whole, setup, len(rows))
   (bank, names), *others = columns
   if not others:
     return predict(base, bank, rows, names, batch_size)

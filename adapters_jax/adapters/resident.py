@@ -93,9 +93,7 @@ def place(
             for name in names]
     # Free slots hold the first adapter, which no example asks for.
     rows += rows[:1] * (count - len(rows))
-    stacks.append(jax.device_put(trees.unflatten({
-        path: _stacked([row[path] for row in rows])
-        for path, _ in layout.leaves})))
+    stacks.append(on_device(rows))
   return Resident(
       base, dict(bank), tuple(found), tuple(stacks), places, make_model,
       reads_head, slots)
@@ -162,8 +160,9 @@ def _slots_of(stack: trees.Tree) -> int:
   return leaves[0].shape[0] if leaves else 1
 
 
-def _stacked(leaves: list[Any]) -> Any:
-  return jax.numpy.stack(leaves)
+def on_device(rows: list[dict[str, Any]]) -> trees.Tree:
+  """Returns the adapters of a layout, {path: leaf} each, as one stack."""
+  return jax.device_put(trees.stack(map(trees.unflatten, rows)))
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -37,19 +37,12 @@ def norms_of(
   if setup.norms == 'average' and trained:
     return _mean(setup, found)
   for norms in trained[1:]:
-    if not _equal(norms, trained[0]):
+    if not trees.equal(norms, trained[0]):
       raise errors.UserError(
           f'`setup`: the members of {setup} have trained layer norms that '
           'differ, and share one hidden state; give norms=last, first, average '
           'or base, or train them with `tune_norms=False`')
   return trained[0] if trained else {}
-
-
-def _equal(one: trees.Tree, two: trees.Tree) -> bool:
-  """Returns whether two trees have equal leaves."""
-  flat, other = trees.flatten(one), trees.flatten(two)
-  return flat.keys() == other.keys() and all(
-      np.array_equal(flat[path], other[path]) for path in flat)
 
 
 def _mean(

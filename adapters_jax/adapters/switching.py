@@ -10,7 +10,6 @@ import dataclasses
 import re
 from typing import Any
 
-import jax
 import numpy as np
 
 from adapters_jax import errors
@@ -169,7 +168,5 @@ def place(
                                    bank[name].tuned, bank[name].methods,
                                    base.params)))
             for name in members]
-    off.append(jax.device_put(trees.unflatten({
-        path: np.stack([row[path] for row in rows])
-        for path, _ in layout.leaves})))
+    off.append(resident_lib.on_device(rows))
   return Switches(on, tuple(off), fixed)

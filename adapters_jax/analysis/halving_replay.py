@@ -114,7 +114,7 @@ def _means(runs, of_run) -> dict[object, tuple[float, float]]:
 
 def resampled(
     records: Sequence[records_lib.Record], factor: int, first: float, *,
-    settings: int, draws: int = 1000, seed: int = 0,
+    settings: int, draws: int = 1000,
 ) -> list[Replay]:
   """Replays halving on random subsets of the settings of a sweep.
 
@@ -124,7 +124,6 @@ def resampled(
     first: Epochs before the first rung.
     settings: Number of settings of a subset; all their seeds are in it.
     draws: Number of subsets.
-    seed: Seed of the draws.
 
   Raises:
     errors.UserError: more settings than the sweep has; as `replay`.
@@ -137,7 +136,7 @@ def resampled(
     raise errors.UserError(
         f'`settings={settings}`: give 2 to {len(by_setting)}')
   rungs = _rungs_of(records, factor, first)
-  rng = np.random.default_rng(seed)
+  rng = np.random.default_rng(0)
   groups = list(by_setting.values())
   return [
       _replayed([record for index in rng.choice(

@@ -43,16 +43,18 @@ def of_data(
               else pairs.hold_out(data, held_out.SHARE))
     if test is not None:
       splits['test'] = test
-    return embeddings.of_pairs(splits), {'task': 'pairs', 'file_task': 'pairs'}
+    return embeddings.KIND.of_data(splits), {
+        'task': 'pairs', 'file_task': 'pairs'}
   if isinstance(data, tagged.TaggedExamples):
     return tagging.of_sentences(
         tagged.splits(data, dev, test)), {'task': 'tagging'}
   if isinstance(data, questions.Questions):
-    return question_answering.of_questions(
+    return question_answering.KIND.of_data(
         questions.splits(data, dev, test)), {'task': 'questions'}
   if isinstance(data, raw_text.Texts):
-    return language_modeling.of_texts(raw_text.splits(data, dev, test)), {
-        'task': 'texts', 'file_task': 'text'}
+    return language_modeling.KIND.of_data(
+        raw_text.splits(data, dev, test)), {
+            'task': 'texts', 'file_task': 'text'}
   task, examples = memory.to_task(data, dev, test)
   return classification.of_examples(task, examples), {'task': task.name}
 

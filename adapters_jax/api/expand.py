@@ -5,10 +5,9 @@ import os
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.data import rows
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
-
-_FORMATS = ('.tsv', '.csv', '.jsonl')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +49,14 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
   """
   found: dict[str, Any] = {}
   for split in ('train', 'dev', 'test'):
-    paths = [os.path.join(folder, split + form) for form in _FORMATS]
+    paths = [os.path.join(folder, split + form) for form in rows.FORMATS]
     paths = [path for path in paths if os.path.isfile(path)]
     needed = split == 'train' or (split == 'dev' and not config.dev_fraction)
     if len(paths) > 1 or (needed and not paths):
       there = ' and '.join(paths) if paths else 'none'
       raise errors.UserError(
-          f'`folder`: one {split} file ({", ".join(_FORMATS)}) is needed in '
-          f'{folder}, there is {there}')
+          f'`folder`: one {split} file ({", ".join(rows.FORMATS)}) is needed '
+          f'in {folder}, there is {there}')
     found[f'{split}_file'] = paths[0] if paths else ''
   # Absolute: '.' and 'DIR/' have no base name.
   name = os.path.basename(os.path.abspath(folder))

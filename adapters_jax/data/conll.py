@@ -44,10 +44,9 @@ class Sentence:
 
 
 def read(
-    path: str, word_column: str = '', tag_column: str = '', *,
-    tagged: bool = True,
+    path: str, word_column: str = '', tag_column: str = ''
 ) -> list[Sentence]:
-  """Returns the sentences of a file.
+  """Returns the tagged sentences of a file.
 
   Args:
     path: A .jsonl or .parquet file with a list of words and one of tags in each
@@ -55,13 +54,12 @@ def read(
     word_column: Number of the column of the words, from 1, negative from the
       last; of rows its name. The default is the first, or 'words'.
     tag_column: The same of the tags. The default is the last, or 'tags'.
-    tagged: Whether the tags are needed.
 
   Raises:
     errors.UserError: a fault of the file; names it and the line.
   """
   if os.path.splitext(path)[1].lower() in ('.jsonl', '.parquet'):
-    found = [of_object(row, path, line, word_column, tag_column, tagged=tagged)
+    found = [of_object(row, path, line, word_column, tag_column, tagged=True)
              for line, row in rows.read(path)]
   else:
     try:
@@ -70,7 +68,7 @@ def read(
     except OSError as error:
       raise errors.UserError(
           f'{path} cannot be read ({error.strerror})') from error
-    found = of_lines(lines, path, word_column, tag_column, tagged=tagged)
+    found = of_lines(lines, path, word_column, tag_column)
   if not found:
     raise errors.UserError(f'{path}: no sentences in it')
   return found

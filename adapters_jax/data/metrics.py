@@ -1,7 +1,8 @@
 """Metrics of tasks on numpy arrays, computed by scipy and scikit-learn.
 
 Each metric takes labels [examples] and predictions [examples] and returns a
-float. Both are class numbers in classification, scores in regression.
+float. Both are class numbers in classification, scores in regression. Answers
+to questions are scored as in SQuAD.
 """
 
 import collections

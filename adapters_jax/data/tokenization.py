@@ -239,21 +239,6 @@ def encode_counted(
           ragged.Ragged.join(segments, lengths), np.array(cut))
 
 
-def _ids(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    rows: Sequence[int],
-) -> Iterator[tuple[list[int], ...]]:
-  """Returns the pieces of each text, example by example.
-
-  Args:
-    tokenizer: Tokenizer.
-    texts: Texts of the examples.
-    rows: Number of each example.
-  """
-  return zip(*([e.ids for e in pieces(tokenizer, column, rows)]
-               for column in zip(*texts, strict=True)))
-
-
 def _parts(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     rows: Sequence[int], room: int,
@@ -266,7 +251,9 @@ def _parts(
     rows: Number of each example.
     room: Pieces that the texts of an example may have together.
   """
-  for example in _ids(tokenizer, texts, rows):
+  columns = ([one.ids for one in pieces(tokenizer, column, rows)]
+             for column in zip(*texts, strict=True))
+  for example in zip(*columns, strict=True):
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
@@ -285,12 +272,4 @@ def count_truncated(
     texts: One or two texts for each example.
     max_length: Largest number of tokens, special tokens included.
   """
-  if not texts:
-    return 0
-  room = templates.template_of(tokenizer, len(texts[0])).room(max_length)
-  count = 0
-  for start, some in chunks_of(texts):
-    count += sum(sum(map(len, example)) > room
-                 for example in _ids(
-                     tokenizer, some, range(start, start + len(some))))
-  return count
+  return int(encode_counted(tokenizer, texts, max_length)[2].sum())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import contextlib
 import io
 import os
-from typing import Any, Self
+from typing import Any
 import zipfile
 
 
@@ -56,9 +56,6 @@ class Joined(io.RawIOBase):
   def seekable(self) -> bool:
     return True
 
-  def tell(self) -> int:
-    return self._position
-
   def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
     """Moves to an offset in bytes; nothing is read before `readinto`."""
     origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position,
@@ -95,6 +92,3 @@ class Joined(io.RawIOBase):
       self._open.close()
     self._closing.close()
     super().close()
-
-  def __enter__(self) -> Self:
-    return self

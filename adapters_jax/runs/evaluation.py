@@ -69,14 +69,11 @@ def evaluate(
     errors.UserError: an adapter of another base or without a head, labels that
       it does not know, or data of another form.
   """
-  _check(base, adapter, data, threshold, batch_size)
+  _check(base, adapter, data, split, threshold, batch_size)
+  task: tasks.Task | None = None
+  examples: Any = data
   if isinstance(data, str):
     task, examples = labelled.of_name(data, split or 'test')
-  else:
-    task, examples = None, data
-    if split:
-      raise errors.UserError(
-          f'`split={split}`: is for a task by name; leave it out')
   if isinstance(examples, pairs_lib.Pairs):
     return _of_pairs(base, adapter, examples, batch_size)
   if isinstance(examples, raw_text.Texts):
@@ -91,11 +88,7 @@ def evaluate(
   if isinstance(examples, questions_lib.Questions):
     examples = examples.asked
   if isinstance(examples, list):
-    _demand(adapter, 'tokens', 'questions')
-    found = metrics.squad(
-        [[text for text, _ in one.answers] for one in examples],
-        values([(one.question, one.context) for one in examples]))
-    return _ordered(adapter, {name: found[name] for name in squad.TASK.metrics})
+    return _of_questions(adapter, examples, values)
   if isinstance(examples, tagged.TaggedExamples):
     return _of_tags(adapter, examples, values)
   if isinstance(examples, memory.Examples):
@@ -105,7 +98,8 @@ def evaluate(
 
 
 def _check(
-    base: Any, adapter: Any, data: Any, threshold: Any, batch_size: Any
+    base: Any, adapter: Any, data: Any, split: str, threshold: Any,
+    batch_size: Any,
 ) -> None:
   """Raises UserError for an argument of another type or range."""
   arguments.demand_base(base, 'evaluate(base, adapter, data)')
@@ -115,13 +109,15 @@ def _check(
     raise errors.UserError(
         '`data`: give Examples(texts=..., labels=...), or the name of a task, '
         f'not {type(data).__name__}')
-  if field_checks.threshold(threshold) is None:
-    return
-  if not adapter.head.multilabel and len(adapter.classes) != 2 or (
-      adapter.head.per_token):
+  if field_checks.threshold(threshold) is not None and (
+      not adapter.head.multilabel and len(adapter.classes) != 2
+      or adapter.head.per_token):
     raise errors.UserError(
         f'`threshold={threshold}`: is for two classes, or several labels a '
         'text; leave it out')
+  if split and not isinstance(data, str):
+    raise errors.UserError(
+        f'`split={split}`: is for a task by name; leave it out')
 
 
 def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
@@ -186,6 +182,23 @@ def _of_labels(
   if classes:  # In the order of the task, whose second class counts for F1.
     found = np.array([task.labels.index(name) for name in classes])[found]
   return metrics.compute(task.metrics, split.labels, found)
+
+
+def _of_questions(
+    adapter: adapter_lib.Adapter, asked: list[squad.Question], values: Any
+) -> dict[str, float]:
+  """Returns the scores of answers to questions.
+
+  Args:
+    adapter: Adapter.
+    asked: Questions with their correct answers.
+    values: (inputs) -> answers.
+  """
+  _demand(adapter, 'tokens', 'questions')
+  found = metrics.squad(
+      [[text for text, _ in one.answers] for one in asked],
+      values([(one.question, one.context) for one in asked]))
+  return _ordered(adapter, {name: found[name] for name in squad.TASK.metrics})
 
 
 def _of_tags(

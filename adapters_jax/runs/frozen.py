@@ -184,7 +184,7 @@ def _load(
   if whole.setup is None:
     name = str(setup)
     return Frozen(name, ((name, len(whole.methods)),), whole.methods, tuned)
-  if tune != 'fusion' and composing.untrained(whole):
+  if tune != 'fusion' and composing.untrained(whole.setup, whole.tuned):
     raise errors.UserError(
         f'`setup={text}`: the fuse has not been trained; give `tune=fusion`, '
         'or a trained fusion')

@@ -35,7 +35,7 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
   if config.adapters:
     values['adapters'] = folders.with_hashes(config.adapters)
   if config.start:
-    values['start'] = folders.with_hash(config.start, '`start`')
+    values['start'] = folders.with_hash(config.start)
   values['task'] = config.task_name
   if assets.is_folder(config.checkpoint):
     from adapters_jax.model import tensor_files  # Imports numpy.

@@ -114,9 +114,6 @@ def run_group(
     before = [workdirs.finished(folder) for folder in folders]
     if None not in before:  # A group with any open run continues as a whole.
       _demand_same(before, configs, kind)
-      for record, folder in zip(before, folders, strict=True):
-        _log.info('this run has finished before: %s\n%s', folder,
-                  console.run_summary(record, folder))
       found: list[records.Record | rungs.Paused | str] = [*before]
     else:
       hosts.by_first(begin)
@@ -135,13 +132,16 @@ def _demand_same(
     found: Sequence[records.Record | None],
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
 ) -> None:
-  """Raises UserError for a finished run of other data, or of another base."""
+  """Logs finished runs; UserError for one of other data, or another base."""
   here = at_hand.AtHand(kind)
   for record, config in zip(found, configs, strict=True):
     problem = here.problem(record, config) if record else ''
     if problem := hosts.first_text(problem):  # Every host must end.
       path = os.path.join(config.workdir, records.RECORD)
       raise errors.UserError(at_hand.refusal('workdir', path, problem))
+  for record, config in zip(found, configs, strict=True):
+    _log.info('this run has finished before: %s\n%s', config.workdir,
+              console.run_summary(record, config.workdir))
 
 
 def _remove_states(
@@ -266,22 +266,19 @@ def _claimed(
 
 
 def train(
-    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND, *,
-    stop: Callable[[], bool] = lambda: False,
+    config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
 ) -> adapter_lib.Adapter:
   """Trains an adapter in memory: no workdir, no record, no global settings.
 
   Args:
     config: Settings; places (workdir, resume, ...) are not used.
     kind: Kind of the task.
-    stop: Called before every step; True stops the training.
 
   Returns:
     The adapter of the best step, with its scores and the run's history.
 
   Raises:
     errors.UserError: a fault of the settings or the data.
-    errors.Interrupted: `stop` returned True.
   """
   kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
@@ -290,7 +287,7 @@ def train(
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
     progress, log = group_training.train_group(
-        group, kind, score, stop=signals.Stop(stop))
+        group, kind, score, stop=signals.Stop())
     scores, _, _, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     return dataclasses.replace(results.make_adapter(

@@ -26,13 +26,6 @@ _PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'XLA_', 'HF_HOME',
 _SECONDS_TO_ANSWER = 5.0
 
 
-def _import_ray() -> Any:
-  with errors.within('`launcher=ray`'):
-    extras.demand('sweep', 'ray')
-  import ray
-  return ray
-
-
 def share(
     machines: Sequence[dict[str, float]], *, workers: int = 0,
     cpus_per_worker: int = 0, gpus_per_worker: int = -1,
@@ -119,7 +112,9 @@ def started(
   Raises:
     errors.UserError: Ray is not installed, or the cluster does not answer.
   """
-  ray = _import_ray()
+  with errors.within('`launcher=ray`'):
+    extras.demand('sweep', 'ray')
+  import ray
   try:
     if ':' in address:  # Ray itself retries for minutes, and then exits.
       host, _, port = address.rpartition(':')

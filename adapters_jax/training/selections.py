@@ -39,16 +39,6 @@ def select_adapters(
   return select
 
 
-def select_full(layers: int, **_: Any) -> Select:
-  """Everything: full fine-tuning.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: True
-
-
 def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
   """The top k layers, the pooler and the head: variable fine-tuning.
 
@@ -64,46 +54,6 @@ def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
     return layer >= layers - top_k
 
   return select
-
-
-def select_norms(layers: int, **_: Any) -> Select:
-  """Layer norms and head (Houlsby et al., 2019, section 3.4).
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: trees.role(path) in ('norm', 'head')
-
-
-def select_bias(layers: int, **_: Any) -> Select:
-  """Bias vectors and head: BitFit (Ben Zaken et al., 2022).
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: path.endswith('/bias') or trees.role(path) == 'head'
-
-
-def select_head(layers: int, **_: Any) -> Select:
-  """The head alone.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: trees.role(path) == 'head'
-
-
-def select_none(layers: int, **_: Any) -> Select:
-  """Nothing: the base as it is.
-
-  Args:
-    layers: Number of layers of the model; unused.
-  """
-  del layers
-  return lambda path: False
 
 
 def select_fusion(
@@ -122,16 +72,24 @@ def select_fusion(
       trees.role(path) in ('norm', 'head') and others(path))
 
 
+def _always(select: Select) -> Callable[..., Select]:
+  """Returns (layers, **options) -> a selection that depends on no option."""
+  return lambda layers, **_: select
+
+
 # {value of the setting `tune`: (layers, **options) -> Select}
 TUNE = {
     'adapters': select_adapters,
-    'full': select_full,
+    'full': _always(lambda path: True),
     'top_k': select_top_k,
-    'norms': select_norms,
-    'bias': select_bias,
-    'head': select_head,
+    # Houlsby et al. (2019), section 3.4.
+    'norms': _always(lambda path: trees.role(path) in ('norm', 'head')),
+    # BitFit (Ben Zaken et al., 2022).
+    'bias': _always(lambda path: path.endswith('/bias')
+                    or trees.role(path) == 'head'),
+    'head': _always(lambda path: trees.role(path) == 'head'),
     'fusion': select_fusion,
-    'none': select_none,
+    'none': _always(lambda path: False),
 }
 
 

@@ -156,17 +156,14 @@ def several_rates(found: pd.DataFrame) -> pd.DataFrame:
       'max').gt(1)]
 
 
-def at_one_rate(
-    runs: pd.DataFrame, by: Sequence[str], **fixed: Any
-) -> pd.DataFrame:
+def at_one_rate(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
   """Returns the points at their most common schedule.
 
   Args:
     runs: Result of `load`.
     by: As for `points`.
-    **fixed: As for `points`.
   """
-  return fullest(points(runs, by, **fixed), (*DATA, *SCHEDULE))
+  return fullest(points(runs, by), (*DATA, *SCHEDULE))
 
 
 _AMOUNT = ['method', 'adapter_size', 'top_k']  # Identify the trained part.

@@ -51,7 +51,7 @@ def _draw_layer(axis) -> None:
     _box(axis, bottom + 1.7, 'adapter', _TRAINED)
     _arrow(axis, _LEFT, bottom + 2.4, bottom + 2.63)
     _sum(axis, _LEFT, bottom + 2.8)
-    _skip(axis, _LEFT, bottom + 0.4, bottom + 2.8, -1.75)
+    _skip(axis, _LEFT, bottom + 0.4, bottom + 2.8)
     _arrow(axis, _LEFT, bottom + 2.97, bottom + 3.2)
     _box(axis, bottom + 3.2, 'layer norm', _TRAINED, height=0.5)
   _arrow(axis, _LEFT, 7.8, 9.0)
@@ -78,7 +78,7 @@ def _draw_adapter(axis, dim: int, size: int) -> None:
   _trapezium(axis, 5.0, 5.9, wide_below=False)
   _arrow(axis, _RIGHT, 5.9, 6.43)
   _sum(axis, _RIGHT, 6.6)
-  _skip(axis, _RIGHT, 2.6, 6.6, -1.75)
+  _skip(axis, _RIGHT, 2.6, 6.6)
   _arrow(axis, _RIGHT, 6.77, 8.0)
   axis.text(_RIGHT, 8.1, 'close to its input before training', ha='center',
             fontsize=style.SIZE)
@@ -121,7 +121,7 @@ def _arrow(axis, x: float, start: float, end: float) -> None:
       'linewidth': 0.9, 'shrinkA': 0, 'shrinkB': 0})
 
 
-def _skip(axis, x: float, start: float, end: float, aside: float) -> None:
+def _skip(axis, x: float, start: float, end: float) -> None:
   """Draws a residual connection.
 
   Args:
@@ -129,10 +129,10 @@ def _skip(axis, x: float, start: float, end: float, aside: float) -> None:
     x: Place of the path that it leaves and joins.
     start: Height of its start.
     end: Height of the sum.
-    aside: Distance from the path, negative to the left.
   """
-  axis.plot([x, x + aside, x + aside], [start, start, end], color=_LINE,
+  aside = x - 1.75
+  axis.plot([x, aside, aside], [start, start, end], color=_LINE,
             linewidth=0.9)
-  axis.annotate('', (x - 0.18, end), (x + aside, end), arrowprops={
+  axis.annotate('', (x - 0.18, end), (aside, end), arrowprops={
       'arrowstyle': '-|>,head_width=0.15,head_length=0.3', 'color': _LINE,
       'linewidth': 0.9, 'shrinkA': 0, 'shrinkB': 0})

@@ -38,14 +38,9 @@ def judge(value: statistics.Estimate, limit: float) -> str:
   return FAILS if value.low > limit else OPEN
 
 
-def judge_within(value: statistics.Estimate, limit: float) -> str:
-  """Returns whether a value lies between -limit and limit.
-
-  Args:
-    value: Number in points.
-    limit: Largest distance from 0 for which the conclusion holds.
-  """
-  verdicts = {judge(value, limit), judge(value.times(-1), limit)}
+def judge_within(value: statistics.Estimate) -> str:
+  """Returns whether a value in points lies between -1 and 1."""
+  verdicts = {judge(value, 1), judge(value.times(-1), 1)}
   if FAILS in verdicts:
     return FAILS
   return HOLDS if verdicts == {HOLDS} else OPEN
@@ -186,7 +181,7 @@ def _around(
     return None
   found = [(difference(row, base), row[name]) for _, row in others.iterrows()]
   most, where = max(found, key=lambda one: abs(one[0].mean))
-  return every(*(judge_within(one, 1) for one, _ in found)), most, where
+  return every(*(judge_within(one) for one, _ in found)), most, where
 
 
 def sizes(rows: pd.DataFrame) -> Verdict | None:

@@ -28,7 +28,8 @@ class Side(ours.Side):
       **settings: Further settings of the run.
     """
     some = pairs_lib.Pairs(sentences.pairs(pairs))
-    self.kind = embeddings.of_pairs({'train': some, 'dev': some.take([0, 1])})
+    self.kind = embeddings.KIND.of_data(
+        {'train': some, 'dev': some.take([0, 1])})
     super().begin(
         'sentences', 'adapters', '', file_task='pairs', precision=precision,
         tune_norms=False, adapter_config='lora[r=8]', checkpoint=checkpoint,

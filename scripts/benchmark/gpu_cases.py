@@ -106,17 +106,14 @@ def training_cases(
       for tune in ('adapters', 'full')]
 
 
-def pack(
-    folder: str, checkpoint: str = 'minilm-l6', examples: int = 1000
-) -> None:
-  """Writes a float16 checkpoint and reviews for a machine without network.
+def pack(folder: str) -> None:
+  """Writes MiniLM in float16 and reviews for a machine without network.
 
   Args:
     folder: Folder to write: model/, train.tsv and dev.tsv.
-    checkpoint: Name of an embedded checkpoint.
-    examples: Training examples.
   """
-  source, target = pretrained.resolve(checkpoint), os.path.join(folder, 'model')
+  source = pretrained.resolve('minilm-l6')
+  target = os.path.join(folder, 'model')
   os.makedirs(target, exist_ok=True)
   for file in os.listdir(source):
     if file.endswith(('.json', '.txt')) and os.path.isfile(
@@ -129,7 +126,7 @@ def pack(
        for key, value in weights.items()},
       os.path.join(target, 'model.safetensors'))
   task = tasks.find('movie_sentiment')
-  for split, most in (('train', examples), ('dev', 500)):
+  for split, most in (('train', 1000), ('dev', 500)):
     found = tasks.load(task, '')[split]
     with open(os.path.join(folder, f'{split}.tsv'), 'w') as file:
       file.write('sentence\tlabel\n')

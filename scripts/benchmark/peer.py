@@ -31,15 +31,15 @@ from scripts.benchmark import torch_training
 from scripts.benchmark import workers
 
 _MAX_LENGTH = 128
+_SIZE = 64  # Width of the adapters.
 
 
-def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
+def make_model(folder: str, tune: str) -> torch.nn.Module:
   """Returns the peer's BERT with a linear head on [CLS].
 
   Args:
     folder: Folder of a Hugging Face checkpoint.
     tune: 'adapters' or 'full'.
-    size: Width of the adapters.
   """
   model = adapters.AutoAdapterModel.from_pretrained(
       folder, attn_implementation='sdpa')
@@ -47,7 +47,7 @@ def make_model(folder: str, tune: str, size: int) -> torch.nn.Module:
   if tune == 'adapters':
     model.add_adapter('task', config=adapters.DoubleSeqBnConfig(
         # The library knows no sizes, only factors.
-        reduction_factor=model.config.hidden_size / size,
+        reduction_factor=model.config.hidden_size / _SIZE,
         non_linearity='gelu', init_weights='houlsby'))
     model.train_adapter('task')
     # `train_adapter` freezes them; this project trains them too.
@@ -100,7 +100,7 @@ class Side(torch_training.Side):
         len(self.splits['train']))[:examples or None]
     self.batches = [order[start:start + batches.SIZE]
                     for start in range(0, len(order), batches.SIZE)]
-    self.prepare(make_model(folder, tune, 64), precision,
+    self.prepare(make_model(folder, tune), precision,
                  {'adapters': 1e-3, 'full': 1e-4}[tune])
 
   def gemm(

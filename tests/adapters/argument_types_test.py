@@ -10,11 +10,6 @@ from tests.adapters import merging_test
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def adapter():
   return merging_test.adapter('lora[r=2]')
 

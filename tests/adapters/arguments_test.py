@@ -16,11 +16,6 @@ TEXTS = ['a good film', 'very dull', 'bad']
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def bank():
   return {'a': bank_test.make(), 'b': bank_test.make(seed=1)}
 

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 
 import adapters_jax as aj
 from adapters_jax import trees
@@ -11,11 +10,6 @@ from adapters_jax.adapters.formats import places
 from tests.adapters import bank_test
 
 TEXTS = ['a good film', 'bad']
-
-
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
 
 
 def _fused(base, **methods):

@@ -40,8 +40,7 @@ def build(**configs):
   model = fixtures.make_bert(adapters.BertAdapterModel)
   for seed, (name, config) in enumerate(configs.items()):
     model.add_adapter(name, config=config)
-    fixtures.randomize([(key, value) for key, value in model.named_parameters()
-                        if f'.{name}.' in key], seed)
+    fixtures.randomize_named(model, lambda key: f'.{name}.' in key, seed)
   model.add_classification_head('h', num_labels=3, layers=1)
   model.load_state_dict(
       {f'heads.h.1.{name}': torch.from_numpy(value)
@@ -187,8 +186,7 @@ class SetupsTest(parameterized.TestCase):
   def test_members_of_other_kinds_are_not_left_out(self):
     model = build(a='prompt_tuning[prompt_length=3]', b=DOUBLE)
     model.add_adapter('c', config='prompt_tuning[prompt_length=2]')
-    fixtures.randomize([(key, value) for key, value in model.named_parameters()
-                        if '.c.' in key], 9)
+    fixtures.randomize_named(model, lambda key: '.c.' in key, 9)
     bank = read(model, 'abc')
     assert_close(logits_here(composing.compose(bank, 'stack(a, b)')),
                  logits_there(model, theirs.Stack('a', 'b')))
@@ -205,8 +203,7 @@ def build_fusion(config='dynamic', **configs):
   before = {key for key, _ in model.named_parameters()}
   names = list(configs)
   model.add_adapter_fusion(names, config)
-  fixtures.randomize([(key, value) for key, value in model.named_parameters()
-                      if key not in before], 7)
+  fixtures.randomize_named(model, lambda key: key not in before, 7)
   return model, theirs.Fuse(*names)
 
 
@@ -238,8 +235,7 @@ class FusionTest(parameterized.TestCase):
   def test_a_fuse_in_a_stack(self):
     model, fuse = build_fusion(a=DOUBLE, b=DOUBLE)
     model.add_adapter('c', config=DOUBLE)
-    fixtures.randomize([(key, value) for key, value in model.named_parameters()
-                        if '.c.' in key], 8)
+    fixtures.randomize_named(model, lambda key: '.c.' in key, 8)
     setup = theirs.Stack('c', fuse)
     wanted = logits_there(model, setup)
     folder = self.folder()

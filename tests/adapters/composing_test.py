@@ -218,7 +218,8 @@ class ComposedTest(parameterized.TestCase):
       self.assertEqual(attention_of(outer), {
           path.replace('output_0/', f'output_{index}/'): total
           for path, total in attention.items()})
-      self.assertEqual(composing.untrained(outer), 'fuse' in setup)
+      self.assertEqual(
+          composing.untrained(outer.setup, outer.tuned), 'fuse' in setup)
 
   def test_trained_norms_that_differ(self):
     bank = {name: make('houlsby[size=3]', seed, norms=True)

@@ -11,7 +11,6 @@ from adapters_jax import trees
 from adapters_jax.adapters import dropping
 from adapters_jax.analysis import dropped_layers
 from adapters_jax.methods import strings
-from adapters_jax.model import base as base_lib
 from adapters_jax.model import heads
 from adapters_jax.runs import group
 from adapters_jax.runs import run
@@ -28,11 +27,6 @@ BATCH = tiny.random_batch(batch=3, length=7)
 ALL = ('houlsby[size=3]', 'lora[r=2]|compacter[size=4]',
        'prefix_tuning[prefix_length=2, bottleneck_size=3]|ia3',
        'prefix_tuning_flat[prefix_length=2]')
-
-
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return base_lib.load(checkpoint)
 
 
 def params_of(base, tuned):

@@ -26,11 +26,6 @@ TEXTS = ['a very good film', 'dull', 'the plot very very dull the film good',
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def hidden(base):
   """Hidden states of each text, computed one by one without padding."""
   tokens, segments = tokenization.encode(
@@ -42,7 +37,7 @@ def hidden(base):
           for one, kinds in zip(tokens, segments)]
 
 
-def test_poolings_by_hand(base, hidden):
+def test_poolings_by_hand(hidden):
   states = np.zeros((2, 9, 12), np.float32)
   mask = np.zeros((2, 9), bool)
   for row in range(2):

@@ -21,12 +21,11 @@ from tests import tiny
 from tests.adapters import bank_test
 
 
-@pytest.mark.parametrize('text, wanted', [
-    ('bottleneck[size=3]', True), ('lora[r=2]', True), ('', True),
-    ('prefix_tuning_flat', True),
-    ('lora[r=2, leave_out=[1]]', True),  # The norms show the last layer.
+@pytest.mark.parametrize('text', [
+    'bottleneck[size=3]', 'lora[r=2]', '', 'prefix_tuning_flat',
+    'lora[r=2, leave_out=[1]]',  # The norms show the last layer.
 ])
-def test_the_shape_of_a_base_is_seen_in_an_adapter(text, wanted):
+def test_the_shape_of_a_base_is_seen_in_an_adapter(text):
   adapter = bank_test.make(text or 'lora')
   if not text:
     adapter = dataclasses.replace(adapter, methods=())
@@ -118,7 +117,7 @@ def test_a_note_on_the_activation_of_the_base(form, checkpoint, tmp_path):
   assert noted == ([True, False] if form == 'adapter_bert' else [False, True])
 
 
-def test_embeddings_have_no_head_to_leave_out(checkpoint, tmp_path):
+def test_embeddings_have_no_head_to_leave_out(tmp_path):
   adapter = bank_test.make('lora[r=2]')
   del adapter.tuned['head']
   adapter = dataclasses.replace(adapter, head_input='embedding_max')
@@ -143,7 +142,7 @@ def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
       'config'] == {'seed': 1}
 
 
-def test_a_repository_of_the_hub(checkpoint, tmp_path, monkeypatch):
+def test_a_repository_of_the_hub(tmp_path, monkeypatch):
   folder = tmp_path / 'snapshots' / 'abc'
   exchange.write(str(folder), bank_test.make('lora[r=2]'), 'adapterhub')
   asked = []

@@ -36,8 +36,7 @@ class MergingTest(parameterized.TestCase):
     values = method_cases.PEFT['lora']
     model = peft.get_peft_model(model, peft.get_peft_config(values), 'a')
     model.add_adapter('b', peft.get_peft_config(values | {'r': 2}))
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if 'lora_' in name], 5)
+    fixtures.randomize_named(model, lambda name: 'lora_' in name, 5)
     model.add_weighted_adapter(
         ['a', 'b'], [0.5, 2.0], 'm', combination_type='svd', svd_rank=3)
     layer = model.base_model.model.bert.encoder.layer[1].attention.self.value
@@ -65,8 +64,7 @@ class MergingTest(parameterized.TestCase):
         transformers.BertForSequenceClassification, num_labels=3)
     model = peft.get_peft_model(
         model, peft.get_peft_config(method_cases.PEFT['lora']), 'a')
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if 'lora_' in name], 5)
+    fixtures.randomize_named(model, lambda name: 'lora_' in name, 5)
     layer = model.base_model.model.bert.encoder.layer[1].attention.self.value
     made = common.make('lora[r=4, alpha=16]')
     place = self.place(made)

@@ -14,7 +14,6 @@ from adapters_jax.adapters import layouts
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import resident
-from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 from tests.adapters import bank_test
@@ -29,11 +28,6 @@ def with_classes(adapter, count):
   head = {'kernel': rng.standard_normal((12, count), np.float32),
           'bias': np.zeros(count, np.float32)}
   return dataclasses.replace(adapter, tuned={**adapter.tuned, 'head': head})
-
-
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return base_lib.load(checkpoint)
 
 
 @pytest.fixture(scope='module')

@@ -25,11 +25,6 @@ from tests.adapters import composing_test
 TEXTS = ['a good film', 'very dull', 'the plot ' * 4, 'bad']
 
 
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return base_lib.load(checkpoint)
-
-
 def asked(adapter, **changed):
   """Returns an adapter that answers questions."""
   return dataclasses.replace(

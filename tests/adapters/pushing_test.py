@@ -121,7 +121,7 @@ def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
   assert again[0].probabilities == pytest.approx(wanted[0].probabilities)
 
 
-def test_a_push_replaces_earlier_ones(writable, adapter, checkpoint):
+def test_a_push_replaces_earlier_ones(writable, checkpoint):
   """Files of two adapters would be read as one of them, or mixed."""
   base = aj.load_base(checkpoint)
   one, two = (dataclasses.replace(

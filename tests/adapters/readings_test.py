@@ -18,11 +18,6 @@ HALF = 'bad \ud800'
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def bank():
   one = bank_test.make('lora[r=2]')
   return {

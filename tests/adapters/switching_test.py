@@ -13,7 +13,6 @@ from adapters_jax.adapters import dropping
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import switching
-from adapters_jax.model import base as base_lib
 from tests.adapters import bank_test
 
 TEXTS = ['a good film', 'very dull plot']
@@ -25,11 +24,6 @@ METHODS = ['adapter_plus[reduction_factor=4]', 'ia3[alpha=2]', 'loreft',
                    'bottleneck[size=3,ln_after=True]', 'ia3', 'vera[r=3]',
                    'noreft', 'direft',
                    'compacter[reduction_factor=3,phm_dim=2]'))]
-
-
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return base_lib.load(checkpoint)
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -17,11 +17,6 @@ EXAMPLES = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def adapter(base):
   return dataclasses.replace(
       bank_test.make('lora[r=2]'), base=base.identity)

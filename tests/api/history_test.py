@@ -15,11 +15,6 @@ EXAMPLES = aj.Examples(
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def adapter(base):
   return aj.train(base, EXAMPLES, method='lora[r=2]', max_steps=6, eval_every=2,
                   batch_size=8, buckets=1, learning_rate=1e-2)

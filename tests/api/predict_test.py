@@ -14,6 +14,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
 from adapters_jax.api import banks
 from adapters_jax.api.commands import predict
 from adapters_jax.data import quoting
@@ -54,7 +55,7 @@ def test_columns_of_a_table_are_labelled(
       folder, checkpoint=checkpoint, input='a.tsv', batch_size=3)
   found, _ = labelled(config, capsys)
   assert [row['sentence'] for row in found] == TEXTS
-  values = prediction.probabilities(prediction.logits(
+  values = readings.probabilities(prediction.logits(
       *prediction.load(folder, checkpoint), TEXTS))
   np.testing.assert_allclose(
       [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,
@@ -172,7 +173,7 @@ def test_a_setup_of_adapters(
   base, _ = prediction.load(folder, checkpoint)
   whole = composing.compose(
       {'one': adapter.load(folder), 'two': adapter.load(other)}, config.setup)
-  values = prediction.probabilities(prediction.logits(
+  values = readings.probabilities(prediction.logits(
       base, whole, ['good film', 'very bad']))
   np.testing.assert_allclose(
       [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,

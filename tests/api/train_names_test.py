@@ -18,11 +18,6 @@ EXAMPLES = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
 
 
 @pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
-@pytest.fixture(scope='module')
 def adapter():
   return merging_test.adapter('seq_bn')
 

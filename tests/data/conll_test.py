@@ -44,7 +44,7 @@ def test_universal_dependencies(tmp_path):
         errors.UserError, match='a.conllu: .*`text_columns=2` and .*=4`$'):
       conll.read(str(path), 'sentence', label)
   with pytest.raises(errors.UserError, match='CoNLL-U; .*`text_columns=2`$'):
-    conll.read(str(path), tagged=False)
+    conll.of_lines(lines, 'a', tagged=False)
   assert conll.read(str(path), '1', '4')[0].words == ('1', '2')
 
 

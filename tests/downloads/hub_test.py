@@ -19,7 +19,6 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
-from adapters_jax.downloads import hub_cache
 from adapters_jax.downloads import network
 from adapters_jax.downloads import progress
 from adapters_jax import errors
@@ -181,16 +180,6 @@ def test_a_revision(local_hub, tmp_path, monkeypatch):
   assert os.path.basename(pretrained.resolve('tiny-bert@v1')) == commit
 
 
-def test_cached_files_do_without_the_hub(local_hub):
-  folder = pretrained.resolve('tiny-bert')
-  local_hub.shutdown()
-  local_hub.server_close()
-  hub.forget()
-  assert pretrained.config_of('tiny-bert') == tiny.CONFIG
-  # The repository has no tokenizer.json, which the cache remembers.
-  assert pretrained.resolve('tiny-bert') == folder
-
-
 @pytest.mark.parametrize('files, wanted', [
     (('tokenizer.json', 'vocab.txt', 'vocab.json', 'tokenizer_config.json'),
      {'tokenizer.json', 'tokenizer_config.json'}),
@@ -244,38 +233,6 @@ def test_encoder_of_sentence_transformers(local_hub, outer, tmp_path):
   assert tokenization.load(folder).token_to_id('good') == 5
 
 
-def test_cache_of_another_program_needs_no_hub(local_hub):
-  import huggingface_hub
-  for name in ('config.json', 'model.safetensors', 'vocab.txt'):
-    huggingface_hub.hf_hub_download('tiny-bert', name)
-  local_hub.shutdown()
-  local_hub.server_close()
-  folder = pretrained.resolve('tiny-bert')
-  assert {*os.listdir(folder)} == {
-      'config.json', 'model.safetensors', 'vocab.txt'}
-  with pytest.raises(errors.UserError, match='minilm-l6, mpnet-base.*reached'):
-    pretrained.resolve('some/one')
-
-
-def test_a_look_into_the_cache_downloads_nothing(local_hub):
-  assert not hub_cache.folder('tiny-bert')
-  folder = pretrained.resolve('tiny-bert')
-  local_hub.shutdown()
-  local_hub.server_close()
-  assert hub_cache.folder('tiny-bert') == folder
-  assert hub_cache.folder(f'tiny-bert@{COMMIT}') == folder
-  assert not hub_cache.folder('tiny-bert@other')
-
-
-def test_cache_without_weights_and_no_hub(local_hub):
-  pretrained.config_of('tiny-bert')
-  local_hub.shutdown()
-  local_hub.server_close()
-  hub.forget()
-  with pytest.raises(errors.UserError, match='cannot be reached'):
-    pretrained.resolve('tiny-bert')
-
-
 @pytest.mark.parametrize('problem, words', [
     (OSError(28, 'No space left on device'), 'config.json of tiny-bert could '
      'not be downloaded .*No space left.*run again'),
@@ -322,13 +279,6 @@ def test_a_repository_without_safetensors(local_hub):
 def test_no_such_repository(local_hub):
   with pytest.raises(errors.UserError, match="'no/such' is neither"):
     pretrained.config_of('no/such')
-
-
-def test_without_a_network(local_hub):
-  local_hub.shutdown()
-  local_hub.server_close()
-  with pytest.raises(errors.UserError, match='cannot be reached'):
-    pretrained.config_of('tiny-bert')
 
 
 @pytest.mark.parametrize('name, text', [

@@ -139,7 +139,7 @@ def test_damaged_member(asset, monkeypatch):
   assert not os.path.exists(folder) and not os.path.exists(f'{folder}.files')
 
 
-def test_damaged_part_is_fetched_again(asset, monkeypatch):
+def test_damaged_part_is_fetched_again(asset):
   parts = os.path.join(pinned.cache_dir(), 'assets', 'toy-1.0.parts')
   os.makedirs(parts)
   with open(os.path.join(parts, asset.releases[0].sha256), 'wb') as file:

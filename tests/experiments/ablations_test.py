@@ -14,7 +14,6 @@ import pytest
 from adapters_jax.adapters import storage
 from adapters_jax.analysis import layer_removal
 from adapters_jax.api import flags
-from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
@@ -205,14 +204,7 @@ def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
       adapter_config='bottleneck[size=3, inner_norm=batch]')
   whole = run.run(config, 'glue')
   parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
-  make_batch = batching.Schedule.batch
-
-  def interrupting(self, step):
-    if step == 2:
-      signal.raise_signal(signal.SIGTERM)
-    return make_batch(self, step)
-
-  with mock.patch.object(batching.Schedule, 'batch', interrupting):
+  with tiny.at_step(2, lambda: signal.raise_signal(signal.SIGTERM)):
     with pytest.raises(errors.Interrupted):
       run.run(parts, 'glue')
   resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')

@@ -19,8 +19,6 @@ from adapters_jax.data import retrieval
 from adapters_jax.model import heads
 from adapters_jax.model import pooling
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import group
-from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.runs.kinds import embeddings
 from tests import tiny
@@ -190,27 +188,6 @@ def test_a_run_is_saved_and_encodes(config):
       aj.encode(base, queries, again), aj.encode(base, queries, adapter))
   with pytest.raises(errors.UserError, match='embed'):
     aj.predict(base, adapter, ['a film'])
-
-
-@pytest.mark.slow  # `sweeps/vmapped_test.py` has groups of classifiers.
-def test_a_group_equals_its_runs(config):
-  configs = [dataclasses.replace(config, seed=seed, learning_rate=rate)
-             for seed, rate in ((0, 1e-2), (1, 3e-3))]
-  made = group.make_group(configs, embeddings.KIND)
-  together = group.group_batch(made, 0)
-  alone = [member.schedule.batch(0) for member in made.members]
-  for row in range(2):
-    np.testing.assert_array_equal(together['tokens_1'][row],
-                                  alone[row]['tokens_1'])
-  found = run.run_group(
-      [dataclasses.replace(one, workdir=f'{one.workdir}{row}')
-       for row, one in enumerate(configs)], 'embeddings', embeddings.KIND,
-      names=['a', 'b'], state_folder=config.workdir + '/state')
-  single = run.run(configs[1], 'embeddings', embeddings.KIND)
-  assert isinstance(found[1], records.Record)
-  np.testing.assert_allclose(
-      [entry['loss'] for entry in found[1].history],
-      [entry['loss'] for entry in single.history], rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_predictions_of_a_run_that_is_only_a_record(config, tmp_path):
     glue_submission.write_zip(outcome, str(tmp_path / 'a.zip'))
 
 
-def test_absent_tasks_are_named_before_anything_runs(config, monkeypatch):
+def test_absent_tasks_are_named_before_anything_runs(monkeypatch):
   def absent(source, data_dir):
     if source != 'glue/rte':
       raise errors.UserError(f'{source} is not there')

@@ -31,7 +31,7 @@ class VerdictsTest(parameterized.TestCase):
       (-3, -2, 'does not hold'), (2, 3, 'does not hold'),
       (math.nan, math.nan, 'undecided'))
   def test_within_one(self, low, high, wanted):
-    self.assertEqual(verdicts.judge_within(between(low, high), 1), wanted)
+    self.assertEqual(verdicts.judge_within(between(low, high)), wanted)
 
   @parameterized.parameters(
       (('holds', 'holds'), 'holds'),

@@ -58,7 +58,7 @@ def command(*flags, **kwargs):
 
 
 @pytest.mark.slow
-def test_command_line(config, tmp_path):
+def test_command_line(config):
   flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
       config).items() if value != getattr(config_lib.Config(), name)]
   done = command(*flags)

@@ -23,11 +23,6 @@ def texts(count=24):
           for _ in range(count)]
 
 
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
 def pairs_of(words):
   return [(one, words[row - 1]) for row, one in enumerate(words)]
 

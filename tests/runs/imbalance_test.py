@@ -10,6 +10,7 @@ import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import prediction
+from adapters_jax.adapters import readings
 from adapters_jax.data import metrics
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import results
@@ -105,7 +106,7 @@ def test_a_threshold_is_picked_on_dev_and_saved(
   labels = np.array([task.labels.index(one.label) for one in found])
   assert record.metrics['test']['balanced_accuracy'] == (
       metrics.balanced_accuracy(splits['test'].labels, labels))
-  shares = prediction.probabilities(prediction.logits(base, adapter, texts))
+  shares = readings.probabilities(prediction.logits(base, adapter, texts))
   assert np.any(shares.argmax(-1) != labels)  # The threshold matters.
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.data import batching
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import results
@@ -52,17 +51,6 @@ def kill(*_, **__):
 
 def send(number=signal.SIGTERM):
   return lambda *_, **__: signal.raise_signal(number)
-
-
-def at_step(wanted, act):
-  """Acts when the batch of a step is made, while the step before runs."""
-  make = batching.Schedule.batch
-
-  def batch(self, step):
-    if step == wanted:
-      act()
-    return make(self, step)
-  return mock.patch.object(batching.Schedule, 'batch', batch)
 
 
 def at_eval_batch(wanted, act):
@@ -139,7 +127,7 @@ def test_a_signal_in_the_last_scores(config, whole):
 def test_a_kill_loses_at_most_the_minutes_of_the_setting(
     config, whole, minutes, saved):
   config = dataclasses.replace(config, save_minutes=minutes)
-  with at_step(3, kill), pytest.raises(Killed):
+  with tiny.at_step(3, kill), pytest.raises(Killed):
     run.run(config, 'glue')
   if saved is None:
     assert not saves.exists(os.path.join(config.workdir, 'resume'))
@@ -148,7 +136,7 @@ def test_a_kill_loses_at_most_the_minutes_of_the_setting(
   check_resumed(config, whole)
 
 
-def test_work_is_saved_before_a_program_is_compiled(config, monkeypatch):
+def test_work_is_saved_before_a_program_is_compiled(monkeypatch):
   monkeypatch.setattr(saving, '_LITTLE', 0.0)
   stop = signals.Stop()
   saves = []

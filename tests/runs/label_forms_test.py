@@ -14,7 +14,6 @@ from adapters_jax.adapters import prediction
 from adapters_jax.analysis import predictions
 from adapters_jax.api import inputs
 from adapters_jax.api.commands import predict
-from adapters_jax.data import batching
 from adapters_jax.data import label_metrics
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
@@ -96,14 +95,7 @@ def trained(request, checkpoint, tmp_path_factory):
 def test_a_grouped_run_equals_a_resumed_one(trained, tmp_path):
   config = dataclasses.replace(
       trained.configs[1], workdir=str(tmp_path / 'work'))
-  make = batching.Schedule.batch
-
-  def batch(self, step):
-    if step == 15:
-      raise KeyboardInterrupt
-    return make(self, step)
-
-  with mock.patch.object(batching.Schedule, 'batch', batch):
+  with tiny.at_step(15, mock.Mock(side_effect=KeyboardInterrupt)):
     with pytest.raises(KeyboardInterrupt):
       run.run(config, 'glue')
   alone = run.run(dataclasses.replace(config, resume=True), 'glue')

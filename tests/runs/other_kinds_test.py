@@ -76,7 +76,7 @@ def test_a_killed_run_continues_bit_equal(
   whole = run.run(
       dataclasses.replace(config, workdir=f'{tmp_path}/whole'), name, kind)
   monkeypatch.setattr(saving, '_LITTLE', 0.0)
-  with interrupted.at_step(5, interrupted.kill), (
+  with tiny.at_step(5, interrupted.kill), (
       pytest.raises(interrupted.Killed)):
     run.run(config, name, kind)
   assert interrupted.saved_step(config.workdir) == 3

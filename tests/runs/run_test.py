@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import prediction
-from adapters_jax.data import batching
 from adapters_jax.data import metrics
 from adapters_jax import errors
 from adapters_jax.runs import compact
@@ -148,14 +147,9 @@ def test_a_record_names_data_machine_and_computation(trained):
 def test_killed_and_resumed_is_bit_equal(trained, tmp_path):
   config, whole, _ = trained
   parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
-  make_batch = batching.Schedule.batch
 
-  def interrupt_at(last):
-    def batch(self, step):
-      if step == last:
-        signal.raise_signal(signal.SIGTERM)
-      return make_batch(self, step)
-    return mock.patch.object(batching.Schedule, 'batch', batch)
+  def interrupt_at(step):
+    return tiny.at_step(step, lambda: signal.raise_signal(signal.SIGTERM))
 
   # Once after the first evaluation, once in the middle of an interval.
   with interrupt_at(3), pytest.raises(errors.Interrupted):
@@ -227,7 +221,7 @@ def test_collapse_is_reported(config):
   assert 'collapse: every dev example is called' in record.notes[0]
 
 
-def test_a_subset_is_fixed_and_named(config, tmp_path):
+def test_a_subset_is_fixed_and_named(config):
   subset = dataclasses.replace(config, train_examples=20, max_steps=1)
   first = setup_lib.prepare(subset)
   second = setup_lib.prepare(dataclasses.replace(subset, seed=7))

@@ -30,11 +30,6 @@ STILL = {'buckets': 0, 'batch_size': 16, 'max_steps': 1, 'learning_rate': 1e-30}
 TEXTS = ['good film', 'bad plot', 'great film', 'dull plot'] * 4
 
 
-@pytest.fixture(scope='module')
-def base(checkpoint):
-  return aj.load_base(checkpoint)
-
-
 def made(base, method, labels=('no', 'yes'), **changed):
   """Returns an untrained adapter with random leaves, as if for texts."""
   return dataclasses.replace(
@@ -71,7 +66,7 @@ def test_all_leaves_are_those_of_the_start(base, method):
   assert changed == {'adapter', 'head', 'norm'}
 
 
-def test_the_head_follows_the_names_of_the_classes(base, caplog):
+def test_the_head_follows_the_names_of_the_classes(base):
   start = made(base, 'lora[r=2]', labels=('yes', 'no'))
   found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
   assert found.labels == ('no', 'yes')

@@ -89,7 +89,7 @@ def test_losses_rates_and_scores(config, whole):
 
 @pytest.mark.parametrize('at', [3, 7])
 def test_a_killed_run_goes_on_as_if_undisturbed(config, whole, at):
-  with interrupted.at_step(at, interrupted.kill), pytest.raises(
+  with tiny.at_step(at, interrupted.kill), pytest.raises(
       interrupted.Killed):
     run.run(config, 'glue')
   with open(path_of(config.workdir), 'a') as file:

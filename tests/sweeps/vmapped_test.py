@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from adapters_jax.adapters import storage
-from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import group_training
@@ -30,6 +29,7 @@ from adapters_jax.training import loop
 from adapters_jax.training import sharding
 from adapters_jax import trees
 from scripts.benchmark import crossover
+from tests import tiny
 
 # Of different seeds, rates, init scales, warm-up, decay and sizes; the third
 # diverges.
@@ -183,24 +183,18 @@ def test_a_run_whose_outputs_diverge_fails_alone(trained, tmp_path):
 def test_killed_groups_go_on_to_bit_equal_results(
     trained, checkpoint, own_files, tmp_path):
   configs = configs_in(tmp_path, checkpoint, own_files)
-  make_batch, save = batching.Schedule.batch, results.save
-
-  def at_step_6(act):
-    def batch(self, step):
-      if step == 6:
-        act()
-      return make_batch(self, step)
-    return mock.patch.object(batching.Schedule, 'batch', batch)
+  save = results.save
 
   def die():
     raise RuntimeError('killed')
 
-  with at_step_6(die), pytest.raises(RuntimeError, match='killed'):
+  with tiny.at_step(6, die), pytest.raises(RuntimeError, match='killed'):
     vmapped.run_unit(configs, 'glue', classification.KIND)
   planned = vmapped.make_units(configs, configs, 'glue', lambda runs: 1)
   assert planned == [tuple(configs)]  # As the group that it was.
-  with at_step_6(lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
-      errors.Interrupted, match='7 of 8'):
+  with tiny.at_step(
+      6, lambda: signal.raise_signal(signal.SIGTERM)), pytest.raises(
+          errors.Interrupted, match='7 of 8'):
     vmapped.run_unit(configs, 'glue', classification.KIND)
 
   def save_one(folder, *rest):

@@ -265,7 +265,7 @@ class OptimizersTest(parameterized.TestCase):
         small, {'encoder': {'layer_0': {'ffn_output': {
             'kernel': jnp.full(4, 1e6)}}}})
     tx = optimizers.make_optimizer(
-        selections.select_head(1), learning_rate=1.0, steps=10)
+        selections.TUNE['head'](1), learning_rate=1.0, steps=10)
     first, _ = tx.update(small, tx.init(tree), tree)
     second, _ = tx.update(huge, tx.init(tree), tree)
     np.testing.assert_array_equal(first['head']['bias'], second['head']['bias'])

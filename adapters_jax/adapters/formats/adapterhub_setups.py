@@ -113,7 +113,8 @@ def read(
   _check(whole, os.path.join(folder, SETUP),
          'load the folders of its members one by one')
   tuned = dict(whole.tuned)
-  for block, tree in zip(setups.fuses(setup), _trees(whole), strict=True):
+  for block, tree in zip(
+      setups.fuses(setup), setups.fuses(whole.composition), strict=True):
     tuned = trees.overlay(tuned, adapterhub_fusions.read(
         folder, block, tree, shape, whole))
   tuned = trees.overlay(tuned, adapterhub_norms.read(
@@ -178,7 +179,8 @@ def write(
         os.path.join(folder, member), member,
         dataclasses.replace(one, tuned=kept), base, shape, model)
   for block, tree in zip(
-      setups.fuses(adapter.setup), _trees(adapter), strict=True):
+      setups.fuses(adapter.setup), setups.fuses(adapter.composition),
+      strict=True):
     notes += adapterhub_fusions.write(
         folder, block, tree, adapter, shape, model)
   atomic.write_json(os.path.join(folder, SETUP), {
@@ -194,11 +196,6 @@ def _tensors(folder: str, names: Sequence[str]) -> weights.Tensors:
       f'{name}/{key}': tensor for name in names for key, tensor in weights.read(
           os.path.join(folder, name), adapterhub.WEIGHTS,
           adapterhub.BIN).items()}
-
-
-def _trees(adapter: adapter_lib.Adapter) -> list[composition.Fuse]:
-  """Returns the resolved Fuse blocks of a composed adapter."""
-  return setups.fuses(adapter.composition)
 
 
 def _check(adapter: adapter_lib.Adapter, what: str, advice: str) -> None:

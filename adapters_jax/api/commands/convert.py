@@ -83,26 +83,12 @@ def convert(
     raise errors.UserError('`private`: is for `push`')
   if target and os.path.realpath(source) == os.path.realpath(target):
     raise errors.UserError('`to`: give another folder than `from`')
-  from adapters_jax.adapters import compiled  # Slow imports: after the checks.
-  from adapters_jax.adapters import exchange
-  from adapters_jax.adapters import locations
+  from adapters_jax.adapters import exchange  # Slow imports: after the checks.
   from adapters_jax.adapters import pushing
-  from adapters_jax.model import base as base_lib
-  from adapters_jax.model import pretrained
   if push:
     with _path_of('push', 'name'):
       pushing.check(push, form)
-  with _path_of('from'):
-    source = locations.find(source)
-    checkpoint = checkpoint or _base_of(source)
-  shape = pretrained.config_of(checkpoint)
-  with _path_of('from'):
-    adapter = exchange.read(
-        source, shape, head, lambda: base_lib.with_head_start(
-            base_lib.load(checkpoint)), checkpoint)
-    # Other libraries' files name no base, and pass.
-    compiled.check_base(
-        base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
+  adapter, checkpoint = _read(source, checkpoint, head)
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
     adapter.check_labels()
@@ -118,6 +104,27 @@ def convert(
           adapter, push, form, checkpoint, head=head, private=private))
   return [*(f'{adapter.method} -> {place}' for place in done),
           *(f'note: {n}' for n in notes)]
+
+
+def _read(source: str, checkpoint: str, head: bool) -> tuple[Any, str]:
+  """Returns (adapter, name or folder of its base); see `convert`."""
+  from adapters_jax.adapters import compiled
+  from adapters_jax.adapters import exchange
+  from adapters_jax.adapters import locations
+  from adapters_jax.model import base as base_lib
+  from adapters_jax.model import pretrained
+  with _path_of('from'):
+    source = locations.find(source)
+    checkpoint = checkpoint or _base_of(source)
+  shape = pretrained.config_of(checkpoint)
+  with _path_of('from'):
+    adapter = exchange.read(
+        source, shape, head, lambda: base_lib.with_head_start(
+            base_lib.load(checkpoint)), checkpoint)
+    # Other libraries' files name no base, and pass.
+    compiled.check_base(
+        base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
+  return adapter, checkpoint
 
 
 def _base_of(source: str) -> str:

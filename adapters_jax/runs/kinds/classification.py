@@ -197,10 +197,6 @@ def _outcomes(
           'label_count': np.array([count])}
 
 
-def _threshold_of(score: Scorer, tuned: trees.Tree) -> float | None:
-  return score.threshold(tuned)
-
-
 def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
   """Returns {split: number and hash of its examples} of a task by name."""
   _, splits, _ = setup_lib.load_data(config)
@@ -208,7 +204,8 @@ def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
 
 
 KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
-                 _outcomes, _check_data, _inputs, _threshold_of, facts=_facts)
+                 _outcomes, _check_data, _inputs, Scorer.threshold,
+                 facts=_facts)
 
 
 def of_examples(
@@ -225,4 +222,4 @@ def of_examples(
   # Any name: the task is not in the table of tasks.
   return kind.Kind(lambda name: task, prepare, Scorer,
                    lambda config: heads.of_form(task.form, config.head_input),
-                   threshold_of=_threshold_of)
+                   threshold_of=Scorer.threshold)

@@ -7,7 +7,6 @@ their cosines.
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -245,13 +244,3 @@ KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
              reads=('embeddings',), defaults=presets.EMBEDDINGS, facts=_facts)
-
-
-def of_pairs(splits: Mapping[str, pairs_lib.Pairs]) -> kind.Kind:
-  """Returns the kind of a task whose pairs are in memory.
-
-  Args:
-    splits: {'train', 'dev' and perhaps 'test': pairs}.
-  """
-  return dataclasses.replace(
-      KIND, prepare=functools.partial(prepare, data=splits))

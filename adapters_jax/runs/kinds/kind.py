@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,16 @@ class Kind:
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   facts: Callable[[config_lib.Config], dict[str, dict[str, Any]]] = (
       lambda config: {})
+
+  def of_data(self, data: Mapping[str, Any]) -> 'Kind':
+    """Returns the kind of a task whose examples are in memory.
+
+    Args:
+      data: {'train', 'dev' and perhaps 'test': examples}, an argument of
+        `prepare`.
+    """
+    return dataclasses.replace(
+        self, prepare=functools.partial(self.prepare, data=data))
 
   def check_settings(
       self, config: config_lib.Config, *, in_memory: bool = False

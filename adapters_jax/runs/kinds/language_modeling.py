@@ -253,13 +253,3 @@ KIND = kind.Kind(
     _check_data,
     usage='train a task above it with: --adapters=domain={folder}',
     reads=('texts',), defaults=presets.LANGUAGE_MODELING, facts=_facts)
-
-
-def of_texts(texts: Mapping[str, list[str]]) -> kind.Kind:
-  """Returns the kind of texts in memory.
-
-  Args:
-    texts: {'train', 'dev' and perhaps 'test': texts}.
-  """
-  prepare_them: Any = functools.partial(prepare, data=texts)
-  return dataclasses.replace(KIND, prepare=prepare_them)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -129,7 +128,7 @@ def _outcomes(
   right = [[text for text, _ in question.answers]
            for question in setup.questions[split]]
   return {'f1': np.array([
-      metrics.squad([texts], [answer])['f1']
+      max(metrics.answer_f1(text, answer) for text in texts)
       for texts, answer in zip(right, predictions, strict=True)])}
 
 
@@ -168,13 +167,3 @@ def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
 KIND = kind.Kind(squad.load_task, prepare, make_score,
                  lambda config: heads.spans.SPANS, _outcomes, _check_data,
                  _inputs, facts=_facts)
-
-
-def of_questions(questions: Mapping[str, list[squad.Question]]) -> kind.Kind:
-  """Returns the kind of questions in memory.
-
-  Args:
-    questions: {'train', 'dev' and perhaps 'test': questions}.
-  """
-  prepare_them: Any = functools.partial(prepare, data=questions)
-  return dataclasses.replace(KIND, prepare=prepare_them)

@@ -80,6 +80,23 @@ def assert_close(found, wanted):
   np.testing.assert_allclose(found, wanted, atol=1e-5, rtol=1e-5)
 
 
+def into_peft(ours, case, folder, kind, **extra):
+  """Returns the model of PEFT that reads our adapter from a folder."""
+  peft_lib.write(str(folder / 'a'), ours, tiny_families.config(case))
+  return peft.PeftModel.from_pretrained(
+      make_model(case, kind, **extra), str(folder / 'a'))
+
+
+def check_saved(model, case, folder, wanted, **options):
+  """Checks the outputs of a folder that PEFT saves; returns its adapter."""
+  model.save_pretrained(str(folder / 'b'))
+  shape = tiny_families.config(case)
+  again = peft_lib.read(str(folder / 'b'), shape)
+  assert again.family == shape.family
+  assert_close(family_cases.outputs(case, again, **options), wanted)
+  return again
+
+
 def narrow(case, text):
   return case == 'electra-small' and ('inv' in text or 'prompt' in text)
 
@@ -137,8 +154,7 @@ def test_heads_of_adapterhub(case, head, tmp_path):
   model = make_model(case, 'AdapterModel')
   model.add_adapter('n', config='double_seq_bn[reduction_factor=4]')
   model.add_classification_head('n', **{'num_labels': 3, **head})
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if '.n.' in name], 4)
+  fixtures.randomize_named(model, lambda name: '.n.' in name, 4)
   model.set_active_adapters('n')
   model.save_adapter(str(tmp_path), 'n')
   adapter = adapterhub.read(str(tmp_path), tiny_families.config(case))[1]
@@ -154,9 +170,9 @@ def test_a_head_of_transformers_in_adapterhub(case, tmp_path):
   model = make_model(case, 'ForSequenceClassification', num_labels=3)
   adapters.init(model)
   model.add_adapter('n', config='lora[r=2]', set_active=True)
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if '.n.' in name or 'classifier' in name
-                      or 'pooler' in name], 4)
+  fixtures.randomize_named(
+      model, lambda name: '.n.' in name or 'classifier' in name
+      or 'pooler' in name, 4)
   model.save_adapter(str(tmp_path), 'n')
   adapter = adapterhub.read(str(tmp_path), tiny_families.config(case))[1]
   assert_close(
@@ -166,56 +182,39 @@ def test_a_head_of_transformers_in_adapterhub(case, tmp_path):
 @pytest.mark.parametrize('text', PEFT[:-1])
 @pytest.mark.parametrize('case', family_cases.PEFT)
 def test_peft_both_ways(case, text, tmp_path):
-  shape = tiny_families.config(case)
   ours = family_cases.make(case, text, 'peft', not text.startswith('pr'))
   wanted = family_cases.outputs(case, ours)
-  peft_lib.write(str(tmp_path / 'a'), ours, shape)
-  model = peft.PeftModel.from_pretrained(
-      make_model(case, 'ForSequenceClassification', num_labels=3),
-      str(tmp_path / 'a'))
+  model = into_peft(
+      ours, case, tmp_path, 'ForSequenceClassification', num_labels=3)
   assert_close(run(model, case).logits.numpy(), wanted)
   if case == 'deberta' and text.startswith('pr'):
     return  # PEFT saves no pooler with a prompt.
-  model.save_pretrained(str(tmp_path / 'b'))
-  again = peft_lib.read(str(tmp_path / 'b'), shape)
-  assert again.family == shape.family
-  assert_close(family_cases.outputs(case, again), wanted)
+  check_saved(model, case, tmp_path, wanted)
 
 
 @pytest.mark.parametrize('text', (*PEFT[:-2], ''))
 @pytest.mark.parametrize('case', family_cases.PEFT)
 def test_spans_in_peft(case, text, tmp_path):
-  shape = tiny_families.config(case)
   ours = family_cases.make(case, text, 'tokens', norms=True)
   wanted = family_cases.outputs(case, ours)
-  peft_lib.write(str(tmp_path / 'a'), ours, shape)
-  model = peft.PeftModel.from_pretrained(
-      make_model(case, 'ForQuestionAnswering'), str(tmp_path / 'a'))
+  model = into_peft(ours, case, tmp_path, 'ForQuestionAnswering')
   # PEFT's own class for it forgets the segments.
   out = run(model.get_base_model(), case)
   assert_close(
       torch.stack([out.start_logits, out.end_logits], -1).numpy(), wanted)
-  model.save_pretrained(str(tmp_path / 'b'))
-  again = peft_lib.read(str(tmp_path / 'b'), shape)
-  assert_close(family_cases.outputs(case, again), wanted)
+  check_saved(model, case, tmp_path, wanted)
 
 
 @pytest.mark.parametrize('text', ('lora[r=2]', ''))
 @pytest.mark.parametrize('case', family_cases.PEFT)
 def test_tags_in_peft(case, text, tmp_path):
-  shape = tiny_families.config(case)
   ours = family_cases.make(case, text, 'tags', norms=True)
   wanted = family_cases.outputs(case, ours)
-  peft_lib.write(str(tmp_path / 'a'), ours, shape)
-  model = peft.PeftModel.from_pretrained(
-      make_model(case, 'ForTokenClassification', num_labels=3),
-      str(tmp_path / 'a'))
+  model = into_peft(
+      ours, case, tmp_path, 'ForTokenClassification', num_labels=3)
   assert isinstance(model, peft.PeftModelForTokenClassification)
   assert_close(run(model, case).logits.numpy(), wanted)
-  model.save_pretrained(str(tmp_path / 'b'))
-  again = peft_lib.read(str(tmp_path / 'b'), shape)
-  assert again.head.name == 'tags'
-  assert_close(family_cases.outputs(case, again), wanted)
+  assert check_saved(model, case, tmp_path, wanted).head.name == 'tags'
 
 
 @pytest.mark.parametrize('case', ('roberta', 'distilbert'))
@@ -225,8 +224,8 @@ def test_tags_of_peft(case, tmp_path):
       make_model(case, 'ForTokenClassification', num_labels=3),
       peft.LoraConfig(task_type='TOKEN_CLS', r=2, target_modules=(
           ['q_lin', 'v_lin'] if case == 'distilbert' else ['query', 'value'])))
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if value.requires_grad], 4)
+  fixtures.randomize_named(
+      model, lambda name: model.get_parameter(name).requires_grad, 4)
   model.save_pretrained(str(tmp_path))
   adapter = peft_lib.read(str(tmp_path), tiny_families.config(case))
   assert adapter.head.name == 'tags'
@@ -259,18 +258,13 @@ def test_a_prompt_or_prefix_in_peft(case, text, tmp_path):
   if text.startswith('prefix') and case in (
       'mpnet', 'deberta', 'distilbert'):
     pytest.skip('refused: its model takes no past keys')
-  shape = tiny_families.config(case)
   ours = family_cases.make(case, text, 'tokens')
-  peft_lib.write(str(tmp_path / 'a'), ours, shape)
-  model = peft.PeftModel.from_pretrained(
-      make_model(case, 'ForQuestionAnswering'), str(tmp_path / 'a'))
+  model = into_peft(ours, case, tmp_path, 'ForQuestionAnswering')
   out = run(model, case, plain=True)  # PEFT forgets the segments.
   found = torch.stack([out.start_logits, out.end_logits], -1).numpy()
   wanted = family_cases.outputs(case, ours, plain=True)
   assert_close(found[:, -wanted.shape[1]:], wanted)
-  model.save_pretrained(str(tmp_path / 'b'))
-  again = peft_lib.read(str(tmp_path / 'b'), shape)
-  assert_close(family_cases.outputs(case, again, plain=True), wanted)
+  check_saved(model, case, tmp_path, wanted, plain=True)
 
 
 @pytest.mark.parametrize('case', ('roberta', 'camembert', 'electra'))

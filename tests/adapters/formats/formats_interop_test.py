@@ -94,8 +94,7 @@ class AdapterHubTest(parameterized.TestCase):
     model = fixtures.make_bert(adapters.BertAdapterModel)
     model.add_adapter('n', config='lora[r=2]')
     model.add_classification_head('n', num_labels=outputs, **head)
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if '.n.' in name], 4)
+    fixtures.randomize_named(model, lambda name: '.n.' in name, 4)
     model.set_active_adapters('n')
     folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_adapter(folder, 'n')
@@ -133,9 +132,8 @@ class AdapterHubTest(parameterized.TestCase):
     model = fixtures.make_bert(transformers.BertForQuestionAnswering)
     adapters.init(model)
     model.add_adapter('n', config='lora[r=2]', set_active=True)
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters()
-                        if '.n.' in name or 'qa_outputs' in name], 4)
+    fixtures.randomize_named(
+        model, lambda name: '.n.' in name or 'qa_outputs' in name, 4)
     folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_adapter(folder, 'n')
     np.testing.assert_allclose(
@@ -161,8 +159,7 @@ class AdapterHubTest(parameterized.TestCase):
     model.add_adapter('n', config='lora[r=2]')
     model.add_classification_head(
         'n', num_labels=3, layers=2, activation_function=activation)
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if name not in before], 4)
+    fixtures.randomize_named(model, lambda name: name not in before, 4)
     model.set_active_adapters('n')
     folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_adapter(folder, 'n')
@@ -183,8 +180,7 @@ class AdapterHubTest(parameterized.TestCase):
     model = fixtures.make_bert(adapters.BertAdapterModel)
     before = {name for name, _ in model.named_parameters()}
     model.add_adapter('n', config=config)
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if name not in before], 4)
+    fixtures.randomize_named(model, lambda name: name not in before, 4)
     model.add_classification_head('n', num_labels=3, layers=2)
     model.set_active_adapters('n')
     folder = self.enter_context(tempfile.TemporaryDirectory())
@@ -251,8 +247,7 @@ class PeftTest(parameterized.TestCase):
         task_type='SEQ_CLS', r=4, lora_alpha=8, use_dora=use_dora,
         target_modules=['query', 'value'], rank_pattern={'value': 2},
         alpha_pattern={r'layer\.1\.attention\.self\.query': 3}))
-    fixtures.randomize([(name, value) for name, value
-                        in model.named_parameters() if 'lora_' in name], 5)
+    fixtures.randomize_named(model, lambda name: 'lora_' in name, 5)
     folder = self.enter_context(tempfile.TemporaryDirectory())
     model.save_pretrained(folder)
     np.testing.assert_allclose(

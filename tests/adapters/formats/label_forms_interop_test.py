@@ -81,8 +81,7 @@ def test_heads_of_adapters_here_and_back(form, layers, tmp_path):
         id2label={0: 'a', 1: 'b', 2: 'c'})
   else:
     model.add_multiple_choice_head('n', num_choices=CHOICES, layers=layers)
-  fixtures.randomize([(name, value) for name, value
-                      in model.named_parameters() if '.n.' in name], 4)
+  fixtures.randomize_named(model, lambda name: '.n.' in name, 4)
   model.set_active_adapters('n')
   model.save_adapter(str(tmp_path / 'theirs'), 'n')
   adapter = adapterhub.read(str(tmp_path / 'theirs'), SHAPE)[1]

@@ -68,8 +68,8 @@ def test_heads_of_transformers(case, text, tmp_path, monkeypatch):
   adapters.init(model)
   model.add_adapter('n', config=text, set_active=True)
   start = tiny_families.names_of(case)['prefix']
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if '.n.' in name or not name.startswith(start)], 4)
+  fixtures.randomize_named(
+      model, lambda name: '.n.' in name or not name.startswith(start), 4)
   model.save_adapter(str(tmp_path), 'n', with_head=True, use_safetensors=False)
   shape = tiny_families.config(case)
   base = pretrained.from_hugging_face(tiny_families.tensors(case), shape.family)

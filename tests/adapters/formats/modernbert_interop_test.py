@@ -77,9 +77,8 @@ def test_a_file_of_peft(targets, dora, tmp_path):
   shape = tiny_families.config(CASE)
   model = peft_model(config=peft.LoraConfig(
       r=3, lora_alpha=5, target_modules=targets, use_dora=dora))
-  fixtures.randomize([
-      (name, value) for name, value in model.named_parameters()
-      if 'lora_A' in name or 'lora_B' in name], 4)
+  fixtures.randomize_named(
+      model, lambda name: 'lora_A' in name or 'lora_B' in name, 4)
   model.save_pretrained(str(tmp_path / 'a'))
   ours = peft_lib.read(str(tmp_path / 'a'), shape)
   families_interop_test.assert_close(
@@ -102,16 +101,15 @@ def test_the_classifier(case, pooling, saved, tmp_path):
   model = families_interop_test.make_model(
       case, 'ForSequenceClassification', num_labels=3,
       classifier_pooling=pooling)
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if name.startswith('head.')], 2)
+  fixtures.randomize_named(model, lambda name: name.startswith('head.'), 2)
   model.save_pretrained(str(tmp_path / 'base'))
   start = pretrained.load_head_start(str(tmp_path / 'base'))
   shape = pretrained.read_config(str(tmp_path / 'base'))
   assert shape.classifier_pooling == pooling
   model = peft.get_peft_model(model, peft.LoraConfig(
       task_type='SEQ_CLS', target_modules=['Wi'], modules_to_save=saved)).eval()
-  fixtures.randomize([(name, value) for name, value in model.named_parameters()
-                      if value.requires_grad], 4)
+  fixtures.randomize_named(
+      model, lambda name: model.get_parameter(name).requires_grad, 4)
   model.save_pretrained(str(tmp_path / 'a'))
   wanted = families_interop_test.run(model, case).logits.numpy()
   ours = peft_lib.read(str(tmp_path / 'a'), shape, base=lambda: start)

@@ -35,8 +35,7 @@ def build(*configs, names='abc'):
   for seed, (name, config) in enumerate(zip(names, configs, strict=False)):
     model.add_adapter(name, config=config)
     model.add_classification_head(name, num_labels=3, layers=1)
-    fixtures.randomize([(key, value) for key, value in model.named_parameters()
-                        if f'.{name}.' in key], seed)
+    fixtures.randomize_named(model, lambda key: f'.{name}.' in key, seed)
   return model.eval()
 
 
