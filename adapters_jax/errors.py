@@ -155,9 +155,9 @@ def unknown(
   known = list(known)  # May be an iterator; read twice.
   lowered = {one.lower(): one for one in known}
   # Callers in Python may give another type.
-  word = str(word)
-  found = (same or {}).get(word.lower())
-  near = [found.lower()] if found in known else _near(word.lower(), lowered)
+  said = str(word).lower()
+  found = (same or {}).get(said)
+  near = [found.lower()] if found in known else _near(said, lowered)
   hint = (f'did you mean {" or ".join(lowered[one] for one in near)}?' if near
           else f'it is one of {", ".join(known)}')
   return UserError(f'{what}: unknown {word!r}; {hint}')

@@ -182,7 +182,7 @@ def edit(path, **values):
     ('adapterhub', 'adapter.safetensors', None, 'cannot be read'),
     ('adapterhub', 'head_config.json', {'head_type': 'tagging'}, 'tagging'),
     ('peft', 'adapter_config.json', {'peft_type': 'LOHA'}, 'mean LORA'),
-    ('peft', 'adapter_config.json', {'r': 'a'}, 'JSON'),
+    ('peft', 'adapter_config.json', {'r': 'a'}, "r='a': give int"),
     ('peft', 'adapter_config.json', {'peft_type': 'PREFIX_TUNING'},
      'num_virtual_tokens'),
     ('peft', 'adapter_model.safetensors', None, 'cannot be read'),

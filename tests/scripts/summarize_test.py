@@ -4,9 +4,11 @@ import os
 
 import pytest
 
-from docs import generate
-from scripts import summarize
-from tests.runs import trackers_test
+pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+from docs import generate  # noqa: E402
+from scripts import summarize  # noqa: E402
+from tests.runs import trackers_test  # noqa: E402
 
 PAGE = '\n'.join(['a' * 9000, *generate.markers('x'), 'ü\n'])
 
