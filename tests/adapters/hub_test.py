@@ -111,6 +111,7 @@ def test_a_base_of_the_hub_whose_weights_change(
         base, film, ['good'])
 
 
+@pytest.mark.slow
 def test_flags_take_names(local_hub, tmp_path, monkeypatch, capsys):
   """Those of prediction and training, where a folder may stand."""
   base = aj.load_base('tiny-bert')

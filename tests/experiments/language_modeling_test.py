@@ -155,6 +155,7 @@ def config(checkpoint, tmp_path):
       eval_every=8, dropout=0.0, workdir=str(tmp_path / 'run'))
 
 
+@pytest.mark.slow
 def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
   record = run.run(config, 'language_modeling', language_modeling.KIND)
   first, last = (entry['dev'] for entry in record.history)

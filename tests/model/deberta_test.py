@@ -65,6 +65,7 @@ def test_slide(count, others, block):
           atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_the_key_acts_on_the_distances():
   """As in PEFT and AdapterHub, whose adapters wrap the linear layer."""
   module, params, table = attention('lora[r=2, sites=["query", "key"]]')

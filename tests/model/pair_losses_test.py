@@ -30,7 +30,8 @@ def test_a_text_is_no_negative_of_itself_nor_of_its_partners():
   np.testing.assert_allclose(losses_of(labels), wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize('column', [0, 1])
+@pytest.mark.parametrize(
+    'column', [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_negatives_that_are_texts_of_their_own_pairs_do_not_count(column):
   labels = np.array([[0, 1], [2, 3], [4, 5]])
   np.testing.assert_allclose(

@@ -69,15 +69,15 @@ def data_of(form):
 
 
 @pytest.mark.parametrize('form, changed', [
-    ('classes', {'threshold': 'dev', 'metric': 'matthews'}), ('tags', {}), *(
+    ('classes', {'threshold': 'dev', 'metric': 'matthews'}), *(
         pytest.param(form, changed, marks=pytest.mark.slow)
         for form, changed in (
             ('texts', {'metric': 'accuracy', 'mask_rate': 0.3}),
             ('several labels', {'metric': 'macro_f1'}),
             ('questions', {'metric': 'exact_match'}))), *(
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
-            'pairs of classes', 'columns', 'scores', 'choices', 'entities',
-            'scored pairs', 'pairs'))])
+            'pairs of classes', 'columns', 'scores', 'choices', 'tags',
+            'entities', 'scored pairs', 'pairs'))])
 def test_scores_are_those_of_the_training(base, form, changed):
   data = data_of(form)
   adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)

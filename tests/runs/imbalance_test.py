@@ -86,6 +86,7 @@ def test_weights_of_classes_are_those_of_their_examples(group):
   np.testing.assert_array_equal(batch['mask'], plain['mask'])
 
 
+@pytest.mark.slow
 def test_a_threshold_is_picked_on_dev_and_saved(
     checkpoint, own_files, tmp_path):
   config = tiny.run_config(

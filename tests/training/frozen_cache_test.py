@@ -124,6 +124,7 @@ def losses_of(config, count=3):
   return losses, trees.flatten(jax.device_get(state.tuned))
 
 
+@pytest.mark.slow
 def test_steps_without_dropout_are_those_of_the_whole_model(config):
   config = dataclasses.replace(config, **TOP_ADAPTERS)
   losses, tuned = losses_of(config)

@@ -40,6 +40,7 @@ def gradient(config, params, batch):
 
 class RematTest(parameterized.TestCase):
 
+  @pytest.mark.slow
   def test_same_gradient_with_less_kept(self):
     params = tiny.init(heads.Classifier(CONFIG, 2))
     batch = tiny.random_batch(CONFIG, 4, 11)
