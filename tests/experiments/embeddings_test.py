@@ -159,6 +159,7 @@ def config(checkpoint, tmp_path):
       train_file=write_pairs(tmp_path), workdir=str(tmp_path / 'run'))
 
 
+@pytest.mark.slow
 def test_a_run_is_saved_and_encodes(config):
   record = run.run(config, 'embeddings', embeddings.KIND)
   assert list(record.metrics['test']) == ['ndcg@10', 'mrr@10', 'accuracy@1']

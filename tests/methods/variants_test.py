@@ -206,6 +206,7 @@ class BatchNormTest(parameterized.TestCase):
     np.testing.assert_allclose(found['running_variance'], variance, rtol=1e-5)
     np.testing.assert_array_equal(found['scale'], 1)
 
+  @pytest.mark.slow
   def test_padding_and_filler_do_not_enter_the_statistics(self):
     _, tx, tuned, base, step = batch_norm_step()
     batch = tiny.random_batch(SHAPE, 4, 6)

@@ -91,7 +91,8 @@ def test_an_adapter_of_the_key_acts_on_the_distances():
   np.testing.assert_allclose(first, wanted[:, :1], atol=1e-5)
 
 
-@pytest.mark.parametrize('method', ('lora[r=2, {}]', 'ia3[{}]'))
+@pytest.mark.parametrize('method', (
+    'ia3[{}]', pytest.param('lora[r=2, {}]', marks=pytest.mark.slow)))
 def test_padding_changes_no_gate_of_the_distances(method):
   fields = 'use_gating=True, sites=["query", "key"]'
   module, params, table = attention(method.format(fields))

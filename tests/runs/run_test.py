@@ -111,6 +111,7 @@ def test_metrics_follow_from_the_predictions_in_the_record(trained):
   assert os.path.getsize(f'{config.workdir}/record.json') < 20_000
 
 
+@pytest.mark.slow
 def test_the_last_step_is_scored_beside_the_best(config, tmp_path):
   # Unlike an accuracy, a correlation changes with every step.
   config = regression(config, tmp_path)
