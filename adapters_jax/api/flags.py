@@ -117,9 +117,10 @@ def with_local_files(config: config_lib.Config) -> config_lib.Config:
   Raises:
     errors.UserError: a file that the hub does not have, or does not send.
   """
-  return dataclasses.replace(config, **{
+  found: dict[str, Any] = {
       f'{split}_file': hub_data.local(path, f'{split}_file')
-      for split, path in config.files.items()})
+      for split, path in config.files.items()}
+  return dataclasses.replace(config, **found)
 
 
 def check_all(
