@@ -116,8 +116,12 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
   place_lib.train(config)
   run = config.workdir
   second = _with_tokenizer(place)
+  # An adapter of its own, which knows the file's hash.
+  other = dataclasses.replace(
+      place.config('damage-second'), checkpoint=second)
+  place_lib.train(other)
 
-  def predict(base):
+  def predict(base, run=run):
     def read():
       loaded = prediction.load(run, base)
       with jax.disable_jit():  # Few damaged files get as far.
@@ -139,7 +143,7 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
       'base: model.safetensors': Kind(
           f'{base}/model.safetensors', predict(base)),
       'base: tokenizer.json': Kind(
-          f'{second}/tokenizer.json', predict(second), True),
+          f'{second}/tokenizer.json', predict(second, other.workdir), True),
       'adapter: config.json': Kind(f'{run}/adapter/config.json', adapter, True),
       'adapter: tuned.safetensors': Kind(
           f'{run}/adapter/tuned.safetensors', adapter),
