@@ -199,7 +199,8 @@ class Power:
 
   def __str__(self) -> str:
     if not self.floors:
-      return 'no: full fine-tuning or the head alone has no records'
+      return ('no: full fine-tuning, or the head or base to compare it with, '
+              'has no records')
     said = ' and '.join(
         f'{_interval(one)} above {name}' for name, one in self.floors.items())
     alone = any(math.isnan(one.low) for one in self.floors.values())

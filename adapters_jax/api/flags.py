@@ -109,7 +109,7 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
 
 
 def with_local_files(config: config_lib.Config) -> config_lib.Config:
-  """Returns the settings with files of the hub in its cache.
+  """Returns the settings with files of the hub in its cache, as the flags then.
 
   Args:
     config: Settings, each of them valid by itself.
@@ -117,9 +117,10 @@ def with_local_files(config: config_lib.Config) -> config_lib.Config:
   Raises:
     errors.UserError: a file that the hub does not have, or does not send.
   """
-  found: dict[str, Any] = {
-      f'{split}_file': hub_data.local(path, f'{split}_file')
-      for split, path in config.files.items()}
+  found: dict[str, Any] = {}
+  for split, path in config.files.items():
+    name = f'{split}_file'
+    found[name] = flags.FLAGS[name].value = hub_data.local(path, name)
   return dataclasses.replace(config, **found)
 
 
@@ -281,15 +282,15 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
   """
 
   def run(_):
-    with ending.reported(as_text), signals.requests():
+    with signals.requests():
       preset = getattr(flags.FLAGS, 'preset', '')
       config = read(config_class, presets.find(preset) if preset else None,
                     started.settings(
                         getattr(flags.FLAGS, 'start', ''),
                         getattr(flags.FLAGS, 'checkpoint', '')))
       if isinstance(config, config_lib.Config):
-        config = with_local_files(config)
         file_checks.check(config)
+        config = with_local_files(config)
       # Before any work, as JAX reads it once.
       threads.use(getattr(config, 'threads', 0))
       main(config, *(read(other) for other in more))

@@ -31,11 +31,11 @@ class Columns:
 
 LAYOUTS = (
     Columns('SWAG', ('sent1', 'sent2', 'ending0'), ('sent1',), r'ending\d+',
-           start='sent2', answers=('label',)),
+            start='sent2', answers=('label',)),
     Columns('COPA', ('premise', 'question', 'choice1', 'choice2'), ('premise',),
-           r'choice\d+', answers=('label',), question='question'),
+            r'choice\d+', answers=('label',), question='question'),
     Columns('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
-           answers=('label',)),
+            answers=('label',)),
     Columns('plain', ('context', 'choices'), ('context',), 'choices'),
     Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
 )
@@ -61,7 +61,7 @@ def layout_of(
   if choices:
     pattern = '|'.join(map(re.escape, choices))
     return Columns('own', (*contexts, *choices), tuple(contexts), pattern,
-                  answers=(answer,))
+                   answers=(answer,))
   for layout in LAYOUTS:
     if set(layout.needed) <= row.keys():
       return layout

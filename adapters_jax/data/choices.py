@@ -125,7 +125,7 @@ def read(
   """Reads a file of contexts, choices and answers.
 
   Args:
-    path: A .tsv or .csv file with a header, or a .jsonl file.
+    path: A file that `rows.read` reads.
     contexts: Columns of the context, with `choices`.
     choices: Columns of the choices, or one with a list; () for a layout of
       `choice_layouts`.

@@ -1,6 +1,7 @@
 """Rows of Parquet files, with the class names of Hugging Face's datasets."""
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import json
 from typing import Any, IO
 
@@ -8,7 +9,7 @@ from adapters_jax import errors
 
 # Key of the schema's metadata under which `datasets` describes the columns.
 _FEATURES = b'huggingface'
-_KEPT = (str, bool, int, float, type(None))
+_KEPT = (str, bool, int, float, bytes, type(None))
 
 
 def rows_of(
@@ -93,6 +94,9 @@ def _plain(
     return [_plain(one, name, path, row) for one in value]
   if isinstance(value, dict):
     return {key: _plain(one, name, path, row) for key, one in value.items()}
+  if isinstance(value, bytes):  # Spark writes texts without their type.
+    with contextlib.suppress(UnicodeDecodeError):
+      return value.decode()
   try:
     return name(value) if isinstance(value, _KEPT) else str(value)
   except ValueError as error:

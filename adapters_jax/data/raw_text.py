@@ -65,8 +65,7 @@ def read(path: str, column: str) -> list[str]:
   """Returns the texts of a file, without empty ones.
 
   Args:
-    path: A .txt file with a text a line, or a file that `rows.read`
-      reads.
+    path: A .txt file with a text a line, or a file that `rows.read` reads.
     column: Column of the text in a table.
 
   Raises:

@@ -1,4 +1,4 @@
-"""Rows of TSV, CSV, JSONL and Parquet files, each with the line of its begin.
+"""Rows of TSV, CSV, JSONL and Parquet files, and the line where each begins.
 
 A file is read as it is stored, or refused with the number of the line: no cell
 is dropped, joined or decoded by a guess.

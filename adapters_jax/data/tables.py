@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 _DECIMAL = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)', re.ASCII)
 _NUMBER = re.compile(_DECIMAL.pattern + r'([eE][+-]?\d+)?', re.ASCII)
 _WORDS = {bool: 'a truth value', int: 'a number', float: 'a number',
-          list: 'a list', dict: 'an object', type(None): 'null'}
+          list: 'a list', dict: 'an object', type(None): 'null',
+          bytes: 'bytes'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def label_of(path: str, line: int, name: str, value: object) -> str:
     raise errors.UserError(
         f'{path}, line {line}, column {name!r}: {value} is no label; give '
         'one, or leave the row out')
-  if isinstance(value, (list, dict)):
+  if isinstance(value, (list, dict, bytes)):
     raise errors.UserError(
         f'{path}, line {line}, column {name!r}: the label is '
         f'{_WORDS[type(value)]}; give a string or a number')

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 import functools
-import inspect
 import itertools
 import logging
 import os
@@ -10,9 +9,9 @@ from typing import Any
 
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import hub_files
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import network
-from adapters_jax.downloads import progress
 from adapters_jax.downloads import weight_files
 
 _log = logging.getLogger(__name__)
@@ -47,18 +46,6 @@ def _no_checkpoint(name: str, reason: str) -> str:
   embedded = ', '.join(assets.checkpoints())
   return (f'`checkpoint`: {name!r} is neither a name that comes with the '
           f'project ({embedded}) nor a folder{reason}')
-
-
-def _download(name: str, path: str, revision: str | None) -> str:
-  """Calls the hub's library; arguments and result as for `file`."""
-  import huggingface_hub
-  more: dict[str, Any] = {}
-  download = huggingface_hub.hf_hub_download
-  # Older releases draw bars of their own.
-  if 'tqdm_class' in inspect.signature(download).parameters:
-    more['tqdm_class'] = progress.Bar
-  return download(name, path, revision=revision,
-                  local_files_only=not network.reachable(), **more)
 
 
 def split(name: str) -> tuple[str, str | None]:
@@ -116,7 +103,7 @@ def _found(name: str, path: str, revision: str | None) -> str | None:
   repository, named = split(name)
   revision = revision or named
   try:
-    return _download(repository, path, revision)
+    return hub_files.download(repository, path, revision)
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
     cached: Any = huggingface_hub.try_to_load_from_cache(
@@ -131,24 +118,19 @@ def _found(name: str, path: str, revision: str | None) -> str | None:
   except errors.EntryNotFoundError:
     return None
   except errors.GatedRepoError as error:
-    raise errors_lib.UserError(
-        f'`checkpoint`: {name} is gated; accept its terms on the Hugging Face '
-        'hub and log in with `hf auth login`') from error
+    raise hub_files.refusal(error, '`checkpoint`', name) from error
   except errors.RevisionNotFoundError as error:
-    raise errors_lib.UserError(
-        f'`checkpoint={name}`: {repository} of the Hugging Face hub has no '
-        f'branch, tag or commit {revision!r}') from error
+    raise hub_files.refusal(
+        error, f'`checkpoint={name}`',
+        f'{repository} of the Hugging Face hub', revision) from error
   except (errors.HFValidationError,
           errors.RepositoryNotFoundError) as error:
     raise errors_lib.UserError(_no_checkpoint(
         name, ', nor a repository of the Hugging Face hub '
         f'({type(error).__name__})')) from error
-  # A full disk, or an error of the HTTP library, which depends on the version.
   except Exception as error:
-    reason = ' '.join(str(error).split())[:200] or type(error).__name__
-    raise errors_lib.UserError(
-        f'`checkpoint`: {path} of {name} could not be downloaded from the '
-        f'Hugging Face hub ({reason}); run again to continue') from error
+    raise hub_files.refusal(
+        error, '`checkpoint`', f'{path} of {name}') from error
 
 
 def _required(name: str, path: str, revision: str | None = None) -> str:

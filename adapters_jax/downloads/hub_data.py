@@ -1,12 +1,9 @@
 """Files of datasets on the Hugging Face hub."""
 
-import inspect
-from typing import Any
 from urllib import parse
 
 from adapters_jax import errors as errors_lib
-from adapters_jax.downloads import network
-from adapters_jax.downloads import progress
+from adapters_jax.downloads import hub_files
 
 PREFIX = 'hf://datasets/'  # As `pandas` and `datasets` name such files.
 # The hub keeps a copy of most datasets as Parquet in this branch.
@@ -34,14 +31,12 @@ def local(path: str, name: str) -> str:
     raise errors_lib.UserError(
         f'`{name}={path}`: give {PREFIX}OWNER/NAME/FILE, or '
         f'{PREFIX}OWNER/NAME@REVISION/FILE')
-  revision = _BRANCHES.get(revision, parse.unquote(revision))
-  return _download(f'{owner}/{dataset}', file, revision or None,
-                   f'`{name}={path}`')
+  return _found(f'{owner}/{dataset}', file,
+                _BRANCHES.get(revision, parse.unquote(revision)) or None,
+                f'`{name}={path}`')
 
 
-def _download(
-    dataset: str, file: str, revision: str | None, place: str
-) -> str:
+def _found(dataset: str, file: str, revision: str | None, place: str) -> str:
   """Returns the path of a file in the hub's cache.
 
   Args:
@@ -50,40 +45,22 @@ def _download(
     revision: Branch, tag or commit, None for the newest.
     place: Argument and value, for messages.
   """
-  import huggingface_hub
   from huggingface_hub import errors
-  download = huggingface_hub.hf_hub_download
-  more: dict[str, Any] = {}
-  # Older releases draw bars of their own.
-  if 'tqdm_class' in inspect.signature(download).parameters:
-    more['tqdm_class'] = progress.Bar
   try:
-    return download(
-        dataset, file, repo_type='dataset', revision=revision,
-        local_files_only=not network.reachable(), **more)
+    return hub_files.download(dataset, file, revision, 'dataset')
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
     raise errors_lib.UserError(
         f'{place}: the Hugging Face hub cannot be reached, and the file is not '
         'in its cache') from error
-  except errors.GatedRepoError as error:
-    raise errors_lib.UserError(
-        f'{place}: the dataset is gated; accept its terms on the Hugging Face '
-        'hub and log in with `hf auth login`') from error
   except errors.EntryNotFoundError as error:
     raise errors_lib.UserError(
         f'{place}: the dataset has no such file; its page on the Hugging Face '
         'hub lists them under Files') from error
-  except errors.RevisionNotFoundError as error:
-    raise errors_lib.UserError(
-        f'{place}: the dataset has no branch, tag or commit {revision!r}'
-    ) from error
-  except (errors.HFValidationError, errors.RepositoryNotFoundError) as error:
-    raise errors_lib.UserError(
-        f'{place}: the Hugging Face hub has no such dataset') from error
-  # A full disk, or an error of the HTTP library, which depends on the version.
   except Exception as error:
-    reason = ' '.join(str(error).split())[:200] or type(error).__name__
-    raise errors_lib.UserError(
-        f'{place}: could not be downloaded ({reason}); run again to continue'
-    ) from error
+    absent = isinstance(error, (
+        errors.HFValidationError, errors.RepositoryNotFoundError))
+    if absent and not isinstance(error, errors.GatedRepoError):
+      raise errors_lib.UserError(
+          f'{place}: the Hugging Face hub has no such dataset') from error
+    raise hub_files.refusal(error, place, 'the dataset', revision) from error

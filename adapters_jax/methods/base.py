@@ -1,4 +1,4 @@
-"""Base class of adapter methods, with their common gate and checks."""
+"""Base class of adapter methods, with their common checks."""
 
 import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,12 +8,10 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
-from adapters_jax.layers import parameters
 from adapters_jax.methods import codec
 from adapters_jax.methods import places
 from adapters_jax.methods import values
@@ -224,38 +222,6 @@ class Method(codec.Codec, abc.ABC):
       errors.UserError: no kernel has that rank.
     """
     raise NotImplementedError
-
-
-class Gate(nn.Module):
-  """A weight in (0, 1) for the update of each example.
-
-  UniPELT's gate (Mao et al., 2022, section 3.2): the mean over positions of a
-  sigmoid. AdapterHub averages over padding too, so that its result depends on
-  the batch; this gate averages over tokens.
-
-  Attributes:
-    outputs: Number of gates of each example.
-  """
-  outputs: int = 1
-
-  @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
-    """Computes the gates.
-
-    Args:
-      x: [batch, length, dim] Hidden states.
-      mask: [batch, length] bool, False at padding.
-
-    Returns:
-      [batch, 1, outputs]
-    """
-    gates = nn.sigmoid(parameters.Dense(
-        self.outputs, dtype=x.dtype, name='gate',
-        kernel_init=nn.initializers.normal(0.02))(x))
-    weights = mask[:, :, None].astype(x.dtype)
-    # At least 1, so that an example of padding alone does not divide by zero.
-    tokens = jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1)
-    return jnp.sum(gates * weights, axis=1, keepdims=True) / tokens
 
 
 def zeroed(

@@ -11,7 +11,7 @@ from adapters_jax.layers import activations
 from adapters_jax.layers import batch_norm
 from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
-from adapters_jax.methods import base
+from adapters_jax.methods import gate as gate_lib
 
 _NORM_EPSILON = 1e-5  # For norms inside an adapter: torch's, as in AdapterHub.
 
@@ -87,7 +87,7 @@ class BottleneckAdapter(parameters.Module):
     out = config.project(hidden, dim, 'up', shared)  # [batch, length, dim]
     out = self._scale(out, train)
     if config.use_gating:
-      out = out * base.Gate(name='gating')(inputs, mask)
+      out = out * gate_lib.Gate(name='gating')(inputs, mask)
     if config.multiplicative:
       out = out * update
     if not config.ln_after:

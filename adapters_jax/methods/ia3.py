@@ -14,6 +14,7 @@ from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import places
 from adapters_jax.methods import linear
+from adapters_jax.methods import gate as gate_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,6 +258,6 @@ class ScaleOutput(parameters.Module):
     del weights, shared, train
     scale = self.param('scale', nn.initializers.ones, y.shape[-1:])
     if self.config.use_gating:
-      gate = base.Gate(name='gating')(x, mask)
+      gate = gate_lib.Gate(name='gating')(x, mask)
       return y * scale.astype(y.dtype) * gate
     return y * (self.config.alpha * scale).astype(y.dtype)

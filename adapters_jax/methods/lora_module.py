@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.methods import base
+from adapters_jax.methods import gate as gate_lib
 
 
 def magnitude(kernel: jax.Array) -> jax.Array:
@@ -53,7 +54,7 @@ class LoRAUpdate(parameters.Module):
     dropped = dropout.Dropout(config.dropout)(x, train=train)
     delta = (dropped @ a.astype(x.dtype)) @ b.astype(x.dtype)
     if config.use_gating:
-      delta = delta * base.Gate(name='gating')(x, mask)
+      delta = delta * gate_lib.Gate(name='gating')(x, mask)
     else:
       delta = delta * config.scale
     if not config.dora:

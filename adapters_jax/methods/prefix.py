@@ -16,6 +16,7 @@ from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import codec
 from adapters_jax.methods import values as values_lib
+from adapters_jax.methods import gate as gate_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +205,7 @@ class Prepend(nn.Module):
     both = jnp.broadcast_to(both, (2, batch, *both.shape[2:]))
     if config.use_gating:
       outputs = 1 if config.shared_gating else 2
-      gates = base.Gate(outputs, name='gating')(x, mask)
+      gates = gate_lib.Gate(outputs, name='gating')(x, mask)
       gates = gates[:, :, None, :, None]  # [batch, 1, 1, outputs, 1]
       # Index -1 is 0 for a shared gate.
       both = jnp.stack(

@@ -15,6 +15,7 @@ from adapters_jax.layers import parameters
 from adapters_jax.methods import base
 from adapters_jax.methods import linear
 from adapters_jax.methods import places
+from adapters_jax.methods import gate as gate_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +273,7 @@ class VeRAUpdate(parameters.Module):
     hidden = self._weigh('d', dropped @ shared['a'][:inputs], config.vera_d)
     delta = self._weigh('b', hidden @ shared['b'][:, :outputs], config.vera_b)
     if config.use_gating:
-      return y + delta * base.Gate(name='gating')(x, mask)
+      return y + delta * gate_lib.Gate(name='gating')(x, mask)
     return y + delta * (config.alpha / config.r)
 
   def _weigh(self, name, values, start):

@@ -5,12 +5,13 @@ import os
 from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import hub_data
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import config as config_lib
 
 
 def check(config: config_lib.Config) -> None:
-  """Checks that the files, adapters and folders of settings exist.
+  """Checks that the files, adapters and folders of settings exist here.
 
   Args:
     config: Settings, each of them valid by itself.
@@ -19,7 +20,7 @@ def check(config: config_lib.Config) -> None:
     errors.UserError: no such file, or a folder without an adapter.
   """
   for split, path in config.files.items():
-    if not os.path.isfile(path):
+    if not (path.startswith(hub_data.PREFIX) or os.path.isfile(path)):
       raise errors.UserError(f'`{split}_file`: there is no file {path}')
   if config.adapters:
     folders.parse_existing(config.adapters)

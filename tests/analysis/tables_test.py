@@ -87,7 +87,8 @@ class SummariesTest(parameterized.TestCase):
     self.assertLess(low, -15)
     self.assertBetween(high, -15, 0)
     self.assertEqual(str(tables.powers(found)['rte']),
-                     'no: full fine-tuning or the head alone has no records')
+                     'no: full fine-tuning, or the head or base to compare it '
+                     'with, has no records')
 
   def test_units(self):
     self.assertEqual(tables.unit('matthews'), "points of Matthews' correlation")

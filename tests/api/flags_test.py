@@ -14,6 +14,7 @@ from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import sweep
 from adapters_jax.downloads import hub_data
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import file_checks
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
@@ -114,9 +115,20 @@ def test_predictions_of_a_sweep_without_any_are_refused_first(config):
 
 def test_files_of_the_hub_become_those_of_its_cache(config, monkeypatch):
   monkeypatch.setattr(
-      hub_data, '_download', lambda name, file, *_: f'/cache/{name}/{file}')
-  found = flags.with_local_files(dataclasses.replace(
-      config, train_file='hf://datasets/a/b/c.tsv', dev_file='dev.tsv'))
+      hub_data, '_found', lambda name, file, *_: f'/cache/{name}/{file}')
+  values = absl_flags.FlagValues()
+  for split in ('train', 'dev', 'test'):
+    absl_flags.DEFINE_string(f'{split}_file', '', '', flag_values=values)
+  values.mark_as_parsed()
+  monkeypatch.setattr(flags.flags, 'FLAGS', values)
+  config = dataclasses.replace(config, train_file='hf://datasets/a/b/c.tsv')
+  with pytest.raises(errors.UserError, match='`dev_file`: there is no file'):
+    # Before any download.
+    file_checks.check(dataclasses.replace(config, dev_file='absent.tsv'))
+  found = flags.with_local_files(
+      dataclasses.replace(config, dev_file='dev.tsv'))
+  # A sweep reads the flags again.
+  assert values.train_file == '/cache/a/b/c.tsv'
   assert (found.train_file, found.dev_file, found.test_file) == (
       '/cache/a/b/c.tsv', 'dev.tsv', config.test_file)
 

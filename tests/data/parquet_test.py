@@ -88,6 +88,13 @@ def test_texts_to_predict_also_through_a_pipe(tmp_path):
   assert raw_text.read(path, 'text') == ['one', 'two']
 
 
+def test_bytes_are_texts_where_they_are_utf8(tmp_path):
+  path = write(tmp_path / 'a.parquet', {'text': ['é'.encode(), b'\xff']})
+  assert [row['text'] for _, row in rows.read(path)] == ['é', b'\xff']
+  with pytest.raises(errors.UserError, match='line 2.*the text is bytes; give'):
+    files.read(path, ['text'], 'label', labelled=False)
+
+
 def test_faults_are_one_line(tmp_path):
   path = tmp_path / 'a.parquet'
   path.write_bytes(b'PAR1 and no more')

@@ -54,7 +54,7 @@ def test_errors_name_the_setting(films, path, message):
 
 def test_the_branch_of_the_hubs_own_parquet(monkeypatch):
   asked = []
-  monkeypatch.setattr(hub_data, '_download', lambda *found: asked.append(found))
+  monkeypatch.setattr(hub_data, '_found', lambda *found: asked.append(found))
   hub_data.local(f'{ONE}@~parquet/default/train/0000.parquet', 'train_file')
   hub_data.local(f'{ONE}@refs%2Fpr%2F1/a.tsv', 'train_file')
   assert [one[:3] for one in asked] == [

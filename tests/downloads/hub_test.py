@@ -19,6 +19,7 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.data import tokenization
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_files
 from adapters_jax.downloads import network
 from adapters_jax.downloads import progress
 from adapters_jax import errors
@@ -241,7 +242,7 @@ def test_downloads_that_fail(local_hub, monkeypatch, problem, words):
   def fail(*_):
     raise problem
 
-  monkeypatch.setattr(hub, '_download', fail)
+  monkeypatch.setattr(hub_files, 'download', fail)
   with pytest.raises(errors.UserError, match=words):
     pretrained.config_of('tiny-bert')
 
