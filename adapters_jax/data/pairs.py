@@ -14,7 +14,7 @@ from adapters_jax.data import files
 from adapters_jax.data import held_out
 from adapters_jax.data import rows as rows_lib
 from adapters_jax.data import sequences
-from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tables
 
 _log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def read(
     errors.UserError: a fault of the file; names it and the line.
   """
   if path.endswith('.json'):
-    asked = squad.read_json(path)
+    asked = squad_files.read(path)
     return Pairs([(one.question, one.context) for one in asked], where=path)
   if len(columns) != 2:
     raise errors.UserError(

@@ -1,8 +1,10 @@
-"""SQuAD v1.1: questions to windows of word pieces, and logits to answers."""
+"""SQuAD v1.1: questions to windows of word pieces, and logits to answers.
+
+`squad_files` reads the questions.
+"""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,6 @@ import tokenizers
 
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import metrics
-from adapters_jax.data import prepared
-from adapters_jax.data import rows as rows_lib
-from adapters_jax.data import tables
 from adapters_jax.data import tasks
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -66,80 +65,6 @@ def load_task(name: str) -> tasks.Task:
   if name != TASK.name:
     raise errors.unknown('`task`', name, (TASK.name,))
   return TASK
-
-
-def read_json(path: str) -> list[Question]:
-  """Returns the questions of a file in SQuAD's JSON format.
-
-  Raises:
-    errors.UserError: the file cannot be read or has another format, a value has
-      another type, or an answer is not at its position.
-  """
-  try:
-    with open(path, 'rb') as file:
-      content = file.read()
-    rows_lib.check_start(content[:16], path)
-    articles = json.loads(content.decode('utf-8-sig'))['data']
-    questions = [
-        Question(str(qa['id']), qa['question'], paragraph['context'], tuple(
-            (a['text'], a['answer_start']) for a in qa['answers']))
-        for article in articles for paragraph in article['paragraphs']
-        for qa in paragraph['qas']]
-  except errors.UserError:  # Is a ValueError too.
-    raise
-  except (
-      OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-    raise errors.UserError(
-        f'{path}: not SQuAD v1.1 in JSON ({type(error).__name__}: {error})'
-    ) from error
-  if not questions:
-    raise errors.UserError(f'{path}: no questions in it')
-  for question in questions:
-    _check(path, question)
-  return questions
-
-
-def _check(path: str, question: Question) -> None:
-  """Raises UserError for a question without answers in its paragraph.
-
-  Args:
-    path: Path of the file, for messages.
-    question: Question whose values are those of JSON, of any type.
-  """
-  place = f'{path}: question {question.name}'
-  for name, text in (
-      ('question', question.question), ('context', question.context),
-      *(('text', text) for text, _ in question.answers)):
-    tables.text_at(f'{place}, {name!r}', text)
-  if not question.answers:
-    raise errors.UserError(f'{place} has no answer, as v1.1 demands')
-  for text, start in question.answers:
-    if type(start) is not int:  # Truth values are integers too.
-      raise errors.UserError(
-          f"{place}: 'answer_start' is {start!r}; give a whole number")
-    if start < 0 or question.context[start:start + len(text)] != text:
-      raise errors.UserError(
-          f'{path}: an answer of question {question.name} is not at '
-          f'character {start} of its paragraph')
-
-
-def read_tfds(data_dir: str) -> dict[str, list[Question]]:
-  """Returns {'train', 'dev': questions} from TFDS, sorted by id.
-
-  Sorted, as the order on disk depends on how TFDS has written its shards.
-  """
-  builder = prepared.dataset(TASK.source, data_dir)
-  splits = {}
-  for name, split in TASK.splits:
-    rows = prepared.read_split(builder, split)
-    splits[name] = sorted((
-        Question(row['id'].decode(), row['question'].decode(),
-                 row['context'].decode(), tuple(
-                     (text.decode(), int(start)) for text, start in zip(
-                         row['answers']['text'],
-                         row['answers']['answer_start'])))
-        for row in rows), key=lambda question: question.name)
-  return splits
 
 
 def _span(offsets: np.ndarray, answer: tuple[str, int]) -> tuple[int, int]:

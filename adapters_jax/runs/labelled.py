@@ -15,6 +15,7 @@ from adapters_jax.data import memory
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import raw_text
 from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
@@ -41,7 +42,7 @@ def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
       raise errors.unknown('`split`', split, texts)
     return None, raw_text.Texts(texts[split])
   if name == squad.TASK.name:
-    asked = squad.read_tfds('')
+    asked = squad_files.read_tfds('')
     if split not in asked:
       raise errors.unknown('`split`', split, asked)
     return None, asked[split]

@@ -17,6 +17,7 @@ from adapters_jax.api import written
 from adapters_jax.data import metrics
 from adapters_jax.data import rows
 from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tokenization
 from adapters_jax import errors
 from adapters_jax.methods import strings
@@ -172,14 +173,14 @@ class MetricsTest(parameterized.TestCase):
 def test_json_is_read_and_checked(tmp_path):
   questions = make_questions(3)
   path = write_json(tmp_path / 'a.json', questions)
-  assert squad.read_json(path) == questions
+  assert squad_files.read(path) == questions
   moved = dataclasses.replace(questions[1], answers=(('film', 10_000),))
   path = write_json(tmp_path / 'b.json', [questions[0], moved])
   with pytest.raises(errors.UserError, match='q1 is not at character 10000'):
-    squad.read_json(path)
+    squad_files.read(path)
   (tmp_path / 'c.json').write_text('{"rows": []}')
   with pytest.raises(errors.UserError, match='c.json: not SQuAD v1.1'):
-    squad.read_json(str(tmp_path / 'c.json'))
+    squad_files.read(str(tmp_path / 'c.json'))
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_a_run_through_the_one_training_loop(config):
   assert os.path.exists(f'{folder}/adapter/tuned.safetensors')
   # The scores follow from the predictions.
   answered = [row for _, row in rows.read(f'{folder}/predictions/dev.jsonl')]
-  asked = squad.read_json(config.dev_file)
+  asked = squad_files.read(config.dev_file)
   assert [row['texts'] for row in answered] == [
       [question.question, question.context] for question in asked]
   assert metrics.squad(

@@ -12,6 +12,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tokenization
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
@@ -86,8 +87,8 @@ def prepare(
 def _questions(config: config_lib.Config) -> dict[str, list[squad.Question]]:
   """Returns {split: questions}."""
   if config.files:
-    return {name: squad.read_json(path) for name, path in config.files.items()}
-  return squad.read_tfds(config.data_dir)
+    return {name: squad_files.read(path) for name, path in config.files.items()}
+  return squad_files.read_tfds(config.data_dir)
 
 
 def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
@@ -135,7 +136,7 @@ def _outcomes(
 def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   for path in config.files.values():
-    squad.read_json(path)
+    squad_files.read(path)
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
