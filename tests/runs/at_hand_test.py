@@ -10,6 +10,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.data import prepared
 from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
 from adapters_jax.downloads import hub_cache
 from adapters_jax.model import base as base_lib
@@ -123,7 +124,7 @@ def test_kinds_have_the_facts_of_their_records(
   splits = {split: pairs_of(count, label) if label else None
             for split, count in (('train', 7), ('dev', 3))}
   with (mock.patch.object(tasks, 'load', lambda task, folder: {**splits}),
-        mock.patch.object(squad, 'read_tfds', lambda folder: {
+        mock.patch.object(squad_files, 'read_tfds', lambda folder: {
             'train': questions_of(*'abcdefg'), 'dev': questions_of('h')})):
     found = kind.facts(config)
     assert found == kind.prepare(config).data

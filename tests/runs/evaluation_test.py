@@ -8,6 +8,7 @@ import pytest
 
 import adapters_jax as aj
 from adapters_jax.data import squad
+from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
 from adapters_jax.runs import labelled
 from tests import tiny
@@ -147,7 +148,7 @@ def test_questions(base, monkeypatch):
       bank_test.make('lora[r=2]'), base=base.identity, max_length=16,
       head_input='tokens', texts=('question', 'context'))
   asked = [squad.Question('0', 'a film', 'very good plot', (('good', 5),))]
-  monkeypatch.setattr(squad, 'read_tfds', lambda data_dir: {'dev': asked})
+  monkeypatch.setattr(squad_files, 'read_tfds', lambda data_dir: {'dev': asked})
   answer, = aj.predict(base, adapter, [('a film', 'very good plot')])
   found = aj.evaluate(base, adapter, 'squad', split='dev')
   assert list(found) == list(squad.TASK.metrics)
