@@ -84,7 +84,7 @@ def draw_ablations(folder: str) -> str:
       'layers': (
           heat_maps.draw(spans.load(RECORDS)),
           'Scores without the adapters of all layers from a row to a column, '
-          'without further training: changes of the means over seeds'),
+          'without further training: change in the mean over seeds'),
       'deviations': (
           figures.init_scales(frames.several(
               frames.at_one_rate(runs, ['init_scale']))),

@@ -83,8 +83,8 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
     start = f'- {point.task}, {point.method}: '
     if point.better:
       lines.append(
-          f'{start}the trials favoured {_in_words(point.better)}, which has no '
-          'run outside of them yet')
+          f'{start}the trials picked {_in_words(point.better)}, but no final run '
+          'uses it yet')
     lines += [f'{start}the trial with {_in_words(settings)} has no record of '
               f'{_seeds(seeds)}, and ranks last'
               for settings, seeds in point.incomplete]
@@ -167,16 +167,16 @@ def how_line(chosen: Sequence[points_lib.Point]) -> str:
     trials.setdefault(point.trials, []).append(
         f'{point.method} on {point.task}')
   if list(trials) == [0]:
-    picked = 'No setting was picked with seeds apart from these.'
+    picked = 'No setting was picked with separate seeds.'
   elif len(trials) == 1:
     picked = (f'Each method had {min(trials)} trials of its schedule on dev, '
-              'with seeds apart from these.')
+              'with separate seeds.')
   else:
     most = max(trials, key=lambda count: len(trials[count]))
     others = '; '.join(
         f'{count} for {" and ".join(names)}'
         for count, names in sorted(trials.items()) if count != most)
-    picked = (f'Trials of the schedule on dev, with seeds apart from these: '
+    picked = (f'Trials of the schedule on dev, with separate seeds: '
               f'{others}; {most or "none"} for the others.')
   return ('Scores in hundredths of the metric: mean ± half of the 95 % t '
           f'interval over {" or ".join(map(str, seeds))} seeds. {picked}')

@@ -159,7 +159,7 @@ def layers(rows: pd.DataFrame) -> Verdict:
   verdict = both(every(*(judge(one, 2) for one in alone)),
                  judge(whole.times(-1), -2), judge(gap, 0))
   return verdict, (
-      f'of single layers, {worst} costs most, '
+      f'the costliest single layer is {worst}, '
       f'{show(alone[worst], rows["metric"].iloc[0])}, the lower third costs '
       f'{show(lower)}, the upper third {show(upper)}, all {show(whole)}; t '
       'over seeds alone')

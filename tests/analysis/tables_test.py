@@ -211,12 +211,12 @@ def test_a_schedule_that_won_the_trials_without_runs_is_said():
       record(0.6, seed=1000, learning_rate=2e-5, epochs=10.0),
       record(0.7, tune='full'), record(0.1, seed=1000, tune='full')]
   lines = summarize.table(found, (64,), (2,)).splitlines()
-  assert [line for line in lines if 'trials favoured' in line] == [
-      '- cola, adapters, size 64: the trials favoured learning_rate=2e-05, '
-      'epochs=10, which has no run outside of them yet']
+  assert [line for line in lines if 'trials picked' in line] == [
+      '- cola, adapters, size 64: the trials picked learning_rate=2e-05, '
+      'epochs=10, but no final run uses it yet']
   won = summarize.table(
       [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
-  assert '| 30.0 |' in won and 'trials favoured' not in won
+  assert '| 30.0 |' in won and 'trials picked' not in won
 
 
 def test_missing_seeds_are_said():

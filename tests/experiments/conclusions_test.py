@@ -63,7 +63,7 @@ class FindingsTest(parameterized.TestCase):
         '2.0% of the parameters',
         '10.0 points of accuracy (10.0 to 10.0) above the top layer (3.0 times '
         'the parameters), 10.0 (10.0 to 10.0) below layer norms',
-        'of single layers, 2 costs most, 1.5 points of accuracy (1.5 to 1.5), '
+        'the costliest single layer is 2, 1.5 points of accuracy (1.5 to 1.5), '
         'the lower third costs 1.0 (1.0 to 1.0), the upper third 1.5 (1.5 to '
         '1.5), all 30.0 (30.0 to 30.0); t over seeds alone',
         'of 3 sizes from 8 to 256, 16 is farthest from 64, by −10.0 points of '
