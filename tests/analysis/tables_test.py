@@ -193,9 +193,9 @@ def test_a_table_for_each_base_or_for_one(tmp_path):
 
 
 @pytest.mark.parametrize(('trials', 'wanted'), (
-    ((0, 0), 'No setting was picked with seeds apart'),
+    ((0, 0), 'No setting was picked with separate seeds'),
     ((2, 2), 'Each method had 2 trials of its schedule'),
-    ((3, 2), 'these: 2 for full fine-tuning on cola; 3 for the others')))
+    ((3, 2), 'seeds: 2 for full fine-tuning on cola; 3 for the others')))
 def test_trials_are_said(trials, wanted):
   found = [record(0.5), record(0.6, tune='full')]
   for tune, count in zip(('adapters', 'full'), trials):
