@@ -15,8 +15,5 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 
 if __name__ == '__main__':
-  classes = (grid.Options, written.Predictions)
-  flags.define(config_lib.Config, tune='fusion')
-  for flag_class in classes:
-    flags.define(flag_class)
-  flags.start(config_lib.Config, train.main, *classes)
+  flags.start(config_lib.Config, train.main, grid.Options, written.Predictions,
+              defaults={'tune': 'fusion'})

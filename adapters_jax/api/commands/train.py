@@ -48,7 +48,4 @@ def main(
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  classes = (grid.Options, written.Predictions)
-  for flag_class in (config_lib.Config, *classes):
-    flags.define(flag_class)
-  flags.start(config_lib.Config, main, *classes)
+  flags.start(config_lib.Config, main, grid.Options, written.Predictions)
