@@ -1,6 +1,7 @@
 """Trains adapters (or a baseline) on tasks and reports dev and test scores."""
 
 import os
+from typing import Any
 
 from adapters_jax.analysis import points
 from adapters_jax.api import expand
@@ -46,6 +47,11 @@ def main(
     raise SystemExit(1)
 
 
-def start() -> None:
-  """Runs the command with the flags of the command line."""
-  flags.start(config_lib.Config, main, grid.Options, written.Predictions)
+def start(**defaults: Any) -> None:
+  """Runs the command with the flags of the command line.
+
+  Args:
+    **defaults: Defaults that replace those of the fields.
+  """
+  flags.start(config_lib.Config, main, grid.Options, written.Predictions,
+              defaults=defaults)
