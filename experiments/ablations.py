@@ -56,8 +56,5 @@ def start(
       `more`.
     *more: Further classes of flags.
   """
-  flags.define(config_lib.Config, train_examples=1000)
-  flags.define(grid.Options, grid=points)
-  for flag_class in more:
-    flags.define(flag_class)
-  flags.start(config_lib.Config, main, grid.Options, *more)
+  flags.start(config_lib.Config, main, grid.Options, *more,
+              defaults={'train_examples': 1000, 'grid': points})

@@ -98,7 +98,5 @@ def _about(
 
 
 if __name__ == '__main__':
-  flags.define(config_lib.Config, train_examples=1000)
-  flags.define(grid.Options)
-  flags.define(Output)
-  flags.start(config_lib.Config, main, grid.Options, Output)
+  flags.start(config_lib.Config, main, grid.Options, Output,
+              defaults={'train_examples': 1000})

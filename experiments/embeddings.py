@@ -10,26 +10,7 @@ with scores are trained and scored by the order of their cosines. `--tune=none`
 scores the base as it is.
 """
 
-from adapters_jax.api import flags
-from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import presets
-from adapters_jax.sweeps import grid
-
-
-def main(config: config_lib.Config, many: grid.Options) -> None:
-  """Trains the runs.
-
-  Args:
-    config: Settings.
-    many: Grid, seeds and pick.
-  """
-  from adapters_jax.runs.kinds import embeddings  # Imports JAX.
-  outcome = flags.launch([config], 'embeddings', many, embeddings.KIND)
-  if outcome.failures:
-    raise SystemExit(1)
-
+from adapters_jax.api import experiments
 
 if __name__ == '__main__':
-  flags.define(config_lib.Config, **presets.EMBEDDINGS)
-  flags.define(grid.Options)
-  flags.start(config_lib.Config, main, grid.Options)
+  experiments.start('embeddings')

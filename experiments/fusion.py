@@ -8,15 +8,7 @@ the adapters too, so that `experiments.predict` applies it like any other. Runs
 and records are those of `experiments.glue --tune=fusion`.
 """
 
-from adapters_jax.api import flags
-from adapters_jax.api import written
 from adapters_jax.api.commands import train
-from adapters_jax.runs import config as config_lib
-from adapters_jax.sweeps import grid
 
 if __name__ == '__main__':
-  classes = (grid.Options, written.Predictions)
-  flags.define(config_lib.Config, tune='fusion')
-  for flag_class in classes:
-    flags.define(flag_class)
-  flags.start(config_lib.Config, train.main, *classes)
+  train.start(tune='fusion')

@@ -10,6 +10,7 @@ messaging (77 steps an epoch) takes about 4 minutes on one core and scores about
 """
 
 from adapters_jax.api import expand
+from adapters_jax.api import experiments
 from adapters_jax.api import flags
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
@@ -28,15 +29,10 @@ def main(
     named: Folders.
     predictions: Predictions to write.
   """
-  configs = expand.folders(config, named)
-  outcome = flags.launch(configs, 'text_classification', many)
-  written.write_if_wanted(outcome, predictions)
-  if outcome.failures:
-    raise SystemExit(1)
+  experiments.make_runs(
+      'text_classification', expand.folders(config, named), many, predictions)
 
 
 if __name__ == '__main__':
-  classes = (grid.Options, expand.Folders, written.Predictions)
-  for flag_class in (config_lib.Config, *classes):
-    flags.define(flag_class)
-  flags.start(config_lib.Config, main, *classes)
+  flags.start(config_lib.Config, main, grid.Options, expand.Folders,
+              written.Predictions)

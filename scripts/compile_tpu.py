@@ -247,5 +247,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(Config)
   flags.start(Config, main)

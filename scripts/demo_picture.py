@@ -67,5 +67,4 @@ def main(config: Picture) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(Picture)
   flags.start(Picture, main)

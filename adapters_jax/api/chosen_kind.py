@@ -10,12 +10,31 @@ from adapters_jax.data import questions
 from adapters_jax.data import raw_text
 from adapters_jax.data import squad
 from adapters_jax.data import tagged
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.runs.kinds import language_modeling
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
+
+
+def of(data: Any) -> kind_lib.Kind:
+  """Returns the kind of task of data; any name for classification.
+
+  Args:
+    data: Name of a task, or examples in memory.
+  """
+  if isinstance(data, pairs.Pairs) or data == embeddings.STS:
+    return embeddings.KIND
+  if isinstance(data, questions.Questions) or data == squad.TASK.name:
+    return question_answering.KIND
+  if isinstance(data, raw_text.Texts) or (
+      isinstance(data, str) and data.endswith(language_modeling.END)):
+    return language_modeling.KIND
+  if isinstance(data, tagged.TaggedExamples):
+    return tagging.KIND
+  return classification.KIND
 
 
 def of_data(
@@ -36,8 +55,10 @@ def of_data(
       raise errors.UserError(
           '`dev`, `test`: a task by name brings its own; give `data` as '
           'Examples with them')
-    kind, settings = _of_name(data)
-    return kind, {'task': kind.find(data).name, **settings}
+    kind = of(data)
+    return kind, {
+        'task': kind.find(data).name, 'file_task': kind.defaults.get(
+            'file_task', config_lib.Config.file_task)}
   if isinstance(data, pairs.Pairs):
     splits = ({'train': data, 'dev': dev} if dev is not None
               else pairs.hold_out(data, held_out.SHARE))
@@ -57,14 +78,3 @@ def of_data(
             'task': 'texts', 'file_task': 'text'}
   task, examples = memory.to_task(data, dev, test)
   return classification.of_examples(task, examples), {'task': task.name}
-
-
-def _of_name(name: str) -> tuple[kind_lib.Kind, dict[str, Any]]:
-  """Returns (kind of a task, settings); any name for classification."""
-  if name == squad.TASK.name:
-    return question_answering.KIND, {}
-  if name == embeddings.STS:
-    return embeddings.KIND, {'file_task': 'pairs'}
-  if name.endswith(language_modeling.END):
-    return language_modeling.KIND, {'file_task': 'text'}
-  return classification.KIND, {}

@@ -272,14 +272,21 @@ def launch(
   return outcome
 
 
-def start(config_class: type, main: Callable[..., None], *more: type) -> None:
+def start(
+    config_class: type, main: Callable[..., None], *more: type,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
   """Runs main(config, ...) with the flags; a UserError exits with status 2.
 
   Args:
     config_class: Settings dataclass, to which `--preset` applies.
     main: Function of one object of each class.
     *more: Further classes of flags.
+    defaults: Defaults that replace those of the fields.
   """
+  classes = (config_class, *more)
+  for flag_class in classes:
+    define(flag_class, **(defaults or {}))
 
   def run(_):
     with signals.requests():
@@ -296,7 +303,7 @@ def start(config_class: type, main: Callable[..., None], *more: type) -> None:
       main(config, *(read(other) for other in more))
 
   with ending.reported(as_text):
-    if help_lib.print_if_asked(help_lib.grouped((config_class, *more))):
+    if help_lib.print_if_asked(help_lib.grouped(classes)):
       return
     # First: it may replace this process by a new one.
     allocator.start_anew()

@@ -11,21 +11,17 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
+from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.data import memory
-from adapters_jax.data import pairs
-from adapters_jax.data import questions
-from adapters_jax.data import raw_text
-from adapters_jax.data import squad
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
-from adapters_jax.runs import presets
 from adapters_jax.runs import start as start_lib
+from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import embeddings
-from adapters_jax.runs.kinds import language_modeling
 
 InMemory = evaluation.InMemory
 
@@ -94,29 +90,22 @@ def defaults(
     errors.UserError: another method than that of `start`.
   """
   own = {} if start is None else _of_start(start, base, data, method)
-  method = own.get('adapter_config') or own.get('tune') or method
-  raw = isinstance(data, raw_text.Texts) or (
-      isinstance(data, str) and data.endswith(language_modeling.END))
-  method = method or (
-      presets.LANGUAGE_MODELING['adapter_config'] if raw else 'houlsby')
+  usual = chosen_kind.of(data).defaults
+  method = (own.get('adapter_config') or own.get('tune') or method
+            or usual.get('adapter_config', 'houlsby'))
   # 'adapters' is a value of `tune`, but names no method.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
   methods = () if tuned else strings.parse(method, '`method`')
   taken = sum(config.positions_taken for configs in (
       methods, *(one.methods for one in under.values())) for config in configs)
-  longest = config_lib.Config.max_length
-  if isinstance(data, pairs.Pairs) or data == embeddings.STS:
-    longest = presets.EMBEDDINGS['max_length']
-  elif isinstance(data, questions.Questions) or data == squad.TASK.name:
-    longest = presets.SQUAD['max_length']
   # Those of a bank agree, or are refused.
   activation = own.pop('hidden_activation', '') or next(
       (one.hidden_activation for one in under.values()), '')
-  longest = own.pop('max_length', longest)
+  longest = own.pop('max_length', usual.get(
+      'max_length', config_lib.Config.max_length))
   return {'precision': base.precision, 'hidden_activation': activation,
           'max_length': min(longest, base.config.longest - taken),
-          **({'tune_norms': presets.LANGUAGE_MODELING['tune_norms']}
-             if raw else {}),
+          'tune_norms': usual.get('tune_norms', config_lib.Config.tune_norms),
           'tune' if tuned else 'adapter_config': method, **own}
 
 
@@ -137,13 +126,12 @@ def _of_start(
   """
   start_lib.check(start)
   start_lib.check_method(start, method, base.config.layers)
-  paired = isinstance(data, pairs.Pairs) or data == embeddings.STS
-  of_texts = isinstance(data, memory.Examples) or (
-      isinstance(data, str) and not paired and data != squad.TASK.name
-      and not data.endswith(language_modeling.END))
+  kind = chosen_kind.of(data)
   return start_lib.of_kind(
-      start_lib.settings_of(start, base.config.layers), of_texts,
-      data.form if isinstance(data, memory.Examples) else 'single', paired)
+      start_lib.settings_of(start, base.config.layers),
+      kind is classification.KIND,
+      data.form if isinstance(data, memory.Examples) else 'single',
+      kind is embeddings.KIND)
 
 
 def check_arguments(

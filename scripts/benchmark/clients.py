@@ -128,5 +128,4 @@ def measure(config: Config, port: int, names: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  flags.define(Config)
   flags.start(Config, main)

@@ -61,6 +61,7 @@ def test_a_full_disk_for_help(monkeypatch, capsys):
   monkeypatch.setattr(sys, 'argv', ['adapters-jax', '--help'])
   assert status_of(program.main) == 2
   monkeypatch.setattr(flags.help_lib, 'page', lambda *_: 'page')
+  monkeypatch.setattr(flags, 'define', lambda *_: None)
   fill(monkeypatch)
   assert status_of(flags.start, grid.Options, None) == 2
   assert capsys.readouterr().err == f'error: standard output: {FULL}' * 2

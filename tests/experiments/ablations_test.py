@@ -94,13 +94,11 @@ def test_sizes_are_picked_at_a_rate_unless_a_grid_is_given(config):
 
 
 def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
-  defaults = {}
-  monkeypatch.setattr(
-      flags, 'define', lambda kind, **changed: defaults.update({kind: changed}))
-  monkeypatch.setattr(flags, 'start', lambda *_: None)
+  started = mock.Mock()
+  monkeypatch.setattr(flags, 'start', started)
   ablations.start(ablation_init.GRID)
-  runs = grid.expand(
-      [config_lib.Config(seed=3)], grid.Options(**defaults[grid.Options]))
+  many = grid.Options(grid=started.call_args.kwargs['defaults']['grid'])
+  runs = grid.expand([config_lib.Config(seed=3)], many)
   assert len(runs) == 5 and {run.seed for run in runs} == {3}
 
 

@@ -13,6 +13,7 @@ import tokenizers
 
 from adapters_jax.adapters import prediction
 from adapters_jax.api.commands import predict
+from adapters_jax.api import experiments
 from adapters_jax.api import written
 from adapters_jax.data import metrics
 from adapters_jax.data import rows
@@ -28,7 +29,6 @@ from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.sweeps import grid
-from experiments import squad as experiment
 from tests import tiny
 
 # No articles: an answer of these alone scores 0 by SQuAD's own script.
@@ -194,8 +194,9 @@ def config(checkpoint, tmp_path, monkeypatch):
 
 
 def test_a_run_through_the_one_training_loop(config):
-  experiment.main(dataclasses.replace(config, metric='exact_match'),
-                  grid.Options(), written.Predictions(True, 'jsonl'))
+  experiments.make_runs(
+      'squad', [dataclasses.replace(config, metric='exact_match')],
+      grid.Options(), written.Predictions(True, 'jsonl'))
   record, = records.read_all('runs/squad')
   assert list(record.metrics['dev']) == ['exact_match', 'f1']
   assert 0 <= record.metrics['dev']['exact_match'] <= 1
@@ -257,5 +258,5 @@ def test_where_a_text_is_beside_a_prompt(text, wanted):
     ({'max_length': 41}, '`max_length=41`')])
 def test_wrong_settings(config, changed, message):
   with pytest.raises(errors.UserError, match=message):
-    experiment.main(dataclasses.replace(config, **changed), grid.Options(),
-                    written.Predictions())
+    experiments.make_runs('squad', [dataclasses.replace(config, **changed)],
+                          grid.Options(), written.Predictions())

@@ -13,6 +13,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import prediction
 from adapters_jax.analysis import cells
 from adapters_jax.api.commands import predict
+from adapters_jax.api import experiments
 from adapters_jax.api import written
 from adapters_jax.data import conll
 from adapters_jax.data import tags as tags_lib
@@ -23,7 +24,6 @@ from adapters_jax.runs.kinds import tagging
 from adapters_jax.runs import records
 from adapters_jax.runs import run
 from adapters_jax.sweeps import grid
-from experiments import tagging as experiment
 
 NAMES = ('good', 'fine', 'great')
 
@@ -68,8 +68,8 @@ def test_a_run_of_two_seeds_as_one_program(config, capsys):
                 'tagging', tagging.KIND, names=['0', '1'])
   capsys.readouterr()
   # Finds both finished.
-  experiment.main(config, grid.Options(seeds='0,1'),
-                  written.Predictions(True, 'jsonl'))
+  experiments.make_runs('tagging', [config], grid.Options(seeds='0,1'),
+                        written.Predictions(True, 'jsonl'))
   found = [*records.read_all('runs/tagging')]
   assert [record.config['seed'] for record in found] == [0, 1]
   record = max(found, key=records.primary)
@@ -195,8 +195,8 @@ def test_wrong_settings(config, changed, message):
   with open('all.conll', 'w') as file:
     file.write('a\tX\nb\tY\n')
   with pytest.raises(errors.UserError, match=message):
-    experiment.main(dataclasses.replace(config, **changed), grid.Options(),
-                    written.Predictions())
+    experiments.make_runs('tagging', [dataclasses.replace(config, **changed)],
+                          grid.Options(), written.Predictions())
 
 
 def test_examples_held_out_of_the_training_file(config):

@@ -88,5 +88,4 @@ def _run(config: DemoConfig, chosen: str, listener: socket.socket) -> None:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  flags.define(DemoConfig)
   flags.start(DemoConfig, main)

@@ -272,5 +272,4 @@ def _known(name: str, bank: Mapping[str, Any]) -> str:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  flags.define(PredictConfig)
   flags.start(PredictConfig, main)

@@ -105,5 +105,4 @@ def _warm_up(batcher: Any, config: ServeConfig) -> None:
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  flags.define(ServeConfig)
   flags.start(ServeConfig, main)

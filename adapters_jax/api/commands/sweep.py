@@ -1,10 +1,10 @@
 """Runs a grid of an experiment: grouped where faster, or on a cluster."""
 
 import dataclasses
-from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.api import expand
+from adapters_jax.api import experiments
 from adapters_jax.api import flags
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
@@ -13,14 +13,6 @@ from adapters_jax.runs import presets
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 
-EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
-               'embeddings', 'language_modeling')
-# Their adapters label no texts; `predict` refuses them too.
-_WITHOUT_PREDICTIONS = ('embeddings', 'language_modeling')
-# {experiment: its defaults}
-_DEFAULTS = {'squad': presets.SQUAD, 'embeddings': presets.EMBEDDINGS,
-             'language_modeling': presets.LANGUAGE_MODELING}
-
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
@@ -28,7 +20,7 @@ class Sweep:
   HELP = 'many runs'
 
   experiment: str = options.option(
-      'glue', f'Experiment to run: {", ".join(EXPERIMENTS)}.')
+      'glue', f'Experiment to run: {", ".join(experiments.EXPERIMENTS)}.')
 
 
 def configs_of(
@@ -37,7 +29,7 @@ def configs_of(
   """Returns the settings of each task of an experiment.
 
   Args:
-    experiment: One of EXPERIMENTS.
+    experiment: One of `experiments.EXPERIMENTS`.
     config: Settings.
     folders: Data folders, for text classification.
 
@@ -69,48 +61,24 @@ def main(
     predictions: Predictions to write.
   """
   name = sweep.experiment
-  if name not in EXPERIMENTS:
-    raise errors.unknown('`experiment`', name, EXPERIMENTS)
-  if predictions.write_predictions and name in _WITHOUT_PREDICTIONS:
+  if name not in experiments.EXPERIMENTS:
+    raise errors.unknown('`experiment`', name, experiments.EXPERIMENTS)
+  chosen = experiments.EXPERIMENTS[name]
+  if predictions.write_predictions and not chosen.predicts:
     raise errors.UserError(
         f'`write_predictions`: experiment={name} trains adapters without '
         'predictions; leave it out')
   # Before the data and JAX are loaded.
   execution.check(how)
-  if name in _DEFAULTS:
+  if chosen.defaults:
     preset = presets.find(many.preset) if many.preset else {}
     # Read again with the experiment's defaults, which win over a preset.
-    config = flags.read(config_lib.Config, {**preset, **_DEFAULTS[name]})
-  kind = _kind_of(name)
-  configs = configs_of(name, config, folders)
-  outcome = flags.launch(configs, name, many, kind, how)
-  written.write_if_wanted(outcome, predictions, kind)
-  if outcome.failures:
-    raise SystemExit(1)
-
-
-def _kind_of(experiment: str) -> Any:
-  """Returns the kind of an experiment's task, None for classification."""
-  # Each imports JAX.
-  if experiment == 'squad':
-    from adapters_jax.runs.kinds import question_answering
-    return question_answering.KIND
-  if experiment == 'tagging':
-    from adapters_jax.runs.kinds import tagging
-    return tagging.KIND
-  if experiment == 'embeddings':
-    from adapters_jax.runs.kinds import embeddings
-    return embeddings.KIND
-  if experiment == 'language_modeling':
-    from adapters_jax.runs.kinds import language_modeling
-    return language_modeling.KIND
-  return None
+    config = flags.read(config_lib.Config, {**preset, **chosen.defaults})
+  experiments.make_runs(
+      name, configs_of(name, config, folders), many, predictions, how)
 
 
 def start() -> None:
   """Runs the command with the flags of the command line."""
-  classes = (grid.Options, execution.HowToRun, Sweep, expand.Folders,
-             written.Predictions)
-  for flag_class in (config_lib.Config, *classes):
-    flags.define(flag_class)
-  flags.start(config_lib.Config, main, *classes)
+  flags.start(config_lib.Config, main, grid.Options, execution.HowToRun, Sweep,
+              expand.Folders, written.Predictions)

@@ -1,6 +1,7 @@
 """Trains adapters (or a baseline) on tasks and reports dev and test scores."""
 
 import os
+from typing import Any
 
 from adapters_jax.analysis import points
 from adapters_jax.api import expand
@@ -46,9 +47,11 @@ def main(
     raise SystemExit(1)
 
 
-def start() -> None:
-  """Runs the command with the flags of the command line."""
-  classes = (grid.Options, written.Predictions)
-  for flag_class in (config_lib.Config, *classes):
-    flags.define(flag_class)
-  flags.start(config_lib.Config, main, *classes)
+def start(**defaults: Any) -> None:
+  """Runs the command with the flags of the command line.
+
+  Args:
+    **defaults: Defaults that replace those of the fields.
+  """
+  flags.start(config_lib.Config, main, grid.Options, written.Predictions,
+              defaults=defaults)

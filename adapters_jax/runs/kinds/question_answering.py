@@ -19,6 +19,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
+from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
@@ -167,4 +168,4 @@ def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
 
 KIND = kind.Kind(squad.load_task, prepare, make_score,
                  lambda config: heads.spans.SPANS, _outcomes, _check_data,
-                 _inputs, facts=_facts)
+                 _inputs, defaults=presets.SQUAD, facts=_facts)
