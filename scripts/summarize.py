@@ -83,8 +83,8 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
     start = f'- {point.task}, {point.method}: '
     if point.better:
       lines.append(
-          f'{start}the trials picked {_in_words(point.better)}, but no final run '
-          'uses it yet')
+          f'{start}the trials picked {_in_words(point.better)}, but no final '
+          'run uses it yet')
     lines += [f'{start}the trial with {_in_words(settings)} has no record of '
               f'{_seeds(seeds)}, and ranks last'
               for settings, seeds in point.incomplete]
