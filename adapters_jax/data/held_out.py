@@ -51,6 +51,30 @@ def split(
   return [kept[row] for row in rest], held, [kept[row] for row in drawn]
 
 
+def of_train(
+    splits: Mapping[str, Sequence[Any]], dev: float, test: float,
+    text: Callable[[Any], Hashable],
+) -> dict[str, Any]:
+  """Holds dev and test examples out of the training examples of files.
+
+  Args:
+    splits: {'train', and perhaps 'test': examples}.
+    dev: Share of the training examples to hold out as dev.
+    test: Share to hold out as test in addition; 0 for none.
+    text: (example) -> its text, to warn of known ones.
+
+  Returns:
+    {'train', 'dev' and perhaps 'test': examples}
+  """
+  train = splits['train']
+  held = {name: [train[row] for row in rows] for name, rows in zip(
+      ('train', 'dev', 'test'), split(len(train), dev, test), strict=True)
+          if rows}
+  warn_of_known(*(map(text, part) for part in held.values()))
+  return {**held, **{name: some for name, some in splits.items()
+                     if name not in held}}
+
+
 def warn_of_known(
     train: Iterable[Hashable], *held: Iterable[Hashable]
 ) -> None:

@@ -6,8 +6,9 @@ to questions are scored as in SQuAD.
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import itertools
 import re
 import string
@@ -31,40 +32,25 @@ def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
   return float(np.mean(labels == predictions))
 
 
-def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns F1 of class 1, GLUE's score for MRPC and QQP.
+def f1(
+    labels: np.ndarray, predictions: np.ndarray, average: str = 'binary'
+) -> float:
+  """Returns F1 of class 1, GLUE's score for MRPC and QQP, or a mean of F1.
 
   Args:
     labels: [examples] True classes.
     predictions: [examples] Predicted classes.
+    average: 'binary' for class 1; for a mean over the classes 'macro', where
+      each has the same weight, or 'weighted', by their examples.
   """
   from sklearn import metrics  # Slow to import, as below.
   # No predicted positives: 0, without sklearn's warning.
-  return float(metrics.f1_score(labels, predictions, zero_division=0))
-
-
-def macro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the mean of F1 over the classes, each with the same weight.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  from sklearn import metrics
-  return float(
-      metrics.f1_score(labels, predictions, average='macro', zero_division=0))
-
-
-def weighted_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the mean of F1 over the classes, weighted by their examples.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  from sklearn import metrics
   return float(metrics.f1_score(
-      labels, predictions, average='weighted', zero_division=0))
+      labels, predictions, average=average, zero_division=0))
+
+
+macro_f1 = functools.partial(f1, average='macro')
+weighted_f1 = functools.partial(f1, average='weighted')
 
 
 def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -107,7 +93,7 @@ def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
 def _correlation(
     name: str, labels: np.ndarray, predictions: np.ndarray
 ) -> float:
-  """Returns a correlation, or 0 where it is not defined.
+  """Returns a correlation, or 0 where either side is constant.
 
   Args:
     name: Function of scipy.stats.
@@ -120,24 +106,8 @@ def _correlation(
   return float(getattr(stats, name)(labels, predictions).statistic)
 
 
-def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Pearson's correlation, 0 where either side is constant.
-
-  Args:
-    labels: [examples] True scores.
-    predictions: [examples] Predicted scores.
-  """
-  return _correlation('pearsonr', labels, predictions)
-
-
-def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Spearman's rank correlation, 0 where either side is constant.
-
-  Args:
-    labels: [examples] True scores.
-    predictions: [examples] Predicted scores.
-  """
-  return _correlation('spearmanr', labels, predictions)
+pearson = functools.partial(_correlation, 'pearsonr')
+spearman = functools.partial(_correlation, 'spearmanr')  # Of the ranks.
 
 
 def r2(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -153,7 +123,7 @@ def r2(labels: np.ndarray, predictions: np.ndarray) -> float:
   return float(metrics.r2_score(labels, predictions))
 
 
-OF_CLASSES = {
+OF_CLASSES: dict[str, Callable[..., float]] = {
     'accuracy': accuracy,
     'balanced_accuracy': balanced_accuracy,
     'f1': f1,
@@ -162,7 +132,7 @@ OF_CLASSES = {
     'matthews': matthews,
     'weighted_f1': weighted_f1,
 }
-OF_SCORES = {
+OF_SCORES: dict[str, Callable[..., float]] = {
     'pearson': pearson,
     'r2': r2,
     'spearman': spearman,

@@ -113,14 +113,8 @@ def load(
   """
   splits = {name: read(path, column) for name, path in paths.items()}
   if 'dev' not in splits:
-    train = splits['train']
-    if len(train) < 3:
+    if len(splits['train']) < 3:
       raise errors.UserError(
           f'{paths["train"]}: three texts or more are needed to hold some out')
-    parts = held_out.split(len(train), dev_fraction, test_fraction)
-    held = dict(zip(('train', 'dev', 'test'), (
-        [train[row] for row in part] for part in parts), strict=True))
-    held_out.warn_of_known(*held.values())
-    splits |= {name: part for name, part in held.items() if part}
-  return {name: splits[name] for name in ('train', 'dev', 'test')
-          if name in splits}
+    return held_out.of_train(splits, dev_fraction, test_fraction, str)
+  return splits

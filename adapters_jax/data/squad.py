@@ -177,14 +177,13 @@ def _begins(pieces: int, room: int) -> Iterable[int]:
 
 
 def best_span(
-    logits: np.ndarray, window: Window, longest: int = _LONGEST_ANSWER
+    logits: np.ndarray, window: Window
 ) -> tuple[float, tuple[int, int]]:
   """Finds the answer with the highest sum of logits in a window.
 
   Args:
     logits: [length, 2] Logits of first and last pieces.
     window: Origin of the input.
-    longest: Largest number of pieces of an answer.
 
   Returns:
     (sum of the two logits, (first character, character after the last))
@@ -195,7 +194,7 @@ def best_span(
   best = (-np.inf, (0, 0))
   # One vectorised pass for each length of an answer, instead of a matrix of all
   # pairs of ends.
-  for more in range(min(longest, pieces)):
+  for more in range(min(_LONGEST_ANSWER, pieces)):
     scores = starts[:pieces - more] + ends[more:]  # [pieces - more]
     at = int(scores.argmax())
     if scores[at] > best[0]:
@@ -206,7 +205,7 @@ def best_span(
 
 def best_answers(
     logits: Iterable[np.ndarray], windows: Sequence[Window],
-    questions: Sequence[Question], longest: int = _LONGEST_ANSWER,
+    questions: Sequence[Question],
 ) -> list[str]:
   """Answers questions by the best window of each.
 
@@ -214,7 +213,6 @@ def best_answers(
     logits: [length, 2] for each window, with or without padding.
     windows: Origins of the inputs, from `cut`.
     questions: Questions that `cut` was called with.
-    longest: Largest number of pieces of an answer.
 
   Returns:
     Text of the answer to each question.
@@ -223,8 +221,7 @@ def best_answers(
   best: list[Any] = [(-np.inf, (0, 0))] * len(questions)
   for one, window in zip(logits, windows, strict=True):
     best[window.row] = max(
-        best[window.row], best_span(one, window, longest),
-        key=lambda found: found[0])
+        best[window.row], best_span(one, window), key=lambda found: found[0])
   # Pieces of byte-level BPE may include the blank before a word.
   return [question.context[first:last].strip()
           for question, (_, (first, last)) in zip(questions, best)]

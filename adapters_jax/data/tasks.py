@@ -73,6 +73,12 @@ class Split:
   def __len__(self) -> int:
     return len(self.texts)
 
+  def take(self, rows: Sequence[int]) -> 'Split':
+    """Returns some of the examples, by their numbers from 0."""
+    return dataclasses.replace(
+        self, texts=[self.texts[row] for row in rows],
+        labels=self.labels[list(rows)])
+
 
 def _sentiment(config: str) -> tuple[Task, Task]:
   """Returns the classification and the regression task of a VADER set."""

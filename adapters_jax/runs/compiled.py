@@ -9,6 +9,7 @@ import jax
 import optax
 
 from adapters_jax import trees
+from adapters_jax.data import batching
 from adapters_jax.model import fusion
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
@@ -60,6 +61,29 @@ def make_eval(
         base, tuned, sharding.place_batch(mesh, batch, batch_size))
 
   return step
+
+
+def outputs_of(
+    setup: setup_lib.Setup, batch_size: int, read: Callable[..., Any]
+) -> Callable[[trees.Tree, str], Any]:
+  """Returns outputs(tuned, split) -> the logits of the split's examples.
+
+  Args:
+    setup: Setup of the run.
+    batch_size: Number of examples a batch, over all hosts.
+    read: `steps.example_logits` or `steps.predict_ragged`.
+  """
+  eval_step, batches = make_eval(setup, batch_size), {}
+
+  def outputs(tuned, split):
+    examples = setup.splits[split]
+    if split not in batches:  # Built once; all evaluations share them.
+      batches[split] = batching.eval_batches(
+          examples, setup.schedule.buckets, batch_size,
+          **sharding.of_evaluation(setup.mesh, batch_size))
+    return read(eval_step, setup.base, tuned, batches[split], len(examples))
+
+  return outputs
 
 
 # Modules are dataclasses: models of equal configs are equal, and one key.

@@ -21,7 +21,6 @@ from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.data import token_cache
 from adapters_jax.data import tokenization
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
@@ -38,6 +37,7 @@ from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
+Facts = dict[str, dict[str, Any]]  # {split: number and hash of its examples}
 _SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
 
 
@@ -58,7 +58,7 @@ class Setup:
     steps: Steps to train.
     eval_every: Steps between evaluations.
     notes: Remarks for the reader of the record.
-    data: {split: number and hash of its examples}.
+    data: Facts of the examples.
     between: Called between the batches of an evaluation; an error that it
       raises ends the evaluation.
     threshold: Setting of the same name.
@@ -78,7 +78,7 @@ class Setup:
   steps: int
   eval_every: int
   notes: tuple[str, ...]
-  data: dict[str, dict[str, Any]]
+  data: Facts
   between: Callable[[], None] = dataclasses.field(
       default=lambda: None, kw_only=True)
   threshold: str = dataclasses.field(default='', kw_only=True)
@@ -136,34 +136,38 @@ def held_out_notes(
           for name in held]
 
 
-def subset(config: config_lib.Config, examples: int) -> list[int]:
-  """Returns the rows to train on, equal in every run; [] for all.
+def drawn(
+    config: config_lib.Config, splits: Mapping[str, Any], unit: str = 'examples'
+) -> tuple[dict[str, Any], list[str]]:
+  """Draws the examples to train on, equal in every run.
 
   Args:
     config: Settings.
-    examples: Number of training examples.
+    splits: {split: examples, a list or a type with `take`}.
+    unit: Name of the examples, such as 'sentences'.
+
+  Returns:
+    (splits with these training examples, remarks for the record)
   """
-  if not 0 < config.train_examples < examples:
-    return []
-  order = np.random.default_rng(_SUBSET_SEED).permutation(examples)
-  # Larger subsets contain smaller ones.
-  return sorted(order[:config.train_examples].tolist())
-
-
-def drawn(
-    config: config_lib.Config, splits: Mapping[str, tasks.Split]
-) -> dict[str, tasks.Split]:
-  """Returns splits with the rows to train on, see `subset`."""
   train = splits['train']
-  if not (rows := subset(config, len(train))):
-    return {**splits}
-  return {**splits, 'train': tasks.Split(
-      [train.texts[row] for row in rows], train.labels[rows])}
+  if not 0 < config.train_examples < len(train):
+    return {**splits}, []
+  order = np.random.default_rng(_SUBSET_SEED).permutation(len(train))
+  # Larger subsets contain smaller ones.
+  rows = sorted(order[:config.train_examples].tolist())
+  some = (train.take(rows) if hasattr(train, 'take')
+          else [train[row] for row in rows])
+  return ({**splits, 'train': some},
+          [f'trained on {len(rows)} of {len(train)} {unit}'])
 
 
-def facts_of(splits: Mapping[str, tasks.Split]) -> dict[str, dict[str, Any]]:
-  """Returns {split: number and hash of its examples}."""
-  return {name: fingerprint.of_split(split) for name, split in splits.items()}
+def tokenizer_of(
+    config: config_lib.Config
+) -> tuple[str, tokenizers.Tokenizer]:
+  """Returns (folder of the checkpoint, its tokenizer)."""
+  folder = pretrained.resolve(config.checkpoint)
+  return folder, tokenization.load(
+      folder, pretrained.config_of(config.checkpoint).vocab_size)
 
 
 def prepare(
@@ -180,23 +184,16 @@ def prepare(
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)  # Again: of `data` in memory.
-  whole = len(splits['train'])
-  splits = drawn(config, splits)
-  if (count := len(splits['train'])) < whole:
-    notes = [*notes, f'trained on {count} of {whole} examples']
-  folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(
-      folder, pretrained.config_of(config.checkpoint).vocab_size)
+  splits, cut = drawn(config, splits)
+  folder, tokenizer = tokenizer_of(config)
   encoded = {
       name: _encode(tokenizer, name, split, config.max_length,
                     len(task.labels) if task.form == 'multiple_choice' else 0)
       for name, split in splits.items()}
-  head = heads.of_form(task.form, config.head_input)
   return assemble(
-      config, folder, task, encoded, notes,
-      lambda shape: models.make_model(
-          config, shape, task.outputs, head=head), mesh,
-      facts_of(splits), head=head)
+      config, folder, task, encoded, [*notes, *cut], mesh,
+      {name: fingerprint.of_split(split) for name, split in splits.items()},
+      outputs=task.outputs, head=heads.of_form(task.form, config.head_input))
 
 
 def _encode(
@@ -247,9 +244,8 @@ def _buckets(
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
     encoded: Mapping[str, examples_lib.Examples], notes: Sequence[str],
-    model_of: Callable[[encoder.BertConfig], Any],
-    mesh: jax.sharding.Mesh | None = None,
-    data: dict[str, dict[str, Any]] | None = None, *, head: heads.Head,
+    mesh: jax.sharding.Mesh | None, data: Facts, *,
+    outputs: int, head: heads.Head,
 ) -> Setup:
   """Returns the setup of a run on tokenised examples.
 
@@ -259,15 +255,16 @@ def assemble(
     task: Task.
     encoded: {split: examples}.
     notes: Remarks for the reader of the record.
-    model_of: (shape of the encoder) -> model.
     mesh: Devices; the first one alone when None.
-    data: {split: number and hash of its examples}.
+    data: Facts of the examples.
+    outputs: Number of the head's outputs.
     head: Head, which the checkpoint or a saved adapter may hold.
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
     mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
-  model = models.on_mesh(model_of(shape), mesh)
+  model = models.on_mesh(
+      models.make_model(config, shape, outputs, head=head), mesh)
   base = models.pretrained_tree(config, folder, head)
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
@@ -303,6 +300,6 @@ def assemble(
       task, dict(encoded), model, mesh, base, tuned, params, select, schedule,
       steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
       eval_every=config.eval_every or per_epoch, notes=tuple(notes),
-      data=data or {}, threshold=config.threshold,
+      data=data, threshold=config.threshold,
       factors=frozen.of(config).factors if config.tune == 'fusion' else (),
       start=start)

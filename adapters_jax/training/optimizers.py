@@ -71,16 +71,9 @@ class MomentsState(NamedTuple):
   nu: Any
 
 
-def scale_by_uncorrected_adam(
-    b1: float = 0.9, b2: float = 0.999, epsilon: float = 1e-6
-) -> optax.GradientTransformation:
-  """Returns Adam without bias correction, as in BERT's released code.
-
-  Args:
-    b1: Decay of the mean gradient.
-    b2: Decay of the mean squared gradient.
-    epsilon: Addend to the root of the mean square.
-  """
+def scale_by_uncorrected_adam() -> optax.GradientTransformation:
+  """Returns Adam without bias correction, as in BERT's released code."""
+  b1, b2, epsilon = 0.9, 0.999, 1e-6
 
   def init(params):
     return MomentsState(*(jax.tree.map(jnp.zeros_like, params)

@@ -78,3 +78,15 @@ def test_no_warning_where_dev_is_given_or_texts_stay_together(caplog):
   questions.splits(questions.Questions(
       ['Who?'] * 20, ['Ann', 'Bob'] * 10, ['Ann', 'Bob'] * 10))
   assert not caplog.records
+
+
+def test_splits_of_files_are_in_order_and_a_given_test_stays():
+  train = [*'abcdefghij']
+  found = held_out.of_train({'train': train, 'test': ['k']}, 0.2, 0.0, str)
+  assert [(name, len(some)) for name, some in found.items()] == [
+      ('train', 8), ('dev', 2), ('test', 1)]
+  assert found['test'] == ['k']
+  drawn = held_out.of_train({'train': train}, 0.2, 0.3, str)
+  assert [*drawn] == ['train', 'dev', 'test']
+  assert drawn['dev'] == found['dev'] and len(drawn['test']) == 3
+  assert sorted(sum(drawn.values(), [])) == train

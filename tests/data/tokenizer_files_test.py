@@ -103,7 +103,7 @@ class TokenizerFilesTest(parameterized.TestCase):
       logits = np.zeros((1, 120, 2))
       logits[0, examples.labels[0], [0, 1]] = 1.0
       self.assertEqual(
-          squad.best_answers(logits, windows, [question], 60), [answer])
+          squad.best_answers(logits, windows, [question]), [answer])
 
   def test_null_and_absent_settings_are_the_defaults(self):
     for settings in ({}, {'do_lower_case': None, 'cls_token': None}):

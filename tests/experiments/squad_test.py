@@ -112,7 +112,7 @@ def test_an_answer_in_no_window_points_at_cls(tokenizer):
   np.testing.assert_array_equal(examples.labels, 0)
 
 
-def test_best_span_is_the_best_pair_in_order():
+def test_best_span_is_the_best_pair_in_order(monkeypatch):
   window = squad.Window(0, 2, np.array([[0, 3], [4, 7], [8, 9], [10, 12]]))
   logits = np.zeros((8, 2))
   logits[[5, 3], [0, 1]] = 9.0  # Start after the end: not an answer.
@@ -120,10 +120,11 @@ def test_best_span_is_the_best_pair_in_order():
   logits[1] = logits[6] = 50.0  # Outside of the paragraph.
   score, characters = squad.best_span(logits, window)
   assert (score, characters) == (4.0 + 9.0, (4, 7))
+  monkeypatch.setattr(squad, '_LONGEST_ANSWER', 3)
   logits[3, 1] = 0.0
-  assert squad.best_span(logits, window, longest=3)[1] == (10, 12)
+  assert squad.best_span(logits, window)[1] == (10, 12)
   logits[5, 0] = 0.0
-  assert squad.best_span(logits, window, longest=3) == (7.0, (4, 9))
+  assert squad.best_span(logits, window) == (7.0, (4, 9))
 
 
 def test_span_loss_by_hand():

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from adapters_jax import trees
-from adapters_jax.data import batching
+from adapters_jax.data import fingerprint
 from adapters_jax.data import label_metrics
 from adapters_jax.data import metrics
 from adapters_jax.data import tasks
@@ -19,7 +19,6 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
-from adapters_jax.training import sharding
 
 
 class Scorer:
@@ -32,9 +31,9 @@ class Scorer:
       setup: Setup of the run.
       batch_size: Number of examples a batch.
     """
-    self._setup, self._batch_size = setup, batch_size
-    self._step = compiled.make_eval(setup, batch_size)
-    self._batches: dict[str, Any] = {}
+    self._setup = setup
+    self._logits = compiled.outputs_of(
+        setup, batch_size, steps.example_logits)  # [examples, outputs]
     # The tuned tree that was last scored on dev, and its threshold.
     self._picked: tuple[Any, float] | None = None
 
@@ -86,16 +85,6 @@ class Scorer:
         lambda threshold: scores(task, [name], labels, logits, threshold)[
             name],
         lambda threshold: to_predictions(task, logits, threshold).tobytes())
-
-  def _logits(self, tuned: trees.Tree, split: str) -> np.ndarray:
-    """Returns [examples, outputs] of a split."""
-    setup, examples = self._setup, self._setup.splits[split]
-    if split not in self._batches:  # Built once; all evaluations share them.
-      self._batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, self._batch_size,
-          **sharding.of_evaluation(setup.mesh, self._batch_size))
-    return steps.example_logits(
-        self._step, setup.base, tuned, self._batches[split], len(examples))
 
 
 def scores(
@@ -150,11 +139,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (texts, names of the classes or scores)} but of train.
-
-  Args:
-    config: Settings.
-  """
+  """Returns {split: (texts, names of the classes or scores)} but of train."""
   task, splits, _ = setup_lib.load_data(config)
 
   def truth(split):
@@ -175,16 +160,10 @@ def _inputs(config: config_lib.Config) -> kind.Inputs:
 def _outcomes(
     setup: setup_lib.Setup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns the labels and predictions of a split; see `kind.Kind`.
+  """Returns the labels and predictions of a split.
 
-  Args:
-    setup: Setup of the run.
-    split: Name of the split.
-    predictions: [examples] or [examples, classes]
-
-  Returns:
-    {name: [examples]}. Sets of up to 63 labels are integers, whose bit n is the
-    label n, beside [1] the 'label_count'.
+  Sets of up to 63 labels are integers, whose bit n is the label n, beside [1]
+  the 'label_count'.
   """
   if setup.task.form != 'multilabel':
     return kind.labelled(setup, split, predictions)
@@ -197,15 +176,11 @@ def _outcomes(
           'label_count': np.array([count])}
 
 
-def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
-  """Returns {split: number and hash of its examples} of a task by name."""
-  _, splits, _ = setup_lib.load_data(config)
-  return setup_lib.facts_of(setup_lib.drawn(config, splits))
-
-
 KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
                  _outcomes, _check_data, _inputs, Scorer.threshold,
-                 facts=_facts)
+                 facts=kind.facts_by(
+                     lambda config: setup_lib.load_data(config)[1],
+                     fingerprint.of_split))
 
 
 def of_examples(

@@ -7,7 +7,6 @@ their cosines.
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,14 +20,12 @@ from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import retrieval
 from adapters_jax.data import tasks
 from adapters_jax.data import token_cache
-from adapters_jax.data import tokenization
 from adapters_jax.model import heads
 from adapters_jax.model import pooling
 from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import models
 from adapters_jax.runs import pair_losses
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
@@ -36,8 +33,6 @@ from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
-
-Facts = dict[str, dict[str, Any]]  # As `Kind.facts`.
 
 STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
 
@@ -106,22 +101,17 @@ def prepare(
     errors.UserError: a setting for other tasks, or a fault of the data.
   """
   _check(config)
-  splits = dict(data) if data else _load(config)
-  pairs_lib.check_scored_alike(splits, 'test')
-  pair_losses.check(config, splits['train'])
-  counts = {name: len(split) for name, split in splits.items()}
-  given = counts | {'train': counts['train'] + len(splits['train'].left_out)}
-  notes = setup_lib.held_out_notes(config, given) if config.files else []
-  whole = dict(splits)
-  if rows := setup_lib.subset(config, counts['train']):
-    splits['train'] = splits['train'].take(rows)
-    notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
+  whole = data or _load(config)
+  pairs_lib.check_scored_alike(whole, 'test')
+  pair_losses.check(config, whole['train'])
+  counts = {name: len(split) for name, split in whole.items()}
+  counts['train'] += len(whole['train'].left_out)
+  notes = setup_lib.held_out_notes(config, counts) if config.files else []
+  splits, cut = setup_lib.drawn(config, whole)
   task = metrics.with_first(
       _task_of(config, splits, data is not None), config.metric)
   task_checks.check_classes(config, task)
-  folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(
-      folder, pretrained.config_of(config.checkpoint).vocab_size)
+  folder, tokenizer = setup_lib.tokenizer_of(config)
   settings = sentence_files.of_checkpoint(
       config.checkpoint, known=bool(config.pooling))
 
@@ -134,9 +124,10 @@ def prepare(
       config, folder, task,
       {name: pair_examples.examples_of(split, encode)
        for name, split in splits.items()},
-      notes, lambda shape: models.make_model(
-          config, shape, 1, head=pooling_head(config)), mesh,
-      _facts_of(splits), head=pooling_head(config))
+      [*notes, *cut], mesh,
+      {name: pair_examples.fingerprint_of(split)
+       for name, split in splits.items()},
+      outputs=1, head=pooling_head(config))
   if config.tune == 'none':
     setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return PairSetup(
@@ -199,13 +190,7 @@ def pooling_head(config: config_lib.Config) -> heads.Head:
 def _outcomes(
     setup: PairSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns the first metric of each query, or scores and cosines.
-
-  Args:
-    setup: Setup of the run.
-    split: Name of the split.
-    predictions: [queries] or [pairs]
-  """
+  """Returns the first metric of each query, or scores and cosines."""
   if _has_scores(setup, split):
     return kind.labelled(setup, split, predictions)
   return {setup.task.metrics[0]: predictions}
@@ -215,19 +200,6 @@ def _check_data(config: config_lib.Config) -> None:
   """Raises UserError for a fault of the user's files."""
   if config.files:
     pair_losses.check(config, _load(config)['train'])
-
-
-def _facts_of(splits: Mapping[str, pairs_lib.Pairs]) -> Facts:
-  return {name: pair_examples.fingerprint_of(split)
-          for name, split in splits.items()}
-
-
-def _facts(config: config_lib.Config) -> Facts:
-  """Returns {split: number and hash of its pairs} of a task by name."""
-  splits = _load(config)
-  if rows := setup_lib.subset(config, len(splits['train'])):
-    splits['train'] = splits['train'].take(rows)
-  return _facts_of(splits)
 
 
 class _Kind(kind.Kind):
@@ -243,4 +215,5 @@ class _Kind(kind.Kind):
 KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
-             reads=('embeddings',), defaults=presets.EMBEDDINGS, facts=_facts)
+             reads=('embeddings',), defaults=presets.EMBEDDINGS,
+             facts=kind.facts_by(_load, pair_examples.fingerprint_of))

@@ -40,6 +40,21 @@ def labelled(
   return {'labels': setup.splits[split].labels, 'predictions': predictions}
 
 
+def facts_by(
+    load: Callable[[config_lib.Config], Mapping[str, Any]],
+    of_split: Callable[[Any], dict[str, Any]],
+) -> Callable[[config_lib.Config], setup_lib.Facts]:
+  """Returns the hook `Kind.facts`.
+
+  Args:
+    load: (config) -> {split: examples}.
+    of_split: (examples) -> their number and hash.
+  """
+  return lambda config: {
+      name: of_split(split)
+      for name, split in setup_lib.drawn(config, load(config))[0].items()}
+
+
 def check_no_cls_head(config: config_lib.Config) -> None:
   """Raises UserError for settings of heads on [CLS]."""
   for name, used in (('head_input', config.head_input != 'cls'),
@@ -69,6 +84,9 @@ def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
 class Kind:
   """Task-specific hooks of a run.
 
+  Of their arguments `setup` is that of the run, `split` the name of a split,
+  and `predictions` are those that the Score returns for it.
+
   Attributes:
     find: (name) -> task; UserError for a task of another kind.
     prepare: (config, mesh or None) -> setup.
@@ -87,8 +105,7 @@ class Kind:
     report: (setup, split, predictions) -> table to log at the end, '' for none.
     reads: Marks of the settings that only such tasks read, of `_OF_KINDS`.
     defaults: Defaults of settings, in place of those of Config.
-    facts: (config) -> {split: number and hash of its examples} of a task by
-      name, as a record has them.
+    facts: (config) -> facts of a task by name, as a record has them.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -103,8 +120,7 @@ class Kind:
   report: Callable[..., str] = lambda setup, split, predictions: ''
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  facts: Callable[[config_lib.Config], dict[str, dict[str, Any]]] = (
-      lambda config: {})
+  facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns the kind of a task whose examples are in memory.

@@ -16,11 +16,9 @@ from adapters_jax.data import masking as masking_lib
 from adapters_jax.data import metrics
 from adapters_jax.data import raw_text
 from adapters_jax.data import tasks
-from adapters_jax.data import tokenization
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import models
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
@@ -102,21 +100,17 @@ def prepare(
   """
   kind.check_no_cls_head(config)
   kind.check_file_task(config, 'text', 'language modelling')
-  splits = dict(data) if data else _load(config)
-  counts = {name: len(texts) for name, texts in splits.items()}
+  whole = data or _load(config)
+  counts = {name: len(texts) for name, texts in whole.items()}
   notes = setup_lib.held_out_notes(config, counts) if config.files else []
-  if rows := setup_lib.subset(config, counts['train']):
-    splits['train'] = [splits['train'][row] for row in rows]
-    notes.append(f'trained on {len(rows)} of {counts["train"]} examples')
+  splits, cut = setup_lib.drawn(config, whole)
   task = tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
   if not data and not config.files:
     task = _find(config.task)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)
-  folder = pretrained.resolve(config.checkpoint)
-  shape = pretrained.config_of(config.checkpoint)
-  tokenizer = tokenization.load(folder, shape.vocab_size)
+  folder, tokenizer = setup_lib.tokenizer_of(config)
   masking = masking_lib.Masking(
       config.mask_rate, config.whole_words, masking_lib.mask_id(tokenizer),
       tokenizer.get_vocab_size())
@@ -126,14 +120,14 @@ def prepare(
     if not len(examples):
       raise errors.UserError(
           f'{name}: no text has a piece that the tokenizer knows')
+  notes += cut
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')
   setup = setup_lib.assemble(
-      config, folder, task, encoded, notes,
-      lambda shape: models.make_model(config, shape, 1, head=HEAD), mesh,
+      config, folder, task, encoded, notes, mesh,
       {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
-      head=HEAD)
+      outputs=1, head=HEAD)
   # Its fields alone: `vars` would add cached properties.
   fields = {field.name: getattr(setup.schedule, field.name)
             for field in dataclasses.fields(setup.schedule)}
@@ -239,17 +233,10 @@ def _check_data(config: config_lib.Config) -> None:
     _load(config)
 
 
-def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
-  """Returns {split: number and hash of its texts} of a task by name."""
-  splits = _load(config)
-  if rows := setup_lib.subset(config, len(splits['train'])):
-    splits['train'] = [splits['train'][row] for row in rows]
-  return {name: fingerprint.of_rows(texts) for name, texts in splits.items()}
-
-
 KIND = kind.Kind(
     _find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
     usage='train a task above it with: --adapters=domain={folder}',
-    reads=('texts',), defaults=presets.LANGUAGE_MODELING, facts=_facts)
+    reads=('texts',), defaults=presets.LANGUAGE_MODELING,
+    facts=kind.facts_by(_load, fingerprint.of_rows))

@@ -8,23 +8,18 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax.data import batching
 from adapters_jax.data import fingerprint
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
-from adapters_jax.data import tokenization
 from adapters_jax.model import heads
-from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import models
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
-from adapters_jax.training import sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,27 +55,17 @@ def prepare(
         '`dev_file`')
   task = metrics.with_first(squad.TASK, config.metric)
   task_checks.check_classes(config, task)
-  notes = []
-  questions = dict(data) if data else _questions(config)
-  train = questions['train']
   # Questions are drawn before they are cut into windows.
-  if rows := setup_lib.subset(config, len(train)):
-    questions['train'] = [train[row] for row in rows]
-    notes.append(f'trained on {len(rows)} of {len(train)} examples')
-  folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(
-      folder, pretrained.config_of(config.checkpoint).vocab_size)
+  questions, notes = setup_lib.drawn(config, data or _questions(config))
+  folder, tokenizer = setup_lib.tokenizer_of(config)
   splits, windows = {}, {}
   for name, asked in questions.items():
     splits[name], windows[name] = squad.cut(
         tokenizer, asked, config.max_length)
-
-  def model_of(shape):
-    return models.make_model(config, shape, 2, head=heads.spans.SPANS)
-
   setup = setup_lib.assemble(
-      config, folder, task, splits, notes, model_of, mesh,
-      _facts_of(questions), head=heads.spans.SPANS)
+      config, folder, task, splits, notes, mesh,
+      {name: _fingerprint_of(asked) for name, asked in questions.items()},
+      outputs=2, head=heads.spans.SPANS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
 
@@ -99,15 +84,12 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
     setup: Setup of the run.
     batch_size: Number of windows a batch.
   """
-  eval_step = compiled.make_eval(setup, batch_size)
+  logits = compiled.outputs_of(setup, batch_size, steps.predict_ragged)
 
   def score(tuned, split):
-    examples, asked = setup.splits[split], setup.questions[split]
-    logits = steps.predict_ragged(
-        eval_step, setup.base, tuned, batching.eval_batches(
-            examples, setup.schedule.buckets, batch_size,
-            **sharding.of_evaluation(setup.mesh, batch_size)), len(examples))
-    found = squad.best_answers(logits, setup.windows[split], asked)
+    asked = setup.questions[split]
+    found = squad.best_answers(
+        logits(tuned, split), setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
     # object: an array of str would pad every answer to the longest one.
     scores = metrics.squad(right, found)
@@ -120,13 +102,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
 def _outcomes(
     setup: SpanSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns the F1 of each answer.
-
-  Args:
-    setup: Setup of the run.
-    split: Name of the split.
-    predictions: [questions] Answers.
-  """
+  """Returns the F1 of each answer."""
   right = [[text for text, _ in question.answers]
            for question in setup.questions[split]]
   return {'f1': np.array([
@@ -141,31 +117,18 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (questions with paragraphs, first answers)} but of train.
-
-  Args:
-    config: Settings.
-  """
+  """Returns {split: (questions with paragraphs, answers)} but of train."""
   return {name: ([(one.question, one.context) for one in asked],
                  [one.answers[0][0] for one in asked])
           for name, asked in _questions(config).items() if name != 'train'}
 
 
-def _facts_of(
-    questions: Mapping[str, list[squad.Question]]
-) -> dict[str, dict[str, Any]]:
-  return {name: fingerprint.of_rows(map(dataclasses.astuple, asked))
-          for name, asked in questions.items()}
-
-
-def _facts(config: config_lib.Config) -> dict[str, dict[str, Any]]:
-  """Returns {split: number and hash of its questions} of a task by name."""
-  questions = _questions(config)
-  if rows := setup_lib.subset(config, len(questions['train'])):
-    questions['train'] = [questions['train'][row] for row in rows]
-  return _facts_of(questions)
+def _fingerprint_of(asked: list[squad.Question]) -> dict[str, Any]:
+  """Returns the number and the hash of questions."""
+  return fingerprint.of_rows(map(dataclasses.astuple, asked))
 
 
 KIND = kind.Kind(squad.load_task, prepare, make_score,
                  lambda config: heads.spans.SPANS, _outcomes, _check_data,
-                 _inputs, defaults=presets.SQUAD, facts=_facts)
+                 _inputs, defaults=presets.SQUAD,
+                 facts=kind.facts_by(_questions, _fingerprint_of))

@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import functools
 import logging
-from typing import Any
 
 import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax.data import batching
 from adapters_jax.data import conll
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import fingerprint
@@ -18,17 +15,13 @@ from adapters_jax.data import held_out
 from adapters_jax.data import metrics
 from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import tasks
-from adapters_jax.data import tokenization
 from adapters_jax.data import words as words_lib
 from adapters_jax.model import heads
-from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
-from adapters_jax.runs import models
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind
-from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
@@ -68,19 +61,13 @@ def _read(config: config_lib.Config) -> dict[str, Sentences]:
       split: conll.read(path, config.text_columns, config.label_column)
       for split, path in config.files.items()}
   if config.dev_fraction:
-    train = found['train']
-    if len(train) < 2 + bool(config.test_fraction):
+    if len(found['train']) < 2 + bool(config.test_fraction):
       fewest = 'three' if config.test_fraction else 'two'
       raise errors.UserError(
           f'`dev_fraction`: {fewest} sentences or more are needed')
-    parts = held_out.split(
-        len(train), config.dev_fraction, config.test_fraction)
-    held = dict(zip(('train', 'dev', 'test'), (
-        [train[row] for row in part] for part in parts), strict=True))
-    held_out.warn_of_known(
-        *([one.words for one in part] for part in held.values()))
-    found |= {split: part for split, part in held.items() if part}
-    found = {split: found[split] for split in held if split in found}
+    return held_out.of_train(
+        found, config.dev_fraction, config.test_fraction,
+        lambda one: one.words)
   return found
 
 
@@ -133,30 +120,26 @@ def task_of_sentences(
 
 def prepare(
     config: config_lib.Config, mesh: jax.sharding.Mesh | None = None, *,
-    sentences: Mapping[str, Sentences] | None = None,
+    data: Mapping[str, Sentences] | None = None,
 ) -> TagSetup:
   """Loads sentences and base, and initialises the new leaves.
 
   Args:
     config: Settings.
     mesh: Devices; the first one alone when None.
-    sentences: {split: sentences}; those of the files when None.
+    data: {split: sentences}; those of the files when None.
 
   Raises:
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
   _check(config)
-  found = dict(sentences or _read(config))
+  whole = data or _read(config)
   task = metrics.with_first(
-      task_of_sentences(config.task_name, found, config.files), config.metric)
+      task_of_sentences(config.task_name, whole, config.files), config.metric)
   notes = setup_lib.held_out_notes(
-      config, {split: len(some) for split, some in found.items()}, 'sentences')
-  if rows := setup_lib.subset(config, len(found['train'])):
-    notes.append(f'trained on {len(rows)} of {len(found["train"])} sentences')
-    found['train'] = [found['train'][row] for row in rows]
-  folder = pretrained.resolve(config.checkpoint)
-  tokenizer = tokenization.load(
-      folder, pretrained.config_of(config.checkpoint).vocab_size)
+      config, {split: len(some) for split, some in whole.items()}, 'sentences')
+  found, cut = setup_lib.drawn(config, whole, 'sentences')
+  folder, tokenizer = setup_lib.tokenizer_of(config)
   numbered = {tag: number for number, tag in enumerate(task.labels)}
   splits, windows = {}, {}
   for name, some in found.items():
@@ -164,15 +147,11 @@ def prepare(
         tokenizer, [one.words for one in some], config.max_length,
         [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
-
-  def model_of(shape):
-    return models.make_model(
-        config, shape, task.outputs, head=heads.tagging.TAGS)
-
   setup = setup_lib.assemble(
-      config, folder, task, splits, notes, model_of, mesh,
+      config, folder, task, splits, [*notes, *cut], mesh,
       {name: fingerprint.of_rows([*one.words, *one.tags] for one in some)
-       for name, some in found.items()}, head=heads.tagging.TAGS)
+       for name, some in found.items()},
+      outputs=task.outputs, head=heads.tagging.TAGS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return TagSetup(**vars(setup), sentences=found, windows=windows)
 
@@ -194,21 +173,15 @@ def make_score(setup: TagSetup, batch_size: int) -> kind.Score:
     setup: Setup of the run.
     batch_size: Number of inputs a batch.
   """
-  eval_step, batches = compiled.make_eval(setup, batch_size), {}
+  logits = compiled.outputs_of(setup, batch_size, steps.predict_ragged)
   labels = setup.task.labels
   missing = tags_lib.default_class(labels)
 
   def score(tuned, split):
-    examples, sentences = setup.splits[split], setup.sentences[split]
-    if split not in batches:
-      batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, batch_size,
-          **sharding.of_evaluation(setup.mesh, batch_size))
-    logits = steps.predict_ragged(
-        eval_step, setup.base, tuned, batches[split], len(examples))
+    sentences = setup.sentences[split]
     found = words_lib.read_outputs(
-        logits, setup.windows[split], [len(one.words) for one in sentences],
-        missing)
+        logits(tuned, split), setup.windows[split],
+        [len(one.words) for one in sentences], missing)
     return tags_lib.tagging_scores(
         [one.tags for one in sentences],
         [[labels[tag] for tag in one] for one in found],
@@ -231,24 +204,12 @@ def _pairs(
 def _outcomes(
     setup: TagSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns {'correct', 'predicted', 'true': [sentences]}, see `tags.counts`.
-
-  Args:
-    setup: Setup of the run.
-    split: Name of the split.
-    predictions: [words] Tags.
-  """
+  """Returns {'correct', 'predicted', 'true': [sentences]} of `tags.counts`."""
   return tags_lib.counts(*_pairs(setup, split, predictions))
 
 
 def _report(setup: TagSetup, split: str, predictions: np.ndarray) -> str:
-  """Returns the table of a split's types of entities, or of its tags.
-
-  Args:
-    setup: Setup of the run.
-    split: Name of the split.
-    predictions: [words] Tags.
-  """
+  """Returns the table of a split's types of entities, or of its tags."""
   counted = tags_lib.by_type(*_pairs(setup, split, predictions))
   return console.rows_table(
       tags_lib.entity_rows(counted), f'{split} by type') if counted else ''
@@ -263,22 +224,13 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (words of each sentence, their tags)} but of train.
-
-  Args:
-    config: Settings.
-  """
+  """Returns {split: (words of each sentence, their tags)} but of train."""
   return {name: ([one.words for one in some], [one.tags for one in some])
           for name, some in _read(config).items() if name != 'train'}
 
 
-def _head_of(config: config_lib.Config) -> heads.Head:
-  """Returns the head of tags."""
-  del config
-  return heads.tagging.TAGS
-
-
-KIND = kind.Kind(_find, prepare, make_score, _head_of, _outcomes, _check_data,
+KIND = kind.Kind(_find, prepare, make_score,
+                 lambda config: heads.tagging.TAGS, _outcomes, _check_data,
                  _inputs, report=_report)
 
 
@@ -288,7 +240,6 @@ def of_sentences(sentences: Mapping[str, Sentences]) -> kind.Kind:
   Args:
     sentences: {'train', 'dev' and perhaps 'test': sentences}.
   """
-  prepare_them: Any = functools.partial(prepare, sentences=sentences)
   return dataclasses.replace(
-      KIND, find=lambda name: task_of_sentences(name, sentences),
-      prepare=prepare_them)
+      KIND.of_data(sentences),
+      find=lambda name: task_of_sentences(name, sentences))
