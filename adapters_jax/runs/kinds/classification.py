@@ -23,14 +23,14 @@ from adapters_jax.training import sharding
 
 
 class Scorer:
-  """Scores of splits, a `kind.Score`, with the threshold of its predictions."""
+  """A `kind.Score` that also has the threshold of its predictions."""
 
   def __init__(self, setup: setup_lib.Setup, batch_size: int):
     """Prepares the evaluation step.
 
     Args:
       setup: Setup of the run.
-      batch_size: Number of examples a batch.
+      batch_size: Examples per batch, over all hosts.
     """
     self._setup, self._batch_size = setup, batch_size
     self._step = compiled.make_eval(setup, batch_size)
@@ -59,7 +59,7 @@ class Scorer:
     """Returns the probability from which on a label is predicted.
 
     Args:
-      tuned: Tuned tree, on whose dev scores the setting may depend.
+      tuned: Tuned tree, whose outputs on dev may determine the threshold.
 
     Returns:
       The threshold; None for the most probable class.
@@ -78,7 +78,7 @@ class Scorer:
     return self._setup.threshold or (thresholds.DEV if several else '')
 
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
-    """Picks the threshold that is best on dev, by a metric that it changes."""
+    """Picks the best threshold on dev, by a metric that depends on it."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
     name = (label_metrics.decided_by(task.metrics)
             if task.form == 'multilabel' else task.metrics[0])
@@ -150,7 +150,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (texts, names of the classes or scores)} but of train.
+  """Returns {split: (texts, names of the classes or scores)} except train.
 
   Args:
     config: Settings.
@@ -183,8 +183,8 @@ def _outcomes(
     predictions: [examples] or [examples, classes]
 
   Returns:
-    {name: [examples]}. Sets of up to 63 labels are integers, whose bit n is the
-    label n, beside [1] the 'label_count'.
+    {name: [examples] numbers}. Sets of up to 63 labels are integers whose bit n
+    is the label n; they come with 'label_count', an array [1].
   """
   if setup.task.form != 'multilabel':
     return kind.labelled(setup, split, predictions)
@@ -219,7 +219,7 @@ def of_examples(
   """
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
-  # Any name: the task is not in the table of tasks.
+  # `find` ignores the name: the task is not in the table of tasks.
   return kind.Kind(lambda name: task, prepare, Scorer,
                    lambda config: heads.of_form(task.form, config.head_input),
                    threshold_of=Scorer.threshold)
