@@ -1,4 +1,4 @@
-"""The kind of task that the data of `train` are for."""
+"""Chooses the kind of task by the data given to `train`."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def of_data(
 
 
 def _of_name(name: str) -> tuple[kind_lib.Kind, dict[str, Any]]:
-  """Returns (kind of a task, settings); any name for classification."""
+  """Returns (kind of a task, its settings); unknown names count as classes."""
   if name == squad.TASK.name:
     return question_answering.KIND, {}
   if name == embeddings.STS:

@@ -1,4 +1,4 @@
-"""Runs a grid of an experiment: grouped where faster, or on a cluster."""
+"""Runs a grid of an experiment, grouped where faster, here or on a cluster."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from adapters_jax.sweeps import grid
 
 EXPERIMENTS = ('glue', 'text_classification', 'squad', 'tagging',
                'embeddings', 'language_modeling')
-# Their adapters label no texts; `predict` refuses them too.
+# Experiments whose adapters label no texts; `predict` refuses them too.
 _WITHOUT_PREDICTIONS = ('embeddings', 'language_modeling')
 # {experiment: its defaults}
 _DEFAULTS = {'squad': presets.SQUAD, 'embeddings': presets.EMBEDDINGS,
@@ -24,7 +24,7 @@ _DEFAULTS = {'squad': presets.SQUAD, 'embeddings': presets.EMBEDDINGS,
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """Subject of the sweep."""
+  """Experiment of the sweep; its field is a flag."""
   HELP = 'many runs'
 
   experiment: str = options.option(
@@ -58,13 +58,13 @@ def main(
     config: config_lib.Config, many: grid.Options, how: execution.HowToRun,
     sweep: Sweep, folders: expand.Folders, predictions: written.Predictions,
 ) -> None:
-  """Makes the runs, and prints the tables.
+  """Trains the runs, and prints the tables.
 
   Args:
     config: Settings.
     many: Grid, seeds and pick.
-    how: Execution of the runs.
-    sweep: Subject of the sweep.
+    how: Launcher, groups and halving.
+    sweep: Experiment of the sweep.
     folders: Data folders, for text classification.
     predictions: Predictions to write.
   """
@@ -75,7 +75,7 @@ def main(
     raise errors.UserError(
         f'`write_predictions`: experiment={name} trains adapters without '
         'predictions; leave it out')
-  # Before the data and JAX are loaded.
+  # Check before data and JAX are loaded, which takes seconds.
   execution.check(how)
   if name in _DEFAULTS:
     preset = presets.find(many.preset) if many.preset else {}
@@ -91,7 +91,7 @@ def main(
 
 def _kind_of(experiment: str) -> Any:
   """Returns the kind of an experiment's task, None for classification."""
-  # Each imports JAX.
+  # Imported on demand, as each imports JAX.
   if experiment == 'squad':
     from adapters_jax.runs.kinds import question_answering
     return question_answering.KIND
