@@ -187,7 +187,7 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
 
 
 def _label_by_bank(config: PredictConfig, file: Any) -> None:
-  """Prints outputs of all adapters, of a setup, or of the one an input names."""
+  """Prints outputs of all adapters, of a setup, or of the one that is named."""
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
   from adapters_jax.adapters import readings
