@@ -25,7 +25,7 @@ from adapters_jax.training import loop
 _log = logging.getLogger(__name__)
 
 _HASHES = '.sha256.json'  # Suffix of the file with the hashes of a save.
-# Bounds on the bytes of a save besides its arrays; 110 kB, and 0.6 kB per leaf,
+# Bounds on the bytes of a save beyond its arrays; 110 kB, and 0.6 kB per leaf,
 # were measured.
 _FEWEST_BYTES, _BYTES_A_LEAF = 250_000, 1_500
 _THREADS = 0.5  # Seconds after which the threads of a failed save have ended.
