@@ -70,7 +70,7 @@ def difference(
 def _reads_texts(adapter: adapter_lib.Adapter) -> bool:
   """Returns whether an adapter was trained on labelled texts.
 
-  Language adapters were not: they serve tasks of one text and of two.
+  Language adapters were not: they serve tasks of one text or of two.
   """
   return not adapter.head.pretrained and (
       adapter.outputs is not None or not adapter.head.dense)

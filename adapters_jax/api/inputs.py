@@ -42,11 +42,11 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def form_of(path: str, form: str = '') -> str:
-  """Returns the form of texts, one of FORMATS.
+  """Returns `form`, or else the one of FORMATS that the file name implies.
 
   Args:
     path: Path of the file, '-' for standard input.
-    form: The form, if given; '' to infer it from the file name.
+    form: Form given by the user, returned unchecked; '' for none.
   """
   end = os.path.splitext(path)[1].lower().removeprefix('.')
   return form or (end if end in FORMATS[1:] else 'lines')
