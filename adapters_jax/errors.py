@@ -6,32 +6,31 @@ import contextlib
 import difflib
 import re
 
-# `name` or `name=value`; a value may contain blanks.
+# `name` or `name=value`; a value may contain spaces.
 _ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`')
-# Any other quotation without blanks. Commands such as `pip download` contain
-# blanks and keep their backticks.
+# Any other word in backticks. Commands such as `pip download` contain spaces
+# and keep their backticks.
 _WORD = re.compile(r'`([^`\s]+)`')
-# {argument in Python: flag of another name}
+# {argument in Python: its flag, if that has another name}
 _FLAGS = {'base': 'checkpoint'}
 
 
 class UserError(ValueError):
-  """An error that the user can correct, in one line that says how.
+  """An error that the user can correct; its message says how, in one line.
 
   The message names arguments as Python does, in backticks and with the value
   where it matters: "`max_length=600`: the model has 512 positions for text".
-  It never spells a command line flag, since a library has callers without
-  flags.
-  Command lines pass the message through `as_flags` before they print it.
+  It never spells a command-line flag, as callers of the library have none.
+  Commands pass the message through `as_flags` before they print it.
   """
 
 
-# Messages of failed runs pass between processes as text.
+# A prefix, not a class: failed runs report to other processes as text.
 _DIVERGED = 'diverged: '
 
 
 def diverged(message: str) -> UserError:
-  """Returns the error of a training whose numbers are no longer finite.
+  """Returns the error for a training whose numbers are no longer finite.
 
   Args:
     message: Numbers, their step, and settings to change.
@@ -40,7 +39,7 @@ def diverged(message: str) -> UserError:
 
 
 def is_divergence(message: str) -> bool:
-  """Returns whether a failed run diverged, a result of its settings.
+  """Returns whether a failed run diverged, which its settings caused.
 
   Args:
     message: Message of the failure.
@@ -59,14 +58,14 @@ def first_line(error: BaseException) -> str:
 
 
 class Interrupted(Exception):
-  """End of a training that was stopped.
+  """Raised where a signal stops training.
 
   Attributes:
     saved: Whether a state is saved, from which the training can continue.
   """
 
   def __init__(self, message: str, saved: bool = False):
-    super().__init__(message, saved)  # Both, for pickle.
+    super().__init__(message, saved)  # Both, so that pickle restores both.
     self.saved = saved
 
   def __str__(self) -> str:
@@ -96,18 +95,18 @@ def as_flags(message: str, names: Collection[str]) -> str:
 
 
 def rewrite(message: str, write: Callable[[str, str | None], str]) -> str:
-  """Returns a message with its arguments in backticks written anew.
+  """Replaces the arguments in backticks in a message.
 
   Args:
     message: Message of a UserError.
-    write: (name, value or None) -> text in place of both and the backticks.
+    write: (name, value or None) -> replacement, backticks included.
   """
   return _ARGUMENT.sub(lambda found: write(*found.groups()), message)
 
 
 @contextlib.contextmanager
 def within(what: str) -> Iterator[None]:
-  """Puts the name of a thing before the messages of the context's UserErrors.
+  """Prefixes the messages of UserErrors in the context.
 
   Args:
     what: Argument in backticks, or path of a file.
@@ -119,7 +118,7 @@ def within(what: str) -> Iterator[None]:
 
 
 def listed(names: Iterable[str], most: int) -> str:
-  """Returns names with commas, and the number of those beyond the first ones.
+  """Returns comma-separated names, with a count of those beyond `most`.
 
   Args:
     names: Names.
@@ -132,8 +131,7 @@ def listed(names: Iterable[str], most: int) -> str:
 
 def _near(word: str, known: Iterable[str]) -> list[str]:
   """Returns the names of similar spelling, the nearest first."""
-  # Short words have half their letters in common by chance, in any order:
-  # 'width' and 'sites'.
+  # Short words such as 'width' and 'sites' share half their letters by chance.
   return [one for one in difflib.get_close_matches(word, known, n=3, cutoff=0.5)
           if len(word) > 5 or one[:1] == word[:1]
           or difflib.SequenceMatcher(None, word, one).ratio() >= 0.7]
@@ -146,13 +144,13 @@ def unknown(
   """Returns the error for a name that is not in a table.
 
   Args:
-    what: Argument or field with the name; starts the message.
+    what: Argument or field that holds the name; starts the message.
     word: The unknown name.
     known: Names in the table. The message suggests the ones of similar
       spelling, or lists all.
-    same: {usual name elsewhere: name in the table}, suggested before others.
+    same: {name in other libraries: name in the table}, suggested first.
   """
-  known = list(known)  # May be an iterator; read twice.
+  known = list(known)  # Read twice, and it may be an iterator.
   lowered = {one.lower(): one for one in known}
   # Callers in Python may give another type.
   said = str(word).lower()

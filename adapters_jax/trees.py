@@ -22,13 +22,13 @@ from adapters_jax import errors
 Tree = dict[str, Any]  # Nested dicts with arrays (or shapes) as leaves.
 
 ROLES = ('adapter', 'fixed', 'statistics', 'norm', 'head', 'encoder')
-# Part of an adapter, but without a gradient: 'fixed' leaves are drawn at random
+# Parts of an adapter without a gradient: 'fixed' leaves are drawn at random
 # once (VeRA's projections), 'statistics' are running moments of the training
 # batches (layers.batch_norm).
 UNTRAINED = ('fixed', 'statistics')
 
-# Starts of the paths that act in the lowest layer, and belong to no layer: the
-# tables of distances act in all layers.
+# Prefixes of paths outside of layers whose leaves act from the lowest layer on:
+# embeddings, and tables of distances, which all layers share.
 BELOW = ('embeddings/', 'encoder/relative_')
 
 _LISTED = 8  # Paths per kind of problem in an error message.
@@ -108,7 +108,7 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
 
   Returns:
     New dicts that share the leaves of both arguments. A step that donates the
-    result would delete those of the arguments.
+    result would therefore delete the leaves of the arguments.
 
   Raises:
     ValueError: a path is a leaf in one tree and a subtree in the other.
@@ -116,7 +116,7 @@ def overlay(base: Mapping[str, Any], tuned: Mapping[str, Any]) -> Tree:
   merged = dict(base)
   for key, value in tuned.items():
     below = merged.get(key)
-    # Silent replacement would drop a whole subtree.
+    # Replacing it silently would drop a whole subtree.
     if below is not None and (
         isinstance(below, Mapping) != isinstance(value, Mapping)):
       raise ValueError(
@@ -196,9 +196,9 @@ def role(path: str) -> str:
 
 
 def is_head(path: str) -> bool:
-  """Returns whether a leaf or part is of a task's head.
+  """Returns whether a leaf or part belongs to a task's head.
 
-  Its last linear layer is the part 'head', others start with 'head_'.
+  The last linear layer is the part 'head'; names of others start with 'head_'.
 
   Args:
     path: Path of the leaf, or name of a part of the whole tree.

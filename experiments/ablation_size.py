@@ -37,7 +37,7 @@ def points(layers: int, dim: int) -> str:
       f'adapter_size={sizes} learning_rate=1e-3,3e-3; '
       f'tune=top_k top_k={top} learning_rate=1e-4,3e-4; '
       'tune=norms learning_rate=3e-3,1e-2; '
-      # A task tells methods apart if full fine-tuning beats the head.
+      # Baselines: a task separates methods if full fine-tuning beats the head.
       'tune=head learning_rate=1e-2,1e-1; '
       'tune=full learning_rate=1e-4,3e-4')
 

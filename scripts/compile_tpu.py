@@ -152,7 +152,7 @@ def lower(
       config.mesh, config.batch_size, tpus, accumulate=config.accumulate)
   model = models.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
-  # From here on shapes alone: the devices do not exist.
+  # Only shapes from this line: arrays would need devices that exist.
   params = encoder.shapes(model)
   select = models.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)

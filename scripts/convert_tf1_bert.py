@@ -111,7 +111,7 @@ def main(config: Config) -> None:
   if not config.source or not config.out:
     raise errors.UserError('--source and --out: name both folders')
   try:
-    # Only here: the package needs no TensorFlow.
+    # Imported late: the package needs no TensorFlow.
     import tensorflow as tf
   except ImportError as error:
     raise errors.UserError(

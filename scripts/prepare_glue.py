@@ -36,7 +36,8 @@ def main(config: Config) -> None:
   def say(line):
     print(line, file=sys.stderr, flush=True)
 
-  with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints at length.
+  # Hides TFDS's long reports of progress.
+  with contextlib.redirect_stdout(io.StringIO()):
     done = raw_glue.prepare_all(config.raw, data_dir, say)
   print(f'{", ".join(done)}: ready in {data_dir}')
   print(f'python -m experiments.glue --task={done[0]} --data_dir={data_dir}')

@@ -24,7 +24,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DOCUMENTED = (ast.Module, ast.ClassDef, *_FUNCTIONS)
 _PRAGMA = re.compile(r'#!|# (noqa|type: )')  # Addressed to tools.
 _WORD = re.compile(r"[A-Za-z][A-Za-z']*")
-# An argument described by a genitive alone, as in `name: Of the run.`
+# An argument described only by 'Of', as in `name: Of the run.`
 _GENITIVE = re.compile(r'^ *\*{0,2}\w+(?: \([^)]*\))?: Of ', re.MULTILINE)
 
 
@@ -115,7 +115,7 @@ def public_functions(source: Source) -> Iterator[ast.FunctionDef]:
     if public and isinstance(node, _FUNCTIONS):
       yield node
     elif public and isinstance(node, ast.ClassDef):
-      # Of special methods `__call__` alone: it is a module's face.
+      # `__call__` is the one special method that users of a module read.
       yield from (n for n in node.body if isinstance(n, _FUNCTIONS)
                   and (n.name[0] != '_' or n.name == '__call__'))
 

@@ -40,7 +40,7 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Returns the numbers of a text with commas.
+  """Parses a comma-separated list of numbers.
 
   Args:
     text: Numbers, like '8,64'.
@@ -59,8 +59,8 @@ def numbers(text: str, flag: str) -> list[int]:
 def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
   """Returns a line for each note, with the methods if only some have it.
 
-  Points whose trials favour a schedule without runs, trials that lack seeds of
-  others and points that do have a line each.
+  The notes: points whose trials favour a schedule without runs, points that
+  lack seeds of others, and trials that lack seeds of others.
 
   Args:
     chosen: Points of one table.
@@ -186,7 +186,7 @@ def intervals(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int],
 ) -> str:
-  """Returns the table of intervals in Markdown, and which tasks can tell.
+  """Returns tables in Markdown: intervals, and which tasks separate methods.
 
   Args:
     records: Records of any runs.

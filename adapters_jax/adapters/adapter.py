@@ -23,36 +23,36 @@ from adapters_jax.model import setups
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Adapter:
-  """A trained or imported adapter, apart from its base.
+  """A trained or imported adapter, without its base.
 
-  Two are equal if their fields are, with equal numbers in their trees.
+  Adapters are equal if their fields are; trees are compared by value.
 
   Attributes:
     methods: Configs of its adapter methods; empty for fine-tuned leaves alone.
-    tuned: Partial tree; the head and tuned norms included, if any.
+    tuned: Partial tree, with head and tuned norms, if any.
     head_input: Name of the head, a key of heads.HEADS.
     labels: Class names in the order of the head's outputs; empty if unknown.
     texts: Names of the one or two texts of an input.
     max_length: Longest input in tokens.
-    base: Identity of the base: name, 'folder@hash' or 'name#hash' of its
-      weights, as of `model.base.identity`; '' if unknown.
+    base: Identity of the base, from `model.base.identity`: its name,
+      'folder@hash' or 'name#hash'; '' if unknown.
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
-    history: One entry for each evaluation of the training, as in records:
-      'step', the mean 'loss' since the last one, and 'dev' {metric: value}.
-      Of the adapter that `train` returns; not saved, and () for any other.
+    history: One entry per evaluation of the training, as in records: 'step',
+      the mean 'loss' since the one before, and 'dev' {metric: value}. Only
+      `train` sets it, and it is not saved; () otherwise.
     settings: Training settings, for people and for `prediction.load`.
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
       the checkpoint when empty.
     family: Family of the base, a key of `families.FAMILIES`.
     threshold: Probability from which on the second of two classes, or each of
-      several labels, is predicted; None for the most probable class, and for
-      one half.
-    setup: For several adapters in one, their setup over names; None for a
+      several labels, is predicted; None for the most probable class, or 0.5
+      with several labels.
+    setup: For a composed adapter, the setup of its members by name; None for a
       single one.
-    members: (name, number of methods) of each of them, in the order of
-      `methods`.
+    members: (name, number of methods) of each member, in the order of
+      `methods`; () for a single one.
   """
   methods: tuple[Any, ...]
   tuned: trees.Tree = dataclasses.field(repr=False)
@@ -104,7 +104,7 @@ class Adapter:
     return hash((self.methods, self.head_input, self.labels, self.base))
 
   def __repr__(self) -> str:
-    """Returns one line; all fields of all methods would take many."""
+    """Returns one line, without all the fields of methods."""
     shown = ', '.join(f'{name}={getattr(self, name)!r}' for name in (
         'task', 'labels', 'base', 'scores') if getattr(self, name))
     return f'Adapter({", ".join(filter(None, (repr(self.method), shown)))})'
@@ -118,35 +118,35 @@ class Adapter:
 
   @property
   def method(self) -> str:
-    """Method string for `strings.parse`; a description without methods.
+    """Method string for `strings.parse`; a description if there are no methods.
 
-    For several adapters in one, the text of their setup.
+    For a composed adapter, the text of its setup.
     """
     if self.setup is not None:
       return str(self.setup)
     if self.methods:
       return strings.render(self.methods)
     roles = {trees.role(path) for path in trees.flatten(self.tuned)}
-    # First: such trees hold a head and norms too. They do not show whether
-    # 'full', 'top_k' or 'bias' trained them.
+    # Checked first, as such trees hold a head and norms too. Whether 'full',
+    # 'top_k' or 'bias' trained them cannot be seen.
     if 'encoder' in roles:
       return 'fine-tuned weights'
     return 'head' if roles == {'head'} else 'layer norms'
 
   @property
   def head(self) -> heads.Head:
-    """Row of the head, valid for adapters with one."""
+    """Head, a row of heads.HEADS; meaningless if `outputs` is None."""
     return heads.HEADS[self.head_input]
 
   @property
   def outputs(self) -> int | None:
-    """Outputs of the head, None without a head."""
+    """Number of outputs of the head, None without a head."""
     head = self.tuned.get('head')
     return None if head is None else head['bias'].shape[0]
 
   @property
   def classes(self) -> tuple[str, ...]:
-    """Class names, numbers where unknown; empty for a score or an answer.
+    """Class names, or numbers if unknown; empty for a score or an answer.
 
     Raises:
       errors.UserError: the number of labels is not that of the outputs.
@@ -161,7 +161,7 @@ class Adapter:
 
   def check_labels(self) -> None:
     """Raises UserError for another number of labels than the head's outputs."""
-    # Not at the start: head and labels may be replaced one by one.
+    # Not in `__post_init__`: head and labels may be replaced one at a time.
     if (self.labels and self.head.least_classes is not None
         and self.outputs not in (None, len(self.labels))):
       raise errors.UserError(
@@ -170,9 +170,9 @@ class Adapter:
 
   @property
   def trained_params(self) -> int:
-    """Parameters that its training changed, head and norms included.
+    """Number of parameters that its training changed, with head and norms.
 
-    Those of frozen adapters that it contains stay out.
+    Those of frozen members do not count.
     """
     return trained.count(
         self.tuned, self.methods, self.members, self.settings)
@@ -221,7 +221,7 @@ class Adapter:
         'adapter_config': strings.render(self.methods),
         'checkpoint': self.base, 'max_length': self.max_length,
         'hidden_activation': self.hidden_activation,
-        # In settings it is the input alone: the task implies the head.
+        # The setting names the input only: the task implies the head.
         'head_input': (
             self.head_input if self.head.transformers ==
             heads.HEADS['pooler'].transformers else 'cls')}
@@ -246,11 +246,11 @@ def load(folder: str) -> Adapter:
 def _described(
     tuned: trees.Tree, saved: Mapping[str, Any], where: str
 ) -> Adapter:
-  """Returns the adapter of a tree and the JSON value saved with it.
+  """Returns the adapter that a tree and the JSON value saved with it describe.
 
   Args:
     tuned: Partial tree.
-    saved: JSON value, as `Adapter.save` or earlier versions have written it.
+    saved: JSON value, written by `Adapter.save` of this or an earlier version.
     where: Path of its file, for messages.
 
   Raises:
@@ -268,7 +268,7 @@ def _described(
     own.pop('threshold', None)  # A setting of the run, not its result.
     if task == squad.TASK.name:
       own['head_input'] = 'tokens'
-    # The number of layers is unknown; the training has checked them.
+    # Without the number of layers, which is unknown; training checked them.
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
   setup, members = storage.setup_of(own, methods, where)
@@ -288,6 +288,6 @@ def _described(
                     if 'threshold' in own else None)}
   with errors.within(where):
     adapter = Adapter(methods, tuned, setup=setup, members=members, **fields)
-  # Those that `save` writes for an adapter without any.
+  # `save` writes these settings for an adapter that has none.
   return (dataclasses.replace(adapter, settings={})
           if values == adapter.as_settings() else adapter)

@@ -1,4 +1,4 @@
-"""Arguments of predictions: texts, and an adapter or a bank of them."""
+"""Checks arguments of predictions: texts, and an adapter or a bank of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Text = str | tuple[str, ...]  # One text, or a pair.
 
 
 def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
-  """Checks the types of arguments, which a call may give in another order.
+  """Checks the types of arguments, which are easily given in another order.
 
   Args:
     base: Pretrained encoder.
@@ -68,12 +68,12 @@ def _demand_adapter(value: Any, name: str, wanted: str) -> None:
 
 
 def demand_count(name: str, value: Any, instead: str = '') -> None:
-  """Raises UserError unless an argument is an integer from 1 on.
+  """Raises UserError unless an argument is an integer of at least 1.
 
   Args:
     name: Name of the argument.
     value: Argument.
-    instead: Further value that it may have, for the message.
+    instead: End of the message, on a further value that it may have.
   """
   if not field_checks.is_integer(value) or value < 1:
     raise errors.UserError(
@@ -137,7 +137,7 @@ def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:
     texts: Texts, or pairs.
 
   Raises:
-    errors.UserError: a single string, or another thing that is no list.
+    errors.UserError: a single string, or anything else that is no list.
   """
   return list(map(
       sequences.row_of, sequences.as_list('texts', texts)))

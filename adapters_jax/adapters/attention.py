@@ -1,4 +1,4 @@
-"""Attention of AdapterFusion over its members, read out for texts."""
+"""Reads out the attention of AdapterFusion over its members."""
 
 from collections.abc import Sequence
 import functools
@@ -21,7 +21,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import fusion
 from adapters_jax.model import setups
 
-# Tokens, segments and mask of a batch, whose shapes decide no names.
+# Tokens, segments and mask; the names of modules do not depend on the shapes.
 _EXAMPLE = [jax.ShapeDtypeStruct((1, 8), kind)
             for kind in (np.int32, np.int32, np.bool_)]
 
@@ -39,11 +39,11 @@ def fusion_attention(
     batch_size: Texts a step.
 
   Returns:
-    {site: [layers with the fusion, texts, members]}, the means over the tokens
-    of a text, and over its windows or choices. Sites are 'attention_output' and
-    'ffn_output', and members those of the Fuse, in order; the weight of one
-    without a module at a site of a layer is 0 there. A text without words has 0
-    for all in tagging, where it makes no input.
+    {site: [layers with the fusion, texts, members] float32}: weights averaged
+    over the tokens of a text, and over its windows or choices. Sites are
+    'attention_output' and 'ffn_output'; members are in the order of the Fuse.
+    The weight is 0 where a member has no module. In tagging, a text without
+    words gives no input, so that all its weights are 0.
 
   Raises:
     errors.UserError: an adapter without a fusion or with several; texts of
@@ -64,7 +64,7 @@ def fusion_attention(
   step = _make_step(encoder.Bert(model.config))
   params = {name: leaves for name, leaves in trees.overlay(
       base.params, adapter.tuned).items() if not trees.is_above(name)}
-  # Known without a batch, as there may be none.
+  # Shapes from a trace, as there may be no batch.
   found = {
       name: np.zeros((len(read.examples), leaf.shape[-1]), np.float32)
       for name, leaf in jax.eval_shape(step, params, *_EXAMPLE).items()}

@@ -27,7 +27,7 @@ Bank = dict[str, adapter_lib.Adapter]
 def find(
     bank: Mapping[str, adapter_lib.Adapter], name: str
 ) -> adapter_lib.Adapter:
-  """Returns the adapter of a name.
+  """Looks up an adapter by name.
 
   Args:
     bank: Adapters.
@@ -97,7 +97,7 @@ def rename(
       false.
   """
   adapter = find(bank, old)
-  # For its check alone; an adapter may keep its own name.
+  # Called for its check; an adapter may keep its own name.
   add(bank, new, adapter, overwrite=overwrite or new == old)
   # Skips a replaced adapter, and keeps the order of the others.
   return {new if key == old else key: value for key, value in bank.items()
@@ -132,10 +132,10 @@ def activate(
 
 
 def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
-  """Returns a key that is equal for adapters which `stack` can stack."""
+  """Returns a key; `stack` takes adapters whose keys are equal."""
   shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
                  for path, leaf in trees.flatten(adapter.tuned).items())
-  # Labels stay out: they are no part of the compiled program.
+  # Without labels, which are no part of the compiled program.
   return ((adapter.methods, adapter.composition), adapter.head_input,
           adapter.hidden_activation, shapes)
 
@@ -162,7 +162,7 @@ def stack(
   adapters = [find(bank, name) for name in names]
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):
-    # Without the shapes, whose check below lists the paths that differ.
+    # Not the shapes: `check_same` below lists the paths that differ.
     for what, one, two, own, wanted in zip(
         ('is of another method', 'has another head', 'has another activation'),
         _described(adapter), _described(first),
@@ -177,7 +177,7 @@ def stack(
 
 
 def _described(adapter: adapter_lib.Adapter) -> tuple[str, str, str]:
-  """Returns texts of the first entries of a signature."""
+  """Returns the first three entries of a signature, for messages."""
   # A setup names its members, whose methods may differ.
   method = adapter.method if adapter.setup is None else (
       f'{adapter.method} of {strings.render(adapter.methods)}')
@@ -189,16 +189,16 @@ def apply_mixed(
     model: heads.Model, base: trees.Tree, stacked: trees.Tree,
     ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
 ) -> jax.Array:
-  """Classifies a batch with an adapter of its own for each example.
+  """Runs a batch in which each example names its own adapter.
 
-  Every example gets a copy of its adapter's leaves: the memory grows with
-  batch times adapter.
+  Every example gets a copy of its adapter's leaves, so memory grows with batch
+  size times adapter size.
 
   Args:
-    model: Classifier of one of the adapters.
+    model: Model of one of the adapters, with its head.
     base: Pretrained tree.
     stacked: Stacked trees of `stack`.
-    ids: [batch] int32, the stacked adapter of each example.
+    ids: [batch] int32, index into `stacked` for each example.
     tokens: [batch, length] int32.
     segments: [batch, length] int32.
     mask: [batch, length] bool.

@@ -1,4 +1,4 @@
-"""Shape of a base, given or inferred, for files of other libraries."""
+"""Finds or infers the shape of a base, for files of other libraries."""
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -41,8 +41,8 @@ def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:
   Only `dim`, `layers` and `family` of the result are valid.
 
   Args:
-    adapter: Adapter with a head or tuned norms, from which the width is read.
-      Its methods, or its norms, are in the last layer.
+    adapter: Adapter with a head or tuned norms, which give the width. The
+      number of layers needs a method or a norm in the last layer.
 
   Raises:
     errors.UserError: the tree does not determine them.

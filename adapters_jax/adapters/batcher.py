@@ -1,10 +1,10 @@
 """Requests from many threads, computed together in mixed batches.
 
-The worker takes whatever waits whenever the device is free, and requests that
-arrive during a batch share the next one. It then waits for as many inputs as
-that batch and the queue had together, at most half the time of the batch:
-clients that have just got their answers ask again one by one, and the first
-would otherwise be computed alone. A lone client never waits.
+Whenever the device is free, the worker takes all waiting inputs; requests that
+arrive during a batch share the next one. Before it computes, the worker waits
+until it has as many inputs as the last batch and the queue had together, but at
+most half the time of that batch. Otherwise, as clients with fresh answers ask
+again one by one, the first would be computed alone. A lone client never waits.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ class Full(Exception):
 
 
 class Batcher:
-  """A worker thread that predicts for all others.
+  """A worker thread that predicts for all other threads.
 
   Attributes:
     bank: {name: adapter}, fixed.
@@ -64,7 +64,7 @@ class Batcher:
     return self._waiting.qsize()
 
   def submit(self, name: str, given: Any) -> futures.Future:
-    """Returns the future prediction of an input.
+    """Queues an input, and returns a future of its prediction.
 
     Args:
       name: Name of the adapter.
@@ -90,11 +90,11 @@ class Batcher:
     self._thread.join()
 
   def _work(self) -> None:
-    size, seconds = 1, 0.0  # Inputs to wait for; time of the batch before.
+    size, seconds = 1, 0.0  # Inputs to wait for; time of the last batch.
     while (first := self._waiting.get()) is not None:
       batch, last = self._collect(first, size, seconds / 2)
       start = time.monotonic()
-      # A client may have gone while its input waited.
+      # Drop inputs whose clients gave up while they waited.
       batch = [one for one in batch if one[2].set_running_or_notify_cancel()]
       if batch:
         self._answer(batch)
@@ -128,7 +128,7 @@ class Batcher:
     return batch, False
 
   def _answer(self, batch: list[Any]) -> None:
-    """Sets the results of a batch; of a failed one, input by input."""
+    """Sets the results of a batch; retries a failed one input by input."""
     names, given, pending = zip(*batch, strict=True)
     try:
       found, cut = prediction.values(

@@ -33,7 +33,7 @@ def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
 
 
 def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
-  """Yields the scores as entries of the hub's index."""
+  """Yields the scores as results in the hub's metadata."""
   import huggingface_hub
   for split, scores in adapter.scores.items():
     for metric, value in scores.items():

@@ -1,4 +1,4 @@
-"""Adapters on a base: checks of both and of texts, models, compiled steps."""
+"""Adapters on a base: checks, models and compiled steps."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -30,7 +30,7 @@ Model = heads.Model
 def model_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> Model:
   """Returns the model of an adapter on a base.
 
-  Models of equal configs are equal, as keys of the caches below.
+  Models of equal configs are equal, so they serve as keys of the caches below.
 
   Args:
     base: Pretrained encoder.
@@ -77,7 +77,7 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
 
   Args:
     base: Pretrained encoder.
-    adapter: Adapter, whose head may leave the pooler out.
+    adapter: Adapter; the pooler is left out if its head does not read it.
   """
   # `check_adapter` refuses leaves that the model lacks.
   return {name: leaves for name, leaves in base.params.items()
@@ -89,8 +89,8 @@ def check_leaves(
 ) -> None:
   """Raises UserError for leaves that do not fit a model.
 
-  A leaf of the base that the model does not read is no fault: a method may
-  leave a layer norm out.
+  The base may have leaves that the model does not read: some methods leave out
+  a layer norm.
 
   Args:
     params: Leaves of the base.
@@ -166,17 +166,17 @@ def warn_of_files(
 
 
 def max_length(base: base_lib.Base, adapter: adapter_lib.Adapter) -> int:
-  """Returns the longest input in tokens, without the positions of prompts.
+  """Returns the longest input in tokens, prompts excluded.
 
   Args:
     base: Pretrained encoder.
-    adapter: Adapter with a limit of its own.
+    adapter: Adapter, whose `max_length` is a limit too.
   """
   return min(adapter.max_length, free_positions(base, adapter.methods))
 
 
 def free_positions(base: base_lib.Base, methods: Sequence[Any]) -> int:
-  """Returns the positions of a base that the prompts of methods leave to texts.
+  """Returns the number of positions that the prompts of methods leave to texts.
 
   Args:
     base: Pretrained encoder.

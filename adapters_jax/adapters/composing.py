@@ -1,4 +1,4 @@
-"""Adapters of a bank composed by a setup: several adapters in one.
+"""Composes adapters of a bank into one, by a setup.
 
 The composed adapter has the methods of all its members, their leaves under the
 indices of these methods, one set of layer norms and one head. It is saved,
@@ -28,7 +28,7 @@ Bank = Mapping[str, adapter_lib.Adapter]
 def compose(
     bank: Bank, setup: composition.Setup, *, head: str = ''
 ) -> adapter_lib.Adapter:
-  """Returns the adapter of a setup on one hidden state.
+  """Composes adapters that act on one hidden state.
 
   >>> bank = {'film': film, 'food': food}
   >>> aj.compose(bank, aj.Stack('film', 'food', norms='last')).method
@@ -37,8 +37,8 @@ def compose(
   Args:
     bank: Adapters.
     setup: Stack, Average, Split or Fuse over names of the bank, or its text,
-      such as 'stack(film, food)'. A `Fuse` gets its attention, and its head,
-      in training.
+      such as 'stack(film, food)'. The attention of a `Fuse`, and a head for it,
+      are trained afterwards.
     head: Name of the adapter whose head to use; by default that of the last.
 
   Returns:
@@ -96,7 +96,7 @@ def checked_setup(bank: Bank, setup: composition.Setup) -> composition.Setup:
 
   Args:
     bank: Adapters.
-    setup: Setup or its text; a name of the bank is that name.
+    setup: Setup or its text; a name of the bank stands for that adapter.
 
   Raises:
     errors.UserError: an unknown name, or another type.
@@ -115,7 +115,7 @@ def checked_setup(bank: Bank, setup: composition.Setup) -> composition.Setup:
 def segments(
     bank: Bank, setup: composition.Setup, count: int
 ) -> list[tuple[dict[str, adapter_lib.Adapter], list[str]]]:
-  """Returns the adapters of a setup and the texts that each of them gets.
+  """Returns the adapters of a setup, and which of them reads each text.
 
   Args:
     bank: Adapters.
@@ -123,8 +123,8 @@ def segments(
     count: Number of texts.
 
   Returns:
-    A pair for each answer to a text: ({setup: composed adapter}, the key of
-    each text). Setups are written as texts.
+    One pair per answer to a text: ({setup as text: composed adapter}, key of
+    the adapter for each text).
 
   Raises:
     errors.UserError: as for `compose`, or batch sizes of another sum.
@@ -147,7 +147,7 @@ def segments(
 def branches(
     bank: Bank, setup: composition.Setup
 ) -> dict[str, adapter_lib.Adapter]:
-  """Returns {setup: composed adapter} of the answers to each text.
+  """Returns {setup as text: composed adapter}, one for each answer to a text.
 
   Args:
     bank: Adapters.
@@ -167,8 +167,8 @@ def branches(
 def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   """Returns one of the adapters in a composed one.
 
-  It has the layer norms and the head of the whole, since they were trained
-  together, and no scores.
+  It keeps the layer norms and the head of the whole, with which it was trained,
+  but no scores.
 
   >>> both = aj.compose({'a': film, 'b': food}, 'stack(a, b, norms=last)')
   >>> aj.member(both, 'b').method
@@ -202,11 +202,11 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   return dataclasses.replace(
       adapter, methods=adapter.methods[start:stop],
       tuned=shifted(tuned, -start, 0), setup=None, members=(),
-      scores={}, history=())  # Those are of the whole.
+      scores={}, history=())  # Both describe the whole.
 
 
 def shifted(tree: trees.Tree, methods: int, fuses: int) -> trees.Tree:
-  """Returns a tree with other indices in the names of modules.
+  """Returns a tree with shifted indices in the names of modules.
 
   Args:
     tree: Tuned tree.
@@ -229,7 +229,8 @@ def _joined(
 ) -> tuple[Any, trees.Tree, tuple[tuple[str, int], ...]]:
   """Returns (setup, leaves of all members, (name, number of methods) of each).
 
-  Composed adapters are replaced by their members, named after both.
+  Composed adapters are replaced by their members, which get the names
+  'ADAPTER.MEMBER'.
 
   Args:
     bank: Adapters.
@@ -290,7 +291,7 @@ def _fuses_before(
 
 
 def untrained(setup: composition.Setup | None, tuned: trees.Tree) -> bool:
-  """Returns whether a Fuse of a setup lacks its attention.
+  """Returns whether any Fuse of a setup lacks its trained attention.
 
   Args:
     setup: Setup of a composed adapter; None for a single one.

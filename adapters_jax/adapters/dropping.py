@@ -1,4 +1,4 @@
-"""Adapters without those of the lowest layers (AdapterDrop)."""
+"""Removes adapters from the lowest layers (AdapterDrop)."""
 
 import dataclasses
 from typing import Any
@@ -18,9 +18,9 @@ def drop_layers(
 ) -> adapter_lib.Adapter:
   """Returns an adapter without its parts in the lowest layers.
 
-  Their layer norms, and those of the embeddings, are the pretrained ones again,
-  so that these layers compute what the base does. An adapter that was trained
-  with `adapter_drop` keeps most of its score.
+  Their layer norms, and the norm of the embeddings, become the pretrained ones
+  again, so that these layers equal those of the base. An adapter trained with
+  `adapter_drop` keeps most of its score.
 
   >>> aj.drop_layers(base, food, 1).method
   'lora[r=2, leave_out=(0,)]'
@@ -64,7 +64,7 @@ def drop_layers(
 
   kept, _ = trees.split(
       adapter.tuned, lambda path: adapter_drop.survives(path, layers))
-  if layers == shape.layers:  # A head on the base as it is.
+  if layers == shape.layers:  # Only the head is left, on the unchanged base.
     return dataclasses.replace(
         adapter, methods=(), setup=None, members=(), scores={}, history=(),
         tuned={part: leaves for part, leaves in adapter.tuned.items()

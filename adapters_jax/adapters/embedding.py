@@ -26,8 +26,8 @@ from adapters_jax.model import composition
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 
-# Lengths to pad batches to, whose programs all calls share. Texts are sorted
-# into them, so that few tokens are padding.
+# Lengths in tokens to pad batches to; all calls share their programs. Texts are
+# grouped by length, so that few tokens are padding.
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
 
 
@@ -41,9 +41,9 @@ def encode(
 ) -> Any:
   """Embeds texts.
 
-  Settings that are None are those of the adapter's training, else those in the
-  folder of the base (modules.json of sentence-transformers), else the
-  normalised mean. The precision is that of the base.
+  Settings that are None default to those of the adapter's training, else to
+  those in the folder of the base (modules.json of sentence-transformers), else
+  to the normalised mean. The precision is that of the base.
 
   >>> aj.encode(base, ['A joy from start to end.']).shape
   (1, 12)
@@ -55,8 +55,8 @@ def encode(
     texts: Texts.
     adapter: Adapter of any task, whose head is left out; None for the base; or
       a bank {name: adapter}.
-    adapters: With a bank, the name of the adapter for each text, None for the
-      plain base; without it all adapters embed every text.
+    adapters: With a bank, the name of the adapter for each text, or None for
+      the plain base. By default all adapters embed every text.
     pooling: One of `model.pooling.MODES`, such as 'mean' or 'cls'.
     normalize: Whether to scale embeddings to the length 1.
     max_length: Longest text in tokens, special tokens included; the rest of a
@@ -98,7 +98,7 @@ def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
 
   Args:
     vectors: [texts, dim]
-    scaled: Whether to scale the result to length 1, or [texts, 1] of it.
+    scaled: Whether to scale the result to length 1; a bool, or [texts, 1] bool.
     dims: Dimensions to keep; 0 for all.
   """
   if not dims or dims == vectors.shape[1]:
@@ -111,7 +111,7 @@ def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
 def _columns(
     bank: Any, names: Any, setup: composition.Setup | None, count: int
 ) -> list[tuple[str | None, Mapping[str, Any], list[str | None]]]:
-  """Returns a triple for each embedding of a text.
+  """Returns the adapters for each embedding that a text gets.
 
   Args:
     bank: Adapters, or another type.
@@ -120,8 +120,8 @@ def _columns(
     count: Number of texts.
 
   Returns:
-    (key in the result, bank, name for each text); the key None stands for the
-    whole result. [] without a bank.
+    [(key in the result, bank, name for each text)]; the key None stands for a
+    single embedding, without a dict around it. [] without a bank.
   """
   if not isinstance(bank, Mapping):
     for name, value in (('adapters', names), ('setup', setup)):
@@ -145,7 +145,7 @@ def _columns(
 
 
 def _strings(texts: Sequence[str]) -> list[str]:
-  """Returns the texts as a list; raises UserError for other things."""
+  """Returns the texts as a list; raises UserError unless all are strings."""
   rows = arguments.rows_of(texts)
   for number, row in enumerate(rows):
     if len(row) != 1 or not isinstance(row[0], str):
@@ -170,7 +170,7 @@ def _embedded_by_name(
   used = {name: None if name is None else bank[name] for name in names}
   settings = {name: make_settings(one) for name, one in used.items()}
   for name, one in used.items():
-    _model_of(base, one, settings[name])  # For its checks.
+    _model_of(base, one, settings[name])  # Called for its checks.
   scaled = np.array([[settings[name].normalize] for name in names], bool)
   if not texts:
     return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
@@ -215,7 +215,7 @@ def _embedded(
   found = np.zeros((len(texts), base.config.dim), np.float32)
   if not texts:
     return found, pooling.normalize
-  # A text that occurs several times is computed once.
+  # Compute repeated texts once.
   firsts = {text: row for row, text in reversed([*enumerate(texts)])}
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
   tokens, segments, cut = tokenization.encode_counted(
@@ -226,12 +226,12 @@ def _embedded(
   readings.log_cut(int(cut[rows_of].sum()), len(texts))
   examples = examples_lib.Examples(
       tokens, segments, np.zeros(len(distinct), np.int32))
-  while batch_size >= 2 * len(distinct):  # One text needs no batch of 32.
+  while batch_size >= 2 * len(distinct):  # Few texts fit a smaller batch.
     batch_size //= 2
   model, params, tuned = _model_of(base, adapter, pooling)
   step, tuned = compiled.eval_step(model), jax.device_put(tuned)
   with compiled.matmul_precision(base):
-    # All are dispatched before the first is read.
+    # Dispatch all batches before reading the first.
     computed = [(rows, step(params, tuned, batch)) for rows, batch in (
         batching.eval_batches(examples, _BUCKETS, batch_size))]
   vectors = np.zeros((len(distinct), base.config.dim), np.float32)

@@ -1,4 +1,4 @@
-"""Settings of sentence embeddings, of an adapter or else of its base."""
+"""Settings of sentence embeddings: those of an adapter, or else its base."""
 
 from collections.abc import Callable
 import dataclasses
@@ -41,7 +41,7 @@ def once(
   found: dict[int, pooling_lib.Pooling] = {}
 
   def settings_of(adapter):
-    # By identity: equality compares all numbers of two adapters.
+    # By identity, as equality would compare all leaves of two adapters.
     if id(adapter) not in found:
       found[id(adapter)] = make(adapter)
     return found[id(adapter)]

@@ -1,9 +1,9 @@
-"""All adapters of a bank on every text; what they share is computed once.
+"""Runs all adapters of a bank on every text, and shares computation.
 
-Adapters of a layout are one leading axis on their tuned leaves. Whatever does
-not depend on a tuned leaf, such as the layers below the lowest adapter, has no
-such axis: it is computed once, and the base's matrix products above it are
-batched over the adapters.
+The tuned leaves of adapters of one layout are stacked along a leading axis,
+over which a step is vmapped. Values that depend on no tuned leaf, such as the
+layers below the lowest adapter, lack that axis and are computed once; matrix
+products with the base above them are batched over the adapters.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +35,7 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
     layouts: Layouts of the adapters.
 
   Returns:
-    step(base, stacks, batch) -> for each layout [adapters, batch, ...] outputs.
+    step(base, stacks, batch) -> outputs [adapters, batch, ...] of each layout.
   """
 
   @jax.jit
@@ -76,7 +76,7 @@ def by_adapter(
   groups: dict[Any, list[str]] = {}
   for name, adapter in bank.items():
     compiled.check_adapter(base, adapter, f'adapter {name!r}')
-    # Adapters that read alike share the tokens.
+    # Adapters that read inputs alike share the tokens.
     groups.setdefault((
         readings.reader_of(adapter), compiled.max_length(base, adapter),
         # A tagger decodes with its own tags.

@@ -1,4 +1,4 @@
-"""Adapters between this package's folders and the files of other libraries."""
+"""Reads and writes adapters in this package's format and other libraries'."""
 
 from collections.abc import Callable
 import dataclasses
@@ -44,15 +44,15 @@ def read(
     path: Folder, or .npz file of adapter-bert's variables.
     shape: Shape of the base.
     head: Whether to read the head of another library.
-    base: Makes the pretrained tree with its pooler, to which a LoRA of the
-      pooler is added; whose words a masked_lm head decodes; and with the layers
+    base: Function that makes the pretrained tree. It supplies the pooler, for a
+      LoRA of it; the word embeddings, to check a masked_lm head; and the layers
       before ModernBERT's classifier, which PEFT does not save by default.
     checkpoint: Name or folder of the base, '' if unknown. Files that name
       another one are logged.
 
   Returns:
-    The adapter. One of another library reads one text, up to the length usual
-    for its kind of head, because its files state neither.
+    The adapter. Files of other libraries state neither texts nor lengths: such
+    an adapter gets those that are usual for its kind of head.
 
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
@@ -66,9 +66,9 @@ def read(
     adapter = _read_other(path, form, shape, head, base)
     trees.check_finite(adapter.tuned, f'`path={path}`')
     places.check_shapes(adapter, shape, f'`path={path}`')
-  except errors.UserError:  # A ValueError, too.
+  except errors.UserError:  # A ValueError, but its message is final.
     raise
-  # Values of any type and size; JAX and Flax raise for shapes out of range.
+  # JSON may hold any type and size; JAX and Flax raise for impossible shapes.
   except (ArithmeticError, AttributeError, LookupError, MemoryError,
           RecursionError, TypeError, ValueError) as error:
     raise errors.UserError(
@@ -108,7 +108,7 @@ def _read_npz(path: str) -> dict[str, np.ndarray]:
 
 def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   adapter = adapter_lib.load(folder)
-  # Head and norms are left out: their shapes are the task's.
+  # Without head and norms, whose shapes do not follow from the methods.
   wanted = places.leaf_shapes(adapter.methods, shape, adapter.composition)
   own, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
@@ -171,7 +171,7 @@ def _write_other(
         if checkpoint else None)
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
-    # Named BERTs have the default number of positions, and need no download.
+    # BERTs on the hub have the default number of positions: no download needed.
     shape = (pretrained.config_of(checkpoint) if assets.is_folder(checkpoint)
              else encoder.BertConfig())
     return remarks.of(adapter, form, shape.longest)
@@ -182,7 +182,7 @@ def _write_other(
     notes = peft.write(path, adapter, shape, pooler, model)
   else:
     notes = adapterhub_setups.write(path, name, adapter, pooler, shape, model)
-  if adapter.setup is None:  # That of an earlier export would be read instead.
+  if adapter.setup is None:  # A stale setup file would be read instead.
     weights.remove(path, adapterhub_setups.SETUP)
   return notes + remarks.of(adapter, form, shape.longest)
 
@@ -214,8 +214,8 @@ def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
 def _pooler(
     adapter: adapter_lib.Adapter, form: str, checkpoint: str
 ) -> trees.Tree:
-  """Returns the base, if the file of a head holds its pooler; else {}."""
-  # PEFT leaves the pooler of some families in the encoder.
+  """Returns the base if the head's file must hold its pooler, else {}."""
+  # In PEFT, the pooler of some families belongs to the encoder.
   if (adapter.outputs is None or not adapter.head.pooled
       or 'pooler' in adapter.tuned or form == 'peft'
       and not transformers_heads.holds_pooler(

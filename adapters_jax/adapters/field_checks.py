@@ -1,4 +1,4 @@
-"""Checks of an adapter's fields, which users set with dataclasses.replace."""
+"""Checks an adapter's fields, which users may set with dataclasses.replace."""
 
 from collections.abc import Iterable, Mapping
 import math
@@ -20,7 +20,7 @@ LONGEST = 10**6  # Tokens, far above any input.
 
 
 def is_integer(value: Any) -> bool:
-  """Returns whether a value is an integer of Python or numpy, and no bool."""
+  """Returns whether a value is an integer of Python or numpy, but no bool."""
   return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -40,10 +40,10 @@ def threshold(value: Any) -> float | None:
 
 
 def max_length(value: Any) -> int:
-  """Returns a longest input in tokens.
+  """Returns a maximum number of tokens as an int.
 
   Raises:
-    errors.UserError: no whole number, or one of no input.
+    errors.UserError: no whole number, or one out of range.
   """
   if not is_integer(value) or not 1 <= int(value) <= LONGEST:
     raise errors.UserError(
@@ -120,7 +120,7 @@ def check_tree(tuned: Any, setup: Any) -> None:
 
 
 def check_head(tuned: Mapping[str, Any], what: str) -> None:
-  """Raises UserError for a head without a bias, which counts its outputs.
+  """Raises UserError for a head without a bias, whose size counts its outputs.
 
   Args:
     tuned: Partial tree.
@@ -151,14 +151,14 @@ def check_texts(**values: Any) -> None:
 
 
 def entries(name: str, values: Any) -> dict[str, Any]:
-  """Returns a dict that JSON can hold, as a file of it would be read.
+  """Returns a dict as it would be after writing it to JSON and reading it.
 
   Args:
     name: Field.
     values: Its value.
 
   Raises:
-    errors.UserError: no dict, or one with other things than numbers and texts.
+    errors.UserError: no dict, or one with a value that JSON cannot hold.
   """
   if not isinstance(values, Mapping):
     raise errors.UserError(f'`{name}`: give a dict, not {values!r:.60}')
@@ -180,7 +180,7 @@ def plain(value: Any, name: str) -> Any:
   if isinstance(value, (list, tuple)):
     return [plain(entry, name) for entry in value]
   if isinstance(value, float) and math.isnan(value):
-    return math.nan  # One object, as dicts of it are equal then.
+    return math.nan  # The same object every time, so that dicts compare equal.
   if isinstance(value, (np.ndarray, np.generic, jax.Array)):
     return plain(value.tolist(), name)
   if not isinstance(value, (str, int, float, type(None))):

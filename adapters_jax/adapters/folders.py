@@ -1,6 +1,6 @@
-"""Folders of saved adapters, alone or in one text: `DIR,DIR`, `name=DIR`.
+"""Folders of saved adapters, and flags that list them: `DIR,DIR`, `name=DIR`.
 
-In place of a folder, 'owner/name' or 'owner/name@revision' is an adapter of
+In place of a folder, 'owner/name' or 'owner/name@revision' names an adapter of
 this package on the Hugging Face hub.
 """
 
@@ -16,15 +16,15 @@ from adapters_jax.downloads import json_files
 WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 FORMAT = 1
-_RUN = 'run.json'  # In the workdir of a run from its start.
-_COMMA = re.compile(r'(?<!\\),')  # One without a backslash before it.
+_RUN = 'run.json'  # Marks the workdir of a run, from its start on.
+_COMMA = re.compile(r'(?<!\\),')  # A comma without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
 
 
 def is_on_hub(path: str) -> bool:
   """Returns whether a path is a name on the hub, rather than a folder.
 
-  A missing folder in an existing one is a misspelt path.
+  A missing folder inside an existing one is taken for a misspelt path.
   """
   return (_ON_HUB.fullmatch(path) is not None
           and not os.path.lexists(path)
@@ -46,7 +46,7 @@ def local(path: str, what: str = '') -> str:
   from adapters_jax.downloads import hub  # Slow; most paths are folders.
   try:
     folder = os.path.dirname(hub.file(path, WEIGHTS))
-    # Both of one commit, which names the folder.
+    # From the same commit, after which the folder is named.
     hub.file(path, SETTINGS, os.path.basename(folder))
   except (FileNotFoundError, errors.UserError) as error:
     raise errors.UserError(
@@ -58,7 +58,7 @@ def local(path: str, what: str = '') -> str:
 
 
 def folder_of(path: str) -> str:
-  """Returns the folder of an adapter; a run's workdir has it inside."""
+  """Returns the folder of an adapter, which may be inside a workdir."""
   inner = os.path.join(path, 'adapter')
   # A user may have saved another adapter into the workdir itself.
   own = os.path.isfile(os.path.join(path, WEIGHTS))
@@ -94,7 +94,7 @@ def is_model(folder: str) -> bool:
 
 
 def _entries(folder: str) -> set[str]:
-  """Returns the names in config.json of a folder; none of an unreadable one."""
+  """Returns the names in config.json of a folder, none if it is unreadable."""
   try:
     return {*json_files.read(os.path.join(folder, SETTINGS))}
   except errors.UserError:
@@ -139,7 +139,7 @@ def read_settings(folder: str) -> dict[str, Any]:
 def check_saved(path: str, what: str) -> None:
   """Raises UserError for a folder without a saved adapter.
 
-  Without JAX, so that a wrong folder is reported at once.
+  It needs no JAX, so that a wrong folder is reported at once.
 
   Args:
     path: Folder of an adapter, workdir of a run, or name on the hub.
@@ -157,8 +157,8 @@ def check_saved(path: str, what: str) -> None:
 def parse(text: str) -> dict[str, str]:
   """Returns {name: folder}.
 
-  A folder without a name is named after itself, or after the run's folder that
-  it is in.
+  A folder without a name gets its own, or for 'WORKDIR/adapter' that of the
+  workdir.
 
   Args:
     text: Folders with commas, each as DIR or name=DIR. A comma within a path
@@ -202,7 +202,7 @@ def render(paths: Mapping[str, str]) -> str:
 
 
 def parse_existing(text: str) -> dict[str, str]:
-  """Returns {name: folder} as `parse`; raises for one without an adapter."""
+  """Parses like `parse`; raises UserError for a folder without an adapter."""
   found = parse(text)
   for folder in found.values():
     check_saved(folder, '`adapters`')
@@ -210,13 +210,13 @@ def parse_existing(text: str) -> dict[str, str]:
 
 
 def absolute(text: str) -> str:
-  """Returns the text with absolute paths; names on the hub stay."""
+  """Returns the text with absolute paths; names on the hub are kept."""
   return render({name: absolute_of(folder)
                  for name, folder in parse(text).items()})
 
 
 def absolute_of(path: str) -> str:
-  """Returns the absolute path of a folder; a name on the hub stays."""
+  """Returns the absolute path of a folder; a name on the hub is kept."""
   return path if is_on_hub(path) else os.path.abspath(os.path.expanduser(path))
 
 
@@ -243,7 +243,7 @@ def with_hash(start: str) -> str:
 
 
 def _digest(folder: str, what: str) -> str:
-  """Returns the hash of an adapter's weights; UserError without any."""
+  """Returns the hash of an adapter's weights; UserError if it has none."""
   try:
     path = os.path.join(folder_of(local(folder, what)), WEIGHTS)
     return file_hash.kept_sha256(path)[:16]

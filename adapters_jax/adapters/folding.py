@@ -1,4 +1,4 @@
-"""Methods of linear layers folded into a base, where they cost nothing."""
+"""Folds methods of linear layers into a base, so that they cost nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -13,19 +13,18 @@ from adapters_jax.model import families
 def fold(
     base: trees.Tree, adapter: adapter_lib.Adapter
 ) -> tuple[trees.Tree, trees.Tree]:
-  """Folds methods of linear layers into a base, where they cost nothing.
+  """Folds methods of linear layers into a base, so that they cost nothing.
 
-  Where a method scales outputs, the bias is scaled too. (AdapterHub leaves it
-  alone, so that a merged IA3 or DoRA computes something else.)
+  Where a method scales outputs, the bias is scaled too. (AdapterHub does not
+  scale it, so that a merged IA3 or DoRA has other outputs than before.)
 
   Args:
     base: Pretrained tree.
     adapter: Adapter of LoRA, DoRA, VeRA or IA3.
 
   Returns:
-    (folded, replaced): the base with the adapter in it, norms and head
-    included, for a model without adapters; and the leaves of the base that were
-    replaced, for `unfold`.
+    (folded, replaced): the base with adapter, norms and head, for a model
+    without adapters; and the replaced leaves of the base, for `unfold`.
 
   Raises:
     errors.UserError: a method that is not a change of weights, or several
@@ -49,7 +48,7 @@ def fold(
       stem = module.format(layer)
       kernel, bias = f'{stem}/kernel', f'{stem}/bias'
       if any(config.applies(site, layer) for config in adapter.methods):
-        # Updates are linear: a bias that a family lacks stays zero.
+        # Folding only scales biases, so the zeros for an absent one stay zero.
         start = flat.get(bias)
         with jax.default_matmul_precision('highest'):  # GPU, TPU would round.
           changed[kernel], moved = _adapted(
@@ -64,7 +63,7 @@ def fold(
 
 
 def unfold(folded: trees.Tree, replaced: trees.Tree) -> trees.Tree:
-  """Returns the base as it was before `fold`, bit-equal; a head stays.
+  """Restores the base as before `fold`, bit for bit; added heads remain.
 
   Args:
     folded: First result of `fold`.
@@ -87,6 +86,6 @@ def _adapted(kernel, bias, configs, tuned, layer, site):
 
 
 def _below(flat, module):
-  """Returns {path below the module: leaf} of its leaves."""
+  """Returns the leaves of a module, {path below it: leaf}."""
   return {path.removeprefix(f'{module}/'): leaf for path, leaf in flat.items()
           if path.startswith(f'{module}/')}

@@ -1,6 +1,6 @@
 """Layouts: models and padded shapes that several adapters share.
 
-One forward pass computes the adapters of a layout together.
+The adapters of a layout are computed together, in one forward pass.
 Adapters of one layout have the same model and the same tuned paths. Bottlenecks
 and low-rank updates of different widths, and heads of different numbers of
 classes, are padded with zeros to the widest. The result is exact: activations
@@ -21,8 +21,8 @@ from adapters_jax.model import encoder
 # (base, adapter or None for the plain base) -> module. It raises for an adapter
 # that it cannot read.
 MakeModel = Callable[[base_lib.Base, Any], Any]
-# Memory of the copied leaves of a tile, one for each example. Adapters take a
-# few hundred MB at most; fully fine-tuned models would take tens of GB.
+# Maximum bytes of the leaves that a tile copies for its examples. Adapters take
+# a few hundred MB at most; fully fine-tuned models would take tens of GB.
 _LARGEST = 2**30
 
 
@@ -35,8 +35,8 @@ class StackLayout:
     form: The same module at width 1, which adapters of a layout share.
     widths: Width of each method that can be padded, then outputs of the head.
     leaves: {path: shape} of the tuned leaves, as pairs.
-    owner: Name of the only adapter, whose leaves are too large for a copy for
-      each example; '' for a layout of any number of adapters.
+    owner: Name of the only adapter, if its leaves are too large to be copied
+      for each example; '' for a layout that several adapters may share.
   """
   model: Any
   form: Any
@@ -49,13 +49,13 @@ def find(
     base: base_lib.Base, bank: Mapping[Any, Any], make_model: MakeModel,
     tile: int, *, reads_head: bool = True,
 ) -> dict[StackLayout, list[Any]]:
-  """Sorts adapters into layouts.
+  """Groups adapters by layout.
 
   Args:
     base: Pretrained encoder.
     bank: Adapters that fit the base; None stands for the plain base.
-    make_model: Module of an adapter.
-    tile: Examples that are computed together.
+    make_model: Makes the module of an adapter.
+    tile: Number of examples that are computed together.
     reads_head: Whether the modules have the adapters' heads.
 
   Returns:
@@ -111,7 +111,7 @@ def leaves_of(adapter: Any, reads_head: bool) -> dict[str, Any]:
 
 
 def widths_of(adapter: Any) -> tuple[int, ...]:
-  """Returns the width of each method that zeros can widen, then the outputs."""
+  """Returns the width of each method that can be padded, then the outputs."""
   if adapter is None:
     return ()
   return (*(config.padding_width for config in adapter.methods
@@ -124,7 +124,7 @@ def _widens(adapter: adapter_lib.Adapter, config: Any) -> bool:
 
 
 def resized(adapter: Any, widths: tuple[int, ...] | None) -> Any:
-  """Returns an adapter of other widths, whose tree has the head's bias alone.
+  """Returns an adapter with other widths, and only the head's bias as tree.
 
   Args:
     adapter: Adapter, or None.
@@ -147,7 +147,7 @@ def padded(
     layout: StackLayout, base: base_lib.Base,
     adapter: adapter_lib.Adapter | None, *, reads_head: bool = True,
 ) -> dict[str, np.ndarray]:
-  """Returns {path: leaf} of an adapter in the shapes of a layout.
+  """Returns {path: leaf} of an adapter, padded to the shapes of a layout.
 
   Args:
     layout: Layout that `holds` the adapter.
@@ -174,7 +174,7 @@ def holds(
     adapter: adapter_lib.Adapter | None, make_model: MakeModel, *,
     reads_head: bool = True,
 ) -> bool:
-  """Returns whether an adapter is of a layout and no wider.
+  """Returns whether an adapter fits a layout, and is no wider.
 
   Args:
     layout: Layout of other adapters.

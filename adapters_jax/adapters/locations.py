@@ -1,4 +1,4 @@
-"""Locations of adapters: folders and files of any format, and the hub."""
+"""Finds adapters: in folders and files of any format, and on the hub."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
 
-# Files that show the format of a folder.
+# Files by which the format of a folder is recognised.
 _FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
 # Files that a repository on the hub may have.
 HUB_FILES = (
@@ -29,7 +29,7 @@ def find(path: paths.Path) -> str:
   """Returns the folder or file of an adapter; downloads a named one.
 
   Args:
-    path: Folder, .npz file, or a name on the Hugging Face hub. The end .npz
+    path: Folder, .npz file, or a name on the Hugging Face hub. The suffix .npz
       may be left out, as in an export.
 
   Raises:
@@ -50,7 +50,7 @@ def find_format(path: str) -> str:
     path: Folder, or .npz file.
 
   Raises:
-    errors.UserError: none of them.
+    errors.UserError: no known format.
   """
   if path.endswith('.npz') and os.path.isfile(path):
     return 'adapter_bert'
@@ -63,7 +63,7 @@ def find_format(path: str) -> str:
     values = json_files.read(config, what='`path`: ')
     # AdapterHub and PEFT give this file the same name.
     return 'peft' if 'peft_type' in values else 'adapterhub'
-  # Last: an export may be in the workdir of a run, or in a folder below it.
+  # Checked last: exports may lie in the workdir of a run, or in one below it.
   if folders.is_own(path):
     return 'own'
   raise errors.UserError(
@@ -93,7 +93,7 @@ def target(path: paths.Path, form: str) -> str:
   """Returns the folder or file that an export may write.
 
   Args:
-    path: Folder, or .npz file, whose end may be left out.
+    path: Folder, or .npz file, whose suffix may be left out.
     form: One of formats.FORMATS.
 
   Raises:
@@ -106,7 +106,7 @@ def target(path: paths.Path, form: str) -> str:
     return path
   found = paths.target(path, 'path', file='.npz')
   if _holds_adapter(folder := found.removesuffix('.npz')):
-    raise errors.UserError(  # By this name the folder would be read.
+    raise errors.UserError(  # A reader of this name would find the folder.
         f'`path={folder}`: it is the folder of an adapter; give another path')
   return found
 
@@ -137,7 +137,7 @@ def _check_folder(path: str, form: str) -> None:
 
 
 def remove_own(folder: str) -> list[str]:
-  """Removes an adapter of this package, which would be read in place of others.
+  """Removes an adapter of this package, which readers would prefer to others.
 
   Args:
     folder: Folder of an export in another format, complete.
@@ -145,14 +145,14 @@ def remove_own(folder: str) -> list[str]:
   Returns:
     A note that names the adapter, if there was one.
   """
-  ours = folders.has_settings(folder)  # A model has a file of this name too.
+  ours = folders.has_settings(folder)  # Models have a config.json too.
   removed = folders.WEIGHTS + f' and {folders.SETTINGS}' * ours
   notes = [
       f'{folder} held {_described(folder)} in our format, which would be read '
       f'in place of the export: {removed} removed; `save` writes an adapter '
       'to another folder'
   ] if os.path.isfile(os.path.join(folder, folders.WEIGHTS)) else []
-  # First: without weights the folder is no longer of this package's format.
+  # Weights first: without them, the folder is no longer of the own format.
   weights.remove(folder, folders.WEIGHTS)
   if ours:
     weights.remove(folder, folders.SETTINGS)
@@ -179,11 +179,11 @@ def download(name: str) -> str:
     errors.UserError: no such repository, no adapter in it, or no network.
   """
   folder = _first_folder(name)
-  # The hub's cache names folders by commit: no file of a later one mixes in.
+  # The hub's cache names folders by commit: files of a later one cannot mix in.
   revision = os.path.basename(folder)
-  # The reader reports a missing file that it needs.
+  # Absent files are no error yet: the reader reports those that it needs.
   found = hub.present(name, HUB_FILES, revision)
-  if folders.WEIGHTS in found:  # Other repositories may have that of a model.
+  if folders.WEIGHTS in found:  # Else config.json would be that of a model.
     hub.present(name, [folders.SETTINGS], revision)
   if adapterhub_setups.SETUP in found:
     hub.present(name, adapterhub_setups.files(folder), revision)

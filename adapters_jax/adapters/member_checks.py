@@ -1,4 +1,4 @@
-"""Checks of adapters that act on one hidden state."""
+"""Checks that adapters can act on one hidden state."""
 
 from collections.abc import Collection, Mapping
 import operator
@@ -16,8 +16,8 @@ def check(
 
   Args:
     members: Adapters of one hidden state.
-    fused: Names of members of a Fuse. They may read another number of texts:
-      its attention is trained on inputs of its own.
+    fused: Names of members of a Fuse. They may read another number of texts, as
+      the attention of the Fuse is trained on new inputs.
 
   Raises:
     errors.UserError: adapters that differ, or with fine-tuned weights.
@@ -37,14 +37,14 @@ def check(
 def difference(
     members: Mapping[str, adapter_lib.Adapter], fused: Collection[str] = ()
 ) -> str | None:
-  """Returns a sentence on two adapters that differ, None where all agree.
+  """Describes a difference between two adapters, None if all agree.
 
-  Base, family of encoders, activation and number of texts are compared, as far
-  as they are known.
+  Compares base, family of encoders, activation and number of texts, as far as
+  they are known.
 
   Args:
     members: Adapters by name.
-    fused: Names of those whose number of texts is their own.
+    fused: Names of those whose number of texts may differ.
   """
   # Adapters of other libraries name no base.
   bases = {name: adapter.base for name, adapter in members.items()
@@ -70,8 +70,7 @@ def difference(
 def _reads_texts(adapter: adapter_lib.Adapter) -> bool:
   """Returns whether an adapter was trained on labelled texts.
 
-  Running text has neither number nor limit: a language adapter serves tasks
-  of one text and of two.
+  Language adapters were not: they serve tasks of one text or of two.
   """
   return not adapter.head.pretrained and (
       adapter.outputs is not None or not adapter.head.dense)

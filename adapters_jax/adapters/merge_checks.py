@@ -1,4 +1,4 @@
-"""Checks of the arguments of a merge."""
+"""Checks the arguments of `merge`."""
 
 from collections.abc import Mapping
 import math
@@ -23,7 +23,7 @@ def check_types(
     bank: {name: adapter}.
     how: Name of the rule.
     base: Pretrained encoder or None.
-    density: Share of the numbers that are kept.
+    density: Share of the numbers to keep.
     seed: Seed of the random drops.
     rank: Rank of merged updates, 0 for none.
 

@@ -47,7 +47,7 @@ class Combine:
           f'`weights`: there are {len(self.weights)} for {count} adapters')
 
   def mean(self, stacked: jax.Array) -> jax.Array:
-    """Returns the mean [...] of leaves [n, ...], weighted by |weight|."""
+    """Averages leaves [n, ...] to [...], weighted by |weight|."""
     self.check_count(len(stacked))
     sizes = jnp.abs(jnp.asarray(self.weights, jnp.float32))
     return jnp.tensordot(sizes / jnp.sum(sizes), stacked, 1)
@@ -82,7 +82,7 @@ def ties(weights: Iterable[float], density: float) -> Combine:
 
   def combine(stacked, _):
     flat = stacked.reshape(len(stacked), -1)  # [n, size]
-    # At least one number: small leaves would become zero.
+    # At least one number, so that small leaves do not become zero.
     keep = max(1, int(density * flat.shape[1]))
     smallest = jnp.sort(jnp.abs(flat), axis=1)[:, -keep, None]  # [n, 1]
     trimmed = jnp.where(jnp.abs(flat) >= smallest, flat, 0)
@@ -114,10 +114,10 @@ def dare(weights: Iterable[float], density: float, key: jax.Array) -> Combine:
   """
   weights = tuple(weights)
   _check_density(density)
-  share = float(density)  # A probability of JAX is no integer.
+  share = float(density)  # JAX refuses an integer as a probability.
 
   def combine(stacked, number):
-    # A key for each leaf: leaves of equal shapes must not drop alike.
+    # One key per leaf: leaves of equal shapes must not drop the same entries.
     kept = jax.random.bernoulli(
         jax.random.fold_in(key, number), share, stacked.shape)
     # Divided by the density, so that the expected value is unchanged.
@@ -152,7 +152,7 @@ def combination(
   weights = list(weights)
   if not any(weights):
     raise errors.UserError('`weights`: give one that is not 0')
-  # Lambdas: only the chosen way checks its arguments.
+  # Lambdas, so that only the chosen rule checks its arguments.
   ways = {
       'average': lambda: average(count),
       'linear': lambda: linear(weights),

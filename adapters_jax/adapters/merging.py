@@ -1,8 +1,8 @@
-"""Adapters of one method merged into one.
+"""Merges adapters of one method into one.
 
-`linear` sums the changes that adapters make to the base's weights, where a
-method is such a change (LoRA, IA3, fine-tuned leaves). All other rules, and
-all other methods, combine parameters.
+For methods that are changes of the base's weights (LoRA, IA3, fine-tuned
+leaves), `linear` sums these changes. All other rules, and all other methods,
+combine parameters.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ def merge(
 
   - Leaves that the base has (norms, fine-tuned weights) are combined as
     differences from it.
-  - Heads have no start in common: they become the mean, weighted by |weight|.
-    Their classes take the order of the first adapter.
+  - Heads have no common start: they become the mean, weighted by |weight|. The
+    classes take the order of the first adapter.
   - `linear` sums the updates of LoRA exactly, so that the ranks add up, and the
     changes of IA3's scales.
   - All other leaves are combined one by one, which keeps the rank of LoRA.
@@ -43,7 +43,7 @@ def merge(
     base: Pretrained tree.
 
   Returns:
-    The first adapter with the merged tree, and the longest of the inputs.
+    The first adapter with the merged tree, and the largest `max_length`.
 
   Raises:
     errors.UserError: an unknown name, adapters of different methods, classes or
@@ -72,7 +72,7 @@ def merge(
 def threshold_of(
     bank: Mapping[str, adapter_lib.Adapter]
 ) -> float | None:
-  """Returns the threshold on which adapters agree; None, and logs it, else."""
+  """Returns the threshold if all adapters agree on it; else logs, and None."""
   found = {name: adapter.threshold for name, adapter in bank.items()}
   first, *others = dict.fromkeys(found.values())
   if others:
@@ -85,7 +85,7 @@ def threshold_of(
 
 
 def _check_mean(combine, config):
-  """Raises UserError for weights that are no mean of parameters."""
+  """Raises UserError for weights that do not average parameters."""
   # TIES itself divides by the number of adapters.
   wanted = len(combine.weights) if combine.how == 'ties' else 1
   if abs(sum(combine.weights) - wanted) > 1e-3:
@@ -104,7 +104,7 @@ def _aligned(bank, names):
   if not found:
     return {}
   first, aligned = found[names[0]], {}
-  # The result must not depend on the order of the bank.
+  # From any adapter with a base: the order of the bank must not matter.
   known = next((one for one in found.values() if one.base), first)
   longest = max(adapter.max_length for adapter in found.values())
   for name, adapter in found.items():
@@ -129,8 +129,8 @@ def _aligned(bank, names):
 def _combined(leaves, combine, start):
   """Returns {path: leaf}, combined one by one."""
   merged = {}
-  # Paths are sorted: equal trees give a leaf the same number, and DARE the same
-  # draw.
+  # Paths are sorted, so a leaf always has the same number, and DARE's draw is
+  # reproducible.
   for number, (path, leaf) in enumerate(leaves.items()):
     if trees.role(path) == 'fixed':
       if not (leaf == leaf[0]).all():
@@ -139,7 +139,7 @@ def _combined(leaves, combine, start):
             'different seeds, cannot be merged')
       merged[path] = leaf[0]
     elif trees.role(path) == 'statistics':
-      merged[path] = leaf.mean(0)  # A variance that stays positive.
+      merged[path] = leaf.mean(0)  # Keeps variances positive.
     elif trees.role(path) == 'head':
       merged[path] = combine.mean(leaf)
     elif path in start:
@@ -155,9 +155,9 @@ def merge_products(
 ) -> adapter_lib.Adapter:
   """Merges LoRAs by their updates instead of their factors.
 
-  The combined scale * a @ b of each layer is cut to the rank by a singular
-  value decomposition; the result has a scale of 1. (AdapterHub keeps alpha, so
-  that its merge is off by alpha / rank.)
+  The combined scale * a @ b of each layer is truncated to the rank by a
+  singular value decomposition; the result has a scale of 1. (AdapterHub keeps
+  alpha, so that its merge is off by alpha / rank.)
 
   Args:
     bank: Adapters by name; their ranks may differ.
@@ -185,13 +185,13 @@ def merge_products(
 
 
 def _tree(leaves):
-  """Returns a tree in the type of saved adapters, also with 64-bit JAX."""
+  """Returns a float32 tree, as adapters are saved, even with 64-bit JAX."""
   return trees.unflatten({
       path: leaf.astype(jnp.float32) for path, leaf in leaves.items()})
 
 
 def _as_products(adapter):
-  """Returns an adapter with products instead of factors."""
+  """Returns a LoRA adapter with products a @ b in place of its factors."""
   if len(adapter.methods) != 1:
     raise errors.UserError(
         '`rank`: a merge of products is for adapters of one method')

@@ -1,7 +1,7 @@
-"""Batches with an adapter of its own for each example, of any layouts.
+"""Computes batches that mix adapters of any layouts, one for each example.
 
-A batch is cut into tiles of one layout each. One program holds a forward pass
-for each layout and loops over the tiles, so that it serves every mixture.
+A batch is cut into tiles of one layout each. A single program holds a forward
+pass for each layout and loops over the tiles, so it serves every mixture.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def make_step(layouts: tuple[layouts_lib.StackLayout, ...]) -> Any:
     the flattened outputs of each example, padded to the widest layout. `batch`
     has tokens and segments [tiles, rows, length] int32, mask [tiles, rows,
     length] bool, and ids [tiles, rows] int32, the slots of the adapters.
-    `numbers` are those of the layout of each tile, [tiles] int32, and `count`
+    `numbers` [tiles] int32 are the indices of the tiles' layouts, and `count`
     is the number of tiles to compute.
   """
 
@@ -72,7 +72,7 @@ def _outputs(
 ) -> jax.Array:
   """Returns [rows, ...] outputs of a tile."""
   inputs = [tile[name] for name in _INPUTS]
-  if layout.owner:  # The only slot, for all examples.
+  if layout.owner:  # The layout has a single slot, which all examples share.
     tuned = trees.take(stack, 0)
     return layout.model.apply({'params': trees.overlay(base, tuned)}, *inputs)
   return bank_lib.apply_mixed(layout.model, base, stack, tile['ids'], *inputs)
@@ -101,7 +101,7 @@ def forward(
     examples: examples_lib.Examples, batch_size: int = 32,
     buckets: Sequence[int] = readings.BUCKETS,
 ) -> list[np.ndarray]:
-  """Computes the outputs of a named adapter for each example.
+  """Computes the outputs of each example with the adapter that it names.
 
   Args:
     resident: Bank on the device.
@@ -123,7 +123,7 @@ def forward(
   with compiled.matmul_precision(resident.base):
     for tiles, batch, numbers in _batches(
         resident, names, examples, buckets, batch_size):
-      # All are dispatched before the first is read.
+      # Dispatch all batches before reading the first.
       pending.append((tiles, batch['tokens'].shape[-1], step(
           resident.base.params, resident.stacks, batch, numbers, len(tiles))))
   for tiles, length, values in pending:
@@ -161,7 +161,7 @@ def _batches(
     resident: resident_lib.Resident, names: Sequence[Any],
     examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
 ) -> Iterator[tuple[list[Any], dict[str, np.ndarray], np.ndarray]]:
-  """Yields (tiles, batch, number of the layout of each tile).
+  """Yields (tiles, batch, index of each tile's layout).
 
   Args:
     resident: Bank on the device.
@@ -171,7 +171,8 @@ def _batches(
     batch_size: Examples a step.
 
   Yields:
-    Tiles are (number of the layout, rows), and may be fewer than fit.
+    Tiles are (index of the layout, rows). There may be fewer than the batch has
+    room for; copies of the first tile fill it up.
   """
   several = len(resident.layouts) > 1
   size = min(batch_size, resident_lib.TILE) if several else batch_size

@@ -1,4 +1,4 @@
-"""Adapters put to use: texts in; classes, scores or answers out."""
+"""Predicts with adapters: texts in; classes, scores or answers out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,11 +90,11 @@ def predict(
     adapters: Sequence[str] | None = None, batch_size: int = 32, *,
     setup: composition.Setup | None = None,
 ) -> list[Any]:
-  """Applies an adapter, one of a bank for each text, all, or a setup of them.
+  """Predicts with an adapter, or with a bank: one per text, all, or a setup.
 
-  Adapters of any methods, sizes and heads share the batches. Compiled programs
-  are kept for the next call. A text is cut to the `max_length` of its adapter,
-  which is logged and marked in its prediction.
+  Adapters of any methods, sizes and heads share batches. Compiled programs are
+  kept for later calls. A text longer than the `max_length` of its adapter is
+  cut, which is logged and marked in its prediction.
 
   >>> aj.predict(base, film, ['A joy from start to end.'])
   [Prediction(label=..., probabilities={'negative': ..., 'positive': ...})]
@@ -111,7 +111,7 @@ def predict(
     adapter: Adapter, or a bank {name: adapter} of any methods.
     texts: Texts, or pairs for adapters that read two; (context, choices) for
       multiple choice. Taggers take lists of words too, and split texts at
-      blanks and punctuation.
+      whitespace and punctuation.
     adapters: With a bank, the name of the adapter for each text; None for all
       adapters on every text, which computes once what they share.
     batch_size: Inputs a step.
@@ -119,14 +119,14 @@ def predict(
       for all texts.
 
   Returns:
-    A prediction for each text, in order; {name: prediction} for each text with
-    all adapters of a bank or with a `Parallel`.
+    A prediction for each text, in order; with all adapters of a bank, or with a
+    `Parallel`, {name: prediction} for each text.
 
   Raises:
     errors.UserError: an adapter of another base, without a head, or not in the
       bank; texts of another form; outputs that are NaN.
   """
-  # Without `texts` the base was forgotten, which its own check explains.
+  # First: a call without `texts` often lacks the base, which this explains.
   arguments.check_types(base, adapter, batch_size)
   batch_size = int(batch_size)  # Perhaps numpy's.
   if texts is None:
@@ -176,7 +176,7 @@ def _by_setup(
   if not others:
     return predict(base, bank, rows, names, batch_size)
   if all(len({*names}) == 1 for _, names in columns):
-    # Members that read all texts share what they can.
+    # Every member reads all texts, so that they can share computation.
     members = {names[0]: bank[names[0]] for bank, names in columns}
     if len(members) == len(columns):
       return predict(base, members, rows, batch_size=batch_size)
@@ -191,7 +191,7 @@ def values(
     names: Sequence[str], rows: Sequence[Any], batch_size: int = 32,
     placed: resident.Resident | None = None, first: int = 0,
 ) -> tuple[list[Any], set[int]]:
-  """Computes logits, answers or tags by a named adapter for each input.
+  """Computes logits, answers or tags of each input with the adapter it names.
 
   Args:
     base: Pretrained encoder.

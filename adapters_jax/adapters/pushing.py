@@ -1,4 +1,4 @@
-"""Adapters sent to the Hugging Face hub, with a model card."""
+"""Pushes adapters to the Hugging Face hub, with a model card."""
 
 import os
 import tempfile
@@ -18,9 +18,9 @@ from adapters_jax.downloads import publish
 from adapters_jax.downloads import weight_files
 from adapters_jax.model import base as base_lib
 
-# Files of an adapter, or of a whole model, at the top of a repository. Those of
-# an earlier push would be read in place of a new one's, or with them. A
-# tokenizer stays: it belongs to the base.
+# Files of an adapter, or of a whole model, at the top of a repository. Files of
+# an earlier push would be read in place of the new ones, or with them. A
+# tokenizer is kept: it belongs to the base.
 _FILES = (
     *locations.HUB_FILES, folders.SETTINGS, *weight_files.FILES,
     weight_files.MODULES, weight_files.LENGTHS, weight_files.PROMPTS,
@@ -36,12 +36,12 @@ def push(
   """Uploads an adapter to the Hugging Face hub, with a model card.
 
   Log in first, with `hf auth login` or the variable HF_TOKEN.
-  `load_adapter(name)` reads it back. A new commit replaces another adapter of
-  the repository, its model card, and a whole model; other files stay.
+  `load_adapter(name)` reads it back. The new commit replaces any adapter or
+  whole model in the repository, and the model card; other files are kept.
 
   Args:
     adapter: Adapter.
-    name: Name of the repository, 'owner/name', made if absent.
+    name: Name of the repository, 'owner/name', created if absent.
     format: Format of the files: 'own', 'adapterhub', 'peft' or
       'sentence_transformers', as for `export`.
     base: Pretrained encoder, as for `export`.
@@ -52,8 +52,8 @@ def push(
     Address of the commit.
 
   Raises:
-    errors.UserError: a format that cannot hold the adapter, no login, no right
-      to write there, or no network.
+    errors.UserError: a format that cannot hold the adapter, no login, no write
+      access, or no network.
   """
   arguments.demand_adapter(adapter, 'push(adapter, name)')
   arguments.demand_base_or_none(base)
@@ -75,7 +75,7 @@ def check(name: str, format: str) -> None:
     format: Format of the files.
 
   Raises:
-    errors.UserError: another form of name, or a format without folders.
+    errors.UserError: a malformed name, or a format without folders.
   """
   publish.check_name(name)
   if format == 'adapter_bert':
@@ -118,12 +118,12 @@ def _earlier(name: str) -> list[str]:
     name: Name of the repository.
   """
   found = [*_FILES]
-  hub.forget()  # An earlier answer may be of another commit.
+  hub.forget()  # Remembered answers may be about an earlier commit.
   for listed in adapterhub_setups.SETUP, *_INDEXES:
     try:
       path = hub.file(name, listed)
       found += (weight_files.read_index(path).values() if listed in _INDEXES
                 else adapterhub_setups.files(os.path.dirname(path)))
     except (errors.UserError, FileNotFoundError):
-      continue  # None, or a damaged one, whose parts nothing reads.
+      continue  # Absent, or damaged, so that nothing reads its parts.
   return [*dict.fromkeys(found)]

@@ -1,7 +1,7 @@
-"""Readings: texts as the inputs of a head, and its outputs as predictions.
+"""Turns texts into inputs of a head, and its outputs into predictions.
 
-A head that reads texts in its own way, or whose outputs are no classes of one
-text, has a row in READERS.
+A head that reads texts in a special way, or whose outputs are not classes of
+one text, has an entry in READERS.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ from adapters_jax.model import base as base_lib
 
 _log = logging.getLogger(__name__)
 
-# Lengths to pad batches to: few, so that few programs are compiled.
+# Lengths in tokens to pad batches to: few, so that few programs are compiled.
 BUCKETS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 192, 256, 384, 512)
 
 
@@ -60,7 +60,7 @@ class Prediction:
   truncated: bool | None = None
 
   def __hash__(self) -> int:
-    # Without the fields that hold dicts.
+    # Dicts are not hashable: leave out the fields that hold them.
     return hash((self.label, self.score, self.answer, self.labels, self.choice,
                  self.words, self.tags))
 
@@ -75,9 +75,9 @@ class Reading:
   """Inputs of a head, made from texts.
 
   Attributes:
-    examples: Inputs, one or several a text.
-    owners: Number of the text of each input.
-    decode: Outputs of the inputs, in order -> one value for each text.
+    examples: Inputs, one or several per text.
+    owners: Index of the text of each input.
+    decode: (outputs of the inputs, in order) -> one value per text.
     cut: Numbers of the texts that are longer than the adapter's limit.
   """
   examples: examples_lib.Examples
@@ -88,7 +88,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-  """How a head reads texts.
+  """Functions by which a head reads texts and predicts.
 
   Attributes:
     read: (base, adapter, texts) -> Reading.
@@ -163,7 +163,7 @@ def prediction_of(
 
 
 def log_cut(cut: int, count: int, where: str = '') -> None:
-  """Logs that texts are cut, if any is.
+  """Logs how many texts are cut, if any are.
 
   Args:
     cut: Number of texts that are longer than the limit.
@@ -277,5 +277,5 @@ SPANS = Reader(
     _read_spans, lambda adapter, answer: Prediction(answer=answer))
 TAGS = Reader(
     _read_words, lambda adapter, tagged: Prediction(**vars(tagged)))
-# {name of a head: reader}; other heads have one output vector a text.
+# {name of a head: reader}; other heads have one output vector per text.
 READERS = {'tokens': SPANS, 'tags': TAGS}

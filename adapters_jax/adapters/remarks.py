@@ -1,4 +1,4 @@
-"""Remarks on parts of an adapter that other libraries' files do not state."""
+"""Notes on parts of an adapter that files of other libraries do not hold."""
 
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapter_bert
@@ -6,7 +6,7 @@ from adapters_jax.model import family_configs
 
 
 def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
-  """Returns notes on values that a load of the files does not give back.
+  """Returns notes on values that are lost when the files are loaded.
 
   Args:
     adapter: Adapter, as it is written.
@@ -19,7 +19,7 @@ def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
 def _on_inputs(
     adapter: adapter_lib.Adapter, form: str, longest: int
 ) -> list[str]:
-  """Returns notes on the values that `exchange.read` sets by the head."""
+  """Returns notes on values that `exchange.read` derives from the head."""
   row, lost = adapter.head, {}
   if adapter.max_length != min(row.max_length, longest):
     lost['max_length'] = adapter.max_length

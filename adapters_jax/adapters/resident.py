@@ -1,7 +1,7 @@
 """A bank on the device, ready for batches that mix its adapters in any way.
 
-Adapters are stacked by layout, in slots. A new adapter of a known layout is
-written into a slot, so that nothing is compiled.
+Adapters are stacked by layout, one in each slot of a stack. A new adapter of a
+known layout is written into a free slot, so that nothing is compiled.
 """
 
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ class Resident:
     bank: {name: adapter}; None as name and adapter stands for the plain base.
     layouts: Layouts of the adapters.
     stacks: Leaves [slots, ...] of each layout.
-    places: {name: (number of the layout, slot)}
-    make_model: Module of an adapter.
+    places: {name: (index of the layout, slot)}
+    make_model: Makes the module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
-    least: Least number of slots of a layout, 0 for none.
+    least: Minimum number of slots per layout, 0 for none.
   """
   base: base_lib.Base
   bank: Mapping[Any, Any]
@@ -55,15 +55,15 @@ def place(
     make_model: layouts_lib.MakeModel = compiled.model_of,
     reads_head: bool = True, grows: bool = False,
 ) -> Resident:
-  """Puts a bank on the device.
+  """Places a bank on the device.
 
   Args:
     base: Pretrained encoder.
     bank: Adapters of any methods, sizes and heads.
     slots: Slots of each layout; 0 for the next power of two, so that banks of
-      similar numbers share a program.
+      similar sizes share a program.
     exact: Whether to leave no slot free.
-    make_model: Module of an adapter.
+    make_model: Makes the module of an adapter.
     reads_head: Whether the modules have the adapters' heads.
     grows: Whether a layout grows beyond `slots` for more adapters.
 
@@ -91,7 +91,7 @@ def place(
           'many or more')
     rows = [layouts_lib.padded(layout, base, bank[name], reads_head=reads_head)
             for name in names]
-    # Free slots hold the first adapter, which no example asks for.
+    # Free slots hold copies of the first adapter; no example refers to them.
     rows += rows[:1] * (count - len(rows))
     stacks.append(on_device(rows))
   return Resident(
@@ -100,14 +100,14 @@ def place(
 
 
 def put(resident: Resident, name: str, adapter: Any) -> Resident:
-  """Returns the bank with one more adapter, or with another of a name.
+  """Adds an adapter to the bank, or replaces the one of that name.
 
-  An adapter of a known layout, no wider than the others, is copied into a free
-  slot in place: the argument is used up, and nothing is compiled. Otherwise the
+  An adapter of a known layout, no wider than the others, is written into a free
+  slot in place, which donates `resident` and compiles nothing. Otherwise the
   whole bank is stacked again, and the next batch compiles a program.
 
   Args:
-    resident: Bank; not usable afterwards.
+    resident: Bank; not usable afterwards, as its arrays are donated.
     name: Name of the adapter.
     adapter: New adapter.
 
@@ -139,7 +139,7 @@ def put(resident: Resident, name: str, adapter: Any) -> Resident:
 
 
 def remove(resident: Resident, name: str) -> Resident:
-  """Returns the bank without an adapter, whose slot is free then.
+  """Removes an adapter from the bank, which frees its slot.
 
   Args:
     resident: Bank.

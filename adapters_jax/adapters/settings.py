@@ -14,14 +14,14 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.methods import bottleneck_fields
 from adapters_jax.methods import strings
 
-# Values of absent settings. Equal to those of runs.config.Config, which this
-# package may not import.
+# Values of absent settings: the defaults of runs.config.Config, repeated as
+# this package may not import runs.
 DEFAULTS: dict[str, Any] = {
     'tune': 'adapters', 'adapter_config': '', 'adapter_size': 64,
     'adapter_layers': 'all', 'adapter_sites': 'attention_output,ffn_output',
     'init_scale': 1e-2, 'activation': 'gelu', 'head_input': 'cls',
     'hidden_activation': '', 'max_length': 128, 'checkpoint': 'minilm-l6'}
-_LARGEST = 10**6  # Tokens or the width of a bottleneck.
+_LARGEST = 10**6  # Bound on max_length, in tokens, and on adapter_size.
 
 
 def checked(values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def methods_of(
   if values['adapter_layers'] != 'all':
     chosen = parse_layers(values['adapter_layers'], layers, 'adapter_layers')
     if layers is not None and len(chosen) == layers:
-      chosen = None  # One name for one method, however its layers are written.
+      chosen = None  # As 'all': one method, one name, however it is written.
   sites = tuple(
       site.strip() for site in values['adapter_sites'].split(',')
       if site.strip())

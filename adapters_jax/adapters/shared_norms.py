@@ -22,8 +22,8 @@ def norms_of(
     setup: Setup on one hidden state.
 
   Raises:
-    errors.UserError: those of its members differ, and it does not say which to
-      use.
+    errors.UserError: the norms of members differ, and the setup does not say
+      which to use.
   """
   if isinstance(setup, str):
     return trees.split(

@@ -18,7 +18,7 @@ from adapters_jax.downloads import json_files
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 
-HASH = 'sha256'  # Of both files, in the settings.
+HASH = 'sha256'  # Entry of the settings: hash of both files.
 
 
 def save_tuned(
@@ -27,13 +27,13 @@ def save_tuned(
   """Writes tuned.safetensors and config.json, loadable on any device.
 
   Args:
-    folder: Folder of the adapter, made if absent.
-    tuned: Partial tree; saved whole, so that head and norms are never lost.
+    folder: Folder of the adapter, created if absent.
+    tuned: Partial tree; all of it is saved, head and norms included.
     settings: JSON value that describes it; see `Adapter.save`.
 
   Raises:
     errors.UserError: the folder of a model, whose config.json would be lost; or
-      a value that would not be read back. The folder stays as it is.
+      a value that `load_tuned` would refuse. The folder is left unchanged.
   """
   if folders.is_model(folder):
     raise errors.UserError(
@@ -46,21 +46,21 @@ def save_tuned(
   settings = field_checks.plain(
       {'format': folders.FORMAT, **settings}, folders.SETTINGS)
   settings[HASH] = atomic.json_digest(settings, content)
-  # A fault above leaves an adapter that the folder holds as it is.
+  # All that can fail comes first, so that an adapter in the folder survives.
   with atomic.replacing(os.path.join(folder, folders.WEIGHTS)) as file:
     file.write(content)
-  # Last: where there are settings, the weights are complete.
+  # Last, so that settings imply complete weights.
   atomic.write_json(os.path.join(folder, folders.SETTINGS), settings)
 
 
 def _stored(leaf: Any) -> np.ndarray:
-  """Returns a leaf as safetensors takes it, contiguous; floats in float32."""
-  # NumPy turns a scalar into a list of one.
+  """Returns a leaf as a contiguous array for safetensors; floats as float32."""
+  # `ascontiguousarray` gives a scalar one axis; the reshape drops it.
   leaf = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-  # bfloat16 is no floating type of NumPy's own.
+  # JAX's check, as NumPy does not count bfloat16 as floating.
   if not jnp.issubdtype(leaf.dtype, jnp.floating):
     return leaf
-  with np.errstate(over='ignore'):  # The check of infinite numbers names it.
+  with np.errstate(over='ignore'):  # `check_finite` reports overflows.
     return leaf.astype(np.float32)
 
 

@@ -1,8 +1,8 @@
-"""Adapters switched off layer by layer, without another program.
+"""Switches adapters off layer by layer, without compiling.
 
-Each method knows leaves with which its module changes nothing. They have the
-shapes of the trained ones, so that a compiled step takes either. Houlsby et al.
-(2019, section 3.6) remove trained adapters in this way.
+Each method has neutral leaves, with which its module changes nothing. They have
+the shapes of the trained ones, so that a compiled step takes either. Houlsby et
+al. (2019, section 3.6) remove trained adapters in this way.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,21 +34,21 @@ def reason(adapter: adapter_lib.Adapter) -> str:
 def neutral(
     tuned: trees.Tree, methods: tuple[Any, ...], base: trees.Tree | None = None
 ) -> trees.Tree:
-  """Returns a tuned tree whose layers are those of the base.
+  """Returns a tuned tree with which the layers compute the same as the base.
 
-  Leaves outside the layers, such as prompts and the head, stay.
+  Leaves outside the layers, such as prompts and the head, are kept.
 
   Args:
     tuned: Tuned tree.
     methods: Its methods.
     base: Pretrained tree, whose leaves replace fine-tuned weights and layer
-      norms; without it these stay.
+      norms; None keeps these.
 
   Returns:
     A tree of the same paths, shapes and types.
 
   Raises:
-    errors.UserError: a method without such leaves.
+    errors.UserError: a method without neutral leaves.
   """
   below = trees.flatten(base or {})
   found, modules = {}, {}
@@ -70,7 +70,7 @@ def neutral(
 
 
 def _check(methods: tuple[Any, ...], found: bool) -> None:
-  """Raises UserError for methods that no leaves switch off.
+  """Raises UserError for methods that cannot be switched off by their leaves.
 
   Args:
     methods: Methods of the tree.
@@ -98,7 +98,7 @@ def chosen(
     on: trees.Tree, off: trees.Tree, layers: Collection[int],
     restore_norms: bool = False,
 ) -> trees.Tree:
-  """Returns a tree with the leaves of another in some layers.
+  """Returns a tree that takes some layers from another tree.
 
   Args:
     on: Tuned tree, or a stack of several.
@@ -120,7 +120,7 @@ class Switches:
   Attributes:
     on: The bank.
     off: Stacks of the shapes of `on.stacks`, without effect in the layers.
-    fixed: Names of adapters that cannot be switched off, with the reasons.
+    fixed: {name of an adapter that cannot be switched off: reason}.
   """
   on: resident_lib.Resident
   off: tuple[trees.Tree, ...] = dataclasses.field(repr=False)

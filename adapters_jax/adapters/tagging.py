@@ -1,4 +1,4 @@
-"""Taggers put to use: words in, a tag for each and the entities out."""
+"""Applies taggers: words in, a tag for each word and the entities out."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -32,12 +32,12 @@ class Tagged:
 def words_of(
     number: int, given: str | Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-  """Returns (words, first character of each) of an input.
+  """Returns (words, offset of each word's first character) of an input.
 
   Args:
-    number: Number of the input, for the message.
-    given: A text, which is split at blanks and punctuation; or words, which
-      have no characters: ().
+    number: Index of the input, for the message.
+    given: A text, which is split at whitespace and punctuation; or words, for
+      which there are no offsets: ().
 
   Raises:
     errors.UserError: no text and no words.
@@ -58,7 +58,7 @@ def read(
 ) -> tuple[
     examples_lib.Examples, list[int],
     Callable[[list[np.ndarray]], list[Tagged]]]:
-  """Returns (inputs, number of the sentence of each, decoder of outputs).
+  """Returns (inputs, index of the sentence of each, decoder of outputs).
 
   Long sentences are read in windows, as in training.
 
@@ -93,7 +93,8 @@ def _mark_entities(labels: Sequence[str]) -> bool:
   """Returns whether the tags of an adapter mark entities."""
   try:
     return tags_lib.of_entities(labels)
-  except errors.UserError:  # Heads of elsewhere have such as '[PAD]' too.
+  # Imported heads mix entity tags with others, such as '[PAD]'.
+  except errors.UserError:
     return True
 
 
@@ -106,9 +107,10 @@ def _tagged(
   Args:
     text: The input: a text, or words.
     words: Its words.
-    starts: First character of each word in a text; () for words.
+    starts: Offset of each word's first character; () if the input is words.
     tags: Tag of each word.
-    marked: Whether the adapter's tags mark entities; others are outside then.
+    marked: Whether the adapter's tags mark entities; tags of other forms then
+      count as outside.
   """
   found = []
   for one in tags_lib.entities([

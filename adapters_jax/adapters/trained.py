@@ -1,4 +1,4 @@
-"""Leaves of an adapter that its training changed."""
+"""Counts the parameters of an adapter that its training changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def count(
     tuned: Tuned tree of the adapter.
     methods: Its methods.
     members: (name, number of methods) of each of its members.
-    settings: Settings of its training, {} of a composed or imported adapter.
+    settings: Settings of its training; {} for a composed or imported adapter.
   """
   if not members or not settings.get('adapters'):
     return trees.count_trained(tuned)

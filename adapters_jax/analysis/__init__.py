@@ -1,4 +1,4 @@
-"""Results of runs to tables, ablations and files for the GLUE server.
+"""Turns results of runs into tables, ablations and files for the GLUE server.
 
 May import runs, sweeps, adapters and everything below; nothing of api.
 Public: `tables`, `layer_removal`, `dropped_layers`, `halving_replay`,

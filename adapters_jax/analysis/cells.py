@@ -20,8 +20,8 @@ from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
 _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
-# Parts of a model whose scores full fine-tuning has to beat, by `Config.tune`.
-# Sentence embeddings have no head: the first with records counts.
+# {value of `Config.tune`: baseline that full fine-tuning has to beat}. The
+# first with records counts, as sentence embeddings have no head.
 FLOORS = {'head': 'the head alone', 'none': 'the base as it is'}
 
 
@@ -48,7 +48,7 @@ def _resampled_counts(
 
 
 def _check_same_examples(records: Records, split: str) -> None:
-  """Raises UserError if the records name other texts or labels of a split."""
+  """Raises UserError if the records differ in the examples of a split."""
   found = {record.data.get(split, {}).get('sha256', '') for record in records}
   labels = {one[name] for record in records
             for one in [record.predictions.get(split, {})]
@@ -188,7 +188,7 @@ def above_majority(
 
 @dataclasses.dataclass(frozen=True)
 class Power:
-  """Whether a task can tell methods apart.
+  """Whether the data of a task suffice to distinguish methods.
 
   Attributes:
     tells: Whether full fine-tuning clearly beats all floors.
@@ -218,12 +218,12 @@ def _interval(found: statistics.Estimate) -> str:
 def power(
     full: Records, floors: Mapping[str, Records], split: str, metric: str
 ) -> Power:
-  """Returns whether a task can tell methods apart.
+  """Returns whether a task can distinguish methods.
 
-  Where full fine-tuning is not clearly better than the head on frozen features
-  (for sentence embeddings, than the base as it is), or than a constant, nothing
-  between them can be ranked, and a small difference of two methods says nothing
-  about the methods.
+  If full fine-tuning is not clearly better than the head on frozen features
+  (for sentence embeddings, the base as it is), or than a constant, methods with
+  scores in between cannot be ranked, and a small difference between two of them
+  is no evidence.
 
   Args:
     full: Records of full fine-tuning, () without.

@@ -1,4 +1,4 @@
-"""Scores and costs of trained adapters without those of the lowest layers."""
+"""Scores and costs of adapters after removal from the lowest layers."""
 
 from collections.abc import Iterable
 import dataclasses

@@ -1,4 +1,4 @@
-"""Halved sweeps replayed on the records of exhaustive ones. No JAX here.
+"""Replays halving on the records of exhaustive sweeps. No JAX here.
 
 A run that reaches its end in a halved sweep equals the undisturbed run, so the
 histories of an exhaustive sweep decide which settings would have stopped.
@@ -25,8 +25,8 @@ class Replay:
   Attributes:
     settings: Number of settings at the start.
     kept: Number of settings that reach the end.
-    best: Highest mean dev score of all settings, over their seeds.
-    found: The same of the settings that reach the end.
+    best: Highest dev score of all settings, each the mean over its seeds.
+    found: The same among the settings that reach the end.
     sem: Standard error of the mean of the best setting; nan for one seed.
     share: Steps of the halved sweep, as a share of the exhaustive one's.
   """
@@ -39,7 +39,7 @@ class Replay:
 
   @property
   def regret(self) -> float:
-    """Score that halving loses."""
+    """Loss in score by halving, `best` minus `found`."""
     return self.best - self.found
 
 

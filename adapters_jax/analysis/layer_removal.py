@@ -1,8 +1,8 @@
 """Removal of trained adapters from spans of layers (section 3.6, figure 6).
 
-Removal is data: zeros in the tree that the compiled evaluation reads make the
-adapters of a layer add nothing. All spans share one program for each batch
-shape.
+Removal changes data, not the program: with zeros in the tree that the compiled
+evaluation reads, the adapters of a layer add nothing. So all spans share one
+program per batch shape.
 """
 
 from collections.abc import Callable, Iterator
@@ -146,7 +146,7 @@ def settings_of(
     folder: Workdir of the run.
     config: Settings with the places of data and base.
   """
-  # A record names files by their content and knows no places.
+  # A record has hashes in place of paths, and no places.
   places = {name: getattr(config, name)
             for name in (*options.marked(config_lib.Config, 'where'),
                          *options.marked(config_lib.Config, 'path'),

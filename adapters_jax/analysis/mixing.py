@@ -1,4 +1,4 @@
-"""Checks that records may stand in one table: data, weights and results."""
+"""Checks that records may share a table: equal data, weights and results."""
 
 from collections.abc import Iterable
 
@@ -46,7 +46,7 @@ def check_bases(records: Iterable[records_lib.Record]) -> None:
 def two_results(
     a: records_lib.Record, b: records_lib.Record
 ) -> errors.UserError:
-  """Returns the error of one run with two results, which names both."""
+  """Returns the error for a run with two different results; names both."""
   values = identity.completed(a.config)
   split, name = next(
       (split, name) for one, other in ((a, b), (b, a))

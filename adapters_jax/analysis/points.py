@@ -25,8 +25,8 @@ class Point:
   """Runs that differ in their seed alone.
 
   Attributes:
-    settings: Common settings, without the seed; as 'precision' the arithmetic
-      of the records.
+    settings: Common settings, without the seed; 'precision' is the arithmetic
+      that the records used.
     records: Records of the runs, sorted by seed.
     trials: Number of schedules (rates, epochs, ...) tried for this method with
       other seeds than those of `records`; 0 without trials.
@@ -169,7 +169,7 @@ def _with_trials(point: Point, trials: list[Point]) -> Point:
   seeds = _seeds(trials)
 
   def score_of(trial):
-    # Runs that diverged leave no record, and the others say too much good.
+    # Runs that diverged leave no record; the mean of the rest is too high.
     return trial.dev if trial.seeds == seeds else -math.inf
 
   own = _schedule(point.settings)
@@ -177,7 +177,7 @@ def _with_trials(point: Point, trials: list[Point]) -> Point:
   score = next((score_of(trial) for trial in trials
                 if _schedule(trial.settings) == own), math.nan)
   best = max(trials, key=score_of, default=point)
-  # Without a trial of the own schedule too: another one was picked.
+  # Also if there is no trial of the own schedule: another one was picked.
   loses = score_of(best) > (-math.inf if math.isnan(score) else score)
   names = identity.differing(_schedule(trial.settings) for trial in trials)
   return dataclasses.replace(
@@ -197,7 +197,7 @@ def _seeds(found: Iterable[Point]) -> set[int]:
 def _on_one_amount(
     tried: dict[float, list[Point]], own: float
 ) -> list[Point]:
-  """Returns the trials on the own number of examples, or the largest other.
+  """Returns the trials on `own` examples, or else on the largest number.
 
   Runs that pick may train on fewer examples (`--pick_examples`).
 

@@ -1,4 +1,4 @@
-"""Points that tables report, of all that there are."""
+"""Selects the points that tables report."""
 
 import collections
 from collections.abc import Iterable, Sequence
@@ -34,11 +34,11 @@ def headline(
 ) -> list[points_lib.Point]:
   """Returns the points of a results table.
 
-  Their settings are the defaults, apart from rates, epochs, the computation and
-  the name of a method other than bottlenecks.
-  They have the data, the number of training examples and the precision that
-  most runs of their task and base have, and among equals the most examples: one
-  trial on a few examples replaces no results.
+  They have default settings, except for rates, epochs, the computation and
+  methods other than bottlenecks.
+  Among the points of a task and base, those count whose data, number of
+  training examples and precision most runs share, in a tie those with more
+  examples: a single trial on few examples must not replace results.
 
   Args:
     found: Points.

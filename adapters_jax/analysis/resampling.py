@@ -22,8 +22,8 @@ def resample(
 ) -> np.ndarray:
   """Returns the score of every seed on every draw of the examples.
 
-  The draws depend on the number of examples alone: calls with the same labels
-  are paired.
+  The draws depend only on the number of examples, so that calls with the same
+  labels are paired.
 
   Args:
     metric: Key of `metrics.METRICS`; 'mean' for the mean of `predictions`; or
@@ -199,12 +199,12 @@ def _spearman(labels, predictions, weights):
       _ranks(labels, weights), _ranks(predictions, weights), weights)
 
 
-# (labels [examples], predictions [examples], weights [examples, resamples]) ->
-# [resamples]. Other metrics are computed draw by draw.
+# {metric: (labels [examples], predictions [examples], weights [examples,
+# resamples]) -> [resamples]}. Other metrics are computed draw by draw.
 _WEIGHTED = {
     'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
     'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman}
-# The same after the number of labels.
+# The same with the number of labels as first argument.
 _OF_SETS = {
     'sets_micro_f1': _sets_micro_f1, 'sets_macro_f1': _sets_macro_f1,
     'sets_subset_accuracy': lambda count, *arrays: _accuracy(*arrays)}

@@ -1,7 +1,7 @@
 """Intervals of scores and of their differences, over seeds and over examples.
 
-Two sources of chance: another seed gives another model, another sample of
-examples another score. Two intervals of 95 % answer them:
+There are two sources of chance: another seed gives another model, and another
+sample of examples another score. Two intervals of 95 % account for them:
 
 - Student's t over the seeds, with n - 1 degrees of freedom; Welch's for a
   difference of methods with other seeds. Exact (nearly, for Welch's) for normal
@@ -22,7 +22,7 @@ import numpy as np
 from adapters_jax.analysis import resampling
 
 LEVEL = 0.95  # Probability that an interval covers the true mean.
-CONSTANT = -1  # In place of a seed: a score that no seed changes.
+CONSTANT = -1  # Stands for the seed of a score that depends on no seed.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Estimate:
 
 
 def _outer(choose: Callable[..., float], t: float, bootstrap: float) -> float:
-  # nan without t, even with a bootstrap: one seed tells nothing.
+  # nan without t, even with a bootstrap: one seed shows no variation.
   return t if math.isnan(t) or math.isnan(bootstrap) else choose(t, bootstrap)
 
 
@@ -141,10 +141,10 @@ def difference_estimate(
 ) -> Estimate:
   """Returns a - b of two methods on the same examples.
 
-  The mean is that of all seeds of a minus that of all of b. Pairs of seeds
-  share the order of batches, so with equal seeds the t interval is that of
-  their differences. Otherwise it is Welch's: some pairs would be an interval of
-  another mean.
+  The mean is that over all seeds of a, minus that over all seeds of b. Equal
+  seeds share the order of batches, so that if a and b have the same seeds, the
+  t interval is that of the paired differences. Otherwise it is Welch's, as an
+  interval over the common seeds would belong to another mean.
 
   Args:
     a: {seed: score}; {CONSTANT: score} without seeds.

@@ -1,4 +1,4 @@
-"""Points to tables: means with intervals, differences, GLUE's mean."""
+"""Tables of points: means with intervals, differences, GLUE's mean."""
 
 from collections.abc import Iterable, Sequence
 import math
@@ -19,7 +19,7 @@ _FURTHER = tuple(
     for name in options.marked(config_lib.Config, role)
     if name != 'task' and name not in options.marked(
         config_lib.Config, 'path')) + ('max_steps',)
-# Metrics and the unit of a hundredth of them, for sentences.
+# {metric: its name in sentences}
 _UNITS = {
     'accuracy': 'accuracy', 'matthews': "Matthews' correlation", 'f1': 'F1',
     'macro_f1': 'macro F1', 'micro_f1': 'micro F1', 'entity_f1': 'entity F1',
@@ -177,7 +177,7 @@ def interval_text(ends: tuple[float, float]) -> str:
 
 
 def powers(found: Sequence[points_lib.Point]) -> dict[str, cells.Power]:
-  """Returns {task: whether it can tell methods apart}.
+  """Returns {task: whether it can distinguish methods}.
 
   Args:
     found: Points of one base to report, one for each task and method.

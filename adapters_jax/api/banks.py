@@ -1,4 +1,4 @@
-"""Banks from the flag `--adapters=NAME=DIR,DIR`."""
+"""Loads the bank of adapters that the flag `--adapters=NAME=DIR,DIR` names."""
 
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
@@ -21,8 +21,8 @@ def load(
     setup: Setup of the adapters, without BatchSplit; '' for each by itself.
 
   Returns:
-    (base, {name: adapter}); with a setup {setup: composed adapter} of the
-    answers to each text.
+    (base, {name: adapter}); with a setup, the second is {part of the setup:
+    composed adapter}, one for each answer to a text.
 
   Raises:
     errors.UserError: no adapter in a folder, one of another base, one without

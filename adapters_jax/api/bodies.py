@@ -11,7 +11,7 @@ from adapters_jax.adapters import readings
 
 
 class Refused(Exception):
-  """A request that gets no prediction.
+  """Raised to refuse a request.
 
   Attributes:
     status: HTTP status.
@@ -28,9 +28,9 @@ class Limits:
   """Limits on a request.
 
   Attributes:
-    max_body: Bytes.
-    max_inputs: Inputs.
-    timeout: Seconds for the body to arrive, and for the predictions.
+    max_body: Maximum bytes of a body.
+    max_inputs: Maximum inputs of a request.
+    timeout: Seconds for the body to arrive, and again for the predictions.
   """
   max_body: int = 2**20
   max_inputs: int = 256
@@ -45,7 +45,7 @@ async def read(request: requests.Request, limits: Limits) -> Any:
     limits: Limits on it.
 
   Raises:
-    Refused: a body that is late, too long or no JSON, or whose client left.
+    Refused: a body that is late, too long or no JSON, or a client that left.
   """
   try:
     body = await asyncio.wait_for(_body(request, limits), limits.timeout)
@@ -60,7 +60,7 @@ async def read(request: requests.Request, limits: Limits) -> Any:
 
 
 async def _body(request: requests.Request, limits: Limits) -> bytes:
-  """Returns the body; raises Refused for a long one before it is read."""
+  """Returns the body; raises Refused once it is longer than the limit."""
   body = b''
   async for part in request.stream():
     body += part

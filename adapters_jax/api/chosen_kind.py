@@ -1,4 +1,4 @@
-"""The kind of task that the data of `train` are for."""
+"""Chooses the kind of task by the data given to `train`."""
 
 from typing import Any
 

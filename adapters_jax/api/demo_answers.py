@@ -19,12 +19,12 @@ from adapters_jax.model import composition
 
 BLOCKS = ('stack', 'average')
 _COMPOSED = '(composed)'
-_KEPT = 8  # Composed adapters on the device.
+_KEPT = 8  # Composed adapters that stay on the device.
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-  """What a user of the demo asks.
+  """A question of a user of the demo.
 
   Attributes:
     texts: One text, or two for adapters that read pairs; choices are the lines
@@ -34,8 +34,8 @@ class Question:
     restore_norms: Whether their layer norms are the pretrained ones.
     block: 'stack' or 'average' to compose the adapters, '' otherwise.
     norms: Layer norms of the composed adapter, see `composition.Block`.
-    head: Name of the adapter whose head it has.
-    each_layer: Whether to answer without each single layer too.
+    head: Name of the adapter whose head the composed one uses; '' for the last.
+    each_layer: Whether to answer also without each layer in turn.
   """
   texts: tuple[str, ...]
   adapters: tuple[str, ...]
@@ -50,7 +50,7 @@ class Question:
 def parse(
     values: Any, bank: Mapping[str, adapter_lib.Adapter], layers: int
 ) -> Question:
-  """Returns the question of a JSON object with its fields.
+  """Parses a question from a JSON object with its fields.
 
   Args:
     values: JSON value.
@@ -58,7 +58,7 @@ def parse(
     layers: Layers of the base.
 
   Raises:
-    errors.UserError: another value.
+    errors.UserError: a missing or unknown field, or one of a wrong type.
   """
   if not isinstance(values, dict):
     raise errors.UserError('give a JSON object')
@@ -188,10 +188,10 @@ class Answers:
       try:
         row = _row(bank[name], question.texts)
         readings.check(bank[name], 0, row)
-        # Only rows that pass: a refused one would stop all other answers.
+        # Only rows that pass: a refused one would prevent all other answers.
         found[name], rows[name] = {'name': name}, row
       except tokenization.Unreadable:
-        raise  # No adapter reads it.
+        raise  # No adapter can read such a text.
       except errors.UserError as error:
         found[name] = {'name': name, 'error': errors.as_flags(str(error), ())}
 
@@ -204,7 +204,7 @@ class Answers:
     if question.off:
       for name, one in values(()).items():
         found[name]['whole'] = bodies.entries(one)
-    # Without answers and tags, which have no single number.
+    # Answers and tags have no single number to compare.
     rows = {name: row for name, row in rows.items()
             if _support(shown[name], shown[name]) is not None}
     for layer in range(self.base.config.layers if question.each_layer else 0):
@@ -221,7 +221,7 @@ class Answers:
     placed = switches.without(off, restore_norms)
     found = {}
     for name, row in rows.items():
-      # One input a batch: one program for each padded length.
+      # Batches of one input, so that only the padded length causes compiling.
       (value,), cut = prediction.values(
           self.base, placed.bank, [name], [row], 1, placed)
       found[name] = readings.prediction_of(
@@ -255,8 +255,8 @@ def _support(
   """Returns the probability of the shown class, or the score.
 
   Args:
-    one: Prediction of some adapters.
-    shown: Prediction on the page, whose most probable class counts.
+    one: Prediction with some layers off.
+    shown: Prediction on the page; its most probable class is the one measured.
   """
   if not shown.probabilities or not one.probabilities:
     return one.score

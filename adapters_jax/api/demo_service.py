@@ -1,4 +1,4 @@
-"""The demo's local page: a Starlette application on `demo_answers`."""
+"""The demo's local page: a Starlette application around `demo_answers`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _HEADERS = {
         "form-action 'none'; frame-ancestors 'none'"),
     'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer',
     'Cache-Control': 'no-cache'}
-_WAITING = 16  # Most questions that wait; a page has one at a time.
+_WAITING = 16  # Maximum questions that wait; a page asks one at a time.
 
 
 def make(
@@ -36,10 +36,11 @@ def make(
   """Returns the application.
 
   Args:
-    answers: Adapters, which one thread asks.
+    answers: Adapters, used by a single thread.
     limits: Limits on a question.
-    hosts: Names under which it answers; empty for any. Otherwise a page of
-      another site could reach it by a name that resolves to this machine.
+    hosts: Host names that it answers to; () for any. Without the restriction, a
+      page of another site could reach it by a name that resolves to this
+      machine (DNS rebinding).
   """
   folder = resources.files('adapters_jax.api') / 'demo_page'
   worker = futures.ThreadPoolExecutor(1, 'demo')
@@ -76,7 +77,7 @@ def make(
 
 
 class _KnownHosts:
-  """Refuses requests that name another host.
+  """Refuses requests whose Host header names another host.
 
   Attributes:
     app: Application.

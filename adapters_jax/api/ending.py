@@ -1,4 +1,4 @@
-"""Ends of commands: one line and a status for each error, no traceback."""
+"""Ends commands with one line and a status for each error, not a traceback."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -25,13 +25,13 @@ def fail(message: object) -> NoReturn:
 
 
 def leave(stopped: BaseException) -> NoReturn:
-  """Ends the process after a signal; several hosts end together.
+  """Ends the process after a signal, together with other hosts.
 
   Args:
     stopped: The interruption.
   """
-  # Python's own end waits for compilations, and may crash in one that the
-  # signal has interrupted. Hosts take leave of each other in it, though.
+  # Python's shutdown waits for compilations, and may crash in one that the
+  # signal interrupted. Several hosts need it, as they disconnect during it.
   if not getattr(flags.FLAGS, 'coordinator', ''):
     signals.end_process()
   raise SystemExit(signals.STATUS) from stopped
@@ -39,10 +39,10 @@ def leave(stopped: BaseException) -> NoReturn:
 
 @contextlib.contextmanager
 def reported(as_text: Callable[[Exception], str] = str) -> Iterator[None]:
-  """Exits for errors of the context that are no fault of the program.
+  """Exits for errors of the context that are not bugs of the program.
 
-  The status is 2 for a UserError or a file that cannot be read or written, 1
-  where the reader of the output has gone, and 130 after a signal.
+  The status is 2 for a UserError or a file that cannot be read or written, 1 if
+  the reader of the output has gone, and 130 after a signal.
 
   Args:
     as_text: Rewrites the message of a UserError.
@@ -69,8 +69,8 @@ def reported(as_text: Callable[[Exception], str] = str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _flushed() -> Iterator[None]:
-  """Writes out what a context without an error has printed."""
-  # Before Python's end, which would only grumble about an error.
+  """Flushes standard output at the end of a context without an error."""
+  # Python's shutdown would print an error of the flush, but not act on it.
   try:
     yield
   except SystemExit as end:
@@ -81,8 +81,8 @@ def _flushed() -> Iterator[None]:
 
 
 def _open_streams() -> None:
-  """Makes standard output and errors usable, whatever the process was given."""
-  # A closed one is None, and its number would be that of the next open file.
+  """Makes standard output and error usable, even if they were closed."""
+  # A closed stream is None, and the next open file would get its descriptor.
   for number in range(3):
     try:
       os.fstat(number)
@@ -91,7 +91,7 @@ def _open_streams() -> None:
   for name in ('stdout', 'stderr'):
     if getattr(sys, name) is None:
       setattr(sys, name, open(os.devnull, 'w', encoding='utf-8'))
-  # As the input is always UTF-8, and no text may end the output half way.
+  # UTF-8 like the input; no text may abort the output half way.
   if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(encoding='utf-8', errors='backslashreplace')
 
@@ -115,7 +115,7 @@ def _is_writable() -> bool:
 
 
 def _drop_unwritten() -> None:
-  """Leaves nothing to write to Python's end, if it cannot be written."""
+  """Drops output that cannot be written, so that shutdown does not try to."""
   if not _is_writable():
     with contextlib.suppress(OSError, ValueError):
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

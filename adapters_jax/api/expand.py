@@ -1,4 +1,4 @@
-"""Settings for one task each, from flags that name several."""
+"""Expands flags that name several tasks to the settings of each one."""
 
 import dataclasses
 import os
@@ -23,9 +23,9 @@ def tasks(config: config_lib.Config) -> list[config_lib.Config]:
   """Returns the settings of each task that `task` names.
 
   Args:
-    config: Settings; `task` holds names with commas, or 'all' for GLUE's.
+    config: Settings; `task` is a comma-separated list, or 'all' for GLUE.
   """
-  # With own data `task` is a single name.
+  # With own data, `task` is only a name, which may contain a comma.
   if config.files:
     return [config]
   if config.task == 'all':
@@ -41,8 +41,8 @@ def in_folder(config: config_lib.Config, folder: str) -> config_lib.Config:
 
   Args:
     config: Settings.
-    folder: Folder with one file a split; a test file may be missing, and a dev
-      file if the settings hold dev examples out.
+    folder: Folder with one file per split. The test file may be missing, and
+      the dev file if the settings hold out dev examples.
 
   Raises:
     errors.UserError: no train or dev file, or two of one split.
@@ -73,8 +73,8 @@ def folders(
     named: Folders.
 
   Raises:
-    errors.UserError: no folder, one without the files of its splits, files
-      beside it, or a task for several.
+    errors.UserError: no folder, one without the files of its splits, `folder`
+      together with files, or one `task` for several folders.
   """
   names = [name.strip() for name in named.folder.split(',') if name.strip()]
   if not names:
@@ -83,7 +83,7 @@ def folders(
     given = ', '.join(f'`{split}_file`' for split in config.files)
     raise errors.UserError(
         f'{given}: `folder` has files of its own; give one or the other')
-  # The experiments' defaults name no data of one's own.
+  # Only a task other than the experiments' defaults was given by the user.
   if config.task not in (
       '', config_lib.Config.task, config_lib.SQUAD, config_lib.TEXTS):
     if len(names) > 1:

@@ -6,8 +6,8 @@
   film = aj.train(base, 'movie_sentiment', method='lora[r=8]', epochs=1)
   aj.predict(base, film, ['A joy from start to end.'])
 
-Nothing is printed and no global setting of JAX is changed; progress goes to
-the logger 'adapters_jax'.
+They print nothing and change no global setting of JAX; progress goes to the
+logger 'adapters_jax'.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,10 +85,10 @@ def train(
 ) -> Adapter:
   """Trains an adapter, and keeps the step that is best on dev.
 
-  A training step is compiled once for each method and each of a few input
-  lengths, which takes most of the time of a small training; the setting
+  The training step is compiled once per method and per input length, of which
+  there are a few. This takes most of the time of a small training; the setting
   `buckets` limits the number of lengths. JAX keeps the programs for later
-  processes if its own jax_compilation_cache_dir is set.
+  processes if its option jax_compilation_cache_dir is set.
 
   >>> examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
   >>> aj.train(base, examples, method='norms', max_steps=2).method
@@ -109,14 +109,14 @@ def train(
     dev: Examples that choose the best step; without them a tenth of `data`,
       drawn with a fixed seed, is held out. Named tasks have their own.
     test: Examples to score in addition.
-    under: Adapter, or bank of adapters, that stay frozen below the new one. The
-      result contains them, and the new one as 'task', or as 'task_new' above a
-      bank with a 'task'; see `member`.
+    under: Adapter or bank of adapters that stay frozen below the new one. The
+      result contains them, and the new one as 'task', or as 'task_new' if the
+      bank has a 'task'; see `member`.
     setup: Setup of a bank in `under`, or its text; by default a stack, or with
       'fusion' a `Fuse`.
     start: Adapter to continue from, of any origin, on the same task or another
-      one. Its method, layer norms and `max_length` are those of the new one.
-      The head is kept for the same classes, in any order; else it is
+      one. The new adapter takes over its method, layer norms and `max_length`.
+      The head is kept if the classes are the same, in any order; else it is
       initialised again, which is logged. The optimizer state is always new.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
@@ -162,7 +162,7 @@ def load_adapter(
       hub.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
-    head: Whether to read the head in files of other libraries. Without it, one
+    head: Whether to read the head in files of other libraries. If False, a head
       of an unsupported kind is no error.
 
   Returns:
@@ -211,20 +211,20 @@ def merge(
       (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.
       Heads become a mean, weighted by |weight|.
     base: Pretrained encoder, which all but 'average' need.
-    weights: Weight of each adapter, in the order of the bank or by name. None:
-      1 / n each, or 1 each for 'ties', which averages itself. Others must have
-      the same sum, except where updates are combined: LoRA and IA3 with
-      'linear', LoRA with a `rank`.
+    weights: Weight of each adapter, in the order of the bank or by name. The
+      default is 1 / n each, or 1 each for 'ties', which averages itself. Other
+      weights must have the same sum as the default, except where updates are
+      combined: LoRA and IA3 with 'linear', LoRA with a `rank`.
     density: Share of the values that 'ties' and 'dare' keep.
     seed: Seed of the random drops of 'dare'.
-    rank: For LoRA, the rank to which the merged updates are cut. With 0 the
+    rank: For LoRA, the rank to which the merged updates are cut. With 0, all
       ranks must be equal; 'linear' then adds them up, and the other ways merge
       the factors.
 
   Returns:
-    The merged adapter in float32, without scores. It reads inputs as long as
-    those of the longest `max_length`. It has the `threshold` on which all
-    adapters agree; else none, which is logged.
+    The merged adapter in float32, without scores. Its `max_length` is the
+    largest of the bank. It keeps the `threshold` if all adapters agree on one;
+    else it has none, which is logged.
 
   Raises:
     errors.UserError: an unknown `how`, or adapters of different methods, bases,
@@ -241,7 +241,7 @@ def merge(
   if base is not None:
     for name, adapter in bank.items():
       compiled.check_base(base.identity, adapter, f'adapter {name!r}')
-  # The weights of an average sum to 1, so that the base cancels out.
+  # An average needs no base: its weights sum to 1, so the base cancels out.
   params = {} if base is None else base.params
   with jax.default_matmul_precision('highest'):  # GPU and TPU would round.
     if rank:
@@ -267,7 +267,7 @@ def export(
 
   Args:
     adapter: Adapter.
-    path: Folder, made if absent; a .npz file for 'adapter_bert'.
+    path: Folder, created if absent; a .npz file for 'adapter_bert'.
     format: 'own', 'adapterhub', 'peft' (a head of classes must read the
       pooler; for DistilBERT the layer 'cls_relu', for ELECTRA and DeBERTa
       'cls_gelu', for ModernBERT 'cls_norm' or 'mean_norm'),

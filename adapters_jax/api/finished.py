@@ -1,4 +1,4 @@
-"""Adapters of the finished runs in a folder."""
+"""Finds the adapters of finished runs in a folder."""
 
 import glob
 import os
@@ -6,14 +6,14 @@ import os
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import json_files
 
-_MOST = 6  # Adapters.
+_MOST = 6  # Adapters to show.
 
 
 def newest(root: str) -> str:
-  """Returns the newest adapter of each task as `folders.parse` reads them.
+  """Returns the newest adapter of each task, as text for `folders.parse`.
 
   Args:
-    root: Folder of workdirs, at any depth up to four.
+    root: Folder that contains workdirs, up to four levels deep.
 
   Returns:
     name=DIR,name=DIR of at most 6 adapters that predict, on the base of the

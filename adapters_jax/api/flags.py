@@ -1,4 +1,4 @@
-"""Command-line flags from settings dataclasses, and the start of scripts."""
+"""Defines and parses flags of settings dataclasses, and starts scripts."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -60,9 +60,9 @@ def read(
 
   Args:
     config_class: Settings dataclass.
-    preset: Values of fields without an explicit flag or a default of the
-      script's own.
-    start: Values of fields without an explicit flag, which win over `preset`.
+    preset: Values for fields without an explicit flag, unless the script has
+      its own default.
+    start: Values for fields without an explicit flag; they win over `preset`.
   """
   values = {}
   for field in dataclasses.fields(config_class):
@@ -79,15 +79,15 @@ def read(
 
 def as_text(error: Exception | str) -> str:
   """Rewrites a message of the library for the command line, with flags."""
-  # Flags of other commands to which messages refer: scripts.prepare_glue, and
-  # the training of an adapter that is not finished.
+  # Messages also refer to flags of other commands: `raw` of
+  # scripts.prepare_glue, and `resume` of a training that has not finished.
   return errors.as_flags(str(error), {*flags.FLAGS, 'raw', 'resume'})
 
 
 def parse_argv(argv: Sequence[str]) -> list[str]:
   """Parses the flags; a wrong one prints one line and exits with status 2.
 
-  A ~ in a path is the user's home: shells expand none after `--FLAG=`.
+  Expands a ~ in paths, as shells do not after `--FLAG=`.
 
   Args:
     argv: Name of the program and its arguments.
@@ -109,7 +109,7 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
 
 
 def with_local_files(config: config_lib.Config) -> config_lib.Config:
-  """Returns the settings with files of the hub in its cache, as the flags then.
+  """Replaces files on the hub by their copies in its cache, also in the flags.
 
   Args:
     config: Settings, each of them valid by itself.
@@ -145,13 +145,13 @@ def check_all(
   from adapters_jax.training import sharding
   if len(runs) == 1 and how is execution.ALONE:
     return  # Checked when it starts.
-  for config in runs:  # `resume`: the folder of a run may exist.
+  for config in runs:  # With `resume`, as workdirs may exist already.
     kind.check_settings(config)
     task_checks.check_run(
         dataclasses.replace(config, resume=True), experiment, kind.find)
   for config in configs:
     kind.check_data(config)
-  # Other processes have devices of their own.
+  # Only if this process trains: workers and other hosts have other devices.
   if how.launcher == 'local' and not runs[0].coordinator:
     for mesh, batch_size, accumulate in dict.fromkeys(
         (config.mesh, config.batch_size, config.accumulate)
@@ -166,13 +166,13 @@ def _report(outcome: outcome_lib.Outcome, usage: str = '') -> None:
 
   Args:
     outcome: Results of the runs.
-    usage: Use of their adapters, see `kind.Kind`.
+    usage: Line on the use of their adapters, see `kind.Kind`.
   """
   from adapters_jax.analysis import tables  # Imports numpy.
   from adapters_jax.runs import console  # Imports JAX.
   if outcome.trials:
     print(console.rows_table(tables.trial_rows(outcome.trials), 'trials'))
-  # Runs with seeds that pick are in no point.
+  # `points` leaves out runs whose seeds pick, so there may be none.
   if len(outcome.records) > 1 and (
       found := points_lib.points((*outcome.records, *outcome.trials))):
     print(console.rows_table(tables.rows(found), 'all settings'))
@@ -191,7 +191,7 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
     outcome: Results of the runs.
     usage: Use of their adapters, see `kind.Kind`.
   """
-  # Runs of other machines left a record alone.
+  # For runs of other machines there is a record, but no adapter.
   best = outcome_lib.best_of_tasks(
       run for run in outcome.runs()
       if os.path.isdir(os.path.join(run[1], 'adapter')))
@@ -201,7 +201,7 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
              else 'python -m experiments.predict')
   for task, (record, folder, config) in best.items():
     folder = _near(folder)
-    # The record has a folder's hash in place of its path.
+    # A folder has '@' and a hash in the record, in place of its path.
     command = [*program.split(), f'--adapter={folder}',
                *([f'--checkpoint={_near(config.checkpoint)}']
                  if '@' in record.config['checkpoint'] else [])]
@@ -213,7 +213,7 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
 
 
 def _near(path: str) -> str:
-  """Returns a path from here, if it lies below the current folder."""
+  """Returns a path relative to the current folder, if it lies below it."""
   near = os.path.relpath(path)
   return path if near.startswith('..') else near
 
@@ -222,7 +222,7 @@ def launch(
     configs: Sequence[config_lib.Config], experiment: str, many: grid.Options,
     kind: Any = None, how: execution.HowToRun = execution.ALONE,
 ) -> outcome_lib.Outcome:
-  """Makes the runs of an experiment, and prints a table of several.
+  """Trains the runs of an experiment, and prints a table if there are several.
 
   An interruption saves the state and exits with status 130.
 
@@ -259,7 +259,7 @@ def launch(
   try:
     outcome = engine.go(configs, experiment, many, how, kind, measure)
   except errors.Interrupted as stopped:
-    # A sweep, and a run without a state, need no flag.
+    # Only a single run with a saved state needs a flag to continue.
     again = ('the same command with --resume continues'
              if how is execution.ALONE and stopped.saved else
              'the same command continues' if stopped.saved else
@@ -280,7 +280,7 @@ def start(
 
   Args:
     config_class: Settings dataclass, to which `--preset` applies.
-    main: Function of one object of each class.
+    main: Function of one object per class, in the order of the classes.
     *more: Further classes of flags.
     defaults: Defaults that replace those of the fields.
   """
@@ -298,14 +298,14 @@ def start(
       if isinstance(config, config_lib.Config):
         file_checks.check(config)
         config = with_local_files(config)
-      # Before any work, as JAX reads it once.
+      # Before any work: JAX reads the number of threads only once.
       threads.use(getattr(config, 'threads', 0))
       main(config, *(read(other) for other in more))
 
   with ending.reported(as_text):
     if help_lib.print_if_asked(help_lib.grouped(classes)):
       return
-    # First: it may replace this process by a new one.
+    # Before any work, as it may restart this process.
     allocator.start_anew()
     logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
     app.run(run, flags_parser=parse_argv)

@@ -1,4 +1,4 @@
-"""Help on the flags of a command, in groups: --help, -h and --helpfull."""
+"""Help on the flags of a command, by group: --help, -h and --helpfull."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -10,15 +10,15 @@ from typing import Any
 
 from absl import flags
 
-# {role or mark of a field: group}, marks first. Classes of flags without roles
-# name their group as HELP.
+# {role or mark of a field: group}; marks come first, as the first match counts.
+# Classes of flags without roles name their group in HELP.
 _GROUPS = {
     'hosts': 'several hosts', 'devices': 'speed', 'data': 'task and data',
     'method': 'method', 'schedule': 'training', 'speed': 'speed',
     'where': 'folders'}
 _ORDER = ('task and data', 'method', 'training', 'speed', 'folders',
           'many runs', 'several hosts')
-_NAMES = 34  # Characters for a flag and its default, before the text.
+_NAMES = 34  # Width, in characters, of the column of flags and defaults.
 
 
 def asked(argv: Sequence[str]) -> str:
@@ -73,8 +73,8 @@ def page(
 
   Args:
     groups: {title: names of flags}.
-    full: Whether with the flags of absl.
-    values: Flags, defined.
+    full: Whether to include the flags of absl.
+    values: Defined flags.
   """
   parts = [_head()]
   parts += ['\n'.join([f'{title}:', *(_entry(values[n]) for n in names)])
@@ -116,7 +116,7 @@ def _entry(flag: flags.Flag) -> str:
       break_long_words=False, break_on_hyphens=False)
   if len(start) < _NAMES:
     lines[0] = start.ljust(_NAMES) + lines[0]
-  else:  # The text begins in a line of its own.
+  else:  # Too long: the text begins on the next line.
     lines.insert(0, start)
   return '\n'.join(
       [lines[0], *(' ' * _NAMES + line for line in lines[1:])])

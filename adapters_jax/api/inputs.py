@@ -1,4 +1,4 @@
-"""Texts to label: lines, rows of tables, words of CoNLL."""
+"""Reads the texts to label: lines, rows of tables, words of CoNLL files."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
@@ -16,7 +16,7 @@ from adapters_jax.data import rows
 from adapters_jax.data import tables
 
 FORMATS = ('lines', 'tsv', 'csv', 'jsonl', 'parquet')
-WORD_FORMATS = ('lines', 'conll', 'jsonl', 'parquet')  # Of taggers.
+WORD_FORMATS = ('lines', 'conll', 'jsonl', 'parquet')  # For taggers.
 Texts = tuple[str, ...]
 
 
@@ -42,11 +42,11 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def form_of(path: str, form: str = '') -> str:
-  """Returns the form of texts, one of FORMATS.
+  """Returns `form`, or else the one of FORMATS that the file name implies.
 
   Args:
     path: Path of the file, '-' for standard input.
-    form: The form if it is known; '' follows the end of the name.
+    form: Form given by the user, returned unchecked; '' for none.
   """
   end = os.path.splitext(path)[1].lower().removeprefix('.')
   return form or (end if end in FORMATS[1:] else 'lines')
@@ -61,7 +61,7 @@ def read_texts(
   Args:
     file: File open for reading bytes.
     path: Its path, '-' for standard input.
-    form: One of FORMATS; '' follows the end of the name, lines otherwise.
+    form: One of FORMATS; '' to infer it from the file name, else lines.
     names: Names of the texts of an input.
     columns: Their columns in a table, in the same order; `names` when empty.
     with_choices: Whether the second name stands for the choices of an input.
@@ -91,7 +91,7 @@ def read_texts(
 
 
 def _seekable(file: IO[bytes]) -> IO[bytes]:
-  """Returns a file in which one can jump, of a pipe a copy."""
+  """Returns a seekable file; a pipe is copied to a temporary one."""
   if file.seekable():
     return file
   whole = tempfile.TemporaryFile()
@@ -146,12 +146,11 @@ def read_words(
   Args:
     file: File open for reading bytes.
     path: Its path, '-' for standard input.
-    form: One of WORD_FORMATS; '' follows the end of the name: .conll, .conllu,
-      .iob, .iob2, .bio and .tsv are 'conll'.
-    column: Column of the words, see `conll.read`; that of the training when
-      empty.
-    trained: Column of the training, used where it is of the same kind: a number
-      in columns, a name in rows.
+    form: One of WORD_FORMATS; '' to infer it from the file name: .conll,
+      .conllu, .iob, .iob2, .bio and .tsv are 'conll'.
+    column: Column of the words, see `conll.read`; `trained` when empty.
+    trained: Column used in training; ignored if the format needs another kind:
+      a number for CoNLL, a name for rows.
 
   Raises:
     errors.UserError: a fault of the input; names it and the line.
@@ -195,13 +194,13 @@ def _plain(lines: Iterable[str], place: str) -> Iterator[str]:
 def _of_lines(
     lines: Iterable[str], place: str, names: Sequence[str], checked: bool
 ) -> Iterator[Texts]:
-  """Yields the texts of each line, of which a tab separates two.
+  """Yields the texts of each line; a tab separates the two of a pair.
 
   Args:
     lines: Lines with their line breaks.
     place: Name of the input, for messages.
     names: Names of the texts of an input.
-    checked: Whether to refuse a header, of a table without a fitting name.
+    checked: Whether to refuse a header, as of a table with an unusual name.
   """
   for number, line in enumerate(_plain(lines, place), 1):
     cells = tuple(line.split('\t'))

@@ -19,7 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
     port: Port; 0 for a free one.
 
   Raises:
-    errors.UserError: the address is in use, or not of this machine.
+    errors.UserError: the address is in use, or not one of this machine.
   """
   family = socket.AF_INET6 if ':' in host else socket.AF_INET
   try:
@@ -35,7 +35,7 @@ def url_of(host: str, listener: socket.socket) -> str:
   """Returns the address of a socket for a browser.
 
   Args:
-    host: Address or name that it was given.
+    host: Address or name given to `listen`.
     listener: Socket of `listen`.
   """
   name = f'[{host}]' if ':' in host else host

@@ -1,4 +1,4 @@
-"""The HTTP service: a Starlette application on a batcher."""
+"""The HTTP service: a Starlette application around a batcher."""
 
 import asyncio
 from concurrent import futures
@@ -17,7 +17,7 @@ from adapters_jax.api import bodies
 
 
 class Metrics:
-  """Counters of a service, in a registry of their own."""
+  """Prometheus metrics of one service, in a separate registry."""
 
   def __init__(self) -> None:
     self.registry = prometheus_client.CollectorRegistry()
@@ -109,7 +109,7 @@ async def _answer(
   except TimeoutError:
     raise bodies.Refused(504, 'the predictions did not come in time') from None
   finally:
-    for future in pending:  # Nobody waits for what is left.
+    for future in pending:  # After an error, nobody waits for the rest.
       future.cancel()
   return [bodies.entries(one) for one in found]
 
@@ -123,7 +123,7 @@ async def _result(number: int, future: futures.Future) -> Any:
 def _parsed(
     batcher: batcher_lib.Batcher, values: Any, limits: bodies.Limits
 ) -> tuple[list[str], list[Any]]:
-  """Returns (name of an adapter for each input, inputs) of a request.
+  """Parses a request: (name of an adapter for each input, inputs).
 
   Args:
     batcher: Worker with the adapters.
@@ -131,7 +131,7 @@ def _parsed(
     limits: Limits on a request.
 
   Raises:
-    bodies.Refused: another value.
+    bodies.Refused: an object of another form, or too many inputs.
   """
   inputs = values.get('inputs') if isinstance(values, dict) else None
   if not isinstance(inputs, list) or not inputs:

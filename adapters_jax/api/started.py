@@ -28,7 +28,7 @@ def settings(folder: str, checkpoint: str) -> dict[str, Any]:
 
 
 def for_kind(config: config_lib.Config, kind: Any) -> config_lib.Config:
-  """Returns settings without those of `start` that a task does not read.
+  """Resets settings taken from `start` that a kind of task does not read.
 
   Args:
     config: Settings.

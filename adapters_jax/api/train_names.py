@@ -1,4 +1,4 @@
-"""Messages of runs, which name settings, with the arguments of `train`."""
+"""Rewrites messages of runs, which name settings, for callers of `train`."""
 
 from collections.abc import Iterator
 import contextlib
@@ -13,7 +13,7 @@ _ARGUMENTS = {
     'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
     'test_fraction': 'test'}
 
-# {setting by another library's name: setting}
+# {name in other libraries: setting}
 SAME = {
     'bs': 'batch_size', 'eval_steps': 'eval_every', 'lr': 'learning_rate',
     'max_len': 'max_length', 'max_seq_len': 'max_length',
@@ -26,20 +26,20 @@ SAME = {
 
 @contextlib.contextmanager
 def arguments() -> Iterator[None]:
-  """Renames settings in the UserErrors of the context."""
+  """Replaces settings by arguments of `train` in UserErrors of the context."""
   try:
     yield
   except errors.UserError as error:
-    # In place: subclasses and tracebacks stay.
+    # In place, to keep subclass and traceback.
     error.args = (errors.rewrite(str(error), _renamed), *error.args[1:])
     raise
 
 
 def advice(setting: str) -> str:
-  """Returns the predicate of a sentence on a setting that is no argument.
+  """Returns the end of a message, "... is a setting of the commands; ...".
 
   Args:
-    setting: Setting of the commands.
+    setting: Setting that `train` does not take by this name.
   """
   if setting not in _ARGUMENTS:
     return 'is a setting of the commands; leave it out'
@@ -49,7 +49,7 @@ def advice(setting: str) -> str:
 
 
 def _renamed(name: str, value: str | None) -> str:
-  """Returns a setting as an argument of `train`, in backticks.
+  """Returns the argument of `train` for a setting, in backticks.
 
   Args:
     name: Name of the setting.
@@ -58,7 +58,7 @@ def _renamed(name: str, value: str | None) -> str:
   argument = _ARGUMENTS.get(name, name)
   if value is None:
     return f'`{argument}`'
-  if name == 'adapters':  # Folders, whose adapters are in memory here.
+  if name == 'adapters':  # Temporary folders: the user passed adapters.
     names = (part.partition('=')[0].strip() for part in folders.split(value))
     shown = ', '.join(f'{one!r}: ...' for one in names)
     return f'`{argument}={{{shown}}}`'

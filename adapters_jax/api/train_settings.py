@@ -1,4 +1,4 @@
-"""Checks of the arguments of `train`, and the settings they stand for."""
+"""Checks the arguments of `train`, and derives settings from them."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -76,15 +76,15 @@ def defaults(
   Args:
     base: Pretrained encoder.
     data: Name of a task, or examples in memory.
-    method: Method string, or a choice of weights of the base; that of the
-      commands when empty.
+    method: Method string, or a value of `tune` other than 'adapters'; '' for
+      the default, 'houlsby', or that of raw text.
     under: {name: adapter} of frozen adapters.
     start: Adapter to continue from, or None.
 
   Returns:
-    Precision, longest input in tokens, method, the activation of frozen
-    adapters, and for raw text that norms are not tuned, as settings; and those
-    of `start`, which win.
+    {setting: value}: precision, maximum length in tokens, method, activation of
+    the frozen adapters, and `tune_norms=False` for raw text. Settings of
+    `start` win.
 
   Raises:
     errors.UserError: another method than that of `start`.
@@ -93,12 +93,12 @@ def defaults(
   usual = chosen_kind.of(data).defaults
   method = (own.get('adapter_config') or own.get('tune') or method
             or usual.get('adapter_config', 'houlsby'))
-  # 'adapters' is a value of `tune`, but names no method.
+  # 'adapters' is a value of `tune`, but not a choice of weights.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
   methods = () if tuned else strings.parse(method, '`method`')
   taken = sum(config.positions_taken for configs in (
       methods, *(one.methods for one in under.values())) for config in configs)
-  # Those of a bank agree, or are refused.
+  # Any of a bank will do: a later check refuses those that differ.
   activation = own.pop('hidden_activation', '') or next(
       (one.hidden_activation for one in under.values()), '')
   longest = own.pop('max_length', usual.get(
@@ -167,5 +167,5 @@ def check_arguments(
         not isinstance(split, type(data))):
       raise errors.UserError(
           f'`dev`, `test`: give {type(data).__name__}, as for training')
-  # The run loads the checkpoint by its name.
+  # The run loads the checkpoint by name, and would miss changes in memory.
   base.check_unchanged('train')

@@ -31,7 +31,7 @@ def write_if_wanted(
 ) -> None:
   """Writes predictions if the options ask for them, and prints the paths.
 
-  Of several hosts the first one writes, and the others wait.
+  With several hosts, the first one writes while the others wait.
 
   Args:
     outcome: Finished runs.

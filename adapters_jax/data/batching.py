@@ -1,8 +1,8 @@
 """Length-bucketed batches, a pure function of (seed, epoch, index).
 
-Padding is wasted work, and every new shape is compiled. So examples are
-shuffled, and batched by length (`bucketing`). A change of the batches is a new
-version of all numbers (`runs/version.py`).
+Padding is wasted work, and every new shape is compiled, so examples are
+shuffled and then batched by length (`bucketing`). A change of the batches needs
+a new version of all numbers (`runs/version.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ _ORDER_SEED = 0  # Seed of the sequence of batch lengths, for all runs.
 def _padded(
     values: Sequence[np.ndarray], rows: np.ndarray, length: int, fill: int = 0
 ) -> np.ndarray:
-  """Stacks arrays of different lengths, with a number after each.
+  """Stacks arrays of different lengths, padded at their ends.
 
   Args:
     values: [at most length, ...] for each example.
     rows: [rows] int, the examples to stack.
     length: Common length.
-    fill: Number that fills the rows.
+    fill: Number to pad with.
 
   Returns:
     [rows, length, ...]
@@ -59,12 +59,12 @@ def make_batch(
     tokens and segments [rows, length] int32 (or hidden [rows, length, dim]
     float32), mask [rows, length] bool, labels [rows], weights [rows] float32.
     For labels of every position, labels are [rows, length] and a weight is the
-    number of labels: the weighted mean of the examples' means is the mean over
-    positions. With choices, tokens, segments and mask are [rows, choices,
-    length].
+    number of labels, so that the weighted mean of the examples' means is the
+    mean over positions. With choices, tokens, segments and mask are [rows,
+    choices, length].
   """
-  # Filler keeps the shape of every batch of a length, so that the last one of
-  # an epoch does not compile a program of its own.
+  # Filler gives all batches of a length one shape, so that the last one of an
+  # epoch does not compile another program.
   filler = batch_size - len(batch.rows)
   rows = np.concatenate([batch.rows, np.repeat(batch.rows[:1], filler)])
   weights = (np.arange(batch_size) < len(batch.rows)).astype(np.float32)
@@ -197,9 +197,9 @@ class Schedule:
   @functools.cached_property
   def epoch(self) -> Callable[[int], list[bucketing.Plan]]:
     """Function from the number of an epoch to the plans of its batches."""
-    # A cache for each schedule: the runs of a group take turns, and would evict
-    # each other's plans from a common one. Planning at every step took 5.1 ms
-    # for 8 runs. Two epochs, since `tokens` looks back over the end of one.
+    # One cache per schedule: the runs of a group take turns, and would evict
+    # each other's plans from a shared one. Planning at every step took 5.1 ms
+    # for 8 runs. It holds two epochs, since `tokens` spans their border.
     return functools.lru_cache(maxsize=2)(self._plan_epoch)
 
   def _plan_epoch(self, epoch: int) -> list[bucketing.Plan]:

@@ -42,7 +42,7 @@ def bucket_lengths(
     before, lengths_before = costs.copy(), list(chosen)
     for end, longest in enumerate(values, 1):
       found = before[:end] + longest * (total[end] - total[:end])
-      start = int(found.argmin())  # The first of equal ones.
+      start = int(found.argmin())  # The first of equal minima.
       if found[start] < before[end]:
         costs[end] = found[start]
         chosen[end] = (*lengths_before[start], int(longest))
@@ -79,8 +79,8 @@ def plan(
               for start in range(0, whole, batch_size)]
     left = rows[whole:]
   if len(left):
-    # In training the partial batch has the longest of all lengths: that of its
-    # own examples would depend on the seed.
+    # In training the partial batch has the longest length of all, as the length
+    # of its own examples would depend on the seed.
     longest = int((lengths if order else lengths[left]).max())
     plans.append(Plan(left, min(b for b in buckets if b >= longest)))
   if order is None:

@@ -13,8 +13,8 @@ class Columns:
 
   Attributes:
     name: Name of the layout, for messages.
-    needed: Columns by which a table is known to have it.
-    contexts: Columns that make the context, with a blank between them.
+    needed: Columns by which the layout is recognised.
+    contexts: Columns that make the context, joined by spaces.
     start: Column with the start of every choice, '' for none.
     choices: Pattern of the columns of choices, or one column with a list.
     answers: Possible columns of the answer.

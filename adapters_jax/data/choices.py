@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 TEXTS = ('context', 'choices')
 METRICS = ('accuracy',)
-# The questions of COPA's own test.
+# The questions that COPA's test asks.
 _QUESTIONS = {'cause': 'What was the cause of this?',
               'effect': 'What happened as a result?'}
 
@@ -99,7 +99,7 @@ def _answer(
   value = tables.column(path, line, row, name, 'label_column')
   word = tables.label_of(path, line, name, value)
   place = f'{path}, line {line}, column {name!r}'
-  is_number = type(value) in (int, float)  # Of JSON; false for truth values.
+  is_number = type(value) in (int, float)  # A number of JSON, but no bool.
   if re.fullmatch(r'\d+(\.0)?', word) and float(word) < len(choices):
     number = int(float(word))
     texts = [text.strip() for text in choices]

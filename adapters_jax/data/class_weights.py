@@ -1,4 +1,4 @@
-"""Weights of classes in the training loss, for classes of different sizes."""
+"""Weights of classes in the training loss, against unequal frequencies."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import json
@@ -14,7 +14,7 @@ from adapters_jax.data import label_values
 BALANCED = 'balanced'
 # A class, perhaps as a string of JSON, and its weight.
 _PART = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([^,\s][^,]*)):([^:,]*)(?:,|\Z)')
-# A name that the form without quotes would change.
+# A name that would not survive without quotes.
 _UNFIT = re.compile(r'[,\n\r]|^["\s]|^$')
 
 
@@ -50,7 +50,7 @@ def parse(text: str) -> dict[str, float]:
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
-  """Yields (class, weight) of each part; a part of another form ends them."""
+  """Yields (class, weight) of each part; ('', '') for a malformed one."""
   start = 0
   while found := _PART.match(text, start):
     quoted, name, weight = found.groups()
@@ -126,7 +126,7 @@ def per_class(
   else:
     counts = labels.sum(0)
     weights = (len(labels) - counts) / np.maximum(counts, 1)
-    # A label of all examples is learnt from positives alone.
+    # A label that all examples have keeps the weight 1, as its own would be 0.
     counts = np.where(counts == len(labels), 0, counts)
   # A class may be absent from a subset of the training examples.
   return np.where(counts, weights, 1).astype(np.float32)

@@ -1,10 +1,10 @@
 """Tagged sentences: files with a word and its tag on each line, or JSONL.
 
 A blank line ends a sentence. Columns are separated by tabs; in files without
-tabs by blanks; in files without both by commas if most lines have one. Comments
-(lines that begin with # and have another number of columns) and lines of
--DOCSTART- are left out, as are the ranges and empty nodes of CoNLL-U: ten
-columns, of which the first has ids in all lines.
+tabs by spaces; in files without either by commas, if most lines have one.
+Comments (lines that begin with # and have another number of columns) and lines
+of -DOCSTART- are left out. So are the ranges and empty nodes of CoNLL-U, whose
+files have ten columns and ids in the first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,9 @@ from adapters_jax.data import tables
 # {separator of columns: its name}
 _SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas', '': 'nothing'}
 _DOCUMENT = '-DOCSTART-'
-_ID = re.compile(r'\d+([-.]\d+)?')  # Of CoNLL-U.
-_NODE = re.compile(r'\d+[-.]\d+')  # Ids of CoNLL-U without a word of their own.
-# Defaults of the settings, which mean the first and the last column here.
+_ID = re.compile(r'\d+([-.]\d+)?')  # An id in CoNLL-U.
+_NODE = re.compile(r'\d+[-.]\d+')  # The id of a range or an empty node.
+# Defaults of the settings, which mean the first and the last column.
 _WORDS, _TAGS = ('', 'sentence'), ('', 'label')
 # Names of the columns of JSONL, in the order in which they are tried.
 _JSON_WORDS, _JSON_TAGS = ('words', 'tokens'), ('tags', 'labels')
@@ -36,7 +36,8 @@ class Sentence:
   Attributes:
     words: Words.
     tags: Tag of each; () if unknown.
-    line: Line of the file in which the sentence begins; its number in memory.
+    line: Line of the file in which the sentence begins; for data in memory, the
+      index of the sentence.
   """
   words: tuple[str, ...]
   tags: tuple[str, ...] = ()
@@ -51,9 +52,9 @@ def read(
   Args:
     path: A .jsonl or .parquet file with a list of words and one of tags in each
       row, or a file of columns under any other name.
-    word_column: Number of the column of the words, from 1, negative from the
-      last; of rows its name. The default is the first, or 'words'.
-    tag_column: The same of the tags. The default is the last, or 'tags'.
+    word_column: Number of the column of the words, from 1, or negative from the
+      last; for files of rows its name. The default is the first, or 'words'.
+    tag_column: The same for the tags. The default is the last, or 'tags'.
 
   Raises:
     errors.UserError: a fault of the file; names it and the line.
@@ -139,7 +140,7 @@ def of_lines(
 
 
 def _separator(lines: Iterable[str]) -> str:
-  """Returns the separator of the columns, '' for lines of a word alone."""
+  """Returns the separator of the columns, '' if lines hold only a word."""
   if any('\t' in line.strip() for line in lines):
     return '\t'
   if any(' ' in line.strip(' ') for line in lines):
@@ -259,7 +260,7 @@ def of_object(
     place = f'{path}, line {line}, column {name!r}'
     for one in found:
       tables.text_at(place, one)
-      # Columns, in which predictions are written, have no quotes.
+      # Predictions are written as columns, which have no quoting.
       if set(one) & set('\t\n\r'):
         raise errors.UserError(
             f'{place}: {one!r} has a tab or a line break; leave it out')

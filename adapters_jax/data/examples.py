@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters_jax.data import ragged
 
-IGNORED = -1  # Label of positions that have no part in the loss.
+IGNORED = -1  # Label of positions that do not count in the loss.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Examples:
   def widths(self) -> Callable[[int], tuple[int, ...]]:
     """Function from the length of a batch to the lengths of its columns.
 
-    The longest text of a column among the examples that fit the batch, so that
-    batches of a length have one shape, whatever the seed.
+    A column is as long as its longest text among all examples that fit the
+    batch length, so that batches of a length have one shape for every seed.
     """
     return functools.lru_cache(maxsize=None)(lambda length: tuple(
         -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2

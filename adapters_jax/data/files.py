@@ -70,13 +70,13 @@ def _scores(table: tables.Table) -> np.ndarray:
 
 
 def _check_classes(table: tables.Table) -> None:
-  """Raises UserError for scores, numbers with gaps, or in two spellings."""
+  """Raises UserError for labels that are scores, or numbers partly missing."""
   tables.check_spellings(table)
   numbers = [_number(label) for label in table.labels]
   words = [row for row, number in enumerate(numbers) if math.isnan(number)]
   gaps = [row for row in words if table.labels[row].lower() == 'nan']
   if len(words) > len(gaps) or len(gaps) == len(numbers):
-    return  # Words, among which 'nan' may be one: it is a language's code.
+    return  # All are words; 'nan' may be one, as the code of a language.
   if gaps:
     raise errors.UserError(
         f'{table.place(gaps[0])}: {table.labels[gaps[0]]!r} among numbers is '

@@ -137,7 +137,7 @@ def _stsb(folder: str, scratch: str) -> tuple[str, list[str]]:
 def files_of(
     config: str, raw: str, scratch: str
 ) -> tuple[object, list[str]]:
-  """Returns local files in the form of the builder's downloads.
+  """Returns local files in place of the builder's downloads.
 
   Args:
     config: Key of FOLDERS.

@@ -1,4 +1,4 @@
-"""Dev and test examples held out of the training examples."""
+"""Holds dev and test examples out of the training examples."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 import logging
@@ -10,8 +10,8 @@ from adapters_jax import errors
 
 _log = logging.getLogger(__name__)
 
-SHARE = 0.1  # For dev, where a caller in Python gives none.
-_SEED = 0  # Not the run's: runs of all seeds hold out the same examples.
+SHARE = 0.1  # Share of dev for data in memory.
+_SEED = 0  # Not the run's seed: all runs hold out the same examples.
 
 
 def draw(count: int, share: float) -> tuple[list[int], list[int]]:
@@ -40,8 +40,8 @@ def split(
     test: Share of them to hold out as test; 0 for none.
 
   Returns:
-    (rows to train on, rows of dev, rows of test), in ascending order. Those of
-    dev are the ones that `draw` holds out.
+    (rows to train on, rows of dev, rows of test), in ascending order. The rows
+    of dev are the same as without test.
   """
   kept, held = draw(count, dev)
   if not test:
@@ -78,9 +78,9 @@ def of_train(
 def warn_of_known(
     train: Iterable[Hashable], *held: Iterable[Hashable]
 ) -> None:
-  """Warns of held-out texts that are in training too.
+  """Warns of held-out texts that occur in training too.
 
-  Rows are drawn one by one, so that a text that occurs twice may be in both.
+  Rows are drawn individually, so a text that occurs twice may be in both.
 
   Args:
     train: Text, or texts, of each training example.
@@ -104,9 +104,9 @@ def in_memory(
 
   Args:
     given: {'train', and perhaps 'dev' and 'test': examples}.
-    too_few: Message where less than two groups are given.
-    group: (example) -> group, which stays together; each alone when None.
-    text: (example) -> its text, to warn of known ones; None for no warning.
+    too_few: Start of the message if there are fewer than two groups.
+    group: (example) -> group, which is not divided; None for no groups.
+    text: (example) -> its text, to warn of repeated ones; None for no warning.
 
   Returns:
     {'train', 'dev' and perhaps 'test': examples}

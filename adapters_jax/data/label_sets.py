@@ -25,8 +25,8 @@ def read(
   Args:
     path: A .tsv or .csv file with a header, or a .jsonl file.
     text_columns: Column of the text, or columns of the two texts.
-    label_columns: Column of the labels, in which a separator stands between
-      two of them, or a list in JSONL; or a column of 0 and 1 for each label.
+    label_columns: Column of the labels, joined by a separator, or a list in
+      JSONL; or a column of 0 and 1 for each label.
     separator: Separator of the labels.
     labelled: Whether the columns must be present. Otherwise they may be absent,
       or empty in all rows.

@@ -1,4 +1,4 @@
-"""Labels in memory: their kinds, and rows of several labels or of 0 and 1."""
+"""Labels in memory: determines their kind, and checks rows of them."""
 
 import collections
 from collections.abc import Callable, Sequence, Set
@@ -25,7 +25,7 @@ def is_several(label: Any) -> bool:
 
 
 def plain(label: Any) -> Any:
-  """Returns a label as Python's own, where it is an array or an enumeration's.
+  """Converts a label from an array or an enumeration to Python's own types.
 
   Rows become lists.
 
@@ -70,8 +70,8 @@ def kind_of(labels: Sequence[Any], place: Place) -> str:
     place: Place of a label in messages.
 
   Raises:
-    errors.UserError: labels of several kinds, or of another one; names the
-      first that is unlike most.
+    errors.UserError: labels of several kinds, or of an unknown one; names the
+      first that differs from the majority.
   """
   kinds = [_kind(label) for label in labels]
   if '' in kinds:
@@ -131,8 +131,8 @@ def kind_of_rows(rows: Sequence[Any], place: Place) -> str:
 def columns_of(rows: Sequence[Any], place: Place) -> int:
   """Returns the number of columns of 0 and 1, 0 for lists of labels.
 
-  Ordered rows of one length from 2 on that hold 0 and 1 alone are columns: as
-  lists of two labels' numbers they would give every text both.
+  Ordered rows of one length, 2 or more, that hold only 0 and 1 are columns:
+  read as lists of labels, they would name only the labels 0 and 1.
 
   Args:
     rows: List or set of labels of each training text.
@@ -178,7 +178,7 @@ def check_distinct(rows: Sequence[Any], place: Place) -> None:
 
 
 def are_columns(rows: Sequence[Any], columns: int) -> bool:
-  """Returns whether all rows are ordered, and of some columns of 0 and 1.
+  """Returns whether all rows are ordered, with 0 or 1 in each column.
 
   Args:
     rows: List or set of labels of each text.

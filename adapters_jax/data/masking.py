@@ -21,7 +21,7 @@ from adapters_jax.data import tokenization
 _MASKS = ('<mask>', '[MASK]')
 _NONE = -1  # Word of a special token.
 _MASKED, _RANDOM = 0.8, 0.1
-_STREAM = 2  # Sets these random numbers apart from those of the data order.
+_STREAM = 2  # Separates these random numbers from those of the data order.
 _EVAL_SEED = 0
 
 
@@ -38,7 +38,7 @@ class Texts(examples_lib.Examples):
 
 @dataclasses.dataclass(frozen=True)
 class Masking:
-  """How texts are masked.
+  """Settings by which texts are masked.
 
   Attributes:
     rate: Share of the pieces of a text to predict.
@@ -52,7 +52,7 @@ class Masking:
   vocabulary: int
 
   def most(self, length: int) -> int:
-    """Returns the most predicted pieces of a text of some length."""
+    """Returns the maximum number of predicted pieces in `length` pieces."""
     return max(1, round(self.rate * length))
 
 
@@ -107,8 +107,8 @@ def mask_text(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Masks a text.
 
-  Words are drawn until the share is reached; one that would exceed it is left
-  out, unless it is the first.
+  Words are drawn until the share is reached. A word that would exceed it is
+  left out; if it is the first, its leading pieces are masked.
 
   Args:
     tokens: [length] int32

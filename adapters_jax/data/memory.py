@@ -37,7 +37,7 @@ class Examples:
 
   def __post_init__(self):
     for name in ('texts', 'labels'):
-      # Lists: a pandas Series is indexed by its own labels, not by numbers.
+      # Lists, as a pandas Series is indexed by labels instead of positions.
       object.__setattr__(
           self, name, sequences.as_list(name, getattr(self, name)))
     object.__setattr__(self, 'labels', list(map(
@@ -126,7 +126,7 @@ def to_task(
     given['test'] = test
   if examples.form == 'multiple_choice':
     return _choices(examples, given)
-  # From all examples: a rare class may be among those held out alone.
+  # From all examples: those held out may have all examples of a rare class.
   kind = label_values.kind_of(examples.labels, _place())
   if kind == 'list':
     return _several(examples, given)

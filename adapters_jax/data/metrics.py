@@ -142,7 +142,7 @@ OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
 # Computed together, by `runs.kinds.language_modeling`; the first is the inverse
 # of the perplexity.
 OF_LANGUAGE = ('token_probability', 'perplexity', 'accuracy')
-# Metrics of tasks that compute all of theirs together.
+# Tuples of metrics that one function computes together.
 _TOGETHER = (OF_ANSWERS, retrieval.METRICS, OF_LANGUAGE, tags.OF_ENTITIES,
              tags.OF_TAGS)
 NAMES = tuple(dict.fromkeys([
@@ -156,7 +156,7 @@ def possible(task: tasks.Task) -> list[str]:
   if task.form == 'multiple_choice':
     return ['accuracy']
   if task.metrics in _TOGETHER:
-    # The highest score is the best: perplexity's inverse is among them.
+    # The highest score wins, so not perplexity, but its inverse may be picked.
     return [one for one in task.metrics if one != 'perplexity']
   # The F1 of class 1 is defined for two classes.
   return [name for name in (OF_CLASSES if task.labels else OF_SCORES)
@@ -186,7 +186,7 @@ def check(task: tasks.Task) -> None:
 
 
 def with_first(task: tasks.Task, name: str) -> tasks.Task:
-  """Returns a task whose best step a metric picks.
+  """Returns a task with a metric in the first place, which picks the best step.
 
   Args:
     task: Task; its other metrics follow.
@@ -221,7 +221,7 @@ def compute(
 
 
 def normalize_answer(text: str) -> str:
-  """Removes case, punctuation, articles and surplus blanks of an answer."""
+  """Removes case, punctuation, articles and extra spaces from an answer."""
   # In the order of SQuAD's script: 'a.' is an article once its dot is gone.
   text = ''.join(c for c in text.lower() if c not in string.punctuation)
   return ' '.join(re.sub(r'\b(a|an|the)\b', ' ', text).split())

@@ -12,9 +12,9 @@ from adapters_jax.data import metrics
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import retrieval
 
-# Documents of training among those that dev and test queries rank.
+# Training documents added to those that dev and test queries rank.
 _DISTRACTORS = 1000
-_SEED = 0  # Not the run's: all runs draw the same ones.
+_SEED = 0  # Not the run's seed: all runs draw the same documents.
 
 # (texts) -> [length] int32 tokens of each
 Encode = Callable[[Iterable[str]], Sequence[np.ndarray]]
@@ -29,8 +29,8 @@ class Evaluation:
     pairs: {split: [pairs, 2] int, numbers of the two texts of each pair}, of
       dev and test.
     documents: [documents] int, numbers of the texts that queries rank.
-    partners: {number of a text: numbers of the texts that some pair without
-      score has it with, whatever its split and order}.
+    partners: {number of a text: numbers of the texts that it is paired with,
+      without score, in any split and order}.
   """
   texts: examples_lib.Examples
   pairs: dict[str, np.ndarray]
@@ -46,8 +46,8 @@ class Evaluation:
       split: Name of the split.
 
     Returns:
-      ([queries] int numbers of their texts, indices in `documents` of the
-      relevant documents of each, indices of those that it does not rank)
+      ([queries] int numbers of their texts; for each query indices into
+      `documents` of the relevant ones, and of those that it does not rank)
     """
     first, second = self.pairs[split].T
     queries = np.unique(first)
@@ -55,8 +55,8 @@ class Evaluation:
     relevant: dict[int, list[int]] = {query: [] for query in queries}
     for query, document in dict.fromkeys(zip(first, second, strict=True)):
       relevant[query].append(place[document])
-    # A query would find itself first, and then the partners that it has
-    # elsewhere, which are right too.
+    # Left out: the query itself, which would rank first, and its partners in
+    # other pairs, which are correct too.
     left_out = [
         sorted({place[number] for number in (query, *self.partners[query])
                 if number in place}.difference(right))
@@ -74,7 +74,7 @@ def evaluation_of(
       of training too, where pairs have no scores.
     encode: Tokeniser.
   """
-  # Negatives of dev and test, third texts, are no documents.
+  # The third texts of dev and test, negatives, are not ranked.
   given = {name: [pair[:2] for pair in splits[name].texts]
            for name in splits if name != 'train'}
   texts = dict.fromkeys(

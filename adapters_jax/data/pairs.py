@@ -38,9 +38,9 @@ class Pairs:
       belong to the first.
     scores: [pairs] Scores, None without.
     where: File, for messages.
-    lines: Line of each pair in it, [] if unknown; without a file its number
-      among all pairs.
-    left_out: Pairs that are not trained on, as a text of theirs is held out.
+    lines: Line of each pair in the file, () if unknown; without a file its
+      index among all pairs.
+    left_out: Pairs not trained on, as one of their texts is held out.
   """
   texts: Sequence[tuple[str, ...]]
   scores: Any = None
@@ -233,9 +233,9 @@ def hold_out(
 ) -> dict[str, Pairs]:
   """Holds out second texts with all of their pairs.
 
-  No training pair has a held-out text: one that has it first is left out, and
-  one that has it as its negative gets its own second text in the place, which
-  the loss does not count.
+  No training pair keeps a held-out text. A pair that has one in first place is
+  left out. A pair that has one as its negative gets its own second text
+  instead, which the loss ignores.
 
   Args:
     train: Pairs.
@@ -249,7 +249,7 @@ def hold_out(
     errors.UserError: fewer than three second texts, or no training pair without
       those of dev and test.
   """
-  # Together: a paragraph of dev must not be known from training.
+  # By second text, as a paragraph of dev must not occur in training.
   second = list(dict.fromkeys(texts[1] for texts in train.texts))
   where = train.where or '`texts`'
   if len(second) < 3:

@@ -17,7 +17,7 @@ def rows_of(
 ) -> Iterator[tuple[int, Mapping[str, object]]]:
   """Yields (number of the row, from 1, {column: value}).
 
-  A number of a class becomes its name where the file has names.
+  Class numbers become class names if the file has them.
 
   Args:
     file: Seekable file open for reading bytes.
@@ -68,7 +68,7 @@ def _names_of(text: bytes | None) -> dict[str, Callable[[Any], Any]]:
 
 
 def _name_by_number(names: list[str]) -> Callable[[Any], Any]:
-  """Returns a function from a number to its name; -1 is no class, and stays."""
+  """Returns a function from a class number to its name; -1 stays as it is."""
   def name(number):
     if not isinstance(number, int) or number == -1:
       return number
@@ -94,7 +94,7 @@ def _plain(
     return [_plain(one, name, path, row) for one in value]
   if isinstance(value, dict):
     return {key: _plain(one, name, path, row) for key, one in value.items()}
-  if isinstance(value, bytes):  # Spark writes texts without their type.
+  if isinstance(value, bytes):  # Spark does not mark columns as text.
     with contextlib.suppress(UnicodeDecodeError):
       return value.decode()
   try:

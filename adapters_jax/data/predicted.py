@@ -13,7 +13,7 @@ FORMATS = ('tsv', 'jsonl')
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-  """Format of predictions.
+  """Writes predictions, row by row.
 
   Cells of TSV are in quotes where they hold a quote, a tab or a line break, as
   pandas and `data.rows` read them.
@@ -25,12 +25,12 @@ class Writer:
     answers: Whether a prediction is a text, such as the answer to a question.
     tagged: Whether a prediction is a tag for each word. TSV then has a line for
       each word, and a blank line after each sentence.
-    checked: Whether the correct label, score or answer follows. It is named
-      'label' then, and the predicted one 'prediction'. In TSV, names that a
-      text has too begin with 'correct_' and 'predicted_'.
+    checked: Whether the correct label, score or answer follows. It is then
+      named 'label', and the predicted one 'prediction'. In TSV, if a text has
+      such a name, they get the prefixes 'correct_' and 'predicted_'.
     threshold: Probability from which on the second of two classes, or each of
-      several labels, is predicted; None for the most probable class, and for
-      one half.
+      several labels, is predicted; None for the most probable class, or 0.5
+      with several labels.
     multilabel: Whether a text may have several labels, or none.
     choices: Whether a prediction is one of an input's choices. TSV then has the
       text of that choice, JSONL all of them.
@@ -62,7 +62,7 @@ class Writer:
     return 'label' if self.classes else 'score'
 
   def header(self) -> list[str]:
-    """Returns the first lines of the file: of TSV one, of JSONL none."""
+    """Returns the header lines of the file: one for TSV, none for JSONL."""
     if self.form == 'jsonl' or self.tagged:
       return []
     shares = (['probability'] if self.choices else
@@ -113,7 +113,7 @@ class Writer:
 
   def _joined(self, labels: Sequence[str]) -> str:
     """Returns the cell of several labels."""
-    # Readers strip the labels, so that blanks of a separator do not separate.
+    # Readers strip the labels, so spaces of a separator do not separate.
     mark = self.separator.strip() or self.separator
     return self.separator.join(
         '"' + label.replace('"', '""') + '"'
@@ -145,7 +145,7 @@ class Writer:
     return {**self._entries(found), **({'truncated': True} if cut else {})}
 
   def _entries(self, found: Any) -> dict[str, Any]:
-    """Returns the entries of what is predicted."""
+    """Returns the entries of a prediction itself."""
     if self.tagged:
       spans = [{name: value for name, value in vars(one).items()
                 if value is not None} for one in found.entities]

@@ -63,10 +63,10 @@ def dataset(source: str, data_dir: str = '') -> Any:
   builder = _builder(source, data_dir)
   if _is_prepared(builder):  # No lock, as the folder may be read-only.
     return builder
-  # Runs that start together would write the same folder.
+  # Lock, as runs that start together would write the same folder.
   with pinned.locked(os.path.join(data_dir, source.replace('/', '-'))):
-    # A builder reads the splits when it is made, so one from before the lock
-    # would not see those that another process has prepared since.
+    # A builder reads the splits when it is constructed; the one from before the
+    # lock would miss those that another process has prepared since.
     builder = _builder(source, data_dir)
     if _is_prepared(builder):
       return builder

@@ -119,7 +119,7 @@ def splits(
   Raises:
     errors.UserError: fewer than two paragraphs, and no `dev`.
   """
-  # Together: a paragraph of dev must not be known from training.
+  # By paragraph, as one of dev must not occur in training.
   return held_out.in_memory(
       {name: one.asked for name, one in (
           ('train', questions), ('dev', dev), ('test', test))

@@ -62,12 +62,12 @@ def _next(reader: Any) -> list[str] | None:
 
 
 def is_quoted(lines: Iterable[str]) -> bool:
-  """Whether the cells of a TSV file are quoted as in CSV.
+  """Returns whether the cells of a TSV file are quoted as in CSV.
 
-  A quote in a cell may be a part of the text, as in GLUE's files, or around it,
-  as in those of pandas. It is around it if a header says so, all of whose names
-  are in quotes; or if in the whole file those cells are in quotes, and only
-  those, that need it: with a quote, which is doubled, a tab or a line break.
+  A quote may be part of a cell's text, as in GLUE's files, or enclose it, as in
+  files of pandas. Quotes enclose cells if all names in the header are quoted;
+  or if, in the whole file, exactly those cells are quoted that need it: cells
+  with a quote, which is doubled, a tab or a line break.
 
   Args:
     lines: All lines of the file, with their line breaks.

@@ -11,8 +11,8 @@ import numpy as np
 class Ragged(Sequence):
   """A sequence of int32 rows.
 
-  Each small array of its own would take 100 bytes more than its numbers:
-  several hundred thousand examples take more memory for that than for tokens.
+  Separate small arrays would take 100 bytes each on top of their numbers: for
+  several hundred thousand examples that is more than the tokens take.
 
   Attributes:
     flat: [total] Integers of all rows, one row after another.

@@ -88,7 +88,7 @@ def _rows(path: str, header: bool = True) -> int:
 def _check_counts(
     builder: LocalGlue, config: str, say: Callable[[str], None]
 ) -> None:
-  """Reports the rows of every split, dropped ones too, or its absence.
+  """Reports written and dropped rows of every split, or that it is absent.
 
   Args:
     builder: Builder that has written its dataset.

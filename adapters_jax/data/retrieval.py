@@ -77,8 +77,8 @@ def _expected(
 ) -> tuple[np.ndarray, float]:
   """Returns the means over all orders of the documents with equal scores.
 
-  A model that gives every text one embedding would otherwise find what comes
-  first: the documents of dev and test, before those of training.
+  Otherwise a model that gives all texts the same embedding would find the
+  documents in their order, those of dev and test first.
 
   Args:
     scores: [documents] Scores.

@@ -22,8 +22,8 @@ Row = tuple[int, Mapping[str, object]]
 
 _SEPARATORS = {'.tsv': '\t', '.csv': ','}
 _NAMES = {'\t': 'tabs', ',': 'commas', ';': 'semicolons', '|': 'bars'}
-# Byte order marks of other encodings, in the order in which they are tried:
-# UTF-32's begins with UTF-16's.
+# Byte order marks of other encodings. UTF-32 is tried first, as its mark begins
+# with that of UTF-16.
 _MARKS = ((b'\xff\xfe\0\0', 'UTF-32'), (b'\0\0\xfe\xff', 'UTF-32'),
           (b'\xff\xfe', 'UTF-16'), (b'\xfe\xff', 'UTF-16'))
 # First bytes of compressed files; their formats, and programs that unpack them.
@@ -43,7 +43,7 @@ def _form_of(path: str) -> str:
 
 
 def check_start(start: bytes, path: str) -> None:
-  """Raises UserError for a file that is no text in UTF-8 by its first bytes.
+  """Raises UserError if the first bytes of a file show that it is not UTF-8.
 
   Args:
     start: First bytes of the file, 16 or more where it has them.
@@ -144,7 +144,7 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
     return
   quoted = form == '.csv'
   if form == '.tsv':
-    start = file.tell()  # Of redirected input a part may be read already.
+    start = file.tell()  # Redirected input may have been read in part.
     quoted = quoting.is_quoted(lines_of(file, path))
     file.seek(start)
   lines = lines_of(file, path)

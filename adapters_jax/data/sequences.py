@@ -1,4 +1,4 @@
-"""Lists, arrays and other iterables that a caller gives."""
+"""Converts lists, arrays and other iterables from callers."""
 
 from collections.abc import Mapping, Set
 from typing import Any, TypeGuard
@@ -16,8 +16,8 @@ def as_list(name: str, values: Any) -> list[Any]:
     values: List, array of NumPy or JAX, pandas Series or another iterable.
 
   Raises:
-    errors.UserError: values without an order, or that iterate over something
-      else, such as the characters of a string or the columns of a DataFrame.
+    errors.UserError: values without an order, or whose iterator yields other
+      things, such as the characters of a string or the columns of a DataFrame.
   """
   if isinstance(values, (str, bytes)):
     raise errors.UserError(
@@ -29,7 +29,7 @@ def as_list(name: str, values: Any) -> list[Any]:
   if is_array(values) and not values.ndim:
     raise errors.UserError(
         f'`{name}`: give a list, not an array without a dimension')
-  # Items of other libraries' arrays would be arrays, slow to take one by one.
+  # Items of other libraries' arrays are arrays, which are slow to fetch singly.
   return list(values if isinstance(values, np.ndarray) or not is_array(values)
               else values.tolist())
 
@@ -48,7 +48,7 @@ def is_array(value: Any) -> bool:
 
 
 def scalar_of(value: Any) -> Any:
-  """Returns an array without a dimension as a number of Python, all else as is.
+  """Returns an array of no dimensions as a Python number, and all else as is.
 
   Args:
     value: Value.

@@ -17,7 +17,7 @@ from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 from adapters_jax import errors
 
-# In word pieces; the defaults of run_squad.py in BERT's released code.
+# In word pieces, the defaults of run_squad.py in BERT's released code.
 _STRIDE = 128
 _LONGEST_QUESTION = 64
 _LONGEST_ANSWER = 30
@@ -109,7 +109,7 @@ def cut(
   """
   template = templates.template_of(tokenizer, 2)
   total = template.room(max_length)
-  # Several questions share a paragraph, which is tokenised once.
+  # Tokenise each paragraph once, as several questions share it.
   read = _pieces(tokenizer, [q.context for q in questions])
   asked = _pieces(tokenizer, [q.question for q in questions])
   tokens, segments, labels, windows = [], [], [], []

@@ -118,9 +118,9 @@ def _check(path: str, question: squad.Question) -> None:
 
 
 def read_tfds(data_dir: str) -> dict[str, list[squad.Question]]:
-  """Returns {'train', 'dev': questions} from TFDS, sorted by id.
+  """Returns {'train', 'dev': questions} from TFDS.
 
-  Sorted, as the order on disk depends on how TFDS has written its shards.
+  They are sorted by id, as the order on disk depends on how TFDS wrote shards.
   """
   builder = prepared.dataset(squad.TASK.source, data_dir)
   splits = {}

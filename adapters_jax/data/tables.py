@@ -29,8 +29,9 @@ class Table:
   Attributes:
     path: Path of the file.
     texts: One or two texts for each row.
-    labels: Label or score of each row as a string, or what `label_sets` and
-      `choices` read; None where the file has none.
+    labels: Label or score of each row as a string; in tables of `label_sets` a
+      list of labels, in those of `choices` the number of the answer. None if
+      the file has none.
     lines: Line, counted from 1, that each row begins in.
     label_column: Column of the labels.
   """
@@ -114,7 +115,7 @@ def label_of(path: str, line: int, name: str, value: object) -> str:
 
 
 def check_spellings(table: Table) -> None:
-  """Raises UserError for classes that are one number or truth value.
+  """Raises UserError for two spellings of one number or truth value.
 
   Args:
     table: Table with a label, or a list of labels, for each row.
@@ -154,7 +155,7 @@ def texts_of(
   Raises:
     errors.UserError: an absent column, or a value that is no text.
   """
-  # Asked of every row: JSONL has no header that holds for all.
+  # Columns are looked up in every row, as JSONL has no header.
   return tuple(
       text_of(path, line, name, column(path, line, row, name, 'text_columns'))
       for name in text_columns)
@@ -179,8 +180,8 @@ def read_table(
     texts_of_row: (line, row) -> texts.
     labels_of_row: (line, row) -> label or labels.
     label_column: Name of the column of labels, for messages.
-    unknown: Whether a row lacks its labels, in a file that may lack them in all
-      rows; None for a file that must have them.
+    unknown: (row) -> whether it lacks its labels, for a file in which all rows
+      may lack them; None for a file that must have them.
 
   Raises:
     errors.UserError: no row, or an error of the functions.

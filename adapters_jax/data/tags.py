@@ -77,7 +77,7 @@ def of_entities(tags: Iterable[str]) -> bool:
 def with_all_prefixes(tags: Iterable[str]) -> tuple[str, ...]:
   """Returns tags sorted, with every prefix for every type of entity.
 
-  A type may lack a prefix that others have, by chance.
+  In the training data, a type may lack a prefix by chance.
 
   Args:
     tags: Distinct tags of the training data.
@@ -102,8 +102,8 @@ def entities(tags: Sequence[str]) -> list[Entity]:
   """Returns the entities of a sentence, without their texts.
 
   A tag opens an entity if its prefix is B or S, if its type differs from the
-  previous tag's, or if that one closed an entity (O, E, S). So sequences that
-  no scheme allows, as models predict them, have entities too.
+  previous tag's, or if the previous tag closed an entity (O, E, S). Thus
+  sequences that no scheme allows, as models predict them, have entities too.
 
   Args:
     tags: Tag of each word.

@@ -1,4 +1,4 @@
-"""The tasks, a row of a table each, read through TensorFlow Datasets."""
+"""The table of tasks, which are read through TensorFlow Datasets."""
 
 from collections.abc import Collection, Mapping, Sequence
 import dataclasses
@@ -266,7 +266,7 @@ def _read(rows: Sequence[dict[str, Any]], task: Task) -> Split:
   rows = sorted(rows, key=lambda row: int(row.get('idx', 0)))
   texts = [tuple(row[name].decode() for name in task.texts) for row in rows]
   targets = np.array([row[task.target] for row in rows])
-  labelled = bool(np.any(targets != -1))  # The builders' word for unknown.
+  labelled = bool(np.any(targets != -1))  # Builders write -1 for unknown.
   if task.positive_above is not None:
     targets = targets > task.positive_above  # The bound itself is class 0.
   elif task.labels and len(targets) and not (

@@ -8,7 +8,7 @@ import tokenizers
 
 from adapters_jax import errors
 
-# Any tokenizer makes at least one piece of it, if only the unknown one.
+# Every tokenizer makes at least one piece of it, if only the unknown one.
 _PROBE = 'a'
 
 
@@ -41,7 +41,7 @@ class Template:
       max_length: Largest number of tokens, special tokens included.
 
     Raises:
-      errors.UserError: not even one piece for each text.
+      errors.UserError: there is no room for one piece of each text.
     """
     room = max_length - self.size
     if room < len(self.text_segments):

@@ -1,4 +1,4 @@
-"""Probabilities from which on a label is given."""
+"""Thresholds: probabilities from which on a label is predicted."""
 
 from collections.abc import Callable, Hashable
 
@@ -19,8 +19,8 @@ def pick(
 
   Args:
     score_at: (threshold) -> score; larger is better.
-    predicted_at: (threshold) -> predictions. Where they are those of another
-      threshold, its score is taken: a metric of many labels takes far longer.
+    predicted_at: (threshold) -> predictions. Thresholds with equal predictions
+      share a score, as a metric over many labels is slow to compute.
   """
   scores: dict[Hashable, float] = {}
 

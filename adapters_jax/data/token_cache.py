@@ -1,4 +1,4 @@
-"""Tokenised splits on disk, for runs on the same texts."""
+"""Caches tokenised splits on disk, for runs on the same texts."""
 
 from collections.abc import Sequence
 import contextlib
@@ -26,7 +26,7 @@ def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
 ) -> tuple[ragged.Ragged, ragged.Ragged]:
-  """Calls `tokenization.encode`, or reads what an earlier call has found.
+  """Calls `tokenization.encode`, or reads the result of an earlier call.
 
   Only splits of many examples are kept, in the cache folder.
 

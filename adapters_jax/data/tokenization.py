@@ -90,9 +90,9 @@ def _check_ids(
 def _kept(first: int, second: int, room: int) -> tuple[int, int]:
   """Divides the room for pieces between two texts.
 
-  The longer text is cut first, piece by piece; of two equally long ones the
-  second loses a piece. That is the rule of BERT's released code. (The library's
-  'longest_first' cuts the first of two equally long texts.)
+  As in BERT's released code, the longer text is cut piece by piece, and the
+  second one if both are equally long. (The library's 'longest_first' then cuts
+  the first one.)
 
   Args:
     first: Pieces of the first text.

@@ -1,7 +1,7 @@
 """Classes of tokenizers, as the settings of checkpoints name them.
 
-A vocabulary says neither how a text is cut into words nor how words become
-pieces: the class does, and only a few of them read each layout of files.
+A vocabulary does not determine how a text is cut into words, or how words
+become pieces: the class does. Each layout of files fits only a few classes.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters_jax import errors
 
-# The classes of `transformers` that take all from tokenizer.json.
+# The classes of `transformers` that read everything from tokenizer.json.
 GENERIC = ('PreTrainedTokenizerFast', 'PreTrainedTokenizer',
            'TokenizersBackend')
 WORD_PIECE, BYTE_PAIRS = 'vocab.txt', 'vocab.json and merges.txt'

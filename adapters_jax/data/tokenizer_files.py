@@ -1,7 +1,7 @@
-"""Tokenizers from the files of a checkpoint's folder.
+"""Reads tokenizers from the files of a checkpoint's folder.
 
 tokenizer.json holds a whole tokenizer. The older files hold a vocabulary and
-settings; the rest is what the family's tokenizer in `transformers` does.
+settings; the rest follows the family's tokenizer in `transformers`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ FILES = ('tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json',
          'added_tokens.json', 'vocab.txt', 'vocab.json', 'merges.txt',
          'config.json')
 _ROLES = ('cls', 'sep', 'unk', 'pad', 'mask')
-# Names of the roles where the settings give none.
+# Default tokens of _ROLES.
 _BERT = ('[CLS]', '[SEP]', '[UNK]', '[PAD]', '[MASK]')
 _MPNET = ('<s>', '</s>', '[UNK]', '<pad>', '<mask>')
 _ROBERTA = ('<s>', '</s>', '<unk>', '<pad>', '<mask>')

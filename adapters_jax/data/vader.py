@@ -1,10 +1,11 @@
 """The human-rated sentences of VADER, as a TensorFlow Datasets builder.
 
 For Hutto & Gilbert (2014) 20 people rated each sentence of four sets from -4
-(most negative) to 4 (most positive); the files have the mean. The project's
-splits, 80/10/10, go by a hash of the sentence's group. A group is a document in
-the Amazon and NYT sets, a sentence in the others; groups with a text in common
-are one. So neither a document nor a repeated text occurs in two splits.
+(most negative) to 4 (most positive); the files have the mean. The splits of
+this project, 80/10/10, follow a hash of the sentence's group. A group is a
+document in the Amazon and NYT sets, and a sentence in the others; groups that
+share a text are merged. So neither a document nor a repeated text occurs in two
+splits.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Words to windows of word pieces, and outputs of positions to words."""
+"""Cuts words into windows of word pieces, and maps outputs back to words."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -42,7 +42,7 @@ class Windows:
 
 def split(text: str) -> list[tuple[str, int]]:
   """Returns (word, its first character) of a text that has not been split."""
-  # Of equal length, as `re` has no class of marks.
+  # Marks become `_MARK`, as `re` has no class for them; lengths are kept.
   plain = _OTHER.sub(_mark_or_itself, text)
   return [(text[slice(*found.span())], found.start())
           for found in _WORD.finditer(plain)]
@@ -65,10 +65,10 @@ def _mark_or_itself(found: re.Match[str]) -> str:
 
 
 def for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-  """Returns a tokenizer that reads each word as if a blank preceded it.
+  """Returns a tokenizer that reads each word as if a space preceded it.
 
-  Byte-level BPE has other pieces for a word after a blank than for one at the
-  beginning of a text, and of words alone it would see beginnings only.
+  Byte-level BPE gives a word after a space other pieces than one at the start
+  of a text; given single words, it would treat all of them as starts.
 
   Args:
     tokenizer: Tokenizer from `tokenization.load`.
@@ -131,8 +131,8 @@ def cut_sentences(
 ) -> tuple[examples_lib.Examples, Windows]:
   """Makes inputs from sentences; long ones in windows that overlap.
 
-  The first piece of a word stands for it. Where it is in two windows, the one
-  with more context around it counts, so that every word counts once.
+  The first piece of a word represents it. If two windows contain it, only the
+  one with more context around it counts.
 
   Args:
     tokenizer: Tokenizer from `tokenization.load`.
@@ -206,7 +206,7 @@ def _windows(
   starts = np.array(begins)[:, None]  # [windows, 1]
   ends = np.minimum(starts + room, count)
   where = np.arange(count)
-  # Distance to the nearer end of the window; the ends of the sentence are none.
+  # Distance to the nearer end of the window; ends of the sentence do not count.
   before = np.where(starts == 0, count, where - starts)
   after = np.where(ends == count, count, ends - 1 - where)
   context = np.where((where >= starts) & (where < ends),

@@ -1,4 +1,4 @@
-"""Pinned packages and files of the Hugging Face hub; files on the disk.
+"""Downloads of pinned packages and hub files, and helpers for files on disk.
 
 Imports `errors` only. Public: `pinned.fetch`, `pinned.cache_dir`, `hub.folder`,
 `hub.config`, `assets.is_folder` and `progress` for downloads; `json_files`,

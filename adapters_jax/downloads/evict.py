@@ -1,4 +1,4 @@
-"""Caches within a bound: folders of files that can be made again."""
+"""Bounds the size of caches: folders of files that can be recomputed."""
 
 import contextlib
 import os

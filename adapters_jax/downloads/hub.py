@@ -95,8 +95,8 @@ def file(name: str, path: str, revision: str | None = None) -> str:
 def _found(name: str, path: str, revision: str | None) -> str | None:
   """Returns the path of a file in the cache, None for no such file.
 
-  A file is asked for once a process, absent ones too. Arguments and errors are
-  those of `file`.
+  Cached, so that a process asks only once for a file, even an absent one.
+  Arguments and errors are those of `file`.
   """
   import huggingface_hub
   from huggingface_hub import errors
@@ -153,8 +153,8 @@ def present(
     name: Name of the repository.
     paths: Paths of files that it may have.
     revision: Commit, or None for the newest.
-    sure: Whether to raise where neither hub nor cache tells if there is a file;
-      it counts as absent otherwise.
+    sure: Whether to raise if neither hub nor cache knows whether a file exists;
+      otherwise it counts as absent.
 
   Returns:
     The paths of those that exist.

@@ -1,4 +1,4 @@
-"""Look into the cache of the Hugging Face hub, without any download."""
+"""Looks into the cache of the Hugging Face hub, without any download."""
 
 import os
 

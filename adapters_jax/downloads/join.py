@@ -1,4 +1,5 @@
-"""A zip archive whose parts are members of several wheels, read as one file."""
+"""Reads a zip archive, whose parts are members of several wheels, as one file.
+"""
 
 import bisect
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ class Joined(io.RawIOBase):
     return self._position
 
   def readinto(self, buffer: Any) -> int:
-    """Fills a buffer; returns the number of bytes, fewer at the end alone."""
+    """Fills a buffer; returns the number of bytes, fewer only at the end."""
     filled = 0
     # zipfile reads headers in one call, also those across a border of parts.
     while filled < len(buffer) and self._position < self.size:

@@ -11,7 +11,7 @@ import filelock
 # Errors of flock on NFS, Lustre and some containers' file systems.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
              errno.EINVAL)
-SOFT = '.held'  # Ending of the file that stands for a lock without flock.
+SOFT = '.held'  # Suffix of the file that stands for a lock without flock.
 _PATIENCE = 5.0  # Seconds of waiting before a message.
 
 _log = logging.getLogger(__name__)
@@ -19,10 +19,10 @@ _log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def held(path: str, timeout: float = -1) -> Iterator[None]:
-  """Holds a lock, which the end of the process releases too.
+  """Holds a lock, which is released at the latest when the process ends.
 
-  Without flock, a file with the number and the machine of the process is the
-  lock. One that a killed process left on another machine has to be deleted.
+  Without flock, the lock is a file with the id and the machine of the process.
+  A file that a killed process left on another machine has to be deleted.
 
   Args:
     path: Path of the lock file, in an existing folder.
@@ -30,7 +30,7 @@ def held(path: str, timeout: float = -1) -> Iterator[None]:
 
   Raises:
     filelock.Timeout: another process holds it.
-    OSError: the file cannot be made.
+    OSError: the file cannot be created.
   """
   with contextlib.ExitStack() as stack:
     try:

@@ -11,8 +11,8 @@ _PERIOD = 30.0  # Seconds for which an answer holds.
 def reachable() -> bool:
   """Returns whether the hub answers.
 
-  Asked once in half a minute: a start without a network waits once, and a
-  network that comes back is used.
+  It asks at most once in half a minute, so that a start without a network waits
+  only once, and a network that comes back is used.
   """
   from huggingface_hub import constants  # Slow to import.
   # The library itself would retry for 20 seconds before it gives up.

@@ -1,4 +1,4 @@
-"""Paths that a user gives, as text."""
+"""Converts and checks paths that a user gives."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from adapters_jax import errors
 
 Path = str | os.PathLike[str]
 
-# At the start of a path; several are separated by commas, or follow a name.
+# A home folder at the start of a path; paths may follow commas or `name=`.
 _HOME = re.compile(r'(?<![^,=|])(\s*)(~[^/,|\s]*)')
 
 

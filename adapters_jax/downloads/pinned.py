@@ -64,8 +64,8 @@ def _download(asset: assets.Asset, name: str, parts: str) -> list[str]:
   Args:
     asset: Asset to download.
     name: Name of the asset.
-    parts: Folder that keeps finished archives, so that a download of several
-      goes on after an interruption.
+    parts: Folder of finished archives, from which an interrupted download of
+      several continues.
 
   Returns:
     Paths of the archives.
@@ -169,8 +169,8 @@ def _fetch(asset: assets.Asset, name: str, folder: str) -> None:
   """
   _log.info('fetching %s (%.0f MB, kept: %.0f MB) into %s', name,
             asset.download / 1e6, asset.size / 1e6, folder)
-  # Names of their own, so that the next call finds what a kill has left.
-  # Next to `folder`, as a rename stays within one file system.
+  # Fixed names, so that the next call finds what a kill has left. Next to
+  # `folder`, as a rename must stay within one file system.
   parts, unpacked = f'{folder}.parts', f'{folder}.files'
   shutil.rmtree(unpacked, ignore_errors=True)
   _remove_scratch(parts)
@@ -182,7 +182,7 @@ def _fetch(asset: assets.Asset, name: str, folder: str) -> None:
       unpack.extract(archives, asset, unpacked, bar.update)
     if os.path.exists(folder):  # Something else has removed files from it.
       unpack.move(unpacked, folder, asset)
-    else:  # Last, so that a new folder of this name is complete.
+    else:  # A rename, so that a folder of this name is always complete.
       os.replace(unpacked, folder)
   finally:
     shutil.rmtree(unpacked, ignore_errors=True)

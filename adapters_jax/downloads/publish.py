@@ -1,4 +1,4 @@
-"""Folders sent to the Hugging Face hub."""
+"""Uploads folders to the Hugging Face hub."""
 
 from collections.abc import Iterable
 import glob
@@ -20,7 +20,7 @@ def send(
     folder: str, name: str, *, message: str, private: bool = False,
     replaced: Iterable[str] = (),
 ) -> str:
-  """Uploads a folder as a commit of a repository of models, made if absent.
+  """Uploads a folder as a commit of a model repository, created if absent.
 
   Args:
     folder: Folder.
@@ -33,8 +33,7 @@ def send(
     Address of the commit.
 
   Raises:
-    errors.UserError: no valid name, no login, no right to write there, or no
-      network.
+    errors.UserError: an invalid name, no login, no write access, or no network.
   """
   import huggingface_hub  # Slow to import.
   from huggingface_hub import constants

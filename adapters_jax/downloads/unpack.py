@@ -1,4 +1,4 @@
-"""Files of an asset: out of their archives, and checked later."""
+"""Extracts the files of an asset from its archives, and checks them later."""
 
 from collections.abc import Callable, Sequence
 import contextlib

@@ -11,7 +11,8 @@ FILES = ('model.safetensors', 'model.safetensors.index.json',
 
 # Modules of sentence-transformers; the first one is the encoder.
 MODULES = 'modules.json'
-# Its files with the longest input, beside the encoder, and the prompts.
+# Files of sentence-transformers: the longest input, in the encoder's folder,
+# and the prompts.
 LENGTHS = 'sentence_bert_config.json'
 PROMPTS = 'config_sentence_transformers.json'
 

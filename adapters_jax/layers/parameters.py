@@ -1,8 +1,9 @@
 """Flax modules that read their parameters without tracing initialisers.
 
-`nn.Module.param` traces the initialiser of a parameter that exists, to compare
-shapes. That is up to a quarter of the time to trace a training step. These
-modules compare the shapes alone; values and programs are those of Flax.
+For a parameter that exists, `nn.Module.param` traces the initialiser just to
+compare shapes, which takes up to a quarter of the time to trace a training
+step. These modules compare the shapes directly; values and programs are those
+of Flax.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 
 
 class Module(nn.Module):
-  """A module whose `param` traces initialisers of new parameters alone."""
+  """A module whose `param` traces initialisers only for new parameters."""
 
   @nn.nowrap
   def param(  # type: ignore[override]  # One signature, not Flax's overloads.

@@ -42,24 +42,24 @@ class Method(codec.Codec, abc.ABC):
     needs_all_rows: Whether the update of one position depends on positions
       that the head does not read, so that the last layer must compute all.
     needs_whole_batch: Whether the training update of one example depends on
-      the rest of the batch, so that no batch can be computed in parts.
-    position_shift: Increase of the positions of a text.
+      the rest of the batch, so that a batch cannot be computed in parts.
+    position_shift: Number by which the positions of a text increase.
     positions_taken: Number of the model's positions that texts cannot use.
     folds: Whether the method is a change of weights and biases that `fold` can
       add to the base.
-    sums: Whether `weighted_sum` is the sum of such changes.
+    sums: Whether `weighted_sum` can sum such changes of several adapters.
     invertible: Whether its module at the embeddings has an `inverse`.
     fuses: Whether AdapterFusion can mix the method's updates: a bottleneck
       with the fields that `bottleneck_module.entry` reads, whose module has the
       argument `alone`.
-    reads_norms: Whether the layer norm of an adapted sublayer is read in any
-      case.
+    reads_norms: Whether adapted sublayers always read their layer norm; if
+      not, the model may lack its leaves.
     original_ln_before: Whether the module of a sublayer method reads the
       sublayer's own norm of update and residual.
     original_ln_after: Whether the sublayer's own sum and norm follow the module
-      of a sublayer method; without, its output is the sublayer's.
-    padding_width: Width that leaves padded with zeros can increase without a
-      change of the outputs; None for a method without one.
+      of a sublayer method; if not, its output is that of the sublayer.
+    padding_width: Width to which zeros can be added without a change of the
+      outputs; None for a method without such a width.
   """
   kind: ClassVar[str]
   # No annotations: class attributes, which a subclass may turn into fields.
@@ -227,11 +227,11 @@ class Method(codec.Codec, abc.ABC):
 def zeroed(
     leaves: Mapping[str, Any], start: str
 ) -> dict[str, Any] | None:
-  """Returns leaves with zeros in those whose path begins with a text.
+  """Zeroes the leaves whose path starts with a prefix.
 
   Args:
     leaves: {path: leaf}, of numpy.
-    start: Beginning of paths.
+    start: Prefix of paths.
 
   Returns:
     {path: leaf}, or None if there is no such path.

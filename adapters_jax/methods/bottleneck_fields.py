@@ -53,8 +53,8 @@ class BottleneckFields(base.Method):
       over a batch ('batch').
     multiplicative: Whether u of a parallel adapter weighs h: out = h + u * h.
 
-  The last three are variants of the paper's section 3.6, which leaves their
-  places in the adapter open; the places are our choice.
+  The last three are variants from the paper's section 3.6, which does not say
+  where in the adapter they act; this implementation chooses the places.
   """
   size: int | None = 64
   init_scale: float = 1e-2

@@ -42,7 +42,7 @@ def entry(
 
 
 class BottleneckAdapter(parameters.Module):
-  """y + up(activation(down(y))), which starts close to the identity.
+  """A bottleneck, y + up(activation(down(y))), initially near the identity.
 
   Attributes:
     config: The `bottleneck.Bottleneck`, or a config that derives from it.

@@ -37,14 +37,14 @@ class Codec:
     adapterhub_architecture: Value of 'architecture' in AdapterHub's configs;
       None is the bottleneck's, '' stands for no such method.
     adapterhub_fields: Fields with the same name and values in those configs.
-    adapterhub_words: {AdapterHub's entry: our field} where names differ. Only
-      'non_linearity' occurs in configs and has other values; the rest are words
-      of strings.
+    adapterhub_words: {AdapterHub's entry: field of the method} where names
+      differ. Only 'non_linearity' occurs in configs, and has other values; the
+      rest occur in method strings.
     adapterhub_switches: {AdapterHub's entry: sites that it turns on}.
     adapterhub_fixed: {word: (the only supported value, advice)} of entries
       without a field.
-    adapterhub_start: Values of fields that a config without their entries
-      implies, where they differ from the defaults.
+    adapterhub_start: {field: value} that a config without the entry implies, if
+      it is not the default.
     adapterhub_stem: Template of the tensors' names, of `module` and `name`.
     adapterhub_shared: The same for leaves that all sites share.
     adapterhub_names: (pattern, replacement) pairs, applied in order to the
@@ -77,7 +77,7 @@ class Codec:
   absent: Callable[[int], list[int]]
 
   def words(self) -> set[str]:
-    """Returns the words that set a field, both ours and AdapterHub's."""
+    """Returns the words that set a field: its own name and AdapterHub's."""
     return {*names_of(self), *self.adapterhub_words, *self.adapterhub_switches}
 
   def fixed_words(self) -> dict[str, tuple[Any, str]]:

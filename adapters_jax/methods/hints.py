@@ -1,10 +1,10 @@
-"""Advice on names of methods and fields that other libraries know."""
+"""Advice on names of methods and fields from other libraries."""
 
 from collections.abc import Collection
 import re
 
 # {method of PEFT, AdapterHub or a paper, without dashes and underscores: name
-# of the closest one in CONFIGS}. None of the keys is implemented.
+# of the closest method in CONFIGS}. None of the keys is implemented.
 ABSENT = {
     'adalora': 'lora', 'boft': 'lora', 'bone': 'lora', 'c3a': 'lora',
     'corda': 'lora', 'delora': 'dora', 'dylora': 'lora', 'eva': 'lora',
@@ -35,8 +35,8 @@ TUNED = {
     'finetune': 'full', 'fullfinetuning': 'full', 'linearprobe': 'head',
     'linearprobing': 'head', 'probe': 'head', 'toplayers': 'top_k',
 }
-# {field of another library or a paper: fields that say the same, of which a
-# method has at most one}
+# {field of another library or a paper: equivalent fields, of which a method has
+# at most one}
 _FIELDS = {
     'rank': ('r',), 'lora_r': ('r',), 'size': ('r', 'prefix_length',
                                               'prompt_length'),
@@ -58,12 +58,12 @@ _FIELDS = {
 
 
 def plain(name: str) -> str:
-  """Returns a name in lower case without dashes, underscores and blanks."""
+  """Returns a name in lower case without dashes, underscores and spaces."""
   return re.sub(r'[-_\s]', '', name.lower())
 
 
 def of_method(name: str, known: Collection[str]) -> str:
-  """Returns the predicate of a sentence on an unknown method, '' for none.
+  """Returns the end of a message, "NAME is ...", on an unknown method, or ''.
 
   Args:
     name: The unknown name.
@@ -82,7 +82,7 @@ def of_method(name: str, known: Collection[str]) -> str:
 
 
 def of_field(name: str, known: Collection[str]) -> str:
-  """Returns the field that another library's stands for, '' if none does.
+  """Returns the field for which another library has this name, '' if none.
 
   Args:
     name: The unknown field.

@@ -1,8 +1,8 @@
 """Base class of methods that adapt linear layers: LoRA, IA3 and VeRA.
 
 AdapterHub has one config for all three, with the architecture 'lora'. PEFT has
-a type for each and names the adapted modules by regular expressions. Reading
-takes the modules from the tensors, so it never interprets these.
+a type for each, and names the adapted modules by regular expressions. Readers
+infer the modules from the tensors, and never interpret the expressions.
 """
 
 import abc
@@ -37,7 +37,7 @@ class LinearMethod(base.Method):
     return not self.use_gating  # A gate depends on the text.
 
   def words(self) -> set[str]:
-    """Returns the words that set a field, both ours and AdapterHub's."""
+    """Returns the words that set a field: its own name and AdapterHub's."""
     return super().words() | (
         {'attn_matrices'} if self.adapterhub_switches else set())
 

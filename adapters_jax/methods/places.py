@@ -11,8 +11,8 @@ import numpy as np
 
 from adapters_jax import errors
 
-# Linear layers of a Transformer layer, in the order of configs. 'gate' is that
-# of gated feed-forward sublayers.
+# Linear layers of a Transformer layer, in the order that configs list them.
+# Only gated feed-forward sublayers have a 'gate'.
 LINEARS = ('query', 'key', 'value', 'attention_output', 'intermediate',
            'gate', 'ffn_output')
 
@@ -87,7 +87,7 @@ def to_layout(layout: str | None, value: np.ndarray) -> np.ndarray:
 def from_layout(
     layout: str | None, tensor: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-  """Returns a leaf from its layout, or the tensor where the size does not fit.
+  """Returns a leaf from its layout; a tensor of another size is left as it is.
 
   Args:
     layout: As for `to_layout`.

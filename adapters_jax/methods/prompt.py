@@ -207,7 +207,7 @@ def embed(
     configs: Iterable[base.Method], params: trees.Tree,
     tokenize: Callable[[str], Iterable[int]],
 ) -> trees.Tree:
-  """Returns the whole tree with the leaves that start from a text.
+  """Replaces the leaves of a tree that are initialised from a text.
 
   Args:
     configs: Methods of a model, in order.

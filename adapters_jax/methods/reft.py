@@ -93,8 +93,8 @@ class ReFT(base.Method):
       version: Version of the library that wrote it, '' if unknown.
     """
     layers = values.get('layers', 'all')
-    # AdapterHub's files do not distinguish DiReft from NoReft; the entry
-    # 'subtract_projection' is our addition.
+    # AdapterHub's files do not distinguish DiReft from NoReft; this package
+    # adds the entry 'subtract_projection'.
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         layers=None if layers == 'all' else values_lib.converted(

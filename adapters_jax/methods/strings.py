@@ -56,7 +56,7 @@ def _render(config: methods.Method) -> str:
   """Returns the shortest text of one method, relative to a named one."""
   texts = []
   for name, (start, *more) in methods.CONFIGS.items():
-    # The exact type: a Compacter is a Bottleneck, too.
+    # Compare exact types: a Compacter is a Bottleneck, too.
     if more or type(start) is not type(config):
       continue
     values = ', '.join(
@@ -91,9 +91,9 @@ def check_layers(
 def check_effect(
     configs: tuple[methods.Method, ...], layers: int, flag: str
 ) -> None:
-  """Checks that each config adapts something, or says so by `layers=()`.
+  """Checks that each config adapts something, unless it has `layers=()`.
 
-  A training without it would train the head alone, under the method's name.
+  Otherwise a run would train only the head, under the method's name.
 
   Args:
     configs: Methods of an adapter.
@@ -192,15 +192,15 @@ def _with_fields(
             f'without an adapter, as in {name}[leave_out=[0,1]]')
       raise errors.unknown(f'{flag}: field of {name}', word, words)
   try:
-    # A word may be fixed for one method of a union and a field of another.
+    # A word that is a field of any method of a union is not fixed.
     for word in set(values) - set().union(*known):
       _check_fixed(word, values[word], *fixed[word])
     return [
         _changed(config, {word: values[word] for word in values if word in own})
         for config, own in zip(configs, known, strict=True)]
   except errors.UserError as error:
-    # Without backticks: a field of a method is no argument, but some arguments
-    # have the same names.
+    # No backticks, which would mark an argument: some arguments have the names
+    # of fields.
     message = str(error).replace('`', '')
     raise errors.UserError(f'{flag}: {name}: {message}') from error
 

@@ -25,7 +25,7 @@ _OLD_ACTIVATIONS = {**ACTIVATIONS, 'gelu': 'gelu_tanh'}
 
 
 def activation(word: Any, version: str = 'adapters') -> str:
-  """Returns our name of an activation.
+  """Returns the name in layers.activations of an activation.
 
   Args:
     word: AdapterHub's name; None stands for the identity.
@@ -93,7 +93,7 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
   value = _hashable(value)
   if not _finite(value):
     raise errors.UserError(f'{what}: give a finite number')
-  # Of shapes, which are products, 64 bits hold those of 32-bit fields alone.
+  # Shapes are products of fields; 64 bits hold them if fields fit 32 bits.
   if type(value) is int and abs(value) > _LARGEST:
     raise errors.UserError(f'{what}: give a number of at most {_LARGEST}')
   for choice in choices:

@@ -19,7 +19,7 @@ from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
 from adapters_jax.model import tensor_files
 
-# Files that change results, apart from the weights.
+# Files other than the weights that change results.
 _FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
           'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt')
 _HASH = re.compile('[@#](?=[0-9a-f]{16}$)')  # Before the hash of an identity.
@@ -62,7 +62,7 @@ class Base:
     """
     config, leaves = self.loaded or (None, {})
     own = trees.flatten(self.params)
-    # Most leaves are the same arrays; copies cost a transfer.
+    # Identity first: comparing copies costs a transfer from the device.
     if own.keys() != leaves.keys() or not all(
         leaf is leaves[path] or np.array_equal(leaf, leaves[path])
         for path, leaf in own.items()):
@@ -113,7 +113,7 @@ def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
 
 
 def with_head_start(base: Base) -> trees.Tree:
-  """Returns the pretrained tree with the checkpoint's layers before a head."""
+  """Adds the checkpoint's layers before a classifier to the pretrained tree."""
   return {**base.params, **pretrained.load_head_start(base.folder)}
 
 
@@ -144,7 +144,7 @@ def identity(checkpoint: str) -> str:
 
 
 def name_of(identity: str) -> str:
-  """Returns the name by which a base can be loaded; '' for one of a folder.
+  """Returns the name by which a base can be loaded; '' for one from a folder.
 
   Args:
     identity: Result of `identity`.
@@ -154,7 +154,7 @@ def name_of(identity: str) -> str:
 
 
 def repository_of(identity: str) -> str:
-  """Returns the name of a base without a revision; '' for one of a folder.
+  """Returns the name of a base without its revision; '' for one from a folder.
 
   Args:
     identity: Result of `identity`.
@@ -163,7 +163,7 @@ def repository_of(identity: str) -> str:
 
 
 def title_of(identity: str) -> str:
-  """Returns the name of a base or its folder, for the eye."""
+  """Returns the name of a base or its folder, for display."""
   return _HASH.split(identity)[0]
 
 
@@ -185,8 +185,8 @@ def same(one: str, other: str) -> bool:
 def file_hashes(checkpoint: str) -> dict[str, str]:
   """Returns {name: hash} of the small files in a folder; {} for a name.
 
-  The identity covers the weights. These files change the results too, but may
-  be written in another way without a change of their meaning.
+  They are no part of the identity: they change results as weights do, but may
+  also be rewritten without a change of meaning.
   """
   found = {}
   for name in _FILES if assets.is_folder(checkpoint) else ():

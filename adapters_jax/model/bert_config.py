@@ -19,16 +19,16 @@ class BertConfig:
     heads: Number of attention heads, each of width dim / heads.
     ffn_dim: Width of the feed-forward sublayers.
     positions: Rows of the table of positions, or positions without a table.
-    segments: Number of segment (token type) embeddings; 0 for none. A single
-      one is that of every token.
+    segments: Number of segment (token type) embeddings; 0 for none. If there is
+      one, all tokens use it.
     activation: Activation of the feed-forward sublayers, a key of
       activations.ACTIVATIONS.
     dropout: Rate at the embeddings, the sublayer outputs and the head.
     attention_dropout: Rate at the attention weights.
     norm_epsilon: Addend to the variance in layer norms.
     family: Key of families.FAMILIES, which names the tensors of checkpoints.
-    first_position: Row of the first token's position. Above 0, rows follow from
-      the mask, and padding has the row before.
+    first_position: Row of the table for the first token. If above 0, rows count
+      tokens by the mask, and padding gets the row before the first.
     embedding_dim: Width of the embeddings, where a linear layer maps them to
       `dim`; None for `dim`.
     relative_bias: Whether a learned bias of the distance, shared by all layers,
@@ -44,19 +44,19 @@ class BertConfig:
     norm_bias: Whether layer norms have a bias next to their scale.
     rotary: Bases of the rotary positions, (in global layers, in local ones);
       None for a table of positions.
-    local_layers: Layers in which a token attends to its neighbours alone.
-    window: Largest distance of a neighbour.
+    local_layers: Layers in which a token attends only to its neighbours.
+    window: Largest distance of a neighbour, in tokens.
     classifier_pooling: Input of transformers' classifier of the checkpoint,
       'cls' or 'mean'; '' for a classifier that no head of this package
       computes.
     adapters: Method configs, applied in this order at each site.
-    composition: Tree over the adapters from `setups.over_methods`, instead of
-      that order; None for the order.
+    composition: Tree over the adapters from `setups.over_methods`; None to
+      apply them in order.
     adapted_from: Lowest layer with adapters; those below have none.
     dtype: Type of the computation; parameters keep their own.
     products: Type of the operands of the encoder's matrix products: 'float32'
       for the operands as they are, or 'bfloat16' with float32 results.
-    attention: Implementation of attention where its weights are not dropped:
+    attention: Implementation of attention without dropout of its weights:
       'einsum', or one of jax.nn.dot_product_attention.
     remat: Whether to recompute a layer's inner values for the gradient instead
       of storing them; saves memory at the cost of a forward pass.

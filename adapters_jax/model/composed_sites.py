@@ -31,7 +31,7 @@ def make(
     shared: Shared arrays from `sites.make_shared`.
     train: Whether to drop out.
   """
-  # Below, no module is made: neither computed nor differentiated.
+  # Layers below have no modules, so nothing is computed or differentiated.
   methods = config.adapters if layer >= config.adapted_from else ()
   if config.composition is None or not methods:
     return sites_lib.Sites(methods, layer, mask, shared, train)
@@ -130,7 +130,7 @@ class ComposedSites(sites_lib.Sites):
     return update if close is False else norm(residual + update)
 
   def _fused(self, node, site, modules, residual, update, norm, mask):
-    """Returns the update with the fused ones of the members added."""
+    """Adds the members' updates, mixed by attention, to the sublayer's."""
     updates, last = [], None
     for member in node.members:
       total, current = None, update
@@ -183,7 +183,8 @@ def _splits(node: Any) -> bool:
 
 
 def _closes(node: Any, modules: Modules) -> bool | None:
-  """Returns whether a sum and norm follow; None without adapters."""
+  """Returns whether the sublayer's sum and norm follow; None without adapters.
+  """
   if isinstance(node, composition.Part):
     found = [config.original_ln_after for config, *_ in _of(node, modules)]
     return found[-1] if found else None
@@ -236,7 +237,7 @@ def _walk(
   pieces = []
   for inner, (start, stop) in zip(
       node.members, node.bounds(mask.shape[1]), strict=True):
-    # The last layer may compute the first rows alone.
+    # The last layer may compute only the first rows.
     empty = start >= min(stop, y.shape[1])
     # An empty part has leaves too: one position makes them, and its result,
     # which nothing reads, is not compiled.

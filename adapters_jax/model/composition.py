@@ -20,7 +20,7 @@ from adapters_jax.methods import values as values_lib
 
 NORMS = ('', 'last', 'first', 'average', 'base')
 
-NAME = re.compile(r'[\w.+-]+')  # One that needs no quotes in texts.
+NAME = re.compile(r'[\w.+-]+')  # A name that needs no quotes in texts.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Block:
   holds: ClassVar[tuple[str, ...]]  # Words of the blocks that it may contain.
 
   def __init__(self, *members: Any, **fields: Any):
-    # By its name too, as dataclasses.replace gives it.
+    # Accept `members` as a keyword, as dataclasses.replace passes it.
     if not members and isinstance(fields.get('members'), (tuple, list)):
       members = (*fields.pop('members'),)
     defaults = {field.name: field.default for field in dataclasses.fields(self)
@@ -128,8 +128,8 @@ def quoted(name: str) -> str:
 class Stack(Block):
   """Adapters one after the other at each site, such as language and task.
 
-  Each adapts the result of the one before, so that an adapter which changes
-  nothing changes nothing in a stack either. The last has the head.
+  Each adapts the result of the one before, so that an adapter without effect
+  has none in a stack either. The last one has the head.
   """
   word = 'stack'
   holds = ('stack', 'fuse', 'split', 'parallel', 'batch_split', 'average')
@@ -170,8 +170,8 @@ class Split(Block):
   A shorter text has no positions for the last members.
 
   Attributes:
-    splits: Number of positions of each member, [CLS] included. The last member
-      gets the rest, whatever its number, which may be left out.
+    splits: Number of positions of each member, [CLS] included. The last number
+      may be left out: the last member gets the rest in any case.
   """
   splits: tuple[int, ...] = ()
 
@@ -188,12 +188,12 @@ class Split(Block):
           'members; the last may be left out')
 
   def bounds(self, length: int) -> list[tuple[int, int]]:
-    """Returns (start, stop) of each member; equal ones of an empty part.
+    """Returns (start, stop) of each member; they are equal for an empty part.
 
     Args:
       length: Number of positions, padding included.
     """
-    # The last part has no end of its own: a text's answer would otherwise
+    # The last part always extends to the end, so that a text's answer does not
     # depend on the padding of its batch.
     inner = list(itertools.accumulate(self.splits[:len(self.members) - 1]))
     stops = [*(min(stop, length) for stop in inner), length]
@@ -207,12 +207,12 @@ class Fuse(Block):
   Attributes:
     query: Whether a linear layer makes the queries.
     key: Whether one makes the keys.
-    value: Whether a matrix, trained from about the identity, maps the values.
+    value: Whether a matrix, initialised near the identity, maps the values.
     query_before_ln: Whether queries come from the sublayer's output before the
       norm of members that normalise their input.
     dropout: Dropout rate of the scores in training; may be 0.
-    regularization: Factor of the squared distance of the value matrices from
-      the identity, an addend to the loss.
+    regularization: Factor of a term in the loss: the squared distance of the
+      value matrices from the identity.
     index: Number of the block in a resolved tree.
   """
   query: bool = True
@@ -240,7 +240,7 @@ class Fuse(Block):
 
 @dataclasses.dataclass(frozen=True, init=False, repr=False)
 class Parallel(Block):
-  """Every member's answer to each text; layers below them are shared."""
+  """Answers of all members to each text; the layers below are shared."""
   word = 'parallel'
   holds = ('stack', 'split', 'batch_split', 'average', 'fuse')
 

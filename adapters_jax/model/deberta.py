@@ -74,7 +74,7 @@ def slide(
     config: layer_lib.BertConfig, x: jax.Array, table: jax.Array,
     block: int = _BLOCK,
 ) -> jax.Array:
-  """Multiplies vectors by rows of a table, which start one earlier for each.
+  """Multiplies each vector by table rows, whose start moves by one per vector.
 
   Args:
     config: The encoder's config.

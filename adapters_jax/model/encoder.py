@@ -1,6 +1,6 @@
 """BERT (Devlin et al., 2019) and its kin in Flax, with adapters at their sites.
 
-The families of `families` are switches of one encoder.
+One encoder serves all of `families`, by switches in its config.
 
 The model reads one parameter tree and does not know which leaves are frozen: a
 training step differentiates a part of the tree.
@@ -123,9 +123,9 @@ class Encoder(parameters.Module):
     kind = _layer_class(config)
     shared = sites_lib.make_shared(config, train=train)
     relative = self._distances(x.shape[1])
-    # Positions of the last layer that no head reads are not computed, unless an
-    # adapter needs them. The result is exact and saves most of one layer's
-    # work, a twelfth to a sixth of the encoder's.
+    # The last layer computes only the positions that the head reads, unless an
+    # adapter needs all. The result is the same, and most of one layer's work is
+    # saved, a twelfth to a sixth of the encoder's.
     computed = None if sites_lib.needs_all_rows(config.adapters) else rows
 
     def keep(x):
@@ -142,7 +142,7 @@ class Encoder(parameters.Module):
       return keep(call(layer, keep(x), mask, shared, relative))
 
     if config.scan:
-      # The last layer stays outside, since it may compute fewer rows.
+      # The last layer is not scanned, as it may compute fewer rows.
       sites_lib.check_alike(config.adapters, config.layers)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,

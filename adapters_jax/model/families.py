@@ -37,17 +37,17 @@ class Family:
 
   Attributes:
     name: `model_type` in config.json.
-    prefix: Start of the names of tensors in models of tasks; those of the bare
-      encoder lack it.
+    prefix: Prefix of the names of tensors in models of tasks; names in bare
+      encoders lack it.
     parse_config: (entries of config.json) -> config of the encoder.
     modules: {module: Hugging Face's name}; {} is the index of the layer.
     leaves: {leaf outside of modules: Hugging Face's name}.
     ignored: Regular expressions of tensors that no model of this package reads:
       buffers and heads of pretraining.
     pooler: Whether encoders have a pooler.
-    joined: {end of the name of a linear layer in files: names of its parts},
-      each an equal share of the outputs, in order; `modules` adds them to the
-      layer's name.
+    joined: {suffix of the name of a linear layer in files: names of its parts}.
+      Each part is an equal share of the outputs, in order; in `modules` its
+      name follows that of the layer.
     masked_lm: {leaf of the head of masked language modelling: Hugging Face's
       name}; {} if it is not read.
     masked_lm_activation: Activation of that head; '' for the encoder's.
@@ -143,7 +143,7 @@ def check_head_input(shape: bert_config.BertConfig, head_input: str) -> None:
 
   Args:
     shape: Config of the base.
-    head_input: 'cls', 'pooler' or 'tokens'.
+    head_input: Key of heads.HEADS; only 'pooler' may be refused.
 
   Raises:
     errors.UserError: the head reads a pooler that the family lacks.
@@ -182,7 +182,7 @@ def is_ignored(name: str, family: str = 'bert') -> bool:
 
 
 def modern_name(name: str) -> str:
-  """Returns the present name of a tensor; early BERTs have others."""
+  """Returns the present name of a tensor; files of early BERTs have others."""
   stem, dot, leaf = name.rpartition('.')
   return stem + dot + _OLD_LEAVES.get(leaf, leaf)
 
@@ -238,7 +238,7 @@ def part_tensors(
 
 
 def whole(name: str, family: str) -> str:
-  """Returns the name in files of a layer: of the joined one for a part.
+  """Returns a layer's name in files; a part has that of its joined layer.
 
   Args:
     name: Hugging Face's name of a module, as in `Family.modules`.
@@ -297,7 +297,7 @@ def linears(family: str) -> dict[str, str]:
 
 
 def _weight_of(module):
-  """Returns our name of the leaf 'weight' in a module."""
+  """Returns this package's name for the leaf 'weight' of a module."""
   last = module.rpartition('/')[2]
   if last in ('words', 'positions', 'segments'):
     return 'embedding'

@@ -1,4 +1,4 @@
-"""Readers of config.json: from a family's own words to `BertConfig`.
+"""Readers of config.json, which turn a family's entries into a `BertConfig`.
 
 A reader raises errors.UserError for an entry that is missing or not supported.
 Absent entries have the defaults of transformers' classes.
@@ -17,12 +17,12 @@ _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
     'relu': 'relu', 'leaky_relu': 'leaky_relu', 'silu': 'swish',
     'swish': 'swish', 'tanh': 'tanh', 'linear': 'identity'}
-# {family: entry of the activation}, where it has a name of its own.
+# {family: entry of the activation}, where it is not 'hidden_act'.
 _ACTIVATION_ENTRIES = {
     'distilbert': 'activation', 'modernbert': 'hidden_activation'}
 
-# {field of BertConfig: largest value}. Far above those of any model: a damaged
-# number would otherwise take hours or all memory before it shows.
+# {field of BertConfig: largest value}, far above those of any model. Without a
+# bound, a damaged number would take hours or all memory before it shows.
 _LARGEST = {
     'vocab_size': 10**7, 'dim': 10**5, 'layers': 1000, 'heads': 1000,
     'ffn_dim': 10**6, 'positions': 10**6, 'segments': 1000,
@@ -42,7 +42,7 @@ _LAYER_TYPES = 'full_attention', 'sliding_attention'  # Global, local.
 
 @dataclasses.dataclass(frozen=True)
 class Entries:
-  """The entries of a JSON object, read with one start of all messages.
+  """The entries of a JSON object, with readers that raise UserError.
 
   Attributes:
     values: The object.
@@ -113,7 +113,7 @@ def roberta(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a RoBERTa, XLM-R or CamemBERT."""
   return bert_config.BertConfig(
       **_sizes(entries, _SIZES),
-      # The class's default is 2, but real files state their 1.
+      # The class's default is 2; published files state 1.
       segments=_segments(entries),
       family=entries.values['model_type'],
       first_position=_first_position(entries), **_common(entries))
@@ -189,7 +189,7 @@ def modernbert(entries: Entries) -> bert_config.BertConfig:
   return bert_config.BertConfig(
       **sizes, segments=0, family='modernbert', pre_norm=True,
       activation=_activation(entries, 'modernbert'),
-      # A published model drops nothing.
+      # Published models have no dropout.
       dropout=entries.rate('mlp_dropout', 0.0),
       attention_dropout=entries.rate('attention_dropout', 0.0),
       norm_epsilon=entries.number('norm_eps', 0, 1, 1e-5),
@@ -238,7 +238,7 @@ def _rotary(entries):
     found = [(both.inner(kind), 'rope_theta') for kind in _LAYER_TYPES]
     for parameters, _ in found:
       parameters.demand('rope_type', 'default')
-  # Absent entries have the defaults of the class, null is as in global layers.
+  # An absent local base is the class's default; null means the global one.
   (parameters, name), (local, local_name) = found
   base = _base(parameters, name, 160000.0)
   default = 10000.0 if local_name not in local.values else base

@@ -10,7 +10,7 @@ from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.model import composition
 
-# Collection of the attention weights, filled where a caller makes it mutable.
+# Collection of the attention weights, filled if the caller makes it mutable.
 WEIGHTS = 'fusion_attention'
 
 
@@ -21,11 +21,11 @@ def _near_identity(key, shape, dtype=jnp.float32):
 
 
 class AdapterFusion(nn.Module):
-  """A mix of the members' updates, weighted for each position.
+  """A mix of the members' updates, with weights for each position.
 
   The score of an update v is q . (W v + b) with the query q. It is computed as
   (W' q) . v + q . b, and the value matrix maps the mix instead of each update.
-  The result is the same, with 3 products of [dim, dim] matrices instead of
+  This gives the same result with 3 products by [dim, dim] matrices, instead of
   1 + 2 n for n members.
 
   Attributes:
@@ -93,10 +93,10 @@ class _Key(parameters.Module):
 
 
 def penalty(tuned: trees.Tree, factors: tuple[float, ...]) -> jax.Array:
-  """Returns the squared distance of the value matrices from the identity.
+  """Returns the weighted squared distance of value matrices from the identity.
 
-  The regularisation of AdapterHub's implementation, by which the fused updates
-  stay near those of the members.
+  The regularisation of AdapterHub's implementation, which keeps fused updates
+  near those of the members.
 
   Args:
     tuned: Tuned tree.

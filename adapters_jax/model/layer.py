@@ -42,7 +42,7 @@ def dense(
 def outside_encoder(config: BertConfig) -> bert_config.BertConfig:
   """Returns a config for pooler and head, whose products are not rounded.
 
-  They cost next to nothing, and logits keep their digits.
+  They cost next to nothing in float32, and logits stay precise.
 
   Args:
     config: The encoder's config.
@@ -99,7 +99,7 @@ def attend(
     value: [batch, keys, heads, head_dim]
     bias: [batch, 1 or heads, 1 or queries, keys] Addend to the scores.
     fused: Whether to use the implementation of the config, which does not drop
-      weights; training on an odd number of positions does not.
+      weights; training on an odd number of positions falls back to einsum.
     train: Whether to drop attention weights.
 
   Returns:
@@ -185,8 +185,8 @@ class Attention(nn.Module):
     if relative is not None:
       # Learned positions are at no distance from the tokens.
       bias = bias + jnp.pad(relative[:, :, :rows], widths).astype(x.dtype)
-    # Fused kernels draw dropout bits of their own, which other devices cannot
-    # reproduce; and a single row of queries is too little work for them.
+    # Not in these cases: fused kernels draw their own dropout bits, which other
+    # devices cannot reproduce, and a single row of queries is too little work.
     fused = config.attention != 'einsum' and rows is None
     # cuDNN has no gradient of a bias that the batch shares.
     if train and (config.attention_dropout or relative is not None):

@@ -1,8 +1,8 @@
 """A pre-norm Transformer layer: ModernBERT's (Warner et al., 2024, section 2).
 
-mmBERT and Ettin have the same layer. Differences to `layer`: rotary positions
-instead of a table, a gated feed-forward sublayer, norms before the sublayers,
-and layers in which a token attends to its neighbours alone.
+mmBERT and Ettin have the same layer. It differs from `layer` in rotary
+positions instead of a table, a gated feed-forward sublayer, norms before the
+sublayers, and layers in which a token attends only to its neighbours.
 
 Adapters act on the update of a sublayer before the skip connection, as in
 post-norm layers; no norm follows. A parallel adapter reads the input of the

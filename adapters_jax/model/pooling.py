@@ -14,7 +14,7 @@ MODES = ('mean', 'cls', 'max', 'mean_sqrt_len_tokens', 'weightedmean',
 
 @dataclasses.dataclass(frozen=True)
 class Pooling:
-  """How a text becomes a vector.
+  """Settings by which a text becomes a vector.
 
   Attributes:
     mode: One of MODES.
@@ -72,7 +72,7 @@ def pool(hidden: jax.Array, mask: jax.Array, mode: str) -> jax.Array:
 
 
 def normalized(vectors: jax.Array) -> jax.Array:
-  """Returns [..., dim] vectors of length 1; those of zeros stay zeros."""
-  # The bound is inside of the root: its gradient at 0 would be infinite.
+  """Scales vectors [..., dim] to length 1; zero vectors stay zero."""
+  # Bound inside the root, whose gradient at 0 would be infinite.
   square = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
   return vectors * jax.lax.rsqrt(jnp.maximum(square, 1e-24))

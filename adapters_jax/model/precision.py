@@ -32,10 +32,11 @@ softmax, which XLA fuses.
 | NVIDIA, other GPUs | 8 | 4 | 4 |
 | TPU | 16 | 4 | 4 |
 
-A CPU's time follows the tokens, so that lengths are close. Tensor cores work on
-multiples of 8, a TPU's tiles on multiples of 16 rows of bfloat16; both compile
-longer, and are idle in small evaluation batches, whose inner values no gradient
-keeps. The rows of GPU and TPU follow from the hardware; they were not tried.
+The time on a CPU is proportional to the tokens, so many close lengths pay off.
+Tensor cores work on multiples of 8, TPU tiles on multiples of 16 rows of
+bfloat16. Both take longer to compile, hence few lengths; and both idle on small
+evaluation batches, which can be larger as no gradient needs their inner values.
+The rows of GPU and TPU follow from the hardware; they were not tried.
 """
 
 from collections.abc import Iterable

@@ -21,15 +21,15 @@ from adapters_jax import trees
 
 _log = logging.getLogger(__name__)
 
-# {pinned asset: shape}. The shape is here too, so that flags can be checked
-# before any download.
+# {pinned asset: shape}. The shapes repeat config.json, so that flags can be
+# checked before any download.
 CHECKPOINTS = {
     'minilm-l6': encoder.BertConfig(dim=384, layers=6, heads=12, ffn_dim=1536),
     'mpnet-base': encoder.BertConfig(
         vocab_size=30527, positions=514, segments=0, norm_epsilon=1e-5,
         family='mpnet', first_position=2, relative_bias=True),
 }
-# Heads in files whose names have no prefix.
+# Names of heads in files without the family's prefix.
 _HEADS = re.compile(r'(classifier|head|pre_classifier|qa_outputs|score)\.')
 
 
@@ -94,7 +94,7 @@ def from_hugging_face(
       path = families.our_name(part, family)
       # torch keeps [out, in].
       value = value.T if path.endswith('/kernel') else value
-      # Such as LayerNorm.gamma next to LayerNorm.weight.
+      # A file may hold both LayerNorm.gamma and LayerNorm.weight.
       if path in flat and not np.array_equal(flat[path], value):
         raise errors.UserError(
             f'{name}: another tensor of the file is {path} too')
@@ -108,7 +108,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   Args:
     folder: Folder with config.json of any of families.FAMILIES, and weights in
       a format of `tensor_files`. If tensors have the family's prefix, those
-      without it are of heads and are left out.
+      without it belong to heads and are left out.
     pooler: Whether the model reads the pooler, which is dropped otherwise.
 
   Returns:

@@ -31,14 +31,14 @@ _LONGEST = 10**6  # Tokens; tokenizers write larger numbers for no limit.
 
 
 def of_checkpoint(checkpoint: str, *, known: bool = False) -> Pooling:
-  """Returns how a checkpoint makes sentence embeddings.
+  """Returns the settings with which a checkpoint makes sentence embeddings.
 
   Args:
     checkpoint: Name of an embedded checkpoint, folder, or name on the Hugging
       Face hub. Without files of sentence-transformers, embeddings are the
       normalised means.
-    known: Whether the caller knows the pooling. Files that neither hub nor
-      cache can tell of count as absent then.
+    known: Whether the caller knows the pooling. If so, files count as absent
+      when the hub cannot be reached and the cache does not know them.
 
   Raises:
     errors.UserError: a damaged file, a module that is not supported, or files

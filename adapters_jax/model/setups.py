@@ -1,9 +1,9 @@
-"""Setups read from texts, and turned into trees over the methods of a model.
+"""Parses setups, and turns them into trees over the methods of a model.
 
 `columns` moves the blocks that choose examples to the top, which changes no
 output: Stack(a, Parallel(b, c)) is Parallel(Stack(a, b), Stack(a, c)). Each
-hidden-state setup below them is then one model, with one base, one set of layer
-norms and one head.
+setup below them acts on one hidden state, as one model with one base, one set
+of layer norms and one head.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,10 +79,10 @@ def fused(setup: composition.Setup) -> set[str]:
 def replaced(
     setup: composition.Setup, changes: Mapping[str, composition.Setup]
 ) -> composition.Setup:
-  """Returns a setup with blocks or other names in place of names.
+  """Replaces names in a setup by blocks or other names.
 
   Args:
-    setup: composition.Setup.
+    setup: Setup.
     changes: {name: replacement}; other names stay.
   """
   if isinstance(setup, str):
@@ -91,14 +91,14 @@ def replaced(
 
 
 def demand_all(setup: composition.Setup, given: Collection[str]) -> None:
-  """Raises UserError for a setup that does not do what its adapters suggest.
+  """Raises UserError for a setup that leaves out adapters, or fuses only one.
 
-  A name that is unknown passes: where the adapters are composed, its message
-  suggests others.
+  Unknown names pass: composing the adapters raises an error that suggests
+  others.
 
   Args:
     setup: Setup that a user wrote.
-    given: Names of the adapters that came with it, each of which it is to hold.
+    given: Names of the adapters given with it; it must hold each of them.
   """
   used = set(names(setup))
   left = [name for name in given if name not in used]
@@ -162,7 +162,7 @@ def _joined(
 def _zipped(
     setup: composition.Block, parts: Sequence[Sequence[Segment]]
 ) -> list[Segment]:
-  """Returns the segments of another block, one for each of its members'."""
+  """Returns the segments of any other block, whose members split alike."""
   sizes = {tuple(n for n, _ in part) for part in parts} - {(None,)}
   if len(sizes) > 1:
     raise errors.UserError(
@@ -184,9 +184,9 @@ def over_methods(
     counts: {name: number of methods of the adapter}
 
   Returns:
-    (tree, or None where the methods act one after the other; (name, index of
-    its first method) of each occurrence of a name, in order). A name that
-    occurs twice has two parts.
+    (tree, or None if the methods act one after the other; [(name, index of its
+    first method)] of each occurrence of a name, in order). A name that occurs
+    twice has two parts.
   """
   places: list[tuple[str, int]] = []
   fuses = 0

@@ -58,7 +58,7 @@ def check_gate(configs: tuple[Any, ...], family: str) -> None:
     family: Name of the family of encoders, for messages.
 
   Raises:
-    errors.UserError: one is.
+    errors.UserError: a method is at the gate.
   """
   if any('gate' in config.sites for config in configs):
     raise errors.UserError(
@@ -67,7 +67,7 @@ def check_gate(configs: tuple[Any, ...], family: str) -> None:
 
 
 def check_pre_norm(configs: tuple[Any, ...], family: str) -> None:
-  """Checks that methods do without a norm at the end of sublayers.
+  """Checks that methods need no norm at the end of sublayers.
 
   Args:
     configs: The model's method configs.
@@ -215,7 +215,7 @@ class Sites:
       [batch, length, out] of each input.
     """
     xs, masks = zip(*inputs, strict=True)
-    # Scales of inputs act first: low-rank updates read the scaled input too.
+    # Scale inputs first: low-rank updates read the scaled input too.
     for _, module, _ in self._at('input', site):
       xs = [module(x) for x in xs]
     ys = [dense(x) for x in xs]  # Creates its weights, arguments below.

@@ -33,8 +33,8 @@ class Weights:
 
   Attributes:
     path: File with the weights, or with the index of shards.
-    shards: {path of a file with tensors: names in it}; None instead of names
-      without an index.
+    shards: {path of a file with tensors: names in it}; without an index, None
+      in place of the names.
   """
   path: str
   shards: dict[str, frozenset[str] | None]
@@ -153,7 +153,7 @@ def _file_names(path: str) -> list[str]:
     if not path.endswith('.safetensors'):
       return torch_files.tensor_names(path)
     with safetensors.safe_open(path, 'numpy') as file:
-      # Names of tied weights, of which the file has one: `save_model`.
+      # Add names of tied weights, of which `save_model` writes only one.
       return [*file.keys(), *_tied(file)]
   except Exception as error:  # Both readers raise many kinds.
     raise _unreadable(path, error) from error

@@ -19,8 +19,8 @@ import numpy as np
 from adapters_jax.model import torch_pickle
 
 _MAGIC = 0x1950a86a20f9469cfc6c  # First value of a plain file.
-# Largest size of all tensors, in sizes of the file. Tensors may share numbers,
-# but a small file that describes gigabytes is an attack.
+# Maximum size of all tensors, as a multiple of the file's. Tensors may share
+# numbers, but a small file that describes gigabytes is an attack.
 _MOST_SHARED = 2
 
 _Numbers = Callable[[torch_pickle.Storage], np.ndarray]
@@ -55,7 +55,7 @@ def read_tensors(
   """
   with _opened(path) as (views, numbers):
     views = {name: view for name, view in views.items() if wanted(name)}
-    # Neighbours in the list share the storage, which is then read once.
+    # Sorted by storage, so that each storage is read once.
     distinct = sorted(set(views.values()), key=lambda view: view.storage.key)
     total = sum(view.bytes for view in distinct)
     if total > _MOST_SHARED * os.path.getsize(path):

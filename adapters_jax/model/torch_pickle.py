@@ -147,7 +147,7 @@ class _Machine:
     return self.pop_last(len(self._stack) - self._marks.pop())
 
   def remember(self, index: int | None) -> None:
-    """Puts the last value into the memo, at its end without an index."""
+    """Puts the last value into the memo; without an index, at its end."""
     self._memo[len(self._memo) if index is None else index] = self._stack[-1]
 
   def recall(self, index: int) -> None:

@@ -31,7 +31,7 @@ def write(file: BinaryIO, tensors: Mapping[str, np.ndarray]) -> None:
   arrays = {name: np.ascontiguousarray(value, np.float32).reshape(value.shape)
             for name, value in tensors.items()}
   with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
-    # ZipInfo: one date for all files, so that equal tensors give equal files.
+    # ZipInfo has a fixed date, so that equal tensors give equal files.
     for name, content in (
         ('data.pkl', _pickle(arrays)), ('byteorder', b'little'),
         *((f'data/{key}', array.astype('<f4').tobytes())

@@ -1,7 +1,8 @@
-"""Data and bases at hand, against those of records. No JAX at import.
+"""Compares the data and bases of records with those at hand.
 
-The name of a record has the name of a task, not its texts: they lie in
-`data_dir`, a place. Nor does it have the weights of a base of the hub.
+A record is named after its settings, which hold the name of a task but not its
+texts, and the name of a base from the hub but not its weights: both may differ
+on another machine. No JAX at import.
 """
 
 from typing import Any
@@ -17,7 +18,7 @@ Facts = dict[str, dict[str, Any]]  # As `records.Record.data`.
 
 
 def refusal(place: str, path: str, problem: str) -> str:
-  """Returns the message for a record of other data or another base.
+  """Returns the error message for a record of other data or another base.
 
   Args:
     place: Argument that names the folder of the record.
@@ -29,13 +30,13 @@ def refusal(place: str, path: str, problem: str) -> str:
 
 
 class AtHand:
-  """The data and bases of this machine, each hashed once for many records."""
+  """Data and bases of this machine; each is hashed once for many records."""
 
   def __init__(self, kind: Any = None):
-    """Remembers the kind.
+    """Hashes nothing yet.
 
     Args:
-      kind: Kind of the tasks; that of labels of texts when None.
+      kind: Kind of the tasks; classification when None.
     """
     self._kind = kind
     self._data: dict[tuple[Any, ...], Facts] = {}
@@ -48,7 +49,7 @@ class AtHand:
     """Checks that a record is of the data and the base at hand.
 
     Args:
-      record: Record of the name that these settings have.
+      record: Record that `config` names.
       config: Settings.
       path: Path of the record.
       place: Argument that names its folder.
@@ -62,16 +63,16 @@ class AtHand:
   def problem(
       self, record: records.Record, config: config_lib.Config
   ) -> str:
-    """Returns the difference of a record from data and base at hand, or ''.
+    """Describes how a record differs from data and base at hand; '' if equal.
 
     Unknown data and bases count as equal: records of earlier versions have no
     hashes, and this machine may lack the files.
 
     Args:
-      record: Record of the name that these settings have.
+      record: Record that `config` names.
       config: Settings.
     """
-    # The hashes of own files are among the settings.
+    # The settings of own files include their hashes.
     if record.data and not config.files:
       here = self._data_of(config)
       splits = [name for name in here | record.data if here and (
@@ -79,14 +80,14 @@ class AtHand:
       if splits:
         return (f'is of other {", ".join(splits)} examples of {config.task} '
                 'than those at hand')
-    if '#' in record.base:  # Of the hub; other names are of certain weights.
+    if '#' in record.base:  # From the hub; other names determine the weights.
       base = self._base_of(config.checkpoint)
       if base and base != record.base:
         return f'is of the base {record.base}, and {base} is at hand'
     return ''
 
   def _data_of(self, config: config_lib.Config) -> Facts:
-    """Returns the facts of a named task, {} if they are not to be compared."""
+    """Returns the facts of a named task, {} if nothing can be compared."""
     key = config.task, config.data_dir, config.train_examples
     if key not in self._data:
       self._data[key] = self._read(config)
@@ -105,11 +106,11 @@ class AtHand:
         return {}
       found: Facts = kind.facts(config)
       return found
-    except errors.UserError:  # A run on damaged data would tell of it.
+    except errors.UserError:  # A run on damaged data reports it.
       return {}
 
   def _base_of(self, checkpoint: str) -> str:
-    """Returns the identity of a base in the cache of the hub, '' without."""
+    """Returns the identity of a base in the hub's cache, '' if not cached."""
     if checkpoint not in self._bases:
       self._bases[checkpoint] = ''
       try:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from adapters_jax import errors
 from adapters_jax.runs import options
 
-_LARGEST = 2**31 - 1  # Of JAX's integers. Seeds have no sign, hence a bit more.
+_LARGEST = 2**31 - 1  # Largest int32 of JAX. Seeds are uint32.
 
 # (field, its range as a predicate, the range in words)
 _RANGES = (
@@ -86,7 +86,7 @@ def convert_types(config: Any) -> None:
 
 
 def _threshold(value: Any) -> Any:
-  """Returns a threshold as a text; UserError for no probability."""
+  """Returns a threshold as a string; UserError unless it is a probability."""
   if value in ('', 'dev'):
     return value
   try:
@@ -96,11 +96,11 @@ def _threshold(value: Any) -> Any:
   if not 0 < number < 1:
     raise errors.UserError(
         f"`threshold={value}`: give a probability between 0 and 1, or 'dev'")
-  return str(number)  # One text for 0.3 and '0.30': equal runs hash equal.
+  return str(number)  # One string for 0.3 and '0.30': equal runs hash equal.
 
 
 def check_settings(config: Any) -> None:
-  """Checks settings by themselves.
+  """Checks settings without the task, the base or any file.
 
   Args:
     config: Settings, a `config.Config`.
@@ -123,7 +123,7 @@ def check_settings(config: Any) -> None:
 
 
 def _check_drop(config: Any) -> None:
-  """Raises UserError for layers without adapters where they say nothing."""
+  """Raises UserError for `adapter_drop` where it would have no effect."""
   if not config.adapter_drop:
     return
   if config.tune != 'adapters' or config.cache_frozen:
@@ -137,7 +137,7 @@ def _check_drop(config: Any) -> None:
 
 
 def _check_frozen(config: Any) -> None:
-  """Raises UserError for saved adapters where they have no place."""
+  """Raises UserError for saved adapters that `tune` cannot use."""
   if config.adapters and config.tune in ('full', 'top_k', 'bias'):
     raise errors.UserError(
         f'`adapters={config.adapters}`: stay frozen below what '
@@ -162,7 +162,7 @@ def _check_metric(config: Any) -> None:
 
 
 def _check_class_weights(config: Any) -> None:
-  """Raises UserError for class weights of another form."""
+  """Raises UserError for malformed class weights."""
   if config.class_weights:
     from adapters_jax.data import class_weights  # Imports numpy.
     class_weights.parse(config.class_weights)
@@ -185,7 +185,7 @@ def _check_numbers(config: Any) -> None:
 
 def _unknown(name: str, value: str, choices: tuple[str, ...]) -> Exception:
   """Returns the error for an unknown choice, with near matches."""
-  # Not for a slip of the hand, such as 'adapter'.
+  # A near miss of a choice, such as 'adapter', names no method.
   if name == 'tune' and not difflib.get_close_matches(
       value, choices, cutoff=0.8):
     from adapters_jax import methods  # Imports JAX.
@@ -266,7 +266,7 @@ def _check_forms(config: Any) -> None:
 
 
 def _check_adapters(config: Any) -> None:
-  """Raises UserError for flags of the default adapter where they say nothing.
+  """Raises UserError for flags of the default adapter that have no effect.
 
   Args:
     config: Settings that train adapters.

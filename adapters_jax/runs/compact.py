@@ -7,7 +7,7 @@ import numpy as np
 
 
 def fits(values: np.ndarray) -> bool:
-  """Returns whether `to_text` takes an array: one axis of numbers."""
+  """Returns whether `to_text` takes an array: numbers along one axis."""
   values = np.asarray(values)
   return values.ndim == 1 and values.dtype.kind in 'iuf'
 
@@ -17,14 +17,15 @@ def to_text(values: np.ndarray) -> str:
 
   Args:
     values: [examples] Classes from 0, or -1 where unknown; sets of up to 63
-      labels, a bit each; or scores, as float16 where that holds all of them
-      exactly, else as float32. Records of earlier versions have rounded ones.
+      labels, one bit per label; or scores. Scores are stored as float16 if all
+      are exact in it, else as float32; records of earlier versions hold rounded
+      ones.
   """
   values = np.asarray(values)
   if values.dtype.kind == 'f':
     with np.errstate(over='ignore'):
       half = values.astype(np.float16)
-    # Rounded cosines or years would have other ranks and correlations.
+    # Rounding cosines or years would change their ranks and correlations.
     name = 'f2' if np.array_equal(half, values) else 'f4'
   elif values.min(initial=0) < 0:
     name = 'i2'
@@ -37,7 +38,7 @@ def to_text(values: np.ndarray) -> str:
 
 
 def to_array(text: str) -> np.ndarray:
-  """Returns [examples] the int64 classes or float64 scores of a text."""
+  """Returns [examples] int64 classes or float64 scores from `to_text`."""
   name, _, data = text.partition(':')
   values = np.frombuffer(zlib.decompress(base64.b64decode(data)), f'<{name}')
   return values.astype(np.float64 if name[0] == 'f' else np.int64)

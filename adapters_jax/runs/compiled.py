@@ -25,16 +25,16 @@ from adapters_jax.training import steps
 # loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
-_KEPT = 8  # Compiled steps of each kind, for later runs of the process.
+_KEPT = 8  # Compiled steps of each kind that later runs may reuse.
 
 
 def shapes_of(setup: setup_lib.Setup) -> precision.Batching:
-  """Returns the shapes of the batches on the devices of a run."""
+  """Returns how batches are shaped for the devices of a run."""
   return precision.batching(setup.mesh.devices.flat[0])
 
 
 def eval_batch_size(setup: setup_lib.Setup, batch_size: int) -> int:
-  """Returns the number of examples of an evaluation's batches.
+  """Returns the number of examples per evaluation batch.
 
   Args:
     setup: Setup of the run.
@@ -50,7 +50,7 @@ def make_eval(
 
   Args:
     setup: Setup of the run.
-    batch_size: Number of examples a batch, over all hosts.
+    batch_size: Examples per batch, over all hosts.
   """
   mesh = setup.mesh
   compiled = _eval_step(setup.model, mesh)
@@ -97,7 +97,7 @@ def _eval_step(model, mesh):
 def _optimizer_settings(
     config: config_lib.Config, setup: setup_lib.Setup
 ) -> dict[str, Any]:
-  """Returns the arguments that a compiled optimizer depends on."""
+  """Returns the optimizer's arguments that are part of the compiled step."""
   return {
       'select': setup.select, 'steps': setup.steps,
       'clip_norm': config.clip_norm, 'optimizer': config.optimizer}
@@ -169,7 +169,8 @@ def make_step(
 def _train_step(
     model, optimizer, loss_fn, accumulate, grouped, mesh, leaves, structure,
     factors, paths):
-  # Any rate, warm-up and decay: the step reads those of its state.
+  # The rate does not matter: the step reads rate, warm-up and decay from its
+  # state.
   settings = dict(optimizer)
   tx = optimizers.make_optimizer(learning_rate=0.0, **settings)
   step = steps.make_train_step(

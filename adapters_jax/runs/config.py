@@ -1,4 +1,4 @@
-"""Settings of a training run: each is declared once, with its role. No JAX."""
+"""Settings of a training run, each declared once with its role. No JAX."""
 
 import dataclasses
 import os
@@ -225,13 +225,13 @@ class Config:
       'evaluations; 0 for these alone.', 'where')
 
   def __post_init__(self):
-    # `dataclasses.replace` calls it as well: every Config is valid.
+    # `dataclasses.replace` runs these too, so every Config is valid.
     checks.convert_types(self)
     checks.check_settings(self)
 
   @property
   def dropped_layers(self) -> tuple[int, ...]:
-    """Numbers of `adapter_drop`, () without."""
+    """Numbers of layers in `adapter_drop`, () if it is empty."""
     if not self.adapter_drop:
       return ()
     from adapters_jax.adapters import settings  # Imports JAX.
@@ -261,7 +261,7 @@ class Config:
 
   @property
   def form(self) -> str:
-    """Form of the labels, one of data.tasks.FORMS, but for those in memory."""
+    """Form of the labels of own files, one of data.tasks.FORMS."""
     several = self.file_task in ('multilabel', 'multiple_choice')
     return self.file_task if several else 'single'
 
@@ -271,14 +271,14 @@ class Config:
     return task_of(dataclasses.asdict(self))
 
 
-# Default of `task` in question answering and in masked language modelling.
+# Defaults of `task` in question answering and in masked language modelling.
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
 
 
 def without_unread(config: Config) -> Config:
   """Resets the fields that `tune` does not read to their defaults.
 
-  Runs that differ only in such fields train equal models. They get one name.
+  Runs that differ only in such fields train equal models, so they share a name.
   """
   unread = set()
   if config.tune != 'adapters':
@@ -292,7 +292,7 @@ def without_unread(config: Config) -> Config:
 
 
 def _names(text: str) -> tuple[str, ...]:
-  """Returns the names in a list with commas."""
+  """Returns the names in a comma-separated list."""
   return tuple(name for part in text.split(',') if (name := part.strip()))
 
 

@@ -24,7 +24,7 @@ _DOWNLOADS = logging.getLogger(progress.__name__)
 
 
 def is_terminal(stream: Any) -> bool:
-  """Returns whether a stream of Python is a terminal."""
+  """Returns whether a stream such as sys.stderr is a terminal."""
   try:
     return stream.isatty()
   except (AttributeError, ValueError):  # None or closed, as in a daemon.
@@ -54,13 +54,13 @@ class _Printer(logging.Handler):
       text = '\n'.join(self.prefix + line for line in text.splitlines())
     if record.levelno >= logging.ERROR:
       stream, text = sys.stderr, f'error: {text}'
-    # A closed terminal or a full disk under a log ends no training.
+    # Training outlives a closed terminal, and a full disk under a log.
     with contextlib.suppress(OSError):
       tqdm.tqdm.write(text, file=stream)
       stream.flush()
 
   def _draw(self, transfer: progress.Transfer) -> None:
-    """Shows the state of a download as a bar, which goes when it ends."""
+    """Shows the state of a download as a bar, removed at its end."""
     if self._bar is None:
       self._bar = tqdm.tqdm(
           desc=transfer.name, total=transfer.total or None,
@@ -72,7 +72,7 @@ class _Printer(logging.Handler):
       self._bar = None
 
 
-# One: a logger adds no handler twice. At DEBUG for the bars of downloads.
+# A single handler, as a logger adds none twice. DEBUG lets downloads draw bars.
 _HANDLER = _Printer(logging.DEBUG)
 
 
@@ -132,7 +132,7 @@ def role_counts(tree: trees.Tree) -> dict[str, int]:
 
 
 def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
-  """Returns a table of trained roles, parameters and their shares.
+  """Returns a table of the trained parameters by role, with their shares.
 
   'of layers' divides by the pretrained Transformer layers, as the paper's
   2.1 % does; 'of all' by every parameter of the model, embeddings included.
@@ -184,11 +184,11 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
   return _text(table, wide)
 
 
-_PLAIN = ('perplexity',)  # Metrics that are no shares.
+_PLAIN = ('perplexity',)  # Metrics that are not shown in percent.
 
 
 def percent(metrics: Mapping[str, float]) -> str:
-  """Returns 'accuracy 82.31, f1 81.90': metrics in hundredths."""
+  """Returns metrics in percent, as in 'accuracy 82.31, f1 81.90'."""
   return ', '.join(
       f'{name} {(1 if name in _PLAIN else 100) * v:.2f}'
       for name, v in metrics.items())

@@ -1,4 +1,4 @@
-"""Scores of an adapter on labelled examples, as a training reports them."""
+"""Scores of an adapter on labelled examples, as training reports them."""
 
 import contextlib
 import dataclasses
@@ -43,9 +43,9 @@ def evaluate(
   """Scores an adapter on labelled examples.
 
   The scores are those that `train` reports for the same examples as `dev` or
-  `test`, up to rounding. Classes are matched by their names. Queries of pairs
-  without scores rank the second texts of `data` alone, without those of
-  training.
+  `test`, up to rounding. Classes are matched by name. Pairs without scores are
+  queries and documents; each query ranks the documents of `data` only, and none
+  of the training data.
 
   >>> examples = aj.Examples(['A joy.', 'Dull.'], ['positive', 'negative'])
   >>> list(aj.evaluate(base, film, examples))
@@ -67,7 +67,7 @@ def evaluate(
 
   Raises:
     errors.UserError: an adapter of another base or without a head, labels that
-      it does not know, or data of another form.
+      it does not know, or data that do not fit its head.
   """
   _check(base, adapter, data, split, threshold, batch_size)
   task: tasks.Task | None = None
@@ -125,8 +125,8 @@ def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
 
   Args:
     adapter: Adapter with a head.
-    head: Name of the head.
-    what: The data, in words.
+    head: Name of the head that the data need.
+    what: Name of the data in the message.
   """
   if adapter.head_input != head:
     raise errors.UserError(
@@ -138,7 +138,7 @@ def _with_own_metric(
     adapter: adapter_lib.Adapter, task: tasks.Task
 ) -> tasks.Task:
   """Returns a task with the metric that picked the adapter's step first."""
-  with contextlib.suppress(errors.UserError):  # That of another task.
+  with contextlib.suppress(errors.UserError):  # The task has no such metric.
     return metrics.with_first(task, adapter.settings.get('metric', ''))
   return task
 
@@ -179,7 +179,8 @@ def _of_labels(
     return classification.scores(
         own, task.metrics, split.labels, logits, threshold)
   found = classification.to_predictions(own, logits, threshold)
-  if classes:  # In the order of the task, whose second class counts for F1.
+  # Back to the order of the task: F1 is that of its second class.
+  if classes:
     found = np.array([task.labels.index(name) for name in classes])[found]
   return metrics.compute(task.metrics, split.labels, found)
 

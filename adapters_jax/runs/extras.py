@@ -10,7 +10,7 @@ def demand(extra: str, *names: str) -> None:
 
   Args:
     extra: Extra of this package that installs them.
-    *names: Their names.
+    *names: Import names of the packages.
 
   Raises:
     errors.UserError: one is missing.

@@ -1,4 +1,4 @@
-"""Checks of files that settings name. No JAX here: faults show at once."""
+"""Checks of files that settings name. Without JAX, so that they are quick."""
 
 import os
 
@@ -33,7 +33,7 @@ def _check_checkpoint(checkpoint: str) -> None:
   """Raises UserError for a folder that is absent or without a config.json.
 
   Args:
-    checkpoint: Name or folder; names are left alone.
+    checkpoint: Name or folder; a name is not checked.
   """
   if assets.is_folder(checkpoint):
     from adapters_jax.model import tensor_files  # Imports numpy.

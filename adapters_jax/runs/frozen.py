@@ -22,7 +22,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.model import setups
 from adapters_jax.runs import config as config_lib
 
-NEW = 'task'  # Name of the new adapter in the whole.
+NEW = 'task'  # Name of the new adapter among the members of the result.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Frozen:
   """Frozen adapters of a run.
 
   Attributes:
-    setup: Their setup, with names.
-    members: (name, number of methods) of each.
+    setup: Their setup, in terms of their names.
+    members: (name, number of methods) of each adapter.
     methods: Their methods, which come first in the model.
     tuned: Their leaves and layer norms, with the attention of trained Fuse
       blocks.
@@ -44,7 +44,9 @@ class Frozen:
   def whole(
       self, own: int
   ) -> tuple[composition.Block | None, tuple[tuple[str, int], ...]]:
-    """Returns (setup, members) of the run's adapter; (None, ()) of a new one.
+    """Returns (setup, members) of the run's adapter, frozen members included.
+
+    Without frozen adapters it is (None, ()).
 
     Args:
       own: Number of new methods.
@@ -61,7 +63,7 @@ class Frozen:
     return setup, members
 
   def tree(self, own: int) -> Any:
-    """Returns the tree over the methods of the run's model, None for none.
+    """Returns the setup as a tree over the methods of the model, or None.
 
     Args:
       own: Number of new methods.
@@ -97,7 +99,7 @@ def bank_of(under: Any) -> dict[str, adapter_lib.Adapter]:
       raise errors.UserError(
           f'`under`: give an Adapter or a bank {{name: Adapter}}, not '
           f'{type(adapter).__name__}')
-    # Only dots: no name of a folder, in the files of other libraries.
+    # Files of other libraries use the name as a folder, hence not '..'.
     if not isinstance(name, str) or not name.strip('.') or (
         not composition.NAME.fullmatch(name)):
       raise errors.UserError(
@@ -118,7 +120,7 @@ def saved(
   """
   names = [*bank]
   with tempfile.TemporaryDirectory() as folder:
-    # Numbers, as no name may lead to another folder.
+    # Numbered, so that no name can lead out of the folder.
     paths = {name: os.path.join(folder, str(number))
              for number, name in enumerate(names)}
     for name, path in paths.items():
@@ -136,7 +138,7 @@ def saved(
 
 
 def of(config: config_lib.Config) -> Frozen:
-  """Returns the frozen adapters of the settings, NONE without.
+  """Returns the frozen adapters of the settings, or NONE.
 
   Args:
     config: Settings.
@@ -155,7 +157,7 @@ def of(config: config_lib.Config) -> Frozen:
 
 
 def stamp(folder: str) -> tuple[file_hash.Stamp, ...]:
-  """Returns sizes and times of an adapter's files, () without."""
+  """Returns sizes and times of an adapter's files, () if there are none."""
   return file_hash.stamps(
       folders.folder_of(folders.local(folder)),
       (folders.WEIGHTS, folders.SETTINGS))
@@ -225,5 +227,5 @@ def _default(
   trained = [any(trees.role(path) == 'norm'
                  for path in trees.flatten(adapter.tuned))
              for adapter in bank.values()]
-  # The fusion trains norms of its own, from these.
+  # Initial norms: the fusion trains its own from these.
   return composition.Fuse(*bank, norms='average' if all(trained) else 'base')

@@ -1,9 +1,9 @@
 """Runs that train together; a single run is a group of one.
 
 One program trains several runs on one base: their states are stacked to
-[runs, ...], the base is not. Runs of a group may differ in the fields of
-`config.Config` marked 'vmapped'. Narrow adapters are padded with zeros, which
-stay zeros since every activation has f(0) = 0, and are cut back when saved.
+[runs, ...], while they share the base. Runs of a group may differ in the fields
+of `config.Config` marked 'vmapped'. Narrow adapters are padded with zeros,
+which stay zero as f(0) = 0 for every activation, and are cut back when saved.
 
 Every run keeps its own data order, dropout and best step. The batches of one
 step must have one shape, so the sequence of their lengths depends on no setting
@@ -103,7 +103,7 @@ def make_group(
   for config, origin in zip(configs, origins, strict=True):
     model = setup.model.clone(config=dataclasses.replace(
         shape, adapters=models.adapter_configs(config, shape.layers),
-        first_layer=0))  # Adapters of a cached layer are initialised too.
+        first_layer=0))  # Initialises the adapters of cached layers too.
     tuned, params = models.init_tuned(
         model, base, setup.select, config.seed, folder, setup.start)
     members.append(dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Training of a group of runs: losses in, scores out, failures noted."""
+"""Trains a group of runs, and notes the losses, scores and failure of each."""
 
 from collections.abc import Callable, Sequence
 import itertools
@@ -55,7 +55,7 @@ def _load_ahead(
 
 
 class _Watch:
-  """The loop's view of a group: losses in, scores out, failures noted."""
+  """Callbacks of the training loop, which fill in the log of each run."""
 
   def __init__(
       self, group: group_lib.Group, score: kind_lib.Score, log: log_lib.Log,
@@ -96,7 +96,7 @@ class _Watch:
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
-      if self._trackers:  # A rate is computed.
+      if self._trackers:  # Else the rate would be computed for nobody.
         self._track(i, step + 1, {
             'train/learning_rate': self._rates[i](step),
             **{f'train/{name}': np.atleast_1d(value)[i]
@@ -105,11 +105,11 @@ class _Watch:
       self.meter.update(
           float(np.mean([losses[i] for i, _ in training])),
           max(rate(step) for rate in self._rates),
-          # The next step has been dispatched when this one is read.
+          # The next step is already dispatched when this one is read.
           any([self._is_first(one) for one in (step, step + 1)]))
 
   def _track(self, i: int, step: int, values: dict[str, Any]) -> None:
-    """Hands numbers of a run to its trackers."""
+    """Passes numbers of a run to its trackers."""
     for one in self._trackers[i] if self._trackers else ():
       one.add(step, {name: float(value) for name, value in values.items()})
 
@@ -130,7 +130,7 @@ class _Watch:
     """
     task = self._group.setup.task
     scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
-    # All before the first entry: a stop in between must leave no trace.
+    # Score all runs before any entry: a stop in between must leave no trace.
     found, last, failures = {}, {}, {}
     for i, run in self._runs_log.training():
       one = self._group.take(tuned, i)
@@ -169,7 +169,7 @@ class _Watch:
 
   def _last(self, tuned: trees.Tree) -> dict[str, dict[str, float]]:
     """Returns the scores of a run's last step on other splits than dev."""
-    # At once: other runs of the group, and so its state, may continue.
+    # Now, as the group's state changes while its other runs continue.
     return {split: self._score(tuned, split)[0]
             for split in self._group.setup.scored_splits() if split != 'dev'}
 
@@ -186,8 +186,8 @@ def _start(
   Args:
     group: Runs.
     resume: Saved states, None to ignore them.
-    joined: Makes the start out of states that the runs saved alone; used
-      without a state of the group.
+    joined: Builds the start from states that the runs saved individually; used
+      if the group has no saved state.
 
   Raises:
     errors.UserError: a state of other data, of another computation or base.
@@ -196,7 +196,7 @@ def _start(
   inputs = inputs_lib.of_group(group)
 
   def check(progress, extra):
-    # Others have diverged, or may have since patience stopped them.
+    # Of the runs still in training only: the others may have diverged.
     for i, _ in log_lib.Log.from_json(extra).training():
       resume_lib.demand_finite_weights(group.take(progress, i))
 
@@ -227,8 +227,8 @@ def train_group(
     restore: Whether to continue from a saved state, if there is one.
     pause: Number of steps after which to save and return; 0 for none.
     stop: Requests to stop the training.
-    joined: Makes the start of a group out of states that its runs saved alone,
-      None without them; used if the group has no saved state.
+    joined: Builds the start of a group from states that its runs saved
+      individually, None without them; used if the group has no saved state.
     trackers: Trackers of each run, () for none.
 
   Returns:

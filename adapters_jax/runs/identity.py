@@ -23,9 +23,9 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
   """
   values = {version.FIELD: version.NUMBERS, **dataclasses.asdict(config)}
   for name in options.marked(config_lib.Config, 'where'):
-    values.pop(name)  # Some are paths as well, hence `get` below.
+    values.pop(name)  # Some have the mark 'path' too, hence `get` below.
   for name in options.marked(config_lib.Config, 'path'):
-    if path := values.get(name):  # The same file in any folder is the same run.
+    if path := values.get(name):  # Hashed: in any folder it gives the same run.
       try:
         digest = file_hash.kept_sha256(path)[:16]
         values[name] = f'{os.path.basename(path)}@{digest}'
@@ -48,7 +48,7 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-  """Names and hashes of a run's inputs, as they are when it reads them.
+  """Names and hashes of a run's inputs, taken when it reads them.
 
   Files may change while it trains.
 
@@ -63,14 +63,14 @@ class Origin:
 
 
 def origin_of(config: config_lib.Config) -> Origin:
-  """Returns the origin of a run that begins to read its inputs."""
+  """Returns the origin of a run; call it before the run reads its inputs."""
   from adapters_jax.model import base as base_lib  # Imports JAX.
   return Origin(portable(config), base_lib.identity(config.checkpoint),
                 base_lib.file_hashes(config.checkpoint))
 
 
 def completed(values: dict[str, object]) -> dict[str, object]:
-  """Returns saved settings with the first defaults of fields added since."""
+  """Returns saved settings, with first defaults for fields they lack."""
   places = options.marked(config_lib.Config, 'where')
   values = {**{k: v for k, v in _defaults().items() if k not in places},
             **values}
@@ -78,7 +78,7 @@ def completed(values: dict[str, object]) -> dict[str, object]:
 
 
 def _defaults() -> dict[str, Any]:
-  """Returns the settings that saved ones stand for where they lack them."""
+  """Returns the values of settings that saved ones lack."""
   return {version.FIELD: version.FIRST,
           **options.first_values(config_lib.Config)}
 
@@ -88,7 +88,7 @@ def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:
 
   Args:
     values: Result of `portable`, perhaps of an earlier version.
-    **changed: Places, and other fields to replace.
+    **changed: Fields to replace, places among them.
   """
   values = {**completed(values), **changed}
   values.pop(version.FIELD)
@@ -109,9 +109,9 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 def digest(values: dict[str, object]) -> str:
   """Returns 12 hex digits that name the settings.
 
-  Settings at their first default stay out, so that neither a new field nor a
-  new default renames a run; so does the task of own data if it is only their
-  file's name.
+  Settings at their first default are left out, so that neither a new field nor
+  a new default renames a run; so is the task of own data if it is only the name
+  of their file.
   """
   defaults = _defaults()
   if values.get('train_file'):  # Own data are named after their file.

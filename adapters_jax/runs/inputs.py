@@ -1,8 +1,8 @@
-"""Inputs of a saved state: data, computation and base, with which it goes on.
+"""Inputs of a saved state (data, computation, base), compared on a resume.
 
-The settings of a run name a task, a precision and a base of the hub, and each
-of them may stand for something else in another folder, on another processor or
-on another day. A state that went on with it would hide it in the record.
+The settings of a run name a task, a precision and a base of the hub. Each name
+may mean something else in another folder, on another processor or on another
+day. A run that resumed with other inputs would hide the change in its record.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def of_group(group: group_lib.Group) -> dict[str, Any]:
   """
   setup, origin = group.setup, group.members[0].origin
   device = setup.mesh.devices.flat[0]
-  # Without the attention: a run that leaves its group may use another one.
+  # Without the kind of attention, which may change when a run leaves its group.
   types = precision.choose(group.configs[0].precision, 1, device).types
   return {'data': setup.data, 'computation': f'{types}, on {device.platform}',
           'base': origin.base if origin else ''}
@@ -36,13 +36,13 @@ def of_group(group: group_lib.Group) -> dict[str, Any]:
 def continued(
     log: log_lib.Log, inputs: dict[str, Any], folder: str
 ) -> log_lib.Log:
-  """Returns the log of a saved state that goes on with some inputs.
+  """Returns the log of a saved state, once its inputs are the present ones.
 
   Every host must make the call; all of them end if one has other inputs.
 
   Args:
-    log: Log of the state. One of an earlier version has no inputs, and goes on
-      with any.
+    log: Log of the state. One of an earlier version has no inputs, and may
+      continue with any.
     inputs: Result of `of_group`.
     folder: Folder of the state.
 
@@ -58,7 +58,7 @@ def continued(
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-  """Returns a difference of inputs and the way out; '' for none.
+  """Describes a difference of inputs and its remedy; '' if there is none.
 
   Args:
     before: Inputs of a state.

@@ -1,4 +1,4 @@
-"""Labelled data for the scores of an adapter, with its classes by name."""
+"""Labelled data to score an adapter on, with labels matched by name."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -22,7 +22,7 @@ from adapters_jax.runs.kinds import language_modeling
 
 
 def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
-  """Returns (task, examples of a split) of a name.
+  """Returns (task, examples of a split) of a named task.
 
   Args:
     name: Name of a task.
@@ -63,7 +63,7 @@ def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
 def matched(
     adapter: adapter_lib.Adapter, examples: memory.Examples
 ) -> tuple[tasks.Task, tasks.Split]:
-  """Returns (task, split) of examples with the classes of an adapter.
+  """Returns (task, split) of examples, numbered by the classes of an adapter.
 
   Args:
     adapter: Adapter.
@@ -87,7 +87,7 @@ def matched(
         task, metrics=label_sets.METRICS, form='multilabel')
     check_form(adapter, task)
     return task, tasks.Split(examples.rows, _matrix(labels, classes))
-  # As in training, integers are scores beside floats.
+  # As in training, integers are scores unless the adapter has classes.
   if kind == 'float' or kind == 'integer' and not classes:
     task = dataclasses.replace(
         task, labels=(), metrics=('spearman', 'pearson'))
@@ -140,7 +140,7 @@ def _names(
 
 
 def check_form(adapter: adapter_lib.Adapter, task: tasks.Task) -> None:
-  """Raises UserError for an adapter whose head gives other labels.
+  """Raises UserError for an adapter whose head predicts another form of labels.
 
   Args:
     adapter: Adapter with a head.

@@ -9,7 +9,7 @@ import numpy as np
 
 from adapters_jax.data import tasks
 
-# Measured times of a run, each with its clock.
+# {field of Log: clock that measures it}
 CLOCKS = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
 
 
@@ -18,11 +18,11 @@ class RunLog:
   """Log of one run.
 
   Attributes:
-    history: One entry an evaluation: step, mean loss, dev metrics.
+    history: One entry per evaluation: step, mean loss, dev metrics.
     losses: Losses of the steps since the last evaluation.
     failed: Reason why the run ended before its last step, '' otherwise.
     stopped: Step after which patience ended the run, 0 otherwise.
-    last: {split: metrics} of that step.
+    last: {split: metrics} after the step `stopped`.
   """
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   losses: list[float] = dataclasses.field(default_factory=list)
@@ -59,8 +59,8 @@ class Log:
   """Log of a group of runs.
 
   Attributes:
-    runs: One log a run.
-    seconds: Wall time over all sittings of the group.
+    runs: One log per run.
+    seconds: Wall time of the group, summed over its sittings.
     cpu_seconds: Processor time of the same, over all threads.
     inputs: Result of `inputs.of_group`; {} in states of earlier versions.
   """
@@ -78,7 +78,7 @@ class Log:
     return [(i, run) for i, run in self.alive() if not run.stopped]
 
   def evaluated(self) -> int:
-    """Returns the steps before the last evaluation, 0 without one."""
+    """Returns the step of the last evaluation, 0 before the first."""
     return max((run.history[-1]['step'] for run in self.runs if run.history),
                default=0)
 
@@ -109,7 +109,7 @@ def since_best(scores: Sequence[float]) -> int:
     scores: Dev score of each evaluation; of equal ones the first is the best.
   """
   best, since = -np.inf, 0
-  for score in np.asarray(scores, np.float32):  # As `loop.keep_best` compares.
+  for score in np.asarray(scores, np.float32):  # As compared by `keep_best`.
     since = 0 if score > best else since + 1
     best = max(best, score)  # NaN is never better.
   return since
@@ -118,9 +118,9 @@ def since_best(scores: Sequence[float]) -> int:
 def collapsed_to(
     task: tasks.Task, predictions: Sequence[Any] | np.ndarray, labels: Any
 ) -> str | None:
-  """Returns the class, or the labels, of all predictions; None if they differ.
+  """Returns the class, or labels, that all predictions share, or else None.
 
-  Equal predictions of examples that are all alike are no collapse.
+  Equal predictions are no collapse if all correct labels are equal too.
 
   Args:
     task: Task; a regression task never collapses.
@@ -141,7 +141,7 @@ def collapsed_to(
 
 
 class Clocks:
-  """Adds the times of this sitting to those of a log."""
+  """Adds the times of this sitting to those of earlier ones in a log."""
 
   def __init__(self, log: Log):
     self._offsets = {  # Added to now(), they continue the logged times.

@@ -26,10 +26,10 @@ def cpu_model() -> str:
 
 
 def describe() -> dict[str, Any]:
-  """Returns {'cpu': name, 'threads': number} and facts that are no default.
+  """Returns {'cpu': name, 'threads': number}, and what differs from defaults.
 
-  These are 'cores', unless there are as many as threads of XLA, and
-  'xla_flags'.
+  The latter are 'cores', if their number is not that of XLA's threads, and
+  'xla_flags', if any are set.
   """
   found: dict[str, Any] = {'cpu': cpu_model(), 'threads': threads.in_use()}
   if threads.cores() != found['threads']:
@@ -52,7 +52,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_bytes() -> dict[str, int]:
-  """Returns {'host', 'device'}: most memory of this process until now.
+  """Returns {'host', 'device'}: peak memory of this process so far, in bytes.
 
   Earlier runs of the process count too. A CPU has no 'device'.
   """

@@ -61,7 +61,7 @@ def make_model(
     config: Settings.
     shape: Shape of the encoder, without adapters.
     outputs: Number of classes, or 1 for regression.
-    device: Target device; the first one of this process when None.
+    device: Device whose hardware limits the precision; the first one when None.
     head: Head; the classifier that the settings name when None.
   """
   chosen = precision.choose(
@@ -128,7 +128,8 @@ def selection_of(config: config_lib.Config, layers: int) -> selections.Select:
   if config.norm_layers == 'same':
     norm_layers = settings.parse_layers(
         config.adapter_layers, layers, 'adapter_layers')
-    if own := own_configs(config, layers):  # Whatever string describes them.
+    # The methods decide, as `adapter_config` has layers of its own.
+    if own := own_configs(config, layers):
       norm_layers = tuple(layer for layer in range(layers)
                           if frozen_cache.adapted(own, layer))
   return selections.make_select(
@@ -140,15 +141,15 @@ def init_tuned(
     model: heads.Model, base: trees.Tree, select: selections.Select,
     seed: int, folder: str, start: trees.Tree | None = None,
 ) -> tuple[trees.Tree, trees.Tree]:
-  """Initialises the leaves that the base lacks, and no others.
+  """Initialises the leaves that the base lacks, and only those.
 
   Args:
     model: Model with its head.
     base: Pretrained tree.
     select: Predicate of the tuned paths.
     seed: Seed of the run.
-    folder: Folder of the checkpoint, whose tokenizer a prompt may need to
-      begin as the words of a text.
+    folder: Folder of the checkpoint, whose tokenizer prompts need that are
+      initialised with the words of a text.
     start: Leaves of a saved adapter, which replace those of equal path.
 
   Returns:

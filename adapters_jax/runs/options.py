@@ -38,8 +38,8 @@ def option(
     help_text: One sentence for `--help`.
     role: Role of the field in a run, one of ROLES; '' elsewhere.
     *marks: Further properties, of MARKS.
-    first: Default of earlier versions, if it was another. Settings saved
-      without the field stand for it, and hashes leave it out, so that a new
+    first: First default of the field, if it has changed since. Settings saved
+      without the field mean this value, and hashes leave it out, so that a new
       default renames no saved run.
   """
   return dataclasses.field(default=default, metadata={

@@ -19,13 +19,12 @@ _ahead: dict[Hashable, tuple[Data, list[logging.LogRecord]]] = {}
 
 
 def read_ahead(config: config_lib.Config) -> None:
-  """Reads small files for a later `read`, so that faults show at once.
+  """Reads small files for a later `read`, so that their faults show at once.
 
-  JAX, whose import takes longer, need not be imported yet. Messages are logged
-  by `read`.
+  It runs before JAX is imported, which takes longer. `read` logs the messages.
 
   Args:
-    config: Settings; those without own files are left alone.
+    config: Settings; without own files nothing is read.
 
   Raises:
     errors.UserError: a fault of a file.
@@ -56,7 +55,7 @@ def _kept_messages() -> Iterator[list[logging.LogRecord]]:
 
 
 def _key(config: config_lib.Config) -> Hashable:
-  """Returns all that decides what `_read` returns."""
+  """Returns everything that the result of `_read` depends on."""
   files = []
   for split, path in config.files.items():
     found = os.stat(path)
@@ -70,7 +69,7 @@ def read(config: config_lib.Config) -> Data:
   """Returns (task, splits) of the user's own files."""
   try:
     found, messages = _ahead.pop(_key(config))
-  except (KeyError, OSError):  # OSError: `_read` explains an absent file.
+  except (KeyError, OSError):  # `_read` reports an absent file with a remedy.
     return _read(config)
   for message in messages:
     logging.getLogger(message.name).handle(message)

@@ -14,7 +14,7 @@ def widen(tree: Any, like: Any) -> Any:
     like: Tree of the shapes to reach.
   """
   def pad(leaf, wide):
-    if leaf.shape == wide.shape:  # Random keys, which numpy does not know.
+    if leaf.shape == wide.shape:  # Such as random keys, which numpy lacks.
       return leaf
     return np.pad(leaf, [
         (0, b - a) for a, b in zip(leaf.shape, wide.shape, strict=True)])

@@ -11,7 +11,12 @@ _LARGEST_COSINE = 1.0
 
 
 def name_of(config: config_lib.Config, scored: bool) -> str:
-  """Returns the loss of the settings; `scored` is whether pairs have scores."""
+  """Returns the name of the loss.
+
+  Args:
+    config: Settings.
+    scored: Whether the pairs have scores, which decides the default.
+  """
   return config.pair_loss or ('cosent' if scored else 'multiple_negatives')
 
 
@@ -30,7 +35,7 @@ def check(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
     if config.negative_column:
       raise errors.UserError(
           '`negative_column`: is for `pair_loss=multiple_negatives`')
-  elif scored:  # Their labels are scores, not numbers of texts.
+  elif scored:  # Their labels are scores, not the rows of matching texts.
     raise errors.UserError(
         f'`pair_loss={name}`: is for pairs without scores, and '
         f'{train.where or "training"} has scores; leave the scores out, or '
@@ -48,7 +53,7 @@ def check(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
 
 
 def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
-  """Returns the nested sizes of embeddings, () for the whole alone.
+  """Returns the nested sizes of embeddings, descending; () for no nesting.
 
   Args:
     config: Settings.
@@ -65,7 +70,7 @@ def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
         f'`matryoshka_dims={config.matryoshka_dims}`: give numbers from 1 to '
         f'{dim} with commas')
   sizes = sorted({*map(int, found)}, reverse=True)
-  if sizes and sizes[0] != dim:  # The whole vector picks the best step.
+  if sizes and sizes[0] != dim:  # Dev is scored with the whole vector.
     raise errors.UserError(
         f'`matryoshka_dims={config.matryoshka_dims}`: the dimensions beyond '
         f'{sizes[0]} of {dim} would not be trained; give the full width too, '

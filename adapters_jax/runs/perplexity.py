@@ -23,8 +23,8 @@ def of_texts(
 ) -> dict[str, float]:
   """Scores an adapter on masked pieces of texts.
 
-  The share of masked pieces is that of the training, and the masks are those of
-  dev and test, which depend on the number of a text alone.
+  The share of masked pieces is the one used in training. Masks depend only on
+  the position of a text in the list, as on dev and test.
 
   Args:
     base: Pretrained encoder.
@@ -36,8 +36,8 @@ def of_texts(
     {metric: value}, of data.metrics.OF_LANGUAGE.
 
   Raises:
-    errors.UserError: an adapter of another base, or of labels; outputs that are
-      NaN.
+    errors.UserError: an adapter of another base or with a head of labels, or
+      outputs that are NaN.
   """
   if not adapter.head.pretrained:
     raise errors.UserError(

@@ -1,4 +1,4 @@
-"""Settings of the paper and its authors' code, and defaults of experiments."""
+"""Presets of the paper and its authors' code, and defaults of experiments."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ PRESETS = {
 
 # Defaults of question answering, in place of those of Config.
 SQUAD = {'task': config_lib.SQUAD, 'max_length': 384}
-# Those of sentence embeddings.
+# The same for sentence embeddings.
 EMBEDDINGS = {'text_columns': 'anchor,positive', 'max_length': 256,
               'file_task': 'pairs'}
-# Those of masked language modelling. The norms stay those of the base, so that
-# task adapters stack on the result.
+# The same for masked language modelling. Norms stay untuned, so that task
+# adapters can stack on the result.
 LANGUAGE_MODELING = {
     'task': config_lib.TEXTS, 'adapter_config': 'seq_bn_inv',
     'tune_norms': False, 'text_columns': 'text', 'file_task': 'text'}

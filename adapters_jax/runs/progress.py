@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 _LINES = 30.0  # Seconds between lines where there is no terminal.
 _FIRST = 10.0  # Seconds before the first forecast.
-_FEWEST = 5  # Steps before it whose program was there.
+_FEWEST = 5  # Timed steps before the first forecast, none of which compiled.
 
 
 def plan_line(setup: setup_lib.Setup, runs: int = 1) -> str:
@@ -61,7 +61,7 @@ class Meter:
     """Starts the clock.
 
     Args:
-      steps: Number of the last step.
+      steps: Steps of the whole training.
       done: Steps taken before.
       batch_size: Examples a step, over all runs.
     """
@@ -90,8 +90,8 @@ class Meter:
     Args:
       loss: Loss of the step.
       rate: Learning rate of the step.
-      is_new: Whether this step, or the one that runs meanwhile, is the first of
-        its shape: it compiles, or loads a program.
+      is_new: Whether this step, or the next one, already dispatched, is the
+        first of its shape: it compiles or loads a program.
     """
     now = time.monotonic()
     if not is_new:
@@ -99,7 +99,7 @@ class Meter:
     self._before = now
     self._done += 1
     usual = self._usual()
-    # No speed is known as long as every step compiles.
+    # inf until a step without compilation gives a speed.
     seconds = sum(usual) / len(usual) if usual else math.inf
     left = self._steps - self._done
     if not self._bar.disable:

@@ -12,11 +12,11 @@ _SHOWN = 40  # Characters of a value in a message.
 
 
 def problem(values: Mapping[str, Any], record_class: type) -> str:
-  """Returns what keeps a JSON object from being a record, '' for a record.
+  """Returns why a JSON object is no record, '' if it is one.
 
   Args:
     values: The object, without the hash.
-    record_class: Dataclass of records, whose annotations are the types.
+    record_class: Dataclass of records, whose annotations give the types.
   """
   fields = dataclasses.fields(record_class)
   hints = typing.get_type_hints(record_class)
@@ -42,7 +42,7 @@ def _misfit(values: Mapping[str, Any], hints: Mapping[str, Any]) -> str:
 
 
 def _misfit_of_config(values: Mapping[str, Any]) -> str:
-  """Returns what is wrong with the settings; they may lack newer ones."""
+  """Returns the first problem of the settings; newer ones may be missing."""
   absent = [name for name in ('task', 'seed') if name not in values]
   if absent:
     return f'no {absent[0]} in config'
@@ -51,7 +51,7 @@ def _misfit_of_config(values: Mapping[str, Any]) -> str:
 
 
 def _misfit_of_results(values: Mapping[str, Any]) -> str:
-  """Returns what is wrong with the scores and the data."""
+  """Returns the first problem of the scores and the data, '' for none."""
   if not values['metrics'].get('dev'):
     return 'no score on dev'
   if not all(values['metrics'].values()):

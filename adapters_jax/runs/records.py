@@ -22,11 +22,11 @@ _log = logging.getLogger(__name__)
 
 RECORD = 'record.json'
 _HASH = 'sha256'  # Of the other values of a record's file.
-# Entries by which a record is told from other JSON, even when damaged.
+# Entries that distinguish records, even damaged ones, from other JSON.
 _OF_RECORDS = {'config', 'metrics'}
 THRESHOLD_NOTE = 'the threshold {} is the best one on dev'
-# Runs from this seed on choose settings; means leave them out, because the best
-# of several scores is above the mean of the chosen setting.
+# Runs with this seed or above choose settings. Means leave them out, because
+# the best of several scores overestimates the chosen setting.
 FIRST_PICK_SEED = 1000
 
 
@@ -48,7 +48,7 @@ class Record:
     best_step: Number of steps before the best dev score.
     padded_tokens: Number of tokens computed in training, padding included.
     real_tokens: Number of tokens of the training examples seen.
-    history: One entry an evaluation: step, loss, dev metrics.
+    history: One entry per evaluation: step, loss, dev metrics.
     notes: Remarks for the reader, e.g. a collapse to one class.
     device: Number and kind of the devices.
     versions: {package: version}.
@@ -59,10 +59,10 @@ class Record:
       'label_sets' and 'predicted_sets' for several labels, of which there are
       'label_count'.
     data: {split: {'examples': number, 'sha256': of its texts and labels}}.
-    computation: Types and precisions that the settings mean on the device.
+    computation: Types and precisions that the run used on its device.
     machine: {'cpu': name, 'threads': number} and more, see
       `machine.describe`.
-    peak_bytes: {'host', 'device'}: most memory of the process until its end.
+    peak_bytes: {'host', 'device'}: peak memory of the process, in bytes.
     date: End of the run, in UTC.
     base: Base with the hash of its weights, see `model.base.identity`; '' in
       records of earlier versions.
@@ -101,12 +101,12 @@ class Record:
 
   @property
   def picks(self) -> bool:
-    """Whether the run chooses settings, and so counts in no mean."""
+    """Whether the run chooses settings, so that means leave it out."""
     return self.config['seed'] >= FIRST_PICK_SEED
 
   @property
   def arithmetic(self) -> str:
-    """Precision computed in, and the kind of device unless a CPU.
+    """Precision of the computation, and the kind of device if no CPU.
 
     Like 'float32' or 'bfloat16_products, gpu'. Devices differ in the lengths of
     their batches and in the meaning of a precision (`model.precision`): on a
@@ -124,7 +124,7 @@ class Record:
 
 
 def write_measured(config: Any, **found: Any) -> None:
-  """Writes the measurements of a script to the file `config.out`, unless ''.
+  """Writes the measurements of a script to the file `config.out`, if given.
 
   Args:
     config: Settings of the script, a dataclass.
@@ -132,7 +132,7 @@ def write_measured(config: Any, **found: Any) -> None:
   """
   settings = dataclasses.asdict(config)
   path = settings.pop('out')
-  if path:  # The cores that this process may use, not all of the machine.
+  if path:  # `cores` are those that this process may use.
     atomic.write_json(path, {
         **settings, **found, 'cores': threads.cores(),
         'machine': platform.machine(),
@@ -199,8 +199,8 @@ def one_version(records: Iterable[Record]) -> list[Record]:
   """Returns the records as a list.
 
   Raises:
-    errors.UserError: they are of several versions, so no comparison of them
-      says anything.
+    errors.UserError: they are of several versions, whose numbers cannot be
+      compared.
   """
   records = list(records)
   check_versions(record.numbers for record in records)
@@ -234,7 +234,7 @@ def best(records: Iterable[Record]) -> Record:
 
 
 def mean_sem(values: Iterable[float]) -> tuple[float, float]:
-  """Returns (mean, standard error of the mean); the error of one is nan."""
+  """Returns (mean, standard error of the mean); nan for a single value."""
   values = list(values)
   mean = math.fsum(values) / len(values)
   if len(values) < 2:
@@ -246,8 +246,8 @@ def mean_sem(values: Iterable[float]) -> tuple[float, float]:
 def commit_of(path: str) -> str:
   """Returns the commit of a file's checkout, with '+' if it has changes; or ''.
 
-  A file that git does not track has none: that of an installed package may lie
-  in the checkout of another project.
+  A file that git does not track has no commit: an installed package may lie in
+  the checkout of another project.
 
   Args:
     path: Path of the file.

@@ -1,7 +1,7 @@
-"""States of grouped runs one by one, so that other groups can continue them.
+"""Saves the runs of a group individually, so that other groups continue them.
 
-A sweep that stops weak settings forms its groups anew at every rung: each run
-leaves a group with a state of its own, and joins the next one with it.
+A sweep that stops weak settings regroups its runs at every rung: each run
+leaves its group with a state of its own, and joins the next group with it.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def pause(
     group: group_lib.Group, progress: loop.Progress, log: log_lib.Log,
     folders: Sequence[str], epochs: float,
 ) -> list[rungs_lib.Paused | str]:
-  """Saves the state of each run in its own workdir, with its score.
+  """Saves the state of each run, and its score at a rung, in its own workdir.
 
   Args:
     group: Runs that stand at a rung.
@@ -55,8 +55,9 @@ def pause(
     if log.runs[i].failed:
       found.append(log.runs[i].failed)
       continue
-    if len(group) > 1:  # Else it is saved already.
-      rungs_lib.leave(folder)  # A kill leaves no state of other epochs than it.
+    if len(group) > 1:  # The state of a single run is saved already.
+      # First: if a kill comes now, `waits` must not describe the old state.
+      rungs_lib.leave(folder)
       _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
     score = rungs_lib.score_at(log.runs[i].history, metric, rung)
     before = rungs_lib.read(folder)
@@ -73,7 +74,7 @@ def _save_alone(
   """Saves one run of a group as if it had trained alone."""
   alone = _alone(group, index)
   shapes = jax.eval_shape(lambda: group_lib.initial(alone))
-  # Not a later save of the same state: it replaces those of earlier rungs.
+  # Drop the states of earlier rungs, which this one replaces.
   shutil.rmtree(folder, ignore_errors=True)
   resume = resume_lib.Resume(folder)
   runs = len(group)
@@ -87,7 +88,7 @@ def _save_alone(
 def join_progress(
     group: group_lib.Group, folders: Sequence[str]
 ) -> tuple[loop.Progress, log_lib.Log] | None:
-  """Makes the progress of a group out of the states that its runs saved alone.
+  """Builds a group's progress from the states that its runs saved individually.
 
   Args:
     group: Runs.
@@ -122,7 +123,8 @@ def join_progress(
     runs += log.runs
     seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
   if len(set(map(loop.steps_taken, parts))) > 1:
-    return None  # Earlier versions noted the rung of a state beyond it.
+    # Earlier versions noted a rung for states that had trained beyond it.
+    return None
   progress = sharding.create(
       group.setup.mesh, lambda parts: trees.stack(parts), parts)
   return progress, log_lib.Log(runs, seconds, cpu_seconds, inputs)

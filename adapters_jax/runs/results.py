@@ -152,7 +152,7 @@ def finish(
   config, setup = group.configs[index], group.members[index]
   folder = workdirs.path_of(config, experiment)
   if (record := workdirs.finished(folder)) is not None:
-    return record  # A kill came between the first record and the last.
+    return record  # A kill came after this record, before the group's last.
   progress = group.take(progress, index)
   try:
     scores, outcomes, notes, threshold = all_scores(
@@ -166,7 +166,7 @@ def finish(
       config, experiment, setup, progress, log, index,
       metrics=scores, predictions=outcomes, notes=[*setup.notes, *notes],
       last=last, computation=computation)
-  # Outside of the condition below: every host must join the gathering.
+  # Before `by_first`: every host must take part in the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
     best = padding.narrow(best, setup.tuned)  # To the run's own size.
@@ -181,7 +181,7 @@ def _make_record(
     config: config_lib.Config, experiment: str, setup: setup_lib.Setup,
     progress: loop.Progress, log: log_lib.Log, index: int, **found: Any,
 ) -> records.Record:
-  """Returns the record of a finished run; a group's times are shared."""
+  """Returns the record of a finished run, with its share of a group's time."""
   run = log.runs[index]
   steps_taken = run.stopped or setup.steps
   if run.stopped and run.stopped < setup.steps:

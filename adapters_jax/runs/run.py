@@ -1,4 +1,4 @@
-"""Runs from settings to record and adapter: the entry of every experiment."""
+"""Entry point of every run: from settings to record and adapter."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -99,7 +99,7 @@ def run_group(
     task_checks.check_run(config, experiment, kind.find)
   hosts.join_all(
       first.coordinator, first.processes, first.process, first.join_seconds)
-  # Once the hosts have joined, as this call asks JAX for its devices.
+  # After the hosts have joined, as this call initialises JAX's devices.
   mesh = sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate)
   folders = [workdirs.path_of(config, experiment) for config in configs]
@@ -112,7 +112,7 @@ def run_group(
   with disk.explained(places), hosts.on_first(
       _claimed(configs, experiment)):
     before = [workdirs.finished(folder) for folder in folders]
-    if None not in before:  # A group with any open run continues as a whole.
+    if None not in before:  # A group with an unfinished run continues whole.
       _demand_same(before, configs, kind)
       found: list[records.Record | rungs.Paused | str] = [*before]
     else:
@@ -132,11 +132,11 @@ def _demand_same(
     found: Sequence[records.Record | None],
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
 ) -> None:
-  """Logs finished runs; UserError for one of other data, or another base."""
+  """Logs finished runs; UserError for one with other data or another base."""
   here = at_hand.AtHand(kind)
   for record, config in zip(found, configs, strict=True):
     problem = here.problem(record, config) if record else ''
-    if problem := hosts.first_text(problem):  # Every host must end.
+    if problem := hosts.first_text(problem):  # All hosts must raise, or none.
       path = os.path.join(config.workdir, records.RECORD)
       raise errors.UserError(at_hand.refusal('workdir', path, problem))
   for record, config in zip(found, configs, strict=True):
@@ -157,7 +157,7 @@ def _remove_states(
   """
   paused = any(isinstance(one, rungs.Paused) for one in found)
   if not (paused and len(found) == 1):
-    # It was needed until all have records; a kill may have come in between.
+    # Not before: a kill between two records would need it.
     shutil.rmtree(state_folder, ignore_errors=True)
   for one, folder in zip(found, folders, strict=True):
     if isinstance(one, records.Record):  # It may have joined from a rung.
@@ -181,7 +181,7 @@ def _train_claimed(
     _log.info('%s\n%s; %s%s', console.device_line(machine.versions()), chosen,
               sharding.mesh_line(mesh), together)
     group = group_lib.make_group(configs, kind, mesh, names)
-    # Evaluations are asked for a stop as well.
+    # Evaluations check for stop requests too.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
     rung = rungs.step_of(pause, group.setup.schedule.steps_per_epoch)
@@ -203,7 +203,7 @@ def _train_claimed(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           pause=rung, stop=stop, trackers=followed,
           joined=lambda: regroup.join_progress(group, folders))
-      # Runs that have failed, or that patience ended, pause at no rung.
+      # Runs that failed, or that patience ended, do not pause.
       if log.training() and loop.steps_taken(progress) < group.setup.steps:
         return [*regroup.pause(group, progress, log, folders, pause)]
       # Within the context: the last scores need its matmul precision.
@@ -222,7 +222,7 @@ def _train_claimed(
 def _tracked(
     group: group_lib.Group, folders: Sequence[str]
 ) -> Iterator[list[list[trackers.Tracker]]]:
-  """Yields the trackers of each run, [] without; the first host has them.
+  """Yields the trackers of each run; [] without, and on all but the first host.
 
   Args:
     group: Runs.
@@ -258,7 +258,7 @@ def _claimed(
     configs: Sequence[config_lib.Config], experiment: str
 ) -> Iterator[None]:
   """Holds the workdirs of all runs for this process."""
-  # One that cannot be claimed releases those before it.
+  # If one cannot be claimed, those before it are released.
   with contextlib.ExitStack() as stack:
     for config in configs:
       stack.enter_context(workdirs.claimed(config, experiment))
@@ -268,7 +268,7 @@ def _claimed(
 def train(
     config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
 ) -> adapter_lib.Adapter:
-  """Trains an adapter in memory: no workdir, no record, no global settings.
+  """Trains an adapter without workdir, record or changes of global settings.
 
   Args:
     config: Settings; places (workdir, resume, ...) are not used.

@@ -1,8 +1,8 @@
 """Scores of runs at the rungs of a sweep that stops weak settings. No JAX.
 
-A rung is a number of epochs after which runs wait for the decision of the
-sweep. A file in the workdir keeps the scores at each rung, so that a killed
-sweep decides again as before.
+A rung is a number of epochs after which runs wait for the sweep to decide which
+of them train further. A file in the workdir keeps the scores at each rung, so
+that a restarted sweep makes the same decisions.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,8 +36,8 @@ class Rungs:
 
   Attributes:
     scores: {epochs as text: best dev score until then}.
-    waits: Epochs that the state in the run's own folder has trained while it
-      waits; 0 if none waits.
+    waits: Epochs trained by the state that waits in the run's own folder; 0 if
+      none waits.
     stopped: Epochs after which the sweep stopped the run; 0 if it did not.
   """
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -63,7 +63,7 @@ def step_of(epochs: float, steps_per_epoch: int) -> int:
 def score_at(
     history: Iterable[Mapping[str, Any]], metric: str, step: int
 ) -> float:
-  """Returns the best dev score until a step, -inf without an evaluation.
+  """Returns the best dev score up to a step, -inf without an evaluation.
 
   Args:
     history: Evaluations of a run.
@@ -75,7 +75,7 @@ def score_at(
 
 
 def demand_score(epochs: float, step: int, eval_every: int) -> None:
-  """Checks, before a run trains, that it is evaluated until a rung.
+  """Checks that a run is evaluated at or before a rung, before it trains.
 
   Args:
     epochs: Epochs before the rung.
@@ -126,7 +126,7 @@ def write(folder: str, rungs: Rungs) -> None:
 
 
 def leave(folder: str) -> None:
-  """Notes that a run trains again, so that its state waits at no rung.
+  """Notes that a run trains again, and no longer waits at a rung.
 
   Args:
     folder: Workdir of the run.

@@ -12,15 +12,16 @@ from adapters_jax.training import hosts
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 
-_LITTLE = 5.0  # Seconds of work not worth a save of their own.
-_CALLS = 32  # Steps between questions to the other hosts.
+_LITTLE = 5.0  # Seconds of work that are not worth a save.
+_CALLS = 32  # Steps between exchanges with other hosts, which cost time.
 
 
 class Saver:
   """Saves progress and log: at evaluations, before compiles, every few minutes.
 
-  A new shape of a batch is compiled for seconds or minutes, in which no signal
-  handler runs. With the state saved before, the process can end at once.
+  Compiling for a new batch shape takes seconds or minutes, during which no
+  signal handler runs. If the state is saved before, the process can end at any
+  time.
   """
 
   def __init__(
@@ -30,15 +31,15 @@ class Saver:
     """Starts the clocks of a sitting.
 
     Args:
-      resume: Where to save; None saves nothing.
+      resume: Store of the states; None saves nothing.
       log: Log of the group, saved with the progress.
       start: Progress at the start of the sitting, saved or at step 0.
       minutes: Maximum minutes between saves; 0 for no such limit.
-      stop: Requests to stop, which learn whether they would lose work.
+      stop: Requests to stop; its `unsaved` is kept up to date.
     """
     self._resume, self._log, self._stop = resume, log, stop
     self._seconds = 60 * minutes
-    # After the restore: the times of earlier sittings count.
+    # Created after the restore, so that earlier sittings count.
     self._clocks = log_lib.Clocks(log)
     self._saved = self._point(start)
     self._last, self._calls = time.monotonic(), 0
@@ -62,7 +63,7 @@ class Saver:
     Args:
       batch: Arrays of the step; None before an evaluation.
     """
-    # Steps on new shapes and evaluations take longer than other steps.
+    # New shapes and evaluations may block the process for long.
     fresh = True
     if batch is not None:
       shape = tuple((name, value.shape) for name, value in batch.items())

@@ -24,7 +24,7 @@ def enable_compilation_cache() -> None:
   jax.config.update('jax_compilation_cache_dir', folder)
   # JAX's default, 1 s, would leave out small programs.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
-  # With a bound of the user, JAX evicts.
+  # If the user sets a bound, JAX evicts by itself.
   if (os.path.isdir(folder)
       and jax.config.values['jax_compilation_cache_max_size'] < 0):
     evict.least_recent(folder, _MOST_BYTES)
@@ -35,7 +35,7 @@ def enable_compilation_cache() -> None:
 def computing(
     config: config_lib.Config, *, keep_programs: bool = True
 ) -> Iterator[precision.Choices]:
-  """Applies the matmul precision of the settings within the context.
+  """Sets the matmul precision of the settings within the context.
 
   Args:
     config: Settings.

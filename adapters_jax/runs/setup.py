@@ -38,7 +38,7 @@ from adapters_jax.training import sharding
 _log = logging.getLogger(__name__)
 
 Facts = dict[str, dict[str, Any]]  # {split: number and hash of its examples}
-_SUBSET_SEED = 0  # Not the run's: all seeds train on the same subset.
+_SUBSET_SEED = 0  # Not the run's seed: all runs train on the same subset.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Setup:
     data: Facts of the examples.
     between: Called between the batches of an evaluation; an error that it
       raises ends the evaluation.
-    threshold: Setting of the same name.
+    threshold: Setting `threshold`: '', 'dev' or a probability.
     factors: Factor of the regularization of each trained Fuse block.
     start: Leaves of the adapter that the run starts from.
     origin: Names and hashes of the inputs; None outside of a group.
@@ -103,7 +103,7 @@ def load_data(
         'language modelling; leave it out')
   if config.files:
     task, splits = own_data.read(config)
-    # Named after the file, and checked here before the first of many runs.
+    # `check_data` calls this too, before the first of many runs.
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
     task_checks.check_classes(config, task)
@@ -213,7 +213,7 @@ def _encode(
   examples = examples_lib.Examples(
       *token_cache.encode(tokenizer, texts, max_length), split.labels,
       labelled=split.labelled, choices=count)
-  # Only those of the full length can have lost tokens.
+  # Only inputs of the full length can have lost tokens.
   full = [texts[row] for row in np.flatnonzero(
       examples.row_lengths == max_length)]
   if cut := tokenization.count_truncated(tokenizer, full, max_length):
@@ -226,7 +226,7 @@ def _frozen_leaves(
     config: config_lib.Config, base: trees.Tree, select: Callable[[str], bool]
 ) -> trees.Tree:
   """Returns the leaves of the base that are not tuned."""
-  # A step without adapters in some layers has the pretrained norms there.
+  # With AdapterDrop, layers without adapters use the pretrained norms.
   return trees.split(base, lambda path: select(path) and not (
       config.adapter_drop and trees.role(path) == 'norm'))[1]
 
@@ -234,9 +234,9 @@ def _frozen_leaves(
 def _buckets(
     config: config_lib.Config, lengths: np.ndarray, mesh: jax.sharding.Mesh
 ) -> tuple[int, ...]:
-  """Returns the lengths of batches that suit the devices."""
+  """Returns the input lengths, in tokens, to which batches are padded."""
   shapes = precision.batching(mesh.devices.flat[0])
-  # The setting does not count the longest length.
+  # One more, as the setting does not count the longest length.
   return bucketing.bucket_lengths(
       lengths, shapes.lengths(1 + config.buckets), shapes.multiple)
 
@@ -268,7 +268,7 @@ def assemble(
   base = models.pretrained_tree(config, folder, head)
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)
-  # With the whole base: full fine-tuning starts from its leaves.
+  # On the whole base, as full fine-tuning starts from its leaves.
   start = start_lib.leaves(config, head, task)
   tuned, params = models.init_tuned(
       model, base, select, config.seed, folder, start)
@@ -283,7 +283,7 @@ def assemble(
   tuned = sharding.distribute(mesh, tuned)
   buckets = _buckets(config, encoded['train'].lengths, mesh)
   if config.cache_frozen:
-    # Last: `params` and `tuned` above belong to the whole model.
+    # After `params` and `tuned`, which are those of the whole model.
     first = frozen_cache.first_layer(
         select, model.config.adapters, shape.layers)
     encoded = frozen_cache.cached(

@@ -1,10 +1,10 @@
-"""Requests to stop by SIGTERM or Ctrl-C. No JAX here.
+"""Handles requests to stop by SIGTERM or Ctrl-C. No JAX here.
 
-Where nothing would be lost, before the first step or in an evaluation, a signal
-ends the work at once. Between steps the training loop is asked instead, as it
-saves the state first. A thread watches over both: Python runs no handler while
-the main thread compiles a program, which can take longer than the grace period
-of a cluster.
+Where no work would be lost, as before the first step or during an evaluation, a
+signal ends the process at once. Otherwise the training loop polls for it
+between steps, and saves the state first. A thread backs up both: while the main
+thread compiles a program, Python runs no handler, and that can take longer than
+the grace period of a cluster.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ from adapters_jax import errors
 STATUS = 130  # Exit status of a process that a signal stopped.
 # Seconds from a signal to the forced end of the process. Clusters commonly kill
 # 30 seconds after SIGTERM.
-_SAVED = 2.0  # Compiling, with nothing to save.
+_SAVED = 2.0  # While compiling, with nothing to save.
 _AT_MOST = 20.0
-# Functions that the interpreter calls between others: finalizers, and JAX's
-# callback of the garbage collector.
+# Functions whose exceptions the interpreter prints and drops: finalizers, and
+# JAX's callback of the garbage collector.
 _DROPPING = ('__del__', '_xla_gc_callback')
 
 
@@ -79,12 +79,12 @@ class _Signals(Stop):
     """Notes a signal; ends the work if nothing is lost, or if asked again."""
     del number
     now = time.monotonic()
-    # Some senders signal a process and its group, one right after the other.
+    # Senders that signal a process and then its group do not ask twice.
     again = self._arrived is not None and now - self._arrived > 1.0
     if self._arrived is None:
       self._arrived = now
     self.handled = True
-    # Python would print and drop an exception; the thread asks again.
+    # Where Python would drop the exception, the thread signals again.
     if (not self.unsaved or again) and not _is_dropped(frame):
       raise _AtOnce
 
@@ -111,7 +111,8 @@ def requests() -> Iterator[Stop]:
     return
   stop = _Signals()
   numbers = [signal.SIGTERM]
-  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # As under nohup.
+  # Left ignored if it was, as a script's shell does for jobs with `&`.
+  if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     numbers.append(signal.SIGINT)
   before = {number: signal.signal(number, stop.handle) for number in numbers}
   try:
@@ -162,10 +163,10 @@ def _watch(reading: int, stop: _Signals, over: threading.Event) -> None:
     passed = now - start
     if stop.handled and not stop.unsaved and now - last > _SAVED:
       last = now
-      # The exception was lost, as in an import that catches all.
+      # The exception was lost, as in code that catches all of them.
       signal.pthread_kill(main, signal.SIGTERM)
     idle = not stop.unsaved and not stop.handled
     if passed > (_SAVED if idle else _AT_MOST):
       saved = 'nothing was lost' if idle else 'the last saved state remains'
       os.write(2, f'stopped; {saved}\n'.encode())
-      os._exit(STATUS)  # The main thread is in C code, and raises nothing.
+      os._exit(STATUS)  # The main thread is in C code, and cannot raise.

@@ -1,4 +1,4 @@
-"""Training on from a saved adapter: its method, leaves and head."""
+"""Continues training from a saved adapter: its method, leaves and head."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -82,7 +82,7 @@ def check(adapter: adapter_lib.Adapter) -> None:
 
 
 def settings_of(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
-  """Returns the settings that training on from an adapter has by default.
+  """Returns the default settings of training that starts from an adapter.
 
   Args:
     adapter: Adapter.
@@ -106,12 +106,12 @@ def settings_of(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
 def of_kind(
     values: Mapping[str, Any], texts: bool, form: str, embeddings: bool
 ) -> dict[str, Any]:
-  """Returns the settings of a start without those that a task does not read.
+  """Resets settings from a start that a kind of task does not read.
 
   Args:
     values: Result of `settings_of`, or all settings of a run.
-    texts: Whether the task has a head on a text.
-    form: Form of its labels.
+    texts: Whether the task labels whole texts.
+    form: Form of its labels, one of data.tasks.FORMS.
     embeddings: Whether the task is sentence embeddings.
   """
   found = dict(values)
@@ -124,7 +124,7 @@ def of_kind(
 
 
 def _head_input(head: heads.Head) -> str:
-  """Returns the setting `head_input` of a head; the default of others."""
+  """Returns the setting `head_input` that gives a head, or else the default."""
   for form in tasks.FORMS:
     for name in checks.CHOICES['head_input']:
       if heads.head.name_of(form, name) == head.name:
@@ -159,11 +159,11 @@ def _method(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
 def check_method(
     adapter: adapter_lib.Adapter, method: str, layers: int
 ) -> None:
-  """Checks the argument `method` beside `start`.
+  """Checks that the argument `method` agrees with `start`.
 
   Args:
     adapter: Adapter of `start`.
-    method: Method string, a choice of weights, or ''.
+    method: Method string, a value of `tune`, or ''.
     layers: Number of layers of its base.
 
   Raises:
@@ -180,7 +180,7 @@ def check_method(
 
 
 def of(config: config_lib.Config) -> adapter_lib.Adapter | None:
-  """Returns the adapter that a run starts from, None without.
+  """Returns the adapter that a run starts from, or None.
 
   Args:
     config: Settings.
@@ -211,9 +211,9 @@ def of(config: config_lib.Config) -> adapter_lib.Adapter | None:
 def leaves(
     config: config_lib.Config, head: heads.Head, task: tasks.Task
 ) -> trees.Tree:
-  """Returns the leaves that a run takes from a saved adapter, {} without.
+  """Returns the leaves that a run takes from its `start`, {} without one.
 
-  Those of the head are among them if it is of the same kind and classes.
+  They include the head if its kind and its classes are those of the run.
 
   Args:
     config: Settings.
@@ -250,7 +250,7 @@ def _order(
     Numbers of the outputs, [] for outputs that are no classes; None where the
     head is not kept. A head that is initialised again is logged.
   """
-  if not head.dense:  # Nothing to keep, and nothing to begin anew.
+  if not head.dense:  # It has no parameters.
     return None
   reason = ''
   if adapter.outputs is None:

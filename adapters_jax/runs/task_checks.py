@@ -39,7 +39,7 @@ def check_run(
   """
   trackers.names(config.track)
   file_checks.check(config)
-  if config.setup:  # Of flags; a bank in memory may hold more than a setup.
+  if config.setup:  # A flag; a bank in memory may hold adapters beyond a setup.
     setups.demand_all(
         setups.parse(config.setup), folders.parse(config.adapters))
   if not config.files:
@@ -87,7 +87,8 @@ def check_model(config: config_lib.Config) -> None:
                        f'`adapter_drop={config.adapter_drop}`')
     if any(trees.role(path) == 'norm'
            for path in trees.flatten(frozen.of(config).tuned)):
-      # Layers without adapters have the pretrained ones, but not in training.
+      # Inference uses pretrained norms in layers without adapters; training
+      # would use these.
       raise errors.UserError(
           f'`adapter_drop={config.adapter_drop}`: the frozen adapters have '
           'trained layer norms; leave it out, or give adapters trained with '

@@ -1,4 +1,4 @@
-"""Trackers: losses and scores of a run while it trains, for other programs."""
+"""Trackers: report losses and scores of a run, while it trains."""
 
 from collections.abc import Callable, Mapping
 import contextlib
@@ -19,20 +19,19 @@ _FLUSH = 120.0  # Seconds between writes of event files to the disk.
 
 
 class Tracker:
-  """Receives the numbers of a run; this one forgets them.
+  """Base class, which ignores the numbers of a run.
 
-  An OSError, as of a full disk, turns a tracker off: a run is worth more than
-  its curves.
+  An OSError, as of a full disk, turns a tracker off rather than end the run.
 
   Attributes:
-    place: File or folder that it makes in the workdir.
-    package: Package that it needs.
+    place: File or folder that it creates in the workdir.
+    package: Optional package that it needs, '' for none.
   """
   place: str = ''
   package: str = ''
 
   def __init__(self, folder: str, name: str, settings: Mapping[str, Any]):
-    """Keeps the run; writes nothing.
+    """Stores its arguments; writes nothing yet.
 
     Args:
       folder: Workdir of the run.
@@ -48,8 +47,8 @@ class Tracker:
     """Starts a sitting of the run.
 
     Args:
-      done: Steps that it has taken; numbers of later ones, from a sitting that
-        was killed, are removed.
+      done: Steps that it has taken. Numbers of later steps, left by a sitting
+        that was killed, are removed.
     """
     self._try(self._begin, done)
 
@@ -129,8 +128,7 @@ class TensorBoard(Tracker):
   place, package = 'tensorboard', 'tensorboardX'
 
   def _begin(self, done: int) -> None:
-    # No SummaryWriter: a full disk ends its thread, without which it waits for
-    # ever.
+    # Not SummaryWriter: a full disk ends its thread, and it then waits forever.
     from tensorboardX import event_file_writer
     from tensorboardX.proto import event_pb2
     if not done:
@@ -138,7 +136,7 @@ class TensorBoard(Tracker):
     os.makedirs(self._path, exist_ok=True)
     self._to = event_file_writer.EventsWriter(
         os.path.join(self._path, 'events'))
-    if done:  # Hides the steps from here on of the files before this one.
+    if done:  # Hides later steps in the files of earlier sittings.
       start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
       self._to.write_event(event_pb2.Event(
           wall_time=time.time(), step=done + 1, session_log=start))
@@ -170,7 +168,8 @@ class WeightsAndBiases(Tracker):
 
   def _begin(self, done: int) -> None:
     import wandb
-    # The same run in every sitting. Several at once, as in a vmapped group.
+    # The id continues the run of earlier sittings; 'create_new' allows several
+    # runs at once, as in a vmapped group.
     self._to = wandb.init(
         project=os.environ.get('WANDB_PROJECT', 'adapters_jax'),
         id=self._name, name=os.path.basename(self._folder), dir=self._folder,

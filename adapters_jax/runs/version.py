@@ -25,5 +25,5 @@ optimizer or arithmetic that moves a score by more than rounding.
 """
 
 NUMBERS = 2
-FIRST = 1  # Of records that do not name one.
+FIRST = 1  # Version of records that do not name one.
 FIELD = 'numbers'  # Name of the version among a record's settings.

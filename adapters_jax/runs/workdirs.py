@@ -1,4 +1,4 @@
-"""Workdirs: the folder of a run, its owner and whether it has finished."""
+"""Workdirs: folders of runs; who owns one, and whether its run has finished."""
 
 from collections.abc import Iterator
 import contextlib
@@ -21,7 +21,7 @@ STATE = 'resume'  # Folder of the resumable state.
 _LONGEST = 40  # Characters of a method in the name of a folder.
 _SETTINGS = 'run.json'
 _LOCK = '.lock'
-# Any claim leaves one, whether or not a run began.
+# Every claim leaves one behind, even if no run began.
 _LOCKS = (_LOCK, _LOCK + locks.SOFT)
 
 
@@ -39,7 +39,7 @@ def path_of(config: config_lib.Config, experiment: str) -> str:
 
 
 def below(parent: str, config: config_lib.Config) -> str:
-  """Returns the folder of a run among others, named for people and by a hash.
+  """Returns the folder of a run, with a readable name that ends in a hash.
 
   Args:
     parent: Folder of the runs of a task.
@@ -85,7 +85,7 @@ def _is_empty(folder: str, names: set[str]) -> bool:
 
 
 def _read_settings(folder: str) -> dict[str, Any]:
-  """Returns the settings in a workdir, also those of earlier versions."""
+  """Returns the settings in a workdir, completed if of an earlier version."""
   path = os.path.join(folder, _SETTINGS)
   try:
     return identity.completed(json_files.read(path, what='`workdir`: '))
@@ -130,13 +130,13 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
   try:
     _check_writable(folder)
     names = _listed(folder)
-  except errors.UserError:  # Is a ValueError too.
+  except errors.UserError:  # A ValueError, but its message is final.
     raise
   except (OSError, ValueError) as error:
     raise errors.UserError(
         f'`workdir`: {folder} cannot be used ({error})') from error
   if _is_empty(folder, names):
-    return  # A start that failed, or was killed, before its first save.
+    return  # An earlier start ended before its first save.
   if _SETTINGS not in names:
     raise errors.UserError(
         f'`workdir`: {folder} is not empty and holds no run; give another')
@@ -187,7 +187,7 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
       raise errors.UserError(
           f'`workdir`: {folder} cannot be written ({error})') from error
-    check_free(config, experiment)  # Again: another run may have begun.
+    check_free(config, experiment)  # Again: another run may have begun since.
     for part in (folder, os.path.join(folder, 'adapter')):
       atomic.clean(part)
     yield folder
@@ -196,8 +196,8 @@ def claimed(config: config_lib.Config, experiment: str) -> Iterator[str]:
 def begin(folder: str, experiment: str, settings: dict[str, Any]) -> None:
   """Writes the settings into a claimed workdir, which is then this run's.
 
-  Called once the data are read: a start that fails before leaves the folder
-  free for corrected settings.
+  Call it once the data are read: a start that fails before that leaves the
+  folder free for corrected settings.
 
   Args:
     folder: Workdir.

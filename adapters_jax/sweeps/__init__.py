@@ -1,6 +1,7 @@
 """Sweeps: many runs from one description, launched locally or on Ray.
 
 Imports runs and everything below; nothing of analysis or api.
-Public: `grid` (descriptions), `engine` (execution), `outcome` (results),
-`vmapped` (groups), `forecast` (timing) and `ray_launcher`.
+Public: `grid` (descriptions), `engine` (the sweep itself), `execution` (its
+options), `picking` and `halving` (choices among settings), `vmapped` (groups),
+`outcome` (results), `forecast` (timing) and `ray_launcher`.
 """

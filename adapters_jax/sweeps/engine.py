@@ -1,4 +1,4 @@
-"""The sweep engine: finished runs are skipped, the others launched in units.
+"""The sweep engine: skips finished runs, and launches the others in units.
 
 No JAX at import: a sweep may be planned on a machine without a device.
 """
@@ -28,7 +28,7 @@ from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
 
-# launch(function, calls, labels of the calls' messages) -> (number of the call,
+# launch(function, calls, label of each call in messages) -> (index of the call,
 # its result or the message of its failure), in the order in which they finish.
 Launch = Callable[
     [Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]],
@@ -63,7 +63,7 @@ def in_turns(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]],
     labels: Sequence[str],
 ) -> Iterator[tuple[int, Any]]:
-  """Launches locally: one call after the other."""
+  """Launches calls one after the other in this process."""
   for number, (arguments, label) in enumerate(zip(calls, labels, strict=True)):
     if label:
       _log.info('now: %s', label)
@@ -89,14 +89,14 @@ def go(
     kind: Any = None,
     measure: Callable[[config_lib.Config], Any] | None = None,
 ) -> outcome_lib.Outcome:
-  """Trains all runs of a description; a single run keeps its own workdir.
+  """Trains all runs of a description; a single run keeps its `workdir`.
 
   Args:
     configs: Settings, one for each task.
     experiment: Name of the experiment, part of folders and records.
-    many: Grid, seeds and pick around each of them.
-    how: Execution.
-    kind: Kind of the tasks.
+    many: Grid, seeds and pick, applied to each of `configs`.
+    how: Launcher, groups and halving.
+    kind: Kind of the tasks; None for classification.
     measure: (config) -> cost, to forecast the hours; see `forecast`.
 
   Returns:
@@ -104,8 +104,8 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
-      without the score of a trial; a rung without that of a run; a finished
-      run of other data than those at hand, or of another base.
+      with a trial that has no score; a rung with such a run; a finished run of
+      other data than those at hand, or of another base.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
@@ -121,14 +121,15 @@ def go(
   if not pick:
     return _sweep(
         runs, [], experiment, many.records, how, kind, at_hand, measure)
-  pick_seed = grid.parse_seeds(many.pick_seeds)[0]  # Of all of `best`.
+  # `pick_best` returns the first run of each trial, so the one of this seed.
+  pick_seed = grid.parse_seeds(many.pick_seeds)[0]
   trials = [with_absolute_paths(run, experiment)
             for run in grid.placed(picking.trial_runs(runs, many), root)]
 
   known: dict[str, records_lib.Record] = {}
 
   def later(stand_in):
-    # In memory first: this host may not see each file that the first one wrote.
+    # In memory first: files that another host wrote may not be visible yet.
     records = [known.get(run.workdir) or outcome_lib.finished_run(
         run, experiment, many.records, at_hand) for run in trials]
     best = picking.pick_best(trials, records, pick, stand_in=stand_in)
@@ -174,7 +175,7 @@ def _sweep(
     measure: Callable[[config_lib.Config], Any] | None,
     pick: Sequence[str] = (),
 ) -> outcome_lib.Outcome:
-  """Trains runs as `_stage`, those that survive if weak settings stop."""
+  """Trains runs like `_stage`, with `stop` only those that survive halving."""
   if not how.stop:
     return _stage(
         runs, later, experiment, folder, how, kind, at_hand, measure)
@@ -196,7 +197,7 @@ def _stage(
     at_hand: at_hand_lib.AtHand,
     measure: Callable[[config_lib.Config], Any] | None,
 ) -> outcome_lib.Outcome:
-  """Trains the unfinished runs; those of `later` are only forecast."""
+  """Trains the unfinished of `runs`; `later` only counts in the forecast."""
   found = {}
   for run in (*runs, *later):
     record = outcome_lib.finished_run(run, experiment, folder, at_hand)
@@ -209,7 +210,7 @@ def _stage(
     hours = forecast.hours(todo, _known(runs, experiment), measure)
     _log.info('about %.2f hours for the other %d, without compiling', hours,
               len(todo))
-  todo = [run for run in todo if run not in later]  # `later` is forecast only.
+  todo = [run for run in todo if run not in later]
   for run in runs:
     if folder and run in found:
       outcome_lib.keep(folder, experiment, run, found[run])
@@ -229,7 +230,7 @@ def _stage(
 
 
 def _warn_of_machines(records: Sequence[records_lib.Record]) -> None:
-  """Warns if machines computed equal settings in different arithmetic."""
+  """Warns if runs of one `precision` were computed in different arithmetic."""
   found: dict[str, collections.Counter[str]] = {}
   for record in records:
     asked = str(record.config.get('precision', ''))
@@ -290,5 +291,5 @@ def _make_size_of(
   if how.group != 'auto':
     return lambda runs: int(how.group)
   from adapters_jax.sweeps import forecast  # Imports JAX.
-  # Larger groups would leave workers without a unit.
+  # At most an equal share: larger groups would leave workers idle.
   return forecast.make_size_of(launch, math.ceil(todo / at_a_time), kind)

@@ -1,4 +1,4 @@
-"""Options of the execution of many runs. No JAX here."""
+"""Options of how a sweep is executed. No JAX here."""
 
 import dataclasses
 import re
@@ -45,11 +45,11 @@ class HowToRun:
       1.0, 'Epochs before the first rung.', '', 'halving')
 
 
-ALONE = HowToRun(group='1')  # Single runs, one after the other.
+ALONE = HowToRun(group='1')  # Ungrouped runs, one after the other.
 
 
 def check(how: HowToRun) -> None:
-  """Raises UserError, naming the field, for a wrong option."""
+  """Raises UserError, with the name of the field, for a wrong option."""
   if how.launcher not in LAUNCHERS:
     raise errors.unknown('`launcher`', how.launcher, LAUNCHERS)
   if how.group != 'auto' and not (how.group.isdecimal() and int(how.group)):

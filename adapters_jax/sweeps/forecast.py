@@ -1,4 +1,4 @@
-"""Forecast of a sweep's hours, and of the fastest group size, by timing."""
+"""Forecasts a sweep's hours and the fastest group size, by timing steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 SIZES = (1, 2, 4, 8)  # Group sizes that `group=auto` measures.
 _STEPS = 3  # Timed steps, after one that compiles.
-# Errors of single units, as `vmapped.run_unit` reports them.
+# Errors that concern a single unit; `vmapped.run_unit` reports the same ones.
 _FAULTS = (errors.UserError, OSError, jax.errors.JaxRuntimeError)
 
 Cost = tuple[float, float]  # (seconds a step, steps an epoch)
@@ -44,14 +44,14 @@ def cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 def cost(
     config: config_lib.Config, records: Iterable[records_lib.Record]
 ) -> Cost | None:
-  """Returns the mean cost of finished runs with steps like this run's.
+  """Returns the mean cost of finished runs with the same kind of step, or None.
 
   Args:
     config: Settings.
     records: Records of this machine.
   """
   key = cost_key(identity.portable(config))
-  # With `max_steps` or `patience` a run's steps say nothing about the length of
+  # The steps of a run with `max_steps` or `patience` do not give the length of
   # an epoch.
   alike = [r for r in records if r.steps and cost_key(r.config) == key
            and not r.config['max_steps'] and not r.config.get('patience')]
@@ -66,12 +66,13 @@ def hours(
     records: Iterable[records_lib.Record],
     measure: Callable[[config_lib.Config], Cost],
 ) -> float:
-  """Returns the hours of runs, one after the other; 0 for those that fail.
+  """Returns the total hours of runs; those that fail count as 0.
 
   Args:
     configs: Settings of the runs.
     records: Records of this machine.
-    measure: Called once for each kind of step that no record has.
+    measure: (config) -> cost; called once for each kind of step without a
+      record.
 
   Raises:
     errors.UserError: no run can be set up.
@@ -94,7 +95,7 @@ def hours(
 
 def _times(step, batch) -> list[float]:
   """Returns the seconds of `_STEPS` calls of step(batch)."""
-  # Blocked in every call, as JAX returns before the device has finished.
+  # Block after every call, as JAX returns before the device has finished.
   jax.block_until_ready(step(batch))
   times = []
   for _ in range(_STEPS):
@@ -115,7 +116,7 @@ def _median_step(schedule: batching.Schedule) -> int:
 def assembled(
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind
 ) -> Iterator[group_lib.Group]:
-  """Yields the group of some runs, in the environment of their training.
+  """Yields the group of some runs, with the matmul precision of training.
 
   Args:
     configs: Settings of the runs.
@@ -144,7 +145,7 @@ def measure(
     setup = group.setup
     schedule, dev = setup.schedule, setup.splits['dev']
     step, batch = make_group_step(group, kind, _median_step(schedule))
-    # Seconds a padded token: mask is [batch, length].
+    # Seconds per token, padding included: mask is [batch, length].
     a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
     eval_step = steps.make_eval_step(
         setup.model, shardings=sharding.replicated(setup.mesh))
@@ -166,7 +167,7 @@ def measure_groups(
     configs: Sequence[config_lib.Config], kind: kind_lib.Kind,
     sizes: Sequence[int],
 ) -> dict[int, float]:
-  """Returns {runs a group: seconds of a step for each run}.
+  """Returns {runs per group: seconds per step and run}.
 
   Trains a few steps at the median length with each size, and keeps nothing.
   Sizes that do not fit the device's memory are left out.
@@ -177,7 +178,7 @@ def measure_groups(
     sizes: Sizes to try, ascending, none above the number of runs.
   """
   found = {}
-  for most in reversed(sizes):  # Fewer, where the trees alone do not fit.
+  for most in reversed(sizes):  # Retry smaller if the trees alone do not fit.
     try:
       with assembled(configs[:most], kind) as group:
         median = _median_step(group.members[0].schedule)
@@ -197,10 +198,10 @@ def make_size_of(
     launch: Callable[..., Iterator[tuple[int, Any]]], most: int,
     kind: kind_lib.Kind,
 ) -> Callable[[Sequence[config_lib.Config]], int]:
-  """Returns size_of(runs): the fastest size of a group, measured once a kind.
+  """Returns size_of(runs): the fastest group size, measured once a `cost_key`.
 
   Args:
-    launch: An `engine.Launch`, as the device may be that of a worker.
+    launch: An `engine.Launch`, which measures where the runs will train.
     most: Largest size to try.
     kind: Kind of the task.
   """
@@ -236,7 +237,7 @@ def make_size_of(
 def make_group_step(
     group: group_lib.Group, kind: kind_lib.Kind, index: int
 ) -> tuple[Callable[[steps.Batch], Any], steps.Batch]:
-  """Returns a training step of a group, with its state inside, and a batch.
+  """Returns a training step of a group, which keeps its state, and a batch.
 
   Args:
     group: Runs.
@@ -250,7 +251,7 @@ def make_group_step(
   _, train_step = compiled.make_step(
       group.configs[0], setup,
       kind.loss_of(group.configs[0], setup), len(group))
-  # Created on the devices, as in a run: else the second step compiles too.
+  # Placed on the devices, as in a run: else the second step would compile too.
   state = group_lib.initial(group).state
 
   def step(batch):

@@ -1,4 +1,4 @@
-"""Runs of a description: seeds and grids. No JAX here."""
+"""Expands grids and seeds to the settings of runs. No JAX here."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -81,7 +81,7 @@ def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
     numbers = range(int(first), int(last if dash else first) + 1)
     if numbers.stop > 2**32:
       raise errors.UserError(f'{name}: {text!r} has seeds above {2**32 - 1:,}')
-    # Before the numbers are made: a slip of the hand may name billions.
+    # Before the range is expanded: a typo may name billions of seeds.
     if len(seeds) + len(numbers) > _MOST_RUNS:
       raise errors.UserError(
           f'{name}: {text!r} names more than {_MOST_RUNS:,} seeds')
@@ -103,8 +103,8 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
   """Returns the points of a grid: {field of Config: value} each.
 
   Args:
-    text: A grid as in the flag; '' has one point without settings. A ';' may
-      end it.
+    text: Grid, as in the flag; '' is one point without settings. It may end
+      with a ';'.
 
   Raises:
     errors.UserError: an unknown setting or a value of another type.
@@ -123,7 +123,7 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
       if not equals or not values:
         raise errors.UserError(
             f'`grid`: {axis!r} is not of the form name=value,value')
-      if name == 'seed':  # Elsewhere, as in adapter_layers, '0-4' is one value.
+      if name == 'seed':  # In other settings, '0-4' is one value.
         axes.append([(name, seed) for seed in parse_seeds(
             values.replace('|', ','), '`grid`: seed')])
         continue
@@ -144,14 +144,14 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
 def expand(
     configs: Iterable[config_lib.Config], many: Options
 ) -> list[config_lib.Config]:
-  """Returns the runs of grid and seeds around each of some settings.
+  """Crosses the settings of each task with a grid and seeds.
 
   Args:
-    configs: One for each task.
+    configs: Settings, one for each task.
     many: Grid and seeds.
 
   Returns:
-    Every run once. Several runs have a workdir each.
+    Distinct runs. If there are several, each has its own workdir.
   """
   runs = []
   configs = list(configs)
@@ -175,11 +175,11 @@ def expand(
 def placed(
     configs: Iterable[config_lib.Config], root: str
 ) -> list[config_lib.Config]:
-  """Returns the runs with a workdir each below `root`, their own if ''.
+  """Returns the runs with their own workdirs below `root`.
 
   Args:
     configs: Settings of the runs.
-    root: Folder of all workdirs.
+    root: Folder of all workdirs; '' for the default workdir of each run.
   """
   return [dataclasses.replace(config, workdir=root and workdirs.below(
       os.path.join(root, config.task_name), config)) for config in configs]
@@ -193,7 +193,7 @@ def run_name(config: config_lib.Config) -> str:
 def difference_line(
     config: config_lib.Config, among: Iterable[config_lib.Config]
 ) -> str:
-  """Returns the task of a run and its settings that vary among some runs.
+  """Returns a line with a run's task and those settings that vary among runs.
 
   Args:
     config: Settings of the run.

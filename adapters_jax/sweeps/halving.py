@@ -29,7 +29,8 @@ from adapters_jax.sweeps import vmapped
 _log = logging.getLogger(__name__)
 
 Result = records_lib.Record | rungs_lib.Paused | str
-# make(runs, unfinished runs, epochs of the rung) -> (run, result) of each
+# make(all runs, unfinished runs, epochs of the rung) -> (run, result) of each
+# unfinished run
 Make = Callable[
     [Sequence[config_lib.Config], Sequence[config_lib.Config], float],
     Iterable[tuple[config_lib.Config, Result]]]
@@ -57,22 +58,22 @@ def check(stop: str, factor: int, first: float) -> None:
 def rungs_of(
     runs: Iterable[config_lib.Config], factor: int, first: float
 ) -> list[float]:
-  """Returns the epochs before each rung, below the longest run's.
+  """Returns the epochs before each rung, all below those of the longest run.
 
   Args:
     runs: Settings of the runs.
-    factor: Ratio of one rung to the one before.
+    factor: Ratio of each rung to the one before.
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: no run is longer than the first rung, or one is given in
-      steps or may end early.
+    errors.UserError: no run is longer than the first rung, or a run has its
+      length in steps or may end early.
   """
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(
         '`stop=halving`: rungs are epochs; give `epochs`, not `max_steps`')
-  if any(run.patience for run in runs):  # Their steps would be unlike.
+  if any(run.patience for run in runs):  # Runs would differ in their steps.
     raise errors.UserError(
         '`stop=halving`: it stops runs by itself; leave `patience` out')
   longest = max(run.epochs for run in runs)
@@ -92,15 +93,15 @@ def survivors(
     scores: Mapping[config_lib.Config, float], factor: int,
     pick: Sequence[str] = (),
 ) -> list[config_lib.Config]:
-  """Returns the runs that train further, in their order.
+  """Returns the runs that train beyond a rung, in their order.
 
   Args:
     runs: Settings of the runs at a rung.
     scores: {run: best dev score so far}; -inf for a failure.
     factor: Settings at the rung for each that trains further; at least one
       does.
-    pick: Names of fields whose values compete, all others being equal; with
-      none, all settings of a task compete.
+    pick: Names of fields whose values compete among settings that are equal in
+      all others; () lets all settings of a task compete.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
@@ -111,7 +112,7 @@ def survivors(
   for settings in found.values():
     means = {setting: sum(values) / len(values)
              for setting, values in settings.items()}
-    # Sorting is stable: of equal means the first settings stay.
+    # Sorting is stable: of equal means, the first one is kept.
     order = sorted(means, key=lambda setting: -means[setting])
     best = order[:max(1, len(order) // factor)]
     kept.update(setting for setting in best if means[setting] > -math.inf)
@@ -131,7 +132,7 @@ def _known_score(
 
 
 def record_step(record: records_lib.Record, epochs: float) -> int:
-  """Returns the steps of a finished run before a rung, at most all.
+  """Returns the step of a rung in a finished run, at most its last.
 
   Args:
     record: Record of the run.
@@ -142,7 +143,7 @@ def record_step(record: records_lib.Record, epochs: float) -> int:
 
 
 def record_score(record: records_lib.Record, epochs: float) -> float:
-  """Returns the best dev score of a finished run until a rung.
+  """Returns the best dev score of a finished run up to a rung.
 
   Args:
     record: Record of the run.
@@ -175,7 +176,7 @@ def run_rungs(
 
   Raises:
     errors.UserError: a rung comes before the first evaluation, or a run failed
-      by another cause than divergence; nothing is stopped at that rung.
+      for another reason than divergence; nothing is stopped at that rung.
   """
   left, failures = list(runs), []
   for epochs in rungs_of(runs, factor, first):

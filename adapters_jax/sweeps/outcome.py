@@ -26,9 +26,8 @@ class Outcome:
     records: Records of the finished ones, in the order of the runs.
     folders: Workdirs of the finished ones.
     failures: (description, message) of the failed ones.
-    trials: Records of the runs that picked settings, which are not among
-      `records`.
-    configs: Settings of the finished ones, each with the values of its grid.
+    trials: Records of the runs that picked settings; `records` lacks them.
+    configs: Settings of the finished ones, with the values from the grid.
   """
   records: tuple[records_lib.Record, ...] = ()
   folders: tuple[str, ...] = ()
@@ -53,7 +52,7 @@ def best_of_tasks(runs: Iterable[Run]) -> dict[str, Run]:
 
 
 def check_folder(folder: str) -> None:
-  """Makes a folder of records, before the runs that it is for.
+  """Creates a folder of records, and checks that it can be written.
 
   Args:
     folder: Folder of records; '' for none.
@@ -65,7 +64,7 @@ def check_folder(folder: str) -> None:
     return
   try:
     os.makedirs(folder, exist_ok=True)
-    # Not os.access: root may write anywhere by its account, but not in /proc.
+    # Not os.access, which lets root write anywhere, even in /proc.
     with tempfile.TemporaryFile(dir=folder):
       pass
   except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
@@ -84,8 +83,8 @@ def finished_run(
     config: Settings.
     experiment: Name of the experiment.
     folder: Folder of records, looked up after the workdir.
-    at_hand: Data and bases at hand, of which the record must be; not compared
-      when None.
+    at_hand: Data and bases at hand, with which the record must agree; None
+      skips the comparison.
 
   Raises:
     errors.UserError: a damaged record, or one of other data or another base.
@@ -107,7 +106,8 @@ def finished_run(
         ) from error
       # A named workdir may hold a run of other settings.
       if identity.completed(record.config) == identity.portable(config):
-        if at_hand:  # Both of them: `keep` must not replace one of other data.
+        # Checks both places: `keep` must not replace a record of other data.
+        if at_hand:
           at_hand.demand_same(record, config, path, place)
         found = found or record
   return found

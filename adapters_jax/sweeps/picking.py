@@ -1,4 +1,4 @@
-"""Trial runs, whose dev scores pick settings of a grid. No JAX here."""
+"""Picks settings of a grid by the dev scores of trial runs. No JAX here."""
 
 from collections.abc import Iterable, Sequence
 import dataclasses
@@ -17,8 +17,8 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
     many: Grid, seeds and pick.
 
   Raises:
-    errors.UserError: no grid crosses a name, or a seed of `pick_seeds` is one
-      of runs to report.
+    errors.UserError: a name is not in the grid, a seed of `pick_seeds` belongs
+      to runs that are reported, or `pick_examples` is negative.
   """
   names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
   crossed = {name for point in grid.parse_grid(many.grid) for name in point}
@@ -37,7 +37,7 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
 
 
 def check_seeds(runs: Iterable[config_lib.Config]) -> None:
-  """Raises UserError for runs to report with a seed that picks."""
+  """Raises UserError for a reported run whose seed is one that picks."""
   least = records_lib.FIRST_PICK_SEED
   for run in runs:
     if run.seed >= least:
@@ -49,10 +49,10 @@ def check_seeds(runs: Iterable[config_lib.Config]) -> None:
 def trial_runs(
     runs: Iterable[config_lib.Config], many: grid.Options
 ) -> list[config_lib.Config]:
-  """Returns the runs that pick: the settings of some runs at `pick_seeds`.
+  """Returns the trials: the settings of the runs, at `pick_seeds` instead.
 
   Args:
-    runs: Settings of the runs, at any seeds.
+    runs: Settings of the runs; their seeds do not matter.
     many: Grid, seeds and pick.
   """
   seeds = grid.parse_seeds(many.pick_seeds, '`pick_seeds`')
@@ -63,7 +63,7 @@ def trial_runs(
 def trial_of(
     run: config_lib.Config, many: grid.Options, seed: int
 ) -> config_lib.Config:
-  """Returns the settings that decide for a run at a seed that picks.
+  """Returns the trial of a run at one of the seeds that pick.
 
   Args:
     run: Settings of a run.
@@ -78,9 +78,9 @@ def trial_of(
 def demand_complete(
     failures: Sequence[tuple[str, str]], what: str, runs: str
 ) -> None:
-  """Raises UserError for a run that failed by another cause than divergence.
+  """Raises UserError for a run that failed for another reason than divergence.
 
-  A full disk says nothing about settings, and must not decide against them.
+  A full disk does not show that settings are bad, and must not rule them out.
 
   Args:
     failures: (description, message) of the failed runs.
@@ -101,14 +101,14 @@ def pick_best(
     records: Sequence[records_lib.Record | None], pick: Sequence[str], *,
     stand_in: bool = False,
 ) -> list[config_lib.Config]:
-  """Returns the best setting on dev of each set that differ in `pick` only.
+  """Returns the best setting on dev among those that differ only in `pick`.
 
   Args:
     runs: Settings of the runs; those that differ in their seed are one trial.
     records: Their records; None for a run without one.
     pick: Names of the fields to pick.
-    stand_in: Whether the first run represents a set without records, as for a
-      forecast; otherwise such sets are left out.
+    stand_in: Whether to return the first run of a set without records, as a
+      forecast needs; otherwise such sets are left out.
 
   Returns:
     For each set the first run of the trial with the highest mean score. A trial

@@ -1,4 +1,4 @@
-"""Progress of a sweep in messages. No JAX here."""
+"""Logs the progress of a sweep. No JAX here."""
 
 import logging
 import time
@@ -27,8 +27,8 @@ class SweepProgress:
     """Counts a run that has finished, waits at a rung, or failed.
 
     Args:
-      name: Settings of the run, in a line.
-      found: Its result.
+      name: Line that describes the run, from `grid.difference_line`.
+      found: Its record, its pause, or the message of its failure.
     """
     self._done += 1
     if isinstance(found, str):

@@ -18,8 +18,8 @@ from adapters_jax import errors
 from adapters_jax.runs import extras
 from adapters_jax.training import threads
 
-# Environment variables that workers inherit from this process, by their starts.
-# XLA_PYTHON_CLIENT_MEM_FRACTION lets several workers share a GPU.
+# Prefixes of the environment variables that workers get from this process. One
+# of them, XLA_PYTHON_CLIENT_MEM_FRACTION, lets several workers share a GPU.
 _PASSED_ON = ('ADAPTERS_JAX_CACHE', 'JAX_PLATFORMS', 'XLA_', 'HF_HOME',
               'HF_HUB_', 'GLIBC_TUNABLES')
 
@@ -30,7 +30,7 @@ def share(
     machines: Sequence[dict[str, float]], *, workers: int = 0,
     cpus_per_worker: int = 0, gpus_per_worker: int = -1,
 ) -> tuple[int, int, int]:
-  """Returns (workers, cores of each, GPUs of each).
+  """Divides a cluster among workers: (workers, cores of each, GPUs of each).
 
   Args:
     machines: Resources of each machine, as Ray counts them.
@@ -54,7 +54,7 @@ def share(
   if not cores and gpus:
     cores = _cores_beside_gpus(able, slots, workers)
   elif not cores:
-    # Workers on a machine; the smallest machine must hold its share as well.
+    # The smallest machine too must have room for its share of the workers.
     a_machine = math.ceil(workers / len(able))
     cores = max(1, int(min(m['CPU'] for m in able)) // a_machine)
   return workers, cores, gpus
@@ -63,7 +63,7 @@ def share(
 def _demand(
     field: str, name: str, wanted: int, machines: Sequence[dict[str, float]]
 ) -> list[dict[str, float]]:
-  """Returns the machines with enough of a resource for a worker.
+  """Returns the machines that have enough of a resource for one worker.
 
   Raises:
     errors.UserError: there is none.
@@ -80,11 +80,11 @@ def _demand(
 def _cores_beside_gpus(
     machines: Sequence[dict[str, float]], slots: Sequence[int], workers: int
 ) -> int:
-  """Returns the most cores of a worker that leave no worker without a place.
+  """Returns the most cores per worker with which all workers find a place.
 
   Args:
     machines: Resources of the machines with enough GPUs.
-    slots: Workers that the GPUs of each of them serve.
+    slots: Number of workers for which each machine has GPUs.
     workers: Number of units at a time.
   """
   wanted = min(workers, sum(slots))
@@ -158,8 +158,8 @@ def _launch(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]],
     labels: Sequence[str],
 ) -> Iterator[tuple[int, Any]]:
-  """An `engine.Launch` with at most so many calls at a time."""
-  # Interrupted: a signal stopped the worker, and another one can continue.
+  """An `engine.Launch` of at most `workers` calls at a time."""
+  # Retry after Interrupted: a signal stopped a worker, and another one resumes.
   remote = ray.remote(_call).options(
       **task_options, retry_exceptions=[errors.Interrupted])
   shown = logging.getLogger('adapters_jax').isEnabledFor(logging.INFO)

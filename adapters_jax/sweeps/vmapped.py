@@ -1,4 +1,4 @@
-"""Units of a sweep: a single run, or a group of runs vmapped together.
+"""Units of a sweep: single runs, or groups of runs vmapped together.
 
 No JAX at import: a sweep may be planned on a machine without a device.
 """
@@ -45,8 +45,8 @@ def run_unit(
 ) -> list[records.Record | rungs.Paused | str]:
   """Trains or continues one run, or a group of runs.
 
-  A group's state is in a folder next to those of its runs until all of them
-  have finished.
+  Until all of its runs have finished, a group's state is in a folder next to
+  their workdirs.
 
   Args:
     configs: Settings of the runs, all of one `group_key`.
@@ -61,7 +61,7 @@ def run_unit(
   Raises:
     errors.Interrupted: a signal arrived; the state is saved.
   """
-  import jax  # Later than the planning; so is the next one.
+  import jax  # Here, as planning needs no JAX; the next import needs it too.
   from adapters_jax.runs import run
   if len({group_key(config) for config in configs}) != 1:
     names = ', '.join(options.marked(config_lib.Config, 'vmapped'))
@@ -76,17 +76,17 @@ def run_unit(
         configs, experiment, kind,
         names=[grid.difference_line(config, configs) for config in configs],
         state_folder=os.path.join(folder, workdirs.STATE),
-        # Within the runs' locks: else `_remove_idle` of another process, which
-        # starts the same sweep, could take the group for a dead one.
+        # Under the runs' locks: else `_remove_idle` of another process that
+        # starts the same sweep could take the group for an abandoned one.
         begin=lambda: begin_group(configs, experiment), pause=pause)
     shutil.rmtree(folder, ignore_errors=True)
     return found
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
-  except jax.errors.JaxRuntimeError as error:  # As of a device's full memory.
+  except jax.errors.JaxRuntimeError as error:  # Such as a device out of memory.
     way_out = ''
     if len(configs) > 1 and _saved(group_folder(configs, experiment)):
-      # Else the next launch may form smaller groups by itself.
+      # Without a saved state, the next launch may form smaller groups anyway.
       way_out = ('; to go on in smaller groups, from the first step, delete '
                  f'{group_folder(configs, experiment)}')
     return [errors.first_line(error) + way_out] * len(configs)
@@ -107,7 +107,7 @@ def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
 
 
 def begin_group(configs: Sequence[config_lib.Config], experiment: str) -> str:
-  """Makes the folder of a group with the names of its runs.
+  """Creates the folder of a group, with a file that names its runs.
 
   Args:
     configs: Settings of the runs.
@@ -116,7 +116,7 @@ def begin_group(configs: Sequence[config_lib.Config], experiment: str) -> str:
   Returns:
     Path of the folder.
   """
-  # Before training, so that `_begun` finds a group that was killed.
+  # Before training, so that `_begun` also finds a group that was killed.
   folder = group_folder(configs, experiment)
   atomic.write_json(os.path.join(folder, _MEMBERS), {
       _LIST: [grid.run_name(config) for config in configs]})
@@ -136,7 +136,7 @@ def _begun(folder: str) -> list[tuple[str, list[str]]]:
           raise errors.UserError('its runs are not those of its name')
         found.append((os.path.dirname(path), list(members)))
       except errors.UserError as error:
-        # The state is not lost: the same runs make a folder of this name.
+        # The state is not lost: the same runs lead to the same folder name.
         _log.warning('the group in %s is left out, as its file is damaged (%s)',
                      os.path.dirname(path), error)
   return found
@@ -148,9 +148,9 @@ def _resumed(
 ) -> list[Unit]:
   """Returns the groups begun before, and takes their runs out of `todo`.
 
-  A group continues whole: runs of it with a record (a kill came between two
-  records) belong to it too. Without a saved state it is no group: its runs may
-  form others, as after a full memory.
+  A group continues whole, with those of its runs that have a record, as after a
+  kill between two records. One without a saved state is dissolved: its runs may
+  form smaller groups, as after running out of memory.
   """
   by_name = {grid.run_name(run): run for run in runs}
   units: list[Unit] = []
@@ -158,7 +158,7 @@ def _resumed(
   folders = {os.path.dirname(workdirs.path_of(run, experiment))
              for run in runs}
   begun = [one for folder in sorted(folders) for one in _begun(folder)]
-  # Of groups that share a run one continues: that with the most steps.
+  # Of groups that share a run, only the one with the most steps continues.
   begun.sort(key=lambda one: -_saved(one[0]))
   for path, names in begun:
     known = [by_name[name] for name in names if name in by_name]
@@ -197,9 +197,9 @@ def _remove_idle(
 
 
 def remove_groups_of(config: config_lib.Config, experiment: str) -> None:
-  """Removes the states of a run's groups, as it trains no further.
+  """Removes the states of all groups of a run that trains no further.
 
-  Its groups cannot continue whole; their other runs have states of their own.
+  These groups cannot continue whole; their other runs have states of their own.
 
   Args:
     config: Settings of the run, whose workdir this process holds.
@@ -215,15 +215,15 @@ def make_units(
     runs: Sequence[config_lib.Config], todo: Iterable[config_lib.Config],
     experiment: str, size_of: Callable[[Sequence[config_lib.Config]], int],
 ) -> list[Unit]:
-  """Returns the units that make the unfinished runs.
+  """Divides the unfinished runs into units.
 
-  Groups begun before continue as the same groups, single runs alone.
+  Groups begun before continue unchanged, and runs begun alone stay alone.
 
   Args:
     runs: All runs of the sweep, with absolute workdirs.
     todo: Runs without a record.
     experiment: Name of the experiment.
-    size_of: (runs of one key, widest adapters first) -> runs a group.
+    size_of: (runs of one key, widest adapters first) -> runs per group.
   """
   left = {grid.run_name(run): run for run in todo}
   units = _resumed(runs, left, experiment)
@@ -237,7 +237,7 @@ def make_units(
     else:  # Runs that wait after equal epochs may train together.
       alike.setdefault((group_key(config), waits), []).append(config)
   fresh = []
-  for found in alike.values():  # Similar sizes together, for little padding.
+  for found in alike.values():  # Similar sizes together, to pad less.
     found.sort(key=lambda config: -config.adapter_size)
     size = size_of(found) if len(found) > 1 else 1
     fresh += [tuple(found[i:i + size]) for i in range(0, len(found), size)]

@@ -1,8 +1,9 @@
 """AdapterDrop: steps without the adapters of the lowest layers.
 
-Rücklé et al. (2021), section 3. A layer without its adapters has its pretrained
-layer norms as well, so that the layers below the first adapted one are those of
-the base: nothing is differentiated there, and several adapters can share them.
+Rücklé et al. (2021), section 3. A layer without its adapters uses its
+pretrained layer norms as well, so that the layers below the first adapted one
+are those of the base: they need no gradient, and several adapters can share
+them.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 
 DROPPED = 'dropped'  # Entry of a batch: layers without adapters, [n] int.
-_STREAM = 20  # Tells the numbers of this module from others of a step.
+_STREAM = 20  # Separates these random numbers from other draws of a step.
 
 
 def number_at(choices: tuple[int, ...], step: int) -> int:
@@ -27,7 +28,7 @@ def number_at(choices: tuple[int, ...], step: int) -> int:
 
 
 def survives(path: str, layers: int) -> bool:
-  """Returns whether a tuned leaf is used once the lowest layers are the base's.
+  """Returns whether a tuned leaf is still used without the lowest adapters.
 
   Args:
     path: Path of the leaf.

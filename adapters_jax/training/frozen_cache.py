@@ -30,7 +30,7 @@ from adapters_jax import trees
 
 _log = logging.getLogger(__name__)
 
-# One leaf of each kind: selections depend on layer and kind of leaf alone.
+# One leaf of each kind: selections depend only on layer and kind of leaf.
 _LEAVES = ('norm/scale', 'norm/bias', 'kernel', 'embedding')
 
 
@@ -103,7 +103,7 @@ def above(model: Any, first: int) -> Any:
 
 
 def _demand_memory(size: int) -> None:
-  """Raises UserError where so many bytes of hidden states do not fit."""
+  """Raises UserError if hidden states of this many bytes do not fit memory."""
   free = psutil.virtual_memory().available
   if size > free:
     raise errors.UserError(
@@ -124,10 +124,10 @@ def cached(
     base: Frozen leaves, on the devices.
     tuned: Tuned leaves.
     splits: {split: examples}
-    first: Layer from `first_layer`. The number of layers stands for the output
-      of the last layer, at the positions that the head reads.
+    first: Result of `first_layer`. If it is the number of layers, the output of
+      the last layer is kept, at the positions that the head reads.
     mesh: Devices.
-    buckets: Lengths to pad to for the computation.
+    buckets: Lengths, in tokens, to pad to for the computation.
     batch_size: Number of examples at a time.
 
   Raises:

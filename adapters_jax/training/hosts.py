@@ -1,4 +1,4 @@
-"""The hosts of a run: processes that join, agree and wait for each other.
+"""Coordinates the hosts of a run: they join, agree and wait for each other.
 
 Every host runs the same script; the first one writes the files.
 """
@@ -37,8 +37,8 @@ def join_all(
       TPU, SLURM, Open MPI, Kubernetes), else host:port of the first process.
     processes: Number of processes.
     process: Index of this process, from 0.
-    seconds: Most seconds to wait for the other processes; then this one ends,
-      with status 2.
+    seconds: Maximum seconds to wait for the other processes; then this process
+      ends with status 2.
 
   Raises:
     errors.UserError: the flags contradict each other or 'auto' finds nothing.
@@ -121,7 +121,7 @@ def first_text(text: str) -> str:
   if jax.process_count() == 1:
     return text
   own = text.encode()
-  # All arrays of one length, as the hosts must have equal shapes.
+  # Pad to one length: the arrays of all hosts must have equal shapes.
   longest = int(np.max(multihost_utils.process_allgather(np.asarray(len(own)))))
   found = multihost_utils.process_allgather(
       np.frombuffer(own.ljust(longest, b'\0'), np.uint8))  # [hosts, bytes]
@@ -142,7 +142,7 @@ def on_first(
   """Holds a resource on the first host; the others wait, and print nothing.
 
   Raises:
-    errors.UserError: the first host cannot have it.
+    errors.UserError: the first host cannot acquire it.
   """
   wait_for_all('before the first host')
   with contextlib.ExitStack() as stack:
@@ -152,7 +152,7 @@ def on_first(
         stack.enter_context(resource)
     except errors.UserError as error:
       problem = error
-    if not agreed(problem is None):  # Every host must end.
+    if not agreed(problem is None):  # All hosts must raise.
       raise problem or errors.UserError('the first process could not start')
     if not is_first():
       stack.enter_context(contextlib.redirect_stdout(io.StringIO()))

@@ -45,7 +45,7 @@ def steps_taken(progress: Progress) -> int:
   return int(np.asarray(progress.state.step).flat[0])
 
 
-# Way out of a training that diverges, for the ends of messages.
+# Remedy for a training that diverges; ends messages.
 REMEDY = ('try a lower `learning_rate`, a lower `init_scale`, or a longer '
           '`warmup`')
 
@@ -81,8 +81,8 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
   Returns:
     The new progress.
   """
-  # Both in float32, the type of the saved score: against a float64 a score that
-  # ties with the best would win or lose by rounding.
+  # Compare in float32, the type of the saved score: a float64 that ties with
+  # the best score would win or lose by rounding.
   better = np.asarray(score, np.float32) > np.asarray(progress.best_score)
   if not better.any():
     return progress
@@ -105,7 +105,7 @@ def keep_best(progress: Progress, score: Any, step: int) -> Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-  """Actions of a training apart from its steps.
+  """Callbacks of the training loop.
 
   Attributes:
     evaluate: (tuned, step) -> dev score, or [runs] scores; larger is better.
@@ -130,7 +130,7 @@ class Hooks:
 
 
 class _LateMetrics:
-  """Metrics of a step, read while the device is busy with the next one."""
+  """Reads the metrics of a step while the device computes the next one."""
 
   def __init__(self, hooks: Hooks):
     self._hooks = hooks
@@ -178,10 +178,10 @@ def fit(
     base: Frozen tree.
     batch_at: (step) -> batch, a pure function.
     hooks: Evaluation, saving, reports and requests to stop.
-    steps: Number of the last step.
+    steps: Steps of the whole training.
     eval_every: Steps between evaluations; the last step is always evaluated.
-    evaluated: Number of steps before the last evaluation; a progress saved
-      between a step and its evaluation starts with the evaluation.
+    evaluated: Steps taken at the last evaluation. If `progress` was saved
+      between a step and its evaluation, it is evaluated first.
     pause: Number of steps after which to save and return; 0 for none.
 
   Returns:
@@ -208,7 +208,7 @@ def fit(
       raise errors.Interrupted(f'stopped after {step} of {steps} steps')
     batch = batch_at(step)
     if hooks.due(batch):
-      late.read()  # First: a step that diverged is neither scored nor saved.
+      late.read()  # Raises if the last step diverged, before anything is saved.
       hooks.save(progress)
     state, metrics = train_step(progress.state, base, batch)
     progress = dataclasses.replace(progress, state=state)
@@ -219,6 +219,6 @@ def fit(
         hooks.save(progress)
       progress = _scored(progress, hooks, step + 1, steps)
   if steps_taken(progress) < steps:
-    late.read()  # First: a step that diverged is not saved.
+    late.read()  # Raises if the last step diverged, before it is saved.
     hooks.save(progress)
   return progress

@@ -24,8 +24,8 @@ def decays(path: str) -> bool:
 def _reciprocal(number: Any) -> jax.Array:
   """Returns 1 / number, at most 1.
 
-  XLA divides by a constant in this way, and by data otherwise: with it a rate
-  has the same bits, whether its warm-up is a constant or data.
+  XLA turns a division by a constant into this product, but not a division by
+  data. With it, a rate has the same bits in both cases.
   """
   return 1 / jnp.maximum(1.0, jnp.asarray(number, jnp.float32))
 
@@ -39,7 +39,7 @@ def warmup_linear(steps: int, rising: Any) -> optax.Schedule:
   """
 
   def shape(step):
-    # Above 0 at the first step: no update is lost.
+    # step + 1, so that the first update is not lost.
     up = (step + 1) * _reciprocal(rising)
     down = (steps - step) * _reciprocal(steps - rising)
     return jnp.clip(jnp.minimum(up, down), 0.0, 1.0)
@@ -119,11 +119,11 @@ def make_optimizer(
     clip_norm: float = 1.0,
     optimizer: str = 'adam',
 ) -> optax.GradientTransformation:
-  """Returns AdamW on the selected leaves and nothing on all others.
+  """Returns AdamW for the selected leaves; all others are not updated.
 
   It takes the tuned tree or a whole parameter tree: leaves that are not
   selected get a zero update, whatever their gradient. (`optax.masked` alone
-  would pass their raw gradient through.) The clip is inside the partition, so
+  would pass their raw gradient through.) Clipping is inside the partition, so
   that frozen gradients do not enter the norm. Peak rate, warm-up and decay are
   data (`opt_state.hyperparams`), so runs that differ in them share a program.
 

@@ -1,4 +1,4 @@
-"""All that a compiled program depends on, as texts for the key of its file."""
+"""Everything that a compiled program depends on, as keys of its file."""
 
 import contextlib
 import functools
@@ -27,8 +27,8 @@ def hash_of(*parts: str) -> str:
 def sources() -> str | None:
   """Returns a hash of this package's sources.
 
-  None if one has changed since this process started, which may have imported
-  the file before.
+  None if a file has changed since this process started, as the process may have
+  imported the old one.
   """
   root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   started = psutil.Process().create_time()
@@ -48,7 +48,7 @@ def sources() -> str | None:
 
 
 def surroundings(device: Any) -> tuple[str, str]:
-  """Returns all but a program that its compilation depends on.
+  """Returns what a compilation depends on, apart from the program.
 
   Args:
     device: Device of the program.

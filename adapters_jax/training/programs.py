@@ -1,18 +1,18 @@
-"""Compiled programs on disk, called without being traced first.
+"""Keeps compiled programs on disk, to call them without a trace.
 
-JAX's compile cache saves the compilation alone: its key is the lowered program.
-Tracing and lowering a training step of six layers take a second of processor
-time for each length of the batches. Here the key is all that a trace depends
-on: the sources of this package, versions, JAX's settings, the description of
-the function, and the shapes of its arguments.
+JAX's compile cache only saves the compilation, as its key is the lowered
+program. Tracing and lowering a training step of six layers take a second of
+processor time for each batch length. In this module the key is everything that
+a trace depends on: the sources of this package, versions, JAX's settings, the
+description of the function, and the shapes of its arguments.
 
   KEY.index       names a program; one for each key
   DIGEST.program  executable, named after the lowered program and the machine
 
-Programs of several keys are one file if they lower alike, so that a change of
-the sources costs a trace, not a compilation. A file that cannot be read is as
-good as none. Like JAX's own cache, the folder must be writable by its owner
-alone: the files hold machine code.
+Several keys share a file if their programs lower alike, so that a change of the
+sources costs a trace, not a compilation. Unreadable files count as absent. As
+with JAX's own cache, only the owner may have write access to the folder: the
+files hold machine code.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ from adapters_jax.training import program_keys
 _log = logging.getLogger(__name__)
 
 _PACKAGE = __name__.partition('.')[0]
-_MOST_BYTES = 2**30  # Of the folder.
+_MOST_BYTES = 2**30  # Maximum size of the folder.
 # Early versions of JAX load a program onto all devices.
 _SUPPORTED = 'execution_devices' in inspect.signature(
     serialize_executable.deserialize_and_load).parameters
@@ -62,8 +62,8 @@ def kept(
     described: Value whose `repr` describes all that the function closes over.
     mesh: Devices; only the programs of a single CPU are kept, as other devices
       have not been tried. JAX's own cache serves them.
-    written: Functions, and objects of classes, that the trace executes. The
-      key covers the sources of this package alone.
+    written: Functions and classes whose code the trace executes. The key only
+      covers the sources of this package, so nothing is kept if one is foreign.
 
   Returns:
     `jitted` itself where no program can be kept.
@@ -115,7 +115,7 @@ class Program:
     Returns:
       The thread, to be ended before the process ends.
     """
-    # Here: the precision of a context is that of the thread.
+    # Computed in this thread: a context's precision is thread-local.
     wanted = [(signature, self._key(signature))
               for signature in map(_signature, calls)]
 
@@ -164,15 +164,15 @@ class Program:
   ) -> Callable[..., Any]:
     """Returns a program that this process has traced; writes what is new."""
     lowered = self._jitted.lower(*args)
-    # The text lacks arguments that nothing reads; a program demands them, with
-    # their shapes and types.
+    # Hash the signature too: the text omits unused arguments, whose shapes and
+    # types a program checks.
     structure, leaves, _ = signature
     digest = program_keys.hash_of(
         lowered.as_text(), str(structure), repr(leaves),
         *program_keys.surroundings(self._device))
     call = _load(digest, self._device)
     if call is None:
-      # An executable from JAX's cache cannot be written a second time.
+      # Without JAX's cache: an executable from it cannot be serialised again.
       with _without_jax_cache():
         call = lowered.compile()
       if not _write(digest, call):
@@ -208,14 +208,14 @@ class Ahead(threading.Thread):
       self._load(*one)
 
   def end(self) -> None:
-    """Waits for the program that is being loaded; leaves the others out."""
+    """Waits for the program that is being loaded, and skips the others."""
     # XLA aborts the process if the interpreter ends while it loads a program.
     self._over.set()
     self.join()
 
 
 def _signature(args: Sequence[Any]) -> Any:
-  """Returns a hashable value of all that one function's traces differ in."""
+  """Returns a hashable key of all that traces of a function differ in."""
   leaves, structure = jax.tree.flatten(args)
   return (structure, tuple(
       (leaf.shape, leaf.dtype, getattr(leaf, 'weak_type', False))

@@ -24,11 +24,12 @@ from adapters_jax.training import loop
 
 _log = logging.getLogger(__name__)
 
-_HASHES = '.sha256.json'  # Ending of the file with the hashes of a save.
-# Bytes of a save apart from its arrays: measured 110 kB and 0.6 kB a leaf.
+_HASHES = '.sha256.json'  # Suffix of the file with the hashes of a save.
+# Bounds on the bytes of a save beyond its arrays; 110 kB, and 0.6 kB per leaf,
+# were measured.
 _FEWEST_BYTES, _BYTES_A_LEAF = 250_000, 1_500
-_THREADS = 0.5  # Seconds in which the threads of a failed save end.
-KEPT = 2  # Saves, the second in case that the first is damaged.
+_THREADS = 0.5  # Seconds after which the threads of a failed save have ended.
+KEPT = 2  # Saves to keep: the older one serves if the newer is damaged.
 
 
 def _hashes(folder: str) -> dict[str, str]:
@@ -49,18 +50,18 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-  """Hides the tracebacks of orbax's threads and tasks; its error is raised."""
+  """Hides tracebacks that orbax's threads and tasks print; raises errors."""
   loggers = [logging.getLogger(name) for name in ('absl', 'asyncio')]
   before = [logger.level for logger in loggers]
   for logger in loggers:
     logger.setLevel(logging.CRITICAL + 1)
   hook = sys.unraisablehook
-  sys.unraisablehook = lambda found: (  # Threads of TensorStore that go on.
+  sys.unraisablehook = lambda found: (  # From leftover threads of TensorStore.
       None if 'Event loop is closed' in str(found.exc_value) else hook(found))
   try:
     yield
   except Exception as error:
-    # Failed tasks are reported when they are deleted: now.
+    # Failed tasks are reported when they are deleted: do it while it is quiet.
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     time.sleep(_THREADS)
@@ -87,9 +88,10 @@ def demand_finite_weights(progress: loop.Progress) -> None:
 class Resume:
   """The resumable state of a run in a folder, by orbax.
 
-  A save is visible only once it is complete, so a kill during a save leaves the
-  one before. The log of the run is saved with it, as JSON. A file next to each
-  save has the hashes of its files: damaged files may be readable.
+  A save is visible only once it is complete, so that a kill during a save
+  leaves the one before. The log of the run is saved with it, as JSON. A file
+  next to each save has the hashes of its files, because damaged files may still
+  be readable.
   """
 
   def __init__(self, folder: str):
@@ -133,7 +135,8 @@ class Resume:
       errors.UserError: the disk is full, or cannot be written.
       OSError: the same, with the name of the file.
     """
-    # A step may be saved before and after its evaluation: saves are counted.
+    # Above the last number in any case: a step may be saved twice, before and
+    # after its evaluation.
     number = max(
         loop.steps_taken(progress), 1 + (self._manager.latest_step() or 0))
     args = self._ocp.args
@@ -213,8 +216,8 @@ class Resume:
     problem: Exception | None = None
     for number in sorted(self._manager.all_steps(), reverse=True):
       try:
-        # Before TensorStore reads them, whose threads print tracebacks. Every
-        # host takes the choice of the first.
+        # Check hashes before TensorStore reads the files, as its threads print
+        # tracebacks. Every host follows the first one.
         if not hosts.agreed(self._is_whole(number)):
           raise ValueError('a file has changed since it was saved')
         with _quiet():
@@ -250,7 +253,7 @@ class Resume:
         progress, shapes)
     if not all(jax.tree.leaves(same)):
       raise ValueError('its arrays are of another model')
-    # Copied to buffers that the step may donate.
+    # Copied, so that the step may donate the buffers.
     return jax.tree.map(jnp.copy, progress), restored['extra']
 
   def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Look at the saves in a folder of `resume`, without JAX."""
+"""Looks up the saves in a folder of `resume`, without JAX."""
 
 import os
 
@@ -6,7 +6,7 @@ import os
 def last(folder: str) -> int:
   """Returns the number of the last save in a folder, 0 without one.
 
-  A folder that was opened, but not saved in, holds none.
+  A folder may exist without a save: `Resume` creates it.
 
   Args:
     folder: Folder of the saves.

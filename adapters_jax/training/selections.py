@@ -13,14 +13,14 @@ def select_adapters(
     layers: int, *, tune_norms: bool = True, norm_layers: Any = None,
     frozen: int = 0, **_: Any
 ) -> Select:
-  """Adapters, layer norms and head: the paper's method.
+  """Selects adapters, layer norms and head: the paper's method.
 
   Args:
     layers: Number of layers of the model; unused.
     tune_norms: Whether to tune the pretrained layer norms as well.
     norm_layers: Layers whose norms are tuned; None for all norms, that of the
       embeddings included.
-    frozen: Number of methods, the first ones, of adapters that stay frozen.
+    frozen: Number of leading methods that belong to frozen adapters.
   """
   del layers
 
@@ -40,7 +40,7 @@ def select_adapters(
 
 
 def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
-  """The top k layers, the pooler and the head: variable fine-tuning.
+  """Selects the top k layers, the pooler and the head: variable fine-tuning.
 
   Args:
     layers: Number of layers of the model.
@@ -59,7 +59,7 @@ def select_top_k(layers: int, *, top_k: int = 1, **_: Any) -> Select:
 def select_fusion(
     layers: int, *, tune_norms: bool = True, norm_layers: Any = None, **_: Any
 ) -> Select:
-  """The attention over frozen adapters, layer norms and head.
+  """Selects the attention over frozen adapters, layer norms and head.
 
   Args:
     layers: Number of layers of the model.
@@ -98,7 +98,7 @@ def make_select(
     tune: str, layers: int, tune_norms: bool,
     norm_layers: tuple[int, ...] | None, top_k: int, frozen: int = 0,
 ) -> Select:
-  """Returns a selection; the same function for the same arguments.
+  """Returns a selection; equal arguments give the same function.
 
   Args:
     tune: Key of TUNE.

@@ -23,9 +23,10 @@ P = jax.sharding.PartitionSpec
 # Both axes split the batch; 'fsdp' slices the large leaves as well.
 AXES = ('data', 'fsdp')
 
-# Last axes of leaves whose path matches, first match first; other leaves are
-# whole. Gathering small adapters and heads would cost more than it saves. Rows
-# are read from embeddings: slices would move hidden states between devices.
+# (pattern of paths, partition of the last axes); the first match counts, and
+# other leaves are whole. Gathering small adapters and heads would cost more
+# than it saves. Embeddings are whole, as steps read single rows of them: slices
+# would move hidden states between devices.
 RULES = (
     (r'(^|/)(adapter\w*|head|head_first|head_norm)/', ()),
     (r'/kernel$', ('fsdp', None)),
@@ -166,7 +167,7 @@ def of_evaluation(
 
 
 def distribute(mesh: jax.sharding.Mesh, tree: Any) -> Any:
-  """Returns a tree, given whole on every host, on the devices by RULES."""
+  """Places a tree, given whole on every host, on the devices by RULES."""
 
   def put(leaf, sharding):
     leaf = np.asarray(leaf)
@@ -179,7 +180,7 @@ def distribute(mesh: jax.sharding.Mesh, tree: Any) -> Any:
 def place_batch(
     mesh: jax.sharding.Mesh, batch: Mapping[str, np.ndarray], batch_size: int
 ) -> dict[str, jax.Array]:
-  """Returns the arrays of all hosts' rows together.
+  """Joins the rows of all hosts to global arrays.
 
   Args:
     mesh: Devices.

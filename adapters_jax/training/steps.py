@@ -1,4 +1,4 @@
-"""The jitted training and evaluation steps, and predictions by them."""
+"""The jitted training and evaluation steps, and predictions with them."""
 
 from collections.abc import Callable, Iterable, Mapping
 import functools
@@ -22,7 +22,7 @@ Batch = Mapping[str, np.ndarray | jax.Array]
 class NotFinite(errors.UserError):
   """Outputs of a model that are NaN or infinite.
 
-  An argmax would read NaN as the first class, without a word.
+  An argmax would silently read NaN as the first class.
 
   Attributes:
     row: Number of the first example with such an output.
@@ -88,9 +88,9 @@ def inputs(batch: Batch) -> dict[str, Any]:
 def gradient_norm(grads: trees.Tree) -> jax.Array:
   """Returns the global L2 norm of the gradient of the trained leaves.
 
-  Leaves of the roles in `trees.UNTRAINED` are left out: the 'gradient' of
-  running statistics is a difference of moments, and drawn projections do not
-  train. So it is the norm that the optimizer clips.
+  This is the norm that the optimizer clips. It leaves out leaves of the roles
+  in `trees.UNTRAINED`: the 'gradient' of running statistics is a difference of
+  moments, and random projections are not trained.
   """
   trained, _ = trees.split(
       grads, lambda path: trees.role(path) not in trees.UNTRAINED)
@@ -138,7 +138,8 @@ def make_train_step(
       devices; None on one.
     grouped: Whether state, batch and metrics have a leading axis [runs, ...].
     penalty: (tuned tree) -> addend to the loss, None for none.
-    layers_without: Number of lowest layers without adapters; `base` has norms.
+    layers_without: Number of lowest layers without adapters; if above 0, `base`
+      must hold the pretrained norms.
 
   Returns:
     train_step(state, base, batch) -> (state, metrics). It donates `state`, and
@@ -255,7 +256,8 @@ def example_logits(
     np.add.at(seen, rows, 1)  # Unlike `+=`, counts a repeated row twice.
   if logits is None or not np.all(seen == 1):
     raise ValueError('the batches do not hold every example exactly once')
-  # After all: batches are in the order of lengths.
+  # Once all are known: batches are sorted by length, and the error names the
+  # first example.
   bad = np.flatnonzero(~np.isfinite(logits).all(axis=-1))
   if len(bad):
     raise not_finite(int(bad[0]))

@@ -1,15 +1,15 @@
-"""Threads of XLA's matrix products on a CPU. No JAX here.
+"""Fixes the number of threads of XLA's matrix products on a CPU. No JAX here.
 
-XLA starts as many threads as the process has cores, and its products on one
-thread round in another order than on several. With the variables below the
-number is fixed, so that runs have equal bits on any number of cores.
+XLA starts one thread per core of the process, and products on one thread round
+in another order than on several. With the variables below the number is fixed,
+so that runs have equal bits on any number of cores.
 """
 
 import os
 
 from adapters_jax import errors
 
-# Of two, the one that jaxlib reads first; older versions know NPROC alone.
+# jaxlib prefers the first one; older versions know only NPROC.
 VARIABLES = ('PJRT_NPROC', 'NPROC')
 
 
@@ -32,7 +32,7 @@ def use(number: int) -> None:
 
 
 def in_use() -> int:
-  """Returns the number of threads: that of the environment, else the cores."""
+  """Returns the number of threads from the environment, else the cores."""
   for name in VARIABLES:
     value = os.environ.get(name, '').strip()
     if value.isdecimal() and int(value):

@@ -52,7 +52,7 @@ def _without_hashes(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pooled(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
-  """Joins the points that differ in the files of frozen adapters alone."""
+  """Joins points that differ only in the files of their frozen adapters."""
   joined: dict[str, points_lib.Point] = {}
   for point in found:
     values = _without_hashes(point.settings)
@@ -69,7 +69,11 @@ def _pooled(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
 def _by_data(
     found: Iterable[points_lib.Point]
 ) -> list[list[points_lib.Point]]:
-  """Returns the points of each data, of a method those that trials picked."""
+  """Groups points by _DATA; of a method with trials, keeps the picked ones.
+
+  Args:
+    found: Points of any runs.
+  """
   data: dict[tuple[Any, ...], dict[str, list[points_lib.Point]]] = {}
   for point in found:
     key = tuple(point.settings[name] for name in _DATA)
@@ -83,10 +87,10 @@ def _by_data(
 def _named(
     keys: Sequence[tuple[str, ...]], settings: Sequence[dict[str, Any]]
 ) -> list[str]:
-  """Returns the names of rows, equal ones with the settings that differ.
+  """Returns the names of rows; equal names get the settings that differ.
 
   Args:
-    keys: Identifying cells of each row, the last of which is its name.
+    keys: Cells that identify each row; the last one is its name.
     settings: Settings of each row.
   """
   alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -129,7 +133,7 @@ def groups(
 
 
 def rows(records: Iterable[records_lib.Record]) -> list[dict[str, str]]:
-  """Returns a row for each method beside one with frozen adapters.
+  """Returns a row for each method that shares data with frozen adapters.
 
   Differences are to the first method of the same data, in hundredths.
 

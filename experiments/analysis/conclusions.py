@@ -1,9 +1,9 @@
-"""The paper's conclusions, with a verdict for each task that can tell.
+"""The paper's conclusions, with a verdict for each task that can decide them.
 
 `verdicts` judges numbers by their intervals. Where full fine-tuning does not
-clearly beat the head alone, or the base as it is where there is no head, and
-the most frequent class (`cells.power`), the verdict is 'cannot be told':
-equally useless methods confirm no conclusion.
+clearly beat the baselines of `cells.power` (the head alone, or the base as it
+is where there is no head, and the most frequent class), the verdict is 'cannot
+be told': equally useless methods confirm no conclusion.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class Finding:
     split: Split of the scores.
     verdict: One of the words of `verdicts`, or UNTOLD.
     text: Numbers with their intervals.
-    power: Whether the task can tell methods apart.
+    power: Whether the task separates methods: see `cells.Power`.
   """
   claim: int
   data: str
@@ -99,7 +99,7 @@ def _told(finding: Finding) -> Finding:
 def rates(runs: pd.DataFrame) -> list[str]:
   """Returns a line for each task and method with the rates near its best.
 
-  Tasks that cannot tell are left out: there every rate is near the best.
+  Tasks without power are left out: their every rate is near the best one.
 
   Args:
     runs: Result of `frames.load`.
@@ -110,7 +110,7 @@ def rates(runs: pd.DataFrame) -> list[str]:
       continue
     for method, part in rows.groupby('method'):
       if len(part) == 1:
-        continue  # One rate is near nothing but itself.
+        continue  # A single rate is trivially the best.
       part = part.sort_values('learning_rate')
       good = part[part['score'] >= part['score'].max() - _WITHIN]
       near, tried = (', '.join(f'{rate:g}' for rate in some['learning_rate'])

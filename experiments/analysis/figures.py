@@ -71,8 +71,8 @@ def distances(
   """Draws scores minus full fine-tuning's, a line for each panel (fig. 3).
 
   Filled markers and solid lines are adapters, hollow ones and dashed lines top
-  layers; tasks without full fine-tuning are left out, and those that cannot
-  tell are pale.
+  layers; tasks without full fine-tuning are left out, and those that do not
+  separate methods (`frames.power_of`) are pale.
 
   Args:
     found: Points of `frames.tradeoff`.
@@ -169,7 +169,7 @@ def init_scales(found: pd.DataFrame) -> style.Drawn:
 def learning_rates(
     found: pd.DataFrame, known: dict[tuple[Any, ...], cells.Power]
 ) -> style.Drawn:
-  """Draws scores against rates, for tasks that can tell (appendix B).
+  """Draws scores against rates, for tasks that separate methods (appendix B).
 
   Args:
     found: Points of `frames.learning_rates`.

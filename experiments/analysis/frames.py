@@ -32,7 +32,7 @@ SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
 
 
 def columns_of(values: dict[str, Any]) -> dict[str, Any]:
-  """Returns settings by column: 'metric' is that of a score, chosen or not."""
+  """Renames the setting 'metric': that column names the metric of the score."""
   return {'chosen_metric' if name == 'metric' else name: value
           for name, value in values.items()}
 
@@ -40,7 +40,7 @@ def columns_of(values: dict[str, Any]) -> dict[str, Any]:
 DEFAULTS = columns_of({
     name: value for name, value in dataclasses.asdict(
         config_lib.Config()).items()
-    # Records have no places.
+    # Records hold no paths.
     if name not in options.marked(config_lib.Config, 'where')})
 _COLUMNS = (*DEFAULTS, 'metric', 'split', 'score', 'dev', 'trained', 'total',
             'trials', 'pick', 'record')
@@ -72,19 +72,19 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
           'dev': 100 * records.primary(record),
           'trained': record.trained_params, 'total': record.total_params,
           'trials': point.trials, 'pick': point.pick_score, 'record': record})
-  return pd.DataFrame(rows, columns=_COLUMNS)  # All of them without rows.
+  return pd.DataFrame(rows, columns=_COLUMNS)  # Columns even without rows.
 
 
 def points(
     runs: pd.DataFrame, by: Sequence[str] = (), **fixed: Any
 ) -> pd.DataFrame:
-  """Returns means over seeds of the runs that differ in `by` alone.
+  """Returns means over seeds, a row for each combination of settings.
 
   Args:
     runs: Result of `load`.
     by: Settings that separate points. All others have their defaults, except
       DATA and SCHEDULE.
-    **fixed: Settings with another value than the default.
+    **fixed: Values of settings that replace their defaults.
 
   Returns:
     A row for each combination of DATA, SCHEDULE and `by`, with columns
@@ -112,11 +112,12 @@ def points(
 def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
   """Returns the points at the schedule picked with other seeds.
 
-  Without such trials: the most seeds, then the best score on dev.
+  Without such trials, the schedule with the most seeds; of several, the one
+  with the best score on dev.
 
   Args:
     found: Result of `points`.
-    by: Settings that, with DATA, have a schedule of their own.
+    by: Settings whose combinations, with those of DATA, pick separately.
   """
   # Ascending: the last row of a group is its best.
   ordered = found.sort_values(
@@ -203,7 +204,7 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
   default = DEFAULTS['adapter_size']
   found = found[(found['method'] != 'adapters')
                 | (found['adapter_size'] == default)]
-  # A copy for each number of top layers would weigh as a method of its own.
+  # Every number of top layers would count as a method of its own.
   return fullest(found.sort_values('trained').drop_duplicates(
       [*DATA, 'method']))
 
@@ -217,7 +218,7 @@ def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def powers(runs: pd.DataFrame) -> dict[tuple[Any, ...], cells.Power]:
-  """Returns {values of DATA: whether these data can tell methods apart}."""
+  """Returns {values of DATA: whether these data separate methods}."""
   parts = {tune: best_rate(points(runs, tune=tune)).set_index(list(DATA))
            for tune in cells.FLOORS}
   return {
@@ -232,7 +233,7 @@ def powers(runs: pd.DataFrame) -> dict[tuple[Any, ...], cells.Power]:
 def power_of(
     rows: pd.DataFrame, known: dict[tuple[Any, ...], cells.Power]
 ) -> cells.Power:
-  """Returns whether the data of some points can tell methods apart.
+  """Returns whether the data of some points separate methods.
 
   Args:
     rows: Points of the same DATA.

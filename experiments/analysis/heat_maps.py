@@ -57,7 +57,7 @@ def _draw_one(axis, table: pd.DataFrame, lowest: float, highest: float):
   """Draws one map with its numbers; returns its image for the colour bar."""
   layers = len(table)
   axis.grid(False)
-  axis.set_facecolor('white')  # Of the lower triangle, where there is no span.
+  axis.set_facecolor('white')  # Fills the lower triangle, which has no spans.
   image = axis.imshow(table, cmap='cividis', vmin=lowest, vmax=highest)
   for one in (axis.xaxis, axis.yaxis):
     one.set_major_locator(ticker.MaxNLocator(12, integer=True))
@@ -65,7 +65,7 @@ def _draw_one(axis, table: pd.DataFrame, lowest: float, highest: float):
     return image
   digits, size = (1, style.SIZE - 1) if layers < 8 else (0, style.SIZE - 2.5)
   for (first, last), change in table.stack().dropna().items():
-    # Halfway between the ends of the colours text turns black.
+    # White text is legible on the dark half of the colour map only.
     dark = change < (lowest + highest) / 2
     text = f'{round(change, digits) + 0.0:.{digits}f}'  # Avoids '-0'.
     axis.text(last, first, text.replace('-', '−'), ha='center', va='center',

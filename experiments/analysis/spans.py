@@ -26,7 +26,8 @@ def load(
 
   Args:
     folder: Folder of records, with the scores in its subfolder 'spans'.
-    restore_norms: Whether the span has its pretrained layer norms.
+    restore_norms: Whether a span without adapters also has its pretrained
+      layer norms.
     metric: Metric of the scores, the paper's by default (for CoLA too); tasks
       without it take their first one.
 
@@ -57,7 +58,7 @@ def load(
     if record.picks:
       continue
     values = frames.columns_of(identity.completed(found['config']))
-    values['precision'] = record.arithmetic  # That of the machine.
+    values['precision'] = record.arithmetic  # As the machine resolved it.
     numbers.append(values[version.FIELD])
     rows += _rows_of(found, values, metric)
   records.check_versions(numbers)
@@ -75,7 +76,7 @@ def load(
 def _rows_of(
     found: dict[str, Any], values: dict[str, Any], metric: str
 ) -> list[dict[str, Any]]:
-  """Returns a row for each span of a run of default adapters, [] of others.
+  """Returns a row for each span; [] unless the run has default adapters.
 
   Args:
     found: Scores of the run, from its file.

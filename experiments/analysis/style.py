@@ -32,11 +32,11 @@ Drawn = figure_lib.Figure | str
 def or_say(
     script: str, compared: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> Callable[..., Callable[..., Drawn]]:
-  """Wraps a drawing function: without points it returns how to make them.
+  """Wraps a drawing function to return, without points, how to make them.
 
   Args:
-    script: Name of the script that makes the records.
-    compared: (points) -> those that a figure can show.
+    script: Module of `experiments` whose runs the figure needs.
+    compared: (points) -> points that a figure can show.
   """
 
   def decorate(draw):

@@ -7,7 +7,8 @@ number (95 %; the wider of t over seeds and of the bootstrap) it
 - 'does not hold' if it is above,
 - is 'undecided' if the limit is inside, or if there is one seed.
 
-Scores without layers have no predictions, so conclusion 3 has t alone.
+Scores without some layers are saved without predictions, which the bootstrap
+needs, so conclusion 3 relies on t only.
 """
 
 import math
@@ -154,7 +155,7 @@ def layers(rows: pd.DataFrame) -> Verdict:
   parts = [drops.loc[span].to_numpy() for span in (
       (0, third - 1), (last - third + 1, last), (0, last))]
   lower, upper, whole = map(statistics.mean_estimate, parts)
-  gap = statistics.mean_estimate(parts[0] - parts[1])  # Of the same runs.
+  gap = statistics.mean_estimate(parts[0] - parts[1])  # Paired by run.
   # Points: each layer costs at most 2, all layers at least 2.
   verdict = both(every(*(judge(one, 2) for one in alone)),
                  judge(whole.times(-1), -2), judge(gap, 0))
@@ -221,7 +222,7 @@ def variants(rows: pd.DataFrame) -> Verdict | None:
     return None
   gains = [(difference(row, default), row['variant'])
            for _, row in others.iterrows()]
-  # By the gain alone: its ends may be nan, which does not compare.
+  # By the mean only: the ends of the interval may be nan, which has no order.
   gain, name = max(gains, key=lambda one: one[0].mean)
   return every(*(judge(one, 1) for one, _ in gains)), (
       f'of {len(others)}, the best is {name!r}, by '

@@ -30,7 +30,7 @@ from scripts.benchmark import serving
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What to measure."""
+  """Server and requests of the measurement; every field is a flag."""
   checkpoint: str = options.option('minilm-l6', 'Base.')
   adapters: int = options.option(16, 'Adapters of the service.')
   size: int = options.option(64, 'Size of the bottlenecks.')

@@ -34,10 +34,10 @@ class Config:
 
 
 def numbers(text: str, flag: str) -> list[int]:
-  """Returns the ascending whole numbers, each at least 1, of a text.
+  """Parses comma-separated whole numbers of at least 1, and sorts them.
 
   Args:
-    text: Numbers with commas.
+    text: Comma-separated numbers, like '1,2,4'.
     flag: Name of the flag, for the message.
 
   Raises:
@@ -64,7 +64,7 @@ def some_steps(schedule: Any) -> list[int]:
 def in_turns(
     timed: dict[int, tuple[Any, Any]], turns: int
 ) -> dict[str, dict[str, float]]:
-  """Returns {runs: seconds of a step for each run, 'min' and 'median'}.
+  """Returns {runs: {'min' and 'median': seconds of a step / runs}}.
 
   Args:
     timed: {runs: (step, batch)} from `forecast.make_group_step`.

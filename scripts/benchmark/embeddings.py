@@ -6,8 +6,9 @@
 Both sides train LoRA of rank 8 on pairs of film sentences (multiple negatives,
 32 pairs a step) and embed the sentences with it, on `minilm-l6`, in float32 and
 with bfloat16 products (autocast in torch; for embedding, bfloat16 weights too).
-Pairs are tokenised before training; embedding tokenises. Each setting is a
-process; all take turns. The result compares the best setting of each side.
+Training starts from tokenised pairs; the time of embedding includes
+tokenising. Each setting is a process; all take turns. The result compares the
+best setting of each side.
 Measure on an idle machine, or compare processor times.
 """
 

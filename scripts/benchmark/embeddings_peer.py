@@ -25,7 +25,7 @@ class Side:
 
     Args:
       precision: 'float32'; 'bfloat16' for autocast; 'bfloat16_weights' for a
-        model whose weights are bfloat16, which embeds alone.
+        model whose weights are bfloat16, which only embeds.
       pairs: Pairs of an epoch.
       checkpoint: Base, a name or folder.
     """

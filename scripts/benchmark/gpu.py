@@ -5,8 +5,8 @@
 The script also runs the tests marked `gpu`. Nothing is downloaded and TFDS is
 not imported. `--pack=DIR`, on a machine with the embedded model and data,
 writes 45 MB that may be copied along; without them (`--packed` empty) weights
-are random and the sweep trains on made sentences. What the time does not allow
-is listed under 'left_out'.
+are random and the sweep trains on made sentences. Cases that the time does not
+allow are listed under 'left_out'.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Config:
 
 
 class _Clock:
-  """Time that is left."""
+  """Remaining time of the measurement."""
 
   def __init__(self, seconds: float):
     self._end = time.monotonic() + seconds
@@ -67,12 +67,12 @@ def _numbers(text: str) -> list[int]:
 def per_second(
     worker: workers.Worker, name: str, config: Config
 ) -> dict[str, float]:
-  """Returns steps a second of a prepared case.
+  """Returns steps per second of a prepared case.
 
   Args:
     worker: Side that has prepared it.
     name: Name of the case.
-    config: Steps and turns.
+    config: Numbers of steps and turns.
   """
   worker.ask('step', name=name, steps=2)  # Compiles, and fills the caches.
   rates = [config.steps / worker.ask(
@@ -85,13 +85,13 @@ def measure_steps(
     config: Config, ours: workers.Worker, torch: workers.Worker | None,
     clock: _Clock,
 ) -> dict[str, Any]:
-  """Returns steps a second of each case on all sides, and peak bytes.
+  """Returns steps per second and peak bytes of each case on all sides.
 
   Args:
     config: Sizes.
     ours: Worker of this project.
     torch: Worker of torch; None without it.
-    clock: Time that is left.
+    clock: Remaining time of the measurement.
   """
   from scripts.benchmark import gpu_cases  # Imports JAX.
   cases = gpu_cases.training_cases(config.batch, _numbers(config.lengths))
@@ -123,12 +123,12 @@ def measure_steps(
 def measure_groups(
     config: Config, ours: workers.Worker, clock: _Clock
 ) -> dict[str, Any]:
-  """Returns steps a second of vmapped groups, times the runs.
+  """Returns steps per second of vmapped groups, counted once for each run.
 
   Args:
     config: Sizes.
     ours: Worker of this project.
-    clock: Time that is left.
+    clock: Remaining time of the measurement.
   """
   from scripts.benchmark import gpu_cases
   found = {}
@@ -151,7 +151,7 @@ def measure_groups(
 def measure_mixed(
     config: Config, ours: workers.Worker
 ) -> dict[str, Any]:
-  """Returns examples a second of batches with several adapters.
+  """Returns examples per second of batches with several adapters.
 
   Args:
     config: Sizes.
@@ -229,7 +229,7 @@ def measure(config: Config) -> dict[str, Any]:
     except Exception as error:  # pylint: disable=broad-except
       found[name] = {'failed': f'{type(error).__name__}: {error}'[:1000]}
     found.setdefault('took', {})[name] = round(time.perf_counter() - start, 1)
-    atomic.write_json(config.out, found)  # A stop keeps what was measured.
+    atomic.write_json(config.out, found)  # A stop keeps the results so far.
     print(f'{name}: {found[name]}', flush=True)
 
   with contextlib.ExitStack() as stack:

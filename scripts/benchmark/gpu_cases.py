@@ -1,4 +1,4 @@
-"""Cases of scripts.benchmark.gpu, equal on both sides. torch-free."""
+"""Cases of scripts.benchmark.gpu, equal on both sides; imports no torch."""
 
 import dataclasses
 import os
@@ -93,7 +93,7 @@ def batch_of(
 def training_cases(
     batch: int, lengths: list[int]
 ) -> list[dict[str, Any]]:
-  """Returns the cases of steps, the most telling first.
+  """Returns the cases of train steps, the most important first.
 
   Args:
     batch: Examples.

@@ -102,7 +102,7 @@ class Side:
   def _split(
       self, tune: str, precision: str
   ) -> tuple[trees.Tree, trees.Tree]:
-    """Returns the tuned leaves and the base, of which each type has a copy."""
+    """Returns the tuned leaves and the base, cast once for each precision."""
     tuned, base = trees.split(
         gpu_cases.with_tune(self._params, tune), self._selection(tune))
     key = tune, precision
@@ -127,11 +127,11 @@ class Side:
     return float(np.mean(metrics['loss']))  # Waits for the steps.
 
   def free(self, name: str) -> None:
-    """Gives the memory of a case back."""
+    """Frees the memory of a case."""
     self._cases.pop(name, None)
 
   def memory(self) -> int:
-    """Returns the peak bytes on the device until now, 0 where unknown."""
+    """Returns the peak bytes on the device so far, 0 where unknown."""
     stats = jax.devices()[0].memory_stats() or {}
     return stats.get('peak_bytes_in_use', 0)
 

@@ -82,13 +82,13 @@ class Side:
     return loss.item()  # Waits for the steps.
 
   def free(self, name: str) -> None:
-    """Gives the memory of a case back."""
+    """Frees the memory of a case."""
     self._cases.pop(name, None)
     if self._device == 'cuda':
       torch.cuda.empty_cache()
 
   def memory(self) -> int:
-    """Returns the peak bytes on the device until now, 0 on a CPU."""
+    """Returns the peak bytes on the device so far, 0 on a CPU."""
     return (torch.cuda.max_memory_allocated()
             if self._device == 'cuda' else 0)
 

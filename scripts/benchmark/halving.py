@@ -6,9 +6,9 @@
   python -m scripts.benchmark.halving --records=DIR/glue/movie_sentiment \
     --out=experiments/results/halving.json
 
-A run that reaches its end in a halved sweep is bit-equal to the undisturbed
-one, so the exhaustive sweep's histories decide what halving would have found,
-and for how many steps.
+A run that reaches its end in a halved sweep is bit-equal to its undisturbed
+run, so the histories of the exhaustive sweep show the result of halving, and
+the steps it takes.
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ _HERE = os.path.abspath(os.path.join(
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """Runs to measure."""
+  """Runs to measure; every field is a flag."""
   task: str = option('movie_sentiment', 'Task of the runs.')
   checkpoint: str = option('minilm-l6', 'Checkpoint of the runs.')
   rates: str = option('3e-4,1e-3', 'Learning rates, each with every seed.')
@@ -43,7 +43,7 @@ class Config:
 def ways(runs: int) -> dict[str, tuple[list[str], int]]:
   """Returns {name: (flags, runs that train at a time)} for a grid of runs."""
   return {
-      'sequential': (['--group=1'], 1),  # No vmapped groups.
+      'sequential': (['--group=1'], 1),  # One run in each program.
       'vmapped': ([f'--group={runs}'], runs),
       'two Ray workers': (
           ['--launcher=ray', '--workers=2', '--group=1'], 2),
@@ -81,7 +81,7 @@ def grid_of(config: Config, runs: int) -> str:
 
   Args:
     config: Runs to measure.
-    runs: Number of runs, up to that of seeds; more of them stand for all.
+    runs: Number of runs; above the number of seeds, the whole grid.
   """
   rates = config.rates.split(',')
   if runs > config.seeds:

@@ -1,4 +1,4 @@
-"""Measurements of scripts.benchmark, one function a part."""
+"""Measurements of scripts.benchmark, one function for each part."""
 
 from collections.abc import Callable, Mapping
 import os
@@ -99,7 +99,7 @@ def _epoch_of(
           facts[side]['steps'] * j // config.slices for j in (i, i + 1))
       answers[side].append(
           workers.turn(worker, 'epoch', first=first, last=last))
-      if side in peers:  # One step for a slice.
+      if side in peers:  # A slice for each step.
         padded[f'{side}_to_128'].append(workers.turn(
             worker, 'epoch', first=first, last=first + 1, length=128))
   totals = {side: {name: sum(getattr(answer, name) for answer in some)
@@ -134,7 +134,7 @@ def inference(config: Any) -> dict[str, Any]:
       some = {'batch_size': size, 'examples': config.examples or examples}
       calls = {side: ('predict', some if sides_lib.is_ours(side)
                       else {**some, 'ordered': True}) for side in sides}
-      # The order of the data, too, as its users would call it.
+      # In the order of the data, too: users would not sort by length.
       called = {**sides, 'peer_unsorted': sides['peer']}
       calls['peer_unsorted'] = 'predict', {**some, 'ordered': False}
       answers = workers.in_turns(called, config.turns, calls)

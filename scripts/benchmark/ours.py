@@ -147,8 +147,8 @@ class Side:
   def phases(self) -> dict[str, float]:
     """Trains an epoch, evaluates and saves; returns seconds of each phase.
 
-    'programs' is what first calls take beyond later ones: tracing, and loading
-    or compiling.
+    'programs' is the time of first calls beyond that of later ones: tracing,
+    and loading or compiling.
     """
     schedule, spent, last = self.setup.schedule, {}, {}
     for number in range(schedule.steps_per_epoch):
@@ -156,7 +156,7 @@ class Side:
       last[length] = self._place(schedule.batch(number))
       spent.setdefault(length, []).append(
           workers.best_seconds(lambda: self._take(last[length]), 1))
-    typical = {  # A length of a single step takes another one.
+    typical = {  # A length with a single step is timed again.
         length: statistics.median(row[1:] or [workers.best_seconds(
             lambda: self._take(last[length]), 1)])
         for length, row in spent.items()}
@@ -211,7 +211,7 @@ class Side:
         'peak_bytes': 1024 * resource.getrusage(
             resource.RUSAGE_SELF).ru_maxrss,
         'optimizer_bytes': sum(
-            # Moments alone: step counts and rates are scalars.
+            # Only moments: step counts and rates are scalars.
             leaf.nbytes for leaf in jax.tree.leaves(
                 self.progress.state.opt_state) if leaf.ndim),
         'saved_bytes': saved}
@@ -248,8 +248,8 @@ def necessary_flops(config: Any, lengths: np.ndarray) -> float:
   d, f, m = config.dim, config.ffn_dim, config.adapters[0].size
   lengths = lengths.astype(float)
   dense = 2.0 * (4 * d * d + 2 * d * f)  # One token, layer and direction.
-  adapter = 2.0 * 2 * (2 * d * m)  # Two of them, down and up.
-  attention = 2.0 * 2 * d  # Of each pair of positions.
+  adapter = 2.0 * 2 * (2 * d * m)  # Two adapters in a layer, each down and up.
+  attention = 2.0 * 2 * d  # Each pair of positions: scores and weighted values.
   # Directions: 2 for frozen kernels, 3 with gradients; attention has no
   # kernels, but two inputs.
   whole = (2 * dense + 3 * adapter) * lengths + 3 * attention * lengths**2

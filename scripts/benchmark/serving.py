@@ -34,7 +34,7 @@ from adapters_jax.runs import session
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """What to measure."""
+  """Sizes of the measurement; every field is a flag."""
   parts: str = options.option('mixed,every', 'Parts, with commas.')
   checkpoint: str = options.option('minilm-l6', 'Base.')
   adapters: int = options.option(16, 'Adapters of the bank.')

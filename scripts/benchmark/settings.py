@@ -1,4 +1,4 @@
-"""Sides of several settings, of which each side's best ones are compared."""
+"""Measures sides in several settings, and compares them at their best ones."""
 
 from collections.abc import Mapping
 import contextlib

@@ -119,7 +119,7 @@ class Classifier(nn.Module):
 
 
 def freeze(model: Classifier, tune: str) -> list[nn.Parameter]:
-  """Freezes what a method does not train, and returns the rest.
+  """Freezes the parameters that `tune` does not train; returns the others.
 
   Args:
     model: Classifier.

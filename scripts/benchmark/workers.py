@@ -78,8 +78,8 @@ class Worker:
 
   def close(self) -> None:
     """Ends the worker, and waits for it."""
-    # The end of its input ends `serve`.
-    with contextlib.suppress(BrokenPipeError):  # It has ended already.
+    # `serve` returns at the end of its input.
+    with contextlib.suppress(BrokenPipeError):  # The worker has ended already.
       self._process.stdin.close()
     self._process.wait()
     self._process.stdout.close()
@@ -131,7 +131,7 @@ def best_seconds(call: Callable[[], Any], repeats: int) -> float:
 
 
 def turn(worker: Worker, call: str, **arguments: Any) -> Answer:
-  """Asks a worker after a pause that lets the other come to rest.
+  """Asks a worker after a pause, in which the other's threads go to sleep.
 
   Args:
     worker: Worker to ask.
@@ -153,15 +153,15 @@ def in_turns(
     sides: {side: worker}.
     turns: Calls of each side that count, after one that warms up.
     calls: {side: (call, arguments)}.
-    awaken: Call before each of them that does not count, as the other side has
-      replaced the contents of the caches.
+    awaken: Untimed call before each of them, to fill the caches again: the
+      other side has replaced their contents.
   """
   answers = {name: [] for name in sides}
   # -1 is the call that warms up.
   for number in range(-1, turns):
     for name, worker in sides.items():
       call, arguments = calls[name]
-      time.sleep(_PAUSE)  # The other comes to rest.
+      time.sleep(_PAUSE)  # The other side's threads go to sleep.
       if awaken:
         worker.ask(awaken[0], **awaken[1])
       answer = worker.ask(call, **arguments)

@@ -30,7 +30,7 @@ _VALUES = (None, True, -1, 0, 1, 2, 1e999, float('nan'), 1e-40, 10**20, '', 'x',
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-  """A file to damage.
+  """A kind of file to damage.
 
   Attributes:
     path: Path of the file.
@@ -124,7 +124,8 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
   def predict(base, run=run):
     def read():
       loaded = prediction.load(run, base)
-      with jax.disable_jit():  # Few damaged files get as far.
+      # Few damaged files get this far, so compiling would not pay.
+      with jax.disable_jit():
         return prediction.logits(*loaded, _TEXTS).tolist()
     return read
 
@@ -235,7 +236,7 @@ def run(
   outcomes = dict.fromkeys(
       ('refused', 'equal', 'warned', 'silent', 'traceback'), 0)
   faults = []
-  # Of the state's many files, each turn takes one.
+  # The state's many files share one turn, lest they crowd out the others.
   states = [name for name in files if name.startswith('state')]
   others = [name for name in files if name not in states]
   for number in range(mutations):

@@ -10,7 +10,8 @@ from typing import Any
 from scripts.stress import kills
 from scripts.stress import place as place_lib
 
-# Seconds for the threads of a failed save to end; usually its process does.
+# Seconds for the threads of a failed save to end. Outside of this script they
+# end with their process.
 _THREADS = 1.0
 
 
@@ -51,7 +52,7 @@ def run(
     with kills.events(place.path(name), fail):
       outcome, found = place_lib.attempt(
           place_lib.train, place.config(name))
-    # Some faults end no run, as that of a lock that need not be removed.
+    # A run survives some faults: a lock, for one, need not be removed.
     if outcome == 'traceback' or (
         outcome == 'refused' and 'No space left' not in found):
       faults.append(f'write {wanted}: {outcome} {str(found)[:300]}')

@@ -88,13 +88,13 @@ def at_file_events(
   folder, copies = place.path('events'), place.path('copies')
 
   def copy(number, name):
-    # What was written until now; a lock is no more held.
+    # A copy is the folder as a kill leaves it: no process holds its locks.
     events_seen[0] += 1
     if os.path.isdir(folder) and number % every == offset:
       with contextlib.suppress(shutil.Error):  # A thread removed a file.
         shutil.copytree(folder, os.path.join(copies, f'{number}-{name}'))
 
-  # Every save is made, however short the time since the last one.
+  # Removes the lower limit on the time between two saves.
   with mock.patch.object(saving, '_LITTLE', 0.0):
     with events(folder, copy):
       place_lib.train(place.config('events', save_minutes=1e-9))

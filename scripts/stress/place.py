@@ -19,7 +19,7 @@ from adapters_jax.runs import run
 from tests import tiny
 
 EXPERIMENT = 'glue'
-_HANG = 120  # Seconds until a call counts as a hang, which ends the process.
+_HANG = 120  # Seconds after which a call counts as hung; it ends the process.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ def messages() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def stderr() -> Iterator[Callable[[], str]]:
-  """Yields text(), what this process has written to stderr in the context."""
+  """Yields text(), which returns this process's stderr within the context."""
   sys.stderr.flush()
   before = os.dup(2)
   with tempfile.TemporaryFile() as file:

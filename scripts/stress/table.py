@@ -5,7 +5,7 @@ from typing import Any
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-  """Returns a table of what was tried and what was lost.
+  """Returns a table of the cases of each part and of their faults.
 
   Args:
     found: Figures that `python -m scripts.stress` writes.

@@ -1,4 +1,4 @@
-"""Variables of the authors' code, adapter-bert (TensorFlow 1)."""
+"""Variables of the paper authors' code, adapter-bert (TensorFlow 1)."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -15,7 +15,7 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 
-# Its bottleneck: BERT's own activation, and a tenth of the paper's sigma.
+# Its bottleneck has BERT's own activation, and a tenth of the paper's sigma.
 HIDDEN_ACTIVATION = 'gelu_tanh'
 _CONFIG = bottleneck.Bottleneck(
     activation=HIDDEN_ACTIVATION, init_scale=1e-3)
@@ -23,7 +23,7 @@ _CONFIG = bottleneck.Bottleneck(
 _LEAVES = {'down/kernel': 'weights1', 'down/bias': 'biases1',
            'up/kernel': 'weights2', 'up/bias': 'biases2'}
 _HEAD = {'head/kernel': 'output_weights', 'head/bias': 'output_bias'}
-# From Hugging Face's names, which come from these variables.
+# Patterns that turn Hugging Face's names back into the original variables.
 _VARIABLES = (
     (r'\.layer\.(\d+)\.', r'/layer_\1/'),
     (r'LayerNorm\.weight$', 'LayerNorm/gamma'),
@@ -31,7 +31,7 @@ _VARIABLES = (
     (r'\.weight$', '/kernel'),
     (r'\.', '/'),
 )
-# Variables of Adam and of the training loop.
+# State of Adam and of the training loop.
 _IGNORED = re.compile(r'/adam_[mv]$|^global_step$')
 
 
@@ -74,12 +74,12 @@ def from_variables(
   # weights1 is [dim, size].
   config = dataclasses.replace(_CONFIG, size=found[first].shape[1])
   wanted = {**places.leaf_shapes((config,), shape),
-            # None: any shape. The number of classes is unknown.
+            # None allows any shape, as the number of classes is unknown.
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
   pooler = {f'pooler/{leaf}': None for leaf in ('kernel', 'bias')}
   if all(tensor_name(path) in found for path in pooler):
-    wanted |= pooler  # Of a head that was trained with a pooler of its own.
+    wanted |= pooler  # Present if the pooler was trained with the head.
   flat, missing = {}, []
   for path, leaf in wanted.items():
     name = tensor_name(path)
@@ -113,8 +113,8 @@ def to_variables(
 
   Args:
     adapter: Adapter to write.
-    base: Makes the pretrained tree, for layer norms that were not trained: the
-      authors' code always trains them, and needs them in the file.
+    base: Makes the pretrained tree, for layer norms that were not trained. The
+      authors' code always trains them, so it needs them in the file.
 
   Raises:
     errors.UserError: its method is not the Houlsby bottleneck at both sublayers
@@ -127,7 +127,7 @@ def to_variables(
         '`head=False`, or give another format')
   config, *others = adapter.methods or (None,)
   plain = (not others and isinstance(config, bottleneck.Bottleneck)
-           # Any size and sigma, which leave the computation as it is.
+           # Any size and sigma are fine: they are no part of the code.
            and dataclasses.replace(
                config, size=_CONFIG.size, init_scale=_CONFIG.init_scale)
            == _CONFIG)

@@ -30,7 +30,7 @@ from adapters_jax.model import encoder
 VERSION = 'adapters.1.3.0'  # Version that exported files name.
 CONFIG = 'adapter_config.json'
 WEIGHTS = 'adapter.safetensors'
-BIN = 'pytorch_adapter.bin'  # The library's default.
+BIN = 'pytorch_adapter.bin'  # The library's default format.
 HEAD_CONFIG = 'head_config.json'
 HEAD_WEIGHTS = 'model_head.safetensors'
 HEAD_BIN = 'pytorch_model_head.bin'
@@ -139,7 +139,7 @@ def from_tensors(
   flat, missing, used = {}, [], set()
 
   def read(key):
-    tensor = tensors[key]  # KeyError before it counts as used.
+    tensor = tensors[key]  # A KeyError leaves `used` unchanged.
     used.add(key)
     return tensor
 
@@ -269,7 +269,7 @@ def write(
   tensors = to_tensors(name, adapter, shape.family)
   head = (adapterhub_heads.config_and_tensors(name, adapter, base, shape)
           if 'head' in adapter.tuned else None)
-  os.makedirs(folder, exist_ok=True)  # Only after all that can fail.
+  os.makedirs(folder, exist_ok=True)  # After everything that can fail.
   weights.remove(folder, HEAD_CONFIG, HEAD_WEIGHTS, HEAD_BIN)
   atomic.write_json(
       os.path.join(folder, CONFIG), {'config': config, **common})
@@ -279,7 +279,7 @@ def write(
     atomic.write_json(os.path.join(folder, HEAD_CONFIG),
                       {'config': head_config, **common})
     weights.write_both(folder, HEAD_WEIGHTS, HEAD_BIN, head_tensors)
-  notes = list(dict.fromkeys(  # The gates of a union share one.
+  notes = list(dict.fromkeys(  # Gates of several methods have the same note.
       note for config in adapter.methods for note in config.adapterhub_notes()))
   notes += models.adapterhub_notes(adapter.methods, shape.family)
   return notes + adapterhub_norms.write(folder, adapter.tuned, tensors)

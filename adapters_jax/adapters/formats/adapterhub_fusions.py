@@ -28,8 +28,8 @@ BIN = 'pytorch_model_adapter_fusion.bin'
 _LEAVES = {'query/kernel': 'query.weight', 'query/bias': 'query.bias',
            'key/kernel': 'key.weight', 'key/bias': 'key.bias',
            'value/kernel': 'value.weight'}
-# Fields with other values change outputs and have no counterpart in this
-# package: keys that get the residual too, a temperature that falls per call.
+# Other values of these fields change outputs, and have no counterpart in this
+# package: keys that include the residual, a temperature that falls per call.
 _FIXED = {'residual_before': False, 'temperature': False}
 
 
@@ -38,7 +38,7 @@ def with_fields(setup: composition.Setup, folder: str) -> composition.Setup:
 
   Args:
     setup: Setup of Stack and Fuse blocks.
-    folder: Folder with one for each fusion.
+    folder: Folder with a subfolder for each fusion.
 
   Raises:
     errors.UserError: a field with a value that is not supported.
@@ -84,7 +84,7 @@ def _modules(
 def _methods(
     tree: composition.Fuse, adapter: adapter_lib.Adapter
 ) -> list[base.Method]:
-  """Returns the methods of a fuse's members, without those around it."""
+  """Returns the methods of a fuse's members, not those around the fuse."""
   return [method for part in setups.parts(tree)
           for method in adapter.methods[part.start:part.stop]]
 
@@ -96,9 +96,9 @@ def read(
   """Returns the leaves of a fusion.
 
   Args:
-    folder: Folder with one for each fusion.
-    block: The fusion in the setup.
-    tree: The fusion in the tree over the methods.
+    folder: Folder with a subfolder for each fusion.
+    block: The fusion in the setup, over names.
+    tree: The same fusion, over the methods.
     shape: Shape of the base.
     adapter: Composed adapter.
 
@@ -129,9 +129,9 @@ def write(
   """Writes the folder of a fusion; returns notes.
 
   Args:
-    folder: Folder to hold one for each fusion.
-    block: The fusion in the setup.
-    tree: The fusion in the tree over the methods.
+    folder: Folder in which the fusion gets a subfolder.
+    block: The fusion in the setup, over names.
+    tree: The same fusion, over the methods.
     adapter: Composed adapter.
     shape: Shape of the base.
     model: Name of the base on the Hugging Face hub, '' if unknown.
@@ -170,7 +170,7 @@ def _fails(
     tree: composition.Fuse, adapter: adapter_lib.Adapter,
     shape: encoder.BertConfig,
 ) -> bool:
-  """Returns whether the last of a fuse lacks a place of another adapter."""
+  """Returns whether a fuse's last member lacks a place that others adapt."""
   last = setups.parts(tree)[-1]
 
   def found(methods):

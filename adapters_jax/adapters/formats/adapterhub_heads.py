@@ -28,7 +28,7 @@ def head_tree(
     values: The 'config' of head_config.json; None for transformers' own head.
     tensors: Tensors of the head's file.
     family: Family of the base.
-    model: Name of the class that had transformers' own head.
+    model: Name of the model class, if the head is transformers' own.
 
   Raises:
     errors.UserError: a head that `model.heads` does not compute.
@@ -48,7 +48,7 @@ def head_tree(
 
 
 def _unsupported(values: Mapping[str, Any]) -> errors.UserError:
-  """Returns the error of a head without a layout; names those of its type."""
+  """Returns the error for an unknown head; it lists known ones of its type."""
   kind = values.get('head_type')
   layouts = [layout for row in heads.HEADS.values()
              for layout in row.adapterhub]
@@ -90,7 +90,7 @@ def read(
   tree, head_input = head_tree(
       values_lib.needed(values, 'config'), tensors, shape.family,
       values.get('model_class') or '')
-  if 'pooler' not in tree:  # Then the head reads that of the base.
+  if 'pooler' not in tree:  # Then the head reads the pooler of the base.
     families.check_head_input(
         shape, 'pooler' if heads.HEADS[head_input].pooled else head_input)
   outputs = tree['head']['bias'].size
@@ -109,7 +109,7 @@ def read(
 
 
 def check_outputs(head_input: str, outputs: int) -> None:
-  """Raises UserError for a head that finds spans without two outputs.
+  """Raises UserError for a head of spans or choices with wrong outputs.
 
   Args:
     head_input: Key of heads.HEADS.
@@ -157,7 +157,7 @@ def config_and_tensors(
     found |= tensors(number, adapter.tuned.get(part) or base[part])
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
-  # A score for each choice has one output.
+  # The head of choices has one output, the score of each.
   count = len(adapter.labels) or 2 if adapter.head.choices else adapter.outputs
   return {
       'head_type': layout.kind, layout.count: count,

@@ -1,8 +1,8 @@
-"""Tuned layer norms beside AdapterHub's files, which hold none.
+"""Tuned layer norms in an extra file, as AdapterHub's files hold none.
 
-The file is an extension, with this package's paths as names. It states the hash
-of the adapter that it belongs to: `adapters` saves another one into the same
-folder, trained without these norms, and leaves the file.
+Its names are this package's paths. It records the hash of its adapter, because
+`adapters` may later save another one, trained without these norms, into the
+same folder, and leaves this file in place.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Files of AdapterHub's first format, in the words of today's.
+"""Converts files of AdapterHub's first format to the present one.
 
 The format is that of adapter-transformers 1.x: tensors are named after the type
 of the adapter, and the entry 'invertible_adapter' is a config of its own. Files
@@ -13,7 +13,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters.formats import weights
 
-# {part of an old name: the same in today's names}
+# {part of an old name: its present name}
 _NAMES = {
     f'{place}_text_{kind}_adapters': 'adapters'
     for place in ('attention', 'layer') for kind in ('task', 'lang')} | {
@@ -21,7 +21,7 @@ _NAMES = {
 
 
 def renamed(tensors: Mapping[str, np.ndarray]) -> weights.Tensors:
-  """Returns tensors by today's names; these remain as they are."""
+  """Returns tensors under their present names; those are left unchanged."""
   found = {}
   for key, value in tensors.items():
     for old, new in _NAMES.items():
@@ -31,13 +31,13 @@ def renamed(tensors: Mapping[str, np.ndarray]) -> weights.Tensors:
 
 
 def flattened(values: Any) -> Any:
-  """Returns a config with 'invertible_adapter' as today's two entries.
+  """Replaces 'invertible_adapter' in a config by the two present entries.
 
   Args:
     values: The 'config' of an adapter_config.json.
 
   Raises:
-    errors.UserError: the entry has another form than the library's.
+    errors.UserError: the entry is malformed.
   """
   if not isinstance(values, Mapping) or 'invertible_adapter' not in values:
     return values
@@ -58,12 +58,12 @@ def flattened(values: Any) -> Any:
 def without_unused(
     values: Any, kind: Any, tensors: Mapping[str, Any]
 ) -> Any:
-  """Returns a config without an invertible adapter that has no tensors.
+  """Removes an invertible adapter from a config if it has no tensors.
 
   Args:
     values: The 'config' of an adapter_config.json.
     kind: Its 'type'; only task adapters may lack the tensors.
-    tensors: Tensors of the adapter by today's names.
+    tensors: Tensors of the adapter under their present names.
   """
   if (kind != 'text_task' or not isinstance(values, Mapping)
       or any('invertible_adapters.' in key for key in tensors)):

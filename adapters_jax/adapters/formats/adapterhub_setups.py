@@ -40,8 +40,8 @@ def from_dict(values: Any, where: str) -> composition.Setup:
     where: Path of its file, for messages.
 
   Raises:
-    errors.UserError: a block other than Stack and Fuse, or a name that is not
-      that of a folder.
+    errors.UserError: a block other than Stack and Fuse, or a name that cannot
+      be that of a folder.
   """
   kind, children = (values_lib.needed(values, name)
                     for name in ('type', 'children'))
@@ -63,7 +63,7 @@ def from_dict(values: Any, where: str) -> composition.Setup:
 
 
 def files(folder: str) -> list[str]:
-  """Returns the paths of files that a folder with a setup may have.
+  """Returns the relative paths of files that a folder with a setup may have.
 
   Args:
     folder: Folder with adapter_setup.json.
@@ -90,10 +90,11 @@ def read(
   """Returns the composed adapter of a folder of `save_adapter_setup`.
 
   Args:
-    folder: Folder with adapter_setup.json, and one for each adapter and fusion.
+    folder: Folder with adapter_setup.json, and a subfolder for each adapter and
+      fusion.
     shape: Shape of the base.
-    head: Whether to read the head, that of the last adapter unless the file
-      names another one.
+    head: Whether to read the head: that of the last adapter, unless the file
+      names another.
     base: As for `adapterhub.read`.
 
   Raises:
@@ -125,7 +126,7 @@ def read(
 def _read_setup(folder: str) -> tuple[composition.Setup, str]:
   """Returns (setup, name of the member with the head) of a folder.
 
-  The name is '' where the head is that of no member.
+  The name is '' if the head belongs to no member.
 
   Args:
     folder: Folder with adapter_setup.json.
@@ -135,7 +136,7 @@ def _read_setup(folder: str) -> tuple[composition.Setup, str]:
   setup = from_dict(values_lib.needed(values, 'adapter_setup'), where)
   names = list(setups.names(setup))
   owner = values.get('head_setup')
-  if owner is None:  # The library then takes the head named like the last.
+  if owner is None:  # The library then uses the head of the last member.
     return setup, names[-1]
   return setup, owner if owner in names else ''
 
@@ -146,12 +147,12 @@ def write(
 ) -> list[str]:
   """Writes a folder for `load_adapter_setup`, or for `load_adapter`.
 
-  The head is in the folder of the last adapter, whose name it has there.
+  The head is written into the folder of the last adapter, under its name.
 
   Args:
     folder: Folder, created if absent.
     name: Name of an adapter that is not composed.
-    adapter: Composed adapter, or another, as in `adapterhub.write`.
+    adapter: Composed adapter, or a single one, as in `adapterhub.write`.
     base: Pretrained tree, for the pooler where the head reads it.
     shape: Shape of the base.
     model: Name of the base on the Hugging Face hub, '' if unknown.
@@ -202,9 +203,9 @@ def _check(adapter: adapter_lib.Adapter, what: str, advice: str) -> None:
   """Raises UserError for a setup that the library computes in another way.
 
   Args:
-    adapter: Adapter of a setup.
+    adapter: Composed adapter.
     what: Name of its source; starts the message.
-    advice: How to go on.
+    advice: Remedy; ends the message.
   """
   if adapter.setup is not None and (
       reason := setup_checks.difference(adapter)):

@@ -17,8 +17,8 @@ from adapters_jax.model import heads
 
 ROW = heads.masked_lm.MASKED_LM
 _LAYOUT = ROW.adapterhub[0]
-_CLASS = 'ForMaskedLM'  # End of the names of transformers' classes.
-# {leaf: name, from the numbers of a torch Sequential}; 1 is the activation.
+_CLASS = 'ForMaskedLM'  # Suffix of the names of transformers' classes.
+# {leaf: tensor name in a torch Sequential}; module 1 is the activation.
 _LEAVES = {
     f'{part}/{leaf}': f'{number}.{name}'
     for part, number in _LAYOUT.layers.items()
@@ -29,7 +29,7 @@ _DECODER = _LAYOUT.layers['head']
 
 
 def is_one(values: Mapping[str, Any]) -> bool:
-  """Returns whether a head_config.json is of masked language modelling.
+  """Returns whether a head_config.json describes masked language modelling.
 
   Args:
     values: JSON of the file; its 'config' is null for a head of transformers.
@@ -49,10 +49,10 @@ def read(
   Args:
     values: JSON of head_config.json.
     tensors: Tensors of the head's file; the decoder may be absent, as it is
-      the table of words.
+      tied to the word embeddings.
     shape: Shape of the base.
-    base: Makes the pretrained tree, whose table of words the decoder must be;
-      unchecked when None.
+    base: Makes the pretrained tree, whose word embeddings the decoder must
+      equal; None skips the check.
 
   Raises:
     errors.UserError: another activation, other layers, or another decoder.
@@ -87,7 +87,7 @@ def read(
 def _check_layers(
     config: Mapping[str, Any], shape: encoder.BertConfig
 ) -> None:
-  """Raises UserError for a head of other layers than ours."""
+  """Raises UserError for a head whose layers differ from this package's."""
   activation = heads.masked_lm.activation_of(shape)
   name = config.get('activation_function')
   if not _LAYOUT.matches(config) or (
@@ -101,11 +101,11 @@ def _check_layers(
 def _check_decoder(
     name: str, decoder: np.ndarray, base: Callable[[], trees.Tree] | None
 ) -> None:
-  """Raises UserError for a decoder that is not the table of words."""
+  """Raises UserError for a decoder that differs from the word embeddings."""
   if base is None:
     return
   words = base()['embeddings']['words']['embedding']
-  # A base in bfloat16 has rounded words.
+  # Tolerances allow for the rounding of a base in bfloat16.
   if decoder.shape != words.shape or not np.allclose(
       np.asarray(decoder, np.float32), np.asarray(words, np.float32),
       rtol=0.01, atol=1e-6):
@@ -119,9 +119,9 @@ def write(
 ) -> tuple[dict[str, Any], weights.Tensors]:
   """Returns (config, tensors) of a head, without the decoder.
 
-  The library ties the decoder to the table of words when it makes the head, so
-  that a file without it gives the same outputs and is smaller by the size of
-  the table.
+  The library ties the decoder to the word embeddings when it builds the head,
+  so that a file without it gives the same outputs, and is smaller by their
+  size.
 
   Args:
     name: Name of the adapter in the files.

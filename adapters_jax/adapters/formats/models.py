@@ -1,4 +1,4 @@
-"""Models of other libraries: a row for each family of encoders they share."""
+"""Models of other libraries, one row per family of encoders."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -15,11 +15,11 @@ class Foreign:
   """A family in transformers, PEFT and `adapters` 1.3.0.
 
   Attributes:
-    class_start: Start of the names of its classes, such as 'Bert'.
+    class_start: Prefix of the names of its classes, such as 'Bert'.
     classifier: Linear layers of transformers' classification head and the
       activation between them: (first, activation, second).
-    classifier_norm: Layer norm after the activation, '' for none. Then heads on
-      every position have the first layer and the norm too.
+    classifier_norm: Layer norm after the activation, '' for none. If there is
+      one, heads on every position also have the first layer and the norm.
     in_adapterhub: Whether `adapters` has the family.
     takes_keys: Whether transformers' model takes keys and values from outside,
       as PEFT's prefix tuning needs.
@@ -94,7 +94,7 @@ def check_family(family: str, form: str) -> None:
 def check_adapterhub(
     configs: tuple[base.Method, ...], shape: encoder.BertConfig
 ) -> None:
-  """Raises UserError for methods that `adapters` has in another place.
+  """Raises UserError for methods that `adapters` applies at another place.
 
   Args:
     configs: Methods of an adapter.
@@ -149,17 +149,17 @@ def adapterhub_class(family: str) -> str:
 
 
 def adapterhub_key(key: str, family: str) -> str:
-  """Returns a tensor's name of BERT in `adapters` for another family.
+  """Translates a tensor's name in `adapters` from BERT to another family.
 
   Args:
-    key: Name, without the family's prefix.
+    key: Name for BERT, without the family's prefix.
     family: Key of FOREIGN.
   """
   return key.replace('.self_prefix.', f'.{FOREIGN[family].prefix_pool}.')
 
 
 def prefix_of(family: str) -> str:
-  """Returns the start of all names in models of tasks, such as 'bert.'."""
+  """Returns the prefix of all names in models of tasks, such as 'bert.'."""
   return families.FAMILIES[family].prefix
 
 
@@ -169,6 +169,6 @@ def hub_name(checkpoint: str) -> str:
   Args:
     checkpoint: Name or folder of a checkpoint, '' if unknown.
   """
-  # Folders of this machine mean nothing elsewhere.
+  # Folders of this machine do not exist on others.
   return ('' if assets.is_folder(checkpoint)
           else _HUB.get(checkpoint, checkpoint.partition('@')[0]))

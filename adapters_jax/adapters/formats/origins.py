@@ -1,4 +1,4 @@
-"""Bases that the files of other libraries name, compared with the given one."""
+"""Compares bases that the files of other libraries name with the given one."""
 
 from collections.abc import Mapping
 import logging
@@ -40,8 +40,8 @@ def warn(stated: Mapping[str, Any], checkpoint: str) -> None:
   """Logs that files name another base than the given one, in one message.
 
   Args:
-    stated: {path of a file: name of the base in it}. Names that are absent, or
-      folders of another machine, say nothing.
+    stated: {path of a file: name of the base in it}. Absent names, and folders
+      of another machine, are ignored.
     checkpoint: Name or folder of the given base, '' if unknown.
   """
   own = _names(checkpoint)

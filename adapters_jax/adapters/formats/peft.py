@@ -34,8 +34,8 @@ def read(
       .bin.
     shape: Shape of the base.
     head: Whether to read the head.
-    base: Makes the base with its pooler, for a LoRA of the pooler, and with the
-      layers before a classifier, for a file without them.
+    base: Function that makes the base. It supplies the pooler, for a LoRA of
+      it, and the layers before a classifier, for a file without them.
 
   Raises:
     errors.UserError: a file is missing, damaged or not supported.
@@ -54,10 +54,10 @@ def write(
 
   Args:
     folder: Folder, created if absent.
-    adapter: Adapter; layer norms alone become LN_TUNING. A head must be on
+    adapter: Adapter; layer norms alone become LN_TUNING. A head must act on
       every position or read the pooler, as in transformers.
     shape: Shape of the base.
-    base: Pretrained tree, for the first layer of a head that has two.
+    base: Pretrained tree, for the first layer of a head with two layers.
     model: Name of the base on the Hugging Face hub, '' if unknown.
 
   Returns:
@@ -68,7 +68,7 @@ def write(
   """
   values, tensors = peft_writing.to_tensors(adapter, shape, base)
   values['base_model_name_or_path'] = model or None
-  if not adapter.head.dense:  # On the bare encoder, whose names are shorter.
+  if not adapter.head.dense:  # Names of the bare encoder lack the prefix.
     values['task_type'] = 'FEATURE_EXTRACTION'
     start = peft_names.STEM + models.prefix_of(shape.family)
     tensors = {

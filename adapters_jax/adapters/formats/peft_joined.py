@@ -1,11 +1,10 @@
 """Joined linear layers in PEFT's files, such as ModernBERT's Wqkv.
 
-PEFT has one adapter on a layer that this package reads as query, key and value.
-Reading: all parts get the first LoRA factor, and each its share of the second.
-Writing: one factor where the parts have the same; else LoRAs of the parts
-become one of the sum of their ranks, which is exact, with a first factor that
-holds one part's after the other's, and zeros outside of the blocks of the
-second.
+PEFT has one adapter on a layer that this package splits into query, key and
+value. Reading gives every part the first LoRA factor, and its share of the
+second. Writing keeps the first factor if all parts share it. Otherwise the
+LoRAs become one whose rank is the sum of theirs, which is exact: their first
+factors are concatenated, and the second is block-diagonal.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,8 +30,7 @@ def split(tensors: weights.Tensors, family: str) -> weights.Tensors:
     family: Key of families.FAMILIES.
 
   Raises:
-    errors.UserError: an adapter whose parts are no adapters of the same kind,
-      as in VeRA.
+    errors.UserError: an adapter that cannot be split into parts, such as VeRA.
   """
   found: weights.Tensors = {}
   for key, value in tensors.items():
@@ -45,7 +43,7 @@ def split(tensors: weights.Tensors, family: str) -> weights.Tensors:
       raise errors.UserError(
           f'{key} of a PEFT adapter is not supported: {module} holds '
           f'{", ".join(parts)}, for which there are LoRA, DoRA and IA3')
-    # A scale of inputs, of shape (1, in), is that of all parts.
+    # All parts share a scale of inputs, of shape (1, in).
     shares = (np.split(value, len(parts))
               if leaf != _IN and len(value) > 1 else [value] * len(parts))
     found |= {f'{module}.{part}.{leaf}': share
@@ -56,9 +54,9 @@ def split(tensors: weights.Tensors, family: str) -> weights.Tensors:
 def _without_idle_gates(
     tensors: weights.Tensors, family: str
 ) -> weights.Tensors:
-  """Drops the parts 'gate' whose adapters change nothing.
+  """Drops adapters of parts 'gate' that change nothing.
 
-  Files of this package have them where `intermediate` alone was trained.
+  This package writes such adapters if only `intermediate` was trained.
   """
   found = dict(tensors)
   for module, part in {_part(key, family)[:2] for key in tensors}:
@@ -107,7 +105,7 @@ def join(
   if not own or max(own.values()) == rank:
     return found, {}
   largest = max(own.values())
-  for key in own:  # One rank for all layers; zeros change nothing.
+  for key in own:  # Pad to one rank for all layers; zeros change nothing.
     other = f'{key.removesuffix(_IN)}{_OUT}'
     missing = largest - own[key]
     found[key] = np.pad(found[key], ((0, missing), (0, 0)))
@@ -140,7 +138,7 @@ def _whole(
     found[_MAGNITUDE] = np.concatenate([part[_MAGNITUDE] for part in present])
   if _SCALE in leaves:
     first = present[0][_SCALE]
-    if len(first) == 1:  # Of inputs, which all parts share.
+    if len(first) == 1:  # It scales the inputs, which all parts share.
       _demand_all(module, 'IA3 at inputs', absent)
       if any(not np.array_equal(part[_SCALE], first) for part in present):
         raise errors.UserError(
@@ -174,7 +172,7 @@ def _demand_all(module: str, kind: str, absent: list[str]) -> None:
 
 
 def _joined(key: str, family: str) -> tuple[str, str, tuple[str, ...]]:
-  """Returns (module, leaf, its parts); no parts if it is no joined layer."""
+  """Returns (module, leaf, parts) of a joined layer's tensor, or empty ones."""
   for end, parts in families.FAMILIES[family].joined.items():
     module, found, leaf = key.partition(f'{end}.')
     if found and leaf.partition('.')[0] not in parts:
@@ -183,7 +181,7 @@ def _joined(key: str, family: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _part(key: str, family: str) -> tuple[str, str, str]:
-  """Returns (joined layer, part, leaf) of a name; '' if it is of no part."""
+  """Returns (joined layer, part, leaf) of a part's tensor, or empty ones."""
   for end, parts in families.FAMILIES[family].joined.items():
     module, found, rest = key.partition(f'{end}.')
     part, _, leaf = rest.partition('.')

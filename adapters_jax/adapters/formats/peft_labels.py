@@ -1,7 +1,6 @@
-"""Names of classes beside the files of PEFT, which hold none.
+"""Names of classes in an extra file, as PEFT's files hold none.
 
-The file is an extension. It has the entry 'id2label' that transformers keeps in
-a model's config.json.
+It has the entry 'id2label', as in a model's config.json of transformers.
 """
 
 from collections.abc import Sequence
@@ -33,10 +32,10 @@ def read(folder: str, adapter: adapter_lib.Adapter) -> tuple[str, ...]:
 
   Args:
     folder: Folder of PEFT.
-    adapter: Adapter of its other files.
+    adapter: Adapter read from its other files.
 
   Raises:
-    errors.UserError: the file is damaged, or of another number of classes.
+    errors.UserError: the file is damaged, or does not name every class.
   """
   path, outputs = os.path.join(folder, NAME), adapter.outputs or 0
   if not adapter.head.has_classes(outputs) or not os.path.isfile(path):

@@ -25,7 +25,7 @@ def shortened(key: str, family: str) -> str:
   """
   for start in ('base_model.', 'model.', models.prefix_of(family)):
     key = key.removeprefix(start)
-  # LN_TUNING's copy of a norm lies one level deeper.
+  # LN_TUNING nests its copy of a norm one level deeper.
   return key.replace('.ln_tuning_layers.', '.')
 
 
@@ -69,20 +69,20 @@ def site_of(key: str, family: str) -> tuple[tuple[int, str], str] | None:
 
 
 def is_saved(key: str, family: str) -> bool:
-  """Returns whether a tensor is of a layer norm, or of the encoder's pooler.
+  """Returns whether a tensor belongs to a layer norm or the encoder's pooler.
 
   Args:
     key: Shortened name of a tensor.
     family: Key of models.FOREIGN.
   """
   path = families.our_name(key, family)
-  # An update of the pooler is neither, and is refused.
+  # An update of the pooler is neither; the caller refuses it.
   return trees.role(path) == 'norm' and path.endswith(('/scale', '/bias')) or (
       path in ('pooler/kernel', 'pooler/bias'))
 
 
 def is_in_head(path: str, head_input: str, family: str) -> bool:
-  """Returns whether a leaf is of the head, as transformers divides models.
+  """Returns whether transformers counts a leaf as part of the head.
 
   Args:
     path: Path of the leaf.
@@ -113,7 +113,7 @@ def saved_name(path: str, head_input: str, family: str) -> str:
 
 
 def saved_modules(keys: Iterable[str], family: str) -> list[str]:
-  """Returns the names of the modules that have some leaves.
+  """Returns the names of the modules to which leaves belong.
 
   Args:
     keys: Names of the leaves, as of `saved_name`.
@@ -126,10 +126,10 @@ def saved_modules(keys: Iterable[str], family: str) -> list[str]:
 def target_modules(
     configs: Mapping[str, list[methods.Method]], shape: encoder.BertConfig
 ) -> dict[str, list[str]]:
-  """Returns {entry: ends of names of modules}.
+  """Returns {entry: suffixes of the names of target modules}.
 
-  The lists are always written out, since PEFT has no default for some families.
-  Names have the index of the layer, unless short ones mean the same.
+  The lists are always written, since PEFT has no default for some families.
+  Names include the index of the layer, unless short ones match the same layers.
 
   Args:
     configs: {entry of adapter_config.json: its methods}.
@@ -156,9 +156,9 @@ def target_modules(
 
 
 def _short_name(name: str, family: str) -> str:
-  """Returns the shortest end of a module's name that no other one has.
+  """Returns the shortest suffix of a module's name that no other name has.
 
-  '' if there is none: BERT's 'output.dense' ends two kinds of layers.
+  It is '' if there is none: two kinds of layers in BERT end in 'output.dense'.
   """
   others = {families.whole(other, family)
             for other in families.FAMILIES[family].modules.values()} - {name}

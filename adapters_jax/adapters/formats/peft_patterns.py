@@ -1,8 +1,8 @@
 """Ranks and alphas of single layers in PEFT's LoRA files.
 
-`rank_pattern` and `alpha_pattern` give layers a rank and an alpha of their own.
-Reading brings all to the largest rank, with zeros, and to one alpha, with a
-factor in B: the updates stay the same.
+`rank_pattern` and `alpha_pattern` give layers ranks and alphas of their own.
+Reading pads all layers with zeros to the largest rank, and moves their scales
+into B, so that one alpha fits all: the updates stay the same.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ def uniform(
   modules = [key.removesuffix(_IN) for key in tensors if key.endswith(_IN)]
   if not (ranks or alphas) or not modules:
     return values, tensors
-  # The tensors have the ranks already.
+  # The shapes of the tensors already follow `rank_pattern`.
   rank = max(len(tensors[f'{module}{_IN}']) for module in modules)
   found = dict(tensors)
   for module in modules:
@@ -57,7 +57,7 @@ def uniform(
 
 
 def _value_of(module: str, patterns: Any, default: Any) -> float:
-  """Returns the value of the first pattern that ends a module's name.
+  """Returns the value of the first pattern that matches a module's suffix.
 
   Args:
     module: Name of the module inside the base model.

@@ -1,7 +1,7 @@
-"""LoRA of the pooler in PEFT's files, added to the base's pooler when read.
+"""Adds a LoRA of the pooler in PEFT's files to the base's pooler.
 
-Methods of this package act in the layers of the encoder. An update of the
-pooler becomes a tuned pooler, as if the file had saved the whole layer.
+Methods of this package act only in the layers of the encoder, so an update of
+the pooler becomes a tuned pooler, as if the file had saved the whole layer.
 """
 
 from collections.abc import Callable, Mapping

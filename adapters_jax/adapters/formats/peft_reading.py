@@ -1,4 +1,4 @@
-"""Adapters from the entries and tensors of PEFT's files."""
+"""Builds adapters from the entries and tensors of PEFT's files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +29,8 @@ def from_tensors(
 ) -> adapter_lib.Adapter:
   """Returns the adapter of an adapter_config.json and its tensors.
 
-  Layers and sites follow from the tensors, so that patterns in `target_modules`
-  need no interpretation.
+  Layers and sites are inferred from the tensors, so patterns in
+  `target_modules` need no interpretation.
 
   Args:
     values: JSON of the file.
@@ -86,7 +86,7 @@ def _refuse(values: Mapping[str, Any]) -> None:
       raise errors.UserError(
           f'`{name}={values[name]!r}` of a PEFT adapter is not supported')
   init = values.get('init_lora_weights', True)
-  # Others, such as 'pissa', leave a residual in the base's kernels.
+  # Other values, such as 'pissa', also change the base's kernels.
   if init not in (True, False, 'gaussian', 'orthogonal', 'eva'):
     raise errors.UserError(
         f'`init_lora_weights={init!r}` changes the base; save the adapter with '

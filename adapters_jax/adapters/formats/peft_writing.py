@@ -1,4 +1,4 @@
-"""Entries and tensors of PEFT's files from adapters."""
+"""Makes the entries and tensors of PEFT's files from adapters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +45,7 @@ def to_tensors(
     if trees.role(path) in ('adapter', 'fixed'):
       own[path] = value
     elif not peft_names.is_in_head(path, adapter.head_input, shape.family):
-      # [in, out] to (out, in)
+      # From Flax's [in, out] to torch's (out, in).
       name = peft_names.saved_name(path, adapter.head_input, shape.family)
       named[name] = value.T if value.ndim == 2 else value
   values = {'peft_type': '', 'base_model_name_or_path': None,

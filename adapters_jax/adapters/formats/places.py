@@ -1,4 +1,4 @@
-"""Places of methods' leaves, by Hugging Face's names of modules."""
+"""Maps leaves of methods to Hugging Face's names of modules."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ def leaf_shapes(
     shape: Shape of the base.
     composition: Tree over the methods, see `Adapter.composition`.
   """
-  # Any head: its leaves are dropped below.
+  # The head does not matter: its leaves are dropped below.
   model = heads.Classifier(dataclasses.replace(
       shape, adapters=configs, composition=composition), 1)
   tree = encoder.shapes(model)
@@ -37,9 +37,9 @@ def leaf_shapes(
 def check_shapes(
     adapter: adapter_lib.Adapter, shape: encoder.BertConfig, what: str
 ) -> None:
-  """Checks leaves outside the methods: a head, norms, a pooler.
+  """Checks the shapes of leaves outside the methods: a head, norms, a pooler.
 
-  A norm of one number would otherwise fit any width.
+  Otherwise a norm of size 1 would be broadcast to any width.
 
   Args:
     adapter: Adapter of another library.
@@ -51,7 +51,7 @@ def check_shapes(
   """
   model = heads.make(shape, (), adapter.outputs or 1, adapter.head_input)
   wanted = trees.flatten(encoder.shapes(model))
-  # PEFT saves a pooler that no head of the adapter reads, too.
+  # PEFT may save a pooler that the adapter's head does not read.
   wanted |= {f'pooler/{leaf}': jax.ShapeDtypeStruct(dims, 'float32')
              for leaf, dims in (('kernel', (shape.dim,) * 2),
                                 ('bias', (shape.dim,)))}

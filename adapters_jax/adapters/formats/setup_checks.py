@@ -1,4 +1,4 @@
-"""Checks of setups that the `adapters` library computes in another way."""
+"""Checks for setups that the `adapters` library computes in another way."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from adapters_jax.methods import ia3
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 
-# A name is that of a folder and of a torch module; commas name fusions.
+# Names become folders and torch modules, and commas join them in fusions.
 _APART = './\\,'
 
 
@@ -22,7 +22,7 @@ def is_plain(name: Any) -> bool:
 
 
 def check_name(name: Any, what: str) -> None:
-  """Raises UserError for a name that would lead out of a folder.
+  """Raises UserError for a name that the library cannot use for an adapter.
 
   Args:
     name: Name of an adapter.
@@ -43,7 +43,7 @@ def difference(adapter: adapter_lib.Adapter) -> str:
   Returns:
     The reason, '' if the outputs are equal.
   """
-  # Not `adapter.composition`: where all act in order, it is None.
+  # Not `adapter.composition`, which is None if all methods act in order.
   tree, occurrences = setups.over_methods(
       adapter.setup, dict(adapter.members))
   counts = dict(adapter.members)
@@ -86,7 +86,7 @@ def _in_stack(parts: list[tuple[base.Method, ...]]) -> Iterator[str]:
   linear = [[method for method in part if method.kind in ('linear', 'input')]
             for part in parts]
   linear = [found for found in linear if found]
-  # Factors without a gate are multiplied there, too.
+  # The library, too, multiplies factors of IA3 without gates.
   if len(linear) > 1 and not all(
       isinstance(method, ia3.IA3) and not method.use_gating
       for found in linear for method in found):

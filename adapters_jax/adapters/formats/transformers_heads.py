@@ -13,10 +13,10 @@ from adapters_jax.methods import values as values_lib
 from adapters_jax.model import heads
 
 _SHARED = [row for row in heads.HEADS.values() if row.transformers]
-# Outermost modules of heads, of kinds that are not read too.
+# Outermost modules of heads, also of kinds that are not supported.
 _MODULES = ('classifier', 'head', 'pre_classifier', 'qa_outputs', 'score',
             'sequence_summary')
-# {activation between the layers of a classifier: our head}
+# {activation between the layers of a classifier: name in heads.HEADS}
 _OF_TEXTS = {'tanh': 'pooler', 'relu': 'cls_relu', 'gelu': 'cls_gelu'}
 
 
@@ -32,7 +32,7 @@ def class_of(family: str, head_input: str) -> str:
 
 
 def is_head(key: str, family: str) -> bool:
-  """Returns whether a tensor, without the family's prefix, is of a head.
+  """Returns whether a tensor, without the family's prefix, belongs to a head.
 
   Args:
     key: Name of the tensor.
@@ -81,7 +81,7 @@ def _normed(
 
   Args:
     tensors: {name: tensor} of the head.
-    layers: {part of our tree: name}.
+    layers: {part of the tree: name of the layer}.
     base: Makes the pretrained tree.
   """
   first, norm = layers['head_first'], layers['head_norm']
@@ -118,13 +118,13 @@ def _row_of(
       if row.layer and models.FOREIGN[family].classifier_norm:
         raise _other_layers(class_of(family, row.name))
       return row if row.layer else _of_texts(family, pooling)
-  # Tokens, choices and others: many classes name their layer 'classifier'.
+  # Refuse by task, as many classes name their layer 'classifier'.
   if task.isupper() or 'For' in task:
     known = ', '.join(dict.fromkeys(row.transformers for row in _SHARED))
     raise errors.UserError(
         f'head: {task} has a kind of head that is not read; those of {known} '
         'are; give `head=false` to leave it out')
-  for row in _SHARED:  # A layer of a name of its own shows the head.
+  for row in _SHARED:  # A layer with a unique name identifies the head.
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):
       return row
@@ -139,7 +139,7 @@ def _of_texts(family: str, pooling: str) -> heads.Head:
     pooling: The base's `classifier_pooling`.
 
   Raises:
-    errors.UserError: none does.
+    errors.UserError: no head does.
   """
   row = models.FOREIGN[family]
   if not row.classifier_norm:

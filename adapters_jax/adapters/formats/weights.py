@@ -18,12 +18,12 @@ Tensors = tensor_files.Tensors
 def find(folder: str, *names: str) -> str:
   """Returns the path of the newest of several files.
 
-  A library that saves into a folder again, in its default format, leaves the
-  file of the other format.
+  If a library saves into a folder again, in its default format, a stale file of
+  the other format stays.
 
   Args:
     folder: Folder of the file.
-    *names: File names, '.safetensors' or '.bin'; the first of equal times.
+    *names: File names, '.safetensors' or '.bin'; at equal times the first wins.
 
   Raises:
     errors.UserError: the folder has none of them.
@@ -62,7 +62,7 @@ def write(
   content = safetensors_numpy.save(
       {key: np.ascontiguousarray(value) for key, value in tensors.items()},
       metadata={'format': 'pt', **(metadata or {})})
-  # Not `save_file`, whose files only their owner may read.
+  # Not `save_file`, whose files are readable by their owner only.
   with atomic.replacing(path) as file:
     file.write(content)
 
@@ -74,8 +74,8 @@ def write_both(
 
   Args:
     folder: Folder of the files.
-    name: Name of the safetensors file, which `find` then returns.
-    bin_name: Name of the other one.
+    name: Name of the safetensors file; written last, so that `find` prefers it.
+    bin_name: Name of the file of `torch.save`.
     tensors: {name: array}.
   """
   with atomic.replacing(os.path.join(folder, bin_name)) as file:

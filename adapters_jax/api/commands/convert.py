@@ -25,7 +25,7 @@ from adapters_jax.downloads import disk
 from adapters_jax.downloads import paths
 from adapters_jax.runs import signals
 
-_DEFAULT = 'minilm-l6'  # Base of files that name none.
+_DEFAULT = 'minilm-l6'  # Base assumed for files that name none.
 # {flag: (default, help)}; no dataclass, since 'from' cannot name a field.
 _FLAGS = {
     'from': ('', "A run's workdir, an adapter's folder, a .npz file or a name "
@@ -128,7 +128,7 @@ def _read(source: str, checkpoint: str, head: bool) -> tuple[Any, str]:
 
 
 def _base_of(source: str) -> str:
-  """Returns the base of an adapter, as far as its files name one."""
+  """Returns the base that an adapter's files name, or the default one."""
   from adapters_jax.adapters import adapter as adapter_lib
   from adapters_jax.adapters import locations
   from adapters_jax.model import base as base_lib
@@ -144,7 +144,7 @@ def _base_of(source: str) -> str:
 
 @contextlib.contextmanager
 def _path_of(flag: str, argument: str = 'path') -> Iterator[None]:
-  """Names a flag in messages on an argument of reading and writing."""
+  """Replaces an argument of the library by a flag in UserErrors."""
   try:
     yield
   except errors.UserError as error:

@@ -19,7 +19,7 @@ from adapters_jax.runs import extras
 from adapters_jax.runs.options import option
 
 _LOOPBACK = ('127.0.0.1', 'localhost', '::1')
-# The page's first text; again, as two choices of the same length.
+# First text of the page; then the same as two choices, for `multiple_choice`.
 FIRST_TEXTS = 'A joy from start to end.', 'A joy from\nstart to end.'
 
 

@@ -1,9 +1,10 @@
 """Labels texts with saved adapters, answers questions, or tags words.
 
-Each line of the input is a text; a tab separates the two texts of a pair. Of a
-file named .tsv, .csv, .jsonl or .parquet the columns of the training are read,
-or those that `--text_columns` names. Several adapters, `--adapters=DIR,DIR`,
-all label every input, or each the inputs whose `--adapter_column` names it.
+Each line of the input is a text; a tab separates the two texts of a pair. From
+a file named .tsv, .csv, .jsonl or .parquet it reads the columns used in
+training, or those that `--text_columns` names. With several adapters,
+`--adapters=DIR,DIR`, each labels every input, or only those inputs whose
+`--adapter_column` names it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ def _check(config: PredictConfig) -> None:
 
 
 def _is_one(setup: str, given: Collection[str]) -> bool:
-  """Returns whether a setup, without which all answer, has one answer.
+  """Returns whether a setup gives one answer per input; without one, all do.
 
   Args:
     setup: Setup, perhaps ''.
@@ -98,7 +99,7 @@ def _is_one(setup: str, given: Collection[str]) -> bool:
 
 
 def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
-  """Returns the columns of the texts, [] for those of the training.
+  """Returns the columns of the texts, [] for those used in training.
 
   Args:
     config: Settings.
@@ -119,7 +120,7 @@ def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
 def _given(
     config: PredictConfig, file: IO[bytes], adapter: Any
 ) -> Iterator[Any]:
-  """Returns the texts of each input, or the words of each sentence.
+  """Reads the texts of each input, or the words of each sentence.
 
   Args:
     config: Settings.
@@ -138,7 +139,7 @@ def _given(
 
 def _chunks(texts: Iterator[Any]) -> Iterator[list[Any]]:
   """Yields the inputs in parts that bound the memory."""
-  # Output starts before the input ends, and a fault in a late line comes late.
+  # The price: a fault in a late line shows only after earlier output.
   while chunk := list(itertools.islice(texts, _CHUNK)):
     yield chunk
 
@@ -165,7 +166,7 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   from adapters_jax.analysis import predictions
   writer = predictions.writer_of(adapter, config.format)
   chunks = _chunks(_given(config, file, adapter))
-  # A faulty input fails before the header is out.
+  # Read first, so that a faulty input fails before the header is printed.
   first = next(chunks, [])
   for line in writer.header():
     print(line)
@@ -186,7 +187,7 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
 
 
 def _label_by_bank(config: PredictConfig, file: Any) -> None:
-  """Prints the outputs of all adapters, of their setup, or of a named one."""
+  """Prints outputs of all adapters, of a setup, or of the one that is named."""
   from adapters_jax.adapters import every
   from adapters_jax.adapters import prediction
   from adapters_jax.adapters import readings
@@ -204,10 +205,11 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   def entries(name, one, cut):
     return writers[name].entries(predictions.shown(bank[name], one), cut)
 
-  # The column is read like one more text.
+  # The column with the adapter's name is read like one more text.
   last = [config.adapter_column] if config.adapter_column else []
   columns = _columns_of(config, texts)
-  # Once: other inputs may name other adapters, and would compile again.
+  # Place all adapters once: the next inputs may name others, and a bank of
+  # another size would be compiled again.
   placed = resident.place(base, bank) if last else None
   count = 0
   for chunk in _chunks(inputs.read_texts(
@@ -245,7 +247,7 @@ def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
     errors.UserError: adapters of different texts.
   """
   first = next(iter(bank))
-  # Lines have no columns, whose names would have to agree.
+  # Names matter only where they select columns; lines have none.
   named = not config.text_columns and inputs.form_of(
       config.input, config.input_format) != 'lines'
   for name, adapter in bank.items():

@@ -33,9 +33,9 @@ def main() -> None:
       asked = name in ('--help', '-h', '--helpfull')
       print(usage, file=sys.stdout if asked else sys.stderr)
       raise SystemExit(0 if asked else 2)
-    # absl takes the program's name, the owner of its flags, from argv.
+    # absl takes the program's name, to which the flags belong, from argv.
     sys.argv[:2] = [f'{sys.argv[0]} {name}']
-    # Only the one command: some import JAX.
+    # Import this command alone: some import JAX.
     command = importlib.import_module(f'{__package__}.{name}')
     sys.modules['__main__'].__doc__ = command.__doc__  # The head of --help.
     command.start()

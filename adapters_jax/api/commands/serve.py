@@ -97,7 +97,7 @@ def _warm_up(batcher: Any, config: ServeConfig) -> None:
   one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
   if adapter.head.choices:
     one = ('a', ('a', 'a'))
-  # More inputs than may wait would be refused, and never share a batch.
+  # At most `max_queue`: more inputs than may wait would be refused.
   for count in (1, min(resident.TILE, config.max_queue), config.max_batch):
     for future in [batcher.submit(name, one) for _ in range(count)]:
       future.result()

@@ -1,4 +1,4 @@
-"""Runs a grid of an experiment: grouped where faster, or on a cluster."""
+"""Runs a grid of an experiment, grouped where faster, here or on a cluster."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from adapters_jax.sweeps import grid
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """Subject of the sweep."""
+  """Experiment of the sweep; its field is a flag."""
   HELP = 'many runs'
 
   experiment: str = options.option(
@@ -50,13 +50,13 @@ def main(
     config: config_lib.Config, many: grid.Options, how: execution.HowToRun,
     sweep: Sweep, folders: expand.Folders, predictions: written.Predictions,
 ) -> None:
-  """Makes the runs, and prints the tables.
+  """Trains the runs, and prints the tables.
 
   Args:
     config: Settings.
     many: Grid, seeds and pick.
-    how: Execution of the runs.
-    sweep: Subject of the sweep.
+    how: Launcher, groups and halving.
+    sweep: Experiment of the sweep.
     folders: Data folders, for text classification.
     predictions: Predictions to write.
   """
@@ -68,7 +68,7 @@ def main(
     raise errors.UserError(
         f'`write_predictions`: experiment={name} trains adapters without '
         'predictions; leave it out')
-  # Before the data and JAX are loaded.
+  # Check before data and JAX are loaded, which takes seconds.
   execution.check(how)
   if chosen.defaults:
     preset = presets.find(many.preset) if many.preset else {}

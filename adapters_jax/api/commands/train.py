@@ -15,7 +15,7 @@ def main(
     config: config_lib.Config, many: grid.Options,
     predictions: written.Predictions,
 ) -> None:
-  """Makes the runs, and writes the predictions of the best of each task.
+  """Trains the runs, and writes the predictions of the best run of each task.
 
   Args:
     config: Settings; `task` names one task, several with commas, or 'all'.

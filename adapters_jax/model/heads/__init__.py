@@ -43,7 +43,7 @@ def of_form(form: str, head_input: str) -> Head:
     head_input: One of `runs.checks.CHOICES`, such as 'cls' or 'pooler'.
 
   Raises:
-    errors.UserError: choices have no such head.
+    errors.UserError: multiple choice has no such head.
   """
   name = head.name_of(form, head_input)
   if name not in HEADS:

@@ -28,8 +28,8 @@ class Classifier(head.Model):
     outputs: Number of classes, or 1 for regression.
     head_input: Input of the head: 'cls' for the last hidden state of [CLS];
       'pooler' for BERT's tanh layer on it, as in the authors' code; a key of
-      HIDDEN for a layer of the task's own on it; one of NORMED for such a layer
-      and a norm, on [CLS] or on the mean of the text.
+      HIDDEN for a new layer on it; one of NORMED for a new layer and a norm, on
+      [CLS] or on the mean of the text.
   """
   outputs: int
   head_input: str = 'cls'
@@ -104,7 +104,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
       logits, labels.astype(jnp.int32))
 
 
-# One function for each share: compiled steps are kept by their loss.
+# Cached, as compiled steps have the loss in their key.
 @functools.cache
 def smoothed_cross_entropy(smoothing: float) -> head.Loss:
   """Returns the cross-entropy of smoothed classes.

@@ -98,10 +98,10 @@ def multiple_negatives(
 ) -> jax.Array:
   """Returns the cross-entropy of a text's partner among all of the batch.
 
-  Henderson et al. (2017, section 4.4), with cosines as sentence-transformers
-  has them. Further columns are negatives for every text. A text is no negative
-  of itself nor, in either order, of those that it is paired with, and a partner
-  counts once.
+  Henderson et al. (2017, section 4.4), with cosines as in
+  sentence-transformers. Further columns are negatives for every text. A text is
+  no negative of itself, nor of any text that it is paired with, in either
+  order; and repeated candidates count once.
 
   Args:
     vectors: [batch, texts, dim] Embeddings: texts, partners, hard negatives.
@@ -194,7 +194,7 @@ SCORED = ('cosent', 'cosine')
 def make_loss(
     name: str, scale: float = 20.0, dims: Sequence[int] = ()
 ) -> head.Loss:
-  """Returns a loss, summed over leading parts of the embeddings.
+  """Returns a loss, perhaps summed over leading parts of the embeddings.
 
   Args:
     name: Key of LOSSES.
@@ -217,7 +217,7 @@ PREFIX = 'embedding_'
 
 
 def row_of(mode: str) -> head.Head:
-  """Returns the row of a pooling, whose name keeps it in saved adapters."""
+  """Returns the head of a pooling; its name records the mode in adapters."""
   return head.Head(
       PREFIX + mode,
       lambda config, outputs: SentenceEncoder(config, mode=mode),

@@ -75,8 +75,8 @@ class Layout:
     kind: Its 'head_type' in head_config.json.
     layers: {part of our tree: index of its linear layer in the head, a torch
       Sequential of dropout 0, dense 1, activation 2, dropout 3, dense 4}.
-    values: Entries by which it differs from other heads of the type. An absent
-      entry equals that of DEFAULTS.
+    values: Entries that distinguish it from other heads of the type. DEFAULTS
+      has the values of absent ones.
     written: Further entries of an exported file.
     count: Entry with the number of labels or choices.
   """
@@ -127,16 +127,16 @@ class Head:
     reads_words: Whether its inputs are the words of a sentence, not texts.
     choices: Whether it scores the choices of an input, each in a row of its
       own.
-    least_classes: Fewest outputs that are classes, each with a name: 1, or 2
-      where a single output is a score. None for outputs that are no classes.
+    least_classes: Minimum number of outputs that are named classes: 1, or 2 if
+      a single output is a score. None if outputs never are classes.
     outputs: Number of outputs, if it is always the same.
     task: Task of an adapter from another library, whose files name none.
     texts: Names of its texts.
     max_length: Its longest input in tokens.
     adapterhub: Layouts in the `adapters` library; all are read, the first is
       written. () if it has none.
-    transformers: End of the name of transformers' class, as in
-      'SequenceClassification'; '' if it has none.
+    transformers: Suffix of the name of transformers' class, as in
+      'SequenceClassification'; '' if there is none.
     peft_task: PEFT's `task_type` of it; '' if it has none.
     hub_task: Name of its kind of task in the metadata of the hub.
     layer: Its linear layer in transformers' classes; '' for the last layer of
@@ -167,5 +167,5 @@ class Head:
   pretrained: bool = False
 
   def has_classes(self, outputs: int) -> bool:
-    """Returns whether so many outputs are classes."""
+    """Returns whether this number of outputs means classes, not a score."""
     return self.least_classes is not None and outputs >= self.least_classes

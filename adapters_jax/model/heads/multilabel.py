@@ -25,7 +25,7 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return _loss(logits, labels, 0.0)
 
 
-# One function for each share: compiled steps are kept by their loss.
+# Cached, as compiled steps have the loss in their key.
 @functools.cache
 def smoothed(smoothing: float) -> head.Loss:
   """Returns `binary_cross_entropy` with smoothed labels.
@@ -56,7 +56,8 @@ def _row(plain: head.Head) -> head.Head:
           for layout in plain.adapterhub))
 
 
-# After the classifiers in HEADS: PEFT's files do not tell them apart.
+# Listed after the classifiers in HEADS: PEFT's files do not distinguish them,
+# so that the first match, a classifier, is read.
 ROWS = tuple(map(_row, (
     classification.CLS, classification.POOLER, classification.CLS_GELU,
     classification.CLS_RELU, classification.CLS_NORM,

@@ -72,7 +72,7 @@ def token_loss(
   return total / jnp.maximum(labelled.sum(-1), 1)
 
 
-# One function for each share: compiled steps are kept by their loss.
+# Cached, as compiled steps have the loss in their key.
 @functools.cache
 def smoothed_token_loss(smoothing: float) -> head.Loss:
   """Returns `token_loss` with smoothed labels."""

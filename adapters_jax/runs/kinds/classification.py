@@ -22,14 +22,14 @@ from adapters_jax.training import steps
 
 
 class Scorer:
-  """Scores of splits, a `kind.Score`, with the threshold of its predictions."""
+  """A `kind.Score` that also has the threshold of its predictions."""
 
   def __init__(self, setup: setup_lib.Setup, batch_size: int):
     """Prepares the evaluation step.
 
     Args:
       setup: Setup of the run.
-      batch_size: Number of examples a batch.
+      batch_size: Examples per batch, over all hosts.
     """
     self._setup = setup
     self._logits = compiled.outputs_of(
@@ -58,7 +58,7 @@ class Scorer:
     """Returns the probability from which on a label is predicted.
 
     Args:
-      tuned: Tuned tree, on whose dev scores the setting may depend.
+      tuned: Tuned tree, whose outputs on dev may determine the threshold.
 
     Returns:
       The threshold; None for the most probable class.
@@ -77,7 +77,7 @@ class Scorer:
     return self._setup.threshold or (thresholds.DEV if several else '')
 
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
-    """Picks the threshold that is best on dev, by a metric that it changes."""
+    """Picks the best threshold on dev, by a metric that depends on it."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
     name = (label_metrics.decided_by(task.metrics)
             if task.form == 'multilabel' else task.metrics[0])
@@ -139,7 +139,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (texts, names of the classes or scores)} but of train."""
+  """Returns {split: (texts, names of the classes or scores)} except train."""
   task, splits, _ = setup_lib.load_data(config)
 
   def truth(split):
@@ -162,8 +162,8 @@ def _outcomes(
 ) -> dict[str, np.ndarray]:
   """Returns the labels and predictions of a split.
 
-  Sets of up to 63 labels are integers, whose bit n is the label n, beside [1]
-  the 'label_count'.
+  Sets of up to 63 labels are integers whose bit n is the label n; they come
+  with 'label_count', an array [1].
   """
   if setup.task.form != 'multilabel':
     return kind.labelled(setup, split, predictions)
@@ -194,7 +194,7 @@ def of_examples(
   """
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
-  # Any name: the task is not in the table of tasks.
+  # `find` ignores the name: the task is not in the table of tasks.
   return kind.Kind(lambda name: task, prepare, Scorer,
                    lambda config: heads.of_form(task.form, config.head_input),
                    threshold_of=Scorer.threshold)

@@ -1,8 +1,8 @@
 """Sentence embeddings: trained on pairs, scored by retrieval or by cosines.
 
 Pairs without scores are queries and documents: each dev query ranks the
-documents of dev and test, and some of training. Pairs with scores are ranked by
-their cosines.
+documents of dev and test, and some of training. For pairs with scores, these
+are correlated with the cosines.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 from adapters_jax.training import sharding
 
-STS = 'stsb_pairs'  # Not the task of classifiers, which read both texts.
+STS = 'stsb_pairs'  # Not 'stsb', for regression on both texts at once.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,7 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
 
   Args:
     setup: Setup of the run.
-    batch_size: Number of texts a batch.
+    batch_size: Texts per batch, over all hosts.
   """
   eval_step = compiled.make_eval(setup, batch_size)
   texts = setup.evaluation.texts
@@ -183,14 +183,14 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
 
 
 def pooling_head(config: config_lib.Config) -> heads.Head:
-  """Returns the row of the pooling."""
+  """Returns the head that pools as the settings, or the base, say."""
   return heads.embedding.ROWS[_mode(config)]
 
 
 def _outcomes(
     setup: PairSetup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns the first metric of each query, or scores and cosines."""
+  """Returns the first metric of each query, or correct scores and cosines."""
   if _has_scores(setup, split):
     return kind.labelled(setup, split, predictions)
   return {setup.task.metrics[0]: predictions}

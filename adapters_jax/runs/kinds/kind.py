@@ -1,4 +1,4 @@
-"""Kind of task: the hooks by which a run differs from runs of other tasks."""
+"""Kind of task: the hooks in which runs of different tasks differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -16,7 +16,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import setup as setup_lib
 
-# {mark of settings: tasks that read them}
+# {mark of settings: the only tasks that read them}
 _OF_KINDS = {'embeddings': 'sentence embeddings',
              'texts': 'masked language modelling'}
 # score(tuned, split) -> (metrics, predictions [examples])
@@ -30,12 +30,12 @@ Inputs = Mapping[
 def labelled(
     setup: setup_lib.Setup, split: str, predictions: np.ndarray
 ) -> dict[str, np.ndarray]:
-  """Returns the labels and predictions of a split.
+  """Returns the labels and predictions of a split, the default `outcomes`.
 
   Args:
     setup: Setup of the run.
     split: Name of the split.
-    predictions: [examples]
+    predictions: [examples] Classes or scores.
   """
   return {'labels': setup.splits[split].labels, 'predictions': predictions}
 
@@ -65,12 +65,12 @@ def check_no_cls_head(config: config_lib.Config) -> None:
 
 
 def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
-  """Checks the form of the data.
+  """Checks that the data are of the form of a kind of task.
 
   Args:
     config: Settings.
-    name: Value of `file_task` for a kind of task.
-    title: The kind, in words.
+    name: Value of `file_task` that the kind needs.
+    title: Name of the kind in the message.
 
   Raises:
     errors.UserError: another value.
@@ -92,18 +92,18 @@ class Kind:
     prepare: (config, mesh or None) -> setup.
     make_score: (setup, batch size) -> Score.
     head_of: (config) -> head.
-    outcomes: (setup, split, predictions) -> {name: [examples] numbers} that a
-      record keeps, from which other statistics than the metrics follow.
-    check_data: (config) -> None; UserError for a fault of the user's files,
-      before the first of many runs.
+    outcomes: (setup, split, predictions) -> {name: [examples] numbers} to keep
+      in a record, for statistics beyond the metrics.
+    check_data: (config) -> None; called before the first of many runs.
+      UserError for a fault of the user's files.
     inputs: (config) -> {split: (texts of each input, correct labels or None)},
       without 'train'.
     threshold_of: (score, tuned) -> probability from which on a label is given;
       None for the most probable class.
-    usage: Use of an adapter in `{folder}`, to print at the end; '' for
-      `predict`.
+    usage: Line that shows how to use the adapter in `{folder}`, printed at the
+      end; '' for a call of `predict`.
     report: (setup, split, predictions) -> table to log at the end, '' for none.
-    reads: Marks of the settings that only such tasks read, of `_OF_KINDS`.
+    reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.
     facts: (config) -> facts of a task by name, as a record has them.
   """
@@ -123,11 +123,10 @@ class Kind:
   facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
-    """Returns the kind of a task whose examples are in memory.
+    """Returns this kind for examples in memory.
 
     Args:
-      data: {'train', 'dev' and perhaps 'test': examples}, an argument of
-        `prepare`.
+      data: {'train', 'dev' and perhaps 'test': examples}, passed to `prepare`.
     """
     return dataclasses.replace(
         self, prepare=functools.partial(self.prepare, data=data))
@@ -135,15 +134,15 @@ class Kind:
   def check_settings(
       self, config: config_lib.Config, *, in_memory: bool = False
   ) -> None:
-    """Checks that a run reads all settings that were given.
+    """Checks that this kind of task reads every setting that was given.
 
     Args:
       config: Settings.
       in_memory: Whether the data are in memory, in place of files.
 
     Raises:
-      errors.UserError: one of another kind of task, or of own data without
-        any; names it.
+      errors.UserError: a setting of another kind of task, or one of own data
+        without own data; names it.
     """
     unread = {mark: title for mark, title in _OF_KINDS.items()
               if mark not in self.reads}

@@ -26,9 +26,9 @@ from adapters_jax.runs.kinds import kind
 from adapters_jax.training import sharding
 from adapters_jax.training import steps
 
-END = '_texts'  # End of a task's name that stands for its texts.
+END = '_texts'  # Suffix of a task's name that stands for its texts.
 HEAD = heads.masked_lm.MASKED_LM
-_LARGEST = 700.0  # Mean loss whose exponential is a float64.
+_LARGEST = 700.0  # Bound on a mean loss, below the overflow of exp in float64.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +42,10 @@ class TextSetup(setup_lib.Setup):
 
 
 def _find(name: str) -> tasks.Task:
-  """Returns the task of the texts of a task of one text.
+  """Returns the task of modelling the texts of a single-text task.
 
   Args:
-    name: Name of a task of data.tasks, with '_texts' at its end.
+    name: Name of a task of data.tasks, followed by '_texts'.
 
   Raises:
     errors.UserError: another name.
@@ -128,7 +128,7 @@ def prepare(
       config, folder, task, encoded, notes, mesh,
       {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
       outputs=1, head=HEAD)
-  # Its fields alone: `vars` would add cached properties.
+  # Not `vars`, which would include cached properties.
   fields = {field.name: getattr(setup.schedule, field.name)
             for field in dataclasses.fields(setup.schedule)}
   setup = dataclasses.replace(
@@ -154,7 +154,8 @@ def eval_step(model: Any, mesh: jax.sharding.Mesh) -> Callable[..., Any]:
     labels = jnp.maximum(batch['labels'], 0)
     chosen = jnp.take_along_axis(
         jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
-    # A host sees its own rows of the batch alone, and all rows of the results.
+    # With the results: a host sees all rows of those, but of the batch only its
+    # own.
     return chosen, logits.argmax(-1) == labels, batch['labels'] >= 0
 
   return step
@@ -163,8 +164,8 @@ def eval_step(model: Any, mesh: jax.sharding.Mesh) -> Callable[..., Any]:
 def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
   """Returns score(tuned, split) -> (metrics, log-probability of each text).
 
-  Perplexity is exp of the mean cross-entropy of the masked pieces; the masks of
-  a split are always the same.
+  Perplexity is exp of the mean cross-entropy over the masked pieces. The masks
+  of a split never change, so that scores of different steps compare.
 
   Args:
     setup: Setup of the run.
@@ -195,7 +196,7 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
 def summary(
     outputs: Iterable[tuple[np.ndarray, Any]], count: int
 ) -> tuple[dict[str, float], np.ndarray]:
-  """Returns the metrics of masked texts, and those of each text.
+  """Returns the metrics over all masked texts, and a mean for each text.
 
   Args:
     outputs: (rows, results of `eval_step`) of each batch.
@@ -221,7 +222,8 @@ def summary(
     raise steps.not_finite(int(bad[0]))
   mean = total / predicted
   values = {'token_probability': float(np.exp(mean)),
-            # Finite, as a record demands: that of a diverged run overflows.
+            # Clipped: a diverged run would overflow, and records demand finite
+            # values.
             'perplexity': float(np.exp(min(-mean, _LARGEST))),
             'accuracy': hits / predicted}
   return {name: values[name] for name in metrics.OF_LANGUAGE}, means

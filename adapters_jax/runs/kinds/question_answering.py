@@ -28,7 +28,7 @@ class SpanSetup(setup_lib.Setup):
 
   Attributes:
     questions: {split: questions}.
-    windows: {split: windows of the paragraphs, one for each example}.
+    windows: {split: part of a paragraph that each tokenised example covers}.
   """
   questions: dict[str, list[squad.Question]]
   windows: dict[str, list[squad.Window]]
@@ -91,7 +91,7 @@ def make_score(setup: SpanSetup, batch_size: int) -> kind.Score:
     found = squad.best_answers(
         logits(tuned, split), setup.windows[split], asked)
     right = [[text for text, _ in question.answers] for question in asked]
-    # object: an array of str would pad every answer to the longest one.
+    # dtype object: one of str would pad every answer to the longest one.
     scores = metrics.squad(right, found)
     return ({name: scores[name] for name in setup.task.metrics},
             np.array(found, object))
@@ -117,7 +117,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (questions with paragraphs, answers)} but of train."""
+  """Returns {split: (questions with paragraphs, answers)} except train."""
   return {name: ([(one.question, one.context) for one in asked],
                  [one.answers[0][0] for one in asked])
           for name, asked in _questions(config).items() if name != 'train'}

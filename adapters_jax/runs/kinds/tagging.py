@@ -35,14 +35,14 @@ class TagSetup(setup_lib.Setup):
 
   Attributes:
     sentences: {split: sentences}.
-    windows: {split: origins of the inputs}.
+    windows: {split: sentence and words of each tokenised input}.
   """
   sentences: dict[str, Sentences]
   windows: dict[str, words_lib.Windows]
 
 
 def _find(name: str) -> tasks.Task:
-  """Raises UserError: tagged data are files."""
+  """Raises UserError: no tagged data have a name, all are files."""
   raise errors.UserError(
       f'`train_file`: tagging has no data named {name!r}; give files with a '
       'word and its tag on each line')
@@ -80,10 +80,10 @@ def task_of_sentences(
   Args:
     name: Name of the task.
     sentences: {'train', 'dev' and perhaps others: sentences}.
-    places: {split: file}, for messages; the argument's name where absent.
+    places: {split: file} for messages; None for the argument `data`.
 
   Raises:
-    errors.UserError: fewer than two tags, or a split without any of them.
+    errors.UserError: fewer than two tags, or a split with none of them.
   """
   def all_of(split):
     return {tag for one in sentences[split] for tag in one.tags}
@@ -224,7 +224,7 @@ def _check_data(config: config_lib.Config) -> None:
 
 
 def _inputs(config: config_lib.Config) -> kind.Inputs:
-  """Returns {split: (words of each sentence, their tags)} but of train."""
+  """Returns {split: (words of each sentence, their tags)} except train."""
   return {name: ([one.words for one in some], [one.tags for one in some])
           for name, some in _read(config).items() if name != 'train'}
 
