@@ -25,7 +25,7 @@ class Metrics:
         'adapters_requests', 'Requests, by status.', ['status'],
         registry=self.registry)
     self.seconds = prometheus_client.Histogram(
-        'adapters_request_seconds', 'Seconds of answered requests.',
+        'adapters_request_seconds', 'Seconds from a request to its response.',
         registry=self.registry)
     self.batches = prometheus_client.Histogram(
         'adapters_batch_inputs', 'Inputs of a batch.',
