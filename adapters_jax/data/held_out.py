@@ -1,6 +1,6 @@
 """Dev and test examples held out of the training examples."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 import logging
 from typing import Any
 
@@ -72,14 +72,18 @@ def warn_of_known(
 
 
 def in_memory(
-    given: Mapping[str, Sequence[Any]], too_few: str,
+    train: Any, dev: Any = None, test: Any = None, *,
+    of: Callable[[Any], Sequence[Any]], too_few: str,
     group: Callable[[Any], Hashable] | None = None,
     text: Callable[[Any], Hashable] | None = None,
 ) -> dict[str, list[Any]]:
   """Holds a tenth of the training examples out as dev, unless it is given.
 
   Args:
-    given: {'train', and perhaps 'dev' and 'test': examples}.
+    train: Data to train on; what is held out is drawn with a fixed seed.
+    dev: Data that choose the best step, or None.
+    test: Further data to score, or None.
+    of: (data) -> examples.
     too_few: Message where less than two groups are given.
     group: (example) -> group, which stays together; each alone when None.
     text: (example) -> its text, to warn of known ones; None for no warning.
@@ -90,16 +94,17 @@ def in_memory(
   Raises:
     errors.UserError: nothing can be held out.
   """
-  found = {name: list(some) for name, some in given.items()}
-  if 'dev' not in found:
-    train = found['train']
-    groups = [*map(group, train)] if group else [*range(len(train))]
+  found = {name: list(of(data)) for name, data in (
+      ('train', train), ('dev', dev), ('test', test)) if data is not None}
+  if dev is None:
+    whole = found['train']
+    groups = [*map(group, whole)] if group else [*range(len(whole))]
     distinct = list(dict.fromkeys(groups))
     if len(distinct) < 2:
       raise errors.UserError(f'{too_few} to hold some out; or give `dev`')
     held = {distinct[row] for row in draw(len(distinct), SHARE)[1]}
     for name, inside in (('train', False), ('dev', True)):
-      found[name] = [one for one, own in zip(train, groups, strict=True)
+      found[name] = [one for one, own in zip(whole, groups, strict=True)
                      if (own in held) == inside]
     if text:
       warn_of_known(map(text, found['train']), map(text, found['dev']))
