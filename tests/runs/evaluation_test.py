@@ -14,7 +14,7 @@ from adapters_jax.runs import labelled
 from tests import tiny
 from tests.adapters import bank_test
 
-SHORT = {'buckets': 1, 'batch_size': 8, 'max_steps': 4, 'max_length': 16,
+SHORT = {'buckets': 0, 'batch_size': 8, 'max_steps': 4, 'max_length': 16,
          'learning_rate': 3e-2}
 
 

@@ -212,6 +212,7 @@ def config_of(checkpoint, own_files, workdir, saved, **changed):
   values = started.settings(saved, checkpoint)
   return tiny.run_config(checkpoint, own_files, workdir, **{
       'adapter_size': config_lib.Config.adapter_size, 'start': saved,
+      'buckets': 0,
       **values, **changed})
 
 
