@@ -7,7 +7,6 @@ columns of other names.
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import logging
 import re
 from typing import Any
 
@@ -18,8 +17,6 @@ from adapters_jax.data import choice_layouts
 from adapters_jax.data import sequences
 from adapters_jax.data import tables
 from adapters_jax.data import tasks
-
-_log = logging.getLogger(__name__)
 
 TEXTS = ('context', 'choices')
 METRICS = ('accuracy',)
@@ -193,18 +190,10 @@ def load(
   for table in read_in.values():
     check_counts(table.texts, [
         f'{table.path}, line {line}' for line in table.lines], count)
-
-  def split(table):
-    if table.labels is None:
-      _log.info('%s: has no answers, so it is not scored', table.path)
-      return tasks.Split(table.texts, np.full(len(table.texts), -1, np.int32),
-                         labelled=False)
-    return tasks.Split(table.texts, np.array(table.labels, np.int32))
-
   texts = (','.join(contexts), ','.join(choices)) if choices else TEXTS
-  return make_task('files', texts, count), {
-      name: split(table) for name, table in tables.with_dev(
-          read_in, dev_fraction, test_fraction).items()}
+  return make_task('files', texts, count), tables.to_splits(
+      tables.with_dev(read_in, dev_fraction, test_fraction),
+      lambda table: np.array(table.labels, np.int32), np.int32(-1))
 
 
 def make_task(name: str, texts: tuple[str, ...], count: int) -> tasks.Task:

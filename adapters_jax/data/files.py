@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import logging
 import math
 
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import label_values
 from adapters_jax.data import tables
 from adapters_jax.data import tasks
-
-_log = logging.getLogger(__name__)
 
 _LARGEST = float(np.finfo(np.float32).max)
 _UNKNOWN = '-1'  # Label of every example of an unlabelled split, as in GLUE.
@@ -89,43 +87,6 @@ def _check_classes(table: tables.Table) -> None:
           'as words')
 
 
-def _classes_of(
-    table: tables.Table, classes: Sequence[str], train: str
-) -> np.ndarray:
-  """Returns [examples] int32 classes; UserError for one not in training."""
-  numbered = {label: number for number, label in enumerate(classes)}
-  for row, label in enumerate(table.labels):
-    if label not in numbered:
-      raise errors.UserError(
-          f'{table.place(row)}: the label {label!r} does not occur in {train}, '
-          f'which has {", ".join(classes[:20])}')
-  return np.array([numbered[label] for label in table.labels], np.int32)
-
-
-def _split(
-    table: tables.Table, classes: Sequence[str], train: str, may_lack: bool
-) -> tasks.Split:
-  """Returns the examples of a table.
-
-  Args:
-    table: Columns of the file.
-    classes: Names of the classes, () for scores.
-    train: Path of the training file, for messages.
-    may_lack: Whether the labels may be unknown.
-  """
-  if may_lack and classes and _UNKNOWN not in classes and (
-      table.labels and set(table.labels) == {_UNKNOWN}):
-    table = dataclasses.replace(table, labels=None)
-  if table.labels is None:
-    _log.info('%s: has no labels, so it is not scored', table.path)
-    unknown = np.full(
-        len(table.texts), -1, np.int32 if classes else np.float32)
-    return tasks.Split(table.texts, unknown, labelled=False)
-  return tasks.Split(
-      table.texts,
-      _classes_of(table, classes, train) if classes else _scores(table))
-
-
 def load(
     paths: Mapping[str, str], text_columns: Sequence[str], label_column: str,
     regression: bool, dev_fraction: float = 0.0, test_fraction: float = 0.0,
@@ -162,11 +123,22 @@ def load(
       raise errors.UserError(
           f'{train.path}, column {label_column!r}: all rows have the label '
           f'{classes[0]!r}; two classes are needed, or `file_task=regression`')
-  read_in = tables.with_dev(read_in, dev_fraction, test_fraction)
+    test = read_in.get('test')
+    if (test is not None and _UNKNOWN not in classes
+        and set(test.labels or ()) == {_UNKNOWN}):
+      read_in['test'] = dataclasses.replace(test, labels=None)
+
+  def labels_of(table):
+    if regression:
+      return _scores(table)
+    number = label_values.numbered(
+        zip(table.labels), classes, table.place, train.path)
+    return np.array([number[label] for label in table.labels], np.int32)
+
   metrics = ('spearman', 'pearson') if regression else ('accuracy', 'macro_f1')
   task = tasks.Task(
       name='files', source='', texts=tuple(text_columns), labels=classes,
       metrics=metrics, target=label_column)
-  return task, {
-      name: _split(table, classes, train.path, may_lack=name == 'test')
-      for name, table in read_in.items()}
+  return task, tables.to_splits(
+      tables.with_dev(read_in, dev_fraction, test_fraction), labels_of,
+      np.float32(-1) if regression else np.int32(-1))

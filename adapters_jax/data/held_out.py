@@ -1,6 +1,6 @@
 """Holds dev and test examples out of the training examples."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 import logging
 from typing import Any
 
@@ -96,14 +96,18 @@ def warn_of_known(
 
 
 def in_memory(
-    given: Mapping[str, Sequence[Any]], too_few: str,
+    train: Any, dev: Any = None, test: Any = None, *,
+    of: Callable[[Any], Sequence[Any]], too_few: str,
     group: Callable[[Any], Hashable] | None = None,
     text: Callable[[Any], Hashable] | None = None,
 ) -> dict[str, list[Any]]:
   """Holds a tenth of the training examples out as dev, unless it is given.
 
   Args:
-    given: {'train', and perhaps 'dev' and 'test': examples}.
+    train: Data to train on; what is held out is drawn with a fixed seed.
+    dev: Data that choose the best step, or None.
+    test: Further data to score, or None.
+    of: (data) -> examples.
     too_few: Start of the message if there are fewer than two groups.
     group: (example) -> group, which is not divided; None for no groups.
     text: (example) -> its text, to warn of repeated ones; None for no warning.
@@ -114,16 +118,17 @@ def in_memory(
   Raises:
     errors.UserError: nothing can be held out.
   """
-  found = {name: list(some) for name, some in given.items()}
-  if 'dev' not in found:
-    train = found['train']
-    groups = [*map(group, train)] if group else [*range(len(train))]
+  found = {name: list(of(data)) for name, data in (
+      ('train', train), ('dev', dev), ('test', test)) if data is not None}
+  if dev is None:
+    whole = found['train']
+    groups = [*map(group, whole)] if group else [*range(len(whole))]
     distinct = list(dict.fromkeys(groups))
     if len(distinct) < 2:
       raise errors.UserError(f'{too_few} to hold some out; or give `dev`')
     held = {distinct[row] for row in draw(len(distinct), SHARE)[1]}
     for name, inside in (('train', False), ('dev', True)):
-      found[name] = [one for one, own in zip(train, groups, strict=True)
+      found[name] = [one for one, own in zip(whole, groups, strict=True)
                      if (own in held) == inside]
     if text:
       warn_of_known(map(text, found['train']), map(text, found['dev']))

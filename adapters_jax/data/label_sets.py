@@ -1,16 +1,14 @@
 """Examples with several labels each, from the user's own files."""
 
 from collections.abc import Iterable, Mapping, Sequence
-import logging
 from typing import Any
 
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import label_values
 from adapters_jax.data import tables
 from adapters_jax.data import tasks
-
-_log = logging.getLogger(__name__)
 
 _TRUE, _FALSE = ('1', '1.0', 'true'), ('0', '0.0', 'false')
 METRICS = ('micro_f1', 'macro_f1', 'mean_average_precision')
@@ -119,16 +117,10 @@ def load(
   task = tasks.Task(
       name='files', source='', texts=tuple(text_columns), labels=classes,
       metrics=METRICS, target=', '.join(label_columns), form='multilabel')
-
-  def split(table):
-    if table.labels is None:
-      _log.info('%s: has no labels, so it is not scored', table.path)
-      return tasks.Split(table.texts, np.zeros(
-          (len(table.texts), len(classes)), np.float32), labelled=False)
-    return tasks.Split(table.texts, matrix(table, classes, train.path))
-
-  return task, {name: split(table) for name, table in tables.with_dev(
-      read_in, dev_fraction, test_fraction).items()}
+  return task, tables.to_splits(
+      tables.with_dev(read_in, dev_fraction, test_fraction),
+      lambda table: matrix(table, classes, train.path),
+      np.zeros(len(classes), np.float32))
 
 
 def classes_of(
@@ -168,14 +160,9 @@ def matrix(
   Raises:
     errors.UserError: a label that is none of `classes`.
   """
-  number = {name: i for i, name in enumerate(classes)}
-  for row, labels in enumerate(table.labels or ()):
-    for name in labels:
-      if name not in number:
-        raise errors.UserError(
-            f'{table.place(row)}: the label {name!r} does not occur in '
-            f'{train}, which has {", ".join(classes[:20])}')
-  return to_matrix(table.labels or (), number)
+  labels = table.labels or ()
+  return to_matrix(labels, label_values.numbered(
+      labels, classes, table.place, train))
 
 
 def to_matrix(

@@ -1,7 +1,7 @@
 """Labels in memory: determines their kind, and checks rows of them."""
 
 import collections
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 import enum
 import numbers
 from typing import Any
@@ -60,6 +60,31 @@ def _kind(label: Any) -> str:
   if isinstance(label, numbers.Integral):
     return 'integer'
   return 'float' if isinstance(label, numbers.Real) else ''
+
+
+def numbered(
+    rows: Iterable[Iterable[Any]], classes: Sequence[Any], place: Place,
+    source: str,
+) -> dict[Any, int]:
+  """Returns {class: its number}, of which all labels are.
+
+  Args:
+    rows: Labels of each example.
+    classes: Classes, in order.
+    place: Place of an example in messages.
+    source: Data that the classes are from, for messages.
+
+  Raises:
+    errors.UserError: a label that is none of the classes.
+  """
+  number = {label: i for i, label in enumerate(classes)}
+  for row, labels in enumerate(rows):
+    for label in labels:
+      if label not in number:
+        raise errors.UserError(
+            f'{place(row)}: the label {label!r} does not occur in {source}, '
+            f'which has {", ".join(map(str, classes[:20]))}')
+  return number
 
 
 def kind_of(labels: Sequence[Any], place: Place) -> str:

@@ -232,15 +232,8 @@ def _matrix(
     raise errors.UserError(
         f'`{name}`: its labels are {found}s, those for training {wanted}s')
   label_values.check_distinct(split.labels, _place(name))
-  numbered: Mapping[Any, int] = {
-      label: number for number, label in enumerate(names)}
-  for row, labels in enumerate(split.labels):
-    for label in labels:
-      if label not in numbered:
-        raise errors.UserError(
-            f'`{name}`, labels[{row}]: {label!r} does not occur in training, '
-            f'which has {", ".join(map(str, names[:20]))}')
-  return label_sets.to_matrix(split.labels, numbered)
+  return label_sets.to_matrix(split.labels, label_values.numbered(
+      split.labels, names, lambda row: f'`{name}`, labels[{row}]', 'training'))
 
 
 def answers(name: str, examples: Examples, count: int) -> np.ndarray:
@@ -291,12 +284,7 @@ def _split(
     scores = list(map(float, examples.labels))
     label_values.check_scores(scores, _place(name))
     return tasks.Split(rows, np.array(scores, np.float32))
-  numbered: Mapping[Any, int] = {
-      label: number for number, label in enumerate(classes)}
-  for label in examples.labels:
-    if label not in numbered:
-      raise errors.UserError(
-          f'`{name}`: the label {label!r} does not occur in training, which '
-          f'has {", ".join(task.labels[:20])}')
+  number = label_values.numbered(
+      zip(examples.labels), classes, lambda _: f'`{name}`', 'training')
   return tasks.Split(
-      rows, np.array([numbered[label] for label in examples.labels], np.int32))
+      rows, np.array([number[label] for label in examples.labels], np.int32))

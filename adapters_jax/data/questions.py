@@ -104,25 +104,9 @@ def _places(
   return tuple((text, int(start)) for text, start in zip(texts, starts))
 
 
-def splits(
-    questions: Questions, dev: Questions | None = None,
-    test: Questions | None = None,
-) -> dict[str, list[squad.Question]]:
-  """Returns {'train', 'dev' and perhaps 'test': questions}.
-
-  Args:
-    questions: Questions to train on; without `dev` a tenth of their paragraphs,
-      drawn with a fixed seed, is held out for it with all of its questions.
-    dev: Questions that choose the best step.
-    test: Further questions to score.
-
-  Raises:
-    errors.UserError: fewer than two paragraphs, and no `dev`.
-  """
-  # By paragraph, as one of dev must not occur in training.
-  return held_out.in_memory(
-      {name: one.asked for name, one in (
-          ('train', questions), ('dev', dev), ('test', test))
-       if one is not None},
-      '`contexts`: two different paragraphs or more are needed',
-      lambda one: one.context)
+# (questions, dev, test) -> {'train', 'dev' and perhaps 'test': questions},
+# by paragraph, as one of dev must not occur in training.
+splits = functools.partial(
+    held_out.in_memory, of=lambda one: one.asked,
+    too_few='`contexts`: two different paragraphs or more are needed',
+    group=lambda one: one.context)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import os
 
 from adapters_jax import errors
@@ -40,25 +41,10 @@ class Texts:
     return len(self.texts)
 
 
-def splits(
-    texts: Texts, dev: Texts | None = None, test: Texts | None = None
-) -> dict[str, list[str]]:
-  """Returns {'train', 'dev' and perhaps 'test': texts}.
-
-  Args:
-    texts: Texts to train on; without `dev` a tenth of them, drawn with a fixed
-      seed, is held out for it.
-    dev: Texts that choose the best step.
-    test: Further texts to score.
-
-  Raises:
-    errors.UserError: fewer than two texts, and no `dev`.
-  """
-  return held_out.in_memory(
-      {name: one.texts for name, one in (
-          ('train', texts), ('dev', dev), ('test', test))
-       if one is not None},
-      '`texts`: two texts or more are needed', text=str)
+# (texts, dev, test) -> {'train', 'dev' and perhaps 'test': texts}.
+splits = functools.partial(
+    held_out.in_memory, of=lambda one: one.texts,
+    too_few='`texts`: two texts or more are needed', text=str)
 
 
 def read(path: str, column: str) -> list[str]:

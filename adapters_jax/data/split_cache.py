@@ -51,12 +51,9 @@ def cached(
 def _key(folder: str, described: Any) -> str:
   """Returns a hash of everything that the splits depend on."""
   found = hashlib.sha256(repr((_VERSION, described)).encode())
-  for parent, folders, names in os.walk(folder):
-    folders.sort()  # In place: `os.walk` follows this order.
-    for name in sorted(names):
-      path = os.path.join(parent, name)
-      found.update(repr((
-          os.path.relpath(path, folder), file_hash.kept_sha256(path))).encode())
+  for path in file_hash.files_below(folder):
+    found.update(repr((
+        os.path.relpath(path, folder), file_hash.kept_sha256(path))).encode())
   return found.hexdigest()[:32]
 
 

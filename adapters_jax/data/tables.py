@@ -9,9 +9,12 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+
 from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import rows
+from adapters_jax.data import tasks
 
 _log = logging.getLogger(__name__)
 
@@ -233,3 +236,25 @@ def with_dev(
   held_out.warn_of_known(kept.texts, dev.texts, test.texts)
   return {'train': kept, 'dev': dev, **({'test': test} if test.texts else {}),
           **{k: v for k, v in tables.items() if k != 'train'}}
+
+
+def to_splits(
+    tables: Mapping[str, Table], labels_of: Callable[[Table], np.ndarray],
+    unknown: Any,
+) -> dict[str, tasks.Split]:
+  """Returns {split: examples} of tables, some of which may lack labels.
+
+  Args:
+    tables: {split: table}
+    labels_of: (table) -> [rows, ...] labels as numbers.
+    unknown: [...] numbers of a row without labels, of NumPy.
+  """
+  found = {}
+  for name, table in tables.items():
+    labelled = table.labels is not None
+    if not labelled:
+      _log.info('%s: has no labels, so it is not scored', table.path)
+    found[name] = tasks.Split(
+        table.texts, labels_of(table) if labelled else np.repeat(
+            unknown[np.newaxis], len(table.texts), axis=0), labelled)
+  return found

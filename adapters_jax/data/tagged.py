@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 
 from adapters_jax import errors
 from adapters_jax.data import conll
@@ -54,24 +55,8 @@ class TaggedExamples:
             for number, (words, tags) in enumerate(zip(self.words, self.tags))]
 
 
-def splits(
-    examples: TaggedExamples, dev: TaggedExamples | None = None,
-    test: TaggedExamples | None = None,
-) -> dict[str, list[conll.Sentence]]:
-  """Returns {'train', 'dev' and perhaps 'test': sentences}.
-
-  Args:
-    examples: Training examples; without `dev` a tenth of them, drawn with a
-      fixed seed, is held out for it.
-    dev: Examples that choose the best step.
-    test: Further examples to score.
-
-  Raises:
-    errors.UserError: fewer than two sentences.
-  """
-  return held_out.in_memory(
-      {name: one.sentences() for name, one in (
-          ('train', examples), ('dev', dev), ('test', test))
-       if one is not None},
-      '`words`: two sentences or more are needed',
-      text=lambda one: one.words)
+# (examples, dev, test) -> {'train', 'dev' and perhaps 'test': sentences}.
+splits = functools.partial(
+    held_out.in_memory, of=TaggedExamples.sentences,
+    too_few='`words`: two sentences or more are needed',
+    text=lambda one: one.words)

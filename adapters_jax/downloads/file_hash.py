@@ -1,6 +1,6 @@
-"""SHA-256 of files."""
+"""Files below a folder, and their SHA-256."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 import functools
 import hashlib
 import os
@@ -24,6 +24,13 @@ def kept_sha256(path: str) -> str:
 def _kept(path: str, size: int, changed: int) -> str:
   del size, changed  # Part of the cache's key: a changed file is read again.
   return sha256(path)
+
+
+def files_below(folder: str) -> Iterator[str]:
+  """Yields the paths of the files below a folder, always in one order."""
+  for parent, folders, names in os.walk(folder):
+    folders.sort()  # In place: `os.walk` follows this order.
+    yield from (os.path.join(parent, name) for name in sorted(names))
 
 
 def stamps(folder: str, names: Iterable[str]) -> tuple[Stamp, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import identity
 from adapters_jax.runs import record_checks
@@ -182,17 +183,14 @@ def read_all(folder: str) -> Iterator[Record]:
   Args:
     folder: Folder of records, with those below it.
   """
-  for parent, folders, names in os.walk(folder):
-    folders.sort()  # In place: `os.walk` follows this order.
-    for name in sorted(names):
-      if name.endswith('.json') and not name.startswith('.'):
-        path = os.path.join(parent, name)
-        try:
-          values = json_files.read_any(path)
-          if isinstance(values, dict) and _OF_RECORDS <= values.keys():
-            yield _checked(path, values)
-        except errors.UserError as error:
-          _log.warning('a record is left out: %s', error)
+  for path in file_hash.files_below(folder):
+    if path.endswith('.json') and not os.path.basename(path).startswith('.'):
+      try:
+        values = json_files.read_any(path)
+        if isinstance(values, dict) and _OF_RECORDS <= values.keys():
+          yield _checked(path, values)
+      except errors.UserError as error:
+        _log.warning('a record is left out: %s', error)
 
 
 def one_version(records: Iterable[Record]) -> list[Record]:

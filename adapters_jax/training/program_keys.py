@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import psutil
 
+from adapters_jax.downloads import file_hash
 from adapters_jax.training import threads
 
 _VERSION = 1  # Counts changes of the programs' files.
@@ -33,17 +34,14 @@ def sources() -> str | None:
   root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   started = psutil.Process().create_time()
   found = hashlib.sha256()
-  for parent, folders, names in os.walk(root):
-    folders.sort()  # In place: `os.walk` follows this order.
-    for name in sorted(names):
-      if name.endswith('.py'):
-        path = os.path.join(parent, name)
-        if os.path.getmtime(path) > started:
-          return None
-        with open(path, 'rb') as file:
-          content = file.read()
-        found.update(repr((os.path.relpath(path, root), len(content))).encode())
-        found.update(content)
+  for path in file_hash.files_below(root):
+    if path.endswith('.py'):
+      if os.path.getmtime(path) > started:
+        return None
+      with open(path, 'rb') as file:
+        content = file.read()
+      found.update(repr((os.path.relpath(path, root), len(content))).encode())
+      found.update(content)
   return found.hexdigest()
 
 

@@ -34,13 +34,8 @@ KEPT = 2  # Saves to keep: the older one serves if the newer is damaged.
 
 def _hashes(folder: str) -> dict[str, str]:
   """Returns {relative path: SHA-256} of the files below a folder."""
-  found = {}
-  for parent, folders, names in os.walk(folder):
-    folders.sort()  # In place: `os.walk` follows this order.
-    for name in sorted(names):
-      path = os.path.join(parent, name)
-      found[os.path.relpath(path, folder)] = file_hash.sha256(path)
-  return found
+  return {os.path.relpath(path, folder): file_hash.sha256(path)
+          for path in file_hash.files_below(folder)}
 
 
 def _first_line(error: Exception) -> str:

@@ -179,6 +179,7 @@ def measure_sweep(config: Config) -> dict[str, Any]:
     config: Packed folder, if any.
   """
   with tempfile.TemporaryDirectory() as folder:
+    more = []
     if config.packed:
       base, data = os.path.join(config.packed, 'model'), config.packed
       size, epochs = 64, 3
@@ -186,7 +187,7 @@ def measure_sweep(config: Config) -> dict[str, Any]:
       from tests import tiny
       base = tiny.write_checkpoint(os.path.join(folder, 'tiny'))
       data = os.path.dirname(tiny.write_data(folder)['train_file'])
-      size, epochs = 4, 2
+      size, epochs, more = 4, 2, ['--buckets=0']  # Short texts: one program.
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, '-m', 'experiments.sweep', '--experiment=glue',
@@ -194,7 +195,7 @@ def measure_sweep(config: Config) -> dict[str, Any]:
          f'--dev_file={data}/dev.tsv', f'--adapter_size={size}',
          f'--epochs={epochs}', '--max_length=40', '--group=4',
          '--grid=learning_rate=1e-3,3e-3', '--seeds=0-1',
-         f'--workdir={folder}/runs'],
+         f'--workdir={folder}/runs', *more],
         capture_output=True, text=True)
     return {'seconds': time.perf_counter() - start, 'status': done.returncode,
             'packed': bool(config.packed),

@@ -135,7 +135,8 @@ def test_a_run(checkpoint, own_files, tmp_path, monkeypatch):
 
   monkeypatch.setattr(group, 'group_batch', watched)
   record = run.run(tiny.run_config(
-      checkpoint, own_files, str(tmp_path), adapter_drop='0-2'), 'glue')
+      checkpoint, own_files, str(tmp_path), buckets=0, adapter_drop='0-2'),
+      'glue')
   assert seen == [adapter_drop.number_at((0, 1, 2), step) for step in range(8)]
   assert set(seen) == {0, 1, 2}
   assert record.config['adapter_drop'] == '0-2'

@@ -4,14 +4,12 @@ import dataclasses
 import importlib
 import json
 import pkgutil
-import signal
 from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 
-from adapters_jax.adapters import storage
 from adapters_jax.analysis import layer_removal
 from adapters_jax.api import flags
 from adapters_jax import errors
@@ -22,7 +20,6 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
-from adapters_jax.runs import run
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import grid
@@ -195,21 +192,3 @@ def test_spans_are_of_runs_with_all_adapters(changed):
   assert complete(adapter_size=8, init_scale=0.1) and not complete(**changed)
 
 
-@pytest.mark.slow
-def test_a_run_with_batch_norm_resumes_to_equal_bits(config, tmp_path):
-  config = dataclasses.replace(
-      config, adapter_size=64, workdir=str(tmp_path / 'whole'), buckets=0,
-      adapter_config='bottleneck[size=3, inner_norm=batch]')
-  whole = run.run(config, 'glue')
-  parts = dataclasses.replace(config, workdir=str(tmp_path / 'parts'))
-  with tiny.at_step(2, lambda: signal.raise_signal(signal.SIGTERM)):
-    with pytest.raises(errors.Interrupted):
-      run.run(parts, 'glue')
-  resumed = run.run(dataclasses.replace(parts, resume=True), 'glue')
-  assert resumed.metrics == whole.metrics
-  assert whole.roles['statistics'] == 4 * 2 * 3
-  assert whole.trained_params == sum(whole.roles.values()) - 24
-  a, b = (trees.flatten(storage.load_tuned(f'{folder}/adapter')[0])
-          for folder in (config.workdir, parts.workdir))
-  for path, leaf in a.items():
-    np.testing.assert_array_equal(leaf, b[path], path)

@@ -29,7 +29,7 @@ def test_means_intervals_and_shares():
 def test_scores_costs_and_figure(
     checkpoint, own_files, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
-  config = tiny.run_config(checkpoint, own_files, '')
+  config = tiny.run_config(checkpoint, own_files, '', buckets=0)
   adapter_drop.main(config, grid.Options(), adapter_drop.Output(
       str(tmp_path / 'found.json'), str(tmp_path / 'drop.png')))
   found = json.loads((tmp_path / 'found.json').read_text())

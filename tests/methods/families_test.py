@@ -2,13 +2,11 @@
 
 import dataclasses
 import functools
-import tempfile
 
 import jax
 import numpy as np
 import pytest
 
-from adapters_jax.adapters import storage
 from adapters_jax import errors
 from adapters_jax.methods import prompt
 from adapters_jax.methods import strings
@@ -17,9 +15,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import layer
 from adapters_jax.model import pretrained
 from adapters_jax.model import relative
-from adapters_jax.training import optimizers
 from adapters_jax.training import selections
-from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
 from tests import tiny
 from tests import tiny_families
@@ -41,14 +37,6 @@ NAMES = (*methods_test.DISTINCT, 'prompt words', 'prefix shifted',
          'prompt after')
 REST = tuple((case, name) for case in CASES for name in NAMES
              if (case, name) not in SAMPLE)
-
-
-@pytest.fixture(autouse=True)
-def fast_compilation():
-  """Compiles quickly, since each method is a program of its own."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 @functools.cache
@@ -85,45 +73,29 @@ def logits(model, params, inputs):
       model, params, inputs['tokens'], inputs['segments'], inputs['mask']))
 
 
-def check_training(case, name):
+def check_training(case, name, folder):
   model, tuned = make(case, TEXTS[name], layers=1)
-  select = selections.select_adapters(2, tune_norms=False)
-  tx = optimizers.make_optimizer(
-      select, learning_rate=0.02, steps=100, weight_decay=0.1)
-  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
-  before = jax.device_get(tuned)
-  frozen = jax.device_get(base(case))
-  state = steps_lib.init_state(tuned, tx, jax.random.key(2))
-  state, metrics = step(state, base(case), batch())
-  assert np.isfinite(metrics['loss'])
-  jax.tree.map(np.testing.assert_array_equal, frozen, base(case))
-  after = jax.device_get(state.tuned)
-  moved = trees.flatten(jax.tree.map(
-      lambda a, b: not np.array_equal(a, b), before, after))
+  after, moved, losses = methods_test.train(
+      model, tuned, base(case), batch(), steps=1)
+  assert np.isfinite(losses[0])
   assert all(not value for path, value in moved.items()
              if trees.role(path) == 'fixed')
   assert moved['head/kernel']
   assert any(value for path, value in moved.items()
              if trees.role(path) == 'adapter')
   assert not any('/relative_' in path for path in moved)
-  with tempfile.TemporaryDirectory() as folder:
-    storage.save_tuned(folder, after, {'method': TEXTS[name]})
-    loaded, settings = storage.load_tuned(folder)
-  again, _ = make(case, settings['method'], layers=1)
-  np.testing.assert_array_equal(
-      logits(again, trees.overlay(base(case), loaded), batch()),
-      logits(model, trees.overlay(base(case), after), batch()))
+  methods_test.check_saved(folder, model, after, TEXTS[name])
 
 
 @pytest.mark.parametrize('case, name', SAMPLE)
-def test_a_step_moves_the_adapter_alone_and_saves(case, name):
-  check_training(case, name)
+def test_a_step_moves_the_adapter_alone_and_saves(case, name, tmp_path):
+  check_training(case, name, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('case, name', REST)
-def test_a_step_with_the_other_methods(case, name):
-  check_training(case, name)
+def test_a_step_with_the_other_methods(case, name, tmp_path):
+  check_training(case, name, tmp_path)
 
 
 @pytest.mark.parametrize('case, name', (

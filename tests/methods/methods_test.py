@@ -108,12 +108,33 @@ def perturbed(tuned, seed=0):
           leaf.shape, np.float32), tuned)
 
 
-@pytest.fixture(autouse=True)
-def fast_compilation():
-  """Compiles quickly, since each method is a program of its own."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
+def train(model, tuned, base, batch, steps):
+  """Trains an adapter for some steps, which must leave the base alone.
+
+  Returns:
+    (tuned tree, {path: whether it has moved}, loss of each step)
+  """
+  tx = optimizers.make_optimizer(
+      selections.select_adapters(2, tune_norms=False), learning_rate=0.02,
+      steps=100, weight_decay=0.1)
+  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
+  before, frozen = jax.device_get((tuned, base))
+  state, losses = steps_lib.init_state(tuned, tx, jax.random.key(2)), []
+  for _ in range(steps):
+    state, metrics = step(state, base, batch)
+    losses.append(float(metrics['loss']))
+  jax.tree.map(np.testing.assert_array_equal, frozen, base)
+  after = jax.device_get(state.tuned)
+  return after, trees.flatten(jax.tree.map(
+      lambda a, b: not np.array_equal(a, b), before, after)), losses
+
+
+def check_saved(folder, model, tuned, text):
+  """Checks that a saved adapter is read as it was: its method, every bit."""
+  storage.save_tuned(str(folder), tuned, {'method': text})
+  loaded, settings = storage.load_tuned(str(folder))
+  assert strings.parse(settings['method']) == model.config.adapters
+  jax.tree.map(np.testing.assert_array_equal, loaded, tuned)
 
 
 def test_every_name_has_a_text():
@@ -125,32 +146,14 @@ def test_every_name_has_a_text():
 @pytest.mark.parametrize('name', TRAINED)
 def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
   model, tuned = make(ALL[name], layers=1)
-  select = selections.select_adapters(SHAPE.layers, tune_norms=False)
-  tx = optimizers.make_optimizer(
-      select, learning_rate=0.02, steps=100, weight_decay=0.1)
-  batch = tiny.random_batch(SHAPE, 3, 5)
-  before = jax.device_get(tuned)
-  frozen = jax.device_get(base())
-  step = steps_lib.make_train_step(model, tx, heads.cross_entropy)
-  state = steps_lib.init_state(tuned, tx, jax.random.key(2))
-  losses = []
-  for _ in range(8):
-    state, metrics = step(state, base(), batch)
-    losses.append(float(metrics['loss']))
+  after, moved, losses = train(
+      model, tuned, base(), tiny.random_batch(SHAPE, 3, 5), steps=8)
   assert losses[-1] < losses[0]
-  jax.tree.map(np.testing.assert_array_equal, frozen, base())
-  moved = trees.flatten(jax.tree.map(
-      lambda a, b: not np.array_equal(a, b), before, state.tuned))
   for path, value in moved.items():
     # The second unit of a product whose first is zero moves one step later,
     # the third later still; what is drawn once never does.
     assert value == (trees.role(path) != 'fixed'), path
-
-  storage.save_tuned(str(tmp_path), state.tuned, {'method': ALL[name]})
-  loaded, settings = storage.load_tuned(str(tmp_path))
-  again, _ = make(settings['method'], layers=1)
-  np.testing.assert_array_equal(
-      logits(again, loaded, batch), logits(model, state.tuned, batch))
+  check_saved(tmp_path, model, after, ALL[name])
 
 
 @pytest.mark.parametrize('name', [

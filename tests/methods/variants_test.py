@@ -34,9 +34,6 @@ DIM, SIZE, LAYERS = 8, 3, 2
 SHAPE = encoder.BertConfig(
     vocab_size=13, dim=DIM, layers=LAYERS, heads=2, ffn_dim=20, positions=30,
     dropout=0.0, attention_dropout=0.0)
-VARIANTS = ('depth=2', 'depth=3', 'inner_norm=layer', 'inner_norm=batch',
-            'inner_norm=batch, depth=2', 'is_parallel=true',
-            'is_parallel=true, multiplicative=true', 'activation=tanh')
 SELECT = selections.select_adapters(LAYERS)
 
 
@@ -63,7 +60,9 @@ def draw(*shape, seed=0):
 
 class VariantsTest(parameterized.TestCase):
 
-  @parameterized.parameters(*VARIANTS)
+  @parameterized.parameters(
+      'depth=3', 'inner_norm=batch, depth=2',
+      'is_parallel=true, multiplicative=true')
   @pytest.mark.slow
   def test_a_fresh_adapter_is_nearly_the_identity(self, fields):
     model = make(f'{fields}, init_scale=1e-6')
@@ -252,24 +251,22 @@ class BatchNormTest(parameterized.TestCase):
           atol=5e-6)
 
   @pytest.mark.slow
-  def test_vmapped_and_rematerialised_steps_do_the_same(self):
+  def test_vmapped_steps_that_recompute_do_the_same(self):
     _, tx, tuned, base, step = batch_norm_step()
     batches = [tiny.random_batch(SHAPE, 4, 6, seed=seed) for seed in (5, 6)]
     states = [steps_lib.init_state(tuned, tx, jax.random.key(seed))
               for seed in (0, 1)]
-    many, _ = jax.jit(jax.vmap(step, in_axes=(0, None, 0)))(
+    again = batch_norm_step(remat=True)[-1]
+    many, _ = jax.jit(jax.vmap(again, in_axes=(0, None, 0)))(
         jax.tree.map(lambda *x: jnp.stack(x), *states), base,
         jax.tree.map(lambda *x: np.stack(x), *batches))
-    again = batch_norm_step(remat=True)[-1]
     for i, (state, batch) in enumerate(zip(states, batches)):
-      other, _ = again(jax.tree.map(jnp.copy, state), base, batch)
       single, _ = step(state, base, batch)
       for path, leaf in trees.flatten(single.tuned).items():
         if path.endswith('down/bias'):
           continue  # Batch norm takes it out: Adam magnifies rounding errors.
-        for found in (trees.flatten(many.tuned)[path][i],
-                      trees.flatten(other.tuned)[path]):
-          np.testing.assert_allclose(found, leaf, atol=5e-6, err_msg=path)
+        np.testing.assert_allclose(
+            trees.flatten(many.tuned)[path][i], leaf, atol=5e-6, err_msg=path)
 
   def test_they_are_not_counted_as_trained_and_merge_to_their_mean(self):
     _, _, tuned, _, _ = batch_norm_step()

@@ -24,7 +24,6 @@ from tests.methods import families_test
 from tests.methods import methods_test
 
 CASE = 'modernbert'
-fast_compilation = families_test.fast_compilation  # Of each test below.
 PREFIX = 'prefix_tuning_flat[prefix_length=3]'
 
 
@@ -172,11 +171,8 @@ def test_uncomputed_rows_change_nothing(case, name):
       whole[-1][:, 0] @ head['kernel'] + head['bias'], found, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', (
-    'houlsby', pytest.param('lora', marks=pytest.mark.slow),
-    pytest.param('prompt words', marks=pytest.mark.slow)))
-def test_methods_train(name):
-  families_test.check_training(CASE, name)
+def test_a_method_trains(tmp_path):
+  families_test.check_training(CASE, 'houlsby', tmp_path)
 
 
 def refused(name):
@@ -187,12 +183,12 @@ def refused(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', families_test.NAMES)
-def test_the_other_methods_train_or_are_refused(name):
+def test_the_other_methods_train_or_are_refused(name, tmp_path):
   if refused(name):
     with pytest.raises(errors.UserError, match='original_ln_before'):
       families_test.make(CASE, families_test.TEXTS[name])
   else:
-    families_test.check_training(CASE, name)
+    families_test.check_training(CASE, name, tmp_path)
 
 
 @pytest.mark.parametrize('changed', (

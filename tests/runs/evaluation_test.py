@@ -14,7 +14,7 @@ from adapters_jax.runs import labelled
 from tests import tiny
 from tests.adapters import bank_test
 
-SHORT = {'buckets': 1, 'batch_size': 8, 'max_steps': 4, 'max_length': 16,
+SHORT = {'buckets': 0, 'batch_size': 8, 'max_steps': 4, 'max_length': 16,
          'learning_rate': 3e-2}
 
 
@@ -39,16 +39,12 @@ def data_of(form):
   good = [any(word in tiny.WORDS[:3] for word in one.split()) for one in words]
   if form == 'classes':
     return aj.Examples(words, ['yes' if one else 'no' for one in good])
-  if form == 'pairs of classes':
-    return aj.Examples(pairs_of(words), good)
   if form == 'several labels':
     return aj.Examples(words, [sorted({*one.split()} & {*tiny.WORDS[:4]})
                                for one in words])
-  if form == 'columns':
-    return aj.Examples(words, [[word in one.split() for word in tiny.WORDS[:3]]
-                               for one in words])
-  if form == 'scores':  # Integers among floats.
-    return aj.Examples(words, [0.5, *(len(one.split()) for one in words[1:])])
+  if form == 'scores of pairs':  # Integers among floats.
+    return aj.Examples(
+        pairs_of(words), [0.5, *(len(one.split()) for one in words[1:])])
   if form == 'choices':
     return aj.Examples(choices_of(words), [int(one) for one in good])
   if form == 'texts':
@@ -56,10 +52,6 @@ def data_of(form):
   if form == 'questions':
     return aj.Questions(['a film'] * len(words), words, [
         {'text': [one.split()[-1]], 'answer_start': [one.rindex(' ') + 1]}
-        for one in words])
-  if form == 'tags':
-    return aj.TaggedExamples([one.split() for one in words], [
-        ['S' if word in tiny.WORDS[:3] else 'T' for word in one.split()]
         for one in words])
   if form == 'entities':
     return aj.TaggedExamples([one.split() for one in words], [
@@ -77,8 +69,8 @@ def data_of(form):
             ('several labels', {'metric': 'macro_f1'}),
             ('questions', {'metric': 'exact_match'}))), *(
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
-            'pairs of classes', 'columns', 'scores', 'choices', 'tags',
-            'entities', 'scored pairs', 'pairs'))])
+            'scores of pairs', 'choices', 'entities', 'scored pairs',
+            'pairs'))])
 def test_scores_are_those_of_the_training(base, form, changed):
   data = data_of(form)
   adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)
@@ -210,6 +202,12 @@ def test_rows_of_labels_are_read_as_in_training(adapter, rows):
       adapter, head_input='multilabel', labels=('0', '1'))
   _, split = labelled.matched(numbered, aj.Examples(['a', 'b'], rows))
   np.testing.assert_array_equal(split.labels, [[1, 0], [1, 1]])
+
+
+def test_truth_values_are_classes_of_their_names(adapter):
+  named = dataclasses.replace(adapter, labels=('False', 'True'))
+  _, split = labelled.matched(named, aj.Examples(['a', 'b'], [True, False]))
+  np.testing.assert_array_equal(split.labels, [1, 0])
 
 
 def test_rows_of_0_and_1_are_no_names(adapter):

@@ -32,14 +32,15 @@ def domains(checkpoint, own_files, tmp_path_factory) -> dict[str, str]:
     for seed, path in enumerate(found.values()):
       run.run(tiny.run_config(
           checkpoint, own_files, path, seed=seed, tune_norms=False,
-          init_scale=0.3), 'glue')
+          init_scale=0.3, buckets=0), 'glue')
   return found
 
 
 def config_of(checkpoint, own_files, folder, domains, **changed):
   text = ','.join(f'{name}={path}' for name, path in domains.items())
   return tiny.run_config(
-      checkpoint, own_files, folder, **{'adapters': text, **changed})
+      checkpoint, own_files, folder, **{
+          'adapters': text, 'buckets': 0, **changed})
 
 
 def same(adapter, name, domain):

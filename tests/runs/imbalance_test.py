@@ -36,12 +36,8 @@ def group(checkpoint, own_files, tmp_path_factory):
     return configs, vmapped.run_unit(configs, 'glue', classification.KIND)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('number', [0, 1])
-def test_runs_of_a_group_equal_single_runs(group, number, tmp_path):
-  config, record = group[0][number], group[1][number]
-  alone = dataclasses.replace(config, workdir=str(tmp_path / 'alone'))
-  single = run.run(alone, 'glue')
+def check_equal(record, single):
+  """Checks that the record of a group's run is that of the run alone."""
   assert (record.steps, record.padded_tokens, record.best_step) == (
       single.steps, single.padded_tokens, single.best_step)
   assert (record.metrics, record.last, record.predictions) == (
@@ -50,6 +46,13 @@ def test_runs_of_a_group_equal_single_runs(group, number, tmp_path):
       [entry['loss'] for entry in record.history],
       [entry['loss'] for entry in single.history], rtol=1e-4)
   assert record.notes[1:] == single.notes
+
+
+@pytest.mark.slow
+def test_a_run_of_a_group_equals_a_single_one(group, tmp_path):
+  config, record = group[0][1], group[1][1]
+  check_equal(record, run.run(dataclasses.replace(
+      config, workdir=str(tmp_path / 'alone')), 'glue'))
 
 
 def test_patience_ends_a_run(group):
@@ -63,10 +66,9 @@ def test_patience_ends_a_run(group):
 
 
 @pytest.mark.slow
-def test_a_run_that_patience_ended_resumes_at_its_end(
-    checkpoint, own_files, tmp_path):
-  config = tiny.run_config(
-      checkpoint, own_files, str(tmp_path / 'work'), **STILL)
+def test_a_run_that_patience_ended_resumes_at_its_end(group, tmp_path):
+  config = dataclasses.replace(
+      group[0][0], workdir=str(tmp_path / 'work'))
   with mock.patch.object(results, 'all_scores', side_effect=KeyboardInterrupt):
     with pytest.raises(KeyboardInterrupt):
       run.run(config, 'glue')
@@ -74,6 +76,7 @@ def test_a_run_that_patience_ended_resumes_at_its_end(
                   side_effect=AssertionError('no step is left')):
     record = run.run(dataclasses.replace(config, resume=True), 'glue')
   assert (record.steps, len(record.history)) == (8, 2)
+  check_equal(group[1][0], record)
 
 
 def test_weights_of_classes_are_those_of_their_examples(group):

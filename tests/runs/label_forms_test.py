@@ -111,13 +111,20 @@ def test_a_grouped_run_equals_a_resumed_one(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_predictions_are_those_of_the_scores(trained):
+def test_predictions_are_those_of_the_scores_and_of_the_command(
+    trained, capsys):
   config, record = trained.configs[0], trained.found[0]
   base, adapter = prediction.load(config.workdir, trained.checkpoint)
   _, splits, _ = classification.setup_lib.load_data(config)
   texts, labels = splits['test'].texts, splits['test'].labels
   found = aj.predict(base, adapter, texts)
+  capsys.readouterr()
+  predict.main(predict.PredictConfig(
+      config.workdir, checkpoint=trained.checkpoint,
+      input=trained.files['test_file'], format='jsonl'))
+  printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
   if trained.form == 'multiple_choice':
+    assert [one['choice'] for one in printed] == [one.choice for one in found]
     assert np.mean([one.choice for one in found] == labels) == (
         record.metrics['test']['accuracy'])
     shares = found[0].probabilities
@@ -127,6 +134,8 @@ def test_predictions_are_those_of_the_scores(trained):
     more = aj.predict(base, adapter, [(texts[0][0], [*texts[0][1], 'dull'])])
     assert len(more[0].probabilities) == 4
   else:
+    assert [tuple(one['labels']) for one in printed] == [
+        one.labels for one in found]
     assert f'the threshold {adapter.threshold} is' in record.notes[-1]
     shares = np.array([list(one.probabilities.values()) for one in found])
     assert record.metrics['test'] == label_metrics.compute_at_threshold(
@@ -175,24 +184,6 @@ def test_files_of_predictions(trained, form):
             'prediction\tp(film)\tp(fine)\tp(poor)\tlabel\tsentence')
   assert lines[0] == header
   assert len(lines) == 13
-
-
-@pytest.mark.slow
-def test_the_command_reads_the_files_of_the_training(trained, capsys):
-  config = predict.PredictConfig(
-      trained.configs[0].workdir, checkpoint=trained.checkpoint,
-      input=trained.files['test_file'], format='jsonl')
-  capsys.readouterr()
-  predict.main(config)
-  found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-  assert len(found) == 12
-  base, adapter = prediction.load(config.adapter, trained.checkpoint)
-  texts = [tuple(one['texts']) for one in found]
-  for one, wanted in zip(found, aj.predict(base, adapter, texts), strict=True):
-    if trained.form == 'multiple_choice':
-      assert one['choice'] == wanted.choice
-    else:
-      assert tuple(one['labels']) == wanted.labels
 
 
 @pytest.mark.slow

@@ -25,9 +25,7 @@ def started(program):
 
 
 @pytest.mark.parametrize('number, unsaved', [
-    (signal.SIGTERM, True), (signal.SIGINT, False), *(
-        pytest.param(*other, marks=pytest.mark.slow) for other in (
-            (signal.SIGTERM, False), (signal.SIGINT, True)))])
+    (signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_a_process_that_compiles_ends_too(number, unsaved):
   program = (  # Like a compilation, it lets no Python handler run.
       'import hashlib\n'

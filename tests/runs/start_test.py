@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import shutil
+from unittest import mock
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from adapters_jax.api import started
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import run
+from adapters_jax.runs import session
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import classification
@@ -149,10 +151,16 @@ def test_words_and_pairs_from_a_classifier(base):
 @pytest.mark.parametrize('method, changed', [
     ('norms', {}), ('head', {}), ('bias', {}), ('full', {}),
     ('top_k', {'top_k': 1})])
-def test_weights_of_the_base(base, method, changed):
+def test_weights_of_the_base(base, method, changed, tmp_path):
   texts = examples(['no', 'yes'])
   start = aj.train(base, texts, method, max_length=12,
                    **{**STILL, 'learning_rate': 1e-2, **changed})
+  assert 'adapter' not in {trees.role(path) for path in trees.flatten(
+      start.tuned)}
+  start.save(str(tmp_path))
+  loaded = aj.load_adapter(str(tmp_path), base)
+  assert aj.predict(base, loaded, TEXTS) == aj.predict(base, start, TEXTS)
+  start = loaded
   assert start_lib.settings_of(start, 2)['tune'] == method
   found = aj.train(base, texts, start=dataclasses.replace(start, settings={}),
                    **STILL)
@@ -204,16 +212,25 @@ def config_of(checkpoint, own_files, workdir, saved, **changed):
   values = started.settings(saved, checkpoint)
   return tiny.run_config(checkpoint, own_files, workdir, **{
       'adapter_size': config_lib.Config.adapter_size, 'start': saved,
+      'buckets': 0,
       **values, **changed})
 
 
+@pytest.fixture(scope='module')
+def finished(checkpoint, own_files, saved, tmp_path_factory):
+  """(settings, record) of a run from the saved adapter."""
+  config = config_of(
+      checkpoint, own_files, str(tmp_path_factory.mktemp('run') / 'one'), saved)
+  with mock.patch.object(session, 'enable_compilation_cache'):
+    return config, run.run(config, 'glue')
+
+
 @pytest.mark.slow
-def test_the_flag(checkpoint, own_files, tmp_path, saved):
-  config = config_of(checkpoint, own_files, str(tmp_path / 'one'), saved)
+def test_the_flag(tmp_path, saved, finished):
+  config, record = finished
   assert (config.head_input, config.adapter_config) == ('pooler', 'lora[r=2]')
   assert started.for_kind(config, classification.KIND) == config
   assert started.for_kind(config, tagging.KIND).head_input == 'cls'
-  record = run.run(config, 'glue')
   name, _, digest = record.config['start'].partition('@')
   assert name == 'film' and len(digest) == 16
   assert engine.with_absolute_paths(config, 'glue').start == saved
@@ -230,17 +247,15 @@ def test_the_flag(checkpoint, own_files, tmp_path, saved):
 
 
 @pytest.mark.slow
-def test_runs_of_a_group(checkpoint, own_files, tmp_path, saved):
+def test_runs_of_a_group(checkpoint, own_files, tmp_path, saved, finished):
   configs = [config_of(checkpoint, own_files, str(tmp_path / f'group{seed}'),
                        saved, seed=seed) for seed in (0, 1)]
   found = vmapped.run_unit(configs, 'glue', classification.KIND)
-  alone = run.run(dataclasses.replace(
-      configs[0], workdir=str(tmp_path / 'one')), 'glue')
+  config, alone = finished
   assert found[0].metrics == alone.metrics
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
-      *(adapter_lib.load(str(tmp_path / name)).tuned
-        for name in ('group0', 'one')))
+      *(adapter_lib.load(one.workdir).tuned for one in (configs[0], config)))
 
 
 @pytest.mark.parametrize('changed, message', [

@@ -161,21 +161,6 @@ def test_event_files_of_a_resumed_run_hide_its_later_steps(tmp_path):
   assert last.session_log.status == event_pb2.SessionLog.START
 
 
-@pytest.mark.slow
-def test_runs_of_a_group_have_files_of_their_own(config, tmp_path):
-  pair = [dataclasses.replace(
-      config, seed=seed, workdir=str(tmp_path / str(seed)))
-          for seed in (0, 1)]
-  found = run.run_group(
-      pair, 'glue', names=('a', 'b'), state_folder=str(tmp_path / 'state'))
-  for one, record in zip(pair, found, strict=True):
-    lines = lines_of(one.workdir)
-    assert lines[-1]['best/dev/accuracy'] == record.metrics['dev']['accuracy']
-    assert [line['dev/accuracy'] for line in lines if 'dev/accuracy' in line
-            ] == [entry['dev']['accuracy'] for entry in record.history]
-  assert lines_of(pair[0].workdir) != lines_of(pair[1].workdir)
-
-
 def test_weights_and_biases(config, monkeypatch):
   service, project = mock.Mock(), 'mine'
   monkeypatch.setitem(sys.modules, 'wandb', service)

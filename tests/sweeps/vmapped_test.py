@@ -30,6 +30,7 @@ from adapters_jax.training import sharding
 from adapters_jax import trees
 from scripts.benchmark import crossover
 from tests import tiny
+from tests.runs import trackers_test
 
 # Of different seeds, rates, init scales, warm-up, decay and sizes; the third
 # diverges.
@@ -77,9 +78,10 @@ class Trained:
 
 @pytest.fixture(scope='module')
 def trained(checkpoint, own_files, tmp_path_factory):
-  """Trains a group of CHANGES."""
+  """Trains a group of CHANGES, and tracks its runs."""
   configs = configs_in(
-      tmp_path_factory.mktemp('group'), checkpoint, own_files)
+      tmp_path_factory.mktemp('group'), checkpoint, own_files,
+      [{**change, 'track': 'jsonl'} for change in CHANGES])
   train, seen = group_training.train_group, []
 
   def watched(group, *rest, **more):
@@ -115,6 +117,16 @@ def test_a_group_equals_single_runs(trained, tmp_path):
   assert record.notes[1:] == single.notes
   other = trained.found[0]
   assert record.history != other.history
+
+
+def test_runs_of_a_group_are_tracked_in_files_of_their_own(trained):
+  one, other = (
+      trackers_test.lines_of(config.workdir) for config in trained.configs[:2])
+  for lines, record in zip((one, other), trained.found):
+    assert lines[-1]['best/dev/accuracy'] == record.metrics['dev']['accuracy']
+    assert [line['dev/accuracy'] for line in lines if 'dev/accuracy' in line
+            ] == [entry['dev']['accuracy'] for entry in record.history]
+  assert one != other
 
 
 def test_what_pads_an_adapter_stays_zero(trained):
@@ -159,7 +171,7 @@ def test_a_diverged_run_fails_alone(trained):
     assert records.read(f'{config.workdir}/record.json') == record
     assert len(record.history) == 2
     assert sorted(os.listdir(config.workdir)) == [
-        '.lock', 'adapter', 'record.json', 'run.json']
+        '.lock', 'adapter', 'metrics.jsonl', 'record.json', 'run.json']
   assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
 
 

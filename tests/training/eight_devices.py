@@ -121,7 +121,7 @@ class EightDevicesTest(parameterized.TestCase):
       if path.endswith(('/kernel', '/relative_bias')):
         self.assertGreater(np.abs(leaf - start[path]).max(), 1e-3, path)
 
-  def test_a_group_of_runs_equals_one_device(self):
+  def test_a_group_of_runs_equals_single_runs_on_one_device(self):
     tuned, base = trees.split(parameters(), SELECT)
     tx = optimizers.make_optimizer(SELECT, learning_rate=1e-2, steps=9)
     batches = [whole_batch(), tiny.random_batch(SHAPE, BATCH, 6, seed=1)]
@@ -130,22 +130,29 @@ class EightDevicesTest(parameterized.TestCase):
       return trees.stack(steps_lib.init_state(tuned, tx, jax.random.key(seed))
                          for seed in (3, 4))
 
-    found = []
-    for text in ('data:1', 'data:8'):
-      mesh = mesh_of(text)
-      state = sharding.create(mesh, begin, tuned)
-      step = steps_lib.make_train_step(
-          heads.Classifier(SHAPE, 2), tx, heads.cross_entropy, grouped=True,
-          shardings=(sharding.shardings(mesh, state),
-                     sharding.replicated(mesh)))
-      batch = sharding.place_group(mesh, batches)
-      self.assertEqual(
-          batch['tokens'].addressable_shards[0].data.shape,
-          (2, BATCH // mesh.size, 6))
-      state, _ = step(state, sharding.distribute(mesh, base), batch)
-      found.append(sharding.gather(mesh, state.tuned))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *found)
+    mesh = mesh_of('data:8')
+    states = sharding.create(mesh, begin, tuned)
+    step = steps_lib.make_train_step(
+        heads.Classifier(SHAPE, 2), tx, heads.cross_entropy, grouped=True,
+        shardings=(sharding.shardings(mesh, states),
+                   sharding.replicated(mesh)))
+    batch = sharding.place_group(mesh, batches)
+    self.assertEqual(
+        batch['tokens'].addressable_shards[0].data.shape,
+        (2, BATCH // mesh.size, 6))
+    states, _ = step(states, sharding.distribute(mesh, base), batch)
+    found = sharding.gather(mesh, states.tuned)
+
+    alone = mesh_of('data:1')
+    _, state, _, base, _ = prepared('data:1', 'adapters')
+    for number, seed in enumerate((3, 4)):
+      key = jax.device_put(jax.random.key(seed), state.rng.sharding)
+      single, _ = compiled_step('data:1', 'adapters')(
+          jax.tree.map(jnp.copy, state.replace(rng=key)), base,
+          sharding.place_batch(alone, batches[number], BATCH))
+      jax.tree.map(
+          lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+          trees.take(found, number), sharding.gather(alone, single.tuned))
 
   def test_fsdp_slices_what_is_large_and_nothing_else(self):
     mesh = 'data:4,fsdp:2'

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
@@ -114,25 +113,6 @@ class TrainingTest(parameterized.TestCase):
       state, metrics = step_fn(state, base, tiny.random_batch())
       losses.add(float(metrics['loss']))
     self.assertLen(losses, 4)
-
-  @pytest.mark.slow
-  def test_vmapped_runs_equal_single_runs(self):
-    tuned, base = trees.split(params(), SELECT)
-    tx, step_fn = default_step()
-    states = []
-    for seed, rate in ((0, 1e-2), (1, 3e-3)):
-      state = steps_lib.init_state(tuned, tx, jax.random.key(seed))
-      state.opt_state.hyperparams['learning_rate'] = jnp.asarray(rate)
-      states.append(state)
-    batches = [tiny.random_batch(seed=s) for s in (5, 6)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *states)
-    many, _ = jax.jit(jax.vmap(step_fn, in_axes=(0, None, 0)))(
-        stacked, base, jax.tree.map(lambda *x: np.stack(x), *batches))
-    for i, (state, batch) in enumerate(zip(states, batches)):
-      single, _ = step_fn(state, base, batch)
-      jax.tree.map(
-          lambda a, b: np.testing.assert_allclose(a[i], b, atol=2e-6),
-          many.tuned, single.tuned)
 
   def test_predict_demands_every_example_once(self):
     tuned, base = trees.split(params(), SELECT)
