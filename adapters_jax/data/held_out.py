@@ -1,6 +1,6 @@
 """Holds dev and test examples out of the training examples."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 import logging
 from typing import Any
 
