@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dataclasses
 
 from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -31,7 +32,7 @@ def make_runs(
   """
   names = [name.strip() for name in config.task.split(',')]
   configs = [dataclasses.replace(config, task=name) for name in names]
-  return flags.launch(configs, EXPERIMENT, many)
+  return launch.run_all(configs, EXPERIMENT, many)
 
 
 def main(config: config_lib.Config, many: grid.Options) -> None:

@@ -15,6 +15,7 @@ import os
 from typing import Any
 
 from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import extras
@@ -51,7 +52,7 @@ def main(
   drop = config.adapter_drop or f'0-{layers - 1}'
   found: dict[str, Any] = {}
   for name, text in (('trained as usual', ''), (f'AdapterDrop {drop}', drop)):
-    outcome = flags.launch(
+    outcome = launch.run_all(
         [dataclasses.replace(config, adapter_drop=text)],
         ablations.EXPERIMENT, many)
     if outcome.failures:

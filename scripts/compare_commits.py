@@ -220,6 +220,11 @@ def main(_: Sequence[str]) -> None:
   if unknown := set(_ONLY.value) - set(COMMANDS):
     raise app.UsageError(f'--only: unknown {", ".join(sorted(unknown))}; '
                          f'known: {", ".join(COMMANDS)}')
+  for flag, checkout in (('old', _OLD.value), ('new', _NEW.value)):
+    if not os.path.isdir(os.path.join(checkout, 'adapters_jax')):
+      raise app.UsageError(
+          f'--{flag}: {checkout} is no checkout; git worktree add makes one '
+          'of a commit')
   names = [name for name in COMMANDS if name in (_ONLY.value or COMMANDS)]
   with tempfile.TemporaryDirectory() as scratch:
     if not compare(os.path.abspath(_KEEP.value or scratch), names):

@@ -86,7 +86,8 @@ def test_every_program_is_run_below():
   assert having == {
       'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
       'docs/composition.md', 'docs/data.md', 'docs/embeddings.md',
-      'docs/serving.md', 'docs/language_modeling.md', 'docs/demo.md'}
+      'docs/serving.md', 'docs/language_modeling.md', 'docs/demo.md',
+      'docs/methods.md'}
 
 
 @pytest.mark.slow
@@ -111,7 +112,7 @@ def test_the_readme_runs(base_folder, small_world):
 @pytest.mark.parametrize(
     'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md',
              'docs/embeddings.md', 'docs/serving.md',
-             'docs/language_modeling.md', 'docs/demo.md'])
+             'docs/language_modeling.md', 'docs/demo.md', 'docs/methods.md'])
 def test_pages_run(page, base_folder, small_world):
   assert 'base' in run_blocks(page, base_folder)
 

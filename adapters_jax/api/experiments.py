@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
@@ -62,7 +63,7 @@ def make_runs(
     how: Execution of several runs.
   """
   kind = EXPERIMENTS[name].kind()
-  outcome = flags.launch(configs, name, many, kind, how)
+  outcome = launch.run_all(configs, name, many, kind, how)
   if predictions:
     written.write_if_wanted(outcome, predictions, kind)
   if outcome.failures:

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from adapters_jax import errors
+from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import attention
@@ -77,7 +78,8 @@ push = pushing.push
 
 
 def train(
-    base: Base, data: str | InMemory, method: str = '', *,
+    base: Base, data: str | InMemory,
+    method: str | methods.Method | Sequence[methods.Method] = '', *,
     dev: InMemory | None = None, test: InMemory | None = None,
     under: Adapter | Mapping[str, Adapter] | None = None,
     setup: composition.Setup = '', start: Adapter | None = None,
@@ -102,7 +104,8 @@ def train(
       pairs of texts for sentence embeddings, or raw texts for masked language
       modelling.
     method: Method string, such as 'lora[r=8]' or 'par_bn|prefix_tuning'; or
-      'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
+      configs, such as `methods.lora.LoRA(r=8)` or the `methods` of an adapter;
+      or 'full', 'top_k', 'norms', 'bias' or 'head' for weights of the base; or
       'fusion' for AdapterFusion over `under`. By default 'houlsby'; for masked
       language modelling 'seq_bn_inv', with `tune_norms=False` by default so
       that other adapters stack on the result.
@@ -129,12 +132,13 @@ def train(
     errors.UserError: an unknown task, method or setting, or a value that cannot
       work.
   """
-  train_settings.check_arguments(base, data, method, start, dev, test)
+  text = train_settings.method_text(method)
+  train_settings.check_arguments(base, data, text, start, dev, test)
   train_settings.check_names(settings)
   settings = {name: train_settings.plain(value)
               for name, value in settings.items()}
   bank = frozen.bank_of(under)
-  settings = {**train_settings.defaults(base, data, method, bank, start),
+  settings = {**train_settings.defaults(base, data, text, bank, start),
               **settings}
   if isinstance(settings.get('class_weights'), Mapping):
     settings['class_weights'] = class_weights.render(settings['class_weights'])

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.api import chosen_kind
@@ -95,9 +96,9 @@ def defaults(
             or usual.get('adapter_config', 'houlsby'))
   # 'adapters' is a value of `tune`, but not a choice of weights.
   tuned = method in checks.CHOICES['tune'] and method != 'adapters'
-  methods = () if tuned else strings.parse(method, '`method`')
-  taken = sum(config.positions_taken for configs in (
-      methods, *(one.methods for one in under.values())) for config in configs)
+  configs = () if tuned else strings.parse(method, '`method`')
+  taken = sum(config.positions_taken for several in (
+      configs, *(one.methods for one in under.values())) for config in several)
   # Any of a bank will do: a later check refuses those that differ.
   activation = own.pop('hidden_activation', '') or next(
       (one.hidden_activation for one in under.values()), '')
@@ -134,6 +135,27 @@ def _of_start(
       kind is embeddings.KIND)
 
 
+def method_text(method: Any) -> Any:
+  """Returns the method string of method configs; other values as they are.
+
+  Args:
+    method: Method string, config of a method, or several configs.
+
+  Raises:
+    errors.UserError: a config whose class is not registered.
+  """
+  several = (method,) if isinstance(method, methods.Method) else method
+  if not isinstance(several, tuple | list) or not several or not all(
+      isinstance(one, methods.Method) for one in several):
+    return method
+  for one in several:
+    if type(one) not in methods.classes():
+      raise errors.UserError(
+          f'`method`: {type(one).__name__} has no name; add it to '
+          'methods.CONFIGS, from which saved adapters are read')
+  return strings.render(tuple(several))
+
+
 def check_arguments(
     base: Any, data: Any, method: Any, start: Any, *splits: Any
 ) -> None:
@@ -154,7 +176,7 @@ def check_arguments(
   for name, value, kinds, wanted in (
       ('`data`', data, str | InMemory,
        f'the name of a task, or {examples}'),
-      ('`method`', method, str, "a string such as 'lora[r=8]'"),
+      ('`method`', method, str, "a string such as 'lora[r=8]', or methods"),
       ('`start`', start, adapter_lib.Adapter | None,
        'an Adapter, as load_adapter reads it'),
       *(('`dev`, `test`', split, InMemory | None, examples)

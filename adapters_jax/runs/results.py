@@ -95,7 +95,7 @@ def all_scores(
     if split == 'dev' and label is not None:
       notes.append(
           f'collapse: every dev example is called {label!r}; try a lower '
-          '--learning_rate or another --seed')
+          'learning rate or another seed')
   threshold = kind.threshold_of(score, best)
   if threshold is not None and setup.threshold in ('', thresholds.DEV):
     notes.append(records.THRESHOLD_NOTE.format(threshold))

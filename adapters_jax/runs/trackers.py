@@ -197,7 +197,9 @@ def names(text: str) -> tuple[str, ...]:
   Raises:
     errors.UserError: an unknown name, or one whose package is missing.
   """
-  found = tuple(part.strip() for part in text.split(',')) if text else ()
+  parts = (part.strip() for part in text.split(','))
+  # Twice the same would write twice to one file.
+  found = tuple(dict.fromkeys(part for part in parts if part))
   for name in found:
     if name not in TRACKERS:
       raise errors.unknown('`track`', name, TRACKERS)

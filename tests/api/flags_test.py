@@ -9,6 +9,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.api import written
 from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import sweep
@@ -31,7 +32,7 @@ def config(checkpoint, own_files, tmp_path):
 
 
 def check(config, how):
-  flags.check_all([config], [config], 'glue', classification.KIND, how)
+  launch.check_all([config], [config], 'glue', classification.KIND, how)
 
 
 @pytest.mark.parametrize('changed, message', [
@@ -54,7 +55,7 @@ def test_runs_whose_seeds_pick_have_no_table(config, capsys):
       records, ('a', 'b'), (('c', 'failed'),), configs=(config, config))
   many = grid.Options(seeds='1000-1001')
   with mock.patch.object(engine, 'go', lambda *_: outcome):
-    assert flags.launch([config], 'glue', many) is outcome
+    assert launch.run_all([config], 'glue', many) is outcome
   printed = capsys.readouterr()
   assert 'all settings' not in printed.out and 'c: failed' in printed.err
 
@@ -69,7 +70,7 @@ def test_the_table_of_a_picked_setting_counts_its_trials(config, capsys):
       tuple(made[:2]), ('a', 'b'), trials=tuple(made[2:]),
       configs=(config, config))
   with mock.patch.object(engine, 'go', lambda *_: outcome):
-    flags.launch([config], 'glue', grid.Options(seeds='0-1'))
+    launch.run_all([config], 'glue', grid.Options(seeds='0-1'))
   printed = capsys.readouterr().out
   lines = [line.split() for line in printed.partition(
       'all settings')[2].splitlines()]
@@ -85,7 +86,7 @@ def test_several_hosts_forecast_nothing(config):
   for one, timed in ((config, True), (hosts, False)):
     with mock.patch.object(
         engine, 'go', return_value=outcome_lib.Outcome()) as go:
-      flags.launch([one], 'glue', grid.Options(seeds='0-1'))
+      launch.run_all([one], 'glue', grid.Options(seeds='0-1'))
     assert (go.call_args.args[-1] is not None) == timed
 
 
@@ -96,7 +97,7 @@ def test_devices_of_other_machines_are_not_asked_for(config):
 
 def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
   with mock.patch.object(flags, 'read') as read, mock.patch.object(
-      flags, 'launch', side_effect=errors.UserError('launched')):
+      launch, 'run_all', side_effect=errors.UserError('launched')):
     with pytest.raises(errors.UserError, match='launched'):
       sweep.main(
           config, grid.Options(preset='paper'), execution.HowToRun(),

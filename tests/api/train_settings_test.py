@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
+from adapters_jax import errors
+from adapters_jax import methods
 from adapters_jax.api import train_settings
+from adapters_jax.methods import lora
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
 
@@ -51,3 +54,19 @@ def test_raw_text_has_the_method_and_norms_of_the_command(
 def test_scalars_of_arrays_are_settings(value, wanted):
   found = train_settings.plain(value)
   assert found == wanted and type(found) is type(wanted)
+
+
+@pytest.mark.parametrize('method, wanted', [
+    ('lora[r=4]', 'lora[r=4]'), ('', ''), ((), ()), (3, 3),
+    (lora.LoRA(r=4), 'lora[r=4]'), (lora.LoRA(), 'lora'),
+    (methods.CONFIGS['mam'], 'prefix_tuning[bottleneck_size=800]|par_bn')])
+def test_configs_of_methods_are_method_strings(method, wanted):
+  assert train_settings.method_text(method) == wanted
+
+
+def test_a_config_without_a_name_is_refused():
+  class Mine(lora.LoRA):
+    """A method that `methods.CONFIGS` lacks."""
+
+  with pytest.raises(errors.UserError, match='Mine has no name'):
+    train_settings.method_text([Mine()])

@@ -11,7 +11,7 @@ import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import compiled
-from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.data import masking
 from adapters_jax.data import raw_text
 from adapters_jax.methods import strings
@@ -162,7 +162,7 @@ def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
   assert last['perplexity'] < first['perplexity'] < len(tiny.VOCABULARY)
   assert last['token_probability'] == pytest.approx(1 / last['perplexity'])
   assert any('is new' in note for note in record.notes)
-  flags._print_best(
+  launch._print_best(
       outcome.Outcome((record,), (config.workdir,), configs=(config,)),
       language_modeling.KIND.usage)
   assert capsys.readouterr().out.endswith(

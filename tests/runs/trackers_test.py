@@ -57,6 +57,12 @@ def scalars_of(folder):
           for event in events_of(folder) for value in event.summary.value]
 
 
+@pytest.mark.parametrize('text', ['jsonl', 'jsonl,', ' jsonl , jsonl'])
+def test_each_tracker_is_named_once(text):
+  assert trackers.names(text) == ('jsonl',)
+  assert trackers.names('') == trackers.names(',') == ()
+
+
 def test_losses_rates_and_scores(config, whole):
   record = run.run(dataclasses.replace(
       config, track='jsonl,tensorboard'), 'glue')

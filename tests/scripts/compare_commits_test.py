@@ -2,7 +2,9 @@
 
 import json
 import os
+from unittest import mock
 
+from absl import app
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
@@ -62,3 +64,11 @@ def test_another_copy_of_the_package_is_refused(tmp_path):
     compare_commits.check_imports(
         python, folder,  # The working folder shadows PYTHONPATH.
         {**variables, 'PYTHONPATH': str(tmp_path / 'elsewhere')})
+
+
+def test_a_commit_is_no_checkout(monkeypatch):
+  for name, value in (
+      ('_OLD', '83e325b'), ('_NEW', '.'), ('_ONLY', [])):
+    monkeypatch.setattr(compare_commits, name, mock.Mock(value=value))
+  with pytest.raises(app.UsageError, match='--old: 83e325b is no checkout'):
+    compare_commits.main([])

@@ -6,6 +6,7 @@ from typing import Any
 from adapters_jax.analysis import points
 from adapters_jax.api import expand
 from adapters_jax.api import flags
+from adapters_jax.api import launch
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
@@ -23,7 +24,7 @@ def main(
     predictions: Predictions to write.
   """
   configs = expand.tasks(config)
-  outcome = flags.launch(configs, 'glue', many)
+  outcome = launch.run_all(configs, 'glue', many)
   if len(configs) > 1:
     from adapters_jax.analysis import tables  # Imports numpy.
     print(tables.glue_mean(points.points(outcome.records)))
