@@ -21,6 +21,7 @@ from adapters_jax.runs import group_training
 from adapters_jax.runs import identity
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
+from adapters_jax.runs import rates
 from adapters_jax.runs import records
 from adapters_jax.runs import regroup
 from adapters_jax.runs import results
@@ -196,6 +197,7 @@ def _train_claimed(
         rungs.leave(folders[0])
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
     _log.info(progress_lib.plan_line(group.setup, len(group)))
+    rates.warn(configs)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
     with _tracked(group, folders) as followed:
@@ -282,6 +284,7 @@ def train(
   """
   kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
+  rates.warn([config])
   with session.computing(config, keep_programs=False):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
