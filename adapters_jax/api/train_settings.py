@@ -12,6 +12,7 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
+from adapters_jax.adapters import field_checks
 from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.data import memory
@@ -142,18 +143,19 @@ def method_text(method: Any) -> Any:
     method: Method string, config of a method, or several configs.
 
   Raises:
-    errors.UserError: a config whose class is not registered.
+    errors.UserError: a config whose class is not registered, or configs among
+      other values.
   """
-  several = (method,) if isinstance(method, methods.Method) else method
-  if not isinstance(several, tuple | list) or not several or not all(
-      isinstance(one, methods.Method) for one in several):
+  several = method if isinstance(method, tuple | list) else (method,)
+  if not several or not isinstance(several[0], methods.Method):
     return method
-  for one in several:
-    if type(one) not in methods.classes():
+  configs = field_checks.methods(several)
+  for config in configs:
+    if type(config) not in methods.classes():
       raise errors.UserError(
-          f'`method`: {type(one).__name__} has no name; add it to '
+          f'`method`: {type(config).__name__} has no name; add it to '
           'methods.CONFIGS, from which saved adapters are read')
-  return strings.render(tuple(several))
+  return strings.render(configs)
 
 
 def check_arguments(
