@@ -18,6 +18,9 @@ from adapters_jax.api import answering
 from adapters_jax.api import bodies
 
 
+_FIELDS = ('inputs', 'adapter', 'adapters')  # Of a request.
+
+
 class Metrics:
   """Prometheus metrics of one service, in a separate registry."""
 
@@ -139,6 +142,11 @@ def _parsed(
   inputs = values.get('inputs') if isinstance(values, dict) else None
   if not isinstance(inputs, list) or not inputs:
     raise bodies.Refused(422, 'give {"inputs": [TEXT, ...], "adapter": NAME}')
+  for name in values:
+    if name not in _FIELDS:
+      raise bodies.Refused(422, str(errors.unknown('field', name, _FIELDS)))
+  if 'adapter' in values and 'adapters' in values:
+    raise bodies.Refused(422, 'give "adapter" or "adapters", not both')
   if len(inputs) > limits.max_inputs:
     raise bodies.Refused(422, f'give at most {limits.max_inputs} inputs')
   only = next(iter(batcher.bank)) if len(batcher.bank) == 1 else None

@@ -113,6 +113,7 @@ def test_all_numbers_are_kept_with_an_integer(bank, how):
           ({'base': 'minilm-l6'}, '`base`: give a Base, not str'),
           ({'weights': [np.inf, 1]}, '`weights`: .*finite.*inf'),
           ({'weights': [0.5, None]}, '`weights`: .*not None'),
+          ({'weights': [2e38, -2e38]}, '`weights`: their sum is too large'),
           ({'weights': [0.5, '1']}, "`weights`: .*not '1'"),
           ({'weights': 0.5}, '`weights`: give a list, not float'),
           ({'weights': {'a': 1}}, "`weights`: there is none for 'b'"),

@@ -94,6 +94,11 @@ def test_concurrent_clients_get_their_own_answers(served):
     (b'{"inputs": ["a", "b \\ud800"], "adapter": "film"}', 422,
      'input 1: text 0: the tokenizer cannot read'),
     ({'inputs': ['a'] * 5, 'adapter': 'film'}, 422, 'at most 4'),
+    ({'inputs': ['a'], 'adapter': 'film', 'adapters': ['film']}, 422,
+     'not both'),
+    ({'inputs': ['a'], 'adapter': None, 'adapters': ['film']}, 422, 'not both'),
+    ({'inputs': ['a'], 'adaptor': 'film'}, 422,
+     "field: unknown 'adaptor'; did you mean adapter"),
     ({'inputs': ['a' * 3000], 'adapter': 'film'}, 413, 'longer than 2000'),
 ])
 def test_bad_requests_are_explained(served, body, status, message):
