@@ -47,17 +47,19 @@ def page(**context: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def serving(app: Any) -> Iterator[tuple[int, Any]]:
+def serving(app: Any, **options: Any) -> Iterator[tuple[int, Any]]:
   """Serves an application in a thread, and yields (port, uvicorn's server).
 
   Args:
     app: ASGI application.
+    **options: Options of `uvicorn.Config`.
 
   Raises:
     TimeoutError: the server does not end within a minute.
   """
   import uvicorn
-  server = uvicorn.Server(uvicorn.Config(app, port=0, log_level='error'))
+  server = uvicorn.Server(uvicorn.Config(
+      app, port=0, log_level='error', **options))
   thread = threading.Thread(target=server.run)
   thread.start()
   while not server.started:

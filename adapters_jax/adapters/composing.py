@@ -127,11 +127,14 @@ def segments(
     the adapter for each text).
 
   Raises:
-    errors.UserError: as for `compose`, or batch sizes of another sum.
+    errors.UserError: as for `compose`, batch sizes of another sum, or two
+      members of one key.
   """
   setup = checked_setup(bank, setup)
   found = []
-  for column in setups.columns(setup):
+  columns = setups.columns(setup)
+  member_checks.check_keys(columns)
+  for column in columns:
     sizes = [count if size is None else size for size, _ in column]
     if sum(sizes) != count:
       raise errors.UserError(
@@ -157,6 +160,7 @@ def branches(
     errors.UserError: as for `compose`, or a BatchSplit.
   """
   found = setups.columns(checked_setup(bank, setup))
+  member_checks.check_keys(found)
   if any(len(column) > 1 for column in found):
     raise errors.UserError(
         f'`setup={setup}`: batch_split needs the number of texts; name an '

@@ -140,8 +140,14 @@ def _columns(
   found = composing.segments(bank, setup, count)
   if len(found) == 1:
     return [(None, found[0][0], list(found[0][1]))]
-  return [(', '.join(dict.fromkeys(keys)), composed, list(keys))
-          for composed, keys in found]
+  columns: dict[str | None, tuple[Any, list[str | None]]] = {}
+  for composed, keys in found:
+    key = ', '.join(composed)  # Not of `keys`: there may be no texts.
+    if columns.setdefault(key, (composed, [*keys]))[1] != keys:
+      raise errors.UserError(
+          f'`setup`: two members of {setup} have the key {key!r}; embed with '
+          'one at a time')
+  return [(key, *column) for key, column in columns.items()]
 
 
 def _strings(texts: Sequence[str]) -> list[str]:

@@ -37,14 +37,16 @@ def pooling_of(
 def once(
     make: Callable[[adapter_lib.Adapter | None], pooling_lib.Pooling]
 ) -> Callable[[adapter_lib.Adapter | None], pooling_lib.Pooling]:
-  """Returns a function that computes the settings of each adapter once."""
-  found: dict[int, pooling_lib.Pooling] = {}
+  """Returns a function that computes equal settings of adapters once."""
+  found: dict[Any, pooling_lib.Pooling] = {}
 
   def settings_of(adapter):
-    # By identity, as equality would compare all leaves of two adapters.
-    if id(adapter) not in found:
-      found[id(adapter)] = make(adapter)
-    return found[id(adapter)]
+    # By the fields that `pooling_of` reads: equality would compare all leaves,
+    # and a new adapter may get the identity of one that is gone.
+    key = adapter and (adapter.head_input, adapter.max_length)
+    if key not in found:
+      found[key] = make(adapter)
+    return found[key]
 
   return settings_of
 

@@ -1,12 +1,14 @@
-"""Checks that adapters can act on one hidden state."""
+"""Checks that adapters can act on one hidden state, or answer side by side."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+import itertools
 import operator
 
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 
 
 def check(
@@ -74,3 +76,22 @@ def _reads_texts(adapter: adapter_lib.Adapter) -> bool:
   """
   return not adapter.head.pretrained and (
       adapter.outputs is not None or not adapter.head.dense)
+
+
+def check_keys(
+    columns: Iterable[Iterable[tuple[int | None, composition.Setup]]]
+) -> None:
+  """Checks that each answer of a setup has a key of its own.
+
+  Args:
+    columns: Result of `setups.columns`.
+
+  Raises:
+    errors.UserError: a block is written like the name of another member.
+  """
+  known: dict[str, composition.Setup] = {}
+  for _, inner in itertools.chain.from_iterable(columns):
+    if known.setdefault(str(inner), inner) != inner:
+      raise errors.UserError(
+          f"`setup`: '{inner}' is a block and the name of an adapter, so that "
+          'their answers would have one key; rename the adapter')

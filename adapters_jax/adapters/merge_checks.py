@@ -12,6 +12,7 @@ from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
 
 _LARGEST_SEED = 2**32 - 1
+_LARGEST_SUM = 3e38  # Of weights, in float32.
 
 
 def check_types(
@@ -58,8 +59,8 @@ def weights_of(
     weights: Numbers in that order, {name: number}, or None for equal ones.
 
   Raises:
-    errors.UserError: names that are not those of the bank, or a weight that is
-      no finite number.
+    errors.UserError: names that are not those of the bank, a weight that is no
+      finite number, or a sum that is none in float32.
   """
   if weights is None:
     return None
@@ -76,7 +77,10 @@ def weights_of(
     if not math.isfinite(_number(weight)):
       raise errors.UserError(
           f'`weights`: give a finite number for each adapter, not {weight!r}')
-  return [_number(weight) for weight in found]
+  found = [_number(weight) for weight in found]
+  if sum(map(abs, found)) > _LARGEST_SUM:
+    raise errors.UserError('`weights`: their sum is too large for float32')
+  return found
 
 
 def _number(value: Any) -> float:

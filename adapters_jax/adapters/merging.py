@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
 import logging
+import math
 
 import jax.numpy as jnp
 
@@ -72,16 +73,39 @@ def merge(
 def threshold_of(
     bank: Mapping[str, adapter_lib.Adapter]
 ) -> float | None:
-  """Returns the threshold if all adapters agree on it; else logs, and None."""
-  found = {name: adapter.threshold for name, adapter in bank.items()}
-  first, *others = dict.fromkeys(found.values())
-  if others:
-    _log.warning(
-        'the adapters have several thresholds (%s), and the merged one has '
-        'none; set one with dataclasses.replace(adapter, threshold=...)',
-        ', '.join(f'{name!r}: {value}' for name, value in found.items()))
-    return None
-  return first
+  """Returns the threshold if all adapters agree on it; else logs, and None.
+
+  Args:
+    bank: Adapters of the same classes, perhaps in another order. The merged
+      adapter has that of the first.
+  """
+  first, *others = bank.values()
+  found = {name: _turned(adapter, first) for name, adapter in bank.items()}
+  if all(_agree(first.threshold, value) for value in found.values()):
+    return first.threshold
+  second = (f' for {first.labels[1]!r}' if any(
+      adapter.labels != first.labels for adapter in others) else '')
+  _log.warning(
+      'the adapters have several thresholds%s (%s), and the merged one has '
+      'none; set one with dataclasses.replace(adapter, threshold=...)', second,
+      ', '.join(f'{name!r}: {value}' for name, value in found.items()))
+  return None
+
+
+def _turned(adapter, first):
+  """Returns an adapter's threshold for the second class of the first one."""
+  # That of several labels holds for each of them, in any order.
+  if (adapter.threshold is None or adapter.head.multilabel
+      or adapter.labels != first.labels[::-1] or len(adapter.labels) != 2):
+    return adapter.threshold
+  return round(1 - adapter.threshold, 12)  # 1 - 0.9 is 0.1.
+
+
+def _agree(one, other):
+  """Returns whether two thresholds are equal up to rounding."""
+  if one is None or other is None:
+    return one is other
+  return math.isclose(one, other, abs_tol=1e-9)
 
 
 def _check_mean(combine, config):

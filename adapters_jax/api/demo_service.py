@@ -13,6 +13,7 @@ from starlette import responses
 from starlette import routing
 
 from adapters_jax import errors
+from adapters_jax.api import answering
 from adapters_jax.api import bodies
 from adapters_jax.api import demo_answers
 
@@ -56,7 +57,8 @@ def make(
 
   async def answer(request: requests.Request) -> responses.Response:
     try:
-      found = await _answer(answers, limits, worker, waiting, request)
+      with answering.refused_at_the_end():
+        found = await _answer(answers, limits, worker, waiting, request)
       return responses.JSONResponse(found, headers=_HEADERS)
     except bodies.Refused as refused:
       return responses.JSONResponse(
@@ -113,7 +115,8 @@ async def _answer(
     request: Request.
 
   Raises:
-    bodies.Refused: a wrong question, too many, or a late answer.
+    bodies.Refused: a wrong question, too many, a late answer, or a client that
+      left.
   """
   values = await bodies.read(request, limits)
   try:
@@ -127,9 +130,9 @@ async def _answer(
   waiting.add(future)
   future.add_done_callback(waiting.discard)
   try:
-    return await asyncio.wait_for(
-        asyncio.wrap_future(future), limits.timeout)
+    return await answering.result(
+        request, asyncio.wrap_future(future), limits.timeout)
   except errors.UserError as error:
     raise bodies.Refused(422, errors.as_flags(str(error), ())) from None
-  except TimeoutError:
-    raise bodies.Refused(504, 'the answer did not come in time') from None
+  finally:
+    future.cancel()  # Unless it is computed: nobody waits for it.

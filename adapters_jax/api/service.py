@@ -1,6 +1,7 @@
 """The HTTP service: a Starlette application around a batcher."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent import futures
 import contextlib
 from typing import Any
@@ -13,7 +14,11 @@ from starlette import routing
 
 from adapters_jax import errors
 from adapters_jax.adapters import batcher as batcher_lib
+from adapters_jax.api import answering
 from adapters_jax.api import bodies
+
+
+_FIELDS = ('inputs', 'adapter', 'adapters')  # Of a request.
 
 
 class Metrics:
@@ -50,7 +55,8 @@ def make(
   async def predict(request: requests.Request) -> responses.Response:
     with metrics.seconds.time():
       try:
-        found = await _answer(batcher, limits, request)
+        with answering.refused_at_the_end():
+          found = await _answer(batcher, limits, request)
         response = responses.JSONResponse({'predictions': found})
       except bodies.Refused as refused:
         response = responses.JSONResponse(
@@ -94,24 +100,24 @@ async def _answer(
   """Returns the predictions of a request, as JSON values."""
   values = await bodies.read(request, limits)
   names, inputs = _parsed(batcher, values, limits)
-  pending = []
+  pending: list[futures.Future] = []
   try:
-    for number, (name, given) in enumerate(zip(names, inputs, strict=True)):
-      with errors.within(f'input {number}'):
-        pending.append(batcher.submit(name, given))
-    found = await asyncio.wait_for(
-        asyncio.gather(*map(_result, range(len(pending)), pending)),
-        limits.timeout)
+    pending = batcher.submit_request(names, inputs)
+    found = await answering.result(
+        request, _results(pending), limits.timeout)
   except errors.UserError as error:
     raise bodies.Refused(422, errors.as_flags(str(error), ())) from None
   except batcher_lib.Full:
     raise bodies.Refused(503, 'too many inputs wait; try again') from None
-  except TimeoutError:
-    raise bodies.Refused(504, 'the predictions did not come in time') from None
   finally:
-    for future in pending:  # After an error, nobody waits for the rest.
+    for future in pending:  # Nobody waits for the rest.
       future.cancel()
   return [bodies.entries(one) for one in found]
+
+
+async def _results(pending: Sequence[futures.Future]) -> list[Any]:
+  """Returns the predictions of all inputs of a request."""
+  return await asyncio.gather(*map(_result, range(len(pending)), pending))
 
 
 async def _result(number: int, future: futures.Future) -> Any:
@@ -136,6 +142,11 @@ def _parsed(
   inputs = values.get('inputs') if isinstance(values, dict) else None
   if not isinstance(inputs, list) or not inputs:
     raise bodies.Refused(422, 'give {"inputs": [TEXT, ...], "adapter": NAME}')
+  for name in values:
+    if name not in _FIELDS:
+      raise bodies.Refused(422, str(errors.unknown('field', name, _FIELDS)))
+  if 'adapter' in values and 'adapters' in values:
+    raise bodies.Refused(422, 'give "adapter" or "adapters", not both')
   if len(inputs) > limits.max_inputs:
     raise bodies.Refused(422, f'give at most {limits.max_inputs} inputs')
   only = next(iter(batcher.bank)) if len(batcher.bank) == 1 else None

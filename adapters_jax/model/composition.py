@@ -10,6 +10,7 @@ the top of the tree. All others work on one hidden state, and
 from collections.abc import Sequence
 import dataclasses
 import itertools
+import math
 import re
 import typing
 from typing import Any
@@ -151,10 +152,10 @@ class Average(Block):
     super()._check()
     count = len(self.members)
     if self.weights is not None and (
-        len(self.weights) != count or not sum(self.weights) > 0):
+        len(self.weights) != count or not 0 < sum(self.weights) < math.inf):
       raise errors.UserError(
-          f'{self}: give {count} weights, one for each member, with a sum '
-          'above 0')
+          f'{self}: give {count} weights, one for each member, with a finite '
+          'sum above 0')
 
   @property
   def shares(self) -> tuple[float, ...]:

@@ -30,8 +30,8 @@ def parse(text: str, what: str = '`setup`') -> composition.Setup:
     what: Name of the text in messages.
 
   Raises:
-    errors.UserError: another form, an unknown word or field, or a block in
-      which it cannot be.
+    errors.UserError: another form, an unknown word or field, a field given
+      twice, or a block in which it cannot be.
   """
   found = _BLOCK.fullmatch(text)
   if found is None:
@@ -50,6 +50,8 @@ def parse(text: str, what: str = '`setup`') -> composition.Setup:
   members, fields = [], {}
   for part in strings.split(inner, ','):
     field = _FIELD.fullmatch(part)
+    if field and field[1] in fields:
+      raise errors.UserError(f'{what}: {word} is given {field[1]} twice')
     if field:
       fields[field[1]] = strings.literal(field[2].strip())
     elif part.strip():

@@ -63,6 +63,66 @@ def test_a_lone_client_never_waits(batches):
   assert sum(sizes) == 6 and sizes[-2:] == [1, 1]
 
 
+def test_a_lone_client_never_waits_whatever_the_size_of_its_requests(batches):
+  batcher, sizes = batches
+  for count in (4, 1, 6, 3, 1):
+    start = time.monotonic()
+    pending = batcher.submit_request(['film'] * count, list(range(count)))
+    assert [one.result() for one in pending] == list(range(count))
+    # A batch takes 0.2 s, and 6 inputs are two.
+    assert time.monotonic() - start < (0.47 if count == 6 else 0.27), sizes
+  assert sizes == [4, 1, 4, 2, 3, 1]
+
+
+def test_clients_of_several_inputs_share_batches(batches):
+  batcher, sizes = batches
+
+  def client(number):
+    for turn in range(3):
+      time.sleep(0.01 * number)
+      for one in batcher.submit_request(['film'] * 2, [(number, turn)] * 2):
+        assert one.result() == (number, turn)
+
+  threads = [threading.Thread(target=client, args=(n,)) for n in range(2)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  # The first is alone, then they wait for each other.
+  assert sum(sizes) == 12 and sizes.count(4) >= 2, list(sizes)
+
+
+def test_a_slow_batch_makes_nobody_wait_for_long(batches):
+  batcher, sizes = batches
+  with mock.patch.object(
+      prediction, 'values', lambda base, bank, names, given, *_: (
+          time.sleep(2.0), (list(given), set()))[1]):  # As if it compiled.
+    pending = [batcher.submit('film', n) for n in range(2)]
+    assert [one.result() for one in pending] == [0, 1]
+  start = time.monotonic()
+  batcher.submit('film', 2).result()
+  assert time.monotonic() - start < 0.6  # 0.1 s of patience, and the batch.
+  assert sum(sizes) == 3
+
+
+def test_cancelled_inputs_leave_their_places_to_others(batches):
+  batcher, sizes = batches
+  batcher._max_queue = 4
+  first = batcher.submit('film', 0)
+  while batcher.waiting:  # Until the worker has taken it.
+    time.sleep(0.01)
+  gone = batcher.submit_request(['film'] * 3, [1, 2, 3])
+  with pytest.raises(batcher_lib.Full):
+    batcher.submit_request(['film'] * 2, [4, 5])
+  assert batcher.waiting == 3  # All inputs of a request, or none.
+  for one in gone:
+    one.cancel()
+  assert batcher.waiting == 0
+  rest = batcher.submit_request(['film'] * 2, [4, 5])
+  assert [first.result(), *(one.result() for one in rest)] == [0, 4, 5]
+  assert sizes == [1, 2]
+
+
 def test_close_computes_what_waits(batches):
   batcher, sizes = batches
   pending = [batcher.submit('film', n) for n in range(3)]

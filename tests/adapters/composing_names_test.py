@@ -58,6 +58,31 @@ def test_the_base_is_that_of_a_member_that_knows_it(bank):
     compiled.check_base('other@fedcba9876543210', whole, 'it')
 
 
+@pytest.mark.parametrize('setup', [
+    aj.Parallel('stack(w, v)', aj.Stack('w', 'v')),
+    aj.BatchSplit(aj.Stack('w', 'v'), 'stack(w, v)', batch_sizes=1)])
+def test_answers_of_two_members_with_one_key_are_refused(base, setup):
+  bank = {'w': _make(0), 'v': _make(1), 'stack(w, v)': _make(2)}
+  for call in (lambda: aj.predict(base, bank, ['a', 'b'], setup=setup),
+               lambda: aj.encode(base, ['a', 'b'], bank, setup=setup)):
+    with pytest.raises(aj.UserError, match=r"`setup`: 'stack\(w, v\)' is a bl"):
+      call()
+
+
+def test_keys_of_embeddings(base):
+  bank = {'w': _make(0), 'v': _make(1)}
+  found = aj.encode(base, [], bank, setup='parallel(w, stack(w, v))')
+  assert {name: some.shape for name, some in found.items()} == {
+      'w': (0, 12), 'stack(w, v)': (0, 12)}
+  # One key for other adapters of each text.
+  with pytest.raises(aj.UserError, match="have the key 'w, v'"):
+    aj.encode(base, ['a', 'b', 'c'], bank, setup=(
+        'parallel(batch_split(w, v, batch_sizes=[1, 2]), '
+        'batch_split(w, v, batch_sizes=[2, 1]))'))
+  # The same member twice is no collision.
+  assert list(aj.encode(base, [], bank, setup='parallel(w, w)')) == ['w']
+
+
 def test_an_empty_name_is_refused(bank):
   with pytest.raises(aj.UserError, match='not an empty one'):
     aj.compose({'': bank['w'], 'w': bank['w']}, aj.Stack('', 'w'))

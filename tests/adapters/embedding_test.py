@@ -12,6 +12,7 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import embedding_settings
 from adapters_jax.data import tokenization
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
@@ -128,6 +129,27 @@ def test_settings_of_sentence_transformers_are_honoured(
                {'path': '2_Dense', 'type': 'x.Dense'}], file)
   with pytest.raises(errors.UserError, match='a module Dense'):
     sentence_files.of_folder(folder)
+
+
+def test_settings_are_those_of_each_adapter(checkpoint):
+  made = []
+
+  def make(adapter):
+    made.append(adapter)
+    return embedding_settings.pooling_of(checkpoint, adapter)
+
+  settings_of = embedding_settings.once(make)
+  methods = strings.parse('lora[r=2]')
+  for turn in range(3):
+    for mode in ('cls', 'max', 'mean'):
+      # Gone at once, so that the next adapter may lie at its place.
+      found = settings_of(aj.Adapter(
+          methods, {}, head_input=f'embedding_{mode}', max_length=9 + turn))
+      assert (found.mode, found.max_length) == (mode, 9 + turn)
+  assert settings_of(None) == settings_of(None) == pooling_lib.Pooling()
+  assert settings_of(aj.Adapter(
+      methods, {}, head_input='embedding_max', max_length=10)).mode == 'max'
+  assert len(made) == 10
 
 
 @pytest.mark.parametrize('texts, settings, message', [

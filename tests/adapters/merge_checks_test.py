@@ -113,6 +113,7 @@ def test_all_numbers_are_kept_with_an_integer(bank, how):
           ({'base': 'minilm-l6'}, '`base`: give a Base, not str'),
           ({'weights': [np.inf, 1]}, '`weights`: .*finite.*inf'),
           ({'weights': [0.5, None]}, '`weights`: .*not None'),
+          ({'weights': [2e38, -2e38]}, '`weights`: their sum is too large'),
           ({'weights': [0.5, '1']}, "`weights`: .*not '1'"),
           ({'weights': 0.5}, '`weights`: give a list, not float'),
           ({'weights': {'a': 1}}, "`weights`: there is none for 'b'"),
@@ -172,3 +173,32 @@ def test_thresholds_that_differ_are_dropped_and_logged(bank, value, caplog):
           'b': dataclasses.replace(bank['b'], threshold=value)}
   assert face.merge(bank).threshold is None
   assert f"'a': 0.25, 'b': {value}" in caplog.text
+
+
+@pytest.mark.parametrize('threshold', [0.1, 0.3, 2 / 3, 1.0])
+def test_thresholds_are_those_of_the_second_class(bank, threshold, caplog):
+  one = dataclasses.replace(
+      bank['a'], labels=('bad', 'good'), threshold=threshold)
+  # The same classes and decisions in the other order.
+  other = dataclasses.replace(
+      one, labels=('good', 'bad'), threshold=1 - threshold,
+      tuned={**one.tuned, 'head': jax.tree.map(
+          lambda leaf: leaf[..., ::-1], one.tuned['head'])})
+  merged = face.merge({'a': one, 'b': other})
+  assert (merged.labels, merged.threshold) == (('bad', 'good'), threshold)
+  back = face.merge({'b': other, 'a': one})
+  assert (back.labels, back.threshold) == (('good', 'bad'), 1 - threshold)
+  assert not caplog.records
+
+
+def test_one_number_for_reversed_classes_is_no_agreement(bank, caplog):
+  bank = {'a': dataclasses.replace(
+      bank['a'], labels=('bad', 'good'), threshold=0.3),
+          'b': dataclasses.replace(
+              bank['b'], labels=('good', 'bad'), threshold=0.3)}
+  assert face.merge(bank).threshold is None
+  assert "for 'good' ('a': 0.3, 'b': 0.7)" in caplog.text
+  # Of several labels, the threshold is that of each.
+  several = {name: dataclasses.replace(one, head_input='multilabel')
+             for name, one in bank.items()}
+  assert face.merge(several).threshold == 0.3

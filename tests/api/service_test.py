@@ -94,6 +94,11 @@ def test_concurrent_clients_get_their_own_answers(served):
     (b'{"inputs": ["a", "b \\ud800"], "adapter": "film"}', 422,
      'input 1: text 0: the tokenizer cannot read'),
     ({'inputs': ['a'] * 5, 'adapter': 'film'}, 422, 'at most 4'),
+    ({'inputs': ['a'], 'adapter': 'film', 'adapters': ['film']}, 422,
+     'not both'),
+    ({'inputs': ['a'], 'adapter': None, 'adapters': ['film']}, 422, 'not both'),
+    ({'inputs': ['a'], 'adaptor': 'film'}, 422,
+     "field: unknown 'adaptor'; did you mean adapter"),
     ({'inputs': ['a' * 3000], 'adapter': 'film'}, 413, 'longer than 2000'),
 ])
 def test_bad_requests_are_explained(served, body, status, message):
@@ -108,7 +113,7 @@ def test_failures_are_counted():
   class Broken:
     bank, waiting = {'film': None}, 0
 
-    def submit(self, name, given):
+    def submit_request(self, names, inputs):
       raise RuntimeError
 
   client = testclient.TestClient(
@@ -140,7 +145,7 @@ def test_small_queues_are_warmed_up_too(size, checkpoint):
   serve._warm_up(batcher, serve.ServeConfig(
       max_batch=size, max_queue=size, max_inputs=size))
   batcher.close()
-  assert sum(seen) == 1 + 2 * size
+  assert seen == [1, size, size]
 
 
 def test_a_port_in_use_is_named_before_the_base_is_loaded(tmp_path):

@@ -99,7 +99,7 @@ def _warm_up(batcher: Any, config: ServeConfig) -> None:
     one = ('a', ('a', 'a'))
   # At most `max_queue`: more inputs than may wait would be refused.
   for count in (1, min(resident.TILE, config.max_queue), config.max_batch):
-    for future in [batcher.submit(name, one) for _ in range(count)]:
+    for future in batcher.submit_request([name] * count, [one] * count):
       future.result()
 
 
