@@ -16,6 +16,7 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import rivals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,9 @@ def _rungs_of(
   """Returns the epochs before each rung of a sweep of one task."""
   if len({config_lib.task_of(record.config) for record in records}) != 1:
     raise errors.UserError('`records`: give the records of one task')
+  if len({tuple(record.config.get(name) for name in rivals.MEASURES)
+          for record in records}) > 1:
+    raise errors.UserError('`records`: give the records of one metric')
   records_lib.one_version(records)
   longest = max(record.config['epochs'] for record in records)
   if longest <= first:

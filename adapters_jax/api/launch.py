@@ -95,7 +95,7 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
   installed = os.path.basename(sys.argv[0]).startswith('adapters-jax')
   program = ('adapters-jax predict' if installed
              else 'python -m experiments.predict')
-  for task, (record, folder, config) in best.items():
+  for task, (record, folder, config) in best:
     folder = _near(folder)
     # A folder has '@' and a hash in the record, in place of its path.
     command = [*program.split(), f'--adapter={folder}',

@@ -24,6 +24,7 @@ from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import progress as progress_lib
+from adapters_jax.sweeps import rivals
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ def go(
   runs = grid.expand(configs, many)
   if pick:
     picking.check_seeds(runs)
+    rivals.check_pick(runs, pick, grid.setting_of)
   elif len(runs) == 1 and how is execution.ALONE:
     return _single(runs[0], experiment, many.records, kind, at_hand)
   root = configs[0].workdir

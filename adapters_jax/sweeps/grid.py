@@ -14,6 +14,7 @@ from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.options import option
+from adapters_jax.sweeps import rivals
 
 # Grids of Houlsby et al. (2019), sections 3.2, 3.3 and 3.5, by name.
 GRIDS = {
@@ -152,6 +153,10 @@ def expand(
 
   Returns:
     Distinct runs. If there are several, each has its own workdir.
+
+  Raises:
+    errors.UserError: a wrong grid or seeds, too many runs, or a task whose runs
+      would have several sets of dev data.
   """
   runs = []
   configs = list(configs)
@@ -169,6 +174,7 @@ def expand(
         dataclasses.replace(config, **{'seed': seed, **point}))
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
+  rivals.check_tasks(runs)
   return placed(runs, configs[0].workdir) if len(runs) > 1 else runs
 
 
@@ -200,10 +206,19 @@ def difference_line(
     among: Settings of all runs.
   """
   among = list(among)
-  hidden = {'task', *options.marked(config_lib.Config, 'where'),
-            *options.marked(config_lib.Config, 'path')}
-  names = [f.name for f in dataclasses.fields(config) if f.name not in hidden
-           and len({getattr(other, f.name) for other in among}) > 1]
+  hidden = {'task', *options.marked(config_lib.Config, 'where')}
+  count = len({other.task_name for other in among})
+  paths = options.marked(config_lib.Config, 'path')
+
+  def varies(name):
+    # Own data name their task, but a task that is named may have several.
+    if name in paths:
+      return len({(other.task_name, getattr(other, name))
+                  for other in among}) > count
+    return len({getattr(other, name) for other in among}) > 1
+
+  names = [f.name for f in dataclasses.fields(config)
+           if f.name not in hidden and varies(f.name)]
   return ' '.join([config.task_name,
                    *(f'--{name}={getattr(config, name)}' for name in names)])
 

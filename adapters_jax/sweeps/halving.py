@@ -24,6 +24,7 @@ from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
+from adapters_jax.sweeps import rivals
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -101,11 +102,11 @@ def survivors(
     factor: Settings at the rung for each that trains further; at least one
       does.
     pick: Names of fields whose values compete among settings that are equal in
-      all others; () lets all settings of a task compete.
+      all others; () lets all settings of a task and metric compete.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
-    among = grid.setting_of(run, pick) if pick else run.task_name
+    among = grid.setting_of(run, pick) if pick else rivals.group_of(run)
     found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
         scores[run])
   kept = set()
