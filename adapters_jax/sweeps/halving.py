@@ -128,7 +128,10 @@ def _known_score(
   record = outcome_lib.finished_run(run, experiment, folder, at_hand)
   if record is not None:
     return record_score(record, epochs)
-  rungs = rungs_lib.read(workdirs.path_of(run, experiment))
+  workdir = workdirs.path_of(run, experiment)
+  rungs = rungs_lib.read(workdir)
+  if at_hand and rungs.scores:
+    at_hand.demand_same(rungs, run, rungs_lib.path_of(workdir), 'workdir')
   return rungs.scores.get(rungs_lib.key(epochs))
 
 
@@ -176,8 +179,9 @@ def run_rungs(
     (runs to train to their end, (run, message) of those that failed).
 
   Raises:
-    errors.UserError: a rung comes before the first evaluation, or a run failed
-      for another reason than divergence; nothing is stopped at that rung.
+    errors.UserError: a rung comes before the first evaluation, a run failed for
+      another reason than divergence, or earlier scores are of other data or
+      another base than those at hand; nothing is stopped at that rung.
   """
   left, failures = list(runs), []
   for epochs in rungs_of(runs, factor, first):
