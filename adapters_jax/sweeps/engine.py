@@ -111,7 +111,7 @@ def go(
   """
   pick = picking.parse_pick(many)
   at_hand = at_hand_lib.AtHand(kind)
-  runs = grid.expand(configs, many)
+  runs = grid.distinct(grid.expand(configs, many))
   if pick:
     picking.check_seeds(runs)
     rivals.check_pick(runs, pick, grid.setting_of)

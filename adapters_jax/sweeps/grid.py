@@ -1,8 +1,9 @@
 """Expands grids and seeds to the settings of runs. No JAX here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import dataclasses
 import itertools
+import logging
 import math
 import os
 from typing import Any
@@ -15,6 +16,8 @@ from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.options import option
 from adapters_jax.sweeps import rivals
+
+_log = logging.getLogger(__name__)
 
 # Grids of Houlsby et al. (2019), sections 3.2, 3.3 and 3.5, by name.
 GRIDS = {
@@ -176,6 +179,26 @@ def expand(
   runs = list(dict.fromkeys(runs))
   rivals.check_tasks(runs)
   return placed(runs, configs[0].workdir) if len(runs) > 1 else runs
+
+
+def distinct(runs: Sequence[config_lib.Config]) -> list[config_lib.Config]:
+  """Returns the first run of each name, as `run_name` gives it.
+
+  Files of equal content in two folders are one input: their runs would share a
+  workdir and a record.
+
+  Args:
+    runs: Settings of the runs.
+  """
+  if len(runs) < 2:  # A fault of its files is that run's to report.
+    return list(runs)
+  found: dict[str, config_lib.Config] = {}
+  for run in runs:
+    found.setdefault(run_name(run), run)
+  if len(found) < len(runs):
+    _log.info('%d of %d runs equal others up to the folders of their files, and '
+              'are left out', len(runs) - len(found), len(runs))
+  return list(found.values())
 
 
 def placed(

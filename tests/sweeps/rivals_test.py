@@ -63,6 +63,21 @@ def test_one_task_has_one_set_of_dev_data(files):
       for run in found]
 
 
+def test_runs_on_copies_of_a_file_are_one(files, tmp_path):
+  copy = tmp_path / 'train.tsv'
+  copy.write_text((tmp_path / 'x' / 'train.tsv').read_text())
+  runs = runs_of(f'train_file={files["x_train"]},{copy} seed=0,1',
+                 **given(files))
+  assert grid.distinct(runs) == runs[:2]
+  said = []
+  outcome, made = grid_test.go(
+      f'train_file={files["x_train"]},{copy} seed=0,1', said=said,
+      config=config_lib.Config(**given(files)))
+  assert len(outcome.records) == len(made.done) == 2
+  assert said[0] == ('2 of 4 runs equal others up to the folders of their '
+                     'files, and are left out')
+
+
 def test_settings_of_one_metric_compete():
   runs = runs_of(METRICS)
   scores = dict(zip(runs, (.8, .81, .7, .6), strict=True))
