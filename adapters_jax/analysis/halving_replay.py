@@ -55,7 +55,8 @@ def replay(
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: no records, records of several tasks, or none with a rung.
+    errors.UserError: no records, records of several tasks or metrics, none with
+      a rung, or a wrong factor or first rung.
   """
   return _replayed(records, factor, _rungs_of(records, factor, first))
 
@@ -130,12 +131,15 @@ def resampled(
     draws: Number of subsets.
 
   Raises:
-    errors.UserError: more settings than the sweep has; as `replay`.
+    errors.UserError: more settings than the sweep has, or no draws; as
+      `replay`.
   """
   by_setting: dict[object, list[records_lib.Record]] = {}
   for record in records:
     key = grid.setting_of(identity.of_portable(record.config))
     by_setting.setdefault(key, []).append(record)
+  if draws < 1:
+    raise errors.UserError(f'`draws={draws}`: give 1 or more')
   if not 1 < settings <= len(by_setting):
     raise errors.UserError(
         f'`settings={settings}`: give 2 to {len(by_setting)}')

@@ -67,9 +67,14 @@ def rungs_of(
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: no run is longer than the first rung, or a run has its
-      length in steps or may end early.
+    errors.UserError: a wrong factor or first rung, no run is longer than the
+      first rung, or a run has its length in steps or may end early.
   """
+  # Else the rungs would never reach the end.
+  if factor < 2:
+    raise errors.UserError(f'`factor={factor}`: give 2 or more')
+  if not first > 0:
+    raise errors.UserError(f'`first={first:g}`: give more than 0')
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(

@@ -116,6 +116,17 @@ def test_trials_of_another_metric_do_not_rank():
     halving_replay.replay([trial(.5), trial(.5, metric='accuracy')], 3, 1)
 
 
+@pytest.mark.parametrize('changed', [
+    {'factor': 1}, {'factor': 0}, {'first': 0.0}, {'first': -1.0},
+    {'draws': 0}])
+def test_wrong_flags_of_a_replay_are_refused(changed):
+  records = [trial(.5, learning_rate=rate) for rate in (1e-3, 3e-3)]
+  (name, value), = changed.items()
+  with pytest.raises(errors.UserError, match=f'`{name}={value:g}`: give'):
+    halving_replay.resampled(
+        records, **{'factor': 3, 'first': 1.0, 'settings': 2, **changed})
+
+
 def test_rows_of_one_task_with_several_files_differ(files):
   records = [grid_test.make_record(run) for run in runs_of(
       own(files, ('x', 'x', 'a'), ('y', 'x', 'a')), **given(files))]
