@@ -155,7 +155,8 @@ def expand(
     many: Grid and seeds.
 
   Returns:
-    Distinct runs. If there are several, each has its own workdir.
+    Distinct runs. Those of a grid or seeds, and several tasks, each have a
+    workdir of their own below that of `configs`.
 
   Raises:
     errors.UserError: a wrong grid or seeds, too many runs, or a task whose runs
@@ -178,7 +179,9 @@ def expand(
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
   rivals.check_tasks(runs)
-  return placed(runs, configs[0].workdir) if len(runs) > 1 else runs
+  # Also a grid narrowed to one run: other commands may make the others.
+  several = len(runs) > 1 or many.grid or many.seeds
+  return placed(runs, configs[0].workdir) if several else runs
 
 
 def distinct(runs: Sequence[config_lib.Config]) -> list[config_lib.Config]:
