@@ -175,7 +175,7 @@ def expand(
     seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
     runs += [config_lib.without_unread(
-        dataclasses.replace(config, **{'seed': seed, **point}))
+        dataclasses.replace(config, **{'seed': seed, **point}), config)
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
   rivals.check_tasks(runs)
