@@ -87,7 +87,7 @@ class AtHand:
     # The settings of own files include their hashes.
     if record.data and not config.files:
       here = self._data_of(config)
-      splits = [name for name in here | record.data if here and (
+      splits = [name for name in {**here, **record.data} if here and (
           record.data.get(name) != here.get(name))]
       if splits:
         return (f'is of other {", ".join(splits)} examples of {config.task} '

@@ -127,8 +127,8 @@ def check_parent(folder: str) -> None:
   folder = os.path.abspath(os.path.expanduser(folder))
   if os.path.exists(os.path.join(folder, _SETTINGS)):
     raise errors.UserError(
-        f'`workdir`: {folder} holds a single run; give another folder, or leave '
-        '`grid` and `seeds` out to go on with that run')
+        f'`workdir`: {folder} holds a single run; give another folder, or '
+        'leave `grid` and `seeds` out to go on with that run')
 
 
 def check_free(config: config_lib.Config, experiment: str) -> None:

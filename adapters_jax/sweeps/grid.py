@@ -199,8 +199,8 @@ def distinct(runs: Sequence[config_lib.Config]) -> list[config_lib.Config]:
   for run in runs:
     found.setdefault(run_name(run), run)
   if len(found) < len(runs):
-    _log.info('%d of %d runs equal others up to the folders of their files, and '
-              'are left out', len(runs) - len(found), len(runs))
+    _log.info('%d of %d runs equal others up to the folders of their files, '
+              'and are left out', len(runs) - len(found), len(runs))
   return list(found.values())
 
 
