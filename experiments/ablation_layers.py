@@ -11,6 +11,7 @@ keep their trained values, unless `--restore_norms`.
 import dataclasses
 import os
 
+from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.sweeps import grid
@@ -44,7 +45,16 @@ def main(
     config: Settings.
     many: Grid, seeds and pick.
     spans: Options of the removal.
+
+  Raises:
+    errors.UserError: frozen adapters below those of the runs.
   """
+  if config.adapters or any(
+      point.get('adapters') for point in grid.parse_grid(many.grid)):
+    # The removal knows the leaves of the run alone, not those below it.
+    raise errors.UserError(
+        '`adapters`: spans are removed from adapters right above the base; '
+        'leave it out')
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.analysis import layer_removal
   if not many.grid:

@@ -14,6 +14,7 @@ import dataclasses
 import os
 from typing import Any
 
+from adapters_jax import errors
 from adapters_jax.api import flags
 from adapters_jax.api import launch
 from adapters_jax.downloads import atomic
@@ -43,7 +44,15 @@ def main(
     config: Settings; `adapter_drop` is that of the robust training.
     many: Seeds.
     output: Files.
+
+  Raises:
+    errors.UserError: several settings.
   """
+  for name in ('grid', 'pick'):
+    if getattr(many, name):
+      raise errors.UserError(
+          f'`{name}`: a line of scores is the mean over seeds of one setting; '
+          'leave it out')
   if output.figure:
     extras.demand('notebooks', 'matplotlib', 'pandas')
   from adapters_jax.model import pretrained  # Imports JAX.
@@ -51,9 +60,12 @@ def main(
   layers = pretrained.config_of(config.checkpoint).layers
   drop = config.adapter_drop or f'0-{layers - 1}'
   found: dict[str, Any] = {}
-  for name, text in (('trained as usual', ''), (f'AdapterDrop {drop}', drop)):
+  for name, text, folder in (
+      ('trained as usual', '', 'usual'), (f'AdapterDrop {drop}', drop, 'drop')):
+    # A single run fills the folder that `workdir` names.
+    workdir = config.workdir and os.path.join(config.workdir, folder)
     outcome = launch.run_all(
-        [dataclasses.replace(config, adapter_drop=text)],
+        [dataclasses.replace(config, adapter_drop=text, workdir=workdir)],
         ablations.EXPERIMENT, many)
     if outcome.failures:
       raise SystemExit(1)

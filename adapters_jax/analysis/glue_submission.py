@@ -88,7 +88,8 @@ def write_zip(
 ) -> list[str]:
   """Zips the predictions of each task's run best on dev.
 
-  They are those that `predictions.write_best` has written.
+  They are those that `predictions.write_best` has written. A task whose runs
+  differ in the metric has those of the first.
 
   Args:
     outcome: Finished runs; those of tasks outside GLUE are skipped.
@@ -102,7 +103,12 @@ def write_zip(
     errors.UserError: a best run's adapter is not on this machine.
   """
   paths = []
-  for task, (record, folder, _) in predictions.best_runs(outcome).items():
+  done = set()
+  for record, folder, config in predictions.best_runs(outcome):
+    task = config.task_name
+    if task in done:
+      continue
+    done.add(task)
     # Own data may bear the name of a GLUE task.
     if (task, 'test') in FILES and not record.config['train_file']:
       paths += _write_run(tasks.find(task), folder, form)

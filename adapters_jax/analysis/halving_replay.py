@@ -16,6 +16,7 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import rivals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,8 @@ def replay(
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: no records, records of several tasks, or none with a rung.
+    errors.UserError: no records, records of several tasks or metrics, none with
+      a rung, or a wrong factor or first rung.
   """
   return _replayed(records, factor, _rungs_of(records, factor, first))
 
@@ -65,6 +67,9 @@ def _rungs_of(
   """Returns the epochs before each rung of a sweep of one task."""
   if len({config_lib.task_of(record.config) for record in records}) != 1:
     raise errors.UserError('`records`: give the records of one task')
+  if len({tuple(record.config.get(name) for name in rivals.MEASURES)
+          for record in records}) > 1:
+    raise errors.UserError('`records`: give the records of one metric')
   records_lib.one_version(records)
   longest = max(record.config['epochs'] for record in records)
   if longest <= first:
@@ -126,12 +131,15 @@ def resampled(
     draws: Number of subsets.
 
   Raises:
-    errors.UserError: more settings than the sweep has; as `replay`.
+    errors.UserError: more settings than the sweep has, or no draws; as
+      `replay`.
   """
   by_setting: dict[object, list[records_lib.Record]] = {}
   for record in records:
     key = grid.setting_of(identity.of_portable(record.config))
     by_setting.setdefault(key, []).append(record)
+  if draws < 1:
+    raise errors.UserError(f'`draws={draws}`: give 1 or more')
   if not 1 < settings <= len(by_setting):
     raise errors.UserError(
         f'`settings={settings}`: give 2 to {len(by_setting)}')

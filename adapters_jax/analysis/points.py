@@ -11,6 +11,7 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
+from adapters_jax.sweeps import rivals
 
 # Settings outside a method: the task, its data, the computation, and the axes
 # of a grid within one method.
@@ -251,14 +252,19 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
 
 def _without_schedule(settings: dict[str, Any]) -> str:
   """Returns the hash of the settings that no trial changes."""
-  free = (*options.marked(config_lib.Config, 'schedule'), 'train_examples',
-          'precision')
+  free = (*_schedule(settings), 'seed', 'train_examples', 'precision')
   return identity.digest(
       {k: v for k, v in settings.items() if k not in free})
 
 
 def _schedule(settings: dict[str, Any]) -> dict[str, Any]:
-  """Returns the settings that trials change, the seed apart."""
+  """Returns the settings that trials change, the seed apart.
+
+  Those that change the meaning of a score are none: such trials do not compare.
+
+  Args:
+    settings: Settings of a point.
+  """
   return {name: settings.get(name)
           for name in options.marked(config_lib.Config, 'schedule')
-          if name != 'seed'}
+          if name != 'seed' and name not in rivals.MEASURES}

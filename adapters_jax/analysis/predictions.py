@@ -12,8 +12,8 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.sweeps import outcome as outcome_lib
 
 
-def best_runs(outcome: outcome_lib.Outcome) -> dict[str, outcome_lib.Run]:
-  """Returns {task: the run best on dev}.
+def best_runs(outcome: outcome_lib.Outcome) -> list[outcome_lib.Run]:
+  """Returns the run of each task and metric that is best on dev.
 
   Args:
     outcome: Finished runs.
@@ -22,12 +22,12 @@ def best_runs(outcome: outcome_lib.Outcome) -> dict[str, outcome_lib.Run]:
     errors.UserError: a best run's adapter is not on this machine.
   """
   best = outcome_lib.best_of_tasks(outcome.runs())
-  for task, (_, folder, _) in best.items():
+  for task, (_, folder, _) in best:
     if not os.path.isdir(os.path.join(folder, 'adapter')):
       raise errors.UserError(
           f'`write_predictions`: the best run of {task} left no adapter in '
           f'{folder}, only a record; run it again without `records`')
-  return best
+  return [run for _, run in best]
 
 
 def writer_of(
@@ -107,5 +107,5 @@ def write_best(
   """
   # Each by its own settings: a grid may cross columns, files and bases.
   return [
-      path for _, folder, config in best_runs(outcome).values()
+      path for _, folder, config in best_runs(outcome)
       for path in _write_run(config, kind, folder, form)]

@@ -92,6 +92,11 @@ def rows(found: Iterable[points_lib.Point]) -> list[dict[str, str]]:
   found = list(found)
   varied = [name for name in _FURTHER
             if len({point.settings[name] for point in found}) > 1]
+  count = len({point.task for point in found})
+  # Own data name their task, but a task that is named may have several.
+  varied += [name for name in options.marked(config_lib.Config, 'path')
+             if len({(point.task, point.settings.get(name))
+                     for point in found}) > count]
   table = []
   for point in found:
     best = point.best

@@ -95,7 +95,7 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
   installed = os.path.basename(sys.argv[0]).startswith('adapters-jax')
   program = ('adapters-jax predict' if installed
              else 'python -m experiments.predict')
-  for task, (record, folder, config) in best.items():
+  for task, (record, folder, config) in best:
     folder = _near(folder)
     # A folder has '@' and a hash in the record, in place of its path.
     command = [*program.split(), f'--adapter={folder}',
@@ -148,7 +148,10 @@ def run_all(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue or adapters-jax train')
   outcome_lib.check_folder(many.records)
-  check_all(grid.expand(configs, many), configs, experiment, kind, how)
+  runs = grid.expand(configs, many)
+  if how is not execution.ALONE:  # Its folders are below `workdir`, always.
+    runs = grid.placed(runs, configs[0].workdir)
+  check_all(runs, configs, experiment, kind, how)
   # Several hosts join in their first run, before which JAX may not start.
   measure = None if several_hosts or how is not execution.ALONE else (
       lambda config: forecast.measure(config, kind))

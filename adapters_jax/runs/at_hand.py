@@ -5,24 +5,36 @@ texts, and the name of a base from the hub but not its weights: both may differ
 on another machine. No JAX at import.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from adapters_jax import errors
 from adapters_jax.data import prepared
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import hub_cache
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import records
 
 Facts = dict[str, dict[str, Any]]  # As `records.Record.data`.
 
 
+class Made(Protocol):
+  """A result that names its data and base: a record, or scores at rungs."""
+
+  @property
+  def data(self) -> Mapping[str, Any]:
+    """{split: facts}; {} if unknown."""
+
+  @property
+  def base(self) -> str:
+    """Identity of the base; '' if unknown."""
+
+
 def refusal(place: str, path: str, problem: str) -> str:
-  """Returns the error message for a record of other data or another base.
+  """Returns the error message for a result of other data or another base.
 
   Args:
-    place: Argument that names the folder of the record.
-    path: Path of the record.
+    place: Argument that names the folder of the result.
+    path: Path of the result.
     problem: Result of `AtHand.problem`.
   """
   return (f'`{place}`: {path} {problem}; runs on both have one name, so give '
@@ -43,13 +55,13 @@ class AtHand:
     self._bases: dict[str, str] = {}
 
   def demand_same(
-      self, record: records.Record, config: config_lib.Config, path: str,
+      self, record: Made, config: config_lib.Config, path: str,
       place: str,
   ) -> None:
     """Checks that a record is of the data and the base at hand.
 
     Args:
-      record: Record that `config` names.
+      record: Record or other result that `config` names.
       config: Settings.
       path: Path of the record.
       place: Argument that names its folder.
@@ -61,7 +73,7 @@ class AtHand:
       raise errors.UserError(refusal(place, path, problem))
 
   def problem(
-      self, record: records.Record, config: config_lib.Config
+      self, record: Made, config: config_lib.Config
   ) -> str:
     """Describes how a record differs from data and base at hand; '' if equal.
 
@@ -75,7 +87,7 @@ class AtHand:
     # The settings of own files include their hashes.
     if record.data and not config.files:
       here = self._data_of(config)
-      splits = [name for name in here | record.data if here and (
+      splits = [name for name in {**here, **record.data} if here and (
           record.data.get(name) != here.get(name))]
       if splits:
         return (f'is of other {", ".join(splits)} examples of {config.task} '

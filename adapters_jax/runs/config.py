@@ -275,20 +275,30 @@ class Config:
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
 
 
-def without_unread(config: Config) -> Config:
-  """Resets the fields that `tune` does not read to their defaults.
+def without_unread(config: Config, before: Config) -> Config:
+  """Resets the fields that `tune` does not read.
 
   Runs that differ only in such fields train equal models, so they share a name.
+
+  Args:
+    config: Settings of a point of a grid.
+    before: Settings around the grid. Fields of layer norms become theirs, not
+      the defaults, after which no earlier record would be named.
   """
-  unread = set()
+  unread, norms = set(), {}
   if config.tune != 'adapters':
     unread |= {'adapter_config', *options.marked(Config, 'bottleneck')}
-  if config.norm_layers == 'same':
-    unread -= {'adapter_layers'}
+    if config.tune != 'fusion':
+      norms = {name: getattr(before, name)
+               for name in ('tune_norms', 'norm_layers')}
+      if before.norm_layers == 'same':
+        norms['adapter_layers'] = before.adapter_layers
+    elif config.norm_layers == 'same':
+      unread -= {'adapter_layers'}
   if config.tune != 'top_k':
     unread |= {'top_k'}
   return dataclasses.replace(
-      config, **{name: getattr(Config, name) for name in unread})
+      config, **{name: getattr(Config, name) for name in unread} | norms)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -60,9 +60,8 @@ def pause(
       rungs_lib.leave(folder)
       _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
     score = rungs_lib.score_at(log.runs[i].history, metric, rung)
-    before = rungs_lib.read(folder)
-    rungs_lib.write(folder, rungs_lib.Rungs(
-        {**before.scores, rungs_lib.key(epochs): score}, waits=waits))
+    rungs_lib.write(folder, rungs_lib.reached(
+        rungs_lib.read(folder), epochs, score, waits, log.inputs))
     found.append(rungs_lib.Paused(score, rung))
   return found
 

@@ -39,10 +39,14 @@ class Rungs:
     waits: Epochs trained by the state that waits in the run's own folder; 0 if
       none waits.
     stopped: Epochs after which the sweep stopped the run; 0 if it did not.
+    data: Data of the scores, as in a record; {} in files of earlier versions.
+    base: Base of the scores, as in a record; '' in files of earlier versions.
   """
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
   waits: float = 0.0
   stopped: float = 0.0
+  data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  base: str = ''
 
 
 def key(epochs: float) -> str:
@@ -101,18 +105,45 @@ def read(folder: str) -> Rungs:
   Raises:
     errors.UserError: the file is damaged.
   """
-  path = os.path.join(folder, _FILE)
+  path = path_of(folder)
   if not os.path.exists(path):
     return Rungs()
   values = json_files.read(path, what='`workdir`: ')
   try:
     scores = {str(name): float(score)
               for name, score in values['scores'].items()}
-    return Rungs(scores, float(values['waits']), float(values['stopped']))
+    return Rungs(
+        scores, float(values['waits']), float(values['stopped']),
+        dict(values.get('data', {})), str(values.get('base', '')))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise errors.UserError(
         f'`workdir`: {path} is damaged; delete {folder} to run again'
     ) from error
+
+
+def path_of(folder: str) -> str:
+  """Returns the path of the file of rungs in a workdir."""
+  return os.path.join(folder, _FILE)
+
+
+def reached(
+    before: Rungs, epochs: float, score: float, waits: float,
+    inputs: Mapping[str, Any],
+) -> Rungs:
+  """Returns the rungs of a run that has come to a further one.
+
+  Args:
+    before: Its rungs; their scores go if they are of other data or base.
+    epochs: Epochs before the rung.
+    score: Best dev score until then.
+    waits: Epochs trained by the state that waits.
+    inputs: Inputs of the state, see `runs.inputs`; {} if they are unknown.
+  """
+  data, base = inputs.get('data', {}), inputs.get('base', '')
+  known = not (before.data or before.base) or (
+      before.data == data and before.base == base)
+  return Rungs({**(before.scores if known else {}), key(epochs): score},
+               waits=waits, data=data, base=base)
 
 
 def write(folder: str, rungs: Rungs) -> None:
@@ -122,7 +153,7 @@ def write(folder: str, rungs: Rungs) -> None:
     folder: Workdir of the run.
     rungs: Its rungs.
   """
-  atomic.write_json(os.path.join(folder, _FILE), dataclasses.asdict(rungs))
+  atomic.write_json(path_of(folder), dataclasses.asdict(rungs))
 
 
 def leave(folder: str) -> None:

@@ -115,6 +115,22 @@ def finished(folder: str) -> records.Record | None:
         'again') from error
 
 
+def check_parent(folder: str) -> None:
+  """Checks that the folder of many runs is not that of a single one.
+
+  Args:
+    folder: Folder below which the runs have their workdirs.
+
+  Raises:
+    errors.UserError: a run is in the folder itself.
+  """
+  folder = os.path.abspath(os.path.expanduser(folder))
+  if os.path.exists(os.path.join(folder, _SETTINGS)):
+    raise errors.UserError(
+        f'`workdir`: {folder} holds a single run; give another folder, or '
+        'leave `grid` and `seeds` out to go on with that run')
+
+
 def check_free(config: config_lib.Config, experiment: str) -> None:
   """Checks that the workdir is free for this run.
 

@@ -24,6 +24,7 @@ from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import progress as progress_lib
+from adapters_jax.sweeps import rivals
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def go(
     kind: Any = None,
     measure: Callable[[config_lib.Config], Any] | None = None,
 ) -> outcome_lib.Outcome:
-  """Trains all runs of a description; a single run keeps its `workdir`.
+  """Trains all runs of a description; one without a grid keeps its `workdir`.
 
   Args:
     configs: Settings, one for each task.
@@ -105,17 +106,24 @@ def go(
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
       with a trial that has no score; a rung with such a run; a finished run of
-      other data than those at hand, or of another base.
+      other data than those at hand, or of another base; a `workdir` of a run.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
   at_hand = at_hand_lib.AtHand(kind)
-  runs = grid.expand(configs, many)
+  runs = grid.distinct(grid.expand(configs, many))
   if pick:
     picking.check_seeds(runs)
-  elif len(runs) == 1 and how is execution.ALONE:
-    return _single(runs[0], experiment, many.records, kind, at_hand)
+    rivals.check_pick(runs, pick, grid.setting_of)
   root = configs[0].workdir
+  # One that a grid or seeds name has a folder below `root`, as in a larger one.
+  alone = len(runs) == 1 and how is execution.ALONE
+  below = not alone or many.grid or many.seeds
+  if root and below:
+    workdirs.check_parent(root)
+  if alone and not pick:
+    run = with_absolute_paths(runs[0], experiment) if below else runs[0]
+    return _single(run, experiment, many.records, kind, at_hand)
   runs = [with_absolute_paths(run, experiment)
           for run in grid.placed(runs, root)]
   if not pick:
@@ -152,7 +160,7 @@ def _single(
     config: config_lib.Config, experiment: str, folder: str, kind: Any,
     at_hand: at_hand_lib.AtHand,
 ) -> outcome_lib.Outcome:
-  """Trains the only run, in its own workdir, unless a record of it exists."""
+  """Trains the only run in its workdir, unless a record of it exists."""
   from adapters_jax.runs import run  # Imports JAX.
   workdir = workdirs.path_of(config, experiment)
   finished = workdirs.finished(workdir)

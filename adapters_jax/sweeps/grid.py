@@ -1,8 +1,9 @@
 """Expands grids and seeds to the settings of runs. No JAX here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import dataclasses
 import itertools
+import logging
 import math
 import os
 from typing import Any
@@ -14,6 +15,9 @@ from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.options import option
+from adapters_jax.sweeps import rivals
+
+_log = logging.getLogger(__name__)
 
 # Grids of Houlsby et al. (2019), sections 3.2, 3.3 and 3.5, by name.
 GRIDS = {
@@ -151,7 +155,12 @@ def expand(
     many: Grid and seeds.
 
   Returns:
-    Distinct runs. If there are several, each has its own workdir.
+    Distinct runs. Those of a grid or seeds, and several tasks, each have a
+    workdir of their own below that of `configs`.
+
+  Raises:
+    errors.UserError: a wrong grid or seeds, too many runs, or a task whose runs
+      would have several sets of dev data.
   """
   runs = []
   configs = list(configs)
@@ -166,10 +175,33 @@ def expand(
     seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
     runs += [config_lib.without_unread(
-        dataclasses.replace(config, **{'seed': seed, **point}))
+        dataclasses.replace(config, **{'seed': seed, **point}), config)
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
-  return placed(runs, configs[0].workdir) if len(runs) > 1 else runs
+  rivals.check_tasks(runs)
+  # Also a grid narrowed to one run: other commands may make the others.
+  several = len(runs) > 1 or many.grid or many.seeds
+  return placed(runs, configs[0].workdir) if several else runs
+
+
+def distinct(runs: Sequence[config_lib.Config]) -> list[config_lib.Config]:
+  """Returns the first run of each name, as `run_name` gives it.
+
+  Files of equal content in two folders are one input: their runs would share a
+  workdir and a record.
+
+  Args:
+    runs: Settings of the runs.
+  """
+  if len(runs) < 2:  # A fault of its files is that run's to report.
+    return list(runs)
+  found: dict[str, config_lib.Config] = {}
+  for run in runs:
+    found.setdefault(run_name(run), run)
+  if len(found) < len(runs):
+    _log.info('%d of %d runs equal others up to the folders of their files, '
+              'and are left out', len(runs) - len(found), len(runs))
+  return list(found.values())
 
 
 def placed(
@@ -200,10 +232,19 @@ def difference_line(
     among: Settings of all runs.
   """
   among = list(among)
-  hidden = {'task', *options.marked(config_lib.Config, 'where'),
-            *options.marked(config_lib.Config, 'path')}
-  names = [f.name for f in dataclasses.fields(config) if f.name not in hidden
-           and len({getattr(other, f.name) for other in among}) > 1]
+  hidden = {'task', *options.marked(config_lib.Config, 'where')}
+  count = len({other.task_name for other in among})
+  paths = options.marked(config_lib.Config, 'path')
+
+  def varies(name):
+    # Own data name their task, but a task that is named may have several.
+    if name in paths:
+      return len({(other.task_name, getattr(other, name))
+                  for other in among}) > count
+    return len({getattr(other, name) for other in among}) > 1
+
+  names = [f.name for f in dataclasses.fields(config)
+           if f.name not in hidden and varies(f.name)]
   return ' '.join([config.task_name,
                    *(f'--{name}={getattr(config, name)}' for name in names)])
 

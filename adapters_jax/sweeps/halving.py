@@ -24,6 +24,7 @@ from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
+from adapters_jax.sweeps import rivals
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -66,9 +67,14 @@ def rungs_of(
     first: Epochs before the first rung.
 
   Raises:
-    errors.UserError: no run is longer than the first rung, or a run has its
-      length in steps or may end early.
+    errors.UserError: a wrong factor or first rung, no run is longer than the
+      first rung, or a run has its length in steps or may end early.
   """
+  # Else the rungs would never reach the end.
+  if factor < 2:
+    raise errors.UserError(f'`factor={factor}`: give 2 or more')
+  if not first > 0:
+    raise errors.UserError(f'`first={first:g}`: give more than 0')
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(
@@ -101,11 +107,11 @@ def survivors(
     factor: Settings at the rung for each that trains further; at least one
       does.
     pick: Names of fields whose values compete among settings that are equal in
-      all others; () lets all settings of a task compete.
+      all others; () lets all settings of a task and metric compete.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
-    among = grid.setting_of(run, pick) if pick else run.task_name
+    among = grid.setting_of(run, pick) if pick else rivals.group_of(run)
     found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
         scores[run])
   kept = set()
@@ -127,7 +133,10 @@ def _known_score(
   record = outcome_lib.finished_run(run, experiment, folder, at_hand)
   if record is not None:
     return record_score(record, epochs)
-  rungs = rungs_lib.read(workdirs.path_of(run, experiment))
+  workdir = workdirs.path_of(run, experiment)
+  rungs = rungs_lib.read(workdir)
+  if at_hand and rungs.scores:
+    at_hand.demand_same(rungs, run, rungs_lib.path_of(workdir), 'workdir')
   return rungs.scores.get(rungs_lib.key(epochs))
 
 
@@ -175,8 +184,9 @@ def run_rungs(
     (runs to train to their end, (run, message) of those that failed).
 
   Raises:
-    errors.UserError: a rung comes before the first evaluation, or a run failed
-      for another reason than divergence; nothing is stopped at that rung.
+    errors.UserError: a rung comes before the first evaluation, a run failed for
+      another reason than divergence, or earlier scores are of other data or
+      another base than those at hand; nothing is stopped at that rung.
   """
   left, failures = list(runs), []
   for epochs in rungs_of(runs, factor, first):

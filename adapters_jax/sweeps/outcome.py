@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 import dataclasses
 import os
 import tempfile
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import at_hand as at_hand_lib
@@ -12,6 +13,7 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
+from adapters_jax.sweeps import rivals
 
 
 # (record, workdir, settings) of a finished run.
@@ -40,15 +42,21 @@ class Outcome:
     return zip(self.records, self.folders, self.configs, strict=True)
 
 
-def best_of_tasks(runs: Iterable[Run]) -> dict[str, Run]:
-  """Returns {task: the run with the highest dev score, the first of equals}."""
-  best: dict[str, Run] = {}
+def best_of_tasks(runs: Iterable[Run]) -> list[tuple[str, Run]]:
+  """Returns (task, the run with the highest dev score, the first of equals).
+
+  A task whose runs differ in the metric has one run for each of them.
+
+  Args:
+    runs: Finished runs.
+  """
+  best: dict[Any, Run] = {}
   for run in runs:
-    task = config_lib.task_of(run[0].config)
+    task = config_lib.task_of(run[0].config), rivals.measure_of(run[2])
     if task not in best or (
         records_lib.primary(run[0]) > records_lib.primary(best[task][0])):
       best[task] = run
-  return best
+  return [(task, run) for (task, _), run in best.items()]
 
 
 def check_folder(folder: str) -> None:

@@ -17,8 +17,9 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
     many: Grid, seeds and pick.
 
   Raises:
-    errors.UserError: a name is not in the grid, a seed of `pick_seeds` belongs
-      to runs that are reported, or `pick_examples` is negative.
+    errors.UserError: a name is not in the grid, or one whose values trials do
+      not have; a seed of `pick_seeds` belongs to runs that are reported;
+      `pick_examples` is negative; or an option of picking without `pick`.
   """
   names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
   crossed = {name for point in grid.parse_grid(many.grid) for name in point}
@@ -26,6 +27,17 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
     if name not in crossed:
       raise errors.UserError(
           f'`pick`: {name} is not in `grid={many.grid!r}`')
+  for name in ('pick_seeds', 'pick_examples'):
+    if not names and getattr(many, name) != getattr(grid.Options, name):
+      raise errors.UserError(f'`{name}` goes with `pick`')
+  if 'seed' in names:
+    raise errors.UserError(
+        '`pick`: a seed is no setting to pick; leave it out, and give '
+        '`pick_seeds`')
+  if 'train_examples' in names and many.pick_examples:
+    raise errors.UserError(
+        f'`pick_examples={many.pick_examples}`: all trials would have these '
+        'examples, and `pick` has train_examples; give one or the other')
   least = records_lib.FIRST_PICK_SEED
   if names and min(grid.parse_seeds(many.pick_seeds, '`pick_seeds`')) < least:
     raise errors.UserError(

@@ -2,11 +2,13 @@
 
 import logging
 import time
+from typing import Any
 
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import rivals
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ class SweepProgress:
       todo: Number of runs.
     """
     self._todo, self._done, self._start = todo, 0, time.monotonic()
-    self._best: dict[str, float] = {}  # By task.
+    self._best: dict[Any, float] = {}  # By task and measure.
 
   def add(self, name: str, found: halving.Result) -> None:
     """Counts a run that has finished, waits at a rung, or failed.
@@ -37,7 +39,8 @@ class SweepProgress:
       text = f'dev {100 * found.score:.2f} after {found.step} steps'
     else:
       score = 100 * records_lib.primary(found)
-      task = config_lib.task_of(found.config)
+      task = (config_lib.task_of(found.config),
+              *(found.config.get(name) for name in rivals.MEASURES))
       best = self._best[task] = max(score, self._best.get(task, score))
       text = f'dev {score:.2f} (best so far {best:.2f})'
     left = self._todo - self._done

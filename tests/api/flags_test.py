@@ -8,8 +8,10 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.api import expand
+from adapters_jax.api import experiments
 from adapters_jax.api import flags
 from adapters_jax.api import launch
+from adapters_jax.api import started
 from adapters_jax.api import written
 from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import sweep
@@ -104,6 +106,28 @@ def test_defaults_of_a_swept_experiment_win_over_a_preset(config):
           sweep.Sweep('squad'), expand.Folders(), written.Predictions())
   values = read.call_args.args[1]
   assert (values['max_length'], values['epochs']) == (384, 20)
+
+
+def test_settings_of_the_start_of_a_sweep_win_over_the_defaults(
+    config, monkeypatch):
+  values = absl_flags.FlagValues()
+  for field in dataclasses.fields(config_lib.Config):
+    flags._DEFINE[field.type](
+        field.name, field.default, '', flag_values=values)
+  values(['sweep', '--start=DIR', '--dropout=0.5'])
+  monkeypatch.setattr(flags.flags, 'FLAGS', values)
+  monkeypatch.setattr(started, 'settings', lambda start, _: {
+      'adapter_config': f'lora[r={len(start)}]', 'max_length': 12,
+      'dropout': 0.1})
+  with mock.patch.object(experiments, 'make_runs') as made:
+    sweep.main(
+        dataclasses.replace(config, start='DIR'), grid.Options(),
+        execution.HowToRun(), sweep.Sweep('language_modeling'),
+        expand.Folders(), written.Predictions())
+  (found,) = made.call_args.args[1]
+  assert (found.adapter_config, found.max_length) == ('lora[r=3]', 12)
+  # Explicit flags and other defaults stay.
+  assert (found.dropout, found.file_task) == (0.5, 'text')
 
 
 def test_predictions_of_a_sweep_without_any_are_refused_first(config):

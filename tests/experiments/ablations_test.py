@@ -172,6 +172,18 @@ def test_all_spans_of_a_run_share_their_compiled_programs(
                         path='kept/spans/new.json')
 
 
+@pytest.mark.parametrize('changed, points', [
+    ({'adapters': 'DIR'}, ''), ({}, 'adapters=DIR adapter_size=8,64')])
+def test_spans_with_frozen_adapters_below_are_refused_first(
+    changed, points, monkeypatch):
+  monkeypatch.setattr(ablations, 'make_runs', mock.Mock(
+      side_effect=AssertionError))
+  with pytest.raises(errors.UserError, match='`adapters`: spans are removed'):
+    ablation_layers.main(
+        config_lib.Config(**changed), grid.Options(grid=points),
+        ablation_layers.Spans())
+
+
 @pytest.mark.parametrize('trained, named, wanted', [
     ('a', 'b', 'a'), ('a@01', 'elsewhere/a', 'elsewhere/a')])
 def test_spans_are_scored_on_the_base_of_the_run(trained, named, wanted):

@@ -1,11 +1,15 @@
 """The experiment on AdapterDrop, on the tiny base."""
 
 import json
+from unittest import mock
 
 import pytest
 
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 
+from adapters_jax import errors  # noqa: E402
+from adapters_jax.analysis import dropped_layers  # noqa: E402
+from adapters_jax.runs import config as config_lib  # noqa: E402
 from adapters_jax.sweeps import grid  # noqa: E402
 from experiments import adapter_drop  # noqa: E402
 from experiments.analysis import drops  # noqa: E402
@@ -23,6 +27,35 @@ def test_means_intervals_and_shares():
        'operations': '1.00', 'processor time': '1.00'},
       {'layers without': '1', 'usual': '50.0 ± 0.0', 'robust': '70.0',
        'operations': '0.50', 'processor time': '0.25'}]
+
+
+@pytest.mark.parametrize('workdir, wanted', [
+    ('here', ['here/usual', 'here/drop']), ('', ['', ''])])
+def test_the_two_launches_have_folders_of_their_own(
+    checkpoint, own_files, workdir, wanted, monkeypatch):
+  launched = []
+
+  def run_all(configs, *_):
+    launched.extend(configs)
+    record = mock.Mock(metrics={'dev': {'accuracy': 0.5}})
+    return mock.Mock(failures=(), records=[record], runs=lambda: [])
+
+  monkeypatch.setattr(adapter_drop.launch, 'run_all', run_all)
+  monkeypatch.setattr(
+      dropped_layers, 'costs', mock.Mock(side_effect=errors.UserError('end')))
+  config = tiny.run_config(checkpoint, own_files, workdir)
+  with pytest.raises(errors.UserError, match='end'):
+    adapter_drop.main(config, grid.Options(), adapter_drop.Output())
+  assert [one.workdir for one in launched] == wanted
+  assert [one.adapter_drop for one in launched] == ['', '0-1']
+
+
+@pytest.mark.parametrize('name, text', [
+    ('grid', 'learning_rate=1e-3,1e-4'), ('pick', 'learning_rate')])
+def test_several_settings_are_refused(name, text):
+  with pytest.raises(errors.UserError, match=f'`{name}`: a line of scores'):
+    adapter_drop.main(config_lib.Config(), grid.Options(**{name: text}),
+                      adapter_drop.Output())
 
 
 @pytest.mark.slow

@@ -54,6 +54,16 @@ def test_a_state_beyond_a_rung_has_the_score_at_the_rung(
       {rungs.key(epochs): score}, waits=3.0)
 
 
+def test_scores_at_rungs_name_their_data_and_base(tmp_path):
+  log = logged()
+  for data, scores in (('a', {'1': .2}), ('a', {'1': .2, '3': .9}),
+                       ('b', {'2': .2})):
+    log.inputs = {'data': {'dev': data}, 'computation': 'c', 'base': 'd'}
+    regroup.pause(of(1), at(12), log, [str(tmp_path)], float([*scores][-1]))
+    assert rungs.read(str(tmp_path)) == rungs.Rungs(
+        scores, 3.0, data={'dev': data}, base='d')
+
+
 def test_a_kill_within_a_save_leaves_no_state_that_waits(tmp_path):
   rungs.write(str(tmp_path), rungs.Rungs({'1': .2}, waits=1.0))
   with mock.patch.object(regroup, '_save_alone', side_effect=RuntimeError):

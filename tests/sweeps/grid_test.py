@@ -136,7 +136,11 @@ class ExpandTest(parameterized.TestCase):
       ('full', 'adapter_size=8,64 epochs=3,20 top_k=1,2', 2),
       ('head', 'adapter_layers=0-1|all init_scale=1,2', 1),
       ('top_k', 'top_k=1,2 activation=relu,tanh', 2),
-      ('adapters', 'adapter_size=8,64 top_k=1,2', 2))
+      ('adapters', 'adapter_size=8,64 top_k=1,2', 2),
+      ('adapters', 'adapter_size=8 tune_norms=true,false', 2),
+      *((tune, 'tune_norms=false,true norm_layers=same,all', 1)
+        for tune in ('full', 'top_k', 'norms', 'bias', 'head', 'none')),
+      ('norms', 'norm_layers=same adapter_layers=0-1|2-3', 1))
   def test_settings_that_a_method_does_not_read_make_no_runs(
       self, tune, text, count):
     config = dataclasses.replace(CONFIG, tune=tune)
@@ -144,10 +148,21 @@ class ExpandTest(parameterized.TestCase):
     self.assertLen(found, count)
     self.assertEqual(found[0].adapter_size, 8 if tune == 'adapters' else 64)
 
-  def test_layers_of_norms_stay(self):
-    config = dataclasses.replace(CONFIG, tune='norms', norm_layers='same')
-    self.assertLen(grid.expand(
-        [config], grid.Options(grid='adapter_layers=0-1|2-3')), 2)
+  def test_norms_that_fusion_reads_stay(self):
+    config = dataclasses.replace(CONFIG, tune='fusion', adapters='DIR')
+    for text in ('norm_layers=same adapter_layers=0-1|2-3',
+                 'tune_norms=false,true'):
+      self.assertLen(grid.expand([config], grid.Options(grid=text)), 2)
+
+  def test_unread_norms_rename_no_run(self):
+    plain = dataclasses.replace(CONFIG, tune='head')
+    for given in ({}, {'tune_norms': False},
+                  {'norm_layers': 'same', 'adapter_layers': '0-1'}):
+      config = dataclasses.replace(plain, **given)
+      self.assertEqual(grid.expand([config], grid.Options()), [config])
+      found, = grid.expand(
+          [config], grid.Options(grid='tune_norms=false,true'))
+      self.assertEqual(grid.run_name(found), grid.run_name(config))
 
   def test_a_run_is_there_once(self):
     self.assertLen(grid.expand(

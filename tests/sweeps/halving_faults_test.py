@@ -2,11 +2,16 @@
 
 import dataclasses
 import os
+from unittest import mock
 
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.data import prepared
+from adapters_jax.data import tasks
+from adapters_jax.downloads import atomic
 from adapters_jax.downloads import locks
+from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
@@ -38,7 +43,7 @@ def runs(tmp_path):
   return found
 
 
-def halved(runs, scores, first=1.0):
+def halved(runs, scores, first=1.0, at_hand=None):
   """Makes the rungs of runs that have the given scores, or messages."""
   known = dict(zip(runs, scores, strict=True))
 
@@ -51,7 +56,7 @@ def halved(runs, scores, first=1.0):
       yield run, score
 
   return halving.run_rungs(
-      runs, 'glue', '', make, factor=2, first=first)
+      runs, 'glue', '', make, factor=2, first=first, at_hand=at_hand)
 
 
 def kept(runs):
@@ -78,6 +83,30 @@ def test_the_state_of_another_process_stays(runs):
     assert halved(runs, [.1, .2, .3])[0] == [runs[2]]
   assert kept(runs) == [True, False, True]
   assert not rungs.read(runs[0].workdir).stopped
+
+
+def test_scores_of_other_data_or_another_base_decide_nothing(
+    runs, monkeypatch):
+  monkeypatch.setattr(prepared, 'is_prepared', lambda *_: True)
+  old, new = ({'dev': {'examples': 2, 'sha256': one}} for one in 'ab')
+  here = at_hand_lib.AtHand(mock.Mock(find=tasks.find, facts=lambda _: new))
+  for run in runs:
+    rungs.write(run.workdir, rungs.Rungs({'1': .1}, 1.0, data=old))
+  with pytest.raises(
+      errors.UserError, match='`workdir`: .*rungs.json is of other dev examples'
+      ' of cola'):
+    halved(runs, [.1, .2, .3], at_hand=here)
+  for run in runs:
+    rungs.write(run.workdir, rungs.Rungs({'1': .1}, base='minilm-l6#0'))
+  monkeypatch.setattr(here, '_base_of', lambda _: 'minilm-l6#1')
+  with pytest.raises(errors.UserError, match='rungs.json is of the base'):
+    halved(runs, [.1, .2, .3], at_hand=here)
+  assert all(kept(runs))
+  # Files of earlier versions name neither; the first of equals stays.
+  for run in runs:
+    atomic.write_json(rungs.path_of(run.workdir), {
+        'scores': {'1': .1}, 'waits': 1.0, 'stopped': 0.0})
+  assert halved(runs, [.1, .2, .3], at_hand=here)[0] == [runs[0]]
 
 
 def test_groups_of_a_stopped_run_go_with_it(runs):

@@ -108,6 +108,25 @@ class PickTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, '`pick`: epochs is not in'):
       grid_test.go('learning_rate=1e-4,1e-2', pick='epochs')
 
+  @parameterized.parameters(
+      ({'pick_examples': 50}, '`pick_examples` goes with `pick`'),
+      ({'pick_examples': -1}, '`pick_examples` goes with `pick`'),
+      ({'pick_seeds': '1000-1004'}, '`pick_seeds` goes with `pick`'),
+      ({'pick_seeds': '7,abc'}, '`pick_seeds` goes with `pick`'),
+      ({'pick': 'seed'}, '`pick`: a seed is no setting to pick'),
+      ({'pick': 'epochs', 'pick_examples': -1}, '`pick_examples=-1`: give 0'),
+      ({'pick': 'epochs,train_examples', 'pick_examples': 50},
+       '`pick_examples=50`: all trials would have these'))
+  def test_settings_that_trials_would_ignore_are_refused(
+      self, changed, message):
+    with self.assertRaisesRegex(errors.UserError, message):
+      grid_test.go('train_examples=7,9 epochs=2,3 seed=0-1', **changed)
+
+  def test_numbers_of_examples_are_picked(self):
+    outcome, runs = grid_test.go('train_examples=7,9', pick='train_examples')
+    self.assertEqual([r.train_examples for r in runs.done], [7, 9, 7])
+    self.assertLen(outcome.records, 1)
+
   def test_later_seeds_of_a_pick_are_in_the_estimate(self):
     said = []
     grid_test.go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate',

@@ -6,6 +6,7 @@ from adapters_jax import errors
 from adapters_jax.api import expand
 from adapters_jax.api import experiments
 from adapters_jax.api import flags
+from adapters_jax.api import started
 from adapters_jax.api import written
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -73,7 +74,9 @@ def main(
   if chosen.defaults:
     preset = presets.find(many.preset) if many.preset else {}
     # Read again with the experiment's defaults, which win over a preset.
-    config = flags.read(config_lib.Config, {**preset, **chosen.defaults})
+    config = flags.read(
+        config_lib.Config, {**preset, **chosen.defaults},
+        started.settings(config.start, config.checkpoint))
   experiments.make_runs(
       name, configs_of(name, config, folders), many, predictions, how)
 

@@ -1,0 +1,90 @@
+"""Scores that compare: those of one metric on the same dev data. No JAX here.
+
+The name of a task does not tell: files of several folders may share a name,
+and a grid may cross metrics.
+"""
+
+from collections.abc import Iterable, Sequence
+import os
+from typing import Any
+
+from adapters_jax import errors
+from adapters_jax.downloads import file_hash
+from adapters_jax.runs import config as config_lib
+
+# Settings that change the meaning of a dev score, the data apart.
+MEASURES = ('metric', 'mask_rate', 'whole_words')
+# Settings of own files that change their examples or labels.
+_READINGS = (
+    'dev_fraction', 'test_fraction', 'label_column', 'label_separator',
+    'choice_columns', 'negative_column', 'file_task')
+
+
+def measure_of(run: config_lib.Config) -> tuple[Any, ...]:
+  """Returns the settings that change the meaning of a dev score."""
+  return tuple(getattr(run, name) for name in MEASURES)
+
+
+def group_of(run: config_lib.Config) -> tuple[Any, ...]:
+  """Returns the task and the measure that runs to compare share."""
+  return run.task_name, *measure_of(run)
+
+
+def _content(path: str) -> str:
+  """Returns the hash of a file, or the path of one that cannot be read."""
+  try:
+    return file_hash.kept_sha256(os.path.expanduser(path)) if path else ''
+  except (OSError, ValueError):  # Its run reports it.
+    return path
+
+
+def _dev_data(run: config_lib.Config) -> tuple[Any, ...]:
+  """Returns the facts by which dev data are told apart."""
+  if not run.files:
+    return (run.task,)
+  readings = tuple(getattr(run, name) for name in _READINGS)
+  columns = run.text_columns if run.file_task in ('pairs', 'text') else ''
+  return _content(run.dev_file or run.train_file), columns, *readings
+
+
+def check_tasks(runs: Sequence[config_lib.Config]) -> None:
+  """Checks that each name of a task stands for one set of dev data.
+
+  Args:
+    runs: Settings of all runs.
+
+  Raises:
+    errors.UserError: it stands for several, which would compete and share the
+      rows of tables.
+  """
+  found: dict[str, tuple[Any, ...]] = {}
+  for run in runs:
+    here = _dev_data(run)
+    if found.setdefault(run.task_name, here) != here:
+      raise errors.UserError(
+          f'`grid`: {run.task_name} names several sets of dev data, whose '
+          "scores do not compare; name each, as in 'task=a train_file=...; "
+          "task=b train_file=...'")
+
+
+def check_pick(
+    runs: Iterable[config_lib.Config], pick: Sequence[str],
+    others_of: Any,
+) -> None:
+  """Checks that picked settings compete on the same dev data and measure.
+
+  Args:
+    runs: Settings of all runs.
+    pick: Names of the fields whose values compete.
+    others_of: (run, pick) -> the settings that rivals share.
+
+  Raises:
+    errors.UserError: rivals differ in their dev data or their measure.
+  """
+  found: dict[Any, tuple[Any, ...]] = {}
+  for run in runs:
+    here = *measure_of(run), *_dev_data(run)
+    if found.setdefault(others_of(run, pick), here) != here:
+      raise errors.UserError(
+          f'`pick={",".join(pick)}`: scores of several metrics or dev data do '
+          'not compare; leave out those that name them')
