@@ -41,7 +41,7 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import train as train
   from adapters_jax.api.face import UserError as UserError
 
-__version__ = '0.1.0'
+__version__ = '0.2.0.dev0'
 __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
     'Parallel', 'Prediction', 'Questions', 'Split', 'Stack', 'TaggedExamples',

@@ -20,7 +20,8 @@ class UserError(ValueError):
 
   The message names arguments as Python does, in backticks and with the value
   where it matters: "`max_length=600`: the model has 512 positions for text".
-  It never spells a command-line flag, as callers of the library have none.
+  It never spells a command-line flag, as callers of the library have none; it
+  may quote a whole command.
   Commands pass the message through `as_flags` before they print it.
   """
 

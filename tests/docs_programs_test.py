@@ -106,6 +106,15 @@ def test_the_readme_runs(base_folder, small_world):
     assert found.label == alone.label
     for label, value in alone.probabilities.items():
       np.testing.assert_allclose(found.probabilities[label], value, atol=2e-6)
+  # The comment on a later export to PEFT:
+  with pytest.raises(aj.UserError, match='`head_input=pooler` for PEFT'):
+    aj.export(names['food'], 'peft', format='peft')
+  for page in ('README.md', 'docs/quickstart.md'):
+    assert "head_input='pooler'" in docs_test.PAGES[page]
+  pooled = aj.train(base, names['own'], method='lora[r=8]',
+                    head_input='pooler', max_steps=1)
+  aj.export(pooled, 'peft', format='peft', base=base)
+  assert os.path.isfile('peft/adapter_model.safetensors')
 
 
 @pytest.mark.slow

@@ -190,6 +190,13 @@ class TextTest(parameterized.TestCase):
     text = (ROOT / 'CITATION.cff').read_text()
     self.assertIn(f'\nversion: {adapters_jax.__version__}\n', text)
 
+  def test_the_changelog_begins_with_the_version(self):
+    first = re.search(
+        r'^## (\S+)( \(unreleased\))?$', (ROOT / 'CHANGELOG.md').read_text(),
+        re.M)
+    self.assertEqual(
+        adapters_jax.__version__, first[1] + ('.dev0' if first[2] else ''))
+
 
 class CommandsTest(parameterized.TestCase):
 

@@ -39,8 +39,9 @@ class Adapter:
     task: Name of the task it was trained on.
     scores: {split: {metric: value}} of the kept step.
     history: One entry per evaluation of the training, as in records: 'step',
-      the mean 'loss' since the one before, and 'dev' {metric: value}. Only
-      `train` sets it, and it is not saved; () otherwise.
+      the mean 'loss' since the one before, 'dev' {metric: value}, and
+      'collapsed_to', the label that every dev example got, if there is one.
+      Only `train` sets it, and it is not saved; () otherwise.
     settings: Training settings, for people and for `prediction.load`.
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of

@@ -12,6 +12,7 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
 from adapters_jax.adapters import locations
+from adapters_jax.adapters import remarks
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import publish
@@ -38,6 +39,7 @@ def push(
   Log in first, with `hf auth login` or the variable HF_TOKEN.
   `load_adapter(name)` reads it back. The new commit replaces any adapter or
   whole model in the repository, and the model card; other files are kept.
+  Notes on parts that the other library does not read are logged as warnings.
 
   Args:
     adapter: Adapter.
@@ -62,9 +64,11 @@ def push(
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
     base.check_unchanged('push')
-  return push_for(
+  address, notes = push_for(
       adapter, name, format, '' if base is None else base.checkpoint,
       head=head, private=private)
+  remarks.logged(notes, name)
+  return address
 
 
 def check(name: str, format: str) -> None:
@@ -87,7 +91,7 @@ def check(name: str, format: str) -> None:
 def push_for(
     adapter: adapter_lib.Adapter, name: str, format: str, checkpoint: str, *,
     head: bool, private: bool,
-) -> str:
+) -> tuple[str, list[str]]:
   """Uploads an adapter that fits a base; see `push`.
 
   Args:
@@ -99,16 +103,17 @@ def push_for(
     private: Whether a new repository is private.
 
   Returns:
-    Address of the commit.
+    (address of the commit, notes as `exchange.write` returns them)
   """
   with tempfile.TemporaryDirectory() as folder:
-    exchange.write(folder, adapter, format, head=head,
-                   name=name.split('/')[-1], checkpoint=checkpoint)
+    notes = exchange.write(
+        folder, adapter, format, head=head, name=name.split('/')[-1],
+        checkpoint=checkpoint)
     with open(os.path.join(folder, 'README.md'), 'w', encoding='utf-8') as file:
       file.write(card.text(adapter, name, format))
     title = f'{adapter.method} for {adapter.task or "a task"}'
     return publish.send(folder, name, message=title, private=private,
-                        replaced=_earlier(name))
+                        replaced=_earlier(name)), notes
 
 
 def _earlier(name: str) -> list[str]:

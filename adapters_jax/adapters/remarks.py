@@ -1,8 +1,13 @@
 """Notes on parts of an adapter that files of other libraries do not hold."""
 
+import logging
+
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapter_bert
+from adapters_jax.downloads import paths
 from adapters_jax.model import family_configs
+
+_log = logging.getLogger(__name__)
 
 
 def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
@@ -14,6 +19,18 @@ def of(adapter: adapter_lib.Adapter, form: str, longest: int) -> list[str]:
     longest: Longest input of the base in tokens.
   """
   return [*_on_inputs(adapter, form, longest), *_on_activation(adapter, form)]
+
+
+def logged(notes: list[str], place: paths.Path) -> list[str]:
+  """Returns notes after logging each as a warning, for calls in Python.
+
+  Args:
+    notes: Notes on the files of an adapter.
+    place: Where these files are.
+  """
+  for note in notes:
+    _log.warning('%s: %s', place, note)
+  return notes
 
 
 def _on_inputs(

@@ -32,6 +32,7 @@ from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import pushing
+from adapters_jax.adapters import remarks
 from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
@@ -283,7 +284,8 @@ def export(
     head: Whether to write the head.
 
   Returns:
-    Notes on parts that the other library does not read.
+    Notes on parts that the other library does not read, which are also logged
+    as warnings.
 
   Raises:
     errors.UserError: an unknown format, or one that cannot hold the adapter.
@@ -296,6 +298,7 @@ def export(
   if base is not None:
     compiled.check_base(base.identity, adapter, 'the adapter')
     base.check_unchanged('export')
-  return exchange.write(
+  notes = exchange.write(
       path, adapter, format, name=name,
       checkpoint=base.checkpoint if base is not None else '', head=head)
+  return remarks.logged(notes, path)

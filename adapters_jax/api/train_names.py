@@ -13,6 +13,13 @@ _ARGUMENTS = {
     'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
     'test_fraction': 'test'}
 
+# {setting: command that shows its use, if that is no `train --SETTING=...`}
+_COMMANDS = {
+    'resume': 'train --workdir=... --resume',
+    **{name: f'train --train_file=... --{name}=...' for name in (
+        'text_columns', 'label_column', 'file_task')},
+    'negative_column': 'sweep --experiment=embeddings --negative_column=...'}
+
 # {name in other libraries: setting}
 SAME = {
     'bs': 'batch_size', 'eval_steps': 'eval_every', 'lr': 'learning_rate',
@@ -42,7 +49,9 @@ def advice(setting: str) -> str:
     setting: Setting that `train` does not take by this name.
   """
   if setting not in _ARGUMENTS:
-    return 'is a setting of the commands; leave it out'
+    command = _COMMANDS.get(setting, f'train --{setting}=...')
+    return ('is a setting of the commands; leave it out, or run '
+            f'`adapters-jax {command}`')
   example = _renamed(setting, 'a=DIR') if setting == 'adapters' else (
       f'`{_ARGUMENTS[setting]}`')
   return f'is a setting of the commands; give {example}'

@@ -291,8 +291,10 @@ def train(
         group.setup, config.batch_size))
     progress, log = group_training.train_group(
         group, kind, score, stop=signals.Stop())
-    scores, _, _, threshold = results.all_scores(
+    scores, _, notes, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
+    for note in (*group.setup.notes, *notes):  # No record will hold them.
+      _log.warning(note)
     return dataclasses.replace(results.make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores,
         threshold), history=tuple(log.runs[0].history))

@@ -103,6 +103,25 @@ def adapter(checkpoint):
       scores={'dev': {'accuracy': 0.75}}, settings={'learning_rate': 1e-3})
 
 
+def test_notes_are_said_once(writable, adapter, checkpoint, tmp_path, caplog):
+  base = aj.load_base(checkpoint)
+  assert aj.export(adapter, tmp_path / 'own') == [] == caplog.messages
+  notes = aj.export(adapter, tmp_path / 'hub', 'adapterhub', base=base)
+  assert len(notes) == 3 and 'layer_norms.safetensors' in notes[0]
+  assert caplog.messages == [f'{tmp_path / "hub"}: {note}' for note in notes]
+  assert {one.levelname for one in caplog.records} == {'WARNING'}
+  caplog.clear()
+  aj.push(adapter, 'me/film', 'adapterhub', base=base)
+  assert caplog.messages == [f'me/film: {note}' for note in notes]
+  caplog.clear()
+  for target in ('', tmp_path / 'again'):
+    lines = convert.convert(
+        tmp_path / 'own', target, 'adapterhub', checkpoint=checkpoint,
+        push='me/film')
+    assert lines[1 + bool(target):] == [f'note: {note}' for note in notes]
+  assert not caplog.records
+
+
 @pytest.mark.parametrize('form', ['own', 'adapterhub'])
 def test_what_is_pushed_is_loaded(form, writable, adapter, checkpoint):
   base = aj.load_base(checkpoint)

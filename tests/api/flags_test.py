@@ -171,3 +171,18 @@ def test_paths_of_all_commands_may_be_at_home(monkeypatch):
   assert (found.to, found.adapters, found.train_file) == (
       '/me/out', 'a=/me/x,/me/y', '/me/z')
   assert found['from'].value == '' and found.labels == ['~/no', 'yes']
+
+
+def test_flags_from_a_file(tmp_path, monkeypatch, capsys):
+  path = tmp_path / 'shared.flags'
+  path.write_text('# Of all runs.\n--epochs=5\n--rate=3e-4\n')
+  found = absl_flags.FlagValues()
+  for name in ('epochs', 'rate'):
+    absl_flags.DEFINE_float(name, 0, '', flag_values=found)
+  monkeypatch.setattr(flags.flags, 'FLAGS', found)
+  flags.parse_argv(
+      ['train', '--epochs=1', f'--flagfile={path}', '--rate=1e-3'])
+  assert (found.epochs, found.rate) == (5, 1e-3)
+  with pytest.raises(SystemExit, match='^2$'):
+    flags.parse_argv(['train', f'--flagfile={path}s'])
+  assert capsys.readouterr().err.count('\n') == 1

@@ -1,6 +1,7 @@
 """Messages of `train` name its own arguments, those of commands their flags."""
 
 import dataclasses
+import re
 import tempfile
 
 import pytest
@@ -9,6 +10,7 @@ import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import train_names
+from adapters_jax.api import train_settings
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.training import steps
@@ -39,7 +41,13 @@ def adapter():
     ({'tune': 'full'}, "'tune' .*give `method`"),
     ({'checkpoint': 'minilm-l6'}, "'checkpoint' .*give `base`"),
     ({'dev_file': 'dev.tsv'}, "'dev_file' .*give `dev`"),
-    ({'workdir': 'runs/a'}, "'workdir' is a setting of the commands; leave"),
+    ({'workdir': 'runs/a'}, "'workdir' is a setting of the commands; leave it "
+     'out, or run `adapters-jax train --workdir=...`$'),
+    ({'resume': True},
+     'leave it out, or run `adapters-jax train --workdir=... --resume`$'),
+    ({'track': 'jsonl'}, 'run `adapters-jax train --track=...`$'),
+    ({'label_column': 'y'},
+     'run `adapters-jax train --train_file=... --label_column=...`$'),
     ({'epoch': 3}, "unknown 'epoch'; did you mean epochs"),
     ({'lr': 1e-3}, "unknown 'lr'; did you mean learning_rate"),
     ({'num_train_epochs': 3}, "did you mean epochs")])
@@ -49,6 +57,17 @@ def test_arguments_are_those_of_python(base, adapter, arguments, message):
   with pytest.raises(aj.UserError, match=message) as found:
     aj.train(base, EXAMPLES, **arguments)
   assert tempfile.gettempdir() not in str(found.value)
+
+
+def test_commands_in_messages_have_the_flags():
+  fields = [field.name for field in dataclasses.fields(config_lib.Config)]
+  for name in train_settings._NOT_SETTINGS:
+    found = train_names.advice(name)
+    if command := re.search('`adapters-jax (.*)`', found):
+      _, *flags = command[1].replace('=...', '').split()
+      assert f'--{name}' in flags
+      assert {flag.removeprefix('--') for flag in flags} <= {
+          *fields, 'experiment=embeddings'}
 
 
 def test_no_message_names_the_temporary_folder(base, adapter):

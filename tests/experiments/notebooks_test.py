@@ -24,8 +24,8 @@ SETTINGS = 'parameters'  # The tag of the cell that says what is run.
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
-  """Has the kernels import this checkout, and compute on the CPU."""
-  monkeypatch.setenv('PYTHONPATH', ROOT)
+  """Has the kernels compute on the CPU, and import as a reader's do."""
+  monkeypatch.delenv('PYTHONPATH', raising=False)
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
 
@@ -34,9 +34,10 @@ def read(name):
   return nbformat.read(os.path.join(FOLDER, name), nbformat.NO_CONVERT)
 
 
-def execute(notebook, folder=FOLDER):
+def execute(notebook):
+  # Jupyter, too, starts a kernel in the folder of its notebook.
   nbclient.NotebookClient(
-      notebook, timeout=300, resources={'metadata': {'path': folder}}
+      notebook, timeout=300, resources={'metadata': {'path': FOLDER}}
   ).execute()
   return notebook
 
@@ -70,11 +71,11 @@ def test_says_now_what_it_said(name):
   committed = read(name)
   before = words(committed)
   assert before and words(execute(committed)) == before, (
-      'the records have changed; run: jupyter execute --inplace '
-      'experiments/notebooks/*.ipynb')
+      'the records have changed; run: python -m jupyter execute '
+      '--inplace experiments/notebooks/*.ipynb')
 
 
-def test_composition_on_a_tiny_base(checkpoint, tmp_path):
+def test_composition_on_a_tiny_base(checkpoint):
   notebook = read('composition.ipynb')
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
@@ -87,10 +88,10 @@ def test_composition_on_a_tiny_base(checkpoint, tmp_path):
       "TEXTS = ['a good film', 'very dull', 'the plot', 'bad']\n"
       'QUICK = dict(max_steps=4, batch_size=8, max_length=8, buckets=0,\n'
       '             eval_every=4, tune_norms=False)\n')
-  execute(notebook, str(tmp_path))
+  execute(notebook)
 
 
-def test_walkthrough_on_a_tiny_base(checkpoint, tmp_path):
+def test_walkthrough_on_a_tiny_base(checkpoint):
   notebook = read('walkthrough.ipynb')
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
@@ -99,7 +100,7 @@ def test_walkthrough_on_a_tiny_base(checkpoint, tmp_path):
       "BOTTLENECK, LORA = 'bottleneck[size=3]', 'lora[r=2]'\n"
       'SETTINGS = dict(max_steps=4, learning_rate=3e-2, batch_size=8,\n'
       '                max_length=24, buckets=0)\n')
-  execute(notebook, str(tmp_path))
+  execute(notebook)
   outputs = [output for c in notebook.cells for output in c.get('outputs', ())]
   printed = ''.join(output.get('text', '') for output in outputs)
   assert 'the base is what it was, bit for bit' in printed

@@ -92,7 +92,7 @@ def convert(
   if labels:
     adapter = dataclasses.replace(adapter, labels=tuple(labels))
     adapter.check_labels()
-  done, notes = [], []
+  done, notes = [], []  # Notes of both places are printed once.
   if target:
     with _path_of('to'):
       notes = exchange.write(
@@ -100,10 +100,12 @@ def convert(
     done.append(target)
   if push:
     with _path_of('push', 'name'):
-      done.append(pushing.push_for(
-          adapter, push, form, checkpoint, head=head, private=private))
+      address, more = pushing.push_for(
+          adapter, push, form, checkpoint, head=head, private=private)
+    done.append(address)
+    notes += more
   return [*(f'{adapter.method} -> {place}' for place in done),
-          *(f'note: {n}' for n in notes)]
+          *(f'note: {n}' for n in dict.fromkeys(notes))]
 
 
 def _read(source: str, checkpoint: str, head: bool) -> tuple[Any, str]:
