@@ -64,7 +64,7 @@ def check_names(settings: Mapping[str, Any]) -> None:
     if name in _NOT_SETTINGS:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
-      raise errors.unknown('setting', name, allowed, train_names.SAME)
+      raise train_names.unknown(name, allowed)
 
 
 def defaults(

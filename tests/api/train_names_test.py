@@ -9,6 +9,7 @@ import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import train_names
+from adapters_jax.api import train_settings
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.training import steps
@@ -49,6 +50,32 @@ def test_arguments_are_those_of_python(base, adapter, arguments, message):
   with pytest.raises(aj.UserError, match=message) as found:
     aj.train(base, EXAMPLES, **arguments)
   assert tempfile.gettempdir() not in str(found.value)
+
+
+@pytest.mark.parametrize('name, wanted', [
+    ('bf16', 'did you mean precision?'), ('fp16', 'did you mean precision?'),
+    ('gradient_checkpointing', 'did you mean remat?'),
+    ('gradient_accumulation_steps', 'did you mean accumulate?'),
+    ('max_grad_norm', 'did you mean clip_norm?'),
+    ('early_stopping_patience', 'did you mean patience?'),
+    ('eval_dataset', 'did you mean dev?'), ('metod', 'did you mean method?'),
+    ('warmup_steps', '`warmup`, the share of the steps that warms up'),
+    ('lr_scheduler_type', 'falls linearly to 0; `optimizer`'),
+    ('output_dir', r'save it with `adapter.save\(DIR\)`'),
+    ('save_steps', r'save it with `adapter.save\(DIR\)`'),
+    ('callbacks', '`adapter.history`'), ('report_to', '`adapter.history`'),
+    ('label_names', 'the labels of the examples give the classes')])
+def test_names_of_other_libraries(name, wanted):
+  with pytest.raises(aj.UserError, match=f'^setting: .*; .*{wanted}'):
+    train_settings.check_names({name: 1})
+
+
+def test_suggestions_are_settings_that_train_takes():
+  for name, setting in train_names.SAME.items():
+    if setting not in train_names.ARGUMENTS:
+      train_settings.check_names({setting: 1})
+    with pytest.raises(aj.UserError, match=f'did you mean {setting}'):
+      train_settings.check_names({name: 1})
 
 
 def test_no_message_names_the_temporary_folder(base, adapter):
