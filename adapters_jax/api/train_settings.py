@@ -14,6 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
+from adapters_jax.data import given
 from adapters_jax.data import memory
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -157,7 +158,7 @@ def method_text(method: Any) -> Any:
 
 
 def check_arguments(
-    base: Any, data: Any, method: Any, start: Any, *splits: Any
+    base: Any, data: Any, method: Any, start: Any, dev: Any, test: Any
 ) -> None:
   """Checks the types of the arguments of `train`.
 
@@ -166,28 +167,29 @@ def check_arguments(
     data: Name of a task, or examples in memory.
     method: Method string, or a choice of weights of the base.
     start: Adapter, or None.
-    *splits: dev and test examples, or None.
+    dev: Examples that choose the best step, or None.
+    test: Further examples, or None.
 
   Raises:
     errors.UserError: an argument of another type, or a changed base.
   """
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
+  given.check(
+      'data', data, str | InMemory, f'the name of a task, or {examples}')
   for name, value, kinds, wanted in (
-      ('`data`', data, str | InMemory,
-       f'the name of a task, or {examples}'),
-      ('`method`', method, str, "a string such as 'lora[r=8]', or methods"),
-      ('`start`', start, adapter_lib.Adapter | None,
-       'an Adapter, as load_adapter reads it'),
-      *(('`dev`, `test`', split, InMemory | None, examples)
-        for split in splits)):
+      ('method', method, str, "a string such as 'lora[r=8]', or methods"),
+      ('start', start, adapter_lib.Adapter | None,
+       'an Adapter, as load_adapter reads it')):
     if not isinstance(value, kinds):
       raise errors.UserError(
-          f'{name}: give {wanted}, not {type(value).__name__}')
-  for split in splits:
-    if isinstance(data, InMemory) and split is not None and (
-        not isinstance(split, type(data))):
-      raise errors.UserError(
-          f'`dev`, `test`: give {type(data).__name__}, as for training')
+          f'`{name}`: give {wanted}, not {type(value).__name__}')
+  kind: Any = InMemory
+  if isinstance(data, InMemory):
+    kind = type(data)
+    if kind is not memory.Examples:
+      examples = f'{kind.__name__}, as for training'
+  for name, split in (('dev', dev), ('test', test)):
+    given.check(name, split, kind | None, examples)
   # The run loads the checkpoint by name, and would miss changes in memory.
   base.check_unchanged('train')
