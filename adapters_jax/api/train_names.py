@@ -50,7 +50,8 @@ ARGUMENTS = 'base', 'data', 'method', 'dev', 'test', 'under', 'start'
 _BASE = 'the base brings its own; leave it out'
 _BEST = ('the step that is best on dev is kept in memory; save it with '
          '`adapter.save(DIR)`')
-_CLASSES = 'the labels of the examples give the classes; leave it out'
+_CLASSES = ('the labels of `data` are the classes; if they are numbers, give '
+            'Examples their `names`')
 _DECAY = ('the rate rises over `warmup`, then falls linearly to 0; '
           '`optimizer` chooses its shape')
 _DEVICE = 'JAX chooses the device, see its variable JAX_PLATFORMS'

@@ -64,7 +64,7 @@ def test_arguments_are_those_of_python(base, adapter, arguments, message):
     ('output_dir', r'save it with `adapter.save\(DIR\)`'),
     ('save_steps', r'save it with `adapter.save\(DIR\)`'),
     ('callbacks', '`adapter.history`'), ('report_to', '`adapter.history`'),
-    ('label_names', 'the labels of the examples give the classes')])
+    ('label_names', 'the labels of `data` are the classes.*their `names`')])
 def test_names_of_other_libraries(name, wanted):
   with pytest.raises(aj.UserError, match=f'^setting: .*; .*{wanted}'):
     train_settings.check_names({name: 1})
