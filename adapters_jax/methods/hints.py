@@ -81,6 +81,15 @@ def of_method(name: str, known: Collection[str]) -> str:
   return ''
 
 
+def names_layers(word: str) -> bool:
+  """Returns whether a word names the layers with an adapter, here or elsewhere.
+
+  Args:
+    word: Field that a user gives.
+  """
+  return word.lower() == 'layers' or 'layers' in _FIELDS.get(word.lower(), ())
+
+
 def of_field(name: str, known: Collection[str]) -> str:
   """Returns the field for which another library has this name, '' if none.
 

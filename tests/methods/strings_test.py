@@ -102,6 +102,10 @@ class StringsTest(parameterized.TestCase):
       ('prefixTuning', 'named prefix_tuning'), ('adapters', 'named houlsby'),
       ('bitfit', 'adds no module; give `tune=bias`'),
       ('lora[layers=[0]]', "no field 'layers'; leave_out names the layers"),
+      ('lora[layers_to_transform=[0]]', "no field 'layers_to_transform'; "
+       r'leave_out names the layers without .*, as in lora\[leave_out='),
+      ('vera[adapter_layers=[0]]', r'leave_out names .*vera\[leave_out='),
+      ('par_bn[layers_to_transform=[0]]', r'did you mean layers, as in'),
       ('loreft[width=4]', r'did you mean r, as in loreft\[r=4\]'),
       ('lora[rank=8]', "no field 'rank'; did you mean r, as in lora.r=8.?"),
       ('lora[lora_alpha=8]', 'mean alpha, as in lora.alpha=8.'),
