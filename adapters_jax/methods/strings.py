@@ -218,6 +218,7 @@ def _changed(
   """Returns a method with some words changed."""
   hints = typing.get_type_hints(type(config))
   fields = {
-      field: convert(value, hints[field], f'`{field}={value!r}`')
+      field: convert(value, hints[field], f'`{field}={value!r}`',
+                     config.choices.get(field, ()))
       for field, value in config.from_words(values).items()}
   return config.with_fields(**fields) if fields else config

@@ -47,6 +47,7 @@ class VeRA(linear.LinearMethod):
   use_gating: bool = False
   dense: bool = False
 
+  choices = {'sites': base.LINEARS}
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
       'use_dora': (False, 'write dora'),
@@ -66,7 +67,6 @@ class VeRA(linear.LinearMethod):
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
-    base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)
 
   def make(self, name: str, layer: int) -> nn.Module:
