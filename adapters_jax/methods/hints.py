@@ -7,7 +7,8 @@ import re
 # of the closest method in CONFIGS}. None of the keys is implemented.
 ABSENT = {
     'adalora': 'lora', 'boft': 'lora', 'bone': 'lora', 'c3a': 'lora',
-    'corda': 'lora', 'delora': 'dora', 'dylora': 'lora', 'eva': 'lora',
+    'corda': 'lora', 'delora': 'dora', 'dvora': 'vera',
+    'dylora': 'lora', 'eva': 'lora',
     'fourierft': 'vera', 'gralora': 'lora', 'hra': 'lora', 'loftq': 'lora',
     'loha': 'lora', 'lokr': 'compacter', 'lorafa': 'lora', 'loraplus': 'lora',
     'lora+': 'lora', 'miss': 'lora', 'mtllora': 'lora', 'oft': 'lora',

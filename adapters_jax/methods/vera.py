@@ -50,7 +50,7 @@ class VeRA(linear.LinearMethod):
   choices = {'sites': base.LINEARS}
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
-      'use_dora': (False, 'write dora'),
+      'use_dora': (False, 'DVoRA is not implemented'),
       'init_weights': ('vera', 'leave it out')}
   adapterhub_fields = (
       'r', 'alpha', 'dropout', 'vera_d', 'vera_b', 'use_gating')
@@ -103,7 +103,9 @@ class VeRA(linear.LinearMethod):
       errors.UserError: a VeRA combined with DoRA.
     """
     if values.get('use_dora'):
-      raise errors.UserError('`use_dora`: not together with vera_d')
+      raise errors.UserError(
+          '`use_dora`: with vera_d it is DVoRA, which is not implemented; '
+          'export a VeRA or a DoRA')
     return dataclasses.replace(
         super().from_adapterhub(values, version), dense=True)
 
