@@ -32,9 +32,10 @@ InMemory = evaluation.InMemory
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
-    'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
-    'save_minutes', 'track', 'coordinator', 'processes', 'process',
-    'join_seconds', 'mesh', 'threads', 'adapters', 'start')
+    'label_column', 'label_separator', 'choice_columns', 'negative_column',
+    'file_task', 'workdir', 'resume', 'save_minutes', 'track', 'coordinator',
+    'processes', 'process', 'join_seconds', 'mesh', 'threads', 'adapters',
+    'start')
 
 
 def plain(value: Any) -> Any:
@@ -50,14 +51,15 @@ def plain(value: Any) -> Any:
   return value
 
 
-def check_names(settings: Mapping[str, Any]) -> None:
+def check_names(settings: Mapping[str, Any], data: Any = '') -> None:
   """Checks the names of settings.
 
   Args:
     settings: Settings that a user gave to `train`.
+    data: Name of a task, or examples in memory.
 
   Raises:
-    errors.UserError: a setting that `train` does not take.
+    errors.UserError: a setting that `train` does not take, or not for the data.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in _NOT_SETTINGS]
@@ -66,6 +68,10 @@ def check_names(settings: Mapping[str, Any]) -> None:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
       raise train_names.unknown(name, allowed)
+  if settings.get('data_dir') and not isinstance(data, str):
+    raise errors.UserError(
+        f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '
+        'out')
 
 
 def defaults(
