@@ -131,11 +131,20 @@ def listed(names: Iterable[str], most: int) -> str:
 
 
 def _near(word: str, known: Iterable[str]) -> list[str]:
-  """Returns the names of similar spelling, the nearest first."""
-  # Short words such as 'width' and 'sites' share half their letters by chance.
-  return [one for one in difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-          if len(word) > 5 or one[:1] == word[:1]
-          or difflib.SequenceMatcher(None, word, one).ratio() >= 0.7]
+  """Returns the names of similar spelling, the nearest first.
+
+  These are names that begin with the word, as 'batch_size' with 'batch', and
+  those that share most of its letters in their order.
+  """
+  known = list(known)
+  start = [one for one in known if len(word) > 2 and one.startswith(word)]
+  # At lower cutoffs, long words share their letters by chance: 'report_to' and
+  # 'dropout', 'output_dir' and 'data_dir'.
+  near = difflib.get_close_matches(word, known, n=3, cutoff=0.7)
+  ratios = [difflib.SequenceMatcher(None, one, word).ratio() for one in near]
+  return [*dict.fromkeys([
+      *(one for one, ratio in zip(near, ratios) if ratio > ratios[0] - 0.15),
+      *start])][:3]
 
 
 def unknown(

@@ -1,6 +1,6 @@
 """Rewrites messages of runs, which name settings, for callers of `train`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 
 from adapters_jax import errors
@@ -17,18 +17,82 @@ _ARGUMENTS = {
 _COMMANDS = {
     'resume': 'train --workdir=... --resume',
     **{name: f'train --train_file=... --{name}=...' for name in (
-        'text_columns', 'label_column', 'file_task')},
+        'text_columns', 'label_column', 'label_separator', 'choice_columns',
+        'file_task')},
     'negative_column': 'sweep --experiment=embeddings --negative_column=...'}
 
-# {name in other libraries: setting}
+# {name in other libraries: setting or argument}
 SAME = {
-    'bs': 'batch_size', 'eval_steps': 'eval_every', 'lr': 'learning_rate',
+    'adapter': 'method', 'adapter_name': 'method', 'amp': 'precision',
+    'autocast': 'precision', 'bf16': 'precision', 'bs': 'batch_size',
+    'checkpointing': 'remat', 'clip': 'clip_norm',
+    'compute_metrics': 'metric', 'data_seed': 'seed', 'dev_data': 'dev',
+    'dev_dataset': 'dev', 'dtype': 'precision', 'early_stopping': 'patience',
+    'early_stopping_patience': 'patience', 'eval_data': 'dev',
+    'eval_dataset': 'dev', 'eval_examples': 'dev',
+    'eval_metric': 'metric', 'eval_steps': 'eval_every',
+    'eval_strategy': 'eval_every', 'evaluation_strategy': 'eval_every',
+    'fp16': 'precision', 'grad_clip': 'clip_norm',
+    'gradient_accumulation_steps': 'accumulate',
+    'gradient_checkpointing': 'remat', 'gradient_clip_val': 'clip_norm',
+    'grad_accum': 'accumulate', 'hidden_dropout_prob': 'dropout',
+    'label_smoothing_factor': 'label_smoothing', 'lr': 'learning_rate',
+    'lora_config': 'method', 'max_grad_norm': 'clip_norm',
     'max_len': 'max_length', 'max_seq_len': 'max_length',
-    'max_seq_length': 'max_length', 'n_epochs': 'epochs',
-    'num_epochs': 'epochs', 'num_train_epochs': 'epochs',
-    'per_device_train_batch_size': 'batch_size', 'random_state': 'seed',
-    'steps': 'max_steps', 'train_batch_size': 'batch_size',
+    'max_seq_length': 'max_length', 'max_tokens': 'max_length',
+    'metric_for_best_model': 'metric', 'mixed_precision': 'precision',
+    'mlm_probability': 'mask_rate', 'monitor': 'metric', 'n_epochs': 'epochs',
+    'num_epochs': 'epochs', 'num_steps': 'max_steps',
+    'num_train_epochs': 'epochs', 'optim': 'optimizer',
+    'peft_config': 'method', 'per_device_train_batch_size': 'batch_size',
+    'random_state': 'seed', 'resume_from_checkpoint': 'start',
+    'sequence_length': 'max_length', 'steps': 'max_steps',
+    'test_data': 'test', 'test_dataset': 'test', 'torch_dtype': 'precision',
+    'train_batch_size': 'batch_size', 'train_data': 'data',
+    'train_dataset': 'data', 'training_steps': 'max_steps',
+    'valid': 'dev', 'validation': 'dev', 'validation_data': 'dev',
     'warmup_ratio': 'warmup', 'wd': 'weight_decay'}
+# Arguments of `train` that a name of another library may mean.
+ARGUMENTS = 'base', 'data', 'method', 'dev', 'test', 'under', 'start'
+
+_BASE = 'the base brings its own; leave it out'
+_BEST = ('the step that is best on dev is kept in memory; save it with '
+         '`adapter.save(DIR)`')
+_CLASSES = ('the labels of `data` are the classes; if they are numbers, give '
+            'Examples their `names`')
+_DECAY = ('the rate rises over `warmup`, then falls linearly to 0; '
+          '`optimizer` chooses its shape')
+_DEVICE = 'JAX chooses the device, see its variable JAX_PLATFORMS'
+_LOG = "progress goes to the logger 'adapters_jax'"
+_SCORES = ('the losses and scores of a training are in `adapter.history`; '
+           f'{_LOG}')
+# {name in other libraries: where its effect is, as no setting has it}
+_ELSEWHERE = {
+    **dict.fromkeys((
+        'callbacks', 'logging_dir', 'project', 'report_to', 'run_name',
+        'wandb'), _SCORES),
+    **dict.fromkeys((
+        'disable_tqdm', 'log_level', 'logging_first_step', 'logging_steps',
+        'logging_strategy', 'progress_bar', 'verbose'), _LOG),
+    **dict.fromkeys((
+        'load_best_model_at_end', 'output_dir', 'overwrite_output_dir',
+        'save_steps', 'save_strategy', 'save_total_limit'), _BEST),
+    **dict.fromkeys((
+        'lr_scheduler', 'lr_scheduler_kwargs', 'lr_scheduler_type',
+        'scheduler'), _DECAY),
+    **dict.fromkeys((
+        'class_names', 'id2label', 'label2id', 'label_names', 'num_classes',
+        'num_labels'), _CLASSES),
+    **dict.fromkeys(('data_collator', 'model', 'tokenizer'), _BASE),
+    **dict.fromkeys(('device', 'no_cuda', 'use_cpu'), _DEVICE),
+    'early_stopping_threshold': 'any better score on dev counts; `patience` '
+                                'sets the evaluations without one',
+    'hub_model_id': 'send the trained adapter with `push(adapter, NAME)`',
+    'per_device_eval_batch_size': 'the size follows from `batch_size`',
+    'push_to_hub': 'send the trained adapter with `push(adapter, NAME)`',
+    'validation_split': 'without `dev`, a tenth of `data` is held out',
+    'warmup_steps': 'give `warmup`, the share of the steps that warms up',
+}
 
 
 @contextlib.contextmanager
@@ -40,6 +104,19 @@ def arguments() -> Iterator[None]:
     # In place, to keep subclass and traceback.
     error.args = (errors.rewrite(str(error), _renamed), *error.args[1:])
     raise
+
+
+def unknown(name: str, settings: Iterable[str]) -> errors.UserError:
+  """Returns the error for a name that `train` does not know.
+
+  Args:
+    name: Name that a user gave as a setting.
+    settings: Settings that `train` takes.
+  """
+  if name.lower() in _ELSEWHERE:
+    return errors.UserError(
+        f'setting: unknown {name!r}; {_ELSEWHERE[name.lower()]}')
+  return errors.unknown('setting', name, [*settings, *ARGUMENTS], SAME)
 
 
 def advice(setting: str) -> str:

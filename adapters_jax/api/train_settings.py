@@ -15,6 +15,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
 from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
+from adapters_jax.data import given
 from adapters_jax.data import memory
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -32,9 +33,10 @@ InMemory = evaluation.InMemory
 _NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
-    'label_column', 'negative_column', 'file_task', 'workdir', 'resume',
-    'save_minutes', 'track', 'coordinator', 'processes', 'process',
-    'join_seconds', 'mesh', 'threads', 'adapters', 'start')
+    'label_column', 'label_separator', 'choice_columns', 'negative_column',
+    'file_task', 'workdir', 'resume', 'save_minutes', 'track', 'coordinator',
+    'processes', 'process', 'join_seconds', 'mesh', 'threads', 'adapters',
+    'start')
 
 
 def plain(value: Any) -> Any:
@@ -50,14 +52,15 @@ def plain(value: Any) -> Any:
   return value
 
 
-def check_names(settings: Mapping[str, Any]) -> None:
+def check_names(settings: Mapping[str, Any], data: Any = '') -> None:
   """Checks the names of settings.
 
   Args:
     settings: Settings that a user gave to `train`.
+    data: Name of a task, or examples in memory.
 
   Raises:
-    errors.UserError: a setting that `train` does not take.
+    errors.UserError: a setting that `train` does not take, or not for the data.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in _NOT_SETTINGS]
@@ -65,7 +68,11 @@ def check_names(settings: Mapping[str, Any]) -> None:
     if name in _NOT_SETTINGS:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
-      raise errors.unknown('setting', name, allowed, train_names.SAME)
+      raise train_names.unknown(name, allowed)
+  if settings.get('data_dir') and not isinstance(data, str):
+    raise errors.UserError(
+        f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '
+        'out')
 
 
 def defaults(
@@ -159,7 +166,7 @@ def method_text(method: Any) -> Any:
 
 
 def check_arguments(
-    base: Any, data: Any, method: Any, start: Any, *splits: Any
+    base: Any, data: Any, method: Any, start: Any, dev: Any, test: Any
 ) -> None:
   """Checks the types of the arguments of `train`.
 
@@ -168,28 +175,29 @@ def check_arguments(
     data: Name of a task, or examples in memory.
     method: Method string, or a choice of weights of the base.
     start: Adapter, or None.
-    *splits: dev and test examples, or None.
+    dev: Examples that choose the best step, or None.
+    test: Further examples, or None.
 
   Raises:
     errors.UserError: an argument of another type, or a changed base.
   """
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
+  given.check(
+      'data', data, str | InMemory, f'the name of a task, or {examples}')
   for name, value, kinds, wanted in (
-      ('`data`', data, str | InMemory,
-       f'the name of a task, or {examples}'),
-      ('`method`', method, str, "a string such as 'lora[r=8]', or methods"),
-      ('`start`', start, adapter_lib.Adapter | None,
-       'an Adapter, as load_adapter reads it'),
-      *(('`dev`, `test`', split, InMemory | None, examples)
-        for split in splits)):
+      ('method', method, str, "a string such as 'lora[r=8]', or methods"),
+      ('start', start, adapter_lib.Adapter | None,
+       'an Adapter, as load_adapter reads it')):
     if not isinstance(value, kinds):
       raise errors.UserError(
-          f'{name}: give {wanted}, not {type(value).__name__}')
-  for split in splits:
-    if isinstance(data, InMemory) and split is not None and (
-        not isinstance(split, type(data))):
-      raise errors.UserError(
-          f'`dev`, `test`: give {type(data).__name__}, as for training')
+          f'`{name}`: give {wanted}, not {type(value).__name__}')
+  kind: Any = InMemory
+  if isinstance(data, InMemory):
+    kind = type(data)
+    if kind is not memory.Examples:
+      examples = f'{kind.__name__}, as for training'
+  for name, split in (('dev', dev), ('test', test)):
+    given.check(name, split, kind | None, examples)
   # The run loads the checkpoint by name, and would miss changes in memory.
   base.check_unchanged('train')

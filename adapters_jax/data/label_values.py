@@ -49,6 +49,45 @@ def name_of(label: Any) -> str:
   return str(plain(label))
 
 
+def named(
+    labels: Sequence[Any], names: Sequence[str], place: Place
+) -> list[Any]:
+  """Returns labels with the names of their numbers.
+
+  Args:
+    labels: Number of the class of each text; or a list of numbers, or 0 and 1
+      for each name.
+    names: Names of the classes, by their numbers.
+    place: Place of a label in messages.
+
+  Raises:
+    errors.UserError: names that are no distinct texts, or a label that is no
+      number of a name; names the first.
+  """
+  if not names:
+    raise errors.UserError('`names`: there is none; give one for each class')
+  for number, name in enumerate(names):
+    if not isinstance(name, str) or not name or name in names[:number]:
+      raise errors.UserError(
+          f'`names[{number}]`: {name!r}; give a text for each class, another '
+          'one for each')
+  if labels and all(map(is_several, labels)) and len(names) > 1 and (
+      are_columns(labels, len(names))):
+    return [[name for name, one in zip(names, row) if one] for row in labels]
+
+  def name_of_number(row, label):
+    if _kind(label) != 'integer' or not 0 <= label < len(names):
+      raise errors.UserError(
+          f'{place(row)}: {label!r} is no number of the {len(names)} `names`; '
+          f'give integers from 0 to {len(names) - 1}, and no row without a '
+          'label')
+    return names[label]
+
+  return [
+      [name_of_number(row, one) for one in label] if is_several(label)
+      else name_of_number(row, label) for row, label in enumerate(labels)]
+
+
 def _kind(label: Any) -> str:
   """Returns the kind of a label, '' for none."""
   if is_several(label):

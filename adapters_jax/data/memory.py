@@ -31,11 +31,14 @@ class Examples:
       of 0 and 1 for each, all of one length, whose columns are the labels '0',
       '1' and so on; or, of multiple choice, the number of the right choice,
       from 0.
+    names: Names of the classes if the labels are their numbers, from 0, as in
+      Hugging Face's datasets; `labels` are these names from then on.
   """
   texts: Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
   labels: Sequence[Any]
+  names: dataclasses.InitVar[Sequence[str] | None] = None
 
-  def __post_init__(self):
+  def __post_init__(self, names: Sequence[str] | None):
     for name in ('texts', 'labels'):
       # Lists, as a pandas Series is indexed by labels instead of positions.
       object.__setattr__(
@@ -48,6 +51,11 @@ class Examples:
     if not self.texts:
       raise errors.UserError('`texts`: there is no example')
     rows = self.rows
+    if names is not None:
+      if self.form == 'multiple_choice':
+        raise errors.UserError('`names`: is for classes; leave it out')
+      object.__setattr__(self, 'labels', label_values.named(
+          self.labels, sequences.as_list('names', names), _place()))
     if self.form == 'multiple_choice':
       choices.check_counts(
           rows, [f'`texts[{row}]`' for row in range(len(rows))],

@@ -30,6 +30,11 @@ def default_data_dir() -> str:
   return os.path.join(pinned.cache_dir(), 'tfds')
 
 
+def _folder(data_dir: str) -> str:
+  """Returns the folder of a value of `data_dir`, the default one for ''."""
+  return os.path.expanduser(data_dir) or default_data_dir()
+
+
 def _probe(builder, source: str) -> str:
   """Returns the URL of a file of a dataset, '' for pinned ones.
 
@@ -58,7 +63,7 @@ def dataset(source: str, data_dir: str = '') -> Any:
     errors.UserError: the data cannot be downloaded, or is stored in another
       format; names the way out.
   """
-  data_dir = data_dir or default_data_dir()
+  data_dir = _folder(data_dir)
   _import_builder(source)
   builder = _builder(source, data_dir)
   if _is_prepared(builder):  # No lock, as the folder may be read-only.
@@ -105,7 +110,7 @@ def is_prepared(source: str, data_dir: str = '') -> bool:
   Raises:
     errors.UserError: it is damaged, or stored in another format.
   """
-  data_dir = data_dir or default_data_dir()
+  data_dir = _folder(data_dir)
   if not os.path.isdir(os.path.join(data_dir, source)):
     return False
   _import_builder(source)

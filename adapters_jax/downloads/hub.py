@@ -126,8 +126,8 @@ def _found(name: str, path: str, revision: str | None) -> str | None:
   except (errors.HFValidationError,
           errors.RepositoryNotFoundError) as error:
     raise errors_lib.UserError(_no_checkpoint(
-        name, ', nor a repository of the Hugging Face hub '
-        f'({type(error).__name__})')) from error
+        name, ', nor a repository of the Hugging Face hub that you can read; '
+        'check the name')) from error
   except Exception as error:
     raise hub_files.refusal(
         error, '`checkpoint`', f'{path} of {name}') from error

@@ -22,7 +22,7 @@ def at_home(flag: str) -> str:
 
 
 def text(value: Any, name: str) -> str:
-  """Returns a path as text.
+  """Returns a path as text, with a home folder in place of ~.
 
   Args:
     value: Path that a user gives: a string or an os.PathLike.
@@ -36,7 +36,7 @@ def text(value: Any, name: str) -> str:
     raise errors.UserError(
         f'`{name}`: give a path or a name, as a string or a pathlib.Path, not '
         f'{type(value).__name__}')
-  return found
+  return os.path.expanduser(found)
 
 
 def target(value: Any, name: str, file: str = '') -> str:

@@ -36,6 +36,7 @@ class Method(codec.Codec, abc.ABC):
   Attributes:
     kind: Hook that calls the module: 'sublayer', 'linear', 'input',
       'key_value', 'layer' or 'embedding'; see `model.sites` for signatures.
+    choices: {field: texts that it may be, or that its tuple may hold}.
     sites: Sites of a layer, or of the embeddings, with a module.
     layers: Layers with the method, None for all.
     leave_out: Layers without the method.
@@ -62,6 +63,7 @@ class Method(codec.Codec, abc.ABC):
       outputs; None for a method without such a width.
   """
   kind: ClassVar[str]
+  choices: ClassVar[Mapping[str, Iterable[str]]] = {}
   # No annotations: class attributes, which a subclass may turn into fields.
   sites = ()
   layers = None
@@ -82,6 +84,11 @@ class Method(codec.Codec, abc.ABC):
   def __post_init__(self):
     # A subclass calls it before the checks of its own.
     values.convert_fields(self)
+    for name, allowed in self.choices.items():
+      value = getattr(self, name)
+      for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str):  # Some fields also take numbers.
+          demand_choice(name, one, allowed)
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.
@@ -272,20 +279,6 @@ def demand_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
   choices = list(choices)
   if value not in choices:
     raise errors.unknown(f'`{name}`', str(value), [str(c) for c in choices])
-
-
-def demand_sites(sites: Iterable[str], known: Iterable[str]) -> None:
-  """Checks the sites of a method.
-
-  Args:
-    sites: Sites of the config.
-    known: Sites where the method can act.
-
-  Raises:
-    errors.UserError: the method cannot act at a site.
-  """
-  for site in sites:
-    demand_choice('sites', site, known)
 
 
 def demand_rate(name: str, value: float) -> None:

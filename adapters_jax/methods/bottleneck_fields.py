@@ -79,29 +79,26 @@ class BottleneckFields(base.Method):
   inner_norm: str = ''
   multiplicative: bool = False
 
+  choices = {
+      'activation': activations.ACTIVATIONS, 'sites': SITES, 'init': INITS,
+      'scaling': ('learned', 'channel'), 'residual_before_ln': ('post_add',),
+      'inner_norm': NORMS}
+
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.size is None or self.size >= 1, 'size', self.size,
                 '1 or more')
     base.demand(self.init_scale >= 0, 'init_scale', self.init_scale,
                 'a standard deviation, 0 or more')
-    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
-    base.demand_sites(self.sites, SITES)
-    base.demand_choice('init', self.init, INITS)
     for factor in dict(self._factors).values():
       base.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
-    if isinstance(self.scaling, str):
-      base.demand_choice('scaling', self.scaling, ('learned', 'channel'))
     if isinstance(self.residual_before_ln, str):
-      base.demand_choice(
-          'residual_before_ln', self.residual_before_ln, ('post_add',))
       base.demand(
           self.original_ln_before, 'residual_before_ln', 'post_add',
           'original_ln_before=True with it')
     base.demand_rate('dropout', self.dropout)
     base.demand_rate('stochastic_depth', self.stochastic_depth)
     base.demand(self.depth >= 1, 'depth', self.depth, '1 or more')
-    base.demand_choice('inner_norm', self.inner_norm, NORMS)
     base.demand(self.is_parallel or not self.multiplicative,
                 'multiplicative', True, 'is_parallel=True with it')
 

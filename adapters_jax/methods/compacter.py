@@ -65,6 +65,9 @@ class Compacter(bottleneck.Bottleneck):
   phm_bias: bool = True
   hypercomplex_nonlinearity: str = 'glorot-uniform'
 
+  choices = {
+      **bottleneck.Bottleneck.choices, 'phm_c_init': ('normal', 'uniform'),
+      'hypercomplex_nonlinearity': _INITS}
   adapterhub_fixed = {
       **bottleneck.Bottleneck.adapterhub_fixed,
       'phm_layer': (True, 'a bottleneck without such layers is no compacter')}
@@ -82,9 +85,6 @@ class Compacter(bottleneck.Bottleneck):
     super().__post_init__()
     base.demand(self.phm_dim >= 1, 'phm_dim', self.phm_dim, '1 or more')
     base.demand(self.phm_rank >= 1, 'phm_rank', self.phm_rank, '1 or more')
-    base.demand_choice('phm_c_init', self.phm_c_init, ('normal', 'uniform'))
-    base.demand_choice(
-        'hypercomplex_nonlinearity', self.hypercomplex_nonlinearity, _INITS)
 
   @classmethod
   def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:

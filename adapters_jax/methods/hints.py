@@ -7,7 +7,8 @@ import re
 # of the closest method in CONFIGS}. None of the keys is implemented.
 ABSENT = {
     'adalora': 'lora', 'boft': 'lora', 'bone': 'lora', 'c3a': 'lora',
-    'corda': 'lora', 'delora': 'dora', 'dylora': 'lora', 'eva': 'lora',
+    'corda': 'lora', 'delora': 'dora', 'dvora': 'vera',
+    'dylora': 'lora', 'eva': 'lora',
     'fourierft': 'vera', 'gralora': 'lora', 'hra': 'lora', 'loftq': 'lora',
     'loha': 'lora', 'lokr': 'compacter', 'lorafa': 'lora', 'loraplus': 'lora',
     'lora+': 'lora', 'miss': 'lora', 'mtllora': 'lora', 'oft': 'lora',
@@ -79,6 +80,15 @@ def of_method(name: str, known: Collection[str]) -> str:
   if word in ABSENT:
     return f'is not implemented; the closest method is {ABSENT[word]}'
   return ''
+
+
+def names_layers(word: str) -> bool:
+  """Returns whether a word names the layers with an adapter, here or elsewhere.
+
+  Args:
+    word: Field that a user gives.
+  """
+  return word.lower() == 'layers' or 'layers' in _FIELDS.get(word.lower(), ())
 
 
 def of_field(name: str, known: Collection[str]) -> str:

@@ -37,6 +37,7 @@ class IA3(linear.LinearMethod):
   use_gating: bool = False
 
   adapterhub_fields = ('alpha', 'use_gating')
+  choices = {'sites': base.LINEARS}
   adapterhub_fixed = {
       'composition_mode': ('scale', "lora is for 'add', ia3 for 'scale'"),
       'use_dora': (False, 'write dora'), 'vera_d': (None, 'write vera'),
@@ -48,10 +49,6 @@ class IA3(linear.LinearMethod):
   peft_types = ('IA3',)
   peft_names = {'scale': 'ia3_l'}
   peft_layouts = {'scale': 'column'}
-
-  def __post_init__(self):
-    super().__post_init__()
-    base.demand_sites(self.sites, base.LINEARS)
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.

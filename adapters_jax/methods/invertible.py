@@ -32,6 +32,7 @@ class Invertible(base.Method):
   activation: str = 'relu'
 
   kind: ClassVar[str] = 'embedding'
+  choices = {'activation': activations.ACTIVATIONS}
   invertible = True
   sites = ('embedding',)
   adapterhub_words = {'non_linearity': 'activation',
@@ -46,7 +47,6 @@ class Invertible(base.Method):
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.factor > 0, 'factor', self.factor, 'more than 0')
-    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module at the embeddings.

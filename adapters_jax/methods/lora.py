@@ -51,6 +51,7 @@ class LoRA(linear.LinearMethod):
   dora: str = ''
   use_gating: bool = False
 
+  choices = {'sites': base.LINEARS, 'init': INITS, 'dora': DORA}
   adapterhub_words = {'use_dora': 'dora', 'init_weights': 'init'}
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
@@ -68,10 +69,7 @@ class LoRA(linear.LinearMethod):
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
-    base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)
-    base.demand_choice('init', self.init, INITS)
-    base.demand_choice('dora', self.dora, DORA)
 
   @property
   def scale(self) -> float:

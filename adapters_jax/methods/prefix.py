@@ -46,6 +46,7 @@ class PrefixTuning(base.Method):
   shift_positions: bool = False
 
   kind: ClassVar[str] = 'key_value'
+  choices = {'activation': activations.ACTIVATIONS}
   sites = ('key_value',)
   adapterhub_architecture = 'prefix_tuning'
   adapterhub_fields = (
@@ -73,7 +74,6 @@ class PrefixTuning(base.Method):
     base.demand(
         self.bottleneck_size >= 1, 'bottleneck_size', self.bottleneck_size,
         '1 or more')
-    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
     base.demand_rate('dropout', self.dropout)
 
   @property

@@ -51,6 +51,7 @@ class PromptTuning(base.Method):
   prompt_init_text: str | None = None
 
   kind: ClassVar[str] = 'embedding'
+  choices = {'combine': COMBINE, 'prompt_init': INITS}
   adapterhub_architecture = 'prompt_tuning'
   adapterhub_fields = (
       'prompt_length', 'combine', 'prompt_init', 'prompt_init_text')
@@ -67,9 +68,7 @@ class PromptTuning(base.Method):
     base.demand(
         self.prompt_length >= 1, 'prompt_length', self.prompt_length,
         '1 or more')
-    base.demand_choice('combine', self.combine, COMBINE)
     base.demand(self.scale >= 0, 'scale', self.scale, '0 or more')
-    base.demand_choice('prompt_init', self.prompt_init, INITS)
     if (self.prompt_init == 'from_string') != bool(self.prompt_init_text):
       raise errors.UserError(
           "`prompt_init`: give both prompt_init=from_string and "

@@ -48,6 +48,7 @@ class ReFT(base.Method):
   activation: str = 'identity'
 
   kind: ClassVar[str] = 'layer'
+  choices = {'activation': activations.ACTIVATIONS}
   sites = ('layer_output',)
   adapterhub_architecture = 'reft'
   adapterhub_fields = (
@@ -71,7 +72,6 @@ class ReFT(base.Method):
     base.demand(self.prefix_positions + self.suffix_positions > 0,
                 'prefix_positions', 0,
                 '1 or more, or suffix_positions=1 or more')
-    base.demand_choice('activation', self.activation, activations.ACTIVATIONS)
     base.demand_rate('dropout', self.dropout)
 
   def make(self, name: str, layer: int) -> nn.Module:

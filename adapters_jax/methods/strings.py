@@ -186,7 +186,7 @@ def _with_fields(
         raise errors.UserError(
             f'{flag}: {name} has no field {word!r}; did you mean {same}, as in '
             f'{name}[{same}={values[word]}]?')
-      if word == 'layers' and 'leave_out' in words:
+      if hints.names_layers(word) and 'leave_out' in words:
         raise errors.UserError(
             f'{flag}: {name} has no field {word!r}; leave_out names the layers '
             f'without an adapter, as in {name}[leave_out=[0,1]]')
@@ -218,6 +218,7 @@ def _changed(
   """Returns a method with some words changed."""
   hints = typing.get_type_hints(type(config))
   fields = {
-      field: convert(value, hints[field], f'`{field}={value!r}`')
+      field: convert(value, hints[field], f'`{field}={value!r}`',
+                     config.choices.get(field, ()))
       for field, value in config.from_words(values).items()}
   return config.with_fields(**fields) if fields else config

@@ -76,7 +76,9 @@ def copied(start: Any, values: Mapping[str, Any], names: Iterable[str]) -> Any:
       for name in names if values.get(name) is not None})  # null: the default.
 
 
-def converted(value: Any, wanted: Any, what: str) -> Any:
+def converted(
+    value: Any, wanted: Any, what: str, allowed: Iterable[str] = ()
+) -> Any:
   """Converts a value to an annotated type; lists and dicts become tuples.
 
   Args:
@@ -84,6 +86,7 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
       JAX become Python's.
     wanted: Annotation of the field.
     what: Name of the value; starts the message.
+    allowed: Texts that the value may be or hold, for the message; () for any.
 
   Raises:
     errors.UserError: the value has another type, or is not finite.
@@ -102,10 +105,26 @@ def converted(value: Any, wanted: Any, what: str) -> Any:
   # Checked last: a field of `int | float` keeps an int.
   if float in choices and _is(value, int):
     return value
-  names = ' or '.join(
-      'None' if c is type(None) else getattr(c, '__name__', str(c))
-      if not typing.get_args(c) else str(c) for c in choices)
+  texts = ', '.join(map(repr, allowed))
+  names = ' or '.join(_described(choice, texts) for choice in choices)
   raise errors.UserError(f'{what}: give {names}')
+
+
+def _described(choice: Any, texts: str) -> str:
+  """Returns the description of a type, to follow the word 'give'.
+
+  Args:
+    choice: Plain type, or type of tuples.
+    texts: Texts that values of type `str` may be; '' for any.
+  """
+  entry, *rest = typing.get_args(choice) or (None,)
+  if rest == [Ellipsis] and not typing.get_args(entry):
+    return f'a list of {texts if entry is str and texts else entry.__name__}'
+  if entry is not None:
+    return str(choice)
+  if choice is str and texts:
+    return texts if ', ' not in texts else f'one of {texts}'
+  return 'None' if choice is type(None) else choice.__name__
 
 
 def _hashable(value: Any) -> Any:
@@ -139,7 +158,8 @@ def convert_fields(config: Any) -> None:
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     object.__setattr__(config, field.name, converted(
-        value, hints[field.name], f'`{field.name}={value!r}`'))
+        value, hints[field.name], f'`{field.name}={value!r}`',
+        getattr(config, 'choices', {}).get(field.name, ())))
 
 
 def _is(value: Any, kind: Any) -> bool:

@@ -47,9 +47,10 @@ class VeRA(linear.LinearMethod):
   use_gating: bool = False
   dense: bool = False
 
+  choices = {'sites': base.LINEARS}
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
-      'use_dora': (False, 'write dora'),
+      'use_dora': (False, 'DVoRA is not implemented'),
       'init_weights': ('vera', 'leave it out')}
   adapterhub_fields = (
       'r', 'alpha', 'dropout', 'vera_d', 'vera_b', 'use_gating')
@@ -66,7 +67,6 @@ class VeRA(linear.LinearMethod):
   def __post_init__(self):
     super().__post_init__()
     base.demand(self.r >= 1, 'r', self.r, '1 or more')
-    base.demand_sites(self.sites, base.LINEARS)
     base.demand_rate('dropout', self.dropout)
 
   def make(self, name: str, layer: int) -> nn.Module:
@@ -103,7 +103,9 @@ class VeRA(linear.LinearMethod):
       errors.UserError: a VeRA combined with DoRA.
     """
     if values.get('use_dora'):
-      raise errors.UserError('`use_dora`: not together with vera_d')
+      raise errors.UserError(
+          '`use_dora`: with vera_d it is DVoRA, which is not implemented; '
+          'export a VeRA or a DoRA')
     return dataclasses.replace(
         super().from_adapterhub(values, version), dense=True)
 

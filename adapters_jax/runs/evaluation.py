@@ -14,6 +14,7 @@ from adapters_jax.adapters import compiled
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import field_checks
 from adapters_jax.adapters import prediction
+from adapters_jax.data import given
 from adapters_jax.data import memory
 from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
@@ -105,10 +106,8 @@ def _check(
   arguments.demand_base(base, 'evaluate(base, adapter, data)')
   arguments.demand_adapter(adapter)
   arguments.demand_count('batch_size', batch_size)
-  if not isinstance(data, str | InMemory):
-    raise errors.UserError(
-        '`data`: give Examples(texts=..., labels=...), or the name of a task, '
-        f'not {type(data).__name__}')
+  given.check('data', data, str | InMemory,
+              'Examples(texts=..., labels=...), or the name of a task')
   if field_checks.threshold(threshold) is not None and (
       not adapter.head.multilabel and len(adapter.classes) != 2
       or adapter.head.per_token):

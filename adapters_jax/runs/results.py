@@ -27,6 +27,8 @@ from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
 
+COLLAPSE = 'collapse: '  # Beginning of the note on a run of one class.
+
 
 def make_adapter(
     config: config_lib.Config, setup: setup_lib.Setup, kind: kind_lib.Kind,
@@ -94,7 +96,7 @@ def all_scores(
         setup.task, predictions, setup.splits[split].labels)
     if split == 'dev' and label is not None:
       notes.append(
-          f'collapse: every dev example is called {label!r}; try a lower '
+          f'{COLLAPSE}every dev example is called {label!r}; try a lower '
           'learning rate or another seed')
   threshold = kind.threshold_of(score, best)
   if threshold is not None and setup.threshold in ('', thresholds.DEV):

@@ -294,7 +294,8 @@ def train(
     scores, _, notes, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     for note in (*group.setup.notes, *notes):  # No record will hold them.
-      _log.warning(note)
+      _log.log(logging.WARNING if note.startswith(results.COLLAPSE)
+               else logging.INFO, note)
     return dataclasses.replace(results.make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores,
         threshold), history=tuple(log.runs[0].history))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
@@ -148,3 +149,23 @@ def test_variables_are_a_file(tmp_path):
   adapter.save(path)
   with pytest.raises(errors.UserError, match='`path=.*folder of an adapter'):
     exchange.write(path, adapter, 'adapter_bert')
+
+
+def test_paths_in_the_home_folder(tmp_path, monkeypatch):
+  home = tmp_path / 'home'
+  tiny.write_checkpoint(str(home / 'base'))
+  (tmp_path / 'here').mkdir()
+  monkeypatch.chdir(tmp_path / 'here')
+  monkeypatch.setenv('HOME', str(home))
+  base = aj.load_base('~/base')
+  assert base.checkpoint == str(home / 'base')
+  adapter = dataclasses.replace(bank_test.make('lora[r=2]'), base=base.identity)
+  adapter.save('~/x')
+  assert aj.load_adapter('~/x').methods == adapter.methods
+  aj.export(adapter, '~/y', 'adapterhub', head=False)
+  assert aj.load_adapter('~/y', base).methods == adapter.methods
+  assert {one.name for one in home.iterdir()} == {'base', 'x', 'y'}
+  assert not list((tmp_path / 'here').iterdir())
+  with pytest.raises(errors.UserError, match=(
+      f"^`checkpoint`: '{home}/nope' is neither .*; check the name$")):
+    aj.load_base('~/nope')

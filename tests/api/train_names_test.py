@@ -40,6 +40,9 @@ def adapter():
     ({'adapters': 'a=DIR'}, r"'adapters' .*give `under=\{'a': ...\}`"),
     ({'tune': 'full'}, "'tune' .*give `method`"),
     ({'checkpoint': 'minilm-l6'}, "'checkpoint' .*give `base`"),
+    ({'data_dir': 'x'}, '`data_dir=x`: is for a task by name; leave it out'),
+    ({'label_separator': ';'}, "'label_separator' is a setting of the comm"),
+    ({'choice_columns': 'a'}, "'choice_columns' is a setting of the comm"),
     ({'dev_file': 'dev.tsv'}, "'dev_file' .*give `dev`"),
     ({'workdir': 'runs/a'}, "'workdir' is a setting of the commands; leave it "
      'out, or run `adapters-jax train --workdir=...`$'),
@@ -68,6 +71,32 @@ def test_commands_in_messages_have_the_flags():
       assert f'--{name}' in flags
       assert {flag.removeprefix('--') for flag in flags} <= {
           *fields, 'experiment=embeddings'}
+
+
+@pytest.mark.parametrize('name, wanted', [
+    ('bf16', 'did you mean precision?'), ('fp16', 'did you mean precision?'),
+    ('gradient_checkpointing', 'did you mean remat?'),
+    ('gradient_accumulation_steps', 'did you mean accumulate?'),
+    ('max_grad_norm', 'did you mean clip_norm?'),
+    ('early_stopping_patience', 'did you mean patience?'),
+    ('eval_dataset', 'did you mean dev?'), ('metod', 'did you mean method?'),
+    ('warmup_steps', '`warmup`, the share of the steps that warms up'),
+    ('lr_scheduler_type', 'falls linearly to 0; `optimizer`'),
+    ('output_dir', r'save it with `adapter.save\(DIR\)`'),
+    ('save_steps', r'save it with `adapter.save\(DIR\)`'),
+    ('callbacks', '`adapter.history`'), ('report_to', '`adapter.history`'),
+    ('label_names', 'the labels of `data` are the classes.*their `names`')])
+def test_names_of_other_libraries(name, wanted):
+  with pytest.raises(aj.UserError, match=f'^setting: .*; .*{wanted}'):
+    train_settings.check_names({name: 1})
+
+
+def test_suggestions_are_settings_that_train_takes():
+  for name, setting in train_names.SAME.items():
+    if setting not in train_names.ARGUMENTS:
+      train_settings.check_names({setting: 1})
+    with pytest.raises(aj.UserError, match=f'did you mean {setting}'):
+      train_settings.check_names({name: 1})
 
 
 def test_no_message_names_the_temporary_folder(base, adapter):

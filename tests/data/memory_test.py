@@ -1,5 +1,7 @@
 """Tests of examples in memory."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,49 @@ def test_integers_are_classes_in_their_order():
   np.testing.assert_array_equal(splits['dev'].labels, [1])
   task, _ = memory.to_task(memory.Examples(['a', 'b'], [True, False]))
   assert task.labels == ('False', 'True')
+
+
+def test_names_of_integer_labels():
+  examples = memory.Examples(
+      ['a', 'b', 'c', 'd'], np.array([2, 0, 2, 1]), names=('z', 'y', 'x'))
+  assert examples.labels == ['x', 'z', 'x', 'y']
+  task, splits = memory.to_task(
+      examples, dev=memory.Examples(['e'], [1], names=['z', 'y', 'x']))
+  assert task.labels == ('x', 'y', 'z')
+  np.testing.assert_array_equal(splits['train'].labels, [0, 2, 0, 1])
+  np.testing.assert_array_equal(splits['dev'].labels, [1])
+  assert dataclasses.replace(examples).labels == examples.labels
+  assert examples.take([1]).labels == ['z']
+
+
+@pytest.mark.parametrize('labels', [
+    [[2], [], [0, 2]], [{2}, set(), {0, 2}], [[0, 0, 1], [0, 0, 0], [1, 0, 1]],
+    np.array([[0, 0, 1], [0, 0, 0], [1, 0, 1]], np.float32)])
+def test_names_of_several_labels(labels):
+  examples = memory.Examples(['a', 'b', 'c'], labels, names=['z', 'y', 'x'])
+  assert list(map(sorted, examples.labels)) == [['x'], [], ['x', 'z']]
+
+
+@pytest.mark.parametrize('labels, names, message', [
+    ([0, 1, 2], ['a', 'b'], r'`labels\[2\]`: 2 is no number of the 2 `names`; '
+     'give integers from 0 to 1'),
+    ([0, -1, -1], ['a', 'b'], r'`labels\[1\]`: -1 is'),
+    ([0, 0.5, 1], ['a', 'b'], r'`labels\[1\]`: 0.5 is'),
+    ([0, 1, True], ['a', 'b'], r'`labels\[2\]`: True is'),
+    (['a', 'b', 'a'], ['a', 'b'], r"`labels\[0\]`: 'a' is"),
+    ([[0], [1, 3], []], ['a', 'b', 'c'], r'`labels\[1\]`: 3 is'),
+    ([0, 1, 0], 'ab', '`names`: give a list of names'),
+    ([0, 1, 0], [], '`names`: there is none'),
+    ([0, 1, 0], ['a', 1], r'`names\[1\]`: 1; give a text for each class'),
+    ([0, 1, 0], ['a', 'a'], r"`names\[1\]`: 'a'; .* another one for each")])
+def test_labels_that_are_no_numbers_of_names(labels, names, message):
+  with pytest.raises(errors.UserError, match=f'^{message}'):
+    memory.Examples(['a', 'b', 'c'], labels, names=names)
+
+
+def test_choices_have_no_names():
+  with pytest.raises(errors.UserError, match='`names`: is for classes'):
+    memory.Examples([('a', ['b', 'c'])], [0], names=['b', 'c'])
 
 
 def test_floats_are_scores_and_pairs_are_pairs():

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 import tempfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -42,6 +43,8 @@ class LocalGlueTest(parameterized.TestCase):
 
   def test_a_look_for_a_dataset_prepares_none(self):
     self.assertTrue(prepared.is_prepared('glue/rte', self.data_dir))
+    with mock.patch.dict(os.environ, HOME=self.folder):
+      self.assertTrue(prepared.is_prepared('glue/rte', '~/data'))
     with tempfile.TemporaryDirectory() as folder:
       self.assertFalse(prepared.is_prepared('glue/rte', folder))
       os.makedirs(f'{folder}/glue/rte')  # As of a start that failed.

@@ -17,6 +17,15 @@ def test_strings_and_paths():
       paths.text(value, 'path')
 
 
+def test_home_folders_of_arguments(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert paths.text('~/x', 'path') == f'{tmp_path}/x'
+  assert paths.text(pathlib.Path('~'), 'path') == str(tmp_path)
+  assert paths.target('~/x', 'path', '.npz') == f'{tmp_path}/x.npz'
+  for other in ('a/~', './~/x', '~no.such.user/x'):
+    assert paths.text(other, 'path') == other
+
+
 def test_places_to_write(tmp_path):
   file = tmp_path / 'file'
   file.write_text('x')

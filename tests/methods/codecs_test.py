@@ -10,6 +10,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import exchange
 from adapters_jax.methods import codec
 from adapters_jax.methods import strings
+from adapters_jax.methods import vera
 from adapters_jax.model import encoder
 from tests import tiny
 from tests.adapters import bank_test
@@ -65,3 +66,8 @@ def test_a_method_is_written_and_read_or_refused(
   if found.methods != adapter.methods or not trees.equal(found.tuned, tuned):
     np.testing.assert_allclose(
         hidden_states(found), hidden_states(adapter), atol=2e-5)
+
+
+def test_a_dvora_is_refused_by_its_name():
+  with pytest.raises(errors.UserError, match='DVoRA, which is not implemented'):
+    vera.VeRA.from_adapterhub({'r': 4, 'vera_d': 0.1, 'use_dora': True}, '1.0')

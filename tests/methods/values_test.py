@@ -48,15 +48,46 @@ def test_lists_and_numbers_of_numpy_are_those_of_texts(kind):
 @pytest.mark.parametrize('fields, message', [
     ({'r': 2.5}, '`r=2.5`: give int'), ({'r': True}, '`r=True`: give int'),
     ({'r': np.array([2])}, '`r=.*: give int'),
-    ({'sites': 'query'}, "`sites='query'`: give tuple"),
-    ({'sites': [['query']]}, '`sites=.*: give tuple'),
-    ({'leave_out': ['0']}, '`leave_out=.*: give tuple'),
+    ({'sites': 'query'}, "`sites='query'`: give a list of 'query', 'key', "
+     "'value', 'attention_output', 'intermediate', 'gate', 'ffn_output'$"),
+    ({'sites': [['query']]}, "`sites=.*: give a list of 'query', 'key'"),
+    ({'sites': ['qeury']}, '`sites`: .*did you mean query'),
+    ({'init': 3}, "`init=3`: give one of 'lora', 'bert'$"),
+    ({'dora': True}, "`dora=True`: give one of '', 'adapters', 'peft'$"),
+    ({'leave_out': ['0']}, '`leave_out=.*: give a list of int$'),
     ({'alpha': float('inf')}, '`alpha=inf`: give a finite number'),
     ({'dropout': np.float32('nan')}, '`dropout=.*: give a finite number')])
 def test_values_of_other_types(fields, message):
   with pytest.raises(errors.UserError, match=f'^{message}') as found:
     lora.LoRA(**fields)
   assert '\n' not in str(found.value)
+
+
+@pytest.mark.parametrize('text, message', [
+    ('lora[sites=all-linear]', "sites='all-linear': give a list of 'query', "),
+    ('seq_bn[sites=all]', "give a list of 'attention_output', 'ffn_output'$"),
+    ('seq_bn[scaling=[1]]', "give float or one of 'learned', 'channel'$"),
+    ('seq_bn[residual_before_ln=3]', "give bool or 'post_add'$"),
+    ('seq_bn[layers=3]', 'give a list of int or None$'),
+    ('seq_bn[activation=3]', "give one of 'gelu', "),
+    ('compacter[phm_c_init=3]', "give one of 'normal', 'uniform'$"),
+    ('invertible[activation=3]', "give one of 'gelu', "),
+    ('loreft[activation=3]', "give one of 'gelu', "),
+    ('prefix_tuning[activation=3]', "give one of 'gelu', "),
+    ('prompt_tuning[combine=3]', "give one of 'prefix', 'prefix_after_bos', "),
+    ('prompt_tuning[prompt_init_text=3]', 'give str or None$')])
+def test_texts_of_other_types_name_the_choices(text, message):
+  with pytest.raises(errors.UserError, match=message):
+    strings.parse(text)
+
+
+@pytest.mark.parametrize('kind', CONFIGS, ids=lambda kind: kind.__name__)
+def test_fields_of_texts_have_choices(kind):
+  # An entry of `reduction_factor` is (layer, factor).
+  free = {'prompt_init_text', 'reduction_factor'}
+  texts = {field.name for field in dataclasses.fields(kind)
+           if 'str' in str(field.type)}
+  assert texts - free == {*kind.choices}
 
 
 def test_fields_of_a_setup():

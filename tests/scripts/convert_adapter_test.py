@@ -186,7 +186,7 @@ def edit(path, **values):
     ('peft', 'adapter_config.json', {'peft_type': 'PREFIX_TUNING'},
      'num_virtual_tokens'),
     ('peft', 'adapter_model.safetensors', None, 'cannot be read'),
-    ('own', 'config.json', {'adapter_config': 'nope'}, 'did you mean'),
+    ('own', 'config.json', {'adapter_config': 'nope'}, "'nope'; it is one of"),
     ('own', 'config.json', {'tune': 'head'}, 'does not fit'),
     ('own', 'config.json', {'tune': 'norms'}, 'does not fit'),
     ('own', 'config.json', {'adapter_config': 'lora[r=3]'}, 'does not fit'),

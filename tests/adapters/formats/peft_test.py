@@ -145,6 +145,12 @@ class PeftTest(parameterized.TestCase):
           found.methods[0].scale * place['a'] @ place['b'], wanted.T,
           atol=1e-5)
 
+  def test_all_linear_is_read_from_the_tensors(self):
+    values, tensors, _, _ = parity.load('peft-lora')
+    found, named = (peft_reading.from_tensors(one, tensors, SHAPE) for one in (
+        {**values, 'target_modules': 'all-linear'}, values))
+    self.assertEqual(found.methods, named.methods)
+
   def test_options_that_would_change_the_outputs_are_refused(self):
     values, tensors, _, _ = parity.load('peft-lora')
     for name, value in (('bias', 'all'), ('alpha_pattern', {'query': 'x'}),
