@@ -276,8 +276,7 @@ def export(
       pooler; for DistilBERT the layer 'cls_relu', for ELECTRA and DeBERTa
       'cls_gelu', for ModernBERT 'cls_norm' or 'mean_norm'),
       'adapter_bert', the authors' TensorFlow variables, or a whole model with
-      the adapter folded into it: 'sentence_transformers' for embeddings, or
-      'transformers', with heads as for 'peft'.
+      the adapter in it: 'sentence_transformers', or 'transformers' with a head.
     name: Name of the adapter in AdapterHub's files.
     base: Pretrained encoder; needed if the format demands a shape or a pooler
       that neither the adapter nor the name of its base determines.

@@ -14,6 +14,7 @@ from adapters_jax.adapters import card
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
+from adapters_jax.api.commands import convert
 from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
@@ -112,6 +113,7 @@ def test_the_model_predicts_as_base_and_adapter(
     '', 'rslora[r=2]', 'dora[r=2]', 'vera[r=4]', 'ia3', 'lora[r=2]|ia3'])
 def test_what_can_be_folded(text, folders, tmp_path):
   adapter = make('roberta', 'pooler', text)
+  del adapter.tuned['pooler']  # The head reads that of the base.
   if not text:  # Full fine-tuning: every leaf differs.
     tree = pretrained.load_base(folders['roberta'])
     adapter.tuned.update({
@@ -248,6 +250,26 @@ def test_an_encoder_without_a_head(tmp_path):
   pooled = dataclasses.replace(adapter, head_input='embedding_max')
   assert any('the pooling' in note for note in exchange.write(
       tmp_path / 'x', pooled, FORM, checkpoint=source))
+
+
+def test_a_head_of_masked_language_modelling_is_left_out(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='masked_lm')
+  notes = exchange.write(tmp_path, adapter, FORM, checkpoint=checkpoint)
+  assert notes[-1] == 'the head of masked language modelling is left out'
+  assert saved(tmp_path)[0]['architectures'] == ['BertModel']
+
+
+def test_the_command(folders, tmp_path):
+  adapter = dataclasses.replace(
+      make('distilbert', 'cls_relu'),
+      base=base_lib.identity(folders['distilbert']))
+  adapter.save(tmp_path / 'own')
+  lines = convert.convert(tmp_path / 'own', tmp_path / 'x', FORM,
+                          checkpoint=folders['distilbert'])
+  assert lines[0].endswith(f'-> {tmp_path / "x"}') and 'AutoModel' in lines[1]
+  assert saved(tmp_path / 'x')[0]['label2id'] == {
+      label: n for n, label in enumerate(LABELS)}
 
 
 def test_an_earlier_export_leaves_no_parts(checkpoint, tmp_path):
