@@ -196,7 +196,8 @@ def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:
       and adapter.method != 'layer norms'):
     raise errors.UserError(
         f'`format={form}`: it holds adapters, and this is {adapter.method} '
-        f'alone; {", ".join(map(repr, formats.WHOLE))} and {"own"!r} hold it')
+        f'alone; {", ".join(map(repr, formats.WHOLE))} '
+        "and 'own' hold it")
   if adapter.setup is not None and form != 'adapterhub':
     raise errors.UserError(
         f'`format={form}`: it has no file of several adapters in one; export '
