@@ -5,8 +5,9 @@
 
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
 default; `experiments.predict` reads it), 'adapterhub', 'peft', 'adapter_bert'
-(a .npz of the authors' TensorFlow variables) or 'sentence_transformers' (the
-whole encoder). `--push=OWNER/NAME` sends the result to the Hugging Face hub.
+(a .npz of the authors' TensorFlow variables), 'sentence_transformers' (the
+whole encoder) or 'transformers' (the whole model with its head).
+`--push=OWNER/NAME` sends the result to the Hugging Face hub.
 """
 
 from adapters_jax.api.commands import convert

@@ -4,24 +4,30 @@ from collections.abc import Iterator
 from typing import Any
 
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import formats
 from adapters_jax.adapters.formats import models
+from adapters_jax.adapters.formats import transformers_model
 from adapters_jax.model import base as base_lib
 
 # {format: name of the library in the hub's metadata}
 _LIBRARIES = {
     'own': 'adapters_jax', 'adapterhub': 'adapter-transformers', 'peft': 'peft',
-    'sentence_transformers': 'sentence-transformers'}
+    'sentence_transformers': 'sentence-transformers',
+    'transformers': 'transformers'}
 _SETTINGS = ('learning_rate', 'epochs', 'batch_size', 'max_length', 'seed',
              'precision')
 
 
-def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
+def text(
+    adapter: adapter_lib.Adapter, name: str, form: str, head: bool = True
+) -> str:
   """Returns the card of an adapter, with the metadata that the hub reads.
 
   Args:
     adapter: Adapter.
     name: Name of the repository.
     form: Format of the files, one of formats.FORMATS.
+    head: Whether the files have the head.
   """
   import huggingface_hub  # Slow to import.
   base = models.hub_name(base_lib.name_of(adapter.base)) or None
@@ -29,7 +35,8 @@ def text(adapter: adapter_lib.Adapter, name: str, form: str) -> str:
       library_name=_LIBRARIES[form], base_model=base,
       pipeline_tag=adapter.head.hub_task, model_name=name.split('/')[-1],
       tags=['adapter', 'jax'], eval_results=[*_results(adapter)] or None)
-  return '\n'.join(('---', data.to_yaml(), '---', *_lines(adapter, name)))
+  return '\n'.join((
+      '---', data.to_yaml(), '---', *_lines(adapter, name, form, head)))
 
 
 def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
@@ -43,17 +50,42 @@ def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
           metric_value=value)
 
 
-def _lines(adapter: adapter_lib.Adapter, name: str) -> Iterator[str]:
+def _program(
+    adapter: adapter_lib.Adapter, name: str, form: str, head: bool
+) -> Iterator[str]:
+  """Yields the lines of a program that loads the files.
+
+  Args:
+    adapter: Adapter.
+    name: Name of the repository.
+    form: Format of the files.
+    head: Whether the files have the head.
+  """
+  if form in formats.WHOLE:
+    loader = ('SentenceTransformer' if form == 'sentence_transformers' else
+              transformers_model.auto_class(adapter) if head else 'AutoModel')
+    start = '' if form == 'sentence_transformers' else '.from_pretrained'
+    yield from (f'from {form} import {loader}', '',
+                f'model = {loader}{start}({name!r})')
+    return
+  yield from (
+      'import adapters_jax as aj', '',
+      f'base = aj.load_base({base_lib.name_of(adapter.base) or "DIR"!r})',
+      f'adapter = aj.load_adapter({name!r}, base)')
+
+
+def _lines(
+    adapter: adapter_lib.Adapter, name: str, form: str, head: bool
+) -> Iterator[str]:
   """Yields the lines of the card below its metadata."""
-  checkpoint = base_lib.name_of(adapter.base)
-  base = checkpoint or base_lib.title_of(adapter.base) or 'an unknown base'
+  base = (base_lib.name_of(adapter.base) or base_lib.title_of(adapter.base)
+          or 'an unknown base')
   yield from (
       '', f'# {name.split("/")[-1]}', '',
       f'An adapter for `{base}`, trained with adapters_jax'
-      f'{f" on {adapter.task}" if adapter.task else ""}.', '',
-      '```python', 'import adapters_jax as aj', '',
-      f'base = aj.load_base({checkpoint or "DIR"!r})',
-      f'adapter = aj.load_adapter({name!r}, base)', '```', '',
+      f'{f" on {adapter.task}" if adapter.task else ""}'
+      f'{" and folded into the base" if form in formats.WHOLE else ""}.', '',
+      '```python', *_program(adapter, name, form, head), '```', '',
       '| | |', '|---|---|', f'| method | `{adapter.method}` |',
       f'| trained parameters | {adapter.trained_params:,} |',
       f'| texts | {", ".join(adapter.texts)} |')

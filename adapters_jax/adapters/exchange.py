@@ -23,6 +23,7 @@ from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
+from adapters_jax.adapters.formats import transformers_model
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
@@ -157,13 +158,15 @@ def _write_other(
     checkpoint: str,
 ) -> list[str]:
   """Writes an adapter in another format than 'own'; returns notes."""
+  if form in formats.WHOLE and not checkpoint:
+    raise base_shape.missing('its weights are part of the folder')
   if form == 'sentence_transformers':
-    if not checkpoint:
-      raise base_shape.missing('its weights are part of the folder')
     return sentence_transformer.write(path, adapter, checkpoint)
   if adapter.head.pretrained and form != 'adapterhub':
     return [*_write_other(path, _without_head(adapter), form, name, checkpoint),
             'the head of masked language modelling is left out']
+  if form == 'transformers':
+    return transformers_model.write(path, adapter, checkpoint)
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(
@@ -189,11 +192,12 @@ def _write_other(
 
 def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:
   """Raises UserError for an adapter that a format cannot hold."""
-  if (form != 'sentence_transformers' and not adapter.methods
+  if (form not in formats.WHOLE and not adapter.methods
       and adapter.method != 'layer norms'):
     raise errors.UserError(
         f'`format={form}`: it holds adapters, and this is {adapter.method} '
-        "alone; 'own' and 'sentence_transformers' hold it")
+        f'alone; {", ".join(map(repr, formats.WHOLE))} '
+        "and 'own' hold it")
   if adapter.setup is not None and form != 'adapterhub':
     raise errors.UserError(
         f'`format={form}`: it has no file of several adapters in one; export '

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import folders
+from adapters_jax.adapters import formats
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_setups
@@ -130,7 +131,7 @@ def _check_folder(path: str, form: str) -> None:
       and folders.is_of_run(path) and not folders.is_workdir(path)):
     raise errors.UserError(
         f'`path={path}`: it holds the adapter of a run; name another folder')
-  if form == 'sentence_transformers' and _holds_foreign(path):
+  if form in formats.WHOLE and _holds_foreign(path):
     raise errors.UserError(  # transformers adds such an adapter to the model.
         f'`path={path}`: it holds an adapter of another library; name another '
         'folder for a whole model')

@@ -44,8 +44,8 @@ def push(
   Args:
     adapter: Adapter.
     name: Name of the repository, 'owner/name', created if absent.
-    format: Format of the files: 'own', 'adapterhub', 'peft' or
-      'sentence_transformers', as for `export`.
+    format: Format of the files: 'own', 'adapterhub', 'peft',
+      'sentence_transformers' or 'transformers', as for `export`.
     base: Pretrained encoder, as for `export`.
     head: Whether to write the head.
     private: Whether a new repository is visible to its owner alone.
@@ -110,7 +110,7 @@ def push_for(
         folder, adapter, format, head=head, name=name.split('/')[-1],
         checkpoint=checkpoint)
     with open(os.path.join(folder, 'README.md'), 'w', encoding='utf-8') as file:
-      file.write(card.text(adapter, name, format))
+      file.write(card.text(adapter, name, format, head))
     title = f'{adapter.method} for {adapter.task or "a task"}'
     return publish.send(folder, name, message=title, private=private,
                         replaced=_earlier(name)), notes

@@ -276,8 +276,8 @@ def export(
     format: 'own', 'adapterhub', 'peft' (a head of classes must read the
       pooler; for DistilBERT the layer 'cls_relu', for ELECTRA and DeBERTa
       'cls_gelu', for ModernBERT 'cls_norm' or 'mean_norm'),
-      'adapter_bert', the authors' TensorFlow variables, or
-      'sentence_transformers', a whole model with the adapter folded into it.
+      'adapter_bert', the authors' TensorFlow variables, or a whole model with
+      the adapter in it: 'sentence_transformers', or 'transformers' with a head.
     name: Name of the adapter in AdapterHub's files.
     base: Pretrained encoder; needed if the format demands a shape or a pooler
       that neither the adapter nor the name of its base determines.

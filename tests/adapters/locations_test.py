@@ -14,19 +14,19 @@ from adapters_jax import errors
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import folders
+from adapters_jax.adapters import formats
 from adapters_jax.adapters import locations
 from adapters_jax.model import base as base_lib
 from tests import tiny
 from tests.adapters import bank_test
 
-FORMS = ('own', 'adapterhub', 'setup', 'peft', 'sentence_transformers')
+FORMS = ('own', 'adapterhub', 'setup', 'peft', *formats.WHOLE)
 NEXT = {*zip(FORMS, FORMS[1:] + FORMS), *zip(FORMS[::-1], FORMS[-2::-1])}
 # Not for a second export: the first one would be lost, or change the second.
 REFUSED = {
-    ('adapterhub', 'sentence_transformers'): 'adapter of another library',
-    ('setup', 'sentence_transformers'): 'adapter of another library',
-    ('peft', 'sentence_transformers'): 'adapter of another library',
-    ('sentence_transformers', 'own'): 'that of a model'}
+    **{(form, whole): 'adapter of another library'
+       for form in ('adapterhub', 'setup', 'peft') for whole in formats.WHOLE},
+    **{(whole, 'own'): 'that of a model' for whole in formats.WHOLE}}
 
 
 def adapter_of(form, seed):
@@ -60,7 +60,9 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
     assert all(path.read_bytes() == then for path, then in before.items())
     return
   wanted = write(folder, second, 1, checkpoint)
-  if second == 'sentence_transformers':
+  if second in formats.WHOLE:
+    assert os.path.isfile(os.path.join(folder, 'modules.json')) == (
+        second == 'sentence_transformers')
     assert base_lib.load(folder).config.dim == tiny.CONFIG.dim
     with pytest.raises(errors.UserError, match='there is no tuned'):
       locations.find_format(folder)
@@ -130,7 +132,7 @@ def test_exports_around_a_run(checkpoint, tmp_path):
 def test_a_model_is_not_written_over_its_base(tmp_path):
   base = tiny.write_checkpoint(str(tmp_path / 'base'))
   before = (tmp_path / 'base' / 'model.safetensors').read_bytes()
-  for form, message in (('sentence_transformers', 'of the base'),
+  for form, message in (*((whole, 'of the base') for whole in formats.WHOLE),
                         ('own', 'of a model')):
     with pytest.raises(errors.UserError, match=message):
       write(base, form, 0, base)

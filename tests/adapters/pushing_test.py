@@ -157,6 +157,7 @@ def test_a_push_replaces_earlier_ones(writable, checkpoint):
   for form, pushed, head in (
       ('own', one, True), ('peft', one, True), ('peft', two, False),
       ('adapterhub', both, True), ('sentence_transformers', one, True),
+      ('transformers', one, True),
       ('own', two, True)):
     aj.push(pushed, 'me/film', form, base=base, head=head)
     found = {path.relative_to(writable).as_posix()
@@ -166,6 +167,9 @@ def test_a_push_replaces_earlier_ones(writable, checkpoint):
         'picture.png', 'notes/adapter_config.json', *written} - {'vocab.txt'}
     if form == 'sentence_transformers':
       assert {'model.safetensors', 'modules.json'} < found
+      continue
+    if form == 'transformers':
+      assert 'model.safetensors' in found and 'modules.json' not in found
       continue
     shutil.rmtree(constants.HF_HUB_CACHE)  # All commits have one name here.
     loaded = aj.load_adapter('me/film', base)

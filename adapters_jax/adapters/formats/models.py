@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import assets
@@ -20,6 +21,7 @@ class Foreign:
       activation between them: (first, activation, second).
     classifier_norm: Layer norm after the activation, '' for none. If there is
       one, heads on every position also have the first layer and the norm.
+    classifier_entries: Entries of config.json on which the classifier depends.
     in_adapterhub: Whether `adapters` has the family.
     takes_keys: Whether transformers' model takes keys and values from outside,
       as PEFT's prefix tuning needs.
@@ -31,6 +33,8 @@ class Foreign:
   class_start: str
   classifier: tuple[str, str, str]
   classifier_norm: str = ''
+  classifier_entries: Mapping[str, Any] = dataclasses.field(
+      default_factory=dict)
   in_adapterhub: bool = True
   takes_keys: bool = True
   prefix_pool: str = 'self_prefix'
@@ -52,9 +56,11 @@ FOREIGN = {
                    'ffn_output': 'output_adapters'}),
     'modernbert': Foreign(
         'ModernBert', ('head.dense', 'gelu', 'classifier'), 'head.norm',
+        {'classifier_bias': False, 'classifier_activation': 'gelu'},
         in_adapterhub=False, takes_keys=False),
     'deberta-v2': Foreign(
-        'DebertaV2', ('pooler.dense', 'gelu', 'classifier'), takes_keys=False),
+        'DebertaV2', ('pooler.dense', 'gelu', 'classifier'),
+        classifier_entries={'pooler_hidden_act': 'gelu'}, takes_keys=False),
     'electra': Foreign(
         'Electra', ('classifier.dense', 'gelu', 'classifier.out_proj')),
 }

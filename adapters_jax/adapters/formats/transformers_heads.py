@@ -197,14 +197,18 @@ def tensors_of(
   if row.layer and normed:
     raise _other_layers(class_of(family, row.name))
   fits = row.layer or row is heads.of_form(form, wanted.name)
-  # The head of choices has a pooler, but not those of all families.
-  if not fits or row.choices and not wanted.pooled:
+  name = (f'{models.FOREIGN[family].class_start}For'
+          f'{heads.HEADS["multiple_choice_pooler"].transformers}'
+          if row.choices else class_of(family, wanted.name))
+  if row.choices and not wanted.pooled:  # Every such head here reads a pooler.
+    raise _other_layers(name)
+  if not fits:
     kind = ('reads the pooler' if wanted.pooled else
             f'has two layers with {models.FOREIGN[family].classifier[1]} '
             f'{"and a norm " if normed else ""}between them')
     raise errors.UserError(
-        f"head: {class_of(family, wanted.name)}'s {kind}; train with "
-        f'`head_input={wanted.name}` for PEFT, or give `head=false`')
+        f"head: {name}'s {kind}; train with `head_input={wanted.name}`, or "
+        'give `head=false`')
   found = {}
   for part, name in _layers(row, family).items():
     leaves = adapter.tuned.get(part) or base[part]

@@ -2,9 +2,9 @@
 
 The format of `--from` is detected; `--format` is that of `--to`: 'own' (the
 default; `predict` reads it), 'adapterhub', 'peft', 'adapter_bert' (a .npz of
-the authors' TensorFlow variables) or 'sentence_transformers' (the whole
-encoder). `--push=OWNER/NAME` sends the result to the Hugging Face hub, with a
-model card.
+the authors' TensorFlow variables), 'sentence_transformers' (the whole encoder)
+or 'transformers' (the whole model with its head). `--push=OWNER/NAME` sends the
+result to the Hugging Face hub, with a model card.
 """
 
 from collections.abc import Callable, Iterator, Sequence
