@@ -40,16 +40,16 @@ def test_the_loss_is_the_mean_since_the_last_entry(base, adapter):
 
 
 def test_a_collapse_is_in_the_history_and_logged(base, caplog):
-  caplog.set_level(logging.WARNING, 'adapters_jax')
+  caplog.set_level(logging.INFO, 'adapters_jax')
   found = aj.train(base, EXAMPLES, method='head', max_steps=1, batch_size=8,
                    buckets=1, learning_rate=1e-9, train_examples=20)
   label = found.history[0]['collapsed_to']
   assert label in ('no', 'yes')
-  assert [record.getMessage() for record in caplog.records
+  assert [(record.levelname, record.getMessage()) for record in caplog.records
           if record.name == 'adapters_jax.runs.run'] == [
-      'trained on 20 of 58 examples',
-      f'collapse: every dev example is called {label!r}; try a lower '
-      'learning rate or another seed']
+      ('INFO', 'trained on 20 of 58 examples'),
+      ('WARNING', f'collapse: every dev example is called {label!r}; try a '
+       'lower learning rate or another seed')]
 
 
 def test_other_adapters_have_none(base, adapter, tmp_path):
