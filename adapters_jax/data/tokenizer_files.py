@@ -77,6 +77,7 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
   if whole:
     tokenizer_settings.apply(tokenizer, settings, config)
   tokenizer_settings.apply_inputs(tokenizer, folder, settings, config)
+  tokenizer_settings.check_padding(tokenizer, folder, config)
   return tokenizer
 
 

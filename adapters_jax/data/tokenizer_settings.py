@@ -15,6 +15,7 @@ from tokenizers import normalizers
 from tokenizers import pre_tokenizers
 
 from adapters_jax import errors
+from adapters_jax.data import templates
 from adapters_jax.data import tokenizer_classes
 from adapters_jax.downloads import json_files
 
@@ -25,6 +26,8 @@ NORMALIZER = {'do_lower_case': 'lowercase', 'strip_accents': 'strip_accents',
 # follow the case.
 _DEFAULTS = {'do_lower_case': True, 'strip_accents': None,
              'tokenize_chinese_chars': True}
+# Models that number positions from the padding token on, as config.json tells.
+_COUNTING = ('roberta', 'xlm-roberta', 'camembert')
 _SEGMENTS = 'token_type_ids'
 # Attribute of a tokenizer; `tokenizers` has a place for it only where it cuts
 # texts itself.
@@ -94,6 +97,33 @@ def apply_inputs(
   setattr(tokenizer, _KEEPS_END, side == 'left')
   if settings.get('split_special_tokens'):
     tokenizer.encode_special_tokens = True
+
+
+def check_padding(
+    tokenizer: tokenizers.Tokenizer, folder: str, config: Mapping[str, Any]
+) -> None:
+  """Checks that no special token of every text is the padding of config.json.
+
+  In models that count positions from the padding token on, transformers leaves
+  such tokens out of the count.
+
+  Args:
+    tokenizer: Tokenizer.
+    folder: Folder of its files, for messages.
+    config: Entries of config.json.
+
+  Raises:
+    errors.UserError: the template has the padding token.
+  """
+  if config.get('model_type') not in _COUNTING:
+    return
+  padding = config.get('pad_token_id', 1)
+  tokens = templates.template_of(tokenizer, 2).tokens
+  if padding in {number for gap in tokens for number in gap}:
+    raise errors.UserError(
+        f'`checkpoint`: {folder}/config.json has pad_token_id {padding}, which '
+        'its tokenizer puts around every text; give it the id of the padding '
+        'token')
 
 
 def keeps_end(tokenizer: tokenizers.Tokenizer) -> bool:

@@ -61,8 +61,8 @@ def mpnet(entries: Entries) -> bert_config.BertConfig:
   entries.demand('relative_attention_num_buckets', 32)
   return bert_config.BertConfig(
       **_sizes(entries, _SIZES), segments=0, family='mpnet',
-      first_position=_first_position(entries), relative_bias=True,
-      **_common(entries))
+      # Its class in transformers does not read `pad_token_id` for positions.
+      first_position=2, relative_bias=True, **_common(entries))
 
 
 def distilbert(entries: Entries) -> bert_config.BertConfig:

@@ -195,3 +195,18 @@ def test_words_split_special_tokens_too(tmp_path):
       of_class('RobertaTokenizer', split_special_tokens=True), 'roberta'))
   found, = words.word_pieces(words.for_words(tokenizer), [['</s>']])
   assert 2 not in found.ids
+
+
+def test_padding_that_is_around_every_text(tmp_path):
+  folder = str(tmp_path)
+  for kind, padding, fails in (
+      ('roberta', 2, True), ('xlm-roberta', 0, True), ('roberta', 1, False),
+      ('camembert', 7, False), ('bert', 0, False), ('mpnet', 0, False)):
+    tokenizer_cases.write(folder, {
+        'tokenizer.json': byte_pairs(False), 'config.json': {
+            'model_type': kind, 'pad_token_id': padding}})
+    if fails:
+      with pytest.raises(errors.UserError, match=f'pad_token_id {padding}, '):
+        tokenization.load(folder)
+    else:
+      tokenization.load(folder)

@@ -76,6 +76,13 @@ def test_padding_tokens_of_other_types_and_sizes(value):
     families.parse_config(values, 'f/c')
 
 
+def test_positions_of_mpnet_do_not_depend_on_the_padding_token():
+  for value in (0, 1, 7):
+    assert families.parse_config(
+        {**tiny_families.VALUES['mpnet'], 'pad_token_id': value},
+        'c') == tiny_families.config('mpnet')
+
+
 @pytest.mark.parametrize('case', ['bert', 'distilbert', 'modernbert'])
 def test_activations_there_and_back(case):
   values = tiny_families.VALUES[case]

@@ -61,6 +61,22 @@ def test_repeated_layers(tmp_path):
     peft_lib.read(str(tmp_path), tiny_families.config('bert'))
 
 
+def test_all_linear_layers_of_electra(tmp_path):
+  shape = tiny_families.config('electra-small')
+  wanted = saved(tmp_path / 'a', 'electra-small', peft.LoraConfig(
+      task_type='SEQ_CLS', r=2, target_modules='all-linear'))
+  found = peft_lib.read(
+      str(tmp_path / 'a'), shape, base=lambda: pretrained.from_hugging_face(
+          tiny_families.tensors('electra-small'), shape.family))
+  interop.assert_close(outputs('electra-small', found, shape), wanted)
+  peft_lib.write(str(tmp_path / 'b'), found, shape)
+  model = peft.PeftModel.from_pretrained(interop.make_model(
+      'electra-small', 'ForSequenceClassification', num_labels=3),
+      str(tmp_path / 'b'))
+  interop.assert_close(
+      interop.run(model, 'electra-small').logits.numpy(), wanted)
+
+
 @pytest.mark.parametrize('activation', ['tanh', 'relu', 'gelu'])
 def test_activations_of_deberta(activation, tmp_path):
   extra = {'pooler_hidden_act': activation}
