@@ -22,6 +22,9 @@ _KNOWN = {
 OF_BERT = frozenset((
     'bert', 'convbert', 'distilbert', 'electra', 'funnel', 'layoutlm', 'lxmert',
     'mobilebert', 'mpnet', 'squeezebert'))
+# Classes with RoBERTa's mask, which override that of tokenizer.json.
+OF_ROBERTA = frozenset((
+    'bart', 'camembert', 'led', 'longformer', 'mpnet', 'roberta', 'xlmroberta'))
 # Classes without segments (token_type_ids) among a model's inputs.
 WITHOUT_SEGMENTS = frozenset((
     'bart', 'barthez', 'bigbird', 'camembert', 'distilbert', 'esm', 'gpt2',

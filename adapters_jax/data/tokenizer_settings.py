@@ -29,6 +29,9 @@ _DEFAULTS = {'do_lower_case': True, 'strip_accents': None,
 # Models that number positions from the padding token on, as config.json tells.
 _COUNTING = ('roberta', 'xlm-roberta', 'camembert')
 _SEGMENTS = 'token_type_ids'
+# The mask of RoBERTa's kind eats the space before it, unless settings name it.
+_MASK = tokenizers.AddedToken(
+    '<mask>', lstrip=True, normalized=False, special=True)
 # Attribute of a tokenizer; `tokenizers` has a place for it only where it cuts
 # texts itself.
 _KEEPS_END = 'keeps_end'
@@ -58,6 +61,9 @@ def apply(
     state.pop('type')
     options = {NORMALIZER[name]: value for name, value in given.items()}
     tokenizer.normalizer = normalizers.BertNormalizer(**{**state, **options})
+  if (kind in tokenizer_classes.OF_ROBERTA and 'mask_token' not in settings
+      and tokenizer.token_to_id(_MASK.content) is not None):
+    tokenizer.add_tokens([_MASK])
   splitter = tokenizer.pre_tokenizer
   if isinstance(splitter, pre_tokenizers.ByteLevel):
     # False in all classes that do not have the setting.

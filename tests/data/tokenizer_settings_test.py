@@ -100,6 +100,13 @@ CASES = {
     'space_given': (
         byte_pairs(False), of_class(_GENERIC, add_prefix_space=True), 'roberta',
         ('ab',), [0, 225, 69, 70, 2], None),
+    'mask': (byte_pairs(False), of_class('RobertaTokenizer'), 'roberta',
+             ('a <mask> b',), [0, 69, 4, 225, 70, 2], None),
+    'mask_of_no_settings': (byte_pairs(False), None, 'camembert', ('a <mask>',),
+                            [0, 69, 4, 2], None),
+    'mask_given': (
+        byte_pairs(False), of_class('RobertaTokenizer', mask_token='<mask>'),
+        'roberta', ('a <mask>',), [0, 69, 225, 4, 2], None),
     'segments': (word_piece(**_UNCASED), of_class(_BERT), 'bert', _TWO,
                  [2, 5, 3, 7, 9, 3], _APART),
     'segments_not_named': (
