@@ -65,7 +65,10 @@ def apply(
       and tokenizer.token_to_id(_MASK.content) is not None):
     tokenizer.add_tokens([_MASK])
   splitter = tokenizer.pre_tokenizer
-  if isinstance(splitter, pre_tokenizers.ByteLevel):
+  # transformers 4 does not know the class of transformers 5.
+  newer = settings.get('tokenizer_class') == 'TokenizersBackend'
+  if isinstance(splitter, pre_tokenizers.ByteLevel) and (
+      'add_prefix_space' in settings or not newer):
     # False in all classes that do not have the setting.
     space = settings.get('add_prefix_space', False)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(

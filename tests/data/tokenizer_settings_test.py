@@ -177,6 +177,14 @@ def test_the_ids_of_transformers(name, tmp_path):
       segments, None if segments else [0] * len(ids))
 
 
+def test_the_class_of_transformers_5_leaves_the_file_alone(tmp_path):
+  for settings, ids in (({}, [0, 225, 69, 2]),
+                        ({'add_prefix_space': False}, [0, 69, 2])):
+    tokenizer = tokenization.load(folder_of(
+        tmp_path, byte_pairs(True), of_class('TokenizersBackend', **settings)))
+    assert tokenizer.encode('a').ids == ids
+
+
 def test_settings_of_other_types(tmp_path):
   for name, value, wanted in (
       ('truncation_side', 'middle', 'not left or right'),

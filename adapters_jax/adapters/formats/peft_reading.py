@@ -82,7 +82,8 @@ def _refuse(values: Mapping[str, Any]) -> None:
   """Raises UserError for options that change an adapter's outputs."""
   for name, plain in (
       ('bias', 'none'), ('lora_bias', False), ('fan_in_fan_out', False),
-      ('alora_invocation_tokens', None), ('layer_replication', [])):
+      ('alora_invocation_tokens', None), ('arrow_config', None),
+      ('layer_replication', [])):
     if values.get(name) not in (plain, None):  # Absent or null: plain.
       raise errors.UserError(
           f'`{name}={values[name]!r}` of a PEFT adapter is not supported')

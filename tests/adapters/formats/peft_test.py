@@ -165,6 +165,7 @@ class PeftTest(parameterized.TestCase):
     for name, value in (('bias', 'all'), ('alpha_pattern', {'query': 'x'}),
                         ('alpha_pattern', {'[': 2}), ('alpha_pattern', [3]),
                         ('init_lora_weights', 'pissa'),
+                        ('arrow_config', {'top_k': 2}),
                         ('layer_replication', [[0, 2], [0, 2]])):
       with self.assertRaisesRegex(errors.UserError, name):
         peft_reading.from_tensors({**values, name: value}, tensors, SHAPE)
