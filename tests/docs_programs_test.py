@@ -107,7 +107,7 @@ def test_the_readme_runs(base_folder, small_world):
     for label, value in alone.probabilities.items():
       np.testing.assert_allclose(found.probabilities[label], value, atol=2e-6)
   # The comment on a later export to PEFT:
-  with pytest.raises(aj.UserError, match='`head_input=pooler` for PEFT'):
+  with pytest.raises(aj.UserError, match='`head_input=pooler`'):
     aj.export(names['food'], 'peft', format='peft')
   for page in ('README.md', 'docs/quickstart.md'):
     assert "head_input='pooler'" in docs_test.PAGES[page]

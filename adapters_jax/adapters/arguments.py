@@ -105,7 +105,8 @@ def check_encoding(
       raise errors.UserError(f'`{name}={value!r}`: give {wanted}')
   if max_length is not None:
     demand_count('max_length', max_length, ", or None for the model's limit")
-  if not field_checks.is_integer(dims) or not 0 <= dims <= largest:
+  if dims is not None and (
+      not field_checks.is_integer(dims) or not 0 <= dims <= largest):
     raise errors.UserError(
         f'`dims={dims!r}`: give an integer from 1 to {largest}, or 0 for all')
 

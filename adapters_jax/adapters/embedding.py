@@ -36,8 +36,9 @@ def encode(
     adapter: adapter_lib.Adapter | Mapping[str, Any] | None = None, *,
     adapters: Sequence[str | None] | None = None,
     pooling: str | None = None, normalize: bool | None = None,
-    max_length: int | None = None, prompt: str | None = None, dims: int = 0,
-    batch_size: int = 32, setup: composition.Setup | None = None,
+    max_length: int | None = None, prompt: str | None = None,
+    dims: int | None = None, batch_size: int = 32,
+    setup: composition.Setup | None = None,
 ) -> Any:
   """Embeds texts.
 
@@ -62,7 +63,9 @@ def encode(
     max_length: Longest text in tokens, special tokens included; the rest of a
       text is not read, which is logged.
     prompt: Text to put before every text, such as 'query: '.
-    dims: Leading dimensions to keep (Kusupati et al., 2022); 0 for all.
+    dims: Leading dimensions to keep (Kusupati et al., 2022), scaled to the
+      length 1 if the whole is; 0 for all. Those of the base's folder
+      (`truncate_dim`) are not scaled.
     batch_size: Texts a step.
     setup: With a bank, a setup for all texts, such as Stack('domain', 'sts').
 
@@ -93,14 +96,23 @@ def encode(
   return found.get(None, found)
 
 
-def _leading(vectors: np.ndarray, scaled: Any, dims: int) -> np.ndarray:
+def _leading(
+    vectors: np.ndarray, scaled: Any, own: int | None, dims: int | None
+) -> np.ndarray:
   """Returns the leading dimensions of embeddings.
 
   Args:
     vectors: [texts, dim]
     scaled: Whether to scale the result to length 1; a bool, or [texts, 1] bool.
-    dims: Dimensions to keep; 0 for all.
+    own: Dimensions of the settings, not scaled; None where texts differ.
+    dims: Dimensions to keep instead; 0 for all, None for `own`.
   """
+  if dims is None and own is None:
+    raise errors.UserError(
+        '`dims`: the base keeps fewer dimensions (truncate_dim) than some of '
+        'the adapters were trained with; give a number, or 0 for all')
+  if dims is None:  # As in sentence-transformers.
+    return vectors[:, :own or None]
   if not dims or dims == vectors.shape[1]:
     return vectors
   found = vectors[:, :dims]
@@ -162,8 +174,8 @@ def _strings(texts: Sequence[str]) -> list[str]:
 def _embedded_by_name(
     base: base_lib.Base, texts: Sequence[str], bank: Mapping[str, Any],
     names: Sequence[str | None], make_settings: Any, batch_size: int,
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns ([texts, dim] embeddings, [texts, 1] whether scaled to length 1).
+) -> tuple[np.ndarray, np.ndarray, int | None]:
+  """Returns ([texts, dim] embeddings, [texts, 1] whether scaled, dimensions).
 
   Args:
     base: Pretrained encoder.
@@ -178,8 +190,11 @@ def _embedded_by_name(
   for name, one in used.items():
     _model_of(base, one, settings[name])  # Called for its checks.
   scaled = np.array([[settings[name].normalize] for name in names], bool)
+  widths = {one.dims for one in settings.values()}
+  own = widths.pop() if len(widths) == 1 else None
   if not texts:
-    return np.zeros((0, base.config.dim), np.float32), scaled.reshape(0, 1)
+    return np.zeros(
+        (0, base.config.dim), np.float32), scaled.reshape(0, 1), own or 0
   tokens: list[Any] = [None] * len(texts)
   segments: list[Any] = [None] * len(texts)
   longer = 0
@@ -200,14 +215,14 @@ def _embedded_by_name(
       placed, names, examples_lib.Examples(
           tokens, segments, np.zeros(len(tokens), np.int32)),
       mixed.fitting(len(tokens), batch_size), _BUCKETS)
-  return np.stack(found), scaled
+  return np.stack(found), scaled, own
 
 
 def _embedded(
     base: base_lib.Base, texts: Sequence[str],
     adapter: adapter_lib.Adapter | None, make_settings: Any, batch_size: int,
-) -> tuple[np.ndarray, bool]:
-  """Returns ([texts, dim] embeddings, whether scaled to length 1).
+) -> tuple[np.ndarray, bool, int]:
+  """Returns ([texts, dim] embeddings, whether scaled to length 1, dimensions).
 
   Args:
     base: Pretrained encoder.
@@ -220,7 +235,7 @@ def _embedded(
   longest = embedding_settings.longest(base, adapter, pooling)
   found = np.zeros((len(texts), base.config.dim), np.float32)
   if not texts:
-    return found, pooling.normalize
+    return found, pooling.normalize, pooling.dims
   # Compute repeated texts once.
   firsts = {text: row for row, text in reversed([*enumerate(texts)])}
   distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
@@ -249,7 +264,7 @@ def _embedded(
     raise errors.UserError(
         f'text {bad[0]}: the embedding is not finite, so the weights of base '
         'or adapter are not, or too large')
-  return found, pooling.normalize
+  return found, pooling.normalize, pooling.dims
 
 
 def _model_of(

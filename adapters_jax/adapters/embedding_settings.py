@@ -28,7 +28,7 @@ def pooling_of(
       checkpoint, known=bool(own or given.get('mode')))
   if adapter and own:
     found = dataclasses.replace(
-        found, max_length=adapter.max_length, normalize=True,
+        found, max_length=adapter.max_length, normalize=True, dims=0,
         mode=adapter.head_input.removeprefix(heads.embedding.PREFIX))
   return dataclasses.replace(found, **{
       name: value for name, value in given.items() if value is not None})

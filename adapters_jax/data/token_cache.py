@@ -11,6 +11,7 @@ import tokenizers
 
 from adapters_jax.data import ragged
 from adapters_jax.data import tokenization
+from adapters_jax.data import tokenizer_settings
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import evict
 from adapters_jax.downloads import pinned
@@ -60,8 +61,11 @@ def _key(
   """Returns a hash of everything that the tokens depend on."""
   # The whole tokenizer: its files, and the settings that changed it.
   found = hashlib.sha256(tokenizer.to_str().encode())
-  found.update(repr(
-      (_VERSION, tokenizers.__version__, max_length, len(texts))).encode())
+  # Settings that are not part of its JSON.
+  found.update(repr((
+      _VERSION, tokenizers.__version__, max_length, len(texts),
+      tokenizer.encode_special_tokens,
+      tokenizer_settings.keeps_end(tokenizer))).encode())
   for example in texts:
     # Lengths first: ('ab', 'c') is not ('a', 'bc'). `surrogatepass`, as
     # `tokenization.encode` is to raise the error of such a text.

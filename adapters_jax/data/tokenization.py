@@ -12,6 +12,7 @@ from adapters_jax import errors
 from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenizer_files
+from adapters_jax.data import tokenizer_settings
 
 _log = logging.getLogger(__name__)
 
@@ -253,11 +254,13 @@ def _parts(
   """
   columns = ([one.ids for one in pieces(tokenizer, column, rows)]
              for column in zip(*texts, strict=True))
+  last = tokenizer_settings.keeps_end(tokenizer)
   for example in zip(*columns, strict=True):
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
-    parts = [part[:size] for part, size in zip(example, kept, strict=True)]
+    parts = [part[len(part) - size:] if last else part[:size] for part, size
+             in zip(example, map(min, kept, map(len, example)), strict=True)]
     yield parts, sum(map(len, example)) <= room
 
 

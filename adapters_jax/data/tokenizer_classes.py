@@ -18,6 +18,18 @@ _KNOWN = {
     WORD_PIECE: ('bert', 'convbert', 'distilbert', 'electra', 'layoutlm',
                  'mobilebert', 'mpnet', 'squeezebert'),
     BYTE_PAIRS: ('bart', 'led', 'longformer', 'roberta')}
+# Classes that override the normalizer of tokenizer.json.
+OF_BERT = frozenset((
+    'bert', 'convbert', 'distilbert', 'electra', 'funnel', 'layoutlm', 'lxmert',
+    'mobilebert', 'mpnet', 'squeezebert'))
+# Classes with RoBERTa's mask, which override that of tokenizer.json.
+OF_ROBERTA = frozenset((
+    'bart', 'camembert', 'led', 'longformer', 'mpnet', 'roberta', 'xlmroberta'))
+# Classes without segments (token_type_ids) among a model's inputs.
+WITHOUT_SEGMENTS = frozenset((
+    'bart', 'barthez', 'bigbird', 'camembert', 'distilbert', 'esm', 'gpt2',
+    'gptneox', 'led', 'llama', 'longformer', 'luke', 'mbart', 'mpnet',
+    'roberta', 't5', 'xlmroberta'))
 # {setting of BertJapaneseTokenizer: its value for BERT's words and pieces}
 _CUTS = {'word_tokenizer_type': 'basic', 'subword_tokenizer_type': 'wordpiece'}
 
@@ -44,6 +56,22 @@ def family(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
   name = named(settings, config)
   return (_family_of(name) if name
           else str(config.get('model_type', '')).lower())
+
+
+def kind_of(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Returns e.g. 'xlmroberta' of the class that transformers takes.
+
+  Args:
+    settings: Settings of the tokenizer.
+    config: Entries of config.json.
+
+  Returns:
+    Its name in small letters, 'generic' for a class that reads everything from
+    tokenizer.json, '' if unknown.
+  """
+  name = settings.get('tokenizer_class') or config.get('tokenizer_class')
+  kind = family(settings, config).replace('-', '').replace('_', '')
+  return 'generic' if name in GENERIC or kind == 'modernbert' else kind
 
 
 def check(

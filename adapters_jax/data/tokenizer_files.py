@@ -5,7 +5,6 @@ settings; the rest follows the family's tokenizer in `transformers`.
 """
 
 from collections.abc import Iterable, Mapping
-import json
 import os
 from typing import Any
 
@@ -17,6 +16,7 @@ from tokenizers import processors
 
 from adapters_jax import errors
 from adapters_jax.data import tokenizer_classes
+from adapters_jax.data import tokenizer_settings
 from adapters_jax.downloads import json_files
 
 # All files that `read_tokenizer` may read.
@@ -31,9 +31,6 @@ _ROBERTA = ('<s>', '</s>', '<unk>', '<pad>', '<mask>')
 
 _SENTENCEPIECE = (
     'sentencepiece.bpe.model', 'spm.model', 'spiece.model', 'tokenizer.model')
-# {setting: option of `tokenizers`}
-_NORMALIZER = {'do_lower_case': 'lowercase', 'strip_accents': 'strip_accents',
-               'tokenize_chinese_chars': 'handle_chinese_chars'}
 
 
 def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
@@ -51,12 +48,12 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
   present = {name for name in os.listdir(folder)
              if os.path.exists(os.path.join(folder, name))}  # No dead links.
   settings = _settings(folder)
-  if 'tokenizer.json' in present:
+  config = _json(os.path.join(folder, 'config.json'))
+  whole = 'tokenizer.json' in present
+  if whole:
     path = os.path.join(folder, 'tokenizer.json')
     tokenizer = _parsed(path, tokenizers.Tokenizer.from_file, path)
-    _override(tokenizer, settings)
   elif 'vocab.txt' in present:
-    config = _json(os.path.join(folder, 'config.json'))
     tokenizer_classes.check(
         folder, tokenizer_classes.WORD_PIECE, settings, config)
     tokenizer = _word_piece(
@@ -64,8 +61,7 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
         mpnet=tokenizer_classes.family(settings, config) == 'mpnet')
   elif {'vocab.json', 'merges.txt'} <= present:
     tokenizer_classes.check(
-        folder, tokenizer_classes.BYTE_PAIRS, settings,
-        _json(os.path.join(folder, 'config.json')))
+        folder, tokenizer_classes.BYTE_PAIRS, settings, config)
     tokenizer = _byte_pairs(folder, settings)
   elif found := [name for name in _SENTENCEPIECE if name in present]:
     raise errors.UserError(
@@ -78,6 +74,10 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
         f'`checkpoint`: {folder} has neither tokenizer.json nor vocab.txt, nor '
         'vocab.json with merges.txt')
   _add(tokenizer, folder, settings)
+  if whole:
+    tokenizer_settings.apply(tokenizer, settings, config)
+  tokenizer_settings.apply_inputs(tokenizer, folder, settings, config)
+  tokenizer_settings.check_padding(tokenizer, folder, config)
   return tokenizer
 
 
@@ -116,7 +116,8 @@ def _settings(folder: str) -> dict[str, Any]:
       **_json(os.path.join(folder, 'tokenizer_config.json'))}
   found = {name: value for name, value in found.items()
            if value is not None or name == 'strip_accents'}
-  for name in (*_NORMALIZER, 'add_prefix_space'):
+  for name in (*tokenizer_settings.NORMALIZER, 'add_prefix_space',
+               'split_special_tokens'):
     # Of the nulls, only that of 'strip_accents' is left.
     if not isinstance(found.get(name), bool | None):
       raise errors.UserError(
@@ -238,34 +239,13 @@ def _byte_pairs(
   return tokenizer
 
 
-def _override(
-    tokenizer: tokenizers.Tokenizer, settings: Mapping[str, Any]
-) -> None:
-  """Lets settings win over tokenizer.json, as the families' classes do.
-
-  Args:
-    tokenizer: Tokenizer from tokenizer.json, changed.
-    settings: Settings of the folder. Absent ones change nothing.
-  """
-  normalizer = tokenizer.normalizer
-  given = {option: settings[name] for name, option in _NORMALIZER.items()
-           if name in settings}
-  if isinstance(normalizer, normalizers.BertNormalizer) and given and (
-      settings.get('tokenizer_class') not in tokenizer_classes.GENERIC):
-    state = json.loads(normalizer.__getstate__())
-    state.pop('type')
-    tokenizer.normalizer = normalizers.BertNormalizer(**{**state, **given})
-  splitter, space = tokenizer.pre_tokenizer, settings.get('add_prefix_space')
-  if isinstance(splitter, pre_tokenizers.ByteLevel) and space is not None:
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=space, use_regex=splitter.use_regex)
-
-
 def _declared(folder: str, settings: Mapping[str, Any]) -> Iterable[tuple]:
   """Yields (id or None, added token) of a folder's settings, by id."""
-  tokens = {int(number): _added_token(value, normalized=False)
-            for number, value in
+  named = {_name_of(settings.get(f'{role}_token')) for role in _ROLES}
+  tokens = {int(number): _added_token(value) for number, value in
             settings.get('added_tokens_decoder', {}).items()}
+  for token in tokens.values():
+    token.special |= token.content in named
   path = os.path.join(folder, 'added_tokens.json')
   for name, number in _json(path).items():
     tokens.setdefault(int(number), _added_token(name))
@@ -277,7 +257,7 @@ def _declared(folder: str, settings: Mapping[str, Any]) -> Iterable[tuple]:
 def _add(
     tokenizer: tokenizers.Tokenizer, folder: str, settings: Mapping[str, Any]
 ) -> None:
-  """Adds the tokens that the settings declare and the tokenizer lacks.
+  """Adds the tokens that the settings declare, or changes their flags.
 
   Args:
     tokenizer: Tokenizer, changed.
@@ -295,11 +275,9 @@ def _add(
   known = {token.content
            for token in tokenizer.get_added_tokens_decoder().values()}
   for number, token in _parsed(path, lambda: [*_declared(folder, settings)]):
-    if token.content not in known:
-      if token.special:
-        tokenizer.add_special_tokens([token])
-      else:
-        tokenizer.add_tokens([token])
+    # As in transformers, flags of numbered tokens win over tokenizer.json's.
+    if number is not None or token.content not in known:
+      tokenizer.add_tokens([token])
     found = tokenizer.token_to_id(token.content)
     if number is not None and found != number:
       raise errors.UserError(

@@ -91,7 +91,9 @@ def _for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
 
   visit(values['pre_tokenizer'])
   # A copy: the tokenizer of texts stays as it is.
-  return tokenizers.Tokenizer.from_str(json.dumps(values))
+  found = tokenizers.Tokenizer.from_str(json.dumps(values))
+  found.encode_special_tokens = tokenizer.encode_special_tokens
+  return found
 
 
 def word_pieces(

@@ -283,8 +283,12 @@ def sentence_files(
   if not present(name, [weight_files.MODULES], revision, sure=sure):
     return ''
   folder = os.path.dirname(file(name, weight_files.MODULES, revision))
-  present(
-      name, weight_files.files_of_modules(
-          os.path.join(folder, weight_files.MODULES)),
-      os.path.basename(folder), sure=sure)
+  paths = weight_files.files_of_modules(
+      os.path.join(folder, weight_files.MODULES))
+  found = present(name, paths, os.path.basename(folder), sure=sure)
+  for path in {*paths} - {*found}:
+    where, end = os.path.split(path)
+    if end == weight_files.LENGTHS:  # Few repositories have an older one.
+      any(present(name, [os.path.join(where, old)], os.path.basename(folder))
+          for old in weight_files.OLD_LENGTHS)
   return folder

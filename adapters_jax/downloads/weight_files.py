@@ -15,6 +15,10 @@ MODULES = 'modules.json'
 # and the prompts.
 LENGTHS = 'sentence_bert_config.json'
 PROMPTS = 'config_sentence_transformers.json'
+# Older names of LENGTHS, in the order in which sentence-transformers reads the
+# first that exists.
+OLD_LENGTHS = tuple(f'sentence_{name}_config.json' for name in (
+    'roberta', 'distilbert', 'camembert', 'albert', 'xlm-roberta', 'xlnet'))
 
 
 def read_modules(path: str) -> str:

@@ -91,14 +91,13 @@ class IA3(linear.LinearMethod):
     return cls()
 
   @classmethod
-  def in_peft(cls, site: str, sites: Any) -> bool:
+  def in_peft(cls, tensors: Mapping[str, Any]) -> bool:
     """Returns whether PEFT scales the outputs of a site, with shape (n, 1).
 
     Args:
-      site: One of LINEARS.
-      sites: {(layer, site): {end of a name: tensor}}.
+      tensors: {end of a name: tensor} of the site in one layer.
     """
-    return not _scales_inputs(site, sites)
+    return not _scales_inputs(tensors)
 
   def to_peft(self, shape: Any) -> dict[str, Any]:
     """Returns PEFT's options."""
@@ -187,14 +186,13 @@ class IA3Inputs(IA3):
     return ScaleInput(self, name=name)
 
   @classmethod
-  def in_peft(cls, site: str, sites: Any) -> bool:
+  def in_peft(cls, tensors: Mapping[str, Any]) -> bool:
     """Returns whether PEFT scales the inputs of a site, with shape (1, n).
 
     Args:
-      site: One of LINEARS.
-      sites: {(layer, site): {end of a name: tensor}}.
+      tensors: {end of a name: tensor} of the site in one layer.
     """
-    return _scales_inputs(site, sites)
+    return _scales_inputs(tensors)
 
   def fold(
       self, kernel: jax.Array, bias: jax.Array, start: Any,
@@ -213,10 +211,9 @@ class IA3Inputs(IA3):
     return kernel * (self.alpha * own['scale'])[:, None], bias
 
 
-def _scales_inputs(site, sites):
-  """Returns whether any layer's scale at a site has PEFT's shape (1, n)."""
-  return any(tensor.shape[0] == 1 for (_, other), tensors in sites.items()
-             if other == site for tensor in tensors.values())
+def _scales_inputs(tensors):
+  """Returns whether the scale of a linear layer has PEFT's shape (1, n)."""
+  return any(tensor.shape[0] == 1 for tensor in tensors.values())
 
 
 class ScaleInput(parameters.Module):

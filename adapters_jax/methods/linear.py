@@ -98,7 +98,7 @@ class LinearMethod(base.Method):
     start, places = cls.peft_options(values), {}
     for site in base.LINEARS:
       chosen = tuple(n for n in range(layers) if (n, site) in sites
-                     and cls.in_peft(site, sites))
+                     and cls.in_peft(sites[n, site]))
       if chosen:
         places.setdefault(chosen, []).append(site)
     return [start.with_fields(
@@ -112,14 +112,13 @@ class LinearMethod(base.Method):
     """Returns the method of PEFT's options, with the default sites."""
 
   @classmethod
-  def in_peft(cls, site: str, sites: Any) -> bool:
+  def in_peft(cls, tensors: Mapping[str, Any]) -> bool:
     """Returns whether this class is the method at a site; IA3 has two classes.
 
     Args:
-      site: One of LINEARS.
-      sites: {(layer, site): {end of a name: tensor}}.
+      tensors: {end of a name: tensor} of the site in one layer.
     """
-    del site, sites
+    del tensors
     return True
 
   def to_peft(self, shape: Any) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class BertConfig:
     classifier_pooling: Input of transformers' classifier of the checkpoint,
       'cls' or 'mean'; '' for a classifier that no head of this package
       computes.
+    classifier_activation: Activation between the layers of that classifier,
+      as config.json names it; '' where the family determines it.
     adapters: Method configs, applied in this order at each site.
     composition: Tree over the adapters from `setups.over_methods`; None to
       apply them in order.
@@ -94,6 +96,7 @@ class BertConfig:
   local_layers: tuple[int, ...] = ()
   window: int = 0
   classifier_pooling: str = 'cls'
+  classifier_activation: str = ''
   adapters: tuple[Any, ...] = ()  # Hashable: models are static arguments.
   composition: Any = None
   adapted_from: int = 0

@@ -4,13 +4,12 @@ A reader raises errors.UserError for an entry that is missing or not supported.
 Absent entries have the defaults of transformers' classes.
 """
 
-from collections.abc import Mapping
-import dataclasses
-from typing import Any
-
 from adapters_jax.downloads import json_files
 from adapters_jax import errors
 from adapters_jax.model import bert_config
+from adapters_jax.model import config_entries
+
+Entries = config_entries.Entries
 
 # {Hugging Face's name: name in layers.activations}
 _ACTIVATIONS = {
@@ -40,68 +39,6 @@ _DISTILBERT_SIZES = {
 _LAYER_TYPES = 'full_attention', 'sliding_attention'  # Global, local.
 
 
-@dataclasses.dataclass(frozen=True)
-class Entries:
-  """The entries of a JSON object, with readers that raise UserError.
-
-  Attributes:
-    values: The object.
-    where: Argument and path of the file; starts the messages.
-  """
-  values: Mapping[str, Any]
-  where: str
-
-  def inner(self, name: str) -> 'Entries':
-    """Returns the entries of an inner object; none where it is absent."""
-    return Entries(
-        json_files.inner(self.values, name, self.where), self.where)
-
-  def text(self, name: str, default: str) -> str:
-    """Returns an entry that is a string."""
-    return json_files.string(self.values, name, self.where, default)
-
-  def whole(
-      self, name: str, low: int, high: int, default: int | None = None
-  ) -> int:
-    """Returns a whole number from low to high."""
-    return json_files.integer(
-        self.values, name, self.where, low, high, default)
-
-  def number(
-      self, name: str, low: float, high: float, default: float
-  ) -> float:
-    """Returns a number from low to high."""
-    return json_files.number(
-        self.values, name, self.where, low, high, default)
-
-  def rate(self, name: str, default: float = 0.1) -> float:
-    """Returns a dropout rate; one of 1 would drop everything."""
-    return self.number(name, 0, 0.99, default)
-
-  def switch(self, name: str) -> bool:
-    """Returns an entry that is true or false; false where it is absent."""
-    value = self.values.get(name, False)
-    if not isinstance(value, bool):
-      raise self.error(f'{name} {value!r}; it should be true or false')
-    return value
-
-  def demand(self, name: str, wanted: Any) -> None:
-    """Checks that an entry has the only supported value, or is absent."""
-    value = self.values.get(name, wanted)
-    if value != wanted:
-      raise self.error(f'{name} {value!r}; only {wanted!r} is supported')
-
-  def require(self, name: str, wanted: Any) -> None:
-    """Checks that an entry is present with the only supported value."""
-    if name not in self.values:
-      raise self.error(f'no {name}; only {wanted!r} is supported')
-    self.demand(name, wanted)
-
-  def error(self, message: str) -> errors.UserError:
-    """Returns the error 'FILE has MESSAGE'."""
-    return errors.UserError(f'{self.where} has {message}')
-
-
 def bert(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a BERT."""
   return bert_config.BertConfig(
@@ -124,8 +61,8 @@ def mpnet(entries: Entries) -> bert_config.BertConfig:
   entries.demand('relative_attention_num_buckets', 32)
   return bert_config.BertConfig(
       **_sizes(entries, _SIZES), segments=0, family='mpnet',
-      first_position=_first_position(entries), relative_bias=True,
-      **_common(entries))
+      # Its class in transformers does not read `pad_token_id` for positions.
+      first_position=2, relative_bias=True, **_common(entries))
 
 
 def distilbert(entries: Entries) -> bert_config.BertConfig:
@@ -173,6 +110,7 @@ def deberta(entries: Entries) -> bert_config.BertConfig:
   return bert_config.BertConfig(
       **sizes, family='deberta-v2',
       segments=entries.whole('type_vocab_size', 0, _LARGEST['segments'], 0),
+      classifier_activation=entries.text('pooler_hidden_act', 'gelu'),
       **_common(entries, 1e-7))
 
 
@@ -275,6 +213,10 @@ def _first_position(entries):
 def _common(entries, norm_epsilon=1e-12):
   """Returns {field: value} of the entries that most families share."""
   entries.demand('position_embedding_type', 'absolute')
+  if entries.values.get('is_decoder'):  # Its tokens see only those before.
+    raise entries.error(
+        'is_decoder true, which masks later tokens; only encoders are '
+        'supported')
   return {
       'activation': _activation(entries),
       'dropout': entries.rate('hidden_dropout_prob'),

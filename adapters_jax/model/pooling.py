@@ -23,12 +23,15 @@ class Pooling:
       longest that the encoder reads.
     prompt: Text before every text.
     lowercase: Whether to lowercase texts before they are tokenised.
+    dims: Leading dimensions to keep, without scaling them to length 1; 0 for
+      all.
   """
   mode: str = 'mean'
   normalize: bool = True
   max_length: int = 0
   prompt: str = ''
   lowercase: bool = False
+  dims: int = 0
 
   def __post_init__(self):
     if self.mode not in MODES:

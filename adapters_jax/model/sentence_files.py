@@ -86,8 +86,8 @@ def of_folder(folder: str, *, known: bool = False) -> Pooling:
       raise errors.UserError(
           f'`checkpoint`: {path} has a module {name}; supported are '
           'Transformer, Pooling and Normalize')
-  return Pooling(**found, prompt=_prompt(
-      os.path.join(folder, weight_files.PROMPTS)))
+  return Pooling(
+      **found, **_prompt(os.path.join(folder, weight_files.PROMPTS)))
 
 
 def _modules(path: str) -> Sequence[Mapping[str, Any]]:
@@ -106,13 +106,23 @@ def _lengths(folder: str) -> dict[str, Any]:
         'model_max_length')
     if isinstance(longest, int) and 0 < longest < _LONGEST:
       found['max_length'] = longest
-  path = os.path.join(folder, weight_files.LENGTHS)
-  if os.path.isfile(path):
+  paths = [os.path.join(folder, name) for name in (
+      weight_files.LENGTHS, *weight_files.OLD_LENGTHS)]
+  for path in filter(os.path.isfile, paths):
     values = json_files.read(path, what='`checkpoint`: ')
-    if values.get('max_seq_length') is not None:
-      found['max_length'] = json_files.integer(
-          values, 'max_seq_length', path, 1, _LONGEST)
+    if not values:
+      continue
+    # The arguments of the tokenizer win, those of the older name first.
+    for inner, name in (
+        (values, 'max_seq_length'),
+        (json_files.inner(values, 'processor_kwargs' if 'tokenizer_args' not in
+                          values else 'tokenizer_args', path),
+         'model_max_length')):
+      if inner.get(name) is not None:
+        found['max_length'] = json_files.integer(
+            inner, name, path, 1, _LONGEST)
     found['lowercase'] = bool(values.get('do_lower_case'))
+    break
   return found
 
 
@@ -133,16 +143,19 @@ def _mode(path: str) -> str:
   return modes[0]
 
 
-def _prompt(path: str) -> str:
-  """Returns the prompt that texts begin with by default."""
+def _prompt(path: str) -> dict[str, Any]:
+  """Returns the prompt that texts begin with by default, and the dimensions."""
   if not os.path.isfile(path):
-    return ''
-  values = json_files.read(path, what='`checkpoint`: ')
+    return {}
+  values, found = json_files.read(path, what='`checkpoint`: '), {}
   name = values.get('default_prompt_name')
-  if name is None:
-    return ''
-  return json_files.string(
-      json_files.inner(values, 'prompts', path), str(name), path)
+  if name is not None:
+    found['prompt'] = json_files.string(
+        json_files.inner(values, 'prompts', path), str(name), path)
+  if values.get('truncate_dim') is not None:
+    found['dims'] = json_files.integer(
+        values, 'truncate_dim', path, 1, _LONGEST)
+  return found
 
 
 def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
@@ -172,6 +185,7 @@ def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
     os.makedirs(os.path.join(folder, '2_Normalize'), exist_ok=True)
   prompts = {'default': pooling.prompt} if pooling.prompt else {}
   atomic.write_json(os.path.join(folder, weight_files.PROMPTS), {
+      **({'truncate_dim': pooling.dims} if pooling.dims else {}),
       'prompts': prompts,
       'default_prompt_name': 'default' if prompts else None,
       'similarity_fn_name': 'cosine'})

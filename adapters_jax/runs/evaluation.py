@@ -254,7 +254,7 @@ def _of_pairs(
 
   found = pair_examples.evaluation_of({'train': pairs, 'dev': pairs}, encode)
   vectors = embedding.encode(
-      base, texts, adapter, normalize=True, batch_size=batch_size)
+      base, texts, adapter, normalize=True, dims=0, batch_size=batch_size)
   scored = pairs.scores is not None
   task = _with_own_metric(adapter, tasks.Task(
       'pairs', '', ('anchor', 'positive'), (),

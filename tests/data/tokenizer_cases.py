@@ -82,8 +82,8 @@ def run_transformers(folder: str) -> Rows:
   for first, second, room in TEXTS:
     taken = tokenizer.num_special_tokens_to_add(pair=second is not None)
     found = tokenizer(
-        first, second, truncation='longest_first', max_length=room + taken,
-        return_token_type_ids=True)
-    rows.append({'ids': found['input_ids'],
-                 'segments': found['token_type_ids']})
+        first, second, truncation='longest_first', max_length=room + taken)
+    # Models take zeros for those that the tokenizer does not give.
+    rows.append({'ids': found['input_ids'], 'segments': found.get(
+        'token_type_ids', [0] * len(found['input_ids']))})
   return rows

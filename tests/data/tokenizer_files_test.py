@@ -65,11 +65,7 @@ class TokenizerFilesTest(parameterized.TestCase):
         tokenizer_cases.TEXTS, tokenizer_cases.encode(self.folder, size),
         wanted, strict=True):
       self.assertEqual(found['ids'], expected['ids'], row)
-      # MPNet has no segments: zeros, as its published tokenizer.json says.
-      self.assertEqual(
-          found['segments'],
-          [0] * len(found['ids']) if name == 'mpnet' else expected['segments'],
-          row)
+      self.assertEqual(found['segments'], expected['segments'], row)
 
   @parameterized.parameters(*fixtures())
   def test_equal_to_transformers(self, name):

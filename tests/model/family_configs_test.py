@@ -60,11 +60,27 @@ def test_entries_of_other_types_and_sizes(case, entry, value):
     families.parse_config(values, 'f/c')
 
 
+@pytest.mark.parametrize('case', [
+    'bert', 'mpnet', 'roberta', 'electra', 'deberta'])
+def test_decoders(case):
+  values = {**tiny_families.VALUES[case], 'is_decoder': False}
+  assert families.parse_config(values, 'c') == tiny_families.config(case)
+  with pytest.raises(errors.UserError, match='f/c has is_decoder true'):
+    families.parse_config({**values, 'is_decoder': True}, 'f/c')
+
+
 @pytest.mark.parametrize('value', [-1, 2**60, '1'])
 def test_padding_tokens_of_other_types_and_sizes(value):
   values = {**tiny_families.VALUES['roberta'], 'pad_token_id': value}
   with pytest.raises(errors.UserError, match='f/c has pad_token_id'):
     families.parse_config(values, 'f/c')
+
+
+def test_positions_of_mpnet_do_not_depend_on_the_padding_token():
+  for value in (0, 1, 7):
+    assert families.parse_config(
+        {**tiny_families.VALUES['mpnet'], 'pad_token_id': value},
+        'c') == tiny_families.config('mpnet')
 
 
 @pytest.mark.parametrize('case', ['bert', 'distilbert', 'modernbert'])

@@ -20,7 +20,7 @@ from adapters_jax.model import heads
 
 def head_tree(
     values: Mapping[str, Any] | None, tensors: Mapping[str, np.ndarray],
-    family: str = 'bert', model: str = '',
+    family: str = 'bert', model: str = '', activation: str = '',
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
@@ -29,12 +29,14 @@ def head_tree(
     tensors: Tensors of the head's file.
     family: Family of the base.
     model: Name of the model class, if the head is transformers' own.
+    activation: The base's `classifier_activation`.
 
   Raises:
     errors.UserError: a head that `model.heads` does not compute.
   """
   if values is None:
-    return transformers_heads.tree_of(tensors, family, model)
+    return transformers_heads.tree_of(
+        tensors, family, model, activation=activation)
   # A head is a torch Sequential: dropout 0, dense 1, tanh 2, dropout 3, dense
   # 4.
   stem = next((key.rpartition('.1.weight')[0] for key in tensors
@@ -89,7 +91,7 @@ def read(
     return tree, masked_lm_heads.ROW.name, ()
   tree, head_input = head_tree(
       values_lib.needed(values, 'config'), tensors, shape.family,
-      values.get('model_class') or '')
+      values.get('model_class') or '', shape.classifier_activation)
   if 'pooler' not in tree:  # Then the head reads the pooler of the base.
     families.check_head_input(
         shape, 'pooler' if heads.HEADS[head_input].pooled else head_input)

@@ -14,6 +14,9 @@ from adapters_jax.model import families
 from adapters_jax.model import heads
 
 STEM = 'base_model.model.'
+# Linear layers outside the encoder's layers, which are saved as a whole: the
+# pooler, and the one that widens ELECTRA's embeddings.
+WHOLE = ('pooler', 'embeddings/project')
 
 
 def shortened(key: str, family: str) -> str:
@@ -69,16 +72,16 @@ def site_of(key: str, family: str) -> tuple[tuple[int, str], str] | None:
 
 
 def is_saved(key: str, family: str) -> bool:
-  """Returns whether a tensor belongs to a layer norm or the encoder's pooler.
+  """Returns whether a tensor belongs to a layer norm or to one of WHOLE.
 
   Args:
     key: Shortened name of a tensor.
     family: Key of models.FOREIGN.
   """
   path = families.our_name(key, family)
-  # An update of the pooler is neither; the caller refuses it.
+  # An update of such a layer is neither; the caller refuses it.
   return trees.role(path) == 'norm' and path.endswith(('/scale', '/bias')) or (
-      path in ('pooler/kernel', 'pooler/bias'))
+      path.endswith(('/kernel', '/bias')) and path.rpartition('/')[0] in WHOLE)
 
 
 def is_in_head(path: str, head_input: str, family: str) -> bool:
@@ -95,7 +98,7 @@ def is_in_head(path: str, head_input: str, family: str) -> bool:
 
 
 def saved_name(path: str, head_input: str, family: str) -> str:
-  """Returns transformers' name of a norm or of the encoder's pooler.
+  """Returns transformers' name of a norm, or of a leaf of one of WHOLE.
 
   Args:
     path: Path of the leaf.
@@ -105,9 +108,10 @@ def saved_name(path: str, head_input: str, family: str) -> str:
   Raises:
     errors.UserError: another leaf, which PEFT does not save.
   """
-  pooler = (path.startswith('pooler/')
-            and not transformers_heads.holds_pooler(family, head_input))
-  if not pooler and trees.role(path) != 'norm':
+  whole = path.rpartition('/')[0] in WHOLE and not (
+      path.startswith('pooler/')
+      and transformers_heads.holds_pooler(family, head_input))
+  if not whole and trees.role(path) != 'norm':
     raise errors.UserError(f'{path} has no place in a PEFT adapter')
   return models.prefix_of(family) + families.their_name(path, family)
 

@@ -63,7 +63,8 @@ def from_tensors(
   head_input = 'cls'
   if ends and head:
     found, head_input = transformers_heads.tree_of(
-        ends, family, _task_of(values), shape.classifier_pooling, base)
+        ends, family, _task_of(values), shape.classifier_pooling, base,
+        shape.classifier_activation)
     tuned = trees.overlay(tuned, found)
     adapterhub_heads.check_outputs(head_input, found['head']['kernel'].shape[1])
   return adapter_lib.Adapter(configs, tuned, head_input, family=family)
@@ -81,7 +82,8 @@ def _refuse(values: Mapping[str, Any]) -> None:
   """Raises UserError for options that change an adapter's outputs."""
   for name, plain in (
       ('bias', 'none'), ('lora_bias', False), ('fan_in_fan_out', False),
-      ('alora_invocation_tokens', None)):
+      ('alora_invocation_tokens', None), ('arrow_config', None),
+      ('layer_replication', [])):
     if values.get(name) not in (plain, None):  # Absent or null: plain.
       raise errors.UserError(
           f'`{name}={values[name]!r}` of a PEFT adapter is not supported')

@@ -37,7 +37,8 @@ def to_tensors(
   models.check_peft(adapter.methods, shape)
   has_head = adapter.outputs is not None
   head = (transformers_heads.tensors_of(
-      adapter, base or {}, shape.family, shape.classifier_pooling)
+      adapter, base or {}, shape.family, shape.classifier_pooling,
+      shape.classifier_activation)
           if has_head else {})
   own, named = {}, {}
   for path, leaf in trees.flatten(adapter.tuned).items():

@@ -10,6 +10,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
+from adapters_jax.model import families
 from adapters_jax.model import heads
 
 _SHARED = [row for row in heads.HEADS.values() if row.transformers]
@@ -18,6 +19,12 @@ _MODULES = ('classifier', 'head', 'pre_classifier', 'qa_outputs', 'score',
             'sequence_summary')
 # {activation between the layers of a classifier: name in heads.HEADS}
 _OF_TEXTS = {'tanh': 'pooler', 'relu': 'cls_relu', 'gelu': 'cls_gelu'}
+
+
+def activation_of(head_input: str) -> str:
+  """Returns the activation between a head's two layers, '' for other heads."""
+  return next((kind for kind, name in _OF_TEXTS.items()
+               if name == head_input.removeprefix('multilabel_')), '')
 
 
 def class_of(family: str, head_input: str) -> str:
@@ -46,6 +53,7 @@ def is_head(key: str, family: str) -> bool:
 def tree_of(
     tensors: Mapping[str, np.ndarray], family: str, task: str = '',
     pooling: str = 'cls', base: Callable[[], trees.Tree] | None = None,
+    activation: str = '',
 ) -> tuple[trees.Tree, str]:
   """Returns (partial tree of a head, head_input).
 
@@ -55,12 +63,13 @@ def tree_of(
     task: PEFT's `task_type`, or the name of transformers' class; '' if unknown.
     pooling: The base's `classifier_pooling`.
     base: Makes the pretrained tree, for layers that files of PEFT leave out.
+    activation: The base's `classifier_activation`.
 
   Raises:
     errors.UserError: a tensor is missing, or the head is of another kind than
       those of `model.heads`.
   """
-  row = _row_of(tensors, family, task, pooling)
+  row = _row_of(tensors, family, task, pooling, activation)
   layers = _layers(row, family)
   for key in tensors:
     if key.rpartition('.')[0] not in layers.values():
@@ -109,7 +118,8 @@ def _normed(
 
 
 def _row_of(
-    tensors: Mapping[str, np.ndarray], family: str, task: str, pooling: str
+    tensors: Mapping[str, np.ndarray], family: str, task: str, pooling: str,
+    activation: str,
 ) -> heads.Head:
   """Returns the head of some tensors; see `tree_of`."""
   for row in _SHARED:
@@ -117,7 +127,7 @@ def _row_of(
                  or task.endswith(f'For{row.transformers}')):
       if row.layer and models.FOREIGN[family].classifier_norm:
         raise _other_layers(class_of(family, row.name))
-      return row if row.layer else _of_texts(family, pooling)
+      return row if row.layer else _of_texts(family, pooling, activation)
   # Refuse by task, as many classes name their layer 'classifier'.
   if task.isupper() or 'For' in task:
     known = ', '.join(dict.fromkeys(row.transformers for row in _SHARED))
@@ -128,23 +138,25 @@ def _row_of(
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):
       return row
-  return _of_texts(family, pooling)
+  return _of_texts(family, pooling, activation)
 
 
-def _of_texts(family: str, pooling: str) -> heads.Head:
+def _of_texts(family: str, pooling: str, activation: str) -> heads.Head:
   """Returns the head of this package that equals a family's classifier.
 
   Args:
     family: Key of models.FOREIGN.
     pooling: The base's `classifier_pooling`.
+    activation: The base's `classifier_activation`.
 
   Raises:
     errors.UserError: no head does.
   """
   row = models.FOREIGN[family]
-  if not row.classifier_norm:
-    return heads.HEADS[_OF_TEXTS[row.classifier[1]]]
-  if not pooling:
+  activation = activation or row.classifier[1]
+  if not row.classifier_norm and activation in _OF_TEXTS:
+    return heads.HEADS[_OF_TEXTS[activation]]
+  if not row.classifier_norm or not pooling:
     raise _other_layers(f'{row.class_start}ForSequenceClassification')
   return heads.HEADS[f'{pooling}_norm']
 
@@ -178,7 +190,7 @@ def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
 
 def tensors_of(
     adapter: adapter_lib.Adapter, base: trees.Tree, family: str,
-    pooling: str = 'cls',
+    pooling: str = 'cls', activation: str = '',
 ) -> weights.Tensors:
   """Returns the tensors of an adapter's head.
 
@@ -187,28 +199,17 @@ def tensors_of(
     base: Pretrained tree, for a first layer that the adapter does not have.
     family: Key of models.FOREIGN.
     pooling: The base's `classifier_pooling`.
+    activation: The base's `classifier_activation`.
 
   Raises:
     errors.UserError: transformers has no such head for the family.
   """
-  row, wanted = adapter.head, _of_texts(family, pooling)
-  form = 'multilabel' if row.multilabel else 'single'
-  normed = models.FOREIGN[family].classifier_norm
-  if row.layer and normed:
+  row = adapter.head
+  if row.layer and models.FOREIGN[family].classifier_norm:
     raise _other_layers(class_of(family, row.name))
-  fits = row.layer or row is heads.of_form(form, wanted.name)
-  name = (f'{models.FOREIGN[family].class_start}For'
-          f'{heads.HEADS["multiple_choice_pooler"].transformers}'
-          if row.choices else class_of(family, wanted.name))
-  if row.choices and not wanted.pooled:  # Every such head here reads a pooler.
-    raise _other_layers(name)
-  if not fits:
-    kind = ('reads the pooler' if wanted.pooled else
-            f'has two layers with {models.FOREIGN[family].classifier[1]} '
-            f'{"and a norm " if normed else ""}between them')
-    raise errors.UserError(
-        f"head: {name}'s {kind}; train with `head_input={wanted.name}`, or "
-        'give `head=false`')
+  # The head of choices has a pooler, but not those of all families.
+  if not row.layer or row.choices and not families.FAMILIES[family].pooler:
+    _check_layers(row, family, _of_texts(family, pooling, activation))
   found = {}
   for part, name in _layers(row, family).items():
     leaves = adapter.tuned.get(part) or base[part]
@@ -216,6 +217,32 @@ def tensors_of(
       end = 'bias' if leaf == 'bias' else 'weight'
       found[f'{name}.{end}'] = np.asarray(value, np.float32).T
   return found
+
+
+def _check_layers(row: heads.Head, family: str, wanted: heads.Head) -> None:
+  """Raises UserError for a head with other layers than transformers' has.
+
+  Args:
+    row: Head of an adapter.
+    family: Key of models.FOREIGN.
+    wanted: Head of one label that equals transformers' classifier.
+  """
+  pooler, foreign = families.FAMILIES[family].pooler, models.FOREIGN[family]
+  if row.choices:
+    name = heads.HEADS['multiple_choice_pooler'].transformers
+    raise _other_layers(f'{foreign.class_start}For{name}')
+  form = 'multilabel' if row.multilabel else 'single'
+  if row is heads.of_form(form, wanted.name):
+    return
+  between = activation_of(wanted.name) or foreign.classifier[1]
+  kind = ('reads the pooler' if pooler else
+          f'has two layers with {between} '
+          f'{"and a norm " if foreign.classifier_norm else ""}between them')
+  # Without a pooler, no run trains a head of one.
+  way = ('' if wanted.pooled and not pooler else
+         f'train with `head_input={wanted.name}`, or ')
+  raise errors.UserError(
+      f"head: {class_of(family, wanted.name)}'s {kind}; {way}give `head=false`")
 
 
 def holds_pooler(family: str, head_input: str = 'pooler') -> bool:
@@ -257,15 +284,20 @@ def modules(keys: Collection[str]) -> list[str]:
 
 def _layers(row: heads.Head, family: str) -> dict[str, str]:
   """Returns {part of our tree: name} of the layers of a head."""
-  return {'head': row.layer} if row.layer else _classifier(family)
+  return ({'head': row.layer} if row.layer
+          else _classifier(family, row.pooled))
 
 
-def _classifier(family: str) -> dict[str, str]:
-  """Returns {part of our tree: name} of the layers of a classifier."""
-  first, activation, last = models.FOREIGN[family].classifier
+def _classifier(family: str, pooled: bool = False) -> dict[str, str]:
+  """Returns {part of our tree: name} of the layers of a classifier.
+
+  Args:
+    family: Key of models.FOREIGN.
+    pooled: Whether its first layer is a pooler, with tanh after it.
+  """
+  first, _, last = models.FOREIGN[family].classifier
   if norm := models.FOREIGN[family].classifier_norm:
     return {'head_first': first, 'head_norm': norm, 'head': last}
   if first.startswith(models.prefix_of(family)):
     return {'head': last}  # The first layer is the encoder's own pooler.
-  part = 'pooler' if activation == 'tanh' else 'head_first'
-  return {part: first, 'head': last}
+  return {'pooler' if pooled else 'head_first': first, 'head': last}

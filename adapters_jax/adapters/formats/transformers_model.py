@@ -110,7 +110,8 @@ def _above(
           'base nor the adapter have')
   found = transformers_heads.tensors_of(
       adapter, base, family,
-      _pooling_of(adapter) or encoder.shape.classifier_pooling)
+      _pooling_of(adapter) or encoder.shape.classifier_pooling,
+      _activation_of(adapter, family))
   if adapter.head.pooled and not transformers_heads.holds_pooler(
       family, adapter.head_input):
     pooler = adapter.tuned.get('pooler') or base['pooler']
@@ -126,6 +127,13 @@ def _pooling_of(adapter: adapter_lib.Adapter) -> str:
     if adapter.head_input.endswith(name):
       return name.partition('_')[0]
   return ''
+
+
+def _activation_of(adapter: adapter_lib.Adapter, family: str) -> str:
+  """Returns the activation of a classifier, '' if its family has one only."""
+  several = 'pooler_hidden_act' in models.FOREIGN[family].classifier_entries
+  return (transformers_heads.activation_of(adapter.head_input) if several
+          else '')
 
 
 def _entries(adapter: adapter_lib.Adapter, family: str) -> dict[str, Any]:
@@ -150,6 +158,8 @@ def _entries(adapter: adapter_lib.Adapter, family: str) -> dict[str, Any]:
       'multi_label_classification' if row.multilabel else
       'single_label_classification' if adapter.classes else 'regression')
   values |= models.FOREIGN[family].classifier_entries
+  if activation := _activation_of(adapter, family):
+    values['pooler_hidden_act'] = activation
   if pooling := _pooling_of(adapter):
     values['classifier_pooling'] = pooling
   return values

@@ -1,4 +1,4 @@
-"""Tests of LoRA on the pooler in PEFT's files."""
+"""Tests of LoRA on the pooler, and below the layers, in PEFT's files."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,10 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.adapters.formats import peft_reading
 from adapters_jax.adapters.formats import peft_writing
+from adapters_jax.model import pretrained
+from adapters_jax import trees
+from tests import tiny_families
+from tests.adapters.formats import family_cases
 from tests.adapters.formats import format_cases
 
 SHAPE = format_cases.SHAPE
@@ -56,3 +60,30 @@ def test_what_cannot_be_added_is_refused():
   tensors[f'{STEM}lora_magnitude_vector'] = np.ones(SHAPE.dim)
   with pytest.raises(errors.UserError, match='plain LoRA alone'):
     peft_reading.from_tensors(values, tensors, SHAPE, base=pooler)
+
+
+def test_the_layer_that_widens_the_embeddings_of_electra():
+  shape = tiny_families.config('electra-small')
+  tensors = tiny_families.tensors('electra-small')
+  ours = family_cases.make('electra-small', 'lora[r=2]', 'peft')
+  values, whole = peft_writing.to_tensors(ours, shape)
+  rng = np.random.default_rng(0)
+  a, b = rng.standard_normal((2, 10)), rng.standard_normal((12, 2))
+  stem = 'base_model.model.electra.embeddings_project'
+  found = peft_reading.from_tensors(
+      values, {**whole, f'{stem}.lora_A.weight': a, f'{stem}.lora_B.weight': b},
+      shape, base=lambda: pretrained.from_hugging_face(tensors, 'electra'))
+  project = found.tuned['embeddings']['project']
+  scale = ours.methods[0].scale
+  np.testing.assert_allclose(
+      project['kernel'],
+      (tensors['embeddings_project.weight'] + scale * b @ a).T, atol=1e-5)
+  np.testing.assert_array_equal(
+      project['bias'], tensors['embeddings_project.bias'])
+  # It is written as a whole layer.
+  values, whole = peft_writing.to_tensors(found, shape)
+  assert values['modules_to_save'] == ['classifier', 'embeddings_project']
+  again = peft_reading.from_tensors(values, whole, shape)
+  assert again.methods == ours.methods
+  for path, leaf in trees.flatten(found.tuned).items():
+    np.testing.assert_array_equal(trees.flatten(again.tuned)[path], leaf)

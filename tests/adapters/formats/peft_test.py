@@ -151,11 +151,28 @@ class PeftTest(parameterized.TestCase):
         {**values, 'target_modules': 'all-linear'}, values))
     self.assertEqual(found.methods, named.methods)
 
+  def test_inputs_scaled_in_one_layer_and_outputs_in_another(self):
+    adapter = format_cases.make(
+        'ia3[sites=["query"], leave_out=[0]]|'
+        'ia3_inputs[sites=["query"], leave_out=[1]]')
+    values, tensors = peft_writing.to_tensors(adapter, SHAPE)
+    self.assertEqual(
+        [value.shape for key, value in sorted(tensors.items())
+         if 'ia3_l' in key], [(1, 32), (32, 1)])
+    found = peft_reading.from_tensors(values, tensors, SHAPE)
+    self.assertEqual(
+        [(type(one).__name__, one.sites, one.leave_out)
+         for one in found.methods],
+        [('IA3', ('query',), (0,)), ('IA3Inputs', ('query',), (1,))])
+    jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+
   def test_options_that_would_change_the_outputs_are_refused(self):
     values, tensors, _, _ = parity.load('peft-lora')
     for name, value in (('bias', 'all'), ('alpha_pattern', {'query': 'x'}),
                         ('alpha_pattern', {'[': 2}), ('alpha_pattern', [3]),
-                        ('init_lora_weights', 'pissa')):
+                        ('init_lora_weights', 'pissa'),
+                        ('arrow_config', {'top_k': 2}),
+                        ('layer_replication', [[0, 2], [0, 2]])):
       with self.assertRaisesRegex(errors.UserError, name):
         peft_reading.from_tensors({**values, name: value}, tensors, SHAPE)
     # What 'all-linear' adapts too, and no site here is at.

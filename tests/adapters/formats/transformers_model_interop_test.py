@@ -111,6 +111,8 @@ def test_joined_layers(text, folders, tmp_path, monkeypatch):
         'classifier_pooling': 'mean', 'classifier_bias': True,
         'classifier_activation': 'relu'}),
     ('deberta', 'cls_gelu', {'pooler_hidden_act': 'relu'}),
+    ('deberta', 'cls_relu', {'pooler_hidden_act': 'tanh'}),
+    ('deberta', 'pooler', {}),
     ('bert', 'tokens', {'id2label': {str(n): str(n) for n in range(5)}}),
     ('roberta', 'multiple_choice_pooler', {'problem_type': 'regression'})])
 def test_a_base_with_a_head_of_another_kind(
