@@ -17,6 +17,7 @@ from adapters_jax.adapters import remarks
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.adapters.formats import head_layers
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import origins
 from adapters_jax.adapters.formats import peft
@@ -221,7 +222,7 @@ def _pooler(
   """Returns the base if the head's file must hold its pooler, else {}."""
   # In PEFT, the pooler of some families belongs to the encoder.
   if (adapter.outputs is None or not adapter.head.pooled
-      or 'pooler' in adapter.tuned or form == 'peft'
+      or head_layers.has_pooler(adapter) or form == 'peft'
       and not transformers_heads.holds_pooler(
           adapter.family, adapter.head_input)):
     return {}

@@ -33,6 +33,7 @@ _VARIABLES = (
 )
 # State of Adam and of the training loop.
 _IGNORED = re.compile(r'/adam_[mv]$|^global_step$')
+_POOLER = ('pooler/kernel', 'pooler/bias')
 
 
 def tensor_name(path: str) -> str:
@@ -77,7 +78,7 @@ def from_variables(
             # None allows any shape, as the number of classes is unknown.
             **{path: None for path in norm_paths(shape)},
             'head/kernel': None, 'head/bias': None}
-  pooler = {f'pooler/{leaf}': None for leaf in ('kernel', 'bias')}
+  pooler = dict.fromkeys(_POOLER)
   if all(tensor_name(path) in found for path in pooler):
     wanted |= pooler  # Present if the pooler was trained with the head.
   flat, missing = {}, []
@@ -113,8 +114,8 @@ def to_variables(
 
   Args:
     adapter: Adapter to write.
-    base: Makes the pretrained tree, for layer norms that were not trained. The
-      authors' code always trains them, so it needs them in the file.
+    base: Makes the pretrained tree, for layer norms, and leaves of a pooler,
+      that were not trained. The authors' code needs them in the file.
 
   Raises:
     errors.UserError: its method is not the Houlsby bottleneck at both sublayers
@@ -148,17 +149,20 @@ def to_variables(
 def _with_norms(
     adapter: adapter_lib.Adapter, base: Callable[[], trees.Tree] | None
 ) -> dict[str, Any]:
-  """Returns an adapter's {path: leaf} with all layer norms."""
+  """Returns an adapter's {path: leaf} with all norms, and a whole pooler."""
   flat = trees.flatten(adapter.tuned)
   # Its bottlenecks are in all layers.
   layers = {trees.layer_of(path) for path in flat} - {None}
-  lacking = {*norm_paths(encoder.BertConfig(layers=len(layers)))} - {*flat}
+  wanted = {*norm_paths(encoder.BertConfig(layers=len(layers)))}
+  if 'pooler' in adapter.tuned:  # It may have the bias alone.
+    wanted |= {*_POOLER}
+  lacking = wanted - {*flat}
   if not lacking:
     return flat
   if base is None:
     raise errors.UserError(
-        '`base`: layer norms that were not trained are part of the file; give '
-        'the base of the adapter')
+        '`base`: layer norms, and leaves of a pooler, that were not trained are '
+        'part of the file; give the base of the adapter')
   known = trees.flatten(base())
   return flat | {path: known[path] for path in sorted(lacking)}
 

@@ -9,6 +9,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import head_layers
 from adapters_jax.adapters.formats import masked_lm_heads
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
@@ -136,11 +137,11 @@ def config_and_tensors(
   Args:
     name: Name of the adapter in the files.
     adapter: Adapter with a head.
-    base: Pretrained tree, for the pooler where the adapter has none.
+    base: Pretrained tree, for leaves of the pooler that the adapter lacks.
     shape: Shape of the base.
 
   Raises:
-    errors.UserError: the library has no such head.
+    errors.UserError: the library has no such head, or a leaf is in neither.
   """
   if adapter.head is masked_lm_heads.ROW:
     return masked_lm_heads.write(name, adapter, shape)
@@ -156,7 +157,7 @@ def config_and_tensors(
 
   layout, found = adapter.head.adapterhub[0], {}
   for part, number in layout.layers.items():
-    found |= tensors(number, adapter.tuned.get(part) or base[part])
+    found |= tensors(number, head_layers.leaves_of(part, adapter, base))
   labels = adapter.labels or tuple(
       f'LABEL_{n}' for n in range(adapter.outputs))
   # The head of choices has one output, the score of each.

@@ -7,6 +7,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import head_layers
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import weights
 from adapters_jax.methods import values as values_lib
@@ -196,13 +197,14 @@ def tensors_of(
 
   Args:
     adapter: Adapter with a head.
-    base: Pretrained tree, for a first layer that the adapter does not have.
+    base: Pretrained tree, for leaves of a first layer that the adapter lacks.
     family: Key of models.FOREIGN.
     pooling: The base's `classifier_pooling`.
     activation: The base's `classifier_activation`.
 
   Raises:
-    errors.UserError: transformers has no such head for the family.
+    errors.UserError: transformers has no such head for the family, or a leaf
+      is in neither.
   """
   row = adapter.head
   if row.layer and models.FOREIGN[family].classifier_norm:
@@ -212,8 +214,7 @@ def tensors_of(
     _check_layers(row, family, _of_texts(family, pooling, activation))
   found = {}
   for part, name in _layers(row, family).items():
-    leaves = adapter.tuned.get(part) or base[part]
-    for leaf, value in leaves.items():
+    for leaf, value in head_layers.leaves_of(part, adapter, base).items():
       end = 'bias' if leaf == 'bias' else 'weight'
       found[f'{name}.{end}'] = np.asarray(value, np.float32).T
   return found

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import folded
+from adapters_jax.adapters.formats import head_layers
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
@@ -95,26 +95,19 @@ def _above(
 
   Raises:
     errors.UserError: transformers has no such head for the family, or neither
-      adapter nor base has the pooler.
+      adapter nor base has a leaf of the pooler.
   """
   family = encoder.shape.family
-  base = {}
-  if adapter.head.pooled and 'pooler' not in adapter.tuned:
-    base = {'pooler': {
-        families.our_name(name, family).partition('/')[2]: value.T
-        for name, value in encoder.tensors.items()
-        if _is_pooler(name, family)}}
-    if not base['pooler']:
-      raise errors.UserError(
-          '`base`: the head reads a pooler, which neither the files of the '
-          'base nor the adapter have')
+  base = {'pooler': {
+      families.our_name(name, family).partition('/')[2]: value.T
+      for name, value in encoder.tensors.items() if _is_pooler(name, family)}}
   found = transformers_heads.tensors_of(
       adapter, base, family,
       _pooling_of(adapter) or encoder.shape.classifier_pooling,
       _activation_of(adapter, family))
   if adapter.head.pooled and not transformers_heads.holds_pooler(
       family, adapter.head_input):
-    pooler = adapter.tuned.get('pooler') or base['pooler']
+    pooler = head_layers.leaves_of('pooler', adapter, base)
     for leaf, value in pooler.items():
       name = families.their_name(f'pooler/{leaf}', family)
       found[models.prefix_of(family) + name] = np.asarray(value, np.float32).T

@@ -58,6 +58,13 @@ class AdapterBertTest(parameterized.TestCase):
     found = adapter_bert.from_variables(
         adapter_bert.to_variables(adapter), SHAPE)
     jax.tree.map(np.testing.assert_array_equal, found.tuned, adapter.tuned)
+    # Of its bias alone, the base has the rest.
+    base = {'pooler': {'kernel': adapter.tuned['pooler'].pop('kernel')}}
+    with self.assertRaisesRegex(errors.UserError, '`base`: .* of a pooler'):
+      adapter_bert.to_variables(adapter)
+    again = adapter_bert.from_variables(
+        adapter_bert.to_variables(adapter, lambda: base), SHAPE)
+    jax.tree.map(np.testing.assert_array_equal, again.tuned, found.tuned)
 
   def test_what_it_cannot_hold(self):
     with self.assertRaisesRegex(errors.UserError, 'gelu_tanh'):

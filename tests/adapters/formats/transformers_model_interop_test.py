@@ -11,6 +11,7 @@ from adapters_jax.adapters import exchange
 from adapters_jax.model import base as base_lib
 from tests import tiny_families
 from tests.adapters.formats import family_cases
+from tests.adapters.formats import head_layers_test
 from tests.adapters.formats import transformers_model_test as plain
 
 torch = pytest.importorskip('torch')
@@ -97,6 +98,15 @@ def test_heads(case, head_input, folders, tmp_path, monkeypatch):
 def test_methods(case, text, folders, tmp_path, monkeypatch):
   adapter = plain.make(case, plain.CASES[case], text)
   adapter.tuned.pop('pooler', None)  # The head reads that of the base.
+  check(case, adapter, tmp_path, folders[case], monkeypatch)
+
+
+@pytest.mark.parametrize('case, head_input', [
+    (case, form) for case in ('bert', 'roberta', 'mpnet')
+    for form in ('pooler', 'multiple_choice_pooler')])
+def test_a_pooler_whose_bias_is_tuned(
+    case, head_input, folders, tmp_path, monkeypatch):
+  adapter = head_layers_test.bias_alone(plain.make(case, head_input, ''))
   check(case, adapter, tmp_path, folders[case], monkeypatch)
 
 
