@@ -20,8 +20,8 @@ from adapters_jax.downloads import weight_files
 from adapters_jax.model import base as base_lib
 
 # Files of an adapter, or of a whole model, at the top of a repository. Files of
-# an earlier push would be read in place of the new ones, or with them. A
-# tokenizer is kept: it belongs to the base.
+# an earlier push would be read in place of the new ones, or with them. The
+# tokenizer of a whole model is replaced by that of its base, and else kept.
 _FILES = (
     *locations.HUB_FILES, folders.SETTINGS, *weight_files.FILES,
     weight_files.MODULES, weight_files.LENGTHS, weight_files.PROMPTS,
@@ -38,7 +38,8 @@ def push(
 
   Log in first, with `hf auth login` or the variable HF_TOKEN.
   `load_adapter(name)` reads it back. The new commit replaces any adapter or
-  whole model in the repository, and the model card; other files are kept.
+  whole model in the repository, and the model card; a whole model also the
+  tokenizer. Other files are kept.
   Notes on parts that the other library does not read are logged as warnings.
 
   Args:
@@ -113,16 +114,17 @@ def push_for(
       file.write(card.text(adapter, name, format, head))
     title = f'{adapter.method} for {adapter.task or "a task"}'
     return publish.send(folder, name, message=title, private=private,
-                        replaced=_earlier(name)), notes
+                        replaced=_earlier(name, format)), notes
 
 
-def _earlier(name: str) -> list[str]:
+def _earlier(name: str, format: str) -> list[str]:
   """Returns the paths of files that earlier pushes may have left.
 
   Args:
     name: Name of the repository.
+    format: Format of the new files.
   """
-  found = [*_FILES]
+  found = [*_FILES, *(hub.TOKENIZER_FILES if format in formats.WHOLE else ())]
   hub.forget()  # Remembered answers may be about an earlier commit.
   for listed in adapterhub_setups.SETUP, *_INDEXES:
     try:
