@@ -83,7 +83,8 @@ def threshold_of(
   found = {name: _turned(adapter, first) for name, adapter in bank.items()}
   if all(_agree(first.threshold, value) for value in found.values()):
     return first.threshold
-  second = (f' for {first.labels[1]!r}' if any(
+  # That of several labels holds for each of them, in any order.
+  second = (f' for {first.labels[1]!r}' if not first.head.multilabel and any(
       adapter.labels != first.labels for adapter in others) else '')
   _log.warning(
       'the adapters have several thresholds%s (%s), and the merged one has '
@@ -94,7 +95,6 @@ def threshold_of(
 
 def _turned(adapter, first):
   """Returns an adapter's threshold for the second class of the first one."""
-  # That of several labels holds for each of them, in any order.
   if (adapter.threshold is None or adapter.head.multilabel
       or adapter.labels != first.labels[::-1] or len(adapter.labels) != 2):
     return adapter.threshold

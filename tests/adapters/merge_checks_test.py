@@ -202,3 +202,7 @@ def test_one_number_for_reversed_classes_is_no_agreement(bank, caplog):
   several = {name: dataclasses.replace(one, head_input='multilabel')
              for name, one in bank.items()}
   assert face.merge(several).threshold == 0.3
+  caplog.clear()
+  several['b'] = dataclasses.replace(several['b'], threshold=0.4)
+  assert face.merge(several).threshold is None
+  assert "several thresholds ('a': 0.3, 'b': 0.4)" in caplog.text
