@@ -229,9 +229,10 @@ def _check_layers(row: heads.Head, family: str, wanted: heads.Head) -> None:
     wanted: Head of one label that equals transformers' classifier.
   """
   pooler, foreign = families.FAMILIES[family].pooler, models.FOREIGN[family]
-  if row.choices:
-    name = heads.HEADS['multiple_choice_pooler'].transformers
-    raise _other_layers(f'{foreign.class_start}For{name}')
+  name = class_of(
+      family, 'multiple_choice_pooler' if row.choices else wanted.name)
+  if row.choices and not pooler:
+    raise _other_layers(name)
   form = 'multilabel' if row.multilabel else 'single'
   if row is heads.of_form(form, wanted.name):
     return
@@ -243,7 +244,7 @@ def _check_layers(row: heads.Head, family: str, wanted: heads.Head) -> None:
   way = ('' if wanted.pooled and not pooler else
          f'train with `head_input={wanted.name}`, or ')
   raise errors.UserError(
-      f"head: {class_of(family, wanted.name)}'s {kind}; {way}give `head=false`")
+      f"head: {name}'s {kind}; {way}give `head=false`")
 
 
 def holds_pooler(family: str, head_input: str = 'pooler') -> bool:
