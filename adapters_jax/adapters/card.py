@@ -33,10 +33,27 @@ def text(
   base = models.hub_name(base_lib.name_of(adapter.base)) or None
   data = huggingface_hub.ModelCardData(
       library_name=_LIBRARIES[form], base_model=base,
-      pipeline_tag=adapter.head.hub_task, model_name=name.split('/')[-1],
+      pipeline_tag=(adapter.head.hub_task if _has_head(adapter, form, head)
+                    else 'feature-extraction'), model_name=name.split('/')[-1],
       tags=['adapter', 'jax'], eval_results=[*_results(adapter)] or None)
   return '\n'.join((
       '---', data.to_yaml(), '---', *_lines(adapter, name, form, head)))
+
+
+def _has_head(adapter: adapter_lib.Adapter, form: str, head: bool) -> bool:
+  """Returns whether the files compute the adapter's task, not hidden states.
+
+  Args:
+    adapter: Adapter.
+    form: Format of the files.
+    head: Whether a head was asked for.
+  """
+  row = adapter.head
+  if not row.dense:  # A pooling of hidden states.
+    return form != 'transformers'
+  held = ('own', 'adapterhub') if row.pretrained else (
+      'own', 'adapterhub', 'peft', 'transformers')
+  return head and adapter.outputs is not None and form in held
 
 
 def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
@@ -89,9 +106,10 @@ def _lines(
       '| | |', '|---|---|', f'| method | `{adapter.method}` |',
       f'| trained parameters | {adapter.trained_params:,} |',
       f'| texts | {", ".join(adapter.texts)} |')
-  if adapter.classes:
+  kept = _has_head(adapter, form, head)
+  if kept and adapter.classes:
     yield f'| classes | {", ".join(adapter.classes)} |'
-  if adapter.threshold is not None:
+  if kept and adapter.threshold is not None:
     yield f'| threshold | {adapter.threshold:g} |'
   for field in _SETTINGS:
     if field in adapter.settings:

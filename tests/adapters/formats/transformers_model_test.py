@@ -10,7 +10,6 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax import trees
-from adapters_jax.adapters import card
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
@@ -282,15 +281,3 @@ def test_an_earlier_export_leaves_no_parts(checkpoint, tmp_path):
   assert {name for name in os.listdir(tmp_path)
           if os.path.isfile(tmp_path / name)} == {
               'config.json', 'model.safetensors', 'vocab.txt'}
-
-
-@pytest.mark.parametrize('form, head, line', [
-    (FORM, True, "model = AutoModelForSequenceClassification."
-     "from_pretrained('me/film')"),
-    (FORM, False, "model = AutoModel.from_pretrained('me/film')"),
-    ('sentence_transformers', True, "model = SentenceTransformer('me/film')")])
-def test_the_card_of_a_whole_model(form, head, line):
-  adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), head_input='pooler')
-  text = card.text(adapter, 'me/film', form, head)
-  assert line in text.splitlines() and 'load_adapter' not in text
