@@ -158,9 +158,12 @@ def run_all(
   try:
     outcome = engine.go(configs, experiment, many, how, kind, measure)
   except errors.Interrupted as stopped:
-    # Only a single run with a saved state needs a flag to continue.
+    # Only a single run with a saved state needs a flag to continue, and none
+    # does that a grid or seeds name.
+    bare = (how is execution.ALONE and len(runs) == 1
+            and not (many.grid or many.seeds))
     again = ('the same command with --resume continues'
-             if how is execution.ALONE and stopped.saved else
+             if bare and stopped.saved else
              'the same command continues' if stopped.saved else
              'the same command starts again')
     state = 'the state is saved' if stopped.saved else 'no state was saved yet'

@@ -1,6 +1,7 @@
 """Tests of the folders of runs: a part of a grid shares those of the whole."""
 
 import os
+import sys
 
 import pytest
 
@@ -22,15 +23,17 @@ CONFIG = config_lib.Config(task='cola', workdir='shared')
 def test_each_machine_takes_a_part_of_a_grid():
   for text in ('seed=0', 'seed=1-2', 'seed=3'):
     grid_test.go(text, config=CONFIG)
-  outcome, made = grid_test.go('seed=0-3', config=CONFIG)
-  assert not made.done and len(outcome.records) == 4
-  assert {os.path.dirname(folder) for folder in outcome.folders} == {
+  whole, made = grid_test.go('seed=0-3', config=CONFIG)
+  assert not made.done and len(whole.records) == 4
+  assert {os.path.dirname(folder) for folder in whole.folders} == {
       os.path.abspath('shared/cola')}
-  # Of the whole, one is found again, in its folder.
+  # Of the whole, one is started again in its folder, where its record is.
   for grid_text, seeds in (('seed=2', ''), ('', '2')):
     outcome, made = grid_test.go(grid_text, seeds, config=CONFIG)
-    assert not made.done or made.done[0].resume
-    assert os.path.dirname(outcome.folders[0]) == os.path.abspath('shared/cola')
+    assert outcome.folders == whole.folders[2:3]
+    assert outcome.records == whole.records[2:3]
+    assert [(run.workdir, run.seed, run.resume) for run in made.done] == [
+        (whole.folders[2], 2, True)]
 
 
 def test_a_run_without_a_grid_keeps_its_folder():
@@ -55,6 +58,26 @@ def test_no_grid_trains_within_the_folder_of_a_run():
         errors.UserError, match='`workdir`: .*shared holds a single run; give'):
       engine.go([CONFIG], 'glue', grid.Options(grid=text), how)
   assert os.listdir('shared') == ['run.json']
+
+
+@pytest.mark.parametrize('many, how, saved, said', [
+    (grid.Options(), execution.ALONE, True, 'command with --resume continues'),
+    (grid.Options(), execution.ALONE, False, 'command starts again'),
+    (grid.Options(), execution.HowToRun(), True, 'command continues'),
+    (grid.Options(seeds='3'), execution.ALONE, True, 'command continues'),
+    (grid.Options(grid='seed=3'), execution.ALONE, True, 'command continues'),
+    (grid.Options(seeds='3'), execution.ALONE, False, 'command starts again'),
+    (grid.Options(seeds='0-1'), execution.ALONE, True, 'command continues')])
+def test_an_interrupted_command_says_how_to_go_on(
+    many, how, saved, said, monkeypatch, capsys):
+  def stop(*_):
+    raise errors.Interrupted('SIGTERM', saved=saved)
+  monkeypatch.setattr(launch, 'check_all', lambda *_: None)
+  monkeypatch.setattr(engine, 'go', stop)
+  monkeypatch.setattr(launch.ending, 'leave', lambda _: sys.exit(130))
+  with pytest.raises(SystemExit):
+    launch.run_all([CONFIG], 'glue', many, how=how)
+  assert capsys.readouterr().out.endswith(f', the same {said}\n')
 
 
 def test_a_sweep_of_one_run_is_checked_in_its_own_folder(monkeypatch):
