@@ -1,6 +1,6 @@
 """Workdirs: folders of runs; who owns one, and whether its run has finished."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import os
 import re
@@ -115,20 +115,35 @@ def finished(folder: str) -> records.Record | None:
         'again') from error
 
 
-def check_parent(folder: str) -> None:
-  """Checks that the folder of many runs is not that of a single one.
+def held_by(
+    folder: str, runs: Sequence[config_lib.Config], experiment: str
+) -> config_lib.Config | None:
+  """Returns the run whose workdir is the folder of many runs itself.
 
   Args:
     folder: Folder below which the runs have their workdirs.
+    runs: Settings of the runs.
+    experiment: Name of the experiment.
+
+  Returns:
+    One of `runs`; None for a folder without a run.
 
   Raises:
-    errors.UserError: a run is in the folder itself.
+    errors.UserError: a run of other settings is in the folder itself.
   """
   folder = os.path.abspath(os.path.expanduser(folder))
-  if os.path.exists(os.path.join(folder, _SETTINGS)):
-    raise errors.UserError(
-        f'`workdir`: {folder} holds a single run; give another folder, or '
-        'leave `grid` and `seeds` out to go on with that run')
+  if not os.path.exists(os.path.join(folder, _SETTINGS)):
+    return None
+  before = _read_settings(folder)
+  for run in runs:
+    wanted = {'experiment': experiment, **identity.portable(run)}
+    if before == wanted:
+      return run
+  # Those of several runs would be a long list.
+  differ = f' ({_differing(before, wanted)})' if len(runs) == 1 else ''
+  raise errors.UserError(
+      f'`workdir`: {folder} holds a single run of other settings{differ}; give '
+      'another folder')
 
 
 def check_free(config: config_lib.Config, experiment: str) -> None:

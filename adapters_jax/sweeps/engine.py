@@ -120,7 +120,7 @@ def go(
   alone = len(runs) == 1 and how is execution.ALONE
   below = not alone or many.grid or many.seeds
   if root and below:
-    workdirs.check_parent(root)
+    runs = grid.rooted(runs, root, experiment, bool(alone and not pick))
   if alone and not pick:
     run = with_absolute_paths(runs[0], experiment) if below else runs[0]
     return _single(run, experiment, many.records, kind, at_hand)

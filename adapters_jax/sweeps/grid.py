@@ -217,6 +217,37 @@ def placed(
       os.path.join(root, config.task_name), config)) for config in configs]
 
 
+def rooted(
+    runs: Sequence[config_lib.Config], root: str, experiment: str, alone: bool
+) -> list[config_lib.Config]:
+  """Returns runs that have workdirs below a folder, or the one that is in it.
+
+  A run without a grid is in the folder itself, and so was in earlier versions
+  the only run of a grid.
+
+  Args:
+    runs: Settings of the runs.
+    root: Folder of all workdirs.
+    experiment: Name of the experiment.
+    alone: Whether one run may have the folder for itself.
+
+  Raises:
+    errors.UserError: a run is in the folder that cannot go on in it.
+  """
+  held = workdirs.held_by(root, runs, experiment)
+  if held is None:
+    return list(runs)
+  if alone:
+    return [dataclasses.replace(held, workdir=root)]
+  settings = [f'`{name}={getattr(held, name)}`' for name in identity.differing(
+      identity.portable(run) for run in runs)]
+  raise errors.UserError(
+      f'`workdir`: {os.path.abspath(os.path.expanduser(root))} holds one of '
+      'these runs alone; give another folder, or go on with that run alone, '
+      f'with {", ".join([*settings, "`resume`"])}, without a grid, seeds or a '
+      'sweep')
+
+
 def run_name(config: config_lib.Config) -> str:
   """Returns the hash that names a run."""
   return identity.digest(identity.portable(config))

@@ -1,5 +1,6 @@
 """Tests of the folders of runs: a part of a grid shares those of the whole."""
 
+import dataclasses
 import os
 import sys
 
@@ -52,12 +53,37 @@ def test_default_folders_stay(text, seeds):
 
 def test_no_grid_trains_within_the_folder_of_a_run():
   workdirs.begin('shared', 'glue', identity.portable(CONFIG))
-  for text, how in (('seed=0,1', execution.ALONE), ('seed=0', execution.ALONE),
-                    ('', execution.HowToRun())):
+  for text, how, message in (
+      ('seed=0,1', execution.ALONE,
+       'one of these runs alone; give another folder, or go on with that run '
+       'alone, with `seed=0`, `resume`, without a grid, seeds or a sweep'),
+      ('', execution.HowToRun(), '.* that run alone, with `resume`, without a'),
+      ('seed=2-3', execution.ALONE,
+       'a single run of other settings; give another folder'),
+      ('seed=2', execution.ALONE,
+       r'a single run of other settings \(seed 0 there, 2 here\); give')):
     with pytest.raises(
-        errors.UserError, match='`workdir`: .*shared holds a single run; give'):
+        errors.UserError, match=f'^`workdir`: .*shared holds {message}'):
       engine.go([CONFIG], 'glue', grid.Options(grid=text), how)
+  with pytest.raises(errors.UserError, match="experiment 'glue' there"):
+    engine.go([CONFIG], 'squad', grid.Options(seeds='0'))
   assert os.listdir('shared') == ['run.json']
+  # The advice leads to the run.
+  workdirs.check_free(dataclasses.replace(CONFIG, seed=0, resume=True), 'glue')
+
+
+@pytest.mark.parametrize('text, seeds', [('seed=3', ''), ('', '3')])
+def test_the_run_in_the_folder_itself_goes_on(text, seeds):
+  """Earlier versions put the only run of a grid there."""
+  run = dataclasses.replace(CONFIG, seed=3)
+  workdirs.begin('shared', 'glue', identity.portable(run))
+  os.mkdir('shared/resume')
+  with open('shared/resume/state', 'w'):
+    pass
+  outcome, made = grid_test.go(text, seeds, config=CONFIG)
+  assert outcome.folders == (os.path.abspath('shared'),)
+  assert [(one.seed, one.resume) for one in made.done] == [(3, True)]
+  workdirs.check_free(made.done[0], 'glue')
 
 
 @pytest.mark.parametrize('many, how, saved, said', [
