@@ -223,6 +223,7 @@ def _pooler(
   # In PEFT, the pooler of some families belongs to the encoder.
   if (adapter.outputs is None or not adapter.head.pooled
       or head_layers.has_pooler(adapter) or form == 'peft'
+      and 'pooler' not in adapter.tuned
       and not transformers_heads.holds_pooler(
           adapter.family, adapter.head_input)):
     return {}

@@ -161,8 +161,8 @@ def _with_norms(
     return flat
   if base is None:
     raise errors.UserError(
-        '`base`: layer norms, and leaves of a pooler, that were not trained are '
-        'part of the file; give the base of the adapter')
+        '`base`: layer norms, and leaves of a pooler, that were not trained '
+        'are part of the file; give the base of the adapter')
   known = trees.flatten(base())
   return flat | {path: known[path] for path in sorted(lacking)}
 

@@ -9,6 +9,7 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import head_layers
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft_joined
 from adapters_jax.adapters.formats import peft_names
@@ -28,7 +29,8 @@ def to_tensors(
   Args:
     adapter: Adapter to write.
     shape: Shape of the base.
-    base: Pretrained tree, for the first layer of a head that has two.
+    base: Pretrained tree, for leaves of the first layer of a head, or of the
+      pooler, that the adapter lacks.
 
   Raises:
     errors.UserError: PEFT has no such method, or no such head.
@@ -40,8 +42,11 @@ def to_tensors(
       adapter, base or {}, shape.family, shape.classifier_pooling,
       shape.classifier_activation)
           if has_head else {})
-  own, named = {}, {}
-  for path, leaf in trees.flatten(adapter.tuned).items():
+  own, named, tuned = {}, {}, dict(adapter.tuned)
+  if adapter.methods and has_head and 'pooler' in tuned:
+    # PEFT reads whole modules.
+    tuned['pooler'] = head_layers.leaves_of('pooler', adapter, base or {})
+  for path, leaf in trees.flatten(tuned).items():
     value = np.asarray(leaf, np.float32)
     if trees.role(path) in ('adapter', 'fixed'):
       own[path] = value
