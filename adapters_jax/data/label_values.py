@@ -61,8 +61,9 @@ def named(
     place: Place of a label in messages.
 
   Raises:
-    errors.UserError: names that are no distinct texts, or a label that is no
-      number of a name; names the first.
+    errors.UserError: names that are no distinct texts, a label that is no
+      number of a name or repeats one in its row, or columns that are not as
+      many as the names; names the first.
   """
   if not names:
     raise errors.UserError('`names`: there is none; give one for each class')
@@ -71,9 +72,14 @@ def named(
       raise errors.UserError(
           f'`names[{number}]`: {name!r}; give a text for each class, another '
           'one for each')
-  if labels and all(map(is_several, labels)) and len(names) > 1 and (
-      are_columns(labels, len(names))):
-    return [[name for name, one in zip(names, row) if one] for row in labels]
+  rows = [label for label in labels if is_several(label)]
+  width = len(rows[0]) if rows and len(rows) == len(labels) else 0
+  if width > 1 and are_columns(rows, width):
+    if width != len(names):
+      raise errors.UserError(
+          f'{place(0)}: rows of {width}, but {len(names)} `names`; give a name '
+          'for each column, or numbers of classes in sets')
+    return [[name for name, one in zip(names, row) if one] for row in rows]
 
   def name_of_number(row, label):
     if _kind(label) != 'integer' or not 0 <= label < len(names):
@@ -83,9 +89,13 @@ def named(
           'label')
     return names[label]
 
-  return [
+  found = [
       [name_of_number(row, one) for one in label] if is_several(label)
       else name_of_number(row, label) for row, label in enumerate(labels)]
+  # Of other labels, single ones among them, their caller checks the kinds.
+  if len(rows) == len(labels):
+    check_distinct(rows, place)
+  return found
 
 
 def _kind(label: Any) -> str:

@@ -69,6 +69,13 @@ def test_names_of_several_labels(labels):
     ([0, 1, True], ['a', 'b'], r'`labels\[2\]`: True is'),
     (['a', 'b', 'a'], ['a', 'b'], r"`labels\[0\]`: 'a' is"),
     ([[0], [1, 3], []], ['a', 'b', 'c'], r'`labels\[1\]`: 3 is'),
+    ([[0, 1, 1], [1, 0, 0], [0, 0, 0]], [*'abcd'], r'`labels\[0\]`: rows of '
+     '3, but 4 `names`; give a name for each column, or numbers .* in sets'),
+    (np.eye(3), ['a', 'b'], r'`labels\[0\]`: rows of 3, but 2 `names`'),
+    ([[0, 1], [1, 0], [0, 1]], ['a', 'b', 'c'], '.*rows of 2, but 3 `names`'),
+    ([[True, False]] * 3, ['a'], '.*rows of 2, but 1 `names`'),
+    ([[0, 1, 2], [1, 0, 1], [0]], ['a', 'b', 'c'], r'`labels\[1\]`: the label '
+     '1 is there 2 times; give rows of 0 and 1, all of one length, or each'),
     ([0, 1, 0], 'ab', '`names`: give a list of names'),
     ([0, 1, 0], [], '`names`: there is none'),
     ([0, 1, 0], ['a', 1], r'`names\[1\]`: 1; give a text for each class'),
