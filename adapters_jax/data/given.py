@@ -66,11 +66,7 @@ def _example(name: str, value: Any) -> str:
   """
   if isinstance(value, list | tuple):
     return _of_rows(name, value[0]) if value else ''
-  names = value
-  for one in 'column_names', 'columns':  # Of `datasets` and pandas.
-    names = getattr(value, one, names)
-  if names is value and not isinstance(value, Mapping):
-    return ''
+  names = _names_of(value)
   if 'train' in names:
     return f'; make Examples of one split, such as {name}[{"train"!r}]'
   texts, label = _columns(names)
@@ -79,6 +75,25 @@ def _example(name: str, value: Any) -> str:
   cells = [f'{name}[{text!r}]' for text in texts]
   inputs = cells[0] if len(cells) == 1 else f'[*zip({", ".join(cells)})]'
   return f'; as in Examples(texts={inputs}, labels={name}[{label!r}])'
+
+
+def _names_of(value: Any) -> Collection[Any]:
+  """Returns the names of columns or splits, () for data without them.
+
+  Args:
+    value: Columns as a dict, a DataFrame, a dataset or a table has them.
+  """
+  # Of `datasets`, which may not know them, and of pandas; the `columns` of a
+  # table of PyArrow are arrays.
+  found = [getattr(value, one, None) for one in ('column_names', 'columns')]
+  return next(filter(_are_names, found),
+              value if isinstance(value, Mapping) else ())
+
+
+def _are_names(value: Any) -> bool:
+  """Returns whether a value is a collection of strings."""
+  return isinstance(value, Collection) and not isinstance(
+      value, str | bytes) and all(isinstance(one, str) for one in value)
 
 
 def _of_rows(name: str, row: Any) -> str:

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import pyarrow
 import pytest
 
 from adapters_jax import errors
@@ -16,6 +17,12 @@ class Dataset:
 
   def __init__(self, names):
     self.column_names = names
+
+
+class Streamed(Dataset):
+  """A dataset that does not know its columns, with others that do."""
+
+  columns = ('text', 'label')
 
 
 class Frame:
@@ -59,6 +66,9 @@ def test_names_of_tasks_are_no_files(tmp_path, monkeypatch):
      "Examples(texts=data['sentence'], labels=data['labels'])"),
     (Dataset(['idx', 'sentence1', 'sentence2', 'label']),
      "texts=[*zip(data['sentence1'], data['sentence2'])]"),
+    (pyarrow.table({'text': ['a'], 'label': [1]}),
+     "Examples(texts=data['text'], labels=data['label'])"),
+    (Streamed(None), "Examples(texts=data['text'], labels=data['label'])"),
     (Frame(), "Examples(texts=data['review'], labels=data['target'])"),
     ({'train': 0, 'test': 0}, "one split, such as data['train']"),
     (Dataset({'train': ['text']}), "one split, such as data['train']")])
@@ -70,7 +80,9 @@ def test_rows_and_columns_get_the_call_that_holds_them(value, example):
   assert example in str(found.value)
 
 
-@pytest.mark.parametrize('value', [[], ['a'], {'x': 1}, {'text': ['a']}, 3])
+@pytest.mark.parametrize('value', [
+    [], ['a'], {'x': 1}, {'text': ['a']}, 3, {'text', 'label'}, Dataset(None),
+    Dataset('text label'), Dataset([1, 2]), pyarrow.table({'x': [1]})])
 def test_other_values_get_no_example(value):
   with pytest.raises(errors.UserError) as found:
     given.check('data', value, str | memory.Examples, WANTED)
