@@ -12,6 +12,7 @@ from adapters_jax.data import tasks
 
 _FILES = (*rows.FORMATS, '.arrow', '.conll', '.conllu', '.gz', '.json', '.npz',
           '.txt', '.xlsx', '.zip')
+_PATHS = 'hf://', '/', './', '../', '~'  # Beginnings of paths.
 # Columns of datasets with labelled texts.
 _TEXTS = (('text',), ('texts',), ('sentence',), ('sentences',), ('content',),
           ('review',), ('sentence1', 'sentence2'), ('premise', 'hypothesis'),
@@ -51,10 +52,11 @@ def is_file(value: Any) -> bool:
   """
   if not isinstance(value, str):
     return isinstance(value, os.PathLike)
-  # A name of a task remains one where a file has it, too.
+  # A name of a task remains one where a file has it, too. Datasets of the hub
+  # have a slash in their names, as in 'glue/sst2'.
   return value not in tasks.TASKS and (
-      value.lower().endswith(_FILES) or '/' in value or os.sep in value
-      or os.path.isfile(value))
+      value.lower().endswith(_FILES) or value.startswith(_PATHS)
+      or '\\' in value or os.path.isfile(value))
 
 
 def _example(name: str, value: Any) -> str:

@@ -32,7 +32,8 @@ class Frame:
 
 
 @pytest.mark.parametrize('value', [
-    'train.tsv', 'TRAIN.CSV', 'a.jsonl', 'b.parquet', 'data/rows', './rte',
+    'train.tsv', 'TRAIN.CSV', 'a.jsonl', 'b.parquet', 'data/a.tsv', './rte',
+    '../rows', '/data/rows', '~/rows', 'hf://datasets/owner/name',
     'hf://datasets/owner/name/a.parquet', 'c.txt', pathlib.Path('train')])
 def test_a_file_is_named_with_the_ways_to_give_data(value):
   with pytest.raises(errors.UserError) as found:
@@ -44,10 +45,13 @@ def test_a_file_is_named_with_the_ways_to_give_data(value):
 
 def test_names_of_tasks_are_no_files(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for name in ('rte', 'mine'):
+  pathlib.Path('data').mkdir()
+  for name in ('rte', 'mine', 'data/mine'):
     pathlib.Path(name).write_text('a')
   assert not given.is_file('rte')
-  assert given.is_file('mine')
+  assert given.is_file('mine') and given.is_file('data/mine')
+  assert not given.is_file('stanfordnlp/imdb')
+  assert not given.is_file('glue/sst2') and given.is_file('data\\rows')
   assert not given.is_file('movie_sentiment_texts')
   assert not given.is_file(3)
 
