@@ -1,5 +1,6 @@
 """Tests of README and docs: commands, links, tables."""
 
+import collections
 import dataclasses
 import importlib.util
 import json
@@ -174,6 +175,16 @@ class TextTest(parameterized.TestCase):
       if anchor and not anchor.startswith('adapters_jax.'):  # mkdocs' own.
         headings = re.findall(r'^#+ (.*)$', place.read_text(), re.M)
         self.assertIn(anchor, [slug(heading) for heading in headings], target)
+
+  def test_a_grid_has_a_folder_of_its_own(self):
+    kinds = collections.defaultdict(set)
+    for _, module, args in documented():
+      grid = any(arg.startswith(('--grid=', '--seeds=')) for arg in args)
+      for arg in args:
+        if arg.startswith('--workdir='):
+          kinds[arg.strip("'")].add((module, grid))
+    self.assertNotEmpty(kinds)
+    self.assertEqual({len(found) for found in kinds.values()}, {1}, kinds)
 
   def test_the_site_has_every_page(self):
     settings = (ROOT / 'mkdocs.yml').read_text()

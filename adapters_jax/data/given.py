@@ -12,6 +12,7 @@ from adapters_jax.data import tasks
 
 _FILES = (*rows.FORMATS, '.arrow', '.conll', '.conllu', '.gz', '.json', '.npz',
           '.txt', '.xlsx', '.zip')
+_PATHS = 'hf://', '/', './', '../', '~'  # Beginnings of paths.
 # Columns of datasets with labelled texts.
 _TEXTS = (('text',), ('texts',), ('sentence',), ('sentences',), ('content',),
           ('review',), ('sentence1', 'sentence2'), ('premise', 'hypothesis'),
@@ -51,10 +52,11 @@ def is_file(value: Any) -> bool:
   """
   if not isinstance(value, str):
     return isinstance(value, os.PathLike)
-  # A name of a task remains one where a file has it, too.
+  # A name of a task remains one where a file has it, too. Datasets of the hub
+  # have a slash in their names, as in 'glue/sst2'.
   return value not in tasks.TASKS and (
-      value.lower().endswith(_FILES) or '/' in value or os.sep in value
-      or os.path.isfile(value))
+      value.lower().endswith(_FILES) or value.startswith(_PATHS)
+      or '\\' in value or os.path.isfile(value))
 
 
 def _example(name: str, value: Any) -> str:
@@ -66,11 +68,7 @@ def _example(name: str, value: Any) -> str:
   """
   if isinstance(value, list | tuple):
     return _of_rows(name, value[0]) if value else ''
-  names = value
-  for one in 'column_names', 'columns':  # Of `datasets` and pandas.
-    names = getattr(value, one, names)
-  if names is value and not isinstance(value, Mapping):
-    return ''
+  names = _names_of(value)
   if 'train' in names:
     return f'; make Examples of one split, such as {name}[{"train"!r}]'
   texts, label = _columns(names)
@@ -79,6 +77,25 @@ def _example(name: str, value: Any) -> str:
   cells = [f'{name}[{text!r}]' for text in texts]
   inputs = cells[0] if len(cells) == 1 else f'[*zip({", ".join(cells)})]'
   return f'; as in Examples(texts={inputs}, labels={name}[{label!r}])'
+
+
+def _names_of(value: Any) -> Collection[Any]:
+  """Returns the names of columns or splits, () for data without them.
+
+  Args:
+    value: Columns as a dict, a DataFrame, a dataset or a table has them.
+  """
+  # Of `datasets`, which may not know them, and of pandas; the `columns` of a
+  # table of PyArrow are arrays.
+  found = [getattr(value, one, None) for one in ('column_names', 'columns')]
+  return next(filter(_are_names, found),
+              value if isinstance(value, Mapping) else ())
+
+
+def _are_names(value: Any) -> bool:
+  """Returns whether a value is a collection of strings."""
+  return isinstance(value, Collection) and not isinstance(
+      value, str | bytes) and all(isinstance(one, str) for one in value)
 
 
 def _of_rows(name: str, row: Any) -> str:

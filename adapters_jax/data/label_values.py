@@ -55,37 +55,60 @@ def named(
   """Returns labels with the names of their numbers.
 
   Args:
-    labels: Number of the class of each text; or a list of numbers, or 0 and 1
-      for each name.
+    labels: Number or name of the class of each text; or a list of them, or 0
+      and 1 for each name.
     names: Names of the classes, by their numbers.
     place: Place of a label in messages.
 
   Raises:
-    errors.UserError: names that are no distinct texts, or a label that is no
-      number of a name; names the first.
+    errors.UserError: names that are no distinct texts, a label that is no
+      number of a name or repeats one in its row, or columns that are not as
+      many as the names; names the first.
   """
-  if not names:
-    raise errors.UserError('`names`: there is none; give one for each class')
-  for number, name in enumerate(names):
-    if not isinstance(name, str) or not name or name in names[:number]:
+  _check_names(names)
+  rows = [label for label in labels if is_several(label)]
+  width = len(rows[0]) if rows and len(rows) == len(labels) else 0
+  if width > 1 and are_columns(rows, width):
+    if width != len(names):
       raise errors.UserError(
-          f'`names[{number}]`: {name!r}; give a text for each class, another '
-          'one for each')
-  if labels and all(map(is_several, labels)) and len(names) > 1 and (
-      are_columns(labels, len(names))):
-    return [[name for name, one in zip(names, row) if one] for row in labels]
+          f'{place(0)}: rows of {width}, but {len(names)} `names`; give a name '
+          'for each column, or numbers of classes in sets')
+    return [[name for name, one in zip(names, row) if one] for row in rows]
+  each = [label if is_several(label) else [label] for label in labels]
+  # Those of Examples with names that are copied are names by then.
+  by_name = all(isinstance(one, str) for row in each for one in row)
+  known = set(names)
 
-  def name_of_number(row, label):
+  def name_of_label(row, label):
+    if by_name and label in known:
+      return label
     if _kind(label) != 'integer' or not 0 <= label < len(names):
       raise errors.UserError(
           f'{place(row)}: {label!r} is no number of the {len(names)} `names`; '
-          f'give integers from 0 to {len(names) - 1}, and no row without a '
-          'label')
+          f'give integers from 0 to {len(names) - 1}, or names for all, and no '
+          'row without a label')
     return names[label]
 
-  return [
-      [name_of_number(row, one) for one in label] if is_several(label)
-      else name_of_number(row, label) for row, label in enumerate(labels)]
+  found = [[name_of_label(number, one) for one in row]
+           for number, row in enumerate(each)]
+  # Of other labels, single ones among them, their caller checks the kinds.
+  if len(rows) == len(labels):
+    check_distinct(rows, place)
+  return [some if is_several(label) else some[0]
+          for label, some in zip(labels, found)]
+
+
+def _check_names(names: Sequence[Any]) -> None:
+  """Raises UserError for names of classes that are no distinct texts."""
+  if not names:
+    raise errors.UserError('`names`: there is none; give one for each class')
+  known = set()
+  for number, name in enumerate(names):
+    if not isinstance(name, str) or not name or name in known:
+      raise errors.UserError(
+          f'`names[{number}]`: {name!r}; give a text for each class, another '
+          'one for each')
+    known.add(name)
 
 
 def _kind(label: Any) -> str:

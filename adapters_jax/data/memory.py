@@ -31,14 +31,15 @@ class Examples:
       of 0 and 1 for each, all of one length, whose columns are the labels '0',
       '1' and so on; or, of multiple choice, the number of the right choice,
       from 0.
-    names: Names of the classes if the labels are their numbers, from 0, as in
-      Hugging Face's datasets; `labels` are these names from then on.
+    names: Names of all classes if the labels are their numbers, from 0, as in
+      Hugging Face's datasets; `labels` are these names from then on. Those of
+      the training examples are the classes, also without an example.
   """
   texts: Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
   labels: Sequence[Any]
-  names: dataclasses.InitVar[Sequence[str] | None] = None
+  names: Sequence[str] | None = None
 
-  def __post_init__(self, names: Sequence[str] | None):
+  def __post_init__(self):
     for name in ('texts', 'labels'):
       # Lists, as a pandas Series is indexed by labels instead of positions.
       object.__setattr__(
@@ -51,11 +52,13 @@ class Examples:
     if not self.texts:
       raise errors.UserError('`texts`: there is no example')
     rows = self.rows
-    if names is not None:
+    if self.names is not None:
       if self.form == 'multiple_choice':
         raise errors.UserError('`names`: is for classes; leave it out')
+      object.__setattr__(self, 'names', list(map(
+          label_values.plain, sequences.as_list('names', self.names))))
       object.__setattr__(self, 'labels', label_values.named(
-          self.labels, sequences.as_list('names', names), _place()))
+          self.labels, self.names, _place()))
     if self.form == 'multiple_choice':
       choices.check_counts(
           rows, [f'`texts[{row}]`' for row in range(len(rows))],
@@ -93,7 +96,7 @@ class Examples:
   def take(self, rows: Sequence[int]) -> 'Examples':
     """Returns some of the examples, by their numbers."""
     return Examples([self.texts[row] for row in rows],
-                    [self.labels[row] for row in rows])
+                    [self.labels[row] for row in rows], self.names)
 
 
 def _place(split: str = 'train') -> label_values.Place:
@@ -115,7 +118,8 @@ def to_task(
     test: Further examples to score.
 
   Returns:
-    (task, {'train', 'dev' and perhaps 'test': split}). Classes are sorted.
+    (task, {'train', 'dev' and perhaps 'test': split}). Classes are sorted:
+    the names of the training examples, or else the labels that occur in them.
 
   Raises:
     errors.UserError: fewer than two examples or classes, or splits that differ
@@ -139,11 +143,12 @@ def to_task(
   if kind == 'list':
     return _several(examples, given)
   regression = kind == 'float'
-  classes = [] if regression else sorted(set(examples.labels))
-  if not regression and len(classes) < 2:
+  found = [] if regression else sorted(set(examples.labels))
+  if not regression and len(found) < 2:
     raise errors.UserError(
-        f'`labels`: all are {classes[0]!r}; two classes are needed, or floats '
+        f'`labels`: all are {found[0]!r}; two classes are needed, or floats '
         'as scores')
+  classes = sorted(examples.names or found)
   task = tasks.Task(
       name='examples', source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
@@ -203,9 +208,10 @@ def _several(
     matrices = {name: _columns(name, split, columns)
                 for name, split in given.items()}
   else:
-    names = sorted({one for row in examples.labels for one in row})
-    if not names:
+    found = {one for row in examples.labels for one in row}
+    if not found:
       raise errors.UserError('`labels`: no text has a label')
+    names = sorted(examples.names or found)
     matrices = {name: _matrix(name, split, examples, names)
                 for name, split in given.items()}
   task = tasks.Task(

@@ -13,7 +13,8 @@ def as_list(name: str, values: Any) -> list[Any]:
 
   Args:
     name: Name of the argument, for messages.
-    values: List, array of NumPy or JAX, pandas Series or another iterable.
+    values: List, array of NumPy or JAX, pandas Series, column of PyArrow or
+      another iterable.
 
   Raises:
     errors.UserError: values without an order, or whose iterator yields other
@@ -29,6 +30,8 @@ def as_list(name: str, values: Any) -> list[Any]:
   if is_array(values) and not values.ndim:
     raise errors.UserError(
         f'`{name}`: give a list, not an array without a dimension')
+  if hasattr(values, 'to_pylist'):  # A column of PyArrow holds its scalars.
+    return list(values.to_pylist())
   # Items of other libraries' arrays are arrays, which are slow to fetch singly.
   return list(values if isinstance(values, np.ndarray) or not is_array(values)
               else values.tolist())

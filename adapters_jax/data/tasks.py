@@ -11,6 +11,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import prepared
 from adapters_jax.data import split_cache
+from adapters_jax.downloads import hub_data
 from adapters_jax.downloads import json_files
 
 
@@ -126,9 +127,18 @@ TASKS = {task.name: task for task in (
 
 def find(name: str) -> Task:
   """Returns the task of a name; UserError for names that are not in TASKS."""
-  if name not in TASKS:
-    raise errors.unknown('`task`', name, TASKS)
-  return TASKS[name]
+  if name in TASKS:
+    return TASKS[name]
+  _, slash, end = name.lower().rpartition('/')
+  error = errors.unknown('`task`', name, TASKS, {name.lower(): end})
+  if not slash:
+    raise error
+  # The name of a dataset on the hub, such as 'stanfordnlp/imdb'.
+  said = str(error)
+  dot = '' if said.endswith('?') else '.'
+  raise errors.UserError(
+      f'{said}{dot} Data on the hub are files, as in `adapters-jax train '
+      f'--train_file={hub_data.PREFIX}OWNER/NAME/FILE`')
 
 
 def require(names: Sequence[str], data_dir: str = '') -> None:

@@ -14,10 +14,11 @@ from adapters_jax.runs import config as config_lib
 
 # Settings that change the meaning of a dev score, the data apart.
 MEASURES = ('metric', 'mask_rate', 'whole_words')
-# Settings of own files that change their examples or labels.
+# Settings of own files that change the examples or labels of dev. Its rows do
+# not depend on `test_fraction`.
 _READINGS = (
-    'dev_fraction', 'test_fraction', 'label_column', 'label_separator',
-    'choice_columns', 'negative_column', 'file_task')
+    'dev_fraction', 'label_column', 'label_separator', 'choice_columns',
+    'negative_column', 'file_task')
 
 
 def measure_of(run: config_lib.Config) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import pathlib
 
+import pyarrow
 import pytest
 
 from adapters_jax import errors
@@ -18,6 +19,12 @@ class Dataset:
     self.column_names = names
 
 
+class Streamed(Dataset):
+  """A dataset that does not know its columns, with others that do."""
+
+  columns = ('text', 'label')
+
+
 class Frame:
   """Data with columns, as of pandas."""
 
@@ -25,7 +32,8 @@ class Frame:
 
 
 @pytest.mark.parametrize('value', [
-    'train.tsv', 'TRAIN.CSV', 'a.jsonl', 'b.parquet', 'data/rows', './rte',
+    'train.tsv', 'TRAIN.CSV', 'a.jsonl', 'b.parquet', 'data/a.tsv', './rte',
+    '../rows', '/data/rows', '~/rows', 'hf://datasets/owner/name',
     'hf://datasets/owner/name/a.parquet', 'c.txt', pathlib.Path('train')])
 def test_a_file_is_named_with_the_ways_to_give_data(value):
   with pytest.raises(errors.UserError) as found:
@@ -37,10 +45,13 @@ def test_a_file_is_named_with_the_ways_to_give_data(value):
 
 def test_names_of_tasks_are_no_files(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  for name in ('rte', 'mine'):
+  pathlib.Path('data').mkdir()
+  for name in ('rte', 'mine', 'data/mine'):
     pathlib.Path(name).write_text('a')
   assert not given.is_file('rte')
-  assert given.is_file('mine')
+  assert given.is_file('mine') and given.is_file('data/mine')
+  assert not given.is_file('stanfordnlp/imdb')
+  assert not given.is_file('glue/sst2') and given.is_file('data\\rows')
   assert not given.is_file('movie_sentiment_texts')
   assert not given.is_file(3)
 
@@ -59,6 +70,9 @@ def test_names_of_tasks_are_no_files(tmp_path, monkeypatch):
      "Examples(texts=data['sentence'], labels=data['labels'])"),
     (Dataset(['idx', 'sentence1', 'sentence2', 'label']),
      "texts=[*zip(data['sentence1'], data['sentence2'])]"),
+    (pyarrow.table({'text': ['a'], 'label': [1]}),
+     "Examples(texts=data['text'], labels=data['label'])"),
+    (Streamed(None), "Examples(texts=data['text'], labels=data['label'])"),
     (Frame(), "Examples(texts=data['review'], labels=data['target'])"),
     ({'train': 0, 'test': 0}, "one split, such as data['train']"),
     (Dataset({'train': ['text']}), "one split, such as data['train']")])
@@ -70,7 +84,9 @@ def test_rows_and_columns_get_the_call_that_holds_them(value, example):
   assert example in str(found.value)
 
 
-@pytest.mark.parametrize('value', [[], ['a'], {'x': 1}, {'text': ['a']}, 3])
+@pytest.mark.parametrize('value', [
+    [], ['a'], {'x': 1}, {'text': ['a']}, 3, {'text', 'label'}, Dataset(None),
+    Dataset('text label'), Dataset([1, 2]), pyarrow.table({'x': [1]})])
 def test_other_values_get_no_example(value):
   with pytest.raises(errors.UserError) as found:
     given.check('data', value, str | memory.Examples, WANTED)

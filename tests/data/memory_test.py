@@ -49,8 +49,8 @@ def test_names_of_integer_labels():
   assert task.labels == ('x', 'y', 'z')
   np.testing.assert_array_equal(splits['train'].labels, [0, 2, 0, 1])
   np.testing.assert_array_equal(splits['dev'].labels, [1])
-  assert dataclasses.replace(examples).labels == examples.labels
-  assert examples.take([1]).labels == ['z']
+  for copy in dataclasses.replace(examples), examples.take(range(4)):
+    assert (copy.labels, copy.names) == (examples.labels, ['z', 'y', 'x'])
 
 
 @pytest.mark.parametrize('labels', [
@@ -67,8 +67,16 @@ def test_names_of_several_labels(labels):
     ([0, -1, -1], ['a', 'b'], r'`labels\[1\]`: -1 is'),
     ([0, 0.5, 1], ['a', 'b'], r'`labels\[1\]`: 0.5 is'),
     ([0, 1, True], ['a', 'b'], r'`labels\[2\]`: True is'),
-    (['a', 'b', 'a'], ['a', 'b'], r"`labels\[0\]`: 'a' is"),
+    (['a', 'q', 'b'], ['a', 'b'], r"`labels\[1\]`: 'q' is"),
+    (['a', 1, 'b'], ['a', 'b'], r"`labels\[0\]`: 'a' is"),
     ([[0], [1, 3], []], ['a', 'b', 'c'], r'`labels\[1\]`: 3 is'),
+    ([[0, 1, 1], [1, 0, 0], [0, 0, 0]], [*'abcd'], r'`labels\[0\]`: rows of '
+     '3, but 4 `names`; give a name for each column, or numbers .* in sets'),
+    (np.eye(3), ['a', 'b'], r'`labels\[0\]`: rows of 3, but 2 `names`'),
+    ([[0, 1], [1, 0], [0, 1]], ['a', 'b', 'c'], '.*rows of 2, but 3 `names`'),
+    ([[True, False]] * 3, ['a'], '.*rows of 2, but 1 `names`'),
+    ([[0, 1, 2], [1, 0, 1], [0]], ['a', 'b', 'c'], r'`labels\[1\]`: the label '
+     '1 is there 2 times; give rows of 0 and 1, all of one length, or each'),
     ([0, 1, 0], 'ab', '`names`: give a list of names'),
     ([0, 1, 0], [], '`names`: there is none'),
     ([0, 1, 0], ['a', 1], r'`names\[1\]`: 1; give a text for each class'),
@@ -76,6 +84,38 @@ def test_names_of_several_labels(labels):
 def test_labels_that_are_no_numbers_of_names(labels, names, message):
   with pytest.raises(errors.UserError, match=f'^{message}'):
     memory.Examples(['a', 'b', 'c'], labels, names=names)
+
+
+@pytest.mark.parametrize('rows', [
+    [[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]], [[1], [0], [0, 1], []],
+    [{1}, {0}, {0, 1}, set()], [['b'], ['c'], ['c', 'b'], []]])
+def test_a_name_without_an_example_is_a_label_too(rows):
+  examples = memory.Examples([*'abcd'], rows, names=['c', 'b', 'a'])
+  dev = memory.Examples(['e'], [[0, 0, 1]], names=['c', 'b', 'a'])
+  task, splits = memory.to_task(examples, dev, examples.take([3, 0]))
+  assert task.labels == ('a', 'b', 'c') and task.form == 'multilabel'
+  np.testing.assert_array_equal(
+      splits['train'].labels, [[0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0]])
+  np.testing.assert_array_equal(splits['dev'].labels, [[1, 0, 0]])
+  np.testing.assert_array_equal(splits['test'].labels, [[0, 0, 0], [0, 1, 0]])
+  none = memory.Examples(['a'], [[0, 0]], names=['b', 'c'])
+  with pytest.raises(errors.UserError, match='no text has a label'):
+    memory.to_task(none, none)
+
+
+@pytest.mark.parametrize('labels', [[2, 0, 2, 0], ['x', 'z', 'x', 'z']])
+def test_a_name_without_an_example_is_a_class_too(labels):
+  examples = memory.Examples([*'abcd'], labels, names=['z', 'y', 'x'])
+  task, splits = memory.to_task(
+      examples, memory.Examples(['e'], [1], names=['z', 'y', 'x']))
+  assert task.labels == ('x', 'y', 'z')
+  np.testing.assert_array_equal(splits['train'].labels, [0, 2, 0, 2])
+  np.testing.assert_array_equal(splits['dev'].labels, [1])
+  held_out = memory.to_task(examples)[0]
+  assert held_out.labels == task.labels
+  one = memory.Examples(['a', 'b'], [1, 1], names=['z', 'y'])
+  with pytest.raises(errors.UserError, match="all are 'y'; two classes"):
+    memory.to_task(one)
 
 
 def test_choices_have_no_names():

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pyarrow
 import pytest
 
 from adapters_jax import errors
@@ -50,6 +51,14 @@ def test_arrays_of_jax_and_scalars_are_labels_and_scores(kind):
   found = pairs.Pairs(rows, kind([.5, 1., 0., 2.])).scores
   np.testing.assert_array_equal(found, np.array([.5, 1, 0, 2], np.float32))
   assert found.dtype == np.float32
+
+
+def test_columns_of_pyarrow_are_lists():
+  table = pyarrow.table({'text': ['a', 'b'], 'label': [[0, 1], [1, 1]]})
+  found = memory.Examples(table['text'], table['label'])
+  assert (found.texts, found.labels) == (['a', 'b'], [[0, 1], [1, 1]])
+  with pytest.raises(errors.UserError, match='give a list, not Table'):
+    memory.Examples(table, [0, 1])
 
 
 def test_scalars_of_jax_are_named_in_messages():

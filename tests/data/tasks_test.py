@@ -31,6 +31,19 @@ class TasksTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'did you mean movie_sent'):
       tasks.find('movie_sentimant')
 
+  def test_datasets_of_the_hub_are_no_tasks(self):
+    hub = ('Data on the hub are files, as in `adapters-jax train --train_file='
+           'hf://datasets/OWNER/NAME/FILE`$')
+    for name in ('glue/sst2', 'SetFit/SST2'):
+      with self.assertRaisesRegex(
+          errors.UserError,
+          rf"^`task`: unknown '{name}'; did you mean sst2\? {hub}"):
+        tasks.find(name)
+    with self.assertRaisesRegex(
+        errors.UserError, rf"^`task`: unknown 'stanfordnlp/imdb'; it is one of "
+        rf'movie_sentiment, .*, wnli\. {hub}'):
+      tasks.find('stanfordnlp/imdb')
+
   def test_movie_sentiment_is_balanced_and_whole(self):
     splits = tasks.load(tasks.find('movie_sentiment'))
     sizes = {name: len(split) for name, split in splits.items()}

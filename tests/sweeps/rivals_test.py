@@ -6,10 +6,12 @@ from adapters_jax import errors
 from adapters_jax.analysis import halving_replay
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
+from adapters_jax.data import held_out
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import rivals
 from tests.sweeps import grid_test
 
 # Runs write into a folder of their own in every test.
@@ -61,6 +63,16 @@ def test_one_task_has_one_set_of_dev_data(files):
   assert [grid.difference_line(run, found) for run in found] == [
       f'a --train_file={run.train_file} --dev_file={run.dev_file}'
       for run in found]
+
+
+def test_a_share_of_test_keeps_the_dev_data(files):
+  runs = runs_of('test_fraction=0,0.1,0.2', train_file=files['x_train'],
+                 dev_fraction=0.3)
+  assert [run.test_fraction for run in runs] == [0, 0.1, 0.2]
+  rivals.check_pick(runs, ['test_fraction'], grid.setting_of)
+  dev = {tuple(held_out.split(50, run.dev_fraction, run.test_fraction)[1])
+         for run in runs}
+  assert len(dev) == 1
 
 
 def test_runs_on_copies_of_a_file_are_one(files, tmp_path):
