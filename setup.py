@@ -6,15 +6,21 @@ import re
 import setuptools
 
 _HERE = pathlib.Path(__file__).parent
+
+
+def _text(*parts: str) -> str:
+  """Returns the text of a file, whatever the locale."""
+  return _HERE.joinpath(*parts).read_text(encoding='utf-8')
+
+
 _VERSION = re.search(
-    r"__version__ = '(.+)'",
-    (_HERE / 'adapters_jax' / '__init__.py').read_text()).group(1)
+    r"__version__ = '(.+)'", _text('adapters_jax', '__init__.py')).group(1)
 
 setuptools.setup(
     name='adapters_jax',
     version=_VERSION,
     description='Adapter-based transfer learning in JAX and Flax.',
-    long_description=(_HERE / 'README.md').read_text(),
+    long_description=_text('README.md'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.11',

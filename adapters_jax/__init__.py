@@ -50,10 +50,12 @@ __all__ = (
     'merge', 'predict', 'push', 'train')
 
 
-def __getattr__(name: str) -> Any:
-  if name not in __all__:
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  return getattr(importlib.import_module('adapters_jax.api.face'), name)
+if not TYPE_CHECKING:  # Checkers would take any name for an attribute.
+
+  def __getattr__(name: str) -> Any:
+    if name not in __all__:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module('adapters_jax.api.face'), name)
 
 
 def __dir__() -> list[str]:

@@ -201,6 +201,14 @@ class TextTest(parameterized.TestCase):
     text = (ROOT / 'CITATION.cff').read_text()
     self.assertIn(f'\nversion: {adapters_jax.__version__}\n', text)
 
+  def test_the_setup_reads_texts_in_any_locale(self):
+    done = subprocess.run(
+        [sys.executable, 'setup.py', '--version'], cwd=ROOT, check=True,
+        capture_output=True, text=True,
+        env={**os.environ, 'LC_ALL': 'C', 'PYTHONUTF8': '0',
+             'PYTHONCOERCECLOCALE': '0'})
+    self.assertEqual(done.stdout.strip(), adapters_jax.__version__)
+
   def test_the_changelog_begins_with_the_version(self):
     first = re.search(
         r'^## (\S+)( \(unreleased\))?$', (ROOT / 'CHANGELOG.md').read_text(),

@@ -12,7 +12,9 @@ from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
 
-Text = str | tuple[str, ...]  # One text, or a pair.
+# One text, a pair, (context, choices), or a list of words.
+Text = str | Sequence[str] | tuple[str, Sequence[str]]
+Texts = Sequence[Text] | np.ndarray
 
 
 def check_types(base: Any, adapter: Any, batch_size: Any) -> None:
@@ -131,7 +133,7 @@ def demand_base_or_none(base: Any) -> None:
         f'`base`: give a Base, not {type(base).__name__}; load_base loads it')
 
 
-def rows_of(texts: Sequence[Text]) -> list[tuple[str, ...]]:
+def rows_of(texts: Texts) -> list[tuple[str, ...]]:
   """Returns each input as a tuple of its one or two texts.
 
   Args:

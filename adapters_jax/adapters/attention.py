@@ -28,7 +28,7 @@ _EXAMPLE = [jax.ShapeDtypeStruct((1, 8), kind)
 
 def fusion_attention(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
-    texts: Sequence[arguments.Text], batch_size: int = 32,
+    texts: arguments.Texts, batch_size: int = 32,
 ) -> dict[str, np.ndarray]:
   """Returns the weights that a fusion gives to its members.
 

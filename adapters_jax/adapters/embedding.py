@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import typing
 from typing import Any
 
 import jax
@@ -31,8 +32,32 @@ from adapters_jax.model import pooling as pooling_lib
 _BUCKETS = (*range(8, 64, 8), *range(64, 128, 16), *range(128, 513, 32))
 
 
+@typing.overload
 def encode(
-    base: base_lib.Base, texts: Sequence[str],
+    base: base_lib.Base, texts: Sequence[str] | np.ndarray,
+    adapter: adapter_lib.Adapter | None = None, *, adapters: None = None,
+    pooling: str | None = None, normalize: bool | None = None,
+    max_length: int | None = None, prompt: str | None = None,
+    dims: int | None = None, batch_size: int = 32, setup: None = None,
+) -> np.ndarray:
+  ...
+
+
+@typing.overload
+def encode(
+    base: base_lib.Base, texts: Sequence[str] | np.ndarray,
+    adapter: Mapping[str, Any], *,
+    adapters: Sequence[str | None] | None = None,
+    pooling: str | None = None, normalize: bool | None = None,
+    max_length: int | None = None, prompt: str | None = None,
+    dims: int | None = None, batch_size: int = 32,
+    setup: composition.Setup | None = None,
+) -> Any:
+  ...
+
+
+def encode(
+    base: base_lib.Base, texts: Sequence[str] | np.ndarray,
     adapter: adapter_lib.Adapter | Mapping[str, Any] | None = None, *,
     adapters: Sequence[str | None] | None = None,
     pooling: str | None = None, normalize: bool | None = None,
@@ -162,7 +187,7 @@ def _columns(
   return [(key, *column) for key, column in columns.items()]
 
 
-def _strings(texts: Sequence[str]) -> list[str]:
+def _strings(texts: Sequence[str] | np.ndarray) -> list[str]:
   """Returns the texts as a list; raises UserError unless all are strings."""
   rows = arguments.rows_of(texts)
   for number, row in enumerate(rows):
@@ -219,7 +244,7 @@ def _embedded_by_name(
 
 
 def _embedded(
-    base: base_lib.Base, texts: Sequence[str],
+    base: base_lib.Base, texts: Sequence[str] | np.ndarray,
     adapter: adapter_lib.Adapter | None, make_settings: Any, batch_size: int,
 ) -> tuple[np.ndarray, bool, int]:
   """Returns ([texts, dim] embeddings, whether scaled to length 1, dimensions).

@@ -1,6 +1,7 @@
 """Predicts with adapters: texts in; classes, scores or answers out."""
 
 from collections.abc import Mapping, Sequence
+import typing
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.training import steps
 
 Prediction = readings.Prediction
-Text = arguments.Text
+Texts = arguments.Texts
 shares_of = readings.shares_of
 
 
@@ -83,10 +84,28 @@ def load_member(
   return base, adapter
 
 
+@typing.overload
+def predict(
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    texts: Texts | None = None, adapters: None = None, batch_size: int = 32, *,
+    setup: None = None,
+) -> list[Prediction]:
+  ...
+
+
+@typing.overload
+def predict(
+    base: base_lib.Base, adapter: Mapping[str, adapter_lib.Adapter],
+    texts: Texts | None = None, adapters: Sequence[str] | None = None,
+    batch_size: int = 32, *, setup: composition.Setup | None = None,
+) -> list[Any]:
+  ...
+
+
 def predict(
     base: base_lib.Base,
     adapter: adapter_lib.Adapter | Mapping[str, adapter_lib.Adapter],
-    texts: Sequence[Text] | None = None,
+    texts: Texts | None = None,
     adapters: Sequence[str] | None = None, batch_size: int = 32, *,
     setup: composition.Setup | None = None,
 ) -> list[Any]:
@@ -272,7 +291,7 @@ def _outputs(
 
 def logits(
     base: base_lib.Base, adapter: adapter_lib.Adapter,
-    texts: Sequence[Text], batch_size: int = 32,
+    texts: Texts, batch_size: int = 32,
 ) -> np.ndarray:
   """Computes the outputs of an adapter's head on [CLS].
 

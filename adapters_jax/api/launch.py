@@ -98,13 +98,14 @@ def _print_best(outcome: outcome_lib.Outcome, usage: str) -> None:
   for task, (record, folder, config) in best:
     folder = _near(folder)
     # A folder has '@' and a hash in the record, in place of its path.
-    command = [*program.split(), f'--adapter={folder}',
-               *([f'--checkpoint={_near(config.checkpoint)}']
-                 if '@' in record.config['checkpoint'] else [])]
+    more = ([f'--checkpoint={_near(config.checkpoint)}']
+            if '@' in record.config['checkpoint'] else [])
+    command = [*program.split(), f'--adapter={folder}', *more]
     if len(outcome.records) > 1:
       score = next(iter(record.metrics['dev'].items()))
       print(f'best on dev of {task}, {score[0]} {100 * score[1]:.2f}: {folder}')
-    print(usage.format(folder=folder) if usage else
+    below = shlex.join([f'--adapters=domain={folder}', *more])
+    print(usage.format(folder=folder, below=below) if usage else
           f'label texts with: {shlex.join(command)} < TEXTS')
 
 

@@ -35,8 +35,9 @@ class Examples:
       Hugging Face's datasets; `labels` are these names from then on. Those of
       the training examples are the classes, also without an example.
   """
-  texts: Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
-  labels: Sequence[Any]
+  texts: (Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
+          | np.ndarray)
+  labels: Any  # A sequence or an array; a list from then on.
   names: Sequence[str] | None = None
 
   def __post_init__(self):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 import contextlib
+import functools
+import logging
 import os
 
 import jax
@@ -15,12 +17,16 @@ from adapters_jax.runs import signals
 from adapters_jax.training import hosts
 from adapters_jax.training import programs
 
+_log = logging.getLogger(__name__)
+
 _MOST_BYTES = 2**30  # Of JAX's compile cache, if the user sets no bound.
 
 
 def enable_compilation_cache() -> None:
   """Keeps compiled programs in the cache folder, for the next start."""
   folder = os.path.join(pinned.cache_dir(), 'compiled')
+  if not _is_usable(folder):
+    return
   jax.config.update('jax_compilation_cache_dir', folder)
   # JAX's default, 1 s, would leave out small programs.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
@@ -29,6 +35,20 @@ def enable_compilation_cache() -> None:
       and jax.config.values['jax_compilation_cache_max_size'] < 0):
     evict.least_recent(folder, _MOST_BYTES)
   programs.keep_in(os.path.join(pinned.cache_dir(), 'programs'))
+
+
+@functools.cache  # One warning.
+def _is_usable(folder: str) -> bool:
+  """Returns whether a folder can be read; makes it, and warns if it cannot."""
+  try:
+    os.makedirs(folder, exist_ok=True)
+    os.listdir(folder)
+  except OSError as error:
+    _log.warning(
+        '%s: %s; nothing compiled is kept for the next start; set '
+        'ADAPTERS_JAX_CACHE to another folder', folder, error.strerror)
+    return False
+  return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_columns_of_a_table_are_labelled(
       ('no', 'yes')[value.argmax()] for value in values]
   other = dataclasses.replace(config, text_columns='label')
   assert [row['sentence'] for row in labelled(other, capsys)[0]] == ['x'] * 3
+
+
+def test_a_failed_prediction_leaves_the_output_empty(
+    folder, checkpoint, tmp_path, monkeypatch, capsys):
+  path = tmp_path / 'texts.txt'
+  path.write_text('good film\n')
+  monkeypatch.setattr(prediction, 'values', mock.Mock(
+      side_effect=errors.UserError('failed')))
+  with pytest.raises(errors.UserError, match='failed'):
+    predict.main(predict.PredictConfig(
+        adapter=folder, checkpoint=checkpoint, input=str(path)))
+  assert not capsys.readouterr().out
 
 
 def test_cut_texts_are_counted(

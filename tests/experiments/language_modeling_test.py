@@ -166,7 +166,7 @@ def test_a_domain_adapter_is_trained_and_shared(config, tmp_path, capsys):
       outcome.Outcome((record,), (config.workdir,), configs=(config,)),
       language_modeling.KIND.usage)
   assert capsys.readouterr().out.endswith(
-      f'--adapters=domain={config.workdir}\n')
+      f'--adapters=domain={config.workdir} --checkpoint={config.checkpoint}\n')
   adapter = aj.load_adapter(config.workdir)
   assert adapter.head_input == 'masked_lm'
   assert {trees.role(path) for path in trees.flatten(adapter.tuned)} == {

@@ -166,15 +166,16 @@ def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   from adapters_jax.analysis import predictions
   writer = predictions.writer_of(adapter, config.format)
   chunks = _chunks(_given(config, file, adapter))
-  # Read first, so that a faulty input fails before the header is printed.
-  first = next(chunks, [])
-  for line in writer.header():
-    print(line)
+  first = next(chunks, [])  # Without any input, there is a header alone.
+  header = writer.header()
   count = cut = 0
   for chunk in itertools.chain([first], chunks):
     found, longer = prediction.values(
         base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size,
         first=count)
+    for line in header:  # Now: the first predictions may fail, too.
+      print(line)
+    header = []
     for row, (texts, one) in enumerate(zip(chunk, found, strict=True)):
       print(writer.line(
           texts, predictions.shown(adapter, one), cut=row in longer))

@@ -100,8 +100,9 @@ class Kind:
       without 'train'.
     threshold_of: (score, tuned) -> probability from which on a label is given;
       None for the most probable class.
-    usage: Line that shows how to use the adapter in `{folder}`, printed at the
-      end; '' for a call of `predict`.
+    usage: Line that shows how to use the adapter in `{folder}`, or with the
+      flags `{below}` that put it below another, printed at the end; '' for a
+      call of `predict`.
     report: (setup, split, predictions) -> table to log at the end, '' for none.
     reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.

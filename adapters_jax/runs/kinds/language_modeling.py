@@ -239,6 +239,6 @@ KIND = kind.Kind(
     _find, prepare, make_score, lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
     _check_data,
-    usage='train a task above it with: --adapters=domain={folder}',
+    usage='train a task above it with: {below}',
     reads=('texts',), defaults=presets.LANGUAGE_MODELING,
     facts=kind.facts_by(_load, fingerprint.of_rows))
