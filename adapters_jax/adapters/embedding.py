@@ -114,15 +114,17 @@ def encode(
   columns = _columns(adapter, adapters, setup, len(words))
   if not isinstance(adapter, Mapping):
     return _leading(
-        *_embedded(base, words, adapter, make_settings, batch_size), dims)
+        *_embedded(base, words, adapter, make_settings, batch_size), dims,
+        normalize)
   found = {key: _leading(*_embedded_by_name(
-      base, words, bank, names, make_settings, batch_size), dims)
+      base, words, bank, names, make_settings, batch_size), dims, normalize)
            for key, bank, names in columns}
   return found.get(None, found)
 
 
 def _leading(
-    vectors: np.ndarray, scaled: Any, own: int | None, dims: int | None
+    vectors: np.ndarray, scaled: Any, own: int | None, dims: int | None,
+    normalize: bool | None,
 ) -> np.ndarray:
   """Returns the leading dimensions of embeddings.
 
@@ -131,13 +133,15 @@ def _leading(
     scaled: Whether to scale the result to length 1; a bool, or [texts, 1] bool.
     own: Dimensions of the settings, not scaled; None where texts differ.
     dims: Dimensions to keep instead; 0 for all, None for `own`.
+    normalize: Argument of `encode`; True scales the dimensions of `own`, too.
   """
   if dims is None and own is None:
     raise errors.UserError(
         '`dims`: the base keeps fewer dimensions (truncate_dim) than some of '
         'the adapters were trained with; give a number, or 0 for all')
-  if dims is None:  # As in sentence-transformers.
+  if dims is None and not normalize:  # As in sentence-transformers.
     return vectors[:, :own or None]
+  dims = own if dims is None else dims
   if not dims or dims == vectors.shape[1]:
     return vectors
   found = vectors[:, :dims]

@@ -51,9 +51,6 @@ def load(
       without a row.
   """
   tokenizer = tokenizer_files.read_tokenizer(folder)
-  # tokenizer.json may contain both; lengths are set by `encode` and batching.
-  tokenizer.no_padding()
-  tokenizer.no_truncation()
   templates.template_of(tokenizer, 1)  # Raises before any data is read.
   if vocab_size is not None:
     _check_ids(tokenizer, folder, vocab_size)

@@ -77,6 +77,9 @@ def read_tokenizer(folder: str) -> tokenizers.Tokenizer:
   if whole:
     tokenizer_settings.apply(tokenizer, settings, config)
   tokenizer_settings.apply_inputs(tokenizer, folder, settings, config)
+  # tokenizer.json may contain both; lengths are set by `encode` and batching.
+  tokenizer.no_padding()
+  tokenizer.no_truncation()
   tokenizer_settings.check_padding(tokenizer, folder, config)
   return tokenizer
 

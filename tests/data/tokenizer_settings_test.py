@@ -212,6 +212,23 @@ def test_words_split_special_tokens_too(tmp_path):
   assert 2 not in found.ids
 
 
+@pytest.mark.parametrize('padding', [
+    {'strategy': {'Fixed': 16}}, {'pad_to_multiple_of': 8}])
+def test_padding_in_the_file_is_no_template(tmp_path, padding):
+  stored = byte_pairs(False)
+  folder = folder_of(tmp_path / 'plain', stored, {}, 'roberta')
+  wanted = tokenization.load(folder)
+  folder = folder_of(tmp_path / 'padded', {
+      **stored, 'truncation': {
+          'direction': 'Right', 'max_length': 4, 'strategy': 'LongestFirst',
+          'stride': 0},
+      'padding': {
+          'strategy': 'BatchLongest', 'direction': 'Right', 'pad_id': 1,
+          'pad_type_id': 0, 'pad_token': '<pad>', 'pad_to_multiple_of': None,
+          **padding}}, {}, 'roberta')
+  assert tokenization.load(folder).to_str() == wanted.to_str()
+
+
 def test_padding_that_is_around_every_text(tmp_path):
   folder = str(tmp_path)
   for kind, padding, fails in (

@@ -77,8 +77,10 @@ def test_leading_dimensions_of_a_folder(tmp_path):
   assert whole.shape == (2, 12)
   # Cut after the scaling, as in sentence-transformers.
   np.testing.assert_array_equal(aj.encode(base, TEXTS), whole[:, :4])
-  scaled = aj.encode(base, TEXTS, dims=4)
-  np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), 1, atol=1e-6)
+  for given in ({'dims': 4}, {'normalize': True}):
+    scaled = aj.encode(base, TEXTS, **given)
+    assert scaled.shape == (2, 4)
+    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), 1, atol=1e-6)
   assert aj.encode(base, [], dims=None).shape == (0, 4)
   pooling = embedding_settings.pooling_of(base.checkpoint, None)
   sentence_files.write(str(tmp_path / 'b'), pooling, 12, 40)

@@ -181,12 +181,18 @@ def to_tensors(
     {name: float32 tensor}
 
   Raises:
-    errors.UserError: two methods are in one place.
+    errors.UserError: two methods are in one place, or a tuned layer of the base
+      that the library does not save.
   """
   tensors = {}
   for path, leaf in trees.flatten(adapter.tuned).items():
+    role = trees.role(path)
+    if role == 'encoder' and not trees.is_above(path):
+      raise errors.UserError(
+          f'{path} has no place in files of AdapterHub, as it belongs to the '
+          "base; the formats 'peft', 'transformers' and 'own' hold it")
     # Heads and norms have files of their own.
-    if trees.role(path) not in ('adapter', 'fixed'):
+    if role not in ('adapter', 'fixed'):
       continue
     config, where = places.find(path, adapter.methods, family)
     key = models.prefix_of(family) + models.adapterhub_key(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import peft_reading
 from adapters_jax.adapters.formats import peft_writing
 from adapters_jax.model import pretrained
@@ -80,7 +81,9 @@ def test_the_layer_that_widens_the_embeddings_of_electra():
       (tensors['embeddings_project.weight'] + scale * b @ a).T, atol=1e-5)
   np.testing.assert_array_equal(
       project['bias'], tensors['embeddings_project.bias'])
-  # It is written as a whole layer.
+  with pytest.raises(errors.UserError, match='embeddings/project/.* no place'):
+    adapterhub.to_tensors('a', found, 'electra')
+  # PEFT's file has it as a whole layer.
   values, whole = peft_writing.to_tensors(found, shape)
   assert values['modules_to_save'] == ['classifier', 'embeddings_project']
   again = peft_reading.from_tensors(values, whole, shape)
