@@ -64,16 +64,6 @@ def test_settings_of_other_tasks_are_refused(kind):
         changed, train_file='a.tsv', dev_file='b.tsv', dev_fraction=0.0))
 
 
-@pytest.mark.parametrize('kind', KINDS, ids=lambda one: one.__name__[24:])
-def test_own_files_are_not_in_the_folder_of_datasets(kind):
-  found, defaults = KINDS[kind]
-  plain = config_lib.Config(**{'task': 'cola', **defaults, 'data_dir': 'x'})
-  found.check_settings(plain)
-  with pytest.raises(errors.UserError, match='^`data_dir=x`: .*`train_file`'):
-    found.check_settings(dataclasses.replace(
-        plain, train_file='a.tsv', dev_file='b.tsv'))
-
-
 def test_a_run_refuses_them(tmp_path):
   for changed in ({'dev_fraction': 0.5}, {'pooling': 'max'}):
     with pytest.raises(errors.UserError, match='is for'):

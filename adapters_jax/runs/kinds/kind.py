@@ -142,13 +142,9 @@ class Kind:
       in_memory: Whether the data are in memory, in place of files.
 
     Raises:
-      errors.UserError: a setting of another kind of task, one of own data
-        without own data, or `data_dir` with own data; names it.
+      errors.UserError: a setting of another kind of task, or one of own data
+        without own data; names it.
     """
-    if config.files and config.data_dir:
-      raise errors.UserError(
-          f'`data_dir={config.data_dir}`: is for a task by name, and '
-          '`train_file` gives the data; leave one of them out')
     unread = {mark: title for mark, title in _OF_KINDS.items()
               if mark not in self.reads}
     if not config.files and not in_memory:
