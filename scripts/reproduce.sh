@@ -75,6 +75,9 @@ for task in $LARGE; do
     tune=full learning_rate=2e-5,5e-5,1e-4 epochs=3,10'
   run "${large[@]}" --seeds=0-2 --cache_frozen \
     --grid='tune=head learning_rate=1e-2,3e-2,1e-1 epochs=3,10'
+  run experiments.ablation_layers --task="$task" --checkpoint=mpnet-base \
+    --data_dir="$DATA" --train_examples=0 --epochs=10 --seeds=0-2 --resume \
+    --grid='adapter_layers=all learning_rate=3e-4'
 done
 for pair in $TASKS; do
   run experiments.glue --task="${pair%:*}" --train_examples="${pair##*:}" \
