@@ -162,7 +162,7 @@ def run_all(
     # Only a single run with a saved state needs a flag to continue, and none
     # does that a grid or seeds name.
     bare = (how is execution.ALONE and len(runs) == 1
-            and not (many.grid or many.seeds))
+            and not many.names_runs)
     again = ('the same command with --resume continues'
              if bare and stopped.saved else
              'the same command continues' if stopped.saved else

@@ -118,7 +118,7 @@ def go(
   root = configs[0].workdir
   # One that a grid or seeds name has a folder below `root`, as in a larger one.
   alone = len(runs) == 1 and how is execution.ALONE
-  below = not alone or many.grid or many.seeds
+  below = not alone or many.names_runs
   if root and below:
     runs = grid.rooted(runs, root, experiment, bool(alone and not pick))
   if alone and not pick:

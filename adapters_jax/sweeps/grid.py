@@ -63,6 +63,11 @@ class Options:
   records: str = option(
       '', 'Folder of records: finished runs are looked up and put there.')
 
+  @property
+  def names_runs(self) -> bool:
+    """Whether a grid or seeds name the runs: each has a folder of its own."""
+    return bool(self.grid or self.seeds)
+
 
 def parse_seeds(text: str, name: str = '`seeds`') -> tuple[int, ...]:
   """Returns the numbers of '0-4,7', in order.
@@ -180,7 +185,7 @@ def expand(
   runs = list(dict.fromkeys(runs))
   rivals.check_tasks(runs)
   # Also a grid narrowed to one run: other commands may make the others.
-  several = len(runs) > 1 or many.grid or many.seeds
+  several = len(runs) > 1 or many.names_runs
   return placed(runs, configs[0].workdir) if several else runs
 
 

@@ -50,10 +50,21 @@ def check(stop: str, factor: int, first: float) -> None:
   """
   if stop not in ('', 'halving'):
     raise errors.UserError(f"`stop={stop}`: give 'halving', or nothing")
+  check_numbers(factor, first, 'halving_')
+
+
+def check_numbers(factor: int, first: float, prefix: str = '') -> None:
+  """Raises UserError unless rungs of these numbers reach any length.
+
+  Args:
+    factor: Ratio of each rung to the one before.
+    first: Epochs before the first rung.
+    prefix: Start of the names of both settings, for the message.
+  """
   if factor < 2:
-    raise errors.UserError(f'`halving_factor={factor}`: give 2 or more')
+    raise errors.UserError(f'`{prefix}factor={factor}`: give 2 or more')
   if not first > 0:
-    raise errors.UserError(f'`halving_first={first:g}`: give more than 0')
+    raise errors.UserError(f'`{prefix}first={first:g}`: give more than 0')
 
 
 def rungs_of(
@@ -70,11 +81,7 @@ def rungs_of(
     errors.UserError: a wrong factor or first rung, no run is longer than the
       first rung, or a run has its length in steps or may end early.
   """
-  # Else the rungs would never reach the end.
-  if factor < 2:
-    raise errors.UserError(f'`factor={factor}`: give 2 or more')
-  if not first > 0:
-    raise errors.UserError(f'`first={first:g}`: give more than 0')
+  check_numbers(factor, first)
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(
