@@ -100,8 +100,7 @@ def methods(values: Any) -> tuple[base.Method, ...]:
   Raises:
     errors.UserError: no list of configs.
   """
-  if not isinstance(values, (tuple, list)) or not all(
-      isinstance(value, base.Method) for value in values):
+  if not isinstance(values, (tuple, list)) or not base.are_methods(values):
     raise errors.UserError(
         '`methods`: give a tuple of configs of methods, as `strings.parse` '
         f'makes of a text, not {values!r:.60}')

@@ -231,6 +231,11 @@ class Method(codec.Codec, abc.ABC):
     raise NotImplementedError
 
 
+def are_methods(values: Iterable[Any]) -> bool:
+  """Returns whether all values are configs of methods."""
+  return all(isinstance(value, Method) for value in values)
+
+
 def zeroed(
     leaves: Mapping[str, Any], start: str
 ) -> dict[str, Any] | None:
