@@ -17,7 +17,7 @@ from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.data import given
 from adapters_jax.data import memory
-from adapters_jax.methods import base as method_base
+from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
@@ -155,7 +155,7 @@ def method_text(method: Any) -> Any:
       other values.
   """
   several = method if isinstance(method, tuple | list) else (method,)
-  if not several or not method_base.are_methods(several[:1]):
+  if not several or not methods_base.are_methods(several[:1]):
     return method
   configs = field_checks.methods(several)
   for config in configs:
