@@ -1,5 +1,7 @@
 """Tests that the tables and figures of README and docs are of the records."""
 
+import contextlib
+import io
 import os
 import tempfile
 
@@ -40,6 +42,17 @@ class RecordsTest(parameterized.TestCase):
         str(ROOT / 'experiments' / 'results' / 'reliability.json'))
     self.check_current('docs/reliability.md', table.splitlines(),
                        stress_table.lines(found))
+
+  def test_the_program_for_own_records_runs(self):
+    pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+    pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+    code, = docs_test.blocks(PAGES['docs/reproduce.md'], 'python')
+    folder = str(ROOT / 'experiments' / 'results')
+    names, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+      exec(code.replace("'mine'", repr(folder)), names)  # pylint: disable=exec-used
+    self.assertIn('cola', set(names['runs']['task']))
+    self.assertIn('| 1 | CoLA with mpnet-base', printed.getvalue())
 
   def test_conclusions_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
