@@ -20,6 +20,7 @@ from adapters_jax.data import tasks
 
 TEXTS = ('context', 'choices')
 METRICS = ('accuracy',)
+_UNKNOWN = ('-1', '-1.0')  # Answers of unlabelled splits.
 # The questions that COPA's test asks.
 _QUESTIONS = {'cause': 'What was the cause of this?',
               'effect': 'What happened as a result?'}
@@ -155,8 +156,9 @@ def read(
     return found[0]
 
   def unknown(row):
-    return all(tables.is_empty(row, name) or row[name] in (-1, '-1')
-               for name in layout(1, row).answers)
+    return all(
+        tables.is_empty(row, name) or str(row[name]).strip() in _UNKNOWN
+        for name in layout(1, row).answers)
 
   return tables.read_table(
       path, lambda line, row: choices_of(path, line, row, layout(line, row)),

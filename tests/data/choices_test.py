@@ -101,11 +101,12 @@ def test_unknown_columns_are_listed(tmp_path):
     rows_of(tmp_path, 'a.csv', 'story,end1,end2\na,b,c\n')
 
 
-def test_a_test_file_may_lack_answers(tmp_path):
+@pytest.mark.parametrize('unknown', ['-1', '-1.0', '" -1"'])
+def test_a_test_file_may_lack_answers(tmp_path, unknown):
   text = json.dumps({'context': 'c', 'choices': ['x', 'y'], 'answer': 1})
   for name in ('train', 'dev'):
     (tmp_path / f'{name}.jsonl').write_text(text + '\n')
-  (tmp_path / 'test.jsonl').write_text(text.replace('1', '-1') + '\n')
+  (tmp_path / 'test.jsonl').write_text(text.replace('1', unknown) + '\n')
   task, splits = choices.load(
       {name: str(tmp_path / f'{name}.jsonl') for name in (
           'train', 'dev', 'test')}, (), (), '')
