@@ -5,8 +5,8 @@ import re
 import tokenizers
 
 NONE = -1  # Word of a special token.
+SPACE = '▁'  # Stands for a space in the pieces of SentencePiece.
 
-_SPACE = '▁'  # Stands for a space in the pieces of SentencePiece.
 # Scripts that write no spaces between words: South-East Asian ones and Tibetan,
 # kana, Han. There a piece is about a word, and a tokenizer's word a sentence.
 _UNSPACED = re.compile(
@@ -33,7 +33,7 @@ def numbers_of(encoding: tokenizers.Encoding, text: str) -> list[int]:
   for place, (word, piece) in enumerate(
       zip(encoding.word_ids, encoding.tokens, strict=True)):
     if word is not None and (
-        word != before or piece.startswith(_SPACE) or offsets and _divides(
+        word != before or piece.startswith(SPACE) or offsets and _divides(
             text, offsets[place - 1][1], offsets[place][0])):
       number += 1
     found.append(NONE if word is None else number)

@@ -13,6 +13,7 @@ import tokenizers
 
 from adapters_jax import errors
 from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import piece_words
 from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -24,7 +25,6 @@ _MARK = '\u0300'
 _WORD = re.compile(
     f"\\w[\\w{_MARK}]*(?:['’]\\w[\\w{_MARK}]*)*|[^\\w\\s]{_MARK}*")
 _OTHER = re.compile(r'[^\x00-\x7f\w\s]')
-_SPACE = '▁'  # Stands for a space in SentencePiece.
 _ZERO_WIDTH_SPACE = '\u200b'  # Divides words, unlike other format characters.
 
 
@@ -97,7 +97,8 @@ def _for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     visit(values['pre_tokenizer'])
   if glues:
     values['normalizer'] = {'type': 'Sequence', 'normalizers': [
-        {'type': 'Prepend', 'prepend': _SPACE}, values['normalizer']]}
+        {'type': 'Prepend', 'prepend': piece_words.SPACE},
+        values['normalizer']]}
   # A copy: the tokenizer of texts stays as it is.
   found = tokenizers.Tokenizer.from_str(json.dumps(values))
   found.encode_special_tokens = tokenizer.encode_special_tokens
@@ -108,7 +109,7 @@ def _glues(tokenizer: tokenizers.Tokenizer) -> bool:
   """Returns whether single words have none of the spaces that are pieces."""
   normalizer = tokenizer.normalizer
   return normalizer is not None and (
-      normalizer.normalize_str('a a') == f'a{_SPACE}a')
+      normalizer.normalize_str('a a') == f'a{piece_words.SPACE}a')
 
 
 def word_pieces(
