@@ -107,9 +107,9 @@ def is_quoted(path: str, lines: Iterable[str]) -> bool:
     return False
   if spanning and len(tabs) == 1:  # Without quoting, it is a table, too.
     raise errors.UserError(
-        f'{path}, line {spanning}: a quoted cell of several lines, or rows with '
-        'loose quotes? Quote all cells, those of the header too, or remove '
-        'the quotes around this one')
+        f'{path}, line {spanning}: a quoted cell of several lines, or rows '
+        'with loose quotes? Quote all cells, those of the header too, or '
+        'remove the quotes around this one')
   return found
 
 

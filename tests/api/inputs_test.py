@@ -147,7 +147,7 @@ def test_words_of_a_tagger():
 
 
 @pytest.mark.parametrize('path, text, columns, message', [
-    ('a.csv', 'words,tags\n', (), 'a.csv: a tagger reads no rows of CSV; give '),
+    ('a.csv', 'words,tags\n', (), 'a.csv: a tagger reads no rows of CSV; give'),
     ('a.json', 'a b\n', (), 'a.json, line 1: is it JSON or a text.*keys words'),
     ('-', '{"words": ["a"]}\n', (), 'standard input, line 1: is it JSON'),
     ('a.txt', 'a b\n', ('text',), 'a.txt is read as lines, without `text_c')])

@@ -25,7 +25,8 @@ def shares_of(texts, row=0, seeds=400):
 @pytest.mark.parametrize('kind, text', [
     ('xlm_roberta_json', '中国' * 10), ('xlm_roberta_json', 'was' * 5),
     ('bert_uncased', 'was' * 5), ('modernbert_json', 'ไทย' * 5),
-    ('gemma', 'so the film was a joy to us'), ('gemma', URL), ('gemma', 'plot')])
+    ('gemma', 'so the film was a joy to us'), ('gemma', URL),
+    ('gemma', 'plot')])
 def test_every_piece_of_a_text_that_is_one_word_is_masked(kind, text, tmp_path):
   tokenizer = (
       tokenizer_cases.spaces_as_pieces('the', 'film', 'was', 'a', 'joy', 'us')

@@ -70,7 +70,8 @@ _TAGS = classes('O', 'B-PER')
 
 
 @pytest.mark.parametrize('feature', [
-    {'feature': _TAGS, '_type': 'Sequence'}, {'feature': _TAGS, '_type': 'List'},
+    {'feature': _TAGS, '_type': 'Sequence'},
+    {'feature': _TAGS, '_type': 'List'},
     [_TAGS], [{'names': ['O', 'B-PER'], 'id': None}]])  # Before `datasets` 4.
 def test_tags_of_words(tmp_path, feature):
   path = write(
