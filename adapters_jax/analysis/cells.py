@@ -11,11 +11,11 @@ import math
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.analysis import mixing
 from adapters_jax.analysis import resampling
 from adapters_jax.analysis import statistics
 from adapters_jax.data import metrics
 from adapters_jax.runs import compact
-from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
@@ -99,23 +99,10 @@ def _scores(records: Records, split: str, metric: str) -> dict[int, float]:
     trained = record.config['tune'] != 'none'
     seed = record.config['seed'] if trained else statistics.CONSTANT
     if trained and seed in found:
-      raise _repeated(found[seed], record)
+      raise mixing.repeated(found[seed], record)
     found[seed] = record
   return {seed: record.metrics[split][metric]
           for seed, record in found.items()}
-
-
-def _repeated(a: records_lib.Record, b: records_lib.Record) -> errors.UserError:
-  """Returns the error of two runs of one mean that have the same seed."""
-  values = [identity.completed(record.config) for record in (a, b)]
-  said = ', '.join(
-      f'{name} ({" and ".join(repr(one.get(name)) for one in values)})'
-      for name in identity.differing(values))
-  files = ' and '.join(dict.fromkeys(
-      f'{identity.digest(one)}.json' for one in values))
-  return errors.UserError(
-      f'records: two runs of one mean have the seed {a.config["seed"]} '
-      f'({files}); they differ in {said or "no setting"}; keep one of them')
 
 
 def estimate(records: Records, split: str, metric: str) -> statistics.Estimate:

@@ -244,7 +244,7 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
     # By seed: a run that is found twice counts once.
     by_seed = groups.setdefault(identity.digest(values), (values, {}))[1]
     if seed in by_seed and by_seed[seed].metrics != record.metrics:
-      raise mixing.two_results(by_seed[seed], record)
+      raise mixing.repeated(by_seed[seed], record)
     by_seed[seed] = record
   return {name: Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
           for name, (values, by_seed) in groups.items()}
