@@ -20,6 +20,11 @@ from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
 _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
+# Largest difference between scores that count as equal, a point. Full
+# fine-tuning has to beat the floors by more: if all of its effect lies within
+# the margin, the floors come within a point of it too, and 'within a point'
+# says nothing of a method.
+MARGIN = 0.01
 # {value of `Config.tune`: baseline that full fine-tuning has to beat}. The
 # first with records counts, as sentence embeddings have no head.
 FLOORS = {'head': 'the head alone', 'none': 'the base as it is'}
@@ -178,7 +183,8 @@ class Power:
   """Whether the data of a task suffice to distinguish methods.
 
   Attributes:
-    tells: Whether full fine-tuning clearly beats all floors.
+    tells: Whether full fine-tuning is clearly above all floors, by more than
+      MARGIN.
     floors: {name of a floor: full fine-tuning minus it}; {} without records.
   """
   tells: bool
@@ -190,10 +196,12 @@ class Power:
               'has no records')
     said = ' and '.join(
         f'{_interval(one)} above {name}' for name, one in self.floors.items())
-    alone = any(math.isnan(one.low) for one in self.floors.values())
-    return (f'{"yes" if self.tells else "no"}: '
-            f'{"one seed gives no interval; " if alone else ""}'
-            f'full fine-tuning is {said}')
+    if self.tells:
+      return f'yes: full fine-tuning is {said}'
+    if any(math.isnan(one.low) for one in self.floors.values()):
+      return f'no: one seed gives no interval; full fine-tuning is {said}'
+    return (f'no: full fine-tuning is {said}, not clearly more than '
+            f'{100 * MARGIN:g} point')
 
 
 def _interval(found: statistics.Estimate) -> str:
@@ -207,10 +215,10 @@ def power(
 ) -> Power:
   """Returns whether a task can distinguish methods.
 
-  If full fine-tuning is not clearly better than the head on frozen features
-  (for sentence embeddings, the base as it is), or than a constant, methods with
-  scores in between cannot be ranked, and a small difference between two of them
-  is no evidence.
+  If full fine-tuning is not clearly more than MARGIN above the head on frozen
+  features (for sentence embeddings, the base as it is), and above a constant,
+  methods with scores in between cannot be ranked, and a small difference
+  between two of them is no evidence.
 
   Args:
     full: Records of full fine-tuning, () without.
@@ -226,4 +234,4 @@ def power(
   if majority is not None:
     found['the most frequent class'] = majority
   # False for nan, the interval of one seed.
-  return Power(all(one.low > 0 for one in found.values()), found)
+  return Power(all(one.low > MARGIN for one in found.values()), found)

@@ -180,8 +180,8 @@ def learning_rates(
   groups = list(found.groupby(frames.PANEL))
   if not groups:
     return ('None of the tasks with these records can tell methods apart: full '
-            'fine-tuning does not clearly beat the head alone and the most '
-            'frequent class.')
+            'fine-tuning is not clearly more than a point above the head alone '
+            'and the most frequent class.')
   figure, axes = style.panels(len(groups), 2.0, 2)
   for axis, (_, rows) in zip(axes, groups):
     for method in ('adapters', FULL):

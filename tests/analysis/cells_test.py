@@ -91,6 +91,19 @@ class CellsTest(parameterized.TestCase):
     self.assertEqual(found.tells, wanted)
     self.assertStartsWith(
         str(found), 'yes: full' if wanted else 'no: full fine-tuning is')
+    self.assertEqual(
+        str(found).endswith('not clearly more than 1 point'), not wanted)
+
+  def test_an_effect_of_the_size_of_the_margin_tells_nothing(self):
+    # Of 10,000 examples, so that the interval is narrow.
+    labels = np.arange(10_000) % 5 // 3
+    full, near, far = (
+        [predicted(right, seed, labels) for seed in (0, 1)]
+        for right in (0.90, 0.89, 0.87))
+    for floor, tells in ((near, False), (far, True)):
+      found = cells.power(full, {'head': floor}, 'dev', 'accuracy')
+      self.assertGreater(found.floors['the head alone'].low, 0)
+      self.assertEqual(found.tells, tells)
 
   @pytest.mark.filterwarnings('error')
   def test_one_seed_tells_nothing(self):
