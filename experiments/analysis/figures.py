@@ -19,6 +19,8 @@ from experiments.analysis import style
 FULL = 'full fine-tuning'
 # (line, filling of the markers) of the methods in `distances`.
 _LOOKS = {'adapters': ('-', 'full'), 'top layers': ('--', 'none')}
+_OF_BASE: dict[str, Any] = {
+    'color': 'black', 'linewidth': 0.8, 'linestyle': ':'}
 _CLOSE = 0.03  # Share of the axes within which markers hide each other.
 
 
@@ -37,7 +39,14 @@ def _draw_paper(axis, task: str, metric: str) -> str:
 
 @style.or_say('ablation_size', frames.several)
 def tradeoff(found: pd.DataFrame) -> style.Drawn:
-  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4)."""
+  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4).
+
+  The base as it is trains nothing, which has no place on a logarithmic axis:
+  its score is a line across.
+
+  Args:
+    found: Points of `frames.tradeoff`.
+  """
   groups = list(found.groupby(frames.PANEL))
   figure, axes = style.panels(len(groups), 2.2, 3)
   sources, used = set(), set()
@@ -47,15 +56,22 @@ def tradeoff(found: pd.DataFrame) -> style.Drawn:
       if len(part):
         used.add(method)
         style.draw_scores(axis, _share(part), part, look)
+    for score in rows[rows['method'] == frames.BASE]['score']:
+      used.add(frames.BASE)
+      axis.axhline(score, **_OF_BASE)
     sources.add(_draw_paper(axis, task, rows['metric'].iloc[0]))
     axis.set_xscale('log')
     axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-    style.label(axis, style.title_of(rows, found), 'trained parameters (%)',
+    # No seed changes the base: it has one.
+    trained = rows[rows['method'] != frames.BASE]
+    style.label(axis, style.title_of(trained, found), 'trained parameters (%)',
                 style.metric_name(rows))
   handles = [lines.Line2D([], [], color=color, marker=marker, markersize=3.5,
                           linewidth=1, label=method)
              for method, (color, marker) in style.METHODS.items()
              if method in used]
+  if frames.BASE in used:
+    handles.append(lines.Line2D([], [], label=frames.BASE, **_OF_BASE))
   if said := sorted(sources - {''}):
     handles.append(lines.Line2D(
         [], [], color=style.GREY, marker='o', markersize=4, linestyle='',

@@ -98,6 +98,19 @@ class FiguresTest(parameterized.TestCase):
     self.assertFalse([line for line in qqp.lines
                       if line.get_color() == style.GREY])
 
+  def test_the_base_as_it_is_is_a_line_across(self):
+    put(self.folder, [0.7, 0.72, 0.71])
+    put(self.folder, [0.5], 0, tune='none')
+    drawn = self.draw()['tradeoff']
+    axis, = drawn.axes
+    across, = (line for line in axis.lines if line.get_linestyle() == ':')
+    self.assertEqual(list(across.get_ydata()), [50, 50])
+    self.assertLess(axis.get_ylim()[0], 50)
+    self.assertEndsWith(axis.get_title('left'), '3 seeds')
+    self.assertEqual([text.get_text() for text in drawn.legends[0].get_texts()],
+                     ['adapters', 'base as it is', 'the paper: BERT-LARGE, '
+                      'test'])
+
   def test_one_line_a_task_in_figure_three(self):
     self.put_all(('rte', 'wnli'))
     put(self.folder, [0.7], task='cola', tune='full')
