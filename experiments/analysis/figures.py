@@ -1,7 +1,8 @@
 """Figures of the notebooks: trade-off, deviations, rates, variants.
 
 Every function takes points of `frames` and returns a figure, or, without any
-records, a sentence on how to make them. Error bars are intervals of 95 %.
+records, a sentence on how to make them. Error bars are intervals of 95 %; of
+two seeds, each has a small marker instead.
 """
 
 from typing import Any
@@ -64,8 +65,8 @@ def tradeoff(found: pd.DataFrame) -> style.Drawn:
     axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
     # No seed changes the base: it has one.
     trained = rows[rows['method'] != frames.BASE]
-    style.label(axis, style.title_of(trained, found), 'trained parameters (%)',
-                style.metric_name(rows))
+    style.label_scores(
+        axis, rows, style.title_of(trained), 'trained parameters (%)')
   handles = [lines.Line2D([], [], color=color, marker=marker, markersize=3.5,
                           linewidth=1, label=method)
              for method, (color, marker) in style.METHODS.items()
@@ -107,7 +108,7 @@ def distances(
     pale = 1 if tells else 0.35
     handles.append(lines.Line2D(
         [], [], color=color, marker=marker, markersize=4, linewidth=1,
-        alpha=pale, label=style.panel_name(points[panel], found)
+        alpha=pale, label=style.panel_name(points[panel])
         + ('' if tells else ' (cannot tell)')))
     for method, (dash, fill) in _LOOKS.items():
       rows = part[part['method'] == method]
@@ -175,9 +176,8 @@ def init_scales(found: pd.DataFrame) -> style.Drawn:
     style.draw_scores(axis, rows['init_scale'], rows, style.task_look(number))
     axis.set_xscale('log')
     axis.axvline(0.01, color='black', linewidth=0.8, linestyle=':')
-    style.label(axis, style.title_of(rows, found),
-                'initial standard deviation σ (dotted: default)',
-                style.metric_name(rows))
+    style.label_scores(axis, rows, style.title_of(rows),
+                       'initial standard deviation σ (dotted: default)')
   return figure
 
 
@@ -206,8 +206,7 @@ def learning_rates(
                         style.METHODS[method],
                         label=method if axis is axes[0] else None)
     axis.set_xscale('log')
-    style.label(axis, style.title_of(rows, found), 'peak learning rate',
-                style.metric_name(rows))
+    style.label_scores(axis, rows, style.title_of(rows), 'peak learning rate')
   style.legend_below(figure, 2)
   return figure
 
@@ -236,16 +235,14 @@ def bars(
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]
                         ]).reset_index()  # The last row is at the top.
-      color, marker = style.task_look(number)
-      axis.errorbar(rows['score'], rows.index, xerr=style.errors(rows),
-                    color=color, marker=marker, markersize=3.5, capsize=2,
-                    linewidth=1, linestyle='')
+      style.draw_scores(axis, rows.index, rows, style.task_look(number),
+                        across=True, linestyle='')
       axis.set_yticks(rows.index, rows[column])
       axis.set_ylim(-0.5, len(rows) - 0.5)
       for score in rows[rows[column] == first]['score']:
         axis.axvline(score, color='black', linewidth=0.8, linestyle=':')
-      style.label(axis, style.title_of(rows, found), style.metric_name(rows),
-                  loc='right')
+      style.label_scores(
+          axis, rows, style.title_of(rows), across=True, loc='right')
     return figure
 
   return draw(found)

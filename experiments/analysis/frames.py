@@ -96,8 +96,9 @@ def points(
 
   Returns:
     A row for each combination of DATA, SCHEDULE and `by`, with columns
-    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'dev',
-    'seeds', 'trained', 'total', 'trials', 'pick', 'main' and 'records'.
+    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'scores' of
+    the seeds, 'dev', 'seeds', 'trained', 'total', 'trials', 'pick', 'main' and
+    'records'.
   """
   free = {*DATA, *SCHEDULE, *by, 'seed', *fixed}
   keep = pd.Series(True, runs.index)
@@ -107,7 +108,8 @@ def points(
   keys = [*dict.fromkeys([*DATA, *SCHEDULE, *by])]  # Each once.
   found = runs[keep].groupby(keys).agg(
       metric=('metric', 'first'), split=('split', 'first'),
-      score=('score', 'mean'), dev=('dev', 'mean'), seeds=('score', 'size'),
+      score=('score', 'mean'), scores=('score', list), dev=('dev', 'mean'),
+      seeds=('score', 'size'),
       trained=('trained', 'first'), total=('total', 'first'),
       trials=('trials', 'first'), pick=('pick', 'first'),
       main=('main', 'first'), records=('record', list)).reset_index()
