@@ -176,7 +176,13 @@ def _checked(path: str, values: dict[str, Any]) -> Record:
 
 
 def read_all(folder: str) -> Iterator[Record]:
-  """Yields every record below a folder, in the order of their paths.
+  """Yields the records of `read_with_paths`."""
+  for _, record in read_with_paths(folder):
+    yield record
+
+
+def read_with_paths(folder: str) -> Iterator[tuple[str, Record]]:
+  """Yields (path, record) of every record below a folder, in this order.
 
   Damaged ones are left out and logged. Other JSON may lie next to the records.
 
@@ -188,7 +194,7 @@ def read_all(folder: str) -> Iterator[Record]:
       try:
         values = json_files.read_any(path)
         if isinstance(values, dict) and _OF_RECORDS <= values.keys():
-          yield _checked(path, values)
+          yield path, _checked(path, values)
       except errors.UserError as error:
         _log.warning('a record is left out: %s', error)
 
