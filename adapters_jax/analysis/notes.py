@@ -46,7 +46,7 @@ def edge_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
     for name, values in point.tried.items():
       value = point.settings[name]
       for end, side in ((values[0], 'lowest'), (values[-1], 'highest')):
-        if len(values) > 1 and value == end:
+        if len(values) > 2 and value == end:  # Of two, each is at an end.
           found.setdefault(name.replace('_', ' '), {}).setdefault(
               f'({value:g}, {side} of {len(values)})', []).append(whose)
   said = '; '.join(

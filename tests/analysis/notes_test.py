@@ -83,14 +83,15 @@ def test_picked_values_at_an_edge_are_said():
   assert point.tried == {'learning_rate': (1e-4, 1e-3, 1e-2), 'epochs': (3.0,)}
   assert notes.edge_lines(points_lib.points(found)) == [
       '- At the edge of the values tried: learning rate of full fine-tuning '
-      '(2e-05, lowest of 3); epochs of head alone (10, highest of 2)']
+      '(2e-05, lowest of 3)']  # Of two numbers of epochs, each is at an end.
   assert notes.edge_lines([point]) == []
-  both = [*found[1:2], trial(0.3, 2e-5, **full), trial(0.1, 1e-4, **full)]
+  both = [*found[1:2], trial(0.3, 2e-5, **full), trial(0.1, 1e-4, **full),
+          trial(0.1, 3e-4, **full)]
   both += [dataclasses.replace(one, config={**one.config, 'task': 'rte'})
            for one in both]
   assert notes.edge_lines(points_lib.points(both)) == [
       '- At the edge of the values tried: learning rate of full fine-tuning on '
-      'cola and full fine-tuning on rte (2e-05, lowest of 2)']
+      'cola and full fine-tuning on rte (2e-05, lowest of 3)']
 
 
 def test_results_left_out_are_said():
