@@ -80,6 +80,19 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
       changed.setdefault('size', self.size)
     return changed
 
+  def start(
+      self, name: str, shape: tuple[int, ...], kernel: jax.Array | None
+  ) -> float:
+    """Returns 1 for `scaling` and the scales of norms, 0 for other leaves.
+
+    Args:
+      name: Path of the leaf below its module.
+      shape: Unused.
+      kernel: Unused.
+    """
+    del shape, kernel
+    return float(name.rpartition('/')[2] in ('scale', 'scaling'))
+
   def neutral(
       self, leaves: Mapping[str, Any]
   ) -> dict[str, Any] | None:
