@@ -7,7 +7,6 @@ from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from adapters_jax import errors
