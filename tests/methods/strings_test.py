@@ -135,6 +135,7 @@ class StringsTest(parameterized.TestCase):
       ({'adapter_config': 'huolsby'}, 'mean houlsby'),
       ({'adapter_config': 'lora', 'adapter_size': 8}, '`adapter_size'),
       ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
+      ({'adapter_config': 'adapter_plus|par_bn'}, 'adapter_plus: .*put it last'),
       ({'adapter_config': 'prompt_tuning[combine=words]',
         'max_length': 505}, '502 positions'),
   )
