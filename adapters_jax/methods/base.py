@@ -1,7 +1,7 @@
 """Base class of adapter methods, with their common checks."""
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 from typing import ClassVar
@@ -41,6 +41,8 @@ class Method(codec.Codec, changes.Change, abc.ABC):
     leave_out: Layers without the method.
     needs_all_rows: Whether the update of one position depends on positions
       that the head does not read, so that the last layer must compute all.
+    differs_by_layer: Whether modules of several layers differ in more than
+      their parameters.
     needs_whole_batch: Whether the training update of one example depends on
       the rest of the batch, so that a batch cannot be computed in parts.
     position_shift: Number by which the positions of a text increase.
@@ -65,6 +67,7 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   layers = None
   leave_out = ()
   needs_all_rows = False
+  differs_by_layer = False
   needs_whole_batch = False
   position_shift = 0
   positions_taken = 0
@@ -119,6 +122,11 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   def absent(self, layers: int) -> list[int]:
     """Returns the layers without the method, of a model with `layers`."""
     return [n for n in range(layers) if not self.in_layer(n)]
+
+  @property
+  def named_layers(self) -> dict[str, Sequence[int | str]]:
+    """{field: layers that it names}, as numbers or texts."""
+    return {'layers': self.layers or (), 'leave_out': self.leave_out}
 
   def moved(self, rows: np.ndarray) -> np.ndarray:
     """Returns the new indices of positions after the method inserts its own."""

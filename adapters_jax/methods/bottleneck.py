@@ -101,16 +101,16 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
     Args:
       leaves: {path: leaf} of the module at one site, of numpy.
     """
-    normed = (not self.is_parallel and self.original_ln_before
-              and self.residual_before_ln is not True)
+    normed = self.original_ln_before and self.residual_before_ln is not True
     # LN(h + x) once, before or after the adapter.
     if (normed == self.original_ln_after
         or self.residual_before_ln == 'post_add'):
       return None
     if not self.ln_after:
       return base.zeroed(leaves, 'up/')
-    closes = self.adapter_residual_before_ln and not self.is_parallel
-    return None if closes else base.zeroed(leaves, 'norm_after/')
+    if self.adapter_residual_before_ln:
+      return None
+    return base.zeroed(leaves, 'norm_after/')
 
   @property
   def reads_norms(self) -> bool:
@@ -170,6 +170,7 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
     """
     for name in ('reduction_factor', *cls.adapterhub_switches, 'non_linearity'):
       values_lib.needed(values, name)
+    values = cls().effective(values)
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         sites=tuple(site for word, (site,) in cls.adapterhub_switches.items()

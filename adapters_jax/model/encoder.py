@@ -144,7 +144,8 @@ class Encoder(parameters.Module):
 
     if config.scan:
       # The last layer is not scanned, as it may compute fewer rows.
-      sites_lib.check_alike(config.adapters, config.layers)
+      sites_lib.check_alike(
+          config.adapters, config.layers, config.adapted_from)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,
           variable_axes={'params': 0},

@@ -277,10 +277,8 @@ def _check_fused(tree: composition.Fuse, method: Any) -> None:
         f'fuse: is for bottleneck adapters, not {type(method).__name__}; give '
         'average, or train the members as bottlenecks')
   stacked = any(isinstance(m, composition.Stack) for m in tree.members)
-  if (method.ln_after and method.adapter_residual_before_ln
-      and not method.is_parallel) or (
-          stacked and method.residual_before_ln is not True
-          and not method.is_parallel):
+  if (method.ln_after and method.adapter_residual_before_ln) or (
+      stacked and method.residual_before_ln is not True):
     raise errors.UserError(
         'fuse: the update of an adapter with adapter_residual_before_ln=True, '
         'or in a stack with residual_before_ln=False, has no value apart from '
