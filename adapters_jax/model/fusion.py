@@ -99,7 +99,7 @@ def start(path: str, shape: tuple[int, ...]) -> jax.Array | float:
     path: Path of the leaf.
     shape: Shape of the leaf.
   """
-  return jnp.eye(*shape) if path.endswith('/value/kernel') else 0.0
+  return jnp.eye(shape[0]) if path.endswith('/value/kernel') else 0.0
 
 
 def penalty(tuned: trees.Tree, factors: tuple[float, ...]) -> jax.Array:
