@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -179,6 +180,16 @@ def test_seeds_differ_and_repeat(config, tmp_path):
   path = 'encoder/layer_0/adapter_ffn_output_0/down/kernel'
   assert not np.array_equal(
       tiny.tuned_of(folders[0])[path], tiny.tuned_of(folders[2])[path])
+
+
+def test_a_run_without_clipping_is_found_finished(config):
+  config = dataclasses.replace(
+      config, clip_norm=math.inf, max_steps=1, eval_every=0)
+  record = run.run(config, 'glue')
+  assert record.config['clip_norm'] == math.inf
+  assert run.run(config, 'glue') == record
+  assert prediction.load(config.workdir, config.checkpoint)[1].settings[
+      'clip_norm'] == math.inf
 
 
 def test_a_baseline_runs_and_reloads(config):  # `start_test` has the others.
