@@ -174,7 +174,7 @@ def _turning_off() -> Iterator[None]:
 class WeightsAndBiases(Tracker):
   """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax.
 
-  Any error of the service turns it off, be it a missing login or a lost network.
+  Any error of the service turns it off, such as a missing login.
   """
   place, package = 'wandb', 'wandb'
 

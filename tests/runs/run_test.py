@@ -19,6 +19,7 @@ import pytest
 from adapters_jax.adapters import prediction
 from adapters_jax.data import metrics
 from adapters_jax import errors
+from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -133,7 +134,7 @@ def test_the_last_step_is_scored_beside_the_best(config, tmp_path):
 
 
 def test_a_record_names_data_machine_and_computation(trained):
-  _, record, _ = trained
+  config, record, _ = trained
   assert set(record.data) == {'train', 'dev', 'test'}
   for part in record.data.values():
     assert re.fullmatch('[0-9a-f]{16}', part['sha256'])
@@ -141,6 +142,7 @@ def test_a_record_names_data_machine_and_computation(trained):
   assert record.machine['cpu'] and record.machine['threads'] >= 1
   assert record.peak_bytes['host'] > 1e8
   assert {'jaxlib', 'scikit-learn'} <= set(record.versions)
+  assert record.base_files == base_lib.file_hashes(config.checkpoint) != {}
   ended = datetime.datetime.fromisoformat(record.date)
   age = datetime.datetime.now(datetime.UTC) - ended
   assert 0 <= age.total_seconds() < 1800
