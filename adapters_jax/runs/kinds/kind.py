@@ -1,6 +1,6 @@
 """Kind of task: the hooks in which runs of different tasks differ."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -142,9 +142,10 @@ class Kind:
       in_memory: Whether the data are in memory, in place of files.
 
     Raises:
-      errors.UserError: a setting of another kind of task, or one of own data
-        without own data; names it.
+      errors.UserError: a setting of another kind of task or of another `tune`,
+        or one of own data without own data; names it.
     """
+    self.check_tuned([config])
     unread = {mark: title for mark, title in _OF_KINDS.items()
               if mark not in self.reads}
     if not config.files and not in_memory:
@@ -155,6 +156,27 @@ class Kind:
         if value not in (getattr(config_lib.Config, name),
                          self.defaults.get(name)):
           raise errors.UserError(f'`{name}={value}`: is for {title}')
+
+  def check_tuned(self, given: Iterable[config_lib.Config]) -> None:
+    """Checks that every setting for one `tune` has a run that reads it.
+
+    Args:
+      given: Settings of the runs as a grid makes them, before
+        `config.without_unread`.
+
+    Raises:
+      errors.UserError: no run reads a setting; names it.
+    """
+    given = list(given)
+    for name, tune in config_lib.OF_TUNE.items():
+      if any(config.tune == tune for config in given):
+        continue
+      usual = getattr(config_lib.Config, name), self.defaults.get(name)
+      for value in (getattr(config, name) for config in given):
+        if value not in usual:
+          raise errors.UserError(
+              f'`{name}={value}`: is read by `tune={tune}` alone; give that, '
+              'or leave it out')
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup
