@@ -143,8 +143,8 @@ class Config:
       0, 'Steps between evaluations on dev; 0 for once an epoch.', 'speed',
       'column')
   seed: int = option(
-      0, 'Seed of the initialisation, data order and dropout.', 'schedule',
-      'vmapped', 'column')
+      0, 'Seed of the initialisation, data order and dropout. Runs with seeds '
+      'from 1000 on are trials, in no mean.', 'schedule', 'vmapped', 'column')
   precision: str = option(
       'bfloat16_products', "Precision of the computation: 'bfloat16_products' "
       "(float32 results of bfloat16 operands; 'float32' on a CPU without AMX "
