@@ -108,7 +108,8 @@ def test_states_of_other_data_do_not_join(tmp_path):
   for folder in folders:
     rungs.write(folder, rungs.Rungs({'1': .2}, waits=1.0))
   inputs = [{'data': {'dev': {'examples': 1, 'sha256': digest}},
-             'computation': '', 'base': '', 'base_files': {}} for digest in 'ab']
+             'computation': '', 'base': '', 'base_files': {}}
+            for digest in 'ab']
   resume = mock.Mock(folder='there')
   resume.restore.side_effect = [
       (at(4), log_lib.new(1, one).to_json()) for one in inputs]

@@ -107,6 +107,8 @@ class Kind:
     reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.
     facts: (config) -> facts of a task by name, as a record has them.
+    eval_batches: (setup, split, batch size) -> the batches that a Score of the
+      split computes.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -122,6 +124,8 @@ class Kind:
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
+  eval_batches: Callable[[Any, str, int], compiled.Batches] = (
+      compiled.eval_batches)
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns this kind for examples in memory.
