@@ -7,6 +7,7 @@ import types
 from absl.testing import parameterized
 
 from adapters_jax import errors
+from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import picking
 from tests.sweeps import grid_test
 
@@ -146,7 +147,7 @@ class PickTest(parameterized.TestCase):
   def test_later_seeds_of_a_pick_are_in_the_estimate(self):
     said = []
     grid_test.go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate',
-                 said=said, measure=lambda config: (36.0, 10.0))
+                 said=said, measure=lambda config: forecast.Cost(36.0, 10.0))
     # Two that pick, three that are reported.
     self.assertStartsWith(said[1], 'about 1.00 hours for the other 5')
 
