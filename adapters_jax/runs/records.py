@@ -67,6 +67,8 @@ class Record:
     date: End of the run, in UTC.
     base: Base with the hash of its weights, see `model.base.identity`; '' in
       records of earlier versions.
+    base_files: {name: hash} of the small files of a base in a folder, see
+      `model.base.file_hashes`; {} in records of earlier versions.
   """
   experiment: str
   config: dict[str, Any]
@@ -94,6 +96,7 @@ class Record:
   peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
   date: str = ''
   base: str = ''
+  base_files: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def numbers(self) -> int:
