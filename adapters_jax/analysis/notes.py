@@ -131,8 +131,11 @@ def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:
-  return ', '.join(f'{name}={value:g}' if isinstance(value, float)
-                   else f'{name}={value}' for name, value in settings.items())
+  """Returns e.g. 'learning_rate=0.001, epochs=3' or 'all examples'."""
+  return ', '.join(
+      'all examples' if (name, value) == ('train_examples', 0) else
+      f'{name}={value:g}' if isinstance(value, float) else f'{name}={value}'
+      for name, value in settings.items())
 
 
 def _seeds(seeds: Sequence[int]) -> str:

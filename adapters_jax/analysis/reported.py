@@ -9,10 +9,10 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 
-# Settings that all runs of a task and base share in a table or figure, at any
-# value: the data and the arithmetic.
-DATA = (*options.marked(config_lib.Config, 'data'), 'batch_size', 'precision',
-        'head_input')
+# Settings that all runs of a task and base share in a table, at any value: the
+# data and the arithmetic. The batch size is none, as each method may need its
+# own.
+DATA = (*options.marked(config_lib.Config, 'data'), 'precision')
 Values = tuple[Any, ...]
 
 
@@ -37,10 +37,10 @@ def picked(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
 def fullest(
     found: Iterable[tuple[Values, Values, Hashable, int, float]]
 ) -> dict[Values, Values]:
-  """Returns {panel: its data with the most methods, then runs, then examples}.
+  """Returns {panel: its data with the most seeds of methods, then examples}.
 
-  Methods come first: a comparison must not be replaced by more seeds of one
-  method, nor results by a single trial on more examples.
+  Each method counts with the most runs of one of its points, so that neither a
+  sweep of one method nor a pilot of one seed replaces a comparison.
 
   Args:
     found: (panel, data, method, number of runs, number of training examples)
@@ -53,21 +53,28 @@ def fullest(
 
   def rank(entry):
     data, points = entry
-    methods, runs, examples = zip(*points, strict=True)
+    seeds: dict[Hashable, int] = {}
+    for method, runs, _ in points:
+      seeds[method] = max(runs, seeds.get(method, 0))
     # The data break ties, so that the order of the points does not count.
-    return len(set(methods)), sum(runs), max(examples), data
+    return (sum(seeds.values()), max(examples for _, _, examples in points),
+            data)
 
   return {panel: max(by_data.items(), key=rank)[0]
           for panel, by_data in panels.items()}
 
 
-def data_of(point: points_lib.Point) -> Values:
-  """Returns a point's values of DATA."""
-  return tuple(point.settings[name] for name in DATA)
+def data_of(
+    point: points_lib.Point, names: Sequence[str] = DATA
+) -> Values:
+  """Returns a point's values of some settings."""
+  return tuple(point.settings[name] for name in names)
 
 
-def main_data(found: Iterable[points_lib.Point]) -> dict[Values, Values]:
-  """Returns {(task, base): values of DATA} of tables and of the main figure.
+def main_data(
+    found: Iterable[points_lib.Point], names: Sequence[str] = DATA
+) -> dict[Values, Values]:
+  """Returns {(task, base): values of `names`} of tables or of the main figure.
 
   Of all points with default settings: neither the sizes in a table nor the
   methods in a figure change the choice. Sizes and fields of a method are none
@@ -75,9 +82,10 @@ def main_data(found: Iterable[points_lib.Point]) -> dict[Values, Values]:
 
   Args:
     found: Points of any runs.
+    names: Settings that all runs of a task and base share.
   """
   return fullest(
-      (_task_and_base(p), data_of(p),
+      (_task_and_base(p), data_of(p, names),
        (p.settings['tune'], re.sub(r'\[.*?\]', '', p.named_config)),
        len(p.records), p.examples) for p in found if _is_default(p))
 
@@ -88,8 +96,9 @@ def headline(
 ) -> list[points_lib.Point]:
   """Returns the points of a results table.
 
-  They have default settings, except for rates, epochs, DATA and methods other
-  than bottlenecks. Those of a task and base are on the data of `main_data`.
+  They have default settings, except for rates, epochs, the batch size, the
+  head's input, DATA and methods other than bottlenecks. Those of a task and
+  base are on the data of `main_data`.
 
   Args:
     found: Points.
@@ -130,7 +139,7 @@ def left_out(
 
 def _is_default(point: points_lib.Point) -> bool:
   """Returns whether no setting of the method but `head_input` is changed."""
-  return all(text.partition('=')[0] in DATA for text in point.changed)
+  return all(text.partition('=')[0] == 'head_input' for text in point.changed)
 
 
 def by_base(

@@ -24,8 +24,9 @@ from adapters_jax.runs import records
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
-# Settings that all runs of a panel share, as in tables.
-DATA = reported.DATA
+# Settings that all runs of a panel share, at any value: points of a figure do
+# not name the last two.
+DATA = (*reported.DATA, 'batch_size', 'head_input')
 PANEL = ['task', 'checkpoint']  # A figure has a panel or a line for each pair.
 # Settings that every point may have picked for itself.
 SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
@@ -58,7 +59,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
     A column for each setting; 'metric', the name of the first one; the 'split'
     of its 'score' in hundredths; 'dev', the score on dev; 'trained' and 'total'
     parameters; 'trials' and 'pick' of `points.Point`; 'main', whether its DATA
-    are those of tables (`reported.main_data`); the 'record'.
+    are those of the main figure (`reported.main_data`); the 'record'.
 
   Raises:
     errors.UserError: the records are of several versions of the numbers, or of
@@ -66,7 +67,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
   """
   rows = []
   found = points_lib.points(records.read_all(folder))
-  main = reported.main_data(found)
+  main = reported.main_data(found, DATA)
   for point in found:
     panel = tuple(point.settings[name] for name in PANEL)
     for record in point.records:
@@ -78,7 +79,7 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
           'dev': 100 * records.primary(record),
           'trained': record.trained_params, 'total': record.total_params,
           'trials': point.trials, 'pick': point.pick_score,
-          'main': main.get(panel) == reported.data_of(point),
+          'main': main.get(panel) == reported.data_of(point, DATA),
           'record': record})
   return pd.DataFrame(rows, columns=_COLUMNS)  # Columns even without rows.
 
@@ -201,7 +202,7 @@ def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns points of every amount of trained parameters, each at its rate.
 
   Returns:
-    As from `points`, at the DATA of tables, with a column 'method': 'adapters',
+    As from `points`, at the DATA of the main figure, with a column 'method': 'adapters',
     'top layers', 'layer norms', 'head alone', 'full fine-tuning' or BASE.
   """
   found = _amounts(runs)
@@ -212,7 +213,7 @@ def headline(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns the main point of each method of `tradeoff`, to compare methods.
 
   These are adapters of the default size, the fewest top layers and the other
-  methods that train, at the DATA of tables.
+  methods that train, at the DATA of the main figure.
   """
   found = tradeoff(runs)
   default = DEFAULTS['adapter_size']

@@ -96,7 +96,8 @@ def test_picked_values_at_an_edge_are_said():
 
 def test_results_left_out_are_said():
   found = points_lib.points([
-      record(0.1), record(0.2, tune='full'), record(0.1, tune='head'),
+      *(record(0.1, seed, tune=tune) for seed in (0, 1)
+        for tune in ('adapters', 'full', 'head')),
       *(record(0.3, seed, precision='float32') for seed in range(4)),
       record(0.3, precision='float32', tune='full'),
       record(0.3, train_examples=9), record(0.3, task='rte'),
@@ -109,6 +110,15 @@ def test_results_left_out_are_said():
   text = summarize.table([one for point in found for one in point.records],
                          (64,), (2,))
   assert text.count('left out: 5 runs') == 1
+
+
+def test_all_examples_left_out_are_said():
+  found = points_lib.points([
+      record(0.1, train_examples=9), record(0.1, 1, train_examples=9),
+      record(0.3)])
+  chosen = reported.headline(found, (64,), (2,))
+  assert notes.left_out_lines(found, chosen) == [
+      '- cola, left out: 1 run with all examples']
 
 
 def test_files_of_every_row(tmp_path, capsys):

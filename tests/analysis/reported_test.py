@@ -84,7 +84,8 @@ class ReportedTest(parameterized.TestCase):
   @parameterized.parameters(
       {'max_length': 32}, {'dev_fraction': 0.1}, {'train_file': 'a.tsv@1'})
   def test_headline_is_of_one_data_set(self, **changed):
-    made = [record(0.1), record(0.2, tune='full')]
+    made = [record(score, seed, tune=tune) for seed in (0, 1)
+            for tune, score in (('adapters', 0.1), ('full', 0.2))]
     made += [dataclasses.replace(one, config={**one.config, **changed})
              for one in (record(0.3), record(0.4, 1), record(0.5, 2))]
     for one in made:
@@ -100,7 +101,8 @@ class ReportedTest(parameterized.TestCase):
       ('adapter_config', 'lora[r=1]', 'lora[r=2]', 'lora[r=4]'))
   def test_an_ablation_replaces_no_comparison(self, name, *values):
     tune = 'top_k' if name == 'top_k' else 'adapters'
-    main = [record(0.1), record(0.2, tune='full')]
+    main = [record(score, seed, tune=method) for seed in (0, 1)
+            for method, score in (('adapters', 0.1), ('full', 0.2))]
     other = [
         record(0.3, seed, precision='float32', tune=tune, **{name: value})
         for value in values for seed in range(3)]
@@ -109,20 +111,38 @@ class ReportedTest(parameterized.TestCase):
       kept = reported.headline(one, sizes=[4, 8, 64], top_k=[1, 2, 3])
       self.assertEqual({p.dev for p in kept}, {0.1, 0.2})
 
-  def test_methods_then_runs_then_examples(self):
-    rows = [('x', 'a', 'full', 1, 9), ('x', 'a', 'head', 1, 9),
-            ('x', 'b', 'full', 7, 99), ('y', 'b', 'full', 1, 9),
-            ('y', 'c', 'full', 2, 3), ('z', 'c', 'full', 1, 8),
-            ('z', 'd', 'full', 1, 9)]
+  @parameterized.parameters(
+      ([5, 5, 5], [1, 1, 1, 1], 'a'), ([7] * 6, [20, 20], 'a'),
+      ([2, 2], [3], 'a'), ([1, 1], [3], 'b'), ([1], [1], 'b'))
+  def test_seeds_of_methods_then_examples(self, main, other, wanted):
+    rows = [('x', data, method, runs, examples)
+            for data, seeds, examples in (('a', main, 8), ('b', other, 9))
+            for method, runs in enumerate(seeds)]
+    rows += [('y', 'c', 0, 1, 9)]
     for some in (rows, rows[::-1]):
-      self.assertEqual(reported.fullest(some), {'x': 'a', 'y': 'c', 'z': 'd'})
+      self.assertEqual(reported.fullest(some), {'x': wanted, 'y': 'c'})
 
-  def test_another_input_of_the_head_in_all_rows(self):
+  def test_a_sweep_of_one_method_counts_once(self):
+    rows = [('x', 'a', 'full', 2, 8), ('x', 'a', 'head', 2, 8),
+            *[('x', 'b', 'full', 3, 9)] * 6]
+    self.assertEqual(reported.fullest(rows), {'x': 'a'})
+
+  def test_another_input_of_the_head_is_named(self):
     found = points_lib.points([
         record(0.1, head_input='pooler'),
         record(0.2, head_input='pooler', tune='full'), record(0.3)])
     kept = reported.headline(found, sizes=[64], top_k=[])
-    self.assertEqual([p.dev for p in kept], [0.1, 0.2])
+    self.assertEqual({p.method: p.dev for p in reported.picked(kept)}, {
+        'adapters, size 64, head_input=pooler': 0.1,
+        'full fine-tuning, head_input=pooler': 0.2, 'adapters, size 64': 0.3})
+
+  def test_methods_with_batches_of_their_own(self):
+    found = points_lib.points([
+        record(0.1, tune='full', batch_size=16), record(0.2), record(0.3, 1)])
+    kept = reported.headline(found, sizes=[64], top_k=[])
+    self.assertEqual({p.method for p in kept},
+                     {'full fine-tuning', 'adapters, size 64'})
+    self.assertEmpty(reported.left_out(found, kept))
 
   def test_bases_of_one_last_name_are_apart(self):
     found = points_lib.points([

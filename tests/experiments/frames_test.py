@@ -73,9 +73,9 @@ class FramesTest(parameterized.TestCase):
         (row['learning_rate'], row['split'], row['score'], row['dev']),
         (1e-3, 'test', 50, 60))
 
-  def test_the_settings_with_most_points_then_most_data(self):
-    for examples in (0, 500):
-      put(self.folder, [0.6], train_examples=examples)
+  def test_the_settings_with_most_seeds_then_most_data(self):
+    put(self.folder, [0.6], train_examples=0)
+    put(self.folder, [0.6, 0.6], train_examples=500)
     put(self.folder, [0.7], train_examples=500, adapter_size=4)
     put(self.folder, [0.7], task='wnli', train_examples=500)
     put(self.folder, [0.7], task='wnli', train_examples=0)
@@ -141,7 +141,7 @@ class FramesTest(parameterized.TestCase):
 
   def test_figures_and_tables_are_of_the_same_runs(self):
     for tune in ('adapters', 'full', 'head'):
-      put(self.folder, [0.7], tune=tune)
+      put(self.folder, [0.7, 0.7], tune=tune)
     exact = {'precision': 'float32'}  # More sizes and seeds, but one method.
     for size in (4, 8, 64, 256):
       put(self.folder, [0.8, 0.8], adapter_size=size, **exact)
@@ -156,7 +156,7 @@ class FramesTest(parameterized.TestCase):
           'adapters', 'full fine-tuning', 'head alone'})
     # No figure has LoRA, but it decides too.
     for config in ('ia3', 'mam'):
-      put(self.folder, [0.9], adapter_config=config, **exact)
+      put(self.folder, [0.9, 0.9], adapter_config=config, **exact)
     found = frames.tradeoff(self.load())
     self.assertEqual(set(found['precision']), {'float32'})
     self.assertEqual(set(found['adapter_size']), {4, 8, 64, 256})
