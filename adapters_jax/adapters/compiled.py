@@ -156,10 +156,8 @@ def warn_of_files(
     adapter: Adapter; one without hashes of files passes.
     what: Name of the adapter in the message.
   """
-  found = base_lib.file_hashes(checkpoint)
-  changed = [name for name, digest in adapter.base_files.items()
-             if name in found and found[name] != digest]
-  if changed:
+  if changed := file_hash.changed(
+      adapter.base_files, base_lib.file_hashes(checkpoint)):
     _log.warning(
         '%s of %s has changed since %s was trained; results may differ',
         ' and '.join(changed), checkpoint, what)

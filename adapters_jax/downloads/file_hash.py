@@ -1,6 +1,6 @@
 """Files below a folder, and their SHA-256."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 import functools
 import hashlib
 import os
@@ -48,3 +48,29 @@ def stamps(folder: str, names: Iterable[str]) -> tuple[Stamp, ...]:
       continue
     found.append((name, stat.st_size, stat.st_mtime_ns))
   return tuple(found)
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+  """Returns the names of files that both have, with other hashes.
+
+  Args:
+    before: {name: hash}
+    now: {name: hash}
+  """
+  return [name for name, digest in before.items()
+          if now.get(name, digest) != digest]
+
+
+def unmatched(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+  """Returns the names of files that one of two lacks.
+
+  Such a file need not have come or gone: a later version may hash more names.
+
+  Args:
+    before: {name: hash}; {} if unknown, which lacks nothing.
+    now: {name: hash}; {} as for `before`.
+  """
+  if not before or not now:
+    return []
+  return [name for name in {**before, **now}
+          if (name in before) != (name in now)]

@@ -207,16 +207,3 @@ def file_hashes(checkpoint: str) -> dict[str, str]:
     names += [weight_files.MODULES, *weight_files.files_of_modules(modules)]
   return {name: file_hash.sha256(path)[:16] for name in dict.fromkeys(names)
           if os.path.isfile(path := os.path.join(checkpoint, name))}
-
-
-def differing_files(
-    one: Mapping[str, str], other: Mapping[str, str]
-) -> list[str]:
-  """Returns the names of the small files that differ, or that one lacks.
-
-  Args:
-    one: Result of `file_hashes`.
-    other: Result of `file_hashes`.
-  """
-  return [name for name in {**one, **other}
-          if one.get(name) != other.get(name)]

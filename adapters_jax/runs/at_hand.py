@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from adapters_jax import errors
 from adapters_jax.data import prepared
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import hub_cache
 from adapters_jax.runs import config as config_lib
 
@@ -103,8 +104,8 @@ class AtHand:
     checkpoint = config.checkpoint
     if checkpoint not in self._files:
       self._files[checkpoint] = base_lib.file_hashes(checkpoint)
-    changed = base_lib.differing_files(
-        record.base_files, self._files[checkpoint])
+    files = record.base_files, self._files[checkpoint]
+    changed = [*file_hash.changed(*files), *file_hash.unmatched(*files)]
     if changed and (checkpoint, *changed) not in self._warned:
       self._warned.add((checkpoint, *changed))
       _log.warning(

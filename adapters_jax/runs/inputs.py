@@ -5,14 +5,18 @@ may mean something else in another folder, on another processor or on another
 day. A run that resumed with other inputs would hide the change in its record.
 """
 
+import logging
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import precision
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.training import hosts
+
+_log = logging.getLogger(__name__)
 
 
 def of_group(group: group_lib.Group) -> dict[str, Any]:
@@ -40,7 +44,8 @@ def continued(
 ) -> log_lib.Log:
   """Returns the log of a saved state, once its inputs are the present ones.
 
-  Every host must make the call; all of them end if one has other inputs.
+  Every host must make the call; all of them end if one has other inputs. Small
+  files of the base that only the state or only the base has are a warning.
 
   Args:
     log: Log of the state. One of an earlier version has no inputs, and may
@@ -55,6 +60,11 @@ def continued(
     raise errors.UserError(
         f'`resume`: the state in {folder} {problem} as before, or delete that '
         'folder to begin again')
+  if names := file_hash.unmatched(
+      log.inputs.get('base_files', {}), inputs['base_files']):
+    _log.warning(
+        'the state in %s or the base at hand has no %s, which may change '
+        'results', folder, ' and '.join(names))
   log.inputs = inputs
   return log
 
@@ -79,9 +89,9 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
   if not base_lib.same(before['base'], now['base']):
     return (f'was trained on the base {before["base"]}, and {now["base"]} is '
             'at hand; give the base')
-  # States of earlier versions have no such hashes.
-  if files := base_lib.differing_files(
-      before.get('base_files', now['base_files']), now['base_files']):
+  # States of earlier versions have no such hashes, or those of fewer files.
+  if files := file_hash.changed(
+      before.get('base_files', {}), now['base_files']):
     return (f'was trained with another {" and ".join(files)} of the base than '
             'at hand; give the base')
   return ''

@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
 
 _FILE = 'rungs.json'
@@ -148,7 +149,7 @@ def reached(
   files = inputs.get('base_files', {})
   known = not (before.data or before.base) or (
       before.data == data and before.base == base
-      and before.base_files in ({}, files))
+      and not file_hash.changed(before.base_files, files))
   return Rungs({**(before.scores if known else {}), key(epochs): score},
                waits=waits, data=data, base=base, base_files=files)
 

@@ -124,9 +124,7 @@ def test_a_state_of_an_earlier_version_goes_on():
     ({'base': 'folder@' + '2' * 16}, 'and folder@2{16} is at hand'),
     ({'base_files': {'config.json': 'ef', 'vocab.txt': '02'}},
      'another vocab.txt of the base'),
-    ({'base_files': {**INPUTS['base_files'], 'tokenizer.json': '3'}},
-     'another tokenizer.json of the base'),
-    ({'base_files': {}}, 'another config.json and vocab.txt of the base')])
+    ({'base_files': {}}, '')])
 def test_differences_of_inputs(changed, match):
   log = log_lib.new(1, INPUTS)
   now = {**INPUTS, **changed}
@@ -135,6 +133,19 @@ def test_differences_of_inputs(changed, match):
     return
   with pytest.raises(errors.UserError, match=match):
     inputs_lib.continued(log, now, 'state')
+
+
+@pytest.mark.parametrize('files, names', [
+    ({'config.json': 'ef'}, 'vocab.txt'),
+    ({**INPUTS['base_files'], 'tokenizer.json': '3'}, 'tokenizer.json'),
+    (INPUTS['base_files'], '')])
+def test_a_small_file_of_one_side_is_a_warning(files, names, caplog):
+  now = {**INPUTS, 'base_files': files}
+  assert inputs_lib.continued(
+      log_lib.new(1, INPUTS), now, 'state').inputs == now
+  assert [one.getMessage() for one in caplog.records] == (names != '') * [
+      f'the state in state or the base at hand has no {names}, which may '
+      'change results']
 
 
 def test_all_hosts_end_with_the_fault_of_one(monkeypatch):
