@@ -102,19 +102,23 @@ def _answer(
   place = f'{path}, line {line}, column {name!r}'
   is_number = type(value) in (int, float)  # A number of JSON, but no bool.
   found = set()
-  if re.fullmatch(r'\d+(\.0)?', word) and float(word) < len(choices):
+  numeral = re.fullmatch(r'\d+(\.0)?', word)
+  if numeral and float(word) < len(choices):
     found.add(int(float(word)))
   if not is_number:
+    found |= {number for number, one in enumerate(choices)
+              if one.strip() == word}
+  # The class names of COPA are columns. A number is none: columns 1 and 2 may
+  # have answers from 0, and a file must have one reading.
+  if not found and not numeral and not is_number:
     columns = _columns_of(row, layout)
-    names = columns if len(columns) == len(choices) else []  # No list of texts.
-    # By the text, or by the column, which class names of COPA are.
-    found |= {number for given in ([text.strip() for text in choices], names)
-              for number, one in enumerate(given) if one == word}
+    if word in columns and len(columns) == len(choices):  # No list of texts.
+      found.add(columns.index(word))
   if len(found) > 1:
     several = ' and '.join(repr(choices[number]) for number in sorted(found))
     raise errors.UserError(
         f'{place}: the answer {word!r} may be the choices {several}, by number '
-        'from 0, text or column; give the number, as a number in JSONL')
+        'from 0 or text; give the number, as a number in JSONL')
   if not found:
     way = f'give its number, 0 to {len(choices) - 1}' + (
         ', or its text in quotes' if is_number and word in choices else '')
@@ -135,8 +139,9 @@ def read(
     contexts: Columns of the context, with `choices`.
     choices: Columns of the choices, or one with a list; () for a layout of
       `choice_layouts`.
-    answer: Column of the answer: the number of the right choice, from 0, its
-      text, or its column. A number of JSON is no text.
+    answer: Column of the answer: the number of the right choice, from 0, or
+      its text, or else its column. A number of JSON is no text, and no
+      number is a column.
     labelled: Whether the answers must be known. Otherwise they may be absent,
       empty or -1 in all rows.
 
