@@ -67,7 +67,10 @@ def is_quoted(path: str, lines: Iterable[str]) -> bool:
   A quote may be part of a cell's text, as in GLUE's files, or enclose it, as in
   files of pandas. Quotes enclose cells if all names in the header are quoted;
   or if, in the whole file, exactly those cells are quoted that need it: cells
-  with a quote, which is doubled, a tab or a line break.
+  with a quote, which is doubled, a tab or a line break. A quotation that spans
+  lines may be several rows with loose quotes: if each line has the tabs of a
+  row, a doubled quote elsewhere must prove the quoting. Lines of a single
+  column have no tabs to tell, so that its quotes enclose cells.
 
   Args:
     path: Path of the file, for messages.
@@ -86,6 +89,7 @@ def is_quoted(path: str, lines: Iterable[str]) -> bool:
   reader, header, found = _reader(kept(), '\t'), True, False
   tabs: set[int] = set()  # Numbers of tabs in a line.
   spanning = 0  # First line of the first row of several lines.
+  proven = False  # Whether a cell has doubled quotes.
   try:
     while (cells := _next(reader)) is not None:
       if len(taken) > 1:
@@ -102,10 +106,12 @@ def is_quoted(path: str, lines: Iterable[str]) -> bool:
         if text not in (quote_row(cells, '"\t\n'),
                         quote_row(cells, '"\t\n\r')):
           return False
+        proven = proven or any('"' in cell for cell in cells)
       header = header and not cells
   except csv.Error:
     return False
-  if spanning and len(tabs) == 1:  # Without quoting, it is a table, too.
+  # Without quoting, it is a table, too.
+  if spanning and not proven and len(tabs) == 1 and tabs != {0}:
     raise errors.UserError(
         f'{path}, line {spanning}: a quoted cell of several lines, or rows '
         'with loose quotes? Quote all cells, those of the header too, or '

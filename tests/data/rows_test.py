@@ -62,9 +62,11 @@ def test_quoted_tables_are_read_back(folder, table, separator, quoting, end):
   name = 'a.tsv' if separator == '\t' else 'a.csv'
   if separator == '\t' and quoting == csv.QUOTE_MINIMAL:
     lines = [line for line in text.getvalue().split('\n') if line.strip('\r')]
-    # Its cells of several lines may be rows, too, mostly in a single column.
-    if '\n' in ''.join(map(''.join, table)) and all(
-        line.count('\t') == len(header) - 1 for line in lines):
+    text_of_all = ''.join(map(''.join, table))
+    # Its cells of several lines may be rows, too.
+    if '\n' in text_of_all and '"' not in text_of_all and len(
+        header) > 1 and all(
+            line.count('\t') == len(header) - 1 for line in lines):
       with pytest.raises(errors.UserError, match='or rows with loose quotes'):
         read(folder, name, text.getvalue())
       return
@@ -153,6 +155,12 @@ def test_a_quotation_over_rows_of_tsv_is_no_guess(tmp_path):
   assert len(read(tmp_path, 'a.tsv', plain)) == 3
   cell = f'text\tlabel\n{rows_of_quotes}"two\nlines"\tbad\n'
   assert cells(read(tmp_path, 'a.tsv', cell))[1] == ['two\nlines', 'bad']
+  # A doubled quote proves the quoting, and a single column has no tabs to tell.
+  doubled = f'text\tlabel\n{rows_of_quotes}"a ""b"""\tbad\n'
+  assert [row[1] for row in cells(read(tmp_path, 'a.tsv', doubled))] == [
+      'good', 'bad']
+  assert cells(read(tmp_path, 'a.tsv', 'text\nx\n"two\nlines"\n')) == [
+      ['x'], ['two\nlines']]
 
 
 @pytest.mark.parametrize('name, content, message', [
