@@ -22,7 +22,9 @@ optimizer or arithmetic that moves a score by more than rounding.
   norms of all layers in `norm_layers=same` with `adapter_config`; whole words
   that were a text without spaces, a text's only word, or longer than 8 pieces,
   of which only the first pieces were masked; tags of words by tokenizers such
-  as mmBERT's, which had no spaces between them.
+  as mmBERT's, which had no spaces between them; dropout of a prefix, which was
+  one draw for all examples of a batch; unused leaves for the first positions in
+  ReFT with `suffix_positions` alone, which were in states and counts.
 
 `tests/runs/version_test.py` pins the batches and the losses of a small run.
 """

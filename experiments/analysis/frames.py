@@ -202,8 +202,9 @@ def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns points of every amount of trained parameters, each at its rate.
 
   Returns:
-    As from `points`, at the DATA of the main figure, with a column 'method': 'adapters',
-    'top layers', 'layer norms', 'head alone', 'full fine-tuning' or BASE.
+    As from `points`, at the DATA of the main figure, with a column 'method':
+    'adapters', 'top layers', 'layer norms', 'head alone', 'full fine-tuning' or
+    BASE.
   """
   found = _amounts(runs)
   return found[found['main'].astype(bool)]
