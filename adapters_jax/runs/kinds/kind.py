@@ -107,6 +107,7 @@ class Kind:
     reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.
     facts: (config) -> facts of a task by name, as a record has them.
+    drawn: Whether dev examples in memory were drawn from those for training.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -122,6 +123,7 @@ class Kind:
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
+  drawn: bool = False
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns this kind for examples in memory.
