@@ -154,4 +154,4 @@ def _renamed(name: str, value: str | None) -> str:
     return f'`{argument}=load_base({value!r})`'
   if argument != name:
     return f'`{argument}={value!r}`'
-  return f'`{name}={ {"true": "True", "false": "False"}.get(value, value)}`'
+  return f'`{name}={value}`'
