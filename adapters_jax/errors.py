@@ -158,10 +158,10 @@ def unknown(
     what: Argument or field that holds the name; starts the message.
     word: The unknown name.
     known: Names in the table. The message suggests the ones of similar
-      spelling, or lists all.
+      spelling, or lists all; '', a default, is no name.
     same: {name in other libraries: name in the table}, suggested first.
   """
-  known = list(known)  # Read twice, and it may be an iterator.
+  known = list(filter(None, known))
   lowered = {one.lower(): one for one in known}
   # Callers in Python may give another type.
   said = str(word).lower()
