@@ -30,7 +30,7 @@ def notes(
   lacking = _lacking(setup)
   if count >= _FEW and not lacking:
     return []
-  without = f', none of them {errors.listed(lacking, 3)}' if lacking else ''
+  without = f', without {errors.listed(lacking, 3)}' if lacking else ''
   return [f'{START}the best step is chosen on {count} '
           f'example{"" if count == 1 else "s"}{without}; give '
           f'`{"dev_file" if config.files else "dev"}`']

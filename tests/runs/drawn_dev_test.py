@@ -28,12 +28,12 @@ def notes(base, data, dev=None, **settings):
 
 
 @pytest.mark.parametrize('data, said', [
-    (examples(['a', 'b'] * 4), "1 example, none of them 'b'; give `dev`"),
+    (examples(['a', 'b'] * 4), "1 example, without 'b'; give `dev`"),
     (examples([0.5, 1.5] * 4), '1 example; give `dev`'),
     (examples([['a'], ['a', 'b']] * 4),
-     "1 example, none of them 'b'; give `dev`"),
+     "1 example, without 'b'; give `dev`"),
     (examples(['a'] * 195 + ['b'] * 5),
-     "20 examples, none of them 'b'; give `dev`"),
+     "20 examples, without 'b'; give `dev`"),
     (examples(['a', 'b'] * 95), '19 examples; give `dev`'),
     (TAGS, '1 example; give `dev`')])
 def test_few_drawn_examples(base, data, said):
