@@ -112,7 +112,7 @@ def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
               precision, (config, trees.flatten(params)))
 
 
-def tree_of(base: Base | Mapping[str, Any]) -> trees.Tree:
+def tree_of(base: Any) -> trees.Tree:
   """Returns the tree of a base, or a pretrained tree as it is.
 
   Args:
