@@ -66,8 +66,8 @@ def draw_tradeoff(path: str) -> str:
     return ''
   bases = ' and '.join(sorted(set(points['checkpoint'])))
   return (f'*Scores against trained parameters, {bases}: means over seeds with '
-          '95 % intervals, from the records in `experiments/results`; grey: '
-          'the paper, on its own bases.*')
+          '95 % intervals over seeds and over examples, from the records in '
+          '`experiments/results`; grey: the paper, on its own bases.*')
 
 
 def draw_ablations(folder: str) -> str:
@@ -89,7 +89,7 @@ def draw_ablations(folder: str) -> str:
           figures.init_scales(frames.several(
               frames.at_one_rate(runs, ['init_scale']))),
           'Scores against the initial standard deviation of the adapters: '
-          'means over seeds with 95 % intervals')}
+          'means over seeds with 95 % intervals over seeds and over examples')}
   return '\n\n'.join(
       f'![{caption.split(":")[0]}](figures/{name}.png)\n\n*{caption}.*'
       for name, (figure, caption) in drawn.items()

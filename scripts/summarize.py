@@ -11,14 +11,14 @@ between two marker lines.
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
-from typing import Any
-
 from adapters_jax.api import flags
 from adapters_jax import errors
+from adapters_jax.analysis import notes
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import reported
 from adapters_jax.analysis import tables
 from adapters_jax.downloads import atomic
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
@@ -37,6 +37,8 @@ class Config:
       '', 'Base with a table, like mpnet-base; empty for all bases.')
   sizes: str = options.option('8,64', 'Adapter sizes that have a row.')
   top_k: str = options.option('2', 'Values of --top_k that have a row.')
+  files: bool = options.option(
+      False, 'Name the records of every row below its table.')
 
 
 def numbers(text: str, flag: str) -> list[int]:
@@ -56,58 +58,11 @@ def numbers(text: str, flag: str) -> list[int]:
         f"{flag}={text}: give numbers, like '8,64'") from error
 
 
-def note_lines(chosen: Sequence[points_lib.Point]) -> list[str]:
-  """Returns a line for each note, with the methods if only some have it.
-
-  The notes: points whose trials favour a schedule without runs, points that
-  lack seeds of others, and trials that lack seeds of others.
-
-  Args:
-    chosen: Points of one table.
-  """
-  methods = {}
-  for point in chosen:
-    methods.setdefault(point.task, set()).add(point.method)
-  notes = {}
-  threshold = records_lib.THRESHOLD_NOTE.partition('{')[0]
-  for point in chosen:
-    # A set: seeds of one point repeat a note.
-    for note in {note for record in point.records for note in record.notes}:
-      if not note.startswith(threshold):  # Another one in every run.
-        notes.setdefault((point.task, note), []).append(point.method)
-  lines = []
-  for (task, note), having in sorted(notes.items()):
-    whose = [] if set(having) == methods[task] else [' and '.join(having)]
-    lines.append(f'- {", ".join([task, *whose])}: {note}')
-  for point in chosen:
-    start = f'- {point.task}, {point.method}: '
-    if point.better:
-      lines.append(
-          f'{start}the trials picked {_in_words(point.better)}, but no final '
-          'run uses it yet')
-    lines += [f'{start}the trial with {_in_words(settings)} has no record of '
-              f'{_seeds(seeds)}, and ranks last'
-              for settings, seeds in point.incomplete]
-  return lines + [
-      f'- {point.task}, {point.method}: no record of {_seeds(seeds)}'
-      for point, seeds in reported.missing_seeds(chosen)]
-
-
-def _in_words(settings: Mapping[str, Any]) -> str:
-  return ', '.join(f'{name}={value:g}' if isinstance(value, float)
-                   else f'{name}={value}' for name, value in settings.items())
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-  """Returns e.g. 'seed 3' or 'seeds 1, 2 and 5'."""
-  *first, last = map(str, seeds)
-  return f'seeds {", ".join(first)} and {last}' if first else f'seed {last}'
-
-
 def _each_base(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int],
-    lines_of: Callable[[str, list[points_lib.Point]], list[str]],
+    lines_of: Callable[
+        [str, list[points_lib.Point], list[points_lib.Point]], list[str]],
 ) -> str:
   """Returns the lines of every base, larger bases first, as Markdown.
 
@@ -115,26 +70,27 @@ def _each_base(
     records: Records of any runs.
     sizes: Adapter sizes to report.
     top_k: Numbers of fine-tuned layers to report.
-    lines_of: (name of a base, its points to report) -> lines.
+    lines_of: (name of a base, its points to report, all points) -> lines.
   """
   if all(record.picks for record in records):  # None, or trials alone.
     return (f'There are no results of version {version.NUMBERS} yet; '
             '`scripts/reproduce.sh` trains the runs and fills this table.')
-  chosen = reported.picked(
-      reported.headline(points_lib.points(records), sizes, top_k))
+  found = points_lib.points(records)
+  chosen = reported.picked(reported.headline(found, sizes, top_k))
   if not chosen:
     return ('No table: all records differ from the defaults in more than rates '
             'and epochs.')
   # Full fine-tuning first, then methods with fewer parameters.
   chosen.sort(key=lambda p: (-p.records[0].trained_params, p.task))
   return '\n\n'.join(
-      '\n'.join(lines_of(base, points))
+      '\n'.join(lines_of(base, points, found))
       for base, points in reported.by_base(chosen).items())
 
 
 def table(
     records: list[records_lib.Record], sizes: Sequence[int],
     top_k: Sequence[int], checkpoint: str = '',
+    files: Mapping[str, str] | None = None,
 ) -> str:
   """Returns the tables in Markdown, and the notes of the records.
 
@@ -143,43 +99,27 @@ def table(
     sizes: Adapter sizes that have a row.
     top_k: Numbers of fine-tuned layers that have a row.
     checkpoint: Base with a table; '' for all.
+    files: {`identity.digest` of the settings of a record: its file} to name;
+      None names none.
   """
 
-  def lines_of(base, chosen):
+  def lines_of(base, chosen, found):
     lines = []
     for split in ('dev', 'test'):
       # Empty where no record has labels, as on GLUE's test sets.
       if rows := tables.by_task(chosen, split):
         lines += [f'With {base}, on {split}:', '', tables.markdown(rows), '']
-    return [*lines, how_line(chosen), *note_lines(chosen)]
+    lines += [
+        notes.how_line(chosen), *notes.edge_lines(chosen),
+        *notes.left_out_lines(found, chosen), *notes.note_lines(chosen)]
+    if files is not None:
+      lines += ['', 'Records:', '', *notes.file_lines(chosen, files)]
+    return lines
 
   return _each_base(
       [record for record in records
        if checkpoint in ('', record.config['checkpoint'])],
       sizes, top_k, lines_of)
-
-
-def how_line(chosen: Sequence[points_lib.Point]) -> str:
-  """Returns a line on the seeds, the errors and the trials of points."""
-  seeds = sorted({len(point.records) for point in chosen})
-  trials = {}
-  for point in chosen:
-    trials.setdefault(point.trials, []).append(
-        f'{point.method} on {point.task}')
-  if list(trials) == [0]:
-    picked = 'No setting was picked with separate seeds.'
-  elif len(trials) == 1:
-    picked = (f'Each method had {min(trials)} trials of its schedule on dev, '
-              'with separate seeds.')
-  else:
-    most = max(trials, key=lambda count: len(trials[count]))
-    others = '; '.join(
-        f'{count} for {" and ".join(names)}'
-        for count, names in sorted(trials.items()) if count != most)
-    picked = (f'Trials of the schedule on dev, with separate seeds: '
-              f'{others}; {most or "none"} for the others.')
-  return ('Scores in hundredths of the metric: mean ± half of the 95 % t '
-          f'interval over {" or ".join(map(str, seeds))} seeds. {picked}')
 
 
 def intervals(
@@ -194,7 +134,7 @@ def intervals(
     top_k: Numbers of fine-tuned layers that have rows.
   """
 
-  def lines_of(base, chosen):
+  def lines_of(base, chosen, _):
     return [
         f'With {base}:', '', tables.markdown(tables.intervals(chosen)), '',
         'Can a task tell methods apart?', '',
@@ -240,7 +180,8 @@ def rewrite(path: str, change: Callable[[str], str]) -> None:
 
 def main(config: Config) -> None:
   """Prints the tables or writes them into the README."""
-  records = list(records_lib.read_all(config.records))
+  found = dict(records_lib.read_with_paths(config.records))
+  records = list(found.values())
   if not records:
     raise errors.UserError(f'--records: no record in {config.records}')
   bases = sorted({record.config['checkpoint'] for record in records})
@@ -248,8 +189,10 @@ def main(config: Config) -> None:
     raise errors.UserError(
         f'--checkpoint={config.checkpoint}: no record has this base; the bases '
         f'in {config.records} are {", ".join(bases)}')
+  files = {identity.digest(record.config): path
+           for path, record in found.items()} if config.files else None
   text = table(records, numbers(config.sizes, '--sizes'),
-               numbers(config.top_k, '--top_k'), config.checkpoint)
+               numbers(config.top_k, '--top_k'), config.checkpoint, files)
   if not config.readme:
     print(text)
     return

@@ -263,7 +263,8 @@ def _described(
   if 'adapter' in saved:
     own = json_files.inner(saved, 'adapter', where)
     method = json_files.string(own, 'method', where)
-    methods = strings.parse(method, f'{where}: `method`') if method else ()
+    methods = (strings.parse(method, f'{where}: `method`', saved=True)
+               if method else ())
   else:  # Saved by a version that described adapters by settings alone.
     own = {**settings_lib.DEFAULTS, **values}
     own['base'] = own['checkpoint']
@@ -273,6 +274,7 @@ def _described(
     # Without the number of layers, which is unknown; training checked them.
     with errors.within(where):
       methods = settings_lib.methods_of(values, None)
+  tuned = storage.without_unused(tuned, methods)
   setup, members = storage.setup_of(own, methods, where)
   fields: dict[str, Any] = {
       'head_input': json_files.string(own, 'head_input', where),

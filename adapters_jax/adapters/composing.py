@@ -74,7 +74,8 @@ def compose(
   tree, _ = setups.over_methods(whole, dict(methods))
   configs = tuple(
       config for name in members for config in bank[name].methods)
-  setups.check(tree, configs)
+  layers = [trees.layer_of(path) for path in trees.flatten(tuned)]
+  setups.check(tree, configs, 1 + max(filter(None, layers), default=0))
   if head or not untrained(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()

@@ -2,7 +2,8 @@
 
 For methods that are changes of the base's weights (LoRA, IA3, fine-tuned
 leaves), `linear` sums these changes. All other rules, and all other methods,
-combine parameters.
+combine parameters. TIES and DARE, which drop small or random parts of a change,
+combine differences from the values of `changes.Change.start`.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ import logging
 import math
 
 import jax.numpy as jnp
+import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
@@ -19,6 +21,9 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import merge_rules
+from adapters_jax.methods import places
+from adapters_jax.model import families
+from adapters_jax.model import fusion
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +40,9 @@ def merge(
     classes take the order of the first adapter.
   - `linear` sums the updates of LoRA exactly, so that the ranks add up, and the
     changes of IA3's scales.
-  - All other leaves are combined one by one, which keeps the rank of LoRA.
+  - All other leaves are combined one by one, which keeps the rank of LoRA. With
+    'ties' and 'dare', leaves that start at other values than 0, such as scales,
+    are combined as differences from these.
 
   Args:
     bank: Adapters by name.
@@ -65,9 +72,12 @@ def merge(
       leaves = {path: leaf for path, leaf in leaves.items() if path not in own}
     else:
       _check_mean(combine, config)
+  start = trees.flatten(base)
+  if combine.how in ('ties', 'dare'):  # The weights of the others sum to 1.
+    start |= _starts(first.methods, leaves, start)
   return dataclasses.replace(
       first, methods=tuple(configs), tuned=_tree(
-          merged | _combined(leaves, combine, trees.flatten(base))))
+          merged | _combined(leaves, combine, start)))
 
 
 def threshold_of(
@@ -150,8 +160,36 @@ def _aligned(bank, names):
   return aligned
 
 
+def _starts(configs, leaves, base):
+  """Returns {path: value} of which the adapters' leaves [n, ...] are changes.
+
+  Leaves that are changes of 0 are absent.
+  """
+  found = {}
+  for path, leaf in leaves.items():
+    if trees.role(path) != 'adapter':
+      continue
+    shape = leaf.shape[1:]
+    if trees.is_fusion(path):
+      value = fusion.start(path, shape)
+    else:
+      place = places.parse_name(path)
+      module = families.LINEARS.get(place.site, '').format(place.layer)
+      value = configs[place.index].start(
+          place.leaf, shape, base.get(f'{module}/kernel'))
+    if np.any(value):
+      found[path] = jnp.broadcast_to(value, shape)
+  return found
+
+
 def _combined(leaves, combine, start):
-  """Returns {path: leaf}, combined one by one."""
+  """Returns {path: leaf}, combined one by one.
+
+  Args:
+    leaves: {path: [n, ...]} Leaves of n adapters.
+    combine: Result of a function of `merge_rules`.
+    start: {path: value} of which leaves are changes, if it is not 0.
+  """
   merged = {}
   # Paths are sorted, so a leaf always has the same number, and DARE's draw is
   # reproducible.

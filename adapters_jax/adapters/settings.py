@@ -51,8 +51,8 @@ def methods_of(
 
   Args:
     values: {name: value}; DEFAULTS hold for absent names.
-    layers: Number of layers of the model; None if unknown, which leaves layer
-      numbers unchecked.
+    layers: Number of layers of the model; None if unknown, as with a saved
+      adapter, which leaves layer numbers unchecked.
 
   Raises:
     errors.UserError: an unknown method, field or layer, or a method that adapts
@@ -62,7 +62,8 @@ def methods_of(
   if values['tune'] != 'adapters':
     return ()
   if values['adapter_config']:
-    configs = strings.parse(values['adapter_config'], '`adapter_config`')
+    configs = strings.parse(
+        values['adapter_config'], '`adapter_config`', saved=layers is None)
     if layers is not None:
       strings.check_layers(configs, layers, '`adapter_config`')
       strings.check_effect(configs, layers, '`adapter_config`')

@@ -103,6 +103,21 @@ def _check_hash(
         f'remove "{HASH}" from {folders.SETTINGS}')
 
 
+def without_unused(tuned: trees.Tree, methods: tuple[Any, ...]) -> trees.Tree:
+  """Removes leaves that earlier versions saved and that nothing reads.
+
+  Args:
+    tuned: Tree of a saved adapter.
+    methods: Its methods.
+  """
+  def keep(path):
+    index = trees.method_of(path)
+    return (index is None or index >= len(methods)  # Damaged; found later.
+            or not methods[index].unused(path))
+
+  return trees.split(tuned, keep)[0]
+
+
 def setup_of(
     own: Mapping[str, Any], methods: tuple[Any, ...], where: str
 ) -> tuple[composition.Block | None, tuple[tuple[str, int], ...]]:

@@ -59,7 +59,9 @@ def neutral(
     # A head on [CLS] and the pooler are in no layer.
     inside = trees.layer_of(path) is not None and path in below
     found[path] = np.asarray(below[path], leaf.dtype) if inside else leaf
-  _check(methods, bool(modules))
+  for method in methods:
+    if method.kind == 'key_value':
+      raise _unable(method)
   for (module, index), leaves in modules.items():
     changed = methods[index].neutral(leaves)
     if changed is None:
@@ -67,25 +69,6 @@ def neutral(
     found |= {f'{module}/{name}': np.asarray(leaf, leaves[name].dtype)
               for name, leaf in changed.items()}
   return trees.unflatten(found)
-
-
-def _check(methods: tuple[Any, ...], found: bool) -> None:
-  """Raises UserError for methods that cannot be switched off by their leaves.
-
-  Args:
-    methods: Methods of the tree.
-    found: Whether any has leaves in a layer.
-  """
-  for method in methods:
-    if method.kind == 'key_value':
-      raise _unable(method)
-  # The last adapter of a sublayer decides on the norm after all of them.
-  closing = {method.original_ln_after for method in methods
-             if method.kind == 'sublayer'}
-  if found and len(closing) > 1:
-    raise errors.UserError(
-        'adapters with and without a layer norm at their end have no common '
-        'sublayer without adapters')
 
 
 def _unable(method: Any) -> errors.UserError:

@@ -75,7 +75,7 @@ def read(
       compiled.tokenizer_of(base), [words for words, _ in split],
       compiled.max_length(base, adapter))
   labels = adapter.classes
-  marked = _mark_entities(labels)
+  marked = tags_lib.mark_entities(labels)
 
   def decode(outputs):
     found = words_lib.read_outputs(
@@ -87,15 +87,6 @@ def read(
   return (dataclasses.replace(
       examples, labels=np.zeros(len(examples), np.int32)),
           [int(row) for row in windows.rows], decode)
-
-
-def _mark_entities(labels: Sequence[str]) -> bool:
-  """Returns whether the tags of an adapter mark entities."""
-  try:
-    return tags_lib.of_entities(labels)
-  # Imported heads mix entity tags with others, such as '[PAD]'.
-  except errors.UserError:
-    return True
 
 
 def _tagged(
@@ -113,9 +104,8 @@ def _tagged(
       count as outside.
   """
   found = []
-  for one in tags_lib.entities([
-      tag if tags_lib.is_entity_tag(tag) else tags_lib.OUTSIDE
-      for tag in tags]) if marked else ():
+  for one in tags_lib.entities(
+      tags_lib.without_others(tags)) if marked else ():
     if isinstance(text, str):
       last = one.end - 1
       start, stop = starts[one.first], starts[last] + len(words[last])

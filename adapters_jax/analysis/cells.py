@@ -11,15 +11,20 @@ import math
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.analysis import mixing
 from adapters_jax.analysis import resampling
 from adapters_jax.analysis import statistics
 from adapters_jax.data import metrics
 from adapters_jax.runs import compact
-from adapters_jax.runs import identity
 from adapters_jax.runs import records as records_lib
 
 Records = Sequence[records_lib.Record]
 _COUNTS = ('correct', 'predicted', 'true')  # See `data.tags.counts`.
+# Largest difference between scores that count as equal, a point. Full
+# fine-tuning has to beat the floors by more: if all of its effect lies within
+# the margin, the floors come within a point of it too, and 'within a point'
+# says nothing of a method.
+MARGIN = 0.01
 # {value of `Config.tune`: baseline that full fine-tuning has to beat}. The
 # first with records counts, as sentence embeddings have no head.
 FLOORS = {'head': 'the head alone', 'none': 'the base as it is'}
@@ -99,23 +104,10 @@ def _scores(records: Records, split: str, metric: str) -> dict[int, float]:
     trained = record.config['tune'] != 'none'
     seed = record.config['seed'] if trained else statistics.CONSTANT
     if trained and seed in found:
-      raise _repeated(found[seed], record)
+      raise mixing.repeated(found[seed], record)
     found[seed] = record
   return {seed: record.metrics[split][metric]
           for seed, record in found.items()}
-
-
-def _repeated(a: records_lib.Record, b: records_lib.Record) -> errors.UserError:
-  """Returns the error of two runs of one mean that have the same seed."""
-  values = [identity.completed(record.config) for record in (a, b)]
-  said = ', '.join(
-      f'{name} ({" and ".join(repr(one.get(name)) for one in values)})'
-      for name in identity.differing(values))
-  files = ' and '.join(dict.fromkeys(
-      f'{identity.digest(one)}.json' for one in values))
-  return errors.UserError(
-      f'records: two runs of one mean have the seed {a.config["seed"]} '
-      f'({files}); they differ in {said or "no setting"}; keep one of them')
 
 
 def estimate(records: Records, split: str, metric: str) -> statistics.Estimate:
@@ -191,7 +183,8 @@ class Power:
   """Whether the data of a task suffice to distinguish methods.
 
   Attributes:
-    tells: Whether full fine-tuning clearly beats all floors.
+    tells: Whether full fine-tuning is clearly above all floors, by more than
+      MARGIN.
     floors: {name of a floor: full fine-tuning minus it}; {} without records.
   """
   tells: bool
@@ -203,10 +196,12 @@ class Power:
               'has no records')
     said = ' and '.join(
         f'{_interval(one)} above {name}' for name, one in self.floors.items())
-    alone = any(math.isnan(one.low) for one in self.floors.values())
-    return (f'{"yes" if self.tells else "no"}: '
-            f'{"one seed gives no interval; " if alone else ""}'
-            f'full fine-tuning is {said}')
+    if self.tells:
+      return f'yes: full fine-tuning is {said}'
+    if any(math.isnan(one.low) for one in self.floors.values()):
+      return f'no: one seed gives no interval; full fine-tuning is {said}'
+    return (f'no: full fine-tuning is {said}, not clearly more than '
+            f'{100 * MARGIN:g} point')
 
 
 def _interval(found: statistics.Estimate) -> str:
@@ -220,10 +215,10 @@ def power(
 ) -> Power:
   """Returns whether a task can distinguish methods.
 
-  If full fine-tuning is not clearly better than the head on frozen features
-  (for sentence embeddings, the base as it is), or than a constant, methods with
-  scores in between cannot be ranked, and a small difference between two of them
-  is no evidence.
+  If full fine-tuning is not clearly more than MARGIN above the head on frozen
+  features (for sentence embeddings, the base as it is), and above a constant,
+  methods with scores in between cannot be ranked, and a small difference
+  between two of them is no evidence.
 
   Args:
     full: Records of full fine-tuning, () without.
@@ -239,4 +234,4 @@ def power(
   if majority is not None:
     found['the most frequent class'] = majority
   # False for nan, the interval of one seed.
-  return Power(all(one.low > 0 for one in found.values()), found)
+  return Power(all(one.low > MARGIN for one in found.values()), found)

@@ -43,23 +43,38 @@ def check_bases(records: Iterable[records_lib.Record]) -> None:
           f'{record.base}); keep those of one revision')
 
 
-def two_results(
+def repeated(
     a: records_lib.Record, b: records_lib.Record
 ) -> errors.UserError:
-  """Returns the error for a run with two different results; names both."""
-  values = identity.completed(a.config)
-  split, name = next(
-      (split, name) for one, other in ((a, b), (b, a))
-      for split, scores in one.metrics.items() for name in scores
-      if other.metrics.get(split, {}).get(name) != scores[name])
+  """Returns the error for two runs where one belongs; names both files.
 
-  def said(record):
-    score = record.metrics.get(split, {}).get(name)
-    return ' '.join(filter(None, (
-        'no score' if score is None else str(score), record.date,
-        record.device)))
-
+  Args:
+    a: Record of a run.
+    b: Record of a run with the same seed, perhaps of the same settings.
+  """
+  values = [identity.completed(record.config) for record in (a, b)]
+  differ = [f'{name} ({" and ".join(repr(one.get(name)) for one in values)})'
+            for name in identity.differing(values)] + _first_score(a, b)
+  # The arithmetic tells why runs that ask for two precisions are one.
+  files = ' and '.join(
+      f'{identity.digest(one)}.json ({", ".join(filter(None, said))})'
+      for one, said in zip(values, (
+          (record.date, record.device, record.arithmetic)
+          for record in (a, b)), strict=True))
   return errors.UserError(
-      f'records: {identity.digest(values)}.json of {values["task"]} with seed '
-      f'{values["seed"]} is there twice, with {said(a)} and {said(b)} as '
-      f'{split} {name}; keep one of them')
+      f'records: {config_lib.task_of(values[0])} with seed '
+      f'{values[0]["seed"]} is there twice, in {files}, which differ in '
+      f'{", ".join(differ) or "nothing"}; keep one of them')
+
+
+def _first_score(
+    a: records_lib.Record, b: records_lib.Record
+) -> list[str]:
+  """Returns the first score in which two records differ in words, or []."""
+  for one in (a, b):
+    for split, scores in one.metrics.items():
+      for name in scores:
+        pair = [record.metrics.get(split, {}).get(name) for record in (a, b)]
+        if pair[0] != pair[1]:
+          return [f'{split} {name} ({pair[0]} and {pair[1]})']
+  return []

@@ -20,6 +20,9 @@ _NOT_METHOD = (
     *options.marked(config_lib.Config, 'speed'), 'tune', 'adapter_size',
     'top_k', 'learning_rate', 'epochs', 'max_steps', 'seed')
 
+# Settings whose best value may lie beyond those tried.
+_SCALES = ('learning_rate', 'epochs')
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
@@ -31,6 +34,8 @@ class Point:
     records: Records of the runs, sorted by seed.
     trials: Number of schedules (rates, epochs, ...) tried for this method with
       other seeds than those of `records`; 0 without trials.
+    tried: {setting: sorted values in the trials} of the rate and the epochs; {}
+      without trials.
     pick_score: Mean dev score of the trials at this point's settings, by which
       it is picked; nan without, -inf if they lack seeds of their rivals.
     better: {setting: value} of the best schedule of the trials, if that is
@@ -41,6 +46,7 @@ class Point:
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
   trials: int = 0
+  tried: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
   pick_score: float = math.nan
   better: dict[str, Any] = dataclasses.field(default_factory=dict)
   incomplete: tuple[tuple[dict[str, Any], tuple[int, ...]], ...] = ()
@@ -183,6 +189,8 @@ def _with_trials(point: Point, trials: list[Point]) -> Point:
   names = identity.differing(_schedule(trial.settings) for trial in trials)
   return dataclasses.replace(
       point, pick_score=score, trials=len(trials),
+      tried={name: tuple(sorted({trial.settings[name] for trial in trials}))
+             for name in _SCALES if trials},
       better={name: value for name, value in _schedule(best.settings).items()
               if value != own[name]} if loses else {},
       incomplete=tuple(
@@ -244,7 +252,7 @@ def _group(records: Iterable[records_lib.Record]) -> dict[str, Point]:
     # By seed: a run that is found twice counts once.
     by_seed = groups.setdefault(identity.digest(values), (values, {}))[1]
     if seed in by_seed and by_seed[seed].metrics != record.metrics:
-      raise mixing.two_results(by_seed[seed], record)
+      raise mixing.repeated(by_seed[seed], record)
     by_seed[seed] = record
   return {name: Point(values, tuple(by_seed[seed] for seed in sorted(by_seed)))
           for name, (values, by_seed) in groups.items()}

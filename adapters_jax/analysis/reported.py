@@ -1,13 +1,19 @@
-"""Selects the points that tables report."""
+"""Selects the points that tables and figures report."""
 
-import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 import math
+import re
+from typing import Any
 
 from adapters_jax.analysis import points as points_lib
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import identity
 from adapters_jax.runs import options
+
+# Settings that all runs of a task and base share in a table or figure, at any
+# value: the data and the arithmetic.
+DATA = (*options.marked(config_lib.Config, 'data'), 'batch_size', 'precision',
+        'head_input')
+Values = tuple[Any, ...]
 
 
 def picked(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
@@ -28,43 +34,103 @@ def picked(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
   return list(chosen.values())
 
 
+def fullest(
+    found: Iterable[tuple[Values, Values, Hashable, int, float]]
+) -> dict[Values, Values]:
+  """Returns {panel: its data with the most methods, then runs, then examples}.
+
+  Methods come first: a comparison must not be replaced by more seeds of one
+  method, nor results by a single trial on more examples.
+
+  Args:
+    found: (panel, data, method, number of runs, number of training examples)
+      of each point.
+  """
+  panels: dict[Values, dict[Values, list[tuple[Hashable, int, float]]]] = {}
+  for panel, data, method, runs, examples in found:
+    panels.setdefault(panel, {}).setdefault(data, []).append(
+        (method, runs, examples))
+
+  def rank(entry):
+    data, points = entry
+    methods, runs, examples = zip(*points, strict=True)
+    # The data break ties, so that the order of the points does not count.
+    return len(set(methods)), sum(runs), max(examples), data
+
+  return {panel: max(by_data.items(), key=rank)[0]
+          for panel, by_data in panels.items()}
+
+
+def data_of(point: points_lib.Point) -> Values:
+  """Returns a point's values of DATA."""
+  return tuple(point.settings[name] for name in DATA)
+
+
+def main_data(found: Iterable[points_lib.Point]) -> dict[Values, Values]:
+  """Returns {(task, base): values of DATA} of tables and of the main figure.
+
+  Of all points with default settings: neither the sizes in a table nor the
+  methods in a figure change the choice. Sizes and fields of a method are none
+  of their own, or an ablation of them would replace the comparison.
+
+  Args:
+    found: Points of any runs.
+  """
+  return fullest(
+      (_task_and_base(p), data_of(p),
+       (p.settings['tune'], re.sub(r'\[.*?\]', '', p.named_config)),
+       len(p.records), p.examples) for p in found if _is_default(p))
+
+
 def headline(
     found: Iterable[points_lib.Point], sizes: Sequence[int],
     top_k: Sequence[int],
 ) -> list[points_lib.Point]:
   """Returns the points of a results table.
 
-  They have default settings, except for rates, epochs, the computation and
-  methods other than bottlenecks.
-  Among the points of a task and base, those count whose data, number of
-  training examples and precision most runs share, in a tie those with more
-  examples: a single trial on few examples must not replace results.
+  They have default settings, except for rates, epochs, DATA and methods other
+  than bottlenecks. Those of a task and base are on the data of `main_data`.
 
   Args:
     found: Points.
     sizes: Adapter sizes to keep.
     top_k: Numbers of fine-tuned layers to keep.
   """
-  kept = [
-      p for p in found if not p.changed
+  found = list(found)
+  main = main_data(found)
+  return [
+      p for p in found if _is_default(p)
+      and data_of(p) == main[_task_and_base(p)]
       and (p.settings['tune'] != 'adapters' or p.named_config
            or p.settings['adapter_size'] in sizes)
       and (p.settings['tune'] != 'top_k' or p.settings['top_k'] in top_k)]
 
-  names = options.marked(config_lib.Config, 'data')
 
-  def own(point):
-    others = {name: point.settings[name] for name in (*names, 'precision')
-              if name != 'train_examples'}
-    return point.examples, identity.digest(others)
+def left_out(
+    found: Iterable[points_lib.Point], chosen: Iterable[points_lib.Point]
+) -> list[tuple[points_lib.Point, list[points_lib.Point]]]:
+  """Returns points of the tasks of a table that are on other data.
 
-  runs: dict[tuple[str, str], collections.Counter[tuple[float, str]]] = {}
-  for point in kept:
-    runs.setdefault(_task_and_base(point), collections.Counter())[
-        own(point)] += len(point.records)
-  most = {name: max(counts, key=lambda one: (counts[one], one))
-          for name, counts in runs.items()}
-  return [p for p in kept if own(p) == most[_task_and_base(p)]]
+  Args:
+    found: Points of any runs.
+    chosen: Points of one table, of `headline`.
+
+  Returns:
+    (a point of the table, points of its task and base with other DATA, which
+    are equal in all of them) for each such DATA.
+  """
+  there = {_task_and_base(point): point for point in chosen}
+  others: dict[tuple[Values, Values], list[points_lib.Point]] = {}
+  for point in found:
+    name, data = _task_and_base(point), data_of(point)
+    if _is_default(point) and name in there and data != data_of(there[name]):
+      others.setdefault((name, data), []).append(point)
+  return [(there[name], some) for (name, _), some in others.items()]
+
+
+def _is_default(point: points_lib.Point) -> bool:
+  """Returns whether no setting of the method but `head_input` is changed."""
+  return all(text.partition('=')[0] in DATA for text in point.changed)
 
 
 def by_base(

@@ -134,6 +134,10 @@ def welch_interval(
   return float(ends.low), float(ends.high)
 
 
+def _order(resampled: np.ndarray) -> tuple[int, bytes]:
+  return len(resampled), resampled.tobytes()
+
+
 def difference_estimate(
     a: dict[int, float], b: dict[int, float],
     resampled_a: np.ndarray | None = None,
@@ -165,6 +169,10 @@ def difference_estimate(
     t = welch_interval(list(a.values()), list(b.values()))
   bootstrap = (math.nan, math.nan)
   if resampled_a is not None and resampled_b is not None:
-    bootstrap = _percentiles(
-        _over_seeds(resampled_a, 1) - _over_seeds(resampled_b, 2))
+    # Ordered by content, so that b - a has the ends of a - b, negated. The
+    # larger has the stream of `mean_estimate`: minus a constant, with its one
+    # row, it keeps the interval that it has alone.
+    streams = (1, 2) if _order(resampled_a) >= _order(resampled_b) else (2, 1)
+    bootstrap = _percentiles(np.subtract(*map(
+        _over_seeds, (resampled_a, resampled_b), streams)))
   return Estimate(mean, t, bootstrap, min(map(len, drawn)))

@@ -213,8 +213,8 @@ def merge(
     bank: {name: adapter}.
     how: 'average', the mean of the parameters; 'linear', the weighted sum of
       the changes that LoRA, IA3 and layer norms make to the base; 'ties'
-      (Yadav et al., 2023) or 'dare' (Yu et al., 2024), parameter by parameter.
-      Heads become a mean, weighted by |weight|.
+      (Yadav et al., 2023) or 'dare' (Yu et al., 2024), which drop changes of
+      single parameters. Heads become a mean, weighted by |weight|.
     base: Pretrained encoder, which all but 'average' need.
     weights: Weight of each adapter, in the order of the bank or by name. The
       default is 1 / n each, or 1 each for 'ties', which averages itself. Other

@@ -1,8 +1,10 @@
 """Reads the texts to label: lines, rows of tables, words of CoNLL files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
+import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -74,12 +76,12 @@ def read_texts(
   with errors.within('`input`'):
     if table == 'lines':
       if columns:
-        raise errors.UserError(
-            f'{place} is read as lines, without `text_columns`; give '
-            '`input_format`')
+        raise _no_columns(place)
       lines = rows.lines_of(file, place)
+      if not form:
+        lines = _guessed(lines, path, names, {'\t': 'tsv', ',': 'csv'})
       yield from (_choices_of_lines(lines, place) if with_choices else
-                  _of_lines(lines, place, names, checked=not form))
+                  _of_lines(lines, place, names))
       return
     file = _seekable(file)
     if with_choices:
@@ -88,6 +90,56 @@ def read_texts(
       return
     for line, row in rows.of_file(file, place, f'.{table}'):
       yield tables.texts_of(place, line, row, columns or names)
+
+
+def _no_columns(place: str) -> errors.UserError:
+  return errors.UserError(
+      f'{place} is read as lines, without `text_columns`; give `input_format`')
+
+
+def _guessed(
+    lines: Iterable[str], path: str, names: Sequence[str],
+    separators: Mapping[str, str],
+) -> Iterator[str]:
+  """Yields the lines of a file whose format is a guess.
+
+  A wrong guess would label rows of a table as texts, and nobody would notice.
+
+  Args:
+    lines: Lines with their line breaks.
+    path: Path of the file, '-' for standard input.
+    names: Names of the texts of an input.
+    separators: {separator of columns: format} of tables that the lines may be.
+
+  Raises:
+    errors.UserError: JSON, by the first line or the file name, or a header.
+  """
+  place = 'standard input' if path == '-' else path
+  is_json = os.path.splitext(path)[1].lower() == '.json'
+  for number, line in enumerate(lines, 1):
+    if number == 1 and (is_json or _is_json(line)):
+      raise errors.UserError(
+          f'{place}, line 1: is it JSON or a text? Write objects with the keys '
+          f'{", ".join(names)}, one a line, and give `input_format=jsonl`; or '
+          'give `input_format=lines`')
+    for separator, form in separators.items() if number == 1 else ():
+      if set(names) <= set(line.rstrip('\r\n').split(separator)):
+        raise errors.UserError(
+            f'{place}, line 1: {line.rstrip()!r} is a header; give '
+            f'`input_format={form}` to read its columns, or '
+            '`input_format=lines`')
+    yield line
+
+
+def _is_json(line: str) -> bool:
+  """Returns whether a line is an object of JSON, or begins an array of them."""
+  line = line.strip()
+  if line in ('{', '[') or re.match(r'\[\s*\{', line):
+    return True
+  try:
+    return isinstance(json.loads(line), dict)
+  except (ValueError, RecursionError):
+    return False
 
 
 def _seekable(file: IO[bytes]) -> IO[bytes]:
@@ -159,20 +211,30 @@ def read_words(
   end = os.path.splitext(path)[1].lower().removeprefix('.')
   if not form and end in ('conll', 'conllu', 'iob', 'iob2', 'bio', 'tsv'):
     form = 'conll'
+  guessed = not form
   form = form or (end if end in ('jsonl', 'parquet') else 'lines')
   if form not in WORD_FORMATS:
     raise errors.UserError(
         f'`input_format={form}`: a tagger reads {", ".join(WORD_FORMATS)}')
   in_rows = form in ('jsonl', 'parquet')
-  if not column and trained.lstrip('-').isdecimal() != in_rows:
+  if not column and form != 'lines' and (
+      trained.lstrip('-').isdecimal() != in_rows):
     column = trained
   with errors.within('`input`'):
+    if form == 'lines' and column:
+      raise _no_columns(place)
+    if guessed and end == 'csv':
+      raise errors.UserError(
+          f'{place}: a tagger reads no rows of CSV; give `input_format=conll` '
+          'for columns of words and tags, or `input_format=lines`')
     if in_rows:
       for number, row in rows.of_file(_seekable(file), place, f'.{form}'):
         yield conll.of_object(row, place, number, column).words
       return
     lines = rows.lines_of(file, place)
     if form == 'lines':
+      if guessed:
+        lines = _guessed(lines, path, ('words',), {})
       yield from _plain(lines, place)
       return
     for sentence in conll.of_lines([*lines], place, column, tagged=False):
@@ -192,7 +254,7 @@ def _plain(lines: Iterable[str], place: str) -> Iterator[str]:
 
 
 def _of_lines(
-    lines: Iterable[str], place: str, names: Sequence[str], checked: bool
+    lines: Iterable[str], place: str, names: Sequence[str]
 ) -> Iterator[Texts]:
   """Yields the texts of each line; a tab separates the two of a pair.
 
@@ -200,16 +262,10 @@ def _of_lines(
     lines: Lines with their line breaks.
     place: Name of the input, for messages.
     names: Names of the texts of an input.
-    checked: Whether to refuse a header, as of a table with an unusual name.
   """
   for number, line in enumerate(_plain(lines, place), 1):
-    cells = tuple(line.split('\t'))
-    if checked and number == 1 and set(names) <= set(cells):
-      raise errors.UserError(
-          f'{place}, line 1: {line!r} is a header; give `input_format=tsv` to '
-          'read its columns, or `input_format=lines`')
-    if len(names) == 1:
-      cells = (line,)  # A tab is a part of a single text.
+    # A tab is a part of a single text.
+    cells = tuple(line.split('\t')) if len(names) > 1 else (line,)
     if len(cells) != len(names):
       raise errors.UserError(
           f'{place}, line {number}: {len(names)} texts separated by a tab are '

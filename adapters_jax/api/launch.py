@@ -149,6 +149,9 @@ def run_all(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue or adapters-jax train')
   outcome_lib.check_folder(many.records)
+  kind.check_tuned(  # Before `expand`, which resets what a run does not read.
+      dataclasses.replace(config, **point) for config in configs
+      for point in grid.parse_grid(many.grid))
   runs = grid.expand(configs, many)
   if how is not execution.ALONE:  # Its folders are below `workdir`, always.
     runs = grid.placed(runs, configs[0].workdir)

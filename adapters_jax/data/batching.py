@@ -231,8 +231,8 @@ class Schedule:
       (tokens with padding and filler, tokens of the examples)
     """
     plans = [self.at(step) for step in range(first, last)]
-    size = self.batch_size * self.examples.rows_each
-    return (sum(p.length * size for p in plans),
+    padded = sum(self.examples.padded(p.length) for p in plans)
+    return (self.batch_size * padded,
             sum(int(self.examples.pieces[p.rows].sum()) for p in plans))
 
 

@@ -20,6 +20,7 @@ from adapters_jax.data import tasks
 
 TEXTS = ('context', 'choices')
 METRICS = ('accuracy',)
+_UNKNOWN = ('-1', '-1.0')  # Answers of unlabelled splits.
 # The questions that COPA's test asks.
 _QUESTIONS = {'cause': 'What was the cause of this?',
               'effect': 'What happened as a result?'}
@@ -55,11 +56,7 @@ def choices_of(
           f'{path}, line {line}, column {layout.question!r}: {word!r} is '
           "neither 'cause' nor 'effect'")
     context = f'{context} {_QUESTIONS[word]}'
-  columns = [name for name in dict.fromkeys((*layout.needed, *row))
-             if re.fullmatch(layout.choices, name)]
-  if layout.name != 'own':
-    columns.sort(key=_number)
-  found = [one for name in columns
+  found = [one for name in _columns_of(row, layout)
            for one in _cells(path, line, name, tables.column(
                path, line, row, name, 'choice_columns'))]
   if len(found) < 2:
@@ -68,6 +65,13 @@ def choices_of(
         f'{path}, line {line}: there {count}; two or more are needed')
   start = f'{text(layout.start)} ' if layout.start else ''
   return context, tuple(start + one for one in found)
+
+
+def _columns_of(row: Row, layout: choice_layouts.Columns) -> list[str]:
+  """Returns the columns of the choices, in their order."""
+  columns = [name for name in dict.fromkeys((*layout.needed, *row))
+             if re.fullmatch(layout.choices, name)]
+  return columns if layout.name == 'own' else sorted(columns, key=_number)
 
 
 def _number(name: str) -> int:
@@ -97,22 +101,27 @@ def _answer(
   word = tables.label_of(path, line, name, value)
   place = f'{path}, line {line}, column {name!r}'
   is_number = type(value) in (int, float)  # A number of JSON, but no bool.
+  found = set()
   if re.fullmatch(r'\d+(\.0)?', word) and float(word) < len(choices):
-    number = int(float(word))
-    texts = [text.strip() for text in choices]
-    if not is_number and word in texts and texts[number] != word:
-      raise errors.UserError(
-          f'{place}: the answer {word!r} may be the number of the choice '
-          f'{choices[number]!r} or the text of another one; give its number, '
-          'from 0, as a number in JSONL')
-    return number
-  if not is_number and choices.count(word) == 1:  # By its text.
-    return choices.index(word)
-  way = f'give its number, 0 to {len(choices) - 1}' + (
-      ', or its text in quotes' if is_number and word in choices else '')
-  raise errors.UserError(
-      f'{place}: the answer {word!r} is none of the {len(choices)} choices; '
-      f'{way}')
+    found.add(int(float(word)))
+  if not is_number:
+    columns = _columns_of(row, layout)
+    names = columns if len(columns) == len(choices) else []  # No list of texts.
+    # By the text, or by the column, which class names of COPA are.
+    found |= {number for given in ([text.strip() for text in choices], names)
+              for number, one in enumerate(given) if one == word}
+  if len(found) > 1:
+    several = ' and '.join(repr(choices[number]) for number in sorted(found))
+    raise errors.UserError(
+        f'{place}: the answer {word!r} may be the choices {several}, by number '
+        'from 0, text or column; give the number, as a number in JSONL')
+  if not found:
+    way = f'give its number, 0 to {len(choices) - 1}' + (
+        ', or its text in quotes' if is_number and word in choices else '')
+    raise errors.UserError(
+        f'{place}: the answer {word!r} is none of the {len(choices)} choices; '
+        f'{way}')
+  return found.pop()
 
 
 def read(
@@ -126,8 +135,8 @@ def read(
     contexts: Columns of the context, with `choices`.
     choices: Columns of the choices, or one with a list; () for a layout of
       `choice_layouts`.
-    answer: Column of the answer: the number of the right choice, from 0, or its
-      text. A number of JSON is no text.
+    answer: Column of the answer: the number of the right choice, from 0, its
+      text, or its column. A number of JSON is no text.
     labelled: Whether the answers must be known. Otherwise they may be absent,
       empty or -1 in all rows.
 
@@ -147,8 +156,9 @@ def read(
     return found[0]
 
   def unknown(row):
-    return all(tables.is_empty(row, name) or row[name] in (-1, '-1')
-               for name in layout(1, row).answers)
+    return all(
+        tables.is_empty(row, name) or str(row[name]).strip() in _UNKNOWN
+        for name in layout(1, row).answers)
 
   return tables.read_table(
       path, lambda line, row: choices_of(path, line, row, layout(line, row)),

@@ -73,6 +73,16 @@ class Examples:
         -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2
         for one in self.column_lengths))
 
+  def padded(self, length: int) -> int:
+    """Returns the number of tokens of an example in a batch, with padding.
+
+    Args:
+      length: Length of the batch.
+    """
+    if self.columns:
+      return sum(self.widths(length))
+    return length * self.rows_each
+
   @functools.cached_property
   def row_lengths(self) -> np.ndarray:
     """[examples * rows_each] int64, number of pieces of each row."""

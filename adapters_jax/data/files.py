@@ -1,6 +1,6 @@
 """Examples from the user's own TSV, CSV, JSONL and Parquet files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import math
 
@@ -12,7 +12,7 @@ from adapters_jax.data import tables
 from adapters_jax.data import tasks
 
 _LARGEST = float(np.finfo(np.float32).max)
-_UNKNOWN = '-1'  # Label of every example of an unlabelled split, as in GLUE.
+_UNKNOWN = -1  # Label of every example of an unlabelled split, as in GLUE.
 
 
 def read(
@@ -53,6 +53,16 @@ def _number(text: str) -> float:
     return float(text)
   except ValueError:
     return math.nan
+
+
+def are_unknown(labels: Iterable[float], others: Iterable[float]) -> bool:
+  """Returns whether labels of a test file only say that they are unknown.
+
+  Args:
+    labels: Labels or scores as numbers, nan for words.
+    others: Those of the other files.
+  """
+  return {*labels} == {_UNKNOWN} and _UNKNOWN not in others
 
 
 def _scores(table: tables.Table) -> np.ndarray:
@@ -123,10 +133,12 @@ def load(
       raise errors.UserError(
           f'{train.path}, column {label_column!r}: all rows have the label '
           f'{classes[0]!r}; two classes are needed, or `file_task=regression`')
-    test = read_in.get('test')
-    if (test is not None and _UNKNOWN not in classes
-        and set(test.labels or ()) == {_UNKNOWN}):
-      read_in['test'] = dataclasses.replace(test, labels=None)
+  test = read_in.get('test')
+  if test is not None and are_unknown(
+      map(_number, test.labels or ()),
+      (_number(label) for name, table in read_in.items() if name != 'test'
+       for label in table.labels or ())):
+    read_in['test'] = dataclasses.replace(test, labels=None)
 
   def labels_of(table):
     if regression:

@@ -2,7 +2,7 @@
 
 15 % of the pieces are predicted; of these 80 % are replaced by the mask, 10 %
 by a random piece, and 10 % stay (Devlin et al., 2019, section 3.1). All pieces
-of a word are masked together, as in BERT's later models.
+of a word are masked together, as in BERT's later models; see `piece_words`.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,14 @@ import tokenizers
 from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import piece_words
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 
 _MASKS = ('<mask>', '[MASK]')
-_NONE = -1  # Word of a special token.
+# Most pieces of a word, of inflected and compound ones too; more are a URL or
+# the like.
+_LONGEST = 8
 _MASKED, _RANDOM = 0.8, 0.1
 _STREAM = 2  # Separates these random numbers from those of the data order.
 _EVAL_SEED = 0
@@ -86,18 +89,20 @@ def encode_words(
   template = templates.template_of(tokenizer, 1)
   room = template.room(max_length)
   before, after = map(len, template.tokens)
+  none = [piece_words.NONE]
   tokens, segments, words = [], [], []
   for start, some in tokenization.chunks_of(texts):
-    for one in tokenization.pieces(
-        tokenizer, some, range(start, start + len(some))):
-      numbers = [_NONE if word is None else word for word in one.word_ids]
+    rows = range(start, start + len(some))
+    for row, one in zip(
+        rows, tokenization.pieces(tokenizer, some, rows), strict=True):
+      numbers = piece_words.numbers_of(one, texts[row])
       for begin in range(0, len(one.ids), room):
         ids, kinds = template.fill((one.ids[begin:begin + room],))
         tokens.append(np.array(ids, np.int32))
         segments.append(np.array(kinds, np.int32))
-        words.append(np.array(
-            [_NONE] * before + numbers[begin:begin + room] + [_NONE] * after,
-            np.int32))
+        words.append(np.array([
+            *none * before, *numbers[begin:begin + room], *none * after],
+                              np.int32))
   return Texts(tokens, segments, np.zeros(len(tokens), np.int32), words=words)
 
 
@@ -108,7 +113,9 @@ def mask_text(
   """Masks a text.
 
   Words are drawn until the share is reached. A word that would exceed it is
-  left out; if it is the first, its leading pieces are masked.
+  left out; if it is the first, its leading pieces are masked. A text's only
+  word and those of more than 8 pieces are masked piece by piece if they exceed
+  it alone, lest their other pieces are never masked.
 
   Args:
     tokens: [length] int32
@@ -119,12 +126,11 @@ def mask_text(
   Returns:
     (tokens [length] with masks, positions [predicted] in ascending order).
   """
-  places = np.flatnonzero(words != _NONE)
+  places = np.flatnonzero(words != piece_words.NONE)
   budget = masking.most(len(places))
+  groups = list(places[:, None])
   if masking.whole_words:
-    groups = np.split(places, np.flatnonzero(np.diff(words[places])) + 1)
-  else:
-    groups = list(places[:, None])
+    groups = _whole_words(places, words, budget)
   chosen: list[int] = []
   for index in rng.permutation(len(groups)):
     group = groups[index]
@@ -142,6 +148,22 @@ def mask_text(
       draws < _MASKED, masking.mask,
       np.where(draws < _MASKED + _RANDOM, others, tokens[positions]))
   return masked, positions
+
+
+def _whole_words(
+    places: np.ndarray, words: np.ndarray, budget: int
+) -> list[np.ndarray]:
+  """Returns the positions that are masked together, in ascending order.
+
+  Args:
+    places: [pieces] positions to choose from.
+    words: [length] int32, as in `Texts`.
+    budget: Number of pieces to mask.
+  """
+  found = np.split(places, np.flatnonzero(np.diff(words[places])) + 1)
+  longest = max(budget, _LONGEST if len(found) > 1 else 0)
+  return [part for group in found for part in (
+      group[:, None] if len(group) > longest else [group])]
 
 
 def masked_batch(

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 import dataclasses
 import decimal
+import itertools
 import logging
 import numbers
 from typing import Any
@@ -207,6 +208,11 @@ def load(
   if label_column != _SCORES and all(
       split.scores is None for split in splits.values()):
     _check_column(paths, label_column)
+  scores = {name: () if split.scores is None else split.scores
+            for name, split in splits.items()}
+  if files.are_unknown(scores.pop('test', ()), itertools.chain(
+      *scores.values())):
+    splits['test'] = dataclasses.replace(splits['test'], scores=None)
   if 'dev' not in splits:
     splits |= hold_out(splits['train'], dev_fraction, test_fraction)
   check_scored_alike(splits, 'test_file')

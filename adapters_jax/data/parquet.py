@@ -60,8 +60,10 @@ def _names_of(text: bytes | None) -> dict[str, Callable[[Any], Any]]:
     return {}
   found: dict[str, Callable[[Any], Any]] = {}
   for column, feature in features.items():
-    while isinstance(feature, dict) and 'feature' in feature:  # A list.
-      feature = feature['feature']
+    # Lists; older versions of `datasets` write [feature].
+    while (isinstance(feature, dict) and 'feature' in feature
+           or isinstance(feature, list) and len(feature) == 1):
+      feature = feature['feature'] if isinstance(feature, dict) else feature[0]
     if isinstance(feature, dict) and isinstance(feature.get('names'), list):
       found[column] = _name_by_number(feature['names'])
   return found

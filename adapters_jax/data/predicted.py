@@ -5,6 +5,8 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
+
 from adapters_jax.data import quoting
 from adapters_jax.data import thresholds
 
@@ -16,7 +18,8 @@ class Writer:
   """Writes predictions, row by row.
 
   Cells of TSV are in quotes where they hold a quote, a tab or a line break, as
-  pandas and `data.rows` read them.
+  pandas and `data.rows` read them. Probabilities have six decimals, scores the
+  digits that distinguish them in float32.
 
   Attributes:
     form: One of FORMATS.
@@ -94,6 +97,8 @@ class Writer:
     """
     if self.tagged:
       return self._tagged(found, truth)
+    if isinstance(truth, float):
+      truth = _shortest(truth)
     answer = self.entries(found, cut and self.form == 'jsonl')
     if self.multilabel and self.form == 'tsv':
       answer[self.name] = self._joined(answer[self.name])
@@ -152,11 +157,11 @@ class Writer:
       return {'words': found.words, 'tags': found.tags, 'spans': spans}
     if isinstance(found, str):
       return {self.name: found}
+    if not self.classes and not self.choices:
+      return {self.name: _shortest(found[0])}
     numbers = [round(float(value), 6) for value in found]
     if self.choices:
       return {self.name: int(found.argmax()), 'probabilities': numbers}
-    if not self.classes:
-      return {self.name: numbers[0]}
     shares = dict(zip(self.classes, numbers, strict=True))
     if self.multilabel:
       given = thresholds.given(found, self.threshold)
@@ -164,3 +169,8 @@ class Writer:
           self.classes, given, strict=True) if one], 'probabilities': shares}
     chosen = int(thresholds.predicted_class(found, self.threshold))
     return {self.name: self.classes[chosen], 'probabilities': shares}
+
+
+def _shortest(score: float) -> float:
+  """Returns the float64 with the fewest digits that is a score in float32."""
+  return float(str(np.float32(score)))

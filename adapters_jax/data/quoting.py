@@ -61,7 +61,7 @@ def _next(reader: Any) -> list[str] | None:
       csv.field_size_limit(before)
 
 
-def is_quoted(lines: Iterable[str]) -> bool:
+def is_quoted(path: str, lines: Iterable[str]) -> bool:
   """Returns whether the cells of a TSV file are quoted as in CSV.
 
   A quote may be part of a cell's text, as in GLUE's files, or enclose it, as in
@@ -70,7 +70,11 @@ def is_quoted(lines: Iterable[str]) -> bool:
   with a quote, which is doubled, a tab or a line break.
 
   Args:
+    path: Path of the file, for messages.
     lines: All lines of the file, with their line breaks.
+
+  Raises:
+    errors.UserError: a quotation that spans lines, each of which may be a row.
   """
   taken: list[str] = []
 
@@ -80,8 +84,13 @@ def is_quoted(lines: Iterable[str]) -> bool:
       yield line
 
   reader, header, found = _reader(kept(), '\t'), True, False
+  tabs: set[int] = set()  # Numbers of tabs in a line.
+  spanning = 0  # First line of the first row of several lines.
   try:
     while (cells := _next(reader)) is not None:
+      if len(taken) > 1:
+        spanning = spanning or reader.line_num - len(taken) + 1
+      tabs.update(line.count('\t') for line in taken if line.strip('\r\n'))
       text = ''.join(taken).removesuffix('\n').removesuffix('\r')
       taken.clear()
       if '"' in text:
@@ -96,6 +105,11 @@ def is_quoted(lines: Iterable[str]) -> bool:
       header = header and not cells
   except csv.Error:
     return False
+  if spanning and len(tabs) == 1:  # Without quoting, it is a table, too.
+    raise errors.UserError(
+        f'{path}, line {spanning}: a quoted cell of several lines, or rows '
+        'with loose quotes? Quote all cells, those of the header too, or '
+        'remove the quotes around this one')
   return found
 
 

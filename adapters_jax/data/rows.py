@@ -145,7 +145,7 @@ def of_file(file: IO[bytes], path: str, form: str) -> Iterator[Row]:
   quoted = form == '.csv'
   if form == '.tsv':
     start = file.tell()  # Redirected input may have been read in part.
-    quoted = quoting.is_quoted(lines_of(file, path))
+    quoted = quoting.is_quoted(path, lines_of(file, path))
     file.seek(start)
   lines = lines_of(file, path)
   if form == '.jsonl':

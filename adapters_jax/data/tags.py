@@ -74,6 +74,30 @@ def of_entities(tags: Iterable[str]) -> bool:
   return True
 
 
+def mark_entities(tags: Iterable[str]) -> bool:
+  """Returns whether the tags of a tagger of any origin mark entities.
+
+  Imported heads mix entity tags with others, such as '[PAD]'; see
+  `without_others`.
+
+  Args:
+    tags: Distinct tags.
+  """
+  try:
+    return of_entities(tags)
+  except errors.UserError:
+    return True
+
+
+def without_others(tags: Iterable[str]) -> list[str]:
+  """Returns predicted tags with 'O' in place of those that mark no entity.
+
+  Args:
+    tags: Tag of each word, of a tagger for which `mark_entities` holds.
+  """
+  return [tag if is_entity_tag(tag) else OUTSIDE for tag in tags]
+
+
 def with_all_prefixes(tags: Iterable[str]) -> tuple[str, ...]:
   """Returns tags sorted, with every prefix for every type of entity.
 
@@ -136,7 +160,7 @@ def counts(
   rows = []
   for one, other in zip(right, found, strict=True):
     if marked:
-      true, said = set(entities(one)), set(entities(other))
+      true, said = set(entities(one)), set(entities(without_others(other)))
       rows.append((len(true & said), len(said), len(true)))
     else:
       hits = sum(a == b for a, b in zip(one, other, strict=True))
@@ -176,7 +200,7 @@ def by_type(
   for one, other in zip(right, found, strict=True):
     true, said = ({(e.type, e.first, e.end) for e in entities(tags)} if marked
                   else {(tag, n) for n, tag in enumerate(tags)}
-                  for tags in (one, other))
+                  for tags in (one, without_others(other) if marked else other))
     for column, keys in enumerate((true & said, said, true)):
       for kind, *_ in keys:
         table.setdefault(kind, [0, 0, 0])[column] += 1

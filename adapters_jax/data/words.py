@@ -13,6 +13,7 @@ import tokenizers
 
 from adapters_jax import errors
 from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import piece_words
 from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -67,8 +68,9 @@ def _mark_or_itself(found: re.Match[str]) -> str:
 def for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
   """Returns a tokenizer that reads each word as if a space preceded it.
 
-  Byte-level BPE gives a word after a space other pieces than one at the start
-  of a text; given single words, it would treat all of them as starts.
+  Byte-level BPE and tokenizers such as Gemma's, whose normalizer makes letters
+  of spaces, give a word after a space other pieces than one at the start of a
+  text; given single words, they would treat all of them as starts.
 
   Args:
     tokenizer: Tokenizer from `tokenization.load`.
@@ -78,8 +80,10 @@ def for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
 
 @functools.lru_cache(maxsize=8)
 def _for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-  if 'ByteLevel' not in repr(type(tokenizer.pre_tokenizer)) + str(
-      tokenizer.pre_tokenizer):
+  by_bytes = 'ByteLevel' in repr(type(tokenizer.pre_tokenizer)) + str(
+      tokenizer.pre_tokenizer)
+  glues = _glues(tokenizer)
+  if not by_bytes and not glues:
     return tokenizer
   values = json.loads(tokenizer.to_str())
 
@@ -89,11 +93,23 @@ def _for_words(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     for inner in part.get('pretokenizers', ()):
       visit(inner)
 
-  visit(values['pre_tokenizer'])
+  if by_bytes:
+    visit(values['pre_tokenizer'])
+  if glues:
+    values['normalizer'] = {'type': 'Sequence', 'normalizers': [
+        {'type': 'Prepend', 'prepend': piece_words.SPACE},
+        values['normalizer']]}
   # A copy: the tokenizer of texts stays as it is.
   found = tokenizers.Tokenizer.from_str(json.dumps(values))
   found.encode_special_tokens = tokenizer.encode_special_tokens
   return found
+
+
+def _glues(tokenizer: tokenizers.Tokenizer) -> bool:
+  """Returns whether single words have none of the spaces that are pieces."""
+  normalizer = tokenizer.normalizer
+  return normalizer is not None and (
+      normalizer.normalize_str('a a') == f'a{piece_words.SPACE}a')
 
 
 def word_pieces(

@@ -7,11 +7,11 @@ from typing import Any
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.methods import changes
 from adapters_jax.methods import codec
 from adapters_jax.methods import places
 from adapters_jax.methods import values
@@ -25,13 +25,12 @@ uniform_he = nn.initializers.variance_scaling(2, 'fan_in', 'uniform')
 
 
 @dataclasses.dataclass(frozen=True)
-class Method(codec.Codec, abc.ABC):
+class Method(codec.Codec, changes.Change, abc.ABC):
   """Interface of an adapter method: config, module and codec.
 
   A subclass is a frozen dataclass. Its fields are the config, `make` returns
-  the module, and the members inherited from `codec.Codec` are the codec. Hooks
-  that an attribute announces, such as `fold` by `folds`, are for subclasses
-  that set it, and raise NotImplementedError here.
+  the module, and the members inherited from `codec.Codec` are the codec; those
+  from `changes.Change` fold, merge and switch off trained leaves.
 
   Attributes:
     kind: Hook that calls the module: 'sublayer', 'linear', 'input',
@@ -42,13 +41,12 @@ class Method(codec.Codec, abc.ABC):
     leave_out: Layers without the method.
     needs_all_rows: Whether the update of one position depends on positions
       that the head does not read, so that the last layer must compute all.
+    differs_by_layer: Whether modules of several layers differ in more than
+      their parameters.
     needs_whole_batch: Whether the training update of one example depends on
       the rest of the batch, so that a batch cannot be computed in parts.
     position_shift: Number by which the positions of a text increase.
     positions_taken: Number of the model's positions that texts cannot use.
-    folds: Whether the method is a change of weights and biases that `fold` can
-      add to the base.
-    sums: Whether `weighted_sum` can sum such changes of several adapters.
     invertible: Whether its module at the embeddings has an `inverse`.
     fuses: Whether AdapterFusion can mix the method's updates: a bottleneck
       with the fields that `bottleneck_module.entry` reads, whose module has the
@@ -69,11 +67,10 @@ class Method(codec.Codec, abc.ABC):
   layers = None
   leave_out = ()
   needs_all_rows = False
+  differs_by_layer = False
   needs_whole_batch = False
   position_shift = 0
   positions_taken = 0
-  folds = False
-  sums = False
   invertible = False
   reads_norms = True
   fuses = False
@@ -126,6 +123,11 @@ class Method(codec.Codec, abc.ABC):
     """Returns the layers without the method, of a model with `layers`."""
     return [n for n in range(layers) if not self.in_layer(n)]
 
+  @property
+  def named_layers(self) -> dict[str, Sequence[int | str]]:
+    """{field: layers that it names}, as numbers or texts."""
+    return {'layers': self.layers or (), 'leave_out': self.leave_out}
+
   def moved(self, rows: np.ndarray) -> np.ndarray:
     """Returns the new indices of positions after the method inserts its own."""
     return rows
@@ -158,77 +160,6 @@ class Method(codec.Codec, abc.ABC):
     """
     del index, params, tokenize
     return {}
-
-  def fold(
-      self, kernel: jax.Array, bias: jax.Array,
-      start: tuple[jax.Array, jax.Array], own: Mapping[str, jax.Array],
-      shared: Mapping[str, jax.Array],
-  ) -> tuple[jax.Array, jax.Array]:
-    """Returns ([in, out] kernel, [out] bias) of a layer, with the method added.
-
-    Args:
-      kernel: [in, out] Kernel, with the adapter's earlier methods added.
-      bias: [out] Bias, with the adapter's earlier methods added.
-      start: Kernel and bias of the base.
-      own: Leaves of the method at this site.
-      shared: Leaves that all sites of the method share.
-    """
-    raise NotImplementedError
-
-  def weighted_sum(
-      self, leaves: Mapping[str, jax.Array], weights: Sequence[float]
-  ) -> tuple['Method', dict[str, jax.Array]]:
-    """Returns (method, leaves) of a weighted sum of changes of weights.
-
-    Args:
-      leaves: {path: [n, ...]} Leaves of n adapters of this method.
-      weights: Weight of each adapter.
-    """
-    raise NotImplementedError
-
-  def neutral(
-      self, leaves: Mapping[str, Any]
-  ) -> dict[str, Any] | None:
-    """Returns the leaves of a module with which it changes nothing.
-
-    Args:
-      leaves: {path: leaf} of the module at one site, of numpy.
-
-    Returns:
-      {path: leaf} of the same shapes, or None where no leaves have this effect.
-    """
-    del leaves
-    return None
-
-  def to_products(
-      self, leaves: Mapping[str, jax.Array]
-  ) -> tuple['Method', dict[str, jax.Array]]:
-    """Returns (method, leaves) with products instead of low-rank factors.
-
-    Args:
-      leaves: {path: leaf} of an adapter.
-
-    Raises:
-      errors.UserError: the update is not a product of two factors.
-    """
-    del leaves
-    raise errors.UserError(
-        '`rank`: a merge of products is for LoRA without a gate and '
-        'magnitudes')
-
-  def from_products(
-      self, leaves: Mapping[str, jax.Array], rank: int
-  ) -> tuple['Method', dict[str, jax.Array]]:
-    """Returns (method, leaves) with the best low-rank factors.
-
-    Args:
-      leaves: {path: leaf}, a result of `to_products`.
-      rank: Rank of the factors.
-
-    Raises:
-      errors.UserError: no kernel has that rank.
-    """
-    raise NotImplementedError
 
 
 def are_methods(values: Iterable[Any]) -> bool:

@@ -80,6 +80,19 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
       changed.setdefault('size', self.size)
     return changed
 
+  def start(
+      self, name: str, shape: tuple[int, ...], kernel: jax.Array | None
+  ) -> float:
+    """Returns 1 for `scaling` and the scales of norms, 0 for other leaves.
+
+    Args:
+      name: Path of the leaf below its module.
+      shape: Unused.
+      kernel: Unused.
+    """
+    del shape, kernel
+    return float(name.rpartition('/')[2] in ('scale', 'scaling'))
+
   def neutral(
       self, leaves: Mapping[str, Any]
   ) -> dict[str, Any] | None:
@@ -88,16 +101,16 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
     Args:
       leaves: {path: leaf} of the module at one site, of numpy.
     """
-    normed = (not self.is_parallel and self.original_ln_before
-              and self.residual_before_ln is not True)
+    normed = self.original_ln_before and self.residual_before_ln is not True
     # LN(h + x) once, before or after the adapter.
     if (normed == self.original_ln_after
         or self.residual_before_ln == 'post_add'):
       return None
     if not self.ln_after:
       return base.zeroed(leaves, 'up/')
-    closes = self.adapter_residual_before_ln and not self.is_parallel
-    return None if closes else base.zeroed(leaves, 'norm_after/')
+    if self.adapter_residual_before_ln:
+      return None
+    return base.zeroed(leaves, 'norm_after/')
 
   @property
   def reads_norms(self) -> bool:
@@ -157,6 +170,7 @@ class Bottleneck(bottleneck_fields.BottleneckFields):
     """
     for name in ('reduction_factor', *cls.adapterhub_switches, 'non_linearity'):
       values_lib.needed(values, name)
+    values = cls().effective(values)
     return dataclasses.replace(
         super().from_adapterhub(values, version),
         sites=tuple(site for word, (site,) in cls.adapterhub_switches.items()

@@ -1,6 +1,8 @@
 """The fields of bottleneck adapters, and their checks."""
 
+from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
@@ -9,6 +11,10 @@ from adapters_jax.methods import base
 SITES = ('attention_output', 'ffn_output')
 INITS = ('houlsby', 'bert', 'mam_adapter')
 NORMS = ('', 'layer', 'batch')
+# {field of serial adapters: the only value of parallel ones}
+SERIAL = {
+    'original_ln_before': False, 'residual_before_ln': True,
+    'adapter_residual_before_ln': False, 'stochastic_depth': 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +25,7 @@ class BottleneckFields(base.Method):
   `h = LN(h + x)` first if `original_ln_before`;
   `u = scaling * up(activation(down(h)))`; `out = u + r` with the residual r;
   `LN(out + x)` last if `original_ln_after`. Parallel: u is computed from x, and
-  r is h.
+  r is h; the fields in SERIAL have their defaults.
 
   Attributes:
     size: Width of the bottleneck, m in the paper; None for dim /
@@ -92,6 +98,11 @@ class BottleneckFields(base.Method):
                 'a standard deviation, 0 or more')
     for factor in dict(self._factors).values():
       base.demand(factor > 0, 'reduction_factor', factor, 'more than 0')
+    for name, value in SERIAL.items():
+      base.demand(
+          not self.is_parallel or getattr(self, name) == value, name,
+          getattr(self, name),
+          f'{value!r} with is_parallel=True, where it has no effect')
     if isinstance(self.residual_before_ln, str):
       base.demand(
           self.original_ln_before, 'residual_before_ln', 'post_add',
@@ -109,6 +120,15 @@ class BottleneckFields(base.Method):
     return (('default', self.reduction_factor),)
 
   @property
+  def named_layers(self) -> dict[str, Sequence[int | str]]:
+    factors = [key for key, _ in self._factors if key != 'default']
+    return {**super().named_layers, 'reduction_factor': factors}
+
+  @property
+  def differs_by_layer(self) -> bool:
+    return self.size is None and bool(self.named_layers['reduction_factor'])
+
+  @property
   def needs_all_rows(self) -> bool:
     # The gate and the batch's statistics are means over all tokens.
     return self.use_gating or self.needs_whole_batch
@@ -116,6 +136,15 @@ class BottleneckFields(base.Method):
   @property
   def needs_whole_batch(self) -> bool:
     return self.inner_norm == 'batch'
+
+  def effective(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns fields with the defaults of those that parallel adapters ignore.
+
+    Args:
+      fields: {field: value} to change, and perhaps other entries.
+    """
+    parallel = fields.get('is_parallel', self.is_parallel)
+    return {**fields, **SERIAL} if parallel else dict(fields)
 
   def width(self, dim: int, layer: int) -> int:
     """Returns the width of a layer's bottleneck.

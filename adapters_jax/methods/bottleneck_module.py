@@ -93,8 +93,7 @@ class BottleneckAdapter(parameters.Module):
     if not config.ln_after:
       return out if alone else skip + out
     close = self._norm('norm_after', out.dtype)
-    # AdapterHub's parallel adapters ignore the field.
-    if config.adapter_residual_before_ln and not config.is_parallel:
+    if config.adapter_residual_before_ln:
       return close(skip + out)
     return close(out) if alone else skip + close(out)
 
@@ -107,8 +106,7 @@ class BottleneckAdapter(parameters.Module):
           'scaling', nn.initializers.ones, shape).astype(out.dtype)
     elif config.scaling != 1:
       out = out * config.scaling
-    # AdapterHub's parallel adapters ignore the field.
-    if config.stochastic_depth and not config.is_parallel:
+    if config.stochastic_depth:
       # One bit per example: dropout of whole updates.
       rows = jnp.ones((out.shape[0], 1, 1), out.dtype)
       out = out * dropout.Dropout(config.stochastic_depth)(rows, train=train)

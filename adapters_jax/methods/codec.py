@@ -96,6 +96,24 @@ class Codec:
       fields['layers'] = None
     return values_lib.switched(fields, self.adapterhub_switches, self.sites)
 
+  def effective(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a file, with defaults for those without effect.
+
+    Args:
+      fields: {field: value} of a file, which may hold values that the method
+        refuses because they change nothing.
+    """
+    return dict(fields)
+
+  def unused(self, path: str) -> bool:
+    """Returns whether earlier versions saved a leaf that nothing reads.
+
+    Args:
+      path: Path of a leaf of the method.
+    """
+    del path
+    return False
+
   @classmethod
   def reads_adapterhub(cls, values: Mapping[str, Any]) -> bool:
     """Returns whether a config of AdapterHub contains this method."""

@@ -60,6 +60,21 @@ class IA3(linear.LinearMethod):
     del layer
     return ScaleOutput(self, name=name)
 
+  def start(
+      self, name: str, shape: tuple[int, ...], kernel: jax.Array | None
+  ) -> float:
+    """Returns the scale that changes nothing; with a gate, a fresh one.
+
+    Args:
+      name: Path of the leaf below its module.
+      shape: Unused.
+      kernel: Unused.
+    """
+    del shape, kernel
+    if name != 'scale':
+      return 0.0
+    return 1 / self.alpha if self.sums else 1.0
+
   def neutral(
       self, leaves: Mapping[str, Any]
   ) -> dict[str, Any] | None:
@@ -68,9 +83,9 @@ class IA3(linear.LinearMethod):
     Args:
       leaves: {path: leaf} of the module at one site, of numpy.
     """
-    if self.use_gating or not self.alpha:
+    if not self.sums:
       return None
-    return {path: np.full_like(leaf, 1 / self.alpha)
+    return {path: np.full_like(leaf, self.start(path, leaf.shape, None))
             for path, leaf in leaves.items()}
 
   @classmethod
@@ -147,7 +162,7 @@ class IA3(linear.LinearMethod):
       leaves: {path: [n, width]} Scales of n adapters.
       weights: Weight of each adapter.
     """
-    start = 1 / self.alpha  # Where alpha * scale is 1.
+    start = self.start('scale', (), None)
     return self, {
         path: start + jnp.tensordot(
             jnp.asarray(weights, jnp.float32), leaf - start, 1)

@@ -179,6 +179,19 @@ class LoRA(linear.LinearMethod):
     kept = 0.0 if self.dora == 'adapters' else start[1]  # Unscaled bias.
     return updated * ratio, (bias - kept) * ratio + kept
 
+  def start(
+      self, name: str, shape: tuple[int, ...], kernel: jax.Array | None
+  ) -> Any:
+    """Returns the norms of the base's columns for DoRA's magnitudes, else 0.
+
+    Args:
+      name: Path of the leaf below its module.
+      shape: Unused.
+      kernel: [in, out] Kernel of the base.
+    """
+    del shape
+    return lora_module.magnitude(kernel) if name == 'magnitude' else 0.0
+
   def neutral(
       self, leaves: Mapping[str, Any]
   ) -> dict[str, Any] | None:

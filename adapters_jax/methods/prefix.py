@@ -48,6 +48,7 @@ class PrefixTuning(base.Method):
   kind: ClassVar[str] = 'key_value'
   choices = {'activation': activations.ACTIVATIONS}
   sites = ('key_value',)
+  differs_by_layer = True  # Each takes its part of the pool.
   adapterhub_architecture = 'prefix_tuning'
   adapterhub_fields = (
       'prefix_length', 'bottleneck_size', 'flat', 'dropout', 'use_gating',
@@ -146,11 +147,12 @@ class Pool(parameters.Module):
 
     Args:
       shape: The encoder's BertConfig.
-      train: Whether to apply dropout.
+      train: Unused: each layer drops entries of its own, for each example.
 
     Returns:
       [prefixed layers, 2, prefix_length, dim] Keys, then values.
     """
+    del train
     config = self.config
     count = shape.layers - len(config.absent(shape.layers))
     length, dim = config.prefix_length, shape.dim
@@ -167,7 +169,6 @@ class Pool(parameters.Module):
       hidden = activations.ACTIVATIONS[config.activation](hidden)
       flat = parameters.Dense(
           width, kernel_init=base.uniform_fan_in, name='up')(hidden)
-    flat = dropout.Dropout(config.dropout)(flat, train=train)
     return flat.reshape(length, count, 2, dim).transpose(1, 2, 0, 3)
 
 
@@ -189,12 +190,11 @@ class Prepend(nn.Module):
       value: [batch, positions, heads, head_dim]
       mask: [batch, length] bool, False at padding.
       shared: [prefixed layers, 2, prefix_length, dim] Output of `Pool`.
-      train: Unused: the pool applies dropout.
+      train: Whether to apply dropout.
 
     Returns:
       (key, value), with prefix_length + positions instead of positions.
     """
-    del train
     config = self.config
     # The pool has rows only for layers with a prefix: skip those below.
     row = self.layer - len(config.absent(self.layer))
@@ -203,6 +203,7 @@ class Prepend(nn.Module):
     both = both.reshape(2, 1, config.prefix_length, heads, head_dim)
     # [2, batch, prefix_length, heads, head_dim]
     both = jnp.broadcast_to(both, (2, batch, *both.shape[2:]))
+    both = dropout.Dropout(config.dropout)(both, train=train)
     if config.use_gating:
       outputs = 1 if config.shared_gating else 2
       gates = gate_lib.Gate(outputs, name='gating')(x, mask)

@@ -74,6 +74,15 @@ class ReFT(base.Method):
                 '1 or more, or suffix_positions=1 or more')
     base.demand_rate('dropout', self.dropout)
 
+  @property
+  def has_prefix(self) -> bool:
+    """Whether there is the module 'prefix', which tied weights share."""
+    return self.prefix_positions > 0 or self.tied_weights
+
+  def unused(self, path: str) -> bool:
+    """Returns whether a leaf is that of an edit of no position."""
+    return '/prefix/' in path and not self.has_prefix
+
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one layer.
 
@@ -114,8 +123,9 @@ class ReFT(base.Method):
                    else 'all')}
 
   def adapterhub_copies(self, key: str) -> bool:
-    """Returns whether a tensor belongs to an unused edit of last tokens."""
-    return '.units.1.' in key and not self.suffix_positions
+    """Returns whether a tensor belongs to an edit of no position."""
+    return ('.units.0.' in key and not self.has_prefix
+            or '.units.1.' in key and not self.suffix_positions)
 
   def to_adapterhub_tensors(
       self, where: places.Place, key: str, value: np.ndarray

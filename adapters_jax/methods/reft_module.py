@@ -80,9 +80,11 @@ class Edits(nn.Module):
     end = start + jnp.sum(mask, axis=1, keepdims=True)
     first = (positions >= start) & (positions < start + config.prefix_positions)
     last = (positions >= end - config.suffix_positions) & (positions < end)
+    out = z
     # All rows are edited, then selected: positions differ between examples.
-    edit = Edit(config, name='prefix')(z, train=train)
-    out = jnp.where(first[:, :, None], edit, z)
+    if config.has_prefix:
+      edit = Edit(config, name='prefix')(z, train=train)
+      out = jnp.where(first[:, :, None], edit, z)
     if not config.suffix_positions:
       return out
     if not config.tied_weights:

@@ -17,7 +17,7 @@ _PART = re.compile(r'\s*([\w+-]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
 def parse(
-    text: str, flag: str = '`method`'
+    text: str, flag: str = '`method`', saved: bool = False
 ) -> tuple[methods.Method, ...]:
   """Returns the methods of a text.
 
@@ -27,6 +27,8 @@ def parse(
   Args:
     text: Methods, such as 'houlsby', 'seq_bn[reduction_factor=8]' or 'mam'.
     flag: Name of the text in messages.
+    saved: Whether the text comes with a trained adapter, perhaps of a version
+      that took any value of fields without effect; these get their defaults.
 
   Raises:
     errors.UserError: an unknown name, field or value.
@@ -43,7 +45,8 @@ def parse(
         raise errors.UserError(f'{flag}: {name!r} {advice}')
       raise errors.unknown(flag, name, methods.CONFIGS)
     values = _parse_fields(fields or '', name, flag)
-    configs.extend(_with_fields(methods.CONFIGS[name], values, name, flag))
+    configs.extend(
+        _with_fields(methods.CONFIGS[name], values, name, flag, saved))
   return tuple(configs)
 
 
@@ -78,11 +81,11 @@ def check_layers(
   Raises:
     errors.UserError: the model has no such layer.
   """
+  known = set(map(str, range(layers)))
   for config in configs:
-    for field, chosen in (('layers', config.layers),
-                          ('leave_out', config.leave_out)):
-      for layer in chosen or ():
-        if not 0 <= layer < layers:
+    for field, chosen in config.named_layers.items():
+      for layer in chosen:
+        if str(layer) not in known:
           raise errors.UserError(
               f'{flag}: {field}: there is no layer {layer}; the model has '
               f'{layers} layers, numbered 0 to {layers - 1}')
@@ -165,7 +168,7 @@ def literal(text: str) -> Any:
 
 def _with_fields(
     configs: tuple[methods.Method, ...], values: dict[str, Any], name: str,
-    flag: str,
+    flag: str, saved: bool,
 ) -> list[methods.Method]:
   """Returns the methods of a name, each with the values of its own words.
 
@@ -196,7 +199,8 @@ def _with_fields(
     for word in set(values) - set().union(*known):
       _check_fixed(word, values[word], *fixed[word])
     return [
-        _changed(config, {word: values[word] for word in values if word in own})
+        _changed(config, {word: values[word] for word in values if word in own},
+                 saved)
         for config, own in zip(configs, known, strict=True)]
   except errors.UserError as error:
     # No backticks, which would mark an argument: some arguments have the names
@@ -213,12 +217,14 @@ def _check_fixed(word: str, value: Any, wanted: Any, advice: str) -> None:
 
 
 def _changed(
-    config: methods.Method, values: dict[str, Any]
+    config: methods.Method, values: dict[str, Any], saved: bool
 ) -> methods.Method:
-  """Returns a method with some words changed."""
+  """Returns a method with some words changed; see `parse`."""
   hints = typing.get_type_hints(type(config))
   fields = {
       field: convert(value, hints[field], f'`{field}={value!r}`',
                      config.choices.get(field, ()))
       for field, value in config.from_words(values).items()}
+  if saved:
+    fields = config.effective(fields)
   return config.with_fields(**fields) if fields else config

@@ -184,6 +184,20 @@ class VeRA(linear.LinearMethod):
       value = value * (self.alpha / self.r)
     return super().to_peft_tensor(where, value)
 
+  def start(
+      self, name: str, shape: tuple[int, ...], kernel: jax.Array | None
+  ) -> Any:
+    """Returns the initial values of d and b, 0 for leaves of a gate.
+
+    Args:
+      name: Path of the leaf below its module.
+      shape: Shape of the leaf.
+      kernel: Unused.
+    """
+    del kernel
+    value = {'d': self.vera_d, 'b': self.vera_b}.get(name, 0.0)
+    return value * np.eye(*shape) if len(shape) == 2 else value
+
   def neutral(
       self, leaves: Mapping[str, Any]
   ) -> dict[str, Any] | None:

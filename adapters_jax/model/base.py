@@ -14,14 +14,16 @@ from adapters_jax import trees
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import paths
+from adapters_jax.downloads import weight_files
 from adapters_jax.model import encoder
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
 from adapters_jax.model import tensor_files
 
-# Files other than the weights that change results.
+# Files beside the weights of an encoder that change results.
 _FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
-          'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt')
+          'special_tokens_map.json', 'vocab.txt', 'vocab.json', 'merges.txt',
+          'added_tokens.json', weight_files.LENGTHS, *weight_files.OLD_LENGTHS)
 _HASH = re.compile('[@#](?=[0-9a-f]{16}$)')  # Before the hash of an identity.
 _OF_FOLDER = re.compile('[^#]*@[0-9a-f]{16}$')
 
@@ -200,14 +202,38 @@ def same(one: str, other: str) -> bool:
 
 
 def file_hashes(checkpoint: str) -> dict[str, str]:
-  """Returns {name: hash} of the small files in a folder; {} for a name.
+  """Returns {path in it: hash} of the small files in a folder; {} for a name.
 
   They are no part of the identity: they change results as weights do, but may
   also be rewritten without a change of meaning.
+
+  Args:
+    checkpoint: Name or folder.
+
+  Raises:
+    errors.UserError: a damaged list of modules.
   """
-  found = {}
-  for name in _FILES if assets.is_folder(checkpoint) else ():
-    path = os.path.join(checkpoint, name)
-    if os.path.isfile(path):
-      found[name] = file_hash.sha256(path)[:16]
-  return found
+  if not assets.is_folder(checkpoint):
+    return {}
+  names = list(_FILES)
+  modules = os.path.join(checkpoint, weight_files.MODULES)
+  if os.path.isfile(modules):  # They decide the pooling of embeddings.
+    with errors.within('`checkpoint`'):
+      inner = weight_files.read_modules(modules)
+    names += [os.path.join(inner, name) for name in _FILES]
+    names += [weight_files.MODULES, *weight_files.files_of_modules(modules)]
+  return {name: file_hash.sha256(path)[:16] for name in dict.fromkeys(names)
+          if os.path.isfile(path := os.path.join(checkpoint, name))}
+
+
+def differing_files(
+    one: Mapping[str, str], other: Mapping[str, str]
+) -> list[str]:
+  """Returns the names of the small files that differ, or that one lacks.
+
+  Args:
+    one: Result of `file_hashes`.
+    other: Result of `file_hashes`.
+  """
+  return [name for name in {**one, **other}
+          if one.get(name) != other.get(name)]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck_module
 from adapters_jax.model import composition
+from adapters_jax.model import endings
 from adapters_jax.model import fusion
 from adapters_jax.model import sites as sites_lib
 
@@ -124,7 +125,8 @@ class ComposedSites(sites_lib.Sites):
       return self._fused(node, site, modules, residual, update, norm, mask)
 
     update = _walk(self.tree, adapt, update, self.mask, residual, fuse=fuse)
-    close = _closes(self.tree, modules)
+    close = endings.closes(
+        self.tree, {index: config for index, (config, *_) in modules.items()})
     if norm is None:
       return residual + update
     return update if close is False else norm(residual + update)
@@ -180,23 +182,6 @@ def _splits(node: Any) -> bool:
   """Returns whether a tree contains a Split."""
   return isinstance(node, composition.Split) or any(
       map(_splits, getattr(node, 'members', ())))
-
-
-def _closes(node: Any, modules: Modules) -> bool | None:
-  """Returns whether the sublayer's sum and norm follow; None without adapters.
-  """
-  if isinstance(node, composition.Part):
-    found = [config.original_ln_after for config, *_ in _of(node, modules)]
-    return found[-1] if found else None
-  found = [_closes(member, modules) for member in node.members]
-  known = [one for one in found if one is not None]
-  if isinstance(node, (composition.Stack, composition.Fuse)):
-    return known[-1] if known else None
-  if False in known and (True in known or None in found):
-    raise errors.UserError(
-        f'{node.word}: one of its members ends without the layer norm '
-        '(original_ln_after=False), another with it; give stack or parallel')
-  return known[0] if known else None
 
 
 def _walk(

@@ -18,6 +18,7 @@ from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.model import bert_config
 from adapters_jax.model import deberta
+from adapters_jax.model import endings
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import modernbert
 from adapters_jax.model import relative as relative_lib
@@ -144,7 +145,8 @@ class Encoder(parameters.Module):
 
     if config.scan:
       # The last layer is not scanned, as it may compute fewer rows.
-      sites_lib.check_alike(config.adapters, config.layers)
+      sites_lib.check_alike(
+          config.adapters, config.layers, config.adapted_from)
       loop = nn.scan(
           lambda layer, x, _: (apply(layer, x), None), length=last,
           variable_axes={'params': 0},
@@ -179,6 +181,7 @@ class Encoder(parameters.Module):
 
 def _layer_class(config: BertConfig) -> type[layer_lib.Layer]:
   """Returns the class of the layers; raises if it cannot hold the methods."""
+  endings.check(config.adapters, config.composition, config.layers)
   if not config.pre_norm:
     sites_lib.check_gate(config.adapters, config.family)
   if config.distance_buckets:

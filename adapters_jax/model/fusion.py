@@ -92,6 +92,16 @@ class _Key(parameters.Module):
             (query @ bias.astype(query.dtype))[..., None])
 
 
+def start(path: str, shape: tuple[int, ...]) -> jax.Array | float:
+  """Returns the initial value of a leaf, 0 where it is random.
+
+  Args:
+    path: Path of the leaf.
+    shape: Shape of the leaf.
+  """
+  return jnp.eye(shape[0]) if path.endswith('/value/kernel') else 0.0
+
+
 def penalty(tuned: trees.Tree, factors: tuple[float, ...]) -> jax.Array:
   """Returns the weighted squared distance of value matrices from the identity.
 

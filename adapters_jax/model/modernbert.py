@@ -7,7 +7,7 @@ sublayers, and layers in which a token attends only to its neighbours.
 Adapters act on the update of a sublayer before the skip connection, as in
 post-norm layers; no norm follows. A parallel adapter reads the input of the
 skip connection, before the norm. The site 'intermediate' is the half of the
-gated layer that is activated, ffn_dim wide; the gate is at no site.
+gated layer that is activated, ffn_dim wide.
 """
 
 import functools

@@ -14,6 +14,7 @@ from adapters_jax import errors
 from adapters_jax.methods import base
 from adapters_jax.methods import strings
 from adapters_jax.model import composition
+from adapters_jax.model import endings
 
 # (number of texts, or None for all; setup on one hidden state)
 Segment = tuple[int | None, composition.Setup]
@@ -217,20 +218,29 @@ def _in_order(node: Any) -> bool:
       and all(_in_order(member) for member in node.members))
 
 
-def check(tree: Any, methods: Sequence[base.Method]) -> None:
+def check(tree: Any, methods: Sequence[base.Method], layers: int) -> None:
   """Checks that blocks hold methods for which they are defined.
 
   Args:
     tree: Result of `over_methods`.
     methods: Methods of the model.
+    layers: Number of layers with methods.
 
   Raises:
     errors.UserError: one line that names the method and the way out.
   """
+  _check_blocks(tree, methods, layers)
+  endings.check(methods, tree, layers)
+
+
+def _check_blocks(
+    tree: Any, methods: Sequence[base.Method], layers: int
+) -> None:
+  """Raises UserError for methods that a block cannot hold; see `check`."""
   if tree is None or isinstance(tree, composition.Part):
     return
   for member in tree.members:
-    check(member, methods)
+    _check_blocks(member, methods, layers)
   if isinstance(tree, composition.Stack):
     return
   found = [methods[n] for part in parts(tree)
@@ -245,11 +255,19 @@ def check(tree: Any, methods: Sequence[base.Method]) -> None:
           f'{tree.word}: {name} acts on the whole text, in '
           f'{_JOINTLY[method.kind]}; give stack or parallel'
           + ', or merge the adapters' * (method.kind == 'key_value'))
-  kinds = {method.kind for method in found}
-  if isinstance(tree, composition.Average) and {'input', 'linear'} <= kinds:
-    raise errors.UserError(
-        'average: a method that scales inputs has no mean with one that '
-        'updates outputs; give stack or parallel')
+  if isinstance(tree, composition.Average):
+    _check_averaged(found, layers)
+
+
+def _check_averaged(found: Sequence[base.Method], layers: int) -> None:
+  """Raises UserError for methods whose results at a site have no mean."""
+  for site in base.LINEARS:
+    for layer in range(layers):
+      kinds = {method.kind for method in found if method.applies(site, layer)}
+      if {'input', 'linear'} <= kinds:
+        raise errors.UserError(
+            f'average: at {site}, a method that scales inputs has no mean with '
+            'one that updates outputs; give stack or parallel')
 
 
 def _check_fused(tree: composition.Fuse, method: Any) -> None:
@@ -259,10 +277,8 @@ def _check_fused(tree: composition.Fuse, method: Any) -> None:
         f'fuse: is for bottleneck adapters, not {type(method).__name__}; give '
         'average, or train the members as bottlenecks')
   stacked = any(isinstance(m, composition.Stack) for m in tree.members)
-  if (method.ln_after and method.adapter_residual_before_ln
-      and not method.is_parallel) or (
-          stacked and method.residual_before_ln is not True
-          and not method.is_parallel):
+  if (method.ln_after and method.adapter_residual_before_ln) or (
+      stacked and method.residual_before_ln is not True):
     raise errors.UserError(
         'fuse: the update of an adapter with adapter_residual_before_ln=True, '
         'or in a stack with residual_before_ln=False, has no value apart from '

@@ -29,12 +29,15 @@ def needs_all_rows(configs: tuple[Any, ...]) -> bool:
   return any(config.needs_all_rows for config in configs)
 
 
-def check_alike(configs: tuple[Any, ...], layers: int) -> None:
+def check_alike(
+    configs: tuple[Any, ...], layers: int, adapted_from: int
+) -> None:
   """Checks that a scan over the layers can hold the methods.
 
   Args:
     configs: The model's method configs.
     layers: Number of Transformer layers.
+    adapted_from: Lowest layer with methods.
 
   Raises:
     ValueError: a method differs between layers.
@@ -43,9 +46,8 @@ def check_alike(configs: tuple[Any, ...], layers: int) -> None:
     same = all(
         config.applies(site, layer) == config.applies(site, 0)
         for site in SITES for layer in range(layers))
-    # A prefix selects its part of a shared array by the layer's index, which a
-    # scanned layer does not know.
-    if not same or config.kind == 'key_value':
+    # A scanned layer does not know its index: it would be that of layer 0.
+    if not same or config.differs_by_layer or adapted_from:
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
 

@@ -6,6 +6,7 @@ on another machine. No JAX at import.
 """
 
 from collections.abc import Mapping
+import logging
 from typing import Any, Protocol
 
 from adapters_jax import errors
@@ -13,6 +14,8 @@ from adapters_jax.data import prepared
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import hub_cache
 from adapters_jax.runs import config as config_lib
+
+_log = logging.getLogger(__name__)
 
 Facts = dict[str, dict[str, Any]]  # As `records.Record.data`.
 
@@ -27,6 +30,10 @@ class Made(Protocol):
   @property
   def base(self) -> str:
     """Identity of the base; '' if unknown."""
+
+  @property
+  def base_files(self) -> Mapping[str, str]:
+    """{name: hash} of the small files of a base in a folder; {} if unknown."""
 
 
 def refusal(place: str, path: str, problem: str) -> str:
@@ -53,12 +60,16 @@ class AtHand:
     self._kind = kind
     self._data: dict[tuple[Any, ...], Facts] = {}
     self._bases: dict[str, str] = {}
+    self._files: dict[str, dict[str, str]] = {}
+    self._warned: set[tuple[str, ...]] = set()
 
   def demand_same(
       self, record: Made, config: config_lib.Config, path: str,
       place: str,
   ) -> None:
     """Checks that a record is of the data and the base at hand.
+
+    Small files of a base that have changed are a warning, see `warn_of_files`.
 
     Args:
       record: Record or other result that `config` names.
@@ -71,6 +82,34 @@ class AtHand:
     """
     if problem := self.problem(record, config):
       raise errors.UserError(refusal(place, path, problem))
+    self.warn_of_files(record, config, path)
+
+  def warn_of_files(
+      self, record: Made, config: config_lib.Config, path: str
+  ) -> None:
+    """Logs which small files of a base have changed since a record was made.
+
+    No error: they may be rewritten without a change of meaning. Records that
+    differ in the same files are one line.
+
+    Args:
+      record: Record or other result that `config` names.
+      config: Settings.
+      path: Path of the record.
+    """
+    if not record.base_files:
+      return
+    from adapters_jax.model import base as base_lib  # Imports JAX.
+    checkpoint = config.checkpoint
+    if checkpoint not in self._files:
+      self._files[checkpoint] = base_lib.file_hashes(checkpoint)
+    changed = base_lib.differing_files(
+        record.base_files, self._files[checkpoint])
+    if changed and (checkpoint, *changed) not in self._warned:
+      self._warned.add((checkpoint, *changed))
+      _log.warning(
+          '%s of %s has changed since %s was made; a new run may give other '
+          'results', ' and '.join(changed), checkpoint, path)
 
   def problem(
       self, record: Made, config: config_lib.Config

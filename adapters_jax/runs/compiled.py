@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from adapters_jax import trees
@@ -24,6 +25,8 @@ from adapters_jax.training import steps
 
 # loss_fn(logits [batch, ...], labels [batch, ...]) -> losses [batch]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
+# (rows, batch) pairs of `batching.eval_batches`
+Batches = list[tuple[np.ndarray, dict[str, np.ndarray]]]
 
 _KEPT = 8  # Compiled steps of each kind that later runs may reuse.
 
@@ -63,6 +66,21 @@ def make_eval(
   return step
 
 
+def eval_batches(
+    setup: setup_lib.Setup, split: str, batch_size: int
+) -> Batches:
+  """Returns the batches that predict a split.
+
+  Args:
+    setup: Setup of the run.
+    split: Name of the split.
+    batch_size: Number of examples a batch, over all hosts.
+  """
+  return batching.eval_batches(
+      setup.splits[split], setup.schedule.buckets, batch_size,
+      **sharding.of_evaluation(setup.mesh, batch_size))
+
+
 def outputs_of(
     setup: setup_lib.Setup, batch_size: int, read: Callable[..., Any]
 ) -> Callable[[trees.Tree, str], Any]:
@@ -76,12 +94,10 @@ def outputs_of(
   eval_step, batches = make_eval(setup, batch_size), {}
 
   def outputs(tuned, split):
-    examples = setup.splits[split]
     if split not in batches:  # Built once; all evaluations share them.
-      batches[split] = batching.eval_batches(
-          examples, setup.schedule.buckets, batch_size,
-          **sharding.of_evaluation(setup.mesh, batch_size))
-    return read(eval_step, setup.base, tuned, batches[split], len(examples))
+      batches[split] = eval_batches(setup, split, batch_size)
+    return read(eval_step, setup.base, tuned, batches[split],
+                len(setup.splits[split]))
 
   return outputs
 

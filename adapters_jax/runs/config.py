@@ -143,8 +143,8 @@ class Config:
       0, 'Steps between evaluations on dev; 0 for once an epoch.', 'speed',
       'column')
   seed: int = option(
-      0, 'Seed of the initialisation, data order and dropout.', 'schedule',
-      'vmapped', 'column')
+      0, 'Seed of the initialisation, data order and dropout. Runs with seeds '
+      'from 1000 on are trials, in no mean.', 'schedule', 'vmapped', 'column')
   precision: str = option(
       'bfloat16_products', "Precision of the computation: 'bfloat16_products' "
       "(float32 results of bfloat16 operands; 'float32' on a CPU without AMX "
@@ -271,6 +271,8 @@ class Config:
     return task_of(dataclasses.asdict(self))
 
 
+# {field: the only value of `tune` that reads it}
+OF_TUNE = {'adapter_config': 'adapters', 'top_k': 'top_k'}
 # Defaults of `task` in question answering and in masked language modelling.
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
 
@@ -285,9 +287,10 @@ def without_unread(config: Config, before: Config) -> Config:
     before: Settings around the grid. Fields of layer norms become theirs, not
       the defaults, after which no earlier record would be named.
   """
-  unread, norms = set(), {}
+  unread = {name for name, tune in OF_TUNE.items() if config.tune != tune}
+  norms = {}
   if config.tune != 'adapters':
-    unread |= {'adapter_config', *options.marked(Config, 'bottleneck')}
+    unread |= {*options.marked(Config, 'bottleneck')}
     if config.tune != 'fusion':
       norms = {name: getattr(before, name)
                for name in ('tune_norms', 'norm_layers')}
@@ -295,8 +298,6 @@ def without_unread(config: Config, before: Config) -> Config:
         norms['adapter_layers'] = before.adapter_layers
     elif config.norm_layers == 'same':
       unread -= {'adapter_layers'}
-  if config.tune != 'top_k':
-    unread |= {'top_k'}
   return dataclasses.replace(
       config, **{name: getattr(Config, name) for name in unread} | norms)
 

@@ -249,7 +249,7 @@ def _of_tags(
   if missing:  # As in training, they count as errors of the adapter.
     _log.warning('%d tags are unknown to the adapter, such as %r',
                  len(missing), missing[0])
-  marked = tags_lib.of_entities(adapter.classes)
+  marked = tags_lib.mark_entities(adapter.classes)
   task = _picked(
       adapter, metric, 'tagging', tags_lib.OF_ENTITIES if marked
       else tags_lib.OF_TAGS, adapter.classes)

@@ -23,14 +23,16 @@ def of_group(group: group_lib.Group) -> dict[str, Any]:
 
   Returns:
     {'data': as in a record, 'computation': types, precision and kind of
-    device, 'base': result of `base.identity`}
+    device, 'base': result of `base.identity`, 'base_files': that of
+    `base.file_hashes`}
   """
   setup, origin = group.setup, group.members[0].origin
   device = setup.mesh.devices.flat[0]
   # Without the kind of attention, which may change when a run leaves its group.
   types = precision.choose(group.configs[0].precision, 1, device).types
   return {'data': setup.data, 'computation': f'{types}, on {device.platform}',
-          'base': origin.base if origin else ''}
+          'base': origin.base if origin else '',
+          'base_files': origin.base_files if origin else {}}
 
 
 def continued(
@@ -76,5 +78,10 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
             f'{now["computation"]}; continue on a processor')
   if not base_lib.same(before['base'], now['base']):
     return (f'was trained on the base {before["base"]}, and {now["base"]} is '
+            'at hand; give the base')
+  # States of earlier versions have no such hashes.
+  if files := base_lib.differing_files(
+      before.get('base_files', now['base_files']), now['base_files']):
+    return (f'was trained with another {" and ".join(files)} of the base than '
             'at hand; give the base')
   return ''

@@ -31,10 +31,18 @@ def problem(values: Mapping[str, Any], record_class: type) -> str:
           or _misfit_of_results(values))
 
 
-def _misfit(values: Mapping[str, Any], hints: Mapping[str, Any]) -> str:
-  """Returns a description of the first value of another type, '' for none."""
+def _misfit(
+    values: Mapping[str, Any], hints: Mapping[str, Any], *, finite: bool = True
+) -> str:
+  """Returns a description of the first value of another type, '' for none.
+
+  Args:
+    values: JSON object.
+    hints: {name of an entry: its annotated type}.
+    finite: Whether numbers must be finite; NaN never fits.
+  """
   for name, value in values.items():
-    if name in hints and not _fits(value, hints[name]):
+    if name in hints and not _fits(value, hints[name], finite):
       shown = repr(value)
       more = '...' if len(shown) > _SHOWN else ''
       return f'{name} is {shown[:_SHOWN]}{more}'
@@ -46,7 +54,9 @@ def _misfit_of_config(values: Mapping[str, Any]) -> str:
   absent = [name for name in ('task', 'seed') if name not in values]
   if absent:
     return f'no {absent[0]} in config'
-  wrong = _misfit(values, typing.get_type_hints(config_lib.Config))
+  # A setting may be infinite, as `clip_norm` without clipping.
+  wrong = _misfit(
+      values, typing.get_type_hints(config_lib.Config), finite=False)
   return f'config: {wrong}' if wrong else ''
 
 
@@ -62,22 +72,24 @@ def _misfit_of_results(values: Mapping[str, Any]) -> str:
   return ''
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _fits(value: Any, hint: Any, finite: bool) -> bool:
   """Returns whether a JSON value has an annotated type.
 
   Args:
     value: JSON value.
     hint: str, bool, int, float, Any, or dict and list of such.
+    finite: As for `_misfit`.
   """
   kind, inner = typing.get_origin(hint) or hint, typing.get_args(hint)
   if kind is Any:
     return True
   if kind is dict:
     return isinstance(value, dict) and all(
-        _fits(item, inner[1]) for item in value.values())
+        _fits(item, inner[1], finite) for item in value.values())
   if kind is list:
     return isinstance(value, list) and all(
-        _fits(item, inner[0]) for item in value)
+        _fits(item, inner[0], finite) for item in value)
   if kind is float:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and (
+        math.isfinite(value) if finite else not math.isnan(value))
   return type(value) is kind

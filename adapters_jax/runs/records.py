@@ -67,6 +67,8 @@ class Record:
     date: End of the run, in UTC.
     base: Base with the hash of its weights, see `model.base.identity`; '' in
       records of earlier versions.
+    base_files: {name: hash} of the small files of a base in a folder, see
+      `model.base.file_hashes`; {} in records of earlier versions.
   """
   experiment: str
   config: dict[str, Any]
@@ -94,6 +96,7 @@ class Record:
   peak_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
   date: str = ''
   base: str = ''
+  base_files: dict[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def numbers(self) -> int:
@@ -176,7 +179,13 @@ def _checked(path: str, values: dict[str, Any]) -> Record:
 
 
 def read_all(folder: str) -> Iterator[Record]:
-  """Yields every record below a folder, in the order of their paths.
+  """Yields the records of `read_with_paths`."""
+  for _, record in read_with_paths(folder):
+    yield record
+
+
+def read_with_paths(folder: str) -> Iterator[tuple[str, Record]]:
+  """Yields (path, record) of every record below a folder, in this order.
 
   Damaged ones are left out and logged. Other JSON may lie next to the records.
 
@@ -188,7 +197,7 @@ def read_all(folder: str) -> Iterator[Record]:
       try:
         values = json_files.read_any(path)
         if isinstance(values, dict) and _OF_RECORDS <= values.keys():
-          yield _checked(path, values)
+          yield path, _checked(path, values)
       except errors.UserError as error:
         _log.warning('a record is left out: %s', error)
 

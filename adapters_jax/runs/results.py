@@ -205,7 +205,7 @@ def _make_record(
       commit=records.commit_of(__file__),
       data=setup.data, machine=machine.describe(),
       peak_bytes=machine.peak_bytes(), date=machine.now(),
-      base=setup.origin.base, **found)
+      base=setup.origin.base, base_files=setup.origin.base_files, **found)
 
 
 def save(

@@ -142,6 +142,8 @@ def _demand_same(
       path = os.path.join(config.workdir, records.RECORD)
       raise errors.UserError(at_hand.refusal('workdir', path, problem))
   for record, config in zip(found, configs, strict=True):
+    here.warn_of_files(
+        record, config, os.path.join(config.workdir, records.RECORD))
     _log.info('this run has finished before: %s\n%s', config.workdir,
               console.run_summary(record, config.workdir))
 

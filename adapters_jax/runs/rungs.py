@@ -41,12 +41,15 @@ class Rungs:
     stopped: Epochs after which the sweep stopped the run; 0 if it did not.
     data: Data of the scores, as in a record; {} in files of earlier versions.
     base: Base of the scores, as in a record; '' in files of earlier versions.
+    base_files: Small files of the base, as in a record; {} in files of earlier
+      versions.
   """
   scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
   waits: float = 0.0
   stopped: float = 0.0
   data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   base: str = ''
+  base_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def key(epochs: float) -> str:
@@ -114,7 +117,8 @@ def read(folder: str) -> Rungs:
               for name, score in values['scores'].items()}
     return Rungs(
         scores, float(values['waits']), float(values['stopped']),
-        dict(values.get('data', {})), str(values.get('base', '')))
+        dict(values.get('data', {})), str(values.get('base', '')),
+        dict(values.get('base_files', {})))
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise errors.UserError(
         f'`workdir`: {path} is damaged; delete {folder} to run again'
@@ -133,17 +137,20 @@ def reached(
   """Returns the rungs of a run that has come to a further one.
 
   Args:
-    before: Its rungs; their scores go if they are of other data or base.
+    before: Its rungs; their scores go if they are of other data or base, or of
+      other files of it.
     epochs: Epochs before the rung.
     score: Best dev score until then.
     waits: Epochs trained by the state that waits.
     inputs: Inputs of the state, see `runs.inputs`; {} if they are unknown.
   """
   data, base = inputs.get('data', {}), inputs.get('base', '')
+  files = inputs.get('base_files', {})
   known = not (before.data or before.base) or (
-      before.data == data and before.base == base)
+      before.data == data and before.base == base
+      and before.base_files in ({}, files))
   return Rungs({**(before.scores if known else {}), key(epochs): score},
-               waits=waits, data=data, base=base)
+               waits=waits, data=data, base=base, base_files=files)
 
 
 def write(folder: str, rungs: Rungs) -> None:

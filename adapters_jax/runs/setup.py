@@ -241,6 +241,18 @@ def _buckets(
       lengths, shapes.lengths(1 + config.buckets), shapes.multiple)
 
 
+def steps_of(config: config_lib.Config, per_epoch: float) -> int:
+  """Returns the number of steps of a run.
+
+  Args:
+    config: Settings.
+    per_epoch: Steps an epoch.
+  """
+  if config.tune == 'none':
+    return 1  # Trains nothing: all steps score alike.
+  return config.max_steps or max(1, round(config.epochs * per_epoch))
+
+
 def assemble(
     config: config_lib.Config, folder: str, task: tasks.Task,
     encoded: Mapping[str, examples_lib.Examples], notes: Sequence[str],
@@ -298,8 +310,9 @@ def assemble(
   per_epoch = schedule.steps_per_epoch
   return Setup(
       task, dict(encoded), model, mesh, base, tuned, params, select, schedule,
-      steps=config.max_steps or max(1, round(config.epochs * per_epoch)),
-      eval_every=config.eval_every or per_epoch, notes=tuple(notes),
+      steps=steps_of(config, per_epoch),
+      eval_every=(1 if config.tune == 'none' else
+                  config.eval_every or per_epoch), notes=tuple(notes),
       data=data, threshold=config.threshold,
       factors=frozen.of(config).factors if config.tune == 'fusion' else (),
       start=start)

@@ -8,6 +8,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.data import class_weights
 from adapters_jax.data import tasks
 from adapters_jax.layers import activations
+from adapters_jax.model import endings
 from adapters_jax.model import families
 from adapters_jax.model import pretrained
 from adapters_jax.model import setups
@@ -75,6 +76,8 @@ def check_model(config: config_lib.Config) -> None:
         'for text')
   families.check_head_input(shape, config.head_input)
   families.check_tune(shape, config.tune)
+  own = models.own_configs(config, shape.layers)
+  endings.check(configs, frozen.of(config).tree(len(own)), shape.layers)
   if shape.pre_norm:
     sites.check_pre_norm(configs, shape.family)
   else:

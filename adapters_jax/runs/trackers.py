@@ -1,6 +1,6 @@
 """Trackers: report losses and scores of a run, while it trains."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import json
 import logging
@@ -162,10 +162,23 @@ class TensorBoard(Tracker):
       self._to.close()
 
 
+@contextlib.contextmanager
+def _turning_off() -> Iterator[None]:
+  """Replaces any error in the context by an OSError, which ends no run."""
+  try:
+    yield
+  except Exception as error:
+    raise OSError(errors.first_line(error)) from error
+
+
 class WeightsAndBiases(Tracker):
-  """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax."""
+  """A run of Weights & Biases, of the project WANDB_PROJECT or adapters_jax.
+
+  Any error of the service turns it off, such as a missing login.
+  """
   place, package = 'wandb', 'wandb'
 
+  @_turning_off()
   def _begin(self, done: int) -> None:
     import wandb
     # The id continues the run of earlier sittings; 'create_new' allows several
@@ -176,9 +189,11 @@ class WeightsAndBiases(Tracker):
         config=dict(self._settings), resume='allow' if done else None,
         reinit='create_new')
 
+  @_turning_off()
   def _add(self, step: int, values: Mapping[str, float]) -> None:
     self._to.log(dict(values), step=step)
 
+  @_turning_off()
   def _end(self) -> None:
     if self._to:
       self._to.finish()

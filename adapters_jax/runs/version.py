@@ -19,7 +19,10 @@ optimizer or arithmetic that moves a score by more than rounding.
   the padding; DeBERTa's tuned norm of distances in `adapter_drop`; retrieval
   among the documents of a subset (`train_examples` with sentence embeddings)
   and of queries that are documents themselves;
-  norms of all layers in `norm_layers=same` with `adapter_config`.
+  norms of all layers in `norm_layers=same` with `adapter_config`; whole words
+  that were a text without spaces, a text's only word, or longer than 8 pieces,
+  of which only the first pieces were masked; tags of words by tokenizers such
+  as mmBERT's, which had no spaces between them.
 
 `tests/runs/version_test.py` pins the batches and the losses of a small run.
 """

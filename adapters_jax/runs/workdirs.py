@@ -16,6 +16,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records
 from adapters_jax.runs import trackers
+from adapters_jax.training import saves
 
 STATE = 'resume'  # Folder of the resumable state.
 _LONGEST = 40  # Characters of a method in the name of a folder.
@@ -78,10 +79,10 @@ def _listed(folder: str) -> set[str]:
 
 def _is_empty(folder: str, names: set[str]) -> bool:
   """Returns whether a workdir has neither results nor a saved state."""
-  state = os.path.join(folder, STATE)
   tracked = {one.place for one in trackers.TRACKERS.values()}
-  return names <= {_SETTINGS, STATE, *tracked} and not (
-      os.path.isdir(state) and os.listdir(state))
+  # A kill during the first save leaves a folder without a save.
+  return names <= {_SETTINGS, STATE, *tracked} and not saves.exists(
+      os.path.join(folder, STATE))
 
 
 def _read_settings(folder: str) -> dict[str, Any]:

@@ -115,6 +115,8 @@ def go(
   if pick:
     picking.check_seeds(runs)
     rivals.check_pick(runs, pick, grid.setting_of)
+  else:
+    picking.warn_of_seeds(runs)
   root = configs[0].workdir
   # One that a grid or seeds name has a folder below `root`, as in a larger one.
   alone = len(runs) == 1 and how is execution.ALONE

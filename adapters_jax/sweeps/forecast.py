@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
+import dataclasses
 import logging
+import math
+import statistics
 import time
 from typing import Any
 
 import jax
-import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.data import batching
@@ -18,6 +20,7 @@ from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import session
+from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import sharding
@@ -30,7 +33,31 @@ _STEPS = 3  # Timed steps, after one that compiles.
 # Errors that concern a single unit; `vmapped.run_unit` reports the same ones.
 _FAULTS = (errors.UserError, OSError, jax.errors.JaxRuntimeError)
 
-Cost = tuple[float, float]  # (seconds a step, steps an epoch)
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+  """Time of a kind of run, whatever its schedule.
+
+  Attributes:
+    step: Seconds a step; with its share of the evaluations where it is that of
+      a finished run.
+    epoch: Steps an epoch.
+    evaluation: Seconds an evaluation on dev, 0 if unknown.
+  """
+  step: float
+  epoch: float
+  evaluation: float = 0.0
+
+  def seconds(self, config: config_lib.Config) -> float:
+    """Returns the seconds of a run.
+
+    Args:
+      config: Settings.
+    """
+    steps = setup_lib.steps_of(config, self.epoch)
+    # The last step is always evaluated.
+    evaluations = math.ceil(steps / (config.eval_every or self.epoch))
+    return steps * self.step + evaluations * self.evaluation
 
 
 def cost_key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -57,8 +84,8 @@ def cost(
            and not r.config['max_steps'] and not r.config.get('patience')]
   if not alike:
     return None
-  return (sum(r.seconds / r.steps for r in alike) / len(alike),
-          sum(r.steps / r.config['epochs'] for r in alike) / len(alike))
+  return Cost(sum(r.seconds / r.steps for r in alike) / len(alike),
+              sum(r.steps / r.config['epochs'] for r in alike) / len(alike))
 
 
 def hours(
@@ -77,7 +104,8 @@ def hours(
   Raises:
     errors.UserError: no run can be set up.
   """
-  records, known, seconds = list(records), {}, 0.0
+  records, seconds = list(records), 0.0
+  known: dict[Any, Cost | None] = {}
   fault: Exception | None = None
   for config in configs:
     key = cost_key(identity.portable(config))
@@ -85,10 +113,10 @@ def hours(
       try:
         known[key] = cost(config, records) or measure(config)
       except _FAULTS as error:
-        known[key], fault = (0.0, 0.0), fault or error
-    a_step, an_epoch = known[key]
-    seconds += a_step * (config.max_steps or config.epochs * an_epoch)
-  if fault and not any(map(any, known.values())):
+        known[key], fault = None, fault or error
+    if one := known[key]:
+      seconds += one.seconds(config)
+  if fault and not any(known.values()):
     raise fault
   return seconds / 3600  # Runs that fail report it themselves.
 
@@ -132,10 +160,11 @@ def assembled(
 def measure(
     config: config_lib.Config, kind: kind_lib.Kind = classification.KIND
 ) -> Cost:
-  """Returns the cost of a run, dev evaluations included.
+  """Returns the cost of a run.
 
-  Times a training and an evaluation step at the median length, on the devices
-  of the run, and scales them by the padded tokens of an epoch.
+  Times a training step and a step of its evaluation, each at the median length
+  and on the devices of the run, and scales them by the padded tokens of an
+  epoch and of an evaluation.
 
   Args:
     config: Settings.
@@ -143,24 +172,29 @@ def measure(
   """
   with assembled([config], kind) as group:
     setup = group.setup
-    schedule, dev = setup.schedule, setup.splits['dev']
-    step, batch = make_group_step(group, kind, _median_step(schedule))
-    # Seconds per token, padding included: mask is [batch, length].
-    a_token = sum(_times(step, batch)) / _STEPS / batch['mask'].size
+    schedule, size = setup.schedule, compiled.eval_batch_size(
+        setup, config.batch_size)
+    median = _median_step(schedule)
+    step, batch = make_group_step(group, kind, median)
+    trained = statistics.fmean(_times(step, batch))
+    # mask is [batch, length], with choices [batch, choices, length].
+    batches = sorted(
+        (batch for _, batch in kind.eval_batches(setup, 'dev', size)),
+        key=lambda batch: batch['mask'].size)
+    middle = batches[len(batches) // 2]
     eval_step = steps.make_eval_step(
         setup.model, shardings=sharding.replicated(setup.mesh))
-    eval_token = sum(_times(
+    evaluated = statistics.fmean(_times(
         lambda batch: eval_step(setup.base, setup.tuned, batch),
-        batch)) / _STEPS / batch['mask'].size
-  dev_tokens = sum(b['mask'].size for _, b in batching.eval_batches(
-      dev, schedule.buckets, config.batch_size,
-      multiple=compiled.shapes_of(setup).beyond))
+        sharding.place_batch(setup.mesh, middle, size)))
   per_epoch = schedule.steps_per_epoch
-  # At least one: the last step is always evaluated.
-  evaluations = max(1.0, per_epoch / setup.eval_every)
-  seconds = (a_token * schedule.tokens(0, per_epoch)[0]
-             + eval_token * evaluations * dev_tokens)
-  return float(np.float64(seconds) / per_epoch), float(per_epoch)
+  tokens, _ = schedule.tokens(0, per_epoch)
+  timed, _ = schedule.tokens(median, median + 1)
+  return Cost(
+      step=trained * tokens / timed / per_epoch,
+      epoch=float(per_epoch),
+      evaluation=evaluated * sum(
+          batch['mask'].size for batch in batches) / middle['mask'].size)
 
 
 def measure_groups(

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 import dataclasses
+import logging
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import grid
+
+_log = logging.getLogger(__name__)
 
 
 def parse_pick(many: grid.Options) -> tuple[str, ...]:
@@ -56,6 +59,18 @@ def check_seeds(runs: Iterable[config_lib.Config]) -> None:
       raise errors.UserError(
           f'`seeds`: {run.seed} is to be reported, but seeds from {least} on '
           'pick; give smaller ones')
+
+
+def warn_of_seeds(runs: Iterable[config_lib.Config]) -> None:
+  """Logs the seeds that pick among runs to be reported, as tables lack them."""
+  least = records_lib.FIRST_PICK_SEED
+  found = sorted({run.seed for run in runs if run.seed >= least})
+  if found:
+    named = 'seeds' if len(found) > 1 else 'seed'
+    _log.warning(
+        '%s %s: from %d on, runs count as trials and are in no mean; give '
+        'seeds below %d', named, errors.listed([*map(str, found)], 6), least,
+        least)
 
 
 def trial_runs(

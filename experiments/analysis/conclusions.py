@@ -1,9 +1,9 @@
 """The paper's conclusions, with a verdict for each task that can decide them.
 
-`verdicts` judges numbers by their intervals. Where full fine-tuning does not
-clearly beat the baselines of `cells.power` (the head alone, or the base as it
-is where there is no head, and the most frequent class), the verdict is 'cannot
-be told': equally useless methods confirm no conclusion.
+`verdicts` judges numbers by their intervals. Where full fine-tuning is not
+clearly more than a point above the baselines of `cells.power` (the head alone,
+or the base as it is where there is no head, and the most frequent class), the
+verdict is 'cannot be told': equally useless methods confirm no conclusion.
 """
 
 from collections.abc import Callable, Sequence

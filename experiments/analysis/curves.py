@@ -54,9 +54,8 @@ def draw(found: pd.DataFrame) -> style.Drawn:
         handles[method], = axis.plot(
             mean.index, mean, color=color, linewidth=1.3, label=method)
     seeds = rows.groupby('method')['seed'].nunique()
-    title = style.title_of(
-        rows.assign(seeds=rows['method'].map(seeds)), found)
-    style.label(axis, title, 'step', style.metric_name(rows))
+    title = style.title_of(rows.assign(seeds=rows['method'].map(seeds)))
+    style.label_scores(axis, rows, title, 'step')
   style.legend_below(
       figure, 3 if len(groups) > 1 else 2, list(handles.values()))
   return figure

@@ -15,7 +15,7 @@ _COSTS = {'flops': 'operations', 'cpu_seconds': 'processor time'}
 
 
 def _estimates(runs: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-  """Returns 'score', 'low' and 'high' in hundredths, a row a number of layers.
+  """Returns points for `style.draw_scores`, a row a number of layers.
 
   Args:
     runs: {number of layers without adapters: score} of each seed.
@@ -24,7 +24,8 @@ def _estimates(runs: Sequence[Mapping[str, float]]) -> pd.DataFrame:
   for number in runs[0]:
     values = [100 * run[number] for run in runs]
     low, high = statistics.t_interval(values)
-    rows.append({'score': float(np.mean(values)), 'low': low, 'high': high})
+    rows.append({'score': float(np.mean(values)), 'low': low, 'high': high,
+                 'scores': values})
   return pd.DataFrame(rows)
 
 
@@ -42,9 +43,10 @@ def draw(found: Found) -> style.Drawn:
   rows = pd.DataFrame([{
       **{name: found[name] for name in ('task', 'checkpoint', 'metric',
                                         'split', 'train_examples')},
+      'precision': _precision(found['computation']),
       'seeds': len(next(iter(found['scores'].values())))}])
   across = 'lowest layers without adapters'
-  style.label(scores, style.title_of(rows), across, style.metric_name(rows))
+  style.label_scores(scores, rows, style.title_of(rows), across)
   for number, (field, name) in enumerate(_COSTS.items()):
     color, marker = style.task_look(number)
     costs.plot(numbers, 100 * _relative(found, field), color=color,
@@ -57,6 +59,12 @@ def draw(found: Found) -> style.Drawn:
     axis.set_xticks(numbers)
     axis.legend(frameon=False, fontsize=style.SIZE - 1, loc='lower left')
   return figure
+
+
+def _precision(computation: str) -> str:
+  """Returns the arithmetic of a record's `computation`."""
+  return ('bfloat16_products' if 'products of bfloat16' in computation else
+          computation.removeprefix('computes in ').partition(',')[0])
 
 
 def _relative(found: Found, field: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Figures of the notebooks: trade-off, deviations, rates, variants.
 
 Every function takes points of `frames` and returns a figure, or, without any
-records, a sentence on how to make them. Error bars are intervals of 95 %.
+records, a sentence on how to make them. Error bars are intervals of 95 %; of
+two seeds, each has a small marker instead.
 """
 
 from typing import Any
@@ -19,6 +20,8 @@ from experiments.analysis import style
 FULL = 'full fine-tuning'
 # (line, filling of the markers) of the methods in `distances`.
 _LOOKS = {'adapters': ('-', 'full'), 'top layers': ('--', 'none')}
+_OF_BASE: dict[str, Any] = {
+    'color': 'black', 'linewidth': 0.8, 'linestyle': ':'}
 _CLOSE = 0.03  # Share of the axes within which markers hide each other.
 
 
@@ -37,7 +40,14 @@ def _draw_paper(axis, task: str, metric: str) -> str:
 
 @style.or_say('ablation_size', frames.several)
 def tradeoff(found: pd.DataFrame) -> style.Drawn:
-  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4)."""
+  """Draws scores against trained parameters, of `frames.tradeoff` (fig. 4).
+
+  The base as it is trains nothing, which has no place on a logarithmic axis:
+  its score is a line across.
+
+  Args:
+    found: Points of `frames.tradeoff`.
+  """
   groups = list(found.groupby(frames.PANEL))
   figure, axes = style.panels(len(groups), 2.2, 3)
   sources, used = set(), set()
@@ -47,15 +57,22 @@ def tradeoff(found: pd.DataFrame) -> style.Drawn:
       if len(part):
         used.add(method)
         style.draw_scores(axis, _share(part), part, look)
+    for score in rows[rows['method'] == frames.BASE]['score']:
+      used.add(frames.BASE)
+      axis.axhline(score, **_OF_BASE)
     sources.add(_draw_paper(axis, task, rows['metric'].iloc[0]))
     axis.set_xscale('log')
     axis.xaxis.set_major_formatter(ticker.FormatStrFormatter('%g'))
-    style.label(axis, style.title_of(rows, found), 'trained parameters (%)',
-                style.metric_name(rows))
+    # No seed changes the base: it has one.
+    trained = rows[rows['method'] != frames.BASE]
+    style.label_scores(
+        axis, rows, style.title_of(trained), 'trained parameters (%)')
   handles = [lines.Line2D([], [], color=color, marker=marker, markersize=3.5,
                           linewidth=1, label=method)
              for method, (color, marker) in style.METHODS.items()
              if method in used]
+  if frames.BASE in used:
+    handles.append(lines.Line2D([], [], label=frames.BASE, **_OF_BASE))
   if said := sorted(sources - {''}):
     handles.append(lines.Line2D(
         [], [], color=style.GREY, marker='o', markersize=4, linestyle='',
@@ -91,7 +108,7 @@ def distances(
     pale = 1 if tells else 0.35
     handles.append(lines.Line2D(
         [], [], color=color, marker=marker, markersize=4, linewidth=1,
-        alpha=pale, label=style.panel_name(points[panel], found)
+        alpha=pale, label=style.panel_name(points[panel])
         + ('' if tells else ' (cannot tell)')))
     for method, (dash, fill) in _LOOKS.items():
       rows = part[part['method'] == method]
@@ -159,9 +176,8 @@ def init_scales(found: pd.DataFrame) -> style.Drawn:
     style.draw_scores(axis, rows['init_scale'], rows, style.task_look(number))
     axis.set_xscale('log')
     axis.axvline(0.01, color='black', linewidth=0.8, linestyle=':')
-    style.label(axis, style.title_of(rows, found),
-                'initial standard deviation σ (dotted: default)',
-                style.metric_name(rows))
+    style.label_scores(axis, rows, style.title_of(rows),
+                       'initial standard deviation σ (dotted: default)')
   return figure
 
 
@@ -180,8 +196,8 @@ def learning_rates(
   groups = list(found.groupby(frames.PANEL))
   if not groups:
     return ('None of the tasks with these records can tell methods apart: full '
-            'fine-tuning does not clearly beat the head alone and the most '
-            'frequent class.')
+            'fine-tuning is not clearly more than a point above the head alone '
+            'and the most frequent class.')
   figure, axes = style.panels(len(groups), 2.0, 2)
   for axis, (_, rows) in zip(axes, groups):
     for method in ('adapters', FULL):
@@ -190,8 +206,7 @@ def learning_rates(
                         style.METHODS[method],
                         label=method if axis is axes[0] else None)
     axis.set_xscale('log')
-    style.label(axis, style.title_of(rows, found), 'peak learning rate',
-                style.metric_name(rows))
+    style.label_scores(axis, rows, style.title_of(rows), 'peak learning rate')
   style.legend_below(figure, 2)
   return figure
 
@@ -220,16 +235,14 @@ def bars(
       rows = rows.sort_values('score')
       rows = pd.concat([rows[rows[column] != first], rows[rows[column] == first]
                         ]).reset_index()  # The last row is at the top.
-      color, marker = style.task_look(number)
-      axis.errorbar(rows['score'], rows.index, xerr=style.errors(rows),
-                    color=color, marker=marker, markersize=3.5, capsize=2,
-                    linewidth=1, linestyle='')
+      style.draw_scores(axis, rows.index, rows, style.task_look(number),
+                        across=True, linestyle='')
       axis.set_yticks(rows.index, rows[column])
       axis.set_ylim(-0.5, len(rows) - 0.5)
       for score in rows[rows[column] == first]['score']:
         axis.axvline(score, color='black', linewidth=0.8, linestyle=':')
-      style.label(axis, style.title_of(rows, found), style.metric_name(rows),
-                  loc='right')
+      style.label_scores(
+          axis, rows, style.title_of(rows), across=True, loc='right')
     return figure
 
   return draw(found)

@@ -5,15 +5,18 @@ and on dev elsewhere. Its interval is the wider end of Student's t over seeds
 and of the bootstrap over examples and seeds (`analysis.statistics`).
 """
 
-import dataclasses
-import os
 from collections.abc import Sequence
+import dataclasses
+import math
+import os
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adapters_jax.analysis import cells
 from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records
@@ -21,9 +24,8 @@ from adapters_jax.runs import records
 RECORDS = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, 'results'))
 
-# Settings that all runs of a panel share, at any value.
-DATA = (*options.marked(config_lib.Config, 'data'), 'batch_size', 'precision',
-        'head_input')
+# Settings that all runs of a panel share, as in tables.
+DATA = reported.DATA
 PANEL = ['task', 'checkpoint']  # A figure has a panel or a line for each pair.
 # Settings that every point may have picked for itself.
 SCHEDULE = ('learning_rate', 'epochs', 'max_steps', *(
@@ -43,7 +45,7 @@ DEFAULTS = columns_of({
     # Records hold no paths.
     if name not in options.marked(config_lib.Config, 'where')})
 _COLUMNS = (*DEFAULTS, 'metric', 'split', 'score', 'dev', 'trained', 'total',
-            'trials', 'pick', 'record')
+            'trials', 'pick', 'main', 'record')
 
 
 def load(folder: str = RECORDS) -> pd.DataFrame:
@@ -55,14 +57,18 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
   Returns:
     A column for each setting; 'metric', the name of the first one; the 'split'
     of its 'score' in hundredths; 'dev', the score on dev; 'trained' and 'total'
-    parameters; 'trials' and 'pick' of `points.Point`; the 'record'.
+    parameters; 'trials' and 'pick' of `points.Point`; 'main', whether its DATA
+    are those of tables (`reported.main_data`); the 'record'.
 
   Raises:
     errors.UserError: the records are of several versions of the numbers, or of
       several data under one name.
   """
   rows = []
-  for point in points_lib.points(records.read_all(folder)):
+  found = points_lib.points(records.read_all(folder))
+  main = reported.main_data(found)
+  for point in found:
+    panel = tuple(point.settings[name] for name in PANEL)
     for record in point.records:
       rows.append({
           **columns_of(point.settings), 'seed': record.config['seed'],
@@ -71,7 +77,9 @@ def load(folder: str = RECORDS) -> pd.DataFrame:
           'score': 100 * records.primary(record, point.split),
           'dev': 100 * records.primary(record),
           'trained': record.trained_params, 'total': record.total_params,
-          'trials': point.trials, 'pick': point.pick_score, 'record': record})
+          'trials': point.trials, 'pick': point.pick_score,
+          'main': main.get(panel) == reported.data_of(point),
+          'record': record})
   return pd.DataFrame(rows, columns=_COLUMNS)  # Columns even without rows.
 
 
@@ -88,8 +96,9 @@ def points(
 
   Returns:
     A row for each combination of DATA, SCHEDULE and `by`, with columns
-    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'dev',
-    'seeds', 'trained', 'total', 'trials', 'pick' and 'records'.
+    'metric', 'split', 'score', 'low' and 'high' (nan for one seed), 'scores' of
+    the seeds, 'dev', 'seeds', 'trained', 'total', 'trials', 'pick', 'main' and
+    'records'.
   """
   free = {*DATA, *SCHEDULE, *by, 'seed', *fixed}
   keep = pd.Series(True, runs.index)
@@ -99,10 +108,11 @@ def points(
   keys = [*dict.fromkeys([*DATA, *SCHEDULE, *by])]  # Each once.
   found = runs[keep].groupby(keys).agg(
       metric=('metric', 'first'), split=('split', 'first'),
-      score=('score', 'mean'), dev=('dev', 'mean'), seeds=('score', 'size'),
+      score=('score', 'mean'), scores=('score', list), dev=('dev', 'mean'),
+      seeds=('score', 'size'),
       trained=('trained', 'first'), total=('total', 'first'),
       trials=('trials', 'first'), pick=('pick', 'first'),
-      records=('record', list)).reset_index()
+      main=('main', 'first'), records=('record', list)).reset_index()
   ends = [cells.estimate(row['records'], row['split'], row['metric'])
           for _, row in found.iterrows()]
   return found.assign(low=[100 * end.low for end in ends],
@@ -128,21 +138,22 @@ def best_rate(found: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 def fullest(
     found: pd.DataFrame, keys: Sequence[str] = DATA
 ) -> pd.DataFrame:
-  """Returns the points of each panel at the settings with the most points.
+  """Returns the points of each panel at the settings of `reported.fullest`.
 
   Args:
-    found: Result of `points`.
-    keys: Settings that the points of a panel have in common. Ties are broken by
-      the number of seeds, then by the amount of data.
+    found: Result of `points`; each point counts as a method.
+    keys: Settings that the points of a panel have in common.
   """
-  if found.empty:
-    return found
-  groups = found.groupby(list(keys)).agg(
-      count=('score', 'size'), runs=('seeds', 'sum')).reset_index()
-  examples = groups['train_examples']
-  groups['size'] = examples.where(examples > 0, float('inf'))  # 0 is all.
-  best = groups.sort_values(['count', 'runs', 'size']).groupby(PANEL).tail(1)
-  return found.merge(best[list(keys)], on=list(keys))
+  def values(row, names):
+    return tuple(row[name] for name in names)
+
+  rows = found.to_dict('records')
+  best = reported.fullest(
+      (values(row, PANEL), values(row, keys), number, row['seeds'],
+       row['train_examples'] or math.inf)  # 0 is all.
+      for number, row in enumerate(rows))
+  return found[np.array([
+      best[values(row, PANEL)] == values(row, keys) for row in rows], bool)]
 
 
 def several(found: pd.DataFrame) -> pd.DataFrame:
@@ -167,6 +178,7 @@ def at_one_rate(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
   return fullest(points(runs, by), (*DATA, *SCHEDULE))
 
 
+BASE = 'base as it is'
 _AMOUNT = ['method', 'adapter_size', 'top_k']  # Identify the trained part.
 
 
@@ -176,7 +188,8 @@ def _amounts(runs: pd.DataFrame) -> pd.DataFrame:
   for method, tune, by in (
       ('adapters', 'adapters', ['adapter_size']),
       ('top layers', 'top_k', ['top_k']), ('layer norms', 'norms', []),
-      ('head alone', 'head', []), ('full fine-tuning', 'full', [])):
+      ('head alone', 'head', []), ('full fine-tuning', 'full', []),
+      (BASE, 'none', [])):
     part = best_rate(points(runs, by, tune=tune), by)
     parts.append(part.assign(method=method))
   # Without any point, one empty frame keeps the columns.
@@ -188,25 +201,25 @@ def tradeoff(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns points of every amount of trained parameters, each at its rate.
 
   Returns:
-    As from `points`, with a column 'method': 'adapters', 'top layers', 'layer
-    norms', 'head alone' or 'full fine-tuning'.
+    As from `points`, at the DATA of tables, with a column 'method': 'adapters',
+    'top layers', 'layer norms', 'head alone', 'full fine-tuning' or BASE.
   """
-  return fullest(_amounts(runs))
+  found = _amounts(runs)
+  return found[found['main'].astype(bool)]
 
 
 def headline(runs: pd.DataFrame) -> pd.DataFrame:
   """Returns the main point of each method of `tradeoff`, to compare methods.
 
   These are adapters of the default size, the fewest top layers and the other
-  methods, at the settings (DATA) of a panel with most of them, then most data.
+  methods that train, at the DATA of tables.
   """
-  found = _amounts(runs)
+  found = tradeoff(runs)
   default = DEFAULTS['adapter_size']
   found = found[(found['method'] != 'adapters')
                 | (found['adapter_size'] == default)]
-  # Every number of top layers would count as a method of its own.
-  return fullest(found.sort_values('trained').drop_duplicates(
-      [*DATA, 'method']))
+  return found[found['method'] != BASE].sort_values('trained').drop_duplicates(
+      [*PANEL, 'method'])
 
 
 def learning_rates(runs: pd.DataFrame) -> pd.DataFrame:

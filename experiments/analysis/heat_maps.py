@@ -30,8 +30,7 @@ def draw(found: pd.DataFrame) -> style.Drawn:
   figure, axes = style.panels(len(groups), 3.4, 2)
   for axis, (panel, rows) in zip(axes, groups.items()):
     image = _draw_one(axis, tables[panel], lowest, highest)
-    title = style.title_of(
-        rows.assign(seeds=rows['seed'].nunique()), pd.concat(groups.values()))
+    title = style.title_of(rows.assign(seeds=rows['seed'].nunique()))
     style.label(
         axis, f'{title}\n{style.metric_name(rows)}',  # A map is narrow.
         'last layer without adapters', 'first layer without adapters')

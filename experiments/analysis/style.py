@@ -25,6 +25,12 @@ METHODS = {
 _COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9',
            '#000000')
 _MARKERS = 'os^vDP'  # Fewer than the colours: pairs recur late.
+# Below, a figure has the seeds themselves: t over two spans more than the axis.
+_FEW = 3
+# {metric: ends of its range, in hundredths}; 0 and 100 for all others.
+_RANGES = {
+    **dict.fromkeys(('matthews', 'kappa', 'pearson', 'spearman'), (-100, 100)),
+    'r2': (-np.inf, 100), 'perplexity': (0, np.inf)}
 
 Drawn = figure_lib.Figure | str
 
@@ -34,6 +40,8 @@ def or_say(
 ) -> Callable[..., Callable[..., Drawn]]:
   """Wraps a drawing function to return, without points, how to make them.
 
+  Its argument `flags` has the flags without which the script makes others.
+
   Args:
     script: Module of `experiments` whose runs the figure needs.
     compared: (points) -> points that a figure can show.
@@ -41,11 +49,14 @@ def or_say(
 
   def decorate(draw):
     @functools.wraps(draw)
-    def wrapped(found: pd.DataFrame, *more: Any, **named: Any) -> Drawn:
+    def wrapped(
+        found: pd.DataFrame, *more: Any, flags: str = '', **named: Any
+    ) -> Drawn:
       found = compared(found)
       if found.empty:
-        return ('No records of this yet; make some with: python -m '
-                f'experiments.{script} --records=experiments/results')
+        return ' '.join(filter(None, (
+            'No records of this yet; make some with: python -m '
+            f'experiments.{script} --records=experiments/results', flags)))
       return draw(found, *more, **named)
     return wrapped
 
@@ -85,25 +96,38 @@ def panels(
 
 
 def errors(found: pd.DataFrame) -> np.ndarray:
-  """Returns [2, points] the lengths of error bars, 0 for a single seed."""
-  return np.nan_to_num(np.array([
-      found['score'] - found['low'], found['high'] - found['score']]))
+  """Returns [2, points] the lengths of error bars, 0 below _FEW seeds."""
+  lengths = np.array([
+      found['score'] - found['low'], found['high'] - found['score']])
+  return np.where(found['scores'].map(len) < _FEW, 0.0, lengths)
 
 
-def draw_scores(axis, x, found: pd.DataFrame, look, **more: Any) -> None:
-  """Draws scores with their intervals.
+def draw_scores(
+    axis, places, found: pd.DataFrame, look, across: bool = False, **more: Any
+) -> None:
+  """Draws mean scores with their intervals, or with the scores of two seeds.
 
   Args:
     axis: Axes.
-    x: [points]
-    found: Points, with 'score', 'low' and 'high'.
+    places: [points] Coordinates on the other axis.
+    found: Points, with 'score', 'low', 'high' and 'scores', those of the seeds.
     look: (colour, marker).
+    across: Whether scores are on the horizontal axis.
     **more: Arguments of `Axes.errorbar`.
   """
+  def ordered(scores):
+    return scores[::-1] if across else scores
+
   color, marker = look
   axis.errorbar(
-      x, found['score'], errors(found), color=color, marker=marker,
-      markersize=3.5, linewidth=1, capsize=2, **more)
+      *ordered((places, found['score'])), color=color, marker=marker,
+      markersize=3.5, linewidth=1, capsize=2,
+      **{'xerr' if across else 'yerr': errors(found)}, **more)
+  few = [(place, score) for place, scores in zip(places, found['scores'])
+         if 1 < len(scores) < _FEW for score in scores]
+  if few:
+    axis.plot(*ordered(tuple(zip(*few))), color=color, marker=marker,
+              markersize=2, markeredgewidth=0.6, fillstyle='none', linestyle='')
 
 
 def label(
@@ -121,6 +145,30 @@ def label(
   axis.set_title(text, fontsize=SIZE, loc=loc)
   axis.set_xlabel(x, fontsize=SIZE)
   axis.set_ylabel(y, fontsize=SIZE)
+
+
+def label_scores(
+    axis, rows: pd.DataFrame, text: str, other: str = '',
+    across: bool = False, loc: str = 'left',
+) -> None:
+  """Labels axes with scores, and cuts these off beyond the metric's range.
+
+  Call it after drawing, which moves the ends of the axes.
+
+  Args:
+    axis: Axes.
+    rows: Points of one metric.
+    text: Title.
+    other: Name of the axis without scores.
+    across: As for `draw_scores`.
+    loc: Place of the title.
+  """
+  name = metric_name(rows)
+  lowest, highest = _RANGES.get(rows['metric'].iloc[0], (0, 100))
+  label(axis, text, *((name, other) if across else (other, name)), loc)
+  low, high = axis.get_xlim() if across else axis.get_ylim()
+  (axis.set_xlim if across else axis.set_ylim)(
+      max(low, lowest), min(high, highest))
 
 
 def legend_below(
@@ -159,25 +207,17 @@ def metric_name(rows: pd.DataFrame) -> str:
   return f'{rows["split"].iloc[0]} {name}' if 'split' in rows else f'dev {name}'
 
 
-def panel_name(rows: pd.DataFrame, found: pd.DataFrame | None = None) -> str:
+def panel_name(rows: pd.DataFrame) -> str:
   """Returns the task of points, and base and precision unless the defaults.
 
   Args:
     rows: Points of a panel.
-    found: Points of all panels, whose precision is said where there are
-      several; None for no precision.
   """
-  row = rows.iloc[0]
-  base = row['checkpoint']
-  where = '' if base == config_lib.Config.checkpoint else f' with {base}'
-  several = found is not None and found['precision'].nunique() > 1
-  return f'{task_name(row["task"])}{where}{_precision(row) if several else ""}'
-
-
-def _precision(row: pd.Series) -> str:
-  precision = row['precision']
-  return ('' if precision == config_lib.Config.precision
-          else f', {precision}')
+  row, default = rows.iloc[0], config_lib.Config
+  base, precision = row['checkpoint'], row['precision']
+  where = '' if base == default.checkpoint else f' with {base}'
+  how = '' if precision == default.precision else f', {precision}'
+  return f'{task_name(row["task"])}{where}{how}'
 
 
 def _examples(rows: pd.DataFrame) -> str:
@@ -191,17 +231,16 @@ def data_name(rows: pd.DataFrame) -> str:
   Args:
     rows: Points of a panel.
   """
-  return f'{panel_name(rows)}{_precision(rows.iloc[0])}, {_examples(rows)}'
+  return f'{panel_name(rows)}, {_examples(rows)}'
 
 
-def title_of(rows: pd.DataFrame, found: pd.DataFrame | None = None) -> str:
+def title_of(rows: pd.DataFrame) -> str:
   """Returns a title of two lines: the task, then its examples and seeds.
 
   Args:
     rows: Points of a panel.
-    found: As for `panel_name`.
   """
   seeds = sorted({int(n) for n in rows['seeds']})
   spread = '–'.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
   plural = '' if seeds == [1] else 's'
-  return f'{panel_name(rows, found)}\n{_examples(rows)}, {spread} seed{plural}'
+  return f'{panel_name(rows)}\n{_examples(rows)}, {spread} seed{plural}'

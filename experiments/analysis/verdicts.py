@@ -22,6 +22,7 @@ from experiments.analysis import variants as variants_lib
 
 HOLDS, FAILS, OPEN = 'holds', 'does not hold', 'undecided'
 IN_PART = 'holds in part'
+_NEAR = 100 * cells.MARGIN  # Points within which scores count as equal.
 _FEW = 0.05  # Largest share of the parameters that is 'a few per cent'.
 
 Verdict = tuple[str, str]  # (verdict, numbers with their intervals)
@@ -40,8 +41,8 @@ def judge(value: statistics.Estimate, limit: float) -> str:
 
 
 def judge_within(value: statistics.Estimate) -> str:
-  """Returns whether a value in points lies between -1 and 1."""
-  verdicts = {judge(value, 1), judge(value.times(-1), 1)}
+  """Returns whether a value in points lies between -_NEAR and _NEAR."""
+  verdicts = {judge(value, _NEAR), judge(value.times(-1), _NEAR)}
   if FAILS in verdicts:
     return FAILS
   return HOLDS if verdicts == {HOLDS} else OPEN
@@ -119,7 +120,7 @@ def parity(rows: pd.DataFrame) -> Verdict | None:
     return None
   lead = difference(adapters, full)
   share = adapters['trained'] / adapters['total']
-  near = judge(lead.times(-1), 1)
+  near = judge(lead.times(-1), _NEAR)
   return (near if share <= _FEW else FAILS), (
       f'{apart(lead, full["metric"])} full fine-tuning with {share:.1%} of the '
       'parameters')
@@ -224,6 +225,6 @@ def variants(rows: pd.DataFrame) -> Verdict | None:
            for _, row in others.iterrows()]
   # By the mean only: the ends of the interval may be nan, which has no order.
   gain, name = max(gains, key=lambda one: one[0].mean)
-  return every(*(judge(one, 1) for one, _ in gains)), (
+  return every(*(judge(one, _NEAR) for one, _ in gains)), (
       f'of {len(others)}, the best is {name!r}, by '
       f'{show(gain, default["metric"])}')

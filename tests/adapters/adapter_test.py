@@ -130,6 +130,8 @@ def test_an_unfinished_run_is_named(tmp_path, left):
 @pytest.mark.parametrize('changed, method', [
     ({'adapter_size': 3}, 'bottleneck[size=3]'),
     ({'adapter_config': 'lora[r=2]'}, 'lora[r=2]'),
+    ({'adapter_config': 'par_bn[size=3, stochastic_depth=0.1]'},
+     'par_bn[size=3]'),
     ({'adapter_config': 'lora[r=2]', 'head_input': 'pooler', 'max_length': 7,
       'hidden_activation': 'gelu_tanh', 'checkpoint': 'tiny@0123456789abcdef'},
      'lora[r=2]')])
@@ -150,6 +152,27 @@ def test_folders_saved_before_load(changed, method, tmp_path):
           texts=('sentence',), task='toy', base=values['checkpoint'],
           **{name: values[name]
              for name in ('head_input', 'max_length', 'hidden_activation')}))
+
+
+@pytest.mark.parametrize('before, method', [
+    ('par_bn[size=3, stochastic_depth=0.1]', 'par_bn[size=3]'),
+    ('loreft[prefix_positions=0, suffix_positions=2]',
+     'loreft[prefix_positions=0, suffix_positions=2]')])
+def test_what_had_no_effect_before_is_dropped(before, method, tmp_path):
+  adapter = bank_test.make(method)
+  old = trees.flatten(adapter.tuned)
+  if 'loreft' in before:  # The edit of no first token.
+    old |= {path.replace('/suffix/', '/prefix/'): leaf + 1
+            for path, leaf in old.items() if '/suffix/' in path}
+    assert len(old) > len(trees.flatten(adapter.tuned))
+  adapter.save(str(tmp_path))
+  values = saved(tmp_path)
+  values['adapter']['method'] = before
+  del values['sha256']
+  storage.save_tuned(str(tmp_path), trees.unflatten(old), values)
+  found = adapter_lib.load(str(tmp_path))
+  assert found.methods == adapter.methods
+  assert trees.equal(found.tuned, adapter.tuned)
 
 
 def test_an_adapter_of_questions_saved_before_reads_all_tokens(tmp_path):

@@ -12,6 +12,8 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import merge_rules
+from adapters_jax.adapters import merging
 from adapters_jax.adapters.formats import places
 from adapters_jax.model import composition
 from adapters_jax.model import heads
@@ -121,6 +123,22 @@ class OutputsTest(parameterized.TestCase):
         bank['b'].tuned))
     close(logits(composing.compose(bank, 'average(a, b)')),
           logits(composing.compose({'a': half, 'b': scales}, 'stack(a, b)')))
+
+  def test_an_average_of_scaled_outputs_and_inputs_is_that_of_the_scales(self):
+    text = 'ia3[sites=["key", "value"]]|ia3_inputs'  # PEFT's IA3.
+    bank = {'a': make(text), 'b': make(text, 1)}
+    mean = merging.merge(bank, 'ab', merge_rules.average(2), {})
+    close(logits(composing.compose(bank, 'average(a, b)', head='a')),
+          logits(dataclasses.replace(mean, tuned={
+              **mean.tuned, 'head': bank['a'].tuned['head']})))
+
+  def test_a_union_ends_a_sublayer_once(self):
+    union = 'adapter_plus[size=3]|seq_bn[size=2]'
+    for text in (union, union.replace('3', '3, leave_out=[0]')):
+      with self.assertRaisesRegex(errors.UserError, 'adapter_plus.*put it'):
+        make(text)
+    make('seq_bn[size=2]|adapter_plus[size=3]')
+    make('adapter_plus[size=3, leave_out=[0]]|seq_bn[size=2, leave_out=[1]]')
 
   def test_padding_changes_nothing(self):
     bank = {'a': make('houlsby[size=3]'), 'b': make('houlsby[size=2]', 1)}

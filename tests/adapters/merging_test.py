@@ -14,6 +14,7 @@ from adapters_jax.adapters import merging
 from adapters_jax.api import face
 from adapters_jax import errors
 from adapters_jax.methods import lora
+from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax import trees
 from tests.methods import methods_test as common
@@ -204,6 +205,56 @@ class MergeTest(parameterized.TestCase):
     self.assertFalse(np.array_equal(merged, combine(stacked, 4)))
     with self.assertRaisesRegex(errors.UserError, 'density'):
       merge_rules.dare([1.0], 0.0, jax.random.key(0))
+
+  @parameterized.parameters(*common.DISTINCT, 'dense vera', 'alpha', 'gate')
+  def test_a_start_is_what_no_seed_changes(self, name):
+    texts = {'dense vera': 'vera[r=2, dense=True, vera_b=0.5]',
+             'alpha': 'ia3_inputs[alpha=2]', 'gate': 'ia3[use_gating=True]'}
+    text = {**common.ALL, **texts}[name]
+    model, one = common.make(text)
+    two = encoder.init(model, jax.random.key(3), common.base())
+    leaves = {path: np.stack([leaf, trees.flatten(two)[path]])
+              for path, leaf in trees.flatten(one).items()}
+    found = merging._starts(
+        model.config.adapters, leaves, trees.flatten(common.base()))
+    for path, (leaf, other) in leaves.items():
+      if trees.role(path) != 'adapter':
+        self.assertNotIn(path, found)
+      elif name != 'alpha':
+        wanted = leaf if np.array_equal(leaf, other) else np.zeros_like(leaf)
+        np.testing.assert_allclose(
+            found.get(path, 0 * wanted), wanted, rtol=1e-6, err_msg=path)
+      else:  # A fresh scale doubles: twice a half is no change.
+        np.testing.assert_array_equal(found[path], 0.5 * leaf)
+
+  @parameterized.product(
+      how=['ties', 'dare'],
+      text=['ia3[alpha=2]', 'dora[r=2]', 'vera[r=2]', 'bottleneck[size=2, '
+            'ln_before=True, ln_after=True, scaling=channel]'])
+  def test_what_is_dropped_returns_to_its_start(self, how, text):
+    model, fresh = common.make(text)
+    flat, rng = trees.flatten(fresh), np.random.default_rng(0)
+    start = {path: np.full_like(leaf, 0.5) if 'ia3' in text else leaf
+             for path, leaf in flat.items() if path.endswith(
+                 ('/scale', '/scaling', '/d', '/magnitude'))}
+    change = {path: rng.uniform(0.1, 0.2, leaf.shape).astype(np.float32)
+              for path, leaf in flat.items()}
+    made = adapter_lib.Adapter(model.config.adapters, trees.unflatten({
+        path: start.get(path, 0) + leaf for path, leaf in change.items()}))
+    combine = merge_rules.combination(how, 2, None, 0.5, 0)
+    merged = trees.flatten(merging.merge(
+        {'a': made, 'b': made}, 'ab', combine, common.base()).tuned)
+    # DARE drops or doubles each of the two halves of a change.
+    wanted = {0, 1} if how == 'ties' else {0, 1, 2}
+    kept = [np.round((merged[path] - value) / change[path], 3)
+            for path, value in start.items()]
+    self.assertEqual(set(np.unique(np.concatenate(kept))), wanted)
+
+  def test_a_fusion_starts_at_the_identity(self):
+    path = 'encoder/layer_1/adapter_fusion_ffn_output_0/value/kernel'
+    leaves = {path: jnp.stack([2 * jnp.eye(3)] * 2)}
+    np.testing.assert_array_equal(
+        merging._starts((), leaves, {})[path], np.eye(3))
 
   def test_merged_products_are_those_of_the_updates(self):
     bank = {'a': adapter('lora[r=2, alpha=6]'), 'b': adapter('rslora[r=3]', 1)}

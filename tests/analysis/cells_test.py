@@ -10,7 +10,6 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.analysis import cells
 from adapters_jax.runs import compact
-from adapters_jax.runs import identity
 from tests.analysis import points_test
 from tests.sweeps import grid_test
 
@@ -53,12 +52,10 @@ class CellsTest(parameterized.TestCase):
 
   def test_a_seed_is_in_a_mean_once(self):
     a, b = predicted(0.7), predicted(0.8, learning_rate=1e-4)
-    files = [f'{identity.digest(one.config)}.json' for one in (a, b)]
     with self.assertRaisesRegex(errors.UserError, (
-        rf'the seed 0 \({" and ".join(files)}\); they differ in learning_rate '
-        r'\(0.001 and 0.0001\); keep one')):
+        r'seed 0 is there twice.*learning_rate \(0.001 and 0.0001\)')):
       cells.estimate([a, b], 'dev', 'accuracy')
-    with self.assertRaisesRegex(errors.UserError, 'seed 0 .* no setting'):
+    with self.assertRaisesRegex(errors.UserError, 'differ in nothing; keep'):
       cells.difference([predicted(0.7, 1)], [a, a], 'dev', 'accuracy')
     # No seed changes the base as it is.
     base = [predicted(0.7, seed, tune='none') for seed in (0, 0, 1)]
@@ -94,6 +91,19 @@ class CellsTest(parameterized.TestCase):
     self.assertEqual(found.tells, wanted)
     self.assertStartsWith(
         str(found), 'yes: full' if wanted else 'no: full fine-tuning is')
+    self.assertEqual(
+        str(found).endswith('not clearly more than 1 point'), not wanted)
+
+  def test_an_effect_of_the_size_of_the_margin_tells_nothing(self):
+    # Of 10,000 examples, so that the interval is narrow.
+    labels = np.arange(10_000) % 5 // 3
+    full, near, far = (
+        [predicted(right, seed, labels) for seed in (0, 1)]
+        for right in (0.90, 0.89, 0.87))
+    for floor, tells in ((near, False), (far, True)):
+      found = cells.power(full, {'head': floor}, 'dev', 'accuracy')
+      self.assertGreater(found.floors['the head alone'].low, 0)
+      self.assertEqual(found.tells, tells)
 
   @pytest.mark.filterwarnings('error')
   def test_one_seed_tells_nothing(self):

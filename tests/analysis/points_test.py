@@ -13,7 +13,6 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import identity
 from adapters_jax.runs import version
 from tests.sweeps import grid_test
 
@@ -50,14 +49,8 @@ class PointsTest(parameterized.TestCase):
       a, b = (dataclasses.replace(record(dev, first), date=date)
               for dev, date in ((0.5, '2030'), (0.6, '2031')))
       with self.assertRaisesRegex(errors.UserError, (
-          rf'{identity.digest(a.config)}.json of cola with seed {first} is '
-          'there twice, with 0.5 2030 and 0.6 2031 as dev matthews; keep one')):
+          f'cola with seed {first} is there twice, in .*dev matthews')):
         points_lib.points([a, record(0.7, 5), b])
-      tested = dataclasses.replace(
-          a, metrics={**a.metrics, 'test': {'matthews': 0.4}})
-      with self.assertRaisesRegex(
-          errors.UserError, 'no score 2030 and 0.4 2030 as test matthews'):
-        points_lib.points([a, tested])
 
   @parameterized.parameters(
       ({'tune': 'top_k', 'top_k': 2}, 'top 2 layers'),

@@ -89,9 +89,40 @@ class ReportedTest(parameterized.TestCase):
              for one in (record(0.3), record(0.4, 1), record(0.5, 2))]
     for one in made:
       one.config['task'] = 'cola'
-    kept = reported.headline(
-        points_lib.points(made), sizes=[64], top_k=[2])
-    self.assertEqual([p.dev for p in kept], [pytest.approx(0.4)])
+    found = points_lib.points(made)
+    kept = reported.headline(found, sizes=[64], top_k=[2])
+    self.assertEqual([p.dev for p in kept], [0.1, 0.2])
+    other, = reported.left_out(found, kept)
+    self.assertEqual([p.dev for p in other[1]], [pytest.approx(0.4)])
+
+  @parameterized.parameters(
+      ('adapter_size', 4, 8, 64), ('top_k', 1, 2, 3),
+      ('adapter_config', 'lora[r=1]', 'lora[r=2]', 'lora[r=4]'))
+  def test_an_ablation_replaces_no_comparison(self, name, *values):
+    tune = 'top_k' if name == 'top_k' else 'adapters'
+    main = [record(0.1), record(0.2, tune='full')]
+    other = [
+        record(0.3, seed, precision='float32', tune=tune, **{name: value})
+        for value in values for seed in range(3)]
+    found = points_lib.points([*main, *other])
+    for one in (found, found[::-1]):
+      kept = reported.headline(one, sizes=[4, 8, 64], top_k=[1, 2, 3])
+      self.assertEqual({p.dev for p in kept}, {0.1, 0.2})
+
+  def test_methods_then_runs_then_examples(self):
+    rows = [('x', 'a', 'full', 1, 9), ('x', 'a', 'head', 1, 9),
+            ('x', 'b', 'full', 7, 99), ('y', 'b', 'full', 1, 9),
+            ('y', 'c', 'full', 2, 3), ('z', 'c', 'full', 1, 8),
+            ('z', 'd', 'full', 1, 9)]
+    for some in (rows, rows[::-1]):
+      self.assertEqual(reported.fullest(some), {'x': 'a', 'y': 'c', 'z': 'd'})
+
+  def test_another_input_of_the_head_in_all_rows(self):
+    found = points_lib.points([
+        record(0.1, head_input='pooler'),
+        record(0.2, head_input='pooler', tune='full'), record(0.3)])
+    kept = reported.headline(found, sizes=[64], top_k=[])
+    self.assertEqual([p.dev for p in kept], [0.1, 0.2])
 
   def test_bases_of_one_last_name_are_apart(self):
     found = points_lib.points([

@@ -184,6 +184,21 @@ class DifferenceTest(parameterized.TestCase):
     self.assertLess(low, scores[0][0] - scores[1][0])
     self.assertGreater(high, scores[0][0] - scores[1][0])
 
+  @parameterized.parameters((3, 3), (3, 5), (4, 1))
+  def test_the_other_way_round_is_the_negative(self, seeds, others):
+    a, b = (made_up(count, 200, right=right, seed=count)
+            for count, right in ((seeds, 0.7), (others, 0.6)))
+    draws = [resampling.resample('accuracy', *one) for one in (a, b)]
+    scores = [dict(enumerate(np.mean(one[0] == one[1], 1))) for one in (a, b)]
+    one, other = (
+        statistics.difference_estimate(*scores[::step], *draws[::step])
+        for step in (1, -1))
+    for name in ('bootstrap', 't'):
+      ends = getattr(other, name)
+      np.testing.assert_allclose(getattr(one, name), np.negative(ends)[::-1])
+    self.assertLess(one.bootstrap[0], one.mean)
+    self.assertGreater(one.bootstrap[1], one.mean)
+
   def test_a_constant_is_subtracted_from_every_seed(self):
     found = statistics.difference_estimate({3: 0.7, 5: 0.9}, {-1: 0.5})
     np.testing.assert_allclose(found.mean, 0.3)

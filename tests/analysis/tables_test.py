@@ -192,49 +192,6 @@ def test_a_table_for_each_base_or_for_one(tmp_path):
     summarize.main(summarize.Config(str(tmp_path), checkpoint='mpnet'))
 
 
-@pytest.mark.parametrize(('trials', 'wanted'), (
-    ((0, 0), 'No setting was picked with separate seeds'),
-    ((2, 2), 'Each method had 2 trials of its schedule'),
-    ((3, 2), 'seeds: 2 for full fine-tuning on cola; 3 for the others')))
-def test_trials_are_said(trials, wanted):
-  found = [record(0.5), record(0.6, tune='full')]
-  for tune, count in zip(('adapters', 'full'), trials):
-    found += [record(0.1, seed=1000, tune=tune, learning_rate=10.0**-rate)
-              for rate in range(count)]
-  assert wanted in summarize.table(found, (64,), (2,))
-
-
-def test_a_schedule_that_won_the_trials_without_runs_is_said():
-  found = [
-      record(0.5, learning_rate=1e-3),
-      record(0.4, seed=1000, learning_rate=1e-3),
-      record(0.6, seed=1000, learning_rate=2e-5, epochs=10.0),
-      record(0.7, tune='full'), record(0.1, seed=1000, tune='full')]
-  lines = summarize.table(found, (64,), (2,)).splitlines()
-  assert [line for line in lines if 'trials picked' in line] == [
-      '- cola, adapters, size 64: the trials picked learning_rate=2e-05, '
-      'epochs=10, but no final run uses it yet']
-  won = summarize.table(
-      [*found, record(0.3, learning_rate=2e-5, epochs=10.0)], (64,), (2,))
-  assert '| 30.0 |' in won and 'trials picked' not in won
-
-
-def test_missing_seeds_are_said():
-  found = [record(0.5, seed=seed) for seed in range(4)]
-  found += [record(0.6, seed=seed, tune='full') for seed in (0, 3)]
-  found += [record(0.6, seed=seed, adapter_config='lora[r=8]')
-            for seed in (0, 1, 2)]
-  found += [record(0.1, seed=1000 + seed, learning_rate=rate, epochs=epochs)
-            for rate, epochs, seeds in ((1e-3, 3.0, 2), (1e-2, 10.0, 1))
-            for seed in range(seeds)]
-  lines = summarize.table(found, (64,), (2,)).splitlines()
-  assert [line for line in lines if 'no record' in line] == [
-      '- cola, adapters, size 64: the trial with learning_rate=0.01, epochs=10 '
-      'has no record of seed 1001, and ranks last',
-      '- cola, full fine-tuning: no record of seeds 1 and 2',
-      '- cola, lora[r=8]: no record of seed 3']
-
-
 def test_no_records_and_no_markers(tmp_path):
   with pytest.raises(errors.UserError, match='no record in'):
     summarize.main(summarize.Config(str(tmp_path)))

@@ -82,6 +82,27 @@ def test_the_table_of_a_picked_setting_counts_its_trials(config, capsys):
   assert row[head.index('trials') + 2] == '3' and '55.0' in row
 
 
+@pytest.mark.parametrize('changed, points, unread', [
+    ({'tune': 'full', 'adapter_config': 'lroa'}, '', 'adapter_config=lroa'),
+    ({'top_k': 2}, '', 'top_k=2'),
+    ({}, 'top_k=1,3', 'top_k=3'),
+    ({'adapter_config': 'lora'}, 'tune=full,head', 'adapter_config=lora'),
+    ({'tune': 'norms'}, 'adapter_config=lora', 'adapter_config=lora'),
+    ({'adapter_config': 'lora'}, 'tune=adapters,full', ''),
+    ({}, 'tune=full; tune=top_k top_k=1,2; adapter_config=lora', '')])
+def test_settings_that_no_run_reads_are_refused(
+    config, changed, points, unread):
+  config = dataclasses.replace(config, **changed)
+  with mock.patch.object(engine, 'go', return_value=outcome_lib.Outcome()) as (
+      go):
+    if not unread:
+      launch.run_all([config], 'glue', grid.Options(grid=points))
+      return
+    with pytest.raises(errors.UserError, match=f'^`{unread}`: is read by'):
+      launch.run_all([config], 'glue', grid.Options(grid=points))
+  assert not go.called
+
+
 def test_several_hosts_forecast_nothing(config):
   hosts = dataclasses.replace(
       config, coordinator='127.0.0.1:1', processes=2, process=0)

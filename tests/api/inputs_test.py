@@ -47,6 +47,12 @@ def test_lines_are_texts(tmp_path):
   assert read(tmp_path, 'a', 'a\tb\n', names=('x', 'y')) == [('a', 'b')]
   assert read(tmp_path, 'a.tsv', 'sentence\tx\n', form='lines') == [
       ('sentence\tx',)]
+  for text in ('{"sentence": "A joy."}', '3', '"A joy."', '[1]', '{oops'):
+    assert read(tmp_path, 'a.json', text, form='lines') == [(text,)]
+    if text[:2] != '{"':
+      assert read(tmp_path, 'a.txt', text) == [(text,)]
+  later = 'A joy.\n{"sentence": "A joy."}'
+  assert read(tmp_path, 'a.txt', later)[1] == ('{"sentence": "A joy."}',)
 
 
 class Pipe(io.BytesIO):
@@ -82,6 +88,19 @@ def test_redirected_input_of_which_a_part_is_read(tmp_path, form):
      "line 1: 'sentence.tlabel' is a header; give `input_format=tsv`"),
     ('a.txt', 'sentence\nA joy.\n', {}, "'sentence' is a header"),
     ('a.txt', 'A joy.\n', {'columns': ['text']}, 'without `text_columns`'),
+    ('a.txt', 'id,sentence\n1,A joy.\n', {},
+     "'id,sentence' is a header; give `input_format=csv`"),
+    ('a', 'x\tcontext\tchoices\n', {
+        'with_choices': True, 'names': ('context', 'choices')}, 'is a header'),
+    ('a.json', '{"sentence": "A joy."}\n', {},
+     'line 1: is it JSON .*keys sentence, .*`input_format=jsonl`; or give '
+     '`input_format=lines`'),
+    ('a.json', '\n', {}, 'is it JSON'),
+    ('a.json', '{"data": [{"paragraphs": []}]}\n', {
+        'names': ('question', 'context')}, 'the keys question, context, one a'),
+    ('a.txt', '{"sentence": "A joy."}\n', {}, 'is it JSON'),
+    ('a', '[{"sentence": "A joy."},\n', {}, 'is it JSON'),
+    ('a', '[\n{"sentence": "A joy."}]\n', {}, 'is it JSON'),
     ('a.txt', 'one\n', {'names': ('a', 'b')}, 'line 1: 2 texts .* there is 1'),
     ('a.tsv', 'text\tlabel\nA\tB\n', {}, "no column 'sentence', only 'text'"),
     ('a.jsonl', '{"sentence": null}\n', {}, 'line 1, .* the text is null'),
@@ -106,8 +125,8 @@ def test_an_absent_file_and_a_folder(tmp_path):
         pass
 
 
-def read_words(text, form, *columns):
-  return [*inputs.read_words(io.BytesIO(text.encode()), '-', form, *columns)]
+def read_words(text, form, *columns, path='-'):
+  return [*inputs.read_words(io.BytesIO(text.encode()), path, form, *columns)]
 
 
 def test_words_of_a_tagger():
@@ -122,6 +141,19 @@ def test_words_of_a_tagger():
   assert read_words('Ann\n,\nleft\n', 'conll') == [('Ann', ',', 'left')]
   with pytest.raises(errors.UserError, match='`input_format=csv`: a tagger'):
     read_words('a', 'csv')
+  assert read_words('a,B\n', 'lines', path='a.csv') == ['a,B']
+  assert read_words('a,B\n', 'conll', path='a.csv') == [('a',)]
+  assert read_words('a', 'lines', '', '2') == ['a']
+
+
+@pytest.mark.parametrize('path, text, columns, message', [
+    ('a.csv', 'words,tags\n', (), 'a.csv: a tagger reads no rows of CSV; give'),
+    ('a.json', 'a b\n', (), 'a.json, line 1: is it JSON or a text.*keys words'),
+    ('-', '{"words": ["a"]}\n', (), 'standard input, line 1: is it JSON'),
+    ('a.txt', 'a b\n', ('text',), 'a.txt is read as lines, without `text_c')])
+def test_lines_of_a_tagger_are_no_guess(path, text, columns, message):
+  with pytest.raises(errors.UserError, match=f'^`input`: {message}'):
+    read_words(text, '', *columns, path=path)
 
 
 @pytest.mark.parametrize('form, text, message', [

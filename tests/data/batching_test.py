@@ -153,3 +153,17 @@ class BatchingTest(parameterized.TestCase):
               for i in range(schedule.steps_per_epoch)]
     self.assertEqual(padded, sum(shapes))
     self.assertEqual(real, examples.lengths.sum())
+
+  @parameterized.parameters(0, 3)
+  def test_tokens_of_several_texts_and_of_choices(self, choices):
+    one, other = make_examples(24), make_examples(24, seed=1)
+    examples = examples_lib.Examples(
+        one.tokens, one.segments, np.arange(24 // (choices or 1)),
+        columns=() if choices else (other.tokens, one.tokens), choices=choices)
+    schedule = batching.Schedule(
+        examples, bucketing.bucket_lengths(examples.lengths, 4), 8, seed=0)
+    for step in range(schedule.steps_per_epoch):
+      batch = schedule.batch(step)
+      masks = [batch[name] for name in batch if name.startswith('mask')]
+      self.assertEqual(schedule.tokens(step, step + 1), (
+          sum(mask.size for mask in masks), sum(mask.sum() for mask in masks)))

@@ -47,14 +47,36 @@ def test_answers_by_number_or_text(tmp_path, some, answer, number):
 
 
 @pytest.mark.parametrize('some, answer, message', [
-    (['1', '0'], '1', "the answer '1' may be the number of the choice '0' or"),
-    (['2', ' 0', '1'], '0', "number of the choice '2' or"),
+    (['1', '0'], '1', "the answer '1' may be the choices '1' and '0', by numb"),
+    (['2', ' 0', '1'], '0', "the choices '2' and ' 0'"),
+    (['a', 'a'], 'a', "the choices 'a' and 'a'"),
+    (['x', 'y'], 'choices', 'is none of the 2'),
     (['3', '4', '5'], 4, "'4' is none .*0 to 2, or its text in quotes"),
     (['x', 'y', ' '], 'x', "column 'choices': a choice is empty")])
 def test_answers_with_two_readings(tmp_path, some, answer, message):
   with pytest.raises(errors.UserError, match=f'a.jsonl, line 1, .*{message}'):
     rows_of(tmp_path, 'a.jsonl', json.dumps(
         {'context': 'c', 'choices': some, 'answer': answer}))
+
+
+@pytest.mark.parametrize('own, texts, answer, number', [
+    (('choice1', 'choice2'), ('x', 'y'), 'choice2', 1),
+    (('choice1', 'choice2'), ('x', 'choice2'), 'choice2', 1),
+    (('choice1', 'choice2'), ('choice2', 'y'), 'choice2', None),
+    (('b', 'a'), ('x', 'y'), 'b', 0), (('b', 'a'), ('a', 'y'), 'a', None),
+    (('0', '1'), ('x', 'y'), '1', 1), (('1', '2'), ('x', 'y'), '1', None)])
+def test_answers_by_column(tmp_path, own, texts, answer, number):
+  def read():
+    return rows_of(
+        tmp_path, 'a.csv', f'context,{",".join(own)},answer\n'
+        f'c,{",".join(texts)},{answer}\n', contexts=('context',), choices=own,
+        answer='answer').labels
+
+  if number is not None:
+    assert read() == [number]
+    return
+  with pytest.raises(errors.UserError, match=f"{answer}' may be the choices"):
+    read()
 
 
 @pytest.mark.parametrize('lines, message', [
@@ -79,11 +101,12 @@ def test_unknown_columns_are_listed(tmp_path):
     rows_of(tmp_path, 'a.csv', 'story,end1,end2\na,b,c\n')
 
 
-def test_a_test_file_may_lack_answers(tmp_path):
+@pytest.mark.parametrize('unknown', ['-1', '-1.0', '" -1"'])
+def test_a_test_file_may_lack_answers(tmp_path, unknown):
   text = json.dumps({'context': 'c', 'choices': ['x', 'y'], 'answer': 1})
   for name in ('train', 'dev'):
     (tmp_path / f'{name}.jsonl').write_text(text + '\n')
-  (tmp_path / 'test.jsonl').write_text(text.replace('1', '-1') + '\n')
+  (tmp_path / 'test.jsonl').write_text(text.replace('1', unknown) + '\n')
   task, splits = choices.load(
       {name: str(tmp_path / f'{name}.jsonl') for name in (
           'train', 'dev', 'test')}, (), (), '')

@@ -169,6 +169,19 @@ class FilesTest(parameterized.TestCase):
     self.assertTrue(splits['test'].labelled)
     np.testing.assert_array_equal(splits['dev'].labels, [-1, -1])
 
+  @parameterized.parameters('-1', '-1.0')
+  def test_scores_that_are_unknown(self, score):
+    train = self.write('t.tsv', 'sentence\tlabel\na\t0.5\nb\t4\n')
+    test = self.write(
+        'e.tsv', f'sentence\tlabel\na\t{score}\nb\t{score}\n')
+    paths = {'train': train, 'dev': train, 'test': test}
+    _, splits = files.load(paths, ('sentence',), 'label', True)
+    self.assertFalse(splits['test'].labelled)
+    self.assertTrue(splits['dev'].labelled)
+    paths['dev'] = self.write('d.tsv', 'sentence\tlabel\na\t-1\nb\t1\n')
+    _, splits = files.load(paths, ('sentence',), 'label', True)
+    self.assertTrue(splits['test'].labelled)
+
   @parameterized.parameters(
       ('sentence\na\nb\n', False), ('sentence\tlabel\na\t\nb\t\n', False),
       ('sentence\tlabel\na\t-1\nb\t-1\n', False),

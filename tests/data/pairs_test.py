@@ -114,6 +114,17 @@ def test_a_named_column_of_scores_is_in_some_file(
     load(tmp_path, column, train=train, dev=train)
 
 
+def test_scores_of_minus_one_are_none(tmp_path):
+  unknown = 'a\tb\tscore\nx\ty\t-1\nz\tw\t-1.0\n'
+  with pytest.raises(errors.UserError, match='`test_file`: .* dev have some'):
+    load(tmp_path, 'score', train=SCORED, dev=SCORED, test=unknown)
+  found = load(tmp_path, 'score', train=PLAIN, dev=PLAIN, test=unknown)
+  assert found['test'].scores is None
+  cosines = SCORED.replace('0.5', '-1')
+  found = load(tmp_path, 'score', train=cosines, dev=SCORED, test=unknown)
+  assert found['test'].scores.tolist() == [-1, -1]
+
+
 def test_scores_may_be_absent(tmp_path):
   for column, train, dev, scored in (
       ('score', SCORED, SCORED, (True, True)),

@@ -10,6 +10,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.api import inputs
+from adapters_jax.data import choices
 from adapters_jax.data import conll
 from adapters_jax.data import files
 from adapters_jax.data import raw_text
@@ -57,12 +58,26 @@ def test_classes_have_their_names(tmp_path):
   assert not splits['test'].labelled
 
 
-@pytest.mark.parametrize('kind', ['Sequence', 'List'])
-def test_tags_of_words(tmp_path, kind):
+def test_answers_of_copa_are_names_of_columns(tmp_path):
+  path = write(tmp_path / 'copa.parquet', {
+      'premise': ['It rained.'] * 2, 'question': ['effect'] * 2,
+      'choice1': ['It was wet.'] * 2, 'choice2': ['It was dry.'] * 2,
+      'label': [1, 0]}, label=classes('choice1', 'choice2'))
+  assert choices.read(path).labels == [1, 0]
+
+
+_TAGS = classes('O', 'B-PER')
+
+
+@pytest.mark.parametrize('feature', [
+    {'feature': _TAGS, '_type': 'Sequence'},
+    {'feature': _TAGS, '_type': 'List'},
+    [_TAGS], [{'names': ['O', 'B-PER'], 'id': None}]])  # Before `datasets` 4.
+def test_tags_of_words(tmp_path, feature):
   path = write(
       tmp_path / 'ner.parquet',
       {'tokens': [['Ann', 'ran'], ['Go']], 'ner_tags': [[1, 0], [0]]},
-      ner_tags={'feature': classes('O', 'B-PER'), '_type': kind})
+      ner_tags=feature)
   assert [(one.words, one.tags, one.line) for one in conll.read(
       path, 'tokens', 'ner_tags')] == [
           (('Ann', 'ran'), ('B-PER', 'O'), 1), (('Go',), ('O',), 2)]

@@ -53,6 +53,26 @@ def test_scores_and_answers(tmp_path):
       {'answer': 'y', 'q': 'x', 'c': 'y z'}]
 
 
+@pytest.mark.parametrize('score, label', [
+    ('1.2e-07', '3.8'), ('0.1', '-1.0'), ('-12345.678', '0.33333334'),
+    ('1e+20', '1.5e-10')])
+def test_scores_have_the_digits_of_float32(tmp_path, score, label):
+  found, truth = np.array([score], np.float32), float(np.float32(label))
+  writer = predicted.Writer('tsv', ('a',), checked=True)
+  row, = read_back(tmp_path, writer, writer.line(('x',), found, truth))
+  assert (row['prediction'], row['label']) == (score, label)
+  writer = predicted.Writer('jsonl', ('a',), checked=True)
+  row, = read_back(tmp_path, writer, writer.line(('x',), found, truth))
+  assert (row['prediction'], row['label']) == (float(score), float(label))
+  assert np.float32(row['prediction']) == found[0]
+
+
+def test_probabilities_have_six_decimals():
+  writer = predicted.Writer('jsonl', ('a',), ('no', 'yes'))
+  assert json.loads(writer.line(('x',), np.array([1.2e-7, 1 - 1.2e-7])))[
+      'probabilities'] == {'no': 0, 'yes': 1}
+
+
 @pytest.mark.parametrize('texts, classes, checked, wanted', [
     (('label',), ('no', 'yes'), False,
      ['predicted_label', 'p(no)', 'p(yes)', 'label']),

@@ -60,6 +60,14 @@ def test_quoted_tables_are_read_back(folder, table, separator, quoting, end):
     # tell its carriage return from a part of the line break.
     hypothesis.assume(not any(row[-1].endswith('\r') for row in table))
   name = 'a.tsv' if separator == '\t' else 'a.csv'
+  if separator == '\t' and quoting == csv.QUOTE_MINIMAL:
+    lines = [line for line in text.getvalue().split('\n') if line.strip('\r')]
+    # Its cells of several lines may be rows, too, mostly in a single column.
+    if '\n' in ''.join(map(''.join, table)) and all(
+        line.count('\t') == len(header) - 1 for line in lines):
+      with pytest.raises(errors.UserError, match='or rows with loose quotes'):
+        read(folder, name, text.getvalue())
+      return
   assert cells(read(folder, name, text.getvalue())) == table
 
 
@@ -129,6 +137,22 @@ def test_tsv_is_quoted_only_if_all_of_it_is(tmp_path, caplog):
   mixed = 'a\tb\n"He said ""no""."\tx\n5" disk\ty\n'
   assert texts(mixed) == ['"He said ""no""."', '5" disk']
   assert 'a.tsv, line 2: the quotes' in caplog.text
+
+
+def test_a_quotation_over_rows_of_tsv_is_no_guess(tmp_path):
+  rows_of_quotes = ('"I loved it.\tgood\n\nIt was never dull.\tbad\n'
+                    'It was fun."\tgood\n')
+  with pytest.raises(
+      errors.UserError, match='a.tsv, line 3: a quoted cell of several lines, '
+      'or rows with loose quotes.'):
+    read(tmp_path, 'a.tsv', f'text\tlabel\nx\ty\n{rows_of_quotes}x\ty\n')
+  # Either way out, and a line that is no row.
+  quoted = f'"text"\t"label"\n{rows_of_quotes}'
+  assert len(read(tmp_path, 'a.tsv', quoted)) == 1
+  plain = f'text\tlabel\n{rows_of_quotes}'.replace('"', '')
+  assert len(read(tmp_path, 'a.tsv', plain)) == 3
+  cell = f'text\tlabel\n{rows_of_quotes}"two\nlines"\tbad\n'
+  assert cells(read(tmp_path, 'a.tsv', cell))[1] == ['two\nlines', 'bad']
 
 
 @pytest.mark.parametrize('name, content, message', [

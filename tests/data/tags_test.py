@@ -54,6 +54,18 @@ def test_schemes():
     tags.of_entities(['O', 'B-PER', 'LOC'])
 
 
+def test_predicted_tags_without_a_prefix_are_outside():
+  labels = ('B-P', 'I-P', 'O', '[PAD]')
+  assert tags.mark_entities(labels) and tags.mark_entities(labels[:3])
+  assert not tags.mark_entities(['NOUN', 'B-X'])
+  right, found = [['B-P', 'I-P', 'O']], [['B-P', '[PAD]', '[PAD]']]
+  assert tags.tagging_scores(right, found, tags.OF_ENTITIES) == {
+      'entity_f1': 0, 'entity_precision': 0, 'entity_recall': 0,
+      'tag_accuracy': 1 / 3}
+  assert tags.by_type(right, found, True) == {'P': (0, 1, 1)}
+  assert tags.counts(right, found, True)['predicted'].tolist() == [1]
+
+
 @pytest.mark.interop
 @pytest.mark.parametrize('prefixes', ['BI', 'BIES'])
 def test_scores_equal_those_of_seqeval(prefixes):

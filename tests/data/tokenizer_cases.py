@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import numpy as np
+import tokenizers
 
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
@@ -87,3 +88,28 @@ def run_transformers(folder: str) -> Rows:
     rows.append({'ids': found['input_ids'], 'segments': found.get(
         'token_type_ids', [0] * len(found['input_ids']))})
   return rows
+
+
+def spaces_as_pieces(*words: str) -> tokenizers.Tokenizer:
+  """Returns a tokenizer that, as Gemma's, takes a text for a single word.
+
+  Args:
+    words: Words that are one piece after a space; letters are pieces, too.
+  """
+  merges = [(f'▁{word}'[:end], word[end - 1]) for word in words
+            for end in range(1, len(word) + 1)]
+  pieces = dict.fromkeys((
+      '<pad>', '<eos>', '<bos>', '<unk>', '<mask>', '▁', *map(chr, range(
+          33, 127)), *map(''.join, merges)))
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
+      {piece: number for number, piece in enumerate(pieces)},
+      list(dict.fromkeys(merges)), unk_token='<unk>'))
+  tokenizer.add_special_tokens(['<bos>', '<eos>', '<mask>'])
+  tokenizer.normalizer = tokenizers.normalizers.Replace(' ', '▁')
+  # There is no space any more that it could split at.
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(
+      ' ', 'merged_with_previous')
+  tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+      '<bos> $A <eos>', '<bos> $A <eos> $B <eos>',
+      [('<bos>', 2), ('<eos>', 1)])
+  return tokenizer

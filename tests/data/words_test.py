@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tokenizers
 
 from adapters_jax import errors
 from adapters_jax.data import tokenization
@@ -25,6 +26,21 @@ def test_pieces_and_their_words_equal_those_of_transformers(kind, tmp_path):
   found = words.word_pieces(words.for_words(tokenizer), word_cases.SENTENCES)
   assert [{'ids': one.ids, 'words': one.word_ids} for one in found] == wanted
   assert tokenizer.encode('film').ids == before  # A copy reads words.
+
+
+def test_words_are_not_glued_where_spaces_are_pieces():
+  tokenizer = tokenizer_cases.spaces_as_pieces('the', 'film', 'a')
+  found, = words.word_pieces(words.for_words(tokenizer), [
+      ['the', 'film', 'xy', '<mask>', 'a']])
+  assert found.tokens == ['▁the', '▁film', '▁', 'x', 'y', '<mask>', '▁a']
+  assert found.word_ids == [0, 1, 2, 2, 2, 3, 4]
+  # As within a text, which keeps its own tokenizer.
+  assert tokenizer.encode('a the film').tokens == [
+      '<bos>', 'a', '▁the', '▁film', '<eos>']
+  other = tokenizer_cases.spaces_as_pieces('the')
+  other.normalizer = tokenizers.normalizers.Sequence([
+      tokenizers.normalizers.Prepend('▁'), other.normalizer])
+  assert words.for_words(other) is other
 
 
 @pytest.fixture(scope='module')

@@ -29,6 +29,23 @@ def test_means_intervals_and_shares():
        'operations': '0.50', 'processor time': '0.25'}]
 
 
+@pytest.mark.parametrize('computation, wanted', [
+    ('computes in float32, products of bfloat16, matmul precision default',
+     'movie sentiment'),
+    ('computes in float32, matmul precision default',
+     'movie sentiment, float32'),
+    ('computes in bfloat16, matmul precision default',
+     'movie sentiment, bfloat16')])
+def test_a_figure_names_its_arithmetic(computation, wanted):
+  drawn = drops.draw({
+      'task': 'movie_sentiment', 'checkpoint': 'minilm-l6', 'metric': 'f1',
+      'split': 'dev', 'train_examples': 9, 'computation': computation,
+      'batch': [2, 3], 'scores': {'usual': [{'0': 0.8}, {'0': 0.9}]},
+      'costs': {'0': {'flops': 8, 'cpu_seconds': 2.0}}})
+  title = drawn.axes[0].get_title('left')
+  assert title == f'{wanted}\n9 examples, 2 seeds'
+
+
 @pytest.mark.parametrize('workdir, wanted', [
     ('here', ['here/usual', 'here/drop']), ('', ['', ''])])
 def test_the_two_launches_have_folders_of_their_own(

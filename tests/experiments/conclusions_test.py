@@ -92,7 +92,9 @@ class FindingsTest(parameterized.TestCase):
     self.assertEqual(self.findings()[0].verdict, 'does not hold')
 
   def test_cannot_be_told_where_full_fine_tuning_beats_nothing(self):
-    for task, full in (('rte', (0.82, 0.82)), ('wnli', (0.4, 0.62))):
+    # The effect of training on sst2 is clear, but less than the margin.
+    for task, full in (('rte', (0.82, 0.82)), ('wnli', (0.4, 0.62)),
+                       ('sst2', (0.509, 0.509))):
       put_floor(self.folder, full, task=task)
       put(self.folder, [0.6, 0.6], 20, task=task)
     put(self.folder, [0.82, 0.82], tune='full', task='qnli')  # No head.
@@ -101,6 +103,7 @@ class FindingsTest(parameterized.TestCase):
     self.assertEqual({data: finding.verdict for data, finding in found.items()},
                      {'RTE, 500 examples': 'does not hold',
                       'wnli, 500 examples': 'cannot be told',
+                      'SST-2, 500 examples': 'cannot be told',
                       'qnli, 500 examples': 'cannot be told'})
     self.assertStartsWith(str(found['RTE, 500 examples'].power), 'yes: full')
     self.assertEndsWith(str(found['qnli, 500 examples'].power), 'no records')

@@ -98,6 +98,66 @@ class FiguresTest(parameterized.TestCase):
     self.assertFalse([line for line in qqp.lines
                       if line.get_color() == style.GREY])
 
+  def test_the_base_as_it_is_is_a_line_across(self):
+    put(self.folder, [0.7, 0.72, 0.71])
+    put(self.folder, [0.5], 0, tune='none')
+    drawn = self.draw()['tradeoff']
+    axis, = drawn.axes
+    across, = (line for line in axis.lines if line.get_linestyle() == ':')
+    self.assertEqual(list(across.get_ydata()), [50, 50])
+    self.assertLess(axis.get_ylim()[0], 50)
+    self.assertEndsWith(axis.get_title('left'), '3 seeds')
+    self.assertEqual([text.get_text() for text in drawn.legends[0].get_texts()],
+                     ['adapters', 'base as it is', 'the paper: BERT-LARGE, '
+                      'test'])
+
+  def test_two_seeds_have_markers_in_place_of_an_interval(self):
+    put_floor(self.folder, (0.8, 0.82, 0.84))
+    put(self.folder, [0.5, 0.9])  # t: from -184 to 324.
+    put(self.folder, [0.9, 0.94, 0.99], learning_rate=1e-4)
+    put(self.folder, [0.6], learning_rate=1e-2)
+    axis, = self.draw()['rates'].axes
+    small = {tuple(line.get_ydata()) for line in axis.lines
+             if line.get_markersize() == 2 and line.get_marker() != 'None'}
+    self.assertEqual(small, {(50, 90)})
+    bars, = (bars for bars in axis.containers
+             if bars.get_label() == 'adapters')
+    ends = {float(segment[0, 0]): np.ptp(segment[:, 1])
+            for segment in bars.lines[2][0].get_segments()}
+    self.assertGreater(ends[1e-4], 10)
+    self.assertEqual((ends[1e-3], ends[1e-2]), (0, 0))
+    self.assertEqual(axis.get_ylim()[1], 100)  # 94 and its interval: 105.
+    self.assertBetween(axis.get_ylim()[0], 40, 50)
+
+  def test_two_seeds_of_a_variant(self):
+    put(self.folder, [0.5, 0.9])
+    put(self.folder, [0.97, 0.98, 0.999], activation='relu')
+    axis, = self.draw()['variants'].axes
+    small, = (line for line in axis.lines if line.get_markersize() == 2
+              and line.get_marker() != 'None')
+    self.assertEqual((list(small.get_xdata()), list(small.get_ydata())),
+                     ([50, 90], [1, 1]))
+    self.assertEqual(axis.get_xlim()[1], 100)
+
+  @parameterized.parameters(
+      ('accuracy', 0, 100), ('matthews', -100, 100), ('r2', -300, 100),
+      ('perplexity', 0, 300))
+  def test_axes_end_where_the_metric_does(self, metric, low, high):
+    rows = pd.DataFrame({'metric': [metric], 'split': ['dev']})
+    for across in (False, True):
+      figure, (axis,) = style.panels(1, 2, 1)
+      axis.set(xlim=(-300, 300), ylim=(-300, 300))
+      style.label_scores(axis, rows, 'title', across=across)
+      ends = [(low, high), (-300, 300)][::1 if across else -1]
+      self.assertEqual([axis.get_xlim(), axis.get_ylim()], ends)
+
+  def test_the_flags_that_the_runs_need_are_said(self):
+    put_spans(self.folder, DROPS)
+    found = spans.load(str(self.folder), restore_norms=True)
+    self.assertEndsWith(
+        heat_maps.draw(found, flags='--restore_norms'),
+        'ablation_layers --records=experiments/results --restore_norms')
+
   def test_one_line_a_task_in_figure_three(self):
     self.put_all(('rte', 'wnli'))
     put(self.folder, [0.7], task='cola', tune='full')

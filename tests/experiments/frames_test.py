@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.analysis import points as points_lib
+from adapters_jax.analysis import reported
+from adapters_jax.runs import records
 from tests.experiments import made_records
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -135,6 +138,36 @@ class FramesTest(parameterized.TestCase):
     self.assertEqual(sorted(found['method']),
                      ['adapters', 'full fine-tuning', 'top layers'])
     self.assertEqual(found.set_index('method')['top_k']['top layers'], 1)
+
+  def test_figures_and_tables_are_of_the_same_runs(self):
+    for tune in ('adapters', 'full', 'head'):
+      put(self.folder, [0.7], tune=tune)
+    exact = {'precision': 'float32'}  # More sizes and seeds, but one method.
+    for size in (4, 8, 64, 256):
+      put(self.folder, [0.8, 0.8], adapter_size=size, **exact)
+    put(self.folder, [0.9], adapter_config='lora[r=8]', **exact)
+    runs = self.load()
+    table, = (p.settings['precision'] for p in reported.headline(
+        points_lib.points(records.read_all(str(self.folder))), (64,), (1,))
+              if p.method == 'adapters, size 64')
+    for found in (frames.tradeoff(runs), frames.headline(runs)):
+      self.assertEqual(set(found['precision']), {table})
+      self.assertEqual(set(found['method']), {
+          'adapters', 'full fine-tuning', 'head alone'})
+    # No figure has LoRA, but it decides too.
+    for config in ('ia3', 'mam'):
+      put(self.folder, [0.9], adapter_config=config, **exact)
+    found = frames.tradeoff(self.load())
+    self.assertEqual(set(found['precision']), {'float32'})
+    self.assertEqual(set(found['adapter_size']), {4, 8, 64, 256})
+
+  def test_the_base_as_it_is_is_no_method_that_trains(self):
+    put(self.folder, [0.7, 0.7])
+    put(self.folder, [0.5], 0, tune='none')
+    runs = self.load()
+    self.assertEqual(dict(frames.tradeoff(runs)[['method', 'score']].to_numpy(
+    )), {'adapters': 70, 'base as it is': 50})
+    self.assertEqual(list(frames.headline(runs)['method']), ['adapters'])
 
   def test_powers_are_of_the_same_data(self):
     put_floor(self.folder)

@@ -46,7 +46,8 @@ def glue_data(tmp_path_factory):
 @pytest.fixture
 def config(checkpoint, glue_data, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(forecast, 'measure', lambda config, kind: (0.5, 2.0))
+  monkeypatch.setattr(forecast, 'measure', lambda config, kind: forecast.Cost(
+      0.5, 2.0))
   return config_lib.Config(
       checkpoint=checkpoint, data_dir=glue_data, tune='head', batch_size=2,
       max_steps=1, max_length=20, buckets=0)

@@ -157,7 +157,8 @@ def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
 
 
 @pytest.mark.parametrize('name', [
-    *DISTINCT, 'loreft[r=2, prefix_positions=1, suffix_positions=2]'])
+    *DISTINCT, 'loreft[r=2, prefix_positions=1, suffix_positions=2]',
+    'loreft[r=2, prefix_positions=0, suffix_positions=4]'])
 def test_padding_and_uncomputed_rows_change_nothing(name):
   model, tuned = make(ALL.get(name, name))
   tuned = trees.map_with_path(  # Variances stay positive.
@@ -240,6 +241,37 @@ def test_a_loreft_projection_is_orthonormal_whatever_decays():
   rows = reft_module.orthonormal(0.001 * matrix)
   np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
   np.testing.assert_allclose(reft_module.orthonormal(rows), rows, atol=1e-6)
+
+
+@pytest.mark.parametrize('fields, parts', [
+    ('prefix_positions=3', {'prefix'}),
+    ('prefix_positions=0, suffix_positions=2', {'suffix'}),
+    ('prefix_positions=1, suffix_positions=2', {'prefix', 'suffix'}),
+    ('prefix_positions=0, suffix_positions=2, tied_weights=True', {'prefix'})])
+def test_a_reft_has_the_edits_of_its_positions(fields, parts):
+  _, tuned = make(f'loreft[r=2, {fields}]')
+  assert set(tuned['encoder']['layer_0']['adapter_layer_output_0']) == parts
+
+
+@pytest.mark.parametrize('text', [
+    'prefix_tuning_flat[prefix_length=3, dropout=0.5]',
+    'prefix_tuning[prefix_length=3, bottleneck_size=2, dropout=0.5]'])
+def test_dropout_of_a_prefix_differs_between_examples(text):
+  config, = strings.parse(text)
+  pool = config.make_shared('pool')
+  variables = pool.init(jax.random.key(0), SHAPE, train=False)
+  shared = pool.apply(variables, SHAPE, train=True)
+  x, key = np.zeros((4, 5, 8), np.float32), np.ones((4, 5, 2, 4), np.float32)
+  drawn = [np.asarray(both)[:, :3] for both in config.make('prefix', 1).apply(
+      {}, x, key, key, mask=None, shared=shared, train=True,
+      rngs={'dropout': jax.random.key(1)})]
+  for values, whole in zip(drawn, shared[1], strict=True):
+    assert 0.3 < (values == 0).mean() < 0.7
+    kept = values.reshape(4, 3, 8)
+    np.testing.assert_allclose(
+        kept, np.where(kept == 0, 0, 2 * whole), rtol=1e-6)
+    masks = {tuple(np.ravel(example == 0)) for example in kept}
+    assert len(masks) == 4
 
 
 def test_widths_of_layers():

@@ -124,6 +124,14 @@ class StringsTest(parameterized.TestCase):
       ('seq_bn[activation=geluu]', 'mean gelu'),
       ('double_seq_bn[residual_before_ln=post_add]', 'original_ln_before=True'),
       ('par_bn[scaling=learnt]', 'mean learned'),
+      ('par_bn[stochastic_depth=0.5]',
+       'stochastic_depth=0.5: give 0.0 with is_parallel=True, where it has no'),
+      ('par_bn[adapter_residual_before_ln=true]', 'before_ln=True: give False'),
+      ('par_bn[original_ln_before=true, residual_before_ln=post_add]',
+       'original_ln_before=True: give False'),
+      ('bottleneck[is_parallel=true, residual_before_ln=false]',
+       'residual_before_ln=False: give True'),
+      ('seq_bn[is_parallel=true]', 'original_ln_before=True: give False'),
   )
   def test_what_is_wrong_is_named(self, text, message):
     with self.assertRaisesRegex(errors.UserError, message) as caught:
@@ -132,9 +140,18 @@ class StringsTest(parameterized.TestCase):
     self.assertNotIn('\n', str(caught.exception))
 
   @parameterized.parameters(
+      ('par_bn[stochastic_depth=0.1, size=3]', 'par_bn[size=3]'),
+      ('seq_bn[is_parallel=True]',
+       'seq_bn[is_parallel=True, original_ln_before=False]'),
+      ('mam|adapter_plus', 'mam|adapter_plus'))
+  def test_saved_texts_lose_fields_without_effect(self, text, wanted):
+    self.assertEqual(strings.parse(text, saved=True), strings.parse(wanted))
+
+  @parameterized.parameters(
       ({'adapter_config': 'huolsby'}, 'mean houlsby'),
       ({'adapter_config': 'lora', 'adapter_size': 8}, '`adapter_size'),
       ({'adapter_config': 'lora[leave_out=[6]]'}, 'no layer 6'),
+      ({'adapter_config': 'adapter_plus|par_bn'}, 'adapter_plus: .*it last'),
       ({'adapter_config': 'prompt_tuning[combine=words]',
         'max_length': 505}, '502 positions'),
   )
@@ -154,3 +171,12 @@ class StringsTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, 'no layer 2.*2 layers'):
       strings.check_layers(strings.parse('lora[leave_out=[2]]'), 2, '`x`')
     strings.check_layers(strings.parse('bottleneck[layers=[0, 1]]'), 2, '`x`')
+    for key in ('2', '0-1', '01', '-1', 'all'):
+      with self.assertRaisesRegex(
+          errors.UserError, f'`x`: reduction_factor: there is no layer {key}; '
+          'the model has 2 layers, numbered 0 to 1'):
+        strings.check_layers(strings.parse(
+            f"seq_bn[reduction_factor={{'{key}': 2, 'default': 16}}]"), 2,
+            '`x`')
+    strings.check_layers(strings.parse(
+        "seq_bn[reduction_factor={'0': 2, 1: 3, 'default': 16}]"), 2, '`x`')

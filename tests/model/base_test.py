@@ -11,9 +11,11 @@ from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import errors
 from adapters_jax.adapters.formats import models
+from adapters_jax.data import tokenizer_files
 from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
+from adapters_jax.model import sentence_files
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
 from adapters_jax.runs import identity
@@ -61,6 +63,37 @@ def test_a_folder_called_like_an_embedded_checkpoint(tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='config.json'):  # By its path.
     pretrained.config_of('./minilm-l6')
   assert base_lib.file_hashes('./minilm-l6').keys() == {'vocab.txt'}
+
+
+def test_all_files_that_change_results_have_hashes(tmp_path):
+  for name in tokenizer_files.FILES:
+    (tmp_path / name).write_text('{}')
+  assert base_lib.file_hashes(str(tmp_path)).keys() == {*tokenizer_files.FILES}
+  before = base_lib.file_hashes(str(tmp_path))
+  # As sentence-transformers writes them, then with the encoder in a folder.
+  sentence_files.write(
+      str(tmp_path), sentence_files.Pooling(mode='cls', max_length=9), 12, 40)
+  inside = ['modules.json', 'config_sentence_transformers.json',
+            'sentence_bert_config.json', '1_Pooling/config.json']
+  found = base_lib.file_hashes(str(tmp_path))
+  assert base_lib.differing_files(found, before) == [
+      name for name in found if name in inside]
+  assert {*found} - {*before} == {*inside}
+  sentence_files.write(
+      str(tmp_path), sentence_files.Pooling(mode='max', max_length=9), 12, 40)
+  assert base_lib.differing_files(
+      found, base_lib.file_hashes(str(tmp_path))) == ['1_Pooling/config.json']
+  path = tmp_path / 'modules.json'
+  path.write_text(path.read_text().replace(
+      '"path": ""', '"path": "0_Transformer"'))
+  (tmp_path / '0_Transformer').mkdir()
+  for name in ('vocab.txt', 'sentence_roberta_config.json'):
+    (tmp_path / '0_Transformer' / name).write_text('a')
+  assert {*base_lib.file_hashes(str(tmp_path))} - {*found} == {
+      '0_Transformer/vocab.txt', '0_Transformer/sentence_roberta_config.json'}
+  path.write_text('{}')
+  with pytest.raises(errors.UserError, match='`checkpoint`: .*no list of mod'):
+    base_lib.file_hashes(str(tmp_path))
 
 
 @pytest.mark.parametrize('name', ('acme/mpnet-base', 'org/minilm-l6-v2'))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -97,6 +98,36 @@ def test_a_finished_run_of_other_data_is_no_result(kind, tmp_path, checkpoint):
       errors.UserError, match=f'`workdir`: {path} is of other dev examples .* '
       'give another `workdir`'):
     run_lib.run(config, 'glue', whole)
+
+
+def test_small_files_of_a_base_that_changed_are_a_warning(
+    kind, checkpoint, tmp_path, caplog):
+  folder = shutil.copytree(checkpoint, tmp_path / 'tiny')
+  config = dataclasses.replace(
+      CONFIG, checkpoint=str(folder), max_length=12,
+      workdir=str(tmp_path / 'work'))
+  workdirs.begin(config.workdir, 'glue', identity.portable(config))
+  path = os.path.join(config.workdir, records.RECORD)
+  whole = dataclasses.replace(classification.KIND, facts=kind.facts)
+  record = record_of(
+      config=config, base_files=base_lib.file_hashes(str(folder)))
+  records.write(path, record)
+  assert record.base_files.keys() == {'config.json', 'vocab.txt'}
+  assert run_lib.run(config, 'glue', whole) == record
+  (folder / 'vocab.txt').write_text(
+      (folder / 'vocab.txt').read_text().replace('good', 'goodly'))
+  assert 'has changed since' not in caplog.text
+  assert run_lib.run(config, 'glue', whole) == record
+  message = f'vocab.txt of {folder} has changed since {path} was made'
+  assert caplog.text.count(message) == 1
+  here = at_hand.AtHand(kind)
+  caplog.clear()
+  for seed in range(3):  # One line for the records of a sweep.
+    one = dataclasses.replace(config, seed=seed)
+    for files in (record.base_files, {}):  # {} in those of earlier versions.
+      here.demand_same(
+          record_of(config=one, base_files=files), one, path, 'records')
+  assert caplog.text.count('has changed since') == 1
 
 
 def pairs_of(count, label):

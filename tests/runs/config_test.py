@@ -17,6 +17,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import presets
+from adapters_jax.runs import records
 from adapters_jax.runs import version
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
@@ -45,6 +46,10 @@ class ConfigTest(parameterized.TestCase):
     self.assertEqual(
         checks.CHOICES['optimizer'], tuple(optimizers.OPTIMIZERS))
     self.assertEqual(checks.CHOICES['precision'], precision.PRECISIONS)
+
+  def test_the_help_names_the_seeds_that_pick(self):
+    text = config_lib.Config.__dataclass_fields__['seed'].metadata['help']
+    self.assertIn(f'from {records.FIRST_PICK_SEED} on', text)
 
   def test_defaults_of_saved_adapters_are_those_of_runs(self):
     for name, value in settings.DEFAULTS.items():

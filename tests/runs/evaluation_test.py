@@ -2,12 +2,14 @@
 
 import dataclasses
 import logging
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import adapters_jax as aj
 from adapters_jax import errors
+from adapters_jax.adapters import prediction
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
@@ -167,6 +169,21 @@ def test_tags_that_the_adapter_does_not_know(base, caplog):
     aj.evaluate(base, tagger, aj.TaggedExamples([['a']], [['X']]))
   with pytest.raises(aj.UserError, match='adapter gives tags of words'):
     aj.evaluate(base, tagger, data_of('classes'))
+
+
+def test_a_tagger_with_tags_of_other_forms(base, monkeypatch):
+  made = bank_test.make('lora[r=2]')
+  head = {'kernel': np.zeros((12, 3)), 'bias': np.zeros(3)}
+  tagger = dataclasses.replace(
+      made, tuned={**made.tuned, 'head': head}, base=base.identity,
+      head_input='tags', labels=('B-P', 'O', '[PAD]'), max_length=16)
+  monkeypatch.setattr(prediction, 'values', lambda *_: (
+      [mock.Mock(tags=('B-P', '[PAD]', '[PAD]'))], None))
+  # As `predict` reads the tags, there is one entity, of one word.
+  assert aj.evaluate(base, tagger, aj.TaggedExamples(
+      [['a', 'good', 'film']], [['B-P', 'O', 'O']])) == {
+          'entity_f1': 1, 'entity_precision': 1, 'entity_recall': 1,
+          'tag_accuracy': 1 / 3}
 
 
 @pytest.mark.parametrize('change, data, call, message', [

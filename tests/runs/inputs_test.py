@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from unittest import mock
 
 import numpy as np
@@ -23,7 +24,8 @@ from adapters_jax.training import hosts
 INPUTS = {'data': {'train': {'examples': 2, 'sha256': 'ab'},
                    'dev': {'examples': 1, 'sha256': 'cd'}},
           'computation': 'computes in float32, on cpu',
-          'base': 'owner/base#' + '1' * 16}
+          'base': 'owner/base#' + '1' * 16,
+          'base_files': {'config.json': 'ef', 'vocab.txt': '01'}}
 
 
 def named_data(word='good'):
@@ -80,6 +82,22 @@ def test_a_state_goes_on_with_its_own_inputs_alone(
   assert os.listdir(state)  # It can go on still.
 
 
+@pytest.mark.parametrize('name, change', [
+    ('config.json', lambda text: text.replace('"gelu"', '"relu"')),
+    ('vocab.txt', lambda text: text.replace('good', 'goodly'))])
+def test_a_state_does_not_go_on_with_other_small_files_of_its_base(
+    paused, name, change, tmp_path):
+  moved = shutil.copytree(
+      paused.checkpoint, tmp_path / os.path.basename(paused.checkpoint))
+  text = (moved / name).read_text()
+  (moved / name).write_text(change(text))
+  assert (moved / name).read_text() != text
+  with named_data(), named_base('1'), gaining(False), pytest.raises(
+      errors.UserError, match=f'`resume`: .* with another {name} of the base '
+      'than at hand; give the base as before'):
+    run_lib.run(dataclasses.replace(paused, checkpoint=str(moved)), 'glue')
+
+
 def test_the_refused_state_goes_on_with_its_inputs(paused, tmp_path):
   with named_data(), named_base('1'):
     whole = run_lib.run(dataclasses.replace(
@@ -93,6 +111,8 @@ def test_the_refused_state_goes_on_with_its_inputs(paused, tmp_path):
 def test_a_state_of_an_earlier_version_goes_on():
   log = log_lib.Log.from_json({'runs': [], 'seconds': 1.0, 'cpu_seconds': 2.0})
   assert inputs_lib.continued(log, INPUTS, 'state').inputs == INPUTS
+  log.inputs = {name: INPUTS[name] for name in ('data', 'computation', 'base')}
+  assert inputs_lib.continued(log, INPUTS, 'state').inputs == INPUTS
 
 
 @pytest.mark.parametrize('changed, match', [
@@ -101,7 +121,12 @@ def test_a_state_of_an_earlier_version_goes_on():
     ({'computation': 'computes in float32, on gpu'}, 'float32, on gpu; conti'),
     # A folder may be renamed, or be a copy.
     ({'base': 'folder@' + '1' * 16}, ''),
-    ({'base': 'folder@' + '2' * 16}, 'and folder@2{16} is at hand')])
+    ({'base': 'folder@' + '2' * 16}, 'and folder@2{16} is at hand'),
+    ({'base_files': {'config.json': 'ef', 'vocab.txt': '02'}},
+     'another vocab.txt of the base'),
+    ({'base_files': {**INPUTS['base_files'], 'tokenizer.json': '3'}},
+     'another tokenizer.json of the base'),
+    ({'base_files': {}}, 'another config.json and vocab.txt of the base')])
 def test_differences_of_inputs(changed, match):
   log = log_lib.new(1, INPUTS)
   now = {**INPUTS, **changed}

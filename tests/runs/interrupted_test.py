@@ -193,6 +193,14 @@ def test_a_run_that_diverges_before_its_first_save_leaves_the_folder_free(
   run.run(dataclasses.replace(config, max_steps=1), 'glue')
 
 
+def test_a_kill_during_the_first_save_leaves_the_folder_free(config):
+  with mock.patch.object(os, 'rename', kill), pytest.raises(Killed):
+    run.run(config, 'glue')
+  left, = os.listdir(os.path.join(config.workdir, 'resume'))
+  assert left.startswith('4.')  # Orbax renames it once it is complete.
+  run.run(dataclasses.replace(config, max_steps=1), 'glue')
+
+
 @pytest.mark.parametrize('number, name', [
     (0, 'run.json'), (1, 'resume/4.sha256.json'),
     (3, 'adapter/tuned.safetensors'), (5, 'record.json')])

@@ -26,7 +26,6 @@ from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
-from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from tests import tiny
@@ -159,7 +158,6 @@ def test_a_sweep_in_groups_equals_single_runs(checkpoint, tmp_path):
             grid='learning_rate=1e-2,3e-3', seeds='0-1'),
         execution.HowToRun(group='4'), kind)
   assert names == [4] and not outcome.failures
-  assert min(forecast.measure(config, kind)) > 0
   assert len(outcome.records) == 4
   for record, folder in zip(outcome.records, outcome.folders, strict=True):
     single = dataclasses.replace(

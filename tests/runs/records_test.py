@@ -80,6 +80,7 @@ class ResultsTest(parameterized.TestCase):
       (lambda v: v['config'].pop('seed'), 'no seed in config'),
       (lambda v: v['config'].update(seed='1'), "config: seed is '1'"),
       (lambda v: v['config'].update(learning_rate=[]), 'config: learning_rate'),
+      (lambda v: v['config'].update(clip_norm=math.nan), 'config: clip_norm'),
       (lambda v: v.update(config=3), 'config is 3'),
       (lambda v: v.update(data={'dev': {'examples': 3}}), 'no hash in data'))
   def test_damaged_records_are_named_and_left_out(self, change, message):

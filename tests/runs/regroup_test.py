@@ -64,6 +64,18 @@ def test_scores_at_rungs_name_their_data_and_base(tmp_path):
         scores, 3.0, data={'dev': data}, base='d')
 
 
+def test_scores_at_rungs_name_the_small_files_of_their_base(tmp_path):
+  log = logged()
+  for files, scores in (
+      ({}, {'1': .2}), ({'f': '1'}, {'1': .2, '2': .2}),  # As of before.
+      ({'f': '1'}, {'1': .2, '2': .2, '3': .9}), ({'f': '2'}, {'2': .2})):
+    log.inputs = {'data': {'dev': 'a'}, 'computation': 'c', 'base': 'd',
+                  **({'base_files': files} if files else {})}
+    regroup.pause(of(1), at(12), log, [str(tmp_path)], float([*scores][-1]))
+    found = rungs.read(str(tmp_path))
+    assert (found.scores, found.base_files) == (scores, files)
+
+
 def test_a_kill_within_a_save_leaves_no_state_that_waits(tmp_path):
   rungs.write(str(tmp_path), rungs.Rungs({'1': .2}, waits=1.0))
   with mock.patch.object(regroup, '_save_alone', side_effect=RuntimeError):
@@ -96,7 +108,8 @@ def test_states_of_other_data_do_not_join(tmp_path):
   for folder in folders:
     rungs.write(folder, rungs.Rungs({'1': .2}, waits=1.0))
   inputs = [{'data': {'dev': {'examples': 1, 'sha256': digest}},
-             'computation': '', 'base': ''} for digest in 'ab']
+             'computation': '', 'base': '', 'base_files': {}}
+            for digest in 'ab']
   resume = mock.Mock(folder='there')
   resume.restore.side_effect = [
       (at(4), log_lib.new(1, one).to_json()) for one in inputs]

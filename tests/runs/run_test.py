@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from adapters_jax.adapters import prediction
 from adapters_jax.data import metrics
 from adapters_jax import errors
+from adapters_jax.model import base as base_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
@@ -132,7 +134,7 @@ def test_the_last_step_is_scored_beside_the_best(config, tmp_path):
 
 
 def test_a_record_names_data_machine_and_computation(trained):
-  _, record, _ = trained
+  config, record, _ = trained
   assert set(record.data) == {'train', 'dev', 'test'}
   for part in record.data.values():
     assert re.fullmatch('[0-9a-f]{16}', part['sha256'])
@@ -140,6 +142,7 @@ def test_a_record_names_data_machine_and_computation(trained):
   assert record.machine['cpu'] and record.machine['threads'] >= 1
   assert record.peak_bytes['host'] > 1e8
   assert {'jaxlib', 'scikit-learn'} <= set(record.versions)
+  assert record.base_files == base_lib.file_hashes(config.checkpoint) != {}
   ended = datetime.datetime.fromisoformat(record.date)
   age = datetime.datetime.now(datetime.UTC) - ended
   assert 0 <= age.total_seconds() < 1800
@@ -179,6 +182,16 @@ def test_seeds_differ_and_repeat(config, tmp_path):
   path = 'encoder/layer_0/adapter_ffn_output_0/down/kernel'
   assert not np.array_equal(
       tiny.tuned_of(folders[0])[path], tiny.tuned_of(folders[2])[path])
+
+
+def test_a_run_without_clipping_is_found_finished(config):
+  config = dataclasses.replace(
+      config, clip_norm=math.inf, max_steps=1, eval_every=0)
+  record = run.run(config, 'glue')
+  assert record.config['clip_norm'] == math.inf
+  assert run.run(config, 'glue') == record
+  assert prediction.load(config.workdir, config.checkpoint)[1].settings[
+      'clip_norm'] == math.inf
 
 
 def test_a_baseline_runs_and_reloads(config):  # `start_test` has the others.

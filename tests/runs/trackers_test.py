@@ -184,6 +184,30 @@ def test_weights_and_biases(config, monkeypatch):
   service.init.return_value.finish.assert_called_once_with()
 
 
+class UsageError(Exception):
+  """Stands for an error of the service, which is no OSError."""
+
+
+@pytest.mark.parametrize('call, logged', [
+    ('init', 0), ('init.return_value.log', 1),
+    ('init.return_value.finish', 11)])
+def test_an_error_of_the_service_turns_it_off(
+    config, whole, call, logged, monkeypatch, caplog):
+  service = mock.Mock()
+  service.configure_mock(**{f'{call}.side_effect': UsageError(
+      'api_key not configured (no-tty)\n  call wandb login')})
+  monkeypatch.setitem(sys.modules, 'wandb', service)
+  record = run.run(dataclasses.replace(config, track='wandb,jsonl'), 'glue')
+  assert record.history == whole[0]
+  found = [one.getMessage() for one in caplog.records
+           if one.levelno == logging.WARNING]
+  assert found == [
+      f'`track`: {config.workdir}/wandb: UsageError: api_key not configured '
+      '(no-tty); the run goes on without it']
+  assert service.init.return_value.log.call_count == logged
+  assert lines_of(config.workdir)[-1]['step'] == 8  # Others go on.
+
+
 def test_wrong_names_before_anything_is_loaded(config, monkeypatch):
   for text, message in (
       ('jsnl', "`track`: unknown 'jsnl'.*jsonl"),

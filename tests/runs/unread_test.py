@@ -64,6 +64,27 @@ def test_settings_of_other_tasks_are_refused(kind):
         changed, train_file='a.tsv', dev_file='b.tsv', dev_fraction=0.0))
 
 
+@pytest.mark.parametrize('changed, tune', [
+    ({'tune': 'full', 'adapter_config': 'lora'}, 'adapters'),
+    ({'tune': 'norms', 'adapter_config': 'lroa'}, 'adapters'),
+    ({'top_k': 2}, 'top_k'), ({'tune': 'head', 'top_k': 2}, 'top_k')])
+@pytest.mark.parametrize('kind', KINDS, ids=lambda one: one.__name__[24:])
+def test_settings_that_tune_does_not_read_are_refused(kind, changed, tune):
+  found, defaults = KINDS[kind]
+  config = config_lib.Config(**{'task': 'cola', **defaults, **changed})
+  name = [*changed][-1]
+  with pytest.raises(errors.UserError, match=(
+      f'^`{name}={changed[name]}`: is read by `tune={tune}` alone')):
+    found.check_settings(config, in_memory=True)
+  # Another point of a grid reads it.
+  reads = dataclasses.replace(config, tune=tune)
+  found.check_settings(reads, in_memory=True)
+  found.check_tuned([config, reads])
+  # The default of a kind was not given.
+  found.check_settings(config_lib.Config(**{
+      'task': 'cola', **defaults, 'tune': 'full'}), in_memory=True)
+
+
 def test_a_run_refuses_them(tmp_path):
   for changed in ({'dev_fraction': 0.5}, {'pooling': 'max'}):
     with pytest.raises(errors.UserError, match='is for'):
@@ -71,6 +92,8 @@ def test_a_run_refuses_them(tmp_path):
           task='cola', workdir=str(tmp_path), **changed), 'glue')
   with pytest.raises(errors.UserError, match='`mask_rate=0.5`: is for masked'):
     run.train(config_lib.Config(task='cola', mask_rate=0.5))
+  with pytest.raises(errors.UserError, match='`top_k=2`: is read by'):
+    run.train(config_lib.Config(task='cola', top_k=2))
 
 
 def test_the_folder_of_a_file_is_not_its_name(tmp_path):

@@ -103,6 +103,14 @@ class WorkdirsTest(parameterized.TestCase):
       self.assertLessEqual(
           set(os.listdir(other.workdir)), {'.lock', '.lock.held'})
 
+  def test_a_kill_during_the_first_save_leaves_the_folder_free(self):
+    self.begin('resume/4.orbax-checkpoint-tmp-17/progress')
+    workdirs.check_free(self.config, 'glue')
+    workdirs.check_free(self.replace(adapter_size=8), 'glue')
+    self.begin('resume/4/_METADATA')
+    with self.assertRaisesRegex(errors.UserError, 'other settings'):
+      workdirs.check_free(self.replace(adapter_size=8), 'glue')
+
   @parameterized.parameters(b'{"experiment": "gl', b'', b'[1]', b'\xff\xfe{}')
   def test_damaged_settings_and_records_are_named(self, content):
     self.begin('resume/4/_METADATA', 'record.json')

@@ -194,7 +194,7 @@ class SweepTest(parameterized.TestCase):
     def measure(config):
       if config.max_length == 8:
         raise errors.UserError('no column wrong')
-      return 1200.0, 1.0
+      return forecast.Cost(1200.0, 1.0)
 
     self.assertAlmostEqual(forecast.hours(runs, [], measure), 1)
     with self.assertRaisesRegex(errors.UserError, 'no column wrong'):

@@ -67,7 +67,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 def go(grid_text='', seeds='', pick='', records='', runs=None, said=None,
        pick_seeds='1000', pick_examples=0, config=CONFIG,
-       measure=lambda config: (1.0, 10.0)):
+       measure=lambda config: forecast.Cost(1.0, 10.0)):
   runs = runs or FakeRuns()
   many = grid.Options(grid=grid_text, seeds=seeds, pick=pick, records=records,
                       pick_seeds=pick_seeds, pick_examples=pick_examples)
@@ -232,30 +232,12 @@ class GoTest(parameterized.TestCase):
     asked, said = [], []
     def measure(config):
       asked.append(config.tune)
-      return 36.0, 10.0
+      return forecast.Cost(36.0, 10.0)
     go('tune=full,head warmup=0.1,0.2', '0-2', said=said, measure=measure)
     self.assertEqual(asked, ['full', 'head'])  # Once for each kind of run.
     # 12 runs of 2 epochs of 10 steps of 36 seconds.
     self.assertEqual(said[1], 'about 2.40 hours for the other 12, without '
                      'compiling')
-
-
-class CostTest(parameterized.TestCase):
-
-  def test_finished_runs_alike_tell_the_time(self):
-    # 20 steps in 2 epochs took 40 s.
-    record = make_record(dataclasses.replace(CONFIG, seed=5, adapter_size=8))
-    self.assertEqual(forecast.cost(CONFIG, [record]), (2.0, 10.0))
-    longer = dataclasses.replace(CONFIG, epochs=9.0)
-    hours = forecast.hours([longer], [record], measure=None)
-    self.assertAlmostEqual(hours, 9 * 10 * 2 / 3600)
-
-  @parameterized.parameters(
-      {'task': 'rte'}, {'tune': 'full'}, {'train_examples': 5},
-      {'batch_size': 8})
-  def test_others_do_not(self, **changed):
-    record = make_record(dataclasses.replace(CONFIG, **changed))
-    self.assertIsNone(forecast.cost(CONFIG, [record]))
 
 
 @pytest.mark.parametrize('text, message', [

@@ -7,6 +7,7 @@ import types
 from absl.testing import parameterized
 
 from adapters_jax import errors
+from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import picking
 from tests.sweeps import grid_test
 
@@ -29,6 +30,22 @@ class PickTest(parameterized.TestCase):
                      [(8, 0), (8, 1), (64, 0), (64, 1)])
     self.assertLen(outcome.records, 4)  # No seed that picked is reported.
     self.assertFalse(any(record.picks for record in outcome.records))
+
+  @parameterized.parameters(
+      ('learning_rate=1e-3,1e-2', '0,2024,1234', 'seeds 1234, 2024'),
+      ('seed=999,1000', '', 'seed 1000'), ('', '7000', 'seed 7000'))
+  def test_seeds_that_no_mean_has_are_named(self, text, seeds, named):
+    with self.assertLogs('adapters_jax.sweeps.picking', 'WARNING') as logs:
+      outcome, _ = grid_test.go(text, seeds)
+    self.assertEqual([one.getMessage() for one in logs.records], [
+        f'{named}: from 1000 on, runs count as trials and are in no mean; give '
+        'seeds below 1000'])
+    self.assertTrue(any(record.picks for record in outcome.records))
+
+  def test_seeds_of_means_and_trials_are_not_named(self):
+    with self.assertNoLogs('adapters_jax.sweeps.picking', 'WARNING'):
+      grid_test.go('seed=999', '')
+      grid_test.go('learning_rate=1e-4,1e-2', '0', pick='learning_rate')
 
   def test_scores_in_memory_pick(self):
     # As on a host that does not see the files of the first one yet.
@@ -130,7 +147,7 @@ class PickTest(parameterized.TestCase):
   def test_later_seeds_of_a_pick_are_in_the_estimate(self):
     said = []
     grid_test.go('learning_rate=1e-4,1e-2', '0-2', pick='learning_rate',
-                 said=said, measure=lambda config: (36.0, 10.0))
+                 said=said, measure=lambda config: forecast.Cost(36.0, 10.0))
     # Two that pick, three that are reported.
     self.assertStartsWith(said[1], 'about 1.00 hours for the other 5')
 

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.training import steps
@@ -70,6 +71,18 @@ class ScanTest(parameterized.TestCase):
         for model, tree in ((scanned, stacked),
                             (heads.Classifier(deep, 2), params)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+  @parameterized.parameters(
+      ("seq_bn[reduction_factor={'0': 2, 'default': 4}]", {}),
+      ('bottleneck[size=3, leave_out=[0]]', {}),
+      ('prefix_tuning[prefix_length=2]', {}),
+      ('bottleneck[size=3]', {'adapted_from': 1}))
+  def test_layers_that_differ_are_not_scanned(self, text, changed):
+    config = dataclasses.replace(
+        CONFIG, adapters=strings.parse(text), scan=True, **changed)
+    with self.assertRaisesRegex(ValueError, 'not the same in all layers'):
+      encoder.shapes(encoder.Bert(config))
 
 
 class AccumulateTest(parameterized.TestCase):

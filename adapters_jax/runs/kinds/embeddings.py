@@ -128,8 +128,6 @@ def prepare(
       {name: pair_examples.fingerprint_of(split)
        for name, split in splits.items()},
       outputs=1, head=pooling_head(config))
-  if config.tune == 'none':
-    setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return PairSetup(
       **vars(setup), evaluation=pair_examples.evaluation_of(whole, encode))
 
@@ -156,6 +154,19 @@ def _has_scores(setup: PairSetup, split: str) -> bool:
   return setup.splits[split].labels.ndim == 1
 
 
+def _eval_batches(
+    setup: PairSetup, split: str, batch_size: int
+) -> compiled.Batches:
+  """Returns the batches of all texts, which every split embeds."""
+  del split
+  texts = setup.evaluation.texts
+  return batching.eval_batches(
+      texts, bucketing.bucket_lengths(
+          texts.lengths, len(setup.schedule.buckets),
+          compiled.shapes_of(setup).multiple),
+      batch_size, **sharding.of_evaluation(setup.mesh, batch_size))
+
+
 def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
   """Returns score(tuned, split) -> (metrics, NDCG of each query or cosines).
 
@@ -164,16 +175,12 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
     batch_size: Texts per batch, over all hosts.
   """
   eval_step = compiled.make_eval(setup, batch_size)
-  texts = setup.evaluation.texts
-  batches = batching.eval_batches(
-      texts, bucketing.bucket_lengths(
-          texts.lengths, len(setup.schedule.buckets),
-          compiled.shapes_of(setup).multiple),
-      batch_size, **sharding.of_evaluation(setup.mesh, batch_size))
+  # All splits share them.
+  batches = _eval_batches(setup, 'dev', batch_size)
 
   def score(tuned, split):
     vectors = np.array(pooling.normalized(steps.example_logits(
-        eval_step, setup.base, tuned, batches, len(texts))))
+        eval_step, setup.base, tuned, batches, len(setup.evaluation.texts))))
     labels = setup.splits[split].labels
     return pair_examples.scores(
         setup.task.metrics, vectors, setup.evaluation, split,
@@ -216,4 +223,5 @@ KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
              reads=('embeddings',), defaults=presets.EMBEDDINGS,
-             facts=kind.facts_by(_load, pair_examples.fingerprint_of))
+             facts=kind.facts_by(_load, pair_examples.fingerprint_of),
+             eval_batches=_eval_batches)

@@ -1,6 +1,6 @@
 """Kind of task: the hooks in which runs of different tasks differ."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -107,6 +107,8 @@ class Kind:
     reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.
     facts: (config) -> facts of a task by name, as a record has them.
+    eval_batches: (setup, split, batch size) -> the batches that a Score of the
+      split computes.
     drawn: Whether dev examples in memory were drawn from those for training.
   """
   find: Callable[[str], tasks.Task]
@@ -123,6 +125,8 @@ class Kind:
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
+  eval_batches: Callable[[Any, str, int], compiled.Batches] = (
+      compiled.eval_batches)
   drawn: bool = False
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
@@ -144,9 +148,10 @@ class Kind:
       in_memory: Whether the data are in memory, in place of files.
 
     Raises:
-      errors.UserError: a setting of another kind of task, or one of own data
-        without own data; names it.
+      errors.UserError: a setting of another kind of task or of another `tune`,
+        or one of own data without own data; names it.
     """
+    self.check_tuned([config])
     unread = {mark: title for mark, title in _OF_KINDS.items()
               if mark not in self.reads}
     if not config.files and not in_memory:
@@ -157,6 +162,27 @@ class Kind:
         if value not in (getattr(config_lib.Config, name),
                          self.defaults.get(name)):
           raise errors.UserError(f'`{name}={value}`: is for {title}')
+
+  def check_tuned(self, given: Iterable[config_lib.Config]) -> None:
+    """Checks that every setting for one `tune` has a run that reads it.
+
+    Args:
+      given: Settings of the runs as a grid makes them, before
+        `config.without_unread`.
+
+    Raises:
+      errors.UserError: no run reads a setting; names it.
+    """
+    given = list(given)
+    for name, tune in config_lib.OF_TUNE.items():
+      if any(config.tune == tune for config in given):
+        continue
+      usual = getattr(config_lib.Config, name), self.defaults.get(name)
+      for value in (getattr(config, name) for config in given):
+        if value not in usual:
+          raise errors.UserError(
+              f'`{name}={value}`: is read by `tune={tune}` alone; give that, '
+              'or leave it out')
 
   def loss_of(
       self, config: config_lib.Config, setup: setup_lib.Setup

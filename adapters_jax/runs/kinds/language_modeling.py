@@ -18,6 +18,7 @@ from adapters_jax.data import raw_text
 from adapters_jax.data import tasks
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
@@ -138,8 +139,6 @@ def prepare(
             for field in dataclasses.fields(setup.schedule)}
   setup = dataclasses.replace(
       setup, schedule=masking_lib.MaskedSchedule(**fields, masking=masking))
-  if config.tune == 'none':
-    setup = dataclasses.replace(setup, steps=1, eval_every=1)
   return TextSetup(**vars(setup), masking=masking)
 
 
@@ -166,6 +165,16 @@ def eval_step(model: Any, mesh: jax.sharding.Mesh) -> Callable[..., Any]:
   return step
 
 
+def _eval_batches(
+    setup: TextSetup, split: str, batch_size: int
+) -> compiled.Batches:
+  """Returns the masked batches of a split; arguments of the hook."""
+  examples: Any = setup.splits[split]  # `Texts`.
+  return masking_lib.masked_eval_batches(
+      examples, setup.schedule.buckets, batch_size,
+      masking=setup.masking, **sharding.of_evaluation(setup.mesh, batch_size))
+
+
 def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
   """Returns score(tuned, split) -> (metrics, log-probability of each text).
 
@@ -179,12 +188,8 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
   step, batches = eval_step(setup.model, setup.mesh), {}
 
   def score(tuned, split):
-    examples = setup.splits[split]
     if split not in batches:
-      batches[split] = masking_lib.masked_eval_batches(
-          examples, setup.schedule.buckets, batch_size,
-          masking=setup.masking,
-          **sharding.of_evaluation(setup.mesh, batch_size))
+      batches[split] = _eval_batches(setup, split, batch_size)
 
     def outputs():
       for rows, batch in batches[split]:
@@ -192,7 +197,7 @@ def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
         placed = sharding.place_batch(setup.mesh, batch, batch_size)
         yield rows, step(setup.base, tuned, placed)
 
-    values, means = summary(outputs(), len(examples))
+    values, means = summary(outputs(), len(setup.splits[split]))
     return {name: values[name] for name in setup.task.metrics}, means
 
   return score
@@ -246,4 +251,5 @@ KIND = kind.Kind(
     _check_data,
     usage='train a task above it with: {below}',
     reads=('texts',), defaults=presets.LANGUAGE_MODELING,
-    facts=kind.facts_by(_load, fingerprint.of_rows))
+    facts=kind.facts_by(_load, fingerprint.of_rows),
+    eval_batches=_eval_batches)
