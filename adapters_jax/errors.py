@@ -13,6 +13,7 @@ _ARGUMENT = re.compile(r'`(\w+)(?:=([^`]*))?`')
 _WORD = re.compile(r'`([^`\s]+)`')
 # {argument in Python: its flag, if that has another name}
 _FLAGS = {'base': 'checkpoint'}
+_BOOLS = {'True': 'true', 'False': 'false'}
 
 
 class UserError(ValueError):
@@ -82,14 +83,14 @@ def as_flags(message: str, names: Collection[str]) -> str:
 
   Returns:
     The message with "`name`" and "`name=value`" as "--name" and "--name=value"
-    for flags. Other single words lose their backticks; quoted commands contain
-    blanks and keep them.
+    for flags, and with true for True. Other single words lose their backticks;
+    quoted commands contain blanks and keep them.
   """
 
   def flag(name, value):
     if name not in names and _FLAGS.get(name) in names:
       name = _FLAGS[name]
-    text = name if value is None else f'{name}={value}'
+    text = name if value is None else f'{name}={_BOOLS.get(value, value)}'
     return f'--{text}' if name in names else text
 
   return _WORD.sub(r'\1', rewrite(message, flag))
@@ -157,10 +158,10 @@ def unknown(
     what: Argument or field that holds the name; starts the message.
     word: The unknown name.
     known: Names in the table. The message suggests the ones of similar
-      spelling, or lists all.
+      spelling, or lists all; '', a default, is no name.
     same: {name in other libraries: name in the table}, suggested first.
   """
-  known = list(known)  # Read twice, and it may be an iterator.
+  known = list(filter(None, known))
   lowered = {one.lower(): one for one in known}
   # Callers in Python may give another type.
   said = str(word).lower()

@@ -142,9 +142,10 @@ def test_the_training_loop_runs(base_folder, small_world):
         logits, batch['labels']).mean()
 
   page = docs_test.PAGES['docs/how_it_works.md']
-  first, predicted, second = docs_test.blocks(page, 'python')
+  first, predicted, salient, second = docs_test.blocks(page, 'python')
   execute(first)
   execute(predicted)
+  execute(salient)
   own = names['model'].apply(
       {'params': trees.overlay(names['base'], names['tuned'])},
       names['batch']['tokens'][:1], names['batch']['segments'][:1],
@@ -152,6 +153,14 @@ def test_the_training_loop_runs(base_folder, small_world):
   np.testing.assert_allclose(
       [*names['found'].probabilities.values()], jax.nn.softmax(own)[0],
       atol=1e-5)
+  batch, saliency = names['batch'], names['saliency']
+  logits = names['model'].apply(
+      {'params': trees.overlay(names['base'], names['tuned'])},
+      batch['tokens'], batch['segments'], batch['mask'])
+  np.testing.assert_allclose(
+      names['score'](names['vectors']), logits[:, 1].sum(), rtol=1e-4)
+  assert (np.abs(saliency).max(-1) > 0)[batch['mask']].all()
+  assert not saliency[~batch['mask']].any()
   tx, whole = names['tx'], names['params']
   at_first = loss(whole)
   assert loss(trees.overlay(whole, names['tuned'])) < at_first

@@ -36,3 +36,9 @@ def test_typos_and_beginnings_get_the_nearest_name(word, known, wanted):
 def test_distant_names_are_not_suggested(word):
   assert str(errors.unknown('field', word, _SETTINGS)).endswith(
       f'; it is one of {", ".join(_SETTINGS)}')
+
+
+def test_flags_spell_truth_values_as_commands_do():
+  message = 'give `head=False`, or train with `tune_norms=True`'
+  assert errors.as_flags(message, {'head'}) == (
+      'give --head=false, or train with tune_norms=true')

@@ -21,9 +21,11 @@ def predict(base: aj.Base) -> list[str]:
   aj.predict(base, film, np.array(['a']))
   aj.predict(base, {'film': film}, ['a'], adapters=['film'])
   aj.predict(base, {'film': film}, ['a'], setup=aj.Parallel('film', 'film'))
+  scores: dict[str, float] = aj.evaluate(
+      base, film, 'rte', split='dev', metric='f1', data_dir='data')
   width: int = aj.encode(base, ['a'], film).shape[1]
   found = aj.predict(base, film, ['A joy.', ('a', 'pair')])
-  return [str(one.label) for one in found] + [str(width)]
+  return [str(one.label) for one in found] + [str(width), *scores]
 
 
 def mistakes(base: aj.Base, film: aj.Adapter) -> None:

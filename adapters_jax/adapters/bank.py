@@ -17,6 +17,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.methods import strings
+from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
@@ -106,21 +107,25 @@ def rename(
 
 def activate(
     bank: Mapping[str, adapter_lib.Adapter], name: str,
-    shape: encoder.BertConfig,
-    base: trees.Tree,
+    shape: base_lib.Base | encoder.BertConfig,
+    base: trees.Tree | None = None,
 ) -> tuple[heads.Model, trees.Tree]:
   """Returns (model, params) of the base with an adapter and its head.
 
   Args:
     bank: Adapters.
     name: Name of the adapter to use.
-    shape: Shape of the base.
-    base: Pretrained tree.
+    shape: Pretrained encoder; or its shape, with its tree as `base`.
+    base: Pretrained tree; that of the encoder when None.
 
   Raises:
-    errors.UserError: an unknown name, or an adapter without a head.
+    errors.UserError: an unknown name, an adapter without a head, or a shape
+      without a tree.
   """
   adapter = find(bank, name)
+  tree = base_lib.tree_of(shape if base is None else base)
+  if isinstance(shape, base_lib.Base):
+    shape = shape.config
   if adapter.outputs is None:
     raise errors.UserError(f'adapter: {name!r} has no head')
   if adapter.hidden_activation:
@@ -128,7 +133,7 @@ def activate(
   model = heads.make(
       shape, adapter.methods, adapter.outputs, adapter.head_input,
       adapter.composition)
-  return model, trees.overlay(base, adapter.tuned)
+  return model, trees.overlay(tree, adapter.tuned)
 
 
 def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
@@ -186,7 +191,7 @@ def _described(adapter: adapter_lib.Adapter) -> tuple[str, str, str]:
 
 
 def apply_mixed(
-    model: heads.Model, base: trees.Tree, stacked: trees.Tree,
+    model: heads.Model, base: base_lib.Base | trees.Tree, stacked: trees.Tree,
     ids: jax.Array, tokens: jax.Array, segments: jax.Array, mask: jax.Array,
 ) -> jax.Array:
   """Runs a batch in which each example names its own adapter.
@@ -196,7 +201,7 @@ def apply_mixed(
 
   Args:
     model: Model of one of the adapters, with its head.
-    base: Pretrained tree.
+    base: Pretrained encoder, or its tree.
     stacked: Stacked trees of `stack`.
     ids: [batch] int32, index into `stacked` for each example.
     tokens: [batch, length] int32.
@@ -207,11 +212,12 @@ def apply_mixed(
     [batch, outputs] logits.
   """
   model = precision.under_vmap(model)
+  tree = base_lib.tree_of(base)
 
   def one(tuned, *example):
     inputs = (array[None] for array in example)  # [1, length] each
-    # `base` is closed over, so that vmap does not copy it.
-    params = trees.overlay(base, tuned)
+    # `tree` is closed over, so that vmap does not copy it.
+    params = trees.overlay(tree, tuned)
     return model.apply({'params': params}, *inputs)[0]  # [outputs]
 
   # The taken leaves are [batch, ...].
@@ -219,7 +225,7 @@ def apply_mixed(
 
 
 def summary(
-    bank: Mapping[str, adapter_lib.Adapter], base: trees.Tree,
+    bank: Mapping[str, adapter_lib.Adapter], base: base_lib.Base | trees.Tree,
     active: str | None = None,
 ) -> str:
   """Returns a table: name, method, parameters, % of the base, active.
@@ -228,7 +234,7 @@ def summary(
 
   Args:
     bank: Adapters.
-    base: Pretrained tree.
+    base: Pretrained encoder, or its tree.
     active: Name of the adapter in use, None for none.
 
   Raises:
@@ -241,7 +247,7 @@ def summary(
     table.add_column(
         column, justify='right' if column[0] in 'p%' else 'left')
   escape = rich.markup.escape  # Rich reads '[r=4]' as a style otherwise.
-  total = trees.count(base)
+  total = trees.count(base_lib.tree_of(base))
   for name, adapter in bank.items():
     count = adapter.trained_params
     table.add_row(

@@ -7,6 +7,8 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import formats
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import transformers_model
+from adapters_jax.data import squad
+from adapters_jax.data import tasks
 from adapters_jax.model import base as base_lib
 
 # {format: name of the library in the hub's metadata}
@@ -56,9 +58,20 @@ def _has_head(adapter: adapter_lib.Adapter, form: str, head: bool) -> bool:
   return head and adapter.outputs is not None and form in held
 
 
+def _is_public(adapter: adapter_lib.Adapter) -> bool:
+  """Returns whether an adapter's task names a public dataset."""
+  settings = adapter.settings
+  # Of own data, a file or the adapters of earlier versions may have its name.
+  return (adapter.task in (*tasks.TASKS, squad.TASK.name)
+          and not settings.get('train_file')
+          and settings.get('task', adapter.task) == adapter.task)
+
+
 def _results(adapter: adapter_lib.Adapter) -> Iterator[Any]:
-  """Yields the scores as results in the hub's metadata."""
+  """Yields the scores on a public dataset as the hub's metadata has them."""
   import huggingface_hub
+  if not _is_public(adapter):
+    return
   for split, scores in adapter.scores.items():
     for metric, value in scores.items():
       yield huggingface_hub.EvalResult(
@@ -97,10 +110,13 @@ def _lines(
   """Yields the lines of the card below its metadata."""
   base = (base_lib.name_of(adapter.base) or base_lib.title_of(adapter.base)
           or 'an unknown base')
+  # Adapters of other libraries have no settings, and the kind as their task.
+  known = adapter.settings or adapter.task != adapter.head.task
   yield from (
       '', f'# {name.split("/")[-1]}', '',
-      f'An adapter for `{base}`, trained with adapters_jax'
-      f'{f" on {adapter.task}" if adapter.task else ""}'
+      f'An adapter for `{base}`, '
+      f'{"trained" if adapter.settings else "made"} with adapters_jax'
+      f'{f" on {adapter.task}" if adapter.task and known else ""}'
       f'{" and folded into the base" if form in formats.WHOLE else ""}.', '',
       '```python', *_program(adapter, name, form, head), '```', '',
       '| | |', '|---|---|', f'| method | `{adapter.method}` |',

@@ -6,12 +6,14 @@ import jax.numpy as jnp
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import arguments
 from adapters_jax.methods import places
+from adapters_jax.model import base as base_lib
 from adapters_jax.model import families
 
 
 def fold(
-    base: trees.Tree, adapter: adapter_lib.Adapter
+    base: base_lib.Base | trees.Tree, adapter: adapter_lib.Adapter
 ) -> tuple[trees.Tree, trees.Tree]:
   """Folds methods of linear layers into a base, so that they cost nothing.
 
@@ -19,17 +21,18 @@ def fold(
   scale it, so that a merged IA3 or DoRA has other outputs than before.)
 
   Args:
-    base: Pretrained tree.
+    base: Pretrained encoder, or its tree.
     adapter: Adapter of LoRA, DoRA, VeRA or IA3.
 
   Returns:
-    (folded, replaced): the base with adapter, norms and head, for a model
+    (folded, replaced): the tree with adapter, norms and head, for a model
     without adapters; and the replaced leaves of the base, for `unfold`.
 
   Raises:
-    errors.UserError: a method that is not a change of weights, or several
-      adapters that are not one after the other.
+    errors.UserError: arguments in another order, a method that is not a change
+      of weights, or several adapters that are not one after the other.
   """
+  arguments.demand_adapter(adapter, 'fold(base, adapter)')
   if adapter.composition is not None:
     raise errors.UserError(
         f'`adapter`: {adapter.setup} cannot be folded into the base, only '
@@ -39,7 +42,8 @@ def fold(
       raise errors.UserError(
           f'{type(config).__name__} cannot be folded into the base: it is not '
           'a change of weights')
-  flat = trees.flatten(base)
+  tree = base_lib.tree_of(base)
+  flat = trees.flatten(tree)
   tuned = trees.flatten(adapter.tuned)
   changed = {path: leaf for path, leaf in tuned.items()
              if trees.role(path) not in ('adapter', 'fixed')}
@@ -58,7 +62,7 @@ def fold(
         if start is not None:
           changed[bias] = moved
   replaced = {path: flat[path] for path in changed if path in flat}
-  return (trees.overlay(base, trees.unflatten(changed)),
+  return (trees.overlay(tree, trees.unflatten(changed)),
           trees.unflatten(replaced))
 
 

@@ -1,5 +1,6 @@
 """Chooses the kind of task by the data given to `train`."""
 
+import dataclasses
 from typing import Any
 
 from adapters_jax import errors
@@ -59,6 +60,14 @@ def of_data(
     return kind, {
         'task': kind.find(data).name, 'file_task': kind.defaults.get(
             'file_task', config_lib.Config.file_task)}
+  kind, settings = _in_memory(data, dev, test)
+  return dataclasses.replace(kind, drawn=dev is None), settings
+
+
+def _in_memory(
+    data: Any, dev: Any, test: Any
+) -> tuple[kind_lib.Kind, dict[str, Any]]:
+  """Returns (kind of task, its settings) of examples; see `of_data`."""
   if isinstance(data, pairs.Pairs):
     splits = ({'train': data, 'dev': dev} if dev is not None
               else pairs.hold_out(data, held_out.SHARE))

@@ -135,7 +135,7 @@ def train(
   """
   text = train_settings.method_text(method)
   train_settings.check_arguments(base, data, text, start, dev, test)
-  train_settings.check_names(settings, data)
+  train_settings.check_names(settings, data, text)
   settings = {name: train_settings.plain(value)
               for name, value in settings.items()}
   bank = frozen.bank_of(under)

@@ -71,9 +71,8 @@ def read(
 
 def as_text(error: Exception | str) -> str:
   """Rewrites a message of the library for the command line, with flags."""
-  # Messages also refer to flags of other commands: `raw` of
-  # scripts.prepare_glue, and `resume` of a training that has not finished.
-  return errors.as_flags(str(error), {*flags.FLAGS, 'raw', 'resume'})
+  # Messages of other commands refer to `resume` of an unfinished training.
+  return errors.as_flags(str(error), {*flags.FLAGS, 'resume'})
 
 
 def parse_argv(argv: Sequence[str]) -> list[str]:

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 import contextlib
+import dataclasses
+import re
+from typing import Any
 
 from adapters_jax import errors
+from adapters_jax import methods
 from adapters_jax.adapters import folders
+from adapters_jax.methods import hints
 
 # {setting: argument of `train`}
 _ARGUMENTS = {
@@ -55,6 +60,8 @@ SAME = {
 # Arguments of `train` that a name of another library may mean.
 ARGUMENTS = 'base', 'data', 'method', 'dev', 'test', 'under', 'start'
 
+_BIAS = ("`method='bias'` trains the biases of the base; adapters train those "
+         'of its layer norms, unless `tune_norms=False`')
 _BASE = 'the base brings its own; leave it out'
 _BEST = ('the step that is best on dev is kept in memory; save it with '
          '`adapter.save(DIR)`')
@@ -84,6 +91,10 @@ _ELSEWHERE = {
         'class_names', 'id2label', 'label2id', 'label_names', 'num_classes',
         'num_labels'), _CLASSES),
     **dict.fromkeys(('data_collator', 'model', 'tokenizer'), _BASE),
+    'bias': _BIAS,
+    'modules_to_save': 'head and layer norms are trained and saved with the '
+                       'adapter',
+    'task_type': '`data` decides on the kind of task',
     **dict.fromkeys(('device', 'no_cuda', 'use_cpu'), _DEVICE),
     'early_stopping_threshold': 'any better score on dev counts; `patience` '
                                 'sets the evaluations without one',
@@ -106,17 +117,43 @@ def arguments() -> Iterator[None]:
     raise
 
 
-def unknown(name: str, settings: Iterable[str]) -> errors.UserError:
+def unknown(
+    name: str, settings: Iterable[str], method: str = '', value: Any = None
+) -> errors.UserError:
   """Returns the error for a name that `train` does not know.
 
   Args:
     name: Name that a user gave as a setting.
     settings: Settings that `train` takes.
+    method: Method string of the call, '' for the default.
+    value: Value that the user gave.
   """
-  if name.lower() in _ELSEWHERE:
+  word = name.lower()
+  if word in _ELSEWHERE:
+    return errors.UserError(f'setting: unknown {name!r}; {_ELSEWHERE[word]}')
+  if word not in SAME and (example := _of_method(word, method, value)):
     return errors.UserError(
-        f'setting: unknown {name!r}; {_ELSEWHERE[name.lower()]}')
+        f'setting: {name!r} is a field of the method; write it there, as in '
+        f'`method={example!r}`')
   return errors.unknown('setting', name, [*settings, *ARGUMENTS], SAME)
+
+
+def _of_method(word: str, method: str, value: Any) -> str:
+  """Returns an example of a method with a field, '' if none has it.
+
+  Args:
+    word: Name of the field, here or in another library.
+    method: Method string of the call; its method is preferred.
+    value: Value of the field.
+  """
+  shown = value if isinstance(value, (int, float)) else '...'
+  own_name = re.split(r'[|\[]', method)[0].strip()
+  for name in (own_name, 'lora', *methods.CONFIGS):
+    fields = {field.name for config in methods.CONFIGS.get(name, ())
+              for field in dataclasses.fields(config)}
+    if own := word if word in fields else hints.of_field(word, fields):
+      return f'{name}[{own}={shown}]'
+  return ''
 
 
 def advice(setting: str) -> str:
@@ -154,4 +191,4 @@ def _renamed(name: str, value: str | None) -> str:
     return f'`{argument}=load_base({value!r})`'
   if argument != name:
     return f'`{argument}={value!r}`'
-  return f'`{name}={ {"true": "True", "false": "False"}.get(value, value)}`'
+  return f'`{name}={value}`'

@@ -53,23 +53,26 @@ def plain(value: Any) -> Any:
   return value
 
 
-def check_names(settings: Mapping[str, Any], data: Any = '') -> None:
+def check_names(
+    settings: Mapping[str, Any], data: Any = '', method: str = ''
+) -> None:
   """Checks the names of settings.
 
   Args:
     settings: Settings that a user gave to `train`.
     data: Name of a task, or examples in memory.
+    method: Method string.
 
   Raises:
     errors.UserError: a setting that `train` does not take, or not for the data.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in _NOT_SETTINGS]
-  for name in settings:
+  for name, value in settings.items():
     if name in _NOT_SETTINGS:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
-      raise train_names.unknown(name, allowed)
+      raise train_names.unknown(name, allowed, method, value)
   if settings.get('data_dir') and not isinstance(data, str):
     raise errors.UserError(
         f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '

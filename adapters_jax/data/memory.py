@@ -33,7 +33,8 @@ class Examples:
       from 0.
     names: Names of all classes if the labels are their numbers, from 0, as in
       Hugging Face's datasets; `labels` are these names from then on. Those of
-      the training examples are the classes, also without an example.
+      the training examples are the classes, in this order, also without an
+      example. Labels that are names already may have them too.
   """
   texts: (Sequence[str | tuple[str, str] | tuple[str, Sequence[str]]]
           | np.ndarray)
@@ -119,8 +120,9 @@ def to_task(
     test: Further examples to score.
 
   Returns:
-    (task, {'train', 'dev' and perhaps 'test': split}). Classes are sorted:
-    the names of the training examples, or else the labels that occur in them.
+    (task, {'train', 'dev' and perhaps 'test': split}). The classes are the
+    names of the training examples, in their order, or else the labels that
+    occur in them, sorted.
 
   Raises:
     errors.UserError: fewer than two examples or classes, or splits that differ
@@ -149,7 +151,7 @@ def to_task(
     raise errors.UserError(
         f'`labels`: all are {found[0]!r}; two classes are needed, or floats '
         'as scores')
-  classes = sorted(examples.names or found)
+  classes = examples.names or found
   task = tasks.Task(
       name='examples', source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
@@ -212,7 +214,7 @@ def _several(
     found = {one for row in examples.labels for one in row}
     if not found:
       raise errors.UserError('`labels`: no text has a label')
-    names = sorted(examples.names or found)
+    names = examples.names or sorted(found)
     matrices = {name: _matrix(name, split, examples, names)
                 for name, split in given.items()}
   task = tasks.Task(

@@ -80,13 +80,15 @@ def kappa(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Matthews' correlation; 0 where all predictions are equal.
+  """Returns Matthews' correlation; 0 where either side is constant.
 
   Args:
     labels: [examples] True classes.
     predictions: [examples] Predicted classes.
   """
   from sklearn import metrics
+  if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+    return 0.0  # sklearn's result, without its warning.
   return float(metrics.matthews_corrcoef(labels, predictions))
 
 

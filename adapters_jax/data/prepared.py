@@ -196,9 +196,9 @@ def _absent(source: str, data_dir: str, reason: str) -> errors.UserError:
     reason: Why not, as a clause.
   """
   other = (
-      'pass `train_file` and `dev_file`' if source == 'squad' else
-      'make it from raw files with `python -m scripts.prepare_glue` `raw=DIR` '
-      '`data_dir=DIR` in a clone, and pass that `data_dir`')
+      'give questions of your own' if source == 'squad' else
+      'make it from raw files with `python -m scripts.prepare_glue --raw=DIR '
+      '--data_dir=DIR` in a clone, and pass that `data_dir`')
   return errors.UserError(
       f'{source} is not in {data_dir} and {reason}; run once with a network, '
       f'or {other}')

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.data import conll
@@ -21,20 +22,22 @@ class TaggedExamples:
   Attributes:
     words: Words of each sentence.
     tags: Tags of each sentence: entities in BIO, IOB or BIOES, or others.
+    names: Names of the tags if `tags` are their numbers, from 0, as in Hugging
+      Face's datasets; `tags` are these names from then on. Those that occur in
+      training are the tags of the adapter.
   """
   words: Sequence[Sequence[str]]
-  tags: Sequence[Sequence[str]]
+  tags: Sequence[Sequence[Any]]  # Strings from then on.
+  names: Sequence[str] | None = None
 
   def __post_init__(self):
+    if self.names is not None:
+      object.__setattr__(self, 'names', list(map(
+          label_values.plain, sequences.as_list('names', self.names))))
     for name in ('words', 'tags'):
       rows = sequences.as_list(name, getattr(self, name))
       for number, row in enumerate(rows):
-        one = list(map(label_values.plain, sequences.as_list(
-            f'{name}[{number}]', row)))
-        if not one or not all(isinstance(x, str) and x.strip() for x in one):
-          raise errors.UserError(
-              f'`{name}[{number}]`: give a list of strings that are not empty')
-        rows[number] = one
+        rows[number] = self._checked(f'{name}[{number}]', row)
       object.__setattr__(self, name, rows)
     if len(self.words) != len(self.tags):
       raise errors.UserError(
@@ -45,6 +48,24 @@ class TaggedExamples:
       if len(words) != len(tags):
         raise errors.UserError(
             f'`tags[{number}]`: there are {len(tags)} for {len(words)} words')
+
+  def _checked(self, where: str, row: Any) -> list[str]:
+    """Returns the words or tags of a sentence; UserError for other values.
+
+    Args:
+      where: Place in messages.
+      row: Words, or tags or their numbers.
+    """
+    found = list(map(label_values.plain, sequences.as_list(where, row)))
+    numbered = where.startswith('tags')
+    if numbered and self.names is not None:
+      found = label_values.named(
+          found, self.names, lambda number: f'`{where}[{number}]`')
+    if not found or not all(isinstance(x, str) and x.strip() for x in found):
+      raise errors.UserError(
+          f'`{where}`: give a list of strings that are not empty'
+          + (', or numbers with their `names`' if numbered else ''))
+    return found
 
   def __len__(self) -> int:
     return len(self.words)

@@ -114,6 +114,23 @@ def load(checkpoint: paths.Path, precision: str = 'float32') -> Base:
               precision, (config, trees.flatten(params)))
 
 
+def tree_of(base: Any) -> trees.Tree:
+  """Returns the tree of a base, or a pretrained tree as it is.
+
+  Args:
+    base: Pretrained encoder, or its tree.
+
+  Raises:
+    errors.UserError: a value of another type.
+  """
+  if isinstance(base, Base):
+    return base.params
+  if not isinstance(base, Mapping):
+    raise errors.UserError(
+        f'`base`: give a Base or its params, not {type(base).__name__}')
+  return dict(base)
+
+
 def with_head_start(base: Base) -> trees.Tree:
   """Adds the checkpoint's layers before a classifier to the pretrained tree."""
   return {**base.params, **pretrained.load_head_start(base.folder)}

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from adapters_jax import errors
 from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.model import bert_config
@@ -213,7 +214,7 @@ class Bert(nn.Module):
       segments: [batch, length] int32, 0 or 1.
       mask: [batch, length] bool, False at padding.
       hidden: [batch, length, dim] Input of layer `config.first_layer`, instead
-        of tokens and segments where that is above 0.
+        of tokens and segments where that is above 0; None where it is 0.
       rows: Number of leading positions of the last layer to return, None for
         all.
       train: Whether to drop out; needs the 'dropout' rng.
@@ -222,14 +223,23 @@ class Bert(nn.Module):
       Hidden states [batch, length, dim]: the input of the first layer and the
       output of each layer, but [batch, rows, dim] of the last. A prompt adds to
       their length.
+
+    Raises:
+      errors.UserError: `hidden` for a model with embeddings, or none for one
+        without.
     """
     config = self.config
-    if config.first_layer:
+    if config.first_layer and hidden is not None:
       x = hidden.astype(config.dtype)
-    else:
+    elif not config.first_layer and hidden is None:
       embeddings = Embeddings(config, name='embeddings')
       x, mask = embeddings(tokens, segments, mask, train=train)
       x, mask = sites_lib.embedding('embedding', config.adapters, x, mask)
+    else:
+      raise errors.UserError(
+          '`hidden`: is the input of a model whose `first_layer` is above 0; '
+          f'with {config.first_layer} give '
+          f'{"it" if config.first_layer else "tokens and segments"} alone')
     encoder = Encoder(config, name='encoder')
     return (x, *encoder(x, mask, rows=rows, train=train))
 

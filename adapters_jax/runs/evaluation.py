@@ -1,5 +1,6 @@
 """Scores of an adapter on labelled examples, as training reports them."""
 
+from collections.abc import Mapping
 import contextlib
 import dataclasses
 import logging
@@ -26,6 +27,7 @@ from adapters_jax.data import squad
 from adapters_jax.data import tagged
 from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import tasks
+from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import labelled
 from adapters_jax.runs import perplexity
@@ -39,7 +41,8 @@ InMemory = (memory.Examples | tagged.TaggedExamples | pairs_lib.Pairs
 
 def evaluate(
     base: base_lib.Base, adapter: adapter_lib.Adapter, data: str | InMemory, *,
-    split: str = '', threshold: float | None = None, batch_size: int = 32,
+    split: str = '', metric: str = '', threshold: float | None = None,
+    batch_size: int = 32, data_dir: paths.Path = '',
 ) -> dict[str, float]:
   """Scores an adapter on labelled examples.
 
@@ -59,27 +62,35 @@ def evaluate(
       paragraphs, pairs of texts for sentence embeddings, or raw texts for an
       adapter of masked language modelling; or the name of a task.
     split: Split of a task by name, such as 'dev'; by default 'test'.
+    metric: Metric to return first, such as 'f1', also one that the scores lack
+      otherwise; by default the one that picked the step in training.
     threshold: Probability from which on the second of two classes, or each of
       several labels, is predicted; by default that of the adapter.
     batch_size: Inputs a step.
+    data_dir: Folder of the TFDS files of a task by name; by default the cache
+      folder.
 
   Returns:
-    {metric: value}; the metric that picked the step in training comes first.
+    {metric: value}
 
   Raises:
     errors.UserError: an adapter of another base or without a head, labels that
-      it does not know, or data that do not fit its head.
+      it does not know, data that do not fit its head, or a metric that is not
+      for them.
   """
-  _check(base, adapter, data, split, threshold, batch_size)
+  folder = paths.text(data_dir, 'data_dir')
+  _check(base, adapter, data, {'split': split, 'data_dir': folder}, metric,
+         threshold, batch_size)
   task: tasks.Task | None = None
   examples: Any = data
   if isinstance(data, str):
-    task, examples = labelled.of_name(data, split or 'test')
+    task, examples = labelled.of_name(data, split or 'test', folder)
   if isinstance(examples, pairs_lib.Pairs):
-    return _of_pairs(base, adapter, examples, batch_size)
+    return _of_pairs(base, adapter, examples, metric, batch_size)
   if isinstance(examples, raw_text.Texts):
+    picked = _picked(adapter, metric, 'texts', metrics.OF_LANGUAGE)
     found = perplexity.of_texts(base, adapter, examples.texts, batch_size)
-    return _ordered(adapter, found)
+    return {name: found[name] for name in picked.metrics}
   compiled.check_adapter(base, adapter)  # It has a head, too.
 
   def values(rows):
@@ -89,18 +100,18 @@ def evaluate(
   if isinstance(examples, questions_lib.Questions):
     examples = examples.asked
   if isinstance(examples, list):
-    return _of_questions(adapter, examples, values)
+    return _of_questions(adapter, examples, metric, values)
   if isinstance(examples, tagged.TaggedExamples):
-    return _of_tags(adapter, examples, values)
+    return _of_tags(adapter, examples, metric, values)
   if isinstance(examples, memory.Examples):
     task, examples = labelled.matched(adapter, examples)
   assert task is not None  # For the type checker.
-  return _of_labels(adapter, task, examples, values, threshold)
+  return _of_labels(adapter, task, examples, metric, values, threshold)
 
 
 def _check(
-    base: Any, adapter: Any, data: Any, split: str, threshold: Any,
-    batch_size: Any,
+    base: Any, adapter: Any, data: Any, of_names: Mapping[str, str],
+    metric: Any, threshold: Any, batch_size: Any,
 ) -> None:
   """Raises UserError for an argument of another type or range."""
   arguments.demand_base(base, 'evaluate(base, adapter, data)')
@@ -114,9 +125,12 @@ def _check(
     raise errors.UserError(
         f'`threshold={threshold}`: is for two classes, or several labels a '
         'text; leave it out')
-  if split and not isinstance(data, str):
-    raise errors.UserError(
-        f'`split={split}`: is for a task by name; leave it out')
+  for name, value in of_names.items():
+    if value and not isinstance(data, str):
+      raise errors.UserError(
+          f'`{name}={value}`: is for a task by name; leave it out')
+  if metric not in ('', *metrics.NAMES):
+    raise errors.unknown('`metric`', metric, metrics.NAMES)
 
 
 def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
@@ -133,27 +147,37 @@ def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
         f'is {adapter.head_input}; give Examples for it')
 
 
-def _with_own_metric(
-    adapter: adapter_lib.Adapter, task: tasks.Task
+def _with_metric(
+    adapter: adapter_lib.Adapter, metric: str, task: tasks.Task
 ) -> tasks.Task:
-  """Returns a task with the metric that picked the adapter's step first."""
+  """Returns a task with a metric first, by default that of the training."""
+  if metric:
+    return metrics.with_first(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.
     return metrics.with_first(task, adapter.settings.get('metric', ''))
   return task
 
 
-def _ordered(
-    adapter: adapter_lib.Adapter, scores: dict[str, float]
-) -> dict[str, float]:
-  """Returns scores with the metric that picked the adapter's step first."""
-  task = _with_own_metric(adapter, tasks.Task(
-      'examples', '', ('text',), (), tuple(scores)))
-  return {name: scores[name] for name in task.metrics}
+def _picked(
+    adapter: adapter_lib.Adapter, metric: str, name: str,
+    known: tuple[str, ...], labels: tuple[str, ...] = (),
+) -> tasks.Task:
+  """Returns the task of examples in memory, as `_with_metric` does.
+
+  Args:
+    adapter: Adapter.
+    metric: Metric to return first.
+    name: Name of the task.
+    known: Its metrics.
+    labels: Its classes.
+  """
+  return _with_metric(
+      adapter, metric, tasks.Task(name, '', ('text',), labels, known))
 
 
 def _of_labels(
     adapter: adapter_lib.Adapter, task: tasks.Task, split: tasks.Split,
-    values: Any, threshold: float | None,
+    metric: str, values: Any, threshold: float | None,
 ) -> dict[str, float]:
   """Returns the scores of labels of texts.
 
@@ -161,6 +185,7 @@ def _of_labels(
     adapter: Adapter.
     task: Task, with the classes of the adapter in any order.
     split: Examples.
+    metric: As for `evaluate`.
     values: (inputs) -> logits of each.
     threshold: As for `evaluate`.
   """
@@ -170,7 +195,7 @@ def _of_labels(
     raise errors.UserError(
         f'`data`: {task.name} has the classes {", ".join(task.labels)}, and '
         f'the adapter {errors.listed(classes, 20)}')
-  task = _with_own_metric(adapter, task)
+  task = _with_metric(adapter, metric, task)
   logits = np.array(values(split.texts), np.float32).reshape(len(split), -1)
   threshold = adapter.threshold if threshold is None else threshold
   own = dataclasses.replace(task, labels=classes)
@@ -185,30 +210,35 @@ def _of_labels(
 
 
 def _of_questions(
-    adapter: adapter_lib.Adapter, asked: list[squad.Question], values: Any
+    adapter: adapter_lib.Adapter, asked: list[squad.Question], metric: str,
+    values: Any,
 ) -> dict[str, float]:
   """Returns the scores of answers to questions.
 
   Args:
     adapter: Adapter.
     asked: Questions with their correct answers.
+    metric: As for `evaluate`.
     values: (inputs) -> answers.
   """
   _demand(adapter, 'tokens', 'questions')
+  task = _with_metric(adapter, metric, squad.TASK)
   found = metrics.squad(
       [[text for text, _ in one.answers] for one in asked],
       values([(one.question, one.context) for one in asked]))
-  return _ordered(adapter, {name: found[name] for name in squad.TASK.metrics})
+  return {name: found[name] for name in task.metrics}
 
 
 def _of_tags(
-    adapter: adapter_lib.Adapter, examples: tagged.TaggedExamples, values: Any
+    adapter: adapter_lib.Adapter, examples: tagged.TaggedExamples, metric: str,
+    values: Any,
 ) -> dict[str, float]:
   """Returns the scores of tags of words.
 
   Args:
     adapter: Adapter.
     examples: Sentences.
+    metric: As for `evaluate`.
     values: (inputs) -> tagged sentences.
   """
   _demand(adapter, 'tags', 'tags of words')
@@ -220,9 +250,9 @@ def _of_tags(
     _log.warning('%d tags are unknown to the adapter, such as %r',
                  len(missing), missing[0])
   marked = tags_lib.mark_entities(adapter.classes)
-  task = _with_own_metric(adapter, tasks.Task(
-      'tagging', '', ('words',), adapter.classes,
-      tags_lib.OF_ENTITIES if marked else tags_lib.OF_TAGS))
+  task = _picked(
+      adapter, metric, 'tagging', tags_lib.OF_ENTITIES if marked
+      else tags_lib.OF_TAGS, adapter.classes)
   return tags_lib.tagging_scores(
       examples.tags, [one.tags for one in values(examples.words)],
       task.metrics)
@@ -230,7 +260,7 @@ def _of_tags(
 
 def _of_pairs(
     base: base_lib.Base, adapter: adapter_lib.Adapter, pairs: pairs_lib.Pairs,
-    batch_size: int,
+    metric: str, batch_size: int,
 ) -> dict[str, float]:
   """Returns the scores of sentence embeddings.
 
@@ -238,6 +268,7 @@ def _of_pairs(
     base: Pretrained encoder.
     adapter: Adapter.
     pairs: Pairs, with or without scores.
+    metric: As for `evaluate`.
     batch_size: Texts a step.
   """
   head = adapter.head
@@ -246,6 +277,9 @@ def _of_pairs(
         '`data`: Pairs are for sentence embeddings, and the adapter predicts '
         'labels; give Examples')
   compiled.check_base(base.identity, adapter, 'the adapter')
+  scored = pairs.scores is not None
+  task = _picked(adapter, metric, 'pairs', (
+      'spearman', 'pearson') if scored else retrieval.METRICS)
   texts: list[str] = []
 
   def encode(some):
@@ -255,9 +289,5 @@ def _of_pairs(
   found = pair_examples.evaluation_of({'train': pairs, 'dev': pairs}, encode)
   vectors = embedding.encode(
       base, texts, adapter, normalize=True, dims=0, batch_size=batch_size)
-  scored = pairs.scores is not None
-  task = _with_own_metric(adapter, tasks.Task(
-      'pairs', '', ('anchor', 'positive'), (),
-      ('spearman', 'pearson') if scored else retrieval.METRICS))
   return pair_examples.scores(
       task.metrics, vectors, found, 'dev', pairs.scores)[0]

@@ -24,6 +24,7 @@ from adapters_jax.data import class_weights
 from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
@@ -89,6 +90,8 @@ def make_group(
   origins = [*map(identity.origin_of, configs)]  # Before the files are read.
   # The widest run gives the shapes to which all others are padded.
   setup = kind.prepare(max(configs, key=lambda c: c.adapter_size), mesh)
+  setup = dataclasses.replace(setup, notes=(
+      *setup.notes, *drawn_dev.notes(configs[0], kind, setup)))
   if len(configs) == 1:
     setup = dataclasses.replace(setup, origin=origins[0])
     return Group(configs, setup, (setup,), tuple(names))

@@ -20,13 +20,20 @@ from adapters_jax.data import tasks
 from adapters_jax.runs.kinds import embeddings
 from adapters_jax.runs.kinds import language_modeling
 
+# {form of a task: its name in messages}
+_FORMS = {'multilabel': 'several labels a text',
+          'multiple_choice': 'multiple choice'}
 
-def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
+
+def of_name(
+    name: str, split: str, data_dir: str = ''
+) -> tuple[tasks.Task | None, Any]:
   """Returns (task, examples of a split) of a named task.
 
   Args:
     name: Name of a task.
     split: Name of a split.
+    data_dir: Folder of the TFDS files; the default one when empty.
 
   Returns:
     (task, split); (None, pairs, questions or texts) for tasks of other kinds.
@@ -35,21 +42,24 @@ def of_name(name: str, split: str) -> tuple[tasks.Task | None, Any]:
     errors.UserError: an unknown name or split, or one without labels.
   """
   if name.endswith(language_modeling.END):
-    with errors.within('`data`'):
-      task = language_modeling.KIND.find(name)
-    texts = language_modeling.load(task, '')
+    if name not in language_modeling.names():
+      raise errors.unknown('`data`', name, language_modeling.names())
+    texts = language_modeling.load(
+        language_modeling.KIND.find(name), data_dir)
     if split not in texts:
       raise errors.unknown('`split`', split, texts)
     return None, raw_text.Texts(texts[split])
   if name == squad.TASK.name:
-    asked = squad_files.read_tfds('')
+    asked = squad_files.read_tfds(data_dir)
     if split not in asked:
       raise errors.unknown('`split`', split, asked)
     return None, asked[split]
   paired = name == embeddings.STS
-  with errors.within('`data`'):
+  try:
     task = tasks.find('stsb' if paired else name)
-  found = tasks.load(task)
+  except errors.UserError as error:  # Which names the setting.
+    raise errors.UserError(str(error).replace('`task`', '`data`')) from error
+  found = tasks.load(task, data_dir)
   labelled = [one for one, part in found.items() if part.labelled]
   if split not in labelled:
     raise errors.UserError(
@@ -87,13 +97,14 @@ def matched(
         task, metrics=label_sets.METRICS, form='multilabel')
     check_form(adapter, task)
     return task, tasks.Split(examples.rows, _matrix(labels, classes))
-  # As in training, integers are scores unless the adapter has classes.
-  if kind == 'float' or kind == 'integer' and not classes:
+  # Integers may be scores of an adapter whose training had floats among them.
+  if kind == 'float' or kind == 'integer' and _given_by(adapter) == 'scores':
     task = dataclasses.replace(
         task, labels=(), metrics=('spearman', 'pearson'))
     check_form(adapter, task)
     return task, tasks.Split(examples.rows, np.array(labels, np.float32))
-  check_form(adapter, task)
+  # For another form of adapter, which has none, with classes.
+  check_form(adapter, dataclasses.replace(task, labels=(kind,)))
   return task, tasks.Split(examples.rows, np.array(
       [classes.index(_names(row, [label], classes)[0])
        for row, label in enumerate(labels)], np.int32))
@@ -146,16 +157,20 @@ def check_form(adapter: adapter_lib.Adapter, task: tasks.Task) -> None:
     adapter: Adapter with a head.
     task: Task of the examples.
   """
-  head = adapter.head
-  words = {'multilabel': 'several labels a text',
-           'multiple_choice': 'multiple choice',
-           'single': 'classes' if task.labels else 'scores'}
-  own = ('tags of words' if head.reads_words else
-         'answers to questions' if head.per_token else
-         words['multilabel'] if head.multilabel else
-         words['multiple_choice'] if head.choices else
-         'classes' if adapter.classes else 'scores')
-  if own != words[task.form]:
+  form = _FORMS.get(task.form, 'classes' if task.labels else 'scores')
+  own = _given_by(adapter)
+  if own != form:
     raise errors.UserError(
-        f'`data`: its labels are for {words[task.form]}, and the adapter gives '
-        f'{own}; give data of that form')
+        f'`data`: its labels are for {form}, and the adapter gives {own}; give '
+        'data of that form')
+
+
+def _given_by(adapter: adapter_lib.Adapter) -> str:
+  """Returns the form of an adapter's outputs, for messages."""
+  head = adapter.head
+  return ('tags of words' if head.reads_words else
+          'probabilities of words' if head.pretrained else
+          'answers to questions' if head.per_token else
+          _FORMS['multilabel'] if head.multilabel else
+          _FORMS['multiple_choice'] if head.choices else
+          'classes' if adapter.classes else 'scores')

@@ -53,6 +53,15 @@ class RunLog:
     self.losses = []
     return entry
 
+  def marked(self, best: int) -> tuple[dict[str, Any], ...]:
+    """Returns the history, with 'kept': True in the entry of the best step.
+
+    Args:
+      best: Number of the best step.
+    """
+    return tuple({**entry, 'kept': True} if entry['step'] == best else entry
+                 for entry in self.history)
+
 
 @dataclasses.dataclass
 class Log:

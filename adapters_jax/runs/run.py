@@ -15,6 +15,7 @@ from adapters_jax.downloads import disk
 from adapters_jax.runs import at_hand
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
@@ -296,8 +297,8 @@ def train(
     scores, _, notes, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     for note in (*group.setup.notes, *notes):  # No record will hold them.
-      _log.log(logging.WARNING if note.startswith(results.COLLAPSE)
-               else logging.INFO, note)
+      _log.log(logging.WARNING if note.startswith(
+          (results.COLLAPSE, drawn_dev.START)) else logging.INFO, note)
     return dataclasses.replace(results.make_adapter(
         config, group.setup, kind, jax.device_get(progress.best), scores,
-        threshold), history=tuple(log.runs[0].history))
+        threshold), history=log.runs[0].marked(int(progress.best_step)))

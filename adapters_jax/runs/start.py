@@ -24,6 +24,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
+from adapters_jax.training import frozen_cache
 
 _log = logging.getLogger(__name__)
 
@@ -88,13 +89,17 @@ def settings_of(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
     adapter: Adapter.
     layers: Number of layers of its base.
   """
-  norms = any(trees.role(path) == 'norm' for path in trees.flatten(
-      adapter.tuned))
-  kept = adapter.settings.get('norm_layers')
+  norms = {trees.layer_of(path) for path in trees.flatten(adapter.tuned)
+           if trees.role(path) == 'norm'}
+  # From the leaves: merged and imported adapters have no settings.
+  kept = adapter.settings.get('norm_layers') if not norms else (
+      'same' if norms <= {layer for layer in range(layers)
+                          if frozen_cache.adapted(adapter.methods, layer)}
+      else 'all')
   mode = adapter.head_input.removeprefix(heads.embedding.PREFIX)
   return {
       **_method(adapter, layers),
-      **({'tune_norms': norms} if adapter.methods else {}),
+      **({'tune_norms': bool(norms)} if adapter.methods else {}),
       **({'norm_layers': kept} if kept in checks.CHOICES['norm_layers']
          else {}),
       'head_input': _head_input(adapter.head),

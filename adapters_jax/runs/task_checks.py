@@ -95,7 +95,7 @@ def check_model(config: config_lib.Config) -> None:
       raise errors.UserError(
           f'`adapter_drop={config.adapter_drop}`: the frozen adapters have '
           'trained layer norms; leave it out, or give adapters trained with '
-          '`tune_norms=false`')
+          '`tune_norms=False`')
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)

@@ -1,11 +1,16 @@
 """Arguments of another order or type: one line that names the argument."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 
 import adapters_jax as aj
+from adapters_jax import trees
+from adapters_jax.adapters import bank as bank_lib
+from adapters_jax.adapters import folding
+from tests.adapters import bank_test
 from tests.adapters import merging_test
 
 
@@ -49,6 +54,41 @@ def test_faults(base, adapter, call, message):
   with pytest.raises(aj.UserError, match=message) as found:
     call(base, adapter)
   assert '\n' not in str(found.value)
+
+
+@pytest.mark.parametrize('call, message', [
+    (lambda base, one: folding.fold(base.config, one),
+     '`base`: give a Base or its params, not BertConfig'),
+    (lambda base, one: folding.fold(one, base), '`adapter`: .*fold.base, ada'),
+    (lambda base, one: bank_lib.summary({'a': one}, 'minilm-l6'),
+     '`base`: give a Base or its params, not str'),
+    (lambda base, one: bank_lib.activate({'a': one}, 'a', base.config),
+     '`base`: give a Base or its params, not BertConfig')])
+def test_faults_of_functions_on_trees(base, adapter, call, message):
+  with pytest.raises(aj.UserError, match=f'^{message}'):
+    call(base, adapter)
+
+
+def test_a_base_stands_for_its_tree(base):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), base=base.identity)
+  bank = {'a': adapter}
+  assert bank_lib.summary(bank, base) == bank_lib.summary(bank, base.params)
+  model, params = bank_lib.activate(bank, 'a', base.config, base.params)
+  for shape, tree in ((base, None), (base, base.params), (base.config, base)):
+    own, leaves = bank_lib.activate(bank, 'a', shape, tree)
+    assert own == model and trees.equal(leaves, params)
+  folded, replaced = folding.fold(base, adapter)
+  assert trees.equal(folded, folding.fold(base.params, adapter)[0])
+  fast = dataclasses.replace(base, params=folded)
+  head = dataclasses.replace(
+      adapter, methods=(), tuned={'head': adapter.tuned['head']})
+  one, = aj.predict(fast, head, ['a good film'])
+  other, = aj.predict(base, adapter, ['a good film'])
+  assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+  restored = folding.unfold(folded, replaced)
+  assert trees.equal(
+      {**restored, 'head': None}, {**base.params, 'head': None})
 
 
 def test_integers_of_numpy_and_paths(base, adapter, tmp_path):

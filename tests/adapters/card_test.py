@@ -60,3 +60,28 @@ def test_no_card_speaks_of_a_head_that_the_files_lack():
   del adapter.tuned['head']
   bare = card.text(dataclasses.replace(adapter, labels=()), 'me/film', 'peft')
   assert task_of(bare) == 'feature-extraction'
+
+
+@pytest.mark.parametrize('task, settings, public', [
+    ('rte', {}, True), ('squad', {'task': 'squad'}, True),
+    ('squad', {'task': 'questions'}, False),  # Of an earlier version.
+    ('rte', {'train_file': 'rte.tsv'}, False), ('examples', {}, False),
+    ('rte+cola', {}, False), ('', {}, False)])
+def test_scores_are_results_on_public_datasets_alone(task, settings, public):
+  adapter = make('pooler', task=task, scores={'dev': {'accuracy': 0.75}},
+                 settings=settings)
+  text = card.text(adapter, 'me/film', 'own')
+  found = huggingface_hub.ModelCard(text).data.eval_results or []
+  assert [one.dataset_name for one in found] == [task] * public
+  assert '| dev | accuracy | 0.7500 |' in text
+
+
+def test_how_the_adapter_was_made():
+  trained = make('tokens', task='films', settings={'epochs': 1.0})
+  for adapter, said in (
+      (trained, 'trained with adapters_jax on films.'),
+      (dataclasses.replace(trained, task='a+b', settings={}),
+       'made with adapters_jax on a+b.'),
+      (dataclasses.replace(trained, task='question_answering', settings={}),
+       'made with adapters_jax.')):
+    assert f', {said}' in card.text(adapter, 'me/film', 'own')

@@ -220,8 +220,8 @@ def test_the_command(writable, adapter, checkpoint, tmp_path):
 
 
 def test_the_card(adapter):
-  text = card.text(dataclasses.replace(adapter, base='minilm-l6'),
-                   'me/film', 'peft')
+  text = card.text(dataclasses.replace(
+      adapter, base='minilm-l6', task='movie_sentiment'), 'me/film', 'peft')
   import huggingface_hub
   data = huggingface_hub.ModelCard(text).data
   assert data.library_name == 'peft'
@@ -229,7 +229,8 @@ def test_the_card(adapter):
   assert data.pipeline_tag == 'text-classification'
   result, = data.eval_results
   assert (result.dataset_name, result.dataset_split, result.metric_type,
-          result.metric_value) == ('films', 'dev', 'accuracy', 0.75)
+          result.metric_value) == (
+              'movie_sentiment', 'dev', 'accuracy', 0.75)
   for line in ("base = aj.load_base('minilm-l6')", '| method | `lora[r=2]` |',
                '| classes | no, yes |', '| threshold | 0.4 |',
                '| learning rate | 0.001 |', '| dev | accuracy | 0.7500 |'):

@@ -28,6 +28,8 @@ def test_an_entry_for_each_evaluation(adapter):
   metric = next(iter(adapter.scores['dev']))
   best = max(adapter.history, key=lambda entry: entry['dev'][metric])
   assert best['dev'] == pytest.approx(adapter.scores['dev'])
+  assert [entry for entry in adapter.history if 'kept' in entry] == [best]
+  assert best['kept'] is True
   assert json.loads(json.dumps(adapter.history)) == list(adapter.history)
 
 

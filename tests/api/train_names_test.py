@@ -11,6 +11,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
+from adapters_jax.methods import strings
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.training import steps
@@ -73,7 +74,30 @@ def test_commands_in_messages_have_the_flags():
           *fields, 'experiment=embeddings'}
 
 
+@pytest.mark.parametrize('method, field, example', [
+    ('', {'r': 8}, 'lora[r=8]'), ('vera[r=4]|ia3', {'r': 8}, 'vera[r=8]'),
+    ('lora', {'lora_alpha': 8}, 'lora[alpha=8]'),
+    ('', {'target_modules': ['q']}, 'lora[sites=...]'),
+    ('', {'reduction_factor': 8}, 'bottleneck[reduction_factor=8]'),
+    ('seq_bn', {'reduction_factor': 8}, 'seq_bn[reduction_factor=8]'),
+    ('lora', {'rank': 8}, 'lora[r=8]'), ('full', {'use_rslora': True},
+                                         'lora[rank_stabilized=True]'),
+    ('lora', {'prefix_length': 8}, 'prefix_tuning[prefix_length=8]')])
+def test_fields_of_methods(method, field, example):
+  name, = field
+  with pytest.raises(aj.UserError) as found:
+    train_settings.check_names(field, EXAMPLES, method)
+  assert str(found.value) == (
+      f'setting: {name!r} is a field of the method; write it there, as in '
+      f'`method={example!r}`')
+  if '...' not in example:
+    assert strings.parse(example)
+
+
 @pytest.mark.parametrize('name, wanted', [
+    ('bias', "`method='bias'` trains the biases of the base"),
+    ('modules_to_save', 'are trained and saved with the adapter'),
+    ('task_type', '`data` decides on the kind of task'),
     ('bf16', 'did you mean precision?'), ('fp16', 'did you mean precision?'),
     ('gradient_checkpointing', 'did you mean remat?'),
     ('gradient_accumulation_steps', 'did you mean accumulate?'),

@@ -46,8 +46,8 @@ def test_names_of_integer_labels():
   assert examples.labels == ['x', 'z', 'x', 'y']
   task, splits = memory.to_task(
       examples, dev=memory.Examples(['e'], [1], names=['z', 'y', 'x']))
-  assert task.labels == ('x', 'y', 'z')
-  np.testing.assert_array_equal(splits['train'].labels, [0, 2, 0, 1])
+  assert task.labels == ('z', 'y', 'x')
+  np.testing.assert_array_equal(splits['train'].labels, [2, 0, 2, 1])
   np.testing.assert_array_equal(splits['dev'].labels, [1])
   for copy in dataclasses.replace(examples), examples.take(range(4)):
     assert (copy.labels, copy.names) == (examples.labels, ['z', 'y', 'x'])
@@ -93,10 +93,10 @@ def test_a_name_without_an_example_is_a_label_too(rows):
   examples = memory.Examples([*'abcd'], rows, names=['c', 'b', 'a'])
   dev = memory.Examples(['e'], [[0, 0, 1]], names=['c', 'b', 'a'])
   task, splits = memory.to_task(examples, dev, examples.take([3, 0]))
-  assert task.labels == ('a', 'b', 'c') and task.form == 'multilabel'
+  assert task.labels == ('c', 'b', 'a') and task.form == 'multilabel'
   np.testing.assert_array_equal(
-      splits['train'].labels, [[0, 1, 0], [0, 0, 1], [0, 1, 1], [0, 0, 0]])
-  np.testing.assert_array_equal(splits['dev'].labels, [[1, 0, 0]])
+      splits['train'].labels, [[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
+  np.testing.assert_array_equal(splits['dev'].labels, [[0, 0, 1]])
   np.testing.assert_array_equal(splits['test'].labels, [[0, 0, 0], [0, 1, 0]])
   none = memory.Examples(['a'], [[0, 0]], names=['b', 'c'])
   with pytest.raises(errors.UserError, match='no text has a label'):
@@ -107,9 +107,9 @@ def test_a_name_without_an_example_is_a_label_too(rows):
 def test_a_name_without_an_example_is_a_class_too(labels):
   examples = memory.Examples([*'abcd'], labels, names=['z', 'y', 'x'])
   task, splits = memory.to_task(
-      examples, memory.Examples(['e'], [1], names=['z', 'y', 'x']))
-  assert task.labels == ('x', 'y', 'z')
-  np.testing.assert_array_equal(splits['train'].labels, [0, 2, 0, 2])
+      examples, memory.Examples(['e'], [1], names=['x', 'y', 'z']))
+  assert task.labels == ('z', 'y', 'x')  # Those of training.
+  np.testing.assert_array_equal(splits['train'].labels, [2, 0, 2, 0])
   np.testing.assert_array_equal(splits['dev'].labels, [1])
   held_out = memory.to_task(examples)[0]
   assert held_out.labels == task.labels

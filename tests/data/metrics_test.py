@@ -1,8 +1,10 @@
 import dataclasses
+import itertools
 import warnings
 
 from absl.testing import parameterized
 import numpy as np
+from sklearn import metrics as sklearn_metrics
 
 from adapters_jax import errors
 from adapters_jax.data import metrics
@@ -55,6 +57,18 @@ class MetricsTest(parameterized.TestCase):
     self.assertEqual(metrics.pearson(LABELS, constant), 0.0)
     self.assertEqual(metrics.spearman(LABELS, constant), 0.0)
     self.assertEqual(metrics.f1(LABELS, constant), 0.0)
+
+  def test_one_class_is_scored_without_a_warning(self):
+    for labels, answers in itertools.product(
+        (np.zeros(10, int), np.ones(10, int), LABELS), repeat=2):
+      with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        found = metrics.compute(tuple(metrics.OF_CLASSES), labels, answers)
+      self.assertTrue(np.isfinite([*found.values()]).all())
+      with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        self.assertEqual(found['matthews'], sklearn_metrics.matthews_corrcoef(
+            labels, answers))
 
   def test_compute_keeps_the_order(self):
     found = metrics.compute(('f1', 'accuracy'), LABELS, ANSWERS)

@@ -184,7 +184,8 @@ class MrpcAndStsbTest(absltest.TestCase):
 def test_absent_data_without_a_network_is_one_message(tmp_path, monkeypatch):
   monkeypatch.setattr(pinned, 'status', lambda url: 403)
   with pytest.raises(errors.UserError, match='once with a network, or make it '
-                     'from raw files with .*prepare_glue'):
+                     r'from raw files with `python -m scripts.prepare_glue '
+                     r'--raw=DIR --data_dir=DIR` in a clone'):
     tasks.load(tasks.find('mrpc'), str(tmp_path))
 
 

@@ -12,10 +12,12 @@ import pytest
 import tokenizers
 
 from adapters_jax.adapters import prediction
+from adapters_jax.api import chosen_kind
 from adapters_jax.api.commands import predict
 from adapters_jax.api import experiments
 from adapters_jax.api import written
 from adapters_jax.data import metrics
+from adapters_jax.data import questions as questions_lib
 from adapters_jax.data import rows
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
@@ -226,6 +228,7 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
   setup = question_answering.prepare(config)
   asked = setup.questions['dev']
   loaded = prediction.load('run', config.checkpoint)
+  assert loaded[1].task == 'train'  # Named after the file.
   _, wanted = question_answering.make_score(setup, 6)(
       loaded[1].tuned, 'dev')
   found = [one.answer for one in prediction.predict(
@@ -239,6 +242,19 @@ def test_a_saved_adapter_answers_as_in_its_run(config, capsys):
   lines = capsys.readouterr().out.splitlines()
   assert lines[0] == 'answer\tquestion\tcontext'
   assert [line.split('\t')[0] for line in lines[1:]] == found
+
+
+@pytest.mark.parametrize('given, name', [
+    (questions_lib.Questions(['a'] * 2, ['b', 'c'], ['b', 'c']), 'questions'),
+    ('squad', 'squad')])
+def test_the_task_is_named_after_the_data(
+    checkpoint, monkeypatch, given, name):
+  monkeypatch.setattr(squad_files, 'read_tfds', lambda data_dir: {
+      split: make_questions(2, 15) for split in ('train', 'dev')})
+  kind, chosen = chosen_kind.of_data(given)
+  setup = kind.prepare(config_lib.Config(
+      checkpoint=checkpoint, max_length=30, **chosen))
+  assert setup.task.name == name
 
 
 @pytest.mark.parametrize('text, wanted', [

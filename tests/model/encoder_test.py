@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from adapters_jax import errors
 from adapters_jax.downloads import pinned
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
@@ -200,6 +201,37 @@ class ModelTest(parameterized.TestCase):
     out = logits(params(), batch, half)
     self.assertEqual(out.dtype, np.float32)
     np.testing.assert_allclose(out, logits(params(), batch), atol=0.05)
+
+
+  def test_the_input_is_that_of_the_first_layer(self):
+    batch = tiny.random_batch()
+    hidden = np.zeros((4, 5, tiny.CONFIG.dim), np.float32)
+    above = dataclasses.replace(ADAPTED, first_layer=1)
+    for config, given in ((ADAPTED, hidden), (above, None)):
+      model = heads.Classifier(config, 2)
+      with self.assertRaisesRegex(errors.UserError, '`hidden`: .*alone'):
+        model.apply({'params': params()}, batch['tokens'], batch['segments'],
+                    batch['mask'], hidden=given)
+
+  def test_gradients_of_word_vectors(self):
+    # As `docs/how_it_works.md` says: the vectors as the table of words.
+    batch, tree = tiny.random_batch(), params()
+    table = tree['embeddings']['words']['embedding']
+    size = batch['tokens'].size
+    numbers = np.arange(size).reshape(batch['tokens'].shape)
+
+    def score(table, tokens):
+      config = dataclasses.replace(ADAPTED, vocab_size=len(table))
+      return logits(
+          trees.overlay(tree, {'embeddings': {'words': {'embedding': table}}}),
+          {**batch, 'tokens': tokens}, config)[:, 1].sum()
+
+    each = jax.grad(score)(table[batch['tokens'].reshape(-1)], numbers)
+    whole = jax.grad(score)(table, batch['tokens'])
+    summed = np.zeros_like(whole)
+    np.add.at(summed, batch['tokens'].reshape(-1), each)
+    np.testing.assert_allclose(summed, whole, atol=1e-6)
+    self.assertGreater(np.abs(whole).max(), 1e-4)
 
 
 class ParityTest(parameterized.TestCase):

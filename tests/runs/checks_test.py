@@ -38,6 +38,8 @@ FILES = {'train_file': 'a.tsv', 'dev_file': 'b.tsv'}
     ({'tune': 'oft'}, "`tune`: 'oft' is not implemented"),
     ({'tune': 'adapter'}, "unknown 'adapter'; did you mean adapters"),
     ({'tune': 'ful'}, "`tune`: unknown 'ful'; did you mean full"),
+    ({'pair_loss': 'triplet'}, "`pair_loss`: unknown 'triplet'; it is one of "
+     'multiple_negatives, cosent, cosine$'),
     ({'adapter_config': 'houlsby', 'adapter_size': 8},
      r'`adapter_size=8` is for .* as in houlsby\[size=8\]$'),
     ({'adapter_config': 'lora[alpha=4]', 'adapter_size': 8}, r'lora\[r=8\]$'),

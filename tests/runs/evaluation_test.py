@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
+from adapters_jax import errors
 from adapters_jax.adapters import prediction
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
@@ -146,6 +147,9 @@ def test_questions(base, monkeypatch):
   answer, = aj.predict(base, adapter, [('a film', 'very good plot')])
   found = aj.evaluate(base, adapter, 'squad', split='dev')
   assert list(found) == list(squad.TASK.metrics)
+  again = aj.evaluate(
+      base, adapter, 'squad', split='dev', metric='exact_match')
+  assert again == found and next(iter(again)) == 'exact_match'
   assert found['exact_match'] == float(answer.answer == 'good')
   for data, split, message in (
       ('squad', '', "unknown 'test'"), (data_of('classes'), '', 'answers')):
@@ -191,12 +195,17 @@ def test_a_tagger_with_tags_of_other_forms(base, monkeypatch):
     ({}, aj.Examples([('a', 'b')], ['yes']), {}, r'`texts\[0\]`: give 1 text'),
     ({}, aj.TaggedExamples([['a']], [['yes']]), {}, 'tags of words need an ad'),
     ({}, aj.Pairs([('a', 'b')]), {}, 'Pairs are for sentence embeddings'),
-    ({}, 'squad_texts', {}, '`data`: .*movie_sentiment_texts'),
+    ({}, 'squad_texts', {}, '^`data`: unknown .*movie_sentiment_texts'),
     ({}, aj.Texts(['a']), {}, 'raw texts need an adapter of masked language'),
     ({}, aj.Questions(['a'], ['b'], ['b']), {}, 'questions need an adapter'),
-    ({}, 'movi_sentiment', {}, '`data`: .*movie_sentiment'),
+    ({}, 'movi_sentiment', {}, '^`data`: unknown .*movie_sentiment'),
     ({}, 3, {}, '`data`: give Examples.*not int'),
     ({}, aj.Examples(['a'], ['no']), {'split': 'dev'}, 'for a task by name'),
+    ({}, aj.Examples(['a'], ['no']), {'data_dir': 'x'}, '`data_dir=x`: is for'),
+    ({}, 'rte', {'data_dir': 3}, '`data_dir`: give a path'),
+    ({}, aj.Examples(['a'], ['no']), {'metric': 'acc'}, '`metric`: unknown'),
+    ({}, aj.Examples(['a'], ['no']), {'metric': 'spearman'},
+     '`metric=spearman`: is not for this task; give one of accuracy'),
     ({}, aj.Examples(['a'], ['no']), {'threshold': 2}, '`threshold=2`: give a'),
     ({'labels': ('a', 'b', 'c')}, aj.Examples(['a'], ['a']), {}, '2 outputs'),
     ({'base': 'other@0'}, aj.Examples(['a'], ['no']), {}, 'is not the base'),
@@ -209,6 +218,46 @@ def test_what_cannot_be_scored(base, adapter, change, data, call, message):
   changed = dataclasses.replace(adapter, **change)
   with pytest.raises(aj.UserError, match=message):
     aj.evaluate(base, changed, data, **call)
+
+
+@pytest.mark.parametrize('head_input, own', [
+    ('cls', 'scores'), ('multiple_choice', 'multiple choice'),
+    ('tags', 'tags of words')])
+def test_labels_for_an_adapter_of_another_form(adapter, head_input, own):
+  other = dataclasses.replace(
+      adapter, labels=(), head_input=head_input, tuned={'head': {
+          name: leaf[..., :1] for name, leaf in adapter.tuned['head'].items()}})
+  for label in ('no', True, 1):
+    data = aj.Examples(['a'], [label])
+    if own == 'scores' and type(label) is int:  # As among floats.
+      assert labelled.matched(other, data)[1].labels.dtype == np.float32
+      continue
+    with pytest.raises(aj.UserError, match=(
+        f'^`data`: its labels are for classes, and the adapter gives {own}; ')):
+      labelled.matched(other, data)
+
+
+def test_a_metric_comes_first(base, adapter):
+  examples = aj.Examples(texts(6), ['yes', 'no'] * 3)
+  usual = aj.evaluate(base, adapter, examples)
+  found = aj.evaluate(base, adapter, examples, metric='f1')
+  assert list(found) == ['f1', *usual] == ['f1', 'accuracy', 'macro_f1']
+  assert found == {'f1': found['f1'], **usual}
+  trained = dataclasses.replace(adapter, settings={'metric': 'kappa'})
+  again = aj.evaluate(base, trained, examples, metric='macro_f1')
+  assert list(again) == ['macro_f1', 'accuracy']
+
+
+@pytest.mark.parametrize('name', [
+    'movie_sentiment', 'movie_sentiment_texts', 'stsb_pairs', 'squad'])
+def test_the_folder_of_the_data(base, adapter, name, monkeypatch, tmp_path):
+  def load(source, data_dir=''):
+    raise errors.UserError(f'from {data_dir}')
+
+  monkeypatch.setattr(tasks, 'load', load)
+  monkeypatch.setattr(squad_files, 'read_tfds', lambda folder: load('', folder))
+  with pytest.raises(aj.UserError, match=f'^from {tmp_path}$'):
+    aj.evaluate(base, adapter, name, data_dir=tmp_path)
 
 
 @pytest.mark.parametrize('rows', (

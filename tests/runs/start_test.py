@@ -130,6 +130,25 @@ def test_norms_that_stay_are_a_part_of_the_result(base):
       'adapter', 'head'}
 
 
+def test_the_layers_of_the_norms_follow_from_the_leaves(base):
+  start = made(base, 'lora[r=2, leave_out=[0]]')
+  dropped = aj.drop_layers(base, made(base, 'lora[r=2]'), 1)
+  same = dataclasses.replace(start, tuned=trees.split(
+      start.tuned, lambda path: trees.role(path) != 'norm'
+      or trees.layer_of(path) == 1)[0])
+  bare = dataclasses.replace(
+      start, settings={'norm_layers': 'same'}, tuned=trees.split(
+          start.tuned, lambda path: trees.role(path) != 'norm')[0])
+  for adapter, norms, layers in (
+      (start, True, 'all'), (same, True, 'same'), (dropped, True, 'same'),
+      (aj.merge({'a': same, 'b': same}), True, 'same'), (bare, False, 'same')):
+    found = start_lib.settings_of(adapter, 2)
+    assert (found['tune_norms'], found['norm_layers']) == (norms, layers)
+  # No norm of the base is trained that the start leaves alone.
+  found = aj.train(base, examples(['no', 'yes']), start=same, **STILL)
+  assert not differing(found, same)
+
+
 @pytest.mark.slow
 def test_words_and_pairs_from_a_classifier(base):
   start = made(base, 'lora[r=2]', head_input='pooler')

@@ -65,7 +65,7 @@ def _unsupported(values: Mapping[str, Any]) -> errors.UserError:
       'layers', 'activation_function', 'use_pooler')}
   return errors.UserError(
       f'head: a {kind} head ({_entries(own)}) is not supported; give {wanted}, '
-      'or leave it out with `head=false`')
+      'or leave it out with `head=False`')
 
 
 def _entries(values: Mapping[str, Any]) -> str:
@@ -148,7 +148,7 @@ def config_and_tensors(
   if not adapter.head.adapterhub:
     raise errors.UserError(
         f'head: the adapters library has no head {adapter.head.name!r}; give '
-        '`head=false` to leave it out')
+        '`head=False` to leave it out')
   stem = f'heads.{name}'
 
   def tensors(number, dense):

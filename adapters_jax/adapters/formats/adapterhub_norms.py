@@ -67,7 +67,7 @@ def write(
       for path, leaf in trees.flatten(norms).items()},
                 metadata={_HASH: _digest(tensors)})
   return [f'tuned layer norms are in {NAME}, which `adapters` does not load; '
-          'train with `tune_norms=false` for equal outputs there']
+          'train with `tune_norms=False` for equal outputs there']
 
 
 def _digest(tensors: Mapping[str, np.ndarray]) -> str:

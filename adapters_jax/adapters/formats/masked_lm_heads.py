@@ -70,7 +70,7 @@ def read(
     if not table:
       raise errors.UserError(
           f'head: {values.get("model_class")} has a kind of head that is not '
-          'read; give `head=false` to leave it out')
+          'read; give `head=False` to leave it out')
     stem = table['head/bias'].removesuffix('.bias')
     decoders = {f'{stem}.weight', f'{stem}.decoder.weight'}
     tensors = {families.modern_name(key): value
@@ -95,7 +95,7 @@ def _check_layers(
     raise errors.UserError(
         f'head: a masked_lm head of {config.get("layers")} layers ({name}) is '
         f'not supported; one of two layers with {activation} and a layer norm '
-        'is; give `head=false` to leave it out')
+        'is; give `head=False` to leave it out')
 
 
 def _check_decoder(
@@ -111,7 +111,7 @@ def _check_decoder(
       rtol=0.01, atol=1e-6):
     raise errors.UserError(
         f'head: {name} differs from the embeddings of the words; decoders of '
-        'their own are not supported; give `head=false` to leave the head out')
+        'their own are not supported; give `head=False` to leave the head out')
 
 
 def write(

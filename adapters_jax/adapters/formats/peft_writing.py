@@ -37,6 +37,8 @@ def to_tensors(
   """
   models.check_family(shape.family, 'peft')
   models.check_peft(adapter.methods, shape)
+  # Before the head, whose faults a training with another one could avoid.
+  entries = _entries(adapter.methods, shape) if adapter.methods else {}
   has_head = adapter.outputs is not None
   head = (transformers_heads.tensors_of(
       adapter, base or {}, shape.family, shape.classifier_pooling,
@@ -63,10 +65,10 @@ def to_tensors(
     if not all(map(peft_names.at_linears, adapter.methods)):
       raise errors.UserError(
           f'PEFT has no prompts and prefixes for {adapter.head.name}; give '
-          '`head=false` to leave the head out')
+          '`head=False` to leave the head out')
   if not adapter.methods:
     return _norms_alone(values, named, head, shape.family)
-  values |= _entries(adapter.methods, shape)
+  values |= entries
   tensors = _own_tensors(adapter.methods, own, shape.family)
   if all(map(peft_names.at_linears, adapter.methods)):
     tensors, changed = peft_joined.join(tensors, values, shape.family)
@@ -79,7 +81,7 @@ def to_tensors(
   if named:
     raise errors.UserError(
         'PEFT saves no layer norms with a prompt or a prefix; train with '
-        '`tune_norms=false` for it')
+        '`tune_norms=False` for it')
   return values, tensors | {
       'base_model.' + key: leaf for key, leaf in head.items()}
 

@@ -75,7 +75,7 @@ def tree_of(
   for key in tensors:
     if key.rpartition('.')[0] not in layers.values():
       raise errors.UserError(
-          f'head: {key} has no place in it; give `head=false` to leave the '
+          f'head: {key} has no place in it; give `head=False` to leave the '
           'head out')
   if 'head_norm' in layers:
     return _normed(tensors, layers, base), row.name
@@ -100,7 +100,7 @@ def _normed(
     if f'{first}.bias' in tensors:
       raise errors.UserError(
           f'head: {first} has a bias, as in no head of this package; give '
-          '`head=false` to leave the head out')
+          '`head=False` to leave the head out')
     leaves = {name: np.asarray(tensors[f'{norm}.{theirs}'], np.float32)
               for name, theirs in {'scale': 'weight', 'bias': 'bias'}.items()
               if f'{norm}.{theirs}' in tensors}
@@ -111,7 +111,7 @@ def _normed(
     raise errors.UserError(
         f'head: {first} and {norm} are neither in the file nor in the base; '
         "save them with modules_to_save=['classifier', 'head'], or give "
-        '`head=false` to leave the head out')
+        '`head=False` to leave the head out')
   return {**found, **{
       part: {name: np.asarray(leaf, np.float32)
              for name, leaf in start[part].items()}
@@ -134,7 +134,7 @@ def _row_of(
     known = ', '.join(dict.fromkeys(row.transformers for row in _SHARED))
     raise errors.UserError(
         f'head: {task} has a kind of head that is not read; those of {known} '
-        'are; give `head=false` to leave it out')
+        'are; give `head=False` to leave it out')
   for row in _SHARED:  # A layer with a unique name identifies the head.
     if row.layer and f'{row.layer}.weight' in tensors and (
         row.layer not in _classifier(family).values()):
@@ -166,7 +166,7 @@ def _other_layers(name: str) -> errors.UserError:
   """Returns the error for a class of transformers with other layers."""
   return errors.UserError(
       f'head: {name} has layers that no head of this package has; give '
-      '`head=false` to leave the head out')
+      '`head=False` to leave the head out')
 
 
 def linear_of(tensors: Mapping[str, np.ndarray], stem: str) -> trees.Tree:
@@ -244,7 +244,7 @@ def _check_layers(row: heads.Head, family: str, wanted: heads.Head) -> None:
   way = ('' if wanted.pooled and not pooler else
          f'train with `head_input={wanted.name}`, or ')
   raise errors.UserError(
-      f"head: {name}'s {kind}; {way}give `head=false`")
+      f"head: {name}'s {kind}; {way}give `head=False`")
 
 
 def holds_pooler(family: str, head_input: str = 'pooler') -> bool:

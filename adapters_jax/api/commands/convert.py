@@ -162,14 +162,18 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def run(values: flags.FlagValues = flags.FLAGS) -> None:
   """Converts by the flags; a UserError prints one line, exit status 2."""
+
+  def as_text(message):
+    return errors.as_flags(str(message), set(values))
+
   with (
-      ending.reported(lambda error: errors.as_flags(str(error), set(values))),
+      ending.reported(as_text),
       disk.explained({values['to'].value: '`to`'}), signals.requests()):
-    print('\n'.join(convert(
+    print('\n'.join(map(as_text, convert(
         values['from'].value, values['to'].value, values['format'].value,
         checkpoint=values['checkpoint'].value, name=values['name'].value,
         labels=values['labels'].value, head=values['head'].value,
-        push=values['push'].value, private=values['private'].value)))
+        push=values['push'].value, private=values['private'].value))))
 
 
 def start() -> None:

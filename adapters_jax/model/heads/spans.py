@@ -58,7 +58,7 @@ def span_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 SPANS = head.Head(
     'tokens', lambda config, outputs: SpanSelector(config),
     lambda outputs: span_loss, per_token=True, least_classes=None, outputs=2,
-    task='squad', texts=('question', 'context'), max_length=384,
+    task='question_answering', texts=('question', 'context'), max_length=384,
     adapterhub=(head.Layout('question_answering'),),
     transformers='QuestionAnswering', peft_task='QUESTION_ANS',
     hub_task='question-answering', layer='qa_outputs')

@@ -109,6 +109,7 @@ class Kind:
     facts: (config) -> facts of a task by name, as a record has them.
     eval_batches: (setup, split, batch size) -> the batches that a Score of the
       split computes.
+    drawn: Whether dev examples in memory were drawn from those for training.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -126,6 +127,7 @@ class Kind:
   facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
   eval_batches: Callable[[Any, str, int], compiled.Batches] = (
       compiled.eval_batches)
+  drawn: bool = False
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns this kind for examples in memory.

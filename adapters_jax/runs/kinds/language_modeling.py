@@ -42,6 +42,13 @@ class TextSetup(setup_lib.Setup):
   masking: masking_lib.Masking
 
 
+def names() -> list[str]:
+  """Returns the names of the tasks: single-text tasks, followed by '_texts'.
+  """
+  return [task.name + END for task in tasks.TASKS.values()
+          if len(task.texts) == 1]
+
+
 def _find(name: str) -> tasks.Task:
   """Returns the task of modelling the texts of a single-text task.
 
@@ -51,12 +58,10 @@ def _find(name: str) -> tasks.Task:
   Raises:
     errors.UserError: another name.
   """
-  known = [task.name + END for task in tasks.TASKS.values()
-           if len(task.texts) == 1]
-  if name not in known:
+  if name not in names():
     raise errors.UserError(
         f'`task={name}`: language modelling reads raw text; give `train_file`, '
-        f'or `task` as one of {", ".join(known)}')
+        f'or `task` as one of {", ".join(names())}')
   found = tasks.find(name.removesuffix(END))
   return dataclasses.replace(
       found, name=name, labels=(), metrics=metrics.OF_LANGUAGE,

@@ -53,7 +53,8 @@ def prepare(
     raise errors.UserError(
         '`dev_fraction`: questions of one article must stay together; give '
         '`dev_file`')
-  task = metrics.with_first(squad.TASK, config.metric)
+  task = metrics.with_first(
+      dataclasses.replace(squad.TASK, name=config.task_name), config.metric)
   task_checks.check_classes(config, task)
   # Questions are drawn before they are cut into windows.
   questions, notes = setup_lib.drawn(config, data or _questions(config))

@@ -210,11 +210,11 @@ class AdapterHubTest(parameterized.TestCase):
         self.assertEqual(
             adapterhub.read(folder, SHAPE)[1].labels, ('A', 'B', 'C'))
       else:
-        with self.assertRaisesRegex(errors.UserError, f'{end}.*head=false'):
+        with self.assertRaisesRegex(errors.UserError, f'{end}.*head=False'):
           adapterhub.read(folder, SHAPE)
     self.assertNotIn('head', adapterhub.read(folder, SHAPE, False)[1].tuned)
     for kind in ('dependency_parsing',):
-      with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=false'):
+      with self.assertRaisesRegex(errors.UserError, f'{kind}.*head=False'):
         adapterhub_heads.head_tree({'head_type': kind, 'layers': 1}, {})
 
   def test_prompts_come_after_invertible_adapters(self):

@@ -60,9 +60,9 @@ def test_other_activations():
   shape = shape_of('mish')
   ours = family_cases.make('deberta', 'lora[r=2]', 'cls_gelu')
   values, tensors = peft_writing.to_tensors(ours, shape_of('gelu'))
-  with pytest.raises(errors.UserError, match='no head of this.*head=false'):
+  with pytest.raises(errors.UserError, match='no head of this.*head=False'):
     peft_reading.from_tensors(values, tensors, shape)
-  with pytest.raises(errors.UserError, match='no head of this.*head=false'):
+  with pytest.raises(errors.UserError, match='no head of this.*head=False'):
     peft_writing.to_tensors(ours, shape)
   assert peft_reading.from_tensors(
       values, tensors, shape, head=False).outputs is None

@@ -73,5 +73,5 @@ def test_round_trip_and_refusals(tmp_path):
   # ELECTRA's own head has other layers in transformers.
   path.write_text(json.dumps(
       {**values, 'config': None, 'model_class': 'ElectraForMaskedLM'}))
-  with pytest.raises(errors.UserError, match='ElectraForMaskedLM.*head=false'):
+  with pytest.raises(errors.UserError, match='ElectraForMaskedLM.*head=False'):
     exchange.read(folder, shape)

@@ -119,7 +119,7 @@ def test_the_gate_of_the_feed_forward_sublayer(tmp_path):
 def test_heads_with_a_norm(tmp_path):
   with pytest.raises(errors.UserError, match='a norm.*head_input=cls_norm'):
     peft_writing.to_tensors(family_cases.make(CASE, 'lora[r=2]'), SHAPE)
-  with pytest.raises(errors.UserError, match='ForTokenClas.*`head=false`'):
+  with pytest.raises(errors.UserError, match='ForTokenClas.*`head=False`'):
     peft_writing.to_tensors(family_cases.make(CASE, 'lora[r=2]', 'tags'), SHAPE)
   ours = family_cases.make(
       CASE, 'lora[r=2, sites=["attention_output"]]', 'cls_norm')
@@ -142,7 +142,7 @@ def test_heads_with_a_norm(tmp_path):
   whole = peft_reading.from_tensors(values, few, SHAPE, base=lambda: base)
   jax.tree.map(np.testing.assert_array_equal, whole.tuned, ours.tuned)
   other = dataclasses.replace(SHAPE, classifier_pooling='')
-  with pytest.raises(errors.UserError, match='ModernBert.*`head=false`'):
+  with pytest.raises(errors.UserError, match='ModernBert.*`head=False`'):
     peft_reading.from_tensors(values, tensors, other)
   bare = peft_reading.from_tensors(values, tensors, other, head=False)
   assert bare.outputs is None

@@ -80,7 +80,7 @@ class PeftTest(parameterized.TestCase):
     adapter = format_cases.make('lora[r=3]')
     values, tensors = peft_writing.to_tensors(adapter, SHAPE)
     values = {**values, 'task_type': None, **entries}
-    with self.assertRaisesRegex(errors.UserError, 'head: .*head=false'):
+    with self.assertRaisesRegex(errors.UserError, 'head: .*head=False'):
       peft_reading.from_tensors(values, tensors, SHAPE)
     found = peft_reading.from_tensors(values, tensors, SHAPE, head=False)
     self.assertEqual((found.methods, found.outputs), (adapter.methods, None))
@@ -88,7 +88,7 @@ class PeftTest(parameterized.TestCase):
     roberta = dataclasses.replace(SHAPE, family='roberta')
     tensors = {key.replace('.bert.', '.roberta.'): value
                for key, value in tensors.items()}
-    with self.assertRaisesRegex(errors.UserError, 'classifier.weight.*false'):
+    with self.assertRaisesRegex(errors.UserError, 'classifier.weight.*False'):
       peft_reading.from_tensors(
           {**values, 'task_type': 'SEQ_CLS'}, tensors, roberta)
     peft_reading.from_tensors(values, tensors, roberta, head=False)
@@ -115,8 +115,11 @@ class PeftTest(parameterized.TestCase):
       ('lora[use_gating=True]', 'no gate'),
       ('prompt_tuning', 'combine=words'), ('mam', 'no unions'))
   def test_what_peft_does_not_have(self, text, message):
-    with self.assertRaisesRegex(errors.UserError, message):
-      peft_writing.to_tensors(format_cases.make(text), SHAPE)
+    # No other head would help, so the method comes first.
+    for head_input in ('pooler', 'cls'):
+      with self.assertRaisesRegex(errors.UserError, message):
+        peft_writing.to_tensors(
+            format_cases.make(text, head_input=head_input), SHAPE)
 
   @parameterized.parameters((False, ''), (True, ''), (
       False, r'^bert\.encoder\.'))

@@ -178,7 +178,7 @@ def test_numbers_of_outputs(
 
 @pytest.mark.parametrize('case, head_input, message', [
     ('bert', 'cls', "BertForSequenceClassification's reads the pooler; train "
-     'with `head_input=pooler`, or give `head=false`'),
+     'with `head_input=pooler`, or give `head=False`'),
     ('roberta', 'multilabel', 'RobertaFor.*train with `head_input=pooler`'),
     ('distilbert', 'cls', 'train with `head_input=cls_relu`'),
     ('electra-small', 'cls_relu', 'train with `head_input=cls_gelu`'),
