@@ -219,11 +219,6 @@ class Resume:
           found = self._read(number, like)
           check(*found)
       except Exception as error:  # Damage shows in errors of any kind.
-        if self._is_of_other_shapes(number, like):
-          raise errors.UserError(
-              f'`resume`: the state in {self._folder} is of other shapes '
-              '(another version of the library?); delete that folder to start '
-              'from the first step') from error
         problem = problem or error
         _log.info('the saved state %s is damaged (%s)',
                   os.path.join(self._folder, str(number)), _first_line(error))
@@ -235,20 +230,6 @@ class Resume:
           f'({_first_line(problem)}); delete that folder to start from the '
           'first step') from problem
     return None
-
-  def _is_of_other_shapes(self, number: int, like: loop.Progress) -> bool:
-    """Returns whether a save lists other trained leaves; False if damaged."""
-    def shapes(tree):
-      return {jax.tree_util.keystr(path): tuple(leaf.shape)
-              for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-    try:
-      with _quiet(), self._ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(
-            os.path.join(self._folder, str(number), 'progress'))
-      return shapes(found.item_metadata.tree['best']) != shapes(like.best)
-    except Exception:  # As in `restore`.
-      return False
 
   def _read(
       self, number: int, like: loop.Progress
