@@ -11,6 +11,7 @@ between two marker lines.
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
+
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.analysis import notes

@@ -14,6 +14,7 @@ from adapters_jax.runs import options
 # own.
 DATA = (*options.marked(config_lib.Config, 'data'), 'precision')
 Values = tuple[Any, ...]
+_NAMES = re.compile(r'(?:^|\|)\s*([^\[|]+)')  # Of a method and of a union.
 
 
 def picked(found: Iterable[points_lib.Point]) -> list[points_lib.Point]:
@@ -86,7 +87,7 @@ def main_data(
   """
   return fullest(
       (_task_and_base(p), data_of(p, names),
-       (p.settings['tune'], re.sub(r'\[.*?\]', '', p.named_config)),
+       (p.settings['tune'], *_NAMES.findall(p.named_config)),
        len(p.records), p.examples) for p in found if _is_default(p))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -116,19 +117,21 @@ def _guessed(
   """
   place = 'standard input' if path == '-' else path
   is_json = os.path.splitext(path)[1].lower() == '.json'
-  for number, line in enumerate(lines, 1):
-    if number == 1 and (is_json or _is_json(line)):
+  lines = iter(lines)
+  for first in itertools.islice(lines, 1):
+    if is_json or _is_json(first):
       raise errors.UserError(
           f'{place}, line 1: is it JSON or a text? Write objects with the keys '
           f'{", ".join(names)}, one a line, and give `input_format=jsonl`; or '
           'give `input_format=lines`')
-    for separator, form in separators.items() if number == 1 else ():
-      if set(names) <= set(line.rstrip('\r\n').split(separator)):
+    for separator, form in separators.items():
+      if set(names) <= set(first.rstrip('\r\n').split(separator)):
         raise errors.UserError(
-            f'{place}, line 1: {line.rstrip()!r} is a header; give '
+            f'{place}, line 1: {first.rstrip()!r} is a header; give '
             f'`input_format={form}` to read its columns, or '
             '`input_format=lines`')
-    yield line
+    yield first
+  yield from lines
 
 
 def _is_json(line: str) -> bool:

@@ -15,8 +15,8 @@ from adapters_jax.downloads import disk
 from adapters_jax.runs import at_hand
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import console
+from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
 from adapters_jax.runs import identity

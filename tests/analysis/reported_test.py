@@ -98,7 +98,9 @@ class ReportedTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ('adapter_size', 4, 8, 64), ('top_k', 1, 2, 3),
-      ('adapter_config', 'lora[r=1]', 'lora[r=2]', 'lora[r=4]'))
+      ('adapter_config', 'lora[r=1]', 'lora[r=2]', 'lora[r=4]'),
+      ('adapter_config', 'lora[attn_matrices=["q"]]',
+       'lora[attn_matrices=["v"]]', 'lora[attn_matrices=["q","v"], r=2]'))
   def test_an_ablation_replaces_no_comparison(self, name, *values):
     tune = 'top_k' if name == 'top_k' else 'adapters'
     main = [record(score, seed, tune=method) for seed in (0, 1)
