@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import numpy as np
@@ -29,14 +30,19 @@ SHIFTED = ('prefix_tuning_flat[prefix_length=3, bottleneck_size=5, '
 AFTER = 'prompt_tuning[prompt_length=3, combine=prefix_after_bos]'
 TEXTS = methods_test.ALL | {
     'prompt words': WORDS, 'prefix shifted': SHIFTED, 'prompt after': AFTER}
+# Unions, since a program of five methods compiles much faster than five.
+UNIONS = (
+    ('seq_bn_inv', 'lora', 'prefix_tuning', 'prompt_tuning', 'loreft'),
+    ('double_seq_bn', 'dora', 'prefix_tuning_flat', 'invertible', 'noreft'),
+    ('compacter', 'ia3', 'prefix shifted', 'prompt words', 'direft'),
+    ('par_bn', 'vera', 'prompt after', 'inner layer norm', 'bottleneck'),
+    ('compacter++', 'rslora', 'scaled_par_bn', 'depth'),
+    ('multiplicative', 'ia3_inputs', 'inner batch norm', 'seq_bn'),
+    ('double_seq_bn_inv', 'mam'), ('unipelt', 'adapter_plus'))
 # Each kind of method on the family that could disturb it most.
 SAMPLE = (
     ('mpnet', 'prefix_tuning'), ('roberta', 'prompt words'),
     ('electra-small', 'seq_bn_inv'))
-NAMES = (*methods_test.DISTINCT, 'prompt words', 'prefix shifted',
-         'prompt after')
-REST = tuple((case, name) for case in CASES for name in NAMES
-             if (case, name) not in SAMPLE)
 
 
 @functools.cache
@@ -73,29 +79,38 @@ def logits(model, params, inputs):
       model, params, inputs['tokens'], inputs['segments'], inputs['mask']))
 
 
-def check_training(case, name, folder):
-  model, tuned = make(case, TEXTS[name], layers=1)
+def check_training(case, names, folder):
+  text = '|'.join(TEXTS[name] for name in names)
+  model, tuned = make(case, text, layers=1)
   after, moved, losses = methods_test.train(
       model, tuned, base(case), batch(), steps=1)
   assert np.isfinite(losses[0])
   assert all(not value for path, value in moved.items()
              if trees.role(path) == 'fixed')
   assert moved['head/kernel']
-  assert any(value for path, value in moved.items()
-             if trees.role(path) == 'adapter')
+  # The last part of a module's name is the place of its method.
+  assert {number for path, value in moved.items() if value
+          for number in re.findall(r'adapter_\w+_(\d+)/', path)} == {
+              str(number) for number in range(len(model.config.adapters))}
   assert not any('/relative_' in path for path in moved)
-  methods_test.check_saved(folder, model, after, TEXTS[name])
+  methods_test.check_saved(folder, model, after, text)
 
 
 @pytest.mark.parametrize('case, name', SAMPLE)
 def test_a_step_moves_the_adapter_alone_and_saves(case, name, tmp_path):
-  check_training(case, name, tmp_path)
+  check_training(case, [name], tmp_path)
+
+
+def test_unions_have_every_method():
+  assert {name for names in UNIONS for name in names} >= {
+      *methods_test.DISTINCT, 'prompt words', 'prefix shifted', 'prompt after'}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('case, name', REST)
-def test_a_step_with_the_other_methods(case, name, tmp_path):
-  check_training(case, name, tmp_path)
+@pytest.mark.parametrize('names', UNIONS, ids='+'.join)
+@pytest.mark.parametrize('case', CASES)
+def test_a_step_with_unions_of_all_methods(case, names, tmp_path):
+  check_training(case, names, tmp_path)
 
 
 @pytest.mark.parametrize('case, name', (
