@@ -115,11 +115,14 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
     float32 numpy arrays at the paths of `heads.Classifier`, without a head.
 
   Raises:
-    errors.UserError: damaged files, weights that are not finite, or a family
-      without a pooler; lists missing, unknown and misshapen paths.
+    errors.UserError: damaged files, weights that are not finite, or no pooler
+      for a model that reads it; lists missing, unknown and misshapen paths.
   """
   config = read_config(folder)
   families.check_head_input(config, 'pooler' if pooler else 'cls')
+  if pooler and not has_pooler(folder):  # As of masked language models.
+    raise errors.UserError(
+        f'`head_input=pooler`: {folder} has no pooler; give `head_input=cls`')
   with errors.within('`checkpoint`'):
     path = tensor_files.find_weights(folder).path
     inside = names_of_encoder(folder, config.family)

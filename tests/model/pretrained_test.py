@@ -83,7 +83,9 @@ class PretrainedTest(parameterized.TestCase):
     self.rewrite(lambda tensors: {
         name: value for name, value in tensors.items() if 'pooler' not in name})
     self.assertNotIn('pooler', pretrained.load_base(self.folder, pooler=False))
-    with self.assertRaisesRegex(errors.UserError, 'missing: pooler/bias'):
+    with self.assertRaisesRegex(
+        errors.UserError,
+        '`head_input=pooler`: .*tiny has no pooler; give `head_input=cls`'):
       pretrained.load_base(self.folder)
 
   def test_lists_missing_unknown_and_misshapen(self):
