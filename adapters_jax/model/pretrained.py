@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from adapters_jax.downloads import assets
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
@@ -63,17 +63,26 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if '/' not in checkpoint and difflib.get_close_matches(
       checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
-  return read_config(os.path.dirname(hub.config(checkpoint)))
+  return read_config(os.path.dirname(hub_checkpoints.config(checkpoint)))
 
 
-def resolve(checkpoint: str) -> str:
-  """Returns the folder of a checkpoint's encoder; downloads named ones."""
+def resolve(checkpoint: str, *, tokenizer: bool = True) -> str:
+  """Returns the folder of a checkpoint's encoder; downloads named ones.
+
+  Args:
+    checkpoint: Name or folder.
+    tokenizer: Whether texts will be read, so that a repository of the hub is
+      refused, before its weights are downloaded, if its tokenizer cannot be.
+
+  Raises:
+    errors.UserError: no such checkpoint, or a download that fails.
+  """
   if checkpoint in CHECKPOINTS:
     return pinned.fetch(checkpoint)
   if assets.is_folder(checkpoint):
     with errors.within('`checkpoint`'):
       return tensor_files.model_folder(checkpoint)
-  return hub.folder(checkpoint)
+  return hub_checkpoints.folder(checkpoint, tokenizer=tokenizer)
 
 
 def from_hugging_face(
