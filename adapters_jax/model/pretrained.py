@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import difflib
+import functools
 import logging
 import os
 import re
@@ -78,11 +79,22 @@ def resolve(checkpoint: str, *, tokenizer: bool = True) -> str:
     errors.UserError: no such checkpoint, or a download that fails.
   """
   if checkpoint in CHECKPOINTS:
+    if os.path.isdir(checkpoint):
+      _warn_of_folder(os.path.abspath(checkpoint))
     return pinned.fetch(checkpoint)
   if assets.is_folder(checkpoint):
     with errors.within('`checkpoint`'):
       return tensor_files.model_folder(checkpoint)
   return hub_checkpoints.folder(checkpoint, tokenizer=tokenizer)
+
+
+@functools.cache  # One line a process.
+def _warn_of_folder(path: str) -> None:
+  """Logs that a folder is passed over for the checkpoint of its name."""
+  name = os.path.basename(path)
+  _log.warning(
+      '`checkpoint=%s`: the folder ./%s is not read; give ./%s for it',
+      name, name, name)
 
 
 def from_hugging_face(
