@@ -171,8 +171,7 @@ def _write_other(
   models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(
-        adapter, (lambda: pretrained.load_base(pretrained.resolve(checkpoint)))
-        if checkpoint else None)
+        adapter, (lambda: _base_tree(checkpoint)) if checkpoint else None)
     with atomic.replacing(path) as file:
       np.savez(file, **variables)
     # BERTs on the hub have the default number of positions: no download needed.
@@ -229,7 +228,12 @@ def _pooler(
     return {}
   if not checkpoint:
     raise base_shape.missing('the head reads the pooler of the base')
-  return pretrained.load_base(pretrained.resolve(checkpoint))
+  return _base_tree(checkpoint)
+
+
+def _base_tree(checkpoint: str) -> trees.Tree:
+  """Returns the pretrained tree of a checkpoint, with its pooler."""
+  return pretrained.load_base(pretrained.resolve(checkpoint, tokenizer=False))
 
 
 def _write_own(

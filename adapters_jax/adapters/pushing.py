@@ -15,6 +15,7 @@ from adapters_jax.adapters import locations
 from adapters_jax.adapters import remarks
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import publish
 from adapters_jax.downloads import weight_files
 from adapters_jax.model import base as base_lib
@@ -124,7 +125,8 @@ def _earlier(name: str, format: str) -> list[str]:
     name: Name of the repository.
     format: Format of the new files.
   """
-  found = [*_FILES, *(hub.TOKENIZER_FILES if format in formats.WHOLE else ())]
+  found = [*_FILES, *(
+      hub_checkpoints.TOKENIZER_FILES if format in formats.WHOLE else ())]
   hub.forget()  # Remembered answers may be about an earlier commit.
   for listed in adapterhub_setups.SETUP, *_INDEXES:
     try:

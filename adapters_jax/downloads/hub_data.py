@@ -4,6 +4,7 @@ from urllib import parse
 
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import hub_files
+from adapters_jax.downloads import network
 
 PREFIX = 'hf://datasets/'  # As `pandas` and `datasets` name such files.
 # The hub keeps a copy of most datasets as Parquet in this branch.
@@ -50,6 +51,8 @@ def _found(dataset: str, file: str, revision: str | None, place: str) -> str:
     return hub_files.download(dataset, file, revision, 'dataset')
   # A subclass of EntryNotFoundError, so it must come first.
   except errors.LocalEntryNotFoundError as error:
+    if network.reachable():  # The hub fails for this file.
+      raise hub_files.refusal(error, place, 'the dataset') from error
     raise errors_lib.UserError(
         f'{place}: the Hugging Face hub cannot be reached, and the file is not '
         'in its cache') from error

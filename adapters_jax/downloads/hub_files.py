@@ -33,12 +33,13 @@ def download(
 
 
 def refusal(
-    error: Exception, place: str, thing: str, revision: str | None = None
+    error: BaseException, place: str, thing: str, revision: str | None = None
 ) -> errors_lib.UserError:
   """Returns the error for a file that the hub has, but does not give.
 
   Args:
-    error: Error of `download`.
+    error: Error of `download`; of those that stand for a file that is not in
+      the cache, only with a hub that answers.
     place: Argument, perhaps with its value; starts the message.
     thing: Name of the file or repository.
     revision: Branch, tag or commit that was asked for.
@@ -51,8 +52,12 @@ def refusal(
   if isinstance(error, errors.RevisionNotFoundError):
     return errors_lib.UserError(
         f'{place}: {thing} has no branch, tag or commit {revision!r}')
+  advice = 'run again to continue'
+  if isinstance(error, errors.LocalEntryNotFoundError):
+    error = error.__cause__ or error  # The answer of the hub.
+    advice += ', with HF_HUB_OFFLINE=1 if the cache has all files'
   # A full disk, or an error of the HTTP library, which depends on the version.
   reason = ' '.join(str(error).split())[:200] or type(error).__name__
   return errors_lib.UserError(
       f'{place}: {thing} could not be downloaded from the Hugging Face hub '
-      f'({reason}); run again to continue')
+      f'({reason}); {advice}')

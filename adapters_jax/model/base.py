@@ -157,7 +157,7 @@ def identity(checkpoint: str) -> str:
     if assets.is_folder(checkpoint):
       digest = tensor_files.folder_digest(checkpoint)
       return f'{os.path.basename(os.path.abspath(checkpoint))}@{digest}'
-  folder = pretrained.resolve(checkpoint)
+  folder = pretrained.resolve(checkpoint, tokenizer=False)
   with errors.within('`checkpoint`'):
     return f'{checkpoint}#{tensor_files.encoder_digest(folder)}'
 

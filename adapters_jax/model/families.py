@@ -103,7 +103,10 @@ FAMILIES = {family.name: family for family in (
         pooler=False),
     Family(
         'deberta-v2', 'deberta.', family_configs.deberta, family_names.DEBERTA,
-        (_POSITIONS, r'^(cls\.|lm_|mask_)predictions\.'), pooler=False,
+        (_POSITIONS,  # And tables that only the pretraining reads.
+         r'^(cls\.|lm_|mask_)predictions\.',
+         r'embeddings\.(word|position)_embeddings\._weight$',
+         r'embeddings\.position_embeddings\.weight$'), pooler=False,
         leaves={'encoder/relative_embeddings':
                 'encoder.rel_embeddings.weight'}),
     Family(

@@ -37,7 +37,7 @@ DEBERTA = BERT | {
         'encoder.layer.{}.attention.self.value_proj',
     'encoder/relative_norm': 'encoder.LayerNorm',
 }
-for _absent in ('embeddings/positions', 'embeddings/segments', 'pooler'):
+for _absent in ('embeddings/positions', 'pooler'):
   del DEBERTA[_absent]
 DISTILBERT = {
     'embeddings/words': 'embeddings.word_embeddings',

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import difflib
+import functools
 import logging
 import os
 import re
@@ -9,7 +10,7 @@ import re
 import numpy as np
 
 from adapters_jax.downloads import assets
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
 from adapters_jax import errors
@@ -63,17 +64,37 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if '/' not in checkpoint and difflib.get_close_matches(
       checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
-  return read_config(os.path.dirname(hub.config(checkpoint)))
+  return read_config(os.path.dirname(hub_checkpoints.config(checkpoint)))
 
 
-def resolve(checkpoint: str) -> str:
-  """Returns the folder of a checkpoint's encoder; downloads named ones."""
+def resolve(checkpoint: str, *, tokenizer: bool = True) -> str:
+  """Returns the folder of a checkpoint's encoder; downloads named ones.
+
+  Args:
+    checkpoint: Name or folder.
+    tokenizer: Whether texts will be read, so that a repository of the hub is
+      refused, before its weights are downloaded, if its tokenizer cannot be.
+
+  Raises:
+    errors.UserError: no such checkpoint, or a download that fails.
+  """
   if checkpoint in CHECKPOINTS:
+    if os.path.isdir(checkpoint):
+      _warn_of_folder(os.path.abspath(checkpoint))
     return pinned.fetch(checkpoint)
   if assets.is_folder(checkpoint):
     with errors.within('`checkpoint`'):
       return tensor_files.model_folder(checkpoint)
-  return hub.folder(checkpoint)
+  return hub_checkpoints.folder(checkpoint, tokenizer=tokenizer)
+
+
+@functools.cache  # One line a process.
+def _warn_of_folder(path: str) -> None:
+  """Logs that a folder is passed over for the checkpoint of its name."""
+  name = os.path.basename(path)
+  _log.warning(
+      '`checkpoint=%s`: the folder ./%s is not read; give ./%s for it',
+      name, name, name)
 
 
 def from_hugging_face(
@@ -115,11 +136,14 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
     float32 numpy arrays at the paths of `heads.Classifier`, without a head.
 
   Raises:
-    errors.UserError: damaged files, weights that are not finite, or a family
-      without a pooler; lists missing, unknown and misshapen paths.
+    errors.UserError: damaged files, weights that are not finite, or no pooler
+      for a model that reads it; lists missing, unknown and misshapen paths.
   """
   config = read_config(folder)
   families.check_head_input(config, 'pooler' if pooler else 'cls')
+  if pooler and not has_pooler(folder):  # As of masked language models.
+    raise errors.UserError(
+        f'`head_input=pooler`: {folder} has no pooler; give `head_input=cls`')
   with errors.within('`checkpoint`'):
     path = tensor_files.find_weights(folder).path
     inside = names_of_encoder(folder, config.family)

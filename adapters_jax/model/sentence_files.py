@@ -11,6 +11,7 @@ from adapters_jax import errors
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import weight_files
 from adapters_jax.model import pooling as pooling_lib
@@ -49,7 +50,7 @@ def of_checkpoint(checkpoint: str, *, known: bool = False) -> Pooling:
   if assets.is_folder(checkpoint):
     return of_folder(checkpoint)
   try:
-    folder = hub.sentence_files(checkpoint, None, sure=not known)
+    folder = hub_checkpoints.sentence_files(checkpoint, None, sure=not known)
   except hub.Unreachable as error:
     # Another program may have cached the weights alone. Means would be wrong
     # embeddings of many models.

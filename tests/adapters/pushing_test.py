@@ -13,7 +13,7 @@ import pytest
 import adapters_jax as aj
 from adapters_jax.adapters import card
 from adapters_jax.api.commands import convert
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from tests.adapters import bank_test
 from tests.downloads import hub_test
 
@@ -183,17 +183,17 @@ def test_a_push_replaces_earlier_ones(writable, checkpoint):
 def test_the_tokenizer_is_that_of_the_base(writable, adapter, checkpoint):
   base = aj.load_base(checkpoint)
   adapter = dataclasses.replace(adapter, head_input='pooler')
+  names = hub_checkpoints.TOKENIZER_FILES
   for form, kept in (('own', True), ('peft', True), ('transformers', False),
                      ('sentence_transformers', False)):
-    for name in hub.TOKENIZER_FILES:
+    for name in names:
       (writable / name).write_text('of another base')
     aj.push(adapter, 'me/film', form, base=base)
     found = {name: (writable / name).read_text()
-             for name in hub.TOKENIZER_FILES if (writable / name).exists()}
+             for name in names if (writable / name).exists()}
     with open(os.path.join(checkpoint, 'vocab.txt'), encoding='utf-8') as file:
       own = {'vocab.txt': file.read()}
-    assert found == (dict.fromkeys(hub.TOKENIZER_FILES, 'of another base')
-                     if kept else own)
+    assert found == (dict.fromkeys(names, 'of another base') if kept else own)
 
 
 def test_the_command(writable, adapter, checkpoint, tmp_path):

@@ -1,5 +1,7 @@
 """Tests of datasets on the hub, against one on this machine's loopback."""
 
+import time
+
 import pytest
 
 from adapters_jax import errors
@@ -60,3 +62,11 @@ def test_the_branch_of_the_hubs_own_parquet(monkeypatch):
   assert [one[:3] for one in asked] == [
       ('me/films', 'default/train/0000.parquet', 'refs/convert/parquet'),
       ('me/films', 'a.tsv', 'refs/pr/1')]
+
+
+def test_a_file_that_the_hub_fails_to_give(films, monkeypatch):
+  monkeypatch.setattr(time, 'sleep', lambda _: None)  # Of the retries.
+  monkeypatch.setattr(hub_test._Hub, 'failing', {'data/train.tsv': 503})
+  with pytest.raises(
+      errors.UserError, match='`train_file=.*could not be .*503.*run again'):
+    hub_data.local(f'{ONE}/data/train.tsv', 'train_file')

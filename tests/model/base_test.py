@@ -13,7 +13,7 @@ from adapters_jax import errors
 from adapters_jax.adapters.formats import models
 from adapters_jax.data import tokenizer_files
 from adapters_jax.downloads import file_hash
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
@@ -98,7 +98,7 @@ def test_all_files_that_change_results_have_hashes(tmp_path):
 @pytest.mark.parametrize('name', ('acme/mpnet-base', 'org/minilm-l6-v2'))
 def test_a_repository_called_like_an_embedded_checkpoint(
     name, checkpoint, monkeypatch):
-  monkeypatch.setattr(hub, 'config', lambda asked: os.path.join(
+  monkeypatch.setattr(hub_checkpoints, 'config', lambda asked: os.path.join(
       checkpoint, {name: 'config.json'}[asked]))
   assert pretrained.config_of(name) == tiny.CONFIG
 

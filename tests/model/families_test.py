@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 
 import jax
@@ -147,6 +148,11 @@ def test_names_with_the_heads_of_pretraining(case):
               *names['AutoModelForMaskedLM']}
   if config.rotary is None:
     heads_of.add(f'{family.prefix}embeddings.position_ids')
+  if config.distance_buckets:  # Of Microsoft's files, not of transformers.
+    heads_of |= {
+        f'{family.prefix}embeddings.{name}' for name in (
+            'word_embeddings._weight', 'position_embeddings._weight',
+            'position_embeddings.weight')}
   assert all(families.is_ignored(name, family.name) for name in heads_of)
   # Each pattern is needed.
   for pattern in family.ignored:
@@ -237,6 +243,30 @@ def test_only_bert_and_electra_read_segments():
     same = np.array_equal(
         hidden_of(case, other)[-1], hidden_of(case, batch)[-1])
     assert same == (case not in ('bert', 'electra', 'electra-small')), case
+
+
+def test_deberta_with_segments(tmp_path):
+  """No published model has them; its sum is that of BERT's embeddings."""
+  folder = tiny_families.write_checkpoint('deberta', str(tmp_path))
+  with open(os.path.join(folder, 'config.json'), 'w') as file:
+    json.dump({**tiny_families.VALUES['deberta'], 'type_vocab_size': 2}, file)
+  tensors = tiny_families.tensors('deberta')
+  rows = np.random.default_rng(4).standard_normal((2, 12), np.float32)
+  safetensors_numpy.save_file(
+      {**tensors, 'embeddings.token_type_embeddings.weight': rows},
+      os.path.join(folder, 'model.safetensors'))
+  config = pretrained.read_config(folder)
+  params = pretrained.load_base(folder, pooler=False)
+  batch = tiny_families.batch('deberta')
+  name = 'embeddings.word_embeddings.weight'
+  for segment in range(2):
+    segments = np.full_like(batch['segments'], segment)
+    found = hidden_of(
+        'deberta', {**batch, 'segments': segments}, config, params)
+    moved = pretrained.from_hugging_face(
+        {**tensors, name: tensors[name] + rows[segment]}, 'deberta-v2')
+    wanted = hidden_of('deberta', batch, params=moved)
+    np.testing.assert_allclose(found[-1], wanted[-1], atol=1e-5)
 
 
 def test_bias_tuning_needs_biases():

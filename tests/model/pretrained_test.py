@@ -1,13 +1,16 @@
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import ml_dtypes
 import numpy as np
 from safetensors import numpy as safetensors_numpy
 
+from adapters_jax.downloads import pinned
 from adapters_jax import errors
 from adapters_jax.model import pretrained
 from adapters_jax import trees
@@ -83,7 +86,9 @@ class PretrainedTest(parameterized.TestCase):
     self.rewrite(lambda tensors: {
         name: value for name, value in tensors.items() if 'pooler' not in name})
     self.assertNotIn('pooler', pretrained.load_base(self.folder, pooler=False))
-    with self.assertRaisesRegex(errors.UserError, 'missing: pooler/bias'):
+    with self.assertRaisesRegex(
+        errors.UserError,
+        '`head_input=pooler`: .*tiny has no pooler; give `head_input=cls`'):
       pretrained.load_base(self.folder)
 
   def test_lists_missing_unknown_and_misshapen(self):
@@ -196,3 +201,18 @@ class PretrainedTest(parameterized.TestCase):
   def test_unknown_name_has_near_matches(self):
     with self.assertRaisesRegex(errors.UserError, 'did you mean minilm-l6'):
       pretrained.config_of('minilm')
+
+  def test_a_folder_of_an_embedded_name(self):
+    root = os.path.dirname(self.folder)
+    shutil.copytree(self.folder, os.path.join(root, 'mpnet-base'))
+    with contextlib.chdir(root), mock.patch.object(
+        pinned, 'fetch', lambda name: f'/cache/{name}'):
+      self.assertEqual(
+          pretrained.resolve('./mpnet-base'), './mpnet-base')
+      with self.assertLogs('adapters_jax.model.pretrained', 'WARNING') as logs:
+        for _ in range(2):
+          self.assertEqual(
+              pretrained.resolve('mpnet-base'), '/cache/mpnet-base')
+    self.assertLen(logs.output, 1)
+    self.assertIn('the folder ./mpnet-base is not read; give ./mpnet-base',
+                  logs.output[0])

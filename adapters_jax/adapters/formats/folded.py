@@ -14,7 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import folding
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import atomic
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import json_files
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import families
@@ -53,7 +53,7 @@ def fold(
     errors.UserError: an adapter that cannot be folded into its base, or the
       folder of the base.
   """
-  source = pretrained.resolve(checkpoint)
+  source = pretrained.resolve(checkpoint, tokenizer=False)
   if os.path.realpath(folder) in map(os.path.realpath, (source, checkpoint)):
     raise errors.UserError(
         f'`path={folder}`: it is the folder of the base; name another')
@@ -100,7 +100,7 @@ def write(
       'model_type': encoder.shape.family,
       **{name: value for name, value in values.items()
          if name not in ('dtype', 'torch_dtype')}})
-  for name in hub.TOKENIZER_FILES:
+  for name in hub_checkpoints.TOKENIZER_FILES:
     if os.path.isfile(os.path.join(encoder.source, name)):
       shutil.copyfile(
           os.path.join(encoder.source, name), os.path.join(folder, name))

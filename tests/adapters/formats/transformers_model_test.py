@@ -14,7 +14,7 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import weights
 from adapters_jax.api.commands import convert
-from adapters_jax.downloads import hub
+from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import pretrained
 from tests import tiny
@@ -276,7 +276,7 @@ def test_an_earlier_export_leaves_no_parts(checkpoint, tmp_path):
       bank_test.make('lora[r=2]'), head_input='pooler')
   exchange.write(
       tmp_path, adapter, 'sentence_transformers', checkpoint=checkpoint)
-  (tmp_path / hub.TOKENIZER_FILES[0]).write_text('of another base')
+  (tmp_path / hub_checkpoints.TOKENIZER_FILES[0]).write_text('of another base')
   exchange.write(tmp_path, adapter, FORM, checkpoint=checkpoint)
   assert {name for name in os.listdir(tmp_path)
           if os.path.isfile(tmp_path / name)} == {
