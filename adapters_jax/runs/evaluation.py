@@ -120,8 +120,7 @@ def _check(
   given.check('data', data, str | InMemory,
               'Examples(texts=..., labels=...), or the name of a task')
   if field_checks.threshold(threshold) is not None and (
-      not adapter.head.multilabel and len(adapter.classes) != 2
-      or adapter.head.per_token):
+      not adapter.head.takes_threshold(adapter.outputs)):
     raise errors.UserError(
         f'`threshold={threshold}`: is for two classes, or several labels a '
         'text; leave it out')
