@@ -40,9 +40,9 @@ class Adapter:
     scores: {split: {metric: value}} of the kept step.
     history: One entry per evaluation of the training, as in records: 'step',
       the mean 'loss' since the one before, 'dev' {metric: value}, and
-      'collapsed_to', the label that every dev example got, if there is one.
-      That of the kept step has 'kept': True. Only `train` sets it, and it is
-      not saved; () otherwise.
+      'collapsed_to', the label that every dev example got, if there is one,
+      '' if none got any. That of the kept step has 'kept': True. Only `train`
+      sets it, and it is not saved; () otherwise.
     settings: Training settings, for people and for `prediction.load`.
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of

@@ -150,6 +150,8 @@ def _with_metric(
     adapter: adapter_lib.Adapter, metric: str, task: tasks.Task
 ) -> tasks.Task:
   """Returns a task with a metric first, by default that of the training."""
+  if metric in task.metrics:  # Even one that picks no step, as perplexity.
+    return metrics.reordered(task, metric)
   if metric:
     return metrics.with_first(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.
