@@ -172,8 +172,8 @@ class Adapter:
     if self.threshold is not None and self.outputs is not None and (
         not self.head.takes_threshold(self.outputs)):
       raise errors.UserError(
-          f'`threshold={self.threshold}`: is for two classes, or several labels '
-          'a text; give None')
+          f'`threshold={self.threshold}`: is for two classes, or several '
+          'labels a text; give None')
 
   @property
   def trained_params(self) -> int:

@@ -165,11 +165,11 @@ def test_tags_in_memory_that_training_lacks(caplog):
     tagging.task_of_sentences('tags', {'train': sentences('O', 'O')})
   mixed = [conll.Sentence(('a', 'b'), ('B-PER', 'O'), 7),
            conll.Sentence(('a', 'b'), ('LOC', 'O'), 10)]
-  with pytest.raises(
-      aj.UserError, match="^`data`, in sentence 10: the tag 'LOC' .*of another"):
-    tagging.task_of_sentences('tags', {'train': mixed})
-  with pytest.raises(aj.UserError, match="^a.conll, near line 10: .* 'LOC' has"):
-    tagging.task_of_sentences('tags', {'train': mixed}, {'train': 'a.conll'})
+  for places, start in ((None, '`data`, in sentence 10'),
+                        ({'train': 'a.conll'}, 'a.conll, near line 10')):
+    with pytest.raises(
+        aj.UserError, match=f"^{start}: the tag 'LOC' .* of another column"):
+      tagging.task_of_sentences('tags', {'train': mixed}, places)
   tagging.task_of_sentences(
       'tags', {'train': train, 'dev': sentences('X', 'O')})
   assert "such as 'X' in sentence 0" in caplog.text
