@@ -40,9 +40,9 @@ class Adapter:
     scores: {split: {metric: value}} of the kept step.
     history: One entry per evaluation of the training, as in records: 'step',
       the mean 'loss' since the one before, 'dev' {metric: value}, and
-      'collapsed_to', the label that every dev example got, if there is one.
-      That of the kept step has 'kept': True. Only `train` sets it, and it is
-      not saved; () otherwise.
+      'collapsed_to', the label that every dev example got, if there is one,
+      '' if none got any. That of the kept step has 'kept': True. Only `train`
+      sets it, and it is not saved; () otherwise.
     settings: Training settings, for people and for `prediction.load`.
     base_files: {name: hash} of the small files of a base in a folder.
     hidden_activation: Activation of the base's feed-forward sublayers; that of
@@ -151,7 +151,7 @@ class Adapter:
     """Class names, or numbers if unknown; empty for a score or an answer.
 
     Raises:
-      errors.UserError: the number of labels is not that of the outputs.
+      errors.UserError: as of `check_labels`.
     """
     if self.head.least_classes is None:
       return ()
@@ -162,13 +162,18 @@ class Adapter:
         str(n) for n in range(outputs) if self.head.has_classes(outputs))
 
   def check_labels(self) -> None:
-    """Raises UserError for another number of labels than the head's outputs."""
+    """Raises UserError for labels or a threshold that do not fit the head."""
     # Not in `__post_init__`: head and labels may be replaced one at a time.
     if (self.labels and self.head.least_classes is not None
         and self.outputs not in (None, len(self.labels))):
       raise errors.UserError(
           f'`labels`: the head has {self.outputs} outputs, not '
           f'{len(self.labels)}; name each of them, or none')
+    if self.threshold is not None and self.outputs is not None and (
+        not self.head.takes_threshold(self.outputs)):
+      raise errors.UserError(
+          f'`threshold={self.threshold}`: is for two classes, or several '
+          'labels a text; give None')
 
   @property
   def trained_params(self) -> int:

@@ -177,7 +177,7 @@ def _write_other(
     # BERTs on the hub have the default number of positions: no download needed.
     shape = (pretrained.config_of(checkpoint) if assets.is_folder(checkpoint)
              else encoder.BertConfig())
-    return remarks.of(adapter, form, shape.longest)
+    return remarks.of(adapter, form, shape.longest, checkpoint)
   shape = base_shape.shape_for(adapter, form, checkpoint)
   pooler = _pooler(adapter, form, checkpoint)
   model = models.hub_name(checkpoint)
@@ -187,7 +187,7 @@ def _write_other(
     notes = adapterhub_setups.write(path, name, adapter, pooler, shape, model)
   if adapter.setup is None:  # A stale setup file would be read instead.
     weights.remove(path, adapterhub_setups.SETUP)
-  return notes + remarks.of(adapter, form, shape.longest)
+  return notes + remarks.of(adapter, form, shape.longest, checkpoint)
 
 
 def _check_kind(adapter: adapter_lib.Adapter, form: str) -> None:

@@ -1,6 +1,6 @@
 """Reads the texts to label: lines, rows of tables, words of CoNLL files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import itertools
 import json
@@ -195,6 +195,7 @@ def _choices_of_lines(
 
 def read_words(
     file: IO[bytes], path: str, form: str, column: str = '', trained: str = '',
+    classes: Collection[str] = (),
 ) -> Iterator[str | tuple[str, ...]]:
   """Yields the text, or the words, of each sentence to tag.
 
@@ -206,6 +207,7 @@ def read_words(
     column: Column of the words, see `conll.read`; `trained` when empty.
     trained: Column used in training; ignored if the format needs another kind:
       a number for CoNLL, a name for rows.
+    classes: Tags, by which columns in a file of another name are recognised.
 
   Raises:
     errors.UserError: a fault of the input; names it and the line.
@@ -237,11 +239,33 @@ def read_words(
     lines = rows.lines_of(file, place)
     if form == 'lines':
       if guessed:
-        lines = _guessed(lines, path, ('words',), {})
+        lines = _untagged(
+            _guessed(lines, path, ('words',), {}), place, classes)
       yield from _plain(lines, place)
       return
     for sentence in conll.of_lines([*lines], place, column, tagged=False):
       yield sentence.words
+
+
+def _untagged(
+    lines: Iterable[str], place: str, classes: Collection[str]
+) -> Iterator[str]:
+  """Yields lines; UserError if the first with text is of words and tags.
+
+  Args:
+    lines: Lines.
+    place: Name of the input, for messages.
+    classes: Tags.
+  """
+  first = True
+  for number, line in enumerate(lines, 1):
+    if first and line.strip():
+      first = False
+      if conll.is_tagged(line, classes):
+        raise errors.UserError(
+            f'{place}, line {number}: columns or a text? Give '
+            '`input_format=conll` or `input_format=lines`')
+    yield line
 
 
 def _plain(lines: Iterable[str], place: str) -> Iterator[str]:

@@ -36,6 +36,11 @@ LAYOUTS = (
             r'choice\d+', answers=('label',), question='question'),
     Columns('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
             answers=('label',)),
+    # First the layouts with a question, as the plain ones would drop it.
+    Columns('question', ('context', 'question', 'choices'),
+            ('context', 'question'), 'choices'),
+    Columns('question', ('context', 'question', 'choice1'),
+            ('context', 'question'), r'choice\d+'),
     Columns('plain', ('context', 'choices'), ('context',), 'choices'),
     Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
 )
@@ -53,7 +58,7 @@ def layout_of(
     row: Its first row, {column: value}.
     contexts: Columns of the context, for other columns than those of LAYOUTS.
     choices: Columns of the choices, or one with a list; () to find a layout.
-    answer: Column of the answer, with `choices`.
+    answer: Column of the answer; '' for the one of the layout.
 
   Raises:
     errors.UserError: none of LAYOUTS.
@@ -64,7 +69,8 @@ def layout_of(
                    answers=(answer,))
   for layout in LAYOUTS:
     if set(layout.needed) <= row.keys():
-      return layout
+      return dataclasses.replace(layout, answers=(answer,)) if (
+          answer) else layout
   raise errors.UserError(
       f'{path}, line {line}: the columns {", ".join(map(repr, row))} are of no '
       'known layout (context and choices, SWAG, COPA, HellaSwag); name yours '

@@ -139,9 +139,9 @@ def read(
     contexts: Columns of the context, with `choices`.
     choices: Columns of the choices, or one with a list; () for a layout of
       `choice_layouts`.
-    answer: Column of the answer: the number of the right choice, from 0, or
-      its text, or else its column. A number of JSON is no text, and no
-      number is a column.
+    answer: Column of the answer, '' for the one of a layout. It holds the
+      number of the right choice, from 0, or its text, or else its column. A
+      number of JSON is no text, and no number is a column.
     labelled: Whether the answers must be known. Otherwise they may be absent,
       empty or -1 in all rows.
 

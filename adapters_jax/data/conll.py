@@ -7,7 +7,7 @@ of -DOCSTART- are left out. So are the ranges and empty nodes of CoNLL-U, whose
 files have ten columns and ids in the first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 import collections
 import dataclasses
 import os
@@ -130,13 +130,26 @@ def of_lines(
       start = line
     words.append(word)
     if tagged:
-      if len({first % width, last % width}) == 1:
+      tags.append(_cell(path, line, row, last, 'label_column'))
+      if first % width == last % width:
         raise errors.UserError(
             f'{path}, line {line}: column {first % width + 1} holds words and '
             'tags; give `text_columns` and `label_column`, such as 1 and 2')
-      tags.append(_cell(path, line, row, last, 'label_column'))
   end()
   return found
+
+
+def is_tagged(line: str, classes: Collection[str]) -> bool:
+  """Returns whether a line looks like one of columns, not of a text.
+
+  Args:
+    line: Line with text.
+    classes: Tags of a tagger.
+  """
+  _, *cells = re.split('[\t ,]+', line.strip())
+  # A text may end with punctuation, which is a tag too in the Penn Treebank.
+  return line.startswith(_DOCUMENT) or bool(
+      cells and cells[-1] in classes and any(map(str.isalnum, cells[-1])))
 
 
 def _separator(lines: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ _UNKNOWN = -1  # Label of every example of an unlabelled split, as in GLUE.
 
 def read(
     path: str, text_columns: Sequence[str], label_column: str, *,
-    labelled: bool = True,
+    labelled: bool = True, settings: Mapping[str, str] | None = None,
 ) -> tables.Table:
   """Reads a file of texts and their labels.
 
@@ -27,6 +27,7 @@ def read(
     label_column: Column of the label or score.
     labelled: Whether the labels must be known. Otherwise the column may be
       absent or empty in all rows.
+    settings: As for `tables.texts_of`.
 
   Raises:
     errors.UserError: a fault of the file, an absent column, an empty label, or
@@ -42,7 +43,8 @@ def read(
     return found
 
   return tables.read_table(
-      path, lambda line, row: tables.texts_of(path, line, row, text_columns),
+      path, lambda line, row: tables.texts_of(
+          path, line, row, text_columns, settings),
       labels_of, label_column,
       None if labelled else lambda row: tables.is_empty(row, label_column))
 

@@ -198,11 +198,25 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
   Raises:
     errors.UserError: a metric for other tasks.
   """
+  if name == 'perplexity' and name in task.metrics:
+    raise errors.UserError(
+        '`metric=perplexity`: picks no step, as the highest score wins; give '
+        'token_probability, its inverse')
   if name and name not in possible(task):
     raise errors.UserError(
         f'`metric={name}`: is not for this task; give one of '
         f'{", ".join(possible(task))}')
-  return task if not name else dataclasses.replace(
+  return reordered(task, name) if name else task
+
+
+def reordered(task: tasks.Task, name: str) -> tasks.Task:
+  """Returns a task with a metric in the first place, to report it first.
+
+  Args:
+    task: Task; its other metrics follow.
+    name: Metric.
+  """
+  return dataclasses.replace(
       task, metrics=tuple(dict.fromkeys((name, *task.metrics))))
 
 

@@ -124,6 +124,10 @@ def read(
     errors.UserError: a fault of the file; names it and the line.
   """
   if path.endswith('.json'):
+    if negative_column:
+      raise errors.UserError(
+          f"`negative_column={negative_column}`: files in SQuAD's format have "
+          'no negatives; leave it out')
     asked = squad_files.read(path)
     return Pairs([(one.question, one.context) for one in asked], where=path)
   if len(columns) != 2:
@@ -131,7 +135,8 @@ def read(
         '`text_columns`: name the columns of the two texts of a pair, as in '
         'anchor,positive')
   names = [*columns, negative_column] if negative_column else list(columns)
-  table = files.read(path, names, label_column, labelled=False)
+  table = files.read(path, names, label_column, labelled=False,
+                     settings={negative_column: 'negative_column'})
   for row, texts in enumerate(table.texts):
     for name, text in zip(names, texts, strict=True):
       if not text.strip():

@@ -145,7 +145,7 @@ def check_spellings(table: Table) -> None:
 
 def texts_of(
     path: str, line: int, row: Mapping[str, object],
-    text_columns: Sequence[str],
+    text_columns: Sequence[str], settings: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
   """Returns the texts of a row.
 
@@ -154,13 +154,16 @@ def texts_of(
     line: Line of the row, for messages.
     row: {column: value}
     text_columns: Column of the text, or columns of the two texts.
+    settings: {column: setting that names it}, for those that `text_columns`
+      does not.
 
   Raises:
     errors.UserError: an absent column, or a value that is no text.
   """
   # Columns are looked up in every row, as JSONL has no header.
   return tuple(
-      text_of(path, line, name, column(path, line, row, name, 'text_columns'))
+      text_of(path, line, name, column(
+          path, line, row, name, (settings or {}).get(name, 'text_columns')))
       for name in text_columns)
 
 

@@ -60,18 +60,41 @@ def of_entities(tags: Iterable[str]) -> bool:
   Raises:
     errors.UserError: entity tags among others.
   """
+  marked, others = _marked_and_others(tags)
+  if marked and others:
+    raise errors.UserError(
+        f'the tag {others[0]!r} has no prefix B-, I-, E- or S- as '
+        f'{marked[0]!r} has; correct it, or give the tags of another column')
+  return bool(marked)
+
+
+def _marked_and_others(tags: Iterable[str]) -> tuple[list[str], list[str]]:
+  """Returns the tags of entities and, beside them, those that mark none.
+
+  Args:
+    tags: Distinct tags.
+  """
   tags = sorted(tags)
   marked = [tag for tag in tags if tag != OUTSIDE and is_entity_tag(tag)]
   others = [tag for tag in tags if not is_entity_tag(tag)]
   # Parts of speech may have names such as 'S'; only entities have an outside.
-  if not marked or OUTSIDE not in tags and (
-      others or not any('-' in tag for tag in marked)):
-    return False
-  if others:
-    raise errors.UserError(
-        f'the tag {others[0]!r} has no prefix B-, I-, E- or S- as '
-        f'{marked[0]!r} has; correct it, or give the tags of another column')
-  return True
+  # Those of tweets (Gimpel et al., 2011) have S, E, U, L and another 'O'.
+  typed = any('-' in tag for tag in marked)
+  if OUTSIDE in tags:
+    plain = others and not typed and not {'B', 'I'} & {*marked}
+  else:
+    plain = others or not typed
+  return ([], [*marked, *others]) if plain else (marked, others)
+
+
+def without_prefix(tags: Iterable[str]) -> str:
+  """Returns the tag that `of_entities` refuses, '' if it refuses none.
+
+  Args:
+    tags: Distinct tags.
+  """
+  marked, others = _marked_and_others(tags)
+  return others[0] if marked and others else ''
 
 
 def mark_entities(tags: Iterable[str]) -> bool:

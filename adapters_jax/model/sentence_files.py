@@ -61,6 +61,28 @@ def of_checkpoint(checkpoint: str, *, known: bool = False) -> Pooling:
   return of_folder(folder, known=known) if folder else Pooling()
 
 
+def prompts_of(checkpoint: str) -> dict[str, str]:
+  """Returns the named prompts of a checkpoint, {name: text before every text}.
+
+  Args:
+    checkpoint: As for `of_checkpoint`. Files of which neither the hub nor the
+      cache tells count as absent.
+
+  Raises:
+    errors.UserError: a damaged file.
+  """
+  if checkpoint in _EMBEDDED:
+    return {}
+  folder = (checkpoint if assets.is_folder(checkpoint)
+            else hub.sentence_files(checkpoint, None))
+  path = os.path.join(folder, weight_files.PROMPTS)
+  if not folder or not os.path.isfile(path):
+    return {}
+  found = json_files.inner(
+      json_files.read(path, what='`checkpoint`: '), 'prompts', path)
+  return {name: json_files.string(found, name, path) for name in found}
+
+
 def of_folder(folder: str, *, known: bool = False) -> Pooling:
   """Returns the settings in a folder; see `of_checkpoint`.
 
@@ -159,7 +181,10 @@ def _prompt(path: str) -> dict[str, Any]:
   return found
 
 
-def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
+def write(
+    folder: str, pooling: Pooling, dim: int, longest: int,
+    prompts: Mapping[str, str] | None = None,
+) -> None:
   """Writes the files around an encoder's that make a sentence-transformer.
 
   Args:
@@ -167,6 +192,7 @@ def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
     pooling: Settings.
     dim: Width of the encoder.
     longest: Longest input in tokens where the settings state none.
+    prompts: Named prompts beside that of the settings, the default one.
   """
   modules = [('', 'Transformer'), ('1_Pooling', 'Pooling')]
   if pooling.normalize:
@@ -184,9 +210,9 @@ def write(folder: str, pooling: Pooling, dim: int, longest: int) -> None:
       'include_prompt': True})
   if pooling.normalize:
     os.makedirs(os.path.join(folder, '2_Normalize'), exist_ok=True)
-  prompts = {'default': pooling.prompt} if pooling.prompt else {}
+  default = {'default': pooling.prompt} if pooling.prompt else {}
   atomic.write_json(os.path.join(folder, weight_files.PROMPTS), {
       **({'truncate_dim': pooling.dims} if pooling.dims else {}),
-      'prompts': prompts,
-      'default_prompt_name': 'default' if prompts else None,
+      'prompts': {**(prompts or {}), **default},
+      'default_prompt_name': 'default' if default else None,
       'similarity_fn_name': 'cosine'})

@@ -120,8 +120,7 @@ def _check(
   given.check('data', data, str | InMemory,
               'Examples(texts=..., labels=...), or the name of a task')
   if field_checks.threshold(threshold) is not None and (
-      not adapter.head.multilabel and len(adapter.classes) != 2
-      or adapter.head.per_token):
+      not adapter.head.takes_threshold(adapter.outputs)):
     raise errors.UserError(
         f'`threshold={threshold}`: is for two classes, or several labels a '
         'text; leave it out')
@@ -151,6 +150,8 @@ def _with_metric(
     adapter: adapter_lib.Adapter, metric: str, task: tasks.Task
 ) -> tasks.Task:
   """Returns a task with a metric first, by default that of the training."""
+  if metric in task.metrics:  # Even one that picks no step, as perplexity.
+    return metrics.reordered(task, metric)
   if metric:
     return metrics.with_first(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.

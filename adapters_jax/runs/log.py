@@ -129,7 +129,8 @@ def collapsed_to(
 ) -> str | None:
   """Returns the class, or labels, that all predictions share, or else None.
 
-  Equal predictions are no collapse if all correct labels are equal too.
+  Equal predictions are no collapse if all correct labels are equal too. ''
+  means that no example has a label, where an example may have several.
 
   Args:
     task: Task; a regression task never collapses.

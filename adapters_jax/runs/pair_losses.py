@@ -32,9 +32,14 @@ def check(config: config_lib.Config, train: pairs_lib.Pairs) -> None:
       raise errors.UserError(
           f'`pair_loss={name}`: needs scores, {lack}, or give '
           '`pair_loss=multiple_negatives`')
-    if config.negative_column:
+    if len(train.texts[0]) > 2:
+      what, way = (
+          (f'`negative_column={config.negative_column}`: is', 'leave it out')
+          if config.negative_column else
+          ('`texts`: a third text is', 'give two for each pair'))
       raise errors.UserError(
-          '`negative_column`: is for `pair_loss=multiple_negatives`')
+          f'{what} for `pair_loss=multiple_negatives`, and this is {name}; '
+          f'{way}')
   elif scored:  # Their labels are scores, not the rows of matching texts.
     raise errors.UserError(
         f'`pair_loss={name}`: is for pairs without scores, and '

@@ -36,8 +36,8 @@ def of_texts(
     {metric: value}, of data.metrics.OF_LANGUAGE.
 
   Raises:
-    errors.UserError: an adapter of another base or with a head of labels, or
-      outputs that are NaN.
+    errors.UserError: an adapter of another base or with a head of labels,
+      texts without a known piece, or outputs that are NaN.
   """
   if not adapter.head.pretrained:
     raise errors.UserError(
@@ -57,6 +57,9 @@ def of_texts(
       masking_lib.mask_id(tokenizer), tokenizer.get_vocab_size())
   examples = masking_lib.encode_words(
       tokenizer, texts, compiled.max_length(base, adapter))
+  if not len(examples):
+    raise errors.UserError(
+        '`data`: no text has a piece that the tokenizer knows')
   step = language_modeling.eval_step(model, sharding.make_mesh('data', 1))
   tuned = jax.device_put(adapter.tuned)
 

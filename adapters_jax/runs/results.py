@@ -95,9 +95,10 @@ def all_scores(
     label = log_lib.collapsed_to(
         setup.task, predictions, setup.splits[split].labels)
     if split == 'dev' and label is not None:
-      notes.append(
-          f'{COLLAPSE}every dev example is called {label!r}; try a lower '
-          'learning rate or another seed')
+      same = (f'every dev example is called {label!r}' if label
+              else 'no dev example has a predicted label')
+      notes.append(f'{COLLAPSE}{same}; try a lower learning rate or another '
+                   'seed')
   threshold = kind.threshold_of(score, best)
   if threshold is not None and setup.threshold in ('', thresholds.DEV):
     notes.append(records.THRESHOLD_NOTE.format(threshold))

@@ -214,6 +214,24 @@ def test_classes():
     dataclasses.replace(adapter, labels=('a', 'b', 'c')).classes
 
 
+@pytest.mark.parametrize('head_input, outputs, fits', [
+    ('cls', 2, True), ('cls', 3, False), ('cls', 1, False), ('cls', None, True),
+    ('multilabel', 1, True), ('multilabel', 3, True), ('tags', 2, False),
+    ('tokens', 2, False), ('multiple_choice', 1, False)])
+def test_a_threshold_needs_two_classes_or_several_labels(
+    head_input, outputs, fits):
+  head = {} if outputs is None else {'head': {
+      'kernel': np.zeros((12, outputs)), 'bias': np.zeros(outputs)}}
+  adapter = dataclasses.replace(
+      bank_test.make(), tuned=head, head_input=head_input, threshold=0.2)
+  dataclasses.replace(adapter, threshold=None).check_labels()
+  if fits:
+    adapter.check_labels()
+    return
+  with pytest.raises(errors.UserError, match='^`threshold=0.2`: is for two cl'):
+    adapter.check_labels()
+
+
 @pytest.mark.parametrize('change, message', [
     (lambda value: value.pop('labels'), 'has no labels'),
     (lambda value: value.pop('task'), 'has no task'),

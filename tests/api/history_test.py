@@ -54,6 +54,15 @@ def test_a_collapse_is_in_the_history_and_logged(base, caplog):
        'lower learning rate or another seed')]
 
 
+def test_no_label_at_all_is_a_collapse_too(base, caplog):
+  found = aj.train(
+      base, aj.Examples(['good film', 'bad plot'] * 10, [['x'], ['y']] * 10),
+      method='head', max_steps=1, batch_size=8, buckets=0, learning_rate=1e-9,
+      threshold=0.99)
+  assert found.history[0]['collapsed_to'] == ''
+  assert 'collapse: no dev example has a predicted label; try' in caplog.text
+
+
 def test_other_adapters_have_none(base, adapter, tmp_path):
   adapter.save(str(tmp_path))
   loaded = aj.load_adapter(str(tmp_path))

@@ -156,6 +156,27 @@ def test_lines_of_a_tagger_are_no_guess(path, text, columns, message):
     read_words(text, '', *columns, path=path)
 
 
+TAGS = ('B-ORG', 'O', 'I-ORG', '.', 'NOUN')
+
+
+@pytest.mark.parametrize('text, line', [
+    ('-DOCSTART- -X- -X- O\n\nEU NNP I-NP B-ORG\n', 1),
+    ('-DOCSTART-\n', 1), ('\n \nEU B-ORG\n', 3), ('EU\tx\tB-ORG\r\n', 1),
+    ('New York,O\n', 1)])
+def test_columns_of_words_and_tags_are_no_texts(text, line):
+  def read(form, text=text):
+    return [*inputs.read_words(
+        io.BytesIO(text.encode()), 'a.txt', form, classes=TAGS)]
+
+  with pytest.raises(errors.UserError, match=(
+      f'^`input`: a.txt, line {line}: columns or a text. Give '
+      '`input_format=conll` or `input_format=lines`$')):
+    read('')
+  assert read('lines') == text.replace('\r', '').split('\n')[:-1]
+  for plain in ('O\n', 'He left .\n', 'Ann left\nEU B-ORG\n', '\n', ''):
+    assert read('', plain) == plain.split('\n')[:-1]
+
+
 @pytest.mark.parametrize('form, text, message', [
     ('lines', 'a b\n\nc\rd\n', 'line 3: lines end with a carriage return'),
     ('conll', 'a\rb\r', 'line 1: lines end with a carriage return'),

@@ -21,6 +21,14 @@ def rows_of(folder, name, text, **columns):
      ('c', ('x', 'y', 'z'), 2)),
     ('plain.csv', 'context,choice1,choice2,answer\nc,x,y,y\n', {},
      ('c', ('x', 'y'), 1)),
+    ('asked.jsonl', json.dumps(
+        {'context': 'c', 'question': 'q?', 'choices': ['x', 'y'], 'answer': 1}),
+     {}, ('c q?', ('x', 'y'), 1)),
+    ('asked.csv', 'question,context,choice1,choice2,label\nq?,c,x,y,0\n', {},
+     ('c q?', ('x', 'y'), 0)),
+    ('gold.jsonl', json.dumps(
+        {'context': 'c', 'choices': ['x', 'y'], 'answer': 0, 'gold': 1}),
+     {'answer': 'gold'}, ('c', ('x', 'y'), 1)),
     ('swag.csv', 'sent1,sent2,ending0,ending1,ending2,ending3,label\n'
      'A man sits.,He,runs.,eats.,sings.,sleeps.,3\n', {},
      ('A man sits.', ('He runs.', 'He eats.', 'He sings.', 'He sleeps.'), 3)),

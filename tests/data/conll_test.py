@@ -103,7 +103,9 @@ def test_faults_are_named_by_line(name, text, message, tmp_path):
 
 @pytest.mark.parametrize('columns, message', [
     (('word', ''), '`text_columns=word`: give the number'),
-    (('', '0'), '`label_column=0`'), (('3', ''), 'without the one of .*=3')])
+    (('', '0'), '`label_column=0`'), (('3', ''), 'without the one of .*=3'),
+    (('', '3'), '^a, line 1: 2 columns, without the one of `label_column=3`'),
+    (('', '-4'), 'without the one of `label_column=-4`')])
 def test_wrong_columns(columns, message):
   with pytest.raises(errors.UserError, match=message):
     conll.of_lines(['a\tO'], 'a', *columns)

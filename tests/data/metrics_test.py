@@ -88,8 +88,14 @@ class MetricsTest(parameterized.TestCase):
     task = dataclasses.replace(
         tasks.find('sst2'), labels=(), metrics=metrics.OF_LANGUAGE)
     with self.assertRaisesRegex(
-        errors.UserError, '`metric=perplexity`.*token_probability, accuracy'):
+        errors.UserError, '`metric=perplexity`: picks no step, .* highest '
+        'score wins; give token_probability, its inverse'):
       metrics.with_first(task, 'perplexity')
+    with self.assertRaisesRegex(
+        errors.UserError, '`metric=perplexity`: is not for this task'):
+      metrics.with_first(tasks.find('sst2'), 'perplexity')
+    self.assertEqual(metrics.reordered(task, 'perplexity').metrics, (
+        'perplexity', 'token_probability', 'accuracy'))
 
   @parameterized.parameters(
       ('sst2', 'pearson'), ('stsb', 'accuracy'), ('mnli', 'f1'))

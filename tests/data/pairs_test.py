@@ -10,6 +10,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.data import pairs
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import pair_losses
 from adapters_jax.runs.kinds import embeddings
 
 
@@ -74,6 +75,19 @@ def test_messages_of_the_loss_name_the_pair(scores, message):
     embeddings.prepare(config, data={'train': given, 'dev': given})
 
 
+@pytest.mark.parametrize('loss, changed, message', [
+    ('', {}, '^`texts`: a third text is for .*, and this is cosent; give two'),
+    ('cosine', {'negative_column': 'bad', 'train_file': 'a.tsv',
+                'dev_file': 'b.tsv'},
+     '^`negative_column=bad`: is for .*, and this is cosine; leave it out$')])
+def test_scores_leave_no_use_for_a_third_text(loss, changed, message):
+  config = config_lib.Config(
+      task='pairs', file_task='pairs', pair_loss=loss, **changed)
+  with pytest.raises(errors.UserError, match=message):
+    pair_losses.check(config, pairs.Pairs(
+        [('a', 'b', 'c'), ('d', 'e', 'f')], [0.5, 1]))
+
+
 @pytest.mark.parametrize('scores, end', [
     ((None, None, [1, 0]), 'none'), (([1, 0], [1, 0], None), 'some')])
 def test_dev_and_test_both_have_scores_or_neither(scores, end):
@@ -100,14 +114,27 @@ SCORED = 'a\tb\tscore\nx\ty\t0.5\nz\tw\t0\n'
 PLAIN = 'a\tb\nx\ty\nz\tw\n'
 
 
+ASKED = json.dumps({'data': [{'paragraphs': [{
+    'context': 'x y', 'qas': [{'id': 'q', 'question': 'z?', 'answers': [
+        {'text': 'x', 'answer_start': 0}]}]}]}]})
+
+
+@pytest.mark.parametrize('name, text, message', [
+    ('a.tsv', PLAIN, "no column 'bad', .*; name yours with `negative_column`"),
+    ('a.jsonl', '{"a": "x", "b": "y", "bad": "z"}\n{"a": "x", "b": "y"}\n',
+     "line 2: no column 'bad', .* `negative_column`"),
+    ('a.json', ASKED, "^`negative_column=bad`: files in SQuAD's format have")])
+def test_negatives_that_a_file_lacks(tmp_path, name, text, message):
+  (tmp_path / name).write_text(text)
+  with pytest.raises(errors.UserError, match=message):
+    pairs.read(str(tmp_path / name), ('a', 'b'), 'label', 'bad')
+
+
 @pytest.mark.parametrize('column, train, message', [
     ('scores', SCORED, "train.tsv, line 2: no column 'scores', only 'a', 'b', "
      "'score'; did you mean `label_column=score`"),
     ('grade', PLAIN, "no column 'grade', .*name yours with `label_column`"),
-    ('grade', json.dumps({'data': [{'paragraphs': [{
-        'context': 'x y', 'qas': [{'id': 'q', 'question': 'z?', 'answers': [
-            {'text': 'x', 'answer_start': 0}]}]}]}]}),
-     '`label_column=grade`: .* have no scores')])
+    ('grade', ASKED, '`label_column=grade`: .* have no scores')])
 def test_a_named_column_of_scores_is_in_some_file(
     tmp_path, column, train, message):
   with pytest.raises(errors.UserError, match=message):

@@ -49,9 +49,19 @@ def test_schemes():
       'B-L', 'B-P', 'I-L', 'I-P', 'O')
   assert tags.with_all_prefixes(['NOUN', 'S', 'B-X']) == ('B-X', 'NOUN', 'S')
   assert tags.of_entities(['O', 'B', 'I'])
+  assert tags.of_entities(['O', 'S', 'B', 'I', 'E'])
   assert not tags.of_entities(['B', 'NOUN', 'I'])
-  with pytest.raises(errors.UserError, match="'LOC' has no prefix"):
-    tags.of_entities(['O', 'B-PER', 'LOC'])
+  for mixed in (['O', 'B-PER', 'LOC'], ['O', 'B', 'I', 'LOC']):
+    assert tags.without_prefix(mixed) == 'LOC'
+    with pytest.raises(errors.UserError, match="'LOC' has no prefix"):
+      tags.of_entities(mixed)
+
+
+def test_parts_of_speech_of_tweets_are_no_entities():
+  found = [*'NO^SZVARDP&TXY#@~UE$,GLM', '!']
+  assert not tags.of_entities(found) and not tags.without_prefix(found)
+  assert not tags.mark_entities(found)
+  assert tags.with_all_prefixes(found) == tuple(sorted(found))
 
 
 def test_predicted_tags_without_a_prefix_are_outside():

@@ -271,6 +271,9 @@ def test_where_a_text_is_beside_a_prompt(text, wanted):
     ({'task': 'cola', 'train_file': '', 'dev_file': ''}, "unknown 'cola'"),
     ({'head_input': 'pooler'}, '`head_input`'),
     ({'dev_file': '', 'dev_fraction': 0.5}, '`dev_fraction`: questions'),
+    ({'file_task': 'regression'}, '`file_task=regression`: is not for quest'),
+    ({'text_columns': 'a,b'}, '`text_columns=a,b`: is not for question answ'),
+    ({'label_column': 'answer'}, '`label_column=answer`: is not for questio'),
     ({'metric': 'accuracy'}, '`metric=accuracy`: .* f1, exact_match'),
     ({'max_length': 41}, '`max_length=41`')])
 def test_wrong_settings(config, changed, message):

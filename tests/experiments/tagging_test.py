@@ -163,9 +163,13 @@ def test_tags_in_memory_that_training_lacks(caplog):
         {'train': 'a.conll', 'dev': 'b.conll'})
   with pytest.raises(aj.UserError, match='^`data`: all words have the tag'):
     tagging.task_of_sentences('tags', {'train': sentences('O', 'O')})
-  with pytest.raises(aj.UserError, match="^`data`: .* or give the tags of ano"):
-    tagging.task_of_sentences('tags', {'train': sentences('B-PER', 'O')
-                                       + sentences('LOC', 'O')})
+  mixed = [conll.Sentence(('a', 'b'), ('B-PER', 'O'), 7),
+           conll.Sentence(('a', 'b'), ('LOC', 'O'), 10)]
+  for places, start in ((None, '`data`, in sentence 10'),
+                        ({'train': 'a.conll'}, 'a.conll, near line 10')):
+    with pytest.raises(
+        aj.UserError, match=f"^{start}: the tag 'LOC' .* of another column"):
+      tagging.task_of_sentences('tags', {'train': mixed}, places)
   tagging.task_of_sentences(
       'tags', {'train': train, 'dev': sentences('X', 'O')})
   assert "such as 'X' in sentence 0" in caplog.text
@@ -188,6 +192,7 @@ def test_token_loss_by_hand():
     ({'train_file': '', 'dev_file': ''}, '`train_file`: tagging'),
     ({'head_input': 'pooler'}, '`head_input`'),
     ({'class_weights': 'balanced'}, '`class_weights=balanced`'),
+    ({'file_task': 'regression'}, '`file_task=regression`: is not for tagging'),
     ({'metric': 'macro_f1'}, '`metric=macro_f1`: .* entity_f1'),
     ({'label_column': '1'}, 'line 1: column 1 holds words and tags'),
     ({'dev_file': 'all.conll'}, "all.conll: its tags, such as 'X'")])

@@ -110,11 +110,31 @@ def test_leading_dimensions_of_a_bank(tmp_path):
       base, TEXTS, mixed, adapters=['film', 'own'], dims=0).shape == (2, 12)
 
 
+@pytest.mark.parametrize('default, wanted', [
+    (None, {}), ('query', {'default': 'find: '})])
+def test_an_export_keeps_the_named_prompts(default, wanted, tmp_path):
+  named = {'query': 'find: ', 'document': ''}
+  base = aj.load_base(write(tmp_path / 'a', prompts={
+      'prompts': named, 'default_prompt_name': default}))
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='embedding_max', max_length=9)
+  out = str(tmp_path / 'b')
+  aj.export(adapter, out, 'sentence_transformers', base=base)
+  with open(os.path.join(out, weight_files.PROMPTS)) as file:
+    found = json.load(file)
+  assert found['prompts'] == {**named, **wanted}
+  assert found['default_prompt_name'] == ('default' if default else None)
+  assert sentence_files.of_folder(out).prompt == ('find: ' if default else '')
+  assert sentence_files.prompts_of('minilm-l6') == {}
+
+
 def test_older_names_on_the_hub(local_hub, tmp_path, monkeypatch):
-  folder = write(tmp_path / 'a', {OLD: {'max_seq_length': 5}})
+  folder = write(tmp_path / 'a', {OLD: {'max_seq_length': 5}}, {
+      'prompts': {'query': 'find: '}})
   monkeypatch.setitem(hub_test._Hub.folders, 'me/old', folder)
   base = aj.load_base('me/old')
   local_hub.shutdown()
   local_hub.server_close()
   assert sentence_files.of_checkpoint('me/old').max_length == 5
+  assert sentence_files.prompts_of('me/old') == {'query': 'find: '}
   assert aj.encode(base, TEXTS).shape == (2, 12)

@@ -248,6 +248,16 @@ def test_a_metric_comes_first(base, adapter):
   assert list(again) == ['macro_f1', 'accuracy']
 
 
+def test_scores_of_raw_texts(base):
+  adapter = aj.train(base, data_of('texts'), method='lora[r=2]', **{
+      **SHORT, 'max_steps': 1})
+  found = aj.evaluate(base, adapter, aj.Texts(texts(6)))
+  again = aj.evaluate(base, adapter, aj.Texts(texts(6)), metric='perplexity')
+  assert again == found and next(iter(again)) == 'perplexity'
+  with pytest.raises(aj.UserError, match='^`data`: no text has a piece that'):
+    aj.evaluate(base, adapter, aj.Texts(['\u200b']))
+
+
 @pytest.mark.parametrize('name', [
     'movie_sentiment', 'movie_sentiment_texts', 'stsb_pairs', 'squad'])
 def test_the_folder_of_the_data(base, adapter, name, monkeypatch, tmp_path):

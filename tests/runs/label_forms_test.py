@@ -15,8 +15,10 @@ from adapters_jax.analysis import predictions
 from adapters_jax.api import inputs
 from adapters_jax.api.commands import predict
 from adapters_jax.data import label_metrics
+from adapters_jax.data import tasks
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import own_data
 from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
@@ -258,6 +260,32 @@ def test_a_task_of_the_table_has_no_form(tmp_path):
   config = config_lib.Config(file_task='multilabel', workdir=str(tmp_path))
   with pytest.raises(errors.UserError, match='own data; give `train_file`'):
     run.run(config, 'glue')
+
+
+def test_the_answers_of_a_known_layout_in_another_column(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text(2 * (json.dumps(
+      {'context': 'a', 'choices': ['b', 'c'], 'answer': 0, 'gold': 1}) + '\n'))
+  config = config_lib.Config(
+      train_file=str(path), dev_file=str(path), file_task='multiple_choice')
+  for column, wanted in (('label', [0, 0]), ('gold', [1, 1])):
+    _, splits = own_data.read(
+        dataclasses.replace(config, label_column=column))
+    assert splits['train'].labels.tolist() == wanted
+  with pytest.raises(errors.UserError, match="no column 'right'.*label_colum"):
+    own_data.read(dataclasses.replace(config, label_column='right'))
+
+
+def test_a_threshold_of_zero_gives_every_label():
+  task = tasks.Task(
+      'x', '', ('text',), ('a', 'b'), ('micro_f1',), form='multilabel')
+  labels, logits = np.ones((2, 2)), np.full((2, 2), -1.0)
+  for threshold, wanted in ((0.0, 1.0), (None, 0.0)):
+    assert classification.scores(
+        task, ['subset_accuracy'], labels, logits, threshold) == {
+            'subset_accuracy': wanted}
+    assert classification.to_predictions(
+        task, logits, threshold).all() == bool(wanted)
 
 
 def test_choices_are_read_from_lines_and_tables(tmp_path):

@@ -26,7 +26,8 @@ def write(
   folded.write(folder, encoder, encoder.tensors, encoder.values)
   sentence_files.write(
       folder, embedding_settings.pooling_of(checkpoint, adapter),
-      encoder.shape.dim, encoder.shape.longest)
+      encoder.shape.dim, encoder.shape.longest,
+      sentence_files.prompts_of(checkpoint))
   return _notes(adapter)
 
 

@@ -131,7 +131,7 @@ def _given(
   if adapter.head.reads_words:
     return inputs.read_words(
         file, config.input, config.input_format, ''.join(columns),
-        str(adapter.settings.get('text_columns', '')))
+        str(adapter.settings.get('text_columns', '')), adapter.classes)
   return inputs.read_texts(
       file, config.input, config.input_format, adapter.texts, columns,
       adapter.head.choices)

@@ -169,3 +169,13 @@ class Head:
   def has_classes(self, outputs: int) -> bool:
     """Returns whether this number of outputs means classes, not a score."""
     return self.least_classes is not None and outputs >= self.least_classes
+
+  def takes_threshold(self, outputs: int | None) -> bool:
+    """Returns whether a threshold decides: of two classes, or several labels.
+
+    Args:
+      outputs: Number of outputs, None without a head.
+    """
+    if outputs is None or self.per_token:
+      return False
+    return self.multilabel or outputs == 2 and self.has_classes(2)

@@ -102,7 +102,8 @@ def scores(
   """
   if task.form == 'multilabel':
     return label_metrics.compute_at_threshold(
-        names, labels, special.expit(logits), threshold or thresholds.HALF)
+        names, labels, special.expit(logits),
+        thresholds.HALF if threshold is None else threshold)
   return metrics.compute(
       names, labels, to_predictions(task, logits, threshold))
 

@@ -80,6 +80,26 @@ def check_file_task(config: config_lib.Config, name: str, title: str) -> None:
         f'`file_task={config.file_task}`: give `file_task={name}` for {title}')
 
 
+def check_files_unread(
+    config: config_lib.Config, names: Iterable[str], title: str
+) -> None:
+  """Checks settings of own data that a kind of task does not read.
+
+  Args:
+    config: Settings.
+    names: Fields of Config.
+    title: Name of the kind in the message.
+
+  Raises:
+    errors.UserError: a setting with another value than its default; names it.
+  """
+  for name in names:
+    value = getattr(config, name)
+    if value != getattr(config_lib.Config, name):
+      raise errors.UserError(
+          f'`{name}={value}`: is not for {title}; leave it out')
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
   """Task-specific hooks of a run.

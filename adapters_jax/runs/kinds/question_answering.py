@@ -48,11 +48,7 @@ def prepare(
   Raises:
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
-  kind.check_no_cls_head(config)
-  if config.dev_fraction:
-    raise errors.UserError(
-        '`dev_fraction`: questions of one article must stay together; give '
-        '`dev_file`')
+  _check(config)
   task = metrics.with_first(
       dataclasses.replace(squad.TASK, name=config.task_name), config.metric)
   task_checks.check_classes(config, task)
@@ -69,6 +65,18 @@ def prepare(
       outputs=2, head=heads.spans.SPANS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return SpanSetup(**vars(setup), questions=questions, windows=windows)
+
+
+def _check(config: config_lib.Config) -> None:
+  """Raises UserError for settings of other heads or of other data."""
+  kind.check_no_cls_head(config)
+  kind.check_files_unread(
+      config, ('file_task', 'text_columns', 'label_column'),
+      'question answering')
+  if config.dev_fraction:
+    raise errors.UserError(
+        '`dev_fraction`: questions of one article must stay together; give '
+        '`dev_file`')
 
 
 def _questions(config: config_lib.Config) -> dict[str, list[squad.Question]]:
@@ -112,7 +120,8 @@ def _outcomes(
 
 
 def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
+  """Raises UserError for a fault of the user's files or of the settings."""
+  _check(config)
   for path in config.files.values():
     squad_files.read(path)
 

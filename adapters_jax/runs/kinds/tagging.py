@@ -88,10 +88,16 @@ def task_of_sentences(
   def all_of(split):
     return {tag for one in sentences[split] for tag in one.tags}
 
+  def near(split, tag):
+    line = next(one for one in sentences[split] if tag in one.tags).line
+    return f'near line {line}' if places else f'in sentence {line}'
+
   known = all_of('train')
   where = {split: split for split in sentences} | dict(
       places or {'train': '`data`'})
-  with errors.within(where['train']):
+  odd = tags_lib.without_prefix(known)
+  with errors.within(
+      f'{where["train"]}, {near("train", odd)}' if odd else where['train']):
     labels = tags_lib.with_all_prefixes(known)
     marked = tags_lib.of_entities(known)
   if len(labels) < 2:
@@ -107,11 +113,9 @@ def task_of_sentences(
           f'{where[split]}: its tags, such as {missing[0]!r}, are none of '
           f'those in training, such as {labels[0]!r}; {way}')
     if missing:  # They count as errors of the model, which cannot predict them.
-      one = next(one for one in sentences[split] if missing[0] in one.tags)
       _log.warning(
-          '%s: %d tags do not occur in training, such as %r %s %d',
-          where[split], len(missing), missing[0],
-          'near line' if places else 'in sentence', one.line)
+          '%s: %d tags do not occur in training, such as %r %s',
+          where[split], len(missing), missing[0], near(split, missing[0]))
   return tasks.Task(
       name=name, source='', texts=('words',), labels=labels,
       metrics=tags_lib.OF_ENTITIES if marked else tags_lib.OF_TAGS,
@@ -157,8 +161,9 @@ def prepare(
 
 
 def _check(config: config_lib.Config) -> None:
-  """Raises UserError for settings of heads on [CLS]."""
+  """Raises UserError for settings of heads on [CLS] or of other data."""
   kind.check_no_cls_head(config)
+  kind.check_files_unread(config, ['file_task'], 'tagging')
   for name in ('class_weights', 'threshold'):
     if getattr(config, name):
       raise errors.UserError(
