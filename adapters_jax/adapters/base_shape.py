@@ -3,7 +3,10 @@
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters.formats import masked_lm_heads
+from adapters_jax.adapters.formats import models
 from adapters_jax.model import encoder
+from adapters_jax.model import families
 from adapters_jax.model import pretrained
 
 
@@ -32,7 +35,25 @@ def shape_for(
     raise missing('PEFT wants the attention heads of the base')
   if not checkpoint and inside and shape.family == 'electra':
     raise missing('it shows the width of the embeddings')
+  if not checkpoint and _configured(adapter, form):
+    raise missing("the head depends on the base's config.json")
   return shape
+
+
+def _configured(adapter: adapter_lib.Adapter, form: str) -> bool:
+  """Returns whether entries of the base's config.json decide on a head.
+
+  Args:
+    adapter: Adapter.
+    form: 'adapterhub' or 'peft'.
+  """
+  row, family = adapter.head, adapter.family
+  if adapter.outputs is None:
+    return False
+  if form == 'peft':  # A head with a layer of its own is no classifier.
+    return not row.layer and bool(models.FOREIGN[family].classifier_entries)
+  return (row is masked_lm_heads.ROW and not adapter.hidden_activation
+          and not families.FAMILIES[family].masked_lm_activation)
 
 
 def infer(adapter: adapter_lib.Adapter) -> encoder.BertConfig:

@@ -68,8 +68,10 @@ def read(
     adapter = _read_other(path, form, shape, head, base)
     trees.check_finite(adapter.tuned, f'`path={path}`')
     places.check_shapes(adapter, shape, f'`path={path}`')
-  except errors.UserError:  # A ValueError, but its message is final.
-    raise
+  except errors.UserError as error:  # A ValueError, but its text is final.
+    if path in str(error):
+      raise
+    raise errors.UserError(f'`path={path}`: {error}') from error
   # JSON may hold any type and size; JAX and Flax raise for impossible shapes.
   except (ArithmeticError, AttributeError, LookupError, MemoryError,
           RecursionError, TypeError, ValueError) as error:
@@ -114,7 +116,8 @@ def _read_own(folder: str, shape: encoder.BertConfig) -> adapter_lib.Adapter:
   wanted = places.leaf_shapes(adapter.methods, shape, adapter.composition)
   own, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) in ('adapter', 'fixed'))
-  trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')
+  with places.on_base(shape):
+    trees.check_same(own, trees.unflatten(wanted), f'`path={folder}`')
   return adapter
 
 
@@ -212,7 +215,7 @@ def _without_head(adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
   tuned = {part: leaves for part, leaves in adapter.tuned.items()
            if not trees.is_above(part)}
   return dataclasses.replace(
-      adapter, tuned=tuned, head_input='cls', labels=())
+      adapter, tuned=tuned, head_input='cls', labels=(), threshold=None)
 
 
 def _pooler(
@@ -240,9 +243,6 @@ def _write_own(
     folder: str, adapter: adapter_lib.Adapter, checkpoint: str
 ) -> None:
   """Writes a folder like that of a run, as `experiments.predict` reads it."""
-  if adapter.outputs is None and adapter.head.dense:
-    raise errors.UserError(
-        '`adapter`: it has no head, which the format own needs')
   # Also raises for labels that do not fit the head.
   adapter = dataclasses.replace(adapter, labels=adapter.classes)
   if checkpoint:

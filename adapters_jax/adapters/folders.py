@@ -16,6 +16,8 @@ from adapters_jax.downloads import json_files
 WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 FORMAT = 1
+# Files of AdapterHub's and PEFT's adapters, and of AdapterHub's setups.
+FOREIGN = ('adapter_config.json', 'adapter_setup.json')
 _RUN = 'run.json'  # Marks the workdir of a run, from its start on.
 _COMMA = re.compile(r'(?<!\\),')  # A comma without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
@@ -93,6 +95,11 @@ def is_model(folder: str) -> bool:
   return 'model_type' in found and 'format' not in found
 
 
+def is_foreign(folder: str) -> bool:
+  """Returns whether a folder is of AdapterHub's or PEFT's adapter."""
+  return any(os.path.isfile(os.path.join(folder, name)) for name in FOREIGN)
+
+
 def _entries(folder: str) -> set[str]:
   """Returns the names in config.json of a folder, none if it is unreadable."""
   try:
@@ -125,6 +132,8 @@ def read_settings(folder: str) -> dict[str, Any]:
   """
   path = os.path.join(folder, SETTINGS)
   check_exists(folder, 'no saved adapter')
+  if not has_settings(folder):
+    _refuse_others(folder)
   if not os.path.exists(path) and is_of_run(folder):
     raise errors.UserError(
         f'{folder} holds a run that has not finished, without an adapter yet; '
@@ -134,6 +143,17 @@ def read_settings(folder: str) -> dict[str, Any]:
     raise errors.UserError(
         f'{path} is not of format {FORMAT}, which this version reads')
   return settings
+
+
+def _refuse_others(folder: str) -> None:
+  """Raises UserError for an adapter of another library, and for a model."""
+  if is_foreign(folder):
+    raise errors.UserError(
+        f'{folder} is an adapter of another library; convert it: '
+        f'`adapters-jax convert --from={folder} --to=DIR`')
+  if is_model(folder):
+    raise errors.UserError(
+        f'{folder} is a model, and no adapter; give it as `checkpoint`')
 
 
 def check_saved(path: str, what: str) -> None:

@@ -16,6 +16,7 @@ from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
+from adapters_jax.downloads import weight_files
 
 # Files by which the format of a folder is recognised.
 _FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
@@ -114,13 +115,13 @@ def target(path: paths.Path, form: str) -> str:
 
 def _holds_adapter(path: str) -> bool:
   """Returns whether a path is the folder of an adapter of any format."""
-  return folders.is_own(path) or _holds_foreign(path)
+  return folders.is_own(path) or folders.is_foreign(path)
 
 
-def _holds_foreign(path: str) -> bool:
-  """Returns whether a path is the folder of AdapterHub's or PEFT's adapter."""
-  return any(os.path.isfile(os.path.join(path, name))
-             for name in (adapterhub.CONFIG, adapterhub_setups.SETUP))
+def _holds_model(path: str) -> bool:
+  """Returns whether a path is the folder of a whole model, with weights."""
+  return folders.is_model(path) and any(
+      os.path.isfile(os.path.join(path, name)) for name in weight_files.FILES)
 
 
 def _check_folder(path: str, form: str) -> None:
@@ -131,10 +132,15 @@ def _check_folder(path: str, form: str) -> None:
       and folders.is_of_run(path) and not folders.is_workdir(path)):
     raise errors.UserError(
         f'`path={path}`: it holds the adapter of a run; name another folder')
-  if form in formats.WHOLE and _holds_foreign(path):
-    raise errors.UserError(  # transformers adds such an adapter to the model.
+  # transformers adds an adapter beside a model to it, or loads the adapter's
+  # own base in its place.
+  if form in formats.WHOLE and folders.is_foreign(path):
+    raise errors.UserError(
         f'`path={path}`: it holds an adapter of another library; name another '
         'folder for a whole model')
+  if form not in formats.WHOLE and _holds_model(path):
+    raise errors.UserError(
+        f'`path={path}`: it holds a whole model; name another folder')
 
 
 def remove_own(folder: str) -> list[str]:

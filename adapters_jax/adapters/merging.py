@@ -37,7 +37,8 @@ def merge(
   - Leaves that the base has (norms, fine-tuned weights) are combined as
     differences from it.
   - Heads have no common start: they become the mean, weighted by |weight|. The
-    classes take the order of the first adapter.
+    classes take the order of the first adapter. The tanh layer of a head is
+    part of it if the base has no pooler, and else a change of that pooler.
   - `linear` sums the updates of LoRA exactly, so that the ranks add up, and the
     changes of IA3's scales.
   - All other leaves are combined one by one, which keeps the rank of LoRA. With
@@ -202,7 +203,9 @@ def _combined(leaves, combine, start):
       merged[path] = leaf[0]
     elif trees.role(path) == 'statistics':
       merged[path] = leaf.mean(0)  # Keeps variances positive.
-    elif trees.role(path) == 'head':
+    # A tanh layer of the head, where the base has no pooler.
+    elif trees.role(path) == 'head' or (
+        trees.is_above(path) and path not in start):
       merged[path] = combine.mean(leaf)
     elif path in start:
       merged[path] = start[path] + combine(leaf - start[path][None], number)

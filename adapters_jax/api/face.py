@@ -214,7 +214,8 @@ def merge(
     how: 'average', the mean of the parameters; 'linear', the weighted sum of
       the changes that LoRA, IA3 and layer norms make to the base; 'ties'
       (Yadav et al., 2023) or 'dare' (Yu et al., 2024), which drop changes of
-      single parameters. Heads become a mean, weighted by |weight|.
+      single parameters. Heads become a mean, weighted by |weight|; their tanh
+      layer is merged as a change of the base's pooler, if it has one.
     base: Pretrained encoder, which all but 'average' need.
     weights: Weight of each adapter, in the order of the bank or by name. The
       default is 1 / n each, or 1 each for 'ties', which averages itself. Other

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import re
 import sys
 from typing import Any
 
@@ -18,6 +19,7 @@ from adapters_jax.downloads import paths
 from adapters_jax.runs import allocator
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
+from adapters_jax.runs import options
 from adapters_jax.runs import presets
 from adapters_jax.runs import signals
 from adapters_jax.training import threads
@@ -89,7 +91,7 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
   try:
     rest = flags.FLAGS(argv)
   except flags.Error as error:
-    ending.fail(error)
+    ending.fail(f'{error}{_grid_of(str(error))}')
   if len(rest) > 1:
     ending.fail(f'{rest[1]!r} is not a flag; flags begin with --')
   for name in flags.FLAGS:
@@ -97,6 +99,23 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
     if flag.present and isinstance(flag.value, str):
       flag.value = paths.at_home(flag.value)
   return rest
+
+
+def _grid_of(message: str) -> str:
+  """Returns advice on a flag that was given several values, '' for others.
+
+  Args:
+    message: Message of absl about a wrong flag.
+  """
+  found = re.match(r'flag --(\w+)=([^\s:]+,[^\s:]+): ', message)
+  if found is None or 'grid' not in flags.FLAGS:
+    return ''
+  name, values = found.groups()
+  places = options.marked(config_lib.Config, 'where')
+  if name in places or name not in {
+      field.name for field in dataclasses.fields(config_lib.Config)}:
+    return ''
+  return f"; several values go into --grid='{name}={values}'"
 
 
 def with_local_files(config: config_lib.Config) -> config_lib.Config:

@@ -127,6 +127,24 @@ def test_an_unfinished_run_is_named(tmp_path, left):
     face.load_adapter(str(tmp_path))
 
 
+@pytest.mark.parametrize('name, content, message', [
+    ('adapter_config.json', {'peft_type': 'LORA'},
+     'of another library; convert it: `adapters-jax convert --from='),
+    ('adapter_setup.json', {}, 'of another library; convert it'),
+    ('config.json', {'model_type': 'bert'}, 'a model.*as `checkpoint`'),
+    ('config.json', {'format': 2}, 'not of format 1')])
+def test_folders_of_other_kinds_are_named(name, content, message, tmp_path):
+  (tmp_path / name).write_text(json.dumps(content))
+  for read in (adapter_lib.load,
+               lambda folder: folders.check_saved(folder, '`adapter`')):
+    with pytest.raises(errors.UserError, match=f'{tmp_path}.*{message}'):
+      read(str(tmp_path))
+  # Beside files of this package, others are no fault.
+  bank_test.make().save(tmp_path / 'own')
+  (tmp_path / 'own' / 'adapter_config.json').write_text('{}')
+  adapter_lib.load(str(tmp_path / 'own'))
+
+
 @pytest.mark.parametrize('changed, method', [
     ({'adapter_size': 3}, 'bottleneck[size=3]'),
     ({'adapter_config': 'lora[r=2]'}, 'lora[r=2]'),

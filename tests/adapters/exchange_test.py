@@ -130,6 +130,22 @@ def test_embeddings_have_no_head_to_leave_out(tmp_path):
     assert values['task_type'] == 'FEATURE_EXTRACTION'
 
 
+def test_an_own_folder_without_a_head(checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
+      threshold=0.3)
+  exchange.write(
+      tmp_path / 'x', adapter, 'own', checkpoint=checkpoint, head=False)
+  back = exchange.read(tmp_path / 'x', tiny.CONFIG)
+  assert (back.outputs, back.labels, back.threshold) == (None, (), None)
+  jax.tree.map(np.testing.assert_array_equal, back.tuned['encoder'],
+               adapter.tuned['encoder'])
+  with pytest.raises(errors.UserError, match='no head to predict with'):
+    prediction.load(str(tmp_path / 'x'), checkpoint)
+  exchange.write(tmp_path / 'y', back, 'own')
+  assert exchange.read(tmp_path / 'y', tiny.CONFIG) == back
+
+
 def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
   adapter = dataclasses.replace(
       bank_test.make('lora[r=2]'), base='other@01', settings={'seed': 1})
@@ -206,6 +222,27 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
   path = str(tmp_path / name) if name.endswith('.npz') else str(tmp_path)
   with pytest.raises(errors.UserError, match=f'`path.*{message}'):
     exchange.read(path, tiny.CONFIG)
+
+
+@pytest.mark.parametrize('form, changed, message', [
+    ('peft', {'layers': 1}, 'layer.1.* has no place'),
+    ('peft', {'dim': 24}, r'a is \(12, 2\), not \(24, 2\)'),
+    ('adapterhub', {'layers': 1}, 'layer.1.* has no place'),
+    ('own', {'layers': 3}, 'missing: .*layer_2'),
+    ('own', {'dim': 24}, r'a is \(12, 2\), not \(24, 2\)')])
+def test_an_adapter_of_another_base(
+    form, changed, message, checkpoint, tmp_path):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), head_input='pooler')
+  exchange.write(tmp_path, adapter, form, checkpoint=checkpoint)
+  shape = dataclasses.replace(tiny.CONFIG, **changed)
+  with pytest.raises(errors.UserError, match=(
+      f'^`path={tmp_path}`: .*{message}|^`path={tmp_path}` .*{message}')) as (
+          found):
+    exchange.read(tmp_path, shape)
+  assert str(found.value).endswith(
+      f'; the given base is a bert of {shape.layers} layers, width {shape.dim}'
+      ': give another base if the adapter is for one')
 
 
 @pytest.mark.parametrize('text, form, entry, value', [

@@ -13,6 +13,7 @@ import adapters_jax as aj
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters import prediction
+from adapters_jax.api.commands import convert
 from adapters_jax.api.commands import predict
 from adapters_jax.downloads import hub
 from adapters_jax.runs import config as config_lib
@@ -62,6 +63,24 @@ def test_a_fusion_by_its_name(local_hub, checkpoint, tmp_path, monkeypatch):
   jax.tree.map(
       np.testing.assert_array_equal, aj.load_adapter('me/fused', base).tuned,
       aj.load_adapter(folder, base).tuned)
+
+
+def test_a_conversion_takes_the_base_that_the_files_name(
+    local_hub, checkpoint, tmp_path):
+  folder, target = tmp_path / 'peft', tmp_path / 'own'
+  locations_test.write(folder, 'peft', 0, checkpoint)
+  path = folder / 'adapter_config.json'
+  values = json.loads(path.read_text())
+  path.write_text(json.dumps(
+      {**values, 'base_model_name_or_path': 'tiny-bert'}))
+  convert.convert(folder, target, 'own')
+  assert aj.load_adapter(target).base == aj.load_base('tiny-bert').identity
+  path.write_text(json.dumps(
+      {**values, 'base_model_name_or_path': '/home/me/bert'}))
+  with pytest.raises(aj.UserError, match='`checkpoint`: .* /home/me/bert, '):
+    convert.convert(folder, target, 'own')
+  convert.convert(folder, target, 'own', checkpoint=checkpoint)
+  assert aj.load_adapter(target).base == aj.load_base(checkpoint).identity
 
 
 def test_a_repository_without_an_adapter(local_hub):

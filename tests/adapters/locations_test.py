@@ -16,6 +16,9 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
 from adapters_jax.adapters import locations
+from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_setups
+from adapters_jax.adapters.formats import peft
 from adapters_jax.model import base as base_lib
 from tests import tiny
 from tests.adapters import bank_test
@@ -23,9 +26,12 @@ from tests.adapters import bank_test
 FORMS = ('own', 'adapterhub', 'setup', 'peft', *formats.WHOLE)
 NEXT = {*zip(FORMS, FORMS[1:] + FORMS), *zip(FORMS[::-1], FORMS[-2::-1])}
 # Not for a second export: the first one would be lost, or change the second.
+FOREIGN = ('adapterhub', 'setup', 'peft')
 REFUSED = {
     **{(form, whole): 'adapter of another library'
-       for form in ('adapterhub', 'setup', 'peft') for whole in formats.WHOLE},
+       for form in FOREIGN for whole in formats.WHOLE},
+    **{(whole, form): '`path=.*holds a whole model; name another'
+       for form in FOREIGN for whole in formats.WHOLE},
     **{(whole, 'own'): 'that of a model' for whole in formats.WHOLE}}
 
 
@@ -71,6 +77,11 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
   jax.tree.map(
       np.testing.assert_array_equal, back.tuned['encoder'],
       wanted.tuned['encoder'])
+
+
+def test_files_that_show_an_adapter_of_another_library():
+  assert folders.FOREIGN == (adapterhub.CONFIG, adapterhub_setups.SETUP)
+  assert peft.CONFIG == adapterhub.CONFIG
 
 
 def test_files_of_others_are_left(checkpoint, tmp_path):

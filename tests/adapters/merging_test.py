@@ -153,37 +153,6 @@ class MergeTest(parameterized.TestCase):
       with self.assertRaisesRegex(errors.UserError, 'for 2 adapters'):
         combine(jnp.ones((2, 3)), 0)
 
-  def test_heads_are_averaged_class_by_class(self):
-    def with_head(seed, labels):
-      made = adapter('lora[r=2]', seed)
-      kernel = np.random.default_rng(seed).standard_normal((8, 3))
-      return dataclasses.replace(
-          made, labels=labels, tuned={**made.tuned, 'head': {
-              'kernel': jnp.asarray(kernel), 'bias': jnp.arange(3.0) + seed}})
-
-    bank = {'a': with_head(0, ('x', 'y', 'z')),
-            'b': with_head(1, ('z', 'x', 'y')),
-            'c': with_head(2, ('x', 'y', 'w'))}
-    # The head of a negated adapter stays: |weights| of 1/4 and 3/4.
-    merged = merging.merge(
-        bank, 'ab', merge_rules.linear([0.5, -1.5]), common.base())
-    self.assertEqual(merged.labels, ('x', 'y', 'z'))
-    a, b = (bank[name].tuned['head'] for name in 'ab')
-    order = [1, 2, 0]
-    np.testing.assert_allclose(
-        merged.tuned['head']['kernel'],
-        0.25 * a['kernel'] + 0.75 * b['kernel'][:, order], rtol=1e-5)
-    np.testing.assert_allclose(
-        merged.tuned['head']['bias'], [0.25 * 0 + 0.75 * 2,
-                                       0.25 * 1 + 0.75 * 3,
-                                       0.25 * 2 + 0.75 * 1], rtol=1e-5)
-    products = merging.merge_products(
-        bank, 'ab', merge_rules.linear([0.5, -1.5]), common.base(), 4)
-    np.testing.assert_array_equal(
-        products.tuned['head']['kernel'], merged.tuned['head']['kernel'])
-    with self.assertRaisesRegex(errors.UserError, 'has the classes'):
-      merging.merge(bank, 'ac', merge_rules.average(2), common.base())
-
   def test_ties_by_hand(self):
     stacked = jnp.asarray([[4.0, -3.0, 0.1, 2.0], [-1.0, -5.0, 3.0, 0.2]])
     # Half is kept: [4, -3, 0, 0] and [0, -5, 3, 0]; all signs agree.

@@ -194,6 +194,29 @@ def test_paths_of_all_commands_may_be_at_home(monkeypatch):
   assert found['from'].value == '' and found.labels == ['~/no', 'yes']
 
 
+@pytest.mark.parametrize('flag, advice', [
+    ('adapter_size=8,64', True), ('learning_rate=1e-4,3e-4', True),
+    ('adapter_size=x', False), ('threads=1,2', False),
+    ('pick_examples=1,2', False)])
+def test_several_values_of_a_flag_are_a_grid(
+    flag, advice, monkeypatch, capsys):
+  for has_grid in (True, False):
+    found = absl_flags.FlagValues()
+    for one in (config_lib.Config, *[grid.Options] * has_grid):
+      for field in dataclasses.fields(one):
+        flags._DEFINE[field.type](
+            field.name, field.default, '', flag_values=found)
+    if not has_grid and flag.startswith('pick'):
+      continue
+    monkeypatch.setattr(flags.flags, 'FLAGS', found)
+    with pytest.raises(SystemExit, match='^2$'):
+      flags.parse_argv(['sweep', f'--{flag}'])
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: flag --{flag}: ')
+    assert error.endswith(
+        f"; several values go into --grid='{flag}'\n") == (advice and has_grid)
+
+
 def test_flags_from_a_file(tmp_path, monkeypatch, capsys):
   path = tmp_path / 'shared.flags'
   path.write_text('# Of all runs.\n--epochs=5\n--rate=3e-4\n')

@@ -275,9 +275,6 @@ def test_what_is_wrong_is_one_line(checkpoint, tmp_path, capsys):
     assert convert('--format=own', '--labels=', where, *flags) == 2
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1, error
-  with pytest.raises(errors.UserError, match='no head'):
-    exchange.write(str(tmp_path), adapter_lib.Adapter((), {}), 'own',
-                   checkpoint=checkpoint)
 
 
 def test_an_adapter_of_this_package_keeps_its_base(

@@ -64,7 +64,8 @@ def from_variables(
     shape: Shape of the base.
 
   Raises:
-    errors.UserError: a variable is missing or has another shape.
+    errors.UserError: a variable is missing, or an adapter's has another shape
+      or no place.
   """
   found = {name: np.asarray(value, np.float32)
            for name, value in variables.items() if not _IGNORED.search(name)}
@@ -81,7 +82,7 @@ def from_variables(
   pooler = dict.fromkeys(_POOLER)
   if all(tensor_name(path) in found for path in pooler):
     wanted |= pooler  # Present if the pooler was trained with the head.
-  flat, missing = {}, []
+  flat, missing, misshapen = {}, [], []
   for path, leaf in wanted.items():
     name = tensor_name(path)
     if name not in found:
@@ -93,14 +94,21 @@ def from_variables(
       elif '/biases' in name:
         value = value.reshape(-1)  # [1, n] in the file
       if leaf is not None and value.shape != leaf.shape:
-        raise errors.UserError(
-            f'adapter-bert: {name} is {found[name].shape}, for a base of '
-            f'another shape')
+        misshapen.append(f'{name} is {value.shape}, not {leaf.shape}')
       flat[path] = value
-  if missing:
-    raise errors.UserError(
-        f'adapter-bert: {len(missing)} variables are missing, such as '
-        f'{missing[0]}')
+  # Without the adapters of further layers, the outputs would be others.
+  used = {tensor_name(path) for path in wanted}
+  left = [name for name in found if '/adapters/' in name and name not in used]
+  with places.on_base(shape):
+    if left:
+      raise errors.UserError(
+          f'adapter-bert: {left[0]} has no place in the model')
+    if misshapen:
+      raise errors.UserError(f'adapter-bert: {misshapen[0]}')
+    if missing:
+      raise errors.UserError(
+          f'adapter-bert: {len(missing)} variables are missing, such as '
+          f'{missing[0]}')
   return adapter_lib.Adapter(
       (config,), trees.unflatten(flat), 'pooler',
       hidden_activation=HIDDEN_ACTIVATION)

@@ -151,19 +151,20 @@ def from_tensors(
       flat[path] = config.from_adapterhub_tensors(where, key, leaf.shape, read)
     except KeyError:
       missing.append(key)
-  if missing:
-    raise errors.UserError(
-        f'adapter {name!r}: {len(missing)} tensors are missing, such as '
-        f'{missing[0]}')
   # Ignoring a tensor would silently change the outputs.
   left = [key for key in tensors if key not in used and not any(
       config.adapterhub_copies(key) for config in configs)]
-  if left:
-    raise errors.UserError(
-        f'adapter {name!r}: {left[0]} has no place in '
-        f'{strings.render(configs)}')
   tuned = trees.unflatten(flat)
-  trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name!r}')
+  with places.on_base(shape):
+    if missing:
+      raise errors.UserError(
+          f'adapter {name!r}: {len(missing)} tensors are missing, such as '
+          f'{missing[0]}')
+    if left:
+      raise errors.UserError(
+          f'adapter {name!r}: {left[0]} has no place in '
+          f'{strings.render(configs)}')
+    trees.check_same(tuned, trees.unflatten(wanted), f'adapter {name!r}')
   return adapter_lib.Adapter(configs, tuned, family=shape.family)
 
 

@@ -178,3 +178,12 @@ def hub_name(checkpoint: str) -> str:
   # Folders of this machine do not exist on others.
   return ('' if assets.is_folder(checkpoint)
           else _HUB.get(checkpoint, checkpoint.partition('@')[0]))
+
+
+def own_name(name: str) -> str:
+  """Returns the checkpoint of a repository; the inverse of `hub_name`.
+
+  Args:
+    name: Name on the Hugging Face hub.
+  """
+  return next((own for own, theirs in _HUB.items() if theirs == name), name)

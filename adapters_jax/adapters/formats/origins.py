@@ -1,4 +1,4 @@
-"""Compares bases that the files of other libraries name with the given one."""
+"""Bases that the files of other libraries name."""
 
 from collections.abc import Mapping
 import logging
@@ -34,6 +34,29 @@ def check(
       raise errors.UserError(
           f'`path`: {path} is of an adapter for a base with {name}={found}, '
           f'and the given base has {name}={wanted}; give another base')
+
+
+def named(stated: Mapping[str, Any]) -> str:
+  """Returns the base that files name, '' if none of them names any.
+
+  Args:
+    stated: {path of a file: name of the base in it}.
+
+  Returns:
+    The first name that is one on the hub, or of an embedded checkpoint.
+
+  Raises:
+    errors.UserError: the files name folders alone.
+  """
+  found = [name for name in stated.values() if _is_name(name)]
+  if found:
+    return models.own_name(found[0])
+  for path, name in stated.items():
+    if name:  # Folders may be of another machine, or of another directory.
+      raise errors.UserError(
+          f'`checkpoint`: {path} names the base {name}, which is no name on '
+          'the hub; give the name or folder of the base')
+  return ''
 
 
 def warn(stated: Mapping[str, Any], checkpoint: str) -> None:

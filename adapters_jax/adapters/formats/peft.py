@@ -1,7 +1,6 @@
 """Adapter folders of PEFT, read and written."""
 
 from collections.abc import Mapping
-import dataclasses
 import os
 from typing import Any
 
@@ -43,7 +42,7 @@ def read(
   adapter = peft_reading.from_tensors(
       json_files.read(os.path.join(folder, CONFIG)),
       weights.read(folder, WEIGHTS, 'adapter_model.bin'), shape, head, base)
-  return dataclasses.replace(adapter, labels=peft_labels.read(folder, adapter))
+  return peft_labels.read(folder, adapter)
 
 
 def write(
@@ -78,9 +77,7 @@ def write(
   weights.remove(folder, peft_labels.NAME)
   atomic.write_json(os.path.join(folder, CONFIG), values)
   weights.write(os.path.join(folder, WEIGHTS), tensors)
-  if (adapter.labels and adapter.outputs is not None
-      and not adapter.head.choices):
-    peft_labels.write(folder, adapter.labels)
+  peft_labels.write(folder, adapter)
   return _notes(adapter, shape, values)
 
 

@@ -123,9 +123,10 @@ def _methods(
         peft_names.key_of(config, where, shape.family), shape.family)
     if key in left:
       flat[path] = config.from_peft_tensor(where, left.pop(key), leaf.shape)
-  if left:
-    raise errors.UserError(
-        f'{next(iter(left))} of a {kind} adapter has no place in the model')
   tuned = trees.unflatten(flat)
-  trees.check_same(tuned, trees.unflatten(wanted), f'{kind} adapter')
+  with places.on_base(shape):
+    if left:
+      raise errors.UserError(
+          f'{next(iter(left))} of a {kind} adapter has no place in the model')
+    trees.check_same(tuned, trees.unflatten(wanted), f'{kind} adapter')
   return configs, tuned

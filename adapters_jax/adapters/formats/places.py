@@ -1,10 +1,13 @@
 """Maps leaves of methods to Hugging Face's names of modules."""
 
+from collections.abc import Iterator
+import contextlib
 import dataclasses
 from typing import Any
 
 import jax
 
+from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import models
@@ -34,6 +37,22 @@ def leaf_shapes(
           if trees.role(path) in ('adapter', 'fixed')}
 
 
+@contextlib.contextmanager
+def on_base(shape: encoder.BertConfig) -> Iterator[None]:
+  """Ends messages about leaves that do not fit with the base they should fit.
+
+  Args:
+    shape: Shape of the given base.
+  """
+  try:
+    yield
+  except errors.UserError as error:
+    raise errors.UserError(
+        f'{error}; the given base is a {shape.family} of {shape.layers} '
+        f'layers, width {shape.dim}: give another base if the adapter is for '
+        'one') from error.__cause__
+
+
 def check_shapes(
     adapter: adapter_lib.Adapter, shape: encoder.BertConfig, what: str
 ) -> None:
@@ -57,9 +76,10 @@ def check_shapes(
                                 ('bias', (shape.dim,)))}
   found = {path: leaf for path, leaf in trees.flatten(adapter.tuned).items()
            if trees.role(path) in ('head', 'norm', 'encoder')}
-  trees.check_same(
-      trees.unflatten(found), trees.unflatten({
-          path: wanted[path] for path in found if path in wanted}), what)
+  with on_base(shape):
+    trees.check_same(
+        trees.unflatten(found), trees.unflatten({
+            path: wanted[path] for path in found if path in wanted}), what)
 
 
 def find(

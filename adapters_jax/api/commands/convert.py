@@ -36,8 +36,8 @@ _FLAGS = {
     'private': (False, 'Whether a new repository of --push is private.'),
     'format': ('own', f'Format to write: {", ".join(formats.FORMATS)}.'),
     'checkpoint': (
-        '', 'Base that the adapter is for; when empty, the one that the '
-        f"adapter names, {_DEFAULT} for other libraries' files."),
+        '', 'Base that the adapter is for; when empty, the one that its files '
+        f'name, or {_DEFAULT} if they name none.'),
     'name': ('adapter', "Name of the adapter in AdapterHub's files."),
     'labels': ([], 'Names of the classes with commas, where the files have '
                'none.'),
@@ -59,7 +59,7 @@ def convert(
     target: Folder, or .npz file; '' for `push` alone.
     form: Format of the target, one of formats.FORMATS.
     checkpoint: Name or folder of the base that the adapter is for; '' for the
-      one that it names.
+      one that its files name, or the default one.
     name: Name of the adapter in AdapterHub's files.
     labels: Class names, where the files have none.
     head: Whether to read and write the head.
@@ -123,7 +123,7 @@ def _read(source: str, checkpoint: str, head: bool) -> tuple[Any, str]:
     adapter = exchange.read(
         source, shape, head, lambda: base_lib.with_head_start(
             base_lib.load(checkpoint)), checkpoint)
-    # Other libraries' files name no base, and pass.
+    # Other libraries' files hold no identity of a base, and pass.
     compiled.check_base(
         base_lib.identity(checkpoint), adapter, f'the adapter in {source}')
   return adapter, checkpoint
@@ -133,9 +133,10 @@ def _base_of(source: str) -> str:
   """Returns the base that an adapter's files name, or the default one."""
   from adapters_jax.adapters import adapter as adapter_lib
   from adapters_jax.adapters import locations
+  from adapters_jax.adapters.formats import origins
   from adapters_jax.model import base as base_lib
   if locations.find_format(source) != 'own':
-    return _DEFAULT
+    return origins.named(locations.bases_of(source)) or _DEFAULT
   name = adapter_lib.load(source).base
   if not base_lib.name_of(name):
     raise errors.UserError(

@@ -1,5 +1,7 @@
 """Variables of adapter-bert: names, shapes and errors."""
 
+import dataclasses
+
 from absl.testing import parameterized
 import jax
 import numpy as np
@@ -76,3 +78,15 @@ class AdapterBertTest(parameterized.TestCase):
       adapter_bert.to_variables(bare)
     with self.assertRaisesRegex(errors.UserError, 'weights1'):
       adapter_bert.from_variables({}, SHAPE)
+
+  def test_another_base(self):
+    variables = adapter_bert.to_variables(format_cases.make(
+        'bottleneck[size=8, activation=gelu_tanh]', norms=True))
+    for changed, message in (
+        ({'layers': 1}, 'layer_1/.* has no place.* of 1 layers, width 32'),
+        ({'layers': 3}, 'missing.*layer_2/.* of 3 layers, width 32'),
+        ({'dim': 16}, r'is \(32, 8\), not \(16, 8\).* layers, width 16')):
+      with self.assertRaisesRegex(
+          errors.UserError, f'{message}: give another base'):
+        adapter_bert.from_variables(
+            variables, dataclasses.replace(SHAPE, **changed))

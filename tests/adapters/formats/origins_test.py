@@ -78,6 +78,23 @@ def test_folders_known_by_their_origin(tmp_path, caplog):
     caplog.clear()
 
 
+@pytest.mark.parametrize('stated, name', [
+    ({}, ''), ({'x': None, 'y': ''}, ''),
+    ({'x': 'roberta-base'}, 'roberta-base'),
+    ({'x': None, 'y': '/home/me/model', 'z': 'google/bert'}, 'google/bert'),
+    ({'x': 'sentence-transformers/all-MiniLM-L6-v2'}, 'minilm-l6'),
+    ({'x': 'sentence-transformers/all-mpnet-base-v2'}, 'mpnet-base')])
+def test_the_base_that_files_name(stated, name):
+  assert origins.named(stated) == name
+
+
+def test_a_folder_in_place_of_a_name_is_asked_for(tmp_path):
+  for name in ('/home/me/model', 'out/last/model', str(tmp_path), 3):
+    with pytest.raises(
+        errors.UserError, match=f'^`checkpoint`: y names the base {name}, '):
+      origins.named({'x': None, 'y': name})
+
+
 def test_members_of_a_setup(checkpoint, tmp_path, caplog):
   bank = {name: bank_test.make() for name in 'ab'}
   exchange.write(tmp_path, composing.compose(bank, 'stack(a, b)'), 'adapterhub',
