@@ -91,10 +91,10 @@ def demand_score(epochs: float, step: int, eval_every: int) -> None:
     eval_every: Steps between evaluations.
 
   Raises:
-    errors.UserError: it is not.
+    errors.SweepError: it is not.
   """
   if step < eval_every:
-    raise errors.UserError(
+    raise errors.SweepError(
         f'`halving_first`: the rung at {epochs:g} epochs is step {step}, and '
         f'the first evaluation step {eval_every}; give more, or a smaller '
         '`eval_every`')

@@ -258,33 +258,6 @@ def run_name(config: config_lib.Config) -> str:
   return identity.digest(identity.portable(config))
 
 
-def difference_line(
-    config: config_lib.Config, among: Iterable[config_lib.Config]
-) -> str:
-  """Returns a line with a run's task and those settings that vary among runs.
-
-  Args:
-    config: Settings of the run.
-    among: Settings of all runs.
-  """
-  among = list(among)
-  hidden = {'task', *options.marked(config_lib.Config, 'where')}
-  count = len({other.task_name for other in among})
-  paths = options.marked(config_lib.Config, 'path')
-
-  def varies(name):
-    # Own data name their task, but a task that is named may have several.
-    if name in paths:
-      return len({(other.task_name, getattr(other, name))
-                  for other in among}) > count
-    return len({getattr(other, name) for other in among}) > 1
-
-  names = [f.name for f in dataclasses.fields(config)
-           if f.name not in hidden and varies(f.name)]
-  return ' '.join([config.task_name,
-                   *(f'--{name}={getattr(config, name)}' for name in names)])
-
-
 def setting_of(
     run: config_lib.Config, left_out: Iterable[str] = ()
 ) -> tuple[Any, ...]:

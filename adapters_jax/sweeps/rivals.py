@@ -11,6 +11,8 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
+from adapters_jax.runs import records as records_lib
 
 # Settings that change the meaning of a dev score, the data apart.
 MEASURES = ('metric', 'mask_rate', 'whole_words')
@@ -24,6 +26,12 @@ _READINGS = (
 def measure_of(run: config_lib.Config) -> tuple[Any, ...]:
   """Returns the settings that change the meaning of a dev score."""
   return tuple(getattr(run, name) for name in MEASURES)
+
+
+def measure_in(record: records_lib.Record) -> tuple[Any, ...]:
+  """Returns `measure_of` a finished run, perhaps of an earlier version."""
+  settings = identity.completed(record.config)
+  return tuple(settings[name] for name in MEASURES)
 
 
 def group_of(run: config_lib.Config) -> tuple[Any, ...]:

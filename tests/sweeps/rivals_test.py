@@ -8,6 +8,7 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax.data import held_out
 from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -60,7 +61,7 @@ def test_one_task_has_one_set_of_dev_data(files):
   assert len(runs_of(own(files, ('x', 'x', 'a'), ('y', 'y', 'b')),
                      **given(files))) == 2
   found = runs_of(own(files, ('x', 'x', 'a'), ('y', 'z', 'a')), **given(files))
-  assert [grid.difference_line(run, found) for run in found] == [
+  assert [*map(differences.line_of(found), found)] == [
       f'a --train_file={run.train_file} --dev_file={run.dev_file}'
       for run in found]
 

@@ -100,16 +100,20 @@ def test_two_processes_equal_one(tmp_path, checkpoint, own_files, alone):
 
 def test_two_processes_make_a_grid(tmp_path, checkpoint, own_files):
   workdir, port = str(tmp_path / 'runs'), free_port()
+  kept = str(tmp_path / 'kept')
   first, second = finish(*(
       start(workdir, checkpoint, own_files, process=process, port=port,
-            max_steps=2, eval_every=2, seeds='0-1',
+            max_steps=2, eval_every=2, seeds='0-1', records=kept,
             grid='learning_rate=1e-3,1e-2', pick='learning_rate',
             write_predictions=True) for process in range(2)))
   # Two runs pick, two are reported.
   assert first.count('over 2 processes') == 4 and 'all settings' in first
   assert 'all settings' not in second
   assert 'predictions: ' in first and 'predictions: ' not in second
-  assert len(list(records.read_all(workdir))) == 4
+  found = {record.date: record for record in records.read_all(workdir)}
+  assert len(found) == 4
+  # Those of the first process, with its times.
+  assert {record.date: record for record in records.read_all(kept)} == found
 
 
 @pytest.mark.parametrize('process', [0, 1])
