@@ -128,6 +128,21 @@ def test_a_missing_process_is_one_line(
   assert 'Traceback' not in err
 
 
+def test_a_port_that_is_taken_is_one_line(tmp_path, checkpoint, own_files):
+  with socket.socket() as taken:
+    taken.bind(('127.0.0.1', 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    first = start(
+        str(tmp_path / 'run'), checkpoint, own_files, process=0, port=port)
+    _, err = first.communicate(timeout=120)
+  assert first.returncode == 2
+  error, = [line for line in err.splitlines() if 'error' in line]
+  assert error == (
+      f'error: --coordinator=127.0.0.1:{port}: port {port} cannot be used '
+      '(Address already in use); give another')
+
+
 def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
   workdir, port = tmp_path / 'run', free_port()
   workdir.mkdir()
@@ -139,8 +154,9 @@ def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
   assert all('Traceback' not in error for error in errors)
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_stops_both_and_one_process_goes_on(
-    tmp_path, checkpoint, own_files, alone):
+    tmp_path, checkpoint, own_files, alone, number):
   workdir, port = str(tmp_path / 'run'), free_port()
   first, second = (
       start(workdir, checkpoint, own_files, process=process, port=port)
@@ -148,7 +164,7 @@ def test_a_signal_to_one_stops_both_and_one_process_goes_on(
   for line in first.stdout:
     if 'trained' in line:  # What follows first is seconds of compiling.
       break
-  second.send_signal(signal.SIGTERM)
+  second.send_signal(number)
   out, _ = finish(first, second, status=130)
   assert re.search(r'stopped after [0-5] of 6 steps; the state is saved', out)
   out, = finish(start(workdir, checkpoint, own_files, resume=True))
