@@ -107,7 +107,7 @@ def test_wrong_options(changed, message):
 
 def test_runs_without_a_rung_are_refused():
   with pytest.raises(
-      errors.UserError, match='`halving_first=1`: the longest run has 1 epochs'):
+      errors.UserError, match='`halving_first=1`: the longest run has 1 ep'):
     halving.rungs_of(runs_of('epochs=1'), 3, 1)
   with pytest.raises(errors.UserError, match='not `max_steps`'):
     halving.rungs_of(runs_of('max_steps=3'), 3, 1)
