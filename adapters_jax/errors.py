@@ -27,6 +27,13 @@ class UserError(ValueError):
   """
 
 
+class SweepError(UserError):
+  """An error of one run that ends its whole sweep, whose runs share the cause.
+
+  Other errors of a run are reported, and the other runs continue.
+  """
+
+
 # A prefix, not a class: failed runs report to other processes as text.
 _DIVERGED = 'diverged: '
 

@@ -12,9 +12,8 @@ from experiments import ablations
 GRID = (
     'activation=gelu,relu,tanh,swish,identity; '
     'adapter_sites=attention_output; '
-    # '|' separates values that may contain commas.
-    'adapter_config=bottleneck[inner_norm=layer]|bottleneck[inner_norm=batch]|'
-    'bottleneck[depth=2]|bottleneck[depth=3]|bottleneck[is_parallel=true]|'
+    'adapter_config=bottleneck[inner_norm=layer],bottleneck[inner_norm=batch],'
+    'bottleneck[depth=2],bottleneck[depth=3],bottleneck[is_parallel=true],'
     'bottleneck[is_parallel=true,multiplicative=true]')
 
 if __name__ == '__main__':

@@ -67,35 +67,30 @@ def _rungs_of(
   """Returns the epochs before each rung of a sweep of one task."""
   if len({config_lib.task_of(record.config) for record in records}) != 1:
     raise errors.UserError('`records`: give the records of one task')
-  if len({tuple(record.config.get(name) for name in rivals.MEASURES)
-          for record in records}) > 1:
+  if len({*map(rivals.measure_in, records)}) > 1:
     raise errors.UserError('`records`: give the records of one metric')
   records_lib.one_version(records)
-  longest = max(record.config['epochs'] for record in records)
-  if longest <= first:
-    raise errors.UserError(
-        f'`first={first:g}`: the longest run has {longest:g} epochs, so none '
-        'would stop; give less')
   return halving.rungs_of(
       [identity.of_portable(record.config) for record in records], factor,
-      first)
+      first, prefix='')
 
 
 def _replayed(
     records: Sequence[records_lib.Record], factor: int, rungs: Sequence[float]
 ) -> Replay:
   """Returns the result of halving some runs of a sweep at its rungs."""
-  longest = max(record.config['epochs'] for record in records)
   of_run = {identity.of_portable(record.config): record for record in records}
   runs = list(of_run)
   taken = dict.fromkeys(runs, 0)
   left = runs
-  for epochs in (one for one in rungs if one < longest):
+  for epochs in rungs:
+    here = halving.unfinished_at(left, epochs)
     scores = {}
-    for run in left:
+    for run in here:
       scores[run] = halving.record_score(of_run[run], epochs)
       taken[run] = halving.record_step(of_run[run], epochs)
-    left = halving.survivors(left, scores, factor)
+    stopped = set(here).difference(halving.survivors(here, scores, factor))
+    left = [run for run in left if run not in stopped]
   for run in left:
     taken[run] = of_run[run].steps
   everything = _means(runs, of_run)

@@ -268,7 +268,7 @@ class Config:
   @property
   def task_name(self) -> str:
     """Name of the task in folders and tables."""
-    return task_of(dataclasses.asdict(self))
+    return task_of({'task': self.task, 'train_file': self.train_file})
 
 
 # {field: the only value of `tune` that reads it}

@@ -1,5 +1,6 @@
 """Results of a finished training: scores, record and adapter, saved."""
 
+import functools
 import logging
 import os
 from typing import Any
@@ -28,6 +29,15 @@ from adapters_jax.training import steps
 _log = logging.getLogger(__name__)
 
 COLLAPSE = 'collapse: '  # Beginning of the note on a run of one class.
+
+
+@functools.cache
+def commit() -> str:
+  """Returns the commit of the code, as it was at the first call.
+
+  Runs call it when they start: the checkout may change while they train.
+  """
+  return records.commit_of(__file__)
 
 
 def make_adapter(
@@ -203,7 +213,7 @@ def _make_record(
       padded_tokens=padded, real_tokens=real,
       history=run.history, device=console.describe_devices(),
       versions=machine.versions(),
-      commit=records.commit_of(__file__),
+      commit=commit(),
       data=setup.data, machine=machine.describe(),
       peak_bytes=machine.peak_bytes(), date=machine.now(),
       base=setup.origin.base, base_files=setup.origin.base_files, **found)

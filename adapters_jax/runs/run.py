@@ -176,6 +176,7 @@ def _train_claimed(
 ) -> list[records.Record | rungs.Paused | str]:
   """Trains runs whose workdirs this process holds; see `run_group`."""
   first = configs[0]
+  results.commit()  # Before the code on the disk may change.
   with session.computing(first) as chosen, session.stop_requests() as stop:
     together = ''
     if len(configs) > 1:

@@ -17,6 +17,7 @@ from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
 
 _FILE = 'rungs.json'
+_HASH = 'sha256'  # Of the other values of the file.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +92,10 @@ def demand_score(epochs: float, step: int, eval_every: int) -> None:
     eval_every: Steps between evaluations.
 
   Raises:
-    errors.UserError: it is not.
+    errors.SweepError: it is not.
   """
   if step < eval_every:
-    raise errors.UserError(
+    raise errors.SweepError(
         f'`halving_first`: the rung at {epochs:g} epochs is step {step}, and '
         f'the first evaluation step {eval_every}; give more, or a smaller '
         '`eval_every`')
@@ -113,17 +114,28 @@ def read(folder: str) -> Rungs:
   if not os.path.exists(path):
     return Rungs()
   values = json_files.read(path, what='`workdir`: ')
+  saved = values.pop(_HASH, None)  # Files of earlier versions have none.
   try:
-    scores = {str(name): float(score)
+    if saved is not None and saved != atomic.json_digest(values):
+      raise ValueError('it has changed since it was written')
+    scores = {str(name): _finite(score)
               for name, score in values['scores'].items()}
     return Rungs(
-        scores, float(values['waits']), float(values['stopped']),
+        scores, _finite(values['waits']), _finite(values['stopped']),
         dict(values.get('data', {})), str(values.get('base', '')),
         dict(values.get('base_files', {})))
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
+  except (AttributeError, KeyError, OverflowError, TypeError,
+          ValueError) as error:
     raise errors.UserError(
         f'`workdir`: {path} is damaged; delete {folder} to run again'
     ) from error
+
+
+def _finite(value: Any) -> float:
+  """Returns a number; raises ValueError for NaN and infinity."""
+  if not math.isfinite(number := float(value)):
+    raise ValueError(f'{number} is not finite')
+  return number
 
 
 def path_of(folder: str) -> str:
@@ -161,7 +173,9 @@ def write(folder: str, rungs: Rungs) -> None:
     folder: Workdir of the run.
     rungs: Its rungs.
   """
-  atomic.write_json(path_of(folder), dataclasses.asdict(rungs))
+  values = dataclasses.asdict(rungs)
+  atomic.write_json(
+      path_of(folder), {**values, _HASH: atomic.json_digest(values)})
 
 
 def leave(folder: str) -> None:

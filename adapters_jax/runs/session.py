@@ -76,10 +76,11 @@ def computing(
 def stop_requests() -> Iterator[signals.Stop]:
   """Yields the requests to stop by SIGTERM or Ctrl-C in the context.
 
-  On several hosts any host's SIGTERM stops all of them at the same step.
+  On several hosts any host's request stops all of them at the same step.
   """
   if jax.process_count() > 1:
-    yield signals.Stop(hosts.stopped_together())
+    with signals.interrupts_as_terminations():
+      yield signals.Stop(hosts.stopped_together())
     return
   with signals.requests() as stop:
     yield stop

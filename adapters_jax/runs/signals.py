@@ -20,6 +20,9 @@ from typing import Any, NoReturn
 from adapters_jax import errors
 
 STATUS = 130  # Exit status of a process that a signal stopped.
+# Seconds within which a signal is not a second request: senders may signal a
+# process and then its group.
+_ONE = 1.0
 # Seconds from a signal to the forced end of the process. Clusters commonly kill
 # 30 seconds after SIGTERM.
 _SAVED = 2.0  # While compiling, with nothing to save.
@@ -79,8 +82,7 @@ class _Signals(Stop):
     """Notes a signal; ends the work if nothing is lost, or if asked again."""
     del number
     now = time.monotonic()
-    # Senders that signal a process and then its group do not ask twice.
-    again = self._arrived is not None and now - self._arrived > 1.0
+    again = self._arrived is not None and now - self._arrived > _ONE
     if self._arrived is None:
       self._arrived = now
     self.handled = True
@@ -123,6 +125,41 @@ def requests() -> Iterator[Stop]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupts_as_terminations() -> Iterator[None]:
+  """Turns Ctrl-C into SIGTERM within the context; a second one raises.
+
+  Several hosts stop together for JAX's notifier, which knows SIGTERM alone.
+
+  Raises:
+    KeyboardInterrupt: the second Ctrl-C.
+  """
+  if (threading.current_thread() is not threading.main_thread()
+      or signal.getsignal(signal.SIGINT) == signal.SIG_IGN):
+    yield
+    return
+  arrived: float | None = None
+
+  def handle(number, frame):
+    del number, frame
+    nonlocal arrived
+    now = time.monotonic()
+    if arrived is None:
+      arrived = now
+      os.kill(os.getpid(), signal.SIGTERM)
+    elif now - arrived > _ONE:
+      raise KeyboardInterrupt
+
+  before = signal.signal(signal.SIGINT, handle)
+  # The thread of a context around this one would end the process.
+  watched = signal.set_wakeup_fd(-1)
+  try:
+    yield
+  finally:
+    signal.set_wakeup_fd(watched, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

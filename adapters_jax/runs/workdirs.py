@@ -9,6 +9,7 @@ from typing import Any
 import filelock
 
 from adapters_jax import errors
+from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import locks
@@ -156,9 +157,11 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
 
   Raises:
     errors.UserError: the folder holds results of other settings, other files,
-      or a saved state without `resume`; or it cannot be written.
+      or a saved state without `resume`; it cannot be written; or the base on
+      the hub has its name.
   """
   folder = path_of(config, experiment)
+  _check_name(folder, config.checkpoint)
   try:
     _check_writable(folder)
     names = _listed(folder)
@@ -182,6 +185,20 @@ def check_free(config: config_lib.Config, experiment: str) -> None:
     raise errors.UserError(
         f'`workdir`: {folder} holds an unfinished run of these settings; '
         'pass `resume` to continue it, or delete the folder')
+
+
+def _check_name(folder: str, checkpoint: str) -> None:
+  """Raises UserError for a workdir in a folder named like a base on the hub.
+
+  From the next start on, that folder would be the base.
+  """
+  if checkpoint in assets.checkpoints() or assets.is_folder(checkpoint):
+    return
+  named = os.path.abspath(checkpoint)
+  if os.path.commonpath([folder, named]) == named:
+    raise errors.UserError(
+        f'`workdir`: {folder} would make {named}, and `checkpoint={checkpoint}`'
+        ' would name this folder; give another')
 
 
 def _check_writable(folder: str) -> None:

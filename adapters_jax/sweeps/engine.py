@@ -4,7 +4,6 @@ No JAX at import: a sweep may be planned on a machine without a device.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-import collections
 import contextlib
 import dataclasses
 import logging
@@ -13,11 +12,13 @@ import os
 from typing import Any
 
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import assets
 from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
@@ -55,7 +56,7 @@ def with_absolute_paths(
     changed['adapters'] = folders.absolute(config.adapters)
   if config.start:
     changed['start'] = folders.absolute_of(config.start)
-  if os.path.isdir(config.checkpoint):  # Else a name.
+  if assets.is_folder(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)
 
@@ -105,8 +106,9 @@ def go(
 
   Raises:
     errors.UserError: a fault of the description, or of the only run; a pick
-      with a trial that has no score; a rung with such a run; a finished run of
-      other data than those at hand, or of another base; a `workdir` of a run.
+      with a trial that has no score; a rung with such a run, or before the
+      first evaluation; a finished run of other data than those at hand, or of
+      another base; a `workdir` of a run.
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
@@ -170,11 +172,11 @@ def _single(
       config, experiment, folder, at_hand) if folder else None
   if record is None or finished is not None:
     record = run.run(config, experiment, kind)
+    if folder:
+      outcome_lib.keep_new(folder, experiment, config, record)
   else:
     _log.info('this run has finished before: %s',
               outcome_lib.record_path(folder, experiment, config))
-  if folder:
-    outcome_lib.keep(folder, experiment, config, record)
   return outcome_lib.Outcome((record,), (workdir,), configs=(config,))
 
 
@@ -196,9 +198,9 @@ def _sweep(
       factor=how.halving_factor, first=how.halving_first, pick=pick,
       at_hand=at_hand)
   found = _stage(left, [], experiment, folder, how, kind, at_hand, None)
-  return dataclasses.replace(found, failures=(*found.failures, *(
-      (grid.difference_line(run, runs), message)
-      for run, message in failures)))
+  line = differences.line_of(runs)
+  return dataclasses.replace(found, failures=(
+      *found.failures, *((line(run), message) for run, message in failures)))
 
 
 def _stage(
@@ -220,41 +222,25 @@ def _stage(
     hours = forecast.hours(todo, _known(runs, experiment), measure)
     _log.info('about %.2f hours for the other %d, without compiling', hours,
               len(todo))
-  todo = [run for run in todo if run not in later]
+  uncounted = set(later)
+  todo = [run for run in todo if run not in uncounted]
   for run in runs:
     if folder and run in found:
       outcome_lib.keep(folder, experiment, run, found[run])
   for run, answer in _make(runs, todo, experiment, how, kind):
     found[run] = answer
     if folder and not isinstance(answer, str):
-      outcome_lib.keep(folder, experiment, run, answer)
+      outcome_lib.keep_new(folder, experiment, run, answer)
   results = [(run, found[run]) for run in runs]
+  line = differences.line_of(runs)
   good = [pair for pair in results if not isinstance(pair[1], str)]
-  _warn_of_machines([record for _, record in good])
+  outcome_lib.warn_of_machines([record for _, record in good])
   return outcome_lib.Outcome(
       tuple(record for _, record in good),
       tuple(run.workdir for run, _ in good),
-      tuple((grid.difference_line(run, runs), message)
+      tuple((line(run), message)
             for run, message in results if isinstance(message, str)),
       configs=tuple(run for run, _ in good))
-
-
-def _warn_of_machines(records: Sequence[records_lib.Record]) -> None:
-  """Warns if runs of one `precision` were computed in different arithmetic."""
-  found: dict[str, collections.Counter[str]] = {}
-  for record in records:
-    asked = str(record.config.get('precision', ''))
-    found.setdefault(asked, collections.Counter())[record.arithmetic] += 1
-  for counts in found.values():
-    if len(counts) > 1:
-      said = ' and '.join(f'{count} in {name}' for name, count in
-                          sorted(counts.items()))
-      # A device other than a CPU is named after a comma.
-      way = ('runs on one kind of device compute alike'
-             if any(',' in name for name in counts)
-             else '`precision=float32` computes alike on all')
-      _log.warning(
-          'the processors computed %s: tables keep these apart; %s', said, way)
 
 
 def _known(
@@ -279,7 +265,8 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
     _log.info('%d units for %d runs, %d at a time', len(units), len(todo),
               at_a_time)
     progress = progress_lib.SweepProgress(len(todo))
-    labels = [grid.difference_line(unit[0], runs) + (
+    line = differences.line_of(runs)
+    labels = [line(unit[0]) + (
         f' and {len(unit) - 1} more' if len(unit) > 1 else '')
               for unit in units]
     for number, answers in launch(
@@ -287,10 +274,10 @@ def _make(runs, todo, experiment, how, kind, pause=0.0):
         labels):
       if isinstance(answers, str):  # The unit as a whole failed.
         answers = [answers] * len(units[number])
-      for run, answer in zip(units[number], answers, strict=True):
-        if run in unfinished:
-          progress.add(grid.difference_line(run, runs), answer)
-          yield run, answer
+      found = [(run, answer) for run, answer in zip(
+          units[number], answers, strict=True) if run in unfinished]
+      progress.add([(line(run), answer) for run, answer in found])
+      yield from found
 
 
 def _make_size_of(

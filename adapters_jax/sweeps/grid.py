@@ -34,6 +34,9 @@ GRIDS = {
         'epochs=2,3,5'),
 }
 _MOST_RUNS = 100_000
+# {setting: the only separator of its values in a grid}. In a value of the first
+# one '|' joins methods; one of the second, like spam:5,ham:1, has commas.
+_SEPARATORS = {'adapter_config': ',', 'class_weights': '|'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Options:
   grid: str = option(
       '', "Settings to cross: 'adapter_size=8,64 learning_rate=1e-4,3e-4'; "
       "'|' separates values with commas, ';' several grids; seed=0-4 is five "
-      'seeds; or '
+      "seeds; commas alone separate values of adapter_config, where '|' joins "
+      'methods; or '
       f'{", ".join(GRIDS)}.')
   pick: str = option(
       '', "Flags of the grid, like 'learning_rate,epochs', whose values are "
@@ -108,6 +112,27 @@ def _parse_value(name: str, kind: Any, text: str) -> Any:
         f'`grid`: {name}={text} is not of type {kind.__name__}') from error
 
 
+def _split(name: str, text: str) -> list[str]:
+  """Returns the values of a setting in a grid.
+
+  Args:
+    name: Name of the setting.
+    text: Values, separated by '|' or, without one, by commas. Within brackets,
+      as in 'lora[r=8,alpha=16]', both belong to the value.
+  """
+
+  def at(separator):
+    if not set(text).intersection('[({'):
+      return text.split(separator)
+    from adapters_jax.methods import strings  # Imports JAX.
+    return strings.split(text, separator)
+
+  if name in _SEPARATORS:
+    return at(_SEPARATORS[name])
+  found = at('|')
+  return found if len(found) > 1 else at(',')
+
+
 def parse_grid(text: str) -> list[dict[str, Any]]:
   """Returns the points of a grid: {field of Config: value} each.
 
@@ -136,8 +161,8 @@ def parse_grid(text: str) -> list[dict[str, Any]]:
         axes.append([(name, seed) for seed in parse_seeds(
             values.replace('|', ','), '`grid`: seed')])
         continue
-      split = values.split('|' if '|' in values else ',')
-      axes.append([(name, _parse_value(name, kinds[name], v)) for v in split])
+      axes.append([(name, _parse_value(name, kinds[name], value))
+                   for value in _split(name, values)])
     names = [axis[0][0] for axis in axes]
     if len(set(names)) < len(names):
       raise errors.UserError(
@@ -256,33 +281,6 @@ def rooted(
 def run_name(config: config_lib.Config) -> str:
   """Returns the hash that names a run."""
   return identity.digest(identity.portable(config))
-
-
-def difference_line(
-    config: config_lib.Config, among: Iterable[config_lib.Config]
-) -> str:
-  """Returns a line with a run's task and those settings that vary among runs.
-
-  Args:
-    config: Settings of the run.
-    among: Settings of all runs.
-  """
-  among = list(among)
-  hidden = {'task', *options.marked(config_lib.Config, 'where')}
-  count = len({other.task_name for other in among})
-  paths = options.marked(config_lib.Config, 'path')
-
-  def varies(name):
-    # Own data name their task, but a task that is named may have several.
-    if name in paths:
-      return len({(other.task_name, getattr(other, name))
-                  for other in among}) > count
-    return len({getattr(other, name) for other in among}) > 1
-
-  names = [f.name for f in dataclasses.fields(config)
-           if f.name not in hidden and varies(f.name)]
-  return ' '.join([config.task_name,
-                   *(f'--{name}={getattr(config, name)}' for name in names)])
 
 
 def setting_of(

@@ -4,7 +4,9 @@ All settings train to the first rung, a number of epochs; the best part of them
 trains to the next rung, and so on (Jamieson & Talwalkar, 2016; Li et al.,
 2020). Runs that differ in their seed alone are one setting: its mean decides,
 and its seeds stop together. Each run keeps the schedule of its full length, so
-a run that reaches the end equals one of a sweep without rungs.
+a run that reaches the end equals one of a sweep without rungs. For the same
+reason only settings of equal length compete: a short run near its end, at a low
+rate, would beat longer ones in the middle of theirs.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +23,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
@@ -68,7 +71,8 @@ def check_numbers(factor: int, first: float, prefix: str = '') -> None:
 
 
 def rungs_of(
-    runs: Iterable[config_lib.Config], factor: int, first: float
+    runs: Iterable[config_lib.Config], factor: int, first: float,
+    prefix: str = 'halving_',
 ) -> list[float]:
   """Returns the epochs before each rung, all below those of the longest run.
 
@@ -76,12 +80,14 @@ def rungs_of(
     runs: Settings of the runs.
     factor: Ratio of each rung to the one before.
     first: Epochs before the first rung.
+    prefix: Start of the names of both settings, for the message.
 
   Raises:
     errors.UserError: a wrong factor or first rung, no run is longer than the
-      first rung, or a run has its length in steps or may end early.
+      first rung, one is not evaluated before it, or has its length in steps or
+      may end early.
   """
-  check_numbers(factor, first)
+  check_numbers(factor, first, prefix)
   runs = list(runs)
   if any(run.max_steps for run in runs):
     raise errors.UserError(
@@ -90,15 +96,33 @@ def rungs_of(
     raise errors.UserError(
         '`stop=halving`: it stops runs by itself; leave `patience` out')
   longest = max(run.epochs for run in runs)
-  found = []
-  while first < longest:
-    found.append(first)
-    first *= factor
+  found, epochs = [], first
+  while epochs < longest:
+    found.append(epochs)
+    epochs *= factor
   if not found:
     raise errors.UserError(
-        f'`halving_first={first:g}`: the longest run has {longest:g} epochs, '
+        f'`{prefix}first={first:g}`: the longest run has {longest:g} epochs, '
         'so none would stop; give less')
+  # With `eval_every`, the first evaluation depends on the steps of an epoch.
+  if first < 1 and any(
+      not run.eval_every for run in unfinished_at(runs, first)):
+    raise errors.UserError(
+        f'`{prefix}first={first:g}`: the first evaluation comes after an '
+        'epoch; give 1 or more, or set `eval_every`')
   return found
+
+
+def unfinished_at(
+    runs: Iterable[config_lib.Config], epochs: float
+) -> list[config_lib.Config]:
+  """Returns the runs that a rung may stop: those that do not end before it.
+
+  Args:
+    runs: Settings of the runs.
+    epochs: Epochs before the rung.
+  """
+  return [run for run in runs if run.epochs > epochs]
 
 
 def survivors(
@@ -114,13 +138,14 @@ def survivors(
     factor: Settings at the rung for each that trains further; at least one
       does.
     pick: Names of fields whose values compete among settings that are equal in
-      all others; () lets all settings of a task and metric compete.
+      all others; () lets all settings of a task and metric compete. In either
+      case only settings of equal `epochs` do.
   """
   found: dict[Any, dict[Any, list[float]]] = {}
   for run in runs:
     among = grid.setting_of(run, pick) if pick else rivals.group_of(run)
-    found.setdefault(among, {}).setdefault(grid.setting_of(run), []).append(
-        scores[run])
+    found.setdefault((run.epochs, among), {}).setdefault(
+        grid.setting_of(run), []).append(scores[run])
   kept = set()
   for settings in found.values():
     means = {setting: sum(values) / len(values)
@@ -196,14 +221,16 @@ def run_rungs(
       another base than those at hand; nothing is stopped at that rung.
   """
   left, failures = list(runs), []
+  line = differences.line_of(runs)
   for epochs in rungs_of(runs, factor, first):
     scores, failed = {}, []
-    for run in left:
+    here = unfinished_at(left, epochs)
+    for run in here:
       score = _known_score(run, experiment, folder, epochs, at_hand)
       if score is not None:
         scores[run] = score
-    todo = [run for run in left if run not in scores]
-    for run, result in make(left, todo, epochs):
+    todo = [run for run in here if run not in scores]
+    for run, result in make(here, todo, epochs):
       if isinstance(result, str):
         failed.append((run, result))
       elif isinstance(result, records_lib.Record):
@@ -213,7 +240,7 @@ def run_rungs(
       else:
         scores[run] = result.score
     picking.demand_complete(
-        [(grid.difference_line(run, runs), message) for run, message in failed],
+        [(line(run), message) for run, message in failed],
         'stop=halving', f'the runs before the rung at {epochs:g} epochs')
     if -math.inf in scores.values():
       raise errors.UserError(
@@ -221,28 +248,39 @@ def run_rungs(
           'epochs; give more, or a smaller `eval_every`')
     scores |= {run: -math.inf for run, _ in failed}
     failures += failed
-    before, left = left, survivors(left, scores, factor, pick)
-    for run in set(before).difference(left):
-      _stop(run, experiment, epochs)
+    kept = survivors(here, scores, factor, pick)
+    stopped = set(here).difference(kept)
+    left = [run for run in left if run not in stopped]
+    _stop([run for run in here if run in stopped], runs, experiment, epochs)
     _log.info('rung at %g epochs: %d of %d runs train further', epochs,
-              len(left), len(before))
+              len(kept), len(here))
   return left, failures
 
 
 def _stop(
-    config: config_lib.Config, experiment: str, epochs: float
+    stopped: Sequence[config_lib.Config], runs: Sequence[config_lib.Config],
+    experiment: str, epochs: float,
 ) -> None:
-  """Marks a run as stopped, and removes its state and those of its groups."""
-  folder = workdirs.path_of(config, experiment)
-  if not os.path.isdir(folder):
-    return  # It failed before it began, or its record is elsewhere.
-  try:
-    with workdirs.claimed(config, experiment):
-      shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
-      vmapped.remove_groups_of(config, experiment)
-      rungs = rungs_lib.read(folder)
-      if rungs.scores:
-        rungs_lib.write(
-            folder, dataclasses.replace(rungs, waits=0.0, stopped=epochs))
-  except errors.UserError as error:  # As of another process that trains it.
-    _log.info('a stopped run is left as it is: %s', error)
+  """Marks runs as stopped, and removes their states and those of their groups.
+
+  Args:
+    stopped: Settings of the stopped runs.
+    runs: Settings of all runs of the sweep.
+    experiment: Name of the experiment.
+    epochs: Epochs before the rung.
+  """
+  names = {grid.run_name(run) for run in runs} if stopped else set()
+  for config in stopped:
+    folder = workdirs.path_of(config, experiment)
+    if not os.path.isdir(folder):
+      continue  # It failed before it began, or its record is elsewhere.
+    try:
+      with workdirs.claimed(config, experiment):
+        shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
+        vmapped.remove_groups_of(config, experiment, names)
+        rungs = rungs_lib.read(folder)
+        if rungs.scores:
+          rungs_lib.write(
+              folder, dataclasses.replace(rungs, waits=0.0, stopped=epochs))
+    except errors.UserError as error:  # As of another process that trains it.
+      _log.info('a stopped run is left as it is: %s', error)

@@ -1,7 +1,9 @@
 """Results of many runs, and look-up of earlier results. No JAX here."""
 
 from collections.abc import Iterable, Iterator
+import collections
 import dataclasses
+import logging
 import os
 import tempfile
 from typing import Any
@@ -15,6 +17,7 @@ from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import rivals
 
+_log = logging.getLogger(__name__)
 
 # (record, workdir, settings) of a finished run.
 Run = tuple[records_lib.Record, str, config_lib.Config]
@@ -151,3 +154,43 @@ def keep(
   records_lib.write(os.path.join(
       folder, experiment, config.task_name,
       f'{identity.digest(identity.completed(record.config))}.json'), record)
+
+
+def keep_new(
+    folder: str, experiment: str, config: config_lib.Config,
+    record: records_lib.Record,
+) -> None:
+  """Writes the record of a run that has just trained; the first host writes.
+
+  The others have records too, with times and a machine of their own; that of
+  the first one is in the workdir.
+
+  Args:
+    folder: Folder of records.
+    experiment: Name of the experiment.
+    config: Settings.
+    record: Record of the run.
+  """
+  if not config.coordinator:
+    keep(folder, experiment, config, record)
+    return
+  from adapters_jax.training import hosts  # Imports JAX.
+  hosts.by_first(lambda: keep(folder, experiment, config, record))
+
+
+def warn_of_machines(records: Iterable[records_lib.Record]) -> None:
+  """Warns if runs of one `precision` were computed in different arithmetic."""
+  found: dict[str, collections.Counter[str]] = {}
+  for record in records:
+    asked = str(identity.completed(record.config)['precision'])
+    found.setdefault(asked, collections.Counter())[record.arithmetic] += 1
+  for counts in found.values():
+    if len(counts) > 1:
+      said = ' and '.join(f'{count} in {name}' for name, count in
+                          sorted(counts.items()))
+      # A device other than a CPU is named after a comma.
+      way = ('runs on one kind of device compute alike'
+             if any(',' in name for name in counts)
+             else '`precision=float32` computes alike on all')
+      _log.warning(
+          'the processors computed %s: tables keep these apart; %s', said, way)

@@ -1,5 +1,6 @@
 """Logs the progress of a sweep. No JAX here."""
 
+from collections.abc import Sequence
 import logging
 import time
 from typing import Any
@@ -25,27 +26,32 @@ class SweepProgress:
     self._todo, self._done, self._start = todo, 0, time.monotonic()
     self._best: dict[Any, float] = {}  # By task and measure.
 
-  def add(self, name: str, found: halving.Result) -> None:
-    """Counts a run that has finished, waits at a rung, or failed.
+  def add(self, unit: Sequence[tuple[str, halving.Result]]) -> None:
+    """Counts runs of one unit that finished, wait at a rung, or failed.
+
+    Results of a group arrive together, so the rest follows from all of them.
 
     Args:
-      name: Line that describes the run, from `grid.difference_line`.
-      found: Its record, its pause, or the message of its failure.
+      unit: (line that names the run, its record, its pause or the message of
+        its failure) of each.
     """
-    self._done += 1
-    if isinstance(found, str):
-      text = f'failed: {found}'
-    elif isinstance(found, rungs.Paused):
-      text = f'dev {100 * found.score:.2f} after {found.step} steps'
-    else:
-      score = 100 * records_lib.primary(found)
-      task = (config_lib.task_of(found.config),
-              *(found.config.get(name) for name in rivals.MEASURES))
-      best = self._best[task] = max(score, self._best.get(task, score))
-      text = f'dev {score:.2f} (best so far {best:.2f})'
-    left = self._todo - self._done
+    done = self._done + len(unit)
+    left = self._todo - done
     passed = time.monotonic() - self._start
-    rest = (f'; about {passed / self._done * left / 60:.1f} min for the other '
-            f'{left}' if left else '')
-    _log.info('%d of %d runs: %s: %s%s', self._done, self._todo, name, text,
-              rest)
+    rest = (f'; about {passed / done * left / 60:.1f} min for the other {left}'
+            if left else '')
+    for name, found in unit:
+      self._done += 1
+      _log.info('%d of %d runs: %s: %s%s', self._done, self._todo, name,
+                self._described(found), rest if self._done == done else '')
+
+  def _described(self, found: halving.Result) -> str:
+    """Returns a result in words; a record may be the best one so far."""
+    if isinstance(found, str):
+      return f'failed: {found}'
+    if isinstance(found, rungs.Paused):
+      return f'dev {100 * found.score:.2f} after {found.step} steps'
+    score = 100 * records_lib.primary(found)
+    task = config_lib.task_of(found.config), *rivals.measure_in(found)
+    best = self._best[task] = max(score, self._best.get(task, score))
+    return f'dev {score:.2f} (best so far {best:.2f})'

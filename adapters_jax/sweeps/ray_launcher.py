@@ -175,4 +175,6 @@ def _launch(
         yield number, ray.get(done)
       except ray.exceptions.RayError as error:  # One unit; others continue.
         cause = getattr(error, 'cause', None) or error
+        if isinstance(cause, errors.SweepError):
+          raise cause from error
         yield number, errors.first_line(cause)

@@ -5,17 +5,20 @@ and a grid may cross metrics.
 """
 
 from collections.abc import Iterable, Sequence
+import functools
 import os
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
+from adapters_jax.runs import records as records_lib
 
 # Settings that change the meaning of a dev score, the data apart.
 MEASURES = ('metric', 'mask_rate', 'whole_words')
 # Settings of own files that change the examples or labels of dev. Its rows do
-# not depend on `test_fraction`.
+# not depend on `test_fraction`; scores of pairs may, see `_ranked_data`.
 _READINGS = (
     'dev_fraction', 'label_column', 'label_separator', 'choice_columns',
     'negative_column', 'file_task')
@@ -24,6 +27,12 @@ _READINGS = (
 def measure_of(run: config_lib.Config) -> tuple[Any, ...]:
   """Returns the settings that change the meaning of a dev score."""
   return tuple(getattr(run, name) for name in MEASURES)
+
+
+def measure_in(record: records_lib.Record) -> tuple[Any, ...]:
+  """Returns `measure_of` a finished run, perhaps of an earlier version."""
+  settings = identity.completed(record.config)
+  return tuple(settings[name] for name in MEASURES)
 
 
 def group_of(run: config_lib.Config) -> tuple[Any, ...]:
@@ -45,7 +54,35 @@ def _dev_data(run: config_lib.Config) -> tuple[Any, ...]:
     return (run.task,)
   readings = tuple(getattr(run, name) for name in _READINGS)
   columns = run.text_columns if run.file_task in ('pairs', 'text') else ''
-  return _content(run.dev_file or run.train_file), columns, *readings
+  return (_content(run.dev_file or run.train_file), columns, *readings,
+          *_ranked_data(run))
+
+
+def _ranked_data(run: config_lib.Config) -> tuple[Any, ...]:
+  """Returns facts of the data beside dev that decide scores on dev.
+
+  Queries of pairs without scores rank documents of training too, and leave out
+  texts that any split pairs with them.
+  """
+  if run.file_task != 'pairs':
+    return ()
+  path = os.path.expanduser(run.dev_file or run.train_file)
+  if _has_scores(path, _content(path), run.label_column):
+    return ()
+  return _content(run.train_file), _content(run.test_file), run.test_fraction
+
+
+@functools.cache
+def _has_scores(path: str, content: str, label_column: str) -> bool:
+  """Returns whether `data.pairs` finds scores in a file of this content."""
+  del content  # Part of the key alone: the file may change.
+  from adapters_jax.data import rows  # Imports numpy, as the next one does.
+  from adapters_jax.data import tables
+  try:
+    return not path.endswith('.json') and not all(
+        tables.is_empty(row, label_column) for _, row in rows.read(path))
+  except errors.UserError:  # Its run reports it.
+    return False
 
 
 def check_tasks(runs: Sequence[config_lib.Config]) -> None:

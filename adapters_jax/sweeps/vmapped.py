@@ -3,7 +3,7 @@
 No JAX at import: a sweep may be planned on a machine without a device.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 import dataclasses
 import logging
 import os
@@ -20,6 +20,7 @@ from adapters_jax.runs import options
 from adapters_jax.runs import records
 from adapters_jax.runs import rungs
 from adapters_jax.runs import workdirs
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import grid
 from adapters_jax.training import saves
 
@@ -60,6 +61,7 @@ def run_unit(
 
   Raises:
     errors.Interrupted: a signal arrived; the state is saved.
+    errors.SweepError: a fault that the other units share.
   """
   import jax  # Here, as planning needs no JAX; the next import needs it too.
   from adapters_jax.runs import run
@@ -74,13 +76,15 @@ def run_unit(
     folder = group_folder(configs, experiment)
     found = run.run_group(
         configs, experiment, kind,
-        names=[grid.difference_line(config, configs) for config in configs],
+        names=[*map(differences.line_of(configs), configs)],
         state_folder=os.path.join(folder, workdirs.STATE),
         # Under the runs' locks: else `_remove_idle` of another process that
         # starts the same sweep could take the group for an abandoned one.
         begin=lambda: begin_group(configs, experiment), pause=pause)
     shutil.rmtree(folder, ignore_errors=True)
     return found
+  except errors.SweepError:
+    raise
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # Such as a device out of memory.
@@ -154,6 +158,7 @@ def _resumed(
   """
   by_name = {grid.run_name(run): run for run in runs}
   units: list[Unit] = []
+  left: list[tuple[str, list[str]]] = []
   taken: set[str] = set()
   folders = {os.path.dirname(workdirs.path_of(run, experiment))
              for run in runs}
@@ -162,21 +167,35 @@ def _resumed(
   begun.sort(key=lambda one: -_saved(one[0]))
   for path, names in begun:
     known = [by_name[name] for name in names if name in by_name]
-    if known and not _saved(path):
-      _remove_idle(path, known[0], experiment)
-    if len(known) < len(names) or not _saved(path):
-      continue  # Part of another sweep, which may need its state.
+    if not _saved(path):
+      if known:
+        _remove_idle(path, known[0], experiment)
+      continue
     mine = [name for name in names if name in todo]
-    if mine and taken.isdisjoint(names):
+    if mine and (len(known) < len(names) or not taken.isdisjoint(names)):
+      left.append((path, names))  # Another sweep may need its state.
+    elif mine:
       units.append(tuple(known))
       taken.update(names)
       for name in mine:
         del todo[name]
-    elif all(workdirs.finished(workdirs.path_of(run, experiment))
-             for run in known):
+    elif len(known) == len(names) and all(
+        workdirs.finished(workdirs.path_of(run, experiment)) for run in known):
       shutil.rmtree(path)  # A kill came before the folder was removed.
     # Otherwise its runs have a score at this rung, and continue from it.
+  for path, names in left:
+    anew = sum(name in todo and not saves.exists(
+        _state_of(todo[name], experiment)) for name in names)
+    if anew:
+      _log.warning(
+          'a group of %d runs, some outside this sweep or in another group, is '
+          'left in %s; %d of its runs here start anew', len(names), path, anew)
   return units
+
+
+def _state_of(config: config_lib.Config, experiment: str) -> str:
+  """Returns the folder of the state that a run saves alone."""
+  return os.path.join(workdirs.path_of(config, experiment), workdirs.STATE)
 
 
 def _saved(path: str) -> int:
@@ -196,18 +215,22 @@ def _remove_idle(
     pass  # Another process trains it, and has not saved yet.
 
 
-def remove_groups_of(config: config_lib.Config, experiment: str) -> None:
-  """Removes the states of all groups of a run that trains no further.
+def remove_groups_of(
+    config: config_lib.Config, experiment: str, sweep: Collection[str]
+) -> None:
+  """Removes the states of a sweep's groups of a run that trains no further.
 
   These groups cannot continue whole; their other runs have states of their own.
+  A group with a run of another sweep stays, as it may be that run's only state.
 
   Args:
     config: Settings of the run, whose workdir this process holds.
     experiment: Name of the experiment.
+    sweep: Names of all runs of the sweep, as `grid.run_name` gives them.
   """
   for path, names in _begun(
       os.path.dirname(workdirs.path_of(config, experiment))):
-    if grid.run_name(config) in names:
+    if grid.run_name(config) in names and all(name in sweep for name in names):
       shutil.rmtree(path, ignore_errors=True)
 
 
@@ -229,9 +252,9 @@ def make_units(
   units = _resumed(runs, left, experiment)
   alike = {}
   for config in left.values():
-    folder = workdirs.path_of(config, experiment)
-    saved = saves.exists(os.path.join(folder, workdirs.STATE))
-    waits = rungs.read(folder).waits if saved else 0.0
+    saved = saves.exists(_state_of(config, experiment))
+    waits = rungs.read(
+        workdirs.path_of(config, experiment)).waits if saved else 0.0
     if saved and not waits:
       units.append((config,))  # Its state is that of a single run.
     else:  # Runs that wait after equal epochs may train together.

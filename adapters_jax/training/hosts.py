@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import re
+import socket
 import threading
 import time
 from typing import Any
@@ -41,7 +42,8 @@ def join_all(
       ends with status 2.
 
   Raises:
-    errors.UserError: the flags contradict each other or 'auto' finds nothing.
+    errors.UserError: the flags contradict each other, the port of the first
+      process cannot be used, or 'auto' finds nothing.
   """
   if not coordinator:
     if processes or process >= 0:
@@ -66,11 +68,36 @@ def join_all(
     raise errors.UserError(
         f'`process={process}` `processes={processes}`: number the processes '
         'from 0 and say how many there are')
+  if process == 0:
+    _check_port(coordinator)
   others = ('all other processes' if process == 0 else
             f'process 0 at {coordinator}')
   with _waiting(seconds, f'{others}, as number {process} of {processes}'):
     jax.distributed.initialize(
         coordinator, processes, process, initialization_timeout=2 * seconds)
+
+
+def _check_port(coordinator: str) -> None:
+  """Raises UserError for a port where JAX's coordinator cannot listen.
+
+  JAX itself would end the process with a segmentation fault.
+  """
+  port = coordinator.rpartition(':')[2]
+  # JAX reads the variable too; it may name another port.
+  host, _, number = os.environ.get(
+      'JAX_COORDINATOR_BIND_ADDRESS', f':{port}').rpartition(':')
+  host = host.strip('[]')
+  family = socket.AF_INET6 if ':' in host else socket.AF_INET
+  try:
+    with socket.socket(family) as probe:
+      # As gRPC: the connections of an earlier run may be closing still.
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind((host, int(number)))
+  except (OSError, OverflowError, ValueError) as error:
+    raise errors.UserError(
+        f'`coordinator={coordinator}`: port {number} cannot be used '
+        f'({getattr(error, "strerror", None) or error}); give another'
+    ) from error
 
 
 @contextlib.contextmanager

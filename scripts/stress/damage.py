@@ -16,6 +16,7 @@ import tokenizers
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import prediction
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import rungs
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import classification
@@ -155,7 +156,7 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
           place.path('data', 'train.tsv'),
           lambda: setup_lib.load_data(config)[1]['train'].labels.shape),
   }
-  found |= _group(place) | _state(place)
+  found |= _rungs(place) | _group(place) | _state(place)
   return found
 
 
@@ -166,6 +167,16 @@ def _with_tokenizer(place: place_lib.Place) -> str:
   words.save(f'{folder}/tokenizer.json')
   os.remove(f'{folder}/vocab.txt')
   return folder
+
+
+def _rungs(place: place_lib.Place) -> dict[str, Kind]:
+  """Returns the file of the scores with which a run waits at a rung."""
+  folder = place.path('rungs')
+  rungs.write(folder, rungs.Rungs(
+      {'1': 0.8125, '3': 0.875}, waits=3.0, base='tiny#0123',
+      data={'dev': {'examples': 30, 'sha256': '4567'}}))
+  return {'rungs.json': Kind(
+      rungs.path_of(folder), lambda: rungs.read(folder), True)}
 
 
 def _group(place: place_lib.Place) -> dict[str, Kind]:

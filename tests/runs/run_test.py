@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import io
 import json
 import math
@@ -24,6 +25,7 @@ from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import records
+from adapters_jax.runs import results
 from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
@@ -252,6 +254,17 @@ def test_bfloat16_base_and_float32_tuned(config):
   assert {leaf.dtype.name for leaf in jax.tree.leaves(setup.tuned)} == {
       'float32'}
   assert np.isfinite(run.run(half, 'glue').history[0]['loss'])
+
+
+def test_the_commit_is_that_of_the_code_that_began(config, monkeypatch):
+  commits = ['before']
+  monkeypatch.setattr(records, 'commit_of', lambda _: commits[-1])
+  # Other runs of this process have asked before.
+  monkeypatch.setattr(
+      results, 'commit', functools.cache(results.commit.__wrapped__))
+  config = dataclasses.replace(config, max_steps=2, eval_every=2)
+  with tiny.at_step(1, lambda: commits.append('after')):
+    assert run.run(config, 'glue').commit == 'before'
 
 
 def test_an_adapter_knows_its_base(trained, tmp_path, checkpoint):

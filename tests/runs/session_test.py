@@ -1,9 +1,13 @@
-"""Tests of the folder for compiled programs."""
+"""Tests of the folder for compiled programs, and of signals to hosts."""
+
+import signal
 
 import jax
 import pytest
 
 from adapters_jax.runs import session
+from adapters_jax.runs import signals
+from adapters_jax.training import hosts
 from adapters_jax.training import programs
 
 enable = session.enable_compilation_cache  # Other tests replace it.
@@ -33,3 +37,29 @@ def test_a_folder_that_cannot_be_made_is_named_once(
   enable()
   assert not updates
   assert caplog.text.count('set ADAPTERS_JAX_CACHE to another folder') == 1
+
+
+def test_ctrl_c_to_one_host_is_a_termination_that_stops_all(monkeypatch):
+  arrived = []
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  # As JAX's notifier of SIGTERM.
+  monkeypatch.setattr(hosts, 'stopped_together', lambda: lambda: bool(arrived))
+  monkeypatch.setattr(signals, '_ONE', 0.0)
+  terminated = signal.signal(
+      signal.SIGTERM, lambda number, _: arrived.append(number))
+  interrupted = signal.getsignal(signal.SIGINT)
+  try:
+    with session.stop_requests() as stop:
+      assert not stop()
+      signal.raise_signal(signal.SIGINT)
+      assert stop() and arrived == [signal.SIGTERM]
+      with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert len(arrived) == 1
+    assert signal.getsignal(signal.SIGINT) == interrupted
+    monkeypatch.setattr(signals, '_ONE', 9.0)
+    with session.stop_requests():  # To a process, and then to its group.
+      for _ in range(2):
+        signal.raise_signal(signal.SIGINT)
+  finally:
+    signal.signal(signal.SIGTERM, terminated)

@@ -45,6 +45,28 @@ def test_a_process_that_compiles_ends_too(number, unsaved):
   assert err.count('\n') == 1 and err.startswith('stopped; ')
 
 
+def test_ctrl_c_as_a_termination_does_not_end_a_command():
+  program = (  # Like a run on several hosts, whose steps poll JAX's notifier.
+      'import signal, time\n'
+      'from adapters_jax.runs import signals\n'
+      'signals._SAVED = signals._AT_MOST = 0.1\n'
+      'found = []\n'
+      'with signals.requests():\n'
+      '  signal.signal(signal.SIGTERM, lambda *_: found.append(1))\n'
+      '  with signals.interrupts_as_terminations():\n'
+      '    print("ready", flush=True)\n'
+      '    while not found: time.sleep(0.1)\n'
+      '    time.sleep(1)\n'
+      '    print("saved", flush=True)\n'
+      '  time.sleep(60)\n')
+  process = started(program)
+  process.send_signal(signal.SIGINT)
+  assert process.stdout.readline() == 'saved\n'
+  process.send_signal(signal.SIGINT)  # Of the command again.
+  _, err = process.communicate(timeout=30)
+  assert process.returncode and 'errors.Interrupted: stopped' in err
+
+
 def test_a_swallowed_interruption_is_repeated():
   program = (  # Like an import that falls back to another module.
       'import time\n'

@@ -56,6 +56,21 @@ class WorkdirsTest(parameterized.TestCase):
     os.makedirs(old)
     self.assertEqual(workdirs.below(self.config.workdir, config), old)
 
+  @parameterized.parameters('owner/name', 'owner/name/run', './owner/name')
+  def test_no_workdir_becomes_a_base_of_the_hub(self, workdir):
+    self.addCleanup(os.chdir, os.getcwd())
+    os.chdir(os.path.dirname(self.config.workdir))
+    config = self.replace(workdir=workdir, checkpoint='owner/name')
+    with self.assertRaisesRegex(
+        errors.UserError,
+        '^`workdir`: .* would make .*/owner/name, and `checkpoint=owner/name` '
+        'would name this folder; give another'):
+      workdirs.check_free(config, 'glue')
+    # Names of other folders, and embedded bases, which win over folders.
+    for other in ({'workdir': 'owner/name2'}, {'workdir': 'owner'},
+                  {'workdir': 'minilm-l6', 'checkpoint': 'minilm-l6'}):
+      workdirs.check_free(dataclasses.replace(config, **other), 'glue')
+
   def begin(self, *saved):
     """Leaves a workdir with a run's settings and other files."""
     with workdirs.claimed(self.config, 'glue') as folder:

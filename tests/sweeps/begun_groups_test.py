@@ -9,6 +9,7 @@ import pytest
 from adapters_jax.downloads import locks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import rungs
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
@@ -91,6 +92,27 @@ def test_of_groups_that_share_a_run_one_goes_on(runs, steps, wanted):
   units = vmapped.make_units(runs, runs, 'glue', lambda _: 1)
   assert [[run.seed for run in unit] for unit in units] == wanted
   assert all(map(os.path.exists, folders))
+
+
+def test_runs_of_a_narrowed_grid_that_lose_their_group_are_told_of(
+    runs, caplog):
+  folder = begun(runs, 3)
+  units = vmapped.make_units(runs[:3], runs[:3], 'glue', len)
+  assert units == [tuple(runs[:3])] and os.path.exists(folder)
+  said, = caplog.messages
+  assert said == (
+      'a group of 4 runs, some outside this sweep or in another group, is left '
+      f'in {folder}; 3 of its runs here start anew')
+  caplog.clear()
+  # A run that waits at a rung has a state of its own.
+  os.makedirs(os.path.join(runs[0].workdir, 'resume', '4'))
+  rungs.write(runs[0].workdir, rungs.Rungs({'1': .5}, waits=1.0))
+  vmapped.make_units(runs[:2], runs[:2], 'glue', len)
+  assert caplog.messages[0].endswith('; 1 of its runs here start anew')
+  caplog.clear()
+  vmapped.make_units(runs[:1], runs[:1], 'glue', len)
+  vmapped.make_units(runs, runs, 'glue', len)  # The group goes on.
+  assert not caplog.messages
 
 
 def test_a_state_that_was_never_saved_pins_no_run(runs):

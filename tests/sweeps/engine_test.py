@@ -14,6 +14,7 @@ from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
@@ -30,7 +31,7 @@ class FakeUnits:
     self.made, self.fail_at = [], fail_at
 
   def __call__(self, configs, experiment, kind, pause=0.0):
-    self.made.append([grid.difference_line(c, configs) for c in configs])
+    self.made.append([*map(differences.line_of(configs), configs)])
     found = []
     for config in configs:
       if config.learning_rate in self.fail_at:
@@ -98,12 +99,12 @@ class SweepTest(parameterized.TestCase):
           grid_test.make_record(config), computation=next(kinds))
               for config in configs]
 
-    with self.assertLogs('adapters_jax.sweeps.engine', 'WARNING') as said:
+    with self.assertLogs('adapters_jax.sweeps.outcome', 'WARNING') as said:
       self.go('seed=0-2', fake=unit)
     self.assertStartsWith(
         said.records[0].getMessage(), 'the processors computed 1 in '
         'bfloat16_products and 2 in float32: tables keep these apart')
-    with self.assertNoLogs('adapters_jax.sweeps.engine', 'WARNING'):
+    with self.assertNoLogs('adapters_jax.sweeps.outcome', 'WARNING'):
       self.go('precision=float32,bfloat16_products adapter_size=8')
 
   def test_records_of_other_devices_are_told_of(self):
@@ -114,7 +115,7 @@ class SweepTest(parameterized.TestCase):
           grid_test.make_record(config), device=next(devices))
               for config in configs]
 
-    with self.assertLogs('adapters_jax.sweeps.engine', 'WARNING') as said:
+    with self.assertLogs('adapters_jax.sweeps.outcome', 'WARNING') as said:
       self.go('precision=float32 seed=0-1', fake=unit)
     self.assertEqual(
         said.records[0].getMessage(), 'the processors computed 1 in float32 '
@@ -282,6 +283,13 @@ class SweepTest(parameterized.TestCase):
     self.assertTrue(os.path.isabs(placed.train_file))
     self.assertTrue(os.path.isabs(placed.workdir))
     self.assertEqual(placed.test_file, '')
+
+  def test_an_embedded_base_wins_over_a_folder_of_its_name(self):
+    os.makedirs('minilm-l6')
+    config = config_lib.Config(task='cola', workdir='minilm-l6')
+    placed = engine.with_absolute_paths(config, 'glue')
+    self.assertEqual(placed.checkpoint, 'minilm-l6')
+    self.assertEqual(grid.run_name(placed), grid.run_name(config))
 
   def test_a_record_of_a_group_counts_for_its_settings(self):
     outcome, _, _ = self.go('seed=0-1')

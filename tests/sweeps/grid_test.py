@@ -107,6 +107,22 @@ class ExpandTest(parameterized.TestCase):
         {'tune': 'full', 'tune_norms': True}])
 
   @parameterized.parameters(
+      ('adapter_config', 'par_bn|prefix_tuning', ['par_bn|prefix_tuning']),
+      ('adapter_config', 'par_bn|prefix_tuning,lora[r=8,alpha=16]',
+       ['par_bn|prefix_tuning', 'lora[r=8,alpha=16]']),
+      ('adapter_config', 'lora[attn_matrices=["q","k"]],seq_bn',
+       ['lora[attn_matrices=["q","k"]]', 'seq_bn']),
+      ('class_weights', 'spam:5,ham:1', ['spam:5,ham:1']),
+      ('class_weights', 'balanced|spam:5,ham:1', ['balanced', 'spam:5,ham:1']),
+      ('setup', 'stack(a,b)|fuse(a,b)', ['stack(a,b)', 'fuse(a,b)']),
+      ('setup', 'stack(a,b)', ['stack(a,b)']),
+      ('text_columns', 'a|b,c', ['a', 'b,c']),
+      ('learning_rate', '1e-3,1e-2', [1e-3, 1e-2]))
+  def test_values_with_separators(self, name, text, wanted):
+    self.assertEqual(grid.parse_grid(f'{name}={text}'),
+                     [{name: value} for value in wanted])
+
+  @parameterized.parameters(
       ('seed=0-2', [0, 1, 2]), ('seed=0,2-3', [0, 2, 3]), ('seed=4|1', [1, 4]))
   def test_ranges_of_seeds(self, text, wanted):
     self.assertEqual([p['seed'] for p in grid.parse_grid(text)], wanted)

@@ -109,14 +109,16 @@ def test_scores_of_other_data_or_another_base_decide_nothing(
   assert halved(runs, [.1, .2, .3], at_hand=here)[0] == [runs[0]]
 
 
-def test_groups_of_a_stopped_run_go_with_it(runs):
+def test_groups_of_a_stopped_run_go_with_it_within_the_sweep(runs):
   folders = [vmapped.begin_group(group, 'glue') for group in (
       runs[:2], runs[1:], [runs[0], runs[2]])]
   for folder in folders:  # A kill came before they were removed.
     os.makedirs(os.path.join(folder, 'resume', '4'))
   halved(runs[1:], [.2, .3])
-  assert [os.path.exists(folder) for folder in folders] == [
-      False, False, True]
+  # The first group is the state of a run of another sweep too.
+  assert [os.path.exists(folder) for folder in folders] == [True, False, True]
+  halved(runs, [.3, .2, .1])
+  assert not any(map(os.path.exists, folders))
 
 
 def test_a_record_without_an_evaluation_at_the_rung_is_no_failure(runs):
@@ -128,19 +130,39 @@ def test_a_record_without_an_evaluation_at_the_rung_is_no_failure(runs):
       halved(runs, [.1, .2, .3])
 
 
-def test_a_rung_before_the_first_evaluation_is_refused_again_and_again(
+def test_a_rung_before_the_first_evaluation_ends_the_sweep_at_once(
     checkpoint, own_files, tmp_path):
   config = config_lib.Config(
       checkpoint=checkpoint, **own_files, batch_size=16, buckets=0,
-      max_length=12, epochs=2.0, adapter_size=3, workdir=str(tmp_path))
-  for _ in range(2):
+      max_length=12, epochs=2.0, adapter_size=3, eval_every=3,
+      workdir=str(tmp_path))
+  prepare = mock.Mock(wraps=classification.KIND.prepare)
+  kind = dataclasses.replace(classification.KIND, prepare=prepare)
+  for count in (1, 2):  # Not the second of two units.
     with pytest.raises(
-        errors.UserError, match='such as .*=0.1: `halving_first`: the rung at '
-        '0.5 epochs is step 2, and the first evaluation step 4'):
+        errors.UserError, match='^`halving_first`: the rung at 0.5 epochs is '
+        'step 2, and the first evaluation step 3; give more'):
       engine.go(
           [config], 'glue', grid.Options(grid='learning_rate=.1,.2'),
-          execution.HowToRun(group='2', stop='halving', halving_first=0.5),
-          classification.KIND)
+          execution.HowToRun(group='1', stop='halving', halving_first=0.5),
+          kind)
+    assert prepare.call_count == count
   # Nothing trained.
   assert not list(tmp_path.glob('**/rungs.json'))
   assert not list(tmp_path.glob('**/run.json'))
+
+
+@pytest.mark.parametrize('epochs, eval_every, wrong', [
+    ('2', 0, True), ('2', 3, False), ('0.25,2', 0, True), ('1', 0, True)])
+def test_a_rung_within_the_first_epoch_needs_evaluations_in_it(
+    epochs, eval_every, wrong):
+  found = grid.expand(
+      [config_lib.Config(task='cola', eval_every=eval_every)],
+      grid.Options(grid=f'epochs={epochs}'))
+  if not wrong:
+    assert halving.rungs_of(found, 3, 0.5) == [0.5, 1.5]
+    return
+  with pytest.raises(
+      errors.UserError, match='`halving_first=0.5`: the first evaluation comes '
+      'after an epoch; give 1 or more, or set `eval_every`'):
+    halving.rungs_of(found, 3, 0.5)

@@ -58,6 +58,32 @@ def test_picked_settings_compete_among_their_own():
       runs, scores, 3)] == [.1, .2]
 
 
+def test_settings_of_one_length_compete():
+  runs = runs_of('epochs=3,20 learning_rate=0.1,0.2')
+  scores = scored(runs, [.9, .8, .1, .2])
+  for pick in ((), ['learning_rate', 'epochs']):
+    kept = halving.survivors(runs, scores, 2, pick)
+    assert [(run.epochs, run.learning_rate) for run in kept] == [
+        (3, .1), (20, .2)]
+
+
+def test_runs_that_end_before_a_rung_stay():
+  runs = runs_of('epochs=1,3,20 learning_rate=0.1,0.2')
+  made = []
+
+  def make(among, todo, epochs):
+    made.append((epochs, [run.epochs for run in todo]))
+    assert among == todo
+    return [(run, rungs.Paused(run.learning_rate, 4)) for run in todo]
+
+  left, failures = halving.run_rungs(
+      runs, 'glue', '', make, factor=2, first=2.0)
+  assert made == [(2, [3, 3, 20, 20]), (4, [20]), (8, [20]), (16, [20])]
+  assert [(run.epochs, run.learning_rate) for run in left] == [
+      (1, .1), (1, .2), (3, .2), (20, .2)]
+  assert not failures
+
+
 def test_nothing_survives_if_all_fail():
   runs = runs_of('learning_rate=0.1,0.2')
   assert not halving.survivors(runs, scored(runs, [-math.inf] * 2), 2)
@@ -80,7 +106,8 @@ def test_wrong_options(changed, message):
 
 
 def test_runs_without_a_rung_are_refused():
-  with pytest.raises(errors.UserError, match='longest run has 1 epochs'):
+  with pytest.raises(
+      errors.UserError, match='`halving_first=1`: the longest run has 1 ep'):
     halving.rungs_of(runs_of('epochs=1'), 3, 1)
   with pytest.raises(errors.UserError, match='not `max_steps`'):
     halving.rungs_of(runs_of('max_steps=3'), 3, 1)
@@ -226,7 +253,7 @@ def test_a_recorded_sweep_is_replayed():
 def test_a_recorded_sweep_of_own_files_and_several_lengths_is_replayed():
   records = [recorded(*one) for one in (
       (.1, 0, [.1, .5, .6, .9]), (.2, 0, [.6, .6, .6, .6]),
-      (.3, 0, [.2, .3, .3, .3]), (.4, 0, [.3]), (.5, 0, [.2]))]
+      (.3, 0, [.2, .3, .3, .3]), (.4, 0, [.8]), (.5, 0, [.7]))]
   for record in records:
     record.config.update(  # Files of no folder.
         train_file='train.tsv@0123', dev_file='dev.tsv@4567')
@@ -234,7 +261,12 @@ def test_a_recorded_sweep_of_own_files_and_several_lengths_is_replayed():
   for number in (3, 4):
     records[number] = dataclasses.replace(records[number], steps=10)
     records[number].config['epochs'] = 1.0
+  # The short runs end at the rung, above all others, and stop none.
+  found = halving_replay.replay(records, 2, 1)
+  assert (found.settings, found.kept) == (5, 3)
+  assert (found.best, found.found) == (.9, .8)
+  assert found.share == pytest.approx((40 + 4 * 10) / 140)
   parts = halving_replay.resampled(records, 2, 1, settings=2, draws=100)
-  # A draw of the two short runs has no rung, and loses nothing.
+  # A draw with a short run loses nothing; one of two long ones may.
   assert any(one.share == 1 and one.kept == 2 for one in parts)
-  assert {round(one.regret, 9) for one in parts} >= {0.0, 0.3}
+  assert {round(one.regret, 9) for one in parts} == {0.0, 0.3, 0.6}

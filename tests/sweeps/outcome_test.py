@@ -14,6 +14,7 @@ from adapters_jax.runs import records
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.training import hosts
 from tests.sweeps import grid_test
 
 
@@ -60,3 +61,17 @@ def test_a_damaged_record_is_replaced_by_that_of_the_workdir(tmp_path):
   record = grid_test.make_record(config)
   records.write(os.path.join(config.workdir, records.RECORD), record)
   assert outcome_lib.finished_run(config, 'glue', str(tmp_path)) == record
+
+
+@pytest.mark.parametrize('text', ['', 'learning_rate=1e-3,1e-2'])
+@pytest.mark.parametrize('first', [True, False])
+def test_the_first_host_alone_keeps_new_records(
+    tmp_path, monkeypatch, text, first):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(hosts, 'is_first', lambda: first)
+  config = config_lib.Config(
+      task='cola', coordinator='host:1', processes=2, process=1 - first)
+  outcome, _ = grid_test.go(text, records='kept', config=config)
+  kept = list(records.read_all('kept'))
+  assert len(kept) == (len(outcome.records) if first else 0)
+  assert all(record in outcome.records for record in kept)

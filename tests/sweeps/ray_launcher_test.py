@@ -126,3 +126,17 @@ class ClusterTest(parameterized.TestCase):
     self.assertEqual(ray.most, 2)
     self.assertEqual(
         ray.options['retry_exceptions'], [errors.Interrupted])
+
+  def test_a_fault_that_all_units_share_ends_the_sweep(self):
+    ray, tried = FakeRay(), []
+
+    def fail(x):
+      tried.append(x)
+      error = ray.exceptions.RayError('a traceback')
+      error.cause = errors.SweepError('`halving_first`: give more')
+      raise error
+
+    with self.assertRaisesRegex(errors.UserError, '^`halving_first`: give'):
+      list(ray_launcher._launch(
+          ray, {'num_cpus': 1}, 1, fail, [(x,) for x in range(3)], ['a'] * 3))
+    self.assertEqual(tried, [0])

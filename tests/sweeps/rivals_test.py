@@ -8,6 +8,7 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.analysis import tables
 from adapters_jax.data import held_out
 from adapters_jax.runs import config as config_lib
+from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
 from adapters_jax.sweeps import outcome as outcome_lib
@@ -60,7 +61,7 @@ def test_one_task_has_one_set_of_dev_data(files):
   assert len(runs_of(own(files, ('x', 'x', 'a'), ('y', 'y', 'b')),
                      **given(files))) == 2
   found = runs_of(own(files, ('x', 'x', 'a'), ('y', 'z', 'a')), **given(files))
-  assert [grid.difference_line(run, found) for run in found] == [
+  assert [*map(differences.line_of(found), found)] == [
       f'a --train_file={run.train_file} --dev_file={run.dev_file}'
       for run in found]
 
@@ -73,6 +74,43 @@ def test_a_share_of_test_keeps_the_dev_data(files):
   dev = {tuple(held_out.split(50, run.dev_fraction, run.test_fraction)[1])
          for run in runs}
   assert len(dev) == 1
+
+
+@pytest.fixture
+def pairs(tmp_path):
+  """Returns {name: path} of pairs; those named 'scored' have scores."""
+  found = {}
+  for name in ('x', 'y', 'dev', 'test', 'scored_x', 'scored_y', 'scored_dev'):
+    scored = name.startswith('scored')
+    rows = [['a', 'b'] + ['label'] * scored, *(
+        [f'{name} {i}', f'of {name} {i}'] + [str(i)] * scored
+        for i in range(4))]
+    path = tmp_path / f'{name}.tsv'
+    path.write_text(''.join('\t'.join(row) + '\n' for row in rows))
+    found[name] = str(path)
+  return found
+
+
+@pytest.mark.parametrize('text, changed', [
+    ('train_file={x},{y}', {'dev_file': 'dev'}),
+    ('test_file={test},{y}', {'dev_file': 'dev', 'train_file': 'x'}),
+    ('test_fraction=0.1,0.2', {'train_file': 'x', 'dev_fraction': 0.2})])
+def test_dev_queries_of_pairs_rank_texts_of_the_other_files(
+    pairs, text, changed):
+  changed = {name: pairs.get(value, value) for name, value in changed.items()}
+  changed = {'train_file': pairs['x'], 'file_task': 'pairs', 'task': 'mine',
+             'text_columns': 'a,b', **changed}
+  with pytest.raises(
+      errors.UserError, match='`grid`: mine names several sets of dev data'):
+    runs_of(text.format(**pairs), **changed)
+
+
+def test_scored_pairs_compete_whatever_they_train_on(pairs):
+  runs = runs_of('train_file={scored_x},{scored_y}'.format(**pairs),
+                 dev_file=pairs['scored_dev'], file_task='pairs', task='mine',
+                 text_columns='a,b', train_file=pairs['x'])
+  assert len(runs) == 2
+  rivals.check_pick(runs, ['train_file'], grid.setting_of)
 
 
 def test_runs_on_copies_of_a_file_are_one(files, tmp_path):

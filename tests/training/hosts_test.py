@@ -100,16 +100,20 @@ def test_two_processes_equal_one(tmp_path, checkpoint, own_files, alone):
 
 def test_two_processes_make_a_grid(tmp_path, checkpoint, own_files):
   workdir, port = str(tmp_path / 'runs'), free_port()
+  kept = str(tmp_path / 'kept')
   first, second = finish(*(
       start(workdir, checkpoint, own_files, process=process, port=port,
-            max_steps=2, eval_every=2, seeds='0-1',
+            max_steps=2, eval_every=2, seeds='0-1', records=kept,
             grid='learning_rate=1e-3,1e-2', pick='learning_rate',
             write_predictions=True) for process in range(2)))
   # Two runs pick, two are reported.
   assert first.count('over 2 processes') == 4 and 'all settings' in first
   assert 'all settings' not in second
   assert 'predictions: ' in first and 'predictions: ' not in second
-  assert len(list(records.read_all(workdir))) == 4
+  found = {record.date: record for record in records.read_all(workdir)}
+  assert len(found) == 4
+  # Those of the first process, with its times.
+  assert {record.date: record for record in records.read_all(kept)} == found
 
 
 @pytest.mark.parametrize('process', [0, 1])
@@ -124,6 +128,21 @@ def test_a_missing_process_is_one_line(
   assert 'Traceback' not in err
 
 
+def test_a_port_that_is_taken_is_one_line(tmp_path, checkpoint, own_files):
+  with socket.socket() as taken:
+    taken.bind(('127.0.0.1', 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    first = start(
+        str(tmp_path / 'run'), checkpoint, own_files, process=0, port=port)
+    _, err = first.communicate(timeout=120)
+  assert first.returncode == 2
+  error, = [line for line in err.splitlines() if 'error' in line]
+  assert error == (
+      f'error: --coordinator=127.0.0.1:{port}: port {port} cannot be used '
+      '(Address already in use); give another')
+
+
 def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
   workdir, port = tmp_path / 'run', free_port()
   workdir.mkdir()
@@ -135,8 +154,9 @@ def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
   assert all('Traceback' not in error for error in errors)
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_stops_both_and_one_process_goes_on(
-    tmp_path, checkpoint, own_files, alone):
+    tmp_path, checkpoint, own_files, alone, number):
   workdir, port = str(tmp_path / 'run'), free_port()
   first, second = (
       start(workdir, checkpoint, own_files, process=process, port=port)
@@ -144,7 +164,7 @@ def test_a_signal_to_one_stops_both_and_one_process_goes_on(
   for line in first.stdout:
     if 'trained' in line:  # What follows first is seconds of compiling.
       break
-  second.send_signal(signal.SIGTERM)
+  second.send_signal(number)
   out, _ = finish(first, second, status=130)
   assert re.search(r'stopped after [0-5] of 6 steps; the state is saved', out)
   out, = finish(start(workdir, checkpoint, own_files, resume=True))

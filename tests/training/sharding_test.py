@@ -1,5 +1,6 @@
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 from unittest import mock
@@ -102,6 +103,26 @@ class StartTest(parameterized.TestCase):
   def test_contradicting_flags(self, coordinator, processes, process, message):
     with self.assertRaisesRegex(errors.UserError, message):
       hosts.join_all(coordinator, processes, process)
+
+  def test_a_port_that_cannot_be_used(self):
+    initialize = mock.Mock()
+    with (mock.patch.object(jax.distributed, 'initialize', initialize),
+          mock.patch.dict(os.environ), socket.socket() as taken):
+      os.environ.pop('JAX_COORDINATOR_BIND_ADDRESS', None)
+      taken.bind(('127.0.0.1', 0))
+      taken.listen()
+      port = taken.getsockname()[1]
+      for number, reason in ((port, 'Address already in use'),
+                             (99999, '.*0-65535.*')):
+        with self.assertRaisesRegex(
+            errors.UserError, f'^`coordinator=here:{number}`: port {number} '
+            rf'cannot be used \({reason}\); give another$'):
+          hosts.join_all(f'here:{number}', 2, 0)
+      initialize.assert_not_called()
+      hosts.join_all(f'here:{port}', 2, 1)  # It connects to that port.
+      os.environ['JAX_COORDINATOR_BIND_ADDRESS'] = '127.0.0.1:0'
+      hosts.join_all(f'here:{port}', 2, 0)
+      self.assertEqual(initialize.call_count, 2)
 
   def test_auto_without_a_cluster(self):
     initialize = mock.Mock(side_effect=ValueError('no address'))
