@@ -19,6 +19,8 @@ class Columns:
     choices: Pattern of the columns of choices, or one column with a list.
     answers: Possible columns of the answer.
     question: Column of COPA's question, '' for none.
+    optional: Column that belongs to the context in rows that have a text in it,
+      '' for none.
   """
   name: str
   needed: tuple[str, ...]
@@ -27,6 +29,7 @@ class Columns:
   start: str = ''
   answers: tuple[str, ...] = ('answer', 'label')
   question: str = ''
+  optional: str = ''
 
 
 LAYOUTS = (
@@ -36,13 +39,10 @@ LAYOUTS = (
             r'choice\d+', answers=('label',), question='question'),
     Columns('HellaSwag', ('ctx', 'endings'), ('ctx',), 'endings',
             answers=('label',)),
-    # First the layouts with a question, as the plain ones would drop it.
-    Columns('question', ('context', 'question', 'choices'),
-            ('context', 'question'), 'choices'),
-    Columns('question', ('context', 'question', 'choice1'),
-            ('context', 'question'), r'choice\d+'),
-    Columns('plain', ('context', 'choices'), ('context',), 'choices'),
-    Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+'),
+    Columns('plain', ('context', 'choices'), ('context',), 'choices',
+            optional='question'),
+    Columns('plain', ('context', 'choice1'), ('context',), r'choice\d+',
+            optional='question'),
 )
 
 

@@ -48,7 +48,8 @@ def choices_of(
     value = tables.column(path, line, row, name, setting)
     return tables.text_of(path, line, name, value)
 
-  context = ' '.join(text(name) for name in layout.contexts)
+  asked = [] if tables.is_empty(row, layout.optional) else [layout.optional]
+  context = ' '.join(text(name) for name in (*layout.contexts, *asked))
   if layout.question:
     word = text(layout.question).strip().lower()
     if word not in _QUESTIONS:
@@ -96,7 +97,12 @@ def _answer(
     choices: Sequence[str],
 ) -> int:
   """Returns the number of the right choice, from 0."""
-  name = next((n for n in layout.answers if n in row), layout.answers[-1])
+  name, *others = [
+      n for n in layout.answers if n in row] or layout.answers[-1:]
+  if others:
+    raise errors.UserError(
+        f'{path}, line {line}: the columns {name!r} and {others[0]!r} may both '
+        'hold the answer; remove one')
   value = tables.column(path, line, row, name, 'label_column')
   word = tables.label_of(path, line, name, value)
   place = f'{path}, line {line}, column {name!r}'

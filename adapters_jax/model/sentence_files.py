@@ -74,7 +74,7 @@ def prompts_of(checkpoint: str) -> dict[str, str]:
   if checkpoint in _EMBEDDED:
     return {}
   folder = (checkpoint if assets.is_folder(checkpoint)
-            else hub.sentence_files(checkpoint, None))
+            else hub_checkpoints.sentence_files(checkpoint, None))
   path = os.path.join(folder, weight_files.PROMPTS)
   if not folder or not os.path.isfile(path):
     return {}

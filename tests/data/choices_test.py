@@ -26,6 +26,10 @@ def rows_of(folder, name, text, **columns):
      {}, ('c q?', ('x', 'y'), 1)),
     ('asked.csv', 'question,context,choice1,choice2,label\nq?,c,x,y,0\n', {},
      ('c q?', ('x', 'y'), 0)),
+    *((f'{n}.jsonl', json.dumps(
+        {'context': 'c', **asked, 'choices': ['x', 'y'], 'answer': 1}), {},
+       ('c', ('x', 'y'), 1)) for n, asked in enumerate(
+           ({'question': None}, {'question': ''}))),
     ('gold.jsonl', json.dumps(
         {'context': 'c', 'choices': ['x', 'y'], 'answer': 0, 'gold': 1}),
      {'answer': 'gold'}, ('c', ('x', 'y'), 1)),
@@ -43,6 +47,20 @@ def test_layouts(tmp_path, name, text, columns, wanted):
   table = rows_of(tmp_path, name, text, **columns)
   (context, found), = table.texts
   assert (context, found, table.labels[0]) == wanted
+
+
+def test_questions_of_some_rows(tmp_path):
+  rows = [{'context': 'c', **asked, 'choices': ['x', 'y'], 'answer': 0}
+          for asked in ({}, {'question': 'q?'}, {})]
+  table = rows_of(tmp_path, 'a.jsonl', '\n'.join(map(json.dumps, rows)))
+  assert [context for context, _ in table.texts] == ['c', 'c q?', 'c']
+
+
+def test_two_columns_of_answers_are_refused(tmp_path):
+  with pytest.raises(
+      errors.UserError, match="line 1: .*'answer' and 'label' may both"):
+    rows_of(tmp_path, 'a.jsonl', json.dumps(
+        {'context': 'c', 'choices': ['x', 'y'], 'answer': 0, 'label': 1}))
 
 
 @pytest.mark.parametrize('some, answer, number', [

@@ -172,7 +172,7 @@ def test_uncomputed_rows_change_nothing(case, name):
 
 
 def test_a_method_trains(tmp_path):
-  families_test.check_training(CASE, 'houlsby', tmp_path)
+  families_test.check_training(CASE, ['houlsby'], tmp_path)
 
 
 def refused(name):
@@ -181,14 +181,19 @@ def refused(name):
              for config in strings.parse(families_test.TEXTS[name]))
 
 
+@pytest.mark.parametrize(
+    'name', [name for name in families_test.NAMES if refused(name)])
+def test_methods_that_are_refused(name):
+  with pytest.raises(errors.UserError, match='original_ln_before'):
+    families_test.make(CASE, families_test.TEXTS[name])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('name', families_test.NAMES)
-def test_the_other_methods_train_or_are_refused(name, tmp_path):
-  if refused(name):
-    with pytest.raises(errors.UserError, match='original_ln_before'):
-      families_test.make(CASE, families_test.TEXTS[name])
-  else:
-    families_test.check_training(CASE, name, tmp_path)
+@pytest.mark.parametrize('names', [
+    kept for names in families_test.UNIONS
+    if (kept := [name for name in names if not refused(name)])], ids='+'.join)
+def test_unions_of_the_other_methods_train(names, tmp_path):
+  families_test.check_training(CASE, names, tmp_path)
 
 
 @pytest.mark.parametrize('changed', (
