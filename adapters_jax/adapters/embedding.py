@@ -192,7 +192,7 @@ def _embedded_by_name(
   found = mixed.forward(
       placed, names, examples_lib.Examples(
           tokens, segments, np.zeros(len(tokens), np.int32)),
-      mixed.fitting(len(tokens), batch_size), _BUCKETS)
+      batch_size, _BUCKETS)
   return np.stack(found), scaled, own
 
 

@@ -274,14 +274,13 @@ def _outputs(
     names = [name for name, one in read.items() for _ in one.owners]
     examples = readings.joined([one.examples for one in read.values()])
     return mixed.forward(
-        placed or resident.place(base, bank), names, examples,
-        mixed.fitting(len(examples), batch_size))
+        placed or resident.place(base, bank), names, examples, batch_size)
   (name, adapter), = bank.items()
   compiled.check_adapter(base, adapter, f'adapter {name!r}' if name
                          else 'the adapter')
   examples = read[name].examples
   batches = batching.eval_batches(
-      examples, readings.BUCKETS, mixed.fitting(len(examples), batch_size))
+      examples, readings.BUCKETS, resident.fitting(len(examples), batch_size))
   with compiled.matmul_precision(base):
     return steps.predict_ragged(
         compiled.eval_step(compiled.model_of(base, adapter)),
