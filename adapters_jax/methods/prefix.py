@@ -47,6 +47,7 @@ class PrefixTuning(base.Method):
 
   kind: ClassVar[str] = 'key_value'
   choices = {'activation': activations.ACTIVATIONS}
+  training_fields = ('dropout',)
   sites = ('key_value',)
   differs_by_layer = True  # Each takes its part of the pool.
   adapterhub_architecture = 'prefix_tuning'
