@@ -257,6 +257,7 @@ def _model_of(
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
+    compiled.check_fuses(base, adapter, 'the adapter')
     compiled.check_leaves(params, tuned, model, 'the adapter')
   return model, params, tuned
 
