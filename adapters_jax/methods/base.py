@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 from typing import ClassVar
+from typing import Self
 
 import flax.linen as nn
 import numpy as np
@@ -138,7 +139,7 @@ class Method(codec.Codec, changes.Change, abc.ABC):
     """Returns the method of another `padding_width`, with the same scale."""
     raise NotImplementedError
 
-  def for_predictions(self, dim: int) -> 'Method':
+  def for_predictions(self, dim: int) -> Self:
     """Returns the method that predicts the same and that others share.
 
     Fields that predictions do not read have their defaults. It reads the leaves

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
+from typing import Self
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
@@ -147,7 +148,7 @@ class BottleneckFields(base.Method):
     parallel = fields.get('is_parallel', self.is_parallel)
     return {**fields, **SERIAL} if parallel else dict(fields)
 
-  def for_predictions(self, dim: int) -> 'BottleneckFields':
+  def for_predictions(self, dim: int) -> Self:
     """Returns the method that predicts the same, with its size as a number.
 
     Args:

@@ -6,6 +6,7 @@ LoRA: Hu et al. (2022). rsLoRA: Kalajdzievski (2023). DoRA: Liu et al. (2024).
 from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
+from typing import Self
 
 import flax.linen as nn
 import jax
@@ -87,7 +88,7 @@ class LoRA(linear.LinearMethod):
     return dataclasses.replace(
         self, r=width, alpha=self.scale * width, rank_stabilized=False)
 
-  def for_predictions(self, dim: int) -> 'LoRA':
+  def for_predictions(self, dim: int) -> Self:
     """Returns the method that predicts the same, of scale 1 except for DoRA.
 
     Args:
