@@ -5,7 +5,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax import errors
@@ -14,6 +13,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.data import sequences
 from adapters_jax.model import base as base_lib
@@ -36,24 +36,26 @@ def fusion_attention(
     base: Pretrained encoder.
     adapter: Adapter with one trained Fuse.
     texts: Inputs, as for `prediction.predict`.
-    batch_size: Texts a step.
+    batch_size: Maximum texts a step.
 
   Returns:
     {site: [layers with the fusion, texts, members] float32}: weights averaged
-    over the tokens of a text, and over its windows or choices. Sites are
-    'attention_output' and 'ffn_output'; members are in the order of the Fuse.
-    The weight is 0 where a member has no module. In tagging, a text without
-    words gives no input, so that all its weights are 0.
+    over the positions of a text that the fusion adapts, those of a prompt
+    included, and over its windows or choices. Sites are 'attention_output' and
+    'ffn_output'; members are in the order of the Fuse. The weight is 0 where a
+    member has no module. All weights of a text are 0 if it gives no input, such
+    as a text without words in tagging, or ends before the fusion's part of a
+    Split.
 
   Raises:
-    errors.UserError: an adapter without a fusion or with several; texts of
-      another form.
+    errors.UserError: an adapter without a trained fusion or with several; texts
+      of another form.
   """
   arguments.demand_base(base, 'fusion_attention(base, adapter, texts)')
   arguments.demand_adapter(adapter)
   arguments.demand_count('batch_size', batch_size)
   fuses = setups.fuses(adapter.setup)
-  if len(fuses) != 1 or adapter.outputs is None:
+  if len(fuses) != 1:
     raise errors.UserError(
         f'`adapter`: {len(fuses)} fuses; give a trained fusion, which has one')
   compiled.check_adapter(base, adapter)
@@ -69,7 +71,8 @@ def fusion_attention(
       name: np.zeros((len(read.examples), leaf.shape[-1]), np.float32)
       for name, leaf in jax.eval_shape(step, params, *_EXAMPLE).items()}
   for chosen, batch in batching.eval_batches(
-      read.examples, readings.BUCKETS, batch_size):
+      read.examples, readings.BUCKETS,
+      resident.fitting(len(read.examples), batch_size)):
     with compiled.matmul_precision(base):
       weights = step(params, batch['tokens'], batch['segments'], batch['mask'])
     for name, values in weights.items():
@@ -130,9 +133,7 @@ def _make_step(model: encoder.Bert) -> Any:
   def step(params, tokens, segments, mask):
     _, kept = model.apply(
         {'params': params}, tokens, segments, mask, mutable=[fusion.WEIGHTS])
-    # At least 1: an example of padding alone (filler) has no tokens.
-    weights = mask[:, :, None] / jnp.maximum(mask.sum(1), 1)[:, None, None]
-    return {path.removesuffix('/weights'): (leaf * weights).sum(1)
+    return {path.removesuffix('/weights'): leaf
             for path, leaf in trees.flatten(kept[fusion.WEIGHTS]).items()}
 
   return step

@@ -20,6 +20,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
+from adapters_jax.model import setups
 from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
@@ -118,10 +119,34 @@ def check_adapter(
     what: Name of the adapter in the message.
   """
   check_base(base.identity, adapter, what)
+  check_fuses(base, adapter, what)
   check_leaves(params_of(base, adapter), adapter.tuned,
                model_of(base, adapter), what)
   with errors.within(what):
     adapter.check_labels()
+
+
+def check_fuses(
+    base: base_lib.Base, adapter: adapter_lib.Adapter, what: str
+) -> None:
+  """Raises UserError for a Fuse without its trained attention.
+
+  Args:
+    base: Pretrained encoder.
+    adapter: Adapter.
+    what: Name of the adapter in the message.
+  """
+  if not setups.fuses(adapter.setup):
+    return
+  wanted = encoder.shapes(encoder.Bert(dataclasses.replace(
+      encoder_config(base, adapter.hidden_activation),
+      adapters=adapter.methods, composition=adapter.composition)))
+  own = trees.flatten(adapter.tuned)
+  if any(trees.is_fusion(path) and path not in own
+         for path in trees.flatten(wanted)):
+    raise errors.UserError(
+        f"{what}: its fuse has not been trained; aj.train with method='fusion' "
+        'and under=bank trains it')
 
 
 def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:

@@ -164,8 +164,8 @@ def branches(
   member_checks.check_keys(found)
   if any(len(column) > 1 for column in found):
     raise errors.UserError(
-        f'`setup={setup}`: batch_split needs the number of texts; name an '
-        'adapter for each, or give predict the setup')
+        f'`setup={setup}`: batch_split needs the number of texts; leave it '
+        'out and give `adapter_column`, which names the adapter of each')
   return {str(inner): compose(bank, inner) for (_, inner), in found}
 
 

@@ -32,8 +32,8 @@ def drop_layers(
 
   Raises:
     errors.UserError: arguments in another order, more layers than the base has,
-      an adapter of another base, or one with fine-tuned weights or parts in the
-      embeddings.
+      an adapter of another base, or one with fine-tuned weights, parts in the
+      embeddings or shifted positions.
   """
   arguments.demand_base(base, 'drop_layers(base, adapter, layers)')
   arguments.demand_adapter(adapter)
@@ -53,17 +53,24 @@ def drop_layers(
               for index, method in enumerate(adapter.methods)
               if method.kind == 'key_value'}
 
+  def prefix_of(path: str) -> Any:
+    return next((method for name, method in prefixes.items()
+                 if f'/{name}/' in f'/{path}'), None)
+
+  def survives(path: str) -> bool:
+    prefix = prefix_of(path)  # A pool of no layers has no leaves.
+    return adapter_drop.survives(path, layers) and (prefix is None or any(
+        map(prefix.in_layer, range(layers, shape.layers))))
+
   def cut(path: str, leaf: Any) -> Any:
     # Keys and values of all layers are columns of one leaf.
-    method = next((one for name, one in prefixes.items()
-                   if f'/{name}/' in f'/{path}'), None)
-    if method is None or not path.endswith(('/prefix', 'up/kernel', 'up/bias')):
+    prefix = prefix_of(path)
+    if prefix is None or not path.endswith(('/prefix', 'up/kernel', 'up/bias')):
       return leaf
-    gone = sum(method.in_layer(layer) for layer in range(layers))
+    gone = sum(map(prefix.in_layer, range(layers)))
     return leaf[..., 2 * shape.dim * gone:]
 
-  kept, _ = trees.split(
-      adapter.tuned, lambda path: adapter_drop.survives(path, layers))
+  kept, _ = trees.split(adapter.tuned, survives)
   if layers == shape.layers:  # Only the head is left, on the unchanged base.
     return dataclasses.replace(
         adapter, methods=(), setup=None, members=(), scores={}, history=(),

@@ -192,7 +192,7 @@ def _embedded_by_name(
   found = mixed.forward(
       placed, names, examples_lib.Examples(
           tokens, segments, np.zeros(len(tokens), np.int32)),
-      mixed.fitting(len(tokens), batch_size), _BUCKETS)
+      batch_size, _BUCKETS)
   return np.stack(found), scaled, own
 
 
@@ -257,6 +257,7 @@ def _model_of(
       for tree in (base.params, adapter.tuned if adapter else {}))
   if adapter:
     compiled.check_base(base.identity, adapter, 'the adapter')
+    compiled.check_fuses(base, adapter, 'the adapter')
     compiled.check_leaves(params, tuned, model, 'the adapter')
   return model, params, tuned
 

@@ -61,7 +61,7 @@ def by_adapter(
     base: Pretrained encoder.
     bank: Adapters, all of which read the same number of texts.
     rows: Inputs, as for `prediction.predict`.
-    batch_size: Inputs a step.
+    batch_size: Maximum inputs a step.
     first: Number of the first input in messages.
 
   Returns:
@@ -113,7 +113,8 @@ def _outputs(
   with compiled.matmul_precision(base):
     pending = [(rows, step(base.params, resident.stacks, batch))
                for rows, batch in batching.eval_batches(
-                   examples, readings.BUCKETS, batch_size)]
+                   examples, readings.BUCKETS,
+                   resident_lib.fitting(len(examples), batch_size))]
   for rows, outputs in pending:
     for name, (number, slot) in resident.places.items():
       width = bank[name].outputs

@@ -1,14 +1,16 @@
 """Layouts: models and padded shapes that several adapters share.
 
 The adapters of a layout are computed together, in one forward pass.
-Adapters of one layout have the same model and the same tuned paths. Bottlenecks
-and low-rank updates of different widths, and heads of different numbers of
-classes, are padded with zeros to the widest. The result is exact: activations
-are 0 at 0, and outputs beyond an adapter's own are dropped.
+Adapters of one layout have the same model and the same tuned paths. Settings
+that only training reads do not count, and leaves of LoRA include its scale.
+Bottlenecks and low-rank updates of different widths, and heads of different
+numbers of classes, are padded with zeros to the widest. The result is exact:
+activations are 0 at 0, and outputs beyond an adapter's own are dropped.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import composition
 from adapters_jax.model import encoder
 
 # (base, adapter or None for the plain base) -> module. It raises for an adapter
@@ -68,12 +71,13 @@ def find(
     paths = tuple(path for path in tuned if path not in constant)
     memory = tile * sum(tuned[path].nbytes for path in paths)
     owner = str(name) if memory > _LARGEST else ''
-    form = make_model(base, resized(adapter, None))
+    form = make_model(base, resized(base, adapter, None))
     groups.setdefault((form, paths, owner), []).append(name)
   layouts = {}
   for (form, paths, owner), names in groups.items():
-    widths = tuple(map(max, zip(*(widths_of(bank[name]) for name in names))))
-    model = make_model(base, resized(bank[names[0]], widths))
+    widths = tuple(map(
+        max, zip(*(widths_of(base, bank[name]) for name in names))))
+    model = make_model(base, resized(base, bank[names[0]], widths))
     shapes = trees.flatten(encoder.shapes(model))
     leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
     layouts[StackLayout(model, form, widths, leaves, owner)] = names
@@ -110,12 +114,25 @@ def leaves_of(adapter: Any, reads_head: bool) -> dict[str, Any]:
           if reads_head or not trees.is_above(path)}
 
 
-def widths_of(adapter: Any) -> tuple[int, ...]:
+def widths_of(base: base_lib.Base, adapter: Any) -> tuple[int, ...]:
   """Returns the width of each method that can be padded, then the outputs."""
   if adapter is None:
     return ()
-  return (*(config.padding_width for config in adapter.methods
+  return (*(config.padding_width for config in _methods(base, adapter)
             if _widens(adapter, config)), adapter.outputs or 0)
+
+
+def _methods(
+    base: base_lib.Base, adapter: adapter_lib.Adapter
+) -> tuple[Any, ...]:
+  """Returns the methods of an adapter as predictions need them."""
+  return tuple(_for_predictions(config, base.config.dim)
+               for config in adapter.methods)
+
+
+@functools.lru_cache(maxsize=1024)  # Checks of fields take a millisecond.
+def _for_predictions(config: Any, dim: int) -> Any:
+  return config.for_predictions(dim)
 
 
 def _widens(adapter: adapter_lib.Adapter, config: Any) -> bool:
@@ -123,31 +140,46 @@ def _widens(adapter: adapter_lib.Adapter, config: Any) -> bool:
   return adapter.setup is None and config.padding_width is not None
 
 
-def resized(adapter: Any, widths: tuple[int, ...] | None) -> Any:
-  """Returns an adapter with other widths, and only the head's bias as tree.
+def resized(
+    base: base_lib.Base, adapter: Any, widths: tuple[int, ...] | None
+) -> Any:
+  """Returns an adapter for predictions alone, with other widths.
+
+  Its tree has only the head's bias.
 
   Args:
+    base: Pretrained encoder.
     adapter: Adapter, or None.
     widths: As from `widths_of`; None for 1 everywhere.
   """
   if adapter is None:
     return None
-  *sizes, outputs = widths or [1] * len(widths_of(adapter))
+  *sizes, outputs = widths or [1] * len(widths_of(base, adapter))
   left = iter(sizes)
   methods = tuple(
       config.padded(next(left)) if _widens(adapter, config) else config
-      for config in adapter.methods)
+      for config in _methods(base, adapter))
   head = {'head': {'bias': np.zeros(outputs, np.float32)}}
   return dataclasses.replace(
       adapter, methods=methods, labels=(),
+      setup=adapter.setup and _setup(adapter.setup),
       tuned=head if adapter.outputs is not None else {})
+
+
+def _setup(setup: composition.Setup) -> composition.Setup:
+  """Returns a setup with the default dropout, which only training reads."""
+  if isinstance(setup, str):
+    return setup
+  fields = {'dropout': composition.Fuse.dropout} if isinstance(
+      setup, composition.Fuse) else {}
+  return setup.with_members([*map(_setup, setup.members)], **fields)
 
 
 def padded(
     layout: StackLayout, base: base_lib.Base,
     adapter: adapter_lib.Adapter | None, *, reads_head: bool = True,
 ) -> dict[str, np.ndarray]:
-  """Returns {path: leaf} of an adapter, padded to the shapes of a layout.
+  """Returns {path: leaf} of an adapter, in the form and shapes of a layout.
 
   Args:
     layout: Layout that `holds` the adapter.
@@ -162,6 +194,9 @@ def padded(
   found = {}
   for path, shape in layout.leaves:
     leaf = np.asarray(own[path] if path in own else below[path])
+    index = trees.method_of(path)
+    if index is not None and adapter is not None:
+      leaf = adapter.methods[index].leaf_for_predictions(path, leaf)
     if leaf.shape != shape:
       leaf = np.pad(leaf, [
           (0, new - old) for old, new in zip(leaf.shape, shape, strict=True)])
@@ -183,10 +218,11 @@ def holds(
     make_model: Module of an adapter.
     reads_head: Whether the layout has the leaves of heads.
   """
-  if layout.owner or make_model(base, resized(adapter, None)) != layout.form:
+  if layout.owner or make_model(
+      base, resized(base, adapter, None)) != layout.form:
     return False
   if any(own > width for own, width in zip(
-      widths_of(adapter), layout.widths, strict=True)):
+      widths_of(base, adapter), layout.widths, strict=True)):
     return False
   own = leaves_of(adapter, reads_head)
   known = {path for path, _ in layout.leaves}

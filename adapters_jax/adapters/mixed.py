@@ -85,17 +85,6 @@ def _flat(run: Any, width: int, tile: Any) -> jax.Array:
   return jnp.pad(found, ((0, 0), (0, width - found.shape[1])))
 
 
-def fitting(count: int, batch_size: int) -> int:
-  """Returns a batch size for a few inputs: 1, a tile, or the whole batch.
-
-  Args:
-    count: Number of inputs.
-    batch_size: Largest batch.
-  """
-  sizes = (1, resident_lib.TILE, batch_size)
-  return min(size for size in sizes if size >= min(count, batch_size))
-
-
 def forward(
     resident: resident_lib.Resident, names: Sequence[Any],
     examples: examples_lib.Examples, batch_size: int = 32,
@@ -107,7 +96,7 @@ def forward(
     resident: Bank on the device.
     names: Name of the adapter of each example; None for the plain base.
     examples: Tokenised examples.
-    batch_size: Examples a step.
+    batch_size: Maximum examples a step.
     buckets: Lengths to pad batches to.
 
   Returns:
@@ -119,6 +108,10 @@ def forward(
   """
   step = make_step(resident.layouts)
   found: list[Any] = [None] * len(examples)
+  size = resident_lib.fitting(len(examples), batch_size)
+  # A loop over tiles skips empty ones, so that one program fits all numbers.
+  if len(resident.layouts) == 1 or size <= resident_lib.TILE:
+    batch_size = size
   pending = []
   with compiled.matmul_precision(resident.base):
     for tiles, batch, numbers in _batches(

@@ -45,27 +45,32 @@ def load(
     errors.UserError: no adapter in the folder, another base, or an adapter that
       does not fit it, or predicts nothing.
   """
-  base, adapter = load_member(folder, checkpoint)
+  adapter = adapter_lib.load(folder)
+  base = base_of(adapter, folder, precision_of(adapter), checkpoint)
   compiled.check_adapter(base, adapter, f'the adapter in {folder}')
   return base, adapter
 
 
-def load_member(
-    folder: str, checkpoint: str = ''
-) -> tuple[base_lib.Base, adapter_lib.Adapter]:
-  """Loads an adapter that may predict nothing by itself, and its base.
+def precision_of(adapter: adapter_lib.Adapter) -> str:
+  """Returns the precision of an adapter's training, 'float32' if unknown."""
+  return adapter.settings.get('precision', 'float32')
+
+
+def base_of(
+    adapter: adapter_lib.Adapter, folder: str, precision: str,
+    checkpoint: str = '',
+) -> base_lib.Base:
+  """Loads the base that an adapter was trained on.
 
   Args:
-    folder: Workdir of a run, or folder of an adapter.
+    adapter: Adapter.
+    folder: Its folder, for messages.
+    precision: Precision of the base.
     checkpoint: As for `load`.
 
-  Returns:
-    (base in the precision of the training, adapter)
-
   Raises:
-    errors.UserError: no adapter in the folder, or another base.
+    errors.UserError: an unknown base, or another one.
   """
-  adapter = adapter_lib.load(folder)
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
   if not checkpoint and adapter.base:
     raise errors.UserError(
@@ -79,9 +84,7 @@ def load_member(
   compiled.check_base(
       base_lib.identity(checkpoint), adapter, f'the adapter in {folder}')
   compiled.warn_of_files(checkpoint, adapter, f'the adapter in {folder}')
-  base = base_lib.load(
-      checkpoint, adapter.settings.get('precision', 'float32'))
-  return base, adapter
+  return base_lib.load(checkpoint, precision)
 
 
 @typing.overload
@@ -274,14 +277,13 @@ def _outputs(
     names = [name for name, one in read.items() for _ in one.owners]
     examples = readings.joined([one.examples for one in read.values()])
     return mixed.forward(
-        placed or resident.place(base, bank), names, examples,
-        mixed.fitting(len(examples), batch_size))
+        placed or resident.place(base, bank), names, examples, batch_size)
   (name, adapter), = bank.items()
   compiled.check_adapter(base, adapter, f'adapter {name!r}' if name
                          else 'the adapter')
   examples = read[name].examples
   batches = batching.eval_batches(
-      examples, readings.BUCKETS, mixed.fitting(len(examples), batch_size))
+      examples, readings.BUCKETS, resident.fitting(len(examples), batch_size))
   with compiled.matmul_precision(base):
     return steps.predict_ragged(
         compiled.eval_step(compiled.model_of(base, adapter)),

@@ -7,6 +7,7 @@ known layout is written into a free slot, so that nothing is compiled.
 from collections.abc import Mapping
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -18,6 +19,29 @@ from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.model import base as base_lib
 
 TILE = 8  # Examples of one layout that are computed together.
+
+
+def sizes(batch_size: int) -> tuple[int, ...]:
+  """Returns the sizes of all batches: 1, a tile doubled ever again, the whole.
+
+  Args:
+    batch_size: Largest batch.
+  """
+  doubled = itertools.takewhile(
+      lambda size: size < batch_size,
+      (TILE << number for number in itertools.count()))
+  return tuple(dict.fromkeys((1, *doubled, batch_size)))
+
+
+def fitting(count: int, batch_size: int) -> int:
+  """Returns the smallest of `sizes` for some inputs.
+
+  Args:
+    count: Number of inputs.
+    batch_size: Largest batch.
+  """
+  return next(size for size in sizes(batch_size)
+              if size >= min(count, batch_size))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -110,10 +110,13 @@ def without_unused(tuned: trees.Tree, methods: tuple[Any, ...]) -> trees.Tree:
     tuned: Tree of a saved adapter.
     methods: Its methods.
   """
+  leaves = trees.flatten(tuned)
+
   def keep(path):
     index = trees.method_of(path)
     return (index is None or index >= len(methods)  # Damaged; found later.
-            or not methods[index].unused(path))
+            # Prefixes of no layer had leaves without numbers.
+            or leaves[path].size > 0 and not methods[index].unused(path))
 
   return trees.split(tuned, keep)[0]
 

@@ -1,5 +1,7 @@
 """Loads the bank of adapters that the flag `--adapters=NAME=DIR,DIR` names."""
 
+import logging
+
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
@@ -8,6 +10,8 @@ from adapters_jax.adapters import folders
 from adapters_jax.adapters import prediction
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import setups
+
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -21,7 +25,8 @@ def load(
     setup: Setup of the adapters, without BatchSplit; '' for each by itself.
 
   Returns:
-    (base, {name: adapter}); with a setup, the second is {part of the setup:
+    (base in the precision of the training, or float32 if theirs differ, which
+    is logged; {name: adapter}); with a setup, the second is {part of the setup:
     composed adapter}, one for each answer to a text.
 
   Raises:
@@ -32,16 +37,30 @@ def load(
   found = folders.parse_existing(text)
   if setup:
     setups.demand_all(setup if setup in found else setups.parse(setup), found)
-  (first, folder), *others = found.items()
-  base, adapter = prediction.load_member(folder, checkpoint)
-  bank, places = {first: adapter}, {first: f'the adapter in {folder}'}
-  for name, folder in others:
-    bank[name], places[name] = (
-        adapter_lib.load(folder), f'the adapter in {folder}')
-    compiled.check_base(base.identity, bank[name], places[name])
+  bank = {name: adapter_lib.load(folder) for name, folder in found.items()}
+  places = {name: f'the adapter in {folder}' for name, folder in found.items()}
+  first = next(iter(bank))
+  base = prediction.base_of(
+      bank[first], found[first], _precision(bank), checkpoint)
+  for name, adapter in bank.items():
+    compiled.check_base(base.identity, adapter, places[name])
   if setup:
     bank = composing.branches(bank, setup)
     places = {name: f'the adapter {name}' for name in bank}
   for name, adapter in bank.items():
     compiled.check_adapter(base, adapter, places[name])
   return base, bank
+
+
+def _precision(bank: bank_lib.Bank) -> str:
+  """Returns the precision in which the adapters of a bank are computed."""
+  own = {name: prediction.precision_of(adapter)
+         for name, adapter in bank.items()}
+  first, *others = {*own.values()}
+  if not others:
+    return first
+  # Not that of the first: the order of the flag would change the results.
+  _log.warning(
+      '`adapters`: all are computed in float32, as their precisions differ: %s',
+      ', '.join(f'{name} {precision}' for name, precision in own.items()))
+  return 'float32'

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 from typing import ClassVar
+from typing import Self
 
 import flax.linen as nn
 import numpy as np
@@ -59,6 +60,7 @@ class Method(codec.Codec, changes.Change, abc.ABC):
       of a sublayer method; if not, its output is that of the sublayer.
     padding_width: Width to which zeros can be added without a change of the
       outputs; None for a method without such a width.
+    training_fields: Fields that only training reads.
   """
   kind: ClassVar[str]
   choices: ClassVar[Mapping[str, Iterable[str]]] = {}
@@ -77,6 +79,7 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   original_ln_before = False
   original_ln_after = True
   padding_width = None
+  training_fields: ClassVar[tuple[str, ...]] = ()
 
   def __post_init__(self):
     # A subclass calls it before the checks of its own.
@@ -135,6 +138,30 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   def padded(self, width: int) -> 'Method':
     """Returns the method of another `padding_width`, with the same scale."""
     raise NotImplementedError
+
+  def for_predictions(self, dim: int) -> Self:
+    """Returns the method that predicts the same and that others share.
+
+    Fields that predictions do not read have their defaults. It reads the leaves
+    of `leaf_for_predictions`.
+
+    Args:
+      dim: Width of the hidden states.
+    """
+    del dim
+    return dataclasses.replace(self, **{
+        field.name: field.default for field in dataclasses.fields(self)
+        if field.name in self.training_fields})
+
+  def leaf_for_predictions(self, path: str, leaf: Any) -> Any:
+    """Returns a trained leaf as the method of `for_predictions` reads it.
+
+    Args:
+      path: Path of the leaf.
+      leaf: Array, of numpy.
+    """
+    del path
+    return leaf
 
   def with_fields(self, **fields: Any) -> 'Method':
     """Returns the config with some fields changed."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
+from typing import Self
 
 from adapters_jax import errors
 from adapters_jax.layers import activations
@@ -89,6 +90,7 @@ class BottleneckFields(base.Method):
       'activation': activations.ACTIVATIONS, 'sites': SITES, 'init': INITS,
       'scaling': ('learned', 'channel'), 'residual_before_ln': ('post_add',),
       'inner_norm': NORMS}
+  training_fields = ('init_scale', 'init', 'dropout', 'stochastic_depth')
 
   def __post_init__(self):
     super().__post_init__()
@@ -145,6 +147,19 @@ class BottleneckFields(base.Method):
     """
     parallel = fields.get('is_parallel', self.is_parallel)
     return {**fields, **SERIAL} if parallel else dict(fields)
+
+  def for_predictions(self, dim: int) -> Self:
+    """Returns the method that predicts the same, with its size as a number.
+
+    Args:
+      dim: Width of the hidden states, which a factor divides.
+    """
+    found = super().for_predictions(dim)
+    if self.differs_by_layer:
+      return found
+    return dataclasses.replace(
+        found, size=self.width(dim, 0),
+        reduction_factor=BottleneckFields.reduction_factor)
 
   def width(self, dim: int, layer: int) -> int:
     """Returns the width of a layer's bottleneck.

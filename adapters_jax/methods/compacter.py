@@ -68,6 +68,9 @@ class Compacter(bottleneck.Bottleneck):
   choices = {
       **bottleneck.Bottleneck.choices, 'phm_c_init': ('normal', 'uniform'),
       'hypercomplex_nonlinearity': _INITS}
+  training_fields = (
+      *bottleneck.Bottleneck.training_fields, 'phm_c_init', 'phm_init_range',
+      'hypercomplex_nonlinearity')
   adapterhub_fixed = {
       **bottleneck.Bottleneck.adapterhub_fixed,
       'phm_layer': (True, 'a bottleneck without such layers is no compacter')}

@@ -6,10 +6,12 @@ LoRA: Hu et al. (2022). rsLoRA: Kalajdzievski (2023). DoRA: Liu et al. (2024).
 from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
+from typing import Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adapters_jax import errors
 from adapters_jax.methods import base
@@ -52,6 +54,7 @@ class LoRA(linear.LinearMethod):
   use_gating: bool = False
 
   choices = {'sites': base.LINEARS, 'init': INITS, 'dora': DORA}
+  training_fields = ('dropout', 'init')
   adapterhub_words = {'use_dora': 'dora', 'init_weights': 'init'}
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
@@ -84,6 +87,28 @@ class LoRA(linear.LinearMethod):
     """Returns the method with another rank and the same scale."""
     return dataclasses.replace(
         self, r=width, alpha=self.scale * width, rank_stabilized=False)
+
+  def for_predictions(self, dim: int) -> Self:
+    """Returns the method that predicts the same, of scale 1 except for DoRA.
+
+    Args:
+      dim: Unused.
+    """
+    found = super().for_predictions(dim)
+    if self.dora:  # Its norms read the factors too, perhaps without scale.
+      return found
+    return dataclasses.replace(found, alpha=self.r, rank_stabilized=False)
+
+  def leaf_for_predictions(self, path: str, leaf: Any) -> Any:
+    """Returns scale * b, and other leaves unchanged.
+
+    Args:
+      path: Path of the leaf.
+      leaf: Array, of numpy.
+    """
+    # A gate replaces the scale.
+    scaled = path.endswith('/b') and not self.dora and not self.use_gating
+    return leaf * np.float32(self.scale) if scaled else leaf
 
   def make(self, name: str, layer: int) -> nn.Module:
     """Returns the module of one site.

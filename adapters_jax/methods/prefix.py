@@ -47,6 +47,7 @@ class PrefixTuning(base.Method):
 
   kind: ClassVar[str] = 'key_value'
   choices = {'activation': activations.ACTIVATIONS}
+  training_fields = ('dropout',)
   sites = ('key_value',)
   differs_by_layer = True  # Each takes its part of the pool.
   adapterhub_architecture = 'prefix_tuning'
@@ -156,6 +157,8 @@ class Pool(parameters.Module):
     config = self.config
     count = shape.layers - len(config.absent(shape.layers))
     length, dim = config.prefix_length, shape.dim
+    if not count:  # No leaves either: there may be other methods.
+      return jnp.zeros((0, 2, length, dim))
     width = count * 2 * dim
     if config.flat:
       flat = self.param('prefix', nn.initializers.normal(1.0), (length, width))

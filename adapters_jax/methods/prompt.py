@@ -52,6 +52,7 @@ class PromptTuning(base.Method):
 
   kind: ClassVar[str] = 'embedding'
   choices = {'combine': COMBINE, 'prompt_init': INITS}
+  training_fields = ('scale', 'prompt_init', 'prompt_init_text')
   adapterhub_architecture = 'prompt_tuning'
   adapterhub_fields = (
       'prompt_length', 'combine', 'prompt_init', 'prompt_init_text')

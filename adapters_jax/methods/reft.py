@@ -49,6 +49,7 @@ class ReFT(base.Method):
 
   kind: ClassVar[str] = 'layer'
   choices = {'activation': activations.ACTIVATIONS}
+  training_fields = ('dropout',)
   sites = ('layer_output',)
   adapterhub_architecture = 'reft'
   adapterhub_fields = (

@@ -48,6 +48,7 @@ class VeRA(linear.LinearMethod):
   dense: bool = False
 
   choices = {'sites': base.LINEARS}
+  training_fields = ('dropout', 'vera_d', 'vera_b')
   adapterhub_fixed = {
       'composition_mode': ('add', "lora is for 'add', ia3 for 'scale'"),
       'use_dora': (False, 'DVoRA is not implemented'),

@@ -155,7 +155,8 @@ class ComposedSites(sites_lib.Sites):
       query = update
     mixed = fusion.AdapterFusion(
         node, name=f'adapter_fusion_{site}_{node.index}')(
-            query, jnp.stack(updates, axis=2), train=self.train)
+            query, jnp.stack(updates, axis=2),
+            mask=mask[:, :query.shape[1]], train=self.train)
     return skip + mixed
 
   def layer_output(self, x: jax.Array) -> jax.Array:
@@ -224,10 +225,11 @@ def _walk(
       node.members, node.bounds(mask.shape[1]), strict=True):
     # The last layer may compute only the first rows.
     empty = start >= min(stop, y.shape[1])
-    # An empty part has leaves too: one position makes them, and its result,
-    # which nothing reads, is not compiled.
+    # An empty part has leaves too: one position makes them, as if of padding,
+    # and its result, which nothing reads, is not compiled.
     piece = slice(0, 1) if empty else slice(start, stop)
-    found = member(inner, *(a[:, piece] for a in (y, mask, *inputs)))
+    part, shown, *rest = (a[:, piece] for a in (y, mask, *inputs))
+    found = member(inner, part, shown & (not empty), *rest)
     if not empty:
       pieces.append(found)
   return jnp.concatenate(pieces, axis=1)

@@ -10,7 +10,8 @@ from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.model import composition
 
-# Collection of the attention weights, filled if the caller makes it mutable.
+# Collection of the mean attention weights [batch, members] of each module,
+# filled if the caller makes it mutable.
 WEIGHTS = 'fusion_attention'
 
 
@@ -35,13 +36,16 @@ class AdapterFusion(nn.Module):
 
   @nn.compact
   def __call__(
-      self, query: jax.Array, updates: jax.Array, *, train: bool
+      self, query: jax.Array, updates: jax.Array, *, mask: jax.Array,
+      train: bool,
   ) -> jax.Array:
     """Mixes updates.
 
     Args:
       query: [batch, length, dim] Input of the last member's adapter.
       updates: [batch, length, members, dim] Addends of the members.
+      mask: [batch, length] bool, False at positions that the mean of the
+        attention weights leaves out, such as padding.
       train: Whether to drop scores.
 
     Returns:
@@ -62,15 +66,24 @@ class AdapterFusion(nn.Module):
     scores = jnp.einsum('bld,blnd->bln', query, updates) + bias
     scores = dropout.Dropout(config.dropout)(scores, train=train)
     weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(dtype)
-    if not train:
-      self.sow(WEIGHTS, 'weights', weights, reduce_fn=lambda _, new: new,
-               init_fn=lambda: None)
+    if not train and self.is_mutable_collection(WEIGHTS):
+      self.sow(WEIGHTS, 'weights', _mean(weights, mask),
+               reduce_fn=lambda _, new: new, init_fn=lambda: None)
     mixed = jnp.einsum('bln,blnd->bld', weights, updates)
     if config.value:
       mixed = parameters.Dense(
           dim, use_bias=False, name='value', kernel_init=_near_identity,
           dtype=dtype, dot_general=dense_lib.dot_general)(mixed)
     return mixed
+
+
+def _mean(weights: jax.Array, mask: jax.Array) -> jax.Array:
+  """Returns the mean of [batch, length, members] over the positions of a mask.
+
+  It is 0 for an example without any, such as filler of a batch.
+  """
+  shares = mask / jnp.maximum(mask.sum(1, keepdims=True), 1)
+  return jnp.einsum('bl,bln->bn', shares, weights.astype(jnp.float32))
 
 
 class _Key(parameters.Module):

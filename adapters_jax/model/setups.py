@@ -109,6 +109,15 @@ def demand_all(setup: composition.Setup, given: Collection[str]) -> None:
     raise errors.UserError(
         f'`setup={setup}`: it leaves out {", ".join(left)}; name every adapter '
         'in it, or drop the others from `adapters`')
+  demand_several(setup)
+
+
+def demand_several(setup: composition.Setup) -> None:
+  """Raises UserError for a Fuse of a single adapter.
+
+  Args:
+    setup: Setup that a user wrote.
+  """
   for fuse in fuses(setup):
     if len(set(map(str, fuse.members))) < 2:
       raise errors.UserError(

@@ -177,6 +177,9 @@ def _load(
     compiled.check_base(identity, adapter, f'adapter {name!r}')
     check_activation(checkpoint, activation, adapter, f'adapter {name!r}')
   setup = setups.parse(text) if text else _default(bank, tune)
+  if tune == 'fusion':
+    setups.demand_several(setup)
+    setup = _with_norms(setup, bank)
   whole = composing.compose(bank, setup)
   if tune == 'fusion' and not setups.fuses(whole.setup):
     raise errors.UserError(
@@ -224,8 +227,22 @@ def _default(
       return name
     raise errors.UserError(
         '`adapters`: `tune=fusion` fuses two or more; there is one')
+  return composition.Fuse(*bank)
+
+
+def _with_norms(
+    setup: composition.Setup, bank: Mapping[str, adapter_lib.Adapter]
+) -> composition.Setup:
+  """Returns a setup that names the norms from which a Fuse trains its own.
+
+  Args:
+    setup: Setup over names of the bank; other blocks keep their norms.
+    bank: Adapters.
+  """
+  if not isinstance(setup, composition.Fuse) or setup.norms:
+    return setup
   trained = [any(trees.role(path) == 'norm'
-                 for path in trees.flatten(adapter.tuned))
-             for adapter in bank.values()]
-  # Initial norms: the fusion trains its own from these.
-  return composition.Fuse(*bank, norms='average' if all(trained) else 'base')
+                 for path in trees.flatten(bank[name].tuned))
+             for name in setups.names(setup) if name in bank]
+  return setup.with_members(
+      setup.members, norms='average' if all(trained) else 'base')

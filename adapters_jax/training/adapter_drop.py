@@ -53,7 +53,7 @@ def check(
 
   Raises:
     errors.UserError: more layers than the model has, or a method that acts on
-      the embeddings.
+      the embeddings or shifts their positions.
   """
   if max(choices) > layers:
     raise errors.UserError(
@@ -63,3 +63,7 @@ def check(
       raise errors.UserError(
           f'{what}: {type(method).__name__} acts on the '
           'embeddings, below all layers; leave it out')
+    if method.position_shift and any(0 < n < layers for n in choices):
+      raise errors.UserError(
+          f'{what}: {type(method).__name__} shifts the positions of texts, '
+          'below all layers; train it with shift_positions=False')

@@ -90,8 +90,7 @@ def main(config: Config) -> None:
           base, f'houlsby[size={config.size}]', number).save(f'{folder}/{name}')
     service = subprocess.Popen(
         [sys.executable, '-m', 'experiments.serve', '--port=0',
-         f'--checkpoint={config.checkpoint}',
-         f'--max_batch={config.clients}', '--adapters=' + ','.join(
+         f'--checkpoint={config.checkpoint}', '--adapters=' + ','.join(
              f'{name}={folder}/{name}' for name in names)],
         stdout=subprocess.PIPE, text=True)
     try:
@@ -112,7 +111,7 @@ def measure(config: Config, port: int, names: list[str]) -> None:
   text = ' '.join(['film'] * config.words)
   loads = {'one at a time': 1, f'{config.clients} clients': config.clients}
   found: dict[str, list[float]] = {name: [] for name in loads}
-  for clients in loads.values():  # Warms up: every number of inputs compiles.
+  for clients in loads.values():  # Warms up: the length of the text compiles.
     requests_a_second(port, names, text, clients, config.seconds)
   for _ in range(config.turns):
     for name, clients in loads.items():

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 import adapters_jax as aj
 from adapters_jax import trees
@@ -12,12 +13,12 @@ from tests.adapters import bank_test
 TEXTS = ['a good film', 'bad']
 
 
-def _fused(base, **methods):
+def _fused(base, setup='', **methods):
   """Returns a fusion of adapters, with random attention."""
   bank = {name: bank_test.make(method, seed)
           for seed, (name, method) in enumerate(methods.items())}
-  whole = aj.compose(
-      bank, f'fuse({", ".join(bank)}, norms=base)', head=next(iter(bank)))
+  whole = aj.compose(bank, setup or f'fuse({", ".join(bank)}, norms=base)',
+                     head=next(iter(bank)))
   rng = np.random.default_rng(5)
   shapes = places.leaf_shapes(whole.methods, base.config, whole.composition)
   return dataclasses.replace(whole, tuned=trees.overlay(
@@ -45,6 +46,56 @@ def test_a_member_without_a_site(base):
   np.testing.assert_allclose(found['attention_output'][..., 0], 0)
   np.testing.assert_allclose(found['attention_output'][..., 1], 1, atol=1e-6)
   assert (found['ffn_output'] > 0).all()
+
+
+def test_a_fusion_in_a_part_of_the_text(base):
+  methods = dict.fromkeys('abc', 'seq_bn[reduction_factor=4]')
+
+  def weights(setup):
+    found, = aj.fusion_attention(
+        base, _fused(base, setup, **methods), TEXTS).values()
+    return found
+
+  whole = weights('fuse(a, b, norms=base)')
+  first, rest = (weights(f'split({members}, splits=[3], norms=base)')
+                 for members in ('fuse(a, b), c', 'c, fuse(a, b)'))
+  np.testing.assert_allclose(first.sum(-1), 1, atol=1e-6)
+  # 5 and 3 tokens; the members of other positions do not reach layer 0.
+  np.testing.assert_allclose(first[0, 1], whole[0, 1], atol=1e-6)
+  np.testing.assert_allclose(
+      (3 * first[0, 0] + 2 * rest[0, 0]) / 5, whole[0, 0], atol=1e-6)
+  assert abs(first[0, 0] - rest[0, 0]).max() > 1e-3
+  np.testing.assert_array_equal(rest[:, 1], 0)
+  # All positions of the padded batch, and none of them.
+  np.testing.assert_allclose(weights(
+      'split(fuse(a, b), c, splits=[9], norms=base)'), whole, atol=1e-6)
+  np.testing.assert_array_equal(
+      weights('split(c, fuse(a, b), splits=[9], norms=base)'), 0)
+
+
+def test_a_fusion_below_a_prompt(base):
+  found = aj.fusion_attention(base, _fused(
+      base, 'stack(p, fuse(a, b), norms=base)',
+      p='prompt_tuning[prompt_length=3]', a='seq_bn[reduction_factor=4]',
+      b='seq_bn[reduction_factor=6]'), TEXTS)['ffn_output']
+  assert found.shape == (2, 2, 2) and (found[0] > 0).all()
+  np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+
+
+def test_an_untrained_fusion_is_named(base):
+  bank = {name: bank_test.make('seq_bn[reduction_factor=4]', seed)
+          for seed, name in enumerate('ab')}
+  for head in ('', 'a'):
+    fused = aj.compose(bank, 'fuse(a, b, norms=base)', head=head)
+    for call in (aj.fusion_attention, aj.predict, aj.encode):
+      with pytest.raises(aj.UserError, match=(
+          'adapter.*: its fuse has not been trained; aj.train with')):
+        if call is aj.encode:
+          call(base, TEXTS, fused)
+        else:
+          call(base, fused, TEXTS)
+  with pytest.raises(aj.UserError, match='0 fuses; give a trained fusion'):
+    aj.fusion_attention(base, bank['a'], TEXTS)
 
 
 def test_no_texts_and_texts_without_words(base, recwarn):

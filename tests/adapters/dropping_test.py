@@ -1,6 +1,7 @@
 """AdapterDrop: adapters without the lowest layers, and steps without them."""
 
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import dropping
 from adapters_jax.analysis import dropped_layers
 from adapters_jax.methods import strings
@@ -91,6 +93,37 @@ def test_layers_that_cannot_be_dropped(base):
     dropping.drop_layers(base, adapter, 1)
   with pytest.raises(errors.UserError, match='the base has 2 layers'):
     dropping.drop_layers(base, adapter, 3)
+  shifted = bank_test.make(
+      'prefix_tuning_flat[prefix_length=2, shift_positions=True]')
+  with pytest.raises(errors.UserError, match=(
+      '`layers=1`: PrefixTuning shifts the positions of texts')):
+    dropping.drop_layers(base, shifted, 1)
+  assert dropping.drop_layers(base, shifted, 0).methods == shifted.methods
+  assert not dropping.drop_layers(base, shifted, 2).methods
+
+
+@pytest.mark.parametrize('prefix', (
+    'prefix_tuning[prefix_length=2, bottleneck_size=3, leave_out=[1]]',
+    'prefix_tuning_flat[prefix_length=2, leave_out=[1]]'))
+def test_the_last_layer_of_a_prefix_is_dropped(prefix, base, tmp_path):
+  adapter = bank_test.make(f'{prefix}|lora[r=2]')
+  found = dropping.drop_layers(base, adapter, 1)
+  assert not any('adapter_shared' in path
+                 for path in trees.flatten(found.tuned))
+  lora = bank_test.make('lora[r=2, leave_out=[0]]')
+  tuned = trees.rename(
+      found.tuned, lambda path: re.sub(r'(adapter_[a-z]+)_1/', r'\1_0/', path))
+  np.testing.assert_array_equal(
+      logits(base, found.methods, found.tuned),
+      logits(base, lora.methods, tuned))
+  found.save(str(tmp_path))
+  assert adapter_lib.load(str(tmp_path)) == found
+  # Earlier versions kept the leaf of a flat prefix, without numbers.
+  old = dataclasses.replace(found, tuned=trees.overlay(
+      found.tuned, {'encoder': {'adapter_shared_0': {
+          'prefix': np.zeros((2, 0), np.float32)}}}))
+  old.save(str(tmp_path / 'old'))
+  assert adapter_lib.load(str(tmp_path / 'old')) == found
 
 
 def test_a_step_without_the_lowest_layer(base):

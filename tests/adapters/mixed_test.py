@@ -14,6 +14,7 @@ from adapters_jax.adapters import layouts
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import resident
+from adapters_jax.data import batching
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 from tests.adapters import bank_test
@@ -160,6 +161,39 @@ def test_shared_layers_are_computed_once(base):
   # [4 texts, 8 tokens, ffn_dim] below, and [2 adapters, ...] of [CLS] above.
   assert 'f32[4,8,20]' in program and 'f32[2,4,8,20]' not in program
   assert 'f32[2,4,1,20]' in program
+
+
+@pytest.mark.parametrize('batch_size, sizes', (
+    (1, (1,)), (5, (1, 5)), (8, (1, 8)), (20, (1, 8, 16, 20)),
+    (64, (1, 8, 16, 32, 64))))
+def test_few_sizes_of_batches_fit_all_numbers_of_inputs(batch_size, sizes):
+  assert resident.sizes(batch_size) == sizes
+  fitting = [resident.fitting(count, batch_size) for count in range(1, 70)]
+  assert set(fitting) == {*sizes}
+  for count, size in enumerate(fitting, 1):
+    assert size == batch_size or count <= size <= max(8, 2 * count)
+
+
+@pytest.mark.parametrize('count, size', ((1, 1), (9, 16)))
+def test_a_few_inputs_are_not_padded_to_a_whole_batch(
+    base, bank, count, size, monkeypatch):
+  real, seen = batching.make_batch, []
+
+  def spy(examples, plan, batch_size, *rest):
+    seen.append(batch_size)
+    return real(examples, plan, batch_size, *rest)
+
+  monkeypatch.setattr(batching, 'make_batch', spy)
+  some = {name: bank[name] for name in ('narrow', 'wide')}
+  texts = (TEXTS * 2)[:count]
+  prediction.predict(base, some, texts)
+  prediction.predict(base, bank['narrow'], texts)
+  prediction.predict(base, some, texts, (['narrow', 'wide'] * 5)[:count])
+  assert seen == [size] * 3
+  seen.clear()  # Several layouts: tiles, of which empty ones are skipped.
+  prediction.predict(
+      base, bank, texts, (['narrow', 'rank'] * 5)[:count], batch_size=16)
+  assert set(seen) == {min(size, resident.TILE)}
 
 
 @pytest.mark.slow

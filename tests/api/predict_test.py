@@ -155,7 +155,8 @@ def test_several_adapters_label_one_stream(
       by_column, wanted, ('other', 'ours', 'other', 'ours'), strict=True):
     assert (row['adapter'], row['label']) == (name, one[name].label)
   assert [row.get('truncated') for row in by_column] == [None] * 3 + [True]
-  with pytest.raises(errors.UserError, match="`adapter_column`: unknown 'good"):
+  with pytest.raises(errors.UserError, match=(
+      "`adapter_column`, input 0: unknown 'good")):
     printed(adapter_column='sentence')
 
 
@@ -196,7 +197,8 @@ def test_a_setup_of_adapters(
       ({'setup': 'parallel(one, two)'}, 'give jsonl'),
       ({'setup': 'stack(one, tow)'}, "unknown 'tow'"),
       ({'setup': 'two'}, '`setup=two`: it leaves out one'),
-      ({'setup': 'batch_split(one, two, batch_sizes=1)'}, 'number of texts')):
+      ({'setup': 'batch_split(one, two, batch_sizes=1)'},
+       'number of texts; leave it out and give `adapter_column`')):
     with pytest.raises(errors.UserError, match=message):
       predict.main(dataclasses.replace(config, **changed))
 
@@ -233,6 +235,37 @@ def test_messages_count_all_inputs(
       checkpoint=checkpoint, input=os.devnull, format='jsonl')
   with pytest.raises(errors.UserError, match='text 5: the tokenizer'):
     predict.main(config)
+
+
+def test_an_unknown_adapter_of_a_later_input_is_numbered(
+    folder, checkpoint, monkeypatch):
+  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
+      (text, name) for text, name in zip(TEXTS, ('b', 'b', 'd'))))
+  with pytest.raises(errors.UserError, match="column`, input 2: unknown 'd'"):
+    predict.main(predict.PredictConfig(
+        adapters=f'b={folder},c={folder}', adapter_column='by',
+        checkpoint=checkpoint, input=os.devnull, format='jsonl'))
+
+
+def test_precisions_that_differ_become_float32(checkpoint, tmp_path, caplog):
+  made = bank_test.make()
+  for name, precision in (('one', 'bfloat16'), ('two', 'float32'),
+                          ('three', 'bfloat16')):
+    dataclasses.replace(made, settings={
+        **made.as_settings(), 'precision': precision}).save(
+            str(tmp_path / name))
+
+  def loaded(*names):
+    caplog.clear()
+    base, _ = banks.load(','.join(
+        f'{name}={tmp_path / name}' for name in names), checkpoint)
+    return base.precision, [one.getMessage() for one in caplog.records]
+
+  assert loaded('one', 'three') == ('bfloat16', [])
+  for names in (('one', 'two'), ('two', 'one')):  # In any order.
+    precision, (message,) = loaded(*names)
+    assert precision == 'float32' and 'one bfloat16' in message
 
 
 def test_a_task_stacked_on_a_language(folder, checkpoint, tmp_path, capsys):

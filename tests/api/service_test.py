@@ -9,6 +9,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.adapters import batcher as batcher_lib
+from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.api import listening
 from adapters_jax.api.commands import serve
@@ -136,16 +137,23 @@ def test_wrong_settings(changed, message):
         **changed}))
 
 
-@pytest.mark.parametrize('size', [1, 3])
-def test_small_queues_are_warmed_up_too(size, checkpoint):
+@pytest.mark.parametrize('size, sizes', [
+    (1, [1]), (3, [1, 3]), (16, [1, 8, 16])])
+def test_every_size_of_a_batch_is_warmed_up(size, sizes, checkpoint):
   base, bank = base_lib.load(checkpoint), {'film': bank_test.make()}
   seen = []
   batcher = batcher_lib.Batcher(
       base, bank, max_batch=size, max_queue=size, seen=seen.append)
   serve._warm_up(batcher, serve.ServeConfig(
       max_batch=size, max_queue=size, max_inputs=size))
+  assert seen == sizes
+  step = mixed.make_step(batcher._placed.layouts)
+  programs = step._cache_size()
+  for count in range(1, size + 1):  # No request compiles.
+    for one in batcher.submit_request(['film'] * count, ['good'] * count):
+      one.result()
   batcher.close()
-  assert seen == [1, size, size]
+  assert step._cache_size() == programs
 
 
 def test_a_port_in_use_is_named_before_the_base_is_loaded(tmp_path):

@@ -180,6 +180,35 @@ def test_setups_of_flags_hold_all_adapters(checkpoint, own_files, tmp_path):
       task_checks.check_run(config, 'glue')
 
 
+def test_a_fuse_of_a_setup_starts_from_the_norms_of_its_members(
+    checkpoint, own_files, tmp_path):
+  bank = {name: bank_test.make('seq_bn[size=3]', seed)
+          for seed, name in enumerate('abc')}
+  bare, _ = trees.split(
+      bank['c'].tuned, lambda path: trees.role(path) != 'norm')
+  bank['c'] = dataclasses.replace(bank['c'], tuned=bare)
+  domains = {name: str(tmp_path / name) for name in bank}
+  for name, adapter in bank.items():
+    adapter.save(domains[name])
+
+  def found(setup):
+    return frozen.of(config_of(
+        checkpoint, own_files, '', domains, tune='fusion', setup=setup))
+
+  fused = found('fuse(a, b, dropout=0)')  # As in docs/composition.md.
+  assert fused.setup == composition.Fuse(
+      'a', 'b', norms='average', dropout=0.0)
+  scale = 'encoder/layer_1/ffn_norm/scale'
+  one, two = (trees.flatten(bank[name].tuned)[scale] for name in 'ab')
+  np.testing.assert_allclose(
+      trees.flatten(fused.tuned)[scale], (one + two) / 2, rtol=1e-6)
+  assert found('fuse(a, c, dropout=0)').setup.norms == 'base'
+  assert found('fuse(a, b, norms=last)').setup.norms == 'last'
+  for setup in ('fuse(a)', 'fuse(a, a)'):  # Of a bank in memory, too.
+    with pytest.raises(errors.UserError, match='a fuse is of two or more'):
+      found(setup)
+
+
 def test_the_new_one_has_a_name_of_its_own():
   """Above members called as it would be."""
   for members, wanted in ((('a',), 'task'), (('task',), 'task_new'),

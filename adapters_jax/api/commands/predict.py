@@ -218,7 +218,8 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
       [*columns, *last] if columns else [])):
     rows = [row[:len(texts)] for row in chunk]
     if last:
-      names = [_known(row[-1], bank) for row in chunk]
+      names = [_known(row[-1], bank, number)
+               for number, row in enumerate(chunk, count)]
       found, cut = prediction.values(
           base, bank, names, rows, config.batch_size, placed, count)
       readings.log_cut(len(cut), len(rows))
@@ -266,10 +267,10 @@ def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
   return bank[first].texts
 
 
-def _known(name: str, bank: Mapping[str, Any]) -> str:
-  """Returns the name of an adapter; raises UserError for an unknown one."""
+def _known(name: str, bank: Mapping[str, Any], number: int) -> str:
+  """Returns the name of an input's adapter; raises UserError if unknown."""
   if name not in bank:
-    raise errors.unknown('`adapter_column`', name, bank)
+    raise errors.unknown(f'`adapter_column`, input {number}', name, bank)
   return name
 
 

@@ -91,14 +91,14 @@ def _run(config: ServeConfig, listener: socket.socket) -> None:
 
 
 def _warm_up(batcher: Any, config: ServeConfig) -> None:
-  """Compiles the programs of one input, a tile and a batch."""
+  """Compiles the programs of every size of a batch."""
   from adapters_jax.adapters import resident
   name, adapter = next(iter(batcher.bank.items()))
   one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
   if adapter.head.choices:
     one = ('a', ('a', 'a'))
-  # At most `max_queue`: more inputs than may wait would be refused.
-  for count in (1, min(resident.TILE, config.max_queue), config.max_batch):
+  # None exceeds `max_queue`, which `_check` has compared to `max_batch`.
+  for count in resident.sizes(config.max_batch):
     for future in batcher.submit_request([name] * count, [one] * count):
       future.result()
 
