@@ -70,10 +70,18 @@ def test_other_computations_have_other_layouts(one, two, base):
 
 
 def test_an_adapter_of_another_rank_takes_a_free_slot(base):
-  film, food = bank_test.make('lora[r=8]'), bank_test.make('lora[r=4]', 1)
-  placed = resident.place(base, {'film': film}, slots=2)
-  assert resident.put(placed, 'food', food).places == {
-      'film': (0, 0), 'food': (0, 1)}
+  film = bank_test.make('lora[r=8]')
+  food = bank_test.make('lora[r=4, alpha=7]', 1)
+  placed = resident.put(
+      resident.place(base, {'film': film}, slots=2), 'food', food)
+  assert placed.places == {'film': (0, 0), 'food': (0, 1)}
+  rows = {'food': ['good film'], 'film': ['bad']}
+  found, _ = prediction.values(
+      base, placed.bank, [*rows], [*rows.values()], placed=placed)
+  for name, logits in zip(rows, found, strict=True):
+    wanted, _ = prediction.values(
+        base, {name: placed.bank[name]}, [name], [rows[name]])
+    np.testing.assert_allclose(logits, wanted[0], atol=1e-6)
 
 
 def test_fuses_of_other_dropout_share_a_layout(base):

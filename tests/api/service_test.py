@@ -1,6 +1,7 @@
 """Tests of the HTTP service, by a real client."""
 
 from concurrent import futures
+import dataclasses
 import http.client
 import json
 import socket
@@ -152,6 +153,23 @@ def test_every_size_of_a_batch_is_warmed_up(size, sizes, checkpoint):
   for count in range(1, size + 1):  # No request compiles.
     for one in batcher.submit_request(['film'] * count, ['good'] * count):
       one.result()
+  batcher.close()
+  assert step._cache_size() == programs
+
+
+def test_one_text_is_warmed_up_in_a_bank_that_begins_with_choices(checkpoint):
+  film = bank_test.make()
+  choosing = dataclasses.replace(
+      film, head_input='multiple_choice', texts=('context', 'choices'),
+      tuned={**film.tuned, 'head': {
+          name: leaf[..., :1] for name, leaf in film.tuned['head'].items()}})
+  batcher = batcher_lib.Batcher(
+      base_lib.load(checkpoint), {'which': choosing, 'film': film},
+      max_batch=8, max_queue=8)
+  serve._warm_up(batcher, serve.ServeConfig(max_batch=8, max_queue=8))
+  step = mixed.make_step(batcher._placed.layouts)
+  programs = step._cache_size()
+  batcher.submit('film', 'good').result()
   batcher.close()
   assert step._cache_size() == programs
 
