@@ -70,7 +70,8 @@ END
 for task in $LARGE; do
   large=(experiments.glue --task="$task" --checkpoint=mpnet-base
     --data_dir="$DATA" --pick="$PICK" --pick_examples=4000 --resume)
-  # Seed 4, in float32 on another CPU, has a command of its own in the docs.
+  # Seeds 3 and 4, in float32 on another CPU, have commands of their own in the
+  # docs.
   run "${large[@]}" --seeds=0-2 --grid='
     adapter_size=64 learning_rate=3e-4,1e-3,3e-3 epochs=3,10;
     tune=full learning_rate=2e-5,5e-5,1e-4 epochs=3,10'

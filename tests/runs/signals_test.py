@@ -57,7 +57,7 @@ def test_ctrl_c_as_a_termination_does_not_end_a_command():
       '    print("ready", flush=True)\n'
       '    while not found: time.sleep(0.1)\n'
       '    time.sleep(1)\n'
-      '    print("saved", flush=True)\n'
+      '  print("saved", flush=True)\n'  # The context has ended.
       '  time.sleep(60)\n')
   process = started(program)
   process.send_signal(signal.SIGINT)
