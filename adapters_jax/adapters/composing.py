@@ -305,4 +305,6 @@ def untrained(setup: composition.Setup | None, tuned: trees.Tree) -> bool:
   trained = {found[3] for path in trees.flatten(tuned)
              if trees.is_fusion(path) for name in path.split('/')
              if (found := _MODULE.fullmatch(name))}
-  return len(trained) < len(setups.fuses(setup))
+  with_leaves = [fuse for fuse in setups.fuses(setup)
+                 if fuse.query or fuse.key or fuse.value]
+  return len(trained) < len(with_leaves)

@@ -16,8 +16,8 @@ from adapters_jax.downloads import json_files
 WEIGHTS = 'tuned.safetensors'
 SETTINGS = 'config.json'
 FORMAT = 1
-# Files of AdapterHub's and PEFT's adapters, and of AdapterHub's setups.
-FOREIGN = ('adapter_config.json', 'adapter_setup.json')
+ADAPTER_CONFIG = 'adapter_config.json'  # Of AdapterHub's and PEFT's adapters.
+ADAPTER_SETUP = 'adapter_setup.json'  # Of AdapterHub's setups.
 _RUN = 'run.json'  # Marks the workdir of a run, from its start on.
 _COMMA = re.compile(r'(?<!\\),')  # A comma without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
@@ -97,7 +97,8 @@ def is_model(folder: str) -> bool:
 
 def is_foreign(folder: str) -> bool:
   """Returns whether a folder is of AdapterHub's or PEFT's adapter."""
-  return any(os.path.isfile(os.path.join(folder, name)) for name in FOREIGN)
+  return any(os.path.isfile(os.path.join(folder, name))
+             for name in (ADAPTER_CONFIG, ADAPTER_SETUP))
 
 
 def _entries(folder: str) -> set[str]:

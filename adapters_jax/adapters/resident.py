@@ -7,7 +7,6 @@ known layout is written into a free slot, so that nothing is compiled.
 from collections.abc import Mapping
 import dataclasses
 import functools
-import itertools
 from typing import Any
 
 import jax
@@ -22,15 +21,16 @@ TILE = 8  # Examples of one layout that are computed together.
 
 
 def sizes(batch_size: int) -> tuple[int, ...]:
-  """Returns the sizes of all batches: 1, a tile doubled ever again, the whole.
+  """Returns the sizes of batches: 1, a tile, its doubles, and the largest.
 
   Args:
     batch_size: Largest batch.
   """
-  doubled = itertools.takewhile(
-      lambda size: size < batch_size,
-      (TILE << number for number in itertools.count()))
-  return tuple(dict.fromkeys((1, *doubled, batch_size)))
+  found, size = {1}, TILE
+  while size < batch_size:
+    found.add(size)
+    size *= 2
+  return tuple(sorted({*found, batch_size}))
 
 
 def fitting(count: int, batch_size: int) -> int:

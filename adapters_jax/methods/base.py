@@ -140,9 +140,9 @@ class Method(codec.Codec, changes.Change, abc.ABC):
     raise NotImplementedError
 
   def for_predictions(self, dim: int) -> Self:
-    """Returns the method that predicts the same and that others share.
+    """Returns a method of equal predictions, without settings of training.
 
-    Fields that predictions do not read have their defaults. It reads the leaves
+    Methods that differ in training alone give the same one. It reads the leaves
     of `leaf_for_predictions`.
 
     Args:

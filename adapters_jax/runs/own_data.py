@@ -84,7 +84,7 @@ def _read(config: config_lib.Config) -> Data:
         config.label_separator, config.dev_fraction, config.test_fraction)
   if config.file_task == 'multiple_choice':
     columns = config.choices
-    # Its default stands for the column of a known layout.
+    # The default of `label_column` leaves the column to a known layout.
     own_answer = columns or config.label_column != type(config).label_column
     return choices.load(
         config.files, config.columns if columns else (), columns,

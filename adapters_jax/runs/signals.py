@@ -22,7 +22,7 @@ from adapters_jax import errors
 STATUS = 130  # Exit status of a process that a signal stopped.
 # Seconds within which a signal is not a second request: senders may signal a
 # process and then its group.
-_ONE = 1.0
+_REPEATED = 1.0
 # Seconds from a signal to the forced end of the process. Clusters commonly kill
 # 30 seconds after SIGTERM.
 _SAVED = 2.0  # While compiling, with nothing to save.
@@ -82,7 +82,7 @@ class _Signals(Stop):
     """Notes a signal; ends the work if nothing is lost, or if asked again."""
     del number
     now = time.monotonic()
-    again = self._arrived is not None and now - self._arrived > _ONE
+    again = self._arrived is not None and now - self._arrived > _REPEATED
     if self._arrived is None:
       self._arrived = now
     self.handled = True
@@ -149,7 +149,7 @@ def interrupts_as_terminations() -> Iterator[None]:
     if arrived is None:
       arrived = now
       os.kill(os.getpid(), signal.SIGTERM)
-    elif now - arrived > _ONE:
+    elif now - arrived > _REPEATED:
       raise KeyboardInterrupt
 
   before = signal.signal(signal.SIGINT, handle)

@@ -238,6 +238,9 @@ class ComposedTest(parameterized.TestCase):
           for path, total in attention.items()})
       self.assertEqual(
           composing.untrained(outer.setup, outer.tuned), 'fuse' in setup)
+    plain = composing.compose(
+        bank, 'fuse(a, b, query=False, key=False, value=False)')
+    self.assertFalse(composing.untrained(plain.setup, plain.tuned))
 
   def test_trained_norms_that_differ(self):
     bank = {name: make('houlsby[size=3]', seed, norms=True)

@@ -16,9 +16,6 @@ from adapters_jax.adapters import exchange
 from adapters_jax.adapters import folders
 from adapters_jax.adapters import formats
 from adapters_jax.adapters import locations
-from adapters_jax.adapters.formats import adapterhub
-from adapters_jax.adapters.formats import adapterhub_setups
-from adapters_jax.adapters.formats import peft
 from adapters_jax.model import base as base_lib
 from tests import tiny
 from tests.adapters import bank_test
@@ -77,11 +74,6 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
   jax.tree.map(
       np.testing.assert_array_equal, back.tuned['encoder'],
       wanted.tuned['encoder'])
-
-
-def test_files_that_show_an_adapter_of_another_library():
-  assert folders.FOREIGN == (adapterhub.CONFIG, adapterhub_setups.SETUP)
-  assert peft.CONFIG == adapterhub.CONFIG
 
 
 def test_files_of_others_are_left(checkpoint, tmp_path):

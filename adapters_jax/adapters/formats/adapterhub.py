@@ -12,6 +12,7 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folders
 from adapters_jax.adapters.formats import adapterhub_heads
 from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_old
@@ -28,7 +29,7 @@ from adapters_jax.methods import values as values_lib
 from adapters_jax.model import encoder
 
 VERSION = 'adapters.1.3.0'  # Version that exported files name.
-CONFIG = 'adapter_config.json'
+CONFIG = folders.ADAPTER_CONFIG
 WEIGHTS = 'adapter.safetensors'
 BIN = 'pytorch_adapter.bin'  # The library's default format.
 HEAD_CONFIG = 'head_config.json'

@@ -9,6 +9,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
+from adapters_jax.adapters import folders
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import adapterhub_fusions
 from adapters_jax.adapters.formats import adapterhub_norms
@@ -21,7 +22,7 @@ from adapters_jax.model import composition
 from adapters_jax.model import encoder
 from adapters_jax.model import setups
 
-SETUP = 'adapter_setup.json'
+SETUP = folders.ADAPTER_SETUP
 
 
 def to_dict(setup: composition.Setup) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folders
 from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft_labels
 from adapters_jax.adapters.formats import peft_names
@@ -18,7 +19,7 @@ from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.model import encoder
 
-CONFIG = 'adapter_config.json'
+CONFIG = folders.ADAPTER_CONFIG
 WEIGHTS = 'adapter_model.safetensors'
 
 

@@ -93,7 +93,7 @@ def _run(config: ServeConfig, listener: socket.socket) -> None:
 def _warm_up(batcher: Any, config: ServeConfig) -> None:
   """Compiles the programs of every size of a batch."""
   from adapters_jax.adapters import resident
-  # A multiple choice of two rows would leave out the batch of one.
+  # Multiple choice has two examples or more an input: never a batch of one.
   name, adapter = min(
       batcher.bank.items(), key=lambda item: bool(item[1].head.choices))
   one = 'a' if len(adapter.texts) == 1 else ('a',) * len(adapter.texts)
