@@ -44,7 +44,7 @@ def test_ctrl_c_to_one_host_is_a_termination_that_stops_all(monkeypatch):
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   # As JAX's notifier of SIGTERM.
   monkeypatch.setattr(hosts, 'stopped_together', lambda: lambda: bool(arrived))
-  monkeypatch.setattr(signals, '_ONE', 0.0)
+  monkeypatch.setattr(signals, '_REPEATED', 0.0)
   terminated = signal.signal(
       signal.SIGTERM, lambda number, _: arrived.append(number))
   interrupted = signal.getsignal(signal.SIGINT)
@@ -57,7 +57,7 @@ def test_ctrl_c_to_one_host_is_a_termination_that_stops_all(monkeypatch):
         signal.raise_signal(signal.SIGINT)
     assert len(arrived) == 1
     assert signal.getsignal(signal.SIGINT) == interrupted
-    monkeypatch.setattr(signals, '_ONE', 9.0)
+    monkeypatch.setattr(signals, '_REPEATED', 9.0)
     with session.stop_requests():  # To a process, and then to its group.
       for _ in range(2):
         signal.raise_signal(signal.SIGINT)
