@@ -138,7 +138,7 @@ def _inputs(
 
 def _columns(
     examples: examples_lib.Examples, rows: np.ndarray, real: np.ndarray,
-    length: int,
+    length: tuple[int, ...],
 ) -> dict[str, np.ndarray]:
   """Returns the inputs of examples with several texts.
 
@@ -146,7 +146,7 @@ def _columns(
     examples: The split.
     rows: [rows] int, the examples.
     real: [rows] bool, False for filler.
-    length: Length of the batch.
+    length: Length of each column of the batch.
 
   Returns:
     tokens, segments, mask of the first text, and tokens_1, ... of the others,
@@ -154,8 +154,7 @@ def _columns(
   """
   found = {}
   for number, (column, width) in enumerate(zip(
-      (examples.tokens, *examples.columns), examples.widths(length),
-      strict=True)):
+      (examples.tokens, *examples.columns), length, strict=True)):
     end = f'_{number}' if number else ''
     tokens = _padded(column, rows, width)
     found |= {
@@ -182,7 +181,7 @@ class Schedule:
     class_weights: [classes] float32, see `make_batch`; None for equal ones.
   """
   examples: examples_lib.Examples
-  buckets: tuple[int, ...]
+  buckets: tuple[bucketing.Length, ...]
   batch_size: int
   seed: int
   local_rows: tuple[int, ...] | None = None

@@ -1,12 +1,13 @@
 """Tokenised examples of a split. No JAX here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
 
 import numpy as np
 
+from adapters_jax.data import bucketing
 from adapters_jax.data import ragged
 
 IGNORED = -1  # Label of positions that do not count in the loss.
@@ -49,11 +50,16 @@ class Examples:
 
   @functools.cached_property
   def lengths(self) -> np.ndarray:
-    """[examples] int64, number of pieces of each example, or of its longest
-    choice."""
+    """Lengths of batches that fit each example.
+
+    [examples] int64, number of pieces of each example, or of its longest
+    choice; [examples, columns] int64 with further texts.
+    """
     if self.choices:
       return self.row_lengths.reshape(-1, self.choices).max(-1)
-    return np.sum(self.column_lengths, axis=0)
+    if self.columns:
+      return np.stack(self.column_lengths, axis=-1)
+    return self.row_lengths
 
   @functools.cached_property
   def column_lengths(self) -> list[np.ndarray]:
@@ -62,25 +68,14 @@ class Examples:
             np.array([len(tokens) for tokens in column], np.int64)
             for column in (self.tokens, *self.columns)]
 
-  @functools.cached_property
-  def widths(self) -> Callable[[int], tuple[int, ...]]:
-    """Function from the length of a batch to the lengths of its columns.
-
-    A column is as long as its longest text among all examples that fit the
-    batch length, so that batches of a length have one shape for every seed.
-    """
-    return functools.lru_cache(maxsize=None)(lambda length: tuple(
-        -(-int(one[self.lengths <= length].max(initial=1)) // 2) * 2
-        for one in self.column_lengths))
-
-  def padded(self, length: int) -> int:
+  def padded(self, length: bucketing.Length) -> int:
     """Returns the number of tokens of an example in a batch, with padding.
 
     Args:
       length: Length of the batch.
     """
-    if self.columns:
-      return sum(self.widths(length))
+    if isinstance(length, tuple):
+      return sum(length)
     return length * self.rows_each
 
   @functools.cached_property
@@ -93,4 +88,4 @@ class Examples:
     """[examples] int64, number of pieces of all rows of each example."""
     if self.choices:
       return self.row_lengths.reshape(-1, self.choices).sum(-1)
-    return self.lengths
+    return np.sum(self.column_lengths, axis=0)

@@ -21,7 +21,8 @@ def portable(config: config_lib.Config) -> dict[str, Any]:
 
   Files are named with a hash.
   """
-  values = {version.FIELD: version.NUMBERS, **dataclasses.asdict(config)}
+  values = {version.FIELD: version.of(config.file_task),
+            **dataclasses.asdict(config)}
   for name in options.marked(config_lib.Config, 'where'):
     values.pop(name)  # Some have the mark 'path' too, hence `get` below.
   for name in options.marked(config_lib.Config, 'path'):

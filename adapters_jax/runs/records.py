@@ -104,6 +104,11 @@ class Record:
     return self.config.get(version.FIELD, version.FIRST)
 
   @property
+  def file_task(self) -> str:
+    """Kind of task of the run's files, see `Config.file_task`."""
+    return self.config.get('file_task', '')
+
+  @property
   def picks(self) -> bool:
     """Whether the run chooses settings, so that means leave it out."""
     return self.config['seed'] >= FIRST_PICK_SEED
@@ -210,19 +215,29 @@ def one_version(records: Iterable[Record]) -> list[Record]:
       compared.
   """
   records = list(records)
-  check_versions(record.numbers for record in records)
+  for present in {version.of(record.file_task) for record in records}:
+    check_versions(
+        [record.numbers for record in records
+         if version.of(record.file_task) == present], present)
   return records
 
 
-def check_versions(found: Iterable[int]) -> None:
-  """Raises UserError if there are several versions of the numbers."""
+def check_versions(
+    found: Iterable[int], present: int = version.NUMBERS
+) -> None:
+  """Raises UserError if there are several versions of the numbers.
+
+  Args:
+    found: Version of each record.
+    present: Version of new records.
+  """
   counts = collections.Counter(found)
   if len(counts) > 1:
     named = ', '.join(f'{count} of version {number}'
                       for number, count in sorted(counts.items()))
     raise errors.UserError(
         f'records: {named}: they cannot be compared; keep those of one version '
-        f'(the present one is {version.NUMBERS})')
+        f'(the present one is {present})')
 
 
 def primary(record: Record, split: str = 'dev') -> float:

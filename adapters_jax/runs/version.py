@@ -25,10 +25,23 @@ optimizer or arithmetic that moves a score by more than rounding.
   as mmBERT's, which had no spaces between them; dropout of a prefix, which was
   one draw for all examples of a batch; unused leaves for the first positions in
   ReFT with `suffix_positions` alone, which were in states and counts.
+3, of sentence embeddings alone:
+  Batches of pairs have a length for each column of texts, where pairs of as
+  many tokens in all were padded to the longest of each column.
 
 `tests/runs/version_test.py` pins the batches and the losses of a small run.
 """
 
 NUMBERS = 2
+PAIRS = 3  # Version of sentence embeddings.
 FIRST = 1  # Version of records that do not name one.
 FIELD = 'numbers'  # Name of the version among a record's settings.
+
+
+def of(file_task: str) -> int:
+  """Returns the present version of a run.
+
+  Args:
+    file_task: Setting of the run, 'pairs' for sentence embeddings.
+  """
+  return PAIRS if file_task == 'pairs' else NUMBERS

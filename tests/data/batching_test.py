@@ -1,3 +1,4 @@
+import itertools
 import time
 
 from absl.testing import parameterized
@@ -77,6 +78,62 @@ class BatchingTest(parameterized.TestCase):
       for plan in plans:
         self.assertLessEqual(examples.lengths[plan.rows].max(), plan.length)
         self.assertIn(plan.length, lengths)
+
+  def test_lengths_of_two_columns_by_hand(self):
+    lengths = np.array([[2, 10]] * 8 + [[10, 2]] * 8 + [[9, 9]])
+    self.assertEqual(
+        bucketing.bucket_lengths(lengths, 3, 2), ((2, 10), (10, 2), (10, 10)))
+    self.assertEqual(bucketing.bucket_lengths(lengths, 1, 4), ((12, 12),))
+    # With two lengths the nine long pairs pad 8 * (2 + 10) + 9 * (10 + 10).
+    self.assertLen(bucketing.bucket_lengths(lengths, 2, 2), 2)
+    plans = bucketing.plan(lengths, ((2, 10), (10, 2), (10, 10)), 3)
+    self.assertEqual(
+        [(plan.rows.tolist(), plan.length) for plan in plans],
+        # The remainders do not fit each other's length, but the last.
+        [([0, 1, 2], (2, 10)), ([3, 4, 5], (2, 10)), ([8, 9, 10], (10, 2)),
+         ([11, 12, 13], (10, 2)), ([6, 7, 14], (10, 10)),
+         ([15, 16], (10, 10))])
+
+  def test_lengths_of_columns_are_nearly_the_best(self):
+    rng = np.random.default_rng(0)
+
+    def padded(lengths, chosen):
+      return sum(min(sum(one) for one in chosen if (row <= one).all())
+                 for row in lengths)
+
+    for columns, buckets in ((2, 3), (2, 4), (3, 3)):
+      for _ in range(8):
+        lengths = rng.integers(1, 5, (12, columns)) * 2
+        found = bucketing.bucket_lengths(lengths, buckets)
+        last = tuple(lengths.max(0).tolist())
+        self.assertEqual(found[-1], last)
+        self.assertLessEqual(len(found), buckets)
+        cells = itertools.product(*(np.unique(one) for one in lengths.T))
+        best = min(padded(lengths, [*some, last]) for some in
+                   itertools.combinations(cells, buckets - 1))
+        self.assertLessEqual(padded(lengths, found), 1.1 * best)
+
+  def test_batches_of_columns(self):
+    rng = np.random.default_rng(1)
+    lengths = np.stack([rng.integers(3, 20, 101), rng.integers(3, 60, 101)], 1)
+    columns = [[np.full(n, 7, np.int32) for n in column]
+               for column in lengths.T]
+    examples = examples_lib.Examples(
+        columns[0], columns[0], np.zeros((101, 2), np.int32),
+        columns=(columns[1],))
+    buckets = bucketing.bucket_lengths(examples.lengths, 5)
+    a, b = (batching.Schedule(examples, buckets, 8, seed=s) for s in (1, 2))
+    steps = range(2 * a.steps_per_epoch)
+    self.assertEqual([a.at(i).length for i in steps],
+                     [b.at(i).length for i in steps])
+    rows = np.concatenate([plan.rows for plan in a.epoch(1)])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(101))
+    for plan in a.epoch(1):
+      self.assertTrue((lengths[plan.rows] <= plan.length).all())
+    one_length = len(a.epoch(0)) * 8 * lengths.max(0).sum()
+    padded, real = a.tokens(0, a.steps_per_epoch)
+    self.assertEqual(real, lengths.sum())
+    self.assertLess(padded, 0.8 * one_length)
 
   def test_pure_function_of_seed_epoch_and_index(self):
     examples = make_examples()

@@ -122,10 +122,12 @@ def test_columns_have_lengths_of_their_own():
   examples = examples_lib.Examples(
       texts(2, 3, 9, 2), texts(2, 3, 9, 2), np.zeros((4, 2), np.int32),
       columns=(texts(5, 4, 2, 8),))
-  np.testing.assert_array_equal(examples.lengths, [7, 7, 11, 10])
-  assert examples.widths(8) == (4, 6) and examples.widths(12) == (10, 8)
+  np.testing.assert_array_equal(
+      examples.lengths, [[2, 5], [3, 4], [9, 2], [2, 8]])
+  np.testing.assert_array_equal(examples.pieces, [7, 7, 11, 10])
+  assert examples.padded((4, 6)) == 10
   batch = batching.make_batch(
-      examples, bucketing.Plan(np.array([1, 0]), 8), 3)
+      examples, bucketing.Plan(np.array([1, 0]), (4, 6)), 3)
   assert {name: value.shape for name, value in batch.items()} == {
       'tokens': (3, 4), 'segments': (3, 4), 'mask': (3, 4),
       'tokens_1': (3, 6), 'segments_1': (3, 6), 'mask_1': (3, 6),

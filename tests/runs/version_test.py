@@ -37,6 +37,25 @@ PLAN = [  # (rows, length) of every step of two epochs.
     ([1, 2], 8), ([7, 10], 8)]
 
 
+def test_batches_of_pairs():
+  columns = [[np.zeros(n, np.int32) for n in lengths] for lengths in (
+      (3, 8, 5, 4, 9, 7, 2, 6, 4, 11, 5), (9, 2, 4, 7, 7, 3, 8, 5, 3, 2, 6))]
+  examples = examples_lib.Examples(
+      columns[0], columns[0], np.zeros((11, 2), np.int32),
+      columns=(columns[1],))
+  schedule = batching.Schedule(
+      examples, bucketing.bucket_lengths(examples.lengths, 3), 2, seed=3)
+  found = [(schedule.at(step).rows.tolist(), schedule.at(step).length)
+           for step in range(schedule.steps_per_epoch)]
+  assert (version.PAIRS, found) == (3, PAIRS_PLAN), HOW.replace(
+      'NUMBERS', 'PAIRS')
+
+
+PAIRS_PLAN = [  # (rows, lengths of the columns) of every step of an epoch.
+    ([5, 8], (8, 4)), ([9, 0], (12, 10)), ([4], (12, 10)), ([10, 3], (6, 8)),
+    ([7, 6], (6, 8)), ([2, 1], (8, 4))]
+
+
 def test_losses(checkpoint, own_files, tmp_path):
   record = run.run(tiny.run_config(
       checkpoint, own_files, str(tmp_path / 'work'), max_steps=12, seed=5),
@@ -67,3 +86,15 @@ def test_versions_do_not_mix():
   assert records.one_version(iter([])) == []
   with pytest.raises(errors.UserError, match='1 of version 1, 2 of version 2'):
     records.one_version([new, old, new])
+
+
+def test_pairs_have_a_version_of_their_own():
+  pairs = config_lib.Config(file_task='pairs', precision='float32')
+  assert identity.portable(pairs)[version.FIELD] == version.PAIRS
+  new, old = (records_test.make_record(
+      file_task='pairs', **{version.FIELD: number})
+              for number in (version.PAIRS, version.NUMBERS))
+  other = records_test.make_record()
+  assert records.one_version([new, other]) == [new, other]
+  with pytest.raises(errors.UserError, match=r'2, 1 of version 3.*one is 3\)'):
+    records.one_version([new, other, old])
