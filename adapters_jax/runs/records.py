@@ -231,12 +231,14 @@ def check_versions(
     found: Version of each record.
     present: Version of new records.
   """
+  kind = ('records of sentence embeddings' if present == version.PAIRS
+          else 'records')
   counts = collections.Counter(found)
   if len(counts) > 1:
     named = ', '.join(f'{count} of version {number}'
                       for number, count in sorted(counts.items()))
     raise errors.UserError(
-        f'records: {named}: they cannot be compared; keep those of one version '
+        f'{kind}: {named}: they cannot be compared; keep those of one version '
         f'(the present one is {present})')
 
 

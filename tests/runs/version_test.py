@@ -96,5 +96,6 @@ def test_pairs_have_a_version_of_their_own():
               for number in (version.PAIRS, version.NUMBERS))
   other = records_test.make_record()
   assert records.one_version([new, other]) == [new, other]
-  with pytest.raises(errors.UserError, match=r'2, 1 of version 3.*one is 3\)'):
+  with pytest.raises(
+      errors.UserError, match=r'embeddings: 1.* 2, 1 of version 3.*is 3\)'):
     records.one_version([new, other, old])
