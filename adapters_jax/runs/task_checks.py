@@ -79,7 +79,8 @@ def check_model(config: config_lib.Config) -> None:
   own = models.own_configs(config, shape.layers)
   endings.check(configs, frozen.of(config).tree(len(own)), shape.layers)
   if shape.pre_norm:
-    sites.check_pre_norm(configs, shape.family)
+    endings.check_pre_norm(
+        configs, shape.family, config.adapter_config if own else '')
   else:
     sites.check_gate(configs, shape.family)
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:
