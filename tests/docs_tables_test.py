@@ -11,6 +11,7 @@ import pytest
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
 from scripts import summarize
+from scripts.benchmark import table as benchmark_table
 from scripts.stress import table as stress_table
 from tests import docs_test
 
@@ -42,6 +43,26 @@ class RecordsTest(parameterized.TestCase):
         str(ROOT / 'experiments' / 'results' / 'reliability.json'))
     self.check_current('docs/reliability.md', table.splitlines(),
                        stress_table.lines(found))
+
+  def test_times_and_ratios_are_those_of_the_benchmark(self):
+    found = json_files.read(
+        str(ROOT / 'experiments' / 'results' / 'benchmark.json'))
+    steps = [row for tune in ('adapters', 'full')
+             for row in found['step'][tune]['lengths'].values()]
+    sizes = found['inference']['sizes'].values()
+    for title, rows, written in (
+        ('training step, batch 32', steps,
+         lambda row, seconds: f'{1e3 * seconds:,.0f} ms'),
+        ('inference, sentences a second', sizes,
+         lambda row, seconds: f'{row["examples"] / seconds:.0f}')):
+      table = f'| {title} ' + PAGES['docs/performance.md'].partition(
+          f'| {title} ')[2].partition('\n\n')[0]
+      self.assertEqual(
+          [cells[1:] for cells in docs_test.table_rows(table)[1:]],
+          [[*(written(row, row['sides'][side]['seconds']['min'])
+              for side in ('ours_bfloat16', 'ours', 'peer_bfloat16', 'peer')),
+            *(f'{benchmark_table.ratio_of(row, "ours_bfloat16", name):.2f}×'
+              for name in ('min', 'median'))] for row in rows])
 
   def test_the_program_for_own_records_runs(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
