@@ -3,7 +3,9 @@
 A method with `original_ln_after=False`, such as Adapter+, ends its sublayer
 itself. A method after it would take the sublayer's output for an update, to
 which sum and norm are still to come, and even adapters that add nothing would
-change the base. In layers such as ModernBERT's, sublayers end with the sum alone.
+change the base.
+
+In layers such as ModernBERT's, sublayers end with the sum, and no norm.
 """
 
 from collections.abc import Mapping, Sequence

@@ -48,7 +48,8 @@ def test_the_advice_of_a_residual_that_reads_the_norm():
 
 
 def test_a_run_names_the_method_as_it_was_given(tmp_path):
-  (tmp_path / 'config.json').write_text(json.dumps(tiny_families.VALUES['modernbert']))
+  (tmp_path / 'config.json').write_text(
+      json.dumps(tiny_families.VALUES['modernbert']))
   config = config_lib.Config(
       checkpoint=str(tmp_path), adapter_config='pfeiffer+inv', max_length=16)
   with pytest.raises(errors.UserError, match=re.escape(
