@@ -1,9 +1,9 @@
 """Replays successive halving on the records of an exhaustive sweep.
 
-  python -m experiments.sweep --experiment=glue --task=movie_sentiment \
-    --train_examples=1000 --epochs=6 --group=1 --records=DIR \
+  python -m experiments.sweep --experiment=glue --task=movie_sentiment \\
+    --train_examples=1000 --epochs=6 --group=1 --records=DIR \\
     --grid='adapter_size=4,16,64,256 learning_rate=1e-4,3e-4,1e-3,3e-3 seed=0-3'
-  python -m scripts.benchmark.halving --records=DIR/glue/movie_sentiment \
+  python -m scripts.benchmark.halving --records=DIR/glue/movie_sentiment \\
     --out=experiments/results/halving.json
 
 A run that reaches its end in a halved sweep is bit-equal to its undisturbed
