@@ -12,7 +12,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.methods import hints
 
 # {setting: argument of `train`}
-_ARGUMENTS = {
+ARGUMENT_OF = {
     'tune': 'method', 'adapter_config': 'method', 'adapters': 'under',
     'checkpoint': 'base', 'task': 'data', 'train_file': 'data',
     'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
@@ -162,12 +162,12 @@ def advice(setting: str) -> str:
   Args:
     setting: Setting that `train` does not take by this name.
   """
-  if setting not in _ARGUMENTS:
+  if setting not in ARGUMENT_OF:
     command = _COMMANDS.get(setting, f'train --{setting}=...')
     return ('is a setting of the commands; leave it out, or run '
             f'`adapters-jax {command}`')
   example = _renamed(setting, 'a=DIR') if setting == 'adapters' else (
-      f'`{_ARGUMENTS[setting]}`')
+      f'`{ARGUMENT_OF[setting]}`')
   return f'is a setting of the commands; give {example}'
 
 
@@ -178,7 +178,7 @@ def _renamed(name: str, value: str | None) -> str:
     name: Name of the setting.
     value: Its value, None without one.
   """
-  argument = _ARGUMENTS.get(name, name)
+  argument = ARGUMENT_OF.get(name, name)
   if value is None:
     return f'`{argument}`'
   if name == 'adapters':  # Temporary folders: the user passed adapters.

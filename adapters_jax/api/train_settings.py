@@ -31,7 +31,7 @@ InMemory = evaluation.InMemory
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.
-_NOT_SETTINGS = (
+NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'label_separator', 'choice_columns', 'negative_column',
@@ -67,9 +67,9 @@ def check_names(
     errors.UserError: a setting that `train` does not take, or not for the data.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
-             if field.name not in _NOT_SETTINGS]
+             if field.name not in NOT_SETTINGS]
   for name, value in settings.items():
-    if name in _NOT_SETTINGS:
+    if name in NOT_SETTINGS:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
       raise train_names.unknown(name, allowed, method, value)

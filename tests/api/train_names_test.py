@@ -65,7 +65,7 @@ def test_arguments_are_those_of_python(base, adapter, arguments, message):
 
 def test_commands_in_messages_have_the_flags():
   fields = [field.name for field in dataclasses.fields(config_lib.Config)]
-  for name in train_settings._NOT_SETTINGS:
+  for name in train_settings.NOT_SETTINGS:
     found = train_names.advice(name)
     if command := re.search('`adapters-jax (.*)`', found):
       _, *flags = command[1].replace('=...', '').split()
