@@ -1,5 +1,8 @@
 """The numbers of a small run: whoever changes them raises the version."""
 
+import collections
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from adapters_jax.runs import version
 from tests import tiny
 from tests.runs import records_test
 
+RECORDS = pathlib.Path(__file__).parents[2] / 'experiments' / 'results'
 HOW = ('the numbers have changed: raise NUMBERS in '
        'adapters_jax/runs/version.py, describe the version there, and pin the '
        'new numbers here')
@@ -86,6 +90,15 @@ def test_versions_do_not_mix():
   assert records.one_version(iter([])) == []
   with pytest.raises(errors.UserError, match='1 of version 1, 2 of version 2'):
     records.one_version([new, old, new])
+
+
+def test_committed_records_are_of_the_present_version():
+  found = collections.Counter(
+      (values['file_task'], values[version.FIELD])
+      for values in (identity.completed(record.config) for record
+                     in records.read_all(str(RECORDS))))
+  assert found
+  assert {*found} == {(kind, version.of(kind)) for kind, _ in found}, found
 
 
 def test_pairs_have_a_version_of_their_own():
