@@ -1,6 +1,7 @@
 """Trains a group of runs, and notes the losses, scores and failure of each."""
 
 from collections.abc import Callable, Sequence
+from concurrent import futures
 import itertools
 import logging
 from typing import Any
@@ -31,7 +32,7 @@ Trackers = Sequence[trackers_lib.Tracker]  # Of a run.
 
 def _load_ahead(
     group: group_lib.Group, train_step: Any, progress: loop.Progress, first: int
-) -> programs.Ahead | None:
+) -> futures.Executor | None:
   """Reads kept programs in the order of their first use in an epoch.
 
   Args:
@@ -267,7 +268,7 @@ def train_group(
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
     if ahead:
-      ahead.end()
+      ahead.shutdown(cancel_futures=True)
     watch.meter.close()
     if resume:
       resume.close()
