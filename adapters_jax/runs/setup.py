@@ -79,13 +79,12 @@ class Setup:
   eval_every: int
   notes: tuple[str, ...]
   data: Facts
-  between: Callable[[], None] = dataclasses.field(
-      default=lambda: None, kw_only=True)
-  threshold: str = dataclasses.field(default='', kw_only=True)
-  factors: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
-  start: trees.Tree = dataclasses.field(default_factory=dict, kw_only=True)
-  origin: identity.Origin | None = dataclasses.field(
-      default=None, kw_only=True)
+  _: dataclasses.KW_ONLY
+  between: Callable[[], None] = lambda: None
+  threshold: str = ''
+  factors: tuple[float, ...] = ()
+  start: trees.Tree = dataclasses.field(default_factory=dict)
+  origin: identity.Origin | None = None
 
   def scored_splits(self) -> list[str]:
     """Returns the names of the labelled splits but 'train'."""
@@ -107,37 +106,16 @@ def load_data(
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
     task_checks.check_classes(config, task)
-    notes = []
-    if config.dev_fraction:
-      notes = held_out_notes(config, {
-          name: len(split) for name, split in splits.items()})
-    return task, splits, notes
+    return task, splits, []
   task = tasks.find(config.task)
   metrics.check(task)
   return (task, tasks.load(task, config.data_dir),
           tasks.notes(task, config.data_dir))
 
 
-def held_out_notes(
-    config: config_lib.Config, counts: Mapping[str, int],
-    unit: str = 'examples',
-) -> list[str]:
-  """Returns remarks on examples that are held out of the training file.
-
-  Args:
-    config: Settings.
-    counts: {split: number of its examples}.
-    unit: Name of the examples, such as 'sentences'.
-  """
-  held = [name for name, share in (
-      ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
-  total = sum(counts[name] for name in ('train', *held))
-  return [f'{name} is {counts[name]} of the {total} {unit} of train_file'
-          for name in held]
-
-
 def drawn(
-    config: config_lib.Config, splits: Mapping[str, Any], unit: str = 'examples'
+    config: config_lib.Config, splits: Mapping[str, Any],
+    unit: str = 'examples', left_out: int = 0,
 ) -> tuple[dict[str, Any], list[str]]:
   """Draws the examples to train on, equal in every run.
 
@@ -145,20 +123,27 @@ def drawn(
     config: Settings.
     splits: {split: examples, a list or a type with `take`}.
     unit: Name of the examples, such as 'sentences'.
+    left_out: Number of further examples of the training file.
 
   Returns:
-    (splits with these training examples, remarks for the record)
+    (splits with these training examples, remarks for the record on examples
+    that are held out of the training file or not drawn)
   """
   train = splits['train']
+  held = [name for name, share in (
+      ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
+  total = left_out + sum(len(splits[name]) for name in ('train', *held))
+  notes = [f'{name} is {len(splits[name])} of the {total} {unit} of train_file'
+           for name in held]
   if not 0 < config.train_examples < len(train):
-    return {**splits}, []
+    return {**splits}, notes
   order = np.random.default_rng(_SUBSET_SEED).permutation(len(train))
   # Larger subsets contain smaller ones.
   rows = sorted(order[:config.train_examples].tolist())
   some = (train.take(rows) if hasattr(train, 'take')
           else [train[row] for row in rows])
   return ({**splits, 'train': some},
-          [f'trained on {len(rows)} of {len(train)} {unit}'])
+          [*notes, f'trained on {len(rows)} of {len(train)} {unit}'])
 
 
 def tokenizer_of(
@@ -184,14 +169,14 @@ def prepare(
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)  # Again: of `data` in memory.
-  splits, cut = drawn(config, splits)
+  splits, remarks = drawn(config, splits)
   folder, tokenizer = tokenizer_of(config)
   encoded = {
       name: _encode(tokenizer, name, split, config.max_length,
                     len(task.labels) if task.form == 'multiple_choice' else 0)
       for name, split in splits.items()}
   return assemble(
-      config, folder, task, encoded, [*notes, *cut], mesh,
+      config, folder, task, encoded, [*notes, *remarks], mesh,
       {name: fingerprint.of_split(split) for name, split in splits.items()},
       outputs=task.outputs, head=heads.of_form(task.form, config.head_input))
 

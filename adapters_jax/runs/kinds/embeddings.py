@@ -104,10 +104,8 @@ def prepare(
   whole = data or _load(config)
   pairs_lib.check_scored_alike(whole, 'test')
   pair_losses.check(config, whole['train'])
-  counts = {name: len(split) for name, split in whole.items()}
-  counts['train'] += len(whole['train'].left_out)
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
-  splits, cut = setup_lib.drawn(config, whole)
+  splits, notes = setup_lib.drawn(
+      config, whole, left_out=len(whole['train'].left_out))
   task = metrics.with_first(
       _task_of(config, splits, data is not None), config.metric)
   task_checks.check_classes(config, task)
@@ -124,7 +122,7 @@ def prepare(
       config, folder, task,
       {name: pair_examples.examples_of(split, encode)
        for name, split in splits.items()},
-      [*notes, *cut], mesh,
+      notes, mesh,
       {name: pair_examples.fingerprint_of(split)
        for name, split in splits.items()},
       outputs=1, head=pooling_head(config))

@@ -107,9 +107,7 @@ def prepare(
   kind.check_no_cls_head(config)
   kind.check_file_task(config, 'text', 'language modelling')
   whole = data or _load(config)
-  counts = {name: len(texts) for name, texts in whole.items()}
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
-  splits, cut = setup_lib.drawn(config, whole)
+  splits, notes = setup_lib.drawn(config, whole)
   task = tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
   if not data and not config.files:
@@ -126,7 +124,6 @@ def prepare(
     if not len(examples):
       raise errors.UserError(
           f'{name}: no text has a piece that the tokenizer knows')
-  notes += cut
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')

@@ -140,9 +140,7 @@ def prepare(
   whole = data or _read(config)
   task = metrics.with_first(
       task_of_sentences(config.task_name, whole, config.files), config.metric)
-  notes = setup_lib.held_out_notes(
-      config, {split: len(some) for split, some in whole.items()}, 'sentences')
-  found, cut = setup_lib.drawn(config, whole, 'sentences')
+  found, notes = setup_lib.drawn(config, whole, 'sentences')
   folder, tokenizer = setup_lib.tokenizer_of(config)
   numbered = {tag: number for number, tag in enumerate(task.labels)}
   splits, windows = {}, {}
@@ -152,7 +150,7 @@ def prepare(
         [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
   setup = setup_lib.assemble(
-      config, folder, task, splits, [*notes, *cut], mesh,
+      config, folder, task, splits, notes, mesh,
       {name: fingerprint.of_rows([*one.words, *one.tags] for one in some)
        for name, some in found.items()},
       outputs=task.outputs, head=heads.tagging.TAGS)
