@@ -19,7 +19,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import forecast
-from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import store
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
 
@@ -294,5 +294,4 @@ class SweepTest(parameterized.TestCase):
   def test_a_record_of_a_group_counts_for_its_settings(self):
     outcome, _, _ = self.go('seed=0-1')
     config = config_lib.Config(task='cola', seed=1)
-    self.assertEqual(
-        outcome_lib.finished_run(config, 'glue'), outcome.records[1])
+    self.assertEqual(store.Store('glue').find(config), outcome.records[1])

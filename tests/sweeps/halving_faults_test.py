@@ -22,6 +22,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import store
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
 
@@ -56,7 +57,7 @@ def halved(runs, scores, first=1.0, at_hand=None):
       yield run, score
 
   return halving.run_rungs(
-      runs, 'glue', '', make, factor=2, first=first, at_hand=at_hand)
+      runs, store.Store('glue', at_hand=at_hand), make, factor=2, first=first)
 
 
 def kept(runs):
