@@ -113,8 +113,13 @@ def check_settings(config: Any) -> None:
   for name, choices in CHOICES.items():
     if getattr(config, name) not in choices:
       raise _unknown(name, getattr(config, name), choices)
-  _check_metric(config)
-  _check_class_weights(config)
+  if config.metric:
+    from adapters_jax.data import metrics  # Imports numpy; --help needs none.
+    if config.metric not in metrics.NAMES:
+      raise errors.unknown('`metric`', config.metric, metrics.NAMES)
+  if config.class_weights:
+    from adapters_jax.data import class_weights  # Imports numpy.
+    class_weights.parse(config.class_weights)
   _check_files(config)
   _check_frozen(config)
   _check_drop(config)
@@ -150,22 +155,6 @@ def _check_frozen(config: Any) -> None:
   if config.setup and not config.adapters:
     raise errors.UserError(
         f'`setup={config.setup}`: is for frozen adapters; give `adapters`')
-
-
-def _check_metric(config: Any) -> None:
-  """Raises UserError for a metric that no task has."""
-  if not config.metric:
-    return
-  from adapters_jax.data import metrics  # Imports numpy; --help needs none.
-  if config.metric not in metrics.NAMES:
-    raise errors.unknown('`metric`', config.metric, metrics.NAMES)
-
-
-def _check_class_weights(config: Any) -> None:
-  """Raises UserError for malformed class weights."""
-  if config.class_weights:
-    from adapters_jax.data import class_weights  # Imports numpy.
-    class_weights.parse(config.class_weights)
 
 
 def _check_numbers(config: Any) -> None:

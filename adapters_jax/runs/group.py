@@ -13,7 +13,6 @@ rounding, the same run in any other group or alone; its record notes the group.
 
 from collections.abc import Sequence
 import dataclasses
-import logging
 from typing import Any
 
 import jax
@@ -34,8 +33,6 @@ from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -206,7 +206,8 @@ def _start(
       saved[0], inputs_lib.continued(
           log_lib.Log.from_json(saved[1]), inputs, resume.folder))
   if not start:
-    return progress, log_lib.new(len(group), inputs)
+    return progress, log_lib.Log(
+        [log_lib.RunLog() for _ in group.configs], inputs=inputs)
   _log.info('continuing from step %d', loop.steps_taken(start[0]))
   return start
 

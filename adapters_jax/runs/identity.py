@@ -81,7 +81,8 @@ def completed(values: dict[str, object]) -> dict[str, object]:
 def _defaults() -> dict[str, Any]:
   """Returns the values of settings that saved ones lack."""
   return {version.FIELD: version.FIRST,
-          **options.first_values(config_lib.Config)}
+          **{field.name: field.metadata['first']
+             for field in dataclasses.fields(config_lib.Config)}}
 
 
 def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:

@@ -101,16 +101,6 @@ class Log:
     return cls(**{**values, 'runs': [RunLog(**run) for run in values['runs']]})
 
 
-def new(runs: int, inputs: dict[str, Any] | None = None) -> Log:
-  """Returns the log of a group of runs before its first step.
-
-  Args:
-    runs: Number of runs.
-    inputs: Result of `inputs.of_group`.
-  """
-  return Log([RunLog() for _ in range(runs)], inputs=inputs or {})
-
-
 def since_best(scores: Sequence[float]) -> int:
   """Returns the number of evaluations after the best one.
 

@@ -47,12 +47,6 @@ def option(
       'first': default if first is None else first})
 
 
-def first_values(config_class: Any) -> dict[str, Any]:
-  """Returns {name: first default} of a dataclass with fields from `option`."""
-  return {field.name: field.metadata['first']
-          for field in dataclasses.fields(config_class)}
-
-
 def marked(config_class: Any, mark: str) -> tuple[str, ...]:
   """Returns the names of a dataclass's fields that have a role or a mark.
 

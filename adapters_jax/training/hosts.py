@@ -156,12 +156,6 @@ def first_text(text: str) -> str:
   return next(filter(None, texts), '')
 
 
-def wait_for_all(name: str) -> None:
-  """Waits until every host has made the call of this name."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
-
-
 @contextlib.contextmanager
 def on_first(
     resource: contextlib.AbstractContextManager[Any],
@@ -171,7 +165,8 @@ def on_first(
   Raises:
     errors.UserError: the first host cannot acquire it.
   """
-  wait_for_all('before the first host')
+  if jax.process_count() > 1:  # Waits until all are here.
+    multihost_utils.sync_global_devices('before the first host')
   with contextlib.ExitStack() as stack:
     problem = None
     try:

@@ -91,7 +91,7 @@ def test_states_of_unequal_steps_do_not_join(tmp_path, steps, joins):
     rungs.write(folder, rungs.Rungs({'1': .2}, waits=1.0))
   resume = mock.Mock()
   resume.restore.side_effect = [
-      (at(step), log_lib.new(1).to_json()) for step in steps]
+      (at(step), log_lib.Log([log_lib.RunLog()]).to_json()) for step in steps]
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.multiple(
@@ -112,7 +112,8 @@ def test_states_of_other_data_do_not_join(tmp_path):
             for digest in 'ab']
   resume = mock.Mock(folder='there')
   resume.restore.side_effect = [
-      (at(4), log_lib.new(1, one).to_json()) for one in inputs]
+      (at(4), log_lib.Log([log_lib.RunLog()], inputs=one).to_json())
+      for one in inputs]
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.object(

@@ -69,12 +69,6 @@ def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
           if split.labelled}
 
 
-def _mode(config: config_lib.Config) -> str:
-  """Returns the pooling of the settings, or of the base."""
-  return config.pooling or sentence_files.of_checkpoint(
-      config.checkpoint).mode
-
-
 def _check(config: config_lib.Config) -> None:
   """Raises UserError for settings of other kinds of tasks."""
   kind.check_no_cls_head(config)
@@ -189,7 +183,8 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
 
 def pooling_head(config: config_lib.Config) -> heads.Head:
   """Returns the head that pools as the settings, or the base, say."""
-  return heads.embedding.ROWS[_mode(config)]
+  return heads.embedding.ROWS[
+      config.pooling or sentence_files.of_checkpoint(config.checkpoint).mode]
 
 
 def _outcomes(
