@@ -27,7 +27,6 @@ from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
-from adapters_jax.runs import padding
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import adapter_drop
@@ -132,7 +131,7 @@ def initial(group: Group) -> loop.Progress:
   return sharding.create(  # [runs, ...]; each state holds its run's own rate.
       setup.mesh,
       lambda tuned: trees.stack(map(one, group.configs, tuned)),
-      [padding.widen(member.tuned, setup.tuned) for member in group.members])
+      [widen(member.tuned, setup.tuned) for member in group.members])
 
 
 def group_batch(group: Group, step: int) -> dict[str, Any]:
@@ -152,3 +151,30 @@ def group_batch(group: Group, step: int) -> dict[str, Any]:
     batch = {**batch, adapter_drop.DROPPED: np.arange(
         adapter_drop.number_at(choices, step))}
   return batch
+
+
+def widen(tree: Any, like: Any) -> Any:
+  """Returns a tree padded with zeros at the end of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to reach.
+  """
+  def pad(leaf, wide):
+    if leaf.shape == wide.shape:  # Such as random keys, which numpy lacks.
+      return leaf
+    return np.pad(leaf, [
+        (0, b - a) for a, b in zip(leaf.shape, wide.shape, strict=True)])
+
+  return jax.tree.map(pad, tree, like)
+
+
+def narrow(tree: Any, like: Any) -> Any:
+  """Undoes `widen`: keeps the first entries of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to keep.
+  """
+  return jax.tree.map(
+      lambda leaf, small: leaf[tuple(map(slice, small.shape))], tree, like)

@@ -14,7 +14,6 @@ from adapters_jax import trees
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
-from adapters_jax.runs import padding
 from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.training import loop
@@ -78,7 +77,7 @@ def _save_alone(
   resume = resume_lib.Resume(folder)
   runs = len(group)
   resume.save(
-      padding.narrow(group.take(progress, index), shapes),
+      group_lib.narrow(group.take(progress, index), shapes),
       log_lib.Log([log.runs[index]], log.seconds / runs,
                   log.cpu_seconds / runs, log.inputs).to_json())
   resume.close()
@@ -118,7 +117,7 @@ def join_progress(
     assert saved is not None  # `exists` has found one.
     log = inputs_lib.continued(
         log_lib.Log.from_json(saved[1]), inputs, resume.folder)
-    parts.append(padding.widen(saved[0], wide))
+    parts.append(group_lib.widen(saved[0], wide))
     runs += log.runs
     seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
   if len(set(map(loop.steps_taken, parts))) > 1:

@@ -21,7 +21,6 @@ from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs import compiled
 from adapters_jax.runs import group as group_lib
-from adapters_jax.runs import padding
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
@@ -143,8 +142,8 @@ def test_what_pads_an_adapter_stays_zero(trained):
 
 def test_a_narrow_run_starts_as_it_would_alone(trained):
   alone = classification.KIND.prepare(trained.configs[1]).tuned
-  padded = padding.widen(alone, trained.group.setup.tuned)
-  for tree in (trained.group.members[1].tuned, padding.narrow(padded, alone)):
+  padded = group_lib.widen(alone, trained.group.setup.tuned)
+  for tree in (trained.group.members[1].tuned, group_lib.narrow(padded, alone)):
     jax.tree.map(np.testing.assert_array_equal, tree, alone)
   start = trees.take(group_lib.initial(trained.group).state.tuned, 1)
   jax.tree.map(np.testing.assert_array_equal, start, padded)
