@@ -19,7 +19,6 @@ from adapters_jax.runs import console
 from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
-from adapters_jax.runs import identity
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import rates
@@ -204,7 +203,10 @@ def _train_claimed(
     rates.warn(configs)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
-    with _tracked(group, folders) as followed:
+    with trackers.of_runs(
+        first.track if hosts.is_first() else '',
+        [(folder, member.origin.settings)
+         for folder, member in zip(folders, group.members)]) as followed:
       progress, log = group_training.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           pause=rung, stop=stop, trackers=followed,
@@ -222,31 +224,6 @@ def _train_claimed(
           for tracker in some:
             tracker.add(record.steps, results.of_best(record))
       return found
-
-
-@contextlib.contextmanager
-def _tracked(
-    group: group_lib.Group, folders: Sequence[str]
-) -> Iterator[list[list[trackers.Tracker]]]:
-  """Yields the trackers of each run; [] without, and on all but the first host.
-
-  Args:
-    group: Runs.
-    folders: Workdir of each run.
-  """
-  with contextlib.ExitStack() as stack:
-    found = []
-    names = trackers.names(group.configs[0].track)
-    if names and hosts.is_first():
-      for member, folder in zip(group.members, folders, strict=True):
-        settings = member.origin.settings
-        found.append([
-            trackers.TRACKERS[name](
-                folder, identity.digest(settings), settings)
-            for name in names])
-        for one in found[-1]:
-          stack.callback(one.end)
-    yield found
 
 
 @contextlib.contextmanager
