@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from adapters_jax.runs import checks
-from adapters_jax.runs import options
 from adapters_jax.runs.options import option
 
 
@@ -271,35 +270,8 @@ class Config:
     return task_of({'task': self.task, 'train_file': self.train_file})
 
 
-# {field: the only value of `tune` that reads it}
-OF_TUNE = {'adapter_config': 'adapters', 'top_k': 'top_k'}
 # Defaults of `task` in question answering and in masked language modelling.
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
-
-
-def without_unread(config: Config, before: Config) -> Config:
-  """Resets the fields that `tune` does not read.
-
-  Runs that differ only in such fields train equal models, so they share a name.
-
-  Args:
-    config: Settings of a point of a grid.
-    before: Settings around the grid. Fields of layer norms become theirs, not
-      the defaults, after which no earlier record would be named.
-  """
-  unread = {name for name, tune in OF_TUNE.items() if config.tune != tune}
-  norms = {}
-  if config.tune != 'adapters':
-    unread |= {*options.marked(Config, 'bottleneck')}
-    if config.tune != 'fusion':
-      norms = {name: getattr(before, name)
-               for name in ('tune_norms', 'norm_layers')}
-      if before.norm_layers == 'same':
-        norms['adapter_layers'] = before.adapter_layers
-    elif config.norm_layers == 'same':
-      unread -= {'adapter_layers'}
-  return dataclasses.replace(
-      config, **{name: getattr(Config, name) for name in unread} | norms)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -204,7 +204,7 @@ def expand(
   for config in configs:
     seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
-    runs += [config_lib.without_unread(
+    runs += [identity.without_unread(
         dataclasses.replace(config, **{'seed': seed, **point}), config)
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))

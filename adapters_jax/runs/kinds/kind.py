@@ -13,6 +13,7 @@ from adapters_jax.data import tasks
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import setup as setup_lib
 
@@ -188,13 +189,13 @@ class Kind:
 
     Args:
       given: Settings of the runs as a grid makes them, before
-        `config.without_unread`.
+        `identity.without_unread`.
 
     Raises:
       errors.UserError: no run reads a setting; names it.
     """
     given = list(given)
-    for name, tune in config_lib.OF_TUNE.items():
+    for name, tune in identity.OF_TUNE.items():
       if any(config.tune == tune for config in given):
         continue
       usual = getattr(config_lib.Config, name), self.defaults.get(name)
