@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from adapters_jax.runs import checks
+from adapters_jax.runs import options
 from adapters_jax.runs.options import option
 
 
@@ -246,17 +247,17 @@ class Config:
   @property
   def columns(self) -> tuple[str, ...]:
     """Columns of the texts in own data."""
-    return _names(self.text_columns)
+    return options.names(self.text_columns)
 
   @property
   def label_columns(self) -> tuple[str, ...]:
     """Columns of the labels in own data with several labels a text."""
-    return _names(self.label_column)
+    return options.names(self.label_column)
 
   @property
   def choices(self) -> tuple[str, ...]:
     """Columns of the choices in own data, () for those of a known layout."""
-    return _names(self.choice_columns)
+    return options.names(self.choice_columns)
 
   @property
   def form(self) -> str:
@@ -272,11 +273,6 @@ class Config:
 
 # Defaults of `task` in question answering and in masked language modelling.
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
-
-
-def _names(text: str) -> tuple[str, ...]:
-  """Returns the names in a comma-separated list."""
-  return tuple(name for part in text.split(',') if (name := part.strip()))
 
 
 def task_of(values: dict[str, Any]) -> str:

@@ -47,6 +47,11 @@ def option(
       'first': default if first is None else first})
 
 
+def names(text: str) -> tuple[str, ...]:
+  """Returns the names in a comma-separated list, empty ones left out."""
+  return tuple(name for part in text.split(',') if (name := part.strip()))
+
+
 def marked(config_class: Any, mark: str) -> tuple[str, ...]:
   """Returns the names of a dataclass's fields that have a role or a mark.
 

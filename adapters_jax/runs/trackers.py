@@ -14,6 +14,7 @@ from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import extras
 from adapters_jax.runs import identity
+from adapters_jax.runs import options
 
 _log = logging.getLogger(__name__)
 
@@ -214,9 +215,8 @@ def names(text: str) -> tuple[str, ...]:
   Raises:
     errors.UserError: an unknown name, or one whose package is missing.
   """
-  parts = (part.strip() for part in text.split(','))
   # Twice the same would write twice to one file.
-  found = tuple(dict.fromkeys(part for part in parts if part))
+  found = tuple(dict.fromkeys(options.names(text)))
   for name in found:
     if name not in TRACKERS:
       raise errors.unknown('`track`', name, TRACKERS)
