@@ -5,7 +5,6 @@ leaves its group with a state of its own, and joins the next group with it.
 """
 
 from collections.abc import Sequence
-import os
 import shutil
 
 import jax
@@ -57,7 +56,7 @@ def pause(
     if len(group) > 1:  # The state of a single run is saved already.
       # First: if a kill comes now, `waits` must not describe the old state.
       rungs_lib.leave(folder)
-      _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
+      _save_alone(group, i, progress, log, workdirs.state_of(folder))
     score = rungs_lib.score_at(log.runs[i].history, metric, rung)
     rungs_lib.write(folder, rungs_lib.reached(
         rungs_lib.read(folder), epochs, score, waits, log.inputs))
@@ -99,7 +98,7 @@ def join_progress(
     errors.UserError: a state is damaged, or of other data, of another
       computation or base.
   """
-  states = [os.path.join(folder, workdirs.STATE) for folder in folders]
+  states = [*map(workdirs.state_of, folders)]
   waits = {rungs_lib.read(folder).waits for folder in folders}
   # Runs that wait after different epochs are at different steps.
   if (len(group) == 1 or len(waits) > 1 or waits == {0.0}

@@ -229,4 +229,4 @@ def save(
     record: Its record.
   """
   adapter.save(os.path.join(folder, 'adapter'))
-  records.write(os.path.join(folder, records.RECORD), record)
+  records.write(workdirs.record_of(folder), record)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import logging
-import os
 import shutil
 
 import jax
@@ -107,7 +106,7 @@ def run_group(
   # The default name has hashes of files, which may change from now on.
   configs = [dataclasses.replace(config, workdir=folder)
              for config, folder in zip(configs, folders, strict=True)]
-  state_folder = state_folder or os.path.join(folders[0], workdirs.STATE)
+  state_folder = state_folder or workdirs.state_of(folders[0])
   places = dict.fromkeys([state_folder, *folders], '`workdir`')
   # All hosts see the same folders, so one of them holds the locks.
   with disk.explained(places), hosts.on_first(
@@ -138,11 +137,10 @@ def _demand_same(
   for record, config in zip(found, configs, strict=True):
     problem = here.problem(record, config) if record else ''
     if problem := hosts.first_text(problem):  # All hosts must raise, or none.
-      path = os.path.join(config.workdir, records.RECORD)
-      raise errors.UserError(at_hand.refusal('workdir', path, problem))
+      raise errors.UserError(at_hand.refusal(
+          'workdir', workdirs.record_of(config.workdir), problem))
   for record, config in zip(found, configs, strict=True):
-    here.warn_of_files(
-        record, config, os.path.join(config.workdir, records.RECORD))
+    here.warn_of_files(record, config, workdirs.record_of(config.workdir))
     _log.info('this run has finished before: %s\n%s', config.workdir,
               console.run_summary(record, config.workdir))
 
@@ -164,8 +162,7 @@ def _remove_states(
     shutil.rmtree(state_folder, ignore_errors=True)
   for one, folder in zip(found, folders, strict=True):
     if isinstance(one, records.Record):  # It may have joined from a rung.
-      shutil.rmtree(
-          os.path.join(folder, workdirs.STATE), ignore_errors=True)
+      shutil.rmtree(workdirs.state_of(folder), ignore_errors=True)
 
 
 def _train_claimed(

@@ -40,6 +40,16 @@ def path_of(config: config_lib.Config, experiment: str) -> str:
       below(os.path.join('runs', experiment, config.task_name), config))
 
 
+def record_of(folder: str) -> str:
+  """Returns the path of the record in a workdir."""
+  return os.path.join(folder, records.RECORD)
+
+
+def state_of(folder: str) -> str:
+  """Returns the folder of the resumable state in a workdir."""
+  return os.path.join(folder, STATE)
+
+
 def below(parent: str, config: config_lib.Config) -> str:
   """Returns the folder of a run, with a readable name that ends in a hash.
 
@@ -83,7 +93,7 @@ def _is_empty(folder: str, names: set[str]) -> bool:
   tracked = {one.place for one in trackers.TRACKERS.values()}
   # A kill during the first save leaves a folder without a save.
   return names <= {_SETTINGS, STATE, *tracked} and not saves.exists(
-      os.path.join(folder, STATE))
+      state_of(folder))
 
 
 def _read_settings(folder: str) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def finished(folder: str) -> records.Record | None:
   Raises:
     errors.UserError: the record cannot be read.
   """
-  path = os.path.join(folder, records.RECORD)
+  path = record_of(folder)
   if not os.path.exists(path):
     return None
   try:

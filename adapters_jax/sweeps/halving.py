@@ -272,7 +272,7 @@ def _stop(
       continue  # It failed before it began, or its record is elsewhere.
     try:
       with workdirs.claimed(config, experiment):
-        shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
+        shutil.rmtree(workdirs.state_of(folder), ignore_errors=True)
         vmapped.remove_groups_of(config, experiment, names)
         rungs = rungs_lib.read(folder)
         if rungs.scores:

@@ -55,8 +55,8 @@ class Store:
     Raises:
       errors.UserError: a damaged record, or one of other data or another base.
     """
-    places = {'workdir': os.path.join(
-        workdirs.path_of(config, self.experiment), records_lib.RECORD)}
+    places = {'workdir': workdirs.record_of(
+        workdirs.path_of(config, self.experiment))}
     if self.folder:
       places['records'] = self.path_of(config)
     found = None

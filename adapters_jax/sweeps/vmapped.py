@@ -77,7 +77,7 @@ def run_unit(
     found = run.run_group(
         configs, experiment, kind,
         names=[*map(differences.line_of(configs), configs)],
-        state_folder=os.path.join(folder, workdirs.STATE),
+        state_folder=workdirs.state_of(folder),
         # Under the runs' locks: else `_remove_idle` of another process that
         # starts the same sweep could take the group for an abandoned one.
         begin=lambda: begin_group(configs, experiment), pause=pause)
@@ -195,12 +195,12 @@ def _resumed(
 
 def _state_of(config: config_lib.Config, experiment: str) -> str:
   """Returns the folder of the state that a run saves alone."""
-  return os.path.join(workdirs.path_of(config, experiment), workdirs.STATE)
+  return workdirs.state_of(workdirs.path_of(config, experiment))
 
 
 def _saved(path: str) -> int:
   """Returns the number of the last save of a group, 0 without one."""
-  return saves.last(os.path.join(path, workdirs.STATE))
+  return saves.last(workdirs.state_of(path))
 
 
 def _remove_idle(

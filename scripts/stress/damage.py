@@ -183,7 +183,7 @@ def _group(place: place_lib.Place) -> dict[str, Kind]:
   """Returns the file of a group of two runs that has begun."""
   runs = [place.config(f'group-{seed}', seed=seed) for seed in (0, 1)]
   folder = vmapped.begin_group(runs, place_lib.EXPERIMENT)
-  os.makedirs(os.path.join(folder, workdirs.STATE, '1'))  # As of a save.
+  os.makedirs(os.path.join(workdirs.state_of(folder), '1'))  # As of a save.
 
   def read():
     units = vmapped.make_units(runs, runs, place_lib.EXPERIMENT, len)
