@@ -40,7 +40,8 @@ _RANGES = (
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
 )
 # The fields with few choices. Those of `tune` and `optimizer` are the keys of
-# tables in training.optimizers, which needs JAX; a test compares them.
+# tables in training.selections and training.optimizers, which need JAX; a test
+# compares them.
 CHOICES = {
     'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head',
              'fusion', 'none'),

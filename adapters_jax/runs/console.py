@@ -1,4 +1,4 @@
-"""Messages of a run: device, trained parameters, progress, summary.
+"""Messages of a run: device, trained parameters, summary.
 
 The library only logs, to the logger `adapters_jax`; a script calls `show` to
 print the messages and to draw progress bars.

@@ -35,11 +35,12 @@ FIRST_PICK_SEED = 1000
 class Record:
   """Settings and results of a finished run.
 
+  Records of earlier versions lack all attributes after `commit`.
+
   Attributes:
     experiment: Name of the experiment.
     config: Settings, without places (`identity.portable`).
-    metrics: {'dev', 'test', ...: {metric: value}} of the best step. Records of
-      earlier versions lack everything after `commit`.
+    metrics: {'dev', 'test', ...: {metric: value}} of the best step.
     trained_params: Number of parameters with a gradient.
     total_params: Number of parameters of the whole model.
     roles: {role: number of parameters in the tuned tree}.

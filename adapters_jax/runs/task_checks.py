@@ -1,4 +1,4 @@
-"""Checks of settings against task, base and folder, before any download."""
+"""Checks of the settings of a run against all that they name."""
 
 from collections.abc import Callable
 
