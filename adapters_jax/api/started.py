@@ -37,10 +37,6 @@ def for_kind(config: config_lib.Config, kind: Any) -> config_lib.Config:
   if not config.start:
     return config
   from adapters_jax.runs import start  # Imports JAX.
-  from adapters_jax.runs.kinds import classification
-  from adapters_jax.runs.kinds import embeddings
-  found = start.of_kind(
-      vars(config), kind is classification.KIND, config.form,
-      kind is embeddings.KIND)
+  found = start.of_kind(vars(config), kind, config.form)
   return dataclasses.replace(config, **{
       name: found[name] for name in ('head_input', 'pooling')})

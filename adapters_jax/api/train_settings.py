@@ -24,8 +24,6 @@ from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
-from adapters_jax.runs.kinds import classification
-from adapters_jax.runs.kinds import embeddings
 
 InMemory = evaluation.InMemory
 
@@ -139,12 +137,9 @@ def _of_start(
   """
   start_lib.check(start)
   start_lib.check_method(start, method, base.config.layers)
-  kind = chosen_kind.of(data)
   return start_lib.of_kind(
-      start_lib.settings_of(start, base.config.layers),
-      kind is classification.KIND,
-      data.form if isinstance(data, memory.Examples) else 'single',
-      kind is embeddings.KIND)
+      start_lib.settings_of(start, base.config.layers), chosen_kind.of(data),
+      data.form if isinstance(data, memory.Examples) else 'single')
 
 
 def method_text(method: Any) -> Any:

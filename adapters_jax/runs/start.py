@@ -109,21 +109,20 @@ def settings_of(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
 
 
 def of_kind(
-    values: Mapping[str, Any], texts: bool, form: str, embeddings: bool
+    values: Mapping[str, Any], kind: Any, form: str
 ) -> dict[str, Any]:
   """Resets settings from a start that a kind of task does not read.
 
   Args:
     values: Result of `settings_of`, or all settings of a run.
-    texts: Whether the task labels whole texts.
+    kind: Kind of the task, a `kinds.kind.Kind`.
     form: Form of its labels, one of data.tasks.FORMS.
-    embeddings: Whether the task is sentence embeddings.
   """
   found = dict(values)
   name = heads.head.name_of(form, found['head_input'])
-  if not texts or name not in heads.HEADS:
+  if not kind.of_texts or name not in heads.HEADS:
     found['head_input'] = config_lib.Config.head_input
-  if not embeddings:
+  if 'embeddings' not in kind.reads:
     found['pooling'] = config_lib.Config.pooling
   return found
 

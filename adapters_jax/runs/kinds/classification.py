@@ -181,7 +181,7 @@ KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
                  _outcomes, _check_data, _inputs, Scorer.threshold,
                  facts=kind.facts_by(
                      lambda config: setup_lib.load_data(config)[1],
-                     fingerprint.of_split))
+                     fingerprint.of_split), of_texts=True)
 
 
 def of_examples(
@@ -198,4 +198,4 @@ def of_examples(
   # `find` ignores the name: the task is not in the table of tasks.
   return kind.Kind(lambda name: task, prepare, Scorer,
                    lambda config: heads.of_form(task.form, config.head_input),
-                   threshold_of=Scorer.threshold)
+                   threshold_of=Scorer.threshold, of_texts=True)

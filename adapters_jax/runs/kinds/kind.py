@@ -131,6 +131,7 @@ class Kind:
     eval_batches: (setup, split, batch size) -> the batches that a Score of the
       split computes.
     drawn: Whether dev examples in memory were drawn from those for training.
+    of_texts: Whether the labels are those of whole texts.
   """
   find: Callable[[str], tasks.Task]
   prepare: Callable[..., setup_lib.Setup]
@@ -149,6 +150,7 @@ class Kind:
   eval_batches: Callable[[Any, str, int], compiled.Batches] = (
       compiled.eval_batches)
   drawn: bool = False
+  of_texts: bool = False
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns this kind for examples in memory.
