@@ -33,7 +33,6 @@ from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import pushing
 from adapters_jax.adapters import remarks
-from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
 from adapters_jax.data import class_weights
@@ -50,6 +49,7 @@ from adapters_jax.runs import evaluation
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
 from adapters_jax.runs import start as start_lib
+from adapters_jax.runs.kinds import chosen_kind
 
 Adapter = adapter_lib.Adapter
 Base = base_lib.Base

@@ -13,7 +13,6 @@ from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
-from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.data import given
 from adapters_jax.data import memory
@@ -24,6 +23,7 @@ from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
+from adapters_jax.runs.kinds import chosen_kind
 
 InMemory = evaluation.InMemory
 

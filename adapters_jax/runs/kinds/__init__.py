@@ -2,7 +2,7 @@
 
 Imports `config`, `identity`, `options`, `presets`, `setup`, `compiled`,
 `console`, `pair_losses` and `task_checks` of runs, and packages below runs.
-Public: `kind.Kind` and the `KIND` of each other module. Data in memory have
-kinds of their own: `KIND.of_data`, `classification.of_examples` and
-`tagging.of_sentences`.
+Public: `kind.Kind`, the `KIND` of each task's module, and `chosen_kind`. Data
+in memory have kinds of their own: `KIND.of_data`, `classification.of_examples`
+and `tagging.of_sentences`.
 """

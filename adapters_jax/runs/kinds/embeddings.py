@@ -196,14 +196,12 @@ def _outcomes(
   return {setup.task.metrics[0]: predictions}
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
-  if config.files:
-    pair_losses.check(config, _load(config)['train'])
-
-
 class _Kind(kind.Kind):
   """Sentence embeddings, whose loss is a setting."""
+
+  def check_data(self, config):
+    if config.files:
+      pair_losses.check(config, self.load(config)['train'])
 
   def loss_of(self, config, setup):
     return heads.embedding.make_loss(
@@ -212,9 +210,9 @@ class _Kind(kind.Kind):
         pair_losses.dims_of(config, setup.model.config.dim))
 
 
-KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
+KIND = _Kind(_find, _load, pair_examples.fingerprint_of, prepare, make_score,
+             pooling_head, _outcomes,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
              reads=('embeddings',), defaults=presets.EMBEDDINGS,
-             facts=kind.facts_by(_load, pair_examples.fingerprint_of),
              eval_batches=_eval_batches)

@@ -75,19 +75,9 @@ def _load(config: config_lib.Config) -> dict[str, list[str]]:
       raise errors.UserError('`text_columns`: name the one column of the text')
     return raw_text.load(config.files, config.columns[0], config.dev_fraction,
                          config.test_fraction)
-  return load(_find(config.task), config.data_dir)
-
-
-def load(task: tasks.Task, data_dir: str) -> dict[str, list[str]]:
-  """Returns {split: texts} of a task.
-
-  Args:
-    task: Task that `KIND.find` returned.
-    data_dir: Folder of the TFDS files; the default one when empty.
-  """
-  found = tasks.load(tasks.find(task.name.removesuffix(END)), data_dir)
+  task = tasks.find(_find(config.task).name.removesuffix(END))
   return {name: [texts[0] for texts in split.texts]
-          for name, split in found.items()}
+          for name, split in tasks.load(task, config.data_dir).items()}
 
 
 def prepare(
@@ -236,17 +226,10 @@ def summary(
   return {name: values[name] for name in metrics.OF_LANGUAGE}, means
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
-  if config.files:
-    _load(config)
-
-
 KIND = kind.Kind(
-    _find, prepare, make_score, lambda config: HEAD,
+    _find, _load, fingerprint.of_rows, prepare, make_score,
+    lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
-    _check_data,
     usage='train a task above it with: {below}',
     reads=('texts',), defaults=presets.LANGUAGE_MODELING,
-    facts=kind.facts_by(_load, fingerprint.of_rows),
     eval_batches=_eval_batches)
