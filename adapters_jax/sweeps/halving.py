@@ -273,7 +273,7 @@ def _stop(
     try:
       with workdirs.claimed(config, experiment):
         shutil.rmtree(workdirs.state_of(folder), ignore_errors=True)
-        vmapped.remove_groups_of(config, experiment, names)
+        vmapped.remove_groups_of(config, names)
         rungs = rungs_lib.read(folder)
         if rungs.scores:
           rungs_lib.write(

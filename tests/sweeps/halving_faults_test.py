@@ -111,7 +111,7 @@ def test_scores_of_other_data_or_another_base_decide_nothing(
 
 
 def test_groups_of_a_stopped_run_go_with_it_within_the_sweep(runs):
-  folders = [vmapped.begin_group(group, 'glue') for group in (
+  folders = [vmapped.begin_group(group) for group in (
       runs[:2], runs[1:], [runs[0], runs[2]])]
   for folder in folders:  # A kill came before they were removed.
     os.makedirs(os.path.join(folder, 'resume', '4'))

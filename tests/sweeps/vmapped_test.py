@@ -171,7 +171,7 @@ def test_a_diverged_run_fails_alone(trained):
     assert len(record.history) == 2
     assert sorted(os.listdir(config.workdir)) == [
         '.lock', 'adapter', 'metrics.jsonl', 'record.json', 'run.json']
-  assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
+  assert not os.path.exists(vmapped.group_folder(trained.configs))
 
 
 @pytest.mark.slow
