@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 import os
-import platform
 import subprocess
 from typing import Any
 
@@ -17,7 +16,6 @@ from adapters_jax.downloads import json_files
 from adapters_jax.runs import identity
 from adapters_jax.runs import record_checks
 from adapters_jax.runs import version
-from adapters_jax.training import threads
 
 _log = logging.getLogger(__name__)
 
@@ -131,22 +129,6 @@ class Record:
     fell_back = (asked == 'bfloat16_products' and self.computation
                  and 'products of bfloat16' not in self.computation)
     return 'float32' if fell_back or asked == 'tensorfloat32' else asked
-
-
-def write_measured(config: Any, **found: Any) -> None:
-  """Writes the measurements of a script to the file `config.out`, if given.
-
-  Args:
-    config: Settings of the script, a dataclass.
-    **found: Measured numbers; cores, machine and commit are added.
-  """
-  settings = dataclasses.asdict(config)
-  path = settings.pop('out')
-  if path:  # `cores` are those that this process may use.
-    atomic.write_json(path, {
-        **settings, **found, 'cores': threads.cores(),
-        'machine': platform.machine(),
-        'commit': commit_of(__file__)})
 
 
 def write(path: str, record: Record) -> None:

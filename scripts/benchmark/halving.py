@@ -21,6 +21,7 @@ from adapters_jax.analysis import halving_replay
 from adapters_jax.api import flags
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs.options import option
+from scripts.benchmark import results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,7 @@ def main(config: Config) -> None:
         f'{parts["mean_regret"]:.2f} points on average, '
         f'{parts["regret_90th_percentile"]:.2f} at the 90th percentile; the '
         f'best setting is found in {100 * parts["best_found"]:.0f} %')
-  records_lib.write_measured(
-      config, whole=dataclasses.asdict(whole), resampled=parts)
+  results.write(config, whole=dataclasses.asdict(whole), resampled=parts)
 
 
 if __name__ == '__main__':
