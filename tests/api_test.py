@@ -20,6 +20,7 @@ from adapters_jax.data import tasks
 from adapters_jax.runs import console
 from adapters_jax import trees
 from tests import api_faults
+from tests import outputs
 from tests import tiny
 
 QUICK = {'buckets': 0, 'batch_size': 16, 'max_length': 12, 'max_steps': 200,
@@ -78,8 +79,8 @@ def test_the_program(base, bank, tmp_path):
   assert dataclasses.replace(again, tuned=film.tuned) == film
   jax.tree.map(np.testing.assert_array_equal, again.tuned, film.tuned)
   np.testing.assert_array_equal(
-      prediction.logits(base, again, TEXTS),
-      prediction.logits(base, film, TEXTS))
+      outputs.logits(base, again, TEXTS),
+      outputs.logits(base, film, TEXTS))
 
   found, = aj.predict(base, film, TEXTS[:1])
   assert found.label == max(found.probabilities, key=found.probabilities.get)
@@ -92,8 +93,8 @@ def test_the_program(base, bank, tmp_path):
   assert 'layer_norms.safetensors' in notes[0]
   back = aj.load_adapter(folder, base)
   np.testing.assert_allclose(
-      prediction.logits(base, back, TEXTS),
-      prediction.logits(base, merged, TEXTS), atol=1e-6)
+      outputs.logits(base, back, TEXTS),
+      outputs.logits(base, merged, TEXTS), atol=1e-6)
 
 
 def test_the_scores_are_those_of_the_predictions(base, bank):
@@ -242,7 +243,7 @@ def test_ways_to_merge(base, bank):
   for adapter in merged.values():
     assert adapter.task == 'amazon_sentiment+nyt_sentiment'
     assert adapter.scores == {}
-    assert np.isfinite(prediction.logits(base, adapter, TEXTS)).all()
+    assert np.isfinite(outputs.logits(base, adapter, TEXTS)).all()
   # Weights of 1/2 are an average; the base cancels out of it.
   plain = aj.merge(pair)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
@@ -251,8 +252,8 @@ def test_ways_to_merge(base, bank):
   assert merged['linear'].method == 'lora[r=4, alpha=4]'
   exact = aj.merge(pair, how='linear', base=base, rank=4)
   np.testing.assert_allclose(
-      prediction.logits(base, exact, TEXTS),
-      prediction.logits(base, merged['linear'], TEXTS), atol=1e-5)
+      outputs.logits(base, exact, TEXTS),
+      outputs.logits(base, merged['linear'], TEXTS), atol=1e-5)
   leaf = 'encoder/layer_0/attention/adapter_query_0/a'
   flat = [trees.flatten(adapter.tuned)[leaf]
           for adapter in (plain, bank['food'], bank['news'])]

@@ -124,10 +124,12 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
 
   def predict(base, run=run):
     def read():
-      loaded = prediction.load(run, base)
+      loaded, adapter = prediction.load(run, base)
       # Few damaged files get this far, so compiling would not pay.
       with jax.disable_jit():
-        return prediction.logits(*loaded, _TEXTS).tolist()
+        outputs, _ = prediction.values(
+            loaded, {'': adapter}, [''] * len(_TEXTS), _TEXTS)
+      return [value.tolist() for value in outputs]
     return read
 
   def adapter():

@@ -9,7 +9,6 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.data import metrics
 from adapters_jax.runs import config as config_lib
@@ -18,6 +17,7 @@ from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import vmapped
+from tests import outputs
 from tests import tiny
 
 # A rate that changes no prediction, so that the first evaluation stays best.
@@ -110,7 +110,7 @@ def test_a_threshold_is_picked_on_dev_and_saved(
   labels = np.array([task.labels.index(one.label) for one in found])
   assert record.metrics['test']['balanced_accuracy'] == (
       metrics.balanced_accuracy(splits['test'].labels, labels))
-  shares = readings.probabilities(prediction.logits(base, adapter, texts))
+  shares = readings.probabilities(outputs.logits(base, adapter, texts))
   assert np.any(shares.argmax(-1) != labels)  # The threshold matters.
 
 

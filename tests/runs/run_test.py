@@ -31,6 +31,7 @@ from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import version
 from adapters_jax.training import loop
+from tests import outputs
 from tests import tiny
 
 
@@ -95,7 +96,7 @@ def test_the_best_step_is_the_saved_one(trained):
   assert scores[record.best_step] == max(scores.values())
   loaded = prediction.load(config.workdir, config.checkpoint)
   task, splits, _ = setup_lib.load_data(config)
-  logits = prediction.logits(*loaded, splits['dev'].texts)
+  logits = outputs.logits(*loaded, splits['dev'].texts)
   answers = logits.argmax(-1)
   assert np.mean(answers == splits['dev'].labels) == pytest.approx(
       record.metrics['dev']['accuracy'])
@@ -202,7 +203,7 @@ def test_a_baseline_runs_and_reloads(config):  # `start_test` has the others.
   record = run.run(config, 'glue')
   assert 'adapter' not in record.roles
   loaded = prediction.load(config.workdir, config.checkpoint)
-  assert prediction.logits(*loaded, [('good film',)]).shape == (1, 2)
+  assert outputs.logits(*loaded, [('good film',)]).shape == (1, 2)
 
 
 def regression(config, folder, **changed):
