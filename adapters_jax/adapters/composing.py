@@ -17,6 +17,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import member_checks
 from adapters_jax.adapters import shared_norms
+from adapters_jax.model import block_checks
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 
@@ -75,7 +76,7 @@ def compose(
   configs = tuple(
       config for name in members for config in bank[name].methods)
   layers = [trees.layer_of(path) for path in trees.flatten(tuned)]
-  setups.check(tree, configs, 1 + max(filter(None, layers), default=0))
+  block_checks.check(tree, configs, 1 + max(filter(None, layers), default=0))
   if head or not untrained(whole, tuned):
     tuned = trees.overlay(tuned, {
         part: leaves for part, leaves in chosen.tuned.items()
