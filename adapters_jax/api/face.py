@@ -35,7 +35,6 @@ from adapters_jax.adapters import pushing
 from adapters_jax.adapters import remarks
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
-from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
 from adapters_jax.data import questions
@@ -58,7 +57,7 @@ Pairs = pairs.Pairs
 Questions = questions.Questions
 TaggedExamples = tagged.TaggedExamples
 Texts = raw_text.Texts
-InMemory = train_settings.InMemory
+InMemory = evaluation.InMemory
 Prediction = prediction.Prediction
 UserError = errors.UserError
 Average = composition.Average
@@ -136,13 +135,9 @@ def train(
   text = train_settings.method_text(method)
   train_settings.check_arguments(base, data, text, start, dev, test)
   train_settings.check_names(settings, data, text)
-  settings = {name: train_settings.plain(value)
-              for name, value in settings.items()}
   bank = frozen.bank_of(under)
   settings = {**train_settings.defaults(base, data, text, bank, start),
-              **settings}
-  if isinstance(settings.get('class_weights'), Mapping):
-    settings['class_weights'] = class_weights.render(settings['class_weights'])
+              **train_settings.plain(settings)}
   with train_names.arguments():
     kind, chosen = chosen_kind.of_data(data, dev, test)
     settings |= chosen

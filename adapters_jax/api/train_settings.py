@@ -14,6 +14,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
 from adapters_jax.api import train_names
+from adapters_jax.data import class_weights
 from adapters_jax.data import given
 from adapters_jax.data import memory
 from adapters_jax.methods import base as methods_base
@@ -38,12 +39,27 @@ NOT_SETTINGS = (
     'start')
 
 
-def plain(value: Any) -> Any:
-  """Returns a path as a string, and a scalar of NumPy or JAX as Python's.
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+  """Converts settings to the values that flags have.
 
   Args:
-    value: Value of a setting.
+    settings: Settings that a user gave to `train`.
+
+  Returns:
+    {setting: value}: paths as strings, scalars of NumPy or JAX as Python's,
+    {class: weight} as text.
+
+  Raises:
+    errors.UserError: two weights of a class.
   """
+  found = {name: _plain(value) for name, value in settings.items()}
+  if isinstance(found.get('class_weights'), Mapping):
+    found['class_weights'] = class_weights.render(found['class_weights'])
+  return found
+
+
+def _plain(value: Any) -> Any:
+  """Returns a path as a string, and a scalar of NumPy or JAX as Python's."""
   if isinstance(value, os.PathLike):
     return os.fspath(value)
   if isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim:

@@ -52,8 +52,13 @@ def test_raw_text_has_the_method_and_norms_of_the_command(
     (np.bool_(False), False), (np.float32(0.5), 0.5), (jnp.array(3), 3),
     (pathlib.Path('a'), 'a'), ('a', 'a'), (True, True)])
 def test_scalars_of_arrays_are_settings(value, wanted):
-  found = train_settings.plain(value)
+  found = train_settings.plain({'seed': value})['seed']
   assert found == wanted and type(found) is type(wanted)
+
+
+def test_weights_of_classes_are_text():
+  assert train_settings.plain({'class_weights': {'no': 2, 'yes': 0.5}}) == {
+      'class_weights': 'no:2,yes:0.5'}
 
 
 @pytest.mark.parametrize('method, wanted', [
