@@ -16,6 +16,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import bucketing
 from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
+from adapters_jax.data import pair_files
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import retrieval
 from adapters_jax.data import tasks
@@ -59,7 +60,7 @@ def _find(name: str) -> tasks.Task:
 def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
   """Returns {split: pairs}."""
   if config.files:
-    return pairs_lib.load(
+    return pair_files.load(
         config.files, config.columns, config.label_column,
         config.negative_column, config.dev_fraction, config.test_fraction)
   task = _find(config.task)
@@ -130,7 +131,7 @@ def _task_of(
 ) -> tasks.Task:
   """Returns the task of the splits."""
   squad = config.train_file.endswith('.json')
-  texts = pairs_lib.SQUAD_TEXTS if squad else config.columns
+  texts = pair_files.SQUAD_TEXTS if squad else config.columns
   if in_memory:
     texts = ('anchor', 'positive')
   elif not config.files:
