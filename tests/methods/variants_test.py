@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_configs
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax import errors
@@ -142,7 +142,8 @@ class VariantsTest(parameterized.TestCase):
                             'is_parallel=true, multiplicative=true')
   def test_the_adapters_library_has_none_of_them(self, fields):
     with self.assertRaisesRegex(errors.UserError, 'no such bottleneck'):
-      adapterhub.to_config(strings.parse(f'bottleneck[{fields}]'), SHAPE)
+      adapterhub_configs.to_config(
+          strings.parse(f'bottleneck[{fields}]'), SHAPE)
 
   def test_batch_norm_does_not_take_a_batch_in_parts(self):
     config = config_lib.Config(
