@@ -14,7 +14,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import composing
+from adapters_jax.adapters import joined_leaves
 from adapters_jax.adapters import settings as settings_lib
 from adapters_jax.data import tasks
 from adapters_jax.methods import strings
@@ -237,7 +237,7 @@ def leaves(
   elif order != list(range(len(order))):
     found['head'] = {name: np.asarray(leaf)[..., order]
                      for name, leaf in found['head'].items()}
-  return composing.shifted(found, len(frozen.of(config).methods), 0)
+  return joined_leaves.shifted(found, len(frozen.of(config).methods), 0)
 
 
 def _order(
