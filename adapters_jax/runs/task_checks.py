@@ -75,7 +75,11 @@ def check_model(config: config_lib.Config) -> None:
         f'`max_length={config.max_length}`: the model has {room} positions '
         'for text')
   families.check_head_input(shape, config.head_input)
-  families.check_tune(shape, config.tune)
+  if config.tune == 'bias' and not (
+      shape.attention_bias or shape.ffn_bias or shape.norm_bias):
+    raise errors.UserError(
+        f'`tune=bias`: this {shape.family} has no biases; give `tune=norms` or '
+        '`tune=head`')
   own = models.own_configs(config, shape.layers)
   endings.check(configs, frozen.of(config).tree(len(own)), shape.layers)
   if shape.pre_norm:
