@@ -4,8 +4,6 @@ import dataclasses
 import doctest
 import os
 import re
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -202,19 +200,6 @@ def test_nothing_is_printed_and_no_global_setting_changes(
   aj.predict(base, bank['film'], TEXTS)
   assert dict(jax.config.values) == before
   assert capsys.readouterr() == ('', '')
-
-
-def test_the_import_is_light_and_names_are_listed():
-  script = (
-      'import sys, adapters_jax as aj; '
-      'heavy = {"jax", "numpy", "flax"} & set(sys.modules); '
-      'assert not heavy, heavy; '
-      'assert set(aj.__all__) <= set(dir(aj)); '
-      'from adapters_jax import errors, UserError; '
-      'assert UserError is errors.UserError')
-  subprocess.run([sys.executable, '-c', script], check=True)
-  with pytest.raises(AttributeError, match='no attribute'):
-    aj.absent
 
 
 @pytest.mark.parametrize('call, message', api_faults.FAULTS)

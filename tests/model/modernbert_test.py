@@ -297,16 +297,6 @@ def test_methods_fold_with_and_without_biases(case, text):
   np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
-@pytest.mark.parametrize('tune, selected', (
-    ('full', True), ('adapters', True), ('top_k', True), ('bias', False),
-    ('norms', True), ('head', False)))
-def test_the_final_norm_is_of_no_layer(tune, selected):
-  path = 'encoder/final_norm/scale'
-  assert trees.role(path) == 'norm'
-  assert selections.TUNE[tune](4, top_k=1)(path) == selected
-  assert not selections.select_adapters(4, norm_layers=(3,))(path)
-
-
 def test_heads_of_tokens_have_the_final_norm():
   model = heads.make(tiny_families.config(CASE), (), 2, 'tokens')
   assert 'final_norm' in encoder.shapes(model)['encoder']
