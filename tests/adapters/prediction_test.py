@@ -42,8 +42,7 @@ def test_logits_are_those_of_the_model(base):
       tokenization.load(base.folder), [(text,) for text in TEXTS], 128))
   for row, (tokens, segments) in zip(found, encoded, strict=True):
     mask = jnp.ones((1, len(tokens)), bool)
-    wanted = jax.jit(model.apply)(
-        {'params': params}, tokens[None], segments[None], mask)
+    wanted = tiny.apply(model, params, tokens[None], segments[None], mask)
     np.testing.assert_allclose(row, wanted[0], atol=2e-6)
 
 
@@ -164,8 +163,9 @@ def test_prompts_leave_room_for_less_text(base):
   # Of 10 tokens, padded to 16: beyond the table, with the prompt.
   tokens, segments = tokenization.encode(
       tokenization.load(base.folder), [(long,)], 10)
-  wanted = compiled.model_of(base, adapter).apply(
-      {'params': trees.overlay(base.params, adapter.tuned)}, tokens[0][None],
+  wanted = tiny.apply(
+      compiled.model_of(base, adapter),
+      trees.overlay(base.params, adapter.tuned), tokens[0][None],
       segments[0][None], np.ones((1, 10), bool))
   np.testing.assert_allclose(found, wanted, atol=2e-6)
   short = dataclasses.replace(adapter, max_length=5)

@@ -174,17 +174,15 @@ def test_killed_and_resumed_is_bit_equal(trained, tmp_path):
   assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_seeds_differ_and_repeat(config, tmp_path):
+def test_seeds_differ(config, tmp_path):
   short = dataclasses.replace(config, max_steps=2)
-  folders = []
-  for name, seed in (('a', 0), ('b', 0), ('c', 1)):
-    folders.append(str(tmp_path / name))
-    run.run(dataclasses.replace(
-        short, workdir=folders[-1], seed=seed), 'glue')
-  assert_same_trees(tiny.tuned_of(folders[0]), tiny.tuned_of(folders[1]))
-  path = 'encoder/layer_0/adapter_ffn_output_0/down/kernel'
-  assert not np.array_equal(
-      tiny.tuned_of(folders[0])[path], tiny.tuned_of(folders[2])[path])
+  kernels = []
+  for seed in (0, 1):
+    folder = str(tmp_path / str(seed))
+    run.run(dataclasses.replace(short, workdir=folder, seed=seed), 'glue')
+    kernels.append(tiny.tuned_of(folder)[
+        'encoder/layer_0/adapter_ffn_output_0/down/kernel'])
+  assert not np.array_equal(*kernels)
 
 
 def test_a_run_without_clipping_is_found_finished(config):
