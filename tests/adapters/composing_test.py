@@ -38,8 +38,8 @@ def logits(adapter):
       tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
   base = {part: leaves for part, leaves in bank_test.base().items()
           if part != 'pooler'}
-  return np.asarray(model.apply(
-      {'params': trees.overlay(base, adapter.tuned)}, BATCH['tokens'],
+  return np.asarray(tiny.apply(
+      model, trees.overlay(base, adapter.tuned), BATCH['tokens'],
       BATCH['segments'], BATCH['mask']))
 
 
@@ -152,8 +152,8 @@ class OutputsTest(parameterized.TestCase):
         tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
     base = {part: leaves for part, leaves in bank_test.base().items()
             if part != 'pooler'}
-    close(model.apply({'params': trees.overlay(base, adapter.tuned)},
-                      **longer), found)
+    close(tiny.apply(model, trees.overlay(base, adapter.tuned), **longer),
+          found)
 
   @parameterized.parameters('split(a, a, splits=[2, 3])', 'split(a, b, c, '
                             'splits=[7, 1])', 'split(a, b, splits=[9, 2])')
