@@ -256,7 +256,7 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
   names = {'aj': aj, 'base': base, **bank}
   ran = 0
   for function in (face.train, face.merge, face.export, face.load_adapter,
-                   face.compose, face.member, face.drop_layers,
+                   face.compose, face.member, face.drop_layers, face.fold,
                    prediction.predict, face.Examples, face.Pairs, face.encode,
                    face.evaluate):
     for test in doctest.DocTestFinder(recurse=False).find(

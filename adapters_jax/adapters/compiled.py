@@ -154,10 +154,19 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
 
   Args:
     identity: Identity of the base.
-    adapter: Adapter; one of unknown origin passes.
+    adapter: Adapter; one of unknown origin passes, unless an adapter is folded
+      into the base.
     what: Name of the adapter in the message.
   """
-  if not adapter.base or base_lib.same(adapter.base, identity):
+  if base_lib.same(adapter.base, identity):
+    return
+  if base_lib.is_folded(identity):
+    raise errors.UserError(
+        '`base`: an adapter is folded into it, and only the adapter that '
+        f'aj.fold returned with it fits; {what} is another: give the base as '
+        'before the fold')
+  check_not_folded(adapter, what)
+  if not adapter.base:
     return
   name = base_lib.repository_of(identity)
   if name and name == base_lib.repository_of(adapter.base):
@@ -169,6 +178,19 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
   raise errors.UserError(
       f'`base`: {identity} is not the base that {what} was trained on '
       f'({adapter.base})')
+
+
+def check_not_folded(adapter: adapter_lib.Adapter, what: str) -> None:
+  """Raises UserError for the rest of an adapter that is folded into a base.
+
+  Args:
+    adapter: Adapter.
+    what: Name of the adapter in the message.
+  """
+  if base_lib.is_folded(adapter.base):
+    raise errors.UserError(
+        f'`base`: {what} fits only the base that aj.fold returned with it; '
+        'give that one, or the adapter as before the fold')
 
 
 def warn_of_files(

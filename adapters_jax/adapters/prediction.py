@@ -70,6 +70,7 @@ def base_of(
   Raises:
     errors.UserError: an unknown base, or another one.
   """
+  compiled.check_not_folded(adapter, f'the adapter in {folder}')
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
   if not checkpoint and adapter.base:
     raise errors.UserError(

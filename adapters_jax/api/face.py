@@ -26,6 +26,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import dropping
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import folding
 from adapters_jax.adapters import locations
 from adapters_jax.adapters import merge_checks
 from adapters_jax.adapters import merge_rules
@@ -68,6 +69,7 @@ Split = composition.Split
 Stack = composition.Stack
 compose = composing.compose
 drop_layers = dropping.drop_layers
+fold = folding.fold
 fusion_attention = attention.fusion_attention
 load_base = base_lib.load
 encode = embedding.encode
@@ -185,12 +187,12 @@ def load_adapter(
     raise errors.UserError(
         f'`base`: {path} does not say the shape of its base; give it, as in '
         'base=load_base(...)')
-  return dataclasses.replace(
-      # The files name no base; the adapter is for the one that was given.
-      exchange.read(
-          path, base.config, head,
-          lambda: base_lib.with_head_start(base), base.checkpoint),
-      base=base.identity)
+  adapter = exchange.read(
+      path, base.config, head, lambda: base_lib.with_head_start(base),
+      base.checkpoint)
+  compiled.check_base(base.identity, adapter, f'the adapter in {path}')
+  # The files name no base; the adapter is for the one that was given.
+  return dataclasses.replace(adapter, base=base.identity)
 
 
 def merge(

@@ -285,7 +285,7 @@ def test_methods_fold_with_and_without_biases(case, text):
   tuned = methods_test.perturbed(trees.split(
       tree, selections.select_adapters(4, tune_norms=False))[0])
   base = families_test.base(case)
-  folded, _ = folding.fold(base, adapter_lib.Adapter(
+  folded, _ = folding.fold_tree(base, adapter_lib.Adapter(
       model.config.adapters, tuned))
   plain = model.clone(config=dataclasses.replace(model.config, adapters=()))
   assert trees.flatten(folded).keys() == {
