@@ -122,7 +122,7 @@ def train(
     start: Adapter to continue from, of any origin, on the same task or another
       one. The new adapter takes over its method, layer norms and `max_length`.
       The head is kept if the classes are the same, in any order; else it is
-      initialised again, which is logged. The optimizer state is always new.
+      initialised again, with a warning. The optimizer state is always new.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 

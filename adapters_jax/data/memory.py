@@ -14,6 +14,8 @@ from adapters_jax.data import label_values
 from adapters_jax.data import sequences
 from adapters_jax.data import tasks
 
+NAME = 'examples'  # Of the task of examples in memory.
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
@@ -153,7 +155,7 @@ def to_task(
         'as scores')
   classes = examples.names or found
   task = tasks.Task(
-      name='examples', source='',
+      name=NAME, source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
       labels=tuple(map(str, classes)),  # Names, for the saved adapter.
       metrics=(('spearman', 'pearson') if regression
@@ -186,7 +188,7 @@ def _choices(
   for name, split in given.items():
     choices.check_counts(split.rows, [
         f'`{name}`, texts[{row}]' for row in range(len(split))], count)
-  return choices.make_task('examples', choices.TEXTS, count), {
+  return choices.make_task(NAME, choices.TEXTS, count), {
       name: tasks.Split(split.rows, answers(name, split, count))
       for name, split in given.items()}
 
@@ -218,7 +220,7 @@ def _several(
     matrices = {name: _matrix(name, split, examples, names)
                 for name, split in given.items()}
   task = tasks.Task(
-      name='examples', source='',
+      name=NAME, source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
       labels=tuple(map(str, names)), metrics=label_sets.METRICS,
       form='multilabel')

@@ -16,6 +16,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import joined_leaves
 from adapters_jax.adapters import settings as settings_lib
+from adapters_jax.data import memory
 from adapters_jax.data import tasks
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -252,11 +253,12 @@ def _order(
 
   Returns:
     Numbers of the outputs, [] for outputs that are no classes; None where the
-    head is not kept. A head that is initialised again is logged.
+    head is not kept. A head that is initialised again is logged, as a warning
+    where the adapter's own might have been meant.
   """
   if not head.dense:  # It has no parameters.
     return None
-  reason = ''
+  level, reason = logging.INFO, ''
   if adapter.outputs is None:
     reason = 'it has none'
   elif adapter.head.name != head.name:
@@ -265,13 +267,30 @@ def _order(
     classes = adapter.classes
     if set(classes) == set(task.labels) and len(classes) == len(task.labels):
       return [classes.index(name) for name in task.labels]
+    level = logging.WARNING
     reason = (f'its own has {_listed(classes)}, and the task '
-              f'{_listed(task.labels)}')
+              f'{_listed(task.labels)}{_way(adapter, task)}')
   if not reason:
     return []
-  _log.info(
-      'start: the head of the adapter is initialised again, as %s', reason)
+  _log.log(
+      level, 'start: the head of the adapter is initialised again, as %s',
+      reason)
   return None
+
+
+def _way(adapter: adapter_lib.Adapter, task: tasks.Task) -> str:
+  """Returns the end of a message: advice that would keep a head, if any would.
+
+  Args:
+    adapter: Adapter of the start, whose head is of the task's kind.
+    task: Task of the run.
+  """
+  if not adapter.labels and adapter.outputs == len(task.labels) > 0:
+    return ('; to keep it, name its outputs with '
+            'dataclasses.replace(adapter, labels=...)')
+  if task.name == memory.NAME and {*task.labels} < {*adapter.classes}:
+    return '; to keep it, give Examples the `names` of all its classes'
+  return ''
 
 
 def _listed(classes: tuple[str, ...]) -> str:
