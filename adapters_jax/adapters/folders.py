@@ -12,12 +12,11 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
+from adapters_jax.downloads import weight_files
 
-WEIGHTS = 'tuned.safetensors'
+WEIGHTS, ADAPTER_CONFIG, ADAPTER_SETUP = weight_files.OF_ADAPTERS
 SETTINGS = 'config.json'
 FORMAT = 1
-ADAPTER_CONFIG = 'adapter_config.json'  # Of AdapterHub's and PEFT's adapters.
-ADAPTER_SETUP = 'adapter_setup.json'  # Of AdapterHub's setups.
 _RUN = 'run.json'  # Marks the workdir of a run, from its start on.
 _COMMA = re.compile(r'(?<!\\),')  # A comma without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
