@@ -13,6 +13,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.data import choices
+from adapters_jax.data import sequences
 from adapters_jax.data import tokenization
 from adapters_jax.data import tokenizer_files
 from adapters_jax.downloads import file_hash
@@ -245,6 +246,9 @@ def check_texts(
     errors.UserError: a wrong number of texts, or not strings.
   """
   wanted = adapter.texts
+  if any(map(sequences.is_missing, row)):
+    raise errors.UserError(
+        f'`texts[{number}]`: is missing; leave the row out')
   if adapter.head.choices:
     return choices.checked_row(row, f'`texts[{number}]`')
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from adapters_jax.data import label_values
 from adapters_jax.data import sequences
 from adapters_jax.data import tasks
 
+_log = logging.getLogger(__name__)
+
 NAME = 'examples'  # Of the task of examples in memory.
+_FEW = 10  # Different whole numbers that may be classes.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +59,8 @@ class Examples:
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
     if not self.texts:
       raise errors.UserError('`texts`: there is no example')
+    for name in ('texts', 'labels'):
+      sequences.check_present(name, getattr(self, name))
     rows = self.rows
     if self.names is not None:
       if self.form == 'multiple_choice':
@@ -149,7 +155,9 @@ def to_task(
     return _several(examples, given)
   regression = kind == 'float'
   found = [] if regression else sorted(set(examples.labels))
-  if not regression and len(found) < 2:
+  if regression:
+    _warn_of_classes(examples.labels)
+  elif len(found) < 2:
     raise errors.UserError(
         f'`labels`: all are {found[0]!r}; two classes are needed, or floats '
         'as scores')
@@ -162,6 +170,21 @@ def to_task(
                else ('accuracy', 'macro_f1')))
   return task, {name: _split(name, split, task, classes, kind)
                 for name, split in given.items()}
+
+
+def _warn_of_classes(scores: Sequence[float]) -> None:
+  """Warns of scores that may be classes.
+
+  In a table, a missing value makes all integers of its column floats.
+
+  Args:
+    scores: Floats, perhaps with integers among them.
+  """
+  found = sorted({float(score) for score in scores})
+  if 1 < len(found) <= _FEW and all(map(float.is_integer, found)):
+    _log.warning(
+        '`labels`: %s and %s are read as scores; give integers for classes',
+        ', '.join(map(str, found[:-1])), found[-1])
 
 
 def _check_forms(examples: Examples, given: Mapping[str, Examples]) -> None:

@@ -43,6 +43,7 @@ class Pairs:
 
   def __post_init__(self):
     rows = sequences.as_list('texts', self.texts)
+    sequences.check_present('texts', rows)
     for number, row in enumerate(rows):
       rows[number] = sequences.row_of(row)
       if not sequences.is_row(row) or len(row) not in (2, 3) or not all(
@@ -90,8 +91,9 @@ def _checked(scores: Any, count: int) -> np.ndarray:
   if len(values) != count:
     raise errors.UserError(
         f'`scores`: there are {len(values)} for {count} pairs')
+  sequences.check_present('scores', values)
   for number, score in enumerate(values):
-    # False for nan, and for numbers beyond those of float32.
+    # False for numbers beyond those of float32.
     if not isinstance(score, _NUMBERS) or not abs(float(score)) <= LARGEST:
       raise errors.UserError(
           f'`scores[{number}]`: {score!r} is no score; give a finite number')

@@ -38,13 +38,13 @@ def test_arrays_and_generators_are_pairs():
     ([], None, '`texts`: there is no pair'),
     (['ab', 'cd'], None, r'`texts\[0\]`: give two strings'),
     ([('a', 'b'), {'a': 1, 'b': 2}], None, r'`texts\[1\]`: give two'),
-    ([('a', 'b'), None], None, r'`texts\[1\]`: give two strings'),
+    ([('a', 'b'), None], None, r'`texts\[1\]`: is missing'),
     ([('a', 'b'), ('c', 'd', 'e')], None, r'`texts\[1\]`: there are 3 texts'),
     ([('a', 'b')], 0.5, '`scores`: give a list, not float'),
     ([('a', 'b')], [0.5, 1], '`scores`: there are 2 for 1 pairs'),
     ([('a', 'b')] * 2, np.array(['0.5', '1']), r'`scores\[0\]`: .*0.5'),
-    ([('a', 'b')] * 2, [0.5, None], r'`scores\[1\]`: None is no score'),
-    ([('a', 'b')] * 2, [0.5, np.nan], r'`scores\[1\]`: nan is no score'),
+    ([('a', 'b')] * 2, [0.5, None], r'`scores\[1\]`: is missing'),
+    ([('a', 'b')] * 2, [0.5, np.inf], r'`scores\[1\]`: inf is no score'),
     ([('a', 'b')] * 2, [1e39, 1], r'`scores\[0\]`: 1e\+39 is no score'),
 ])
 def test_wrong_pairs(texts, scores, message):
