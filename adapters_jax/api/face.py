@@ -94,6 +94,9 @@ def train(
   `buckets` limits the number of lengths. JAX keeps the programs for later
   processes if its option jax_compilation_cache_dir is set.
 
+  In a notebook or at a prompt, Ctrl-C after the first evaluation ends the
+  training early, with a warning; pressed again, it raises KeyboardInterrupt.
+
   >>> examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
   >>> aj.train(base, examples, method='norms', max_steps=2).method
   'layer norms'
@@ -143,6 +146,8 @@ def train(
   with train_names.arguments():
     kind, chosen = chosen_kind.of_data(data, dev, test)
     settings |= chosen
+    train_settings.check_metric(
+        settings.get('metric'), kind, settings['task'])
     with frozen.saved(bank, setup) as below, start_lib.saved(start) as before:
       settings |= below | before
       return run.train(

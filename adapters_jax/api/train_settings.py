@@ -17,6 +17,7 @@ from adapters_jax.api import train_names
 from adapters_jax.data import class_weights
 from adapters_jax.data import given
 from adapters_jax.data import memory
+from adapters_jax.data import metrics
 from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -25,6 +26,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import chosen_kind
+from adapters_jax.runs.kinds import kind as kind_lib
 
 InMemory = evaluation.InMemory
 
@@ -62,7 +64,9 @@ def _plain(value: Any) -> Any:
   """Returns a path as a string, and a scalar of NumPy or JAX as Python's."""
   if isinstance(value, os.PathLike):
     return os.fspath(value)
-  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim:
+  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and (
+      not value.ndim and not jax.dtypes.issubdtype(
+          value.dtype, jax.dtypes.prng_key)):  # A key is no number.
     return value.item()
   return value
 
@@ -91,6 +95,25 @@ def check_names(
     raise errors.UserError(
         f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '
         'out')
+
+
+def check_metric(metric: Any, kind: kind_lib.Kind, name: str) -> None:
+  """Checks that some task has a metric; the message names those of this task.
+
+  Args:
+    metric: Setting of that name, '' for the default.
+    kind: Kind of the task.
+    name: Name of the task.
+
+  Raises:
+    errors.UserError: an unknown metric.
+  """
+  if isinstance(metric, str):  # Others are no strings, which is said later.
+    try:
+      task = kind.find(name)
+    except errors.UserError:  # Of examples in memory, which have no name.
+      return
+    metrics.check_name(metric, task)
 
 
 def defaults(

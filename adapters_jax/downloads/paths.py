@@ -8,6 +8,8 @@ from adapters_jax import errors
 
 Path = str | os.PathLike[str]
 
+# Ends of names that a user would give a file, not a folder.
+_FILES = '.safetensors', '.npz', '.bin', '.pt', '.pth', '.json'
 # A home folder at the start of a path; paths may follow commas or `name=`.
 _HOME = re.compile(r'(?<![^,=|])(\s*)(~[^/,|\s]*)')
 
@@ -49,12 +51,16 @@ def target(value: Any, name: str, file: str = '') -> str:
       folder.
 
   Raises:
-    errors.UserError: a value of another type, an empty one, a file where the
-      folder, or a folder above it, should be, or a folder in place of a file.
+    errors.UserError: a value of another type, an empty one, a file or the name
+      of one where the folder, or a folder above it, should be, or a folder in
+      place of a file.
   """
   path = text(value, name)
   if not path:
     raise errors.UserError(f'`{name}`: it is empty; give a path')
+  if not file and path.endswith(_FILES) and not os.path.isdir(path):
+    raise errors.UserError(
+        f'`{name}={path}`: give a folder, as several files are written')
   if not path.endswith(file):
     path = f'{path}{file}'
   if file and os.path.isdir(path):

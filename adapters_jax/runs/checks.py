@@ -24,7 +24,7 @@ _RANGES = (
     ('label_smoothing', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
     ('patience', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('batch_size', lambda v: 1 <= v <= 2**20, '1 to 1,048,576'),
-    ('epochs', lambda v: v <= 1e6, 'at most 1,000,000'),
+    ('epochs', lambda v: 0 <= v <= 1e6, '0 to 1,000,000'),
     ('max_steps', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('max_length', lambda v: 3 <= v <= _LARGEST, '3 or more'),
     ('buckets', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
@@ -82,8 +82,17 @@ def convert_types(config: Any) -> None:
     kind, words = _KINDS[wanted]
     # True is an integer to Python.
     if not isinstance(value, kind) or isinstance(value, bool):
-      raise errors.UserError(f'`{field.name}={value!r}`: give {words}')
+      shown = ' '.join(repr(value).split())  # An array's has several lines.
+      raise errors.UserError(
+          f'`{field.name}={shown:.60}`: give {words}{_example(field.name)}')
     object.__setattr__(config, field.name, wanted(value))
+
+
+def _example(name: str) -> str:
+  """Returns values that a setting may have, as the end of a message."""
+  if choices := [*filter(None, CHOICES.get(name, ()))]:
+    return f', one of {", ".join(choices)}'
+  return ", the name of one, such as 'accuracy'" if name == 'metric' else ''
 
 
 def _threshold(value: Any) -> Any:

@@ -218,6 +218,7 @@ def train_group(
     stop: signals.Stop,
     joined: Callable[[], Start | None] = lambda: None,
     trackers: Sequence[Trackers] = (),
+    ended: Callable[[], bool] = lambda: False,
 ) -> Start:
   """Trains a group to its last step, or to a pause.
 
@@ -232,6 +233,8 @@ def train_group(
     joined: Builds the start of a group from states that its runs saved
       individually, None without them; used if the group has no saved state.
     trackers: Trackers of each run, () for none.
+    ended: Called before every step; True ends the training as its last step
+      does, but without its evaluation.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -253,7 +256,7 @@ def train_group(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(
       watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop,
-      ended=lambda: not log.training())
+      ended=lambda: not log.training() or ended())
   ahead = _load_ahead(group, train_step, progress, first)
   try:
     for one in itertools.chain(*trackers):

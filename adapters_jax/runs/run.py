@@ -259,16 +259,30 @@ def train(
 
   Raises:
     errors.UserError: a fault of the settings or the data.
+    KeyboardInterrupt: Ctrl-C, if there is no evaluation yet, or outside of
+      notebooks and prompts. There it ends the training, which is logged.
   """
   kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
   rates.warn([config])
-  with session.computing(config, keep_programs=False):
+  with (session.computing(config, keep_programs=False),
+        signals.interrupts() as interrupt):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
+
+    def noted(tuned, split):
+      found = score(tuned, split)
+      interrupt.worth = True  # From now on, there is a best step.
+      return found
+
     progress, log = group_training.train_group(
-        group, kind, score, stop=signals.Stop())
+        group, kind, noted, stop=signals.Stop(), ended=interrupt)
+    if interrupt() and loop.steps_taken(progress) < group.setup.steps:
+      _log.warning(
+          'stopped by Ctrl-C after step %d of %d; the adapter is that of step '
+          '%d, the best so far', loop.steps_taken(progress), group.setup.steps,
+          int(progress.best_step))
     scores, _, notes, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     for note in (*group.setup.notes, *notes):  # No record will hold them.

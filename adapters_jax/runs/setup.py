@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-import logging
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import cut_inputs
 from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
@@ -34,8 +34,6 @@ from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
-
-_log = logging.getLogger(__name__)
 
 Facts = dict[str, dict[str, Any]]  # {split: number and hash of its examples}
 _SUBSET_SEED = 0  # Not the run's seed: all runs train on the same subset.
@@ -172,7 +170,7 @@ def prepare(
   splits, remarks = drawn(config, splits)
   folder, tokenizer = tokenizer_of(config)
   encoded = {
-      name: _encode(tokenizer, name, split, config.max_length,
+      name: _encode(config, tokenizer, name, split,
                     len(task.labels) if task.form == 'multiple_choice' else 0)
       for name, split in splits.items()}
   return assemble(
@@ -182,28 +180,23 @@ def prepare(
 
 
 def _encode(
-    tokenizer: tokenizers.Tokenizer, name: str, split: tasks.Split,
-    max_length: int, count: int,
+    config: config_lib.Config, tokenizer: tokenizers.Tokenizer, name: str,
+    split: tasks.Split, count: int,
 ) -> examples_lib.Examples:
   """Returns a tokenised split, and logs how many of its inputs are cut.
 
   Args:
+    config: Settings.
     tokenizer: Tokenizer.
     name: Name of the split.
     split: Examples.
-    max_length: Longest input in tokens.
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
   examples = examples_lib.Examples(
-      *token_cache.encode(tokenizer, texts, max_length), split.labels,
+      *token_cache.encode(tokenizer, texts, config.max_length), split.labels,
       labelled=split.labelled, choices=count)
-  # Only inputs of the full length can have lost tokens.
-  full = [texts[row] for row in np.flatnonzero(
-      examples.row_lengths == max_length)]
-  if cut := tokenization.count_truncated(tokenizer, full, max_length):
-    _log.info('%s: %d of %d inputs are cut to `max_length=%d` tokens', name,
-              cut, len(texts), max_length)
+  cut_inputs.log(config, tokenizer, name, texts, examples.row_lengths)
   return examples
 
 
@@ -272,7 +265,7 @@ def assemble(
   if config.tune == 'none' and params.keys() - base.keys():
     raise errors.UserError(
         '`tune=none`: the new head would stay untrained; give it for sentence '
-        'embeddings, or for a head that the checkpoint holds')
+        'embeddings, or for a masked-language head that the checkpoint holds')
   base = trees.overlay(
       _frozen_leaves(config, base, select), trees.split(start, select)[1])
   # Cast after the split: tuned leaves stay float32.

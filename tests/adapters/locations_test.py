@@ -92,7 +92,7 @@ def test_files_of_others_are_left(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize('name, message', [
-    ('own/tuned.safetensors', '`path=.*own/tuned.*a file; give its folder, .*n$'),
+    ('own/tuned.safetensors', '`path=.*: it is a file; give its folder, .*own'),
     ('own/config.json', '`path=.*: it is a file; give its folder, .*own$'),
     ('model', '`path=.*model`: it is a whole model; load_base reads it$'),
     ('empty', '`path=.*there is no tuned.safetensors')])

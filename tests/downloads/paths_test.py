@@ -36,7 +36,10 @@ def test_places_to_write(tmp_path):
     assert paths.target(tmp_path / name, 'to', '.npz') == wanted
   (tmp_path / 'y.npz').mkdir()
   for place, end, message in (
-      (file, '', 'file is no folder'), (file / 'x', '', 'file is no folder'),
+      (file, '', 'file is no folder'),
+      (tmp_path / 'x.safetensors', '', 'x.safetensors`: give a folder, as sev'),
+      (tmp_path / 'x.npz', '', 'x.npz`: give a folder'),
+      (file / 'x', '', 'file is no folder'),
       (file / 'x', '.npz', 'file is no folder'), ('', '', 'empty'),
       (tmp_path / 'y.npz', '.npz', 'it is a folder')):
     with pytest.raises(errors.UserError, match=f'`to.*{message}'):

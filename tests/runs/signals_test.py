@@ -120,6 +120,38 @@ def test_handlers_are_those_of_before():
   assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_ctrl_c_at_a_prompt_keeps_a_result(monkeypatch):
+  monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+  before = signal.getsignal(signal.SIGINT)
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    signal.raise_signal(signal.SIGINT)  # There is nothing to keep.
+  assert not found() and signal.getsignal(signal.SIGINT) is before
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    found.worth = True
+    assert not found()
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # At once: it is no second request.
+    assert found()
+    monkeypatch.setattr(signals, '_REPEATED', 0.0)
+    signal.raise_signal(signal.SIGINT)
+  assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_elsewhere_is_that_of_the_caller(monkeypatch):
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    found.worth = True  # A program ends.
+    signal.raise_signal(signal.SIGINT)
+  monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+  arrived = []
+  before = signal.signal(signal.SIGINT, lambda *_: arrived.append(1))
+  try:
+    with signals.interrupts() as found:
+      signal.raise_signal(signal.SIGINT)
+    assert arrived == [1] and not found()
+  finally:
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interruption_survives_pickle():  # Ray sends it to the driver.
   error = errors.Interrupted('stopped', saved=True)
   again = pickle.loads(pickle.dumps(error))

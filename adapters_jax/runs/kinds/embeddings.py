@@ -7,6 +7,7 @@ are correlated with the cosines.
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -27,6 +28,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import cut_inputs
 from adapters_jax.runs import pair_losses
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
@@ -108,14 +110,17 @@ def prepare(
   settings = sentence_files.of_checkpoint(
       config.checkpoint, known=bool(config.pooling))
 
-  def encode(texts):
-    return token_cache.encode(
-        tokenizer, [(settings.text(text),) for text in texts],
-        config.max_length)[0]
+  def encode(texts, split=''):
+    rows = [(settings.text(text),) for text in texts]
+    tokens = token_cache.encode(tokenizer, rows, config.max_length)[0]
+    if split:
+      cut_inputs.log(config, tokenizer, split, rows, tokens.lengths)
+    return tokens
 
   setup = setup_lib.assemble(
       config, folder, task,
-      {name: pair_examples.examples_of(split, encode)
+      {name: pair_examples.examples_of(
+          split, functools.partial(encode, split=name))
        for name, split in splits.items()},
       notes, mesh,
       {name: pair_examples.fingerprint_of(split)
