@@ -87,7 +87,8 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
 
 
 def check_leaves(
-    params: trees.Tree, tuned: trees.Tree, model: heads.Model, what: str
+    params: trees.Tree, tuned: trees.Tree, model: heads.Model | encoder.Bert,
+    what: str,
 ) -> None:
   """Raises UserError for leaves that do not fit a model.
 

@@ -212,7 +212,7 @@ def _choices(
     choices.check_counts(split.rows, [
         f'`{name}`, texts[{row}]' for row in range(len(split))], count)
   return choices.make_task(NAME, choices.TEXTS, count), {
-      name: tasks.Split(split.rows, answers(name, split, count))
+      name: tasks.Split(split.rows, choices.answers(name, split.labels, count))
       for name, split in given.items()}
 
 
@@ -229,16 +229,16 @@ def _several(
   for name, split in given.items():
     label_values.kind_of(split.labels, _place(name))
   columns = label_values.columns_of(examples.labels, _place())
+  found = {one for row in examples.labels for one in row}
+  if not (found - {0} if columns else found):
+    raise errors.UserError('`labels`: no text has a label')
   if columns:
     names: list[Any] = list(range(columns))
-    if not any(map(any, examples.labels)):
-      raise errors.UserError('`labels`: no text has a label')
-    matrices = {name: _columns(name, split, columns)
+    for name, split in given.items():
+      label_values.check_columns(split.labels, columns, _place(name))
+    matrices = {name: np.array(split.labels, np.float32)
                 for name, split in given.items()}
   else:
-    found = {one for row in examples.labels for one in row}
-    if not found:
-      raise errors.UserError('`labels`: no text has a label')
     names = examples.names or sorted(found)
     matrices = {name: _matrix(name, split, examples, names)
                 for name, split in given.items()}
@@ -249,12 +249,6 @@ def _several(
       form='multilabel')
   return task, {name: tasks.Split(split.rows, matrices[name])
                 for name, split in given.items()}
-
-
-def _columns(name: str, split: Examples, columns: int) -> np.ndarray:
-  """Returns [examples, columns] float32 rows of 0 and 1."""
-  label_values.check_columns(split.labels, columns, _place(name))
-  return np.array(split.labels, np.float32)
 
 
 def _matrix(
@@ -276,25 +270,6 @@ def _matrix(
   label_values.check_distinct(split.labels, _place(name))
   return label_sets.to_matrix(split.labels, label_values.numbered(
       split.labels, names, lambda row: f'`{name}`, labels[{row}]', 'training'))
-
-
-def answers(name: str, examples: Examples, count: int) -> np.ndarray:
-  """Returns [examples] int32 answers of multiple choice.
-
-  Args:
-    name: Name of the argument, for messages.
-    examples: Examples.
-    count: Number of choices.
-
-  Raises:
-    errors.UserError: an answer out of range.
-  """
-  for number, label in enumerate(examples.labels):
-    if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
-      raise errors.UserError(
-          f'`{name}`, labels[{number}]: {label!r} is none of the {count} '
-          f'choices; give a number from 0 to {count - 1}')
-  return np.array(examples.labels, np.int32)
 
 
 def _split(

@@ -80,7 +80,7 @@ def matched(
   if examples.form == 'multiple_choice':
     count = len(examples.rows[0][1])
     task = choices.make_task('examples', choices.TEXTS, count)
-    answers = memory.answers('data', examples, count)
+    answers = choices.answers('data', labels, count)
     check_form(adapter, task)
     return task, tasks.Split(examples.rows, answers)
   kind = label_values.kind_of(labels, _place)
