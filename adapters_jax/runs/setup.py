@@ -252,7 +252,7 @@ def assemble(
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
-    mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
+    mesh = sharding.one_device()
   model = models.on_mesh(
       models.make_model(config, shape, outputs, head=head), mesh)
   base = models.pretrained_tree(config, folder, head)

@@ -38,7 +38,7 @@ def make(traces, described='double', factor=2.0):
     traces.append(x.shape)
     return {'sum': state['sum'] + factor * x, 'key': state['key']}
 
-  mesh = sharding.make_mesh('data', 2, jax.devices()[:1])
+  mesh = sharding.one_device()
   return programs.kept(double, described, mesh)
 
 
@@ -142,7 +142,7 @@ def test_reading_ahead_ends_between_programs(traces, monkeypatch):
 
 def test_only_what_describes_itself_is_kept(monkeypatch):
   jitted = jax.jit(activations.gelu)
-  mesh = sharding.make_mesh('data', 2, jax.devices()[:1])
+  mesh = sharding.one_device()
 
   @dataclasses.dataclass
   class Ours:
