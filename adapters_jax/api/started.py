@@ -1,10 +1,10 @@
 """Settings of the adapter that the flag `--start` names."""
 
 import dataclasses
-import os
 from typing import Any
 
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import paths
 from adapters_jax.runs import config as config_lib
 
 
@@ -20,7 +20,7 @@ def settings(folder: str, checkpoint: str) -> dict[str, Any]:
   """
   if not folder:
     return {}
-  folders.check_saved(os.path.expanduser(folder), '`start`')
+  folders.check_saved(paths.expanded(folder, 'start'), '`start`')
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.runs import start
   return start.settings_of(

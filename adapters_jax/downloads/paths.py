@@ -14,13 +14,38 @@ _FILES = '.safetensors', '.npz', '.bin', '.pt', '.pth', '.json'
 _HOME = re.compile(r'(?<![^,=|])(\s*)(~[^/,|\s]*)')
 
 
-def at_home(flag: str) -> str:
+def expanded(path: str, name: str) -> str:
+  """Returns a path with a home folder in place of ~.
+
+  As in a shell, ~ before an unknown user's name stays.
+
+  Args:
+    path: Path that a user gives.
+    name: Name of the argument or of the variable.
+
+  Raises:
+    errors.UserError: the user has no home folder, as in some containers; a
+      folder named `~` would appear in the current one.
+  """
+  found = os.path.expanduser(path)
+  if found.split('/')[0] == '~':
+    raise errors.UserError(
+        f'`{name}`: there is no home folder for {path}; give a path without ~, '
+        'or set HOME')
+  return found
+
+
+def at_home(flag: str, name: str) -> str:
   """Returns the value of a flag with home folders in place of ~.
 
   Args:
     flag: PATH, PATH,PATH or name=PATH; any other text stays as it is.
+    name: Name of the flag.
+
+  Raises:
+    errors.UserError: as `expanded`.
   """
-  return _HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), flag)
+  return _HOME.sub(lambda found: found[1] + expanded(found[2], name), flag)
 
 
 def text(value: Any, name: str) -> str:
@@ -31,14 +56,14 @@ def text(value: Any, name: str) -> str:
     name: Name of the argument.
 
   Raises:
-    errors.UserError: a value of another type.
+    errors.UserError: a value of another type, or no home folder.
   """
   found = os.fspath(value) if isinstance(value, os.PathLike) else value
   if not isinstance(found, str):
     raise errors.UserError(
         f'`{name}`: give a path or a name, as a string or a pathlib.Path, not '
         f'{type(value).__name__}')
-  return os.path.expanduser(found)
+  return expanded(found, name)
 
 
 def target(value: Any, name: str, file: str = '') -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
@@ -58,7 +59,7 @@ def load(folder: str) -> adapter_lib.Adapter:
   Raises:
     errors.UserError: no adapter, or one from which no training can start.
   """
-  folder = os.path.expanduser(folder)
+  folder = paths.expanded(folder, 'start')
   adapter = _load(folder, frozen.stamp(folder))
   check(adapter)
   return adapter

@@ -8,6 +8,7 @@ from typing import Any
 
 import filelock
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
@@ -35,7 +36,7 @@ def path_of(config: config_lib.Config, experiment: str) -> str:
     experiment: Name of the experiment.
   """
   if config.workdir:
-    return os.path.abspath(os.path.expanduser(config.workdir))
+    return os.path.abspath(paths.expanded(config.workdir, 'workdir'))
   return os.path.abspath(
       below(os.path.join('runs', experiment, config.task_name), config))
 
@@ -143,7 +144,7 @@ def held_by(
   Raises:
     errors.UserError: a run of other settings is in the folder itself.
   """
-  folder = os.path.abspath(os.path.expanduser(folder))
+  folder = os.path.abspath(paths.expanded(folder, 'workdir'))
   if not os.path.exists(os.path.join(folder, _SETTINGS)):
     return None
   before = _read_settings(folder)

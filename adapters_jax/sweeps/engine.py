@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import paths
 from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -53,11 +54,11 @@ def with_absolute_paths(
   for name in options.marked(config_lib.Config, 'path'):
     if getattr(config, name):
       changed[name] = os.path.abspath(
-          os.path.expanduser(getattr(config, name)))
+          paths.expanded(getattr(config, name), name))
   if config.adapters:
     changed['adapters'] = folders.absolute(config.adapters)
   if config.start:
-    changed['start'] = folders.absolute_of(config.start)
+    changed['start'] = folders.absolute_of(config.start, 'start')
   if assets.is_folder(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)
