@@ -89,6 +89,8 @@ def run_unit(
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # Such as a device out of memory.
+    if jax.process_count() > 1:
+      raise  # Hosts that no longer compute together cannot start another run.
     way_out = ''
     if len(configs) > 1 and _saved(group_folder(configs)):
       # Without a saved state, the next launch may form smaller groups anyway.
