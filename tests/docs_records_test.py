@@ -9,8 +9,8 @@ import pytest
 from adapters_jax.api import experiments
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import outcome
 from adapters_jax.sweeps import picking
+from adapters_jax.sweeps import store
 from tests import docs_test
 
 RECORDS = 'experiments/results'
@@ -56,12 +56,12 @@ def test_there_are_such_commands():
 @pytest.mark.parametrize('module, args', COMMANDS)
 def test_all_runs_have_records(module, args):
   experiment, config, many = parsed(module, args)
+  records = store.Store(experiment, str(docs_test.ROOT / RECORDS))
   runs = grid.expand([config], many)
   trials = picking.trial_runs(runs, many) if picking.parse_pick(many) else []
 
   def is_there(run):
-    return os.path.exists(outcome.record_path(
-        str(docs_test.ROOT / RECORDS), experiment, run))
+    return os.path.exists(records.path_of(run))
 
   assert [run for run in trials if not is_there(run)] == []
   if trials:  # One of the settings that compete was picked.

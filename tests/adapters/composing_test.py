@@ -209,7 +209,7 @@ class ComposedTest(parameterized.TestCase):
     self.assertEqual(composing.member(scored, 'c').scores, {})
     for form, message in (('peft', 'aj.member'), ('adapterhub', 'aj.member')):
       with self.assertRaisesRegex(errors.UserError, message):
-        exchange.write(folder, whole, form)
+        exchange.write(f'{folder}/{form}', whole, form)
     # A composed adapter is a member like any other.
     outer = composing.compose(
         {'whole': whole, 'd': make('lora[r=1]', 3)}, 'stack(d, whole)')

@@ -95,10 +95,10 @@ def test_states_of_unequal_steps_do_not_join(tmp_path, steps, joins):
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.multiple(
-            regroup, jax=mock.DEFAULT, padding=mock.DEFAULT,
-            _alone=mock.DEFAULT, group_lib=mock.DEFAULT) as mocks,
+            regroup, jax=mock.DEFAULT, _alone=mock.DEFAULT,
+            group_lib=mock.DEFAULT) as mocks,
         mock.patch.object(sharding, 'create', return_value='joined')):
-    mocks['padding'].widen = lambda progress, wide: progress
+    mocks['group_lib'].widen = lambda progress, wide: progress
     found = regroup.join_progress(of(2), folders)
   assert (found is not None and found[0] == 'joined') == joins
 
@@ -119,8 +119,8 @@ def test_states_of_other_data_do_not_join(tmp_path):
         mock.patch.object(
             regroup.inputs_lib, 'of_group', return_value=inputs[0]),
         mock.patch.multiple(
-            regroup, jax=mock.DEFAULT, padding=mock.DEFAULT,
-            _alone=mock.DEFAULT, group_lib=mock.DEFAULT)):
+            regroup, jax=mock.DEFAULT, _alone=mock.DEFAULT,
+            group_lib=mock.DEFAULT)):
     with pytest.raises(
         errors.UserError, match='state in there was trained with other dev'):
       regroup.join_progress(of(2), folders)
