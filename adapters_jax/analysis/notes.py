@@ -12,6 +12,9 @@ from adapters_jax.runs import records as records_lib
 
 def how_line(chosen: Sequence[points_lib.Point]) -> str:
   """Returns a line on the seeds, the errors and the trials of points."""
+  # The base as it is has no seeds and nothing to try.
+  chosen = [point for point in chosen
+            if point.settings['tune'] != 'none'] or chosen
   seeds = sorted({len(point.records) for point in chosen})
   trials = {}
   for point in chosen:

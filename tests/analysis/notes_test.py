@@ -66,6 +66,14 @@ def test_an_error_counts_the_seeds_only():
   assert 't interval over 2 seeds; ± counts the seeds only. No' in line
 
 
+def test_the_base_as_it_is_has_no_seeds():
+  found = [record(0.5), record(0.5, 1), trial(0.1, 1e-3),
+           record(0.4, tune='none')]
+  line = notes.how_line(points_lib.points(found))
+  assert 't interval over 2 seeds' in line
+  assert 'Each method had 1 trials' in line
+
+
 def test_trials_on_fewer_examples_are_said():
   found = [record(0.5), trial(0.1, 1e-3), record(0.5, tune='full'),
            trial(0.1, 1e-3, tune='full', train_examples=4000)]
