@@ -118,7 +118,9 @@ class Interrupt:
 
 def _is_interactive() -> bool:
   """Returns whether this process runs a notebook or a prompt."""
-  return hasattr(sys, 'ps1') or 'ipykernel' in sys.modules
+  # Whoever imported IPython may have started no shell.
+  shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)
+  return hasattr(sys, 'ps1') or shell() is not None
 
 
 def end_process() -> NoReturn:

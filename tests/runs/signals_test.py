@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 
@@ -135,6 +136,16 @@ def test_ctrl_c_at_a_prompt_keeps_a_result(monkeypatch):
     monkeypatch.setattr(signals, '_REPEATED', 0.0)
     signal.raise_signal(signal.SIGINT)
   assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize('shell, interactive', [(None, False), ('one', True)])
+def test_a_notebook_has_a_shell(shell, interactive, monkeypatch):
+  monkeypatch.delattr(sys, 'ps1', raising=False)
+  monkeypatch.setitem(
+      sys.modules, 'IPython', mock.Mock(get_ipython=lambda: shell))
+  assert signals._is_interactive() == interactive
+  monkeypatch.delitem(sys.modules, 'IPython')
+  assert not signals._is_interactive()
 
 
 def test_ctrl_c_elsewhere_is_that_of_the_caller(monkeypatch):
