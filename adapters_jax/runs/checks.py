@@ -158,7 +158,8 @@ def _check_metric(config: Any) -> None:
     return
   from adapters_jax.data import metrics  # Imports numpy; --help needs none.
   if config.metric not in metrics.NAMES:
-    raise errors.unknown('`metric`', config.metric, metrics.NAMES)
+    raise errors.unknown(
+        '`metric`', config.metric, metrics.NAMES, metrics.SAME)
 
 
 def _check_class_weights(config: Any) -> None:

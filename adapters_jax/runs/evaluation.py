@@ -129,7 +129,7 @@ def _check(
       raise errors.UserError(
           f'`{name}={value}`: is for a task by name; leave it out')
   if metric not in ('', *metrics.NAMES):
-    raise errors.unknown('`metric`', metric, metrics.NAMES)
+    raise errors.unknown('`metric`', metric, metrics.NAMES, metrics.SAME)
 
 
 def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
@@ -150,10 +150,8 @@ def _with_metric(
     adapter: adapter_lib.Adapter, metric: str, task: tasks.Task
 ) -> tasks.Task:
   """Returns a task with a metric first, by default that of the training."""
-  if metric in task.metrics:  # Even one that picks no step, as perplexity.
-    return metrics.reordered(task, metric)
-  if metric:
-    return metrics.with_first(task, metric)
+  if metric:  # Even one that picks no step, as perplexity.
+    return metrics.to_report(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.
     return metrics.with_first(task, adapter.settings.get('metric', ''))
   return task
@@ -207,7 +205,8 @@ def _of_labels(
   # Back to the order of the task: F1 is that of its second class.
   if classes:
     found = np.array([task.labels.index(name) for name in classes])[found]
-  return metrics.compute(task.metrics, split.labels, found)
+    logits = logits[:, [classes.index(name) for name in task.labels]]
+  return metrics.compute(task.metrics, split.labels, found, logits)
 
 
 def _of_questions(
