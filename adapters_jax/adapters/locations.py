@@ -17,6 +17,7 @@ from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
 from adapters_jax.downloads import weight_files
+from adapters_jax.model import base as base_lib
 
 # Files by which the format of a folder is recognised.
 _FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
@@ -27,12 +28,13 @@ HUB_FILES = (
     peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
 
 
-def find(path: paths.Path) -> str:
+def find(path: paths.Path, base: base_lib.Base | None = None) -> str:
   """Returns the folder or file of an adapter; downloads a named one.
 
   Args:
     path: Folder, .npz file, or a name on the Hugging Face hub. The suffix .npz
       may be left out, as in an export.
+    base: Base, whose own name stands for its folder if no adapter has it.
 
   Raises:
     errors.UserError: a path of another type, or no such adapter.
@@ -42,7 +44,12 @@ def find(path: paths.Path) -> str:
     return path
   if os.path.isfile(f'{path}.npz'):
     return f'{path}.npz'
-  return download(path)
+  try:
+    return download(path)
+  except errors.UserError:
+    if base is None or path != base.checkpoint:
+      raise
+    return base.folder  # A whole model may hold a head.
 
 
 def find_format(path: str) -> str:
@@ -65,6 +72,8 @@ def find_format(path: str) -> str:
     values = json_files.read(config, what='`path`: ')
     # AdapterHub and PEFT give this file the same name.
     return 'peft' if 'peft_type' in values else 'adapterhub'
+  if _holds_model(path):
+    return 'transformers'
   # Checked last: exports may lie in the workdir of a run, or in one below it.
   if folders.is_own(path):
     return 'own'

@@ -157,6 +157,9 @@ def load_adapter(
 ) -> Adapter:
   """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
 
+  From a whole model of transformers it loads the head, for `load_base` of the
+  same model as `base`.
+
   >>> film.save('adapters/film')
   >>> aj.load_adapter('adapters/film').method == film.method
   True
@@ -164,7 +167,7 @@ def load_adapter(
   Args:
     path: Folder of an adapter or workdir of a run; a folder of another library;
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
-      hub.
+      hub. Of a whole model on the hub, the name by which `base` was loaded.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
     head: Whether to read the head in files of other libraries. If False, a head
@@ -178,7 +181,7 @@ def load_adapter(
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
   arguments.demand_base_or_none(base)
-  path = locations.find(path)
+  path = locations.find(path, base)
   if locations.find_format(path) == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
@@ -190,12 +193,12 @@ def load_adapter(
     raise errors.UserError(
         f'`base`: {path} does not say the shape of its base; give it, as in '
         'base=load_base(...)')
-  return dataclasses.replace(
-      # The files name no base; the adapter is for the one that was given.
-      exchange.read(
-          path, base.config, head,
-          lambda: base_lib.with_head_start(base), base.checkpoint),
-      base=base.identity)
+  adapter = exchange.read(
+      path, base.config, head, lambda: base_lib.with_head_start(base),
+      base.checkpoint)
+  # Files of adapters name no base: they are for the one that was given.
+  compiled.check_base(base.identity, adapter, f'the head in {path}')
+  return dataclasses.replace(adapter, base=base.identity)
 
 
 def merge(

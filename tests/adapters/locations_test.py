@@ -67,8 +67,7 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
     assert os.path.isfile(os.path.join(folder, 'modules.json')) == (
         second == 'sentence_transformers')
     assert base_lib.load(folder).config.dim == tiny.CONFIG.dim
-    with pytest.raises(errors.UserError, match='there is no tuned'):
-      locations.find_format(folder)
+    assert locations.find_format(folder) == 'transformers'
     return
   back = exchange.read(folder, tiny.CONFIG)
   jax.tree.map(
