@@ -4,7 +4,7 @@ A resample is a weight for each example, the number of times that it was drawn.
 Metrics of weighted examples score a chunk of resamples by matrix products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import functools
 
 import numpy as np
@@ -210,7 +210,7 @@ def _spearman(labels, predictions, weights):
 
 # {metric: (labels [examples], predictions [examples], weights [examples,
 # resamples]) -> [resamples]}. Other metrics are computed draw by draw.
-_WEIGHTED = {
+_WEIGHTED: dict[str, Callable[..., np.ndarray]] = {
     'accuracy': _accuracy, 'mean': _mean, 'matthews': _matthews,
     'pearson': _pearson, 'spearman': _spearman,
     **{part: functools.partial(_binary, part) for part in _PARTS},
