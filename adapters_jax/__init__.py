@@ -22,6 +22,7 @@ if TYPE_CHECKING:
   from adapters_jax.api.face import evaluate as evaluate
   from adapters_jax.api.face import Examples as Examples
   from adapters_jax.api.face import export as export
+  from adapters_jax.api.face import fold as fold
   from adapters_jax.api.face import Fuse as Fuse
   from adapters_jax.api.face import fusion_attention as fusion_attention
   from adapters_jax.api.face import load_adapter as load_adapter
@@ -46,8 +47,8 @@ __all__ = (
     'Adapter', 'Average', 'Base', 'BatchSplit', 'Examples', 'Fuse', 'Pairs',
     'Parallel', 'Prediction', 'Questions', 'Split', 'Stack', 'TaggedExamples',
     'Texts', 'UserError', 'compose', 'drop_layers', 'encode', 'evaluate',
-    'export', 'fusion_attention', 'load_adapter', 'load_base', 'member',
-    'merge', 'predict', 'push', 'train')
+    'export', 'fold', 'fusion_attention', 'load_adapter', 'load_base',
+    'member', 'merge', 'predict', 'push', 'train')
 
 
 if not TYPE_CHECKING:  # Checkers would take any name for an attribute.

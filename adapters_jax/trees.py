@@ -3,9 +3,9 @@
 The path of a leaf joins its keys by '/', as in
 'encoder/layer_0/ffn_norm/scale'. A `tuned` tree is a partial tree with the
 paths of the whole one, so that one operation, `overlay`, adds an adapter,
-replaces fine-tuned leaves and loads a checkpoint. All functions except `stack`
-and `take` only rearrange dicts: inside a jitted function they run at trace time
-and cost nothing afterwards.
+replaces fine-tuned leaves and loads a checkpoint. All functions except `stack`,
+`take`, `equal` and `check_finite` only rearrange dicts: inside a jitted
+function they run at trace time and cost nothing afterwards.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -4,7 +4,8 @@
 
 The figure and its caption in the README and on the first page; in results.md
 the tables, the verdicts on the paper's conclusions and the figures of
-ablations; and the table of reliability.md. Works with any number of records; a
+ablations; in methods.md the learning rates and the settings of a training; and
+the table of reliability.md. Works with any number of records; a
 figure without records stays as it is. Needs the extra 'notebooks'.
 """
 
@@ -14,6 +15,7 @@ from adapters_jax.analysis import tables
 from adapters_jax.downloads import atomic
 from adapters_jax.downloads import json_files
 from adapters_jax.runs import records
+from docs import training_tables
 from experiments.analysis import composed
 from experiments.analysis import conclusions
 from experiments.analysis import drops
@@ -29,6 +31,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 README = os.path.join(HERE, os.pardir, 'README.md')
 RECORDS = os.path.join(HERE, os.pardir, 'experiments', 'results')
 PAGE = os.path.join(HERE, 'results.md')
+METHODS = os.path.join(HERE, 'methods.md')
 RELIABILITY = os.path.join(HERE, 'reliability.md')
 STRESS = os.path.join(RECORDS, 'reliability.json')
 DROPS = os.path.join(RECORDS, 'adapter_drop.json')
@@ -147,6 +150,8 @@ def main() -> None:
   rewrite(RELIABILITY, (
       'stress', '\n'.join(stress_table.lines(json_files.read(STRESS)))))
   found = list(records.read_all(RECORDS))
+  rewrite(METHODS, ('rates', training_tables.rates(found)),
+          ('settings', training_tables.settings()))
   rewrite(PAGE, ('results', summarize.table(found, SIZES, TOP_K)),
           ('intervals', summarize.intervals(found, SIZES, TOP_K)),
           ('conclusions', conclusion_lines()),

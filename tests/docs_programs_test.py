@@ -174,5 +174,10 @@ def test_the_training_loop_runs(base_folder, small_world):
   for path, leaf in trees.flatten(update(whole)).items():
     frozen = trees.role(path) == 'encoder'
     assert frozen == (not np.any(leaf)), path
+  # Other methods than the page's have leaves that no gradient changes.
+  others = {'adapter': {'fixed_a': np.ones(2), 'running_mean': np.ones(2)}}
+  moved = tx.update(others, tx.init(others), others)[0]['adapter']
+  np.testing.assert_array_equal(moved['fixed_a'], 0)
+  np.testing.assert_allclose(moved['running_mean'], -0.1, rtol=1e-6)
   execute(second)
   assert loss(trees.overlay(whole, names['state'].tuned)) < at_first

@@ -1,16 +1,25 @@
-"""Tests that the tables and figures of README and docs are of the records."""
+"""Tests that tables, lists and figures of the pages are of records and code."""
 
 import contextlib
 import io
 import os
+import re
 import tempfile
 
 from absl.testing import parameterized
 import pytest
 
 from adapters_jax.downloads import json_files
+from adapters_jax import errors
+from adapters_jax import methods
+from adapters_jax.model import endings
+from adapters_jax.runs import identity
+from adapters_jax.runs import presets
 from adapters_jax.runs import records
+from adapters_jax.sweeps import grid
+from docs import training_tables
 from scripts import summarize
+from scripts.benchmark import table as benchmark_table
 from scripts.stress import table as stress_table
 from tests import docs_test
 
@@ -42,6 +51,51 @@ class RecordsTest(parameterized.TestCase):
         str(ROOT / 'experiments' / 'results' / 'reliability.json'))
     self.check_current('docs/reliability.md', table.splitlines(),
                        stress_table.lines(found))
+
+  def test_rates_are_those_of_the_records(self):
+    found = records.read_all(str(ROOT / 'experiments' / 'results'))
+    self.check_current(
+        'docs/methods.md',
+        between(PAGES['docs/methods.md'], '<!-- rates: begin -->',
+                '<!-- rates: end -->'), training_tables.rates(found))
+
+  def test_shares_of_encoders_are_those_of_the_records(self):
+    rows = docs_test.table_rows(
+        PAGES['docs/encoders.md'].partition('\nThe column')[0])
+    shares = {name.strip('`'): float(re.search(r'\((.*) %\)', trained)[1])
+              for _, name, *_, trained in rows[1:]}
+    found = {}
+    for record in records.read_all(str(ROOT / 'experiments' / 'results')):
+      config = identity.completed(record.config)
+      if config['tune'] == 'adapters' and not config['adapter_config'] and (
+          config['adapter_size'] == 64 and config['adapters'] == ''
+          and config['adapter_layers'] == 'all' and config['tune_norms']
+          and config['adapter_sites'] == 'attention_output,ffn_output'):
+        found.setdefault(config['checkpoint'], []).append(
+            100 * record.trained_params / record.total_params)
+    self.assertCountEqual(found, ['minilm-l6', 'mpnet-base'])
+    for base, percents in found.items():
+      self.assertAlmostEqual(shares[base], min(percents), delta=0.01)
+
+  def test_times_and_ratios_are_those_of_the_benchmark(self):
+    found = json_files.read(
+        str(ROOT / 'experiments' / 'results' / 'benchmark.json'))
+    steps = [row for tune in ('adapters', 'full')
+             for row in found['step'][tune]['lengths'].values()]
+    sizes = found['inference']['sizes'].values()
+    for title, rows, written in (
+        ('training step, batch 32', steps,
+         lambda row, seconds: f'{1e3 * seconds:,.0f} ms'),
+        ('inference, sentences a second', sizes,
+         lambda row, seconds: f'{row["examples"] / seconds:.0f}')):
+      table = f'| {title} ' + PAGES['docs/performance.md'].partition(
+          f'| {title} ')[2].partition('\n\n')[0]
+      self.assertEqual(
+          [cells[1:] for cells in docs_test.table_rows(table)[1:]],
+          [[*(written(row, row['sides'][side]['seconds']['min'])
+              for side in ('ours_bfloat16', 'ours', 'peer_bfloat16', 'peer')),
+            *(f'{benchmark_table.ratio_of(row, "ours_bfloat16", name):.2f}×'
+              for name in ('min', 'median'))] for row in rows])
 
   def test_the_program_for_own_records_runs(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
@@ -93,3 +147,60 @@ class RecordsTest(parameterized.TestCase):
     for name in drawn:
       self.assertIn(f'](figures/{name})', lines)
       self.assertTrue((ROOT / 'docs' / 'figures' / name).exists(), name)
+
+
+class CodeTest(parameterized.TestCase):
+
+  def test_methods_that_modernbert_refuses_are_listed(self):
+    def is_refused(name):
+      try:
+        endings.check_pre_norm(methods.CONFIGS[name], 'modernbert')
+      except errors.UserError:
+        return True
+      return False
+
+    listed = between(
+        ' '.join(PAGES['docs/encoders.md'].split()),
+        'or leave it out, are refused: ', '. The error')
+    self.assertCountEqual(re.findall('`([^`]+)`', listed),
+                          filter(is_refused, methods.CONFIGS))
+
+  def test_the_syntax_of_grids_is_described(self):
+    page = between(
+        PAGES['docs/scale.md'], 'A grid is a text', 'Runs that differ')
+    for name in grid.GRIDS:
+      self.assertIn(f'`--grid={name}`', page)
+    self.assertIn('`adapter_layers=0-2,5|3-5` has two values', page)
+    self.assertIn('`seed=0-4` is five seeds; for other settings `0-4` is one',
+                  page)
+    for text, count in (
+        ('adapter_layers=0-2,5|3-5', 2), ('seed=0-4', 5),
+        ('adapter_layers=0-4', 1), ('adapter_size=8,64 seed=0,1', 4),
+        ('adapter_size=8,64; tune=full', 3),
+        ('adapter_config=par_bn|prefix_tuning,lora[r=8,alpha=16]', 2),
+        ('class_weights=spam:5,ham:1|balanced', 2)):
+      self.assertLen(grid.parse_grid(text), count, text)
+
+  def test_settings_are_those_of_the_flags(self):
+    page = PAGES['docs/methods.md']
+    table = between(page, '<!-- settings: begin -->', '<!-- settings: end -->')
+    self.assertEqual(
+        table, training_tables.settings(), 'run `python -m docs.generate`')
+    rows = {name.strip('`'): (default.strip('`'), python)
+            for name, default, *_, python in docs_test.table_rows(table)[1:]}
+    # What the prose of the page says.
+    self.assertEqual(
+        {name: rows[name][0] for name in (
+            'weight_decay', 'clip_norm', 'warmup', 'epochs', 'batch_size',
+            'max_length', 'buckets', 'eval_every')},
+        {'weight_decay': '0.01', 'clip_norm': '1.0', 'warmup': '0.1',
+         'epochs': '3.0', 'batch_size': '32', 'max_length': '128',
+         'buckets': '7', 'eval_every': '0'})
+    self.assertEqual([rows[name][1] for name in (
+        'tune', 'adapter_size', 'mesh', 'start', 'patience')], [
+            '`method`', 'field of `method`', 'no', 'yes', 'yes'])
+    self.assertEqual(
+        (presets.SQUAD['max_length'], presets.EMBEDDINGS['max_length'],
+         presets.LANGUAGE_MODELING['adapter_config'],
+         presets.LANGUAGE_MODELING['tune_norms']),
+        (384, 256, 'seq_bn_inv', False))

@@ -1,8 +1,12 @@
-"""Tests that packages import downwards only, deferred imports included."""
+"""Tests that packages import downwards only, and nothing heavy at first."""
 
 import ast
 import collections
 import pathlib
+import subprocess
+import sys
+
+import pytest
 
 import adapters_jax
 
@@ -90,3 +94,16 @@ def test_the_house_has_few_rooms():
   assert len(entries) <= 15, sorted(entries)
   assert {name.removesuffix('.py') for name in entries} <= {
       *RANKS, '__init__', 'py.typed'}
+
+
+def test_the_import_is_light_and_names_are_listed():
+  script = (
+      'import sys, adapters_jax as aj; '
+      'heavy = {"jax", "numpy", "flax"} & set(sys.modules); '
+      'assert not heavy, heavy; '
+      'assert set(aj.__all__) <= set(dir(aj)); '
+      'from adapters_jax import errors, UserError; '
+      'assert UserError is errors.UserError')
+  subprocess.run([sys.executable, '-c', script], check=True)
+  with pytest.raises(AttributeError, match='no attribute'):
+    adapters_jax.absent

@@ -208,16 +208,12 @@ class Adapter:
             'head_input': self.head_input, 'max_length': self.max_length,
             'base': self.base, 'hidden_activation': self.hidden_activation,
             'family': self.family, 'scores': self.scores,
-            'base_files': self.base_files, **self._saved_setup(),
+            'base_files': self.base_files,
+            **({} if self.setup is None else {
+                'setup': str(self.setup),
+                'members': [list(member) for member in self.members]}),
             **({} if self.threshold is None
                else {'threshold': self.threshold})}})
-
-  def _saved_setup(self) -> dict[str, Any]:
-    """Returns the JSON entries of several adapters in one."""
-    if self.setup is None:
-      return {}
-    return {'setup': str(self.setup),
-            'members': [list(member) for member in self.members]}
 
   def as_settings(self) -> dict[str, Any]:
     """Returns the settings of a run that would train such an adapter."""

@@ -16,6 +16,7 @@ import rich.table
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import compiled
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
@@ -119,10 +120,13 @@ def activate(
     base: Pretrained tree; that of the encoder when None.
 
   Raises:
-    errors.UserError: an unknown name, an adapter without a head, or a shape
-      without a tree.
+    errors.UserError: an unknown name, an adapter without a head or of another
+      base, or a shape without a tree.
   """
   adapter = find(bank, name)
+  for one in (shape, base):
+    if isinstance(one, base_lib.Base):
+      compiled.check_base(one.identity, adapter, f'adapter {name!r}')
   tree = base_lib.tree_of(shape if base is None else base)
   if isinstance(shape, base_lib.Base):
     shape = shape.config

@@ -13,6 +13,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.data import choices
+from adapters_jax.data import sequences
 from adapters_jax.data import tokenization
 from adapters_jax.data import tokenizer_files
 from adapters_jax.downloads import file_hash
@@ -86,7 +87,8 @@ def params_of(base: base_lib.Base, adapter: adapter_lib.Adapter) -> trees.Tree:
 
 
 def check_leaves(
-    params: trees.Tree, tuned: trees.Tree, model: heads.Model, what: str
+    params: trees.Tree, tuned: trees.Tree, model: heads.Model | encoder.Bert,
+    what: str,
 ) -> None:
   """Raises UserError for leaves that do not fit a model.
 
@@ -154,10 +156,19 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
 
   Args:
     identity: Identity of the base.
-    adapter: Adapter; one of unknown origin passes.
+    adapter: Adapter; one of unknown origin passes, unless an adapter is folded
+      into the base.
     what: Name of the adapter in the message.
   """
-  if not adapter.base or base_lib.same(adapter.base, identity):
+  if base_lib.same(adapter.base, identity):
+    return
+  if base_lib.is_folded(identity):
+    raise errors.UserError(
+        '`base`: an adapter is folded into it, and only the adapter that '
+        f'aj.fold returned with it fits; {what} is another: give the base as '
+        'before the fold')
+  check_not_folded(adapter, what)
+  if not adapter.base:
     return
   name = base_lib.repository_of(identity)
   if name and name == base_lib.repository_of(adapter.base):
@@ -169,6 +180,19 @@ def check_base(identity: str, adapter: adapter_lib.Adapter, what: str) -> None:
   raise errors.UserError(
       f'`base`: {identity} is not the base that {what} was trained on '
       f'({adapter.base})')
+
+
+def check_not_folded(adapter: adapter_lib.Adapter, what: str) -> None:
+  """Raises UserError for the rest of an adapter that is folded into a base.
+
+  Args:
+    adapter: Adapter.
+    what: Name of the adapter in the message.
+  """
+  if base_lib.is_folded(adapter.base):
+    raise errors.UserError(
+        f'`base`: {what} fits only the base that aj.fold returned with it; '
+        'give that one, or the adapter as before the fold')
 
 
 def warn_of_files(
@@ -223,6 +247,9 @@ def check_texts(
     errors.UserError: a wrong number of texts, or not strings.
   """
   wanted = adapter.texts
+  if any(map(sequences.is_missing, row)):
+    raise errors.UserError(
+        f'`texts[{number}]`: is missing; leave the row out')
   if adapter.head.choices:
     return choices.checked_row(row, f'`texts[{number}]`')
   if len(row) != len(wanted) or not all(isinstance(text, str) for text in row):

@@ -8,12 +8,14 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import composing
+from adapters_jax.data import sequences
 from adapters_jax.model import composition
 
 
 def strings(texts: Sequence[str] | np.ndarray) -> list[str]:
   """Returns the texts as a list; raises UserError unless all are strings."""
   rows = arguments.rows_of(texts)
+  sequences.check_present('texts', rows)
   for number, row in enumerate(rows):
     if len(row) != 1 or not isinstance(row[0], str):
       raise errors.UserError(f'`texts[{number}]`: give a string')

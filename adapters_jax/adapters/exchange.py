@@ -161,10 +161,7 @@ def write(
     return []
   _check_kind(adapter, form)
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
-  notes = _write_other(path, adapter, form, name, checkpoint)
-  if form != 'adapter_bert':
-    notes += locations.remove_own(path)
-  return notes
+  return _write_other(path, adapter, form, name, checkpoint)
 
 
 def _write_other(

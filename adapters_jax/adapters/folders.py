@@ -9,15 +9,15 @@ import os
 import re
 from typing import Any
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
+from adapters_jax.downloads import weight_files
 
-WEIGHTS = 'tuned.safetensors'
+WEIGHTS, ADAPTER_CONFIG, ADAPTER_SETUP = weight_files.OF_ADAPTERS
 SETTINGS = 'config.json'
 FORMAT = 1
-ADAPTER_CONFIG = 'adapter_config.json'  # Of AdapterHub's and PEFT's adapters.
-ADAPTER_SETUP = 'adapter_setup.json'  # Of AdapterHub's setups.
 _RUN = 'run.json'  # Marks the workdir of a run, from its start on.
 _COMMA = re.compile(r'(?<!\\),')  # A comma without a backslash before it.
 _ON_HUB = re.compile(r'[\w-][\w.-]*/[\w-][\w.-]*(@[^@]+)?')
@@ -203,7 +203,7 @@ def parse(text: str) -> dict[str, str]:
           f'`adapters`: two folders have the name {name!r}; give names, as in '
           'one=DIR,two=DIR')
     # A shell expands no ~ after name=.
-    found[name] = os.path.expanduser(folder)
+    found[name] = paths.expanded(folder, 'adapters')
   if not found:
     raise errors.UserError(
         '`adapters`: name workdirs of finished runs, or folders of adapters')
@@ -216,10 +216,10 @@ def split(text: str) -> list[str]:
           for part in map(str.strip, _COMMA.split(text)) if part]
 
 
-def render(paths: Mapping[str, str]) -> str:
+def render(folders: Mapping[str, str]) -> str:
   """Returns the text of {name: folder} that `parse` reads."""
   return ','.join(f'{name}={folder}'.replace(',', r'\,')
-                  for name, folder in paths.items())
+                  for name, folder in folders.items())
 
 
 def parse_existing(text: str) -> dict[str, str]:
@@ -232,13 +232,19 @@ def parse_existing(text: str) -> dict[str, str]:
 
 def absolute(text: str) -> str:
   """Returns the text with absolute paths; names on the hub are kept."""
-  return render({name: absolute_of(folder)
+  return render({name: absolute_of(folder, 'adapters')
                  for name, folder in parse(text).items()})
 
 
-def absolute_of(path: str) -> str:
-  """Returns the absolute path of a folder; a name on the hub is kept."""
-  return path if is_on_hub(path) else os.path.abspath(os.path.expanduser(path))
+def absolute_of(path: str, name: str) -> str:
+  """Returns the absolute path of a folder; a name on the hub is kept.
+
+  Args:
+    path: Folder or name.
+    name: Name of the argument.
+  """
+  return path if is_on_hub(path) else os.path.abspath(
+      paths.expanded(path, name))
 
 
 def with_hashes(text: str) -> str:
@@ -259,7 +265,7 @@ def with_hash(start: str) -> str:
   Raises:
     errors.UserError: a folder without an adapter.
   """
-  digest = _digest(os.path.expanduser(start), '`start`')
+  digest = _digest(paths.expanded(start, 'start'), '`start`')
   return f'{_name_of(start)}@{digest}'
 
 

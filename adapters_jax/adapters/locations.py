@@ -1,6 +1,5 @@
 """Finds adapters: in folders and files of any format, and on the hub."""
 
-import contextlib
 import os
 from typing import Any
 
@@ -12,7 +11,6 @@ from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import adapterhub_setups
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_labels
-from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
@@ -77,6 +75,10 @@ def find_format(path: str) -> str:
   # Checked last: exports may lie in the workdir of a run, or in one below it.
   if folders.is_own(path):
     return 'own'
+  if os.path.isfile(path):
+    raise errors.UserError(
+        f'`path={path}`: it is a file; give its folder, '
+        f'{os.path.dirname(path) or "."}')
   raise errors.UserError(
       f'`path={path}`: there is no {folders.WEIGHTS}, no '
       f'{adapterhub.CONFIG}, and it is no .npz')
@@ -137,10 +139,11 @@ def _check_folder(path: str, form: str) -> None:
   """Raises UserError for a folder that an export would spoil."""
   if form == 'own':
     return  # `storage.save_tuned` refuses the folder of a model.
-  if (os.path.isfile(os.path.join(path, folders.WEIGHTS))
-      and folders.is_of_run(path) and not folders.is_workdir(path)):
+  # Readers would prefer it to the export.
+  if os.path.isfile(os.path.join(path, folders.WEIGHTS)):
     raise errors.UserError(
-        f'`path={path}`: it holds the adapter of a run; name another folder')
+        f'`path={path}`: it holds an adapter in our format; name another '
+        'folder')
   # transformers adds an adapter beside a model to it, or loads the adapter's
   # own base in its place.
   if form in formats.WHOLE and folders.is_foreign(path):
@@ -150,39 +153,6 @@ def _check_folder(path: str, form: str) -> None:
   if form not in formats.WHOLE and _holds_model(path):
     raise errors.UserError(
         f'`path={path}`: it holds a whole model; name another folder')
-
-
-def remove_own(folder: str) -> list[str]:
-  """Removes an adapter of this package, which readers would prefer to others.
-
-  Args:
-    folder: Folder of an export in another format, complete.
-
-  Returns:
-    A note that names the adapter, if there was one.
-  """
-  ours = folders.has_settings(folder)  # Models have a config.json too.
-  removed = folders.WEIGHTS + f' and {folders.SETTINGS}' * ours
-  notes = [
-      f'{folder} held {_described(folder)} in our format, which would be read '
-      f'in place of the export: {removed} removed; `save` writes an adapter '
-      'to another folder'
-  ] if os.path.isfile(os.path.join(folder, folders.WEIGHTS)) else []
-  # Weights first: without them, the folder is no longer of the own format.
-  weights.remove(folder, folders.WEIGHTS)
-  if ours:
-    weights.remove(folder, folders.SETTINGS)
-  return notes
-
-
-def _described(folder: str) -> str:
-  """Returns the method of an adapter of this package, if its file has one."""
-  with contextlib.suppress(errors.UserError):
-    values = json_files.inner(
-        folders.read_settings(folder), 'adapter', folder)
-    if method := values.get('method'):
-      return f'an adapter ({method})'
-  return 'an adapter'
 
 
 def download(name: str) -> str:

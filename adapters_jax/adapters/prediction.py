@@ -25,7 +25,6 @@ from adapters_jax.training import steps
 
 Prediction = readings.Prediction
 Texts = arguments.Texts
-shares_of = readings.shares_of
 
 
 def load(
@@ -71,6 +70,7 @@ def base_of(
   Raises:
     errors.UserError: an unknown base, or another one.
   """
+  compiled.check_not_folded(adapter, f'the adapter in {folder}')
   checkpoint = checkpoint or base_lib.name_of(adapter.base)
   if not checkpoint and adapter.base:
     raise errors.UserError(
@@ -289,27 +289,3 @@ def _outputs(
         compiled.eval_step(compiled.model_of(base, adapter)),
         compiled.params_of(base, adapter), jax.device_put(adapter.tuned),
         batches, len(examples))
-
-
-def logits(
-    base: base_lib.Base, adapter: adapter_lib.Adapter,
-    texts: Texts, batch_size: int = 32,
-) -> np.ndarray:
-  """Computes the outputs of an adapter's head on [CLS].
-
-  Args:
-    base: Pretrained encoder.
-    adapter: Adapter of classes or a score.
-    texts: Texts, or pairs.
-    batch_size: Inputs a step.
-
-  Returns:
-    [texts, outputs] float32
-
-  Raises:
-    errors.UserError: an adapter of another base or without a head; texts of
-      another form.
-  """
-  rows = arguments.rows_of(texts)
-  found, _ = values(base, {'': adapter}, [''] * len(rows), rows, batch_size)
-  return np.array(found, np.float32).reshape(len(rows), adapter.outputs or 0)

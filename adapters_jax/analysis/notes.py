@@ -1,6 +1,7 @@
 """Lines below a table of results: how it was made, and what it leaves out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+import math
 from typing import Any
 
 from adapters_jax.analysis import points as points_lib
@@ -11,6 +12,9 @@ from adapters_jax.runs import records as records_lib
 
 def how_line(chosen: Sequence[points_lib.Point]) -> str:
   """Returns a line on the seeds, the errors and the trials of points."""
+  # The base as it is has no seeds and nothing to try.
+  chosen = [point for point in chosen
+            if point.settings['tune'] != 'none'] or chosen
   seeds = sorted({len(point.records) for point in chosen})
   trials = {}
   for point in chosen:
@@ -30,7 +34,20 @@ def how_line(chosen: Sequence[points_lib.Point]) -> str:
               f'{others}; {most or "none"} for the others.')
   return ('Scores in hundredths of the metric: mean ± half of the 95 % t '
           f'interval over {" or ".join(map(str, seeds))} seeds; ± counts the '
-          f'seeds only. {picked}')
+          f'seeds only. {picked}{_other_amounts(chosen)}')
+
+
+def _other_amounts(chosen: Sequence[points_lib.Point]) -> str:
+  """Returns a sentence on trials with other numbers of examples, or ''."""
+  found: dict[str, list[str]] = {}
+  for point in chosen:
+    if point.trials and point.trial_examples != point.examples:
+      number = ('all' if math.isinf(point.trial_examples)
+                else f'{point.trial_examples:,}')
+      found.setdefault(f'{number} training examples', []).append(point.task)
+  return ''.join(
+      f' The trials on {" and ".join(dict.fromkeys(tasks))} used {number}.'
+      for number, tasks in found.items())
 
 
 def edge_lines(chosen: Sequence[points_lib.Point]) -> list[str]:

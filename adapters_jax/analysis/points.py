@@ -34,6 +34,7 @@ class Point:
     records: Records of the runs, sorted by seed.
     trials: Number of schedules (rates, epochs, ...) tried for this method with
       other seeds than those of `records`; 0 without trials.
+    trial_examples: Number of training examples of the trials, infinity for all.
     tried: {setting: sorted values in the trials} of the rate and the epochs; {}
       without trials.
     pick_score: Mean dev score of the trials at this point's settings, by which
@@ -46,6 +47,7 @@ class Point:
   settings: dict[str, Any]
   records: tuple[records_lib.Record, ...]
   trials: int = 0
+  trial_examples: float = 0
   tried: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
   pick_score: float = math.nan
   better: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -189,6 +191,7 @@ def _with_trials(point: Point, trials: list[Point]) -> Point:
   names = identity.differing(_schedule(trial.settings) for trial in trials)
   return dataclasses.replace(
       point, pick_score=score, trials=len(trials),
+      trial_examples=max((trial.examples for trial in trials), default=0),
       tried={name: tuple(sorted({trial.settings[name] for trial in trials}))
              for name in _SCALES if trials},
       better={name: value for name, value in _schedule(best.settings).items()

@@ -5,6 +5,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.adapters import prediction as prediction_lib
+from adapters_jax.adapters import readings
 from adapters_jax.data import predicted
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
@@ -56,7 +57,7 @@ def shown(adapter: Any, value: Any) -> Any:
   """
   if adapter.head.reads_words:
     return value
-  return (prediction_lib.shares_of(adapter, value)
+  return (readings.shares_of(adapter, value)
           if adapter.classes or adapter.head.choices else value)
 
 

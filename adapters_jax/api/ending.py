@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 from typing import NoReturn
 
 from absl import flags
@@ -13,15 +14,49 @@ from adapters_jax import errors
 from adapters_jax.downloads import disk
 from adapters_jax.runs import signals
 
+# Seconds for other hosts to reach the end that all have agreed on.
+_OTHERS = 5.0
+_SHOWN = 160  # Characters of JAX's error.
+
 
 def fail(message: object) -> NoReturn:
   """Prints a message of one line, and exits with status 2.
 
+  One of several hosts ends at once if the others do not end with it: they wait
+  for its part of a computation, while JAX's shutdown would wait for them.
+
   Args:
     message: Message for the user, or an error.
   """
-  print(f'error: {message}', file=sys.stderr)
+  print(f'error: {message}', file=sys.stderr, flush=True)
+  if _several_hosts():
+    from jax import distributed
+    leaving = threading.Thread(target=distributed.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(_OTHERS)
+    _end_now()
   raise SystemExit(2)
+
+
+def _several_hosts() -> bool:
+  """Returns whether this process has joined others. Imports no JAX."""
+  jax = sys.modules.get('jax')
+  return bool(jax) and jax.distributed.is_initialized() and (
+      jax.process_count() > 1)
+
+
+def _is_of_others(error: Exception) -> bool:
+  """Returns whether JAX raised an error on one of several hosts."""
+  return _several_hosts() and isinstance(
+      error, sys.modules['jax'].errors.JaxRuntimeError)
+
+
+def _end_now() -> NoReturn:
+  """Ends this process with status 2, without the shutdown of JAX."""
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+      stream.flush()
+  os._exit(2)
 
 
 def leave(stopped: BaseException) -> NoReturn:
@@ -63,6 +98,13 @@ def reported(as_text: Callable[[Exception], str] = str) -> Iterator[None]:
   except (errors.Interrupted, KeyboardInterrupt) as error:
     print('stopped', file=sys.stderr)
     leave(error)
+  except Exception as error:
+    if _is_of_others(error):
+      print(f'error: {errors.first_line(error)[:_SHOWN]}; this or another '
+            'process has failed, see the output of all; the same command with '
+            '--resume continues', file=sys.stderr)
+      _end_now()  # JAX may abort the process if the first host has ended.
+    raise
   finally:
     _drop_unwritten()
 

@@ -76,7 +76,7 @@ def folders(
     errors.UserError: no folder, one without the files of its splits, `folder`
       together with files, or one `task` for several folders.
   """
-  names = [name.strip() for name in named.folder.split(',') if name.strip()]
+  names = options.names(named.folder)
   if not names:
     raise errors.UserError('`folder`: name a folder with train.tsv, dev.tsv')
   if config.files:

@@ -26,6 +26,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import dropping
 from adapters_jax.adapters import embedding
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import folding
 from adapters_jax.adapters import locations
 from adapters_jax.adapters import merge_checks
 from adapters_jax.adapters import merge_rules
@@ -33,10 +34,8 @@ from adapters_jax.adapters import merging
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import pushing
 from adapters_jax.adapters import remarks
-from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
 from adapters_jax.api import train_settings
-from adapters_jax.data import class_weights
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
 from adapters_jax.data import questions
@@ -50,6 +49,7 @@ from adapters_jax.runs import evaluation
 from adapters_jax.runs import frozen
 from adapters_jax.runs import run
 from adapters_jax.runs import start as start_lib
+from adapters_jax.runs.kinds import chosen_kind
 
 Adapter = adapter_lib.Adapter
 Base = base_lib.Base
@@ -58,7 +58,7 @@ Pairs = pairs.Pairs
 Questions = questions.Questions
 TaggedExamples = tagged.TaggedExamples
 Texts = raw_text.Texts
-InMemory = train_settings.InMemory
+InMemory = evaluation.InMemory
 Prediction = prediction.Prediction
 UserError = errors.UserError
 Average = composition.Average
@@ -69,6 +69,7 @@ Split = composition.Split
 Stack = composition.Stack
 compose = composing.compose
 drop_layers = dropping.drop_layers
+fold = folding.fold
 fusion_attention = attention.fusion_attention
 load_base = base_lib.load
 encode = embedding.encode
@@ -92,6 +93,9 @@ def train(
   there are a few. This takes most of the time of a small training; the setting
   `buckets` limits the number of lengths. JAX keeps the programs for later
   processes if its option jax_compilation_cache_dir is set.
+
+  In a notebook or at a prompt, Ctrl-C after the first evaluation ends the
+  training early, with a warning; pressed again, it raises KeyboardInterrupt.
 
   >>> examples = aj.Examples(['good', 'bad'] * 8, ['yes', 'no'] * 8)
   >>> aj.train(base, examples, method='norms', max_steps=2).method
@@ -121,7 +125,7 @@ def train(
     start: Adapter to continue from, of any origin, on the same task or another
       one. The new adapter takes over its method, layer norms and `max_length`.
       The head is kept if the classes are the same, in any order; else it is
-      initialised again, which is logged. The optimizer state is always new.
+      initialised again, with a warning. The optimizer state is always new.
     **settings: Fields of `runs.config.Config`, such as epochs, learning_rate,
       batch_size, seed, max_length. `class_weights` may be {class: weight}.
 
@@ -136,16 +140,14 @@ def train(
   text = train_settings.method_text(method)
   train_settings.check_arguments(base, data, text, start, dev, test)
   train_settings.check_names(settings, data, text)
-  settings = {name: train_settings.plain(value)
-              for name, value in settings.items()}
   bank = frozen.bank_of(under)
   settings = {**train_settings.defaults(base, data, text, bank, start),
-              **settings}
-  if isinstance(settings.get('class_weights'), Mapping):
-    settings['class_weights'] = class_weights.render(settings['class_weights'])
+              **train_settings.plain(settings)}
   with train_names.arguments():
     kind, chosen = chosen_kind.of_data(data, dev, test)
     settings |= chosen
+    train_settings.check_metric(
+        settings.get('metric'), kind, settings['task'])
     with frozen.saved(bank, setup) as below, start_lib.saved(start) as before:
       settings |= below | before
       return run.train(
@@ -157,9 +159,6 @@ def load_adapter(
 ) -> Adapter:
   """Loads an adapter of this package, AdapterHub, PEFT or adapter-bert.
 
-  From a whole model of transformers it loads the head, for `load_base` of the
-  same model as `base`.
-
   >>> film.save('adapters/film')
   >>> aj.load_adapter('adapters/film').method == film.method
   True
@@ -167,7 +166,7 @@ def load_adapter(
   Args:
     path: Folder of an adapter or workdir of a run; a folder of another library;
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
-      hub. Of a whole model on the hub, the name by which `base` was loaded.
+      hub. Of a whole model, the folder or name of `base`: its head is read.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
     head: Whether to read the head in files of other libraries. If False, a head
@@ -182,7 +181,8 @@ def load_adapter(
   """
   arguments.demand_base_or_none(base)
   path = locations.find(path, base)
-  if locations.find_format(path) == 'own':
+  form = locations.find_format(path)
+  if form == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
       compiled.check_base(base.identity, adapter, f'the adapter in {path}')
@@ -191,13 +191,15 @@ def load_adapter(
     return adapter
   if base is None:
     raise errors.UserError(
+        f'`base`: {path} is a whole model; load_base reads it, and with that '
+        'as `base` its head is an adapter' if form == 'transformers' else
         f'`base`: {path} does not say the shape of its base; give it, as in '
         'base=load_base(...)')
   adapter = exchange.read(
       path, base.config, head, lambda: base_lib.with_head_start(base),
       base.checkpoint)
-  # Files of adapters name no base: they are for the one that was given.
-  compiled.check_base(base.identity, adapter, f'the head in {path}')
+  compiled.check_base(base.identity, adapter, f'the adapter in {path}')
+  # The files name no base; the adapter is for the one that was given.
   return dataclasses.replace(adapter, base=base.identity)
 
 

@@ -97,7 +97,10 @@ def parse_argv(argv: Sequence[str]) -> list[str]:
   for name in flags.FLAGS:
     flag = flags.FLAGS[name]
     if flag.present and isinstance(flag.value, str):
-      flag.value = paths.at_home(flag.value)
+      try:
+        flag.value = paths.at_home(flag.value, name)
+      except errors.UserError as error:
+        ending.fail(as_text(error))
   return rest
 
 

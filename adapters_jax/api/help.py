@@ -109,7 +109,7 @@ def _head() -> str:
 
 def _entry(flag: flags.Flag) -> str:
   """Returns the lines of a flag: its name, default and text."""
-  start = f'  --{flag.name}={_written(flag.default)}'
+  start = f'  --{flag.name}={written(flag.default)}'
   width = max(60, min(shutil.get_terminal_size().columns, 100))
   lines = textwrap.wrap(
       flag.help, width - _NAMES,
@@ -122,7 +122,7 @@ def _entry(flag: flags.Flag) -> str:
       [lines[0], *(' ' * _NAMES + line for line in lines[1:])])
 
 
-def _written(default: Any) -> str:
+def written(default: Any) -> str:
   """Returns a default as it would be written on the command line."""
   if isinstance(default, bool):
     return str(default).lower()

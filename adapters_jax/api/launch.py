@@ -18,6 +18,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import store
 
 
 def check_all(
@@ -148,7 +149,7 @@ def run_all(
     raise errors.UserError(
         '`coordinator`: a unit of a sweep is one process; leave it out, or '
         'run the grid with experiments.glue or adapters-jax train')
-  outcome_lib.check_folder(many.records)
+  store.check_folder(many.records)
   kind.check_tuned(  # Before `expand`, which resets what a run does not read.
       dataclasses.replace(config, **point) for config in configs
       for point in grid.parse_grid(many.grid))

@@ -1,10 +1,10 @@
 """Settings of the adapter that the flag `--start` names."""
 
 import dataclasses
-import os
 from typing import Any
 
 from adapters_jax.adapters import folders
+from adapters_jax.downloads import paths
 from adapters_jax.runs import config as config_lib
 
 
@@ -20,7 +20,7 @@ def settings(folder: str, checkpoint: str) -> dict[str, Any]:
   """
   if not folder:
     return {}
-  folders.check_saved(os.path.expanduser(folder), '`start`')
+  folders.check_saved(paths.expanded(folder, 'start'), '`start`')
   from adapters_jax.model import pretrained  # Imports JAX.
   from adapters_jax.runs import start
   return start.settings_of(
@@ -37,10 +37,6 @@ def for_kind(config: config_lib.Config, kind: Any) -> config_lib.Config:
   if not config.start:
     return config
   from adapters_jax.runs import start  # Imports JAX.
-  from adapters_jax.runs.kinds import classification
-  from adapters_jax.runs.kinds import embeddings
-  found = start.of_kind(
-      vars(config), kind is classification.KIND, config.form,
-      kind is embeddings.KIND)
+  found = start.of_kind(vars(config), kind, config.form)
   return dataclasses.replace(config, **{
       name: found[name] for name in ('head_input', 'pooling')})

@@ -12,7 +12,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.methods import hints
 
 # {setting: argument of `train`}
-_ARGUMENTS = {
+ARGUMENT_OF = {
     'tune': 'method', 'adapter_config': 'method', 'adapters': 'under',
     'checkpoint': 'base', 'task': 'data', 'train_file': 'data',
     'dev_file': 'dev', 'dev_fraction': 'dev', 'test_file': 'test',
@@ -32,15 +32,17 @@ SAME = {
     'autocast': 'precision', 'bf16': 'precision', 'bs': 'batch_size',
     'checkpointing': 'remat', 'clip': 'clip_norm',
     'compute_metrics': 'metric', 'data_seed': 'seed', 'dev_data': 'dev',
-    'dev_dataset': 'dev', 'dtype': 'precision', 'early_stopping': 'patience',
-    'early_stopping_patience': 'patience', 'eval_data': 'dev',
+    'dev_dataset': 'dev', 'dev_examples': 'dev', 'dtype': 'precision',
+    'early_stopping': 'patience',
+    'early_stopping_patience': 'patience', 'eval': 'dev', 'eval_data': 'dev',
     'eval_dataset': 'dev', 'eval_examples': 'dev',
-    'eval_metric': 'metric', 'eval_steps': 'eval_every',
+    'eval_metric': 'metric', 'eval_set': 'dev', 'eval_steps': 'eval_every',
     'eval_strategy': 'eval_every', 'evaluation_strategy': 'eval_every',
     'fp16': 'precision', 'grad_clip': 'clip_norm',
     'gradient_accumulation_steps': 'accumulate',
     'gradient_checkpointing': 'remat', 'gradient_clip_val': 'clip_norm',
     'grad_accum': 'accumulate', 'hidden_dropout_prob': 'dropout',
+    'init_from': 'start', 'key': 'seed',
     'label_smoothing_factor': 'label_smoothing', 'lr': 'learning_rate',
     'lora_config': 'method', 'max_grad_norm': 'clip_norm',
     'max_len': 'max_length', 'max_seq_len': 'max_length',
@@ -50,12 +52,14 @@ SAME = {
     'num_epochs': 'epochs', 'num_steps': 'max_steps',
     'num_train_epochs': 'epochs', 'optim': 'optimizer',
     'peft_config': 'method', 'per_device_train_batch_size': 'batch_size',
-    'random_state': 'seed', 'resume_from_checkpoint': 'start',
+    'pos_weight': 'class_weights', 'random_state': 'seed',
+    'resume_from_checkpoint': 'start', 'rng': 'seed',
     'sequence_length': 'max_length', 'steps': 'max_steps',
     'test_data': 'test', 'test_dataset': 'test', 'torch_dtype': 'precision',
     'train_batch_size': 'batch_size', 'train_data': 'data',
     'train_dataset': 'data', 'training_steps': 'max_steps',
-    'valid': 'dev', 'validation': 'dev', 'validation_data': 'dev',
+    'val': 'dev', 'val_data': 'dev', 'val_dataset': 'dev', 'valid': 'dev',
+    'validation': 'dev', 'validation_data': 'dev',
     'warmup_ratio': 'warmup', 'wd': 'weight_decay'}
 # Arguments of `train` that a name of another library may mean.
 ARGUMENTS = 'base', 'data', 'method', 'dev', 'test', 'under', 'start'
@@ -76,14 +80,16 @@ _SCORES = ('the losses and scores of a training are in `adapter.history`; '
 # {name in other libraries: where its effect is, as no setting has it}
 _ELSEWHERE = {
     **dict.fromkeys((
-        'callbacks', 'logging_dir', 'project', 'report_to', 'run_name',
-        'wandb'), _SCORES),
+        'callback', 'callbacks', 'logging_dir', 'project', 'report_to',
+        'run_name', 'wandb'), _SCORES),
     **dict.fromkeys((
         'disable_tqdm', 'log_level', 'logging_first_step', 'logging_steps',
-        'logging_strategy', 'progress_bar', 'verbose'), _LOG),
+        'logging_strategy', 'progress', 'progress_bar', 'tqdm', 'verbose'),
+                    _LOG),
     **dict.fromkeys((
-        'load_best_model_at_end', 'output_dir', 'overwrite_output_dir',
-        'save_steps', 'save_strategy', 'save_total_limit'), _BEST),
+        'checkpoint_dir', 'load_best_model_at_end', 'output_dir',
+        'overwrite_output_dir', 'save_dir', 'save_steps', 'save_strategy',
+        'save_total_limit'), _BEST),
     **dict.fromkeys((
         'lr_scheduler', 'lr_scheduler_kwargs', 'lr_scheduler_type',
         'scheduler'), _DECAY),
@@ -94,14 +100,17 @@ _ELSEWHERE = {
     'bias': _BIAS,
     'modules_to_save': 'head and layer norms are trained and saved with the '
                        'adapter',
-    'task_type': '`data` decides on the kind of task',
+    **dict.fromkeys(('problem_type', 'task_type'),
+                    '`data` decides on the kind of task'),
     **dict.fromkeys(('device', 'no_cuda', 'use_cpu'), _DEVICE),
     'early_stopping_threshold': 'any better score on dev counts; `patience` '
                                 'sets the evaluations without one',
     'hub_model_id': 'send the trained adapter with `push(adapter, NAME)`',
     'per_device_eval_batch_size': 'the size follows from `batch_size`',
     'push_to_hub': 'send the trained adapter with `push(adapter, NAME)`',
-    'validation_split': 'without `dev`, a tenth of `data` is held out',
+    **dict.fromkeys((
+        'dev_size', 'dev_split', 'test_size', 'val_size', 'val_split',
+        'validation_split'), 'without `dev`, a tenth of `data` is held out'),
     'warmup_steps': 'give `warmup`, the share of the steps that warms up',
 }
 
@@ -162,12 +171,12 @@ def advice(setting: str) -> str:
   Args:
     setting: Setting that `train` does not take by this name.
   """
-  if setting not in _ARGUMENTS:
+  if setting not in ARGUMENT_OF:
     command = _COMMANDS.get(setting, f'train --{setting}=...')
     return ('is a setting of the commands; leave it out, or run '
             f'`adapters-jax {command}`')
   example = _renamed(setting, 'a=DIR') if setting == 'adapters' else (
-      f'`{_ARGUMENTS[setting]}`')
+      f'`{ARGUMENT_OF[setting]}`')
   return f'is a setting of the commands; give {example}'
 
 
@@ -178,7 +187,7 @@ def _renamed(name: str, value: str | None) -> str:
     name: Name of the setting.
     value: Its value, None without one.
   """
-  argument = _ARGUMENTS.get(name, name)
+  argument = ARGUMENT_OF.get(name, name)
   if value is None:
     return f'`{argument}`'
   if name == 'adapters':  # Temporary folders: the user passed adapters.

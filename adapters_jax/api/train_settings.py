@@ -13,10 +13,11 @@ from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
-from adapters_jax.api import chosen_kind
 from adapters_jax.api import train_names
+from adapters_jax.data import class_weights
 from adapters_jax.data import given
 from adapters_jax.data import memory
+from adapters_jax.data import metrics
 from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -24,14 +25,14 @@ from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
-from adapters_jax.runs.kinds import classification
-from adapters_jax.runs.kinds import embeddings
+from adapters_jax.runs.kinds import chosen_kind
+from adapters_jax.runs.kinds import kind as kind_lib
 
 InMemory = evaluation.InMemory
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.
-_NOT_SETTINGS = (
+NOT_SETTINGS = (
     'task', 'checkpoint', 'tune', 'adapter_config', 'train_file', 'dev_file',
     'test_file', 'dev_fraction', 'test_fraction', 'text_columns',
     'label_column', 'label_separator', 'choice_columns', 'negative_column',
@@ -40,15 +41,32 @@ _NOT_SETTINGS = (
     'start')
 
 
-def plain(value: Any) -> Any:
-  """Returns a path as a string, and a scalar of NumPy or JAX as Python's.
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+  """Converts settings to the values that flags have.
 
   Args:
-    value: Value of a setting.
+    settings: Settings that a user gave to `train`.
+
+  Returns:
+    {setting: value}: paths as strings, scalars of NumPy or JAX as Python's,
+    {class: weight} as text.
+
+  Raises:
+    errors.UserError: two weights of a class.
   """
+  found = {name: _plain(value) for name, value in settings.items()}
+  if isinstance(found.get('class_weights'), Mapping):
+    found['class_weights'] = class_weights.render(found['class_weights'])
+  return found
+
+
+def _plain(value: Any) -> Any:
+  """Returns a path as a string, and a scalar of NumPy or JAX as Python's."""
   if isinstance(value, os.PathLike):
     return os.fspath(value)
-  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and not value.ndim:
+  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and (
+      not value.ndim and not jax.dtypes.issubdtype(
+          value.dtype, jax.dtypes.prng_key)):  # A key is no number.
     return value.item()
   return value
 
@@ -67,9 +85,9 @@ def check_names(
     errors.UserError: a setting that `train` does not take, or not for the data.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
-             if field.name not in _NOT_SETTINGS]
+             if field.name not in NOT_SETTINGS]
   for name, value in settings.items():
-    if name in _NOT_SETTINGS:
+    if name in NOT_SETTINGS:
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
       raise train_names.unknown(name, allowed, method, value)
@@ -77,6 +95,25 @@ def check_names(
     raise errors.UserError(
         f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '
         'out')
+
+
+def check_metric(metric: Any, kind: kind_lib.Kind, name: str) -> None:
+  """Checks that some task has a metric; the message names those of this task.
+
+  Args:
+    metric: Setting of that name, '' for the default.
+    kind: Kind of the task.
+    name: Name of the task.
+
+  Raises:
+    errors.UserError: an unknown metric.
+  """
+  if isinstance(metric, str):  # Others are no strings, which is said later.
+    try:
+      task = kind.find(name)
+    except errors.UserError:  # Of examples in memory, which have no name.
+      return
+    metrics.check_name(metric, task)
 
 
 def defaults(
@@ -139,12 +176,9 @@ def _of_start(
   """
   start_lib.check(start)
   start_lib.check_method(start, method, base.config.layers)
-  kind = chosen_kind.of(data)
   return start_lib.of_kind(
-      start_lib.settings_of(start, base.config.layers),
-      kind is classification.KIND,
-      data.form if isinstance(data, memory.Examples) else 'single',
-      kind is embeddings.KIND)
+      start_lib.settings_of(start, base.config.layers), chosen_kind.of(data),
+      data.form if isinstance(data, memory.Examples) else 'single')
 
 
 def method_text(method: Any) -> Any:

@@ -242,7 +242,7 @@ def eval_batches(
   """Makes the batches that predict a whole split.
 
   Args:
-    examples: The split.
+    examples: The split, without further columns of texts.
     buckets: Lengths from `bucketing.bucket_lengths`, of the training split:
       evaluation then compiles few shapes. One more is added for longer
       examples.

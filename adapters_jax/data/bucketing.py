@@ -151,7 +151,12 @@ def plan(
 
   Returns:
     Plans that hold every example exactly once.
+
+  Raises:
+    ValueError: an example is longer than the last bucket.
   """
+  if len(lengths) and (lengths.max(0) > np.array(buckets[-1])).any():
+    raise ValueError(f'an example is longer than all of {[*buckets]}')
   shuffled = (np.arange(len(lengths)) if rng is None
               else rng.permutation(len(lengths)))
   bucket_of = _fitting(lengths[shuffled], buckets)

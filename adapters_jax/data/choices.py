@@ -268,3 +268,22 @@ def checked_row(row: Any, place: str) -> Choices:
 def flat(rows: Sequence[Choices]) -> list[tuple[str, str]]:
   """Returns [rows * choices] pairs (context, choice), row by row."""
   return [(context, choice) for context, choices in rows for choice in choices]
+
+
+def answers(name: str, labels: Sequence[Any], count: int) -> np.ndarray:
+  """Returns [examples] int32 answers in memory.
+
+  Args:
+    name: Name of the argument, for messages.
+    labels: Answer of each example.
+    count: Number of choices.
+
+  Raises:
+    errors.UserError: an answer out of range.
+  """
+  for number, label in enumerate(labels):
+    if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
+      raise errors.UserError(
+          f'`{name}`, labels[{number}]: {label!r} is none of the {count} '
+          f'choices; give a number from 0 to {count - 1}')
+  return np.array(labels, np.int32)

@@ -11,6 +11,7 @@ from adapters_jax import errors
 _log = logging.getLogger(__name__)
 
 SHARE = 0.1  # Share of dev for data in memory.
+_SHOWN = 60  # Characters of a text in a message.
 _SEED = 0  # Not the run's seed: all runs hold out the same examples.
 
 
@@ -91,8 +92,15 @@ def warn_of_known(
   if found:
     _log.warning(
         '%d of the %d texts held out of training are in it too, such as '
-        '%.60r, and may raise the scores; leave repeated rows out, or give '
-        'dev examples', len(found), len(others), found[0])
+        '%r, and may raise the scores; leave repeated rows out, or give dev '
+        'examples', len(found), len(others), _shown(found[0]))
+
+
+def _shown(text: Any) -> str:
+  """Returns the beginning of a text, of words, or of a pair of texts."""
+  if not isinstance(text, str):  # Choices are no strings themselves.
+    text = ' '.join(one for one in text if isinstance(one, str))
+  return text if len(text) <= _SHOWN else f'{text[:_SHOWN - 3]}...'
 
 
 def in_memory(

@@ -181,14 +181,14 @@ def check_scores(labels: Sequence[Any], place: Place) -> None:
   """Raises UserError for a score that float32 does not hold.
 
   Args:
-    labels: Labels of any kind; integers are scores where floats are.
+    labels: Labels of any kind; those that are all numbers, with floats among
+      them, are scores.
     place: Place of a label in messages.
   """
-  scores = {'float', 'integer'} if any(
-      _kind(label) == 'float' for label in labels) else set()
+  if not {'float'} <= {*map(_kind, labels)} <= {'float', 'integer'}:
+    return
   for number, label in enumerate(labels):
-    # False for nan.
-    if _kind(label) in scores and not abs(label) <= _LARGEST:
+    if not abs(label) <= _LARGEST:  # False for nan.
       raise errors.UserError(
           f'{place(number)}: {label} is no number of float32')
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from adapters_jax.data import label_sets
 from adapters_jax.data import label_values
 from adapters_jax.data import sequences
 from adapters_jax.data import tasks
+
+_log = logging.getLogger(__name__)
+
+NAME = 'examples'  # Of the task of examples in memory.
+_FEW = 10  # Different whole numbers that may be classes.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +59,8 @@ class Examples:
           f'`labels`: there are {len(self.labels)} for {len(self.texts)} texts')
     if not self.texts:
       raise errors.UserError('`texts`: there is no example')
+    for name in ('texts', 'labels'):
+      sequences.check_present(name, getattr(self, name))
     rows = self.rows
     if self.names is not None:
       if self.form == 'multiple_choice':
@@ -147,19 +155,36 @@ def to_task(
     return _several(examples, given)
   regression = kind == 'float'
   found = [] if regression else sorted(set(examples.labels))
-  if not regression and len(found) < 2:
+  if regression:
+    _warn_of_classes(examples.labels)
+  elif len(found) < 2:
     raise errors.UserError(
         f'`labels`: all are {found[0]!r}; two classes are needed, or floats '
         'as scores')
   classes = examples.names or found
   task = tasks.Task(
-      name='examples', source='',
+      name=NAME, source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
       labels=tuple(map(str, classes)),  # Names, for the saved adapter.
       metrics=(('spearman', 'pearson') if regression
                else ('accuracy', 'macro_f1')))
   return task, {name: _split(name, split, task, classes, kind)
                 for name, split in given.items()}
+
+
+def _warn_of_classes(scores: Sequence[float]) -> None:
+  """Warns of scores that may be classes.
+
+  In a table, a missing value makes all integers of its column floats.
+
+  Args:
+    scores: Floats, perhaps with integers among them.
+  """
+  found = sorted({float(score) for score in scores})
+  if 1 < len(found) <= _FEW and all(map(float.is_integer, found)):
+    _log.warning(
+        '`labels`: %s and %s are read as scores; give integers for classes',
+        ', '.join(map(str, found[:-1])), found[-1])
 
 
 def _check_forms(examples: Examples, given: Mapping[str, Examples]) -> None:
@@ -186,8 +211,8 @@ def _choices(
   for name, split in given.items():
     choices.check_counts(split.rows, [
         f'`{name}`, texts[{row}]' for row in range(len(split))], count)
-  return choices.make_task('examples', choices.TEXTS, count), {
-      name: tasks.Split(split.rows, answers(name, split, count))
+  return choices.make_task(NAME, choices.TEXTS, count), {
+      name: tasks.Split(split.rows, choices.answers(name, split.labels, count))
       for name, split in given.items()}
 
 
@@ -204,32 +229,26 @@ def _several(
   for name, split in given.items():
     label_values.kind_of(split.labels, _place(name))
   columns = label_values.columns_of(examples.labels, _place())
+  found = {one for row in examples.labels for one in row}
+  if not (found - {0} if columns else found):
+    raise errors.UserError('`labels`: no text has a label')
   if columns:
     names: list[Any] = list(range(columns))
-    if not any(map(any, examples.labels)):
-      raise errors.UserError('`labels`: no text has a label')
-    matrices = {name: _columns(name, split, columns)
+    for name, split in given.items():
+      label_values.check_columns(split.labels, columns, _place(name))
+    matrices = {name: np.array(split.labels, np.float32)
                 for name, split in given.items()}
   else:
-    found = {one for row in examples.labels for one in row}
-    if not found:
-      raise errors.UserError('`labels`: no text has a label')
     names = examples.names or sorted(found)
     matrices = {name: _matrix(name, split, examples, names)
                 for name, split in given.items()}
   task = tasks.Task(
-      name='examples', source='',
+      name=NAME, source='',
       texts=('text', 'pair')[:len(examples.rows[0])],
       labels=tuple(map(str, names)), metrics=label_sets.METRICS,
       form='multilabel')
   return task, {name: tasks.Split(split.rows, matrices[name])
                 for name, split in given.items()}
-
-
-def _columns(name: str, split: Examples, columns: int) -> np.ndarray:
-  """Returns [examples, columns] float32 rows of 0 and 1."""
-  label_values.check_columns(split.labels, columns, _place(name))
-  return np.array(split.labels, np.float32)
 
 
 def _matrix(
@@ -251,25 +270,6 @@ def _matrix(
   label_values.check_distinct(split.labels, _place(name))
   return label_sets.to_matrix(split.labels, label_values.numbered(
       split.labels, names, lambda row: f'`{name}`, labels[{row}]', 'training'))
-
-
-def answers(name: str, examples: Examples, count: int) -> np.ndarray:
-  """Returns [examples] int32 answers of multiple choice.
-
-  Args:
-    name: Name of the argument, for messages.
-    examples: Examples.
-    count: Number of choices.
-
-  Raises:
-    errors.UserError: an answer out of range.
-  """
-  for number, label in enumerate(examples.labels):
-    if not isinstance(label, (int, np.integer)) or not 0 <= label < count:
-      raise errors.UserError(
-          f'`{name}`, labels[{number}]: {label!r} is none of the {count} '
-          f'choices; give a number from 0 to {count - 1}')
-  return np.array(examples.labels, np.int32)
 
 
 def _split(

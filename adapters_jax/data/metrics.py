@@ -96,6 +96,20 @@ def reported(task: tasks.Task) -> list[str]:
   return list(dict.fromkeys((*possible(task), *task.metrics, *errors_of)))
 
 
+def check_name(name: str, task: tasks.Task) -> None:
+  """Checks that a metric exists, perhaps for tasks of other kinds.
+
+  Args:
+    name: Metric, '' for the default.
+    task: Task, whose metrics are suggested.
+
+  Raises:
+    errors.UserError: an unknown metric.
+  """
+  if name and name not in NAMES:
+    raise errors.unknown('`metric`', name, reported(task), SAME)
+
+
 def with_first(task: tasks.Task, name: str) -> tasks.Task:
   """Returns a task with a metric in the first place, which picks the best step.
 

@@ -10,6 +10,7 @@ import logging
 import os
 from typing import Any
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.downloads import pinned
 
@@ -32,7 +33,7 @@ def default_data_dir() -> str:
 
 def _folder(data_dir: str) -> str:
   """Returns the folder of a value of `data_dir`, the default one for ''."""
-  return os.path.expanduser(data_dir) or default_data_dir()
+  return paths.expanded(data_dir, 'data_dir') or default_data_dir()
 
 
 def _probe(builder, source: str) -> str:

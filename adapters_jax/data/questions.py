@@ -44,6 +44,8 @@ class Questions:
             f'{len(self.questions)} questions')
     if not self.questions:
       raise errors.UserError('`questions`: there is no question')
+    for name in ('questions', 'contexts', 'answers'):
+      sequences.check_present(name, getattr(self, name))
     for name in ('questions', 'contexts'):
       for row, text in enumerate(getattr(self, name)):
         if not isinstance(text, str):

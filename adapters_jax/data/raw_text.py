@@ -28,6 +28,7 @@ class Texts:
 
   def __post_init__(self):
     texts = sequences.as_list('texts', self.texts)
+    sequences.check_present('texts', texts)
     for number, text in enumerate(texts):
       if not isinstance(text, str):
         raise errors.UserError(

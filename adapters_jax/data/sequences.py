@@ -1,6 +1,7 @@
 """Converts lists, arrays and other iterables from callers."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
+import numbers
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -78,3 +79,28 @@ def row_of(value: Any) -> tuple[Any, ...]:
   if is_array(value) and value.ndim == 1:
     return tuple(value.tolist())  # Strings of Python, not of numpy.
   return tuple(value) if is_row(value) else (value,)
+
+
+def is_missing(value: Any) -> bool:
+  """Returns whether a value stands for none: None, NaN, or NA or NaT of pandas.
+
+  Args:
+    value: Value, such as a cell of a table.
+  """
+  # By name, as pandas need not be installed.
+  return value is None or type(value).__name__ in ('NAType', 'NaTType') or (
+      isinstance(value, numbers.Real) and bool(value != value))
+
+
+def check_present(name: str, values: Iterable[Any]) -> None:
+  """Raises UserError for a missing value, perhaps in a row.
+
+  Args:
+    name: Name of the argument.
+    values: Its values, or rows of them.
+  """
+  for number, value in enumerate(values):
+    # Most are strings, for which this is the quickest test.
+    if not isinstance(value, str) and any(map(is_missing, row_of(value))):
+      raise errors.UserError(
+          f'`{name}[{number}]`: is missing; leave the row out')

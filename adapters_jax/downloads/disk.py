@@ -37,9 +37,10 @@ def user_error(
   for folder, name in (folders or {}).items():
     if folder and _is_below(path, folder):
       return errors.UserError(f'{name}: {text}; {way_out}, or give another')
-  if _is_below(path, pinned.cache_dir()):
-    return errors.UserError(
-        f'{text}; {way_out}, or set ADAPTERS_JAX_CACHE to another folder')
+  with contextlib.suppress(errors.UserError):  # No home folder, so no cache.
+    if _is_below(path, pinned.cache_dir()):
+      return errors.UserError(
+          f'{text}; {way_out}, or set ADAPTERS_JAX_CACHE to another folder')
   return errors.UserError(text)
 
 

@@ -1,6 +1,6 @@
 """Files below a folder, and their SHA-256."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import functools
 import hashlib
 import os
@@ -26,9 +26,16 @@ def _kept(path: str, size: int, changed: int) -> str:
   return sha256(path)
 
 
-def files_below(folder: str) -> Iterator[str]:
-  """Yields the paths of the files below a folder, always in one order."""
-  for parent, folders, names in os.walk(folder):
+def files_below(
+    folder: str, failed: Callable[[OSError], object] | None = None
+) -> Iterator[str]:
+  """Yields the paths of the files below a folder, always in one order.
+
+  Args:
+    folder: Folder, perhaps absent.
+    failed: Called for a folder that cannot be listed; None passes over it.
+  """
+  for parent, folders, names in os.walk(folder, onerror=failed):
     folders.sort()  # In place: `os.walk` follows this order.
     yield from (os.path.join(parent, name) for name in sorted(names))
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors as errors_lib
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import file_hash
@@ -27,12 +28,15 @@ def cache_dir() -> str:
   """Returns the cache folder.
 
   It is $ADAPTERS_JAX_CACHE or else `adapters_jax` in the user's cache folder.
+
+  Raises:
+    errors.UserError: the user has no home folder to put it into.
   """
   folder = os.environ.get('ADAPTERS_JAX_CACHE')
   if not folder:
-    home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
     folder = os.path.join(home, 'adapters_jax')
-  return os.path.abspath(os.path.expanduser(folder))
+  return os.path.abspath(paths.expanded(folder, 'ADAPTERS_JAX_CACHE'))
 
 
 @contextlib.contextmanager

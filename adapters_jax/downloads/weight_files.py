@@ -1,4 +1,7 @@
-"""Names of files in a checkpoint: weights, indexes of shards, modules."""
+"""Names of files in a checkpoint: weights, indexes of shards, modules.
+
+And of those by which adapters are told from checkpoints.
+"""
 
 import os
 
@@ -8,6 +11,9 @@ from adapters_jax import errors
 # Files with weights or an index of their shards, the preferred one first.
 FILES = ('model.safetensors', 'model.safetensors.index.json',
          'pytorch_model.bin', 'pytorch_model.bin.index.json')
+# Files by which a folder is that of an adapter: the weights of this package's,
+# the config of AdapterHub's and PEFT's, and AdapterHub's setups.
+OF_ADAPTERS = 'tuned.safetensors', 'adapter_config.json', 'adapter_setup.json'
 
 # Modules of sentence-transformers; the first one is the encoder.
 MODULES = 'modules.json'

@@ -163,7 +163,7 @@ class Pool(parameters.Module):
     if config.flat:
       flat = self.param('prefix', nn.initializers.normal(1.0), (length, width))
     else:
-      # torch's initial values, as in the published results.
+      # Kernels start as torch's do, as in the published results; biases at 0.
       embedding = self.param(
           'embedding', nn.initializers.normal(1.0), (length, dim))
       hidden = parameters.Dense(

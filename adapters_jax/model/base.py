@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+import hashlib
 import os
 import re
 from typing import Any
@@ -26,6 +27,8 @@ _FILES = ('config.json', 'tokenizer.json', 'tokenizer_config.json',
           'added_tokens.json', weight_files.LENGTHS, *weight_files.OLD_LENGTHS)
 _HASH = re.compile('[@#](?=[0-9a-f]{16}$)')  # Before the hash of an identity.
 _OF_FOLDER = re.compile('[^#]*@[0-9a-f]{16}$')
+# As of a folder, whose name has no '/', so that no name loads such a base.
+_FOLDED = re.compile('[^#]*/folded@[0-9a-f]{16}$')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class Base:
 
   Attributes:
     checkpoint: Name of the checkpoint, or absolute path of its folder.
-    identity: Result of `identity`; adapters record it.
+    identity: Result of `identity`, or of `folded_identity`; adapters record it.
     folder: Folder of the checkpoint's files, absolute.
     config: Shape of the encoder.
     params: Pretrained tree on the device, with the pooler if present.
@@ -160,6 +163,23 @@ def identity(checkpoint: str) -> str:
   folder = pretrained.resolve(checkpoint, tokenizer=False)
   with errors.within('`checkpoint`'):
     return f'{checkpoint}#{tensor_files.encoder_digest(folder)}'
+
+
+def folded_identity(identity: str, adapter: str) -> str:
+  """Returns the identity of a base with an adapter folded into it.
+
+  Args:
+    identity: Identity of the base before.
+    adapter: Hash of the adapter.
+  """
+  weights = _HASH.split(identity)[-1]  # Of a folder that may be renamed.
+  digest = hashlib.sha256(f'{weights} {adapter}'.encode()).hexdigest()[:16]
+  return f'{title_of(identity)}/folded@{digest}'
+
+
+def is_folded(identity: str) -> bool:
+  """Returns whether an identity is a result of `folded_identity`."""
+  return _FOLDED.match(identity) is not None
 
 
 def name_of(identity: str) -> str:

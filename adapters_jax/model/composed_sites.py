@@ -91,7 +91,7 @@ class ComposedSites(sites_lib.Sites):
       return y
 
     masks = [mask for _, mask in inputs]
-    # `setups.check` has made sure that a mean of inputs has no other reader.
+    # By `block_checks.check`, a mean of inputs has no other reader.
     xs = [_walk(self.tree, scale, x, mask) for x, mask in inputs]
     ys = [dense(x) for x in xs]  # Creates its weights, arguments above.
     return [_walk(self.tree, adapt, y, mask, x)

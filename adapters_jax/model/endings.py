@@ -4,6 +4,8 @@ A method with `original_ln_after=False`, such as Adapter+, ends its sublayer
 itself. A method after it would take the sublayer's output for an update, to
 which sum and norm are still to come, and even adapters that add nothing would
 change the base.
+
+In layers such as ModernBERT's, sublayers end with the sum, and no norm.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,68 @@ from adapters_jax import errors
 from adapters_jax.methods import strings
 from adapters_jax.model import composition
 from adapters_jax.model import sites as sites_lib
+
+
+# {field: value of methods that presume no norm at the end of a sublayer}
+_NO_NORM = {'original_ln_before': False, 'original_ln_after': True}
+
+
+def check_pre_norm(
+    methods: Sequence[Any], family: str, text: str = ''
+) -> None:
+  """Checks that methods presume no norm at the end of sublayers.
+
+  Args:
+    methods: Methods of a model.
+    family: Name of its family of encoders, for messages.
+    text: Those methods that a user has named, as the user has written them.
+
+  Raises:
+    errors.UserError: a method reads that norm, or leaves it out.
+  """
+  for part in strings.split(text, '|') if text else ():
+    if fields := _without_norm(found := strings.parse(part)):
+      raise _presumes(found, fields, family, part, f'`adapter_config={text}`')
+  for method in methods:
+    if fields := _without_norm((method,)):
+      written = strings.render((method,))
+      raise _presumes((method,), fields, family, written, written)
+
+
+def _without_norm(methods: Sequence[Any]) -> dict[str, bool]:
+  """Returns {field: value} to set, {} for methods that presume no norm."""
+  fields = {}
+  for method in methods:
+    if method.kind == 'sublayer':
+      fields |= {field: value for field, value in _NO_NORM.items()
+                 if getattr(method, field) != value}
+      # This residual goes with reading the norm.
+      if getattr(method, 'residual_before_ln', True) == 'post_add':
+        fields['residual_before_ln'] = True
+  return fields
+
+
+def _presumes(
+    methods: Sequence[Any], fields: Mapping[str, bool], family: str, text: str,
+    where: str,
+) -> errors.UserError:
+  """Returns the error for methods that presume a norm.
+
+  Args:
+    methods: Methods that a name stands for.
+    fields: Result of `_without_norm`.
+    family: As for `check_pre_norm`.
+    text: The name, perhaps with fields.
+    where: Start of the message.
+  """
+  name = text.partition('[')[0].strip()
+  changes = ', '.join(f'{field}={str(value).lower()}'
+                      for field, value in fields.items())
+  inverse = '_inv' * any(method.invertible for method in methods)
+  return errors.UserError(
+      f'{where}: sublayers of {family} end without a norm, and {name} presumes '
+      f'one; set {changes}, as in {name}[{changes}], or give another method, '
+      f'such as double_seq_bn{inverse}')
 
 
 def check(methods: Sequence[Any], tree: Any, layers: int) -> None:

@@ -157,23 +157,6 @@ def check_head_input(shape: bert_config.BertConfig, head_input: str) -> None:
         '`head_input=cls`')
 
 
-def check_tune(shape: bert_config.BertConfig, tune: str) -> None:
-  """Checks that a family has the leaves that are tuned.
-
-  Args:
-    shape: Config of the base.
-    tune: Key of selections.TUNE.
-
-  Raises:
-    errors.UserError: the biases of a family without any.
-  """
-  if tune == 'bias' and not (
-      shape.attention_bias or shape.ffn_bias or shape.norm_bias):
-    raise errors.UserError(
-        f'`tune=bias`: this {shape.family} has no biases; give `tune=norms` or '
-        '`tune=head`')
-
-
 def is_ignored(name: str, family: str = 'bert') -> bool:
   """Returns whether a tensor of a checkpoint is not read.
 

@@ -21,6 +21,7 @@ from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.layers import dropout
 from adapters_jax.model import composed_sites
+from adapters_jax.model import endings
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import sites as sites_lib
 
@@ -38,7 +39,7 @@ def check_encoder(config: layer_lib.BertConfig) -> None:
     raise errors.UserError(
         f'`scan`: the layers of {config.family} differ (local or global, the '
         'first without a norm); leave it out')
-  sites_lib.check_pre_norm(config.adapters, config.family)
+  endings.check_pre_norm(config.adapters, config.family)
 
 
 @functools.lru_cache(maxsize=64)

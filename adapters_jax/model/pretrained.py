@@ -13,6 +13,7 @@ from adapters_jax.downloads import assets
 from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import pinned
+from adapters_jax.downloads import weight_files
 from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import families
@@ -56,15 +57,31 @@ def config_of(checkpoint: str) -> encoder.BertConfig:
   if checkpoint in CHECKPOINTS:
     return CHECKPOINTS[checkpoint]
   if assets.is_folder(checkpoint):
+    _check_no_adapter(checkpoint)
     with errors.within('`checkpoint`'):
       folder = tensor_files.model_folder(checkpoint)
     return read_config(folder)
+  if os.path.isfile(checkpoint):
+    raise errors.UserError(
+        f'`checkpoint={checkpoint}`: it is a file; give its folder, '
+        f'{os.path.dirname(checkpoint) or "."}')
   # A typo of an embedded name must not become a request to the hub. Names with
   # owners are no typos: embedded ones have no slash.
   if '/' not in checkpoint and difflib.get_close_matches(
       checkpoint, CHECKPOINTS, cutoff=0.7):
     raise errors.unknown('`checkpoint`', checkpoint, CHECKPOINTS)
   return read_config(os.path.dirname(hub_checkpoints.config(checkpoint)))
+
+
+def _check_no_adapter(folder: str) -> None:
+  """Raises UserError for an adapter, or a run's folder with one in it."""
+  inside = {*os.listdir(folder)}
+  if not inside.intersection(weight_files.FILES) and (
+      inside.intersection(weight_files.OF_ADAPTERS) or os.path.isfile(
+          os.path.join(folder, 'adapter', weight_files.OF_ADAPTERS[0]))):
+    raise errors.UserError(
+        f'`checkpoint={folder}`: it is an adapter, which load_adapter reads; '
+        'give its base')
 
 
 def resolve(checkpoint: str, *, tokenizer: bool = True) -> str:

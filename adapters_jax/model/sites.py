@@ -68,26 +68,6 @@ def check_gate(configs: tuple[Any, ...], family: str) -> None:
         'ModernBERT\'s have; leave out gate')
 
 
-def check_pre_norm(configs: tuple[Any, ...], family: str) -> None:
-  """Checks that methods need no norm at the end of sublayers.
-
-  Args:
-    configs: The model's method configs.
-    family: Name of the family of encoders, for messages.
-
-  Raises:
-    errors.UserError: a method reads that norm, or leaves it out.
-  """
-  for config in configs:
-    if config.kind == 'sublayer' and (
-        config.original_ln_before or not config.original_ln_after):
-      raise errors.UserError(
-          f'`original_ln_before={config.original_ln_before}` '
-          f'`original_ln_after={config.original_ln_after}`: sublayers of '
-          f'{family} end without a norm; take a method, or give fields, with '
-          'original_ln_before=False and original_ln_after=True')
-
-
 def make_shared(shape: Any, *, train: bool) -> Shared:
   """Computes the arrays that the sites of a method share, once per call.
 
@@ -270,7 +250,7 @@ class Sites:
           update, residual=residual, norm=norm, mask=self.mask, shared=shared,
           train=self.train)
       close = config.original_ln_after
-    if norm is None:  # `check_pre_norm` has refused all others.
+    if norm is None:  # `endings.check_pre_norm` has refused all others.
       return residual + update
     return norm(residual + update) if close else update
 

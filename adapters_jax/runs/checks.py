@@ -24,7 +24,7 @@ _RANGES = (
     ('label_smoothing', lambda v: 0 <= v < 1, 'a share from 0 to below 1'),
     ('patience', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('batch_size', lambda v: 1 <= v <= 2**20, '1 to 1,048,576'),
-    ('epochs', lambda v: v <= 1e6, 'at most 1,000,000'),
+    ('epochs', lambda v: 0 <= v <= 1e6, '0 to 1,000,000'),
     ('max_steps', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
     ('max_length', lambda v: 3 <= v <= _LARGEST, '3 or more'),
     ('buckets', lambda v: 0 <= v <= _LARGEST, f'0 to {_LARGEST:,}'),
@@ -40,7 +40,8 @@ _RANGES = (
     ('save_minutes', lambda v: 0 <= v < math.inf, '0 or more'),
 )
 # The fields with few choices. Those of `tune` and `optimizer` are the keys of
-# tables in training.optimizers, which needs JAX; a test compares them.
+# tables in training.selections and training.optimizers, which need JAX; a test
+# compares them.
 CHOICES = {
     'tune': ('adapters', 'full', 'top_k', 'norms', 'bias', 'head',
              'fusion', 'none'),
@@ -81,8 +82,17 @@ def convert_types(config: Any) -> None:
     kind, words = _KINDS[wanted]
     # True is an integer to Python.
     if not isinstance(value, kind) or isinstance(value, bool):
-      raise errors.UserError(f'`{field.name}={value!r}`: give {words}')
+      shown = ' '.join(repr(value).split())  # An array's has several lines.
+      raise errors.UserError(
+          f'`{field.name}={shown:.60}`: give {words}{_example(field.name)}')
     object.__setattr__(config, field.name, wanted(value))
+
+
+def _example(name: str) -> str:
+  """Returns values that a setting may have, as the end of a message."""
+  if choices := [*filter(None, CHOICES.get(name, ()))]:
+    return f', one of {", ".join(choices)}'
+  return ", the name of one, such as 'accuracy'" if name == 'metric' else ''
 
 
 def _threshold(value: Any) -> Any:
@@ -113,8 +123,14 @@ def check_settings(config: Any) -> None:
   for name, choices in CHOICES.items():
     if getattr(config, name) not in choices:
       raise _unknown(name, getattr(config, name), choices)
-  _check_metric(config)
-  _check_class_weights(config)
+  if config.metric:
+    from adapters_jax.data import metrics  # Imports numpy; --help needs none.
+    if config.metric not in metrics.NAMES:
+      raise errors.unknown(
+          '`metric`', config.metric, metrics.NAMES, metrics.SAME)
+  if config.class_weights:
+    from adapters_jax.data import class_weights  # Imports numpy.
+    class_weights.parse(config.class_weights)
   _check_files(config)
   _check_frozen(config)
   _check_drop(config)
@@ -150,23 +166,6 @@ def _check_frozen(config: Any) -> None:
   if config.setup and not config.adapters:
     raise errors.UserError(
         f'`setup={config.setup}`: is for frozen adapters; give `adapters`')
-
-
-def _check_metric(config: Any) -> None:
-  """Raises UserError for a metric that no task has."""
-  if not config.metric:
-    return
-  from adapters_jax.data import metrics  # Imports numpy; --help needs none.
-  if config.metric not in metrics.NAMES:
-    raise errors.unknown(
-        '`metric`', config.metric, metrics.NAMES, metrics.SAME)
-
-
-def _check_class_weights(config: Any) -> None:
-  """Raises UserError for malformed class weights."""
-  if config.class_weights:
-    from adapters_jax.data import class_weights  # Imports numpy.
-    class_weights.parse(config.class_weights)
 
 
 def _check_numbers(config: Any) -> None:

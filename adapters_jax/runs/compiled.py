@@ -216,7 +216,7 @@ def initial_state(
     tx: Optimizer.
     tuned: Tuned tree at its initialisation.
   """
-  # 1 for dropout; `setup` folds in 0 for the new leaves.
+  # 1 for dropout; `models.init_tuned` folds in 0 for the new leaves.
   rng = jax.random.fold_in(jax.random.key(config.seed), 1)
   return steps.init_state(tuned, tx, rng)
 

@@ -247,17 +247,17 @@ class Config:
   @property
   def columns(self) -> tuple[str, ...]:
     """Columns of the texts in own data."""
-    return _names(self.text_columns)
+    return options.names(self.text_columns)
 
   @property
   def label_columns(self) -> tuple[str, ...]:
     """Columns of the labels in own data with several labels a text."""
-    return _names(self.label_column)
+    return options.names(self.label_column)
 
   @property
   def choices(self) -> tuple[str, ...]:
     """Columns of the choices in own data, () for those of a known layout."""
-    return _names(self.choice_columns)
+    return options.names(self.choice_columns)
 
   @property
   def form(self) -> str:
@@ -271,40 +271,8 @@ class Config:
     return task_of({'task': self.task, 'train_file': self.train_file})
 
 
-# {field: the only value of `tune` that reads it}
-OF_TUNE = {'adapter_config': 'adapters', 'top_k': 'top_k'}
 # Defaults of `task` in question answering and in masked language modelling.
 SQUAD, TEXTS = 'squad', 'movie_sentiment_texts'
-
-
-def without_unread(config: Config, before: Config) -> Config:
-  """Resets the fields that `tune` does not read.
-
-  Runs that differ only in such fields train equal models, so they share a name.
-
-  Args:
-    config: Settings of a point of a grid.
-    before: Settings around the grid. Fields of layer norms become theirs, not
-      the defaults, after which no earlier record would be named.
-  """
-  unread = {name for name, tune in OF_TUNE.items() if config.tune != tune}
-  norms = {}
-  if config.tune != 'adapters':
-    unread |= {*options.marked(Config, 'bottleneck')}
-    if config.tune != 'fusion':
-      norms = {name: getattr(before, name)
-               for name in ('tune_norms', 'norm_layers')}
-      if before.norm_layers == 'same':
-        norms['adapter_layers'] = before.adapter_layers
-    elif config.norm_layers == 'same':
-      unread -= {'adapter_layers'}
-  return dataclasses.replace(
-      config, **{name: getattr(Config, name) for name in unread} | norms)
-
-
-def _names(text: str) -> tuple[str, ...]:
-  """Returns the names in a comma-separated list."""
-  return tuple(name for part in text.split(',') if (name := part.strip()))
 
 
 def task_of(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Messages of a run: device, trained parameters, progress, summary.
+"""Messages of a run: device, trained parameters, summary.
 
 The library only logs, to the logger `adapters_jax`; a script calls `show` to
 print the messages and to draw progress bars.
@@ -21,6 +21,9 @@ from adapters_jax.downloads import progress
 
 _LOGGER = logging.getLogger('adapters_jax')
 _DOWNLOADS = logging.getLogger(progress.__name__)
+
+# Columns; in a narrower console rich would cut cells, scores among them.
+_UNBOUNDED = 10**6
 
 
 def is_terminal(stream: Any) -> bool:
@@ -156,18 +159,21 @@ def trained_table(tuned: trees.Tree, params: trees.Tree) -> str:
   return _text(table, 72)
 
 
-def _text(table: rich.table.Table, width: int | None) -> str:
+def _text(table: rich.table.Table, width: int) -> str:
   """Returns a table as plain text."""
   text = io.StringIO()
-  # In a notebook rich would display the table and leave the text empty.
+  # In a notebook rich would display the table and leave the text empty. As
+  # markup, the brackets of 'lora[r=8]' would be left out.
   rich.console.Console(
-      file=text, width=width, force_jupyter=False, color_system=None
-  ).print(table)
+      file=text, width=width, force_jupyter=False, color_system=None,
+      markup=False, emoji=False).print(table)
   return text.getvalue().rstrip('\n')
 
 
 def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
-  """Returns a table of rows of text.
+  """Returns a table of rows of text, whose cells are never cut.
+
+  It is as wide as its cells; a narrow terminal wraps the lines.
 
   Args:
     rows: {column: text}, with the same columns in every row.
@@ -176,12 +182,10 @@ def rows_table(rows: Sequence[Mapping[str, str]], title: str) -> str:
   table = rich.table.Table(title=title, title_justify='left')
   for name in rows[0]:
     words = name in ('task', 'method', 'metric')
-    table.add_column(name, justify='left' if words else 'right')
+    table.add_column(name, justify='left' if words else 'right', no_wrap=True)
   for row in rows:
     table.add_row(*row.values())
-  # None for the terminal's width; without one rich assumes 80 columns.
-  wide = None if sys.stdout.isatty() else 150
-  return _text(table, wide)
+  return _text(table, _UNBOUNDED)
 
 
 _PLAIN = ('perplexity',)  # Metrics that are not shown in percent.

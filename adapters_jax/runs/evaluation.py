@@ -128,8 +128,10 @@ def _check(
     if value and not isinstance(data, str):
       raise errors.UserError(
           f'`{name}={value}`: is for a task by name; leave it out')
-  if metric not in ('', *metrics.NAMES):
-    raise errors.unknown('`metric`', metric, metrics.NAMES, metrics.SAME)
+  if not isinstance(metric, str):
+    raise errors.UserError(
+        f"`metric`: give the name of one, such as 'accuracy', not "
+        f'{type(metric).__name__}')
 
 
 def _demand(adapter: adapter_lib.Adapter, head: str, what: str) -> None:
@@ -150,6 +152,7 @@ def _with_metric(
     adapter: adapter_lib.Adapter, metric: str, task: tasks.Task
 ) -> tasks.Task:
   """Returns a task with a metric first, by default that of the training."""
+  metrics.check_name(metric, task)
   if metric:  # Even one that picks no step, as perplexity.
     return metrics.to_report(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.

@@ -2,6 +2,7 @@
 
 import os
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import assets
@@ -25,7 +26,7 @@ def check(config: config_lib.Config) -> None:
   if config.adapters:
     folders.parse_existing(config.adapters)
   if config.start:
-    folders.check_saved(os.path.expanduser(config.start), '`start`')
+    folders.check_saved(paths.expanded(config.start, 'start'), '`start`')
   _check_checkpoint(config.checkpoint)
 
 

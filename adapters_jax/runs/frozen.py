@@ -15,6 +15,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
+from adapters_jax.adapters import joined_leaves
 from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
@@ -189,7 +190,7 @@ def _load(
   if whole.setup is None:
     name = str(setup)
     return Frozen(name, ((name, len(whole.methods)),), whole.methods, tuned)
-  if tune != 'fusion' and composing.untrained(whole.setup, whole.tuned):
+  if tune != 'fusion' and joined_leaves.untrained(whole.setup, whole.tuned):
     raise errors.UserError(
         f'`setup={text}`: the fuse has not been trained; give `tune=fusion`, '
         'or a trained fusion')

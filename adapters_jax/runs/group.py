@@ -13,7 +13,6 @@ rounding, the same run in any other group or alone; its record notes the group.
 
 from collections.abc import Sequence
 import dataclasses
-import logging
 from typing import Any
 
 import jax
@@ -28,14 +27,11 @@ from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
-from adapters_jax.runs import padding
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import adapter_drop
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +131,7 @@ def initial(group: Group) -> loop.Progress:
   return sharding.create(  # [runs, ...]; each state holds its run's own rate.
       setup.mesh,
       lambda tuned: trees.stack(map(one, group.configs, tuned)),
-      [padding.widen(member.tuned, setup.tuned) for member in group.members])
+      [widen(member.tuned, setup.tuned) for member in group.members])
 
 
 def group_batch(group: Group, step: int) -> dict[str, Any]:
@@ -155,3 +151,30 @@ def group_batch(group: Group, step: int) -> dict[str, Any]:
     batch = {**batch, adapter_drop.DROPPED: np.arange(
         adapter_drop.number_at(choices, step))}
   return batch
+
+
+def widen(tree: Any, like: Any) -> Any:
+  """Returns a tree padded with zeros at the end of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to reach.
+  """
+  def pad(leaf, wide):
+    if leaf.shape == wide.shape:  # Such as random keys, which numpy lacks.
+      return leaf
+    return np.pad(leaf, [
+        (0, b - a) for a, b in zip(leaf.shape, wide.shape, strict=True)])
+
+  return jax.tree.map(pad, tree, like)
+
+
+def narrow(tree: Any, like: Any) -> Any:
+  """Undoes `widen`: keeps the first entries of each axis.
+
+  Args:
+    tree: Tree of arrays.
+    like: Tree of the shapes to keep.
+  """
+  return jax.tree.map(
+      lambda leaf, small: leaf[tuple(map(slice, small.shape))], tree, like)

@@ -1,6 +1,7 @@
 """Trains a group of runs, and notes the losses, scores and failure of each."""
 
 from collections.abc import Callable, Sequence
+from concurrent import futures
 import itertools
 import logging
 from typing import Any
@@ -31,7 +32,7 @@ Trackers = Sequence[trackers_lib.Tracker]  # Of a run.
 
 def _load_ahead(
     group: group_lib.Group, train_step: Any, progress: loop.Progress, first: int
-) -> programs.Ahead | None:
+) -> futures.Executor | None:
   """Reads kept programs in the order of their first use in an epoch.
 
   Args:
@@ -205,7 +206,8 @@ def _start(
       saved[0], inputs_lib.continued(
           log_lib.Log.from_json(saved[1]), inputs, resume.folder))
   if not start:
-    return progress, log_lib.new(len(group), inputs)
+    return progress, log_lib.Log(
+        [log_lib.RunLog() for _ in group.configs], inputs=inputs)
   _log.info('continuing from step %d', loop.steps_taken(start[0]))
   return start
 
@@ -216,6 +218,7 @@ def train_group(
     stop: signals.Stop,
     joined: Callable[[], Start | None] = lambda: None,
     trackers: Sequence[Trackers] = (),
+    ended: Callable[[], bool] = lambda: False,
 ) -> Start:
   """Trains a group to its last step, or to a pause.
 
@@ -230,6 +233,8 @@ def train_group(
     joined: Builds the start of a group from states that its runs saved
       individually, None without them; used if the group has no saved state.
     trackers: Trackers of each run, () for none.
+    ended: Called before every step; True ends the training as its last step
+      does, but without its evaluation.
 
   Returns:
     Progress, with leaves [runs, ...] for several runs, and the log.
@@ -251,7 +256,7 @@ def train_group(
       resume, log, progress, group.configs[0].save_minutes, stop)
   hooks = loop.Hooks(
       watch.evaluate, saver.save, saver.due, watch.check, watch.report, stop,
-      ended=lambda: not log.training())
+      ended=lambda: not log.training() or ended())
   ahead = _load_ahead(group, train_step, progress, first)
   try:
     for one in itertools.chain(*trackers):
@@ -267,7 +272,7 @@ def train_group(
     # All runs failed: nobody reads `progress`, whose buffers were donated.
   finally:
     if ahead:
-      ahead.end()
+      ahead.shutdown(cancel_futures=True)
     watch.meter.close()
     if resume:
       resume.close()

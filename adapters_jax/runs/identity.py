@@ -15,6 +15,9 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import version
 
+# {field: the only value of `tune` that reads it}
+OF_TUNE = {'adapter_config': 'adapters', 'top_k': 'top_k'}
+
 
 def portable(config: config_lib.Config) -> dict[str, Any]:
   """Returns the settings without places, and the version of the numbers.
@@ -81,7 +84,35 @@ def completed(values: dict[str, object]) -> dict[str, object]:
 def _defaults() -> dict[str, Any]:
   """Returns the values of settings that saved ones lack."""
   return {version.FIELD: version.FIRST,
-          **options.first_values(config_lib.Config)}
+          **{field.name: field.metadata['first']
+             for field in dataclasses.fields(config_lib.Config)}}
+
+
+def without_unread(
+    config: config_lib.Config, before: config_lib.Config
+) -> config_lib.Config:
+  """Resets the fields that `tune` does not read.
+
+  Runs that differ only in such fields train equal models, so they share a name.
+
+  Args:
+    config: Settings of a point of a grid.
+    before: Settings around the grid. Fields of layer norms become theirs, not
+      the defaults, after which no earlier record would be named.
+  """
+  unread = {name for name, tune in OF_TUNE.items() if config.tune != tune}
+  norms = {}
+  if config.tune != 'adapters':
+    unread |= {*options.marked(config_lib.Config, 'bottleneck')}
+    if config.tune != 'fusion':
+      norms = {name: getattr(before, name)
+               for name in ('tune_norms', 'norm_layers')}
+      if before.norm_layers == 'same':
+        norms['adapter_layers'] = before.adapter_layers
+    elif config.norm_layers == 'same':
+      unread -= {'adapter_layers'}
+  usual = {name: getattr(config_lib.Config, name) for name in unread}
+  return dataclasses.replace(config, **usual | norms)
 
 
 def of_portable(values: dict[str, Any], **changed: Any) -> config_lib.Config:

@@ -12,13 +12,12 @@ from adapters_jax.data import choices
 from adapters_jax.data import label_sets
 from adapters_jax.data import label_values
 from adapters_jax.data import memory
-from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import raw_text
-from adapters_jax.data import squad
-from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
-from adapters_jax.runs.kinds import embeddings
+from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import language_modeling
+from adapters_jax.runs.kinds import question_answering
 
 # {form of a task: its name in messages}
 _FORMS = {'multilabel': 'several labels a text',
@@ -41,33 +40,26 @@ def of_name(
   Raises:
     errors.UserError: an unknown name or split, or one without labels.
   """
-  if name.endswith(language_modeling.END):
-    if name not in language_modeling.names():
-      raise errors.unknown('`data`', name, language_modeling.names())
-    texts = language_modeling.load(
-        language_modeling.KIND.find(name), data_dir)
-    if split not in texts:
-      raise errors.unknown('`split`', split, texts)
-    return None, raw_text.Texts(texts[split])
-  if name == squad.TASK.name:
-    asked = squad_files.read_tfds(data_dir)
-    if split not in asked:
-      raise errors.unknown('`split`', split, asked)
-    return None, asked[split]
-  paired = name == embeddings.STS
+  kind = chosen_kind.of(name)
+  raw = kind is language_modeling.KIND
+  if raw and name not in language_modeling.names():
+    raise errors.unknown('`data`', name, language_modeling.names())
   try:
-    task = tasks.find('stsb' if paired else name)
+    task = kind.find(name)
   except errors.UserError as error:  # Which names the setting.
     raise errors.UserError(str(error).replace('`task`', '`data`')) from error
-  found = tasks.load(task, data_dir)
-  labelled = [one for one, part in found.items() if part.labelled]
-  if split not in labelled:
+  found = {one: part for one, part in kind.load(
+      config_lib.Config(task=name, data_dir=data_dir)).items()
+           if getattr(part, 'labelled', True)}
+  if split not in found:
+    if raw or kind is question_answering.KIND:
+      raise errors.unknown('`split`', split, found)
     raise errors.UserError(
-        f'`split={split}`: {name} has labels in {", ".join(labelled)} alone')
+        f'`split={split}`: {name} has labels in {", ".join(found)} alone')
   part = found[split]
-  if paired:
-    return None, pairs_lib.Pairs(list(part.texts), part.labels)
-  return task, part
+  if kind.of_texts:
+    return task, part
+  return None, raw_text.Texts(part) if raw else part
 
 
 def matched(
@@ -88,7 +80,7 @@ def matched(
   if examples.form == 'multiple_choice':
     count = len(examples.rows[0][1])
     task = choices.make_task('examples', choices.TEXTS, count)
-    answers = memory.answers('data', examples, count)
+    answers = choices.answers('data', labels, count)
     check_form(adapter, task)
     return task, tasks.Split(examples.rows, answers)
   kind = label_values.kind_of(labels, _place)

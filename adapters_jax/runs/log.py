@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
 
 from adapters_jax.data import tasks
-
-# {field of Log: clock that measures it}
-CLOCKS = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
 
 
 @dataclasses.dataclass
@@ -101,16 +97,6 @@ class Log:
     return cls(**{**values, 'runs': [RunLog(**run) for run in values['runs']]})
 
 
-def new(runs: int, inputs: dict[str, Any] | None = None) -> Log:
-  """Returns the log of a group of runs before its first step.
-
-  Args:
-    runs: Number of runs.
-    inputs: Result of `inputs.of_group`.
-  """
-  return Log([RunLog() for _ in range(runs)], inputs=inputs or {})
-
-
 def since_best(scores: Sequence[float]) -> int:
   """Returns the number of evaluations after the best one.
 
@@ -148,16 +134,3 @@ def collapsed_to(
   if found.ndim > 1:  # Several labels.
     return ','.join(np.array(task.labels)[found[0] > 0])
   return task.labels[found[0]]
-
-
-class Clocks:
-  """Adds the times of this sitting to those of earlier ones in a log."""
-
-  def __init__(self, log: Log):
-    self._offsets = {  # Added to now(), they continue the logged times.
-        name: getattr(log, name) - now() for name, now in CLOCKS.items()}
-
-  def update(self, log: Log) -> None:
-    """Sets the times over all sittings."""
-    for name, now in CLOCKS.items():
-      setattr(log, name, self._offsets[name] + now())

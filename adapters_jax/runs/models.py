@@ -192,9 +192,7 @@ def _fresh(model):
     # XLA drops the computation of every leaf that is not returned.
     return trees.split(params, lambda path: path not in old)[0]
 
-  if jax.device_count() > 1:  # Kept programs are those of one device.
-    return init
-  return programs.kept(init, ('init', model), sharding.make_mesh('data', 1),
+  return programs.kept(init, ('init', model), sharding.one_device(),
                        model_classes(model))
 
 

@@ -47,10 +47,9 @@ def option(
       'first': default if first is None else first})
 
 
-def first_values(config_class: Any) -> dict[str, Any]:
-  """Returns {name: first default} of a dataclass with fields from `option`."""
-  return {field.name: field.metadata['first']
-          for field in dataclasses.fields(config_class)}
+def names(text: str) -> tuple[str, ...]:
+  """Returns the names in a comma-separated list, empty ones left out."""
+  return tuple(name for part in text.split(',') if (name := part.strip()))
 
 
 def marked(config_class: Any, mark: str) -> tuple[str, ...]:

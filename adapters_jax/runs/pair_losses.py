@@ -6,6 +6,7 @@ from adapters_jax import errors
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.model import heads
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
 
 _LARGEST_COSINE = 1.0
 
@@ -68,8 +69,7 @@ def dims_of(config: config_lib.Config, dim: int) -> tuple[int, ...]:
     errors.UserError: a size that is no number from 1 to `dim`, or sizes
       without `dim`.
   """
-  found = [part.strip() for part in config.matryoshka_dims.split(',')
-           if part.strip()]
+  found = options.names(config.matryoshka_dims)
   if not all(part.isdecimal() and 1 <= int(part) <= dim for part in found):
     raise errors.UserError(
         f'`matryoshka_dims={config.matryoshka_dims}`: give numbers from 1 to '

@@ -60,7 +60,7 @@ def of_texts(
   if not len(examples):
     raise errors.UserError(
         '`data`: no text has a piece that the tokenizer knows')
-  step = language_modeling.eval_step(model, sharding.make_mesh('data', 1))
+  step = language_modeling.eval_step(model, sharding.one_device())
   tuned = jax.device_put(adapter.tuned)
 
   def outputs():

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import math
 import os
-import platform
 import subprocess
 from typing import Any
 
@@ -17,7 +16,6 @@ from adapters_jax.downloads import json_files
 from adapters_jax.runs import identity
 from adapters_jax.runs import record_checks
 from adapters_jax.runs import version
-from adapters_jax.training import threads
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +33,12 @@ FIRST_PICK_SEED = 1000
 class Record:
   """Settings and results of a finished run.
 
+  Records of earlier versions lack all attributes after `commit`.
+
   Attributes:
     experiment: Name of the experiment.
     config: Settings, without places (`identity.portable`).
-    metrics: {'dev', 'test', ...: {metric: value}} of the best step. Records of
-      earlier versions lack everything after `commit`.
+    metrics: {'dev', 'test', ...: {metric: value}} of the best step.
     trained_params: Number of parameters with a gradient.
     total_params: Number of parameters of the whole model.
     roles: {role: number of parameters in the tuned tree}.
@@ -132,22 +131,6 @@ class Record:
     return 'float32' if fell_back or asked == 'tensorfloat32' else asked
 
 
-def write_measured(config: Any, **found: Any) -> None:
-  """Writes the measurements of a script to the file `config.out`, if given.
-
-  Args:
-    config: Settings of the script, a dataclass.
-    **found: Measured numbers; cores, machine and commit are added.
-  """
-  settings = dataclasses.asdict(config)
-  path = settings.pop('out')
-  if path:  # `cores` are those that this process may use.
-    atomic.write_json(path, {
-        **settings, **found, 'cores': threads.cores(),
-        'machine': platform.machine(),
-        'commit': commit_of(__file__)})
-
-
 def write(path: str, record: Record) -> None:
   """Writes a record.
 
@@ -231,12 +214,14 @@ def check_versions(
     found: Version of each record.
     present: Version of new records.
   """
+  kind = ('records of sentence embeddings' if present == version.PAIRS
+          else 'records')
   counts = collections.Counter(found)
   if len(counts) > 1:
     named = ', '.join(f'{count} of version {number}'
                       for number, count in sorted(counts.items()))
     raise errors.UserError(
-        f'records: {named}: they cannot be compared; keep those of one version '
+        f'{kind}: {named}: they cannot be compared; keep those of one version '
         f'(the present one is {present})')
 
 

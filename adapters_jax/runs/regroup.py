@@ -5,7 +5,6 @@ leaves its group with a state of its own, and joins the next group with it.
 """
 
 from collections.abc import Sequence
-import os
 import shutil
 
 import jax
@@ -14,7 +13,6 @@ from adapters_jax import trees
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
-from adapters_jax.runs import padding
 from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.training import loop
@@ -58,7 +56,7 @@ def pause(
     if len(group) > 1:  # The state of a single run is saved already.
       # First: if a kill comes now, `waits` must not describe the old state.
       rungs_lib.leave(folder)
-      _save_alone(group, i, progress, log, os.path.join(folder, workdirs.STATE))
+      _save_alone(group, i, progress, log, workdirs.state_of(folder))
     score = rungs_lib.score_at(log.runs[i].history, metric, rung)
     rungs_lib.write(folder, rungs_lib.reached(
         rungs_lib.read(folder), epochs, score, waits, log.inputs))
@@ -78,7 +76,7 @@ def _save_alone(
   resume = resume_lib.Resume(folder)
   runs = len(group)
   resume.save(
-      padding.narrow(group.take(progress, index), shapes),
+      group_lib.narrow(group.take(progress, index), shapes),
       log_lib.Log([log.runs[index]], log.seconds / runs,
                   log.cpu_seconds / runs, log.inputs).to_json())
   resume.close()
@@ -100,7 +98,7 @@ def join_progress(
     errors.UserError: a state is damaged, or of other data, of another
       computation or base.
   """
-  states = [os.path.join(folder, workdirs.STATE) for folder in folders]
+  states = [*map(workdirs.state_of, folders)]
   waits = {rungs_lib.read(folder).waits for folder in folders}
   # Runs that wait after different epochs are at different steps.
   if (len(group) == 1 or len(waits) > 1 or waits == {0.0}
@@ -118,7 +116,7 @@ def join_progress(
     assert saved is not None  # `exists` has found one.
     log = inputs_lib.continued(
         log_lib.Log.from_json(saved[1]), inputs, resume.folder)
-    parts.append(padding.widen(saved[0], wide))
+    parts.append(group_lib.widen(saved[0], wide))
     runs += log.runs
     seconds, cpu_seconds = seconds + log.seconds, cpu_seconds + log.cpu_seconds
   if len(set(map(loop.steps_taken, parts))) > 1:

@@ -16,7 +16,6 @@ from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
-from adapters_jax.runs import padding
 from adapters_jax.runs import records
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import workdirs
@@ -182,7 +181,7 @@ def finish(
   # Before `by_first`: every host must take part in the gathering.
   best = sharding.gather(setup.mesh, progress.best)
   if len(group) > 1:
-    best = padding.narrow(best, setup.tuned)  # To the run's own size.
+    best = group_lib.narrow(best, setup.tuned)  # To the run's own size.
   # All hosts wait, so that each may read the files.
   hosts.by_first(lambda: save(
       folder, make_adapter(config, setup, kind, best, scores, threshold),
@@ -230,4 +229,4 @@ def save(
     record: Its record.
   """
   adapter.save(os.path.join(folder, 'adapter'))
-  records.write(os.path.join(folder, records.RECORD), record)
+  records.write(workdirs.record_of(folder), record)

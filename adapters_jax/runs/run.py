@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import logging
-import os
 import shutil
 
 import jax
@@ -19,7 +18,6 @@ from adapters_jax.runs import console
 from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
-from adapters_jax.runs import identity
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import rates
@@ -108,7 +106,7 @@ def run_group(
   # The default name has hashes of files, which may change from now on.
   configs = [dataclasses.replace(config, workdir=folder)
              for config, folder in zip(configs, folders, strict=True)]
-  state_folder = state_folder or os.path.join(folders[0], workdirs.STATE)
+  state_folder = state_folder or workdirs.state_of(folders[0])
   places = dict.fromkeys([state_folder, *folders], '`workdir`')
   # All hosts see the same folders, so one of them holds the locks.
   with disk.explained(places), hosts.on_first(
@@ -139,11 +137,10 @@ def _demand_same(
   for record, config in zip(found, configs, strict=True):
     problem = here.problem(record, config) if record else ''
     if problem := hosts.first_text(problem):  # All hosts must raise, or none.
-      path = os.path.join(config.workdir, records.RECORD)
-      raise errors.UserError(at_hand.refusal('workdir', path, problem))
+      raise errors.UserError(at_hand.refusal(
+          'workdir', workdirs.record_of(config.workdir), problem))
   for record, config in zip(found, configs, strict=True):
-    here.warn_of_files(
-        record, config, os.path.join(config.workdir, records.RECORD))
+    here.warn_of_files(record, config, workdirs.record_of(config.workdir))
     _log.info('this run has finished before: %s\n%s', config.workdir,
               console.run_summary(record, config.workdir))
 
@@ -165,8 +162,7 @@ def _remove_states(
     shutil.rmtree(state_folder, ignore_errors=True)
   for one, folder in zip(found, folders, strict=True):
     if isinstance(one, records.Record):  # It may have joined from a rung.
-      shutil.rmtree(
-          os.path.join(folder, workdirs.STATE), ignore_errors=True)
+      shutil.rmtree(workdirs.state_of(folder), ignore_errors=True)
 
 
 def _train_claimed(
@@ -204,7 +200,10 @@ def _train_claimed(
     rates.warn(configs)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, first.batch_size))
-    with _tracked(group, folders) as followed:
+    with trackers.of_runs(
+        first.track if hosts.is_first() else '',
+        [(folder, member.origin.settings)
+         for folder, member in zip(folders, group.members)]) as followed:
       progress, log = group_training.train_group(
           group, kind, score, state_folder=state_folder, restore=first.resume,
           pause=rung, stop=stop, trackers=followed,
@@ -222,31 +221,6 @@ def _train_claimed(
           for tracker in some:
             tracker.add(record.steps, results.of_best(record))
       return found
-
-
-@contextlib.contextmanager
-def _tracked(
-    group: group_lib.Group, folders: Sequence[str]
-) -> Iterator[list[list[trackers.Tracker]]]:
-  """Yields the trackers of each run; [] without, and on all but the first host.
-
-  Args:
-    group: Runs.
-    folders: Workdir of each run.
-  """
-  with contextlib.ExitStack() as stack:
-    found = []
-    names = trackers.names(group.configs[0].track)
-    if names and hosts.is_first():
-      for member, folder in zip(group.members, folders, strict=True):
-        settings = member.origin.settings
-        found.append([
-            trackers.TRACKERS[name](
-                folder, identity.digest(settings), settings)
-            for name in names])
-        for one in found[-1]:
-          stack.callback(one.end)
-    yield found
 
 
 @contextlib.contextmanager
@@ -285,16 +259,30 @@ def train(
 
   Raises:
     errors.UserError: a fault of the settings or the data.
+    KeyboardInterrupt: Ctrl-C, if there is no evaluation yet, or outside of
+      notebooks and prompts. There it ends the training, which is logged.
   """
   kind.check_settings(config, in_memory=True)
   task_checks.check_model(config)
   rates.warn([config])
-  with session.computing(config, keep_programs=False):
+  with (session.computing(config, keep_programs=False),
+        signals.interrupts() as interrupt):
     group = group_lib.make_group([config], kind)
     score = kind.make_score(group.setup, compiled.eval_batch_size(
         group.setup, config.batch_size))
+
+    def noted(tuned, split):
+      found = score(tuned, split)
+      interrupt.worth = True  # From now on, there is a best step.
+      return found
+
     progress, log = group_training.train_group(
-        group, kind, score, stop=signals.Stop())
+        group, kind, noted, stop=signals.Stop(), ended=interrupt)
+    if interrupt() and loop.steps_taken(progress) < group.setup.steps:
+      _log.warning(
+          'stopped by Ctrl-C after step %d of %d; the adapter is that of step '
+          '%d, the best so far', loop.steps_taken(progress), group.setup.steps,
+          int(progress.best_step))
     scores, _, notes, threshold = results.all_scores(
         group.setup, kind, score, progress.best)
     for note in (*group.setup.notes, *notes):  # No record will hold them.

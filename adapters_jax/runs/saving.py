@@ -14,6 +14,8 @@ from adapters_jax.training import resume as resume_lib
 
 _LITTLE = 5.0  # Seconds of work that are not worth a save.
 _CALLS = 32  # Steps between exchanges with other hosts, which cost time.
+# {field of Log: clock that measures it}
+_CLOCKS = {'seconds': time.perf_counter, 'cpu_seconds': time.process_time}
 
 
 class Saver:
@@ -32,15 +34,16 @@ class Saver:
 
     Args:
       resume: Store of the states; None saves nothing.
-      log: Log of the group, saved with the progress.
+      log: Log of the group, as restored; saved with the progress.
       start: Progress at the start of the sitting, saved or at step 0.
       minutes: Maximum minutes between saves; 0 for no such limit.
       stop: Requests to stop; its `unsaved` is kept up to date.
     """
     self._resume, self._log, self._stop = resume, log, stop
     self._seconds = 60 * minutes
-    # Created after the restore, so that earlier sittings count.
-    self._clocks = log_lib.Clocks(log)
+    # Added to now(), they continue the times of earlier sittings.
+    self._offsets = {name: getattr(log, name) - now()
+                     for name, now in _CLOCKS.items()}
     self._saved = self._point(start)
     self._last, self._calls = time.monotonic(), 0
     self._shapes: set[Any] = set()
@@ -50,7 +53,8 @@ class Saver:
 
   def save(self, progress: loop.Progress) -> None:
     """Saves the progress, unless it is that of the last save."""
-    self._clocks.update(self._log)
+    for name, now in _CLOCKS.items():
+      setattr(self._log, name, self._offsets[name] + now())
     point = self._point(progress)
     if self._resume and point != self._saved:
       self._resume.save(progress, self._log.to_json())

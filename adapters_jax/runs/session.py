@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 import os
+import warnings
 
 import jax
 
@@ -27,6 +28,9 @@ def enable_compilation_cache() -> None:
   folder = os.path.join(pinned.cache_dir(), 'compiled')
   if not _is_usable(folder):
     return
+  if not _is_writable(folder):  # JAX would warn for each program.
+    warnings.filterwarnings(
+        'ignore', 'Error writing persistent compilation cache entry')
   jax.config.update('jax_compilation_cache_dir', folder)
   # JAX's default, 1 s, would leave out small programs.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
@@ -49,6 +53,17 @@ def _is_usable(folder: str) -> bool:
         'ADAPTERS_JAX_CACHE to another folder', folder, error.strerror)
     return False
   return True
+
+
+@functools.cache  # One warning.
+def _is_writable(folder: str) -> bool:
+  """Returns whether a folder can be written; warns if it cannot."""
+  if os.access(folder, os.W_OK):
+    return True
+  _log.warning(
+      '%s cannot be written; nothing that is compiled now is kept for the next '
+      'start; set ADAPTERS_JAX_CACHE to another folder', folder)
+  return False
 
 
 @contextlib.contextmanager

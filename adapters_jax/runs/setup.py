@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-import logging
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import cut_inputs
 from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
@@ -34,8 +34,6 @@ from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
-
-_log = logging.getLogger(__name__)
 
 Facts = dict[str, dict[str, Any]]  # {split: number and hash of its examples}
 _SUBSET_SEED = 0  # Not the run's seed: all runs train on the same subset.
@@ -79,13 +77,12 @@ class Setup:
   eval_every: int
   notes: tuple[str, ...]
   data: Facts
-  between: Callable[[], None] = dataclasses.field(
-      default=lambda: None, kw_only=True)
-  threshold: str = dataclasses.field(default='', kw_only=True)
-  factors: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
-  start: trees.Tree = dataclasses.field(default_factory=dict, kw_only=True)
-  origin: identity.Origin | None = dataclasses.field(
-      default=None, kw_only=True)
+  _: dataclasses.KW_ONLY
+  between: Callable[[], None] = lambda: None
+  threshold: str = ''
+  factors: tuple[float, ...] = ()
+  start: trees.Tree = dataclasses.field(default_factory=dict)
+  origin: identity.Origin | None = None
 
   def scored_splits(self) -> list[str]:
     """Returns the names of the labelled splits but 'train'."""
@@ -107,37 +104,16 @@ def load_data(
     task = metrics.with_first(
         dataclasses.replace(task, name=config.task_name), config.metric)
     task_checks.check_classes(config, task)
-    notes = []
-    if config.dev_fraction:
-      notes = held_out_notes(config, {
-          name: len(split) for name, split in splits.items()})
-    return task, splits, notes
+    return task, splits, []
   task = tasks.find(config.task)
   metrics.check(task)
   return (task, tasks.load(task, config.data_dir),
           tasks.notes(task, config.data_dir))
 
 
-def held_out_notes(
-    config: config_lib.Config, counts: Mapping[str, int],
-    unit: str = 'examples',
-) -> list[str]:
-  """Returns remarks on examples that are held out of the training file.
-
-  Args:
-    config: Settings.
-    counts: {split: number of its examples}.
-    unit: Name of the examples, such as 'sentences'.
-  """
-  held = [name for name, share in (
-      ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
-  total = sum(counts[name] for name in ('train', *held))
-  return [f'{name} is {counts[name]} of the {total} {unit} of train_file'
-          for name in held]
-
-
 def drawn(
-    config: config_lib.Config, splits: Mapping[str, Any], unit: str = 'examples'
+    config: config_lib.Config, splits: Mapping[str, Any],
+    unit: str = 'examples', left_out: int = 0,
 ) -> tuple[dict[str, Any], list[str]]:
   """Draws the examples to train on, equal in every run.
 
@@ -145,20 +121,27 @@ def drawn(
     config: Settings.
     splits: {split: examples, a list or a type with `take`}.
     unit: Name of the examples, such as 'sentences'.
+    left_out: Number of further examples of the training file.
 
   Returns:
-    (splits with these training examples, remarks for the record)
+    (splits with these training examples, remarks for the record on examples
+    that are held out of the training file or not drawn)
   """
   train = splits['train']
+  held = [name for name, share in (
+      ('dev', config.dev_fraction), ('test', config.test_fraction)) if share]
+  total = left_out + sum(len(splits[name]) for name in ('train', *held))
+  notes = [f'{name} is {len(splits[name])} of the {total} {unit} of train_file'
+           for name in held]
   if not 0 < config.train_examples < len(train):
-    return {**splits}, []
+    return {**splits}, notes
   order = np.random.default_rng(_SUBSET_SEED).permutation(len(train))
   # Larger subsets contain smaller ones.
   rows = sorted(order[:config.train_examples].tolist())
   some = (train.take(rows) if hasattr(train, 'take')
           else [train[row] for row in rows])
   return ({**splits, 'train': some},
-          [f'trained on {len(rows)} of {len(train)} {unit}'])
+          [*notes, f'trained on {len(rows)} of {len(train)} {unit}'])
 
 
 def tokenizer_of(
@@ -184,41 +167,36 @@ def prepare(
   task, splits, notes = data or load_data(config)
   task = metrics.with_first(task, config.metric)
   task_checks.check_classes(config, task)  # Again: of `data` in memory.
-  splits, cut = drawn(config, splits)
+  splits, remarks = drawn(config, splits)
   folder, tokenizer = tokenizer_of(config)
   encoded = {
-      name: _encode(tokenizer, name, split, config.max_length,
+      name: _encode(config, tokenizer, name, split,
                     len(task.labels) if task.form == 'multiple_choice' else 0)
       for name, split in splits.items()}
   return assemble(
-      config, folder, task, encoded, [*notes, *cut], mesh,
+      config, folder, task, encoded, [*notes, *remarks], mesh,
       {name: fingerprint.of_split(split) for name, split in splits.items()},
       outputs=task.outputs, head=heads.of_form(task.form, config.head_input))
 
 
 def _encode(
-    tokenizer: tokenizers.Tokenizer, name: str, split: tasks.Split,
-    max_length: int, count: int,
+    config: config_lib.Config, tokenizer: tokenizers.Tokenizer, name: str,
+    split: tasks.Split, count: int,
 ) -> examples_lib.Examples:
   """Returns a tokenised split, and logs how many of its inputs are cut.
 
   Args:
+    config: Settings.
     tokenizer: Tokenizer.
     name: Name of the split.
     split: Examples.
-    max_length: Longest input in tokens.
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
   examples = examples_lib.Examples(
-      *token_cache.encode(tokenizer, texts, max_length), split.labels,
+      *token_cache.encode(tokenizer, texts, config.max_length), split.labels,
       labelled=split.labelled, choices=count)
-  # Only inputs of the full length can have lost tokens.
-  full = [texts[row] for row in np.flatnonzero(
-      examples.row_lengths == max_length)]
-  if cut := tokenization.count_truncated(tokenizer, full, max_length):
-    _log.info('%s: %d of %d inputs are cut to `max_length=%d` tokens', name,
-              cut, len(texts), max_length)
+  cut_inputs.log(config, tokenizer, name, texts, examples.row_lengths)
   return examples
 
 
@@ -274,7 +252,7 @@ def assemble(
   """
   shape = pretrained.config_of(config.checkpoint)
   if mesh is None:
-    mesh = sharding.make_mesh('data', config.batch_size, jax.devices()[:1])
+    mesh = sharding.one_device()
   model = models.on_mesh(
       models.make_model(config, shape, outputs, head=head), mesh)
   base = models.pretrained_tree(config, folder, head)
@@ -287,7 +265,7 @@ def assemble(
   if config.tune == 'none' and params.keys() - base.keys():
     raise errors.UserError(
         '`tune=none`: the new head would stay untrained; give it for sentence '
-        'embeddings, or for a head that the checkpoint holds')
+        'embeddings, or for a masked-language head that the checkpoint holds')
   base = trees.overlay(
       _frozen_leaves(config, base, select), trees.split(start, select)[1])
   # Cast after the split: tuned leaves stay float32.

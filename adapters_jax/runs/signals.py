@@ -91,6 +91,38 @@ class _Signals(Stop):
       raise _AtOnce
 
 
+class Interrupt:
+  """Whether Ctrl-C was pressed where there is a result to keep.
+
+  Attributes:
+    worth: Whether there is one; until then Ctrl-C raises KeyboardInterrupt.
+  """
+
+  def __init__(self) -> None:
+    self._arrived: float | None = None
+    self.worth = False
+
+  def __call__(self) -> bool:
+    """Returns whether the caller is to stop and return its result."""
+    return self._arrived is not None
+
+  def handle(self, number: int, frame: Any) -> None:
+    """Notes a signal; raises KeyboardInterrupt without a result, or again."""
+    now = time.monotonic()
+    again = self._arrived is not None and now - self._arrived > _REPEATED
+    if not self.worth or again:
+      signal.default_int_handler(number, frame)
+    if self._arrived is None:
+      self._arrived = now
+
+
+def _is_interactive() -> bool:
+  """Returns whether this process runs a notebook or a prompt."""
+  # Whoever imported IPython may have started no shell.
+  shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)
+  return hasattr(sys, 'ps1') or shell() is not None
+
+
 def end_process() -> NoReturn:
   """Ends the process at once, after its output is written."""
   for stream in (sys.stdout, sys.stderr):
@@ -125,6 +157,29 @@ def requests() -> Iterator[Stop]:
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Interrupt]:
+  """Yields whether Ctrl-C was pressed in a notebook or at a prompt.
+
+  Elsewhere, Ctrl-C ends a program, and in a thread or where the caller handles
+  it, it is the caller's.
+
+  Raises:
+    KeyboardInterrupt: there was nothing to keep, or it was pressed again.
+  """
+  found = Interrupt()
+  if (threading.current_thread() is not threading.main_thread()
+      or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+      or not _is_interactive()):
+    yield found
+    return
+  signal.signal(signal.SIGINT, found.handle)
+  try:
+    yield found
+  finally:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -185,8 +240,8 @@ def _watched(stop: _Signals) -> Iterator[None]:
 def _watch(reading: int, stop: _Signals, over: threading.Event) -> None:
   """Waits for a signal, then for its answer; ends the process without one."""
   # A notebook's Ctrl-C ends a cell, not the process.
-  interactive = hasattr(sys, 'ps1') or 'ipykernel' in sys.modules
-  forced = {signal.SIGTERM, *(() if interactive else (signal.SIGINT,))}
+  forced = {signal.SIGTERM, *(
+      () if _is_interactive() else (signal.SIGINT,))}
   while data := os.read(reading, 1):  # C code writes the number of the signal.
     if data[0] in forced:
       break

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
-from adapters_jax.adapters import composing
+from adapters_jax.adapters import joined_leaves
 from adapters_jax.adapters import settings as settings_lib
+from adapters_jax.data import memory
 from adapters_jax.data import tasks
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -57,7 +59,7 @@ def load(folder: str) -> adapter_lib.Adapter:
   Raises:
     errors.UserError: no adapter, or one from which no training can start.
   """
-  folder = os.path.expanduser(folder)
+  folder = paths.expanded(folder, 'start')
   adapter = _load(folder, frozen.stamp(folder))
   check(adapter)
   return adapter
@@ -109,21 +111,20 @@ def settings_of(adapter: adapter_lib.Adapter, layers: int) -> dict[str, Any]:
 
 
 def of_kind(
-    values: Mapping[str, Any], texts: bool, form: str, embeddings: bool
+    values: Mapping[str, Any], kind: Any, form: str
 ) -> dict[str, Any]:
   """Resets settings from a start that a kind of task does not read.
 
   Args:
     values: Result of `settings_of`, or all settings of a run.
-    texts: Whether the task labels whole texts.
+    kind: Kind of the task, a `kinds.kind.Kind`.
     form: Form of its labels, one of data.tasks.FORMS.
-    embeddings: Whether the task is sentence embeddings.
   """
   found = dict(values)
   name = heads.head.name_of(form, found['head_input'])
-  if not texts or name not in heads.HEADS:
+  if not kind.of_texts or name not in heads.HEADS:
     found['head_input'] = config_lib.Config.head_input
-  if not embeddings:
+  if 'embeddings' not in kind.reads:
     found['pooling'] = config_lib.Config.pooling
   return found
 
@@ -238,7 +239,7 @@ def leaves(
   elif order != list(range(len(order))):
     found['head'] = {name: np.asarray(leaf)[..., order]
                      for name, leaf in found['head'].items()}
-  return composing.shifted(found, len(frozen.of(config).methods), 0)
+  return joined_leaves.shifted(found, len(frozen.of(config).methods), 0)
 
 
 def _order(
@@ -253,11 +254,12 @@ def _order(
 
   Returns:
     Numbers of the outputs, [] for outputs that are no classes; None where the
-    head is not kept. A head that is initialised again is logged.
+    head is not kept. A head that is initialised again is logged, as a warning
+    where the adapter's own might have been meant.
   """
   if not head.dense:  # It has no parameters.
     return None
-  reason = ''
+  level, reason = logging.INFO, ''
   if adapter.outputs is None:
     reason = 'it has none'
   elif adapter.head.name != head.name:
@@ -266,13 +268,30 @@ def _order(
     classes = adapter.classes
     if set(classes) == set(task.labels) and len(classes) == len(task.labels):
       return [classes.index(name) for name in task.labels]
+    level = logging.WARNING
     reason = (f'its own has {_listed(classes)}, and the task '
-              f'{_listed(task.labels)}')
+              f'{_listed(task.labels)}{_way(adapter, task)}')
   if not reason:
     return []
-  _log.info(
-      'start: the head of the adapter is initialised again, as %s', reason)
+  _log.log(
+      level, 'start: the head of the adapter is initialised again, as %s',
+      reason)
   return None
+
+
+def _way(adapter: adapter_lib.Adapter, task: tasks.Task) -> str:
+  """Returns the end of a message: advice that would keep a head, if any would.
+
+  Args:
+    adapter: Adapter of the start, whose head is of the task's kind.
+    task: Task of the run.
+  """
+  if not adapter.labels and adapter.outputs == len(task.labels) > 0:
+    return ('; to keep it, name its outputs with '
+            'dataclasses.replace(adapter, labels=...)')
+  if task.name == memory.NAME and {*task.labels} < {*adapter.classes}:
+    return '; to keep it, give Examples the `names` of all its classes'
+  return ''
 
 
 def _listed(classes: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Checks of settings against task, base and folder, before any download."""
+"""Checks of the settings of a run against all that they name."""
 
 from collections.abc import Callable
 
@@ -75,11 +75,16 @@ def check_model(config: config_lib.Config) -> None:
         f'`max_length={config.max_length}`: the model has {room} positions '
         'for text')
   families.check_head_input(shape, config.head_input)
-  families.check_tune(shape, config.tune)
+  if config.tune == 'bias' and not (
+      shape.attention_bias or shape.ffn_bias or shape.norm_bias):
+    raise errors.UserError(
+        f'`tune=bias`: this {shape.family} has no biases; give `tune=norms` or '
+        '`tune=head`')
   own = models.own_configs(config, shape.layers)
   endings.check(configs, frozen.of(config).tree(len(own)), shape.layers)
   if shape.pre_norm:
-    sites.check_pre_norm(configs, shape.family)
+    endings.check_pre_norm(
+        configs, shape.family, config.adapter_config if own else '')
   else:
     sites.check_gate(configs, shape.family)
   if config.tune == 'top_k' and not 1 <= config.top_k <= shape.layers:

@@ -1,7 +1,8 @@
 """Trackers: report losses and scores of a run, while it trains."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import extras
+from adapters_jax.runs import identity
+from adapters_jax.runs import options
 
 _log = logging.getLogger(__name__)
 
@@ -212,9 +215,8 @@ def names(text: str) -> tuple[str, ...]:
   Raises:
     errors.UserError: an unknown name, or one whose package is missing.
   """
-  parts = (part.strip() for part in text.split(','))
   # Twice the same would write twice to one file.
-  found = tuple(dict.fromkeys(part for part in parts if part))
+  found = tuple(dict.fromkeys(options.names(text)))
   for name in found:
     if name not in TRACKERS:
       raise errors.unknown('`track`', name, TRACKERS)
@@ -222,3 +224,22 @@ def names(text: str) -> tuple[str, ...]:
       with errors.within(f'`track={name}`'):
         extras.demand('track', TRACKERS[name].package)
   return found
+
+
+@contextlib.contextmanager
+def of_runs(
+    text: str, runs: Iterable[tuple[str, dict[str, Any]]]
+) -> Iterator[list[list[Tracker]]]:
+  """Yields the trackers of each run, and ends them; [] without.
+
+  Args:
+    text: Setting `track`.
+    runs: (workdir, settings without places) of each run.
+  """
+  chosen = names(text)
+  with contextlib.ExitStack() as stack:
+    found = [[TRACKERS[name](folder, identity.digest(settings), settings)
+              for name in chosen] for folder, settings in runs if chosen]
+    for one in itertools.chain(*found):
+      stack.callback(one.end)
+    yield found

@@ -8,6 +8,7 @@ from typing import Any
 
 import filelock
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
@@ -35,9 +36,19 @@ def path_of(config: config_lib.Config, experiment: str) -> str:
     experiment: Name of the experiment.
   """
   if config.workdir:
-    return os.path.abspath(os.path.expanduser(config.workdir))
+    return os.path.abspath(paths.expanded(config.workdir, 'workdir'))
   return os.path.abspath(
       below(os.path.join('runs', experiment, config.task_name), config))
+
+
+def record_of(folder: str) -> str:
+  """Returns the path of the record in a workdir."""
+  return os.path.join(folder, records.RECORD)
+
+
+def state_of(folder: str) -> str:
+  """Returns the folder of the resumable state in a workdir."""
+  return os.path.join(folder, STATE)
 
 
 def below(parent: str, config: config_lib.Config) -> str:
@@ -83,7 +94,7 @@ def _is_empty(folder: str, names: set[str]) -> bool:
   tracked = {one.place for one in trackers.TRACKERS.values()}
   # A kill during the first save leaves a folder without a save.
   return names <= {_SETTINGS, STATE, *tracked} and not saves.exists(
-      os.path.join(folder, STATE))
+      state_of(folder))
 
 
 def _read_settings(folder: str) -> dict[str, Any]:
@@ -106,7 +117,7 @@ def finished(folder: str) -> records.Record | None:
   Raises:
     errors.UserError: the record cannot be read.
   """
-  path = os.path.join(folder, records.RECORD)
+  path = record_of(folder)
   if not os.path.exists(path):
     return None
   try:
@@ -133,7 +144,7 @@ def held_by(
   Raises:
     errors.UserError: a run of other settings is in the folder itself.
   """
-  folder = os.path.abspath(os.path.expanduser(folder))
+  folder = os.path.abspath(paths.expanded(folder, 'workdir'))
   if not os.path.exists(os.path.join(folder, _SETTINGS)):
     return None
   before = _read_settings(folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters_jax.adapters import folders
 from adapters_jax.downloads import assets
+from adapters_jax.downloads import paths
 from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
@@ -26,6 +27,7 @@ from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import progress as progress_lib
 from adapters_jax.sweeps import rivals
+from adapters_jax.sweeps import store as store_lib
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _log = logging.getLogger(__name__)
 Launch = Callable[
     [Callable[..., Any], Sequence[tuple[Any, ...]], Sequence[str]],
     Iterator[tuple[int, Any]]]
+Measure = Callable[[config_lib.Config], Any]
 
 
 def with_absolute_paths(
@@ -51,11 +54,11 @@ def with_absolute_paths(
   for name in options.marked(config_lib.Config, 'path'):
     if getattr(config, name):
       changed[name] = os.path.abspath(
-          os.path.expanduser(getattr(config, name)))
+          paths.expanded(getattr(config, name), name))
   if config.adapters:
     changed['adapters'] = folders.absolute(config.adapters)
   if config.start:
-    changed['start'] = folders.absolute_of(config.start)
+    changed['start'] = folders.absolute_of(config.start, 'start')
   if assets.is_folder(config.checkpoint):  # Else a name.
     changed['checkpoint'] = os.path.abspath(config.checkpoint)
   return dataclasses.replace(config, **changed)
@@ -88,8 +91,7 @@ def launcher(how: execution.HowToRun) -> Iterator[tuple[Launch, int]]:
 def go(
     configs: Sequence[config_lib.Config], experiment: str,
     many: grid.Options, how: execution.HowToRun = execution.ALONE,
-    kind: Any = None,
-    measure: Callable[[config_lib.Config], Any] | None = None,
+    kind: Any = None, measure: Measure | None = None,
 ) -> outcome_lib.Outcome:
   """Trains all runs of a description; one without a grid keeps its `workdir`.
 
@@ -112,13 +114,13 @@ def go(
     errors.Interrupted: a signal arrived; the state is saved.
   """
   pick = picking.parse_pick(many)
-  at_hand = at_hand_lib.AtHand(kind)
   runs = grid.distinct(grid.expand(configs, many))
   if pick:
     picking.check_seeds(runs)
     rivals.check_pick(runs, pick, grid.setting_of)
   else:
     picking.warn_of_seeds(runs)
+  store = store_lib.Store(experiment, many.records, at_hand_lib.AtHand(kind))
   root = configs[0].workdir
   # One that a grid or seeds name has a folder below `root`, as in a larger one.
   alone = len(runs) == 1 and how is execution.ALONE
@@ -126,78 +128,78 @@ def go(
   if root and below:
     runs = grid.rooted(runs, root, experiment, bool(alone and not pick))
   if alone and not pick:
-    run = with_absolute_paths(runs[0], experiment) if below else runs[0]
-    return _single(run, experiment, many.records, kind, at_hand)
-  runs = [with_absolute_paths(run, experiment)
-          for run in grid.placed(runs, root)]
+    return _single(
+        with_absolute_paths(runs[0], experiment) if below else runs[0],
+        store, kind)
+
+  def placed(runs):
+    return [with_absolute_paths(run, experiment)
+            for run in grid.placed(runs, root)]
+
+  runs = placed(runs)
   if not pick:
-    return _sweep(
-        runs, [], experiment, many.records, how, kind, at_hand, measure)
+    return _sweep(runs, [], store, how, kind, measure)
+  return _picked(placed(picking.trial_runs(runs, many)), runs, many, store, how,
+                 kind, measure)
+
+
+def _single(
+    config: config_lib.Config, store: store_lib.Store, kind: Any
+) -> outcome_lib.Outcome:
+  """Trains the only run in its workdir, unless a record of it exists."""
+  from adapters_jax.runs import run  # Imports JAX.
+  workdir = workdirs.path_of(config, store.experiment)
+  finished = workdirs.finished(workdir)
+  record = store.find(config) if store.folder else None
+  if record is None or finished is not None:
+    record = run.run(config, store.experiment, kind)
+    store.keep_new(config, record)
+  else:
+    _log.info('this run has finished before: %s', store.path_of(config))
+  return outcome_lib.Outcome((record,), (workdir,), configs=(config,))
+
+
+def _picked(
+    trials: Sequence[config_lib.Config], runs: Sequence[config_lib.Config],
+    many: grid.Options, store: store_lib.Store, how: execution.HowToRun,
+    kind: Any, measure: Measure | None,
+) -> outcome_lib.Outcome:
+  """Trains the trials, then the runs with the settings that these pick."""
+  pick = picking.parse_pick(many)
   # `pick_best` returns the first run of each trial, so the one of this seed.
   pick_seed = grid.parse_seeds(many.pick_seeds)[0]
-  trials = [with_absolute_paths(run, experiment)
-            for run in grid.placed(picking.trial_runs(runs, many), root)]
-
   known: dict[str, records_lib.Record] = {}
 
   def later(stand_in):
     # In memory first: files that another host wrote may not be visible yet.
-    records = [known.get(run.workdir) or outcome_lib.finished_run(
-        run, experiment, many.records, at_hand) for run in trials]
+    records = [known.get(run.workdir) or store.find(run) for run in trials]
     best = picking.pick_best(trials, records, pick, stand_in=stand_in)
     chosen = {dataclasses.replace(run, workdir='') for run in best}
     return [run for run in runs
             if picking.trial_of(run, many, pick_seed) in chosen]
 
-  first = _sweep(
-      trials, later(True), experiment, many.records, how, kind, at_hand,
-      measure, pick)
+  first = _sweep(trials, later(True), store, how, kind, measure, pick)
   known |= dict(zip(first.folders, first.records, strict=True))
   picking.demand_complete(first.failures, 'pick', 'the trials')
-  second = _stage(
-      later(False), [], experiment, many.records, how, kind, at_hand, None)
+  second = _stage(later(False), [], store, how, kind, None)
   return dataclasses.replace(
       second, failures=first.failures + second.failures, trials=first.records)
 
 
-def _single(
-    config: config_lib.Config, experiment: str, folder: str, kind: Any,
-    at_hand: at_hand_lib.AtHand,
-) -> outcome_lib.Outcome:
-  """Trains the only run in its workdir, unless a record of it exists."""
-  from adapters_jax.runs import run  # Imports JAX.
-  workdir = workdirs.path_of(config, experiment)
-  finished = workdirs.finished(workdir)
-  record = outcome_lib.finished_run(
-      config, experiment, folder, at_hand) if folder else None
-  if record is None or finished is not None:
-    record = run.run(config, experiment, kind)
-    if folder:
-      outcome_lib.keep_new(folder, experiment, config, record)
-  else:
-    _log.info('this run has finished before: %s',
-              outcome_lib.record_path(folder, experiment, config))
-  return outcome_lib.Outcome((record,), (workdir,), configs=(config,))
-
-
 def _sweep(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
-    experiment: str, folder: str, how: execution.HowToRun, kind: Any,
-    at_hand: at_hand_lib.AtHand,
-    measure: Callable[[config_lib.Config], Any] | None,
-    pick: Sequence[str] = (),
+    store: store_lib.Store, how: execution.HowToRun, kind: Any,
+    measure: Measure | None, pick: Sequence[str] = (),
 ) -> outcome_lib.Outcome:
   """Trains runs like `_stage`, with `stop` only those that survive halving."""
   if not how.stop:
-    return _stage(
-        runs, later, experiment, folder, how, kind, at_hand, measure)
+    return _stage(runs, later, store, how, kind, measure)
   left, failures = halving.run_rungs(
-      runs, experiment, folder,
+      runs, store,
       lambda among, todo, epochs: _make(
-          among, todo, experiment, how, kind, pause=epochs),
-      factor=how.halving_factor, first=how.halving_first, pick=pick,
-      at_hand=at_hand)
-  found = _stage(left, [], experiment, folder, how, kind, at_hand, None)
+          among, todo, store.experiment, how, kind, pause=epochs),
+      factor=how.halving_factor, first=how.halving_first, pick=pick)
+  found = _stage(left, [], store, how, kind, None)
   line = differences.line_of(runs)
   return dataclasses.replace(found, failures=(
       *found.failures, *((line(run), message) for run, message in failures)))
@@ -205,32 +207,31 @@ def _sweep(
 
 def _stage(
     runs: Sequence[config_lib.Config], later: Sequence[config_lib.Config],
-    experiment: str, folder: str, how: execution.HowToRun, kind: Any,
-    at_hand: at_hand_lib.AtHand,
-    measure: Callable[[config_lib.Config], Any] | None,
+    store: store_lib.Store, how: execution.HowToRun, kind: Any,
+    measure: Measure | None,
 ) -> outcome_lib.Outcome:
   """Trains the unfinished of `runs`; `later` only counts in the forecast."""
   found = {}
   for run in (*runs, *later):
-    record = outcome_lib.finished_run(run, experiment, folder, at_hand)
+    record = store.find(run)
     if record is not None:
       found[run] = record
   todo = [run for run in (*runs, *later) if run not in found]
   _log.info('%d runs, %d of them finished', len(runs) + len(later), len(found))
   if todo and measure:
     from adapters_jax.sweeps import forecast  # Imports JAX.
-    hours = forecast.hours(todo, _known(runs, experiment), measure)
+    hours = forecast.hours(todo, _known(runs, store.experiment), measure)
     _log.info('about %.2f hours for the other %d, without compiling', hours,
               len(todo))
   uncounted = set(later)
   todo = [run for run in todo if run not in uncounted]
   for run in runs:
-    if folder and run in found:
-      outcome_lib.keep(folder, experiment, run, found[run])
-  for run, answer in _make(runs, todo, experiment, how, kind):
+    if run in found:
+      store.keep(run, found[run])
+  for run, answer in _make(runs, todo, store.experiment, how, kind):
     found[run] = answer
-    if folder and not isinstance(answer, str):
-      outcome_lib.keep_new(folder, experiment, run, answer)
+    if not isinstance(answer, str):
+      store.keep_new(run, answer)
   results = [(run, found[run]) for run in runs]
   line = differences.line_of(runs)
   good = [pair for pair in results if not isinstance(pair[1], str)]

@@ -8,6 +8,7 @@ import math
 import os
 from typing import Any
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
@@ -204,7 +205,7 @@ def expand(
   for config in configs:
     seeds = given or (config.seed,)
     # A seed in the grid wins over `seeds`; its repetitions are dropped below.
-    runs += [config_lib.without_unread(
+    runs += [identity.without_unread(
         dataclasses.replace(config, **{'seed': seed, **point}), config)
              for point in points for seed in seeds]
   runs = list(dict.fromkeys(runs))
@@ -271,11 +272,11 @@ def rooted(
     return [dataclasses.replace(held, workdir=root)]
   settings = [f'`{name}={getattr(held, name)}`' for name in identity.differing(
       identity.portable(run) for run in runs)]
+  folder = os.path.abspath(paths.expanded(root, 'workdir'))
   raise errors.UserError(
-      f'`workdir`: {os.path.abspath(os.path.expanduser(root))} holds one of '
-      'these runs alone; give another folder, or go on with that run alone, '
-      f'with {", ".join([*settings, "`resume`"])}, without a grid, seeds or a '
-      'sweep')
+      f'`workdir`: {folder} holds one of these runs alone; give another '
+      'folder, or go on with that run alone, with '
+      f'{", ".join([*settings, "`resume`"])}, without a grid, seeds or a sweep')
 
 
 def run_name(config: config_lib.Config) -> str:

@@ -18,16 +18,15 @@ import shutil
 from typing import Any
 
 from adapters_jax import errors
-from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import rungs as rungs_lib
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import outcome as outcome_lib
 from adapters_jax.sweeps import picking
 from adapters_jax.sweeps import rivals
+from adapters_jax.sweeps import store as store_lib
 from adapters_jax.sweeps import vmapped
 
 _log = logging.getLogger(__name__)
@@ -158,17 +157,17 @@ def survivors(
 
 
 def _known_score(
-    run: config_lib.Config, experiment: str, folder: str, epochs: float,
-    at_hand: at_hand_lib.AtHand | None,
+    run: config_lib.Config, store: store_lib.Store, epochs: float
 ) -> float | None:
   """Returns a run's score at a rung, None if it has not been there."""
-  record = outcome_lib.finished_run(run, experiment, folder, at_hand)
+  record = store.find(run)
   if record is not None:
     return record_score(record, epochs)
-  workdir = workdirs.path_of(run, experiment)
+  workdir = workdirs.path_of(run, store.experiment)
   rungs = rungs_lib.read(workdir)
-  if at_hand and rungs.scores:
-    at_hand.demand_same(rungs, run, rungs_lib.path_of(workdir), 'workdir')
+  if store.at_hand and rungs.scores:
+    store.at_hand.demand_same(
+        rungs, run, rungs_lib.path_of(workdir), 'workdir')
   return rungs.scores.get(rungs_lib.key(epochs))
 
 
@@ -196,21 +195,18 @@ def record_score(record: records_lib.Record, epochs: float) -> float:
 
 
 def run_rungs(
-    runs: Sequence[config_lib.Config], experiment: str, folder: str,
-    make: Make, *, factor: int, first: float, pick: Sequence[str] = (),
-    at_hand: at_hand_lib.AtHand | None = None,
+    runs: Sequence[config_lib.Config], store: store_lib.Store, make: Make, *,
+    factor: int, first: float, pick: Sequence[str] = (),
 ) -> tuple[list[config_lib.Config], list[tuple[config_lib.Config, str]]]:
   """Trains runs from rung to rung, and stops the weaker settings.
 
   Args:
     runs: Settings of the runs, with absolute workdirs.
-    experiment: Name of the experiment.
-    folder: Folder of records, '' for none.
+    store: Store of their records.
     make: Trains runs to a rung.
     factor: Settings at a rung for each that trains further.
     first: Epochs before the first rung.
     pick: Names of fields whose values compete.
-    at_hand: As for `outcome.finished_run`.
 
   Returns:
     (runs to train to their end, (run, message) of those that failed).
@@ -226,7 +222,7 @@ def run_rungs(
     scores, failed = {}, []
     here = unfinished_at(left, epochs)
     for run in here:
-      score = _known_score(run, experiment, folder, epochs, at_hand)
+      score = _known_score(run, store, epochs)
       if score is not None:
         scores[run] = score
     todo = [run for run in here if run not in scores]
@@ -234,8 +230,7 @@ def run_rungs(
       if isinstance(result, str):
         failed.append((run, result))
       elif isinstance(result, records_lib.Record):
-        if folder:
-          outcome_lib.keep(folder, experiment, run, result)
+        store.keep(run, result)
         scores[run] = record_score(result, epochs)
       else:
         scores[run] = result.score
@@ -251,7 +246,8 @@ def run_rungs(
     kept = survivors(here, scores, factor, pick)
     stopped = set(here).difference(kept)
     left = [run for run in left if run not in stopped]
-    _stop([run for run in here if run in stopped], runs, experiment, epochs)
+    _stop([run for run in here if run in stopped], runs, store.experiment,
+          epochs)
     _log.info('rung at %g epochs: %d of %d runs train further', epochs,
               len(kept), len(here))
   return left, failures
@@ -276,8 +272,8 @@ def _stop(
       continue  # It failed before it began, or its record is elsewhere.
     try:
       with workdirs.claimed(config, experiment):
-        shutil.rmtree(os.path.join(folder, workdirs.STATE), ignore_errors=True)
-        vmapped.remove_groups_of(config, experiment, names)
+        shutil.rmtree(workdirs.state_of(folder), ignore_errors=True)
+        vmapped.remove_groups_of(config, names)
         rungs = rungs_lib.read(folder)
         if rungs.scores:
           rungs_lib.write(

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
 from adapters_jax.sweeps import grid
 
@@ -24,7 +25,7 @@ def parse_pick(many: grid.Options) -> tuple[str, ...]:
       not have; a seed of `pick_seeds` belongs to runs that are reported;
       `pick_examples` is negative; or an option of picking without `pick`.
   """
-  names = tuple(name.strip() for name in many.pick.split(',') if name.strip())
+  names = options.names(many.pick)
   crossed = {name for point in grid.parse_grid(many.grid) for name in point}
   for name in names:
     if name not in crossed:

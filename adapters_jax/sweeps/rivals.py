@@ -6,9 +6,9 @@ and a grid may cross metrics.
 
 from collections.abc import Iterable, Sequence
 import functools
-import os
 from typing import Any
 
+from adapters_jax.downloads import paths
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.runs import config as config_lib
@@ -43,7 +43,8 @@ def group_of(run: config_lib.Config) -> tuple[Any, ...]:
 def _content(path: str) -> str:
   """Returns the hash of a file, or the path of one that cannot be read."""
   try:
-    return file_hash.kept_sha256(os.path.expanduser(path)) if path else ''
+    return file_hash.kept_sha256(
+        paths.expanded(path, 'train_file')) if path else ''
   except (OSError, ValueError):  # Its run reports it.
     return path
 
@@ -66,7 +67,7 @@ def _ranked_data(run: config_lib.Config) -> tuple[Any, ...]:
   """
   if run.file_task != 'pairs':
     return ()
-  path = os.path.expanduser(run.dev_file or run.train_file)
+  path = paths.expanded(run.dev_file or run.train_file, 'dev_file')
   if _has_scores(path, _content(path), run.label_column):
     return ()
   return _content(run.train_file), _content(run.test_file), run.test_fraction

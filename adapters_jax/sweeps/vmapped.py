@@ -50,7 +50,8 @@ def run_unit(
   their workdirs.
 
   Args:
-    configs: Settings of the runs, all of one `group_key`.
+    configs: Settings of the runs, all of one `group_key`, with absolute
+      workdirs.
     experiment: Name of the experiment.
     kind: Kind of the task.
     pause: Epochs after which the runs wait with their states saved; 0 to train
@@ -73,14 +74,14 @@ def run_unit(
   try:
     if len(configs) == 1:
       return run.run_group(configs, experiment, kind, pause=pause)
-    folder = group_folder(configs, experiment)
+    folder = group_folder(configs)
     found = run.run_group(
         configs, experiment, kind,
         names=[*map(differences.line_of(configs), configs)],
-        state_folder=os.path.join(folder, workdirs.STATE),
+        state_folder=workdirs.state_of(folder),
         # Under the runs' locks: else `_remove_idle` of another process that
         # starts the same sweep could take the group for an abandoned one.
-        begin=lambda: begin_group(configs, experiment), pause=pause)
+        begin=lambda: begin_group(configs), pause=pause)
     shutil.rmtree(folder, ignore_errors=True)
     return found
   except errors.SweepError:
@@ -88,40 +89,40 @@ def run_unit(
   except (errors.UserError, OSError) as error:  # Other units continue.
     return [str(error)] * len(configs)
   except jax.errors.JaxRuntimeError as error:  # Such as a device out of memory.
+    if jax.process_count() > 1:
+      raise  # Hosts that no longer compute together cannot start another run.
     way_out = ''
-    if len(configs) > 1 and _saved(group_folder(configs, experiment)):
+    if len(configs) > 1 and _saved(group_folder(configs)):
       # Without a saved state, the next launch may form smaller groups anyway.
       way_out = ('; to go on in smaller groups, from the first step, delete '
-                 f'{group_folder(configs, experiment)}')
+                 f'{group_folder(configs)}')
     return [errors.first_line(error) + way_out] * len(configs)
   finally:
     allocator.release()
 
 
-def group_folder(configs: Sequence[config_lib.Config], experiment: str) -> str:
+def group_folder(configs: Sequence[config_lib.Config]) -> str:
   """Returns the folder of a group's state, next to those of its runs.
 
   Args:
-    configs: Settings of the runs.
-    experiment: Name of the experiment.
+    configs: Settings of the runs, with absolute workdirs.
   """
-  parent = os.path.dirname(workdirs.path_of(configs[0], experiment))
+  parent = os.path.dirname(configs[0].workdir)
   names = [grid.run_name(config) for config in configs]
   return os.path.join(parent, _FOLDER, identity.digest({_LIST: names}))
 
 
-def begin_group(configs: Sequence[config_lib.Config], experiment: str) -> str:
+def begin_group(configs: Sequence[config_lib.Config]) -> str:
   """Creates the folder of a group, with a file that names its runs.
 
   Args:
-    configs: Settings of the runs.
-    experiment: Name of the experiment.
+    configs: Settings of the runs, with absolute workdirs.
 
   Returns:
     Path of the folder.
   """
   # Before training, so that `_begun` also finds a group that was killed.
-  folder = group_folder(configs, experiment)
+  folder = group_folder(configs)
   atomic.write_json(os.path.join(folder, _MEMBERS), {
       _LIST: [grid.run_name(config) for config in configs]})
   return folder
@@ -160,8 +161,7 @@ def _resumed(
   units: list[Unit] = []
   left: list[tuple[str, list[str]]] = []
   taken: set[str] = set()
-  folders = {os.path.dirname(workdirs.path_of(run, experiment))
-             for run in runs}
+  folders = {os.path.dirname(run.workdir) for run in runs}
   begun = [one for folder in sorted(folders) for one in _begun(folder)]
   # Of groups that share a run, only the one with the most steps continues.
   begun.sort(key=lambda one: -_saved(one[0]))
@@ -180,12 +180,12 @@ def _resumed(
       for name in mine:
         del todo[name]
     elif len(known) == len(names) and all(
-        workdirs.finished(workdirs.path_of(run, experiment)) for run in known):
+        workdirs.finished(run.workdir) for run in known):
       shutil.rmtree(path)  # A kill came before the folder was removed.
     # Otherwise its runs have a score at this rung, and continue from it.
   for path, names in left:
     anew = sum(name in todo and not saves.exists(
-        _state_of(todo[name], experiment)) for name in names)
+        workdirs.state_of(todo[name].workdir)) for name in names)
     if anew:
       _log.warning(
           'a group of %d runs, some outside this sweep or in another group, is '
@@ -193,14 +193,9 @@ def _resumed(
   return units
 
 
-def _state_of(config: config_lib.Config, experiment: str) -> str:
-  """Returns the folder of the state that a run saves alone."""
-  return os.path.join(workdirs.path_of(config, experiment), workdirs.STATE)
-
-
 def _saved(path: str) -> int:
   """Returns the number of the last save of a group, 0 without one."""
-  return saves.last(os.path.join(path, workdirs.STATE))
+  return saves.last(workdirs.state_of(path))
 
 
 def _remove_idle(
@@ -215,21 +210,17 @@ def _remove_idle(
     pass  # Another process trains it, and has not saved yet.
 
 
-def remove_groups_of(
-    config: config_lib.Config, experiment: str, sweep: Collection[str]
-) -> None:
+def remove_groups_of(config: config_lib.Config, sweep: Collection[str]) -> None:
   """Removes the states of a sweep's groups of a run that trains no further.
 
   These groups cannot continue whole; their other runs have states of their own.
   A group with a run of another sweep stays, as it may be that run's only state.
 
   Args:
-    config: Settings of the run, whose workdir this process holds.
-    experiment: Name of the experiment.
+    config: Settings of the run, whose absolute workdir this process holds.
     sweep: Names of all runs of the sweep, as `grid.run_name` gives them.
   """
-  for path, names in _begun(
-      os.path.dirname(workdirs.path_of(config, experiment))):
+  for path, names in _begun(os.path.dirname(config.workdir)):
     if grid.run_name(config) in names and all(name in sweep for name in names):
       shutil.rmtree(path, ignore_errors=True)
 
@@ -252,9 +243,8 @@ def make_units(
   units = _resumed(runs, left, experiment)
   alike = {}
   for config in left.values():
-    saved = saves.exists(_state_of(config, experiment))
-    waits = rungs.read(
-        workdirs.path_of(config, experiment)).waits if saved else 0.0
+    saved = saves.exists(workdirs.state_of(config.workdir))
+    waits = rungs.read(config.workdir).waits if saved else 0.0
     if saved and not waits:
       units.append((config,))  # Its state is that of a single run.
     else:  # Runs that wait after equal epochs may train together.

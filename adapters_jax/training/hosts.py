@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 from jax.experimental import multihost_utils
@@ -22,6 +22,7 @@ import numpy as np
 from adapters_jax import errors
 
 _log = logging.getLogger(__name__)
+_T = TypeVar('_T')
 
 _WAIT_LINE = 10.0  # Seconds between messages while hosts are joining.
 
@@ -156,12 +157,6 @@ def first_text(text: str) -> str:
   return next(filter(None, texts), '')
 
 
-def wait_for_all(name: str) -> None:
-  """Waits until every host has made the call of this name."""
-  if jax.process_count() > 1:
-    multihost_utils.sync_global_devices(name)
-
-
 @contextlib.contextmanager
 def on_first(
     resource: contextlib.AbstractContextManager[Any],
@@ -171,7 +166,8 @@ def on_first(
   Raises:
     errors.UserError: the first host cannot acquire it.
   """
-  wait_for_all('before the first host')
+  if jax.process_count() > 1:  # Waits until all are here.
+    multihost_utils.sync_global_devices('before the first host')
   with contextlib.ExitStack() as stack:
     problem = None
     try:
@@ -205,6 +201,30 @@ def by_first(act: Callable[[], object]) -> None:
       problem = error
   if not agreed(problem is None):  # Every host must end.
     raise problem or errors.UserError('the first process could not write')
+
+
+def together(make: Callable[[], _T]) -> _T:
+  """Returns the result of a function that every host calls.
+
+  If it fails on one host, all raise: the others would wait for it.
+
+  Args:
+    make: Function such as one that reads files, without exchanges of hosts.
+
+  Raises:
+    OSError: that of this host's call.
+    errors.UserError: that of this host's call, else of another host's.
+  """
+  found: _T | None = None
+  problem: OSError | errors.UserError | None = None
+  text = ''
+  try:
+    found = make()
+  except (OSError, errors.UserError) as error:
+    problem, text = error, str(error) or 'another process failed'
+  if text := first_text(text):
+    raise problem or errors.UserError(text)
+  return cast(_T, found)
 
 
 def stopped_together() -> Callable[[], bool]:

@@ -54,7 +54,11 @@ def surroundings(device: Any) -> tuple[str, str]:
   Returns:
     (versions, flags and processor, settings of JAX and of the thread).
   """
-  return _environment(device), _settings()
+  settings = sorted(
+      (name, str(getattr(jax.config, name, None)))
+      for name in jax.config.values
+      if not any(part in name for part in _IRRELEVANT))
+  return _environment(device), repr(settings)
 
 
 @functools.cache
@@ -73,11 +77,3 @@ def _environment(device: Any) -> str:
   return repr((
       platform.python_version(), versions, flags, processor, device.platform,
       device.device_kind, device.id, device.client.platform_version))
-
-
-def _settings() -> str:
-  """Returns JAX's settings, those of the thread included."""
-  return repr(sorted(
-      (name, str(getattr(jax.config, name, None)))
-      for name in jax.config.values
-      if not any(part in name for part in _IRRELEVANT)))

@@ -16,6 +16,7 @@ files hold machine code.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent import futures
 import contextlib
 import hashlib
 import inspect
@@ -106,14 +107,15 @@ class Program:
       call = self._obtain(signature, args)
     return call(*args)
 
-  def load_ahead(self, calls: Iterable[Sequence[Any]]) -> 'Ahead':
+  def load_ahead(self, calls: Iterable[Sequence[Any]]) -> futures.Executor:
     """Reads the programs of coming calls in a thread, in their order.
 
     Args:
       calls: Arguments of each call; arrays or `jax.ShapeDtypeStruct`.
 
     Returns:
-      The thread, to be ended before the process ends.
+      The thread. Shut it down before the process ends: XLA aborts a process
+      whose interpreter ends while it loads a program.
     """
     # Computed in this thread: a context's precision is thread-local.
     wanted = [(signature, self._key(signature))
@@ -126,9 +128,10 @@ class Program:
           if call is not None:
             self._ready[signature] = call
 
-    thread = Ahead(load, wanted)
-    thread.start()
-    return thread
+    pool = futures.ThreadPoolExecutor(1, 'load_ahead')
+    for one in wanted:
+      pool.submit(load, *one)
+    return pool
 
   def _lock(self, signature: Any) -> threading.Lock:
     return self._locks.setdefault(signature, threading.Lock())
@@ -182,36 +185,6 @@ class Program:
         with atomic.replacing(_path(f'{key}.index')) as file:
           file.write(digest.encode('ascii'))
     return call
-
-
-class Ahead(threading.Thread):
-  """Loads programs, one after the other."""
-
-  def __init__(
-      self, load: Callable[[Any, Any], None],
-      wanted: Sequence[tuple[Any, Any]]):
-    """Keeps the work for `start`.
-
-    Args:
-      load: Loads a program.
-      wanted: Arguments of `load` for each program.
-    """
-    super().__init__(daemon=True, name='load_ahead')
-    self._load, self._wanted = load, wanted
-    self._over = threading.Event()
-
-  def run(self) -> None:
-    """Loads until all are loaded, or until `end`."""
-    for one in self._wanted:
-      if self._over.is_set():
-        return
-      self._load(*one)
-
-  def end(self) -> None:
-    """Waits for the program that is being loaded, and skips the others."""
-    # XLA aborts the process if the interpreter ends while it loads a program.
-    self._over.set()
-    self.join()
 
 
 def _signature(args: Sequence[Any]) -> Any:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from adapters_jax import errors
 from adapters_jax.downloads import atomic
+from adapters_jax.downloads import disk
 from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import json_files
 from adapters_jax.training import hosts
@@ -29,13 +30,24 @@ _HASHES = '.sha256.json'  # Suffix of the file with the hashes of a save.
 # were measured.
 _FEWEST_BYTES, _BYTES_A_LEAF = 250_000, 1_500
 _THREADS = 0.5  # Seconds after which the threads of a failed save have ended.
+_BEGIN_AGAIN = 'move that folder away to start from the first step'
+# Errors that say nothing about the files: of devices, memory and other hosts.
+_NO_DAMAGE = (jax.errors.JaxRuntimeError, MemoryError)
 KEPT = 2  # Saves to keep: the older one serves if the newer is damaged.
 
 
 def _hashes(folder: str) -> dict[str, str]:
-  """Returns {relative path: SHA-256} of the files below a folder."""
+  """Returns {relative path: SHA-256} of the files below a folder.
+
+  Raises:
+    OSError: a file or a folder below cannot be read.
+  """
+
+  def failed(error):
+    raise error
+
   return {os.path.relpath(path, folder): file_hash.sha256(path)
-          for path in file_hash.files_below(folder)}
+          for path in file_hash.files_below(folder, failed)}
 
 
 def _first_line(error: Exception) -> str:
@@ -97,6 +109,7 @@ class Resume:
 
     Raises:
       errors.UserError: the folder cannot be used.
+      jax.errors.JaxRuntimeError: another host has ended.
     """
     import orbax.checkpoint as ocp  # Slow to import, and not always needed.
     self._ocp, self._folder = ocp, os.path.abspath(folder)
@@ -106,16 +119,24 @@ class Resume:
             self._folder, options=ocp.CheckpointManagerOptions(
                 max_to_keep=KEPT, enable_async_checkpointing=False,
                 cleanup_tmp_directories=True))
+    except _NO_DAMAGE:
+      raise
+    except OSError as error:
+      raise errors.UserError(self._fault_of(error)) from error
     except Exception as error:  # Orbax and TensorStore have many.
       raise errors.UserError(
           f'`resume`: the state in {self._folder} cannot be used '
-          f'({_first_line(error)}); delete that folder to start from the first '
-          'step') from error
+          f'({_first_line(error)}); {_BEGIN_AGAIN}') from error
 
   @property
   def folder(self) -> str:
     """Path of the folder."""
     return self._folder
+
+  def _fault_of(self, error: OSError) -> str:
+    """Returns the message for a file of the state that cannot be used."""
+    return (f'`resume`: {error.filename or self._folder}: '
+            f'{error.strerror or error}; the state is kept')
 
   def save(
       self, progress: loop.Progress, extra: dict[str, Any]
@@ -129,6 +150,7 @@ class Resume:
     Raises:
       errors.UserError: the disk is full, or cannot be written.
       OSError: the same, with the name of the file.
+      jax.errors.JaxRuntimeError: another host has ended.
     """
     # Above the last number in any case: a step may be saved twice, before and
     # after its evaluation.
@@ -141,15 +163,18 @@ class Resume:
         self._manager.save(number, args=args.Composite(
             progress=args.StandardSave(progress), extra=args.JsonSave(extra)))
         self._manager.wait_until_finished()
-      if hosts.is_first():
-        self._write_hashes(number)
+      hosts.by_first(lambda: self._write_hashes(number))
+    except (*_NO_DAMAGE, errors.UserError):
+      raise
     except Exception as error:
       if isinstance(error, OSError) and error.filename:
         raise  # The caller knows the argument that chose the folder.
+      # TensorStore's errors have the text alone.
+      full = any(os.strerror(number) in str(error) for number in disk.FULL)
       raise errors.UserError(
           f'the state cannot be saved in {self._folder} '
-          f'({_first_line(error)}); with room on the disk, continue with '
-          '`resume`') from None
+          f'({_first_line(error)}); {"with room on the disk, " * full}'
+          'continue with `resume`') from None
 
   def _check_room(self, progress: loop.Progress) -> None:
     """Raises OSError if the disk has no room for a save.
@@ -182,14 +207,21 @@ class Resume:
 
     A save without hashes is of an earlier version, or a kill came before they
     were written; it counts as whole.
+
+    Raises:
+      OSError: a file cannot be read, which may be no fault of the file.
     """
     path = self._hashes_of(number)
-    if not os.path.exists(path):
-      return True
     try:
-      return json_files.read(path) == _hashes(
-          os.path.join(self._folder, str(number)))
-    except (OSError, errors.UserError):
+      # Also without hashes to compare: TensorStore's error for a file that
+      # cannot be read is that for damage.
+      found = _hashes(os.path.join(self._folder, str(number)))
+      return not os.path.exists(path) or json_files.read(path) == found
+    except FileNotFoundError:
+      return False
+    except errors.UserError as error:
+      if isinstance(error.__cause__, OSError):
+        raise error.__cause__ from None
       return False
 
   def restore(
@@ -199,7 +231,8 @@ class Resume:
   ) -> tuple[loop.Progress, dict[str, Any]] | None:
     """Returns (progress, the JSON value) of the last save, None without one.
 
-    If the last save is damaged, the one before is used.
+    If the last save is damaged, the one before is used. A save that cannot be
+    read now, as without permissions or memory, is no damaged one.
 
     Args:
       like: Progress of the same shapes and types, on the target devices.
@@ -207,18 +240,25 @@ class Resume:
 
     Raises:
       errors.UserError: no save can be read, or it is of other shapes or types.
+      jax.errors.JaxRuntimeError: another host has ended, or a device has no
+        memory left.
     """
     problem: Exception | None = None
     for number in sorted(self._manager.all_steps(), reverse=True):
       try:
         # Check hashes before TensorStore reads the files, as its threads print
         # tracebacks. Every host follows the first one.
-        if not hosts.agreed(self._is_whole(number)):
+        if not self._agreed_whole(number):
           raise ValueError('a file has changed since it was saved')
         with _quiet():
           found = self._read(number, like)
           check(*found)
-      except Exception as error:  # Damage shows in errors of any kind.
+      except (*_NO_DAMAGE, errors.UserError):
+        raise
+      except Exception as error:  # Damage shows in errors of any other kind.
+        if isinstance(error, OSError) and not isinstance(
+            error, FileNotFoundError):
+          raise errors.UserError(self._fault_of(error)) from error
         problem = problem or error
         _log.info('the saved state %s is damaged (%s)',
                   os.path.join(self._folder, str(number)), _first_line(error))
@@ -227,9 +267,19 @@ class Resume:
     if problem is not None:
       raise errors.UserError(
           f'`resume`: no saved state in {self._folder} can be read '
-          f'({_first_line(problem)}); delete that folder to start from the '
-          'first step') from problem
+          f'({_first_line(problem)}); {_BEGIN_AGAIN}') from problem
     return None
+
+  def _agreed_whole(self, number: int) -> bool:
+    """Returns the first host's `_is_whole`; UserError if one cannot read."""
+    whole, problem = False, ''
+    try:
+      whole = self._is_whole(number)
+    except OSError as error:
+      problem = self._fault_of(error)
+    if problem := hosts.first_text(problem):  # All hosts must raise, or none.
+      raise errors.UserError(problem)
+    return hosts.agreed(whole)
 
   def _read(
       self, number: int, like: loop.Progress

@@ -91,6 +91,11 @@ def make_mesh(
       tuple(sizes))
 
 
+def one_device() -> jax.sharding.Mesh:
+  """Returns the mesh of this host's first device, for work of one device."""
+  return make_mesh('data', 1, jax.local_devices()[:1])
+
+
 def mesh_line(mesh: jax.sharding.Mesh) -> str:
   """Returns e.g. 'mesh data:4,fsdp:2 over 2 processes'."""
   axes = ','.join(f'{name}:{size}' for name, size in mesh.shape.items())

@@ -24,7 +24,7 @@ import time
 from adapters_jax.api import flags
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import options
-from adapters_jax.runs import records
+from scripts.benchmark import results
 from scripts.benchmark import serving
 
 
@@ -123,7 +123,7 @@ def measure(config: Config, port: int, names: list[str]) -> None:
   alone, together = found.values()
   print(f'ratio of the medians: '
         f'{statistics.median(together) / statistics.median(alone):.2f}')
-  records.write_measured(config, requests_a_second=found)
+  results.write(config, requests_a_second=found)
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.options import option
-from adapters_jax.runs import records
+from scripts.benchmark import results
 from scripts.benchmark import sides
 
 
@@ -138,7 +138,7 @@ def check(config: Config) -> None:
 def main(config: Config) -> None:
   """Measures, prints and writes."""
   check(config)
-  records.write_measured(config, steps=measure(config))
+  results.write(config, steps=measure(config))
 
 
 if __name__ == '__main__':

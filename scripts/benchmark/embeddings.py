@@ -17,7 +17,7 @@ import dataclasses
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs.options import option
-from adapters_jax.runs import records
+from scripts.benchmark import results
 from scripts.benchmark import sentences
 from scripts.benchmark import settings
 
@@ -65,7 +65,7 @@ def main(config: Config) -> None:
         sides(part, config.pairs), config.turns, (part, {}))
     print(f'{part}:\n{settings.report(found)}')
     parts[part] = {'settings': found, 'ratios': settings.ratios(found)}
-  records.write_measured(config, parts=parts)
+  results.write(config, parts=parts)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
 """Replays successive halving on the records of an exhaustive sweep.
 
-  python -m experiments.sweep --experiment=glue --task=movie_sentiment \
-    --train_examples=1000 --epochs=6 --group=1 --records=DIR \
+  python -m experiments.sweep --experiment=glue --task=movie_sentiment \\
+    --train_examples=1000 --epochs=6 --group=1 --records=DIR \\
     --grid='adapter_size=4,16,64,256 learning_rate=1e-4,3e-4,1e-3,3e-3 seed=0-3'
-  python -m scripts.benchmark.halving --records=DIR/glue/movie_sentiment \
+  python -m scripts.benchmark.halving --records=DIR/glue/movie_sentiment \\
     --out=experiments/results/halving.json
 
 A run that reaches its end in a halved sweep is bit-equal to its undisturbed
@@ -21,6 +21,7 @@ from adapters_jax.analysis import halving_replay
 from adapters_jax.api import flags
 from adapters_jax.runs import records as records_lib
 from adapters_jax.runs.options import option
+from scripts.benchmark import results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,7 @@ def main(config: Config) -> None:
         f'{parts["mean_regret"]:.2f} points on average, '
         f'{parts["regret_90th_percentile"]:.2f} at the 90th percentile; the '
         f'best setting is found in {100 * parts["best_found"]:.0f} %')
-  records_lib.write_measured(
-      config, whole=dataclasses.asdict(whole), resampled=parts)
+  results.write(config, whole=dataclasses.asdict(whole), resampled=parts)
 
 
 if __name__ == '__main__':

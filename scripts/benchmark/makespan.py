@@ -19,8 +19,8 @@ import time
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs.options import option
-from adapters_jax.runs import records
 from adapters_jax.sweeps import grid
+from scripts.benchmark import results
 
 _HERE = os.path.abspath(os.path.join(
     os.path.dirname(__file__), os.pardir, os.pardir))
@@ -112,7 +112,7 @@ def main(config: Config) -> None:
   if config.seeds < 1:
     raise errors.UserError('--seeds: give 1 or more')
   grid.parse_grid(grid_of(config, config.seeds + 1))  # Raises for bad rates.
-  records.write_measured(config, makespan_seconds=measure(config))
+  results.write(config, makespan_seconds=measure(config))
 
 
 if __name__ == '__main__':

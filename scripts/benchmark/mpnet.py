@@ -14,7 +14,7 @@ import dataclasses
 from adapters_jax.api import flags
 from adapters_jax import errors
 from adapters_jax.runs.options import option
-from adapters_jax.runs import records
+from scripts.benchmark import results
 from scripts.benchmark import settings
 
 SIDES: settings.Sides = {
@@ -46,8 +46,7 @@ def main(config: Config) -> None:
   found = settings.measure(
       SIDES, config.turns, ('step', {'length': config.length}), awaken=True)
   print(settings.report(found))
-  records.write_measured(
-      config, settings=found, ratios=settings.ratios(found))
+  results.write(config, settings=found, ratios=settings.ratios(found))
 
 
 if __name__ == '__main__':

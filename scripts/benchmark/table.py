@@ -54,11 +54,25 @@ def _ms(column: dict[str, float]) -> str:
   return f'{1e3 * column["min"]:.0f} ({1e3 * column["median"]:.0f})'
 
 
+def ratio_of(row: dict[str, Any], side: str, statistic: str) -> float:
+  """Returns the time of the best peer over that of a side.
+
+  Args:
+    row: Result of `sides.compare`.
+    side: Name of the side.
+    statistic: 'min' or 'median' of the turns.
+  """
+  peer, own = (row['sides'][name]['seconds'][statistic]
+               for name in (row['best_peer'], side))
+  return peer / own
+
+
 def _ratios(row: dict[str, Any]) -> Row:
-  """Returns the columns of ratios: of minima, and the lowest of a turn."""
-  return {f'best peer / {_NAMES[side]} (lowest)':
-          f'{ratio["of_minima"]:.2f}x ({ratio["min"]:.2f}x)'
-          for side, ratio in row['ratios'].items()}
+  """Returns the columns of ratios: of minima, of medians, lowest of a turn."""
+  return {f'best peer / {_NAMES[side]}, medians (lowest)':
+          f'{ratios["of_minima"]:.2f}x, '
+          f'{ratio_of(row, side, "median"):.2f}x ({ratios["min"]:.2f}x)'
+          for side, ratios in row['ratios'].items()}
 
 
 def gemm_rows(found: dict[str, Any]) -> list[Row]:

@@ -124,10 +124,12 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
 
   def predict(base, run=run):
     def read():
-      loaded = prediction.load(run, base)
+      loaded, adapter = prediction.load(run, base)
       # Few damaged files get this far, so compiling would not pay.
       with jax.disable_jit():
-        return prediction.logits(*loaded, _TEXTS).tolist()
+        outputs, _ = prediction.values(
+            loaded, {'': adapter}, [''] * len(_TEXTS), _TEXTS)
+      return [value.tolist() for value in outputs]
     return read
 
   def adapter():
@@ -182,13 +184,13 @@ def _rungs(place: place_lib.Place) -> dict[str, Kind]:
 def _group(place: place_lib.Place) -> dict[str, Kind]:
   """Returns the file of a group of two runs that has begun."""
   runs = [place.config(f'group-{seed}', seed=seed) for seed in (0, 1)]
-  folder = vmapped.begin_group(runs, place_lib.EXPERIMENT)
-  os.makedirs(os.path.join(folder, workdirs.STATE, '1'))  # As of a save.
+  folder = vmapped.begin_group(runs)
+  os.makedirs(os.path.join(workdirs.state_of(folder), '1'))  # As of a save.
 
   def read():
     units = vmapped.make_units(runs, runs, place_lib.EXPERIMENT, len)
     # The same group has the same folder, and finds its state.
-    return [vmapped.group_folder(unit, place_lib.EXPERIMENT) for unit in units]
+    return [*map(vmapped.group_folder, units)]
   return {'group.json': Kind(f'{folder}/group.json', read, True)}
 
 

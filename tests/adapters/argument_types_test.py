@@ -9,7 +9,6 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import trees
 from adapters_jax.adapters import bank as bank_lib
-from adapters_jax.adapters import folding
 from tests.adapters import bank_test
 from tests.adapters import merging_test
 
@@ -28,6 +27,9 @@ def adapter():
     *((lambda base, one, layers=layers: aj.drop_layers(base, one, layers),
        '`layers=.*give an integer, 0 to 2')
       for layers in ('1', [0], 1.5, True, None, -1, 3)),
+    (lambda base, one: aj.fold(base.config, one),
+     '`base`: .*fold.base, adapter., not BertConfig'),
+    (lambda base, one: aj.fold(base, 'a'), '`adapter`: .*fold.*, not str'),
     (lambda base, one: aj.fusion_attention(one, base, ['a']),
      '`base`: .*fusion_attention.*, not Adapter'),
     (lambda base, one: aj.fusion_attention(base, {'a': one}, ['a']),
@@ -57,9 +59,6 @@ def test_faults(base, adapter, call, message):
 
 
 @pytest.mark.parametrize('call, message', [
-    (lambda base, one: folding.fold(base.config, one),
-     '`base`: give a Base or its params, not BertConfig'),
-    (lambda base, one: folding.fold(one, base), '`adapter`: .*fold.base, ada'),
     (lambda base, one: bank_lib.summary({'a': one}, 'minilm-l6'),
      '`base`: give a Base or its params, not str'),
     (lambda base, one: bank_lib.activate({'a': one}, 'a', base.config),
@@ -78,17 +77,6 @@ def test_a_base_stands_for_its_tree(base):
   for shape, tree in ((base, None), (base, base.params), (base.config, base)):
     own, leaves = bank_lib.activate(bank, 'a', shape, tree)
     assert own == model and trees.equal(leaves, params)
-  folded, replaced = folding.fold(base, adapter)
-  assert trees.equal(folded, folding.fold(base.params, adapter)[0])
-  fast = dataclasses.replace(base, params=folded)
-  head = dataclasses.replace(
-      adapter, methods=(), tuned={'head': adapter.tuned['head']})
-  one, = aj.predict(fast, head, ['a good film'])
-  other, = aj.predict(base, adapter, ['a good film'])
-  assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-  restored = folding.unfold(folded, replaced)
-  assert trees.equal(
-      {**restored, 'head': None}, {**base.params, 'head': None})
 
 
 def test_integers_of_numpy_and_paths(base, adapter, tmp_path):

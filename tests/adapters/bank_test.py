@@ -24,8 +24,7 @@ def make(text='bottleneck[size=3]', seed=0):
   """Returns an adapter with random leaves."""
   configs = strings.parse(text)
   shape = dataclasses.replace(tiny.CONFIG, adapters=configs)
-  shapes = jax.eval_shape(
-      lambda: encoder.init(heads.Classifier(shape, 2), jax.random.key(0)))
+  shapes = encoder.shapes(heads.Classifier(shape, 2))  # Traced once.
   tuned, _ = trees.split(shapes, lambda path: trees.role(path) != 'encoder')
   rng = np.random.default_rng(seed)
   return adapter.Adapter(configs, jax.tree.map(

@@ -12,6 +12,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import exchange
+from adapters_jax.adapters import joined_leaves
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax.adapters.formats import places
@@ -37,8 +38,8 @@ def logits(adapter):
       tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
   base = {part: leaves for part, leaves in bank_test.base().items()
           if part != 'pooler'}
-  return np.asarray(model.apply(
-      {'params': trees.overlay(base, adapter.tuned)}, BATCH['tokens'],
+  return np.asarray(tiny.apply(
+      model, trees.overlay(base, adapter.tuned), BATCH['tokens'],
       BATCH['segments'], BATCH['mask']))
 
 
@@ -151,8 +152,8 @@ class OutputsTest(parameterized.TestCase):
         tiny.CONFIG, adapter.methods, 2, 'cls', adapter.composition)
     base = {part: leaves for part, leaves in bank_test.base().items()
             if part != 'pooler'}
-    close(model.apply({'params': trees.overlay(base, adapter.tuned)},
-                      **longer), found)
+    close(tiny.apply(model, trees.overlay(base, adapter.tuned), **longer),
+          found)
 
   @parameterized.parameters('split(a, a, splits=[2, 3])', 'split(a, b, c, '
                             'splits=[7, 1])', 'split(a, b, splits=[9, 2])')
@@ -208,7 +209,7 @@ class ComposedTest(parameterized.TestCase):
     self.assertEqual(composing.member(scored, 'c').scores, {})
     for form, message in (('peft', 'aj.member'), ('adapterhub', 'aj.member')):
       with self.assertRaisesRegex(errors.UserError, message):
-        exchange.write(folder, whole, form)
+        exchange.write(f'{folder}/{form}', whole, form)
     # A composed adapter is a member like any other.
     outer = composing.compose(
         {'whole': whole, 'd': make('lora[r=1]', 3)}, 'stack(d, whole)')
@@ -237,10 +238,10 @@ class ComposedTest(parameterized.TestCase):
           path.replace('output_0/', f'output_{index}/'): total
           for path, total in attention.items()})
       self.assertEqual(
-          composing.untrained(outer.setup, outer.tuned), 'fuse' in setup)
+          joined_leaves.untrained(outer.setup, outer.tuned), 'fuse' in setup)
     plain = composing.compose(
         bank, 'fuse(a, b, query=False, key=False, value=False)')
-    self.assertFalse(composing.untrained(plain.setup, plain.tuned))
+    self.assertFalse(joined_leaves.untrained(plain.setup, plain.tuned))
 
   def test_trained_norms_that_differ(self):
     bank = {name: make('houlsby[size=3]', seed, norms=True)
@@ -273,30 +274,6 @@ class ComposedTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, message):
       composing.compose(bank, text)
     self.assertEqual(list(bank), list(before))
-
-  def test_a_language_adapter_serves_tasks_of_two_texts(self):
-    a = make('lora[r=2]')
-    pair = dataclasses.replace(
-        a, texts=('question', 'sentence'), max_length=384)
-    headless, _ = trees.split(
-        a.tuned, lambda path: trees.role(path) != 'head')
-    bank = {'task': pair, 'other': a,
-            'lang': dataclasses.replace(a, head_input='masked_lm'),
-            'plain': dataclasses.replace(a, tuned=headless)}
-    for text in ('stack(lang, task)', 'stack(plain, lang, task)'):
-      found = composing.compose(bank, text)
-      self.assertEqual((found.texts, found.max_length), (pair.texts, 384))
-    with self.assertRaisesRegex(errors.UserError, 'number of texts .2 and 1'):
-      composing.compose(bank, 'stack(lang, task, other)')
-
-  def test_a_fuse_has_members_of_any_number_of_texts(self):
-    one = make('houlsby[size=3]')
-    pair = dataclasses.replace(one, texts=('question', 'sentence'))
-    bank = {'one': one, 'pair': pair}
-    found = composing.compose(bank, 'fuse(pair, one)')
-    self.assertEqual(found.method, 'fuse(pair, one)')
-    with self.assertRaisesRegex(errors.UserError, 'number of texts .1 and 2'):
-      composing.compose(bank, 'stack(one, pair)')
 
   def test_a_fuse_gets_its_head_in_training(self):
     bank = {name: make('houlsby[size=3]', seed)

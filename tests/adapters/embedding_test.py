@@ -31,9 +31,8 @@ def hidden(base):
   """Hidden states of each text, computed one by one without padding."""
   tokens, segments = tokenization.encode(
       compiled.tokenizer_of(base), [(text,) for text in TEXTS], 40)
-  apply = encoder.Bert(base.config).apply
-  return [np.asarray(apply(
-      {'params': base.params}, one[None], kinds[None],
+  return [np.asarray(tiny.apply(
+      encoder.Bert(base.config), base.params, one[None], kinds[None],
       np.ones((1, len(one)), bool))[-1][0])
           for one, kinds in zip(tokens, segments)]
 

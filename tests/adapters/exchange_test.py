@@ -17,6 +17,7 @@ from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.downloads import hub
 from adapters_jax.model import base as base_lib
 from adapters_jax import trees
+from tests import outputs
 from tests import tiny
 from tests.adapters import bank_test
 
@@ -66,8 +67,8 @@ def test_the_pooler_is_of_the_base(checkpoint, tmp_path):
       back.tuned['pooler']['kernel'], base.params['pooler']['kernel'])
   texts = ['a good film', 'very dull']
   np.testing.assert_allclose(
-      prediction.logits(base, back, texts),
-      prediction.logits(base, adapter, texts), atol=1e-6)
+      outputs.logits(base, back, texts),
+      outputs.logits(base, adapter, texts), atol=1e-6)
 
 
 def test_heads_of_attention_are_of_the_base(checkpoint, tmp_path):
@@ -193,8 +194,8 @@ def test_a_variables_file_with_the_norms_of_the_base(checkpoint, tmp_path):
   base = base_lib.load(checkpoint)
   texts = ['a good film', 'very dull']
   np.testing.assert_allclose(
-      prediction.logits(base, back, texts),
-      prediction.logits(base, adapter, texts), atol=1e-6)
+      outputs.logits(base, back, texts),
+      outputs.logits(base, adapter, texts), atol=1e-6)
   bare = exchange.read(tmp_path / 'x.npz', tiny.CONFIG, head=False)
   assert bare.outputs is None
   with pytest.raises(errors.UserError, match='`head`'):

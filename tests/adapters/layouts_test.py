@@ -11,6 +11,7 @@ from adapters_jax.adapters import layouts
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import resident
 from adapters_jax.methods import strings
+from tests import outputs
 from tests.adapters import bank_test
 
 TEXTS = ['a good film', 'very dull', 'the plot ' * 4]
@@ -51,7 +52,7 @@ def test_adapters_of_one_layout_predict_as_alone(one, two, base):
   mixed, _ = prediction.values(base, bank, names, TEXTS)
   for name, text, logits in zip(names, TEXTS, mixed, strict=True):
     np.testing.assert_allclose(
-        logits, prediction.logits(base, bank[name], [text])[0],
+        logits, outputs.logits(base, bank[name], [text])[0],
         rtol=1e-6, atol=2e-6)
   every = prediction.predict(base, bank, TEXTS[:1])[0]
   for name, adapter in bank.items():

@@ -25,6 +25,8 @@ NEXT = {*zip(FORMS, FORMS[1:] + FORMS), *zip(FORMS[::-1], FORMS[-2::-1])}
 # Not for a second export: the first one would be lost, or change the second.
 FOREIGN = ('adapterhub', 'setup', 'peft')
 REFUSED = {
+    **{('own', form): '`path=.*holds an adapter in our format; name another'
+       for form in FORMS if form != 'own'},
     **{(form, whole): 'adapter of another library'
        for form in FOREIGN for whole in formats.WHOLE},
     **{(whole, form): '`path=.*holds a whole model; name another'
@@ -76,50 +78,47 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
 
 
 def test_files_of_others_are_left(checkpoint, tmp_path):
-  folder = str(tmp_path / 'x')
-  write(folder, 'own', 0, checkpoint)
-  (tmp_path / 'x' / 'notes.txt').write_text('mine')
-  (tmp_path / 'x' / 'config.json').write_text('{"model_type": "bert"}')
-  write(folder, 'peft', 1, checkpoint)
-  left = {*os.listdir(folder)}
-  assert {'notes.txt', 'config.json'} <= left
-  assert folders.WEIGHTS not in left
+  folder = tmp_path / 'x'
+  folder.mkdir()
+  (folder / 'notes.txt').write_text('mine')
+  (folder / 'config.json').write_text('{"model_type": "bert"}')
+  write(str(folder), 'peft', 1, checkpoint)
+  assert {'notes.txt', 'config.json'} <= {*os.listdir(folder)}
   with pytest.raises(errors.UserError, match='of a model'):
     adapter_of('own', 0).save(folder)
-  assert json.loads((tmp_path / 'x' / 'config.json').read_text()) == {
+  assert json.loads((folder / 'config.json').read_text()) == {
       'model_type': 'bert'}
 
 
-@pytest.mark.parametrize('form', ['peft', 'adapterhub', 'setup'])
-def test_a_note_names_the_adapter_that_was_removed(form, checkpoint, tmp_path):
-  write(str(tmp_path), 'own', 0, checkpoint)
-  adapter = adapter_of(form, 1)
-  found = [[note for note in exchange.write(
-      tmp_path, adapter, 'adapterhub' if form == 'setup' else form,
-      checkpoint=checkpoint) if 'removed' in note] for _ in range(2)]
-  (note,), none = found
-  assert none == []
-  assert note.startswith(
-      f'{tmp_path} held an adapter (lora[r=2]) in our format')
-  assert 'tuned.safetensors and config.json removed' in note
-  assert folders.WEIGHTS not in os.listdir(tmp_path)
+@pytest.mark.parametrize('name, message', [
+    ('own/tuned.safetensors', '`path=.*: it is a file; give its folder, .*own'),
+    ('own/config.json', '`path=.*: it is a file; give its folder, .*own$'),
+    ('model', '`base`: .*model is a whole model; load_base reads it, and'),
+    ('empty', '`path=.*there is no tuned.safetensors')])
+def test_what_is_no_folder_of_an_adapter(checkpoint, tmp_path, name, message):
+  write(str(tmp_path / 'own'), 'own', 0, checkpoint)
+  tiny.write_checkpoint(str(tmp_path / 'model'))
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(errors.UserError, match=message):
+    aj.load_adapter(tmp_path / name)
 
 
-def test_a_failed_export_leaves_the_adapter(checkpoint, tmp_path):
-  folder = str(tmp_path / 'x')
-  wanted = write(folder, 'own', 0, checkpoint)
-  with pytest.raises(errors.UserError, match='without dots'):
-    exchange.write(folder, adapter_of('adapterhub', 1), 'adapterhub',
-                   name='a.b', checkpoint=checkpoint)
-  back = exchange.read(folder, tiny.CONFIG)
-  jax.tree.map(np.testing.assert_array_equal, back.tuned, wanted.tuned)
+@pytest.mark.parametrize('form', ['own', 'adapterhub', 'setup', 'run', 'file'])
+def test_what_is_no_folder_of_a_base(checkpoint, tmp_path, form):
+  path = tmp_path / 'adapter'
+  write(str(path), form if form in FORMS else 'own', 0, checkpoint)
+  path = {'run': tmp_path, 'file': path / folders.WEIGHTS}.get(form, path)
+  wanted = ('it is a file; give its folder, .*adapter$' if form == 'file' else
+            'it is an adapter, which load_adapter reads; give its base$')
+  with pytest.raises(errors.UserError, match=f'^`checkpoint={path}`: {wanted}'):
+    aj.load_base(path)
 
 
 def test_exports_around_a_run(checkpoint, tmp_path):
   work = tmp_path / 'work'
   own = write(str(work / 'adapter'), 'own', 0, checkpoint)
   (work / 'run.json').write_text('{}')
-  with pytest.raises(errors.UserError, match='`path=.*adapter of a run'):
+  with pytest.raises(errors.UserError, match='`path=.*holds an adapter in our'):
     write(str(work / 'adapter'), 'peft', 1, checkpoint)
   assert locations.find_format(str(work)) == 'own'
   for seed, place in enumerate((work / 'peft', work), 1):

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import composing
 from adapters_jax.adapters import folding
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
@@ -15,12 +14,8 @@ from adapters_jax.api import face
 from adapters_jax import errors
 from adapters_jax.methods import lora
 from adapters_jax.model import encoder
-from adapters_jax.model import heads
 from adapters_jax import trees
 from tests.methods import methods_test as common
-from tests import tiny
-
-_SITES = 'sites=["query", "value", "intermediate", "ffn_output"]'
 
 
 def adapter(text, seed=0):
@@ -31,67 +26,6 @@ def adapter(text, seed=0):
 
 def at(tree, name='query'):
   return tree['encoder']['layer_1']['attention'][f'adapter_{name}_0']
-
-
-def _query(base):
-  return base['encoder']['layer_1']['attention']['query']['kernel']
-
-
-class FoldTest(parameterized.TestCase):
-
-  @parameterized.parameters(
-      f'lora[r=2, alpha=3, {_SITES}]',
-      f'rslora[r=2, {_SITES}, leave_out=[0]]',
-      f'dora[r=2, alpha=3, {_SITES}]',
-      f'dora[r=2, alpha=3, dora=peft, {_SITES}]',
-      'ia3[alpha=2]|ia3_inputs[sites=["attention_output", "ffn_output"]]',
-      f'vera[r=2, alpha=3, {_SITES}]',
-      'vera[r=2, dense=True]',
-      'lora[r=2]|ia3_inputs[sites=["query"]]',
-      'lora[r=2]|dora[r=2]',
-      'ia3[sites=["query"]]|dora[r=2, dora=peft]',
-  )
-  def test_a_folded_base_gives_the_same_logits(self, text):
-    made = adapter(text)
-    batch = tiny.random_batch(common.SHAPE, 3, 5)
-    model = heads.Classifier(
-        dataclasses.replace(common.SHAPE, adapters=made.methods), 2)
-    plain = heads.Classifier(common.SHAPE, 2)
-    before = jax.device_get(common.base())
-    folded, replaced = folding.fold(common.base(), made)
-    self.assertEmpty(
-        [p for p in trees.flatten(folded) if trees.role(p) == 'adapter'])
-    np.testing.assert_allclose(
-        common.logits(plain, folded, batch),
-        common.logits(model, made.tuned, batch), atol=2e-5, rtol=1e-5)
-    jax.tree.map(np.testing.assert_array_equal, before, common.base())
-    back = folding.unfold(folded, replaced)
-    back.pop('head')
-    jax.tree.map(np.testing.assert_array_equal, before, back)
-
-  @parameterized.parameters('bottleneck[size=3]', 'lora[use_gating=True]')
-  def test_what_is_no_change_of_weights_is_refused(self, text):
-    with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
-      folding.fold(common.base(), adapter(text))
-
-  def test_of_setups_stacks_alone_are_folded(self):
-    bank = {}
-    for seed, name in enumerate('ab'):
-      made = adapter('lora[r=2]', seed)
-      bank[name] = dataclasses.replace(made, tuned=trees.split(
-          made.tuned, lambda path: trees.role(path) != 'norm')[0])
-    query = {}
-    for name in 'ab':
-      folded, _ = folding.fold(common.base(), bank[name])
-      query[name] = _query(folded) - _query(common.base())
-    both, _ = folding.fold(
-        common.base(), composing.compose(bank, 'stack(a, b)'))
-    np.testing.assert_allclose(
-        _query(both) - _query(common.base()), query['a'] + query['b'],
-        atol=1e-5)
-    for text in ('average(a, b)', 'stack(a, split(a, b, splits=[2]))'):
-      with self.assertRaisesRegex(errors.UserError, 'cannot be folded'):
-        folding.fold(common.base(), composing.compose(bank, text))
 
 
 class MergeTest(parameterized.TestCase):
@@ -121,7 +55,7 @@ class MergeTest(parameterized.TestCase):
     base = trees.flatten(common.base())
 
     def change(made):
-      folded = trees.flatten(folding.fold(common.base(), made)[0])
+      folded = trees.flatten(folding.fold_tree(common.base(), made)[0])
       return {path: folded[path] - base[path] for path in base}
 
     changes = {name: change(made) for name, made in bank.items()}
@@ -260,7 +194,7 @@ class MergeTest(parameterized.TestCase):
         lora.LoRA, 'fold'):
       face.merge(bank)
       face.merge(bank, rank=2)
-      folding.fold(common.base(), bank['a'])
+      folding.fold_tree(common.base(), bank['a'])
     self.assertEqual(set(seen), {(name, 'highest') for name in (
         'merge', 'merge_products', 'fold')})
 

@@ -17,6 +17,7 @@ from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.model import composition
 from adapters_jax.model import setups
+from tests import outputs
 from tests.adapters import bank_test
 
 PAIR = ('a plot', 'a good film the very dull plot')
@@ -77,25 +78,25 @@ def test_a_new_adapter_of_a_known_layout_compiles_nothing(base, bank):
       base, {name: bank[name] for name in ('wide', 'rank')}, slots=2)
   step, names = mixed.make_step(placed.layouts), ['wide', 'rank', 'wide']
 
-  def outputs(placed, names):
+  def together(placed, names):
     read = prediction.readings.read(base, bank['wide'], [
         (text,) for text in TEXTS[:3]])
     return mixed.forward(placed, names, read.examples, batch_size=8)
 
   def alone(adapter, row):
-    return prediction.logits(base, adapter, TEXTS[row:row + 1])[0]
+    return outputs.logits(base, adapter, TEXTS[row:row + 1])[0]
 
-  first = outputs(placed, names)
+  first = together(placed, names)
   programs = step._cache_size(), resident._write._cache_size()
   placed = resident.put(placed, 'narrow', bank['narrow'])
-  found = outputs(placed, ['narrow', 'rank', 'wide'])
+  found = together(placed, ['narrow', 'rank', 'wide'])
   assert step._cache_size() == programs[0]
   np.testing.assert_allclose(found[0], alone(bank['narrow'], 0), atol=2e-6)
   for row in (1, 2):
     np.testing.assert_array_equal(found[row], first[row])
   other = bank_test.make('bottleneck[size=2]', 9)
   placed = resident.put(placed, 'narrow', other)  # Replaced, in its slot.
-  found = outputs(placed, ['wide', 'narrow', 'rank'])
+  found = together(placed, ['wide', 'narrow', 'rank'])
   np.testing.assert_allclose(found[1], alone(other, 1), atol=2e-6)
   assert (step._cache_size(), resident._write._cache_size()) == (
       programs[0], programs[1] + 1)

@@ -18,6 +18,7 @@ from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import heads
 from adapters_jax import trees
+from tests import outputs
 from tests import tiny
 from tests.adapters import bank_test
 from tests.adapters import composing_test
@@ -34,15 +35,14 @@ def asked(adapter, **changed):
 def test_logits_are_those_of_the_model(base):
   """Compared without batches, padding and compiled steps."""
   adapter = bank_test.make('lora[r=2]|seq_bn[size=3]')
-  found = prediction.logits(base, adapter, TEXTS, batch_size=3)
+  found = outputs.logits(base, adapter, TEXTS, batch_size=3)
   model = heads.make(tiny.CONFIG, adapter.methods, 2, 'cls')
   params = trees.overlay(base.params, adapter.tuned)
   encoded = zip(*tokenization.encode(
       tokenization.load(base.folder), [(text,) for text in TEXTS], 128))
   for row, (tokens, segments) in zip(found, encoded, strict=True):
     mask = jnp.ones((1, len(tokens)), bool)
-    wanted = jax.jit(model.apply)(
-        {'params': params}, tokens[None], segments[None], mask)
+    wanted = tiny.apply(model, params, tokens[None], segments[None], mask)
     np.testing.assert_allclose(row, wanted[0], atol=2e-6)
 
 
@@ -82,7 +82,7 @@ def test_a_bank_of_classes_scores_and_answers(base):
   assert found[0].answer and found[0].answer in pair[1]
   assert found[0].answer == prediction.predict(
       base, bank['answer'], [pair])[0].answer
-  assert found[1].score == pytest.approx(float(prediction.logits(
+  assert found[1].score == pytest.approx(float(outputs.logits(
       base, bank['score'], texts[1:2])[0, 0]))
   assert found[2].label in ('0', '1') and found[2].score is None
 
@@ -114,8 +114,8 @@ def test_the_activation_of_the_training_is_used(base):
   model = compiled.model_of(base, other)
   assert model.config.activation == 'relu'
   assert not np.allclose(
-      prediction.logits(base, other, TEXTS),
-      prediction.logits(base, adapter, TEXTS), atol=1e-3)
+      outputs.logits(base, other, TEXTS),
+      outputs.logits(base, adapter, TEXTS), atol=1e-3)
 
 
 @pytest.mark.parametrize('position', [
@@ -159,12 +159,13 @@ def test_prompts_leave_room_for_less_text(base):
   taken = tiny.CONFIG.positions - compiled.max_length(base, adapter)
   assert taken == adapter.methods[0].positions_taken > 0
   long = ' '.join(['good'] * 100)
-  found = prediction.logits(base, adapter, [long])
+  found = outputs.logits(base, adapter, [long])
   # Of 10 tokens, padded to 16: beyond the table, with the prompt.
   tokens, segments = tokenization.encode(
       tokenization.load(base.folder), [(long,)], 10)
-  wanted = compiled.model_of(base, adapter).apply(
-      {'params': trees.overlay(base.params, adapter.tuned)}, tokens[0][None],
+  wanted = tiny.apply(
+      compiled.model_of(base, adapter),
+      trees.overlay(base.params, adapter.tuned), tokens[0][None],
       segments[0][None], np.ones((1, 10), bool))
   np.testing.assert_allclose(found, wanted, atol=2e-6)
   short = dataclasses.replace(adapter, max_length=5)
@@ -177,7 +178,7 @@ def test_a_reloaded_adapter_and_its_base(base, checkpoint, tmp_path):
   adapter.save(folder)
   loaded = prediction.load(folder, checkpoint)
   np.testing.assert_array_equal(
-      prediction.logits(*loaded, TEXTS), prediction.logits(
+      outputs.logits(*loaded, TEXTS), outputs.logits(
           base, adapter, TEXTS))
   with pytest.raises(errors.UserError, match='trained on the folder tiny'):
     prediction.load(folder)
@@ -187,7 +188,7 @@ def test_a_reloaded_adapter_and_its_base(base, checkpoint, tmp_path):
   with pytest.raises(errors.UserError, match='is not the base'):
     prediction.load(folder, str(moved))
   with pytest.raises(errors.UserError, match='is not the base'):
-    prediction.logits(base_lib.load(str(moved)), adapter, TEXTS)
+    outputs.logits(base_lib.load(str(moved)), adapter, TEXTS)
   dataclasses.replace(adapter, base='').save(folder)
   with pytest.raises(errors.UserError, match='does not name its base'):
     prediction.load(folder)
@@ -199,8 +200,8 @@ def test_the_precision_of_the_training_is_used(base, checkpoint, tmp_path):
   adapter.save(str(tmp_path))
   half, loaded = prediction.load(str(tmp_path), checkpoint)
   assert half.precision == 'bfloat16'
-  found = prediction.logits(half, loaded, TEXTS)
-  wanted = prediction.logits(base, loaded, TEXTS)
+  found = outputs.logits(half, loaded, TEXTS)
+  wanted = outputs.logits(base, loaded, TEXTS)
   np.testing.assert_allclose(found, wanted, atol=0.1)
   assert np.abs(found - wanted).max() > 0
 
@@ -208,10 +209,10 @@ def test_the_precision_of_the_training_is_used(base, checkpoint, tmp_path):
 def test_what_does_not_fit_is_named(base):
   other = bank_test.make('bottleneck[size=4]').tuned
   with pytest.raises(errors.UserError, match='misshapen.*adapter_'):
-    prediction.logits(
+    outputs.logits(
         base, dataclasses.replace(bank_test.make(), tuned=other), TEXTS)
   headless, _ = trees.split(
       bank_test.make().tuned, lambda path: trees.role(path) != 'head')
   with pytest.raises(errors.UserError, match='no head'):
-    prediction.logits(
+    outputs.logits(
         base, dataclasses.replace(bank_test.make(), tuned=headless), TEXTS)

@@ -13,6 +13,7 @@ from adapters_jax.adapters import dropping
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import switching
+from tests import outputs
 from tests.adapters import bank_test
 
 TEXTS = ['a good film', 'very dull plot']
@@ -34,12 +35,12 @@ def test_neutral_leaves_leave_the_base(method, base):
   # Norms of the embeddings are in no layer; `drop_layers` restores them.
   off['embeddings'] = jax.tree.map(np.asarray, {
       'norm': base.params['embeddings']['norm']})
-  found = prediction.logits(
+  found = outputs.logits(
       base, dataclasses.replace(adapter, tuned=off), TEXTS)
   bare = dropping.drop_layers(base, adapter, base.config.layers)
   np.testing.assert_allclose(
-      found, prediction.logits(base, bare, TEXTS), atol=2e-5)
-  assert abs(found - prediction.logits(base, adapter, TEXTS)).max() > 1e-2
+      found, outputs.logits(base, bare, TEXTS), atol=2e-5)
+  assert abs(found - outputs.logits(base, adapter, TEXTS)).max() > 1e-2
 
 
 @pytest.mark.parametrize('method', (
@@ -79,7 +80,7 @@ def test_layers_are_switched_without_another_program(base):
   removed = dataclasses.replace(
       small, tuned=switching.chosen(small.tuned, off, {0}))
   np.testing.assert_allclose(
-      lower[0], prediction.logits(base, removed, TEXTS[:1])[0], atol=1e-5)
+      lower[0], outputs.logits(base, removed, TEXTS[:1])[0], atol=1e-5)
 
 
 def test_fine_tuned_layers_become_those_of_the_base(base):
@@ -103,5 +104,5 @@ def test_composed_adapters(one, two, base):
   off = switching.neutral(both.tuned, both.methods, base.params)
   bare = dropping.drop_layers(base, both, base.config.layers)
   np.testing.assert_allclose(
-      prediction.logits(base, dataclasses.replace(both, tuned=off), TEXTS),
-      prediction.logits(base, bare, TEXTS), atol=2e-5)
+      outputs.logits(base, dataclasses.replace(both, tuned=off), TEXTS),
+      outputs.logits(base, bare, TEXTS), atol=2e-5)

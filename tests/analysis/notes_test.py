@@ -66,6 +66,26 @@ def test_an_error_counts_the_seeds_only():
   assert 't interval over 2 seeds; ± counts the seeds only. No' in line
 
 
+def test_the_base_as_it_is_has_no_seeds():
+  found = [record(0.5), record(0.5, 1), trial(0.1, 1e-3),
+           record(0.4, tune='none')]
+  line = notes.how_line(points_lib.points(found))
+  assert 't interval over 2 seeds' in line
+  assert 'Each method had 1 trials' in line
+
+
+def test_trials_on_fewer_examples_are_said():
+  found = [record(0.5), trial(0.1, 1e-3), record(0.5, tune='full'),
+           trial(0.1, 1e-3, tune='full', train_examples=4000)]
+  line = notes.how_line(points_lib.points(found))
+  assert line.endswith('with separate seeds. The trials on cola used 4,000 '
+                       'training examples.')
+  line = notes.how_line(points_lib.points(
+      [record(0.5, train_examples=100), trial(0.1, 1e-3)]))
+  assert line.endswith('The trials on cola used all training examples.')
+  assert 'The trials' not in notes.how_line(points_lib.points(found[:2]))
+
+
 def test_picked_values_at_an_edge_are_said():
   full, head = {'tune': 'full'}, {'tune': 'head'}
   found = [

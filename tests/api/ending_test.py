@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -123,3 +124,43 @@ def test_a_conversion_is_stopped(interrupted, monkeypatch, capsys):
   values(['convert'])
   assert status_of(convert.run, values) == 130
   assert capsys.readouterr().err == 'stopped\n'
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+  """Acts as one of two hosts, the other of which does not end."""
+  import jax
+
+  def end(status):
+    raise SystemExit(f'at once: {status}')
+
+  monkeypatch.setattr(jax.distributed, 'is_initialized', lambda: True)
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(
+      jax.distributed, 'shutdown', threading.Event().wait)
+  monkeypatch.setattr(ending, '_OTHERS', 0.1)
+  monkeypatch.setattr(ending.os, '_exit', end)
+  return jax
+
+
+def test_a_host_does_not_wait_for_others_to_end(one_of_two, capsys):
+  def work():
+    raise errors.UserError('`size`: no')
+  assert status_of(work) == 'at once: 2'
+  assert capsys.readouterr().err == 'error: `size`: no\n'
+
+
+def test_the_end_of_another_host_is_one_line(one_of_two, capsys):
+  def work():
+    raise one_of_two.errors.JaxRuntimeError('UNKNOWN: Gloo\nat line 3')
+  assert status_of(work) == 'at once: 2'
+  assert capsys.readouterr().err == (
+      'error: JaxRuntimeError: UNKNOWN: Gloo; this or another process has '
+      'failed, see the output of all; the same command with --resume '
+      'continues\n')
+
+
+def test_an_error_of_a_device_alone_is_no_news_of_hosts():
+  import jax
+  with pytest.raises(jax.errors.JaxRuntimeError), ending.reported():
+    raise jax.errors.JaxRuntimeError('INTERNAL')

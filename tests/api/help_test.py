@@ -1,6 +1,8 @@
 """Tests of --help: groups, defaults, exit status."""
 
+import ast
 import dataclasses
+import pathlib
 import sys
 
 from absl import flags as absl_flags
@@ -89,3 +91,18 @@ def test_a_command_prints_its_help_and_ends(
   start()
   out, err = capsys.readouterr()
   assert title in out and not err
+
+
+@pytest.mark.parametrize('folder', ('adapters_jax', 'experiments', 'scripts'))
+def test_docstrings_keep_the_line_breaks_of_commands(folder):
+  root = pathlib.Path(__file__).parents[2]
+  joined = []
+  for path in sorted((root / folder).rglob('*.py')):
+    source = path.read_text(encoding='utf-8')
+    found = ast.parse(source)
+    text = ast.get_docstring(found, clean=False)
+    # A backslash at the end of a line is written as two.
+    if text and text.count('\n') != ast.get_source_segment(
+        source, found.body[0]).count('\n'):
+      joined.append(path.name)
+  assert joined == []

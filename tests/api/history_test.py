@@ -4,11 +4,14 @@ import dataclasses
 import json
 import logging
 import math
+import signal
+import sys
 
 import numpy as np
 import pytest
 
 import adapters_jax as aj
+from tests import tiny
 
 EXAMPLES = aj.Examples(
     ['good film', 'bad film', 'great plot', 'dull plot'] * 16,
@@ -39,6 +42,33 @@ def test_the_loss_is_the_mean_since_the_last_entry(base, adapter):
   entry, = whole.history
   assert math.isclose(entry['loss'], np.mean(
       [part['loss'] for part in adapter.history]), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize('number', [1, 4])
+def test_ctrl_c_in_a_notebook(base, adapter, number, monkeypatch, caplog):
+  monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+
+  def again():
+    return aj.train(base, EXAMPLES, method='lora[r=2]', max_steps=6,
+                    eval_every=2, batch_size=8, buckets=1, learning_rate=1e-2)
+
+  with tiny.at_step(number, lambda *_: signal.raise_signal(signal.SIGINT)):
+    if number < 2:  # Before an evaluation, there is no best step.
+      with pytest.raises(KeyboardInterrupt):
+        again()
+      return
+    found = again()
+  taken = number + 1
+  best, = (entry for entry in found.history if 'kept' in entry)
+  assert [entry['step'] for entry in found.history] == [2, 4]
+  for entry, other in zip(found.history, adapter.history):
+    assert {**other, 'kept': ''} == {**entry, 'kept': ''}
+  metric = next(iter(found.scores['dev']))
+  assert best['dev'][metric] == max(
+      entry['dev'][metric] for entry in found.history)
+  assert found.scores['dev'] == pytest.approx(best['dev'])
+  message = f'after step {taken} of 6; the adapter is that of step '
+  assert f'{message}{best["step"]}, the best so far' in caplog.text
 
 
 def test_a_collapse_is_in_the_history_and_logged(base, caplog):

@@ -185,3 +185,13 @@ def test_columns_of_words_and_tags_are_no_texts(text, line):
 def test_faults_of_words_name_the_line(form, text, message):
   with pytest.raises(errors.UserError, match=f'^`input`: .*{message}'):
     read_words(text, form)
+
+
+def test_choices_are_read_from_lines_and_tables(tmp_path):
+  for name, content, wanted in (
+      ('a.txt', 'ctx\tone\ttwo\n', ('ctx', ('one', 'two'))),
+      ('a.csv',
+       'premise,question,choice1,choice2\nIt rained.,effect,Wet.,Dry.\n',
+       ('It rained. What happened as a result?', ('Wet.', 'Dry.')))):
+    assert read(tmp_path, name, content, names=('context', 'choices'),
+                with_choices=True) == [wanted]

@@ -20,6 +20,7 @@ from adapters_jax.api import banks
 from adapters_jax.api.commands import predict
 from adapters_jax.data import quoting
 from adapters_jax.data import rows
+from tests import outputs
 from tests.adapters import bank_test
 
 TEXTS = ['good film', 'a "dull" plot', 'very\nbad']
@@ -56,7 +57,7 @@ def test_columns_of_a_table_are_labelled(
       folder, checkpoint=checkpoint, input='a.tsv', batch_size=3)
   found, _ = labelled(config, capsys)
   assert [row['sentence'] for row in found] == TEXTS
-  values = readings.probabilities(prediction.logits(
+  values = readings.probabilities(outputs.logits(
       *prediction.load(folder, checkpoint), TEXTS))
   np.testing.assert_allclose(
       [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,
@@ -187,7 +188,7 @@ def test_a_setup_of_adapters(
   base, _ = prediction.load(folder, checkpoint)
   whole = composing.compose(
       {'one': adapter.load(folder), 'two': adapter.load(other)}, config.setup)
-  values = readings.probabilities(prediction.logits(
+  values = readings.probabilities(outputs.logits(
       base, whole, ['good film', 'very bad']))
   np.testing.assert_allclose(
       [[float(row['p(no)']), float(row['p(yes)'])] for row in found], values,

@@ -65,7 +65,7 @@ def test_arguments_are_those_of_python(base, adapter, arguments, message):
 
 def test_commands_in_messages_have_the_flags():
   fields = [field.name for field in dataclasses.fields(config_lib.Config)]
-  for name in train_settings._NOT_SETTINGS:
+  for name in train_settings.NOT_SETTINGS:
     found = train_names.advice(name)
     if command := re.search('`adapters-jax (.*)`', found):
       _, *flags = command[1].replace('=...', '').split()
@@ -103,7 +103,14 @@ def test_fields_of_methods(method, field, example):
     ('gradient_accumulation_steps', 'did you mean accumulate?'),
     ('max_grad_norm', 'did you mean clip_norm?'),
     ('early_stopping_patience', 'did you mean patience?'),
-    ('eval_dataset', 'did you mean dev?'), ('metod', 'did you mean method?'),
+    ('eval_dataset', 'did you mean dev?'), ('val', 'did you mean dev?'),
+    ('init_from', 'did you mean start?'), ('rng', 'did you mean seed?'),
+    ('pos_weight', 'did you mean class_weights?'),
+    ('test_size', 'without `dev`, a tenth of `data` is held out'),
+    ('problem_type', '`data` decides on the kind of task'),
+    ('save_dir', r'save it with `adapter.save\(DIR\)`'),
+    ('tqdm', "the logger 'adapters_jax'"), ('callback', '`adapter.history`'),
+    ('metod', 'did you mean method?'),
     ('warmup_steps', '`warmup`, the share of the steps that warms up'),
     ('lr_scheduler_type', 'falls linearly to 0; `optimizer`'),
     ('output_dir', r'save it with `adapter.save\(DIR\)`'),

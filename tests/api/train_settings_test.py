@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -52,8 +53,35 @@ def test_raw_text_has_the_method_and_norms_of_the_command(
     (np.bool_(False), False), (np.float32(0.5), 0.5), (jnp.array(3), 3),
     (pathlib.Path('a'), 'a'), ('a', 'a'), (True, True)])
 def test_scalars_of_arrays_are_settings(value, wanted):
-  found = train_settings.plain(value)
+  found = train_settings.plain({'seed': value})['seed']
   assert found == wanted and type(found) is type(wanted)
+
+
+def test_weights_of_classes_are_text():
+  assert train_settings.plain({'class_weights': {'no': 2, 'yes': 0.5}}) == {
+      'class_weights': 'no:2,yes:0.5'}
+
+
+def test_a_random_key_is_no_seed(checkpoint):
+  examples = aj.Examples(['a', 'b'] * 4, ['x', 'y'] * 4)
+  for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+    with pytest.raises(
+        errors.UserError, match=r'^`seed=Array\(.*`: give an integer$'):
+      aj.train(aj.load_base(checkpoint), examples, seed=key)
+
+
+@pytest.mark.parametrize('labels, metric, message', [
+    (['x', 'y'] * 4, 'acuracy', 'did you mean accuracy'),
+    (['x', 'y'] * 4, 'peason', 'it is one of accuracy, balanced_accuracy'),
+    ([0.5, 1.0] * 4, 'peason', 'did you mean pearson?'),
+    ([['x'], ['y']] * 4, 'bleu', 'it is one of ')])
+def test_an_unknown_metric_names_those_of_the_task(
+    labels, metric, message, checkpoint):
+  data = aj.Examples(['a', 'b'] * 4, labels)
+  with pytest.raises(errors.UserError, match='`metric`: unknown') as found:
+    aj.train(aj.load_base(checkpoint), data, metric=metric)
+  assert message in str(found.value)
+  assert 'entity_f1' not in str(found.value)
 
 
 @pytest.mark.parametrize('method, wanted', [

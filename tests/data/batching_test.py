@@ -113,6 +113,13 @@ class BatchingTest(parameterized.TestCase):
                    itertools.combinations(cells, buckets - 1))
         self.assertLessEqual(padded(lengths, found), 1.1 * best)
 
+  def test_an_example_beyond_all_lengths(self):
+    for lengths, buckets in (
+        (np.array([3, 50]), (4, 8)),
+        (np.array([[3, 3], [50, 2]]), ((4, 4), (8, 8)))):
+      with self.assertRaisesRegex(ValueError, 'is longer than'):
+        bucketing.plan(lengths, buckets, 2)
+
   def test_batches_of_columns(self):
     rng = np.random.default_rng(1)
     lengths = np.stack([rng.integers(3, 20, 101), rng.integers(3, 60, 101)], 1)

@@ -69,6 +69,17 @@ def test_only_known_texts_count(caplog):
       caplog.text)
 
 
+@pytest.mark.parametrize('text, shown', [
+    (('good film',), "such as 'good film', and"),
+    (('good', 'film'), "such as 'good film', and"),
+    (('Who?', ('Ann', 'Bob')), "such as 'Who?', and"),
+    ('a' * 60, f"such as '{'a' * 60}', and"),
+    (('a' * 61,), f"such as '{'a' * 57}...', and")])
+def test_the_warning_shows_the_beginning_of_a_text(text, shown, caplog):
+  held_out.warn_of_known([text], [text])
+  assert shown in caplog.text
+
+
 def test_no_warning_where_dev_is_given_or_texts_stay_together(caplog):
   some = memory.Examples(['a'] * 4, ['x', 'y'] * 2)
   memory.to_task(some, some)

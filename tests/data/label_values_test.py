@@ -2,6 +2,7 @@
 
 import decimal
 import enum
+import math
 
 import numpy as np
 import pytest
@@ -103,7 +104,12 @@ def test_integers_among_floats_are_scores():
     (['x', 1, 2, 1], r"`labels\[0\]`: 'x' beside 1"),
     (['x', 'y', ['x'], 'y'], r"`labels\[2\]`: \['x'\] beside 'x'"),
     ([['x'], 'y', 'x', 'y'], r"`labels\[0\]`: \['x'\] beside 'y'"),
-    (['x', 'y', None, 'x'], r'`labels\[2\]`: None \(NoneType\) is no label'),
+    (['x', 'y', None, 'x'], r'`labels\[2\]`: is missing; leave the row out'),
+    (['x', math.nan, 'y', 'x'], r'`labels\[1\]`: is missing; leave the row'),
+    ([1, 0, np.float32('nan'), 0], r'`labels\[2\]`: is missing'),
+    ([['x'], ['y', None]] * 2, r'`labels\[1\]`: is missing'),
+    (['x', 'y', math.inf, 'x'], r"`labels\[2\]`: inf beside 'x'"),
+    ([0.5, math.inf, 1, 1], r'`labels\[1\]`: inf is no number of float32'),
     ([Plain.GOOD] * 4, r'`labels\[0\]`: .* \(Plain\) is no label'),
     ([b'x', b'y'] * 2, r"`labels\[0\]`: b'x' \(bytes\) is no label"),
     ([1.5, decimal.Decimal(2), 1, 1], r'`labels\[1\]`: .* \(Decimal\) is no'),

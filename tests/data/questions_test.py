@@ -43,7 +43,7 @@ def test_answers_that_cannot_be_found(answers, message):
     (('Who?', [TEXT], ['Ann']), 'not a single string'),
     ((['Who?'], [TEXT], ['Ann', 'Bob']), '`answers`: there are 2 for 1'),
     ((['Who?'], [], ['Ann']), '`contexts`: there are 0 for 1'),
-    (([], [], []), 'no question'), (([None], [TEXT], ['Ann']), 'not NoneType'),
+    (([], [], []), 'no question'), (([3], [TEXT], ['Ann']), 'not int'),
     ((['Who?'], [3], ['Ann']), r'`contexts\[0\]`: give a string, not int'),
 ])
 def test_lists_that_do_not_fit(given, message):

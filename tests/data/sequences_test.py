@@ -8,6 +8,8 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.data import memory
 from adapters_jax.data import pairs
+from adapters_jax.data import questions
+from adapters_jax.data import raw_text
 from adapters_jax.data import sequences
 
 
@@ -31,8 +33,37 @@ def test_an_array_without_a_dimension_is_refused():
 
 
 def test_rows_of_other_things_than_strings_are_refused():
-  with pytest.raises(errors.UserError, match=r'`texts\[1\]`'):
-    memory.Examples(np.array([['a', 'b'], ['c', None]]), ['x', 'y'])
+  with pytest.raises(errors.UserError, match=r'`texts\[1\]`: give one string'):
+    memory.Examples(np.array([['a', 'b'], ['c', 3]], object), ['x', 'y'])
+
+
+class NAType:
+  """As pandas' mark of a missing value, whose comparisons have no truth."""
+
+  def __ne__(self, other):
+    raise TypeError
+
+
+@pytest.mark.parametrize('value', [None, float('nan'), np.float32('nan'),
+                                   NAType()])
+@pytest.mark.parametrize('make, place', [
+    (lambda value: memory.Examples(['a', value], ['x', 'y']), 'texts'),
+    (lambda value: memory.Examples([('a', 'b'), ('c', value)], [1, 0]),
+     'texts'),
+    (lambda value: memory.Examples(['a', 'b'], ['x', value]), 'labels'),
+    (lambda value: memory.Examples(['a', 'b'], [1, value], names=['x', 'y']),
+     'labels'),
+    (lambda value: pairs.Pairs([('a', 'b'), (value, 'c')]), 'texts'),
+    (lambda value: pairs.Pairs([('a', 'b'), ('a', 'c')], [1, value]), 'scores'),
+    (lambda value: raw_text.Texts(['a', value]), 'texts'),
+    (lambda value: questions.Questions(['a', 'b'], ['c', value], ['c', 'd']),
+     'contexts'),
+    (lambda value: questions.Questions(['a', 'b'], ['c', 'd'], ['c', value]),
+     'answers')])
+def test_a_missing_value_is_called_so(value, make, place):
+  with pytest.raises(errors.UserError, match=(
+      rf'^`{place}\[1\]`: is missing; leave the row out$')):
+    make(value)
 
 
 @pytest.mark.parametrize('kind', [
@@ -64,5 +95,5 @@ def test_columns_of_pyarrow_are_lists():
 def test_scalars_of_jax_are_named_in_messages():
   with pytest.raises(errors.UserError, match='`labels`: give a list, not an'):
     memory.Examples(['a'], jnp.array(1))
-  with pytest.raises(errors.UserError, match=r'`scores\[1\]`: nan is no score'):
-    pairs.Pairs([('a', 'b')] * 2, jnp.array([1, jnp.nan]))
+  with pytest.raises(errors.UserError, match=r'`scores\[1\]`: inf is no score'):
+    pairs.Pairs([('a', 'b')] * 2, jnp.array([1, jnp.inf]))

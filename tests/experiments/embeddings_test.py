@@ -14,7 +14,7 @@ from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
-from adapters_jax.data import pairs
+from adapters_jax.data import pair_files
 from adapters_jax.data import retrieval
 from adapters_jax.model import heads
 from adapters_jax.model import pooling
@@ -172,7 +172,7 @@ def test_a_run_is_saved_and_encodes(config):
   adapter = aj.load_adapter(config.workdir)
   assert adapter.head_input == 'embedding_mean' and adapter.outputs is None
   # The scores follow from the embeddings.
-  split = pairs.load(
+  split = pair_files.load(
       config.files, config.columns, 'label', '', 0.25, 0.2)
   documents = list(dict.fromkeys(
       pair[1] for name in ('dev', 'test', 'train') for pair in

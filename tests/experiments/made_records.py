@@ -7,7 +7,7 @@ from adapters_jax.analysis import layer_removal
 from adapters_jax.downloads import atomic
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
-from adapters_jax.sweeps import outcome
+from adapters_jax.sweeps import store
 from tests.sweeps import grid_test
 
 CONFIG = config_lib.Config(task='rte', train_examples=500)
@@ -20,7 +20,7 @@ def put(folder, scores, trained=7, first_seed=0, tested=None, **changed):
     history = [{'step': step, 'loss': 1.0, 'dev': {'accuracy': share * score}}
                for step, share in ((5, 0.5), (10, 1.0))]
     records.write(
-        outcome.record_path(str(folder), 'glue', config),
+        store.Store('glue', str(folder)).path_of(config),
         grid_test.make_record(
             config, metrics={'dev': {'accuracy': score}, **(
                 {'test': {'accuracy': tested[seed - first_seed]}}
@@ -46,7 +46,7 @@ def put_spans(
   record = dataclasses.replace(
       grid_test.make_record(config, metrics={'dev': {'accuracy': 0.9}}),
       computation=computation)
-  path = outcome.record_path(str(folder), 'glue', config)
+  path = store.Store('glue', str(folder)).path_of(config)
   if not os.path.exists(path):
     records.write(path, record)
   atomic.write_json(

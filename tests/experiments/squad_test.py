@@ -12,7 +12,6 @@ import pytest
 import tokenizers
 
 from adapters_jax.adapters import prediction
-from adapters_jax.api import chosen_kind
 from adapters_jax.api.commands import predict
 from adapters_jax.api import experiments
 from adapters_jax.api import written
@@ -27,6 +26,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import heads
 from adapters_jax.model import sites
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import records
 from adapters_jax.runs import run

@@ -150,7 +150,7 @@ class QuirksTest(parameterized.TestCase):
       self.assertLess(off, 1e-5)
     if 'dora' in config:
       self.assertGreater(left, wrong)
-    folded, replaced = folding.fold(interop.BASE, made)
+    folded, replaced = folding.fold_tree(interop.BASE, made)
     inputs = method_cases.batch(interop.FULL)
     found = heads.Classifier(SHAPE, 3).apply(
         {'params': folded}, inputs['tokens'], inputs['segments'],

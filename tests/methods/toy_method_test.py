@@ -124,15 +124,14 @@ def test_a_linear_method_shifts_as_it_says():
   params = tiny.init(heads.Classifier(config, 2))
   batch = tiny.random_batch(config, 2, 5)
   inputs = batch['tokens'], batch['segments'], batch['mask']
-  found = encoder.Bert(config).apply({'params': params}, *inputs)[-1]
+  found = tiny.apply(encoder.Bert(config), params, *inputs)[-1]
   layer = params['encoder']['layer_0']
   bias = layer['ffn_output']['bias'] + 3 * layer['adapter_ffn_output_0'].pop(
       'shift')
   layer['ffn_output']['bias'] = bias
   plain = dataclasses.replace(config, adapters=())
   np.testing.assert_allclose(
-      encoder.Bert(plain).apply({'params': params}, *inputs)[-1], found,
-      atol=1e-6)
+      tiny.apply(encoder.Bert(plain), params, *inputs)[-1], found, atol=1e-6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +160,7 @@ def test_a_sublayer_method_is_followed_by_sum_and_norm(case):
   inputs = tiny_families.batch(case)
   inputs = inputs['tokens'], inputs['segments'], inputs['mask']
   params = tiny.init(heads.Classifier(config, 2))
-  found = encoder.Bert(config).apply({'params': params}, *inputs)[-1]
+  found = tiny.apply(encoder.Bert(config), params, *inputs)[-1]
   plain = dataclasses.replace(config, adapters=())
   for layer in params['encoder'].values():
     for dense in ((layer['attention']['output'], layer['ffn_output'])
@@ -169,8 +168,7 @@ def test_a_sublayer_method_is_followed_by_sum_and_norm(case):
       for leaf in dense:  # Twice the update.
         dense[leaf] = 2 * dense[leaf]
   np.testing.assert_allclose(
-      encoder.Bert(plain).apply({'params': params}, *inputs)[-1], found,
-      atol=1e-5)
+      tiny.apply(encoder.Bert(plain), params, *inputs)[-1], found, atol=1e-5)
 
 
 def test_a_method_without_neutral_leaves_is_not_switched_off(trained):

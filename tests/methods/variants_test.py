@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_configs
 from adapters_jax.adapters import merge_rules
 from adapters_jax.adapters import merging
 from adapters_jax import errors
@@ -142,7 +142,8 @@ class VariantsTest(parameterized.TestCase):
                             'is_parallel=true, multiplicative=true')
   def test_the_adapters_library_has_none_of_them(self, fields):
     with self.assertRaisesRegex(errors.UserError, 'no such bottleneck'):
-      adapterhub.to_config(strings.parse(f'bottleneck[{fields}]'), SHAPE)
+      adapterhub_configs.to_config(
+          strings.parse(f'bottleneck[{fields}]'), SHAPE)
 
   def test_batch_norm_does_not_take_a_batch_in_parts(self):
     config = config_lib.Config(
@@ -225,24 +226,29 @@ class BatchNormTest(parameterized.TestCase):
   def test_statistics_are_those_of_the_model(self):
     model, tx, tuned, base, step = batch_norm_step()
     batch = tiny.random_batch(SHAPE, 4, 6)
-    seen = {}
 
-    def watch(call, args, kwargs, context):
-      if isinstance(context.module, batch_norm.BatchNorm):
-        x, mask = args
-        seen['/'.join(context.module.path)] = x[mask[:, :x.shape[1]]]
-      return call(*args, **kwargs)
+    @jax.jit
+    def inputs(params):
+      seen = {}
 
-    with nn.intercept_methods(watch):
-      model.apply(
-          {'params': trees.overlay(base, tuned)}, batch['tokens'],
-          batch['segments'], batch['mask'], train=True,
-          rngs={'dropout': jax.random.key(0)})
+      def watch(call, args, kwargs, context):
+        if isinstance(context.module, batch_norm.BatchNorm):
+          seen['/'.join(context.module.path)] = args
+        return call(*args, **kwargs)
+
+      with nn.intercept_methods(watch):
+        model.apply(
+            {'params': params}, batch['tokens'], batch['segments'],
+            batch['mask'], train=True, rngs={'dropout': jax.random.key(0)})
+      return seen
+
+    seen = inputs(trees.overlay(base, tuned))
     self.assertLen(seen, 2 * LAYERS)
     state, _ = step(
         steps_lib.init_state(tuned, tx, jax.random.key(0)), base, batch)
     found = statistics(state.tuned)
-    for path, values in seen.items():
+    for path, (x, mask) in seen.items():
+      values = x[mask[:, :x.shape[1]]]
       self.assertLen(values, batch['mask'].sum())  # In the last layer too.
       np.testing.assert_allclose(
           found[f'{path}/running_mean'], 0.1 * values.mean(0), atol=5e-6)

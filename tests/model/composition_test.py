@@ -6,7 +6,6 @@ from absl.testing import parameterized
 import pytest
 
 from adapters_jax import errors
-from adapters_jax.methods import strings
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 
@@ -105,44 +104,6 @@ class ResolveTest(parameterized.TestCase):
     self.assertEqual(places, [('l', 0), ('a', 2), ('l', 3)])
     # A sequence needs no tree, and so is the program of a union.
     self.assertIsNone(setups.over_methods(Stack('l', 'a'), {'l': 2, 'a': 1})[0])
-
-  @parameterized.parameters(
-      ('fuse(a, b)', 'lora', 'houlsby', 'bottleneck adapters, not LoRA'),
-      ('average(a, b)', 'lora', 'prefix_tuning', 'PrefixTuning.*attention.*or '
-       'merge'),
-      ('split(a, b, splits=[2])', 'loreft', 'lora', 'ReFT.*whole layers'),
-      ('average(a, b)', 'prompt_tuning', 'lora', 'embeddings; give stack'),
-      ('average(a, b)', 'ia3_inputs', 'lora[sites=["query", "ffn_output"]]',
-       'at ffn_output, a method that scales inputs'),
-      ('stack(a, b)', 'adapter_plus', 'par_bn',
-       r'adapter_plus: it ends .*\(original_ln_after=False\).*put it last'),
-      ('stack(average(a, a), b)', 'adapter_plus', 'houlsby', 'put it last'),
-      ('stack(b, fuse(b, a), b)', 'adapter_plus', 'seq_bn', 'put it last'),
-      ('average(a, b)', 'adapter_plus', 'houlsby', 'one of its members ends'),
-      ('fuse(a, b)', 'seq_bn[ln_after=True,adapter_residual_before_ln=True]',
-       'seq_bn', 'apart from its residual'))
-  def test_methods_that_a_block_cannot_hold(self, text, one, two, message):
-    methods = [strings.parse(one)[0], strings.parse(two)[0]]
-    tree, places = setups.over_methods(setups.parse(text), {'a': 1, 'b': 1})
-    with self.assertRaisesRegex(errors.UserError, message):
-      setups.check(tree, [methods['ab'.index(name)] for name, _ in places], 2)
-
-  @parameterized.parameters(
-      # Each method is alone at its sites.
-      ('average(a, b)', 'ia3_inputs', 'lora'),
-      ('average(a, b)', 'ia3_inputs[leave_out=[0]]',
-       'lora[sites=["ffn_output"], leave_out=[1]]'),
-      ('stack(a, b)', 'adapter_plus', 'houlsby[sites=["attention_output"]]'),
-      ('stack(a, b)', 'adapter_plus[leave_out=[0]]', 'seq_bn[leave_out=[1]]'),
-      # The one that ends the sublayer is the last there.
-      ('stack(b, a)', 'adapter_plus', 'houlsby'),
-      ('stack(b, average(a, a))', 'adapter_plus', 'houlsby'),
-      ('fuse(a, b)', 'adapter_plus', 'seq_bn'),
-      ('stack(fuse(a, b), b)', 'adapter_plus', 'seq_bn'))
-  def test_methods_that_a_block_holds(self, text, one, two):
-    methods = [strings.parse(one)[0], strings.parse(two)[0]]
-    tree, places = setups.over_methods(setups.parse(text), {'a': 1, 'b': 1})
-    setups.check(tree, [methods['ab'.index(name)] for name, _ in places], 2)
 
 
 class GivenTest(parameterized.TestCase):

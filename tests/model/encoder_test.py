@@ -134,8 +134,8 @@ class ModelTest(parameterized.TestCase):
     tree = {name: params()[name] for name in ('embeddings', 'encoder')}
     model = encoder.Bert(ADAPTED)
     inputs = batch['tokens'], batch['segments'], batch['mask']
-    whole = model.apply({'params': tree}, *inputs)
-    first = model.apply({'params': tree}, *inputs, rows=1)
+    whole = tiny.apply(model, tree, *inputs)
+    first = tiny.apply(model, tree, *inputs, rows=1)
     self.assertEqual(first[-1].shape, (4, 1, 12))
     self.assertLen(whole, tiny.CONFIG.layers + 1)
     np.testing.assert_allclose(first[-1][:, 0], whole[-1][:, 0], atol=2e-6)

@@ -269,13 +269,6 @@ def test_deberta_with_segments(tmp_path):
     np.testing.assert_allclose(found[-1], wanted[-1], atol=1e-5)
 
 
-def test_bias_tuning_needs_biases():
-  with pytest.raises(errors.UserError, match='`tune=bias`.*tune=norms'):
-    families.check_tune(tiny_families.config('modernbert'), 'bias')
-  families.check_tune(tiny_families.config('modernbert-128'), 'bias')
-  families.check_tune(tiny_families.config('modernbert'), 'norms')
-
-
 def test_a_joined_layer_of_another_size_is_listed():
   value = np.zeros((37, 12), np.float32)
   name = 'model.layers.0.attn.Wqkv.weight'

@@ -285,7 +285,7 @@ def test_methods_fold_with_and_without_biases(case, text):
   tuned = methods_test.perturbed(trees.split(
       tree, selections.select_adapters(4, tune_norms=False))[0])
   base = families_test.base(case)
-  folded, _ = folding.fold(base, adapter_lib.Adapter(
+  folded, _ = folding.fold_tree(base, adapter_lib.Adapter(
       model.config.adapters, tuned))
   plain = model.clone(config=dataclasses.replace(model.config, adapters=()))
   assert trees.flatten(folded).keys() == {
@@ -295,16 +295,6 @@ def test_methods_fold_with_and_without_biases(case, text):
       for one, params in (
           (plain, folded), (model, trees.overlay(base, tuned))))
   np.testing.assert_allclose(found, wanted, atol=2e-5)
-
-
-@pytest.mark.parametrize('tune, selected', (
-    ('full', True), ('adapters', True), ('top_k', True), ('bias', False),
-    ('norms', True), ('head', False)))
-def test_the_final_norm_is_of_no_layer(tune, selected):
-  path = 'encoder/final_norm/scale'
-  assert trees.role(path) == 'norm'
-  assert selections.TUNE[tune](4, top_k=1)(path) == selected
-  assert not selections.select_adapters(4, norm_layers=(3,))(path)
 
 
 def test_heads_of_tokens_have_the_final_norm():

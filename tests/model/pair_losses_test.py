@@ -1,5 +1,6 @@
 """Tests of the texts of a batch that are no negatives of an embedding."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ def vectors_of(labels):
   return jnp.array(rows[labels], jnp.float32)
 
 
+@jax.jit
+def losses(vectors, labels):
+  return embedding.multiple_negatives(vectors, labels, 20.0)
+
+
 def losses_of(labels):
-  return embedding.multiple_negatives(
-      vectors_of(labels), jnp.array(labels), 20.0)
+  return losses(vectors_of(labels), labels)
 
 
 def test_a_text_is_no_negative_of_itself_nor_of_its_partners():
@@ -44,5 +49,4 @@ def test_negatives_that_are_texts_of_their_own_pairs_do_not_count(column):
 def test_perfect_embeddings_of_pairs_in_both_orders():
   labels = np.array([[0, 1], [1, 0], [2, 3]])
   vectors = jnp.eye(4)[jnp.array(labels) // 2]
-  found = embedding.multiple_negatives(vectors, jnp.array(labels), 20.0)
-  np.testing.assert_allclose(found, np.zeros(3), atol=1e-6)
+  np.testing.assert_allclose(losses(vectors, labels), np.zeros(3), atol=1e-6)

@@ -90,7 +90,8 @@ def test_a_finished_run_of_other_data_is_no_result(kind, tmp_path, checkpoint):
       workdir=str(tmp_path / 'work'))
   workdirs.begin(config.workdir, 'glue', identity.portable(config))
   path = os.path.join(config.workdir, records.RECORD)
-  whole = dataclasses.replace(classification.KIND, facts=kind.facts)
+  whole = dataclasses.replace(
+      classification.KIND, load=lambda config: FACTS, fingerprint=dict)
   records.write(path, record_of(config=config))
   assert run_lib.run(config, 'glue', whole) == records.read(path)
   records.write(path, record_of(OTHER, config))
@@ -108,7 +109,8 @@ def test_small_files_of_a_base_that_changed_are_a_warning(
       workdir=str(tmp_path / 'work'))
   workdirs.begin(config.workdir, 'glue', identity.portable(config))
   path = os.path.join(config.workdir, records.RECORD)
-  whole = dataclasses.replace(classification.KIND, facts=kind.facts)
+  whole = dataclasses.replace(
+      classification.KIND, load=lambda config: FACTS, fingerprint=dict)
   record = record_of(
       config=config, base_files=base_lib.file_hashes(str(folder)))
   records.write(path, record)

@@ -23,7 +23,8 @@ FILES = {'train_file': 'a.tsv', 'dev_file': 'b.tsv'}
     ({'dropout': -math.inf}, '`dropout=-inf`'),
     ({'clip_norm': 0.0}, '`clip_norm=0.0`'),
     ({'max_steps': 2**31}, '`max_steps=2147483648`: give 0 to'),
-    ({'epochs': math.inf}, '`epochs=inf`: give at most 1,000,000'),
+    ({'epochs': math.inf}, '`epochs=inf`: give 0 to 1,000,000'),
+    ({'epochs': -1.0, 'max_steps': 3}, '`epochs=-1.0`: give 0 to 1,000,000'),
     ({'epochs': 0.0}, '`epochs=0.0`: give more than 0, or `max_steps`'),
     ({'label_column': ''}, '`label_column=`: name the column'),
     ({'text_columns': ''}, '`text_columns=`: name one column, or two'),
@@ -80,7 +81,13 @@ def test_no_int_may_exceed_what_jax_computes_with(name):
     ({'epochs': '3'}, "`epochs='3'`: give a number"),
     ({'adapter_size': 8.0}, '`adapter_size=8.0`: give an integer'),
     ({'adapter_size': True}, '`adapter_size=True`: give an integer'),
-    ({'task': None}, '`task=None`: give a string'),
+    ({'task': None}, '`task=None`: give a string$'),
+    ({'optimizer': range}, "`optimizer=<class 'range'>`: give a string, one of "
+     'adam, adapter_bert$'),
+    ({'pooling': 3}, '`pooling=3`: give a string, one of mean, cls, '),
+    ({'metric': [1]}, r"`metric=\[1\]`: give a string, .* such as 'accuracy'"),
+    ({'seed': np.zeros((2, 2))},
+     r'`seed=array\(\[\[0., 0.\], \[0., 0.\]\]\)`: give an integer'),
     ({'remat': 1}, '`remat=1`: give True or False'),
     ({'mesh': ['data']}, r"`mesh=\['data'\]`: give a string")])
 def test_values_of_other_types_are_refused(changed, message):

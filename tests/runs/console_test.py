@@ -42,3 +42,18 @@ def test_other_messages_for_debugging_are_not_shown(capsys):
   logging.getLogger(progress.__name__).debug('detail')
   logging.getLogger('adapters_jax.model').debug('detail')
   assert capsys.readouterr() == ('', '')
+
+
+def test_tables_of_rows_show_every_cell_on_a_narrow_terminal(monkeypatch):
+  monkeypatch.setattr(sys, 'stdout', _Terminal())
+  monkeypatch.setenv('COLUMNS', '80')
+  rows = [
+      {'task': 'a-task-of-a-long-name', 'method': 'lora[r=8],' * 9,
+       **{f'learning rate {n}': f'{run}{n}.25±0.5' for n in range(20)}}
+      for run in (1, 2)]
+  text = console.rows_table(rows, 'all settings')
+  lines = text.splitlines()
+  for row, line in zip(rows, (lines[-3], lines[-2]), strict=True):
+    for name, cell in row.items():
+      assert name in text
+      assert cell in line

@@ -3,10 +3,10 @@
 import pytest
 
 import adapters_jax as aj
-from adapters_jax.api import chosen_kind
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group
+from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import classification
 
 TAGS = aj.TaggedExamples([['Ann', 'left']] * 8, [['B', 'O']] * 8)

@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics
 
 import adapters_jax as aj
-from adapters_jax.adapters import prediction
 from adapters_jax.data import tasks
+from tests import outputs
 from tests.adapters import bank_test
 from tests.runs import evaluation_test
 
@@ -41,7 +41,7 @@ def test_areas_pick_a_step_and_are_those_of_sklearn(base, form):
       base, data, 'lora[r=2]', dev=data, metric='roc_auc', threshold='dev',
       **evaluation_test.SHORT)
   assert next(iter(adapter.scores['dev'])) == 'roc_auc'
-  logits = np.array(prediction.logits(base, adapter, data.texts))
+  logits = np.array(outputs.logits(base, adapter, data.texts))
   wanted = metrics.roc_auc_score(
       sets_of(data.labels), logits, average='macro') if (
           form == 'several labels') else metrics.roc_auc_score(
@@ -100,8 +100,9 @@ def test_no_training_picks_the_largest_error(base):
     aj.train(base, data, metric='rmse', **evaluation_test.SHORT)
 
 
-def test_names_of_other_libraries(base, scored):
-  data = evaluation_test.data_of('scores of pairs')
-  for name, ours in (('mse', 'rmse'), ('auc', 'roc_auc')):
-    with pytest.raises(aj.UserError, match=f'did you mean {ours}'):
-      aj.evaluate(base, scored, data, metric=name)
+@pytest.mark.parametrize('name, ours, form', [
+    ('mse', 'rmse', 'scores of pairs'), ('auc', 'roc_auc', 'classes')])
+def test_names_of_other_libraries(base, scored, name, ours, form):
+  adapter = scored if ours == 'rmse' else made(base, ('no', 'yes'))
+  with pytest.raises(aj.UserError, match=f'did you mean {ours}'):
+    aj.evaluate(base, adapter, evaluation_test.data_of(form), metric=name)

@@ -16,8 +16,8 @@ def test_reading_ahead_ends_with_the_training(
   ended = []
 
   class Ahead:
-    def end(self):
-      ended.append(True)
+    def shutdown(self, cancel_futures):
+      ended.append(cancel_futures)
 
   class Fails(trackers.Tracker):
     def _begin(self, done):

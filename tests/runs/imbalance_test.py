@@ -9,7 +9,6 @@ import pytest
 import adapters_jax as aj
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
-from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.data import metrics
 from adapters_jax.runs import config as config_lib
@@ -18,6 +17,7 @@ from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import vmapped
+from tests import outputs
 from tests import tiny
 
 # A rate that changes no prediction, so that the first evaluation stays best.
@@ -26,12 +26,17 @@ CHANGES = (STILL, {'class_weights': 'yes:4,no:0.5', 'max_steps': 16})
 
 
 @pytest.fixture(scope='module')
-def group(checkpoint, own_files, tmp_path_factory):
-  """(settings, records) of a group of CHANGES."""
+def configs(checkpoint, own_files, tmp_path_factory):
+  """Settings of runs of CHANGES."""
   folder = tmp_path_factory.mktemp('imbalance')
-  configs = [
+  return [
       tiny.run_config(checkpoint, own_files, str(folder / str(i)), **changed)
       for i, changed in enumerate(CHANGES)]
+
+
+@pytest.fixture(scope='module')
+def group(configs):
+  """(settings, records) of a group of CHANGES."""
   with mock.patch.object(session, 'enable_compilation_cache'):
     return configs, vmapped.run_unit(configs, 'glue', classification.KIND)
 
@@ -51,18 +56,20 @@ def check_equal(record, single):
 @pytest.mark.slow
 def test_a_run_of_a_group_equals_a_single_one(group, tmp_path):
   config, record = group[0][1], group[1][1]
+  # Patience has ended the other run of the group.
+  assert (record.steps, len(record.history)) == (16, 4)
   check_equal(record, run.run(dataclasses.replace(
       config, workdir=str(tmp_path / 'alone')), 'glue'))
 
 
-def test_patience_ends_a_run(group):
-  record, other = group[1]
+def test_patience_ends_a_run(configs, tmp_path):
+  record = run.run(dataclasses.replace(
+      configs[0], workdir=str(tmp_path / 'alone')), 'glue')
   assert (record.steps, record.best_step, len(record.history)) == (8, 4, 2)
   assert record.notes[-1] == (
       'stopped after step 8 of 16: no better dev score in 1 evaluations')
   assert record.last['dev'] == record.history[-1]['dev']
   assert set(record.last) == {'dev', 'test'}
-  assert (other.steps, len(other.history)) == (16, 4)
 
 
 @pytest.mark.slow
@@ -79,8 +86,8 @@ def test_a_run_that_patience_ended_resumes_at_its_end(group, tmp_path):
   check_equal(group[1][0], record)
 
 
-def test_weights_of_classes_are_those_of_their_examples(group):
-  setup = classification.KIND.prepare(group[0][1])
+def test_weights_of_classes_are_those_of_their_examples(configs):
+  setup = classification.KIND.prepare(configs[1])
   batch = setup.schedule.batch(0)
   plain = dataclasses.replace(setup.schedule, class_weights=None).batch(0)
   wanted = plain['weights'] * np.where(batch['labels'] == 1, 4, 0.5)
@@ -110,7 +117,7 @@ def test_a_threshold_is_picked_on_dev_and_saved(
   labels = np.array([task.labels.index(one.label) for one in found])
   assert record.metrics['test']['balanced_accuracy'] == (
       metrics.METRICS['balanced_accuracy'](splits['test'].labels, labels))
-  shares = readings.probabilities(prediction.logits(base, adapter, texts))
+  shares = readings.probabilities(outputs.logits(base, adapter, texts))
   assert np.any(shares.argmax(-1) != labels)  # The threshold matters.
 
 

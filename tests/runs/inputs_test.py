@@ -126,7 +126,7 @@ def test_a_state_of_an_earlier_version_goes_on():
      'another vocab.txt of the base'),
     ({'base_files': {}}, '')])
 def test_differences_of_inputs(changed, match):
-  log = log_lib.new(1, INPUTS)
+  log = log_lib.Log([log_lib.RunLog()], inputs=INPUTS)
   now = {**INPUTS, **changed}
   if not match:
     assert inputs_lib.continued(log, now, 'state').inputs == now
@@ -142,7 +142,8 @@ def test_differences_of_inputs(changed, match):
 def test_a_small_file_of_one_side_is_a_warning(files, names, caplog):
   now = {**INPUTS, 'base_files': files}
   assert inputs_lib.continued(
-      log_lib.new(1, INPUTS), now, 'state').inputs == now
+      log_lib.Log([log_lib.RunLog()], inputs=INPUTS), now, 'state'
+  ).inputs == now
   assert [one.getMessage() for one in caplog.records] == (names != '') * [
       f'the state in state or the base at hand has no {names}, which may '
       'change results']
@@ -151,4 +152,5 @@ def test_a_small_file_of_one_side_is_a_warning(files, names, caplog):
 def test_all_hosts_end_with_the_fault_of_one(monkeypatch):
   monkeypatch.setattr(hosts, 'first_text', lambda text: 'is of host 1; do')
   with pytest.raises(errors.UserError, match='state is of host 1; do as befo'):
-    inputs_lib.continued(log_lib.new(1, INPUTS), INPUTS, 'state')
+    inputs_lib.continued(
+        log_lib.Log([log_lib.RunLog()], inputs=INPUTS), INPUTS, 'state')

@@ -12,7 +12,6 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import prediction
 from adapters_jax.analysis import predictions
-from adapters_jax.api import inputs
 from adapters_jax.api.commands import predict
 from adapters_jax.data import label_metrics
 from adapters_jax.data import tasks
@@ -286,17 +285,3 @@ def test_a_threshold_of_zero_gives_every_label():
             'subset_accuracy': wanted}
     assert classification.to_predictions(
         task, logits, threshold).all() == bool(wanted)
-
-
-def test_choices_are_read_from_lines_and_tables(tmp_path):
-  (tmp_path / 'a.txt').write_bytes(b'ctx\tone\ttwo\n')
-  (tmp_path / 'a.csv').write_bytes(
-      b'premise,question,choice1,choice2\nIt rained.,effect,Wet.,Dry.\n')
-  for name, wanted in (
-      ('a.txt', ('ctx', ('one', 'two'))),
-      ('a.csv', ('It rained. What happened as a result?', ('Wet.', 'Dry.')))):
-    path = str(tmp_path / name)
-    with open(path, 'rb') as file:
-      assert list(inputs.read_texts(
-          file, path, '', ('context', 'choices'), with_choices=True)) == [
-              wanted]

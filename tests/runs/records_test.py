@@ -14,7 +14,7 @@ from adapters_jax import errors
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import identity
 from adapters_jax.runs import records
-from adapters_jax.sweeps import outcome
+from adapters_jax.sweeps import store
 
 
 def make_record(dev=0.5, **config):
@@ -40,8 +40,8 @@ def test_committed_records_are_found_by_their_settings():
       assert path.stem == identity.digest(record.config)
       continue
     config = identity.of_portable(record.config)
-    assert outcome.record_path(
-        str(COMMITTED), record.experiment, config) == str(path)
+    assert store.Store(
+        record.experiment, str(COMMITTED)).path_of(config) == str(path)
 
 
 class ResultsTest(parameterized.TestCase):

@@ -91,14 +91,14 @@ def test_states_of_unequal_steps_do_not_join(tmp_path, steps, joins):
     rungs.write(folder, rungs.Rungs({'1': .2}, waits=1.0))
   resume = mock.Mock()
   resume.restore.side_effect = [
-      (at(step), log_lib.new(1).to_json()) for step in steps]
+      (at(step), log_lib.Log([log_lib.RunLog()]).to_json()) for step in steps]
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.multiple(
-            regroup, jax=mock.DEFAULT, padding=mock.DEFAULT,
-            _alone=mock.DEFAULT, group_lib=mock.DEFAULT) as mocks,
+            regroup, jax=mock.DEFAULT, _alone=mock.DEFAULT,
+            group_lib=mock.DEFAULT) as mocks,
         mock.patch.object(sharding, 'create', return_value='joined')):
-    mocks['padding'].widen = lambda progress, wide: progress
+    mocks['group_lib'].widen = lambda progress, wide: progress
     found = regroup.join_progress(of(2), folders)
   assert (found is not None and found[0] == 'joined') == joins
 
@@ -112,14 +112,15 @@ def test_states_of_other_data_do_not_join(tmp_path):
             for digest in 'ab']
   resume = mock.Mock(folder='there')
   resume.restore.side_effect = [
-      (at(4), log_lib.new(1, one).to_json()) for one in inputs]
+      (at(4), log_lib.Log([log_lib.RunLog()], inputs=one).to_json())
+      for one in inputs]
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.object(
             regroup.inputs_lib, 'of_group', return_value=inputs[0]),
         mock.patch.multiple(
-            regroup, jax=mock.DEFAULT, padding=mock.DEFAULT,
-            _alone=mock.DEFAULT, group_lib=mock.DEFAULT)):
+            regroup, jax=mock.DEFAULT, _alone=mock.DEFAULT,
+            group_lib=mock.DEFAULT)):
     with pytest.raises(
         errors.UserError, match='state in there was trained with other dev'):
       regroup.join_progress(of(2), folders)

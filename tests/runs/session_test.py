@@ -1,6 +1,8 @@
 """Tests of the folder for compiled programs, and of signals to hosts."""
 
+import os
 import signal
+import warnings
 
 import jax
 import pytest
@@ -37,6 +39,28 @@ def test_a_folder_that_cannot_be_made_is_named_once(
   enable()
   assert not updates
   assert caplog.text.count('set ADAPTERS_JAX_CACHE to another folder') == 1
+
+
+def test_a_folder_that_can_only_be_read_is_used_and_named_once(
+    updates, monkeypatch, tmp_path, caplog):
+  folder = tmp_path / 'compiled'
+  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path))
+  # Permissions do not bind root.
+  monkeypatch.setattr(os, 'access', lambda path, mode: (
+      path != str(folder) or mode != os.W_OK))
+  of_jax = ("Error writing persistent compilation cache entry for 'jit_f': "
+            'PermissionError: [Errno 13] Permission denied')
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    with pytest.raises(UserWarning):
+      warnings.warn(of_jax, stacklevel=1)
+    enable()
+    enable()
+    warnings.warn(of_jax, stacklevel=1)
+    with pytest.raises(UserWarning):
+      warnings.warn('Error reading', stacklevel=1)
+  assert 'jax_compilation_cache_dir' in updates
+  assert caplog.text.count(f'{folder} cannot be written') == 1
 
 
 def test_ctrl_c_to_one_host_is_a_termination_that_stops_all(monkeypatch):

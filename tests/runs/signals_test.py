@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import pytest
 
@@ -118,6 +119,48 @@ def test_handlers_are_those_of_before():
   assert before == [
       signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
   assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_ctrl_c_at_a_prompt_keeps_a_result(monkeypatch):
+  monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+  before = signal.getsignal(signal.SIGINT)
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    signal.raise_signal(signal.SIGINT)  # There is nothing to keep.
+  assert not found() and signal.getsignal(signal.SIGINT) is before
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    found.worth = True
+    assert not found()
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # At once: it is no second request.
+    assert found()
+    monkeypatch.setattr(signals, '_REPEATED', 0.0)
+    signal.raise_signal(signal.SIGINT)
+  assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize('shell, interactive', [(None, False), ('one', True)])
+def test_a_notebook_has_a_shell(shell, interactive, monkeypatch):
+  monkeypatch.delattr(sys, 'ps1', raising=False)
+  monkeypatch.setitem(
+      sys.modules, 'IPython', mock.Mock(get_ipython=lambda: shell))
+  assert signals._is_interactive() == interactive
+  monkeypatch.delitem(sys.modules, 'IPython')
+  assert not signals._is_interactive()
+
+
+def test_ctrl_c_elsewhere_is_that_of_the_caller(monkeypatch):
+  with pytest.raises(KeyboardInterrupt), signals.interrupts() as found:
+    found.worth = True  # A program ends.
+    signal.raise_signal(signal.SIGINT)
+  monkeypatch.setattr(sys, 'ps1', '>>> ', raising=False)
+  arrived = []
+  before = signal.signal(signal.SIGINT, lambda *_: arrived.append(1))
+  try:
+    with signals.interrupts() as found:
+      signal.raise_signal(signal.SIGINT)
+    assert arrived == [1] and not found()
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interruption_survives_pickle():  # Ray sends it to the driver.

@@ -80,17 +80,42 @@ def test_the_head_follows_the_names_of_the_classes(base):
   assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
 
-@pytest.mark.parametrize('labels, reason', [
-    (('ham', 'spam'), 'has the classes no, yes, and the task the classes ham'),
-    pytest.param((0.5, 1.0), 'and the task a score', marks=pytest.mark.slow),
-    ((['ham'], []), 'of the kind cls, not multilabel')])
-def test_another_task_gets_a_new_head(base, labels, reason, caplog):
+@pytest.mark.parametrize('labels, reason, level', [
+    (('ham', 'spam'), 'has the classes no, yes, and the task the classes ham',
+     'WARNING'),
+    pytest.param((0.5, 1.0), 'and the task a score', 'WARNING',
+                 marks=pytest.mark.slow),
+    ((['ham'], []), 'of the kind cls, not multilabel', 'INFO')])
+def test_another_task_gets_a_new_head(base, labels, reason, level, caplog):
   start = made(base, 'lora[r=2]')
   with caplog.at_level(logging.INFO, 'adapters_jax'):
     found = aj.train(base, examples(labels), start=start, **STILL)
-  assert reason in caplog.text
+  line, = (one for one in caplog.records if reason in one.getMessage())
+  assert line.levelname == level
   assert differing(found, start) == {'head/kernel', 'head/bias'}
   assert start.outputs == 2
+
+
+def test_the_way_to_keep_a_head_is_named_and_works(base, caplog):
+  start = made(base, 'lora[r=2]', labels=('maybe', 'no', 'yes'))
+  head = {name: np.concatenate([leaf, leaf[..., :1]], -1)
+          for name, leaf in start.tuned['head'].items()}
+  start = dataclasses.replace(start, tuned={**start.tuned, 'head': head})
+  some, names = examples(['no', 'yes']), ['maybe', 'no', 'yes']
+  aj.train(base, some, start=start, **STILL)
+  assert 'give Examples the `names` of all its classes' in caplog.text
+  caplog.clear()
+  found = aj.train(base, dataclasses.replace(some, names=names), start=start,
+                   **STILL)
+  assert not differing(found, start) and 'again' not in caplog.text
+  bare = dataclasses.replace(made(base, 'lora[r=2]'), labels=())
+  aj.train(base, some, start=bare, **STILL)
+  assert 'with dataclasses.replace(adapter, labels=...)' in caplog.text
+  caplog.clear()
+  found = aj.train(
+      base, some, start=dataclasses.replace(bare, labels=('no', 'yes')),
+      **STILL)
+  assert not differing(found, bare) and 'again' not in caplog.text
 
 
 def test_an_adapter_without_head_or_norms(base, caplog):

@@ -1,5 +1,8 @@
 """The numbers of a small run: whoever changes them raises the version."""
 
+import collections
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from adapters_jax.runs import version
 from tests import tiny
 from tests.runs import records_test
 
+RECORDS = pathlib.Path(__file__).parents[2] / 'experiments' / 'results'
 HOW = ('the numbers have changed: raise NUMBERS in '
        'adapters_jax/runs/version.py, describe the version there, and pin the '
        'new numbers here')
@@ -88,6 +92,15 @@ def test_versions_do_not_mix():
     records.one_version([new, old, new])
 
 
+def test_committed_records_are_of_the_present_version():
+  found = collections.Counter(
+      (values['file_task'], values[version.FIELD])
+      for values in (identity.completed(record.config) for record
+                     in records.read_all(str(RECORDS))))
+  assert found
+  assert {*found} == {(kind, version.of(kind)) for kind, _ in found}, found
+
+
 def test_pairs_have_a_version_of_their_own():
   pairs = config_lib.Config(file_task='pairs', precision='float32')
   assert identity.portable(pairs)[version.FIELD] == version.PAIRS
@@ -96,5 +109,6 @@ def test_pairs_have_a_version_of_their_own():
               for number in (version.PAIRS, version.NUMBERS))
   other = records_test.make_record()
   assert records.one_version([new, other]) == [new, other]
-  with pytest.raises(errors.UserError, match=r'2, 1 of version 3.*one is 3\)'):
+  with pytest.raises(
+      errors.UserError, match=r'embeddings: 1.* 2, 1 of version 3.*is 3\)'):
     records.one_version([new, other, old])

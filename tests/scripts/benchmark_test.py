@@ -199,6 +199,8 @@ def test_all_parts_are_measured_merged_and_printed(stubs, tmp_path, capsys):
   assert len(rows) == 2 and '60.0 *' in rows[0]
   assert '1.25' in printed  # All phases by steps and evaluation.
   # 6e9 FLOPs in 10 s, by the peak: 2 * 4096 * 1536 * 384 in a millisecond.
+  # Of minima, of medians, the lowest of a turn.
+  assert '| 1.50x, 1.50x (1.50x) | 3.00x, 3.00x (3.00x) |' in printed
   share = round(100 * 6e9 / 10 / (2 * 4096 * 1536 * 384 / 1e-3))
   assert f'{share} %' in printed
 

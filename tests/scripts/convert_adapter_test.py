@@ -22,6 +22,7 @@ from adapters_jax.api.commands import convert as command
 from adapters_jax.methods import strings
 from adapters_jax.model import pretrained
 from adapters_jax import trees
+from tests import outputs
 from tests import tiny
 
 
@@ -84,7 +85,7 @@ def test_there_and_back(form, text, ending, checkpoint, tmp_path, capsys):
   assert after[1].labels == ('yes', 'no')
   texts = [('a good film',), ('very dull',)]
   np.testing.assert_allclose(
-      prediction.logits(*after, texts), prediction.logits(*before, texts),
+      outputs.logits(*after, texts), outputs.logits(*before, texts),
       atol=1e-6)
   assert text.split('[')[0] in capsys.readouterr().out
   assert after[1].hidden_activation == adapter.hidden_activation
@@ -135,7 +136,7 @@ def test_layer_norms_alone(checkpoint, tmp_path, capsys):
   jax.tree.map(np.testing.assert_array_equal, before[1].tuned, after[1].tuned)
   texts = [('a good film',), ('very dull',)]
   np.testing.assert_array_equal(
-      prediction.logits(*after, texts), prediction.logits(*before, texts))
+      outputs.logits(*after, texts), outputs.logits(*before, texts))
   assert convert(f'--from={ours}/adapter', f'--to={theirs}2', where,
                  '--format=adapterhub', '--labels=') == 2
   assert 'LN_TUNING' in capsys.readouterr().err

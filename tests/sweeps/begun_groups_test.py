@@ -31,7 +31,7 @@ def runs(tmp_path, monkeypatch):
 
 def begun(runs, step=0):
   """Begins a group, with a save of a step unless 0; returns its folder."""
-  folder = vmapped.begin_group(runs, 'glue')
+  folder = vmapped.begin_group(runs)
   os.makedirs(os.path.join(folder, 'resume', str(step) if step else ''))
   return folder
 
@@ -52,7 +52,7 @@ def fail(runs):
 
 def test_a_group_that_saved_nothing_may_become_smaller_ones(runs):
   assert fail(runs) == ['JaxRuntimeError: RESOURCE_EXHAUSTED: memory'] * 4
-  folder = vmapped.group_folder(runs, 'glue')
+  folder = vmapped.group_folder(runs)
   assert os.path.exists(folder)
   assert [sizes(runs, size) for size in (1, 2, 4)] == [[1] * 4, [2, 2], [4]]
   assert not os.path.exists(folder)
@@ -82,7 +82,7 @@ def test_a_group_begins_once_it_holds_its_runs(runs):
   with locks.held(os.path.join(runs[1].workdir, '.lock'), timeout=0):
     found = vmapped.run_unit(runs, 'glue', classification.KIND)
   assert 'another process is running' in found[0]
-  assert not os.path.exists(vmapped.group_folder(runs, 'glue'))
+  assert not os.path.exists(vmapped.group_folder(runs))
 
 
 @pytest.mark.parametrize('steps, wanted', [

@@ -19,7 +19,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import forecast
-from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import store
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
 
@@ -44,7 +44,7 @@ class FakeUnits:
 
 def begun(runs, step=1):
   """Begins a group, with the traces of a save; returns its folder."""
-  folder = vmapped.begin_group(runs, 'glue')
+  folder = vmapped.begin_group(runs)
   os.makedirs(os.path.join(folder, 'resume', str(step)))
   return folder
 
@@ -232,7 +232,7 @@ class SweepTest(parameterized.TestCase):
 
   def test_a_damaged_group_is_left_out_and_found_by_its_runs(self):
     runs = self.runs('seed=0-1')
-    folder = vmapped.begin_group(runs, 'glue')
+    folder = vmapped.begin_group(runs)
     path = os.path.join(folder, 'group.json')
     for content in (b'', b'{"members": 3}', b'[]', b'\xff', b'{"membrs": []}'):
       with open(path, 'wb') as file:
@@ -241,7 +241,7 @@ class SweepTest(parameterized.TestCase):
         units = vmapped.make_units(runs, runs, 'glue', len)
       self.assertIn(folder, said.output[0])
       self.assertEqual(units, [tuple(runs)])
-      self.assertEqual(vmapped.begin_group(units[0], 'glue'), folder)
+      self.assertEqual(vmapped.begin_group(units[0]), folder)
 
   def test_a_damaged_record_is_named(self):
     self.go('learning_rate=0.1,0.2')
@@ -294,5 +294,4 @@ class SweepTest(parameterized.TestCase):
   def test_a_record_of_a_group_counts_for_its_settings(self):
     outcome, _, _ = self.go('seed=0-1')
     config = config_lib.Config(task='cola', seed=1)
-    self.assertEqual(
-        outcome_lib.finished_run(config, 'glue'), outcome.records[1])
+    self.assertEqual(store.Store('glue').find(config), outcome.records[1])

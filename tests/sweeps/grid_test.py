@@ -19,7 +19,7 @@ from adapters_jax.runs import run as run_lib
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import store
 from adapters_jax.sweeps import vmapped
 
 CONFIG = config_lib.Config(task='cola', epochs=2.0)
@@ -230,7 +230,7 @@ class GoTest(parameterized.TestCase):
     for record in list(records_lib.read_all('kept')):
       config = dict(record.config)
       del config['optimizer']
-      path = outcome_lib.record_path('kept', 'glue', dataclasses.replace(
+      path = store.Store('glue', 'kept').path_of(dataclasses.replace(
           CONFIG, learning_rate=record.config['learning_rate']))
       records_lib.write(path, dataclasses.replace(record, config=config))
     os.rename('runs', 'gone')

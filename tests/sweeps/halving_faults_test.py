@@ -22,6 +22,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import store
 from adapters_jax.sweeps import vmapped
 from tests.sweeps import grid_test
 
@@ -56,7 +57,7 @@ def halved(runs, scores, first=1.0, at_hand=None):
       yield run, score
 
   return halving.run_rungs(
-      runs, 'glue', '', make, factor=2, first=first, at_hand=at_hand)
+      runs, store.Store('glue', at_hand=at_hand), make, factor=2, first=first)
 
 
 def kept(runs):
@@ -110,7 +111,7 @@ def test_scores_of_other_data_or_another_base_decide_nothing(
 
 
 def test_groups_of_a_stopped_run_go_with_it_within_the_sweep(runs):
-  folders = [vmapped.begin_group(group, 'glue') for group in (
+  folders = [vmapped.begin_group(group) for group in (
       runs[:2], runs[1:], [runs[0], runs[2]])]
   for folder in folders:  # A kill came before they were removed.
     os.makedirs(os.path.join(folder, 'resume', '4'))

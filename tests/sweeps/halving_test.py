@@ -21,6 +21,7 @@ from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import halving
+from adapters_jax.sweeps import store
 from tests.sweeps import grid_test
 
 # The last rate diverges.
@@ -77,7 +78,7 @@ def test_runs_that_end_before_a_rung_stay():
     return [(run, rungs.Paused(run.learning_rate, 4)) for run in todo]
 
   left, failures = halving.run_rungs(
-      runs, 'glue', '', make, factor=2, first=2.0)
+      runs, store.Store('glue'), make, factor=2, first=2.0)
   assert made == [(2, [3, 3, 20, 20]), (4, [20]), (8, [20]), (16, [20])]
   assert [(run.epochs, run.learning_rate) for run in left] == [
       (1, .1), (1, .2), (3, .2), (20, .2)]

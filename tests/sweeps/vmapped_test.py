@@ -21,14 +21,12 @@ from adapters_jax.runs import session
 from adapters_jax.runs.kinds import classification
 from adapters_jax.runs import compiled
 from adapters_jax.runs import group as group_lib
-from adapters_jax.runs import padding
 from adapters_jax.sweeps import forecast
 from adapters_jax.sweeps import grid
 from adapters_jax.sweeps import vmapped
 from adapters_jax.training import loop
 from adapters_jax.training import sharding
 from adapters_jax import trees
-from scripts.benchmark import crossover
 from tests import tiny
 from tests.runs import trackers_test
 
@@ -143,8 +141,8 @@ def test_what_pads_an_adapter_stays_zero(trained):
 
 def test_a_narrow_run_starts_as_it_would_alone(trained):
   alone = classification.KIND.prepare(trained.configs[1]).tuned
-  padded = padding.widen(alone, trained.group.setup.tuned)
-  for tree in (trained.group.members[1].tuned, padding.narrow(padded, alone)):
+  padded = group_lib.widen(alone, trained.group.setup.tuned)
+  for tree in (trained.group.members[1].tuned, group_lib.narrow(padded, alone)):
     jax.tree.map(np.testing.assert_array_equal, tree, alone)
   start = trees.take(group_lib.initial(trained.group).state.tuned, 1)
   jax.tree.map(np.testing.assert_array_equal, start, padded)
@@ -172,7 +170,7 @@ def test_a_diverged_run_fails_alone(trained):
     assert len(record.history) == 2
     assert sorted(os.listdir(config.workdir)) == [
         '.lock', 'adapter', 'metrics.jsonl', 'record.json', 'run.json']
-  assert not os.path.exists(vmapped.group_folder(trained.configs, 'glue'))
+  assert not os.path.exists(vmapped.group_folder(trained.configs))
 
 
 @pytest.mark.slow
@@ -267,41 +265,6 @@ def test_the_forecast_is_measured_on_the_devices_of_a_run(
   for call in timed.call_args_list:  # Of the training and the evaluation.
     _, batch = call.args
     assert batch['tokens'].sharding == sharding.of_batch(mesh)
-
-
-@pytest.mark.slow
-def test_the_crossover_is_measured_in_turns(checkpoint, own_files, tmp_path):
-  configs = configs_in(tmp_path, checkpoint, own_files)
-  with forecast.assembled(configs, classification.KIND) as group:
-    schedule = group.members[0].schedule
-    chosen = crossover.some_steps(schedule)
-    found = crossover.in_turns({
-        size: forecast.make_group_step(
-            group.first(size), classification.KIND, chosen[-1])
-        for size in (1, 3)}, 2)
-  lengths = [schedule.at(step).length for step in range(4)]
-  assert [schedule.at(step).length for step in chosen] == sorted(set(lengths))
-  assert list(found) == ['1', '3']
-  assert all(0 < times['min'] <= times['median'] for times in found.values())
-
-
-def test_the_crossover_in_a_line():
-  assert crossover.describe({
-      'batch_size': 4, 'length': 16, 'seconds_a_run': {
-          '1': {'min': 0.02, 'median': 0.03},
-          '2': {'min': 0.01, 'median': 0.0125}}}) == (
-              '4 x 16: a step takes each run, by the size of its group: '
-              '1: 20.0 ms (30.0); 2: 10.0 ms (12.5, 2.00x)')
-
-
-@pytest.mark.parametrize(('changed', 'message'), (
-    ({'groups': '2,4'}, '--groups=2,4: begin with 1'),
-    ({'groups': '1,4,2'}, '--groups=1,4,2: give ascending'),
-    ({'batch_sizes': '8,x'}, '--batch_sizes=8,x: give ascending'),
-    ({'turns': 0}, '--turns=0: give 1 or more')))
-def test_wrong_flags_of_the_crossover(changed, message):
-  with pytest.raises(errors.UserError, match=message):
-    crossover.check(crossover.Config(**changed))
 
 
 def test_only_runs_of_one_shape_are_a_group(checkpoint, own_files, tmp_path):

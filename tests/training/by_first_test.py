@@ -74,3 +74,18 @@ def test_all_hosts_have_the_text_of_one(monkeypatch, texts, found):
   monkeypatch.setattr(jax, 'process_count', lambda: len(texts))
   monkeypatch.setattr(hosts.multihost_utils, 'process_allgather', gathered)
   assert [hosts.first_text(text) for text in texts] == [found] * len(texts)
+
+
+@pytest.mark.parametrize('error', [OSError(), errors.UserError('`size`: no')])
+def test_a_fault_of_one_host_is_that_of_all(monkeypatch, error):
+  def fails():
+    raise error
+
+  monkeypatch.setattr(hosts, 'first_text', lambda text: text)
+  assert hosts.together(lambda: 3) == 3
+  with pytest.raises(type(error)) as caught:
+    hosts.together(fails)
+  assert caught.value is error
+  monkeypatch.setattr(hosts, 'first_text', lambda text: text or '`size`: no')
+  with pytest.raises(errors.UserError, match='^`size`: no$'):
+    hosts.together(lambda: 3)

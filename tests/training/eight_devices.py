@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import adapters_jax as aj
 from adapters_jax.layers import dropout
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import heads
@@ -243,3 +244,15 @@ class EightDevicesTest(parameterized.TestCase):
     # Its buffers may be donated.
     state, _ = compiled_step(after, 'full')(restored.state, base, batch)
     self.assertEqual(int(state.step), 2)
+
+  def test_raw_texts_are_scored_on_one_device_as_in_training_on_eight(self):
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    base = aj.load_base(tiny.write_checkpoint(folder))
+    texts = aj.Texts([' '.join(tiny.WORDS[row:row + 4]) for row in range(8)])
+    adapter = aj.train(
+        base, texts, 'lora[r=2]', dev=texts, buckets=0, batch_size=8,
+        max_steps=1, max_length=8)
+    found = aj.evaluate(base, adapter, texts)
+    self.assertEqual(list(found), list(adapter.scores['dev']))
+    for name, value in adapter.scores['dev'].items():
+      self.assertAlmostEqual(found[name], value, delta=1e-3, msg=name)

@@ -157,3 +157,13 @@ def test_layers_of_modernbert_are_no_scan(monkeypatch):
       compile_tpu.SHAPES, 'tiny', tiny_families.config('modernbert'))
   with pytest.raises(errors.UserError, match='layers differ.*--noscan'):
     compile_tpu.main(compile_tpu.Config(checkpoint_config='tiny'))
+
+
+@pytest.mark.parametrize('tune, selected', (
+    ('full', True), ('adapters', True), ('top_k', True), ('bias', False),
+    ('norms', True), ('head', False)))
+def test_the_final_norm_of_modernbert_is_of_no_layer(tune, selected):
+  path = 'encoder/final_norm/scale'
+  assert trees.role(path) == 'norm'
+  assert selections.TUNE[tune](4, top_k=1)(path) == selected
+  assert not selections.select_adapters(4, norm_layers=(3,))(path)

@@ -27,6 +27,7 @@ from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
 from adapters_jax import trees
+from tests import outputs
 from tests import tiny
 
 TOP_ADAPTERS = {'adapter_layers': '1', 'norm_layers': 'same'}
@@ -151,7 +152,7 @@ def test_the_adapter_of_a_run_is_an_ordinary_one(config, capsys):
   assert 'below layer 1 of 2 nothing is trained' in capsys.readouterr().out
   loaded = prediction.load(config.workdir, config.checkpoint)
   _, splits, _ = setup_lib.load_data(config)
-  answers = prediction.logits(*loaded, splits['dev'].texts).argmax(-1)
+  answers = outputs.logits(*loaded, splits['dev'].texts).argmax(-1)
   assert np.mean(answers == splits['dev'].labels) == pytest.approx(
       record.metrics['dev']['accuracy'])
 

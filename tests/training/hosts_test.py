@@ -154,6 +154,50 @@ def test_a_workdir_that_is_taken_ends_all(tmp_path, checkpoint, own_files):
   assert all('Traceback' not in error for error in errors)
 
 
+def ended(*processes, timeout=120):
+  """Returns the error of each process; all must end with one line of it."""
+  errors = [process.communicate(timeout=timeout)[1] for process in processes]
+  assert [process.returncode for process in processes] == [
+      2 for _ in processes], errors
+  assert all('Traceback' not in error for error in errors), errors
+  return [[line for line in error.splitlines() if line.startswith('error: ')]
+          for error in errors]
+
+
+# Arguments: port, number of the process; of the process that fails; together.
+ONE_FAILS = """
+import sys
+from adapters_jax import errors
+from adapters_jax.api import ending
+from adapters_jax.training import hosts
+port, process, fails, together = sys.argv[1:]
+def work():
+  if process == fails:
+    raise errors.UserError('`size`: no')
+with ending.reported():
+  hosts.join_all(f'127.0.0.1:{port}', 2, int(process))
+  hosts.agreed(True)
+  hosts.together(work) if together == 'True' else work()
+  while True:
+    hosts.first_text('')
+"""
+
+
+@pytest.mark.parametrize('fails, together', [
+    (1, True), (0, False), (1, False)])
+def test_a_fault_of_one_host_ends_both(fails, together):
+  port = free_port()
+  found = ended(*(subprocess.Popen(
+      [sys.executable, '-c', ONE_FAILS, *map(
+          str, (port, process, fails, together))], cwd=ROOT,
+      env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE, text=True) for process in range(2)))
+  assert found[fails] == ['error: `size`: no']
+  other, = found[1 - fails]
+  assert other == found[fails][0] if together else (
+      'this or another process has failed' in other)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_stops_both_and_one_process_goes_on(
     tmp_path, checkpoint, own_files, alone, number):

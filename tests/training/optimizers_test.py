@@ -1,4 +1,4 @@
-"""Tests of adapters_jax.optimizers: what each --tune trains, and how."""
+"""Tests of the leaves that each `tune` trains, and of the optimizers."""
 
 import dataclasses
 

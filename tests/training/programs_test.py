@@ -38,7 +38,7 @@ def make(traces, described='double', factor=2.0):
     traces.append(x.shape)
     return {'sum': state['sum'] + factor * x, 'key': state['key']}
 
-  mesh = sharding.make_mesh('data', 2, jax.devices()[:1])
+  mesh = sharding.one_device()
   return programs.kept(double, described, mesh)
 
 
@@ -114,7 +114,7 @@ def test_programs_are_read_ahead(traces):
   for length in (3, 4):
     make(traces)(*arguments(length))
   step = make(traces)
-  step.load_ahead([arguments(n) for n in (3, 4, 5)]).join()
+  step.load_ahead([arguments(n) for n in (3, 4, 5)]).shutdown()
   assert len(step._ready) == 2  # Nothing is compiled ahead.
   assert step(*arguments(4))['sum'][3] == 7
   assert len(traces) == 2
@@ -134,15 +134,15 @@ def test_reading_ahead_ends_between_programs(traces, monkeypatch):
   monkeypatch.setattr(step, '_read', slow)
   ahead = step.load_ahead([arguments(n) for n in (3, 4)])
   assert begun.wait(60)
-  ahead._over.set()  # As `end`, which waits for the first program.
+  ahead.shutdown(wait=False, cancel_futures=True)
   asked.set()
-  ahead.end()
-  assert not ahead.is_alive() and len(read) == 1
+  ahead.shutdown()  # Waits for the first program.
+  assert len(read) == 1
 
 
 def test_only_what_describes_itself_is_kept(monkeypatch):
   jitted = jax.jit(activations.gelu)
-  mesh = sharding.make_mesh('data', 2, jax.devices()[:1])
+  mesh = sharding.one_device()
 
   @dataclasses.dataclass
   class Ours:

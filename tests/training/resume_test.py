@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from adapters_jax import errors
+from adapters_jax.training import hosts
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
 from adapters_jax.training import saves
@@ -120,9 +121,81 @@ def test_a_log_with_another_digit_is_damaged(folder):
 def test_nothing_left_to_read_names_the_folder(folder):
   for path in glob.glob(os.path.join(folder, '*/progress/_METADATA')):
     os.truncate(path, 20)
-  with pytest.raises(errors.UserError, match='delete that folder') as caught:
+  with pytest.raises(errors.UserError, match='move that folder away') as caught:
     restore(folder)
   assert folder in str(caught.value) and '\n' not in str(caught.value)
+
+
+def refused(monkeypatch, path):
+  """Stands for permissions, which the superuser does not need."""
+  opened = open
+
+  def guarded(name, *args, **options):
+    if not isinstance(name, int) and os.fspath(name) == path:
+      raise PermissionError(13, 'Permission denied', path)
+    return opened(name, *args, **options)
+
+  monkeypatch.setattr('builtins.open', guarded)
+
+
+@pytest.mark.parametrize('name, hashed', [
+    ('6.sha256.json', True), ('6/extra/metadata', True),
+    ('6/extra/metadata', False)])
+def test_a_file_that_cannot_be_read_is_no_damage(
+    folder, name, hashed, monkeypatch):
+  path = os.path.join(folder, name)
+  if not hashed:
+    os.remove(os.path.join(folder, '6.sha256.json'))
+  with monkeypatch.context() as patch:
+    refused(patch, path)
+    with pytest.raises(errors.UserError) as caught:
+      restore(folder)
+  assert str(caught.value) == (
+      f'`resume`: {path}: Permission denied; the state is kept')
+  assert restore(folder)[1] == {'value': 0.75}
+
+
+@pytest.mark.parametrize('error', [
+    jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory'),
+    jax.errors.JaxRuntimeError('UNAVAILABLE: Gloo'), MemoryError()])
+def test_errors_of_devices_and_of_other_hosts_are_no_damage(
+    folder, error, monkeypatch):
+  def fails(*_, **__):
+    raise error
+
+  def check(*_):
+    raise error
+
+  resume = resume_lib.Resume(folder)
+  with pytest.raises(type(error)):
+    resume.restore(make_progress(0, 0.0), check)
+  monkeypatch.setattr(resume._manager, 'save', fails)
+  with pytest.raises(type(error)):
+    resume.save(make_progress(9), {})
+  resume.close()
+  import orbax.checkpoint as ocp
+  monkeypatch.setattr(ocp, 'CheckpointManager', fails)
+  with pytest.raises(type(error)):
+    resume_lib.Resume(folder)
+
+
+def test_a_folder_that_cannot_be_opened_is_one_line(folder, monkeypatch):
+  def fails(*_, **__):
+    raise OSError(116, 'Stale file handle')
+
+  import orbax.checkpoint as ocp
+  monkeypatch.setattr(ocp, 'CheckpointManager', fails)
+  with pytest.raises(errors.UserError) as caught:
+    resume_lib.Resume(folder)
+  assert str(caught.value) == (
+      f'`resume`: {folder}: Stale file handle; the state is kept')
+
+
+def test_hosts_end_together_if_one_cannot_read(folder, monkeypatch):
+  monkeypatch.setattr(
+      hosts, 'first_text', lambda text: text or '`resume`: of host 1')
+  with pytest.raises(errors.UserError, match='^`resume`: of host 1$'):
+    restore(folder)
 
 
 def test_a_state_of_an_earlier_version_has_no_hashes(folder):
@@ -131,16 +204,24 @@ def test_a_state_of_an_earlier_version_has_no_hashes(folder):
   assert restore(folder)[1] == {'value': 0.75}
 
 
-def test_a_save_that_fails_names_the_folder(folder, monkeypatch):
+@pytest.mark.parametrize('error, remedy', [
+    (OSError(28, 'No space left on device'), 'with room on the disk, '),
+    (ValueError('RESOURCE_EXHAUSTED: [OS error 28: No space left on device]'),
+     'with room on the disk, '),
+    (OSError(5, 'Input/output error'), '')])
+def test_a_save_that_fails_names_the_folder(
+    folder, error, remedy, monkeypatch):
   resume = resume_lib.Resume(folder)
 
   def full(*_, **__):
-    raise OSError(28, 'No space left on device')
+    raise error
 
   monkeypatch.setattr(resume._manager, 'save', full)
-  with pytest.raises(errors.UserError, match='No space left') as caught:
+  with pytest.raises(errors.UserError) as caught:
     resume.save(make_progress(9), {})
-  assert folder in str(caught.value) and '\n' not in str(caught.value)
+  assert str(caught.value) == (
+      f'the state cannot be saved in {folder} ({type(error).__name__}: '
+      f'{error}); {remedy}continue with `resume`')
   resume.close()
 
 

@@ -277,8 +277,8 @@ class OptimizersTest(parameterized.TestCase):
     def layers(select):
       return {trees.layer_of(path) for path in trees.flatten(params())
               if select(path)}
-    self.assertEqual(layers(selections.select_top_k(2, top_k=1)), {1, None})
-    top = trees.split(params(), selections.select_top_k(2, top_k=1))[0]
+    self.assertEqual(layers(selections.TUNE['top_k'](2, top_k=1)), {1, None})
+    top = trees.split(params(), selections.TUNE['top_k'](2, top_k=1))[0]
     self.assertEqual(set(top), {'encoder', 'pooler', 'head'})
     same = selections.select_adapters(2, norm_layers=(1,))
     norms = {path for path in trees.flatten(params())

@@ -11,6 +11,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import folders
 from adapters_jax.adapters.formats import adapterhub
+from adapters_jax.adapters.formats import adapterhub_configs
 from adapters_jax.adapters.formats import adapterhub_fusions
 from adapters_jax.adapters.formats import adapterhub_norms
 from adapters_jax.adapters.formats import setup_checks
@@ -187,7 +188,7 @@ def write(
         folder, block, tree, adapter, shape, model)
   atomic.write_json(os.path.join(folder, SETUP), {
       'adapter_setup': to_dict(adapter.setup), 'head_setup': None,
-      'version': adapterhub.VERSION})
+      'version': adapterhub_configs.VERSION})
   tensors = _tensors(folder, [name for name, _ in adapter.members])
   return notes + adapterhub_norms.write(folder, adapter.tuned, tensors)
 

@@ -64,7 +64,7 @@ def fold(
       source, pretrained.names_of_encoder(source, shape.family).__contains__)
   tree = pretrained.from_hugging_face(tensors, shape.family)
   try:
-    folded, _ = folding.fold(
+    folded, _ = folding.fold_tree(
         tree, dataclasses.replace(adapter, tuned=tuned))
   except errors.UserError as error:
     raise errors.UserError(

@@ -1,6 +1,6 @@
 """Makes the entries and tensors of PEFT's files from adapters."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,7 @@ def to_tensors(
             'inference_mode': True,
             'task_type': adapter.head.peft_task or None if has_head else None}
   if has_head and not adapter.head.peft_task:
-    values['auto_mapping'] = transformers_heads.mapping_of(
-        shape.family, adapter.head_input)
+    values['auto_mapping'] = _mapping_of(shape.family, adapter.head_input)
     if not all(map(peft_names.at_linears, adapter.methods)):
       raise errors.UserError(
           f'PEFT has no prompts and prefixes for {adapter.head.name}; give '
@@ -74,7 +73,7 @@ def to_tensors(
     tensors, changed = peft_joined.join(tensors, values, shape.family)
     values |= changed
     values['modules_to_save'] = [
-        *transformers_heads.modules(head),
+        *_head_modules(head),
         *peft_names.saved_modules(named, shape.family)] or None
     return values, tensors | {
         peft_names.STEM + key: leaf for key, leaf in (head | named).items()}
@@ -84,6 +83,18 @@ def to_tensors(
         '`tune_norms=False` for it')
   return values, tensors | {
       'base_model.' + key: leaf for key, leaf in head.items()}
+
+
+def _mapping_of(family: str, head_input: str) -> dict[str, str]:
+  """Returns PEFT's `auto_mapping`, for a head without a task of PEFT's.
+
+  Args:
+    family: Key of models.FOREIGN.
+    head_input: Key of heads.HEADS, whose class it names.
+  """
+  module = family.replace('-', '_')
+  return {'base_model_class': transformers_heads.class_of(family, head_input),
+          'parent_library': f'transformers.models.{module}.modeling_{module}'}
 
 
 def _entries(
@@ -138,4 +149,9 @@ def _norms_alone(
   return {
       **values, 'peft_type': 'LN_TUNING',
       'target_modules': peft_names.saved_modules(named, family),
-      'modules_to_save': transformers_heads.modules(head) or None}, tensors
+      'modules_to_save': _head_modules(head) or None}, tensors
+
+
+def _head_modules(keys: Collection[str]) -> list[str]:
+  """Returns the modules of a head as PEFT saves them: the outermost."""
+  return sorted({key.partition('.')[0] for key in keys})

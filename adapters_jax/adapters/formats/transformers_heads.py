@@ -1,6 +1,6 @@
 """Heads of transformers' models of tasks, by family."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -257,31 +257,9 @@ def holds_pooler(family: str, head_input: str = 'pooler') -> bool:
   return 'pooler' in _layers(heads.HEADS[head_input], family)
 
 
-def mapping_of(family: str, head_input: str) -> dict[str, str] | None:
-  """Returns PEFT's `auto_mapping`, which names the class of a head.
-
-  Args:
-    family: Key of models.FOREIGN.
-    head_input: Key of heads.HEADS.
-
-  Returns:
-    Entries for a head without a task of PEFT's, None for others.
-  """
-  if heads.HEADS[head_input].peft_task:
-    return None
-  module = family.replace('-', '_')
-  return {'base_model_class': class_of(family, head_input),
-          'parent_library': f'transformers.models.{module}.modeling_{module}'}
-
-
 def has_first(family: str) -> bool:
   """Returns whether the classifier of a family has a first layer of its own."""
   return len(_classifier(family)) > 1
-
-
-def modules(keys: Collection[str]) -> list[str]:
-  """Returns the modules of a head as PEFT saves them: the outermost ones."""
-  return sorted({key.partition('.')[0] for key in keys})
 
 
 def _layers(row: heads.Head, family: str) -> dict[str, str]:

@@ -132,6 +132,7 @@ def _read(source: str, checkpoint: str, head: bool) -> tuple[Any, str]:
 def _base_of(source: str) -> str:
   """Returns the base that an adapter's files name, or the default one."""
   from adapters_jax.adapters import adapter as adapter_lib
+  from adapters_jax.adapters import compiled
   from adapters_jax.adapters import locations
   from adapters_jax.adapters.formats import origins
   from adapters_jax.model import base as base_lib
@@ -140,7 +141,9 @@ def _base_of(source: str) -> str:
     return source
   if form != 'own':
     return origins.named(locations.bases_of(source)) or _DEFAULT
-  name = adapter_lib.load(source).base
+  adapter = adapter_lib.load(source)
+  compiled.check_not_folded(adapter, f'the adapter in {source}')
+  name = adapter.base
   if not base_lib.name_of(name):
     raise errors.UserError(
         f'`checkpoint`: the adapter in {source} was trained on '

@@ -19,6 +19,7 @@ from adapters_jax.adapters import folders
 from adapters_jax.api import flags
 from adapters_jax.api import inputs
 from adapters_jax.data import predicted
+from adapters_jax.runs import options
 from adapters_jax.runs.options import option
 
 _CHUNK = 1024  # Inputs per call, which bounds the memory.
@@ -98,8 +99,10 @@ def _is_one(setup: str, given: Collection[str]) -> bool:
   return len(setups.columns(setups.parse(setup))) == 1
 
 
-def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
-  """Returns the columns of the texts, [] for those used in training.
+def _columns_of(
+    config: PredictConfig, names: Sequence[str]
+) -> tuple[str, ...]:
+  """Returns the columns of the texts, () for those used in training.
 
   Args:
     config: Settings.
@@ -108,8 +111,7 @@ def _columns_of(config: PredictConfig, names: Sequence[str]) -> list[str]:
   Raises:
     errors.UserError: another number of columns than of texts.
   """
-  columns = [name for column in config.text_columns.split(',')
-             if (name := column.strip())]
+  columns = options.names(config.text_columns)
   if columns and len(columns) != len(names):
     raise errors.UserError(
         f'`text_columns={config.text_columns}`: the adapter reads '

@@ -8,6 +8,7 @@ from adapters_jax.api import expand
 from adapters_jax.api import flags
 from adapters_jax.api import launch
 from adapters_jax.api import written
+from adapters_jax.downloads import paths
 from adapters_jax.runs import config as config_lib
 from adapters_jax.sweeps import grid
 
@@ -34,8 +35,8 @@ def main(
     from adapters_jax.analysis import glue_submission
     from adapters_jax.training import hosts
     # The default folder of this experiment's runs.
-    root = os.path.abspath(os.path.expanduser(
-        config.workdir or os.path.join('runs', 'glue')))
+    root = os.path.abspath(paths.expanded(
+        config.workdir or os.path.join('runs', 'glue'), 'workdir'))
 
     def write():
       for path in glue_submission.write_zip(

@@ -1,6 +1,7 @@
 """Labels of texts: a class, a score, several labels, or one of the choices."""
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import functools
 from typing import Any
 
@@ -133,12 +134,6 @@ def _head_of(config: config_lib.Config) -> heads.Head:
   return heads.of_form(config.form, config.head_input)
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
-  if config.files:
-    setup_lib.load_data(config)
-
-
 def _inputs(config: config_lib.Config) -> kind.Inputs:
   """Returns {split: (texts, names of the classes or scores)} except train."""
   task, splits, _ = setup_lib.load_data(config)
@@ -177,11 +172,9 @@ def _outcomes(
           'label_count': np.array([count])}
 
 
-KIND = kind.Kind(tasks.find, setup_lib.prepare, Scorer, _head_of,
-                 _outcomes, _check_data, _inputs, Scorer.threshold,
-                 facts=kind.facts_by(
-                     lambda config: setup_lib.load_data(config)[1],
-                     fingerprint.of_split))
+KIND = kind.Kind(tasks.find, lambda config: setup_lib.load_data(config)[1],
+                 fingerprint.of_split, setup_lib.prepare, Scorer, _head_of,
+                 _outcomes, _inputs, Scorer.threshold, of_texts=True)
 
 
 def of_examples(
@@ -196,6 +189,6 @@ def of_examples(
   prepare = functools.partial(
       setup_lib.prepare, data=(task, dict(splits), []))
   # `find` ignores the name: the task is not in the table of tasks.
-  return kind.Kind(lambda name: task, prepare, Scorer,
-                   lambda config: heads.of_form(task.form, config.head_input),
-                   threshold_of=Scorer.threshold)
+  return dataclasses.replace(
+      KIND, find=lambda name: task, prepare=prepare,
+      head_of=lambda config: heads.of_form(task.form, config.head_input))

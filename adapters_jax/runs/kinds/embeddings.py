@@ -7,6 +7,7 @@ are correlated with the cosines.
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from adapters_jax.data import batching
 from adapters_jax.data import bucketing
 from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
+from adapters_jax.data import pair_files
 from adapters_jax.data import pairs as pairs_lib
 from adapters_jax.data import retrieval
 from adapters_jax.data import tasks
@@ -26,6 +28,7 @@ from adapters_jax.model import pretrained
 from adapters_jax.model import sentence_files
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import cut_inputs
 from adapters_jax.runs import pair_losses
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
@@ -59,7 +62,7 @@ def _find(name: str) -> tasks.Task:
 def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
   """Returns {split: pairs}."""
   if config.files:
-    return pairs_lib.load(
+    return pair_files.load(
         config.files, config.columns, config.label_column,
         config.negative_column, config.dev_fraction, config.test_fraction)
   task = _find(config.task)
@@ -67,12 +70,6 @@ def _load(config: config_lib.Config) -> dict[str, pairs_lib.Pairs]:
       list(split.texts), split.labels, f'{config.task}, {name}')
           for name, split in tasks.load(task, config.data_dir).items()
           if split.labelled}
-
-
-def _mode(config: config_lib.Config) -> str:
-  """Returns the pooling of the settings, or of the base."""
-  return config.pooling or sentence_files.of_checkpoint(
-      config.checkpoint).mode
 
 
 def _check(config: config_lib.Config) -> None:
@@ -104,10 +101,8 @@ def prepare(
   whole = data or _load(config)
   pairs_lib.check_scored_alike(whole, 'test')
   pair_losses.check(config, whole['train'])
-  counts = {name: len(split) for name, split in whole.items()}
-  counts['train'] += len(whole['train'].left_out)
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
-  splits, cut = setup_lib.drawn(config, whole)
+  splits, notes = setup_lib.drawn(
+      config, whole, left_out=len(whole['train'].left_out))
   task = metrics.with_first(
       _task_of(config, splits, data is not None), config.metric)
   task_checks.check_classes(config, task)
@@ -115,16 +110,19 @@ def prepare(
   settings = sentence_files.of_checkpoint(
       config.checkpoint, known=bool(config.pooling))
 
-  def encode(texts):
-    return token_cache.encode(
-        tokenizer, [(settings.text(text),) for text in texts],
-        config.max_length)[0]
+  def encode(texts, split=''):
+    rows = [(settings.text(text),) for text in texts]
+    tokens = token_cache.encode(tokenizer, rows, config.max_length)[0]
+    if split:
+      cut_inputs.log(config, tokenizer, split, rows, tokens.lengths)
+    return tokens
 
   setup = setup_lib.assemble(
       config, folder, task,
-      {name: pair_examples.examples_of(split, encode)
+      {name: pair_examples.examples_of(
+          split, functools.partial(encode, split=name))
        for name, split in splits.items()},
-      [*notes, *cut], mesh,
+      notes, mesh,
       {name: pair_examples.fingerprint_of(split)
        for name, split in splits.items()},
       outputs=1, head=pooling_head(config))
@@ -138,7 +136,7 @@ def _task_of(
 ) -> tasks.Task:
   """Returns the task of the splits."""
   squad = config.train_file.endswith('.json')
-  texts = pairs_lib.SQUAD_TEXTS if squad else config.columns
+  texts = pair_files.SQUAD_TEXTS if squad else config.columns
   if in_memory:
     texts = ('anchor', 'positive')
   elif not config.files:
@@ -191,7 +189,8 @@ def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
 
 def pooling_head(config: config_lib.Config) -> heads.Head:
   """Returns the head that pools as the settings, or the base, say."""
-  return heads.embedding.ROWS[_mode(config)]
+  return heads.embedding.ROWS[
+      config.pooling or sentence_files.of_checkpoint(config.checkpoint).mode]
 
 
 def _outcomes(
@@ -203,14 +202,12 @@ def _outcomes(
   return {setup.task.metrics[0]: predictions}
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
-  if config.files:
-    pair_losses.check(config, _load(config)['train'])
-
-
 class _Kind(kind.Kind):
   """Sentence embeddings, whose loss is a setting."""
+
+  def check_data(self, config):
+    if config.files:
+      pair_losses.check(config, self.load(config)['train'])
 
   def loss_of(self, config, setup):
     return heads.embedding.make_loss(
@@ -219,9 +216,9 @@ class _Kind(kind.Kind):
         pair_losses.dims_of(config, setup.model.config.dim))
 
 
-KIND = _Kind(_find, prepare, make_score, pooling_head, _outcomes, _check_data,
+KIND = _Kind(_find, _load, pair_examples.fingerprint_of, prepare, make_score,
+             pooling_head, _outcomes,
              usage='embed texts in Python: aj.encode(base, texts, '
              'aj.load_adapter({folder!r}))',
              reads=('embeddings',), defaults=presets.EMBEDDINGS,
-             facts=kind.facts_by(_load, pair_examples.fingerprint_of),
              eval_batches=_eval_batches)

@@ -13,6 +13,7 @@ from adapters_jax.data import tasks
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import options
 from adapters_jax.runs import setup as setup_lib
 
@@ -38,21 +39,6 @@ def labelled(
     predictions: [examples] Classes or scores.
   """
   return {'labels': setup.splits[split].labels, 'predictions': predictions}
-
-
-def facts_by(
-    load: Callable[[config_lib.Config], Mapping[str, Any]],
-    of_split: Callable[[Any], dict[str, Any]],
-) -> Callable[[config_lib.Config], setup_lib.Facts]:
-  """Returns the hook `Kind.facts`.
-
-  Args:
-    load: (config) -> {split: examples}.
-    of_split: (examples) -> their number and hash.
-  """
-  return lambda config: {
-      name: of_split(split)
-      for name, split in setup_lib.drawn(config, load(config))[0].items()}
 
 
 def check_no_cls_head(config: config_lib.Config) -> None:
@@ -109,13 +95,14 @@ class Kind:
 
   Attributes:
     find: (name) -> task; UserError for a task of another kind.
+    load: (config) -> {split: examples} of a task by name, or of the user's
+      files; UserError for a fault of these.
+    fingerprint: (examples) -> their number and hash, as in a record.
     prepare: (config, mesh or None) -> setup.
     make_score: (setup, batch size) -> Score.
     head_of: (config) -> head.
     outcomes: (setup, split, predictions) -> {name: [examples] numbers} to keep
       in a record, for statistics beyond the metrics.
-    check_data: (config) -> None; called before the first of many runs.
-      UserError for a fault of the user's files.
     inputs: (config) -> {split: (texts of each input, correct labels or None)},
       without 'train'.
     threshold_of: (score, tuned) -> probability from which on a label is given;
@@ -126,17 +113,18 @@ class Kind:
     report: (setup, split, predictions) -> table to log at the end, '' for none.
     reads: Keys of `_OF_KINDS`: marks of settings that other kinds do not read.
     defaults: Defaults of settings, in place of those of Config.
-    facts: (config) -> facts of a task by name, as a record has them.
     eval_batches: (setup, split, batch size) -> the batches that a Score of the
       split computes.
     drawn: Whether dev examples in memory were drawn from those for training.
+    of_texts: Whether the labels are those of whole texts.
   """
   find: Callable[[str], tasks.Task]
+  load: Callable[[config_lib.Config], Mapping[str, Any]]
+  fingerprint: Callable[[Any], dict[str, Any]]
   prepare: Callable[..., setup_lib.Setup]
   make_score: Callable[[Any, int], Score]
   head_of: Callable[[config_lib.Config], heads.Head]
   outcomes: Callable[..., dict[str, np.ndarray]] = labelled
-  check_data: Callable[[config_lib.Config], None] = lambda config: None
   inputs: Callable[[config_lib.Config], Inputs] = lambda config: {}
   threshold_of: Callable[[Any, trees.Tree], float | None] = (
       lambda score, tuned: None)
@@ -144,10 +132,10 @@ class Kind:
   report: Callable[..., str] = lambda setup, split, predictions: ''
   reads: tuple[str, ...] = ()
   defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  facts: Callable[[config_lib.Config], setup_lib.Facts] = lambda config: {}
   eval_batches: Callable[[Any, str, int], compiled.Batches] = (
       compiled.eval_batches)
   drawn: bool = False
+  of_texts: bool = False
 
   def of_data(self, data: Mapping[str, Any]) -> 'Kind':
     """Returns this kind for examples in memory.
@@ -157,6 +145,16 @@ class Kind:
     """
     return dataclasses.replace(
         self, prepare=functools.partial(self.prepare, data=data))
+
+  def facts(self, config: config_lib.Config) -> setup_lib.Facts:
+    """Returns the facts of the examples to train on and to score."""
+    splits, _ = setup_lib.drawn(config, self.load(config))
+    return {name: self.fingerprint(split) for name, split in splits.items()}
+
+  def check_data(self, config: config_lib.Config) -> None:
+    """Raises UserError for a fault of the user's files, before many runs."""
+    if config.files:
+      self.load(config)
 
   def check_settings(
       self, config: config_lib.Config, *, in_memory: bool = False
@@ -188,13 +186,13 @@ class Kind:
 
     Args:
       given: Settings of the runs as a grid makes them, before
-        `config.without_unread`.
+        `identity.without_unread`.
 
     Raises:
       errors.UserError: no run reads a setting; names it.
     """
     given = list(given)
-    for name, tune in config_lib.OF_TUNE.items():
+    for name, tune in identity.OF_TUNE.items():
       if any(config.tune == tune for config in given):
         continue
       usual = getattr(config_lib.Config, name), self.defaults.get(name)

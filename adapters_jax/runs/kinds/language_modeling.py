@@ -75,19 +75,9 @@ def _load(config: config_lib.Config) -> dict[str, list[str]]:
       raise errors.UserError('`text_columns`: name the one column of the text')
     return raw_text.load(config.files, config.columns[0], config.dev_fraction,
                          config.test_fraction)
-  return load(_find(config.task), config.data_dir)
-
-
-def load(task: tasks.Task, data_dir: str) -> dict[str, list[str]]:
-  """Returns {split: texts} of a task.
-
-  Args:
-    task: Task that `KIND.find` returned.
-    data_dir: Folder of the TFDS files; the default one when empty.
-  """
-  found = tasks.load(tasks.find(task.name.removesuffix(END)), data_dir)
+  task = tasks.find(_find(config.task).name.removesuffix(END))
   return {name: [texts[0] for texts in split.texts]
-          for name, split in found.items()}
+          for name, split in tasks.load(task, config.data_dir).items()}
 
 
 def prepare(
@@ -107,9 +97,7 @@ def prepare(
   kind.check_no_cls_head(config)
   kind.check_file_task(config, 'text', 'language modelling')
   whole = data or _load(config)
-  counts = {name: len(texts) for name, texts in whole.items()}
-  notes = setup_lib.held_out_notes(config, counts) if config.files else []
-  splits, cut = setup_lib.drawn(config, whole)
+  splits, notes = setup_lib.drawn(config, whole)
   task = tasks.Task(
       config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
   if not data and not config.files:
@@ -126,7 +114,6 @@ def prepare(
     if not len(examples):
       raise errors.UserError(
           f'{name}: no text has a piece that the tokenizer knows')
-  notes += cut
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')
@@ -239,17 +226,10 @@ def summary(
   return {name: values[name] for name in metrics.OF_LANGUAGE}, means
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files."""
-  if config.files:
-    _load(config)
-
-
 KIND = kind.Kind(
-    _find, prepare, make_score, lambda config: HEAD,
+    _find, _load, fingerprint.of_rows, prepare, make_score,
+    lambda config: HEAD,
     lambda setup, split, predictions: {'log_probability': predictions},
-    _check_data,
     usage='train a task above it with: {below}',
     reads=('texts',), defaults=presets.LANGUAGE_MODELING,
-    facts=kind.facts_by(_load, fingerprint.of_rows),
     eval_batches=_eval_batches)

@@ -119,13 +119,6 @@ def _outcomes(
       for texts, answer in zip(right, predictions, strict=True)])}
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files or of the settings."""
-  _check(config)
-  for path in config.files.values():
-    squad_files.read(path)
-
-
 def _inputs(config: config_lib.Config) -> kind.Inputs:
   """Returns {split: (questions with paragraphs, answers)} except train."""
   return {name: ([(one.question, one.context) for one in asked],
@@ -138,7 +131,14 @@ def _fingerprint_of(asked: list[squad.Question]) -> dict[str, Any]:
   return fingerprint.of_rows(map(dataclasses.astuple, asked))
 
 
-KIND = kind.Kind(squad.load_task, prepare, make_score,
-                 lambda config: heads.spans.SPANS, _outcomes, _check_data,
-                 _inputs, defaults=presets.SQUAD,
-                 facts=kind.facts_by(_questions, _fingerprint_of))
+class _Kind(kind.Kind):
+  """Question answering, which reads fewer settings."""
+
+  def check_data(self, config):
+    _check(config)
+    super().check_data(config)
+
+
+KIND = _Kind(squad.load_task, _questions, _fingerprint_of, prepare, make_score,
+             lambda config: heads.spans.SPANS, _outcomes, _inputs,
+             defaults=presets.SQUAD)

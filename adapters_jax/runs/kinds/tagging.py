@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import logging
+from typing import Any
 
 import jax
 import numpy as np
@@ -140,9 +141,7 @@ def prepare(
   whole = data or _read(config)
   task = metrics.with_first(
       task_of_sentences(config.task_name, whole, config.files), config.metric)
-  notes = setup_lib.held_out_notes(
-      config, {split: len(some) for split, some in whole.items()}, 'sentences')
-  found, cut = setup_lib.drawn(config, whole, 'sentences')
+  found, notes = setup_lib.drawn(config, whole, 'sentences')
   folder, tokenizer = setup_lib.tokenizer_of(config)
   numbered = {tag: number for number, tag in enumerate(task.labels)}
   splits, windows = {}, {}
@@ -152,9 +151,8 @@ def prepare(
         [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
   setup = setup_lib.assemble(
-      config, folder, task, splits, [*notes, *cut], mesh,
-      {name: fingerprint.of_rows([*one.words, *one.tags] for one in some)
-       for name, some in found.items()},
+      config, folder, task, splits, notes, mesh,
+      {name: _fingerprint_of(some) for name, some in found.items()},
       outputs=task.outputs, head=heads.tagging.TAGS)
   # A shallow copy: `dataclasses.asdict` would copy every array.
   return TagSetup(**vars(setup), sentences=found, windows=windows)
@@ -220,23 +218,30 @@ def _report(setup: TagSetup, split: str, predictions: np.ndarray) -> str:
       tags_lib.entity_rows(counted), f'{split} by type') if counted else ''
 
 
-def _check_data(config: config_lib.Config) -> None:
-  """Raises UserError for a fault of the user's files or of the settings."""
-  _check(config)
-  metrics.with_first(
-      task_of_sentences(config.task_name, _read(config), config.files),
-      config.metric)
-
-
 def _inputs(config: config_lib.Config) -> kind.Inputs:
   """Returns {split: (words of each sentence, their tags)} except train."""
   return {name: ([one.words for one in some], [one.tags for one in some])
           for name, some in _read(config).items() if name != 'train'}
 
 
-KIND = kind.Kind(_find, prepare, make_score,
-                 lambda config: heads.tagging.TAGS, _outcomes, _check_data,
-                 _inputs, report=_report)
+def _fingerprint_of(sentences: Sentences) -> dict[str, Any]:
+  """Returns the number and the hash of sentences with their tags."""
+  return fingerprint.of_rows([*one.words, *one.tags] for one in sentences)
+
+
+class _Kind(kind.Kind):
+  """Tagging, which reads fewer settings, and files alone."""
+
+  def check_data(self, config):
+    _check(config)
+    metrics.with_first(
+        task_of_sentences(config.task_name, self.load(config), config.files),
+        config.metric)
+
+
+KIND = _Kind(_find, _read, _fingerprint_of, prepare, make_score,
+             lambda config: heads.tagging.TAGS, _outcomes, _inputs,
+             report=_report)
 
 
 def of_sentences(sentences: Mapping[str, Sentences]) -> kind.Kind:

@@ -266,9 +266,9 @@ def test_the_head_is_for_its_own_encoder(folders, tmp_path):
   write('bert', tmp_path)
   base = aj.load_base(str(tmp_path))
   with pytest.raises(aj.UserError, match='`base`: .* is not the base that the '
-                     'head in .* was trained on'):
+                     'adapter in .* was trained on'):
     aj.load_adapter(tmp_path, aj.load_base(folders['bert']))
-  with pytest.raises(aj.UserError, match='`base`: .* does not say the shape'):
+  with pytest.raises(aj.UserError, match='^`base`: .* is a whole model'):
     aj.load_adapter(tmp_path)
   with pytest.raises(aj.UserError, match='`head=False`: nothing but the head'):
     aj.load_adapter(tmp_path, base, head=False)

@@ -1,4 +1,4 @@
-"""Chooses the kind of task by the data given to `train`."""
+"""Chooses the kind of task by its data: a name, or examples in memory."""
 
 import dataclasses
 from typing import Any

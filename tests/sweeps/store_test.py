@@ -13,19 +13,19 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import records
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import grid
-from adapters_jax.sweeps import outcome as outcome_lib
+from adapters_jax.sweeps import store as store_lib
 from adapters_jax.training import hosts
 from tests.sweeps import grid_test
 
 
 def test_a_folder_of_records_is_made_before_the_runs(tmp_path):
-  outcome_lib.check_folder('')
-  outcome_lib.check_folder(str(tmp_path / 'a' / 'b'))
+  store_lib.check_folder('')
+  store_lib.check_folder(str(tmp_path / 'a' / 'b'))
   assert (tmp_path / 'a' / 'b').is_dir()
   (tmp_path / 'file').write_text('')
   for folder in (tmp_path / 'file' / 'x', '/proc/nope/x', 'a\0b'):
     with pytest.raises(errors.UserError, match='`records`: .* cannot be writ'):
-      outcome_lib.check_folder(str(folder))
+      store_lib.check_folder(str(folder))
 
 
 @pytest.mark.parametrize('seeds', ['0', '0,1'])
@@ -37,8 +37,9 @@ def test_a_record_of_other_data_is_neither_a_result_nor_replaced(
   kind = mock.Mock(find=tasks.find, facts=lambda config: here)
   config = config_lib.Config(task='rte', workdir=str(tmp_path / 'work'))
   old = grid_test.make_record(config, data=there)
-  outcome_lib.keep('kept', 'glue', config, old)
-  path = outcome_lib.record_path('kept', 'glue', config)
+  store = store_lib.Store('glue', 'kept', at_hand.AtHand(kind))
+  store.keep(config, old)
+  path = store.path_of(config)
   with pytest.raises(errors.UserError, match=f'`records`: {path} is of other'):
     engine.go([config], 'glue', grid.Options(seeds=seeds, records='kept'),
               kind=kind)
@@ -46,21 +47,22 @@ def test_a_record_of_other_data_is_neither_a_result_nor_replaced(
   records.write(os.path.join(config.workdir, records.RECORD),
                 grid_test.make_record(config, data=here))
   with pytest.raises(errors.UserError, match=f'`records`: {path} is of other'):
-    outcome_lib.finished_run(config, 'glue', 'kept', at_hand.AtHand(kind))
+    store.find(config)
   assert records.read(path) == old
 
 
 def test_a_damaged_record_is_replaced_by_that_of_the_workdir(tmp_path):
   config = config_lib.Config(task='rte', workdir=str(tmp_path / 'work'))
-  path = outcome_lib.record_path(str(tmp_path), 'glue', config)
+  store = store_lib.Store('glue', str(tmp_path))
+  path = store.path_of(config)
   os.makedirs(os.path.dirname(path))
   with open(path, 'w') as file:
     file.write('{}')
   with pytest.raises(errors.UserError, match='the record is damaged'):
-    outcome_lib.finished_run(config, 'glue', str(tmp_path))
+    store.find(config)
   record = grid_test.make_record(config)
   records.write(os.path.join(config.workdir, records.RECORD), record)
-  assert outcome_lib.finished_run(config, 'glue', str(tmp_path)) == record
+  assert store.find(config) == record
 
 
 @pytest.mark.parametrize('text', ['', 'learning_rate=1e-3,1e-2'])
