@@ -87,7 +87,8 @@ def test_every_program_is_run_below():
       'README.md', 'docs/how_it_works.md', 'docs/quickstart.md',
       'docs/composition.md', 'docs/data.md', 'docs/embeddings.md',
       'docs/serving.md', 'docs/language_modeling.md', 'docs/demo.md',
-      'docs/methods.md', 'docs/reproduce.md'}  # The last in docs_tables_test.
+      'docs/formats.md', 'docs/methods.md',
+      'docs/reproduce.md'}  # The last in docs_tables_test.
 
 
 @pytest.mark.slow
@@ -121,7 +122,8 @@ def test_the_readme_runs(base_folder, small_world):
 @pytest.mark.parametrize(
     'page', ['docs/quickstart.md', 'docs/composition.md', 'docs/data.md',
              'docs/embeddings.md', 'docs/serving.md',
-             'docs/language_modeling.md', 'docs/demo.md', 'docs/methods.md'])
+             'docs/language_modeling.md', 'docs/demo.md', 'docs/formats.md',
+             'docs/methods.md'])
 def test_pages_run(page, base_folder, small_world):
   assert 'base' in run_blocks(page, base_folder)
 

@@ -25,6 +25,7 @@ from adapters_jax.adapters.formats import places
 from adapters_jax.adapters.formats import sentence_transformer
 from adapters_jax.adapters.formats import transformers_heads
 from adapters_jax.adapters.formats import transformers_model
+from adapters_jax.adapters.formats import transformers_reading
 from adapters_jax.adapters.formats import weights
 from adapters_jax.downloads import assets
 from adapters_jax.downloads import atomic
@@ -40,7 +41,7 @@ def read(
     path: paths.Path, shape: encoder.BertConfig, head: bool = True,
     base: Callable[[], trees.Tree] | None = None, checkpoint: str = '',
 ) -> adapter_lib.Adapter:
-  """Reads an adapter of any of formats.FORMATS.
+  """Reads an adapter of any of formats.FORMATS, or the head of a model.
 
   Args:
     path: Folder, or .npz file of adapter-bert's variables.
@@ -54,7 +55,8 @@ def read(
 
   Returns:
     The adapter. Files of other libraries state neither texts nor lengths: such
-    an adapter gets those that are usual for its kind of head.
+    an adapter gets those that are usual for its kind of head. The head of a
+    whole model is for the model's own encoder, its `base`.
 
   Raises:
     errors.UserError: no adapter, a damaged one, or one of another base.
@@ -78,6 +80,8 @@ def read(
     raise errors.UserError(
         f'`path={path}`: its JSON is not as it should be '
         f'({errors.first_line(error)[:_SHOWN]})') from error
+  if form == 'transformers':
+    return adapter
   if form != 'adapter_bert':
     origins.warn(locations.bases_of(path), checkpoint)
   row = adapter.head
@@ -97,6 +101,12 @@ def _read_other(
     return adapterhub.read(path, shape, head, base)[1]
   if form == 'peft':
     return peft.read(path, shape, head, base)
+  if form == 'transformers':
+    if not head:
+      raise errors.UserError(
+          '`head=False`: nothing but the head of a whole model is an adapter; '
+          'load_base reads its encoder')
+    return transformers_reading.read(path)
   adapter = adapter_bert.from_variables(_read_npz(path), shape)
   return adapter if head else _without_head(adapter)
 

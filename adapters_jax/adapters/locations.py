@@ -15,6 +15,7 @@ from adapters_jax.downloads import hub
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
 from adapters_jax.downloads import weight_files
+from adapters_jax.model import base as base_lib
 
 # Files by which the format of a folder is recognised.
 _FORMATS = adapterhub.CONFIG, folders.WEIGHTS, adapterhub_setups.SETUP
@@ -25,12 +26,13 @@ HUB_FILES = (
     peft.WEIGHTS, 'adapter_model.bin', peft_labels.NAME)
 
 
-def find(path: paths.Path) -> str:
+def find(path: paths.Path, base: base_lib.Base | None = None) -> str:
   """Returns the folder or file of an adapter; downloads a named one.
 
   Args:
     path: Folder, .npz file, or a name on the Hugging Face hub. The suffix .npz
       may be left out, as in an export.
+    base: Base, whose own name stands for its folder if no adapter has it.
 
   Raises:
     errors.UserError: a path of another type, or no such adapter.
@@ -40,7 +42,12 @@ def find(path: paths.Path) -> str:
     return path
   if os.path.isfile(f'{path}.npz'):
     return f'{path}.npz'
-  return download(path)
+  try:
+    return download(path)
+  except errors.UserError:
+    if base is None or path != base.checkpoint:
+      raise
+    return base.folder  # A whole model may hold a head.
 
 
 def find_format(path: str) -> str:
@@ -63,6 +70,8 @@ def find_format(path: str) -> str:
     values = json_files.read(config, what='`path`: ')
     # AdapterHub and PEFT give this file the same name.
     return 'peft' if 'peft_type' in values else 'adapterhub'
+  if _holds_model(path):
+    return 'transformers'
   # Checked last: exports may lie in the workdir of a run, or in one below it.
   if folders.is_own(path):
     return 'own'
@@ -70,9 +79,6 @@ def find_format(path: str) -> str:
     raise errors.UserError(
         f'`path={path}`: it is a file; give its folder, '
         f'{os.path.dirname(path) or "."}')
-  if folders.is_model(path):
-    raise errors.UserError(
-        f'`path={path}`: it is a whole model; load_base reads it')
   raise errors.UserError(
       f'`path={path}`: there is no {folders.WEIGHTS}, no '
       f'{adapterhub.CONFIG}, and it is no .npz')

@@ -72,7 +72,7 @@ def _draws(
   The labels are those of classes and scores, '' for other kinds.
   """
   kept = [record.predictions.get(split, {}) for record in records]
-  if all('predictions' in one for one in kept):
+  if metric in metrics.METRICS and all('predictions' in one for one in kept):
     text = kept[0]['labels']
     return _resampled(
         metric, text, tuple(one['predictions'] for one in kept)), text

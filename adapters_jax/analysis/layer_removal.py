@@ -162,7 +162,9 @@ def _majority(task: tasks.Task, labels: np.ndarray) -> dict[str, float]:
   if not task.labels or task.form == 'multilabel':
     return {}
   most = np.bincount(labels).argmax()
-  return metrics.compute(task.metrics, labels, np.full_like(labels, most))
+  return metrics.compute(
+      task.metrics, labels, np.full_like(labels, most),
+      np.zeros((len(labels), len(task.labels))))
 
 
 def _scores(

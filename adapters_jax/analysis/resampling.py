@@ -4,7 +4,7 @@ A resample is a weight for each example, the number of times that it was drawn.
 Metrics of weighted examples score a chunk of resamples by matrix products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import functools
 
 import numpy as np
@@ -13,6 +13,7 @@ from adapters_jax.data import metrics
 
 RESAMPLES = 2000
 SEED = 0
+_PARTS = ('f1', 'precision', 'recall')
 _CHUNK = 100  # Resamples at a time: [examples, chunk] of weights in memory.
 
 
@@ -123,20 +124,28 @@ def _mean(labels, predictions, weights):
   return predictions @ weights / len(labels)
 
 
-def _f1_of_classes(labels, predictions, weights):
+def _of_classes(part, labels, predictions, weights):
+  """Returns (score of each class, whether it occurs), [classes, resamples].
+
+  Args:
+    part: 'f1', 'precision' or 'recall'.
+    labels: [examples]
+    predictions: [examples]
+    weights: [examples, resamples]
+  """
   true, said, hits = _counts(labels, predictions, weights)
-  total = true + said
+  below = {'precision': said, 'recall': true}.get(part, (true + said) / 2)
   # As in scikit-learn with zero_division=0; 0 / 1 where a class is absent.
-  return 2 * hits / np.where(total > 0, total, 1), total > 0
+  return hits / np.where(below > 0, below, 1), true + said > 0
 
 
-def _f1(labels, predictions, weights):
-  return _f1_of_classes(labels, predictions, weights)[0][1]
+def _binary(part, labels, predictions, weights):
+  return _of_classes(part, labels, predictions, weights)[0][1]
 
 
-def _macro_f1(labels, predictions, weights):
+def _macro(part, labels, predictions, weights):
   # The mean over the classes that occur in a resample.
-  scores, there = _f1_of_classes(labels, predictions, weights)
+  scores, there = _of_classes(part, labels, predictions, weights)
   return scores.sum(0) / there.sum(0)
 
 
@@ -201,9 +210,11 @@ def _spearman(labels, predictions, weights):
 
 # {metric: (labels [examples], predictions [examples], weights [examples,
 # resamples]) -> [resamples]}. Other metrics are computed draw by draw.
-_WEIGHTED = {
-    'accuracy': _accuracy, 'mean': _mean, 'f1': _f1, 'macro_f1': _macro_f1,
-    'matthews': _matthews, 'pearson': _pearson, 'spearman': _spearman}
+_WEIGHTED: dict[str, Callable[..., np.ndarray]] = {
+    'accuracy': _accuracy, 'mean': _mean, 'matthews': _matthews,
+    'pearson': _pearson, 'spearman': _spearman,
+    **{part: functools.partial(_binary, part) for part in _PARTS},
+    **{f'macro_{part}': functools.partial(_macro, part) for part in _PARTS}}
 # The same with the number of labels as first argument.
 _OF_SETS = {
     'sets_micro_f1': _sets_micro_f1, 'sets_macro_f1': _sets_macro_f1,

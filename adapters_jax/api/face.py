@@ -166,7 +166,7 @@ def load_adapter(
   Args:
     path: Folder of an adapter or workdir of a run; a folder of another library;
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
-      hub.
+      hub. Of a whole model, the folder or name of `base`: its head is read.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
     head: Whether to read the head in files of other libraries. If False, a head
@@ -180,8 +180,9 @@ def load_adapter(
     errors.UserError: no adapter, a damaged one, or one of another base.
   """
   arguments.demand_base_or_none(base)
-  path = locations.find(path)
-  if locations.find_format(path) == 'own':
+  path = locations.find(path, base)
+  form = locations.find_format(path)
+  if form == 'own':
     adapter = adapter_lib.load(path)
     if base is not None:
       compiled.check_base(base.identity, adapter, f'the adapter in {path}')
@@ -190,6 +191,8 @@ def load_adapter(
     return adapter
   if base is None:
     raise errors.UserError(
+        f'`base`: {path} is a whole model; load_base reads it, and with that '
+        'as `base` its head is an adapter' if form == 'transformers' else
         f'`base`: {path} does not say the shape of its base; give it, as in '
         'base=load_base(...)')
   adapter = exchange.read(

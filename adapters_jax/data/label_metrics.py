@@ -9,15 +9,27 @@ import functools
 
 import numpy as np
 
+from adapters_jax.data import roc
 
-def _f1(average: str, labels, predictions, shares) -> float:
-  """Returns an average of F1 over the labels; 0 where it is not defined."""
+
+def _of_counts(
+    name: str, average: str, labels, predictions, shares
+) -> float:
+  """Returns an average over the labels; 0 where it is not defined.
+
+  Args:
+    name: Function of scikit-learn.
+    average: 'micro' or 'macro'.
+    labels: As above, like the rest.
+    predictions: As above.
+    shares: Not read.
+  """
   del shares
   from sklearn import metrics  # Slow to import, as below.
   if labels.shape[1] == 1:
     # A column is two classes to sklearn, and both would be averaged.
     labels, predictions, average = labels[:, 0], predictions[:, 0], 'binary'
-  return float(metrics.f1_score(
+  return float(getattr(metrics, name)(
       labels, predictions, average=average, zero_division=0))
 
 
@@ -38,13 +50,24 @@ def _subset_accuracy(labels, predictions, shares) -> float:
   return float(np.mean((labels == predictions).all(-1)))
 
 
+def _roc_auc(labels, predictions, shares) -> float:
+  """Returns the mean area under the ROC curves; see `roc`."""
+  del predictions
+  return roc.of_labels(labels, shares)
+
+
 METRICS: dict[str, Callable[..., float]] = {
     # All decisions together; and the mean over the labels.
-    'micro_f1': functools.partial(_f1, 'micro'),
-    'macro_f1': functools.partial(_f1, 'macro'),
+    'micro_f1': functools.partial(_of_counts, 'f1_score', 'micro'),
+    'macro_f1': functools.partial(_of_counts, 'f1_score', 'macro'),
     'mean_average_precision': _mean_average_precision,
     'subset_accuracy': _subset_accuracy,
+    **{f'{average}_{name}': functools.partial(
+        _of_counts, f'{name}_score', average)
+       for name in ('precision', 'recall') for average in ('micro', 'macro')},
+    'roc_auc': _roc_auc,
 }
+_WITHOUT_THRESHOLD = ('mean_average_precision', 'roc_auc')
 
 
 def compute_at_threshold(
@@ -72,5 +95,5 @@ def decided_by(names: Sequence[str]) -> str:
   Args:
     names: Keys of METRICS.
   """
-  return next((name for name in names if name != 'mean_average_precision'),
+  return next((name for name in names if name not in _WITHOUT_THRESHOLD),
               'micro_f1')

@@ -1,14 +1,11 @@
-"""Metrics of tasks on numpy arrays, computed by scipy and scikit-learn.
+"""Tables of the metrics of tasks, and the choice of those of one task.
 
-Each metric takes labels [examples] and predictions [examples] and returns a
-float. Both are class numbers in classification, scores in regression. Answers
-to questions are scored as in SQuAD.
+Answers to questions are scored as in SQuAD.
 """
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
-import functools
 import itertools
 import re
 import string
@@ -16,130 +13,23 @@ import string
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.data import class_metrics
 from adapters_jax.data import label_metrics
 from adapters_jax.data import retrieval
+from adapters_jax.data import score_metrics
 from adapters_jax.data import tags
 from adapters_jax.data import tasks
 
-
-def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the share of correct predictions.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  return float(np.mean(labels == predictions))
-
-
-def f1(
-    labels: np.ndarray, predictions: np.ndarray, average: str = 'binary'
-) -> float:
-  """Returns F1 of class 1, GLUE's score for MRPC and QQP, or a mean of F1.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-    average: 'binary' for class 1; for a mean over the classes 'macro', where
-      each has the same weight, or 'weighted', by their examples.
-  """
-  from sklearn import metrics  # Slow to import, as below.
-  # No predicted positives: 0, without sklearn's warning.
-  return float(metrics.f1_score(
-      labels, predictions, average=average, zero_division=0))
-
-
-macro_f1 = functools.partial(f1, average='macro')
-weighted_f1 = functools.partial(f1, average='weighted')
-
-
-def balanced_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the mean of the recall over the classes that occur.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  from sklearn import metrics
-  # `balanced_accuracy_score` warns of predicted classes that do not occur.
-  return float(metrics.recall_score(
-      labels, predictions, labels=np.unique(labels), average='macro'))
-
-
-def kappa(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Cohen's kappa; 0 where all labels and predictions are equal.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  from sklearn import metrics
-  if np.ptp(labels) == 0 and np.ptp(predictions) == 0:
-    return 0.0  # sklearn divides by zero.
-  return float(metrics.cohen_kappa_score(labels, predictions))
-
-
-def matthews(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns Matthews' correlation; 0 where either side is constant.
-
-  Args:
-    labels: [examples] True classes.
-    predictions: [examples] Predicted classes.
-  """
-  from sklearn import metrics
-  if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
-    return 0.0  # sklearn's result, without its warning.
-  return float(metrics.matthews_corrcoef(labels, predictions))
-
-
-def _correlation(
-    name: str, labels: np.ndarray, predictions: np.ndarray
-) -> float:
-  """Returns a correlation, or 0 where either side is constant.
-
-  Args:
-    name: Function of scipy.stats.
-    labels: [examples] scores.
-    predictions: [examples] scores.
-  """
-  from scipy import stats
-  if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0:
-    return 0.0  # scipy warns and returns NaN, which no comparison picks.
-  return float(getattr(stats, name)(labels, predictions).statistic)
-
-
-pearson = functools.partial(_correlation, 'pearsonr')
-spearman = functools.partial(_correlation, 'spearmanr')  # Of the ranks.
-
-
-def r2(labels: np.ndarray, predictions: np.ndarray) -> float:
-  """Returns the share of the variance explained; 0 for constant labels.
-
-  Args:
-    labels: [examples] True scores.
-    predictions: [examples] Predicted scores.
-  """
-  from sklearn import metrics
-  if len(labels) < 2 or np.ptp(labels) == 0:
-    return 0.0
-  return float(metrics.r2_score(labels, predictions))
-
-
-OF_CLASSES: dict[str, Callable[..., float]] = {
-    'accuracy': accuracy,
-    'balanced_accuracy': balanced_accuracy,
-    'f1': f1,
-    'kappa': kappa,
-    'macro_f1': macro_f1,
-    'matthews': matthews,
-    'weighted_f1': weighted_f1,
-}
-OF_SCORES: dict[str, Callable[..., float]] = {
-    'pearson': pearson,
-    'r2': r2,
-    'spearman': spearman,
-}
-METRICS = {**OF_CLASSES, **OF_SCORES}
+OF_CLASSES = class_metrics.OF_CLASSES
+OF_LOGITS = class_metrics.OF_LOGITS
+OF_SCORES = score_metrics.OF_SCORES
+OF_ERRORS = score_metrics.OF_ERRORS
+METRICS = {**OF_CLASSES, **OF_SCORES, **OF_ERRORS}
+_OF_TWO_CLASSES = ('f1', 'precision', 'recall')
+# {metric of which the lowest value is the best: one to pick a step by}
+_LOWEST = {
+    'mae': 'r2', 'perplexity': 'token_probability, its inverse',
+    'rmse': 'r2, which ranks the steps alike'}
 OF_ANSWERS = ('f1', 'exact_match')  # Computed together, by `squad`.
 # Computed together, by `runs.kinds.language_modeling`; the first is the inverse
 # of the perplexity.
@@ -148,7 +38,15 @@ OF_LANGUAGE = ('token_probability', 'perplexity', 'accuracy')
 _TOGETHER = (OF_ANSWERS, retrieval.METRICS, OF_LANGUAGE, tags.OF_ENTITIES,
              tags.OF_TAGS)
 NAMES = tuple(dict.fromkeys([
-    *METRICS, *label_metrics.METRICS, *itertools.chain(*_TOGETHER)]))
+    *METRICS, *OF_LOGITS, *label_metrics.METRICS,
+    *itertools.chain(*_TOGETHER)]))
+
+
+# {name elsewhere: ours}
+SAME = {
+    'auc': 'roc_auc', 'auroc': 'roc_auc', 'matthews_correlation': 'matthews',
+    'mcc': 'matthews', 'mean_absolute_error': 'mae', 'mse': 'rmse',
+    'root_mean_squared_error': 'rmse', 'rocauc': 'roc_auc'}
 
 
 def possible(task: tasks.Task) -> list[str]:
@@ -159,10 +57,12 @@ def possible(task: tasks.Task) -> list[str]:
     return ['accuracy']
   if task.metrics in _TOGETHER:
     # The highest score wins, so not perplexity, but its inverse may be picked.
-    return [one for one in task.metrics if one != 'perplexity']
-  # The F1 of class 1 is defined for two classes.
-  return [name for name in (OF_CLASSES if task.labels else OF_SCORES)
-          if name != 'f1' or len(task.labels) <= 2]
+    return [one for one in task.metrics if one not in _LOWEST]
+  if not task.labels:
+    return list(OF_SCORES)
+  # Those of class 1 are defined for two classes.
+  return [name for name in (*OF_CLASSES, *OF_LOGITS)
+          if name not in _OF_TWO_CLASSES or len(task.labels) <= 2]
 
 
 def check(task: tasks.Task) -> None:
@@ -180,11 +80,20 @@ def check(task: tasks.Task) -> None:
   for name in task.metrics:
     if name not in NAMES:
       raise errors.unknown(where, name, possible(task))
+    if name in OF_ERRORS:
+      raise errors.UserError(
+          f'{where}: {name} is for `evaluate` alone; give {_LOWEST[name]}')
     if name not in possible(task):
       kind = f'{len(task.labels)} classes' if task.labels else 'scores'
       raise errors.UserError(
           f'{where}: {name} is not for {kind}; give one of '
           f'{", ".join(possible(task))}')
+
+
+def reported(task: tasks.Task) -> list[str]:
+  """Returns the metrics of a task, with those that pick no step."""
+  errors_of = OF_ERRORS if 'r2' in possible(task) else ()
+  return list(dict.fromkeys((*possible(task), *task.metrics, *errors_of)))
 
 
 def check_name(name: str, task: tasks.Task) -> None:
@@ -198,7 +107,7 @@ def check_name(name: str, task: tasks.Task) -> None:
     errors.UserError: an unknown metric.
   """
   if name and name not in NAMES:
-    raise errors.unknown('`metric`', name, possible(task))
+    raise errors.unknown('`metric`', name, reported(task), SAME)
 
 
 def with_first(task: tasks.Task, name: str) -> tasks.Task:
@@ -206,48 +115,74 @@ def with_first(task: tasks.Task, name: str) -> tasks.Task:
 
   Args:
     task: Task; its other metrics follow.
-    name: Key of METRICS or of label_metrics.METRICS, or a metric of the task;
-      '' leaves the task as it is.
+    name: One of `possible`; '' leaves the task as it is.
 
   Raises:
-    errors.UserError: a metric for other tasks.
+    errors.UserError: a metric for other tasks, or one of which the lowest
+      value is the best.
   """
-  if name == 'perplexity' and name in task.metrics:
+  if name in _LOWEST and name in reported(task):
     raise errors.UserError(
-        '`metric=perplexity`: picks no step, as the highest score wins; give '
-        'token_probability, its inverse')
+        f'`metric={name}`: picks no step, as the highest score wins; give '
+        f'{_LOWEST[name]}')
   if name and name not in possible(task):
-    raise errors.UserError(
-        f'`metric={name}`: is not for this task; give one of '
-        f'{", ".join(possible(task))}')
+    raise _unfit(name, possible(task))
   return reordered(task, name) if name else task
 
 
-def reordered(task: tasks.Task, name: str) -> tasks.Task:
+def to_report(task: tasks.Task, name: str) -> tasks.Task:
   """Returns a task with a metric in the first place, to report it first.
 
   Args:
     task: Task; its other metrics follow.
-    name: Metric.
+    name: One of `reported`.
+
+  Raises:
+    errors.UserError: a metric for other tasks.
   """
+  if name not in reported(task):
+    raise _unfit(name, reported(task))
+  return reordered(task, name)
+
+
+def _unfit(name: str, known: Sequence[str]) -> errors.UserError:
+  """Returns the error for a metric of other tasks."""
+  return errors.UserError(
+      f'`metric={name}`: is not for this task; give one of {", ".join(known)}')
+
+
+def reordered(task: tasks.Task, name: str) -> tasks.Task:
+  """Returns a task with a metric in the first place, without any check."""
   return dataclasses.replace(
       task, metrics=tuple(dict.fromkeys((name, *task.metrics))))
 
 
+def decided_by(names: Sequence[str]) -> str:
+  """Returns the first metric that a threshold changes, to pick one by.
+
+  Args:
+    names: Keys of OF_CLASSES or of OF_LOGITS.
+  """
+  return next((name for name in names if name not in OF_LOGITS), 'macro_f1')
+
+
 def compute(
-    names: Sequence[str], labels: np.ndarray, predictions: np.ndarray
+    names: Sequence[str], labels: np.ndarray, predictions: np.ndarray,
+    logits: np.ndarray | None = None,
 ) -> dict[str, float]:
   """Computes several metrics.
 
   Args:
-    names: Keys of METRICS.
+    names: Keys of METRICS or of OF_LOGITS.
     labels: [examples]
     predictions: [examples]
+    logits: [examples, classes], for metrics of OF_LOGITS.
 
   Returns:
     {name: value}, in the order of `names`.
   """
-  return {name: METRICS[name](labels, predictions) for name in names}
+  return {name: OF_LOGITS[name](labels, logits) if name in OF_LOGITS
+          else METRICS[name](labels, predictions) for name in names}
 
 
 def normalize_answer(text: str) -> str:

@@ -126,7 +126,8 @@ def check_settings(config: Any) -> None:
   if config.metric:
     from adapters_jax.data import metrics  # Imports numpy; --help needs none.
     if config.metric not in metrics.NAMES:
-      raise errors.unknown('`metric`', config.metric, metrics.NAMES)
+      raise errors.unknown(
+          '`metric`', config.metric, metrics.NAMES, metrics.SAME)
   if config.class_weights:
     from adapters_jax.data import class_weights  # Imports numpy.
     class_weights.parse(config.class_weights)

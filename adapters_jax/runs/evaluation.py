@@ -153,10 +153,8 @@ def _with_metric(
 ) -> tasks.Task:
   """Returns a task with a metric first, by default that of the training."""
   metrics.check_name(metric, task)
-  if metric in task.metrics:  # Even one that picks no step, as perplexity.
-    return metrics.reordered(task, metric)
-  if metric:
-    return metrics.with_first(task, metric)
+  if metric:  # Even one that picks no step, as perplexity.
+    return metrics.to_report(task, metric)
   with contextlib.suppress(errors.UserError):  # The task has no such metric.
     return metrics.with_first(task, adapter.settings.get('metric', ''))
   return task
@@ -210,7 +208,8 @@ def _of_labels(
   # Back to the order of the task: F1 is that of its second class.
   if classes:
     found = np.array([task.labels.index(name) for name in classes])[found]
-  return metrics.compute(task.metrics, split.labels, found)
+    logits = logits[:, [classes.index(name) for name in task.labels]]
+  return metrics.compute(task.metrics, split.labels, found, logits)
 
 
 def _of_questions(

@@ -90,6 +90,20 @@ def test_a_repository_without_an_adapter(local_hub):
   assert 'config.json' not in hub_test._Hub.asked
 
 
+def test_the_head_of_a_whole_model_by_its_name(
+    local_hub, checkpoint, tmp_path, monkeypatch):
+  adapter = locations_test.write(
+      str(tmp_path / 'x'), 'transformers', 0, checkpoint)
+  monkeypatch.setitem(hub_test._Hub.folders, 'me/sst', str(tmp_path / 'x'))
+  base = aj.load_base('me/sst')
+  found = aj.load_adapter('me/sst', base)
+  assert (found.methods, found.base) == ((), base.identity)
+  jax.tree.map(np.testing.assert_array_equal, found.tuned['head'],
+               adapter.tuned['head'])
+  with pytest.raises(aj.UserError, match='`path=me/sst`: it is neither'):
+    aj.load_adapter('me/sst', aj.load_base(checkpoint))
+
+
 def test_a_base_of_the_hub_whose_weights_change(
     local_hub, tmp_path, monkeypatch):
   base = aj.load_base('tiny-bert')

@@ -69,8 +69,7 @@ def test_the_last_export_is_read(first, second, checkpoint, tmp_path):
     assert os.path.isfile(os.path.join(folder, 'modules.json')) == (
         second == 'sentence_transformers')
     assert base_lib.load(folder).config.dim == tiny.CONFIG.dim
-    with pytest.raises(errors.UserError, match='a whole model; load_base'):
-      locations.find_format(folder)
+    assert locations.find_format(folder) == 'transformers'
     return
   back = exchange.read(folder, tiny.CONFIG)
   jax.tree.map(
@@ -94,7 +93,7 @@ def test_files_of_others_are_left(checkpoint, tmp_path):
 @pytest.mark.parametrize('name, message', [
     ('own/tuned.safetensors', '`path=.*: it is a file; give its folder, .*own'),
     ('own/config.json', '`path=.*: it is a file; give its folder, .*own$'),
-    ('model', '`path=.*model`: it is a whole model; load_base reads it$'),
+    ('model', '`base`: .*model is a whole model; load_base reads it, and'),
     ('empty', '`path=.*there is no tuned.safetensors')])
 def test_what_is_no_folder_of_an_adapter(checkpoint, tmp_path, name, message):
   write(str(tmp_path / 'own'), 'own', 0, checkpoint)

@@ -34,6 +34,15 @@ class CellsTest(parameterized.TestCase):
     self.assertTrue(math.isnan(found.bootstrap[0]))
     self.assertAlmostEqual(found.mean, 0.6)
 
+  def test_classes_alone_give_no_bootstrap_of_areas(self):
+    made = grid_test.make_record(
+        CONFIG, metrics={'dev': {'roc_auc': 0.7}}, predictions={'dev': {
+            name: compact.to_text(LABELS) for name in (
+                'labels', 'predictions')}})
+    found = cells.estimate([made], 'dev', 'roc_auc')
+    self.assertTrue(math.isnan(found.bootstrap[0]))
+    self.assertIsNone(cells.above_majority([made], 'dev', 'roc_auc'))
+
   def test_scores_of_examples_are_averaged(self):
     made = grid_test.make_record(
         CONFIG, metrics={'dev': {'f1': 0.5}}, predictions={

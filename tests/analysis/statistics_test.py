@@ -113,9 +113,12 @@ class ResampleTest(parameterized.TestCase):
     return rows[number % 100]
 
   @parameterized.product(
-      metric=('accuracy', 'f1', 'macro_f1', 'matthews'), classes=(2, 4))
+      metric=('accuracy', 'matthews', *(
+          f'{start}{part}' for start in ('', 'macro_')
+          for part in ('f1', 'precision', 'recall'))), classes=(2, 4))
   def test_classes_as_one_by_one(self, metric, classes):
-    if metric == 'f1' and classes > 2:
+    self.assertIn(metric, resampling._WEIGHTED)
+    if metric in ('f1', 'precision', 'recall') and classes > 2:
       self.skipTest('of two classes')
     labels, predictions = made_up(2, 30, classes)
     found = resampling.resample(metric, labels, predictions)

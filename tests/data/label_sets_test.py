@@ -70,25 +70,34 @@ def test_metrics_by_hand():
   # Of 4 labels 3 are found, beside a false one.
   assert found['micro_f1'] == pytest.approx(2 * 3 / (4 + 4))
   assert found['macro_f1'] == pytest.approx((1 / 2 + 1 + 0) / 3)
+  assert found['micro_precision'] == found['micro_recall'] == 3 / 4
+  assert found['macro_precision'] == pytest.approx((1 / 2 + 1 + 0) / 3)
+  assert found['macro_recall'] == pytest.approx((1 / 2 + 1 + 0) / 3)
   assert found['subset_accuracy'] == 2 / 4
   # The first label's positives have the ranks 1 and 3; the third has none.
   assert found['mean_average_precision'] == pytest.approx(
       ((1 + 2 / 3) / 2 + 1) / 2)
-  assert label_metrics.decided_by(['mean_average_precision', 'macro_f1']) == (
-      'macro_f1')
+  # Of the first label 3 of 4 pairs are ranked correctly, of the second all.
+  assert found['roc_auc'] == pytest.approx((3 / 4 + 1) / 2)
+  assert label_metrics.decided_by(
+      ['roc_auc', 'mean_average_precision', 'macro_f1']) == 'macro_f1'
 
 
-def test_f1_of_a_single_label():
+def test_metrics_of_a_single_label():
   labels = np.array([[1], [1], [0], [0], [0], [0]])
   shares = np.array([[0.9], [0.1], [0.8], [0.2], [0.3], [0.05]])
   names = list(label_metrics.METRICS)
   found = label_metrics.compute_at_threshold(names, labels, shares, 0.5)
   assert found == pytest.approx({
       'micro_f1': 1 / 2, 'macro_f1': 1 / 2, 'subset_accuracy': 4 / 6,
-      'mean_average_precision': (1 + 2 / 5) / 2})
+      'mean_average_precision': (1 + 2 / 5) / 2,
+      'micro_precision': 1 / 2, 'macro_precision': 1 / 2,
+      'micro_recall': 1 / 2, 'macro_recall': 1 / 2,
+      'roc_auc': (4 + 1) / (2 * 4)})
   nothing = label_metrics.compute_at_threshold(
       names, np.zeros((3, 1), int), np.zeros((3, 1)), 0.5)
-  assert nothing['micro_f1'] == nothing['macro_f1'] == 0
+  assert nothing == {**dict.fromkeys(names, 0), 'roc_auc': 0.5,
+                     'subset_accuracy': 1}
 
 
 def test_the_first_metric_is_one_of_label_sets():

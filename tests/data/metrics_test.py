@@ -1,78 +1,32 @@
 import dataclasses
-import itertools
-import warnings
 
 from absl.testing import parameterized
 import numpy as np
-from sklearn import metrics as sklearn_metrics
 
 from adapters_jax import errors
 from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import tasks
 
-# 3 true positives, 1 false negative, 2 false positives, 4 true negatives.
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
 ANSWERS = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
 
 
 class MetricsTest(parameterized.TestCase):
 
-  @parameterized.parameters(
-      ('accuracy', 0.7),
-      ('f1', 6 / 9),  # 2 tp / (2 tp + fp + fn)
-      ('macro_f1', (6 / 9 + 8 / 11) / 2),
-      ('weighted_f1', (4 * 6 / 9 + 6 * 8 / 11) / 10),
-      ('balanced_accuracy', (3 / 4 + 4 / 6) / 2),
-      # Agreement 0.7; by chance 0.5 * 0.4 + 0.5 * 0.6.
-      ('kappa', (0.7 - 0.5) / (1 - 0.5)),
-      ('matthews', (3 * 4 - 2 * 1) / np.sqrt(5 * 4 * 6 * 5)))
-  def test_classification_by_hand(self, name, wanted):
-    self.assertAlmostEqual(metrics.METRICS[name](LABELS, ANSWERS), wanted)
-
-  def test_correlations_by_hand(self):
-    scores = np.array([1.0, 2.0, 3.0, 4.0])
-    answers = np.array([1.0, 4.0, 9.0, 2.0])
-    # Ranks 1, 3, 4, 2: 1 - 6 * (0 + 1 + 1 + 4) / (4 * 15).
-    self.assertAlmostEqual(metrics.spearman(scores, answers), 0.4)
-    # Deviations (-1.5, -.5, .5, 1.5) and (-3, 0, 5, -2).
-    self.assertAlmostEqual(
-        metrics.pearson(scores, answers), 4 / np.sqrt(5 * 38))
-
-  def test_variance_explained_by_hand(self):
-    scores, answers = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])
-    self.assertAlmostEqual(metrics.r2(scores, answers), 1 - 1 / 2)
-    self.assertEqual(metrics.r2(np.ones(3), answers), 0.0)
-
-  def test_balanced_accuracy_of_classes_that_do_not_occur(self):
-    with warnings.catch_warnings():
-      warnings.simplefilter('error')
-      self.assertAlmostEqual(metrics.balanced_accuracy(
-          np.array([0, 0, 2, 2]), np.array([0, 1, 2, 2])), 0.75)
-
-  def test_constant_answers_score_zero(self):
-    constant = np.zeros(10)
-    self.assertEqual(metrics.kappa(constant, constant), 0.0)
-    self.assertEqual(metrics.matthews(LABELS, constant), 0.0)
-    self.assertEqual(metrics.pearson(LABELS, constant), 0.0)
-    self.assertEqual(metrics.spearman(LABELS, constant), 0.0)
-    self.assertEqual(metrics.f1(LABELS, constant), 0.0)
-
-  def test_one_class_is_scored_without_a_warning(self):
-    for labels, answers in itertools.product(
-        (np.zeros(10, int), np.ones(10, int), LABELS), repeat=2):
-      with warnings.catch_warnings():
-        warnings.simplefilter('error')
-        found = metrics.compute(tuple(metrics.OF_CLASSES), labels, answers)
-      self.assertTrue(np.isfinite([*found.values()]).all())
-      with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        self.assertEqual(found['matthews'], sklearn_metrics.matthews_corrcoef(
-            labels, answers))
-
   def test_compute_keeps_the_order(self):
     found = metrics.compute(('f1', 'accuracy'), LABELS, ANSWERS)
     self.assertEqual(list(found), ['f1', 'accuracy'])
+
+  def test_areas_are_computed_from_logits(self):
+    logits = np.stack([np.zeros(10), np.arange(10.0)], axis=1)
+    self.assertEqual(
+        metrics.compute(('roc_auc', 'accuracy'), LABELS, ANSWERS, logits),
+        {'roc_auc': 0.0, 'accuracy': 0.7})
+
+  def test_a_threshold_is_picked_by_a_metric_that_it_changes(self):
+    self.assertEqual(metrics.decided_by(('roc_auc', 'recall')), 'recall')
+    self.assertEqual(metrics.decided_by(('roc_auc',)), 'macro_f1')
 
   def test_a_chosen_metric_picks_the_best_step(self):
     task = tasks.find('sst2')
@@ -98,7 +52,34 @@ class MetricsTest(parameterized.TestCase):
         'perplexity', 'token_probability', 'accuracy'))
 
   @parameterized.parameters(
-      ('sst2', 'pearson'), ('stsb', 'accuracy'), ('mnli', 'f1'))
+      ('rmse', 'give r2, which ranks the steps alike'), ('mae', 'give r2'))
+  def test_an_error_of_scores_is_reported_but_picks_nothing(self, name, way):
+    task = tasks.find('stsb')
+    with self.assertRaisesRegex(
+        errors.UserError, f'`metric={name}`: picks no step, .* {way}$'):
+      metrics.with_first(task, name)
+    self.assertEqual(metrics.to_report(task, name).metrics,
+                     (name, 'spearman', 'pearson'))
+    for other in ('sst2', 'mnli'):
+      with self.assertRaisesRegex(
+          errors.UserError, f'`metric={name}`: is not for this task'):
+        metrics.to_report(tasks.find(other), name)
+    with self.assertRaisesRegex(
+        errors.UserError, f'the task stsb: {name} is for `evaluate` alone'):
+      metrics.check(dataclasses.replace(task, metrics=('spearman', name)))
+
+  @parameterized.parameters(
+      ('sst2', True), ('mnli', False))
+  def test_metrics_of_one_class_are_for_two_classes(self, name, two):
+    possible = metrics.possible(tasks.find(name))
+    for one in ('f1', 'precision', 'recall'):
+      self.assertEqual(one in possible, two)
+      self.assertIn(f'macro_{one}', possible)
+    self.assertIn('roc_auc', possible)
+
+  @parameterized.parameters(
+      ('sst2', 'pearson'), ('stsb', 'accuracy'), ('mnli', 'f1'),
+      ('mnli', 'recall'), ('stsb', 'roc_auc'))
   def test_a_metric_of_other_tasks_is_refused(self, name, metric):
     with self.assertRaisesRegex(
         errors.UserError, f'`metric={metric}`: is not for this task'):

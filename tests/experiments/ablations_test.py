@@ -12,6 +12,7 @@ import pytest
 
 from adapters_jax.analysis import layer_removal
 from adapters_jax.api import flags
+from adapters_jax.data import tasks
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
@@ -133,6 +134,13 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
     inside = trees.role(path) == 'norm' and trees.layer_of(path) in (1, 2)
     np.testing.assert_array_equal(
         restored[path], trees.flatten(base if inside else norms)[path], path)
+
+
+def test_the_most_frequent_class_ranks_nothing():
+  task = dataclasses.replace(
+      tasks.find('sst2'), metrics=('roc_auc', 'accuracy'))
+  assert layer_removal._majority(task, np.array([0, 1, 1, 1])) == {
+      'roc_auc': 0.5, 'accuracy': 0.75}
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_predictions_of_own_data_without_dev_and_test_labels(
   # The scores of the record follow from the rows.
   assert (len(dev), len(test)) == (15, 2)
   best = records_lib.best(found)
-  assert metrics.macro_f1(
+  assert metrics.METRICS['macro_f1'](
       np.array([row['label'] == 'yes' for row in dev]),
       np.array([row['prediction'] == 'yes' for row in dev])
   ) == pytest.approx(best.metrics['dev']['macro_f1'])

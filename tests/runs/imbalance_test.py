@@ -116,7 +116,7 @@ def test_a_threshold_is_picked_on_dev_and_saved(
       for one in found]
   labels = np.array([task.labels.index(one.label) for one in found])
   assert record.metrics['test']['balanced_accuracy'] == (
-      metrics.balanced_accuracy(splits['test'].labels, labels))
+      metrics.METRICS['balanced_accuracy'](splits['test'].labels, labels))
   shares = readings.probabilities(outputs.logits(base, adapter, texts))
   assert np.any(shares.argmax(-1) != labels)  # The threshold matters.
 

@@ -74,7 +74,7 @@ def check_family(family: str, form: str) -> None:
 
   Args:
     family: Key of families.FAMILIES.
-    form: 'adapterhub', 'peft' or 'adapter_bert'.
+    form: 'adapterhub', 'peft', 'adapter_bert' or 'transformers'.
 
   Raises:
     errors.UserError: the format lacks the family.
@@ -83,7 +83,8 @@ def check_family(family: str, form: str) -> None:
   if form == 'adapter_bert':
     known = family == 'bert'
   else:
-    known = row is not None and (form == 'peft' or row.in_adapterhub)
+    known = row is not None and (
+        form != 'adapterhub' or row.in_adapterhub)
   if known:
     return
   reason = ''

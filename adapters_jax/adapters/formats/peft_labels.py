@@ -60,13 +60,13 @@ def read(folder: str, adapter: adapter_lib.Adapter) -> adapter_lib.Adapter:
     if values.get('problem_type') == _SEVERAL and not adapter.head.layer:
       adapter = dataclasses.replace(adapter, head_input=heads.of_form(
           'multilabel', adapter.head_input).name)
-    return dataclasses.replace(adapter, labels=_labels(values, path, adapter))
+    return dataclasses.replace(adapter, labels=labels_of(values, path, adapter))
   except errors.UserError as error:
     _log.warning('%s; the classes get no names', error)
     return adapter
 
 
-def _labels(
+def labels_of(
     values: dict[str, Any], path: str, adapter: adapter_lib.Adapter
 ) -> tuple[str, ...]:
   """Returns the names of the classes, () for outputs that are none.

@@ -136,7 +136,10 @@ def _base_of(source: str) -> str:
   from adapters_jax.adapters import locations
   from adapters_jax.adapters.formats import origins
   from adapters_jax.model import base as base_lib
-  if locations.find_format(source) != 'own':
+  form = locations.find_format(source)
+  if form == 'transformers':  # The head of a whole model.
+    return source
+  if form != 'own':
     return origins.named(locations.bases_of(source)) or _DEFAULT
   adapter = adapter_lib.load(source)
   compiled.check_not_folded(adapter, f'the adapter in {source}')

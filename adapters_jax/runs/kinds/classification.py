@@ -80,8 +80,8 @@ class Scorer:
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
     """Picks the best threshold on dev, by a metric that depends on it."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
-    name = (label_metrics.decided_by(task.metrics)
-            if task.form == 'multilabel' else task.metrics[0])
+    name = (label_metrics if task.form == 'multilabel'
+            else metrics).decided_by(task.metrics)
     self._picked = tuned, thresholds.pick(
         lambda threshold: scores(task, [name], labels, logits, threshold)[
             name],
@@ -106,7 +106,7 @@ def scores(
         names, labels, special.expit(logits),
         thresholds.HALF if threshold is None else threshold)
   return metrics.compute(
-      names, labels, to_predictions(task, logits, threshold))
+      names, labels, to_predictions(task, logits, threshold), logits)
 
 
 def to_predictions(

@@ -56,20 +56,9 @@ def saved(folder):
 
 def read_back(folder):
   """Returns (base, adapter of the head alone) of a folder of transformers."""
-  values, tensors = saved(folder)
   base = base_lib.load(str(folder))
-  family = base.config.family
-  head = {name: value for name, value in tensors.items()
-          if transformers_heads.is_head(name, family)}
-  tree, head_input = transformers_heads.tree_of(
-      head, family, values['architectures'][0], base.config.classifier_pooling)
-  if values.get('problem_type') == 'multi_label_classification':
-    head_input = f'multilabel_{head_input}'
-  named = values.get('id2label', {})
-  adapter = aj.Adapter(
-      (), tree, head_input, family=family, max_length=12,
-      labels=tuple(named[str(n)] for n in range(len(named))))
-  return base, dataclasses.replace(adapter, texts=adapter.head.texts)
+  return base, dataclasses.replace(
+      aj.load_adapter(folder, base), max_length=12)
 
 
 @pytest.fixture(scope='module')
@@ -124,7 +113,8 @@ def test_what_can_be_folded(text, folders, tmp_path):
   base, head = read_back(tmp_path)
   found = aj.predict(base, head, TEXTS)
   wanted = aj.predict(base_lib.load(folders['roberta']), adapter, TEXTS)
-  plain = aj.predict(base_lib.load(folders['roberta']), head, TEXTS)
+  plain = aj.predict(base_lib.load(folders['roberta']), dataclasses.replace(
+      head, base=''), TEXTS)
   for one, other, without in zip(found, wanted, plain, strict=True):
     assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
     assert one.probabilities != pytest.approx(without.probabilities, abs=1e-3)
