@@ -40,8 +40,8 @@ def logits(base, methods, tuned, **changed):
   """Returns [batch, 2] logits."""
   model = heads.make(
       dataclasses.replace(base.config, **changed), methods, 2, 'cls')
-  return np.asarray(model.apply(
-      {'params': params_of(base, tuned)}, BATCH['tokens'], BATCH['segments'],
+  return np.asarray(tiny.apply(
+      model, params_of(base, tuned), BATCH['tokens'], BATCH['segments'],
       BATCH['mask']))
 
 
