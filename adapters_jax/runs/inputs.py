@@ -5,14 +5,21 @@ may mean something else in another folder, on another processor or on another
 day. A run that resumed with other inputs would hide the change in its record.
 """
 
+from collections.abc import Sequence
+import functools
+import json
 import logging
 from typing import Any
+
+import jax
 
 from adapters_jax import errors
 from adapters_jax.downloads import file_hash
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import precision
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import group as group_lib
+from adapters_jax.runs import identity
 from adapters_jax.runs import log as log_lib
 from adapters_jax.training import hosts
 
@@ -37,6 +44,58 @@ def of_group(group: group_lib.Group) -> dict[str, Any]:
   return {'data': setup.data, 'computation': f'{types}, on {device.platform}',
           'base': origin.base if origin else '',
           'base_files': origin.base_files if origin else {}}
+
+
+def demand_same_settings(configs: Sequence[config_lib.Config]) -> None:
+  """`demand_same_on_hosts` of the settings, before their files are read.
+
+  Args:
+    configs: Settings of each run, of all hosts equally many.
+  """
+  if jax.process_count() == 1:
+    return
+  for config in configs:
+    origin = hosts.together(functools.partial(identity.origin_of, config))
+    demand_same_on_hosts({
+        # These two decide together with whom a host computes, and when.
+        'settings': {**origin.settings, 'mesh': config.mesh,
+                     'resume': config.resume},
+        'base': origin.base, 'base_files': origin.base_files})
+
+
+def demand_same_on_hosts(own: dict[str, Any]) -> None:
+  """Raises an error on all hosts if one of them was given other inputs.
+
+  Every host must make the call. Hosts with other settings or data would train
+  a run of neither, or wait for each other without end.
+
+  Args:
+    own: {name: value that JSON can hold} at hand, perhaps nested.
+
+  Raises:
+    errors.SweepError: a process has other values than the first.
+  """
+  if jax.process_count() == 1:
+    return
+  text = json.dumps(own, sort_keys=True)
+  first = hosts.first_text(text)  # The first host has one.
+  names = _differing(json.loads(first), json.loads(text))
+  if problem := hosts.first_text('' if not names else (
+      f'`coordinator`: process {jax.process_index()} has another '
+      f'{" and another ".join(names)} than process 0; start every process with '
+      'the same settings and files')):
+    raise errors.SweepError(problem)  # As other runs would, too.
+
+
+def _differing(first: dict[str, Any], own: dict[str, Any]) -> list[str]:
+  """Returns the names whose values differ, within `settings` one by one."""
+  names = [name for name in {**first, **own}
+           if first.get(name) != own.get(name)]
+  if 'settings' not in names:
+    return names
+  one, other = first['settings'], own['settings']
+  return [f'`{name}`' for name in {**one, **other}
+          if one.get(name) != other.get(name)]
 
 
 def continued(

@@ -18,6 +18,7 @@ from adapters_jax.runs import console
 from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
+from adapters_jax.runs import inputs
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import rates
@@ -100,8 +101,9 @@ def run_group(
   hosts.join_all(
       first.coordinator, first.processes, first.process, first.join_seconds)
   # After the hosts have joined, as this call initialises JAX's devices.
-  mesh = sharding.make_mesh(
-      first.mesh, first.batch_size, accumulate=first.accumulate)
+  mesh = hosts.together(lambda: sharding.make_mesh(
+      first.mesh, first.batch_size, accumulate=first.accumulate))
+  inputs.demand_same_settings(configs)
   folders = [workdirs.path_of(config, experiment) for config in configs]
   # The default name has hashes of files, which may change from now on.
   configs = [dataclasses.replace(config, workdir=folder)
@@ -181,7 +183,9 @@ def _train_claimed(
       chosen = dataclasses.replace(chosen, attention='einsum')
     _log.info('%s\n%s; %s%s', console.device_line(machine.versions()), chosen,
               sharding.mesh_line(mesh), together)
-    group = group_lib.make_group(configs, kind, mesh, names)
+    group = hosts.together(
+        lambda: group_lib.make_group(configs, kind, mesh, names))
+    inputs.demand_same_on_hosts(inputs.of_group(group))
     # Evaluations check for stop requests too.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))
@@ -189,12 +193,8 @@ def _train_claimed(
     if 0 < rung < group.setup.steps:
       rungs.demand_score(pause, rung, group.setup.eval_every)
     folders = [config.workdir for config in configs]
-    for folder, member in zip(
-        folders if hosts.is_first() else (), group.members):
-      workdirs.begin(folder, experiment, member.origin.settings)
+    hosts.by_first(lambda: _begin(folders, experiment, group))
     if len(group) == 1:
-      if hosts.is_first():  # Runs of a group keep their states at the rung.
-        rungs.leave(folders[0])
       _log.info(console.trained_table(group.setup.tuned, group.setup.params))
     _log.info(progress_lib.plan_line(group.setup, len(group)))
     rates.warn(configs)
@@ -221,6 +221,16 @@ def _train_claimed(
           for tracker in some:
             tracker.add(record.steps, results.of_best(record))
       return found
+
+
+def _begin(
+    folders: Sequence[str], experiment: str, group: group_lib.Group
+) -> None:
+  """Notes in the workdirs that their runs train."""
+  for folder, member in zip(folders, group.members, strict=True):
+    workdirs.begin(folder, experiment, member.origin.settings)
+  if len(group) == 1:  # Runs of a group keep their states at the rung.
+    rungs.leave(folders[0])
 
 
 @contextlib.contextmanager

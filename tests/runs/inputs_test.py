@@ -1,6 +1,7 @@
 """States that meet other data, another computation or another base."""
 
 import dataclasses
+import json
 import os
 import shutil
 from unittest import mock
@@ -154,3 +155,23 @@ def test_all_hosts_end_with_the_fault_of_one(monkeypatch):
   with pytest.raises(errors.UserError, match='state is of host 1; do as befo'):
     inputs_lib.continued(
         log_lib.Log([log_lib.RunLog()], inputs=INPUTS), INPUTS, 'state')
+
+
+@pytest.mark.parametrize('changed, names', [
+    ({}, ''), ({'settings': {'seed': 5, 'epochs': 1}}, '`seed`'),
+    ({'settings': {'seed': 5}}, '`seed` and another `epochs`'),
+    ({'data': {'train': 'cd'}}, 'data'), ({'base': 'b@2'}, 'base')])
+def test_hosts_have_the_inputs_of_the_first(monkeypatch, changed, names):
+  first = {'settings': {'seed': 0, 'epochs': 1}, 'data': {'train': 'ab'},
+           'base': 'b@1'}
+  found = iter([json.dumps(first)])
+  monkeypatch.setattr(inputs_lib.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(inputs_lib.jax, 'process_index', lambda: 1)
+  monkeypatch.setattr(
+      hosts, 'first_text', lambda text: next(found, text))
+  if not names:
+    inputs_lib.demand_same_on_hosts({**first, **changed})
+    return
+  with pytest.raises(errors.SweepError, match=(
+      f'^`coordinator`: process 1 has another {names} than process 0; ')):
+    inputs_lib.demand_same_on_hosts({**first, **changed})

@@ -164,6 +164,18 @@ def ended(*processes, timeout=120):
           for error in errors]
 
 
+def test_hosts_with_other_settings_end_before_the_first_step(
+    tmp_path, checkpoint, own_files):
+  port = free_port()
+  assert ended(*(
+      start(str(tmp_path / 'run'), checkpoint, own_files, process=process,
+            port=port, seed=5 * process) for process in range(2))) == 2 * [[
+                'error: --coordinator: process 1 has another --seed than '
+                'process 0; start every process with the same settings and '
+                'files']]
+  assert not (tmp_path / 'run' / 'record.json').exists()
+
+
 # Arguments: port, number of the process; of the process that fails; together.
 ONE_FAILS = """
 import sys
