@@ -2,6 +2,7 @@ import dataclasses
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import metrics
@@ -84,3 +85,16 @@ class MetricsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         errors.UserError, f'`metric={metric}`: is not for this task'):
       metrics.with_first(tasks.find(name), metric)
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'metrics': ('pearson',)}, '`metrics` of the task sst2: pearson is not '
+     'for 2 classes; give one of accuracy'),
+    ({'metrics': ('accuracy',), 'labels': ()}, 'accuracy is not for scores'),
+    ({'metrics': ('f1',), 'labels': ('a', 'b', 'c')}, 'not for 3 classes'),
+    ({'metrics': ('acuracy',)}, 'did you mean accuracy'),
+    ({'metrics': ()}, 'name one')])
+def test_wrong_metrics_of_a_row_are_named(changed, message):
+  task = dataclasses.replace(tasks.find('sst2'), **changed)
+  with pytest.raises(errors.UserError, match=message):
+    metrics.check(task)
