@@ -73,8 +73,8 @@ def data_of(form):
         pytest.param(form, {}, marks=pytest.mark.slow) for form in (
             'scores of pairs', 'choices', 'entities', 'scored pairs',
             'pairs'))])
-def test_scores_are_those_of_the_training(base, form, changed):
-  data = data_of(form)
+def test_scores_are_those_of_the_training(one_layer_base, form, changed):
+  base, data = one_layer_base, data_of(form)
   adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)
   found = aj.evaluate(base, adapter, data)
   assert list(found) == list(adapter.scores['dev'])
