@@ -175,6 +175,19 @@ def random_batch(
   }
 
 
+def drawn(model: heads.Classifier, seed: int = 0) -> dict:
+  """Returns random parameters of a model, norms' scales about 1.
+
+  As NumPy arrays and without a compilation, which `init` needs.
+  """
+  shapes = trees.flatten(encoder.shapes(model))
+  values = random_tensors(
+      {path: leaf.shape for path, leaf in shapes.items()}, seed, scale=0.3)
+  return trees.unflatten({
+      path: value + np.float32(path.endswith('norm/scale'))
+      for path, value in values.items()})
+
+
 def init(model: heads.Classifier, seed: int = 0) -> dict:
   """Returns initialised parameters of a model."""
   # Not jitted: a whole program would compile anew for every model, operations
