@@ -175,21 +175,33 @@ def random_batch(
   }
 
 
-def drawn(model: heads.Classifier, seed: int = 0) -> dict:
-  """Returns random parameters of a model, norms' scales about 1.
-
-  As NumPy arrays and without a compilation, which `init` needs.
-  """
-  shapes = trees.flatten(encoder.shapes(model))
-  values = random_tensors(
-      {path: leaf.shape for path, leaf in shapes.items()}, seed, scale=0.3)
-  return trees.unflatten({
-      path: value + np.float32(path.endswith('norm/scale'))
-      for path, value in values.items()})
-
-
 def init(model: heads.Classifier, seed: int = 0) -> dict:
   """Returns initialised parameters of a model."""
   # Not jitted: a whole program would compile anew for every model, operations
   # of equal shapes compile once.
   return encoder.init(model, jax.random.key(seed))
+
+
+def drawn(
+    model: heads.Classifier, base: dict | None = None, seed: int = 0
+) -> dict:
+  """Returns a base with random leaves for what a model has beside it.
+
+  NumPy draws them, so that nothing compiles: tests of what does not depend on
+  the initial values take half the time.
+
+  Args:
+    model: Model, with adapters or without.
+    base: Tree that is kept; None to draw all.
+    seed: Of the random leaves. Scales are about 1, variances positive.
+  """
+  rng = np.random.default_rng(seed)
+
+  def draw(path, leaf):
+    values = np.float32(0.3) * rng.standard_normal(leaf.shape, np.float32)
+    if path.endswith('running_variance'):
+      return np.abs(values)
+    return values + np.float32(path.endswith('scale'))
+
+  whole = trees.map_with_path(draw, encoder.shapes(model))
+  return trees.overlay(whole, base) if base else whole
