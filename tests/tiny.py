@@ -78,18 +78,21 @@ def random_tensors(
 
 def write_checkpoint(
     folder: str, prefix: str = '', seed: int = 0, dim: int = 12,
-    ffn_dim: int = 20,
+    ffn_dim: int = 20, layers: int = 2, positions: int = 40,
 ) -> str:
   """Writes a tiny BERT as a Hugging Face folder and returns the folder."""
   os.makedirs(folder, exist_ok=True)
   tensors = random_tensors(
-      hugging_face_shapes(dim, 2, ffn_dim, len(VOCABULARY), 40), seed, 0.3)
+      hugging_face_shapes(dim, layers, ffn_dim, len(VOCABULARY), positions),
+      seed, 0.3)
   safetensors_numpy.save_file(
       {prefix + name: value for name, value in tensors.items()},
       os.path.join(folder, 'model.safetensors'))
   with open(os.path.join(folder, 'config.json'), 'w') as file:
-    json.dump(
-        {**_VALUES, 'hidden_size': dim, 'intermediate_size': ffn_dim}, file)
+    json.dump({
+        **_VALUES, 'hidden_size': dim, 'intermediate_size': ffn_dim,
+        'num_hidden_layers': layers, 'max_position_embeddings': positions},
+              file)
   with open(os.path.join(folder, 'vocab.txt'), 'w') as file:
     file.write('\n'.join(VOCABULARY) + '\n')
   return folder
