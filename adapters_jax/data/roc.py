@@ -5,7 +5,6 @@ that are ranked correctly, which no threshold changes.
 """
 
 import numpy as np
-from scipy import special
 
 # Of constant scores. It is also the area where all examples have one value,
 # which defines none: scikit-learn warns and returns NaN, which no comparison
@@ -37,6 +36,7 @@ def of_classes(labels: np.ndarray, logits: np.ndarray) -> float:
     labels: [examples] True classes.
     logits: [examples, classes]
   """
+  from scipy import special  # Slow to import, too.
   logits = np.asarray(logits, np.float64)
   if logits.shape[1] == 2:
     # Probabilities near 1 would round to ties.

@@ -5,7 +5,6 @@ import json
 import os
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,11 +15,11 @@ from adapters_jax.adapters import embedding_settings
 from adapters_jax.data import tokenization
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
-from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
 from adapters_jax.model import sentence_files
 from adapters_jax import trees
 from tests import tiny
+from tests.adapters import bank_test
 
 TEXTS = ['a very good film', 'dull', 'the plot very very dull the film good',
          'dull']
@@ -38,6 +37,7 @@ def hidden(base):
 
 
 def test_poolings_by_hand(hidden):
+  pool = jax.jit(pooling_lib.pool, static_argnums=2)
   states = np.zeros((2, 9, 12), np.float32)
   mask = np.zeros((2, 9), bool)
   for row in range(2):
@@ -52,15 +52,15 @@ def test_poolings_by_hand(hidden):
       'mean_sqrt_len_tokens': lambda h: h.sum(0) / len(h)**0.5,
       'weightedmean': lambda h: (
           h * places(len(h))).sum(0) / places(len(h)).sum()}.items():
-    found = pooling_lib.pool(jnp.array(states), jnp.array(mask), mode)
+    found = pool(states, mask, mode)
     np.testing.assert_allclose(
         found, [by_hand(hidden[0]), by_hand(hidden[1])], atol=1e-6)
   assert set(pooling_lib.MODES) == {
       'mean', 'cls', 'max', 'lasttoken', 'mean_sqrt_len_tokens',
       'weightedmean'}
   # Filler, whose mask is empty, has neither NaN nor an infinite gradient.
-  empty = pooling_lib.normalized(
-      pooling_lib.pool(jnp.array(states), jnp.zeros_like(mask), 'mean'))
+  empty = jax.jit(pooling_lib.normalized)(
+      pool(states, np.zeros_like(mask), 'mean'))
   np.testing.assert_array_equal(empty, 0)
 
 
@@ -82,13 +82,10 @@ def test_encode_is_the_mean_of_each_text(base, hidden):
 
 
 def test_an_adapter_changes_embeddings_and_its_head_does_not(base):
-  methods = strings.parse(
-      'lora[r=2, init=bert]|prompt_tuning[prompt_length=3]')
-  model = heads.make(base.config, methods, 2, 'cls')
-  params = encoder.init(model, jax.random.key(3), base.params)
+  drawn = bank_test.make('lora[r=2]|prompt_tuning[prompt_length=3]')
   tuned, _ = trees.split(
-      params, lambda path: trees.role(path) in ('adapter', 'head'))
-  adapter = aj.Adapter(methods, tuned)
+      drawn.tuned, lambda path: trees.role(path) in ('adapter', 'head'))
+  adapter = aj.Adapter(drawn.methods, tuned)
   found = aj.encode(base, TEXTS, adapter)
   assert np.abs(found - aj.encode(base, TEXTS)).max() > 1e-3
   without = dataclasses.replace(

@@ -40,6 +40,12 @@ CHANGES = (
 )
 
 
+@pytest.fixture(scope='module')
+def checkpoint(one_layer) -> str:
+  """One layer: few tests here depend on their number."""
+  return one_layer
+
+
 def configs_in(root, checkpoint, own_files, changes=CHANGES):
   """Returns runs of eight steps over two lengths, with folders in `root`."""
   shared = config_lib.Config(
@@ -148,7 +154,8 @@ def test_a_narrow_run_starts_as_it_would_alone(trained):
   jax.tree.map(np.testing.assert_array_equal, start, padded)
 
 
-def test_kept_lower_layers_are_shared(checkpoint, own_files, tmp_path):
+def test_kept_lower_layers_are_shared(own_files, tmp_path):
+  checkpoint = tiny.write_checkpoint(str(tmp_path / 'two_layers'))
   configs = [
       dataclasses.replace(config, cache_frozen=True, adapter_layers='1',
                           norm_layers='same', buckets=0)
