@@ -155,14 +155,14 @@ def check_features(task: task_lib.Task, features: Mapping[str, Any]) -> None:
     raise _error(
         task, 'target', f'{task.target} is a rating; give `positive_above`, '
         'the largest rating of class 0, or `labels=()` for regression')
-  elif names := list(class_names(target)):
+  elif declared := list(class_names(target)):
     # Other names for the classes are the task's own.
-    moved = any(name in names and names.index(name) != number
+    moved = any(name in declared and declared.index(name) != number
                 for number, name in enumerate(task.labels))
-    if moved or len(names) != len(task.labels):
+    if moved or len(declared) != len(task.labels):
       raise _error(
-          task, 'labels', f'{task.target} has {len(names)} classes; give them '
-          f'in the order {errors.listed(names, _MOST_NAMES)}')
+          task, 'labels', f'{task.target} has {len(declared)} classes; give '
+          f'them in the order {errors.listed(declared, _MOST_NAMES)}')
 
 
 def _is_text(feature: Any) -> bool:
