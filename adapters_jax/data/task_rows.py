@@ -155,7 +155,8 @@ def check_features(task: task_lib.Task, features: Mapping[str, Any]) -> None:
     raise _error(
         task, 'target', f'{task.target} is a rating; give `positive_above`, '
         'the largest rating of class 0, or `labels=()` for regression')
-  elif names := list(class_names(target)):
+  elif class_names(target):
+    names = list(class_names(target))
     # Other names for the classes are the task's own.
     moved = any(name in names and names.index(name) != number
                 for number, name in enumerate(task.labels))
