@@ -20,10 +20,10 @@ from adapters_jax import trees
 from tests import tiny
 
 
-def make(text='bottleneck[size=3]', seed=0):
+def make(text='bottleneck[size=3]', seed=0, layers=tiny.CONFIG.layers):
   """Returns an adapter with random leaves."""
   configs = strings.parse(text)
-  shape = dataclasses.replace(tiny.CONFIG, adapters=configs)
+  shape = dataclasses.replace(tiny.CONFIG, adapters=configs, layers=layers)
   shapes = encoder.shapes(heads.Classifier(shape, 2))  # Traced once.
   tuned, _ = trees.split(shapes, lambda path: trees.role(path) != 'encoder')
   rng = np.random.default_rng(seed)
