@@ -36,9 +36,9 @@ from adapters_jax.runs import console  # noqa: E402
 from adapters_jax.runs import session  # noqa: E402
 from tests import tiny  # noqa: E402
 
-# Before JAX writes a program it reads a file of each kept one, to find those
-# too many: a tenth of a second among 2,000, and the tests keep fewer bytes than
-# the limit. Without this name a later JAX would merely be slower.
+# Before JAX writes a program it reads a file of every kept one, to see whether
+# their folder exceeds its limit: with 2,000 of them, a tenth of a second. The
+# programs of the tests stay below the limit.
 lru_cache.LRUCache._evict_if_needed = lambda cache, **sizes: None
 
 
