@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
@@ -194,13 +193,7 @@ def method_text(method: Any) -> Any:
   several = method if isinstance(method, tuple | list) else (method,)
   if not several or not methods_base.are_methods(several[:1]):
     return method
-  configs = field_checks.methods(several)
-  for config in configs:
-    if type(config) not in methods.classes():
-      raise errors.UserError(
-          f'`method`: {type(config).__name__} has no name; add it to '
-          'methods.CONFIGS, from which saved adapters are read')
-  return strings.render(configs)
+  return strings.render(field_checks.methods(several), '`method`')
 
 
 def check_arguments(
