@@ -22,12 +22,11 @@ from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import kind as kind_lib
 
-InMemory = evaluation.InMemory
+InMemory = chosen_kind.InMemory
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.

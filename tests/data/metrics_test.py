@@ -25,6 +25,13 @@ class MetricsTest(parameterized.TestCase):
         metrics.compute(('roc_auc', 'accuracy'), LABELS, ANSWERS, logits),
         {'roc_auc': 0.0, 'accuracy': 0.7})
 
+  @parameterized.parameters(*metrics.METRICS, *metrics.OF_LOGITS)
+  def test_a_value_is_a_float_of_python(self, name):
+    # After the training, a record could not hold another type.
+    logits = np.stack([np.zeros(10), np.arange(10.0)], axis=1)
+    value, = metrics.compute((name,), LABELS, ANSWERS, logits).values()
+    self.assertIs(type(value), float)
+
   def test_a_threshold_is_picked_by_a_metric_that_it_changes(self):
     self.assertEqual(metrics.decided_by(('roc_auc', 'recall')), 'recall')
     self.assertEqual(metrics.decided_by(('roc_auc',)), 'macro_f1')
