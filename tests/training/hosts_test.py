@@ -11,7 +11,7 @@ from safetensors import numpy as safetensors_numpy
 from adapters_jax.runs import records
 from tests import forks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.first, pytest.mark.slow]
 
 
 def free_port() -> int:
