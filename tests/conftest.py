@@ -11,6 +11,8 @@ from tests import xla_flags
 if os.environ.get('ADAPTERS_JAX_TEST_XLA_FLAGS') != 'none':  # As for a GPU.
   os.environ['XLA_FLAGS'] = ' '.join(
       [os.environ.get('XLA_FLAGS', ''), *xla_flags.quick_to_compile()])
+# A worker a core: waiting threads of torch double the time of tiny models.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 # Bytes. Only with a limit does JAX lock the folder of compiled programs, which
 # two workers write to.
 os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)
