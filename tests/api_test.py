@@ -20,6 +20,7 @@ from adapters_jax import trees
 from tests import api_faults
 from tests import outputs
 from tests import tiny
+from tests.adapters import bank_test
 
 QUICK = {'buckets': 0, 'batch_size': 16, 'max_length': 12, 'max_steps': 200,
          'eval_every': 50, 'learning_rate': 3e-2}
@@ -269,15 +270,17 @@ def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_embeddings_over_a_frozen_adapter(base, bank):
+def test_embeddings_over_a_frozen_adapter(base):
+  film = dataclasses.replace(
+      bank_test.make('houlsby[size=3]'), base=base.identity, max_length=12)
   words = ('good', 'bad', 'dull', 'fine', 'great', 'poor')
   pairs = aj.Pairs([(f'a {word} film', f'very {word}') for word in words] * 3)
   both = aj.train(base, pairs, method='lora[r=1]',
-                  under={'film': bank['film']}, **SHORT)
+                  under={'film': film}, **SHORT)
   assert both.method == 'stack(film, task)'
   # The frozen adapter is the one that was given, the other one has moved.
   frozen = trees.flatten(aj.member(both, 'film').tuned)
-  for path, leaf in trees.flatten(bank['film'].tuned).items():
+  for path, leaf in trees.flatten(film.tuned).items():
     if trees.role(path) == 'adapter':
       np.testing.assert_array_equal(frozen[path], leaf, err_msg=path)
   sts = aj.member(both, 'task')
@@ -285,6 +288,6 @@ def test_embeddings_over_a_frozen_adapter(base, bank):
              if path.endswith('/b'))
   found = aj.encode(base, TEXTS, both)
   assert np.abs(found - aj.encode(base, TEXTS, sts)).max() > 1e-3
-  apart = aj.encode(base, TEXTS, {'film': bank['film'], 'sts': sts},
+  apart = aj.encode(base, TEXTS, {'film': film, 'sts': sts},
                     setup='stack(film, sts, norms=last)')
   np.testing.assert_allclose(found, apart, atol=1e-6)

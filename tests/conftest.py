@@ -11,8 +11,10 @@ from tests import xla_flags
 if os.environ.get('ADAPTERS_JAX_TEST_XLA_FLAGS') != 'none':  # As for a GPU.
   os.environ['XLA_FLAGS'] = ' '.join(
       [os.environ.get('XLA_FLAGS', ''), *xla_flags.quick_to_compile()])
-# A worker a core: waiting threads of torch double the time of tiny models.
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+# One thread for the products of NumPy and torch, before they are imported: a
+# process a core leaves no core to others, and both wait for them by spinning.
+for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS'):
+  os.environ.setdefault(name, '1')
 # Bytes. Only with a limit does JAX lock the folder of compiled programs, which
 # two workers write to.
 os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)
@@ -35,9 +37,9 @@ from adapters_jax.runs import console  # noqa: E402
 from adapters_jax.runs import session  # noqa: E402
 from tests import tiny  # noqa: E402
 
-# Before JAX writes a program it reads a file of each kept one, to find those
-# too many: a tenth of a second among 2,000, and the tests keep fewer bytes than
-# the limit. Without this name a later JAX would merely be slower.
+# Before JAX writes a program it reads a file of every kept one, to see whether
+# their folder exceeds its limit: with 2,000 of them, a tenth of a second. The
+# programs of the tests stay below the limit.
 lru_cache.LRUCache._evict_if_needed = lambda cache, **sizes: None
 
 

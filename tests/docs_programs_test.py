@@ -1,17 +1,13 @@
 """Tests that the Python programs of README and docs run."""
 
 import ast
-import json
 import os
-import pathlib
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from safetensors import numpy as safetensors_numpy
 
 from adapters_jax import trees
 from adapters_jax.data import tasks
@@ -40,22 +36,10 @@ def run_blocks(
 
 
 @pytest.fixture(scope='module')
-def base_folder(tmp_path_factory, checkpoint) -> str:
-  """The tiny checkpoint with one layer, and 128 positions as programs need."""
-  folder = tmp_path_factory.mktemp('base')
-  for path in pathlib.Path(checkpoint).iterdir():
-    (folder / path.name).write_bytes(path.read_bytes())
-  settings = json.loads((folder / 'config.json').read_text())
-  settings |= {'num_hidden_layers': 1, 'max_position_embeddings': 128}
-  (folder / 'config.json').write_text(json.dumps(settings))
-  weights = str(folder / 'model.safetensors')
-  tensors = {name: value for name, value
-             in safetensors_numpy.load_file(weights).items()
-             if not re.match(r'encoder\.layer\.[1-9]', name)}
-  name = 'embeddings.position_embeddings.weight'
-  tensors[name] = np.resize(tensors[name], (128, tensors[name].shape[1]))
-  safetensors_numpy.save_file(tensors, weights)
-  return str(folder)
+def base_folder(tmp_path_factory) -> str:
+  """A tiny checkpoint with one layer, and 128 positions as programs need."""
+  return tiny.write_checkpoint(
+      str(tmp_path_factory.mktemp('base')), layers=1, positions=128)
 
 
 @pytest.fixture
@@ -136,29 +120,25 @@ def test_the_training_loop_runs(base_folder, small_world):
     code = code.replace("'minilm-l6'", repr(base_folder))
     exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
 
-  def loss(params):
+  def logits_of(params):
     batch = names['batch']
-    logits = names['model'].apply(
-        {'params': params}, batch['tokens'], batch['segments'], batch['mask'])
+    return tiny.apply(names['model'], params, batch['tokens'],
+                      batch['segments'], batch['mask'])
+
+  def loss(params):
     return optax.softmax_cross_entropy_with_integer_labels(
-        logits, batch['labels']).mean()
+        logits_of(params), names['batch']['labels']).mean()
 
   page = docs_test.PAGES['docs/how_it_works.md']
   first, predicted, salient, second = docs_test.blocks(page, 'python')
   execute(first)
   execute(predicted)
   execute(salient)
-  own = names['model'].apply(
-      {'params': trees.overlay(names['base'], names['tuned'])},
-      names['batch']['tokens'][:1], names['batch']['segments'][:1],
-      names['batch']['mask'][:1])
+  logits = logits_of(trees.overlay(names['base'], names['tuned']))
   np.testing.assert_allclose(
-      [*names['found'].probabilities.values()], jax.nn.softmax(own)[0],
+      [*names['found'].probabilities.values()], jax.nn.softmax(logits)[0],
       atol=1e-5)
   batch, saliency = names['batch'], names['saliency']
-  logits = names['model'].apply(
-      {'params': trees.overlay(names['base'], names['tuned'])},
-      batch['tokens'], batch['segments'], batch['mask'])
   np.testing.assert_allclose(
       names['score'](names['vectors']), logits[:, 1].sum(), rtol=1e-4)
   assert (np.abs(saliency).max(-1) > 0)[batch['mask']].all()

@@ -33,7 +33,8 @@ def shape_for(
                for config in adapter.methods)
   if not checkpoint and inside and form == 'peft':
     raise missing('PEFT wants the attention heads of the base')
-  if not checkpoint and inside and shape.family == 'electra':
+  names = families.FAMILIES[shape.family].modules
+  if not checkpoint and inside and 'embeddings/project' in names:
     raise missing('it shows the width of the embeddings')
   if not checkpoint and _configured(adapter, form):
     raise missing("the head depends on the base's config.json")

@@ -176,9 +176,9 @@ def _write_other(
   if adapter.head.pretrained and form != 'adapterhub':
     return [*_write_other(path, _without_head(adapter), form, name, checkpoint),
             'the head of masked language modelling is left out']
+  models.check_family(adapter.family, form)
   if form == 'transformers':
     return transformers_model.write(path, adapter, checkpoint)
-  models.check_family(adapter.family, form)
   if form == 'adapter_bert':
     variables: dict[str, Any] = adapter_bert.to_variables(
         adapter, (lambda: _base_tree(checkpoint)) if checkpoint else None)

@@ -6,6 +6,7 @@ from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters.formats import adapter_bert
 from adapters_jax.downloads import paths
+from adapters_jax.model import families
 from adapters_jax.model import family_configs
 from adapters_jax.model import heads
 from adapters_jax.model import pooling as pooling_lib
@@ -110,6 +111,6 @@ def _on_activation(adapter: adapter_lib.Adapter, form: str) -> list[str]:
   if not own:
     return []
   (entry, value), = family_configs.activation_entry(
-      adapter.family, own).items()
+      families.FAMILIES[adapter.family].activation, own).items()
   return [f'the files do not state the activation of the base: load it with '
           f'{entry}={value!r}']

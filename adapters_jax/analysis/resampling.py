@@ -149,26 +149,28 @@ def _macro(part, labels, predictions, weights):
   return scores.sum(0) / there.sum(0)
 
 
-def _counts_of_labels(count, labels, predictions, weights):
-  """Returns (hits, labels plus predictions), [count, resamples] each.
+def _counts_of_labels(count, labels, predictions):
+  """Returns (hits, labels plus predictions), [count, examples] each.
 
   A set of labels is an integer, whose bit n is the label n.
   """
   bits = np.arange(count)[:, None]
-  true, said = ((sets >> bits & 1).astype(np.float64)  # [labels, examples]
+  true, said = ((sets >> bits & 1).astype(np.float64)
                 for sets in (labels, predictions))
-  return (true * said) @ weights, (true + said) @ weights
+  return true * said, true + said
 
 
 def _sets_micro_f1(count, labels, predictions, weights):
-  hits, total = (counts.sum(0) for counts in _counts_of_labels(
-      count, labels, predictions, weights))
+  # Summed over the labels first: integers, so that no bit depends on the order.
+  hits, total = (counts.sum(0) @ weights for counts in _counts_of_labels(
+      count, labels, predictions))
   return 2 * hits / np.where(total > 0, total, 1)
 
 
 def _sets_macro_f1(count, labels, predictions, weights):
   # A label that is absent from a resample counts as 0, as in scikit-learn.
-  hits, total = _counts_of_labels(count, labels, predictions, weights)
+  hits, total = (counts @ weights for counts in _counts_of_labels(
+      count, labels, predictions))
   return (2 * hits / np.where(total > 0, total, 1)).mean(0)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import re
 import sys
+import typing
 from typing import Any
 
 from absl import app
@@ -38,12 +39,32 @@ def define(config_class: type, **defaults: Any) -> None:
   Args:
     config_class: Settings dataclass, with fields made by `options.option`.
     **defaults: Defaults that replace those of the fields.
+
+  Raises:
+    errors.UserError: a field that cannot be a flag, or a default of another
+      type; names it.
   """
+  types = typing.get_type_hints(config_class)  # Annotations may be strings.
   for field in dataclasses.fields(config_class):
-    _DEFINE[field.type](
-        field.name, defaults.get(field.name, field.default),
-        field.metadata['help'],
-        module_name=sys.argv[0])  # absl's --help lists the script's own flags.
+    name, where = field.name, f'{config_class.__name__}.{field.name}'
+    if 'help' not in field.metadata:
+      raise errors.UserError(
+          f"{where}: make the field by options.option(DEFAULT, 'Its help.')")
+    if types[name] not in _DEFINE:
+      raise errors.UserError(
+          f'{where}: a flag has one of the types '
+          f'{", ".join(one.__name__ for one in _DEFINE)}, not {field.type}')
+    try:
+      _DEFINE[types[name]](
+          name, defaults.get(name, field.default), field.metadata['help'],
+          # absl's --help lists the flags of the script.
+          module_name=sys.argv[0])
+    except flags.DuplicateFlagError as error:
+      raise errors.UserError(
+          f'{where}: another class of flags, or absl, has a flag of this name; '
+          'give another') from error
+    except flags.Error as error:
+      raise errors.UserError(f'{where}, its default: {error}') from error
 
 
 def read(
@@ -137,6 +158,26 @@ def with_local_files(config: config_lib.Config) -> config_lib.Config:
   return dataclasses.replace(config, **found)
 
 
+def _define_all(
+    classes: Sequence[type], defaults: Mapping[str, Any]
+) -> None:
+  """Defines the flags of a program.
+
+  Args:
+    classes: Dataclasses of the flags.
+    defaults: Defaults that replace those of the fields.
+
+  Raises:
+    errors.UserError: as of `define`, or a default for a flag of no class.
+  """
+  known = [field.name for one in classes for field in dataclasses.fields(one)]
+  for name in defaults:
+    if name not in known:
+      raise errors.unknown('`defaults` of the program', name, known)
+  for one in classes:
+    define(one, **defaults)
+
+
 def start(
     config_class: type, main: Callable[..., None], *more: type,
     defaults: Mapping[str, Any] | None = None,
@@ -150,8 +191,6 @@ def start(
     defaults: Defaults that replace those of the fields.
   """
   classes = (config_class, *more)
-  for flag_class in classes:
-    define(flag_class, **(defaults or {}))
 
   def run(_):
     with signals.requests():
@@ -168,6 +207,7 @@ def start(
       main(config, *(read(other) for other in more))
 
   with ending.reported(as_text):
+    _define_all(classes, defaults or {})
     if help_lib.print_if_asked(help_lib.grouped(classes)):
       return
     # Before any work, as it may restart this process.

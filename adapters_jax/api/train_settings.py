@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax import methods
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
@@ -23,12 +22,11 @@ from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import evaluation
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import kind as kind_lib
 
-InMemory = evaluation.InMemory
+InMemory = chosen_kind.InMemory
 
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.
@@ -194,13 +192,7 @@ def method_text(method: Any) -> Any:
   several = method if isinstance(method, tuple | list) else (method,)
   if not several or not methods_base.are_methods(several[:1]):
     return method
-  configs = field_checks.methods(several)
-  for config in configs:
-    if type(config) not in methods.classes():
-      raise errors.UserError(
-          f'`method`: {type(config).__name__} has no name; add it to '
-          'methods.CONFIGS, from which saved adapters are read')
-  return strings.render(configs)
+  return strings.render(field_checks.methods(several), '`method`')
 
 
 def check_arguments(

@@ -18,7 +18,7 @@ from adapters_jax.downloads import pinned
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1  # Counts changes of `tasks._read` or of the files below.
+_VERSION = 2  # Counts changes of `task_rows.read` or of the files below.
 _MOST_BYTES = 2 * 2**30  # Of all entries together.
 
 # {split: JSON value}

@@ -15,11 +15,12 @@ from adapters_jax.methods import lora
 from adapters_jax.methods import prefix
 from adapters_jax.methods import prompt
 from adapters_jax.methods import reft
+from adapters_jax.methods import registry
 from adapters_jax.methods import vera
 
 # {name in `strings.parse`: methods}. Names and defaults are AdapterHub's except
 # for 'bottleneck' (the paper's), 'rslora', 'adapter_plus' and 'ia3_inputs'.
-CONFIGS = {
+CONFIGS = registry.Registry({
     'bottleneck': (bottleneck.Bottleneck(),),
     'seq_bn': (bottleneck.SEQ_BN,),
     'pfeiffer': (bottleneck.SEQ_BN,),
@@ -57,7 +58,7 @@ CONFIGS = {
         prefix.PrefixTuning(prefix_length=10, use_gating=True),
         bottleneck.SEQ_BN.with_fields(use_gating=True),
         lora.LoRA(alpha=2, use_gating=True)),
-}
+})
 
 Method = base.Method
 

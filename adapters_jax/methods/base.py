@@ -34,10 +34,11 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   from `changes.Change` fold, merge and switch off trained leaves.
 
   Attributes:
-    kind: Hook that calls the module: 'sublayer', 'linear', 'input',
-      'key_value', 'layer' or 'embedding'; see `model.sites` for signatures.
+    kind: Hook that calls the module, a key of `places.SITES_OF`; see
+      `model.sites` for signatures.
     choices: {field: texts that it may be, or that its tuple may hold}.
-    sites: Sites of a layer, or of the embeddings, with a module.
+    sites: Sites of a layer, or of the embeddings, with a module; from
+      `places.SITES_OF[kind]`.
     layers: Layers with the method, None for all.
     leave_out: Layers without the method.
     needs_all_rows: Whether the update of one position depends on positions
@@ -89,6 +90,13 @@ class Method(codec.Codec, changes.Change, abc.ABC):
       for one in value if isinstance(value, tuple) else (value,):
         if isinstance(one, str):  # Some fields also take numbers.
           demand_choice(name, one, allowed)
+    # At another site nothing would call the module, so that a run would train
+    # the head alone.
+    kind = getattr(self, 'kind', '')
+    demand_choice('kind', kind, places.SITES_OF)
+    demand(isinstance(self.sites, tuple), 'sites', self.sites, 'a tuple')
+    for site in self.sites:
+      demand_choice('sites', site, places.SITES_OF[kind])
 
   def applies(self, site: str, layer: int) -> bool:
     """Returns whether the method has a module at a site of a layer.

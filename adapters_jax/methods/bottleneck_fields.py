@@ -8,8 +8,9 @@ from typing import Self
 from adapters_jax import errors
 from adapters_jax.layers import activations
 from adapters_jax.methods import base
+from adapters_jax.methods import places
 
-SITES = ('attention_output', 'ffn_output')
+SITES = places.SITES_OF['sublayer']
 INITS = ('houlsby', 'bert', 'mam_adapter')
 NORMS = ('', 'layer', 'batch')
 # {field of serial adapters: the only value of parallel ones}

@@ -15,6 +15,13 @@ from adapters_jax import errors
 # Only gated feed-forward sublayers have a 'gate'.
 LINEARS = ('query', 'key', 'value', 'attention_output', 'intermediate',
            'gate', 'ffn_output')
+# {kind of methods: the sites that call their modules}; `model.sites` has the
+# signatures.
+SITES_OF = {
+    'linear': LINEARS, 'input': LINEARS,
+    'sublayer': ('attention_output', 'ffn_output'),
+    'key_value': ('key_value',), 'layer': ('layer_output',),
+    'embedding': ('words', 'embedding')}
 
 _PATH = re.compile(
     r'(?:encoder/(?:layer_(?P<layer>\d+)/(?:attention/)?)?|embeddings/)?'

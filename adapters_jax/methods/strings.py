@@ -1,19 +1,23 @@
 """Methods as text: `lora[r=8]`, `par_bn|prefix_tuning`."""
 
 import ast
+from collections.abc import Iterable
 import re
 import typing
 from typing import Any
 
 from adapters_jax import errors
 from adapters_jax import methods
+from adapters_jax.methods import codec
 from adapters_jax.methods import hints
+from adapters_jax.methods import registry
 from adapters_jax.methods import values as values_lib
 
 convert = values_lib.converted
 
 _BOOLEANS = {'true': 'True', 'false': 'False'}  # As in flags.
-_PART = re.compile(r'\s*([\w+-]+)\s*(?:\[(.*)\])?\s*', re.DOTALL)
+_PART = re.compile(
+    rf'\s*({registry.NAME})\s*(?:\[(.*)\])?\s*', re.DOTALL)
 
 
 def parse(
@@ -47,25 +51,64 @@ def parse(
     values = _parse_fields(fields or '', name, flag)
     configs.extend(
         _with_fields(methods.CONFIGS[name], values, name, flag, saved))
+  # An adapter that no text describes could not be saved after its training.
+  render(configs, flag)
   return tuple(configs)
 
 
-def render(configs: tuple[methods.Method, ...]) -> str:
-  """Returns a short text that `parse` turns into the methods."""
-  return '|'.join(_render(config) for config in configs)
+def render(configs: Iterable[methods.Method], what: str = '`methods`') -> str:
+  """Returns a short text that `parse` turns into the methods.
+
+  Args:
+    configs: Methods.
+    what: Name of the methods in messages.
+
+  Raises:
+    errors.UserError: no name stands for a method alone.
+  """
+  return '|'.join(_render(config, what) for config in configs)
 
 
-def _render(config: methods.Method) -> str:
+def _render(config: methods.Method, what: str) -> str:
   """Returns the shortest text of one method, relative to a named one."""
   texts = []
-  for name, (start, *more) in methods.CONFIGS.items():
-    # Compare exact types: a Compacter is a Bottleneck, too.
-    if more or type(start) is not type(config):
-      continue
+  for name, start in _starts(config).items():
     values = ', '.join(
         f'{k}={v!r}' for k, v in config.changes(start).items())
     texts.append(f'{name}[{values}]' if values else name)
+  if not texts:
+    kind = type(config).__name__
+    raise errors.UserError(
+        f'{what}: {kind} has no name of its own, from which saved adapters are '
+        f'read; set methods.CONFIGS[NAME] = ({kind}(),)')
   return min(texts, key=len)
+
+
+def _starts(config: methods.Method) -> dict[str, methods.Method]:
+  """Returns {name: method} of the names of a method's class.
+
+  Args:
+    config: Method. If its class has no name, a class that replaces it has:
+      running the cell of a notebook again defines another with its name.
+  """
+  alone = {name: start for name, (start, *more) in methods.CONFIGS.items()
+           if not more}
+  # Compare exact types: a Compacter is a Bottleneck, too.
+  found = {name: start for name, start in alone.items()
+           if type(start) is type(config)}
+  if found:
+    return found
+  wanted = _identity(config)
+  found = {name: start for name, start in alone.items()
+           if _identity(start) == wanted}
+  # A function may define several classes of one name.
+  return found if len(set(map(type, found.values()))) == 1 else {}
+
+
+def _identity(config: methods.Method) -> tuple[Any, ...]:
+  """Returns what a class keeps if its definition runs again."""
+  kind = type(config)
+  return kind.__module__, kind.__qualname__, codec.names_of(config)
 
 
 def check_layers(

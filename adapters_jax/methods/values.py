@@ -20,6 +20,7 @@ _ACTIVATION_WORDS = {
     'gelu': 'gelu', 'gelu_tanh': 'gelu_new', 'relu': 'relu', 'swish': 'swish',
     'tanh': 'tanh', 'leaky_relu': 'leakyrelu', 'identity': 'linear'}
 _LARGEST = 2**31 - 1
+_PLAIN = (bool, int, float, str, type(None))
 # Files without a version predate the split of 'gelu' into erf and tanh forms.
 _OLD_ACTIVATIONS = {**ACTIVATIONS, 'gelu': 'gelu_tanh'}
 
@@ -91,8 +92,7 @@ def converted(
   Raises:
     errors.UserError: the value has another type, or is not finite.
   """
-  choices = (typing.get_args(wanted)
-             if isinstance(wanted, types.UnionType) else (wanted,))
+  choices = _choices(wanted)
   value = _hashable(value)
   if not _finite(value):
     raise errors.UserError(f'{what}: give a finite number')
@@ -108,6 +108,21 @@ def converted(
   texts = ', '.join(map(repr, allowed))
   names = ' or '.join(_described(choice, texts) for choice in choices)
   raise errors.UserError(f'{what}: give {names}')
+
+
+def _choices(wanted: Any) -> tuple[Any, ...]:
+  """Returns the members of a union of types; any other type alone."""
+  # `Optional[int]` and `int | None` are of different classes.
+  union = typing.get_origin(wanted) in (typing.Union, types.UnionType)
+  return typing.get_args(wanted) if union else (wanted,)
+
+
+def _is_written(kind: Any) -> bool:
+  """Returns whether texts of methods can express a type."""
+  entries = typing.get_args(kind)
+  if typing.get_origin(kind) is tuple and entries:
+    return all(_is_written(one) for one in entries if one is not Ellipsis)
+  return kind in _PLAIN
 
 
 def _described(choice: Any, texts: str) -> str:
@@ -152,10 +167,17 @@ def convert_fields(config: Any) -> None:
     config: Frozen dataclass that is being made.
 
   Raises:
-    errors.UserError: a field has another type.
+    errors.UserError: a field has another type, or one that texts of methods
+      cannot express.
   """
   hints = typing.get_type_hints(type(config))
   for field in dataclasses.fields(config):
+    if not all(map(_is_written, _choices(hints[field.name]))):
+      raise errors.UserError(
+          f'`{field.name}`: texts of methods cannot express the type '
+          f'{field.type}; annotate the field with bool, int, float, str, '
+          'tuples of these such as tuple[int, ...], or unions of these with '
+          'None')
     value = getattr(config, field.name)
     object.__setattr__(config, field.name, converted(
         value, hints[field.name], f'`{field.name}={value!r}`',

@@ -39,7 +39,8 @@ class Family:
     name: `model_type` in config.json.
     prefix: Prefix of the names of tensors in models of tasks; names in bare
       encoders lack it.
-    parse_config: (entries of config.json) -> config of the encoder.
+    parse_config: (entries of config.json) -> config of the encoder, of any
+      family.
     modules: {module: Hugging Face's name}; {} is the index of the layer.
     leaves: {leaf outside of modules: Hugging Face's name}.
     ignored: Regular expressions of tensors that no model of this package reads:
@@ -53,6 +54,7 @@ class Family:
     masked_lm_activation: Activation of that head; '' for the encoder's.
     head_start: {leaf of the layers before a classifier: Hugging Face's name},
       of checkpoints that hold them.
+    activation: Entry of config.json that names the activation.
   """
   name: str
   prefix: str
@@ -66,6 +68,7 @@ class Family:
   masked_lm: Mapping[str, str] = dataclasses.field(default_factory=dict)
   masked_lm_activation: str = ''
   head_start: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  activation: str = 'hidden_act'
 
 
 def _roberta(name: str) -> Family:
@@ -95,7 +98,8 @@ FAMILIES = {family.name: family for family in (
         'distilbert', 'distilbert.', family_configs.distilbert,
         family_names.DISTILBERT,
         (_POSITIONS, r'^vocab_(transform|layer_norm|projector)\.'),
-        pooler=False, masked_lm=family_names.DISTILBERT_VOCABULARY),
+        pooler=False, masked_lm=family_names.DISTILBERT_VOCABULARY,
+        activation='activation'),
     Family(
         'electra', 'electra.', family_configs.electra, family_names.ELECTRA,
         (_POSITIONS, r'^(discriminator|generator)_predictions\.',
@@ -116,7 +120,8 @@ FAMILIES = {family.name: family for family in (
                 '.mlp.Wi': ('activated', 'gate')},
         head_start={'head_first/kernel': 'head.dense.weight',
                     'head_norm/scale': 'head.norm.weight',
-                    'head_norm/bias': 'head.norm.bias'}),
+                    'head_norm/bias': 'head.norm.bias'},
+        activation='hidden_activation'),
 )}
 
 
@@ -138,7 +143,7 @@ def parse_config(
     raise errors.UserError(
         f'{entries.where} has model_type {name!r}; supported are '
         f'{", ".join(FAMILIES)}')
-  return FAMILIES[name].parse_config(entries)
+  return dataclasses.replace(FAMILIES[name].parse_config(entries), family=name)
 
 
 def check_head_input(shape: bert_config.BertConfig, head_input: str) -> None:

@@ -1,7 +1,9 @@
 """Readers of config.json, which turn a family's entries into a `BertConfig`.
 
-A reader raises errors.UserError for an entry that is missing or not supported.
-Absent entries have the defaults of transformers' classes.
+`families.parse_config` adds the name of the family, so that families of one
+layout share a reader. A reader raises errors.UserError for an entry that is
+missing or not supported. Absent entries have the defaults of transformers'
+classes.
 """
 
 from adapters_jax.downloads import json_files
@@ -16,9 +18,6 @@ _ACTIVATIONS = {
     'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh',
     'relu': 'relu', 'leaky_relu': 'leaky_relu', 'silu': 'swish',
     'swish': 'swish', 'tanh': 'tanh', 'linear': 'identity'}
-# {family: entry of the activation}, where it is not 'hidden_act'.
-_ACTIVATION_ENTRIES = {
-    'distilbert': 'activation', 'modernbert': 'hidden_activation'}
 
 # {field of BertConfig: largest value}, far above those of any model. Without a
 # bound, a damaged number would take hours or all memory before it shows.
@@ -52,7 +51,6 @@ def roberta(entries: Entries) -> bert_config.BertConfig:
       **_sizes(entries, _SIZES),
       # The class's default is 2; published files state 1.
       segments=_segments(entries),
-      family=entries.values['model_type'],
       first_position=_first_position(entries), **_common(entries))
 
 
@@ -60,7 +58,7 @@ def mpnet(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of an MPNet."""
   entries.demand('relative_attention_num_buckets', 32)
   return bert_config.BertConfig(
-      **_sizes(entries, _SIZES), segments=0, family='mpnet',
+      **_sizes(entries, _SIZES), segments=0,
       # Its class in transformers does not read `pad_token_id` for positions.
       first_position=2, relative_bias=True, **_common(entries))
 
@@ -69,8 +67,8 @@ def distilbert(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of a DistilBERT."""
   # 'sinusoidal_pos_embds' is not read: files hold the table in any case.
   return bert_config.BertConfig(
-      **_sizes(entries, _DISTILBERT_SIZES), segments=0, family='distilbert',
-      norm_epsilon=1e-12, activation=_activation(entries, 'distilbert'),
+      **_sizes(entries, _DISTILBERT_SIZES), segments=0,
+      norm_epsilon=1e-12, activation=_activation(entries, 'activation'),
       dropout=entries.rate('dropout'),
       attention_dropout=entries.rate('attention_dropout'))
 
@@ -79,7 +77,7 @@ def electra(entries: Entries) -> bert_config.BertConfig:
   """Returns the shape of an ELECTRA."""
   return bert_config.BertConfig(
       **_sizes(entries, _SIZES | {'embedding_dim': 'embedding_size'}),
-      segments=_segments(entries), family='electra', **_common(entries))
+      segments=_segments(entries), **_common(entries))
 
 
 def deberta(entries: Entries) -> bert_config.BertConfig:
@@ -108,7 +106,7 @@ def deberta(entries: Entries) -> bert_config.BertConfig:
         f'{sizes["positions"]} positions; they should be from 2 to less than '
         'twice as many')
   return bert_config.BertConfig(
-      **sizes, family='deberta-v2',
+      **sizes,
       segments=entries.whole('type_vocab_size', 0, _LARGEST['segments'], 0),
       classifier_activation=entries.text('pooler_hidden_act', 'gelu'),
       **_common(entries, 1e-7))
@@ -125,8 +123,8 @@ def modernbert(entries: Entries) -> bert_config.BertConfig:
         'heads of odd width, which rotary positions cannot turn')
   span = entries.whole('local_attention', 2, _LARGEST['positions'], 128)
   return bert_config.BertConfig(
-      **sizes, segments=0, family='modernbert', pre_norm=True,
-      activation=_activation(entries, 'modernbert'),
+      **sizes, segments=0, pre_norm=True,
+      activation=_activation(entries, 'hidden_activation'),
       # Published models have no dropout.
       dropout=entries.rate('mlp_dropout', 0.0),
       attention_dropout=entries.rate('attention_dropout', 0.0),
@@ -225,20 +223,18 @@ def _common(entries, norm_epsilon=1e-12):
           'layer_norm_eps', 0, 1, norm_epsilon)}
 
 
-def activation_entry(family: str, activation: str) -> dict[str, str]:
+def activation_entry(name: str, activation: str) -> dict[str, str]:
   """Returns {entry of config.json: Hugging Face's name} of an activation.
 
   Args:
-    family: Key of families.FAMILIES.
+    name: Name of the entry, as in `families.Family`.
     activation: A name in layers.activations.
   """
   names = {ours: theirs for theirs, ours in reversed(_ACTIVATIONS.items())}
-  name = _ACTIVATION_ENTRIES.get(family, 'hidden_act')
   return {name: names[activation]}
 
 
-def _activation(entries, family=''):
-  name = _ACTIVATION_ENTRIES.get(family, 'hidden_act')
+def _activation(entries, name='hidden_act'):
   activation = entries.text(name, 'gelu')
   if activation not in _ACTIVATIONS:
     raise errors.unknown(

@@ -16,12 +16,15 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
+from adapters_jax.methods import places
 
 # One entry per method: the arrays that all its sites share, or None.
 Shared = tuple[Any, ...]
 
-SITES = ('query', 'key', 'value', 'key_value', 'attention_output',
-         'intermediate', 'gate', 'ffn_output', 'layer_output')
+# Those of a layer; the embeddings have their own.
+SITES = tuple(dict.fromkeys(
+    site for kind, sites in places.SITES_OF.items() if kind != 'embedding'
+    for site in sites))
 
 
 def needs_all_rows(configs: tuple[Any, ...]) -> bool:

@@ -31,12 +31,12 @@ from adapters_jax.downloads import paths
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import labelled
 from adapters_jax.runs import perplexity
+from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import classification
 
 _log = logging.getLogger(__name__)
 
-InMemory = (memory.Examples | tagged.TaggedExamples | pairs_lib.Pairs
-            | questions_lib.Questions | raw_text.Texts)
+InMemory = chosen_kind.InMemory
 
 
 def evaluate(

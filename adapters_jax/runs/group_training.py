@@ -13,9 +13,9 @@ from adapters_jax import trees
 from adapters_jax.runs import compiled
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
-from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import progress as progress_lib
+from adapters_jax.runs import same_inputs
 from adapters_jax.runs import saving
 from adapters_jax.runs import signals
 from adapters_jax.runs import trackers as trackers_lib
@@ -194,7 +194,7 @@ def _start(
     errors.UserError: a state of other data, of another computation or base.
   """
   progress = group_lib.initial(group)
-  inputs = inputs_lib.of_group(group)
+  inputs = same_inputs.of_group(group)
 
   def check(progress, extra):
     # Of the runs still in training only: the others may have diverged.
@@ -203,7 +203,7 @@ def _start(
 
   saved = resume.restore(progress, check) if resume else None
   start = joined() if resume is None or saved is None else (
-      saved[0], inputs_lib.continued(
+      saved[0], same_inputs.continued(
           log_lib.Log.from_json(saved[1]), inputs, resume.folder))
   if not start:
     return progress, log_lib.Log(

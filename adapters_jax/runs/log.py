@@ -67,7 +67,7 @@ class Log:
     runs: One log per run.
     seconds: Wall time of the group, summed over its sittings.
     cpu_seconds: Processor time of the same, over all threads.
-    inputs: Result of `inputs.of_group`; {} in states of earlier versions.
+    inputs: Result of `same_inputs.of_group`; {} in states of earlier versions.
   """
   runs: list[RunLog]
   seconds: float = 0.0

@@ -11,9 +11,9 @@ import jax
 
 from adapters_jax import trees
 from adapters_jax.runs import group as group_lib
-from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import rungs as rungs_lib
+from adapters_jax.runs import same_inputs
 from adapters_jax.runs import workdirs
 from adapters_jax.training import loop
 from adapters_jax.training import resume as resume_lib
@@ -107,14 +107,14 @@ def join_progress(
   wide = jax.eval_shape(lambda: group_lib.initial(group))
   wide = jax.tree.map(  # The shapes of one run.
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), wide)
-  inputs = inputs_lib.of_group(group)
+  inputs = same_inputs.of_group(group)
   parts, runs, seconds, cpu_seconds = [], [], 0.0, 0.0
   for index, state in enumerate(states):
     resume = resume_lib.Resume(state)
     saved = resume.restore(group_lib.initial(_alone(group, index)))
     resume.close()
     assert saved is not None  # `exists` has found one.
-    log = inputs_lib.continued(
+    log = same_inputs.continued(
         log_lib.Log.from_json(saved[1]), inputs, resume.folder)
     parts.append(group_lib.widen(saved[0], wide))
     runs += log.runs

@@ -18,7 +18,6 @@ from adapters_jax.runs import console
 from adapters_jax.runs import drawn_dev
 from adapters_jax.runs import group as group_lib
 from adapters_jax.runs import group_training
-from adapters_jax.runs import inputs
 from adapters_jax.runs import machine
 from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import rates
@@ -26,6 +25,7 @@ from adapters_jax.runs import records
 from adapters_jax.runs import regroup
 from adapters_jax.runs import results
 from adapters_jax.runs import rungs
+from adapters_jax.runs import same_inputs
 from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.runs import task_checks
@@ -103,7 +103,7 @@ def run_group(
   # After the hosts have joined, as this call initialises JAX's devices.
   mesh = hosts.together(lambda: sharding.make_mesh(
       first.mesh, first.batch_size, accumulate=first.accumulate))
-  inputs.demand_same_settings(configs)
+  same_inputs.demand_same_settings(configs)
   folders = [workdirs.path_of(config, experiment) for config in configs]
   # The default name has hashes of files, which may change from now on.
   configs = [dataclasses.replace(config, workdir=folder)
@@ -185,7 +185,7 @@ def _train_claimed(
               sharding.mesh_line(mesh), together)
     group = hosts.together(
         lambda: group_lib.make_group(configs, kind, mesh, names))
-    inputs.demand_same_on_hosts(inputs.of_group(group))
+    same_inputs.demand_same_on_hosts(same_inputs.of_group(group))
     # Evaluations check for stop requests too.
     group = dataclasses.replace(group, setup=dataclasses.replace(
         group.setup, between=stop.demand_none))

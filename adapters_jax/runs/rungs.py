@@ -155,7 +155,7 @@ def reached(
     epochs: Epochs before the rung.
     score: Best dev score until then.
     waits: Epochs trained by the state that waits.
-    inputs: Inputs of the state, see `runs.inputs`; {} if they are unknown.
+    inputs: Inputs of the state, see `runs.same_inputs`; {} if they are unknown.
   """
   data, base = inputs.get('data', {}), inputs.get('base', '')
   files = inputs.get('base_files', {})

@@ -255,6 +255,8 @@ def assemble(
     mesh = sharding.one_device()
   model = models.on_mesh(
       models.make_model(config, shape, outputs, head=head), mesh)
+  if config.cache_frozen:
+    frozen_cache.check_model(model)
   base = models.pretrained_tree(config, folder, head)
   base = trees.overlay(base, frozen.of(config).tuned)
   select = models.selection_of(config, shape.layers)

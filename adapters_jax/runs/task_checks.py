@@ -10,6 +10,7 @@ from adapters_jax.data import tasks
 from adapters_jax.layers import activations
 from adapters_jax.model import endings
 from adapters_jax.model import families
+from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from adapters_jax.model import setups
 from adapters_jax.model import sites
@@ -107,7 +108,7 @@ def check_model(config: config_lib.Config) -> None:
 
 
 def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
-  """Checks the settings that are for tasks with classes.
+  """Checks the settings that are for tasks with classes, or for scores.
 
   Args:
     config: Settings, each of them valid by itself.
@@ -117,6 +118,15 @@ def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
     errors.UserError: a setting that the task has no use for, or a weight of an
       unknown class.
   """
+  if task.form == 'single':
+    head = heads.of_form(task.form, config.head_input)
+    unfit = (head.least_classes is None if task.labels
+             else head.has_classes(task.outputs))
+    if unfit:
+      wanted, given = ('scores', 'classes')[::1 if task.labels else -1]
+      raise errors.UserError(
+          f'`head_input={config.head_input}`: is for {wanted}, and the task '
+          f'has {given}; give another, such as `head_input=cls`')
   choice = task.form == 'multiple_choice'
   if choice and config.cache_frozen:
     raise errors.UserError(

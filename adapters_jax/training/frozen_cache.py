@@ -10,6 +10,7 @@ the whole model, so the saved adapter is an ordinary one.
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import inspect
 import logging
 import time
 from typing import Any
@@ -89,6 +90,21 @@ def check_config(
         'or the lowest layer are trained or adapted; train upper layers alone, '
         'e.g. `adapter_layers=4-5`, or a method with leave_out=(0, 1), with '
         '`norm_layers=same`; `tune=top_k` or `tune=head`')
+
+
+def check_model(model: Any) -> None:
+  """Checks that a model can begin at hidden states.
+
+  Args:
+    model: The whole model.
+
+  Raises:
+    errors.UserError: its head has no argument for them.
+  """
+  if 'hidden' not in inspect.signature(type(model).__call__).parameters:
+    raise errors.UserError(
+        f'`cache_frozen`: {type(model).__name__}.__call__ has no argument '
+        '`hidden`, as heads.Classifier has; leave it out')
 
 
 def above(model: Any, first: int) -> Any:

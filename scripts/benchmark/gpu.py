@@ -185,7 +185,7 @@ def measure_sweep(config: Config) -> dict[str, Any]:
       size, epochs = 64, 3
     else:
       from tests import tiny
-      base = tiny.write_checkpoint(os.path.join(folder, 'tiny'))
+      base = tiny.write_checkpoint(os.path.join(folder, 'tiny'), layers=1)
       data = os.path.dirname(tiny.write_data(folder)['train_file'])
       size, epochs, more = 4, 2, ['--buckets=0']  # Short texts: one program.
     start = time.perf_counter()

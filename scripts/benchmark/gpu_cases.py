@@ -21,7 +21,7 @@ from scripts.benchmark import batches
 SIZE = 64  # Width of the adapters.
 SHAPES = {
     'tiny': bert_config.BertConfig(
-        vocab_size=50, dim=16, layers=2, heads=2, ffn_dim=24, positions=64),
+        vocab_size=50, dim=16, layers=1, heads=2, ffn_dim=24, positions=64),
     'minilm-l6': pretrained.CHECKPOINTS['minilm-l6'],
     'base': bert_config.BertConfig(),
     'large': bert_config.BertConfig(

@@ -52,7 +52,7 @@ class Place:
 def made() -> Iterator[Place]:
   """Yields a place in a temporary folder."""
   with tempfile.TemporaryDirectory(prefix='stress') as folder:
-    tiny.write_checkpoint(os.path.join(folder, 'tiny'))
+    tiny.write_checkpoint(os.path.join(folder, 'tiny'), layers=1)
     tiny.write_data(os.path.join(folder, 'data'))
     yield Place(folder)
 

@@ -14,7 +14,7 @@ from adapters_jax.methods import strings
 from tests import outputs
 from tests.adapters import bank_test
 
-TEXTS = ['a good film', 'very dull', 'the plot ' * 4]
+TEXTS = ['a good film', 'very dull plot', 'the bad plot']  # One program.
 SHARED = (
     ('lora[r=8]', 'lora[r=4, alpha=3, dropout=0.1, init=bert]'),
     ('seq_bn[reduction_factor=4]', 'seq_bn[reduction_factor=6, dropout=0.1]'),
@@ -45,8 +45,10 @@ def found(base, *adapters):
 
 
 @pytest.mark.parametrize('one, two', SHARED)
-def test_adapters_of_one_layout_predict_as_alone(one, two, base):
-  bank = {'one': bank_test.make(one, 1), 'two': bank_test.make(two, 2)}
+def test_adapters_of_one_layout_predict_as_alone(one, two, one_layer_base):
+  base = one_layer_base
+  bank = {name: bank_test.make(text, seed, layers=1)
+          for name, text, seed in (('one', one, 1), ('two', two, 2))}
   assert len(found(base, *bank.values())) == 1
   names = ['two', 'one', 'two']
   mixed, _ = prediction.values(base, bank, names, TEXTS)

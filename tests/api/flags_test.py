@@ -1,6 +1,7 @@
 """Tests of the checks before the first of many runs."""
 
 import dataclasses
+import re
 from unittest import mock
 
 from absl import flags as absl_flags
@@ -18,6 +19,7 @@ from adapters_jax.api.commands import sweep
 from adapters_jax.downloads import hub_data
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import file_checks
+from adapters_jax.runs import options
 from adapters_jax.runs.kinds import classification
 from adapters_jax.sweeps import engine
 from adapters_jax.sweeps import execution
@@ -230,3 +232,44 @@ def test_flags_from_a_file(tmp_path, monkeypatch, capsys):
   with pytest.raises(SystemExit, match='^2$'):
     flags.parse_argv(['train', f'--flagfile={path}s'])
   assert capsys.readouterr().err.count('\n') == 1
+
+
+@dataclasses.dataclass
+class Plain:
+  size: int = 1
+
+
+@dataclasses.dataclass
+class Optional:
+  size: float | None = options.option(None, 'Size.')
+
+
+@dataclasses.dataclass
+class Taken:
+  logtostderr: bool = options.option(False, 'A flag of absl too.')
+
+
+@dataclasses.dataclass
+class Mistyped:
+  size: int = options.option('x', 'Size.')
+
+
+@dataclasses.dataclass
+class Quoted:
+  size: 'int' = options.option(1, 'Size.')
+
+
+@pytest.mark.parametrize('made, defaults, message', [
+    (Plain, {}, r"Plain.size: make the field by options.option\(DEFAULT, "),
+    (Optional, {}, 'Optional.size: .* bool, int, float, str, not float'),
+    (Taken, {}, 'Taken.logtostderr: .*a flag of this name; give another'),
+    (Mistyped, {}, "Mistyped.size, its default: .*'x'"),
+    (Quoted, {'size': 'x'}, "Quoted.size, its default: .*'x'"),
+    (Quoted, {'sise': 2}, "defaults of the .* 'sise'; did you mean size"),
+    (config_lib.Config, {'train_exampels': 40}, 'did you mean train_examples'),
+])
+def test_faults_of_a_script_are_one_line(made, defaults, message, capsys):
+  with pytest.raises(SystemExit, match='^2$'):
+    flags.start(made, print, defaults=defaults)
+  error = capsys.readouterr().err
+  assert re.match(f'error: .*{message}', error) and error.count('\n') == 1

@@ -2,6 +2,7 @@ import dataclasses
 
 from absl.testing import parameterized
 import numpy as np
+import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import metrics
@@ -23,6 +24,13 @@ class MetricsTest(parameterized.TestCase):
     self.assertEqual(
         metrics.compute(('roc_auc', 'accuracy'), LABELS, ANSWERS, logits),
         {'roc_auc': 0.0, 'accuracy': 0.7})
+
+  @parameterized.parameters(*metrics.METRICS, *metrics.OF_LOGITS)
+  def test_a_value_is_a_float_of_python(self, name):
+    # After the training, a record could not hold another type.
+    logits = np.stack([np.zeros(10), np.arange(10.0)], axis=1)
+    value, = metrics.compute((name,), LABELS, ANSWERS, logits).values()
+    self.assertIs(type(value), float)
 
   def test_a_threshold_is_picked_by_a_metric_that_it_changes(self):
     self.assertEqual(metrics.decided_by(('roc_auc', 'recall')), 'recall')
@@ -84,3 +92,16 @@ class MetricsTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         errors.UserError, f'`metric={metric}`: is not for this task'):
       metrics.with_first(tasks.find(name), metric)
+
+
+@pytest.mark.parametrize('changed, message', [
+    ({'metrics': ('pearson',)}, '`metrics` of the task sst2: pearson is not '
+     'for 2 classes; give one of accuracy'),
+    ({'metrics': ('accuracy',), 'labels': ()}, 'accuracy is not for scores'),
+    ({'metrics': ('f1',), 'labels': ('a', 'b', 'c')}, 'not for 3 classes'),
+    ({'metrics': ('acuracy',)}, 'did you mean accuracy'),
+    ({'metrics': ()}, 'name one')])
+def test_wrong_metrics_of_a_row_are_named(changed, message):
+  task = dataclasses.replace(tasks.find('sst2'), **changed)
+  with pytest.raises(errors.UserError, match=message):
+    metrics.check(task)

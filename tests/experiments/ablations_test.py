@@ -6,7 +6,6 @@ import json
 import pkgutil
 from unittest import mock
 
-import jax
 import numpy as np
 import pytest
 
@@ -15,7 +14,6 @@ from adapters_jax.api import flags
 from adapters_jax.data import tasks
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -105,14 +103,9 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
   adapted = dataclasses.replace(
       tiny.CONFIG, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))
   model = heads.Classifier(adapted, 2)
-  base = tiny.init(heads.Classifier(tiny.CONFIG, 2))
-  params = jax.jit(lambda key: encoder.init(model, key, base))(
-      jax.random.key(1))
-  rng = np.random.default_rng(0)
-  tuned, _ = trees.split(params, selections.select_adapters(3))
-  tuned = jax.tree.map(
-      lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape, np.float32),
-      tuned)
+  base = tiny.drawn(heads.Classifier(tiny.CONFIG, 2))
+  tuned, _ = trees.split(
+      tiny.drawn(model, seed=1), selections.select_adapters(3))
   batch = tiny.random_batch()
   inputs = batch['tokens'], batch['segments'], batch['mask']
 

@@ -152,6 +152,12 @@ def write_pairs(folder, scored=False, count=24):
   return path
 
 
+@pytest.fixture(scope='module')
+def checkpoint(one_layer) -> str:
+  """One layer: nothing here depends on their number."""
+  return one_layer
+
+
 @pytest.fixture
 def config(checkpoint, tmp_path):
   return config_lib.Config(
@@ -209,7 +215,7 @@ def test_scores_negatives_and_the_base_as_it_is(config, tmp_path):
   setup = embeddings.prepare(scored)
   loss = embeddings.KIND.loss_of(scored, setup)
   batch = setup.schedule.batch(0)
-  vectors = setup.model.apply({'params': setup.base}, **{
+  vectors = tiny.apply(setup.model, setup.base, **{
       name: value for name, value in batch.items()
       if name not in ('labels', 'weights')})
   assert vectors.shape == (8, 2, 12)

@@ -113,31 +113,36 @@ def test_the_head_of_a_checkpoint(tmp_path):
   model = heads.masked_lm.MaskedLM(pretrained.read_config(folder))
   batch = tiny.random_batch(length=6)
   inputs = batch['tokens'], batch['segments'], batch['mask']
-  logits = model.apply({'params': {**base, 'head': found}}, *inputs)
+  whole = {**base, 'head': found}
+  logits = tiny.apply(model, whole, *inputs)
   assert logits.shape == (4, 6, len(tiny.VOCABULARY))
-  some = model.apply({'params': {**base, 'head': found}}, *inputs,
-                     positions=np.array([[3, 0]] * 4))
+  some = tiny.apply(
+      model, whole, *inputs, positions=np.array([[3, 0]] * 4))
   np.testing.assert_allclose(some, logits[:, [3, 0]], atol=1e-5)
   # An invertible adapter is undone before the decoder.
   methods = strings.parse('invertible')
   inverted = heads.masked_lm.MaskedLM(
       dataclasses.replace(model.config, adapters=methods))
-  params = encoder.init(
-      inverted, jax.random.key(0), {**base, 'head': found})
+  params = tiny.drawn(inverted, whole)
   own = params['adapter_embedding_0']
-  hidden = encoder.Bert(inverted.config).apply(
-      {'params': params}, *inputs)[-1]
+  hidden = tiny.apply(encoder.Bert(inverted.config), params, *inputs)[-1]
   transformed, bias = heads.masked_lm.Transform(model.config).apply(
       {'params': found}, hidden)
   back = methods[0].make(None, 0).apply(
       {'params': own}, transformed, method='inverse')
   np.testing.assert_allclose(
-      inverted.apply({'params': params}, *inputs),
+      tiny.apply(inverted, params, *inputs),
       back @ words.T + bias, atol=1e-4)
   tensors[f'{start}decoder.weight'] = words + 1
   safetensors_numpy.save_file(tensors, path)
   with pytest.raises(errors.UserError, match='differs from the embeddings'):
     pretrained.load_masked_lm(folder)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(one_layer) -> str:
+  """One layer: nothing here depends on their number."""
+  return one_layer
 
 
 @pytest.fixture

@@ -22,23 +22,49 @@ NAMES = sorted(os.path.basename(path)
 SETTINGS = 'parameters'  # The tag of the cell that says what is run.
 
 
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch, tmp_path):
-  """Has the kernels compute on the CPU, and import as a reader's do."""
-  monkeypatch.delenv('PYTHONPATH', raising=False)
-  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
-  monkeypatch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path / 'cache'))
+@pytest.fixture(scope='module')
+def checkpoint(one_layer) -> str:
+  """One layer: nothing here depends on their number."""
+  return one_layer
+
+
+# What a notebook has named or imported from the clone is unknown to the next.
+FORGET = """
+import sys
+sys.path[:] = [path for path in sys.path if path != '../..']
+for name in [one for one in sys.modules if one.startswith('experiments')]:
+  del sys.modules[name]
+%reset -f
+"""
+
+
+@pytest.fixture(scope='module')
+def client(tmp_path_factory):
+  """A client whose kernel executes all notebooks, and imports JAX once.
+
+  It computes on the CPU, and imports as a reader's does.
+  """
+  found = nbclient.NotebookClient(
+      nbformat.v4.new_notebook(), timeout=300,
+      # Jupyter, too, starts a kernel in the folder of its notebook.
+      resources={'metadata': {'path': FOLDER}})
+  with pytest.MonkeyPatch.context() as patch:
+    patch.delenv('PYTHONPATH', raising=False)
+    patch.setenv('JAX_PLATFORMS', 'cpu')
+    patch.setenv('ADAPTERS_JAX_CACHE', str(tmp_path_factory.mktemp('cache')))
+    with found.setup_kernel():
+      yield found
 
 
 def read(name):
   return nbformat.read(os.path.join(FOLDER, name), nbformat.NO_CONVERT)
 
 
-def execute(notebook):
-  # Jupyter, too, starts a kernel in the folder of its notebook.
-  nbclient.NotebookClient(
-      notebook, timeout=300, resources={'metadata': {'path': FOLDER}}
-  ).execute()
+def execute(client, notebook):
+  forget = nbformat.v4.new_notebook(
+      cells=[nbformat.v4.new_code_cell(FORGET)])
+  for client.nb in forget, notebook:
+    client.execute(cleanup_kc=False)  # The kernel goes on.
   return notebook
 
 
@@ -67,15 +93,15 @@ def test_committed_as_executed_from_top_to_bottom(name):
 
 @pytest.mark.parametrize('name', [
     n for n in NAMES if n not in ('walkthrough.ipynb', 'composition.ipynb')])
-def test_says_now_what_it_said(name):
+def test_says_now_what_it_said(client, name):
   committed = read(name)
   before = words(committed)
-  assert before and words(execute(committed)) == before, (
+  assert before and words(execute(client, committed)) == before, (
       'the records have changed; run: python -m jupyter execute '
       '--inplace experiments/notebooks/*.ipynb')
 
 
-def test_composition_on_a_tiny_base(checkpoint):
+def test_composition_on_a_tiny_base(client, checkpoint):
   notebook = read('composition.ipynb')
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
@@ -88,10 +114,10 @@ def test_composition_on_a_tiny_base(checkpoint):
       "TEXTS = ['a good film', 'very dull', 'the plot', 'bad']\n"
       'QUICK = dict(max_steps=4, batch_size=8, max_length=8, buckets=0,\n'
       '             eval_every=4, tune_norms=False)\n')
-  execute(notebook)
+  execute(client, notebook)
 
 
-def test_walkthrough_on_a_tiny_base(checkpoint):
+def test_walkthrough_on_a_tiny_base(client, checkpoint):
   notebook = read('walkthrough.ipynb')
   cell, = (c for c in notebook.cells
            if SETTINGS in c['metadata'].get('tags', ()))
@@ -100,7 +126,7 @@ def test_walkthrough_on_a_tiny_base(checkpoint):
       "BOTTLENECK, LORA = 'bottleneck[size=3]', 'lora[r=2]'\n"
       'SETTINGS = dict(max_steps=4, learning_rate=3e-2, batch_size=8,\n'
       '                max_length=24, buckets=0)\n')
-  execute(notebook)
+  execute(client, notebook)
   outputs = [output for c in notebook.cells for output in c.get('outputs', ())]
   printed = ''.join(output.get('text', '') for output in outputs)
   assert 'the base is what it was, bit for bit' in printed

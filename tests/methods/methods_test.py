@@ -7,19 +7,19 @@ import jax
 import numpy as np
 import pytest
 
+from adapters_jax.adapters import adapter as adapter_lib
+from adapters_jax.adapters import folding
+from adapters_jax.adapters import merge_rules
+from adapters_jax.adapters import merging
 from adapters_jax.adapters import storage
+from adapters_jax.adapters import switching
 from adapters_jax import errors
 from adapters_jax import methods
-from adapters_jax.methods import bottleneck
-from adapters_jax.methods import invertible
-from adapters_jax.methods import prompt
-from adapters_jax.methods import reft_module
+from adapters_jax.methods import changes
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
-from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
@@ -60,16 +60,24 @@ ALL = TEXTS | VARIANTS
 # One name of each config: the others are aliases.
 DISTINCT = sorted({strings.parse(text): name
                    for name, text in reversed(ALL.items())}.values())
-# Trained by the slow tests alone, as others are much like them, or as
-# `families_test` trains them.
-_ALIKE = {
-    'adapter_plus', 'compacter++', 'depth', 'direft', 'dora', 'double_seq_bn',
-    'double_seq_bn_inv', 'ia3', 'ia3_inputs', 'inner batch norm',
-    'inner layer norm', 'invertible', 'mam', 'multiplicative', 'noreft',
-    'par_bn', 'prefix_tuning', 'prefix_tuning_flat', 'rslora', 'scaled_par_bn',
-    'seq_bn', 'seq_bn_inv', 'unipelt', 'vera'}
-TRAINED = [pytest.param(name, id=name, marks=(
-    [pytest.mark.slow] if name in _ALIKE else [])) for name in DISTINCT]
+# Trained by the slow tests alone, as others are much like them or as
+# `families_test` trains them; together, as a program of five methods compiles
+# much faster than five.
+_ALIKE = (
+    ('double_seq_bn', 'dora', 'prefix_tuning', 'invertible', 'noreft'),
+    ('compacter++', 'ia3', 'prefix_tuning_flat', 'direft', 'depth'),
+    ('par_bn', 'vera', 'inner layer norm', 'rslora', 'scaled_par_bn'),
+    ('multiplicative', 'ia3_inputs', 'inner batch norm', 'seq_bn'),
+    ('double_seq_bn_inv', 'mam'), ('unipelt', 'adapter_plus'), ('seq_bn_inv',))
+_TOGETHER = {name for names in _ALIKE for name in names}
+TRAINED = (
+    *((name,) for name in DISTINCT if name not in _TOGETHER),
+    *(pytest.param(names, marks=pytest.mark.slow) for names in _ALIKE))
+# Their `neutral` returns None, as their modules always change something.
+_NEVER_NEUTRAL = {'dora'}
+# Starts that differ from those of `ALL`.
+STARTS = {'dense vera': 'vera[r=2, dense=True, vera_b=0.5]',
+          'gate': 'ia3[use_gating=True]'}
 
 
 @functools.cache
@@ -140,12 +148,13 @@ def check_saved(folder, model, tuned, text):
 def test_every_name_has_a_text():
   # A new name needs a row of TEXTS, with which the tests below cover it.
   assert set(TEXTS) == set(methods.CONFIGS)
-  assert _ALIKE < set(DISTINCT)
+  assert _TOGETHER < set(DISTINCT)
 
 
-@pytest.mark.parametrize('name', TRAINED)
-def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
-  model, tuned = make(ALL[name], layers=1)
+@pytest.mark.parametrize('names', TRAINED, ids='+'.join)
+def test_training_moves_the_adapter_alone_and_saves(names, tmp_path):
+  text = '|'.join(ALL[name] for name in names)
+  model, tuned = make(text, layers=1)
   after, moved, losses = train(
       model, tuned, base(), tiny.random_batch(SHAPE, 3, 5), steps=8)
   assert losses[-1] < losses[0]
@@ -153,7 +162,7 @@ def test_training_moves_the_adapter_alone_and_saves(name, tmp_path):
     # The second unit of a product whose first is zero moves one step later,
     # the third later still; what is drawn once never does.
     assert value == (trees.role(path) != 'fixed'), path
-  check_saved(tmp_path, model, after, ALL[name])
+  check_saved(tmp_path, model, after, text)
 
 
 @pytest.mark.parametrize('name', [
@@ -195,100 +204,76 @@ def test_a_fresh_update_of_weights_is_none(name):
       logits(plain, {'head': tuned['head']}, batch), atol=2e-6)
 
 
-def test_dora_starts_at_the_norms_of_the_base():
-  model, tuned = make('dora[r=2]')
-  attention = base()['encoder']['layer_1']['attention']
-  learned = tuned['encoder']['layer_1']['attention']['adapter_value_0']
+def adapter(text, seed=0):
+  """Returns an adapter whose leaves all act."""
+  model, tuned = make(text)
+  return adapter_lib.Adapter(model.config.adapters, perturbed(tuned, seed))
+
+
+def outputs(made, tuned):
+  """Returns the logits of an adapter's methods with other leaves."""
+  model = heads.Classifier(
+      dataclasses.replace(SHAPE, adapters=made.methods), 2)
+  return logits(model, tuned, tiny.random_batch(SHAPE, 3, 5))
+
+
+def having(hook):
+  """Returns the names of methods all of which have a property."""
+  return [name for name in DISTINCT if all(map(hook, strings.parse(ALL[name])))]
+
+
+# Modules at the embeddings are in no layer, and are never switched off.
+@pytest.mark.parametrize('name', having(
+    lambda config: config.kind != 'embedding'
+    and type(config).neutral is not changes.Change.neutral))
+def test_neutral_leaves_change_nothing(name):
+  made = adapter(ALL[name])
+  if name in _NEVER_NEUTRAL:
+    with pytest.raises(errors.UserError, match='cannot be switched off'):
+      switching.neutral(made.tuned, made.methods)
+    return
+  off = switching.neutral(made.tuned, made.methods)
+  assert jax.tree.map(np.shape, off) == jax.tree.map(np.shape, made.tuned)
+  bare = dataclasses.replace(made, methods=())
   np.testing.assert_allclose(
-      learned['magnitude'],
-      np.linalg.norm(attention['value']['kernel'], axis=0), rtol=1e-6)
-  del model
+      outputs(made, off), outputs(bare, {'head': off['head']}), atol=2e-5)
 
 
-def test_the_inverse_of_the_coupling():
-  module = invertible.Coupling(invertible.Invertible())
-  x = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32)
-  params = perturbed(module.init(jax.random.key(0), x, None)['params'])
-  y, _ = module.apply({'params': params}, x, None)
-  assert np.abs(y - x).max() > 0.1
+@pytest.mark.parametrize('name', having(lambda config: config.folds))
+def test_a_folded_base_gives_the_same_outputs(name):
+  made = adapter(ALL[name])
+  folded, _ = folding.fold_tree(base(), made)
   np.testing.assert_allclose(
-      module.apply({'params': params}, y, method='inverse'), x, atol=1e-6)
+      outputs(dataclasses.replace(made, methods=()), folded),
+      outputs(made, made.tuned), atol=2e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize('combine, place', [
-    ('prefix', 'adapter_embedding_0'),
-    ('words', 'embeddings/adapter_words_0')])
-def test_a_prompt_begins_as_a_text(combine, place):
-  configs = strings.parse(
-      f'prompt_tuning[prompt_length=4, combine={combine}, prompt_init='
-      "from_string, prompt_init_text='Is it good, or bad?']|lora")
-  seen = []
-
-  def tokenize(text):
-    seen.append(text)
-    return [2, 7, 3]
-
-  found = prompt.embed(configs, base(), tokenize)
-  assert seen == ['Is it good, or bad?']
-  words = base()['embeddings']['words']['embedding']
-  np.testing.assert_array_equal(
-      trees.flatten(found)[f'{place}/prompt'], words[[2, 7, 3, 2]])
-  assert len(trees.flatten(found)) == len(trees.flatten(base())) + 1
-
-
-def test_a_loreft_projection_is_orthonormal_whatever_decays():
-  matrix = np.random.default_rng(0).standard_normal((8, 3), np.float32)
-  rows = reft_module.orthonormal(0.001 * matrix)
-  np.testing.assert_allclose(rows.T @ rows, np.eye(3), atol=1e-6)
-  np.testing.assert_allclose(reft_module.orthonormal(rows), rows, atol=1e-6)
-
-
-@pytest.mark.parametrize('fields, parts', [
-    ('prefix_positions=3', {'prefix'}),
-    ('prefix_positions=0, suffix_positions=2', {'suffix'}),
-    ('prefix_positions=1, suffix_positions=2', {'prefix', 'suffix'}),
-    ('prefix_positions=0, suffix_positions=2, tied_weights=True', {'prefix'})])
-def test_a_reft_has_the_edits_of_its_positions(fields, parts):
-  _, tuned = make(f'loreft[r=2, {fields}]')
-  assert set(tuned['encoder']['layer_0']['adapter_layer_output_0']) == parts
-
-
-@pytest.mark.parametrize('text', [
-    'prefix_tuning_flat[prefix_length=3, dropout=0.5]',
-    'prefix_tuning[prefix_length=3, bottleneck_size=2, dropout=0.5]'])
-def test_dropout_of_a_prefix_differs_between_examples(text):
-  config, = strings.parse(text)
-  pool = config.make_shared('pool')
-  variables = pool.init(jax.random.key(0), SHAPE, train=False)
-  shared = pool.apply(variables, SHAPE, train=True)
-  x, key = np.zeros((4, 5, 8), np.float32), np.ones((4, 5, 2, 4), np.float32)
-  drawn = [np.asarray(both)[:, :3] for both in config.make('prefix', 1).apply(
-      {}, x, key, key, mask=None, shared=shared, train=True,
-      rngs={'dropout': jax.random.key(1)})]
-  for values, whole in zip(drawn, shared[1], strict=True):
-    assert 0.3 < (values == 0).mean() < 0.7
-    kept = values.reshape(4, 3, 8)
+@pytest.mark.parametrize('name', having(lambda config: config.sums))
+def test_a_weighted_sum_is_that_of_the_changes(name):
+  before = trees.flatten(base())
+  bank = {'a': adapter(ALL[name]), 'b': adapter(ALL[name], 1)}
+  merged = merging.merge(bank, 'ab', merge_rules.linear([2.0, -0.5]), base())
+  one, other, both = (
+      {path: folded[path] - leaf for path, leaf in before.items()}
+      for folded in (trees.flatten(folding.fold_tree(base(), made)[0])
+                     for made in (*bank.values(), merged)))
+  for path, found in both.items():
     np.testing.assert_allclose(
-        kept, np.where(kept == 0, 0, 2 * whole), rtol=1e-6)
-    masks = {tuple(np.ravel(example == 0)) for example in kept}
-    assert len(masks) == 4
+        found, 2 * one[path] - 0.5 * other[path], atol=1e-4, err_msg=path)
 
 
-def test_widths_of_layers():
-  config = bottleneck.Bottleneck().with_fields(
-      reduction_factor=(('1', 0.5), ('default', 16)))
-  assert [config.width(32, n) for n in range(3)] == [2, 64, 2]
-  with pytest.raises(errors.UserError, match='layer 0'):
-    config.with_fields(reduction_factor=(('1', 2),)).width(32, 0)
-
-
-def test_a_run_begins_with_the_words_of_a_prompt(checkpoint, own_files):
-  setup = setup_lib.prepare(config_lib.Config(
-      checkpoint=checkpoint, batch_size=8, **own_files, adapter_config=(
-          'prompt_tuning[prompt_length=5, prompt_init=from_string, '
-          "prompt_init_text='good film']")))
-  words = setup.base['embeddings']['words']['embedding']
-  names = ('[CLS]', 'good', 'film', '[SEP]', '[CLS]')
-  np.testing.assert_array_equal(
-      setup.tuned['adapter_embedding_0']['prompt'],
-      words[np.array([tiny.VOCABULARY.index(name) for name in names])])
+@pytest.mark.parametrize('name', [*DISTINCT, *STARTS])
+def test_a_start_is_what_no_seed_changes(name):
+  model, one = make({**ALL, **STARTS}[name])
+  two = trees.flatten(encoder.init(model, jax.random.key(3), base()))
+  leaves = {path: np.stack([leaf, two[path]])
+            for path, leaf in trees.flatten(one).items()}
+  found = merging._starts(
+      model.config.adapters, leaves, trees.flatten(base()))
+  for path, (leaf, other) in leaves.items():
+    if trees.role(path) != 'adapter':
+      assert path not in found
+      continue
+    wanted = leaf if np.array_equal(leaf, other) else np.zeros_like(leaf)
+    np.testing.assert_allclose(
+        found.get(path, 0 * wanted), wanted, rtol=1e-6, err_msg=path)

@@ -12,6 +12,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import deberta
 from adapters_jax.model import setups
 from adapters_jax import trees
+from tests import tiny
 from tests import tiny_families
 from tests.methods import families_test
 
@@ -76,18 +77,17 @@ def test_an_adapter_of_the_key_acts_on_the_distances():
                                'b': draw((2, 12), np.float32)}
          for site in ('query', 'key')}
   arguments = x, mask, (None,), table
-  found = module.apply(
-      {'params': params | own}, *arguments, rows=None, train=False)
+  found = tiny.apply(
+      module, params | own, *arguments, rows=None, train=False)
   merged = dict(params)
   for site in ('query', 'key'):
     update = own[f'adapter_{site}_0']
     merged[site] = {**params[site], 'kernel': params[site]['kernel'] + (
         8 / 2 * update['a'] @ update['b'])}
   plain = attention()[0]
-  wanted = plain.apply(
-      {'params': merged}, *arguments, rows=None, train=False)
+  wanted = tiny.apply(plain, merged, *arguments, rows=None, train=False)
   np.testing.assert_allclose(found[mask], wanted[mask], atol=1e-4)
-  first = plain.apply({'params': merged}, *arguments, rows=1, train=False)
+  first = tiny.apply(plain, merged, *arguments, rows=1, train=False)
   np.testing.assert_allclose(first, wanted[:, :1], atol=1e-5)
 
 
@@ -107,10 +107,10 @@ def test_padding_changes_no_gate_of_the_distances(method):
           name: leaves for name, leaves in shapes.items()
           if name not in params})
   assert 'gating/gate/kernel' in '|'.join(trees.flatten(own))
-  tree = {'params': params | own}
-  found = module.apply(tree, x, mask, (None,), table, **options)
-  alone = module.apply(
-      tree, x[:, :3], mask[:, :3], (None,), table, **options)
+  tree = params | own
+  found = tiny.apply(module, tree, x, mask, (None,), table, **options)
+  alone = tiny.apply(
+      module, tree, x[:, :3], mask[:, :3], (None,), table, **options)
   np.testing.assert_allclose(found[:, :3], alone, atol=1e-5)
 
 

@@ -170,11 +170,13 @@ def test_names_with_the_heads_of_pretraining(case):
 
 @pytest.mark.parametrize('case', CASES)
 def test_sites_are_linear_layers_of_the_family(case):
-  family = tiny_families.config(case).family
-  bare = tensors_of(case)
+  config = tiny_families.config(case)
+  family, bare = config.family, tensors_of(case)
   sites = families.linears(family)
   names = [families.their_site(site, 1, family) for site in sites]
-  assert len({*names}) == len(sites) == 6 + (family == 'modernbert')
+  gated = 'ffn_gate' in encoder.shapes(
+      encoder.Bert(config))['encoder']['layer_0']
+  assert len({*names}) == len(sites) == 6 + gated
   for name in names:
     assert len(bare[f'{name}.weight']) == 2
     assert name.startswith(families.their_site('layer_output', 1, family) + '.')
@@ -204,8 +206,27 @@ def test_folder_with_prefix_and_heads(case, tmp_path):
     np.testing.assert_array_equal(leaf, wanted[path])
 
 
-@pytest.mark.parametrize(
-    'case', ('distilbert', 'electra', 'deberta', 'modernbert'))
+@pytest.mark.parametrize('case', CASES)
+def test_a_row_is_enough_for_a_family_under_another_name(
+    case, tmp_path, monkeypatch):
+  row = families.FAMILIES[tiny_families.config(case).family]
+  monkeypatch.setitem(families.FAMILIES, 'other', dataclasses.replace(
+      row, name='other', prefix='other.'))
+  values = {**tiny_families.VALUES[case], 'model_type': 'other'}
+  wanted = dataclasses.replace(tiny_families.config(case), family='other')
+  (tmp_path / 'config.json').write_text(json.dumps(values))
+  assert pretrained.read_config(str(tmp_path)) == wanted
+  safetensors_numpy.save_file(
+      {f'other.{name}': value
+       for name, value in tiny_families.tensors(case).items()},
+      tmp_path / 'model.safetensors')
+  found = pretrained.load_base(str(tmp_path), pooler='pooler' in base(case))
+  jax.tree.map(np.testing.assert_array_equal, found, base(case))
+
+
+@pytest.mark.parametrize('case', [
+    case for case in CASES
+    if not families.FAMILIES[tiny_families.config(case).family].pooler])
 def test_no_pooler(case, tmp_path):
   folder = tiny_families.write_checkpoint(case, str(tmp_path))
   with pytest.raises(errors.UserError, match='head_input=pooler.*no pooler'):
@@ -236,13 +257,13 @@ def test_padding_with_any_token():
 
 
 @pytest.mark.slow
-def test_only_bert_and_electra_read_segments():
-  for case in CASES:
-    batch = tiny_families.batch(case)
-    other = {**batch, 'segments': 1 - batch['segments']}
-    same = np.array_equal(
-        hidden_of(case, other)[-1], hidden_of(case, batch)[-1])
-    assert same == (case not in ('bert', 'electra', 'electra-small')), case
+@pytest.mark.parametrize('case', CASES)
+def test_segments_count_where_config_json_has_several(case):
+  batch = tiny_families.batch(case)
+  other = {**batch, 'segments': 1 - batch['segments']}
+  same = np.array_equal(
+      hidden_of(case, other)[-1], hidden_of(case, batch)[-1])
+  assert same == (tiny_families.VALUES[case].get('type_vocab_size', 1) < 2)
 
 
 def test_deberta_with_segments(tmp_path):

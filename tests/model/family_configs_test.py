@@ -83,11 +83,12 @@ def test_positions_of_mpnet_do_not_depend_on_the_padding_token():
         'c') == tiny_families.config('mpnet')
 
 
-@pytest.mark.parametrize('case', ['bert', 'distilbert', 'modernbert'])
+@pytest.mark.parametrize('case', tiny_families.VALUES)
 def test_activations_there_and_back(case):
   values = tiny_families.VALUES[case]
+  row = families.FAMILIES[values['model_type']]
   for name in activations.ACTIVATIONS:
-    entry = family_configs.activation_entry(values['model_type'], name)
+    entry = family_configs.activation_entry(row.activation, name)
     assert {*entry} <= {*values}
     assert families.parse_config(
         {**values, **entry}, 'config.json').activation == name

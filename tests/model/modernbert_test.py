@@ -260,7 +260,7 @@ def test_bfloat16(changed, atol):
 def test_kept_hidden_states(first):
   """The final norm is applied once, and never to an inner layer's output."""
   model = heads.Classifier(tiny_families.config(CASE), 2)
-  params = encoder.init(model, jax.random.key(1), families_test.base(CASE))
+  params = tiny.drawn(model, families_test.base(CASE))
   hidden = tiny.apply(
       encoder.Bert(model.config), params, *arguments())[first]
   found = tiny.apply(
@@ -281,9 +281,9 @@ def test_methods_fold_with_and_without_biases(case, text):
       for method in strings.parse(text))
   model = heads.Classifier(dataclasses.replace(
       tiny_families.config(case), adapters=methods), 2)
-  tree = encoder.init(model, jax.random.key(1), families_test.base(case))
-  tuned = methods_test.perturbed(trees.split(
-      tree, selections.select_adapters(4, tune_norms=False))[0])
+  tuned, _ = trees.split(
+      tiny.drawn(model, families_test.base(case)),
+      selections.select_adapters(4, tune_norms=False))
   base = families_test.base(case)
   folded, _ = folding.fold_tree(base, adapter_lib.Adapter(
       model.config.adapters, tuned))

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from adapters_jax.model.heads import embedding
 
@@ -35,15 +34,14 @@ def test_a_text_is_no_negative_of_itself_nor_of_its_partners():
   np.testing.assert_allclose(losses_of(labels), wanted, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    'column', [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_negatives_that_are_texts_of_their_own_pairs_do_not_count(column):
+def test_negatives_that_are_texts_of_their_own_pairs_do_not_count():
   labels = np.array([[0, 1], [2, 3], [4, 5]])
   np.testing.assert_allclose(
       losses_of(np.concatenate([labels, labels[:, 1:]], axis=1)),
       losses_of(labels), rtol=1e-6)
-  one = np.array([[0, 1, labels[0, column]]])
-  np.testing.assert_allclose(losses_of(one), [0], atol=1e-6)
+  for own in labels[0]:
+    np.testing.assert_allclose(
+        losses_of(np.array([[0, 1, own]])), [0], atol=1e-6)
 
 
 def test_perfect_embeddings_of_pairs_in_both_orders():

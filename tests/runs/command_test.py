@@ -58,8 +58,8 @@ def command(*flags, **kwargs):
 
 
 @pytest.mark.slow
-def test_command_line(config):
-  config = dataclasses.replace(config, buckets=0)
+def test_command_line(config, one_layer):
+  config = dataclasses.replace(config, buckets=0, checkpoint=one_layer)
   flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
       config).items() if value != getattr(config_lib.Config(), name)]
   done = command(*flags)
@@ -83,7 +83,9 @@ def test_command_line(config):
 
 
 @pytest.mark.slow
-def test_a_second_process_neither_traces_nor_compiles(config, tmp_path):
+def test_a_second_process_neither_traces_nor_compiles(
+    config, one_layer, tmp_path):
+  config = dataclasses.replace(config, buckets=0, checkpoint=one_layer)
   names = ('checkpoint', 'train_file', 'dev_file', 'batch_size', 'max_length',
            'buckets')
   flags = [f'--{name}={getattr(config, name)}' for name in names]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import typing
 from unittest import mock
 
 import numpy as np
@@ -13,6 +14,7 @@ from adapters_jax.adapters import prediction
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
+from adapters_jax.runs import evaluation
 from tests import tiny
 from tests.adapters import bank_test
 
@@ -63,18 +65,27 @@ def data_of(form):
   return aj.Pairs(pairs_of(words), scores if form == 'scored pairs' else None)
 
 
+# {form of `data_of`: settings of its training}
+FORMS = {
+    'classes': {'threshold': 'dev', 'metric': 'matthews'},
+    'texts': {'metric': 'accuracy', 'mask_rate': 0.3},
+    'several labels': {'metric': 'macro_f1'},
+    'questions': {'metric': 'exact_match'}, 'scores of pairs': {},
+    'choices': {}, 'entities': {}, 'scored pairs': {}, 'pairs': {}}
+
+
+def test_every_type_of_data_has_a_form_and_a_name():
+  types = {type(data_of(form)) for form in FORMS}
+  assert types == {*typing.get_args(evaluation.InMemory)}
+  assert {one.__name__ for one in types} <= {*aj.__all__}
+
+
 @pytest.mark.parametrize('form, changed', [
-    ('classes', {'threshold': 'dev', 'metric': 'matthews'}), *(
-        pytest.param(form, changed, marks=pytest.mark.slow)
-        for form, changed in (
-            ('texts', {'metric': 'accuracy', 'mask_rate': 0.3}),
-            ('several labels', {'metric': 'macro_f1'}),
-            ('questions', {'metric': 'exact_match'}))), *(
-        pytest.param(form, {}, marks=pytest.mark.slow) for form in (
-            'scores of pairs', 'choices', 'entities', 'scored pairs',
-            'pairs'))])
-def test_scores_are_those_of_the_training(base, form, changed):
-  data = data_of(form)
+    pytest.param(form, changed, marks=(
+        [] if form == 'classes' else [pytest.mark.slow]))
+    for form, changed in FORMS.items()])
+def test_scores_are_those_of_the_training(one_layer_base, form, changed):
+  base, data = one_layer_base, data_of(form)
   adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)
   found = aj.evaluate(base, adapter, data)
   assert list(found) == list(adapter.scores['dev'])

@@ -117,7 +117,7 @@ def test_states_of_other_data_do_not_join(tmp_path):
   with (mock.patch.object(resume_lib, 'Resume', return_value=resume),
         mock.patch.object(saves, 'exists', return_value=True),
         mock.patch.object(
-            regroup.inputs_lib, 'of_group', return_value=inputs[0]),
+            regroup.same_inputs, 'of_group', return_value=inputs[0]),
         mock.patch.multiple(
             regroup, jax=mock.DEFAULT, _alone=mock.DEFAULT,
             group_lib=mock.DEFAULT)):

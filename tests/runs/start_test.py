@@ -35,7 +35,7 @@ TEXTS = ['good film', 'bad plot', 'great film', 'dull plot'] * 4
 def made(base, method, labels=('no', 'yes'), **changed):
   """Returns an untrained adapter with random leaves, as if for texts."""
   return dataclasses.replace(
-      bank_test.make(method), **{
+      bank_test.make(method, layers=base.config.layers), **{
           'base': base.identity, 'labels': labels, 'max_length': 12, **changed})
 
 
@@ -57,7 +57,8 @@ def differing(one, other):
             'lora[r=2]', 'vera[r=2]',
             'prompt_tuning[prompt_length=2, prompt_init=from_string, '
             "prompt_init_text='a film']"))])
-def test_all_leaves_are_those_of_the_start(base, method):
+def test_all_leaves_are_those_of_the_start(one_layer_base, method):
+  base = one_layer_base
   start = made(base, method)
   found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
   assert not differing(found, start)
@@ -175,7 +176,8 @@ def test_the_layers_of_the_norms_follow_from_the_leaves(base):
 
 
 @pytest.mark.slow
-def test_words_and_pairs_from_a_classifier(base):
+def test_words_and_pairs_from_a_classifier(one_layer_base):
+  base = one_layer_base
   start = made(base, 'lora[r=2]', head_input='pooler')
   words = aj.TaggedExamples([['good', 'film']] * 6, [['A', 'B']] * 6)
   found = aj.train(base, words, start=start, **STILL)
@@ -212,7 +214,8 @@ def test_weights_of_the_base(base, method, changed, tmp_path):
 
 
 @pytest.mark.slow
-def test_above_a_frozen_adapter(base):
+def test_above_a_frozen_adapter(one_layer_base):
+  base = one_layer_base
   under = made(base, 'houlsby[size=3]')
   both = aj.train(base, examples(['no', 'yes']), 'lora[r=2]', under=under,
                   max_length=12, **{**STILL, 'learning_rate': 1e-2})

@@ -4,6 +4,7 @@ import dataclasses
 import types
 
 from absl.testing import parameterized
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -181,6 +182,26 @@ def test_norms_of_the_layers_with_a_method_given_by_name(config):
 def test_spans_are_refused(config):
   with pytest.raises(errors.UserError, match='`cache_frozen`: .* head on'):
     question_answering.prepare(config)
+
+
+class OfTokens(heads.Model):
+  """A head on token ids alone."""
+  outputs: int = 2
+
+  @nn.compact
+  def __call__(self, tokens, segments, mask, *, train=False):
+    hidden = self.text_states(tokens, segments, mask, train)
+    return nn.Dense(self.outputs, name='head')(hidden[:, 0])
+
+
+def test_a_head_on_tokens_alone_is_refused(config, monkeypatch):
+  monkeypatch.setitem(heads.HEADS, 'cls', dataclasses.replace(
+      heads.HEADS['cls'], make=OfTokens))
+  config = dataclasses.replace(config, **TOP_ADAPTERS)
+  with pytest.raises(
+      errors.UserError, match='`cache_frozen`: OfTokens.__call__ has no'):
+    setup_lib.prepare(config)
+  setup_lib.prepare(whole(config))
 
 
 def test_too_much_for_the_memory_is_a_user_error(config, monkeypatch):

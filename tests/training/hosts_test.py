@@ -1,21 +1,17 @@
 """Two real processes on this machine against one: the whole run."""
 
-import os
-import pathlib
 import re
 import signal
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors_numpy
 
 from adapters_jax.runs import records
+from tests import forks
 
-pytestmark = pytest.mark.slow
-ROOT = pathlib.Path(__file__).parents[2]
+pytestmark = [pytest.mark.first, pytest.mark.slow]
 
 
 def free_port() -> int:
@@ -35,19 +31,14 @@ def start(workdir, checkpoint, files, *, process=None, port=0,
       **files, **changed}
   if 'adapter_config' not in settings:
     settings['adapter_size'] = 3
-  environment = {
-      **os.environ, 'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': os.environ['XLA_FLAGS'],
-      'ADAPTERS_JAX_CACHE': f'{checkpoint}-cache'}
+  variables = {'ADAPTERS_JAX_CACHE': f'{checkpoint}-cache'}
   if process is not None:
     settings.update(
         coordinator=f'127.0.0.1:{port}', processes=2, process=process)
-    environment['JAX_COORDINATOR_BIND_ADDRESS'] = f'127.0.0.1:{port}'
-  return subprocess.Popen(
-      [sys.executable, '-m', module,
-       *(f'--{name}={value}' for name, value in settings.items())],
-      cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True)
+    variables['JAX_COORDINATOR_BIND_ADDRESS'] = f'127.0.0.1:{port}'
+  return forks.start(
+      module, *(f'--{name}={value}' for name, value in settings.items()),
+      **variables)
 
 
 def finish(*processes, status=0, timeout=300):
@@ -62,6 +53,12 @@ def read(workdir):
   """Returns (record, {path: array}) of a finished run."""
   return (records.read(f'{workdir}/record.json'),
           safetensors_numpy.load_file(f'{workdir}/adapter/tuned.safetensors'))
+
+
+@pytest.fixture(scope='module')
+def checkpoint(one_layer) -> str:
+  """One layer: nothing here depends on their number."""
+  return one_layer
 
 
 @pytest.fixture(scope='module')
@@ -120,11 +117,11 @@ def test_two_processes_make_a_grid(tmp_path, checkpoint, own_files):
 def test_a_missing_process_is_one_line(
     tmp_path, checkpoint, own_files, process):
   alone = start(str(tmp_path / 'run'), checkpoint, own_files, process=process,
-                port=free_port(), join_seconds=3)
+                port=free_port(), join_seconds=1)
   out, err = alone.communicate(timeout=120)
   assert alone.returncode == 2
   error, = [line for line in err.splitlines() if 'error' in line]
-  assert error.startswith('error: --coordinator: waited 3 s for ')
+  assert error.startswith('error: --coordinator: waited 1 s for ')
   assert 'Traceback' not in err
 
 
@@ -199,11 +196,9 @@ with ending.reported():
     (1, True), (0, False), (1, False)])
 def test_a_fault_of_one_host_ends_both(fails, together):
   port = free_port()
-  found = ended(*(subprocess.Popen(
-      [sys.executable, '-c', ONE_FAILS, *map(
-          str, (port, process, fails, together))], cwd=ROOT,
-      env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE, text=True) for process in range(2)))
+  found = ended(*(forks.start(
+      '-c', ONE_FAILS, *map(str, (port, process, fails, together)))
+                  for process in range(2)))
   assert found[fails] == ['error: `size`: no']
   other, = found[1 - fails]
   assert other == found[fails][0] if together else (
@@ -217,9 +212,7 @@ def test_a_signal_to_one_stops_both_and_one_process_goes_on(
   first, second = (
       start(workdir, checkpoint, own_files, process=process, port=port)
       for process in range(2))
-  for line in first.stdout:
-    if 'trained' in line:  # What follows first is seconds of compiling.
-      break
+  first.wait_for('trained')  # What follows first is seconds of compiling.
   second.send_signal(number)
   out, _ = finish(first, second, status=130)
   assert re.search(r'stopped after [0-5] of 6 steps; the state is saved', out)

@@ -44,7 +44,7 @@ class RematTest(parameterized.TestCase):
 
   @pytest.mark.slow
   def test_same_gradient_with_less_kept(self):
-    params = tiny.init(heads.Classifier(CONFIG, 2))
+    params = tiny.drawn(heads.Classifier(CONFIG, 2))
     batch = tiny.random_batch(CONFIG, 4, 11)
     loss, wanted, kept = gradient(CONFIG, params, batch)
     again = dataclasses.replace(CONFIG, remat=True)
@@ -59,7 +59,7 @@ class ScanTest(parameterized.TestCase):
 
   def test_scanned_layers_compute_the_same(self):
     deep = dataclasses.replace(CONFIG, layers=3)  # Two scanned, one outside.
-    params = tiny.init(heads.Classifier(deep, 2))
+    params = tiny.drawn(heads.Classifier(deep, 2))
     stacked = trees.unflatten(families_test.stacked(trees.flatten(params)))
     scanned = heads.Classifier(
         dataclasses.replace(deep, scan=True, remat=True), 2)
@@ -91,7 +91,7 @@ class AccumulateTest(parameterized.TestCase):
   def step(self, accumulate):
     """Returns (tuned, loss) after a plain gradient step on the whole tree."""
     model, tx = heads.Classifier(DRY, 2), optax.sgd(1.0)
-    params = tiny.init(model)
+    params = tiny.drawn(model)
     batch = tiny.random_batch(DRY, 6, 5)
     # Parts of 3 rows each take every second row: 3 and 1 of them count.
     batch['weights'] = np.array([1, 0, 1, 0, 1, 0.5], np.float32)
@@ -124,6 +124,6 @@ class AccumulateTest(parameterized.TestCase):
     for accumulate, rows in ((1, batch), (2, twice)):
       step = steps.make_train_step(
           model, tx, heads.cross_entropy, accumulate=accumulate)
-      state = steps.init_state(tiny.init(model), tx, jax.random.key(0))
+      state = steps.init_state(tiny.drawn(model), tx, jax.random.key(0))
       losses.append(float(step(state, {}, rows)[1]['loss']))
     self.assertNotAlmostEqual(*losses, places=4)

@@ -74,7 +74,7 @@ def fold(
   values = json_files.read(os.path.join(source, 'config.json'))
   if adapter.hidden_activation:
     values |= family_configs.activation_entry(
-        shape.family, adapter.hidden_activation)
+        families.FAMILIES[shape.family].activation, adapter.hidden_activation)
   return Encoder(source, shape, values, {
       name: _changed(name, value, flat, shape.family)
       for name, value in tensors.items()})

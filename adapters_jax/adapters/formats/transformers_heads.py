@@ -228,6 +228,10 @@ def _check_layers(row: heads.Head, family: str, wanted: heads.Head) -> None:
     family: Key of models.FOREIGN.
     wanted: Head of one label that equals transformers' classifier.
   """
+  if row.least_classes is None and not row.choices:
+    raise errors.UserError(
+        f'head: no class of transformers is known for the head {row.name!r}; '
+        'give `head=False` to leave it out')
   pooler, foreign = families.FAMILIES[family].pooler, models.FOREIGN[family]
   name = class_of(
       family, 'multiple_choice_pooler' if row.choices else wanted.name)

@@ -19,6 +19,10 @@ from adapters_jax.runs.kinds import language_modeling
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs.kinds import tagging
 
+# Examples in memory, each type of one kind; `aj` has their names.
+InMemory = (memory.Examples | tagged.TaggedExamples | pairs.Pairs
+            | questions.Questions | raw_text.Texts)
+
 
 def of(data: Any) -> kind_lib.Kind:
   """Returns the kind of task of data; any name for classification.

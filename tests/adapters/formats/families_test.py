@@ -284,3 +284,15 @@ def test_an_export_with_the_layer_of_the_base(tmp_path):
     exchange.write(
         out, dataclasses.replace(adapter, family='mpnet'), 'peft',
         checkpoint=folder)
+
+
+@pytest.mark.parametrize(
+    'form', ('adapterhub', 'peft', 'adapter_bert', 'transformers'))
+def test_a_family_without_a_row_is_refused(form, tmp_path, monkeypatch):
+  monkeypatch.delitem(models.FOREIGN, 'roberta')
+  base = tiny_families.write_checkpoint('roberta', str(tmp_path / 'base'))
+  end = '.npz' if form == 'adapter_bert' else ''
+  with pytest.raises(errors.UserError, match=f"`format={form}`: adapters of "
+                     "roberta cannot be exchanged in it; 'own' holds them"):
+    exchange.write(tmp_path / f'x{end}', family_cases.make(
+        'roberta', 'lora[r=2]'), form, checkpoint=base)

@@ -16,6 +16,7 @@ from adapters_jax.adapters.formats import weights
 from adapters_jax.api.commands import convert
 from adapters_jax.downloads import hub_checkpoints
 from adapters_jax.model import base as base_lib
+from adapters_jax.model import heads
 from adapters_jax.model import pretrained
 from tests import tiny
 from tests import tiny_families
@@ -188,6 +189,16 @@ def test_heads_that_transformers_lacks(
         tmp_path / 'x', adapter, FORM, checkpoint=folders[case])
   assert len(str(found.value).splitlines()) == 1
   assert not (tmp_path / 'x').exists()
+
+
+def test_a_head_of_another_kind_has_no_class(
+    checkpoint, monkeypatch, tmp_path):
+  monkeypatch.setitem(heads.HEADS, 'new', dataclasses.replace(
+      heads.HEADS['cls'], name='new', least_classes=None))
+  adapter = dataclasses.replace(bank_test.make('lora[r=2]'), head_input='new')
+  for form in (FORM, 'peft'):
+    with pytest.raises(errors.UserError, match="known for the head 'new'; gi"):
+      exchange.write(tmp_path / 'x', adapter, form, checkpoint=checkpoint)
 
 
 def test_what_cannot_be_folded(checkpoint, tmp_path):

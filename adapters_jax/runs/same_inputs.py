@@ -1,8 +1,9 @@
-"""Inputs of a saved state (data, computation, base), compared on a resume.
+"""Inputs of runs (data, computation, base), compared on resumes and hosts.
 
 The settings of a run name a task, a precision and a base of the hub. Each name
 may mean something else in another folder, on another processor or on another
-day. A run that resumed with other inputs would hide the change in its record.
+day. A run that resumed with other inputs would hide the change in its record,
+and hosts that compute together with different ones would train neither run.
 """
 
 from collections.abc import Sequence

@@ -14,10 +14,10 @@ from adapters_jax.data import tasks
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import precision
 from adapters_jax.runs import config as config_lib
-from adapters_jax.runs import inputs as inputs_lib
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import rungs
 from adapters_jax.runs import run as run_lib
+from adapters_jax.runs import same_inputs
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.training import hosts
@@ -111,9 +111,9 @@ def test_the_refused_state_goes_on_with_its_inputs(paused, tmp_path):
 
 def test_a_state_of_an_earlier_version_goes_on():
   log = log_lib.Log.from_json({'runs': [], 'seconds': 1.0, 'cpu_seconds': 2.0})
-  assert inputs_lib.continued(log, INPUTS, 'state').inputs == INPUTS
+  assert same_inputs.continued(log, INPUTS, 'state').inputs == INPUTS
   log.inputs = {name: INPUTS[name] for name in ('data', 'computation', 'base')}
-  assert inputs_lib.continued(log, INPUTS, 'state').inputs == INPUTS
+  assert same_inputs.continued(log, INPUTS, 'state').inputs == INPUTS
 
 
 @pytest.mark.parametrize('changed, match', [
@@ -130,10 +130,10 @@ def test_differences_of_inputs(changed, match):
   log = log_lib.Log([log_lib.RunLog()], inputs=INPUTS)
   now = {**INPUTS, **changed}
   if not match:
-    assert inputs_lib.continued(log, now, 'state').inputs == now
+    assert same_inputs.continued(log, now, 'state').inputs == now
     return
   with pytest.raises(errors.UserError, match=match):
-    inputs_lib.continued(log, now, 'state')
+    same_inputs.continued(log, now, 'state')
 
 
 @pytest.mark.parametrize('files, names', [
@@ -142,7 +142,7 @@ def test_differences_of_inputs(changed, match):
     (INPUTS['base_files'], '')])
 def test_a_small_file_of_one_side_is_a_warning(files, names, caplog):
   now = {**INPUTS, 'base_files': files}
-  assert inputs_lib.continued(
+  assert same_inputs.continued(
       log_lib.Log([log_lib.RunLog()], inputs=INPUTS), now, 'state'
   ).inputs == now
   assert [one.getMessage() for one in caplog.records] == (names != '') * [
@@ -153,7 +153,7 @@ def test_a_small_file_of_one_side_is_a_warning(files, names, caplog):
 def test_all_hosts_end_with_the_fault_of_one(monkeypatch):
   monkeypatch.setattr(hosts, 'first_text', lambda text: 'is of host 1; do')
   with pytest.raises(errors.UserError, match='state is of host 1; do as befo'):
-    inputs_lib.continued(
+    same_inputs.continued(
         log_lib.Log([log_lib.RunLog()], inputs=INPUTS), INPUTS, 'state')
 
 
@@ -165,13 +165,13 @@ def test_hosts_have_the_inputs_of_the_first(monkeypatch, changed, names):
   first = {'settings': {'seed': 0, 'epochs': 1}, 'data': {'train': 'ab'},
            'base': 'b@1'}
   found = iter([json.dumps(first)])
-  monkeypatch.setattr(inputs_lib.jax, 'process_count', lambda: 2)
-  monkeypatch.setattr(inputs_lib.jax, 'process_index', lambda: 1)
+  monkeypatch.setattr(same_inputs.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(same_inputs.jax, 'process_index', lambda: 1)
   monkeypatch.setattr(
       hosts, 'first_text', lambda text: next(found, text))
   if not names:
-    inputs_lib.demand_same_on_hosts({**first, **changed})
+    same_inputs.demand_same_on_hosts({**first, **changed})
     return
   with pytest.raises(errors.SweepError, match=(
       f'^`coordinator`: process 1 has another {names} than process 0; ')):
-    inputs_lib.demand_same_on_hosts({**first, **changed})
+    same_inputs.demand_same_on_hosts({**first, **changed})
