@@ -11,9 +11,10 @@ from tests import xla_flags
 if os.environ.get('ADAPTERS_JAX_TEST_XLA_FLAGS') != 'none':  # As for a GPU.
   os.environ['XLA_FLAGS'] = ' '.join(
       [os.environ.get('XLA_FLAGS', ''), *xla_flags.quick_to_compile()])
-# One thread for NumPy's products, before NumPy is imported: a process a core
-# leaves no core to others, and OpenBLAS waits for them by spinning.
-os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+# One thread for the products of NumPy and torch, before they are imported: a
+# process a core leaves no core to others, and both wait for them by spinning.
+for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS'):
+  os.environ.setdefault(name, '1')
 # Bytes. Only with a limit does JAX lock the folder of compiled programs, which
 # two workers write to.
 os.environ['JAX_COMPILATION_CACHE_MAX_SIZE'] = str(2**30)
