@@ -135,7 +135,7 @@ def _execute(job: dict) -> None:
   name, *arguments = job['command']
   if name == '-c':
     sys.argv = [name, *arguments[1:]]
-    exec(compile(arguments[0], name, 'exec'), {'__name__': '__main__'})  # pylint: disable=exec-used
+    exec(compile(arguments[0], name, 'exec'), {'__name__': '__main__'})
   else:
     sys.argv = [name, *arguments]
     runpy.run_module(name, run_name='__main__', alter_sys=True)

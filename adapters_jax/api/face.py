@@ -166,7 +166,7 @@ def load_adapter(
   Args:
     path: Folder of an adapter or workdir of a run; a folder of another library;
       a .npz file of adapter-bert's variables; or a name on the Hugging Face
-      hub. Of a whole model, the folder or name of `base`: its head is read.
+      hub. To read the head of a whole model, the folder or name of `base`.
     base: Pretrained encoder. Needed for the files of other libraries, which do
       not contain its shape; otherwise checked against the adapter.
     head: Whether to read the head in files of other libraries. If False, a head

@@ -26,8 +26,6 @@ from adapters_jax.runs import start as start_lib
 from adapters_jax.runs.kinds import chosen_kind
 from adapters_jax.runs.kinds import kind as kind_lib
 
-InMemory = chosen_kind.InMemory
-
 # Settings that `train` takes from its own arguments, or that concern files,
 # folders and hosts.
 NOT_SETTINGS = (
@@ -214,7 +212,8 @@ def check_arguments(
   arguments.demand_base(base, 'train(base, data)')
   examples = 'Examples(texts=..., labels=...)'
   given.check(
-      'data', data, str | InMemory, f'the name of a task, or {examples}')
+      'data', data, str | chosen_kind.InMemory,
+      f'the name of a task, or {examples}')
   for name, value, kinds, wanted in (
       ('method', method, str, "a string such as 'lora[r=8]', or methods"),
       ('start', start, adapter_lib.Adapter | None,
@@ -222,8 +221,8 @@ def check_arguments(
     if not isinstance(value, kinds):
       raise errors.UserError(
           f'`{name}`: give {wanted}, not {type(value).__name__}')
-  kind: Any = InMemory
-  if isinstance(data, InMemory):
+  kind: Any = chosen_kind.InMemory
+  if isinstance(data, chosen_kind.InMemory):
     kind = type(data)
     if kind is not memory.Examples:
       examples = f'{kind.__name__}, as for training'

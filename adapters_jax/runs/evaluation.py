@@ -36,11 +36,10 @@ from adapters_jax.runs.kinds import classification
 
 _log = logging.getLogger(__name__)
 
-InMemory = chosen_kind.InMemory
-
 
 def evaluate(
-    base: base_lib.Base, adapter: adapter_lib.Adapter, data: str | InMemory, *,
+    base: base_lib.Base, adapter: adapter_lib.Adapter,
+    data: str | chosen_kind.InMemory, *,
     split: str = '', metric: str = '', threshold: float | None = None,
     batch_size: int = 32, data_dir: paths.Path = '',
 ) -> dict[str, float]:
@@ -117,7 +116,7 @@ def _check(
   arguments.demand_base(base, 'evaluate(base, adapter, data)')
   arguments.demand_adapter(adapter)
   arguments.demand_count('batch_size', batch_size)
-  given.check('data', data, str | InMemory,
+  given.check('data', data, str | chosen_kind.InMemory,
               'Examples(texts=..., labels=...), or the name of a task')
   if field_checks.threshold(threshold) is not None and (
       not adapter.head.takes_threshold(adapter.outputs)):

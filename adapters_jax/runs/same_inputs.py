@@ -3,7 +3,7 @@
 The settings of a run name a task, a precision and a base of the hub. Each name
 may mean something else in another folder, on another processor or on another
 day. A run that resumed with other inputs would hide the change in its record,
-and hosts that compute together with different ones would train neither run.
+and hosts with different inputs would together train a run that no one started.
 """
 
 from collections.abc import Sequence
@@ -48,10 +48,10 @@ def of_group(group: group_lib.Group) -> dict[str, Any]:
 
 
 def demand_same_settings(configs: Sequence[config_lib.Config]) -> None:
-  """`demand_same_on_hosts` of the settings, before their files are read.
+  """Calls `demand_same_on_hosts` for the settings, before the data are read.
 
   Args:
-    configs: Settings of each run, of all hosts equally many.
+    configs: Settings of each run; every host has as many.
   """
   if jax.process_count() == 1:
     return
@@ -67,17 +67,14 @@ def demand_same_settings(configs: Sequence[config_lib.Config]) -> None:
 def demand_same_on_hosts(own: dict[str, Any]) -> None:
   """Raises an error on all hosts if one of them was given other inputs.
 
-  Every host must make the call. Hosts with other settings or data would train
-  a run of neither, or wait for each other without end.
+  Every host must make the call.
 
   Args:
-    own: {name: value that JSON can hold} at hand, perhaps nested.
+    own: {name: value} of this process, in types of JSON.
 
   Raises:
     errors.SweepError: a process has other values than the first.
   """
-  if jax.process_count() == 1:
-    return
   text = json.dumps(own, sort_keys=True)
   first = hosts.first_text(text)  # The first host has one.
   names = _differing(json.loads(first), json.loads(text))

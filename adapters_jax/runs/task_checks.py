@@ -120,20 +120,22 @@ def check_classes(config: config_lib.Config, task: tasks.Task) -> None:
   """
   if task.form == 'single':
     head = heads.of_form(task.form, config.head_input)
-    unfit = (head.least_classes is None if task.labels
-             else head.has_classes(task.outputs))
+    unfit = ''
+    if task.labels and head.least_classes is None:
+      unfit = 'is for scores, and the task has classes'
+    elif not task.labels and head.has_classes(task.outputs):
+      unfit = 'is for classes, and the task has scores'
     if unfit:
-      wanted, given = ('scores', 'classes')[::1 if task.labels else -1]
       raise errors.UserError(
-          f'`head_input={config.head_input}`: is for {wanted}, and the task '
-          f'has {given}; give another, such as `head_input=cls`')
+          f'`head_input={config.head_input}`: {unfit}; give another, such as '
+          '`head_input=cls`')
   choice = task.form == 'multiple_choice'
   if choice and config.cache_frozen:
     raise errors.UserError(
         '`cache_frozen`: is for tasks without choices; leave it out')
   for name in ('class_weights', 'label_smoothing', 'threshold'):
-    unfit = not task.labels or choice and name != 'label_smoothing'
-    if unfit and getattr(config, name):
+    useless = not task.labels or choice and name != 'label_smoothing'
+    if useless and getattr(config, name):
       raise errors.UserError(
           f'`{name}={getattr(config, name)}`: is for tasks with classes; leave '
           'it out')

@@ -14,7 +14,7 @@ from adapters_jax.adapters import prediction
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
 from adapters_jax.data import tasks
-from adapters_jax.runs import evaluation
+from adapters_jax.runs.kinds import chosen_kind
 from tests import tiny
 from tests.adapters import bank_test
 
@@ -76,7 +76,7 @@ FORMS = {
 
 def test_every_type_of_data_has_a_form_and_a_name():
   types = {type(data_of(form)) for form in FORMS}
-  assert types == {*typing.get_args(evaluation.InMemory)}
+  assert types == {*typing.get_args(chosen_kind.InMemory)}
   assert {one.__name__ for one in types} <= {*aj.__all__}
 
 
