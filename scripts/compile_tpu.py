@@ -23,6 +23,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import models
 from adapters_jax.runs.options import option
@@ -153,7 +154,7 @@ def lower(
   model = models.on_mesh(
       make_model(config, settings, tpus[0], layers, scan), mesh)
   # Only shapes from this line: arrays would need devices that exist.
-  params = encoder.shapes(model)
+  params = shapes_lib.of(model)
   select = models.selection_of(settings, model.config.layers)
   tuned, base = trees.split(params, select)
   base = jax.eval_shape(

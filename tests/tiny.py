@@ -15,6 +15,7 @@ from adapters_jax.adapters import storage
 from adapters_jax.data import batching
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.runs import config as config_lib
 
 WORDS = ('good', 'fine', 'great', 'bad', 'poor', 'dull', 'a', 'film', 'very',
@@ -206,5 +207,5 @@ def drawn(
       return np.abs(values)
     return values + np.float32(path.endswith('scale'))
 
-  whole = trees.map_with_path(draw, encoder.shapes(model))
+  whole = trees.map_with_path(draw, shapes_lib.of(model))
   return trees.overlay(whole, base) if base else whole

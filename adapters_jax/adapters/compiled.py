@@ -22,6 +22,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import setups
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.training import steps
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def check_leaves(
     model: Model.
     what: Name of the adapter in the message.
   """
-  wanted = encoder.shapes(model)
+  wanted = shapes_lib.of(model)
   known = trees.flatten(wanted)
   read = {path: leaf for path, leaf in trees.flatten(params).items()
           if path in known}
@@ -140,7 +141,7 @@ def check_fuses(
   """
   if not setups.fuses(adapter.setup):
     return
-  wanted = encoder.shapes(encoder.Bert(dataclasses.replace(
+  wanted = shapes_lib.of(encoder.Bert(dataclasses.replace(
       encoder_config(base, adapter.hidden_activation),
       adapters=adapter.methods, composition=adapter.composition)))
   own = trees.flatten(adapter.tuned)

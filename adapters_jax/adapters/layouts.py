@@ -19,7 +19,7 @@ from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
-from adapters_jax.model import encoder
+from adapters_jax.model import shapes as shapes_lib
 
 # (base, adapter or None for the plain base) -> module. It raises for an adapter
 # that it cannot read.
@@ -78,7 +78,7 @@ def find(
     widths = tuple(map(
         max, zip(*(widths_of(base, bank[name]) for name in names))))
     model = make_model(base, resized(base, bank[names[0]], widths))
-    shapes = trees.flatten(encoder.shapes(model))
+    shapes = trees.flatten(shapes_lib.of(model))
     leaves = tuple((path, tuple(shapes[path].shape)) for path in paths)
     layouts[StackLayout(model, form, widths, leaves, owner)] = names
   return layouts

@@ -21,7 +21,7 @@ from adapters_jax.adapters import resident as resident_lib
 from adapters_jax.data import batching
 from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
-from adapters_jax.model import encoder
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.training import steps
 
 _INPUTS = ('tokens', 'segments', 'mask')
@@ -144,7 +144,7 @@ def _own(
 def _shape(model: Any, length: int) -> tuple[int, ...]:
   """Returns the shape of a model's outputs for one example."""
   tokens = jnp.zeros((1, length), jnp.int32)
-  params = encoder.shapes(model)
+  params = shapes_lib.of(model)
   return jax.eval_shape(
       lambda params: model.apply({'params': params}, tokens, tokens,
                                  tokens == 0), params).shape[1:]

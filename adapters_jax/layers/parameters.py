@@ -3,7 +3,7 @@
 For a parameter that exists, `nn.Module.param` traces the initialiser just to
 compare shapes, which takes up to a quarter of the time to trace a training
 step. These modules compare the shapes directly; values and programs are those
-of Flax.
+of Flax. Where only shapes are wanted, they trace no initialiser at all.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,10 @@ from typing import Any
 from flax import errors
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from adapters_jax.layers import shape_trace
 
 
 class Module(nn.Module):
@@ -28,14 +31,18 @@ class Module(nn.Module):
     Args:
       name: Name of the parameter.
       init_fn: Initialiser, called with a random key and `init_args`.
-      *init_args: The shape, and further arguments. Without a shape the
-        initialiser is traced as in Flax.
+      *init_args: The shape, the type if it is not float32, and further
+        arguments. Without a shape the initialiser is traced as in Flax.
       **keywords: Further arguments of `nn.Module.param`.
 
     Raises:
       flax.errors.ScopeParamShapeError: the parameter has another shape.
     """
     if not init_args or not self.has_variable('params', name):
+      if init_args and shape_trace.current():
+        dtype = init_args[1] if len(init_args) > 1 else jnp.float32
+        return self.variable(
+            'params', name, jax.lax.full, init_args[0], 0, dtype).value
       return super().param(name, init_fn, *init_args, **keywords)
     value, shape = self.get_variable('params', name), tuple(init_args[0])
     if np.shape(value) != shape:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from adapters_jax import errors
 from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
+from adapters_jax.layers import shape_trace
 from adapters_jax.model import bert_config
 from adapters_jax.model import deberta
 from adapters_jax.model import endings
@@ -123,6 +124,10 @@ class Encoder(parameters.Module):
     last = config.layers - 1
     outputs = []
     kind = _layer_class(config)
+    shape_only = shape_trace.current()
+    if shape_only and not shape_only.encoder:
+      layers = range(config.first_layer, config.layers)
+      return (*(x for _ in layers[1:]), x[:, :rows])
     shared = sites_lib.make_shared(config, train=train)
     relative = self._distances(x.shape[1])
     # The last layer computes only the positions that the head reads, unless an
@@ -136,6 +141,9 @@ class Encoder(parameters.Module):
       return jax.lax.with_sharding_constraint(x, config.batch_sharding)
 
     def apply(layer, x, rows=None):
+      if shape_only and not config.scan and shape_only.repeats(
+          layer.index, sites_lib.leaves_key(config, layer.index)):
+        return x  # As wide as the layer's output.
       # `rows` and `train` are closed over: remat would trace them.
       def call(layer, x, mask, shared, relative):
         return layer(x, mask, shared, relative, rows=rows, train=train)
@@ -265,19 +273,3 @@ def init(
       {'params': base or {}}, tokens, tokens, tokens == 0,
       rngs={'params': key}, mutable=['params'])
   return variables['params']
-
-
-def shapes(model: nn.Module) -> dict[str, Any]:
-  """Returns the shapes of a model's whole tree, without computing it.
-
-  Args:
-    model: `Bert` or a model of `heads`.
-  """
-  return jax.tree.map(lambda leaf: leaf, _shapes(model))  # New dicts.
-
-
-# Models hash and compare by their configs; a trace takes a tenth of a second.
-@functools.lru_cache(maxsize=128)
-def _shapes(model: nn.Module) -> dict[str, Any]:
-  """Returns the shapes of a model's whole tree."""
-  return jax.eval_shape(lambda: init(model, jax.random.key(0)))

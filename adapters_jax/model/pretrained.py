@@ -18,6 +18,7 @@ from adapters_jax import errors
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.model import tensor_files
 from adapters_jax import trees
 
@@ -171,7 +172,7 @@ def load_base(folder: str, *, pooler: bool = True) -> trees.Tree:
   if not pooler:
     tree.pop('pooler', None)
   model = heads.Classifier(config, 1, 'pooler' if pooler else 'cls')
-  wanted = encoder.shapes(model)
+  wanted = shapes_lib.of(model)
   wanted.pop('head')
   trees.check_same(tree, wanted, f'`checkpoint`: {path}')
   trees.check_finite(tree, f'`checkpoint`: {path}')

@@ -6,6 +6,7 @@ method knows the encoder: both know the sites.
 """
 
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
@@ -53,6 +54,21 @@ def check_alike(
     if not same or config.differs_by_layer or adapted_from:
       raise ValueError(
           f'scan: {type(config).__name__} is not the same in all layers')
+
+
+def leaves_key(config: Any, layer: int) -> Hashable:
+  """Returns a key that is equal in layers whose leaves have equal shapes.
+
+  Args:
+    config: The encoder's BertConfig.
+    layer: Index of the layer.
+  """
+  methods = config.adapters if layer >= config.adapted_from else ()
+  if any(method.differs_by_layer for method in methods):
+    return layer
+  return (config.pre_norm and not layer,  # Without the norm at its start.
+          *(method.applies(site, layer) for method in methods
+            for site in SITES))
 
 
 def check_gate(configs: tuple[Any, ...], family: str) -> None:

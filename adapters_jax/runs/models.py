@@ -16,6 +16,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import frozen
 from adapters_jax.training import frozen_cache
@@ -169,7 +170,7 @@ def init_tuned(
       jax.random.fold_in(jax.random.key(seed), 0), base))
   params = prompt.embed(model.config.adapters, params, tokenize)
   if not all(method.reads_norms for method in model.config.adapters):
-    known = trees.flatten(encoder.shapes(model))
+    known = trees.flatten(shapes_lib.of(model))
     params, _ = trees.split(params, known.__contains__)
   if start:
     started = trees.overlay(params, jax.tree.map(jnp.asarray, start))

@@ -26,8 +26,8 @@ from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import session
 
@@ -56,7 +56,7 @@ def make_adapter(
     norms: Whether it has layer norms of its own.
   """
   methods = strings.parse(method)
-  shapes = encoder.shapes(heads.make(base.config, methods, 2, 'cls'))
+  shapes = shapes_lib.of(heads.make(base.config, methods, 2, 'cls'))
   roles = ('adapter', 'head', *(['norm'] if norms else []))
   tuned, _ = trees.split(shapes, lambda path: trees.role(path) in roles)
   rng = np.random.default_rng(seed)

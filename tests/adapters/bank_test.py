@@ -13,9 +13,9 @@ from adapters_jax.adapters import adapter
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax import errors
 from adapters_jax.methods import strings
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax import trees
 from tests import tiny
 
@@ -24,7 +24,7 @@ def make(text='bottleneck[size=3]', seed=0, layers=tiny.CONFIG.layers):
   """Returns an adapter with random leaves."""
   configs = strings.parse(text)
   shape = dataclasses.replace(tiny.CONFIG, adapters=configs, layers=layers)
-  shapes = encoder.shapes(heads.Classifier(shape, 2))  # Traced once.
+  shapes = shapes_lib.of(heads.Classifier(shape, 2))  # Traced once.
   tuned, _ = trees.split(shapes, lambda path: trees.role(path) != 'encoder')
   rng = np.random.default_rng(seed)
   return adapter.Adapter(configs, jax.tree.map(

@@ -22,6 +22,7 @@ from adapters_jax.methods import bottleneck_module
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.training import optimizers
@@ -86,7 +87,7 @@ class VariantsTest(parameterized.TestCase):
   def test_trained_parameters(self, fields, more):
     plain = 2 * DIM * SIZE + SIZE + DIM
     adapters, _ = trees.split(
-        encoder.shapes(make(fields)),
+        shapes.of(make(fields)),
         lambda path: trees.role(path) in ('adapter', 'statistics'))
     self.assertEqual(
         trees.count_trained(adapters), 2 * LAYERS * (plain + more))

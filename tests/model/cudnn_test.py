@@ -13,9 +13,9 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import every
 from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.methods import bottleneck
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps
@@ -43,7 +43,7 @@ def called(monkeypatch):
 
 def trees_of(model):
   """Returns the shapes of (tuned tree, frozen tree), without a call."""
-  return trees.split(encoder.shapes(precision.under_vmap(model)), SELECT)
+  return trees.split(shapes_lib.of(precision.under_vmap(model)), SELECT)
 
 
 def stacked(tree, count):

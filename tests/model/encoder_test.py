@@ -12,6 +12,7 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes as shapes_lib
 from adapters_jax import trees
 from tests.methods import parity
 from tests import tiny
@@ -37,7 +38,7 @@ def logits(params, batch, config=ADAPTED, head_input='cls'):
 
 def shapes(config, head_input='cls', outputs=2):
   model = heads.Classifier(config, outputs, head_input)
-  return encoder.shapes(model)
+  return shapes_lib.of(model)
 
 
 BASE = encoder.BertConfig()

@@ -18,6 +18,7 @@ from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes
 from tests.methods import parity
 from tests import tiny_families
 
@@ -125,7 +126,7 @@ def test_fixture_needs_the_last_row_of_positions(case):
 def test_every_leaf_has_a_name_and_every_name_a_leaf(case):
   config = tiny_families.config(case)
   pooler = families.FAMILIES[config.family].pooler
-  tree = encoder.shapes(
+  tree = shapes.of(
       heads.Classifier(config, 1, 'pooler' if pooler else 'cls'))
   tree.pop('head')
   bare = tensors_of(case)
@@ -174,7 +175,7 @@ def test_sites_are_linear_layers_of_the_family(case):
   family, bare = config.family, tensors_of(case)
   sites = families.linears(family)
   names = [families.their_site(site, 1, family) for site in sites]
-  gated = 'ffn_gate' in encoder.shapes(
+  gated = 'ffn_gate' in shapes.of(
       encoder.Bert(config))['encoder']['layer_0']
   assert len({*names}) == len(sites) == 6 + gated
   for name in names:

@@ -14,6 +14,7 @@ from adapters_jax.model import families
 from adapters_jax.model import family_configs
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
+from adapters_jax.model import shapes
 from tests import tiny_families
 
 # ModernBERT-base's sizes; other entries have the defaults of the class.
@@ -115,7 +116,7 @@ def test_defaults_of_absent_entries():
 
 def test_mpnet_base_has_the_published_size():
   config = pretrained.CHECKPOINTS['mpnet-base']
-  tree = encoder.shapes(heads.Classifier(config, 1, 'pooler'))
+  tree = shapes.of(heads.Classifier(config, 1, 'pooler'))
   tree.pop('head')
   assert trees.count(tree) == 109_486_464
   assert config.longest == 512
@@ -133,7 +134,7 @@ def test_mpnet_base_has_the_published_size():
 
 def parts_of(config):
   """Returns {role: leaves} of an encoder with adapters of size 64."""
-  tree = encoder.shapes(encoder.Bert(dataclasses.replace(
+  tree = shapes.of(encoder.Bert(dataclasses.replace(
       config, adapters=(bottleneck.Bottleneck(64),))))
   return {role: trees.split(tree, lambda path: trees.role(path) == role)[0]
           for role in ('encoder', 'norm', 'adapter')}

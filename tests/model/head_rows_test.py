@@ -2,8 +2,8 @@
 
 import pytest
 
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.runs import checks
 from adapters_jax import trees
 from tests import tiny
@@ -17,7 +17,7 @@ HUB_TASKS = {
 
 def paths(head):
   model = head.make(tiny.CONFIG, head.outputs or 2)
-  return trees.flatten(encoder.shapes(model)).keys()
+  return trees.flatten(shapes.of(model)).keys()
 
 
 @pytest.mark.parametrize('name', heads.HEADS)

@@ -15,6 +15,7 @@ from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import modernbert
+from adapters_jax.model import shapes
 from adapters_jax.training import frozen_cache
 from adapters_jax.training import selections
 from adapters_jax import trees
@@ -203,13 +204,13 @@ def test_methods_that_read_the_norm_of_a_sublayer(changed):
       tiny_families.config(CASE), adapters=(
           bottleneck.Bottleneck(5, **changed),))
   with pytest.raises(errors.UserError, match='modernbert end without a norm'):
-    encoder.shapes(encoder.Bert(config))
+    shapes.of(encoder.Bert(config))
 
 
 def test_scan_is_refused():
   config = dataclasses.replace(tiny_families.config(CASE), scan=True)
   with pytest.raises(errors.UserError, match='`scan`: the layers.*differ'):
-    encoder.shapes(encoder.Bert(config))
+    shapes.of(encoder.Bert(config))
 
 
 def test_an_adapter_that_adds_nothing_is_the_identity():
@@ -299,4 +300,4 @@ def test_methods_fold_with_and_without_biases(case, text):
 
 def test_heads_of_tokens_have_the_final_norm():
   model = heads.make(tiny_families.config(CASE), (), 2, 'tokens')
-  assert 'final_norm' in encoder.shapes(model)['encoder']
+  assert 'final_norm' in shapes.of(model)['encoder']

@@ -14,8 +14,8 @@ from adapters_jax.data import batching
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs.kinds import question_answering
 from adapters_jax.runs import identity
@@ -69,7 +69,7 @@ class FirstLayerTest(parameterized.TestCase):
     for tune in selections.TUNE:
       select = selections.TUNE[tune](2, top_k=1)
       model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
-      paths = trees.flatten(encoder.shapes(model))
+      paths = trees.flatten(shapes.of(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained
                     if trees.layer_of(path) is not None), default=2)

@@ -14,6 +14,7 @@ from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.training import steps
 from adapters_jax import trees
 from tests import tiny
@@ -63,7 +64,7 @@ class ScanTest(parameterized.TestCase):
     stacked = trees.unflatten(families_test.stacked(trees.flatten(params)))
     scanned = heads.Classifier(
         dataclasses.replace(deep, scan=True, remat=True), 2)
-    trees.check_same(stacked, encoder.shapes(scanned), 'stack')
+    trees.check_same(stacked, shapes.of(scanned), 'stack')
     batch = tiny.random_batch()
     found, wanted = (
         jax.jit(model.apply)({'params': tree}, batch['tokens'],
@@ -82,7 +83,7 @@ class ScanTest(parameterized.TestCase):
     config = dataclasses.replace(
         CONFIG, adapters=strings.parse(text), scan=True, **changed)
     with self.assertRaisesRegex(ValueError, 'not the same in all layers'):
-      encoder.shapes(encoder.Bert(config))
+      shapes.of(encoder.Bert(config))
 
 
 class AccumulateTest(parameterized.TestCase):

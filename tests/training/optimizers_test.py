@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from adapters_jax.methods import bottleneck
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.training import optimizers
 from adapters_jax.training import selections
 from adapters_jax.training import steps as steps_lib
@@ -18,7 +18,7 @@ from adapters_jax import trees
 from tests import tiny
 
 LAYERS = 2
-SHAPES = trees.flatten(encoder.shapes(heads.Classifier(
+SHAPES = trees.flatten(shapes.of(heads.Classifier(
     dataclasses.replace(tiny.CONFIG, adapters=(bottleneck.Bottleneck(4),)), 2,
     'pooler')))
 
@@ -145,7 +145,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
                          batch['segments'], batch['mask'])
     return heads.cross_entropy(logits, batch['labels']).sum()
 
-  params = encoder.shapes(model)
+  params = shapes.of(model)
   tuned, base = trees.split(params, select)
   state = jax.eval_shape(
       lambda: steps_lib.init_state(

@@ -16,6 +16,7 @@ from adapters_jax.methods import places
 from adapters_jax.model import encoder
 from adapters_jax.model import families
 from adapters_jax.model import heads
+from adapters_jax.model import shapes as shapes_lib
 
 
 def leaf_shapes(
@@ -32,7 +33,7 @@ def leaf_shapes(
   # The head does not matter: its leaves are dropped below.
   model = heads.Classifier(dataclasses.replace(
       shape, adapters=configs, composition=composition), 1)
-  tree = encoder.shapes(model)
+  tree = shapes_lib.of(model)
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
 
@@ -69,7 +70,7 @@ def check_shapes(
     errors.UserError: lists unknown and misshapen paths.
   """
   model = heads.make(shape, (), adapter.outputs or 1, adapter.head_input)
-  wanted = trees.flatten(encoder.shapes(model))
+  wanted = trees.flatten(shapes_lib.of(model))
   # PEFT may save a pooler that the adapter's head does not read.
   wanted |= {f'pooler/{leaf}': jax.ShapeDtypeStruct(dims, 'float32')
              for leaf, dims in (('kernel', (shape.dim,) * 2),

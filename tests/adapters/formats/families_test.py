@@ -16,8 +16,8 @@ from adapters_jax.adapters.formats import models
 from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_reading
 from adapters_jax.adapters.formats import peft_writing
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from adapters_jax.training import selections
 from adapters_jax.training import sharding
 from tests import tiny_families
@@ -191,7 +191,7 @@ def test_heads_of_other_layers_are_refused(case, name, first):
 
 def test_a_head_with_a_layer_of_its_own_trains_it():
   config = dataclasses.replace(tiny_families.config('electra'), layers=1)
-  tree = encoder.shapes(heads.make(config, (), 3, 'cls_gelu'))
+  tree = shapes.of(heads.make(config, (), 3, 'cls_gelu'))
   found, _ = trees.split(tree, selections.TUNE['head'](1))
   assert {path: leaf.shape for path, leaf in trees.flatten(found).items()} == {
       'head/bias': (3,), 'head/kernel': (12, 3),

@@ -13,8 +13,8 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import exchange
 from adapters_jax.adapters.formats import adapterhub
 from adapters_jax.adapters.formats import weights
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -28,7 +28,7 @@ def make(case: str, text: str) -> adapter_lib.Adapter:
   """
   shape = tiny_families.config(case)
   rng = np.random.default_rng(6)
-  tree = encoder.shapes(heads.make(shape, (), 1, 'masked_lm'))['head']
+  tree = shapes.of(heads.make(shape, (), 1, 'masked_lm'))['head']
   head = jax.tree.map(
       lambda leaf: 0.3 * rng.standard_normal(leaf.shape, np.float32), tree)
   adapter = family_cases.make(case, text, None)

@@ -12,8 +12,8 @@ from adapters_jax.adapters.formats import peft
 from adapters_jax.adapters.formats import peft_joined
 from adapters_jax.adapters.formats import peft_reading
 from adapters_jax.adapters.formats import peft_writing
-from adapters_jax.model import encoder
 from adapters_jax.model import heads
+from adapters_jax.model import shapes
 from tests import tiny_families
 from tests.adapters.formats import family_cases
 
@@ -113,7 +113,7 @@ def test_the_gate_of_the_feed_forward_sublayer(tmp_path):
   bert = heads.Classifier(dataclasses.replace(
       tiny_families.config('bert'), adapters=adapter.methods), 2)
   with pytest.raises(errors.UserError, match='bert have no gate'):
-    encoder.shapes(bert)
+    shapes.of(bert)
 
 
 def test_heads_with_a_norm(tmp_path):
