@@ -226,11 +226,14 @@ def make_rate(
 ) -> Callable[[int], float]:
   """Returns rate_at(step): the learning rate of a step.
 
+  On the host, as an operation of JAX would queue behind the step that the
+  device computes.
+
   Args:
     config: Settings.
     total: Number of steps of the whole training.
   """
   _, schedule = optimizers.OPTIMIZERS[config.optimizer]
   shape = schedule(total, optimizers.rising_steps(
-      config.optimizer, total, config.warmup))
+      config.optimizer, total, config.warmup), np)
   return lambda step: config.learning_rate * float(shape(step))

@@ -67,7 +67,8 @@ class _Watch:
                    for config in group.configs]
     self._first: dict[int, int] = {}  # {length: its first step}
     self.meter = progress_lib.Meter(
-        group.setup.steps, done, len(group) * group.configs[0].batch_size)
+        group.setup.steps, done, len(group) * group.configs[0].batch_size,
+        group.setup.eval_every, log.evaluated())
 
   def check(self, step: int, values: dict[str, Any]) -> None:
     """Notes runs whose loss is not finite; raises when none is left.
@@ -80,7 +81,7 @@ class _Watch:
       try:
         loop.demand_finite(
             step, {name: np.atleast_1d(value)[i]
-                   for name, value in values.items()}, self._rates[i](step))
+                   for name, value in values.items()}, self._rates[i])
       except errors.UserError as error:
         self._fail(i, error)
 
@@ -97,7 +98,7 @@ class _Watch:
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))
-      if self._trackers:  # Else the rate would be computed for nobody.
+      if self._trackers:
         self._track(i, step + 1, {
             'train/learning_rate': self._rates[i](step),
             **{f'train/{name}': np.atleast_1d(value)[i]
@@ -105,7 +106,7 @@ class _Watch:
     if training := self._runs_log.training():
       self.meter.update(
           float(np.mean([losses[i] for i, _ in training])),
-          max(rate(step) for rate in self._rates),
+          lambda: max(rate(step) for rate in self._rates),
           # The next step is already dispatched when this one is read.
           any([self._is_first(one) for one in (step, step + 1)]))
 
@@ -129,6 +130,11 @@ class _Watch:
     Raises:
       errors.UserError: outputs that are not finite, of the last run left.
     """
+    with self.meter.evaluation(step):
+      return self._evaluate(tuned, step)
+
+  def _evaluate(self, tuned: trees.Tree, step: int) -> Any:
+    """Returns the scores; arguments as for `evaluate`."""
     task = self._group.setup.task
     scores = np.full(len(self._group), -np.inf)  # Never the best of a run.
     # Score all runs before any entry: a stop in between must leave no trace.

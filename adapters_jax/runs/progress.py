@@ -1,6 +1,8 @@
 """Progress of a training: a bar on a terminal, lines elsewhere."""
 
 import collections
+from collections.abc import Callable, Iterator
+import contextlib
 import logging
 import math
 import sys
@@ -57,15 +59,21 @@ def duration(seconds: float) -> str:
 class Meter:
   """Progress of a training, shown if `console.show` was called."""
 
-  def __init__(self, steps: int, done: int, batch_size: int):
+  def __init__(
+      self, steps: int, done: int, batch_size: int, eval_every: int,
+      evaluated: int = 0):
     """Starts the clock.
 
     Args:
       steps: Steps of the whole training.
       done: Steps taken before.
       batch_size: Examples a step, over all runs.
+      eval_every: Steps between evaluations; the last step is evaluated too.
+      evaluated: Steps taken at the last evaluation.
     """
     self._steps, self._done, self._size = steps, done, batch_size
+    self._eval_every, self._evaluated = eval_every, evaluated
+    self._evaluations: list[float] = []  # Seconds of each.
     shown = console.is_shown()
     terminal = shown and console.is_terminal(sys.stderr)
     self._lines = shown and not console.is_terminal(sys.stdout)
@@ -84,12 +92,43 @@ class Meter:
     middle = sorted(self._recent)[len(self._recent) // 2]
     return [seconds for seconds in self._recent if seconds <= 5 * middle]
 
-  def update(self, loss: float, rate: float, is_new: bool = False) -> None:
+  @contextlib.contextmanager
+  def evaluation(self, step: int) -> Iterator[None]:
+    """Times an evaluation.
+
+    Args:
+      step: Steps taken.
+    """
+    start = time.monotonic()
+    yield
+    self._before = time.monotonic()
+    self._evaluations.append(self._before - start)
+    self._evaluated = step
+
+  def _left(self, seconds: float) -> tuple[float, int]:
+    """Returns (seconds left, evaluations left that are a part of them).
+
+    Args:
+      seconds: Seconds of a step.
+    """
+    steps = (self._steps - self._done) * seconds
+    if not self._evaluations:
+      return steps, 0
+    # The last step is evaluated, whether or not `eval_every` divides it.
+    count = (-(-self._steps // self._eval_every)
+             - self._evaluated // self._eval_every)
+    # The first one compiles.
+    timed = self._evaluations[1:] or self._evaluations
+    return steps + count * sum(timed) / len(timed), count
+
+  def update(
+      self, loss: float, rate: Callable[[], float], is_new: bool = False
+  ) -> None:
     """Counts a step.
 
     Args:
       loss: Loss of the step.
-      rate: Learning rate of the step.
+      rate: Returns its learning rate; called if that is shown.
       is_new: Whether this step, or the next one, already dispatched, is the
         first of its shape: it compiles or loads a program.
     """
@@ -101,24 +140,28 @@ class Meter:
     usual = self._usual()
     # inf until a step without compilation gives a speed.
     seconds = sum(usual) / len(usual) if usual else math.inf
-    left = self._steps - self._done
     if not self._bar.disable:
       self._bar.set_postfix_str(
-          f'loss {loss:.3f}, rate {rate:.2e}, '
+          f'loss {loss:.3f}, rate {rate():.2e}, '
           f'{self._size / max(seconds, 1e-9):.0f} examples/s', refresh=False)
       self._bar.update()
     if (not self._forecast and len(usual) >= _FEWEST
         and now - self._start >= _FIRST):
       self._forecast, self._line = True, now
-      if left:
-        _log.info('about %s for the other %d steps, without evaluations and '
-                  'compiling', duration(left * seconds), left)
+      if steps := self._steps - self._done:
+        left, evaluations = self._left(seconds)
+        _log.info(
+            'about %s for the other %d steps%s compiling', duration(left),
+            steps, f' and {evaluations} evaluations, without' if evaluations
+            else ', without evaluations and')
     elif self._lines and self._forecast and now - self._line >= _LINES:
       self._line = now
+      left, evaluations = self._left(seconds)
       _log.info(
-          'step %d of %d: loss %.3f, rate %.2e, %.0f examples/s, about %s left',
-          self._done, self._steps, loss, rate,
-          self._size / max(seconds, 1e-9), duration(left * seconds))
+          'step %d of %d: loss %.3f, rate %.2e, %.0f examples/s, '
+          'about %s left%s', self._done, self._steps, loss, rate(),
+          self._size / max(seconds, 1e-9), duration(left),
+          '' if evaluations else ', without evaluations')
 
   def close(self) -> None:
     """Removes the bar."""

@@ -51,14 +51,15 @@ REMEDY = ('try a lower `learning_rate`, a lower `init_scale`, or a longer '
 
 
 def demand_finite(
-    step: int, values: dict[str, Any], rate: float = math.nan
+    step: int, values: dict[str, Any],
+    rate_at: Callable[[int], float] = lambda step: math.nan,
 ) -> None:
   """Raises UserError if a step's loss or gradient norm is not finite.
 
   Args:
     step: Number of the step.
     values: {'loss', 'grad_norm'} of the step.
-    rate: Learning rate of the step, for the message.
+    rate_at: (step) -> learning rate, for the message.
 
   Raises:
     errors.UserError: names settings to change.
@@ -67,7 +68,7 @@ def demand_finite(
     raise errors.diverged(
         f'the loss is {values["loss"]:.4g} and the gradient norm '
         f'{values["grad_norm"]:.4g} at step {step}, with learning rate '
-        f'{rate:.3g}: {REMEDY}')
+        f'{rate_at(step):.3g}: {REMEDY}')
 
 
 def keep_best(progress: Progress, score: Any, step: int) -> Progress:

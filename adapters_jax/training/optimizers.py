@@ -21,33 +21,38 @@ def decays(path: str) -> bool:
       ('/bias', '/scale', '/scaling', '/magnitude'))
 
 
-def _reciprocal(number: Any) -> jax.Array:
-  """Returns 1 / number, at most 1.
+def _reciprocal(number: Any, xp: Any) -> Any:
+  """Returns 1 / number, at most 1, in float32.
 
   XLA turns a division by a constant into this product, but not a division by
   data. With it, a rate has the same bits in both cases.
+
+  Args:
+    number: Number, may be an array.
+    xp: numpy or jax.numpy.
   """
-  return 1 / jnp.maximum(1.0, jnp.asarray(number, jnp.float32))
+  return 1 / xp.maximum(1.0, xp.asarray(number, xp.float32))
 
 
-def warmup_linear(steps: int, rising: Any) -> optax.Schedule:
+def warmup_linear(steps: int, rising: Any, xp: Any = jnp) -> optax.Schedule:
   """Returns the shape of the rate: 0 to 1 over warm-up, then linearly to 0.
 
   Args:
     steps: Number of steps of the whole training.
     rising: Number of steps that warm up, from 1; may be an array.
+    xp: jax.numpy, or numpy for a float32 that waits for no device.
   """
 
   def shape(step):
     # step + 1, so that the first update is not lost.
-    up = (step + 1) * _reciprocal(rising)
-    down = (steps - step) * _reciprocal(steps - rising)
-    return jnp.clip(jnp.minimum(up, down), 0.0, 1.0)
+    up = (step + 1) * _reciprocal(rising, xp)
+    down = (steps - step) * _reciprocal(steps - rising, xp)
+    return xp.clip(xp.minimum(up, down), 0.0, 1.0)
 
   return shape
 
 
-def warmup_drop(steps: int, rising: Any) -> optax.Schedule:
+def warmup_drop(steps: int, rising: Any, xp: Any = jnp) -> optax.Schedule:
   """Returns the shape of the rate in BERT's released code.
 
   It rises from 0 at the first step, and at the end of warm-up drops onto the
@@ -56,11 +61,13 @@ def warmup_drop(steps: int, rising: Any) -> optax.Schedule:
   Args:
     steps: Number of steps of the whole training.
     rising: Number of steps that warm up; may be an array.
+    xp: As for `warmup_linear`.
   """
 
   def shape(step):
-    down = jnp.clip(1 - step / steps, 0.0, 1.0)
-    return jnp.where(step < rising, step * _reciprocal(rising), down)
+    # Python divides in float64, an array of steps in float32.
+    down = xp.clip(xp.asarray(1 - step / steps, xp.float32), 0.0, 1.0)
+    return xp.where(step < rising, step * _reciprocal(rising, xp), down)
 
   return shape
 

@@ -15,6 +15,7 @@ from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
 from adapters_jax.runs import models
 from adapters_jax.runs.kinds import classification
+from adapters_jax.training import optimizers
 from adapters_jax.training import program_keys
 from adapters_jax.training import programs
 
@@ -68,6 +69,24 @@ def test_the_rate_is_that_of_the_state(config):
   setup, _, step = make(dataclasses.replace(config, learning_rate=0.25))
   state, _ = step(state, setup.base, setup.schedule.batch(0))
   assert state.opt_state.hyperparams['learning_rate'] == jax.numpy.float32(0.5)
+
+
+@pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
+@pytest.mark.parametrize('warmup', [0.0, 0.1, 0.5, 1.0])
+def test_the_rate_of_a_log_line_needs_no_device(optimizer, warmup):
+  config = config_lib.Config(
+      optimizer=optimizer, warmup=warmup, learning_rate=3e-4)
+  _, schedule = optimizers.OPTIMIZERS[optimizer]
+  for total in (1, 7, 30):
+    shape = schedule(
+        total, optimizers.rising_steps(optimizer, total, warmup))
+    expected = [3e-4 * float(shape(step)) for step in range(total)]
+    # Any array that JAX made of a number would be a transfer.
+    with jax.transfer_guard('disallow'):
+      rate_at = compiled.make_rate(config, total)
+      found = [rate_at(step) for step in range(total)]
+    assert found == expected  # In every bit.
+    assert {type(rate) for rate in found} == {float}
 
 
 def test_models_that_are_equal_share_an_evaluation_step(config):

@@ -4,6 +4,9 @@ import dataclasses
 
 import pytest
 
+from adapters_jax import errors
+from adapters_jax.runs import compiled
+from adapters_jax.runs import console
 from adapters_jax.runs import group_training
 from adapters_jax.runs import run
 from adapters_jax.runs import trackers
@@ -41,3 +44,24 @@ def test_reading_ahead_ends_with_the_training(
   else:
     run.run(config, 'glue')
   assert ended == [True]
+
+
+def test_no_rate_is_computed_where_nobody_reads_it(
+    checkpoint, own_files, tmp_path, monkeypatch):
+  console.hide()
+  asked = []
+
+  def rate_at(step):
+    asked.append(step)
+    return 0.25
+
+  monkeypatch.setattr(compiled, 'make_rate', lambda config, total: rate_at)
+  config = dataclasses.replace(
+      tiny.run_config(checkpoint, own_files, str(tmp_path / 'work')),
+      max_steps=3, eval_every=3)
+  run.run(config, 'glue')
+  assert not asked
+  with pytest.raises(errors.UserError, match='with learning rate 0.25: '):
+    run.run(dataclasses.replace(
+        config, workdir=str(tmp_path / 'other'), learning_rate=1e30), 'glue')
+  assert asked

@@ -200,7 +200,7 @@ class TrainingTest(parameterized.TestCase):
           loop.Hooks(
               lambda tree, step: 0.0, save=saved.append,
               check=lambda step, values: loop.demand_finite(
-                  step, values, step / 10)),
+                  step, values, lambda step: step / 10)),
           steps=9, eval_every=9)
     self.assertEmpty(saved)
 
