@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -159,67 +160,83 @@ def points(records: Iterable[records_lib.Record]) -> list[Point]:
   for trial in trial_points(records):
     tried.setdefault(_without_schedule(trial.settings), {}).setdefault(
         trial.examples, []).append(trial)
+
+  # Once for all points that differ in their schedule alone.
+  @functools.cache
+  def compared(method, amount, precision):
+    return _compared(_of_one_computation(tried[method][amount], precision))
+
   found = []
   for point in _group(r for r in records if not r.picks).values():
-    trials = _on_one_amount(
-        tried.get(_without_schedule(point.settings), {}), point.examples)
-    found.append(_with_trials(point, _of_one_computation(
-        trials, point.settings['precision'])))
+    method = _without_schedule(point.settings)
+    if amounts := tried.get(method):
+      # Trials may have fewer examples (`--pick_examples`).
+      amount = point.examples if point.examples in amounts else max(amounts)
+      point = _with_trials(
+          point, compared(method, amount, point.settings['precision']))
+    found.append(point)
   return found
 
 
-def _with_trials(point: Point, trials: list[Point]) -> Point:
+@dataclasses.dataclass(frozen=True)
+class _Compared:
+  """Trials of a method, one of each schedule.
+
+  Attributes:
+    scores: {values of the schedule: mean dev score}; -inf without all seeds.
+    best: The first trial of the highest score.
+    best_score: Its score.
+    fields: {name: value} of the fields that all of a method's points share.
+  """
+  scores: dict[tuple[Any, ...], float]
+  best: Point
+  best_score: float
+  fields: dict[str, Any]
+
+
+def _compared(trials: list[Point]) -> _Compared:
+  """Returns the comparison of trials, of which there are some."""
+  seeds = _seeds(trials)
+  # Runs that diverged leave no record; the mean of the rest is too high.
+  scores = [trial.dev if trial.seeds == seeds else -math.inf
+            for trial in trials]
+  best = max(range(len(trials)), key=scores.__getitem__)
+  schedules = [_schedule(trial.settings) for trial in trials]
+  names = identity.differing(schedules)
+  by_schedule: dict[tuple[Any, ...], float] = {}
+  for schedule, score in zip(schedules, scores, strict=True):
+    by_schedule.setdefault(tuple(schedule.values()), score)
+  return _Compared(by_schedule, trials[best], scores[best], {
+      'trials': len(trials),
+      'trial_examples': max(trial.examples for trial in trials),
+      'tried': {name: tuple(sorted({trial.settings[name] for trial in trials}))
+                for name in _SCALES},
+      'incomplete': tuple(
+          ({name: trial.settings[name] for name in names},
+           tuple(sorted(seeds - trial.seeds)))
+          for trial in trials if trial.seeds != seeds)})
+
+
+def _with_trials(point: Point, compared: _Compared) -> Point:
   """Returns a point with the results of its trials.
 
   Args:
     point: Point without them.
-    trials: One trial of each schedule.
+    compared: Its trials.
   """
-  seeds = _seeds(trials)
-
-  def score_of(trial):
-    # Runs that diverged leave no record; the mean of the rest is too high.
-    return trial.dev if trial.seeds == seeds else -math.inf
-
   own = _schedule(point.settings)
-  # At most one: these trials differ in their schedule.
-  score = next((score_of(trial) for trial in trials
-                if _schedule(trial.settings) == own), math.nan)
-  best = max(trials, key=score_of, default=point)
+  score = compared.scores.get(tuple(own.values()), math.nan)
   # Also if there is no trial of the own schedule: another one was picked.
-  loses = score_of(best) > (-math.inf if math.isnan(score) else score)
-  names = identity.differing(_schedule(trial.settings) for trial in trials)
+  loses = compared.best_score > (-math.inf if math.isnan(score) else score)
   return dataclasses.replace(
-      point, pick_score=score, trials=len(trials),
-      trial_examples=max((trial.examples for trial in trials), default=0),
-      tried={name: tuple(sorted({trial.settings[name] for trial in trials}))
-             for name in _SCALES if trials},
-      better={name: value for name, value in _schedule(best.settings).items()
-              if value != own[name]} if loses else {},
-      incomplete=tuple(
-          ({name: trial.settings[name] for name in names},
-           tuple(sorted(seeds - trial.seeds)))
-          for trial in trials if trial.seeds != seeds))
+      point, pick_score=score, **compared.fields,
+      better={name: value for name, value in _schedule(
+          compared.best.settings).items() if value != own[name]}
+      if loses else {})
 
 
 def _seeds(found: Iterable[Point]) -> set[int]:
   return {seed for point in found for seed in point.seeds}
-
-
-def _on_one_amount(
-    tried: dict[float, list[Point]], own: float
-) -> list[Point]:
-  """Returns the trials on `own` examples, or else on the largest number.
-
-  Runs that pick may train on fewer examples (`--pick_examples`).
-
-  Args:
-    tried: {number of training examples: trials of one method}
-    own: Number of training examples of the runs that report.
-  """
-  if not tried:
-    return []
-  return tried[own if own in tried else max(tried)]
 
 
 def _of_one_computation(trials: list[Point], precision: str) -> list[Point]:

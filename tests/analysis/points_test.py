@@ -1,5 +1,6 @@
 """Tests of points and cells: which runs a number is made of, and its errors."""
 
+import collections
 import dataclasses
 import math
 from unittest import mock
@@ -13,6 +14,8 @@ from adapters_jax.analysis import points as points_lib
 from adapters_jax.model import precision as precision_lib
 from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
+from adapters_jax.runs import identity
+from adapters_jax.runs import records as records_lib
 from adapters_jax.runs import version
 from tests.sweeps import grid_test
 
@@ -97,6 +100,33 @@ class PointsTest(parameterized.TestCase):
     full, = points_lib.points(  # Without rivals, all seeds are there.
         [record(0.5, tune='full', learning_rate=1e-2), *found[-1:]])
     self.assertEqual((full.pick_score, full.incomplete), (0.9, ()))
+
+  def test_the_work_grows_with_the_records_alone(self):
+    def calls(schedules):
+      counts = collections.Counter()
+
+      def counted(module, name):
+        original = getattr(module, name)
+
+        def call(*args):
+          counts[name] += 1
+          return original(*args)
+
+        return mock.patch.object(module, name, call)
+
+      found = [record(0.5, seed, learning_rate=rate / 1e4)
+               for rate in range(1, schedules + 1) for seed in (0, 1000)]
+      with (counted(identity, 'digest'), counted(records_lib, 'mean_sem'),
+            counted(points_lib, '_schedule')):
+        points = points_lib.points(found)
+      self.assertEqual([point.trials for point in points],
+                       [schedules] * schedules)
+      return counts
+
+    few, many = calls(10), calls(20)
+    self.assertLen(few, 3)
+    for name, count in few.items():
+      self.assertLessEqual(many[name], 2 * count, name)
 
   def test_trials_that_another_machine_has_repeated_in_part(self):
     products = {'precision': 'bfloat16_products'}
