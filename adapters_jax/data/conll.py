@@ -15,6 +15,7 @@ import re
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.data import progress
 from adapters_jax.data import rows
 from adapters_jax.data import tables
 
@@ -65,7 +66,8 @@ def read(
   else:
     try:
       with open(path, 'rb') as file:
-        lines = [*rows.lines_of(file, path)]
+        lines = [*progress.logged(
+            rows.lines_of(file, path), 'read', f'lines of {path}')]
     except OSError as error:
       raise errors.UserError(
           f'{path} cannot be read ({error.strerror})') from error

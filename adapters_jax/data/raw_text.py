@@ -7,6 +7,7 @@ import os
 
 from adapters_jax import errors
 from adapters_jax.data import held_out
+from adapters_jax.data import progress
 from adapters_jax.data import rows
 from adapters_jax.data import sequences
 from adapters_jax.data import tables
@@ -66,7 +67,9 @@ def read(path: str, column: str) -> list[str]:
     try:
       with open(path, 'rb') as file:
         texts = []
-        for number, line in enumerate(rows.lines_of(file, path), 1):
+        lines = progress.logged(
+            rows.lines_of(file, path), 'read', f'lines of {path}')
+        for number, line in enumerate(lines, 1):
           rows.check_return(path, number, line)
           texts.append(line.strip())
     except OSError as error:

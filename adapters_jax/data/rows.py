@@ -12,6 +12,7 @@ from typing import IO
 
 from adapters_jax import errors
 from adapters_jax.data import parquet
+from adapters_jax.data import progress
 from adapters_jax.data import quoting
 
 _log = logging.getLogger(__name__)
@@ -119,7 +120,8 @@ def read(path: str) -> Iterator[Row]:
   form = _form_of(path)
   try:
     with open(path, 'rb') as file:
-      yield from of_file(file, path, form)
+      yield from progress.logged(
+          of_file(file, path, form), 'read', f'rows of {path}')
   except OSError as error:
     raise errors.UserError(f'{path}: cannot be read ({error})') from error
 

@@ -1,25 +1,21 @@
 """Texts to token ids, by the `tokenizers` library."""
 
 from collections.abc import Iterator, Sequence
-import logging
-import time
 from typing import Any
 
 import numpy as np
 import tokenizers
 
 from adapters_jax import errors
+from adapters_jax.data import progress
 from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenizer_files
 from adapters_jax.data import tokenizer_settings
 
-_log = logging.getLogger(__name__)
-
 _NAMED = 5  # Tokens in a message.
 # Texts at a time: an `Encoding` takes 150 bytes a piece until it is copied.
 _CHUNK = 4096
-_SECONDS = 5.0  # Between messages of progress.
 
 
 class Unreadable(errors.UserError):
@@ -116,13 +112,10 @@ def chunks_of(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
   Args:
     texts: Texts, or examples.
   """
-  last = time.monotonic()
-  for start in range(0, len(texts), _CHUNK):
-    some = texts[start:start + _CHUNK]
-    yield start, some
-    if time.monotonic() > last + _SECONDS:
-      last = time.monotonic()
-      _log.info('tokenised %d of %d texts', start + len(some), len(texts))
+  return progress.logged(
+      ((start, texts[start:start + _CHUNK])
+       for start in range(0, len(texts), _CHUNK)),
+      'tokenised', 'texts', len(texts), lambda chunk: len(chunk[1]))
 
 
 def pieces(

@@ -21,6 +21,7 @@ import psutil
 
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
+from adapters_jax.data import progress
 from adapters_jax import errors
 from adapters_jax.model import encoder as encoder_lib
 from adapters_jax.model import sites
@@ -171,9 +172,10 @@ def cached(
 
   def hidden_of(examples):
     hidden = [None] * len(examples)
-    for rows, batch in batching.eval_batches(
+    batches = batching.eval_batches(
         examples, buckets, batch_size,
-        **sharding.of_evaluation(mesh, batch_size)):
+        **sharding.of_evaluation(mesh, batch_size))
+    for rows, batch in progress.of_batches(batches, len(examples), 'kept'):
       out = np.asarray(enter(
           base, tuned, sharding.place_batch(mesh, batch, batch_size)))
       for row, states in zip(rows, out):  # `rows` is shorter by the filler.

@@ -13,6 +13,7 @@ import optax
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.data import progress
 from adapters_jax.model import precision
 from adapters_jax.training import adapter_drop
 
@@ -248,7 +249,7 @@ def example_logits(
     NotFinite: NaN or infinite logits.
   """
   logits, seen = None, np.zeros(examples, np.int32)
-  for rows, batch in batches:
+  for rows, batch in progress.of_batches(batches, examples):
     out = np.asarray(eval_step(base, tuned, batch))
     if logits is None:
       logits = np.zeros((examples, out.shape[-1]), np.float32)
@@ -284,7 +285,7 @@ def predict_ragged(
     NotFinite: NaN or infinite logits.
   """
   logits: list[Any] = [None] * examples
-  for rows, batch in batches:
+  for rows, batch in progress.of_batches(batches, examples):
     for row, one in zip(rows, np.asarray(eval_step(base, tuned, batch))):
       logits[row] = one
   for row, one in enumerate(logits):

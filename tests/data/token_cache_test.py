@@ -11,6 +11,7 @@ from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
 from adapters_jax.data import token_cache
+from adapters_jax.data import progress
 from adapters_jax.data import tokenization
 from tests import tiny
 from tests.data import tokenizer_cases
@@ -161,7 +162,7 @@ class TokenCacheTest(parameterized.TestCase):
       token_cache.encode(self.tokenizer, texts, 8)
 
   def test_progress_is_logged(self):
-    with mock.patch.object(tokenization, '_SECONDS', 0.0):
+    with mock.patch.object(progress, '_SECONDS', 0.0):
       with self.assertLogs('adapters_jax', 'INFO') as said:
         tokenization.encode(self.tokenizer, TEXTS, 8)
     self.assertEqual(

@@ -14,6 +14,7 @@ import pytest
 
 from adapters_jax.adapters import storage
 from adapters_jax.data import batching
+from adapters_jax.data import progress
 from adapters_jax.model import precision
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
@@ -120,7 +121,8 @@ def config_of_any(name, checkpoint, folder):
             ('language_modeling', language_modeling.KIND),
             ('question_answering', question_answering.KIND)))])
 def test_evaluations_in_batches_of_gpus(
-    name, kind, checkpoint, tmp_path, monkeypatch):
+    name, kind, checkpoint, tmp_path, monkeypatch, caplog):
+  caplog.set_level('INFO', 'adapters_jax')
   setup = kind.prepare(config_of_any(name, checkpoint, tmp_path))
   expected = kind.make_score(setup, 8)(setup.tuned, 'dev')
   monkeypatch.setattr(
@@ -136,7 +138,11 @@ def test_evaluations_in_batches_of_gpus(
   monkeypatch.setattr(batching, 'eval_batches', eval_batches)
   size = compiled.eval_batch_size(setup, 8)
   assert size == 32
-  found = kind.make_score(setup, size)(setup.tuned, 'dev')
+  with mock.patch.object(progress, '_SECONDS', 0.0):
+    found = kind.make_score(setup, size)(setup.tuned, 'dev')
+  scored = len(setup.evaluation.texts if name == 'embeddings'
+               else setup.splits['dev'])
+  assert caplog.messages[-1] == f'scored {scored} of {scored} examples'
   (lengths, multiple), = made
   assert multiple == 16  # Of a length beyond those of the training.
   if name == 'embeddings':  # Its texts have lengths of their own.

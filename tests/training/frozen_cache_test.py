@@ -11,6 +11,7 @@ import pytest
 
 from adapters_jax.adapters import prediction
 from adapters_jax.data import batching
+from adapters_jax.data import progress
 from adapters_jax import errors
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
@@ -91,8 +92,8 @@ def whole(config):
 
 def logits_of(setup):
   step = compiled.make_eval(setup, 16)
-  batches = batching.eval_batches(
-      setup.splits['dev'], setup.schedule.buckets, 16)
+  batches = [*batching.eval_batches(
+      setup.splits['dev'], setup.schedule.buckets, 16)]
   return steps_lib.example_logits(
       step, setup.base, setup.tuned, batches, len(setup.splits['dev'])), batches
 
@@ -104,9 +105,15 @@ def logits_of(setup):
             {'tune': 'top_k', 'top_k': 1},
             {'tune': 'head', 'head_input': 'mean_norm'})),
 ], ids=str)
-def test_logits_are_those_of_the_whole_model(config, settings):
+def test_logits_are_those_of_the_whole_model(
+    config, settings, monkeypatch, caplog):
   config = dataclasses.replace(config, **settings)
-  kept, batches = logits_of(setup_lib.prepare(config))
+  monkeypatch.setattr(progress, '_SECONDS', 0.0)
+  caplog.set_level('INFO', 'adapters_jax')
+  setup = setup_lib.prepare(config)
+  for split in setup.splits.values():
+    assert f'kept {len(split)} of {len(split)} examples' in caplog.messages
+  kept, batches = logits_of(setup)
   expected, _ = logits_of(setup_lib.prepare(whole(config)))
   assert np.ptp(expected, axis=0).min() > 1e-3
   np.testing.assert_allclose(kept, expected, atol=1e-6)

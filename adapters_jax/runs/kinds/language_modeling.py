@@ -14,6 +14,7 @@ from adapters_jax import trees
 from adapters_jax.data import fingerprint
 from adapters_jax.data import masking as masking_lib
 from adapters_jax.data import metrics
+from adapters_jax.data import progress
 from adapters_jax.data import raw_text
 from adapters_jax.data import tasks
 from adapters_jax.model import heads
@@ -157,9 +158,9 @@ def _eval_batches(
 ) -> compiled.Batches:
   """Returns the masked batches of a split; arguments of the hook."""
   examples: Any = setup.splits[split]  # `Texts`.
-  return masking_lib.masked_eval_batches(
+  return [*masking_lib.masked_eval_batches(
       examples, setup.schedule.buckets, batch_size,
-      masking=setup.masking, **sharding.of_evaluation(setup.mesh, batch_size))
+      masking=setup.masking, **sharding.of_evaluation(setup.mesh, batch_size))]
 
 
 def make_score(setup: TextSetup, batch_size: int) -> kind.Score:
@@ -207,7 +208,7 @@ def summary(
   """
   means = np.zeros(count)
   total = hits = predicted = 0.0
-  for rows, results in outputs:
+  for rows, results in progress.of_batches(outputs, count):
     found, right, counted = (np.asarray(one)[:len(rows)] for one in results)
     sums = np.where(counted, found, 0).sum(1)
     means[rows] = sums / np.maximum(counted.sum(1), 1)
