@@ -16,6 +16,7 @@ from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import embedding_inputs
 from adapters_jax.adapters import embedding_settings
+from adapters_jax.adapters import in_flight
 from adapters_jax.adapters import mixed
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident
@@ -229,13 +230,12 @@ def _embedded(
     batch_size //= 2
   model, params, tuned = _model_of(base, adapter, pooling)
   step, tuned = compiled.eval_step(model), jax.device_put(tuned)
-  with compiled.matmul_precision(base):
-    # Dispatch all batches before reading the first.
-    computed = [(rows, step(params, tuned, batch)) for rows, batch in (
-        batching.eval_batches(examples, _BUCKETS, batch_size))]
+  computed = ((rows, step(params, tuned, batch)) for rows, batch in (
+      batching.eval_batches(examples, _BUCKETS, batch_size)))
   vectors = np.zeros((len(distinct), base.config.dim), np.float32)
-  for rows, part in computed:
-    vectors[rows] = np.asarray(part)[:len(rows)]
+  with compiled.matmul_precision(base):
+    for rows, part in in_flight.ahead(computed):
+      vectors[rows] = np.asarray(part)[:len(rows)]
   found = vectors[rows_of]
   bad = np.flatnonzero(~np.isfinite(found).all(axis=-1))
   if len(bad):

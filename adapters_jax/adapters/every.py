@@ -17,6 +17,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import in_flight
 from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
@@ -110,14 +111,14 @@ def _outputs(
   found: dict[str, list[Any]] = {name: [None] * len(examples) for name in bank}
   resident = resident_lib.place(base, bank, exact=True)
   step = make_step(resident.layouts)
+  computed = ((rows, step(base.params, resident.stacks, batch))
+              for rows, batch in batching.eval_batches(
+                  examples, readings.BUCKETS,
+                  resident_lib.fitting(len(examples), batch_size)))
   with compiled.matmul_precision(base):
-    pending = [(rows, step(base.params, resident.stacks, batch))
-               for rows, batch in batching.eval_batches(
-                   examples, readings.BUCKETS,
-                   resident_lib.fitting(len(examples), batch_size))]
-  for rows, outputs in pending:
-    for name, (number, slot) in resident.places.items():
-      width = bank[name].outputs
-      for row, one in zip(rows, np.asarray(outputs[number][slot])):
-        found[name][row] = one[..., :width]
+    for rows, outputs in in_flight.ahead(computed):
+      for name, (number, slot) in resident.places.items():
+        width = bank[name].outputs
+        for row, one in zip(rows, np.asarray(outputs[number][slot])):
+          found[name][row] = one[..., :width]
   return found

@@ -15,6 +15,7 @@ import numpy as np
 from adapters_jax import trees
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import in_flight
 from adapters_jax.adapters import layouts as layouts_lib
 from adapters_jax.adapters import readings
 from adapters_jax.adapters import resident as resident_lib
@@ -112,19 +113,18 @@ def forward(
   # A loop over tiles skips empty ones, so that one program fits all numbers.
   if len(resident.layouts) == 1 or size <= resident_lib.TILE:
     batch_size = size
-  pending = []
+  computed = (
+      (tiles, batch['tokens'].shape[-1], step(
+          resident.base.params, resident.stacks, batch, numbers, len(tiles)))
+      for tiles, batch, numbers in _batches(
+          resident, names, examples, buckets, batch_size))
   with compiled.matmul_precision(resident.base):
-    for tiles, batch, numbers in _batches(
-        resident, names, examples, buckets, batch_size):
-      # Dispatch all batches before reading the first.
-      pending.append((tiles, batch['tokens'].shape[-1], step(
-          resident.base.params, resident.stacks, batch, numbers, len(tiles))))
-  for tiles, length, values in pending:
-    for (number, rows), flat in zip(tiles, np.asarray(values)):
-      shape = _shape(resident.layouts[number].model, length)
-      for row, one in zip(rows, flat):
-        one = one[:int(np.prod(shape))].reshape(shape)
-        found[row] = _own(resident, names[row], one)
+    for tiles, length, values in in_flight.ahead(computed):
+      for (number, rows), flat in zip(tiles, np.asarray(values)):
+        shape = _shape(resident.layouts[number].model, length)
+        for row, one in zip(rows, flat):
+          one = one[:int(np.prod(shape))].reshape(shape)
+          found[row] = _own(resident, names[row], one)
   for row, one in enumerate(found):
     if not np.isfinite(one).all():
       raise steps.not_finite(row)

@@ -5,7 +5,7 @@ shuffled and then batched by length (`bucketing`). A change of the batches needs
 a new version of all numbers (`runs/version.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 
@@ -229,17 +229,20 @@ class Schedule:
     Returns:
       (tokens with padding and filler, tokens of the examples)
     """
-    plans = [self.at(step) for step in range(first, last)]
-    padded = sum(self.examples.padded(p.length) for p in plans)
-    return (self.batch_size * padded,
-            sum(int(self.examples.pieces[p.rows].sum()) for p in plans))
+    padded = real = 0
+    pieces = self.examples.pieces
+    for step in range(first, last):  # One plan at a time, of millions.
+      plan = self.at(step)
+      padded += self.examples.padded(plan.length)
+      real += int(pieces[plan.rows].sum())
+    return self.batch_size * padded, real
 
 
 def eval_batches(
     examples: examples_lib.Examples, buckets: Sequence[int], batch_size: int,
     local_rows: Sequence[int] | None = None, *, multiple: int = 4,
-) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-  """Makes the batches that predict a whole split.
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+  """Yields the batches that predict a whole split.
 
   Args:
     examples: The split, without further columns of texts.
@@ -250,12 +253,12 @@ def eval_batches(
     local_rows: Rows of each batch to make; None for all.
     multiple: Divisor of the added length.
 
-  Returns:
+  Yields:
     (rows, batch) pairs that hold every example exactly once: row i of a batch
     is example rows[i], and further rows are filler.
   """
   longest = int(examples.lengths.max(initial=0))
   if longest > buckets[-1]:
     buckets = (*buckets, -(-longest // multiple) * multiple)
-  return [(p.rows, make_batch(examples, p, batch_size, local_rows))
-          for p in bucketing.plan(examples.lengths, buckets, batch_size)]
+  for plan in bucketing.plan(examples.lengths, buckets, batch_size):
+    yield plan.rows, make_batch(examples, plan, batch_size, local_rows)

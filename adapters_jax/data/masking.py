@@ -5,7 +5,7 @@ by a random piece, and 10 % stay (Devlin et al., 2019, section 3.1). All pieces
 of a word are masked together, as in BERT's later models; see `piece_words`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import dataclasses
 from typing import Any
 
@@ -225,8 +225,8 @@ class MaskedSchedule(batching.Schedule):
 def masked_eval_batches(
     examples: Texts, buckets: Sequence[int], batch_size: int,
     local_rows: Sequence[int] | None, masking: Masking, *, multiple: int = 4,
-) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
-  """Returns the batches of a split; its masks are always the same.
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+  """Yields the batches of a split; its masks are always the same.
 
   Args:
     examples: The split.
@@ -236,15 +236,13 @@ def masked_eval_batches(
     masking: How to mask.
     multiple: Divisor of a length beyond `buckets`.
 
-  Returns:
+  Yields:
     (rows, batch) pairs, as of `batching.eval_batches`.
   """
-  found = []
   local = range(batch_size) if local_rows is None else local_rows
   for chosen, batch in batching.eval_batches(
       examples, buckets, batch_size, local_rows, multiple=multiple):
     rows = [int(chosen[row]) if row < len(chosen) else 0 for row in local]
-    found.append((chosen, masked_batch(
+    yield chosen, masked_batch(
         batch, examples, rows, masking,
-        [[_EVAL_SEED, row, _STREAM] for row in rows])))
-  return found
+        [[_EVAL_SEED, row, _STREAM] for row in rows])

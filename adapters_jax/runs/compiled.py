@@ -76,9 +76,9 @@ def eval_batches(
     split: Name of the split.
     batch_size: Number of examples a batch, over all hosts.
   """
-  return batching.eval_batches(
+  return [*batching.eval_batches(
       setup.splits[split], setup.schedule.buckets, batch_size,
-      **sharding.of_evaluation(setup.mesh, batch_size))
+      **sharding.of_evaluation(setup.mesh, batch_size))]
 
 
 def outputs_of(

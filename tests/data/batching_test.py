@@ -1,5 +1,7 @@
 import itertools
 import time
+from unittest import mock
+import weakref
 
 from absl.testing import parameterized
 import numpy as np
@@ -196,7 +198,7 @@ class BatchingTest(parameterized.TestCase):
 
   def test_eval_takes_longer_inputs_than_training_had(self):
     examples = make_examples()
-    pairs = batching.eval_batches(examples, (8, 20), 16)
+    pairs = [*batching.eval_batches(examples, (8, 20), 16)]
     rows = np.concatenate([rows for rows, _ in pairs])
     np.testing.assert_array_equal(np.sort(rows), np.arange(len(examples)))
     for rows, batch in pairs:
@@ -208,6 +210,34 @@ class BatchingTest(parameterized.TestCase):
     self.assertEqual(
         (longest, max(batch['tokens'].shape[1] for _, batch in wide)),
         (44, 48))
+
+  def test_batches_of_a_split_are_made_when_they_are_asked_for(self):
+    with mock.patch.object(
+        batching, 'make_batch', wraps=batching.make_batch) as make:
+      pairs = batching.eval_batches(make_examples(), (8, 20), 16)
+      self.assertEqual(make.call_count, 0)
+      next(pairs)
+      next(pairs)
+      self.assertEqual(make.call_count, 2)
+
+  def test_no_plan_is_kept_while_tokens_are_counted(self):
+    schedule = batching.Schedule(make_examples(), (24, 44), 16, seed=0)
+    refs, alive = [], []
+    plan = bucketing.plan
+
+    def planned(*args):
+      found = plan(*args)
+      refs.extend(map(weakref.ref, found))
+      alive.append(sum(ref() is not None for ref in refs))
+      return found
+
+    with mock.patch.object(bucketing, 'plan', planned):
+      each = schedule.steps_per_epoch
+      counts = schedule.tokens(0, 8 * each)
+    self.assertLen(alive, 1 + 8)
+    self.assertLessEqual(max(alive), 3 * each + 1)  # `epoch` keeps two.
+    parts = [schedule.tokens(step, step + 1) for step in range(8 * each)]
+    self.assertEqual(counts, tuple(map(sum, zip(*parts))))
 
   def test_tokens_count_padding_and_filler(self):
     examples = make_examples(count=20)

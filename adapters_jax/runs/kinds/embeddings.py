@@ -158,11 +158,11 @@ def _eval_batches(
   """Returns the batches of all texts, which every split embeds."""
   del split
   texts = setup.evaluation.texts
-  return batching.eval_batches(
+  return [*batching.eval_batches(
       texts, bucketing.bucket_lengths(
           texts.lengths, len(setup.schedule.buckets),
           compiled.shapes_of(setup).multiple),
-      batch_size, **sharding.of_evaluation(setup.mesh, batch_size))
+      batch_size, **sharding.of_evaluation(setup.mesh, batch_size))]
 
 
 def make_score(setup: PairSetup, batch_size: int) -> kind.Score:
