@@ -10,6 +10,7 @@ import numpy as np
 
 from adapters_jax import errors
 from adapters_jax import trees
+from adapters_jax.runs import allocator
 from adapters_jax.runs import compiled
 from adapters_jax.runs import console
 from adapters_jax.runs import group as group_lib
@@ -95,6 +96,7 @@ class _Watch:
 
   def report(self, step: int, values: dict[str, Any]) -> None:
     """Keeps the losses of a step and counts it; values as for `check`."""
+    allocator.release_excess()  # Kept blocks that this step's did not fit.
     losses = np.atleast_1d(values['loss'])  # [runs]
     for i, run in self._runs_log.training():
       run.losses.append(float(losses[i]))

@@ -7,6 +7,7 @@ from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
+import psutil
 
 from adapters_jax.runs import allocator
 
@@ -43,6 +44,29 @@ class PagesTest(parameterized.TestCase):
       self, version, environment, wanted):
     with mock.patch.object(os, 'confstr', side_effect=[version]):
       self.assertEqual(allocator.wanted(environment), wanted)
+
+  def test_memory_above_what_is_available_is_returned(self):
+    if not allocator.kept():
+      self.skipTest('another C library')
+    own = psutil.Process()
+
+    def returned(available):
+      # Each large block is freed between small ones that stay.
+      blocks = [bytearray(1 << 16) for _ in range(4000)]
+      stay, blocks = blocks[::8], None
+      before, kept = own.memory_info().rss, allocator.kept()
+      self.assertGreater(kept, 150 << 20)
+      with mock.patch.object(
+          psutil, 'virtual_memory',
+          return_value=mock.Mock(available=available)), mock.patch.object(
+              allocator, '_FEW', 100 << 20):
+        allocator.release_excess()
+      after = own.memory_info().rss
+      del stay  # Not earlier: all blocks would be returned.
+      return before - after
+
+    self.assertGreater(returned(100 << 20), 150 << 20)
+    self.assertLess(returned(8 << 30), 10 << 20)
 
   def test_memory_is_kept_from_one_use_to_the_next(self):
     if not allocator.wanted({}):
