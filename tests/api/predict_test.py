@@ -17,11 +17,13 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.api import banks
+from adapters_jax.api import streams
 from adapters_jax.api.commands import predict
 from adapters_jax.data import quoting
 from adapters_jax.data import rows
 from tests import outputs
 from tests.adapters import bank_test
+from tests.api import streams_test
 
 TEXTS = ['good film', 'a "dull" plot', 'very\nbad']
 
@@ -50,7 +52,7 @@ def labelled(config, capsys):
 def test_columns_of_a_table_are_labelled(
     folder, checkpoint, tmp_path, capsys, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   cells = [quoting.quote_row([text, 'x']) for text in TEXTS]
   (tmp_path / 'a.tsv').write_text('\n'.join(['sentence\tlabel', *cells]))
   config = predict.PredictConfig(
@@ -95,6 +97,28 @@ def test_cut_texts_are_counted(
       folder, checkpoint=checkpoint, input='a.txt', format='jsonl'))
   shown = map(json.loads, capsys.readouterr().out.splitlines())
   assert ['truncated' in one for one in shown] == [False, False, True, True]
+
+
+def test_a_pipe_is_answered_while_its_writer_waits(
+    folder, checkpoint, monkeypatch, capsys):
+  monkeypatch.setattr(streams, '_LINES', 0)
+  with streams_test.piped([b'good film\n', b'bad']) as (path, answered):
+    real = prediction.values
+    sizes = []
+
+    def values(*args, **more):
+      sizes.append(len(args[3]))
+      answered.set()
+      return real(*args, **more)
+
+    monkeypatch.setattr(prediction, 'values', values)
+    predict.main(predict.PredictConfig(
+        folder, checkpoint=checkpoint, input=path))
+  assert sizes == [1, 1]
+  out, err = capsys.readouterr()
+  assert 'labelled 1 inputs, ' in err and 'labelled 2 inputs, ' in err
+  assert [line.split('\t')[-1] for line in out.splitlines()] == [
+      'sentence', 'good film', 'bad']
 
 
 @pytest.mark.parametrize('changed, message', [
@@ -226,7 +250,7 @@ def test_a_name_is_no_block(folder, checkpoint, tmp_path, capsys):
 def test_messages_count_all_inputs(
     changed, folder, checkpoint, monkeypatch):
   by = 'adapter_column' in changed
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
       (text, 'bc'[row % 2])[:1 + by]
       for row, text in enumerate([*TEXTS, 'a', 'b', '\ud800'])))
@@ -240,7 +264,7 @@ def test_messages_count_all_inputs(
 
 def test_an_unknown_adapter_of_a_later_input_is_numbered(
     folder, checkpoint, monkeypatch):
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
       (text, name) for text, name in zip(TEXTS, ('b', 'b', 'd'))))
   with pytest.raises(errors.UserError, match="column`, input 2: unknown 'd'"):
