@@ -16,6 +16,7 @@ from adapters_jax.adapters import adapter
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
+from adapters_jax.adapters import resident
 from adapters_jax.api import banks
 from adapters_jax.api import streams
 from adapters_jax.api.commands import predict

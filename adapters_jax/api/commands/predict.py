@@ -213,6 +213,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   # Place all adapters once: the next inputs may name others, and a bank of
   # another size would be compiled again.
   placed = resident.place(base, bank) if last else None
+  stacked = [] if last else every.place(base, bank)
   progress = _progress(config, file)
   count = 0
   for part in streams.parts(file, lambda file: inputs.read_texts(
@@ -230,7 +231,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
                    names, found, strict=True))]
     else:
       by_name, longer = every.by_adapter(
-          base, bank, rows, config.batch_size, count)
+          base, bank, rows, config.batch_size, count, stacked)
       shown = [{'adapters': {
           name: entries(name, some[row], row in longer[name])
           for name, some in by_name.items()}} for row in range(len(rows))]
