@@ -16,7 +16,6 @@ from adapters_jax.adapters import adapter
 from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
-from adapters_jax.adapters import resident
 from adapters_jax.api import banks
 from adapters_jax.api import streams
 from adapters_jax.api.commands import predict
@@ -24,7 +23,6 @@ from adapters_jax.data import quoting
 from adapters_jax.data import rows
 from tests import outputs
 from tests.adapters import bank_test
-from tests.api import streams_test
 
 TEXTS = ['good film', 'a "dull" plot', 'very\nbad']
 
@@ -98,28 +96,6 @@ def test_cut_texts_are_counted(
       folder, checkpoint=checkpoint, input='a.txt', format='jsonl'))
   shown = map(json.loads, capsys.readouterr().out.splitlines())
   assert ['truncated' in one for one in shown] == [False, False, True, True]
-
-
-def test_a_pipe_is_answered_while_its_writer_waits(
-    folder, checkpoint, monkeypatch, capsys):
-  monkeypatch.setattr(streams, '_LINES', 0)
-  with streams_test.piped([b'good film\n', b'bad']) as (path, answered):
-    real = prediction.values
-    sizes = []
-
-    def values(*args, **more):
-      sizes.append(len(args[3]))
-      answered.set()
-      return real(*args, **more)
-
-    monkeypatch.setattr(prediction, 'values', values)
-    predict.main(predict.PredictConfig(
-        folder, checkpoint=checkpoint, input=path))
-  assert sizes == [1, 1]
-  out, err = capsys.readouterr()
-  assert 'labelled 1 inputs, ' in err and 'labelled 2 inputs, ' in err
-  assert [line.split('\t')[-1] for line in out.splitlines()] == [
-      'sentence', 'good film', 'bad']
 
 
 @pytest.mark.parametrize('changed, message', [
@@ -272,26 +248,6 @@ def test_an_unknown_adapter_of_a_later_input_is_numbered(
     predict.main(predict.PredictConfig(
         adapters=f'b={folder},c={folder}', adapter_column='by',
         checkpoint=checkpoint, input=os.devnull, format='jsonl'))
-
-
-def test_precisions_that_differ_become_float32(checkpoint, tmp_path, caplog):
-  made = bank_test.make()
-  for name, precision in (('one', 'bfloat16'), ('two', 'float32'),
-                          ('three', 'bfloat16')):
-    dataclasses.replace(made, settings={
-        **made.as_settings(), 'precision': precision}).save(
-            str(tmp_path / name))
-
-  def loaded(*names):
-    caplog.clear()
-    base, _ = banks.load(','.join(
-        f'{name}={tmp_path / name}' for name in names), checkpoint)
-    return base.precision, [one.getMessage() for one in caplog.records]
-
-  assert loaded('one', 'three') == ('bfloat16', [])
-  for names in (('one', 'two'), ('two', 'one')):  # In any order.
-    precision, (message,) = loaded(*names)
-    assert precision == 'float32' and 'one bfloat16' in message
 
 
 def test_a_task_stacked_on_a_language(folder, checkpoint, tmp_path, capsys):
