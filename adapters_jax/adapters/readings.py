@@ -15,6 +15,7 @@ from scipy import special
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import compiled
+from adapters_jax.adapters import probabilities as probabilities_lib
 from adapters_jax.adapters import tagging
 from adapters_jax.data import choices
 from adapters_jax.data import examples as examples_lib
@@ -36,7 +37,8 @@ class Prediction:
 
   Attributes:
     label: Most probable class, or the one that the adapter's threshold gives.
-    probabilities: {class: probability}
+    probabilities: {class: probability}; a dict up to 1,000 classes, else a
+      mapping of which `dict` makes one.
     score: Score of a regression.
     answer: Answer to a question, a part of the paragraph.
     labels: Labels of a text that may have several or none.
@@ -60,7 +62,7 @@ class Prediction:
   truncated: bool | None = None
 
   def __hash__(self) -> int:
-    # Dicts are not hashable: leave out the fields that hold them.
+    # Mappings are not hashable: leave out the fields that hold them.
     return hash((self.label, self.score, self.answer, self.labels, self.choice,
                  self.words, self.tags))
 
@@ -222,10 +224,10 @@ def _predict_classes(
     given = thresholds.given(shares, adapter.threshold)
     return Prediction(
         labels=tuple(np.array(classes)[given].tolist()),
-        probabilities=dict(zip(classes, map(float, shares), strict=True)))
+        probabilities=probabilities_lib.of(classes, shares))
   return Prediction(
       classes[int(thresholds.predicted_class(shares, adapter.threshold))],
-      {name: float(share) for name, share in zip(classes, shares, strict=True)})
+      probabilities_lib.of(classes, shares))
 
 
 def _read_choices(base, adapter, texts) -> Reading:
@@ -252,7 +254,8 @@ def _predict_choices(
   shares = shares_of(adapter, values)
   return Prediction(
       choice=int(shares.argmax()),
-      probabilities=dict(enumerate(map(float, shares))))
+      probabilities=probabilities_lib.of(
+          tuple(range(len(shares))), shares))
 
 
 def _read_spans(base, adapter, texts) -> Reading:

@@ -6,12 +6,11 @@ import itertools
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 from typing import IO, Any
 
 from adapters_jax import errors
+from adapters_jax.api import streams
 from adapters_jax.data import choice_layouts
 from adapters_jax.data import choices
 from adapters_jax.data import conll
@@ -62,7 +61,7 @@ def read_texts(
   """Yields the one or two texts of each input, or (context, choices).
 
   Args:
-    file: File open for reading bytes.
+    file: File open for reading bytes, or `streams.Pipe`.
     path: Its path, '-' for standard input.
     form: One of FORMATS; '' to infer it from the file name, else lines.
     names: Names of the texts of an input.
@@ -84,7 +83,7 @@ def read_texts(
       yield from (_choices_of_lines(lines, place) if with_choices else
                   _of_lines(lines, place, names))
       return
-    file = _seekable(file)
+    file = streams.seekable(file, table)
     if with_choices:
       yield from _choices_of_rows(
           rows.of_file(file, place, f'.{table}'), place, columns or names)
@@ -145,16 +144,6 @@ def _is_json(line: str) -> bool:
     return False
 
 
-def _seekable(file: IO[bytes]) -> IO[bytes]:
-  """Returns a seekable file; a pipe is copied to a temporary one."""
-  if file.seekable():
-    return file
-  whole = tempfile.TemporaryFile()
-  shutil.copyfileobj(file, whole)
-  whole.seek(0)
-  return whole
-
-
 def _choices_of_rows(
     found: Iterable[rows.Row], place: str, names: Sequence[str]
 ) -> Iterator[choices.Choices]:
@@ -200,7 +189,7 @@ def read_words(
   """Yields the text, or the words, of each sentence to tag.
 
   Args:
-    file: File open for reading bytes.
+    file: File open for reading bytes, or `streams.Pipe`.
     path: Its path, '-' for standard input.
     form: One of WORD_FORMATS; '' to infer it from the file name: .conll,
       .conllu, .iob, .iob2, .bio and .tsv are 'conll'.
@@ -233,7 +222,8 @@ def read_words(
           f'{place}: a tagger reads no rows of CSV; give `input_format=conll` '
           'for columns of words and tags, or `input_format=lines`')
     if in_rows:
-      for number, row in rows.of_file(_seekable(file), place, f'.{form}'):
+      for number, row in rows.of_file(
+          streams.seekable(file, form), place, f'.{form}'):
         yield conll.of_object(row, place, number, column).words
       return
     lines = rows.lines_of(file, place)
@@ -243,7 +233,9 @@ def read_words(
             _guessed(lines, path, ('words',), {}), place, classes)
       yield from _plain(lines, place)
       return
-    for sentence in conll.of_lines([*lines], place, column, tagged=False):
+    for sentence in conll.of_lines(
+        lines, place, column, tagged=False,
+        paused=getattr(file, 'paused', None)):  # Of a `streams.Pipe`.
       yield sentence.words
 
 

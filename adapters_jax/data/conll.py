@@ -1,29 +1,26 @@
 """Tagged sentences: files with a word and its tag on each line, or JSONL.
 
 A blank line ends a sentence. Columns are separated by tabs; in files without
-tabs by spaces; in files without either by commas, if most lines have one.
+tabs by spaces; in files without either by commas, if most lines have one: the
+first 10,000 lines decide.
 Comments (lines that begin with # and have another number of columns) and lines
 of -DOCSTART- are left out. So are the ranges and empty nodes of CoNLL-U, whose
 files have ten columns and ids in the first.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-import collections
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import dataclasses
+import itertools
 import os
 import re
 from typing import Any
 
 from adapters_jax import errors
+from adapters_jax.data import conll_columns
 from adapters_jax.data import progress
 from adapters_jax.data import rows
 from adapters_jax.data import tables
 
-# {separator of columns: its name}
-_SEPARATORS = {'\t': 'tabs', ' ': 'blanks', ',': 'commas', '': 'nothing'}
-_DOCUMENT = '-DOCSTART-'
-_ID = re.compile(r'\d+([-.]\d+)?')  # An id in CoNLL-U.
-_NODE = re.compile(r'\d+[-.]\d+')  # The id of a range or an empty node.
 # Defaults of the settings, which mean the first and the last column.
 _WORDS, _TAGS = ('', 'sentence'), ('', 'label')
 # Names of the columns of JSONL, in the order in which they are tried.
@@ -66,22 +63,23 @@ def read(
   else:
     try:
       with open(path, 'rb') as file:
-        lines = [*progress.logged(
-            rows.lines_of(file, path), 'read', f'lines of {path}')]
+        lines = progress.logged(
+            rows.lines_of(file, path), 'read', f'lines of {path}')
+        found = [*of_lines(lines, path, word_column, tag_column)]
     except OSError as error:
       raise errors.UserError(
           f'{path} cannot be read ({error.strerror})') from error
-    found = of_lines(lines, path, word_column, tag_column)
   if not found:
     raise errors.UserError(f'{path}: no sentences in it')
   return found
 
 
 def of_lines(
-    lines: Sequence[str], path: str, word_column: str = '',
+    lines: Iterable[str], path: str, word_column: str = '',
     tag_column: str = '', *, tagged: bool = True,
-) -> list[Sentence]:
-  """Returns the sentences of lines of columns.
+    paused: Callable[[], bool] | None = None,
+) -> Iterator[Sentence]:
+  """Yields the sentences of lines of columns.
 
   Args:
     lines: Lines, with or without their line breaks.
@@ -89,56 +87,35 @@ def of_lines(
     word_column: Column of the words; see `read`.
     tag_column: Column of the tags; see `read`.
     tagged: Whether the tags are needed.
+    paused: As for `conll_columns.read`.
 
   Raises:
     errors.UserError: as of `read`.
   """
   first = _number('text_columns', word_column, _WORDS, 0)
   last = _number('label_column', tag_column, _TAGS, -1)
-  lines = [line.strip('\r\n') for line in lines]
-  for number, text in enumerate(lines, 1):
-    rows.check_return(path, number, text)
-  separator = _separator(lines)
-  cells = [_cells(line, separator) for line in lines]
-  width = _width(cells)
-  if (numbered := _is_numbered(cells, width)) and word_column in _WORDS:
+  columns, found = conll_columns.read(lines, path, paused)
+  if columns.numbered and word_column in _WORDS:
     raise errors.UserError(
         f'{path}: the first column has ids, as in CoNLL-U; name others with '
         '`text_columns=2`' + ' and `label_column=4`' * tagged)
-  found: list[Sentence] = []
   start, words, tags = 0, [], []
-
-  def end():
-    if words:
-      found.append(Sentence(tuple(words), tuple(tags), start))
-    words.clear()
-    tags.clear()
-
-  for line, row in enumerate(cells, 1):
-    if not row or row[0].startswith(_DOCUMENT):
-      end()
+  for line, row in itertools.chain(found, [(0, [])]):
+    if not row:
+      if words:
+        yield Sentence(tuple(words), tuple(tags), start)
+      words, tags = [], []
       continue
-    if row[0].startswith('#') and len(row) != width and not words or (
-        numbered and _NODE.fullmatch(row[0])):
-      continue
-    if len(row) != width:
-      raise errors.UserError(
-          f'{path}, line {line}: {len(row)} columns separated by '
-          f'{_SEPARATORS[separator]}, and most lines have {width}; a word and '
-          'its tag stand on a line of their own, and a blank line ends a '
-          'sentence')
     word = _cell(path, line, row, first, 'text_columns')
     if not words:
       start = line
     words.append(word)
     if tagged:
       tags.append(_cell(path, line, row, last, 'label_column'))
-      if first % width == last % width:
+      if first % len(row) == last % len(row):
         raise errors.UserError(
-            f'{path}, line {line}: column {first % width + 1} holds words and '
-            'tags; give `text_columns` and `label_column`, such as 1 and 2')
-  end()
-  return found
+            f'{path}, line {line}: column {first % len(row) + 1} holds words '
+            'and tags; give `text_columns` and `label_column`, such as 1 and 2')
 
 
 def is_tagged(line: str, classes: Collection[str]) -> bool:
@@ -150,48 +127,8 @@ def is_tagged(line: str, classes: Collection[str]) -> bool:
   """
   _, *cells = re.split('[\t ,]+', line.strip())
   # A text may end with punctuation, which is a tag too in the Penn Treebank.
-  return line.startswith(_DOCUMENT) or bool(
+  return line.startswith(conll_columns.DOCUMENT) or bool(
       cells and cells[-1] in classes and any(map(str.isalnum, cells[-1])))
-
-
-def _separator(lines: Iterable[str]) -> str:
-  """Returns the separator of the columns, '' if lines hold only a word."""
-  if any('\t' in line.strip() for line in lines):
-    return '\t'
-  if any(' ' in line.strip(' ') for line in lines):
-    return ' '
-  # A comma may be a word, or a part of a number.
-  commas = [',' in line.strip(',') for line in lines if line.strip()]
-  return ',' if 2 * sum(commas) > len(commas) else ''
-
-
-def _cells(line: str, separator: str) -> list[str]:
-  """Returns the columns of a line, [] for a blank one."""
-  if not line.strip(' \t'):
-    return []
-  if not separator:
-    return [line]
-  # Not `split()`: words may hold other white space, such as U+00A0.
-  return (re.split(' +', line.strip(' ')) if separator == ' '
-          else line.split(separator))
-
-
-def _width(cells: Iterable[Sequence[str]]) -> int:
-  """Returns the number of columns that most lines have."""
-  sizes = collections.Counter(len(row) for row in cells if row)
-  return sizes.most_common(1)[0][0] if sizes else 0
-
-
-def _is_numbered(cells: Iterable[Sequence[str]], width: int) -> bool:
-  """Returns whether the first column has the ids of CoNLL-U.
-
-  Args:
-    cells: Cells of each line.
-    width: Number of columns of most lines.
-  """
-  return width == 10 and all(
-      _ID.fullmatch(row[0]) for row in cells
-      if len(row) == width and not row[0].startswith(_DOCUMENT))
 
 
 def _number(

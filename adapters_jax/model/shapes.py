@@ -21,7 +21,8 @@ def of(model: nn.Module) -> dict[str, Any]:
 
 # Models hash and compare by their configs. All heads share a trace of their
 # encoder, and its layers one of each kind: a trace of twelve takes 0.3 s.
-@functools.lru_cache(maxsize=128)
+# An entry takes 20 to 40 kB, and adapters of a bank may all differ.
+@functools.lru_cache(maxsize=4096)
 def _of(model: nn.Module) -> dict[str, Any]:
   """Returns the shapes of a model's whole tree."""
   whole = isinstance(model, encoder.Bert)

@@ -18,6 +18,7 @@ from adapters_jax.data import batching
 from adapters_jax.model import composition
 from adapters_jax.model import setups
 from tests import outputs
+from tests import tiny
 from tests.adapters import bank_test
 
 PAIR = ('a plot', 'a good film the very dull plot')
@@ -140,6 +141,31 @@ def test_all_adapters_on_every_text(base, bank):
   assert prediction.predict(base, some, []) == []
   with pytest.raises(errors.UserError, match="adapter 'asked': .*2 texts"):
     prediction.predict(base, {**some, 'asked': bank['asked']}, TEXTS[:2])
+
+
+@pytest.mark.parametrize('count', [6, 7])
+def test_large_banks_are_computed_in_slices(base, count, monkeypatch):
+  placed = resident.place(
+      base, {str(seed): bank_test.make(seed=seed) for seed in range(count)},
+      exact=True)
+  batch = {name: value for name, value in tiny.random_batch(
+      batch=8, length=16).items() if name != 'labels'}
+  inputs = base.params, placed.stacks, batch
+
+  def compiled(most):
+    config = placed.layouts[0].model.config
+    monkeypatch.setattr(
+        every, '_MOST', int(most * every._activations(config, (8, 16))))
+    # Not the cached function: its programs are of another bound.
+    return every.make_step.__wrapped__(placed.layouts).lower(*inputs).compile()
+
+  whole, sliced = compiled(count), compiled(3.5)
+  wanted, = whole(*inputs)
+  found, = sliced(*inputs)
+  assert found.shape == (count, 8, 2)
+  np.testing.assert_allclose(found, wanted, atol=2e-6)
+  sizes = [one.memory_analysis().temp_size_in_bytes for one in (whole, sliced)]
+  assert sizes[1] < 0.8 * sizes[0] < 0.8 * every._MOST * count / 3.5
 
 
 def test_shared_layers_are_computed_once(base):

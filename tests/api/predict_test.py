@@ -17,6 +17,7 @@ from adapters_jax.adapters import composing
 from adapters_jax.adapters import prediction
 from adapters_jax.adapters import readings
 from adapters_jax.api import banks
+from adapters_jax.api import streams
 from adapters_jax.api.commands import predict
 from adapters_jax.data import quoting
 from adapters_jax.data import rows
@@ -50,7 +51,7 @@ def labelled(config, capsys):
 def test_columns_of_a_table_are_labelled(
     folder, checkpoint, tmp_path, capsys, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   cells = [quoting.quote_row([text, 'x']) for text in TEXTS]
   (tmp_path / 'a.tsv').write_text('\n'.join(['sentence\tlabel', *cells]))
   config = predict.PredictConfig(
@@ -226,7 +227,7 @@ def test_a_name_is_no_block(folder, checkpoint, tmp_path, capsys):
 def test_messages_count_all_inputs(
     changed, folder, checkpoint, monkeypatch):
   by = 'adapter_column' in changed
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
       (text, 'bc'[row % 2])[:1 + by]
       for row, text in enumerate([*TEXTS, 'a', 'b', '\ud800'])))
@@ -240,33 +241,13 @@ def test_messages_count_all_inputs(
 
 def test_an_unknown_adapter_of_a_later_input_is_numbered(
     folder, checkpoint, monkeypatch):
-  monkeypatch.setattr(predict, '_CHUNK', 2)
+  monkeypatch.setattr(streams, 'PART', 2)
   monkeypatch.setattr(predict.inputs, 'read_texts', lambda *_: iter(
       (text, name) for text, name in zip(TEXTS, ('b', 'b', 'd'))))
   with pytest.raises(errors.UserError, match="column`, input 2: unknown 'd'"):
     predict.main(predict.PredictConfig(
         adapters=f'b={folder},c={folder}', adapter_column='by',
         checkpoint=checkpoint, input=os.devnull, format='jsonl'))
-
-
-def test_precisions_that_differ_become_float32(checkpoint, tmp_path, caplog):
-  made = bank_test.make()
-  for name, precision in (('one', 'bfloat16'), ('two', 'float32'),
-                          ('three', 'bfloat16')):
-    dataclasses.replace(made, settings={
-        **made.as_settings(), 'precision': precision}).save(
-            str(tmp_path / name))
-
-  def loaded(*names):
-    caplog.clear()
-    base, _ = banks.load(','.join(
-        f'{name}={tmp_path / name}' for name in names), checkpoint)
-    return base.precision, [one.getMessage() for one in caplog.records]
-
-  assert loaded('one', 'three') == ('bfloat16', [])
-  for names in (('one', 'two'), ('two', 'one')):  # In any order.
-    precision, (message,) = loaded(*names)
-    assert precision == 'float32' and 'one bfloat16' in message
 
 
 def test_a_task_stacked_on_a_language(folder, checkpoint, tmp_path, capsys):

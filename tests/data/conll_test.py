@@ -44,7 +44,7 @@ def test_universal_dependencies(tmp_path):
         errors.UserError, match='a.conllu: .*`text_columns=2` and .*=4`$'):
       conll.read(str(path), 'sentence', label)
   with pytest.raises(errors.UserError, match='CoNLL-U; .*`text_columns=2`$'):
-    conll.of_lines(lines, 'a', tagged=False)
+    [*conll.of_lines(lines, 'a', tagged=False)]
   assert conll.read(str(path), '1', '4')[0].words == ('1', '2')
 
 
@@ -108,4 +108,52 @@ def test_faults_are_named_by_line(name, text, message, tmp_path):
     (('', '-4'), 'without the one of `label_column=-4`')])
 def test_wrong_columns(columns, message):
   with pytest.raises(errors.UserError, match=message):
-    conll.of_lines(['a\tO'], 'a', *columns)
+    [*conll.of_lines(['a\tO'], 'a', *columns)]
+
+
+def many(row, count, *later):
+  """Yields lines of sentences of one word, then others."""
+  for _ in range(count // 2):
+    yield from (row, '')
+  yield from later
+
+
+@pytest.mark.parametrize('row, later, message', [
+    ('a O', 'b O X', '3 columns separated by blanks, and most of the first '
+     '10,000 lines have 2'),
+    ('a O', 'b\tO', 'tabs in it, and blanks between the columns of most of the '
+     'first 10,000 lines'),
+    ('a', 'b O', 'blanks in it, and nothing between'),
+    ('a,O', 'b O', 'blanks in it, and commas between'),
+    ('a O', 'b O\rc O', 'lines end with a carriage return')])
+def test_the_first_lines_decide_and_later_faults_are_named(
+    row, later, message):
+  assert len([*conll.of_lines(many(row, 10_000, row), 'a', tagged=False)]
+             ) == 5_001
+  with pytest.raises(errors.UserError, match=f'^a, line 10001: {message}'):
+    [*conll.of_lines(many(row, 10_000, later), 'a', tagged=False)]
+
+
+def test_a_comma_in_a_late_word_is_a_part_of_it():
+  *_, last = conll.of_lines(many('a', 10_000, '1,000'), 'a', tagged=False)
+  assert last == conll.Sentence(('1,000',), (), 10_001)
+
+
+def test_lines_before_a_pause_decide_if_they_hold_a_sentence():
+  taken = []
+
+  def lines():
+    for line in ('-DOCSTART-', '', '# text = Go', '1\tGo', '', '2\tOn'):
+      taken.append(line)
+      yield line
+
+  sentences = conll.of_lines(
+      lines(), 'a', '2', tagged=False, paused=lambda: True)
+  assert next(sentences).words == ('Go',)
+  assert len(taken) == 5 and [one.words for one in sentences] == [('On',)]
+
+
+def test_more_comments_than_words():
+  lines = ['# id', '# text = Go', '# new', 'Go\tX', 'on\tY']
+  sentence, = conll.of_lines(lines, 'a')
+  assert sentence == conll.Sentence(('Go', 'on'), ('X', 'Y'), 4)

@@ -119,7 +119,7 @@ def test_a_saved_tagger_tags_as_in_its_run(config, capsys):
       'run', checkpoint=config.checkpoint, input=config.dev_file)
   predict.main(options)
   # Columns, which are read back.
-  again = conll.of_lines(capsys.readouterr().out.splitlines(), 'out')
+  again = [*conll.of_lines(capsys.readouterr().out.splitlines(), 'out')]
   assert [tag for one in again for tag in one.tags] == names
   with open('texts.txt', 'w') as file:
     file.write('The great plots, a film.\n\n')

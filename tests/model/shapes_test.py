@@ -112,3 +112,12 @@ def test_only_the_marked_trace_leaves_values_out():
     thread.start()
     thread.join()
   assert (*seen, value()) == (6.0, 6.0)
+
+
+def test_heads_of_a_large_bank_are_traced_once():
+  sizes = range(100, 230)
+  for _ in range(2):
+    before = shapes._of.cache_info().misses
+    for size in sizes:
+      shapes.of(heads.Classifier(SHAPE, size))
+  assert shapes._of.cache_info().misses == before

@@ -18,11 +18,10 @@ from adapters_jax import errors
 from adapters_jax.adapters import folders
 from adapters_jax.api import flags
 from adapters_jax.api import inputs
+from adapters_jax.api import streams
 from adapters_jax.data import predicted
 from adapters_jax.runs import options
 from adapters_jax.runs.options import option
-
-_CHUNK = 1024  # Inputs per call, which bounds the memory.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +138,6 @@ def _given(
       adapter.head.choices)
 
 
-def _chunks(texts: Iterator[Any]) -> Iterator[list[Any]]:
-  """Yields the inputs in parts that bound the memory."""
-  # The price: a fault in a late line shows only after earlier output.
-  while chunk := list(itertools.islice(texts, _CHUNK)):
-    yield chunk
-
-
 def main(config: PredictConfig) -> None:
   """Labels every input."""
   _check(config)
@@ -162,28 +154,35 @@ def main(config: PredictConfig) -> None:
     _label(config, file, base, adapter)
 
 
+def _progress(config: PredictConfig, file: IO[bytes]) -> streams.Progress:
+  jumps = inputs.form_of(config.input, config.input_format) == 'parquet'
+  return streams.Progress(None if jumps else file)
+
+
 def _label(config: PredictConfig, file: Any, base: Any, adapter: Any) -> None:
   """Prints the outputs of one adapter."""
   from adapters_jax.adapters import prediction
   from adapters_jax.analysis import predictions
   writer = predictions.writer_of(adapter, config.format)
-  chunks = _chunks(_given(config, file, adapter))
-  first = next(chunks, [])  # Without any input, there is a header alone.
+  parts = streams.parts(file, lambda file: _given(config, file, adapter))
+  first = next(parts, [])  # Without any input, there is a header alone.
   header = writer.header()
+  progress = _progress(config, file)
   count = cut = 0
-  for chunk in itertools.chain([first], chunks):
+  for part in itertools.chain([first], parts):
     found, longer = prediction.values(
-        base, {'': adapter}, [''] * len(chunk), chunk, config.batch_size,
+        base, {'': adapter}, [''] * len(part), part, config.batch_size,
         first=count)
     for line in header:  # Now: the first predictions may fail, too.
       print(line)
     header = []
-    for row, (texts, one) in enumerate(zip(chunk, found, strict=True)):
+    for row, (texts, one) in enumerate(zip(part, found, strict=True)):
       print(writer.line(
           texts, predictions.shown(adapter, one), cut=row in longer))
     sys.stdout.flush()
-    count += len(chunk)
+    count += len(part)
     cut += len(longer)
+    progress.update(count)
   if cut:
     print(f'{cut:,} of {count:,} inputs were cut to the '
           f'{adapter.max_length} tokens of the training', file=sys.stderr)
@@ -214,14 +213,16 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
   # Place all adapters once: the next inputs may name others, and a bank of
   # another size would be compiled again.
   placed = resident.place(base, bank) if last else None
+  stacked = [] if last else every.place(base, bank)
+  progress = _progress(config, file)
   count = 0
-  for chunk in _chunks(inputs.read_texts(
+  for part in streams.parts(file, lambda file: inputs.read_texts(
       file, config.input, config.input_format, [*texts, *last],
       [*columns, *last] if columns else [])):
-    rows = [row[:len(texts)] for row in chunk]
+    rows = [row[:len(texts)] for row in part]
     if last:
       names = [_known(row[-1], bank, number)
-               for number, row in enumerate(chunk, count)]
+               for number, row in enumerate(part, count)]
       found, cut = prediction.values(
           base, bank, names, rows, config.batch_size, placed, count)
       readings.log_cut(len(cut), len(rows))
@@ -230,7 +231,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
                    names, found, strict=True))]
     else:
       by_name, longer = every.by_adapter(
-          base, bank, rows, config.batch_size, count)
+          base, bank, rows, config.batch_size, count, stacked)
       shown = [{'adapters': {
           name: entries(name, some[row], row in longer[name])
           for name, some in by_name.items()}} for row in range(len(rows))]
@@ -238,6 +239,7 @@ def _label_by_bank(config: PredictConfig, file: Any) -> None:
       print(json.dumps({'texts': list(row), **one}, ensure_ascii=False))
     sys.stdout.flush()
     count += len(rows)
+    progress.update(count)
 
 
 def _texts_of(config: PredictConfig, bank: Mapping[str, Any]) -> Sequence[str]:
