@@ -17,8 +17,9 @@ from adapters_jax.data import tokenizer_settings
 _log = logging.getLogger(__name__)
 
 _NAMED = 5  # Tokens in a message.
-# Texts at a time: an `Encoding` takes 150 bytes a piece until it is copied.
-_CHUNK = 4096
+# Texts at a time, and their characters: an `Encoding` takes 150 bytes a piece
+# of the whole text until it is copied.
+_CHUNK, _CHARACTERS = 4096, 4_000_000
 _SECONDS = 5.0  # Between messages of progress.
 
 
@@ -114,15 +115,27 @@ def chunks_of(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
   """Yields (number of the first, some texts); logs the progress.
 
   Args:
-    texts: Texts, or examples.
+    texts: Texts, or examples, each with several.
   """
   last = time.monotonic()
-  for start in range(0, len(texts), _CHUNK):
-    some = texts[start:start + _CHUNK]
-    yield start, some
+  start = characters = 0
+  for stop, text in enumerate(texts, 1):
+    characters += _characters(text)
+    if (stop - start < _CHUNK and characters < _CHARACTERS
+        and stop < len(texts)):
+      continue
+    yield start, texts[start:stop]
+    start, characters = stop, 0
     if time.monotonic() > last + _SECONDS:
       last = time.monotonic()
-      _log.info('tokenised %d of %d texts', start + len(some), len(texts))
+      _log.info('tokenised %d of %d texts', stop, len(texts))
+
+
+def _characters(text: Any) -> int:
+  """Returns the number of characters of a text, or of those of an example."""
+  parts = (text,) if isinstance(text, str) else text
+  # The tokenizer refuses other types, such as None.
+  return sum(len(part) for part in parts if isinstance(part, str))
 
 
 def pieces(
@@ -249,10 +262,11 @@ def _parts(
     rows: Number of each example.
     room: Pieces that the texts of an example may have together.
   """
-  columns = ([one.ids for one in pieces(tokenizer, column, rows)]
+  columns = (pieces(tokenizer, column, rows)
              for column in zip(*texts, strict=True))
   last = tokenizer_settings.keeps_end(tokenizer)
-  for example in zip(*columns, strict=True):
+  for encodings in zip(*columns, strict=True):
+    example = [one.ids for one in encodings]  # Lists of one example at a time.
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
