@@ -80,12 +80,18 @@ class Scorer:
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
     """Picks the best threshold on dev, by a metric that depends on it."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
-    name = (label_metrics if task.form == 'multilabel'
-            else metrics).decided_by(task.metrics)
-    self._picked = tuned, thresholds.pick(
-        lambda threshold: scores(task, [name], labels, logits, threshold)[
-            name],
-        lambda threshold: to_predictions(task, logits, threshold).tobytes())
+    if task.form == 'multilabel':
+      found = thresholds.pick_for_labels(
+          label_metrics.decided_by(task.metrics), labels,
+          special.expit(logits))
+    else:
+      name, shares = (metrics.decided_by(task.metrics),
+                      special.softmax(logits, axis=-1))
+      found = thresholds.pick(
+          lambda predicted: metrics.compute(
+              [name], labels, predicted, logits)[name],
+          lambda threshold: thresholds.predicted_class(shares, threshold))
+    self._picked = tuned, found
 
 
 def scores(
