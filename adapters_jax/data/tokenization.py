@@ -273,17 +273,3 @@ def _parts(
     parts = [part[len(part) - size:] if last else part[:size] for part, size
              in zip(example, map(min, kept, map(len, example)), strict=True)]
     yield parts, sum(map(len, example)) <= room
-
-
-def count_truncated(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    max_length: int,
-) -> int:
-  """Returns the number of examples that `encode` cuts.
-
-  Args:
-    tokenizer: Tokenizer from `load`.
-    texts: One or two texts for each example.
-    max_length: Largest number of tokens, special tokens included.
-  """
-  return int(encode_counted(tokenizer, texts, max_length)[2].sum())

@@ -193,11 +193,10 @@ def _encode(
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
-  examples = examples_lib.Examples(
-      *token_cache.encode(tokenizer, texts, config.max_length), split.labels,
-      labelled=split.labelled, choices=count)
-  cut_inputs.log(config, tokenizer, name, texts, examples.row_lengths)
-  return examples
+  *encoded, cut = token_cache.encode(tokenizer, texts, config.max_length)
+  cut_inputs.log(config, name, cut, len(texts))
+  return examples_lib.Examples(
+      *encoded, split.labels, labelled=split.labelled, choices=count)
 
 
 def _frozen_leaves(

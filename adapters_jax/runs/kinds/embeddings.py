@@ -112,9 +112,9 @@ def prepare(
 
   def encode(texts, split=''):
     rows = [(settings.text(text),) for text in texts]
-    tokens = token_cache.encode(tokenizer, rows, config.max_length)[0]
+    tokens, _, cut = token_cache.encode(tokenizer, rows, config.max_length)
     if split:
-      cut_inputs.log(config, tokenizer, split, rows, tokens.lengths)
+      cut_inputs.log(config, split, cut, len(rows))
     return tokens
 
   setup = setup_lib.assemble(
