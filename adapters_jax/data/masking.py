@@ -108,8 +108,9 @@ def encode_words(
     for part, flat, kind in zip(
         parts, (tokens, segments, words), (np.int32, np.int8, np.int32)):
       part.append(np.array(flat, kind))
-  found, segments, words = (ragged.Ragged.join(part, lengths) for part in parts)
-  return Texts(found, segments, np.zeros(len(lengths), np.int32), words=words)
+  joined = [ragged.Ragged.join(part, lengths) for part in parts]
+  return Texts(
+      joined[0], joined[1], np.zeros(len(lengths), np.int32), words=joined[2])
 
 
 def mask_text(

@@ -202,10 +202,11 @@ def _encode(
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
-  *encoded, cut = token_cache.encode(tokenizer, texts, config.max_length)
+  tokens, segments, cut = token_cache.encode(
+      tokenizer, texts, config.max_length)
   cut_inputs.log(config, name, cut, len(texts))
   return examples_lib.Examples(
-      *encoded, split.labels, labelled=split.labelled, choices=count)
+      tokens, segments, split.labels, labelled=split.labelled, choices=count)
 
 
 def _buckets(
