@@ -1,5 +1,6 @@
 """Checks an adapter's fields, which users may set with dataclasses.replace."""
 
+import collections
 from collections.abc import Iterable, Mapping
 import math
 import numbers
@@ -58,7 +59,8 @@ def labels(values: Any) -> tuple[str, ...]:
     errors.UserError: no list of different strings.
   """
   found = strings('labels', values)
-  if twice := [value for value in found if found.count(value) > 1]:
+  counts = collections.Counter(found)
+  if twice := [value for value in found if counts[value] > 1]:
     raise errors.UserError(
         f'`labels`: {twice[0]!r} is there twice; give each class a name of its '
         'own')

@@ -152,7 +152,8 @@ def _aligned(bank, names):
       raise errors.UserError(
           f'adapter {name!r} has the classes {adapter.labels}, {names[0]!r} '
           f'has {first.labels}; merge adapters of the same classes')
-    order = jnp.asarray([adapter.labels.index(label) for label in first.labels])
+    number = {label: at for at, label in enumerate(adapter.labels)}
+    order = jnp.asarray([number[label] for label in first.labels])
     # The last axis of kernel and bias is that of the classes.
     head = {leaf: value[..., order]
             for leaf, value in adapter.tuned['head'].items()}

@@ -87,8 +87,9 @@ def check(text: str, classes: Sequence[str]) -> None:
     text: Setting; '' for none.
     classes: Names of the task's classes.
   """
+  known = {*classes}
   for name in parse(text) if text else ():
-    if name not in classes:
+    if name not in known:
       raise errors.unknown('`class_weights`', name, classes)
 
 

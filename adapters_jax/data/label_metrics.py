@@ -56,15 +56,18 @@ def _roc_auc(labels, predictions, shares) -> float:
   return roc.of_labels(labels, shares)
 
 
+# {name: (function of scikit-learn, average)}: of all decisions together, or the
+# mean over the labels.
+OF_COUNTS = {f'{average}_{name}': (f'{name}_score', average)
+             for name in ('f1', 'precision', 'recall')
+             for average in ('micro', 'macro')}
+_counted = {name: functools.partial(_of_counts, *row)
+            for name, row in OF_COUNTS.items()}
 METRICS: dict[str, Callable[..., float]] = {
-    # All decisions together; and the mean over the labels.
-    'micro_f1': functools.partial(_of_counts, 'f1_score', 'micro'),
-    'macro_f1': functools.partial(_of_counts, 'f1_score', 'macro'),
+    **{name: _counted[name] for name in ('micro_f1', 'macro_f1')},
     'mean_average_precision': _mean_average_precision,
     'subset_accuracy': _subset_accuracy,
-    **{f'{average}_{name}': functools.partial(
-        _of_counts, f'{name}_score', average)
-       for name in ('precision', 'recall') for average in ('micro', 'macro')},
+    **_counted,
     'roc_auc': _roc_auc,
 }
 _WITHOUT_THRESHOLD = ('mean_average_precision', 'roc_auc')
@@ -87,6 +90,44 @@ def compute_at_threshold(
   """
   labels, predictions = labels.astype(np.int8), shares >= threshold
   return {name: METRICS[name](labels, predictions, shares) for name in names}
+
+
+def at_thresholds(
+    name: str, labels: np.ndarray, shares: np.ndarray,
+    thresholds: Sequence[float],
+) -> list[float]:
+  """Computes a metric at many thresholds, in one pass over the probabilities.
+
+  Args:
+    name: Key of OF_COUNTS.
+    labels: [examples, labels] 0 or 1.
+    shares: [examples, labels] Probabilities.
+    thresholds: Probabilities from which on a label is given, ascending.
+
+  Returns:
+    The value of `compute_at_threshold` at each threshold, to the last bit.
+  """
+  limits = np.array(thresholds, shares.dtype)  # As `>=` rounds a number.
+  # [thresholds, labels] Numbers of examples: given a label, and rightly so.
+  given, right = (np.zeros((len(limits), labels.shape[1]), np.int64)
+                  for _ in range(2))
+  for column in range(labels.shape[1]):
+    reached = np.searchsorted(limits, shares[:, column], side='right')
+    for counts, some in (
+        (given, reached), (right, reached[labels[:, column] > 0])):
+      # Examples that reach more thresholds than those up to this one.
+      counts[:, column] = len(some) - np.cumsum(
+          np.bincount(some, minlength=len(limits) + 1))[:-1]
+  true = np.broadcast_to((labels > 0).sum(0), given.shape)
+  function, average = OF_COUNTS[name]
+  if average == 'micro':
+    given, right, true = (
+        counts.sum(1, keepdims=True) for counts in (given, right, true))
+  above, below = {
+      'f1_score': (2 * right, given + true), 'precision_score': (right, given),
+      'recall_score': (right, true)}[function]
+  # Without positives 0, as `_of_counts` says.
+  return [float(row.mean()) for row in above / np.maximum(below, 1)]
 
 
 def decided_by(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import piece_words
+from adapters_jax.data import ragged
 from adapters_jax.data import templates
 from adapters_jax.data import tokenization
 
@@ -90,20 +91,26 @@ def encode_words(
   room = template.room(max_length)
   before, after = map(len, template.tokens)
   none = [piece_words.NONE]
-  tokens, segments, words = [], [], []
+  parts: list[list[np.ndarray]] = [[], [], []]  # Tokens, segments and words.
+  lengths: list[int] = []
   for start, some in tokenization.chunks_of(texts):
     rows = range(start, start + len(some))
+    tokens, segments, words = [], [], []
     for row, one in zip(
         rows, tokenization.pieces(tokenizer, some, rows), strict=True):
       numbers = piece_words.numbers_of(one, texts[row])
       for begin in range(0, len(one.ids), room):
         ids, kinds = template.fill((one.ids[begin:begin + room],))
-        tokens.append(np.array(ids, np.int32))
-        segments.append(np.array(kinds, np.int32))
-        words.append(np.array([
-            *none * before, *numbers[begin:begin + room], *none * after],
-                              np.int32))
-  return Texts(tokens, segments, np.zeros(len(tokens), np.int32), words=words)
+        tokens += ids
+        segments += kinds
+        words += [*none * before, *numbers[begin:begin + room], *none * after]
+        lengths.append(len(ids))
+    for part, flat, kind in zip(
+        parts, (tokens, segments, words), (np.int32, np.int8, np.int32)):
+      part.append(np.array(flat, kind))
+  joined = [ragged.Ragged.join(part, lengths) for part in parts]
+  return Texts(
+      joined[0], joined[1], np.zeros(len(lengths), np.int32), words=joined[2])
 
 
 def mask_text(

@@ -16,6 +16,9 @@ from adapters_jax.data import retrieval
 _DISTRACTORS = 1000
 _SEED = 0  # Not the run's seed: all runs draw the same documents.
 
+# Numbers of the texts; indices of the relevant documents of each, and of those
+# that it does not rank.
+Queries = tuple[np.ndarray, list[list[int]], list[list[int]]]
 # (texts) -> [length] int32 tokens of each
 Encode = Callable[[Iterable[str]], Sequence[np.ndarray]]
 
@@ -36,11 +39,13 @@ class Evaluation:
   pairs: dict[str, np.ndarray]
   documents: np.ndarray
   partners: Mapping[int, Iterable[int]]
+  _queries: dict[str, Queries] = dataclasses.field(
+      default_factory=dict, init=False, repr=False, compare=False)
 
-  def queries(
-      self, split: str
-  ) -> tuple[np.ndarray, list[list[int]], list[list[int]]]:
+  def queries(self, split: str) -> Queries:
     """Returns the queries of a split, the distinct first texts of its pairs.
+
+    They are made once, as every evaluation asks for them.
 
     Args:
       split: Name of the split.
@@ -49,6 +54,12 @@ class Evaluation:
       ([queries] int numbers of their texts; for each query indices into
       `documents` of the relevant ones, and of those that it does not rank)
     """
+    if split not in self._queries:
+      self._queries[split] = self._queries_of(split)
+    return self._queries[split]
+
+  def _queries_of(self, split: str) -> Queries:
+    """Returns the result of `queries`."""
     first, second = self.pairs[split].T
     queries = np.unique(first)
     place = {number: at for at, number in enumerate(self.documents)}

@@ -157,7 +157,8 @@ def check_features(task: task_lib.Task, features: Mapping[str, Any]) -> None:
         'the largest rating of class 0, or `labels=()` for regression')
   elif declared := list(class_names(target)):
     # Other names for the classes are the task's own.
-    moved = any(name in declared and declared.index(name) != number
+    place = {name: number for number, name in enumerate(declared)}
+    moved = any(place.get(name, number) != number
                 for number, name in enumerate(task.labels))
     if moved or len(declared) != len(task.labels):
       raise _error(

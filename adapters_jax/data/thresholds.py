@@ -1,8 +1,11 @@
 """Thresholds: probabilities from which on a label is predicted."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
+import hashlib
 
 import numpy as np
+
+from adapters_jax.data import label_metrics
 
 DEV = 'dev'  # The setting that picks a threshold on dev.
 HALF = 0.5
@@ -12,25 +15,47 @@ _CANDIDATES = sorted(
 
 
 def pick(
-    score_at: Callable[[float], float],
-    predicted_at: Callable[[float], Hashable],
+    score: Callable[[np.ndarray], float],
+    predicted_at: Callable[[float], np.ndarray],
 ) -> float:
   """Returns the threshold of the highest score, in steps of 0.01.
 
   Args:
-    score_at: (threshold) -> score; larger is better.
-    predicted_at: (threshold) -> predictions. Thresholds with equal predictions
-      share a score, as a metric over many labels is slow to compute.
+    score: (predictions) -> score; larger is better. Equal predictions are
+      scored once, as some metrics are slow to compute.
+    predicted_at: (threshold) -> predictions.
   """
-  scores: dict[Hashable, float] = {}
+  scores: dict[bytes, float] = {}
 
-  def score(threshold):
+  def score_at(threshold):
     predicted = predicted_at(threshold)
-    if predicted not in scores:
-      scores[predicted] = score_at(threshold)
-    return scores[predicted]
+    # Not the predictions, which take much memory for many labels.
+    key = hashlib.sha256(np.ascontiguousarray(predicted)).digest()
+    if key not in scores:
+      scores[key] = score(predicted)
+    return scores[key]
 
-  return max(_CANDIDATES, key=score)  # The first of equal ones.
+  return max(_CANDIDATES, key=score_at)  # The first of equal ones.
+
+
+def pick_for_labels(
+    name: str, labels: np.ndarray, shares: np.ndarray
+) -> float:
+  """Returns the threshold of several labels with the highest score.
+
+  Args:
+    name: Metric, one of `label_metrics` that a threshold changes.
+    labels: [examples, labels] 0 or 1.
+    shares: [examples, labels] Probabilities.
+  """
+  if name in label_metrics.OF_COUNTS:
+    ascending = sorted(_CANDIDATES)
+    scores = dict(zip(ascending, label_metrics.at_thresholds(
+        name, labels, shares, ascending), strict=True))
+    return max(_CANDIDATES, key=lambda threshold: scores[threshold])
+  return pick(
+      lambda predicted: label_metrics.METRICS[name](labels, predicted, shares),
+      lambda threshold: given(shares, threshold))
 
 
 def given(shares: np.ndarray, threshold: float | None) -> np.ndarray:

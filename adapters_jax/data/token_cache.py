@@ -18,16 +18,18 @@ from adapters_jax.downloads import pinned
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1  # Counts changes to `tokenization.encode` or the files below.
+_VERSION = 2  # Counts changes to `tokenization.encode` or the files below.
 _AT_LEAST = 20_000  # Examples: fewer take a second or two.
 _MOST_BYTES = 2 * 2**30  # Of all entries together.
+
+Found = tuple[ragged.Ragged, ragged.Ragged, int]
 
 
 def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
-) -> tuple[ragged.Ragged, ragged.Ragged]:
-  """Calls `tokenization.encode`, or reads the result of an earlier call.
+) -> Found:
+  """Calls `tokenization.encode_counted`, or reads the result of another call.
 
   Only splits of many examples are kept, in the cache folder.
 
@@ -37,21 +39,29 @@ def encode(
     max_length: Largest number of tokens, special tokens included.
 
   Returns:
-    (tokens, segments), each with [length] int32 for every example.
+    (tokens, segments, number of examples that are cut), the first two with
+    [length] int32 for every example.
 
   Raises:
     errors.UserError: as `tokenization.encode`.
   """
   if len(texts) < _AT_LEAST:
-    return tokenization.encode(tokenizer, texts, max_length)
+    return _encode(tokenizer, texts, max_length)
   path = os.path.join(
       pinned.cache_dir(), 'tokens', f'{_key(tokenizer, texts, max_length)}.npz')
   found = _read(path, len(texts))
   if found is None:
     _log.info('tokenising %d examples', len(texts))
-    found = tokenization.encode(tokenizer, texts, max_length)
+    found = _encode(tokenizer, texts, max_length)
     _write(path, *found)
   return found
+
+
+def _encode(tokenizer, texts, max_length) -> Found:
+  """Returns the result of `encode`, without a cache."""
+  tokens, segments, cut = tokenization.encode_counted(
+      tokenizer, texts, max_length)
+  return tokens, segments, int(cut.sum())
 
 
 def _key(
@@ -76,10 +86,8 @@ def _key(
   return found.hexdigest()[:32]
 
 
-def _read(
-    path: str, examples: int
-) -> tuple[ragged.Ragged, ragged.Ragged] | None:
-  """Returns the tokens and segments of an entry, None if there is none.
+def _read(path: str, examples: int) -> Found | None:
+  """Returns the result of `encode` in an entry, None if there is none.
 
   Args:
     path: Path of the entry.
@@ -87,8 +95,8 @@ def _read(
   """
   try:
     with np.load(path) as arrays:  # Checks the CRC of each array.
-      tokens, segments, offsets = (
-          arrays[name] for name in ('tokens', 'segments', 'offsets'))
+      tokens, segments, offsets, cut = (
+          arrays[name] for name in ('tokens', 'segments', 'offsets', 'cut'))
     if (len(offsets) != examples + 1 or offsets[-1] != len(tokens)
         or tokens.shape != segments.shape):
       raise ValueError('arrays of other lengths')
@@ -99,11 +107,12 @@ def _read(
     return None
   with contextlib.suppress(OSError):
     os.utime(path)  # The least recently used entry is the first to go.
-  return ragged.Ragged(tokens, offsets), ragged.Ragged(segments, offsets)
+  return (ragged.Ragged(tokens.astype(np.int32, copy=False), offsets),
+          ragged.Ragged(segments, offsets), int(cut))
 
 
 def _write(
-    path: str, tokens: ragged.Ragged, segments: ragged.Ragged
+    path: str, tokens: ragged.Ragged, segments: ragged.Ragged, cut: int
 ) -> None:
   """Writes an entry and removes old ones; without room, it does neither.
 
@@ -111,15 +120,21 @@ def _write(
     path: Path of the entry.
     tokens: Tokens of each example.
     segments: Segments of the same lengths.
+    cut: Number of examples that are cut.
   """
-  size = sum(array.nbytes for array in (
-      tokens.flat, segments.flat, tokens.offsets))
+  ids = tokens.flat
+  if ids.max(initial=0) < 2**16:  # Half the size, with most vocabularies.
+    ids = ids.astype(np.uint16)
+  size = sum(array.nbytes for array in (ids, segments.flat, tokens.offsets))
   if size > _MOST_BYTES:
+    _log.info(
+        'the tokens are not kept for the next run: they take %.1f GB, and the '
+        'cache %.1f GB', size / 1e9, _MOST_BYTES / 1e9)
     return
   try:
     with atomic.replacing(path) as file:
-      np.savez(file, tokens=tokens.flat, segments=segments.flat,
-               offsets=tokens.offsets)
+      np.savez(file, tokens=ids, segments=segments.flat,
+               offsets=tokens.offsets, cut=cut)
     evict.least_recent(os.path.dirname(path), _MOST_BYTES)
   except OSError as error:  # A full disk, or a folder of another user.
     _log.info('the tokens are not kept for the next run: %s', error)

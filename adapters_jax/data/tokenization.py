@@ -14,8 +14,9 @@ from adapters_jax.data import tokenizer_files
 from adapters_jax.data import tokenizer_settings
 
 _NAMED = 5  # Tokens in a message.
-# Texts at a time: an `Encoding` takes 150 bytes a piece until it is copied.
-_CHUNK = 4096
+# Texts at a time, and their characters: an `Encoding` takes 150 bytes a piece
+# of the whole text until it is copied.
+_CHUNK, _CHARACTERS = 4096, 4_000_000
 
 
 class Unreadable(errors.UserError):
@@ -110,12 +111,30 @@ def chunks_of(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
   """Yields (number of the first, some texts); logs the progress.
 
   Args:
-    texts: Texts, or examples.
+    texts: Texts, or examples, each with several.
   """
   return progress.logged(
-      ((start, texts[start:start + _CHUNK])
-       for start in range(0, len(texts), _CHUNK)),
-      'tokenised', 'texts', len(texts), lambda chunk: len(chunk[1]))
+      _chunks(texts), 'tokenised', 'texts', len(texts),
+      lambda chunk: len(chunk[1]))
+
+
+def _chunks(texts: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+  """Yields what `chunks_of` does, without a log."""
+  start = characters = 0
+  for stop, text in enumerate(texts, 1):
+    characters += _characters(text)
+    if (stop - start < _CHUNK and characters < _CHARACTERS
+        and stop < len(texts)):
+      continue
+    yield start, texts[start:stop]
+    start, characters = stop, 0
+
+
+def _characters(text: Any) -> int:
+  """Returns the number of characters of a text, or of those of an example."""
+  parts = (text,) if isinstance(text, str) else text
+  # The tokenizer refuses other types, such as None.
+  return sum(len(part) for part in parts if isinstance(part, str))
 
 
 def pieces(
@@ -242,27 +261,14 @@ def _parts(
     rows: Number of each example.
     room: Pieces that the texts of an example may have together.
   """
-  columns = ([one.ids for one in pieces(tokenizer, column, rows)]
+  columns = (pieces(tokenizer, column, rows)
              for column in zip(*texts, strict=True))
   last = tokenizer_settings.keeps_end(tokenizer)
-  for example in zip(*columns, strict=True):
+  for encodings in zip(*columns, strict=True):
+    example = [one.ids for one in encodings]  # Lists of one example at a time.
     kept = (room,)
     if len(example) == 2:
       kept = _kept(len(example[0]), len(example[1]), room)
     parts = [part[len(part) - size:] if last else part[:size] for part, size
              in zip(example, map(min, kept, map(len, example)), strict=True)]
     yield parts, sum(map(len, example)) <= room
-
-
-def count_truncated(
-    tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
-    max_length: int,
-) -> int:
-  """Returns the number of examples that `encode` cuts.
-
-  Args:
-    tokenizer: Tokenizer from `load`.
-    texts: One or two texts for each example.
-    max_length: Largest number of tokens, special tokens included.
-  """
-  return int(encode_counted(tokenizer, texts, max_length)[2].sum())

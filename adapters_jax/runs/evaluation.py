@@ -206,8 +206,10 @@ def _of_labels(
   found = classification.to_predictions(own, logits, threshold)
   # Back to the order of the task: F1 is that of its second class.
   if classes:
-    found = np.array([task.labels.index(name) for name in classes])[found]
-    logits = logits[:, [classes.index(name) for name in task.labels]]
+    number = {name: at for at, name in enumerate(classes)}
+    order = np.array([number[name] for name in task.labels])
+    # The inverse of a permutation sorts it.
+    found, logits = np.argsort(order)[found], logits[:, order]
   return metrics.compute(task.metrics, split.labels, found, logits)
 
 

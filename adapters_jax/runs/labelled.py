@@ -1,6 +1,6 @@
 """Labelled data to score an adapter on, with labels matched by name."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -75,6 +75,7 @@ def matched(
     errors.UserError: a label that the adapter does not know.
   """
   classes, labels = adapter.classes, examples.labels
+  numbered = {name: number for number, name in enumerate(classes)}
   texts = ('text', 'pair')[:len(examples.rows[0])]
   task = tasks.Task('examples', '', texts, classes, ('accuracy', 'macro_f1'))
   if examples.form == 'multiple_choice':
@@ -88,7 +89,7 @@ def matched(
     task = dataclasses.replace(
         task, metrics=label_sets.METRICS, form='multilabel')
     check_form(adapter, task)
-    return task, tasks.Split(examples.rows, _matrix(labels, classes))
+    return task, tasks.Split(examples.rows, _matrix(labels, numbered))
   # Integers may be scores of an adapter whose training had floats among them.
   if kind == 'float' or kind == 'integer' and _given_by(adapter) == 'scores':
     task = dataclasses.replace(
@@ -98,7 +99,7 @@ def matched(
   # For another form of adapter, which has none, with classes.
   check_form(adapter, dataclasses.replace(task, labels=(kind,)))
   return task, tasks.Split(examples.rows, np.array(
-      [classes.index(_names(row, [label], classes)[0])
+      [numbered[_names(row, [label], numbered)[0]]
        for row, label in enumerate(labels)], np.int32))
 
 
@@ -106,39 +107,39 @@ def _place(row: int) -> str:
   return f'`labels[{row}]`'
 
 
-def _matrix(rows: Sequence[Any], classes: Sequence[str]) -> np.ndarray:
+def _matrix(rows: Sequence[Any], numbered: Mapping[str, int]) -> np.ndarray:
   """Returns [examples, classes] float32, 1 for each label of an example.
 
   Args:
     rows: List or set of labels of each text, or 0 and 1 for each class.
-    classes: Classes of the adapter; numbers, if it was trained on columns.
+    numbered: {class of the adapter: number}; classes are numbers, too, if it
+      was trained on columns.
   """
   label_values.kind_of_rows(rows, _place)
-  numbered = {name: number for number, name in enumerate(classes)}
-  by_number = len(classes) > 1 and [*classes] == [
+  by_number = len(numbered) > 1 and [*numbered] == [
       str(number) for number in numbered.values()]
-  if by_number and label_values.are_columns(rows, len(classes)):
+  if by_number and label_values.are_columns(rows, len(numbered)):
     return np.array(rows, np.float32)
   label_values.check_distinct(rows, _place)
   return label_sets.to_matrix(
-      [_names(row, labels, classes) for row, labels in enumerate(rows)],
+      [_names(row, labels, numbered) for row, labels in enumerate(rows)],
       numbered)
 
 
 def _names(
-    row: int, labels: Iterable[Any], classes: Sequence[str]
+    row: int, labels: Iterable[Any], numbered: Mapping[str, int]
 ) -> list[str]:
   """Returns the names of the labels of an example; UserError for unknown ones.
 
   Args:
     row: Number of the example.
     labels: Its labels.
-    classes: Classes of the adapter.
+    numbered: {class of the adapter: number}
   """
   names = list(map(str, labels))
   for name in names:
-    if name not in classes:
-      raise errors.unknown(f'`labels[{row}]`', name, classes)
+    if name not in numbered:
+      raise errors.unknown(f'`labels[{row}]`', name, numbered)
   return names
 
 

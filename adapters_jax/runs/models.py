@@ -1,5 +1,6 @@
 """Model, trees and tuned paths that the settings of a run describe."""
 
+from collections.abc import Callable
 import dataclasses
 import functools
 from typing import Any
@@ -200,3 +201,12 @@ def _fresh(model):
 def model_classes(model: heads.Model) -> tuple[type, ...]:
   """Returns the classes whose code a trace of a model executes."""
   return type(model), *map(type, model.config.adapters)
+
+
+def frozen_leaves(
+    config: config_lib.Config, base: trees.Tree, select: Callable[[str], bool]
+) -> trees.Tree:
+  """Returns the leaves of the base that are not tuned."""
+  # With AdapterDrop, layers without adapters use the pretrained norms.
+  return trees.split(base, lambda path: select(path) and not (
+      config.adapter_drop and trees.role(path) == 'norm'))[1]

@@ -29,6 +29,7 @@ from adapters_jax.runs import frozen
 from adapters_jax.runs import identity
 from adapters_jax.runs import models
 from adapters_jax.runs import own_data
+from adapters_jax.runs import shared_data
 from adapters_jax.runs import start as start_lib
 from adapters_jax.runs import task_checks
 from adapters_jax.training import frozen_cache
@@ -101,10 +102,8 @@ def load_data(
   if config.files:
     task, splits = own_data.read(config)
     # `check_data` calls this too, before the first of many runs.
-    task = metrics.with_first(
-        dataclasses.replace(task, name=config.task_name), config.metric)
-    task_checks.check_classes(config, task)
-    return task, splits, []
+    return task_checks.checked(config, dataclasses.replace(
+        task, name=config.task_name)), splits, []
   task = tasks.find(config.task)
   metrics.check(task)
   return (task, tasks.load(task, config.data_dir),
@@ -164,19 +163,29 @@ def prepare(
     mesh: Devices; the first one alone when None.
     data: (task, splits, notes); those of `load_data` when None.
   """
-  task, splits, notes = data or load_data(config)
-  task = metrics.with_first(task, config.metric)
-  task_checks.check_classes(config, task)  # Again: of `data` in memory.
-  splits, remarks = drawn(config, splits)
-  folder, tokenizer = tokenizer_of(config)
-  encoded = {
-      name: _encode(config, tokenizer, name, split,
-                    len(task.labels) if task.form == 'multiple_choice' else 0)
-      for name, split in splits.items()}
+  named = None if data or config.files else tasks.find(config.task)
+  task, encoded, notes, facts = shared_data.of(config, _made, data, named)
+  # Again, as other runs may share the data.
+  task = task_checks.checked(config, task)
   return assemble(
-      config, folder, task, encoded, [*notes, *remarks], mesh,
-      {name: fingerprint.of_split(split) for name, split in splits.items()},
-      outputs=task.outputs, head=heads.of_form(task.form, config.head_input))
+      config, pretrained.resolve(config.checkpoint), task, encoded, notes, mesh,
+      facts, outputs=task.outputs,
+      head=heads.of_form(task.form, config.head_input))
+
+
+def _made(
+    config: config_lib.Config, data: Any
+) -> tuple[tasks.Task, dict[str, examples_lib.Examples], list[str], Facts]:
+  """Returns (task, tokenised splits, remarks, facts); see `prepare`."""
+  task, splits, notes = data or load_data(config)
+  task = task_checks.checked(config, task)
+  splits, remarks = drawn(config, splits)
+  _, tokenizer = tokenizer_of(config)
+  count = len(task.labels) if task.form == 'multiple_choice' else 0
+  return task, {
+      name: _encode(config, tokenizer, name, split, count)
+      for name, split in splits.items()}, [*notes, *remarks], {
+          name: fingerprint.of_split(split) for name, split in splits.items()}
 
 
 def _encode(
@@ -193,20 +202,11 @@ def _encode(
     count: Number of choices of each example; 0 for texts without choices.
   """
   texts = choices.flat(split.texts) if count else split.texts
-  examples = examples_lib.Examples(
-      *token_cache.encode(tokenizer, texts, config.max_length), split.labels,
-      labelled=split.labelled, choices=count)
-  cut_inputs.log(config, tokenizer, name, texts, examples.row_lengths)
-  return examples
-
-
-def _frozen_leaves(
-    config: config_lib.Config, base: trees.Tree, select: Callable[[str], bool]
-) -> trees.Tree:
-  """Returns the leaves of the base that are not tuned."""
-  # With AdapterDrop, layers without adapters use the pretrained norms.
-  return trees.split(base, lambda path: select(path) and not (
-      config.adapter_drop and trees.role(path) == 'norm'))[1]
+  tokens, segments, cut = token_cache.encode(
+      tokenizer, texts, config.max_length)
+  cut_inputs.log(config, name, cut, len(texts))
+  return examples_lib.Examples(
+      tokens, segments, split.labels, labelled=split.labelled, choices=count)
 
 
 def _buckets(
@@ -269,7 +269,7 @@ def assemble(
         '`tune=none`: the new head would stay untrained; give it for sentence '
         'embeddings, or for a masked-language head that the checkpoint holds')
   base = trees.overlay(
-      _frozen_leaves(config, base, select), trees.split(start, select)[1])
+      models.frozen_leaves(config, base, select), trees.split(start, select)[1])
   # Cast after the split: tuned leaves stay float32.
   base = sharding.distribute(mesh, precision.cast(config.precision, base))
   tuned = sharding.distribute(mesh, tuned)
@@ -293,6 +293,8 @@ def assemble(
       steps=steps_of(config, per_epoch),
       eval_every=(1 if config.tune == 'none' else
                   config.eval_every or per_epoch), notes=tuple(notes),
-      data=data, threshold=config.threshold,
+      # A copy, as other runs may share it.
+      data={name: {**facts} for name, facts in data.items()},
+      threshold=config.threshold,
       factors=frozen.of(config).factors if config.tune == 'fusion' else (),
       start=start)

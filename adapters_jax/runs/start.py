@@ -268,7 +268,8 @@ def _order(
   elif head.least_classes is not None:
     classes = adapter.classes
     if set(classes) == set(task.labels) and len(classes) == len(task.labels):
-      return [classes.index(name) for name in task.labels]
+      number = {name: at for at, name in enumerate(classes)}
+      return [number[name] for name in task.labels]
     level = logging.WARNING
     reason = (f'its own has {_listed(classes)}, and the task '
               f'{_listed(task.labels)}{_way(adapter, task)}')

@@ -6,6 +6,7 @@ from adapters_jax import errors
 from adapters_jax import trees
 from adapters_jax.adapters import folders
 from adapters_jax.data import class_weights
+from adapters_jax.data import metrics
 from adapters_jax.data import tasks
 from adapters_jax.layers import activations
 from adapters_jax.model import endings
@@ -105,6 +106,21 @@ def check_model(config: config_lib.Config) -> None:
   if config.cache_frozen:
     frozen_cache.check_config(
         models.selection_of(config, shape.layers), configs, shape.layers)
+
+
+def checked(config: config_lib.Config, task: tasks.Task) -> tasks.Task:
+  """Returns a task with the metric of the settings first.
+
+  Args:
+    config: Settings, each of them valid by itself.
+    task: Task.
+
+  Raises:
+    errors.UserError: a setting that is not for the task.
+  """
+  task = metrics.with_first(task, config.metric)
+  check_classes(config, task)
+  return task
 
 
 def check_classes(config: config_lib.Config, task: tasks.Task) -> None:

@@ -18,6 +18,7 @@ from adapters_jax.runs import at_hand as at_hand_lib
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import options
 from adapters_jax.runs import records as records_lib
+from adapters_jax.runs import shared_data
 from adapters_jax.runs import workdirs
 from adapters_jax.sweeps import differences
 from adapters_jax.sweeps import execution
@@ -88,6 +89,7 @@ def launcher(how: execution.HowToRun) -> Iterator[tuple[Launch, int]]:
     yield started
 
 
+@shared_data.kept()
 def go(
     configs: Sequence[config_lib.Config], experiment: str,
     many: grid.Options, how: execution.HowToRun = execution.ALONE,

@@ -230,6 +230,7 @@ def make_eval_step(
 def example_logits(
     eval_step: Callable[..., jax.Array], base: trees.Tree, tuned: trees.Tree,
     batches: Iterable[tuple[np.ndarray, Batch]], examples: int,
+    read: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> np.ndarray:
   """Computes the logits of a split, in the order of its examples.
 
@@ -240,29 +241,34 @@ def example_logits(
     batches: (rows, batch) pairs that hold every example exactly once. Batch
       row i is example rows[i]; further batch rows are filler.
     examples: Number of examples of the split.
+    read: (logits [rows, outputs] float32) -> values [rows, ...], the part of
+      them to keep in memory.
 
   Returns:
-    [examples, outputs] float32.
+    [examples, outputs] float32, or [examples, ...] of `read`.
 
   Raises:
     ValueError: the batches lack or repeat an example.
     NotFinite: NaN or infinite logits.
   """
-  logits, seen = None, np.zeros(examples, np.int32)
+  found, seen = None, np.zeros(examples, np.int32)
+  bad = np.zeros(examples, bool)
   for rows, batch in progress.of_batches(batches, examples):
-    out = np.asarray(eval_step(base, tuned, batch))
-    if logits is None:
-      logits = np.zeros((examples, out.shape[-1]), np.float32)
-    logits[rows] = out[:len(rows)]
+    out = np.asarray(eval_step(base, tuned, batch))[:len(rows)]
+    logits = out.astype(np.float32, copy=False)
+    values = read(logits)
+    if found is None:
+      found = np.zeros((examples, *values.shape[1:]), values.dtype)
+    found[rows] = values
+    bad[rows] = ~np.isfinite(logits).all(axis=-1)
     np.add.at(seen, rows, 1)  # Unlike `+=`, counts a repeated row twice.
-  if logits is None or not np.all(seen == 1):
+  if found is None or not np.all(seen == 1):
     raise ValueError('the batches do not hold every example exactly once')
   # Once all are known: batches are sorted by length, and the error names the
   # first example.
-  bad = np.flatnonzero(~np.isfinite(logits).all(axis=-1))
-  if len(bad):
-    raise not_finite(int(bad[0]))
-  return logits
+  if bad.any():
+    raise not_finite(int(bad.argmax()))
+  return found
 
 
 def predict_ragged(

@@ -1,4 +1,4 @@
-"""Tests of class weights, and of thresholds."""
+"""Tests of class weights."""
 
 import enum
 
@@ -7,7 +7,6 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import class_weights
-from adapters_jax.data import thresholds
 
 
 def test_balanced_weights_count_every_class_the_same():
@@ -61,15 +60,3 @@ def test_texts_of_plain_names_stay():
 def test_wrong_weights(text, message):
   with pytest.raises(errors.UserError, match=message):
     class_weights.check(text, ('ham', 'spam'))
-
-
-def test_the_threshold_nearest_to_one_half_wins_a_tie():
-  assert thresholds.pick(lambda t: 1.0, lambda t: t) == 0.5
-  assert thresholds.pick(lambda t: float(t <= 0.3), lambda t: t) == 0.3
-  asked = []
-  found = thresholds.pick(
-      lambda t: asked.append(t) or float(t <= 0.3), lambda t: t <= 0.3)
-  assert found == 0.3 and asked == [0.5, 0.3]
-  shares = np.array([[0.6, 0.4], [0.75, 0.25]])
-  assert thresholds.predicted_class(shares, None).tolist() == [0, 0]
-  assert thresholds.predicted_class(shares, 0.4).tolist() == [1, 0]

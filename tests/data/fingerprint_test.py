@@ -18,3 +18,13 @@ def test_every_part_of_an_example_counts():
   hashes = {fingerprint.of_split(tasks.Split(*other))['sha256']
             for other in others}
   assert len(hashes - {found['sha256']}) == len(others)
+
+
+def test_labels_of_every_form_have_the_hash_of_their_list():
+  for labels in (
+      np.array([[0, 1, 0], [1, 1, 0]], np.float32),
+      np.array([0.1, 1 / 3], np.float32), np.array([3, -1], np.int32)):
+    texts = [('a',), ('b',)]
+    assert fingerprint.of_split(tasks.Split(texts, labels)) == (
+        fingerprint.of_rows([['a', labels.tolist()[0]],
+                             ['b', labels.tolist()[1]]]))

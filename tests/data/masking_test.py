@@ -1,9 +1,13 @@
 """Tests of the choice of masks; tests/experiments has those of its runs."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
 from adapters_jax.data import masking
+from adapters_jax.data import ragged
+from adapters_jax.data import tokenization
 from tests.data import piece_words_test
 from tests.data import tokenizer_cases
 
@@ -48,6 +52,23 @@ def test_a_long_word_among_others_is_masked_piece_by_piece():
       -1, 0, 1, 2, 3, 4, 5, *[6] * (len(URL) + 1), -1]
   assert HOW.most(len(texts.words[0]) - 2) == 6
   np.testing.assert_allclose(shares_of(texts), 0.2, atol=0.08)
+
+
+def test_texts_of_several_chunks_have_the_pieces_of_texts_alone():
+  tokenizer = tokenizer_cases.spaces_as_pieces('the', 'film', 'joy')
+  given = [' the film', '', ' joy' * 9, ' film joy the', ' the']
+  with mock.patch.object(tokenization, '_CHUNK', 2):
+    found = masking.encode_words(tokenizer, given, 6)
+  alone = [masking.encode_words(tokenizer, [text], 6) for text in given]
+  for name in ('tokens', 'segments', 'words'):
+    rows = getattr(found, name)
+    assert isinstance(rows, ragged.Ragged)  # Arrays of their own take more.
+    assert {row.dtype for row in rows} == {np.dtype(np.int32)}
+    assert [row.tolist() for row in rows] == [
+        row.tolist() for one in alone for row in getattr(one, name)]
+  assert len(found) == len(found.labels) > len(given)
+  assert not len(masking.encode_words(tokenizer, [''], 6))
+  assert not len(masking.encode_words(tokenizer, [], 6))
 
 
 def test_masks_of_records_stay():

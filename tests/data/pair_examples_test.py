@@ -26,6 +26,9 @@ def test_queries_and_their_documents():
   assert {texts[query]: rows for query, *rows in zip(
       queries, relevant, left_out, strict=True)} == {
           'b': [[0, 1], [3]], 'a': [[1], [2]]}
+  # Every evaluation asks for them.
+  assert found.queries('dev') is found.queries('dev')
+  assert [texts[query] for query in found.queries('test')[0]] == ['c']
 
 
 def test_queries_that_are_documents():

@@ -31,6 +31,17 @@ def test_ties_have_the_mean_over_their_orders(scores, relevant):
     assert tied[name] == pytest.approx(np.mean([one[name] for one in found]))
 
 
+@pytest.mark.parametrize('count', [1, 9, 10, 11, 12, 200])
+@pytest.mark.parametrize('kinds', [1, 2, 5, 1000])
+def test_the_first_documents_are_those_of_a_stable_sort(count, kinds):
+  rng = np.random.default_rng([count, kinds])
+  for left_out in (0, 1, count // 2, count):
+    scores = rng.integers(-kinds, kinds, count).astype(np.float32) / kinds
+    scores[rng.permutation(count)[:left_out]] = -np.inf
+    np.testing.assert_array_equal(
+        retrieval._first(scores), np.argsort(-scores, kind='stable')[:10])
+
+
 def test_ties_beyond_the_last_rank_that_counts():
   # Nine better documents: one of the four that tie has rank 10.
   found = per_query([0.2] * 4 + [0.9] * 9, [1])

@@ -71,11 +71,13 @@ class TokenCacheTest(parameterized.TestCase):
   def check(self, texts=TEXTS, tokenizer=None, max_length=8, calls=0):
     """Compares with a call without a cache; `calls` are of the tokenizer."""
     tokenizer = tokenizer or self.tokenizer
-    wanted = tokenization.encode(tokenizer, texts, max_length)
+    *wanted, longer = tokenization.encode_counted(tokenizer, texts, max_length)
     with mock.patch.object(
-        tokenization, 'encode', wraps=tokenization.encode) as encode:
-      found = token_cache.encode(tokenizer, texts, max_length)
+        tokenization, 'encode_counted',
+        wraps=tokenization.encode_counted) as encode:
+      *found, cut = token_cache.encode(tokenizer, texts, max_length)
     self.assertEqual(encode.call_count, calls)
+    self.assertEqual(cut, longer.sum())
     for one, other in zip(found, wanted, strict=True):
       np.testing.assert_array_equal(one.flat, other.flat, strict=True)
       np.testing.assert_array_equal(one.offsets, other.offsets, strict=True)
@@ -99,6 +101,19 @@ class TokenCacheTest(parameterized.TestCase):
       self.assertLen(self.entries(), number + 1)
     for call in calls:
       self.check(**call)
+
+  def test_ids_beyond_16_bits(self):
+    self.check(max_length=6, calls=1)
+    self.check(max_length=6)
+    with np.load(self.entries()[0]) as arrays:
+      self.assertEqual(arrays['tokens'].dtype, np.uint16)
+      self.assertGreater(arrays['cut'], 0)
+    path = os.path.join(self.folder, 'a.npz')
+    for last in (2**16 - 1, 2**16, 2**18):
+      tokens = ragged.Ragged.join([np.array([1, last], np.int32)], [1, 1])
+      token_cache._write(path, tokens, tokens, 0)
+      found, _, _ = token_cache._read(path, 2)
+      np.testing.assert_array_equal(found.flat, tokens.flat, strict=True)
 
   def test_few_examples_are_not_kept(self):
     self.check(texts=TEXTS[:2], calls=1)
@@ -126,7 +141,15 @@ class TokenCacheTest(parameterized.TestCase):
     self.check(calls=1)
     path, = self.entries()
     np.savez(path, tokens=np.zeros(4, np.int32), segments=np.zeros(4, np.int8),
-             offsets=np.array([0, 1, 3, 5]))
+             offsets=np.array([0, 1, 3, 5]), cut=0)
+    self.check(calls=1)
+
+  def test_entries_without_the_number_of_cut_ones_are_made_again(self):
+    self.check(calls=1)
+    path, = self.entries()
+    with np.load(path) as arrays:
+      older = {name: arrays[name] for name in arrays if name != 'cut'}
+    np.savez(path, **older)
     self.check(calls=1)
 
   def test_the_least_recently_used_entries_go_first(self):
@@ -145,7 +168,9 @@ class TokenCacheTest(parameterized.TestCase):
 
   def test_too_large_entries_are_not_kept(self):
     with mock.patch.object(token_cache, '_MOST_BYTES', 10):
-      self.check(calls=1)
+      with self.assertLogs('adapters_jax', 'INFO') as said:
+        self.check(calls=1)
+    self.assertRegex(said.output[-1], 'not kept for the next run: they take')
     self.assertEmpty(self.entries())
 
   def test_a_folder_that_cannot_be_written(self):

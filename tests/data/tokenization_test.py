@@ -1,6 +1,7 @@
 import json
 import os
 import tempfile
+from unittest import mock
 
 from absl.testing import parameterized
 import pytest
@@ -47,6 +48,33 @@ class TokenizationTest(parameterized.TestCase):
     self.assertEqual(
         [tokenizer.id_to_token(tokens[0][i]) for i in (0, -1)],
         ['[CLS]', '[SEP]'])
+
+  @parameterized.parameters(
+      ([], []), (['a' * 6], [(0, 1)]), (['aa'] * 5, [(0, 3), (3, 5)]),
+      ([('a', 'bbb'), ('cc', None), ('dd', 'ee'), ('', '')],
+       [(0, 2), (2, 4)]), ([['a'], ['b'] * 9, ['c']], [(0, 2), (2, 3)]),
+      (['a'] * 8, [(0, 4), (4, 8)]), (['a' * 9, 'b'], [(0, 1), (1, 2)]))
+  def test_chunks_end_at_a_number_of_texts_or_of_characters(
+      self, texts, wanted):
+    with mock.patch.multiple(tokenization, _CHUNK=4, _CHARACTERS=6):
+      found = [*tokenization.chunks_of(texts)]
+    self.assertEqual(
+        found, [(start, texts[start:stop]) for start, stop in wanted])
+
+  def test_long_texts_have_the_ids_of_texts_alone(self):
+    texts = [('good film ' * 9, 'bad'), ('a', 'plot ' * 20), ('', 'fine'),
+             ('dull', 'great ' * 3)]
+    tokenizer = tokenization.load(pinned.fetch('minilm-l6'))
+    wanted = [tokenization.encode_counted(tokenizer, [text], 12)
+              for text in texts]
+    with mock.patch.object(tokenization, '_CHARACTERS', 50):
+      self.assertLen([*tokenization.chunks_of(texts)], 3)
+      tokens, segments, cut = tokenization.encode_counted(
+          tokenizer, texts, 12)
+    for row, (ids, kinds, longer) in enumerate(wanted):
+      self.assertEqual(tokens[row].tolist(), ids[0].tolist())
+      self.assertEqual(segments[row].tolist(), kinds[0].tolist())
+      self.assertEqual(cut[row], longer[0])
 
   def test_cased_vocabulary(self):
     with tempfile.TemporaryDirectory() as folder:

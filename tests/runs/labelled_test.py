@@ -10,6 +10,17 @@ from adapters_jax.runs import labelled
 from tests.adapters import bank_test
 
 
+class Counted(str):
+  """A name that counts its comparisons."""
+  compared = 0
+
+  def __eq__(self, other):
+    Counted.compared += 1
+    return str(self) == str(other)
+
+  __hash__ = str.__hash__
+
+
 @pytest.fixture
 def adapter():
   return dataclasses.replace(bank_test.make('lora[r=2]'), labels=('no', 'yes'))
@@ -61,3 +72,16 @@ def test_rows_of_0_and_1_are_no_names(adapter):
 def test_an_answer_is_one_of_the_choices(adapter):
   with pytest.raises(aj.UserError, match='none of the 2 choices'):
     labelled.matched(adapter, aj.Examples([('a', ('b', 'c'))], [2]))
+
+
+def test_the_classes_are_not_searched_for_every_label(adapter):
+  count = 1000
+  names = [f'class {number}' for number in range(count)]
+  many = dataclasses.replace(
+      adapter, labels=tuple(map(Counted, names)), tuned={'head': {
+          name: np.repeat(leaf[..., :1], count, -1)
+          for name, leaf in adapter.tuned['head'].items()}})
+  Counted.compared = 0
+  _, split = labelled.matched(many, aj.Examples(['a'] * count, names[::-1]))
+  assert split.labels.tolist() == [*range(count)][::-1]
+  assert Counted.compared <= 20 * count

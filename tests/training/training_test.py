@@ -40,6 +40,10 @@ def default_step():
   return tx, steps_lib.make_train_step(MODEL, tx, heads.cross_entropy)
 
 
+classes_of = functools.partial(
+    steps_lib.example_logits, read=lambda logits: logits.argmax(-1))
+
+
 def train(tuned, base, steps, tx=None):
   default_tx, step_fn = default_step()
   if tx is not None:
@@ -122,6 +126,9 @@ class TrainingTest(parameterized.TestCase):
         eval_step, base, tuned, [(np.array([2, 0, 1]), batch)], 3)
     direct = eval_step(base, tuned, batch)
     np.testing.assert_array_equal(logits[[2, 0, 1]], direct[:3])
+    classes = classes_of(
+        eval_step, base, tuned, [(np.array([2, 0, 1]), batch)], 3)
+    np.testing.assert_array_equal(classes, logits.argmax(-1), strict=True)
     for rows, examples in (([0, 1], 3), ([0, 0, 1], 2)):
       with self.assertRaisesRegex(ValueError, 'exactly once'):
         steps_lib.example_logits(
@@ -144,6 +151,7 @@ class TrainingTest(parameterized.TestCase):
       return step(base, tuned, batch)[:, 4]
 
     for predict, model in ((steps_lib.example_logits, single),
+                           (classes_of, single),
                            (steps_lib.predict_ragged, step)):
       for given, row in ((batches, 2), (worse, 1)):
         with self.assertRaisesRegex(

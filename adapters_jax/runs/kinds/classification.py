@@ -33,8 +33,11 @@ class Scorer:
       batch_size: Examples per batch, over all hosts.
     """
     self._setup = setup
-    self._logits = compiled.outputs_of(
-        setup, batch_size, steps.example_logits)  # [examples, outputs]
+    # Logits [examples, outputs], or classes [examples] where they suffice: the
+    # logits of thousands of classes would fill the memory.
+    self._outputs = compiled.outputs_of(
+        setup, batch_size, steps.example_logits if self._reads_logits() else
+        functools.partial(steps.example_logits, read=_classes_of))
     # The tuned tree that was last scored on dev, and its threshold.
     self._picked: tuple[Any, float] | None = None
 
@@ -47,13 +50,16 @@ class Scorer:
       tuned: Tuned tree.
       split: Name of the split.
     """
-    logits = self._logits(tuned, split)
+    found, labels = (
+        self._outputs(tuned, split), self._setup.splits[split].labels)
+    task = self._setup.task
+    if not self._reads_logits():
+      return metrics.compute(task.metrics, labels, found), found
     if split == 'dev' and self._setting() == thresholds.DEV:
-      self._pick(tuned, logits)
-    task, threshold = self._setup.task, self.threshold(tuned)
-    return (scores(task, task.metrics, self._setup.splits[split].labels,
-                   logits, threshold),
-            to_predictions(task, logits, threshold))
+      self._pick(tuned, found)
+    threshold = self.threshold(tuned)
+    return (scores(task, task.metrics, labels, found, threshold),
+            to_predictions(task, found, threshold))
 
   def threshold(self, tuned: trees.Tree) -> float | None:
     """Returns the probability from which on a label is predicted.
@@ -68,7 +74,7 @@ class Scorer:
     if setting != thresholds.DEV:
       return float(setting) if setting else None
     if self._picked is None or self._picked[0] is not tuned:
-      self._pick(tuned, self._logits(tuned, 'dev'))
+      self._pick(tuned, self._outputs(tuned, 'dev'))
     assert self._picked is not None  # For the type checker.
     return self._picked[1]
 
@@ -77,15 +83,32 @@ class Scorer:
     several = self._setup.task.form == 'multilabel'
     return self._setup.threshold or (thresholds.DEV if several else '')
 
+  def _reads_logits(self) -> bool:
+    """Returns whether metrics or predictions need more than the classes."""
+    task = self._setup.task
+    return bool(task.form == 'multilabel' or not task.labels or
+                self._setting() or {*task.metrics} & {*metrics.OF_LOGITS})
+
   def _pick(self, tuned: trees.Tree, logits: np.ndarray) -> None:
     """Picks the best threshold on dev, by a metric that depends on it."""
     task, labels = self._setup.task, self._setup.splits['dev'].labels
-    name = (label_metrics if task.form == 'multilabel'
-            else metrics).decided_by(task.metrics)
-    self._picked = tuned, thresholds.pick(
-        lambda threshold: scores(task, [name], labels, logits, threshold)[
-            name],
-        lambda threshold: to_predictions(task, logits, threshold).tobytes())
+    if task.form == 'multilabel':
+      found = thresholds.pick_for_labels(
+          label_metrics.decided_by(task.metrics), labels,
+          special.expit(logits))
+    else:
+      name, shares = (metrics.decided_by(task.metrics),
+                      special.softmax(logits, axis=-1))
+      found = thresholds.pick(
+          lambda predicted: metrics.compute(
+              [name], labels, predicted, logits)[name],
+          lambda threshold: thresholds.predicted_class(shares, threshold))
+    self._picked = tuned, found
+
+
+def _classes_of(logits: np.ndarray) -> np.ndarray:
+  """Returns [...] the classes of the highest logits [..., classes]."""
+  return logits.argmax(-1)
 
 
 def scores(
@@ -125,7 +148,7 @@ def to_predictions(
   if not task.labels:
     return logits[:, 0]  # [examples]
   if threshold is None:
-    return logits.argmax(-1)
+    return _classes_of(logits)
   return thresholds.predicted_class(special.softmax(logits, axis=-1), threshold)
 
 

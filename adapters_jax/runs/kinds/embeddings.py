@@ -8,6 +8,7 @@ are correlated with the cosines.
 from collections.abc import Mapping
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import bucketing
-from adapters_jax.data import metrics
 from adapters_jax.data import pair_examples
 from adapters_jax.data import pair_files
 from adapters_jax.data import pairs as pairs_lib
@@ -32,6 +32,7 @@ from adapters_jax.runs import cut_inputs
 from adapters_jax.runs import pair_losses
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import shared_data
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
@@ -98,36 +99,52 @@ def prepare(
     errors.UserError: a setting for other tasks, or a fault of the data.
   """
   _check(config)
+  task, train, encoded, evaluation, notes, facts = shared_data.of(
+      config, _made, data, None if data or config.files else _find(config.task),
+      sentence_files.of_checkpoint(
+          config.checkpoint, known=bool(config.pooling)))
+  pair_losses.check(config, train)  # Again, as other runs may share the data.
+  setup = setup_lib.assemble(
+      config, pretrained.resolve(config.checkpoint),
+      task_checks.checked(config, task), encoded, notes, mesh, facts, outputs=1,
+      head=pooling_head(config))
+  return PairSetup(**vars(setup), evaluation=evaluation)
+
+
+def _made(
+    config: config_lib.Config, data: Mapping[str, pairs_lib.Pairs] | None,
+    settings: sentence_files.Pooling,
+) -> tuple[Any, ...]:
+  """Returns (task, all training pairs, splits, evaluation, remarks, facts).
+
+  Args:
+    config: Settings.
+    data: As for `prepare`.
+    settings: Settings of the base, whose prompts are part of the texts.
+  """
   whole = data or _load(config)
   pairs_lib.check_scored_alike(whole, 'test')
   pair_losses.check(config, whole['train'])
   splits, notes = setup_lib.drawn(
       config, whole, left_out=len(whole['train'].left_out))
-  task = metrics.with_first(
-      _task_of(config, splits, data is not None), config.metric)
-  task_checks.check_classes(config, task)
-  folder, tokenizer = setup_lib.tokenizer_of(config)
-  settings = sentence_files.of_checkpoint(
-      config.checkpoint, known=bool(config.pooling))
+  task = _task_of(config, splits, data is not None)
+  task_checks.checked(config, task)  # Raises before the texts are tokenised.
+  _, tokenizer = setup_lib.tokenizer_of(config)
 
   def encode(texts, split=''):
     rows = [(settings.text(text),) for text in texts]
-    tokens = token_cache.encode(tokenizer, rows, config.max_length)[0]
+    tokens, _, cut = token_cache.encode(tokenizer, rows, config.max_length)
     if split:
-      cut_inputs.log(config, tokenizer, split, rows, tokens.lengths)
+      cut_inputs.log(config, split, cut, len(rows))
     return tokens
 
-  setup = setup_lib.assemble(
-      config, folder, task,
-      {name: pair_examples.examples_of(
-          split, functools.partial(encode, split=name))
-       for name, split in splits.items()},
-      notes, mesh,
-      {name: pair_examples.fingerprint_of(split)
-       for name, split in splits.items()},
-      outputs=1, head=pooling_head(config))
-  return PairSetup(
-      **vars(setup), evaluation=pair_examples.evaluation_of(whole, encode))
+  encoded = {name: pair_examples.examples_of(
+      split, functools.partial(encode, split=name))
+             for name, split in splits.items()}
+  return (task, whole['train'], encoded,
+          pair_examples.evaluation_of(whole, encode), notes,
+          {name: pair_examples.fingerprint_of(split)
+           for name, split in splits.items()})
 
 
 def _task_of(

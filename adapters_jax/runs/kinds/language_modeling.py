@@ -23,6 +23,7 @@ from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import shared_data
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import sharding
@@ -97,37 +98,43 @@ def prepare(
   """
   kind.check_no_cls_head(config)
   kind.check_file_task(config, 'text', 'language modelling')
-  whole = data or _load(config)
-  splits, notes = setup_lib.drawn(config, whole)
-  task = tasks.Task(
-      config.task_name, '', ('text',), (), metrics.OF_LANGUAGE)
-  if not data and not config.files:
-    task = _find(config.task)
-  task = metrics.with_first(task, config.metric)
-  task_checks.check_classes(config, task)
-  folder, tokenizer = setup_lib.tokenizer_of(config)
+  named = None if data or config.files else _find(config.task)
+  task = task_checks.checked(config, named or tasks.Task(
+      config.task_name, '', ('text',), (), metrics.OF_LANGUAGE))
+  encoded, mask, vocabulary, remarks, facts = shared_data.of(
+      config, _made, data, named)
+  notes = [*remarks]  # A copy, as other runs may share them.
+  folder = pretrained.resolve(config.checkpoint)
   masking = masking_lib.Masking(
-      config.mask_rate, config.whole_words, masking_lib.mask_id(tokenizer),
-      tokenizer.get_vocab_size())
-  encoded = {name: masking_lib.encode_words(tokenizer, texts, config.max_length)
-             for name, texts in splits.items()}
-  for name, examples in encoded.items():
-    if not len(examples):
-      raise errors.UserError(
-          f'{name}: no text has a piece that the tokenizer knows')
+      config.mask_rate, config.whole_words, mask, vocabulary)
   if not pretrained.has_masked_lm(folder):
     notes.append('the head of masked language modelling is new: the '
                  'checkpoint holds none')
   setup = setup_lib.assemble(
-      config, folder, task, encoded, notes, mesh,
-      {name: fingerprint.of_rows(texts) for name, texts in splits.items()},
-      outputs=1, head=HEAD)
+      config, folder, task, encoded, notes, mesh, facts, outputs=1, head=HEAD)
   # Not `vars`, which would include cached properties.
   fields = {field.name: getattr(setup.schedule, field.name)
             for field in dataclasses.fields(setup.schedule)}
   setup = dataclasses.replace(
       setup, schedule=masking_lib.MaskedSchedule(**fields, masking=masking))
   return TextSetup(**vars(setup), masking=masking)
+
+
+def _made(
+    config: config_lib.Config, data: Mapping[str, list[str]] | None
+) -> tuple[Any, ...]:
+  """Returns (tokenised splits, mask, size of vocabulary, remarks, facts)."""
+  splits, notes = setup_lib.drawn(config, data or _load(config))
+  _, tokenizer = setup_lib.tokenizer_of(config)
+  mask = masking_lib.mask_id(tokenizer)
+  encoded = {name: masking_lib.encode_words(tokenizer, texts, config.max_length)
+             for name, texts in splits.items()}
+  for name, examples in encoded.items():
+    if not len(examples):
+      raise errors.UserError(
+          f'{name}: no text has a piece that the tokenizer knows')
+  return encoded, mask, tokenizer.get_vocab_size(), notes, {
+      name: fingerprint.of_rows(texts) for name, texts in splits.items()}
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,10 +13,12 @@ from adapters_jax.data import metrics
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
 from adapters_jax.model import heads
+from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import presets
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import shared_data
 from adapters_jax.runs import task_checks
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
@@ -52,19 +54,28 @@ def prepare(
   task = metrics.with_first(
       dataclasses.replace(squad.TASK, name=config.task_name), config.metric)
   task_checks.check_classes(config, task)
+  questions, splits, windows, notes, facts = shared_data.of(
+      config, _made, data, None if config.files else squad.TASK)
+  setup = setup_lib.assemble(
+      config, pretrained.resolve(config.checkpoint), task, splits, notes, mesh,
+      facts, outputs=2, head=heads.spans.SPANS)
+  # A shallow copy: `dataclasses.asdict` would copy every array.
+  return SpanSetup(**vars(setup), questions=questions, windows=windows)
+
+
+def _made(
+    config: config_lib.Config, data: Mapping[str, list[squad.Question]] | None
+) -> tuple[Any, ...]:
+  """Returns (questions, tokenised splits, windows, remarks, facts)."""
   # Questions are drawn before they are cut into windows.
   questions, notes = setup_lib.drawn(config, data or _questions(config))
-  folder, tokenizer = setup_lib.tokenizer_of(config)
+  _, tokenizer = setup_lib.tokenizer_of(config)
   splits, windows = {}, {}
   for name, asked in questions.items():
     splits[name], windows[name] = squad.cut(
         tokenizer, asked, config.max_length)
-  setup = setup_lib.assemble(
-      config, folder, task, splits, notes, mesh,
-      {name: _fingerprint_of(asked) for name, asked in questions.items()},
-      outputs=2, head=heads.spans.SPANS)
-  # A shallow copy: `dataclasses.asdict` would copy every array.
-  return SpanSetup(**vars(setup), questions=questions, windows=windows)
+  return questions, splits, windows, notes, {
+      name: _fingerprint_of(asked) for name, asked in questions.items()}
 
 
 def _check(config: config_lib.Config) -> None:

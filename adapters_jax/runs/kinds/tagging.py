@@ -18,10 +18,12 @@ from adapters_jax.data import tags as tags_lib
 from adapters_jax.data import tasks
 from adapters_jax.data import words as words_lib
 from adapters_jax.model import heads
+from adapters_jax.model import pretrained
 from adapters_jax.runs import compiled
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import shared_data
 from adapters_jax.runs.kinds import kind
 from adapters_jax.training import steps
 
@@ -138,11 +140,25 @@ def prepare(
     errors.UserError: a setting for heads on [CLS], or a fault of the data.
   """
   _check(config)
+  task, found, splits, windows, notes, facts = shared_data.of(
+      config, _made, data, None)
+  task = metrics.with_first(task, config.metric)
+  setup = setup_lib.assemble(
+      config, pretrained.resolve(config.checkpoint), task, splits, notes, mesh,
+      facts, outputs=task.outputs, head=heads.tagging.TAGS)
+  # A shallow copy: `dataclasses.asdict` would copy every array.
+  return TagSetup(**vars(setup), sentences=found, windows=windows)
+
+
+def _made(
+    config: config_lib.Config, data: Mapping[str, Sentences] | None
+) -> tuple[Any, ...]:
+  """Returns (task, sentences, tokenised splits, windows, remarks, facts)."""
   whole = data or _read(config)
-  task = metrics.with_first(
-      task_of_sentences(config.task_name, whole, config.files), config.metric)
+  task = task_of_sentences(config.task_name, whole, config.files)
+  metrics.with_first(task, config.metric)  # Raises before the words are cut.
   found, notes = setup_lib.drawn(config, whole, 'sentences')
-  folder, tokenizer = setup_lib.tokenizer_of(config)
+  _, tokenizer = setup_lib.tokenizer_of(config)
   numbered = {tag: number for number, tag in enumerate(task.labels)}
   splits, windows = {}, {}
   for name, some in found.items():
@@ -150,12 +166,8 @@ def prepare(
         tokenizer, [one.words for one in some], config.max_length,
         [[numbered.get(tag, examples_lib.IGNORED) for tag in one.tags]
          for one in some])
-  setup = setup_lib.assemble(
-      config, folder, task, splits, notes, mesh,
-      {name: _fingerprint_of(some) for name, some in found.items()},
-      outputs=task.outputs, head=heads.tagging.TAGS)
-  # A shallow copy: `dataclasses.asdict` would copy every array.
-  return TagSetup(**vars(setup), sentences=found, windows=windows)
+  return task, found, splits, windows, notes, {
+      name: _fingerprint_of(some) for name, some in found.items()}
 
 
 def _check(config: config_lib.Config) -> None:
