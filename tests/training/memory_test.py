@@ -89,14 +89,15 @@ class AccumulateTest(parameterized.TestCase):
 
   @functools.cache
   def step(self, accumulate):
-    """Returns (tuned, loss) after a plain gradient step on the whole tree."""
+    """Returns (start, tuned, metrics) of a plain step on the whole tree."""
     model, tx = heads.Classifier(DRY, 2), optax.sgd(1.0)
     params = tiny.drawn(model)
     batch = tiny.random_batch(DRY, 6, 5)
     # Parts of 3 rows each take every second row: 3 and 1 of them count.
     batch['weights'] = np.array([1, 0, 1, 0, 1, 0.5], np.float32)
     step = steps.make_train_step(
-        model, tx, heads.cross_entropy, accumulate=accumulate)
+        model, tx, heads.cross_entropy, accumulate=accumulate,
+        penalty=lambda tuned: jnp.sum(tuned['head']['kernel']**2))
     state = steps.init_state(params, tx, jax.random.key(0))
     state, metrics = step(state, {}, batch)
     return params, state.tuned, metrics
