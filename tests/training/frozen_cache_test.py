@@ -106,7 +106,11 @@ def logits_of(setup):
 ], ids=str)
 def test_logits_are_those_of_the_whole_model(config, settings):
   config = dataclasses.replace(config, **settings)
-  kept, batches = logits_of(setup_lib.prepare(config))
+  setup = setup_lib.prepare(config)
+  for examples in setup.splits.values():  # Without the padding of a batch.
+    rows = [1] * len(examples) if 'tune' in settings else examples.lengths
+    assert [len(states) for states in examples.hidden] == list(rows)
+  kept, batches = logits_of(setup)
   expected, _ = logits_of(setup_lib.prepare(whole(config)))
   assert np.ptp(expected, axis=0).min() > 1e-3
   np.testing.assert_allclose(kept, expected, atol=1e-6)

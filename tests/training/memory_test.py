@@ -114,6 +114,11 @@ class AccumulateTest(parameterized.TestCase):
         lambda a, b: float(jnp.abs(a - b).max()), start, wanted)
     self.assertGreater(max(jax.tree.leaves(moved)), 0.01)
 
+  def test_parts_are_strided(self):
+    # Devices hold neighbouring rows: each has its share of every part.
+    found = steps._in_parts({'mask': np.arange(12).reshape(6, 2)}, 2)['mask']
+    np.testing.assert_array_equal(found[..., 0], [[0, 4, 8], [2, 6, 10]])
+
   @pytest.mark.slow
   def test_parts_drop_out_differently(self):
     shallow = dataclasses.replace(CONFIG, layers=1)
