@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 from absl.testing import parameterized
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from adapters_jax.layers import dropout
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
@@ -72,6 +74,26 @@ class ScanTest(parameterized.TestCase):
                             (heads.Classifier(deep, 2), params)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
+  def test_scanned_layers_drop_out_differently(self):
+    deep = dataclasses.replace(tiny.CONFIG, layers=3, scan=True)
+    model, keys = encoder.Bert(deep), []
+
+    def watched(x, key, rate):
+      del rate
+      jax.debug.callback(
+          lambda words: keys.append(tuple(words.tolist())),
+          jax.random.key_data(key))
+      return x
+
+    with mock.patch.object(dropout, 'dropout', watched):
+      batch = tiny.random_batch(batch=1, length=2)
+      jax.jit(lambda params: model.apply(
+          {'params': params}, batch['tokens'], batch['segments'],
+          batch['mask'], train=True, rngs={'dropout': jax.random.key(0)}))(
+              tiny.drawn(model))
+      jax.effects_barrier()
+    self.assertLen(keys, 1 + 3 * 3)  # The embeddings, and three of each layer.
+    self.assertLen({*keys}, len(keys))
 
   @parameterized.parameters(
       ("seq_bn[reduction_factor={'0': 2, 'default': 4}]", {}),
