@@ -73,3 +73,6 @@ def test_the_threshold_nearest_to_one_half_wins_a_tie():
   shares = np.array([[0.6, 0.4], [0.75, 0.25]])
   assert thresholds.predicted_class(shares, None).tolist() == [0, 0]
   assert thresholds.predicted_class(shares, 0.4).tolist() == [1, 0]
+  given = thresholds.given(np.array([0.25, 0.5]), None)  # From it on.
+  assert given.tolist() == [False, True]
+  assert thresholds.given(np.array([0.25, 0.5]), 0.25).all()
