@@ -20,7 +20,7 @@ def _correlation(
     predictions: [examples] scores.
   """
   from scipy import stats
-  if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+  if np.ptp(labels) == 0 or np.ptp(predictions) == 0:  # Also of one example.
     return 0.0  # scipy warns and returns NaN, which no comparison picks.
   return float(getattr(stats, name)(labels, predictions).statistic)
 
@@ -37,7 +37,7 @@ def r2(labels: np.ndarray, predictions: np.ndarray) -> float:
     predictions: [examples] Predicted scores.
   """
   from sklearn import metrics
-  if len(labels) < 2 or np.ptp(labels) == 0:
+  if np.ptp(labels) == 0:
     return 0.0
   return float(metrics.r2_score(labels, predictions))
 

@@ -126,6 +126,12 @@ def test_the_last_layer_of_a_prefix_is_dropped(prefix, base, tmp_path):
   assert adapter_lib.load(str(tmp_path / 'old')) == found
 
 
+def test_layers_of_records_stay():
+  # Of the steps of every run: other draws would be other numbers.
+  assert [adapter_drop.number_at((0, 1, 2), step) for step in range(12)] == [
+      2, 0, 2, 1, 1, 2, 1, 0, 1, 2, 2, 2]
+
+
 def test_a_step_without_the_lowest_layer(base):
   methods = strings.parse('houlsby[size=3]')
   adapter = bank_test.make('houlsby[size=3]')

@@ -97,6 +97,14 @@ class MergeTest(parameterized.TestCase):
         rtol=1e-6)
     np.testing.assert_allclose(
         merge_rules.ties([2, 1], 0.5)(stacked, 0), [8, -5.5, 3, 0])
+    # 2.8 of 4 numbers are two, and a tenth of them is one.
+    np.testing.assert_allclose(
+        merge_rules.ties([1, 1], 0.7)(stacked, 0), [4, -4, 3, 0])
+    np.testing.assert_allclose(
+        merge_rules.ties([1, 1], 0.1)(stacked, 0), [4, -5, 0, 0])
+    # Of opposite numbers the positive ones are elected.
+    np.testing.assert_allclose(
+        merge_rules.ties([1, 1], 1.0)(jnp.asarray([[2.0], [-2.0]]), 0), [2])
 
   def test_dare_keeps_the_mean(self):
     combine = merge_rules.dare([1.0, 2.0], 0.25, jax.random.key(0))

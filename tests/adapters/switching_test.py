@@ -42,6 +42,8 @@ def test_neutral_leaves_leave_the_base(method, base):
 @pytest.mark.parametrize('method', (
     'prefix_tuning[prefix_length=2]', 'dora[r=2]', 'ia3[use_gating=True]',
     'seq_bn[reduction_factor=4,original_ln_after=False]',
+    'seq_bn[reduction_factor=4,original_ln_after=False,'
+    'residual_before_ln=post_add]', 'loreft[activation=relu]',
     'compacter[reduction_factor=3,phm_dim=2,shared_W_phm=True]'))
 def test_methods_without_such_leaves_are_named(method):
   adapter = bank_test.make(method)

@@ -103,8 +103,8 @@ class BatchingTest(parameterized.TestCase):
       return sum(min(sum(one) for one in chosen if (row <= one).all())
                  for row in lengths)
 
-    for columns, buckets in ((2, 3), (2, 4), (3, 3)):
-      for _ in range(8):
+    for columns, buckets, draws in ((2, 3, 8), (2, 4, 8), (3, 3, 2)):
+      for _ in range(draws):
         lengths = rng.integers(1, 5, (12, columns)) * 2
         found = bucketing.bucket_lengths(lengths, buckets)
         last = tuple(lengths.max(0).tolist())
@@ -195,6 +195,23 @@ class BatchingTest(parameterized.TestCase):
     # Numbers of labels, so that the loss is a mean over positions.
     np.testing.assert_array_equal(batch['weights'], [2, 1, 0])
     np.testing.assert_array_equal(batch['mask'].sum(1), [3, 2, 0])
+
+  def test_weights_of_classes_and_of_labels(self):
+    tokens = [np.ones(2, np.int32)] * 3
+    plan, weights = bucketing.Plan(np.array([2, 0]), 2), np.float32([0.5, 3])
+
+    def batch(labels):
+      examples = examples_lib.Examples(tokens, tokens, np.array(labels))
+      return batching.make_batch(examples, plan, 3, class_weights=weights)
+
+    # The weight of an example is that of its class, of filler 0.
+    found = batch([1, 1, 0])
+    np.testing.assert_array_equal(found['labels'], [0, 1, 0])
+    np.testing.assert_array_equal(found['weights'], [0.5, 3, 0])
+    # Labels are the weights of their positive terms.
+    found = batch(np.float32([[0, 1], [0, 0], [1, 1]]))
+    np.testing.assert_array_equal(found['labels'], [[0.5, 3], [0, 3], [0.5, 3]])
+    np.testing.assert_array_equal(found['weights'], [1, 1, 0])
 
   def test_eval_takes_longer_inputs_than_training_had(self):
     examples = make_examples()

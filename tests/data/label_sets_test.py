@@ -94,6 +94,10 @@ def test_metrics_of_a_single_label():
       'micro_precision': 1 / 2, 'macro_precision': 1 / 2,
       'micro_recall': 1 / 2, 'macro_recall': 1 / 2,
       'roc_auc': (4 + 1) / (2 * 4)})
+  for row in range(6):  # From the threshold on a label is given.
+    at = label_metrics.compute_at_threshold(
+        ['subset_accuracy'], labels, shares, shares[row, 0])
+    assert at['subset_accuracy'] == np.mean(labels == (shares >= shares[row]))
   nothing = label_metrics.compute_at_threshold(
       names, np.zeros((3, 1), int), np.zeros((3, 1)), 0.5)
   assert nothing == {**dict.fromkeys(names, 0), 'roc_auc': 0.5,

@@ -81,3 +81,24 @@ def test_masks_of_records_stay():
               [2, 3], [5, 6], [1, 6], [1, 5], [2, 3], [1, 5], [1, 5], [1, 6]]
   assert masking.mask_text(tokens, words, how, np.random.default_rng(2))[
       0].tolist() == [10, 11, 12, 13, 14, 14, 4, 17]
+
+
+def test_masks_of_batches_stay():
+  """Each row of each step has masks of its own, each example of an evaluation
+  those of its number."""
+  count, words = 3, np.array([-1, 0, 1, 2, 3, 4, 5, -1])
+  tokens = [np.arange(10, 18, dtype=np.int32)] * count
+  texts = masking.Texts(
+      tokens, [0 * one for one in tokens], np.zeros(count, np.int32),
+      words=[words] * count)
+  how = masking.Masking(0.3, False, 4, 50)
+  schedule = masking.MaskedSchedule(texts, (8,), count, 7, masking=how)
+  assert [schedule.batch(step)['positions'].tolist() for step in range(3)] == [
+      [[2, 3], [1, 2], [2, 5]], [[4, 5], [4, 5], [4, 6]],
+      [[4, 5], [1, 2], [1, 6]]]
+  for size in (2, 3):
+    found = {}
+    for rows, batch in masking.masked_eval_batches(
+        texts, (8,), size, None, how):
+      found |= dict(zip(rows.tolist(), batch['positions'].tolist()))
+    assert found == {0: [2, 5], 1: [2, 6], 2: [3, 5]}

@@ -57,6 +57,25 @@ def test_ties_among_documents_of_one_kind_change_nothing():
   assert per_query([0.9, 0.9, 0.5], [2])['mrr@10'] == 1 / 3
 
 
+def test_more_relevant_documents_than_ranks_that_count():
+  found = per_query(np.linspace(1, 0, 14), range(12))
+  assert found == pytest.approx(dict.fromkeys(retrieval.METRICS, 1.0))
+
+
+def test_parts_of_the_queries_have_documents_of_their_own(monkeypatch):
+  documents = np.eye(5)
+  queries = documents + 0.1  # Each finds the document of its number.
+  relevant = [[0], [1], [0], [3], [4]]
+  left_out = [[], [], [2], [3], []]  # Two rank all but the nearest.
+  for part in (256, 2):
+    monkeypatch.setattr(retrieval, '_PART', part)
+    found = retrieval.per_query(queries, documents, relevant, left_out)
+    # Of query 2 all four that are left tie; that of query 3 ties with none.
+    np.testing.assert_allclose(found['accuracy@1'], [1, 1, 1 / 4, 0, 1])
+    np.testing.assert_allclose(
+        found['mrr@10'], [1, 1, (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, 1 / 5, 1])
+
+
 def test_a_model_with_one_embedding_is_at_chance():
   splits = {
       'train': pairs.Pairs([(f'q{i}', f'd{i}') for i in range(95)]),

@@ -38,5 +38,9 @@ class ScoreMetricsTest(unittest.TestCase):
 
   def test_constant_answers_score_zero(self):
     constant, scores = np.zeros(4), np.arange(4.0)
-    self.assertEqual(score_metrics.pearson(scores, constant), 0.0)
-    self.assertEqual(score_metrics.spearman(scores, constant), 0.0)
+    for metric in (score_metrics.pearson, score_metrics.spearman):
+      self.assertEqual(metric(scores, constant), 0.0)
+      self.assertEqual(metric(constant, scores), 0.0)
+      self.assertEqual(metric(scores[:1], scores[:1]), 0.0)
+    self.assertEqual(score_metrics.r2(constant, scores), 0.0)
+    self.assertEqual(score_metrics.r2(scores[:1], scores[:1]), 0.0)

@@ -43,12 +43,18 @@ def test_an_entry_serves_one_dataset_and_description(dataset, cache):
     file.write(b'other rows')
   cached('y')
   assert calls == ['x', 'y', 'y']
+  path = os.path.join(dataset, 'test.array_record')
+  os.rename(os.path.join(dataset, 'train.array_record'), path)
+  cached('y')  # Of another split.
+  os.rename(path, os.path.join(dataset, 'train.array_record'))
+  cached('y')
+  assert calls == ['x', 'y', 'y', 'y']
   for name in os.listdir(cache):
     with open(os.path.join(cache, name), 'r+b') as file:
       file.seek(-9, os.SEEK_END)
       file.write(b'?')
   assert cached('y') == _SPLITS
-  assert calls == ['x', 'y', 'y', 'y']
+  assert calls == ['x', 'y', 'y', 'y', 'y']
 
 
 def test_kept_splits_equal_those_of_the_dataset(monkeypatch):

@@ -1,8 +1,12 @@
-"""Tests of SQuAD's files; the experiment's tests have the rest."""
+"""Tests of SQuAD's files, and of the limits of its inputs and answers.
+
+The experiment's tests have the rest.
+"""
 
 import gzip
 import json
 
+import numpy as np
 import pyarrow
 from pyarrow import parquet
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.data import squad
 from adapters_jax.data import squad_files
+from adapters_jax.data import tokenization
 
 
 def read(folder, context='a b a', question='q?', text='a', start=0):
@@ -104,3 +109,30 @@ def test_no_rows(tmp_path):
   parquet.write_table(pyarrow.Table.from_pylist([row()])[:0], path)
   with pytest.raises(errors.UserError, match='no questions'):
     squad_files.read(path)
+
+
+@pytest.mark.parametrize('answer, wanted', [
+    (('bcd', 1), (0, 1)), (('cd', 2), (1, 1)), (('ab', 0), (0, 0)),
+    (('d e', 3), (1, 2)), (('\u200b', 8), (-1, -1))])
+def test_pieces_that_only_touch_an_answer_are_no_part_of_it(answer, wanted):
+  # Of 'abcd ef', the first word in two pieces.
+  offsets = np.array([[0, 2], [2, 4], [5, 7]])
+  assert squad._span(offsets, answer) == wanted
+
+
+def test_limits_are_those_of_berts_code(checkpoint):
+  question = squad.Question(
+      'q', 'good ' * 100, 'film ' * 500, (('film', 0),))
+  examples, windows = squad.cut(
+      tokenization.load(checkpoint), [question], 384)
+  # 64 pieces of the question, 3 special tokens; windows begin 128 pieces apart.
+  assert [len(one) for one in examples.tokens] == [384, 384, 64 + 3 + 244]
+  assert {window.prefix for window in windows} == {66}
+  assert [window.offsets[0, 0] for window in windows] == [0, 640, 1280]
+  # Answers have 30 pieces or fewer.
+  logits = np.zeros((384, 2))
+  logits[66, 0] = logits[66 + 29, 1] = 1
+  logits[66 + 30, 1] = 5
+  assert squad.best_span(logits, windows[0]) == (5.0, (150, 154))
+  logits[67:, 0] = -9
+  assert squad.best_span(logits, windows[0]) == (2.0, (0, 149))

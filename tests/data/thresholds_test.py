@@ -57,3 +57,9 @@ def test_a_single_label(often):
   rng = np.random.default_rng(0)
   labels = (rng.random((30, 1)) < often).astype(np.float32)
   check('macro_f1', labels, SHARES['ties'](rng, labels.shape))
+
+
+def test_a_label_is_given_from_its_threshold_on():
+  half = thresholds.given(np.array([0.25, 0.5]), None)
+  assert half.tolist() == [False, True]
+  assert thresholds.given(np.array([0.25, 0.5]), 0.25).all()

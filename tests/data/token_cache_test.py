@@ -13,6 +13,7 @@ from adapters_jax.data import ragged
 from adapters_jax.data import token_cache
 from adapters_jax.data import progress
 from adapters_jax.data import tokenization
+from adapters_jax.data import tokenizer_settings
 from tests import tiny
 from tests.data import tokenizer_cases
 
@@ -91,8 +92,13 @@ class TokenCacheTest(parameterized.TestCase):
   def test_everything_that_changes_the_tokens_is_another_entry(self):
     other = tokenization.load(self.base)
     other.add_tokens(['plot'])
+    # Settings that the JSON of a tokenizer lacks.
+    whole, end = (tokenization.load(self.base) for _ in range(2))
+    whole.encode_special_tokens = True
+    setattr(end, tokenizer_settings._KEEPS_END, True)
     calls = [
-        {}, {'max_length': 7}, {'tokenizer': other},
+        {}, {'max_length': 7}, {'tokenizer': other}, {'tokenizer': whole},
+        {'tokenizer': end},
         {'texts': TEXTS[::-1]}, {'texts': [*TEXTS, ('', '')]},
         {'texts': [('good fil', 'ma plot'), *TEXTS[1:]]},
         {'texts': [(f'{a} {b}',) for a, b in TEXTS]}]

@@ -86,6 +86,11 @@ def test_a_word_counts_where_it_has_most_context(tokenizer):
   assert [row[row >= 0].tolist() for row in windows.words] == [
       [0, 1, 2, 3, 4], [5, 6, 7], [8, 9, 10, 11]]
   assert not examples.labelled
+  # The last window is whole: it begins at 5.
+  _, windows = words.cut_sentences(
+      tokenizer, [(['a', 'good', 'film'] * 4)[:11]], 8)
+  assert [row[row >= 0].tolist() for row in windows.words] == [
+      [0, 1, 2, 3, 4], [5, 6], [7, 8, 9, 10]]
 
 
 def test_a_text_is_split():

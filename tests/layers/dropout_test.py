@@ -1,9 +1,18 @@
+"""Random bits of dropout, and the arrays that encoders and heads drop."""
+
+import dataclasses
+from unittest import mock
+
 from absl.testing import parameterized
 import jax
 import numpy as np
+import pytest
 
 from adapters_jax.layers import dropout
-
+from adapters_jax.model import encoder
+from adapters_jax.model import heads
+from tests import tiny
+from tests import tiny_families
 
 drop = jax.jit(dropout.dropout, static_argnums=2)
 
@@ -70,3 +79,47 @@ class DropoutTest(parameterized.TestCase):
     many = np.asarray(jax.jit(jax.vmap(lambda key: drop(x, key, 0.3)))(keys))
     for found, key in zip(many, keys, strict=True):
       np.testing.assert_array_equal(found, drop(x, key, 0.3))
+
+
+def trace(model, *inputs, **keywords):
+  """Returns (rate, shape) of everything that a model drops."""
+  seen = []
+  with mock.patch.object(dropout, 'dropout', lambda x, key, rate: (
+      seen.append((rate, np.shape(x))), x)[1]):
+    jax.eval_shape(lambda: model.init(  # Computes nothing.
+        jax.random.key(0), *inputs, **keywords))
+  return seen
+
+
+@pytest.mark.parametrize('case, attention, table', [
+    ('bert', [(3, 3, 38, 38)] * 2, []),
+    # Embedded distances, in 7 buckets of either direction and one of 0.
+    ('deberta', [(3, 3, 38, 38)] * 2, [(15, 12)] * 2),
+    # Two local layers, in blocks of 4 with their neighbours.
+    ('modernbert', [(3, 3, 38, 38), *[(30, 3, 4, 12)] * 2, (3, 3, 38, 38)],
+     [])])
+def test_an_encoder_drops_out_in_training(case, attention, table):
+  model = encoder.Bert(dataclasses.replace(
+      tiny_families.config(case), dropout=0.25, attention_dropout=0.5))
+  batch = tiny_families.batch(case)
+  assert not trace(model, **batch)
+  seen = trace(model, **batch, train=True)
+  assert [shape for rate, shape in seen if rate == 0.5] == attention
+  # The embeddings, and both updates of each layer.
+  hidden = [(*batch['mask'].shape, 12)] * (1 + 2 * len(attention))
+  assert sorted(shape for rate, shape in seen if rate == 0.25) == sorted(
+      [*hidden, *table])
+
+
+@pytest.mark.parametrize('name, shape', [
+    ('cls', (4, 12)), ('pooler', (4, 12)), ('mean_norm', (4, 12)),
+    ('multiple_choice', (4, 12)), ('tags', (4, 5, 12)), ('tokens', None),
+    ('masked_lm', None), ('embedding_mean', None)])
+def test_a_head_drops_out_in_training(name, shape):
+  config = dataclasses.replace(tiny.CONFIG, layers=1)
+  batch = tiny.random_batch()
+  inputs = [batch[name] for name in ('tokens', 'segments', 'mask')]
+  row = heads.HEADS[name]
+  below, found = (trace(model, *inputs, train=True) for model in (
+      encoder.Bert(config), row.make(config, row.outputs or 2)))
+  assert found[len(below):] == ([(config.dropout, shape)] if shape else [])

@@ -111,8 +111,12 @@ def test_logits_are_those_of_the_whole_model(
   monkeypatch.setattr(progress, '_SECONDS', 0.0)
   caplog.set_level('INFO', 'adapters_jax')
   setup = setup_lib.prepare(config)
-  for split in setup.splits.values():
-    assert f'kept {len(split)} of {len(split)} examples' in caplog.messages
+  for examples in setup.splits.values():
+    count = len(examples)
+    assert f'kept {count} of {count} examples' in caplog.messages
+    # Without the padding of a batch.
+    rows = [1] * count if 'tune' in settings else examples.lengths
+    assert [len(states) for states in examples.hidden] == list(rows)
   kept, batches = logits_of(setup)
   expected, _ = logits_of(setup_lib.prepare(whole(config)))
   assert np.ptp(expected, axis=0).min() > 1e-3

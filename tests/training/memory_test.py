@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from unittest import mock
 
 from absl.testing import parameterized
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from adapters_jax.layers import dropout
 from adapters_jax.methods import bottleneck
 from adapters_jax.methods import strings
 from adapters_jax.model import encoder
@@ -73,6 +75,26 @@ class ScanTest(parameterized.TestCase):
                             (heads.Classifier(deep, 2), params)))
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
+  def test_scanned_layers_drop_out_differently(self):
+    deep = dataclasses.replace(tiny.CONFIG, layers=3, scan=True)
+    model, keys = encoder.Bert(deep), []
+
+    def watched(x, key, rate):
+      del rate
+      jax.debug.callback(
+          lambda words: keys.append(tuple(words.tolist())),
+          jax.random.key_data(key))
+      return x
+
+    with mock.patch.object(dropout, 'dropout', watched):
+      batch = tiny.random_batch(batch=1, length=2)
+      jax.jit(lambda params: model.apply(
+          {'params': params}, batch['tokens'], batch['segments'],
+          batch['mask'], train=True, rngs={'dropout': jax.random.key(0)}))(
+              tiny.drawn(model))
+      jax.effects_barrier()
+    self.assertLen(keys, 1 + 3 * 3)  # The embeddings, and three of each layer.
+    self.assertLen({*keys}, len(keys))
 
   @parameterized.parameters(
       ("seq_bn[reduction_factor={'0': 2, 'default': 4}]", {}),
@@ -90,14 +112,15 @@ class AccumulateTest(parameterized.TestCase):
 
   @functools.cache
   def step(self, accumulate):
-    """Returns (tuned, loss) after a plain gradient step on the whole tree."""
+    """Returns (start, tuned, metrics) of a plain step on the whole tree."""
     model, tx = heads.Classifier(DRY, 2), optax.sgd(1.0)
     params = tiny.drawn(model)
     batch = tiny.random_batch(DRY, 6, 5)
     # Parts of 3 rows each take every second row: 3 and 1 of them count.
     batch['weights'] = np.array([1, 0, 1, 0, 1, 0.5], np.float32)
     step = steps.make_train_step(
-        model, tx, heads.cross_entropy, accumulate=accumulate)
+        model, tx, heads.cross_entropy, accumulate=accumulate,
+        penalty=lambda tuned: jnp.sum(tuned['head']['kernel']**2))
     state = steps.init_state(params, tx, jax.random.key(0))
     state, metrics = step(state, {}, batch)
     return params, state.tuned, metrics
@@ -113,6 +136,11 @@ class AccumulateTest(parameterized.TestCase):
     moved = jax.tree.map(
         lambda a, b: float(jnp.abs(a - b).max()), start, wanted)
     self.assertGreater(max(jax.tree.leaves(moved)), 0.01)
+
+  def test_parts_are_strided(self):
+    # Devices hold neighbouring rows: each has its share of every part.
+    found = steps._in_parts({'mask': np.arange(12).reshape(6, 2)}, 2)['mask']
+    np.testing.assert_array_equal(found[..., 0], [[0, 4, 8], [2, 6, 10]])
 
   @pytest.mark.slow
   def test_parts_drop_out_differently(self):

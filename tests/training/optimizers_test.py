@@ -96,6 +96,28 @@ class OptimizersTest(parameterized.TestCase):
     np.testing.assert_allclose(
         updates, 1e-5 / (np.sqrt(1e-3) * 1e-4 + 1e-6), rtol=1e-5)
 
+  def test_first_step_of_adamw_by_hand(self):
+    tree = {'head': {'kernel': jnp.full(1, 2.0), 'bias': jnp.full(1, 3.0)}}
+    tx = optimizers.make_optimizer(
+        selections.TUNE['head'](1), learning_rate=0.1, steps=8, warmup=0.25,
+        weight_decay=0.01)
+    # Two steps warm up: the first has half of the rate.
+    updates, _ = tx.update(
+        jax.tree.map(lambda leaf: jnp.full_like(leaf, 1e-6), tree),
+        tx.init(tree), tree)
+    adam = 1e-6 / (1e-6 + 1e-8)
+    np.testing.assert_allclose(
+        updates['head']['kernel'], -0.05 * (adam + 0.01 * 2), rtol=1e-5)
+    np.testing.assert_allclose(updates['head']['bias'], -0.05 * adam, rtol=1e-5)
+
+  @parameterized.parameters(
+      ('adam', 26, 0.1, 3), ('adam', 24, 0.1, 2), ('adam', 3, 0.0, 1),
+      # BERT's code cuts, and may have none.
+      ('adapter_bert', 26, 0.1, 2), ('adapter_bert', 3, 0.1, 0))
+  def test_steps_that_warm_up(self, optimizer, steps, warmup, wanted):
+    self.assertEqual(
+        optimizers.rising_steps(optimizer, steps, warmup), wanted)
+
   def test_full_is_everything(self):
     self.assertEqual(paths('full'), set(SHAPES))
 

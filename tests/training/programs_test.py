@@ -8,13 +8,19 @@ import threading
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 import pytest
 
 from adapters_jax.downloads import evict
 from adapters_jax.layers import activations
+from adapters_jax.model.heads import embedding
 from adapters_jax.training import program_keys
 from adapters_jax.training import programs
 from adapters_jax.training import sharding
+from adapters_jax.training import threads
+
+
+SOURCES = program_keys.sources.__wrapped__
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +93,71 @@ def test_arguments_that_nothing_reads_have_programs_of_their_own(traces):
     assert len(traces) == count
 
 
+def test_weak_types_have_programs_of_their_own(traces):
+  step = make(traces)
+  # A weak float32 takes the type of the sum.
+  for x, wanted in ((jnp.full(3, 1.0), 'bfloat16'), (jnp.ones(3), 'float32')):
+    state, _ = arguments()
+    state['sum'] = state['sum'].astype('bfloat16')
+    assert step(state, x)['sum'].dtype == wanted
+
+
+def test_other_surroundings_have_other_programs(
+    traces, folder, monkeypatch):
+  make(traces)(*arguments())
+  monkeypatch.setattr(
+      program_keys, 'surroundings', lambda device: ('other', 'settings'))
+  make(traces)(*arguments())
+  assert len(traces) == 2
+  assert len(os.listdir(folder)) == 4  # Also of one that lowers alike.
+
+
+@pytest.mark.parametrize('name', ['XLA_FLAGS', 'threads', 'cores'])
+def test_a_process_is_a_part_of_the_surroundings(name, monkeypatch):
+  device = jax.devices('cpu')[0]
+
+  def found():
+    program_keys._environment.cache_clear()
+    return program_keys.surroundings(device)
+
+  before = found()
+  assert found() == before
+  if name == 'XLA_FLAGS':
+    monkeypatch.setenv(name, '--xla_of_another_process=1')
+  else:
+    monkeypatch.setattr(
+        threads, {'threads': 'in_use'}.get(name, name), lambda: 99)
+  assert found()[0] != before[0]
+  monkeypatch.undo()
+  assert found() == before
+
+
+def test_settings_of_jax_are_a_part_of_the_surroundings():
+  device = jax.devices('cpu')[0]
+  before = program_keys.surroundings(device)
+  with jax.numpy_rank_promotion('raise'):
+    assert program_keys.surroundings(device) != before
+  with jax.log_compiles(True):  # Changes no program.
+    assert program_keys.surroundings(device) == before
+
+
+def test_the_sources_are_those_of_the_process(tmp_path, monkeypatch):
+  path = tmp_path / 'a.py'
+  started = psutil.Process().create_time()
+
+  def hash_of(text, age):
+    path.write_text(text)
+    os.utime(path, (started + age, started + age))
+    return SOURCES()
+
+  monkeypatch.setattr(
+      program_keys.file_hash, 'files_below', lambda root: [str(path)])
+  one = hash_of('x = 1', -9)
+  assert one and one == hash_of('x = 1', -5)
+  assert one != hash_of('x = 2', -9)
+  assert hash_of('x = 1', 9) is None  # Perhaps imported before the change.
+
+
 def test_other_functions_have_other_programs(traces):
   one = make(traces)(*arguments())
   other = make(traces, 'triple', 3.0)(*arguments())
@@ -156,6 +227,8 @@ def test_only_what_describes_itself_is_kept(monkeypatch):
   assert kept(described=object()) is False  # Its repr is an address.
   assert kept(written=[Ours]) is False  # Of this module.
   assert kept(written=[programs.kept])
+  # Its values are described nowhere.
+  assert kept(written=[embedding.make_loss('cosent', 9.0)]) is False
   monkeypatch.setattr(programs, '_folder', None)
   assert kept() is False
 

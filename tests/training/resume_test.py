@@ -65,14 +65,24 @@ def test_the_last_two_saves_are_kept(folder):
   assert_equal(progress, make_progress(5, 0.75))
 
 
-@pytest.mark.parametrize('value', [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_damage(folder, value):
+@pytest.mark.parametrize('state, best', [
+    (np.nan, 0.1), (0.1, np.nan), (np.inf, np.inf)])
+def test_weights_that_are_not_finite_are_damage(folder, state, best):
   resume = resume_lib.Resume(folder)
-  resume.save(make_progress(8, value), {'value': 0.9})
+  progress = make_progress(8, state)
+  resume.save(progress.replace(best=make_progress(8, best).best),
+              {'value': 0.9})
   resume.close()
   progress, extra = restore(folder)
   assert extra == {'value': 0.75}
   assert_equal(progress, make_progress(5, 0.75))
+
+
+def test_saves_of_other_shapes_are_refused(folder):
+  like = make_progress(0)
+  narrow = {'head': {'kernel': jnp.zeros((8, 2)), 'bias': jnp.zeros(3)}}
+  with pytest.raises(errors.UserError, match=r'shape: \(8, 2\).*move that'):
+    restore(folder, like.replace(best=narrow))
 
 
 def test_a_run_without_trained_leaves(tmp_path):
