@@ -144,8 +144,8 @@ def check_head(tuned: Mapping[str, Any], what: str) -> None:
     what: Name of the tree; starts the message.
   """
   head = tuned.get('head')
-  if 'head' in tuned and not (
-      isinstance(head, Mapping) and getattr(head.get('bias'), 'shape', ())):
+  bias = head.get('bias') if isinstance(head, Mapping) else None
+  if 'head' in tuned and not getattr(bias, 'shape', None):
     raise errors.UserError(f'{what} has no head/bias')
 
 

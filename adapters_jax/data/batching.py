@@ -74,7 +74,8 @@ def make_batch(
 
   Raises:
     errors.UserError: a plan of more rows than `batch_size`, of one that the
-      split does not have, or of one that is longer.
+      split does not have, or of one that is longer; or labels of another
+      number than the examples.
   """
   if len(batch.rows) > batch_size:
     raise errors.UserError(
@@ -84,6 +85,10 @@ def make_batch(
     raise errors.UserError(
         f'`batch`: there is no row {largest}; there are {len(examples)} '
         'examples, numbered from 0')
+  if len(examples.labels) != len(examples):
+    raise errors.UserError(
+        f'`labels`: there are {len(examples.labels)} for {len(examples)} '
+        'examples')
   # Filler gives all batches of a length one shape, so that the last one of an
   # epoch does not compile another program.
   filler = batch_size - len(batch.rows)

@@ -35,6 +35,9 @@ class BatchingTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, f'^{message}'):
       batching.make_batch(
           examples, bucketing.Plan(np.array(rows), length), batch_size)
+    one = examples_lib.Examples(tokens, tokens, np.array([1]))
+    with self.assertRaisesRegex(errors.UserError, '^`labels`: there are 1 for'):
+      batching.make_batch(one, bucketing.Plan(np.array([0, 1]), 6), 2)
     whole = batching.make_batch(
         examples, bucketing.Plan(np.array([0, 1]), 6), 2)
     self.assertEqual(whole['mask'].sum(), 9)
