@@ -15,6 +15,7 @@ from adapters_jax.adapters import trained
 from adapters_jax.data import squad
 from adapters_jax.downloads import json_files
 from adapters_jax.downloads import paths
+from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import strings
 from adapters_jax.model import composition as composition_lib
 from adapters_jax.model import heads
@@ -83,7 +84,7 @@ class Adapter:
     checks.check_tree(self.tuned, self.setup)
     for name, value in {
         'tuned': trees.plain(self.tuned),
-        'methods': checks.methods(self.methods),
+        'methods': methods_base.demand_methods(self.methods, 'methods'),
         'threshold': checks.threshold(self.threshold),
         'max_length': checks.max_length(self.max_length),
         'labels': checks.labels(self.labels),
@@ -196,7 +197,6 @@ class Adapter:
     """
     self.check_labels()
     settings_lib.checked({**self.settings}, '`settings`')
-    field_checks.check_head(self.tuned, '`tuned`')
     folder = paths.target(folder, 'folder')
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),

@@ -72,7 +72,7 @@ def fusion_attention(
       for name, leaf in jax.eval_shape(step, params, *_EXAMPLE).items()}
   for chosen, batch in batching.eval_batches(
       read.examples, readings.BUCKETS,
-      resident.fitting(len(read.examples), batch_size)):
+      resident.fitting(len(read.examples), int(batch_size))):
     with compiled.matmul_precision(base):
       weights = step(params, batch['tokens'], batch['segments'], batch['mask'])
     for name, values in weights.items():

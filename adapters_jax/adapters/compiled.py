@@ -17,6 +17,7 @@ from adapters_jax.data import sequences
 from adapters_jax.data import tokenization
 from adapters_jax.data import tokenizer_files
 from adapters_jax.downloads import file_hash
+from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
@@ -122,6 +123,7 @@ def check_adapter(
     what: Name of the adapter in the message.
   """
   check_base(base.identity, adapter, what)
+  strings.check_layers(adapter.methods, base.config.layers, what)
   check_fuses(base, adapter, what)
   check_leaves(params_of(base, adapter), adapter.tuned,
                model_of(base, adapter), what)

@@ -39,10 +39,12 @@ def drop_layers(
   arguments.demand_adapter(adapter)
   compiled.check_base(base.identity, adapter, 'the adapter')
   shape = base.config
-  if not field_checks.is_integer(layers) or not 0 <= layers <= shape.layers:
+  if not (field_checks.is_integer(layers)
+          and 0 <= int(layers) <= shape.layers):
     raise errors.UserError(
         f'`layers={layers!r}`: give an integer, 0 to {shape.layers}; the base '
         f'has {shape.layers} layers')
+  layers = int(layers)  # Perhaps of NumPy or JAX.
   adapter_drop.check((layers,), adapter.methods, shape.layers,
                      f'`layers={layers}`')
   if any(trees.role(path) == 'encoder' and not path.startswith('pooler/')

@@ -23,6 +23,7 @@ from adapters_jax.adapters import resident
 from adapters_jax.data import batching
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import tokenization
+from adapters_jax.methods import values as values_lib
 from adapters_jax.model import base as base_lib
 from adapters_jax.model import composition
 from adapters_jax.model import heads
@@ -105,7 +106,9 @@ def encode(
   """
   arguments.demand_base(base, 'encode(base, texts)')
   arguments.check_types(base, {} if adapter is None else adapter, batch_size)
-  batch_size = int(batch_size)  # Perhaps numpy's.
+  # Perhaps of NumPy or JAX.
+  batch_size, normalize, max_length, dims = map(
+      values_lib.scalar, (batch_size, normalize, max_length, dims))
   arguments.check_encoding(
       pooling, normalize, max_length, prompt, dims, base.config.dim)
   words = embedding_inputs.strings(texts)

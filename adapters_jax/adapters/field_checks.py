@@ -10,9 +10,8 @@ import jax
 import numpy as np
 
 from adapters_jax import errors
-from adapters_jax import trees
 from adapters_jax.layers import activations
-from adapters_jax.methods import base
+from adapters_jax.methods import values as values_lib
 from adapters_jax.model import composition
 from adapters_jax.model import families
 from adapters_jax.model import heads
@@ -21,7 +20,8 @@ LONGEST = 10**6  # Tokens, far above any input.
 
 
 def is_integer(value: Any) -> bool:
-  """Returns whether a value is an integer of Python or numpy, but no bool."""
+  """Returns whether a value is an integer of Python, NumPy or JAX, no bool."""
+  value = values_lib.scalar(value)
   return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -33,6 +33,7 @@ def threshold(value: Any) -> float | None:
   """
   if value is None:
     return None
+  value = values_lib.scalar(value)
   if (not isinstance(value, numbers.Real) or isinstance(value, bool)
       or not 0 <= float(value) <= 1):  # NaN is in no range.
     raise errors.UserError(
@@ -96,28 +97,45 @@ def known(name: str, value: Any, names: Iterable[str]) -> None:
     raise errors.unknown(f'`{name}`', str(value), names)
 
 
-def methods(values: Any) -> tuple[base.Method, ...]:
-  """Returns configs of methods as a tuple.
-
-  Raises:
-    errors.UserError: no list of configs.
-  """
-  if not isinstance(values, (tuple, list)) or not base.are_methods(values):
-    raise errors.UserError(
-        '`methods`: give a tuple of configs of methods, as `strings.parse` '
-        f'makes of a text, not {values!r:.60}')
-  return tuple(values)
-
-
 def check_tree(tuned: Any, setup: Any) -> None:
-  """Raises UserError for leaves or a setup of another type."""
+  """Raises UserError for a tree without arrays, or a setup of another type.
+
+  It looks at types and shapes alone, so that leaves may be tracers of JAX.
+
+  Args:
+    tuned: Partial tree.
+    setup: Block, or None.
+  """
   if not isinstance(tuned, Mapping):
     raise errors.UserError(
         f'`tuned`: give a dict of arrays, not {type(tuned).__name__}')
+  _check_leaves(tuned)
+  check_head(tuned, '`tuned`')
   if setup is not None and not isinstance(setup, composition.Block):
     raise errors.UserError(
         f'`setup`: give a block or None, not {setup!r:.60}; aj.compose makes '
         'one adapter of several')
+
+
+def _check_leaves(tree: Mapping[Any, Any], start: str = '') -> None:
+  """Raises UserError for keys that are no strings, or leaves without a shape.
+
+  Args:
+    tree: A part of the tuned tree.
+    start: Start of its paths.
+  """
+  for key, value in tree.items():
+    path = f'{start}{key}'
+    if not isinstance(key, str):
+      raise errors.UserError(
+          f'`tuned`: {path}: the key {key!r} is no string; give the names of '
+          'the parts')
+    if isinstance(value, Mapping):
+      _check_leaves(value, f'{path}/')
+    elif not (hasattr(value, 'shape') and hasattr(value, 'dtype')):
+      raise errors.UserError(
+          f'`tuned`: {path} is no array but of type {type(value).__name__}; '
+          'give one of NumPy or JAX')
 
 
 def check_head(tuned: Mapping[str, Any], what: str) -> None:
@@ -127,7 +145,9 @@ def check_head(tuned: Mapping[str, Any], what: str) -> None:
     tuned: Partial tree.
     what: Name of the tree; starts the message.
   """
-  if 'head' in tuned and 'head/bias' not in trees.flatten(tuned):
+  head = tuned.get('head')
+  bias = head.get('bias') if isinstance(head, Mapping) else None
+  if 'head' in tuned and not getattr(bias, 'shape', None):
     raise errors.UserError(f'{what} has no head/bias')
 
 

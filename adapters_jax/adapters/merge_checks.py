@@ -10,6 +10,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
 from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
+from adapters_jax.methods import values as values_lib
 
 _LARGEST_SEED = 2**32 - 1
 _LARGEST_SUM = 3e38  # Of weights, in float32.
@@ -43,7 +44,7 @@ def check_types(
         f'`density={density!r}`: give a share above 0, up to 1')
   for name, value, most in (
       ('seed', seed, _LARGEST_SEED), ('rank', rank, math.inf)):
-    if not field_checks.is_integer(value) or not 0 <= value <= most:
+    if not field_checks.is_integer(value) or not 0 <= int(value) <= most:
       raise errors.UserError(
           f'`{name}={value!r}`: give an integer, 0 '
           + (f'to {most:,}' if most < math.inf else 'or more'))
@@ -85,8 +86,7 @@ def weights_of(
 
 def _number(value: Any) -> float:
   """Returns a number of Python, numpy or JAX as a float; NaN for none."""
-  if getattr(value, 'ndim', None) == 0:
-    value = value.item()
+  value = values_lib.scalar(value)
   if not isinstance(value, numbers.Real) or isinstance(value, bool):
     return math.nan
   return float(value)

@@ -150,7 +150,7 @@ def predict(
   """
   # First: a call without `texts` often lacks the base, which this explains.
   arguments.check_types(base, adapter, batch_size)
-  batch_size = int(batch_size)  # Perhaps numpy's.
+  batch_size = int(batch_size)  # Perhaps of NumPy or JAX.
   if texts is None:
     raise errors.UserError('`texts`: give a list of texts')
   rows = sequences.as_list('texts', texts)

@@ -245,7 +245,8 @@ def merge(
   names = list(bank)
   # Before the check of the base, so that an unknown `how` is named first.
   combine = merge_rules.combination(
-      how, len(names), merge_checks.weights_of(bank, weights), density, seed)
+      how, len(names), merge_checks.weights_of(bank, weights),
+      float(density), int(seed))
   if base is None and how != 'average':
     raise errors.UserError(
         f'`base`: how={how!r} needs the pretrained layer norms; give base')

@@ -5,13 +5,9 @@ import dataclasses
 import os
 from typing import Any
 
-import jax
-import numpy as np
-
 from adapters_jax import errors
 from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import arguments
-from adapters_jax.adapters import field_checks
 from adapters_jax.api import train_names
 from adapters_jax.data import class_weights
 from adapters_jax.data import given
@@ -19,6 +15,7 @@ from adapters_jax.data import memory
 from adapters_jax.data import metrics
 from adapters_jax.methods import base as methods_base
 from adapters_jax.methods import strings
+from adapters_jax.methods import values as values_lib
 from adapters_jax.model import base as base_lib
 from adapters_jax.runs import checks
 from adapters_jax.runs import config as config_lib
@@ -60,11 +57,7 @@ def _plain(value: Any) -> Any:
   """Returns a path as a string, and a scalar of NumPy or JAX as Python's."""
   if isinstance(value, os.PathLike):
     return os.fspath(value)
-  if isinstance(value, (np.generic, np.ndarray, jax.Array)) and (
-      not value.ndim and not jax.dtypes.issubdtype(
-          value.dtype, jax.dtypes.prng_key)):  # A key is no number.
-    return value.item()
-  return value
+  return values_lib.scalar(value)
 
 
 def check_names(
@@ -190,7 +183,8 @@ def method_text(method: Any) -> Any:
   several = method if isinstance(method, tuple | list) else (method,)
   if not several or not methods_base.are_methods(several[:1]):
     return method
-  return strings.render(field_checks.methods(several), '`method`')
+  return strings.render(
+      methods_base.demand_methods(several, 'methods'), '`method`')
 
 
 def check_arguments(

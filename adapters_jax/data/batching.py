@@ -11,6 +11,7 @@ import functools
 
 import numpy as np
 
+from adapters_jax import errors
 from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
 from adapters_jax.data import ragged
@@ -31,10 +32,18 @@ def _padded(
 
   Returns:
     [rows, length, ...]
+
+  Raises:
+    errors.UserError: an array is longer.
   """
   shape = len(rows), length, *values[rows[0]].shape[1:]
   out = np.full(shape, fill, values[rows[0]].dtype)
   for i, row in enumerate(rows):
+    if len(values[row]) > length:
+      raise errors.UserError(
+          f'`batch`: row {row} has {len(values[row])} tokens, and the length '
+          f'of the plan is {length}; give a plan of at least '
+          f'{len(values[row])}')
     out[i, :len(values[row])] = values[row]
   return out
 
@@ -62,7 +71,24 @@ def make_batch(
     number of labels, so that the weighted mean of the examples' means is the
     mean over positions. With choices, tokens, segments and mask are [rows,
     choices, length].
+
+  Raises:
+    errors.UserError: a plan of more rows than `batch_size`, of one that the
+      split does not have, or of one that is longer; or labels of another
+      number than the examples.
   """
+  if len(batch.rows) > batch_size:
+    raise errors.UserError(
+        f'`batch_size={batch_size}`: the plan has {len(batch.rows)} rows; give '
+        'at least as many')
+  if (largest := max(batch.rows)) >= len(examples):
+    raise errors.UserError(
+        f'`batch`: there is no row {largest}; there are {len(examples)} '
+        'examples, numbered from 0')
+  if len(examples.labels) != len(examples):
+    raise errors.UserError(
+        f'`labels`: there are {len(examples.labels)} for {len(examples)} '
+        'examples')
   # Filler gives all batches of a length one shape, so that the last one of an
   # epoch does not compile another program.
   filler = batch_size - len(batch.rows)

@@ -12,6 +12,7 @@ import numpy as np
 from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import sequences
+from adapters_jax.data import shown
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,12 @@ class Pairs:
 
   def __len__(self) -> int:
     return len(self.texts)
+
+  def __repr__(self) -> str:
+    """Returns one line with the number of pairs, their scores and file."""
+    kind = 'pair with negatives' if len(self.texts[0]) == 3 else 'pair'
+    scores = '' if self.scores is None else shown.labels(self.scores.tolist())
+    return shown.line(self, shown.count(len(self), kind), scores, self.where)
 
   def take(self, rows: Sequence[int]) -> 'Pairs':
     """Returns some of the pairs, by their numbers from 0."""

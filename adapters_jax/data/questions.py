@@ -9,6 +9,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import sequences
+from adapters_jax.data import shown
 from adapters_jax.data import squad
 
 _KEYS = 'text', 'answer_start'
@@ -55,6 +56,12 @@ class Questions:
 
   def __len__(self) -> int:
     return len(self.questions)
+
+  def __repr__(self) -> str:
+    """Returns one line with the numbers of questions and paragraphs."""
+    return shown.line(
+        self, shown.count(len(self), 'question'),
+        shown.count(len({*self.contexts}), 'paragraph'))
 
   @functools.cached_property
   def asked(self) -> list[squad.Question]:

@@ -10,6 +10,7 @@ from adapters_jax.data import held_out
 from adapters_jax.data import progress
 from adapters_jax.data import rows
 from adapters_jax.data import sequences
+from adapters_jax.data import shown
 from adapters_jax.data import tables
 
 FORMATS = ('.txt', *rows.FORMATS)
@@ -41,6 +42,10 @@ class Texts:
 
   def __len__(self) -> int:
     return len(self.texts)
+
+  def __repr__(self) -> str:
+    """Returns one line with the number of texts."""
+    return shown.line(self, shown.count(len(self), 'text'))
 
 
 # (texts, dev, test) -> {'train', 'dev' and perhaps 'test': texts}.

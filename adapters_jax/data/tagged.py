@@ -10,6 +10,7 @@ from adapters_jax.data import conll
 from adapters_jax.data import held_out
 from adapters_jax.data import label_values
 from adapters_jax.data import sequences
+from adapters_jax.data import shown
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +70,13 @@ class TaggedExamples:
 
   def __len__(self) -> int:
     return len(self.words)
+
+  def __repr__(self) -> str:
+    """Returns one line with the numbers of sentences and words, and tags."""
+    return shown.line(
+        self, shown.count(len(self), 'sentence'),
+        shown.count(sum(map(len, self.words)), 'word'),
+        shown.labels(self.tags, what='tags'))
 
   def sentences(self) -> list[conll.Sentence]:
     """Returns the sentences, with their numbers as lines."""

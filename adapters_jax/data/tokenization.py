@@ -194,6 +194,28 @@ def _check_text(
     raise _unreadable(row, text, error) from error
 
 
+def _check_rows(texts: Sequence[tuple[str, ...]]) -> None:
+  """Raises UserError for examples other than tuples of one or two texts.
+
+  The letters of a string would be its texts.
+
+  Args:
+    texts: As for `encode`.
+  """
+  if isinstance(texts, str):
+    raise errors.UserError(
+        "`texts`: give a list of tuples, as in [('A joy.',)], not a string")
+  for number, row in enumerate(texts):
+    if isinstance(row, str) or len(row) not in (1, 2):
+      raise errors.UserError(
+          f'`texts[{number}]`: give a tuple of its one or two texts, as in '
+          "('A joy.',)")
+    if len(row) != len(texts[0]):
+      raise errors.UserError(
+          f'`texts[{number}]`: has {len(row)} texts, and the first example '
+          f'{len(texts[0])}; give all as many')
+
+
 def encode(
     tokenizer: tokenizers.Tokenizer, texts: Sequence[tuple[str, ...]],
     max_length: int,
@@ -210,7 +232,7 @@ def encode(
 
   Raises:
     errors.UserError: a `max_length` without room for text, a text that cannot
-      be read, or a tokenizer without special tokens.
+      be read, examples of other forms, or a tokenizer without special tokens.
   """
   return encode_counted(tokenizer, texts, max_length)[:2]
 
@@ -226,7 +248,11 @@ def encode_counted(
     texts: As for `encode`.
     max_length: Largest number of tokens, special tokens included.
     rows: Number of each example in messages; from 0 on when None.
+
+  Raises:
+    errors.UserError: as for `encode`.
   """
+  _check_rows(texts)
   if not texts:
     nothing = ragged.Ragged.join([], [])
     return nothing, nothing, np.zeros(0, bool)

@@ -202,6 +202,23 @@ def are_methods(values: Iterable[Any]) -> bool:
   return all(isinstance(value, Method) for value in values)
 
 
+def demand_methods(values: Any, name: str) -> tuple['Method', ...]:
+  """Returns configs of methods as a tuple.
+
+  Args:
+    values: Value of a caller.
+    name: Its name, for the message.
+
+  Raises:
+    errors.UserError: no tuple or list of configs.
+  """
+  if not isinstance(values, (tuple, list)) or not are_methods(values):
+    raise errors.UserError(
+        f'`{name}`: give a tuple of configs of methods, as `strings.parse` '
+        f'makes of a text, not {values!r:.60}')
+  return tuple(values)
+
+
 def zeroed(
     leaves: Mapping[str, Any], start: str
 ) -> dict[str, Any] | None:

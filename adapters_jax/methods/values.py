@@ -7,6 +7,9 @@ import types
 import typing
 from typing import Any
 
+import jax
+import numpy as np
+
 from adapters_jax import errors
 from adapters_jax.methods import places
 
@@ -23,6 +26,21 @@ _LARGEST = 2**31 - 1
 _PLAIN = (bool, int, float, str, type(None))
 # Files without a version predate the split of 'gelu' into erf and tanh forms.
 _OLD_ACTIVATIONS = {**ACTIVATIONS, 'gelu': 'gelu_tanh'}
+
+
+def scalar(value: Any) -> Any:
+  """Returns a scalar of NumPy or JAX as Python's, and all else as it is.
+
+  Tracers, which have no value yet, and keys, which are no numbers, stay.
+
+  Args:
+    value: Value of a caller.
+  """
+  if not isinstance(value, (np.generic, np.ndarray, jax.Array)) or isinstance(
+      value, jax.core.Tracer):
+    return value
+  is_key = jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+  return value if value.ndim or is_key else value.item()
 
 
 def activation(word: Any, version: str = 'adapters') -> str:

@@ -5,6 +5,9 @@ from typing import Any
 
 import jax
 
+from adapters_jax.methods import base
+from adapters_jax.methods import values
+
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
@@ -107,6 +110,14 @@ class BertConfig:
   scan: bool = False
   batch_sharding: jax.sharding.Sharding | None = None
   first_layer: int = 0
+
+  def __post_init__(self):
+    # Models are static arguments: neither lists nor arrays have a hash.
+    for field in dataclasses.fields(self):
+      object.__setattr__(
+          self, field.name, values.scalar(getattr(self, field.name)))
+    object.__setattr__(
+        self, 'adapters', base.demand_methods(self.adapters, 'adapters'))
 
   @property
   def longest(self) -> int:

@@ -17,9 +17,11 @@ from adapters_jax import errors
 from adapters_jax.layers import dropout
 from adapters_jax.layers import parameters
 from adapters_jax.layers import shape_trace
+from adapters_jax.methods import strings
 from adapters_jax.model import bert_config
 from adapters_jax.model import deberta
 from adapters_jax.model import endings
+from adapters_jax.model import input_checks
 from adapters_jax.model import layer as layer_lib
 from adapters_jax.model import modernbert
 from adapters_jax.model import relative as relative_lib
@@ -90,7 +92,8 @@ def positions(config: BertConfig, mask: jax.Array) -> jax.Array:
   shift = sites_lib.first_position(config.adapters)
   if not config.first_position:
     # Padding to a round length may pass the end of the table, where a look-up
-    # yields NaN, which no mask would keep from the other tokens.
+    # yields NaN, which no mask would keep from the other tokens. Longer batches
+    # never come here: see `input_checks`.
     return jnp.minimum(
         jnp.arange(mask.shape[1])[None] + shift, config.positions - 1)
   # From the mask, where `transformers` looks for the token of its padding:
@@ -189,6 +192,9 @@ class Encoder(parameters.Module):
 
 def _layer_class(config: BertConfig) -> type[layer_lib.Layer]:
   """Returns the class of the layers; raises if it cannot hold the methods."""
+  for method in config.adapters:
+    strings.check_layers(
+        (method,), config.layers, f'`adapters`: {type(method).__name__}')
   endings.check(config.adapters, config.composition, config.layers)
   if not config.pre_norm:
     sites_lib.check_gate(config.adapters, config.family)
@@ -234,12 +240,14 @@ class Bert(nn.Module):
 
     Raises:
       errors.UserError: `hidden` for a model with embeddings, or none for one
-        without.
+        without; tokens without segments or mask, or more of them than the
+        encoder reads.
     """
     config = self.config
     if config.first_layer and hidden is not None:
       x = hidden.astype(config.dtype)
     elif not config.first_layer and hidden is None:
+      input_checks.check(config, tokens, segments, mask)
       embeddings = Embeddings(config, name='embeddings')
       x, mask = embeddings(tokens, segments, mask, train=train)
       x, mask = sites_lib.embedding('embedding', config.adapters, x, mask)

@@ -145,6 +145,16 @@ _BATCHING = {
 _BATCHING_OF_GPUS = Batching(multiple=8, most_lengths=4, evaluation=4)
 
 
+def rounded_up(length: int) -> int:
+  """Returns the longest batch for texts of some length, on any device.
+
+  Args:
+    length: Number of tokens.
+  """
+  largest = max(one.beyond for one in (*_BATCHING.values(), _BATCHING_OF_GPUS))
+  return -(-length // largest) * largest  # All others divide it.
+
+
 def batching(device: Any = None) -> Batching:
   """Returns the shapes of the batches of a device.
 

@@ -80,6 +80,8 @@ def evaluate(
   folder = paths.text(data_dir, 'data_dir')
   _check(base, adapter, data, {'split': split, 'data_dir': folder}, metric,
          threshold, batch_size)
+  # Perhaps of NumPy or JAX.
+  threshold, batch_size = field_checks.threshold(threshold), int(batch_size)
   task: tasks.Task | None = None
   examples: Any = data
   if isinstance(data, str):

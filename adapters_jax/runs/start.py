@@ -17,7 +17,7 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import compiled
 from adapters_jax.adapters import joined_leaves
 from adapters_jax.adapters import settings as settings_lib
-from adapters_jax.data import memory
+from adapters_jax.data import memory_tasks
 from adapters_jax.data import tasks
 from adapters_jax.methods import strings
 from adapters_jax.model import base as base_lib
@@ -291,7 +291,7 @@ def _way(adapter: adapter_lib.Adapter, task: tasks.Task) -> str:
   if not adapter.labels and adapter.outputs == len(task.labels) > 0:
     return ('; to keep it, name its outputs with '
             'dataclasses.replace(adapter, labels=...)')
-  if task.name == memory.NAME and {*task.labels} < {*adapter.classes}:
+  if task.name == memory_tasks.NAME and {*task.labels} < {*adapter.classes}:
     return '; to keep it, give Examples the `names` of all its classes'
   return ''
 

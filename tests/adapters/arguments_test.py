@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,9 +56,25 @@ def test_a_bank_is_not_empty(base):
   assert aj.encode(base, TEXTS, {}, adapters=[None] * 3).shape == (3, 12)
 
 
-def test_integers_of_numpy_are_integers(base, bank):
-  assert aj.predict(base, bank['a'], TEXTS, batch_size=np.int64(2)) == (
-      aj.predict(base, bank['a'], TEXTS, batch_size=2))
+@pytest.mark.parametrize('integer', [np.int64, jnp.int32])
+def test_scalars_of_numpy_and_jax_are_numbers(base, bank, integer):
+  one = bank['a']
+  assert aj.predict(base, one, TEXTS, batch_size=integer(2)) == (
+      aj.predict(base, one, TEXTS, batch_size=2))
+  np.testing.assert_array_equal(
+      aj.encode(base, TEXTS, dims=integer(4), max_length=integer(4),
+                batch_size=integer(2), normalize=jnp.bool_(True)),
+      aj.encode(base, TEXTS, dims=4, max_length=4, batch_size=2,
+                normalize=True))
+  examples = aj.Examples(TEXTS, ['0', '1', '1'])
+  assert aj.evaluate(
+      base, one, examples, threshold=jnp.float32(0.25),
+      batch_size=integer(2)) == aj.evaluate(
+          base, one, examples, threshold=0.25, batch_size=2)
+  assert aj.merge(
+      bank, 'dare', base=base, density=jnp.float32(0.5),
+      seed=integer(3)) == aj.merge(bank, 'dare', base=base, seed=3)
+  assert aj.drop_layers(base, one, integer(1)) == aj.drop_layers(base, one, 1)
   np.testing.assert_array_equal(
       aj.encode(base, TEXTS, batch_size=np.int32(2), dims=np.int64(4),
                 max_length=np.int64(4), normalize=np.bool_(False)),

@@ -1,5 +1,6 @@
-"""Tests of a base's tokenizer, read once until its files change."""
+"""Tests of a base's tokenizer, and of adapters that a base cannot run."""
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -7,8 +8,11 @@ import numpy as np
 import pytest
 
 import adapters_jax as aj
+from adapters_jax import errors
 from adapters_jax.adapters import compiled
+from adapters_jax.methods import bottleneck
 from tests import tiny
+from tests.adapters import bank_test
 
 
 @pytest.fixture
@@ -43,3 +47,15 @@ def test_changed_settings_of_a_tokenizer_are_read_again(folder):
   (folder / 'tokenizer_config.json').write_text('{"do_lower_case": false}')
   unknown, upper = aj.encode(aj.load_base(folder), ['[UNK]', 'GOOD'])
   np.testing.assert_array_equal(unknown, upper)
+
+
+def test_a_layer_that_the_base_does_not_have(checkpoint):
+  base = aj.load_base(checkpoint)
+  # Without a leaf in layer 7, its tree is that of an adapter of no layer.
+  adapter = dataclasses.replace(
+      bank_test.make('bottleneck[size=2, layers=()]'),
+      methods=(bottleneck.Bottleneck(2, layers=(7,)),))
+  for bank, what in ((adapter, 'the adapter'), ({'film': adapter}, "'film'")):
+    with pytest.raises(
+        errors.UserError, match=f'{what}: layers: there is no layer 7; the'):
+      aj.predict(base, bank, ['good'])

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 
+import flax
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,6 +37,18 @@ from tests.adapters import bank_test
     ('methods', 'lora[r=2]', 'methods`: give a tuple of configs'),
     ('methods', [None], 'methods`: give a tuple of configs'),
     ('tuned', None, 'tuned`: give a dict of arrays, not NoneType'),
+    ('tuned', {0: np.ones(2)}, 'tuned`: 0: the key 0 is no string'),
+    ('tuned', {'encoder': {'layer_0': {1: np.ones(2), 'a': np.ones(2)}}},
+     'tuned`: encoder/layer_0/1: the key 1 is no string'),
+    ('tuned', {'encoder': {'norm': {'scale': [1., 2.]}}},
+     'tuned`: encoder/norm/scale is no array but of type list'),
+    ('tuned', {'encoder': {'norm': {'scale': 0.5}}}, 'tuned`: .*type float'),
+    ('tuned', {'head': [1, 2]}, 'tuned`: head is no array but of type list'),
+    ('tuned', {'head': {'bias': None}}, 'tuned`: head/bias .*type NoneType'),
+    ('tuned', {'head': np.ones(2)}, 'tuned` has no head/bias'),
+    ('tuned', {'head': {'kernel': np.ones((2, 2))}},
+     'tuned` has no head/bias'),
+    ('tuned', {'head': {'bias': {'a': np.ones(2)}}}, 'tuned` has no head/bias'),
     ('setup', 'stack(a, b)', 'setup`: give a block or None')])
 def test_wrong_fields_are_named(field, value, message):
   adapter = bank_test.make('lora[r=2]')
@@ -49,6 +64,30 @@ def test_fields_of_numpy_and_lists_are_saved(tmp_path):
   back = adapter_lib.load(str(tmp_path))
   assert (back.threshold, back.max_length) == (0.25, 9)
   assert (back.labels, back.texts) == (('no', 'yes'), ('text',))
+
+
+def test_a_tree_may_hold_tracers_and_shapes():
+  adapter = bank_test.make('lora[r=2]')
+
+  def outputs_of(tuned):
+    return dataclasses.replace(adapter, tuned=tuned).outputs
+
+  assert jax.jit(outputs_of)(adapter.tuned) == 2
+  assert outputs_of(jax.eval_shape(lambda: adapter.tuned)) == 2
+  frozen = flax.core.freeze(adapter.tuned)
+  assert dataclasses.replace(adapter, tuned=frozen) == adapter
+
+
+@pytest.mark.parametrize('number', [np.float32, np.float64, jnp.float32])
+def test_scalars_of_numpy_and_jax_are_numbers(number):
+  adapter = dataclasses.replace(
+      bank_test.make('lora[r=2]'), threshold=number(0.25),
+      max_length=jnp.int32(9))
+  assert (adapter.threshold, adapter.max_length) == (0.25, 9)
+  assert {type(adapter.threshold), type(adapter.max_length)} == {float, int}
+  for value in (jnp.float32(9), jnp.bool_(True), jnp.array([9])):
+    with pytest.raises(errors.UserError, match='^`max_length='):
+      dataclasses.replace(adapter, max_length=value)
 
 
 def test_a_list_of_methods_is_a_tuple(checkpoint):

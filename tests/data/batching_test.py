@@ -6,6 +6,7 @@ import weakref
 from absl.testing import parameterized
 import numpy as np
 
+from adapters_jax import errors
 from adapters_jax.data import batching
 from adapters_jax.data import bucketing
 from adapters_jax.data import examples as examples_lib
@@ -21,6 +22,25 @@ def make_examples(count=103, seed=0):
 
 
 class BatchingTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      ([0, 1], 4, 2, '`batch`: row 1 has 6 tokens, and the length of the plan '
+       'is 4; give a plan of at least 6'),
+      ([1, 0], 6, 1, '`batch_size=1`: the plan has 2 rows'),
+      ([1, 2], 6, 2, '`batch`: there is no row 2; there are 2 examples'))
+  def test_a_plan_that_does_not_fit_is_named(
+      self, rows, length, batch_size, message):
+    tokens = [np.ones(3, np.int32), np.ones(6, np.int32)]
+    examples = examples_lib.Examples(tokens, tokens, np.array([0, 1]))
+    with self.assertRaisesRegex(errors.UserError, f'^{message}'):
+      batching.make_batch(
+          examples, bucketing.Plan(np.array(rows), length), batch_size)
+    one = examples_lib.Examples(tokens, tokens, np.array([1]))
+    with self.assertRaisesRegex(errors.UserError, '^`labels`: there are 1 for'):
+      batching.make_batch(one, bucketing.Plan(np.array([0, 1]), 6), 2)
+    whole = batching.make_batch(
+        examples, bucketing.Plan(np.array([0, 1]), 6), 2)
+    self.assertEqual(whole['mask'].sum(), 9)
 
   def test_bucket_lengths_are_the_best(self):
     lengths = np.array([3, 4, 4, 9, 10, 30])

@@ -5,6 +5,7 @@ import pytest
 from adapters_jax.data import conll
 from adapters_jax.data import held_out
 from adapters_jax.data import memory
+from adapters_jax.data import memory_tasks
 from adapters_jax.data import questions
 from adapters_jax.data import raw_text
 from adapters_jax.data import tables
@@ -25,11 +26,11 @@ def hold_out(kind, texts, folder):
   """Holds dev examples out of 20 with these texts; some kinds also test ones.
   """
   if kind == 'texts':
-    memory.to_task(memory.Examples(texts, LABELS))
+    memory_tasks.to_task(memory.Examples(texts, LABELS))
   elif kind == 'pairs':
-    memory.to_task(memory.Examples([[one, 'b'] for one in texts], LABELS))
+    memory_tasks.to_task(memory.Examples([[one, 'b'] for one in texts], LABELS))
   elif kind == 'choices':
-    memory.to_task(memory.Examples(
+    memory_tasks.to_task(memory.Examples(
         [(one, list(CHOICES)) for one in texts], [0, 1] * 10))
   elif kind == 'raw':
     raw_text.splits(raw_text.Texts(texts))
@@ -82,7 +83,7 @@ def test_the_warning_shows_the_beginning_of_a_text(text, shown, caplog):
 
 def test_no_warning_where_dev_is_given_or_texts_stay_together(caplog):
   some = memory.Examples(['a'] * 4, ['x', 'y'] * 2)
-  memory.to_task(some, some)
+  memory_tasks.to_task(some, some)
   sentences = tagged.TaggedExamples([['a']] * 4, [['B']] * 4)
   assert isinstance(
       tagged.splits(sentences, sentences)['dev'][0], conll.Sentence)

@@ -9,6 +9,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import memory
+from adapters_jax.data import memory_tasks
 
 TEXTS = ['a', 'b', 'c', 'd']
 ROWS = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]]
@@ -32,7 +33,7 @@ def task_of(labels, dev=None):
   """Returns (task, labels of training, labels of dev)."""
   examples = memory.Examples(TEXTS, labels)
   other = examples if dev is None else memory.Examples(TEXTS[:len(dev)], dev)
-  task, splits = memory.to_task(examples, other)
+  task, splits = memory_tasks.to_task(examples, other)
   return task, splits['train'].labels, splits['dev'].labels
 
 

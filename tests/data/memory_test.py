@@ -1,56 +1,10 @@
-"""Tests of examples in memory."""
-
-import dataclasses
+"""Tests of labelled texts in memory."""
 
 import numpy as np
 import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import memory
-
-
-def test_classes_are_sorted_and_a_tenth_is_held_out():
-  texts = [f'text {n}' for n in range(40)]
-  labels = ['b', 'a', 'c', 'a'] * 10
-  task, splits = memory.to_task(memory.Examples(texts, labels))
-  assert (task.labels, task.texts) == (('a', 'b', 'c'), ('text',))
-  assert task.metrics == ('accuracy', 'macro_f1')
-  assert {name: len(split) for name, split in splits.items()} == {
-      'train': 36, 'dev': 4}
-  # Every example is in one split, with its own label.
-  found = {}
-  for split in splits.values():
-    for (text,), label in zip(split.texts, split.labels, strict=True):
-      found[text] = task.labels[label]
-  assert found == dict(zip(texts, labels))
-  again = memory.to_task(memory.Examples(texts, labels))[1]
-  assert again['dev'].texts == splits['dev'].texts
-  assert splits['dev'].texts != [(text,) for text in texts[-4:]]
-
-
-def test_integers_are_classes_in_their_order():
-  task, splits = memory.to_task(memory.Examples(
-      ['a', 'b', 'c', 'd'], np.array([10, 9, 10, 2])),
-      dev=memory.Examples(['e'], [9]))
-  assert task.labels == ('2', '9', '10')
-  np.testing.assert_array_equal(splits['train'].labels, [2, 1, 2, 0])
-  assert splits['train'].labels.dtype == np.int32
-  np.testing.assert_array_equal(splits['dev'].labels, [1])
-  task, _ = memory.to_task(memory.Examples(['a', 'b'], [True, False]))
-  assert task.labels == ('False', 'True')
-
-
-def test_names_of_integer_labels():
-  examples = memory.Examples(
-      ['a', 'b', 'c', 'd'], np.array([2, 0, 2, 1]), names=('z', 'y', 'x'))
-  assert examples.labels == ['x', 'z', 'x', 'y']
-  task, splits = memory.to_task(
-      examples, dev=memory.Examples(['e'], [1], names=['z', 'y', 'x']))
-  assert task.labels == ('z', 'y', 'x')
-  np.testing.assert_array_equal(splits['train'].labels, [2, 0, 2, 1])
-  np.testing.assert_array_equal(splits['dev'].labels, [1])
-  for copy in dataclasses.replace(examples), examples.take(range(4)):
-    assert (copy.labels, copy.names) == (examples.labels, ['z', 'y', 'x'])
 
 
 @pytest.mark.parametrize('labels', [
@@ -86,87 +40,9 @@ def test_labels_that_are_no_numbers_of_names(labels, names, message):
     memory.Examples(['a', 'b', 'c'], labels, names=names)
 
 
-@pytest.mark.parametrize('rows', [
-    [[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]], [[1], [0], [0, 1], []],
-    [{1}, {0}, {0, 1}, set()], [['b'], ['c'], ['c', 'b'], []]])
-def test_a_name_without_an_example_is_a_label_too(rows):
-  examples = memory.Examples([*'abcd'], rows, names=['c', 'b', 'a'])
-  dev = memory.Examples(['e'], [[0, 0, 1]], names=['c', 'b', 'a'])
-  task, splits = memory.to_task(examples, dev, examples.take([3, 0]))
-  assert task.labels == ('c', 'b', 'a') and task.form == 'multilabel'
-  np.testing.assert_array_equal(
-      splits['train'].labels, [[0, 1, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
-  np.testing.assert_array_equal(splits['dev'].labels, [[0, 0, 1]])
-  np.testing.assert_array_equal(splits['test'].labels, [[0, 0, 0], [0, 1, 0]])
-  none = memory.Examples(['a'], [[0, 0]], names=['b', 'c'])
-  with pytest.raises(errors.UserError, match='no text has a label'):
-    memory.to_task(none, none)
-
-
-@pytest.mark.parametrize('labels', [[2, 0, 2, 0], ['x', 'z', 'x', 'z']])
-def test_a_name_without_an_example_is_a_class_too(labels):
-  examples = memory.Examples([*'abcd'], labels, names=['z', 'y', 'x'])
-  task, splits = memory.to_task(
-      examples, memory.Examples(['e'], [1], names=['x', 'y', 'z']))
-  assert task.labels == ('z', 'y', 'x')  # Those of training.
-  np.testing.assert_array_equal(splits['train'].labels, [2, 0, 2, 0])
-  np.testing.assert_array_equal(splits['dev'].labels, [1])
-  held_out = memory.to_task(examples)[0]
-  assert held_out.labels == task.labels
-  one = memory.Examples(['a', 'b'], [1, 1], names=['z', 'y'])
-  with pytest.raises(errors.UserError, match="all are 'y'; two classes"):
-    memory.to_task(one)
-
-
 def test_choices_have_no_names():
   with pytest.raises(errors.UserError, match='`names`: is for classes'):
     memory.Examples([('a', ['b', 'c'])], [0], names=['b', 'c'])
-
-
-def test_floats_are_scores_and_pairs_are_pairs():
-  pairs = [('a', 'b'), ['c', 'd']]
-  examples = memory.Examples(pairs, [0.5, np.float32(2)])
-  task, splits = memory.to_task(examples, examples, examples)
-  assert (task.labels, len(task.texts), task.outputs) == ((), 2, 1)
-  assert task.metrics == ('spearman', 'pearson')
-  assert list(splits) == ['train', 'dev', 'test']
-  assert splits['test'].texts == [('a', 'b'), ('c', 'd')]
-  np.testing.assert_array_equal(
-      splits['test'].labels, np.array([0.5, 2], np.float32))
-
-
-class Series:
-  """Values with an index of their own, as of a filtered pandas Series."""
-
-  def __init__(self, values):
-    self.values = values
-
-  def __len__(self):
-    return len(self.values)
-
-  def __iter__(self):
-    return iter(self.values)
-
-  def __getitem__(self, index):
-    raise KeyError(index)
-
-
-@pytest.mark.parametrize('labels, found', [
-    ([0.0, 1.0], '0.0 and 1.0 are read as scores; give integers for classes'),
-    ([2.0, 0.0, 1.0, 1], '0.0, 1.0 and 2.0 are read as scores'),
-    ([1.0, 1.0], ''), ([0.0, 0.5], ''), ([float(n) for n in range(11)], '')])
-def test_whole_floats_may_be_classes(labels, found, caplog):
-  texts = [f'text {n}' for n in range(len(labels))]
-  task, _ = memory.to_task(memory.Examples(texts, labels))
-  assert task.labels == ()
-  assert (found in caplog.text) if found else not caplog.records
-
-
-def test_a_series_is_read_in_its_order():
-  examples = memory.Examples(Series(['a', 'b', 'c']), Series([2, 1, 2]))
-  assert examples.take([2, 0]).texts == ['c', 'a']
-  task, splits = memory.to_task(examples, examples)
-  assert (task.labels, list(splits['dev'].labels)) == (('1', '2'), [1, 0, 1])
 
 
 @pytest.mark.parametrize('texts, labels, message', [
@@ -190,16 +66,26 @@ def test_wrong_examples(texts, labels, message):
     memory.Examples(texts, labels)
 
 
-@pytest.mark.parametrize('train, dev, message', [
-    ((['a'], ['x']), None, 'two examples'),
-    ((['a', 'b'], ['x', 'x']), None, "all are 'x'"),
-    ((['a', 'b'], ['x', 1]), None, 'strings for all'),
-    ((['a', 'b'], [1.0, 'x']), None, 'strings for all'),
-    ((['a', 'b'], ['x', 'y']), (['c'], ['z']), "`dev`.*'z' does not occur"),
-    ((['a', 'b'], ['x', 'y']), ([('c', 'd')], ['x']), '`dev`.*2 texts'),
-    ((['a', 'b'], [0.1, 0.2]), (['c'], ['x']), '`dev`: its labels are strings'),
-])
-def test_splits_that_do_not_fit(train, dev, message):
-  with pytest.raises(errors.UserError, match=message):
-    memory.to_task(memory.Examples(*train),
-                   None if dev is None else memory.Examples(*dev))
+@pytest.mark.parametrize('texts, labels, names, wanted', [
+    ('abc', ['good', 'bad', 'good'], None, '3 texts, labels bad, good'),
+    ('abc', ['good', 'bad', 'good'], ['good', 'bad', 'fair'],
+     '3 texts, labels good, bad, fair'),
+    ([('a', 'b')], [7], None, '1 pair, labels 7'),
+    ('ab', [10, 9], None, '2 texts, labels 9, 10'),
+    ('ab', [0.25, 5], None, '2 texts, scores 0.25 to 5'),
+    ('ab', [['x', 'y'], {'z'}], None, '2 texts, labels x, y, z'),
+    ('ab', [[], []], None, '2 texts, no labels'),
+    ('ab', [[0, 1, 1], [1, 0, 1]], None, '2 texts, 3 columns of labels'),
+    ('ab', ['a', 1], None, '2 texts, labels a, 1'),
+    ('ab', ['a' * 99, 'b'], None, f'2 texts, labels {"a" * 27}..., b'),
+    ([('a', ['b', 'c'])] * 2, [0, 1], None, '2 texts with choices')])
+def test_a_repr_is_one_line(texts, labels, names, wanted):
+  assert repr(memory.Examples([*texts], labels, names)) == f'Examples({wanted})'
+
+
+def test_a_repr_of_many_examples_is_short():
+  examples = memory.Examples(
+      ['a good film'] * 3000, [f'label {n:04}' for n in range(3000)])
+  assert repr(examples) == (
+      'Examples(3,000 texts, labels '
+      + ', '.join(f'label {n:04}' for n in range(8)) + ' and 2992 more)')

@@ -7,6 +7,7 @@ import pytest
 
 from adapters_jax import errors
 from adapters_jax.data import memory
+from adapters_jax.data import memory_tasks
 from adapters_jax.data import pairs
 from adapters_jax.data import questions
 from adapters_jax.data import raw_text
@@ -77,7 +78,7 @@ def test_arrays_of_jax_and_scalars_are_labels_and_scores(kind):
     found = memory.Examples(texts, kind(values))
     wanted = memory.Examples(texts, values)
     assert (found.labels, found.form) == (wanted.labels, form)
-    assert memory.to_task(found)[0] == memory.to_task(wanted)[0]
+    assert memory_tasks.to_task(found)[0] == memory_tasks.to_task(wanted)[0]
   rows = [(text, text) for text in texts]
   found = pairs.Pairs(rows, kind([.5, 1., 0., 2.])).scores
   np.testing.assert_array_equal(found, np.array([.5, 1, 0, 2], np.float32))

@@ -76,6 +76,22 @@ class TokenizationTest(parameterized.TestCase):
       self.assertEqual(segments[row].tolist(), kinds[0].tolist())
       self.assertEqual(cut[row], longer[0])
 
+  @parameterized.parameters(
+      ('good', '`texts`: give a list of tuples'),
+      (['good', 'bad'], r"`texts\[0\]`: give a tuple .* as in \('A joy.',\)"),
+      ([('good',), 'ab'], r'`texts\[1\]`: give a tuple of its one or two'),
+      ([('good',), ()], r'`texts\[1\]`: give a tuple of its one or two'),
+      ([('a', 'b', 'c')], r'`texts\[0\]`: give a tuple of its one or two'),
+      ([('good',), ('a', 'film')],
+       r'`texts\[1\]`: has 2 texts, and the first example 1'))
+  def test_other_forms_of_texts_are_named(self, texts, message):
+    with tempfile.TemporaryDirectory() as folder:
+      with open(f'{folder}/vocab.txt', 'w') as file:
+        file.write('\n'.join(tiny.VOCABULARY) + '\n')
+      tokenizer = tokenization.load(folder)
+      with self.assertRaisesRegex(errors.UserError, f'^{message}'):
+        tokenization.encode(tokenizer, texts, 8)
+
   def test_cased_vocabulary(self):
     with tempfile.TemporaryDirectory() as folder:
       with open(f'{folder}/vocab.txt', 'w') as file:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from adapters_jax import methods
 from adapters_jax.methods import base
 from adapters_jax.methods import lora
 from adapters_jax.methods import strings
+from adapters_jax.methods import values
 from adapters_jax.model import composition
 
 CONFIGS = {type(config): config
@@ -88,6 +90,22 @@ def test_fields_of_texts_have_choices(kind):
   texts = {field.name for field in dataclasses.fields(kind)
            if 'str' in str(field.type)}
   assert texts - free == {*kind.choices}
+
+
+def test_scalars_are_numbers_of_python():
+  for value, wanted in (
+      (np.float64(0.5), 0.5), (np.array(3), 3), (jnp.int32(3), 3),
+      (jnp.bfloat16(0.5), 0.5), (jnp.bool_(True), True), ('a', 'a')):
+    found = values.scalar(value)
+    assert found == wanted and type(found) is type(wanted)
+  for value in (np.arange(2), jnp.arange(1), jax.random.key(0)):
+    assert values.scalar(value) is value
+
+  def traced(value):
+    assert values.scalar(value) is value
+    return value
+
+  jax.eval_shape(traced, jnp.int32(3))
 
 
 def test_fields_of_a_setup():

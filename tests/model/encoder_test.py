@@ -9,6 +9,7 @@ import pytest
 from adapters_jax import errors
 from adapters_jax.downloads import pinned
 from adapters_jax.methods import bottleneck
+from adapters_jax.methods import lora
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import pretrained
@@ -203,6 +204,18 @@ class ModelTest(parameterized.TestCase):
     self.assertEqual(out.dtype, np.float32)
     np.testing.assert_allclose(out, logits(params(), batch), atol=0.05)
 
+  @parameterized.parameters(
+      (bottleneck.Bottleneck(3, layers=(7,)), 'layers', 7),
+      (bottleneck.Bottleneck(3, layers=(-1,)), 'layers', -1),
+      (bottleneck.Bottleneck(3, leave_out=(0, 2)), 'leave_out', 2),
+      (lora.LoRA(r=2, leave_out=(7,)), 'leave_out', 7))
+  def test_layers_that_do_not_exist_are_named(self, method, field, layer):
+    config = dataclasses.replace(tiny.CONFIG, adapters=(method,))
+    with self.assertRaisesRegex(
+        errors.UserError,
+        f'^`adapters`: {type(method).__name__}: {field}: there is no layer '
+        f'{layer}; the model has 2 layers, numbered 0 to 1'):
+      shapes(config)
 
   def test_the_input_is_that_of_the_first_layer(self):
     batch = tiny.random_batch()

@@ -6,6 +6,7 @@ from typing import Any
 from adapters_jax import errors
 from adapters_jax.data import held_out
 from adapters_jax.data import memory
+from adapters_jax.data import memory_tasks
 from adapters_jax.data import pairs
 from adapters_jax.data import questions
 from adapters_jax.data import raw_text
@@ -89,5 +90,5 @@ def _in_memory(
     return language_modeling.KIND.of_data(
         raw_text.splits(data, dev, test)), {
             'task': 'texts', 'file_task': 'text'}
-  task, examples = memory.to_task(data, dev, test)
+  task, examples = memory_tasks.to_task(data, dev, test)
   return classification.of_examples(task, examples), {'task': task.name}
