@@ -140,15 +140,6 @@ def activate(
   return model, trees.overlay(tree, adapter.tuned)
 
 
-def signature(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
-  """Returns a key; `stack` takes adapters whose keys are equal."""
-  shapes = tuple((path, tuple(leaf.shape), str(leaf.dtype))
-                 for path, leaf in trees.flatten(adapter.tuned).items())
-  # Without labels, which are no part of the compiled program.
-  return ((adapter.methods, adapter.composition), adapter.head_input,
-          adapter.hidden_activation, shapes)
-
-
 def stack(
     bank: Mapping[str, adapter_lib.Adapter], names: Iterable[str]
 ) -> tuple[adapter_lib.Adapter, trees.Tree]:
@@ -171,11 +162,10 @@ def stack(
   adapters = [find(bank, name) for name in names]
   first = adapters[0]
   for name, adapter in zip(names, adapters, strict=True):
-    # Not the shapes: `check_same` below lists the paths that differ.
     for what, one, two, own, wanted in zip(
         ('is of another method', 'has another head', 'has another activation'),
-        _described(adapter), _described(first),
-        signature(adapter), signature(first), strict=False):
+        _described(adapter), _described(first), _kind(adapter), _kind(first),
+        strict=True):
       if own != wanted:
         raise errors.UserError(
             f'adapter: {name!r} {what} than {names[0]!r} ({one}, {two}); '
@@ -185,8 +175,14 @@ def stack(
   return first, trees.stack(adapter.tuned for adapter in adapters)
 
 
+def _kind(adapter: adapter_lib.Adapter) -> tuple[Hashable, ...]:
+  """Returns the facts in which stacked adapters agree, the shapes apart."""
+  return ((adapter.methods, adapter.composition), adapter.head_input,
+          adapter.hidden_activation)
+
+
 def _described(adapter: adapter_lib.Adapter) -> tuple[str, str, str]:
-  """Returns the first three entries of a signature, for messages."""
+  """Returns the entries of `_kind` in words, for messages."""
   # A setup names its members, whose methods may differ.
   method = adapter.method if adapter.setup is None else (
       f'{adapter.method} of {strings.render(adapter.methods)}')

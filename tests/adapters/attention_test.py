@@ -7,6 +7,7 @@ import pytest
 
 import adapters_jax as aj
 from adapters_jax import trees
+from adapters_jax.adapters import attention
 from adapters_jax.adapters.formats import places
 from tests.adapters import bank_test
 
@@ -109,3 +110,9 @@ def test_no_texts_and_texts_without_words(base, recwarn):
   found, = aj.fusion_attention(base, tagger, ['']).values()
   np.testing.assert_array_equal(found, np.zeros((2, 1, 2)))
   assert not recwarn.list
+
+
+def test_the_mean_over_the_inputs_of_a_text():
+  values = np.float32([[1, 3], [3, 5], [2, 2]])
+  np.testing.assert_array_equal(
+      attention._mean_by_owner(values, [0, 0, 2], 3), [[2, 4], [0, 0], [2, 2]])

@@ -195,6 +195,8 @@ def test_adapters_fold_to_bases_of_their_own(base, adapter, folded):
   other = dataclasses.replace(
       bank_test.make('lora[r=2]', seed=1), base=base.identity)
   assert aj.fold(base, other)[0].identity != folded[0].identity
+  active = dataclasses.replace(adapter, hidden_activation='relu')
+  assert aj.fold(base, active)[0].identity != folded[0].identity
   with pytest.raises(aj.UserError, match='^`base`: an adapter is folded in'):
     aj.predict(folded[0], aj.fold(base, other)[1], TEXTS)
   # Of a revision on the hub, whose name would load it.

@@ -86,6 +86,22 @@ class CellsTest(parameterized.TestCase):
     self.assertAlmostEqual(found.mean, 0.3)
     self.assertGreater(found.low, 0.2)
     self.assertIsNone(cells.above_majority([record(0.5)], 'dev', 'matthews'))
+    # The same where most examples are of class 1.
+    found = cells.above_majority([
+        predicted(0.9, seed, 1 - LABELS) for seed in range(3)],
+                                 'dev', 'accuracy')
+    self.assertAlmostEqual(found.mean, 0.3)
+
+  def test_a_constant_has_no_correlation_with_scores(self):
+    scores = np.linspace(0, 5, 50)
+    runs = [grid_test.make_record(
+        dataclasses.replace(CONFIG, seed=seed),
+        metrics={'dev': {'pearson': 0.8 + seed / 10}}, predictions={'dev': {
+            'labels': compact.to_text(scores),
+            'predictions': compact.to_text(scores + np.sin(seed + scores))}})
+            for seed in range(2)]
+    self.assertEqual(cells.above_majority(runs, 'dev', 'pearson'),
+                     cells.estimate(runs, 'dev', 'pearson'))
 
   @parameterized.parameters(
       (0.9, 0.7, True),  # Clearly above both.

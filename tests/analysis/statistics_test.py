@@ -128,6 +128,13 @@ class ResampleTest(parameterized.TestCase):
       self.assertAlmostEqual(found[seed, number], metrics.METRICS[metric](
           labels[rows], predictions[seed, rows]))
 
+  def test_a_class_that_a_draw_lacks_counts_for_nothing(self):
+    labels, predictions = np.array([0, 0, 1]), np.array([0, 1, 1])
+    # The first draw has no example of class 1 and none that is taken for it.
+    weights = np.array([[3, 1], [0, 1], [0, 1]])
+    np.testing.assert_allclose(
+        resampling._macro('f1', labels, predictions, weights), [1, 2 / 3])
+
   @parameterized.parameters('pearson', 'spearman')
   def test_scores_as_one_by_one(self, metric):
     rng = np.random.default_rng(1)

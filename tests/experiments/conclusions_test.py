@@ -45,7 +45,8 @@ class FindingsTest(parameterized.TestCase):
     put(self.folder, [0.90, 0.91], 9, tune='norms')
     put(self.folder, [0.795, 0.805], 5, adapter_size=8)
     put(self.folder, [0.70, 0.71], 2, adapter_size=16)
-    put(self.folder, [0.10, 0.10], 2, adapter_size=4)
+    for size in (4, 512):
+      put(self.folder, [0.10, 0.10], 2, adapter_size=size)
     put(self.folder, [0.801, 0.811], init_scale=1e-3)
     put(self.folder, [0.50, 0.51], init_scale=1.0)
     put(self.folder, [0.83, 0.84], activation='relu')
@@ -90,6 +91,14 @@ class FindingsTest(parameterized.TestCase):
     put_floor(self.folder)
     put(self.folder, [0.82, 0.82], 60)
     self.assertEqual(self.findings()[0].verdict, 'does not hold')
+
+  def test_top_layers_with_fewer_parameters_are_cheaper(self):
+    for trained, wanted in ((20, 'holds'), (60, 'does not hold')):
+      put_floor(self.folder)
+      put(self.folder, [0.80, 0.80], trained)
+      put(self.folder, [0.70, 0.70], 60, tune='top_k', top_k=1)
+      put(self.folder, [0.75, 0.75], 9, tune='norms')
+      self.assertEqual(self.findings()[1].verdict, wanted)
 
   def test_cannot_be_told_where_full_fine_tuning_beats_nothing(self):
     # The effect of training on sst2 is clear, but less than the margin.

@@ -7,7 +7,7 @@ import pytest
 
 from adapters_jax.analysis import statistics
 
-pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+pd = pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 
 # pylint: disable=wrong-import-position
@@ -22,7 +22,8 @@ class VerdictsTest(parameterized.TestCase):
 
   @parameterized.parameters(
       (-0.5, 0.9, 'holds'), (0.5, 1.5, 'undecided'),
-      (1.1, 2.0, 'does not hold'), (math.nan, math.nan, 'undecided'))
+      (1.1, 2.0, 'does not hold'), (math.nan, math.nan, 'undecided'),
+      (0.5, 1.0, 'holds'), (1.0, 1.0, 'holds'), (1.0, 2.0, 'undecided'))
   def test_at_most_one(self, low, high, wanted):
     self.assertEqual(verdicts.judge(between(low, high), 1), wanted)
 
@@ -49,6 +50,23 @@ class VerdictsTest(parameterized.TestCase):
   def test_numbers_with_their_units_and_intervals(
       self, low, high, metric, wanted):
     self.assertEqual(verdicts.show(between(low, high), metric), wanted)
+
+  @parameterized.parameters(
+      ({}, 'holds'),
+      ({(0, 0): (1.6, 1.6)}, 'holds in part'),  # More than the upper third.
+      ({(0, 2): (1.5, 1.5)}, 'holds in part'),  # All cost no more than one may.
+      ({(2, 2): (2.5, 2.5)}, 'holds in part'),
+      # Not the costliest layer by its mean, but of unknown cost.
+      ({(1, 1): (0.0, 2.2)}, 'undecided'))
+  def test_layers(self, changed, wanted):
+    drops = {(0, 0): (1.0, 1.0), (1, 1): (0.5, 0.5), (2, 2): (1.5, 1.5),
+             (0, 2): (30, 30), **changed}
+    rows = pd.DataFrame([
+        {'first': first, 'last': last, 'seed': seed, 'drop': drop,
+         'layers': 3, 'metric': 'accuracy'}
+        for (first, last), some in drops.items()
+        for seed, drop in enumerate(some)])
+    self.assertEqual(verdicts.layers(rows)[0], wanted)
 
   def test_one_seed(self):
     nothing = (math.nan, math.nan)
