@@ -98,7 +98,8 @@ def test_saves_that_are_due():
     ({}, {}), ({}, {'pause': 2}), ({'due': lambda batch: batch == 2}, {}),
     ({'stop': iter([False, False, True]).__next__}, {}),
     ({'ended': iter([False, False, True]).__next__}, {}),
-    ({}, {'eval_every': 2})], ids=str)
+    ({}, {'eval_every': 2})],
+    ids=['plain', 'pause', 'due', 'stop', 'ended', 'evaluation'])
 def test_nothing_is_saved_after_a_loss_that_is_not_finite(hooks, options):
   watch = Watch(diverges=1, check=lambda step, values: loop.demand_finite(
       step, values, lambda step: step / 10), **hooks)
