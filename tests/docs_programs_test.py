@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -112,13 +113,36 @@ def test_pages_run(page, base_folder, small_world):
   assert 'base' in run_blocks(page, base_folder)
 
 
+def products(monkeypatch) -> list[str]:
+  """Returns a list for the lowered products of all programs from now on."""
+  jit, found = jax.jit, []
+
+  def with_text(function, **options):
+    jitted = jit(function, **options)
+
+    def call(*args):
+      found.extend(re.findall(
+          r'stablehlo\.dot_general.*', jitted.lower(*args).as_text()))
+      return jitted(*args)
+
+    return call
+
+  monkeypatch.setattr(jax, 'jit', with_text)
+  return found
+
+
 @pytest.mark.slow
-def test_the_training_loop_runs(base_folder, small_world):
+def test_the_training_loop_runs(base_folder, small_world, monkeypatch):
   names = {}
 
   def execute(code):
     code = code.replace("'minilm-l6'", repr(base_folder))
-    exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
+    with monkeypatch.context() as patch:
+      found = products(patch)
+      exec(compile(code, 'how_it_works', 'exec'), names)  # pylint: disable=exec-used
+    # On GPU and TPU, others would be rounded.
+    assert all('precision = [HIGHEST, HIGHEST]' in one for one in found), found
+    return len(found)
 
   def logits_of(params):
     batch = names['batch']
@@ -131,9 +155,11 @@ def test_the_training_loop_runs(base_folder, small_world):
 
   page = docs_test.PAGES['docs/how_it_works.md']
   first, predicted, salient, second = docs_test.blocks(page, 'python')
-  execute(first)
+  assert execute(first)
   execute(predicted)
-  execute(salient)
+  assert execute(salient)
+  adapter = names['adapter']
+  assert (adapter.base, adapter.max_length) == (names['loaded'].identity, 32)
   logits = logits_of(trees.overlay(names['base'], names['tuned']))
   np.testing.assert_allclose(
       [*names['found'].probabilities.values()], jax.nn.softmax(logits)[0],
@@ -159,5 +185,5 @@ def test_the_training_loop_runs(base_folder, small_world):
   moved = tx.update(others, tx.init(others), others)[0]['adapter']
   np.testing.assert_array_equal(moved['fixed_a'], 0)
   np.testing.assert_allclose(moved['running_mean'], -0.1, rtol=1e-6)
-  execute(second)
+  assert execute(second)
   assert loss(trees.overlay(whole, names['state'].tuned)) < at_first

@@ -10,6 +10,7 @@ from adapters_jax import errors
 from adapters_jax import methods
 from adapters_jax.adapters import folders
 from adapters_jax.methods import hints
+from adapters_jax.runs import checks
 
 # {setting: argument of `train`}
 ARGUMENT_OF = {
@@ -74,6 +75,8 @@ _CLASSES = ('the labels of `data` are the classes; if they are numbers, give '
 _DECAY = ('the rate rises over `warmup`, then falls linearly to 0; '
           '`optimizer` chooses its shape')
 _DEVICE = 'JAX chooses the device, see its variable JAX_PLATFORMS'
+_LOOP = ('write the loop yourself, see docs/how_it_works.md; '
+         '`Adapter(methods, tuned, ...)` makes its result an adapter')
 _LOG = "progress goes to the logger 'adapters_jax'"
 _SCORES = ('the losses and scores of a training are in `adapter.history`; '
            f'{_LOG}')
@@ -91,8 +94,11 @@ _ELSEWHERE = {
         'overwrite_output_dir', 'save_dir', 'save_steps', 'save_strategy',
         'save_total_limit'), _BEST),
     **dict.fromkeys((
-        'lr_scheduler', 'lr_scheduler_kwargs', 'lr_scheduler_type',
-        'scheduler'), _DECAY),
+        'lr_schedule', 'lr_scheduler', 'lr_scheduler_kwargs',
+        'lr_scheduler_type', 'schedule', 'scheduler'), _DECAY),
+    **dict.fromkeys((
+        'compute_loss', 'criterion', 'loss', 'loss_fn', 'loss_function',
+        'optimizers', 'tx'), f'for one of your own {_LOOP}'),
     **dict.fromkeys((
         'class_names', 'id2label', 'label2id', 'label_names', 'num_classes',
         'num_labels'), _CLASSES),
@@ -145,6 +151,21 @@ def unknown(
         f'setting: {name!r} is a field of the method; write it there, as in '
         f'`method={example!r}`')
   return errors.unknown('setting', name, [*settings, *ARGUMENTS], SAME)
+
+
+def check_value(name: str, value: Any) -> None:
+  """Raises UserError for an optimizer or a schedule of optax as a setting.
+
+  Args:
+    name: Setting of `train`.
+    value: Value that the user gave.
+  """
+  if name == 'optimizer' and hasattr(value, 'update'):
+    raise errors.UserError(
+        f'`optimizer`: give {" or ".join(checks.CHOICES["optimizer"])} as a '
+        f'string; for one of your own {_LOOP}')
+  if name == 'learning_rate' and callable(value):
+    raise errors.UserError(f'`learning_rate`: give a number; {_DECAY}')
 
 
 def _of_method(word: str, method: str, value: Any) -> str:

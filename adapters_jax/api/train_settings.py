@@ -71,7 +71,8 @@ def check_names(
     method: Method string.
 
   Raises:
-    errors.UserError: a setting that `train` does not take, or not for the data.
+    errors.UserError: a setting that `train` does not take, or not for the data,
+      or an object of optax as its value.
   """
   allowed = [field.name for field in dataclasses.fields(config_lib.Config)
              if field.name not in NOT_SETTINGS]
@@ -80,6 +81,7 @@ def check_names(
       raise errors.UserError(f'setting: {name!r} {train_names.advice(name)}')
     if name not in allowed:
       raise train_names.unknown(name, allowed, method, value)
+    train_names.check_value(name, value)
   if settings.get('data_dir') and not isinstance(data, str):
     raise errors.UserError(
         f'`data_dir={settings["data_dir"]}`: is for a task by name; leave it '

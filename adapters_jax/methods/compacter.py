@@ -6,7 +6,6 @@ and both projections may share the rule A, and W may have a low rank.
 
 from collections.abc import Mapping
 import dataclasses
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -138,11 +137,10 @@ class Compacter(bottleneck.Bottleneck):
       init = _uniform(1.0 if shared else 0.01)
     # `trees.role` recognises frozen leaves by the prefix.
     fixed = '' if self.learn_phm else 'fixed_'
-    make = functools.partial(module.param, init_fn=init)
     if not self.factorized_phm_rule:
-      return make(f'{fixed}rule', shape=(n, n, n))
-    left = make(f'{fixed}rule_left', shape=(n, n, 1))
-    return left @ make(f'{fixed}rule_right', shape=(n, 1, n))
+      return module.param(f'{fixed}rule', init, (n, n, n))
+    left = module.param(f'{fixed}rule_left', init, (n, n, 1))
+    return left @ module.param(f'{fixed}rule_right', init, (n, 1, n))
 
   def weight(
       self, module: nn.Module, inputs: int, features: int, prefix: str = ''
@@ -217,7 +215,7 @@ class Dense(parameters.Module):
     return y
 
 
-class Shared(nn.Module):
+class Shared(parameters.Module):
   """Rule and weights that the layers of a Compacter share."""
   config: Compacter
 
@@ -245,8 +243,8 @@ class Shared(nn.Module):
 
 def _uniform(scale):
   """Returns an initialiser of U(-scale, scale)."""
-  return lambda key, shape: jax.random.uniform(
-      key, shape, minval=-scale, maxval=scale)
+  return lambda key, shape, dtype: jax.random.uniform(
+      key, shape, dtype, minval=-scale, maxval=scale)
 
 
 COMPACTER = Compacter(

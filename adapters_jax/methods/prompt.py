@@ -191,9 +191,9 @@ class Insert(parameters.Module):
     config = self.config
     length, batch = config.prompt_length, x.shape[0]
 
-    def init(key, shape):
+    def init(key, shape, dtype):
       return jax.random.uniform(
-          key, shape, minval=-config.scale, maxval=config.scale)
+          key, shape, dtype, minval=-config.scale, maxval=config.scale)
 
     prompt = self.param('prompt', init, (length, x.shape[-1]))
     prompt = jnp.broadcast_to(prompt.astype(x.dtype), (batch, *prompt.shape))

@@ -87,7 +87,8 @@ class VeRAUpdate(parameters.Module):
     """Multiplies values [..., width] by a vector, or by a matrix if dense."""
     width = values.shape[-1]
     if self.config.dense:
-      matrix = self.param(name, lambda _: start * jnp.eye(width))
+      matrix = self.param(name, lambda _: start * jnp.eye(
+          width, dtype=jnp.float32))
       return values @ matrix.astype(values.dtype)
     vector = self.param(name, nn.initializers.constant(start), (width,))
     return values * vector.astype(values.dtype)

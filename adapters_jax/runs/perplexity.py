@@ -68,6 +68,6 @@ def of_texts(
         examples, readings.BUCKETS, batch_size, None, masking):
       yield rows, step(params, tuned, batch)
 
-  with compiled.matmul_precision(base):
+  with compiled.matmul_precision(base), sharding.without_context_mesh():
     found, _ = language_modeling.summary(outputs(), len(examples))
   return found

@@ -17,6 +17,7 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import signals
 from adapters_jax.training import hosts
 from adapters_jax.training import programs
+from adapters_jax.training import sharding
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ def computing(
 ) -> Iterator[precision.Choices]:
   """Sets the matmul precision of the settings within the context.
 
+  A mesh of `jax.set_mesh` is set aside: a run has its own.
+
   Args:
     config: Settings.
     keep_programs: Whether to enable the compile cache, for the whole process.
@@ -83,7 +86,8 @@ def computing(
     enable_compilation_cache()
   shape = pretrained.config_of(config.checkpoint)
   chosen = precision.choose(config.precision, shape.head_dim)
-  with jax.default_matmul_precision(chosen.matmul):
+  with (jax.default_matmul_precision(chosen.matmul),
+        sharding.without_context_mesh()):
     yield chosen
 
 

@@ -6,7 +6,8 @@ stored in slices and gathered where they are used. Every host makes its own rows
 of each batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
 import functools
 import re
 from typing import Any
@@ -94,6 +95,20 @@ def make_mesh(
 def one_device() -> jax.sharding.Mesh:
   """Returns the mesh of this host's first device, for work of one device."""
   return make_mesh('data', 1, jax.local_devices()[:1])
+
+
+@contextlib.contextmanager
+def without_context_mesh() -> Iterator[None]:
+  """Sets the mesh of `jax.set_mesh` aside in the context, for this thread.
+
+  JAX refuses programs on other devices than those of that mesh, and shardings
+  of another mesh if its axes are explicit.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    yield
+    return
+  with jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())):
+    yield
 
 
 def mesh_line(mesh: jax.sharding.Mesh) -> str:
@@ -241,5 +256,6 @@ def create(
 
 def gather(mesh: jax.sharding.Mesh, tree: Any) -> Any:
   """Returns a tree as whole numpy arrays; every host must make the call."""
-  whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
-  return jax.device_get(whole)
+  if jax.process_count() > 1:  # The slices of other hosts cannot be read here.
+    tree = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree)
+  return jax.device_get(tree)

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import tempfile
 
+import optax
 import pytest
 
 import adapters_jax as aj
@@ -113,6 +114,9 @@ def test_fields_of_methods(method, field, example):
     ('metod', 'did you mean method?'),
     ('warmup_steps', '`warmup`, the share of the steps that warms up'),
     ('lr_scheduler_type', 'falls linearly to 0; `optimizer`'),
+    ('lr_schedule', 'falls linearly to 0; `optimizer`'),
+    *((name, r'see docs/how_it_works.md; `Adapter\(methods, tuned')
+      for name in ('loss', 'loss_fn', 'criterion', 'tx')),
     ('output_dir', r'save it with `adapter.save\(DIR\)`'),
     ('save_steps', r'save it with `adapter.save\(DIR\)`'),
     ('callbacks', '`adapter.history`'), ('report_to', '`adapter.history`'),
@@ -120,6 +124,18 @@ def test_fields_of_methods(method, field, example):
 def test_names_of_other_libraries(name, wanted):
   with pytest.raises(aj.UserError, match=f'^setting: .*; .*{wanted}'):
     train_settings.check_names({name: 1})
+
+
+def test_objects_of_optax_as_values():
+  for given, message in (
+      ({'optimizer': optax.adamw(1e-3)},
+       "`optimizer`: give adam or adapter_bert as a string; .* the loop "
+       'yourself, see docs/how_it_works.md'),
+      ({'learning_rate': optax.constant_schedule(1e-3)},
+       '`learning_rate`: give a number; the rate rises over `warmup`')):
+    with pytest.raises(aj.UserError, match=f'^{message}'):
+      train_settings.check_names(given)
+  train_settings.check_names({'optimizer': 'adam', 'learning_rate': 1e-3})
 
 
 def test_suggestions_are_settings_that_train_takes():

@@ -62,6 +62,24 @@ def test_other_shapes_are_refused(module, name):
     module.apply(variables, jnp.ones((2, 5)))
 
 
+def test_new_parameters_are_float32_with_64_bits():
+  class Drawn(parameters.Module):
+    dtypes: tuple = ()
+
+    @nn.compact
+    def __call__(self):
+      return self.param('drawn', nn.initializers.normal(), (3,), *self.dtypes)
+
+  def draw(*dtypes):
+    return Drawn(dtypes).init_with_output(jax.random.key(0))[0]
+
+  wanted = draw()
+  with jax.enable_x64(True):
+    found, wide = draw(), draw(jnp.float64)
+  assert (found.dtype, wide.dtype) == (jnp.float32, jnp.float64)
+  np.testing.assert_array_equal(found, wanted)
+
+
 def test_tables():
   module = parameters.Embed(5, 3)
   variables = module.init(jax.random.key(0), jnp.array([1]))

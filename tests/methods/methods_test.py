@@ -277,3 +277,16 @@ def test_a_start_is_what_no_seed_changes(name):
     wanted = leaf if np.array_equal(leaf, other) else np.zeros_like(leaf)
     np.testing.assert_allclose(
         found.get(path, 0 * wanted), wanted, rtol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize('name', [
+    name if name in ('loreft', 'prompt_tuning', 'vera')
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in (*DISTINCT, *STARTS)])
+def test_leaves_are_the_same_with_64_bits(name):
+  text = {**ALL, **STARTS}[name]
+  _, wanted = make(text, layers=1)
+  with jax.enable_x64(True):
+    _, found = make(text, layers=1)
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  assert {str(leaf.dtype) for leaf in jax.tree.leaves(found)} == {'float32'}

@@ -277,4 +277,4 @@ class _Drawn:
   def param(self, name, init, shape):
     """Returns the initial value."""
     del name
-    return init(jax.random.key(0), shape)
+    return init(jax.random.key(0), shape, np.float32)

@@ -5,7 +5,6 @@ import threading
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import pytest
 
 from adapters_jax.layers import parameters
@@ -98,7 +97,7 @@ def test_equal_layers_are_traced_once(monkeypatch):
 class Own(parameters.Module):
   @nn.compact
   def __call__(self):
-    return self.param('a', lambda key, shape: jnp.ones(shape), (2, 3))
+    return self.param('a', nn.initializers.ones, (2, 3))
 
 
 def test_only_the_marked_trace_leaves_values_out():

@@ -7,10 +7,12 @@ import warnings
 import jax
 import pytest
 
+from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import session
 from adapters_jax.runs import signals
 from adapters_jax.training import hosts
 from adapters_jax.training import programs
+from tests import tiny
 
 enable = session.enable_compilation_cache  # Other tests replace it.
 
@@ -29,6 +31,15 @@ def test_programs_are_kept(updates, monkeypatch, tmp_path):
   enable()
   assert 'jax_compilation_cache_dir' in updates and 'programs' in updates
   assert (tmp_path / 'cache' / 'compiled').is_dir()
+
+
+def test_a_run_computes_without_the_callers_mesh(tmp_path):
+  config = config_lib.Config(
+      checkpoint=tiny.write_checkpoint(str(tmp_path)))
+  with jax.set_mesh(jax.make_mesh((1,), ('x',))):
+    with session.computing(config, keep_programs=False):
+      assert jax.sharding.get_abstract_mesh().empty
+    assert not jax.sharding.get_abstract_mesh().empty
 
 
 def test_a_folder_that_cannot_be_made_is_named_once(

@@ -185,6 +185,34 @@ class EightDevicesTest(parameterized.TestCase):
       self.assertEqual(
           leaf.addressable_shards[0].data.shape[0], leaf.shape[0] // 2)
 
+  def test_gradients_in_shard_map(self):
+    # As `docs/how_it_works.md` says.
+    model = heads.Classifier(SHAPE, 2)
+    tuned, base = trees.split(parameters(), SELECT)
+    mesh = mesh_of('data:8')
+
+    def gradient(tuned, base, batch):
+      def mean_loss(tuned):
+        logits = model.apply(
+            {'params': trees.overlay(base, tuned)}, **steps_lib.inputs(batch))
+        return heads.cross_entropy(logits, batch['labels']).mean()
+
+      return jax.grad(mean_loss)(tuned)
+
+    def of_device(tuned, base, batch):
+      tuned, base = jax.tree.map(
+          lambda leaf: jax.lax.pcast(leaf, 'data', to='varying'), (tuned, base))
+      return jax.lax.pmean(gradient(tuned, base, batch), 'data')
+
+    batch = whole_batch()
+    everywhere, rows = sharding.P(), sharding.P('data')
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, atol=1e-6),
+        jax.jit(jax.shard_map(
+            of_device, mesh=mesh, in_specs=(everywhere, everywhere, rows),
+            out_specs=everywhere))(tuned, base, batch),
+        jax.jit(gradient)(tuned, base, batch))
+
   def test_data_parallel_talks_about_gradients_alone(self):
     text = compiled_step('data:8', 'adapters', 'shallow').as_text()
     self.assertEqual(set(COLLECTIVES.findall(text)), {'all-reduce'})
@@ -253,13 +281,29 @@ class EightDevicesTest(parameterized.TestCase):
     self.assertEqual(int(state.step), 2)
 
   def test_raw_texts_are_scored_on_one_device_as_in_training_on_eight(self):
-    folder = self.enter_context(tempfile.TemporaryDirectory())
-    base = aj.load_base(tiny.write_checkpoint(folder, layers=1))
-    texts = aj.Texts([' '.join(tiny.WORDS[row:row + 4]) for row in range(8)])
-    adapter = aj.train(
-        base, texts, 'lora[r=2]', dev=texts, buckets=0, batch_size=8,
-        max_steps=1, max_length=8)
+    base, texts, train = self.training_on_texts()
+    adapter = train()
     found = aj.evaluate(base, adapter, texts)
     self.assertEqual(list(found), list(adapter.scores['dev']))
     for name, value in adapter.scores['dev'].items():
       self.assertAlmostEqual(found[name], value, delta=1e-3, msg=name)
+
+  def test_the_callers_mesh_changes_nothing(self):
+    base, texts, train = self.training_on_texts()
+    adapter = train()
+    wanted = aj.evaluate(base, adapter, texts)
+    for axes in jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit:
+      mesh = jax.make_mesh((8,), ('x',), axis_types=(axes,))
+      with jax.set_mesh(mesh):
+        self.assertEqual(train(), adapter)
+        self.assertEqual(aj.evaluate(base, adapter, texts), wanted)
+        self.assertEqual(jax.sharding.get_abstract_mesh(), mesh.abstract_mesh)
+
+  def training_on_texts(self):
+    """Returns (base, texts, () -> adapter trained on the texts)."""
+    folder = self.enter_context(tempfile.TemporaryDirectory())
+    base = aj.load_base(tiny.write_checkpoint(folder, layers=1))
+    texts = aj.Texts([' '.join(tiny.WORDS[row:row + 4]) for row in range(8)])
+    return base, texts, lambda: aj.train(
+        base, texts, 'lora[r=2]', dev=texts, buckets=0, batch_size=8,
+        max_steps=1, max_length=8)

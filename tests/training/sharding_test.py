@@ -90,6 +90,21 @@ class MeshTest(parameterized.TestCase):
     np.testing.assert_array_equal(
         sharding.gather(mesh, made['twice']), 2 * np.ones(3))
 
+  @parameterized.parameters('Auto', 'Explicit')
+  def test_a_mesh_of_the_caller_is_set_aside(self, axes):
+    mesh = sharding.one_device()
+    own = jax.make_mesh(
+        (1,), ('x',), axis_types=(jax.sharding.AxisType[axes],))
+    with jax.set_mesh(own):
+      with self.assertRaises(KeyError), sharding.without_context_mesh():
+        self.assertTrue(jax.sharding.get_abstract_mesh().empty)
+        made = sharding.create(mesh, jnp.zeros_like, np.ones((2, 3)))
+        self.assertEqual(made.sharding.mesh, mesh)
+        raise KeyError
+      self.assertEqual(jax.sharding.get_abstract_mesh(), own.abstract_mesh)
+    with sharding.without_context_mesh():
+      self.assertTrue(jax.sharding.get_abstract_mesh().empty)
+
 
 class StartTest(parameterized.TestCase):
 
