@@ -197,6 +197,8 @@ class Adapter:
     """
     self.check_labels()
     settings_lib.checked({**self.settings}, '`settings`')
+    # Again: a dict may have been changed since.
+    field_checks.check_head(self.tuned, '`tuned`')
     folder = paths.target(folder, 'folder')
     storage.save_tuned(folder, self.tuned, {
         'task': self.task, 'labels': list(self.labels),

@@ -1,6 +1,6 @@
 """Data that the runs of a sweep share: read, hashed and tokenised once.
 
-No JAX at import.
+No JAX or NumPy at import.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,7 @@ import dataclasses
 import os
 from typing import Any
 
-import numpy as np
-
 from adapters_jax.data import prepared
-from adapters_jax.data import tasks
 from adapters_jax.downloads import file_hash
 from adapters_jax.downloads import paths
 from adapters_jax.runs import config as config_lib
@@ -39,7 +36,7 @@ def kept() -> Iterator[None]:
 
 def of(
     config: config_lib.Config, make: Callable[..., Any], data: Any,
-    task: tasks.Task | None, *more: Any,
+    task: Any, *more: Any,
 ) -> Any:
   """Returns make(config, data, *more), perhaps the result of an earlier run.
 
@@ -52,7 +49,7 @@ def of(
     make: Function of a module with one such function. Callers must not change
       what it returns, of which arrays are read-only.
     data: Data in memory, which are not kept; None for those of the settings.
-    task: Task by name, whose `source` is read; None for the user's files.
+    task: `tasks.Task` by name, whose `source` is read; None for files.
     *more: Further arguments that can be compared.
   """
   entry = _entry.get()
@@ -79,7 +76,7 @@ def _settings(config: config_lib.Config) -> dict[str, Any]:
 
 def _key(
     config: config_lib.Config, make: Callable[..., Any],
-    task: tasks.Task | None, more: tuple[Any, ...],
+    task: Any, more: tuple[Any, ...],
 ) -> Any:
   """Returns everything that the data depend on, None if it is not known."""
   from adapters_jax.model import pretrained  # Imports JAX.
@@ -109,6 +106,7 @@ def _stamp(path: str) -> tuple[Any, ...]:
 
 def _protect(value: Any) -> None:
   """Makes the arrays in some data read-only."""
+  import numpy as np  # The data are read: it is imported.
   if isinstance(value, np.ndarray):
     value.flags.writeable = False
   elif dataclasses.is_dataclass(value):

@@ -23,6 +23,7 @@ from adapters_jax.methods import reft_module
 from adapters_jax.methods import strings
 from adapters_jax.methods import vera_module
 from adapters_jax.model import encoder
+from adapters_jax.model import shapes
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from tests import tiny
@@ -137,7 +138,7 @@ def test_a_loreft_projection_is_orthonormal_whatever_decays():
 def test_a_reft_has_the_edits_of_its_positions(fields, parts):
   config = dataclasses.replace(
       common.SHAPE, adapters=strings.parse(f'loreft[r=2, {fields}]'))
-  layer = encoder.shapes(encoder.Bert(config))['encoder']['layer_0']
+  layer = shapes.of(encoder.Bert(config))['encoder']['layer_0']
   assert set(layer['adapter_layer_output_0']) == parts
 
 
