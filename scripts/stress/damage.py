@@ -133,9 +133,7 @@ def kinds(place: place_lib.Place) -> dict[str, Kind]:
     return read
 
   def adapter():
-    found = adapter_lib.load(run)
-    leaves = jax.tree.map(lambda leaf: leaf.tolist(), found.tuned)
-    return dataclasses.replace(found, tuned=leaves)
+    return adapter_lib.load(run)
 
   def settings():
     workdirs.check_free(config, place_lib.EXPERIMENT)
