@@ -195,6 +195,14 @@ class BatchingTest(parameterized.TestCase):
     np.testing.assert_array_equal(batch['tokens'][1][~batch['mask'][1]], 0)
     np.testing.assert_array_equal(batch['tokens'][3], batch['tokens'][0])
 
+  def test_rows_of_a_host_are_those_of_the_batch(self):
+    examples = make_examples()
+    plan, rows = bucketing.Plan(np.array([4, 9]), 44), [4, 0, 1]
+    whole, part = (batching.make_batch(examples, plan, 5, *local)
+                   for local in ((), (rows,)))
+    for name, value in whole.items():
+      np.testing.assert_array_equal(part[name], value[rows], err_msg=name)
+
   def test_labels_of_every_position(self):
     rows = [np.array(row, np.int32) for row in ([3, -1], [-1, 0, 2])]
     examples = examples_lib.Examples(
