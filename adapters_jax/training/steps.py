@@ -83,7 +83,7 @@ def init_state(
 def inputs(batch: Batch) -> dict[str, Any]:
   """Returns the arrays of a batch that are arguments of the model."""
   return {name: value for name, value in batch.items()
-          if name not in ('labels', 'weights', adapter_drop.DROPPED)}
+          if name not in ('labels', 'weights')}
 
 
 def gradient_norm(grads: trees.Tree) -> jax.Array:

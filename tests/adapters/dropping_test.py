@@ -157,6 +157,8 @@ def test_a_step_without_the_lowest_layer(base):
     assert moved <= {path for path in before
                      if adapter_drop.survives(path, number)}
     assert 'encoder/layer_1/adapter_ffn_output_0/up/kernel' in moved
+    # Its own, not those of the base that is below.
+    assert 'encoder/layer_1/ffn_norm/scale' in moved
     assert np.isfinite(metrics['loss'])
   # No backward pass below: half the layers, and more than a fifth of the work.
   assert costs[1] < 0.8 * costs[0]

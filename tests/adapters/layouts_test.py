@@ -106,3 +106,17 @@ def test_a_method_for_predictions_is_that_of_itself(text):
     assert plain.for_predictions(48) == plain
     assert {field.name for field in dataclasses.fields(method)} >= set(
         method.training_fields)
+
+
+@pytest.mark.parametrize('text, factor', [
+    ('lora[r=2, alpha=6]', 3), ('rslora[r=4, alpha=6]', 3),
+    # Gates replace the scale, norms of DoRA read the leaves without it.
+    ('lora[r=2, alpha=6, use_gating=True]', 1), ('dora[r=2, alpha=6]', 1)])
+def test_leaves_for_predictions_contain_the_scale(text, factor):
+  method, = strings.parse(text)
+  leaf = np.full((2, 3), 5.0, np.float32)
+  for name, wanted in (('b', 5 * factor), ('a', 5)):
+    np.testing.assert_array_equal(
+        method.leaf_for_predictions(f'adapter_query_0/{name}', leaf), wanted)
+  if not method.use_gating:
+    assert method.for_predictions(8).scale * factor == method.scale

@@ -152,6 +152,13 @@ class PointsTest(parameterized.TestCase):
     self.assertEqual(point.trials, trials)
     np.testing.assert_equal(point.pick_score, score)  # Equal for nan, too.
 
+  def test_trials_on_as_many_examples_go_before_more(self):
+    point, = points_lib.points([
+        record(0.5, 0, train_examples=200),
+        record(0.6, 1000, train_examples=200),
+        record(0.7, 1000, train_examples=400)])
+    self.assertEqual((point.trial_examples, point.pick_score), (200, 0.6))
+
   def test_runs_on_a_cpu_without_bfloat16_are_those_of_float32(self):
     def computed(dev, seed, instructions, asked='bfloat16_products'):
       with mock.patch.object(

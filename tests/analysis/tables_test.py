@@ -145,8 +145,12 @@ class SummariesTest(parameterized.TestCase):
     default = grid_test.make_record(
         config_lib.Config(task='mrpc'),
         metrics={'dev': {'f1': 0.9, 'accuracy': 0.8}})
-    line = tables.glue_mean(points_lib.points([made[0], default]))
-    self.assertStartsWith(line, 'GLUE-style mean on dev: 85.0 over 1')
+    own = grid_test.make_record(  # Own data of this name.
+        config_lib.Config(task='mrpc'), metrics={'dev': {'accuracy': 1.0}})
+    own.config['train_file'] = 'own.tsv@0123'
+    for some in ([made[0], default, own], [own, default, made[0]]):
+      line = tables.glue_mean(points_lib.points(some))
+      self.assertStartsWith(line, 'GLUE-style mean on dev: 85.0 over 1')
 
   def test_glue_mean_of_other_tasks_is_nothing(self):
     points = points_lib.points([grid_test.make_record(config_lib.Config())])

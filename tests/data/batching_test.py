@@ -116,6 +116,19 @@ class BatchingTest(parameterized.TestCase):
          ([11, 12, 13], (10, 2)), ([6, 7, 14], (10, 10)),
          ([15, 16], (10, 10))])
 
+  def test_the_partial_batch_of_a_training_is_the_longest(self):
+    # Else its length would depend on the examples that a seed leaves over.
+    lengths = np.array([[2, 10]] * 4 + [[10, 2]] * 3)
+    arguments = lengths, ((2, 10), (10, 2), (10, 10)), 3
+    plans = bucketing.plan(*arguments)
+    self.assertEqual((plans[-1].rows.tolist(), plans[-1].length),
+                     ([3], (2, 10)))
+    for seed in range(3):
+      partial, = (one for one in bucketing.plan(
+          *arguments, np.random.default_rng(seed), np.random.default_rng(9))
+                  if len(one.rows) < 3)
+      self.assertEqual(partial.length, (10, 10))
+
   def test_lengths_of_columns_are_nearly_the_best(self):
     rng = np.random.default_rng(0)
 
@@ -203,6 +216,14 @@ class BatchingTest(parameterized.TestCase):
     np.testing.assert_array_equal(batch['tokens'][1][batch['mask'][1]], 10)
     np.testing.assert_array_equal(batch['tokens'][1][~batch['mask'][1]], 0)
     np.testing.assert_array_equal(batch['tokens'][3], batch['tokens'][0])
+
+  def test_rows_of_a_host_are_those_of_the_batch(self):
+    examples = make_examples()
+    plan, rows = bucketing.Plan(np.array([4, 9]), 44), [4, 0, 1]
+    whole, part = (batching.make_batch(examples, plan, 5, *local)
+                   for local in ((), (rows,)))
+    for name, value in whole.items():
+      np.testing.assert_array_equal(part[name], value[rows], err_msg=name)
 
   def test_labels_of_every_position(self):
     rows = [np.array(row, np.int32) for row in ([3, -1], [-1, 0, 2])]

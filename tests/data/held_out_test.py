@@ -92,6 +92,13 @@ def test_no_warning_where_dev_is_given_or_texts_stay_together(caplog):
   assert not caplog.records
 
 
+@pytest.mark.parametrize('count, share, wanted', [
+    (2, 0.9, 1), (3, 0.99, 2), (5, 0.01, 1), (10, 0.25, 2), (20, 0.1, 2)])
+def test_at_least_one_row_is_drawn_and_one_kept(count, share, wanted):
+  kept, held = held_out.draw(count, share)
+  assert len(held) == wanted and sorted(kept + held) == [*range(count)]
+
+
 def test_splits_of_files_are_in_order_and_a_given_test_stays():
   train = [*'abcdefghij']
   found = held_out.of_train({'train': train, 'test': ['k']}, 0.2, 0.0, str)

@@ -221,6 +221,12 @@ class FramesTest(parameterized.TestCase):
     np.testing.assert_allclose(means['mean'], [0, 30, 1, 1.5], atol=1e-9)
     np.testing.assert_allclose(means['low'], means['mean'], atol=1e-9)
     self.assertEmpty(spans.load(str(self.folder), restore_norms=True))
+    above = spans.above_majority(found)  # 90 of both seeds, each once.
+    self.assertAlmostEqual(above.mean, 35)
+    self.assertEqual(above.seeds, 2)
+    # Scores have no most frequent class, and constants no correlation.
+    scores = spans.above_majority(found.assign(majority=float('nan')))
+    self.assertAlmostEqual(scores.mean, 90)
 
   def test_spans_belong_to_records(self):
     put_spans(self.folder, DROPS)

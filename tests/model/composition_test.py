@@ -136,6 +136,11 @@ def test_replace_changes_a_field(text):
   assert dataclasses.replace(setup, members=['x', 'y']).members == ('x', 'y')
 
 
+def test_shares_of_an_average():
+  assert Average('a', 'b').shares == (0.5, 0.5)
+  assert Average('a', 'b', weights=[3, 1]).shares == (0.75, 0.25)
+
+
 def test_members_are_given_once():
   with pytest.raises(errors.UserError, match="unknown 'members'"):
     Stack('a', members=['b'])

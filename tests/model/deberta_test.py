@@ -37,6 +37,9 @@ def test_buckets_of_the_published_models():
   assert (found == -deberta.buckets(-np.arange(512), 256, 512)).all()
   rows = deberta.distance_rows(tiny_families.config('deberta-256'), 512, 512)
   assert rows[0] == 1 and rows[511] == 256 and rows[-1] == 511
+  # A prompt may lead beyond the positions: the ends of the table.
+  rows = deberta.distance_rows(tiny_families.config('deberta'), 60, 60)
+  assert rows[0] == 0 and rows[-1] == 15
 
 
 @pytest.mark.interop

@@ -1,5 +1,7 @@
 """Losses of heads against numbers by hand, and names of heads."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from scipy import special
 from adapters_jax import errors
 from adapters_jax.model import heads
 from adapters_jax.model.heads import multilabel
+from tests import tiny
 
 LOGITS = np.array([[2.0, -1.0, 0.5], [0.0, 1.0, -3.0]], np.float32)
 
@@ -44,6 +47,18 @@ def test_binary_cross_entropy():
     ('multiple_choice', 'pooler', 'multiple_choice_pooler')])
 def test_heads_of_forms(form, head_input, name):
   assert heads.of_form(form, head_input).name == name
+
+
+def test_choices_are_scored_like_texts():
+  config = dataclasses.replace(tiny.CONFIG, layers=1)
+  model = heads.HEADS['multiple_choice'].make(config, 1)
+  batch = tiny.random_batch(batch=6)
+  inputs = [batch[name] for name in ('tokens', 'segments', 'mask')]
+  params = tiny.drawn(model)
+  alone = tiny.apply(heads.Classifier(config, 1), params, *inputs)
+  together = tiny.apply(model, params, *(
+      array.reshape(2, 3, -1) for array in inputs))
+  np.testing.assert_allclose(together, alone.reshape(2, 3), atol=1e-6)
 
 
 def test_choices_have_fewer_heads():

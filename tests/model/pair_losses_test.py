@@ -44,6 +44,13 @@ def test_negatives_that_are_texts_of_their_own_pairs_do_not_count():
         losses_of(np.array([[0, 1, own]])), [0], atol=1e-6)
 
 
+def test_a_text_counts_though_filler_repeats_it():
+  labels = np.array([[0, 1], [0, 1], [2, 3]])
+  vectors = vectors_of(labels).at[0].set(0)  # Filler: no candidate before it.
+  np.testing.assert_allclose(
+      losses(vectors, labels)[1:], losses_of(labels[1:]), rtol=1e-5)
+
+
 def test_perfect_embeddings_of_pairs_in_both_orders():
   labels = np.array([[0, 1], [1, 0], [2, 3]])
   vectors = jnp.eye(4)[jnp.array(labels) // 2]

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -108,3 +109,25 @@ def test_nothing_is_saved_after_a_loss_that_is_not_finite(hooks, options):
       match=r'nan .*at step 1, with learning rate 0\.1: try a lower `learn'):
     watch.fit(**options)
   assert watch.seen == [('report', 0)]
+
+
+@pytest.mark.parametrize('name', ['loss', 'grad_norm'])
+def test_loss_and_gradient_norm_are_finite(name):
+  loop.demand_finite(3, {'loss': 1.0, 'grad_norm': 2.0})
+  with pytest.raises(errors.UserError, match='at step 3'):
+    loop.demand_finite(3, {'loss': 1.0, 'grad_norm': 2.0, name: math.inf})
+
+
+def test_each_run_of_a_group_keeps_its_best():
+  def progress(tuned, best, scores, step):
+    return loop.Progress(
+        steps_lib.TrainState(np.int32(9), {'x': jnp.array(tuned)}, (), None),
+        {'x': jnp.array(best)}, jnp.float32(scores), jnp.int32(step))
+
+  first = progress(
+      [[1.0, 2], [3, 4], [5, 6]], [[-1.0, -2], [-3, -4], [-5, -6]],
+      [0.5, 0.9, -math.inf], [2, 2, 0])
+  found = loop.keep_best(first, np.array([0.7, 0.8, math.nan]), 9)
+  np.testing.assert_array_equal(found.best['x'], [[1, 2], [-3, -4], [-5, -6]])
+  np.testing.assert_allclose(found.best_score, [0.7, 0.9, -math.inf])
+  np.testing.assert_array_equal(found.best_step, [9, 2, 0])
