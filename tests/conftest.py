@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import time
+import types
 from unittest import mock
 
 from tests import xla_flags
@@ -107,6 +109,14 @@ def shown_messages():
   console.show()
   yield
   console.hide()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> types.SimpleNamespace:
+  """Seconds of `time.monotonic`, which the test moves."""
+  now = types.SimpleNamespace(seconds=0.0)
+  monkeypatch.setattr(time, 'monotonic', lambda: now.seconds)
+  return now
 
 
 @pytest.fixture(scope='session')

@@ -10,7 +10,6 @@ from adapters_jax.adapters import adapter as adapter_lib
 from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import field_checks
 from adapters_jax.data import sequences
-from adapters_jax.methods import values as values_lib
 from adapters_jax.model import base as base_lib
 
 # One text, a pair, (context, choices), or a list of words.
@@ -104,13 +103,12 @@ def check_encoding(
       ('pooling', pooling, str, "a name, such as 'mean'"),
       ('normalize', normalize, bool, 'True or False'),
       ('prompt', prompt, str, 'a string')):
-    if value is not None and not isinstance(
-        values_lib.scalar(value), kinds):
+    if value is not None and not isinstance(value, kinds):
       raise errors.UserError(f'`{name}={value!r}`: give {wanted}')
   if max_length is not None:
     demand_count('max_length', max_length, ", or None for the model's limit")
   if dims is not None and (
-      not field_checks.is_integer(dims) or not 0 <= int(dims) <= largest):
+      not field_checks.is_integer(dims) or not 0 <= dims <= largest):
     raise errors.UserError(
         f'`dims={dims!r}`: give an integer from 1 to {largest}, or 0 for all')
 

@@ -193,7 +193,7 @@ def member(adapter: adapter_lib.Adapter, name: str) -> adapter_lib.Adapter:
   if name not in counts:
     raise errors.unknown('`name`', name, counts)
   _, places = setups.over_methods(adapter.setup, counts)
-  start = dict(places)[name]  # All of its occurrences have the same leaves.
+  start = dict(places)[name]  # Any place: all hold the same leaves.
   stop = start + counts[name]
 
   def keep(path):

@@ -1,6 +1,6 @@
 """Marks a trace of a model that only asks for the shapes of its parameters.
 
-Modules may leave out then all that makes no parameters, or makes known ones.
+Within it, modules skip work that makes no parameter or repeats a known one.
 """
 
 from collections.abc import Hashable, Iterator

@@ -210,7 +210,7 @@ def _of_labels(
   if classes:
     number = {name: at for at, name in enumerate(classes)}
     order = np.array([number[name] for name in task.labels])
-    # The inverse of a permutation sorts it.
+    # `argsort` inverts a permutation.
     found, logits = np.argsort(order)[found], logits[:, order]
   return metrics.compute(task.metrics, split.labels, found, logits)
 

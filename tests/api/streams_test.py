@@ -105,9 +105,7 @@ def test_files_come_in_whole_parts(monkeypatch):
   assert [*streams.parts(file, texts('lines'))] == [[ONE, TWO], [THREE]]
 
 
-def test_a_steady_writer_does_not_hold_back_a_part(monkeypatch):
-  now = [0.0]
-  monkeypatch.setattr(streams.time, 'monotonic', lambda: now[0])
+def test_a_steady_writer_does_not_hold_back_a_part(clock):
 
   class Steady(queue.Queue):
     """One input every 60 ms."""
@@ -115,7 +113,7 @@ def test_a_steady_writer_does_not_hold_back_a_part(monkeypatch):
     def get(self, block=True, timeout=0.06):
       if timeout < 0.06:
         raise queue.Empty
-      now[0] += 0.06
+      clock.seconds += 0.06
       return 'a'
 
   part, ended = streams._next_part(Steady())
@@ -123,9 +121,7 @@ def test_a_steady_writer_does_not_hold_back_a_part(monkeypatch):
 
 
 def test_progress_tells_the_speed_and_the_share(
-    tmp_path, monkeypatch, caplog):
-  now = [100.0]
-  monkeypatch.setattr(streams.time, 'monotonic', lambda: now[0])
+    tmp_path, clock, caplog):
   caplog.set_level('INFO')
   path = tmp_path / 'a.jsonl'
   path.write_text('\n'.join([json.dumps({'sentence': 'a'})] * 4))
@@ -134,7 +130,7 @@ def test_progress_tells_the_speed_and_the_share(
     read = texts('jsonl')(file)
     next(read), next(read)
     for seconds, count in ((29, 5), (1, 12_300), (10, 12_301), (20, 12_309)):
-      now[0] += seconds
+      clock.seconds += seconds
       for one in found:
         one.update(count)
   assert [one.getMessage() for one in caplog.records] == [

@@ -1,7 +1,5 @@
 """Tests of the lines about long work on data."""
 
-import types
-
 import numpy as np
 import pytest
 
@@ -9,14 +7,6 @@ from adapters_jax.data import conll
 from adapters_jax.data import progress
 from adapters_jax.data import raw_text
 from adapters_jax.data import rows
-
-
-@pytest.fixture
-def clock(monkeypatch):
-  """A clock that the test moves."""
-  now = types.SimpleNamespace(seconds=0.0)
-  monkeypatch.setattr(progress.time, 'monotonic', lambda: now.seconds)
-  return now
 
 
 def test_a_line_every_half_minute(clock, caplog):

@@ -14,10 +14,9 @@ def fresh():
   network.forget()
 
 
-def test_a_network_that_comes_back(monkeypatch):
-  asked, answers, now = [], [0, 200], [100.0]
+def test_a_network_that_comes_back(monkeypatch, clock):
+  asked, answers = [], [0, 200]
   monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
-  monkeypatch.setattr(network.time, 'monotonic', lambda: now[0])
 
   def status(address):
     asked.append(address)
@@ -26,7 +25,7 @@ def test_a_network_that_comes_back(monkeypatch):
   monkeypatch.setattr(pinned, 'status', status)
   assert not network.reachable() and not network.reachable()
   assert asked == [constants.ENDPOINT]
-  now[0] += 31
+  clock.seconds += 31
   assert network.reachable() and len(asked) == 2
 
 

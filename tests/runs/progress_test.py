@@ -12,14 +12,6 @@ from adapters_jax.runs import console
 from adapters_jax.runs import progress
 
 
-@pytest.fixture
-def clock(monkeypatch):
-  """A clock that the test moves."""
-  now = types.SimpleNamespace(seconds=0.0)
-  monkeypatch.setattr(progress.time, 'monotonic', lambda: now.seconds)
-  return now
-
-
 def test_lines_where_there_is_no_terminal(clock, capsys):
   meter = progress.Meter(steps=200, done=20, batch_size=8, eval_every=500)
   for step in range(60):

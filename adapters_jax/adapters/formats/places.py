@@ -30,10 +30,8 @@ def leaf_shapes(
     shape: Shape of the base.
     composition: Tree over the methods, see `Adapter.composition`.
   """
-  # The head does not matter: its leaves are dropped below.
-  model = heads.Classifier(dataclasses.replace(
-      shape, adapters=configs, composition=composition), 1)
-  tree = shapes_lib.of(model)
+  tree = shapes_lib.of(encoder.Bert(dataclasses.replace(
+      shape, adapters=configs, composition=composition)))
   return {path: leaf for path, leaf in trees.flatten(tree).items()
           if trees.role(path) in ('adapter', 'fixed')}
 
