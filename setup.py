@@ -54,8 +54,8 @@ setuptools.setup(
     extras_require={
         # hypothesis finds tables that a reader of files gets wrong.
         'test': [
-            'httpx2', 'hypothesis', 'pytest', 'pytest-xdist', 'starlette',
-            'tensorboardX'],
+            'httpx2', 'hypothesis', 'prometheus_client', 'pytest',
+            'pytest-xdist', 'starlette', 'tensorboardX', 'uvicorn'],
         'docs': ['mkdocs-material', 'mkdocstrings[python]'],
         'notebooks': [
             'ipykernel', 'jupyter_core', 'matplotlib', 'nbclient', 'nbformat',

@@ -78,7 +78,7 @@ CLOSE = ('vmapped',)
 def write_inputs(folder: str) -> None:
   """Writes a tiny checkpoint, texts with classes or scores, and questions."""
   from tests import tiny  # Imports JAX, which the comparison does not need.
-  tiny.write_checkpoint(os.path.join(folder, 'tiny'))
+  tiny.write_checkpoint(os.path.join(folder, 'tiny'), layers=2)
   for split, path in tiny.write_data(folder).items():
     split = split.removesuffix('_file')
     with open(path, encoding='utf-8') as file:

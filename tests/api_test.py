@@ -68,8 +68,8 @@ def test_the_program(base, bank, tmp_path):
   assert set(film.scores) == {'dev', 'test'}
   assert list(film.scores['test']) == ['accuracy', 'f1']
   assert film.scores['test']['accuracy'] >= 0.8  # One class is half of them.
-  # Per layer 2 * (2 * 3 * 12 + 12 + 3); 7 norms of 24; a head of 26.
-  assert film.trained_params == 2 * 2 * 87 + 5 * 24 + 26
+  # 2 sites of 2 * 3 * 12 + 12 + 3; 3 norms of 24; a head of 26.
+  assert film.trained_params == 2 * 87 + 3 * 24 + 26
   assert (film.base, film.labels, film.max_length) == (
       base.identity, ('negative', 'positive'), 12)
 
@@ -251,17 +251,21 @@ def test_ways_to_merge(base, bank):
       trees.flatten(twice.tuned)[leaf], flat[1], atol=1e-7)
 
 
-def test_the_examples_of_docstrings(base, bank, tmp_path, monkeypatch):
+def test_the_examples_of_docstrings(
+    base, two_layers_base, bank, tmp_path, monkeypatch):
   monkeypatch.setattr(tasks, 'load', data)
   monkeypatch.chdir(tmp_path)
   names = {'aj': aj, 'base': base, **bank}
+  of_two_layers = {
+      'base': two_layers_base, 'food': bank_test.make('lora[r=2]', layers=2)}
   ran = 0
   for function in (face.train, face.merge, face.export, face.load_adapter,
                    face.compose, face.member, face.drop_layers, face.fold,
                    prediction.predict, face.Examples, face.Pairs, face.encode,
                    face.evaluate):
     for test in doctest.DocTestFinder(recurse=False).find(
-        function, globs=dict(names)):
+        function, globs=names | (
+            of_two_layers if function is face.drop_layers else {})):
       result = doctest.DocTestRunner(
           optionflags=doctest.ELLIPSIS).run(test)
       assert result.failed == 0

@@ -1,5 +1,6 @@
 """Tests of the versions that CI installs, and of their audit."""
 
+import ast
 import json
 import pathlib
 import re
@@ -53,3 +54,36 @@ def test_an_audit(items, status, message, tmp_path):
       check=False)
   assert (done.returncode, done.stderr) == (status, '')
   assert done.stdout.count(message) == len(FILES)
+
+
+# The stage of `.ci/run` that has a library which the first one has not.
+_INTEROP = ('adapters', 'peft', 'sentence_transformers', 'seqeval', 'torch',
+            'transformers')
+_MARKERS = {
+    **dict.fromkeys(('matplotlib', 'pandas'), ('figures', 'slow')),
+    **dict.fromkeys(('nbclient', 'nbformat'), ('slow',)),
+    **dict.fromkeys(_INTEROP, ('interop',)), 'ray': ('sweep',)}
+
+
+def test_no_stage_skips_a_test_that_needs_a_library():
+  found = 0
+  for path in (ROOT / 'tests').rglob('*_test.py'):
+    if 'importorskip' not in (text := path.read_text()):
+      continue
+    module = ast.parse(text)
+    of_file = ''.join(
+        ast.unparse(node) for node in module.body
+        if isinstance(node, ast.Assign) and 'pytestmark' in ast.unparse(node))
+    nodes = [inner for node in module.body for inner in (
+        node.body if isinstance(node, ast.ClassDef) else [node])]
+    for node in nodes:
+      marks = of_file + ''.join(
+          map(ast.unparse, getattr(node, 'decorator_list', ())))
+      for library in re.findall(
+          r"importorskip\('(\w+)", ast.get_source_segment(text, node) or ''):
+        if wanted := _MARKERS.get(library):
+          found += 1
+          assert any(f'mark.{name}' in marks for name in wanted), (
+              f'{path}:{node.lineno}: needs {library} and is in no stage that '
+              f'has it; mark it {" or ".join(wanted)}')
+  assert found > 60

@@ -121,15 +121,19 @@ def clock(monkeypatch) -> types.SimpleNamespace:
 
 @pytest.fixture(scope='session')
 def checkpoint(tmp_path_factory) -> str:
-  """A tiny BERT as a Hugging Face folder."""
-  return tiny.write_checkpoint(str(tmp_path_factory.mktemp('base') / 'tiny'))
+  """A tiny BERT with one layer as a Hugging Face folder.
+
+  Its programs compile in half the time of those of `two_layers`.
+  """
+  return tiny.write_checkpoint(
+      str(tmp_path_factory.mktemp('base') / 'tiny'))
 
 
 @pytest.fixture(scope='session')
-def one_layer(tmp_path_factory) -> str:
-  """A tiny BERT with one layer, whose programs compile in half the time."""
+def two_layers(tmp_path_factory) -> str:
+  """The same with two layers, for what differs between layers."""
   return tiny.write_checkpoint(
-      str(tmp_path_factory.mktemp('base') / 'one_layer'), layers=1)
+      str(tmp_path_factory.mktemp('base') / 'two_layers'), layers=2)
 
 
 @pytest.fixture(scope='session')
@@ -139,9 +143,9 @@ def base(checkpoint) -> base_lib.Base:
 
 
 @pytest.fixture(scope='session')
-def one_layer_base(one_layer) -> base_lib.Base:
-  """The tiny BERT with one layer in memory."""
-  return base_lib.load(one_layer)
+def two_layers_base(two_layers) -> base_lib.Base:
+  """The tiny BERT with two layers in memory."""
+  return base_lib.load(two_layers)
 
 
 @pytest.fixture(scope='session')

@@ -97,6 +97,7 @@ class RecordsTest(parameterized.TestCase):
             *(f'{benchmark_table.ratio_of(row, "ours_bfloat16", name):.2f}×'
               for name in ('min', 'median'))] for row in rows])
 
+  @pytest.mark.figures
   def test_the_program_for_own_records_runs(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -108,6 +109,7 @@ class RecordsTest(parameterized.TestCase):
     self.assertIn('cola', set(names['runs']['task']))
     self.assertIn('| 1 | CoLA with mpnet-base', printed.getvalue())
 
+  @pytest.mark.figures
   def test_conclusions_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -117,6 +119,7 @@ class RecordsTest(parameterized.TestCase):
         between(PAGES['docs/results.md'], *generate.markers('conclusions')),
         generate.conclusion_lines())
 
+  @pytest.mark.figures
   def test_intervals_and_composed_adapters_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
@@ -133,6 +136,7 @@ class RecordsTest(parameterized.TestCase):
                          between(page, *generate.markers('dropped')),
                          generate.dropped_lines(folder))
 
+  @pytest.mark.figures
   def test_figures_of_ablations_are_those_of_the_records(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
     pytest.importorskip('pandas', reason="needs the extra 'notebooks'")

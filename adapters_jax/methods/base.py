@@ -59,6 +59,8 @@ class Method(codec.Codec, changes.Change, abc.ABC):
       sublayer's own norm of update and residual.
     original_ln_after: Whether the sublayer's own sum and norm follow the module
       of a sublayer method; if not, its output is that of the sublayer.
+    residual_before_ln: Residual that the module of a sublayer method adds, as
+      for a bottleneck; True for a module that adds none.
     padding_width: Width to which zeros can be added without a change of the
       outputs; None for a method without such a width.
     training_fields: Fields that only training reads.
@@ -79,6 +81,7 @@ class Method(codec.Codec, changes.Change, abc.ABC):
   fuses = False
   original_ln_before = False
   original_ln_after = True
+  residual_before_ln = True
   padding_width = None
   training_fields: ClassVar[tuple[str, ...]] = ()
 

@@ -51,7 +51,7 @@ def _without_norm(methods: Sequence[Any]) -> dict[str, bool]:
       fields |= {field: value for field, value in _NO_NORM.items()
                  if getattr(method, field) != value}
       # This residual goes with reading the norm.
-      if getattr(method, 'residual_before_ln', True) == 'post_add':
+      if method.residual_before_ln == 'post_add':
         fields['residual_before_ln'] = True
   return fields
 

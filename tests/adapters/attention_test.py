@@ -1,6 +1,7 @@
 """Tests of adapters.attention."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -14,9 +15,19 @@ from tests.adapters import bank_test
 TEXTS = ['a good film', 'bad']
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def base(two_layers_base):
+  """Two layers, as fuses in each are read."""
+  return two_layers_base
+
+
 def _fused(base, setup='', **methods):
   """Returns a fusion of adapters, with random attention."""
-  bank = {name: bank_test.make(method, seed)
+  bank = {name: make(method, seed)
           for seed, (name, method) in enumerate(methods.items())}
   whole = aj.compose(bank, setup or f'fuse({", ".join(bank)}, norms=base)',
                      head=next(iter(bank)))
@@ -82,7 +93,7 @@ def test_a_fusion_below_a_prompt(base):
 
 
 def test_an_untrained_fusion_is_named(base):
-  bank = {name: bank_test.make('seq_bn[reduction_factor=4]', seed)
+  bank = {name: make('seq_bn[reduction_factor=4]', seed)
           for seed, name in enumerate('ab')}
   for head in ('', 'a'):
     fused = aj.compose(bank, 'fuse(a, b, norms=base)', head=head)

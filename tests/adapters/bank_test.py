@@ -32,9 +32,9 @@ def make(text='bottleneck[size=3]', seed=0, layers=tiny.CONFIG.layers):
 
 
 @functools.cache
-def base():
+def base(layers=tiny.CONFIG.layers):
   return pretrained.from_hugging_face(tiny.random_tensors(
-      tiny.hugging_face_shapes(12, 2, 20, len(tiny.VOCABULARY), 40)))
+      tiny.hugging_face_shapes(12, layers, 20, len(tiny.VOCABULARY), 40)))
 
 
 class BankTest(parameterized.TestCase):
@@ -92,10 +92,10 @@ class BankTest(parameterized.TestCase):
     text = bank_lib.summary(bank, base(), active='b')
     rows = {line.split()[1]: line.split() for line in text.splitlines()
             if line.startswith('│')}
-    # Per layer 2 * (2 * 3 * 12 + 12 + 3); 5 norms of 24; a head of 26.
-    self.assertIn(f'{2 * 2 * 87 + 5 * 24 + 26}', rows['a'])
-    # Per layer and site 4 + 12: the random projections do not train.
-    self.assertIn(f'{2 * 2 * 16 + 5 * 24 + 26}', rows['b'])
+    # 2 sites of 2 * 3 * 12 + 12 + 3; 3 norms of 24; a head of 26.
+    self.assertIn(f'{2 * 87 + 3 * 24 + 26}', rows['a'])
+    # Per site 4 + 12: the random projections do not train.
+    self.assertIn(f'{2 * 16 + 3 * 24 + 26}', rows['b'])
     self.assertIn('vera[r=4]', rows['b'])
     self.assertIn('yes', rows['b'])
     self.assertNotIn('yes', rows['a'])

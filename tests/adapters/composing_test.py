@@ -137,9 +137,10 @@ class OutputsTest(parameterized.TestCase):
     union = 'adapter_plus[size=3]|seq_bn[size=2]'
     for text in (union, union.replace('3', '3, leave_out=[0]')):
       with self.assertRaisesRegex(errors.UserError, 'adapter_plus.*put it'):
-        make(text)
+        bank_test.make(text, layers=2)
     make('seq_bn[size=2]|adapter_plus[size=3]')
-    make('adapter_plus[size=3, leave_out=[0]]|seq_bn[size=2, leave_out=[1]]')
+    bank_test.make('adapter_plus[size=3, leave_out=[0]]|'
+                   'seq_bn[size=2, leave_out=[1]]', layers=2)
 
   def test_padding_changes_nothing(self):
     bank = {'a': make('houlsby[size=3]'), 'b': make('houlsby[size=2]', 1)}

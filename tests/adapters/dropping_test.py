@@ -1,6 +1,7 @@
 """AdapterDrop: adapters without the lowest layers, and steps without them."""
 
 import dataclasses
+import functools
 import re
 
 import jax
@@ -31,6 +32,22 @@ ALL = ('houlsby[size=3]', 'lora[r=2]|compacter[size=4]',
        'prefix_tuning_flat[prefix_length=2]')
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers):
+  """Two layers, as the lowest is dropped."""
+  return two_layers
+
+
+@pytest.fixture(scope='module')
+def base(two_layers_base):
+  """Two layers, as the lowest is dropped."""
+  return two_layers_base
+
+
 def params_of(base, tuned):
   return {part: leaves for part, leaves in trees.overlay(
       base.params, tuned).items() if part != 'pooler'}
@@ -47,7 +64,7 @@ def logits(base, methods, tuned, **changed):
 
 @pytest.mark.parametrize('text', ALL)
 def test_dropped_adapters(base, text):
-  adapter = bank_test.make(text)
+  adapter = make(text)
   found = dropping.drop_layers(base, adapter, 1)
   assert all(method.leave_out == (0,) for method in found.methods)
   assert {trees.layer_of(path) for path in trees.flatten(found.tuned)} <= {
@@ -88,12 +105,12 @@ def test_the_lowest_layers_are_those_of_the_base(case):
 
 
 def test_layers_that_cannot_be_dropped(base):
-  adapter = bank_test.make('prompt_tuning[prompt_length=2]')
+  adapter = make('prompt_tuning[prompt_length=2]')
   with pytest.raises(errors.UserError, match='acts on the embeddings'):
     dropping.drop_layers(base, adapter, 1)
   with pytest.raises(errors.UserError, match='the base has 2 layers'):
     dropping.drop_layers(base, adapter, 3)
-  shifted = bank_test.make(
+  shifted = make(
       'prefix_tuning_flat[prefix_length=2, shift_positions=True]')
   with pytest.raises(errors.UserError, match=(
       '`layers=1`: PrefixTuning shifts the positions of texts')):
@@ -106,11 +123,11 @@ def test_layers_that_cannot_be_dropped(base):
     'prefix_tuning[prefix_length=2, bottleneck_size=3, leave_out=[1]]',
     'prefix_tuning_flat[prefix_length=2, leave_out=[1]]'))
 def test_the_last_layer_of_a_prefix_is_dropped(prefix, base, tmp_path):
-  adapter = bank_test.make(f'{prefix}|lora[r=2]')
+  adapter = make(f'{prefix}|lora[r=2]')
   found = dropping.drop_layers(base, adapter, 1)
   assert not any('adapter_shared' in path
                  for path in trees.flatten(found.tuned))
-  lora = bank_test.make('lora[r=2, leave_out=[0]]')
+  lora = make('lora[r=2, leave_out=[0]]')
   tuned = trees.rename(
       found.tuned, lambda path: re.sub(r'(adapter_[a-z]+)_1/', r'\1_0/', path))
   np.testing.assert_array_equal(
@@ -134,7 +151,7 @@ def test_layers_of_records_stay():
 
 def test_a_step_without_the_lowest_layer(base):
   methods = strings.parse('houlsby[size=3]')
-  adapter = bank_test.make('houlsby[size=3]')
+  adapter = make('houlsby[size=3]')
   select = selections.TUNE['adapters'](2)
   tx = optimizers.make_optimizer(
       select, learning_rate=1e-2, steps=4, weight_decay=0.0)

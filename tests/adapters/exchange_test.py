@@ -1,6 +1,7 @@
 """Tests of formats found, shapes read from trees, and repositories fetched."""
 
 import dataclasses
+import functools
 import json
 import os
 
@@ -22,12 +23,22 @@ from tests import tiny
 from tests.adapters import bank_test
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers) -> str:
+  """Two layers, as names of tensors count layers."""
+  return two_layers
+
+
 @pytest.mark.parametrize('text', [
     'bottleneck[size=3]', 'lora[r=2]', '', 'prefix_tuning_flat',
     'lora[r=2, leave_out=[1]]',  # The norms show the last layer.
 ])
 def test_the_shape_of_a_base_is_seen_in_an_adapter(text):
-  adapter = bank_test.make(text or 'lora')
+  adapter = make(text or 'lora')
   if not text:
     adapter = dataclasses.replace(adapter, methods=())
   shape = base_shape.infer(adapter)
@@ -44,7 +55,7 @@ def test_the_shape_of_a_base_is_seen_in_an_adapter(text):
 
 def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2, leave_out=[1]]'), base='tiny@0123456789abcdef')
+      make('lora[r=2, leave_out=[1]]'), base='tiny@0123456789abcdef')
   for name, where in (('seen', ''), ('told', checkpoint)):
     exchange.write(
         str(tmp_path / name), adapter, 'adapterhub', checkpoint=where)
@@ -55,7 +66,7 @@ def test_exports_without_a_base_are_those_with_it(checkpoint, tmp_path):
 
 def test_the_pooler_is_of_the_base(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'))
+      make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'))
   with pytest.raises(errors.UserError, match='`base`: the head reads'):
     exchange.write(str(tmp_path / 'x'), adapter, 'adapterhub')
   exchange.write(str(tmp_path / 'x'), adapter, 'adapterhub',
@@ -73,7 +84,7 @@ def test_the_pooler_is_of_the_base(checkpoint, tmp_path):
 
 def test_heads_of_attention_are_of_the_base(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('prefix_tuning_flat[shift_positions=True]'),
+      make('prefix_tuning_flat[shift_positions=True]'),
       head_input='pooler')
   tuned, _ = trees.split(
       adapter.tuned, lambda path: trees.role(path) != 'norm')
@@ -82,7 +93,7 @@ def test_heads_of_attention_are_of_the_base(checkpoint, tmp_path):
     exchange.write(str(tmp_path / 'x'), adapter, 'peft')
   exchange.write(str(tmp_path / 'x'), adapter, 'peft', checkpoint=checkpoint)
   values = json.loads((tmp_path / 'x' / 'adapter_config.json').read_text())
-  assert values['num_attention_heads'] == tiny.CONFIG.heads
+  assert values['num_attention_heads'] == tiny.TWO_LAYERS.heads
 
 
 def test_weights_of_the_base_and_its_activation(checkpoint, tmp_path):
@@ -90,8 +101,8 @@ def test_weights_of_the_base_and_its_activation(checkpoint, tmp_path):
   tuned = jax.tree.map(lambda leaf: leaf + 1, {
       name: leaves for name, leaves in base.params.items() if name != 'pooler'})
   full = dataclasses.replace(
-      bank_test.make(), methods=(), hidden_activation='gelu_tanh',
-      tuned={**tuned, 'head': bank_test.make().tuned['head']})
+      make(), methods=(), hidden_activation='gelu_tanh',
+      tuned={**tuned, 'head': make().tuned['head']})
   own, whole = str(tmp_path / 'own'), str(tmp_path / 'whole')
   exchange.write(own, full, 'own', checkpoint=checkpoint)
   full = exchange.read(own, base.config)
@@ -107,7 +118,7 @@ def test_weights_of_the_base_and_its_activation(checkpoint, tmp_path):
 
 @pytest.mark.parametrize('form', ['adapterhub', 'peft', 'adapter_bert'])
 def test_a_note_on_the_activation_of_the_base(form, checkpoint, tmp_path):
-  adapter = bank_test.make(
+  adapter = make(
       'bottleneck[size=3, activation=gelu_tanh]' if form == 'adapter_bert' else
       'lora[r=2]')
   adapter = dataclasses.replace(adapter, head_input='pooler')
@@ -119,13 +130,13 @@ def test_a_note_on_the_activation_of_the_base(form, checkpoint, tmp_path):
 
 
 def test_embeddings_have_no_head_to_leave_out(tmp_path):
-  adapter = bank_test.make('lora[r=2]')
+  adapter = make('lora[r=2]')
   del adapter.tuned['head']
   adapter = dataclasses.replace(adapter, head_input='embedding_max')
   for head in (True, False):
     exchange.write(str(tmp_path / str(head)), adapter, 'own', head=head)
     exchange.write(str(tmp_path / 'peft'), adapter, 'peft', head=head)
-    back = exchange.read(str(tmp_path / str(head)), tiny.CONFIG)
+    back = exchange.read(str(tmp_path / str(head)), tiny.TWO_LAYERS)
     assert back.head_input == 'embedding_max'
     values = json.loads((tmp_path / 'peft/adapter_config.json').read_text())
     assert values['task_type'] == 'FEATURE_EXTRACTION'
@@ -133,23 +144,23 @@ def test_embeddings_have_no_head_to_leave_out(tmp_path):
 
 def test_an_own_folder_without_a_head(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
+      make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
       threshold=0.3)
   exchange.write(
       tmp_path / 'x', adapter, 'own', checkpoint=checkpoint, head=False)
-  back = exchange.read(tmp_path / 'x', tiny.CONFIG)
+  back = exchange.read(tmp_path / 'x', tiny.TWO_LAYERS)
   assert (back.outputs, back.labels, back.threshold) == (None, (), None)
   jax.tree.map(np.testing.assert_array_equal, back.tuned['encoder'],
                adapter.tuned['encoder'])
   with pytest.raises(errors.UserError, match='no head to predict with'):
     prediction.load(str(tmp_path / 'x'), checkpoint)
   exchange.write(tmp_path / 'y', back, 'own')
-  assert exchange.read(tmp_path / 'y', tiny.CONFIG) == back
+  assert exchange.read(tmp_path / 'y', tiny.TWO_LAYERS) == back
 
 
 def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), base='other@01', settings={'seed': 1})
+      make('lora[r=2]'), base='other@01', settings={'seed': 1})
   exchange.write(str(tmp_path / 'x'), adapter, 'own', checkpoint=checkpoint)
   base, back = prediction.load(str(tmp_path / 'x'), checkpoint)
   assert back.base == base.identity and 'seed' not in back.settings
@@ -161,7 +172,7 @@ def test_an_own_folder_takes_the_base_it_is_given(checkpoint, tmp_path):
 
 def test_a_repository_of_the_hub(tmp_path, monkeypatch):
   folder = tmp_path / 'snapshots' / 'abc'
-  exchange.write(str(folder), bank_test.make('lora[r=2]'), 'adapterhub')
+  exchange.write(str(folder), make('lora[r=2]'), 'adapterhub')
   asked = []
 
   def file(name, path, revision=None):
@@ -182,7 +193,7 @@ def test_a_repository_of_the_hub(tmp_path, monkeypatch):
 
 def test_a_variables_file_with_the_norms_of_the_base(checkpoint, tmp_path):
   whole = dataclasses.replace(
-      bank_test.make('bottleneck[size=3, activation=gelu_tanh]'),
+      make('bottleneck[size=3, activation=gelu_tanh]'),
       head_input='pooler', hidden_activation='gelu_tanh')
   tuned, _ = trees.split(
       whole.tuned, lambda path: trees.role(path) != 'norm')
@@ -190,13 +201,13 @@ def test_a_variables_file_with_the_norms_of_the_base(checkpoint, tmp_path):
   with pytest.raises(errors.UserError, match='`base`: layer norms'):
     exchange.write(tmp_path / 'x', adapter, 'adapter_bert')
   exchange.write(tmp_path / 'x', adapter, 'adapter_bert', checkpoint=checkpoint)
-  back = exchange.read(tmp_path / 'x.npz', tiny.CONFIG)
+  back = exchange.read(tmp_path / 'x.npz', tiny.TWO_LAYERS)
   base = base_lib.load(checkpoint)
   texts = ['a good film', 'very dull']
   np.testing.assert_allclose(
       outputs.logits(base, back, texts),
       outputs.logits(base, adapter, texts), atol=1e-6)
-  bare = exchange.read(tmp_path / 'x.npz', tiny.CONFIG, head=False)
+  bare = exchange.read(tmp_path / 'x.npz', tiny.TWO_LAYERS, head=False)
   assert bare.outputs is None
   with pytest.raises(errors.UserError, match='`head`'):
     exchange.write(tmp_path / 'y', whole, 'adapter_bert', head=False)
@@ -204,7 +215,7 @@ def test_a_variables_file_with_the_norms_of_the_base(checkpoint, tmp_path):
 
 def test_a_model_for_embeddings_leaves_out_the_head(checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
+      make('lora[r=2]'), head_input='pooler', labels=('no', 'yes'),
       threshold=0.3)
   form = 'sentence_transformers'
   note, = exchange.write(
@@ -222,7 +233,7 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
   (tmp_path / name).write_text(content)
   path = str(tmp_path / name) if name.endswith('.npz') else str(tmp_path)
   with pytest.raises(errors.UserError, match=f'`path.*{message}'):
-    exchange.read(path, tiny.CONFIG)
+    exchange.read(path, tiny.TWO_LAYERS)
 
 
 @pytest.mark.parametrize('form, changed, message', [
@@ -234,9 +245,9 @@ def test_what_is_no_adapter(name, content, message, tmp_path):
 def test_an_adapter_of_another_base(
     form, changed, message, checkpoint, tmp_path):
   adapter = dataclasses.replace(
-      bank_test.make('lora[r=2]'), head_input='pooler')
+      make('lora[r=2]'), head_input='pooler')
   exchange.write(tmp_path, adapter, form, checkpoint=checkpoint)
-  shape = dataclasses.replace(tiny.CONFIG, **changed)
+  shape = dataclasses.replace(tiny.TWO_LAYERS, **changed)
   with pytest.raises(errors.UserError, match=(
       f'^`path={tmp_path}`: .*{message}|^`path={tmp_path}` .*{message}')) as (
           found):
@@ -261,9 +272,9 @@ def test_an_adapter_of_another_base(
      'num_virtual_tokens', 1e308)])
 def test_values_out_of_range(text, form, entry, value, checkpoint, tmp_path):
   tuned, _ = trees.split(
-      bank_test.make(text).tuned, lambda path: trees.role(path) != 'norm')
+      make(text).tuned, lambda path: trees.role(path) != 'norm')
   adapter = dataclasses.replace(
-      bank_test.make(text), tuned=tuned, head_input='pooler')
+      make(text), tuned=tuned, head_input='pooler')
   exchange.write(tmp_path, adapter, form, checkpoint=checkpoint)
   path = tmp_path / adapterhub.CONFIG
   values = json.loads(path.read_text())
@@ -272,10 +283,10 @@ def test_values_out_of_range(text, form, entry, value, checkpoint, tmp_path):
   inner[entry] = value
   path.write_text(json.dumps(values))
   with pytest.raises(errors.UserError) as found:
-    exchange.read(tmp_path, tiny.CONFIG)
+    exchange.read(tmp_path, tiny.TWO_LAYERS)
   assert len(str(found.value).splitlines()) == 1
 
 
 def test_an_unknown_format_is_named(tmp_path):
   with pytest.raises(errors.UserError, match='`format`.*mean peft'):
-    exchange.write(str(tmp_path), bank_test.make(), 'pefd')
+    exchange.write(str(tmp_path), make(), 'pefd')

@@ -56,7 +56,7 @@ def _mixed(base):
 
 @pytest.mark.parametrize('compute', [_embed, _every, _mixed])
 def test_batches_are_made_while_others_are_read(
-    compute, one_layer_base, monkeypatch):
+    compute, base, monkeypatch):
   waiting = []
   make_batch, ahead = batching.make_batch, in_flight.ahead
 
@@ -75,6 +75,6 @@ def test_batches_are_made_while_others_are_read(
   for most in (2, 100):
     monkeypatch.setattr(in_flight, '_BATCHES', most)
     waiting[:] = [0]
-    found[most] = compute(one_layer_base)
+    found[most] = compute(base)
     assert max(waiting) == (3 if most == 2 else 10) and waiting[-1] == 0
   np.testing.assert_array_equal(found[2], found[100])

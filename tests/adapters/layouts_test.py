@@ -45,8 +45,7 @@ def found(base, *adapters):
 
 
 @pytest.mark.parametrize('one, two', SHARED)
-def test_adapters_of_one_layout_predict_as_alone(one, two, one_layer_base):
-  base = one_layer_base
+def test_adapters_of_one_layout_predict_as_alone(one, two, base):
   bank = {name: bank_test.make(text, seed, layers=1)
           for name, text, seed in (('one', one, 1), ('two', two, 2))}
   assert len(found(base, *bank.values())) == 1

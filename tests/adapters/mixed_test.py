@@ -168,10 +168,13 @@ def test_large_banks_are_computed_in_slices(base, count, monkeypatch):
   assert sizes[1] < 0.8 * sizes[0] < 0.8 * every._MOST * count / 3.5
 
 
-def test_shared_layers_are_computed_once(base):
+def test_shared_layers_are_computed_once(two_layers_base):
   """Counted in the compiled program: products of the base's first layer."""
+  base = two_layers_base
+
   def upper(seed):
-    adapter = bank_test.make('bottleneck[size=3, leave_out=[0]]', seed)
+    adapter = bank_test.make(
+        'bottleneck[size=3, leave_out=[0]]', seed, layers=2)
     # Leaves that training left as they were, such as lower norms.
     tuned = {**adapter.tuned, 'embeddings': base.params['embeddings'],
              'encoder': {**adapter.tuned['encoder'],

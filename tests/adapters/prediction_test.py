@@ -83,7 +83,7 @@ def test_a_bank_of_classes_scores_and_answers(base):
   assert found[0].answer == prediction.predict(
       base, bank['answer'], [pair])[0].answer
   assert found[1].score == pytest.approx(float(outputs.logits(
-      base, bank['score'], texts[1:2])[0, 0]))
+      base, bank['score'], texts[1:2])[0, 0]), abs=1e-6)
   assert found[2].label in ('0', '1') and found[2].score is None
 
 

@@ -1,6 +1,7 @@
 """Tests of adapters whose layers are switched off as data."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -23,9 +24,19 @@ METHODS = ['adapter_plus[reduction_factor=4]', 'ia3[alpha=2]', 'loreft',
                'bottleneck[size=3,ln_after=True]', marks=pytest.mark.slow)]
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def base(two_layers_base):
+  """Two layers, as each is switched on its own."""
+  return two_layers_base
+
+
 @pytest.mark.parametrize('method', METHODS)
 def test_neutral_leaves_leave_the_base(method, base):
-  adapter = bank_test.make(method)
+  adapter = make(method)
   off = switching.neutral(adapter.tuned, adapter.methods, base.params)
   assert jax.tree.map(np.shape, off) == jax.tree.map(np.shape, adapter.tuned)
   # Norms of the embeddings are in no layer; `drop_layers` restores them.
@@ -46,15 +57,15 @@ def test_neutral_leaves_leave_the_base(method, base):
     'residual_before_ln=post_add]', 'loreft[activation=relu]',
     'compacter[reduction_factor=3,phm_dim=2,shared_W_phm=True]'))
 def test_methods_without_such_leaves_are_named(method):
-  adapter = bank_test.make(method)
+  adapter = make(method)
   with pytest.raises(errors.UserError, match='cannot be switched off'):
     switching.neutral(adapter.tuned, adapter.methods)
   assert type(adapter.methods[0]).__name__ in switching.reason(adapter)
 
 
 def test_layers_are_switched_without_another_program(base):
-  lora, small = bank_test.make('lora[r=2]'), bank_test.make('lora[r=1]', 1)
-  fixed = bank_test.make('prefix_tuning[prefix_length=2]', 2)
+  lora, small = make('lora[r=2]'), make('lora[r=1]', 1)
+  fixed = make('prefix_tuning[prefix_length=2]', 2)
   switches = switching.place(
       base, {'lora': lora, 'small': small, 'fixed': fixed})
   assert list(switches.fixed) == ['fixed']
@@ -85,10 +96,10 @@ def test_fine_tuned_layers_become_those_of_the_base(base):
   paths = [path for path in trees.flatten(base.params)
            if trees.layer_of(path) == 1 and path.endswith('kernel')]
   flat = trees.flatten(base.params)
-  tuned = trees.overlay(bank_test.make().tuned, trees.unflatten(
+  tuned = trees.overlay(make().tuned, trees.unflatten(
       {path: np.asarray(flat[path]) + 1 for path in paths}))
   off = trees.flatten(switching.neutral(
-      tuned, bank_test.make().methods, base.params))
+      tuned, make().methods, base.params))
   for path in paths:
     np.testing.assert_array_equal(off[path], flat[path])
 
@@ -97,7 +108,7 @@ def test_fine_tuned_layers_become_those_of_the_base(base):
     ('lora[r=2]', 'bottleneck[size=3]'),
     ('houlsby[size=3]', 'adapter_plus[reduction_factor=4]')))
 def test_composed_adapters(one, two, base):
-  bank = {'a': bank_test.make(one), 'b': bank_test.make(two, 1)}
+  bank = {'a': make(one), 'b': make(two, 1)}
   both = composing.compose(bank, 'stack(a, b, norms=base)')
   off = switching.neutral(both.tuned, both.methods, base.params)
   bare = dropping.drop_layers(base, both, base.config.layers)

@@ -9,8 +9,8 @@ from adapters_jax.adapters import bank as bank_lib
 from adapters_jax.adapters import composing
 from tests.adapters import bank_test
 
-LORA = 2 * 2 * 2 * (12 + 12)  # Rank, layers, sites, matrices.
-NORMS, HEAD = 5 * 24, 26
+LORA = 2 * 2 * (12 + 12)  # Rank, sites, matrices.
+NORMS, HEAD = 3 * 24, 26
 
 
 @pytest.mark.parametrize('settings, wanted', [

@@ -15,6 +15,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(
 
 
 @pytest.fixture(scope='module')
+def checkpoint(two_layers):
+  """Two layers, as each has a switch."""
+  return two_layers
+
+
+@pytest.fixture(scope='module')
 def served(checkpoint):
   """(port, base, bank) of a demo of two adapters."""
   from adapters_jax.api import demo_answers

@@ -1,6 +1,7 @@
 """Tests of the demo's page, by a client in this process."""
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -24,6 +25,16 @@ from tests.adapters import bank_test
 TEXT = 'a good film'
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers) -> str:
+  """Two layers, as each has a switch."""
+  return two_layers
+
+
 @pytest.fixture(scope='module')
 def asked(checkpoint):
   """(client, base, bank) of a demo."""
@@ -34,11 +45,11 @@ def asked(checkpoint):
   base = base_lib.load(checkpoint)
   bank = {
       'film': dataclasses.replace(
-          bank_test.make('lora[r=2]'), labels=('<b>bad</b>', 'good')),
+          make('lora[r=2]'), labels=('<b>bad</b>', 'good')),
       'food': dataclasses.replace(
-          bank_test.make('lora[r=2]', 1), labels=('bad', 'good')),
+          make('lora[r=2]', 1), labels=('bad', 'good')),
       'pair': dataclasses.replace(
-          bank_test.make('lora[r=2]', 2), texts=('premise', 'hypothesis'))}
+          make('lora[r=2]', 2), texts=('premise', 'hypothesis'))}
   answers = demo_answers.Answers(base, bank)
   app = demo_service.make(answers, bodies.Limits(max_body=2000, timeout=600))
   with testclient.TestClient(app, base_url='http://127.0.0.1:8000') as client:
@@ -115,7 +126,7 @@ def test_compositions(asked):
 def test_choices_are_lines_and_one_is_no_fault_of_others(asked):
   from adapters_jax.api import demo_answers
   _, base, bank = asked
-  choosing = bank_test.make('lora[r=2]', 3)
+  choosing = make('lora[r=2]', 3)
   choosing.tuned['head'] = jax.tree.map(
       lambda leaf: leaf[..., :1], choosing.tuned['head'])
   choosing = dataclasses.replace(
@@ -178,7 +189,7 @@ def test_the_page_is_whole_and_closed_to_others(asked):
 def test_wrong_settings(changed, message, tmp_path, monkeypatch):
   pytest.importorskip('uvicorn')
   monkeypatch.chdir(tmp_path)
-  bank_test.make().save('adapter')
+  make().save('adapter')
   with pytest.raises(errors.UserError, match=re.escape(message)):
     demo.main(demo.DemoConfig(**changed))
 
@@ -198,7 +209,7 @@ def test_the_newest_adapters_of_runs(tmp_path, monkeypatch):
       ('film', 'new', 'minilm-l6'), ('film', 'old', 'minilm-l6'),
       ('food', 'one', 'minilm-l6'), ('news', 'one', 'mpnet-base'))):
     folder = f'runs/glue/{task}/{name}/adapter'
-    dataclasses.replace(bank_test.make(), task=task, base=base).save(folder)
+    dataclasses.replace(make(), task=task, base=base).save(folder)
     os.utime(f'{folder}/tuned.safetensors', times=(now - age, now - age))
   os.makedirs('runs/broken/adapter')
   (tmp_path / 'runs/broken/adapter/tuned.safetensors').write_text('')

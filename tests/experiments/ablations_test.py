@@ -33,6 +33,12 @@ from experiments import ablations
 from tests import tiny
 
 
+@pytest.fixture(scope='module')
+def checkpoint(two_layers):
+  """Two layers, as spans begin at each."""
+  return two_layers
+
+
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
@@ -101,9 +107,9 @@ def test_the_seed_of_an_ablation_is_that_of_the_flag(monkeypatch):
 @pytest.mark.slow
 def test_without_its_adapters_a_model_is_one_without_adapters():
   adapted = dataclasses.replace(
-      tiny.CONFIG, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))
+      tiny.TWO_LAYERS, adapters=(bottleneck.Bottleneck(4, init_scale=0.5),))
   model = heads.Classifier(adapted, 2)
-  base = tiny.drawn(heads.Classifier(tiny.CONFIG, 2))
+  base = tiny.drawn(heads.Classifier(tiny.TWO_LAYERS, 2))
   tuned, _ = trees.split(
       tiny.drawn(model, seed=1), selections.select_adapters(3))
   batch = tiny.random_batch()
@@ -116,12 +122,12 @@ def test_without_its_adapters_a_model_is_one_without_adapters():
   norms, _ = trees.split(tuned, lambda path: trees.role(path) != 'adapter')
   bare = layer_removal.without_layers(tuned, 0, 2)
   np.testing.assert_array_equal(
-      logits(bare, adapted), logits(norms, tiny.CONFIG))
+      logits(bare, adapted), logits(norms, tiny.TWO_LAYERS))
   # Of some layers: as if the others alone had been given adapters.
   kept = (bottleneck.Bottleneck(4, layers=(0,)),)
   np.testing.assert_array_equal(
       logits(layer_removal.without_layers(tuned, 1, 2), adapted),
-      logits(tuned, dataclasses.replace(tiny.CONFIG, adapters=kept)))
+      logits(tuned, dataclasses.replace(tiny.TWO_LAYERS, adapters=kept)))
   restored = trees.flatten(layer_removal.without_layers(tuned, 1, 2, base))
   for path, leaf in trees.flatten(norms).items():
     inside = trees.role(path) == 'norm' and trees.layer_of(path) in (1, 2)

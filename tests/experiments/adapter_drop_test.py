@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 
 from adapters_jax import errors  # noqa: E402
 from adapters_jax.analysis import dropped_layers  # noqa: E402
@@ -14,6 +15,12 @@ from adapters_jax.sweeps import grid  # noqa: E402
 from experiments import adapter_drop  # noqa: E402
 from experiments.analysis import drops  # noqa: E402
 from tests import tiny  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers):
+  """Two layers, as the lowest is dropped."""
+  return two_layers
 
 
 def test_means_intervals_and_shares():

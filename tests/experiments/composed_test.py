@@ -10,6 +10,7 @@ from adapters_jax.runs import config as config_lib
 from tests.sweeps import grid_test
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 
 # pylint: disable=wrong-import-position
 from experiments.analysis import composed  # noqa: E402

@@ -152,12 +152,6 @@ def write_pairs(folder, scored=False, count=24):
   return path
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, tmp_path):
   return config_lib.Config(

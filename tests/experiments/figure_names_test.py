@@ -7,6 +7,7 @@ from tests.experiments import made_records
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 
 # pylint: disable=wrong-import-position
 from experiments.analysis import figures  # noqa: E402

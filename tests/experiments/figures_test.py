@@ -9,6 +9,7 @@ from tests.experiments import made_records
 
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 
 # pylint: disable=wrong-import-position
 import pandas as pd  # noqa: E402

@@ -43,12 +43,6 @@ def glue_data(tmp_path_factory):
   return str(folder / 'data')
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, glue_data, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)

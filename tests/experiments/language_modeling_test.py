@@ -139,12 +139,6 @@ def test_the_head_of_a_checkpoint(tmp_path):
     pretrained.load_masked_lm(folder)
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, tmp_path):
   path = tmp_path / 'lines.txt'

@@ -22,12 +22,6 @@ NAMES = sorted(os.path.basename(path)
 SETTINGS = 'parameters'  # The tag of the cell that says what is run.
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 # What a notebook has named or imported from the clone is unknown to the next.
 FORGET = """
 import sys

@@ -50,12 +50,6 @@ def write(path, sentences):
   return str(path)
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)

@@ -9,6 +9,7 @@ from adapters_jax.analysis import statistics
 
 pd = pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 
 # pylint: disable=wrong-import-position
 from experiments.analysis import verdicts  # noqa: E402

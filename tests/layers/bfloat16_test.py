@@ -80,10 +80,10 @@ class ProductsTest(parameterized.TestCase):
   def test_model_is_close_to_float32_and_really_rounds(self):
     tokens = np.random.default_rng(0).integers(0, 9, (3, 5), np.int32)
     mask = np.arange(5) < np.array([5, 2, 4])[:, None]
-    params = tiny.drawn(heads.Classifier(tiny.CONFIG, 2))
+    params = tiny.drawn(heads.Classifier(tiny.TWO_LAYERS, 2))
 
     def loss(params, products):
-      config = dataclasses.replace(tiny.CONFIG, products=products)
+      config = dataclasses.replace(tiny.TWO_LAYERS, products=products)
       return jnp.sum(heads.Classifier(config, 2).apply(
           {'params': params}, tokens, tokens * 0, mask) ** 2)
 

@@ -1,6 +1,7 @@
 """The codec of every method: written for another library, read, compared."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -30,6 +31,16 @@ REFUSED = {
 TEXTS = methods_test.ALL | WITHIN
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers) -> str:
+  """Two layers, as names of tensors count layers."""
+  return two_layers
+
+
 def has_codec(method, form):
   """Returns whether a method has filled in its names in a library."""
   if form == 'adapterhub':
@@ -40,9 +51,9 @@ def has_codec(method, form):
 
 def hidden_states(adapter):
   batch = tiny.random_batch()
-  shape = dataclasses.replace(tiny.CONFIG, adapters=adapter.methods)
+  shape = dataclasses.replace(tiny.TWO_LAYERS, adapters=adapter.methods)
   return encoder.Bert(shape).apply(
-      {'params': trees.overlay(bank_test.base(), adapter.tuned)},
+      {'params': trees.overlay(bank_test.base(layers=2), adapter.tuned)},
       batch['tokens'], batch['segments'], batch['mask'])[-1]
 
 
@@ -50,7 +61,7 @@ def hidden_states(adapter):
 @pytest.mark.parametrize('name', [*methods_test.DISTINCT, *WITHIN])
 def test_a_method_is_written_and_read_or_refused(
     name, form, checkpoint, tmp_path):
-  adapter = bank_test.make(TEXTS[name])
+  adapter = make(TEXTS[name])
   tuned, _ = trees.split(adapter.tuned, lambda path: trees.role(path) in (
       'adapter', 'fixed', 'statistics'))
   adapter = dataclasses.replace(adapter, tuned=tuned)
@@ -61,7 +72,7 @@ def test_a_method_is_written_and_read_or_refused(
       exchange.write(folder, adapter, form, checkpoint=checkpoint)
     return
   exchange.write(folder, adapter, form, checkpoint=checkpoint)
-  found = exchange.read(folder, tiny.CONFIG)
+  found = exchange.read(folder, tiny.TWO_LAYERS)
   # Some leaves have another form of the same effect.
   if found.methods != adapter.methods or not trees.equal(found.tuned, tuned):
     np.testing.assert_allclose(

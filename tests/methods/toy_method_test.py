@@ -79,15 +79,15 @@ def trained(known) -> adapter_lib.Adapter:
   configs = strings.parse('shift[power=2]')
   assert configs == (Shift(strength=2.0),)
   model = heads.Classifier(
-      dataclasses.replace(tiny.CONFIG, adapters=configs), 2, 'pooler')
-  select = selections.select_adapters(tiny.CONFIG.layers, tune_norms=False)
+      dataclasses.replace(tiny.TWO_LAYERS, adapters=configs), 2, 'pooler')
+  select = selections.select_adapters(tiny.TWO_LAYERS.layers, tune_norms=False)
   tuned, frozen = trees.split(tiny.init(model), select)
   tx = optimizers.make_optimizer(select, learning_rate=0.02, steps=20)
   step = steps.make_train_step(model, tx, heads.cross_entropy)
   state = steps.init_state(tuned, tx, jax.random.key(2))
   before = jax.device_get(tuned)
   for _ in range(3):
-    state, _ = step(state, frozen, tiny.random_batch(tiny.CONFIG, 4, 5))
+    state, _ = step(state, frozen, tiny.random_batch(tiny.TWO_LAYERS, 4, 5))
   moved = jax.tree.map(
       lambda a, b: bool(jnp.any(a != b)), before, state.tuned)
   assert all(jax.tree.leaves(moved))
@@ -115,11 +115,11 @@ def test_it_is_saved_and_loaded(trained, tmp_path):
 def test_it_goes_to_other_libraries_and_back(
     trained, form, checkpoint, tmp_path):
   exchange.write(str(tmp_path / 'out'), trained, form, checkpoint=checkpoint)
-  assert_same(exchange.read(str(tmp_path / 'out'), tiny.CONFIG), trained)
+  assert_same(exchange.read(str(tmp_path / 'out'), tiny.TWO_LAYERS), trained)
 
 
 def test_a_linear_method_shifts_as_it_says():
-  config = dataclasses.replace(tiny.CONFIG, layers=1, adapters=(
+  config = dataclasses.replace(tiny.TWO_LAYERS, layers=1, adapters=(
       Shift(3.0, ('ffn_output',)),))
   params = tiny.init(heads.Classifier(config, 2))
   batch = tiny.random_batch(config, 2, 5)

@@ -14,8 +14,8 @@ METHOD = lora.LoRA(r=2)
 
 
 def test_a_list_of_methods_is_a_tuple():
-  listed = dataclasses.replace(tiny.CONFIG, adapters=[METHOD])
-  given = dataclasses.replace(tiny.CONFIG, adapters=(METHOD,))
+  listed = dataclasses.replace(tiny.TWO_LAYERS, adapters=[METHOD])
+  given = dataclasses.replace(tiny.TWO_LAYERS, adapters=(METHOD,))
   assert listed == given and hash(listed) == hash(given)
 
 
@@ -24,12 +24,12 @@ def test_a_list_of_methods_is_a_tuple():
 def test_others_than_methods_are_named(adapters):
   with pytest.raises(
       errors.UserError, match='^`adapters`: give a tuple of configs') as found:
-    dataclasses.replace(tiny.CONFIG, adapters=adapters)
+    dataclasses.replace(tiny.TWO_LAYERS, adapters=adapters)
   assert '\n' not in str(found.value) and len(str(found.value)) < 180
 
 
 @pytest.mark.parametrize('number', [np.float32, jnp.float32, jnp.array])
 def test_scalars_of_numpy_and_jax_have_a_hash(number):
-  config = dataclasses.replace(tiny.CONFIG, dropout=number(0.25))
-  wanted = dataclasses.replace(tiny.CONFIG, dropout=0.25)
+  config = dataclasses.replace(tiny.TWO_LAYERS, dropout=number(0.25))
+  wanted = dataclasses.replace(tiny.TWO_LAYERS, dropout=0.25)
   assert config == wanted and hash(config) == hash(wanted)

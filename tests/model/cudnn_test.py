@@ -23,7 +23,7 @@ from tests import tiny
 
 # Heads of 8, the narrowest that cuDNN takes; as `precision.choose` sets it.
 CONFIG = dataclasses.replace(
-    tiny.CONFIG, dim=16, dtype='bfloat16', attention='cudnn', dropout=0.0,
+    tiny.TWO_LAYERS, dim=16, dtype='bfloat16', attention='cudnn', dropout=0.0,
     attention_dropout=0.0, adapters=(bottleneck.Bottleneck(3),))
 MODERN = dataclasses.replace(
     CONFIG, family='modernbert', segments=0, pre_norm=True, rotary=(1e4, 1e3),

@@ -23,7 +23,7 @@ SURROUNDINGS = dict(
     residual=None, norm=None, mask=None, shared=None, train=False)
 
 ADAPTED = dataclasses.replace(
-    tiny.CONFIG, adapters=(bottleneck.Bottleneck(3),))
+    tiny.TWO_LAYERS, adapters=(bottleneck.Bottleneck(3),))
 
 
 @functools.cache
@@ -139,20 +139,20 @@ class ModelTest(parameterized.TestCase):
     whole = tiny.apply(model, tree, *inputs)
     first = tiny.apply(model, tree, *inputs, rows=1)
     self.assertEqual(first[-1].shape, (4, 1, 12))
-    self.assertLen(whole, tiny.CONFIG.layers + 1)
+    self.assertLen(whole, tiny.TWO_LAYERS.layers + 1)
     np.testing.assert_allclose(first[-1][:, 0], whole[-1][:, 0], atol=2e-6)
 
   def test_adapters_start_close_to_the_identity(self):
     batch = tiny.random_batch()
     plain = {path: leaf for path, leaf in trees.flatten(params()).items()
              if trees.role(path) != 'adapter'}
-    before = logits(trees.unflatten(plain), batch, tiny.CONFIG)
+    before = logits(trees.unflatten(plain), batch, tiny.TWO_LAYERS)
     after = logits(params(), batch)
     near = np.abs(before - after).max()
     self.assertBetween(near, 1e-9, 1e-4)
     # With a large deviation they do not: the bound above means something.
     large = dataclasses.replace(
-        tiny.CONFIG, adapters=(bottleneck.Bottleneck(3, init_scale=1.0),))
+        tiny.TWO_LAYERS, adapters=(bottleneck.Bottleneck(3, init_scale=1.0),))
     moved = trees.overlay(
         tiny.init(heads.Classifier(large, 2)), trees.unflatten(plain))
     self.assertGreater(
@@ -165,12 +165,12 @@ class ModelTest(parameterized.TestCase):
     plain = trees.split(
         params(), lambda path: trees.role(path) != 'adapter')[0]
     np.testing.assert_array_equal(
-        logits(zeroed, batch), logits(plain, batch, tiny.CONFIG))
+        logits(zeroed, batch), logits(plain, batch, tiny.TWO_LAYERS))
 
   def test_sites_and_layers(self):
     method = bottleneck.Bottleneck(3, sites=('ffn_output',), layers=(0, 2))
     tree = shapes(dataclasses.replace(
-        tiny.CONFIG, layers=3, adapters=(method,)))
+        tiny.TWO_LAYERS, layers=3, adapters=(method,)))
     places = {path.split('/down')[0] for path in trees.flatten(tree)
               if path.endswith('down/kernel')}
     self.assertEqual(places, {f'encoder/layer_{i}/adapter_ffn_output_0'
@@ -210,7 +210,7 @@ class ModelTest(parameterized.TestCase):
       (bottleneck.Bottleneck(3, leave_out=(0, 2)), 'leave_out', 2),
       (lora.LoRA(r=2, leave_out=(7,)), 'leave_out', 7))
   def test_layers_that_do_not_exist_are_named(self, method, field, layer):
-    config = dataclasses.replace(tiny.CONFIG, adapters=(method,))
+    config = dataclasses.replace(tiny.TWO_LAYERS, adapters=(method,))
     with self.assertRaisesRegex(
         errors.UserError,
         f'^`adapters`: {type(method).__name__}: {field}: there is no layer '
@@ -219,7 +219,7 @@ class ModelTest(parameterized.TestCase):
 
   def test_the_input_is_that_of_the_first_layer(self):
     batch = tiny.random_batch()
-    hidden = np.zeros((4, 5, tiny.CONFIG.dim), np.float32)
+    hidden = np.zeros((4, 5, tiny.TWO_LAYERS.dim), np.float32)
     above = dataclasses.replace(ADAPTED, first_layer=1)
     for config, given in ((ADAPTED, hidden), (above, None)):
       model = heads.Classifier(config, 2)

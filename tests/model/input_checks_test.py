@@ -56,7 +56,8 @@ def test_missing_inputs_and_other_ranks_are_named():
   batch = tiny.random_batch()
   names = 'tokens', 'segments', 'mask'
   inputs = [batch[name] for name in names]
-  for model in (heads.Classifier(tiny.CONFIG, 2), encoder.Bert(tiny.CONFIG)):
+  for model in (
+      heads.Classifier(tiny.TWO_LAYERS, 2), encoder.Bert(tiny.TWO_LAYERS)):
     for number, name in enumerate(names):
       given = [*inputs]
       given[number] = None
@@ -70,7 +71,7 @@ def test_missing_inputs_and_other_ranks_are_named():
 
 def test_a_length_that_is_a_symbol_is_traced():
   rows, length = jax.export.symbolic_shape('b, l')
-  model = heads.Classifier(tiny.CONFIG, 2)
+  model = heads.Classifier(tiny.TWO_LAYERS, 2)
   params = tiny.init(model)
   tokens = jax.ShapeDtypeStruct((rows, length), np.int32)
   mask = jax.ShapeDtypeStruct((rows, length), bool)

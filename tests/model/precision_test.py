@@ -100,7 +100,7 @@ class AttentionTest(parameterized.TestCase):
 
   def test_fused_attention_equals_einsum_and_is_used_without_dropout(self):
     # 'xla' stands in for 'cudnn', which takes the same arguments.
-    fused = dataclasses.replace(tiny.CONFIG, attention='xla')
+    fused = dataclasses.replace(tiny.TWO_LAYERS, attention='xla')
     model = heads.Classifier(fused, 2)
     params = {'params': tiny.init(model)}
     batch = tiny.random_batch(length=6)
@@ -108,19 +108,19 @@ class AttentionTest(parameterized.TestCase):
     with mock.patch.object(jax.nn, 'dot_product_attention', called):
       found = logits(fused, params, batch)
       # The last layer attends from one position only.
-      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+      self.assertEqual(called.call_count, tiny.TWO_LAYERS.layers - 1)
       jax.eval_shape(lambda: model.apply(
           params, batch['tokens'], batch['segments'], batch['mask'],
           train=True, rngs={'dropout': jax.random.key(0)}))
-      self.assertEqual(called.call_count, tiny.CONFIG.layers - 1)
+      self.assertEqual(called.call_count, tiny.TWO_LAYERS.layers - 1)
     np.testing.assert_allclose(
-        found, logits(tiny.CONFIG, params, batch), atol=1e-6)
+        found, logits(tiny.TWO_LAYERS, params, batch), atol=1e-6)
 
   def test_bfloat16_is_close_to_float32(self):
-    params = {'params': tiny.init(heads.Classifier(tiny.CONFIG, 2))}
+    params = {'params': tiny.init(heads.Classifier(tiny.TWO_LAYERS, 2))}
     batch = tiny.random_batch()
     found, wanted = (
-        logits(dataclasses.replace(tiny.CONFIG, dtype=dtype), params, batch)
+        logits(dataclasses.replace(tiny.TWO_LAYERS, dtype=dtype), params, batch)
         for dtype in ('bfloat16', 'float32'))
     self.assertEqual(found.dtype, 'float32')
     self.assertFalse(np.array_equal(found, wanted))

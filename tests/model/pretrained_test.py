@@ -23,7 +23,8 @@ class PretrainedTest(parameterized.TestCase):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
-    self.folder = tiny.write_checkpoint(os.path.join(folder.name, 'tiny'))
+    self.folder = tiny.write_checkpoint(
+        os.path.join(folder.name, 'tiny'), layers=2)
     self.weights = os.path.join(self.folder, 'model.safetensors')
 
   def rewrite(self, change):
@@ -38,7 +39,7 @@ class PretrainedTest(parameterized.TestCase):
       json.dump({**config, **values}, file)
 
   def test_reads_the_shape(self):
-    self.assertEqual(pretrained.read_config(self.folder), tiny.CONFIG)
+    self.assertEqual(pretrained.read_config(self.folder), tiny.TWO_LAYERS)
 
   def test_every_tensor_arrives_in_its_place(self):
     raw = safetensors_numpy.load_file(self.weights)
@@ -112,7 +113,7 @@ class PretrainedTest(parameterized.TestCase):
     head = {'classifier.weight': np.ones((3, 12), np.float32),
             'qa_outputs.bias': np.ones(2, np.float32)}
     for prefix in ('', 'bert.'):
-      tiny.write_checkpoint(self.folder, prefix)
+      tiny.write_checkpoint(self.folder, prefix, layers=2)
       self.rewrite(lambda tensors: {**tensors, **head})
       with self.assertLogs(
           'adapters_jax.model.pretrained', 'INFO') as logs:
@@ -123,7 +124,7 @@ class PretrainedTest(parameterized.TestCase):
         np.testing.assert_array_equal(leaf, wanted[path])
 
   def test_other_names_of_the_encoder_are_no_head(self):
-    tiny.write_checkpoint(self.folder, 'bert.')
+    tiny.write_checkpoint(self.folder, 'bert.', layers=2)
     self.rewrite(lambda tensors: {
         **tensors, 'bert.encoder.layer.0.novelty.bias': np.ones(2)})
     with self.assertRaisesRegex(errors.UserError, 'unknown.*novelty'):
@@ -175,7 +176,7 @@ class PretrainedTest(parameterized.TestCase):
     root = os.path.dirname(self.folder)
     with open(os.path.join(root, 'modules.json'), 'w') as file:
       json.dump([{'idx': 0, 'path': 'tiny'}, {'path': '1_Pooling'}], file)
-    self.assertEqual(pretrained.config_of(root), tiny.CONFIG)
+    self.assertEqual(pretrained.config_of(root), tiny.TWO_LAYERS)
     self.assertEqual(pretrained.resolve(root), self.folder)
 
   @parameterized.parameters(

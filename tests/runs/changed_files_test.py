@@ -15,12 +15,6 @@ from adapters_jax.sweeps import grid
 from tests import tiny
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, tmp_path, monkeypatch):
   """Two steps on files of the test, in a workdir named by their hashes."""

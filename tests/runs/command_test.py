@@ -32,7 +32,7 @@ def config(checkpoint, own_files, tmp_path) -> config_lib.Config:
     ({'activation': 'rely'}, 'activation`?: .*relu'),
     ({'init_scale': -1.0}, '`init_scale=-1.0'),
     ({'max_length': 41}, '`max_length=41`: the model has 40 positions'),
-    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 2 layers'),
+    ({'tune': 'top_k', 'top_k': 4}, '`top_k=4`: the model has 1 layer'),
     ({'learning_rate': 0.0}, '`learning_rate=0.0'),
     ({'precision': 'float16'}, '`precision'),
     ({'head_input': 'mean'}, '`head_input'),
@@ -58,8 +58,8 @@ def command(*flags, **kwargs):
 
 
 @pytest.mark.slow
-def test_command_line(config, one_layer):
-  config = dataclasses.replace(config, buckets=0, checkpoint=one_layer)
+def test_command_line(config, checkpoint):
+  config = dataclasses.replace(config, buckets=0)
   flags = [f'--{name}={value}' for name, value in dataclasses.asdict(
       config).items() if value != getattr(config_lib.Config(), name)]
   done = command(*flags)
@@ -84,8 +84,8 @@ def test_command_line(config, one_layer):
 
 @pytest.mark.slow
 def test_a_second_process_neither_traces_nor_compiles(
-    config, one_layer, tmp_path):
-  config = dataclasses.replace(config, buckets=0, checkpoint=one_layer)
+    config, checkpoint, tmp_path):
+  config = dataclasses.replace(config, buckets=0)
   names = ('checkpoint', 'train_file', 'dev_file', 'batch_size', 'max_length',
            'buckets')
   flags = [f'--{name}={getattr(config, name)}' for name in names]

@@ -5,16 +5,9 @@ import logging
 import pytest
 
 import adapters_jax as aj
-from adapters_jax.model import base as base_lib
 
 QUICK = {'method': 'norms', 'max_steps': 1, 'batch_size': 16, 'buckets': 0}
 LONG, SHORT = 'a good film and the plot is bad', 'good'
-
-
-@pytest.fixture(scope='module')
-def base(one_layer_base) -> base_lib.Base:
-  """One layer: nothing here depends on their number."""
-  return one_layer_base
 
 
 def trained(base, data, caplog, **settings):

@@ -84,8 +84,8 @@ def test_every_type_of_data_has_a_form_and_a_name():
     pytest.param(form, changed, marks=(
         [] if form == 'classes' else [pytest.mark.slow]))
     for form, changed in FORMS.items()])
-def test_scores_are_those_of_the_training(one_layer_base, form, changed):
-  base, data = one_layer_base, data_of(form)
+def test_scores_are_those_of_the_training(base, form, changed):
+  data = data_of(form)
   adapter = aj.train(base, data, 'lora[r=2]', dev=data, **SHORT, **changed)
   found = aj.evaluate(base, adapter, data)
   assert list(found) == list(adapter.scores['dev'])

@@ -1,6 +1,8 @@
 """Training on top of frozen adapters, and of their fusion."""
 
 import dataclasses
+import functools
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,16 @@ from adapters_jax.runs import session
 from adapters_jax.runs import task_checks
 from tests import tiny
 from tests.adapters import bank_test
+
+
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(two_layers) -> str:
+  """Two layers, as a fusion is in each."""
+  return two_layers
 
 
 @pytest.fixture(scope='module')
@@ -140,7 +152,7 @@ def test_settings_that_cannot_be(
 def test_the_activation_is_that_of_the_frozen_adapters(
     checkpoint, own_files, tmp_path):
   under = dataclasses.replace(
-      bank_test.make('lora[r=2]'), hidden_activation='relu')
+      make('lora[r=2]'), hidden_activation='relu')
   under.save(str(tmp_path))
   config = config_of(checkpoint, own_files, '', {'one': str(tmp_path)})
   with pytest.raises(errors.UserError, match=(
@@ -156,7 +168,7 @@ def test_the_activation_is_that_of_the_frozen_adapters(
 
 def test_norms_of_frozen_adapters_are_not_dropped(
     checkpoint, own_files, tmp_path):
-  under = bank_test.make('lora[r=2]')
+  under = make('lora[r=2]')
   config = config_of(
       checkpoint, own_files, '', {'one': str(tmp_path)}, adapter_drop='0-1')
   under.save(str(tmp_path))
@@ -168,7 +180,7 @@ def test_norms_of_frozen_adapters_are_not_dropped(
 
 
 def test_setups_of_flags_hold_all_adapters(checkpoint, own_files, tmp_path):
-  bank_test.make().save(str(tmp_path / 'a'))
+  make().save(str(tmp_path / 'a'))
   domains = {name: str(tmp_path / 'a') for name in ('a', 'b')}
   for setup, message in (
       ('fuse(a, a)', '`setup=fuse.a, a.`: it leaves out b'),
@@ -182,7 +194,7 @@ def test_setups_of_flags_hold_all_adapters(checkpoint, own_files, tmp_path):
 
 def test_a_fuse_of_a_setup_starts_from_the_norms_of_its_members(
     checkpoint, own_files, tmp_path):
-  bank = {name: bank_test.make('seq_bn[size=3]', seed)
+  bank = {name: make('seq_bn[size=3]', seed)
           for seed, name in enumerate('abc')}
   bare, _ = trees.split(
       bank['c'].tuned, lambda path: trees.role(path) != 'norm')

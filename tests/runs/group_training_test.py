@@ -13,12 +13,6 @@ from adapters_jax.runs import trackers
 from tests import tiny
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.mark.parametrize('fails', [True, False])
 def test_reading_ahead_ends_with_the_training(
     fails, checkpoint, own_files, tmp_path, monkeypatch):

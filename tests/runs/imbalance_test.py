@@ -26,12 +26,6 @@ CHANGES = (STILL, {'class_weights': 'yes:4,no:0.5', 'max_steps': 16})
 
 
 @pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
-@pytest.fixture(scope='module')
 def configs(checkpoint, own_files, tmp_path_factory):
   """Settings of runs of CHANGES."""
   folder = tmp_path_factory.mktemp('imbalance')

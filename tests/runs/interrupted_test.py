@@ -25,12 +25,6 @@ from adapters_jax.training import steps
 from tests import tiny
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 class Killed(BaseException):
   """Stands for a kill: nothing handles it."""
 

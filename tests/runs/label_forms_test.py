@@ -77,12 +77,6 @@ class Trained:
   checkpoint: str
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture(scope='module', params=list(FORMS))
 def trained(request, checkpoint, tmp_path_factory):
   write, settings, change = FORMS[request.param]

@@ -39,12 +39,6 @@ KINDS = {'embeddings': embeddings.KIND,
          'language_modeling': language_modeling.KIND}
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 def settings_of(name, folder):
   """Returns the settings of a kind and writes its data."""
   rng = np.random.default_rng(0)

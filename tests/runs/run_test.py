@@ -71,9 +71,9 @@ def test_a_run_writes_record_and_adapter(trained, capsys):
   assert set(record.metrics) == {'dev', 'test'}
   assert list(record.metrics['dev']) == ['accuracy', 'macro_f1']
   assert [entry['step'] for entry in record.history] == [4, 8, 12]
-  # 2 layers, 2 sites, d = 12, m = 3; 5 norms; a head of 2 classes.
+  # 2 sites, d = 12, m = 3; 3 norms; a head of 2 classes.
   assert record.roles == {
-      'adapter': 4 * (2 * 36 + 15), 'norm': 5 * 24, 'head': 26}
+      'adapter': 2 * (2 * 36 + 15), 'norm': 3 * 24, 'head': 26}
   assert record.trained_params == sum(record.roles.values())
   assert record.real_tokens < record.padded_tokens == 12 * 16 * 12
   assert record.steps == 12

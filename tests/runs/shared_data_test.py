@@ -32,9 +32,9 @@ from tests.runs import other_kinds_test
 
 
 @pytest.fixture
-def config(one_layer, tmp_path) -> config_lib.Config:
+def config(checkpoint, tmp_path) -> config_lib.Config:
   base = str(tmp_path / 'base')
-  shutil.copytree(one_layer, base)
+  shutil.copytree(checkpoint, base)
   return tiny.run_config(
       base, tiny.write_data(str(tmp_path / 'data')), str(tmp_path / 'work'))
 
@@ -231,8 +231,8 @@ def arrays(value):
 
 
 @pytest.mark.parametrize('name', METRICS)
-def test_every_kind_shares_its_data(one_layer, tmp_path, monkeypatch, name):
-  module, config = of_kind(name, one_layer, tmp_path)
+def test_every_kind_shares_its_data(checkpoint, tmp_path, monkeypatch, name):
+  module, config = of_kind(name, checkpoint, tmp_path)
   config = dataclasses.replace(config, train_examples=5, metric=METRICS[name])
   alone = module.prepare(config)
   calls, make = [], module._made

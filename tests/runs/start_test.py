@@ -57,8 +57,7 @@ def differing(one, other):
             'lora[r=2]', 'vera[r=2]',
             'prompt_tuning[prompt_length=2, prompt_init=from_string, '
             "prompt_init_text='a film']"))])
-def test_all_leaves_are_those_of_the_start(one_layer_base, method):
-  base = one_layer_base
+def test_all_leaves_are_those_of_the_start(base, method):
   start = made(base, method)
   found = aj.train(base, examples(['no', 'yes']), start=start, **STILL)
   assert not differing(found, start)
@@ -156,7 +155,8 @@ def test_norms_that_stay_are_a_part_of_the_result(base):
       'adapter', 'head'}
 
 
-def test_the_layers_of_the_norms_follow_from_the_leaves(base):
+def test_the_layers_of_the_norms_follow_from_the_leaves(two_layers_base):
+  base = two_layers_base
   start = made(base, 'lora[r=2, leave_out=[0]]')
   dropped = aj.drop_layers(base, made(base, 'lora[r=2]'), 1)
   same = dataclasses.replace(start, tuned=trees.split(
@@ -176,8 +176,7 @@ def test_the_layers_of_the_norms_follow_from_the_leaves(base):
 
 
 @pytest.mark.slow
-def test_words_and_pairs_from_a_classifier(one_layer_base):
-  base = one_layer_base
+def test_words_and_pairs_from_a_classifier(base):
   start = made(base, 'lora[r=2]', head_input='pooler')
   words = aj.TaggedExamples([['good', 'film']] * 6, [['A', 'B']] * 6)
   found = aj.train(base, words, start=start, **STILL)
@@ -197,7 +196,8 @@ def test_words_and_pairs_from_a_classifier(one_layer_base):
 @pytest.mark.parametrize('method, changed', [
     ('norms', {}), ('head', {}), ('bias', {}), ('full', {}),
     ('top_k', {'top_k': 1})])
-def test_weights_of_the_base(base, method, changed, tmp_path):
+def test_weights_of_the_base(two_layers_base, method, changed, tmp_path):
+  base = two_layers_base
   texts = examples(['no', 'yes'])
   start = aj.train(base, texts, method, max_length=12,
                    **{**STILL, 'learning_rate': 1e-2, **changed})
@@ -214,8 +214,7 @@ def test_weights_of_the_base(base, method, changed, tmp_path):
 
 
 @pytest.mark.slow
-def test_above_a_frozen_adapter(one_layer_base):
-  base = one_layer_base
+def test_above_a_frozen_adapter(base):
   under = made(base, 'houlsby[size=3]')
   both = aj.train(base, examples(['no', 'yes']), 'lora[r=2]', under=under,
                   max_length=12, **{**STILL, 'learning_rate': 1e-2})

@@ -24,12 +24,6 @@ from tests.runs import interrupted_test as interrupted
 whole = interrupted.whole
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 @pytest.fixture
 def config(checkpoint, own_files, tmp_path):
   """Eight steps on own data, evaluated after 4 and 8, and tracked."""

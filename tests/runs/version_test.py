@@ -60,9 +60,9 @@ PAIRS_PLAN = [  # (rows, lengths of the columns) of every step of an epoch.
     ([7, 6], (6, 8)), ([2, 1], (8, 4))]
 
 
-def test_losses(checkpoint, own_files, tmp_path):
+def test_losses(two_layers, own_files, tmp_path):
   record = run.run(tiny.run_config(
-      checkpoint, own_files, str(tmp_path / 'work'), max_steps=12, seed=5),
+      two_layers, own_files, str(tmp_path / 'work'), max_steps=12, seed=5),
                    'glue')
   losses = [entry['loss'] for entry in record.history]
   np.testing.assert_allclose(losses, LOSSES, rtol=5e-4, err_msg=HOW)

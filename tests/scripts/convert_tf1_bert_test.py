@@ -38,6 +38,7 @@ def source(tmp_path):
   folder = tmp_path / 'source'
   folder.mkdir()
   values = {k: v for k, v in tiny._VALUES.items() if k != 'model_type'}
+  values['num_hidden_layers'] = 2
   (folder / 'bert_config.json').write_text(json.dumps(values))
   (folder / 'vocab.txt').write_text('\n'.join(tiny.VOCABULARY) + '\n')
   return folder

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")
 pytest.importorskip('pandas', reason="needs the extra 'notebooks'")
+pytestmark = pytest.mark.figures
 from docs import generate  # noqa: E402
 from scripts import summarize  # noqa: E402
 from tests.runs import trackers_test  # noqa: E402

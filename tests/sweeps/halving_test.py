@@ -28,12 +28,6 @@ from tests.sweeps import grid_test
 GRID = 'learning_rate=1e-4,3e-2,1e30'
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
 def runs_of(text):
   config = config_lib.Config(task='cola')
   return grid.expand([config], grid.Options(grid=text))

@@ -40,12 +40,6 @@ CHANGES = (
 )
 
 
-@pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: few tests here depend on their number."""
-  return one_layer
-
-
 def configs_in(root, checkpoint, own_files, changes=CHANGES):
   """Returns runs of eight steps over two lengths, with folders in `root`."""
   shared = config_lib.Config(
@@ -155,7 +149,7 @@ def test_a_narrow_run_starts_as_it_would_alone(trained):
 
 
 def test_kept_lower_layers_are_shared(own_files, tmp_path):
-  checkpoint = tiny.write_checkpoint(str(tmp_path / 'two_layers'))
+  checkpoint = tiny.write_checkpoint(str(tmp_path / 'two_layers'), layers=2)
   configs = [
       dataclasses.replace(config, cache_frozen=True, adapter_layers='1',
                           norm_layers='same', buckets=0)

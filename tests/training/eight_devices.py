@@ -26,22 +26,20 @@ from tests import tiny
 
 BATCH = 16
 SHAPE = dataclasses.replace(
-    tiny.CONFIG, dim=16, ffn_dim=24, layers=2,
-    adapters=(bottleneck.Bottleneck(3),))
+    tiny.CONFIG, dim=16, ffn_dim=24, adapters=(bottleneck.Bottleneck(3),))
 SHAPES = {
     'bert': SHAPE,
-    'shallow': dataclasses.replace(SHAPE, layers=1),
     'mpnet': dataclasses.replace(
         SHAPE, family='mpnet', segments=0, first_position=2,
         relative_bias=True),
     'deberta': dataclasses.replace(
         SHAPE, family='deberta-v2', segments=0, distance_buckets=4),
-    # The second layer is cut into blocks of two tokens.
+    # The layer is cut into blocks of two tokens.
     'modernbert': dataclasses.replace(
         SHAPE, family='modernbert', segments=0, pre_norm=True,
-        rotary=(1e4, 1e3), local_layers=(1,), window=2, attention_bias=False,
+        rotary=(1e4, 1e3), local_layers=(0,), window=2, attention_bias=False,
         ffn_bias=False, norm_bias=False)}
-SELECT = selections.select_adapters(2)
+SELECT = selections.select_adapters(1)
 COLLECTIVES = re.compile(
     r'\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\b')
 
@@ -71,7 +69,7 @@ def compiled_step(text, tune, family='bert'):
 def prepared(text, tune, family='bert'):
   """Returns (train step, state, progress, base, batch) on a mesh."""
   mesh = mesh_of(text)
-  select = selections.TUNE[tune](2)
+  select = selections.TUNE[tune](1)
   tuned, base = trees.split(parameters(family), select)
   tx = optimizers.make_optimizer(select, learning_rate=1e-2, steps=9)
 
@@ -109,7 +107,7 @@ class EightDevicesTest(parameterized.TestCase):
     self.assertLen(jax.devices(), 8)
 
   @parameterized.parameters(
-      ('data:8', 'adapters', 'shallow'), ('data:4,fsdp:2', 'full', 'bert'),
+      ('data:8', 'adapters', 'bert'), ('data:4,fsdp:2', 'full', 'bert'),
       ('data:4,fsdp:2', 'full', 'mpnet'),
       ('data:4,fsdp:2', 'full', 'deberta'),
       ('data:4,fsdp:2', 'full', 'modernbert'))
@@ -129,7 +127,7 @@ class EightDevicesTest(parameterized.TestCase):
         self.assertGreater(np.abs(leaf - start[path]).max(), 1e-3, path)
 
   def test_a_group_of_runs_equals_single_runs_on_one_device(self):
-    tuned, base = trees.split(parameters('shallow'), SELECT)
+    tuned, base = trees.split(parameters(), SELECT)
     tx = optimizers.make_optimizer(SELECT, learning_rate=1e-2, steps=9)
     batches = [whole_batch(), tiny.random_batch(SHAPE, BATCH, 6, seed=1)]
 
@@ -140,7 +138,7 @@ class EightDevicesTest(parameterized.TestCase):
     mesh = mesh_of('data:8')
     states = sharding.create(mesh, begin, tuned)
     step = steps_lib.make_train_step(
-        heads.Classifier(SHAPES['shallow'], 2), tx, heads.cross_entropy,
+        heads.Classifier(SHAPE, 2), tx, heads.cross_entropy,
         grouped=True,
         shardings=(sharding.shardings(mesh, states),
                    sharding.replicated(mesh)))
@@ -152,10 +150,10 @@ class EightDevicesTest(parameterized.TestCase):
     found = sharding.gather(mesh, states.tuned)
 
     alone = mesh_of('data:1')
-    _, state, _, base, _ = prepared('data:1', 'adapters', 'shallow')
+    _, state, _, base, _ = prepared('data:1', 'adapters')
     for number, seed in enumerate((3, 4)):
       key = jax.device_put(jax.random.key(seed), state.rng.sharding)
-      single, _ = compiled_step('data:1', 'adapters', 'shallow')(
+      single, _ = compiled_step('data:1', 'adapters')(
           jax.tree.map(jnp.copy, state.replace(rng=key)), base,
           sharding.place_batch(alone, batches[number], BATCH))
       jax.tree.map(
@@ -214,7 +212,7 @@ class EightDevicesTest(parameterized.TestCase):
         jax.jit(gradient)(tuned, base, batch))
 
   def test_data_parallel_talks_about_gradients_alone(self):
-    text = compiled_step('data:8', 'adapters', 'shallow').as_text()
+    text = compiled_step('data:8', 'adapters').as_text()
     self.assertEqual(set(COLLECTIVES.findall(text)), {'all-reduce'})
 
   def test_fsdp_gathers_weights_and_leaves_examples_where_they_are(self):
@@ -302,7 +300,7 @@ class EightDevicesTest(parameterized.TestCase):
   def training_on_texts(self):
     """Returns (base, texts, () -> adapter trained on the texts)."""
     folder = self.enter_context(tempfile.TemporaryDirectory())
-    base = aj.load_base(tiny.write_checkpoint(folder, layers=1))
+    base = aj.load_base(tiny.write_checkpoint(folder))
     texts = aj.Texts([' '.join(tiny.WORDS[row:row + 4]) for row in range(8)])
     return base, texts, lambda: aj.train(
         base, texts, 'lora[r=2]', dev=texts, buckets=0, batch_size=8,

@@ -35,6 +35,12 @@ from tests import tiny
 TOP_ADAPTERS = {'adapter_layers': '1', 'norm_layers': 'same'}
 
 
+@pytest.fixture(scope='module')
+def checkpoint(two_layers):
+  """Two layers, as the lower one is kept."""
+  return two_layers
+
+
 class FirstLayerTest(parameterized.TestCase):
 
   @parameterized.parameters(
@@ -69,7 +75,7 @@ class FirstLayerTest(parameterized.TestCase):
     """Every leaf of real trees, not a few by their kind."""
     for tune in selections.TUNE:
       select = selections.TUNE[tune](2, top_k=1)
-      model = heads.Classifier(tiny.CONFIG, 2, 'pooler')
+      model = heads.Classifier(tiny.TWO_LAYERS, 2, 'pooler')
       paths = trees.flatten(shapes.of(model))
       trained = [path for path in paths if select(path)]
       lowest = min((trees.layer_of(path) for path in trained

@@ -56,12 +56,6 @@ def read(workdir):
 
 
 @pytest.fixture(scope='module')
-def checkpoint(one_layer) -> str:
-  """One layer: nothing here depends on their number."""
-  return one_layer
-
-
-@pytest.fixture(scope='module')
 def alone(tmp_path_factory, checkpoint, own_files):
   """(record, arrays) of the run in one process."""
   workdir = str(tmp_path_factory.mktemp('alone') / 'run')

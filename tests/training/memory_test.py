@@ -23,7 +23,7 @@ from tests import tiny
 from tests.training import families_test
 
 CONFIG = dataclasses.replace(
-    tiny.CONFIG, adapters=(bottleneck.Bottleneck(3, init_scale=0.3),))
+    tiny.TWO_LAYERS, adapters=(bottleneck.Bottleneck(3, init_scale=0.3),))
 DRY = dataclasses.replace(CONFIG, dropout=0.0, attention_dropout=0.0)
 
 
@@ -76,7 +76,7 @@ class ScanTest(parameterized.TestCase):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
   def test_scanned_layers_drop_out_differently(self):
-    deep = dataclasses.replace(tiny.CONFIG, layers=3, scan=True)
+    deep = dataclasses.replace(tiny.TWO_LAYERS, layers=3, scan=True)
     model, keys = encoder.Bert(deep), []
 
     def watched(x, key, rate):

@@ -18,7 +18,7 @@ from adapters_jax import trees
 from tests import tiny
 
 CONFIG = encoder.BertConfig(**{
-    **tiny.CONFIG.__dict__, 'adapters': (bottleneck.Bottleneck(3),)})
+    **tiny.TWO_LAYERS.__dict__, 'adapters': (bottleneck.Bottleneck(3),)})
 MODEL = heads.Classifier(CONFIG, 2, 'pooler')
 SELECT = selections.select_adapters(3)
 

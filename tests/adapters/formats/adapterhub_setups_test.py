@@ -1,6 +1,7 @@
 """Folders with a setup of AdapterHub: round trips, names and damage."""
 
 import dataclasses
+import functools
 import json
 import os
 
@@ -21,9 +22,13 @@ from tests.adapters import bank_test
 SEQ = 'seq_bn[size=3, init=bert]'
 
 
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
+
+
 def stack(folder):
   """Writes stack(a, b) to a folder; returns its members."""
-  bank = {name: bank_test.make(SEQ, seed) for seed, name in enumerate('ab')}
+  bank = {name: make(SEQ, seed) for seed, name in enumerate('ab')}
   exchange.write(folder, composing.compose(
       bank, 'stack(a, b, norms=last)'), 'adapterhub')
   return bank
@@ -40,19 +45,19 @@ def single(name):
 
 
 def test_a_fusion_has_the_sites_of_its_members(tmp_path):
-  bank = {'c': bank_test.make('double_seq_bn[size=3]'),
-          'a': bank_test.make(SEQ, 1), 'd': bank_test.make(SEQ, 2)}
+  bank = {'c': make('double_seq_bn[size=3]'),
+          'a': make(SEQ, 1), 'd': make(SEQ, 2)}
   whole = composing.compose(
       bank, 'stack(c, fuse(a, d), norms=base)', head='d')
   rng = np.random.default_rng(0)
-  shapes = places.leaf_shapes(whole.methods, tiny.CONFIG, whole.composition)
+  shapes = places.leaf_shapes(whole.methods, tiny.TWO_LAYERS, whole.composition)
   whole = dataclasses.replace(whole, tuned=trees.overlay(
       whole.tuned, trees.unflatten({
           path: rng.standard_normal(leaf.shape, np.float32)
           for path, leaf in shapes.items() if trees.is_fusion(path)})))
   notes = exchange.write(tmp_path, whole, 'adapterhub')
   assert any('fails on stack(c, fuse(a, d)' in note for note in notes)
-  back = exchange.read(tmp_path, tiny.CONFIG)
+  back = exchange.read(tmp_path, tiny.TWO_LAYERS)
   assert back.setup == composing.checked_setup(bank, 'stack(c, fuse(a, d))')
   jax.tree.map(np.testing.assert_array_equal, back.tuned, whole.tuned)
 
@@ -64,14 +69,14 @@ def test_names_that_lead_elsewhere(name, tmp_path):
   stack(folder)
   change(folder, adapter_setup={
       'type': 'Stack', 'children': [single('a'), single(name)]})
-  for call in (lambda: exchange.read(folder, tiny.CONFIG),
+  for call in (lambda: exchange.read(folder, tiny.TWO_LAYERS),
                lambda: adapterhub_setups.files(str(folder))):
     with pytest.raises(errors.UserError, match='setup.json.*without dots, sl'):
       call()
   if not name:
     return  # `compose` refuses it.
   evil = str(tmp_path) + name if name.startswith('/') else name
-  bank = {evil: bank_test.make(SEQ), 'b': bank_test.make(SEQ, 1)}
+  bank = {evil: make(SEQ), 'b': make(SEQ, 1)}
   one = composing.compose(bank, composition.Stack(evil, 'b', norms='last'))
   for named, adapter in (('adapter', one), (name, bank['b'])):
     with pytest.raises(errors.UserError, match='without dots, slashes'):
@@ -92,7 +97,7 @@ def test_damaged_setups(setup, message, tmp_path):
   stack(tmp_path)
   change(tmp_path, adapter_setup=setup)
   with pytest.raises(errors.UserError, match=message):
-    exchange.read(tmp_path, tiny.CONFIG)
+    exchange.read(tmp_path, tiny.TWO_LAYERS)
 
 
 @pytest.mark.parametrize('head', ['c', True, ['a'], {'type': 'Stack'}])
@@ -100,12 +105,12 @@ def test_heads_of_no_member(head, tmp_path):
   bank = stack(tmp_path)
   change(tmp_path, head_setup=head)
   with pytest.raises(errors.UserError, match='head_setup.*head=False'):
-    exchange.read(tmp_path, tiny.CONFIG)
-  found = exchange.read(tmp_path, tiny.CONFIG, head=False)
+    exchange.read(tmp_path, tiny.TWO_LAYERS)
+  found = exchange.read(tmp_path, tiny.TWO_LAYERS, head=False)
   assert found.outputs is None
   change(tmp_path, head_setup='b')
   np.testing.assert_array_equal(
-      exchange.read(tmp_path, tiny.CONFIG).tuned['head']['kernel'],
+      exchange.read(tmp_path, tiny.TWO_LAYERS).tuned['head']['kernel'],
       bank['b'].tuned['head']['kernel'])
 
 
@@ -122,7 +127,7 @@ def test_setups_that_differ_there(text, message, tmp_path):
       'gated': 'seq_bn[size=3, use_gating=True]',
       'after': 'seq_bn[size=3, ln_after=True]',
       'early': 'seq_bn[size=3, original_ln_before=False]'}
-  bank = {name: bank_test.make(texts[name]) for name in texts if name in text}
+  bank = {name: make(texts[name]) for name in texts if name in text}
   whole = composing.compose(
       bank, f'{text[:-1]}, norms=base)', head=next(iter(bank)))
   with pytest.raises(errors.UserError, match=f'(?s){message}.*aj.member'):

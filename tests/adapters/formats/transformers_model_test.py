@@ -242,7 +242,7 @@ def test_an_encoder_without_a_head(tmp_path):
   values, tensors = saved(tmp_path / 'x')
   assert values['architectures'] == ['BertModel']
   assert set(tensors) == set(tiny.hugging_face_shapes(
-      12, 2, 20, len(tiny.VOCABULARY), 40))
+      12, 1, 20, len(tiny.VOCABULARY), 40))
   np.testing.assert_allclose(
       aj.encode(base_lib.load(str(tmp_path / 'x')), TEXTS),
       aj.encode(base_lib.load(source), TEXTS, adapter), atol=1e-5)
