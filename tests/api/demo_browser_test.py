@@ -1,6 +1,7 @@
 """Tests of the demo's page in a browser."""
 
 import dataclasses
+import functools
 import re
 
 import pytest
@@ -12,6 +13,10 @@ from tests.adapters import bank_test
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(
     bool(browsers.missing()), reason=browsers.missing() or 'a browser')]
+
+
+# Of two layers, as the base.
+make = functools.partial(bank_test.make, layers=2)
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +32,7 @@ def served(checkpoint):
   from adapters_jax.api import demo_service
   base = base_lib.load(checkpoint)
   bank = {name: dataclasses.replace(
-      bank_test.make('lora[r=2]', seed), labels=('<b>bad</b>', 'good'))
+      make('lora[r=2]', seed), labels=('<b>bad</b>', 'good'))
           for seed, name in enumerate(('film', 'food'))}
   app = demo_service.make(demo_answers.Answers(base, bank))
   with browsers.serving(app) as (port, _):
