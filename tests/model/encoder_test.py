@@ -170,7 +170,7 @@ class ModelTest(parameterized.TestCase):
   def test_sites_and_layers(self):
     method = bottleneck.Bottleneck(3, sites=('ffn_output',), layers=(0, 2))
     tree = shapes(dataclasses.replace(
-        tiny.TWO_LAYERS, layers=3, adapters=(method,)))
+        tiny.CONFIG, layers=3, adapters=(method,)))
     places = {path.split('/down')[0] for path in trees.flatten(tree)
               if path.endswith('down/kernel')}
     self.assertEqual(places, {f'encoder/layer_{i}/adapter_ffn_output_0'

@@ -9,7 +9,7 @@ from adapters_jax import errors
 from scripts import compile_tpu
 from tests import tiny
 
-FOUR_LAYERS = dataclasses.replace(tiny.TWO_LAYERS, layers=4)
+FOUR_LAYERS = dataclasses.replace(tiny.CONFIG, layers=4)
 CONFIG = compile_tpu.Config(
     checkpoint_config='four', adapter_size=3, batch_size=4, max_length=8,
     precision='float32')

@@ -76,7 +76,7 @@ class ScanTest(parameterized.TestCase):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
   def test_scanned_layers_drop_out_differently(self):
-    deep = dataclasses.replace(tiny.TWO_LAYERS, layers=3, scan=True)
+    deep = dataclasses.replace(tiny.CONFIG, layers=3, scan=True)
     model, keys = encoder.Bert(deep), []
 
     def watched(x, key, rate):

@@ -155,7 +155,7 @@ def backward_flops(layers, tune, adapted=None, **changed):
   """Returns FLOPs of a compiled step less those of its compiled forward."""
   adapters = (bottleneck.Bottleneck(4, layers=adapted),) if adapted else ()
   config = dataclasses.replace(
-      tiny.TWO_LAYERS, layers=layers, dim=48, ffn_dim=96, dropout=0.0,
+      tiny.CONFIG, layers=layers, dim=48, ffn_dim=96, dropout=0.0,
       attention_dropout=0.0, adapters=adapters)
   model = heads.Classifier(config, 2)
   select = selections.TUNE[tune](layers, **changed)
