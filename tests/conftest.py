@@ -125,13 +125,12 @@ def checkpoint(tmp_path_factory) -> str:
 
   Its programs compile in half the time of those of `two_layers`.
   """
-  return tiny.write_checkpoint(
-      str(tmp_path_factory.mktemp('base') / 'tiny'))
+  return tiny.write_checkpoint(str(tmp_path_factory.mktemp('base') / 'tiny'))
 
 
 @pytest.fixture(scope='session')
 def two_layers(tmp_path_factory) -> str:
-  """The same with two layers, for what differs between layers."""
+  """The same with two layers, where layers differ."""
   return tiny.write_checkpoint(
       str(tmp_path_factory.mktemp('base') / 'two_layers'), layers=2)
 

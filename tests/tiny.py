@@ -25,7 +25,7 @@ VOCABULARY = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *WORDS)
 CONFIG = encoder.BertConfig(
     vocab_size=len(VOCABULARY), dim=12, layers=1, heads=2, ffn_dim=20,
     positions=40)
-# For what differs between layers. Programs of one compile in half the time.
+# Where layers differ. A program of one layer compiles in half the time.
 TWO_LAYERS = dataclasses.replace(CONFIG, layers=2)
 _VALUES = {
     'model_type': 'bert', 'vocab_size': CONFIG.vocab_size, 'hidden_size': 12,

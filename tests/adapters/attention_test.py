@@ -1,7 +1,6 @@
 """Tests of adapters.attention."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -15,8 +14,7 @@ from tests.adapters import bank_test
 TEXTS = ['a good film', 'bad']
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

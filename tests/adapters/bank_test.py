@@ -31,6 +31,9 @@ def make(text='bottleneck[size=3]', seed=0, layers=tiny.CONFIG.layers):
       lambda leaf: 0.4 * rng.standard_normal(leaf.shape, np.float32), tuned))
 
 
+make_two_layers = functools.partial(make, layers=2)
+
+
 @functools.cache
 def base(layers=tiny.CONFIG.layers):
   return pretrained.from_hugging_face(tiny.random_tensors(

@@ -1,7 +1,6 @@
 """AdapterDrop: adapters without the lowest layers, and steps without them."""
 
 import dataclasses
-import functools
 import re
 
 import jax
@@ -32,8 +31,7 @@ ALL = ('houlsby[size=3]', 'lora[r=2]|compacter[size=4]',
        'prefix_tuning_flat[prefix_length=2]')
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

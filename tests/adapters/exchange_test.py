@@ -1,7 +1,6 @@
 """Tests of formats found, shapes read from trees, and repositories fetched."""
 
 import dataclasses
-import functools
 import json
 import os
 
@@ -23,8 +22,7 @@ from tests import tiny
 from tests.adapters import bank_test
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

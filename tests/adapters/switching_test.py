@@ -1,7 +1,6 @@
 """Tests of adapters whose layers are switched off as data."""
 
 import dataclasses
-import functools
 
 import jax
 import numpy as np
@@ -24,8 +23,7 @@ METHODS = ['adapter_plus[reduction_factor=4]', 'ia3[alpha=2]', 'loreft',
                'bottleneck[size=3,ln_after=True]', marks=pytest.mark.slow)]
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """Tests of the demo's page in a browser."""
 
 import dataclasses
-import functools
 import re
 
 import pytest
@@ -15,8 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(
     bool(browsers.missing()), reason=browsers.missing() or 'a browser')]
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """Tests of the demo's page, by a client in this process."""
 
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -25,8 +24,7 @@ from tests.adapters import bank_test
 TEXT = 'a good film'
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

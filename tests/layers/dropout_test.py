@@ -116,7 +116,7 @@ def test_an_encoder_drops_out_in_training(case, attention, table):
     ('multiple_choice', (4, 12)), ('tags', (4, 5, 12)), ('tokens', None),
     ('masked_lm', None), ('embedding_mean', None)])
 def test_a_head_drops_out_in_training(name, shape):
-  config = dataclasses.replace(tiny.CONFIG, layers=1)
+  config = tiny.CONFIG
   batch = tiny.random_batch()
   inputs = [batch[name] for name in ('tokens', 'segments', 'mask')]
   row = heads.HEADS[name]

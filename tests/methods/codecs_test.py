@@ -1,7 +1,6 @@
 """The codec of every method: written for another library, read, compared."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -31,8 +30,7 @@ REFUSED = {
 TEXTS = methods_test.ALL | WITHIN
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

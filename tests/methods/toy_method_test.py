@@ -119,7 +119,7 @@ def test_it_goes_to_other_libraries_and_back(
 
 
 def test_a_linear_method_shifts_as_it_says():
-  config = dataclasses.replace(tiny.CONFIG, layers=1, adapters=(
+  config = dataclasses.replace(tiny.CONFIG, adapters=(
       Shift(3.0, ('ffn_output',)),))
   params = tiny.init(heads.Classifier(config, 2))
   batch = tiny.random_batch(config, 2, 5)

@@ -1,7 +1,6 @@
 """Training on top of frozen adapters, and of their fusion."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -24,8 +23,7 @@ from tests import tiny
 from tests.adapters import bank_test
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,6 @@
 """Folders with a setup of AdapterHub: round trips, names and damage."""
 
 import dataclasses
-import functools
 import json
 import os
 
@@ -22,8 +21,7 @@ from tests.adapters import bank_test
 SEQ = 'seq_bn[size=3, init=bert]'
 
 
-# Of two layers, as the base.
-make = functools.partial(bank_test.make, layers=2)
+make = bank_test.make_two_layers
 
 
 def stack(folder):
