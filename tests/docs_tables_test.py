@@ -97,6 +97,42 @@ class RecordsTest(parameterized.TestCase):
             *(f'{benchmark_table.ratio_of(row, "ours_bfloat16", name):.2f}×'
               for name in ('min', 'median'))] for row in rows])
 
+  def test_phases_and_processes_are_those_of_the_benchmark(self):
+    found = json_files.read(
+        str(ROOT / 'experiments' / 'results' / 'benchmark.json'))
+    page = PAGES['docs/performance.md']
+    sides = 'ours_bfloat16', 'ours', 'peer_bfloat16', 'peer'
+
+    def rows_of(title):
+      return docs_test.table_rows(f'| {title} |' + page.partition(
+          f'| {title} |')[2].partition('\n\n')[0])[1:]
+
+    process = found['process']
+    self.assertEqual([cells[1:] for cells in rows_of('process')], [
+        [f'{process["sides"][side]["seconds"]["min"]:.1f}',
+         f'{process["sides"][side]["cpu_seconds"]["min"]:.1f}',
+         f'{process["first_seconds"][side]:.0f}' if side in sides[:2] else '']
+        for side in sides])
+    start = found['start']['seconds']
+    for sentence in (
+        'process is {min:.2f} times as fast, by medians {median:.2f}'.format(
+            **{name: benchmark_table.ratio_of(process, 'ours_bfloat16', name)
+               for name in ('min', 'median')}),
+        'takes {warm:.1f} s here, {cold:.1f} s if it compiles, and {peer:.1f} '
+        's in the peer'.format(
+            **{name: seconds['min'] for name, seconds in start.items()})):
+      self.assertIn(sentence, page.replace('\n', ' '))
+    warm = {row.pop('task'): row for row in benchmark_table.phase_rows(found)}
+    columns = [warm[side] for side in (
+        'ours, bfloat16 products, warm', 'ours, warm')]
+    wanted = {name: [one[name] for one in columns] for name in columns[0]}
+    wanted['whole / (steps + evaluation)'] = wanted.pop(
+        'all / (steps + evaluation)')
+    self.assertEqual(wanted.pop('saving'), ['0.0', '0.0'])  # Not in the table.
+    self.assertEqual(
+        {name: cells for name, *cells in rows_of(
+            'phase | bfloat16 products | float32')}, wanted)
+
   @pytest.mark.figures
   def test_the_program_for_own_records_runs(self):
     pytest.importorskip('matplotlib', reason="needs the extra 'notebooks'")

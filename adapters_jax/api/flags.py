@@ -1,7 +1,9 @@
 """Defines and parses flags of settings dataclasses, and starts programs."""
 
+import atexit
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import gc
 import re
 import sys
 import typing
@@ -212,5 +214,8 @@ def start(
       return
     # Before any work, as it may restart this process.
     allocator.start_anew()
+    # At exit, after all other handlers: the last collection of garbage would
+    # free the compiled programs one by one, for a second and more.
+    atexit.register(gc.freeze)
     logging.set_verbosity(logging.WARNING)  # JAX reports absent TPUs at INFO.
     app.run(run, flags_parser=parse_argv)

@@ -19,6 +19,7 @@ from adapters_jax.runs import progress as progress_lib
 from adapters_jax.runs import same_inputs
 from adapters_jax.runs import saving
 from adapters_jax.runs import signals
+from adapters_jax.runs import sittings
 from adapters_jax.runs import trackers as trackers_lib
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import loop
@@ -259,6 +260,8 @@ def train_group(
   resume = resume_lib.Resume(state_folder) if state_folder else None
   progress, log = _start(group, resume if restore else None, joined)
   first = loop.steps_taken(progress)
+  if resume:
+    sittings.add(log, first)
   watch = _Watch(group, score, log, first, trackers)
   saver = saving.Saver(
       resume, log, progress, group.configs[0].save_minutes, stop)

@@ -19,12 +19,15 @@ class RunLog:
     failed: Reason why the run ended before its last step, '' otherwise.
     stopped: Step after which patience ended the run, 0 otherwise.
     last: {split: metrics} after the step `stopped`.
+    sittings: Result of `sittings.add`: {'step': steps taken before, 'place':
+      facts} for each place where the run trained, one after another.
   """
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   losses: list[float] = dataclasses.field(default_factory=list)
   failed: str = ''
   stopped: int = 0
   last: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+  sittings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
   def add_evaluation(
       self, step: int, dev: dict[str, float], predictions: np.ndarray,

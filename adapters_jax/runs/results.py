@@ -1,6 +1,5 @@
 """Results of a finished training: scores, record and adapter, saved."""
 
-import functools
 import logging
 import os
 from typing import Any
@@ -18,6 +17,7 @@ from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
 from adapters_jax.runs import records
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import sittings
 from adapters_jax.runs import workdirs
 from adapters_jax.runs.kinds import kind as kind_lib
 from adapters_jax.training import hosts
@@ -28,15 +28,6 @@ from adapters_jax.training import steps
 _log = logging.getLogger(__name__)
 
 COLLAPSE = 'collapse: '  # Beginning of the note on a run of one class.
-
-
-@functools.cache
-def commit() -> str:
-  """Returns the commit of the code, as it was at the first call.
-
-  Runs call it when they start: the checkout may change while they train.
-  """
-  return records.commit_of(__file__)
 
 
 def make_adapter(
@@ -73,6 +64,20 @@ def make_adapter(
       settings=origin.settings, base_files=origin.base_files,
       hidden_activation=config.hidden_activation,
       family=setup.model.config.family, threshold=threshold)
+
+
+def best_of(progress: loop.Progress, setup: setup_lib.Setup) -> trees.Tree:
+  """Returns the tuned tree of the best step.
+
+  If that is the last one, it is the tree that the last evaluation has read, so
+  that a score finds the outputs on dev at hand.
+
+  Args:
+    progress: Progress of one run.
+    setup: Setup of the run.
+  """
+  return (progress.state.tuned if int(progress.best_step) == setup.steps
+          else progress.best)
 
 
 def all_scores(
@@ -168,7 +173,7 @@ def finish(
   progress = group.take(progress, index)
   try:
     scores, outcomes, notes, threshold = all_scores(
-        setup, kind, score, progress.best, report=len(group) == 1)
+        setup, kind, score, best_of(progress, setup), report=len(group) == 1)
     last = _last_scores(setup, score, progress, log.runs[index], scores)
   except steps.NotFinite as error:
     if len(group) == 1:
@@ -200,6 +205,7 @@ def _make_record(
     found['notes'] = [*found['notes'], (
         f'stopped after step {run.stopped} of {setup.steps}: no better dev '
         f'score in {config.patience} evaluations')]
+  found['notes'] = [*found['notes'], *sittings.notes(run)]
   padded, real = setup.schedule.tokens(0, steps_taken)
   return records.Record(
       experiment=experiment, config=setup.origin.settings,
@@ -212,7 +218,7 @@ def _make_record(
       padded_tokens=padded, real_tokens=real,
       history=run.history, device=console.describe_devices(),
       versions=machine.versions(),
-      commit=commit(),
+      commit=sittings.commit(),
       data=setup.data, machine=machine.describe(),
       peak_bytes=machine.peak_bytes(), date=machine.now(),
       base=setup.origin.base, base_files=setup.origin.base_files, **found)

@@ -28,6 +28,7 @@ from adapters_jax.runs import rungs
 from adapters_jax.runs import same_inputs
 from adapters_jax.runs import session
 from adapters_jax.runs import signals
+from adapters_jax.runs import sittings
 from adapters_jax.runs import task_checks
 from adapters_jax.runs import trackers
 from adapters_jax.runs import workdirs
@@ -174,7 +175,7 @@ def _train_claimed(
 ) -> list[records.Record | rungs.Paused | str]:
   """Trains runs whose workdirs this process holds; see `run_group`."""
   first = configs[0]
-  results.commit()  # Before the code on the disk may change.
+  sittings.commit()  # Before the code on the disk may change.
   with session.computing(first) as chosen, session.stop_requests() as stop:
     together = ''
     if len(configs) > 1:
@@ -294,7 +295,7 @@ def train(
           '%d, the best so far', loop.steps_taken(progress), group.setup.steps,
           int(progress.best_step))
     scores, _, notes, threshold = results.all_scores(
-        group.setup, kind, score, progress.best)
+        group.setup, kind, score, results.best_of(progress, group.setup))
     for note in (*group.setup.notes, *notes):  # No record will hold them.
       _log.log(logging.WARNING if note.startswith(
           (results.COLLAPSE, drawn_dev.START)) else logging.INFO, note)

@@ -1,12 +1,14 @@
 """Tests of compiled steps: what runs of one process share."""
 
 import dataclasses
+import itertools
 import os
 
 import jax
 import numpy as np
 import pytest
 
+from adapters_jax.data import metrics as metrics_lib
 from adapters_jax.model import encoder
 from adapters_jax.model import heads
 from adapters_jax.model import precision
@@ -14,10 +16,12 @@ from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import setup as setup_lib
 from adapters_jax.runs import compiled
 from adapters_jax.runs import models
+from adapters_jax.runs import run
 from adapters_jax.runs.kinds import classification
 from adapters_jax.training import optimizers
 from adapters_jax.training import program_keys
 from adapters_jax.training import programs
+from adapters_jax.training import steps
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +140,49 @@ def test_new_leaves_of_a_kept_program(config, tmp_path, monkeypatch):
       assert any(name.endswith('.program') for name in os.listdir(tmp_path))
     monkeypatch.setattr(encoder, 'init', of_shapes_alone)
   models._fresh.cache_clear()
+
+
+def test_outputs_for_the_same_arrays_are_computed_once(config):
+  setup = setup_lib.prepare(config)
+  calls = []
+
+  def read(step, base, tuned, batches, examples):
+    calls.append(examples)
+    return steps.example_logits(step, base, tuned, batches, examples)
+
+  outputs = compiled.outputs_of(setup, 16, read)
+  one = jax.tree.map(jax.numpy.array, setup.tuned)
+  dev = outputs(one, 'dev')
+  assert outputs(one, 'dev') is dev
+  test = outputs(one, 'test')
+  assert len(calls) == 2 and len(test) == len(setup.splits['test'])
+  # Other arrays, even with equal values, or in the place of freed ones.
+  for _ in range(3):
+    np.testing.assert_array_equal(
+        outputs(jax.tree.map(jax.numpy.array, one), 'dev'), dev)
+  assert len(calls) == 5
+  outputs({**one, 'head': jax.tree.map(lambda leaf: leaf + 1, one['head'])},
+          'dev')  # One of them.
+  assert len(calls) == 6
+
+
+@pytest.mark.parametrize('best_is_last', [True, False])
+def test_the_last_evaluation_serves_the_scores_of_a_run(
+    config, monkeypatch, tmp_path, best_is_last):
+  config = dataclasses.replace(config, workdir=str(tmp_path), eval_every=3)
+  scored = []
+  example_logits = steps.example_logits
+  monkeypatch.setattr(
+      steps, 'example_logits', lambda *args, **kwargs: (
+          scored.append(args[-1]), example_logits(*args, **kwargs))[1])
+  values = itertools.chain([0.1], itertools.repeat(
+      0.2 if best_is_last else 0.1))  # The first of equal ones is kept.
+  monkeypatch.setattr(
+      metrics_lib, 'compute', lambda names, *_: dict.fromkeys(
+          names, next(values)))
+  record = run.run(config, 'glue')
+  assert record.best_step == (6 if best_is_last else 3)
+  examples = {name: record.data[name]['examples'] for name in ('dev', 'test')}
+  dev, test = examples['dev'], examples['test']
+  assert scored == [dev, dev] + (
+      [test] if best_is_last else [dev, test, test])

@@ -25,10 +25,10 @@ from adapters_jax.runs import compact
 from adapters_jax.runs import config as config_lib
 from adapters_jax.runs import console
 from adapters_jax.runs import records
-from adapters_jax.runs import results
 from adapters_jax.runs import run
 from adapters_jax.runs import session
 from adapters_jax.runs import setup as setup_lib
+from adapters_jax.runs import sittings
 from adapters_jax.runs import version
 from adapters_jax.training import loop
 from tests import outputs
@@ -260,7 +260,7 @@ def test_the_commit_is_that_of_the_code_that_began(config, monkeypatch):
   monkeypatch.setattr(records, 'commit_of', lambda _: commits[-1])
   # Other runs of this process have asked before.
   monkeypatch.setattr(
-      results, 'commit', functools.cache(results.commit.__wrapped__))
+      sittings, 'commit', functools.cache(sittings.commit.__wrapped__))
   config = dataclasses.replace(config, max_steps=2, eval_every=2)
   with tiny.at_step(1, lambda: commits.append('after')):
     assert run.run(config, 'glue').commit == 'before'
