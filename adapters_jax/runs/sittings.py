@@ -8,6 +8,8 @@ import functools
 import itertools
 from typing import Any
 
+import jaxlib
+
 from adapters_jax.runs import log as log_lib
 from adapters_jax.runs import machine
 from adapters_jax.runs import records
@@ -24,7 +26,7 @@ def commit() -> str:
 
 def here() -> dict[str, Any]:
   """Returns the commit, jaxlib's version and the facts of the machine."""
-  return {'commit': commit(), 'jaxlib': machine.versions()['jaxlib'],
+  return {'commit': commit(), 'jaxlib': jaxlib.__version__,
           **machine.describe()}
 
 
